@@ -1,0 +1,51 @@
+"""Digests that name finished work, so that it is never repeated or paid for twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+from dispatch_mcp.core import model
+
+_SPEC = frozenset(
+    {
+        "goal",
+        "agent",
+        "model",
+        "worker",
+        "files",
+        "reads",
+        "context",
+        "constraints",
+        "output",
+        "acceptance",
+        "inputs",
+        "command",
+        "isolation",
+    }
+)
+
+
+def digest(value: model.Json) -> str:
+    """Returns the SHA-256 hex digest of the canonical JSON of `value`."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def spec_digest(task: model.Task) -> str:
+    """Returns the digest of what a task asks for, without its place in the plan or its limits."""
+    return digest(task.model_dump(mode="json", by_alias=False, include=set(_SPEC)))
+
+
+def work_key(spec: str, upstream: Iterable[tuple[str, str]]) -> str:
+    """Returns the key of a task's work: its spec and the (task id, result digest) pairs it builds on."""
+    lines = [spec, *(f"{task_id}={result}" for task_id, result in sorted(upstream))]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def result_digest(outcome: model.Outcome) -> str:
+    """Returns the digest of what dependants receive from an outcome."""
+    return digest(
+        {"handoff": outcome.handoff.model_dump(mode="json"), "output": outcome.output, "summary": outcome.summary}
+    )

@@ -1,0 +1,38 @@
+"""A work order: everything one attempt needs, fixed before any untrusted text is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dispatch_mcp.core import model
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """What a dependant receives from one finished dependency."""
+
+    task_id: str
+    handoff: model.Handoff
+    output: model.Json = None
+    summary: str = ""
+    unverified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOrder:
+    """One attempt of one task. `workspace` is an absolute path or empty; `timeout_s` is None for no deadline."""
+
+    run_id: str
+    task: model.Task
+    attempt: int
+    worker: model.WorkerKind
+    key: str = ""
+    workspace: str = ""
+    timeout_s: float | None = None
+    agent_prompt: str = ""
+    model: str | None = None
+    upstream: tuple[Upstream, ...] = ()
+    messages: tuple[model.Message, ...] = ()
+    last_error: str = ""
+    last_beat: Mapping[str, model.Json] = field(default_factory=dict[str, model.Json])

@@ -1,0 +1,567 @@
+"""RunCore: what may happen next in one run, as a pure state machine that every engine shares.
+
+No clock, no I/O, no randomness: `now` is an argument (seconds since the epoch, UTC) and jitter comes from
+a digest. Every change is recorded and handed out by `drain`, so that an engine can persist exactly it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import graph, keys, model
+from dispatch_mcp.core.model import AttemptState, RunState, TaskState, WorkerKind
+
+SERVER_WORKERS = frozenset(WorkerKind) - {WorkerKind.HOST}
+HOST_WORKERS = frozenset({WorkerKind.HOST})
+
+BY_USER = "user"
+REPLAYED = "replayed"
+UPSTREAM = "upstream:"
+
+MOVES: Mapping[TaskState, frozenset[TaskState]] = {
+    TaskState.BLOCKED: frozenset({TaskState.READY, TaskState.SKIPPED, TaskState.CANCELLED}),
+    TaskState.READY: frozenset(
+        {TaskState.RUNNING, TaskState.SUCCEEDED, TaskState.UNVERIFIED, TaskState.SKIPPED, TaskState.CANCELLED}
+    ),
+    TaskState.RUNNING: frozenset(
+        {
+            TaskState.READY,
+            TaskState.SUCCEEDED,
+            TaskState.UNVERIFIED,
+            TaskState.FAILED,
+            TaskState.SKIPPED,
+            TaskState.CANCELLED,
+        }
+    ),
+    TaskState.SUCCEEDED: frozenset(),
+    TaskState.UNVERIFIED: frozenset(),
+    TaskState.FAILED: frozenset({TaskState.READY, TaskState.SKIPPED}),
+    TaskState.SKIPPED: frozenset({TaskState.READY, TaskState.BLOCKED}),
+    TaskState.CANCELLED: frozenset({TaskState.READY, TaskState.BLOCKED}),
+}
+"""The one table of legal task moves."""
+
+_RANK = {model.Priority.HIGH: 0, model.Priority.MEDIUM: 1, model.Priority.LOW: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Retry policy; times in seconds."""
+
+    backoff_base_s: float = 1.0
+    backoff_cap_s: float = 60.0
+    max_crashes: int = 3
+
+
+@dataclass(slots=True)
+class TaskRow:
+    """Where one task of the run stands; the book stores exactly these fields."""
+
+    id: str
+    worker: WorkerKind
+    state: TaskState = TaskState.BLOCKED
+    attempt: int = 0
+    failures: int = 0
+    crashes: int = 0
+    ready_at: float = 0.0
+    result: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An attempt that may begin once it is recorded."""
+
+    task_id: str
+    attempt: int
+    worker: WorkerKind
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The outcome of one attempt, as somebody reports it."""
+
+    task_id: str
+    attempt: int
+    outcome: model.Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """An attempt that is over, for the attempt's record."""
+
+    task_id: str
+    attempt: int
+    state: AttemptState
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An event to append; its sequence number and time are the book's."""
+
+    kind: str
+    task_id: str = ""
+    attempt: int = 0
+    data: Mapping[str, model.Json] = field(default_factory=dict[str, model.Json])
+
+
+@dataclass(slots=True)
+class Changes:
+    """Everything that changed since the last `drain`, in order."""
+
+    rows: dict[str, TaskRow] = field(default_factory=dict[str, TaskRow])
+    starts: list[Start] = field(default_factory=list[Start])
+    ends: list[AttemptEnd] = field(default_factory=list[AttemptEnd])
+    notes: list[Note] = field(default_factory=list[Note])
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.starts or self.ends or self.notes)
+
+
+FindResult = Callable[[str], str | None]
+"""Returns the digest of accepted work with this key, or None."""
+
+
+def no_result(_key: str) -> str | None:
+    """Returns None: nothing was finished before."""
+    return None
+
+
+class RunCore:
+    """The state machine of one run. Not thread-safe; cheap to rebuild from its rows with `restore`."""
+
+    def __init__(self, run_id: str, plan: model.Plan, rows: Iterable[TaskRow], policy: Policy = Policy()) -> None:
+        self.run_id = run_id
+        self.plan = plan
+        self.policy = policy
+        self.paused = False
+        self.cancelled = False
+        self._graph = graph.of(plan.tasks)
+        durations = [graph.DEFAULT_MINUTES[task.effort] for task in plan.tasks]
+        self._tails = graph.tails(self._graph, durations)
+        self._specs: dict[int, str] = {}
+        by_id = {row.id: row for row in rows}
+        self._rows = [by_id[task.id] for task in plan.tasks]
+        self._changes = Changes()
+        self._index()
+
+    @classmethod
+    def begin(
+        cls, run_id: str, plan: model.Plan, worker: WorkerKind, *, force: bool = False, policy: Policy = Policy()
+    ) -> RunCore:
+        """Returns a new run of `plan`; tasks without a worker of their own get `worker`, all of them if `force`."""
+        rows = [TaskRow(task.id, worker if force else worker_of(task, worker)) for task in plan.tasks]
+        core = cls(run_id, plan, rows, policy)
+        for position, row in enumerate(core._rows):
+            core._touch(row)
+            if core._missing[position] == 0:
+                core._ready(position)
+        return core
+
+    @classmethod
+    def restore(
+        cls,
+        run_id: str,
+        plan: model.Plan,
+        rows: Iterable[TaskRow],
+        *,
+        paused: bool = False,
+        cancelled: bool = False,
+        policy: Policy = Policy(),
+    ) -> RunCore:
+        """Returns the run as its rows say. A row that `plan` lacks is ignored."""
+        core = cls(run_id, plan, rows, policy)
+        core.paused, core.cancelled = paused, cancelled
+        return core
+
+    def _index(self) -> None:
+        """Derives counters and ready queues from the rows."""
+        satisfied = [self._satisfied(row) for row in self._rows]
+        self._missing = [sum(not satisfied[dep] for dep in deps) for deps in self._graph.deps]
+        self._queues: dict[WorkerKind, list[tuple[float, int, int]]] = {kind: [] for kind in WorkerKind}
+        self._later: list[tuple[float, int]] = []
+        self._open = sum(row.state not in model.TASK_FINAL for row in self._rows)
+        self._busy = {HOST_WORKERS: 0, SERVER_WORKERS: 0}
+        for position, row in enumerate(self._rows):
+            if row.state is TaskState.READY:
+                self._enqueue(position)
+            elif row.state is TaskState.RUNNING:
+                self._busy[_pool(row.worker)] += 1
+
+    @staticmethod
+    def _satisfied(row: TaskRow) -> bool:
+        done = row.state is TaskState.SUCCEEDED or row.state is TaskState.UNVERIFIED
+        return done or (row.state is TaskState.SKIPPED and row.cause == BY_USER)
+
+    # -- reading
+
+    @property
+    def rows(self) -> list[TaskRow]:
+        """The tasks in plan order; treat as read-only."""
+        return self._rows
+
+    @property
+    def over(self) -> bool:
+        """Whether every task is final."""
+        return self._open == 0
+
+    @property
+    def state(self) -> RunState:
+        """The state of the run that its tasks add up to."""
+        if not self.over:
+            return RunState.PAUSED if self.paused else RunState.RUNNING
+        if self.cancelled:
+            return RunState.CANCELLED
+        bad = sum(not self._satisfied(row) for row in self._rows)
+        if bad == 0:
+            return RunState.SUCCEEDED
+        return RunState.FAILED if bad == len(self._rows) else RunState.PARTIAL
+
+    def row(self, task_id: str) -> TaskRow:
+        """Returns the row of a task. Raises UnknownHandle."""
+        return self._rows[self._position(task_id)]
+
+    def waiting_until(self) -> float | None:
+        """Returns when the earliest delayed retry becomes ready, or None."""
+        return self._later[0][0] if self._later else None
+
+    def missing(self, task_id: str) -> list[str]:
+        """Returns the dependencies that a task still waits for."""
+        position = self._position(task_id)
+        return [self._rows[dep].id for dep in self._graph.deps[position] if not self._satisfied(self._rows[dep])]
+
+    def upstream(self, task_id: str) -> list[str]:
+        """Returns the dependencies of a task that have a result, in plan order."""
+        deps = sorted(self._graph.deps[self._position(task_id)])
+        return [self._rows[dep].id for dep in deps if self._rows[dep].result]
+
+    def key(self, task_id: str) -> str:
+        """Returns the key of a task's work; final only once its dependencies are."""
+        position = self._position(task_id)
+        if position not in self._specs:
+            self._specs[position] = keys.spec_digest(self.plan.tasks[position])
+        deps = (self._rows[dep] for dep in self._graph.deps[position])
+        return keys.work_key(self._specs[position], [(row.id, row.result) for row in deps])
+
+    def drain(self) -> Changes:
+        """Returns what changed since the last call and forgets it."""
+        changes, self._changes = self._changes, Changes()
+        return changes
+
+    # -- moving forward
+
+    def next(
+        self,
+        now: float,
+        workers: frozenset[WorkerKind] = SERVER_WORKERS,
+        free: int | None = None,
+        find_result: FindResult = no_result,
+    ) -> list[Start]:
+        """Marks up to `free` ready tasks of these workers as running and returns them.
+
+        Longest remaining path first, then priority, then plan order; never more than `max_parallel` at a time
+        for the host and for the server's own workers each. Work that `find_result` knows is replayed instead.
+        """
+        starts: list[Start] = []
+        if self.paused or self.cancelled:
+            return starts
+        self._wake(now)
+        while free is None or len(starts) < free:
+            position = self._pop(workers)
+            if position is None:
+                break
+            start = self._begin(position, find_result)
+            if start is not None:
+                starts.append(start)
+        self._changes.starts += starts
+        return starts
+
+    def finish(self, finished: Finished, now: float) -> bool:
+        """Applies an outcome. Returns False, changing nothing, when the attempt is not the running one."""
+        row = self.row(finished.task_id)
+        if row.state is not TaskState.RUNNING or row.attempt != finished.attempt:
+            return False
+        position = self._position(finished.task_id)
+        outcome = finished.outcome
+        self._end(row, outcome.state)
+        self._note_finished(row, outcome)
+        if outcome.state is AttemptState.SUCCEEDED:
+            self._succeed(position, keys.result_digest(outcome), outcome.unverified)
+        elif outcome.state is AttemptState.CANCELLED:
+            self._close(position, TaskState.CANCELLED, outcome.error_kind)
+            self._skip_dependants(position)
+        else:
+            self._fail(position, outcome, now)
+        return True
+
+    def abandon(self, task_id: str, now: float, *, crashed: bool) -> None:
+        """Takes a running attempt back: its owner died (`crashed`) or its lease ran out."""
+        position = self._position(task_id)
+        row = self._rows[position]
+        if row.state is not TaskState.RUNNING:
+            return
+        row.crashes += crashed
+        self._end(row, AttemptState.ABANDONED)
+        self._note("attempt_abandoned", row, {"crashes": row.crashes} if crashed else {})
+        if crashed and row.crashes >= self.policy.max_crashes:
+            self._close(position, TaskState.FAILED, "quarantined")
+            self._skip_dependants(position)
+        else:
+            self._ready(position, now)
+
+    # -- steering
+
+    def pause(self) -> None:
+        """Starts nothing until `resume`."""
+        if not self.paused and not self.over:
+            self.paused = True
+            self._changes.notes.append(Note("run_paused"))
+
+    def resume(self) -> None:
+        """Undoes `pause`."""
+        if self.paused:
+            self.paused = False
+            self._changes.notes.append(Note("run_resumed"))
+
+    def cancel(self, reason: str = "") -> None:
+        """Closes every open task; attempts that still run are fenced off from now on."""
+        if self.over:
+            return
+        self.cancelled, self.paused = True, False
+        self._changes.notes.append(Note("run_cancelled", data={"reason": reason}))
+        for position, row in enumerate(self._rows):
+            if row.state in model.TASK_FINAL:
+                continue
+            if row.state is TaskState.RUNNING:
+                self._end(row, AttemptState.CANCELLED)
+            self._close(position, TaskState.CANCELLED, reason)
+
+    def retry(self, task_id: str) -> None:
+        """Opens a failed, skipped or cancelled task again, and what was skipped because of it.
+
+        Raises:
+            InputError: the task is in a state that leaves nothing to retry.
+        """
+        position = self._position(task_id)
+        row = self._rows[position]
+        if row.state not in (TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED) or row.cause == BY_USER:
+            raise errors.InputError(
+                f"Task {task_id!r} is {row.state}; only a failed, cancelled or upstream-skipped task can be retried.",
+                hint="Read `get_trace` for what the run needs next.",
+            )
+        self.cancelled = False
+        row.failures = row.crashes = 0
+        self._note("task_retried", row)
+        for reopened in self._revived({position, *self._unmet(position)}):
+            self._reopen(reopened)
+
+    def skip(self, task_id: str, reason: str = "") -> None:
+        """Counts an unfinished or failed task as satisfied without its work.
+
+        Raises:
+            InputError: the task has a result already, or was cancelled or skipped.
+        """
+        position = self._position(task_id)
+        row = self._rows[position]
+        if TaskState.SKIPPED not in MOVES[row.state]:
+            raise errors.InputError(
+                f"Task {task_id!r} is {row.state} and cannot be skipped.",
+                hint="Skip a task that has not finished, or that failed.",
+            )
+        self._note("task_skipped", row, {"reason": reason, "by": BY_USER})
+        if row.state is TaskState.RUNNING:
+            self._end(row, AttemptState.SUPERSEDED)
+        self._close(position, TaskState.SKIPPED, BY_USER)
+        for reopened in self._revived({position}):
+            if reopened != position:
+                self._reopen(reopened)
+        self._release(position)
+
+    # -- inside
+
+    def _position(self, task_id: str) -> int:
+        position = self._graph.index.get(task_id)
+        if position is None:
+            raise errors.UnknownHandle(
+                f"Run {self.run_id} has no task {task_id!r}.", hint="`get_trace` lists the tasks of the run."
+            )
+        return position
+
+    def _pop(self, workers: frozenset[WorkerKind]) -> int | None:
+        """Returns the most urgent ready task of a worker that has room, or None."""
+        open_kinds = [
+            kind for kind in workers if self._queues[kind] and self._busy[_pool(kind)] < self.plan.max_parallel
+        ]
+        while open_kinds:
+            kind = min(open_kinds, key=lambda kind: self._queues[kind][0])
+            _, _, position = heapq.heappop(self._queues[kind])
+            if self._rows[position].state is TaskState.READY:
+                return position
+            if not self._queues[kind]:
+                open_kinds.remove(kind)
+        return None
+
+    def _begin(self, position: int, find_result: FindResult) -> Start | None:
+        row = self._rows[position]
+        key = self.key(row.id)
+        known = find_result(key)
+        if known is not None:
+            self._note("task_replayed", row, {"key": key})
+            self._succeed(position, known, unverified=False)
+            row.cause = REPLAYED
+            return None
+        row.attempt += 1
+        self._move(row, TaskState.RUNNING)
+        self._busy[_pool(row.worker)] += 1
+        self._note("attempt_started", row, {"worker": row.worker.value})
+        return Start(row.id, row.attempt, row.worker, key)
+
+    def _succeed(self, position: int, result: str, unverified: bool) -> None:
+        row = self._rows[position]
+        row.result = result
+        self._close(position, TaskState.UNVERIFIED if unverified else TaskState.SUCCEEDED, "")
+        self._release(position)
+
+    def _release(self, position: int) -> None:
+        for follower in self._graph.dependents[position]:
+            self._missing[follower] -= 1
+            if self._missing[follower] == 0 and self._rows[follower].state is TaskState.BLOCKED:
+                self._ready(follower)
+
+    def _fail(self, position: int, outcome: model.Outcome, now: float) -> None:
+        row = self._rows[position]
+        row.failures += 1
+        if outcome.retryable and row.failures < self.plan.tasks[position].max_attempts:
+            delay = max(self._backoff(row), outcome.retry_after_s or 0.0)
+            self._ready(position, now + delay)
+            row.cause = outcome.error_kind
+        else:
+            self._close(position, TaskState.FAILED, outcome.error_kind)
+            self._skip_dependants(position)
+
+    def _backoff(self, row: TaskRow) -> float:
+        """Returns a delay that doubles with each failure, cut to 50-100 % by a digest instead of chance."""
+        seed = hashlib.sha256(f"{self.run_id}/{row.id}/{row.attempt}".encode("utf-8", "surrogatepass")).digest()
+        full = min(self.policy.backoff_cap_s, self.policy.backoff_base_s * 2.0 ** (row.failures - 1))
+        return full * (0.5 + seed[0] / 512)
+
+    def _skip_dependants(self, position: int) -> None:
+        cause = UPSTREAM + self._rows[position].id
+        stack = list(self._graph.dependents[position])
+        while stack:
+            follower = stack.pop()
+            row = self._rows[follower]
+            if row.state is TaskState.BLOCKED:
+                self._note("task_skipped", row, {"by": cause})
+                self._close(follower, TaskState.SKIPPED, cause)
+                stack += self._graph.dependents[follower]
+
+    def _unmet(self, position: int) -> set[int]:
+        """Returns the closed tasks upstream that would keep a reopened task waiting for ever."""
+        found: set[int] = set()
+        stack = list(self._graph.deps[position])
+        while stack:
+            dep = stack.pop()
+            row = self._rows[dep]
+            if dep not in found and row.state in model.TASK_FINAL and not self._satisfied(row):
+                found.add(dep)
+                stack += self._graph.deps[dep]
+        return found
+
+    def _revived(self, seeds: set[int]) -> list[int]:
+        """Returns `seeds` and every task that was closed only because of them, in plan order."""
+        found = set(seeds)
+        for position in self._graph.order:
+            deps = self._graph.deps[position]
+            if position in found or not self._closed_by_others(self._rows[position]) or found.isdisjoint(deps):
+                continue
+            if all(dep in found or self._may_satisfy(self._rows[dep]) for dep in deps):
+                found.add(position)
+        return sorted(found)
+
+    @staticmethod
+    def _closed_by_others(row: TaskRow) -> bool:
+        return row.state is TaskState.CANCELLED or (row.state is TaskState.SKIPPED and row.cause.startswith(UPSTREAM))
+
+    def _may_satisfy(self, row: TaskRow) -> bool:
+        return row.state not in model.TASK_FINAL or self._satisfied(row)
+
+    def _reopen(self, position: int) -> None:
+        row = self._rows[position]
+        row.cause = ""
+        self._open += 1
+        if self._missing[position] == 0:
+            self._move(row, TaskState.READY)
+            row.ready_at = 0.0
+            self._enqueue(position)
+        else:
+            self._move(row, TaskState.BLOCKED)
+
+    def _ready(self, position: int, at: float = 0.0) -> None:
+        row = self._rows[position]
+        row.ready_at = at
+        self._move(row, TaskState.READY)
+        self._enqueue(position)
+
+    def _enqueue(self, position: int) -> None:
+        row = self._rows[position]
+        if row.ready_at > 0.0:
+            heapq.heappush(self._later, (row.ready_at, position))
+        else:
+            rank = _RANK[self.plan.tasks[position].priority]
+            heapq.heappush(self._queues[row.worker], (-self._tails[position], rank, position))
+
+    def _wake(self, now: float) -> None:
+        while self._later and self._later[0][0] <= now:
+            _, position = heapq.heappop(self._later)
+            row = self._rows[position]
+            if row.state is TaskState.READY and row.ready_at <= now:
+                row.ready_at = 0.0
+                self._enqueue(position)
+
+    def _close(self, position: int, state: TaskState, cause: str) -> None:
+        row = self._rows[position]
+        if row.state not in model.TASK_FINAL:
+            self._open -= 1
+        self._move(row, state)
+        row.cause = cause
+
+    def _end(self, row: TaskRow, state: AttemptState) -> None:
+        self._busy[_pool(row.worker)] -= 1
+        self._changes.ends.append(AttemptEnd(row.id, row.attempt, state))
+
+    def _move(self, row: TaskRow, state: TaskState) -> None:
+        if state is not row.state and state not in MOVES[row.state]:
+            raise AssertionError(f"illegal move of {row.id!r}: {row.state} -> {state}")
+        row.state = state
+        self._touch(row)
+
+    def _touch(self, row: TaskRow) -> None:
+        self._changes.rows[row.id] = row
+
+    def _note(self, kind: str, row: TaskRow, data: Mapping[str, model.Json] | None = None) -> None:
+        self._changes.notes.append(Note(kind, row.id, row.attempt, data or {}))
+
+    def _note_finished(self, row: TaskRow, outcome: model.Outcome) -> None:
+        data: dict[str, model.Json] = {"state": outcome.state.value}
+        if outcome.error_kind:
+            data["error_kind"] = outcome.error_kind
+        if outcome.unverified:
+            data["unverified"] = True
+        self._note("attempt_finished", row, data)
+
+
+def worker_of(task: model.Task, default: WorkerKind) -> WorkerKind:
+    """Returns who carries out a task: its own choice, `command` if it has an argv, else `default`."""
+    if task.worker is not None:
+        return task.worker
+    return WorkerKind.COMMAND if task.command else default
+
+
+def _pool(kind: WorkerKind) -> frozenset[WorkerKind]:
+    return HOST_WORKERS if kind is WorkerKind.HOST else SERVER_WORKERS

@@ -1,0 +1,108 @@
+"""Every error that dispatch-mcp raises on purpose.
+
+DispatchError
+├── InputError            the caller can fix the call
+│   ├── UnknownHandle     no plan, run, task or agent of that name for this caller
+│   ├── PlanRejected      the plan has problems; all of them are listed
+│   └── StaleVersion      the plan has moved on since the caller read it
+├── NotAllowed            configuration forbids it; content cannot change that
+├── Fenced                an older attempt or owner tried to write
+├── BookError             the state file cannot serve
+│   ├── BookBusy          another process holds the write lock for too long
+│   ├── BookUnavailable   disk full, read-only, I/O error
+│   ├── BookDamaged       not a book, or corrupt pages
+│   └── BookTooNew        written by a newer dispatch-mcp
+├── WorkerError           an attempt could not be carried out
+└── ConfigError           a setting is wrong
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BookBusy",
+    "BookDamaged",
+    "BookError",
+    "BookTooNew",
+    "BookUnavailable",
+    "ConfigError",
+    "DispatchError",
+    "Fenced",
+    "InputError",
+    "NotAllowed",
+    "PlanRejected",
+    "StaleVersion",
+    "UnknownHandle",
+    "WorkerError",
+]
+
+
+class DispatchError(Exception):
+    """dispatch-mcp could not do what was asked."""
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        super().__init__(message or (self.__doc__ or "").strip())
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} {self.hint}".rstrip()
+
+    @property
+    def message(self) -> str:
+        """What was wrong, without the hint."""
+        return str(self.args[0])
+
+
+class InputError(DispatchError):
+    """The call does not say something that can be done."""
+
+
+class UnknownHandle(InputError):
+    """There is nothing under that name."""
+
+
+class PlanRejected(InputError):
+    """The plan has problems."""
+
+    def __init__(self, message: str = "", *, hint: str = "", problems: tuple[object, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+
+class StaleVersion(InputError):
+    """The plan has a newer version."""
+
+
+class NotAllowed(DispatchError):
+    """The configuration does not allow this."""
+
+
+class Fenced(DispatchError):
+    """A newer attempt or owner has taken over."""
+
+
+class BookError(DispatchError):
+    """The book cannot serve."""
+
+
+class BookBusy(BookError):
+    """Another process holds the book's write lock."""
+
+
+class BookUnavailable(BookError):
+    """The book's disk cannot be written or read."""
+
+
+class BookDamaged(BookError):
+    """The file is not a readable book."""
+
+
+class BookTooNew(BookError):
+    """The book was written by a newer dispatch-mcp."""
+
+
+class WorkerError(DispatchError):
+    """The attempt could not be carried out."""
+
+
+class ConfigError(DispatchError):
+    """A setting is wrong."""

@@ -1,0 +1,1 @@
+"""What users and assistants touch: MCP server and command line."""

@@ -1,0 +1,56 @@
+"""What a worker is: it carries out one attempt and returns its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from dispatch_mcp.core import model, order
+
+
+class Blobs(Protocol):
+    """Bulk by reference."""
+
+    def put(self, data: bytes) -> str:
+        """Stores `data` and returns its SHA-256 hex digest."""
+        ...
+
+    def get(self, digest: str) -> bytes:
+        """Returns the bytes of a digest. Raises UnknownHandle."""
+        ...
+
+
+class TaskContext(Protocol):
+    """All that a worker may see of an engine."""
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def task_id(self) -> str: ...
+
+    @property
+    def attempt(self) -> int: ...
+
+    @property
+    def last_beat(self) -> Mapping[str, model.Json]:
+        """The details that the previous attempt left with its last `beat`."""
+        ...
+
+    @property
+    def blobs(self) -> Blobs: ...
+
+    def beat(self, **details: model.Json) -> None:
+        """Says that the attempt is alive; `details` reach the next attempt if this one is lost."""
+        ...
+
+
+class Worker(Protocol):
+    """Carries out attempts. Must be cancellable and must clean up after itself when cancelled."""
+
+    async def carry_out(self, ctx: TaskContext, work: order.WorkOrder) -> model.Outcome:
+        """Returns how the attempt ended; never raises for a failure of the work itself."""
+        ...
+
+
+Workers = Mapping[model.WorkerKind, Worker]
