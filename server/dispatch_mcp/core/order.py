@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dispatch_mcp.core import model
+from dispatch_mcp.core.model import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class Upstream:
 
     task_id: str
     handoff: model.Handoff
-    output: model.Json = None
+    output: Json = None
     summary: str = ""
     unverified: bool = False
 
@@ -35,4 +36,4 @@ class WorkOrder:
     upstream: tuple[Upstream, ...] = ()
     messages: tuple[model.Message, ...] = ()
     last_error: str = ""
-    last_beat: Mapping[str, model.Json] = field(default_factory=dict[str, model.Json])
+    last_beat: Mapping[str, Json] = field(default_factory=dict[str, Json])

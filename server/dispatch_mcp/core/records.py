@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import Field
+
 from dispatch_mcp.core import model, run
 
 LOCAL = "local"
@@ -34,7 +36,7 @@ class RunRecord(model.Value):
     created_at: float = 0.0
     updated_at: float = 0.0
     finished_at: float | None = None
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = Field(default_factory=dict[str, int])
 
 
 class NewRun(model.Value):
@@ -81,7 +83,7 @@ class AttemptRecord(model.Value):
     usage: model.Usage = model.Usage()
     error: str = ""
     error_kind: str = ""
-    beat: dict[str, model.Json] = {}
+    beat: dict[str, model.Json] = Field(default_factory=dict[str, model.Json])
 
 
 @dataclass(frozen=True, slots=True)

@@ -291,7 +291,7 @@ class RunCore:
         self._end(row, outcome.state)
         self._note_finished(row, outcome)
         if outcome.state is AttemptState.SUCCEEDED:
-            self._succeed(position, keys.result_digest(outcome), outcome.unverified)
+            self._succeed(position, keys.result_digest(outcome), unverified=outcome.unverified)
         elif outcome.state is AttemptState.CANCELLED:
             self._close(position, TaskState.CANCELLED, outcome.error_kind)
             self._skip_dependants(position)
@@ -421,7 +421,7 @@ class RunCore:
         self._note("attempt_started", row, {"worker": row.worker.value})
         return Start(row.id, row.attempt, row.worker, key)
 
-    def _succeed(self, position: int, result: str, unverified: bool) -> None:
+    def _succeed(self, position: int, result: str, *, unverified: bool) -> None:
         row = self._rows[position]
         row.result = result
         self._close(position, TaskState.UNVERIFIED if unverified else TaskState.SUCCEEDED, "")
