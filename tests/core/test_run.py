@@ -1,0 +1,366 @@
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import model, run
+from dispatch_mcp.core.model import AttemptState, RunState, TaskState, WorkerKind
+
+SCRIPTED = frozenset({WorkerKind.SCRIPTED})
+ALL = frozenset(WorkerKind)
+
+
+def plan(*edges: tuple[str, Sequence[str]], max_parallel: int = 5, **fields: object) -> model.Plan:
+    tasks = tuple(model.Task(id=task_id, goal=f"do {task_id}", deps=tuple(deps), **fields) for task_id, deps in edges)
+    return model.Plan(id="plan", tasks=tasks, max_parallel=max_parallel)
+
+
+def begin(a_plan: model.Plan, worker: WorkerKind = WorkerKind.SCRIPTED) -> run.RunCore:
+    return run.RunCore.begin("run", a_plan, worker)
+
+
+def succeed(core: run.RunCore, start: run.Start, output: model.Json = None) -> bool:
+    outcome = model.Outcome(state=AttemptState.SUCCEEDED, output=output)
+    return core.finish(run.Finished(start.task_id, start.attempt, outcome), 0.0)
+
+
+def fail(core: run.RunCore, start: run.Start, now: float = 0.0, *, retryable: bool = False) -> bool:
+    outcome = model.Outcome(state=AttemptState.FAILED, error="no", error_kind="test", retryable=retryable)
+    return core.finish(run.Finished(start.task_id, start.attempt, outcome), now)
+
+
+def ids(starts: Sequence[run.Start]) -> list[str]:
+    return [start.task_id for start in starts]
+
+
+def states(core: run.RunCore) -> dict[str, str]:
+    return {row.id: row.state.value for row in core.rows}
+
+
+DIAMOND = (("a", ()), ("b", ("a",)), ("c", ("a",)), ("d", ("b", "c")))
+
+
+def test_a_task_starts_only_after_all_its_dependencies_have_a_result() -> None:
+    core = begin(plan(*DIAMOND))
+    [a] = core.next(0.0)
+    assert core.next(0.0) == []
+    succeed(core, a)
+    b, c = core.next(0.0)
+    succeed(core, b)
+    assert core.next(0.0) == []
+    succeed(core, c)
+    [d] = core.next(0.0)
+    succeed(core, d)
+    assert core.state is RunState.SUCCEEDED
+
+
+def test_the_longest_remaining_path_starts_first() -> None:
+    core = begin(plan(("short", ()), ("long", ()), ("tail", ("long",)), max_parallel=1))
+    assert ids(core.next(0.0)) == ["long"]
+
+
+def test_priority_breaks_ties_between_equal_paths() -> None:
+    tasks = (
+        model.Task(id="low", goal="x", priority=model.Priority.LOW),
+        model.Task(id="high", goal="x", priority=model.Priority.HIGH),
+    )
+    core = begin(model.Plan(id="p", tasks=tasks, max_parallel=1))
+    assert ids(core.next(0.0)) == ["high"]
+
+
+def test_never_more_than_max_parallel_run_at_once() -> None:
+    core = begin(plan(*((f"t{n}", ()) for n in range(9)), max_parallel=3))
+    first = core.next(0.0)
+    assert len(first) == 3
+    assert core.next(0.0) == []
+    succeed(core, first[0])
+    assert len(core.next(0.0)) == 1
+
+
+def test_host_assignments_do_not_take_the_servers_places() -> None:
+    tasks = (
+        model.Task(id="host", goal="x", worker=WorkerKind.HOST),
+        model.Task(id="server", goal="x", worker=WorkerKind.SCRIPTED),
+    )
+    core = begin(model.Plan(id="p", tasks=tasks, max_parallel=1))
+    assert ids(core.next(0.0, run.HOST_WORKERS)) == ["host"]
+    assert ids(core.next(0.0, run.SERVER_WORKERS)) == ["server"]
+
+
+def test_a_late_outcome_of_an_older_attempt_changes_nothing() -> None:
+    core = begin(plan(("a", ())))
+    [first] = core.next(0.0)
+    core.abandon("a", 0.0, crashed=False)
+    [second] = core.next(0.0)
+    core.drain()
+    assert succeed(core, first) is False
+    assert not core.drain()
+    assert succeed(core, second) is True
+
+
+def test_a_second_report_of_the_same_attempt_changes_nothing() -> None:
+    core = begin(plan(("a", ())))
+    [start] = core.next(0.0)
+    assert succeed(core, start, 1) is True
+    digest = core.row("a").result
+    assert succeed(core, start, 2) is False
+    assert core.row("a").result == digest
+
+
+def test_a_retryable_failure_waits_for_its_backoff_and_runs_again() -> None:
+    core = begin(plan(("a", ())))
+    [start] = core.next(100.0)
+    fail(core, start, 100.0, retryable=True)
+    wake = core.waiting_until()
+    assert wake is not None
+    assert 100.5 <= wake <= 101.0
+    assert core.next(wake - 0.01) == []
+    assert ids(core.next(wake)) == ["a"]
+
+
+def test_backoff_doubles_and_has_an_upper_bound() -> None:
+    core = begin(plan(("a", ()), max_attempts=20))
+    now, waits = 0.0, []
+    for _ in range(10):
+        [start] = core.next(now)
+        fail(core, start, now, retryable=True)
+        wake = core.waiting_until()
+        assert wake is not None
+        waits.append(wake - now)
+        now = wake
+    assert waits[1] > waits[0]
+    assert max(waits) <= core.policy.backoff_cap_s
+
+
+def test_a_final_failure_skips_everything_downstream_and_names_the_cause() -> None:
+    core = begin(plan(*DIAMOND, ("e", ())))
+    starts = {start.task_id: start for start in core.next(0.0)}
+    fail(core, starts["a"])
+    assert states(core) == {"a": "failed", "b": "skipped", "c": "skipped", "d": "skipped", "e": "running"}
+    assert core.row("b").cause == "upstream:a"
+    succeed(core, starts["e"])
+    assert core.state is RunState.PARTIAL
+
+
+def test_attempts_are_bounded() -> None:
+    core = begin(plan(("a", ()), max_attempts=2))
+    now = 0.0
+    for _ in range(2):
+        [start] = core.next(now)
+        fail(core, start, now, retryable=True)
+        now += 1000.0
+    assert core.row("a").state is TaskState.FAILED
+    assert core.state is RunState.FAILED
+
+
+def test_a_task_that_dies_with_its_owner_three_times_is_quarantined() -> None:
+    core = begin(plan(("a", ()), ("b", ("a",))))
+    for _ in range(3):
+        core.next(0.0)
+        core.abandon("a", 0.0, crashed=True)
+    assert core.row("a").state is TaskState.FAILED
+    assert core.row("a").cause == "quarantined"
+    assert core.row("b").state is TaskState.SKIPPED
+
+
+def test_crashes_do_not_use_up_attempts() -> None:
+    core = begin(plan(("a", ()), max_attempts=1))
+    core.next(0.0)
+    core.abandon("a", 0.0, crashed=True)
+    [start] = core.next(0.0)
+    succeed(core, start)
+    assert core.state is RunState.SUCCEEDED
+
+
+def test_pause_starts_nothing_and_resume_goes_on() -> None:
+    core = begin(plan(("a", ()), ("b", ())))
+    core.pause()
+    assert core.next(0.0) == []
+    assert core.state is RunState.PAUSED
+    core.resume()
+    assert ids(core.next(0.0)) == ["a", "b"]
+
+
+def test_cancel_closes_every_open_task_and_fences_what_runs() -> None:
+    core = begin(plan(*DIAMOND))
+    [a] = core.next(0.0)
+    core.cancel("enough")
+    assert set(states(core).values()) == {"cancelled"}
+    assert core.state is RunState.CANCELLED
+    assert succeed(core, a) is False
+
+
+def test_retry_reopens_the_failed_task_and_what_waited_for_it() -> None:
+    core = begin(plan(*DIAMOND))
+    [a] = core.next(0.0)
+    fail(core, a)
+    core.retry("a")
+    assert states(core) == {"a": "ready", "b": "blocked", "c": "blocked", "d": "blocked"}
+
+
+def test_retry_of_a_cancelled_task_reopens_what_it_needs() -> None:
+    core = begin(plan(*DIAMOND))
+    core.next(0.0)
+    core.cancel()
+    core.retry("d")
+    assert states(core) == {"a": "ready", "b": "blocked", "c": "blocked", "d": "blocked"}
+
+
+def test_retry_leaves_a_join_closed_while_another_dependency_is_still_failed() -> None:
+    core = begin(plan(("a", ()), ("b", ()), ("join", ("a", "b"))))
+    a, b = core.next(0.0)
+    fail(core, a)
+    fail(core, b)
+    core.retry("a")
+    assert states(core) == {"a": "ready", "b": "failed", "join": "skipped"}
+
+
+def test_skip_counts_as_satisfied() -> None:
+    core = begin(plan(*DIAMOND))
+    core.skip("a", "not needed")
+    assert ids(core.next(0.0)) == ["b", "c"]
+
+
+def test_skip_of_a_failed_task_revives_its_dependants() -> None:
+    core = begin(plan(("a", ()), ("b", ("a",))))
+    [a] = core.next(0.0)
+    fail(core, a)
+    core.skip("a", "done by hand")
+    assert ids(core.next(0.0)) == ["b"]
+
+
+@pytest.mark.parametrize("move", ["retry", "skip"])
+def test_a_finished_task_is_never_opened_again(move: str) -> None:
+    core = begin(plan(("a", ())))
+    [a] = core.next(0.0)
+    succeed(core, a)
+    with pytest.raises(errors.InputError, match="'a' is succeeded"):
+        getattr(core, move)("a")
+
+
+def test_an_unknown_task_is_named_in_the_error() -> None:
+    with pytest.raises(errors.UnknownHandle, match="'nope'"):
+        begin(plan(("a", ()))).retry("nope")
+
+
+def test_work_that_was_finished_before_is_replayed_without_an_attempt() -> None:
+    first = begin(plan(*DIAMOND))
+    finished: dict[str, str] = {}
+    while starts := first.next(0.0):
+        for start in starts:
+            succeed(first, start, start.task_id)
+            finished[start.key] = first.row(start.task_id).result
+    second = begin(plan(*DIAMOND))
+    assert second.next(0.0, find_result=finished.get) == []
+    assert second.state is RunState.SUCCEEDED
+    assert [row.attempt for row in second.rows] == [0, 0, 0, 0]
+    assert {row.cause for row in second.rows} == {run.REPLAYED}
+
+
+def test_a_changed_upstream_result_changes_the_key_of_what_builds_on_it() -> None:
+    keys = []
+    for output in (1, 2):
+        core = begin(plan(("a", ()), ("b", ("a",))))
+        succeed(core, core.next(0.0)[0], output)
+        keys.append(core.next(0.0)[0].key)
+    assert keys[0] != keys[1]
+
+
+def test_unverified_work_satisfies_but_is_marked() -> None:
+    core = begin(plan(("a", ()), ("b", ("a",))))
+    [a] = core.next(0.0)
+    core.finish(run.Finished("a", a.attempt, model.Outcome(state=AttemptState.SUCCEEDED, unverified=True)), 0.0)
+    assert core.row("a").state is TaskState.UNVERIFIED
+    assert ids(core.next(0.0)) == ["b"]
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> model.Plan:
+    size = draw(st.integers(1, 12))
+    edges = []
+    for n in range(size):
+        deps = draw(st.sets(st.integers(0, n - 1), max_size=3)) if n else set()
+        edges.append((f"t{n}", [f"t{dep}" for dep in sorted(deps)]))
+    return plan(*edges, max_parallel=draw(st.integers(1, 4)), max_attempts=draw(st.integers(1, 3)))
+
+
+def one_move(core: run.RunCore, running: list[run.Start], rng: random.Random, now: float) -> None:
+    move = rng.choice(["next", "next", "done", "done", "fail", "flaky", "crash", "retry", "skip", "pause", "cancel"])
+    task_id = rng.choice(core.rows).id
+    if move == "next":
+        running += core.next(now, ALL, free=rng.choice([None, 1, 2]))
+    elif move in ("done", "fail", "flaky") and running:
+        start = running.pop(rng.randrange(len(running)))
+        _ = succeed(core, start) if move == "done" else fail(core, start, now, retryable=move == "flaky")
+    elif move == "crash":
+        core.abandon(task_id, now, crashed=True)
+    elif move == "pause":
+        _ = core.resume() if core.paused else core.pause()
+    elif move == "cancel" and rng.random() < 0.1:
+        core.cancel()
+    elif move in ("retry", "skip") and rng.random() < 0.3:
+        with contextlib.suppress(errors.InputError):
+            _ = core.retry(task_id) if move == "retry" else core.skip(task_id)
+
+
+def check_invariants(core: run.RunCore) -> None:
+    by_id = {row.id: row for row in core.rows}
+    satisfied = {
+        row.id
+        for row in core.rows
+        if row.state in (TaskState.SUCCEEDED, TaskState.UNVERIFIED)
+        or (row.state is TaskState.SKIPPED and row.cause == run.BY_USER)
+    }
+    busy = sum(row.state is TaskState.RUNNING for row in core.rows)
+    assert busy <= core.plan.max_parallel
+    for task in core.plan.tasks:
+        row = by_id[task.id]
+        if row.state in (TaskState.READY, TaskState.RUNNING):
+            assert satisfied.issuperset(task.deps)
+        if row.state is TaskState.BLOCKED:
+            assert not satisfied.issuperset(task.deps)
+            closed = {dep for dep in task.deps if by_id[dep].state in model.TASK_FINAL}
+            assert closed <= satisfied, "a blocked task must still be able to become ready"
+    assert core.over == (core.state in model.RUN_FINAL)
+
+
+@settings(max_examples=300, deadline=None)
+@given(plans(), st.integers(0, 2**32))
+def test_random_histories_keep_every_invariant_and_survive_a_rebuild_from_rows(a_plan: model.Plan, seed: int) -> None:
+    rng = random.Random(seed)
+    core, now = begin(a_plan), 0.0
+    running: list[run.Start] = []
+    rows: dict[str, run.TaskRow] = {}
+    for _ in range(60):
+        now += rng.random()
+        one_move(core, running, rng, now)
+        check_invariants(core)
+        rows.update(core.drain().rows)
+        if rng.random() < 0.2:
+            copies = [run.TaskRow(**{name: getattr(row, name) for name in row.__slots__}) for row in rows.values()]
+            core = run.RunCore.restore("run", a_plan, copies, paused=core.paused, cancelled=core.cancelled)
+            rows = {row.id: row for row in core.rows}
+            check_invariants(core)
+
+
+@settings(max_examples=200, deadline=None)
+@given(plans(), st.integers(0, 2**32))
+def test_every_run_comes_to_an_end_when_its_tasks_do(a_plan: model.Plan, seed: int) -> None:
+    rng, now = random.Random(seed), 0.0
+    core = begin(a_plan)
+    for _ in range(200):
+        starts = core.next(now, ALL)
+        if core.over:
+            break
+        assert starts or core.waiting_until() is not None
+        for start in starts:
+            _ = succeed(core, start) if rng.random() < 0.7 else fail(core, start, now, retryable=rng.random() < 0.5)
+        now = max(now, core.waiting_until() or now)
+    assert core.over
+    assert core.state in model.RUN_FINAL
