@@ -1,0 +1,63 @@
+# Every target sets up what it needs in .venv: a fresh clone, Python 3.11 or newer, make and git are enough.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+BIN := .venv/bin
+PYTHON_FILES := server tests benchmarks scripts
+BENCHES := planning store_hop routing engine startup
+ENVIRONMENT := @sh scripts/environment.sh
+
+.PHONY: help
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo
+demo: ## Shows one run from start to end, killed and resumed in between (ARGS="--repo PATH")
+	$(ENVIRONMENT) plain
+	@$(BIN)/dispatch-mcp demo $(ARGS)
+
+.PHONY: test
+test: ## Runs the tests (ARGS="tests/core -x")
+	$(ENVIRONMENT) test
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+.PHONY: check
+check: ## Runs what a change must pass: format, lint, types, tests
+	$(ENVIRONMENT) dev
+	@$(BIN)/ruff format --check $(PYTHON_FILES)
+	@$(BIN)/ruff check $(PYTHON_FILES)
+	@$(BIN)/pyright
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+.PHONY: bench
+bench: ## Runs every benchmark; fails when one misses its bound
+	$(ENVIRONMENT) bench
+	@failed=; for name in $(BENCHES); do \
+	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || failed="$$failed $$name"; \
+	done; test -z "$$failed" || { echo "missed:$$failed" >&2; exit 1; }
+
+.PHONY: $(BENCHES:%=bench-%)
+$(BENCHES:%=bench-%): bench-%:
+	$(ENVIRONMENT) bench
+	@$(BIN)/python benchmarks/$*.py $(ARGS)
+
+.PHONY: chaos
+chaos: ## Runs kills, pauses and clock jumps in full (minutes; CI runs a slice of them)
+	$(ENVIRONMENT) test
+	@DISPATCH_MCP_CHAOS=full $(BIN)/python -m pytest -q -m chaos --timeout 3600 $(ARGS)
+
+.PHONY: format
+format: ## Formats the code and applies safe fixes
+	$(ENVIRONMENT) dev
+	@$(BIN)/ruff format $(PYTHON_FILES)
+	@$(BIN)/ruff check --fix $(PYTHON_FILES)
+
+.PHONY: docs
+docs: ## Writes the reference pages that come from the code
+	$(ENVIRONMENT) plain
+	@$(BIN)/python scripts/generate_docs.py
+
+.PHONY: clean
+clean: ## Removes the environment, caches and built files
+	@rm -rf .venv dist build .pytest_cache .ruff_cache .hypothesis .coverage
+	@find server tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +

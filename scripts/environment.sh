@@ -1,0 +1,69 @@
+#!/bin/sh
+# Makes .venv ready for one purpose: plain, test, dev or bench. Does nothing when it already is.
+# Where packages come from is the machine's own pip or uv configuration.
+set -eu
+
+purpose=${1:?usage: environment.sh plain|test|dev|bench}
+root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
+cd "$root"
+venv=.venv
+stamp=$venv/.ready-$purpose
+want="$root $(cksum <pyproject.toml)"
+case $purpose in
+  plain) target=. ;;
+  test | dev | bench) target=".[$purpose]" ;;
+  *) echo "environment.sh: unknown purpose '$purpose'" >&2; exit 2 ;;
+esac
+
+new_enough() {
+  "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+
+find_python() {
+  # A name that is found may still be a version manager's empty shim, so each candidate is run.
+  for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python3.14 python; do
+    if new_enough "$candidate"; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  echo "dispatch-mcp needs Python 3.11 or newer and found none." >&2
+  echo "Install one, or name it: make PYTHON=/path/to/python3.12 ..." >&2
+  return 1
+}
+
+have_uv() {
+  [ "${DISPATCH_MCP_NO_UV:-}" = "" ] && command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1
+}
+
+install_with_uv() {
+  if ! new_enough $venv/bin/python; then
+    python=$(find_python) || exit 1
+    uv venv -q --clear --python "$python" $venv || return 1
+  fi
+  uv pip install -q --python $venv/bin/python -e "$target"
+}
+
+install_with_pip() {
+  if ! new_enough $venv/bin/python; then
+    python=$(find_python) || exit 1
+    rm -rf $venv
+    if ! "$python" -m venv $venv; then
+      echo "$python cannot make virtual environments; on Debian or Ubuntu install python3-venv." >&2
+      return 1
+    fi
+  fi
+  $venv/bin/python -m pip --version >/dev/null 2>&1 || $venv/bin/python -m ensurepip >/dev/null
+  $venv/bin/python -m pip install -q --disable-pip-version-check -e "$target"
+}
+
+if new_enough $venv/bin/python && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ]; then
+  exit 0
+fi
+echo "Setting up $venv ($purpose), once ..." >&2
+if have_uv; then
+  install_with_uv || { echo "uv could not do it; trying pip ..." >&2; install_with_pip; }
+else
+  install_with_pip
+fi
+printf '%s\n' "$want" >"$stamp"

@@ -1,0 +1,396 @@
+"""The rules of the house as functions: modules in, one line per violation out."""
+
+from __future__ import annotations
+
+import ast
+import io
+import statistics
+import tokenize
+from collections.abc import Iterable, Iterator, Mapping
+
+import source
+
+MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
+    # A layer or module, and the parts of the product that it may import. The longest matching entry counts.
+    "": (),
+    "__main__": ("", "errors", "faces"),
+    "errors": (),
+    "core": ("core", "errors"),
+    "config": ("core", "errors"),
+    "resources": ("core", "errors"),
+    "rosters": ("core", "errors", "config", "resources"),
+    "store": ("store", "core", "errors"),
+    "context": ("context", "core", "errors"),
+    "workers": ("workers", "core", "errors"),
+    "engine": ("engine", "core", "store", "context", "workers.contract", "errors"),
+    "faces": ("faces", "engine", "core", "config", "resources", "rosters", "errors", ""),
+}
+
+ONLY_IN: Mapping[str, tuple[str, ...]] = {
+    # A library, and the only modules that may import it.
+    "aiosqlite": ("store",),
+    "sqlite3": ("store", "faces.doctor"),
+    "anthropic": ("workers.anthropic_api",),
+    "jinja2": ("core.prompting", "core.templates"),
+    "yaml": ("core.catalog",),
+    "mcp": ("faces",),
+    "mcp_types": ("faces",),
+    "rich": ("faces",),
+    "starlette": ("faces.http",),
+    "uvicorn": ("faces.http",),
+    "temporalio": ("engine.temporal",),
+    "platformdirs": ("config",),
+    "subprocess": ("workers",),
+    "multiprocessing": (),
+    "pty": (),
+}
+
+IMPURE = frozenset(
+    {
+        "aiosqlite",
+        "anyio",
+        "asyncio",
+        "concurrent",
+        "fcntl",
+        "fileinput",
+        "getpass",
+        "glob",
+        "http",
+        "importlib",
+        "io",
+        "locale",
+        "logging",
+        "msvcrt",
+        "multiprocessing",
+        "os",
+        "platform",
+        "random",
+        "resource",
+        "sched",
+        "secrets",
+        "select",
+        "shutil",
+        "signal",
+        "socket",
+        "socketserver",
+        "sqlite3",
+        "ssl",
+        "subprocess",
+        "tempfile",
+        "threading",
+        "time",
+        "urllib",
+        "uuid",
+    }
+)
+PURE_PARTS = frozenset({"importlib.metadata", "urllib.parse", "io.StringIO", "io.BytesIO"})
+PATHS_WITHOUT_DISK = frozenset({"PurePath", "PurePosixPath", "PureWindowsPath"})
+
+LATE_IMPORTS = ("anthropic", "uvicorn", "opentelemetry.sdk", "temporalio")
+IMPORT_BY_NAME = frozenset({"__main__", "faces.entry"})
+FORBIDDEN_CALLS = frozenset(
+    {
+        "print",
+        "eval",
+        "exec",
+        "compile",
+        "os.system",
+        "os.popen",
+        "subprocess.getoutput",
+        "subprocess.getstatusoutput",
+        "asyncio.create_subprocess_shell",
+        "yaml.load",
+        "yaml.unsafe_load",
+        "yaml.full_load",
+        "yaml.load_all",
+        "__import__",
+    }
+)
+FORBIDDEN_LIBRARIES = frozenset({"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle"})
+STARTS_A_PROCESS = frozenset({"anyio.run_process", "anyio.open_process", "asyncio.create_subprocess_exec"})
+NAIVE_ALWAYS = ("utcnow", "utcfromtimestamp")
+NAIVE_WITHOUT_ZONE = {"datetime.now": 1, "datetime.fromtimestamp": 2}
+FORBIDDEN_WORDS = frozenset({"util", "utils", "helper", "helpers", "manager", "managers", "misc", "common"})
+
+FUNCTION_MEDIAN = 8
+FUNCTION_P90 = 26
+FUNCTION_MAX = 60
+FILE_MAX = 600
+
+
+def _within(name: str, part: str) -> bool:
+    return name == part or name.startswith(f"{part}.") if part else not name
+
+
+def _top(target: str) -> str:
+    return target.partition(".")[0]
+
+
+def layers(modules: Iterable[source.Module]) -> list[str]:
+    """Returns the imports that cross the layers in a way that MAY_IMPORT does not list."""
+    modules = tuple(modules)
+    known = source.names(modules)
+    found: list[str] = []
+    for module in modules:
+        entry = max((part for part in MAY_IMPORT if _within(module.name, part)), key=len, default=None)
+        if entry is None:
+            found.append(f"{module.at(module.tree)} is in no layer")
+            continue
+        for one in source.imports(module):
+            target = source.own_target(one.target, known)
+            if target is not None and not any(_within(target, part) for part in MAY_IMPORT[entry]):
+                found.append(f"{module.at(one.node)} imports {one.target}")
+    return found
+
+
+def libraries(modules: Iterable[source.Module]) -> list[str]:
+    """Returns the imports of libraries from outside the modules that ONLY_IN lists for them."""
+    return [
+        f"{module.at(one.node)} imports {one.target}"
+        for module in modules
+        for one in source.imports(module)
+        if _top(one.target) in ONLY_IN and not any(_within(module.name, part) for part in ONLY_IN[_top(one.target)])
+    ]
+
+
+def cycles(modules: Iterable[source.Module]) -> list[str]:
+    """Returns the import cycles, TYPE_CHECKING imports included, each as "a -> b -> a"."""
+    modules = tuple(modules)
+    known = source.names(modules)
+    edges = {
+        module.name: sorted(
+            {
+                target
+                for one in source.imports(module)
+                if (target := source.own_target(one.target, known)) is not None and target != module.name
+            }
+        )
+        for module in modules
+    }
+    found: list[str] = []
+    done: set[str] = set()
+    for name in sorted(edges):
+        _walk(name, edges, (), done, found)
+    return found
+
+
+def _walk(name: str, edges: Mapping[str, list[str]], path: tuple[str, ...], done: set[str], found: list[str]) -> None:
+    if name in path:
+        found.append(" -> ".join((*path[path.index(name) :], name)))
+    elif name not in done:
+        for target in edges.get(name, []):
+            _walk(target, edges, (*path, name), done, found)
+        done.add(name)
+
+
+def relative_imports(modules: Iterable[source.Module]) -> list[str]:
+    """Returns the relative imports: call sites say in full where things come from."""
+    return [
+        f"{module.at(one.node)} imports {one.target}"
+        for module in modules
+        for one in source.imports(module)
+        if one.target.startswith(".")
+    ]
+
+
+def late_imports(modules: Iterable[source.Module]) -> list[str]:
+    """Returns the imports inside functions of anything but LATE_IMPORTS."""
+    return [
+        f"{module.at(one.node)} imports {one.target} inside a function"
+        for module in modules
+        for one in source.imports(module)
+        if one.inside_function and not any(_within(one.target, library) for library in LATE_IMPORTS)
+    ]
+
+
+def imports_by_name(modules: Iterable[source.Module]) -> list[str]:
+    """Returns the uses of importlib.import_module outside the two modules that start the program."""
+    return [
+        f"{module.at(call)} calls {name}"
+        for module in modules
+        if module.name not in IMPORT_BY_NAME
+        for name, call in source.calls(module)
+        if name.split(".")[-1] == "import_module"
+    ]
+
+
+def forbidden_calls(modules: Iterable[source.Module]) -> list[str]:
+    """Returns calls and imports that nothing here may use: shells, eval, pickle, print and the like."""
+    found: list[str] = []
+    for module in modules:
+        found += [f"{module.at(call)} calls {name}" for name, call in source.calls(module) if name in FORBIDDEN_CALLS]
+        found += [f"{module.at(call)} uses a shell" for name, call in source.calls(module) if _shell(name, call)]
+        found += [
+            f"{module.at(one.node)} imports {one.target}"
+            for one in source.imports(module)
+            if _top(one.target) in FORBIDDEN_LIBRARIES or one.target in FORBIDDEN_CALLS
+        ]
+    return found
+
+
+def _shell(name: str, call: ast.Call) -> bool:
+    for keyword in call.keywords:
+        if keyword.arg == "shell" and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is False):
+            return True
+    first = call.args[0] if call.args else None
+    text = isinstance(first, ast.JoinedStr) or (isinstance(first, ast.Constant) and isinstance(first.value, str))
+    return text and (name in STARTS_A_PROCESS - {"asyncio.create_subprocess_exec"} or name.startswith("subprocess."))
+
+
+def naive_clocks(modules: Iterable[source.Module]) -> list[str]:
+    """Returns reads of the clock without a time zone."""
+    return [
+        f"{module.at(call)} calls {name} without a time zone"
+        for module in modules
+        for name, call in source.calls(module)
+        if name and _naive(name, call)
+    ]
+
+
+def _naive(name: str, call: ast.Call) -> bool:
+    parts = name.split(".")
+    if parts[-1] in NAIVE_ALWAYS or ".".join(parts[-2:]) in {"date.today", "datetime.today"}:
+        return True
+    needed = NAIVE_WITHOUT_ZONE.get(".".join(parts[-2:]))
+    zone = [keyword for keyword in call.keywords if keyword.arg == "tz"]
+    return needed is not None and len(call.args) < needed and not zone
+
+
+def impure_core(modules: Iterable[source.Module]) -> list[str]:
+    """Returns what gives the core a clock, randomness, files, network or concurrency."""
+    found: list[str] = []
+    for module in modules:
+        if _within(module.name, "core"):
+            found += [f"{module.at(node)} {what}" for node, what in _impurities(module)]
+    return found
+
+
+def _impurities(module: source.Module) -> Iterator[tuple[ast.AST, str]]:
+    for one in source.imports(module):
+        if _top(one.target) in IMPURE and not any(_within(one.target, part) for part in PURE_PARTS):
+            yield one.node, f"imports {one.target}"
+        if one.target.startswith("pathlib.") and one.target.split(".")[1] not in PATHS_WITHOUT_DISK:
+            yield one.node, f"imports {one.target}"
+    for name, call in source.calls(module):
+        parts = name.split(".")
+        if name in {"open", "input"} or (parts[0] == "pathlib" and parts[-1] not in PATHS_WITHOUT_DISK):
+            yield call, f"calls {name}"
+        if len(parts) > 1 and parts[-2] in {"datetime", "date"} and parts[-1] in {"now", "today", "utcnow"}:
+            yield call, f"reads the clock with {name}"
+    for node in ast.walk(module.tree):
+        if isinstance(node, (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)):
+            yield node, "is asynchronous"
+
+
+def heavy_packages(modules: Iterable[source.Module]) -> list[str]:
+    """Returns what a package's `__init__` imports besides the error tree."""
+    return [
+        f"{module.at(one.node)} imports {one.target}"
+        for module in modules
+        if module.is_package
+        for one in source.imports(module)
+        if not one.target.startswith(("__future__.", f"{source.PACKAGE}.errors"))
+    ]
+
+
+def module_names(modules: Iterable[source.Module]) -> list[str]:
+    """Returns modules whose name says nothing."""
+    return [
+        f"{module.name} is no name"
+        for module in modules
+        if any(FORBIDDEN_WORDS & set(part.split("_")) for part in module.name.split("."))
+    ]
+
+
+def class_names(modules: Iterable[source.Module]) -> list[str]:
+    """Returns classes whose name says nothing."""
+    return [
+        f"{module.at(node)} {node.name} is no name"
+        for module in modules
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ClassDef) and node.name.lower().endswith(tuple(FORBIDDEN_WORDS))
+    ]
+
+
+def docstrings(modules: Iterable[source.Module]) -> list[str]:
+    """Returns public modules, classes and top-level functions without a docstring, or whose first line is none."""
+    found: list[str] = []
+    for module in modules:
+        public = [node for node in module.tree.body if isinstance(node, _DOCUMENTED) and not node.name.startswith("_")]
+        found += [
+            f"{module.at(node)} has no docstring: {_label(node)}" for node in (module.tree, *public) if not _doc(node)
+        ]
+    return found
+
+
+_DOCUMENTED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def _doc(node: ast.AST) -> str:
+    assert isinstance(node, (ast.Module, *_DOCUMENTED))
+    return (ast.get_docstring(node) or "").strip()
+
+
+def _label(node: ast.AST) -> str:
+    return str(getattr(node, "name", "the module"))
+
+
+def long_functions(modules: Iterable[source.Module]) -> list[str]:
+    """Returns the functions over FUNCTION_MAX logical lines."""
+    return [
+        f"{module.at(function)} {function.name} has {size} logical lines"
+        for module in modules
+        for function, size in sizes(module)
+        if size > FUNCTION_MAX
+    ]
+
+
+def long_files(modules: Iterable[source.Module]) -> list[str]:
+    """Returns the modules over FILE_MAX lines."""
+    return [
+        f"{module.name} has {lines} lines" for module in modules if (lines := len(module.text.splitlines())) > FILE_MAX
+    ]
+
+
+def typical_function(modules: Iterable[source.Module]) -> list[str]:
+    """Returns a line each when the median or the 90th percentile of function sizes is over its budget."""
+    found: list[str] = []
+    measured = sorted(size for module in modules for _, size in sizes(module))
+    if not measured:
+        return found
+    median, p90 = statistics.median(measured), measured[min(len(measured) - 1, int(len(measured) * 0.9))]
+    if median > FUNCTION_MEDIAN:
+        found.append(f"the median function has {median} logical lines")
+    if p90 > FUNCTION_P90:
+        found.append(f"the 90th percentile of functions has {p90} logical lines")
+    return found
+
+
+def sizes(module: source.Module) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
+    """Yields every function that is not a stub with its logical lines.
+
+    A logical line is Python's own: a statement of several physical lines is one. The signature counts as one,
+    docstrings, comments and blank lines as none; an inner function counts for itself and for the outer one.
+    """
+    ends = _logical_lines(module.text)
+    for function in source.functions(module):
+        body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+        if body and not all(_empty(statement) for statement in body):
+            size = sum(function.lineno <= line <= (function.end_lineno or 0) for line in ends)
+            yield function, size - sum(1 for inner in _with_docstring(function))
+
+
+def _logical_lines(text: str) -> list[int]:
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return [token.start[0] for token in tokens if token.type == tokenize.NEWLINE]
+
+
+def _with_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.AST]:
+    for node in ast.walk(function):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None:
+            yield node
+
+
+def _empty(statement: ast.stmt) -> bool:
+    constant = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    return constant or isinstance(statement, ast.Pass)

@@ -1,0 +1,118 @@
+"""Reads the product's modules without importing them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SERVER = REPOSITORY / "server"
+PACKAGE = "dispatch_mcp"
+
+
+@dataclass(frozen=True)
+class Module:
+    """One module; `name` is relative to the package ("core.run", "" for the package itself)."""
+
+    name: str
+    text: str
+    is_package: bool = False
+
+    @property
+    def tree(self) -> ast.Module:
+        return parse(self.text)
+
+    @property
+    def layer(self) -> str:
+        return self.name.split(".")[0]
+
+    def at(self, node: ast.AST) -> str:
+        return f"{self.name or PACKAGE}:{getattr(node, 'lineno', 1)}"
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name with its absolute dotted path and the node that imports it."""
+
+    target: str
+    node: ast.Import | ast.ImportFrom
+    inside_function: bool
+
+
+@cache
+def parse(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
+@cache
+def modules() -> tuple[Module, ...]:
+    """Returns every module of the product, sorted by name."""
+    found: list[Module] = []
+    for path in sorted((SERVER / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(SERVER / PACKAGE).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        name = ".".join(parts[:-1] if is_package else parts)
+        found.append(Module(name, path.read_text(encoding="utf-8"), is_package))
+    return tuple(found)
+
+
+def imports(module: Module) -> Iterator[Import]:
+    """Yields every import of a module, also those inside functions and under TYPE_CHECKING."""
+    yield from _imports(module.tree, inside_function=False)
+
+
+def _imports(node: ast.AST, *, inside_function: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                yield Import(alias.name, child, inside_function)
+        elif isinstance(child, ast.ImportFrom):
+            base = "." * child.level + (child.module or "")
+            for alias in child.names:
+                yield Import(f"{base}.{alias.name}", child, inside_function)
+        else:
+            function = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            yield from _imports(child, inside_function=inside_function or function)
+
+
+def own_target(target: str, known: frozenset[str]) -> str | None:
+    """Returns the module of the product that an import reaches, relative to the package, or None.
+
+    `from dispatch_mcp.core import model` reaches core.model; `from dispatch_mcp.core.model import Task` too.
+    """
+    if target != PACKAGE and not target.startswith(f"{PACKAGE}."):
+        return None
+    name = target[len(PACKAGE) + 1 :]
+    while name and name not in known:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def names(all_modules: tuple[Module, ...]) -> frozenset[str]:
+    return frozenset(module.name for module in all_modules)
+
+
+def dotted(node: ast.expr) -> str:
+    """Returns "a.b.c" for a chain of names, and "" for any other expression."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        base = dotted(node.value)
+        return f"{base}.{node.attr}" if base else ""
+    return ""
+
+
+def calls(module: Module) -> Iterator[tuple[str, ast.Call]]:
+    """Yields every call with the dotted name of what is called ("" when it has none)."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call):
+            yield dotted(node.func), node
+
+
+def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node

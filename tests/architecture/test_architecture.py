@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+
+import pytest
+import rules
+import source
+
+Rule = Callable[[Iterable[source.Module]], list[str]]
+
+RULES: dict[str, Rule] = {
+    rule.__name__: rule
+    for rule in (
+        rules.layers,
+        rules.libraries,
+        rules.cycles,
+        rules.relative_imports,
+        rules.late_imports,
+        rules.imports_by_name,
+        rules.naive_clocks,
+        rules.impure_core,
+        rules.heavy_packages,
+        rules.module_names,
+        rules.class_names,
+        rules.docstrings,
+        rules.long_functions,
+        rules.long_files,
+        rules.typical_function,
+    )
+}
+
+# One offence each: (rule, module, source). A rule that lets its offence pass guards nothing.
+OFFENCES = [
+    ("layers", "core.run", "from dispatch_mcp.store import book"),
+    ("layers", "store.book", "from dispatch_mcp.workers import contract"),
+    ("layers", "workers.host", "from dispatch_mcp.engine import contract"),
+    ("layers", "engine.embedded", "from dispatch_mcp.workers import command"),
+    ("layers", "engine.embedded", "from dispatch_mcp.faces import cli"),
+    ("layers", "faces.cli", "from dispatch_mcp.store import book"),
+    ("layers", "errors", "import dispatch_mcp.core.model"),
+    ("layers", "stray", ""),
+    ("libraries", "faces.cli", "import aiosqlite"),
+    ("libraries", "engine.embedded", "import mcp"),
+    ("libraries", "core.model", "from yaml import safe_load"),
+    ("libraries", "engine.embedded", "import subprocess"),
+    ("relative_imports", "core.run", "from . import model"),
+    ("late_imports", "faces.cli", "def f():\n    import rich\n    return rich"),
+    (
+        "late_imports",
+        "faces.cli",
+        "f = lambda: __import__('x')\nclass A:\n    def g(self):\n        from os import path",
+    ),
+    ("imports_by_name", "faces.cli", "import importlib\nx = importlib.import_module('rich')"),
+    ("imports_by_name", "engine.run_task", "from importlib import import_module\nx = import_module('rich')"),
+    ("forbidden_calls", "faces.cli", "print('x')"),
+    ("forbidden_calls", "workers.command", "import subprocess\nsubprocess.run(['ls'], shell=True)"),
+    ("forbidden_calls", "workers.command", "import subprocess\nsubprocess.run(['ls'], shell=flag)"),
+    ("forbidden_calls", "workers.command", "import os\nos.system('ls')"),
+    ("forbidden_calls", "workers.command", "import anyio\nasync def f():\n    await anyio.run_process('ls -l')"),
+    ("forbidden_calls", "workers.command", "import anyio\nasync def f(x):\n    await anyio.open_process(f'ls {x}')"),
+    ("forbidden_calls", "core.graph", "eval('1')"),
+    ("forbidden_calls", "core.graph", "exec('1')"),
+    ("forbidden_calls", "store.book", "import pickle"),
+    ("forbidden_calls", "store.book", "from pickle import loads"),
+    ("forbidden_calls", "core.catalog", "import yaml\nyaml.load('x', yaml.Loader)"),
+    ("forbidden_calls", "core.catalog", "from yaml import unsafe_load, load"),
+    ("naive_clocks", "engine.embedded", "from datetime import datetime\nx = datetime.now()"),
+    ("naive_clocks", "engine.embedded", "import datetime\nx = datetime.datetime.utcnow()"),
+    ("naive_clocks", "engine.embedded", "import datetime\nx = datetime.datetime.fromtimestamp(3)"),
+    ("naive_clocks", "engine.embedded", "import datetime\nx = datetime.date.today()"),
+    ("impure_core", "core.run", "import time"),
+    ("impure_core", "core.run", "from random import Random"),
+    ("impure_core", "core.run", "from pathlib import Path"),
+    ("impure_core", "core.run", "import pathlib\nx = pathlib.Path('x')"),
+    ("impure_core", "core.run", "x = open('x')"),
+    ("impure_core", "core.run", "async def f(): return 1"),
+    ("impure_core", "core.run", "import datetime\nx = datetime.datetime.now(datetime.UTC)"),
+    ("heavy_packages", "store/", "from dispatch_mcp.store import book"),
+    ("module_names", "core.utils", ""),
+    ("module_names", "core.run_helpers", ""),
+    ("class_names", "core.run", "class RunManager: ..."),
+    ("docstrings", "core.run", "def f(): return 1"),
+    ("docstrings", "core.run", "'''Doc.'''\nclass A: ..."),
+    ("long_functions", "core.run", "def f():\n" + "    x = 1\n" * 60),
+    ("long_files", "core.run", "x = 1\n" * 601),
+    ("typical_function", "core.run", "def f():\n" + "    x = 1\n" * 8),
+]
+
+# What looks like an offence and is none.
+ALLOWED = [
+    ("layers", "engine.embedded", "from dispatch_mcp.workers import contract\nfrom dispatch_mcp.store import book"),
+    ("late_imports", "workers.anthropic_api", "def f():\n    import anthropic\n    return anthropic"),
+    ("late_imports", "faces.http", "def f():\n    from opentelemetry.sdk import trace\n    return trace"),
+    ("imports_by_name", "__main__", "import importlib\nx = importlib.import_module('rich')"),
+    ("forbidden_calls", "workers.command", "import subprocess\nsubprocess.run(['ls'], shell=False)"),
+    ("forbidden_calls", "store.book", "connection.exec('x')\nre.compile('x')"),
+    ("naive_clocks", "engine.embedded", "import datetime\nx = datetime.datetime.now(datetime.UTC)"),
+    ("impure_core", "core.run", "from pathlib import PurePosixPath\nimport urllib.parse\nx = PurePosixPath('a')"),
+    ("impure_core", "store.book", "import time"),
+    ("docstrings", "core.run", "'''Doc.'''\ndef _f(): return 1"),
+    ("long_functions", "core.run", "def f():\n    '''Doc.'''\n" + "    x = [\n        1,\n    ]\n" * 59),
+    ("typical_function", "core.run", "def f():\n    '''Doc.'''\n    # why\n\n" + "    x = 1\n" * 7),
+]
+
+WORLD = ("", "errors", "core.run", "core.model", "store.book", "workers.contract", "workers.command")
+WORLD += ("engine.contract", "faces.cli")
+
+
+def _world_with(name: str, text: str) -> list[source.Module]:
+    """Returns a small product in which one module is replaced; a name that ends in "/" is a package's own module."""
+    changed = source.Module(name.rstrip("/"), text, is_package=name.endswith("/"))
+    others = (source.Module(other, '"""Doc."""', is_package=not other) for other in WORLD if other != changed.name)
+    return [changed, *others]
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_the_product_keeps_the_rule(rule: Rule) -> None:
+    assert rule(source.modules()) == []
+
+
+@pytest.mark.promise("S5")
+def test_the_product_starts_no_shell_and_evaluates_no_text() -> None:
+    assert rules.forbidden_calls(source.modules()) == []
+
+
+@pytest.mark.parametrize(("rule", "name", "text"), OFFENCES)
+def test_the_rule_finds_an_offence(rule: str, name: str, text: str) -> None:
+    assert getattr(rules, rule)(_world_with(name, text))
+
+
+@pytest.mark.parametrize(("rule", "name", "text"), ALLOWED)
+def test_the_rule_lets_good_code_pass(rule: str, name: str, text: str) -> None:
+    assert getattr(rules, rule)(_world_with(name, text)) == []
+
+
+def test_the_rule_names_a_whole_cycle() -> None:
+    chain = {"core.a": "core.b", "core.b": "core.c", "core.c": "core.a"}
+    modules = [source.Module(name, f"import dispatch_mcp.{target}") for name, target in chain.items()]
+    assert rules.cycles(modules) == ["core.a -> core.b -> core.c -> core.a"]
+
+
+def test_every_rule_has_an_offence_that_it_finds() -> None:
+    assert {rule for rule, _, _ in OFFENCES} | {"cycles"} == {*RULES, "forbidden_calls"}
+
+
+def test_importing_the_package_loads_no_library() -> None:
+    heavy = "{'anthropic', 'mcp', 'rich', 'pydantic', 'jinja2', 'yaml', 'aiosqlite', 'sqlite3', 'anyio'}"
+    code = f"import sys, dispatch_mcp; sys.exit(' '.join({heavy} & set(sys.modules)) or None)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,58 @@
+"""What every test gets: an async backend, an own home, and the promise marker."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("house")
+
+_INHERITED = ("ANTHROPIC_", "CLAUDE", "DISPATCH_MCP_", "GIT_", "MCP_", "XDG_")
+_KEPT = frozenset({"DISPATCH_MCP_CHAOS"})
+_GIT_IDENTITY = {
+    "GIT_AUTHOR_NAME": "A Tester",
+    "GIT_AUTHOR_EMAIL": "tester@example.invalid",
+    "GIT_COMMITTER_NAME": "A Tester",
+    "GIT_COMMITTER_EMAIL": "tester@example.invalid",
+    "GIT_CONFIG_NOSYSTEM": "1",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "promise(id): shows a promise that tests/promises.toml lists as shown")
+    config.addinivalue_line("markers", "real_home: runs with the home and environment of the machine")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def own_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
+    """Returns the home that this test has to itself; None under the `real_home` marker.
+
+    State goes to `<home>/state`. The interpreter of the tests comes first on PATH, because a version
+    manager's shims stop working under another home.
+    """
+    if request.node.get_closest_marker("real_home"):
+        yield None
+        return
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(_INHERITED) and name not in _KEPT:
+                patch.delenv(name)
+        for name, value in _GIT_IDENTITY.items():
+            patch.setenv(name, value)
+        patch.setenv("HOME", str(home))
+        patch.setenv("USERPROFILE", str(home))
+        patch.setenv("DISPATCH_MCP_HOME", str(home / "state"))
+        patch.setenv("PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
+        yield home
