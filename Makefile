@@ -3,7 +3,7 @@
 .NOTPARALLEL:
 
 BIN := .venv/bin
-PYTHON_FILES := server tests benchmarks scripts
+PYTHON_FILES := $(wildcard server tests benchmarks scripts)
 BENCHES := planning store_hop routing engine startup
 ENVIRONMENT := @sh scripts/environment.sh
 
@@ -60,4 +60,4 @@ docs: ## Writes the reference pages that come from the code
 .PHONY: clean
 clean: ## Removes the environment, caches and built files
 	@rm -rf .venv dist build .pytest_cache .ruff_cache .hypothesis .coverage
-	@find server tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find $(PYTHON_FILES) -name __pycache__ -type d -prune -exec rm -rf {} +

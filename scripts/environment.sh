@@ -54,7 +54,7 @@ install_with_pip() {
     fi
   fi
   $venv/bin/python -m pip --version >/dev/null 2>&1 || $venv/bin/python -m ensurepip >/dev/null
-  $venv/bin/python -m pip install -q --disable-pip-version-check -e "$target"
+  $venv/bin/python -m pip install -qq --disable-pip-version-check -e "$target"
 }
 
 if new_enough $venv/bin/python && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ]; then
