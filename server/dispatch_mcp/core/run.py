@@ -222,6 +222,11 @@ class RunCore:
             return RunState.SUCCEEDED
         return RunState.FAILED if bad == len(self._rows) else RunState.PARTIAL
 
+    @property
+    def running(self) -> int:
+        """How many tasks are running."""
+        return sum(self._busy.values())
+
     def row(self, task_id: str) -> TaskRow:
         """Returns the row of a task. Raises UnknownHandle."""
         return self._rows[self._position(task_id)]

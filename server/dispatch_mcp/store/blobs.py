@@ -1,0 +1,84 @@
+"""Bulk by reference: files named by the SHA-256 of their bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import uuid
+from pathlib import Path
+
+from dispatch_mcp import errors
+from dispatch_mcp.store import failpoints, sqlite
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class FileBlobs:
+    """Blobs in a folder, `ab/<sha256>`. Implements `workers.contract.Blobs`; safe from any thread and process."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._folder = home / "blobs"
+
+    def put(self, data: bytes) -> str:
+        """Stores `data` durably and returns its SHA-256 hex digest. Raises BookUnavailable."""
+        digest = hashlib.sha256(data).hexdigest()
+        path = self._path(digest)
+        try:
+            if not path.exists():
+                _write(path, data)
+        except OSError as error:
+            raise sqlite.translate(error, self._home) from error
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """Returns the bytes of a digest.
+
+        Raises:
+            UnknownHandle: nothing was stored under it.
+            BookDamaged: the bytes are no longer what was stored.
+        """
+        if not _DIGEST.fullmatch(digest):
+            raise errors.UnknownHandle(f"{digest!r} is not a digest.", hint="Use the 64 hex digits of a result.")
+        try:
+            data = self._path(digest).read_bytes()
+        except FileNotFoundError:
+            raise errors.UnknownHandle(f"Nothing is stored under {digest!r}.", hint="Take it from a trace.") from None
+        except OSError as error:
+            raise sqlite.translate(error, self._home) from error
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise errors.BookDamaged(
+                f"The stored bytes of {digest!r} have changed.", hint="Retry the task that produced them."
+            )
+        return data
+
+    def _path(self, digest: str) -> Path:
+        return self._folder / digest[:2] / digest
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Writes all or nothing: a reader sees the whole file under its name, even after a power loss."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    draft = path.with_name(f".{uuid.uuid4().hex}")
+    try:
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(fd, "wb") as file:  # noqa: PTH123  # a path cannot carry the mode
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        failpoints.hit("before_blob")
+        draft.replace(path)
+        failpoints.hit("after_blob")
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

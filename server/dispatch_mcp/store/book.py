@@ -1,0 +1,217 @@
+"""The book: the one record of plans, runs and everything that happened in them.
+
+Each method is one transaction or one read. Many processes may have the same book open at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio.to_thread
+
+from dispatch_mcp.core import model, records
+from dispatch_mcp.store import blobs, codec, messages, plans, reading, runs, sqlite, tables
+from dispatch_mcp.store.reader import Reader
+from dispatch_mcp.store.writer import WAIT_S, Writer
+
+INLINE_BYTES = 64 * 1024
+"""Outcomes whose text is longer go to a blob."""
+
+
+class Book:
+    """An open book; `open_book` makes one."""
+
+    def __init__(self, home: Path, *, clock: Callable[[], float] = time.time, wait_s: float = WAIT_S) -> None:
+        self._home = home
+        self._clock = clock
+        self._runs = runs.Runs(home, clock)
+        self._writer = Writer(home, wait_s=wait_s, on_rollback=self._runs.forget)
+        self._reader = Reader(home)
+        self._blobs = blobs.FileBlobs(home)
+
+    @property
+    def home(self) -> Path:
+        """The folder that holds everything."""
+        return self._home
+
+    @property
+    def blobs(self) -> blobs.FileBlobs:
+        """Bulk by reference; as durable as the book."""
+        return self._blobs
+
+    async def open(self) -> None:
+        """Opens the file, creating or migrating it. Raises BookError."""
+        await anyio.to_thread.run_sync(sqlite.prepare_home, self._home)
+        await self._writer.open()
+        try:
+            await self._reader.open()
+        except BaseException:
+            await self._writer.close()
+            raise
+
+    async def close(self) -> None:
+        """Finishes what is queued and closes the file; a second call does nothing."""
+        try:
+            await self._reader.close()
+        finally:
+            await self._writer.close()
+
+    # -- plans
+
+    async def save_plan(self, plan: model.Plan, principal: str, *, base_version: int | None = None) -> None:
+        """Records a version of a plan.
+
+        Raises:
+            StaleVersion: the version is not the newest plus one, or `base_version` is not the newest.
+            UnknownHandle: the plan belongs to somebody else.
+        """
+        document, now = codec.dump(plan), self._clock()
+        entry = plans.Entry(plan.id, plan.version, codec.clean(principal), document, now)
+        await self._writer.run(lambda conn: plans.save(conn, entry, base_version))
+
+    async def plan(self, plan_id: str, version: int | None = None, *, principal: str) -> model.Plan:
+        """Returns a version of a plan, the newest by default. Raises UnknownHandle."""
+        return await reading.plan(self._reader, plan_id, version, principal)
+
+    async def plans(self, principal: str, limit: int = 20, after: str = "") -> list[model.Plan]:
+        """Returns the newest versions of plans, latest first, behind the plan `after`."""
+        return await reading.plans(self._reader, principal, limit, after)
+
+    # -- runs
+
+    async def create_run(self, new: records.NewRun) -> tuple[records.RunRecord, bool]:
+        """Returns the run and whether this call made it: a principal's request key stands for one run for ever.
+
+        Raises:
+            UnknownHandle: the principal has no such version of the plan.
+        """
+        return await self._writer.run(lambda conn: self._runs.create(conn, new))
+
+    async def advance(self, run_id: str, step: records.Step) -> records.Advance:
+        """Applies one step of a run as one transaction and returns once it is durable.
+
+        Reports of attempts that are no longer the running one are recorded as `attempt_fenced`, not accepted.
+        A step that changes nothing writes nothing.
+
+        Raises:
+            Fenced: `step.owner` no longer owns the run.
+            InputError: an action is not possible in the task's state; then nothing of the step happens.
+            UnknownHandle: there is no such run or task.
+        """
+        bodies = [await self._body(report.outcome) for report in step.finished]
+        return await self._writer.run(lambda conn: self._runs.advance(conn, run_id, step, bodies))
+
+    async def _body(self, outcome: model.Outcome) -> tables.Body | None:
+        if outcome.state is not model.AttemptState.SUCCEEDED:
+            return None
+        text = codec.dump(outcome, sparse=True)
+        if len(text) <= INLINE_BYTES:
+            return tables.Body(text, None)
+        return tables.Body(None, await anyio.to_thread.run_sync(self._blobs.put, text.encode()))
+
+    async def adopt(self, run_id: str, owner_id: str) -> int | None:
+        """Makes `owner_id` drive an open run that nobody alive drives.
+
+        Returns:
+            The epoch that fences earlier owners, the same again for who owns the run already, or None if the run
+            is over or somebody alive owns it. Running attempts of a dead owner are taken back as crashed.
+        """
+        return await self._writer.run(lambda conn: self._runs.adopt(conn, run_id, owner_id))
+
+    async def release(self, owner_id: str) -> None:
+        """Leaves the owner's runs to others and takes their running attempts back, not as crashed."""
+        await self._writer.run(lambda conn: self._runs.release(conn, owner_id))
+
+    async def adoptable(self, limit: int = 100) -> list[str]:
+        """Returns open runs with work for the server that nobody alive drives, oldest first."""
+        return await reading.adoptable(self._reader, self._home, limit)
+
+    async def run(self, run_id: str, *, principal: str) -> records.RunRecord:
+        """Returns a run. Raises UnknownHandle, also for a run of another principal."""
+        return await reading.run(self._reader, run_id, principal)
+
+    async def runs(
+        self, principal: str, *, open_only: bool = False, limit: int = 20, after: str = ""
+    ) -> list[records.RunRecord]:
+        """Returns runs, latest first, behind the run `after`."""
+        return await reading.runs(self._reader, principal, open_only=open_only, limit=limit, after=after)
+
+    async def tasks(self, run_id: str) -> list[records.TaskRecord]:
+        """Returns the tasks of a run in plan order."""
+        return await reading.tasks(self._reader, run_id)
+
+    async def attempts(self, run_id: str, task_id: str | None = None) -> list[records.AttemptRecord]:
+        """Returns the attempts of a run, or of one of its tasks, in the order they began."""
+        return await reading.attempts(self._reader, run_id, task_id)
+
+    async def events(self, run_id: str, after: int = 0, limit: int = 500) -> list[model.Event]:
+        """Returns up to `limit` events of a run behind number `after`; they are numbered from 1."""
+        return await reading.events(self._reader, run_id, after, limit)
+
+    async def outcome(self, run_id: str, task_id: str) -> model.Outcome | None:
+        """Returns the accepted outcome of a task, wherever it was made, or None."""
+        return (await self.outcomes(run_id, [task_id])).get(task_id)
+
+    async def outcomes(self, run_id: str, task_ids: Iterable[str]) -> dict[str, model.Outcome]:
+        """Returns the accepted outcomes of those tasks that have one."""
+        found = await reading.bodies(self._reader, run_id, task_ids)
+        outcomes: dict[str, model.Outcome] = {}
+        for task_id, body in found.items():
+            text = body.inline
+            if text is None:
+                text = await anyio.to_thread.run_sync(self._blobs.get, body.blob or "")
+            outcomes[task_id] = codec.load(model.Outcome, text)
+        return outcomes
+
+    async def spend(self, run_id: str) -> model.Usage:
+        """Returns what all attempts of a run used; the cost is None if any of them has no known price."""
+        return await reading.spend(self._reader, run_id)
+
+    async def data_version(self) -> int:
+        """Returns a number that differs from the last one if anything was written in between."""
+        return await reading.data_version(self._reader)
+
+    # -- attempts and messages
+
+    async def beat(self, run_id: str, task_id: str, attempt: int, details: dict[str, model.Json]) -> bool:
+        """Keeps what an attempt wants its successor to know; returns whether it still is the running one."""
+        text = codec.dump_map(details)
+        return await self._writer.run(lambda conn: messages.beat(conn, run_id, task_id, attempt, text))
+
+    async def last_beat(self, run_id: str, task_id: str) -> dict[str, model.Json]:
+        """Returns the details that the latest attempt with any left behind."""
+        return await reading.last_beat(self._reader, run_id, task_id)
+
+    async def send(self, message: model.Message) -> int:
+        """Delivers a message and returns its id; a message without a time gets the present one."""
+        now = self._clock()
+        return await self._writer.run(lambda conn: messages.send(conn, message, now))
+
+    async def inbox(self, run_id: str, recipient: str | None = None, *, mark_read: bool = False) -> list[model.Message]:
+        """Returns the messages of a run, to one recipient or to all, as they were before this call marked them."""
+        found = await reading.inbox(self._reader, run_id, recipient)
+        unread = [message.id for message in found if not message.read]
+        if mark_read and unread:
+            await self._writer.run(lambda conn: messages.mark_read(conn, unread))
+        return found
+
+
+@asynccontextmanager
+async def open_book(
+    home: Path, *, clock: Callable[[], float] = time.time, wait_s: float = WAIT_S
+) -> AsyncGenerator[Book]:
+    """Yields the book in `home`, made if it is not there; `wait_s` is how long a write may wait for its turn.
+
+    Raises:
+        BookError: the file cannot be used; the hint says what to do.
+    """
+    book = Book(home, clock=clock, wait_s=wait_s)
+    await book.open()
+    try:
+        yield book
+    finally:
+        with anyio.CancelScope(shield=True):
+            await book.close()

@@ -1,0 +1,170 @@
+"""Locks that the kernel frees when their process dies: the write mutex and the owners' liveness."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+if sys.platform == "win32":
+    import msvcrt
+    import time
+
+    _FAR = 1 << 30  # Windows locks are mandatory: lock a byte that nobody reads
+
+    def _lock(fd: int, *, wait: bool, shared: bool = False) -> bool:  # noqa: ARG001  # there is one kind here
+        while True:
+            os.lseek(fd, _FAR, os.SEEK_SET)
+            with contextlib.suppress(OSError):
+                msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+                return True
+            if not wait:
+                return False
+            time.sleep(0.005)
+
+    def _unlock(fd: int) -> None:
+        os.lseek(fd, _FAR, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(fd: int, *, wait: bool, shared: bool = False) -> bool:
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(fd, kind if wait else kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+class Mutex:
+    """The cross-process lock that is held during every write. Not for several threads at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+        self._mark = f"{os.getpid():<10}\n".encode()
+
+    def acquire(self) -> None:
+        """Waits for the lock and leaves this process's id in the file, which only its user can read."""
+        if self._fd < 0:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        _lock(self._fd, wait=True)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        os.write(self._fd, self._mark)
+
+    def release(self) -> None:
+        """Lets the next process in."""
+        _unlock(self._fd)
+
+    def close(self) -> None:
+        """Closes the lock file, which also releases it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def holder(path: Path) -> str:
+    """Returns the id of the process that last took the mutex at `path`, or an empty text."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return path.read_text("ascii").strip()
+    return ""
+
+
+class OwnerLock:
+    """A process's proof of life: held until `close` or until the kernel ends the process.
+
+    File descriptors of Python are not inherited, so a child that outlives its parent does not keep it.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "owners"
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._fd = -1
+        while self._fd < 0:
+            self.id = uuid.uuid4().hex
+            self._path = self._folder / f"{self.id}.lock"
+            self._fd = _born(self._path)
+
+    def close(self) -> None:
+        """Gives the lock up and removes its file."""
+        if self._fd < 0:
+            return
+        if sys.platform != "win32":
+            self._path.unlink(missing_ok=True)
+        os.close(self._fd)
+        self._fd = -1
+        self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _born(path: Path) -> int:
+    """Returns the descriptor of a new, locked file, or -1 if a sweep took it in between."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    _lock(fd, wait=True)
+    if path.exists():
+        return fd
+    os.close(fd)
+    return -1
+
+
+def is_alive(home: Path, owner_id: str) -> bool:
+    """Returns whether a live process holds that owner's lock."""
+    return _is_held(home / "owners" / f"{owner_id}.lock")
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        free = _lock(fd, wait=False, shared=True)
+        if free:
+            _unlock(fd)
+        return not free
+    finally:
+        os.close(fd)
+
+
+def stale_owners(home: Path) -> list[Path]:
+    """Returns the lock files that dead processes left behind."""
+    return sorted(path for path in (home / "owners").glob("*.lock") if not _is_held(path))
+
+
+def sweep_owners(home: Path) -> int:
+    """Removes the lock files of dead processes and returns how many there were.
+
+    A file is removed only while its lock is held, so that a process that is just being born is not swept.
+    """
+    swept = 0
+    for path in (home / "owners").glob("*.lock"):
+        with contextlib.suppress(OSError):
+            swept += _sweep(path)
+    return swept
+
+
+def _sweep(path: Path) -> bool:
+    fd = os.open(path, os.O_RDWR)
+    try:
+        if not _lock(fd, wait=False):
+            return False
+        path.unlink()
+        return True
+    finally:
+        os.close(fd)

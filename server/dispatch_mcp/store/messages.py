@@ -1,0 +1,41 @@
+"""The transactions of what attempts and agents leave for others."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from dispatch_mcp.core import model, run
+from dispatch_mcp.store import codec, tables
+
+_BEAT = "UPDATE attempt SET beat = ? WHERE run = ? AND task = ? AND attempt = ? AND state = 'running'"
+_SEND = "INSERT INTO message (run, sender, recipient, kind, text, at, read) VALUES (?, ?, ?, ?, ?, ?, 0)"
+
+
+def beat(conn: sqlite3.Connection, run_id: str, task_id: str, attempt: int, text: str) -> bool:
+    """Keeps the details of a running attempt; returns False if it is not running."""
+    row = tables.run_row(conn, run_id)
+    return conn.execute(_BEAT, (text, row.no, codec.clean(task_id), attempt)).rowcount == 1
+
+
+def send(conn: sqlite3.Connection, message: model.Message, now: float) -> int:
+    """Adds a message and its event; returns the message's id."""
+    row = tables.run_row(conn, message.run_id)
+    clean = codec.clean
+    said = (clean(message.sender), clean(message.recipient), message.kind, clean(message.text), message.at or now)
+    number = conn.execute(_SEND, (row.no, *said)).lastrowid or 0
+    data: dict[str, model.Json] = {
+        "id": number,
+        "kind": message.kind,
+        "sender": message.sender,
+        "recipient": message.recipient,
+    }
+    tables.insert_events(conn, row, [run.Note("message_sent", data=data)], now)
+    # The revision stays: the run's tasks have not moved, and machines in memory stay true.
+    conn.execute("UPDATE run SET events = events + 1 WHERE no = ?", (row.no,))
+    return number
+
+
+def mark_read(conn: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Marks messages as read."""
+    conn.executemany("UPDATE message SET read = 1 WHERE id = ?", [(number,) for number in numbers])

@@ -1,0 +1,46 @@
+"""The read side: one `query_only` connection that no write ever waits for."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import aiosqlite
+
+from dispatch_mcp import errors
+from dispatch_mcp.store import sqlite
+
+Cell = int | float | str | bytes | None
+Row = tuple[Cell, ...]
+
+
+class Reader:
+    """Runs one statement at a time and fetches all of it, so that no read ever stays open."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._conn: aiosqlite.Connection | None = None
+
+    async def open(self) -> None:
+        """Connects. Raises BookError."""
+        try:
+            self._conn = await aiosqlite.connect(self._home / sqlite.FILE, isolation_level=None, cached_statements=256)
+            for setting in (f"busy_timeout = {sqlite.BUSY_MS}", "query_only = ON", "trusted_schema = OFF"):
+                await self._conn.execute_fetchall(f"PRAGMA {setting}")
+        except sqlite3.Error as error:
+            raise sqlite.translate(error, self._home) from error
+
+    async def rows(self, statement: str, values: tuple[Cell, ...] = ()) -> list[Row]:
+        """Returns all rows of a statement, which should have a LIMIT. Raises BookError."""
+        if self._conn is None:
+            raise errors.BookUnavailable("The book is closed.", hint="Open it again.")
+        try:
+            return [tuple(row) for row in await self._conn.execute_fetchall(statement, values)]
+        except sqlite3.Error as error:
+            raise sqlite.translate(error, self._home) from error
+
+    async def close(self) -> None:
+        """Disconnects."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            await conn.close()

@@ -1,0 +1,182 @@
+"""The reads: one statement each, paged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from dispatch_mcp.core import model, records
+from dispatch_mcp.store import codec, locks, tables
+from dispatch_mcp.store.reader import Reader
+
+_RUN = f"SELECT {tables.RUN_COLUMNS}, {tables.COUNTS} FROM run WHERE id = ? AND principal = ?"  # noqa: S608
+_RUNS = f"""
+SELECT {tables.RUN_COLUMNS}, {tables.COUNTS} FROM run
+WHERE principal = ? AND (NOT ? OR finished_at IS NULL)
+  AND no < coalesce((SELECT no FROM run WHERE id = ?), 9223372036854775807)
+ORDER BY no DESC LIMIT ?
+"""  # noqa: S608  # constants
+_PLAN = """
+SELECT document FROM plan WHERE id = ?1 AND principal = ?2
+  AND version = coalesce(?3, (SELECT max(version) FROM plan WHERE id = ?1))
+"""
+_PLANS = """
+SELECT document FROM plan AS newest
+WHERE principal = ?1 AND version = (SELECT max(version) FROM plan WHERE id = newest.id)
+  AND rowid < coalesce((SELECT max(rowid) FROM plan WHERE id = ?2), 9223372036854775807)
+ORDER BY rowid DESC LIMIT ?3
+"""
+_TASKS = """
+SELECT task.id, position, task.worker, task.state, attempt, failures, crashes, ready_at, result, cause
+FROM task JOIN run ON run.no = task.run WHERE run.id = ? ORDER BY position
+"""
+_ATTEMPTS = f"""
+SELECT task, attempt, attempt.state, attempt.worker, started_at, ended_at, lease_until, {tables.USAGE_COLUMNS},
+  error, error_kind, beat
+FROM attempt JOIN run ON run.no = attempt.run
+WHERE run.id = ?1 AND task = coalesce(?2, task) ORDER BY started_at, task, attempt
+"""  # noqa: S608  # constants
+_EVENTS = """
+SELECT seq, kind, at, task, attempt, data FROM event
+WHERE run = (SELECT no FROM run WHERE id = ?) AND seq > ? ORDER BY seq LIMIT ?
+"""
+_BODIES = """
+SELECT wanted.value, result.body, result.blob
+FROM json_each(?2) AS wanted
+JOIN run ON run.id = ?1
+LEFT JOIN replay ON replay.run = run.no AND replay.task = wanted.value
+JOIN result ON result.run = coalesce(replay.source_run, run.no)
+  AND result.task = coalesce(replay.source_task, wanted.value)
+"""
+_SPEND = """
+SELECT coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0),
+  coalesce(sum(cache_write_tokens), 0),
+  CASE WHEN sum(cost_usd IS NULL AND input_tokens + output_tokens > 0) > 0 THEN NULL ELSE sum(cost_usd) END,
+  coalesce(sum(seconds), 0.0)
+FROM attempt WHERE run = (SELECT no FROM run WHERE id = ?)
+"""
+_ADOPTABLE = """
+SELECT id, owner FROM run
+WHERE finished_at IS NULL AND server_driven AND EXISTS (
+  SELECT 1 FROM task WHERE task.run = run.no AND task.state IN ('ready', 'running') AND task.worker <> 'host')
+ORDER BY no
+"""
+_LAST_BEAT = """
+SELECT beat FROM attempt
+WHERE run = (SELECT no FROM run WHERE id = ?) AND task = ? AND beat <> '' ORDER BY attempt DESC LIMIT 1
+"""
+_INBOX = """
+SELECT id, sender, recipient, kind, text, at, read FROM message
+WHERE run = (SELECT no FROM run WHERE id = ?1) AND recipient = coalesce(?2, recipient) ORDER BY id
+"""
+_USAGE_FIELDS = tuple(tables.USAGE_COLUMNS.split(", "))
+
+
+async def plan(reader: Reader, plan_id: str, version: int | None, principal: str) -> model.Plan:
+    """Returns a version of a plan. Raises UnknownHandle."""
+    found = await reader.rows(_PLAN, (codec.clean(plan_id), codec.clean(principal), version))
+    if not found:
+        raise tables.unknown_plan(plan_id, version)
+    return codec.load(model.Plan, str(found[0][0]))
+
+
+async def plans(reader: Reader, principal: str, limit: int, after: str) -> list[model.Plan]:
+    """Returns the newest versions of plans, latest first."""
+    found = await reader.rows(_PLANS, (codec.clean(principal), codec.clean(after), limit))
+    return [codec.load(model.Plan, str(row[0])) for row in found]
+
+
+async def run(reader: Reader, run_id: str, principal: str) -> records.RunRecord:
+    """Returns a run. Raises UnknownHandle."""
+    found = await reader.rows(_RUN, (codec.clean(run_id), codec.clean(principal)))
+    if not found:
+        raise tables.unknown_run(run_id)
+    return tables.counted(found[0])
+
+
+async def runs(reader: Reader, principal: str, *, open_only: bool, limit: int, after: str) -> list[records.RunRecord]:
+    """Returns runs, latest first."""
+    found = await reader.rows(_RUNS, (codec.clean(principal), open_only, codec.clean(after), limit))
+    return [tables.counted(row) for row in found]
+
+
+async def tasks(reader: Reader, run_id: str) -> list[records.TaskRecord]:
+    """Returns the tasks of a run in plan order."""
+    names = ("id", "position", "worker", "state", "attempt", "failures", "crashes", "ready_at", "result", "cause")
+    found = await reader.rows(_TASKS, (codec.clean(run_id),))
+    return [records.TaskRecord.model_validate(dict(zip(names, row, strict=True))) for row in found]
+
+
+async def attempts(reader: Reader, run_id: str, task_id: str | None) -> list[records.AttemptRecord]:
+    """Returns attempts in the order they began."""
+    wanted = None if task_id is None else codec.clean(task_id)
+    found = await reader.rows(_ATTEMPTS, (codec.clean(run_id), wanted))
+    return [_attempt(run_id, row) for row in found]
+
+
+def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
+    names = ("task_id", "attempt", "state", "worker", "started_at", "ended_at", "lease_until")
+    fields: dict[str, model.Json] = dict(zip(names, row[:7], strict=True))
+    fields["usage"] = _usage(row[7:13])
+    fields["error"], fields["error_kind"], fields["beat"] = row[13], row[14], codec.load_map(row[15])
+    return records.AttemptRecord(run_id=run_id, **fields)
+
+
+def _usage(row: tuple[model.Json, ...]) -> model.Usage:
+    known = {name: value for name, value in zip(_USAGE_FIELDS, row, strict=True) if value is not None}
+    return model.Usage(**known)
+
+
+async def events(reader: Reader, run_id: str, after: int, limit: int) -> list[model.Event]:
+    """Returns a page of events."""
+    names = ("seq", "kind", "at", "task_id", "attempt")
+    found = await reader.rows(_EVENTS, (codec.clean(run_id), after, limit))
+    return [
+        model.Event(
+            run_id=run_id, data=codec.load_map(str(row[5])), **dict[str, model.Json](zip(names, row[:5], strict=True))
+        )
+        for row in found
+    ]
+
+
+async def bodies(reader: Reader, run_id: str, task_ids: Iterable[str]) -> dict[str, tables.Body]:
+    """Returns the texts of accepted outcomes by task."""
+    wanted = json.dumps([codec.clean(task_id) for task_id in task_ids])
+    found = await reader.rows(_BODIES, (codec.clean(run_id), wanted))
+    return {str(row[0]): tables.Body(_text(row[1]), _text(row[2])) for row in found}
+
+
+def _text(cell: model.Json) -> str | None:
+    return None if cell is None else str(cell)
+
+
+async def spend(reader: Reader, run_id: str) -> model.Usage:
+    """Returns the sum over the attempts of a run."""
+    return _usage((await reader.rows(_SPEND, (codec.clean(run_id),)))[0])
+
+
+async def data_version(reader: Reader) -> int:
+    """Returns SQLite's counter of commits by other connections (pragma data_version)."""
+    return int(str((await reader.rows("PRAGMA data_version"))[0][0]))
+
+
+async def adoptable(reader: Reader, home: Path, limit: int) -> list[str]:
+    """Returns runs that wait for an owner, oldest first."""
+    found = await reader.rows(_ADOPTABLE)
+    alive = {owner: owner is not None and locks.is_alive(home, str(owner)) for _, owner in found}
+    return [str(run_id) for run_id, owner in found if not alive[owner]][:limit]
+
+
+async def last_beat(reader: Reader, run_id: str, task_id: str) -> dict[str, model.Json]:
+    """Returns what the latest attempt with a beat left."""
+    found = await reader.rows(_LAST_BEAT, (codec.clean(run_id), codec.clean(task_id)))
+    return codec.load_map(str(found[0][0])) if found else {}
+
+
+async def inbox(reader: Reader, run_id: str, recipient: str | None) -> list[model.Message]:
+    """Returns messages in the order they were sent."""
+    names = ("id", "sender", "recipient", "kind", "text", "at", "read")
+    wanted = None if recipient is None else codec.clean(recipient)
+    found = await reader.rows(_INBOX, (codec.clean(run_id), wanted))
+    return [model.Message(run_id=run_id, **dict[str, model.Json](zip(names, row, strict=True))) for row in found]

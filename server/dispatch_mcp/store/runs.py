@@ -1,0 +1,372 @@
+"""The transactions that move runs. Everything here runs on the writer's thread, inside its open transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import model, records, run
+from dispatch_mcp.store import codec, failpoints, locks, tables
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+CORES = 32
+"""How many runs and plans are kept in memory."""
+
+STEP_BACK_S = 1.0
+"""A clock that goes back by more than this has jumped; smaller steps are its discipline."""
+
+_SELECT_PLAN = "SELECT document FROM plan WHERE id = ? AND version = ?"
+_SELECT_REQUEST = "SELECT id FROM run WHERE principal = ? AND request_key = ?"
+_PLAN_OWNER = "SELECT 1 FROM plan WHERE id = ? AND version = ? AND principal = ?"
+_EXPIRED = """
+SELECT task FROM attempt WHERE run = ? AND state = 'running' AND lease_until IS NOT NULL AND lease_until <= ?
+"""
+_RENEW = """
+UPDATE attempt SET lease_until = ?
+WHERE run = ? AND state = 'running' AND lease_until IS NOT NULL AND lease_until < ?
+"""
+_SHIFT_LEASES = "UPDATE attempt SET lease_until = lease_until - ? WHERE run = ? AND lease_until IS NOT NULL"
+_SHIFT_RETRIES = "UPDATE task SET ready_at = max(0.0, ready_at - ?) WHERE run = ? AND ready_at > 0.0"
+_HAS_HISTORY = "SELECT 1 FROM run WHERE plan_id = ? AND principal = ? AND dry_run = ? AND no <> ? LIMIT 1"
+_FIND_RESULT = """
+SELECT result.run, result.task, result.digest FROM result JOIN run ON run.no = result.run
+WHERE result.key = ? AND result.unverified = 0
+  AND run.plan_id = ? AND run.principal = ? AND run.dry_run = ? AND run.no <> ?
+ORDER BY result.run LIMIT 1
+"""
+_OWNED = "SELECT id FROM run WHERE owner = ?"
+
+
+@dataclass(slots=True)
+class Live:
+    """A run in memory, true as of `revision`. `keys` holds the work keys of running tasks."""
+
+    core: run.RunCore
+    revision: int
+    keys: dict[str, str] = field(default_factory=dict[str, str])
+
+
+Report = tuple[run.Finished, "tables.Body | None"]
+"""A reported outcome, and its text if it is work that dependants will read."""
+
+
+@dataclass(slots=True)
+class Moved:
+    """What one transaction does to a run, besides what its core has to say. `reports` are the accepted ones."""
+
+    now: float
+    reports: Sequence[Report] = ()
+    notes: list[run.Note] = field(default_factory=list[run.Note])
+    sources: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
+    lease_s: float = 0.0
+
+
+class Runs:
+    """Runs as state machines over their rows, with the machines of recent runs kept in memory."""
+
+    def __init__(self, home: Path, clock: Callable[[], float]) -> None:
+        self._home = home
+        self._clock = clock
+        self._live: OrderedDict[str, Live] = OrderedDict()
+        self._plans: OrderedDict[tuple[str, int], model.Plan] = OrderedDict()
+
+    def forget(self) -> None:
+        """Drops what is in memory, because a transaction was lost."""
+        self._live.clear()
+
+    # -- beginning
+
+    def create(self, conn: sqlite3.Connection, new: records.NewRun) -> tuple[records.RunRecord, bool]:
+        """Returns the run and whether it is new; the same principal and request key give the same run."""
+        if new.request_key:
+            keyed = (codec.clean(new.principal), codec.clean(new.request_key))
+            found = conn.execute(_SELECT_REQUEST, keyed).fetchone()
+            if found is not None:
+                return _record(conn, tables.run_row(conn, found[0])), False
+        asked = (codec.clean(new.plan_id), new.plan_version, codec.clean(new.principal))
+        if conn.execute(_PLAN_OWNER, asked).fetchone() is None:
+            raise tables.unknown_plan(new.plan_id, new.plan_version)
+        return self._begin(conn, new), True
+
+    def _begin(self, conn: sqlite3.Connection, new: records.NewRun) -> records.RunRecord:
+        now = self._clock()
+        worker = model.WorkerKind.SCRIPTED if new.dry_run else new.worker
+        plan = self._plan(conn, new.plan_id, new.plan_version)
+        core = run.RunCore.begin(new.id, plan, worker, force=new.dry_run)
+        server_driven = any(row.worker is not model.WorkerKind.HOST for row in core.rows)
+        tables.insert_run(conn, new, worker.value, server_driven=server_driven, now=now)
+        row = tables.run_row(conn, new.id)
+        tables.insert_tasks(conn, row.no, core.rows)
+        core.drain()
+        data: dict[str, model.Json] = {"plan": new.plan_id, "version": new.plan_version, "worker": worker.value}
+        row = self._persist(conn, row, Live(core, 0), Moved(now, notes=[run.Note("run_created", data=data)]))
+        return _record(conn, row)
+
+    # -- the one step
+
+    def advance(
+        self, conn: sqlite3.Connection, run_id: str, step: records.Step, bodies: Sequence[tables.Body | None]
+    ) -> records.Advance:
+        """Applies one step. `bodies` are the texts of the outcomes in `step.finished`, one to one.
+
+        Raises:
+            Fenced: `step.owner` no longer owns the run.
+            InputError: an action is not possible; then nothing of the step happens.
+        """
+        row = tables.run_row(conn, run_id)
+        if step.owner is not None:
+            _fence(row, step.owner)
+        try:
+            self._follow_clock(conn, row, step.now)
+            return self._step(conn, row, self._load(conn, row), step, bodies)
+        except BaseException:
+            self._live.pop(run_id, None)
+            raise
+
+    def _step(
+        self,
+        conn: sqlite3.Connection,
+        row: tables.RunRow,
+        live: Live,
+        step: records.Step,
+        bodies: Sequence[tables.Body | None],
+    ) -> records.Advance:
+        core = live.core
+        accepted = tuple([core.finish(report, step.now) for report in step.finished])
+        for action in step.actions:
+            _act(core, action)
+        if model.WorkerKind.HOST in step.start:
+            self._expire(conn, row, core, step.now)
+        moved = Moved(step.now, notes=self._fenced(conn, row, step, accepted), lease_s=step.lease_s)
+        moved.reports = [pair for pair, ok in zip(zip(step.finished, bodies, strict=True), accepted, strict=True) if ok]
+        starts: list[run.Start] = []
+        if step.start:
+            starts = core.next(step.now, step.start, step.free, self._finder(conn, row, moved.sources))
+        row = self._persist(conn, row, live, moved)
+        if step.renew:
+            until = step.now + step.lease_s
+            conn.execute(_RENEW, (until, row.no, until))
+        return records.Advance(core.state, row.revision, accepted, tuple(starts), core.waiting_until(), core.running)
+
+    def _expire(self, conn: sqlite3.Connection, row: tables.RunRow, core: run.RunCore, now: float) -> None:
+        """Takes back the host's attempts whose lease has run out."""
+        for (task_id,) in conn.execute(_EXPIRED, (row.no, now)).fetchall():
+            core.abandon(task_id, now, crashed=False)
+
+    def _finder(
+        self, conn: sqlite3.Connection, row: tables.RunRow, sources: dict[str, tuple[int, str]]
+    ) -> run.FindResult:
+        """Returns the search for proven work of other runs of the plan; what it finds is left in `sources`.
+
+        A run never replays itself: who lists the same work twice wants it twice. Unverified work is never replayed,
+        and simulated work only by simulations.
+        """
+        scope = (row.plan_id, row.principal, row.dry_run, row.no)
+        if row.fresh or conn.execute(_HAS_HISTORY, scope).fetchone() is None:
+            return run.no_result
+
+        def find(key: str) -> str | None:
+            found = conn.execute(_FIND_RESULT, (key, *scope)).fetchone()
+            if found is None:
+                return None
+            sources[key] = (found[0], found[1])
+            return found[2]
+
+        return find
+
+    def _fenced(
+        self, conn: sqlite3.Connection, row: tables.RunRow, step: records.Step, accepted: tuple[bool, ...]
+    ) -> list[run.Note]:
+        """Returns an event for each report that came too late, and keeps what it cost."""
+        notes: list[run.Note] = []
+        for report, ok in zip(step.finished, accepted, strict=True):
+            if not ok:
+                tables.add_late_usage(conn, row.no, report)
+                data: dict[str, model.Json] = {
+                    "state": report.outcome.state.value,
+                    "usage": report.outcome.usage.model_dump(mode="json", exclude_defaults=True),
+                }
+                notes.append(run.Note("attempt_fenced", report.task_id, report.attempt, data))
+        return notes
+
+    # -- owning
+
+    def adopt(self, conn: sqlite3.Connection, run_id: str, owner_id: str) -> int | None:
+        """Returns the epoch under which `owner_id` now drives the run, or None if it is over or somebody lives."""
+        row = tables.run_row(conn, run_id)
+        if row.finished_at is not None:
+            return None
+        if row.owner == owner_id:
+            return row.epoch
+        if row.owner is not None and locks.is_alive(self._home, row.owner):
+            return None
+        crashed = row.owner is not None
+        row = row._replace(owner=owner_id, epoch=row.epoch + 1)
+        data: dict[str, model.Json] = {"owner": owner_id, "epoch": row.epoch, "crashed": crashed}
+        self._change_hands(conn, row, run.Note("run_adopted", data=data), crashed=crashed)
+        return row.epoch
+
+    def release(self, conn: sqlite3.Connection, owner_id: str) -> None:
+        """Leaves every run of an owner to others; what it was running is taken back, not counted as a crash."""
+        for (run_id,) in conn.execute(_OWNED, (owner_id,)).fetchall():
+            row = tables.run_row(conn, run_id)._replace(owner=None)
+            data: dict[str, model.Json] = {"owner": owner_id}
+            self._change_hands(conn, row, run.Note("run_released", data=data), crashed=False)
+
+    def _change_hands(self, conn: sqlite3.Connection, row: tables.RunRow, note: run.Note, *, crashed: bool) -> None:
+        now = self._clock()
+        try:
+            live = self._load(conn, row)
+            for task in live.core.rows:
+                if task.state is model.TaskState.RUNNING and task.worker is not model.WorkerKind.HOST:
+                    live.core.abandon(task.id, now, crashed=crashed)
+            self._persist(conn, row, live, Moved(now, notes=[note]))
+        except BaseException:
+            self._live.pop(row.id, None)
+            raise
+
+    # -- inside
+
+    def _plan(self, conn: sqlite3.Connection, plan_id: str, version: int) -> model.Plan:
+        plan = self._plans.get((plan_id, version))
+        if plan is None:
+            found = conn.execute(_SELECT_PLAN, (plan_id, version)).fetchone()
+            if found is None:
+                raise tables.unknown_plan(plan_id, version)
+            plan = codec.load(model.Plan, found[0])
+        _remember(self._plans, (plan_id, version), plan)
+        return plan
+
+    def _load(self, conn: sqlite3.Connection, row: tables.RunRow) -> Live:
+        """Returns the run's machine, from memory if no other process has moved the run since."""
+        live = self._live.get(row.id)
+        if live is None or live.revision != row.revision:
+            plan = self._plan(conn, row.plan_id, row.plan_version)
+            rows = [tables.task_row(found) for found in conn.execute(tables.SELECT_TASKS, (row.no,))]
+            paused, cancelled = bool(row.paused), bool(row.cancelled)
+            live = Live(run.RunCore.restore(row.id, plan, rows, paused=paused, cancelled=cancelled), row.revision)
+        _remember(self._live, row.id, live)
+        return live
+
+    def _follow_clock(self, conn: sqlite3.Connection, row: tables.RunRow, now: float) -> None:
+        """Moves the run's deadlines with a clock that has jumped back, so that nothing waits the jump out."""
+        back = row.updated_at - now
+        if back > STEP_BACK_S and row.finished_at is None:
+            conn.execute(_SHIFT_LEASES, (back, row.no))
+            conn.execute(_SHIFT_RETRIES, (back, row.no))
+            conn.execute("UPDATE run SET updated_at = ? WHERE no = ?", (now, row.no))
+            self._live.pop(row.id, None)
+
+    def _persist(self, conn: sqlite3.Connection, row: tables.RunRow, live: Live, moved: Moved) -> tables.RunRow:
+        """Writes what has changed since the last time, and nothing if nothing has; returns the row as it is now."""
+        core, now = live.core, moved.now
+        changes = core.drain()
+        notes = [*changes.notes, *moved.notes]
+        if not changes and not notes:
+            return row
+        state = core.state
+        if state.value != row.state and state in model.RUN_FINAL:
+            notes.append(run.Note("run_finished", data={"state": state.value}))
+        failpoints.hit("before_apply")
+        tables.update_tasks(conn, row.no, changes.rows.values())
+        self._write_attempts(conn, row, live, changes, moved)
+        tables.insert_replays(conn, _replays(row.no, changes.notes, moved.sources))
+        tables.insert_events(conn, row, notes, now)
+        row = _moved_row(row, core, now=now, events=row.events + len(notes))
+        tables.update_run(conn, row)
+        failpoints.hit("after_apply")
+        live.revision = row.revision
+        _remember(self._live, row.id, live)
+        return row
+
+    def _write_attempts(
+        self, conn: sqlite3.Connection, row: tables.RunRow, live: Live, changes: run.Changes, moved: Moved
+    ) -> None:
+        reported = {(report.task_id, report.attempt) for report, _ in moved.reports}
+        silent = [end for end in changes.ends if (end.task_id, end.attempt) not in reported]
+        tables.end_attempts(conn, row.no, silent, moved.now)
+        tables.report_attempts(conn, row.no, [report for report, _ in moved.reports], moved.now)
+        tables.insert_results(conn, _results(row.no, live, moved.reports))
+        tables.begin_attempts(conn, row.no, changes.starts, now=moved.now, lease_until=moved.now + moved.lease_s)
+        for start in changes.starts:
+            live.keys[start.task_id] = start.key
+
+
+def _remember(cache: OrderedDict[K, V], key: K, value: V) -> None:
+    """Puts a value in front of a cache and lets the oldest go."""
+    cache[key] = value
+    cache.move_to_end(key)
+    if len(cache) > CORES:
+        cache.popitem(last=False)
+
+
+def _record(conn: sqlite3.Connection, row: tables.RunRow) -> records.RunRecord:
+    found = conn.execute("SELECT state, count(*) FROM task WHERE run = ? GROUP BY state", (row.no,))
+    return tables.run_record(row, dict(found.fetchall()))
+
+
+def _fence(row: tables.RunRow, owner: records.Owner) -> None:
+    """Raises Fenced unless the caller owns the run, or owned it last and the run is over."""
+    mine = row.owner == owner.id or (row.owner is None and row.finished_at is not None)
+    if row.epoch != owner.epoch or not mine:
+        raise errors.Fenced(
+            f"Run {row.id!r} is at epoch {row.epoch}; the owner of epoch {owner.epoch} no longer drives it.",
+            hint="Stop its attempts here; whoever owns the run now has taken them over.",
+        )
+
+
+def _act(core: run.RunCore, action: records.Action) -> None:
+    match action.kind:
+        case "cancel":
+            core.cancel(action.reason)
+        case "pause":
+            core.pause()
+        case "resume":
+            core.resume()
+        case "retry":
+            core.retry(action.task_id)
+        case "skip":
+            core.skip(action.task_id, action.reason)
+
+
+def _results(no: int, live: Live, reports: Iterable[Report]) -> list[tuple[object, ...]]:
+    """Returns the rows of accepted work for `tables.insert_results`."""
+    rows: list[tuple[object, ...]] = []
+    for report, body in reports:
+        key = live.keys.pop(report.task_id, "")
+        if body is not None:
+            digest = live.core.row(report.task_id).result
+            unverified = report.outcome.unverified
+            key = key or live.core.key(report.task_id)
+            rows.append((no, report.task_id, report.attempt, key, digest, unverified, body.inline, body.blob))
+    return rows
+
+
+def _replays(
+    no: int, notes: Iterable[run.Note], sources: Mapping[str, tuple[int, str]]
+) -> list[tuple[int, str, int, str]]:
+    """Returns the rows of replayed work for `tables.insert_replays`."""
+    replayed = [note for note in notes if note.kind == "task_replayed"] if sources else []
+    return [(no, note.task_id, *sources[str(note.data["key"])]) for note in replayed]
+
+
+def _moved_row(row: tables.RunRow, core: run.RunCore, *, now: float, events: int) -> tables.RunRow:
+    """Returns the row of a run after a change; a run that is over belongs to nobody."""
+    over = core.state in model.RUN_FINAL
+    return row._replace(
+        state=core.state.value,
+        owner=None if over else row.owner,
+        revision=row.revision + 1,
+        paused=core.paused,
+        cancelled=core.cancelled,
+        events=events,
+        updated_at=now,
+        finished_at=(row.finished_at or now) if over else None,
+    )

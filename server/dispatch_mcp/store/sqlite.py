@@ -1,0 +1,263 @@
+"""Opening the book's file: safe settings, numbered migrations, and SQLite's errors in our words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+from dispatch_mcp import errors
+from dispatch_mcp.store import failpoints
+
+APPLICATION_ID = 0x64_6D_63_70
+"""The bytes "dmcp" in the file's header."""
+
+FILE = "state.db"
+BUSY_MS = 5_000
+OLDEST_SQLITE = (3, 37, 0)
+"""The first SQLite with STRICT tables."""
+
+NETWORK = frozenset(
+    {
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "fuse.gcsfuse",
+        "fuse.glusterfs",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "fuse.sshfs",
+        "glusterfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "smb3",
+        "smbfs",
+    }
+)
+"""File systems whose locks and shared memory SQLite's write-ahead log cannot rely on."""
+
+_UNAVAILABLE = {
+    sqlite3.SQLITE_FULL: "Free some space there and call again; nothing was half-written.",
+    sqlite3.SQLITE_IOERR: "Check that disk, then call again; nothing was half-written.",
+    sqlite3.SQLITE_READONLY: "Make that folder writable, or set DISPATCH_MCP_HOME to one that is.",
+    sqlite3.SQLITE_CANTOPEN: "Make that folder writable, or set DISPATCH_MCP_HOME to one that is.",
+    sqlite3.SQLITE_PERM: "Make that folder writable, or set DISPATCH_MCP_HOME to one that is.",
+    sqlite3.SQLITE_NOLFS: "Set DISPATCH_MCP_HOME to a folder on a local disk.",
+    sqlite3.SQLITE_PROTOCOL: "Set DISPATCH_MCP_HOME to a folder on a local disk.",
+    sqlite3.SQLITE_NOMEM: "Close other programs and call again.",
+}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+_KEEP_IT = "Keep the file as it is, run `dispatch-mcp doctor`, and set DISPATCH_MCP_HOME to another folder to go on."
+
+
+def translate(error: Exception, home: Path) -> errors.BookError:
+    """Returns the book's error for one of SQLite or of the operating system; `error` becomes its cause."""
+    found = _translate(error, home)
+    found.__cause__ = error
+    return found
+
+
+def _translate(error: Exception, home: Path) -> errors.BookError:
+    if isinstance(error, errors.BookError):
+        return error
+    path = str(home / FILE)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in _BUSY:
+        return errors.BookBusy(
+            f"Another program holds {path!r}.", hint="Close whatever else has the file open, then call again."
+        )
+    if code in _DAMAGED:
+        return errors.BookDamaged(f"{path!r} is not a readable book: {error}.", hint=_KEEP_IT)
+    if code in _UNAVAILABLE:
+        return errors.BookUnavailable(f"The book {path!r} cannot be used: {error}.", hint=_UNAVAILABLE[code])
+    if isinstance(error, OSError):
+        hint = "Check that the disk has space and that the folder is writable, or set DISPATCH_MCP_HOME to another."
+        return errors.BookUnavailable(f"The book in {str(home)!r} cannot be used: {error}.", hint=hint)
+    return errors.BookError(f"The book {path!r} refused this: {error}.", hint="Run `dispatch-mcp doctor`.")
+
+
+def network_filesystem(path: Path, mountinfo: str) -> str:
+    """Returns the type of the network file system that holds `path`, or an empty text.
+
+    `mountinfo` is the text of /proc/self/mountinfo (proc(5)).
+    """
+    best, kind = "", ""
+    for line in mountinfo.splitlines():
+        mount, _, source = line.partition(" - ")
+        fields = mount.split()
+        if len(fields) < 5 or not source:
+            continue
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
+        if path.is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, source.split()[0]
+    return kind if kind in NETWORK else ""
+
+
+def prepare_home(home: Path) -> None:
+    """Creates the book's folder and empty file so that nobody else can ever read them.
+
+    Raises:
+        BookUnavailable: the folder cannot be made, or is on a network file system.
+    """
+    try:
+        _make_folders(home)
+        _refuse_network(home)
+        for name in ("owners", "blobs"):
+            (home / name).mkdir(mode=0o700, exist_ok=True)
+        # Never open an existing file: closing it would drop SQLite's own POSIX locks on it.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(home / FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise translate(error, home) from error
+
+
+def _make_folders(home: Path) -> None:
+    for folder in reversed([home, *home.parents]):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _refuse_network(home: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        table = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+        kind = network_filesystem(home.resolve(), table)
+        if kind:
+            raise errors.BookUnavailable(
+                f"{str(home)!r} is on a network file system ({kind}), where the book's locks do not hold.",
+                hint="Set DISPATCH_MCP_HOME to a folder on a local disk.",
+            )
+
+
+def open_writer(home: Path) -> sqlite3.Connection:
+    """Returns a connection to an up-to-date book; call it with the write mutex held.
+
+    Raises:
+        sqlite3.Error: for `translate`.
+        BookError: the file is not a book, or a newer one, or SQLite is too old.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise errors.BookUnavailable(
+            f"SQLite {sqlite3.sqlite_version} is too old for the book.", hint="Use a Python with SQLite 3.37 or newer."
+        )
+    # Its own thread opens, uses and closes it; the check only gets in the way of a close at interpreter exit.
+    conn = sqlite3.connect(home / FILE, isolation_level=None, cached_statements=256, check_same_thread=False)
+    try:
+        _configure(conn)
+        _migrate(conn, home)
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
+def _configure(conn: sqlite3.Connection) -> None:
+    conn.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    conn.execute("PRAGMA journal_mode = WAL").fetchone()
+    for setting in (
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "recursive_triggers = ON",  # REPLACE would otherwise delete past the triggers
+        "wal_autocheckpoint = 0",
+        "temp_store = MEMORY",
+        "trusted_schema = OFF",
+    ):
+        conn.execute(f"PRAGMA {setting}")
+
+
+def migrations() -> list[str]:
+    """Returns the texts of the numbered migrations; number n takes the schema from version n-1 to n."""
+    folder = resources.files("dispatch_mcp.store") / "schema"
+    files = sorted((item for item in folder.iterdir() if item.name.endswith(".sql")), key=lambda item: item.name)
+    return [item.read_text("utf-8") for item in files]
+
+
+def version(conn: sqlite3.Connection) -> int:
+    """Returns the version of the file's schema."""
+    return int(conn.execute("PRAGMA user_version").fetchone()[0])
+
+
+def check_version(conn: sqlite3.Connection, home: Path, known: int) -> int:
+    """Returns the version of the file's schema. Raises BookTooNew if it is above `known`."""
+    found = version(conn)
+    if found > known:
+        raise errors.BookTooNew(
+            f"The book {str(home / FILE)!r} has schema {found}; this dispatch-mcp knows schemas up to {known}.",
+            hint="Upgrade dispatch-mcp, or set DISPATCH_MCP_HOME to another folder.",
+        )
+    return found
+
+
+def _migrate(conn: sqlite3.Connection, home: Path) -> None:
+    steps = migrations()
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        _check_identity(conn, home)
+        found = check_version(conn, home, len(steps))
+        if found < len(steps):
+            _run_steps(conn, steps, found)
+        failpoints.hit("before_migrate")
+        conn.execute("COMMIT")
+        failpoints.hit("after_migrate")
+    except BaseException:
+        if conn.in_transaction:
+            conn.execute("ROLLBACK")
+        raise
+
+
+def _check_identity(conn: sqlite3.Connection, home: Path) -> None:
+    identity = conn.execute("PRAGMA application_id").fetchone()[0]
+    tables = conn.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if identity != APPLICATION_ID and (identity or tables):
+        raise errors.BookDamaged(
+            f"{str(home / FILE)!r} is another program's database.",
+            hint="Set DISPATCH_MCP_HOME to another folder.",
+        )
+
+
+def _run_steps(conn: sqlite3.Connection, steps: list[str], found: int) -> None:
+    conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    for text in steps[found:]:
+        for statement in statements(text):
+            conn.execute(statement)
+    conn.execute(f"PRAGMA user_version = {len(steps)}")
+
+
+def statements(text: str) -> Iterator[str]:
+    """Yields the statements of a script; `executescript` would commit the open transaction."""
+    pending = ""
+    for line in text.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""
+
+
+def wal_size(home: Path) -> int:
+    """Returns the size of the write-ahead log in bytes."""
+    with contextlib.suppress(OSError):
+        return (home / f"{FILE}-wal").stat().st_size
+    return 0
+
+
+def checkpoint(conn: sqlite3.Connection) -> bool:
+    """Moves the log into the file and empties it; call it with the write mutex held.
+
+    Returns False when a reader kept the log from being emptied.
+    """
+    failpoints.hit("before_checkpoint")
+    conn.execute("PRAGMA busy_timeout = 100")
+    try:
+        busy = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    finally:
+        conn.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    failpoints.hit("after_checkpoint")
+    return not busy
