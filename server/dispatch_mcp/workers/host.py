@@ -1,0 +1,106 @@
+"""Attempts that the host's own assistant carries out: each becomes a call it can make word for word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from dispatch_mcp.core import assignments, escape, order, prompting
+
+GENERAL = "general-purpose"
+"""The host's subagent that becomes a specialist through its prompt (seed 004, "How Agents Actually Work")."""
+
+INLINE_LIMIT = 6_000
+"""A longer prompt goes by reference, so that the host's context holds the pointer and not the text."""
+
+MODELS = ("opus", "sonnet", "haiku")
+"""The aliases that the host's call takes."""
+
+_WORD = re.compile(r"[^\W_][\w./'-]*")
+_WORDS = (3, 6)
+
+
+def assignment(
+    work: order.WorkOrder,
+    prompt: prompting.Prompt,
+    *,
+    known_subagents: Collection[str],
+    prompt_ref: str | None = None,
+    lease_until: float | None = None,
+    background: bool = False,
+    inline: bool = False,
+) -> assignments.Assignment:
+    """Returns the assignment of one attempt.
+
+    Args:
+        work: The attempt.
+        prompt: What `prompting.build` made of it.
+        known_subagents: Names of the subagents that the host has installed.
+        prompt_ref: Where the whole prompt can be read; None when only inline will do.
+        lease_until: When the attempt is taken back, in seconds since the epoch.
+        background: Whether other work goes on beside it.
+        inline: Whether to hand over the whole prompt however long it is.
+    """
+    subagent = installed(work.task.agent, known_subagents)
+    whole = prompt if subagent else prompt.with_role(work.agent_prompt)
+    text = whole.text
+    by_reference = prompt_ref is not None and not inline and len(text) > INLINE_LIMIT
+    call = assignments.HostCall(
+        subagent_type=subagent or GENERAL,
+        model=alias(work.model),
+        description=description(work),
+        prompt=_pointer(work, prompt_ref) if by_reference and prompt_ref else text,
+        run_in_background=background,
+    )
+    return assignments.Assignment(
+        run_id=work.run_id,
+        task_id=work.task.id,
+        attempt=work.attempt,
+        agent=work.task.agent or "",
+        call=call,
+        prompt_ref=prompt_ref or "" if by_reference else "",
+        instructions=_instructions(work),
+        lease_until=lease_until,
+    )
+
+
+def installed(agent: str | None, known: Collection[str]) -> str:
+    """Returns the name under which the host has `agent`, a plugin's prefix included, or an empty string."""
+    if not agent:
+        return ""
+    if agent in known:
+        return agent
+    prefixed = sorted(name for name in known if name.endswith(f":{agent}"))
+    return prefixed[0] if len(prefixed) == 1 else ""
+
+
+def alias(name: str | None) -> str | None:
+    """Returns the host's alias for a model, such as `opus` for `claude-opus-5-5`; None when it has none."""
+    parts = re.split(r"[^a-z]+", (name or "").lower())
+    return next((model for model in MODELS if model in parts), None)
+
+
+def description(work: order.WorkOrder) -> str:
+    """Returns three to six words that name the work."""
+    least, most = _WORDS
+    words = _WORD.findall(escape.one_line(work.task.goal, limit=200))[:most]
+    if len(words) < least:
+        words = ["Task", f"{work.task.id}:", *words, *(["as", "planned"] if not words else [])]
+    return " ".join(word.rstrip("./'-") for word in words)
+
+
+def _pointer(work: order.WorkOrder, prompt_ref: str) -> str:
+    """Returns what a subagent is told whose prompt is too long to pass through the host."""
+    return (
+        f"Your task is {work.task.id} of run {work.run_id}: {escape.one_line(work.task.goal, limit=300)}\n\n"
+        f"Before anything else read the MCP resource {prompt_ref} of the server that offers `route_task`. It holds "
+        "GOAL, CONSTRAINTS, CONTEXT and OUTPUT. Carry it out exactly and answer in the form that its OUTPUT asks for. "
+        "If you cannot read it, change nothing and answer with that."
+    )
+
+
+def _instructions(work: order.WorkOrder) -> str:
+    return (
+        "No subagents here? Do it yourself: follow `call.prompt` as if it were addressed to you. Either way call "
+        f"`report` with task_id {work.task.id!r}, attempt {work.attempt} and the whole answer."
+    )
