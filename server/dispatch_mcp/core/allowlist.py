@@ -1,0 +1,179 @@
+"""Which programs the `command` worker may run (promise S5): the user's entries, and read-only git commands.
+
+An entry is an argv pattern, matched token by token against the whole argv:
+
+- The first token names the program literally, as a bare name (`git`, looked up on PATH) or as an absolute path. An
+  argv matches only when it writes the program the same way.
+- Any other token is a literal, or a pattern if it contains `*`, `?` or `[` (case-sensitive, as in `fnmatch`; write
+  `[*]` for a literal star). A pattern stands for exactly one argument.
+- A pattern stands for an argument that begins with `-` only if the pattern itself begins with `-`, so `["wc", "*"]`
+  lets no option in.
+- `**` may stand last and alone: any further arguments, none included, options too.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from dispatch_mcp import errors
+
+REST = "**"
+MAX_TOKENS = 4096
+_WILD = re.compile(r"[*?\[]")
+_NUMBER = re.compile(r"^-[0-9]{1,6}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One entry. With `options`, only those options are let through `**`, and one of `needs` must be among them.
+
+    An option that takes a value is listed with its `=` (`--since=`). What follows `--` is not an option. `env` is
+    added to the environment of the program.
+    """
+
+    tokens: tuple[str, ...]
+    options: frozenset[str] | None = None
+    needs: frozenset[str] = frozenset()
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def matches(self, argv: Sequence[str]) -> bool:
+        """Returns whether `argv` is what this entry allows."""
+        fixed = self.tokens[:-1] if self.tokens[-1] == REST else self.tokens
+        if len(argv) < len(fixed) or (len(argv) > len(fixed) and fixed is self.tokens):
+            return False
+        if argv[0] != fixed[0] or not all(map(_token_matches, fixed[1:], argv[1:])):
+            return False
+        return self.options is None or self._options_allowed(argv[len(fixed) :])
+
+    def _options_allowed(self, rest: Sequence[str]) -> bool:
+        given = [word for word in rest[: _end_of_options(rest)] if word.startswith("-")]
+        allowed = all(self._option_allowed(word) for word in given)
+        return allowed and (not self.needs or not self.needs.isdisjoint(given))
+
+    def _option_allowed(self, word: str) -> bool:
+        assert self.options is not None
+        name, equals, _ = word.partition("=")
+        return name + equals in self.options or ("-NUMBER" in self.options and bool(_NUMBER.match(word)))
+
+
+def _end_of_options(words: Sequence[str]) -> int:
+    return words.index("--") if "--" in words else len(words)
+
+
+def _token_matches(token: str, argument: str) -> bool:
+    if not _WILD.search(token):
+        return token == argument
+    if argument.startswith("-") and not token.startswith("-"):
+        return False
+    return fnmatch.fnmatchcase(argument, token)
+
+
+@dataclass(frozen=True, slots=True)
+class AllowList:
+    """All rules that are in force."""
+
+    rules: tuple[Rule, ...] = ()
+
+    def find(self, argv: Sequence[str]) -> Rule | None:
+        """Returns the first rule that allows `argv`, or None. An argv with a NUL or without a program matches none."""
+        if not argv or not argv[0] or len(argv) > MAX_TOKENS or any("\0" in word for word in argv):
+            return None
+        return next((rule for rule in self.rules if rule.matches(argv)), None)
+
+
+def parse(entries: Sequence[Sequence[str]], *, defaults: bool = True) -> AllowList:
+    """Returns the allow-list of the user's entries, after the read-only ones when `defaults`.
+
+    Raises:
+        ConfigError: an entry could match more than its author can see.
+    """
+    rules = tuple(Rule(_checked(tuple(entry))) for entry in entries)
+    return AllowList((*READ_ONLY, *rules) if defaults else rules)
+
+
+def _checked(entry: tuple[str, ...]) -> tuple[str, ...]:
+    problem = _problem(entry)
+    if problem:
+        raise errors.ConfigError(
+            f"The `allow_commands` entry {list(entry)!r} {problem}.",
+            hint='Write the program first, then its arguments, such as `["pytest", "-q", "*"]`.',
+        )
+    return entry
+
+
+def _problem(entry: tuple[str, ...]) -> str:
+    if not entry or not entry[0]:
+        return "names no program"
+    if any("\0" in token for token in entry):
+        return "contains a NUL character"
+    if _WILD.search(entry[0]):
+        return "has a pattern in the place of the program"
+    if ("/" in entry[0] or "\\" in entry[0]) and not PurePosixPath(entry[0]).is_absolute():
+        return "names the program by a relative path, which content of the workspace could replace"
+    if any(REST in token and (token != REST or at != len(entry) - 1) for at, token in enumerate(entry)):
+        return "has `**` elsewhere than alone at its end"
+    return ""
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_GIT_ENV: Mapping[str, str] = {
+    f"GIT_CONFIG_{part}_{at}": text
+    for at, pair in enumerate(
+        (
+            ("core.fsmonitor", "false"),
+            ("core.hooksPath", "/dev/null"),
+            ("log.showSignature", "false"),
+            ("gpg.program", "false"),
+            ("gpg.openpgp.program", "false"),
+            ("gpg.x509.program", "false"),
+            ("gpg.ssh.program", "false"),
+        )
+    )
+    for part, text in zip(("KEY", "VALUE"), pair, strict=True)
+} | {"GIT_CONFIG_COUNT": "7", "GIT_NO_LAZY_FETCH": "1"}
+"""Switches off the settings by which a repository's own configuration names programs that reading would run."""
+
+_STATS = "--stat --stat= --numstat --shortstat --name-only --name-status --summary --dirstat"
+_HISTORY = """
+-n -NUMBER --max-count= --skip= --since= --until= --after= --before= --author= --committer= --all --branches --tags
+--remotes --merges --no-merges --first-parent --reverse --date= --date-order --topo-order --no-renames
+"""
+_GIT: Mapping[str, str] = {
+    "log": f"""{_HISTORY} {_STATS} --oneline --format= --pretty= --graph --decorate --no-decorate --abbrev-commit
+        --follow -z --grep= -i""",
+    "rev-list": f"{_HISTORY} --count --objects --left-right",
+    "shortlog": f"{_HISTORY} -s -n -e -sn -ns -sne --summary --numbered --email",
+    "status": """-s --short -b --branch -sb --porcelain --porcelain= -z --long -u -uno -uall -unormal --untracked-files
+        --untracked-files= --ignored --no-renames --ahead-behind --no-ahead-behind""",
+    "ls-files": """-z -c --cached -d --deleted -m --modified -o --others -s --stage -i --ignored --exclude-standard
+        --full-name --directory -t --deduplicate --eol""",
+    "rev-parse": """--show-toplevel --show-prefix --show-cdup --git-dir --absolute-git-dir --is-inside-work-tree --short
+        --short= --abbrev-ref --symbolic-full-name --verify -q --quiet --is-shallow-repository""",
+    "grep": """-n --line-number -i --ignore-case -w --word-regexp -l --files-with-matches --name-only -L
+        --files-without-match -c --count -h -H -I -E --extended-regexp -F --fixed-strings -G -P -v --invert-match -e
+        -A -B -C --context= --and --or --not --all-match -z --null -o --only-matching --heading --break --max-depth
+        -m --max-count= -q --cached --untracked -nE -nF -nI -nw -ni -cE -cI -lE -lI -nIE -cIE""",
+    "diff": f"{_STATS} --cached --staged --merge-base -z --no-renames --no-ext-diff --no-textconv",
+    "describe": "--tags --always --long --abbrev= --dirty --all --match=",
+    "count-objects": "-v --verbose -H -vH --human-readable",
+}
+_NEEDS: Mapping[str, frozenset[str]] = {"diff": _words(_STATS)}
+
+READ_ONLY: tuple[Rule, ...] = tuple(
+    Rule(("git", name, REST), _words(options), _NEEDS.get(name, frozenset()), _GIT_ENV)
+    for name, options in _GIT.items()
+)
+"""Git commands that read history and the index, with the options that neither write nor run a program.
+
+Left out on purpose: everything that shows a patch or a blob (text conversion drivers run programs), and `-c`,
+`--exec-path`, `--output`, `--ext-diff`, `--textconv`, `-O`, `--open-files-in-pager`, `--upload-pack`, `--no-index`
+with all their abbreviations. A repository whose own configuration names filter drivers is trusted as far as git
+itself trusts it (`safe.directory`).
+"""

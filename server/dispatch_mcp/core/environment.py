@@ -1,0 +1,95 @@
+"""What a child process learns from the server's environment (promises S8, S9, S10)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib import parse
+
+DEPTH = "DISPATCH_MCP_DEPTH"
+"""How many dispatch-mcp servers stand above this process; blocks recursion."""
+
+BASE_NAMES = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"),
+        *("SYSTEMROOT", "PATHEXT", "TEMP", "TMP", "USERPROFILE"),
+    }
+)
+FIXED: Mapping[str, str] = {
+    "TERM": "dumb",
+    "NO_COLOR": "1",
+    "PAGER": "cat",
+    "GIT_PAGER": "cat",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+}
+"""Set for every child: no colours, pagers or questions, and git reads without refreshing its index."""
+
+_SECRET_NAME = re.compile(
+    r"(?:^|_)(?:API_?KEYS?|KEY|TOKENS?|SECRETS?|PASS|PASSWD|PASSWORD|PASSPHRASE|PWD|CREDENTIALS?|AUTH|COOKIE|DSN|PAT)"
+    r"(?:$|_(?!SOCK$|FILE$|PATH$|DIR$))",
+    re.IGNORECASE,
+)
+_NOT_SECRET = frozenset({"PWD", "OLDPWD", "XAUTHORITY", "SSH_AUTH_SOCK"})
+_SECRET_VALUE = re.compile(
+    r"""
+    \bsk-[A-Za-z0-9_-]{16,} | \bgh[pousr]_[A-Za-z0-9]{20,} | \bgithub_pat_[A-Za-z0-9_]{20,} | \bglpat-[\w-]{16,}
+    | \bxox[abeoprs]-[A-Za-z0-9-]{10,} | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b | \bAIza[\w-]{30,} | \bnpm_[A-Za-z0-9]{30,}
+    | \bpypi-[\w-]{30,} | \bhf_[A-Za-z0-9]{30,} | \b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}
+    | \beyJ[\w-]{10,}\.eyJ[\w-]{10,}\. | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----
+    """,
+    re.VERBOSE,
+)
+_PASSWORD_IN_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*:([^\s/@]+)@")
+_SHORTEST_SECRET = 8
+
+
+def looks_secret(name: str, value: str) -> bool:
+    """Returns whether a variable's name or value says that it is a key, token or password."""
+    if name.upper() in _NOT_SECRET:
+        return False
+    return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value) or _PASSWORD_IN_URL.search(value))
+
+
+def secret_values(variables: Mapping[str, str]) -> frozenset[str]:
+    """Returns the values to redact wherever they appear; passwords inside URLs also on their own, decoded too.
+
+    Values under 8 characters are left out: redacting them would blot out ordinary words.
+    """
+    found: set[str] = set()
+    for name, value in variables.items():
+        if looks_secret(name, value):
+            passwords = _PASSWORD_IN_URL.findall(value)
+            found |= {value, value.strip(), *passwords, *map(parse.unquote, passwords)}
+    return frozenset(value for value in found if len(value) >= _SHORTEST_SECRET)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPolicy:
+    """Which of the server's `variables` a child receives, and how deep dispatch-mcp may nest.
+
+    `pass_names` are the names that the user configured; only they let a variable through that looks like a secret.
+    """
+
+    variables: Mapping[str, str] = field(repr=False)
+    pass_names: frozenset[str] = frozenset()
+    depth: int = 0
+    depth_limit: int = 2
+
+    @property
+    def too_deep(self) -> bool:
+        """Whether a child would stand deeper than the limit."""
+        return self.depth + 1 > self.depth_limit
+
+    def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Returns a child's whole environment: allowed names, fixed settings, `extra`, and its depth."""
+        passed = {name: value for name, value in self.variables.items() if self._passes(name, value)}
+        return {**FIXED, **passed, **(extra or {}), DEPTH: str(self.depth + 1)}
+
+    def _passes(self, name: str, value: str) -> bool:
+        if "\0" in value or not name or "=" in name:
+            return False
+        if name in self.pass_names:
+            return True
+        return (name in BASE_NAMES or name.startswith("LC_")) and not looks_secret(name, value)

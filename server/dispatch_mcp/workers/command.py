@@ -1,0 +1,267 @@
+"""Carries out tasks that are an argv, when the user's configuration allows it. There is no shell."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import allowlist, environment, escape, model, order
+from dispatch_mcp.core.model import AttemptState
+from dispatch_mcp.workers import contract, supervisor
+
+INLINE_CHARS = 16_384
+BEAT_EVERY_S = 10.0
+_SAFE_PART = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+_CUT = "\n[... {} characters left out; the artifact has more ...]\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a command is not started; nothing that a repeated attempt would change."""
+
+    kind: str
+    error: str
+    hint: str
+
+
+class CommandWorker:
+    """Runs `task.command` in the order's workspace with an allow-listed environment.
+
+    `home` is the state directory: output goes to files under `<home>/runs` while the program runs. `inline_chars`
+    bounds what an outcome carries of standard output and error together; more is stored as blobs, by reference.
+    """
+
+    def __init__(
+        self,
+        allow: allowlist.AllowList,
+        home: Path,
+        policy: environment.ChildPolicy,
+        *,
+        grace_s: float = supervisor.GRACE_S,
+        output_cap: int = supervisor.OUTPUT_CAP,
+        inline_chars: int = INLINE_CHARS,
+        beat_every_s: float = BEAT_EVERY_S,
+    ) -> None:
+        self._allow = allow
+        self._home = home
+        self._policy = policy
+        self._grace_s = grace_s
+        self._output_cap = output_cap
+        self._inline_chars = inline_chars
+        self._beat_every_s = beat_every_s
+
+    async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+        """Returns success for exit code 0; a refusal, another code, a signal or a timeout otherwise."""
+        started = self._prepared(work)
+        if isinstance(started, Refusal):
+            return _refused(started)
+        argv, env = started
+        folder = self._home / "runs" / _part(work.run_id) / _part(work.task.id) / str(work.attempt)
+        try:
+            return await self._run(ctx, work, argv, env, folder=folder)
+        finally:
+            _remove(folder)
+
+    async def _run(
+        self, ctx: contract.TaskContext, work: order.WorkOrder, argv: list[str], env: Mapping[str, str], *, folder: Path
+    ) -> model.Outcome:
+        ctx.beat()
+        result: supervisor.ChildResult | model.Outcome | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(_beat_on, ctx, self._beat_every_s)
+            result = await self._end_of(argv, env, work, folder)
+            group.cancel_scope.cancel()
+        assert result is not None
+        return result if isinstance(result, model.Outcome) else self._outcome(ctx, work, result)
+
+    async def _end_of(
+        self, argv: list[str], env: Mapping[str, str], work: order.WorkOrder, folder: Path
+    ) -> supervisor.ChildResult | model.Outcome:
+        try:
+            return await supervisor.run_child(
+                argv,
+                cwd=Path(work.workspace),
+                env=env,
+                folder=folder,
+                timeout_s=work.timeout_s,
+                grace_s=self._grace_s,
+                output_cap=self._output_cap,
+            )
+        except errors.WorkerError as error:
+            return _failure("not_started", str(error), retryable=True)
+
+    def _prepared(self, work: order.WorkOrder) -> tuple[list[str], dict[str, str]] | Refusal:
+        command = work.task.command
+        refusal = _malformed(command) or self._forbidden(command) or _homeless(work.workspace)
+        if refusal:
+            return refusal
+        rule = self._allow.find(command)
+        assert rule is not None
+        env = self._policy.environment(rule.env)
+        program = _found(command[0], env.get("PATH", ""))
+        if program is None:
+            return Refusal(
+                "no_program", f"The program {command[0]!r} is not on the PATH.", "Install it, or check the PATH."
+            )
+        return [program, *command[1:]], env
+
+    def _forbidden(self, command: tuple[str, ...]) -> Refusal | None:
+        if self._policy.too_deep:
+            return Refusal(
+                "depth_limit",
+                f"This server runs at depth {self._policy.depth} of {self._policy.depth_limit}; it may start nothing.",
+                "Give the task to the assistant (worker `host`), or let the user raise `depth_limit`.",
+            )
+        if self._allow.find(command) is None:
+            return Refusal(
+                "not_allowed",
+                f"The command {_shown(command)} is not on the user's allow-list.",
+                "Only the user can allow it: they decide which program and arguments they trust and add them to "
+                "`allow_commands` in config.toml of the state directory; `dispatch-mcp config` shows where and how. "
+                "Without that, give the task to the assistant (worker `host`).",
+            )
+        return None
+
+    def _outcome(
+        self, ctx: contract.TaskContext, work: order.WorkOrder, result: supervisor.ChildResult
+    ) -> model.Outcome:
+        stderr_chars = self._inline_chars // 4
+        texts = {"stdout": _text(result.stdout), "stderr": _text(result.stderr)}
+        stderr = _cut(texts["stderr"], stderr_chars)
+        stdout = _cut(texts["stdout"], self._inline_chars - min(len(stderr), stderr_chars))
+        shown = {"stdout": stdout, "stderr": stderr}
+        artifacts = tuple(
+            model.Artifact(name=name, digest=ctx.blobs.put(data), size=len(data))
+            for name, data in (("stdout", result.stdout), ("stderr", result.stderr))
+            if shown[name] != texts[name]
+        )
+        output = {"exit_code": result.exit_code, **shown, "truncated": result.truncated or bool(artifacts)}
+        ended = _ended(result, work)
+        summary = f"{_shown(work.task.command)} {ended}. {_gist(result)}".rstrip()
+        succeeded = result.exit_code == 0 and not result.timed_out
+        return model.Outcome(
+            state=_state(result),
+            summary=summary,
+            handoff=model.Handoff(completed_work=summary if succeeded else "", artifacts=artifacts),
+            output=output,
+            error="" if succeeded else summary,
+            error_kind=_error_kind(result),
+            retryable=result.timed_out,
+            usage=model.Usage(seconds=result.seconds),
+            receipts=(model.Receipt(kind="exit_code", ok=succeeded, detail=ended),),
+        )
+
+
+def _malformed(command: tuple[str, ...]) -> Refusal | None:
+    hint = 'Give the task a `command` such as `["git", "log", "-n", "5"]`.'
+    if not command or not command[0]:
+        return Refusal("bad_command", "The task has no command.", hint)
+    if any("\0" in word for word in command):
+        return Refusal("bad_command", "The command contains a NUL character.", hint)
+    try:
+        for word in command:
+            os.fsencode(word)
+    except UnicodeEncodeError:
+        return Refusal("bad_command", "The command contains a character that no argument can carry.", hint)
+    return None
+
+
+def _homeless(workspace: str) -> Refusal | None:
+    if workspace and Path(workspace).is_absolute() and Path(workspace).is_dir():
+        return None
+    return Refusal(
+        "no_workspace",
+        f"The workspace {workspace!r} is not an existing directory.",
+        "Set DISPATCH_MCP_WORKSPACE to the project's absolute path.",
+    )
+
+
+def _found(program: str, path: str) -> str | None:
+    """Returns the program's absolute path; relative PATH entries, which the workspace could fill, do not count."""
+    if not Path(program).is_absolute():
+        path = os.pathsep.join(entry for entry in path.split(os.pathsep) if Path(entry).is_absolute())
+        return shutil.which(program, path=path) if path else None
+    return shutil.which(program)
+
+
+async def _beat_on(ctx: contract.TaskContext, every_s: float) -> None:
+    while True:
+        await anyio.sleep(every_s)
+        ctx.beat()
+
+
+def _remove(folder: Path) -> None:
+    """Removes an attempt's files, and the folders above that it leaves empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for parent in (folder.parent, folder.parent.parent):
+        with contextlib.suppress(OSError):
+            parent.rmdir()
+
+
+def _part(name: str) -> str:
+    """Returns `name` if it can be a folder's name everywhere, else its digest."""
+    if _SAFE_PART.match(name) and not name.endswith("."):
+        return name
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return text[:half] + _CUT.format(len(text) - 2 * half) + text[-half:]
+
+
+def _shown(command: tuple[str, ...]) -> str:
+    return "`" + escape.one_line(" ".join(command), limit=120).replace("`", "'") + "`"
+
+
+def _gist(result: supervisor.ChildResult) -> str:
+    stream = result.stdout if result.exit_code == 0 or not result.stderr.strip() else result.stderr
+    lines = [line for line in _text(stream[-4096:]).splitlines() if line.strip()]
+    count = result.stdout.count(b"\n") + (not result.stdout.endswith(b"\n") and bool(result.stdout))
+    counted = f"{'over ' if result.truncated else ''}{count} line{'' if count == 1 else 's'} of output"
+    return f"{counted}; last: {escape.one_line(lines[-1], limit=200)}" if lines else counted
+
+
+def _ended(result: supervisor.ChildResult, work: order.WorkOrder) -> str:
+    if result.timed_out:
+        return f"was killed after {work.timeout_s:g} s" if work.timeout_s is not None else "was killed at its deadline"
+    if result.signal is not None:
+        return f"was ended by signal {result.signal}"
+    return f"ended with exit code {result.exit_code}"
+
+
+def _state(result: supervisor.ChildResult) -> AttemptState:
+    if result.timed_out:
+        return AttemptState.TIMED_OUT
+    return AttemptState.SUCCEEDED if result.exit_code == 0 else AttemptState.FAILED
+
+
+def _error_kind(result: supervisor.ChildResult) -> str:
+    if result.timed_out:
+        return "timeout"
+    if result.signal is not None:
+        return "signal"
+    return "exit_code" if result.exit_code else ""
+
+
+def _refused(refusal: Refusal) -> model.Outcome:
+    return _failure(refusal.kind, f"{refusal.error} {refusal.hint}")
+
+
+def _failure(kind: str, error: str, *, retryable: bool = False) -> model.Outcome:
+    return model.Outcome(state=AttemptState.FAILED, summary=error, error=error, error_kind=kind, retryable=retryable)

@@ -1,0 +1,113 @@
+"""A worker that does nothing, visibly: for tests, benches and dry runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import anyio
+import pydantic
+from pydantic import Field
+
+from dispatch_mcp.core import model, order
+from dispatch_mcp.core.model import AttemptState
+from dispatch_mcp.workers import contract
+
+LABEL = "simulated"
+
+
+class Script(model.Value):
+    """What an attempt pretends to do; `fail` is a number of attempts that fail first, or a kind of failure."""
+
+    sleep_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    output: model.Json = Field(default=None, alias="result")
+    handoff: model.Handoff | None = None
+    fail: int | Literal["permanent", "transient"] = 0
+    error: str = "a simulated failure"
+    hang: bool = False
+    usage: model.Usage = model.Usage()
+
+
+_NOTHING = Script()
+_DONE = (model.Receipt(kind=LABEL, ok=True, detail="nothing was done; the result is simulated"),)
+_FAILED = (model.Receipt(kind=LABEL, ok=False, detail="nothing was done; the failure is simulated"),)
+
+
+class ScriptedWorker:
+    """Carries out `task.inputs["script"]`, or succeeds at once; every outcome is labelled as simulated.
+
+    A script is obeyed only where the work order names the `scripted` worker. In a dry run the order keeps the worker
+    that the task would really have, so the script of a real task stays what it is: an input.
+    """
+
+    def __init__(self, *, sleep: Callable[[float], Awaitable[object]] = anyio.sleep) -> None:
+        self._sleep = sleep
+
+    async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+        """Returns the outcome that the script asks for, after its sleep; keeps the order's deadline."""
+        ctx.beat()
+        try:
+            script = _script_of(work)
+        except pydantic.ValidationError as error:
+            return _failed(work, f"The script is not understood: {_first_problem(error)}", "bad_script")
+        seconds = math.inf if script.hang else script.sleep_s
+        if work.timeout_s is not None and seconds > work.timeout_s:
+            await self._sleep(work.timeout_s)
+            return _timed_out(work, work.timeout_s)
+        if seconds:
+            await self._sleep(seconds)
+        return _ending(work, script)
+
+
+def _script_of(work: order.WorkOrder) -> Script:
+    given = work.task.inputs.get("script")
+    if given is None or work.worker is not model.WorkerKind.SCRIPTED:
+        return _NOTHING
+    return Script.model_validate(given)
+
+
+def _first_problem(error: pydantic.ValidationError) -> str:
+    problem = error.errors(include_url=False, include_context=False)[0]
+    return f"{'.'.join(map(str, problem['loc'])) or 'script'}: {problem['msg']}"
+
+
+def _ending(work: order.WorkOrder, script: Script) -> model.Outcome:
+    if script.fail == "permanent":
+        return _failed(work, script.error, "simulated_permanent", usage=script.usage)
+    if script.fail == "transient" or work.attempt <= script.fail:
+        return _failed(work, script.error, "simulated_transient", retryable=True, usage=script.usage)
+    summary = f"{LABEL}: {work.task.goal[:200]}"
+    return model.Outcome(
+        state=AttemptState.SUCCEEDED,
+        summary=summary,
+        handoff=script.handoff or model.Handoff(completed_work=summary),
+        output=script.output,
+        usage=script.usage,
+        receipts=_DONE,
+    )
+
+
+def _failed(
+    work: order.WorkOrder, error: str, kind: str, *, retryable: bool = False, usage: model.Usage = _NOTHING.usage
+) -> model.Outcome:
+    return model.Outcome(
+        state=AttemptState.FAILED,
+        summary=f"{LABEL} failure of {work.task.id}: {error[:200]}",
+        error=error,
+        error_kind=kind,
+        retryable=retryable,
+        usage=usage,
+        receipts=_FAILED,
+    )
+
+
+def _timed_out(work: order.WorkOrder, seconds: float) -> model.Outcome:
+    return model.Outcome(
+        state=AttemptState.TIMED_OUT,
+        summary=f"{LABEL} timeout of {work.task.id}",
+        error=f"No result after {seconds:g} s.",
+        error_kind="timeout",
+        retryable=True,
+        receipts=_FAILED,
+    )

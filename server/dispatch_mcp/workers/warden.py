@@ -1,0 +1,293 @@
+"""Runs one program for `supervisor` and outlives neither it nor the server.
+
+Not imported: started by path as `python -I -S warden.py FOLDER GRACE DEADLINE CAP LC_CTYPE PROGRAM [ARGUMENT...]`,
+so it uses nothing but the standard library. Descriptor 0 is the death pipe: `t` stops the program politely, `k` at
+once, and its end means that the server is gone. Descriptor 1 is held open until nothing of the program lives.
+
+Files it leaves in FOLDER: `pid` (before the program begins), `stdout` and `stderr` (capped), `exit` (at the end).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import sys
+import time
+
+GONE_GRACE_S = 0.3
+"""Between TERM and KILL when nobody waits any more; promise R10 leaves one second in all."""
+
+SWEEP_S = 2.0
+CHUNK = 1 << 16
+STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+LINUX = sys.platform == "linux"
+
+
+def prctl(option: int, value: int) -> None:
+    """Sets one process attribute on Linux; elsewhere does nothing."""
+    if LINUX:
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def start_time(pid: int) -> str:
+    """Returns what tells a process from a later one of the same number; empty where the system does not say."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123 - pathlib costs 10 ms of start-up
+            return stat.read().rpartition(b")")[2].split()[19].decode()
+    except (OSError, IndexError):
+        return ""
+
+
+def descendants() -> list[int]:
+    """Returns the processes below this one, where /proc shows them."""
+    parents: dict[int, list[int]] = {}
+    for name in os.listdir("/proc") if LINUX else ():  # noqa: PTH208 - as above
+        try:
+            with open(f"/proc/{int(name)}/stat", "rb") as stat:  # noqa: PTH123 - as above
+                parents.setdefault(int(stat.read().rpartition(b")")[2].split()[1]), []).append(int(name))
+        except (OSError, ValueError, IndexError):
+            continue
+    found = [os.getpid()]
+    for pid in found:
+        found += parents.get(pid, ())
+    return found[1:]
+
+
+def write_file(path: str, text: str) -> None:
+    """Writes a small file that a reader sees whole or not at all."""
+    part = path + ".part"
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.write(descriptor, text.encode())
+    os.close(descriptor)
+    os.rename(part, path)  # noqa: PTH104 - as above
+
+
+def ignored(_number: int, _frame: object) -> None:
+    """Handles a signal by doing nothing; its number arrives through the wake-up pipe."""
+
+
+class Tap:
+    """Copies one stream of the program to a file: the first half of `cap` bytes as they come, the last at the end."""
+
+    def __init__(self, source: int, path: str, cap: int) -> None:
+        self.source = source
+        self.target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        self.head = cap // 2
+        self.keep = cap - self.head
+        self.tail = bytearray()
+        self.lost = 0
+        os.set_blocking(source, False)
+
+    def pump(self) -> bool:
+        """Copies one chunk. Returns False when there is none now, or never again."""
+        try:
+            data = os.read(self.source, CHUNK)
+        except BlockingIOError:
+            return False
+        taken = data[: self.head]
+        if taken:
+            self.head -= len(taken)
+            self._write(taken)
+        self.tail += data[len(taken) :]
+        if len(self.tail) > self.keep + 8 * CHUNK:
+            self._trim()
+        return bool(data)
+
+    def close(self) -> None:
+        """Writes what is kept of the end, after a line that counts what is left out."""
+        while self.pump():
+            pass
+        self._trim()
+        if self.lost:
+            self._write(b"\n[... %d bytes left out ...]\n" % self.lost)
+        self._write(bytes(self.tail))
+        os.close(self.target)
+
+    def _trim(self) -> None:
+        surplus = max(0, len(self.tail) - self.keep)
+        del self.tail[:surplus]
+        self.lost += surplus
+
+    def _write(self, data: bytes) -> None:
+        try:
+            while data:
+                data = data[os.write(self.target, data) :]
+        except OSError:  # a full disk must not keep the program from being watched
+            self.lost += len(data)
+
+
+class Warden:
+    """One program from its start to the death of the last process that it left behind."""
+
+    def __init__(self, folder: str, grace_s: float, deadline_s: float, cap: int) -> None:
+        self.folder = folder
+        self.grace_s = grace_s
+        self.began = time.monotonic()
+        self.deadline = self.began + deadline_s if deadline_s > 0 else None
+        self.kill_at: float | None = None
+        self.cause = ""
+        self.failure = 0
+        self.status: int | None = None
+        self.cap = cap
+
+    def run(self, program: list[str]) -> None:
+        """Starts the program and returns when nothing of it lives and its end is written down."""
+        wake, _ = self._listen()
+        pipes = [os.pipe() for _ in range(3)]
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        self.pid = os.fork()
+        if self.pid == 0:
+            become(program, self.folder, [write for _, write in pipes])
+        for _, write in pipes:
+            os.close(write)
+        (out, _), (err, _), (failed, _) = pipes
+        self.taps = {out: Tap(out, f"{self.folder}/stdout", self.cap), err: Tap(err, f"{self.folder}/stderr", self.cap)}
+        self._watch(wake)
+        self._sweep()
+        for tap in self.taps.values():
+            tap.close()
+        self.failure = int(os.read(failed, 16) or b"0")
+        self._record()
+
+    def _listen(self) -> tuple[int, int]:
+        ends = os.pipe()
+        for end in ends:
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(ends[1], warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, *STOPPING):
+            signal.signal(number, ignored)
+        return ends
+
+    def _watch(self, wake: int) -> None:
+        poller = select.poll()
+        for descriptor in (0, wake, *self.taps):
+            poller.register(descriptor, select.POLLIN)
+        while self.status is None:
+            for descriptor, _ in poller.poll(self._patience()):
+                if descriptor in self.taps:
+                    if not self.taps[descriptor].pump():
+                        poller.unregister(descriptor)
+                elif descriptor == wake:
+                    self._on_signals(os.read(wake, 512))
+                elif not self._on_order(os.read(0, 16)):
+                    poller.unregister(0)
+            self._on_time()
+            self._reap()
+
+    def _patience(self) -> int | None:
+        until = [moment for moment in (self.deadline, self.kill_at) if moment is not None]
+        return max(0, int((min(until) - time.monotonic()) * 1000) + 1) if until else None
+
+    def _on_signals(self, numbers: bytes) -> None:
+        if not STOPPING.isdisjoint(numbers):
+            self._stop("signal", GONE_GRACE_S)
+
+    def _on_order(self, order: bytes) -> bool:
+        if not order:
+            self._stop("gone", GONE_GRACE_S)
+        elif b"k" in order:
+            self._stop("kill", 0.0)
+        else:
+            self._stop("stop", self.grace_s)
+        return bool(order)
+
+    def _on_time(self) -> None:
+        now = time.monotonic()
+        if self.deadline is not None and now >= self.deadline:
+            self.deadline = None
+            self._stop("deadline", self.grace_s)
+        if self.kill_at is not None and now >= self.kill_at:
+            self.kill_at = now + 0.05
+            self._signal(signal.SIGKILL)
+
+    def _stop(self, cause: str, grace_s: float) -> None:
+        moment = time.monotonic() + grace_s
+        if self.kill_at is None:
+            self.cause, self.kill_at = cause, moment
+            self._signal(signal.SIGTERM)
+            self._signal(signal.SIGCONT)
+        self.kill_at = min(self.kill_at, moment)
+
+    def _signal(self, number: int) -> bool:
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # macOS says so of a group of zombies; elsewhere a set-uid program
+            return LINUX
+        return True
+
+    def _reap(self) -> bool:
+        """Notes the end of the program and of adopted orphans. Returns False when no child is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid == self.pid:
+                self.status = status
+
+    def _sweep(self) -> None:
+        until = time.monotonic() + SWEEP_S
+        grouped, children = True, True
+        while (grouped or children) and time.monotonic() < until:
+            grouped = grouped and self._signal(signal.SIGKILL)
+            children = self._reap()
+            for pid in descendants() if children else ():
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except OSError:
+                    continue
+            if grouped or children:
+                select.select([], [], [], 0.002)
+
+    def _record(self) -> None:
+        code = os.waitstatus_to_exitcode(self.status or 0)
+        out, err = self.taps.values()
+        write_file(
+            f"{self.folder}/exit",
+            f'{{"exit_code": {code if code >= 0 else "null"}, "signal": {-code if code < 0 else "null"}, '
+            f'"cause": "{self.cause}", "errno": {self.failure}, '
+            f'"truncated": {"true" if out.lost or err.lost else "false"}, '
+            f'"seconds": {time.monotonic() - self.began:.6f}}}\n',
+        )
+
+
+def become(program: list[str], folder: str, pipes: list[int]) -> None:
+    """Turns this fork into the program; writes the error number to the last pipe when that fails."""
+    try:
+        parent = os.getppid()
+        os.setsid()
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(127)
+        pid = os.getpid()
+        write_file(f"{folder}/pid", f'{{"pid": {pid}, "started": "{start_time(pid)}"}}\n')
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(pipes[0], 1)
+        os.dup2(pipes[1], 2)
+        for number in (signal.SIGPIPE, getattr(signal, "SIGXFSZ", signal.SIGPIPE)):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        os.execv(program[0], program)  # noqa: S606 - no shell is what we want
+    except OSError as error:
+        os.write(pipes[2], b"%d" % (error.errno or 1))
+    finally:
+        os._exit(127)
+
+
+def main(folder: str, grace_s: str, deadline_s: str, cap: str, lc_ctype: str, *program: str) -> None:
+    """Undoes what Python's locale coercion added to the environment (PEP 538), then watches the program."""
+    if lc_ctype == "unset":
+        os.environ.pop("LC_CTYPE", None)
+    Warden(folder, float(grace_s), float(deadline_s), int(cap)).run(list(program))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
