@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import templates
+from dispatch_mcp.core import problems, templates
 
 Kind = Literal["prompts", "agents", "knowledgebase"]
 Layer = Literal["bundled", "user"]
@@ -81,6 +81,27 @@ def read(entry: Entry) -> str:
         ) from error
 
 
+def names(kind: Kind, home: Path | None = None) -> list[str]:
+    """Returns the names of the files of a kind, sorted."""
+    return [entry.name for entry in entries(kind, home)]
+
+
+def text(kind: Kind, name: str, home: Path | None = None) -> str:
+    """Returns the text of the file of that kind and name, the user's own before the bundled one.
+
+    Raises:
+        UnknownHandle: there is no such file.
+        ConfigError: the file cannot be read.
+    """
+    found = next((entry for entry in entries(kind, home) if entry.name == name), None)
+    if found is None:
+        near = problems.nearest(name, names(kind, home))
+        raise errors.UnknownHandle(
+            f"There is no {kind} file {name[:80]!r}.", hint=f"Did you mean {near!r}?" if near else "List them first."
+        )
+    return read(found)
+
+
 def template(name: str, home: Path | None = None) -> templates.Template:
     """Returns the prompt template of that name, the user's own before the bundled one.
 
@@ -88,28 +109,23 @@ def template(name: str, home: Path | None = None) -> templates.Template:
         UnknownHandle: there is no such template.
         ConfigError: the template's file is broken.
     """
-    known = {entry.name: entry for entry in entries("prompts", home)}
-    if name not in known:
-        raise errors.UnknownHandle(
-            f"There is no prompt template {name[:80]!r}.", hint=f"Known templates: {', '.join(known)}."
-        )
-    return templates.read_template(read(known[name]), name)
+    return templates.read_template(text("prompts", name, home), name)
 
 
 def all_templates(home: Path | None = None) -> tuple[dict[str, templates.Template], tuple[str, ...]]:
-    """Returns the prompt templates by name and what is wrong with the user's; a broken one of theirs falls back.
+    """Returns the prompt templates by name, and what is wrong with the user's; the bundled one stands in for those.
 
     Raises:
         ConfigError: a bundled template is broken.
     """
     found = {entry.name: templates.read_template(read(entry), entry.name) for entry in entries("prompts")}
-    problems: list[str] = []
+    broken: list[str] = []
     for entry in (entry for entry in entries("prompts", home) if entry.layer == "user"):
         try:
             found[entry.name] = templates.read_template(read(entry), entry.name)
         except errors.ConfigError as error:
-            problems.append(str(error))
-    return dict(sorted(found.items())), tuple(problems)
+            broken.append(str(error))
+    return dict(sorted(found.items())), tuple(broken)
 
 
 def _listed(kind: Kind, layer: Layer, folder: Path) -> Iterator[Entry]:

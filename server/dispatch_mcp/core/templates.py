@@ -50,41 +50,40 @@ class Template(model.Value):
     arguments: tuple[Argument, ...]
     body: str
 
-    def render(self, arguments: Mapping[str, str]) -> str:
-        """Returns the text; the values of arguments are never read as templates themselves.
 
-        Raises:
-            InputError: a required argument is missing or empty, one is unknown, or the text becomes too long.
-        """
-        self._check(arguments)
-        values = {argument.name: arguments.get(argument.name, "") for argument in self.arguments}
-        try:
-            text = _ENVIRONMENT.from_string(self.body).render(values)
-        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise errors.InputError(
-                f"Template {self.name!r} could not be filled in: {error}.", hint="Check the values of its arguments."
-            ) from error
-        if len(text) > MAX_RENDERED:
-            raise errors.InputError(
-                f"Template {self.name!r} gives {len(text)} characters, more than {MAX_RENDERED}.",
-                hint="Pass long texts as files or artifacts and name them.",
-            )
-        return text.strip() + "\n"
+def render(template: Template, arguments: Mapping[str, str]) -> str:
+    """Returns the text of a template; the values of arguments are never read as templates themselves.
 
-    def _check(self, arguments: Mapping[str, str]) -> None:
-        known = [argument.name for argument in self.arguments]
-        missing = [
-            argument.name
-            for argument in self.arguments
-            if argument.required and not arguments.get(argument.name, "").strip()
-        ]
-        unknown = [name[:80] for name in arguments if name not in known]
-        if missing or unknown:
-            wrong = [f"{missing!r} missing"] * bool(missing) + [f"{unknown!r} unknown"] * bool(unknown)
-            raise errors.InputError(
-                f"Template {self.name!r}: {' and '.join(wrong)}.",
-                hint=f"Its arguments are {', '.join(known) or 'none'}.",
-            )
+    Raises:
+        InputError: a required argument is missing or empty, one is unknown, or the text becomes too long.
+    """
+    _check(template, arguments)
+    values = {argument.name: arguments.get(argument.name, "") for argument in template.arguments}
+    try:
+        text = _ENVIRONMENT.from_string(template.body).render(values)
+    except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise errors.InputError(
+            f"Template {template.name!r} could not be filled in: {error}.", hint="Check the values of its arguments."
+        ) from error
+    if len(text) > MAX_RENDERED:
+        raise errors.InputError(
+            f"Template {template.name!r} gives {len(text)} characters, more than {MAX_RENDERED}.",
+            hint="Pass long texts as files or artifacts and name them.",
+        )
+    return text.strip() + "\n"
+
+
+def _check(template: Template, arguments: Mapping[str, str]) -> None:
+    known = [argument.name for argument in template.arguments]
+    required = [argument.name for argument in template.arguments if argument.required]
+    missing = [name for name in required if not arguments.get(name, "").strip()]
+    unknown = [name[:80] for name in arguments if name not in known]
+    if missing or unknown:
+        wrong = [f"{missing!r} missing"] * bool(missing) + [f"{unknown!r} unknown"] * bool(unknown)
+        raise errors.InputError(
+            f"Template {template.name!r}: {' and '.join(wrong)}.",
+            hint=f"Its arguments are {', '.join(known) or 'none'}.",
+        )
 
 
 def read_template(text: str, name: str = "") -> Template:
