@@ -23,6 +23,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "context": ("context", "core", "errors"),
     "workers": ("workers", "core", "errors"),
     "engine": ("engine", "core", "store", "context", "workers.contract", "errors"),
+    "faces.build": ("", "engine", "store", "workers", "context", "core", "config", "resources", "rosters", "errors"),
     "faces": ("faces", "engine", "core", "config", "resources", "rosters", "errors", ""),
 }
 
@@ -32,7 +33,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "sqlite3": ("store", "faces.doctor"),
     "anthropic": ("workers.anthropic_api",),
     "jinja2": ("core.prompting", "core.templates"),
-    "yaml": ("core.catalog",),
+    "yaml": ("core.catalog", "core.templates"),
     "mcp": ("faces",),
     "mcp_types": ("faces",),
     "rich": ("faces",),
