@@ -1,0 +1,288 @@
+"""Reads the task documents that models write, and writes results in the format of seed 002."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dispatch_mcp.core import fields, model, problems, records
+from dispatch_mcp.core.problems import Notice, Problem
+
+ALIASES: Final[Mapping[str, str]] = {
+    "task_id": "id",
+    "goal": "do",
+    "description": "do",
+    "dependencies": "deps",
+    "depends_on": "deps",
+    "input_data": "inputs",
+    "context_requirements": "context",
+    "specialist": "agent",
+    "subagent_type": "agent",
+}
+"""Other names of task fields (seed 002, and those that hosts use for their own calls)."""
+
+MAX_UNKNOWN: Final = 20
+"""Unknown fields named per object."""
+
+MAX_TIMEOUT_S: Final = 7 * 86_400.0
+
+_Read = Callable[[fields.Reader, str, model.Json], model.Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What could be read. With any problem the tasks are only good for finding more problems."""
+
+    tasks: tuple[model.Task, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A task document of seed 002: its tasks and its config, each setting None where it says nothing.
+
+    `timeout_s` is seconds for each task without a timeout of its own.
+    """
+
+    reading: Reading
+    max_parallel: int | None = None
+    timeout_s: float | None = None
+    trace_dir: str | None = None
+
+
+def _choice(allowed: Sequence[str]) -> _Read:
+    return lambda reader, key, value: reader.choice(key, value, allowed)
+
+
+def _attempts(reader: fields.Reader, key: str, value: model.Json) -> int | None:
+    read = reader.number(key, value, 1, 20, whole=True)
+    return None if read is None else int(read)
+
+
+def _timeout(reader: fields.Reader, key: str, value: model.Json) -> float | None:
+    return reader.number(key, value, 0.001, MAX_TIMEOUT_S)
+
+
+def _paths(reader: fields.Reader, key: str, value: model.Json) -> tuple[str, ...] | None:
+    return reader.texts(key, value, fields.MAX_NAME)
+
+
+def _argv(reader: fields.Reader, key: str, value: model.Json) -> tuple[str, ...] | None:
+    if isinstance(value, str) or (fields.is_list(value) and "" in value):
+        reader.wrong(key, value, "the program and its arguments as a list of non-empty strings; there is no shell")
+        return None
+    return reader.texts(key, value)
+
+
+_FIELDS: Final[Mapping[str, _Read]] = {
+    "id": fields.Reader.name,
+    "do": fields.Reader.text,
+    "deps": fields.Reader.names,
+    "files": _paths,
+    "reads": _paths,
+    "agent": fields.Reader.name,
+    "model": fields.Reader.name,
+    "effort": _choice([effort.value for effort in model.Effort]),
+    "priority": _choice([priority.value for priority in model.Priority]),
+    "context": _paths,
+    "constraints": fields.Reader.texts,
+    "output": fields.Reader.texts,
+    "acceptance": fields.Reader.texts,
+    "inputs": fields.Reader.mapping,
+    "command": _argv,
+    "worker": _choice([worker.value for worker in model.WorkerKind]),
+    "timeout_s": _timeout,
+    "max_attempts": _attempts,
+    "isolation": _choice(["shared", "worktree"]),
+}
+_DONE: Final = frozenset({model.TaskState.SUCCEEDED, model.TaskState.UNVERIFIED})
+
+
+def read_tasks(raw: model.Json) -> Reading:
+    """Returns the tasks of a JSON list, with every problem in it; never raises for a JSON value.
+
+    Aliases are normalised and lone strings wrapped; each kind of repair is noted once.
+    """
+    reader = fields.Reader()
+    return _finish(reader, _tasks(reader, raw))
+
+
+def read_document(raw: model.Json) -> Document:
+    """Returns the tasks and config of a `{"tasks": …, "config": …}` document (seed 002), or of a bare task list."""
+    reader = fields.Reader()
+    if not fields.is_object(raw):
+        return Document(_finish(reader, _tasks(reader, raw)))
+    named = _known_only(reader, raw, ("tasks", "config"))
+    config = named.get("config")
+    read: dict[str, model.Json] = {}
+    if fields.is_object(config):
+        reader.place = "config"
+        for key, value in _known_only(reader, config, tuple(_CONFIG)).items():
+            read[key] = None if value is None else _CONFIG[key](reader, key, value)
+    elif config is not None:
+        reader.wrong("config", config, "an object")
+    reader.place = reader.task = ""
+    reading = _finish(reader, _tasks(reader, named.get("tasks", [])))
+    return Document(reading, read.get("max_workers"), read.get("timeout_seconds"), read.get("trace_dir"))
+
+
+def _workers(reader: fields.Reader, key: str, value: model.Json) -> int | None:
+    read = reader.number(key, value, 1, model.MAX_PARALLEL, whole=True)
+    return None if read is None else int(read)
+
+
+_CONFIG: Final[Mapping[str, _Read]] = {
+    "max_workers": _workers,
+    "timeout_seconds": _timeout,
+    "trace_dir": fields.Reader.name,
+}
+
+
+def _finish(reader: fields.Reader, tasks: Sequence[model.Task]) -> Reading:
+    repairs = "; ".join(reader.repaired)
+    notes = (Notice(code="normalised", message=f"Read as meant: {repairs}."),) if repairs else ()
+    return Reading(tuple(tasks), tuple(reader.found), notes)
+
+
+def _tasks(reader: fields.Reader, raw: model.Json) -> list[model.Task]:
+    if not fields.is_list(raw):
+        reader.wrong("tasks", raw, "a list of task objects")
+        return []
+    if len(raw) > model.MAX_TASKS:
+        message = f"The plan has {len(raw)} tasks; at most {model.MAX_TASKS} are allowed."
+        reader.problem("too_many_tasks", "tasks", message, fix="Merge small tasks or send several plans.")
+        return []
+    tasks = [_task(reader, at, item) for at, item in enumerate(raw)]
+    return [task for task in tasks if task is not None]
+
+
+def _task(reader: fields.Reader, at: int, raw: model.Json) -> model.Task | None:
+    reader.place, reader.task = f"tasks[{at}]", ""
+    if not fields.is_object(raw):
+        reader.wrong("", raw, "an object with `id` and `do`")
+        return None
+    values: dict[str, model.Json] = {"id": "", "do": ""}
+    for key, value in _canonical(reader, raw).items():
+        if value is not None:
+            read = _FIELDS[key](reader, key, value)
+            if read is not None and read != "":
+                values[key] = read
+        if key == "id":
+            reader.task = values["id"][: fields.MAX_SHOWN_ID]
+    if "input_data" in raw and isinstance(values.get("inputs"), dict):
+        _take_paths(values)
+    return model.Task(**values)
+
+
+def _canonical(reader: fields.Reader, raw: Mapping[str, model.Json]) -> dict[str, model.Json]:
+    """Returns the known fields under their own names, the id first."""
+    out: dict[str, model.Json] = {}
+    for key, value in _known_only(reader, raw, (*_FIELDS, *ALIASES)).items():
+        name = ALIASES.get(key, key)
+        if name != key:
+            reader.repaired[f"`{key}` as `{name}`"] = None
+        if name in out and out[name] != value:
+            message = f"{name!r} is given twice with different values, once as {key!r}."
+            reader.problem("conflicting_fields", name, message, fix=f"Send `{name}` only.")
+        out.setdefault(name, value)
+    return dict(sorted(out.items(), key=lambda field: field[0] != "id"))
+
+
+def _known_only(reader: fields.Reader, raw: Mapping[str, model.Json], known: Sequence[str]) -> dict[str, model.Json]:
+    """Returns the entries with known keys and notes the others as problems."""
+    strange = [key for key in raw if key not in known]
+    for key in strange[:MAX_UNKNOWN]:
+        meant = problems.nearest(str(key), known)
+        fix = f"Use `{meant}`." if meant else f"Known fields: {problems.listed(known, len(known))}."
+        shown = problems.shown(key)
+        reader.problem(
+            "unknown_field", str(key)[: fields.MAX_SHOWN_ID], f"There is no field {shown}.", fix=fix, meant=meant
+        )
+    if len(strange) > MAX_UNKNOWN:
+        reader.problem("unknown_field", "", f"{len(strange) - MAX_UNKNOWN} more unknown fields.")
+    return {key: value for key, value in raw.items() if key in known}
+
+
+def _take_paths(values: dict[str, model.Json]) -> None:
+    """Declares the paths that seed 002 names in `input_data` as files and reads, unless the task declares its own."""
+    inputs = values["inputs"]
+    written = _strings([inputs.get("output_path")])
+    read = _strings([*_listed(inputs.get("context_files")), *_listed(inputs.get("affected_files"))])
+    if written:
+        values.setdefault("files", written)
+    if read:
+        values.setdefault("reads", read)
+
+
+def _listed(value: model.Json) -> Sequence[model.Json]:
+    return value if fields.is_list(value) else ()
+
+
+def _strings(values: Sequence[model.Json]) -> tuple[str, ...]:
+    return tuple(value for value in values[: fields.MAX_LIST] if isinstance(value, str) and value)
+
+
+def result_document(
+    tasks: Sequence[records.TaskRecord],
+    outcomes: Mapping[str, model.Outcome],
+    attempts: Mapping[str, records.AttemptRecord],
+    *,
+    total_s: float,
+    trace_files: Mapping[str, str] | None = None,
+) -> dict[str, model.Json]:
+    """Returns the results of a run in the format of seed 002 ("Result Reading").
+
+    Outcomes, last attempts and trace files are by task id; any may be missing. A task that the user skipped counts
+    as an error without work; work that nobody proved is a success with `unverified` beside it. `total_s` is the wall
+    time of the run in seconds.
+    """
+    traces = trace_files or {}
+    results = [_result(task, outcomes.get(task.id), attempts.get(task.id), traces.get(task.id, "")) for task in tasks]
+    good = sum(result["status"] == "success" for result in results)
+    whole = "success" if good == len(results) else "partial" if good else "failure"
+    return {
+        "status": whole,
+        "results": results,
+        "summary": {
+            "total_tasks": len(results),
+            "successful": good,
+            "failed": len(results) - good,
+            "total_time_ms": round(total_s * 1000),
+        },
+    }
+
+
+def _result(
+    task: records.TaskRecord, outcome: model.Outcome | None, attempt: records.AttemptRecord | None, trace_file: str
+) -> dict[str, model.Json]:
+    good = task.state in _DONE
+    out: dict[str, model.Json] = {
+        "task_id": task.id,
+        "status": "success" if good else "error",
+        "output": _output(outcome),
+        "error": None if good else _error(task, outcome, attempt),
+        "execution_time_ms": _milliseconds(outcome, attempt),
+        "trace_file": trace_file or None,
+    }
+    if task.state is model.TaskState.UNVERIFIED:
+        out["unverified"] = True
+    return out
+
+
+def _output(outcome: model.Outcome | None) -> model.Json:
+    if outcome is None:
+        return None
+    return outcome.output if outcome.output is not None else outcome.summary or None
+
+
+def _error(task: records.TaskRecord, outcome: model.Outcome | None, attempt: records.AttemptRecord | None) -> str:
+    said = (outcome.error if outcome else "") or (attempt.error if attempt else "")
+    return said or (f"{task.state.value}: {task.cause}" if task.cause else task.state.value)
+
+
+def _milliseconds(outcome: model.Outcome | None, attempt: records.AttemptRecord | None) -> int:
+    if attempt is not None and attempt.ended_at is not None:
+        return max(0, round((attempt.ended_at - attempt.started_at) * 1000))
+    return round(outcome.usage.seconds * 1000) if outcome else 0
