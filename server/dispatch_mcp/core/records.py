@@ -13,6 +13,9 @@ from dispatch_mcp.core import model, run
 LOCAL = "local"
 """The principal of everything that happens over stdio and on the command line."""
 
+ANYBODY = "*"
+"""Reads on behalf of the server itself, which drives everybody's runs; no caller can be of that name."""
+
 
 class RunRecord(model.Value):
     """One run as the book has it. Times are seconds since the epoch, UTC; `counts` is tasks per state."""

@@ -270,7 +270,8 @@ class RunCore:
         """Marks up to `free` ready tasks of these workers as running and returns them.
 
         Longest remaining path first, then priority, then plan order; never more than `max_parallel` at a time
-        for the host and for the server's own workers each. Work that `find_result` knows is replayed instead.
+        for the host and for the server's own workers each. Work that `find_result` knows is replayed instead,
+        except a command's: what it reads in the workspace is not part of its key.
         """
         starts: list[Start] = []
         if self.paused or self.cancelled:
@@ -414,7 +415,7 @@ class RunCore:
     def _begin(self, position: int, find_result: FindResult) -> Start | None:
         row = self._rows[position]
         key = self.key(row.id)
-        known = find_result(key)
+        known = None if row.worker is WorkerKind.COMMAND else find_result(key)
         if known is not None:
             self._note("task_replayed", row, {"key": key})
             self._succeed(position, known, unverified=False)

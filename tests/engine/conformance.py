@@ -1,0 +1,47 @@
+"""What every engine must do, whatever drives its runs. A test module for an engine provides `drive` and `book`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+
+from dispatch_mcp.core import model, records
+from dispatch_mcp.core.model import RunState, WorkerKind
+from dispatch_mcp.engine import embedded
+from dispatch_mcp.store import book as books
+
+LONG = 30.0
+
+
+def script(**steps: model.Json) -> dict[str, model.Json]:
+    return {"script": steps}
+
+
+def task(task_id: str, deps: Sequence[str] = (), **fields: object) -> model.Task:
+    return model.Task(id=task_id, goal=f"do {task_id}", deps=tuple(deps), worker=WorkerKind.SCRIPTED, **fields)
+
+
+async def new_run(book: books.Book, *tasks: model.Task, run_id: str = "a" * 32, max_parallel: int = 5) -> str:
+    plan = model.Plan(id=f"plan-{run_id}", tasks=tasks, max_parallel=max_parallel)
+    await book.save_plan(plan, records.LOCAL)
+    new = records.NewRun(id=run_id, plan_id=plan.id, plan_version=1, worker=WorkerKind.SCRIPTED)
+    await book.create_run(new)
+    return run_id
+
+
+async def ended(engine: embedded.EmbeddedEngine, run_id: str) -> RunState:
+    with anyio.fail_after(LONG):
+        async for _ in engine.events(run_id):
+            pass
+    return (await engine.status(run_id)).state
+
+
+async def reached(engine: embedded.EmbeddedEngine, run_id: str, kind: str, count: int = 1) -> None:
+    """Returns when so many events of a kind have happened."""
+    seen = 0
+    with anyio.fail_after(LONG):
+        async for event in engine.events(run_id):
+            seen += event.kind == kind
+            if seen >= count:
+                return

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from itertools import count
+from pathlib import Path
+
+import anyio
+import pytest
+from conformance import ended, new_run, reached, script, task
+
+from dispatch_mcp.core import model, order, records
+from dispatch_mcp.core.model import AttemptState, RunState, TaskState, WorkerKind
+from dispatch_mcp.engine import embedded
+from dispatch_mcp.store import book as books
+from dispatch_mcp.workers import contract, scripted
+
+pytestmark = pytest.mark.anyio
+
+FAST = embedded.Pace(look_s=0.01, takeover_s=0.05)
+
+
+class Recording:
+    """A worker that keeps the orders it gets and lets the script answer."""
+
+    def __init__(self) -> None:
+        self.orders: list[order.WorkOrder] = []
+        self._script = scripted.ScriptedWorker()
+
+    async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+        self.orders.append(work)
+        return await self._script.carry_out(ctx, work)
+
+
+class Stepping:
+    """A clock that every look moves on by a minute, so that back-offs are over at once."""
+
+    def __init__(self) -> None:
+        self._ticks: Iterator[int] = count(1)
+
+    def __call__(self) -> float:
+        return 60.0 * next(self._ticks)
+
+
+@pytest.fixture
+async def book(tmp_path: Path) -> AsyncGenerator[books.Book]:
+    async with books.open_book(tmp_path / "home") as opened:
+        yield opened
+
+
+@pytest.fixture
+def worker() -> Recording:
+    return Recording()
+
+
+@pytest.fixture
+async def engine(book: books.Book, worker: Recording) -> AsyncGenerator[embedded.EmbeddedEngine]:
+    async with embedded.open_engine(book, {WorkerKind.SCRIPTED: worker}, clock=Stepping(), pace=FAST) as opened:
+        yield opened
+
+
+async def states(book: books.Book, run_id: str) -> dict[str, str]:
+    return {row.id: row.state.value for row in await book.tasks(run_id)}
+
+
+async def test_a_run_goes_through_its_graph(engine: embedded.EmbeddedEngine, book: books.Book) -> None:
+    run_id = await new_run(book, task("a"), task("b", ["a"]), task("c", ["a"]), task("d", ["b", "c"]))
+    await engine.start(run_id)
+    assert await ended(engine, run_id) is RunState.SUCCEEDED
+    assert set((await states(book, run_id)).values()) == {"succeeded"}
+
+
+async def test_starting_a_run_again_changes_nothing(
+    engine: embedded.EmbeddedEngine, book: books.Book, worker: Recording
+) -> None:
+    run_id = await new_run(book, task("a"), task("b", ["a"]))
+    for _ in range(5):
+        await engine.start(run_id)
+    assert await ended(engine, run_id) is RunState.SUCCEEDED
+    await engine.start(run_id)
+    assert sorted(work.task.id for work in worker.orders) == ["a", "b"]
+
+
+async def test_a_dependant_receives_the_handoff_and_output_of_what_it_builds_on(
+    engine: embedded.EmbeddedEngine, book: books.Book, worker: Recording
+) -> None:
+    first = task("a", inputs=script(output={"port": 8080}, handoff={"decisions_made": ["use 8080"]}))
+    run_id = await new_run(book, first, task("b", ["a"]))
+    await engine.start(run_id)
+    await ended(engine, run_id)
+    [received] = worker.orders[-1].upstream
+    assert received.task_id == "a"
+    assert received.output == {"port": 8080}
+    assert received.handoff.decisions_made == ("use 8080",)
+
+
+async def test_a_transient_failure_is_tried_again_and_told_what_went_wrong(
+    engine: embedded.EmbeddedEngine, book: books.Book, worker: Recording
+) -> None:
+    run_id = await new_run(book, task("a", inputs=script(fail=1, error="flaky network")))
+    await engine.start(run_id)
+    assert await ended(engine, run_id) is RunState.SUCCEEDED
+    assert [work.attempt for work in worker.orders] == [1, 2]
+    assert worker.orders[1].last_error == "flaky network"
+
+
+async def test_a_permanent_failure_skips_what_depends_on_it_and_nothing_else(
+    engine: embedded.EmbeddedEngine, book: books.Book
+) -> None:
+    run_id = await new_run(book, task("a", inputs=script(fail="permanent")), task("b", ["a"]), task("c"))
+    await engine.start(run_id)
+    assert await ended(engine, run_id) is RunState.PARTIAL
+    assert await states(book, run_id) == {"a": "failed", "b": "skipped", "c": "succeeded"}
+
+
+async def test_a_task_that_outlives_its_deadline_is_stopped(engine: embedded.EmbeddedEngine, book: books.Book) -> None:
+    run_id = await new_run(book, task("a", inputs=script(hang=True), timeout_s=0.01, max_attempts=1))
+    await engine.start(run_id)
+    assert await ended(engine, run_id) is RunState.FAILED
+    [attempt] = await book.attempts(run_id)
+    assert attempt.state is AttemptState.TIMED_OUT
+
+
+async def test_a_worker_that_crashes_fails_its_own_task_only(book: books.Book) -> None:
+    class Broken:
+        async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+            raise ZeroDivisionError("oops")
+
+    workers = {WorkerKind.SCRIPTED: Broken()}
+    async with embedded.open_engine(book, workers, clock=Stepping(), pace=FAST) as engine:
+        run_id = await new_run(book, task("a", max_attempts=1))
+        await engine.start(run_id)
+        assert await ended(engine, run_id) is RunState.FAILED
+    [attempt] = await book.attempts(run_id)
+    assert attempt.error_kind == "worker_crashed"
+    assert "oops" in attempt.error
+
+
+async def test_a_task_that_nobody_here_can_do_fails_with_that_reason(
+    engine: embedded.EmbeddedEngine, book: books.Book
+) -> None:
+    run_id = await new_run(book, model.Task(id="a", goal="x", worker=WorkerKind.API))
+    await engine.start(run_id)
+    assert await ended(engine, run_id) is RunState.FAILED
+    [attempt] = await book.attempts(run_id)
+    assert attempt.error_kind == "no_worker"
+
+
+async def test_cancelling_a_run_stops_what_is_running(engine: embedded.EmbeddedEngine, book: books.Book) -> None:
+    run_id = await new_run(book, task("a", inputs=script(hang=True)), task("b", ["a"]))
+    await engine.start(run_id)
+    await reached(engine, run_id, "attempt_started")
+    await engine.signal(run_id, records.Action("cancel", reason="enough"))
+    assert await ended(engine, run_id) is RunState.CANCELLED
+    assert await states(book, run_id) == {"a": "cancelled", "b": "cancelled"}
+
+
+async def test_a_paused_run_starts_nothing_until_it_is_resumed(
+    engine: embedded.EmbeddedEngine, book: books.Book, worker: Recording
+) -> None:
+    run_id = await new_run(book, task("a"))
+    await engine.signal(run_id, records.Action("pause"))
+    assert (await engine.status(run_id)).state is RunState.PAUSED
+    assert worker.orders == []
+    await engine.signal(run_id, records.Action("resume"))
+    assert await ended(engine, run_id) is RunState.SUCCEEDED
+
+
+async def test_skipping_a_hanging_task_lets_its_dependants_go_on(
+    engine: embedded.EmbeddedEngine, book: books.Book
+) -> None:
+    run_id = await new_run(book, task("a", inputs=script(hang=True)), task("b", ["a"]))
+    await engine.start(run_id)
+    await reached(engine, run_id, "attempt_started")
+    await engine.signal(run_id, records.Action("skip", "a", "done by hand"))
+    assert await ended(engine, run_id) is RunState.SUCCEEDED
+    assert await states(book, run_id) == {"a": "skipped", "b": "succeeded"}
+
+
+async def test_retrying_a_failed_task_reopens_a_finished_run(
+    book: books.Book, engine: embedded.EmbeddedEngine, worker: Recording
+) -> None:
+    run_id = await new_run(book, task("a", inputs=script(fail=1), max_attempts=1), task("b", ["a"]))
+    await engine.start(run_id)
+    assert await ended(engine, run_id) is RunState.FAILED
+    await engine.signal(run_id, records.Action("retry", "a"))
+    assert await ended(engine, run_id) is RunState.SUCCEEDED
+
+
+async def test_another_engine_takes_a_released_run_over_and_repeats_nothing_finished(book: books.Book) -> None:
+    first, second = Recording(), Recording()
+    async with embedded.open_engine(book, {WorkerKind.SCRIPTED: first}, pace=FAST) as engine:
+        run_id = await new_run(book, task("a"), task("b", ["a"], inputs=script(hang=True)))
+        await engine.start(run_id)
+        await reached(engine, run_id, "attempt_started", 2)
+    async with embedded.open_engine(book, {WorkerKind.SCRIPTED: second}, pace=FAST) as engine:
+        await reached(engine, run_id, "attempt_started", 3)
+        await engine.signal(run_id, records.Action("skip", "b"))
+        assert await ended(engine, run_id) is RunState.SUCCEEDED
+    assert [work.task.id for work in second.orders] == ["b"]
+    row = next(row for row in await book.tasks(run_id) if row.id == "b")
+    assert row.crashes == 0
+
+
+async def test_only_one_of_two_engines_drives_a_run(book: books.Book) -> None:
+    first, second = Recording(), Recording()
+    tasks = [task(f"t{n}", inputs=script(sleep_s=0.01)) for n in range(30)]
+    async with (
+        embedded.open_engine(book, {WorkerKind.SCRIPTED: first}, pace=FAST) as one,
+        embedded.open_engine(book, {WorkerKind.SCRIPTED: second}, pace=FAST) as other,
+    ):
+        run_id = await new_run(book, *tasks)
+        await one.start(run_id)
+        await other.start(run_id)
+        assert await ended(other, run_id) is RunState.SUCCEEDED
+    assert len(first.orders) == 30
+    assert second.orders == []
+
+
+async def test_no_more_than_max_parallel_run_at_once(book: books.Book) -> None:
+    running, most = 0, 0
+    gate = anyio.Event()
+
+    class Counting:
+        async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            if most == 3:
+                gate.set()
+            await gate.wait()
+            running -= 1
+            return model.Outcome(state=AttemptState.SUCCEEDED)
+
+    async with embedded.open_engine(book, {WorkerKind.SCRIPTED: Counting()}, pace=FAST) as engine:
+        run_id = await new_run(book, *(task(f"t{n}") for n in range(10)), max_parallel=3)
+        await engine.start(run_id)
+        assert await ended(engine, run_id) is RunState.SUCCEEDED
+    assert most == 3
+
+
+async def test_what_a_lost_attempt_left_behind_reaches_the_next_one(book: books.Book) -> None:
+    class Beating(Recording):
+        async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+            if work.attempt == 1:
+                ctx.beat(session="s-1")
+                await anyio.sleep_forever()
+            return await super().carry_out(ctx, work)
+
+    worker = Beating()
+    async with embedded.open_engine(book, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
+        run_id = await new_run(book, task("a"))
+        await engine.start(run_id)
+        with anyio.fail_after(5):
+            while not await book.last_beat(run_id, "a"):
+                await engine.pulse.wait()
+    async with embedded.open_engine(book, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
+        assert await ended(engine, run_id) is RunState.SUCCEEDED
+    assert worker.orders[-1].last_beat == {"session": "s-1"}
+
+
+async def test_events_can_be_read_from_any_place(engine: embedded.EmbeddedEngine, book: books.Book) -> None:
+    run_id = await new_run(book, task("a"), task("b", ["a"]))
+    await engine.start(run_id)
+    await ended(engine, run_id)
+    every = [event async for event in engine.events(run_id)]
+    later = [event async for event in engine.events(run_id, after=every[2].seq)]
+    assert later == every[3:]
+    assert TaskState.SUCCEEDED.value in {event.data.get("state") for event in every}
