@@ -30,7 +30,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
 ONLY_IN: Mapping[str, tuple[str, ...]] = {
     # A library, and the only modules that may import it.
     "aiosqlite": ("store",),
-    "sqlite3": ("store", "faces.doctor"),
+    "sqlite3": ("store", "faces.commands.doctor"),
     "anthropic": ("workers.anthropic_api",),
     "jinja2": ("core.prompting", "core.templates"),
     "yaml": ("core.catalog", "core.templates"),
