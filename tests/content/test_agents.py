@@ -88,8 +88,8 @@ FILES = sorted(AGENTS.rglob("*.md"))
 def front(path: Path) -> dict[str, Any]:
     match = FRONT_MATTER.match(path.read_text(encoding="utf-8"))
     assert match, f"{path} has no front matter"
-    header = yaml.safe_load(match[1])
-    assert isinstance(header, dict)
+    header: dict[str, Any] | None = yaml.safe_load(match[1])
+    assert header
     return header
 
 
