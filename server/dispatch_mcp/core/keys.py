@@ -5,37 +5,38 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from operator import attrgetter
 
 from dispatch_mcp.core import model
 
-_SPEC = frozenset(
-    {
-        "goal",
-        "agent",
-        "model",
-        "worker",
-        "files",
-        "reads",
-        "context",
-        "constraints",
-        "output",
-        "acceptance",
-        "inputs",
-        "command",
-        "isolation",
-    }
+_SPEC = attrgetter(
+    "goal",
+    "agent",
+    "model",
+    "worker",
+    "files",
+    "reads",
+    "context",
+    "constraints",
+    "output",
+    "acceptance",
+    "inputs",
+    "command",
+    "isolation",
 )
+_HANDOFF = attrgetter("completed_work", "files_modified", "decisions_made", "open_questions", "mistakes_learned")
+# One encoder for all: making one costs more than most of the digests do.
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 def digest(value: model.Json) -> str:
     """Returns the SHA-256 hex digest of the canonical JSON of `value`."""
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_encode(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def spec_digest(task: model.Task) -> str:
     """Returns the digest of what a task asks for, without its place in the plan or its limits."""
-    return digest(task.model_dump(mode="json", by_alias=False, include=set(_SPEC)))
+    return digest(_SPEC(task))
 
 
 def work_key(spec: str, upstream: Iterable[tuple[str, str]]) -> str:
@@ -46,6 +47,5 @@ def work_key(spec: str, upstream: Iterable[tuple[str, str]]) -> str:
 
 def result_digest(outcome: model.Outcome) -> str:
     """Returns the digest of what dependants receive from an outcome."""
-    return digest(
-        {"handoff": outcome.handoff.model_dump(mode="json"), "output": outcome.output, "summary": outcome.summary}
-    )
+    artifacts = [artifact.model_dump(mode="json") for artifact in outcome.handoff.artifacts]
+    return digest((_HANDOFF(outcome.handoff), artifacts, outcome.output, outcome.summary))

@@ -130,7 +130,11 @@ class Book:
         return await reading.adoptable(self._reader, self._home, limit)
 
     async def run(self, run_id: str, *, principal: str) -> records.RunRecord:
-        """Returns a run. Raises UnknownHandle, also for a run of another principal."""
+        """Returns a run; `records.ANYBODY` reads everybody's.
+
+        Raises:
+            UnknownHandle: there is none, or it is another principal's.
+        """
         return await reading.run(self._reader, run_id, principal)
 
     async def runs(
@@ -138,6 +142,10 @@ class Book:
     ) -> list[records.RunRecord]:
         """Returns runs, latest first, behind the run `after`."""
         return await reading.runs(self._reader, principal, open_only=open_only, limit=limit, after=after)
+
+    async def finished_runs(self, plan_id: str, *, principal: str) -> int:
+        """Returns how many runs of a plan are over."""
+        return await reading.finished_runs(self._reader, plan_id, principal)
 
     async def tasks(self, run_id: str) -> list[records.TaskRecord]:
         """Returns the tasks of a run in plan order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from typing import TypeVar
@@ -14,11 +15,11 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def dump(value: model.Value, *, sparse: bool = False) -> str:
-    """Returns the JSON of a value; `sparse` leaves out what equals its default."""
+    """Returns the JSON of a value; `sparse` leaves out what was not set."""
     try:
-        return value.model_dump_json(exclude_defaults=sparse)
+        return value.model_dump_json(exclude_unset=sparse)
     except ValueError:  # a lone surrogate, which only escaped JSON can hold
-        return _encode(value.model_dump(mode="python", exclude_defaults=sparse))
+        return _encode(value.model_dump(mode="python", exclude_unset=sparse))
 
 
 def load(kind: type[V], text: str | bytes) -> V:
@@ -31,7 +32,17 @@ def load(kind: type[V], text: str | bytes) -> V:
 
 def dump_map(data: Mapping[str, model.Json]) -> str:
     """Returns the JSON of a mapping; an empty one takes no space."""
+    if len(data) == 1:
+        [(name, value)] = data.items()
+        if type(value) is str:
+            return _dump_word(name, value)
     return _encode(data) if data else ""
+
+
+@functools.lru_cache(256)
+def _dump_word(name: str, value: str) -> str:
+    """Returns the JSON of one named word; most events say nothing else, and the same again and again."""
+    return _encode({name: value})
 
 
 def load_map(text: str) -> dict[str, model.Json]:

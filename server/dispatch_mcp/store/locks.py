@@ -53,15 +53,18 @@ class Mutex:
         self._fd = -1
         self._mark = f"{os.getpid():<10}\n".encode()
 
-    def acquire(self) -> None:
+    def __enter__(self) -> Self:
         """Waits for the lock and leaves this process's id in the file, which only its user can read."""
         if self._fd < 0:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         _lock(self._fd, wait=True)
         os.lseek(self._fd, 0, os.SEEK_SET)
         os.write(self._fd, self._mark)
+        return self
 
-    def release(self) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Lets the next process in."""
         _unlock(self._fd)
 

@@ -8,7 +8,10 @@ from collections.abc import Iterable
 from dispatch_mcp.core import model, run
 from dispatch_mcp.store import codec, tables
 
-_BEAT = "UPDATE attempt SET beat = ? WHERE run = ? AND task = ? AND attempt = ? AND state = 'running'"
+_BEAT = """
+UPDATE attempt SET beat = ?
+WHERE task = (SELECT no FROM task WHERE run = ? AND id = ?) AND attempt = ? AND state = 'running'
+"""
 _SEND = "INSERT INTO message (run, sender, recipient, kind, text, at, read) VALUES (?, ?, ?, ?, ?, ?, 0)"
 
 

@@ -10,15 +10,16 @@ from dispatch_mcp.core import model, records
 from dispatch_mcp.store import codec, locks, tables
 from dispatch_mcp.store.reader import Reader
 
-_RUN = f"SELECT {tables.RUN_COLUMNS}, {tables.COUNTS} FROM run WHERE id = ? AND principal = ?"  # noqa: S608
+_RUN = f"SELECT {tables.RUN_COLUMNS}, {tables.COUNTS} FROM run WHERE id = ?1 AND ?2 IN (principal, '*')"  # noqa: S608
 _RUNS = f"""
 SELECT {tables.RUN_COLUMNS}, {tables.COUNTS} FROM run
 WHERE principal = ? AND (NOT ? OR finished_at IS NULL)
   AND no < coalesce((SELECT no FROM run WHERE id = ?), 9223372036854775807)
 ORDER BY no DESC LIMIT ?
 """  # noqa: S608  # constants
+_FINISHED = "SELECT count(*) FROM run WHERE plan_id = ? AND principal = ? AND finished_at IS NOT NULL"
 _PLAN = """
-SELECT document FROM plan WHERE id = ?1 AND principal = ?2
+SELECT document FROM plan WHERE id = ?1 AND ?2 IN (principal, '*')
   AND version = coalesce(?3, (SELECT max(version) FROM plan WHERE id = ?1))
 """
 _PLANS = """
@@ -32,29 +33,28 @@ SELECT task.id, position, task.worker, task.state, attempt, failures, crashes, r
 FROM task JOIN run ON run.no = task.run WHERE run.id = ? ORDER BY position
 """
 _ATTEMPTS = f"""
-SELECT task, attempt, attempt.state, attempt.worker, started_at, ended_at, lease_until, {tables.USAGE_COLUMNS},
-  error, error_kind, beat
-FROM attempt JOIN run ON run.no = attempt.run
-WHERE run.id = ?1 AND task = coalesce(?2, task) ORDER BY started_at, task, attempt
+SELECT task.id, attempt.attempt, attempt.state, attempt.worker, started_at, ended_at, lease_until,
+  {tables.USAGE_COLUMNS}, error, error_kind, beat
+FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
+WHERE run.id = ?1 AND task.id = coalesce(?2, task.id) ORDER BY started_at, task.no, attempt.attempt
 """  # noqa: S608  # constants
 _EVENTS = """
 SELECT seq, kind, at, task, attempt, data FROM event
 WHERE run = (SELECT no FROM run WHERE id = ?) AND seq > ? ORDER BY seq LIMIT ?
 """
 _BODIES = """
-SELECT wanted.value, result.body, result.blob
+SELECT task.id, result.body, result.blob
 FROM json_each(?2) AS wanted
-JOIN run ON run.id = ?1
-LEFT JOIN replay ON replay.run = run.no AND replay.task = wanted.value
-JOIN result ON result.run = coalesce(replay.source_run, run.no)
-  AND result.task = coalesce(replay.source_task, wanted.value)
+JOIN task ON task.run = (SELECT no FROM run WHERE id = ?1) AND task.id = wanted.value
+LEFT JOIN replay ON replay.task = task.no
+JOIN result ON result.task = coalesce(replay.source, task.no)
 """
 _SPEND = """
 SELECT coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0),
   coalesce(sum(cache_write_tokens), 0),
   CASE WHEN sum(cost_usd IS NULL AND input_tokens + output_tokens > 0) > 0 THEN NULL ELSE sum(cost_usd) END,
   coalesce(sum(seconds), 0.0)
-FROM attempt WHERE run = (SELECT no FROM run WHERE id = ?)
+FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no WHERE run.id = ?
 """
 _ADOPTABLE = """
 SELECT id, owner FROM run
@@ -63,8 +63,8 @@ WHERE finished_at IS NULL AND server_driven AND EXISTS (
 ORDER BY no
 """
 _LAST_BEAT = """
-SELECT beat FROM attempt
-WHERE run = (SELECT no FROM run WHERE id = ?) AND task = ? AND beat <> '' ORDER BY attempt DESC LIMIT 1
+SELECT beat FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
+WHERE run.id = ? AND task.id = ? AND beat <> '' ORDER BY attempt.attempt DESC LIMIT 1
 """
 _INBOX = """
 SELECT id, sender, recipient, kind, text, at, read FROM message
@@ -93,6 +93,12 @@ async def run(reader: Reader, run_id: str, principal: str) -> records.RunRecord:
     if not found:
         raise tables.unknown_run(run_id)
     return tables.counted(found[0])
+
+
+async def finished_runs(reader: Reader, plan_id: str, principal: str) -> int:
+    """Returns how many runs of a plan are over."""
+    found = await reader.rows(_FINISHED, (codec.clean(plan_id), codec.clean(principal)))
+    return _number(found[0][0])
 
 
 async def runs(reader: Reader, principal: str, *, open_only: bool, limit: int, after: str) -> list[records.RunRecord]:
@@ -147,6 +153,10 @@ async def bodies(reader: Reader, run_id: str, task_ids: Iterable[str]) -> dict[s
     return {str(row[0]): tables.Body(_text(row[1]), _text(row[2])) for row in found}
 
 
+def _number(cell: model.Json) -> int:
+    return int(cell)
+
+
 def _text(cell: model.Json) -> str | None:
     return None if cell is None else str(cell)
 
@@ -158,7 +168,7 @@ async def spend(reader: Reader, run_id: str) -> model.Usage:
 
 async def data_version(reader: Reader) -> int:
     """Returns SQLite's counter of commits by other connections (pragma data_version)."""
-    return int(str((await reader.rows("PRAGMA data_version"))[0][0]))
+    return _number((await reader.rows("PRAGMA data_version"))[0][0])
 
 
 async def adoptable(reader: Reader, home: Path, limit: int) -> list[str]:

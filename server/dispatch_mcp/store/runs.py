@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import model, records, run
-from dispatch_mcp.store import codec, failpoints, locks, tables
+from dispatch_mcp.store import codec, failpoints, history, locks, tables
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -25,22 +25,14 @@ STEP_BACK_S = 1.0
 _SELECT_PLAN = "SELECT document FROM plan WHERE id = ? AND version = ?"
 _SELECT_REQUEST = "SELECT id FROM run WHERE principal = ? AND request_key = ?"
 _PLAN_OWNER = "SELECT 1 FROM plan WHERE id = ? AND version = ? AND principal = ?"
+_LEASED = "SELECT no FROM task WHERE run = ? AND worker = 'host' AND state = 'running'"
 _EXPIRED = """
-SELECT task FROM attempt WHERE run = ? AND state = 'running' AND lease_until IS NOT NULL AND lease_until <= ?
+SELECT task.id FROM task JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
+WHERE task.run = ? AND task.worker = 'host' AND task.state = 'running' AND attempt.lease_until <= ?
 """
-_RENEW = """
-UPDATE attempt SET lease_until = ?
-WHERE run = ? AND state = 'running' AND lease_until IS NOT NULL AND lease_until < ?
-"""
-_SHIFT_LEASES = "UPDATE attempt SET lease_until = lease_until - ? WHERE run = ? AND lease_until IS NOT NULL"
+_RENEW = f"UPDATE attempt SET lease_until = ? WHERE state = 'running' AND lease_until < ? AND task IN ({_LEASED})"  # noqa: S608
+_SHIFT_LEASES = f"UPDATE attempt SET lease_until = lease_until - ? WHERE state = 'running' AND task IN ({_LEASED})"  # noqa: S608
 _SHIFT_RETRIES = "UPDATE task SET ready_at = max(0.0, ready_at - ?) WHERE run = ? AND ready_at > 0.0"
-_HAS_HISTORY = "SELECT 1 FROM run WHERE plan_id = ? AND principal = ? AND dry_run = ? AND no <> ? LIMIT 1"
-_FIND_RESULT = """
-SELECT result.run, result.task, result.digest FROM result JOIN run ON run.no = result.run
-WHERE result.key = ? AND result.unverified = 0
-  AND run.plan_id = ? AND run.principal = ? AND run.dry_run = ? AND run.no <> ?
-ORDER BY result.run LIMIT 1
-"""
 _OWNED = "SELECT id FROM run WHERE owner = ?"
 
 
@@ -50,7 +42,9 @@ class Live:
 
     core: run.RunCore
     revision: int
+    numbers: tables.Numbers
     keys: dict[str, str] = field(default_factory=dict[str, str])
+    history: history.History | None = None
 
 
 Report = tuple[run.Finished, "tables.Body | None"]
@@ -64,7 +58,7 @@ class Moved:
     now: float
     reports: Sequence[Report] = ()
     notes: list[run.Note] = field(default_factory=list[run.Note])
-    sources: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
+    replayed: Mapping[str, int] = field(default_factory=dict[str, int])
     lease_s: float = 0.0
 
 
@@ -103,10 +97,10 @@ class Runs:
         server_driven = any(row.worker is not model.WorkerKind.HOST for row in core.rows)
         tables.insert_run(conn, new, worker.value, server_driven=server_driven, now=now)
         row = tables.run_row(conn, new.id)
-        tables.insert_tasks(conn, row.no, core.rows)
+        live = Live(core, row.revision, tables.insert_tasks(conn, row.no, core.rows))
         core.drain()
         data: dict[str, model.Json] = {"plan": new.plan_id, "version": new.plan_version, "worker": worker.value}
-        row = self._persist(conn, row, Live(core, 0), Moved(now, notes=[run.Note("run_created", data=data)]))
+        row = self._persist(conn, row, live, Moved(now, notes=[run.Note("run_created", data=data)]))
         return _record(conn, row)
 
     # -- the one step
@@ -144,57 +138,23 @@ class Runs:
             _act(core, action)
         if model.WorkerKind.HOST in step.start:
             self._expire(conn, row, core, step.now)
-        moved = Moved(step.now, notes=self._fenced(conn, row, step, accepted), lease_s=step.lease_s)
+        moved = Moved(step.now, notes=_fenced(conn, live, step, accepted), lease_s=step.lease_s)
         moved.reports = [pair for pair, ok in zip(zip(step.finished, bodies, strict=True), accepted, strict=True) if ok]
         starts: list[run.Start] = []
         if step.start:
-            starts = core.next(step.now, step.start, step.free, self._finder(conn, row, moved.sources))
+            search = _search(conn, row, live)
+            starts = core.next(step.now, step.start, step.free, search.find)
+            moved.replayed = search.found
         row = self._persist(conn, row, live, moved)
         if step.renew:
             until = step.now + step.lease_s
-            conn.execute(_RENEW, (until, row.no, until))
+            conn.execute(_RENEW, (until, until, row.no))
         return records.Advance(core.state, row.revision, accepted, tuple(starts), core.waiting_until(), core.running)
 
     def _expire(self, conn: sqlite3.Connection, row: tables.RunRow, core: run.RunCore, now: float) -> None:
         """Takes back the host's attempts whose lease has run out."""
         for (task_id,) in conn.execute(_EXPIRED, (row.no, now)).fetchall():
             core.abandon(task_id, now, crashed=False)
-
-    def _finder(
-        self, conn: sqlite3.Connection, row: tables.RunRow, sources: dict[str, tuple[int, str]]
-    ) -> run.FindResult:
-        """Returns the search for proven work of other runs of the plan; what it finds is left in `sources`.
-
-        A run never replays itself: who lists the same work twice wants it twice. Unverified work is never replayed,
-        and simulated work only by simulations.
-        """
-        scope = (row.plan_id, row.principal, row.dry_run, row.no)
-        if row.fresh or conn.execute(_HAS_HISTORY, scope).fetchone() is None:
-            return run.no_result
-
-        def find(key: str) -> str | None:
-            found = conn.execute(_FIND_RESULT, (key, *scope)).fetchone()
-            if found is None:
-                return None
-            sources[key] = (found[0], found[1])
-            return found[2]
-
-        return find
-
-    def _fenced(
-        self, conn: sqlite3.Connection, row: tables.RunRow, step: records.Step, accepted: tuple[bool, ...]
-    ) -> list[run.Note]:
-        """Returns an event for each report that came too late, and keeps what it cost."""
-        notes: list[run.Note] = []
-        for report, ok in zip(step.finished, accepted, strict=True):
-            if not ok:
-                tables.add_late_usage(conn, row.no, report)
-                data: dict[str, model.Json] = {
-                    "state": report.outcome.state.value,
-                    "usage": report.outcome.usage.model_dump(mode="json", exclude_defaults=True),
-                }
-                notes.append(run.Note("attempt_fenced", report.task_id, report.attempt, data))
-        return notes
 
     # -- owning
 
@@ -249,9 +209,7 @@ class Runs:
         live = self._live.get(row.id)
         if live is None or live.revision != row.revision:
             plan = self._plan(conn, row.plan_id, row.plan_version)
-            rows = [tables.task_row(found) for found in conn.execute(tables.SELECT_TASKS, (row.no,))]
-            paused, cancelled = bool(row.paused), bool(row.cancelled)
-            live = Live(run.RunCore.restore(row.id, plan, rows, paused=paused, cancelled=cancelled), row.revision)
+            live = _restored(row, plan, conn.execute(tables.SELECT_TASKS, (row.no,)).fetchall())
         _remember(self._live, row.id, live)
         return live
 
@@ -275,9 +233,9 @@ class Runs:
         if state.value != row.state and state in model.RUN_FINAL:
             notes.append(run.Note("run_finished", data={"state": state.value}))
         failpoints.hit("before_apply")
-        tables.update_tasks(conn, row.no, changes.rows.values())
-        self._write_attempts(conn, row, live, changes, moved)
-        tables.insert_replays(conn, _replays(row.no, changes.notes, moved.sources))
+        tables.update_tasks(conn, live.numbers, changes.rows.values())
+        _write_attempts(conn, live, changes, moved)
+        tables.insert_replays(conn, _replays(live, changes.notes, moved.replayed))
         tables.insert_events(conn, row, notes, now)
         row = _moved_row(row, core, now=now, events=row.events + len(notes))
         tables.update_run(conn, row)
@@ -286,17 +244,16 @@ class Runs:
         _remember(self._live, row.id, live)
         return row
 
-    def _write_attempts(
-        self, conn: sqlite3.Connection, row: tables.RunRow, live: Live, changes: run.Changes, moved: Moved
-    ) -> None:
-        reported = {(report.task_id, report.attempt) for report, _ in moved.reports}
-        silent = [end for end in changes.ends if (end.task_id, end.attempt) not in reported]
-        tables.end_attempts(conn, row.no, silent, moved.now)
-        tables.report_attempts(conn, row.no, [report for report, _ in moved.reports], moved.now)
-        tables.insert_results(conn, _results(row.no, live, moved.reports))
-        tables.begin_attempts(conn, row.no, changes.starts, now=moved.now, lease_until=moved.now + moved.lease_s)
-        for start in changes.starts:
-            live.keys[start.task_id] = start.key
+
+def _write_attempts(conn: sqlite3.Connection, live: Live, changes: run.Changes, moved: Moved) -> None:
+    reported = {(report.task_id, report.attempt) for report, _ in moved.reports}
+    silent = [end for end in changes.ends if (end.task_id, end.attempt) not in reported]
+    tables.end_attempts(conn, live.numbers, silent, moved.now)
+    tables.report_attempts(conn, live.numbers, [report for report, _ in moved.reports], moved.now)
+    tables.insert_results(conn, _results(live, moved.reports))
+    tables.begin_attempts(conn, live.numbers, changes.starts, now=moved.now, lease_until=moved.now + moved.lease_s)
+    for start in changes.starts:
+        live.keys[start.task_id] = start.key
 
 
 def _remember(cache: OrderedDict[K, V], key: K, value: V) -> None:
@@ -305,6 +262,20 @@ def _remember(cache: OrderedDict[K, V], key: K, value: V) -> None:
     cache.move_to_end(key)
     if len(cache) > CORES:
         cache.popitem(last=False)
+
+
+def _restored(row: tables.RunRow, plan: model.Plan, found: list[tables.TaskCells]) -> Live:
+    rows = [tables.task_row(cells) for cells in found]
+    core = run.RunCore.restore(row.id, plan, rows, paused=bool(row.paused), cancelled=bool(row.cancelled))
+    return Live(core, row.revision, {cells[1]: cells[0] for cells in found})
+
+
+def _search(conn: sqlite3.Connection, row: tables.RunRow, live: Live) -> history.Search:
+    """Returns where this step looks for work that other runs of the plan have finished."""
+    if row.fresh:
+        return history.Search({})
+    live.history = live.history or history.History(row)
+    return live.history.search(conn)
 
 
 def _record(conn: sqlite3.Connection, row: tables.RunRow) -> records.RunRecord:
@@ -336,7 +307,21 @@ def _act(core: run.RunCore, action: records.Action) -> None:
             core.skip(action.task_id, action.reason)
 
 
-def _results(no: int, live: Live, reports: Iterable[Report]) -> list[tuple[object, ...]]:
+def _fenced(conn: sqlite3.Connection, live: Live, step: records.Step, accepted: tuple[bool, ...]) -> list[run.Note]:
+    """Returns an event for each report that came too late, and keeps what it cost."""
+    notes: list[run.Note] = []
+    for report, ok in zip(step.finished, accepted, strict=True):
+        if not ok:
+            tables.add_late_usage(conn, live.numbers, report)
+            data: dict[str, model.Json] = {
+                "state": report.outcome.state.value,
+                "usage": report.outcome.usage.model_dump(mode="json", exclude_defaults=True),
+            }
+            notes.append(run.Note("attempt_fenced", report.task_id, report.attempt, data))
+    return notes
+
+
+def _results(live: Live, reports: Iterable[Report]) -> list[tuple[object, ...]]:
     """Returns the rows of accepted work for `tables.insert_results`."""
     rows: list[tuple[object, ...]] = []
     for report, body in reports:
@@ -345,16 +330,15 @@ def _results(no: int, live: Live, reports: Iterable[Report]) -> list[tuple[objec
             digest = live.core.row(report.task_id).result
             unverified = report.outcome.unverified
             key = key or live.core.key(report.task_id)
-            rows.append((no, report.task_id, report.attempt, key, digest, unverified, body.inline, body.blob))
+            number = live.numbers[report.task_id]
+            rows.append((number, report.attempt, key, digest, unverified, body.inline, body.blob))
     return rows
 
 
-def _replays(
-    no: int, notes: Iterable[run.Note], sources: Mapping[str, tuple[int, str]]
-) -> list[tuple[int, str, int, str]]:
+def _replays(live: Live, notes: Iterable[run.Note], replayed: Mapping[str, int]) -> list[tuple[int, int]]:
     """Returns the rows of replayed work for `tables.insert_replays`."""
-    replayed = [note for note in notes if note.kind == "task_replayed"] if sources else []
-    return [(no, note.task_id, *sources[str(note.data["key"])]) for note in replayed]
+    replays = [note for note in notes if note.kind == "task_replayed"] if replayed else []
+    return [(live.numbers[note.task_id], replayed[str(note.data["key"])]) for note in replays]
 
 
 def _moved_row(row: tables.RunRow, core: run.RunCore, *, now: float, events: int) -> tables.RunRow:

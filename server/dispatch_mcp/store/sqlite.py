@@ -248,16 +248,21 @@ def wal_size(home: Path) -> int:
     return 0
 
 
-def checkpoint(conn: sqlite3.Connection) -> bool:
-    """Moves the log into the file and empties it; call it with the write mutex held.
+def checkpoint(conn: sqlite3.Connection) -> None:
+    """Moves the log into the file, so that the next write begins the log anew; call it with the write mutex held.
 
-    Returns False when a reader kept the log from being emptied.
+    Readers are never waited for. The log keeps its size, because writing over it is twice as fast as growing it,
+    unless it has become too large.
     """
     failpoints.hit("before_checkpoint")
+    conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    failpoints.hit("after_checkpoint")
+
+
+def truncate(conn: sqlite3.Connection) -> None:
+    """Moves the log into the file and empties it, if no reader is in the way; call it with the write mutex held."""
     conn.execute("PRAGMA busy_timeout = 100")
     try:
-        busy = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
         conn.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-    failpoints.hit("after_checkpoint")
-    return not busy

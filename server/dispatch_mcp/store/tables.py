@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +14,9 @@ from dispatch_mcp.store import codec
 
 STATES = {state.value: state for state in model.TaskState}
 KINDS = {kind.value: kind for kind in model.WorkerKind}
+
+Numbers = Mapping[str, int]
+"""The numbers of a run's tasks by id."""
 
 USAGE_COLUMNS = "input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, seconds"
 
@@ -51,7 +54,7 @@ COUNTS = (
     "(SELECT state, count(*) AS n FROM task WHERE task.run = run.no GROUP BY state))"
 )
 SELECT_TASKS = (
-    "SELECT id, position, worker, state, attempt, failures, crashes, ready_at, result, cause "
+    "SELECT no, id, worker, state, attempt, failures, crashes, ready_at, result, cause "
     "FROM task WHERE run = ? ORDER BY position"
 )
 
@@ -66,32 +69,31 @@ UPDATE run SET state = ?, owner = ?, epoch = ?, revision = ?, paused = ?, cancel
 WHERE no = ?
 """
 _INSERT_TASK = """
-INSERT INTO task (state, attempt, failures, crashes, ready_at, result, cause, run, id, position, worker)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO task (state, attempt, failures, crashes, ready_at, result, cause, no, run, id, position, worker)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _UPDATE_TASK = """
 UPDATE task SET state = ?, attempt = ?, failures = ?, crashes = ?, ready_at = ?, result = ?, cause = ?
-WHERE run = ? AND id = ?
+WHERE no = ?
 """
 _BEGIN_ATTEMPT = """
-INSERT INTO attempt (run, task, attempt, state, worker, started_at, lease_until)
-VALUES (?, ?, ?, 'running', ?, ?, ?)
+INSERT INTO attempt (task, attempt, state, worker, started_at, lease_until) VALUES (?, ?, 'running', ?, ?, ?)
 """
-_END_ATTEMPT = "UPDATE attempt SET state = ?, ended_at = ? WHERE run = ? AND task = ? AND attempt = ?"
+_END_ATTEMPT = "UPDATE attempt SET state = ?, ended_at = ? WHERE task = ? AND attempt = ?"
 _REPORT_ATTEMPT = """
 UPDATE attempt SET state = ?, ended_at = ?, input_tokens = ?, output_tokens = ?, cache_read_tokens = ?,
   cache_write_tokens = ?, cost_usd = ?, seconds = ?, error = ?, error_kind = ?
-WHERE run = ? AND task = ? AND attempt = ?
+WHERE task = ? AND attempt = ?
 """
 _LATE_USAGE = """
 UPDATE attempt SET input_tokens = ?, output_tokens = ?, cache_read_tokens = ?, cache_write_tokens = ?, cost_usd = ?,
   seconds = ?
-WHERE run = ? AND task = ? AND attempt = ? AND seconds IS NULL
+WHERE task = ? AND attempt = ? AND seconds IS NULL
 """
 _INSERT_RESULT = """
-INSERT INTO result (run, task, attempt, key, digest, unverified, body, blob) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO result (task, attempt, key, digest, unverified, body, blob) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
-_INSERT_REPLAY = "INSERT INTO replay (run, task, source_run, source_task) VALUES (?, ?, ?, ?)"
+_INSERT_REPLAY = "INSERT INTO replay (task, source) VALUES (?, ?)"
 _INSERT_EVENT = "INSERT INTO event (run, seq, kind, at, task, attempt, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -137,9 +139,12 @@ def counted(found: tuple[object, ...]) -> records.RunRecord:
     return run_record(RunRow._make(found[:-1]), counts)
 
 
-def task_row(found: tuple[str, int, str, str, int, int, int, float, str, str]) -> run.TaskRow:
+TaskCells = tuple[int, str, str, str, int, int, int, float, str, str]
+
+
+def task_row(found: TaskCells) -> run.TaskRow:
     """Returns RunCore's form of a row of `SELECT_TASKS`."""
-    task_id, _, worker, state, attempt, failures, crashes, ready_at, result, cause = found
+    _, task_id, worker, state, attempt, failures, crashes, ready_at, result, cause = found
     return run.TaskRow(task_id, KINDS[worker], STATES[state], attempt, failures, crashes, ready_at, result, cause)
 
 
@@ -169,67 +174,76 @@ def update_run(conn: sqlite3.Connection, row: RunRow) -> None:
     conn.execute(_UPDATE_RUN, (*changing, row.finished_at, row.no))
 
 
-def _task_values(no: int, row: run.TaskRow) -> tuple[object, ...]:
-    moving = (row.state.value, row.attempt, row.failures, row.crashes, row.ready_at, row.result)
-    return (*moving, codec.clean(row.cause), no, row.id)
+def _task_values(row: run.TaskRow, number: int) -> tuple[object, ...]:
+    cause = codec.clean(row.cause) if row.cause else ""
+    return (row.state.value, row.attempt, row.failures, row.crashes, row.ready_at, row.result, cause, number)
 
 
-def insert_tasks(conn: sqlite3.Connection, no: int, rows: Iterable[run.TaskRow]) -> None:
-    """Adds the tasks of a run in plan order."""
-    numbered = enumerate(rows)
-    conn.executemany(_INSERT_TASK, [(*_task_values(no, row), place, row.worker.value) for place, row in numbered])
+def insert_tasks(conn: sqlite3.Connection, run_no: int, rows: Sequence[run.TaskRow]) -> Numbers:
+    """Adds the tasks of a run in plan order and returns their numbers."""
+    first = conn.execute("SELECT coalesce(max(no), 0) + 1 FROM task").fetchone()[0]
+    numbered = list(enumerate(rows))
+    conn.executemany(
+        _INSERT_TASK,
+        [(*_task_values(row, first + place), run_no, row.id, place, row.worker.value) for place, row in numbered],
+    )
+    return {row.id: first + place for place, row in numbered}
 
 
-def update_tasks(conn: sqlite3.Connection, no: int, rows: Iterable[run.TaskRow]) -> None:
+def update_tasks(conn: sqlite3.Connection, numbers: Numbers, rows: Iterable[run.TaskRow]) -> None:
     """Writes everything of some tasks that can change."""
-    conn.executemany(_UPDATE_TASK, [_task_values(no, row) for row in rows])
+    conn.executemany(_UPDATE_TASK, [_task_values(row, numbers[row.id]) for row in rows])
 
 
 def begin_attempts(
-    conn: sqlite3.Connection, no: int, starts: Iterable[run.Start], *, now: float, lease_until: float
+    conn: sqlite3.Connection, numbers: Numbers, starts: Iterable[run.Start], *, now: float, lease_until: float
 ) -> None:
     """Adds running attempts; only the host's have a lease."""
+    host = model.WorkerKind.HOST
     conn.executemany(
         _BEGIN_ATTEMPT,
         [
-            (no, start.task_id, start.attempt, start.worker.value, now, lease_until if _is_host(start) else None)
+            (
+                numbers[start.task_id],
+                start.attempt,
+                start.worker.value,
+                now,
+                lease_until if start.worker is host else None,
+            )
             for start in starts
         ],
     )
 
 
-def _is_host(start: run.Start) -> bool:
-    return start.worker is model.WorkerKind.HOST
-
-
-def end_attempts(conn: sqlite3.Connection, no: int, ends: Iterable[run.AttemptEnd], now: float) -> None:
+def end_attempts(conn: sqlite3.Connection, numbers: Numbers, ends: Iterable[run.AttemptEnd], now: float) -> None:
     """Closes attempts that nobody reported."""
-    conn.executemany(_END_ATTEMPT, [(end.state.value, now, no, end.task_id, end.attempt) for end in ends])
+    conn.executemany(_END_ATTEMPT, [(end.state.value, now, numbers[end.task_id], end.attempt) for end in ends])
 
 
-def report_attempts(conn: sqlite3.Connection, no: int, reports: Iterable[run.Finished], now: float) -> None:
+def report_attempts(conn: sqlite3.Connection, numbers: Numbers, reports: Iterable[run.Finished], now: float) -> None:
     """Closes attempts with what was reported about them."""
-    conn.executemany(_REPORT_ATTEMPT, [_report_values(no, report, now) for report in reports])
+    conn.executemany(_REPORT_ATTEMPT, [_report_values(report, numbers[report.task_id], now) for report in reports])
 
 
-def _report_values(no: int, report: run.Finished, now: float) -> tuple[object, ...]:
+def _report_values(report: run.Finished, number: int, now: float) -> tuple[object, ...]:
     outcome = report.outcome
     said = (codec.clean(outcome.error), codec.clean(outcome.error_kind))
-    return (outcome.state.value, now, *usage_values(outcome.usage), *said, no, report.task_id, report.attempt)
+    return (outcome.state.value, now, *usage_values(outcome.usage), *said, number, report.attempt)
 
 
-def add_late_usage(conn: sqlite3.Connection, no: int, report: run.Finished) -> None:
+def add_late_usage(conn: sqlite3.Connection, numbers: Numbers, report: run.Finished) -> None:
     """Keeps what a fenced-off attempt used, if it has not been counted yet: it was paid for all the same."""
-    conn.execute(_LATE_USAGE, (*usage_values(report.outcome.usage), no, report.task_id, report.attempt))
+    usage = usage_values(report.outcome.usage)
+    conn.execute(_LATE_USAGE, (*usage, numbers[report.task_id], report.attempt))
 
 
 def insert_results(conn: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> None:
-    """Adds accepted results: (run, task, attempt, key, digest, unverified, inline body, blob digest)."""
+    """Adds accepted results: (task number, attempt, key, digest, unverified, inline body, blob digest)."""
     conn.executemany(_INSERT_RESULT, rows)
 
 
-def insert_replays(conn: sqlite3.Connection, rows: Iterable[tuple[int, str, int, str]]) -> None:
-    """Adds where replayed results were made: (run, task, source run, source task)."""
+def insert_replays(conn: sqlite3.Connection, rows: Iterable[tuple[int, int]]) -> None:
+    """Adds where replayed results were made: (task number, number of the task that made it)."""
     conn.executemany(_INSERT_REPLAY, rows)
 
 

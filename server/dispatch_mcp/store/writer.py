@@ -23,7 +23,11 @@ from dispatch_mcp.store import failpoints, locks, sqlite
 T = TypeVar("T")
 
 WAIT_S = 30.0
-WAL_BYTES = 1_000_000
+LARGE_LOG = 4_000_000
+"""Bytes above which the log is cut; below, it is written over again and again."""
+
+IDLE_ROWS, BUSY_ROWS = 500, 8_000
+"""Changed rows after which the log is moved into the file: when nobody waits, and at the latest."""
 CLOSE_S = 5.0
 
 
@@ -73,7 +77,7 @@ class Writer:
         self._closing = False
         self._ending = False
         self._farewell: Callable[[], object] | None = None
-        self._checkpoint_at = WAL_BYTES
+        self._moved = 0
         self._thread = threading.Thread(target=self._main, name="dispatch-mcp-book", daemon=True)
 
     async def open(self) -> None:
@@ -158,11 +162,8 @@ class Writer:
         """Commits the calls together, then answers them."""
         begun: list[Queued] = []
         try:
-            self._mutex.acquire()
-            try:
+            with self._mutex:
                 self._commit(calls, begun)
-            finally:
-                self._mutex.release()
             failpoints.hit("before_answer")
         except Exception as error:
             self._fail(calls, begun, error)
@@ -237,27 +238,25 @@ class Writer:
             failpoints.hit("after_answer")
 
     def _tidy(self) -> None:
-        """Empties the log when it has grown, preferably while nobody waits."""
-        size = sqlite.wal_size(self._home)
-        if self._conn is None or size < self._checkpoint_at or (size < 4 * WAL_BYTES and not self._queue.empty()):
+        """Moves the log into the file when enough has been written, preferably while nobody waits."""
+        if self._conn is None:
             return
-        self._checkpoint_at = size + WAL_BYTES
-        with contextlib.suppress(sqlite3.Error, OSError):
-            self._mutex.acquire()
-            try:
-                if sqlite.checkpoint(self._conn):
-                    self._checkpoint_at = WAL_BYTES
-            finally:
-                self._mutex.release()
+        written = self._conn.total_changes - self._moved
+        if written < IDLE_ROWS or (written < BUSY_ROWS and not self._queue.empty()):
+            return
+        self._moved = self._conn.total_changes
+        move = sqlite.truncate if sqlite.wal_size(self._home) > LARGE_LOG else sqlite.checkpoint
+        with contextlib.suppress(sqlite3.Error, OSError), self._mutex:
+            move(self._conn)
 
     def _shut(self) -> None:
         """Closes under the mutex, because the last connection to close moves the log too."""
         with contextlib.suppress(sqlite3.Error, OSError):
             if self._conn is not None:
-                self._mutex.acquire()
-                with contextlib.suppress(sqlite3.Error, OSError):
-                    sqlite.checkpoint(self._conn)
-                self._conn.close()
+                with self._mutex:
+                    with contextlib.suppress(sqlite3.Error, OSError):
+                        sqlite.truncate(self._conn)
+                    self._conn.close()
         self._mutex.close()
 
 

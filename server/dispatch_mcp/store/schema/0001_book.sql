@@ -1,3 +1,5 @@
+-- The CHECKs are chains of OR because SQLite builds a temporary table for every IN list on every write.
+
 CREATE TABLE plan (
   id TEXT NOT NULL,
   version INTEGER NOT NULL CHECK (version >= 1),
@@ -23,19 +25,21 @@ CREATE TABLE run (
   plan_version INTEGER NOT NULL,
   principal TEXT NOT NULL,
   request_key TEXT NOT NULL,
-  state TEXT NOT NULL CHECK (state IN (
-    'running', 'waiting_input', 'paused', 'succeeded', 'partial', 'failed', 'cancelled', 'inconclusive')),
-  worker TEXT NOT NULL CHECK (worker IN ('host', 'api', 'claude', 'command', 'scripted')),
+  state TEXT NOT NULL CHECK (
+    state = 'running' OR state = 'waiting_input' OR state = 'paused' OR state = 'succeeded' OR
+    state = 'partial' OR state = 'failed' OR state = 'cancelled' OR state = 'inconclusive'),
+  worker TEXT NOT NULL CHECK (
+    worker = 'host' OR worker = 'api' OR worker = 'claude' OR worker = 'command' OR worker = 'scripted'),
   workspace TEXT NOT NULL,
-  dry_run INTEGER NOT NULL CHECK (dry_run IN (0, 1)),
-  fresh INTEGER NOT NULL CHECK (fresh IN (0, 1)),
+  dry_run INTEGER NOT NULL CHECK (dry_run = 0 OR dry_run = 1),
+  fresh INTEGER NOT NULL CHECK (fresh = 0 OR fresh = 1),
   limits TEXT NOT NULL,
-  server_driven INTEGER NOT NULL CHECK (server_driven IN (0, 1)),
+  server_driven INTEGER NOT NULL CHECK (server_driven = 0 OR server_driven = 1),
   owner TEXT,
   epoch INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0),
   revision INTEGER NOT NULL DEFAULT 0,
-  paused INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
-  cancelled INTEGER NOT NULL DEFAULT 0 CHECK (cancelled IN (0, 1)),
+  paused INTEGER NOT NULL DEFAULT 0 CHECK (paused = 0 OR paused = 1),
+  cancelled INTEGER NOT NULL DEFAULT 0 CHECK (cancelled = 0 OR cancelled = 1),
   events INTEGER NOT NULL DEFAULT 0,
   created_at REAL NOT NULL,
   updated_at REAL NOT NULL,
@@ -49,30 +53,35 @@ CREATE INDEX run_by_plan ON run (plan_id, principal);
 
 CREATE INDEX run_open ON run (no) WHERE finished_at IS NULL;
 
+-- `no` is what attempts and results hang on; it keeps the writes of one step on few pages.
 CREATE TABLE task (
+  no INTEGER PRIMARY KEY,
   run INTEGER NOT NULL REFERENCES run (no),
   id TEXT NOT NULL,
   position INTEGER NOT NULL,
-  worker TEXT NOT NULL CHECK (worker IN ('host', 'api', 'claude', 'command', 'scripted')),
-  state TEXT NOT NULL CHECK (state IN (
-    'blocked', 'ready', 'running', 'succeeded', 'unverified', 'failed', 'skipped', 'cancelled')),
+  worker TEXT NOT NULL CHECK (
+    worker = 'host' OR worker = 'api' OR worker = 'claude' OR worker = 'command' OR worker = 'scripted'),
+  state TEXT NOT NULL CHECK (
+    state = 'blocked' OR state = 'ready' OR state = 'running' OR state = 'succeeded' OR
+    state = 'unverified' OR state = 'failed' OR state = 'skipped' OR state = 'cancelled'),
   attempt INTEGER NOT NULL CHECK (attempt >= 0),
   failures INTEGER NOT NULL CHECK (failures >= 0),
   crashes INTEGER NOT NULL CHECK (crashes >= 0),
   ready_at REAL NOT NULL,
   result TEXT NOT NULL,
   cause TEXT NOT NULL,
-  PRIMARY KEY (run, id)
-) STRICT, WITHOUT ROWID;
+  UNIQUE (run, id)
+) STRICT;
 
 -- The usage columns are NULL until somebody reports them; `cost_usd` also when no price is known.
 CREATE TABLE attempt (
-  run INTEGER NOT NULL REFERENCES run (no),
-  task TEXT NOT NULL,
+  task INTEGER NOT NULL REFERENCES task (no),
   attempt INTEGER NOT NULL CHECK (attempt >= 1),
-  state TEXT NOT NULL CHECK (state IN (
-    'running', 'succeeded', 'failed', 'timed_out', 'cancelled', 'abandoned', 'superseded')),
-  worker TEXT NOT NULL CHECK (worker IN ('host', 'api', 'claude', 'command', 'scripted')),
+  state TEXT NOT NULL CHECK (
+    state = 'running' OR state = 'succeeded' OR state = 'failed' OR state = 'timed_out' OR
+    state = 'cancelled' OR state = 'abandoned' OR state = 'superseded'),
+  worker TEXT NOT NULL CHECK (
+    worker = 'host' OR worker = 'api' OR worker = 'claude' OR worker = 'command' OR worker = 'scripted'),
   started_at REAL NOT NULL,
   ended_at REAL,
   lease_until REAL,
@@ -85,26 +94,20 @@ CREATE TABLE attempt (
   error TEXT NOT NULL DEFAULT '',
   error_kind TEXT NOT NULL DEFAULT '',
   beat TEXT NOT NULL DEFAULT '',
-  PRIMARY KEY (run, task, attempt)
+  PRIMARY KEY (task, attempt)
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX attempt_leased ON attempt (run, lease_until) WHERE state = 'running' AND lease_until IS NOT NULL;
 
 -- The primary key is the promise that a task is accepted once.
 CREATE TABLE result (
-  run INTEGER NOT NULL REFERENCES run (no),
-  task TEXT NOT NULL,
+  task INTEGER PRIMARY KEY REFERENCES task (no),
   attempt INTEGER NOT NULL,
   key TEXT NOT NULL,
   digest TEXT NOT NULL,
-  unverified INTEGER NOT NULL CHECK (unverified IN (0, 1)),
+  unverified INTEGER NOT NULL CHECK (unverified = 0 OR unverified = 1),
   body TEXT,
   blob TEXT,
-  PRIMARY KEY (run, task),
   CHECK ((body IS NULL) <> (blob IS NULL))
 ) STRICT;
-
-CREATE INDEX result_by_key ON result (key);
 
 CREATE TRIGGER result_is_immutable BEFORE UPDATE ON result
 BEGIN
@@ -113,13 +116,9 @@ END;
 
 -- Where the result of a replayed task was made.
 CREATE TABLE replay (
-  run INTEGER NOT NULL REFERENCES run (no),
-  task TEXT NOT NULL,
-  source_run INTEGER NOT NULL,
-  source_task TEXT NOT NULL,
-  PRIMARY KEY (run, task),
-  FOREIGN KEY (source_run, source_task) REFERENCES result (run, task)
-) STRICT, WITHOUT ROWID;
+  task INTEGER PRIMARY KEY REFERENCES task (no),
+  source INTEGER NOT NULL REFERENCES result (task)
+) STRICT;
 
 CREATE TABLE event (
   run INTEGER NOT NULL REFERENCES run (no),
@@ -147,10 +146,12 @@ CREATE TABLE message (
   run INTEGER NOT NULL REFERENCES run (no),
   sender TEXT NOT NULL,
   recipient TEXT NOT NULL,
-  kind TEXT NOT NULL CHECK (kind IN ('information', 'request', 'warning', 'confirmation', 'handoff')),
+  kind TEXT NOT NULL CHECK (
+    kind = 'information' OR kind = 'request' OR kind = 'warning' OR kind = 'confirmation' OR
+    kind = 'handoff'),
   text TEXT NOT NULL,
   at REAL NOT NULL,
-  read INTEGER NOT NULL DEFAULT 0 CHECK (read IN (0, 1))
+  read INTEGER NOT NULL DEFAULT 0 CHECK (read = 0 OR read = 1)
 ) STRICT;
 
 CREATE INDEX message_by_run ON message (run, recipient);

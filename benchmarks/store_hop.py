@@ -1,0 +1,122 @@
+"""What durability costs: a layered graph of short tasks driven through the book, against plain anyio.
+
+Both run in this process, one after the other, several times; the figure is min over min.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+
+from dispatch_mcp.core import model, records, run
+from dispatch_mcp.store import book as books
+from dispatch_mcp.store import locks
+
+ALLOWED = 1.25
+
+
+def layered(plan_id: str, layers: int, width: int, parallel: int) -> model.Plan:
+    def deps(layer: int, place: int) -> tuple[str, ...]:
+        return tuple(f"t{layer - 1}_{(place + step) % width}" for step in range(3)) if layer else ()
+
+    tasks = [
+        model.Task(id=f"t{layer}_{place}", goal=f"Task {place} of layer {layer}.", deps=deps(layer, place))
+        for layer in range(layers)
+        for place in range(width)
+    ]
+    return model.Plan(id=plan_id, tasks=tuple(tasks), max_parallel=parallel)
+
+
+BATCH = 16
+"""How many outcomes the loop hands over at once: fifty at a time would march in step, all waiting for all."""
+
+
+async def work() -> model.Outcome:
+    await anyio.sleep(0.01)
+    return model.Outcome(state=model.AttemptState.SUCCEEDED, summary="done", usage=model.Usage(seconds=0.01))
+
+
+async def in_memory(plan: model.Plan) -> float:
+    """The bound: the same readiness order with nothing but a limiter and counters."""
+    missing = {task.id: len(task.deps) for task in plan.tasks}
+    followers: dict[str, list[str]] = {task.id: [] for task in plan.tasks}
+    for task in plan.tasks:
+        for dep in task.deps:
+            followers[dep].append(task.id)
+    limiter = anyio.CapacityLimiter(plan.max_parallel)
+    began = time.perf_counter()
+
+    async def go(task_id: str) -> None:
+        async with limiter:
+            await work()
+        for follower in followers[task_id]:
+            missing[follower] -= 1
+            if missing[follower] == 0:
+                group.start_soon(go, follower)
+
+    async with anyio.create_task_group() as group:
+        for task_id in [task_id for task_id, count in missing.items() if count == 0]:
+            group.start_soon(go, task_id)
+    return time.perf_counter() - began
+
+
+async def through_book(plan: model.Plan) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        async with books.open_book(Path(folder) / "home") as book:
+            await book.save_plan(plan, records.LOCAL)
+            kind = model.WorkerKind.SCRIPTED
+            await book.create_run(records.NewRun(id="r", plan_id=plan.id, plan_version=1, worker=kind))
+            with locks.OwnerLock(book.home) as lock:
+                return await drive(book, records.Owner(lock.id, await book.adopt("r", lock.id) or 0))
+
+
+async def drive(book: books.Book, owner: records.Owner) -> float:
+    finished: list[run.Finished] = []
+    news = anyio.Event()
+
+    async def go(start: run.Start) -> None:
+        finished.append(run.Finished(start.task_id, start.attempt, await work()))
+        news.set()
+
+    began = time.perf_counter()
+    async with anyio.create_task_group() as group:
+        while True:
+            batch, finished[:] = finished[:BATCH], finished[BATCH:]
+            news = anyio.Event()
+            step = records.Step(now=time.time(), owner=owner, finished=batch, start=run.SERVER_WORKERS)
+            advance = await book.advance("r", step)
+            for start in advance.starts:
+                group.start_soon(go, start)
+            if advance.state in model.RUN_FINAL:
+                assert advance.state is model.RunState.SUCCEEDED
+                return time.perf_counter() - began
+            if not finished:
+                await news.wait()
+
+
+def best(measure: Callable[[model.Plan], Awaitable[float]], plan: model.Plan, rounds: int) -> float:
+    return min(anyio.run(measure, plan) for _ in range(rounds))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    graph, chain = layered("graph", 10, 100, 50), layered("chain", 200, 1, 1)
+    bound, ours = best(in_memory, graph, asked.rounds), best(through_book, graph, asked.rounds)
+    figures = {"bound_s": bound, "book_s": ours, "ratio": ours / bound, "allowed": ALLOWED}
+    figures["chain_of_200_s"] = best(through_book, chain, 1)
+    print(json.dumps(figures) if asked.json else "\n".join(f"{name:16} {value:.3f}" for name, value in figures.items()))
+    return 0 if ours <= ALLOWED * bound else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Work that other runs of the same plan have finished, so that it is replayed instead of repeated.
+
+A run never replays itself: who lists the same work twice wants it twice. Unverified work is never replayed, and
+simulated work only by simulations.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+from dispatch_mcp.store import tables
+
+_RUNS = "SELECT no, revision FROM run WHERE plan_id = ? AND principal = ? AND dry_run = ? AND no <> ?"
+_RESULTS = """
+SELECT key, digest, result.task FROM task JOIN result ON result.task = task.no
+WHERE task.run = ? AND result.unverified = 0 ORDER BY task.no
+"""
+
+Known = dict[str, tuple[str, int]]
+"""Result digests and numbers of the tasks that made them, by work key."""
+
+
+class Search:
+    """One step's look into the history; `found` has the source tasks of what it returned, by key."""
+
+    def __init__(self, known: Mapping[str, tuple[str, int]]) -> None:
+        self._known = known
+        self.found: dict[str, int] = {}
+
+    def find(self, key: str) -> str | None:
+        """Returns the digest of finished work, or None."""
+        known = self._known.get(key)
+        if known is None:
+            return None
+        self.found[key] = known[1]
+        return known[0]
+
+
+class History:
+    """What the other runs of a run's plan have finished. Kept in memory: an index by key would cost every write."""
+
+    def __init__(self, row: tables.RunRow) -> None:
+        self._scope = (row.plan_id, row.principal, row.dry_run, row.no)
+        self._seen: dict[int, int] = {}
+        self._known: Known = {}
+
+    def search(self, conn: sqlite3.Connection) -> Search:
+        """Returns a search that knows everything that is committed now."""
+        for number, revision in conn.execute(_RUNS, self._scope).fetchall():
+            if self._seen.get(number) != revision:
+                self._seen[number] = revision
+                for key, digest, task in conn.execute(_RESULTS, (number,)):
+                    self._known.setdefault(key, (digest, task))
+        return Search(self._known)
