@@ -13,7 +13,7 @@ GENERAL = "general-purpose"
 INLINE_LIMIT = 6_000
 """A longer prompt goes by reference, so that the host's context holds the pointer and not the text."""
 
-MODELS = ("opus", "sonnet", "haiku")
+MODELS = ("opus", "sonnet", "haiku", "fable")
 """The aliases that the host's call takes."""
 
 _WORD = re.compile(r"[^\W_][\w./'-]*")

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import base64
+import html
+import json
+import random
+import string
+from pathlib import Path
+from urllib import parse
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp.core import redaction
+
+ROOT = Path(__file__).parents[2]
+ALNUM = string.ascii_letters + string.digits
+HEX = "0123456789abcdef"
+
+
+def made(pick: random.Random, alphabet: str, length: int) -> str:
+    return "a1" + "".join(pick.choice(alphabet) for _ in range(length - 2))
+
+
+def key_block(pick: random.Random) -> str:
+    lines = "\n".join(made(pick, ALNUM + "+/", 64) for _ in range(6))
+    return f"-----BEGIN {'RSA '}PRIVATE KEY-----\n{lines}\n-----END {'RSA '}PRIVATE KEY-----"
+
+
+# Put together at run time, so that no scanner takes this file for a leak.
+SHAPES = {
+    "anthropic-key": lambda pick: "sk-" + "ant-api03-" + made(pick, ALNUM + "-_", 80),
+    "openai-key": lambda pick: "sk-" + "proj-" + made(pick, ALNUM, 48),
+    "github-token": lambda pick: "ghp" + "_" + made(pick, ALNUM, 36),
+    "gitlab-token": lambda pick: "glpat" + "-" + made(pick, ALNUM, 20),
+    "aws-key-id": lambda pick: "AKIA" + "".join(pick.choice(string.ascii_uppercase) for _ in range(16)),
+    "google-key": lambda pick: "AIza" + made(pick, ALNUM, 35),
+    "google-token": lambda pick: "ya29" + "." + made(pick, ALNUM, 60),
+    "slack-token": lambda pick: "xoxb" + "-" + made(pick, ALNUM, 40),
+    "stripe-key": lambda pick: "sk_" + "live_" + made(pick, ALNUM, 24),
+    "pypi-token": lambda pick: "pypi" + "-" + made(pick, ALNUM, 80),
+    "npm-token": lambda pick: "npm" + "_" + made(pick, ALNUM, 36),
+    "sendgrid-key": lambda pick: "SG" + "." + made(pick, ALNUM, 22) + "." + made(pick, ALNUM, 43),
+    "twilio-key": lambda pick: "SK" + made(pick, HEX, 32),
+    "mailgun-key": lambda pick: "key" + "-" + made(pick, HEX, 32),
+    "huggingface-token": lambda pick: "hf" + "_" + made(pick, ALNUM, 34),
+    "digitalocean-token": lambda pick: "dop" + "_v1_" + made(pick, HEX, 64),
+    "telegram-token": lambda pick: "123456789:" + "AA" + made(pick, ALNUM, 33),
+    "discord-token": lambda pick: (
+        "M" + made(pick, ALNUM, 24) + "." + made(pick, ALNUM, 6) + "." + made(pick, ALNUM, 30)
+    ),
+    "shopify-token": lambda pick: "shpat" + "_" + made(pick, HEX, 32),
+    "databricks-token": lambda pick: "dapi" + made(pick, HEX, 32),
+    "vault-token": lambda pick: "hvs" + "." + made(pick, ALNUM, 28),
+    "age-key": lambda pick: "AGE-SECRET" + "-KEY-1" + "".join(pick.choice(string.ascii_uppercase) for _ in range(58)),
+    "provider-key": lambda pick: "gsk" + "_" + made(pick, ALNUM, 52),
+    "service-token": lambda pick: "dckr" + "_pat_" + made(pick, ALNUM, 27),
+    "jwt": lambda pick: ".".join(["eyJ" + made(pick, ALNUM, 20), "eyJ" + made(pick, ALNUM, 40), made(pick, ALNUM, 43)]),
+    "private-key": key_block,
+}
+INSIDE = {
+    "url-password": ("postgres://admin:", "@db.example:5432/app"),
+    "authorization": ("Authorization: Bearer ", ""),
+    "aws-secret": ("aws_secret_access_key = ", ""),
+    "slack-webhook": ("https://hooks.slack.com/services/", ""),
+    "discord-webhook": ("https://discord.example/api/webhooks/123456789012345678/", ""),
+    "azure-key": ("DefaultEndpointsProtocol=https;AccountKey=", ";EndpointSuffix=core"),
+    "password": ('db_password = "', '"'),
+    "variable": ("DEPLOY_TOKEN=", ""),
+}
+FRAMES = [
+    "{}",
+    "before {} after",
+    'value: "{}",',
+    "line\n{}\nline",
+    "({})",
+    "`{}`",
+    "error: {}; retry",
+    "x={}&y=1",
+    "<b>{}</b>",
+    r'"log\n{}\n"',
+    "q%3D{}%26",
+]
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("kind", SHAPES)
+def test_a_planted_secret_of_each_shape_is_gone_in_every_surrounding(kind: str) -> None:
+    pick = random.Random(kind)
+    for frame in FRAMES:
+        secret = SHAPES[kind](pick)
+        shown = redaction.Redactor().redact(frame.format(secret))
+        assert secret not in shown
+        assert "[redacted:" in shown
+        assert shown.startswith(frame.partition("{}")[0])
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("kind", INSIDE)
+def test_a_secret_that_its_surroundings_give_away_is_gone_and_they_stay(kind: str) -> None:
+    before, after = INSIDE[kind]
+    pick = random.Random(kind)
+    for _ in range(10):
+        secret = made(pick, ALNUM, 40 if kind == "aws-secret" else 44)
+        assert redaction.Redactor().redact(f"{before}{secret}{after}") == f"{before}[redacted:{kind}]{after}"
+
+
+def test_each_pattern_has_a_planted_secret() -> None:
+    assert {pattern.kind for pattern in redaction.PATTERNS} == SHAPES.keys() | INSIDE.keys()
+    assert len(SHAPES) * len(FRAMES) + len(INSIDE) * 10 >= 300
+    assert len({pattern.kind for pattern in redaction.PATTERNS}) >= 25
+
+
+@pytest.mark.promise("S10")
+@given(st.text(min_size=redaction.SHORTEST), st.text(), st.text())
+def test_a_known_value_never_survives(secret: str, before: str, after: str) -> None:
+    redactor = redaction.Redactor([secret])
+    wanted = secret.strip()
+    if len(wanted) < redaction.SHORTEST or wanted in "[redacted:secret]":
+        return
+    assert wanted not in redactor.redact(f"{before} {secret} {after}").replace("[redacted:secret]", "")
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda secret: json.dumps({"error": secret}),
+        lambda secret: parse.quote(secret, safe=""),
+        html.escape,
+        lambda secret: base64.b64encode(secret.encode()).decode(),
+    ],
+)
+def test_a_known_value_is_also_found_escaped_or_encoded(form: object) -> None:
+    assert callable(form)
+    secret = 'p"ss&w/rd<é>17'
+    shown = redaction.Redactor([secret]).redact(f"x {form(secret)} y")
+    assert "[redacted:secret]" in shown
+    assert "w/rd" not in shown
+
+
+def test_every_long_line_of_a_known_value_is_found_on_its_own() -> None:
+    block = "first line of a secret file\nsecond line of a secret file"
+    assert redaction.Redactor([block]).redact("> second line of a secret file") == "> [redacted:secret]"
+
+
+def test_the_longest_known_value_wins() -> None:
+    assert redaction.Redactor(["hunter22", "hunter22-long"]).redact("hunter22-long") == "[redacted:secret]"
+
+
+def test_short_values_are_left_alone() -> None:
+    assert redaction.Redactor(["on", ""]).redact("it goes on") == "it goes on"
+
+
+@pytest.mark.promise("S10")
+def test_json_is_redacted_in_values_keys_and_under_telling_names() -> None:
+    redactor = redaction.Redactor(["hunter22"])
+    value = {"a": ["hunter22", 1, None, True, 1.5], "hunter22": "x", "db_password": "let me in", "input_tokens": 12}
+    assert redactor.redact_json(value) == {
+        "a": ["[redacted:secret]", 1, None, True, 1.5],
+        "[redacted:secret]": "x",
+        "db_password": "[redacted:field]",
+        "input_tokens": 12,
+    }
+
+
+def test_nesting_without_end_is_cut_instead_of_failing() -> None:
+    value: object = "x"
+    for _ in range(5_000):
+        value = [value]
+    assert "too-deep" in json.dumps(redaction.Redactor().redact_json(value))
+
+
+@given(st.text() | st.sampled_from([f"{before}{'a1' * 22}{after}" for before, after in INSIDE.values()]))
+def test_redacting_twice_changes_nothing_more(text: str) -> None:
+    redactor = redaction.Redactor(["hunter22"])
+    once = redactor.redact(text)
+    assert redactor.redact(once) == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password = os.environ['DB_PASSWORD']",
+        "token: str = ''",
+        'api_key="${API_KEY}"',
+        "TOKEN=$(cat file)",
+        "the password is checked by the server",
+        "https://host:8080/path@version",
+        "git@github.com:owner/repo.git",
+        "sha256:" + "ab" * 32,
+        "task-queue-with-a-long-name-and-many-parts",
+        "sk-learn and ask-me-anything-about-routing-tables",
+        "Bearer token in the Authorization header",
+        "-----BEGIN PRIVATE KEY-----",
+        '{"input_tokens": 12000, "output_tokens": 500}',
+        "00000000-0000-4000-8000-000000000000",
+    ],
+)
+def test_ordinary_text_stays(text: str) -> None:
+    assert redaction.Redactor().redact(text) == text
+
+
+@pytest.mark.promise("S10")
+def test_the_product_itself_has_next_to_no_false_positives() -> None:
+    redactor = redaction.Redactor()
+    paths = [path for part in ("server", "prompts", "agents", "knowledgebase") for path in (ROOT / part).rglob("*.*")]
+    texts = [path.read_text("utf-8") for path in paths if path.suffix in {".py", ".md", ".j2", ".sql", ".json"}]
+    lines = [line for text in texts for line in text.splitlines()]
+    assert len(lines) > 1_000
+    wrong = [line for line in lines if redactor.redact(line) != line]
+    assert len(wrong) / len(lines) < 1e-4, wrong[:5]
+
+
+def test_a_megabyte_of_anything_is_done_without_catastrophe() -> None:
+    redactor = redaction.Redactor(["hunter22"])
+    for unit in [
+        "a",
+        "-----BEGIN PRIVATE KEY-----\n",
+        "eyJ",
+        "://a:",
+        "password=",
+        "sk-",
+        "xai-",
+        "basic:",
+        "eyJaaaaaaaaa-",
+        "A_TOKEN=",
+        "= \t",
+    ]:
+        assert redactor.redact(unit * (200_000 // len(unit)))
