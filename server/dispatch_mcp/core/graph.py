@@ -33,12 +33,12 @@ def build(edges: Sequence[tuple[str, Sequence[str]]]) -> Graph:
     Raises:
         ValueError: an id is unknown or repeated, or there is a cycle; `planning.check` names it properly.
     """
-    ids = tuple(node for node, _ in edges)
-    index = {node: position for position, node in enumerate(ids)}
+    ids = tuple([node for node, _ in edges])
+    index = dict(zip(ids, range(len(ids)), strict=True))
     if len(index) != len(ids):
         raise ValueError("repeated id")
     try:
-        deps = tuple(tuple(dict.fromkeys(index[dep] for dep in wanted)) for _, wanted in edges)
+        deps = tuple([_positions(index, wanted) for _, wanted in edges])
     except KeyError as unknown:
         raise ValueError(f"unknown dependency {unknown}") from None
     dependents = _reversed(deps)
@@ -46,6 +46,11 @@ def build(edges: Sequence[tuple[str, Sequence[str]]]) -> Graph:
     if len(order) != len(ids):
         raise ValueError("cycle")
     return Graph(ids, index, deps, dependents, tuple(order))
+
+
+def _positions(index: Mapping[str, int], wanted: Sequence[str]) -> tuple[int, ...]:
+    found = tuple(map(index.__getitem__, wanted))
+    return tuple(dict.fromkeys(found)) if len(found) > 1 else found
 
 
 def of(tasks: Sequence[model.Task]) -> Graph:
@@ -77,6 +82,7 @@ def tails(graph: Graph, durations: Sequence[float]) -> list[float]:
     """Returns for each node the longest path from its start to the end of the graph."""
     out = list(durations)
     for node in reversed(graph.order):
-        longest = max((out[follower] for follower in graph.dependents[node]), default=0.0)
-        out[node] = durations[node] + longest
+        followers = graph.dependents[node]
+        if followers:
+            out[node] += max([out[follower] for follower in followers])
     return out

@@ -4,49 +4,68 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from dispatch_mcp.core import conflicts, model, problems, reachability
 
 _LISTED = 20
 _GOAL_HEAD = 200
-_WRITES = re.compile(
-    r"add|build|change|code|connect|convert|create|delete|develop|extend|extract|fix|generate|"
+_VERB = re.compile(
+    r"\b(?:(?P<writes>add|build|change|code|connect|convert|create|delete|develop|extend|extract|fix|generate|"
     r"implement|integrate|introduce|migrate|modify|optimise|optimize|patch|port|refactor|remove|"
-    r"rename|replace|rewrite|scaffold|update|upgrade|wire|write"
-)
-_THINKS = re.compile(
-    r"analyse|analyze|assess|audit|benchmark|check|compare|debug|describe|design|diagnose|"
+    r"rename|replace|rewrite|scaffold|update|upgrade|wire|write)|"
+    r"(?P<thinks>analyse|analyze|assess|audit|benchmark|check|compare|debug|describe|design|diagnose|"
     r"evaluate|explain|explore|find|inspect|investigate|list|measure|monitor|plan|profile|"
-    r"report|research|review|run|study|summarise|summarize|test|trace|validate|verify"
+    r"report|research|review|run|study|summarise|summarize|test|trace|validate|verify))\b",
+    re.IGNORECASE,
 )
-_WORD = re.compile(r"[a-z]+")
-_HOT = re.compile(
-    r"(?:^|/)(?:migrations?(?:/|$)|__init__\.py$|[^/]*\.lock$|package-lock\.json$|pnpm-lock\.yaml$|go\.sum$|"
-    r"package\.json$|pyproject\.toml$|requirements[^/]*\.txt$|Cargo\.toml$|go\.mod$|Gemfile$|composer\.json$|"
-    r"pom\.xml$|build\.gradle(?:\.kts)?$)"
+_HOT_NAMES = frozenset(
+    {
+        "__init__.py",
+        "build.gradle",
+        "Cargo.toml",
+        "composer.json",
+        "Gemfile",
+        "go.mod",
+        "go.sum",
+        "package-lock.json",
+        "package.json",
+        "pnpm-lock.yaml",
+        "pom.xml",
+        "pyproject.toml",
+        "requirements.txt",
+        "setup.cfg",
+        "setup.py",
+    }
 )
+_HOT_FOLDERS = ("migrations/", "migrate/", "alembic/")
+_HOT_ENDS = (".lock", "migrations")
+_HOT_MARKS = (*_HOT_NAMES, *_HOT_FOLDERS, *_HOT_ENDS)
 
 
 def of_tasks(tasks: Sequence[model.Task]) -> Iterator[problems.Notice]:
     """Yields what the tasks themselves show: repeated dependencies, too big, no files declared."""
-    repeated = [task.id for task in tasks if len(task.deps) != len(set(task.deps))]
+    repeated = [task.id for task in tasks if len(task.deps) > 1 and len(task.deps) != len(set(task.deps))]
     if repeated:
         yield _about("duplicate_dependency", repeated, "Repeated dependencies dropped.")
     big = [task.id for task in tasks if task.effort is model.Effort.XL]
     if big:
         yield _about("oversized", big, "XL: split, so that parts can run at once and be verified.")
     if len(tasks) > 1:
-        silent = [task.id for task in tasks if _writes_code(task) and not task.files]
+        silent = [task.id for task in tasks if not task.files and _writes_code(task)]
         if silent:
             yield _about("no_files_declared", silent, "No `files`: write conflicts with these cannot be seen.")
 
 
 def of_paths(tasks: Sequence[model.Task], paths: conflicts.Declared) -> Iterator[problems.Notice]:
     """Yields what the declared paths show: files that others tend to change too, and too many globs."""
-    hot = [tasks[node].id for node, files in paths.writes.items() if any(map(_HOT.search, files))]
-    if hot and len(tasks) > 1:
-        yield _about("hot_file", hot, "Writes a manifest, lock file, migration or `__init__`; others often do too.")
+    hot = _hot(paths.writes) if len(tasks) > 1 else []
+    if hot:
+        yield _about(
+            "hot_file",
+            [tasks[node].id for node in hot],
+            "Writes a manifest, lock file, migration or `__init__`; others often do too.",
+        )
     if not paths.exact:
         yield problems.Notice(
             code="too_many_globs", message="Each glob was taken for the whole folder it starts in; name files instead."
@@ -98,17 +117,24 @@ def _few(reach: reachability.Reach, others: dict[int, int]) -> Iterator[tuple[in
     return itertools.islice(pairs, _LISTED)
 
 
+def _hot(writes: Mapping[int, Sequence[str]]) -> list[int]:
+    """Returns the nodes that write a hot file; one search in all names first, because there rarely are any."""
+    text = "\n".join(["\n".join(files) for files in writes.values()])
+    if not any(mark in text for mark in _HOT_MARKS):
+        return []
+    return [node for node, files in writes.items() if any(map(_is_hot, files))]
+
+
+def _is_hot(path: str) -> bool:
+    name = path[path.rfind("/") + 1 :]
+    return name in _HOT_NAMES or name.endswith(_HOT_ENDS) or any(part in path for part in _HOT_FOLDERS)
+
+
 def _path(paths: conflicts.Declared, reader: int, writer: int) -> str:
     return f"`{paths.touching.shared(paths.reads[reader], paths.writes[writer])}`"
 
 
 def _writes_code(task: model.Task) -> bool:
     """Returns whether the first telling verb of the goal is one of writing."""
-    if task.command:
-        return False
-    for word in _WORD.findall(task.goal[:_GOAL_HEAD].lower()):
-        if _WRITES.fullmatch(word):
-            return True
-        if _THINKS.fullmatch(word):
-            return False
-    return False
+    verb = None if task.command else _VERB.search(task.goal, 0, _GOAL_HEAD)
+    return verb is not None and verb.lastgroup == "writes"

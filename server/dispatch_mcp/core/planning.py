@@ -39,8 +39,8 @@ class Estimate:
 class Prepared:
     """How a checked plan would run.
 
-    `tasks` carry the added edges among their deps and the isolation that was decided; `graph`, `times`, `waves` and
-    `redundant` (edges that others imply) are of these tasks. `problems` is empty unless conflicts are errors.
+    `tasks` carry the added edges among their deps and the isolation that was decided; everything else is of these
+    tasks. `implied` holds by position the deps that other deps imply. `problems` is empty unless conflicts are errors.
     `width` is the largest wave, `peak` the most tasks at once with unlimited workers, `next` every task that is
     ready at the start, most urgent first.
     """
@@ -54,12 +54,18 @@ class Prepared:
     estimate: Estimate
     width: int
     peak: int
-    redundant: tuple[tuple[str, str], ...]
+    implied: Mapping[int, tuple[int, ...]]
     added_edges: tuple[model.AddedEdge, ...]
     isolated: tuple[str, ...]
     next: tuple[str, ...]
     problems: tuple[Problem, ...] = ()
     notices: tuple[Notice, ...] = ()
+
+    @property
+    def redundant(self) -> tuple[tuple[str, str], ...]:
+        """Edges (before, after) that other edges imply: what a transitive reduction leaves out."""
+        ids = self.graph.ids
+        return tuple([(ids[dep], ids[node]) for node, deps in self.implied.items() for dep in deps])
 
     @property
     def slack(self) -> dict[str, float]:
@@ -257,7 +263,7 @@ def prepare(
         *notices.of_reads(tasks, paths, reach),
         *notices.of_shape(tasks, serial=sum(minutes), critical=now.at.critical),
     )
-    return _prepared(resolved, now, settled, _edges(tasks, reach.redundant), advice)
+    return _prepared(resolved, now, settled, reach.implied, advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +286,7 @@ def _prepared(
     tasks: Sequence[model.Task],
     found: _Forecast,
     settled: _Settled,
-    redundant: Sequence[tuple[str, str]],
+    implied: Mapping[int, tuple[int, ...]],
     advice: Sequence[Notice],
 ) -> Prepared:
     ids, deps, at = found.plan.ids, found.plan.deps, found.at
@@ -296,7 +302,7 @@ def _prepared(
         estimate=Estimate(serial, found.makespan, at.critical, max(at.critical, serial / found.workers)),
         width=max(map(len, waves), default=0),
         peak=schedule.peak(at),
-        redundant=tuple(redundant),
+        implied=implied,
         added_edges=tuple(settled.edges),
         isolated=tuple([ids[node] for node in settled.isolated]),
         next=tuple([ids[node] for node in found.urgent if not deps[node]]),
@@ -421,10 +427,6 @@ def _slower(before: float, after: float) -> Iterable[Notice]:
             "on_conflict `worktree` avoids it."
         )
         yield Notice(code="serialized_slow", message=message)
-
-
-def _edges(tasks: Sequence[model.Task], pairs: Iterable[tuple[int, int]]) -> list[tuple[str, str]]:
-    return [(tasks[first].id, tasks[second].id) for first, second in pairs]
 
 
 def answer(

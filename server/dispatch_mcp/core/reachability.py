@@ -6,7 +6,7 @@ is `(1 << p) - 1` and the nearest rival is the highest bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dispatch_mcp.core import graph
@@ -24,13 +24,13 @@ class Line:
 class Reach:
     """`before[p]` is the bit set of places that place p waits for, itself included.
 
-    `redundant` and `added` are edges (before, after) of nodes; `added` is not part of the graph yet, but
-    `before` and `redundant` count it.
+    `implied[node]` are the deps that its other deps imply; `added` are edges (before, after) of nodes. They are not
+    part of the graph yet, but `before` and `implied` count them.
     """
 
     line: Line
     before: tuple[int, ...]
-    redundant: tuple[tuple[int, int], ...]
+    implied: Mapping[int, tuple[int, ...]]
     added: tuple[tuple[int, int], ...]
 
     def is_before(self, first: int, second: int) -> bool:
@@ -44,7 +44,7 @@ def line_up(plan: graph.Graph, tails: Sequence[float]) -> Line:
 
     Durations are never negative, so a node's tail is never longer than that of a node it waits for.
     """
-    nodes = sorted(plan.order, key=lambda node: -tails[node])
+    nodes = sorted(plan.order, key=tails.__getitem__, reverse=True)
     place = [0] * len(nodes)
     for position, node in enumerate(nodes):
         place[node] = position
@@ -58,25 +58,25 @@ def sweep(plan: graph.Graph, line: Line, rivals: Mapping[int, int]) -> Reach:
     place to a later one, so no cycle can arise, and only where no path exists yet.
     """
     before: list[int] = []
-    redundant: list[tuple[int, int]] = []
+    implied_by_node: dict[int, tuple[int, ...]] = {}
     added: list[tuple[int, int]] = []
     nodes, place = line.nodes, line.place
     for position, node in enumerate(nodes):
         deps = plan.deps[node]
         if len(deps) == 1:
-            mask, implied = before[place[deps[0]]], []
+            mask, implied = before[place[deps[0]]], ()
         else:
-            mask, implied = _join(before, [place[dep] for dep in deps])
+            mask, implied = _join(before, map(place.__getitem__, deps)) if deps else (0, ())
         rival = rivals.get(node)
         if rival:
             near = _nearest(before, rival & ((1 << position) - 1) & ~mask)
             if near:
                 added += [(nodes[other], node) for other in near]
-                mask, implied = _join(before, [*near, *(place[dep] for dep in deps)])
+                mask, implied = _join(before, [*near, *map(place.__getitem__, deps)])
         if implied:
-            redundant += [(nodes[other], node) for other in implied]
+            implied_by_node[node] = tuple([nodes[other] for other in implied])
         before.append(mask | 1 << position)
-    return Reach(line, tuple(before), tuple(redundant), tuple(added))
+    return Reach(line, tuple(before), implied_by_node, tuple(added))
 
 
 def unordered(reach: Reach, others: Mapping[int, int]) -> Iterator[tuple[int, int]]:
@@ -100,12 +100,11 @@ def places(mask: int) -> Iterator[int]:
         mask ^= 1 << place
 
 
-def _join(before: Sequence[int], waited: list[int]) -> tuple[int, list[int]]:
+def _join(before: Sequence[int], waited: Iterable[int]) -> tuple[int, Sequence[int]]:
     """Returns everything before the places `waited`, and which of them the others imply."""
     mask = 0
     implied: list[int] = []
-    waited.sort(reverse=True)
-    for place in waited:
+    for place in sorted(waited, reverse=True):
         if mask >> place & 1:
             implied.append(place)
         else:

@@ -30,7 +30,7 @@ def times(plan: graph.Graph, minutes: Sequence[float]) -> Times:
     for node in plan.order:
         deps = plan.deps[node]
         if deps:
-            start = max([ends[dep] for dep in deps])
+            start = ends[deps[0]] if len(deps) == 1 else max([ends[dep] for dep in deps])
             starts[node] = start
             ends[node] += start
     tails = graph.tails(plan, minutes)
@@ -43,7 +43,7 @@ def waves(plan: graph.Graph) -> tuple[tuple[int, ...], ...]:
     for node in plan.order:
         deps = plan.deps[node]
         if deps:
-            depth[node] = 1 + max([depth[dep] for dep in deps])
+            depth[node] = 1 + (depth[deps[0]] if len(deps) == 1 else max([depth[dep] for dep in deps]))
     out: list[list[int]] = [[] for _ in range(max(depth, default=-1) + 1)]
     for node, level in enumerate(depth):
         out[level].append(node)
@@ -62,8 +62,9 @@ def critical_path(plan: graph.Graph, at: Times) -> tuple[int, ...]:
 
 def urgency(at: Times, ranks: Sequence[int]) -> tuple[int, ...]:
     """Returns all nodes, longest remaining path first, then lowest rank, then input order."""
-    tails = at.tails
-    return tuple(sorted(range(len(tails)), key=lambda node: (-tails[node], ranks[node], node)))
+    nodes = sorted(range(len(ranks)), key=ranks.__getitem__)
+    nodes.sort(key=at.tails.__getitem__, reverse=True)
+    return tuple(nodes)
 
 
 def makespan(plan: graph.Graph, minutes: Sequence[float], urgent: Sequence[int], workers: int) -> float:
