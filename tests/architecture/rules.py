@@ -33,7 +33,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "sqlite3": ("store", "faces.commands.doctor"),
     "anthropic": ("workers.anthropic_api",),
     "jinja2": ("core.prompting", "core.templates"),
-    "yaml": ("core.catalog", "core.templates"),
+    "yaml": ("core.frontmatter", "core.templates"),
     "mcp": ("faces",),
     "mcp_types": ("faces",),
     "rich": ("faces",),

@@ -64,7 +64,7 @@ OFFENCES = [
     ("forbidden_calls", "core.graph", "exec('1')"),
     ("forbidden_calls", "store.book", "import pickle"),
     ("forbidden_calls", "store.book", "from pickle import loads"),
-    ("forbidden_calls", "core.catalog", "import yaml\nyaml.load('x', yaml.Loader)"),
+    ("forbidden_calls", "core.frontmatter", "import yaml\nyaml.load('x', yaml.Loader)"),
     ("forbidden_calls", "core.catalog", "from yaml import unsafe_load, load"),
     ("naive_clocks", "engine.embedded", "from datetime import datetime\nx = datetime.now()"),
     ("naive_clocks", "engine.embedded", "import datetime\nx = datetime.datetime.utcnow()"),

@@ -19,7 +19,7 @@ MACHINE = (
 MACHINE += ("/ho" + "me/[a-z]+/", "/Us" + "ers/[a-z]+/")
 FORBIDDEN = re.compile("|".join((*map(re.escape, REGISTRIES), *MACHINE)))
 
-SECRET = re.compile("sk-ant-" + r"[a-zA-Z0-9]{8,}" + "|AKIA" + "[0-9A-Z]{16}|-----BEGIN " + "[A-Z ]*PRIVATE KEY")
+SECRET = re.compile("sk-ant-" + r"[a-zA-Z0-9]{8,}" + "|AKIA" + "[0-9A-Z]{16}|^-----BEGIN " + "[A-Z ]*PRIVATE KEY-----$")
 
 
 def offences(name: str, text: str, pattern: re.Pattern[str]) -> list[str]:
