@@ -163,21 +163,21 @@ def _task(reader: fields.Reader, at: int, raw: model.Json) -> model.Task | None:
     if not fields.is_object(raw):
         reader.wrong("", raw, "an object with `id` and `do`")
         return None
+    name = raw.get("id", raw.get("task_id"))
+    reader.task = fields.printable(name) if isinstance(name, str) else ""
     values: dict[str, model.Json] = {"id": "", "do": ""}
     for key, value in _canonical(reader, raw).items():
         if value is not None:
             read = _FIELDS[key](reader, key, value)
             if read is not None and read != "":
                 values[key] = read
-        if key == "id":
-            reader.task = values["id"][: fields.MAX_SHOWN_ID]
     if "input_data" in raw and isinstance(values.get("inputs"), dict):
         _take_paths(values)
     return model.Task(**values)
 
 
 def _canonical(reader: fields.Reader, raw: Mapping[str, model.Json]) -> dict[str, model.Json]:
-    """Returns the known fields under their own names, the id first."""
+    """Returns the known fields under their own names."""
     out: dict[str, model.Json] = {}
     for key, value in _known_only(reader, raw, (*_FIELDS, *ALIASES)).items():
         name = ALIASES.get(key, key)
@@ -187,7 +187,7 @@ def _canonical(reader: fields.Reader, raw: Mapping[str, model.Json]) -> dict[str
             message = f"{name!r} is given twice with different values, once as {key!r}."
             reader.problem("conflicting_fields", name, message, fix=f"Send `{name}` only.")
         out.setdefault(name, value)
-    return dict(sorted(out.items(), key=lambda field: field[0] != "id"))
+    return out
 
 
 def _known_only(reader: fields.Reader, raw: Mapping[str, model.Json], known: Sequence[str]) -> dict[str, model.Json]:
@@ -197,9 +197,7 @@ def _known_only(reader: fields.Reader, raw: Mapping[str, model.Json], known: Seq
         meant = problems.nearest(str(key), known)
         fix = f"Use `{meant}`." if meant else f"Known fields: {problems.listed(known, len(known))}."
         shown = problems.shown(key)
-        reader.problem(
-            "unknown_field", str(key)[: fields.MAX_SHOWN_ID], f"There is no field {shown}.", fix=fix, meant=meant
-        )
+        reader.problem("unknown_field", fields.printable(str(key)), f"There is no field {shown}.", fix=fix, meant=meant)
     if len(strange) > MAX_UNKNOWN:
         reader.problem("unknown_field", "", f"{len(strange) - MAX_UNKNOWN} more unknown fields.")
     return {key: value for key, value in raw.items() if key in known}

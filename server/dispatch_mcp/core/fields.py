@@ -34,6 +34,11 @@ def is_list(value: model.Json) -> TypeGuard[Sequence[model.Json]]:
     return isinstance(value, list | tuple)
 
 
+def printable(name: str) -> str:
+    """Returns the head of a name that is wrong, without what cannot be encoded."""
+    return _BAD_TEXT.sub("\ufffd", name[:MAX_SHOWN_ID])
+
+
 @dataclass(slots=True)
 class Reader:
     """Collects what is wrong. `place` is the object being read (`tasks[3]`), `task` its id as far as known."""
