@@ -1,0 +1,134 @@
+"""Writes the pages of docs/reference that come from the code; with --check only says which are out of date."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pydantic
+
+from dispatch_mcp.core import model
+from dispatch_mcp.faces import arguments, cli, words
+
+REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
+NOTE = "<!-- Written by `make docs` from the code. Change the code instead. -->"
+COMMON = (
+    "Every command also takes `--home DIR`, the state folder, and `--workspace DIR`, the project that the work is "
+    "about. Every command except `serve` takes `--json`."
+)
+CHOICES = pydantic.TypeAdapter(tuple[str, ...])
+Schema = Mapping[str, model.Json]
+
+
+def pages() -> dict[str, str]:
+    """Returns the generated pages by file name."""
+    return {"cli.md": "\n".join(cli_lines()) + "\n", "tools.md": "\n".join(tool_lines()) + "\n"}
+
+
+def tool_lines() -> Iterator[str]:
+    """Yields the page of the tools."""
+    yield from ("# Tools", "", NOTE, "", "What an assistant sees. An argument without a default is required.", "")
+    for name, expected in arguments.TOOLS.items():
+        schema = expected.model_json_schema()
+        yield from (f"## `{name}`", "", f"*{words.TITLES[name]}.* {words.DESCRIPTIONS[name]}", "")
+        yield from argument_table(schema)
+        for key, nested in nested_objects(schema):
+            yield from (f"Each item of `{key}`:", "")
+            yield from argument_table(nested)
+
+
+def nested_objects(schema: Schema) -> Iterator[tuple[str, Schema]]:
+    """Yields the lists of objects among a tool's arguments, with the schema of their items."""
+    for key, value in schema["properties"].items():
+        items = value.get("items", {})
+        if items.get("properties"):
+            yield key, items
+
+
+def argument_table(schema: Schema) -> Iterator[str]:
+    """Yields a table of an object's properties."""
+    yield from ("| argument | type | default | meaning |", "|---|---|---|---|")
+    required = schema.get("required", ())
+    for key, value in schema["properties"].items():
+        default = "required" if key in required else shown_default(value)
+        yield f"| `{key}` | {shown_type(value)} | {default} | {cell(value.get('description', ''))} |"
+    yield ""
+
+
+def shown_default(value: Schema) -> str:
+    """Returns the default as JSON, and nothing for the empty ones."""
+    default = value.get("default")
+    return f"`{json.dumps(default)}`" if default else ""
+
+
+def shown_type(value: Schema) -> str:
+    """Returns a property's type in a few words."""
+    if "enum" in value:
+        return ", ".join(f"`{choice}`" for choice in value["enum"])
+    kind = str(value.get("type", "any"))
+    if kind == "array":
+        return f"list of {shown_type(value.get('items', {}))}"
+    bounds = " to ".join(str(value[key]) for key in ("minimum", "maximum") if key in value)
+    return f"{kind}, {bounds}" if bounds else kind
+
+
+def cell(text: str) -> str:
+    """Returns text that stays inside its table cell."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def cli_lines() -> Iterator[str]:
+    """Yields the page of the command line."""
+    yield from ("# Command line", "", NOTE, "", f"{cell(cli.parser().description or '')}", "")
+    yield from ("Without a command: the server when standard input is not a terminal, this overview otherwise.", "")
+    yield from (f"{cli.EXIT_CODES[:1].upper()}{cli.EXIT_CODES[1:]}.", "")
+    yield from (COMMON, "")
+    for name, command in cli.COMMANDS.items():
+        yield from (f"## `dispatch-mcp {name}`", "", f"{command.help[:1].upper()}{command.help[1:]}.", "")
+        if command.arguments:
+            yield from ("| argument | default | meaning |", "|---|---|---|")
+            for names, how in command.arguments:
+                meaning = cell(str(how.get("help", "")))
+                yield f"| {shown_names(names, how)} | {shown_default_of(names, how)} | {meaning} |"
+            yield ""
+
+
+def shown_names(names: tuple[str, ...], how: Mapping[str, object]) -> str:
+    """Returns how an argument is typed: its options, or its place, with its choices."""
+    choices = "" if "choices" not in how else "\\|".join(CHOICES.validate_python(how["choices"]))
+    if not names[0].startswith("-"):
+        name = (choices or names[0]) + ("..." if how.get("nargs") == "*" else "")
+        return f"`[{name}]`" if "nargs" in how else f"`{name}`"
+    value = "" if "action" in how else f" {choices or names[-1].strip('-').replace('-', '_').upper()}"
+    return ", ".join(f"`{name}{value}`" for name in names)
+
+
+def shown_default_of(names: tuple[str, ...], how: Mapping[str, object]) -> str:
+    """Returns the default, or that there is none."""
+    if not names[0].startswith("-") and "nargs" not in how:
+        return "required"
+    return f"`{how['default']}`" if how.get("default") else ""
+
+
+def main() -> int:
+    """Writes the pages, or with --check returns 1 when one is out of date."""
+    check = sys.argv[1:] == ["--check"]
+    stale = 0
+    for name, text in pages().items():
+        path = REFERENCE / name
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale += 1
+        if check:
+            print(f"{path.name} is out of date: run `make docs`")
+        else:
+            REFERENCE.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path.name}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
