@@ -167,11 +167,6 @@ def _malformed(command: tuple[str, ...]) -> Refusal | None:
         return Refusal("bad_command", "The task has no command.", hint)
     if any("\0" in word for word in command):
         return Refusal("bad_command", "The command contains a NUL character.", hint)
-    try:
-        for word in command:
-            os.fsencode(word)
-    except UnicodeEncodeError:
-        return Refusal("bad_command", "The command contains a character that no argument can carry.", hint)
     return None
 
 

@@ -37,8 +37,8 @@ _FAILED = (model.Receipt(kind=LABEL, ok=False, detail="nothing was done; the fai
 class ScriptedWorker:
     """Carries out `task.inputs["script"]`, or succeeds at once; every outcome is labelled as simulated.
 
-    A script is obeyed only where the work order names the `scripted` worker. In a dry run the order keeps the worker
-    that the task would really have, so the script of a real task stays what it is: an input.
+    In a dry run real tasks come here too: one that names another worker, or a command, has its script ignored, and
+    one that names no worker has it ignored unless it is a script from end to end.
     """
 
     def __init__(self, *, sleep: Callable[[float], Awaitable[object]] = anyio.sleep) -> None:
@@ -61,10 +61,20 @@ class ScriptedWorker:
 
 
 def _script_of(work: order.WorkOrder) -> Script:
+    """Returns the task's script. Raises ValidationError for a bad one that is certainly meant for this worker."""
     given = work.task.inputs.get("script")
-    if given is None or work.worker is not model.WorkerKind.SCRIPTED:
+    if given is None or not _may_be_meant(work.task):
         return _NOTHING
-    return Script.model_validate(given)
+    try:
+        return Script.model_validate(given)
+    except pydantic.ValidationError:
+        if work.task.worker is None:
+            return _NOTHING
+        raise
+
+
+def _may_be_meant(task: model.Task) -> bool:
+    return task.worker is model.WorkerKind.SCRIPTED or (task.worker is None and not task.command)
 
 
 def _first_problem(error: pydantic.ValidationError) -> str:

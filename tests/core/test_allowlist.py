@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import allowlist
+
+WORDS = st.text(min_size=1, max_size=12).filter(lambda word: "\0" not in word)
+ARGV = st.lists(WORDS, min_size=1, max_size=6)
+DEFAULTS = allowlist.parse([])
+
+
+def allowed(entry: list[str], argv: list[str]) -> bool:
+    return allowlist.parse([entry], defaults=False).find(argv) is not None
+
+
+@pytest.mark.parametrize(
+    ("entry", "argv", "expected"),
+    [
+        ("pytest", "pytest", True),
+        ("pytest", "pytest -q", False),
+        ("pytest -q", "pytest", False),
+        ("pytest *", "pytest tests", True),
+        ("pytest *", "pytest", False),
+        ("pytest *", "pytest tests more", False),
+        ("pytest *", "pytest -p", False),
+        ("pytest --*", "pytest --co", True),
+        ("pytest -?", "pytest -q", True),
+        ("pytest *.py", "pytest a.py", True),
+        ("pytest *.py", "pytest -o.py", False),
+        ("pytest [ab]", "pytest a", True),
+        ("pytest [ab]", "pytest A", False),
+        ("pytest [*]", "pytest *", True),
+        ("pytest [*]", "pytest x", False),
+        ("make test **", "make test", True),
+        ("make test **", "make test -j --eval=x", True),
+        ("make test **", "make testing", False),
+        ("make **", "make", True),
+        ("make **", "/usr/bin/make", False),
+        ("/usr/bin/make", "make", False),
+        ("/usr/bin/make", "/usr/bin/make", True),
+        ("/usr/bin/make", "/usr/bin/../bin/make", False),
+        ("make", "./make", False),
+        ("make", "MAKE", False),
+    ],
+)
+def test_an_entry_matches_the_whole_argv_token_by_token(entry: str, argv: str, *, expected: bool) -> None:
+    assert allowed(entry.split(), argv.split()) is expected
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [[], [""], ["*"], ["py*"], ["[a]"], ["./tool"], ["bin/tool"], ["..\\tool"], ["a", "**", "b"], ["a", "x**"], ["**"]],
+)
+def test_an_entry_that_could_match_too_much_is_refused(entry: list[str]) -> None:
+    with pytest.raises(errors.ConfigError) as refused:
+        allowlist.parse([entry])
+    assert repr(entry) in refused.value.message
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize("argv", [[], [""], ["true", "a\0b"], ["true\0"], ["true", *["x"] * allowlist.MAX_TOKENS]])
+def test_an_argv_that_is_none_is_allowed_by_nothing(argv: list[str]) -> None:
+    assert not allowed(["true", "**"], argv)
+
+
+@pytest.mark.promise("S5")
+@given(entry=st.lists(WORDS.filter(lambda word: not set(word) & set("*?[/\\")), min_size=1, max_size=5), argv=ARGV)
+def test_a_literal_entry_allows_itself_and_nothing_else(entry: list[str], argv: list[str]) -> None:
+    assert allowed(entry, entry)
+    assert allowed(entry, argv) == (entry == argv)
+
+
+@pytest.mark.promise("S5")
+@given(argv=ARGV)
+def test_no_pattern_reaches_another_program(argv: list[str]) -> None:
+    assert not allowed(["tool", "**"], argv) or argv[0] == "tool"
+
+
+@pytest.mark.promise("S5")
+@given(option=WORDS.map(lambda word: "-" + word), pattern=st.sampled_from(["*", "?*", "[!x]*", "*=*", "[-]*"]))
+def test_a_pattern_lets_no_option_in_unless_it_begins_like_one(option: str, pattern: str) -> None:
+    assert not allowed(["tool", pattern], ["tool", option])
+
+
+@given(argv=ARGV, extra=ARGV)
+def test_without_rest_an_entry_allows_one_length_only(argv: list[str], extra: list[str]) -> None:
+    entry = ["tool", *["*"] * len(argv)]
+    assert not allowed(entry, ["tool", *argv, *extra])
+
+
+DANGEROUS = """\
+git -c core.pager=id log|git --exec-path=/evil log|git -C / log|git --git-dir=/evil log|git --paginate log|git -p log
+git log --output=x|git log --outp=x|git log --output x|git log --ext-diff|git log --ext|git log -p|git log --textconv
+git log -Sx|git log -Gx|git log -L1,2:f|git log --exec=id|git log --show-signature|git log --no-index|git log -u
+git log --stdin|git log --format|git log -cc|git diff|git diff --patch|git diff -p --stat|git diff HEAD
+git diff --stat --ext-diff|git diff --stat --output=x|git diff --no-index --stat a b|git diff --stat -O/x
+git diff -- --stat|git grep -O|git grep -Oless x|git grep --open-files-in-pager=id x|git grep --open x
+git grep --no-index x|git grep -f /etc/passwd|git grep --textconv x|git grep --recurse-submodules x|git grep -nOid x
+git grep --exclude-standard x|git ls-files --recurse-submodules|git ls-files -X /x|git ls-files --with-tree=x
+git rev-parse --parseopt|git status --show-stash|git status --column|git status -v|git shortlog --output=x
+git ls-remote --upload-pack=id .|git fetch|git push|git commit|git config x y|git show HEAD|git blame a
+git archive HEAD|git bisect run id|git submodule foreach id|git rebase -x id|git clone x|git branch -D x|git
+git --version|/usr/bin/git log|./git log|GIT log|sh -c id|bash|python -c x|env git log|rm -rf /|cat x
+git rev-list --use-bitmap-index|git describe --broken --exec|git count-objects --output=x
+git LOG|git log\t-p
+"""
+
+
+@pytest.mark.promise("S5")
+@pytest.mark.parametrize("line", DANGEROUS.replace("\n", "|").rstrip("|").split("|"))
+def test_the_default_list_refuses_what_writes_runs_or_leaves_the_repository(line: str) -> None:
+    assert DEFAULTS.find(line.split(" ")) is None
+
+
+@pytest.mark.promise("S5")
+@given(
+    name=st.sampled_from([rule.tokens[1] for rule in allowlist.READ_ONLY]),
+    words=st.lists(st.sampled_from(["--", "HEAD", "a"]) | WORDS.map(lambda word: "-" + word), max_size=5),
+)
+def test_the_default_list_lets_only_listed_options_through(name: str, words: list[str]) -> None:
+    rule = DEFAULTS.find(["git", name, *words])
+    options = words[: words.index("--")] if "--" in words else words
+    if rule:
+        assert rule.options is not None
+        for word in (option for option in options if option.startswith("-")):
+            known = word in rule.options or word.partition("=")[0] + "=" in rule.options
+            assert known or (word[1:].isdecimal() and word[1:].isascii())
+
+
+def test_what_follows_the_double_dash_is_a_path_even_if_it_looks_like_an_option() -> None:
+    assert DEFAULTS.find(["git", "log", "--", "--output=x"])
+
+
+def test_git_abbreviates_the_options_that_the_list_refuses(tmp_path: Path) -> None:
+    """Shows why the default list names what it lets through instead of what it refuses."""
+    (tmp_path / "todo").write_text("x")
+    for argv in (["init", "-q"], ["add", "todo"], ["grep", "--open=touch leak", "x"]):
+        subprocess.run(["git", *argv], cwd=tmp_path, check=True)
+    assert (tmp_path / "leak").exists()
+
+
+def test_the_users_entries_come_after_the_defaults_or_alone() -> None:
+    both = allowlist.parse([["make", "test"]])
+    assert both.find(["git", "status"])
+    assert both.find(["make", "test"])
+    assert allowlist.parse([["make", "test"]], defaults=False).find(["git", "status"]) is None

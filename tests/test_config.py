@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp import config, errors
+from dispatch_mcp.core import environment
+
+OTHER_VALUES: dict[str, tuple[Any, str]] = {
+    # Of every setting a value that is not the default, and how it is written in the environment.
+    "allow_commands": ([["make", "test"]], '[["make", "test"]]'),
+    "allow_read_only_git": (False, "false"),
+    "pass_env": (["CI", "JAVA_HOME"], "CI, JAVA_HOME"),
+    "default_worker": ("host", "host"),
+    "max_parallel": (7, "7"),
+    "lease_minutes": (10.5, "10.5"),
+    "task_timeout_s": (60.0, "60"),
+    "grace_s": (2.0, "2"),
+    "output_cap_bytes": (4096, "4096"),
+    "inline_output_chars": (512, "512"),
+    "direct_from": (0.9, "0.9"),
+    "review_from": (0.6, ".6"),
+    "supervise_from": (0.1, "1e-1"),
+    "depth_limit": (1, "1"),
+    "log_level": ("debug", "debug"),
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+def toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def write(home: Path, text: str) -> Path:
+    path = home / "config.toml"
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def comparable(value: Any) -> Any:
+    return [comparable(part) for part in value] if isinstance(value, tuple) else value
+
+
+def test_the_defaults(home: Path, project: Path) -> None:
+    loaded = config.load({}, home=home, cwd=project)
+    settings = loaded.settings
+    assert (settings.max_parallel, settings.lease_minutes, settings.task_timeout_s) == (5, 30, 300)
+    assert (settings.direct_from, settings.review_from, settings.supervise_from) == (0.95, 0.70, 0.40)
+    assert (settings.default_worker, settings.depth, settings.depth_limit) == ("auto", 0, 2)
+    assert settings.workspace == project
+    assert settings.trusted_agents == home / "trusted-agents.json"
+    assert settings.allow_commands == ()
+    assert {str(loaded.origin[key]) for key in OTHER_VALUES} == {"default"}
+    assert loaded.warnings == ()
+    assert loaded.origin.keys() == config.Settings.model_fields.keys()
+
+
+def test_every_setting_has_a_case_below() -> None:
+    assert config.KEYS - OTHER_VALUES.keys() == {"workspace", "trusted_agents", "agent_dirs"}
+
+
+@pytest.mark.parametrize("key", OTHER_VALUES)
+def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(home: Path, project: Path, key: str) -> None:
+    value, text = OTHER_VALUES[key]
+    file = write(home, f"{key} = {toml(value)}\n")
+    default = getattr(config.load({}, home=home.parent, cwd=project).settings, key)
+    variable = "DISPATCH_MCP_" + key.upper()
+    layers: list[tuple[dict[str, str], dict[str, object], str, Any]] = [
+        ({}, {}, f"file {file}", value),
+        ({variable: text}, {}, f"env {variable}", value),
+        ({variable: ""}, {}, f"file {file}", value),
+        ({variable: "${" + key + "}"}, {}, f"file {file}", value),
+        ({variable: text}, {key: default}, "flag --" + key.replace("_", "-"), comparable(default)),
+        ({variable: text}, {key: None}, f"env {variable}", value),
+    ]
+    for env, flags, origin, expected in layers:
+        loaded = config.load(env, flags=flags, home=home, cwd=project)
+        assert comparable(getattr(loaded.settings, key)) == expected
+        assert str(loaded.origin[key]) == origin
+
+
+def test_the_home_comes_from_the_caller_a_flag_the_environment_or_the_platform(tmp_path: Path, project: Path) -> None:
+    env = {"DISPATCH_MCP_HOME": str(tmp_path / "env")}
+    flag = {"home": tmp_path / "flag"}
+
+    def home_of(**given: Any) -> tuple[Path, str]:
+        loaded = config.load(given.pop("env", {}), cwd=project, **given)
+        return loaded.settings.home, loaded.origin["home"].layer
+
+    assert home_of(env=env, flags=flag, home=tmp_path / "mine") == (tmp_path / "mine", "flag")
+    assert home_of(env=env, flags=flag) == (tmp_path / "flag", "flag")
+    assert home_of(env=env) == (tmp_path / "env", "env")
+    assert home_of(env={"DISPATCH_MCP_HOME": "state"}) == (project / "state", "env")
+    assert home_of() == (config.default_home(), "default")
+
+
+def test_the_workspace_comes_from_us_then_the_host_then_the_directory(home: Path, project: Path) -> None:
+    ours, hosts = home / "ours", home / "hosts"
+    ours.mkdir()
+    hosts.mkdir()
+    env = {"DISPATCH_MCP_WORKSPACE": str(ours), "CLAUDE_PROJECT_DIR": str(hosts)}
+    for expected in (ours, hosts, project):
+        loaded = config.load(env, home=home, cwd=project)
+        assert loaded.settings.workspace == expected
+        env.pop(next(iter(env), ""), None)
+    assert str(config.load({}, home=home, cwd=project).origin["workspace"]) == "default current directory"
+
+
+def test_a_project_directory_that_is_gone_is_ignored_with_a_warning(home: Path, project: Path) -> None:
+    loaded = config.load({"CLAUDE_PROJECT_DIR": "/no/such"}, home=home, cwd=project)
+    assert loaded.settings.workspace == project
+    assert "/no/such" in loaded.warnings[0]
+
+
+def test_nothing_in_the_workspace_is_read(home: Path, project: Path) -> None:
+    for name in ("config.toml", "dispatch-mcp.toml", ".dispatch-mcp.toml", "pyproject.toml", ".env"):
+        (project / name).write_text(
+            'max_parallel = 64\nallow_commands = [["rm", "**"]]\n[tool.dispatch-mcp]\ndepth_limit = 8\n'
+        )
+    (project / ".dispatch-mcp").mkdir()
+    (project / ".dispatch-mcp" / "config.toml").write_text("max_parallel = 64\n")
+    loaded = config.load({}, home=home, cwd=project)
+    assert {origin.layer for origin in loaded.origin.values()} == {"default", "flag"}
+    assert loaded.settings.commands().find(["rm", "-rf", "/"]) is None
+
+
+def test_relative_paths_start_where_they_are_written(home: Path, project: Path) -> None:
+    write(home, 'agent_dirs = ["agents", "/abs"]\n')
+    assert config.load({}, home=home, cwd=project).settings.agent_dirs == (home / "agents", Path("/abs"))
+    env = {"DISPATCH_MCP_AGENT_DIRS": os.pathsep.join(("a", "~/b"))}
+    assert config.load(env, home=home, cwd=project).settings.agent_dirs == (project / "a", Path("~/b").expanduser())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("max_parallel = 0", ["max_parallel", "0", "greater than or equal to 1"]),
+        ("max_parallel = 65", ["65", "less than or equal to 64"]),
+        ("max_parallel = true", ["True", "number"]),
+        ("max_parallel = 'many'", ["'many'", "integer"]),
+        ("lease_minutes = nan", ["nan", "finite"]),
+        ("task_timeout_s = inf", ["inf", "finite"]),
+        ("direct_from = 1.5", ["1.5"]),
+        ("direct_from = 0.5", ["direct_from", "0.7", "must not rise"]),
+        ("default_worker = 'robot'", ["robot", "'host'"]),
+        ("log_level = 7", ["log_level"]),
+        ("allow_commands = ['git log']", ["allow_commands", "git log"]),
+        ("allow_commands = [['./evil']]", ["./evil", "relative path"]),
+        ("allow_commands = [['*']]", ["pattern in the place of the program"]),
+        ("pass_env = ['A=B']", ["A=B", "not the name"]),
+        ("pass_env = 'PATH'", ["PATH"]),
+        ("agent_dirs = 'x'", ["agent_dirs"]),
+        ("agent_dirs = [7]", ["agent_dirs"]),
+        ("workspace = '/no/such/place'", ["/no/such/place", "not an existing directory"]),
+        ('trusted_agents = "a\\u0000b"', ["NUL"]),
+        ("agent_dirs = ['~no-such-user-here/x']", ["no-such-user-here"]),
+        ("max_paralel = 5", ["max_paralel", "Did you mean 'max_parallel'?"]),
+        ("Max-Parallel = 5", ["Did you mean 'max_parallel'?"]),
+        ("zzz = 5", ["zzz", "Known keys: agent_dirs, "]),
+        ("home = '/x'", ["home"]),
+        ("depth = 0", ["unknown key 'depth'"]),
+        ("[limits]\nx = 1", ["limits"]),
+        ("max_parallel = ", ["not TOML", "line 1"]),
+        ("max_parallel = 5\nmax_parallel = 6", ["not TOML"]),
+    ],
+)
+def test_a_mistake_in_the_file_names_file_value_and_remedy(
+    home: Path, project: Path, text: str, said: list[str]
+) -> None:
+    path = write(home, text + "\n")
+    with pytest.raises(errors.ConfigError) as raised:
+        config.load({}, home=home, cwd=project)
+    for words in said:
+        assert words in str(raised.value)
+    assert str(path) in str(raised.value) or "must not rise" in said or "NUL" in said or "no-such-user-here" in said
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("MAX_PARALLEL", "many"),
+        ("ALLOW_COMMANDS", "git log"),
+        ("ALLOW_COMMANDS", "[git]"),
+        ("DEPTH", "-1"),
+        ("DEPTH", "deep"),
+        ("WORKSPACE", "/no/such/place"),
+    ],
+)
+def test_a_mistake_in_a_variable_names_it(home: Path, project: Path, name: str, text: str) -> None:
+    with pytest.raises(errors.ConfigError, match="DISPATCH_MCP_" + name) as raised:
+        config.load({"DISPATCH_MCP_" + name: text}, home=home, cwd=project)
+    assert raised.value.hint
+
+
+def test_all_mistakes_are_told_at_once(home: Path, project: Path) -> None:
+    write(home, "max_parallel = 0\ngrace_s = -1\n")
+    with pytest.raises(errors.ConfigError, match=r"max_parallel[\s\S]*grace_s"):
+        config.load({}, home=home, cwd=project)
+
+
+def test_an_unknown_flag_is_an_error(home: Path, project: Path) -> None:
+    with pytest.raises(errors.ConfigError, match="Did you mean 'max_parallel'"):
+        config.load({}, flags={"max_paralel": 5}, home=home, cwd=project)
+
+
+def test_an_unknown_variable_is_a_warning_because_newer_versions_may_know_it(home: Path, project: Path) -> None:
+    env = {"DISPATCH_MCP_MAX_PARALEL": "5", "DISPATCH_MCP_CHAOS": "full", "DISPATCH_MCP_FAILPOINT": "x"}
+    assert config.load(env, home=home, cwd=project).warnings == (
+        "The variable DISPATCH_MCP_MAX_PARALEL is not known. Did you mean 'max_parallel'?",
+    )
+
+
+def test_an_unknown_key_that_looks_like_a_secret_is_not_shown(home: Path, project: Path) -> None:
+    write(home, "api_key = 'hunter2hunter2'\n")
+    with pytest.raises(errors.ConfigError, match="only from the environment") as raised:
+        config.load({}, home=home, cwd=project)
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"x" * (1 << 20) + b"x"], ids=["not utf-8", "too large"])
+def test_a_file_that_is_no_text_of_ours_is_refused(home: Path, project: Path, content: bytes) -> None:
+    write(home, "").write_bytes(content)
+    with pytest.raises(errors.ConfigError):
+        config.load({}, home=home, cwd=project)
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused(home: Path, project: Path) -> None:
+    (home / "config.toml").mkdir()
+    with pytest.raises(errors.ConfigError, match="cannot be read"):
+        config.load({}, home=home, cwd=project)
+
+
+def test_a_file_that_others_can_write_gives_no_rights(home: Path, project: Path) -> None:
+    write(home, "").chmod(0o666)
+    with pytest.raises(errors.ConfigError, match="every user"):
+        config.load({}, home=home, cwd=project)
+
+
+def test_a_file_of_another_user_gives_no_rights(home: Path, project: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can give files away")
+    os.chown(write(home, ""), 12345, -1)
+    with pytest.raises(errors.ConfigError, match="another user"):
+        config.load({}, home=home, cwd=project)
+
+
+def test_a_home_inside_the_workspace_is_warned_about(project: Path) -> None:
+    loaded = config.load({}, home=project / "state", cwd=project)
+    assert "inside the workspace" in loaded.warnings[0]
+
+
+def test_the_depth_is_handed_down_by_the_environment_only(home: Path, project: Path) -> None:
+    settings = config.load({environment.DEPTH: "1"}, home=home, cwd=project).settings
+    assert settings.child_policy({}).environment()[environment.DEPTH] == "2"
+    assert not settings.child_policy({}).too_deep
+    assert config.load({environment.DEPTH: "2"}, home=home, cwd=project).settings.child_policy({}).too_deep
+
+
+def test_the_settings_make_the_allow_list_and_the_child_policy(home: Path, project: Path) -> None:
+    write(home, 'allow_commands = [["make", "*"]]\nallow_read_only_git = false\npass_env = ["CI"]\n')
+    settings = config.load({}, home=home, cwd=project).settings
+    assert settings.commands().find(["make", "test"])
+    assert settings.commands().find(["git", "log"]) is None
+    assert settings.child_policy({"CI": "1", "X": "2"}).environment().keys() >= {"CI"}
+
+
+def test_secrets_are_collected_and_never_shown(home: Path, project: Path) -> None:
+    env = {"ANTHROPIC_API_KEY": "sk-ant-0123456789abcdef", "PLAIN": "word"}
+    loaded = config.load(env, home=home, cwd=project)
+    assert loaded.secrets == config.secret_values(env) == {"sk-ant-0123456789abcdef"}
+    assert "sk-ant" not in repr(loaded)
+
+
+@given(
+    env=st.dictionaries(
+        st.sampled_from(["DISPATCH_MCP_" + key.upper() for key in config.Settings.model_fields if key != "home"]),
+        st.text(max_size=12) | st.sampled_from(["[]", "[[]]", "[1]", "NaN", "-1", "1e999", "~", "/", "true"]),
+        max_size=4,
+    )
+)
+def test_no_variable_does_anything_but_load_or_fail_with_a_hint(env: dict[str, str]) -> None:
+    try:
+        loaded = config.load(env, home=Path("/no/such/home"), cwd=Path("/"))
+        told: object = loaded.settings.workspace.is_dir()
+    except errors.ConfigError as error:
+        told = error.hint
+    assert told

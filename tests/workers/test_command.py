@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import string
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import processes
+import pytest
+from workers_conformance import FakeContext, WorkerConformance
+
+from dispatch_mcp.core import allowlist, environment, model, order
+from dispatch_mcp.core.model import AttemptState, WorkerKind
+from dispatch_mcp.workers import command
+
+pytestmark = pytest.mark.anyio
+
+ECHO = f"""#!{sys.executable} -IS
+import json, os, sys
+print(json.dumps({{"argv": sys.argv[1:], "env": dict(os.environ), "cwd": os.getcwd()}}))
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    """Returns a folder with the program `echo-argv`, which prints its arguments, environment and directory."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    program = folder / "echo-argv"
+    program.write_text(ECHO)
+    program.chmod(0o755)
+    return folder
+
+
+def work(workspace: Path | str, *argv: str, timeout_s: float | None = None) -> order.WorkOrder:
+    task = model.Task(id="t1", goal="run it", command=argv)
+    return order.WorkOrder("run-1", task, 1, WorkerKind.COMMAND, workspace=str(workspace), timeout_s=timeout_s)
+
+
+def make(
+    home: Path, *entries: list[str], env: dict[str, str] | None = None, depth: int = 0, **policy: Any
+) -> command.CommandWorker:
+    variables = {"PATH": os.environ["PATH"], **(env or {})}
+    children = environment.ChildPolicy(variables, depth=depth, **policy)
+    return command.CommandWorker(allowlist.parse(entries), home / "state", children, grace_s=0.2)
+
+
+async def carried_out(worker: command.CommandWorker, work_order: order.WorkOrder) -> model.Outcome:
+    with anyio.fail_after(10):
+        return await worker.carry_out(FakeContext(), work_order)
+
+
+class TestCommandWorkerConforms(WorkerConformance):
+    @pytest.fixture
+    def worker(self, tmp_path: Path) -> command.CommandWorker:
+        self.home = tmp_path
+        return make(tmp_path, ["sleep", "*"], ["true"], ["false"], ["echo", "**"])
+
+    @pytest.fixture
+    def succeeding(self, workspace: Path) -> order.WorkOrder:
+        return work(workspace, "echo", "hello")
+
+    @pytest.fixture
+    def failing(self, workspace: Path) -> order.WorkOrder:
+        return work(workspace, "false")
+
+    @pytest.fixture
+    def hanging(self, workspace: Path) -> order.WorkOrder:
+        return work(workspace, "sleep", "60")
+
+    async def at_work(self, ctx: FakeContext) -> None:
+        await super().at_work(ctx)
+        self.pid = await processes.noted_pid(self.home / "state" / "runs" / "run-1" / "t1" / "1")
+
+    async def assert_nothing_left(self) -> None:
+        assert processes.survivors([self.pid] if hasattr(self, "pid") else []) == []
+        assert not (self.home / "state" / "runs").exists() or not list((self.home / "state" / "runs").iterdir())
+
+
+async def test_exit_code_output_and_receipt_are_reported(tmp_path: Path, workspace: Path) -> None:
+    outcome = await carried_out(
+        make(tmp_path, ["sh", "-c", "*"]), work(workspace, "sh", "-c", "echo hi; echo no >&2; exit 3")
+    )
+    assert outcome.state is AttemptState.FAILED
+    assert (outcome.error_kind, outcome.retryable) == ("exit_code", False)
+    assert outcome.output == {"exit_code": 3, "stdout": "hi\n", "stderr": "no\n", "truncated": False}
+    assert outcome.receipts == (model.Receipt(kind="exit_code", ok=False, detail="ended with exit code 3"),)
+    assert outcome.summary == "`sh -c echo hi; echo no >&2; exit 3` ended with exit code 3. 1 line of output; last: no"
+
+
+async def test_a_signal_is_a_failure_of_its_own_kind(tmp_path: Path, workspace: Path) -> None:
+    outcome = await carried_out(make(tmp_path, ["sh", "-c", "*"]), work(workspace, "sh", "-c", "kill -9 $$"))
+    assert (outcome.state, outcome.error_kind) == (AttemptState.FAILED, "signal")
+
+
+@pytest.mark.promise("R10")
+async def test_a_deadline_kills_the_whole_family(tmp_path: Path, workspace: Path) -> None:
+    worker = make(tmp_path, [sys.executable, "**"])
+    argv = processes.python(processes.FORKING, tmp_path / "pids")
+    outcome = await carried_out(worker, work(workspace, *argv, timeout_s=0.7))
+    assert (outcome.state, outcome.retryable) == (AttemptState.TIMED_OUT, True)
+    assert outcome.receipts[0].detail == "was killed after 0.7 s"
+    assert processes.survivors(processes.read_pids(tmp_path / "pids")) == []
+
+
+async def test_long_output_is_cut_inline_and_whole_by_reference(tmp_path: Path, workspace: Path) -> None:
+    ctx = FakeContext()
+    with anyio.fail_after(10):
+        outcome = await make(tmp_path, ["seq", "*"]).carry_out(ctx, work(workspace, "seq", "9999"))
+    shown = outcome.output["stdout"]
+    assert len(shown) < command.INLINE_CHARS + 100
+    assert shown.startswith("1\n2\n")
+    assert shown.endswith("9998\n9999\n")
+    assert outcome.output["truncated"]
+    (artifact,) = outcome.handoff.artifacts
+    assert ctx.blobs.get(artifact.digest).decode() == "".join(f"{n}\n" for n in range(1, 10_000))
+    assert outcome.summary.endswith("9999 lines of output; last: 9999")
+
+
+async def test_nul_and_broken_utf8_survive(tmp_path: Path, workspace: Path) -> None:
+    worker = make(tmp_path, [sys.executable, "**"])
+    argv = processes.python("import sys; sys.stdout.buffer.write(b'a\\0b\\xff\\xfe\\x1b[31m\\xe2\\x82')")
+    outcome = await carried_out(worker, work(workspace, *argv))
+    assert outcome.output["stdout"] == "a\0b\ufffd\ufffd\x1b[31m\ufffd"
+    assert "\x1b" not in outcome.summary
+    assert "\0" not in outcome.summary
+    assert model.Outcome.model_validate_json(outcome.model_dump_json()) == outcome
+
+
+async def test_it_runs_in_the_workspace_and_writes_nothing_there(tmp_path: Path, workspace: Path, tools: Path) -> None:
+    worker = make(tmp_path, [str(tools / "echo-argv")])
+    outcome = await carried_out(worker, work(workspace, str(tools / "echo-argv")))
+    assert json.loads(outcome.output["stdout"])["cwd"] == str(workspace)
+    assert contents(workspace) == {}
+
+
+@pytest.mark.parametrize("place", ["", "relative", "/no/such/place"])
+async def test_a_missing_workspace_is_refused(tmp_path: Path, place: str) -> None:
+    outcome = await carried_out(make(tmp_path, ["true"]), work(place, "true"))
+    assert (outcome.error_kind, outcome.retryable) == ("no_workspace", False)
+
+
+async def test_an_unknown_program_is_refused(tmp_path: Path, workspace: Path) -> None:
+    outcome = await carried_out(make(tmp_path, ["no-such-program"]), work(workspace, "no-such-program"))
+    assert outcome.error_kind == "no_program"
+
+
+async def test_a_program_in_the_workspace_is_not_found_through_a_relative_path_entry(
+    tmp_path: Path, workspace: Path
+) -> None:
+    (workspace / "evil").write_text("#!/bin/sh\necho owned\n")
+    (workspace / "evil").chmod(0o755)
+    worker = make(tmp_path, ["evil"], env={"PATH": f":.:bin:{os.environ['PATH']}"})
+    assert (await carried_out(worker, work(workspace, "evil"))).error_kind == "no_program"
+
+
+@pytest.mark.parametrize("argv", [(), ("true", "a\0b")], ids=["empty", "nul"])
+async def test_a_malformed_command_is_refused(tmp_path: Path, workspace: Path, argv: tuple[str, ...]) -> None:
+    outcome = await carried_out(make(tmp_path, ["true", "**"]), work(workspace, *argv))
+    assert (outcome.error_kind, outcome.retryable) == ("bad_command", False)
+
+
+async def test_arguments_that_are_too_long_are_a_failure(tmp_path: Path, workspace: Path) -> None:
+    outcome = await carried_out(make(tmp_path, ["true", "**"]), work(workspace, "true", *["x" * 100_000] * 40))
+    assert outcome.error_kind == "not_started"
+
+
+@pytest.mark.promise("S5")
+async def test_what_the_user_did_not_allow_is_refused_with_a_hint_for_the_user(tmp_path: Path, workspace: Path) -> None:
+    outcome = await carried_out(make(tmp_path), work(workspace, "rm", "-rf", "precious; \x1b[2J`curl evil`"))
+    assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, "not_allowed", False)
+    hint = outcome.error.partition("allow-list.")[2]
+    assert "Only the user can allow it" in hint
+    assert not any(word in hint for word in ("rm", "-rf", "precious", "curl", "["))
+    assert "\x1b" not in outcome.error
+
+
+INJECTIONS = [
+    *("; id", "&& id", "| id", "`id`", "$(id)", "$HOME", "${PATH}", "> /tmp/x", "< /etc/passwd", "*", "?", "~", "#"),
+    *("'", '"', "\\", "''", '""', "'; id; '", '"; id; "', "\n", "\r\n", "\t", " ", "a b", " a ", "!!", "%PATH%"),
+    *("--", "-", "--help", "--version", "-c", "--exec=id", "-oProxyCommand=id", "--upload-pack=id", "-rf", "/", ".."),
+    *("../../etc/passwd", "@file", "file:///etc/passwd", "\u202eevil", "\u200b", "é", "日本", "🙂", "\x1b[31m", "\x7f"),
+]
+
+
+@pytest.mark.promise("S5")
+async def test_200_injection_strings_reach_the_program_unchanged(tmp_path: Path, workspace: Path, tools: Path) -> None:
+    rng = random.Random(5)
+    letters = string.printable + "\x01\x1f\u202e\ufeff"
+    words = INJECTIONS + ["".join(rng.choices(letters, k=rng.randint(1, 30))) for _ in range(200 - len(INJECTIONS))]
+    assert len(words) == 200
+    program = str(tools / "echo-argv")
+    outcome = await carried_out(make(tmp_path, [program, "**"]), work(workspace, program, *words))
+    assert json.loads(outcome.output["stdout"])["argv"] == words
+
+
+async def test_the_child_gets_only_the_allowed_environment(tmp_path: Path, workspace: Path, tools: Path) -> None:
+    program = str(tools / "echo-argv")
+    secrets = {
+        "ANTHROPIC_API_KEY": "sk-ant-0123456789abcdef0123",
+        "AWS_SECRET_ACCESS_KEY": "abcdefgh12345678",
+        "LC_TOKEN": "not-a-locale",
+        "GITHUB_TOKEN": "ghp_0123456789abcdefghij0123456789",
+        "LD_PRELOAD": "/evil.so",
+        "PYTHONPATH": "/evil",
+        "GIT_SSH_COMMAND": "evil",
+        "BASH_ENV": "/evil",
+        "NAMED": "yes",
+        "NAMED_TOKEN": "the user wants this one",
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C",
+    }
+    worker = make(tmp_path, [program], env=secrets, pass_names=frozenset({"NAMED", "NAMED_TOKEN"}))
+    outcome = await carried_out(worker, work(workspace, program))
+    env = json.loads(outcome.output["stdout"])["env"]
+    assert env == {
+        **environment.FIXED,
+        "PATH": os.environ["PATH"],
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C",
+        "NAMED": "yes",
+        "NAMED_TOKEN": "the user wants this one",
+        "DISPATCH_MCP_DEPTH": "1",
+    }
+
+
+@pytest.mark.parametrize(("depth", "kind"), [(0, ""), (1, ""), (2, "depth_limit"), (7, "depth_limit")])
+async def test_nothing_starts_below_the_depth_limit(tmp_path: Path, workspace: Path, depth: int, kind: str) -> None:
+    worker = make(tmp_path, ["sh", "-c", "*"], depth=depth, depth_limit=2)
+    outcome = await carried_out(worker, work(workspace, "sh", "-c", "echo $DISPATCH_MCP_DEPTH"))
+    assert outcome.error_kind == kind
+    if not kind:
+        assert outcome.output["stdout"] == f"{depth + 1}\n"
+
+
+def test_a_strange_run_id_cannot_leave_the_state_directory() -> None:
+    for name in ("..", ".", "", "a/b", "/etc", "a\0b", "x" * 300, "é", "\ud800", "a."):
+        assert command._part(name).isalnum()
+    assert command._part("run-1_a.b") == "run-1_a.b"
+
+
+@pytest.fixture
+def repository(workspace: Path) -> Path:
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", *arguments], cwd=workspace, check=True, capture_output=True)
+
+    git("init", "-q", "-b", "main")
+    (workspace / "a.txt").write_text("one\nTODO two\n")
+    git("add", ".")
+    git("commit", "-q", "-m", "First")
+    (workspace / "a.txt").write_text("one\nTODO two\nthree\n")
+    return workspace
+
+
+READS = [
+    ("git log --oneline -n 5", "First"),
+    ("git log -3 --format=%s --stat", "a.txt"),
+    ("git status --porcelain", " M a.txt"),
+    ("git diff --stat", "1 insertion"),
+    ("git ls-files -s", "a.txt"),
+    ("git rev-parse --short HEAD", ""),
+    ("git rev-list --count HEAD", "1"),
+    ("git shortlog -sn HEAD", "A Tester"),
+    ("git grep -n TODO -- .", "a.txt:2:TODO two"),
+    ("git count-objects -v", "size"),
+]
+
+
+@pytest.mark.parametrize(("line", "expected"), READS)
+async def test_reading_git_is_allowed_from_the_start(
+    tmp_path: Path, repository: Path, line: str, expected: str
+) -> None:
+    env = {"HOME": os.environ["HOME"]}
+    outcome = await carried_out(make(tmp_path, env=env), work(repository, *line.split()))
+    assert outcome.state is AttemptState.SUCCEEDED, outcome.error
+    assert expected in outcome.output["stdout"]
+
+
+def set_traps(repository: Path, trap: Path, sprung: Path) -> None:
+    """Makes a repository's own configuration name a program wherever git would run one."""
+    trap.write_text(f"#!/bin/sh\ntouch {sprung}\n")
+    trap.chmod(0o755)
+    settings = {key: str(trap) for key in ("core.fsmonitor", "core.pager", "diff.external", "gpg.program", "pager.log")}
+    for key, value in (settings | {"log.showSignature": "true"}).items():
+        subprocess.run(["git", "config", key, value], cwd=repository, check=True)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+async def test_reading_git_changes_no_byte_and_runs_no_configured_program(tmp_path: Path, repository: Path) -> None:
+    sprung = tmp_path / "sprung"
+    set_traps(repository, tmp_path / "trap", sprung)
+    before = contents(repository)
+    worker = make(tmp_path, env={"HOME": os.environ["HOME"]})
+    for line, _ in READS:
+        await carried_out(worker, work(repository, *line.split()))
+    assert contents(repository) == before
+    assert sprung not in contents(tmp_path)

@@ -1,0 +1,164 @@
+"""What every worker must do. A test module subclasses `WorkerConformance` and says how to make one."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+import pytest
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import keys, model, order
+from dispatch_mcp.core.model import AttemptState
+from dispatch_mcp.workers import contract
+
+
+class MemoryBlobs:
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def put(self, data: bytes) -> str:
+        digest = hashlib.sha256(data).hexdigest()
+        self.kept[digest] = data
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        if digest not in self.kept:
+            raise errors.UnknownHandle
+        return self.kept[digest]
+
+
+@dataclass
+class FakeContext:
+    """A task context that remembers its beats and lets a test wait for the first."""
+
+    run_id: str = "run-1"
+    task_id: str = "t1"
+    attempt: int = 1
+    last_beat: Mapping[str, Any] = field(default_factory=dict)
+    blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
+    beats: list[dict[str, Any]] = field(default_factory=list)
+    beaten: anyio.Event = field(default_factory=anyio.Event)
+
+    def beat(self, **details: Any) -> None:
+        self.beats.append(details)
+        self.beaten.set()
+
+
+class WorkerConformance:
+    """The suite; the four methods that raise are what a worker's module supplies."""
+
+    pytestmark = pytest.mark.anyio
+
+    @pytest.fixture
+    def worker(self) -> contract.Worker:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def succeeding(self) -> order.WorkOrder:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def failing(self) -> order.WorkOrder:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def hanging(self) -> order.WorkOrder:
+        raise NotImplementedError
+
+    async def at_work(self, ctx: FakeContext) -> None:
+        """Returns when the hanging attempt is really under way."""
+        await ctx.beaten.wait()
+
+    async def assert_nothing_left(self) -> None:
+        """Fails when the worker left a process or a file behind."""
+
+    async def test_a_success_carries_a_summary_and_good_receipts(
+        self, worker: contract.Worker, succeeding: order.WorkOrder
+    ) -> None:
+        with anyio.fail_after(5):
+            outcome = await worker.carry_out(FakeContext(), succeeding)
+        assert outcome.state is AttemptState.SUCCEEDED
+        assert outcome.summary
+        assert outcome.receipts
+        assert all(receipt.ok for receipt in outcome.receipts)
+        assert (outcome.error, outcome.error_kind) == ("", "")
+        await self.assert_nothing_left()
+
+    async def test_a_failure_of_the_work_is_an_outcome_and_says_why(
+        self, worker: contract.Worker, failing: order.WorkOrder
+    ) -> None:
+        with anyio.fail_after(5):
+            outcome = await worker.carry_out(FakeContext(), failing)
+        assert outcome.state is AttemptState.FAILED
+        assert outcome.error
+        assert outcome.error_kind
+        assert not all(receipt.ok for receipt in outcome.receipts)
+        await self.assert_nothing_left()
+
+    async def test_an_attempt_beats(self, worker: contract.Worker, succeeding: order.WorkOrder) -> None:
+        ctx = FakeContext()
+        with anyio.fail_after(5):
+            await worker.carry_out(ctx, succeeding)
+        assert ctx.beats
+
+    async def test_the_same_work_has_the_same_result_digest(
+        self, worker: contract.Worker, succeeding: order.WorkOrder
+    ) -> None:
+        with anyio.fail_after(5):
+            first = await worker.carry_out(FakeContext(), succeeding)
+            second = await worker.carry_out(FakeContext(attempt=2), replace(succeeding, attempt=2))
+        assert keys.result_digest(first) == keys.result_digest(second)
+
+    async def test_an_outcome_survives_the_way_into_the_book(
+        self, worker: contract.Worker, succeeding: order.WorkOrder, failing: order.WorkOrder
+    ) -> None:
+        with anyio.fail_after(5):
+            for work in (succeeding, failing):
+                outcome = await worker.carry_out(FakeContext(), work)
+                assert model.Outcome.model_validate_json(outcome.model_dump_json()) == outcome
+
+    async def test_a_deadline_ends_the_attempt_as_retryable(
+        self, worker: contract.Worker, hanging: order.WorkOrder
+    ) -> None:
+        with anyio.fail_after(5):
+            outcome = await worker.carry_out(FakeContext(), replace(hanging, timeout_s=0.1))
+        assert outcome.state is AttemptState.TIMED_OUT
+        assert outcome.error_kind == "timeout"
+        assert outcome.retryable
+        await self.assert_nothing_left()
+
+    async def test_a_cancelled_scope_stops_the_attempt_and_its_leavings(
+        self, worker: contract.Worker, hanging: order.WorkOrder
+    ) -> None:
+        ctx, outcomes = FakeContext(), []
+
+        async def attempt() -> None:
+            outcomes.append(await worker.carry_out(ctx, hanging))
+
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                group.start_soon(attempt)
+                await self.at_work(ctx)
+                group.cancel_scope.cancel()
+        assert outcomes == []
+        await self.assert_nothing_left()
+
+    @pytest.mark.parametrize("times", [1, 2])
+    async def test_a_natively_cancelled_task_stops_the_attempt_and_its_leavings(
+        self, worker: contract.Worker, hanging: order.WorkOrder, times: int
+    ) -> None:
+        ctx = FakeContext()
+        task = asyncio.ensure_future(worker.carry_out(ctx, hanging))
+        with anyio.fail_after(5):
+            await self.at_work(ctx)
+            for _ in range(times):
+                task.cancel()
+                await asyncio.sleep(0)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await self.assert_nothing_left()
