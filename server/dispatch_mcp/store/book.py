@@ -12,8 +12,9 @@ from pathlib import Path
 
 import anyio.to_thread
 
+from dispatch_mcp import errors
 from dispatch_mcp.core import model, records
-from dispatch_mcp.store import blobs, codec, messages, plans, reading, runs, sqlite, tables
+from dispatch_mcp.store import blobs, checkup, codec, locks, messages, plans, reading, runs, sqlite, tables
 from dispatch_mcp.store.reader import Reader
 from dispatch_mcp.store.writer import WAIT_S, Writer
 
@@ -43,14 +44,26 @@ class Book:
         return self._blobs
 
     async def open(self) -> None:
-        """Opens the file, creating or migrating it. Raises BookError."""
-        await anyio.to_thread.run_sync(sqlite.prepare_home, self._home)
-        await self._writer.open()
+        """Opens the file, creating or migrating it; a book that cannot be written is opened for reading.
+
+        Raises:
+            BookError: the file cannot even be read.
+        """
+        try:
+            await anyio.to_thread.run_sync(sqlite.prepare_home, self._home)
+            await self._writer.open()
+        except errors.BookUnavailable as trouble:
+            if not (self._home / sqlite.FILE).exists():
+                raise
+            self._writer.refuse(trouble)
+            await self._reader.open(read_only=True)
+            return
         try:
             await self._reader.open()
         except BaseException:
             await self._writer.close()
             raise
+        await anyio.to_thread.run_sync(locks.sweep_owners, self._home)
 
     async def close(self) -> None:
         """Finishes what is queued and closes the file; a second call does nothing."""
@@ -181,6 +194,10 @@ class Book:
     async def data_version(self) -> int:
         """Returns a number that differs from the last one if anything was written in between."""
         return await reading.data_version(self._reader)
+
+    async def check(self) -> list[checkup.Fact]:
+        """Returns what there is to say about the health of the book."""
+        return await anyio.to_thread.run_sync(checkup.facts, self._home)
 
     # -- attempts and messages
 

@@ -21,14 +21,24 @@ class Reader:
         self._home = home
         self._conn: aiosqlite.Connection | None = None
 
-    async def open(self) -> None:
-        """Connects. Raises BookError."""
+    async def open(self, *, read_only: bool = False) -> None:
+        """Connects; `read_only` neither needs nor leaves anything beside the file. Raises BookError."""
+        how = sqlite.reading_mode(self._home) if read_only else "mode=rw"
+        uri = f"{(self._home / sqlite.FILE).absolute().as_uri()}?{how}"
         try:
-            self._conn = await aiosqlite.connect(self._home / sqlite.FILE, isolation_level=None, cached_statements=256)
-            for setting in (f"busy_timeout = {sqlite.BUSY_MS}", "query_only = ON", "trusted_schema = OFF"):
-                await self._conn.execute_fetchall(f"PRAGMA {setting}")
+            conn = await aiosqlite.connect(uri, uri=True, isolation_level=None, cached_statements=256)
         except sqlite3.Error as error:
             raise sqlite.translate(error, self._home) from error
+        try:
+            for setting in (f"busy_timeout = {sqlite.BUSY_MS}", "query_only = ON", "trusted_schema = OFF"):
+                await conn.execute_fetchall(f"PRAGMA {setting}")
+            await conn.execute_fetchall("SELECT 1 FROM run LIMIT 1")
+        except BaseException as error:
+            await conn.close()
+            if isinstance(error, sqlite3.Error):
+                raise sqlite.translate(error, self._home) from error
+            raise
+        self._conn = conn
 
     async def rows(self, statement: str, values: tuple[Cell, ...] = ()) -> list[Row]:
         """Returns all rows of a statement, which should have a LIMIT. Raises BookError."""

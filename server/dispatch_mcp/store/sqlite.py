@@ -259,6 +259,14 @@ def checkpoint(conn: sqlite3.Connection) -> None:
     failpoints.hit("after_checkpoint")
 
 
+def reading_mode(home: Path) -> str:
+    """Returns how to open a book in a folder that cannot be written (sqlite.org/wal.html, "Read-Only Databases").
+
+    Without a log the file is all there is and cannot change; with one, its shared memory has to be there too.
+    """
+    return "mode=ro" if wal_size(home) else "mode=ro&immutable=1"
+
+
 def truncate(conn: sqlite3.Connection) -> None:
     """Moves the log into the file and empties it, if no reader is in the way; call it with the write mutex held."""
     conn.execute("PRAGMA busy_timeout = 100")

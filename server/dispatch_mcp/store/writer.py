@@ -78,6 +78,7 @@ class Writer:
         self._ending = False
         self._farewell: Callable[[], object] | None = None
         self._moved = 0
+        self._refusal: errors.BookUnavailable | None = None
         self._thread = threading.Thread(target=self._main, name="dispatch-mcp-book", daemon=True)
 
     async def open(self) -> None:
@@ -97,6 +98,8 @@ class Writer:
             BookBusy: the lock could not be had in time; `work` did not run and never will.
             BookError: the transaction failed; nothing of it is in the file.
         """
+        if self._refusal is not None:
+            raise errors.BookUnavailable(self._refusal.message, hint=self._refusal.hint)
         if self._closing:
             raise errors.BookUnavailable("The book is closed.", hint="Open it again.")
         call = Call(work)
@@ -120,9 +123,13 @@ class Writer:
             )
             call.settle()
 
+    def refuse(self, trouble: errors.BookUnavailable) -> None:
+        """Answers every call with `trouble` from now on."""
+        self._refusal = trouble
+
     async def close(self) -> None:
         """Does what is queued, empties the log and closes the file."""
-        if self._closing:
+        if self._closing or not self._thread.is_alive():
             return
         self._closing = True
         loop = asyncio.get_running_loop()

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import scenes
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import model, records
+from dispatch_mcp.store import book as books
+from dispatch_mcp.store import locks
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_run_waits_for_an_owner_and_has_one_at_a_time(tmp_path: Path) -> None:
+    async with books.open_book(tmp_path) as book:
+        await book.save_plan(scenes.chain("a"), records.LOCAL)
+        await book.create_run(scenes.new_run())
+        assert await book.adoptable() == ["run"]
+        with locks.OwnerLock(tmp_path) as ann, locks.OwnerLock(tmp_path) as bob:
+            assert await book.adopt("run", ann.id) == 1
+            assert await book.adopt("run", ann.id) == 1
+            assert await book.adopt("run", bob.id) is None
+            assert await book.adoptable() == []
+
+
+@pytest.mark.promise("R3")
+async def test_who_lost_the_run_is_fenced(tmp_path: Path) -> None:
+    async with scenes.running(tmp_path, scenes.chain("a", "b")) as (book, _):
+        await book.create_run(scenes.new_run("other"))
+        lock = locks.OwnerLock(tmp_path)
+        zombie = records.Owner(lock.id, await book.adopt("other", lock.id) or 0)
+        [start] = (await book.advance("other", scenes.step(zombie))).starts
+        lock.close()
+        with locks.OwnerLock(tmp_path) as heir:
+            assert await book.adopt("other", heir.id) == 2
+            with pytest.raises(errors.Fenced, match="epoch"):
+                await book.advance("other", scenes.step(zombie, scenes.report(start)))
+            [again] = (await book.advance("other", scenes.step(records.Owner(heir.id, 2)))).starts
+            assert again.attempt == 2
+    assert scenes.faults(tmp_path) == []
+
+
+async def test_a_dead_owners_attempts_count_as_crashes_and_a_releasing_owners_do_not(tmp_path: Path) -> None:
+    async with scenes.running(tmp_path, scenes.chain("a")) as (book, owner):
+        await book.advance("run", scenes.step(owner))
+        await book.release(owner.id)
+        assert [task.crashes for task in await book.tasks("run")] == [0]
+        lock = locks.OwnerLock(tmp_path)
+        epoch = await book.adopt("run", lock.id) or 0
+        await book.advance("run", scenes.step(records.Owner(lock.id, epoch)))
+        lock.close()
+        with locks.OwnerLock(tmp_path) as heir:
+            await book.adopt("run", heir.id)
+            assert [task.crashes for task in await book.tasks("run")] == [1]
+
+
+async def test_a_task_that_takes_its_owner_down_three_times_is_quarantined(tmp_path: Path) -> None:
+    async with books.open_book(tmp_path) as book:
+        await book.save_plan(scenes.chain("a", "b"), records.LOCAL)
+        await book.create_run(scenes.new_run())
+        for _ in range(3):
+            lock = locks.OwnerLock(tmp_path)
+            epoch = await book.adopt("run", lock.id) or 0
+            await book.advance("run", scenes.step(records.Owner(lock.id, epoch)))
+            lock.close()
+        with locks.OwnerLock(tmp_path) as heir:
+            await book.adopt("run", heir.id)
+            assert [(task.state.value, task.cause) for task in await book.tasks("run")] == [
+                ("failed", "quarantined"),
+                ("skipped", "upstream:a"),
+            ]
+            assert (await book.run("run", principal=records.LOCAL)).state is model.RunState.FAILED
+
+
+async def test_the_hosts_assignments_belong_to_nobody(tmp_path: Path) -> None:
+    async with books.open_book(tmp_path) as book:
+        await book.save_plan(scenes.chain("a"), records.LOCAL)
+        await book.create_run(scenes.new_run(worker="host"))
+        [start] = (await book.advance("run", scenes.step(start=scenes.HOST))).starts
+        assert await book.adoptable() == []
+        with locks.OwnerLock(tmp_path) as owner:
+            await book.adopt("run", owner.id)
+            await book.release(owner.id)
+        async with books.open_book(tmp_path) as other:
+            assert (await other.advance("run", scenes.step(None, scenes.report(start)))).accepted == (True,)
+
+
+async def test_a_finished_run_has_no_owner_and_a_retry_opens_it_to_all(tmp_path: Path) -> None:
+    async with scenes.running(tmp_path, scenes.chain("a")) as (book, owner):
+        [start] = (await book.advance("run", scenes.step(owner))).starts
+        await book.advance("run", scenes.step(owner, scenes.report(start, scenes.failed())))
+        assert await book.adopt("run", owner.id) is None
+        late = await book.advance("run", scenes.step(owner, scenes.report(start)))
+        assert late.accepted == (False,)
+        await book.advance("run", scenes.step(actions=[records.Action("retry", "a")], start=frozenset()))
+        with pytest.raises(errors.Fenced):
+            await book.advance("run", scenes.step(owner))
+        assert await book.adoptable() == ["run"]
+        assert await book.adopt("run", owner.id) == owner.epoch + 1
+
+
+async def test_a_delayed_retry_is_adoptable(tmp_path: Path) -> None:
+    async with scenes.running(tmp_path, scenes.chain("a")) as (book, owner):
+        [start] = (await book.advance("run", scenes.step(owner, now=10.0))).starts
+        again = await book.advance(
+            "run", scenes.step(owner, scenes.report(start, scenes.failed(retryable=True)), now=10.0)
+        )
+        assert again.waiting_until is not None
+        await book.release(owner.id)
+        assert await book.adoptable() == ["run"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a killed process is needed")
+def test_the_kernel_frees_the_lock_of_a_killed_process(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, locks.OwnerLock(tmp_path).id.encode())
+        signal.pause()
+    owner_id = os.read(reading, 100).decode()
+    assert locks.is_alive(tmp_path, owner_id)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(reading)
+    os.close(writing)
+    assert not locks.is_alive(tmp_path, owner_id)
+    assert [path.stem for path in locks.stale_owners(tmp_path)] == [owner_id]
+    assert locks.sweep_owners(tmp_path) == 1
+    assert locks.stale_owners(tmp_path) == []
+
+
+def test_a_closed_lock_leaves_no_file(tmp_path: Path) -> None:
+    lock = locks.OwnerLock(tmp_path)
+    assert locks.is_alive(tmp_path, lock.id)
+    lock.close()
+    lock.close()
+    assert list((tmp_path / "owners").iterdir()) == []
+    assert not locks.is_alive(tmp_path, "unknown")
+
+
+@pytest.mark.promise("R12")
+@pytest.mark.parametrize("jump", [-86_400.0, -3_600.0, 3_600.0, 86_400.0])
+async def test_a_clock_that_jumps_causes_at_most_a_repetition(tmp_path: Path, jump: float) -> None:
+    now = 1_000_000.0
+    async with scenes.running(tmp_path, scenes.fan("a", "b"), worker="host") as (book, _):
+        a, b = (await book.advance("run", scenes.step(now=now, start=scenes.HOST, lease_s=60))).starts
+        failure = scenes.report(a, scenes.failed(retryable=True))
+        await book.advance("run", scenes.step(None, failure, now=now, start=frozenset()))
+        now += jump
+        await book.advance("run", scenes.step(None, now=now, start=scenes.HOST, lease_s=60, renew=True))
+        now += 61.0
+        later = await book.advance("run", scenes.step(now=now, start=scenes.HOST, lease_s=60))
+        held = {made.task_id: made for made in await book.attempts("run") if made.state is model.AttemptState.RUNNING}
+        assert set(held) == {"a", "b"}, "no task waits the jump out"
+        late = await book.advance("run", scenes.step(None, scenes.report(b), now=now, start=frozenset()))
+        assert late.accepted == (held["b"].attempt == b.attempt,)
+        assert later.state is model.RunState.RUNNING
+        for _ in range(3):
+            made = [made for made in await book.attempts("run") if made.state is model.AttemptState.RUNNING]
+            reports = [scenes.report(one) for one in made]
+            await book.advance("run", scenes.step(None, *reports, now=now, start=scenes.HOST))
+        assert (await book.run("run", principal=records.LOCAL)).state is model.RunState.SUCCEEDED
+    assert scenes.faults(tmp_path) == []
