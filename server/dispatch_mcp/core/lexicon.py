@@ -1,0 +1,228 @@
+"""A hand-written net of what words of software work mean, in eight languages.
+
+A lexicon file holds concepts: a line `# name > other:0.6 another:0.3` opens one and says which wider concepts it
+implies and how much; the lines below list its terms between commas. A term may have several words, end in `*` to
+match the beginning of a word, or carry `^0.4` when it often means something else. A line of `// …` is a remark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dispatch_mcp.core import text
+
+Meanings = tuple[tuple[int, float], ...]
+"""Pairs of a concept's number and how strongly it is meant, 0 to 1."""
+
+MAX_WORDS = 5
+MIN_PREFIX = 4
+_MAX_RUN = 10
+_RUN = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
+_LEAST_FOLDED = 6
+_LEAST_IMPLIED = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A place in a text that means something: the words from `first` to before `last`, and what they mean.
+
+    Matches inside Chinese and Japanese runs have the range of characters as well; others have `start` -1.
+    """
+
+    first: int
+    last: int
+    meanings: Meanings
+    start: int = -1
+    end: int = -1
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Concepts and the terms that mean them.
+
+    `phrases` is keyed by the stems of a term with single spaces, `folded` by the same without accents, `prefixes` by
+    beginnings of words, `runs` by Chinese and Japanese terms. `longest` tells how many words a term may have that
+    begins with a stem. `words` are all single words, for the repair of typing errors.
+    """
+
+    names: tuple[str, ...] = ()
+    phrases: Mapping[str, Meanings] = field(default_factory=dict[str, Meanings])
+    folded: Mapping[str, Meanings] = field(default_factory=dict[str, Meanings])
+    prefixes: Mapping[str, Meanings] = field(default_factory=dict[str, Meanings])
+    runs: Mapping[str, Meanings] = field(default_factory=dict[str, Meanings])
+    longest: Mapping[str, int] = field(default_factory=dict[str, int])
+    words: frozenset[str] = frozenset()
+    common: Mapping[str, int] = field(default_factory=dict[str, int])
+    digest: str = ""
+
+    def matches(self, found: Sequence[text.Word], source: str) -> Iterator[Match]:
+        """Yields what the words of `source` mean, longest terms first from left to right, without overlaps."""
+        whole = [word for word in found if not word.part]
+        at = 0
+        while at < len(whole):
+            match = self._match_at(whole, at)
+            if match is not None:
+                yield match
+            at = match.last if match is not None else at + 1
+        if not source.isascii():
+            yield from self._run_matches(source)
+
+    def _match_at(self, whole: Sequence[text.Word], at: int) -> Match | None:
+        word = whole[at]
+        plain = text.stem(text.fold(word.form))
+        most = max(self.longest.get(word.stem, 0), self.longest.get(plain, 0))
+        for count in range(min(most, len(whole) - at), 0, -1):
+            part = whole[at : at + count]
+            meanings = self.phrases.get(" ".join(each.stem for each in part))
+            if meanings is None:
+                meanings = self.folded.get(" ".join(text.stem(text.fold(each.form)) for each in part))
+            if meanings is not None:
+                return Match(at, at + count, meanings)
+        return self._prefix_at(text.fold(word.form), at)
+
+    def _prefix_at(self, form: str, at: int) -> Match | None:
+        for length in range(len(form), MIN_PREFIX - 1, -1):
+            meanings = self.prefixes.get(form[:length])
+            if meanings is not None:
+                return Match(at, at + 1, meanings)
+        return None
+
+    def _run_matches(self, source: str) -> Iterator[Match]:
+        for run in _RUN.finditer(source):
+            at = run.start()
+            while at < run.end():
+                match = self._run_at(source, at, run.end())
+                if match is not None:
+                    yield match
+                at = match.end if match is not None else at + 1
+
+    def _run_at(self, source: str, at: int, stop: int) -> Match | None:
+        for end in range(min(at + _MAX_RUN, stop), at, -1):
+            meanings = self.runs.get(source[at:end])
+            if meanings is not None:
+                return Match(-1, -1, meanings, at, end)
+        return None
+
+
+EMPTY = Lexicon()
+
+
+@dataclass(slots=True)
+class _Draft:
+    names: list[str] = field(default_factory=list[str])
+    wider: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    terms: list[tuple[str, str, float]] = field(default_factory=list[tuple[str, str, float]])
+
+
+def parse(sources: Iterable[str], common: Sequence[str] = ()) -> Lexicon:
+    """Returns the lexicon that these files describe; `common` are everyday English words, the commonest first.
+
+    Raises:
+        ValueError: a concept implies one that does not exist.
+    """
+    files = list(sources)
+    draft = _Draft()
+    for source in files:
+        _read(source, draft)
+    ids = {name: place for place, name in enumerate(draft.names)}
+    unknown = {other for wider in draft.wider.values() for other in wider} - ids.keys()
+    if unknown:
+        raise ValueError(f"concepts imply unknown ones: {sorted(unknown)!r}")
+    implied = {name: _implied(name, draft.wider) for name in draft.names}
+    tables = _Tables()
+    for term, concept, weight in draft.terms:
+        meanings = {ids[name]: weight * share for name, share in implied[concept].items()}
+        tables.add(term, meanings)
+    digest = hashlib.sha256("\0".join([*files, *common]).encode()).hexdigest()
+    return tables.lexicon(tuple(draft.names), {word: rank for rank, word in enumerate(common)}, digest)
+
+
+def _read(source: str, draft: _Draft) -> None:
+    concept = ""
+    for line in source.splitlines():
+        if line.startswith("# "):
+            concept, _, wider = line[2:].partition(">")
+            concept = concept.strip()
+            if concept not in draft.wider:
+                draft.names.append(concept)
+            pairs = (pair.partition(":") for pair in wider.split())
+            draft.wider.setdefault(concept, {}).update({name: float(share or 0.5) for name, _, share in pairs})
+        elif not line.startswith("//"):
+            for term in filter(None, (part.strip() for part in line.split(","))):
+                name, _, weight = term.partition("^")
+                draft.terms.append((name.strip(), concept, float(weight or 1)))
+
+
+def _implied(name: str, wider: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Returns the concept itself with weight 1 and what it implies, one step after the other."""
+    found = {name: 1.0}
+    waiting = [(name, 1.0)]
+    while waiting:
+        concept, share = waiting.pop()
+        for other, step in wider[concept].items():
+            if share * step >= _LEAST_IMPLIED and share * step > found.get(other, 0.0):
+                found[other] = share * step
+                waiting.append((other, share * step))
+    return found
+
+
+class _Tables:
+    """Collects terms under the keys by which they are looked up; the same term may mean several concepts."""
+
+    def __init__(self) -> None:
+        self.phrases: dict[str, dict[int, float]] = {}
+        self.folded: dict[str, dict[int, float]] = {}
+        self.prefixes: dict[str, dict[int, float]] = {}
+        self.runs: dict[str, dict[int, float]] = {}
+        self.longest: dict[str, int] = {}
+        self.words: set[str] = set()
+
+    def add(self, term: str, meanings: Mapping[int, float]) -> None:
+        if _RUN.search(term):
+            _merge(self.runs, term, meanings)
+        elif term.endswith("*"):
+            _merge(self.prefixes, text.fold(text.normal(term[:-1])), meanings)
+        else:
+            self._add_phrase(term, meanings)
+
+    def _add_phrase(self, term: str, meanings: Mapping[int, float]) -> None:
+        parts = [word for word in text.words(term) if not word.part]
+        if not parts:
+            return
+        key = " ".join(word.stem for word in parts)
+        _merge(self.phrases, key, meanings)
+        self._reach(parts[0].stem, len(parts))
+        plain = " ".join(text.stem(text.fold(word.form)) for word in parts)
+        if plain != key and len(plain) >= _LEAST_FOLDED:
+            _merge(self.folded, plain, meanings)
+            self._reach(plain.split(" ", 1)[0], len(parts))
+        self.words.update(word.form for word in parts if len(word.form) > 3 and word.form.isascii())
+
+    def _reach(self, stem: str, count: int) -> None:
+        self.longest[stem] = max(self.longest.get(stem, 0), count)
+
+    def lexicon(self, names: tuple[str, ...], common: Mapping[str, int], digest: str) -> Lexicon:
+        return Lexicon(
+            names,
+            _frozen(self.phrases),
+            _frozen(self.folded),
+            _frozen(self.prefixes),
+            _frozen(self.runs),
+            self.longest,
+            frozenset(self.words),
+            common,
+            digest,
+        )
+
+
+def _merge(table: dict[str, dict[int, float]], key: str, meanings: Mapping[int, float]) -> None:
+    row = table.setdefault(key, {})
+    for concept, weight in meanings.items():
+        row[concept] = max(row.get(concept, 0.0), weight)
+
+
+def _frozen(table: Mapping[str, Mapping[int, float]]) -> dict[str, Meanings]:
+    return {key: tuple(sorted(row.items())) for key, row in table.items()}

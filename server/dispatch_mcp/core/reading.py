@@ -1,0 +1,217 @@
+"""A request as weighted terms: what it is about, what it says it is not about, and what was mistyped."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from dispatch_mcp.core import index, lexicon, text
+
+NEGATED = 0.0
+WITHOUT = 0.3
+STRESSED = 1.3
+STOPPED = 0.0
+MAX_REPAIRS = 8
+_LEAST_REPAIRED = 4
+
+_CUT = r"(?=[,;:.!?\n—–。，；：！？、]|\b(?:but|only|just|instead|simply|merely|and then|sondern|nur|mais|pero|sino|mas|nhưng|chỉ)\b|$)"
+_NEGATIONS = (
+    (re.compile(rf"\b(?:do not|don['’]?t|dont|never|please don['’]?t)\b.{{0,80}}?{_CUT}", re.IGNORECASE), NEGATED),
+    (
+        re.compile(
+            rf"\b(?:is not|isn['’]?t|not)\s+(?:really\s+)?(?:an?|about|the|our|for)\b.{{0,80}}?{_CUT}", re.IGNORECASE
+        ),
+        NEGATED,
+    ),
+    (re.compile(rf"(?:^|[.,;:!?(]\s*)(?:not|no)\b.{{0,80}}?{_CUT}", re.IGNORECASE), NEGATED),
+    (
+        re.compile(
+            rf"\b(?:no|without|zero)\s+(?:need|change|changes|touching|changing|altering|modifying)\b.{{0,80}}?{_CUT}",
+            re.IGNORECASE,
+        ),
+        NEGATED,
+    ),
+    (
+        re.compile(
+            rf"\b(?:without|except(?: for)?|apart from|other than|instead of|rather than|ignor(?:e|ing)|leav(?:e|ing)|skip(?:ping)?|excluding)\b.{{0,60}}?{_CUT}",
+            re.IGNORECASE,
+        ),
+        WITHOUT,
+    ),
+    (
+        re.compile(
+            rf"\b(?:ohne|sin|sans|sem|không (?:phải|cần|được|động|sửa|chạm)|đừng|nicht|kein(?:e|en|er)?|pas de|ne touche[sz]? pas|no toques|não (?:mexa|toque))\b.{{0,60}}?{_CUT}",
+            re.IGNORECASE,
+        ),
+        WITHOUT,
+    ),
+    (
+        re.compile(
+            r"(?:不要|不用|无需|不是|别)[^，。；！？]{0,20}|[^、。！？]{0,16}(?:ではなく|じゃなく|せずに|しないで)"
+        ),
+        WITHOUT,
+    ),
+)
+_STRESS = re.compile(r"\b(?:only|just|solely|but rather)\b(.{0,80}?)(?=[,;:.!?\n]|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One content word of a request with its weight; `repaired` is what was written when it was mistyped."""
+
+    stem: str
+    weight: float
+    start: int
+    end: int
+    repaired: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is read of a request: the excerpt, its words, content terms, concept matches and letter groups."""
+
+    source: str
+    words: tuple[text.Word, ...]
+    terms: tuple[Term, ...]
+    weighted: tuple[tuple[str, float], ...]
+    concepts: Mapping[int, float]
+    matches: tuple[tuple[int, int, lexicon.Meanings], ...]
+    letters: tuple[tuple[str, float], ...]
+
+
+def read(request: str, found: index.Index, known: lexicon.Lexicon) -> Request:
+    """Returns the reading of a request against what this index and lexicon know."""
+    source = text.excerpt(request)
+    words = tuple(_repaired(text.words(source), found, known))
+    scale = weights(source)
+    terms = tuple(_terms(words, scale))
+    matches = tuple(_matches(words, source, known))
+    return Request(
+        source=source,
+        words=tuple(word for word, _ in words),
+        terms=terms,
+        weighted=_weighted(terms),
+        concepts=_concepts(matches, scale),
+        matches=matches,
+        letters=_letters(terms),
+    )
+
+
+def weights(source: str) -> list[tuple[int, int, float]]:
+    """Returns the ranges of a text that count less, because they say what is not meant, or more."""
+    found = [
+        (match.start(), match.end(), weight) for pattern, weight in _NEGATIONS for match in pattern.finditer(source)
+    ]
+    found.extend((match.start(1), match.end(1), STRESSED) for match in _STRESS.finditer(source))
+    return found
+
+
+def weight_at(scale: Sequence[tuple[int, int, float]], place: int) -> float:
+    """Returns how much a word at this place counts."""
+    inside = [weight for start, end, weight in scale if start <= place < end]
+    return min(inside) if inside and min(inside) < 1 else max(inside, default=1.0)
+
+
+def _terms(words: Sequence[tuple[text.Word, str]], scale: Sequence[tuple[int, int, float]]) -> list[Term]:
+    terms: list[Term] = []
+    for word, written in words:
+        if word.stem in text.STOP:
+            continue
+        weight = weight_at(scale, word.start) * (0.5 if word.part else 1.0)
+        if weight > 0:
+            terms.append(Term(word.stem, weight, word.start, word.end, written))
+    return terms
+
+
+def _weighted(terms: Sequence[Term]) -> tuple[tuple[str, float], ...]:
+    found: dict[str, float] = {}
+    for term in terms:
+        found[term.stem] = max(found.get(term.stem, 0.0), term.weight)
+    return tuple(found.items())
+
+
+def _matches(
+    words: Sequence[tuple[text.Word, str]], source: str, known: lexicon.Lexicon
+) -> list[tuple[int, int, lexicon.Meanings]]:
+    whole = [word for word, _ in words if not word.part]
+    found: list[tuple[int, int, lexicon.Meanings]] = []
+    for match in known.matches(whole, source):
+        if match.start >= 0:
+            found.append((match.start, match.end, match.meanings))
+        else:
+            found.append((whole[match.first].start, whole[match.last - 1].end, match.meanings))
+    return found
+
+
+def _concepts(
+    matches: Sequence[tuple[int, int, lexicon.Meanings]], scale: Sequence[tuple[int, int, float]]
+) -> dict[int, float]:
+    meant: dict[int, float] = {}
+    for start, _, meanings in matches:
+        weight = weight_at(scale, start)
+        for concept, share in meanings:
+            meant[concept] = max(meant.get(concept, 0.0), weight * share) + 0.2 * min(
+                meant.get(concept, 0.0), weight * share
+            )
+    return {concept: share for concept, share in meant.items() if share > 0}
+
+
+def _letters(terms: Sequence[Term]) -> tuple[tuple[str, float], ...]:
+    found: dict[str, float] = {}
+    for term in terms:
+        padded = f" {text.fold(term.stem)}"
+        for length in index.NGRAM:
+            for at in range(len(padded) - length + 1):
+                found[padded[at : at + length]] = term.weight
+    return tuple(found.items())
+
+
+def _repaired(words: Sequence[text.Word], found: index.Index, known: lexicon.Lexicon) -> list[tuple[text.Word, str]]:
+    """Returns the words with one-letter mistakes mended, each with what was written if it was changed."""
+    left = MAX_REPAIRS
+    mended: list[tuple[text.Word, str]] = []
+    for word in words:
+        better = ""
+        if left and _unknown(word, found, known):
+            left -= 1
+            better = repair(word.form, (found.forms, known.words, known.common))
+        if better:
+            mended.append((text.Word(text.stem(better), better, word.start, word.end), word.form))
+        else:
+            mended.append((word, ""))
+    return mended
+
+
+def _unknown(word: text.Word, found: index.Index, known: lexicon.Lexicon) -> bool:
+    form = word.form
+    if word.part or len(form) < _LEAST_REPAIRED or not (form.isascii() and form.isalpha()):
+        return False
+    return not (
+        form in known.common
+        or form in known.words
+        or word.stem in found.whole.ids
+        or word.stem in known.longest
+        or (known.prefixes
+        and any(form[:length] in known.prefixes for length in range(4, len(form) + 1)))
+    )
+
+
+def repair(form: str, known: Sequence[Collection[str]]) -> str:
+    """Returns the known word that is one letter added, dropped, changed or swapped away, or an empty string.
+
+    The first of the collections that knows one decides; among several the one that keeps the first letter and most
+    of the length wins.
+    """
+    splits = [(form[:at], form[at:]) for at in range(len(form) + 1)]
+    swapped = [left + right[1] + right[0] + right[2:] for left, right in splits if len(right) > 1]
+    added = [left + char + right for left, right in splits for char in string.ascii_lowercase]
+    dropped = [left + right[1:] for left, right in splits if right]
+    changed = [left + char + right[1:] for left, right in splits if right for char in string.ascii_lowercase]
+    for words in known:
+        for candidates in (swapped, added, dropped, changed):
+            fitting = sorted(word for word in candidates if word in words and len(word) >= _LEAST_REPAIRED)
+            if fitting:
+                return next((word for word in fitting if word[0] == form[0]), fitting[0])
+    return ""

@@ -1,0 +1,87 @@
+"""How well each agent of an index fits a request: features, their weighted sum, and shares that add up to one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dispatch_mcp.core import index, reading
+
+FEATURES = ("head", "whole", "letters", "concepts", "keywords", "example", "fallback")
+PLAIN = (9.5, 9.5, 4.2, 9.0, 2.0, 12.0, -0.5)
+BODIED = (2.0, 21.0, 0.5, 12.0, 2.0, 12.0, -0.5)
+"""Weights of the features for rosters without and with role texts (fitted: scripts/fit_routing.py)."""
+
+BACK_OFF = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The features of each agent, their sum, and its share; `best` are places, the best first."""
+
+    features: tuple[list[float], ...]
+    logits: list[float]
+    shares: list[float]
+    best: list[int]
+
+
+def score(request: reading.Request, found: index.Index) -> Scores:
+    """Returns the scores of all agents; ties go by priority and then by place (seed 001's tie rule)."""
+    features = measure(request, found)
+    blend = found.bodied
+    weights = [plain * (1 - blend) + bodied * blend for plain, bodied in zip(PLAIN, BODIED, strict=True)]
+    logits = [sum(w * feature[at] for w, feature in zip(weights, features, strict=True)) for at in range(found.size)]
+    best = sorted(range(found.size), key=lambda at: (-round(logits[at], 6), -found.priorities[at], at))
+    return Scores(features, logits, softmax(logits), best)
+
+
+def measure(request: reading.Request, found: index.Index) -> tuple[list[float], ...]:
+    """Returns the features in the order of `FEATURES`, each about 0 to 1 for every agent."""
+    head = _normal(found.head.scores(request.weighted))
+    whole = _normal(found.whole.scores(_with_pairs(request)))
+    letters = _cosine(found.letters.scores(request.letters))
+    concepts = _normal(found.concepts.scores([(str(concept), share) for concept, share in request.concepts.items()]))
+    return (
+        head,
+        whole,
+        letters,
+        concepts,
+        _keywords(request, found),
+        [0.0] * found.size,
+        [1.0 if at in found.fallbacks else 0.0 for at in range(found.size)],
+    )
+
+
+def softmax(logits: Sequence[float]) -> list[float]:
+    """Returns shares that add up to one."""
+    top = max(logits, default=0.0)
+    powers = [math.exp(logit - top) for logit in logits]
+    total = sum(powers) or 1.0
+    return [power / total for power in powers]
+
+
+def _with_pairs(request: reading.Request) -> list[tuple[str, float]]:
+    stems = [term.stem for term in request.terms]
+    return [*request.weighted, *((pair, 0.5) for pair in dict.fromkeys(index.pairs(stems)))]
+
+
+def _normal(scored: tuple[list[float], float]) -> list[float]:
+    scores, most = scored
+    return [score / most for score in scores] if most else scores
+
+
+def _cosine(scored: tuple[list[float], float]) -> list[float]:
+    return _normal(scored)
+
+
+def _keywords(request: reading.Request, found: index.Index) -> list[float]:
+    scores = [0.0] * found.size
+    if not found.keywords:
+        return scores
+    for stem, weight in request.weighted:
+        places = found.keywords.get(stem, ())
+        for place in places:
+            scores[place] += weight / len(places)
+    total = sum(weight for _, weight in request.weighted) or 1.0
+    return [score / total for score in scores]
