@@ -126,16 +126,9 @@ def holders(
 def touching(known: Collection[str], globs: Sequence[str]) -> Touching:
     """Returns which of the normalised, distinct paths touch each other; `globs` are those with wildcards."""
     others: dict[str, list[str]] = {}
-    inside: dict[str, list[str]] = {}
-    for path in known:
-        inside.setdefault(path.rpartition("/")[0], []).append(path)
-    for parent, members in inside.items():
-        for folder in _upwards(parent):
-            if folder in known:
-                for path in members:
-                    if _contains(folder, path):
-                        others.setdefault(path, []).append(folder)
-                        others.setdefault(folder, []).append(path)
+    folders = {above for parent in {path[: path.rfind("/") + 1] for path in known} for above in _upwards(parent)}
+    if not folders.isdisjoint(known):
+        _nest(known, others)
     ordered = sorted(known) if globs else []
     for glob in globs:
         linked = set(others.get(glob, ()))
@@ -147,9 +140,19 @@ def touching(known: Collection[str], globs: Sequence[str]) -> Touching:
     return Touching(others, len(known))
 
 
+def _nest(known: Collection[str], others: dict[str, list[str]]) -> None:
+    """Adds every known folder and the known paths in it to each other's `others`."""
+    for path in known:
+        for folder in _upwards(path[: path.rfind("/") + 1]):
+            if folder in known and _contains(folder, path):
+                others.setdefault(path, []).append(folder)
+                others.setdefault(folder, []).append(path)
+
+
 def _all_plain(tasks: Sequence[model.Task]) -> bool:
     """Returns whether no path needs a second look: a few searches in one text instead of one per path."""
-    paths = [path for task in tasks for path in (*task.files, *task.reads)]
+    paths = [path for task in tasks for path in task.files]
+    paths += [path for task in tasks for path in task.reads]
     text = "\n".join(["", *paths, ""])
     return len(text.split()) == len(paths) and not any(mark in text for mark in _MARKS)
 
@@ -189,7 +192,8 @@ def _stem(path: str) -> str:
 
 
 def _upwards(folder: str) -> Iterable[str]:
-    """Yields a folder and every folder that it lies in, up to the root of the workspace."""
+    """Yields a folder (with or without its slash) and every folder that it lies in, up to the workspace's root."""
+    folder = folder.removesuffix("/")
     while folder:
         yield folder
         folder = folder.rpartition("/")[0]

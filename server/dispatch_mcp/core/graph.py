@@ -38,19 +38,16 @@ def build(edges: Sequence[tuple[str, Sequence[str]]]) -> Graph:
     if len(index) != len(ids):
         raise ValueError("repeated id")
     try:
-        deps = tuple([_positions(index, wanted) for _, wanted in edges])
+        found = [tuple(map(index.__getitem__, wanted)) for _, wanted in edges]
     except KeyError as unknown:
         raise ValueError(f"unknown dependency {unknown}") from None
+    deps = tuple([wanted if len(wanted) < 2 else tuple(dict.fromkeys(wanted)) for wanted in found])
     dependents = _reversed(deps)
-    order = topological(deps, dependents)
+    in_order = all(not wanted or max(wanted) < node for node, wanted in enumerate(deps))
+    order = range(len(ids)) if in_order else topological(deps, dependents)
     if len(order) != len(ids):
         raise ValueError("cycle")
     return Graph(ids, index, deps, dependents, tuple(order))
-
-
-def _positions(index: Mapping[str, int], wanted: Sequence[str]) -> tuple[int, ...]:
-    found = tuple(map(index.__getitem__, wanted))
-    return tuple(dict.fromkeys(found)) if len(found) > 1 else found
 
 
 def of(tasks: Sequence[model.Task]) -> Graph:
