@@ -31,7 +31,8 @@ _ALIASES: Mapping[str, str] = {
 }
 _FIELDS = frozenset({"completed_work", "artifacts", *_LISTS})
 _WRAPPERS = ("handoff", "payload", "result")
-_FENCED = re.compile(r"^[ \t]*(```+|~~~+)[ \t]*(\w*)[^\n]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_FENCE_LINE = re.compile(r"[ \t]*(```+|~~~+)[ \t]*(\w*)[^`\n]*")
+_LANGUAGES = frozenset({"", "json", "jsonc", "json5"})
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 
 
@@ -72,9 +73,22 @@ def read_handoff(value: model.Json) -> Answer:
 
 
 def _candidates(text: str) -> Iterator[str]:
-    fenced = [found[3] for found in _FENCED.finditer(text) if found[2].lower() in {"", "json", "jsonc", "json5"}]
-    yield from reversed([block for block in fenced if block.lstrip().startswith("{")])
+    yield from reversed([block for block in _fenced(text) if block.lstrip().startswith("{")])
     yield from _bare_objects(text)
+
+
+def _fenced(text: str) -> Iterator[str]:
+    """Yields the content of each closed fenced block that may hold JSON."""
+    fence, wanted, block = "", False, list[str]()
+    for line in text.split("\n"):
+        if fence and line.strip() and not line.strip().strip(fence[0]) and len(line.strip()) >= len(fence):
+            if wanted:
+                yield "\n".join(block)
+            fence = ""
+        elif fence:
+            block.append(line)
+        elif found := _FENCE_LINE.fullmatch(line):
+            fence, wanted, block = found[1], found[2].lower() in _LANGUAGES, []
 
 
 def _bare_objects(text: str) -> Iterator[str]:

@@ -104,7 +104,7 @@ def read_template(text: str, name: str = "") -> Template:
     used = jinja2.meta.find_undeclared_variables(tree)
     if undeclared := sorted(used - {argument.name for argument in front.arguments}):
         raise _broken(name, f"it uses {undeclared!r} without declaring them as arguments")
-    if any(jinja2.meta.find_referenced_templates(tree)):
+    if list(jinja2.meta.find_referenced_templates(tree)):
         raise _broken(name, "it includes, imports or extends another template")
     return Template(
         name=name, title=front.title, description=front.description, arguments=front.arguments, body=body.lstrip("\n")

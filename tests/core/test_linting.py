@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from dispatch_mcp.core import linting, model, order, prompting
+
+GOOD = {
+    "id": "register",
+    "do": "New users can register through POST /api/users; all tests pass",
+    "constraints": ["Hash passwords with bcrypt"],
+    "reads": ["src/auth/login.ts"],
+    "output": ["src/routes/users.ts", "Unit tests in tests/users.test.ts"],
+}
+
+
+def codes(**changes: object) -> list[str]:
+    task = model.Task.model_validate(GOOD | changes)
+    work = order.WorkOrder("r1", task, 1, model.WorkerKind.HOST, workspace="/project")
+    return [problem.code for problem in linting.lint(prompting.build(work, nonce="k7f3q9x2m4").sections)]
+
+
+def test_the_worked_example_has_no_problem() -> None:
+    assert codes() == []
+
+
+def test_every_problem_is_named_at_once_in_the_order_of_the_sections() -> None:
+    assert codes(do="Improve the code", constraints=[], reads=[], output=[]) == [
+        "goal_unmeasurable",
+        "limits_missing",
+        "context_missing",
+        "deliverables_missing",
+    ]
+
+
+def test_a_missing_section_is_named() -> None:
+    problems = linting.lint([prompting.Section("GOAL", (prompting.Words("The tests in tests/api pass"),))])
+    assert [problem.where for problem in problems] == ["CONSTRAINTS", "CONTEXT", "OUTPUT"]
+    assert all(problem.fix for problem in problems)
+
+
+@pytest.mark.parametrize("goal", ["Improve performance", "Clean up the module", "Make login nicer", "Refactor auth"])
+def test_a_goal_that_nobody_could_measure_is_named(goal: str) -> None:
+    assert codes(do=goal) == ["goal_unmeasurable"]
+
+
+@pytest.mark.parametrize(
+    "goal",
+    [
+        "Improve p95 latency to 200 ms",
+        "Handle empty carts so that checkout answers 400",
+        "GET /health returns the version",
+        "Find the root cause of the 401 answers",
+        "`make test` is green",
+    ],
+)
+def test_a_goal_with_a_measure_is_accepted(goal: str) -> None:
+    assert codes(do=goal) == []
+
+
+def test_acceptance_makes_any_goal_measurable() -> None:
+    assert codes(do="Refactor auth", acceptance=["tests/auth passes unchanged"]) == []
+
+
+@pytest.mark.parametrize("goal", ["", "  ", "Fix"])
+def test_a_goal_that_says_nothing_is_named(goal: str) -> None:
+    assert codes(do=goal) == ["goal_empty"]
+
+
+@pytest.mark.parametrize("item", ["code", "some tests etc", "various improvements", "anything useful"])
+def test_a_vague_deliverable_is_named_with_its_text(item: str) -> None:
+    assert codes(output=[item]) == ["deliverable_vague"]
+
+
+def test_files_that_may_be_changed_are_a_limit_and_a_context() -> None:
+    assert codes(constraints=[], reads=[], files=["src/routes/users.ts"]) == []

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp.core import capsules, model, parsing
+
+HANDOFF = {
+    "completed_work": "Registration works",
+    "files_modified": ["src/routes/users.ts"],
+    "decisions_made": ["bcrypt, not argon2"],
+    "open_questions": ["rate limiting"],
+    "mistakes_learned": ["first attempt had SQL injection"],
+    "artifacts": [{"name": "spec", "path": "api.json"}],
+}
+READ = model.Handoff(
+    completed_work="Registration works",
+    files_modified=("src/routes/users.ts",),
+    decisions_made=("bcrypt, not argon2",),
+    open_questions=("rate limiting",),
+    mistakes_learned=("first attempt had SQL injection",),
+    artifacts=(model.Artifact(name="spec", path="api.json"),),
+)
+JSON = json.dumps(HANDOFF, indent=2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"I did it.\n\n```json\n{JSON}\n```",
+        f"```json\n{JSON}\n```\nLet me know if you need more.",
+        f"```\n{JSON}\n```",
+        f"~~~json\n{JSON}\n~~~",
+        f"  ```JSON title=x\n{JSON}\n  ```",
+        f"Done: {JSON}",
+        f"Done: {json.dumps(HANDOFF)} and goodbye",
+        JSON,
+        f'```json\n{{"completed_work": "an earlier draft"}}\n```\nthen\n```json\n{JSON}\n```',
+        f'```json\n{JSON}\n```\n```json\n{{"unrelated": 1}}\n```',
+        f"```json\n{JSON}\n```\n```python\nx = {{'a': 1}}\n```",
+        f"```json\n{json.dumps({'handoff': HANDOFF})}\n```",
+        f"```json\n{json.dumps({'type': 'handoff', 'from': 'a', 'payload': HANDOFF})}\n```",
+        "```json\n" + JSON.replace("]\n", "],\n") + "\n```",
+        f"```json\n{JSON.replace('decisions_made', 'decisions').replace('files_modified', 'files_changed')}\n```",
+        f"```json\n{JSON.replace('completed_work', 'Completed Work')}\n```",
+    ],
+)
+def test_a_handoff_is_found_in_whatever_stands_around_it(text: str) -> None:
+    assert parsing.parse_answer(text) == (READ, "")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"completed_work": ["a", "b"]}, model.Handoff(completed_work="a; b")),
+        ({"files_modified": "one.py"}, model.Handoff(files_modified=("one.py",))),
+        ({"files_modified": [{"path": "one.py"}, None, ""]}, model.Handoff(files_modified=("one.py", "null"))),
+        ({"decisions": [{"what": "x", "why": "y"}]}, model.Handoff(decisions_made=('{"what": "x", "why": "y"}',))),
+        (
+            {"artifacts": ["out/spec.json"]},
+            model.Handoff(artifacts=(model.Artifact(name="spec.json", path="out/spec.json"),)),
+        ),
+        ({"open_questions": None, "completed_work": 7}, model.Handoff(completed_work="7")),
+    ],
+)
+def test_values_of_the_wrong_shape_are_understood(value: model.Json, expected: model.Handoff) -> None:
+    assert parsing.read_handoff(value) == (expected, "")
+
+
+def test_what_a_worker_claims_about_digests_and_sizes_is_not_believed() -> None:
+    claimed = {"artifacts": [{"name": "a", "path": "a", "digest": "f" * 64, "size": 3}]}
+    handoff, _ = parsing.read_handoff(claimed)
+    assert handoff is not None
+    assert handoff.artifacts == (model.Artifact(name="a", path="a"),)
+
+
+@pytest.mark.parametrize("text", ["", "All done.", "```json\n[1, 2]\n```", "{}", '```json\n{"a": 1}\n```'])
+def test_an_answer_without_a_handoff_says_so(text: str) -> None:
+    handoff, problem = parsing.parse_answer(text)
+    assert handoff is None
+    assert "no JSON block" in problem
+
+
+def test_a_broken_block_is_named_with_its_place() -> None:
+    handoff, problem = parsing.parse_answer('```json\n{"completed_work": "x" "files_modified": []}\n```')
+    assert handoff is None
+    assert "line 1 column 24" in problem
+
+
+@pytest.mark.promise("R13")
+@given(
+    st.text()
+    | st.lists(st.sampled_from(['{"completed_work":', "{", "}", "```json\n", "\n```\n", '"x"', "[", ","])).map("".join)
+)
+def test_no_answer_is_too_strange_to_read(text: str) -> None:
+    handoff, problem = parsing.parse_answer(text)
+    assert (handoff is None) == bool(problem)
+
+
+@pytest.mark.promise("R13")
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"completed_work":' * 20_000,
+        "{" * 200_000,
+        '{"completed_work": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        "```json\n" * 30_000,
+        "```json\n{" + '"a":1,' * 30_000 + "}\n```",
+        "\ud800" + '{"completed_work": "\\ud800"}',
+    ],
+)
+def test_huge_and_deep_answers_end_in_a_handoff_or_a_problem(text: str) -> None:
+    handoff, problem = parsing.parse_answer(text)
+    assert (handoff is None) == bool(problem)
+    if handoff is not None:
+        assert handoff.model_dump_json()
+
+
+def test_a_capsule_says_the_most_important_first() -> None:
+    outcome = model.Outcome(
+        state=model.AttemptState.FAILED, error="tests fail", summary="half done", handoff=READ, unverified=True
+    )
+    assert capsules.capsule(outcome).split("\n") == [
+        "error: tests fail",
+        "UNVERIFIED: claimed, not proven",
+        "half done",
+        "Registration works",
+        "question: rate limiting",
+        "decided: bcrypt, not argon2",
+        "changed: src/routes/users.ts",
+        "learned: first attempt had SQL injection",
+        "artifact: api.json",
+    ]
+
+
+def test_a_capsule_counts_what_it_leaves_out() -> None:
+    handoff = model.Handoff(completed_work="done", files_modified=tuple(f"src/{n:03}.py" for n in range(500)))
+    capsule = capsules.capsule(handoff)
+    kept = capsule.split("\n")
+    assert len(capsule) <= capsules.LIMIT
+    assert kept[0] == "done"
+    assert kept[-1] == f"(+{501 - (len(kept) - 1)} more)"
+
+
+def test_the_answer_itself_stands_in_for_an_empty_result() -> None:
+    assert capsules.capsule(model.Handoff(), text="It is\nall fine.") == "It is all fine."
+
+
+@given(st.text(), st.lists(st.text()), st.integers(min_value=0, max_value=300))
+def test_a_capsule_never_exceeds_its_limit(done: str, files: list[str], limit: int) -> None:
+    assert len(capsules.capsule(model.Handoff(completed_work=done, files_modified=tuple(files)), limit)) <= limit
