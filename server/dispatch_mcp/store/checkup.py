@@ -81,7 +81,8 @@ def _schema(conn: sqlite3.Connection, home: Path) -> Fact:
 
 def _integrity(conn: sqlite3.Connection) -> Fact:
     lines = [str(row[0]) for row in conn.execute("PRAGMA integrity_check(5)")]
-    lines += [f"row {row[1]} of {row[0]} refers to nothing" for row in conn.execute("PRAGMA foreign_key_check")][:5]
+    if lines == ["ok"]:
+        lines += [f"row {row[1]} of {row[0]} refers to nothing" for row in conn.execute("PRAGMA foreign_key_check")][:5]
     if lines == ["ok"]:
         return Fact("integrity", "ok", "Every page and every reference is as it should be.")
     hint = "Keep the file, and set DISPATCH_MCP_HOME to another folder to go on."

@@ -1,0 +1,280 @@
+"""R5: a caller that is cancelled anywhere leaves no lock and no half-written state."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import pytest
+import scenes
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import model, records, run
+from dispatch_mcp.store import book as books
+from dispatch_mcp.store import locks, writer
+
+pytestmark = [pytest.mark.anyio, pytest.mark.promise("R5")]
+
+Method = Callable[[books.Book, records.Owner, run.Start], Coroutine[Any, Any, object]]
+
+METHODS: dict[str, Method] = {
+    "save_plan": lambda book, owner, start: book.save_plan(scenes.chain("z", version=2), records.LOCAL),
+    "create_run": lambda book, owner, start: book.create_run(scenes.new_run("other", request_key="k")),
+    "advance": lambda book, owner, start: book.advance("run", scenes.step(owner, scenes.report(start))),
+    "advance with bulk": lambda book, owner, start: book.advance(
+        "run", scenes.step(owner, scenes.report(start, scenes.done("x" * 100_000)))
+    ),
+    "adopt": lambda book, owner, start: book.adopt("run", owner.id),
+    "release": lambda book, owner, start: book.release(owner.id),
+    "beat": lambda book, owner, start: book.beat("run", "a", 1, {"n": 1}),
+    "send": lambda book, owner, start: book.send(
+        model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x")
+    ),
+    "inbox": lambda book, owner, start: book.inbox("run", mark_read=True),
+    "close": lambda book, owner, start: book.close(),
+}
+
+
+class Counted:
+    """A coroutine that does something the n-th time it is suspended."""
+
+    def __init__(self, work: Coroutine[Any, Any, object], nth: int, then: Callable[[], object]) -> None:
+        self._work, self._nth, self._then = work, nth, then
+        self.suspensions = 0
+
+    def __await__(self) -> Generator[Any, Any, object]:
+        inner = self._work.__await__()
+        try:
+            waits_for = inner.send(None)
+            while True:
+                self.suspensions += 1
+                if self.suspensions == self._nth:
+                    self._then()
+                try:
+                    got = yield waits_for
+                except BaseException as error:
+                    waits_for = inner.throw(error)
+                else:
+                    waits_for = inner.send(got)
+        except StopIteration as end:
+            return end.value
+
+
+async def natively(work: Coroutine[Any, Any, object], nth: int) -> int:
+    """Cancels the task the n-th time it is suspended; returns how often it was."""
+    counted: list[Counted] = []
+
+    async def go() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        counted.append(Counted(work, nth, task.cancel))
+        await counted[0]
+
+    await asyncio.gather(asyncio.ensure_future(go()), return_exceptions=True)
+    return counted[0].suspensions
+
+
+async def by_scope(work: Coroutine[Any, Any, object], nth: int) -> int:
+    """Cancels the scope around the work the n-th time it is suspended; returns how often it was."""
+    with anyio.CancelScope() as scope:
+        counted = Counted(work, nth, scope.cancel)
+        await counted
+    return counted.suspensions
+
+
+def write_elsewhere(home: Path) -> None:
+    """Writes like another process would, with descriptors of its own."""
+    with locks.Mutex(home / "write.lock"):
+        scenes.raw(home, "UPDATE run SET revision = revision")
+
+
+@asynccontextmanager
+async def running(home: Path) -> AsyncGenerator[tuple[books.Book, records.Owner, run.Start]]:
+    async with scenes.running(home, scenes.chain("a", "b")) as (book, owner):
+        [start] = (await book.advance("run", scenes.step(owner))).starts
+        await book.send(model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x"))
+        yield book, owner, start
+
+
+@pytest.mark.parametrize("cancel", [natively, by_scope])
+@pytest.mark.parametrize("name", METHODS)
+async def test_a_method_cancelled_at_any_point_leaves_no_lock_and_no_half_state(
+    tmp_path: Path, name: str, cancel: Callable[[Coroutine[Any, Any, object], int], Awaitable[int]]
+) -> None:
+    nth = 1
+    while True:
+        home = tmp_path / str(nth)
+        async with running(home) as (book, owner, start):
+            with anyio.fail_after(5):
+                suspensions = await cancel(METHODS[name](book, owner, start), nth)
+                await anyio.to_thread.run_sync(write_elsewhere, home)
+        assert scenes.faults(home) == []
+        if suspensions < nth:
+            return
+        nth += 1
+        assert nth < 50
+
+
+@pytest.mark.parametrize("cancel", [natively, by_scope])
+async def test_opening_cancelled_at_any_point_leaves_no_lock(
+    tmp_path: Path, cancel: Callable[[Coroutine[Any, Any, object], int], Awaitable[int]]
+) -> None:
+    nth = 1
+    while True:
+        home = tmp_path / str(nth)
+        book = books.Book(home)
+        with anyio.fail_after(5):
+            suspensions = await cancel(book.open(), nth)
+            await book.close()
+            async with scenes.running(home, scenes.chain("a")):
+                await anyio.to_thread.run_sync(write_elsewhere, home)
+        if suspensions < nth:
+            return
+        nth += 1
+        assert nth < 50
+
+
+class Gate:
+    """Holds the writer's thread inside a transaction until it is opened."""
+
+    def __init__(self, book: books.Book) -> None:
+        self.entered, self.leave = threading.Event(), threading.Event()
+        self._book = book
+
+    async def hold(self) -> None:
+        await self._book._writer.run(self._wait)
+
+    def _wait(self, _conn: object) -> None:
+        self.entered.set()
+        assert self.leave.wait(5)
+
+    async def is_entered(self) -> None:
+        assert await anyio.to_thread.run_sync(self.entered.wait, 5)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_cancelled_call_happens_only_if_it_had_begun(tmp_path: Path, *, begun: bool) -> None:
+    async with running(tmp_path) as (book, owner, _):
+        gate = Gate(book)
+        async with anyio.create_task_group() as group:
+            group.start_soon(gate.hold)
+            await gate.is_entered()
+            call = asyncio.ensure_future(book.send(message()))
+            await asyncio.sleep(0)
+            if begun:
+                gate.leave.set()
+                await book.beat("run", "a", 1, {})  # is behind the call in the queue
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            gate.leave.set()
+        await book.release(owner.id)
+        assert len(await book.inbox("run", "late")) == begun
+    assert scenes.faults(tmp_path) == []
+
+
+async def test_many_calls_at_once_share_a_commit(tmp_path: Path) -> None:
+    async with running(tmp_path) as (book, _, _start):
+        gate = Gate(book)
+        before = await book.data_version()
+        async with anyio.create_task_group() as group:
+            group.start_soon(gate.hold)
+            await gate.is_entered()
+            for _ in range(20):
+                group.start_soon(book.send, message())
+            await anyio.lowlevel.checkpoint()
+            gate.leave.set()
+        assert len(await book.inbox("run", "late")) == 20
+        assert await book.data_version() - before <= 2
+
+
+async def test_a_call_that_fails_undoes_only_itself(tmp_path: Path) -> None:
+    async with running(tmp_path) as (book, _, start):
+        gate = Gate(book)
+        failures: list[errors.DispatchError] = []
+
+        async def stale() -> None:
+            try:
+                await book.advance("run", scenes.step(records.Owner("nobody", 9), scenes.report(start)))
+            except errors.Fenced as error:
+                failures.append(error)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(gate.hold)
+            await gate.is_entered()
+            for call in (stale, lambda: book.send(message()), stale, lambda: book.send(message())):
+                group.start_soon(call)
+            await anyio.lowlevel.checkpoint()
+            gate.leave.set()
+        assert len(failures) == 2
+        assert len(await book.inbox("run", "late")) == 2
+
+
+async def test_who_waits_too_long_is_told_who_has_the_lock_and_the_call_never_happens(tmp_path: Path) -> None:
+    async with running(tmp_path) as (book, _, _start), books.open_book(tmp_path, wait_s=0.05) as hurried:
+        gate = Gate(book)
+        async with anyio.create_task_group() as group:
+            group.start_soon(gate.hold)
+            await gate.is_entered()
+            with pytest.raises(errors.BookBusy, match=r"Process \d+ has kept") as caught:
+                await hurried.send(message())
+            assert caught.value.hint
+            gate.leave.set()
+        await hurried.send(message())
+        assert len(await book.inbox("run", "late")) == 1
+
+
+async def test_another_programs_lock_is_waited_for(tmp_path: Path) -> None:
+    async with running(tmp_path) as (book, _, _start):
+        await book._writer.run(lambda conn: conn.execute("PRAGMA busy_timeout = 1") and None)
+        held, leave = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            conn = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+            conn.execute("BEGIN IMMEDIATE")
+            held.set()
+            leave.wait(5)
+            conn.close()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.to_thread.run_sync, hold)
+            await anyio.to_thread.run_sync(held.wait, 5)
+            group.start_soon(book.send, message())
+            await anyio.sleep(0.01)
+            leave.set()
+        assert len(await book.inbox("run", "late")) == 1
+
+
+def test_a_book_outlives_its_event_loop(tmp_path: Path) -> None:
+    book = books.Book(tmp_path)
+
+    async def use() -> None:
+        await book.open()
+        await book.save_plan(scenes.chain("a"), records.LOCAL)
+
+    async def use_again() -> int:
+        plans = len(await book.plans(records.LOCAL))
+        await book.close()
+        return plans
+
+    asyncio.run(use())
+    assert asyncio.run(use_again()) == 1
+
+
+def test_a_call_is_claimed_once() -> None:
+    async def claims() -> list[bool]:
+        call: writer.Call[None] = writer.Call(lambda _conn: None)
+        return [call.claim(), call.claim()]
+
+    assert asyncio.run(claims()) == [True, False]
+
+
+def message() -> model.Message:
+    return model.Message(run_id="run", sender="a", recipient="late", kind="request", text="x")
