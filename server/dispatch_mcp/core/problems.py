@@ -55,8 +55,10 @@ def listed(names: Sequence[str], limit: int = 8) -> str:
 
 
 class Names:
-    """Known names, to find the one that somebody meant. Fuzzy search ends after `FUZZY_LIMIT` look-ups, or fewer
-    among thousands of names."""
+    """Known names, to find the one that somebody meant.
+
+    Fuzzy search ends after `FUZZY_LIMIT` look-ups, or fewer among thousands of names.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = tuple(dict.fromkeys(names))
