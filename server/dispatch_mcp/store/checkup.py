@@ -80,13 +80,15 @@ def _schema(conn: sqlite3.Connection, home: Path) -> Fact:
 
 
 def _integrity(conn: sqlite3.Connection) -> Fact:
-    lines = [str(row[0]) for row in conn.execute("PRAGMA integrity_check(5)")]
-    if lines == ["ok"]:
-        lines += [f"row {row[1]} of {row[0]} refers to nothing" for row in conn.execute("PRAGMA foreign_key_check")][:5]
-    if lines == ["ok"]:
+    try:
+        lines = [str(row[0]) for row in conn.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
+        lines += [f"row {row[1]} of {row[0]} refers to nothing" for row in conn.execute("PRAGMA foreign_key_check")]
+    except sqlite3.DatabaseError as error:
+        lines = [str(error)]
+    if not lines:
         return Fact("integrity", "ok", "Every page and every reference is as it should be.")
     hint = "Keep the file, and set DISPATCH_MCP_HOME to another folder to go on."
-    return Fact("integrity", "bad", "; ".join(lines), hint)
+    return Fact("integrity", "bad", "; ".join(lines[:5]), hint)
 
 
 def _size(home: Path) -> Fact:
