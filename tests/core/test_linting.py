@@ -73,3 +73,7 @@ def test_a_vague_deliverable_is_named_with_its_text(item: str) -> None:
 
 def test_files_that_may_be_changed_are_a_limit_and_a_context() -> None:
     assert codes(constraints=[], reads=[], files=["src/routes/users.ts"]) == []
+
+
+def test_a_missing_goal_is_named() -> None:
+    assert [problem.where for problem in linting.lint([])] == list(prompting.SECTIONS)

@@ -70,6 +70,13 @@ def test_values_of_the_wrong_shape_are_understood(value: model.Json, expected: m
     assert parsing.read_handoff(value) == (expected, "")
 
 
+@pytest.mark.parametrize("value", [None, 1, "x", [], {}, {"a": 1}, {"handoff": {"a": 1}}])
+def test_a_value_that_is_no_handoff_says_what_one_is(value: model.Json) -> None:
+    handoff, problem = parsing.read_handoff(value)
+    assert handoff is None
+    assert "completed_work" in problem
+
+
 def test_what_a_worker_claims_about_digests_and_sizes_is_not_believed() -> None:
     claimed = {"artifacts": [{"name": "a", "path": "a", "digest": "f" * 64, "size": 3}]}
     handoff, _ = parsing.read_handoff(claimed)
@@ -106,6 +113,8 @@ def test_no_answer_is_too_strange_to_read(text: str) -> None:
     [
         '{"completed_work":' * 20_000,
         "{" * 200_000,
+        "{" * 200_000 + '"completed_work": 1}',
+        "{" * 200_000 + '"completed_work" }',
         '{"completed_work": ' + "[" * 100_000 + "]" * 100_000 + "}",
         "```json\n" * 30_000,
         "```json\n{" + '"a":1,' * 30_000 + "}\n```",
@@ -134,6 +143,11 @@ def test_a_capsule_says_the_most_important_first() -> None:
         "learned: first attempt had SQL injection",
         "artifact: api.json",
     ]
+
+
+def test_a_capsule_of_proven_work_is_what_was_done() -> None:
+    outcome = model.Outcome(state=model.AttemptState.SUCCEEDED, summary="done", handoff=model.Handoff())
+    assert capsules.capsule(outcome) == "done"
 
 
 def test_a_capsule_counts_what_it_leaves_out() -> None:

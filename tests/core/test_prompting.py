@@ -244,3 +244,19 @@ def test_a_lone_surrogate_cannot_make_the_prompt_unsendable() -> None:
 def test_other_text_is_not_taken_for_a_prompt(text: str) -> None:
     with pytest.raises(ValueError, match="heading"):
         prompting.parse(text)
+
+
+@pytest.mark.parametrize(("seconds", "limit"), [(30, "30 seconds"), (119, "119 seconds"), (600, "10 minutes")])
+def test_a_deadline_is_a_limit(seconds: float, limit: str) -> None:
+    attempt = order.WorkOrder("r1", work().task, 1, model.WorkerKind.API, timeout_s=seconds)
+    assert f"Finish within {limit}." in prompting.build(attempt, nonce=NONCE).section("CONSTRAINTS").items()
+
+
+def test_a_predecessor_without_a_handoff_passes_on_its_summary_once() -> None:
+    done = order.Upstream("schema", model.Handoff(), output="All good", summary="All good")
+    attempt = order.WorkOrder("r1", work().task, 1, model.WorkerKind.API, upstream=(done,))
+    assert [block.kind for block in prompting.build(attempt, nonce=NONCE).section("CONTEXT").data] == ["summary"]
+
+
+def test_a_capsule_is_at_hand_where_prompts_are_built() -> None:
+    assert prompting.capsule(model.Handoff(completed_work="done")) == "done"

@@ -132,7 +132,7 @@ class Prompt:
                         yield text
                     case Items(items=items):
                         yield from items
-                    case fences.Data():
+                    case _:
                         yield from (part.kind, part.source, part.note, part.text)
 
 
