@@ -177,7 +177,6 @@ async def test_another_programs_database_is_refused_and_left_alone(tmp_path: Pat
     assert scenes.raw(tmp_path, "SELECT name FROM sqlite_schema") == [("theirs",)]
 
 
-@pytest.mark.promise("R9")
 async def test_a_newer_book_is_refused_and_left_alone(tmp_path: Path) -> None:
     async with books.open_book(tmp_path):
         pass
@@ -190,7 +189,6 @@ async def test_a_newer_book_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert statuses(tmp_path)["book"] == "bad"
 
 
-@pytest.mark.promise("R9")
 async def test_a_book_that_is_upgraded_while_it_is_open_is_not_written_any_more(tmp_path: Path) -> None:
     async with scenes.running(tmp_path, scenes.chain("a")) as (book, owner):
         scenes.raw(tmp_path, "PRAGMA user_version = 99")

@@ -44,7 +44,7 @@ class Book:
         return self._blobs
 
     async def open(self) -> None:
-        """Opens the file, creating or migrating it; a book that cannot be written is opened for reading.
+        """Opens the file, creating or migrating it; a book in a read-only folder is opened for reading.
 
         Raises:
             BookError: the file cannot even be read.
@@ -53,7 +53,7 @@ class Book:
             await anyio.to_thread.run_sync(sqlite.prepare_home, self._home)
             await self._writer.open()
         except errors.BookUnavailable as trouble:
-            if not (self._home / sqlite.FILE).exists():
+            if not sqlite.is_read_only(self._home):
                 raise
             self._writer.refuse(trouble)
             await self._reader.open(read_only=True)

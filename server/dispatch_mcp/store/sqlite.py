@@ -251,12 +251,17 @@ def wal_size(home: Path) -> int:
 def checkpoint(conn: sqlite3.Connection) -> None:
     """Moves the log into the file, so that the next write begins the log anew; call it with the write mutex held.
 
-    Readers are never waited for. The log keeps its size, because writing over it is twice as fast as growing it,
-    unless it has become too large.
+    Readers are never waited for. The log keeps its size, because writing over it is twice as fast as growing it.
     """
     failpoints.hit("before_checkpoint")
     conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     failpoints.hit("after_checkpoint")
+
+
+def is_read_only(home: Path) -> bool:
+    """Returns whether there is a book that this user may read and not write."""
+    file = home / FILE
+    return os.access(file, os.R_OK) and not (os.access(file, os.W_OK) and os.access(home, os.W_OK))
 
 
 def reading_mode(home: Path) -> str:
@@ -269,8 +274,10 @@ def reading_mode(home: Path) -> str:
 
 def truncate(conn: sqlite3.Connection) -> None:
     """Moves the log into the file and empties it, if no reader is in the way; call it with the write mutex held."""
+    failpoints.hit("before_checkpoint")
     conn.execute("PRAGMA busy_timeout = 100")
     try:
         conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
         conn.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    failpoints.hit("after_checkpoint")

@@ -1,0 +1,74 @@
+"""R4: many processes drive runs of their own through one book, all at once."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import crew
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import records
+from dispatch_mcp.store import book as books
+from dispatch_mcp.store import locks
+
+
+def crowd(processes: int, tasks: int, seed: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        home, logs = Path(folder) / "home", Path(folder) / "logs"
+        waiting, go = os.pipe()
+        shape = (10, -(-tasks // processes // 10))
+
+        def member(number: int) -> int:
+            worker = crew.Worker(home, random.Random(seed + number), crew.Log(logs), shape=shape, work_s=0.0)
+
+            async def serve() -> None:
+                os.close(go)
+                async with books.open_book(home) as book:
+                    with locks.OwnerLock(home) as lock:
+                        os.read(waiting, 1)
+                        try:
+                            name = await worker.begin_run(book)
+                            epoch = await book.adopt(name, lock.id)
+                            await worker.drive(book, name, records.Owner(lock.id, epoch or 0))
+                        except errors.BookBusy:
+                            worker.log.say("busy")
+                        worker.log.say("worst", worker.worst_s)
+
+            return crew.fork(serve)
+
+        members = [member(number) for number in range(processes)]
+        time.sleep(1.0)  # all of them stand at the line
+        began = time.perf_counter()
+        os.close(go)
+        statuses = [crew.reap(child) for child in members]
+        seconds = time.perf_counter() - began
+        os.close(waiting)
+        said = list(crew.lines(logs))
+        return {
+            "processes": processes,
+            "seconds": round(seconds, 2),
+            "tasks_per_s": round(tasks / seconds),
+            "worst_wait_s": round(max(float(line[1]) for line in said if line[0] == "worst"), 3),
+            "busy": sum(line[0] == "busy" for line in said),
+            "failed_processes": sum(map(bool, statuses)),
+            **crew.verdict(home, logs),
+        }
+
+
+def main() -> int:
+    parser = crew.parser(__doc__)
+    parser.add_argument("--processes", type=int, default=8)
+    parser.add_argument("--tasks", type=int, default=800)
+    asked = parser.parse_args()
+    found = crowd(asked.processes, asked.tasks, asked.seed)
+    return crew.conclude(found, as_json=asked.json) or bool(found["busy"] + found["failed_processes"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

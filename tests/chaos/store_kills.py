@@ -1,0 +1,51 @@
+"""R1: two processes at a time drive runs through one book and are killed at random, again and again."""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import crew
+
+
+def main() -> int:
+    parser = crew.parser(__doc__)
+    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--tasks", type=int, default=600, help="at least so many tasks are done in the end")
+    parser.add_argument("--mean-life-ms", type=float, default=60.0)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home, logs = Path(folder) / "home", Path(folder) / "logs"
+        began = time.perf_counter()
+        kills = rage(home, logs, asked.kills, random.Random(asked.seed), asked.mean_life_ms / 1000)
+        crew.finish(home, logs, asked.tasks)
+        seconds = time.perf_counter() - began
+        found = {"seed": asked.seed, "kills": kills, "seconds": round(seconds, 2), **crew.verdict(home, logs)}
+        return crew.conclude(found, as_json=asked.json)
+
+
+def rage(home: Path, logs: Path, kills: int, rng: random.Random, mean_life_s: float) -> int:
+    """Kills until it has killed so many that were alive."""
+
+    def start() -> tuple[float, int]:
+        worker = crew.Worker(home, random.Random(rng.getrandbits(64)), crew.Log(logs))
+        return time.monotonic() + rng.expovariate(1 / mean_life_s), crew.fork(worker.serve)
+
+    done = 0
+    alive = [start(), start()]
+    while done < kills:
+        alive.sort()
+        when, child = alive.pop(0)
+        time.sleep(max(0.0, when - time.monotonic()))
+        done += crew.kill(child)
+        alive.append(start())
+    for _, child in alive:
+        done += crew.kill(child)
+    return done
+
+
+if __name__ == "__main__":
+    sys.exit(main())

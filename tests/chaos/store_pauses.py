@@ -1,0 +1,85 @@
+"""R3: processes that answer for the host are stopped for longer than their leases and then go on as if nothing was."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import anyio
+import crew
+
+from dispatch_mcp.core import model, records, run
+from dispatch_mcp.store import book as books
+
+LEASE_S = 0.08
+
+
+class Host(crew.Worker):
+    """Takes assignments of any run, works on them for a while and reports them."""
+
+    async def serve(self) -> None:
+        async with books.open_book(self.home) as book:
+            while await self._contact(book):
+                pass
+
+    async def _contact(self, book: books.Book) -> bool:
+        open_runs = await book.runs(records.LOCAL, open_only=True, limit=10)
+        if not open_runs and not self.endless:
+            return False
+        if len(open_runs) < 2 and self.endless:
+            await self.begin_run(book, "host")
+        for record in self.rng.sample(open_runs, len(open_runs))[:2]:
+            await self._take(book, record.id)
+        return True
+
+    async def _take(self, book: books.Book, run_id: str) -> None:
+        step = records.Step(now=time.time(), start=run.HOST_WORKERS, free=3, lease_s=LEASE_S)
+        starts = (await self.advance(book, run_id, step)).starts
+        if starts:
+            await anyio.sleep(self.rng.uniform(0.005, 0.04))
+        done = model.Outcome(state=model.AttemptState.SUCCEEDED, summary=str(os.getpid()))
+        finished = [run.Finished(start.task_id, start.attempt, done) for start in starts]
+        await self.advance(book, run_id, records.Step(now=time.time(), finished=finished))
+
+
+def main() -> int:
+    parser = crew.parser(__doc__)
+    parser.add_argument("--pauses", type=int, default=20)
+    parser.add_argument("--zombies", type=int, default=10, help="go on until so many came back too late")
+    parser.add_argument("--processes", type=int, default=3)
+    asked = parser.parse_args()
+    rng = random.Random(asked.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        home, logs = Path(folder) / "home", Path(folder) / "logs"
+
+        def host(*, endless: bool) -> int:
+            made = Host(home, random.Random(rng.getrandbits(64)), crew.Log(logs), endless=endless)
+            return crew.fork(made.serve)
+
+        hosts = [host(endless=True) for _ in range(asked.processes)]
+        pauses = 0
+        while pauses < asked.pauses or zombies(logs) < asked.zombies:
+            time.sleep(rng.uniform(0.01, 0.05))
+            chosen = rng.choice(hosts)
+            os.kill(chosen, signal.SIGSTOP)
+            time.sleep(LEASE_S * rng.uniform(1.2, 2.0))
+            os.kill(chosen, signal.SIGCONT)
+            pauses += 1
+        for one in hosts:
+            crew.kill(one)
+        if crew.reap(host(endless=False)):
+            return 1
+        return crew.conclude({"seed": asked.seed, "pauses": pauses, **crew.verdict(home, logs)}, as_json=asked.json)
+
+
+def zombies(logs: Path) -> int:
+    return sum(line[0] == "fence" for line in crew.lines(logs))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
