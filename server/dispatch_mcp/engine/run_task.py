@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -23,14 +22,11 @@ async def run_task(
     worker = workers.get(work.worker)
     if worker is None:
         return failure("no_worker", f"No {work.worker.value!r} worker is available here.")
-    began = time.monotonic()
-    outcome = timed_out(work.timeout_s or 0.0)
+    if work.timeout_s is None:
+        return await _carried_out(worker, ctx, work)
     with anyio.move_on_after(work.timeout_s):
-        outcome = await _carried_out(worker, ctx, work)
-    seconds = time.monotonic() - began
-    if outcome.usage.seconds == 0:
-        outcome = outcome.model_copy(update={"usage": outcome.usage.model_copy(update={"seconds": seconds})})
-    return outcome
+        return await _carried_out(worker, ctx, work)
+    return timed_out(work.timeout_s)
 
 
 async def _carried_out(worker: contract.Worker, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:

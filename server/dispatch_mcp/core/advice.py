@@ -1,0 +1,66 @@
+"""What to do next, in one sentence that an assistant can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dispatch_mcp.core import model, records
+from dispatch_mcp.core.model import RunState, TaskState
+
+
+def next_step(run: records.RunRecord, tasks: Sequence[records.TaskRecord], *, assigned: int = 0) -> str:
+    """Returns the next step for whoever reads: the host or a person at a shell."""
+    if run.state in model.RUN_FINAL:
+        return _after_the_end(run, tasks)
+    if run.state is RunState.PAUSED:
+        return "Paused. Resume it with steer_run(action='resume')."
+    if assigned:
+        return f"Do {_count(assigned, 'assignment')} now, in parallel if you can; send all results in one `report`."
+    ready = _host_tasks(tasks, TaskState.READY)
+    if ready:
+        return f"{_count(ready, 'task')} ready for you: call `dispatch` with this run_id to receive them."
+    leased = _host_tasks(tasks, TaskState.RUNNING)
+    if leased:
+        return (
+            f"{_count(leased, 'assignment')} out with you: finish and `report`; "
+            "`dispatch` with this run_id repeats them if they were lost."
+        )
+    return "Working. Read `get_trace` with wait_s up to 45; do not dispatch again."
+
+
+def why_waiting(task: records.TaskRecord, states: Mapping[str, TaskState], deps: Sequence[str]) -> str:
+    """Returns why a task has not run, or an empty string."""
+    if task.state is TaskState.BLOCKED:
+        waiting = [dep for dep in deps if states[dep] not in (TaskState.SUCCEEDED, TaskState.UNVERIFIED)]
+        return "waits for " + ", ".join(f"{dep} ({states[dep].value})" for dep in waiting)
+    if task.state is TaskState.SKIPPED and task.cause:
+        return f"skipped: {task.cause}"
+    if task.state is TaskState.READY and task.ready_at:
+        return f"retries after attempt {task.attempt} ({task.cause or 'failed'})"
+    if task.state is TaskState.READY and task.worker is model.WorkerKind.HOST:
+        return "ready: `dispatch` with this run_id hands it to you"
+    if task.state is TaskState.FAILED:
+        return f"failed: {task.cause or 'see results'}"
+    return ""
+
+
+def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord]) -> str:
+    unproven = sum(task.state is TaskState.UNVERIFIED for task in tasks)
+    note = f" {_count(unproven, 'result')} UNVERIFIED: claimed, not proven." if unproven else ""
+    if run.state is RunState.SUCCEEDED:
+        return f"Done. Read get_trace(view='results').{note}"
+    failed = [task.id for task in tasks if task.state is TaskState.FAILED]
+    if failed:
+        return (
+            f"Failed: {', '.join(failed[:5])}. Read get_trace(view='results'); then steer_run(action='retry') "
+            f"or action='skip', task by task.{note}"
+        )
+    return f"Ended as {run.state.value}. steer_run(action='retry') reopens a task.{note}"
+
+
+def _host_tasks(tasks: Sequence[records.TaskRecord], state: TaskState) -> int:
+    return sum(task.state is state and task.worker is model.WorkerKind.HOST for task in tasks)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,440 @@
+"""The one facade that every face uses: route, plan, dispatch, report, trace, steer, message."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import anyio
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import (
+    advice,
+    assignments,
+    catalog,
+    documents,
+    model,
+    planning,
+    problems,
+    records,
+    replan,
+    routing,
+    run,
+)
+from dispatch_mcp.core.model import TaskState, WorkerKind
+from dispatch_mcp.engine import answers, embedded, hosting, tracing
+from dispatch_mcp.store import book as books
+
+MAX_WAIT_S = 45.0
+ORCHESTRATOR = "orchestrator"
+"""The name under which the host itself sends and receives messages."""
+
+View = Literal["summary", "timeline", "results", "todo", "mermaid", "all"]
+
+
+def new_id() -> str:
+    """Returns a random 128-bit id as 32 hex characters."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the configuration decides for every call; `workspace` is an absolute path, the lease is in seconds."""
+
+    workspace: str
+    max_parallel: int = 5
+    lease_s: float = 1800.0
+    depth: int = 0
+    depth_limit: int = 2
+
+
+@dataclass(slots=True)
+class Dispatcher:
+    """Everything a host or a shell may ask. `catalog` returns the current catalogue, refreshed on change."""
+
+    book: books.Book
+    engine: embedded.EmbeddedEngine
+    rules: Rules
+    catalog: Callable[[], catalog.Catalog]
+    assign: hosting.Assign
+    installed: Callable[[], Collection[str]] = frozenset
+    principal: str = records.LOCAL
+    clock: Callable[[], float] = time.time
+    new_id: Callable[[], str] = new_id
+    default_worker: WorkerKind = WorkerKind.HOST
+    workers: frozenset[WorkerKind] = field(
+        default_factory=lambda: frozenset({WorkerKind.HOST, WorkerKind.COMMAND, WorkerKind.SCRIPTED})
+    )
+
+    # -- route and plan
+
+    def route(self, text: str, *, roster: str = "", hints: routing.Hints = routing.NO_HINTS) -> routing.Route:
+        """Returns who should do this, with evidence. Raises InputError for an empty text or unknown roster."""
+        if not text.strip():
+            raise errors.InputError("The task text is empty.", hint="Say in one or two sentences what is to be done.")
+        chosen = self.catalog().roster(roster) if roster else self.catalog()
+        return routing.route(text, chosen, hints=hints)
+
+    async def plan(
+        self,
+        raw: Sequence[Mapping[str, model.Json]],
+        *,
+        request: str = "",
+        max_parallel: int | None = None,
+        on_conflict: model.Conflict = "serialize",
+        timeout_s: float | None = None,
+    ) -> tuple[model.Plan, planning.Prepared]:
+        """Checks, assigns, schedules and stores version 1 of a plan.
+
+        Raises:
+            PlanRejected: with every problem at once; nothing is stored.
+        """
+        reading = documents.read_tasks(raw)
+        refuse([*reading.problems, *self._check(reading.tasks)])
+        frame = model.Plan(
+            id=self.new_id(),
+            tasks=(),
+            request=request,
+            workspace=self.rules.workspace,
+            max_parallel=max_parallel or self.rules.max_parallel,
+            on_conflict=on_conflict,
+            timeout_s=timeout_s,
+        )
+        return await self._prepared(frame, reading.tasks, reading.notes)
+
+    async def replan(
+        self, plan_id: str, base_version: int, edits: Sequence[Mapping[str, model.Json]]
+    ) -> tuple[model.Plan, planning.Prepared]:
+        """Stores the next version of a plan that no open run uses; all edits or none.
+
+        Raises:
+            StaleVersion: the plan has moved on; the message says what changed since.
+            InputError: a run of the plan is open.
+            PlanRejected: with every problem at once; nothing is stored.
+        """
+        plan = await self.book.plan(plan_id, principal=self.principal)
+        if base_version != plan.version:
+            raise await self._stale(plan, base_version)
+        for open_run in await self.book.runs(self.principal, open_only=True, limit=MAX_OPEN_RUNS):
+            if open_run.plan_id == plan_id:
+                raise errors.InputError(
+                    f"Run {open_run.id} of this plan is {open_run.state.value}; its plan cannot change yet.",
+                    hint="Skip or retry single tasks with steer_run, or plan the rest anew.",
+                )
+        tasks, found = replan.apply(plan.tasks, edits)
+        refuse(found or self._check(tasks))
+        frame = plan.model_copy(update={"version": plan.version + 1, "added_edges": ()})
+        return await self._prepared(frame, tasks, [])
+
+    async def _stale(self, plan: model.Plan, base_version: int) -> errors.DispatchError:
+        try:
+            base = await self.book.plan(plan.id, base_version, principal=self.principal)
+        except errors.UnknownHandle:
+            changed = ""
+        else:
+            changed = f" Since then: {replan.difference(base.tasks, plan.tasks)}."
+        return errors.StaleVersion(
+            f"Plan {plan.id} is at version {plan.version}, not {base_version}.{changed}",
+            hint=f"Send the edits again with base_version={plan.version}.",
+        )
+
+    async def _prepared(
+        self, frame: model.Plan, checked: Sequence[model.Task], notes: Sequence[problems.Notice]
+    ) -> tuple[model.Plan, planning.Prepared]:
+        """Assigns and schedules checked tasks and stores them as the frame's version."""
+        tasks, routed = self._assign(checked)
+        prepared = planning.prepare(
+            tasks, max_parallel=frame.max_parallel, on_conflict=frame.on_conflict, workspace=frame.workspace
+        )
+        refuse(prepared.problems)
+        plan = frame.model_copy(update={"tasks": prepared.tasks, "added_edges": prepared.added_edges})
+        await self.book.save_plan(plan, self.principal)
+        return plan, prepared.with_notices([*notes, *routed])
+
+    def _check(self, tasks: Sequence[model.Task]) -> list[problems.Problem]:
+        known = self.catalog()
+        return planning.check(tasks, agents=known.names, models=routing.MODELS, max_tasks=model.MAX_TASKS)
+
+    def _assign(self, tasks: Sequence[model.Task]) -> tuple[list[model.Task], list[problems.Notice]]:
+        """Gives each task without an agent the best one, if the router is sure enough to name one."""
+        assigned: list[model.Task] = []
+        notices: list[problems.Notice] = []
+        known = self.catalog()
+        for task in tasks:
+            if task.agent or task.command or len(assigned) >= MAX_ROUTED:
+                assigned.append(task)
+                continue
+            route = routing.route(task.goal, known)
+            if route.specialist is None:
+                notices.append(problems.Notice(code="low_confidence_route", tasks=(task.id,), message=route.why))
+                assigned.append(task)
+            else:
+                model_name = task.model or route.model
+                assigned.append(task.model_copy(update={"agent": route.specialist, "model": model_name}))
+        return assigned, notices
+
+    # -- dispatch and report
+
+    async def dispatch(
+        self,
+        *,
+        plan_id: str = "",
+        run_id: str = "",
+        worker: str = "auto",
+        request_key: str = "",
+        dry_run: bool = False,
+        fresh: bool = False,
+        limits: model.Limits = model.Limits(),
+    ) -> answers.Progress:
+        """Starts a plan or goes on with a run, and returns its handle at once with the host's assignments.
+
+        Raises:
+            InputError: neither or both handles are given, or nobody of that name can work.
+        """
+        if bool(plan_id) == bool(run_id):
+            raise errors.InputError(
+                f"Give either plan_id or run_id (got plan_id={plan_id!r}, run_id={run_id!r}).",
+                hint="plan_id starts a plan; run_id goes on with a run.",
+            )
+        if run_id:
+            record, created = await self.book.run(run_id, principal=self.principal), False
+        else:
+            record, created = await self._create(
+                plan_id, worker, request_key, dry_run=dry_run, fresh=fresh, limits=limits
+            )
+        if record.state not in model.RUN_FINAL:
+            await self.engine.start(record.id)
+        assigned = await self._contact(record)
+        return await self._progress(record.id, assigned, reused=not created, why=self._why(worker, dry_run=dry_run))
+
+    async def _create(
+        self, plan_id: str, worker: str, request_key: str, *, dry_run: bool, fresh: bool, limits: model.Limits
+    ) -> tuple[records.RunRecord, bool]:
+        plan = await self.book.plan(plan_id, None, principal=self.principal)
+        if plan.draft:
+            raise errors.InputError(
+                f"Plan {plan_id!r} is a draft.", hint="Fill in its tasks with plan_dag, then dispatch the result."
+            )
+        self._refuse_depth(limits)
+        kind = WorkerKind.SCRIPTED if dry_run else self._kind(worker)
+        new = records.NewRun(
+            id=self.new_id(),
+            plan_id=plan.id,
+            plan_version=plan.version,
+            worker=kind,
+            principal=self.principal,
+            request_key=request_key or await self._own_key(plan, kind, dry_run=dry_run),
+            workspace=plan.workspace,
+            dry_run=dry_run,
+            fresh=fresh,
+            limits=limits,
+        )
+        return await self.book.create_run(new)
+
+    async def _own_key(self, plan: model.Plan, kind: WorkerKind, *, dry_run: bool) -> str:
+        """Returns a key under which a re-issued call finds the plan's open run, and a later one starts anew."""
+        finished = await self.book.finished_runs(plan.id, principal=self.principal)
+        return f"{plan.id}:{plan.version}:{'dry' if dry_run else kind.value}:{finished}"
+
+    def _kind(self, worker: str) -> WorkerKind:
+        if worker == "auto":
+            return self.default_worker
+        if worker not in {kind.value for kind in self.workers}:
+            known = ", ".join(sorted(kind.value for kind in self.workers))
+            raise errors.InputError(f"No worker {worker!r} here.", hint=f"Use auto or one of: {known}.")
+        return WorkerKind(worker)
+
+    def _why(self, worker: str, *, dry_run: bool) -> str:
+        if dry_run:
+            return "dry run: every task is simulated by the scripted worker"
+        if worker != "auto":
+            return "as asked"
+        if self.default_worker is WorkerKind.HOST:
+            return "called from an assistant: its own subagents do the work; tasks with a command run here"
+        return f"called from a shell: {self.default_worker.value} unless a task says otherwise"
+
+    def _refuse_depth(self, limits: model.Limits) -> None:
+        deepest = min(limits.depth, self.rules.depth_limit)
+        if self.rules.depth >= deepest:
+            raise errors.NotAllowed(
+                f"This server runs inside a worker at depth {self.rules.depth}; the limit is {deepest}.",
+                hint="Return the sub-tasks to your orchestrator in the handoff's open_questions.",
+            )
+
+    async def report(self, run_id: str, raw: Sequence[Mapping[str, model.Json]]) -> answers.Reported:
+        """Accepts results of host-made attempts, each exactly once, and hands out what is ready next.
+
+        Raises:
+            InputError: an entry cannot be read; then none is accepted.
+        """
+        reports = hosting.read_reports(raw)
+        outcomes = [hosting.outcome_of(report) for report in reports]
+        loaded = await tracing.load(self.book, run_id, self.principal)
+        tasks = {task.id: task for task in loaded.tasks}
+        refused = [hosting.refusal(report, tasks) for report in reports]
+        finished = [
+            run.Finished(report.task_id, report.attempt, outcome)
+            for report, outcome, why in zip(reports, outcomes, refused, strict=True)
+            if not why
+        ]
+        advance = await self.book.advance(run_id, self._host_step(finished))
+        self.engine.poke(run_id)
+        if advance.state not in model.RUN_FINAL:
+            await self.engine.start(run_id)
+        after = await tracing.load(self.book, run_id, self.principal)
+        accepted = hosting.verdicts(reports, refused, advance.accepted, after.tasks)
+        assigned = await self.hosting().assignments(after, {start.task_id for start in advance.starts})
+        messages = await self.book.inbox(run_id, ORCHESTRATOR, mark_read=True)
+        return answers.Reported(
+            run_id=run_id,
+            state=after.run.state,
+            counts=after.run.counts,
+            results=tuple(accepted),
+            assignments=tuple(assigned),
+            messages=tuple(messages),
+            next=advice.next_step(after.run, after.tasks, assigned=len(assigned)),
+        )
+
+    def _host_step(self, finished: Sequence[run.Finished] = ()) -> records.Step:
+        return records.Step(
+            now=self.clock(),
+            finished=finished,
+            start=run.HOST_WORKERS,
+            lease_s=self.rules.lease_s,
+            renew=True,
+        )
+
+    async def _contact(self, record: records.RunRecord) -> list[assignments.Assignment]:
+        """Hands out ready host tasks and repeats those that are out; renews their leases."""
+        if record.state in model.RUN_FINAL or self.default_worker is not WorkerKind.HOST:
+            return []
+        await self.book.advance(record.id, self._host_step())
+        loaded = await tracing.load(self.book, record.id, self.principal)
+        out = {task.id for task in loaded.tasks if hosting.is_out(task)}
+        return await self.hosting().assignments(loaded, out)
+
+    def hosting(self) -> hosting.Hosting:
+        """Returns what makes assignments out of ready host tasks, with today's agents."""
+        return hosting.Hosting(self.book, self.catalog(), self.installed(), self.assign)
+
+    async def _progress(
+        self, run_id: str, assigned: Sequence[assignments.Assignment], *, reused: bool, why: str
+    ) -> answers.Progress:
+        loaded = await tracing.load(self.book, run_id, self.principal)
+        record = loaded.run
+        return answers.Progress(
+            run_id=run_id,
+            state=record.state,
+            counts=record.counts,
+            next=advice.next_step(record, loaded.tasks, assigned=len(assigned)),
+            plan_id=record.plan_id,
+            plan_version=record.plan_version,
+            worker=record.worker.value,
+            why_worker="" if reused else why,
+            reused=reused,
+            simulated=record.dry_run,
+            assignments=tuple(assigned),
+            replayed=sum(task.cause == run.REPLAYED for task in loaded.tasks),
+            poll_after_s=0.0 if assigned or record.state in model.RUN_FINAL else 5.0,
+            trace=f"dispatch://runs/{run_id}",
+        )
+
+    # -- trace, steer, message
+
+    async def trace(
+        self,
+        *,
+        run_id: str = "",
+        task_id: str = "",
+        view: View = "summary",
+        cursor: str = "",
+        wait_s: float = 0.0,
+    ) -> answers.Trace:
+        """Returns a view of a run, or the list of runs when no run is named; may wait up to 45 s for news."""
+        if not run_id:
+            return await tracing.overview(self.book, self.principal, everything=view == "all", after=cursor)
+        await self._wait(run_id, cursor if view == "timeline" else "", min(max(wait_s, 0.0), MAX_WAIT_S))
+        loaded = await tracing.load(self.book, run_id, self.principal)
+        return await tracing.view(self.book, loaded, view, task_id, cursor)
+
+    async def _wait(self, run_id: str, cursor: str, wait_s: float) -> None:
+        """Returns when the run is over, needs the host, has events after the cursor, or time is up."""
+        after = tracing.sequence(cursor)
+        with anyio.move_on_after(wait_s):
+            while True:
+                pulse = self.engine.pulse
+                loaded = await tracing.load(self.book, run_id, self.principal)
+                if wait_s == 0 or loaded.run.state in model.RUN_FINAL or _needs_host(loaded.tasks):
+                    return
+                if cursor and await self.book.events(run_id, after=after, limit=1):
+                    return
+                await pulse.wait()
+
+    async def steer(
+        self, run_id: str, kind: Literal["cancel", "pause", "resume", "retry", "skip"], task_id: str, reason: str
+    ) -> answers.Steered:
+        """Cancels, pauses or resumes a run; retries or skips a task. Never approves anything."""
+        if kind in ("retry", "skip") and not task_id:
+            raise errors.InputError(f"{kind!r} needs a task_id.", hint="get_trace(run_id=…) lists the tasks.")
+        before = await tracing.load(self.book, run_id, self.principal)
+        await self.engine.signal(run_id, records.Action(kind, task_id, reason))
+        after = await tracing.load(self.book, run_id, self.principal)
+        changed = tuple(task.id for task in after.tasks if before.states.get(task.id) is not task.state)
+        return answers.Steered(
+            run_id=run_id,
+            state=after.run.state,
+            counts=after.run.counts,
+            changed=changed[: tracing.PAGE],
+            next=advice.next_step(after.run, after.tasks),
+        )
+
+    async def send(self, message: model.Message) -> answers.Posted:
+        """Posts a message between agents of a run."""
+        await self.book.run(message.run_id, principal=self.principal)
+        stamped = message.model_copy(update={"at": self.clock()})
+        return answers.Posted(run_id=message.run_id, sent=await self.book.send(stamped))
+
+    async def brief(self, run_id: str, task_id: str) -> str:
+        """Returns the whole prompt of a task's newest attempt. Raises UnknownHandle."""
+        loaded = await tracing.load(self.book, run_id, self.principal)
+        maker = self.hosting()
+        return maker.prompt(await maker.order(loaded, loaded.task(task_id))).text
+
+    async def result(self, run_id: str, task_id: str) -> str:
+        """Returns the accepted outcome of a task as JSON. Raises UnknownHandle."""
+        loaded = await tracing.load(self.book, run_id, self.principal)
+        outcome = await self.book.outcome(run_id, loaded.task(task_id).id)
+        if outcome is None:
+            raise errors.UnknownHandle(
+                f"Task {task_id!r} is {loaded.states[task_id].value}: no result.",
+                hint="get_trace says what it waits for.",
+            )
+        return outcome.model_dump_json(exclude_defaults=True)
+
+    async def inbox(self, run_id: str, recipient: str) -> answers.Posted:
+        """Returns the unread messages for a recipient and marks them as read."""
+        await self.book.run(run_id, principal=self.principal)
+        found = await self.book.inbox(run_id, recipient or ORCHESTRATOR, mark_read=True)
+        return answers.Posted(run_id=run_id, messages=tuple(found))
+
+
+MAX_OPEN_RUNS = 1_000
+MAX_ROUTED = 500
+"""Tasks of one plan that get an agent by routing; more than that would make planning slow."""
+
+
+def refuse(found: Sequence[problems.Problem]) -> None:
+    """Raises PlanRejected when there are problems."""
+    if found:
+        raise errors.PlanRejected(
+            f"The plan has {len(found)} problem{'s' if len(found) > 1 else ''}; nothing was stored.",
+            hint="Fix all of them and call plan_dag again.",
+            problems=tuple(found),
+        )
+
+
+def _needs_host(tasks: Sequence[records.TaskRecord]) -> bool:
+    return any(task.state is TaskState.READY and task.worker is WorkerKind.HOST for task in tasks)

@@ -1,0 +1,217 @@
+"""The host as a worker: orders for ready tasks, assignments for the assistant, outcomes from its reports."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import Field, ValidationError
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import assignments, catalog, model, order, parsing, prompting, records
+from dispatch_mcp.core.model import AttemptState, TaskState, WorkerKind
+from dispatch_mcp.engine import answers, embedded, tracing
+from dispatch_mcp.store import book as books
+
+Assign = Callable[..., assignments.Assignment]
+"""`workers.host.assignment`, handed in."""
+
+MAX_REPORT_CHARS = 2_000_000
+SUMMARY_CHARS = 1_200
+
+_STATES = {
+    "succeeded": AttemptState.SUCCEEDED,
+    "success": AttemptState.SUCCEEDED,
+    "done": AttemptState.SUCCEEDED,
+    "failed": AttemptState.FAILED,
+    "error": AttemptState.FAILED,
+    "cancelled": AttemptState.CANCELLED,
+}
+
+
+class Report(model.Value):
+    """What the host says about one of its assignments; `text` is the subagent's whole answer."""
+
+    task_id: str
+    attempt: int = Field(ge=1)
+    status: str = "succeeded"
+    text: str = Field(default="", max_length=MAX_REPORT_CHARS)
+    handoff: dict[str, model.Json] | None = None
+    output: model.Json = None
+    error: str = Field(default="", max_length=20_000)
+    retryable: bool = False
+    usage: model.Usage = model.Usage()
+
+
+def read_reports(raw: Sequence[Mapping[str, model.Json]]) -> list[Report]:
+    """Returns the reports. Raises InputError that names the first entry that is not one."""
+    reports: list[Report] = []
+    for position, entry in enumerate(raw):
+        try:
+            reports.append(Report.model_validate(entry))
+        except ValidationError as wrong:
+            first = wrong.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise errors.InputError(
+                f"results[{position}].{place}: {first['msg']} (got {str(first['input'])[:80]!r}).",
+                hint="An entry is {task_id, attempt, status, text or handoff, error, usage}.",
+            ) from None
+    return reports
+
+
+def outcome_of(report: Report) -> model.Outcome:
+    """Returns the outcome that a report claims; unproven success is marked unverified.
+
+    Raises:
+        InputError: the status is not one of succeeded, failed, cancelled.
+    """
+    state = _STATES.get(report.status)
+    if state is None:
+        raise errors.InputError(
+            f"Task {report.task_id!r}: status {report.status!r} is unknown.",
+            hint="Use 'succeeded', 'failed' or 'cancelled'.",
+        )
+    handoff, problem = _handoff(report)
+    claim = model.Receipt(kind="claim", ok=state is AttemptState.SUCCEEDED, detail="reported by the host")
+    return model.Outcome(
+        state=state,
+        summary=(handoff.completed_work or report.text or report.error)[:SUMMARY_CHARS],
+        handoff=handoff,
+        output=report.output if report.output is not None else (report.text or None),
+        error=report.error or problem if state is AttemptState.FAILED else problem,
+        error_kind="host" if state is AttemptState.FAILED else "",
+        retryable=report.retryable,
+        unverified=state is AttemptState.SUCCEEDED,
+        usage=report.usage,
+        receipts=(claim,),
+    )
+
+
+def is_out(task: records.TaskRecord) -> bool:
+    """Returns whether an assignment of the task is out with the host."""
+    return task.worker is WorkerKind.HOST and task.state is TaskState.RUNNING
+
+
+def refusal(report: Report, tasks: Mapping[str, records.TaskRecord]) -> str:
+    """Returns why a report cannot be taken at all, or an empty string."""
+    task = tasks.get(report.task_id)
+    if task is None:
+        return "the run has no such task"
+    if task.worker is not WorkerKind.HOST:
+        return f"the {task.worker.value} worker does this task; its result is not yours to report"
+    return ""
+
+
+def verdicts(
+    reports: Sequence[Report],
+    refused: Sequence[str],
+    accepted: Sequence[bool],
+    tasks: Sequence[records.TaskRecord],
+) -> list[answers.Accepted]:
+    """Returns what became of each report, in order; `accepted` answers those that were not refused."""
+    states = {task.id: task for task in tasks}
+    rest = iter(accepted)
+    out: list[answers.Accepted] = []
+    for report, why in zip(reports, refused, strict=True):
+        taken = not why and next(rest)
+        task = states.get(report.task_id)
+        out.append(
+            answers.Accepted(
+                task_id=report.task_id,
+                attempt=report.attempt,
+                accepted=taken,
+                state=task.state.value if task else "",
+                why=why or ("" if taken else _fenced(report, task)),
+            )
+        )
+    return out
+
+
+def _fenced(report: Report, task: records.TaskRecord | None) -> str:
+    if task is None or task.attempt == report.attempt:
+        return "this attempt is over already; its result was kept once"
+    return f"attempt {report.attempt} was replaced; the newest is {task.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """What turns ready host tasks into assignments."""
+
+    book: books.Book
+    catalog: catalog.Catalog
+    installed: Collection[str]
+    assign: Assign
+
+    async def assignments(self, loaded: tracing.Loaded, task_ids: Collection[str]) -> list[assignments.Assignment]:
+        """Returns the assignments of these running host tasks, in plan order."""
+        wanted = [task for task in loaded.tasks if task.id in task_ids]
+        if not wanted:
+            return []
+        leases = {(a.task_id, a.attempt): a.lease_until for a in await self.book.attempts(loaded.run.id)}
+        out: list[assignments.Assignment] = []
+        for task in wanted:
+            work = await self.order(loaded, task)
+            made = self.assign(
+                work,
+                self.prompt(work),
+                known_subagents=self.installed,
+                prompt_ref=f"dispatch://runs/{loaded.run.id}/tasks/{task.id}/prompt",
+                lease_until=leases.get((task.id, task.attempt)),
+                background=len(wanted) > 1,
+            )
+            out.append(made)
+        return out
+
+    async def order(self, loaded: tracing.Loaded, task: records.TaskRecord) -> order.WorkOrder:
+        """Returns the work order of a task's newest attempt."""
+        spec = next(spec for spec in loaded.plan.tasks if spec.id == task.id)
+        outcomes = await self.book.outcomes(loaded.run.id, spec.deps)
+        messages = await self.book.inbox(loaded.run.id)
+        bare = order.WorkOrder(
+            run_id=loaded.run.id,
+            task=spec,
+            attempt=task.attempt,
+            worker=task.worker,
+            workspace=loaded.run.workspace,
+            timeout_s=spec.timeout_s,
+            model=spec.model,
+            upstream=tuple(embedded.upstream_of(dep, outcomes[dep]) for dep in spec.deps if dep in outcomes),
+            messages=tuple(note for note in messages if note.recipient in (task.id, spec.agent)),
+            last_error=await self._last_error(loaded.run.id, task),
+        )
+        return with_agent(bare, self.catalog)
+
+    async def _last_error(self, run_id: str, task: records.TaskRecord) -> str:
+        if task.attempt < 2:
+            return ""
+        attempts = await self.book.attempts(run_id, task.id)
+        return next((past.error for past in attempts if past.attempt == task.attempt - 1), "")
+
+    def prompt(self, work: order.WorkOrder) -> prompting.Prompt:
+        """Returns the prompt of an order; its fences' nonce cannot be guessed without the run's id."""
+        seed = f"{work.run_id}/{work.task.id}/{work.attempt}".encode("utf-8", "surrogatepass")
+        return prompting.build(work, nonce=hashlib.sha256(seed).hexdigest()[:16])
+
+
+def with_agent(work: order.WorkOrder, known: catalog.Catalog) -> order.WorkOrder:
+    """Returns the order with its agent's role text and model, as far as the agent is trusted with them."""
+    agent = known.find(work.task.agent) if work.task.agent else None
+    if agent is None:
+        return work
+    return replace(
+        work,
+        agent_prompt=agent.body,
+        model=work.model or (agent.model if agent.trusted else None),
+    )
+
+
+def _handoff(report: Report) -> tuple[model.Handoff, str]:
+    """Returns the handoff and what was wrong with it."""
+    if report.handoff is not None:
+        found, problem = parsing.read_handoff(report.handoff)
+    else:
+        found, problem = parsing.parse_answer(report.text)
+    if found is None:
+        return model.Handoff(completed_work=report.text[:2000]), problem
+    return found, ""

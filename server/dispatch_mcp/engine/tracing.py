@@ -1,0 +1,245 @@
+"""Views of a run, read from the book and never from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import advice, diagrams, model, planning, prompting, records
+from dispatch_mcp.core.model import TaskState
+from dispatch_mcp.engine import answers
+from dispatch_mcp.store import book as books
+
+PAGE = 50
+INLINE_CHARS = 4_000
+
+_TODO = {
+    TaskState.RUNNING: "in_progress",
+    TaskState.SUCCEEDED: "completed",
+    TaskState.UNVERIFIED: "completed",
+    TaskState.SKIPPED: "completed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A run with everything that its views are made of."""
+
+    run: records.RunRecord
+    plan: model.Plan
+    tasks: list[records.TaskRecord]
+
+    @property
+    def states(self) -> dict[str, TaskState]:
+        """State by task id."""
+        return {task.id: task.state for task in self.tasks}
+
+    def task(self, task_id: str) -> records.TaskRecord:
+        """Returns a task of the run. Raises UnknownHandle."""
+        for task in self.tasks:
+            if task.id == task_id:
+                return task
+        raise errors.UnknownHandle(
+            f"Run {self.run.id} has no task {task_id!r}.", hint="get_trace(run_id=…) lists its tasks."
+        )
+
+
+async def load(book: books.Book, run_id: str, principal: str) -> Loaded:
+    """Returns the run. Raises UnknownHandle when this principal has none of that id."""
+    run = await book.run(run_id, principal=principal)
+    plan = await book.plan(run.plan_id, run.plan_version, principal=principal)
+    return Loaded(run, plan, await book.tasks(run_id))
+
+
+async def overview(book: books.Book, principal: str, *, everything: bool, after: str = "") -> answers.Trace:
+    """Returns the principal's runs, newest first: the open ones, or all of them."""
+    runs = await book.runs(principal, open_only=not everything, limit=PAGE, after=after)
+    lines = [
+        answers.RunLine(
+            run_id=run.id, state=run.state, plan_id=run.plan_id, counts=run.counts, updated=iso(run.updated_at)
+        )
+        for run in runs
+    ]
+    advice_text = "Read one with get_trace(run_id=…)." if lines else "No open runs; view='all' lists finished ones."
+    cursor = runs[-1].id if len(runs) == PAGE else ""
+    return answers.Trace(runs=tuple(lines), cursor=cursor, next=advice_text)
+
+
+async def view(book: books.Book, loaded: Loaded, name: str, task_id: str, cursor: str) -> answers.Trace:
+    """Returns the view of that name; a task id asks for that task's whole result."""
+    if task_id or name == "results":
+        return await results(book, loaded, task_id, cursor)
+    if name == "timeline":
+        return await timeline(book, loaded, cursor)
+    if name == "todo":
+        return todo(loaded)
+    return mermaid(loaded) if name == "mermaid" else await summary(book, loaded)
+
+
+async def summary(book: books.Book, loaded: Loaded) -> answers.Trace:
+    """Returns state, counts, cost, what waits for what, and what to do next: metadata only."""
+    attempts = await book.attempts(loaded.run.id)
+    return _head(
+        loaded,
+        tasks=tuple(_task_lines(loaded, attempts)[:PAGE]),
+        blocked=_blocked(loaded),
+        spend=await book.spend(loaded.run.id),
+    )
+
+
+async def timeline(book: books.Book, loaded: Loaded, cursor: str) -> answers.Trace:
+    """Returns a page of events after the cursor, with times relative to the start of the run."""
+    events = await book.events(loaded.run.id, after=sequence(cursor), limit=PAGE)
+    lines = tuple(
+        answers.EventLine(
+            seq=event.seq,
+            t=round(event.at - loaded.run.created_at, 3),
+            kind=event.kind,
+            task=event.task_id,
+            attempt=event.attempt,
+            data=event.data,
+        )
+        for event in events
+    )
+    return _head(loaded, timeline=lines, cursor=str(events[-1].seq) if events else cursor)
+
+
+async def results(book: books.Book, loaded: Loaded, task_id: str, cursor: str) -> answers.Trace:
+    """Returns capsules of finished tasks, a page at a time; one task's with its output."""
+    finished = [task for task in loaded.tasks if task.state in model.TASK_FINAL]
+    if task_id:
+        wanted = [task for task in finished if task.id == task_id]
+        if not wanted:
+            raise errors.InputError(
+                f"Task {task_id!r} is {loaded.task(task_id).state.value}: no result yet.",
+                hint="Wait with get_trace(wait_s=…).",
+            )
+    else:
+        start = sequence(cursor)
+        wanted = finished[start : start + PAGE // 2]
+    outcomes = await book.outcomes(loaded.run.id, [task.id for task in wanted if task.result])
+    failures = await _failures(book, loaded.run.id, wanted)
+    run_id = loaded.run.id
+    lines = tuple(_result_line(run_id, task, outcomes.get(task.id), failures, full=bool(task_id)) for task in wanted)
+    end = sequence(cursor) + len(wanted)
+    more = str(end) if not task_id and end < len(finished) else ""
+    return _head(loaded, results=lines, cursor=more)
+
+
+def todo(loaded: Loaded) -> answers.Trace:
+    """Returns the plan as a to-do list for the host's own list (seed 003, "TodoWrite")."""
+    by_id = {task.id: task for task in loaded.plan.tasks}
+    items = tuple(
+        {
+            "content": f"{task.id}: {by_id[task.id].goal}"[:300],
+            "status": _TODO.get(task.state, "pending"),
+            "priority": by_id[task.id].priority.value,
+        }
+        for task in loaded.tasks
+    )
+    return _head(loaded, todo=items)
+
+
+def mermaid(loaded: Loaded) -> answers.Trace:
+    """Returns the graph as a Mermaid flowchart with the state of every task."""
+    prepared = planning.prepare(loaded.plan.tasks, max_parallel=loaded.plan.max_parallel, on_conflict="worktree")
+    return _head(loaded, text=diagrams.mermaid(loaded.plan, prepared, loaded.states))
+
+
+def sequence(cursor: str) -> int:
+    """Returns the number that a cursor stands for. Raises InputError."""
+    if not cursor:
+        return 0
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+        raise errors.InputError(
+            f"Cursor {cursor[:40]!r} is not one of ours.", hint="Leave it out to start from the beginning."
+        )
+    return int(cursor)
+
+
+def iso(at: float) -> str:
+    """Returns an ISO 8601 time in UTC for seconds since the epoch."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def _head(loaded: Loaded, **fields: object) -> answers.Trace:
+    """Returns what every view of a run begins with, and the view's own fields."""
+    run = loaded.run
+    end = run.finished_at or run.updated_at
+    head = answers.Trace(
+        run_id=run.id,
+        state=run.state.value,
+        plan_id=run.plan_id,
+        plan_version=run.plan_version,
+        simulated=run.dry_run,
+        counts=run.counts,
+        seconds=round(max(0.0, end - run.created_at), 3),
+        next=advice.next_step(run, loaded.tasks),
+        poll_after_s=0.0 if run.state in model.RUN_FINAL else 5.0,
+    )
+    return head.model_copy(update=fields)
+
+
+def _task_lines(loaded: Loaded, attempts: Sequence[records.AttemptRecord]) -> list[answers.TaskLine]:
+    seconds: dict[str, float] = {}
+    errors_of: dict[str, str] = {}
+    for attempt in attempts:
+        took = (attempt.ended_at or loaded.run.updated_at) - attempt.started_at
+        seconds[attempt.task_id] = seconds.get(attempt.task_id, 0.0) + max(0.0, took)
+        errors_of[attempt.task_id] = attempt.error_kind
+    specs = {task.id: task for task in loaded.plan.tasks}
+    order = {TaskState.FAILED: 0, TaskState.RUNNING: 1, TaskState.READY: 2, TaskState.BLOCKED: 3}
+    ranked = sorted(loaded.tasks, key=lambda task: (order.get(task.state, 4), task.position))
+    return [
+        answers.TaskLine(
+            id=task.id,
+            state=task.state.value,
+            worker=task.worker.value,
+            agent=specs[task.id].agent or "",
+            attempts=task.attempt,
+            seconds=round(seconds.get(task.id, 0.0), 3),
+            replayed=task.cause == "replayed",
+            error=errors_of.get(task.id, "") if task.state is not TaskState.SUCCEEDED else "",
+        )
+        for task in ranked
+    ]
+
+
+def _blocked(loaded: Loaded) -> dict[str, str]:
+    deps = {task.id: task.deps for task in loaded.plan.tasks}
+    reasons = ((task.id, advice.why_waiting(task, loaded.states, deps[task.id])) for task in loaded.tasks)
+    return dict([pair for pair in reasons if pair[1]][:PAGE])
+
+
+async def _failures(
+    book: books.Book, run_id: str, tasks: Sequence[records.TaskRecord]
+) -> Mapping[str, records.AttemptRecord]:
+    if all(task.result for task in tasks):
+        return {}
+    return {attempt.task_id: attempt for attempt in await book.attempts(run_id)}
+
+
+def _result_line(
+    run_id: str,
+    task: records.TaskRecord,
+    outcome: model.Outcome | None,
+    failures: Mapping[str, records.AttemptRecord],
+    *,
+    full: bool,
+) -> answers.ResultLine:
+    if outcome is None:
+        failed = failures.get(task.id)
+        text = (failed.error if failed else "") or task.cause
+        return answers.ResultLine(task_id=task.id, state=task.state.value, capsule=text[:1200])
+    fits = full and len(outcome.model_dump_json()) <= INLINE_CHARS
+    return answers.ResultLine(
+        task_id=task.id,
+        state=task.state.value,
+        capsule=prompting.capsule(outcome),
+        receipts=outcome.receipts,
+        output=outcome.output if fits else None,
+        truncated=full and outcome.output is not None and not fits,
+        ref=f"dispatch://runs/{run_id}/tasks/{task.id}/result" if outcome.output is not None else "",
+    )

@@ -1,0 +1,98 @@
+"""The one place where settings, book, workers, engine and dispatcher are put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from dispatch_mcp import config, rosters
+from dispatch_mcp.core import catalog, order, records
+from dispatch_mcp.core.model import WorkerKind
+from dispatch_mcp.engine import answers, dispatcher, embedded, hosting, tracing
+from dispatch_mcp.store import book as books
+from dispatch_mcp.store import checkup
+from dispatch_mcp.workers import command, contract, host, scripted
+
+
+def server_workers(settings: config.Settings, env: Mapping[str, str]) -> contract.Workers:
+    """Returns the workers that this process can carry out itself; `env` is what children may get parts of."""
+    commands = command.CommandWorker(
+        settings.commands(),
+        settings.home,
+        settings.child_policy(env),
+        grace_s=settings.grace_s,
+        output_cap=settings.output_cap_bytes,
+        inline_chars=settings.inline_output_chars,
+    )
+    return {
+        WorkerKind.COMMAND: commands,
+        WorkerKind.SCRIPTED: scripted.ScriptedWorker(),
+    }
+
+
+def order_maker(settings: config.Settings, known: Callable[[], catalog.Catalog]) -> embedded.MakeOrder:
+    """Returns what fills a bare order with its agent's role and the default deadline."""
+
+    def make(work: order.WorkOrder) -> order.WorkOrder:
+        timed = work if work.timeout_s else replace(work, timeout_s=settings.task_timeout_s)
+        return (
+            timed if timed.worker in (WorkerKind.COMMAND, WorkerKind.SCRIPTED) else hosting.with_agent(timed, known())
+        )
+
+    return make
+
+
+def rules(settings: config.Settings) -> dispatcher.Rules:
+    """Returns what the settings decide for every call."""
+    return dispatcher.Rules(
+        workspace=str(settings.workspace),
+        max_parallel=settings.max_parallel,
+        lease_s=settings.lease_minutes * 60.0,
+        depth=settings.depth,
+        depth_limit=settings.depth_limit,
+    )
+
+
+@asynccontextmanager
+async def open_dispatcher(
+    settings: config.Settings,
+    *,
+    default_worker: WorkerKind = WorkerKind.HOST,
+    principal: str = records.LOCAL,
+    pace: embedded.Pace = embedded.Pace(),
+) -> AsyncGenerator[dispatcher.Dispatcher]:
+    """Yields a dispatcher over the settings' book; its runs are free for others when the block ends."""
+    source = rosters.Source.of(settings)
+    workers = server_workers(settings, os.environ)
+    async with books.open_book(settings.home) as book:
+        maker = order_maker(settings, source.catalog)
+        async with embedded.open_engine(book, workers, make_order=maker, pace=pace) as engine:
+            yield dispatcher.Dispatcher(
+                book=book,
+                engine=engine,
+                rules=rules(settings),
+                catalog=source.catalog,
+                assign=host.assignment,
+                installed=source.installed,
+                principal=principal,
+                default_worker=default_worker,
+            )
+
+
+async def trace(
+    settings: config.Settings, run_id: str, view: str, task_id: str = "", cursor: str = ""
+) -> answers.Trace:
+    """Returns a view of a run, or the list of runs; takes over no run and starts nothing."""
+    async with books.open_book(settings.home) as book:
+        if not run_id:
+            return await tracing.overview(book, records.LOCAL, everything=view == "all", after=cursor)
+        loaded = await tracing.load(book, run_id, records.LOCAL)
+        return await tracing.view(book, loaded, view, task_id, cursor)
+
+
+def check_book(home: Path) -> list[checkup.Fact]:
+    """Returns what there is to say about the book in `home`; reads only."""
+    return checkup.facts(home)

@@ -1,0 +1,123 @@
+"""`dispatch-mcp doctor`: what works here and what to do about the rest; it only reads."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dispatch_mcp import __version__, config, resources, rosters
+from dispatch_mcp.core import model
+from dispatch_mcp.faces import build, console
+
+Mark = Literal["✓", "!", "✗"]
+OLDEST_PYTHON = (3, 11)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of the report; `fix` says what to do when the mark is not ✓."""
+
+    mark: Mark
+    what: str
+    detail: str
+    fix: str = ""
+
+
+def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
+    """Prints the facts; returns 1 when something is broken."""
+    facts = list(examine(loaded))
+    if options.json:
+        console.emit([fact_json(fact) for fact in facts])
+    else:
+        console.show(("", "what", "found"), [(fact.mark, fact.what, fact.detail) for fact in facts])
+        for fact in facts:
+            if fact.fix:
+                console.say(f"{fact.mark} {fact.what}: {fact.fix}", style=console.STYLES[fact.mark])
+    return console.FAILED if any(fact.mark == "✗" for fact in facts) else console.OK
+
+
+def fact_json(fact: Fact) -> dict[str, model.Json]:
+    """Returns a fact for a bug report."""
+    return {"ok": fact.mark == "✓", "mark": fact.mark, "what": fact.what, "detail": fact.detail, "fix": fact.fix}
+
+
+def examine(loaded: config.Loaded) -> Iterator[Fact]:
+    """Yields every fact, cheapest first."""
+    settings = loaded.settings
+    yield _python()
+    yield from _home(settings.home)
+    yield from _book(settings.home)
+    yield _workspace(settings.workspace)
+    yield from _programs()
+    yield _key()
+    yield from _agents(settings)
+    yield _templates(settings.home)
+    yield from (Fact("!", "setting", warning, "Correct or remove it.") for warning in loaded.warnings)
+
+
+def _python() -> Fact:
+    detail = f"dispatch-mcp {__version__}, Python {platform.python_version()} on {platform.system()}"
+    if sys.version_info < OLDEST_PYTHON:
+        return Fact("✗", "python", detail, "Use Python 3.11 or newer.")
+    return Fact("✓", "python", detail)
+
+
+def _home(home: Path) -> Iterator[Fact]:
+    if not home.exists():
+        yield Fact("✓", "state directory", f"{home} (will be made on first use)")
+        return
+    mode = stat.S_IMODE(home.stat().st_mode)
+    if os.name == "posix" and mode & 0o077:
+        yield Fact("!", "state directory", f"{home} has mode {mode:o}", "Make it private: chmod 700.")
+    elif not os.access(home, os.W_OK):
+        yield Fact("✗", "state directory", f"{home} cannot be written", "Set DISPATCH_MCP_HOME to a writable folder.")
+    else:
+        yield Fact("✓", "state directory", str(home))
+
+
+def _book(home: Path) -> Iterator[Fact]:
+    marks: dict[str, Mark] = {"ok": "✓", "warn": "!", "bad": "✗"}
+    for fact in build.check_book(home):
+        yield Fact(marks[fact.status], fact.name, fact.detail, fact.hint)
+
+
+def _workspace(workspace: Path) -> Fact:
+    if (workspace / ".git").exists():
+        return Fact("✓", "workspace", f"{workspace} (git)")
+    return Fact("✓", "workspace", f"{workspace} (no git repository)")
+
+
+def _programs() -> Iterator[Fact]:
+    git = shutil.which("git")
+    yield Fact("✓", "git", git) if git else Fact("!", "git", "not found", "Install git for receipts and worktrees.")
+    claude = shutil.which("claude")
+    yield Fact("✓", "claude", claude or "not found (only needed once the claude worker is there)")
+
+
+def _key() -> Fact:
+    there = bool(os.environ.get("ANTHROPIC_API_KEY"))
+    return Fact("✓", "ANTHROPIC_API_KEY", "set" if there else "not set (not needed: the host's subagents do the work)")
+
+
+def _agents(settings: config.Settings) -> Iterator[Fact]:
+    loaded = rosters.Source.of(settings)
+    agents = loaded.catalog().agents
+    lenient = [agent for agent in agents if agent.notes]
+    yield Fact("✓", "agents", f"{len(agents)} known, {len(lenient)} read leniently")
+    for agent in lenient[:5]:
+        yield Fact("!", "agent", f"{agent.path}: {agent.notes[0]}", "Check its front matter.")
+
+
+def _templates(home: Path) -> Fact:
+    found, problems = resources.all_templates(home)
+    if problems:
+        return Fact("!", "templates", f"{len(found)} usable; {problems[0]}", "Correct your own template.")
+    return Fact("✓", "templates", f"{len(found)} usable")

@@ -1,0 +1,151 @@
+"""`dispatch-mcp run FILE`: a plan from start to end, here and now, with the results of seed 002 on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import sys
+from pathlib import Path
+
+import anyio
+import rich.live
+import rich.table
+
+from dispatch_mcp import config, errors
+from dispatch_mcp.core import documents as formats
+from dispatch_mcp.core import keys, model, records
+from dispatch_mcp.core.model import RunState, TaskState, WorkerKind
+from dispatch_mcp.engine import dispatcher, tracing
+from dispatch_mcp.faces import build, console
+from dispatch_mcp.faces.commands import documents
+
+PLAN_ID = re.compile(r"^[0-9a-f]{32}$")
+LIVE_ROWS = 12
+_ENDS = {RunState.SUCCEEDED: console.OK, RunState.INCONCLUSIVE: console.INCONCLUSIVE}
+
+
+def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
+    """Runs the document and returns 0 for success, 1 for anything less."""
+    logging.basicConfig(level=loaded.settings.log_level.upper(), stream=sys.stderr)
+    return anyio.run(_main, options, loaded.settings)
+
+
+async def _main(options: argparse.Namespace, settings: config.Settings) -> int:
+    document = None if PLAN_ID.match(options.file) else documents.read(options.file)
+    async with build.open_dispatcher(settings, default_worker=_worker(options)) as app:
+        try:
+            plan_id = options.file if document is None else await _stored(app, document)
+            return await _run(app, options, plan_id, settings.home)
+        except errors.DispatchError as refused:
+            trouble = refused
+    raise trouble
+
+
+def _worker(options: argparse.Namespace) -> WorkerKind:
+    """Returns who does tasks that name nobody: from a shell that is never the host."""
+    if options.worker in ("auto", "host"):
+        return WorkerKind.API
+    try:
+        return WorkerKind(options.worker)
+    except ValueError:
+        known = ", ".join(kind.value for kind in WorkerKind if kind is not WorkerKind.HOST)
+        raise errors.InputError(
+            f"There is no worker {options.worker!r}.", hint=f"Use auto or one of: {known}."
+        ) from None
+
+
+async def _stored(app: dispatcher.Dispatcher, document: formats.Document) -> str:
+    """Stores the document as a plan under a name made from its content, so that running it again finds it."""
+    dispatcher.refuse(document.reading.problems)
+    tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in document.reading.tasks]
+    content = keys.digest([tasks, app.rules.workspace, document.max_parallel, document.timeout_s])[:32]
+    try:
+        return (await app.book.plan(content, principal=app.principal)).id
+    except errors.UnknownHandle:
+        app.new_id = lambda: content
+    try:
+        plan, _ = await app.plan(tasks, max_parallel=document.max_parallel, timeout_s=document.timeout_s)
+    finally:
+        app.new_id = dispatcher.new_id
+    return plan.id
+
+
+async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id: str, home: Path) -> int:
+    progress = await app.dispatch(plan_id=plan_id, dry_run=options.dry_run, fresh=not options.reuse)
+    run_id = progress.run_id
+    if not options.quiet:
+        word = "resuming" if progress.reused else "started"
+        console.note(f"{word} run {run_id}" + (" (simulated)" if progress.simulated else ""), style="bold")
+    await _follow(app, run_id, quiet=options.quiet)
+    loaded = await tracing.load(app.book, run_id, app.principal)
+    folder = Path(options.trace_dir) if options.trace_dir else home / "runs" / run_id / "traces"
+    console.emit(await _document(app, loaded, folder))
+    if loaded.run.state not in model.RUN_FINAL:
+        console.note("Some tasks wait for an assistant; dispatch this run_id from a chat to go on.", style="yellow")
+        return console.FAILED
+    return _ENDS.get(loaded.run.state, console.FAILED)
+
+
+async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> None:
+    """Returns when the run is over or only the host could go on; shows progress meanwhile."""
+    live = rich.live.Live(console=console.err, auto_refresh=False, transient=True)
+    shown = not quiet and console.err.is_terminal
+    try:
+        if shown:
+            live.start()
+        while True:
+            pulse = app.engine.pulse
+            loaded = await tracing.load(app.book, run_id, app.principal)
+            if shown:
+                live.update(_picture(loaded), refresh=True)
+            if loaded.run.state in model.RUN_FINAL or _waits_for_host(loaded.tasks):
+                return
+            await pulse.wait()
+    finally:
+        if shown:
+            live.stop()
+
+
+def _waits_for_host(tasks: list[records.TaskRecord]) -> bool:
+    """Whether nothing but the host can move the run."""
+    moving = (TaskState.READY, TaskState.RUNNING)
+    active = [task for task in tasks if task.state in moving]
+    return bool(active) and all(task.worker is WorkerKind.HOST for task in active)
+
+
+def _picture(loaded: tracing.Loaded) -> rich.table.Table:
+    goals = {task.id: task.goal for task in loaded.plan.tasks}
+    active = [task for task in loaded.tasks if task.state is TaskState.RUNNING][:LIVE_ROWS]
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(loaded.run.counts.items()))
+    rows = [(task.id, task.state.value, task.worker.value, goals[task.id][:60]) for task in active]
+    return console.table(("task", "state", "worker", "goal"), rows, title=f"{loaded.run.state.value}: {counts}")
+
+
+async def _document(app: dispatcher.Dispatcher, loaded: tracing.Loaded, folder: Path) -> dict[str, model.Json]:
+    """Returns the results in seed 002's format, and writes the trace files that it names."""
+    run_id = loaded.run.id
+    outcomes = await app.book.outcomes(run_id, [task.id for task in loaded.tasks if task.result])
+    attempts = await app.book.attempts(run_id)
+    last = {attempt.task_id: attempt for attempt in attempts}
+    traces = {task.id: _trace(loaded, task, outcomes.get(task.id), attempts) for task in loaded.tasks}
+    files = documents.write_traces(folder, traces)
+    end = loaded.run.finished_at or loaded.run.updated_at
+    answer = formats.result_document(
+        loaded.tasks, outcomes, last, total_s=max(0.0, end - loaded.run.created_at), trace_files=files
+    )
+    return {**answer, "correlation_id": run_id, **({"simulated": True} if loaded.run.dry_run else {})}
+
+
+def _trace(
+    loaded: tracing.Loaded,
+    task: records.TaskRecord,
+    outcome: model.Outcome | None,
+    attempts: list[records.AttemptRecord],
+) -> dict[str, model.Json]:
+    return {
+        "correlation_id": loaded.run.id,
+        "task": task.model_dump(mode="json"),
+        "attempts": [attempt.model_dump(mode="json") for attempt in attempts if attempt.task_id == task.id],
+        "outcome": outcome.model_dump(mode="json") if outcome else None,
+    }

@@ -1,0 +1,53 @@
+"""`dispatch-mcp serve`: the MCP server on stdio."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+import os
+import signal
+import sys
+import threading
+
+import anyio
+
+from dispatch_mcp import config
+from dispatch_mcp.faces import build, mcp_server
+
+log = logging.getLogger(__name__)
+
+EXIT_GRACE_S = 2.0
+
+
+def main(_options: argparse.Namespace, loaded: config.Loaded) -> int:
+    """Serves until the client closes stdin or a signal comes; returns the exit code."""
+    settings = loaded.settings
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a stray line then goes to stderr at once
+    logging.basicConfig(
+        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+    anyio.run(_serve, settings)
+    return 0
+
+
+async def _serve(settings: config.Settings) -> None:
+    server = mcp_server.make_server(functools.partial(build.open_dispatcher, settings))
+    async with anyio.create_task_group() as group:
+        if sys.platform != "win32":
+            group.start_soon(_stop_on_signal, group.cancel_scope)
+        await server.run_stdio_async()
+        group.cancel_scope.cancel()
+
+
+async def _stop_on_signal(scope: anyio.CancelScope) -> None:
+    """Cancels the server on SIGTERM or SIGINT; the stdin thread never wakes, so the process ends itself."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            last = threading.Timer(EXIT_GRACE_S, os._exit, (0,))
+            last.daemon = True
+            last.start()
+            scope.cancel()
+            return

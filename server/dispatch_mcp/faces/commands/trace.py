@@ -1,0 +1,47 @@
+"""`dispatch-mcp trace RUN`: events, results, to-do list or diagram of a run."""
+
+from __future__ import annotations
+
+import argparse
+
+import anyio
+
+from dispatch_mcp import config
+from dispatch_mcp.engine import answers
+from dispatch_mcp.faces import build, console
+from dispatch_mcp.faces.commands import status
+
+
+def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
+    """Prints one view of the run."""
+    found = anyio.run(build.trace, loaded.settings, options.run, options.view, options.task, options.cursor)
+    if options.json:
+        console.emit(found.wire())
+        return console.OK
+    if found.timeline:
+        show_timeline(found)
+    elif found.results:
+        for line in found.results:
+            console.say(f"{line.task_id}: {line.state}", style=console.STYLES.get(line.state, ""))
+            console.say(line.capsule)
+    elif found.todo:
+        console.show(("status", "priority", "task"), [(i["status"], i["priority"], i["content"]) for i in found.todo])
+    elif found.text:
+        console.say(found.text)
+    else:
+        status.show_run(found)
+    if found.cursor and options.view in ("timeline", "results"):
+        console.note(f"more behind --cursor {found.cursor}")
+    return console.OK
+
+
+def show_timeline(found: answers.Trace) -> None:
+    """Prints a page of events."""
+    rows = [
+        (f"{event.t:9.3f}", event.kind, event.task, str(event.attempt or ""), _data(event)) for event in found.timeline
+    ]
+    console.show(("s", "event", "task", "try", ""), rows)
+
+
+def _data(event: answers.EventLine) -> str:
+    return " ".join(f"{key}={value}" for key, value in event.data.items())[:100]

@@ -1,0 +1,72 @@
+"""The one way out to a terminal: everything is escaped here (S12); JSON goes to stdout untouched."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+import rich.console
+import rich.table
+import rich.text
+
+from dispatch_mcp.core import escape, model
+
+OK, FAILED, USAGE, INCONCLUSIVE, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes of every command."""
+
+STYLES = {
+    "succeeded": "green",
+    "unverified": "yellow",
+    "running": "cyan",
+    "ready": "blue",
+    "failed": "red",
+    "skipped": "magenta",
+    "cancelled": "magenta",
+    "✓": "green",
+    "!": "yellow",
+    "✗": "red",
+}
+
+out = rich.console.Console(highlight=False, markup=False, emoji=False)
+err = rich.console.Console(highlight=False, markup=False, emoji=False, stderr=True)
+
+
+def say(text: str, *, style: str = "") -> None:
+    """Prints a line for people."""
+    out.print(plain(text, style), soft_wrap=True)
+
+
+def note(text: str, *, style: str = "") -> None:
+    """Prints a line beside the result, to stderr."""
+    err.print(plain(text, style), soft_wrap=True)
+
+
+def plain(text: str, style: str = "") -> rich.text.Text:
+    """Returns text that can carry no control sequence."""
+    return rich.text.Text(escape.terminal(text), style=style)
+
+
+def emit(value: model.Json) -> None:
+    """Prints one JSON document."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def line(value: model.Json) -> None:
+    """Prints one JSON line."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> rich.table.Table:
+    """Returns a table of escaped cells; a cell that is a state gets its colour."""
+    made = rich.table.Table(title=plain(title) if title else None, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(plain(column, "bold"), overflow="fold")
+    for row in rows:
+        made.add_row(*(plain(cell, STYLES.get(cell, "")) for cell in row))
+    return made
+
+
+def show(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
+    """Prints a table."""
+    out.print(table(columns, rows, title=title))

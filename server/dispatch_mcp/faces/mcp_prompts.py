@@ -1,0 +1,40 @@
+"""MCP prompts: every bundled template as a slash command."""
+
+from __future__ import annotations
+
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.prompts.base import Prompt, PromptArgument, UserMessage
+
+from dispatch_mcp import resources
+from dispatch_mcp.core import templates
+from dispatch_mcp.engine import dispatcher
+
+HIDDEN = frozenset({"subagent-activation", "routing-analysis", "results-report", "dispatch-task-example"})
+"""Templates that the server fills in itself, or that are only read: resources, no commands."""
+
+
+def register(server: MCPServer[dispatcher.Dispatcher]) -> None:
+    """Adds one prompt for each template."""
+    found, _ = resources.all_templates()
+    for name, template in found.items():
+        if name not in HIDDEN:
+            server.add_prompt(prompt(template))
+
+
+def prompt(template: templates.Template) -> Prompt:
+    """Returns the prompt of a template; its arguments are the template's."""
+
+    async def render(**given: str) -> UserMessage:
+        return UserMessage(templates.render(template, given))
+
+    return Prompt(
+        name=template.name,
+        title=template.title,
+        description=template.description,
+        arguments=[
+            PromptArgument(name=argument.name, description=argument.description, required=argument.required)
+            for argument in template.arguments
+        ],
+        fn=render,
+        context_kwarg=None,
+    )
