@@ -247,8 +247,8 @@ async def test_nobody_else_can_look_in_whatever_the_umask(tmp_path: Path) -> Non
 
 MOUNTS = """
 20 1 8:1 / / rw - ext4 /dev/sda1 rw
-21 20 0:30 / /home rw,relatime shared:1 - nfs4 server:/home rw
-22 21 8:2 / /home/local rw - xfs /dev/sdb1 rw
+21 20 0:30 / /net rw,relatime shared:1 - nfs4 server:/net rw
+22 21 8:2 / /net/local rw - xfs /dev/sdb1 rw
 23 20 0:31 / /mnt/a\\040b rw - fuse.sshfs host:/ rw
 nonsense
 """
@@ -258,9 +258,9 @@ nonsense
     ("path", "kind"),
     [
         ("/var/lib", ""),
-        ("/home/ann/state", "nfs4"),
-        ("/home/local/ann", ""),
-        ("/homestead", ""),
+        ("/net/state", "nfs4"),
+        ("/net/local/state", ""),
+        ("/network", ""),
         ("/mnt/a b/c", "fuse.sshfs"),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import scenes
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import model, records
+from dispatch_mcp.core import model, records, run
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import locks
 
@@ -164,4 +165,40 @@ async def test_a_clock_that_jumps_causes_at_most_a_repetition(tmp_path: Path, ju
             reports = [scenes.report(one) for one in made]
             await book.advance("run", scenes.step(None, *reports, now=now, start=scenes.HOST))
         assert (await book.run("run", principal=records.LOCAL)).state is model.RunState.SUCCEEDED
+    assert scenes.faults(tmp_path) == []
+
+
+@pytest.mark.promise("R12")
+async def test_a_clock_that_jumps_all_the_time_stops_nothing_and_doubles_nothing(tmp_path: Path) -> None:
+    rng = random.Random(12)
+    now, contacts = 1_000_000_000.0, 0
+    plan = scenes.fan(*[f"t{number}" for number in range(100)], parallel=4)
+    held: list[run.Start] = []
+    accepted: list[str] = []
+    async with scenes.running(tmp_path, plan, worker="host") as (book, _):
+        state = model.RunState.RUNNING
+        while state is model.RunState.RUNNING:
+            contacts += 1
+            assert contacts < 1000, "stuck"
+            jumps = rng.random() < 0.5
+            now += rng.choice([-86_400.0, -3_600.0, 3_600.0, 86_400.0]) if jumps else 1.0
+            reports = rng.sample(held[-6:], min(len(held), 2))
+            finished = [
+                scenes.report(one, scenes.done() if rng.random() < 0.8 else scenes.failed(retryable=True))
+                for one in reports
+            ]
+            step = scenes.step(None, *finished, now=now, start=scenes.HOST, lease_s=60)
+            advance = await book.advance("run", step)
+            held += advance.starts
+            state = advance.state
+            accepted += [
+                one.task_id
+                for one, ok in zip(finished, advance.accepted, strict=True)
+                if ok and one.outcome.state is model.AttemptState.SUCCEEDED
+            ]
+        assert len(accepted) == len(set(accepted))
+        assert contacts > 50
+        counts = (await book.run("run", principal=records.LOCAL)).counts
+        assert counts.get("succeeded", 0) == len(accepted)
+        assert sum(counts.values()) == counts.get("succeeded", 0) + counts.get("failed", 0) == 100
     assert scenes.faults(tmp_path) == []
