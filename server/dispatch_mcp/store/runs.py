@@ -33,7 +33,7 @@ WHERE task.run = ? AND task.worker = 'host' AND task.state = 'running' AND attem
 _RENEW = f"UPDATE attempt SET lease_until = ? WHERE state = 'running' AND lease_until < ? AND task IN ({_LEASED})"  # noqa: S608
 _SHIFT_LEASES = f"UPDATE attempt SET lease_until = lease_until - ? WHERE state = 'running' AND task IN ({_LEASED})"  # noqa: S608
 _SHIFT_RETRIES = "UPDATE task SET ready_at = max(0.0, ready_at - ?) WHERE run = ? AND ready_at > 0.0"
-_OWNED = "SELECT id FROM run WHERE owner = ?"
+_OWNED = "SELECT id FROM run WHERE owner = ? AND finished_at IS NULL"
 
 
 @dataclass(slots=True)

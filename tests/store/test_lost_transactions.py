@@ -1,0 +1,115 @@
+"""What happens to the calls of a transaction that is lost as a whole."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+import scenes
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import model, records
+from dispatch_mcp.store import blobs, codec, locks, sqlite
+from dispatch_mcp.store import book as books
+
+pytestmark = pytest.mark.anyio
+
+
+def break_off(conn: sqlite3.Connection) -> None:
+    """What SQLite does by itself on some errors: the transaction is gone, whoever is in it."""
+    conn.execute("ROLLBACK")
+    raise OSError(errno.EIO, "the disk is gone")
+
+
+def spoil_the_commit(conn: sqlite3.Connection) -> None:
+    """Leaves a reference that leads nowhere for the COMMIT to find."""
+    conn.execute("PRAGMA defer_foreign_keys = ON")
+    conn.execute("INSERT INTO replay (task, source) VALUES (1, 999)")
+
+
+@pytest.mark.promise("R8")
+@pytest.mark.parametrize(("spoil", "kind"), [(break_off, errors.BookUnavailable), (spoil_the_commit, errors.BookError)])
+async def test_all_calls_of_a_lost_transaction_fail_and_what_was_in_memory_is_forgotten(
+    tmp_path: Path, spoil: Callable[[sqlite3.Connection], None], kind: type[errors.BookError]
+) -> None:
+    async with scenes.running(tmp_path, scenes.chain("a", "b")) as (book, owner):
+        [start] = (await book.advance("run", scenes.step(owner))).starts
+        said: list[errors.BookError] = []
+
+        async def fails(call: Callable[[], object]) -> None:
+            with pytest.raises(kind) as caught:
+                await call()  # pyright: ignore[reportGeneralTypeIssues]
+            said.append(caught.value)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(fails, lambda: book.advance("run", scenes.step(owner, scenes.report(start))))
+            group.start_soon(fails, lambda: book._writer.run(spoil))
+            await anyio.lowlevel.checkpoint()
+        assert len(said) == 2
+        assert all(error.hint for error in said)
+        assert [task.state.value for task in await book.tasks("run")] == ["running", "blocked"]
+        assert (await book.advance("run", scenes.step(owner, scenes.report(start)))).accepted == (True,)
+    assert scenes.faults(tmp_path) == []
+
+
+async def test_a_run_that_cannot_be_read_is_not_kept_in_memory(tmp_path: Path) -> None:
+    async with scenes.running(tmp_path, scenes.chain("a")) as (_, owner):
+        scenes.raw(tmp_path, "UPDATE run SET revision = revision + 1")
+        scenes.raw(tmp_path, "DROP TRIGGER plan_is_immutable")
+        [(document,)] = scenes.raw(tmp_path, "SELECT document FROM plan")
+        scenes.raw(tmp_path, "UPDATE plan SET document = '{}'")
+        async with books.open_book(tmp_path) as other:
+            for call in (other.release(owner.id), other.advance("run", scenes.step(owner))):
+                with pytest.raises(ValueError, match="tasks"):
+                    await call
+            scenes.raw(tmp_path, "UPDATE plan SET document = ?", [document])
+            assert len((await other.advance("run", scenes.step(owner))).starts) == 1
+    assert scenes.faults(tmp_path) == []
+
+
+async def test_only_the_latest_runs_stay_in_memory(tmp_path: Path) -> None:
+    async with scenes.running(tmp_path, scenes.chain("a")) as (book, owner):
+        for number in range(40):
+            await book.create_run(scenes.new_run(f"r{number}", fresh=True))
+        for number in range(40):
+            epoch = await book.adopt(f"r{number}", owner.id) or 0
+            last = await scenes.drive(book, f"r{number}", records.Owner(owner.id, epoch))
+            assert last.state is model.RunState.SUCCEEDED
+        assert len(book._runs._live) <= 32
+    assert scenes.faults(tmp_path) == []
+
+
+@pytest.mark.promise("R8")
+def test_a_blob_that_cannot_be_kept_says_why(tmp_path: Path) -> None:
+    (tmp_path / "blobs").write_text("in the way")
+    store = blobs.FileBlobs(tmp_path)
+    for call in (lambda: store.put(b"x"), lambda: store.get("a" * 64)):
+        with pytest.raises(errors.BookUnavailable) as caught:
+            call()
+        assert caught.value.hint
+
+
+def test_a_home_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.BookUnavailable, match="cannot be used"):
+        sqlite.prepare_home(tmp_path / "file" / "home")
+
+
+def test_nobody_holds_a_lock_that_does_not_exist(tmp_path: Path) -> None:
+    assert locks.holder(tmp_path / "write.lock") == ""
+
+
+def test_a_map_comes_back_as_it_was_written() -> None:
+    for data in ({}, {"a": "b"}, {"a": 1}, {"a": "ä\ud800", "b": [None]}):
+        assert codec.load_map(codec.dump_map(data)) == data
+
+
+def test_statements_are_split_where_sqlite_would() -> None:
+    script = "-- one;\nCREATE TABLE a (x);\nCREATE TRIGGER t BEFORE UPDATE ON a\nBEGIN\n  SELECT 1;\nEND;\n"
+    assert len(list(sqlite.statements(script))) == 2
+    assert len(sqlite.migrations()) >= 1
