@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import anyio
 
@@ -15,6 +15,7 @@ from dispatch_mcp.core import (
     advice,
     assignments,
     catalog,
+    confidence,
     documents,
     model,
     planning,
@@ -25,7 +26,7 @@ from dispatch_mcp.core import (
     run,
 )
 from dispatch_mcp.core.model import TaskState, WorkerKind
-from dispatch_mcp.engine import answers, embedded, hosting, tracing
+from dispatch_mcp.engine import answers, embedded, handles, hosting, tracing
 from dispatch_mcp.store import book as books
 
 MAX_WAIT_S = 45.0
@@ -49,6 +50,21 @@ class Rules:
     lease_s: float = 1800.0
     depth: int = 0
     depth_limit: int = 2
+
+
+class Planned(NamedTuple):
+    """A stored plan, its schedule, and what was decided for each task that did not say: agent, model, confidence."""
+
+    plan: model.Plan
+    prepared: planning.Prepared
+    decided: Mapping[str, Mapping[str, model.Json]]
+
+
+@dataclass(slots=True)
+class _Assigned:
+    tasks: list[model.Task] = field(default_factory=list[model.Task])
+    notices: list[problems.Notice] = field(default_factory=list[problems.Notice])
+    decided: dict[str, dict[str, model.Json]] = field(default_factory=dict[str, dict[str, model.Json]])
 
 
 @dataclass(slots=True)
@@ -76,7 +92,7 @@ class Dispatcher:
         if not text.strip():
             raise errors.InputError("The task text is empty.", hint="Say in one or two sentences what is to be done.")
         chosen = self.catalog().roster(roster) if roster else self.catalog()
-        return routing.route(text, chosen, hints=hints)
+        return routing.route(text, chosen, hints=hints.model_copy(update={"bands": self.rules.bands}))
 
     async def plan(
         self,
@@ -86,7 +102,7 @@ class Dispatcher:
         max_parallel: int | None = None,
         on_conflict: model.Conflict = "serialize",
         timeout_s: float | None = None,
-    ) -> tuple[model.Plan, planning.Prepared]:
+    ) -> Planned:
         """Checks, assigns, schedules and stores version 1 of a plan.
 
         Raises:
@@ -95,7 +111,7 @@ class Dispatcher:
         reading = documents.read_tasks(raw)
         refuse([*reading.problems, *self._check(reading.tasks)])
         frame = model.Plan(
-            id=self.new_id(),
+            id=plan_id or self.new_id(),
             tasks=(),
             request=request,
             workspace=self.rules.workspace,
@@ -105,9 +121,7 @@ class Dispatcher:
         )
         return await self._prepared(frame, reading.tasks, reading.notes)
 
-    async def replan(
-        self, plan_id: str, base_version: int, edits: Sequence[Mapping[str, model.Json]]
-    ) -> tuple[model.Plan, planning.Prepared]:
+    async def replan(self, plan_id: str, base_version: int, edits: Sequence[Mapping[str, model.Json]]) -> Planned:
         """Stores the next version of a plan that no open run uses; all edits or none.
 
         Raises:
@@ -115,6 +129,7 @@ class Dispatcher:
             InputError: a run of the plan is open.
             PlanRejected: with every problem at once; nothing is stored.
         """
+        plan_id = await self._plan_id(plan_id)
         plan = await self.book.plan(plan_id, principal=self.principal)
         if base_version != plan.version:
             raise await self._stale(plan, base_version)
@@ -143,38 +158,38 @@ class Dispatcher:
 
     async def _prepared(
         self, frame: model.Plan, checked: Sequence[model.Task], notes: Sequence[problems.Notice]
-    ) -> tuple[model.Plan, planning.Prepared]:
+    ) -> Planned:
         """Assigns and schedules checked tasks and stores them as the frame's version."""
-        tasks, routed = self._assign(checked)
+        made = self._assign(checked)
         prepared = planning.prepare(
-            tasks, max_parallel=frame.max_parallel, on_conflict=frame.on_conflict, workspace=frame.workspace
+            made.tasks, max_parallel=frame.max_parallel, on_conflict=frame.on_conflict, workspace=frame.workspace
         )
         refuse(prepared.problems)
         plan = frame.model_copy(update={"tasks": prepared.tasks, "added_edges": prepared.added_edges})
         await self.book.save_plan(plan, self.principal)
-        return plan, prepared.with_notices([*notes, *routed])
+        return Planned(plan, prepared.with_notices([*notes, *made.notices]), made.decided)
 
     def _check(self, tasks: Sequence[model.Task]) -> list[problems.Problem]:
         known = self.catalog()
         return planning.check(tasks, agents=known.names, models=routing.MODELS, max_tasks=model.MAX_TASKS)
 
-    def _assign(self, tasks: Sequence[model.Task]) -> tuple[list[model.Task], list[problems.Notice]]:
+    def _assign(self, tasks: Sequence[model.Task]) -> _Assigned:
         """Gives each task without an agent the best one, if the router is sure enough to name one."""
-        assigned: list[model.Task] = []
-        notices: list[problems.Notice] = []
+        made = _Assigned()
         known = self.catalog()
         for task in tasks:
-            if task.agent or task.command or len(assigned) >= MAX_ROUTED:
-                assigned.append(task)
+            if task.agent or task.command or len(made.tasks) >= MAX_ROUTED:
+                made.tasks.append(task)
                 continue
             route = routing.route(task.goal, known)
             if route.specialist is None:
-                notices.append(problems.Notice(code="low_confidence_route", tasks=(task.id,), message=route.why))
-                assigned.append(task)
-            else:
-                model_name = task.model or route.model
-                assigned.append(task.model_copy(update={"agent": route.specialist, "model": model_name}))
-        return assigned, notices
+                made.notices.append(problems.Notice(code="low_confidence_route", tasks=(task.id,), message=route.why))
+                made.tasks.append(task)
+                continue
+            chosen = {"agent": route.specialist, "model": task.model or route.model}
+            made.tasks.append(task.model_copy(update=chosen))
+            made.decided[task.id] = {**chosen, "conf": round(route.confidence, 2)}
+        return made
 
     # -- dispatch and report
 
@@ -200,7 +215,7 @@ class Dispatcher:
                 hint="plan_id starts a plan; run_id goes on with a run.",
             )
         if run_id:
-            record, created = await self.book.run(run_id, principal=self.principal), False
+            record, created = await self.book.run(await self._run_id(run_id), principal=self.principal), False
         else:
             record, created = await self._create(
                 plan_id, worker, request_key, dry_run=dry_run, fresh=fresh, limits=limits
@@ -213,7 +228,7 @@ class Dispatcher:
     async def _create(
         self, plan_id: str, worker: str, request_key: str, *, dry_run: bool, fresh: bool, limits: model.Limits
     ) -> tuple[records.RunRecord, bool]:
-        plan = await self.book.plan(plan_id, None, principal=self.principal)
+        plan = await self.book.plan(await self._plan_id(plan_id), None, principal=self.principal)
         if plan.draft:
             raise errors.InputError(
                 f"Plan {plan_id!r} is a draft.", hint="Fill in its tasks with plan_dag, then dispatch the result."
@@ -235,8 +250,15 @@ class Dispatcher:
         return await self.book.create_run(new)
 
     async def _own_key(self, plan: model.Plan, kind: WorkerKind, *, dry_run: bool) -> str:
-        """Returns a key under which a re-issued call finds the plan's open run, and a later one starts anew."""
+        """Returns a key under which a re-issued call finds the plan's open run, and a later one starts anew.
+
+        The number of finished runs is read first: a run that begins in between is then found under the same key.
+        """
         finished = await self.book.finished_runs(plan.id, principal=self.principal)
+        for record in await self.book.runs(self.principal, open_only=True, limit=MAX_OPEN_RUNS):
+            same = (record.plan_id, record.plan_version) == (plan.id, plan.version)
+            if same and record.request_key and (record.dry_run, record.worker) == (dry_run, kind):
+                return record.request_key
         return f"{plan.id}:{plan.version}:{'dry' if dry_run else kind.value}:{finished}"
 
     def _kind(self, worker: str) -> WorkerKind:
@@ -256,6 +278,12 @@ class Dispatcher:
             return "called from an assistant: its own subagents do the work; tasks with a command run here"
         return f"called from a shell: {self.default_worker.value} unless a task says otherwise"
 
+    async def _run_id(self, given: str) -> str:
+        return await handles.run_id(self.book, given, self.principal, self.rules.workspace)
+
+    async def _plan_id(self, given: str) -> str:
+        return await handles.plan_id(self.book, given, self.principal, self.rules.workspace)
+
     def _refuse_depth(self, limits: model.Limits) -> None:
         deepest = min(limits.depth, self.rules.depth_limit)
         if self.rules.depth >= deepest:
@@ -272,6 +300,7 @@ class Dispatcher:
         """
         reports = hosting.read_reports(raw)
         outcomes = [hosting.outcome_of(report) for report in reports]
+        run_id = await self._run_id(run_id)
         loaded = await tracing.load(self.book, run_id, self.principal)
         tasks = {task.id: task for task in loaded.tasks}
         refused = [hosting.refusal(report, tasks) for report in reports]
@@ -356,6 +385,7 @@ class Dispatcher:
         """Returns a view of a run, or the list of runs when no run is named; may wait up to 45 s for news."""
         if not run_id:
             return await tracing.overview(self.book, self.principal, everything=view == "all", after=cursor)
+        run_id = await self._run_id(run_id)
         await self._wait(run_id, cursor if view == "timeline" else "", min(max(wait_s, 0.0), MAX_WAIT_S))
         loaded = await tracing.load(self.book, run_id, self.principal)
         return await tracing.view(self.book, loaded, view, task_id, cursor)
@@ -379,6 +409,7 @@ class Dispatcher:
         """Cancels, pauses or resumes a run; retries or skips a task. Never approves anything."""
         if kind in ("retry", "skip") and not task_id:
             raise errors.InputError(f"{kind!r} needs a task_id.", hint="get_trace(run_id=…) lists the tasks.")
+        run_id = await self._run_id(run_id)
         before = await tracing.load(self.book, run_id, self.principal)
         await self.engine.signal(run_id, records.Action(kind, task_id, reason))
         after = await tracing.load(self.book, run_id, self.principal)
@@ -393,9 +424,10 @@ class Dispatcher:
 
     async def send(self, message: model.Message) -> answers.Posted:
         """Posts a message between agents of a run."""
-        await self.book.run(message.run_id, principal=self.principal)
-        stamped = message.model_copy(update={"at": self.clock()})
-        return answers.Posted(run_id=message.run_id, sent=await self.book.send(stamped))
+        run_id = await self._run_id(message.run_id)
+        await self.book.run(run_id, principal=self.principal)
+        stamped = message.model_copy(update={"run_id": run_id, "at": self.clock()})
+        return answers.Posted(run_id=run_id, sent=await self.book.send(stamped))
 
     async def brief(self, run_id: str, task_id: str) -> str:
         """Returns the whole prompt of a task's newest attempt. Raises UnknownHandle."""
@@ -416,6 +448,7 @@ class Dispatcher:
 
     async def inbox(self, run_id: str, recipient: str) -> answers.Posted:
         """Returns the unread messages for a recipient and marks them as read."""
+        run_id = await self._run_id(run_id)
         await self.book.run(run_id, principal=self.principal)
         found = await self.book.inbox(run_id, recipient or ORCHESTRATOR, mark_read=True)
         return answers.Posted(run_id=run_id, messages=tuple(found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -143,8 +143,8 @@ class PlanDag(Args):
 class Dispatch(Args):
     """What `dispatch` takes: a plan to start or a run to go on with."""
 
-    plan_id: str = arg("Start this plan.", "", max_length=200)
-    run_id: str = arg("Or go on with this run; lost assignments are repeated.", "", max_length=200)
+    plan_id: str = arg("Start this plan; or latest.", "", max_length=200)
+    run_id: str = arg("Or go on with this run (or latest); lost assignments are repeated.", "", max_length=200)
     worker: Literal["auto", "host", "command", "scripted"] = arg("", "auto")
     request_key: str = arg("Same key, same run.", "", max_length=200)
     dry_run: bool = arg("Simulate every task; labelled.", False)
@@ -172,7 +172,7 @@ class ReviewCouncil(Args):
 class GetTrace(Args):
     """What `get_trace` takes."""
 
-    run_id: str = arg("None: my open runs.", "", max_length=200)
+    run_id: str = arg("None: my open runs. Or latest.", "", max_length=200)
     task_id: str = arg("One task's whole result.", "", max_length=200)
     view: Literal["summary", "timeline", "results", "todo", "mermaid", "all"] = arg("", "summary")
     cursor: str = arg("", "", max_length=40)
@@ -254,15 +254,21 @@ def _check_json(value: model.Json, place: str, depth: int) -> None:
 
 def _inside(value: model.Json) -> Iterator[tuple[str, model.Json]]:
     """Yields what is inside an object or list, each with its place; keys are values too."""
-    if isinstance(value, dict):
-        entries: dict[str, model.Json] = value
-        for key, item in entries.items():
+    if _is_object(value):
+        for key, item in value.items():
             yield "", key
             yield f".{str(key)[:60]}", item
-    elif isinstance(value, list):
-        items: list[model.Json] = value
-        for position, item in enumerate(items):
+    elif _is_list(value):
+        for position, item in enumerate(value):
             yield f"[{position}]", item
+
+
+def _is_object(value: model.Json) -> TypeGuard[dict[str, model.Json]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: model.Json) -> TypeGuard[list[model.Json]]:
+    return isinstance(value, list)
 
 
 def _explain(tool: str, expected: type[Args], wrong: ValidationError) -> str:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dispatch_mcp import config, rosters
-from dispatch_mcp.core import catalog, order, records
+from dispatch_mcp.core import catalog, confidence, order, records, routing
 from dispatch_mcp.core.model import WorkerKind
-from dispatch_mcp.engine import answers, dispatcher, embedded, hosting, tracing
+from dispatch_mcp.engine import answers, dispatcher, embedded, handles, hosting, tracing
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import checkup
 from dispatch_mcp.workers import command, contract, host, scripted
@@ -45,6 +45,14 @@ def order_maker(settings: config.Settings, known: Callable[[], catalog.Catalog])
     return make
 
 
+def hints(settings: config.Settings) -> routing.Hints:
+    """Returns what the settings say about routing: from which confidence on which strategy."""
+    bands = confidence.Bands(
+        direct=settings.direct_from, review=settings.review_from, supervise=settings.supervise_from
+    )
+    return routing.Hints(bands=bands)
+
+
 def rules(settings: config.Settings) -> dispatcher.Rules:
     """Returns what the settings decide for every call."""
     return dispatcher.Rules(
@@ -53,6 +61,7 @@ def rules(settings: config.Settings) -> dispatcher.Rules:
         lease_s=settings.lease_minutes * 60.0,
         depth=settings.depth,
         depth_limit=settings.depth_limit,
+        bands=hints(settings).bands,
     )
 
 
@@ -89,7 +98,8 @@ async def trace(
     async with books.open_book(settings.home) as book:
         if not run_id:
             return await tracing.overview(book, records.LOCAL, everything=view == "all", after=cursor)
-        loaded = await tracing.load(book, run_id, records.LOCAL)
+        found = await handles.run_id(book, run_id, records.LOCAL, str(settings.workspace))
+        loaded = await tracing.load(book, found, records.LOCAL)
         return await tracing.view(book, loaded, view, task_id, cursor)
 
 

@@ -8,16 +8,17 @@ from pydantic import ValidationError
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import diagrams, model, planning, routing
+from dispatch_mcp.engine import dispatcher
 
 MAX_PROBLEMS = 50
 
 
-def plan_answer(plan: model.Plan, prepared: planning.Prepared, *, diagram: bool) -> dict[str, model.Json]:
+def plan_answer(planned: dispatcher.Planned, *, diagram: bool) -> dict[str, model.Json]:
     """Returns what planning decided, without the input (facts: planning B7)."""
-    answer: dict[str, model.Json] = {"plan_id": plan.id, "version": plan.version, "ok": True}
-    answer.update(planning.answer(prepared))
+    plan = planned.plan
+    answer = planning.answer(planned.prepared, plan_id=plan.id, version=plan.version, decided=planned.decided)
     if diagram:
-        answer["diagram"] = diagrams.mermaid(plan, prepared)
+        answer["diagram"] = diagrams.mermaid(plan, planned.prepared)
     return answer
 
 

@@ -65,10 +65,10 @@ async def _stored(app: dispatcher.Dispatcher, document: formats.Document) -> str
     except errors.UnknownHandle:
         app.new_id = lambda: content
     try:
-        plan, _ = await app.plan(tasks, max_parallel=document.max_parallel, timeout_s=document.timeout_s)
+        planned = await app.plan(tasks, max_parallel=document.max_parallel, timeout_s=document.timeout_s)
     finally:
         app.new_id = dispatcher.new_id
-    return plan.id
+    return planned.plan.id
 
 
 async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id: str, home: Path) -> int:
