@@ -37,7 +37,25 @@ _SAID = re.compile(r"^\s*user:\s*[\"“'‘](.+?)[\"”'’]\s*$", re.MULTILINE)
 _EXAMPLES_LEFT = re.compile(r"\s*(?:Specifically[^.\n]{0,40}|Examples?)\s*:\s*$")
 _PRIORITIES = {"low": -10, "medium": 0, "normal": 0, "high": 20, "highest": 40, "critical": 40}
 _KNOWN = frozenset(
-    ["name", "description", "tools", "model", "keywords", "examples", "triggers", "knowledge", "priority", "domain", "capabilities", "receives", "excludes", "fallback", "inputs", "aliases", "color"]
+    [
+        "name",
+        "description",
+        "tools",
+        "model",
+        "keywords",
+        "examples",
+        "triggers",
+        "knowledge",
+        "priority",
+        "domain",
+        "capabilities",
+        "receives",
+        "excludes",
+        "fallback",
+        "inputs",
+        "aliases",
+        "color",
+    ]
 )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dispatch_mcp.core import model, reading, scoring
+from dispatch_mcp.core import index, model, reading, scoring
 
 Strategy = Literal["direct", "direct+async-review", "supervised", "human"]
 Source = Literal["derived", "given", "unknown"]
@@ -55,28 +55,69 @@ class Certainty:
         return self.in_scope * self.right
 
 
-SCOPE = (-3.2, 0.6, 1.2, 6.0, 3.0, 6.0)
-RIGHT = (-1.2, 1.1, 2.0, 1.5, 0.4, 1.0)
+SIGNALS = (
+    "log odds",
+    "margin",
+    "head",
+    "whole",
+    "letters",
+    "concepts",
+    "keywords",
+    "cover",
+    "known",
+    "log size",
+    "bodied",
+    "fluency",
+    "strength",
+    "anything",
+)
+SCOPE = (-3.2, 0.6, 1.2, 6.0, 6.0, 3.0, 6.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+RIGHT = (-1.2, 1.1, 2.0, 1.5, 0.0, 0.4, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+"""The constant, then one weight for each of `SIGNALS`."""
 
 
-def certainty(request: reading.Request, scores: scoring.Scores) -> Certainty:
+def certainty(request: reading.Request, scores: scoring.Scores, found: index.Index) -> Certainty:
     """Returns how sure the first of `scores.best` is; nothing is sure when there are no agents."""
     if not scores.best:
         return Certainty(0.0, 0.0)
-    given = signals(request, scores)
+    if max(scores.features[scoring.FEATURES.index("example")]) == 1.0:
+        return Certainty(1.0, EXACT)
+    given = signals(request, scores, found)
     return Certainty(_logistic(SCOPE, given), _logistic(RIGHT, given))
 
 
-def signals(request: reading.Request, scores: scoring.Scores) -> tuple[float, ...]:
-    """Returns what the two models look at: log odds of the first share, margin, best texts, cover, concepts.
+def signals(request: reading.Request, scores: scoring.Scores, found: index.Index) -> tuple[float, ...]:
+    """Returns what the two models look at, in the order of `SIGNALS`.
 
     The length of the request is left out on purpose: it tells collections of requests apart, not right from wrong.
     """
     first = scores.best[0]
     share = min(max(scores.shares[first], 1e-6), 1 - 1e-6)
     second = scores.shares[scores.best[1]] if len(scores.best) > 1 else 0.0
-    head, whole, letters, concepts = (feature[first] for feature in scores.features[:4])
-    return (math.log(share / (1 - share)), share - second, max(head, whole), letters, concepts)
+    features = dict(zip(scoring.FEATURES, (feature[first] for feature in scores.features), strict=True))
+    return (
+        math.log(share / (1 - share)),
+        share - second,
+        features["head"],
+        features["whole"],
+        features["letters"],
+        features["concepts"],
+        features["keywords"],
+        request.cover,
+        known(request, found),
+        math.log(found.size),
+        found.bodied,
+        found.fluency,
+        min(4.0, scores.logits[first]),
+        sum(features[name] for name in ("head", "whole", "letters", "concepts")) > 0,
+    )
+
+
+def known(request: reading.Request, found: index.Index) -> float:
+    """Returns which share of the request's terms any agent of the index knows."""
+    total = sum(weight for _, weight in request.weighted)
+    heard = sum(weight for stem, weight in request.weighted if stem in found.head.ids)
+    return heard / total if total else 0.0
 
 
 WEIGHTS = {"clarity": 0.30, "past_successes": 0.20, "complexity_match": 0.25, "resources": 0.15, "time_pressure": 0.10}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dispatch_mcp.core import bm25, lexicon, text
@@ -31,7 +31,8 @@ class Index:
 
     `head` covers name, keywords and description, `whole` also examples and body, `letters` groups of letters of name
     and description, `concepts` the lexicon's concepts by number. `exact` leads from a request in the form of
-    `text.key` to the agents whose example it is, `keywords` from stems to the agents that list the keyword.
+    `text.key` to the agents whose example it is, `near` does so
+    from the sorted content stems, `keywords` from stems to the agents that list the keyword.
     """
 
     size: int
@@ -40,11 +41,13 @@ class Index:
     letters: bm25.Postings
     concepts: bm25.Postings
     exact: Mapping[str, tuple[int, ...]]
+    near: Mapping[str, tuple[int, ...]]
     keywords: Mapping[str, tuple[int, ...]]
     forms: frozenset[str]
     fallbacks: tuple[int, ...]
     priorities: tuple[int, ...]
     bodied: float
+    fluency: float
 
 
 def build(documents: Sequence[Document], words: lexicon.Lexicon) -> Index:
@@ -66,12 +69,14 @@ def build(documents: Sequence[Document], words: lexicon.Lexicon) -> Index:
         whole=bm25.build((*head, bm25.Field(examples, 0.5, 0.5), bm25.Field(bodies, 0.5, 0.6)), size, 0.6),
         letters=bm25.build([bm25.Field([letters(_head_text(doc)) for doc in documents], 1.0, 0.8)], size, 0.5),
         concepts=_concepts(documents, words),
-        exact=_exact(documents),
+        exact=_examples(documents, text.key),
+        near=_examples(documents, gist),
         keywords=_keywords(documents),
         forms=frozenset(word.form for doc in documents for word in text.words(_head_text(doc)) if word.form.isascii()),
         fallbacks=tuple(place for place, document in enumerate(documents) if document.fallback),
         priorities=tuple(document.priority for document in documents),
         bodied=sum(bool(document.body) for document in documents) / max(size, 1),
+        fluency=_fluency(documents, words),
     )
 
 
@@ -107,11 +112,17 @@ def _head_text(document: Document) -> str:
     return " \n ".join((_name_words(document.name), *document.keywords, document.description))
 
 
-def _exact(documents: Sequence[Document]) -> dict[str, tuple[int, ...]]:
+def gist(source: str) -> str:
+    """Returns the content stems of a request in alphabetical order; empty when there are fewer than two."""
+    stems = sorted({stem for stem in text.stems(source) if stem not in text.STOP})
+    return " ".join(stems) if len(stems) > 1 else ""
+
+
+def _examples(documents: Sequence[Document], form: Callable[[str], str]) -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = {}
     for place, document in enumerate(documents):
         for example in document.examples:
-            key = text.key(example)
+            key = form(example)
             if key and place not in found.get(key, ()):
                 found[key] = (*found.get(key, ()), place)
     return found
@@ -125,6 +136,15 @@ def _keywords(documents: Sequence[Document]) -> dict[str, tuple[int, ...]]:
             if key and place not in found.get(key, ()):
                 found[key] = (*found.get(key, ()), place)
     return found
+
+
+def _fluency(documents: Sequence[Document], words: lexicon.Lexicon) -> float:
+    shares: list[float] = []
+    for document in documents:
+        source = f"{_name_words(document.name)} \n {document.description}"
+        found = text.words(source)
+        shares.append(words.cover(found, words.matches(found, source)))
+    return sum(shares) / max(len(shares), 1)
 
 
 _CONCEPT_FIELDS = ((2.0, "name"), (1.5, "keywords"), (1.0, "description"), (0.7, "examples"))

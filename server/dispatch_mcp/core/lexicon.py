@@ -70,6 +70,19 @@ class Lexicon:
         if not source.isascii():
             yield from self._run_matches(source)
 
+    def cover(self, found: Sequence[text.Word], matched: Iterable[Match]) -> float:
+        """Returns which share of a text's content words means something here, 0 to 1."""
+        whole = [word for word in found if not word.part]
+        content = [word for word in whole if word.stem not in text.STOP]
+        meant = 0.0
+        for match in matched:
+            share = max(share for _, share in match.meanings)
+            if match.first < 0:
+                meant += share * (match.end - match.start)
+            else:
+                meant += share * sum(word.stem not in text.STOP for word in whole[match.first : match.last])
+        return min(1.0, meant / max(len(content), 1))
+
     def _match_at(self, whole: Sequence[text.Word], at: int) -> Match | None:
         word = whole[at]
         plain = text.stem(text.fold(word.form))

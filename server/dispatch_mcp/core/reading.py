@@ -12,8 +12,12 @@ from dispatch_mcp.core import index, lexicon, text
 NEGATED = 0.0
 WITHOUT = 0.3
 STRESSED = 1.3
+PURPOSE = 0.6
 STOPPED = 0.0
 MAX_REPAIRS = 8
+MAX_EXAMPLE = 400
+RARE = 1 << 20
+COMMON = ((600, 0.6), (2000, 0.8))
 _LEAST_REPAIRED = 4
 
 _CUT = r"(?=[,;:.!?\n—–。，；：！？、]|\b(?:but|only|just|instead|simply|merely|and then|sondern|nur|mais|pero|sino|mas|nhưng|chỉ)\b|$)"
@@ -54,6 +58,8 @@ _NEGATIONS = (
         WITHOUT,
     ),
 )
+_PURPOSE = re.compile(r"\bfor\b.{0,100}?(?=[,;:.!?\n—]|$)", re.IGNORECASE)
+"""What a thing is for says less than what it is: "a table for user sessions" is a table."""
 _STRESS = re.compile(r"\b(?:only|just|solely|but rather)\b(.{0,80}?)(?=[,;:.!?\n]|$)", re.IGNORECASE)
 
 
@@ -79,6 +85,9 @@ class Request:
     concepts: Mapping[int, float]
     matches: tuple[tuple[int, int, lexicon.Meanings], ...]
     letters: tuple[tuple[str, float], ...]
+    cover: float
+    key: str
+    gist: str
 
 
 def read(request: str, found: index.Index, known: lexicon.Lexicon) -> Request:
@@ -86,8 +95,10 @@ def read(request: str, found: index.Index, known: lexicon.Lexicon) -> Request:
     source = text.excerpt(request)
     words = tuple(_repaired(text.words(source), found, known))
     scale = weights(source)
-    terms = tuple(_terms(words, scale))
-    matches = tuple(_matches(words, source, known))
+    terms = tuple(_terms(words, scale, known))
+    whole = [word for word, _ in words if not word.part]
+    meant = list(known.matches(whole, source))
+    matches = tuple(_placed(match, whole) for match in meant)
     return Request(
         source=source,
         words=tuple(word for word, _ in words),
@@ -96,6 +107,9 @@ def read(request: str, found: index.Index, known: lexicon.Lexicon) -> Request:
         concepts=_concepts(matches, scale),
         matches=matches,
         letters=_letters(terms),
+        cover=known.cover(whole, meant),
+        key=text.key(source) if len(source) < MAX_EXAMPLE else "",
+        gist=index.gist(source) if len(source) < MAX_EXAMPLE else "",
     )
 
 
@@ -104,6 +118,7 @@ def weights(source: str) -> list[tuple[int, int, float]]:
     found = [
         (match.start(), match.end(), weight) for pattern, weight in _NEGATIONS for match in pattern.finditer(source)
     ]
+    found.extend((match.start(), match.end(), PURPOSE) for match in _PURPOSE.finditer(source))
     found.extend((match.start(1), match.end(1), STRESSED) for match in _STRESS.finditer(source))
     return found
 
@@ -114,15 +129,23 @@ def weight_at(scale: Sequence[tuple[int, int, float]], place: int) -> float:
     return min(inside) if inside and min(inside) < 1 else max(inside, default=1.0)
 
 
-def _terms(words: Sequence[tuple[text.Word, str]], scale: Sequence[tuple[int, int, float]]) -> list[Term]:
+def _terms(
+    words: Sequence[tuple[text.Word, str]], scale: Sequence[tuple[int, int, float]], known: lexicon.Lexicon
+) -> list[Term]:
     terms: list[Term] = []
     for word, written in words:
         if word.stem in text.STOP:
             continue
-        weight = weight_at(scale, word.start) * (0.5 if word.part else 1.0)
+        weight = weight_at(scale, word.start) * everyday(word.form, known) * (0.5 if word.part else 1.0)
         if weight > 0:
             terms.append(Term(word.stem, weight, word.start, word.end, written))
     return terms
+
+
+def everyday(form: str, known: lexicon.Lexicon) -> float:
+    """Returns how much a word counts: the commonest words of English tell agents apart least."""
+    rank = known.common.get(form, RARE)
+    return next((weight for limit, weight in COMMON if rank < limit), 1.0)
 
 
 def _weighted(terms: Sequence[Term]) -> tuple[tuple[str, float], ...]:
@@ -132,17 +155,10 @@ def _weighted(terms: Sequence[Term]) -> tuple[tuple[str, float], ...]:
     return tuple(found.items())
 
 
-def _matches(
-    words: Sequence[tuple[text.Word, str]], source: str, known: lexicon.Lexicon
-) -> list[tuple[int, int, lexicon.Meanings]]:
-    whole = [word for word, _ in words if not word.part]
-    found: list[tuple[int, int, lexicon.Meanings]] = []
-    for match in known.matches(whole, source):
-        if match.start >= 0:
-            found.append((match.start, match.end, match.meanings))
-        else:
-            found.append((whole[match.first].start, whole[match.last - 1].end, match.meanings))
-    return found
+def _placed(match: lexicon.Match, whole: Sequence[text.Word]) -> tuple[int, int, lexicon.Meanings]:
+    if match.start >= 0:
+        return (match.start, match.end, match.meanings)
+    return (whole[match.first].start, whole[match.last - 1].end, match.meanings)
 
 
 def _concepts(
@@ -193,8 +209,7 @@ def _unknown(word: text.Word, found: index.Index, known: lexicon.Lexicon) -> boo
         or form in known.words
         or word.stem in found.whole.ids
         or word.stem in known.longest
-        or (known.prefixes
-        and any(form[:length] in known.prefixes for length in range(4, len(form) + 1)))
+        or (known.prefixes and any(form[:length] in known.prefixes for length in range(4, len(form) + 1)))
     )
 
 

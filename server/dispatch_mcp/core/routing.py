@@ -126,7 +126,7 @@ class _Routing:
     def of(request: str, known: catalog.Catalog, history: History, hints: Hints) -> _Routing:
         read = reading.read(request, known.index, known.words)
         scores = scoring.score(read, known.index)
-        sure = confidence.certainty(read, scores)
+        sure = confidence.certainty(read, scores, known.index)
         return _Routing(request, known, hints, read, scores, sure, exact=False)
 
     def route(self) -> Route:

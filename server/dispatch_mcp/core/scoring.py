@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from dispatch_mcp.core import index, reading
 
 FEATURES = ("head", "whole", "letters", "concepts", "keywords", "example", "fallback")
-PLAIN = (9.5, 9.5, 4.2, 9.0, 2.0, 12.0, -0.5)
-BODIED = (2.0, 21.0, 0.5, 12.0, 2.0, 12.0, -0.5)
+PLAIN = (12.0, 6.5, 9.8, 13.0, 2.0, 14.0, -0.3)
+BODIED = (2.7, 20.5, 2.9, 10.0, 2.0, 14.0, -0.3)
 """Weights of the features for rosters without and with role texts (fitted: scripts/fit_routing.py)."""
 
 BACK_OFF = 3.0
+PAIR = 0.3
+FLUENT = (0.2, 0.7)
+"""The lexicon is silent for rosters of which it understands less than the first, heard in full from the second on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +45,31 @@ def measure(request: reading.Request, found: index.Index) -> tuple[list[float], 
     whole = _normal(found.whole.scores(_with_pairs(request)))
     letters = _cosine(found.letters.scores(request.letters))
     concepts = _normal(found.concepts.scores([(str(concept), share) for concept, share in request.concepts.items()]))
+    found_words = max(max(head, default=0.0), max(whole, default=0.0))
+    heard = max(0.0, 1 - BACK_OFF * found_words) * _fluent(found.fluency) * min(1.0, 1.5 * request.cover)
     return (
         head,
         whole,
         letters,
-        concepts,
+        [heard * score for score in concepts],
         _keywords(request, found),
-        [0.0] * found.size,
+        example(request, found),
         [1.0 if at in found.fallbacks else 0.0 for at in range(found.size)],
     )
+
+
+def _fluent(fluency: float) -> float:
+    low, high = FLUENT
+    return max(0.0, min(1.0, (fluency - low) / (high - low)))
+
+
+def example(request: reading.Request, found: index.Index) -> list[float]:
+    """Returns 1 for agents of which the request is an example, 0.8 if only the order or small words differ."""
+    scores = [0.0] * found.size
+    for table, key, value in ((found.exact, request.key, 1.0), (found.near, request.gist, 0.8)):
+        for place in table.get(key, ()) if key else ():
+            scores[place] = max(scores[place], value)
+    return scores
 
 
 def softmax(logits: Sequence[float]) -> list[float]:
@@ -63,7 +82,7 @@ def softmax(logits: Sequence[float]) -> list[float]:
 
 def _with_pairs(request: reading.Request) -> list[tuple[str, float]]:
     stems = [term.stem for term in request.terms]
-    return [*request.weighted, *((pair, 0.5) for pair in dict.fromkeys(index.pairs(stems)))]
+    return [*request.weighted, *((pair, PAIR) for pair in dict.fromkeys(index.pairs(stems)))]
 
 
 def _normal(scored: tuple[list[float], float]) -> list[float]:
