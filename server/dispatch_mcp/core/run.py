@@ -157,6 +157,7 @@ class RunCore:
         """Returns a new run of `plan`; tasks without a worker of their own get `worker`, all of them if `force`."""
         rows = [TaskRow(task.id, worker if force else worker_of(task, worker)) for task in plan.tasks]
         core = cls(run_id, plan, rows, policy)
+        core._specs = {position: keys.spec_digest(task) for position, task in enumerate(plan.tasks)}
         for position, row in enumerate(core._rows):
             core._touch(row)
             if core._missing[position] == 0:
@@ -424,7 +425,7 @@ class RunCore:
         row.attempt += 1
         self._move(row, TaskState.RUNNING)
         self._busy[_pool(row.worker)] += 1
-        self._note("attempt_started", row, {"worker": row.worker.value})
+        self._note("attempt_started", row, {"worker": str(row.worker)})
         return Start(row.id, row.attempt, row.worker, key)
 
     def _succeed(self, position: int, result: str, *, unverified: bool) -> None:
@@ -554,7 +555,7 @@ class RunCore:
         self._changes.notes.append(Note(kind, row.id, row.attempt, data or {}))
 
     def _note_finished(self, row: TaskRow, outcome: model.Outcome) -> None:
-        data: dict[str, model.Json] = {"state": outcome.state.value}
+        data: dict[str, model.Json] = {"state": str(outcome.state)}
         if outcome.error_kind:
             data["error_kind"] = outcome.error_kind
         if outcome.unverified:

@@ -114,16 +114,12 @@ class Book:
             InputError: an action is not possible in the task's state; then nothing of the step happens.
             UnknownHandle: there is no such run or task.
         """
-        bodies = [await self._body(report.outcome) for report in step.finished]
+        bodies = [_body(report.outcome) for report in step.finished]
+        for place, body in enumerate(bodies):
+            if body is not None and body.inline is not None and len(body.inline) > INLINE_BYTES:
+                digest = await anyio.to_thread.run_sync(self._blobs.put, body.inline.encode())
+                bodies[place] = tables.Body(None, digest)
         return await self._writer.run(lambda conn: self._runs.advance(conn, run_id, step, bodies))
-
-    async def _body(self, outcome: model.Outcome) -> tables.Body | None:
-        if outcome.state is not model.AttemptState.SUCCEEDED:
-            return None
-        text = codec.dump(outcome, sparse=True)
-        if len(text) <= INLINE_BYTES:
-            return tables.Body(text, None)
-        return tables.Body(None, await anyio.to_thread.run_sync(self._blobs.put, text.encode()))
 
     async def adopt(self, run_id: str, owner_id: str) -> int | None:
         """Makes `owner_id` drive an open run that nobody alive drives.
@@ -222,6 +218,13 @@ class Book:
         if mark_read and unread:
             await self._writer.run(lambda conn: messages.mark_read(conn, unread))
         return found
+
+
+def _body(outcome: model.Outcome) -> tables.Body | None:
+    """Returns the text of work that dependants may read; a failure's is in its attempt."""
+    if outcome.state is not model.AttemptState.SUCCEEDED:
+        return None
+    return tables.Body(codec.dump(outcome, sparse=True), None)
 
 
 @asynccontextmanager

@@ -314,7 +314,7 @@ def _fenced(conn: sqlite3.Connection, live: Live, step: records.Step, accepted: 
         if not ok:
             tables.add_late_usage(conn, live.numbers, report)
             data: dict[str, model.Json] = {
-                "state": report.outcome.state.value,
+                "state": str(report.outcome.state),
                 "usage": report.outcome.usage.model_dump(mode="json", exclude_defaults=True),
             }
             notes.append(run.Note("attempt_fenced", report.task_id, report.attempt, data))

@@ -176,7 +176,7 @@ def update_run(conn: sqlite3.Connection, row: RunRow) -> None:
 
 def _task_values(row: run.TaskRow, number: int) -> tuple[object, ...]:
     cause = codec.clean(row.cause) if row.cause else ""
-    return (row.state.value, row.attempt, row.failures, row.crashes, row.ready_at, row.result, cause, number)
+    return (str(row.state), row.attempt, row.failures, row.crashes, row.ready_at, row.result, cause, number)
 
 
 def insert_tasks(conn: sqlite3.Connection, run_no: int, rows: Sequence[run.TaskRow]) -> Numbers:
@@ -185,7 +185,7 @@ def insert_tasks(conn: sqlite3.Connection, run_no: int, rows: Sequence[run.TaskR
     numbered = list(enumerate(rows))
     conn.executemany(
         _INSERT_TASK,
-        [(*_task_values(row, first + place), run_no, row.id, place, row.worker.value) for place, row in numbered],
+        [(*_task_values(row, first + place), run_no, row.id, place, str(row.worker)) for place, row in numbered],
     )
     return {row.id: first + place for place, row in numbered}
 
@@ -206,7 +206,7 @@ def begin_attempts(
             (
                 numbers[start.task_id],
                 start.attempt,
-                start.worker.value,
+                str(start.worker),
                 now,
                 lease_until if start.worker is host else None,
             )
@@ -217,7 +217,7 @@ def begin_attempts(
 
 def end_attempts(conn: sqlite3.Connection, numbers: Numbers, ends: Iterable[run.AttemptEnd], now: float) -> None:
     """Closes attempts that nobody reported."""
-    conn.executemany(_END_ATTEMPT, [(end.state.value, now, numbers[end.task_id], end.attempt) for end in ends])
+    conn.executemany(_END_ATTEMPT, [(str(end.state), now, numbers[end.task_id], end.attempt) for end in ends])
 
 
 def report_attempts(conn: sqlite3.Connection, numbers: Numbers, reports: Iterable[run.Finished], now: float) -> None:
@@ -228,7 +228,7 @@ def report_attempts(conn: sqlite3.Connection, numbers: Numbers, reports: Iterabl
 def _report_values(report: run.Finished, number: int, now: float) -> tuple[object, ...]:
     outcome = report.outcome
     said = (codec.clean(outcome.error), codec.clean(outcome.error_kind))
-    return (outcome.state.value, now, *usage_values(outcome.usage), *said, number, report.attempt)
+    return (str(outcome.state), now, *usage_values(outcome.usage), *said, number, report.attempt)
 
 
 def add_late_usage(conn: sqlite3.Connection, numbers: Numbers, report: run.Finished) -> None:
