@@ -1,0 +1,146 @@
+"""From starting the server to its first `tools/list`, beside an MCPServer with one tool, in one run.
+
+python benchmarks/startup.py [--rounds N]; exit code 1 when a bound is missed. The two take turns, so that whatever
+else the machine does falls on both; bytecode is compiled before the first counted start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+RATIO, VERSION_S = 1.2, 0.150
+ONE_TOOL = '''
+from mcp.server.mcpserver import MCPServer
+
+server = MCPServer("one", version="1", log_level="WARNING")
+
+
+@server.tool()
+async def echo(text: str) -> str:
+    """Returns the text."""
+    return text
+
+
+server.run()
+'''
+REQUEST = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "tools/list",
+    "params": {
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+    },
+}
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start: seconds to the first answer, processor seconds and resident MiB of the whole life."""
+
+    wall_s: float
+    cpu_s: float
+    rss_mib: float
+
+
+def start(command: Sequence[str], env: Mapping[str, str]) -> Start:
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdin
+    assert process.stdout
+    with process.stdin, process.stdout:
+        process.stdin.write(json.dumps(REQUEST).encode() + b"\n")
+        process.stdin.flush()
+        answer = json.loads(process.stdout.readline())
+        wall_s = time.perf_counter() - began
+        assert answer["result"]["tools"], answer
+        rss_mib = resident_mib(process.pid)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, process.returncode
+    return Start(wall_s, usage.ru_utime + usage.ru_stime, rss_mib)
+
+
+def resident_mib(pid: int) -> float:
+    """Returns the resident memory of a process; not a number where there is no /proc."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return float("nan")
+    lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
+    return int(lines["VmRSS"].split()[0]) / 1024
+
+
+def version_s(rounds: int, env: Mapping[str, str]) -> list[float]:
+    found: list[float] = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "dispatch_mcp", "--version"], env=env, check=True, capture_output=True)
+        found.append(time.perf_counter() - began)
+    return found
+
+
+def told(name: str, starts: Sequence[Start]) -> None:
+    walls = sorted(one.wall_s * 1000 for one in starts)
+    cpu = statistics.median(one.cpu_s for one in starts) * 1000
+    rss = statistics.median(one.rss_mib for one in starts)
+    print(
+        f"{name:12} best {walls[0]:5.0f} ms, median {statistics.median(walls):5.0f} ms, worst {walls[-1]:5.0f} ms;"
+        f" CPU to the end {cpu:5.0f} ms; {rss:.0f} MiB"
+    )
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=9)
+    rounds = options.parse_args().rounds
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "one_tool.py"
+        script.write_text(ONE_TOOL, encoding="utf-8")
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("DISPATCH_MCP_", "PYTHON"))}
+        env |= {"DISPATCH_MCP_HOME": str(Path(folder) / "home"), "HOME": folder}
+        commands = {
+            "one tool": [sys.executable, str(script)],
+            "dispatch-mcp": [sys.executable, "-m", "dispatch_mcp", "serve"],
+        }
+        starts: dict[str, list[Start]] = {name: [] for name in commands}
+        for lap in range(rounds + 1):
+            for name, command in commands.items():
+                one = start(command, env)
+                if lap:  # the first of each writes bytecode and makes the book
+                    starts[name].append(one)
+        versions = version_s(rounds, env)
+    for name, found in starts.items():
+        told(name, found)
+    return judged(starts["one tool"], starts["dispatch-mcp"], min(versions))
+
+
+def judged(bound: Sequence[Start], own: Sequence[Start], version: float) -> int:
+    """Prints the ratios; returns the exit code. The best start counts: a busy machine only ever adds to it."""
+    best = min(one.wall_s for one in own) / min(one.wall_s for one in bound)
+    median = statistics.median(one.wall_s for one in own) / statistics.median(one.wall_s for one in bound)
+    cpu = statistics.median(one.cpu_s for one in own) / statistics.median(one.cpu_s for one in bound)
+    print(f"ratio: best {best:.2f} (at most {RATIO}), median {median:.2f}, CPU {cpu:.2f}")
+    print(f"--version: best {version * 1000:.0f} ms (at most {VERSION_S * 1000:.0f})")
+    missed = [f"start-up ratio {best:.2f}"] * (best > RATIO) + [f"--version {version:.3f} s"] * (version > VERSION_S)
+    for miss in missed:
+        print(f"  MISSED: {miss}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
