@@ -21,9 +21,11 @@ TASK_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 class Value(BaseModel):
-    """A frozen value that refuses unknown fields."""
+    """A frozen value that refuses unknown fields; validators are built at first use, as few starts need them all."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True, defer_build=True
+    )
 
 
 class Effort(StrEnum):
