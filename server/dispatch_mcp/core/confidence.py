@@ -21,8 +21,6 @@ FactorName = Literal["clarity", "past_successes", "complexity_match", "resources
 
 EXACT = 0.97
 """A request that an agent's own examples contain word for word."""
-UNCLEAR = 0.35
-"""Below this probability of being in scope the router abstains."""
 
 
 class Factor(model.Value):
@@ -52,27 +50,18 @@ class Certainty:
 
     @property
     def confidence(self) -> float:
+        """Returns P(the first is right)."""
         return self.in_scope * self.right
 
+    @property
+    def abstains(self) -> bool:
+        """Returns whether nobody is a likelier answer than the first."""
+        return 1 - self.in_scope > self.confidence
 
-SIGNALS = (
-    "log odds",
-    "margin",
-    "head",
-    "whole",
-    "letters",
-    "concepts",
-    "keywords",
-    "cover",
-    "known",
-    "log size",
-    "bodied",
-    "fluency",
-    "strength",
-    "anything",
-)
-SCOPE = (-3.2, 0.6, 1.2, 6.0, 6.0, 3.0, 6.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-RIGHT = (-1.2, 1.1, 2.0, 1.5, 0.0, 0.4, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+SIGNALS = ("log odds", "margin", "head", "whole", "letters", "concepts", "cover", "known", "strength", "empty")
+SCOPE = (-0.25, 0.059, 0.606, -0.284, 0.739, 0.255, 2.617, 0.337, 2.516, 0.117, -1.2)
+RIGHT = (1.179, 0.451, 0.961, -2.33, -0.298, -0.143, 6.509, -0.221, 0.393, -0.334, -2.1)
 """The constant, then one weight for each of `SIGNALS`."""
 
 
@@ -102,14 +91,10 @@ def signals(request: reading.Request, scores: scoring.Scores, found: index.Index
         features["whole"],
         features["letters"],
         features["concepts"],
-        features["keywords"],
         request.cover,
         known(request, found),
-        math.log(found.size),
-        found.bodied,
-        found.fluency,
         min(4.0, scores.logits[first]),
-        sum(features[name] for name in ("head", "whole", "letters", "concepts")) > 0,
+        float(not any(features[name] for name in ("head", "whole", "concepts"))),
     )
 
 

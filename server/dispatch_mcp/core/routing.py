@@ -133,7 +133,7 @@ class _Routing:
         best = self.scores.best[:MAX_RANKED]
         ranked = tuple(self._candidate(place, rank) for rank, place in enumerate(best))
         agent = self.catalog.routable[best[0]]
-        chosen = self.sure.in_scope >= confidence.UNCLEAR
+        chosen = not self.sure.abstains
         sure = round(self.sure.confidence, 4)
         factors = self._factors()
         ready = round(confidence.readiness(factors), 4)

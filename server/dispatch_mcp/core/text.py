@@ -241,6 +241,7 @@ _KEEP = frozenset(
         "created",
         "creating",
         "creation",
+        "write",
     ]
 )
 _IRREGULAR = {
