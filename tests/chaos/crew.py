@@ -64,10 +64,10 @@ def layered(plan_id: str, layers: int, width: int, parallel: int = 16) -> model.
     return model.Plan(id=plan_id, tasks=tuple(tasks), max_parallel=parallel)
 
 
-def outcome(rng: random.Random) -> model.Outcome:
+def outcome(rng: random.Random, failing: float) -> model.Outcome:
     """Mostly success, now and then something to try again or something bulky."""
     chance = rng.random()
-    if chance < 0.003:
+    if chance < failing:
         return model.Outcome(state=model.AttemptState.FAILED, error="no", error_kind="chance", retryable=True)
     return model.Outcome(state=model.AttemptState.SUCCEEDED, summary="x" * (70_000 if chance > 0.97 else 20))
 
@@ -83,6 +83,7 @@ class Worker:
     work_s: float = 0.002
     endless: bool = True
     wanted: int = 0
+    failing: float = 0.0
     worst_s: float = 0.0
     _lock: locks.OwnerLock | None = field(default=None, repr=False)
 
@@ -181,7 +182,7 @@ class Worker:
 
         async def work(start: run.Start) -> None:
             await anyio.sleep(self.rng.random() * self.work_s)
-            finished.append(run.Finished(start.task_id, start.attempt, outcome(self.rng)))
+            finished.append(run.Finished(start.task_id, start.attempt, outcome(self.rng, self.failing)))
             news.set()
 
         while True:

@@ -31,7 +31,7 @@ def rage(home: Path, logs: Path, kills: int, rng: random.Random, mean_life_s: fl
     """Kills until it has killed so many that were alive."""
 
     def start() -> tuple[float, int]:
-        worker = crew.Worker(home, random.Random(rng.getrandbits(64)), crew.Log(logs))
+        worker = crew.Worker(home, random.Random(rng.getrandbits(64)), crew.Log(logs), failing=0.003)
         return time.monotonic() + rng.expovariate(1 / mean_life_s), crew.fork(worker.serve)
 
     done = 0
