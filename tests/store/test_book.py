@@ -259,14 +259,15 @@ async def test_work_is_not_replayed_across(
         assert len((await book.advance("second", scenes.step(records.Owner(owner.id, epoch or 0)))).starts) == 1
 
 
-async def test_unverified_work_is_not_replayed(tmp_path: Path) -> None:
+async def test_replayed_work_that_nobody_proved_stays_unverified(tmp_path: Path) -> None:
     async with scenes.running(tmp_path, scenes.chain("a")) as (book, owner):
         [start] = (await book.advance("run", scenes.step(owner))).starts
         await book.advance("run", scenes.step(owner, scenes.report(start, scenes.done(unverified=True))))
         assert [task.state.value for task in await book.tasks("run")] == ["unverified"]
         await book.create_run(scenes.new_run("second"))
         epoch = await book.adopt("second", owner.id)
-        assert len((await book.advance("second", scenes.step(records.Owner(owner.id, epoch or 0)))).starts) == 1
+        assert (await book.advance("second", scenes.step(records.Owner(owner.id, epoch or 0)))).starts == ()
+        assert [task.state.value for task in await book.tasks("second")] == ["unverified"]
 
 
 async def test_the_same_work_twice_in_one_plan_is_done_twice(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import graph, keys, model
@@ -123,11 +124,18 @@ class Changes:
         return bool(self.rows or self.starts or self.ends or self.notes)
 
 
-FindResult = Callable[[str], str | None]
-"""Returns the digest of accepted work with this key, or None."""
+class Known(NamedTuple):
+    """Accepted work of an earlier run: the digest of its result, and whether nobody proved it."""
+
+    digest: str
+    unverified: bool = False
 
 
-def no_result(_key: str) -> str | None:
+FindResult = Callable[[str], Known | None]
+"""Returns the accepted work with this key, or None."""
+
+
+def no_result(_key: str) -> Known | None:
     """Returns None: nothing was finished before."""
     return None
 
@@ -419,7 +427,7 @@ class RunCore:
         known = None if row.worker is WorkerKind.COMMAND else find_result(key)
         if known is not None:
             self._note("task_replayed", row, {"key": key})
-            self._succeed(position, known, unverified=False)
+            self._succeed(position, known.digest, unverified=known.unverified)
             row.cause = REPLAYED
             return None
         row.attempt += 1

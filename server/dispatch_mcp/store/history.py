@@ -1,7 +1,7 @@
 """Work that other runs of the same plan have finished, so that it is replayed instead of repeated.
 
-A run never replays itself: who lists the same work twice wants it twice. Unverified work is never replayed, and
-simulated work only by simulations.
+A run never replays itself: who lists the same work twice wants it twice. Unverified work stays unverified when it is
+replayed, and simulated work is replayed only by simulations.
 """
 
 from __future__ import annotations
@@ -9,27 +9,28 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
+from dispatch_mcp.core import run
 from dispatch_mcp.store import tables
 
 _RUNS = "SELECT no, revision FROM run WHERE plan_id = ? AND principal = ? AND dry_run = ? AND no <> ?"
 _RESULTS = """
-SELECT key, digest, result.task FROM task JOIN result ON result.task = task.no
-WHERE task.run = ? AND result.unverified = 0 ORDER BY task.no
+SELECT key, digest, result.unverified, result.task FROM task JOIN result ON result.task = task.no
+WHERE task.run = ? ORDER BY result.unverified, task.no
 """
 
-Known = dict[str, tuple[str, int]]
-"""Result digests and numbers of the tasks that made them, by work key."""
+Known = dict[str, tuple[run.Known, int]]
+"""Accepted work and the numbers of the tasks that made it, by work key."""
 
 
 class Search:
     """One step's look into the history; `found` has the source tasks of what it returned, by key."""
 
-    def __init__(self, known: Mapping[str, tuple[str, int]]) -> None:
+    def __init__(self, known: Mapping[str, tuple[run.Known, int]]) -> None:
         self._known = known
         self.found: dict[str, int] = {}
 
-    def find(self, key: str) -> str | None:
-        """Returns the digest of finished work, or None."""
+    def find(self, key: str) -> run.Known | None:
+        """Returns finished work, or None."""
         known = self._known.get(key)
         if known is None:
             return None
@@ -50,6 +51,6 @@ class History:
         for number, revision in conn.execute(_RUNS, self._scope).fetchall():
             if self._seen.get(number) != revision:
                 self._seen[number] = revision
-                for key, digest, task in conn.execute(_RESULTS, (number,)):
-                    self._known.setdefault(key, (digest, task))
+                for key, digest, unverified, task in conn.execute(_RESULTS, (number,)):
+                    self._known.setdefault(key, (run.Known(digest, bool(unverified)), task))
         return Search(self._known)
