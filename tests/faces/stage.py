@@ -1,0 +1,94 @@
+"""A server in memory over a real book, a real client beside it, and a small real repository."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mcp import Client, MCPError
+from mcp.server.mcpserver import MCPServer
+from mcp.types import ResourceTemplateReference
+
+from dispatch_mcp import config
+from dispatch_mcp.core import records
+from dispatch_mcp.faces import build, mcp_server
+
+ALLOWED = (("git", "log", "**"), ("git", "ls-files"), ("python", "-c", "*"))
+ERAS = ("auto", "legacy")
+
+
+def repository(folder: Path) -> Path:
+    """Makes a repository with one commit of two files."""
+    folder.mkdir(parents=True)
+    (folder / "app.py").write_text("def total(items):\n    return sum(items)\n", encoding="utf-8")
+    (folder / "README.md").write_text("# A shop\n", encoding="utf-8")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "Begin the shop"]):
+        subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def settings(home: Path, workspace: Path) -> config.Settings:
+    return config.load({}, flags={"home": home, "workspace": workspace}, cwd=workspace).settings.model_copy(
+        update={"allow_commands": ALLOWED}
+    )
+
+
+def make_server(chosen: config.Settings, principal: str = records.LOCAL) -> MCPServer[Any]:
+    return mcp_server.make_server(functools.partial(build.open_dispatcher, chosen, principal=principal))
+
+
+class Refused(Exception):
+    """A tool refused the call; the text is what the model reads."""
+
+
+@dataclass
+class Desk:
+    """A client's view of the server."""
+
+    client: Client
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Returns the structured answer. Raises Refused."""
+        result = await self.client.call_tool(tool, arguments)
+        text = " ".join(getattr(block, "text", "") for block in result.content)
+        if result.is_error:
+            raise Refused(text)
+        assert result.structured_content is not None
+        assert json.loads(text) == result.structured_content
+        return result.structured_content
+
+    async def read(self, uri: str) -> str:
+        [content] = (await self.client.read_resource(uri)).contents
+        return getattr(content, "text", "")
+
+    async def known(self, handle: str) -> list[str]:
+        """Returns the plans or runs that the server completes a handle to, at most a hundred."""
+        ref = ResourceTemplateReference(type="ref/resource", uri=f"dispatch://{handle}")
+        return (await self.client.complete(ref, {"name": handle, "value": ""})).completion.values
+
+    async def planned(self, *tasks: dict[str, Any], **more: Any) -> str:
+        return (await self.call("plan_dag", tasks=list(tasks), **more))["plan_id"]
+
+    async def finished(self, run_id: str) -> dict[str, Any]:
+        """Waits for the end of a run and returns its summary."""
+        while True:
+            trace = await self.call("get_trace", run_id=run_id, wait_s=5)
+            if trace["state"] not in ("running", "waiting_input", "paused"):
+                return trace
+
+
+@asynccontextmanager
+async def desk(server: MCPServer[Any], era: str = "auto") -> AsyncGenerator[Desk]:
+    async with Client(server, mode=era, cache=None) as client:
+        yield Desk(client)
+
+
+def codes(wrong: MCPError) -> int:
+    """Returns the JSON-RPC code of an error."""
+    return wrong.error.code
