@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 
 from dispatch_mcp import __version__
@@ -20,21 +21,19 @@ def main() -> int:
         sys.stdout.write(f"dispatch-mcp {__version__}\n")
         return 0
     if not arguments:
-        arguments = ["--help"] if sys.stdin.isatty() else ["serve"]
-    cli = import_module("dispatch_mcp.faces.cli")
-    errors = import_module("dispatch_mcp.errors")
+        arguments = ["--help"] if sys.stdin is not None and sys.stdin.isatty() else ["serve"]
     try:
-        options, loaded = cli.read(arguments)
-        command = import_module(f"dispatch_mcp.faces.commands.{options.command}")
-        code: int = command.main(options, loaded)
-    except errors.DispatchError as trouble:
-        code = cli.complain(trouble)
+        cli = import_module("dispatch_mcp.faces.cli")
     except KeyboardInterrupt:
-        code = 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = 0
+        return 130
+    code: int = cli.main(arguments, command)
     return code
+
+
+def command(name: str) -> Callable[..., int]:
+    """Returns what carries out the command of that name."""
+    main_of: Callable[..., int] = import_module(f"dispatch_mcp.faces.commands.{name}").main
+    return main_of
 
 
 if __name__ == "__main__":

@@ -33,7 +33,14 @@ MAX_WAIT_S = 45.0
 ORCHESTRATOR = "orchestrator"
 """The name under which the host itself sends and receives messages."""
 
+BANDS = confidence.Bands()
+
 View = Literal["summary", "timeline", "results", "todo", "mermaid", "all"]
+
+
+def unredacted(outcome: model.Outcome) -> model.Outcome:
+    """Returns the outcome as it is."""
+    return outcome
 
 
 def new_id() -> str:
@@ -50,6 +57,7 @@ class Rules:
     lease_s: float = 1800.0
     depth: int = 0
     depth_limit: int = 2
+    bands: confidence.Bands = BANDS
 
 
 class Planned(NamedTuple):
@@ -69,7 +77,10 @@ class _Assigned:
 
 @dataclass(slots=True)
 class Dispatcher:
-    """Everything a host or a shell may ask. `catalog` returns the current catalogue, refreshed on change."""
+    """Everything a host or a shell may ask.
+
+    `catalog` returns the current catalogue, refreshed on change; `redact` takes secrets out of what the host reports.
+    """
 
     book: books.Book
     engine: embedded.EmbeddedEngine
@@ -80,6 +91,7 @@ class Dispatcher:
     principal: str = records.LOCAL
     clock: Callable[[], float] = time.time
     new_id: Callable[[], str] = new_id
+    redact: Callable[[model.Outcome], model.Outcome] = unredacted
     default_worker: WorkerKind = WorkerKind.HOST
     workers: frozenset[WorkerKind] = field(
         default_factory=lambda: frozenset({WorkerKind.HOST, WorkerKind.COMMAND, WorkerKind.SCRIPTED})
@@ -101,25 +113,44 @@ class Dispatcher:
         request: str = "",
         max_parallel: int | None = None,
         on_conflict: model.Conflict = "serialize",
-        timeout_s: float | None = None,
     ) -> Planned:
-        """Checks, assigns, schedules and stores version 1 of a plan.
+        """Checks, assigns, schedules and stores version 1 of a plan of tasks as a model sends them.
 
         Raises:
             PlanRejected: with every problem at once; nothing is stored.
         """
-        reading = documents.read_tasks(raw)
-        refuse([*reading.problems, *self._check(reading.tasks)])
+        document = documents.Document(documents.read_tasks(raw), max_parallel)
+        return await self.plan_document(document, request=request, on_conflict=on_conflict)
+
+    async def plan_document(
+        self,
+        document: documents.Document,
+        *,
+        request: str = "",
+        on_conflict: model.Conflict = "serialize",
+        plan_id: str = "",
+    ) -> Planned:
+        """Does what `plan` does with a document that has been read; its plan gets `plan_id` or a new id.
+
+        Raises:
+            PlanRejected: with every problem at once; nothing is stored.
+        """
+        reading = document.reading
+        refuse(self.check(reading))
         frame = model.Plan(
             id=plan_id or self.new_id(),
             tasks=(),
             request=request,
             workspace=self.rules.workspace,
-            max_parallel=max_parallel or self.rules.max_parallel,
+            max_parallel=document.max_parallel or self.rules.max_parallel,
             on_conflict=on_conflict,
-            timeout_s=timeout_s,
+            timeout_s=document.timeout_s,
         )
         return await self._prepared(frame, reading.tasks, reading.notes)
+
+    def check(self, reading: documents.Reading) -> list[problems.Problem]:
+        """Returns everything that is wrong with a document's tasks."""
+        return [*reading.problems, *self._check(reading.tasks)]
 
     async def replan(self, plan_id: str, base_version: int, edits: Sequence[Mapping[str, model.Json]]) -> Planned:
         """Stores the next version of a plan that no open run uses; all edits or none.
@@ -254,12 +285,12 @@ class Dispatcher:
 
         The number of finished runs is read first: a run that begins in between is then found under the same key.
         """
+        prefix = f"{plan.id}:{plan.version}:{'dry' if dry_run else kind.value}:"
         finished = await self.book.finished_runs(plan.id, principal=self.principal)
         for record in await self.book.runs(self.principal, open_only=True, limit=MAX_OPEN_RUNS):
-            same = (record.plan_id, record.plan_version) == (plan.id, plan.version)
-            if same and record.request_key and (record.dry_run, record.worker) == (dry_run, kind):
+            if record.plan_id == plan.id and record.request_key.startswith(prefix):
                 return record.request_key
-        return f"{plan.id}:{plan.version}:{'dry' if dry_run else kind.value}:{finished}"
+        return f"{prefix}{finished}"
 
     def _kind(self, worker: str) -> WorkerKind:
         if worker == "auto":
@@ -299,7 +330,7 @@ class Dispatcher:
             InputError: an entry cannot be read; then none is accepted.
         """
         reports = hosting.read_reports(raw)
-        outcomes = [hosting.outcome_of(report) for report in reports]
+        outcomes = [self.redact(hosting.outcome_of(report)) for report in reports]
         run_id = await self._run_id(run_id)
         loaded = await tracing.load(self.book, run_id, self.principal)
         tasks = {task.id: task for task in loaded.tasks}
@@ -323,7 +354,7 @@ class Dispatcher:
             counts=after.run.counts,
             results=tuple(accepted),
             assignments=tuple(assigned),
-            messages=tuple(messages),
+            messages=tuple(note for note in messages if not note.read),
             next=advice.next_step(after.run, after.tasks, assigned=len(assigned)),
         )
 
@@ -451,7 +482,7 @@ class Dispatcher:
         run_id = await self._run_id(run_id)
         await self.book.run(run_id, principal=self.principal)
         found = await self.book.inbox(run_id, recipient or ORCHESTRATOR, mark_read=True)
-        return answers.Posted(run_id=run_id, messages=tuple(found))
+        return answers.Posted(run_id=run_id, messages=tuple(note for note in found if not note.read))
 
 
 MAX_OPEN_RUNS = 1_000

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import anyio.abc
@@ -31,6 +31,11 @@ MakeOrder = Callable[[order.WorkOrder], order.WorkOrder]
 def bare(work: order.WorkOrder) -> order.WorkOrder:
     """Returns the order as it is."""
     return work
+
+
+LEAST_BATCH, BATCH_PER_S = 16, 8000
+"""Results recorded in one step, at least and per second that the last step took: all at once would let every task
+of a wave wait for the slowest, and on a slow disk small batches would queue for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +168,9 @@ class Drive:
     run_id: str
     owner: records.Owner
     _finished: list[run.Finished] = field(default_factory=list[run.Finished])
-    _running: dict[str, tuple[int, anyio.CancelScope]] = field(default_factory=dict[str, tuple[int, anyio.CancelScope]])
+    _running: dict[str, tuple[int, anyio.TaskHandle[None]]] = field(
+        default_factory=dict[str, tuple[int, anyio.TaskHandle[None]]]
+    )
     _results: dict[str, order.Upstream] = field(default_factory=dict[str, order.Upstream])
     _beats: dict[tuple[str, int], dict[str, model.Json]] = field(
         default_factory=dict[tuple[str, int], dict[str, model.Json]]
@@ -171,6 +178,8 @@ class Drive:
     _wake: anyio.Event = field(default_factory=anyio.Event)
     _beat: anyio.Event = field(default_factory=anyio.Event)
     _revision: int = -1
+    _timeout_s: float | None = None
+    _room: int = LEAST_BATCH
 
     def poke(self) -> None:
         """Makes the loop look again."""
@@ -181,6 +190,7 @@ class Drive:
         record = await self.engine.status(self.run_id)
         plan = await self.engine.book.plan(record.plan_id, record.plan_version, principal=records.ANYBODY)
         tasks = {task.id: task for task in plan.tasks}
+        self._timeout_s = plan.timeout_s
         async with anyio.create_task_group() as group:
             group.start_soon(self._write_beats)
             try:
@@ -193,7 +203,8 @@ class Drive:
             self._wake = anyio.Event()
             advance = await self._advance()
             for start in advance.starts:
-                group.start_soon(self._execute, record, tasks[start.task_id], start)
+                handle = group.start_soon(self._execute, record, tasks[start.task_id], start)
+                self._running[start.task_id] = (start.attempt, handle)
             await self._drop_revoked(advance)
             if advance.state in model.RUN_FINAL and not self._running and not self._finished:
                 return
@@ -201,21 +212,37 @@ class Drive:
                 await self._wait(advance.waiting_until)
 
     async def _advance(self) -> records.Advance:
-        """Records one batch; a book that cannot write keeps the batch for later."""
-        batch = list(self._finished)
+        """Records one batch and returns what may start; a book that cannot write keeps the batch for later."""
+        batch = self._finished[: self._room]
         step = records.Step(now=self.engine.clock(), owner=self.owner, finished=batch, start=run.SERVER_WORKERS)
+        began, troubled = time.perf_counter(), False
         while True:
             try:
                 advance = await self.engine.book.advance(self.run_id, step)
+                break
             except (errors.BookBusy, errors.BookUnavailable) as trouble:
                 log.warning("run %s waits for the book: %s", self.run_id, trouble)
+                troubled = True
                 await anyio.sleep(self.engine.pace.retry_book_s)
-                continue
-            del self._finished[: len(batch)]
-            for finished, accepted in zip(batch, advance.accepted, strict=True):
-                if accepted and finished.outcome.state is model.AttemptState.SUCCEEDED:
-                    self._results[finished.task_id] = upstream_of(finished.task_id, finished.outcome)
-            return advance
+        self._room = max(LEAST_BATCH, round((time.perf_counter() - began) * BATCH_PER_S))
+        del self._finished[: len(batch)]
+        for finished, accepted in zip(batch, advance.accepted, strict=True):
+            if accepted and finished.outcome.state is model.AttemptState.SUCCEEDED:
+                self._results[finished.task_id] = upstream_of(finished.task_id, finished.outcome)
+        if troubled:
+            advance = replace(advance, starts=await self._unanswered(advance.starts))
+        return advance
+
+    async def _unanswered(self, starts: Sequence[run.Start]) -> tuple[run.Start, ...]:
+        """Returns `starts` and the attempts that a commit began whose answer was lost with an error."""
+        known = {start.task_id for start in starts} | self._running.keys()
+        known |= {finished.task_id for finished in self._finished}
+        lost = [
+            run.Start(task.id, task.attempt, task.worker, "")
+            for task in await self.engine.book.tasks(self.run_id)
+            if task.state is model.TaskState.RUNNING and task.worker in run.SERVER_WORKERS and task.id not in known
+        ]
+        return (*starts, *lost)
 
     async def _drop_revoked(self, advance: records.Advance) -> None:
         """Cancels executions that somebody else's change has closed."""
@@ -223,10 +250,10 @@ class Drive:
         if not self._running or advance.revision - before <= 1:
             return
         rows = {row.id: row for row in await self.engine.book.tasks(self.run_id)}
-        for task_id, (attempt, scope) in list(self._running.items()):
+        for task_id, (attempt, handle) in list(self._running.items()):
             row = rows[task_id]
             if row.state is not model.TaskState.RUNNING or row.attempt != attempt:
-                scope.cancel()
+                handle.cancel()
 
     async def _wait(self, until: float | None) -> None:
         delay = None if until is None else max(0.0, until - self.engine.clock())
@@ -234,17 +261,14 @@ class Drive:
             await self._wake.wait()
 
     async def _execute(self, record: records.RunRecord, task: model.Task, start: run.Start) -> None:
-        with anyio.CancelScope() as scope:
-            self._running[task.id] = (start.attempt, scope)
-            try:
-                work = await self._order(record, task, start)
-                ctx = self._context(work)
-                outcome = await run_task.run_task(ctx, work, self.engine.workers)
-                self._finished.append(run.Finished(task.id, start.attempt, outcome))
-            finally:
-                if self._running.get(task.id, (0, scope))[1] is scope:
-                    self._running.pop(task.id, None)
-                self._wake.set()
+        try:
+            work = await self._order(record, task, start)
+            outcome = await run_task.run_task(self._context(work), work, self.engine.workers)
+            self._finished.append(run.Finished(task.id, start.attempt, outcome))
+        finally:
+            if self._running[task.id][0] == start.attempt:
+                del self._running[task.id]
+            self._wake.set()
 
     async def _order(self, record: records.RunRecord, task: model.Task, start: run.Start) -> order.WorkOrder:
         last_beat, last_error = {}, ""
@@ -259,7 +283,7 @@ class Drive:
                 worker=start.worker,
                 key=start.key,
                 workspace=record.workspace,
-                timeout_s=task.timeout_s,
+                timeout_s=task.timeout_s or self._timeout_s,
                 model=task.model,
                 upstream=await self._upstream(task),
                 last_beat=last_beat,

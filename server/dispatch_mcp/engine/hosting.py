@@ -174,7 +174,7 @@ class Hosting:
             attempt=task.attempt,
             worker=task.worker,
             workspace=loaded.run.workspace,
-            timeout_s=spec.timeout_s,
+            timeout_s=spec.timeout_s or loaded.plan.timeout_s,
             model=spec.model,
             upstream=tuple(embedded.upstream_of(dep, outcomes[dep]) for dep in spec.deps if dep in outcomes),
             messages=tuple(note for note in messages if note.recipient in (task.id, spec.agent)),

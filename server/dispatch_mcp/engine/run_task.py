@@ -21,7 +21,11 @@ async def run_task(
     """Returns how the attempt ended: the worker's outcome, its deadline, or why nobody could do it."""
     worker = workers.get(work.worker)
     if worker is None:
-        return failure("no_worker", f"No {work.worker.value!r} worker is available here.")
+        return failure(
+            "no_worker",
+            f"No {work.worker.value!r} worker is available here. Give the task a command, or dispatch its plan from an "
+            "assistant.",
+        )
     if work.timeout_s is None:
         return await _carried_out(worker, ctx, work)
     with anyio.move_on_after(work.timeout_s):

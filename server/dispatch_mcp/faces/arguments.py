@@ -234,7 +234,7 @@ def _unpacked(expected: type[Args], name: str, value: model.Json) -> model.Json:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 

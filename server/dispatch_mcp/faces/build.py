@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -9,15 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from dispatch_mcp import config, rosters
-from dispatch_mcp.core import catalog, confidence, order, records, routing
+from dispatch_mcp.core import catalog, confidence, order, records, redaction, routing
 from dispatch_mcp.core.model import WorkerKind
-from dispatch_mcp.engine import answers, dispatcher, embedded, handles, hosting, tracing
+from dispatch_mcp.engine import answers, dispatcher, embedded, handles, hosting, redacting, tracing
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import checkup
 from dispatch_mcp.workers import command, contract, host, scripted
 
 
-def server_workers(settings: config.Settings, env: Mapping[str, str]) -> contract.Workers:
+def server_workers(settings: config.Settings, env: Mapping[str, str], redactor: redaction.Redactor) -> contract.Workers:
     """Returns the workers that this process can carry out itself; `env` is what children may get parts of."""
     commands = command.CommandWorker(
         settings.commands(),
@@ -28,7 +29,7 @@ def server_workers(settings: config.Settings, env: Mapping[str, str]) -> contrac
         inline_chars=settings.inline_output_chars,
     )
     return {
-        WorkerKind.COMMAND: commands,
+        WorkerKind.COMMAND: redacting.Worker(commands, redactor),
         WorkerKind.SCRIPTED: scripted.ScriptedWorker(),
     }
 
@@ -72,10 +73,11 @@ async def open_dispatcher(
     default_worker: WorkerKind = WorkerKind.HOST,
     principal: str = records.LOCAL,
     pace: embedded.Pace = embedded.Pace(),
+    redactor: redaction.Redactor = redaction.Redactor(),
 ) -> AsyncGenerator[dispatcher.Dispatcher]:
     """Yields a dispatcher over the settings' book; its runs are free for others when the block ends."""
     source = rosters.Source.of(settings)
-    workers = server_workers(settings, os.environ)
+    workers = server_workers(settings, os.environ, redactor)
     async with books.open_book(settings.home) as book:
         maker = order_maker(settings, source.catalog)
         async with embedded.open_engine(book, workers, make_order=maker, pace=pace) as engine:
@@ -88,6 +90,7 @@ async def open_dispatcher(
                 installed=source.installed,
                 principal=principal,
                 default_worker=default_worker,
+                redact=functools.partial(redacting.outcome, redactor),
             )
 
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import io
+import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dispatch_mcp import __version__, config, errors
-from dispatch_mcp.core import escape
+from dispatch_mcp.core import escape, model, problems
+from dispatch_mcp.faces import shell
 
 EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 inconclusive, 130 interrupted"
+MAX_PROBLEMS = 50
+"""Problems of a plan that are printed for people."""
+
 VIEWS = ("summary", "timeline", "results", "todo", "mermaid")
+
+
+Load = Callable[[str], Callable[[argparse.Namespace, config.Loaded], int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +56,29 @@ COMMANDS: Mapping[str, Command] = {
         (
             flag("file", nargs="?", default="-", help="a JSON file {tasks, config}, - for stdin"),
             flag("--diagram", action="store_true", help="add a Mermaid flowchart"),
-            flag("--on-conflict", choices=("serialize", "worktree", "error"), default="serialize"),
+            flag(
+                "--on-conflict",
+                choices=("serialize", "worktree", "error"),
+                default="serialize",
+                help="what to do with tasks that write the same file at the same time",
+            ),
         ),
     ),
     "route": Command(
-        "say which specialist a request should go to, and why",
+        "say which specialist a request should go to, and why; exit code 3 when none is a likely home",
         (
-            flag("text", nargs="*", help="the request"),
+            flag("text", nargs="*", help="the request; without it stdin is read"),
             flag("--roster", help="a roster's name, or a folder of agent files that is used alone"),
-            flag("--batch", help="a JSONL file of {id, text}; answers one JSON line each"),
+            flag("--batch", help="a JSONL file of {id, text}, - for stdin; answers one JSON line each"),
         ),
     ),
     "agents": Command(
-        "list, show or check the agents that routing knows",
+        "list, show or check the agents that routing knows, or trust one of a project",
         (
-            flag("what", choices=("list", "show", "lint"), nargs="?", default="list"),
-            flag("name", nargs="?", help="for show"),
-            flag("--roster", help="only this roster"),
+            flag("what", choices=("list", "show", "lint", "trust"), nargs="?", default="list"),
+            flag("name", nargs="?", help="the agent, for show and trust"),
+            flag("--roster", help="only this roster, or only this folder of agent files"),
+            flag("--sha256", help="approve exactly this content, for trust without a terminal"),
         ),
     ),
     "status": Command(
@@ -74,7 +89,7 @@ COMMANDS: Mapping[str, Command] = {
         "show what happened in a run",
         (
             flag("run", help="a run id"),
-            flag("--view", choices=VIEWS, default="timeline"),
+            flag("--view", choices=VIEWS, default="timeline", help="which side of the run"),
             flag("--task", default="", help="one task's whole result"),
             flag("--cursor", default="", help="go on behind this cursor"),
         ),
@@ -82,10 +97,10 @@ COMMANDS: Mapping[str, Command] = {
     "steer": Command(
         "cancel, pause or resume a run; retry or skip a task",
         (
-            flag("action", choices=("cancel", "pause", "resume", "retry", "skip")),
+            flag("action", choices=("cancel", "pause", "resume", "retry", "skip"), help="what to do"),
             flag("run", help="a run id"),
-            flag("task", nargs="?", default=""),
-            flag("--reason", default=""),
+            flag("task", nargs="?", default="", help="a task id, for retry and skip"),
+            flag("--reason", default="", help="is kept in the trace"),
         ),
     ),
     "doctor": Command("check this installation; changes nothing"),
@@ -129,10 +144,94 @@ def read(arguments: Sequence[str]) -> tuple[argparse.Namespace, config.Loaded]:
     return options, config.load(os.environ, flags=flags, cwd=Path.cwd())
 
 
-def complain(trouble: errors.DispatchError) -> int:
-    """Prints what was wrong and what to do next; returns the exit code."""
-    sys.stderr.write(escape.terminal(f"dispatch-mcp: {trouble.message}\n"))
-    if trouble.hint:
-        sys.stderr.write(escape.terminal(f"  {trouble.hint}\n"))
+def main(arguments: Sequence[str], load: Load) -> int:
+    """Runs one command and returns its exit code; what goes wrong on purpose ends as a sentence, not a traceback.
+
+    `load` imports a command's module when it is known which one is needed, and returns its `main`.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    as_json = "--json" in arguments
+    try:
+        options, loaded = read(arguments)
+        code = load(options.command)(options, loaded)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as raised:
+        return excuse(raised, as_json=as_json)
+    return code
+
+
+def excuse(raised: BaseException, *, as_json: bool = False) -> int:
+    """Returns the exit code for what a command raised, however deep in groups, and says what was wrong.
+
+    Raises:
+        BaseException: what was raised, when nothing in it happens on purpose: a bug needs its traceback.
+    """
+    expected = sorted((leaf for leaf in leaves(raised) if _rank(leaf) is not None), key=lambda leaf: _rank(leaf) or 0)
+    if not expected:
+        raise raised
+    first = expected[0]
+    if isinstance(first, KeyboardInterrupt):
+        sys.stderr.write("dispatch-mcp: interrupted\n")
+        return 130
+    if isinstance(first, BrokenPipeError):
+        _silence(sys.stdout)
+        return 0
+    if isinstance(first, OSError):
+        what = first.strerror or type(first).__name__
+        place = f"{str(first.filename)!r}: " if first.filename is not None else ""
+        first = errors.DispatchError(f"{place}{what}.", hint="Check the path, its rights and the space on its disk.")
+    assert isinstance(first, errors.DispatchError)
+    return complain(first, as_json=as_json)
+
+
+def leaves(raised: BaseException) -> Iterator[BaseException]:
+    """Yields the exceptions in a group of groups; an exception that is no group yields itself."""
+    inside: Sequence[BaseException] | None = getattr(raised, "exceptions", None)
+    if inside is None:
+        yield raised
+        return
+    for inner in inside:
+        yield from leaves(inner)
+
+
+_EXPECTED = (KeyboardInterrupt, errors.DispatchError, BrokenPipeError, OSError)
+
+
+def _rank(raised: BaseException) -> int | None:
+    """Returns how much an exception explains, 0 the most; None for one that is not expected."""
+    return next((rank for rank, kind in enumerate(_EXPECTED) if isinstance(raised, kind)), None)
+
+
+def _silence(stream: object) -> None:
+    """Lets what is left in a stream's buffer go nowhere, because nobody reads it any more."""
+    if isinstance(stream, io.TextIOWrapper):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def complain(trouble: errors.DispatchError, *, as_json: bool = False) -> int:
+    """Prints what was wrong and what to do next, on stdout too when JSON was asked for; returns the exit code."""
+    message, hint = shell.told(trouble.message), shell.told(trouble.hint)
+    found = trouble.problems if isinstance(trouble, errors.PlanRejected) else ()
+    listed = [problem for problem in found if isinstance(problem, problems.Problem)]
+    lines = [f"dispatch-mcp: {message}", *(f"  {_line(problem)}" for problem in listed[:MAX_PROBLEMS])]
+    if len(listed) > MAX_PROBLEMS:
+        lines.append(f"  and {len(listed) - MAX_PROBLEMS} more; --json lists all")
+    if hint:
+        lines.append(f"  {hint}")
+    sys.stderr.write(escape.terminal("\n".join(lines)) + "\n")
+    if as_json:
+        answer: dict[str, model.Json] = {"ok": False, "error": message, "hint": hint}
+        if listed:
+            answer["errors"] = [problem.model_dump(mode="json", exclude_defaults=True) for problem in listed]
+        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
     wrong_input = isinstance(trouble, errors.InputError | errors.ConfigError)
     return 2 if wrong_input else 1
+
+
+def _line(problem: problems.Problem) -> str:
+    place = problem.task or problem.where
+    return " ".join(filter(None, (f"{problem.code}:", f"[{place}]" if place else "", problem.message, problem.fix)))

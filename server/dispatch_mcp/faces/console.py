@@ -28,8 +28,17 @@ STYLES = {
     "✗": "red",
 }
 
-out = rich.console.Console(highlight=False, markup=False, emoji=False)
-err = rich.console.Console(highlight=False, markup=False, emoji=False, stderr=True)
+
+class Console(rich.console.Console):
+    """A terminal whose closed pipe is raised like any other, so that one place answers it."""
+
+    def on_broken_pipe(self) -> None:
+        """Raises the BrokenPipeError that is being handled."""
+        raise  # noqa: PLE0704  # rich calls this while it handles one
+
+
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(highlight=False, markup=False, emoji=False, stderr=True)
 
 
 def say(text: str, *, style: str = "") -> None:
@@ -49,12 +58,17 @@ def plain(text: str, style: str = "") -> rich.text.Text:
 
 def emit(value: model.Json) -> None:
     """Prints one JSON document."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(json.dumps(value, ensure_ascii=_ascii(), indent=2) + "\n")
 
 
 def line(value: model.Json) -> None:
     """Prints one JSON line."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    sys.stdout.write(json.dumps(value, ensure_ascii=_ascii(), separators=(",", ":")) + "\n")
+
+
+def _ascii() -> bool:
+    """Returns whether JSON has to be written in ASCII, because stdout takes nothing else."""
+    return (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> rich.table.Table:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.prompts.base import Prompt, PromptArgument, UserMessage
 
@@ -9,13 +12,17 @@ from dispatch_mcp import resources
 from dispatch_mcp.core import templates
 from dispatch_mcp.engine import dispatcher
 
+log = logging.getLogger(__name__)
+
 HIDDEN = frozenset({"subagent-activation", "routing-analysis", "results-report", "dispatch-task-example"})
 """Templates that the server fills in itself, or that are only read: resources, no commands."""
 
 
-def register(server: MCPServer[dispatcher.Dispatcher]) -> None:
-    """Adds one prompt for each template."""
-    found, _ = resources.all_templates()
+def register(server: MCPServer[dispatcher.Dispatcher], home: Path | None = None) -> None:
+    """Adds one prompt for each template; those below `home` replace bundled ones."""
+    found, broken = resources.all_templates(home)
+    for problem in broken:
+        log.warning("%s The bundled template stands in.", problem)
     for name, template in found.items():
         if name not in HIDDEN:
             server.add_prompt(prompt(template))

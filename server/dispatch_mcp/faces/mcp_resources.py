@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
@@ -32,19 +33,19 @@ class Current:
         return self.app
 
 
-def register(server: MCPServer[dispatcher.Dispatcher], current: Current) -> None:
-    """Adds every resource, resource template and the completion handler."""
-    _register_files(server)
+def register(server: MCPServer[dispatcher.Dispatcher], current: Current, home: Path | None = None) -> None:
+    """Adds every resource and resource template; files below `home` replace bundled ones."""
+    _register_files(server, home)
     _register_catalogue(server, current)
     _register_book(server)
-    server.completion()(completer(current))
 
 
-def _register_files(server: MCPServer[dispatcher.Dispatcher]) -> None:
-    for entry in resources.entries("prompts"):
-        description = templates.read_template(resources.read(entry), entry.name).description
+def _register_files(server: MCPServer[dispatcher.Dispatcher], home: Path | None) -> None:
+    usable, _ = resources.all_templates(home)
+    for entry in _templates(home):
+        description = usable[entry.name].description
         _add_file(server, entry, f"dispatch://templates/{entry.name}", f"template-{entry.name}", description)
-    for entry in resources.entries("knowledgebase"):
+    for entry in resources.entries("knowledgebase", home):
         label = f"knowledge-{entry.name.replace('/', '-')}"
         _add_file(server, entry, f"dispatch://knowledge/{entry.name}", label, f"Knowledge document: {entry.name}")
     server.resource(
@@ -53,6 +54,19 @@ def _register_files(server: MCPServer[dispatcher.Dispatcher]) -> None:
         description="Which of the six dispatch patterns, and which model, fits which situation.",
         mime_type=MARKDOWN,
     )(patterns.decision_matrix)
+
+
+def _templates(home: Path | None) -> list[resources.Entry]:
+    """Returns the templates in force: a broken one of the user's leaves the bundled one in place."""
+    bundled = {entry.name: entry for entry in resources.entries("prompts")}
+    chosen: list[resources.Entry] = []
+    for entry in resources.entries("prompts", home):
+        try:
+            templates.read_template(resources.read(entry), entry.name)
+            chosen.append(entry)
+        except errors.ConfigError:
+            chosen.extend([bundled[entry.name]] if entry.name in bundled else [])
+    return chosen
 
 
 def _add_file(
@@ -146,7 +160,7 @@ def _json(value: model.Json) -> str:
 
 
 def completer(
-    current: Current,
+    current: Current, home: Path | None = None
 ) -> Callable[[PromptReference | ResourceTemplateReference, CompletionArgument, CompletionContext | None], object]:
     """Returns the completion handler: names of agents, plans, runs, patterns and rosters."""
 
@@ -155,13 +169,13 @@ def completer(
         argument: CompletionArgument,
         _context: CompletionContext | None,
     ) -> Completion | None:
-        known = await _known(current.get(), argument.name)
+        known = await _known(current.get(), argument.name, home)
         return None if known is None else matching(known, argument.value)
 
     return complete
 
 
-async def _known(app: dispatcher.Dispatcher, name: str) -> Sequence[str] | None:
+async def _known(app: dispatcher.Dispatcher, name: str, home: Path | None) -> Sequence[str] | None:
     """Returns the values that an argument of that name can have, or None."""
     agents = app.catalog().agents
     match name:
@@ -176,7 +190,7 @@ async def _known(app: dispatcher.Dispatcher, name: str) -> Sequence[str] | None:
         case "pattern":
             found = [pattern.name for pattern in patterns.PATTERNS]
         case "template":
-            found = [entry.name for entry in resources.entries("prompts")]
+            found = resources.names("prompts", home)
         case _:
             return None
     return found

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from mcp import MCPError
 from mcp.server import CacheHint
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.server.extension import Extension
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.tools import Tool
@@ -19,7 +21,7 @@ from mcp.types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, Tex
 
 import dispatch_mcp
 from dispatch_mcp import errors
-from dispatch_mcp.core import model, problems, routing
+from dispatch_mcp.core import model, problems, redaction, routing
 from dispatch_mcp.engine import dispatcher
 from dispatch_mcp.faces import arguments, mcp_prompts, mcp_resources, plans, words
 
@@ -133,8 +135,16 @@ class StrictArguments(Extension):
         return await call_next(ctx)
 
 
-def make_server(open_dispatcher: OpenDispatcher) -> MCPServer[dispatcher.Dispatcher]:
-    """Returns the server; `open_dispatcher` is entered once for each lifespan."""
+def make_server(
+    open_dispatcher: OpenDispatcher,
+    *,
+    home: Path | None = None,
+    redactor: redaction.Redactor = redaction.Redactor(),
+) -> MCPServer[dispatcher.Dispatcher]:
+    """Returns the server; `open_dispatcher` is entered once for each lifespan.
+
+    `home` holds the user's own templates and documents, which replace bundled ones; `redactor` reads every answer.
+    """
     current = mcp_resources.Current()
 
     @asynccontextmanager
@@ -143,23 +153,57 @@ def make_server(open_dispatcher: OpenDispatcher) -> MCPServer[dispatcher.Dispatc
             current.app = app
             yield app
 
+    def register() -> None:
+        mcp_resources.register(server, current, home)
+        mcp_prompts.register(server, home)
+
     hint = CacheHint(ttl_ms=LISTS_TTL_MS, scope="public")
     lists = ("tools/list", "prompts/list", "resources/list", "resources/templates/list", "server/discover")
-    server: MCPServer[dispatcher.Dispatcher] = MCPServer(
-        "dispatch",
-        title="dispatch-mcp",
-        version=dispatch_mcp.__version__,
-        instructions=words.INSTRUCTIONS,
-        tools=[tool(name, handler) for name, handler in HANDLERS.items()],
-        lifespan=lifespan,
-        log_level="WARNING",
-        extensions=[StrictArguments()],
-        middleware=[prompt_errors],
-        cache_hints=dict.fromkeys(lists, hint),
-    )
-    mcp_resources.register(server, current)
-    mcp_prompts.register(server)
+    with without_rich():
+        server: MCPServer[dispatcher.Dispatcher] = MCPServer(
+            "dispatch",
+            title="dispatch-mcp",
+            version=dispatch_mcp.__version__,
+            instructions=words.INSTRUCTIONS,
+            tools=[tool(name, handler) for name, handler in HANDLERS.items()],
+            lifespan=lifespan,
+            log_level="WARNING",
+            extensions=[StrictArguments()],
+            middleware=[once_asked_for(register), prompt_errors, answers_without_secrets(redactor)],
+            cache_hints=dict.fromkeys(lists, hint),
+        )
+    server.completion()(mcp_resources.completer(current, home))
     return server
+
+
+@contextmanager
+def without_rich() -> Generator[None]:
+    """Hides rich, if it is not loaded yet: the SDK would load it at every start for tracebacks on stderr."""
+    if "rich" in sys.modules:
+        yield
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment]  # the import system reads None as "not there"
+    try:
+        yield
+    finally:
+        del sys.modules["rich"]
+
+
+def once_asked_for(register: Callable[[], None]) -> ServerMiddleware[Any]:
+    """Returns a middleware that registers prompts and resources when the first of them is asked for.
+
+    Reading some fifty files takes as long as the rest of our start, and many sessions never ask.
+    """
+    registered = False
+
+    async def before(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        nonlocal registered
+        if not registered and ctx.method.startswith(("prompts/", "resources/")):
+            registered = True
+            register()
+        return await call_next(ctx)
+
+    return before
 
 
 async def prompt_errors(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
@@ -170,6 +214,20 @@ async def prompt_errors(ctx: ServerRequestContext[Any, Any], call_next: CallNext
         if ctx.method == "prompts/get":
             raise MCPError(INVALID_PARAMS, str(wrong)) from wrong
         raise
+
+
+def answers_without_secrets(redactor: redaction.Redactor) -> ServerMiddleware[Any]:
+    """Returns the middleware that takes secrets out of what tools, resources and prompts answer (S10)."""
+
+    async def redact(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        result = await call_next(ctx)
+        if ctx.method not in ("tools/call", "resources/read", "prompts/get") or result is None:
+            return result
+        given = result if isinstance(result, dict) else result.model_dump(mode="json", by_alias=True, exclude_none=True)
+        clean = redactor.redact_json(given)
+        return result if clean == given else clean
+
+    return redact
 
 
 def tool(name: str, handler: Handler) -> Tool:

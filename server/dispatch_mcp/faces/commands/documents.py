@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,43 +16,70 @@ MAX_BYTES = 64 << 20
 
 def read(name: str) -> documents.Document:
     """Returns the document in a file, or on stdin for `-`. Raises InputError when it is not JSON."""
+    written = text(name)
     try:
-        raw = json.loads(_text(name))
+        raw = json.loads(written)
     except (ValueError, RecursionError) as wrong:
+        why = wrong if written.strip() else "it is empty"
         raise errors.InputError(
-            f"{name!r} is not JSON: {wrong}.",
-            hint='A task document looks like {"tasks": [{"id", "do"}], "config": {}}.',
+            f"{'stdin' if name == '-' else repr(name)} is not JSON: {why}.",
+            hint='A task document looks like {"tasks": [{"id": "a", "do": "…"}], "config": {}}.',
         ) from wrong
     return documents.read_document(raw)
 
 
-def _text(name: str) -> str:
+def text(name: str, *, limit: int = MAX_BYTES) -> str:
+    """Returns the text of a file, or of stdin for `-`, in UTF-8.
+
+    Raises:
+        InputError: it cannot be read, has more than `limit` bytes, or is not UTF-8.
+    """
+    shown = "stdin" if name == "-" else repr(name)
+    try:
+        data = _bytes(name, limit + 1)
+    except (OSError, ValueError) as trouble:
+        why = (trouble.strerror or type(trouble).__name__) if isinstance(trouble, OSError) else str(trouble)
+        raise errors.InputError(f"Cannot read {shown}: {why}.", hint="Name a file, or - for stdin.") from trouble
+    if len(data) > limit:
+        raise errors.InputError(f"{shown} is larger than {limit:,} bytes.", hint="Split it.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        raise errors.InputError(
+            f"{shown} is not UTF-8: byte {wrong.start} is {data[wrong.start]:#04x}.", hint="Save it as UTF-8."
+        ) from wrong
+
+
+def _bytes(name: str, most: int) -> bytes:
     if name == "-":
-        data = sys.stdin.buffer.read(MAX_BYTES + 1)
-    else:
-        try:
-            with Path(name).open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
-        except OSError as trouble:
-            raise errors.InputError(
-                f"Cannot read {name!r}: {trouble.strerror}.", hint="Name a task document, or - for stdin."
-            ) from trouble
-    if len(data) > MAX_BYTES:
-        raise errors.InputError(f"{name!r} is larger than {MAX_BYTES >> 20} MiB.", hint="Split the document.")
-    return data.decode("utf-8")
+        return sys.stdin.buffer.read(most)
+    with Path(name).open("rb") as file:
+        return file.read(most)
+
+
+INDEX = "_index.json"
+"""No task can be of this name."""
 
 
 def write_traces(folder: Path, traces: Mapping[str, model.Json]) -> dict[str, str]:
-    """Writes one JSON file a task and an index; returns the absolute paths by task id."""
+    """Writes one JSON file a task and an index, for their owner's eyes; returns the absolute paths by task id.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    names = {task_id: f"{task_id}.json" for task_id in traces}
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        paths = {task_id: folder / f"{task_id}.json" for task_id in traces}
         for task_id, trace in traces.items():
-            paths[task_id].write_text(json.dumps(trace, ensure_ascii=False, indent=2), encoding="utf-8")
-        index = {task_id: path.name for task_id, path in paths.items()}
-        (folder / "index.json").write_text(json.dumps(index, ensure_ascii=False, indent=2), encoding="utf-8")
+            _write(folder / names[task_id], trace)
+        _write(folder / INDEX, names)
     except OSError as trouble:
         raise errors.InputError(
             f"Cannot write traces into {str(folder)!r}: {trouble.strerror}.", hint="Choose another --trace-dir."
         ) from trouble
-    return {task_id: str(path.resolve()) for task_id, path in paths.items()}
+    return {task_id: str((folder / name).resolve()) for task_id, name in names.items()}
+
+
+def _write(path: Path, value: model.Json) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2)

@@ -6,19 +6,18 @@ import argparse
 
 import anyio
 
-from dispatch_mcp import config, errors
-from dispatch_mcp.core import model, problems
+from dispatch_mcp import config
+from dispatch_mcp.core import documents as formats
+from dispatch_mcp.core import model
 from dispatch_mcp.engine import dispatcher
 from dispatch_mcp.faces import build, console, plans
 from dispatch_mcp.faces.commands import documents
 
 
 def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
-    """Checks, schedules and stores the document's plan; returns 2 when it has problems."""
+    """Checks, schedules and stores the document's plan. Raises PlanRejected with every problem at once."""
     document = documents.read(options.file)
-    dispatcher.refuse(document.reading.problems)
-    tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in document.reading.tasks]
-    plan, prepared = anyio.run(_plan, loaded.settings, document, tasks, options.on_conflict)
+    planned = anyio.run(_plan, loaded.settings, document, options.on_conflict)
     if options.json:
         console.emit(plans.plan_answer(planned, diagram=options.diagram))
     else:
@@ -27,15 +26,10 @@ def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
 
 
 async def _plan(
-    settings: config.Settings,
-    document: formats.Document,
-    tasks: list[dict[str, model.Json]],
-    on_conflict: model.Conflict,
-) -> tuple[model.Plan, planning.Prepared]:
+    settings: config.Settings, document: formats.Document, on_conflict: model.Conflict
+) -> dispatcher.Planned:
     async with build.open_dispatcher(settings) as app:
-        return await app.plan(
-            tasks, max_parallel=document.max_parallel, timeout_s=document.timeout_s, on_conflict=on_conflict
-        )
+        return await app.plan_document(document, on_conflict=on_conflict)
 
 
 def _show(planned: dispatcher.Planned, *, diagram: bool) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import re
-import sys
 from pathlib import Path
 
 import anyio
@@ -13,11 +11,11 @@ import rich.live
 import rich.table
 
 from dispatch_mcp import config, errors
+from dispatch_mcp.core import advice, keys, model, records
 from dispatch_mcp.core import documents as formats
-from dispatch_mcp.core import keys, model, records
 from dispatch_mcp.core.model import RunState, TaskState, WorkerKind
 from dispatch_mcp.engine import dispatcher, tracing
-from dispatch_mcp.faces import build, console
+from dispatch_mcp.faces import build, console, logs, shell
 from dispatch_mcp.faces.commands import documents
 
 PLAN_ID = re.compile(r"^[0-9a-f]{32}$")
@@ -27,19 +25,25 @@ _ENDS = {RunState.SUCCEEDED: console.OK, RunState.INCONCLUSIVE: console.INCONCLU
 
 def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
     """Runs the document and returns 0 for success, 1 for anything less."""
-    logging.basicConfig(level=loaded.settings.log_level.upper(), stream=sys.stderr)
-    return anyio.run(_main, options, loaded.settings)
+    worker = _worker(options)
+    names_plan = PLAN_ID.match(options.file) and not Path(options.file).exists()
+    document = None if names_plan else documents.read(options.file)
+    try:
+        return anyio.run(_main, options, loaded, document, worker)
+    except KeyboardInterrupt:
+        console.note("Finished work is kept: the same command goes on with it.", style="yellow")
+        raise
 
 
-async def _main(options: argparse.Namespace, settings: config.Settings) -> int:
-    document = None if PLAN_ID.match(options.file) else documents.read(options.file)
-    async with build.open_dispatcher(settings, default_worker=_worker(options)) as app:
-        try:
-            plan_id = options.file if document is None else await _stored(app, document)
-            return await _run(app, options, plan_id, settings.home)
-        except errors.DispatchError as refused:
-            trouble = refused
-    raise trouble
+async def _main(
+    options: argparse.Namespace, loaded: config.Loaded, document: formats.Document | None, worker: WorkerKind
+) -> int:
+    redactor = logs.to_stderr(loaded)
+    async with build.open_dispatcher(loaded.settings, default_worker=worker, redactor=redactor) as app:
+        plan_id = options.file if document is None else await _stored(app, document)
+        if document is not None and document.trace_dir and not options.trace_dir and not options.quiet:
+            console.note(f"config.trace_dir {document.trace_dir!r} is only a hint; choose a folder with --trace-dir.")
+        return await _run(app, options, plan_id, loaded.settings.home)
 
 
 def _worker(options: argparse.Namespace) -> WorkerKind:
@@ -57,18 +61,14 @@ def _worker(options: argparse.Namespace) -> WorkerKind:
 
 async def _stored(app: dispatcher.Dispatcher, document: formats.Document) -> str:
     """Stores the document as a plan under a name made from its content, so that running it again finds it."""
-    dispatcher.refuse(document.reading.problems)
-    tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in document.reading.tasks]
+    reading = document.reading
+    dispatcher.refuse(app.check(reading))
+    tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in reading.tasks]
     content = keys.digest([tasks, app.rules.workspace, document.max_parallel, document.timeout_s])[:32]
     try:
         return (await app.book.plan(content, principal=app.principal)).id
     except errors.UnknownHandle:
-        app.new_id = lambda: content
-    try:
-        planned = await app.plan(tasks, max_parallel=document.max_parallel, timeout_s=document.timeout_s)
-    finally:
-        app.new_id = dispatcher.new_id
-    return planned.plan.id
+        return (await app.plan_document(document, plan_id=content)).plan.id
 
 
 async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id: str, home: Path) -> int:
@@ -81,10 +81,21 @@ async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id:
     loaded = await tracing.load(app.book, run_id, app.principal)
     folder = Path(options.trace_dir) if options.trace_dir else home / "runs" / run_id / "traces"
     console.emit(await _document(app, loaded, folder))
-    if loaded.run.state not in model.RUN_FINAL:
-        console.note("Some tasks wait for an assistant; dispatch this run_id from a chat to go on.", style="yellow")
-        return console.FAILED
+    if not options.quiet:
+        _advise(loaded)
     return _ENDS.get(loaded.run.state, console.FAILED)
+
+
+def _advise(loaded: tracing.Loaded) -> None:
+    """Says on stderr what to do about a run that did not end well here."""
+    if any(task.cause == "no_worker" for task in loaded.tasks):
+        console.note(
+            "Nobody here does tasks without a command. See their flow with --dry-run, or ask your assistant: "
+            f"dispatch plan {loaded.plan.id}.",
+            style="yellow",
+        )
+    elif loaded.run.state is not RunState.SUCCEEDED:
+        console.note(shell.told(advice.next_step(loaded.run, loaded.tasks), loaded.run.id), style="yellow")
 
 
 async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> None:
@@ -99,7 +110,7 @@ async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> No
             loaded = await tracing.load(app.book, run_id, app.principal)
             if shown:
                 live.update(_picture(loaded), refresh=True)
-            if loaded.run.state in model.RUN_FINAL or _waits_for_host(loaded.tasks):
+            if _over_here(loaded):
                 return
             await pulse.wait()
     finally:
@@ -107,10 +118,14 @@ async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> No
             live.stop()
 
 
-def _waits_for_host(tasks: list[records.TaskRecord]) -> bool:
-    """Whether nothing but the host can move the run."""
-    moving = (TaskState.READY, TaskState.RUNNING)
-    active = [task for task in tasks if task.state in moving]
+def _over_here(loaded: tracing.Loaded) -> bool:
+    """Whether the run is over, or only the host or a person can move it."""
+    if loaded.run.state in model.RUN_FINAL:
+        return True
+    running = [task for task in loaded.tasks if task.state is TaskState.RUNNING]
+    if loaded.run.state is RunState.PAUSED:
+        return not any(task.worker is not WorkerKind.HOST for task in running)
+    active = [*running, *(task for task in loaded.tasks if task.state is TaskState.READY)]
     return bool(active) and all(task.worker is WorkerKind.HOST for task in active)
 
 
@@ -134,7 +149,12 @@ async def _document(app: dispatcher.Dispatcher, loaded: tracing.Loaded, folder: 
     answer = formats.result_document(
         loaded.tasks, outcomes, last, total_s=max(0.0, end - loaded.run.created_at), trace_files=files
     )
-    return {**answer, "correlation_id": run_id, **({"simulated": True} if loaded.run.dry_run else {})}
+    simulated = loaded.run.dry_run or any(map(_is_simulated, outcomes.values()))
+    return {**answer, "correlation_id": run_id, **({"simulated": True} if simulated else {})}
+
+
+def _is_simulated(outcome: model.Outcome) -> bool:
+    return any(receipt.kind == "simulated" for receipt in outcome.receipts)
 
 
 def _trace(

@@ -13,7 +13,8 @@ import threading
 import anyio
 
 from dispatch_mcp import config
-from dispatch_mcp.faces import build, mcp_server
+from dispatch_mcp.core import redaction
+from dispatch_mcp.faces import build, logs, mcp_server
 
 log = logging.getLogger(__name__)
 
@@ -22,19 +23,17 @@ EXIT_GRACE_S = 2.0
 
 def main(_options: argparse.Namespace, loaded: config.Loaded) -> int:
     """Serves until the client closes stdin or a signal comes; returns the exit code."""
-    settings = loaded.settings
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a stray line then goes to stderr at once
-    logging.basicConfig(
-        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    redactor = logs.to_stderr(loaded)
     for warning in loaded.warnings:
         log.warning("%s", warning)
-    anyio.run(_serve, settings)
+    anyio.run(_serve, loaded.settings, redactor)
     return 0
 
 
-async def _serve(settings: config.Settings) -> None:
-    server = mcp_server.make_server(functools.partial(build.open_dispatcher, settings))
+async def _serve(settings: config.Settings, redactor: redaction.Redactor) -> None:
+    opened = functools.partial(build.open_dispatcher, settings, redactor=redactor)
+    server = mcp_server.make_server(opened, home=settings.home, redactor=redactor)
     async with anyio.create_task_group() as group:
         if sys.platform != "win32":
             group.start_soon(_stop_on_signal, group.cancel_scope)

@@ -8,7 +8,7 @@ import anyio
 
 from dispatch_mcp import config
 from dispatch_mcp.engine import answers
-from dispatch_mcp.faces import build, console
+from dispatch_mcp.faces import build, console, shell
 
 
 def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
@@ -16,7 +16,7 @@ def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
     view = "all" if options.all else "summary"
     trace = anyio.run(build.trace, loaded.settings, options.run or "", view)
     if options.json:
-        console.emit(trace.wire())
+        console.emit(shell.wire(trace))
     elif options.run:
         show_run(trace)
     else:
@@ -29,7 +29,7 @@ def _show_runs(trace: answers.Trace) -> None:
     if rows:
         console.show(("run", "state", "tasks", "updated"), rows)
     else:
-        console.say(trace.next)
+        console.say(shell.told(trace.next, trace.run_id))
 
 
 def show_run(trace: answers.Trace) -> None:
@@ -40,12 +40,12 @@ def show_run(trace: answers.Trace) -> None:
         for task in trace.tasks
     ]
     console.show(("task", "state", "worker", "agent", "tries", "s", ""), rows)
-    console.say(trace.next)
+    console.say(shell.told(trace.next, trace.run_id))
 
 
 def note_of(task: answers.TaskLine, trace: answers.Trace) -> str:
     """Returns why a task waits, that it was replayed, or its error."""
-    return trace.blocked.get(task.id, "") or ("replayed" if task.replayed else task.error)
+    return shell.told(trace.blocked.get(task.id, ""), trace.run_id) or ("replayed" if task.replayed else task.error)
 
 
 def counts(found: dict[str, int]) -> str:

@@ -6,28 +6,23 @@ import argparse
 
 import anyio
 
-from dispatch_mcp import config, errors
+from dispatch_mcp import config
 from dispatch_mcp.engine import answers
-from dispatch_mcp.faces import build, console
+from dispatch_mcp.faces import build, console, shell
 from dispatch_mcp.faces.commands import status
 
 
 def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
     """Applies the action and prints where the run stands."""
     answer = anyio.run(_steer, loaded.settings, options)
-    if isinstance(answer, errors.DispatchError):
-        raise answer
     if options.json:
-        console.emit(answer.wire())
+        console.emit(shell.wire(answer))
     else:
         console.say(f"run {answer.run_id}: {answer.state.value} ({status.counts(answer.counts)})", style="bold")
-        console.say(answer.next)
+        console.say(shell.told(answer.next, answer.run_id))
     return console.OK
 
 
-async def _steer(settings: config.Settings, options: argparse.Namespace) -> answers.Steered | errors.DispatchError:
+async def _steer(settings: config.Settings, options: argparse.Namespace) -> answers.Steered:
     async with build.open_dispatcher(settings) as app:
-        try:
-            return await app.steer(options.run, options.action, options.task, options.reason)
-        except errors.DispatchError as refused:
-            return refused
+        return await app.steer(options.run, options.action, options.task, options.reason)

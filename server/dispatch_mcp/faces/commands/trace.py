@@ -8,7 +8,7 @@ import anyio
 
 from dispatch_mcp import config
 from dispatch_mcp.engine import answers
-from dispatch_mcp.faces import build, console
+from dispatch_mcp.faces import build, console, shell
 from dispatch_mcp.faces.commands import status
 
 
@@ -16,7 +16,7 @@ def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
     """Prints one view of the run."""
     found = anyio.run(build.trace, loaded.settings, options.run, options.view, options.task, options.cursor)
     if options.json:
-        console.emit(found.wire())
+        console.emit(shell.wire(found))
         return console.OK
     if found.timeline:
         show_timeline(found)

@@ -1,0 +1,79 @@
+"""Where secrets are taken out before the book sees them: outcomes, bulk, and what attempts leave behind (S10).
+
+Simulated outcomes are let through: they hold what the plan says already, and benches run thousands of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dispatch_mcp.core import model, order, redaction
+from dispatch_mcp.workers import contract
+
+
+def outcome(redactor: redaction.Redactor, found: model.Outcome) -> model.Outcome:
+    """Returns the outcome without secrets; the same object when there are none in it."""
+    given = found.model_dump(mode="json")
+    clean = redactor.redact_json(given)
+    return found if clean == given else model.Outcome.model_validate(clean)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker whose outcomes, bulk and heartbeats carry no secrets."""
+
+    inner: contract.Worker
+    redactor: redaction.Redactor
+
+    async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+        """Returns the inner worker's outcome without secrets."""
+        return outcome(self.redactor, await self.inner.carry_out(_Context(ctx, self.redactor), work))
+
+
+@dataclass(frozen=True, slots=True)
+class _Blobs:
+    inner: contract.Blobs
+    redactor: redaction.Redactor
+
+    def put(self, data: bytes) -> str:
+        """Stores the data; what is text is stored without secrets."""
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")
+            return self.inner.put(self.redactor.redact(text).encode("latin-1", "replace"))
+        return self.inner.put(self.redactor.redact(text).encode("utf-8"))
+
+    def get(self, digest: str) -> bytes:
+        """Returns the bytes of a digest. Raises UnknownHandle."""
+        return self.inner.get(digest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    inner: contract.TaskContext
+    redactor: redaction.Redactor
+
+    @property
+    def run_id(self) -> str:
+        return self.inner.run_id
+
+    @property
+    def task_id(self) -> str:
+        return self.inner.task_id
+
+    @property
+    def attempt(self) -> int:
+        return self.inner.attempt
+
+    @property
+    def last_beat(self) -> Mapping[str, model.Json]:
+        return self.inner.last_beat
+
+    @property
+    def blobs(self) -> contract.Blobs:
+        return _Blobs(self.inner.blobs, self.redactor)
+
+    def beat(self, **details: model.Json) -> None:
+        self.inner.beat(**{name: self.redactor.redact_json(value) for name, value in details.items()})

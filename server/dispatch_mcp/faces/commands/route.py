@@ -1,0 +1,98 @@
+"""`dispatch-mcp route TEXT`: who should do it and why, in the transparent form of seed 001."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+
+from dispatch_mcp import config, errors
+from dispatch_mcp.core import catalog, fields, model, routing
+from dispatch_mcp.faces import build, console, plans
+from dispatch_mcp.faces.commands import catalogs, documents
+
+MAX_TEXT = 200_000
+
+
+def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
+    """Prints the route; returns 3 when nobody is a likely home for the request."""
+    hints = build.hints(loaded.settings)
+    if options.batch is not None:
+        if options.text:
+            raise errors.InputError(
+                f"Both a request and --batch {options.batch!r} are given.", hint="Leave one of them out."
+            )
+        cases = list(_cases(options.batch))
+        _answer_all(cases, catalogs.choose(loaded.settings, options.roster), hints)
+        return console.OK
+    text = _text(options.text)
+    route = routing.route(text, catalogs.choose(loaded.settings, options.roster), hints=hints)
+    if options.json:
+        console.emit(plans.route_answer(route))
+    else:
+        _show(route)
+    return console.OK if route.specialist else console.INCONCLUSIVE
+
+
+def _text(words: list[str]) -> str:
+    """Returns the request from the arguments, or from stdin when there are none."""
+    text = " ".join(words) or ("" if sys.stdin.isatty() else documents.text("-", limit=MAX_TEXT))
+    if not text.strip():
+        raise errors.InputError(
+            "There is nothing to route.", hint='Say in a sentence what is to be done: dispatch-mcp route "…".'
+        )
+    return text[:MAX_TEXT]
+
+
+def _show(route: routing.Route) -> None:
+    quotes = dict.fromkeys(piece.quote for piece in route.evidence)
+    _line("Keywords detected", ", ".join(quotes) or "none that any agent knows")
+    if route.specialist:
+        _line("Routing to", f"{route.specialist} (confidence {route.confidence:.2f}, {route.strategy})", style="green")
+    else:
+        _line("Routing to", f"nobody (confidence {route.confidence:.2f})", style="yellow")
+    if route.specialist and route.knowledge:
+        _line("Knowledge document", route.knowledge)
+    if route.specialist and route.model:
+        _line("Model", f"{route.model} ({route.model_reason})")
+    _line("Why", route.why)
+    rivals = [candidate for candidate in route.ranked if candidate.name != route.specialist][:3]
+    if rivals:
+        _line("Runners-up", ", ".join(f"{rival.name} {rival.share:.1%}" for rival in rivals))
+    for warning in route.warnings:
+        _line("Warning", warning, style="yellow")
+    if route.question:
+        _line("Ask first", route.question, style="yellow")
+    if route.try_words:
+        _line("Words that would help", ", ".join(route.try_words))
+
+
+def _line(label: str, text: str, *, style: str = "") -> None:
+    console.say(f"{label}: {text}", style=style)
+
+
+def _cases(name: str) -> Iterator[tuple[model.Json, str]]:
+    """Yields id and text of each line. Raises InputError that names the first line that is not a case."""
+    for number, line in enumerate(documents.text(name).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            case: model.Json = json.loads(line)
+        except (ValueError, RecursionError) as wrong:
+            raise _bad_line(name, number, f"is not JSON: {wrong}") from wrong
+        if not fields.is_object(case) or not isinstance(case.get("text"), str):
+            raise _bad_line(name, number, "has no text")
+        yield case.get("id", number), case["text"]
+
+
+def _bad_line(name: str, number: int, what: str) -> errors.InputError:
+    return errors.InputError(f"Line {number} of {name!r} {what}.", hint='A line looks like {"id": "1", "text": "…"}.')
+
+
+def _answer_all(cases: list[tuple[model.Json, str]], known: catalog.Catalog, hints: routing.Hints) -> None:
+    """Prints one JSON line for each case, in order; the label is null when the router abstains."""
+    for case, text in cases:
+        route = routing.route(text, known, hints=hints)
+        ranked = [candidate.name for candidate in route.ranked]
+        console.line({"id": case, "label": route.specialist, "confidence": route.confidence, "ranked": ranked})
