@@ -266,7 +266,7 @@ class Drive:
             outcome = await run_task.run_task(self._context(work), work, self.engine.workers)
             self._finished.append(run.Finished(task.id, start.attempt, outcome))
         finally:
-            if self._running[task.id][0] == start.attempt:
+            if task.id in self._running and self._running[task.id][0] == start.attempt:
                 del self._running[task.id]
             self._wake.set()
 

@@ -52,5 +52,7 @@ class History:
             if self._seen.get(number) != revision:
                 self._seen[number] = revision
                 for key, digest, unverified, task in conn.execute(_RESULTS, (number,)):
-                    self._known.setdefault(key, (run.Known(digest, bool(unverified)), task))
+                    there = self._known.get(key)
+                    if there is None or there[0].unverified > unverified:
+                        self._known[key] = (run.Known(digest, bool(unverified)), task)
         return Search(self._known)
