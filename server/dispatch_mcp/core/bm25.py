@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import math
+import zlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,25 +17,32 @@ Counts = Mapping[str, float]
 class Postings:
     """For each term the documents that hold it and what it adds to their score, its rarity included.
 
-    `starts` has one more entry than there are terms; the postings of term `i` are `starts[i]:starts[i + 1]`.
-    `absent` is the rarity of a term that no document holds, `rarity` that of each term.
+    Terms are known by the CRC-32 of their text, in rising order in `keys`: no table of strings has to be built when
+    an index is read, and the few terms that share a number share their postings. The postings of the term at place
+    `i` are `starts[i]:starts[i + 1]`. `absent` is the rarity of a term that no document holds.
     """
 
     size: int
-    ids: Mapping[str, int]
+    keys: array[int]
     starts: array[int]
     documents: array[int]
     impacts: array[float]
     rarity: array[float]
     absent: float
 
+    def place(self, term: str) -> int:
+        """Returns where a term's postings are; -1 when no document holds it."""
+        key = zlib.crc32(term.encode("utf-8", "surrogatepass"))
+        at = bisect.bisect_left(self.keys, key)
+        return at if at < len(self.keys) and self.keys[at] == key else -1
+
     def scores(self, terms: Iterable[tuple[str, float]]) -> tuple[list[float], float]:
         """Returns each document's score for weighted terms, and the most that a document could have scored."""
         scores = [0.0] * self.size
         most = 0.0
         for term, weight in terms:
-            place = self.ids.get(term)
-            if place is None:
+            place = self.place(term)
+            if place < 0:
                 most += weight * self.absent
                 continue
             most += weight * self.rarity[place]
@@ -44,12 +53,13 @@ class Postings:
 
     def impact(self, term: str, document: int) -> float:
         """Returns what a term adds to a document's score; 0 when the document lacks it."""
-        place = self.ids.get(term)
-        if place is None:
+        place = self.place(term)
+        if place < 0:
             return 0.0
-        for at in range(self.starts[place], self.starts[place + 1]):
-            if self.documents[at] == document:
-                return self.impacts[at]
+        start, end = self.starts[place], self.starts[place + 1]
+        for holder, impact in zip(self.documents[start:end], self.impacts[start:end], strict=True):
+            if holder == document:
+                return impact
         return 0.0
 
 
@@ -68,18 +78,44 @@ def build(fields: Sequence[Field], size: int, most_common: float = 1.0) -> Posti
     for field in fields:
         _add_field(weighted, field)
     limit = max(most_common * size, 8)
-    terms = sorted(term for term, found in weighted.items() if len(found) <= limit)
-    starts, documents, impacts, rarity = array("I", [0]), array("I"), array("f"), array("f")
-    for term in terms:
-        found = weighted[term]
-        idf = _rarity(len(found), size)
+    found = {term: held for term, held in weighted.items() if len(held) <= limit}
+    return _packed(_keyed(found), size)
+
+
+def _keyed(found: Mapping[str, dict[int, float]]) -> dict[int, dict[int, float]]:
+    keyed: dict[int, dict[int, float]] = {}
+    for term, held in found.items():
+        key = zlib.crc32(term.encode("utf-8", "surrogatepass"))
+        if key in keyed:
+            for document, count in held.items():
+                keyed[key][document] = keyed[key].get(document, 0.0) + count
+        else:
+            keyed[key] = held
+    return keyed
+
+
+def _packed(keyed: Mapping[int, Mapping[int, float]], size: int) -> Postings:
+    rarities = [_rarity(holders, size) for holders in range(size + 1)]
+    keys = sorted(keyed)
+    starts, documents, impacts, rarity = [0], list[int](), list[float](), list[float]()
+    for key in keys:
+        held = keyed[key]
+        idf = rarities[len(held)]
+        gain = idf * (K1 + 1)
         rarity.append(idf)
-        for document in sorted(found):
+        for document, count in held.items():
             documents.append(document)
-            impacts.append(idf * found[document] * (K1 + 1) / (found[document] + K1))
+            impacts.append(gain * count / (count + K1))
         starts.append(len(documents))
-    ids = {term: place for place, term in enumerate(terms)}
-    return Postings(size, ids, starts, documents, impacts, rarity, _rarity(0, size))
+    return Postings(
+        size=size,
+        keys=array("I", keys),
+        starts=array("I", starts),
+        documents=array("H", documents),
+        impacts=array("f", impacts),
+        rarity=array("f", rarity),
+        absent=rarities[0],
+    )
 
 
 def _add_field(weighted: dict[str, dict[int, float]], field: Field) -> None:
@@ -89,8 +125,11 @@ def _add_field(weighted: dict[str, dict[int, float]], field: Field) -> None:
     for document, counts in enumerate(field.counts):
         scale = field.weight / (1 - field.length + field.length * totals[document] / average)
         for term, count in counts.items():
-            row = weighted.setdefault(term, {})
-            row[document] = row.get(document, 0.0) + count * scale
+            row = weighted.get(term)
+            if row is None:
+                weighted[term] = {document: count * scale}
+            else:
+                row[document] = row.get(document, 0.0) + count * scale
 
 
 def _rarity(holders: int, size: int) -> float:

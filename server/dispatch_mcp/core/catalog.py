@@ -33,11 +33,11 @@ MAX_BODY_INDEXED = 12_000
 _NAME = re.compile(r"[^\w.-]+")
 _PRIVILEGES = ("tools", "disallowed_tools", "model", "permission_mode", "mcp_servers", "hooks", "isolation", "effort")
 _EXAMPLE = re.compile(r"<example>.*?</example>", re.DOTALL)
-_SAID = re.compile(r"^\s*user:\s*[\"“'‘](.+?)[\"”'’]\s*$", re.MULTILINE)
+_SAID = re.compile(r"^\s*user:\s*[\"'\u201c\u2018](.+?)[\"'\u201d\u2019]\s*$", re.MULTILINE)
 _EXAMPLES_LEFT = re.compile(r"\s*(?:Specifically[^.\n]{0,40}|Examples?)\s*:\s*$")
 _PRIORITIES = {"low": -10, "medium": 0, "normal": 0, "high": 20, "highest": 40, "critical": 40}
 _KNOWN = frozenset(
-    [
+    (
         "name",
         "description",
         "tools",
@@ -55,7 +55,7 @@ _KNOWN = frozenset(
         "inputs",
         "aliases",
         "color",
-    ]
+    )
 )
 
 
@@ -245,6 +245,10 @@ class Catalog:
     def index(self) -> index.Index:
         """Returns what routing looks requests up in; built at first use unless one was handed in."""
         return index.build([_document(agent) for agent in self.routable], self.words)
+
+    def adopt(self, ready: index.Index) -> None:
+        """Takes an index that was built from the same agents before (`fingerprint` tells)."""
+        self.__dict__["index"] = ready
 
     @cached_property
     def fingerprint(self) -> str:

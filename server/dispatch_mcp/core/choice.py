@@ -19,24 +19,19 @@ Kind = Literal["implementation", "investigation", "review", "consultation"]
 
 _FULL = re.compile(r"^claude-[a-z0-9][a-z0-9.-]{1,60}(?:@[0-9]{8})?(?:\[1m\])?$")
 _REVIEW = re.compile(
-    r"\b(?:review|code review|audit|look over|critique|check (?:this|my|the) (?:code|diff|pr)|xem lại|đánh giá)\b",
-    re.IGNORECASE,
+    r"\b(?:review|audit|look over|critique|check (?:this|my|the) (?:code|diff|pr)|xem lại|đánh giá)\b", re.IGNORECASE
 )
-_CONSULT = re.compile(
-    r"\b(?:explain|what (?:is|are|does|do|would)|which|who|when|where|why do|how (?:do|does|should|can|is|are)|should (?:i|we)|"
-    r"tell me|recommend|advise|giải thích|thế nào|explica|expliqu|erklär|explique)|\?\s*$",
-    re.IGNORECASE,
+_ASKS = "explain|what (?:is|are|does|do|would)|which|who|when|where|why do|how (?:do|does|should|can|is|are)"
+_ADVICE = "should (?:i|we)|tell me|recommend|advise|giải thích|thế nào|explica|expliqu|erklär|explique"
+_CONSULT = re.compile(rf"\b(?:{_ASKS}|{_ADVICE})|\?\s*$", re.IGNORECASE)
+_LOOKS = "investigat|analy[sz]|debug|diagnos|root cause|find out|profile|trace|why (?:is|are|does|did)"
+_FAULTS = "error|crash|fail|bug|slow|broken|not working|exception|lỗi|sập|điều tra|phân tích|fehler|erreur|erro|depur"
+_INVESTIGATE = re.compile(rf"\b(?:{_LOOKS}|{_FAULTS})", re.IGNORECASE)
+_WIDE = (
+    "entire|whole|comprehensive|across the (?:system|codebase|project)|end.to.end|from scratch|architecture|platform"
 )
-_INVESTIGATE = re.compile(
-    r"\b(?:investigat|analy[sz]|debug|diagnos|root cause|find out|profile|trace|why (?:is|are|does|did)|error|crash|fail|"
-    r"bug|slow|broken|not working|traceback|exception|lỗi|sập|điều tra|phân tích|fehler|erreur|erro|depur)",
-    re.IGNORECASE,
-)
-_LARGE = re.compile(
-    r"\b(?:entire|whole|comprehensive|across the (?:system|codebase|project)|end.to.end|from scratch|architecture|platform|"
-    r"migrate|rewrite|redesign|complete|toàn bộ|all (?:services|modules|files))\b",
-    re.IGNORECASE,
-)
+_DEEP = "migrate|rewrite|redesign|complete|toàn bộ|all (?:services|modules|files)"
+_LARGE = re.compile(rf"\b(?:{_WIDE}|{_DEEP})\b", re.IGNORECASE)
 _SMALL = re.compile(r"\b(?:typo|rename|small|minor|quick|one.line|simple|just|only|comment|label|nhỏ)\b", re.IGNORECASE)
 
 

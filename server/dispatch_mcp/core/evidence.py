@@ -22,10 +22,9 @@ class Evidence(model.Value):
     weight: float = 0.0
 
 
-def of(
-    request: reading.Request, found: index.Index, known: lexicon.Lexicon, agent: catalog.Agent, place: int, most: int
-) -> tuple[Evidence, ...]:
-    """Returns at most `most` pieces of evidence for the agent at this place of the index, the heaviest first."""
+def of(request: reading.Request, known: catalog.Catalog, place: int, most: int) -> tuple[Evidence, ...]:
+    """Returns at most `most` pieces of evidence for the routable agent at this place, the heaviest first."""
+    found, agent = known.index, known.routable[place]
     pieces: dict[str, Evidence] = {}
     for term in request.terms:
         weight = term.weight * max(found.whole.impact(term.stem, place), found.head.impact(term.stem, place))
@@ -36,7 +35,7 @@ def of(
         concept, weight = _meaning(meanings, found, place)
         if weight > 0:
             quote = request.source[start:end]
-            matched = known.names[concept]
+            matched = known.words.names[concept]
             _keep(pieces, Evidence(quote=quote, field="meaning", matched=matched, weight=weight / 2))
     total = sum(piece.weight for piece in pieces.values())
     heaviest = sorted(pieces.values(), key=lambda piece: (-piece.weight, piece.quote))[:most]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dispatch_mcp.core import bm25, lexicon, text
 
@@ -56,19 +58,20 @@ def build(documents: Sequence[Document], words: lexicon.Lexicon) -> Index:
     keywords = [_counts(" \n ".join(document.keywords)) for document in documents]
     descriptions = [_counts(document.description) for document in documents]
     examples = [_counts(" \n ".join(document.examples)) for document in documents]
-    bodies = [_counts(document.body) for document in documents]
+    bodies = [_tally(text.content(document.body)) for document in documents]
     head = (
         bm25.Field(names, 3.0, 0.3),
         bm25.Field(keywords, 1.5, 0.3),
         bm25.Field(descriptions, 1.5, 0.6),
     )
     size = len(documents)
+    meanings = [_meaning(document, words) for document in documents]
     return Index(
         size=size,
         head=bm25.build(head, size),
         whole=bm25.build((*head, bm25.Field(examples, 0.5, 0.5), bm25.Field(bodies, 0.5, 0.6)), size, 0.6),
         letters=bm25.build([bm25.Field([letters(_head_text(doc)) for doc in documents], 1.0, 0.8)], size, 0.5),
-        concepts=_concepts(documents, words),
+        concepts=bm25.build([bm25.Field([meant.profile for meant in meanings], 1.0, 0.6)], size),
         exact=_examples(documents, text.key),
         near=_examples(documents, gist),
         keywords=_keywords(documents),
@@ -76,29 +79,37 @@ def build(documents: Sequence[Document], words: lexicon.Lexicon) -> Index:
         fallbacks=tuple(place for place, document in enumerate(documents) if document.fallback),
         priorities=tuple(document.priority for document in documents),
         bodied=sum(bool(document.body) for document in documents) / max(size, 1),
-        fluency=_fluency(documents, words),
+        fluency=sum(meant.cover for meant in meanings) / max(size, 1),
     )
 
 
 def letters(source: str) -> Counter[str]:
     """Returns how often each group of three and four letters occurs in the words of a text."""
     found: Counter[str] = Counter()
-    for word in set(text.words(source)):
-        padded = f" {text.fold(word.form)} "
-        for length in NGRAM:
-            found.update(padded[at : at + length] for at in range(len(padded) - length + 1))
+    for stem in dict.fromkeys(text.stems(source)):
+        found.update(groups(stem))
     return found
+
+
+@lru_cache(maxsize=16384)
+def groups(stem: str) -> tuple[str, ...]:
+    """Returns the groups of three and four letters of a stem, its beginning marked by a space."""
+    padded = f" {text.fold(stem)}"
+    return tuple(padded[at : at + length] for length in NGRAM for at in range(len(padded) - length + 1))
 
 
 def pairs(stems: Sequence[str]) -> list[str]:
     """Returns neighbouring stems as one term each."""
-    return [f"{left} {right}" for left, right in zip(stems, stems[1:], strict=False)]
+    return [f"{left} {right}" for left, right in itertools.pairwise(stems)]
 
 
 def _counts(source: str) -> Counter[str]:
     if not source:
         return Counter()
-    stems = [stem for stem in text.stems(source) if stem not in text.STOP]
+    return _tally([stem for stem in text.stems(source) if stem not in text.STOP])
+
+
+def _tally(stems: Sequence[str]) -> Counter[str]:
     counts = Counter(stems)
     counts.update(pairs(stems))
     return counts
@@ -138,31 +149,35 @@ def _keywords(documents: Sequence[Document]) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _fluency(documents: Sequence[Document], words: lexicon.Lexicon) -> float:
-    shares: list[float] = []
-    for document in documents:
-        source = f"{_name_words(document.name)} \n {document.description}"
-        found = text.words(source)
-        shares.append(words.cover(found, words.matches(found, source)))
-    return sum(shares) / max(len(shares), 1)
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """What the lexicon makes of a document: weights of concepts, share of words understood, plain word forms."""
+
+    profile: dict[str, float]
+    cover: float
+    forms: frozenset[str]
 
 
-_CONCEPT_FIELDS = ((2.0, "name"), (1.5, "keywords"), (1.0, "description"), (0.7, "examples"))
+_MEANINGFUL = (("name", 2.0), ("keywords", 1.5), ("description", 1.0), ("examples", 0.7))
 
 
-def _concepts(documents: Sequence[Document], words: lexicon.Lexicon) -> bm25.Postings:
-    counts = [_profile(document, words) for document in documents]
-    return bm25.build([bm25.Field(counts, 1.0, 0.6)], len(documents))
-
-
-def _profile(document: Document, words: lexicon.Lexicon) -> dict[str, float]:
+def _meaning(document: Document, known: lexicon.Lexicon) -> _Meaning:
     profile: dict[str, float] = {}
-    for weight, name in _CONCEPT_FIELDS:
+    forms: set[str] = set()
+    covers: list[tuple[float, int]] = []
+    for name, weight in _MEANINGFUL:
         source = _field_text(document, name)
-        for match in words.matches(text.words(source), source):
+        found = text.words(source)
+        matches = list(known.matches(found, source))
+        for match in matches:
             for concept, share in match.meanings:
                 profile[str(concept)] = profile.get(str(concept), 0.0) + weight * share
-    return profile
+        forms.update(word.form for word in found if word.form.isascii())
+        if name in ("name", "description"):
+            covers.append((known.cover(found, matches), len(found)))
+    total = sum(count for _, count in covers)
+    cover = sum(share * count for share, count in covers) / total if total else 0.0
+    return _Meaning(profile, cover, frozenset(forms))
 
 
 def _field_text(document: Document, name: str) -> str:

@@ -85,12 +85,12 @@ class Lexicon:
 
     def _match_at(self, whole: Sequence[text.Word], at: int) -> Match | None:
         word = whole[at]
-        plain = text.stem(text.fold(word.form))
+        plain = word.stem if word.form.isascii() else text.stem(text.fold(word.form))
         most = max(self.longest.get(word.stem, 0), self.longest.get(plain, 0))
         for count in range(min(most, len(whole) - at), 0, -1):
             part = whole[at : at + count]
             meanings = self.phrases.get(" ".join(each.stem for each in part))
-            if meanings is None:
+            if meanings is None and self.folded:
                 meanings = self.folded.get(" ".join(text.stem(text.fold(each.form)) for each in part))
             if meanings is not None:
                 return Match(at, at + count, meanings)
@@ -144,11 +144,10 @@ def parse(sources: Iterable[str], common: Sequence[str] = ()) -> Lexicon:
     unknown = {other for wider in draft.wider.values() for other in wider} - ids.keys()
     if unknown:
         raise ValueError(f"concepts imply unknown ones: {sorted(unknown)!r}")
-    implied = {name: _implied(name, draft.wider) for name in draft.names}
-    tables = _Tables()
+    implied = [_implied(name, draft.wider) for name in draft.names]
+    tables = _Tables([{ids[name]: share for name, share in row.items()} for row in implied])
     for term, concept, weight in draft.terms:
-        meanings = {ids[name]: weight * share for name, share in implied[concept].items()}
-        tables.add(term, meanings)
+        tables.add(term, (ids[concept], weight))
     digest = hashlib.sha256("\0".join([*files, *common]).encode()).hexdigest()
     return tables.lexicon(tuple(draft.names), {word: rank for rank, word in enumerate(common)}, digest)
 
@@ -182,60 +181,78 @@ def _implied(name: str, wider: Mapping[str, Mapping[str, float]]) -> dict[str, f
     return found
 
 
+_Meant = tuple[int, float]
+
+
 class _Tables:
     """Collects terms under the keys by which they are looked up; the same term may mean several concepts."""
 
-    def __init__(self) -> None:
-        self.phrases: dict[str, dict[int, float]] = {}
-        self.folded: dict[str, dict[int, float]] = {}
-        self.prefixes: dict[str, dict[int, float]] = {}
-        self.runs: dict[str, dict[int, float]] = {}
+    def __init__(self, implied: Sequence[Mapping[int, float]]) -> None:
+        self.implied = implied
+        self.phrases: dict[str, tuple[_Meant, ...]] = {}
+        self.folded: dict[str, tuple[_Meant, ...]] = {}
+        self.prefixes: dict[str, tuple[_Meant, ...]] = {}
+        self.runs: dict[str, tuple[_Meant, ...]] = {}
         self.longest: dict[str, int] = {}
         self.words: set[str] = set()
+        self.known: dict[tuple[_Meant, ...], Meanings] = {}
 
-    def add(self, term: str, meanings: Mapping[int, float]) -> None:
-        if _RUN.search(term):
-            _merge(self.runs, term, meanings)
+    def add(self, term: str, meant: _Meant) -> None:
+        if not term.isascii() and _RUN.search(term):
+            _put(self.runs, term, meant)
         elif term.endswith("*"):
-            _merge(self.prefixes, text.fold(text.normal(term[:-1])), meanings)
+            _put(self.prefixes, text.fold(text.normal(term[:-1])), meant)
         else:
-            self._add_phrase(term, meanings)
+            self._add_phrase(term, meant)
 
-    def _add_phrase(self, term: str, meanings: Mapping[int, float]) -> None:
-        parts = [word for word in text.words(term) if not word.part]
+    def _add_phrase(self, term: str, meant: _Meant) -> None:
+        parts = _words(term)
         if not parts:
             return
-        key = " ".join(word.stem for word in parts)
-        _merge(self.phrases, key, meanings)
+        key = " ".join([word.stem for word in parts])
+        _put(self.phrases, key, meant)
         self._reach(parts[0].stem, len(parts))
-        plain = " ".join(text.stem(text.fold(word.form)) for word in parts)
+        plain = key if term.isascii() else " ".join(text.stem(text.fold(word.form)) for word in parts)
         if plain != key and len(plain) >= _LEAST_FOLDED:
-            _merge(self.folded, plain, meanings)
+            _put(self.folded, plain, meant)
             self._reach(plain.split(" ", 1)[0], len(parts))
-        self.words.update(word.form for word in parts if len(word.form) > 3 and word.form.isascii())
+        self.words.update([word.form for word in parts if len(word.form) > 3 and word.form.isascii()])
 
     def _reach(self, stem: str, count: int) -> None:
-        self.longest[stem] = max(self.longest.get(stem, 0), count)
+        if count > self.longest.get(stem, 0):
+            self.longest[stem] = count
 
     def lexicon(self, names: tuple[str, ...], common: Mapping[str, int], digest: str) -> Lexicon:
         return Lexicon(
             names,
-            _frozen(self.phrases),
-            _frozen(self.folded),
-            _frozen(self.prefixes),
-            _frozen(self.runs),
+            self._frozen(self.phrases),
+            self._frozen(self.folded),
+            self._frozen(self.prefixes),
+            self._frozen(self.runs),
             self.longest,
             frozenset(self.words),
             common,
             digest,
         )
 
+    def _frozen(self, table: Mapping[str, tuple[_Meant, ...]]) -> dict[str, Meanings]:
+        return {key: self._meanings(meant) for key, meant in table.items()}
 
-def _merge(table: dict[str, dict[int, float]], key: str, meanings: Mapping[int, float]) -> None:
-    row = table.setdefault(key, {})
-    for concept, weight in meanings.items():
-        row[concept] = max(row.get(concept, 0.0), weight)
+    def _meanings(self, meant: tuple[_Meant, ...]) -> Meanings:
+        if meant not in self.known:
+            row: dict[int, float] = {}
+            for concept, weight in meant:
+                for other, share in self.implied[concept].items():
+                    row[other] = max(row.get(other, 0.0), weight * share)
+            self.known[meant] = tuple(sorted(row.items()))
+        return self.known[meant]
 
 
-def _frozen(table: Mapping[str, Mapping[int, float]]) -> dict[str, Meanings]:
-    return {key: tuple(sorted(row.items())) for key, row in table.items()}
+def _words(term: str) -> list[text.Word]:
+    if term.isascii() and term.islower() and term.replace(" ", "").isalnum():
+        return [text.Word(text.stem(form), form, 0, 0) for form in term.split()]
+    return [word for word in text.words(term) if not word.part]
+
+
+def _put(table: dict[str, tuple[_Meant, ...]], key: str, meant: _Meant) -> None:
+    table[key] = (*table[key], meant) if key in table else (meant,)

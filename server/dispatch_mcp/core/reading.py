@@ -2,65 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import string
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from dispatch_mcp.core import index, lexicon, text
+from dispatch_mcp.core import emphasis, index, lexicon, text
 
-NEGATED = 0.0
-WITHOUT = 0.3
-STRESSED = 1.3
-PURPOSE = 0.6
-STOPPED = 0.0
 MAX_REPAIRS = 8
 MAX_EXAMPLE = 400
 RARE = 1 << 20
 COMMON = ((600, 0.6), (2000, 0.8))
+"""The 600 commonest English words count 0.6, the next up to 2000 count 0.8."""
 _LEAST_REPAIRED = 4
-
-_CUT = r"(?=[,;:.!?\n—–。，；：！？、]|\b(?:but|only|just|instead|simply|merely|and then|sondern|nur|mais|pero|sino|mas|nhưng|chỉ)\b|$)"
-_NEGATIONS = (
-    (re.compile(rf"\b(?:do not|don['’]?t|dont|never|please don['’]?t)\b.{{0,80}}?{_CUT}", re.IGNORECASE), NEGATED),
-    (
-        re.compile(
-            rf"\b(?:is not|isn['’]?t|not)\s+(?:really\s+)?(?:an?|about|the|our|for)\b.{{0,80}}?{_CUT}", re.IGNORECASE
-        ),
-        NEGATED,
-    ),
-    (re.compile(rf"(?:^|[.,;:!?(]\s*)(?:not|no)\b.{{0,80}}?{_CUT}", re.IGNORECASE), NEGATED),
-    (
-        re.compile(
-            rf"\b(?:no|without|zero)\s+(?:need|change|changes|touching|changing|altering|modifying)\b.{{0,80}}?{_CUT}",
-            re.IGNORECASE,
-        ),
-        NEGATED,
-    ),
-    (
-        re.compile(
-            rf"\b(?:without|except(?: for)?|apart from|other than|instead of|rather than|ignor(?:e|ing)|leav(?:e|ing)|skip(?:ping)?|excluding)\b.{{0,60}}?{_CUT}",
-            re.IGNORECASE,
-        ),
-        WITHOUT,
-    ),
-    (
-        re.compile(
-            rf"\b(?:ohne|sin|sans|sem|không (?:phải|cần|được|động|sửa|chạm)|đừng|nicht|kein(?:e|en|er)?|pas de|ne touche[sz]? pas|no toques|não (?:mexa|toque))\b.{{0,60}}?{_CUT}",
-            re.IGNORECASE,
-        ),
-        WITHOUT,
-    ),
-    (
-        re.compile(
-            r"(?:不要|不用|无需|不是|别)[^，。；！？]{0,20}|[^、。！？]{0,16}(?:ではなく|じゃなく|せずに|しないで)"
-        ),
-        WITHOUT,
-    ),
-)
-_PURPOSE = re.compile(r"\bfor\b.{0,100}?(?=[,;:.!?\n—]|$)", re.IGNORECASE)
-"""What a thing is for says less than what it is: "a table for user sessions" is a table."""
-_STRESS = re.compile(r"\b(?:only|just|solely|but rather)\b(.{0,80}?)(?=[,;:.!?\n]|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +47,11 @@ def read(request: str, found: index.Index, known: lexicon.Lexicon) -> Request:
     """Returns the reading of a request against what this index and lexicon know."""
     source = text.excerpt(request)
     words = tuple(_repaired(text.words(source), found, known))
-    scale = weights(source)
+    scale = emphasis.ranges(source)
     terms = tuple(_terms(words, scale, known))
+    if scale and not terms:
+        scale = ()
+        terms = tuple(_terms(words, scale, known))
     whole = [word for word, _ in words if not word.part]
     meant = list(known.matches(whole, source))
     matches = tuple(_placed(match, whole) for match in meant)
@@ -113,30 +69,12 @@ def read(request: str, found: index.Index, known: lexicon.Lexicon) -> Request:
     )
 
 
-def weights(source: str) -> list[tuple[int, int, float]]:
-    """Returns the ranges of a text that count less, because they say what is not meant, or more."""
-    found = [
-        (match.start(), match.end(), weight) for pattern, weight in _NEGATIONS for match in pattern.finditer(source)
-    ]
-    found.extend((match.start(), match.end(), PURPOSE) for match in _PURPOSE.finditer(source))
-    found.extend((match.start(1), match.end(1), STRESSED) for match in _STRESS.finditer(source))
-    return found
-
-
-def weight_at(scale: Sequence[tuple[int, int, float]], place: int) -> float:
-    """Returns how much a word at this place counts."""
-    inside = [weight for start, end, weight in scale if start <= place < end]
-    return min(inside) if inside and min(inside) < 1 else max(inside, default=1.0)
-
-
-def _terms(
-    words: Sequence[tuple[text.Word, str]], scale: Sequence[tuple[int, int, float]], known: lexicon.Lexicon
-) -> list[Term]:
+def _terms(words: Sequence[tuple[text.Word, str]], scale: emphasis.Ranges, known: lexicon.Lexicon) -> list[Term]:
     terms: list[Term] = []
     for word, written in words:
         if word.stem in text.STOP:
             continue
-        weight = weight_at(scale, word.start) * everyday(word.form, known) * (0.5 if word.part else 1.0)
+        weight = emphasis.at(scale, word.start) * everyday(word.form, known) * (0.5 if word.part else 1.0)
         if weight > 0:
             terms.append(Term(word.stem, weight, word.start, word.end, written))
     return terms
@@ -161,12 +99,10 @@ def _placed(match: lexicon.Match, whole: Sequence[text.Word]) -> tuple[int, int,
     return (whole[match.first].start, whole[match.last - 1].end, match.meanings)
 
 
-def _concepts(
-    matches: Sequence[tuple[int, int, lexicon.Meanings]], scale: Sequence[tuple[int, int, float]]
-) -> dict[int, float]:
+def _concepts(matches: Sequence[tuple[int, int, lexicon.Meanings]], scale: emphasis.Ranges) -> dict[int, float]:
     meant: dict[int, float] = {}
     for start, _, meanings in matches:
-        weight = weight_at(scale, start)
+        weight = emphasis.at(scale, start)
         for concept, share in meanings:
             meant[concept] = max(meant.get(concept, 0.0), weight * share) + 0.2 * min(
                 meant.get(concept, 0.0), weight * share
@@ -177,10 +113,8 @@ def _concepts(
 def _letters(terms: Sequence[Term]) -> tuple[tuple[str, float], ...]:
     found: dict[str, float] = {}
     for term in terms:
-        padded = f" {text.fold(term.stem)}"
-        for length in index.NGRAM:
-            for at in range(len(padded) - length + 1):
-                found[padded[at : at + length]] = term.weight
+        for group in index.groups(term.stem):
+            found[group] = term.weight
     return tuple(found.items())
 
 
@@ -207,7 +141,7 @@ def _unknown(word: text.Word, found: index.Index, known: lexicon.Lexicon) -> boo
     return not (
         form in known.common
         or form in known.words
-        or word.stem in found.whole.ids
+        or found.whole.place(word.stem) >= 0
         or word.stem in known.longest
         or (known.prefixes and any(form[:length] in known.prefixes for length in range(4, len(form) + 1)))
     )

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from dispatch_mcp.core import catalog, choice, confidence, evidence, model, reading, scoring
+from dispatch_mcp.core import catalog, choice, confidence, evidence, learning, model, reading, scoring
 
 MODELS = choice.MODELS
 Effort = model.Effort
@@ -45,23 +45,9 @@ class Hints(model.Value):
 NO_HINTS = Hints()
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
-    """One past request that an agent did well or badly."""
-
-    text: str
-    agent: str
-    good: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """Outcomes of past routes, the newest last."""
-
-    past: tuple[Past, ...] = ()
-
-
-NO_HISTORY = History()
+NO_HISTORY = learning.NO_HISTORY
+History = learning.History
+Past = learning.Past
 
 
 class Candidate(model.Value):
@@ -116,18 +102,18 @@ class _Routing:
 
     text: str
     catalog: catalog.Catalog
+    history: History
     hints: Hints
     request: reading.Request
     scores: scoring.Scores
     sure: confidence.Certainty
-    exact: bool
 
     @staticmethod
     def of(request: str, known: catalog.Catalog, history: History, hints: Hints) -> _Routing:
         read = reading.read(request, known.index, known.words)
-        scores = scoring.score(read, known.index)
+        scores = scoring.score(read, known.index, learning.bonus(history, read.gist, known.keys))
         sure = confidence.certainty(read, scores, known.index)
-        return _Routing(request, known, hints, read, scores, sure, exact=False)
+        return _Routing(request, known, history, hints, read, scores, sure)
 
     def route(self) -> Route:
         best = self.scores.best[:MAX_RANKED]
@@ -161,18 +147,19 @@ class _Routing:
         )
 
     def _candidate(self, place: int, rank: int) -> Candidate:
-        agent = self.catalog.routable[place]
         most = MAX_EVIDENCE if rank == 0 else 2 if rank < 3 else 0
-        shown = evidence.of(self.request, self.catalog.index, self.catalog.words, agent, place, most) if most else ()
+        shown = evidence.of(self.request, self.catalog, place, most) if most else ()
         return Candidate(name=self.catalog.keys[place], share=round(self.scores.shares[place], 4), evidence=shown)
 
     def _factors(self) -> tuple[Factor, ...]:
         sure, hints = self.sure.confidence, self.hints
         clear = round(confidence.clarity(self.request, self.scores), 4)
+        agent = self.catalog.keys[self.scores.best[0]]
+        rate, told = learning.success(self.history, self.request.gist, agent)
         urgency = {"low": 1.0, "normal": None, "high": 0.5}[hints.urgency]
         return (
             confidence.factor("clarity", hints.clarity, clear, "words with a meaning here, and one clear favourite"),
-            confidence.factor("past_successes", hints.past_successes, None, "", otherwise=sure),
+            confidence.factor("past_successes", hints.past_successes, rate, told, otherwise=sure),
             confidence.factor("complexity_match", hints.complexity_match, round(sure, 4), "the routing probability"),
             confidence.factor("resources", hints.resources, None, "", otherwise=sure),
             confidence.factor("time_pressure", urgency, None, "", otherwise=sure),

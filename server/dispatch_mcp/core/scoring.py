@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dispatch_mcp.core import index, reading
@@ -13,6 +13,7 @@ PLAIN = (12.0, 6.5, 9.8, 13.0, 2.0, 14.0, -0.3)
 BODIED = (2.7, 20.5, 2.9, 10.0, 2.0, 14.0, -0.3)
 """Weights of the features for rosters without and with role texts (fitted: scripts/fit_routing.py)."""
 
+NO_BONUS: Mapping[int, float] = {}
 BACK_OFF = 3.0
 PAIR = 0.3
 FLUENT = (0.2, 0.7)
@@ -29,12 +30,17 @@ class Scores:
     best: list[int]
 
 
-def score(request: reading.Request, found: index.Index) -> Scores:
-    """Returns the scores of all agents; ties go by priority and then by place (seed 001's tie rule)."""
+def score(request: reading.Request, found: index.Index, bonus: Mapping[int, float] = NO_BONUS) -> Scores:
+    """Returns the scores of all agents; `bonus` is what past outcomes add to some.
+
+    Ties go by priority and then by place (seed 001's tie rule).
+    """
     features = measure(request, found)
     blend = found.bodied
     weights = [plain * (1 - blend) + bodied * blend for plain, bodied in zip(PLAIN, BODIED, strict=True)]
     logits = [sum(w * feature[at] for w, feature in zip(weights, features, strict=True)) for at in range(found.size)]
+    for at, more in bonus.items():
+        logits[at] += more
     best = sorted(range(found.size), key=lambda at: (-round(logits[at], 6), -found.priorities[at], at))
     return Scores(features, logits, softmax(logits), best)
 

@@ -17,8 +17,9 @@ MAX_TAIL = 300
 """Of a longer request the first `MAX_HEAD` and the last `MAX_TAIL` characters count."""
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_CJK}]+|(?:(?![{_CJK}])[^\W_])+(?:['’](?!\s)(?:(?![{_CJK}])[^\W_])+)*(?:\+\+|#(?!\w))?")
+_WORD = re.compile(rf"[{_CJK}]+|(?:(?![{_CJK}])[^\W_])+(?:['\u2019](?!\s)(?:(?![{_CJK}])[^\W_])+)*(?:\+\+|#(?!\w))?")
 _CJK_RUN = re.compile(rf"[{_CJK}]")
+_PLAIN = re.compile(r"[a-z0-9]+(?:\+\+|#)?")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _INNER_CASE = re.compile(r"[a-z][A-Z]|[A-Z]{2,}[a-z]{2}")
 
@@ -51,7 +52,8 @@ def words(text: str) -> list[Word]:
             continue
         form = normal(raw)
         found.append(Word(stem(form), form, start, end))
-        found.extend(Word(stem(part), part, start, end, part=True) for part in _camel(raw, form))
+        if raw != form:
+            found.extend(Word(stem(part), part, start, end, part=True) for part in _camel(raw, form))
     return found
 
 
@@ -59,8 +61,8 @@ def stems(text: str) -> list[str]:
     """Returns the stems of the words of `text` in order."""
     found: list[str] = []
     for raw in _WORD.findall(text):
-        if raw.isascii() and raw.islower():
-            found.append(stem(raw))
+        if raw.isascii() and (raw.islower() or raw[1:].islower()):
+            found.append(stem(raw.lower()))
         elif _CJK_RUN.match(raw):
             found.extend(pair.stem for pair in _pairs(raw, 0))
         else:
@@ -70,11 +72,24 @@ def stems(text: str) -> list[str]:
     return found
 
 
+def content(source: str) -> list[str]:
+    """Returns the content stems of a long text in order: as `stems` without stop words, faster where it is ASCII."""
+    if not source.isascii():
+        return [found for found in stems(source) if found not in STOP]
+    return [found for found in map(_content, _PLAIN.findall(source.lower())) if found]
+
+
+@lru_cache(maxsize=65536)
+def _content(form: str) -> str:
+    found = stem(form)
+    return "" if found in STOP or len(form) < 2 else found
+
+
 def normal(raw: str) -> str:
     """Returns the lower-case, compatibility-composed form of a word with straight apostrophes."""
     if raw.isascii():
         return raw.lower()
-    return unicodedata.normalize("NFKC", raw).casefold().replace("’", "'")
+    return unicodedata.normalize("NFKC", raw).casefold().replace("\u2019", "'")
 
 
 def fold(form: str) -> str:
@@ -97,7 +112,7 @@ def _pairs(run: str, start: int) -> list[Word]:
 
 
 def _camel(raw: str, form: str) -> list[str]:
-    if len(raw) < 4 or not _INNER_CASE.search(raw):
+    if len(raw) < 4 or raw.islower() or raw[1:].islower() or not _INNER_CASE.search(raw):
         return []
     parts = [part.lower() for part in _CAMEL.findall(raw)]
     return [part for part in parts if len(part) > 1 and part != form]
@@ -139,111 +154,15 @@ _SUFFIXES = (
     ("ion", 4),
     ("ly", 4),
 )
-_KEEP = frozenset(
-    [
-        "string",
-        "strings",
-        "thing",
-        "things",
-        "during",
-        "bring",
-        "king",
-        "ring",
-        "spring",
-        "news",
-        "always",
-        "status",
-        "bus",
-        "this",
-        "was",
-        "has",
-        "does",
-        "is",
-        "as",
-        "us",
-        "css",
-        "https",
-        "dns",
-        "aws",
-        "sass",
-        "less",
-        "rails",
-        "kubernetes",
-        "redis",
-        "jenkins",
-        "analysis",
-        "basis",
-        "axis",
-        "class",
-        "access",
-        "process",
-        "express",
-        "address",
-        "business",
-        "press",
-        "pass",
-        "series",
-        "species",
-        "need",
-        "needs",
-        "feed",
-        "seed",
-        "speed",
-        "embed",
-        "server",
-        "servers",
-        "number",
-        "order",
-        "orders",
-        "header",
-        "headers",
-        "folder",
-        "buffer",
-        "cluster",
-        "container",
-        "docker",
-        "user",
-        "users",
-        "layer",
-        "paper",
-        "proper",
-        "under",
-        "over",
-        "never",
-        "after",
-        "other",
-        "another",
-        "every",
-        "very",
-        "reply",
-        "apply",
-        "supply",
-        "family",
-        "only",
-        "early",
-        "daily",
-        "station",
-        "national",
-        "rate",
-        "rates",
-        "date",
-        "dates",
-        "state",
-        "states",
-        "template",
-        "gate",
-        "private",
-        "plate",
-        "update",
-        "updates",
-        "create",
-        "creates",
-        "created",
-        "creating",
-        "creation",
-        "write",
-    ]
-)
+_KEPT = """
+string strings thing things during bring king ring spring news always status bus this was has does is as us css
+https dns aws sass less rails kubernetes redis jenkins analysis basis axis class access process express address
+business press pass series species need needs feed seed speed embed server servers number order orders header
+headers folder buffer cluster container docker user users layer paper proper under over never after other another
+every very reply apply supply family only early daily station national rate rates date dates state states template
+gate private plate update updates create creates created creating creation write
+"""
+_KEEP = frozenset(_KEPT.split())
 _IRREGULAR = {
     "updates": "update",
     "needs": "need",
@@ -353,193 +272,16 @@ def _ending(word: str) -> str:
     return word
 
 
-STOP = frozenset(
-    stem(word)
-    for word in [
-        "a",
-        "an",
-        "the",
-        "and",
-        "or",
-        "but",
-        "if",
-        "of",
-        "to",
-        "in",
-        "on",
-        "at",
-        "by",
-        "for",
-        "with",
-        "from",
-        "into",
-        "onto",
-        "as",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "being",
-        "am",
-        "do",
-        "does",
-        "did",
-        "done",
-        "it",
-        "its",
-        "this",
-        "that",
-        "these",
-        "those",
-        "there",
-        "here",
-        "i",
-        "me",
-        "my",
-        "mine",
-        "we",
-        "us",
-        "our",
-        "ours",
-        "you",
-        "your",
-        "yours",
-        "he",
-        "she",
-        "they",
-        "them",
-        "their",
-        "his",
-        "her",
-        "him",
-        "who",
-        "whom",
-        "which",
-        "what",
-        "when",
-        "where",
-        "why",
-        "how",
-        "all",
-        "any",
-        "both",
-        "each",
-        "few",
-        "more",
-        "most",
-        "other",
-        "some",
-        "such",
-        "only",
-        "own",
-        "so",
-        "than",
-        "too",
-        "very",
-        "can",
-        "could",
-        "will",
-        "would",
-        "should",
-        "shall",
-        "may",
-        "might",
-        "must",
-        "have",
-        "has",
-        "had",
-        "having",
-        "not",
-        "no",
-        "nor",
-        "up",
-        "out",
-        "about",
-        "over",
-        "again",
-        "then",
-        "once",
-        "just",
-        "also",
-        "please",
-        "let",
-        "let's",
-        "i'm",
-        "i've",
-        "i'd",
-        "i'll",
-        "we're",
-        "we've",
-        "it's",
-        "that's",
-        "don't",
-        "can't",
-        "won't",
-        "isn't",
-        "doesn't",
-        "didn't",
-        "aren't",
-        "they're",
-        "you're",
-        "what's",
-        "there's",
-        "get",
-        "got",
-        "gets",
-        "getting",
-        "need",
-        "needs",
-        "want",
-        "wants",
-        "like",
-        "make",
-        "makes",
-        "making",
-        "use",
-        "uses",
-        "used",
-        "using",
-        "e.g",
-        "i.e",
-        "etc",
-        "via",
-        "per",
-        "within",
-        "while",
-        "during",
-        "between",
-        "through",
-        "because",
-        "since",
-        "until",
-        "now",
-        "one",
-        "two",
-        "way",
-        "ways",
-        "thing",
-        "things",
-        "something",
-        "everything",
-        "anything",
-        "ensure",
-        "ensures",
-        "provide",
-        "provides",
-        "including",
-        "include",
-        "includes",
-        "help",
-        "helps",
-        "helping",
-        "work",
-        "works",
-        "working",
-        "able",
-        "several",
-        "various",
-        "etc",
-    ]
-)
+_STOPPED = """
+a an the and or but if of to in on at by for with from into onto as is are was were be been being am do does did
+done it its this that these those there here i me my mine we us our ours you your yours he she they them their his
+her him who whom which what when where why how all any both each few more most other some such only own so than too
+very can could will would should shall may might must have has had having not no nor up out about over again then
+once just also please let let's i'm i've i'd i'll we're we've it's that's don't can't won't isn't doesn't didn't
+aren't they're you're what's there's get got gets getting need needs want wants like make makes making use uses used
+using e.g i.e etc via per within while during between through because since until now one two way ways thing things
+something everything anything ensure ensures provide provides including include includes help helps helping work
+works working able several various
+"""
+STOP = frozenset(map(stem, _STOPPED.split()))
+"""Stems of words that say nothing about what a text is about."""
