@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatch_mcp import errors
+from dispatch_mcp.core import model
+from dispatch_mcp.engine import dispatcher
 from dispatch_mcp.faces import arguments
 
 JSON = st.recursive(
@@ -16,16 +18,20 @@ JSON = st.recursive(
 )
 
 
+def refusal_of(tool: str, raw: dict[str, object]) -> errors.InputError | None:
+    try:
+        arguments.check(tool, raw)
+    except errors.InputError as refusal:
+        return refusal
+    return None
+
+
 @pytest.mark.promise("R13")
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(sorted(arguments.TOOLS)), st.dictionaries(st.text(max_size=12), JSON, max_size=4))
 def test_any_arguments_are_taken_or_refused_in_words(tool: str, raw: dict[str, object]) -> None:
-    try:
-        arguments.check(tool, raw)
-    except errors.InputError as refusal:
-        assert refusal.message
-        assert refusal.hint
-        assert len(str(refusal)) < 3000
+    refusal = refusal_of(tool, raw)
+    assert refusal is None or (refusal.message and refusal.hint and len(str(refusal)) < 3000)
 
 
 @pytest.mark.parametrize("tool", sorted(arguments.TOOLS))
@@ -72,3 +78,15 @@ def test_ten_megabytes_are_refused_without_being_echoed() -> None:
 
 def test_lists_sent_as_json_text_are_taken() -> None:
     arguments.check("route_task", {"task": "fix it", "files": '["a.py"]'})
+
+
+@pytest.mark.parametrize("ceiling", [{"attempts": 5}, {"minutes": 1.0}])
+def test_a_ceiling_that_cannot_be_held_is_refused_instead_of_ignored(ceiling: dict[str, float]) -> None:
+    with pytest.raises(errors.NotAllowed, match="cannot be held to"):
+        dispatcher.refuse_limits(model.Limits.model_validate(ceiling), tasks=1)
+
+
+def test_a_plan_above_its_ceiling_of_tasks_is_refused() -> None:
+    dispatcher.refuse_limits(model.Limits(tasks=3), tasks=3)
+    with pytest.raises(errors.NotAllowed, match="has 4 tasks; the limit of this dispatch is 3"):
+        dispatcher.refuse_limits(model.Limits(tasks=3), tasks=4)

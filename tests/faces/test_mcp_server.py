@@ -77,7 +77,7 @@ async def test_names_descriptions_and_schemas_change_only_on_purpose(desk: stage
         }
         for tool in tools
     ]
-    text = json.dumps({"instructions": desk.client.instructions, "tools": found}, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps({"instructions": desk.client.instructions, "tools": found}, indent=2, sort_keys=True) + "\n"
     if os.environ.get("RENEW_SNAPSHOTS"):
         SNAPSHOT.write_text(text, encoding="utf-8")
     assert text == SNAPSHOT.read_text(encoding="utf-8"), (

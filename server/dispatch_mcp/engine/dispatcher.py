@@ -265,6 +265,7 @@ class Dispatcher:
                 f"Plan {plan_id!r} is a draft.", hint="Fill in its tasks with plan_dag, then dispatch the result."
             )
         self._refuse_depth(limits)
+        refuse_limits(limits, len(plan.tasks))
         kind = WorkerKind.SCRIPTED if dry_run else self._kind(worker)
         new = records.NewRun(
             id=self.new_id(),
@@ -488,6 +489,25 @@ class Dispatcher:
 MAX_OPEN_RUNS = 1_000
 MAX_ROUTED = 500
 """Tasks of one plan that get an agent by routing; more than that would make planning slow."""
+
+
+def refuse_limits(limits: model.Limits, tasks: int) -> None:
+    """Refuses a plan above its ceiling of tasks, and ceilings that this version could not hold a run to.
+
+    Raises:
+        NotAllowed: nothing was started.
+    """
+    if limits.tasks is not None and tasks > limits.tasks:
+        raise errors.NotAllowed(
+            f"The plan has {tasks} tasks; the limit of this dispatch is {limits.tasks}.",
+            hint="Raise limits.tasks or split the plan.",
+        )
+    asked = [name for name, value in (("attempts", limits.attempts), ("minutes", limits.minutes)) if value is not None]
+    if asked:
+        raise errors.NotAllowed(
+            f"limits.{asked[0]} cannot be held to in this version, so nothing was started.",
+            hint="Use limits.tasks and limits.depth, timeout_s and max_attempts of a task, or steer_run.",
+        )
 
 
 def refuse(found: Sequence[problems.Problem]) -> None:

@@ -149,7 +149,7 @@ class Dispatch(Args):
     request_key: str = arg("Same key, same run.", "", max_length=200)
     dry_run: bool = arg("Simulate every task; labelled.", False)
     fresh: bool = arg("Do finished work again.", False)
-    limits: dict[str, Any] = arg("", {}, schema={"type": "object", "description": "attempts, tasks, minutes, depth"})
+    limits: dict[str, Any] = arg("", {}, schema={"type": "object", "description": "tasks, depth"})
 
 
 class Report(Args):

@@ -49,5 +49,5 @@ def read_limits(raw: Mapping[str, model.Json]) -> model.Limits:
         first = wrong.errors()[0]
         raise errors.InputError(
             f"limits.{'.'.join(map(str, first['loc']))}: {first['msg']} (got {str(first['input'])[:80]!r}).",
-            hint="Limits are attempts, tasks, minutes, depth: positive numbers.",
+            hint="Limits are tasks and depth: positive whole numbers.",
         ) from None
