@@ -224,10 +224,11 @@ def row(name: str, tally: Tally, *, seed: bool) -> str:
     mixture = tally.sure + [(sure, False) for sure in tally.outside]
     count = max(tally.cases, 1)
     areas = "/".join(auroc(inside, other) for other in (tally.generic, tally.outside, tally.near))
+    rules = f"{tally.seed / count:.3f}" if seed else "    -"
     refused = f"{tally.refused / len(tally.outside):.2f}" if tally.outside else "-"
     return (
         f"{name:18} {tally.cases:5}  {tally.first / count:5.3f} {tally.third / count:5.3f}  "
-        f"{tally.plain / count:5.3f}/{tally.plain_third / count:5.3f}  {f'{tally.seed / count:.3f}' if seed else '    -'}  "
+        f"{tally.plain / count:5.3f}/{tally.plain_third / count:5.3f}  {rules}  "
         f"{areas:>22}  {ece(mixture):5.3f}  "
         f"{sum(certain) / max(len(certain), 1):5.3f} {len(certain) / count:5.2f}  "
         f"{tally.abstained / count:.3f}/{refused}"
@@ -268,9 +269,8 @@ def latency(data: Path, names: Sequence[str]) -> None:
     ):
         known, cases = read_set(data, name)
         times = sorted(timed(case.text, known) for case in cases[:200])
-        print(
-            f"  {name:16} {len(known.routable):4} agents  p50 {quantile(times, 0.5):6.3f}  p99 {quantile(times, 0.99):6.3f}"
-        )
+        p50, p99 = quantile(times, 0.5), quantile(times, 0.99)
+        print(f"  {name:16} {len(known.routable):4} agents  p50 {p50:6.3f}  p99 {p99:6.3f}")
     known, cases = read_set(data, "hand_roles41")
     base = " ".join(case.text for case in cases)
     for size in (1_000, 100_000):

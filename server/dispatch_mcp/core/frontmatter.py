@@ -43,7 +43,7 @@ _NAMES = {
     "maxturns": "max_turns",
     "max-turns": "max_turns",
 }
-_LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+_LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 
 def split(text: str) -> tuple[dict[str, model.Json], str, list[str]]:
@@ -122,7 +122,7 @@ def _load(header: str) -> object:
     try:
         return loader.get_single_data()
     finally:
-        loader.dispose()
+        loader.dispose()  # pyright: ignore[reportUnknownMemberType] - untyped in its stubs
 
 
 def _by_line(header: str) -> dict[str, model.Json]:

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from dispatch_mcp import errors, resources, rosters
+from dispatch_mcp.core import catalog, routing
+
+FILE = "---\nname: {name}\ndescription: {description}\nmodel: opus\n---\nYou are {name}.\n"
+
+
+def write(folder: Path, name: str, description: str = "Database tables and SQL queries.") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.md"
+    path.write_text(FILE.format(name=name, description=description), encoding="utf-8")
+    return path
+
+
+def source(tmp_path: Path, layer: catalog.Layer = "user", **more: object) -> rosters.Source:
+    return rosters.Source((rosters.Folder(tmp_path / "agents", layer, layer),), fresh_s=0, **more)  # type: ignore[arg-type] - test sugar
+
+
+def test_files_of_a_folder_and_below_are_agents(tmp_path: Path) -> None:
+    write(tmp_path / "agents", "one")
+    write(tmp_path / "agents" / "deeper", "two")
+    write(tmp_path / "agents" / ".hidden", "three")
+    (tmp_path / "agents" / "README.md").write_text("# no agent")
+    (tmp_path / "agents" / "notes.txt").write_text("no agent")
+    assert [agent.name for agent in source(tmp_path).catalog().agents] == ["one", "two"]
+
+
+def test_a_missing_folder_holds_nobody(tmp_path: Path) -> None:
+    assert source(tmp_path).catalog().agents == ()
+
+
+def test_folders_of_a_nested_layer_are_rosters(tmp_path: Path) -> None:
+    write(tmp_path / "backend", "one")
+    write(tmp_path / "roles", "one")
+    known = rosters.Source((rosters.Folder(tmp_path, "bundled", nested=True),)).catalog()
+    assert known.rosters == {"backend": 1, "roles": 1}
+
+
+def test_the_catalogue_is_the_same_until_a_file_changes(tmp_path: Path) -> None:
+    path = write(tmp_path / "agents", "one")
+    agents = source(tmp_path)
+    before = agents.catalog()
+    assert agents.catalog() is before
+    path.write_text(FILE.format(name="one", description="Something longer than before, about web pages."))
+    after = agents.catalog()
+    assert "web pages" in after.agent("one").description
+    path.unlink()
+    assert agents.catalog().agents == ()
+
+
+def test_within_the_fresh_time_the_disk_is_left_alone(tmp_path: Path) -> None:
+    now = [100.0]
+    write(tmp_path / "agents", "one")
+    agents = source(tmp_path, clock=lambda: now[0])
+    agents.fresh_s = 5.0
+    assert len(agents.catalog().agents) == 1
+    write(tmp_path / "agents", "two")
+    assert len(agents.catalog().agents) == 1
+    now[0] += 5.0
+    assert len(agents.catalog().agents) == 2
+
+
+@pytest.mark.promise("S7")
+def test_a_project_agent_is_trusted_once_its_digest_is_listed(tmp_path: Path) -> None:
+    write(tmp_path / "agents", "one")
+    trusted = tmp_path / "trusted.json"
+    agents = source(tmp_path, "project", trusted=trusted, cache=tmp_path / "cache")
+    doubted = agents.catalog().agent("one")
+    assert (doubted.trusted, doubted.model) == (False, "")
+    trusted.write_text(json.dumps({"sha256": [doubted.sha256]}))
+    assert agents.catalog().agent("one").model == "opus"
+    again = source(tmp_path, "project", cache=tmp_path / "cache")
+    assert not again.catalog().agent("one").trusted
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, null]", '{"sha256": 4}', "7"])
+def test_a_broken_list_of_approvals_approves_nothing(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "trusted.json"
+    path.write_text(content)
+    assert rosters.approved_digests(path) == frozenset()
+
+
+def test_what_was_read_is_kept_for_the_next_process(tmp_path: Path) -> None:
+    path = write(tmp_path / "agents", "one")
+    cache = tmp_path / "cache"
+    first = source(tmp_path, cache=cache).catalog()
+    assert {entry.suffix for entry in cache.iterdir()} == {".json", ".bin"}
+    if os.name == "posix":
+        assert cache.stat().st_mode & 0o077 == 0
+    status = path.stat()
+    path.write_text("x" * status.st_size)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    second = source(tmp_path, cache=cache).catalog()
+    assert second.agents == first.agents
+    assert routing.route("sql query", second) == routing.route("sql query", first)
+
+
+def test_a_damaged_cache_is_read_anew(tmp_path: Path) -> None:
+    write(tmp_path / "agents", "one")
+    cache = tmp_path / "cache"
+    first = source(tmp_path, cache=cache).catalog()
+    for entry in cache.iterdir():
+        entry.write_bytes(b"nonsense")
+    second = source(tmp_path, cache=cache).catalog()
+    assert second == first
+    assert routing.route("sql query", second).specialist == "one"
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    write(tmp_path / "agents", "one")
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert len(source(tmp_path, cache=tmp_path / "cache").catalog().agents) == 1
+
+
+def test_one_folder_can_be_used_alone(tmp_path: Path) -> None:
+    write(tmp_path / "mine", "one")
+    assert rosters.load(tmp_path / "mine").keys == ("one",)
+    with pytest.raises(errors.ConfigError, match="no agent files"):
+        rosters.load(tmp_path / "nothing")
+
+
+def test_installed_plugins_bring_their_agents(tmp_path: Path) -> None:
+    home, place = tmp_path / "home", tmp_path / "plugin"
+    write(place / "agents", "helper")
+    (home / ".claude" / "plugins").mkdir(parents=True)
+    listed = {"version": 2, "plugins": {"tools@market": [{"installPath": str(place)}]}}
+    (home / ".claude" / "plugins" / "installed_plugins.json").write_text(json.dumps(listed))
+    found = list(rosters._plugins(home, tmp_path, resources.bundled("agents")))  # pyright: ignore[reportPrivateUsage] - no home of our own
+    assert found == [rosters.Folder(place / "agents", "plugin", "tools")]
+
+
+def test_every_shipped_agent_is_read_without_a_note_and_names_a_document_that_is_there() -> None:
+    bundled = resources.bundled("agents")
+    known = rosters.Source((rosters.Folder(bundled, "bundled", nested=True),), documents=bundled.parent).catalog()
+    assert {agent.qualified: agent.notes for agent in known.agents if agent.notes} == {}
+    assert known.missing == frozenset()
+    assert set(catalog.DEFAULT_ROSTERS) <= set(known.rosters)
+
+
+def test_the_lexicon_is_read_once() -> None:
+    assert rosters.words() is rosters.words()
+    assert len(rosters.words().names) > 90
