@@ -1,0 +1,159 @@
+"""A real server process and the bare lines between us; it can be closed, signalled and killed at any instant."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+ENVELOPE = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "wire", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+PATIENCE_S = 60.0
+
+
+class Gone(Exception):
+    """The server has closed its end."""
+
+
+class Refused(Exception):
+    """A tool refused the call."""
+
+
+def environment(home: Path, workspace: Path, allow: Sequence[Sequence[str]] = (), **more: str) -> dict[str, str]:
+    """Returns the environment of a server of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DISPATCH_MCP_")}
+    own = {
+        "DISPATCH_MCP_HOME": str(home),
+        "DISPATCH_MCP_WORKSPACE": str(workspace),
+        "DISPATCH_MCP_ALLOW_COMMANDS": json.dumps(allow),
+    }
+    return kept | own | more
+
+
+class Wire:
+    """One server process; everything it writes to stdout is kept in `lines`."""
+
+    def __init__(
+        self, env: Mapping[str, str], cwd: Path, *, python: Sequence[str] = (), log: Path | None = None
+    ) -> None:
+        self.lines: list[bytes] = []
+        self._rest = b""
+        self._number = 0
+        with (log or Path(os.devnull)).open("ab") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, *python, "-m", "dispatch_mcp", "serve"],
+                env=dict(env),
+                cwd=cwd,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                bufsize=0,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _what: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                pipe.close()
+
+    def send(self, method: str, params: Mapping[str, Any]) -> int:
+        """Writes a request and returns its number. Raises Gone."""
+        self._number += 1
+        body = {"jsonrpc": "2.0", "id": self._number, "method": method, "params": {**params, "_meta": ENVELOPE}}
+        self.write(json.dumps(body).encode() + b"\n")
+        return self._number
+
+    def write(self, data: bytes) -> None:
+        assert self.process.stdin
+        try:
+            while data:
+                data = data[self.process.stdin.write(data) or 0 :]
+        except (BrokenPipeError, ValueError) as broken:
+            raise Gone from broken
+
+    def line(self, within_s: float = PATIENCE_S) -> bytes:
+        """Returns the next line. Raises Gone at the end, TimeoutError when none comes."""
+        assert self.process.stdout
+        until = time.monotonic() + within_s
+        while b"\n" not in self._rest:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, until - time.monotonic()))
+            if not ready:
+                raise TimeoutError(f"no answer within {within_s} s")
+            part = os.read(self.process.stdout.fileno(), 65536)
+            if not part:
+                raise Gone
+            self._rest += part
+        found, _, self._rest = self._rest.partition(b"\n")
+        self.lines.append(found)
+        return found
+
+    def answer(self, number: int) -> dict[str, Any]:
+        """Returns the answer to a request; others that come before it are only kept."""
+        while True:
+            message = json.loads(self.line())
+            if message.get("id") == number:
+                return message
+
+    def request(self, method: str, **params: Any) -> dict[str, Any]:
+        """Returns the result. Raises Refused for a JSON-RPC error."""
+        message = self.answer(self.send(method, params))
+        if "error" in message:
+            raise Refused(json.dumps(message["error"]))
+        return message["result"]
+
+    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Returns the tool's structured answer. Raises Refused or Gone."""
+        result = self.request("tools/call", name=tool, arguments=arguments)
+        if result.get("isError"):
+            raise Refused(result["content"][0]["text"])
+        return result["structuredContent"]
+
+    def close(self, within_s: float = 10.0) -> int:
+        """Ends stdin and returns the exit code."""
+        assert self.process.stdin
+        self.process.stdin.close()
+        return self.process.wait(within_s)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def finish(wire: Wire, run_ids: Sequence[str], within_s: float = PATIENCE_S) -> dict[str, str]:
+    """Does the host's part of the runs until they are over; returns the state of each."""
+    until = time.monotonic() + within_s
+    states: dict[str, str] = {}
+    for run_id in run_ids:
+        while True:
+            answer = wire.call("dispatch", run_id=run_id)
+            if answer["state"] not in ("running", "waiting_input"):
+                break
+            if answer.get("assignments"):
+                wire.call("report", run_id=run_id, results=[done(one) for one in answer["assignments"]])
+            else:
+                wire.call("get_trace", run_id=run_id, wait_s=2)
+            if time.monotonic() > until:
+                raise TimeoutError(f"run {run_id} is still {answer['state']}: {answer['counts']}")
+        states[run_id] = answer["state"]
+    return states
+
+
+def done(assignment: Mapping[str, Any]) -> dict[str, Any]:
+    return {"task_id": assignment["task_id"], "attempt": assignment["attempt"], "text": "Done."}
