@@ -15,7 +15,7 @@ from mcp import MCPError
 from mcp.types import INVALID_PARAMS, PromptReference, ResourceTemplateReference
 
 from dispatch_mcp.core import patterns
-from dispatch_mcp.faces import mcp_server
+from dispatch_mcp.faces import arguments, tools
 
 pytestmark = pytest.mark.anyio
 
@@ -373,4 +373,4 @@ async def test_an_unknown_resource_is_the_callers_error(desk: stage.Desk, uri: s
 
 
 def test_every_tool_of_the_book_has_words_and_a_model() -> None:
-    assert list(mcp_server.HANDLERS) == NAMES
+    assert list(tools.HANDLERS) == list(arguments.TOOLS) == NAMES

@@ -10,7 +10,7 @@ from mcp.server.mcpserver.prompts.base import Prompt, PromptArgument, UserMessag
 
 from dispatch_mcp import resources
 from dispatch_mcp.core import templates
-from dispatch_mcp.engine import dispatcher
+from dispatch_mcp.faces import entry
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ HIDDEN = frozenset({"subagent-activation", "routing-analysis", "results-report",
 """Templates that the server fills in itself, or that are only read: resources, no commands."""
 
 
-def register(server: MCPServer[dispatcher.Dispatcher], home: Path | None = None) -> None:
+def register(server: MCPServer[entry.Opening], home: Path | None = None) -> None:
     """Adds one prompt for each template; those below `home` replace bundled ones."""
     found, broken = resources.all_templates(home)
     for problem in broken:

@@ -7,115 +7,42 @@ import json
 import logging
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 from mcp import MCPError
 from mcp.server import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.server.extension import Extension
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.tools import Tool
-from mcp.types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, TextContent, ToolAnnotations
+from mcp.types import (
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    CallToolResult,
+    Completion,
+    CompletionArgument,
+    CompletionContext,
+    PromptReference,
+    ResourceTemplateReference,
+    TextContent,
+    ToolAnnotations,
+)
 
 import dispatch_mcp
 from dispatch_mcp import errors
-from dispatch_mcp.core import model, problems, redaction, routing
-from dispatch_mcp.engine import dispatcher
-from dispatch_mcp.faces import arguments, mcp_prompts, mcp_resources, plans, words
+from dispatch_mcp.core import model, problems, redaction
+from dispatch_mcp.faces import arguments, entry, words
 
 log = logging.getLogger(__name__)
 
-OpenDispatcher = Callable[[], AbstractAsyncContextManager[dispatcher.Dispatcher]]
-Handler = Callable[[dispatcher.Dispatcher, Any], Awaitable[dict[str, model.Json]]]
+Server = MCPServer[entry.Opening]
 
 LISTS_TTL_MS = 300_000
+MAX_PROBLEMS = 50
 READ_ONLY = frozenset({"route_task", "get_trace"})
-UNTIL_THE_COUNCIL = (
-    "review_council is not part of this version: nothing was reviewed and nothing has passed. "
-    "Review with the `review` prompt and your own subagents until it arrives."
-)
-
-
-async def route_task(app: dispatcher.Dispatcher, args: arguments.RouteTask) -> dict[str, model.Json]:
-    """Answers who should do a task."""
-    hints = routing.Hints(urgency=args.urgency, files=tuple(args.files))
-    return plans.route_answer(app.route(args.task, roster=args.roster, hints=hints))
-
-
-async def plan_dag(app: dispatcher.Dispatcher, args: arguments.PlanDag) -> dict[str, model.Json]:
-    """Answers with a checked plan, or with everything that is wrong with it."""
-    if args.edits or args.plan_id:
-        planned = await app.replan(args.plan_id, args.base_version, args.edits)
-    elif args.tasks:
-        planned = await app.plan(
-            args.tasks, request=args.request, max_parallel=args.max_parallel, on_conflict=args.on_conflict
-        )
-    else:
-        return plans.undivided(args.request, app.route(args.request) if args.request.strip() else None)
-    return plans.plan_answer(planned, diagram=args.diagram)
-
-
-async def dispatch(app: dispatcher.Dispatcher, args: arguments.Dispatch) -> dict[str, model.Json]:
-    """Starts or continues a run."""
-    progress = await app.dispatch(
-        plan_id=args.plan_id,
-        run_id=args.run_id,
-        worker=args.worker,
-        request_key=args.request_key,
-        dry_run=args.dry_run,
-        fresh=args.fresh,
-        limits=plans.read_limits(args.limits),
-    )
-    return progress.wire()
-
-
-async def report(app: dispatcher.Dispatcher, args: arguments.Report) -> dict[str, model.Json]:
-    """Accepts results of the host."""
-    return (await app.report(args.run_id, args.results)).wire()
-
-
-async def review_council(_app: dispatcher.Dispatcher, _args: arguments.ReviewCouncil) -> dict[str, model.Json]:
-    """Says plainly that nothing was reviewed."""
-    raise errors.NotAllowed(UNTIL_THE_COUNCIL)
-
-
-async def get_trace(app: dispatcher.Dispatcher, args: arguments.GetTrace) -> dict[str, model.Json]:
-    """Answers with a view of a run."""
-    trace = await app.trace(
-        run_id=args.run_id, task_id=args.task_id, view=args.view, cursor=args.cursor, wait_s=args.wait_s
-    )
-    return trace.wire()
-
-
-async def steer_run(app: dispatcher.Dispatcher, args: arguments.SteerRun) -> dict[str, model.Json]:
-    """Steers a run."""
-    return (await app.steer(args.run_id, args.action, args.task_id, args.reason)).wire()
-
-
-async def message_agents(app: dispatcher.Dispatcher, args: arguments.MessageAgents) -> dict[str, model.Json]:
-    """Sends a message or reads an inbox."""
-    if args.action == "inbox":
-        return (await app.inbox(args.run_id, args.recipient)).wire()
-    if not args.text.strip():
-        raise errors.InputError("The message has no text.", hint="Say in a sentence what the recipient should know.")
-    message = model.Message(
-        run_id=args.run_id, sender=args.sender, recipient=args.recipient, kind=args.kind, text=args.text
-    )
-    return (await app.send(message)).wire()
-
-
-HANDLERS: dict[str, Handler] = {
-    "route_task": route_task,
-    "plan_dag": plan_dag,
-    "dispatch": dispatch,
-    "report": report,
-    "review_council": review_council,
-    "get_trace": get_trace,
-    "steer_run": steer_run,
-    "message_agents": message_agents,
-}
 
 
 class StrictArguments(Extension):
@@ -136,43 +63,56 @@ class StrictArguments(Extension):
 
 
 def make_server(
-    open_dispatcher: OpenDispatcher,
+    open_dispatcher: entry.OpenDispatcher,
     *,
     home: Path | None = None,
     redactor: redaction.Redactor = redaction.Redactor(),
-) -> MCPServer[dispatcher.Dispatcher]:
-    """Returns the server; `open_dispatcher` is entered once for each lifespan.
+) -> Server:
+    """Returns the server; `open_dispatcher` is entered in each lifespan, at the first call or soon after the start.
 
     `home` holds the user's own templates and documents, which replace bundled ones; `redactor` reads every answer.
     """
-    current = mcp_resources.Current()
+    current: list[entry.Opening] = []
 
     @asynccontextmanager
-    async def lifespan(_server: MCPServer[dispatcher.Dispatcher]) -> AsyncGenerator[dispatcher.Dispatcher]:
-        async with open_dispatcher() as app:
-            current.app = app
-            yield app
+    async def lifespan(_server: Server) -> AsyncGenerator[entry.Opening]:
+        opening = entry.Opening(open_dispatcher)
+        current[:] = [opening]
+        async with anyio.create_task_group() as group:
+            group.start_soon(opening.keep)
+            try:
+                yield opening
+            finally:
+                opening.end()
 
     def register() -> None:
-        mcp_resources.register(server, current, home)
-        mcp_prompts.register(server, home)
+        entry.documents().register(server, lambda: current[-1], home)
+        entry.prompts().register(server, home)
+
+    async def complete(
+        _ref: PromptReference | ResourceTemplateReference,
+        argument: CompletionArgument,
+        _context: CompletionContext | None,
+    ) -> Completion | None:
+        found: Completion | None = await entry.documents().complete(current[-1], argument, home)
+        return found
 
     hint = CacheHint(ttl_ms=LISTS_TTL_MS, scope="public")
     lists = ("tools/list", "prompts/list", "resources/list", "resources/templates/list", "server/discover")
     with without_rich():
-        server: MCPServer[dispatcher.Dispatcher] = MCPServer(
+        server: Server = MCPServer(
             "dispatch",
             title="dispatch-mcp",
             version=dispatch_mcp.__version__,
             instructions=words.INSTRUCTIONS,
-            tools=[tool(name, handler) for name, handler in HANDLERS.items()],
+            tools=[tool(name) for name in arguments.TOOLS],
             lifespan=lifespan,
             log_level="WARNING",
             extensions=[StrictArguments()],
             middleware=[once_asked_for(register), prompt_errors, answers_without_secrets(redactor)],
             cache_hints=dict.fromkeys(lists, hint),
         )
-    server.completion()(mcp_resources.completer(current, home))
+    server.completion()(complete)
     return server
 
 
@@ -230,13 +170,12 @@ def answers_without_secrets(redactor: redaction.Redactor) -> ServerMiddleware[An
     return redact
 
 
-def tool(name: str, handler: Handler) -> Tool:
+def tool(name: str) -> Tool:
     """Returns the tool; its schema is that of its arguments' model without what only costs tokens."""
     expected = arguments.TOOLS[name]
 
-    async def call(*, ctx: Context[dispatcher.Dispatcher], **given: model.Json) -> CallToolResult:
-        app = ctx.request_context.lifespan_context
-        return await answered(handler, app, expected.model_validate(given))
+    async def call(*, ctx: Context[entry.Opening], **given: model.Json) -> CallToolResult:
+        return await answered(name, ctx.request_context.lifespan_context, expected.model_validate(given))
 
     _sign(call, expected)
     made = Tool.from_function(
@@ -264,7 +203,7 @@ def _meta(name: str) -> dict[str, Any]:
 
 def _sign(call: Callable[..., Awaitable[CallToolResult]], expected: type[arguments.Args]) -> None:
     """Gives `call` the signature of the arguments: the SDK reads names, types and defaults off it."""
-    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context[dispatcher.Dispatcher])
+    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context[entry.Opening])
     fields = [
         inspect.Parameter(
             name,
@@ -279,10 +218,11 @@ def _sign(call: Callable[..., Awaitable[CallToolResult]], expected: type[argumen
     call.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
 
 
-async def answered(handler: Handler, app: dispatcher.Dispatcher, args: arguments.Args) -> CallToolResult:
-    """Returns the handler's answer, or its refusal as a tool error that a model can act on."""
+async def answered(name: str, opening: entry.Opening, args: arguments.Args) -> CallToolResult:
+    """Returns the tool's answer, or its refusal as a tool error that a model can act on."""
     try:
-        return told(await handler(app, args))
+        app = await opening.get()
+        return told(await entry.tools().HANDLERS[name](app, args))
     except errors.DispatchError as refusal:
         return refused(refusal)
 
@@ -302,4 +242,4 @@ def refused(refusal: errors.DispatchError) -> CallToolResult:
         for problem in refusal.problems
         if isinstance(problem, problems.Problem)
     ]
-    return told({"ok": False, "errors": found[: plans.MAX_PROBLEMS], "next": str(refusal)}, is_error=True)
+    return told({"ok": False, "errors": found[:MAX_PROBLEMS], "next": str(refusal)}, is_error=True)

@@ -10,8 +10,6 @@ from dispatch_mcp import errors
 from dispatch_mcp.core import diagrams, model, planning, routing
 from dispatch_mcp.engine import dispatcher
 
-MAX_PROBLEMS = 50
-
 
 def plan_answer(planned: dispatcher.Planned, *, diagram: bool) -> dict[str, model.Json]:
     """Returns what planning decided, without the input (facts: planning B7)."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import logging
 import os
 import signal
 import sys
 import threading
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 import anyio
 
 from dispatch_mcp import config
 from dispatch_mcp.core import redaction
-from dispatch_mcp.faces import build, logs, mcp_server
+from dispatch_mcp.faces import entry, logs, mcp_server
+
+if TYPE_CHECKING:
+    from dispatch_mcp.engine import dispatcher
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +36,12 @@ def main(_options: argparse.Namespace, loaded: config.Loaded) -> int:
 
 
 async def _serve(settings: config.Settings, redactor: redaction.Redactor) -> None:
-    opened = functools.partial(build.open_dispatcher, settings, redactor=redactor)
+    def opened() -> AbstractAsyncContextManager[dispatcher.Dispatcher]:
+        found: AbstractAsyncContextManager[dispatcher.Dispatcher] = entry.wiring().open_dispatcher(
+            settings, redactor=redactor
+        )
+        return found
+
     server = mcp_server.make_server(opened, home=settings.home, redactor=redactor)
     async with anyio.create_task_group() as group:
         if sys.platform != "win32":

@@ -1,0 +1,98 @@
+"""What the eight tools do: one function a tool, from checked arguments to a small answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import model, routing
+from dispatch_mcp.engine import dispatcher
+from dispatch_mcp.faces import arguments, plans
+
+Handler = Callable[[dispatcher.Dispatcher, Any], Awaitable[dict[str, model.Json]]]
+
+UNTIL_THE_COUNCIL = (
+    "review_council is not part of this version: nothing was reviewed and nothing has passed. "
+    "Review with the `review` prompt and your own subagents until it arrives."
+)
+
+
+async def route_task(app: dispatcher.Dispatcher, args: arguments.RouteTask) -> dict[str, model.Json]:
+    """Answers who should do a task."""
+    hints = routing.Hints(urgency=args.urgency, files=tuple(args.files))
+    return plans.route_answer(app.route(args.task, roster=args.roster, hints=hints))
+
+
+async def plan_dag(app: dispatcher.Dispatcher, args: arguments.PlanDag) -> dict[str, model.Json]:
+    """Answers with a checked plan, or with everything that is wrong with it."""
+    if args.edits or args.plan_id:
+        planned = await app.replan(args.plan_id, args.base_version, args.edits)
+    elif args.tasks:
+        planned = await app.plan(
+            args.tasks, request=args.request, max_parallel=args.max_parallel, on_conflict=args.on_conflict
+        )
+    else:
+        return plans.undivided(args.request, app.route(args.request) if args.request.strip() else None)
+    return plans.plan_answer(planned, diagram=args.diagram)
+
+
+async def dispatch(app: dispatcher.Dispatcher, args: arguments.Dispatch) -> dict[str, model.Json]:
+    """Starts or continues a run."""
+    progress = await app.dispatch(
+        plan_id=args.plan_id,
+        run_id=args.run_id,
+        worker=args.worker,
+        request_key=args.request_key,
+        dry_run=args.dry_run,
+        fresh=args.fresh,
+        limits=plans.read_limits(args.limits),
+    )
+    return progress.wire()
+
+
+async def report(app: dispatcher.Dispatcher, args: arguments.Report) -> dict[str, model.Json]:
+    """Accepts results of the host."""
+    return (await app.report(args.run_id, args.results)).wire()
+
+
+async def review_council(_app: dispatcher.Dispatcher, _args: arguments.ReviewCouncil) -> dict[str, model.Json]:
+    """Says plainly that nothing was reviewed."""
+    raise errors.NotAllowed(UNTIL_THE_COUNCIL)
+
+
+async def get_trace(app: dispatcher.Dispatcher, args: arguments.GetTrace) -> dict[str, model.Json]:
+    """Answers with a view of a run."""
+    trace = await app.trace(
+        run_id=args.run_id, task_id=args.task_id, view=args.view, cursor=args.cursor, wait_s=args.wait_s
+    )
+    return trace.wire()
+
+
+async def steer_run(app: dispatcher.Dispatcher, args: arguments.SteerRun) -> dict[str, model.Json]:
+    """Steers a run."""
+    return (await app.steer(args.run_id, args.action, args.task_id, args.reason)).wire()
+
+
+async def message_agents(app: dispatcher.Dispatcher, args: arguments.MessageAgents) -> dict[str, model.Json]:
+    """Sends a message or reads an inbox."""
+    if args.action == "inbox":
+        return (await app.inbox(args.run_id, args.recipient)).wire()
+    if not args.text.strip():
+        raise errors.InputError("The message has no text.", hint="Say in a sentence what the recipient should know.")
+    message = model.Message(
+        run_id=args.run_id, sender=args.sender, recipient=args.recipient, kind=args.kind, text=args.text
+    )
+    return (await app.send(message)).wire()
+
+
+HANDLERS: dict[str, Handler] = {
+    "route_task": route_task,
+    "plan_dag": plan_dag,
+    "dispatch": dispatch,
+    "report": report,
+    "review_council": review_council,
+    "get_trace": get_trace,
+    "steer_run": steer_run,
+    "message_agents": message_agents,
+}

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+import stage
+
+from dispatch_mcp import errors
+from dispatch_mcp.engine import dispatcher
+from dispatch_mcp.faces import build, entry, mcp_server
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_book_that_cannot_be_opened_is_told_to_every_caller_until_it_can(tmp_path: Path) -> None:
+    settings = stage.settings(tmp_path / "home", stage.repository(tmp_path / "shop"))
+    trouble = [errors.BookTooNew("The book has schema 9.", hint="Install a newer dispatch-mcp.")]
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[dispatcher.Dispatcher]:
+        if trouble:
+            raise trouble[0]
+        async with build.open_dispatcher(settings) as app:
+            yield app
+
+    with anyio.fail_after(30):
+        async with stage.desk(mcp_server.make_server(opened)) as desk:
+            for _ in range(2):
+                with pytest.raises(stage.Refused, match=r"schema 9\. Install a newer"):
+                    await desk.call("get_trace")
+            trouble.clear()
+            assert await desk.planned({"id": "a", "do": "Write it"})
+
+
+async def test_the_dispatcher_is_opened_once_and_closed_at_the_end() -> None:
+    seen: list[str] = []
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[object]:
+        seen.append("opened")
+        yield seen
+        seen.append("closed")
+
+    with anyio.fail_after(5):
+        opening = entry.Opening(opened)  # pyright: ignore[reportArgumentType]  # any value will do
+        async with anyio.create_task_group() as group:
+            group.start_soon(opening.keep)
+            async with anyio.create_task_group() as callers:
+                for _ in range(5):
+                    callers.start_soon(opening.get)
+            opening.end()
+    assert seen == ["opened", "closed"]
+
+
+async def test_a_server_opens_its_book_without_being_asked() -> None:
+    opened = anyio.Event()
+
+    @asynccontextmanager
+    async def opening() -> AsyncGenerator[object]:
+        opened.set()
+        yield opened
+
+    with anyio.fail_after(5):
+        waiting = entry.Opening(opening)  # pyright: ignore[reportArgumentType]  # any value will do
+        async with anyio.create_task_group() as group:
+            group.start_soon(waiting.keep)
+            await opened.wait()
+            waiting.end()
