@@ -83,12 +83,15 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "status": Command(
         "list runs, or say where one stands",
-        (flag("run", nargs="?", help="a run id"), flag("--all", action="store_true", help="finished runs too")),
+        (
+            flag("run", nargs="?", help="a run id, or latest"),
+            flag("--all", action="store_true", help="finished runs too"),
+        ),
     ),
     "trace": Command(
         "show what happened in a run",
         (
-            flag("run", help="a run id"),
+            flag("run", help="a run id, or latest"),
             flag("--view", choices=VIEWS, default="timeline", help="which side of the run"),
             flag("--task", default="", help="one task's whole result"),
             flag("--cursor", default="", help="go on behind this cursor"),
@@ -98,7 +101,7 @@ COMMANDS: Mapping[str, Command] = {
         "cancel, pause or resume a run; retry or skip a task",
         (
             flag("action", choices=("cancel", "pause", "resume", "retry", "skip"), help="what to do"),
-            flag("run", help="a run id"),
+            flag("run", help="a run id, or latest"),
             flag("task", nargs="?", default="", help="a task id, for retry and skip"),
             flag("--reason", default="", help="is kept in the trace"),
         ),

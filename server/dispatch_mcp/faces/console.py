@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 import rich.console
 import rich.table
@@ -27,6 +28,7 @@ STYLES = {
     "!": "yellow",
     "✗": "red",
 }
+PIPE_WIDTH = 2_000
 
 
 class Console(rich.console.Console):
@@ -44,6 +46,16 @@ err = Console(highlight=False, markup=False, emoji=False, stderr=True)
 def say(text: str, *, style: str = "") -> None:
     """Prints a line for people."""
     out.print(plain(text, style), soft_wrap=True)
+
+
+@contextmanager
+def beside_json(as_json: bool) -> Generator[None]:  # noqa: FBT001  # reads as a sentence
+    """Sends what is said in this block to stderr, when stdout is for a JSON document."""
+    out.stderr = as_json
+    try:
+        yield
+    finally:
+        out.stderr = False
 
 
 def note(text: str, *, style: str = "") -> None:
@@ -82,5 +94,6 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
-    """Prints a table."""
-    out.print(table(columns, rows, title=title))
+    """Prints a table; a pipe gets each row on one line, however long it is."""
+    wide = out if out.is_terminal else Console(file=out.file, width=PIPE_WIDTH, highlight=False, emoji=False)
+    wide.print(table(columns, rows, title=title))

@@ -31,6 +31,7 @@ SAID = (
     ("needs a task_id", "needs a task"),
     ("Fix all of them and call plan_dag again", "Fix all of them and try again"),
     ("`plan_dag` makes one and returns its id", "`dispatch-mcp plan FILE` makes one and prints its id"),
+    ("Begin with plan_dag.", "Begin with `dispatch-mcp plan FILE`."),
     ("with plan_dag, then dispatch the result", "in a document and run that"),
 )
 """What the dispatcher says, and what to say here instead; tried in this order."""

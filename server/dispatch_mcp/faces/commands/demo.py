@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 
 from dispatch_mcp import config, errors, resources
+from dispatch_mcp.core import model
 from dispatch_mcp.faces import console
 from dispatch_mcp.faces.demo import show
 
@@ -24,35 +25,35 @@ Then ask your assistant: "Use dispatch to plan and run this with several agents:
 
 def main(options: argparse.Namespace, _loaded: config.Loaded) -> int:
     """Plays the demo; returns 0 when everything held."""
-    began = time.monotonic()
     repo = _repository(options.repo)
+    with console.beside_json(options.json):
+        facts = _perform(repo, quick=options.quick)
+    if options.json:
+        console.emit(facts)
+    return console.OK
+
+
+def _perform(repo: Path, *, quick: bool) -> dict[str, model.Json]:
+    """Plays for whoever watches, and returns what held."""
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="dispatch-mcp-demo-") as home:
         console.say(f"dispatch-mcp demo on {repo}: no key, no network, nothing written there.", style="bold")
-        play = show.Show(Path(home), repo, 0.0 if options.quick or not console.out.is_terminal else 0.8)
+        play = show.Show(Path(home), repo, 0.0 if quick or not console.out.is_terminal else 0.8)
         _play(play)
     seconds = time.monotonic() - began
     console.say(f"\n{seconds:.1f} s. Nothing was lost and nothing finished was done twice.", style="bold green")
     console.say(REGISTER.format(program=_program()))
-    if options.json:
-        console.emit({**play.facts, "seconds": round(seconds, 2)})
-    return console.OK
+    return {**play.facts, "seconds": round(seconds, 2)}
 
 
 def _play(play: show.Show) -> None:
-    """Plays, and raises what went wrong without the task groups around it."""
+    """Plays. Raises DispatchError when it takes too long."""
     try:
         anyio.run(play.perform)
-    except* errors.DispatchError as group:
-        raise _first(group) from None
     except* TimeoutError:
         raise errors.DispatchError(
             f"The demo did not end within {show.LIMIT_S:g} s.", hint="Try again with --quick."
         ) from None
-
-
-def _first(group: BaseExceptionGroup[errors.DispatchError]) -> errors.DispatchError:
-    found = group.exceptions[0]
-    return found if isinstance(found, errors.DispatchError) else _first(found)
 
 
 def _program() -> str:

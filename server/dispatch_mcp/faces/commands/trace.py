@@ -7,7 +7,7 @@ import argparse
 import anyio
 
 from dispatch_mcp import config
-from dispatch_mcp.engine import answers
+from dispatch_mcp.engine import answers, tracing
 from dispatch_mcp.faces import build, console, shell
 from dispatch_mcp.faces.commands import status
 
@@ -30,7 +30,8 @@ def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
         console.say(found.text)
     else:
         status.show_run(found)
-    if found.cursor and options.view in ("timeline", "results"):
+    whole_page = options.view == "results" or len(found.timeline) == tracing.PAGE
+    if found.cursor and whole_page:
         console.note(f"more behind --cursor {found.cursor}")
     return console.OK
 

@@ -1,0 +1,101 @@
+"""A dispatcher over a real book, with a clock that tests turn, commands that only count, and a host that reports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from dispatch_mcp.core import assignments, catalog, documents, model, order, records
+from dispatch_mcp.core.model import AttemptState, WorkerKind
+from dispatch_mcp.engine import answers, dispatcher, embedded
+from dispatch_mcp.store import book as books
+from dispatch_mcp.workers import contract, host, scripted
+
+PACE = embedded.Pace(look_s=0.01, takeover_s=0.05)
+LEASE_S = 600.0
+
+
+@dataclass
+class Clock:
+    """Seconds since the epoch, until somebody turns it."""
+
+    now: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Counting:
+    """A command worker that starts nothing and keeps what it was asked to run."""
+
+    ran: list[str] = field(default_factory=list)
+
+    async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+        self.ran.append(work.task.id)
+        receipt = model.Receipt(kind="exit_code", ok=True, detail="exit code 0")
+        return model.Outcome(state=AttemptState.SUCCEEDED, summary="ran", output="fine", receipts=(receipt,))
+
+
+@dataclass
+class Desk:
+    """The dispatcher and what surrounds it."""
+
+    app: dispatcher.Dispatcher
+    clock: Clock
+    commands: Counting
+
+    async def planned(self, *tasks: dict[str, Any], **more: Any) -> str:
+        return (await self.app.plan(list(tasks), **more)).plan.id
+
+    async def ended(self, run_id: str) -> answers.Trace:
+        """Returns the summary of a run once it is over."""
+        with anyio.fail_after(20):
+            async for _ in self.app.engine.events(run_id):
+                pass
+        return await self.app.trace(run_id=run_id)
+
+    async def kinds(self, run_id: str) -> list[str]:
+        return [event.kind for event in await self.app.book.events(run_id)]
+
+    async def states(self, run_id: str) -> dict[str, str]:
+        return {row.id: row.state.value for row in await self.app.book.tasks(run_id)}
+
+
+def said(given: assignments.Assignment, text: str = "done", **more: Any) -> dict[str, Any]:
+    """Returns the report of an assignment."""
+    handoff = {"completed_work": text, "decisions_made": [f"decided {given.task_id}"]}
+    return {"task_id": given.task_id, "attempt": given.attempt, "handoff": handoff, **more}
+
+
+def read(tasks: list[dict[str, Any]], **more: Any) -> documents.Document:
+    """Returns a task document."""
+    return documents.Document(documents.read_tasks(tasks), **more)
+
+
+@asynccontextmanager
+async def opened(home: Path, *, principal: str = records.LOCAL, **more: Any) -> AsyncGenerator[Desk]:
+    """Yields a desk; `more` are fields of the dispatcher, and those of its rules under `rules`."""
+    clock, commands = Clock(), Counting()
+    workers = {WorkerKind.COMMAND: commands, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
+    rules = dispatcher.Rules(workspace=str(home.parent), lease_s=LEASE_S, **more.pop("rules", {}))
+    async with (
+        books.open_book(home, clock=clock) as book,
+        embedded.open_engine(book, workers, clock=clock, pace=PACE) as engine,
+    ):
+        app = dispatcher.Dispatcher(
+            book=book,
+            engine=engine,
+            rules=rules,
+            catalog=lambda: catalog.EMPTY,
+            assign=host.assignment,
+            principal=principal,
+            clock=clock,
+            **more,
+        )
+        yield Desk(app, clock, commands)
