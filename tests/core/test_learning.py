@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp.core import catalog, learning, routing
+
+PAIR = (("db", "Database tables and SQL queries"), ("web", "Pages, forms and CSS of the website"))
+THINGS = ("ledger", "voucher", "parcel", "quota", "badge", "roster", "waiver", "escrow")
+ASKED = ("tidy the {}", "what about my {}", "is the {} still open", "close {} number 7", "show every {} of May")
+
+
+def small() -> catalog.Catalog:
+    return catalog.of(
+        catalog.Agent(name=name, description=description, roster="r", sha256=name) for name, description in PAIR
+    )
+
+
+def recurring(count: int, seed: int = 1) -> tuple[learning.Past, ...]:
+    """Requests whose words no agent knows; half of the things belong to each agent."""
+    rng = random.Random(seed)
+    made: list[learning.Past] = []
+    for number in range(count):
+        at = rng.randrange(len(THINGS))
+        text = f"{rng.choice(ASKED).format(THINGS[at])} ({number})"
+        made.append(learning.Past(text, PAIR[at % 2][0]))
+    return tuple(made)
+
+
+def share(route: routing.Route, name: str) -> float:
+    return next(candidate.share for candidate in route.ranked if candidate.name == name)
+
+
+@pytest.mark.parametrize("again", ["Tidy the ledger, please!", "please tidy the ledger", "Please, the ledger: tidy it"])
+def test_a_request_goes_where_it_went_well_before(again: str) -> None:
+    history = learning.History((learning.Past("Tidy the ledger, please", "web"),))
+    assert routing.route(again, small(), history=history).ranked[0].name == "web"
+    history = learning.History((learning.Past("Tidy the ledger, please", "db"),))
+    assert routing.route(again, small(), history=history).ranked[0].name == "db"
+
+
+def test_a_correction_outweighs_an_earlier_success() -> None:
+    text = "Tidy the ledger"
+    past = (
+        learning.Past(text, "db"),
+        learning.Past(text, "db", good=False),
+        learning.Past(text, "web"),
+    )
+    assert routing.route(text, small(), history=learning.History(past)).ranked[0].name == "web"
+
+
+def test_an_outcome_of_half_the_weight_moves_half_as_much() -> None:
+    learner = learning.Learner(2)
+    learner.remember(learning.Past("Tidy the ledger", "db", weight=0.5), 0)
+    assert learner.repeated("tidy the ledger", "") == {0: learning.SAME / 2}
+
+
+def test_similar_requests_are_heard_once_learning_from_them_has_proved_better() -> None:
+    known = small()
+    asked = "what about the escrow of my uncle"
+    silent = routing.route(asked, known)
+    for count, heard in ((learning.LEAST - 1, False), (80, True)):
+        route = routing.route(asked, known, history=learning.History(recurring(count)))
+        assert (abs(share(route, "web") - share(silent, "web")) > 0.1) == heard
+    assert route.ranked[0].name == "web"
+
+
+def test_what_was_learned_from_noise_is_never_heard() -> None:
+    rng = random.Random(3)
+    past = tuple(
+        learning.Past(" ".join(rng.sample(THINGS, 4)) + f" {number}", rng.choice(PAIR)[0]) for number in range(150)
+    )
+    history, known = learning.History(past), small()
+    for thing in THINGS:
+        text = f"{thing} of the SQL table"
+        assert routing.route(text, known, history=history).ranked[0].name == "db"
+
+
+def test_a_history_that_grows_teaches_what_the_whole_teaches() -> None:
+    past, known = recurring(60), small()
+    grown = learning.History()
+    for case in past:
+        grown = grown.after(case)
+        routing.route("warm up", known, history=grown)
+    asked = "close voucher number 9"
+    assert routing.route(asked, known, history=grown) == routing.route(asked, known, history=learning.History(past))
+
+
+def test_a_history_keeps_the_newest_outcomes() -> None:
+    grown = learning.History(recurring(10)).after(*recurring(3, seed=2), limit=12)
+    assert grown.past == (*recurring(10)[-3:], *recurring(3, seed=2))
+
+
+def test_outcomes_of_agents_that_are_gone_change_nothing() -> None:
+    past = tuple(learning.Past(case.text, "gone") for case in recurring(40))
+    asked = "tidy the ledger (0)"
+    assert routing.route(asked, small(), history=learning.History(past)) == routing.route(asked, small())
+
+
+def test_similar_successes_are_shown_as_evidence_and_as_a_factor() -> None:
+    past = [learning.Past(f"Tidy the ledger of {month}", "web") for month in ("May", "June", "July")]
+    past.append(learning.Past("Tidy the ledger of March", "web", good=False))
+    history = learning.History((*past, learning.Past("Tidy the ledger", "web")))
+    route = routing.route("Tidy the ledger", small(), history=history)
+    assert route.ranked[0].name == "web"
+    [piece] = [piece for piece in route.evidence if piece.field == "history"]
+    assert (piece.quote.lower() in ("ledger", "tidy"), piece.matched) == (True, "4 of 5 similar tasks went well")
+    [factor] = [factor for factor in route.factors if factor.name == "past_successes"]
+    assert (factor.source, factor.why) == ("derived", "4 of 5 similar tasks went well")
+
+
+def test_one_success_never_lowers_how_ready_a_route_is() -> None:
+    for sure in (0.2, 0.9, 0.97):
+        rate, _ = learning.success(learning.Similar(1, 0, "ledger"), sure)
+        assert rate is not None
+        assert rate >= sure
+
+
+@given(text=st.text(max_size=200), good=st.booleans())
+def test_any_text_routes_with_any_history_and_quotes_itself(*, text: str, good: bool) -> None:
+    history = learning.History((*recurring(25), learning.Past(text, "web", good=good)))
+    route = routing.route(text, small(), history=history)
+    assert route == routing.route(text, small(), history=learning.History(history.past))
+    assert all(piece.quote in text for piece in route.evidence)
+    assert abs(sum(candidate.share for candidate in route.ranked) - 1) < 1e-3
+
+
+def test_words_that_mislead_are_counted() -> None:
+    past = [learning.Past(f"Fix the budget page {number}", "db", good=False) for number in range(3)]
+    past += [learning.Past(f"Fix the slow query {number}", "db") for number in range(3)]
+    past.append(learning.Past("Draw the budget page", "web"))
+    found = {word.word: (word.agent, word.wrong, word.right) for word in learning.misleading(past)}
+    assert found["budget"] == found["page"] == ("db", 3, 0)
+    assert not {"fix", "query", "slow"} & found.keys()
+    assert learning.misleading([]) == []
