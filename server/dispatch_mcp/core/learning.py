@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
+from typing import Literal
 
 from dispatch_mcp.core import catalog, evidence, index, reading, scoring, text
 
@@ -53,6 +54,32 @@ class Past:
     agent: str
     good: bool = True
     weight: float = 1.0
+
+
+Outcome = Literal["accepted", "failed", "corrected", "rerouted"]
+"""How a route went: its task was done, or failed; its agent was replaced by the user, or is the replacement."""
+
+UNVERIFIED, FAILED = 0.5, 0.5
+"""A result that nobody has proved says half; so does a failure, whose reason may be anything but the route."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One outcome as the book has it; `no` is 0 until it is there, `at` is seconds since the epoch."""
+
+    text: str
+    agent: str
+    outcome: Outcome
+    weight: float = 1.0
+    run_id: str = ""
+    task_id: str = ""
+    at: float = 0.0
+    no: int = 0
+
+    @property
+    def past(self) -> Past:
+        """Returns the lesson as what routing learns from."""
+        return Past(self.text, self.agent, self.outcome in ("accepted", "rerouted"), self.weight)
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ Each method is one transaction or one read. Many processes may have the same boo
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio.to_thread
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import model, records
-from dispatch_mcp.store import blobs, checkup, codec, locks, messages, plans, reading, runs, sqlite, tables
+from dispatch_mcp.core import learning, model, records
+from dispatch_mcp.store import blobs, checkup, codec, locks, messages, plans, reading, routes, runs, sqlite, tables
 from dispatch_mcp.store.reader import Reader
 from dispatch_mcp.store.writer import WAIT_S, Writer
 
@@ -194,6 +194,25 @@ class Book:
     async def check(self) -> list[checkup.Fact]:
         """Returns what there is to say about the health of the book."""
         return await anyio.to_thread.run_sync(checkup.facts, self._home)
+
+    # -- how routes went
+
+    async def learn(self, principal: str, lessons: Sequence[learning.Lesson]) -> None:
+        """Adds how routes went; texts are cut to 1,000 characters and must hold no secrets."""
+        if lessons:
+            await self._writer.run(lambda conn: routes.learn(conn, principal, lessons))
+
+    async def learned(self, principal: str, limit: int = 2000, *, after: int = 0) -> list[learning.Lesson]:
+        """Returns the newest lessons of a principal behind number `after`, the newest last."""
+        return await routes.learned(self._reader, principal, limit, after)
+
+    async def lessons(self, principal: str) -> tuple[int, int]:
+        """Returns how many lessons a principal has, and the number of the newest."""
+        return await routes.count(self._reader, principal)
+
+    async def forget(self, principal: str) -> int:
+        """Deletes all lessons of a principal and returns how many there were."""
+        return await self._writer.run(lambda conn: routes.forget(conn, principal))
 
     # -- attempts and messages
 
