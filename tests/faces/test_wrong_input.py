@@ -42,9 +42,11 @@ async def desk(tmp_path: Path) -> AsyncGenerator[stage.Desk]:
 
 @pytest.fixture
 def stored(tmp_path: Path) -> Count:
-    """Returns what counts the plans, runs and messages in the book."""
+    """Returns what counts the plans, runs and messages in the book; there is none before the first call."""
 
     def count() -> list[int]:
+        if not (tmp_path / "home" / "state.db").exists():
+            return [0, 0, 0]
         with closing(sqlite3.connect(tmp_path / "home" / "state.db")) as conn:
             return [conn.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES]
 
