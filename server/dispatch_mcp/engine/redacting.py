@@ -14,7 +14,7 @@ from dispatch_mcp.workers import contract
 
 def outcome(redactor: redaction.Redactor, found: model.Outcome) -> model.Outcome:
     """Returns the outcome without secrets; the same object when there are none in it."""
-    given = found.model_dump(mode="json")
+    given = found.model_dump(mode="json", exclude_defaults=True)
     clean = redactor.redact_json(given)
     return found if clean == given else model.Outcome.model_validate(clean)
 
