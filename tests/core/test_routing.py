@@ -88,7 +88,7 @@ def test_the_seed_s_own_requests_reach_their_specialist(backend: catalog.Catalog
     ("request_", "not_name"),
     [
         ("Explain backend architecture", "services-architect"),
-        ("Maintain the restaurant page structure", "api-endpoints-architect"),
+        ("Explain the structure of the restaurant", "api-endpoints-architect"),
         ("Who is the author of this architecture overview?", "auth-system-architect"),
     ],
 )

@@ -59,9 +59,9 @@ class Certainty:
         return 1 - self.in_scope > self.confidence
 
 
-SIGNALS = ("log odds", "margin", "head", "whole", "letters", "concepts", "cover", "known", "strength", "empty")
-SCOPE = (-0.25, 0.059, 0.606, -0.284, 0.739, 0.255, 2.617, 0.337, 2.516, 0.117, -1.2)
-RIGHT = (1.179, 0.451, 0.961, -2.33, -0.298, -0.143, 6.509, -0.221, 0.393, -0.334, -2.1)
+SIGNALS = ("log odds", "margin", "head", "whole", "letters", "rescue", "cover", "known", "strength", "empty")
+SCOPE = (-0.012, 0.115, 0.443, -0.006, 0.988, 0.266, 2.363, 0.248, 2.451, 0.062, -1.337)
+RIGHT = (0.415, 0.43, 0.782, -1.651, 0.686, 0.248, 4.626, -0.081, 0.025, -0.142, -1.65)
 """The constant, then one weight for each of `SIGNALS`."""
 
 
@@ -90,7 +90,7 @@ def signals(request: reading.Request, scores: scoring.Scores, found: index.Index
         features["head"],
         features["whole"],
         features["letters"],
-        features["concepts"],
+        features["rescue"],
         request.cover,
         known(request, found),
         min(4.0, scores.logits[first]),

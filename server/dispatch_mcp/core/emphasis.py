@@ -36,12 +36,15 @@ _LEFT_OUT = (
     r"không (?:phải|cần|được|động|sửa|chạm)",
 )
 _RUN = "\u3001\u3002\uff0c\uff1b\uff01\uff1f"
+_FAULTS = ("error", "errors", "problem", "problems", "issue", "issues", "bug", "bugs")
+_TOPIC = "".join(rf"(?<!\b{word}\s)" for word in _FAULTS)
+"""After these words "for" names the place of a fault, not the purpose of a thing."""
 _PATTERNS = (
     *((re.compile(pattern, re.IGNORECASE), NEGATED) for pattern in _KEPT),
     *((re.compile(rf"\b(?:{words})\b.{{0,60}}?{_CUT}", re.IGNORECASE), WITHOUT) for words in _LEFT_OUT),
     (re.compile(rf"(?:不要|不用|无需|不是|别)[^{_RUN}]{{0,20}}"), WITHOUT),
     (re.compile(rf"[^{_RUN}]{{0,16}}(?:ではなく|じゃなく|せずに|しないで)"), WITHOUT),
-    (re.compile(r"\bfor\b.{0,100}?(?=[,;:.!?\n\u2014]|$)", re.IGNORECASE), PURPOSE),
+    (re.compile(rf"{_TOPIC}\bfor\b.{{0,100}}?(?=[,;:.!?\n\u2014]|$)", re.IGNORECASE), PURPOSE),
 )
 _STRESS = re.compile(r"\b(?:only|just|solely|but rather)\b(.{0,80}?)(?=[,;:.!?\n]|$)", re.IGNORECASE)
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from dispatch_mcp.core import bm25, lexicon, text
 
-VERSION = "1"
+VERSION = "2"
 NGRAM = (3, 4)
 
 
@@ -31,7 +31,8 @@ class Document:
 class Index:
     """The agents of one catalogue, in its order.
 
-    `head` covers name, keywords and description, `whole` also examples and body, `letters` groups of letters of name
+    `head` covers name, keywords and description, `whole` also examples and body, `body` the role text
+    alone, `letters` groups of letters of name
     and description, `concepts` the lexicon's concepts by number. `exact` leads from a request in the form of
     `text.key` to the agents whose example it is, `near` does so
     from the sorted content stems, `keywords` from stems to the agents that list the keyword.
@@ -40,6 +41,7 @@ class Index:
     size: int
     head: bm25.Postings
     whole: bm25.Postings
+    body: bm25.Postings
     letters: bm25.Postings
     concepts: bm25.Postings
     exact: Mapping[str, tuple[int, ...]]
@@ -70,6 +72,7 @@ def build(documents: Sequence[Document], words: lexicon.Lexicon) -> Index:
         size=size,
         head=bm25.build(head, size),
         whole=bm25.build((*head, bm25.Field(examples, 0.5, 0.5), bm25.Field(bodies, 0.5, 0.6)), size, 0.6),
+        body=bm25.build([bm25.Field(bodies, 1.0, 0.6)], size, 0.6),
         letters=bm25.build([bm25.Field([letters(_head_text(doc)) for doc in documents], 1.0, 0.8)], size, 0.5),
         concepts=bm25.build([bm25.Field([meant.profile for meant in meanings], 1.0, 0.6)], size),
         exact=_examples(documents, text.key),
@@ -158,7 +161,7 @@ class _Meaning:
     forms: frozenset[str]
 
 
-_MEANINGFUL = (("name", 2.0), ("keywords", 1.5), ("description", 1.0), ("examples", 0.7))
+_MEANINGFUL = (("name", 2.0), ("keywords", 0.25), ("description", 1.0))
 
 
 def _meaning(document: Document, known: lexicon.Lexicon) -> _Meaning:

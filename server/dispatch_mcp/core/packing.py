@@ -17,7 +17,7 @@ from dispatch_mcp.core import bm25, index, model
 
 MAGIC = b"DMIX"
 _FRAME = struct.Struct("<4sIQ")
-_POSTINGS = ("head", "whole", "letters", "concepts")
+_POSTINGS = ("head", "whole", "body", "letters", "concepts")
 _TABLES = ("exact", "near", "keywords")
 
 
@@ -70,6 +70,7 @@ def unpack(data: bytes, fingerprint: str) -> index.Index:
         size=header["size"],
         head=postings["head"],
         whole=postings["whole"],
+        body=postings["body"],
         letters=postings["letters"],
         concepts=postings["concepts"],
         exact=_table(header["exact"]),

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from dispatch_mcp.core import index, reading
 
-FEATURES = ("head", "whole", "letters", "concepts", "keywords", "example", "fallback")
-PLAIN = (12.0, 6.5, 9.8, 13.0, 2.0, 14.0, -0.3)
-BODIED = (2.7, 20.5, 2.9, 10.0, 2.0, 14.0, -0.3)
+FEATURES = ("head", "whole", "body", "letters", "concepts", "rescue", "keywords", "example", "fallback")
+PLAIN = (12.0, 4.0, 0.0, 11.0, 7.6, 7.0, 2.0, 14.0, -0.3)
+BODIED = (2.5, 8.1, 8.3, 1.6, 8.0, 7.8, 0.9, 14.0, -0.3)
 """Weights of the features for rosters without and with role texts (fitted: scripts/fit_routing.py)."""
 
 NO_BONUS: Mapping[int, float] = {}
@@ -48,16 +48,21 @@ def score(request: reading.Request, found: index.Index, bonus: Mapping[int, floa
 def measure(request: reading.Request, found: index.Index) -> tuple[list[float], ...]:
     """Returns the features in the order of `FEATURES`, each about 0 to 1 for every agent."""
     head = _normal(found.head.scores(request.weighted))
-    whole = _normal(found.whole.scores(_with_pairs(request)))
-    letters = _cosine(found.letters.scores(request.letters))
+    pairs = _with_pairs(request)
+    whole = _normal(found.whole.scores(pairs))
+    body = _normal(found.body.scores(pairs))
+    letters = _normal(found.letters.scores(request.letters))
     concepts = _normal(found.concepts.scores([(str(concept), share) for concept, share in request.concepts.items()]))
     found_words = max(max(head, default=0.0), max(whole, default=0.0))
-    heard = max(0.0, 1 - BACK_OFF * found_words) * _fluent(found.fluency) * min(1.0, 1.5 * request.cover)
+    heard = _fluent(found.fluency) * min(1.0, 1.5 * request.cover)
+    rescue = heard * max(0.0, 1 - BACK_OFF * found_words)
     return (
         head,
         whole,
+        body,
         letters,
         [heard * score for score in concepts],
+        [rescue * score for score in concepts],
         _keywords(request, found),
         example(request, found),
         [1.0 if at in found.fallbacks else 0.0 for at in range(found.size)],
@@ -94,10 +99,6 @@ def _with_pairs(request: reading.Request) -> list[tuple[str, float]]:
 def _normal(scored: tuple[list[float], float]) -> list[float]:
     scores, most = scored
     return [score / most for score in scores] if most else scores
-
-
-def _cosine(scored: tuple[list[float], float]) -> list[float]:
-    return _normal(scored)
 
 
 def _keywords(request: reading.Request, found: index.Index) -> list[float]:
