@@ -69,7 +69,7 @@ def outcome(rng: random.Random, failing: float) -> model.Outcome:
     chance = rng.random()
     if chance < failing:
         return model.Outcome(state=model.AttemptState.FAILED, error="no", error_kind="chance", retryable=True)
-    return model.Outcome(state=model.AttemptState.SUCCEEDED, summary="x" * (70_000 if chance > 0.97 else 20))
+    return model.Outcome(state=model.AttemptState.SUCCEEDED, summary="x" * (70_000 if chance > 0.85 else 20))
 
 
 @dataclass

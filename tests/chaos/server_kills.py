@@ -49,6 +49,10 @@ class Client:
     def ledger(self) -> Path:
         return self.folder / "ledger"
 
+    def written(self) -> list[str]:
+        """Returns what commands wrote; nothing when every kill came before the first of them ran."""
+        return self.ledger.read_text(encoding="utf-8").split() if self.ledger.exists() else []
+
     def start(self) -> wire.Wire:
         (self.folder / "shop").mkdir(exist_ok=True)
         env = wire.environment(self.home, self.folder / "shop", [["python", "-S", "-c", "*"]])
@@ -161,7 +165,7 @@ def verdict(client: Client) -> dict[str, Any]:
         "recovered": len(kept - accepted) + len(runs - client.created),
         "abandoned": abandoned,
         "unfinished": open_tasks,
-        "marks": len(client.ledger.read_text(encoding="utf-8").split()),
+        "marks": len(client.written()),
         "marks_missing": len(unmarked(client)),
         "faults": scenes.faults(client.home),
     }
@@ -181,7 +185,7 @@ def started_again(events: list[tuple[int, str, str, str]]) -> int:
 
 def unmarked(client: Client) -> set[str]:
     """Returns the marks of succeeded commands that are not in the ledger: work that was claimed and not done."""
-    found = set(client.ledger.read_text(encoding="utf-8").split())
+    found = set(client.written())
     with closing(sqlite3.connect(client.home / "state.db")) as conn:
         documents = conn.execute("SELECT document FROM plan WHERE id IN (SELECT plan_id FROM run)").fetchall()
     return {mark for (document,) in documents for mark in marks_of(json.loads(document))} - found
