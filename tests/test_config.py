@@ -28,6 +28,7 @@ OTHER_VALUES: dict[str, tuple[Any, str]] = {
     "review_from": (0.6, ".6"),
     "supervise_from": (0.1, "1e-1"),
     "depth_limit": (1, "1"),
+    "learn": (False, "no"),
     "log_level": ("debug", "debug"),
 }
 

@@ -84,6 +84,7 @@ class Settings(model.Value):
     supervise_from: Share = 0.40
     depth: Annotated[Count, Field(ge=0, le=64)] = 0
     depth_limit: Annotated[Count, Field(ge=0, le=8)] = 2
+    learn: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
     def commands(self) -> allowlist.AllowList:

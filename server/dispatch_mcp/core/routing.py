@@ -102,18 +102,19 @@ class _Routing:
 
     text: str
     catalog: catalog.Catalog
-    history: History
     hints: Hints
     request: reading.Request
     scores: scoring.Scores
     sure: confidence.Certainty
+    similar: learning.Similar | None
 
     @staticmethod
     def of(request: str, known: catalog.Catalog, history: History, hints: Hints) -> _Routing:
         read = reading.read(request, known.index, known.words)
         scores = scoring.score(read, known.index, learning.bonus(history, read, known))
         sure = confidence.certainty(read, scores, known.index)
-        return _Routing(request, known, history, hints, read, scores, sure)
+        similar = learning.similar(history, read, known, scores.best[0])
+        return _Routing(request, known, hints, read, scores, sure, similar)
 
     def route(self) -> Route:
         best = self.scores.best[:MAX_RANKED]
@@ -150,16 +151,13 @@ class _Routing:
         most = MAX_EVIDENCE if rank == 0 else 2 if rank < 3 else 0
         shown = evidence.of(self.request, self.catalog, place, most) if most else ()
         if rank == 0:
-            shown = learning.explained(shown, self._similar(place), self.request, most)
+            shown = learning.explained(shown, self.similar, self.request, most)
         return Candidate(name=self.catalog.keys[place], share=round(self.scores.shares[place], 4), evidence=shown)
-
-    def _similar(self, place: int) -> learning.Similar | None:
-        return learning.similar(self.history, self.request, self.catalog, place)
 
     def _factors(self) -> tuple[Factor, ...]:
         sure, hints = self.sure.confidence, self.hints
         clear = round(confidence.clarity(self.request, self.scores), 4)
-        rate, told = learning.success(self._similar(self.scores.best[0]), sure)
+        rate, told = learning.success(self.similar, sure)
         urgency = {"low": 1.0, "normal": None, "high": 0.5}[hints.urgency]
         return (
             confidence.factor("clarity", hints.clarity, clear, "words with a meaning here, and one clear favourite"),

@@ -17,6 +17,7 @@ from dispatch_mcp.core import (
     catalog,
     confidence,
     documents,
+    learning,
     model,
     planning,
     problems,
@@ -26,7 +27,7 @@ from dispatch_mcp.core import (
     run,
 )
 from dispatch_mcp.core.model import TaskState, WorkerKind
-from dispatch_mcp.engine import answers, embedded, handles, hosting, tracing
+from dispatch_mcp.engine import answers, embedded, handles, hosting, memory, tracing
 from dispatch_mcp.store import book as books
 
 MAX_WAIT_S = 45.0
@@ -80,6 +81,7 @@ class Dispatcher:
     """Everything a host or a shell may ask.
 
     `catalog` returns the current catalogue, refreshed on change; `redact` takes secrets out of what the host reports.
+    `memory` is what routing learns from; without it, it learns nothing.
     """
 
     book: books.Book
@@ -96,6 +98,7 @@ class Dispatcher:
     workers: frozenset[WorkerKind] = field(
         default_factory=lambda: frozenset({WorkerKind.HOST, WorkerKind.COMMAND, WorkerKind.SCRIPTED})
     )
+    memory: memory.Memory | None = None
 
     # -- route and plan
 
@@ -104,7 +107,19 @@ class Dispatcher:
         if not text.strip():
             raise errors.InputError("The task text is empty.", hint="Say in one or two sentences what is to be done.")
         chosen = self.catalog().roster(roster) if roster else self.catalog()
-        return routing.route(text, chosen, hints=hints.model_copy(update={"bands": self.rules.bands}))
+        hints = hints.model_copy(update={"bands": self.rules.bands})
+        found = routing.route(text, chosen, history=self._history, hints=hints)
+        if self.memory and found.specialist:
+            self.memory.suggested(text, found.specialist)
+        return found
+
+    @property
+    def _history(self) -> routing.History:
+        return self.memory.history if self.memory else routing.NO_HISTORY
+
+    async def _learn(self, lessons: Sequence[learning.Lesson]) -> None:
+        if self.memory:
+            await self.memory.learn(lessons)
 
     async def plan(
         self,
@@ -137,6 +152,8 @@ class Dispatcher:
         """
         reading = document.reading
         refuse(self.check(reading))
+        if self.memory:
+            await self.memory.refresh()
         frame = model.Plan(
             id=plan_id or self.new_id(),
             tasks=(),
@@ -146,7 +163,10 @@ class Dispatcher:
             on_conflict=on_conflict,
             timeout_s=document.timeout_s,
         )
-        return await self._prepared(frame, reading.tasks, reading.notes)
+        made = await self._prepared(frame, reading.tasks, reading.notes)
+        if self.memory:
+            await self._learn(self.memory.corrections(reading.tasks, self.catalog().names, self.clock()))
+        return made
 
     def check(self, reading: documents.Reading) -> list[problems.Problem]:
         """Returns everything that is wrong with a document's tasks."""
@@ -173,7 +193,9 @@ class Dispatcher:
         tasks, found = replan.apply(plan.tasks, edits)
         refuse(found or self._check(tasks))
         frame = plan.model_copy(update={"version": plan.version + 1, "added_edges": ()})
-        return await self._prepared(frame, tasks, [])
+        made = await self._prepared(frame, tasks, [])
+        await self._learn(memory.edited(plan.tasks, tasks, self.clock()))
+        return made
 
     async def _stale(self, plan: model.Plan, base_version: int) -> errors.DispatchError:
         try:
@@ -212,7 +234,7 @@ class Dispatcher:
             if task.agent or task.command or len(made.tasks) >= MAX_ROUTED:
                 made.tasks.append(task)
                 continue
-            route = routing.route(task.goal, known)
+            route = routing.route(task.goal, known, history=self._history)
             if route.specialist is None:
                 made.notices.append(problems.Notice(code="low_confidence_route", tasks=(task.id,), message=route.why))
                 made.tasks.append(task)
@@ -348,6 +370,7 @@ class Dispatcher:
         after = await tracing.load(self.book, run_id, self.principal)
         accepted = hosting.verdicts(reports, refused, advance.accepted, after.tasks)
         assigned = await self.hosting().assignments(after, {start.task_id for start in advance.starts})
+        await self._learn(memory.ended(after, {one.task_id for one in accepted if one.accepted}, self.clock()))
         messages = await self.book.inbox(run_id, ORCHESTRATOR, mark_read=True)
         return answers.Reported(
             run_id=run_id,

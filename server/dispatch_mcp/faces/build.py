@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dispatch_mcp import config, rosters
-from dispatch_mcp.core import catalog, confidence, order, records, redaction, routing
+from dispatch_mcp.core import catalog, confidence, learning, order, records, redaction, routing
 from dispatch_mcp.core.model import WorkerKind
-from dispatch_mcp.engine import answers, dispatcher, embedded, handles, hosting, redacting, tracing
+from dispatch_mcp.engine import answers, dispatcher, embedded, handles, hosting, memory, redacting, tracing
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import checkup
 from dispatch_mcp.workers import command, contract, host, scripted
@@ -80,6 +80,8 @@ async def open_dispatcher(
     workers = server_workers(settings, os.environ, redactor)
     async with books.open_book(settings.home) as book:
         maker = order_maker(settings, source.catalog)
+        past = memory.Memory(book, principal, on=settings.learn, redact=redactor.redact)
+        await past.refresh()
         async with embedded.open_engine(book, workers, make_order=maker, pace=pace) as engine:
             yield dispatcher.Dispatcher(
                 book=book,
@@ -91,6 +93,7 @@ async def open_dispatcher(
                 principal=principal,
                 default_worker=default_worker,
                 redact=functools.partial(redacting.outcome, redactor),
+                memory=past,
             )
 
 
@@ -104,6 +107,18 @@ async def trace(
         found = await handles.run_id(book, run_id, records.LOCAL, str(settings.workspace))
         loaded = await tracing.load(book, found, records.LOCAL)
         return await tracing.view(book, loaded, view, task_id, cursor)
+
+
+async def lessons(settings: config.Settings) -> list[learning.Lesson]:
+    """Returns what outcomes have taught routing."""
+    async with books.open_book(settings.home) as book:
+        return await book.learned(records.LOCAL)
+
+
+async def forget(settings: config.Settings) -> int:
+    """Deletes what outcomes have taught routing and returns how many there were."""
+    async with books.open_book(settings.home) as book:
+        return await book.forget(records.LOCAL)
 
 
 def check_book(home: Path) -> list[checkup.Fact]:

@@ -73,9 +73,9 @@ COMMANDS: Mapping[str, Command] = {
         ),
     ),
     "agents": Command(
-        "list, show or check the agents that routing knows, or trust one of a project",
+        "list, show, check or trust the agents that routing knows; see or forget what outcomes taught it",
         (
-            flag("what", choices=("list", "show", "lint", "trust"), nargs="?", default="list"),
+            flag("what", choices=("list", "show", "lint", "trust", "misroutes", "forget"), nargs="?", default="list"),
             flag("name", nargs="?", help="the agent, for show and trust"),
             flag("--roster", help="only this roster, or only this folder of agent files"),
             flag("--sha256", help="approve exactly this content, for trust without a terminal"),

@@ -9,7 +9,6 @@ from dispatch_mcp.core import learning
 from dispatch_mcp.store import codec
 from dispatch_mcp.store.reader import Reader, Row
 
-MAX_TEXT = 1_000
 _COLUMNS = "text, agent, outcome, weight, run, task, at, no"
 _INSERT = "INSERT INTO route (principal, text, agent, outcome, weight, run, task, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _SELECT = f"""
@@ -27,14 +26,14 @@ _COUNT = "SELECT count(*), coalesce(max(no), 0) FROM route WHERE principal = ?"
 
 
 def learn(conn: sqlite3.Connection, principal: str, lessons: Iterable[learning.Lesson]) -> None:
-    """Adds lessons; their texts are cut to `MAX_TEXT` characters."""
+    """Adds lessons; their texts are cut to 1,000 characters."""
     clean = codec.clean
     conn.executemany(
         _INSERT,
         [
             (
                 clean(principal),
-                clean(lesson.text)[:MAX_TEXT],
+                clean(lesson.text)[: learning.MAX_TEXT],
                 clean(lesson.agent),
                 lesson.outcome,
                 lesson.weight,

@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
+
 from dispatch_mcp import config, errors, resources, rosters
-from dispatch_mcp.core import catalog, escape, fields, model
-from dispatch_mcp.faces import console
+from dispatch_mcp.core import catalog, escape, fields, learning, model
+from dispatch_mcp.faces import build, console
 from dispatch_mcp.faces.commands import catalogs
 
 SHOWN = 90
+MOST_WORDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Finding:
 
 
 def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
-    """Lists, shows, checks or trusts agents; returns 1 when the check finds something."""
+    """Lists, shows, checks or trusts agents, or what they taught; returns 1 when the check finds something."""
     return _ACTIONS[options.what](options, loaded.settings)
 
 
@@ -208,9 +211,38 @@ def _remembered(path: Path) -> list[str]:
     return [digest for digest in listed if isinstance(digest, str)] if fields.is_list(listed) else []
 
 
+def _misroutes(options: argparse.Namespace, settings: config.Settings) -> int:
+    """Shows the words that led requests to agents which were the wrong ones."""
+    lessons = anyio.run(build.lessons, settings)
+    found = learning.misleading([lesson.past for lesson in lessons])
+    if options.name:
+        found = [word for word in found if word.agent == options.name]
+    if options.json:
+        console.emit([{"agent": w.agent, "word": w.word, "wrong": w.wrong, "right": w.right} for w in found])
+        return console.OK
+    rows = [(word.agent, word.word, str(word.wrong), str(word.right)) for word in found[:MOST_WORDS]]
+    if rows:
+        console.show(("agent", "word", "went badly", "went well"), rows)
+    else:
+        console.say(f"No word misleads in {len(lessons)} known outcomes.")
+    return console.OK
+
+
+def _forget(options: argparse.Namespace, settings: config.Settings) -> int:
+    """Deletes everything that outcomes taught."""
+    count = anyio.run(build.forget, settings)
+    if options.json:
+        console.emit({"forgotten": count})
+    else:
+        console.say(f"Forgot {count} outcome{'' if count == 1 else 's'} of past routes.")
+    return console.OK
+
+
 _ACTIONS: dict[str, Callable[[argparse.Namespace, config.Settings], int]] = {
     "list": _list,
     "show": _show,
     "lint": _lint,
     "trust": _trust,
+    "misroutes": _misroutes,
+    "forget": _forget,
 }
