@@ -36,6 +36,11 @@ class Postings:
         at = bisect.bisect_left(self.keys, key)
         return at if at < len(self.keys) and self.keys[at] == key else -1
 
+    def rare(self, term: str) -> float:
+        """Returns the rarity of a term; one that no document holds tells nothing apart and has 0."""
+        place = self.place(term)
+        return 0.0 if place < 0 else self.rarity[place]
+
     def scores(self, terms: Iterable[tuple[str, float]]) -> tuple[list[float], float]:
         """Returns each document's score for weighted terms, and the most that a document could have scored."""
         scores = [0.0] * self.size
@@ -72,14 +77,12 @@ class Field:
     length: float
 
 
-def build(fields: Sequence[Field], size: int, most_common: float = 1.0) -> Postings:
-    """Returns the postings of `size` documents; terms in more than that share of many documents are left out."""
+def build(fields: Sequence[Field], size: int) -> Postings:
+    """Returns the postings of `size` documents."""
     weighted: dict[str, dict[int, float]] = {}
     for field in fields:
         _add_field(weighted, field)
-    limit = max(most_common * size, 8)
-    found = {term: held for term, held in weighted.items() if len(held) <= limit}
-    return _packed(_keyed(found), size)
+    return _packed(_keyed(weighted), size)
 
 
 def _keyed(found: Mapping[str, dict[int, float]]) -> dict[int, dict[int, float]]:

@@ -6,11 +6,11 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from dispatch_mcp.core import bm25, lexicon, text
 
-VERSION = "2"
+VERSION = "3"
 NGRAM = (3, 4)
 
 
@@ -27,7 +27,7 @@ class Document:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Index:
     """The agents of one catalogue, in its order.
 
@@ -53,6 +53,11 @@ class Index:
     bodied: float
     fluency: float
 
+    @cached_property
+    def by_priority(self) -> tuple[int, ...]:
+        """Returns all places, those of higher priority first."""
+        return tuple(sorted(range(self.size), key=lambda place: -self.priorities[place]))
+
 
 def build(documents: Sequence[Document], words: lexicon.Lexicon) -> Index:
     """Returns the index of these documents."""
@@ -71,9 +76,9 @@ def build(documents: Sequence[Document], words: lexicon.Lexicon) -> Index:
     return Index(
         size=size,
         head=bm25.build(head, size),
-        whole=bm25.build((*head, bm25.Field(examples, 0.5, 0.5), bm25.Field(bodies, 0.5, 0.6)), size, 0.6),
-        body=bm25.build([bm25.Field(bodies, 1.0, 0.6)], size, 0.6),
-        letters=bm25.build([bm25.Field([letters(_head_text(doc)) for doc in documents], 1.0, 0.8)], size, 0.5),
+        whole=bm25.build((*head, bm25.Field(examples, 0.5, 0.5), bm25.Field(bodies, 0.5, 0.6)), size),
+        body=bm25.build([bm25.Field(bodies, 1.0, 0.6)], size),
+        letters=bm25.build([bm25.Field([letters(_head_text(doc)) for doc in documents], 1.0, 0.8)], size),
         concepts=bm25.build([bm25.Field([meant.profile for meant in meanings], 1.0, 0.6)], size),
         exact=_examples(documents, text.key),
         near=_examples(documents, gist),

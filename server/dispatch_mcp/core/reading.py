@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import string
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from dispatch_mcp.core import emphasis, index, lexicon, text
 
 MAX_REPAIRS = 8
+MAX_TERMS = 40
+MAX_MATCHES = 60
 MAX_EXAMPLE = 400
 RARE = 1 << 20
 COMMON = ((600, 0.6), (2000, 0.8))
@@ -52,8 +55,9 @@ def read(request: str, found: index.Index, known: lexicon.Lexicon) -> Request:
     if scale and not terms:
         scale = ()
         terms = tuple(_terms(words, scale, known))
+    terms = _heaviest(terms, found)
     whole = [word for word, _ in words if not word.part]
-    meant = list(known.matches(whole, source))
+    meant = list(itertools.islice(known.matches(whole, source), MAX_MATCHES))
     matches = tuple(_placed(match, whole) for match in meant)
     return Request(
         source=source,
@@ -78,6 +82,18 @@ def _terms(words: Sequence[tuple[text.Word, str]], scale: emphasis.Ranges, known
         if weight > 0:
             terms.append(Term(word.stem, weight, word.start, word.end, written))
     return terms
+
+
+def _heaviest(terms: tuple[Term, ...], found: index.Index) -> tuple[Term, ...]:
+    """Returns the terms that say most, in their order: a long request costs no more than a middling one."""
+    if len(terms) <= MAX_TERMS:
+        return terms
+    by_weight: dict[str, float] = {}
+    for term in terms:
+        weight = term.weight * found.whole.rare(term.stem)
+        by_weight[term.stem] = max(by_weight.get(term.stem, 0.0), weight)
+    kept = set(sorted(by_weight, key=lambda stem: (-by_weight[stem], stem))[:MAX_TERMS])
+    return tuple(term for term in terms if term.stem in kept)[: 2 * MAX_TERMS]
 
 
 def everyday(form: str, known: lexicon.Lexicon) -> float:

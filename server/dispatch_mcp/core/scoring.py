@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from dispatch_mcp.core import index, reading
 
 FEATURES = ("head", "whole", "body", "letters", "concepts", "rescue", "keywords", "example", "fallback")
-PLAIN = (12.0, 4.0, 0.0, 11.0, 7.6, 7.0, 2.0, 14.0, -0.3)
-BODIED = (2.5, 8.1, 8.3, 1.6, 8.0, 7.8, 0.9, 14.0, -0.3)
+PLAIN = (11.4, 7.2, 0.0, 10.2, 7.6, 6.7, 2.0, 14.0, -0.3)
+BODIED = (2.6, 7.5, 8.8, 1.6, 8.2, 7.9, 1.1, 14.0, -0.3)
 """Weights of the features for rosters without and with role texts (fitted: scripts/fit_routing.py)."""
 
 NO_BONUS: Mapping[int, float] = {}
@@ -38,10 +38,14 @@ def score(request: reading.Request, found: index.Index, bonus: Mapping[int, floa
     features = measure(request, found)
     blend = found.bodied
     weights = [plain * (1 - blend) + bodied * blend for plain, bodied in zip(PLAIN, BODIED, strict=True)]
-    logits = [sum(w * feature[at] for w, feature in zip(weights, features, strict=True)) for at in range(found.size)]
+    logits = [0.0] * found.size
+    for weight, feature in zip(weights, features, strict=True):
+        if weight and any(feature):
+            logits = [logit + weight * value for logit, value in zip(logits, feature, strict=True)]
     for at, more in bonus.items():
         logits[at] += more
-    best = sorted(range(found.size), key=lambda at: (-round(logits[at], 6), -found.priorities[at], at))
+    falling = [-round(logit, 6) for logit in logits]
+    best = sorted(found.by_priority, key=falling.__getitem__)
     return Scores(features, logits, softmax(logits), best)
 
 
