@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 import zlib
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +21,7 @@ class Postings:
 
     Terms are known by the CRC-32 of their text, in rising order in `keys`: no table of strings has to be built when
     an index is read, and the few terms that share a number share their postings. The postings of the term at place
-    `i` are `starts[i]:starts[i + 1]`. `absent` is the rarity of a term that no document holds.
+    `i` are `starts[i]:starts[i + 1]`, by rising document. `absent` is the rarity of a term that no document holds.
     """
 
     size: int
@@ -61,11 +63,9 @@ class Postings:
         place = self.place(term)
         if place < 0:
             return 0.0
-        start, end = self.starts[place], self.starts[place + 1]
-        for holder, impact in zip(self.documents[start:end], self.impacts[start:end], strict=True):
-            if holder == document:
-                return impact
-        return 0.0
+        end = self.starts[place + 1]
+        at = bisect.bisect_left(self.documents, document, self.starts[place], end)
+        return self.impacts[at] if at < end and self.documents[at] == document else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,62 +77,74 @@ class Field:
     length: float
 
 
+Held = dict[int, float]
+"""What a document holds: weighted counts by the number of the term."""
+
+
+class Keys(dict[str, int]):
+    """The numbers of terms, each worked out once."""
+
+    def __missing__(self, term: str) -> int:
+        key = self[term] = zlib.crc32(term.encode("utf-8", "surrogatepass"))
+        return key
+
+
 def build(fields: Sequence[Field], size: int) -> Postings:
     """Returns the postings of `size` documents."""
-    weighted: dict[str, dict[int, float]] = {}
+    return packed(weigh(fields, [{} for _ in range(size)], Keys()))
+
+
+def weigh(fields: Sequence[Field], before: Sequence[Held], keys: Keys) -> list[Held]:
+    """Returns what each document holds, that of these fields added to what was there before."""
+    found = [dict(held) for held in before]
     for field in fields:
-        _add_field(weighted, field)
-    return _packed(_keyed(weighted), size)
+        totals = [sum(counts.values()) for counts in field.counts]
+        filled = [total for total in totals if total]
+        average = sum(filled) / len(filled) if filled else 1.0
+        for document, counts in enumerate(field.counts):
+            scale = field.weight / (1 - field.length + field.length * totals[document] / average)
+            found[document] = _with(found[document], counts, scale, keys)
+    return found
 
 
-def _keyed(found: Mapping[str, dict[int, float]]) -> dict[int, dict[int, float]]:
-    keyed: dict[int, dict[int, float]] = {}
-    for term, held in found.items():
-        key = zlib.crc32(term.encode("utf-8", "surrogatepass"))
-        if key in keyed:
-            for document, count in held.items():
-                keyed[key][document] = keyed[key].get(document, 0.0) + count
-        else:
-            keyed[key] = held
-    return keyed
+def _with(held: Held, counts: Counts, scale: float, keys: Keys) -> Held:
+    if not held:
+        held = {keys[term]: count * scale for term, count in counts.items()}
+        if len(held) == len(counts):
+            return held
+        held = {}
+    for term, count in counts.items():
+        key = keys[term]
+        held[key] = held.get(key, 0.0) + count * scale
+    return held
 
 
-def _packed(keyed: Mapping[int, Mapping[int, float]], size: int) -> Postings:
+def packed(found: Sequence[Held]) -> Postings:
+    """Returns the postings of documents that hold these weighted counts."""
+    size = len(found)
     rarities = [_rarity(holders, size) for holders in range(size + 1)]
-    keys = sorted(keyed)
-    starts, documents, impacts, rarity = [0], list[int](), list[float](), list[float]()
-    for key in keys:
-        held = keyed[key]
-        idf = rarities[len(held)]
-        gain = idf * (K1 + 1)
-        rarity.append(idf)
-        for document, count in held.items():
-            documents.append(document)
-            impacts.append(gain * count / (count + K1))
-        starts.append(len(documents))
+    holders = Counter(itertools.chain.from_iterable(found))
+    keys = sorted(holders)
+    counts = [holders[key] for key in keys]
+    starts = [0, *itertools.accumulate(counts)]
+    following = dict(zip(keys, starts, strict=False))
+    documents, impacts = array("H", bytes(2 * starts[-1])), array("f", bytes(4 * starts[-1]))
+    gains = {count: rarities[count] * (K1 + 1) for count in set(counts)}
+    for document, held in enumerate(found):
+        for key, count in held.items():
+            at = following[key]
+            following[key] = at + 1
+            documents[at] = document
+            impacts[at] = gains[holders[key]] * count / (count + K1)
     return Postings(
         size=size,
         keys=array("I", keys),
         starts=array("I", starts),
-        documents=array("H", documents),
-        impacts=array("f", impacts),
-        rarity=array("f", rarity),
+        documents=documents,
+        impacts=impacts,
+        rarity=array("f", [rarities[count] for count in counts]),
         absent=rarities[0],
     )
-
-
-def _add_field(weighted: dict[str, dict[int, float]], field: Field) -> None:
-    totals = [sum(counts.values()) for counts in field.counts]
-    filled = [total for total in totals if total]
-    average = sum(filled) / len(filled) if filled else 1.0
-    for document, counts in enumerate(field.counts):
-        scale = field.weight / (1 - field.length + field.length * totals[document] / average)
-        for term, count in counts.items():
-            row = weighted.get(term)
-            if row is None:
-                weighted[term] = {document: count * scale}
-            else:
-                row[document] = row.get(document, 0.0) + count * scale
 
 
 def _rarity(holders: int, size: int) -> float:

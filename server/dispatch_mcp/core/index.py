@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 
 from dispatch_mcp.core import bm25, lexicon, text
 
-VERSION = "3"
+VERSION = "4"
 NGRAM = (3, 4)
 
 
@@ -61,29 +61,34 @@ class Index:
 
 def build(documents: Sequence[Document], words: lexicon.Lexicon) -> Index:
     """Returns the index of these documents."""
-    names = [_counts(_name_words(document.name)) for document in documents]
-    keywords = [_counts(" \n ".join(document.keywords)) for document in documents]
-    descriptions = [_counts(document.description) for document in documents]
-    examples = [_counts(" \n ".join(document.examples)) for document in documents]
-    bodies = [_tally(text.content(document.body)) for document in documents]
-    head = (
-        bm25.Field(names, 3.0, 0.3),
-        bm25.Field(keywords, 1.5, 0.3),
-        bm25.Field(descriptions, 1.5, 0.6),
-    )
+    read = [_Read.of(document) for document in documents]
     size = len(documents)
-    meanings = [_meaning(document, words) for document in documents]
+    bodies = [_tally(text.content(document.body)) for document in documents]
+    keys = bm25.Keys()
+    nothing: list[bm25.Held] = [{} for _ in documents]
+    head = bm25.weigh(
+        (
+            bm25.Field([_counts(each.name) for each in read], 3.0, 0.3),
+            bm25.Field([_counts(each.keywords) for each in read], 1.5, 0.3),
+            bm25.Field([_counts(each.description) for each in read], 1.5, 0.6),
+        ),
+        nothing,
+        keys,
+    )
+    examples = [_tally(_content(" \n ".join(document.examples))) for document in documents]
+    rest = (bm25.Field(examples, 0.5, 0.5), bm25.Field(bodies, 0.5, 0.6))
+    meanings = [_meaning(each, words) for each in read]
     return Index(
         size=size,
-        head=bm25.build(head, size),
-        whole=bm25.build((*head, bm25.Field(examples, 0.5, 0.5), bm25.Field(bodies, 0.5, 0.6)), size),
-        body=bm25.build([bm25.Field(bodies, 1.0, 0.6)], size),
-        letters=bm25.build([bm25.Field([letters(_head_text(doc)) for doc in documents], 1.0, 0.8)], size),
+        head=bm25.packed(head),
+        whole=bm25.packed(bm25.weigh(rest, head, keys)),
+        body=bm25.packed(bm25.weigh([bm25.Field(bodies, 1.0, 0.6)], nothing, keys)),
+        letters=bm25.build([bm25.Field([_letters(each) for each in read], 1.0, 0.8)], size),
         concepts=bm25.build([bm25.Field([meant.profile for meant in meanings], 1.0, 0.6)], size),
         exact=_examples(documents, text.key),
         near=_examples(documents, gist),
         keywords=_keywords(documents),
-        forms=frozenset(word.form for doc in documents for word in text.words(_head_text(doc)) if word.form.isascii()),
+        forms=frozenset(word.form for each in read for word in each.head if word.form.isascii()),
         fallbacks=tuple(place for place, document in enumerate(documents) if document.fallback),
         priorities=tuple(document.priority for document in documents),
         bodied=sum(bool(document.body) for document in documents) / max(size, 1),
@@ -91,12 +96,30 @@ def build(documents: Sequence[Document], words: lexicon.Lexicon) -> Index:
     )
 
 
-def letters(source: str) -> Counter[str]:
-    """Returns how often each group of three and four letters occurs in the words of a text."""
-    found: Counter[str] = Counter()
-    for stem in dict.fromkeys(text.stems(source)):
-        found.update(groups(stem))
-    return found
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The words of a document's name, keywords and description; `sources` are the texts they were read from."""
+
+    name: list[text.Word]
+    keywords: list[text.Word]
+    description: list[text.Word]
+    sources: tuple[str, str, str]
+
+    @staticmethod
+    def of(document: Document) -> _Read:
+        sources = (_name_words(document.name), " \n ".join(document.keywords), document.description)
+        name, keywords, description = map(text.words, sources)
+        return _Read(name, keywords, description, sources)
+
+    @property
+    def head(self) -> list[text.Word]:
+        return [*self.name, *self.keywords, *self.description]
+
+
+def _letters(read: _Read) -> Counter[str]:
+    """Returns how often each group of three and four letters occurs in different stems of a document's head."""
+    distinct = dict.fromkeys(word.stem for word in read.head)
+    return Counter(itertools.chain.from_iterable(map(groups, distinct)))
 
 
 @lru_cache(maxsize=16384)
@@ -111,10 +134,12 @@ def pairs(stems: Sequence[str]) -> list[str]:
     return [f"{left} {right}" for left, right in itertools.pairwise(stems)]
 
 
-def _counts(source: str) -> Counter[str]:
-    if not source:
-        return Counter()
-    return _tally([stem for stem in text.stems(source) if stem not in text.STOP])
+def _counts(words: Sequence[text.Word]) -> Counter[str]:
+    return _tally([word.stem for word in words if word.stem not in text.STOP])
+
+
+def _content(source: str) -> list[str]:
+    return [stem for stem in text.stems(source) if stem not in text.STOP]
 
 
 def _tally(stems: Sequence[str]) -> Counter[str]:
@@ -127,13 +152,9 @@ def _name_words(name: str) -> str:
     return name.replace("_", " ").replace("-", " ")
 
 
-def _head_text(document: Document) -> str:
-    return " \n ".join((_name_words(document.name), *document.keywords, document.description))
-
-
 def gist(source: str) -> str:
     """Returns the content stems of a request in alphabetical order; empty when there are fewer than two."""
-    stems = sorted({stem for stem in text.stems(source) if stem not in text.STOP})
+    stems = sorted(set(_content(source)))
     return " ".join(stems) if len(stems) > 1 else ""
 
 
@@ -159,35 +180,26 @@ def _keywords(documents: Sequence[Document]) -> dict[str, tuple[int, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class _Meaning:
-    """What the lexicon makes of a document: weights of concepts, share of words understood, plain word forms."""
+    """What the lexicon makes of a document: weights of concepts, share of words understood."""
 
     profile: dict[str, float]
     cover: float
-    forms: frozenset[str]
 
 
-_MEANINGFUL = (("name", 2.0), ("keywords", 0.25), ("description", 1.0))
+_MEANINGFUL = (2.0, 0.25, 1.0)
+"""What the concepts of name, keywords and description count."""
 
 
-def _meaning(document: Document, known: lexicon.Lexicon) -> _Meaning:
+def _meaning(read: _Read, known: lexicon.Lexicon) -> _Meaning:
     profile: dict[str, float] = {}
-    forms: set[str] = set()
     covers: list[tuple[float, int]] = []
-    for name, weight in _MEANINGFUL:
-        source = _field_text(document, name)
-        found = text.words(source)
-        matches = list(known.matches(found, source))
+    for at, found in enumerate((read.name, read.keywords, read.description)):
+        matches = list(known.matches(found, read.sources[at]))
         for match in matches:
             for concept, share in match.meanings:
-                profile[str(concept)] = profile.get(str(concept), 0.0) + weight * share
-        forms.update(word.form for word in found if word.form.isascii())
-        if name in ("name", "description"):
+                profile[str(concept)] = profile.get(str(concept), 0.0) + _MEANINGFUL[at] * share
+        if found is not read.keywords:
             covers.append((known.cover(found, matches), len(found)))
     total = sum(count for _, count in covers)
     cover = sum(share * count for share, count in covers) / total if total else 0.0
-    return _Meaning(profile, cover, frozenset(forms))
-
-
-def _field_text(document: Document, name: str) -> str:
-    value = _name_words(document.name) if name == "name" else getattr(document, name)
-    return value if isinstance(value, str) else " \n ".join(value)
+    return _Meaning(profile, cover)

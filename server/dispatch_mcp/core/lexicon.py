@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from dispatch_mcp.core import text
 
@@ -61,9 +62,11 @@ class Lexicon:
     def matches(self, found: Sequence[text.Word], source: str) -> Iterator[Match]:
         """Yields what the words of `source` mean, longest terms first from left to right, without overlaps."""
         whole = [word for word in found if not word.part]
+        stems = [word.stem for word in whole]
+        plain = [word.stem if word.form.isascii() else text.stem(text.fold(word.form)) for word in whole]
         at = 0
         while at < len(whole):
-            match = self._match_at(whole, at)
+            match = self._match_at(stems, plain, at) or self._prefix_at(text.fold(whole[at].form), at)
             if match is not None:
                 yield match
             at = match.last if match is not None else at + 1
@@ -83,25 +86,29 @@ class Lexicon:
                 meant += share * sum(word.stem not in text.STOP for word in whole[match.first : match.last])
         return min(1.0, meant / max(len(content), 1))
 
-    def _match_at(self, whole: Sequence[text.Word], at: int) -> Match | None:
-        word = whole[at]
-        plain = word.stem if word.form.isascii() else text.stem(text.fold(word.form))
-        most = max(self.longest.get(word.stem, 0), self.longest.get(plain, 0))
-        for count in range(min(most, len(whole) - at), 0, -1):
-            part = whole[at : at + count]
-            meanings = self.phrases.get(" ".join(each.stem for each in part))
+    def _match_at(self, stems: Sequence[str], plain: Sequence[str], at: int) -> Match | None:
+        most = max(self.longest.get(stems[at], 0), self.longest.get(plain[at], 0))
+        for last in range(min(at + most, len(stems)), at, -1):
+            key = stems[at] if last == at + 1 else " ".join(stems[at:last])
+            meanings = self.phrases.get(key)
             if meanings is None and self.folded:
-                meanings = self.folded.get(" ".join(text.stem(text.fold(each.form)) for each in part))
+                meanings = self.folded.get(" ".join(plain[at:last]))
             if meanings is not None:
-                return Match(at, at + count, meanings)
-        return self._prefix_at(text.fold(word.form), at)
+                return Match(at, last, meanings)
+        return None
 
     def _prefix_at(self, form: str, at: int) -> Match | None:
+        if form[:MIN_PREFIX] not in self._beginnings:
+            return None
         for length in range(len(form), MIN_PREFIX - 1, -1):
             meanings = self.prefixes.get(form[:length])
             if meanings is not None:
                 return Match(at, at + 1, meanings)
         return None
+
+    @cached_property
+    def _beginnings(self) -> frozenset[str]:
+        return frozenset(prefix[:MIN_PREFIX] for prefix in self.prefixes)
 
     def _run_matches(self, source: str) -> Iterator[Match]:
         for run in _RUN.finditer(source):

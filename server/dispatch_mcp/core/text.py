@@ -17,7 +17,9 @@ MAX_TAIL = 300
 """Of a longer request the first `MAX_HEAD` and the last `MAX_TAIL` characters count."""
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_CJK}]+|(?:(?![{_CJK}])[^\W_])+(?:['\u2019](?!\s)(?:(?![{_CJK}])[^\W_])+)*(?:\+\+|#(?!\w))?")
+_LETTER = rf"[^\W_{_CJK}]"
+_WORD = re.compile(rf"[{_CJK}]+|{_LETTER}+(?:['\u2019]{_LETTER}+)*(?:\+\+|#(?!\w))?")
+_ASCII_WORD = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z0-9]+)*(?:\+\+|#(?!\w))?")
 _CJK_RUN = re.compile(rf"[{_CJK}]")
 _PLAIN = re.compile(r"[a-z0-9]+(?:\+\+|#)?")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -45,31 +47,41 @@ def excerpt(text: str) -> str:
 def words(text: str) -> list[Word]:
     """Returns the words of `text` in order; parts of compound names follow the name they are part of."""
     found: list[Word] = []
-    for match in _WORD.finditer(text):
-        raw, start, end = match.group(), match.start(), match.end()
+    for match in _pattern(text).finditer(text):
+        raw = match[0]
+        start, end = match.span()
         if _CJK_RUN.match(raw):
             found.extend(_pairs(raw, start))
             continue
-        form = normal(raw)
-        found.append(Word(stem(form), form, start, end))
-        if raw != form:
-            found.extend(Word(stem(part), part, start, end, part=True) for part in _camel(raw, form))
+        root, form, parts = _analysed(raw)
+        found.append(Word(root, form, start, end))
+        if parts:
+            found.extend(Word(stem(part), part, start, end, part=True) for part in parts)
     return found
 
 
 def stems(text: str) -> list[str]:
     """Returns the stems of the words of `text` in order."""
-    found: list[str] = []
-    for raw in _WORD.findall(text):
-        if raw.isascii() and (raw.islower() or raw[1:].islower()):
-            found.append(stem(raw.lower()))
-        elif _CJK_RUN.match(raw):
-            found.extend(pair.stem for pair in _pairs(raw, 0))
-        else:
-            form = normal(raw)
-            found.append(stem(form))
-            found.extend(stem(part) for part in _camel(raw, form))
-    return found
+    return [found for raw in _pattern(text).findall(text) for found in _stems(raw)]
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return _ASCII_WORD if text.isascii() else _WORD
+
+
+@lru_cache(maxsize=32768)
+def _stems(raw: str) -> tuple[str, ...]:
+    if _CJK_RUN.match(raw):
+        return tuple(pair.stem for pair in _pairs(raw, 0))
+    root, _, parts = _analysed(raw)
+    return (root, *map(stem, parts))
+
+
+@lru_cache(maxsize=32768)
+def _analysed(raw: str) -> tuple[str, str, tuple[str, ...]]:
+    """Returns stem, form and the forms of the parts of a word."""
+    form = normal(raw)
+    return stem(form), form, tuple(_camel(raw, form)) if raw != form else ()
 
 
 def content(source: str) -> list[str]:
@@ -102,7 +114,9 @@ def fold(form: str) -> str:
 
 def key(text: str) -> str:
     """Returns the form under which two requests count as the same: its words, without case and punctuation."""
-    return " ".join(normal(raw) for raw in _WORD.findall(text))
+    if text.isascii():
+        return " ".join(_ASCII_WORD.findall(text.lower()))
+    return " ".join(map(normal, _WORD.findall(text)))
 
 
 def _pairs(run: str, start: int) -> list[Word]:
@@ -248,8 +262,13 @@ def _singular(word: str) -> str:
     return word.removesuffix("s")
 
 
+_BY_LAST = {
+    last: tuple(rule for rule in _SUFFIXES if rule[0][-1] == last) for last in {suffix[-1] for suffix, _ in _SUFFIXES}
+}
+
+
 def _suffix(word: str) -> str:
-    for suffix, least in _SUFFIXES:
+    for suffix, least in _BY_LAST.get(word[-1], ()):
         if word.endswith(suffix):
             rest = word[: -len(suffix)]
             if len(rest) >= least and _VOWEL.search(rest):
