@@ -17,7 +17,7 @@ from pathlib import Path
 
 import anyio
 
-from dispatch_mcp.core import model, records, run
+from dispatch_mcp.core import model, moves, records
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import locks
 
@@ -81,11 +81,11 @@ async def through_book(plan: model.Plan) -> float:
 
 
 async def drive(book: books.Book, owner: records.Owner) -> float:
-    finished: list[run.Finished] = []
+    finished: list[moves.Finished] = []
     news = anyio.Event()
 
-    async def go(start: run.Start) -> None:
-        finished.append(run.Finished(start.task_id, start.attempt, await work()))
+    async def go(start: moves.Start) -> None:
+        finished.append(moves.Finished(start.task_id, start.attempt, await work()))
         news.set()
 
     began, took = time.perf_counter(), 0.0
@@ -94,7 +94,7 @@ async def drive(book: books.Book, owner: records.Owner) -> float:
             size = max(BATCH, round(took * BATCH_PER_S))
             batch, finished[:] = finished[:size], finished[size:]
             news = anyio.Event()
-            step = records.Step(now=time.time(), owner=owner, finished=batch, start=run.SERVER_WORKERS)
+            step = records.Step(now=time.time(), owner=owner, finished=batch, start=moves.SERVER_WORKERS)
             handed_over = time.perf_counter()
             advance = await book.advance("r", step)
             took = time.perf_counter() - handed_over

@@ -28,7 +28,7 @@ import anyio._backends._asyncio  # anyio loads it late, and every fork would do 
 import anyio.abc
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import model, records, run
+from dispatch_mcp.core import model, moves, records
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import failpoints, locks
 
@@ -177,18 +177,18 @@ class Worker:
         return self._lock
 
     async def _drive(self, group: anyio.abc.TaskGroup, book: books.Book, run_id: str, owner: records.Owner) -> None:
-        finished: list[run.Finished] = []
+        finished: list[moves.Finished] = []
         news = anyio.Event()
 
-        async def work(start: run.Start) -> None:
+        async def work(start: moves.Start) -> None:
             await anyio.sleep(self.rng.random() * self.work_s)
-            finished.append(run.Finished(start.task_id, start.attempt, outcome(self.rng, self.failing)))
+            finished.append(moves.Finished(start.task_id, start.attempt, outcome(self.rng, self.failing)))
             news.set()
 
         while True:
             batch, finished[:] = finished[:BATCH], finished[BATCH:]
             news = anyio.Event()
-            step = records.Step(now=time.time(), owner=owner, finished=batch, start=run.SERVER_WORKERS)
+            step = records.Step(now=time.time(), owner=owner, finished=batch, start=moves.SERVER_WORKERS)
             advance = await self.advance(book, run_id, step)
             for start in advance.starts:
                 group.start_soon(work, start)

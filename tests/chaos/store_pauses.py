@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import crew
 
-from dispatch_mcp.core import model, records, run
+from dispatch_mcp.core import model, moves, records
 from dispatch_mcp.store import book as books
 
 LEASE_S = 0.08
@@ -38,12 +38,12 @@ class Host(crew.Worker):
         return True
 
     async def _take(self, book: books.Book, run_id: str) -> None:
-        step = records.Step(now=time.time(), start=run.HOST_WORKERS, free=3, lease_s=LEASE_S)
+        step = records.Step(now=time.time(), start=moves.HOST_WORKERS, free=3, lease_s=LEASE_S)
         starts = (await self.advance(book, run_id, step)).starts
         if starts:
             await anyio.sleep(self.rng.uniform(0.005, 0.04))
         done = model.Outcome(state=model.AttemptState.SUCCEEDED, summary=str(os.getpid()))
-        finished = [run.Finished(start.task_id, start.attempt, done) for start in starts]
+        finished = [moves.Finished(start.task_id, start.attempt, done) for start in starts]
         await self.advance(book, run_id, records.Step(now=time.time(), finished=finished))
 
 

@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
-from dispatch_mcp.core import model, records, run
+from dispatch_mcp.core import model, moves, records
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import locks, sqlite
 
-SERVER = run.SERVER_WORKERS
-HOST = run.HOST_WORKERS
+SERVER = moves.SERVER_WORKERS
+HOST = moves.HOST_WORKERS
 
 
 def chain(*ids: str, plan_id: str = "plan", version: int = 1, **fields: model.Json) -> model.Plan:
@@ -44,13 +44,13 @@ def failed(*, retryable: bool = False, **fields: model.Json) -> model.Outcome:
     return model.Outcome(state=model.AttemptState.FAILED, error="no", error_kind="test", retryable=retryable, **fields)
 
 
-def report(start: run.Start | records.AttemptRecord, outcome: model.Outcome | None = None) -> run.Finished:
-    return run.Finished(start.task_id, start.attempt, outcome or done())
+def report(start: moves.Start | records.AttemptRecord, outcome: model.Outcome | None = None) -> moves.Finished:
+    return moves.Finished(start.task_id, start.attempt, outcome or done())
 
 
 def step(
     owner: records.Owner | None = None,
-    *finished: run.Finished,
+    *finished: moves.Finished,
     now: float | None = None,
     start: frozenset[model.WorkerKind] = SERVER,
     **fields: model.Json,

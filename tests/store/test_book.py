@@ -9,7 +9,7 @@ import pytest
 import scenes
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import model, records, run
+from dispatch_mcp.core import model, moves, records
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import locks
 
@@ -233,7 +233,7 @@ async def test_finished_work_of_the_plan_is_replayed_not_repeated(tmp_path: Path
         advance = await book.advance("second", scenes.step(records.Owner(owner.id, epoch or 0)))
         assert (advance.state, advance.starts) == (model.RunState.SUCCEEDED, ())
         assert await book.outcomes("second", ["a", "b"]) == await book.outcomes("run", ["a", "b"])
-        assert {task.cause for task in await book.tasks("second")} == {run.REPLAYED}
+        assert {task.cause for task in await book.tasks("second")} == {moves.REPLAYED}
         assert await book.spend("second") == model.Usage()
     assert scenes.faults(tmp_path) == []
 
@@ -353,7 +353,7 @@ async def test_a_book_can_be_read_and_written_by_several_tasks_at_once(tmp_path:
         starts = (await book.advance("run", scenes.step(owner))).starts
         answers: list[bool] = []
 
-        async def finish(start: run.Start) -> None:
+        async def finish(start: moves.Start) -> None:
             answers.extend((await book.advance("run", scenes.step(owner, scenes.report(start)))).accepted)
             assert (await book.run("run", principal=records.LOCAL)).counts["succeeded"] > 0
 

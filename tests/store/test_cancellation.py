@@ -17,13 +17,13 @@ import pytest
 import scenes
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import model, records, run
+from dispatch_mcp.core import model, moves, records
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import locks, writer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("R5")]
 
-Method = Callable[[books.Book, records.Owner, run.Start], Coroutine[Any, Any, object]]
+Method = Callable[[books.Book, records.Owner, moves.Start], Coroutine[Any, Any, object]]
 
 METHODS: dict[str, Method] = {
     "save_plan": lambda book, owner, start: book.save_plan(scenes.chain("z", version=2), records.LOCAL),
@@ -97,7 +97,7 @@ def write_elsewhere(home: Path) -> None:
 
 
 @asynccontextmanager
-async def running(home: Path) -> AsyncGenerator[tuple[books.Book, records.Owner, run.Start]]:
+async def running(home: Path) -> AsyncGenerator[tuple[books.Book, records.Owner, moves.Start]]:
     async with scenes.running(home, scenes.chain("a", "b")) as (book, owner):
         [start] = (await book.advance("run", scenes.step(owner))).starts
         await book.send(model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x"))

@@ -9,7 +9,7 @@ import pytest
 import scenes
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import model, records, run
+from dispatch_mcp.core import model, moves, records
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import locks
 
@@ -173,7 +173,7 @@ async def test_a_clock_that_jumps_all_the_time_stops_nothing_and_doubles_nothing
     rng = random.Random(12)
     now, contacts = 1_000_000_000.0, 0
     plan = scenes.fan(*[f"t{number}" for number in range(100)], parallel=4)
-    held: list[run.Start] = []
+    held: list[moves.Start] = []
     accepted: list[str] = []
     async with scenes.running(tmp_path, plan, worker="host") as (book, _):
         state = model.RunState.RUNNING

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from dispatch_mcp.core import model, run
+from dispatch_mcp.core import model, moves
 
 LOCAL = "local"
 """The principal of everything that happens over stdio and on the command line."""
@@ -58,7 +58,7 @@ class NewRun(model.Value):
 
 
 class TaskRecord(model.Value):
-    """One task of a run; the fields of `run.TaskRow` plus its place in the plan."""
+    """One task of a run; the fields of `moves.TaskRow` plus its place in the plan."""
 
     id: str
     position: int
@@ -116,7 +116,7 @@ class Step:
 
     now: float
     owner: Owner | None = None
-    finished: Sequence[run.Finished] = ()
+    finished: Sequence[moves.Finished] = ()
     actions: Sequence[Action] = ()
     start: frozenset[model.WorkerKind] = frozenset()
     free: int | None = None
@@ -131,6 +131,6 @@ class Advance:
     state: model.RunState
     revision: int
     accepted: tuple[bool, ...]
-    starts: tuple[run.Start, ...]
+    starts: tuple[moves.Start, ...]
     waiting_until: float | None
     running: int

@@ -8,142 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import graph, keys, model
+from dispatch_mcp.core import graph, keys, model, moves
 from dispatch_mcp.core.model import AttemptState, RunState, TaskState, WorkerKind
 
-SERVER_WORKERS = frozenset(WorkerKind) - {WorkerKind.HOST}
-HOST_WORKERS = frozenset({WorkerKind.HOST})
-
-BY_USER = "user"
-REPLAYED = "replayed"
-UPSTREAM = "upstream:"
-
-MOVES: Mapping[TaskState, frozenset[TaskState]] = {
-    TaskState.BLOCKED: frozenset({TaskState.READY, TaskState.SKIPPED, TaskState.CANCELLED}),
-    TaskState.READY: frozenset(
-        {TaskState.RUNNING, TaskState.SUCCEEDED, TaskState.UNVERIFIED, TaskState.SKIPPED, TaskState.CANCELLED}
-    ),
-    TaskState.RUNNING: frozenset(
-        {
-            TaskState.READY,
-            TaskState.SUCCEEDED,
-            TaskState.UNVERIFIED,
-            TaskState.FAILED,
-            TaskState.SKIPPED,
-            TaskState.CANCELLED,
-        }
-    ),
-    TaskState.SUCCEEDED: frozenset(),
-    TaskState.UNVERIFIED: frozenset(),
-    TaskState.FAILED: frozenset({TaskState.READY, TaskState.SKIPPED}),
-    TaskState.SKIPPED: frozenset({TaskState.READY, TaskState.BLOCKED}),
-    TaskState.CANCELLED: frozenset({TaskState.READY, TaskState.BLOCKED}),
-}
-"""The one table of legal task moves."""
-
 _RANK = {model.Priority.HIGH: 0, model.Priority.MEDIUM: 1, model.Priority.LOW: 2}
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Retry policy; times in seconds."""
-
-    backoff_base_s: float = 1.0
-    backoff_cap_s: float = 60.0
-    max_crashes: int = 3
-
-
-@dataclass(slots=True)
-class TaskRow:
-    """Where one task of the run stands; the book stores exactly these fields."""
-
-    id: str
-    worker: WorkerKind
-    state: TaskState = TaskState.BLOCKED
-    attempt: int = 0
-    failures: int = 0
-    crashes: int = 0
-    ready_at: float = 0.0
-    result: str = ""
-    cause: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """An attempt that may begin once it is recorded."""
-
-    task_id: str
-    attempt: int
-    worker: WorkerKind
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The outcome of one attempt, as somebody reports it."""
-
-    task_id: str
-    attempt: int
-    outcome: model.Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptEnd:
-    """An attempt that is over, for the attempt's record."""
-
-    task_id: str
-    attempt: int
-    state: AttemptState
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """An event to append; its sequence number and time are the book's."""
-
-    kind: str
-    task_id: str = ""
-    attempt: int = 0
-    data: Mapping[str, model.Json] = field(default_factory=dict[str, model.Json])
-
-
-@dataclass(slots=True)
-class Changes:
-    """Everything that changed since the last `drain`, in order."""
-
-    rows: dict[str, TaskRow] = field(default_factory=dict[str, TaskRow])
-    starts: list[Start] = field(default_factory=list[Start])
-    ends: list[AttemptEnd] = field(default_factory=list[AttemptEnd])
-    notes: list[Note] = field(default_factory=list[Note])
-
-    def __bool__(self) -> bool:
-        return bool(self.rows or self.starts or self.ends or self.notes)
-
-
-class Known(NamedTuple):
-    """Accepted work of an earlier run: the digest of its result, and whether nobody proved it."""
-
-    digest: str
-    unverified: bool = False
-
-
-FindResult = Callable[[str], Known | None]
-"""Returns the accepted work with this key, or None."""
-
-
-def no_result(_key: str) -> Known | None:
-    """Returns None: nothing was finished before."""
-    return None
 
 
 class RunCore:
     """The state machine of one run. Not thread-safe; cheap to rebuild from its rows with `restore`."""
 
-    def __init__(self, run_id: str, plan: model.Plan, rows: Iterable[TaskRow], policy: Policy = Policy()) -> None:
+    def __init__(
+        self, run_id: str, plan: model.Plan, rows: Iterable[moves.TaskRow], policy: moves.Policy = moves.Policy()
+    ) -> None:
         self.run_id = run_id
         self.plan = plan
         self.policy = policy
@@ -155,15 +34,21 @@ class RunCore:
         self._specs: dict[int, str] = {}
         by_id = {row.id: row for row in rows}
         self._rows = [by_id[task.id] for task in plan.tasks]
-        self._changes = Changes()
+        self._changes = moves.Changes()
         self._index()
 
     @classmethod
     def begin(
-        cls, run_id: str, plan: model.Plan, worker: WorkerKind, *, force: bool = False, policy: Policy = Policy()
+        cls,
+        run_id: str,
+        plan: model.Plan,
+        worker: WorkerKind,
+        *,
+        force: bool = False,
+        policy: moves.Policy = moves.Policy(),
     ) -> RunCore:
         """Returns a new run of `plan`; tasks without a worker of their own get `worker`, all of them if `force`."""
-        rows = [TaskRow(task.id, worker if force else worker_of(task, worker)) for task in plan.tasks]
+        rows = [moves.TaskRow(task.id, worker if force else moves.worker_of(task, worker)) for task in plan.tasks]
         core = cls(run_id, plan, rows, policy)
         core._specs = {position: keys.spec_digest(task) for position, task in enumerate(plan.tasks)}
         for position, row in enumerate(core._rows):
@@ -177,11 +62,11 @@ class RunCore:
         cls,
         run_id: str,
         plan: model.Plan,
-        rows: Iterable[TaskRow],
+        rows: Iterable[moves.TaskRow],
         *,
         paused: bool = False,
         cancelled: bool = False,
-        policy: Policy = Policy(),
+        policy: moves.Policy = moves.Policy(),
     ) -> RunCore:
         """Returns the run as its rows say. A row that `plan` lacks is ignored."""
         core = cls(run_id, plan, rows, policy)
@@ -195,22 +80,22 @@ class RunCore:
         self._queues: dict[WorkerKind, list[tuple[float, int, int]]] = {kind: [] for kind in WorkerKind}
         self._later: list[tuple[float, int]] = []
         self._open = sum(row.state not in model.TASK_FINAL for row in self._rows)
-        self._busy = {HOST_WORKERS: 0, SERVER_WORKERS: 0}
+        self._busy = {moves.HOST_WORKERS: 0, moves.SERVER_WORKERS: 0}
         for position, row in enumerate(self._rows):
             if row.state is TaskState.READY:
                 self._enqueue(position)
             elif row.state is TaskState.RUNNING:
-                self._busy[_pool(row.worker)] += 1
+                self._busy[moves.pool(row.worker)] += 1
 
     @staticmethod
-    def _satisfied(row: TaskRow) -> bool:
+    def _satisfied(row: moves.TaskRow) -> bool:
         done = row.state is TaskState.SUCCEEDED or row.state is TaskState.UNVERIFIED
-        return done or (row.state is TaskState.SKIPPED and row.cause == BY_USER)
+        return done or (row.state is TaskState.SKIPPED and row.cause == moves.BY_USER)
 
     # -- reading
 
     @property
-    def rows(self) -> list[TaskRow]:
+    def rows(self) -> list[moves.TaskRow]:
         """The tasks in plan order; treat as read-only."""
         return self._rows
 
@@ -236,7 +121,7 @@ class RunCore:
         """How many tasks are running."""
         return sum(self._busy.values())
 
-    def row(self, task_id: str) -> TaskRow:
+    def row(self, task_id: str) -> moves.TaskRow:
         """Returns the row of a task. Raises UnknownHandle."""
         return self._rows[self._position(task_id)]
 
@@ -262,9 +147,9 @@ class RunCore:
         deps = (self._rows[dep] for dep in self._graph.deps[position])
         return keys.work_key(self._specs[position], [(row.id, row.result) for row in deps])
 
-    def drain(self) -> Changes:
+    def drain(self) -> moves.Changes:
         """Returns what changed since the last call and forgets it."""
-        changes, self._changes = self._changes, Changes()
+        changes, self._changes = self._changes, moves.Changes()
         return changes
 
     # -- moving forward
@@ -272,17 +157,17 @@ class RunCore:
     def next(
         self,
         now: float,
-        workers: frozenset[WorkerKind] = SERVER_WORKERS,
+        workers: frozenset[WorkerKind] = moves.SERVER_WORKERS,
         free: int | None = None,
-        find_result: FindResult = no_result,
-    ) -> list[Start]:
+        find_result: moves.FindResult = moves.no_result,
+    ) -> list[moves.Start]:
         """Marks up to `free` ready tasks of these workers as running and returns them.
 
         Longest remaining path first, then priority, then plan order; never more than `max_parallel` at a time
         for the host and for the server's own workers each. Work that `find_result` knows is replayed instead,
         except a command's: what it reads in the workspace is not part of its key.
         """
-        starts: list[Start] = []
+        starts: list[moves.Start] = []
         if self.paused or self.cancelled:
             return starts
         self._wake(now)
@@ -296,7 +181,7 @@ class RunCore:
         self._changes.starts += starts
         return starts
 
-    def finish(self, finished: Finished, now: float) -> bool:
+    def finish(self, finished: moves.Finished, now: float) -> bool:
         """Applies an outcome. Returns False, changing nothing, when the attempt is not the running one."""
         row = self.row(finished.task_id)
         if row.state is not TaskState.RUNNING or row.attempt != finished.attempt:
@@ -335,20 +220,20 @@ class RunCore:
         """Starts nothing until `resume`."""
         if not self.paused and not self.over:
             self.paused = True
-            self._changes.notes.append(Note("run_paused"))
+            self._changes.notes.append(moves.Note("run_paused"))
 
     def resume(self) -> None:
         """Undoes `pause`."""
         if self.paused:
             self.paused = False
-            self._changes.notes.append(Note("run_resumed"))
+            self._changes.notes.append(moves.Note("run_resumed"))
 
     def cancel(self, reason: str = "") -> None:
         """Closes every open task; attempts that still run are fenced off from now on."""
         if self.over:
             return
         self.cancelled, self.paused = True, False
-        self._changes.notes.append(Note("run_cancelled", data={"reason": reason}))
+        self._changes.notes.append(moves.Note("run_cancelled", data={"reason": reason}))
         for position, row in enumerate(self._rows):
             if row.state in model.TASK_FINAL:
                 continue
@@ -364,7 +249,7 @@ class RunCore:
         """
         position = self._position(task_id)
         row = self._rows[position]
-        if row.state not in (TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED) or row.cause == BY_USER:
+        if row.state not in (TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED) or row.cause == moves.BY_USER:
             raise errors.InputError(
                 f"Task {task_id!r} is {row.state}; only a failed, cancelled or upstream-skipped task can be retried.",
                 hint="Read `get_trace` for what the run needs next.",
@@ -383,15 +268,15 @@ class RunCore:
         """
         position = self._position(task_id)
         row = self._rows[position]
-        if TaskState.SKIPPED not in MOVES[row.state]:
+        if TaskState.SKIPPED not in moves.MOVES[row.state]:
             raise errors.InputError(
                 f"Task {task_id!r} is {row.state} and cannot be skipped.",
                 hint="Skip a task that has not finished, or that failed.",
             )
-        self._note("task_skipped", row, {"reason": reason, "by": BY_USER})
+        self._note("task_skipped", row, {"reason": reason, "by": moves.BY_USER})
         if row.state is TaskState.RUNNING:
             self._end(row, AttemptState.SUPERSEDED)
-        self._close(position, TaskState.SKIPPED, BY_USER)
+        self._close(position, TaskState.SKIPPED, moves.BY_USER)
         for reopened in self._revived({position}):
             if reopened != position:
                 self._reopen(reopened)
@@ -410,7 +295,7 @@ class RunCore:
     def _pop(self, workers: frozenset[WorkerKind]) -> int | None:
         """Returns the most urgent ready task of a worker that has room, or None."""
         open_kinds = [
-            kind for kind in workers if self._queues[kind] and self._busy[_pool(kind)] < self.plan.max_parallel
+            kind for kind in workers if self._queues[kind] and self._busy[moves.pool(kind)] < self.plan.max_parallel
         ]
         while open_kinds:
             kind = min(open_kinds, key=lambda kind: self._queues[kind][0])
@@ -421,20 +306,20 @@ class RunCore:
                 open_kinds.remove(kind)
         return None
 
-    def _begin(self, position: int, find_result: FindResult) -> Start | None:
+    def _begin(self, position: int, find_result: moves.FindResult) -> moves.Start | None:
         row = self._rows[position]
         key = self.key(row.id)
         known = None if row.worker is WorkerKind.COMMAND else find_result(key)
         if known is not None:
             self._note("task_replayed", row, {"key": key})
             self._succeed(position, known.digest, unverified=known.unverified)
-            row.cause = REPLAYED
+            row.cause = moves.REPLAYED
             return None
         row.attempt += 1
         self._move(row, TaskState.RUNNING)
-        self._busy[_pool(row.worker)] += 1
+        self._busy[moves.pool(row.worker)] += 1
         self._note("attempt_started", row, {"worker": str(row.worker)})
-        return Start(row.id, row.attempt, row.worker, key)
+        return moves.Start(row.id, row.attempt, row.worker, key)
 
     def _succeed(self, position: int, result: str, *, unverified: bool) -> None:
         row = self._rows[position]
@@ -459,14 +344,14 @@ class RunCore:
             self._close(position, TaskState.FAILED, outcome.error_kind)
             self._skip_dependants(position)
 
-    def _backoff(self, row: TaskRow) -> float:
+    def _backoff(self, row: moves.TaskRow) -> float:
         """Returns a delay that doubles with each failure, cut to 50-100 % by a digest instead of chance."""
         seed = hashlib.sha256(f"{self.run_id}/{row.id}/{row.attempt}".encode("utf-8", "surrogatepass")).digest()
         full = min(self.policy.backoff_cap_s, self.policy.backoff_base_s * 2.0 ** (row.failures - 1))
         return full * (0.5 + seed[0] / 512)
 
     def _skip_dependants(self, position: int) -> None:
-        cause = UPSTREAM + self._rows[position].id
+        cause = moves.UPSTREAM + self._rows[position].id
         stack = list(self._graph.dependents[position])
         while stack:
             follower = stack.pop()
@@ -500,10 +385,12 @@ class RunCore:
         return sorted(found)
 
     @staticmethod
-    def _closed_by_others(row: TaskRow) -> bool:
-        return row.state is TaskState.CANCELLED or (row.state is TaskState.SKIPPED and row.cause.startswith(UPSTREAM))
+    def _closed_by_others(row: moves.TaskRow) -> bool:
+        return row.state is TaskState.CANCELLED or (
+            row.state is TaskState.SKIPPED and row.cause.startswith(moves.UPSTREAM)
+        )
 
-    def _may_satisfy(self, row: TaskRow) -> bool:
+    def _may_satisfy(self, row: moves.TaskRow) -> bool:
         return row.state not in model.TASK_FINAL or self._satisfied(row)
 
     def _reopen(self, position: int) -> None:
@@ -546,37 +433,26 @@ class RunCore:
         self._move(row, state)
         row.cause = cause
 
-    def _end(self, row: TaskRow, state: AttemptState) -> None:
-        self._busy[_pool(row.worker)] -= 1
-        self._changes.ends.append(AttemptEnd(row.id, row.attempt, state))
+    def _end(self, row: moves.TaskRow, state: AttemptState) -> None:
+        self._busy[moves.pool(row.worker)] -= 1
+        self._changes.ends.append(moves.AttemptEnd(row.id, row.attempt, state))
 
-    def _move(self, row: TaskRow, state: TaskState) -> None:
-        if state is not row.state and state not in MOVES[row.state]:
+    def _move(self, row: moves.TaskRow, state: TaskState) -> None:
+        if state is not row.state and state not in moves.MOVES[row.state]:
             raise AssertionError(f"illegal move of {row.id!r}: {row.state} -> {state}")
         row.state = state
         self._touch(row)
 
-    def _touch(self, row: TaskRow) -> None:
+    def _touch(self, row: moves.TaskRow) -> None:
         self._changes.rows[row.id] = row
 
-    def _note(self, kind: str, row: TaskRow, data: Mapping[str, model.Json] | None = None) -> None:
-        self._changes.notes.append(Note(kind, row.id, row.attempt, data or {}))
+    def _note(self, kind: str, row: moves.TaskRow, data: Mapping[str, model.Json] | None = None) -> None:
+        self._changes.notes.append(moves.Note(kind, row.id, row.attempt, data or {}))
 
-    def _note_finished(self, row: TaskRow, outcome: model.Outcome) -> None:
+    def _note_finished(self, row: moves.TaskRow, outcome: model.Outcome) -> None:
         data: dict[str, model.Json] = {"state": str(outcome.state)}
         if outcome.error_kind:
             data["error_kind"] = outcome.error_kind
         if outcome.unverified:
             data["unverified"] = True
         self._note("attempt_finished", row, data)
-
-
-def worker_of(task: model.Task, default: WorkerKind) -> WorkerKind:
-    """Returns who carries out a task: its own choice, `command` if it has an argv, else `default`."""
-    if task.worker is not None:
-        return task.worker
-    return WorkerKind.COMMAND if task.command else default
-
-
-def _pool(kind: WorkerKind) -> frozenset[WorkerKind]:
-    return HOST_WORKERS if kind is WorkerKind.HOST else SERVER_WORKERS

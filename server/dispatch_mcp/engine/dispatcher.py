@@ -19,12 +19,12 @@ from dispatch_mcp.core import (
     documents,
     learning,
     model,
+    moves,
     planning,
     problems,
     records,
     replan,
     routing,
-    run,
 )
 from dispatch_mcp.core.model import TaskState, WorkerKind
 from dispatch_mcp.engine import answers, embedded, handles, hosting, memory, tracing
@@ -359,7 +359,7 @@ class Dispatcher:
         tasks = {task.id: task for task in loaded.tasks}
         refused = [hosting.refusal(report, tasks) for report in reports]
         finished = [
-            run.Finished(report.task_id, report.attempt, outcome)
+            moves.Finished(report.task_id, report.attempt, outcome)
             for report, outcome, why in zip(reports, outcomes, refused, strict=True)
             if not why
         ]
@@ -382,11 +382,11 @@ class Dispatcher:
             next=advice.next_step(after.run, after.tasks, assigned=len(assigned)),
         )
 
-    def _host_step(self, finished: Sequence[run.Finished] = ()) -> records.Step:
+    def _host_step(self, finished: Sequence[moves.Finished] = ()) -> records.Step:
         return records.Step(
             now=self.clock(),
             finished=finished,
-            start=run.HOST_WORKERS,
+            start=moves.HOST_WORKERS,
             lease_s=self.rules.lease_s,
             renew=True,
         )
@@ -421,7 +421,7 @@ class Dispatcher:
             reused=reused,
             simulated=record.dry_run,
             assignments=tuple(assigned),
-            replayed=sum(task.cause == run.REPLAYED for task in loaded.tasks),
+            replayed=sum(task.cause == moves.REPLAYED for task in loaded.tasks),
             poll_after_s=0.0 if assigned or record.state in model.RUN_FINAL else 5.0,
             trace=f"dispatch://runs/{run_id}",
         )

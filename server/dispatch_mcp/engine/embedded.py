@@ -16,7 +16,7 @@ import anyio
 import anyio.abc
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import model, order, records, run
+from dispatch_mcp.core import model, moves, order, records
 from dispatch_mcp.engine import run_task
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import locks
@@ -167,7 +167,7 @@ class Drive:
     engine: EmbeddedEngine
     run_id: str
     owner: records.Owner
-    _finished: list[run.Finished] = field(default_factory=list[run.Finished])
+    _finished: list[moves.Finished] = field(default_factory=list[moves.Finished])
     _running: dict[str, tuple[int, anyio.TaskHandle[None]]] = field(
         default_factory=dict[str, tuple[int, anyio.TaskHandle[None]]]
     )
@@ -214,7 +214,7 @@ class Drive:
     async def _advance(self) -> records.Advance:
         """Records one batch and returns what may start; a book that cannot write keeps the batch for later."""
         batch = self._finished[: self._room]
-        step = records.Step(now=self.engine.clock(), owner=self.owner, finished=batch, start=run.SERVER_WORKERS)
+        step = records.Step(now=self.engine.clock(), owner=self.owner, finished=batch, start=moves.SERVER_WORKERS)
         began, troubled = time.perf_counter(), False
         while True:
             try:
@@ -233,14 +233,14 @@ class Drive:
             advance = replace(advance, starts=await self._unanswered(advance.starts))
         return advance
 
-    async def _unanswered(self, starts: Sequence[run.Start]) -> tuple[run.Start, ...]:
+    async def _unanswered(self, starts: Sequence[moves.Start]) -> tuple[moves.Start, ...]:
         """Returns `starts` and the attempts that a commit began whose answer was lost with an error."""
         known = {start.task_id for start in starts} | self._running.keys()
         known |= {finished.task_id for finished in self._finished}
         lost = [
-            run.Start(task.id, task.attempt, task.worker, "")
+            moves.Start(task.id, task.attempt, task.worker, "")
             for task in await self.engine.book.tasks(self.run_id)
-            if task.state is model.TaskState.RUNNING and task.worker in run.SERVER_WORKERS and task.id not in known
+            if task.state is model.TaskState.RUNNING and task.worker in moves.SERVER_WORKERS and task.id not in known
         ]
         return (*starts, *lost)
 
@@ -260,17 +260,17 @@ class Drive:
         with anyio.move_on_after(delay):
             await self._wake.wait()
 
-    async def _execute(self, record: records.RunRecord, task: model.Task, start: run.Start) -> None:
+    async def _execute(self, record: records.RunRecord, task: model.Task, start: moves.Start) -> None:
         try:
             work = await self._order(record, task, start)
             outcome = await run_task.run_task(self._context(work), work, self.engine.workers)
-            self._finished.append(run.Finished(task.id, start.attempt, outcome))
+            self._finished.append(moves.Finished(task.id, start.attempt, outcome))
         finally:
             if task.id in self._running and self._running[task.id][0] == start.attempt:
                 del self._running[task.id]
             self._wake.set()
 
-    async def _order(self, record: records.RunRecord, task: model.Task, start: run.Start) -> order.WorkOrder:
+    async def _order(self, record: records.RunRecord, task: model.Task, start: moves.Start) -> order.WorkOrder:
         last_beat, last_error = {}, ""
         if start.attempt > 1:
             last_beat = await self.engine.book.last_beat(self.run_id, task.id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
-from dispatch_mcp.core import run
+from dispatch_mcp.core import moves
 from dispatch_mcp.store import tables
 
 _RUNS = "SELECT no, revision FROM run WHERE plan_id = ? AND principal = ? AND dry_run = ? AND no <> ?"
@@ -18,18 +18,18 @@ SELECT key, digest, result.unverified, result.task FROM task JOIN result ON resu
 WHERE task.run = ? ORDER BY result.unverified, task.no
 """
 
-Known = dict[str, tuple[run.Known, int]]
+Known = dict[str, tuple[moves.Known, int]]
 """Accepted work and the numbers of the tasks that made it, by work key."""
 
 
 class Search:
     """One step's look into the history; `found` has the source tasks of what it returned, by key."""
 
-    def __init__(self, known: Mapping[str, tuple[run.Known, int]]) -> None:
+    def __init__(self, known: Mapping[str, tuple[moves.Known, int]]) -> None:
         self._known = known
         self.found: dict[str, int] = {}
 
-    def find(self, key: str) -> run.Known | None:
+    def find(self, key: str) -> moves.Known | None:
         """Returns finished work, or None."""
         known = self._known.get(key)
         if known is None:
@@ -54,5 +54,5 @@ class History:
                 for key, digest, unverified, task in conn.execute(_RESULTS, (number,)):
                     there = self._known.get(key)
                     if there is None or there[0].unverified > unverified:
-                        self._known[key] = (run.Known(digest, bool(unverified)), task)
+                        self._known[key] = (moves.Known(digest, bool(unverified)), task)
         return Search(self._known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from dispatch_mcp.core import model, run
+from dispatch_mcp.core import model, moves
 from dispatch_mcp.store import codec, tables
 
 _BEAT = """
@@ -33,7 +33,7 @@ def send(conn: sqlite3.Connection, message: model.Message, now: float) -> int:
         "sender": message.sender,
         "recipient": message.recipient,
     }
-    tables.insert_events(conn, row, [run.Note("message_sent", data=data)], now)
+    tables.insert_events(conn, row, [moves.Note("message_sent", data=data)], now)
     # The revision stays: the run's tasks have not moved, and machines in memory stay true.
     conn.execute("UPDATE run SET events = events + 1 WHERE no = ?", (row.no,))
     return number

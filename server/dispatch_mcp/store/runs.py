@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import model, records, run
+from dispatch_mcp.core import model, moves, records, run
 from dispatch_mcp.store import codec, failpoints, history, locks, tables
 
 K = TypeVar("K")
@@ -47,7 +47,7 @@ class Live:
     history: history.History | None = None
 
 
-Report = tuple[run.Finished, "tables.Body | None"]
+Report = tuple[moves.Finished, "tables.Body | None"]
 """A reported outcome, and its text if it is work that dependants will read."""
 
 
@@ -57,7 +57,7 @@ class Moved:
 
     now: float
     reports: Sequence[Report] = ()
-    notes: list[run.Note] = field(default_factory=list[run.Note])
+    notes: list[moves.Note] = field(default_factory=list[moves.Note])
     replayed: Mapping[str, int] = field(default_factory=dict[str, int])
     lease_s: float = 0.0
 
@@ -100,7 +100,7 @@ class Runs:
         live = Live(core, row.revision, tables.insert_tasks(conn, row.no, core.rows))
         core.drain()
         data: dict[str, model.Json] = {"plan": new.plan_id, "version": new.plan_version, "worker": worker.value}
-        row = self._persist(conn, row, live, Moved(now, notes=[run.Note("run_created", data=data)]))
+        row = self._persist(conn, row, live, Moved(now, notes=[moves.Note("run_created", data=data)]))
         return _record(conn, row)
 
     # -- the one step
@@ -140,7 +140,7 @@ class Runs:
             self._expire(conn, row, core, step.now)
         moved = Moved(step.now, notes=_fenced(conn, live, step, accepted), lease_s=step.lease_s)
         moved.reports = [pair for pair, ok in zip(zip(step.finished, bodies, strict=True), accepted, strict=True) if ok]
-        starts: list[run.Start] = []
+        starts: list[moves.Start] = []
         if step.start:
             search = _search(conn, row, live)
             starts = core.next(step.now, step.start, step.free, search.find)
@@ -170,7 +170,7 @@ class Runs:
         crashed = row.owner is not None
         row = row._replace(owner=owner_id, epoch=row.epoch + 1)
         data: dict[str, model.Json] = {"owner": owner_id, "epoch": row.epoch, "crashed": crashed}
-        self._change_hands(conn, row, run.Note("run_adopted", data=data), crashed=crashed)
+        self._change_hands(conn, row, moves.Note("run_adopted", data=data), crashed=crashed)
         return row.epoch
 
     def release(self, conn: sqlite3.Connection, owner_id: str) -> None:
@@ -178,9 +178,9 @@ class Runs:
         for (run_id,) in conn.execute(_OWNED, (owner_id,)).fetchall():
             row = tables.run_row(conn, run_id)._replace(owner=None)
             data: dict[str, model.Json] = {"owner": owner_id}
-            self._change_hands(conn, row, run.Note("run_released", data=data), crashed=False)
+            self._change_hands(conn, row, moves.Note("run_released", data=data), crashed=False)
 
-    def _change_hands(self, conn: sqlite3.Connection, row: tables.RunRow, note: run.Note, *, crashed: bool) -> None:
+    def _change_hands(self, conn: sqlite3.Connection, row: tables.RunRow, note: moves.Note, *, crashed: bool) -> None:
         now = self._clock()
         try:
             live = self._load(conn, row)
@@ -231,7 +231,7 @@ class Runs:
             return row
         state = core.state
         if state.value != row.state and state in model.RUN_FINAL:
-            notes.append(run.Note("run_finished", data={"state": state.value}))
+            notes.append(moves.Note("run_finished", data={"state": state.value}))
         failpoints.hit("before_apply")
         tables.update_tasks(conn, live.numbers, changes.rows.values())
         _write_attempts(conn, live, changes, moved)
@@ -245,7 +245,7 @@ class Runs:
         return row
 
 
-def _write_attempts(conn: sqlite3.Connection, live: Live, changes: run.Changes, moved: Moved) -> None:
+def _write_attempts(conn: sqlite3.Connection, live: Live, changes: moves.Changes, moved: Moved) -> None:
     reported = {(report.task_id, report.attempt) for report, _ in moved.reports}
     silent = [end for end in changes.ends if (end.task_id, end.attempt) not in reported]
     tables.end_attempts(conn, live.numbers, silent, moved.now)
@@ -307,9 +307,9 @@ def _act(core: run.RunCore, action: records.Action) -> None:
             core.skip(action.task_id, action.reason)
 
 
-def _fenced(conn: sqlite3.Connection, live: Live, step: records.Step, accepted: tuple[bool, ...]) -> list[run.Note]:
+def _fenced(conn: sqlite3.Connection, live: Live, step: records.Step, accepted: tuple[bool, ...]) -> list[moves.Note]:
     """Returns an event for each report that came too late, and keeps what it cost."""
-    notes: list[run.Note] = []
+    notes: list[moves.Note] = []
     for report, ok in zip(step.finished, accepted, strict=True):
         if not ok:
             tables.add_late_usage(conn, live.numbers, report)
@@ -317,7 +317,7 @@ def _fenced(conn: sqlite3.Connection, live: Live, step: records.Step, accepted: 
                 "state": str(report.outcome.state),
                 "usage": report.outcome.usage.model_dump(mode="json", exclude_defaults=True),
             }
-            notes.append(run.Note("attempt_fenced", report.task_id, report.attempt, data))
+            notes.append(moves.Note("attempt_fenced", report.task_id, report.attempt, data))
     return notes
 
 
@@ -335,7 +335,7 @@ def _results(live: Live, reports: Iterable[Report]) -> list[tuple[object, ...]]:
     return rows
 
 
-def _replays(live: Live, notes: Iterable[run.Note], replayed: Mapping[str, int]) -> list[tuple[int, int]]:
+def _replays(live: Live, notes: Iterable[moves.Note], replayed: Mapping[str, int]) -> list[tuple[int, int]]:
     """Returns the rows of replayed work for `tables.insert_replays`."""
     replays = [note for note in notes if note.kind == "task_replayed"] if replayed else []
     return [(live.numbers[note.task_id], replayed[str(note.data["key"])]) for note in replays]

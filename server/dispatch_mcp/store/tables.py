@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import model, records, run
+from dispatch_mcp.core import model, moves, records
 from dispatch_mcp.store import codec
 
 STATES = {state.value: state for state in model.TaskState}
@@ -142,10 +142,10 @@ def counted(found: tuple[object, ...]) -> records.RunRecord:
 TaskCells = tuple[int, str, str, str, int, int, int, float, str, str]
 
 
-def task_row(found: TaskCells) -> run.TaskRow:
+def task_row(found: TaskCells) -> moves.TaskRow:
     """Returns RunCore's form of a row of `SELECT_TASKS`."""
     _, task_id, worker, state, attempt, failures, crashes, ready_at, result, cause = found
-    return run.TaskRow(task_id, KINDS[worker], STATES[state], attempt, failures, crashes, ready_at, result, cause)
+    return moves.TaskRow(task_id, KINDS[worker], STATES[state], attempt, failures, crashes, ready_at, result, cause)
 
 
 def usage_values(usage: model.Usage) -> tuple[object, ...]:
@@ -174,12 +174,12 @@ def update_run(conn: sqlite3.Connection, row: RunRow) -> None:
     conn.execute(_UPDATE_RUN, (*changing, row.finished_at, row.no))
 
 
-def _task_values(row: run.TaskRow, number: int) -> tuple[object, ...]:
+def _task_values(row: moves.TaskRow, number: int) -> tuple[object, ...]:
     cause = codec.clean(row.cause) if row.cause else ""
     return (str(row.state), row.attempt, row.failures, row.crashes, row.ready_at, row.result, cause, number)
 
 
-def insert_tasks(conn: sqlite3.Connection, run_no: int, rows: Sequence[run.TaskRow]) -> Numbers:
+def insert_tasks(conn: sqlite3.Connection, run_no: int, rows: Sequence[moves.TaskRow]) -> Numbers:
     """Adds the tasks of a run in plan order and returns their numbers."""
     first = conn.execute("SELECT coalesce(max(no), 0) + 1 FROM task").fetchone()[0]
     numbered = list(enumerate(rows))
@@ -190,13 +190,13 @@ def insert_tasks(conn: sqlite3.Connection, run_no: int, rows: Sequence[run.TaskR
     return {row.id: first + place for place, row in numbered}
 
 
-def update_tasks(conn: sqlite3.Connection, numbers: Numbers, rows: Iterable[run.TaskRow]) -> None:
+def update_tasks(conn: sqlite3.Connection, numbers: Numbers, rows: Iterable[moves.TaskRow]) -> None:
     """Writes everything of some tasks that can change."""
     conn.executemany(_UPDATE_TASK, [_task_values(row, numbers[row.id]) for row in rows])
 
 
 def begin_attempts(
-    conn: sqlite3.Connection, numbers: Numbers, starts: Iterable[run.Start], *, now: float, lease_until: float
+    conn: sqlite3.Connection, numbers: Numbers, starts: Iterable[moves.Start], *, now: float, lease_until: float
 ) -> None:
     """Adds running attempts; only the host's have a lease."""
     host = model.WorkerKind.HOST
@@ -215,23 +215,23 @@ def begin_attempts(
     )
 
 
-def end_attempts(conn: sqlite3.Connection, numbers: Numbers, ends: Iterable[run.AttemptEnd], now: float) -> None:
+def end_attempts(conn: sqlite3.Connection, numbers: Numbers, ends: Iterable[moves.AttemptEnd], now: float) -> None:
     """Closes attempts that nobody reported."""
     conn.executemany(_END_ATTEMPT, [(str(end.state), now, numbers[end.task_id], end.attempt) for end in ends])
 
 
-def report_attempts(conn: sqlite3.Connection, numbers: Numbers, reports: Iterable[run.Finished], now: float) -> None:
+def report_attempts(conn: sqlite3.Connection, numbers: Numbers, reports: Iterable[moves.Finished], now: float) -> None:
     """Closes attempts with what was reported about them."""
     conn.executemany(_REPORT_ATTEMPT, [_report_values(report, numbers[report.task_id], now) for report in reports])
 
 
-def _report_values(report: run.Finished, number: int, now: float) -> tuple[object, ...]:
+def _report_values(report: moves.Finished, number: int, now: float) -> tuple[object, ...]:
     outcome = report.outcome
     said = (codec.clean(outcome.error), codec.clean(outcome.error_kind))
     return (str(outcome.state), now, *usage_values(outcome.usage), *said, number, report.attempt)
 
 
-def add_late_usage(conn: sqlite3.Connection, numbers: Numbers, report: run.Finished) -> None:
+def add_late_usage(conn: sqlite3.Connection, numbers: Numbers, report: moves.Finished) -> None:
     """Keeps what a fenced-off attempt used, if it has not been counted yet: it was paid for all the same."""
     usage = usage_values(report.outcome.usage)
     conn.execute(_LATE_USAGE, (*usage, numbers[report.task_id], report.attempt))
@@ -247,7 +247,7 @@ def insert_replays(conn: sqlite3.Connection, rows: Iterable[tuple[int, int]]) ->
     conn.executemany(_INSERT_REPLAY, rows)
 
 
-def insert_events(conn: sqlite3.Connection, row: RunRow, notes: Iterable[run.Note], now: float) -> None:
+def insert_events(conn: sqlite3.Connection, row: RunRow, notes: Iterable[moves.Note], now: float) -> None:
     """Appends events behind the `row.events` that the run has."""
     conn.executemany(
         _INSERT_EVENT,
