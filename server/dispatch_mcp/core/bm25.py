@@ -9,10 +9,13 @@ import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 K1 = 1.2
+MAX_ROWS = 2048
 Counts = Mapping[str, float]
+Row = tuple[float, tuple[int, ...], tuple[float, ...]]
+_NOBODY: Row = (0.0, (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,40 +35,49 @@ class Postings:
     rarity: array[float]
     absent: float
 
+    rows: dict[str, Row] = field(default_factory=dict[str, Row], init=False, compare=False, repr=False)
+
     def place(self, term: str) -> int:
         """Returns where a term's postings are; -1 when no document holds it."""
         key = zlib.crc32(term.encode("utf-8", "surrogatepass"))
         at = bisect.bisect_left(self.keys, key)
         return at if at < len(self.keys) and self.keys[at] == key else -1
 
+    def row(self, term: str) -> Row:
+        """Returns a term's rarity, the documents that hold it and its impacts; the last ones asked for are kept."""
+        row = self.rows.get(term)
+        if row is None:
+            if len(self.rows) >= MAX_ROWS:
+                self.rows.clear()
+            row = self.rows[term] = self._row(self.place(term))
+        return row
+
+    def _row(self, place: int) -> Row:
+        if place < 0:
+            return _NOBODY
+        start, end = self.starts[place], self.starts[place + 1]
+        return self.rarity[place], tuple(self.documents[start:end]), tuple(self.impacts[start:end])
+
     def rare(self, term: str) -> float:
         """Returns the rarity of a term; one that no document holds tells nothing apart and has 0."""
-        place = self.place(term)
-        return 0.0 if place < 0 else self.rarity[place]
+        return self.row(term)[0]
 
     def scores(self, terms: Iterable[tuple[str, float]]) -> tuple[list[float], float]:
         """Returns each document's score for weighted terms, and the most that a document could have scored."""
         scores = [0.0] * self.size
         most = 0.0
         for term, weight in terms:
-            place = self.place(term)
-            if place < 0:
-                most += weight * self.absent
-                continue
-            most += weight * self.rarity[place]
-            start, end = self.starts[place], self.starts[place + 1]
-            for document, impact in zip(self.documents[start:end], self.impacts[start:end], strict=True):
+            rarity, documents, impacts = self.rows.get(term) or self.row(term)
+            most += weight * (rarity or self.absent)
+            for document, impact in zip(documents, impacts):  # noqa: B905 - a row has as many of both
                 scores[document] += weight * impact
         return scores, most * (K1 + 1)
 
     def impact(self, term: str, document: int) -> float:
         """Returns what a term adds to a document's score; 0 when the document lacks it."""
-        place = self.place(term)
-        if place < 0:
-            return 0.0
-        end = self.starts[place + 1]
-        at = bisect.bisect_left(self.documents, document, self.starts[place], end)
-        return self.impacts[at] if at < end and self.documents[at] == document else 0.0
+        _, documents, impacts = self.row(term)
+        at = bisect.bisect_left(documents, document)
+        return impacts[at] if at < len(documents) and documents[at] == document else 0.0
 
 
 @dataclass(frozen=True, slots=True)

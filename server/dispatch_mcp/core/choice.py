@@ -7,6 +7,7 @@ quick consultation) and seed 004 (haiku for direct execution, sonnet for every r
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from dispatch_mcp import errors
@@ -35,6 +36,7 @@ _LARGE = re.compile(rf"\b(?:{_WIDE}|{_DEEP})\b", re.IGNORECASE)
 _SMALL = re.compile(r"\b(?:typo|rename|small|minor|quick|one.line|simple|just|only|comment|label|nhỏ)\b", re.IGNORECASE)
 
 
+@lru_cache(maxsize=8)
 def kind(text: str) -> Kind:
     """Returns what sort of work a request asks for, in the words of seed 000's table."""
     if _REVIEW.search(text):

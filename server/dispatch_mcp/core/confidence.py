@@ -101,7 +101,7 @@ def signals(request: reading.Request, scores: scoring.Scores, found: index.Index
 def known(request: reading.Request, found: index.Index) -> float:
     """Returns which share of the request's terms any agent of the index knows."""
     total = sum(weight for _, weight in request.weighted)
-    heard = sum(weight for stem, weight in request.weighted if found.head.place(stem) >= 0)
+    heard = sum(weight for stem, weight in request.weighted if found.head.rare(stem) > 0)
     return heard / total if total else 0.0
 
 

@@ -37,14 +37,16 @@ _LEFT_OUT = (
 )
 _RUN = "\u3001\u3002\uff0c\uff1b\uff01\uff1f"
 _FAULTS = ("error", "errors", "problem", "problems", "issue", "issues", "bug", "bugs")
-_TOPIC = "".join(rf"(?<!\b{word}\s)" for word in _FAULTS)
+_PLACE = "".join(rf"(?<!\b{word}\sfor)" for word in _FAULTS)
 """After these words "for" names the place of a fault, not the purpose of a thing."""
 _PATTERNS = (
     *((re.compile(pattern, re.IGNORECASE), NEGATED) for pattern in _KEPT),
     *((re.compile(rf"\b(?:{words})\b.{{0,60}}?{_CUT}", re.IGNORECASE), WITHOUT) for words in _LEFT_OUT),
+    (re.compile(rf"\bfor\b{_PLACE}.{{0,100}}?(?=[,;:.!?\n\u2014]|$)", re.IGNORECASE), PURPOSE),
+)
+_FOREIGN = (
     (re.compile(rf"(?:不要|不用|无需|不是|别)[^{_RUN}]{{0,20}}"), WITHOUT),
     (re.compile(rf"[^{_RUN}]{{0,16}}(?:ではなく|じゃなく|せずに|しないで)"), WITHOUT),
-    (re.compile(rf"{_TOPIC}\bfor\b.{{0,100}}?(?=[,;:.!?\n\u2014]|$)", re.IGNORECASE), PURPOSE),
 )
 _STRESS = re.compile(r"\b(?:only|just|solely|but rather)\b(.{0,80}?)(?=[,;:.!?\n]|$)", re.IGNORECASE)
 
@@ -55,9 +57,8 @@ def ranges(source: str) -> Ranges:
     What something is for says less than what it is ("a table for user sessions" is a table); what follows "only" says
     more.
     """
-    found = [
-        (match.start(), match.end(), weight) for pattern, weight in _PATTERNS for match in pattern.finditer(source)
-    ]
+    patterns = _PATTERNS if source.isascii() else (*_PATTERNS, *_FOREIGN)
+    found = [(*match.span(), weight) for pattern, weight in patterns for match in pattern.finditer(source)]
     return [*found, *((match.start(1), match.end(1), STRESSED) for match in _STRESS.finditer(source))]
 
 

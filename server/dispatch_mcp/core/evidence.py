@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from dispatch_mcp.core import catalog, index, lexicon, model, reading, text
+from dispatch_mcp.core import catalog, index, model, reading, text
 
 Where = Literal["name", "keywords", "description", "examples", "body", "meaning", "history"]
 
@@ -22,36 +22,54 @@ class Evidence(model.Value):
     weight: float = 0.0
 
 
+class _Piece(NamedTuple):
+    """A word or concept that speaks for an agent; `concept` is -1 for a word."""
+
+    weight: float
+    matched: str
+    concept: int = -1
+
+
 def of(request: reading.Request, known: catalog.Catalog, place: int, most: int) -> tuple[Evidence, ...]:
     """Returns at most `most` pieces of evidence for the routable agent at this place, the heaviest first."""
-    found, agent = known.index, known.routable[place]
-    pieces: dict[str, Evidence] = {}
-    for term in request.terms:
-        weight = term.weight * max(found.whole.impact(term.stem, place), found.head.impact(term.stem, place))
-        if weight > 0:
-            quote = request.source[term.start : term.end]
-            _keep(pieces, Evidence(quote=quote, field=_field(agent, term.stem), matched=term.stem, weight=weight))
-    for start, end, meanings in request.matches:
-        concept, weight = _meaning(meanings, found, place)
-        if weight > 0:
-            quote = request.source[start:end]
-            matched = known.words.names[concept]
-            _keep(pieces, Evidence(quote=quote, field="meaning", matched=matched, weight=weight / 2))
+    agent, pieces = known.routable[place], _pieces(request, known.index, place)
     total = sum(piece.weight for piece in pieces.values())
-    heaviest = sorted(pieces.values(), key=lambda piece: (-piece.weight, piece.quote))[:most]
-    return tuple(piece.model_copy(update={"weight": round(piece.weight / total, 3)}) for piece in heaviest)
+    heaviest = sorted(pieces.items(), key=lambda item: (-item[1].weight, item[0]))[:most]
+    return tuple(
+        Evidence(
+            quote=quote,
+            field="meaning" if piece.concept >= 0 else _field(agent, piece.matched),
+            matched=known.words.names[piece.concept] if piece.concept >= 0 else piece.matched,
+            weight=round(piece.weight / total, 3),
+        )
+        for quote, piece in heaviest
+    )
 
 
-def _keep(pieces: dict[str, Evidence], piece: Evidence) -> None:
-    other = pieces.get(piece.quote)
+def _pieces(request: reading.Request, found: index.Index, place: int) -> dict[str, _Piece]:
+    """Returns what speaks for an agent by its quote; of two with the same quote the heavier."""
+    pieces: dict[str, _Piece] = {}
+    impacts = {
+        stem: max(found.whole.impact(stem, place), found.head.impact(stem, place)) for stem, _ in request.weighted
+    }
+    for term in request.terms:
+        weight = term.weight * impacts[term.stem]
+        if weight > 0:
+            _keep(pieces, request.source[term.start : term.end], _Piece(weight, term.stem))
+    said = {concept: 0.0 for _, _, meanings in request.matches for concept, _ in meanings}
+    for concept in said:
+        said[concept] = found.concepts.impact(str(concept), place)
+    for start, end, meanings in request.matches:
+        weight, concept = max([(share * said[concept], concept) for concept, share in meanings])
+        if weight > 0:
+            _keep(pieces, request.source[start:end], _Piece(weight / 2, "", concept))
+    return pieces
+
+
+def _keep(pieces: dict[str, _Piece], quote: str, piece: _Piece) -> None:
+    other = pieces.get(quote)
     if other is None or other.weight < piece.weight:
-        pieces[piece.quote] = piece
-
-
-def _meaning(meanings: lexicon.Meanings, found: index.Index, place: int) -> tuple[int, float]:
-    weighed = [(share * found.concepts.impact(str(concept), place), concept) for concept, share in meanings]
-    weight, concept = max(weighed)
-    return concept, weight
+        pieces[quote] = piece
 
 
 def _field(agent: catalog.Agent, stem: str) -> Where:

@@ -157,7 +157,7 @@ def _unknown(word: text.Word, found: index.Index, known: lexicon.Lexicon) -> boo
     return not (
         form in known.common
         or form in known.words
-        or found.whole.place(word.stem) >= 0
+        or found.whole.rare(word.stem) > 0
         or word.stem in known.longest
         or (known.prefixes and any(form[:length] in known.prefixes for length in range(4, len(form) + 1)))
     )

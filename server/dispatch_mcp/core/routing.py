@@ -20,7 +20,7 @@ Effort = model.Effort
 Evidence = evidence.Evidence
 Factor = confidence.Factor
 Strategy = confidence.Strategy
-MAX_RANKED = 8
+MAX_RANKED = scoring.MAX_BEST
 MAX_EVIDENCE = 8
 CLOSE = 0.6
 """A runner-up with this share of the first one's share makes a request ambiguous."""

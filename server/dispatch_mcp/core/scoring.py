@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,13 +18,15 @@ BODIED = (2.6, 7.5, 8.8, 1.6, 8.2, 7.9, 1.1, 14.0, -0.3)
 NO_BONUS: Mapping[int, float] = {}
 BACK_OFF = 3.0
 PAIR = 0.3
+MAX_BEST = 8
+EQUAL = 2e-6
 FLUENT = (0.2, 0.7)
 """The lexicon is silent for rosters of which it understands less than the first, heard in full from the second on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The features of each agent, their sum, and its share; `best` are places, the best first."""
+    """The features of each agent, their sum, and its share; `best` are up to `MAX_BEST` places, the best first."""
 
     features: tuple[list[float], ...]
     logits: list[float]
@@ -41,12 +45,17 @@ def score(request: reading.Request, found: index.Index, bonus: Mapping[int, floa
     logits = [0.0] * found.size
     for weight, feature in zip(weights, features, strict=True):
         if weight and any(feature):
-            logits = [logit + weight * value for logit, value in zip(logits, feature, strict=True)]
+            logits = list(map(operator.add, logits, map(weight.__mul__, feature)))
     for at, more in bonus.items():
         logits[at] += more
-    falling = [-round(logit, 6) for logit in logits]
-    best = sorted(found.by_priority, key=falling.__getitem__)
-    return Scores(features, logits, softmax(logits), best)
+    return Scores(features, logits, softmax(logits), _best(logits, found))
+
+
+def _best(logits: Sequence[float], found: index.Index) -> list[int]:
+    """Returns the places of the `MAX_BEST` highest scores; those that are equal to six digits go by priority."""
+    least = min(heapq.nlargest(MAX_BEST, logits), default=0.0) - EQUAL
+    falling = {place: -round(logits[place], 6) for place in found.by_priority if logits[place] >= least}
+    return sorted(falling, key=falling.__getitem__)[:MAX_BEST]
 
 
 def measure(request: reading.Request, found: index.Index) -> tuple[list[float], ...]:
@@ -69,8 +78,15 @@ def measure(request: reading.Request, found: index.Index) -> tuple[list[float], 
         [rescue * score for score in concepts],
         _keywords(request, found),
         example(request, found),
-        [1.0 if at in found.fallbacks else 0.0 for at in range(found.size)],
+        _fallback(found),
     )
+
+
+def _fallback(found: index.Index) -> list[float]:
+    scores = [0.0] * found.size
+    for place in found.fallbacks:
+        scores[place] = 1.0
+    return scores
 
 
 def _fluent(fluency: float) -> float:
