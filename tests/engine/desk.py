@@ -12,7 +12,7 @@ import anyio
 
 from dispatch_mcp.core import assignments, catalog, documents, model, order, records
 from dispatch_mcp.core.model import AttemptState, WorkerKind
-from dispatch_mcp.engine import answers, dispatcher, embedded
+from dispatch_mcp.engine import answers, dispatcher, embedded, planner
 from dispatch_mcp.store import book as books
 from dispatch_mcp.workers import contract, host, scripted
 
@@ -51,7 +51,7 @@ class Desk:
     commands: Counting
 
     async def planned(self, *tasks: dict[str, Any], **more: Any) -> str:
-        return (await self.app.plan(list(tasks), **more)).plan.id
+        return (await self.app.plans.plan(list(tasks), **more)).plan.id
 
     async def ended(self, run_id: str) -> answers.Trace:
         """Returns the summary of a run once it is over."""
@@ -83,7 +83,7 @@ async def opened(home: Path, *, principal: str = records.LOCAL, **more: Any) -> 
     """Yields a desk; `more` are fields of the dispatcher, and those of its rules under `rules`."""
     clock, commands = Clock(), Counting()
     workers = {WorkerKind.COMMAND: commands, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
-    rules = dispatcher.Rules(workspace=str(home.parent), lease_s=LEASE_S, **more.pop("rules", {}))
+    rules = planner.Rules(workspace=str(home.parent), lease_s=LEASE_S, **more.pop("rules", {}))
     async with (
         books.open_book(home, clock=clock) as book,
         embedded.open_engine(book, workers, clock=clock, pace=PACE) as engine,

@@ -171,7 +171,7 @@ async def test_a_server_too_deep_inside_workers_dispatches_nothing(
 async def test_a_rejected_plan_lists_every_problem_and_stores_nothing(desk: desks.Desk) -> None:
     wrong = [{"id": "a", "do": "", "deps": ["b"]}, {"id": "c", "do": "x", "deps": ["c"], "colour": "red"}]
     with pytest.raises(errors.PlanRejected) as refused:
-        await desk.app.plan(wrong)
+        await desk.app.plans.plan(wrong)
     assert {getattr(problem, "code", "") for problem in refused.value.problems} >= {
         "empty_goal",
         "unknown_dependency",
@@ -289,7 +289,7 @@ async def test_other_peoples_handles_are_not_found(tmp_path: Path) -> None:
                 theirs.app.inbox(run_id, "b"),
                 theirs.app.brief(run_id, "write"),
                 theirs.app.result(run_id, "write"),
-                theirs.app.replan(plan_id, 1, []),
+                theirs.app.plans.replan(plan_id, 1, []),
             ):
                 with pytest.raises(errors.UnknownHandle):
                     await call
@@ -300,7 +300,7 @@ async def test_the_plans_deadline_holds_for_tasks_without_their_own(desk: desks.
     patient = {**simulated("patient", hang=True), "timeout_s": 0.02, "max_attempts": 1}
     hasty = {**simulated("hasty", hang=True), "max_attempts": 1}
     document = desks.read([patient, hasty], timeout_s=0.01)
-    planned = await desk.app.plan_document(document)
+    planned = await desk.app.plans.plan_document(document)
     progress = await desk.app.dispatch(plan_id=planned.plan.id)
     await desk.ended(progress.run_id)
     errors_of = {attempt.task_id: attempt.error for attempt in await desk.app.book.attempts(progress.run_id)}

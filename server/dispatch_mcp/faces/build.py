@@ -12,7 +12,7 @@ from pathlib import Path
 from dispatch_mcp import config, rosters
 from dispatch_mcp.core import catalog, confidence, learning, order, records, redaction, routing
 from dispatch_mcp.core.model import WorkerKind
-from dispatch_mcp.engine import answers, dispatcher, embedded, handles, hosting, memory, redacting, tracing
+from dispatch_mcp.engine import answers, dispatcher, embedded, handles, hosting, memory, planner, redacting, tracing
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import checkup
 from dispatch_mcp.workers import command, contract, host, scripted
@@ -54,9 +54,9 @@ def hints(settings: config.Settings) -> routing.Hints:
     return routing.Hints(bands=bands)
 
 
-def rules(settings: config.Settings) -> dispatcher.Rules:
+def rules(settings: config.Settings) -> planner.Rules:
     """Returns what the settings decide for every call."""
-    return dispatcher.Rules(
+    return planner.Rules(
         workspace=str(settings.workspace),
         max_parallel=settings.max_parallel,
         lease_s=settings.lease_minutes * 60.0,

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import diagrams, model, planning, routing
-from dispatch_mcp.engine import dispatcher
+from dispatch_mcp.engine import planner
 
 
-def plan_answer(planned: dispatcher.Planned, *, diagram: bool) -> dict[str, model.Json]:
+def plan_answer(planned: planner.Planned, *, diagram: bool) -> dict[str, model.Json]:
     """Returns what planning decided, without the input (facts: planning B7)."""
     plan = planned.plan
     answer = planning.answer(planned.prepared, plan_id=plan.id, version=plan.version, decided=planned.decided)

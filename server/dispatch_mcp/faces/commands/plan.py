@@ -9,7 +9,7 @@ import anyio
 from dispatch_mcp import config
 from dispatch_mcp.core import documents as formats
 from dispatch_mcp.core import model
-from dispatch_mcp.engine import dispatcher
+from dispatch_mcp.engine import planner
 from dispatch_mcp.faces import build, console, plans
 from dispatch_mcp.faces.commands import documents
 
@@ -25,14 +25,12 @@ def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
     return console.OK
 
 
-async def _plan(
-    settings: config.Settings, document: formats.Document, on_conflict: model.Conflict
-) -> dispatcher.Planned:
+async def _plan(settings: config.Settings, document: formats.Document, on_conflict: model.Conflict) -> planner.Planned:
     async with build.open_dispatcher(settings) as app:
-        return await app.plan_document(document, on_conflict=on_conflict)
+        return await app.plans.plan_document(document, on_conflict=on_conflict)
 
 
-def _show(planned: dispatcher.Planned, *, diagram: bool) -> None:
+def _show(planned: planner.Planned, *, diagram: bool) -> None:
     plan, prepared, decided = planned
     for number, wave in enumerate(prepared.waves, 1):
         console.say(f"wave {number}: {', '.join(wave)}")

@@ -14,7 +14,7 @@ from dispatch_mcp import config, errors
 from dispatch_mcp.core import advice, keys, model, records
 from dispatch_mcp.core import documents as formats
 from dispatch_mcp.core.model import RunState, TaskState, WorkerKind
-from dispatch_mcp.engine import dispatcher, tracing
+from dispatch_mcp.engine import dispatcher, planner, tracing
 from dispatch_mcp.faces import build, console, logs, shell
 from dispatch_mcp.faces.commands import documents
 
@@ -62,13 +62,13 @@ def _worker(options: argparse.Namespace) -> WorkerKind:
 async def _stored(app: dispatcher.Dispatcher, document: formats.Document) -> str:
     """Stores the document as a plan under a name made from its content, so that running it again finds it."""
     reading = document.reading
-    dispatcher.refuse(app.check(reading))
+    planner.refuse(app.plans.check(reading))
     tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in reading.tasks]
     content = keys.digest([tasks, app.rules.workspace, document.max_parallel, document.timeout_s])[:32]
     try:
         return (await app.book.plan(content, principal=app.principal)).id
     except errors.UnknownHandle:
-        return (await app.plan_document(document, plan_id=content)).plan.id
+        return (await app.plans.plan_document(document, plan_id=content)).plan.id
 
 
 async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id: str, home: Path) -> int:
