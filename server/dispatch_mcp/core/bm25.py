@@ -109,12 +109,12 @@ def build(fields: Sequence[Field], size: int) -> Postings:
 def weigh(fields: Sequence[Field], before: Sequence[Held], keys: Keys) -> list[Held]:
     """Returns what each document holds, that of these fields added to what was there before."""
     found = [dict(held) for held in before]
-    for field in fields:
-        totals = [sum(counts.values()) for counts in field.counts]
+    for each in fields:
+        totals = [sum(counts.values()) for counts in each.counts]
         filled = [total for total in totals if total]
         average = sum(filled) / len(filled) if filled else 1.0
-        for document, counts in enumerate(field.counts):
-            scale = field.weight / (1 - field.length + field.length * totals[document] / average)
+        for document, counts in enumerate(each.counts):
+            scale = each.weight / (1 - each.length + each.length * totals[document] / average)
             found[document] = _with(found[document], counts, scale, keys)
     return found
 

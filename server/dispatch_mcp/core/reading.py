@@ -176,7 +176,7 @@ def repair(form: str, known: Sequence[Collection[str]]) -> str:
     changed = [left + char + right[1:] for left, right in splits if right for char in string.ascii_lowercase]
     for words in known:
         for candidates in (swapped, added, dropped, changed):
-            fitting = sorted(word for word in candidates if word in words and len(word) >= _LEAST_REPAIRED)
+            fitting = sorted(word for word in filter(words.__contains__, candidates) if len(word) >= _LEAST_REPAIRED)
             if fitting:
                 return next((word for word in fitting if word[0] == form[0]), fitting[0])
     return ""
