@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 K1 = 1.2
 MAX_ROWS = 2048
 Counts = Mapping[str, float]
-Row = tuple[float, tuple[int, ...], tuple[float, ...]]
-_NOBODY: Row = (0.0, (), ())
+Row = tuple[float, Sequence[int], Sequence[float]]
+_NOBODY: Row = (0.0, array("H"), array("f"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Postings:
         if place < 0:
             return _NOBODY
         start, end = self.starts[place], self.starts[place + 1]
-        return self.rarity[place], tuple(self.documents[start:end]), tuple(self.impacts[start:end])
+        return self.rarity[place], self.documents[start:end], self.impacts[start:end]
 
     def rare(self, term: str) -> float:
         """Returns the rarity of a term; one that no document holds tells nothing apart and has 0."""
@@ -69,8 +69,9 @@ class Postings:
         for term, weight in terms:
             rarity, documents, impacts = self.rows.get(term) or self.row(term)
             most += weight * (rarity or self.absent)
-            for document, impact in zip(documents, impacts):  # noqa: B905 - a row has as many of both
-                scores[document] += weight * impact
+            added = impacts if weight == 1.0 else map(float(weight).__mul__, impacts)
+            for document, more in zip(documents, added):  # noqa: B905 - a row has as many of both
+                scores[document] += more
         return scores, most * (K1 + 1)
 
     def impact(self, term: str, document: int) -> float:
