@@ -53,6 +53,7 @@ class WorkerKind(StrEnum):
     CLAUDE = "claude"
     COMMAND = "command"
     SCRIPTED = "scripted"
+    HUMAN = "human"
 
 
 class RunState(StrEnum):
@@ -184,12 +185,20 @@ class Usage(Value):
     seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
-class Receipt(Value):
-    """Evidence that the server itself collected about an attempt."""
+ReceiptKind = Literal["exit_code", "file", "diff", "touched", "claim", "words", "simulated"]
 
-    kind: Literal["exit_code", "file", "diff", "claim", "simulated"]
+
+class Receipt(Value):
+    """Evidence that the server itself collected about an attempt, or that there is none.
+
+    `criterion` is the entry of the task's `acceptance` that it speaks for; `checked` is False when nobody could tell.
+    """
+
+    kind: ReceiptKind
     ok: bool
     detail: str
+    criterion: str = ""
+    checked: bool = True
 
 
 class Outcome(Value):

@@ -9,17 +9,27 @@ from typing import NamedTuple
 from dispatch_mcp.core import model
 from dispatch_mcp.core.model import AttemptState, TaskState, WorkerKind
 
-SERVER_WORKERS = frozenset(WorkerKind) - {WorkerKind.HOST}
 HOST_WORKERS = frozenset({WorkerKind.HOST})
+HUMAN_WORKERS = frozenset({WorkerKind.HUMAN})
+SERVER_WORKERS = frozenset(WorkerKind) - HOST_WORKERS - HUMAN_WORKERS
 
 BY_USER = "user"
 REPLAYED = "replayed"
 UPSTREAM = "upstream:"
+REMOVED = "removed"
+"""Why a task is closed: the words of `TaskRow.cause` that are not an error's."""
 
 MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.BLOCKED: frozenset({TaskState.READY, TaskState.SKIPPED, TaskState.CANCELLED}),
     TaskState.READY: frozenset(
-        {TaskState.RUNNING, TaskState.SUCCEEDED, TaskState.UNVERIFIED, TaskState.SKIPPED, TaskState.CANCELLED}
+        {
+            TaskState.BLOCKED,
+            TaskState.RUNNING,
+            TaskState.SUCCEEDED,
+            TaskState.UNVERIFIED,
+            TaskState.SKIPPED,
+            TaskState.CANCELLED,
+        }
     ),
     TaskState.RUNNING: frozenset(
         {
@@ -37,7 +47,7 @@ MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.SKIPPED: frozenset({TaskState.READY, TaskState.BLOCKED}),
     TaskState.CANCELLED: frozenset({TaskState.READY, TaskState.BLOCKED}),
 }
-"""The one table of legal task moves."""
+"""The one table of legal task moves; only an edit of the plan makes a ready task wait again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,4 +150,16 @@ def worker_of(task: model.Task, default: WorkerKind) -> WorkerKind:
 
 def pool(kind: WorkerKind) -> frozenset[WorkerKind]:
     """Returns the workers that share the run's `max_parallel` with `kind`."""
-    return HOST_WORKERS if kind is WorkerKind.HOST else SERVER_WORKERS
+    if kind is WorkerKind.HOST:
+        return HOST_WORKERS
+    return HUMAN_WORKERS if kind is WorkerKind.HUMAN else SERVER_WORKERS
+
+
+def is_fixed(row: TaskRow) -> bool:
+    """Returns whether the plan of a live run may no longer change this task: it runs or has ended.
+
+    A task that was skipped only because another one failed has not ended: other dependencies can revive it.
+    """
+    if row.state is TaskState.SKIPPED:
+        return not row.cause.startswith(UPSTREAM) and row.cause != REMOVED
+    return row.state is TaskState.RUNNING or row.state in model.TASK_FINAL

@@ -134,3 +134,4 @@ class Advance:
     starts: tuple[moves.Start, ...]
     waiting_until: float | None
     running: int
+    plan_version: int = 0

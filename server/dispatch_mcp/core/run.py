@@ -11,8 +11,10 @@ import heapq
 from collections.abc import Iterable, Mapping
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import graph, keys, model, moves
+from dispatch_mcp.core import amendments, graph, keys, model, moves
 from dispatch_mcp.core.model import AttemptState, RunState, TaskState, WorkerKind
+
+HOW_TO_APPROVE = "A person answers: `dispatch-mcp approve RUN TASK`, or dispatch(run_id) where the client can ask."
 
 _RANK = {model.Priority.HIGH: 0, model.Priority.MEDIUM: 1, model.Priority.LOW: 2}
 
@@ -33,7 +35,8 @@ class RunCore:
         self._tails = graph.tails(self._graph, durations)
         self._specs: dict[int, str] = {}
         by_id = {row.id: row for row in rows}
-        self._rows = [by_id[task.id] for task in plan.tasks]
+        self._rows = [by_id.pop(task.id) for task in plan.tasks]
+        self._gone = by_id
         self._changes = moves.Changes()
         self._index()
 
@@ -68,7 +71,7 @@ class RunCore:
         cancelled: bool = False,
         policy: moves.Policy = moves.Policy(),
     ) -> RunCore:
-        """Returns the run as its rows say. A row that `plan` lacks is ignored."""
+        """Returns the run as its rows say. A row that `plan` lacks is of a task that an edit has removed."""
         core = cls(run_id, plan, rows, policy)
         core.paused, core.cancelled = paused, cancelled
         return core
@@ -80,7 +83,7 @@ class RunCore:
         self._queues: dict[WorkerKind, list[tuple[float, int, int]]] = {kind: [] for kind in WorkerKind}
         self._later: list[tuple[float, int]] = []
         self._open = sum(row.state not in model.TASK_FINAL for row in self._rows)
-        self._busy = {moves.HOST_WORKERS: 0, moves.SERVER_WORKERS: 0}
+        self._busy = {moves.HOST_WORKERS: 0, moves.SERVER_WORKERS: 0, moves.HUMAN_WORKERS: 0}
         for position, row in enumerate(self._rows):
             if row.state is TaskState.READY:
                 self._enqueue(position)
@@ -108,7 +111,9 @@ class RunCore:
     def state(self) -> RunState:
         """The state of the run that its tasks add up to."""
         if not self.over:
-            return RunState.PAUSED if self.paused else RunState.RUNNING
+            if self.paused:
+                return RunState.PAUSED
+            return RunState.WAITING_INPUT if self._only_people_left() else RunState.RUNNING
         if self.cancelled:
             return RunState.CANCELLED
         bad = sum(not self._satisfied(row) for row in self._rows)
@@ -120,6 +125,10 @@ class RunCore:
     def running(self) -> int:
         """How many tasks are running."""
         return sum(self._busy.values())
+
+    def _only_people_left(self) -> bool:
+        asked = self._busy[moves.HUMAN_WORKERS]
+        return 0 < asked == self.running and not any(row.state is TaskState.READY for row in self._rows)
 
     def row(self, task_id: str) -> moves.TaskRow:
         """Returns the row of a task. Raises UnknownHandle."""
@@ -165,12 +174,14 @@ class RunCore:
 
         Longest remaining path first, then priority, then plan order; never more than `max_parallel` at a time
         for the host and for the server's own workers each. Work that `find_result` knows is replayed instead,
-        except a command's: what it reads in the workspace is not part of its key.
+        except a command's, as what it reads in the workspace is not part of its key, and a person's: an approval
+        holds for one run. Ready tasks of people begin too, whoever asks; they are not returned.
         """
         starts: list[moves.Start] = []
         if self.paused or self.cancelled:
             return starts
         self._wake(now)
+        self._ask()
         while free is None or len(starts) < free:
             position = self._pop(workers)
             if position is None:
@@ -180,6 +191,14 @@ class RunCore:
                 starts.append(start)
         self._changes.starts += starts
         return starts
+
+    def _ask(self) -> None:
+        """Begins every ready task of a person; it runs until somebody has answered."""
+        queue = self._queues[WorkerKind.HUMAN]
+        while queue:
+            _, _, position = heapq.heappop(queue)
+            if self._rows[position].state is TaskState.READY:
+                self._changes.starts += [self._started(position, self.key(self._rows[position].id))]
 
     def finish(self, finished: moves.Finished, now: float) -> bool:
         """Applies an outcome. Returns False, changing nothing, when the attempt is not the running one."""
@@ -273,6 +292,10 @@ class RunCore:
                 f"Task {task_id!r} is {row.state} and cannot be skipped.",
                 hint="Skip a task that has not finished, or that failed.",
             )
+        if row.worker is WorkerKind.HUMAN:
+            raise errors.NotAllowed(
+                f"Task {task_id!r} is a person's decision and cannot be skipped.", hint=HOW_TO_APPROVE
+            )
         self._note("task_skipped", row, {"reason": reason, "by": moves.BY_USER})
         if row.state is TaskState.RUNNING:
             self._end(row, AttemptState.SUPERSEDED)
@@ -281,6 +304,56 @@ class RunCore:
             if reopened != position:
                 self._reopen(reopened)
         self._release(position)
+
+    def edit(self, plan: model.Plan, worker: WorkerKind) -> None:
+        """Goes on with another version of the plan; new tasks without a worker of their own get `worker`.
+
+        Removed tasks are closed but keep their row, so that their attempts stay fenced if they come back.
+
+        Raises:
+            PlanRejected: the version touches a task that runs or has ended, or goes round a person's decision.
+        """
+        refused = amendments.refusals(self.plan.tasks, plan.tasks, self._rows)
+        if refused:
+            raise errors.PlanRejected(
+                f"The change has {len(refused)} problem(s); nothing was changed.",
+                hint="Leave what runs or has ended as it is.",
+                problems=tuple(refused),
+            )
+        known = {**self._gone, **{row.id: row for row in self._rows}}
+        self._become(plan, [_placed(known.pop(task.id, None), task, worker) for task in plan.tasks])
+        self._gone = known
+        for row in known.values():
+            if row.cause != moves.REMOVED:
+                self._move(row, TaskState.SKIPPED)
+                row.cause = moves.REMOVED
+        self._settle()
+        self._index()
+        self._changes.notes.append(moves.Note("plan_edited", data={"version": plan.version}))
+
+    def _become(self, plan: model.Plan, rows: list[moves.TaskRow]) -> None:
+        self.plan = plan
+        self._graph = graph.of(plan.tasks)
+        self._tails = graph.tails(self._graph, [graph.DEFAULT_MINUTES[task.effort] for task in plan.tasks])
+        self._specs.clear()
+        self._rows = rows
+        for row in rows:
+            self._touch(row)
+
+    def _settle(self) -> None:
+        """Opens, holds back or skips every task that has not begun, as its dependencies now say."""
+        for position in self._graph.order:
+            row = self._rows[position]
+            if moves.is_fixed(row):
+                continue
+            deps = [self._rows[dep] for dep in self._graph.deps[position]]
+            lost = next((dep for dep in deps if not self._may_satisfy(dep)), None)
+            waiting = not all(self._satisfied(dep) for dep in deps)
+            state = TaskState.SKIPPED if lost else TaskState.BLOCKED if waiting else TaskState.READY
+            if state is not row.state or row.cause == moves.REMOVED:
+                self._move(row, state)
+                row.ready_at = 0.0
+                row.cause = moves.UPSTREAM + lost.id if lost else ""
 
     # -- inside
 
@@ -315,6 +388,10 @@ class RunCore:
             self._succeed(position, known.digest, unverified=known.unverified)
             row.cause = moves.REPLAYED
             return None
+        return self._started(position, key)
+
+    def _started(self, position: int, key: str) -> moves.Start:
+        row = self._rows[position]
         row.attempt += 1
         self._move(row, TaskState.RUNNING)
         self._busy[moves.pool(row.worker)] += 1
@@ -456,3 +533,12 @@ class RunCore:
         if outcome.unverified:
             data["unverified"] = True
         self._note("attempt_finished", row, data)
+
+
+def _placed(row: moves.TaskRow | None, task: model.Task, default: WorkerKind) -> moves.TaskRow:
+    """Returns the row of a task in a new version of the plan; who carries it out may have changed."""
+    if row is None:
+        return moves.TaskRow(task.id, moves.worker_of(task, default))
+    if not moves.is_fixed(row):
+        row.worker = moves.worker_of(task, default)
+    return row

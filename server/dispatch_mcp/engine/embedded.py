@@ -188,20 +188,26 @@ class Drive:
     async def run(self) -> None:
         """Returns when the run is over. Raises Fenced when another process took it."""
         record = await self.engine.status(self.run_id)
-        plan = await self.engine.book.plan(record.plan_id, record.plan_version, principal=records.ANYBODY)
-        tasks = {task.id: task for task in plan.tasks}
-        self._timeout_s = plan.timeout_s
         async with anyio.create_task_group() as group:
             group.start_soon(self._write_beats)
             try:
-                await self._loop(group, record, tasks)
+                await self._loop(group, record)
             finally:
                 group.cancel_scope.cancel()
 
-    async def _loop(self, group: anyio.abc.TaskGroup, record: records.RunRecord, tasks: dict[str, model.Task]) -> None:
+    async def _plan(self, record: records.RunRecord, version: int) -> dict[str, model.Task]:
+        plan = await self.engine.book.plan(record.plan_id, version, principal=records.ANYBODY)
+        self._timeout_s = plan.timeout_s
+        return {task.id: task for task in plan.tasks}
+
+    async def _loop(self, group: anyio.abc.TaskGroup, record: records.RunRecord) -> None:
+        version, tasks = 0, dict[str, model.Task]()
         while True:
             self._wake = anyio.Event()
             advance = await self._advance()
+            if advance.plan_version != version:
+                version = advance.plan_version
+                tasks = await self._plan(record, version)
             for start in advance.starts:
                 handle = group.start_soon(self._execute, record, tasks[start.task_id], start)
                 self._running[start.task_id] = (start.attempt, handle)

@@ -5,6 +5,7 @@ Each method is one transaction or one read. Many processes may have the same boo
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -84,6 +85,22 @@ class Book:
         document, now = codec.dump(plan), self._clock()
         entry = plans.Entry(plan.id, plan.version, codec.clean(principal), document, now)
         await self._writer.run(lambda conn: plans.save(conn, entry, base_version))
+
+    async def revise(self, plan: model.Plan, principal: str, *, base_version: int) -> None:
+        """Records the next version of a plan and lets its open runs go on with it, all in one transaction.
+
+        Raises:
+            StaleVersion: `base_version` is not the newest.
+            PlanRejected: an open run has begun or ended what the version changes.
+            UnknownHandle: the plan belongs to somebody else.
+        """
+        entry = plans.Entry(plan.id, plan.version, codec.clean(principal), codec.dump(plan), self._clock())
+
+        def record(conn: sqlite3.Connection) -> None:
+            plans.save(conn, entry, base_version)
+            self._runs.edit(conn, plan, principal)
+
+        await self._writer.run(record)
 
     async def plan(self, plan_id: str, version: int | None = None, *, principal: str) -> model.Plan:
         """Returns a version of a plan, the newest by default. Raises UnknownHandle."""

@@ -30,7 +30,7 @@ ORDER BY rowid DESC LIMIT ?3
 """
 _TASKS = """
 SELECT task.id, position, task.worker, task.state, attempt, failures, crashes, ready_at, result, cause
-FROM task JOIN run ON run.no = task.run WHERE run.id = ? ORDER BY position
+FROM task JOIN run ON run.no = task.run WHERE run.id = ? AND cause <> 'removed' ORDER BY position
 """
 _ATTEMPTS = f"""
 SELECT task.id, attempt.attempt, attempt.state, attempt.worker, started_at, ended_at, lease_until,
@@ -59,7 +59,8 @@ FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no W
 _ADOPTABLE = """
 SELECT id, owner FROM run
 WHERE finished_at IS NULL AND server_driven AND EXISTS (
-  SELECT 1 FROM task WHERE task.run = run.no AND task.state IN ('ready', 'running') AND task.worker <> 'host')
+  SELECT 1 FROM task WHERE task.run = run.no AND task.state IN ('ready', 'running')
+    AND task.worker NOT IN ('host', 'human'))
 ORDER BY no
 """
 _LAST_BEAT = """

@@ -33,6 +33,9 @@ WHERE task.run = ? AND task.worker = 'host' AND task.state = 'running' AND attem
 _RENEW = f"UPDATE attempt SET lease_until = ? WHERE state = 'running' AND lease_until < ? AND task IN ({_LEASED})"  # noqa: S608
 _SHIFT_LEASES = f"UPDATE attempt SET lease_until = lease_until - ? WHERE state = 'running' AND task IN ({_LEASED})"  # noqa: S608
 _SHIFT_RETRIES = "UPDATE task SET ready_at = max(0.0, ready_at - ?) WHERE run = ? AND ready_at > 0.0"
+_COUNTS = "SELECT state, count(*) FROM task WHERE run = ? AND cause <> 'removed' GROUP BY state"
+_OPEN_OF_PLAN = "SELECT id FROM run WHERE plan_id = ? AND principal = ? AND finished_at IS NULL ORDER BY no"
+_EDIT_RUN = "UPDATE run SET plan_version = ?, server_driven = ? WHERE no = ?"
 _OWNED = "SELECT id FROM run WHERE owner = ? AND finished_at IS NULL"
 
 
@@ -94,7 +97,7 @@ class Runs:
         worker = model.WorkerKind.SCRIPTED if new.dry_run else new.worker
         plan = self._plan(conn, new.plan_id, new.plan_version)
         core = run.RunCore.begin(new.id, plan, worker, force=new.dry_run)
-        server_driven = any(row.worker is not model.WorkerKind.HOST for row in core.rows)
+        server_driven = any(row.worker in moves.SERVER_WORKERS for row in core.rows)
         tables.insert_run(conn, new, worker.value, server_driven=server_driven, now=now)
         row = tables.run_row(conn, new.id)
         live = Live(core, row.revision, tables.insert_tasks(conn, row.no, core.rows))
@@ -149,12 +152,46 @@ class Runs:
         if step.renew:
             until = step.now + step.lease_s
             conn.execute(_RENEW, (until, until, row.no))
-        return records.Advance(core.state, row.revision, accepted, tuple(starts), core.waiting_until(), core.running)
+        return records.Advance(
+            core.state,
+            row.revision,
+            accepted,
+            tuple(starts),
+            core.waiting_until(),
+            core.running,
+            plan_version=row.plan_version,
+        )
 
     def _expire(self, conn: sqlite3.Connection, row: tables.RunRow, core: run.RunCore, now: float) -> None:
         """Takes back the host's attempts whose lease has run out."""
         for (task_id,) in conn.execute(_EXPIRED, (row.no, now)).fetchall():
             core.abandon(task_id, now, crashed=False)
+
+    # -- changing the plan
+
+    def edit(self, conn: sqlite3.Connection, plan: model.Plan, principal: str) -> None:
+        """Lets every open run of a plan go on with its new version, which is recorded already.
+
+        Raises:
+            PlanRejected: one of them has begun or ended what the version changes; then nothing has happened.
+        """
+        open_runs = [found[0] for found in conn.execute(_OPEN_OF_PLAN, (plan.id, codec.clean(principal))).fetchall()]
+        try:
+            for run_id in open_runs:
+                row = tables.run_row(conn, run_id)
+                self._edit(conn, row, self._load(conn, row), plan)
+        except BaseException:
+            for run_id in open_runs:
+                self._live.pop(run_id, None)
+            raise
+
+    def _edit(self, conn: sqlite3.Connection, row: tables.RunRow, live: Live, plan: model.Plan) -> None:
+        live.core.edit(plan, model.WorkerKind(row.worker))
+        live.numbers = tables.place_tasks(conn, row.no, live.core.rows, live.numbers)
+        live.history = None
+        server_driven = any(task.worker in moves.SERVER_WORKERS for task in live.core.rows)
+        conn.execute(_EDIT_RUN, (plan.version, server_driven, row.no))
+        self._persist(conn, row._replace(plan_version=plan.version), live, Moved(self._clock()))
 
     # -- owning
 
@@ -185,7 +222,7 @@ class Runs:
         try:
             live = self._load(conn, row)
             for task in live.core.rows:
-                if task.state is model.TaskState.RUNNING and task.worker is not model.WorkerKind.HOST:
+                if task.state is model.TaskState.RUNNING and task.worker in moves.SERVER_WORKERS:
                     live.core.abandon(task.id, now, crashed=crashed)
             self._persist(conn, row, live, Moved(now, notes=[note]))
         except BaseException:
@@ -279,7 +316,7 @@ def _search(conn: sqlite3.Connection, row: tables.RunRow, live: Live) -> history
 
 
 def _record(conn: sqlite3.Connection, row: tables.RunRow) -> records.RunRecord:
-    found = conn.execute("SELECT state, count(*) FROM task WHERE run = ? GROUP BY state", (row.no,))
+    found = conn.execute(_COUNTS, (row.no,))
     return tables.run_record(row, dict(found.fetchall()))
 
 

@@ -198,6 +198,7 @@ def check_version(conn: sqlite3.Connection, home: Path, known: int) -> int:
 
 def _migrate(conn: sqlite3.Connection, home: Path) -> None:
     steps = migrations()
+    conn.execute("PRAGMA foreign_keys = OFF")  # a table that others refer to can only be made anew without them
     conn.execute("BEGIN IMMEDIATE")
     try:
         _check_identity(conn, home)
@@ -211,6 +212,8 @@ def _migrate(conn: sqlite3.Connection, home: Path) -> None:
         if conn.in_transaction:
             conn.execute("ROLLBACK")
         raise
+    finally:
+        conn.execute("PRAGMA foreign_keys = ON")
 
 
 def _check_identity(conn: sqlite3.Connection, home: Path) -> None:
@@ -228,6 +231,8 @@ def _run_steps(conn: sqlite3.Connection, steps: list[str], found: int) -> None:
     for text in steps[found:]:
         for statement in statements(text):
             conn.execute(statement)
+    if conn.execute("PRAGMA foreign_key_check").fetchone() is not None:
+        raise sqlite3.IntegrityError("the migration would leave rows that refer to nothing")
     conn.execute(f"PRAGMA user_version = {len(steps)}")
 
 

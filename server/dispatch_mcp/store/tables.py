@@ -51,7 +51,7 @@ RUN_COLUMNS = ", ".join(RunRow._fields)
 SELECT_RUN = f"SELECT {RUN_COLUMNS} FROM run WHERE id = ?"  # noqa: S608  # a constant
 COUNTS = (
     "(SELECT json_group_object(state, n) FROM "
-    "(SELECT state, count(*) AS n FROM task WHERE task.run = run.no GROUP BY state))"
+    "(SELECT state, count(*) AS n FROM task WHERE task.run = run.no AND cause <> 'removed' GROUP BY state))"
 )
 SELECT_TASKS = (
     "SELECT no, id, worker, state, attempt, failures, crashes, ready_at, result, cause "
@@ -76,6 +76,7 @@ _UPDATE_TASK = """
 UPDATE task SET state = ?, attempt = ?, failures = ?, crashes = ?, ready_at = ?, result = ?, cause = ?
 WHERE no = ?
 """
+_PLACE_TASK = "UPDATE task SET position = ?, worker = ? WHERE no = ?"
 _BEGIN_ATTEMPT = """
 INSERT INTO attempt (task, attempt, state, worker, started_at, lease_until) VALUES (?, ?, 'running', ?, ?, ?)
 """
@@ -193,6 +194,23 @@ def insert_tasks(conn: sqlite3.Connection, run_no: int, rows: Sequence[moves.Tas
 def update_tasks(conn: sqlite3.Connection, numbers: Numbers, rows: Iterable[moves.TaskRow]) -> None:
     """Writes everything of some tasks that can change."""
     conn.executemany(_UPDATE_TASK, [_task_values(row, numbers[row.id]) for row in rows])
+
+
+def place_tasks(conn: sqlite3.Connection, run_no: int, rows: Sequence[moves.TaskRow], numbers: Numbers) -> Numbers:
+    """Puts the tasks of an edited plan in its order, adds those that are new, and returns the numbers of all."""
+    first = conn.execute("SELECT coalesce(max(no), 0) + 1 FROM task").fetchone()[0]
+    added = {row.id: first + place for place, row in enumerate([row for row in rows if row.id not in numbers])}
+    known = [(place, str(row.worker), numbers[row.id]) for place, row in enumerate(rows) if row.id in numbers]
+    conn.executemany(_PLACE_TASK, known)
+    conn.executemany(
+        _INSERT_TASK,
+        [
+            (*_task_values(row, added[row.id]), run_no, row.id, place, str(row.worker))
+            for place, row in enumerate(rows)
+            if row.id in added
+        ],
+    )
+    return {**numbers, **added}
 
 
 def begin_attempts(

@@ -1,0 +1,77 @@
+"""What a new version of a live run's plan may not change (facts: planning B5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from dispatch_mcp.core import model, moves
+from dispatch_mcp.core.model import WorkerKind
+from dispatch_mcp.core.problems import Problem
+
+
+def refusals(
+    before: Sequence[model.Task], after: Sequence[model.Task], rows: Iterable[moves.TaskRow] = ()
+) -> list[Problem]:
+    """Returns everything that keeps a run whose tasks are at `rows` from going on with `after`.
+
+    Codes: task_started (it runs or has ended, so it stays as it is), needs_person (a person's decision would be
+    removed, changed or gone round).
+    """
+    fixed = {row.id: row for row in rows if moves.is_fixed(row)}
+    wanted = {task.id: task for task in after}
+    return [*_started(before, wanted, fixed), *_decisions(before, wanted, fixed)]
+
+
+def _started(
+    before: Sequence[model.Task], wanted: Mapping[str, model.Task], fixed: Mapping[str, moves.TaskRow]
+) -> Iterable[Problem]:
+    for task in before:
+        row = fixed.get(task.id)
+        if row is not None and wanted.get(task.id) != task:
+            done = "removed" if task.id not in wanted else "changed"
+            yield Problem(
+                code="task_started",
+                task=task.id,
+                message=f"Task {task.id!r} is {row.state.value} and cannot be {done}.",
+                fix="Leave it as it is; add a task, or change those that have not begun.",
+            )
+
+
+def _decisions(
+    before: Sequence[model.Task], wanted: Mapping[str, model.Task], fixed: Mapping[str, moves.TaskRow]
+) -> Iterable[Problem]:
+    """Yields what would let work begin that waits for a person now."""
+    gates = [task for task in before if task.worker is WorkerKind.HUMAN and task.id not in fixed]
+    for gate in gates:
+        if wanted.get(gate.id) != gate:
+            yield _needs_person(gate.id, "is a person's decision; an edit can neither remove nor change it")
+            continue
+        now = _behind(gate.id, wanted.values())
+        for task_id in sorted(_behind(gate.id, before)):
+            if task_id in wanted and task_id not in now and task_id not in fixed:
+                yield _needs_person(task_id, f"waits for a person's decision in {gate.id!r} and has to go on doing so")
+
+
+def _needs_person(task_id: str, why: str) -> Problem:
+    return Problem(
+        code="needs_person",
+        task=task_id,
+        message=f"Task {task_id!r} {why}.",
+        fix="Ask the user to decide: `dispatch-mcp approve`.",
+    )
+
+
+def _behind(first: str, tasks: Iterable[model.Task]) -> set[str]:
+    """Returns the tasks that depend on `first`, directly or through others."""
+    followers: dict[str, list[str]] = {}
+    for task in tasks:
+        for dep in task.deps:
+            followers.setdefault(dep, []).append(task.id)
+    found: set[str] = set()
+    stack = [first]
+    while stack:
+        for follower in followers.get(stack.pop(), ()):
+            if follower not in found:
+                found.add(follower)
+                stack.append(follower)
+    return found
