@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dispatch_mcp.core import conflicts, cycles, graph, model, notices, problems, reachability, schedule
+from dispatch_mcp.core import acceptance, conflicts, cycles, graph, model, notices, problems, reachability, schedule
 from dispatch_mcp.core.problems import Notice, Problem
 
 MAX_CONFLICTS: Final = 100
@@ -83,11 +83,13 @@ def check(
     agents: Collection[str] | None,
     models: Collection[str],
     max_tasks: int = model.MAX_TASKS,
+    workspace: str = "",
 ) -> list[Problem]:
     """Returns all problems of a plan; one is enough to refuse it as a whole. None for `agents` checks no agent.
 
     Codes: empty_plan, too_many_tasks, bad_id, duplicate_id, empty_goal, unknown_agent, unknown_model,
-    unknown_dependency, self_dependency, cycle.
+    unknown_dependency, self_dependency, bad_acceptance, cycle. Absolute paths in `acceptance` must lie below
+    `workspace`.
     """
     if not tasks:
         return [Problem(code="empty_plan", message="The plan has no tasks.", fix="Send at least one task.")]
@@ -102,6 +104,7 @@ def check(
         *_check_goals(tasks),
         *_check_choices(tasks, agents, models),
         *_check_deps(tasks, index),
+        *acceptance.found_problems(tasks, workspace),
         *_check_cycles(tasks, index),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from dispatch_mcp.core import model, order
@@ -54,3 +54,20 @@ class Worker(Protocol):
 
 
 Workers = Mapping[model.WorkerKind, Worker]
+
+
+class Witness(Protocol):
+    """Looks at the workspace before and after an attempt, so that nobody has to be believed."""
+
+    async def before(self, work: order.WorkOrder) -> Mapping[str, model.Json]:
+        """Returns what must be known of the workspace from before the attempt, as JSON; empty when nothing must."""
+        ...
+
+    async def receipts(
+        self, work: order.WorkOrder, before: Mapping[str, model.Json], others: Collection[str]
+    ) -> tuple[model.Receipt, ...]:
+        """Returns what can be said for and against a claim that the attempt succeeded; bounded in time.
+
+        `before` is what `before` returned; `others` are paths that other tasks declare and may have changed meanwhile.
+        """
+        ...
