@@ -19,11 +19,15 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "config": ("core", "errors"),
     "resources": ("core", "errors"),
     "rosters": ("core", "errors", "config", "resources"),
+    "prices": ("core",),
     "store": ("store", "core", "errors"),
     "context": ("context", "core", "errors"),
     "workers": ("workers", "core", "errors"),
     "engine": ("engine", "core", "store", "context", "workers.contract", "errors"),
-    "faces.build": ("", "engine", "store", "workers", "context", "core", "config", "resources", "rosters", "errors"),
+    "faces.build": (
+        *("", "engine", "store", "workers", "context", "core"),
+        *("config", "resources", "rosters", "prices", "errors"),
+    ),
     "faces": ("faces", "engine", "core", "config", "resources", "rosters", "errors", ""),
 }
 
@@ -32,6 +36,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "aiosqlite": ("store",),
     "sqlite3": ("store", "faces.commands.doctor"),
     "anthropic": ("workers.anthropic_api",),
+    "genai_prices": ("prices",),
     "jinja2": ("core.prompting", "core.templates"),
     "yaml": ("core.frontmatter", "core.templates"),
     "mcp": ("faces",),
@@ -87,7 +92,7 @@ IMPURE = frozenset(
 PURE_PARTS = frozenset({"importlib.metadata", "urllib.parse", "io.StringIO", "io.BytesIO"})
 PATHS_WITHOUT_DISK = frozenset({"PurePath", "PurePosixPath", "PureWindowsPath"})
 
-LATE_IMPORTS = ("anthropic", "uvicorn", "opentelemetry.sdk", "temporalio")
+LATE_IMPORTS = ("anthropic", "genai_prices", "uvicorn", "opentelemetry.sdk", "temporalio")
 IMPORT_BY_NAME = frozenset({"__main__", "faces.entry"})
 FORBIDDEN_CALLS = frozenset(
     {

@@ -105,6 +105,18 @@ Conflict = Literal["serialize", "worktree", "error"]
 Names = tuple[Annotated[str, StringConstraints(min_length=1)], ...]
 
 
+class TaskLimits(Value):
+    """Ceilings of all attempts of a task together, None for none; `minutes` bounds each attempt too."""
+
+    dollars: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    tokens: int | None = Field(default=None, ge=1)
+    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    attempts: int | None = Field(default=None, ge=1)
+
+
+NO_LIMITS = TaskLimits()
+
+
 class Task(Value):
     """One unit of work for one agent."""
 
@@ -127,6 +139,7 @@ class Task(Value):
     timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_attempts: int = Field(default=3, ge=1, le=20)
     isolation: Literal["shared", "worktree"] = "shared"
+    limits: TaskLimits = NO_LIMITS
 
 
 class AddedEdge(Value):
@@ -138,7 +151,7 @@ class AddedEdge(Value):
 
 
 class Plan(Value):
-    """One immutable version of a task graph."""
+    """One immutable version of a task graph; `forecast` is what it was expected to use when it was made."""
 
     id: str
     version: int = 1
@@ -151,6 +164,7 @@ class Plan(Value):
     added_edges: tuple[AddedEdge, ...] = ()
     timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     draft: bool = False
+    forecast: dict[str, Json] = Field(default_factory=dict)
 
 
 class Artifact(Value):
@@ -221,12 +235,15 @@ class Outcome(Value):
     receipts: tuple[Receipt, ...] = ()
 
 
-class Limits(Value):
-    """Ceilings of a run; None means no ceiling of its own."""
+class Limits(TaskLimits):
+    """Ceilings of a run; None means no ceiling of its own.
 
-    attempts: int | None = Field(default=None, ge=1)
+    `minutes` is wall time since the run began, `attempts` and `tasks` are counts, `fan_out` is how many attempts may
+    run at once, `depth` how deep dispatchers may call each other.
+    """
+
     tasks: int | None = Field(default=None, ge=1)
-    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    fan_out: int | None = Field(default=None, ge=1)
     depth: int = Field(default=2, ge=0, le=8)
 
 

@@ -1,0 +1,52 @@
+"""What a usage costs, by the price list that `genai-prices` brings along; never asks the network.
+
+The list takes a good part of a second to import, so that is done when the first price is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from dispatch_mcp.core import model
+
+ALIASES = {
+    "opus": "claude-opus-5-5",
+    "sonnet": "claude-sonnet-5-5",
+    "haiku": "claude-haiku-5-5",
+    "fable": "claude-fable-5-2",
+}
+"""The models that the short names stand for (facts: clients §3)."""
+
+_SUFFIX = re.compile(r"(?:@[0-9]{8})?(?:\[1m\])?$")
+
+
+def dollars(name: str | None, usage: model.Usage) -> float | None:
+    """Returns the list price of a usage in dollars, None for a model that nobody named or priced.
+
+    `name` is a short name or a full one. The price of an attempt is that of one request with its sums: for models
+    that charge more for long prompts it is an upper bound.
+    """
+    full = ALIASES.get(name or "", name or "")
+    if not full or full == "inherit":
+        return None
+    return _dollars(
+        _SUFFIX.sub("", full),
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _dollars(name: str, fresh: int, output: int, read: int, written: int) -> float | None:
+    import genai_prices  # noqa: PLC0415  # half a second, and most starts need no price
+
+    usage = genai_prices.Usage(
+        input_tokens=fresh + read + written, output_tokens=output, cache_read_tokens=read, cache_write_tokens=written
+    )
+    try:
+        return float(genai_prices.calc_price(usage, name, provider_id="anthropic").total_price)
+    except (LookupError, ValueError):
+        return None
