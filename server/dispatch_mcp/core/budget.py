@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import forecast, model
+from dispatch_mcp.core import forecast, model, moves
 from dispatch_mcp.core.model import WorkerKind
 
 DEAREST: Final = "opus"
@@ -81,7 +81,14 @@ class Tried(NamedTuple):
     running: bool
     usage: model.Usage | None = None
     limited: bool = False
-    seconds: float = 0.0
+
+
+def tried(task_id: str, attempt: int, worker: WorkerKind, outcome: model.Outcome | None) -> Tried:
+    """Returns an attempt that has ended, with what it used if that is known."""
+    if outcome is None:
+        return Tried(task_id, attempt, worker, running=False)
+    limited = outcome.error_kind == moves.RATE_LIMIT
+    return Tried(task_id, attempt, worker, running=False, usage=outcome.usage, limited=limited)
 
 
 Expect = Callable[[model.Task], forecast.Expected]
@@ -146,14 +153,6 @@ def counts_dollars(limits: model.Limits, tasks: Iterable[model.Task]) -> bool:
 
 
 @dataclass(slots=True)
-class _Own:
-    """What the attempts of one task have used."""
-
-    amount: Amount = NOTHING
-    seconds: float = 0.0
-
-
-@dataclass(slots=True)
 class Ledger:
     """The running total of one run; every method is O(1) after the first look at a task.
 
@@ -173,7 +172,7 @@ class Ledger:
     _running: dict[str, Amount] = field(default_factory=dict[str, Amount])
     _shares: dict[str, Share] = field(default_factory=dict[str, Share])
     _guessed: dict[tuple[str, int], Amount] = field(default_factory=dict[tuple[str, int], Amount])
-    _own: dict[str, _Own] = field(default_factory=dict[str, _Own])
+    _own: dict[str, Amount] = field(default_factory=dict[str, Amount])
 
     def replay(self, tried: Iterable[Tried]) -> None:
         """Takes in what the book has of the run's attempts."""
@@ -219,14 +218,8 @@ class Ledger:
         task = self.tasks.get(task_id)
         if task is None or task.limits == model.NO_LIMITS:
             return ""
-        own = self._own.get(task_id, _Own())
-        spent = {
-            "attempts": attempts,
-            "minutes": own.seconds / 60,
-            "dollars": own.amount.dollars,
-            "tokens": own.amount.tokens,
-        }
-        for name, amount in spent.items():
+        own = self._own.get(task_id, NOTHING)
+        for name, amount in (("attempts", attempts), ("dollars", own.dollars), ("tokens", own.tokens)):
             ceiling = getattr(task.limits, name)
             if ceiling is not None and amount >= ceiling - _SLACK:
                 return name
@@ -245,8 +238,6 @@ class Ledger:
 
     def end(self, one: Tried) -> None:
         """Notes that the running attempt of a task has ended, and what it used."""
-        own = self._own.setdefault(one.task_id, _Own())
-        own.seconds += one.seconds
         if one.worker not in forecast.MODEL_WORKERS:
             return
         aside = self._running.pop(one.task_id, NOTHING)
@@ -271,8 +262,7 @@ class Ledger:
 
     def _add(self, task_id: str, amount: Amount, seen: Amount) -> None:
         self.spent = self.spent.plus(amount)
-        own = self._own.setdefault(task_id, _Own())
-        own.amount = own.amount.plus(amount)
+        self._own[task_id] = self._own.get(task_id, NOTHING).plus(amount)
         self.largest = Amount(max(self.largest.tokens, seen.tokens), max(self.largest.dollars, seen.dollars))
 
     def _amount(self, usage: model.Usage) -> Amount:

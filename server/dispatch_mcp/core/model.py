@@ -106,7 +106,7 @@ Names = tuple[Annotated[str, StringConstraints(min_length=1)], ...]
 
 
 class TaskLimits(Value):
-    """Ceilings of all attempts of a task together, None for none; `minutes` bounds each attempt too."""
+    """Ceilings of all attempts of a task together, None for none; `minutes` is for each attempt."""
 
     dollars: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     tokens: int | None = Field(default=None, ge=1)

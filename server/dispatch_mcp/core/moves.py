@@ -17,6 +17,8 @@ BY_USER = "user"
 REPLAYED = "replayed"
 UPSTREAM = "upstream:"
 REMOVED = "removed"
+RATE_LIMIT = "rate_limit"
+LIMIT = "limit:"
 """Why a task is closed: the words of `TaskRow.cause` that are not an error's."""
 
 MOVES: Mapping[TaskState, frozenset[TaskState]] = {
@@ -27,6 +29,7 @@ MOVES: Mapping[TaskState, frozenset[TaskState]] = {
             TaskState.RUNNING,
             TaskState.SUCCEEDED,
             TaskState.UNVERIFIED,
+            TaskState.FAILED,
             TaskState.SKIPPED,
             TaskState.CANCELLED,
         }
@@ -47,15 +50,23 @@ MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.SKIPPED: frozenset({TaskState.READY, TaskState.BLOCKED}),
     TaskState.CANCELLED: frozenset({TaskState.READY, TaskState.BLOCKED}),
 }
-"""The one table of legal task moves; only an edit of the plan makes a ready task wait again."""
+"""The one table of legal task moves; only an edit of the plan makes a ready task wait again, and only a ceiling of its
+own makes it fail."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Retry policy; times in seconds."""
+    """Retry policy; times in seconds.
+
+    A rate limit that does not say for how long holds for `hold_base_s`, doubling up to `hold_cap_s`; one that does is
+    obeyed up to `longest_hold_s`.
+    """
 
     backoff_base_s: float = 1.0
     backoff_cap_s: float = 60.0
+    hold_base_s: float = 15.0
+    hold_cap_s: float = 900.0
+    longest_hold_s: float = 6 * 3600.0
     max_crashes: int = 3
 
 
@@ -163,3 +174,17 @@ def is_fixed(row: TaskRow) -> bool:
     if row.state is TaskState.SKIPPED:
         return not row.cause.startswith(UPSTREAM) and row.cause != REMOVED
     return row.state is TaskState.RUNNING or row.state in model.TASK_FINAL
+
+
+def is_closed_by_others(row: TaskRow) -> bool:
+    """Returns whether a task was closed only because of another one or of the whole run."""
+    return row.state is TaskState.CANCELLED or (row.state is TaskState.SKIPPED and row.cause.startswith(UPSTREAM))
+
+
+def placed(row: TaskRow | None, task: model.Task, default: WorkerKind) -> TaskRow:
+    """Returns the row of a task in a new version of the plan; who carries it out may have changed."""
+    if row is None:
+        return TaskRow(task.id, worker_of(task, default))
+    if not is_fixed(row):
+        row.worker = worker_of(task, default)
+    return row

@@ -6,12 +6,11 @@ a digest. Every change is recorded and handed out by `drain`, so that an engine 
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections.abc import Iterable, Mapping
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import amendments, graph, keys, model, moves
+from dispatch_mcp.core import amendments, budget, graph, keys, model, moves, pacing
 from dispatch_mcp.core.model import AttemptState, RunState, TaskState, WorkerKind
 
 HOW_TO_APPROVE = "A person answers: `dispatch-mcp approve RUN TASK`, or dispatch(run_id) where the client can ask."
@@ -30,6 +29,8 @@ class RunCore:
         self.policy = policy
         self.paused = False
         self.cancelled = False
+        self.held = False
+        self.ledger: budget.Ledger | None = None
         self._graph = graph.of(plan.tasks)
         durations = [graph.DEFAULT_MINUTES[task.effort] for task in plan.tasks]
         self._tails = graph.tails(self._graph, durations)
@@ -69,11 +70,12 @@ class RunCore:
         *,
         paused: bool = False,
         cancelled: bool = False,
+        held: bool = False,
         policy: moves.Policy = moves.Policy(),
     ) -> RunCore:
         """Returns the run as its rows say. A row that `plan` lacks is of a task that an edit has removed."""
         core = cls(run_id, plan, rows, policy)
-        core.paused, core.cancelled = paused, cancelled
+        core.paused, core.cancelled, core.held = paused, cancelled, held
         return core
 
     def _index(self) -> None:
@@ -82,11 +84,14 @@ class RunCore:
         self._missing = [sum(not satisfied[dep] for dep in deps) for deps in self._graph.deps]
         self._queues: dict[WorkerKind, list[tuple[float, int, int]]] = {kind: [] for kind in WorkerKind}
         self._later: list[tuple[float, int]] = []
+        self._throttled: dict[WorkerKind, float] = {}
         self._open = sum(row.state not in model.TASK_FINAL for row in self._rows)
         self._busy = {moves.HOST_WORKERS: 0, moves.SERVER_WORKERS: 0, moves.HUMAN_WORKERS: 0}
         for position, row in enumerate(self._rows):
             if row.state is TaskState.READY:
                 self._enqueue(position)
+                if row.cause == moves.RATE_LIMIT:
+                    self._throttle(row.worker, row.ready_at)
             elif row.state is TaskState.RUNNING:
                 self._busy[moves.pool(row.worker)] += 1
 
@@ -111,7 +116,7 @@ class RunCore:
     def state(self) -> RunState:
         """The state of the run that its tasks add up to."""
         if not self.over:
-            if self.paused:
+            if self.paused or self.held:
                 return RunState.PAUSED
             return RunState.WAITING_INPUT if self._only_people_left() else RunState.RUNNING
         if self.cancelled:
@@ -175,21 +180,30 @@ class RunCore:
         Longest remaining path first, then priority, then plan order; never more than `max_parallel` at a time
         for the host and for the server's own workers each. Work that `find_result` knows is replayed instead,
         except a command's, as what it reads in the workspace is not part of its key, and a person's: an approval
-        holds for one run. Ready tasks of people begin too, whoever asks; they are not returned.
+        holds for one run. Ready tasks of people begin too, whoever asks; they are not returned. Nothing begins that
+        the ledger refuses, nor of workers whom a rate limit holds back.
         """
         starts: list[moves.Start] = []
         if self.paused or self.cancelled:
             return starts
         self._wake(now)
         self._ask()
+        workers = frozenset(kind for kind in workers if self._throttled.get(kind, 0.0) <= now)
         while free is None or len(starts) < free:
             position = self._pop(workers)
             if position is None:
                 break
-            start = self._begin(position, find_result)
-            if start is not None:
-                starts.append(start)
+            row = self._rows[position]
+            key = self.key(row.id)
+            if self._replayed(position, key, find_result) or self._used_up(position):
+                continue
+            if self._refusal(position, now) is None:
+                starts.append(self._started(position, key))
+            else:
+                self._enqueue(position)
+                workers -= {row.worker}
         self._changes.starts += starts
+        self._hold(now)
         return starts
 
     def _ask(self) -> None:
@@ -207,13 +221,15 @@ class RunCore:
             return False
         position = self._position(finished.task_id)
         outcome = finished.outcome
-        self._end(row, outcome.state)
+        self._end(row, outcome.state, outcome)
         self._note_finished(row, outcome)
         if outcome.state is AttemptState.SUCCEEDED:
             self._succeed(position, keys.result_digest(outcome), unverified=outcome.unverified)
         elif outcome.state is AttemptState.CANCELLED:
             self._close(position, TaskState.CANCELLED, outcome.error_kind)
             self._skip_dependants(position)
+        elif outcome.error_kind == moves.RATE_LIMIT:
+            self._hold_back(position, outcome, now)
         else:
             self._fail(position, outcome, now)
         return True
@@ -321,7 +337,7 @@ class RunCore:
                 problems=tuple(refused),
             )
         known = {**self._gone, **{row.id: row for row in self._rows}}
-        self._become(plan, [_placed(known.pop(task.id, None), task, worker) for task in plan.tasks])
+        self._become(plan, [moves.placed(known.pop(task.id, None), task, worker) for task in plan.tasks])
         self._gone = known
         for row in known.values():
             if row.cause != moves.REMOVED:
@@ -333,6 +349,8 @@ class RunCore:
 
     def _become(self, plan: model.Plan, rows: list[moves.TaskRow]) -> None:
         self.plan = plan
+        if self.ledger is not None:
+            self.ledger.replan({task.id: task for task in plan.tasks})
         self._graph = graph.of(plan.tasks)
         self._tails = graph.tails(self._graph, [graph.DEFAULT_MINUTES[task.effort] for task in plan.tasks])
         self._specs.clear()
@@ -379,22 +397,61 @@ class RunCore:
                 open_kinds.remove(kind)
         return None
 
-    def _begin(self, position: int, find_result: moves.FindResult) -> moves.Start | None:
+    def _replayed(self, position: int, key: str, find_result: moves.FindResult) -> bool:
+        """Returns whether the task is done by taking over what is known of its work."""
         row = self._rows[position]
-        key = self.key(row.id)
         known = None if row.worker is WorkerKind.COMMAND else find_result(key)
-        if known is not None:
-            self._note("task_replayed", row, {"key": key})
-            self._succeed(position, known.digest, unverified=known.unverified)
-            row.cause = moves.REPLAYED
+        if known is None:
+            return False
+        self._note("task_replayed", row, {"key": key})
+        self._succeed(position, known.digest, unverified=known.unverified)
+        row.cause = moves.REPLAYED
+        return True
+
+    def _used_up(self, position: int) -> bool:
+        """Returns whether the task has failed because its own ceiling leaves no further attempt."""
+        row = self._rows[position]
+        limit = self.ledger.used_up(row.id, row.attempt) if self.ledger else ""
+        if limit:
+            self._note("limit_reached", row, {"limit": limit, "of": "task"})
+            self._close(position, TaskState.FAILED, f"{moves.LIMIT}{limit}")
+            self._skip_dependants(position)
+        return bool(limit)
+
+    def _refusal(self, position: int, now: float) -> budget.Hold | None:
+        row = self._rows[position]
+        running = self.running - self._busy[moves.HUMAN_WORKERS]
+        return self.ledger.refusal(row.id, row.worker, now, running) if self.ledger else None
+
+    def _hold(self, now: float) -> None:
+        """Makes the run wait, visibly, when its ceilings let nothing begin and nothing runs."""
+        hold = self._stuck(now)
+        if hold is not None and not self.held:
+            data: dict[str, model.Json] = hold._asdict()
+            self._changes.notes.append(moves.Note("limit_reached", hold.task_id, data=data))
+        self.held = hold is not None
+
+    def _stuck(self, now: float) -> budget.Hold | None:
+        if self.ledger is None or self.running > self._busy[moves.HUMAN_WORKERS]:
             return None
-        return self._started(position, key)
+        found = None
+        for queue in self._queues.values():
+            while queue and self._rows[queue[0][2]].state is not TaskState.READY:
+                heapq.heappop(queue)
+            if queue:
+                hold = self._refusal(queue[0][2], now)
+                if hold is None:
+                    return None
+                found = found or hold
+        return found
 
     def _started(self, position: int, key: str) -> moves.Start:
         row = self._rows[position]
         row.attempt += 1
         self._move(row, TaskState.RUNNING)
         self._busy[moves.pool(row.worker)] += 1
+        if self.ledger is not None:
+            self.ledger.begin(row.id, row.worker)
         self._note("attempt_started", row, {"worker": str(row.worker)})
         return moves.Start(row.id, row.attempt, row.worker, key)
 
@@ -414,18 +471,24 @@ class RunCore:
         row = self._rows[position]
         row.failures += 1
         if outcome.retryable and row.failures < self.plan.tasks[position].max_attempts:
-            delay = max(self._backoff(row), outcome.retry_after_s or 0.0)
+            delay = max(pacing.backoff_s(self.policy, self.run_id, row), outcome.retry_after_s or 0.0)
             self._ready(position, now + delay)
             row.cause = outcome.error_kind
         else:
             self._close(position, TaskState.FAILED, outcome.error_kind)
             self._skip_dependants(position)
 
-    def _backoff(self, row: moves.TaskRow) -> float:
-        """Returns a delay that doubles with each failure, cut to 50-100 % by a digest instead of chance."""
-        seed = hashlib.sha256(f"{self.run_id}/{row.id}/{row.attempt}".encode("utf-8", "surrogatepass")).digest()
-        full = min(self.policy.backoff_cap_s, self.policy.backoff_base_s * 2.0 ** (row.failures - 1))
-        return full * (0.5 + seed[0] / 512)
+    def _hold_back(self, position: int, outcome: model.Outcome, now: float) -> None:
+        """Puts a task back that met a rate limit, and lets its worker begin nothing before the limit is over."""
+        row = self._rows[position]
+        until = now + pacing.hold_s(self.policy, self.run_id, row, outcome.retry_after_s)
+        self._throttle(row.worker, until)
+        self._note("rate_limited", row, {"worker": str(row.worker), "until": until})
+        row.cause = moves.RATE_LIMIT
+        self._ready(position, until)
+
+    def _throttle(self, kind: WorkerKind, until: float) -> None:
+        self._throttled[kind] = max(until, self._throttled.get(kind, 0.0))
 
     def _skip_dependants(self, position: int) -> None:
         cause = moves.UPSTREAM + self._rows[position].id
@@ -455,17 +518,11 @@ class RunCore:
         found = set(seeds)
         for position in self._graph.order:
             deps = self._graph.deps[position]
-            if position in found or not self._closed_by_others(self._rows[position]) or found.isdisjoint(deps):
+            if position in found or not moves.is_closed_by_others(self._rows[position]) or found.isdisjoint(deps):
                 continue
             if all(dep in found or self._may_satisfy(self._rows[dep]) for dep in deps):
                 found.add(position)
         return sorted(found)
-
-    @staticmethod
-    def _closed_by_others(row: moves.TaskRow) -> bool:
-        return row.state is TaskState.CANCELLED or (
-            row.state is TaskState.SKIPPED and row.cause.startswith(moves.UPSTREAM)
-        )
 
     def _may_satisfy(self, row: moves.TaskRow) -> bool:
         return row.state not in model.TASK_FINAL or self._satisfied(row)
@@ -510,8 +567,10 @@ class RunCore:
         self._move(row, state)
         row.cause = cause
 
-    def _end(self, row: moves.TaskRow, state: AttemptState) -> None:
+    def _end(self, row: moves.TaskRow, state: AttemptState, outcome: model.Outcome | None = None) -> None:
         self._busy[moves.pool(row.worker)] -= 1
+        if self.ledger is not None:
+            self.ledger.end(budget.tried(row.id, row.attempt, row.worker, outcome))
         self._changes.ends.append(moves.AttemptEnd(row.id, row.attempt, state))
 
     def _move(self, row: moves.TaskRow, state: TaskState) -> None:
@@ -533,12 +592,3 @@ class RunCore:
         if outcome.unverified:
             data["unverified"] = True
         self._note("attempt_finished", row, data)
-
-
-def _placed(row: moves.TaskRow | None, task: model.Task, default: WorkerKind) -> moves.TaskRow:
-    """Returns the row of a task in a new version of the plan; who carries it out may have changed."""
-    if row is None:
-        return moves.TaskRow(task.id, moves.worker_of(task, default))
-    if not moves.is_fixed(row):
-        row.worker = moves.worker_of(task, default)
-    return row
