@@ -15,7 +15,7 @@ from typing import TypeGuard
 
 import yaml
 
-from dispatch_mcp.core import model
+from dispatch_mcp.core import model, plainyaml
 
 MAX_HEADER = 64 * 1024
 MAX_DEPTH = 12
@@ -118,6 +118,9 @@ def _load(header: str) -> object:
         raise ValueError("aliases are not read")
     if header.count("[") + header.count("{") > 200 or header.count("- - ") > 20:
         raise ValueError("nested too deeply")
+    simple = plainyaml.read(header)
+    if simple is not None:
+        return simple
     loader = _LOADER(header)
     try:
         return loader.get_single_data()
