@@ -125,7 +125,7 @@ class _Routing:
         factors = self._factors()
         ready = round(confidence.readiness(factors), 4)
         strategy = confidence.strategy(sure, ready, self.hints.bands)
-        size = choice.effort(self.text[:2000], sum(candidate.share > 0.15 for candidate in ranked))
+        size = choice.effort(self.request.source, sum(candidate.share > 0.15 for candidate in ranked))
         name, reason, refused = self._model(agent, size, strategy)
         knowledge, missing = self._knowledge(agent)
         return Route(
@@ -175,7 +175,7 @@ class _Routing:
             return agent.model, f"declared by {agent.name}", ""
         if agent.model:
             return "", "the declared model is unknown", f"{agent.name} declares the unknown model {agent.model[:60]!r}."
-        return (*choice.choose(self.text[:2000], size, strategy), "")
+        return (*choice.choose(self.request.source, size, strategy), "")
 
     def _knowledge(self, agent: catalog.Agent) -> tuple[str, str]:
         """Returns the agent's document, or the fallback agent's with a warning when it is missing (seed 001)."""
