@@ -187,8 +187,8 @@ def test_a_dependant_receives_the_handoff_and_the_output_of_its_predecessor() ->
     attempt = order.WorkOrder("r1", work().task, 1, model.WorkerKind.API, upstream=(done,))
     blocks = prompting.build(attempt, nonce=NONCE).section("CONTEXT").data
     assert [(block.kind, block.source, block.note) for block in blocks] == [
-        ("handoff", "task schema", "not verified"),
-        ("output", "task schema", "not verified"),
+        ("handoff", "task schema", prompting.UNPROVEN),
+        ("output", "task schema", prompting.UNPROVEN),
     ]
     assert "uuid keys" in blocks[0].text
 

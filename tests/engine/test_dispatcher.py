@@ -114,7 +114,7 @@ async def test_what_was_found_upstream_reaches_the_brief_with_its_proof_or_witho
     [judge] = reported.assignments
     assert "the parser reads it all" in judge.call.prompt
     assert "decided write" in judge.call.prompt
-    assert "not verified" in judge.call.prompt
+    assert "claimed, not proven" in judge.call.prompt
     assert judge.call.prompt == await desk.app.brief(first.run_id, "judge")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dispatch_mcp.core import escape, model
+from dispatch_mcp.core import escape, model, receipts
 
 LIMIT = 1_200
 """Default size of a capsule in characters."""
@@ -28,6 +28,7 @@ def _outcome_lines(result: model.Outcome | model.Handoff) -> Iterator[str]:
         yield f"error: {result.error}"
     if result.unverified:
         yield "UNVERIFIED: claimed, not proven"
+        yield from (f"unproven: {doubt}" for doubt in receipts.doubts(result))
     yield result.summary
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from dispatch_mcp.core import capsules, escape, fences, model, order
+from dispatch_mcp.core import acceptance, capsules, escape, fences, model, order
 
 SectionName = Literal["ROLE", "GOAL", "CONSTRAINTS", "CONTEXT", "OUTPUT"]
 SECTIONS: Final[tuple[SectionName, ...]] = ("GOAL", "CONSTRAINTS", "CONTEXT", "OUTPUT")
@@ -28,6 +28,7 @@ DEFAULT_CONSTRAINT = "Do only what the goal asks; leave everything else as it is
 DEFAULT_CONTEXT = "Nothing was gathered for this task; look up what you need."
 DEFAULT_OUTPUT = "The result that the goal describes, and how you checked it"
 
+UNPROVEN = "claimed, not proven: check what you build on"
 DONE_WHEN = "Done when:"
 FILES = "Files to change:"
 READ = "Read first:"
@@ -155,7 +156,7 @@ def build(
     data = [*context, *_upstream(work), *_messages(work), *_inputs(work), *_last_error(work)]
     kept, left_out = data[:MAX_BLOCKS], data[MAX_BLOCKS:]
     sections = (
-        Section("GOAL", tuple(_goal(work.task))),
+        Section("GOAL", tuple(_goal(work.task, work.workspace))),
         Section("CONSTRAINTS", (Items(tuple(_limits(work))),)),
         Section("CONTEXT", (*_places(work, left_out), *_fitted(kept, data_limit))),
         Section("OUTPUT", (Items(work.task.output or (DEFAULT_OUTPUT,)), Words(HANDOFF, AT_THE_END))),
@@ -168,10 +169,10 @@ def capsule(result: model.Outcome | model.Handoff, limit: int = capsules.LIMIT, 
     return capsules.capsule(result, limit, text=text)
 
 
-def _goal(task: model.Task) -> Iterator[Part]:
+def _goal(task: model.Task, workspace: str) -> Iterator[Part]:
     yield Words(task.goal)
     if task.acceptance:
-        yield Items(task.acceptance, DONE_WHEN)
+        yield Items(tuple(acceptance.told(one) for one in acceptance.of(task, workspace)), DONE_WHEN)
 
 
 def _limits(work: order.WorkOrder) -> Iterator[str]:
@@ -201,7 +202,7 @@ def _places(work: order.WorkOrder, left_out: Sequence[fences.Data]) -> Iterator[
 
 def _upstream(work: order.WorkOrder) -> Iterator[fences.Data]:
     for done in work.upstream:
-        note = "not verified" if done.unverified else ""
+        note = UNPROVEN if done.unverified else ""
         said = done.handoff.model_dump(mode="json", exclude_defaults=True)
         source = f"task {done.task_id}"
         if said:

@@ -48,6 +48,7 @@ class Accepted(model.Value):
     accepted: bool
     state: str = ""
     why: str = ""
+    receipts: tuple[model.Receipt, ...] = ()
 
 
 class Reported(RunAnswer):

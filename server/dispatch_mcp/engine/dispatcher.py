@@ -193,6 +193,7 @@ class Dispatcher:
         loaded = await tracing.load(self.book, run_id, self.principal)
         tasks = {task.id: task for task in loaded.tasks}
         refused = [hosting.refusal(report, tasks) for report in reports]
+        outcomes = await self._judged(loaded, reports, outcomes, refused)
         finished = [
             moves.Finished(report.task_id, report.attempt, outcome)
             for report, outcome, why in zip(reports, outcomes, refused, strict=True)
@@ -203,7 +204,7 @@ class Dispatcher:
         if advance.state not in model.RUN_FINAL:
             await self.engine.start(run_id)
         after = await tracing.load(self.book, run_id, self.principal)
-        accepted = hosting.verdicts(reports, refused, advance.accepted, after.tasks)
+        accepted = hosting.verdicts(reports, refused, outcomes, advance.accepted, after.tasks)
         assigned = await self.hosting().assignments(after, {start.task_id for start in advance.starts})
         await self.plans.learn(memory.ended(after, {one.task_id for one in accepted if one.accepted}, self.clock()))
         messages = await self.book.inbox(run_id, ORCHESTRATOR, mark_read=True)
@@ -216,6 +217,25 @@ class Dispatcher:
             messages=tuple(note for note in messages if not note.read),
             next=advice.next_step(after.run, after.tasks, assigned=len(assigned)),
         )
+
+    async def _judged(
+        self,
+        loaded: tracing.Loaded,
+        reports: Sequence[hosting.Report],
+        outcomes: Sequence[model.Outcome],
+        refused: Sequence[str],
+    ) -> list[model.Outcome]:
+        """Returns what the reports claim as receipts judge it, all looked at side by side: whoever reports waits."""
+        found, desk = list(outcomes), self.hosting()
+
+        async def judge(place: int) -> None:
+            found[place] = await desk.judged(loaded, reports[place], outcomes[place])
+
+        async with anyio.create_task_group() as group:
+            for place, why in enumerate(refused):
+                if not why:
+                    group.start_soon(judge, place)
+        return found
 
     def _host_step(self, finished: Sequence[moves.Finished] = ()) -> records.Step:
         return records.Step(
@@ -237,7 +257,7 @@ class Dispatcher:
 
     def hosting(self) -> hosting.Hosting:
         """Returns what makes assignments out of ready host tasks, with today's agents."""
-        return hosting.Hosting(self.book, self.catalog(), self.installed(), self.assign)
+        return hosting.Hosting(self.book, self.catalog(), self.installed(), self.assign, self.engine.witness)
 
     async def _progress(
         self, run_id: str, assigned: Sequence[assignments.Assignment], *, reused: bool, why: str

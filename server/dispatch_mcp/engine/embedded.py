@@ -17,7 +17,7 @@ import anyio.abc
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import model, moves, order, records
-from dispatch_mcp.engine import run_task
+from dispatch_mcp.engine import proving, run_task
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import locks
 from dispatch_mcp.workers import contract
@@ -60,12 +60,14 @@ class EmbeddedEngine:
         clock: Callable[[], float] = time.time,
         make_order: MakeOrder = bare,
         pace: Pace = Pace(),
+        witness: contract.Witness | None = None,
     ) -> None:
         self.book = book
         self.workers = workers
         self.clock = clock
         self.make_order = make_order
         self.pace = pace
+        self.witness = witness
         self._tasks = tasks
         self._owner = owner
         self._drives: dict[str, Drive] = {}
@@ -269,7 +271,11 @@ class Drive:
     async def _execute(self, record: records.RunRecord, task: model.Task, start: moves.Start) -> None:
         try:
             work = await self._order(record, task, start)
-            outcome = await run_task.run_task(self._context(work), work, self.engine.workers)
+            context, witness = self._context(work), self.engine.witness
+            before = await proving.before(witness, work)
+            context.beat(**before)
+            outcome = await run_task.run_task(context, work, self.engine.workers)
+            outcome = await proving.judged(witness, self.engine.book, work, before, outcome)
             self._finished.append(moves.Finished(task.id, start.attempt, outcome))
         finally:
             if task.id in self._running and self._running[task.id][0] == start.attempt:
@@ -342,13 +348,17 @@ async def open_engine(
     clock: Callable[[], float] = time.time,
     make_order: MakeOrder = bare,
     pace: Pace = Pace(),
+    witness: contract.Witness | None = None,
 ) -> AsyncGenerator[EmbeddedEngine]:
-    """Yields an engine that drives runs until the block ends; then its runs are free for others."""
+    """Yields an engine that drives runs until the block ends; then its runs are free for others.
+
+    `witness` collects receipts of what attempts claim; without one, claims stay as they are.
+    """
     owner = locks.OwnerLock(book.home)
     try:
         async with anyio.create_task_group() as group:
             engine = EmbeddedEngine(
-                book, workers, tasks=group, owner=owner, clock=clock, make_order=make_order, pace=pace
+                book, workers, tasks=group, owner=owner, clock=clock, make_order=make_order, pace=pace, witness=witness
             )
             group.start_soon(engine.watch)
             try:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pydantic import Field, ValidationError
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import assignments, catalog, model, order, parsing, prompting, records
+from dispatch_mcp.core import assignments, catalog, model, order, parsing, prompting, receipts, records
 from dispatch_mcp.core.model import AttemptState, TaskState, WorkerKind
-from dispatch_mcp.engine import answers, embedded, tracing
+from dispatch_mcp.engine import answers, embedded, proving, tracing
 from dispatch_mcp.store import book as books
+from dispatch_mcp.workers import contract
 
 Assign = Callable[..., assignments.Assignment]
 """`workers.host.assignment`, handed in."""
@@ -106,6 +107,7 @@ def refusal(report: Report, tasks: Mapping[str, records.TaskRecord]) -> str:
 def verdicts(
     reports: Sequence[Report],
     refused: Sequence[str],
+    outcomes: Sequence[model.Outcome],
     accepted: Sequence[bool],
     tasks: Sequence[records.TaskRecord],
 ) -> list[answers.Accepted]:
@@ -113,7 +115,7 @@ def verdicts(
     states = {task.id: task for task in tasks}
     rest = iter(accepted)
     out: list[answers.Accepted] = []
-    for report, why in zip(reports, refused, strict=True):
+    for report, why, outcome in zip(reports, refused, outcomes, strict=True):
         taken = not why and next(rest)
         task = states.get(report.task_id)
         out.append(
@@ -122,10 +124,15 @@ def verdicts(
                 attempt=report.attempt,
                 accepted=taken,
                 state=task.state.value if task else "",
-                why=why or ("" if taken else _fenced(report, task)),
+                why=why or (_refuted(outcome) if taken else _fenced(report, task)),
+                receipts=tuple(one for one in outcome.receipts if one.kind != "claim") if taken else (),
             )
         )
     return out
+
+
+def _refuted(outcome: model.Outcome) -> str:
+    return outcome.error if outcome.error_kind == receipts.NOT_ACCEPTED else ""
 
 
 def _fenced(report: Report, task: records.TaskRecord | None) -> str:
@@ -142,26 +149,50 @@ class Hosting:
     catalog: catalog.Catalog
     installed: Collection[str]
     assign: Assign
+    witness: contract.Witness | None = None
 
     async def assignments(self, loaded: tracing.Loaded, task_ids: Collection[str]) -> list[assignments.Assignment]:
         """Returns the assignments of these running host tasks, in plan order."""
         wanted = [task for task in loaded.tasks if task.id in task_ids]
         if not wanted:
             return []
-        leases = {(a.task_id, a.attempt): a.lease_until for a in await self.book.attempts(loaded.run.id)}
+        attempts = {(past.task_id, past.attempt): past for past in await self.book.attempts(loaded.run.id)}
         out: list[assignments.Assignment] = []
         for task in wanted:
             work = await self.order(loaded, task)
+            newest = attempts.get((task.id, task.attempt))
+            if newest and not newest.beat:
+                await self._look(work)
             made = self.assign(
                 work,
                 self.prompt(work),
                 known_subagents=self.installed,
                 prompt_ref=f"dispatch://runs/{loaded.run.id}/tasks/{task.id}/prompt",
-                lease_until=leases.get((task.id, task.attempt)),
+                lease_until=newest.lease_until if newest else None,
                 background=len(wanted) > 1,
             )
             out.append(made)
         return out
+
+    async def _look(self, work: order.WorkOrder) -> None:
+        """Keeps how the workspace is before the host begins, where any process finds it."""
+        if self.witness is None or not proving.asks_for_proof(work.task):
+            return
+        known = replace(work, last_beat=await self.book.last_beat(work.run_id, work.task.id))
+        found = await proving.before(self.witness, known)
+        if found:
+            await self.book.beat(work.run_id, work.task.id, work.attempt, dict(found))
+
+    async def judged(self, loaded: tracing.Loaded, report: Report, outcome: model.Outcome) -> model.Outcome:
+        """Returns what a report claims as receipts judge it. Writes nothing, so that a report can be repeated."""
+        task = loaded.task(report.task_id)
+        spec = next(spec for spec in loaded.plan.tasks if spec.id == task.id)
+        if not is_out(task) or task.attempt != report.attempt or not proving.asks_for_proof(spec):
+            return outcome
+        work = await self.order(loaded, task)
+        attempts = await self.book.attempts(loaded.run.id, task.id)
+        before = next((past.beat for past in attempts if past.attempt == report.attempt), {})
+        return await proving.judged(self.witness, self.book, work, before, outcome)
 
     async def order(self, loaded: tracing.Loaded, task: records.TaskRecord) -> order.WorkOrder:
         """Returns the work order of a task's newest attempt."""

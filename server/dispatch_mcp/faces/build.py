@@ -15,7 +15,7 @@ from dispatch_mcp.core.model import WorkerKind
 from dispatch_mcp.engine import answers, dispatcher, embedded, handles, hosting, memory, planner, redacting, tracing
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import checkup
-from dispatch_mcp.workers import command, contract, host, scripted
+from dispatch_mcp.workers import command, contract, host, scripted, snapshots, witness
 
 
 def server_workers(settings: config.Settings, env: Mapping[str, str], redactor: redaction.Redactor) -> contract.Workers:
@@ -32,6 +32,12 @@ def server_workers(settings: config.Settings, env: Mapping[str, str], redactor: 
         WorkerKind.COMMAND: redacting.Worker(commands, redactor),
         WorkerKind.SCRIPTED: scripted.ScriptedWorker(),
     }
+
+
+def server_witness(settings: config.Settings, env: Mapping[str, str], workers: contract.Workers) -> contract.Witness:
+    """Returns what collects receipts; commands in `acceptance` run as command tasks do."""
+    camera = snapshots.Camera(settings.home, settings.child_policy(env))
+    return witness.Witness(workers[WorkerKind.COMMAND], camera)
 
 
 def order_maker(settings: config.Settings, known: Callable[[], catalog.Catalog]) -> embedded.MakeOrder:
@@ -82,7 +88,8 @@ async def open_dispatcher(
         maker = order_maker(settings, source.catalog)
         past = memory.Memory(book, principal, on=settings.learn, redact=redactor.redact)
         await past.refresh()
-        async with embedded.open_engine(book, workers, make_order=maker, pace=pace) as engine:
+        seen = server_witness(settings, os.environ, workers)
+        async with embedded.open_engine(book, workers, make_order=maker, pace=pace, witness=seen) as engine:
             yield dispatcher.Dispatcher(
                 book=book,
                 engine=engine,
