@@ -112,6 +112,7 @@ class Step:
 
     `owner` is None for a contact of the host, which anybody may make. `start` says whose ready tasks may begin;
     host attempts begin under a lease of `lease_s` seconds. `renew` extends the leases of running host attempts.
+    `limits` are the run's ceilings from now on.
     """
 
     now: float
@@ -122,6 +123,7 @@ class Step:
     free: int | None = None
     lease_s: float = 1800.0
     renew: bool = False
+    limits: model.Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)

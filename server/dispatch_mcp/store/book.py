@@ -14,8 +14,21 @@ from pathlib import Path
 import anyio.to_thread
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import learning, model, records
-from dispatch_mcp.store import blobs, checkup, codec, locks, messages, plans, reading, routes, runs, sqlite, tables
+from dispatch_mcp.core import forecast, learning, model, records
+from dispatch_mcp.store import (
+    blobs,
+    checkup,
+    codec,
+    locks,
+    messages,
+    plans,
+    reading,
+    routes,
+    runs,
+    samples,
+    sqlite,
+    tables,
+)
 from dispatch_mcp.store.reader import Reader
 from dispatch_mcp.store.writer import WAIT_S, Writer
 
@@ -26,10 +39,17 @@ INLINE_BYTES = 64 * 1024
 class Book:
     """An open book; `open_book` makes one."""
 
-    def __init__(self, home: Path, *, clock: Callable[[], float] = time.time, wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        wait_s: float = WAIT_S,
+        price: forecast.Price = forecast.no_price,
+    ) -> None:
         self._home = home
         self._clock = clock
-        self._runs = runs.Runs(home, clock)
+        self._runs = runs.Runs(home, clock, price)
         self._writer = Writer(home, wait_s=wait_s, on_rollback=self._runs.forget)
         self._reader = Reader(home)
         self._blobs = blobs.FileBlobs(home)
@@ -204,6 +224,14 @@ class Book:
         """Returns what all attempts of a run used; the cost is None if any of them has no known price."""
         return await reading.spend(self._reader, run_id)
 
+    async def limit_reached(self, run_id: str) -> dict[str, model.Json]:
+        """Returns which ceiling a run met last, as its event says, or nothing."""
+        return await reading.last_data(self._reader, run_id, "limit_reached")
+
+    async def samples(self, principal: str) -> list[forecast.Sample]:
+        """Returns what the principal's newest finished tasks took; at most 500."""
+        return await samples.newest(self._reader, principal)
+
     async def data_version(self) -> int:
         """Returns a number that differs from the last one if anything was written in between."""
         return await reading.data_version(self._reader)
@@ -265,14 +293,20 @@ def _body(outcome: model.Outcome) -> tables.Body | None:
 
 @asynccontextmanager
 async def open_book(
-    home: Path, *, clock: Callable[[], float] = time.time, wait_s: float = WAIT_S
+    home: Path,
+    *,
+    clock: Callable[[], float] = time.time,
+    wait_s: float = WAIT_S,
+    price: forecast.Price = forecast.no_price,
 ) -> AsyncGenerator[Book]:
     """Yields the book in `home`, made if it is not there; `wait_s` is how long a write may wait for its turn.
+
+    `price` is what ceilings in dollars are counted by.
 
     Raises:
         BookError: the file cannot be used; the hint says what to do.
     """
-    book = Book(home, clock=clock, wait_s=wait_s)
+    book = Book(home, clock=clock, wait_s=wait_s, price=price)
     await book.open()
     try:
         yield book

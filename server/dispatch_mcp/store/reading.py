@@ -63,6 +63,9 @@ WHERE finished_at IS NULL AND server_driven AND EXISTS (
     AND task.worker NOT IN ('host', 'human'))
 ORDER BY no
 """
+_LAST_DATA = """
+SELECT data FROM event WHERE run = (SELECT no FROM run WHERE id = ?) AND kind = ? ORDER BY seq DESC LIMIT 1
+"""
 _LAST_BEAT = """
 SELECT beat FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
 WHERE run.id = ? AND task.id = ? AND beat <> '' ORDER BY attempt.attempt DESC LIMIT 1
@@ -165,6 +168,12 @@ def _text(cell: model.Json) -> str | None:
 async def spend(reader: Reader, run_id: str) -> model.Usage:
     """Returns the sum over the attempts of a run."""
     return _usage((await reader.rows(_SPEND, (codec.clean(run_id),)))[0])
+
+
+async def last_data(reader: Reader, run_id: str, kind: str) -> dict[str, model.Json]:
+    """Returns the data of a run's newest event of a kind, or nothing."""
+    found = await reader.rows(_LAST_DATA, (codec.clean(run_id), kind))
+    return codec.load_map(str(found[0][0])) if found else {}
 
 
 async def data_version(reader: Reader) -> int:

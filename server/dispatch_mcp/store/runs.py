@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import model, moves, records, run
-from dispatch_mcp.store import codec, failpoints, history, locks, tables
+from dispatch_mcp.core import budget, forecast, model, moves, records, run
+from dispatch_mcp.store import codec, failpoints, history, locks, samples, tables
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -36,6 +36,7 @@ _SHIFT_RETRIES = "UPDATE task SET ready_at = max(0.0, ready_at - ?) WHERE run = 
 _COUNTS = "SELECT state, count(*) FROM task WHERE run = ? AND cause <> 'removed' GROUP BY state"
 _OPEN_OF_PLAN = "SELECT id FROM run WHERE plan_id = ? AND principal = ? AND finished_at IS NULL ORDER BY no"
 _EDIT_RUN = "UPDATE run SET plan_version = ?, server_driven = ? WHERE no = ?"
+_SET_LIMITS = "UPDATE run SET limits = ? WHERE no = ?"
 _OWNED = "SELECT id FROM run WHERE owner = ? AND finished_at IS NULL"
 
 
@@ -68,9 +69,10 @@ class Moved:
 class Runs:
     """Runs as state machines over their rows, with the machines of recent runs kept in memory."""
 
-    def __init__(self, home: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, home: Path, clock: Callable[[], float], price: forecast.Price = forecast.no_price) -> None:
         self._home = home
         self._clock = clock
+        self._price = price
         self._live: OrderedDict[str, Live] = OrderedDict()
         self._plans: OrderedDict[tuple[str, int], model.Plan] = OrderedDict()
 
@@ -100,6 +102,7 @@ class Runs:
         server_driven = any(row.worker in moves.SERVER_WORKERS for row in core.rows)
         tables.insert_run(conn, new, worker.value, server_driven=server_driven, now=now)
         row = tables.run_row(conn, new.id)
+        core.ledger = samples.ledger(conn, row, plan, self._price)
         live = Live(core, row.revision, tables.insert_tasks(conn, row.no, core.rows))
         core.drain()
         data: dict[str, model.Json] = {"plan": new.plan_id, "version": new.plan_version, "worker": worker.value}
@@ -136,12 +139,18 @@ class Runs:
         bodies: Sequence[tables.Body | None],
     ) -> records.Advance:
         core = live.core
+        notes: list[moves.Note] = []
+        if step.limits is not None:
+            row = self._limit(conn, row, live, step.limits)
+            data: dict[str, model.Json] = step.limits.model_dump(mode="json", exclude_none=True)
+            notes.append(moves.Note("limits_changed", data=data))
         accepted = tuple([core.finish(report, step.now) for report in step.finished])
         for action in step.actions:
             _act(core, action)
+        notes += _fenced(conn, live, step, accepted)
         if model.WorkerKind.HOST in step.start:
             self._expire(conn, row, core, step.now)
-        moved = Moved(step.now, notes=_fenced(conn, live, step, accepted), lease_s=step.lease_s)
+        moved = Moved(step.now, notes=notes, lease_s=step.lease_s)
         moved.reports = [pair for pair, ok in zip(zip(step.finished, bodies, strict=True), accepted, strict=True) if ok]
         starts: list[moves.Start] = []
         if step.start:
@@ -161,6 +170,13 @@ class Runs:
             core.running,
             plan_version=row.plan_version,
         )
+
+    def _limit(self, conn: sqlite3.Connection, row: tables.RunRow, live: Live, limits: model.Limits) -> tables.RunRow:
+        """Gives the run other ceilings and takes account anew."""
+        row = row._replace(limits=codec.dump(limits))
+        conn.execute(_SET_LIMITS, (row.limits, row.no))
+        live.core.ledger = samples.ledger(conn, row, live.core.plan, self._price)
+        return row
 
     def _expire(self, conn: sqlite3.Connection, row: tables.RunRow, core: run.RunCore, now: float) -> None:
         """Takes back the host's attempts whose lease has run out."""
@@ -247,6 +263,7 @@ class Runs:
         if live is None or live.revision != row.revision:
             plan = self._plan(conn, row.plan_id, row.plan_version)
             live = _restored(row, plan, conn.execute(tables.SELECT_TASKS, (row.no,)).fetchall())
+            live.core.ledger = samples.ledger(conn, row, plan, self._price)
         _remember(self._live, row.id, live)
         return live
 
@@ -303,7 +320,8 @@ def _remember(cache: OrderedDict[K, V], key: K, value: V) -> None:
 
 def _restored(row: tables.RunRow, plan: model.Plan, found: list[tables.TaskCells]) -> Live:
     rows = [tables.task_row(cells) for cells in found]
-    core = run.RunCore.restore(row.id, plan, rows, paused=bool(row.paused), cancelled=bool(row.cancelled))
+    held = row.state == model.RunState.PAUSED.value and not row.paused
+    core = run.RunCore.restore(row.id, plan, rows, paused=bool(row.paused), cancelled=bool(row.cancelled), held=held)
     return Live(core, row.revision, {cells[1]: cells[0] for cells in found})
 
 
@@ -349,7 +367,9 @@ def _fenced(conn: sqlite3.Connection, live: Live, step: records.Step, accepted: 
     notes: list[moves.Note] = []
     for report, ok in zip(step.finished, accepted, strict=True):
         if not ok:
-            tables.add_late_usage(conn, live.numbers, report)
+            if tables.add_late_usage(conn, live.numbers, report) and live.core.ledger is not None:
+                worker = live.core.row(report.task_id).worker
+                live.core.ledger.late(budget.tried(report.task_id, report.attempt, worker, report.outcome))
             data: dict[str, model.Json] = {
                 "state": str(report.outcome.state),
                 "usage": report.outcome.usage.model_dump(mode="json", exclude_defaults=True),

@@ -249,10 +249,10 @@ def _report_values(report: moves.Finished, number: int, now: float) -> tuple[obj
     return (str(outcome.state), now, *usage_values(outcome.usage), *said, number, report.attempt)
 
 
-def add_late_usage(conn: sqlite3.Connection, numbers: Numbers, report: moves.Finished) -> None:
-    """Keeps what a fenced-off attempt used, if it has not been counted yet: it was paid for all the same."""
+def add_late_usage(conn: sqlite3.Connection, numbers: Numbers, report: moves.Finished) -> bool:
+    """Keeps what a fenced-off attempt used, and returns whether it had not been counted yet: it was paid for."""
     usage = usage_values(report.outcome.usage)
-    conn.execute(_LATE_USAGE, (*usage, numbers[report.task_id], report.attempt))
+    return conn.execute(_LATE_USAGE, (*usage, numbers[report.task_id], report.attempt)).rowcount == 1
 
 
 def insert_results(conn: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> None:

@@ -1,0 +1,82 @@
+"""What finished tasks took, and what the attempts of a run have used: what forecasts and ceilings are made of."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from dispatch_mcp.core import budget, forecast, model, moves
+from dispatch_mcp.store import codec, tables
+from dispatch_mcp.store.reader import Reader
+
+NEWEST_RUNS, NEWEST = 100, 500
+"""How many finished runs are looked at, and how many tasks of them, the newest first."""
+
+_SAMPLES = """
+SELECT coalesce(json_extract(spec.value, '$.agent'), ''), coalesce(json_extract(spec.value, '$.effort'), 'M'),
+  coalesce(json_extract(spec.value, '$.model'), ''), (attempt.ended_at - attempt.started_at) / 60.0,
+  attempt.input_tokens + attempt.output_tokens + attempt.cache_write_tokens, attempt.cost_usd
+FROM (
+  SELECT no, plan_id, plan_version FROM run
+  WHERE principal = ?1 AND NOT dry_run AND finished_at IS NOT NULL ORDER BY no DESC LIMIT ?2) AS ended
+CROSS JOIN plan ON plan.id = ended.plan_id AND plan.version = ended.plan_version
+CROSS JOIN json_each(plan.document, '$.tasks') AS spec
+CROSS JOIN task ON task.run = ended.no AND task.id = json_extract(spec.value, '$.id')
+CROSS JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
+WHERE attempt.state = 'succeeded' AND attempt.worker IN ('host', 'api', 'claude')
+  AND attempt.input_tokens + attempt.output_tokens > 0
+LIMIT ?3
+"""
+_TRIED = f"""
+SELECT task.id, attempt.attempt, attempt.worker, attempt.state, attempt.error_kind, {tables.USAGE_COLUMNS}
+FROM task JOIN attempt ON attempt.task = task.no WHERE task.run = ?
+"""  # noqa: S608  # constants
+
+
+async def newest(reader: Reader, principal: str) -> list[forecast.Sample]:
+    """Returns what the principal's newest finished tasks took."""
+    found = await reader.rows(_SAMPLES, (codec.clean(principal), NEWEST_RUNS, NEWEST))
+    return [forecast.Sample._make(row) for row in found]
+
+
+def past(conn: sqlite3.Connection, principal: str) -> forecast.Past:
+    """Returns the same, ready for look-up, inside a transaction."""
+    found = conn.execute(_SAMPLES, (principal, NEWEST_RUNS, NEWEST))
+    return forecast.Past(map(forecast.Sample._make, found.fetchall()))
+
+
+def ledger(
+    conn: sqlite3.Connection, row: tables.RunRow, plan: model.Plan, price: forecast.Price
+) -> budget.Ledger | None:
+    """Returns the account of a run, or None if it has no ceilings to watch."""
+    limits = codec.load(model.Limits, row.limits)
+    if not budget.is_needed(limits, plan.tasks):
+        return None
+    known = past(conn, row.principal)
+    asked = price if budget.counts_dollars(limits, plan.tasks) else forecast.no_price
+    made = budget.Ledger(
+        limits,
+        row.created_at,
+        {task.id: task for task in plan.tasks},
+        lambda task: known.expected(task, asked),
+        asked,
+    )
+    made.replay(_tried(conn.execute(_TRIED, (row.no,))))
+    return made
+
+
+def _tried(rows: Iterable[tuple[model.Json, ...]]) -> Iterable[budget.Tried]:
+    for task_id, attempt, worker, state, error_kind, *cells in rows:
+        yield budget.Tried(
+            task_id,
+            attempt,
+            tables.KINDS[worker],
+            running=state == "running",
+            usage=None if cells[-1] is None else _usage(cells),
+            limited=error_kind == moves.RATE_LIMIT,
+        )
+
+
+def _usage(cells: list[model.Json]) -> model.Usage:
+    names = tables.USAGE_COLUMNS.split(", ")
+    return model.Usage(**{name: cell for name, cell in zip(names, cells, strict=True) if cell is not None})
