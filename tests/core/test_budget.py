@@ -276,7 +276,6 @@ def limited(after: float | None = None) -> model.Outcome:
     )
 
 
-@pytest.mark.promise("R11")
 def test_a_rate_limit_holds_everybody_of_its_worker_and_counts_no_failure() -> None:
     plan = plan_of(task("a"), task("b"), task("c", worker=WorkerKind.API), workers=1)
     core = core_of(plan, model.Limits())
@@ -292,7 +291,6 @@ def test_a_rate_limit_holds_everybody_of_its_worker_and_counts_no_failure() -> N
     assert start(again, 34.0) == ["a"]
 
 
-@pytest.mark.promise("R11")
 def test_no_storm_of_rate_limits_drops_a_task_and_the_waits_grow_within_bounds() -> None:
     core = core_of(plan_of(task("a")), model.Limits())
     now, waits = 0.0, list[float]()
