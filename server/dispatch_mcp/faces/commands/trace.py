@@ -7,6 +7,7 @@ import argparse
 import anyio
 
 from dispatch_mcp import config
+from dispatch_mcp.core import receipts
 from dispatch_mcp.engine import answers, tracing
 from dispatch_mcp.faces import build, console, shell
 from dispatch_mcp.faces.commands import status
@@ -24,6 +25,8 @@ def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
         for line in found.results:
             console.say(f"{line.task_id}: {line.state}", style=console.STYLES.get(line.state, ""))
             console.say(line.capsule)
+            for receipt in line.receipts:
+                console.say(f"  {receipts.mark(receipt)}: {receipts.said(receipt)}")
     elif found.todo:
         console.show(("status", "priority", "task"), [(i["status"], i["priority"], i["content"]) for i in found.todo])
     elif found.text:
