@@ -54,11 +54,28 @@ _KEPT = r"\b(?:leave|keep)\b.{0,60}?\b(?:alone|as (?:it|they|is|are)|untouched|u
 _SETTING = r"\b(?:when|whenever|while|after|until|because|who|whose|which|about)\b[^,;:.!?\n]{0,80}"
 _RUN = "\u3001\u3002\uff0c\uff1b\uff01\uff1f"
 _PATTERNS = (
-    (re.compile(rf"(?:{'|'.join(_RULED_OUT)}){_REST}", re.IGNORECASE), NEGATED),
-    (re.compile(rf"\b(?:{'|'.join(_LEFT_OUT)}){_REST}", re.IGNORECASE), WITHOUT),
-    (re.compile(_KEPT, re.IGNORECASE), NEGATED),
-    (re.compile(_SETTING, re.IGNORECASE), AROUND),
+    (
+        frozenset("t not don dont isn isnt aren arent never no without zero nothing forget neither".split()),
+        re.compile(rf"(?:{'|'.join(_RULED_OUT)}){_REST}", re.IGNORECASE),
+        NEGATED,
+    ),
+    (
+        frozenset(re.findall(r"\w+", " ".join(_LEFT_OUT)))
+        | frozenset(
+            "ignore ignoring leave leaving skip skipping anstatt keine keinen keiner keinem toque cambie modifique "
+            "au touche touches touchez changes changez modifies modifiez".split()
+        ),
+        re.compile(rf"\b(?:{'|'.join(_LEFT_OUT)}){_REST}", re.IGNORECASE),
+        WITHOUT,
+    ),
+    (frozenset(("leave", "keep")), re.compile(_KEPT, re.IGNORECASE), NEGATED),
+    (
+        frozenset("when whenever while after until because who whose which about".split()),
+        re.compile(_SETTING, re.IGNORECASE),
+        AROUND,
+    ),
 )
+"""Words without which a pattern cannot match, the pattern, and what it makes of a word."""
 _FOREIGN = (
     (re.compile(rf"(?:不要|不用|不需要|无需|不是|而不是|除了|别)[^{_RUN}]{{0,20}}"), WITHOUT),
     (re.compile(rf"[^{_RUN}]{{0,16}}(?:ではなく|じゃなく|ずに|しないで|以外|の代わりに)"), WITHOUT),
@@ -68,6 +85,9 @@ _STATES = re.compile(
     r"|\b(?:is|are|works?|looks?) (?:\w+ )?(?:fine|ok|okay|good|correct|done|ready|\w+ed already)\b",
     re.IGNORECASE,
 )
+_STATING = frozenset("is are isn isnt aren arent work works look looks".split())
+_STRESSING = frozenset(("only", "just", "solely", "rather"))
+_WORD = re.compile(r"\w+")
 _CLAUSE = re.compile(rf"[{_STOPS}]")
 _PURPOSE = re.compile(r"\bfor\b[^,;:.!?\n\u2014]{0,100}", re.IGNORECASE)
 _OBJECT = re.compile(
@@ -85,11 +105,18 @@ def ranges(source: str) -> Ranges:
     What something is for says less than what it is ("a table for user sessions" is a table); what follows "only" says
     more.
     """
-    patterns = _PATTERNS if source.isascii() else (*_PATTERNS, *_FOREIGN)
+    cues = frozenset(_WORD.findall(source.lower()))
+    patterns = [(pattern, weight) for words, pattern, weight in _PATTERNS if not words.isdisjoint(cues)]
+    if not source.isascii():
+        patterns.extend(_FOREIGN)
     found = [(*match.span(), weight) for pattern, weight in patterns for match in pattern.finditer(source)]
-    found.extend(_purposes(source))
-    found.extend(_states(source))
-    return [*found, *((match.start(1), match.end(1), STRESSED) for match in _STRESS.finditer(source))]
+    if "for" in cues:
+        found.extend(_purposes(source))
+    if not _STATING.isdisjoint(cues):
+        found.extend(_states(source))
+    if not _STRESSING.isdisjoint(cues):
+        found.extend((*match.span(1), STRESSED) for match in _STRESS.finditer(source))
+    return found
 
 
 def _purposes(source: str) -> Iterator[tuple[int, int, float]]:

@@ -142,7 +142,8 @@ def _repaired(words: Sequence[text.Word], found: index.Index, known: lexicon.Lex
         better = ""
         if left and _unknown(word, found, known):
             left -= 1
-            better = repair(word.form, (found.forms, known.words, known.common))
+            wide = len(word.form) > _LEAST_REPAIRED
+            better = repair(word.form, (found.forms, known.words, known.common) if wide else (found.forms,))
         if better:
             mended.append((text.Word(text.stem(better), better, word.start, word.end), word.form))
         else:
@@ -167,13 +168,13 @@ def repair(form: str, known: Sequence[Collection[str]]) -> str:
     """Returns the known word that is one letter added, dropped, changed or swapped away, or an empty string.
 
     The first of the collections that knows one decides; among several the one that keeps the first letter and most
-    of the length wins.
+    of the length wins. The first letter is hardly ever the wrong one ("gallon" is no "fallon").
     """
     splits = [(form[:at], form[at:]) for at in range(len(form) + 1)]
     swapped = [left + right[1] + right[0] + right[2:] for left, right in splits if len(right) > 1]
     added = [left + char + right for left, right in splits for char in string.ascii_lowercase]
     dropped = [left + right[1:] for left, right in splits if right]
-    changed = [left + char + right[1:] for left, right in splits if right for char in string.ascii_lowercase]
+    changed = [left + char + right[1:] for left, right in splits[1:] if right for char in string.ascii_lowercase]
     for words in known:
         for candidates in (swapped, added, dropped, changed):
             fitting = sorted(word for word in filter(words.__contains__, candidates) if len(word) >= _LEAST_REPAIRED)
