@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -327,6 +328,36 @@ def test_implied_concepts_weigh_less_step_by_step() -> None:
 )
 def test_repair_finds_the_word_one_letter_away(form: str, better: str) -> None:
     assert reading.repair(form, [{"database", "email", "password"}]) == better
+
+
+def own_requests(kind: str) -> list[tuple[str, str, str]]:
+    """Returns roster, right agent ("-" for nobody) and request of each of our own requests of a kind."""
+    lines = Path(__file__).with_name("data").joinpath("requests.txt").read_text(encoding="utf-8").splitlines()
+    rows = [[part.strip() for part in line.split("|", 3)] for line in lines if not line.startswith("//")]
+    return [(row[1], row[2], row[3]) for row in rows if row[0] == kind]
+
+
+@pytest.mark.parametrize(("kind", "share"), [("trap", 0.85), ("neg", 0.9)])
+def test_traps_and_negations_reach_what_is_meant(everything: catalog.Catalog, kind: str, share: float) -> None:
+    asked = own_requests(kind)
+    firsts = [routing.route(request_, everything.roster(roster)).ranked[0].name for roster, _, request_ in asked]
+    right = [first.removesuffix("-architect") == agent for first, (_, agent, _) in zip(firsts, asked, strict=True)]
+    assert len(asked) > 60
+    assert sum(right) >= share * len(asked)
+
+
+def test_requests_for_nobody_are_mostly_refused(everything: catalog.Catalog) -> None:
+    asked = own_requests("oos")
+    refused = [routing.route(request_, everything.roster(roster)).specialist is None for roster, _, request_ in asked]
+    assert sum(refused) >= 0.8 * len(asked)
+
+
+def test_what_does_not_work_is_not_ruled_out() -> None:
+    assert not emphasis.ranges("The tests do not pass")
+
+
+def test_a_wrong_first_letter_is_another_word() -> None:
+    assert not reading.repair("gallon", [{"fallon"}])
 
 
 SHIPPED = rosters.Source(

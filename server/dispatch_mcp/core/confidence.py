@@ -1,7 +1,7 @@
 """How sure a route is: a calibrated probability, seed 004's five factors, and the strategy that follows.
 
 The probability that a route is right is P(the request is for this roster at all) times P(the first is right, if it
-is): two logistic models of signals that the router has anyway (fitted: scripts/fit_routing.py). The seed's weighted
+is): two logistic models of signals that the router has anyway (fitted: scripts/fit_router.py). The seed's weighted
 factors are shown beside it, each with its source; what nobody knows counts as the probability, so that it moves
 nothing.
 """
@@ -9,7 +9,7 @@ nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,10 +59,38 @@ class Certainty:
         return 1 - self.in_scope > self.confidence
 
 
-SIGNALS = ("log odds", "margin", "head", "whole", "letters", "rescue", "cover", "known", "strength", "empty")
-SCOPE = (-0.213, 0.177, 0.046, 0.282, 1.411, 0.189, 1.758, 0.309, 1.997, 0.147, -1.014)
-RIGHT = (0.563, 0.374, 1.148, -0.459, -0.691, -0.235, 6.152, -0.059, 0.186, -0.229, -1.818)
-"""The constant, then one weight for each of `SIGNALS`."""
+Model = Mapping[str, tuple[float, float]]
+"""What one unit of each signal adds to the log odds in rosters without and with role texts; "" is the constant."""
+
+SCOPE: Model = {
+    "": (-0.446, -1.904),
+    "log odds": (-0.035, 0.305),
+    "head": (0.608, -0.254),
+    "whole": (0.578, 0.844),
+    "letters": (0.579, 0.025),
+    "rescue": (1.311, -0.628),
+    "concepts": (2.333, -0.907),
+    "cover": (-0.111, 2.147),
+    "known": (3.015, 3.316),
+    "strength": (0.289, 0.535),
+    "empty": (-1.478, 0.020),
+}
+RIGHT: Model = {
+    "": (-0.097, -0.825),
+    "lead": (0.496, 0.594),
+    "rivals": (-0.492, -0.157),
+    "concepts lead": (1.213, 0.282),
+    "concepts": (1.007, 0.708),
+    "head lead": (-0.053, 0.029),
+    "body lead": (0.000, 0.053),
+    "rescue": (0.687, 0.354),
+    "cover": (0.307, 0.142),
+    "known": (-0.396, -0.075),
+    "empty": (-0.394, -0.079),
+    "fluency": (0.484, 0.679),
+}
+NEAR = 1.0
+MOST = 4.0
 
 
 def certainty(request: reading.Request, scores: scoring.Scores, found: index.Index) -> Certainty:
@@ -72,30 +100,44 @@ def certainty(request: reading.Request, scores: scoring.Scores, found: index.Ind
     if max(scores.features[scoring.FEATURES.index("example")]) == 1.0:
         return Certainty(1.0, EXACT)
     given = signals(request, scores, found)
-    return Certainty(_logistic(SCOPE, given), _logistic(RIGHT, given))
+    return Certainty(*(_logistic(model, given, found.bodied) for model in (SCOPE, RIGHT)))
 
 
-def signals(request: reading.Request, scores: scoring.Scores, found: index.Index) -> tuple[float, ...]:
-    """Returns what the two models look at, in the order of `SIGNALS`.
+def signals(request: reading.Request, scores: scoring.Scores, found: index.Index) -> dict[str, float]:
+    """Returns what the two models look at, by name; a lead is that of the first over the best of the others.
 
-    The length of the request is left out on purpose: it tells collections of requests apart, not right from wrong.
+    The length of the request is left out on purpose: it tells collections of requests apart, not right from wrong. So
+    is the number of agents, for the same reason.
     """
     first = scores.best[0]
     share = min(max(scores.shares[first], 1e-6), 1 - 1e-6)
-    second = scores.shares[scores.best[1]] if len(scores.best) > 1 else 0.0
-    features = dict(zip(scoring.FEATURES, (feature[first] for feature in scores.features), strict=True))
-    return (
-        math.log(share / (1 - share)),
-        share - second,
-        features["head"],
-        features["whole"],
-        features["letters"],
-        features["rescue"],
-        request.cover,
-        known(request, found),
-        min(4.0, scores.logits[first]),
-        float(not any(features[name] for name in ("head", "whole", "concepts"))),
-    )
+    rows = dict(zip(scoring.FEATURES, scores.features, strict=True))
+    own = {name: row[first] for name, row in rows.items()}
+    logit = scores.logits[first]
+    return {
+        "": 1.0,
+        "log odds": math.log(share / (1 - share)),
+        "lead": min(MOST, _lead(scores.logits, first)),
+        "rivals": math.log(max(1, sum(map((logit - NEAR).__lt__, scores.logits)))),
+        "strength": min(MOST, logit),
+        "head": own["head"],
+        "head lead": _lead(rows["head"], first),
+        "whole": own["whole"],
+        "body lead": _lead(rows["body"], first),
+        "letters": own["letters"],
+        "concepts": own["concepts"],
+        "concepts lead": _lead(rows["concepts"], first),
+        "rescue": own["rescue"],
+        "cover": request.cover,
+        "known": known(request, found),
+        "empty": float(not (own["head"] or own["whole"] or own["concepts"])),
+        "fluency": found.fluency,
+    }
+
+
+def _lead(row: Sequence[float], first: int) -> float:
+    others = (max(part) for part in (row[:first], row[first + 1 :]) if part)
+    return row[first] - max(others, default=0.0)
 
 
 def known(request: reading.Request, found: index.Index) -> float:
@@ -145,6 +187,8 @@ def readiness(factors: Sequence[Factor]) -> float:
     return sum(factor.value * factor.weight for factor in factors)
 
 
-def _logistic(weights: Sequence[float], given: Sequence[float]) -> float:
-    total = weights[0] + sum(weight * value for weight, value in zip(weights[1:], given, strict=True))
+def _logistic(model: Model, given: Mapping[str, float], bodied: float) -> float:
+    total = sum(
+        given[name] * (plain * (1 - bodied) + with_texts * bodied) for name, (plain, with_texts) in model.items()
+    )
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))

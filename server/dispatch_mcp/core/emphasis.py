@@ -36,7 +36,7 @@ _NOT = r"n['\u2019]?t"
 _RULED_OUT = (
     rf"{_START}(?:do not|do{_NOT}|never)",
     rf"\b(?:is not|is{_NOT}|are not|are{_NOT}|i'm not|not)\s+(?:really\s+)?(?:an?|about|the|our|for|any|asking)",
-    rf"\b(?:we|i)(?: are|['\u2019]re| am|['\u2019]m) not",
+    r"\b(?:we|i)(?: are|['\u2019]re| am|['\u2019]m) not",
     r"(?:^|[.,;:!?(]\s*)(?:not|no)\b(?! one\b| longer\b| matter\b)",
     r"\b(?:no|without|zero)\s+(?:need|change|changes|touching|changing|altering|modifying|looking)",
     r"\b(?:nothing to do with|never mind|forget(?: about)?|neither)",
@@ -55,22 +55,62 @@ _SETTING = r"\b(?:when|whenever|while|after|until|because|who|whose|which|about)
 _RUN = "\u3001\u3002\uff0c\uff1b\uff01\uff1f"
 _PATTERNS = (
     (
-        frozenset("t not don dont isn isnt aren arent never no without zero nothing forget neither".split()),
+        frozenset(
+            [
+                "t",
+                "not",
+                "don",
+                "dont",
+                "isn",
+                "isnt",
+                "aren",
+                "arent",
+                "never",
+                "no",
+                "without",
+                "zero",
+                "nothing",
+                "forget",
+                "neither",
+            ]
+        ),
         re.compile(rf"(?:{'|'.join(_RULED_OUT)}){_REST}", re.IGNORECASE),
         NEGATED,
     ),
     (
         frozenset(re.findall(r"\w+", " ".join(_LEFT_OUT)))
         | frozenset(
-            "ignore ignoring leave leaving skip skipping anstatt keine keinen keiner keinem toque cambie modifique "
-            "au touche touches touchez changes changez modifies modifiez".split()
+            [
+                "ignore",
+                "ignoring",
+                "leave",
+                "leaving",
+                "skip",
+                "skipping",
+                "anstatt",
+                "keine",
+                "keinen",
+                "keiner",
+                "keinem",
+                "toque",
+                "cambie",
+                "modifique",
+                "au",
+                "touche",
+                "touches",
+                "touchez",
+                "changes",
+                "changez",
+                "modifies",
+                "modifiez",
+            ]
         ),
         re.compile(rf"\b(?:{'|'.join(_LEFT_OUT)}){_REST}", re.IGNORECASE),
         WITHOUT,
     ),
     (frozenset(("leave", "keep")), re.compile(_KEPT, re.IGNORECASE), NEGATED),
     (
-        frozenset("when whenever while after until because who whose which about".split()),
+        frozenset(["when", "whenever", "while", "after", "until", "because", "who", "whose", "which", "about"]),
         re.compile(_SETTING, re.IGNORECASE),
         AROUND,
     ),
@@ -85,7 +125,7 @@ _STATES = re.compile(
     r"|\b(?:is|are|works?|looks?) (?:\w+ )?(?:fine|ok|okay|good|correct|done|ready|\w+ed already)\b",
     re.IGNORECASE,
 )
-_STATING = frozenset("is are isn isnt aren arent work works look looks".split())
+_STATING = frozenset(["is", "are", "isn", "isnt", "aren", "arent", "work", "works", "look", "looks"])
 _STRESSING = frozenset(("only", "just", "solely", "rather"))
 _WORD = re.compile(r"\w+")
 _CLAUSE = re.compile(rf"[{_STOPS}]")

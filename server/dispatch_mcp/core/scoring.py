@@ -13,7 +13,7 @@ from dispatch_mcp.core import index, reading
 FEATURES = ("head", "whole", "body", "letters", "concepts", "rescue", "keywords", "example", "fallback")
 PLAIN = (11.4, 7.2, 0.0, 10.2, 7.6, 6.7, 2.0, 14.0, -0.3)
 BODIED = (2.6, 7.5, 8.8, 1.6, 8.2, 7.9, 1.1, 14.0, -0.3)
-"""Weights of the features for rosters without and with role texts (fitted: scripts/fit_routing.py)."""
+"""Weights of the features for rosters without and with role texts (compared with a fit by scripts/fit_router.py)."""
 
 NO_BONUS: Mapping[int, float] = {}
 BACK_OFF = 3.0
