@@ -18,6 +18,8 @@ DispatchError
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 __all__ = [
     "BookBusy",
     "BookDamaged",
@@ -69,7 +71,19 @@ class PlanRejected(InputError):
 
 
 class StaleVersion(InputError):
-    """The plan has a newer version."""
+    """The plan has a newer version: `version`, which differs from the caller's in `changes` (ids by kind of change)."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        hint: str = "",
+        version: int = 0,
+        changes: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.version = version
+        self.changes = changes or {}
 
 
 class NotAllowed(DispatchError):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dispatch_mcp.core import acceptance, model, planning
 from dispatch_mcp.core.acceptance import Criterion, Fault
 
-WORKSPACE = "/home/me/shop"
+WORKSPACE = "/projects/shop"
 
 
 def read(text: str) -> Criterion | Fault:

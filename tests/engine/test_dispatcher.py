@@ -289,7 +289,7 @@ async def test_other_peoples_handles_are_not_found(tmp_path: Path) -> None:
                 theirs.app.inbox(run_id, "b"),
                 theirs.app.brief(run_id, "write"),
                 theirs.app.result(run_id, "write"),
-                theirs.app.plans.replan(plan_id, 1, []),
+                theirs.app.plans.edit(plan_id, 1, []),
             ):
                 with pytest.raises(errors.UnknownHandle):
                     await call

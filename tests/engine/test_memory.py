@@ -81,13 +81,13 @@ async def test_an_agent_chosen_for_something_else_corrects_nothing(desk: desks.D
 
 async def test_an_edit_that_changes_the_agent_is_a_correction(desk: desks.Desk) -> None:
     plan_id = await desk.planned(QUERY)
-    await desk.app.plans.replan(plan_id, 1, [{"op": "modify", "id": "q", "task": {"agent": "web"}}])
+    await desk.app.plans.edit(plan_id, 1, [{"op": "modify", "id": "q", "task": {"agent": "web"}}])
     assert await known(desk) == [("db", "corrected", 1.0), ("web", "rerouted", 1.0)]
 
 
 async def test_an_edit_that_changes_the_goal_too_corrects_nothing(desk: desks.Desk) -> None:
     plan_id = await desk.planned(QUERY)
-    await desk.app.plans.replan(
+    await desk.app.plans.edit(
         plan_id, 1, [{"op": "modify", "id": "q", "task": {"agent": "web", "do": "Draw a page"}}]
     )
     assert await known(desk) == []

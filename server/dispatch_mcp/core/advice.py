@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dispatch_mcp.core import model, records
-from dispatch_mcp.core.model import RunState, TaskState
+from dispatch_mcp.core.model import RunState, TaskState, WorkerKind
 
 
 def next_step(run: records.RunRecord, tasks: Sequence[records.TaskRecord], *, assigned: int = 0) -> str:
     """Returns the next step for whoever reads: the host or a person at a shell."""
     if run.state in model.RUN_FINAL:
         return _after_the_end(run, tasks)
-    if run.state is RunState.PAUSED:
-        return "Paused. Resume it with steer_run(action='resume')."
+    if run.state in _HELD:
+        return _HELD[run.state](run, tasks)
     if assigned:
         return f"Do {_count(assigned, 'assignment')} now, in parallel if you can; send all results in one `report`."
     ready = _host_tasks(tasks, TaskState.READY)
@@ -28,6 +28,14 @@ def next_step(run: records.RunRecord, tasks: Sequence[records.TaskRecord], *, as
     return "Working. Read `get_trace` with wait_s up to 45; do not dispatch again."
 
 
+def _ask(run: records.RunRecord, tasks: Sequence[records.TaskRecord]) -> str:
+    waiting = [task.id for task in tasks if task.worker is WorkerKind.HUMAN and task.state is TaskState.RUNNING]
+    return (
+        f"A person has to decide: {', '.join(waiting[:5])}. Call dispatch(run_id) to have the user asked here, or let "
+        f"them run `dispatch-mcp approve {run.id}`. Nobody else can approve."
+    )
+
+
 def why_waiting(task: records.TaskRecord, states: Mapping[str, TaskState], deps: Sequence[str]) -> str:
     """Returns why a task has not run, or an empty string."""
     if task.state is TaskState.BLOCKED:
@@ -37,8 +45,8 @@ def why_waiting(task: records.TaskRecord, states: Mapping[str, TaskState], deps:
         return f"skipped: {task.cause}"
     if task.state is TaskState.READY and task.ready_at:
         return f"retries after attempt {task.attempt} ({task.cause or 'failed'})"
-    if task.state is TaskState.READY and task.worker is model.WorkerKind.HOST:
-        return "ready: `dispatch` with this run_id hands it to you"
+    if (task.worker, task.state) in _WITH:
+        return _WITH[task.worker, task.state]
     if task.state is TaskState.FAILED:
         return f"failed: {task.cause or 'see results'}"
     return ""
@@ -64,3 +72,15 @@ def _host_tasks(tasks: Sequence[records.TaskRecord], state: TaskState) -> int:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _paused(_run: records.RunRecord, _tasks: Sequence[records.TaskRecord]) -> str:
+    return "Paused. Resume it with steer_run(action='resume')."
+
+
+_HELD = {RunState.PAUSED: _paused, RunState.WAITING_INPUT: _ask}
+
+_WITH = {
+    (WorkerKind.HUMAN, TaskState.RUNNING): "waits for a person: `dispatch-mcp approve`",
+    (WorkerKind.HOST, TaskState.READY): "ready: `dispatch` with this run_id hands it to you",
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dispatch_mcp.core import model, moves
 from dispatch_mcp.core.model import WorkerKind
@@ -10,16 +10,34 @@ from dispatch_mcp.core.problems import Problem
 
 
 def refusals(
-    before: Sequence[model.Task], after: Sequence[model.Task], rows: Iterable[moves.TaskRow] = ()
+    before: Sequence[model.Task],
+    after: Sequence[model.Task],
+    rows: Iterable[moves.TaskRow] = (),
+    *,
+    added: Collection[model.AddedEdge] = (),
 ) -> list[Problem]:
     """Returns everything that keeps a run whose tasks are at `rows` from going on with `after`.
 
     Codes: task_started (it runs or has ended, so it stays as it is), needs_person (a person's decision would be
-    removed, changed or gone round).
+    removed, changed or gone round). `added` are the edges of `before` that planning made: nobody's decision.
     """
     fixed = {row.id: row for row in rows if moves.is_fixed(row)}
     wanted = {task.id: task for task in after}
-    return [*_started(before, wanted, fixed), *_decisions(before, wanted, fixed)]
+    return [*_started(before, wanted, fixed), *_decisions(bare(before, added), wanted, fixed)]
+
+
+def bare(tasks: Sequence[model.Task], added: Iterable[model.AddedEdge], keep: Collection[str] = ()) -> list[model.Task]:
+    """Returns the tasks without the edges that planning added, but for those into the tasks `keep`."""
+    dropped: dict[str, set[str]] = {}
+    for edge in added:
+        if edge.after not in keep:
+            dropped.setdefault(edge.after, set()).add(edge.before)
+    return [
+        task.model_copy(update={"deps": tuple(dep for dep in task.deps if dep not in dropped[task.id])})
+        if task.id in dropped
+        else task
+        for task in tasks
+    ]
 
 
 def _started(
@@ -46,8 +64,8 @@ def _decisions(
         if wanted.get(gate.id) != gate:
             yield _needs_person(gate.id, "is a person's decision; an edit can neither remove nor change it")
             continue
-        now = _behind(gate.id, wanted.values())
-        for task_id in sorted(_behind(gate.id, before)):
+        now = behind(gate.id, wanted.values())
+        for task_id in sorted(behind(gate.id, before)):
             if task_id in wanted and task_id not in now and task_id not in fixed:
                 yield _needs_person(task_id, f"waits for a person's decision in {gate.id!r} and has to go on doing so")
 
@@ -61,7 +79,7 @@ def _needs_person(task_id: str, why: str) -> Problem:
     )
 
 
-def _behind(first: str, tasks: Iterable[model.Task]) -> set[str]:
+def behind(first: str, tasks: Iterable[model.Task]) -> set[str]:
     """Returns the tasks that depend on `first`, directly or through others."""
     followers: dict[str, list[str]] = {}
     for task in tasks:

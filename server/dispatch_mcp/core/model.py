@@ -199,7 +199,7 @@ class Usage(Value):
     seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
-ReceiptKind = Literal["exit_code", "file", "diff", "touched", "claim", "words", "simulated"]
+ReceiptKind = Literal["exit_code", "file", "diff", "touched", "claim", "words", "approval", "simulated"]
 
 
 class Receipt(Value):

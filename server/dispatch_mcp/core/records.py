@@ -72,6 +72,21 @@ class TaskRecord(model.Value):
     cause: str = ""
 
 
+def row_of(task: TaskRecord) -> moves.TaskRow:
+    """Returns the state machine's form of a task."""
+    return moves.TaskRow(
+        task.id,
+        task.worker,
+        task.state,
+        task.attempt,
+        task.failures,
+        task.crashes,
+        task.ready_at,
+        task.result,
+        task.cause,
+    )
+
+
 class AttemptRecord(model.Value):
     """One try of a task. `lease_until` is set for host assignments only."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from dispatch_mcp.core import documents, model, problems
+from dispatch_mcp.core import amendments, conflicts, documents, model, moves, planning, problems
 
 OPS = ("add", "modify", "skip", "remove")
 
@@ -14,8 +15,8 @@ def apply(
 ) -> tuple[list[model.Task], list[problems.Problem]]:
     """Returns the tasks after all edits in order, and every problem met.
 
-    `modify` replaces the fields that it names; `skip` drops a task and counts it as satisfied; `remove` drops it and
-    links what came before it to what came after.
+    `modify` replaces the fields that it names; `skip` drops a task and counts it as satisfied, or drops with
+    `cascade` all that depends on it too; `remove` drops it and links what came before it to what came after.
     """
     current = {task.id: task for task in tasks}
     found: list[problems.Problem] = []
@@ -54,11 +55,13 @@ def _misformed(
 def _applied(position: int, edit: Mapping[str, model.Json], current: dict[str, model.Task]) -> list[problems.Problem]:
     op, task_id = edit["op"], str(edit["id"])
     if op in ("skip", "remove"):
+        for gone_id in amendments.behind(task_id, current.values()) if op == "skip" and edit.get("cascade") else ():
+            del current[gone_id]
         gone = current.pop(task_id)
         _relink(current, gone, keep_order=op == "remove")
         return []
     fields: dict[str, model.Json] = edit["task"] if isinstance(edit.get("task"), dict) else {}
-    before = current[task_id].model_dump(mode="json", by_alias=True) if op == "modify" else {}
+    before = current[task_id].model_dump(mode="json", by_alias=True, exclude_defaults=True) if op == "modify" else {}
     reading = documents.read_tasks([{**before, **fields, "id": task_id}])
     if reading.problems:
         place = f"edits[{position}].task"
@@ -75,6 +78,76 @@ def _relink(current: dict[str, model.Task], gone: model.Task, *, keep_order: boo
             current[task.id] = task.model_copy(update={"deps": tuple(deps)})
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the tasks of a plan stand in its open runs: `ended` in all of them; `running` are the others that began."""
+
+    ended: frozenset[str] = frozenset()
+    running: frozenset[str] = frozenset()
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """The tasks that may no longer change."""
+        return self.ended | self.running
+
+
+NOTHING_BEGUN = Standing()
+
+
+def standing(runs: Sequence[Sequence[moves.TaskRow]]) -> Standing:
+    """Returns where tasks stand in these runs together."""
+    fixed = [{row.id for row in rows if moves.is_fixed(row)} for rows in runs]
+    ended = [{row.id for row in rows if moves.is_fixed(row) and row.state in model.TASK_FINAL} for rows in runs]
+    everywhere = frozenset[str]().union(*ended).intersection(*ended)
+    return Standing(everywhere, frozenset[str]().union(*fixed) - everywhere)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is left to schedule: the tasks that have not ended, without what has; `edges` keep running ones first."""
+
+    tasks: Sequence[model.Task]
+    edges: Sequence[model.AddedEdge]
+
+    def merged(self, whole: Sequence[model.Task], scheduled: Sequence[model.Task]) -> tuple[model.Task, ...]:
+        """Returns all tasks as scheduled, each with its dependencies on what has ended put back."""
+        settled = {task.id: task for task in scheduled}
+        return tuple(_with_deps(settled[task.id], task.deps) if task.id in settled else task for task in whole)
+
+
+def rest(tasks: Sequence[model.Task], standing: Standing, workspace: str = "") -> Rest:
+    """Returns what is left to schedule; whoever writes what a running task writes waits for that task."""
+    left = [_without(task, standing.ended) for task in tasks if task.id not in standing.ended]
+    running = [task for task in left if task.id in standing.running and task.files]
+    edges: list[model.AddedEdge] = []
+    for busy in running:
+        waiting = amendments.behind(busy.id, left)
+        for place, task in enumerate(left):
+            if task.id in standing.running or task.id in waiting:
+                continue
+            shared = _shared(busy, task, workspace)
+            if shared:
+                edges.append(model.AddedEdge(before=busy.id, after=task.id, reason=f"both write `{shared}`"))
+                left[place] = _with_deps(task, (busy.id,))
+    return Rest(left, edges)
+
+
+def _shared(one: model.Task, other: model.Task, workspace: str) -> str:
+    mine = [conflicts.normalise(path, workspace) for path in one.files]
+    theirs = [conflicts.normalise(path, workspace) for path in other.files]
+    return next((right for right in theirs if any(conflicts.touch(left, right) for left in mine)), "")
+
+
+def _without(task: model.Task, ended: Collection[str]) -> model.Task:
+    deps = tuple(dep for dep in task.deps if dep not in ended)
+    return task if deps == task.deps else task.model_copy(update={"deps": deps})
+
+
+def _with_deps(task: model.Task, more: Sequence[str]) -> model.Task:
+    deps = tuple(dict.fromkeys((*task.deps, *more)))
+    return task if deps == task.deps else task.model_copy(update={"deps": deps})
+
+
 def difference(before: Sequence[model.Task], after: Sequence[model.Task]) -> dict[str, list[str]]:
     """Returns the ids that were added, changed and removed between two versions."""
     old = {task.id: task for task in before}
@@ -84,3 +157,31 @@ def difference(before: Sequence[model.Task], after: Sequence[model.Task]) -> dic
         "changed": [task_id for task_id in new if task_id in old and new[task_id] != old[task_id]],
         "removed": [task_id for task_id in old if task_id not in new],
     }
+
+
+def changes(
+    before: model.Plan,
+    after: model.Plan,
+    edits: Sequence[Mapping[str, model.Json]],
+    *,
+    prepared: planning.Prepared,
+    ready: Collection[str],
+    stand: Standing,
+) -> dict[str, model.Json]:
+    """Returns what an edit did: added, changed, skipped, removed, newly_ready, and critical minutes [before, after].
+
+    `ready` are the tasks that were ready or running before; only what is not empty is there.
+    """
+    found = difference(before.tasks, after.tasks)
+    skips = {str(edit.get("id")) for edit in edits if edit.get("op") == "skip"}
+    left = rest(before.tasks, stand).tasks
+    was = planning.prepare(left, max_parallel=before.max_parallel, on_conflict="worktree").estimate.critical
+    said: dict[str, model.Json] = {
+        "added": found["added"],
+        "changed": found["changed"],
+        "skipped": [task_id for task_id in found["removed"] if task_id in skips],
+        "removed": [task_id for task_id in found["removed"] if task_id not in skips],
+        "newly_ready": [task_id for task_id in prepared.next if task_id not in ready],
+        "critical_min": [round(was), round(prepared.estimate.critical)],
+    }
+    return {key: value for key, value in said.items() if value}

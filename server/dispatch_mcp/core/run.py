@@ -329,7 +329,7 @@ class RunCore:
         Raises:
             PlanRejected: the version touches a task that runs or has ended, or goes round a person's decision.
         """
-        refused = amendments.refusals(self.plan.tasks, plan.tasks, self._rows)
+        refused = amendments.refusals(self.plan.tasks, plan.tasks, self._rows, added=self.plan.added_edges)
         if refused:
             raise errors.PlanRejected(
                 f"The change has {len(refused)} problem(s); nothing was changed.",

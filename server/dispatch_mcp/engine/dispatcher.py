@@ -19,8 +19,8 @@ from dispatch_mcp.core import (
     records,
     routing,
 )
-from dispatch_mcp.core.model import TaskState, WorkerKind
-from dispatch_mcp.engine import answers, embedded, handles, hosting, memory, planner, tracing
+from dispatch_mcp.core.model import RunState, TaskState, WorkerKind
+from dispatch_mcp.engine import answers, decisions, embedded, handles, hosting, memory, planner, tracing
 from dispatch_mcp.store import book as books
 
 MAX_WAIT_S = 45.0
@@ -307,7 +307,8 @@ class Dispatcher:
             while True:
                 pulse = self.engine.pulse
                 loaded = await tracing.load(self.book, run_id, self.principal)
-                if wait_s == 0 or loaded.run.state in model.RUN_FINAL or _needs_host(loaded.tasks):
+                asked = loaded.run.state in model.RUN_FINAL or loaded.run.state is RunState.WAITING_INPUT
+                if wait_s == 0 or asked or _needs_host(loaded.tasks):
                     return
                 if cursor and await self.book.events(run_id, after=after, limit=1):
                     return
@@ -322,6 +323,10 @@ class Dispatcher:
         run_id = await self._run_id(run_id)
         before = await tracing.load(self.book, run_id, self.principal)
         await self.engine.signal(run_id, records.Action(kind, task_id, reason))
+        return await self._steered(before)
+
+    async def _steered(self, before: tracing.Loaded) -> answers.Steered:
+        run_id = before.run.id
         after = await tracing.load(self.book, run_id, self.principal)
         changed = tuple(task.id for task in after.tasks if before.states.get(task.id) is not task.state)
         return answers.Steered(
@@ -331,6 +336,26 @@ class Dispatcher:
             changed=changed[: tracing.PAGE],
             next=advice.next_step(after.run, after.tasks),
         )
+
+    async def decisions(self, run_id: str) -> list[decisions.Decision]:
+        """Returns the decisions of people that a run waits for."""
+        run_id = await self._run_id(run_id)
+        return decisions.waiting(await tracing.load(self.book, run_id, self.principal))
+
+    async def decide(self, run_id: str, task_id: str, verdict: decisions.Verdict) -> answers.Steered:
+        """Records what a person decided; only faces that have asked a person call this.
+
+        Raises:
+            InputError: no such decision is open, or no task is named and several are.
+        """
+        run_id = await self._run_id(run_id)
+        before = await tracing.load(self.book, run_id, self.principal)
+        chosen = decisions.chosen(before, task_id)
+        advance = await decisions.record(self.book, chosen, verdict, self.clock())
+        self.engine.poke(run_id)
+        if advance.state not in model.RUN_FINAL:
+            await self.engine.start(run_id)
+        return await self._steered(before)
 
     async def send(self, message: model.Message) -> answers.Posted:
         """Posts a message between agents of a run."""

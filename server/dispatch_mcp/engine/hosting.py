@@ -191,7 +191,7 @@ class Hosting:
             return outcome
         work = await self.order(loaded, task)
         attempts = await self.book.attempts(loaded.run.id, task.id)
-        before = next((past.beat for past in attempts if past.attempt == report.attempt), {})
+        before = next((past.beat for past in attempts if past.attempt == report.attempt), dict[str, model.Json]())
         return await proving.judged(self.witness, self.book, work, before, outcome)
 
     async def order(self, loaded: tracing.Loaded, task: records.TaskRecord) -> order.WorkOrder:

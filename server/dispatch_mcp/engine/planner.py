@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import (
+    amendments,
     catalog,
     confidence,
     documents,
+    drafting,
     learning,
     model,
+    moves,
     planning,
+    policy,
     problems,
     records,
     replan,
     routing,
 )
+from dispatch_mcp.core.model import TaskState, WorkerKind
 from dispatch_mcp.engine import handles, memory
 from dispatch_mcp.store import book as books
 
@@ -28,6 +33,12 @@ BANDS = confidence.Bands()
 MAX_OPEN_RUNS = 1_000
 MAX_ROUTED = 500
 """Tasks of one plan that get an agent by routing; more than that would make planning slow."""
+
+UNROUTED = (WorkerKind.COMMAND, WorkerKind.SCRIPTED, WorkerKind.HUMAN)
+"""Workers that need no agent."""
+
+REVIEWERS = "reviewers"
+"""The roster that the reviews of single tasks choose from."""
 
 
 def new_id() -> str:
@@ -45,14 +56,19 @@ class Rules:
     depth: int = 0
     depth_limit: int = 2
     bands: confidence.Bands = BANDS
+    review_policy: policy.Policy = "standard"
 
 
 class Planned(NamedTuple):
-    """A stored plan, its schedule, and what was decided for each task that did not say: agent, model, confidence."""
+    """A stored plan, its schedule, and what was decided for each task that did not say: agent, model, confidence.
+
+    `changes` says what an edit did (`replan.changes`); the schedule of an edited plan is of what has not ended.
+    """
 
     plan: model.Plan
     prepared: planning.Prepared
     decided: Mapping[str, Mapping[str, model.Json]]
+    changes: Mapping[str, model.Json] = {}
 
 
 @dataclass(slots=True)
@@ -60,6 +76,9 @@ class _Assigned:
     tasks: list[model.Task] = field(default_factory=list[model.Task])
     notices: list[problems.Notice] = field(default_factory=list[problems.Notice])
     decided: dict[str, dict[str, model.Json]] = field(default_factory=dict[str, dict[str, model.Json]])
+    strategies: dict[str, confidence.Strategy] = field(default_factory=dict[str, confidence.Strategy])
+    reviewers: dict[str, str] = field(default_factory=dict[str, str])
+    routed: int = 0
 
 
 @dataclass(slots=True)
@@ -83,6 +102,20 @@ class Planner:
         """Keeps lessons, if anything is to be learned here."""
         if self.memory:
             await self.memory.learn(lessons)
+
+    def draft(self, request: str, *, known: catalog.Catalog | None = None) -> drafting.Draft:
+        """Returns a proposal for a request in free words; nothing is stored. `known` stands in for the catalogue.
+
+        Raises:
+            InputError: the request is empty.
+        """
+        if not request.strip():
+            raise errors.InputError(
+                "There is nothing to plan: request, tasks and edits are all empty.",
+                hint="Send tasks: a list of {id, do, deps, files}.",
+            )
+        hints = routing.Hints(bands=self.rules.bands)
+        return drafting.draft(request, known or self.catalog(), history=self.history, hints=hints)
 
     async def plan(
         self,
@@ -135,77 +168,124 @@ class Planner:
         """Returns everything that is wrong with a document's tasks."""
         return [*reading.problems, *self._check(reading.tasks)]
 
-    async def replan(self, plan_id: str, base_version: int, edits: Sequence[Mapping[str, model.Json]]) -> Planned:
-        """Stores the next version of a plan that no open run uses; all edits or none.
+    async def edit(self, plan_id: str, base_version: int, edits: Sequence[Mapping[str, model.Json]]) -> Planned:
+        """Stores the next version of a plan, and lets its open runs go on with it; all edits or none.
 
         Raises:
-            StaleVersion: the plan has moved on; the message says what changed since.
-            InputError: a run of the plan is open.
+            StaleVersion: the plan has moved on; the error says what changed since.
             PlanRejected: with every problem at once; nothing is stored.
         """
         plan_id = await handles.plan_id(self.book, plan_id, self.principal, self.rules.workspace)
         plan = await self.book.plan(plan_id, principal=self.principal)
         if base_version != plan.version:
             raise await self._stale(plan, base_version)
-        for open_run in await self.book.runs(self.principal, open_only=True, limit=MAX_OPEN_RUNS):
-            if open_run.plan_id == plan_id:
-                raise errors.InputError(
-                    f"Run {open_run.id} of this plan is {open_run.state.value}; its plan cannot change yet.",
-                    hint="Skip or retry single tasks with steer_run, or plan the rest anew.",
-                )
-        tasks, found = replan.apply(plan.tasks, edits)
-        refuse(found or self._check(tasks))
+        runs = await self._open_runs(plan_id)
+        standing = replan.standing(runs)
+        base = amendments.bare(plan.tasks, plan.added_edges, standing.fixed)
+        tasks, found = replan.apply(base, edits)
+        touched = [problem for rows in (runs or [[]]) for problem in amendments.refusals(base, tasks, rows)]
+        refuse(found or [*self._check(tasks), *dict.fromkeys(touched)])
         frame = plan.model_copy(update={"version": plan.version + 1, "added_edges": ()})
-        made = await self._prepared(frame, tasks, [])
+        made = await self._prepared(frame, tasks, [], standing)
         await self.learn(memory.edited(plan.tasks, tasks, self.clock()))
-        return made
+        ready = {row.id for rows in runs for row in rows if row.state in (TaskState.READY, TaskState.RUNNING)}
+        return made._replace(
+            changes=replan.changes(plan, made.plan, edits, prepared=made.prepared, ready=ready, stand=standing)
+        )
+
+    async def _open_runs(self, plan_id: str) -> list[list[moves.TaskRow]]:
+        """Returns where the tasks of each open run of a plan stand."""
+        runs = await self.book.runs(self.principal, open_only=True, limit=MAX_OPEN_RUNS)
+        mine = [run.id for run in runs if run.plan_id == plan_id]
+        return [[records.row_of(task) for task in await self.book.tasks(run_id)] for run_id in mine]
 
     async def _stale(self, plan: model.Plan, base_version: int) -> errors.DispatchError:
         try:
             base = await self.book.plan(plan.id, base_version, principal=self.principal)
+            changes = replan.difference(base.tasks, plan.tasks)
         except errors.UnknownHandle:
-            changed = ""
-        else:
-            changed = f" Since then: {replan.difference(base.tasks, plan.tasks)}."
+            changes = {}
+        said = "; ".join(f"{kind}: {', '.join(ids)}" for kind, ids in changes.items() if ids)
+        since = f" Since then: {said}." if said else ""
         return errors.StaleVersion(
-            f"Plan {plan.id} is at version {plan.version}, not {base_version}.{changed}",
+            f"Plan {plan.id} is at version {plan.version}, not {base_version}.{since}",
             hint=f"Send the edits again with base_version={plan.version}.",
+            version=plan.version,
+            changes=changes,
         )
 
     async def _prepared(
-        self, frame: model.Plan, checked: Sequence[model.Task], notes: Sequence[problems.Notice]
+        self,
+        frame: model.Plan,
+        checked: Sequence[model.Task],
+        notes: Sequence[problems.Notice],
+        standing: replan.Standing = replan.NOTHING_BEGUN,
     ) -> Planned:
         """Assigns and schedules checked tasks and stores them as the frame's version."""
-        made = self._assign(checked)
+        made = self._assign(checked, standing.fixed)
+        reviewed = policy.with_reviews(
+            made.tasks, made.strategies, reviewers=made.reviewers, policy=self.rules.review_policy
+        )
+        rest = replan.rest(reviewed.tasks, standing, frame.workspace)
         prepared = planning.prepare(
-            made.tasks, max_parallel=frame.max_parallel, on_conflict=frame.on_conflict, workspace=frame.workspace
+            rest.tasks, max_parallel=frame.max_parallel, on_conflict=frame.on_conflict, workspace=frame.workspace
         )
         refuse(prepared.problems)
-        plan = frame.model_copy(update={"tasks": prepared.tasks, "added_edges": prepared.added_edges})
-        await self.book.save_plan(plan, self.principal)
-        return Planned(plan, prepared.with_notices([*notes, *made.notices]), made.decided)
+        edges = (*rest.edges, *prepared.added_edges)
+        tasks = rest.merged(reviewed.tasks, prepared.tasks)
+        plan = frame.model_copy(update={"tasks": tasks, "added_edges": edges})
+        if plan.version == 1:
+            await self.book.save_plan(plan, self.principal)
+        else:
+            await self.book.revise(plan, self.principal, base_version=plan.version - 1)
+        added = {task_id: {"why": why} for task_id, why in reviewed.added.items()}
+        told = prepared.with_notices([*notes, *made.notices, *reviewed.notices])
+        return Planned(plan, told, {**made.decided, **added})
 
     def _check(self, tasks: Sequence[model.Task]) -> list[problems.Problem]:
         known = self.catalog()
-        return planning.check(tasks, agents=known.names, models=routing.MODELS, max_tasks=model.MAX_TASKS)
+        return planning.check(
+            tasks,
+            agents=known.names,
+            models=routing.MODELS,
+            max_tasks=model.MAX_TASKS,
+            workspace=self.rules.workspace,
+        )
 
-    def _assign(self, tasks: Sequence[model.Task]) -> _Assigned:
+    def _assign(self, tasks: Sequence[model.Task], fixed: Collection[str] = ()) -> _Assigned:
         """Gives each task without an agent the best one, if the router is sure enough to name one."""
         made = _Assigned()
-        known = self.catalog()
         for task in tasks:
-            if task.agent or task.command or len(made.tasks) >= MAX_ROUTED:
+            if task.agent or task.command or task.worker in UNROUTED or task.id in fixed or made.routed >= MAX_ROUTED:
                 made.tasks.append(task)
-                continue
-            route = routing.route(task.goal, known, history=self.history)
-            if route.specialist is None:
-                made.notices.append(problems.Notice(code="low_confidence_route", tasks=(task.id,), message=route.why))
-                made.tasks.append(task)
-                continue
-            chosen = {"agent": route.specialist, "model": task.model or route.model}
-            made.tasks.append(task.model_copy(update=chosen))
-            made.decided[task.id] = {**chosen, "conf": round(route.confidence, 2)}
+            else:
+                self._route(task, made)
         return made
+
+    def _route(self, task: model.Task, made: _Assigned) -> None:
+        known = self.catalog()
+        hints = routing.Hints(bands=self.rules.bands, files=task.files)
+        route = routing.route(task.goal, known, history=self.history, hints=hints)
+        made.routed += 1
+        if route.specialist or self.rules.review_policy == "strict":
+            made.strategies[task.id] = route.strategy
+        if route.strategy in ("supervised", "direct+async-review"):
+            made.reviewers[task.id] = self._reviewer(task.goal, known)
+        if route.specialist is None:
+            made.notices.append(problems.Notice(code="low_confidence_route", tasks=(task.id,), message=route.why))
+            made.tasks.append(task)
+            return
+        chosen = {"agent": route.specialist, "model": task.model or route.model}
+        made.tasks.append(task.model_copy(update=chosen))
+        made.decided[task.id] = {**chosen, "conf": round(route.confidence, 2)}
+
+    @staticmethod
+    def _reviewer(goal: str, known: catalog.Catalog) -> str:
+        """Returns the reviewer who fits a goal best, or the one who always takes part."""
+        if REVIEWERS not in known.rosters:
+            return ""
+        ranked = routing.route(goal, known.roster(REVIEWERS)).ranked
+        return ranked[0].name if ranked else ""
 
 
 def refuse(found: Sequence[problems.Problem]) -> None:

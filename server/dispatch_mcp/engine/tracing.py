@@ -7,20 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import advice, diagrams, model, planning, prompting, records
+from dispatch_mcp.core import advice, diagrams, model, planning, prompting, records, todos
 from dispatch_mcp.core.model import TaskState
 from dispatch_mcp.engine import answers
 from dispatch_mcp.store import book as books
 
 PAGE = 50
 INLINE_CHARS = 4_000
-
-_TODO = {
-    TaskState.RUNNING: "in_progress",
-    TaskState.SUCCEEDED: "completed",
-    TaskState.UNVERIFIED: "completed",
-    TaskState.SKIPPED: "completed",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +123,7 @@ async def results(book: books.Book, loaded: Loaded, task_id: str, cursor: str) -
 
 def todo(loaded: Loaded) -> answers.Trace:
     """Returns the plan as a to-do list for the host's own list (seed 003, "TodoWrite")."""
-    by_id = {task.id: task for task in loaded.plan.tasks}
-    items = tuple(
-        {
-            "content": f"{task.id}: {by_id[task.id].goal}"[:300],
-            "status": _TODO.get(task.state, "pending"),
-            "priority": by_id[task.id].priority.value,
-        }
-        for task in loaded.tasks
-    )
+    items = todos.todos(loaded.plan.tasks, loaded.states)
     return _head(loaded, todo=items)
 
 

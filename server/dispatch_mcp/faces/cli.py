@@ -52,10 +52,13 @@ COMMANDS: Mapping[str, Command] = {
         ),
     ),
     "plan": Command(
-        "check and schedule a task document without running it",
+        "check and schedule a task document without running it, or draft a plan from a request",
         (
             flag("file", nargs="?", default="-", help="a JSON file {tasks, config}, - for stdin"),
-            flag("--diagram", action="store_true", help="add a Mermaid flowchart"),
+            flag("--request", help="instead of a file: what is to be done, in free words; answers with a draft"),
+            flag("--roster", help="for --request: a roster's name, or a folder of agent files that is used alone"),
+            flag("--diagram", "--mermaid", action="store_true", help="add a Mermaid flowchart"),
+            flag("--todo", action="store_true", help="add a to-do list: content, status, priority"),
             flag(
                 "--on-conflict",
                 choices=("serialize", "worktree", "error"),
@@ -103,6 +106,15 @@ COMMANDS: Mapping[str, Command] = {
             flag("action", choices=("cancel", "pause", "resume", "retry", "skip"), help="what to do"),
             flag("run", help="a run id, or latest"),
             flag("task", nargs="?", default="", help="a task id, for retry and skip"),
+            flag("--reason", default="", help="is kept in the trace"),
+        ),
+    ),
+    "approve": Command(
+        "answer a run that waits for a person's decision",
+        (
+            flag("run", help="a run id, or latest"),
+            flag("task", nargs="?", default="", help="the decision, when several wait"),
+            flag("--reject", action="store_true", help="say no: what depends on it is skipped"),
             flag("--reason", default="", help="is kept in the trace"),
         ),
     ),

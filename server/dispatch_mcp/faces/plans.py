@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import diagrams, model, planning, routing
+from dispatch_mcp.core import diagrams, drafting, model, planning, routing
 from dispatch_mcp.engine import planner
 
 
@@ -15,6 +15,8 @@ def plan_answer(planned: planner.Planned, *, diagram: bool) -> dict[str, model.J
     """Returns what planning decided, without the input (facts: planning B7)."""
     plan = planned.plan
     answer = planning.answer(planned.prepared, plan_id=plan.id, version=plan.version, decided=planned.decided)
+    if planned.changes:
+        answer["changes"] = planned.changes
     if diagram:
         answer["diagram"] = diagrams.mermaid(plan, planned.prepared)
     return answer
@@ -25,18 +27,18 @@ def route_answer(route: routing.Route) -> dict[str, model.Json]:
     return route.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
-def undivided(request: str, route: routing.Route | None) -> dict[str, model.Json]:
-    """Answers a request without tasks: the host splits it, the route says where to begin."""
-    if not request.strip():
-        raise errors.InputError(
-            "There is nothing to plan: request, tasks and edits are all empty.",
-            hint="Send tasks: a list of {id, do, deps, files}.",
-        )
-    advice = "Split the request into tasks {id, do, deps, files}, one measurable goal each, and call plan_dag again."
-    answer: dict[str, model.Json] = {"ok": False, "draft": True, "next": advice}
-    if route is not None:
-        answer["route"] = route_answer(route)
+def draft_answer(made: drafting.Draft, *, diagram: bool = False) -> dict[str, model.Json]:
+    """Returns a draft in short form, with a flowchart when asked for."""
+    answer = drafting.answer(made)
+    if diagram:
+        answer["diagram"] = flowchart(drafting.plan_of(made))
     return answer
+
+
+def flowchart(plan: model.Plan) -> str:
+    """Returns any plan, draft or stored, as a Mermaid flowchart."""
+    prepared = planning.prepare(plan.tasks, max_parallel=plan.max_parallel, on_conflict="worktree")
+    return diagrams.mermaid(plan, prepared)
 
 
 def read_limits(raw: Mapping[str, model.Json]) -> model.Limits:

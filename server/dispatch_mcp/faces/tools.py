@@ -27,13 +27,13 @@ async def route_task(app: dispatcher.Dispatcher, args: arguments.RouteTask) -> d
 async def plan_dag(app: dispatcher.Dispatcher, args: arguments.PlanDag) -> dict[str, model.Json]:
     """Answers with a checked plan, or with everything that is wrong with it."""
     if args.edits or args.plan_id:
-        planned = await app.plans.replan(args.plan_id, args.base_version, args.edits)
+        planned = await app.plans.edit(args.plan_id, args.base_version, args.edits)
     elif args.tasks:
         planned = await app.plans.plan(
             args.tasks, request=args.request, max_parallel=args.max_parallel, on_conflict=args.on_conflict
         )
     else:
-        return plans.undivided(args.request, app.route(args.request) if args.request.strip() else None)
+        return plans.draft_answer(app.plans.draft(args.request), diagram=args.diagram)
     return plans.plan_answer(planned, diagram=args.diagram)
 
 

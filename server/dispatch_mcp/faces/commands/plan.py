@@ -1,4 +1,4 @@
-"""`dispatch-mcp plan FILE`: every problem at once, or waves, critical path and estimate."""
+"""`dispatch-mcp plan FILE`: every problem at once, or waves, critical path and estimate; `--request`: a draft."""
 
 from __future__ import annotations
 
@@ -6,22 +6,32 @@ import argparse
 
 import anyio
 
-from dispatch_mcp import config
+from dispatch_mcp import config, errors
 from dispatch_mcp.core import documents as formats
-from dispatch_mcp.core import model
+from dispatch_mcp.core import drafting, model, todos
 from dispatch_mcp.engine import planner
 from dispatch_mcp.faces import build, console, plans
-from dispatch_mcp.faces.commands import documents
+from dispatch_mcp.faces.commands import catalogs, documents
+
+MAX_REQUEST = 200_000
 
 
 def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
-    """Checks, schedules and stores the document's plan. Raises PlanRejected with every problem at once."""
+    """Checks, schedules and stores the document's plan, or drafts one. Raises PlanRejected with every problem."""
+    if options.request is not None:
+        return _draft(options, loaded)
+    if options.roster:
+        raise errors.InputError(
+            f"--roster {options.roster!r} is for --request only.", hint="Tasks of a document name their agent."
+        )
     document = documents.read(options.file)
     planned = anyio.run(_plan, loaded.settings, document, options.on_conflict)
     if options.json:
-        console.emit(plans.plan_answer(planned, diagram=options.diagram))
+        listed = {"todo": list(todos.todos(planned.plan.tasks))} if options.todo else {}
+        console.emit({**plans.plan_answer(planned, diagram=options.diagram), **listed})
     else:
-        _show(planned, diagram=options.diagram)
+        _show(planned)
+        _extras(planned.plan, options)
     return console.OK
 
 
@@ -30,12 +40,43 @@ async def _plan(settings: config.Settings, document: formats.Document, on_confli
         return await app.plans.plan_document(document, on_conflict=on_conflict)
 
 
-def _show(planned: planner.Planned, *, diagram: bool) -> None:
-    plan, prepared, decided = planned
+def _draft(options: argparse.Namespace, loaded: config.Loaded) -> int:
+    """Prints a draft; needs no book, as a draft is not kept."""
+    if options.file != "-":
+        raise errors.InputError(f"Both a file {options.file!r} and --request are given.", hint="Leave one of them out.")
+    if not options.request.strip():
+        raise errors.InputError(
+            "The request is empty.", hint='Say what is to be done: dispatch-mcp plan --request "…".'
+        )
+    known = catalogs.choose(loaded.settings, options.roster)
+    made = drafting.draft(options.request[:MAX_REQUEST], known, hints=build.hints(loaded.settings))
+    plan = drafting.plan_of(made)
+    if options.json:
+        listed = {"todo": list(todos.todos(plan.tasks))} if options.todo else {}
+        console.emit({**plans.draft_answer(made, diagram=options.diagram), **listed})
+        return console.OK
+    console.say(f"pattern: {made.pattern}, confidence {made.pattern_confidence:.2f}", style="bold")
+    for reason in made.why:
+        console.say(f"it {reason}")
+    for task in made.tasks:
+        after = f", after {', '.join(task.deps)}" if task.deps else ""
+        console.say(
+            f"{task.id}: {task.do} [{task.agent or task.worker or 'anybody'}, {task.model or 'any model'}]{after}"
+        )
+    if made.question:
+        console.say(f"ask first: {made.question}", style="yellow")
+    console.say("a draft: split it into exact tasks and give those to `dispatch-mcp plan FILE`", style="yellow")
+    _extras(plan, options)
+    return console.OK
+
+
+def _show(planned: planner.Planned) -> None:
+    plan, prepared = planned.plan, planned.prepared
     for number, wave in enumerate(prepared.waves, 1):
         console.say(f"wave {number}: {', '.join(wave)}")
-    for task_id, choice in decided.items():
-        console.say(f"{task_id}: {choice['agent']} ({choice['model']}), confidence {choice['conf']:.2f}")
+    for task_id, choice in planned.decided.items():
+        said = f"{choice['agent']} ({choice['model']}), confidence {choice['conf']:.2f}" if "agent" in choice else ""
+        console.say(f"{task_id}: {said or choice.get('why', '')}")
     console.say(f"critical path: {' → '.join(prepared.critical_path)}", style="bold")
     at = prepared.estimate
     console.say(
@@ -47,5 +88,12 @@ def _show(planned: planner.Planned, *, diagram: bool) -> None:
     for notice in prepared.notices:
         console.say(f"{notice.code}: {notice.message}", style="yellow")
     console.say(f"plan {plan.id}, version {plan.version}: run it with `dispatch-mcp run {plan.id}`")
-    if diagram:
-        console.say(str(plans.plan_answer(planned, diagram=True)["diagram"]))
+
+
+def _extras(plan: model.Plan, options: argparse.Namespace) -> None:
+    """Prints the list and the picture that were asked for."""
+    if options.todo:
+        for item in todos.todos(plan.tasks):
+            console.say(f"[{'x' if item['status'] == 'completed' else ' '}] {item['content']} ({item['priority']})")
+    if options.diagram:
+        console.say(plans.flowchart(plan))

@@ -1,0 +1,53 @@
+"""`dispatch-mcp approve RUN [TASK]`: a person's answer to a run that waits for one."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from collections.abc import Mapping
+
+import anyio
+
+from dispatch_mcp import config, errors
+from dispatch_mcp.engine import answers, decisions
+from dispatch_mcp.faces import build, console, shell
+from dispatch_mcp.faces.commands import status
+
+ASSISTANTS = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CODEX_SANDBOX", "CURSOR_AGENT", "GEMINI_CLI", "OPENCODE")
+"""Variables that assistants set for the commands they run."""
+
+
+def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
+    """Records the answer and prints where the run stands. Raises NotAllowed when an assistant runs the command."""
+    refuse_assistants(os.environ, terminal=sys.stdin.isatty())
+    verdict = decisions.Verdict(not options.reject, f"{getpass.getuser()} at a shell", options.reason)
+    answer = anyio.run(_decide, loaded.settings, options, verdict)
+    if options.json:
+        console.emit(shell.wire(answer))
+    else:
+        console.say(f"run {answer.run_id}: {answer.state.value} ({status.counts(answer.counts)})", style="bold")
+        console.say(shell.told(answer.next, answer.run_id))
+    return console.OK
+
+
+def refuse_assistants(environment: Mapping[str, str], *, terminal: bool) -> None:
+    """Raises NotAllowed when the command seems to be run by an assistant and not by a person.
+
+    This keeps an assistant from approving its own plan by habit. It is no wall: whoever has the user's shell can do
+    what the user can.
+    """
+    found = next((name for name in ASSISTANTS if environment.get(name)), "")
+    if found and not terminal:
+        raise errors.NotAllowed(
+            f"This shell belongs to an assistant ({found} is set); a person has to decide.",
+            hint="Ask the user to run the same command in a terminal of their own.",
+        )
+
+
+async def _decide(
+    settings: config.Settings, options: argparse.Namespace, verdict: decisions.Verdict
+) -> answers.Steered:
+    async with build.open_dispatcher(settings) as app:
+        return await app.decide(options.run, options.task, verdict)
