@@ -84,8 +84,8 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(server: MCPServer[Any], era: str = "auto") -> AsyncGenerator[Desk]:
-    async with Client(server, mode=era, cache=None) as client:
+async def desk(server: MCPServer[Any], era: str = "auto", **more: Any) -> AsyncGenerator[Desk]:
+    async with Client(server, mode=era, cache=None, **more) as client:
         yield Desk(client)
 
 

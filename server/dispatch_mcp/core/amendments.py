@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dispatch_mcp.core import model, moves
-from dispatch_mcp.core.model import WorkerKind
+from dispatch_mcp.core.model import TaskState, WorkerKind
 from dispatch_mcp.core.problems import Problem
 
 
@@ -58,16 +58,17 @@ def _started(
 def _decisions(
     before: Sequence[model.Task], wanted: Mapping[str, model.Task], fixed: Mapping[str, moves.TaskRow]
 ) -> Iterable[Problem]:
-    """Yields what would let work begin that waits for a person now."""
-    gates = [task for task in before if task.worker is WorkerKind.HUMAN and task.id not in fixed]
+    """Yields what would let work begin that a person has not approved, or has rejected."""
+    approved = {task_id for task_id, row in fixed.items() if row.state is TaskState.SUCCEEDED}
+    gates = [task for task in before if task.worker is WorkerKind.HUMAN and task.id not in approved]
     for gate in gates:
-        if wanted.get(gate.id) != gate:
+        if gate.id not in fixed and wanted.get(gate.id) != gate:
             yield _needs_person(gate.id, "is a person's decision; an edit can neither remove nor change it")
             continue
         now = behind(gate.id, wanted.values())
         for task_id in sorted(behind(gate.id, before)):
             if task_id in wanted and task_id not in now and task_id not in fixed:
-                yield _needs_person(task_id, f"waits for a person's decision in {gate.id!r} and has to go on doing so")
+                yield _needs_person(task_id, f"depends on a person's decision in {gate.id!r} and has to go on doing so")
 
 
 def _needs_person(task_id: str, why: str) -> Problem:

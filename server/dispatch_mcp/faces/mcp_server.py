@@ -34,7 +34,7 @@ from mcp.types import (
 import dispatch_mcp
 from dispatch_mcp import errors
 from dispatch_mcp.core import model, problems, redaction
-from dispatch_mcp.faces import arguments, entry, words
+from dispatch_mcp.faces import arguments, asking, entry, words
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,9 @@ Server = MCPServer[entry.Opening]
 
 LISTS_TTL_MS = 300_000
 MAX_PROBLEMS = 50
+ASKED = "asked"
+"""The parameter that carries what the user answered; it is not part of the published schema."""
+
 READ_ONLY = frozenset({"route_task", "get_trace"})
 
 
@@ -175,7 +178,8 @@ def tool(name: str) -> Tool:
     expected = arguments.TOOLS[name]
 
     async def call(*, ctx: Context[entry.Opening], **given: model.Json) -> CallToolResult:
-        return await answered(name, ctx.request_context.lifespan_context, expected.model_validate(given))
+        said = given.pop(ASKED, None)
+        return await answered(name, ctx.request_context.lifespan_context, expected.model_validate(given), said)
 
     _sign(call, expected)
     made = Tool.from_function(
@@ -213,15 +217,19 @@ def _sign(call: Callable[..., Awaitable[CallToolResult]], expected: type[argumen
         )
         for name, field in expected.model_fields.items()
     ]
+    if issubclass(expected, arguments.Dispatch):
+        fields.append(inspect.Parameter(ASKED, inspect.Parameter.KEYWORD_ONLY, annotation=asking.ANSWER))
     signature = inspect.Signature([*fields, context], return_annotation=CallToolResult)
     setattr(call, "__signature__", signature)  # noqa: B010  # functions declare no such attribute
     call.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
 
 
-async def answered(name: str, opening: entry.Opening, args: arguments.Args) -> CallToolResult:
-    """Returns the tool's answer, or its refusal as a tool error that a model can act on."""
+async def answered(name: str, opening: entry.Opening, args: arguments.Args, said: asking.Said = None) -> CallToolResult:
+    """Returns the tool's answer, or its refusal as a tool error that a model can act on; `said` is the user's word."""
     try:
         app = await opening.get()
+        if isinstance(args, arguments.Dispatch):
+            await asking.settle(app, args.run_id, said)
         return told(await entry.tools().HANDLERS[name](app, args))
     except errors.DispatchError as refusal:
         return refused(refusal)
@@ -235,6 +243,9 @@ def told(answer: dict[str, model.Json], *, is_error: bool = False) -> CallToolRe
 
 def refused(refusal: errors.DispatchError) -> CallToolResult:
     """Returns a tool error: a sentence with the value and a hint; for a plan all its problems."""
+    if isinstance(refusal, errors.StaleVersion) and refusal.version:
+        answer: dict[str, model.Json] = {"ok": False, "code": "base_version_stale", "version": refusal.version}
+        return told({**answer, "changes": dict(refusal.changes), "next": str(refusal)}, is_error=True)
     if not isinstance(refusal, errors.PlanRejected):
         return CallToolResult(content=[TextContent(type="text", text=str(refusal))], is_error=True)
     found = [
