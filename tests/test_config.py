@@ -27,6 +27,7 @@ OTHER_VALUES: dict[str, tuple[Any, str]] = {
     "direct_from": (0.9, "0.9"),
     "review_from": (0.6, ".6"),
     "supervise_from": (0.1, "1e-1"),
+    "review_policy": ("strict", "strict"),
     "depth_limit": (1, "1"),
     "learn": (False, "no"),
     "log_level": ("debug", "debug"),

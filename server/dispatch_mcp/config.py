@@ -82,6 +82,7 @@ class Settings(model.Value):
     direct_from: Share = 0.95
     review_from: Share = 0.70
     supervise_from: Share = 0.40
+    review_policy: Literal["standard", "strict", "off"] = "standard"
     depth: Annotated[Count, Field(ge=0, le=64)] = 0
     depth_limit: Annotated[Count, Field(ge=0, le=8)] = 2
     learn: bool = True

@@ -58,9 +58,9 @@ async def test_the_engine_carries_out_what_was_added_to_a_run_it_drives(desk: de
     await desk.app.plans.edit(plan_id, 1, [{"op": "add", "id": "second", "task": {"do": "x", "command": ["two"]}}])
     await desk.app.dispatch(run_id=given.run_id)
     with anyio.fail_after(5):
-        while "second" not in desk.commands.ran:
-            await desk.app.trace(run_id=given.run_id, wait_s=1, view="timeline", cursor="4")
-    assert (await desk.states(given.run_id))["second"] == "succeeded"
+        while (await desk.states(given.run_id))["second"] != "succeeded":
+            await desk.app.engine.pulse.wait()
+    assert desk.commands.ran == ["first", "second"]
 
 
 async def test_a_refused_edit_changes_nothing(desk: desks.Desk) -> None:
@@ -94,6 +94,20 @@ async def test_a_skip_with_cascade_drops_what_depends_on_it(desk: desks.Desk) ->
     plan_id = await desk.planned(task("a"), task("b", "a"), task("c", "b"), task("d", "a"))
     planned = await desk.app.plans.edit(plan_id, 1, [{"op": "skip", "id": "b", "cascade": True}])
     assert [one.id for one in planned.plan.tasks] == ["a", "d"]
+
+
+async def test_a_worker_proposes_edits_and_the_orchestrator_applies_them(desk: desks.Desk) -> None:
+    plan_id = await desk.planned(task("a"), task("b", "a"))
+    given = await desk.app.dispatch(plan_id=plan_id)
+    wanted = [{"op": "add", "id": "cache", "task": {"do": "Add the caching layer"}, "reason": "there is none"}]
+    handoff = {"completed_work": "looked", "proposed_edits": wanted}
+    report = {"task_id": "a", "attempt": 1, "handoff": handoff}
+    reported = await desk.app.report(given.run_id, [report])
+    assert list(reported.results[0].proposed_edits) == wanted
+    assert "edits_proposed" in await desk.kinds(given.run_id)
+    assert set(await desk.states(given.run_id)) == {"a", "b"}
+    await desk.app.plans.edit(plan_id, 1, reported.results[0].proposed_edits)
+    assert set(await desk.states(given.run_id)) == {"a", "b", "cache"}
 
 
 # -- decisions

@@ -178,7 +178,11 @@ class Artifact(Value):
 
 
 class Handoff(Value):
-    """What a finished task tells its dependants (fields: seed 004, "Agent Handoffs")."""
+    """What a finished task tells its dependants (fields: seed 004, "Agent Handoffs").
+
+    `proposed_edits` are changes of the plan that the worker thinks are needed (seed 003, unexpected complexity); the
+    orchestrator decides about them.
+    """
 
     completed_work: str = ""
     files_modified: tuple[str, ...] = ()
@@ -186,6 +190,7 @@ class Handoff(Value):
     open_questions: tuple[str, ...] = ()
     mistakes_learned: tuple[str, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
+    proposed_edits: tuple[dict[str, Json], ...] = ()
 
 
 class Usage(Value):

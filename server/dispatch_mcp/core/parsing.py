@@ -29,7 +29,9 @@ _ALIASES: Mapping[str, str] = {
     "lessons_learned": "mistakes_learned",
     "mistakes": "mistakes_learned",
 }
-_FIELDS = frozenset({"completed_work", "artifacts", *_LISTS})
+_EDITS = "proposed_edits"
+_MAX_EDITS = 50
+_FIELDS = frozenset({"completed_work", "artifacts", _EDITS, *_LISTS})
 _WRAPPERS = ("handoff", "payload", "result")
 _FENCE_LINE = re.compile(r"[ \t]*(```+|~~~+)[ \t]*(\w*)[^`\n]*")
 _LANGUAGES = frozenset({"", "json", "jsonc", "json5"})
@@ -141,6 +143,7 @@ def _handoff(fields: Mapping[str, model.Json]) -> model.Handoff:
     return model.Handoff(
         completed_work="; ".join(_strings(done)),
         artifacts=tuple(_artifact(item) for item in _items(fields.get("artifacts"))),
+        proposed_edits=tuple(_object(item) for item in _items(fields.get(_EDITS))[:_MAX_EDITS] if _object(item)),
         **{name: _strings(fields.get(name)) for name in _LISTS},
     )
 

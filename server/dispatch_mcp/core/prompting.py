@@ -41,10 +41,12 @@ _WORDS_LABELS: Final = frozenset({AT_THE_END})
 _WORDS_SECTIONS: Final = frozenset({"ROLE", "GOAL"})
 
 HANDOFF = """\
-End your answer with one fenced JSON block of this form, with [] where there is nothing to say:
+End your answer with one fenced JSON block of this form, with [] where there is nothing to say; `proposed_edits` \
+only if the plan itself has to change, such as [{"op": "add", "id": "cache", "task": {"do": "…", "deps": []}, \
+"reason": "…"}]:
 ```json
 {"completed_work": "what is done, in two sentences", "files_modified": [], "decisions_made": ["what and why"], \
-"open_questions": [], "mistakes_learned": [], "artifacts": [{"name": "", "path": ""}]}
+"open_questions": [], "mistakes_learned": [], "artifacts": [{"name": "", "path": ""}], "proposed_edits": []}
 ```"""
 
 _LINE_ENDS = "\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029"

@@ -592,3 +592,5 @@ class RunCore:
         if outcome.unverified:
             data["unverified"] = True
         self._note("attempt_finished", row, data)
+        if outcome.handoff.proposed_edits:
+            self._note("edits_proposed", row, {"edits": list(outcome.handoff.proposed_edits)})

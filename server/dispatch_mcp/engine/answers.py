@@ -41,7 +41,7 @@ class Progress(RunAnswer):
 
 
 class Accepted(model.Value):
-    """What became of one reported result."""
+    """What became of one reported result; `proposed_edits` are the orchestrator's to send to `plan_dag`, or not."""
 
     task_id: str
     attempt: int
@@ -49,6 +49,7 @@ class Accepted(model.Value):
     state: str = ""
     why: str = ""
     receipts: tuple[model.Receipt, ...] = ()
+    proposed_edits: tuple[dict[str, model.Json], ...] = ()
 
 
 class Reported(RunAnswer):
@@ -105,6 +106,7 @@ class ResultLine(model.Value):
     state: str
     capsule: str = ""
     receipts: tuple[model.Receipt, ...] = ()
+    proposed_edits: tuple[dict[str, model.Json], ...] = ()
     output: model.Json = None
     truncated: bool = False
     ref: str = ""

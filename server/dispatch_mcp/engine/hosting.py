@@ -126,6 +126,7 @@ def verdicts(
                 state=task.state.value if task else "",
                 why=why or (_refuted(outcome) if taken else _fenced(report, task)),
                 receipts=tuple(one for one in outcome.receipts if one.kind != "claim") if taken else (),
+                proposed_edits=outcome.handoff.proposed_edits if taken else (),
             )
         )
     return out

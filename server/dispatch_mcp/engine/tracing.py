@@ -224,6 +224,7 @@ def _result_line(
         state=task.state.value,
         capsule=prompting.capsule(outcome),
         receipts=outcome.receipts,
+        proposed_edits=outcome.handoff.proposed_edits,
         output=outcome.output if fits else None,
         truncated=full and outcome.output is not None and not fits,
         ref=f"dispatch://runs/{run_id}/tasks/{task.id}/result" if outcome.output is not None else "",

@@ -69,6 +69,7 @@ def rules(settings: config.Settings) -> planner.Rules:
         depth=settings.depth,
         depth_limit=settings.depth_limit,
         bands=hints(settings).bands,
+        review_policy=settings.review_policy,
     )
 
 

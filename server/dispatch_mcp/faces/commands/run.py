@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -11,7 +12,7 @@ import rich.live
 import rich.table
 
 from dispatch_mcp import config, errors
-from dispatch_mcp.core import advice, keys, model, records
+from dispatch_mcp.core import advice, keys, model, moves, records
 from dispatch_mcp.core import documents as formats
 from dispatch_mcp.core.model import RunState, TaskState, WorkerKind
 from dispatch_mcp.engine import dispatcher, planner, tracing
@@ -53,14 +54,17 @@ def _worker(options: argparse.Namespace) -> WorkerKind:
     try:
         return WorkerKind(options.worker)
     except ValueError:
-        known = ", ".join(kind.value for kind in WorkerKind if kind is not WorkerKind.HOST)
+        known = ", ".join(kind.value for kind in WorkerKind if kind in moves.SERVER_WORKERS)
         raise errors.InputError(
             f"There is no worker {options.worker!r}.", hint=f"Use auto or one of: {known}."
         ) from None
 
 
 async def _stored(app: dispatcher.Dispatcher, document: formats.Document) -> str:
-    """Stores the document as a plan under a name made from its content, so that running it again finds it."""
+    """Stores the document as a plan under a name made from its content, so that running it again finds it.
+
+    Whoever runs a file has decided who does what in it: nothing is added.
+    """
     reading = document.reading
     planner.refuse(app.plans.check(reading))
     tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in reading.tasks]
@@ -68,7 +72,8 @@ async def _stored(app: dispatcher.Dispatcher, document: formats.Document) -> str
     try:
         return (await app.book.plan(content, principal=app.principal)).id
     except errors.UnknownHandle:
-        return (await app.plans.plan_document(document, plan_id=content)).plan.id
+        unwatched = replace(app.plans, rules=replace(app.rules, review_policy="off"))
+        return (await unwatched.plan_document(document, plan_id=content)).plan.id
 
 
 async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id: str, home: Path) -> int:
@@ -124,9 +129,9 @@ def _over_here(loaded: tracing.Loaded) -> bool:
         return True
     running = [task for task in loaded.tasks if task.state is TaskState.RUNNING]
     if loaded.run.state is RunState.PAUSED:
-        return not any(task.worker is not WorkerKind.HOST for task in running)
+        return not any(task.worker in moves.SERVER_WORKERS for task in running)
     active = [*running, *(task for task in loaded.tasks if task.state is TaskState.READY)]
-    return bool(active) and all(task.worker is WorkerKind.HOST for task in active)
+    return bool(active) and not any(task.worker in moves.SERVER_WORKERS for task in active)
 
 
 def _picture(loaded: tracing.Loaded) -> rich.table.Table:
