@@ -48,8 +48,12 @@ def schema(expected: type[Args]) -> dict[str, model.Json]:
     return {"type": "object", "properties": properties, **required, "additionalProperties": False}
 
 
+_CHECKED_ONLY = frozenset({"title", "maxLength", "minLength", "maxItems", "maximum", "minimum"})
+"""What the check of a call says in words when it matters; the schema is read far more often than it is broken."""
+
+
 def _bare(derived: Mapping[str, model.Json]) -> dict[str, model.Json]:
-    return {key: value for key, value in derived.items() if key not in ("title", "maxLength", "minLength", "maxItems")}
+    return {key: value for key, value in derived.items() if key not in _CHECKED_ONLY}
 
 
 class Args(BaseModel):
@@ -64,7 +68,7 @@ _TASK: Schema = {
     "type": "object",
     "required": ["id", "do"],
     "properties": {
-        "id": {"type": "string", "pattern": model.TASK_ID},
+        "id": {"type": "string"},
         "do": {"type": "string", "description": "One measurable goal."},
         "deps": _NAMES,
         "files": {**_NAMES, "description": "Paths or globs it will write."},

@@ -27,9 +27,9 @@ DESCRIPTIONS = {
         "evidence, calibrated confidence, model, review strategy, runners-up, or the question to ask."
     ),
     "plan_dag": (
-        "Plan work for several agents: you split the request into tasks; this checks ids, dependencies, cycles and "
-        "file clashes, picks agents and models, and returns waves, critical path and estimate. All problems at once, "
-        "with fixes. plan_id+edits changes a plan."
+        "Plan work for several agents: you split the request into tasks; this checks dependencies, cycles and file "
+        "clashes, picks agents and models, returns waves, critical path, estimate, or all problems with fixes. "
+        "request alone drafts. plan_id+edits changes a plan."
     ),
     "dispatch": (
         "Run a plan in parallel, or resume a run after a crash, restart or compaction. Returns a run_id at once plus "
