@@ -26,7 +26,7 @@ class Hourglass:
     """Time that passes only when the test lets it; `now` is in seconds."""
 
     now: float = 0.0
-    asleep: list[tuple[float, anyio.Event]] = field(default_factory=list)
+    asleep: list[tuple[float, anyio.Event]] = field(default_factory=list[tuple[float, anyio.Event]])
     changed: anyio.Event = field(default_factory=anyio.Event)
 
     async def sleep(self, seconds: float) -> None:
