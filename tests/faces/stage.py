@@ -35,7 +35,7 @@ def repository(folder: Path) -> Path:
 
 def settings(home: Path, workspace: Path) -> config.Settings:
     return config.load({}, flags={"home": home, "workspace": workspace}, cwd=workspace).settings.model_copy(
-        update={"allow_commands": ALLOWED}
+        update={"allow_commands": ALLOWED, "review_policy": "off"}
     )
 
 

@@ -179,7 +179,7 @@ def test_a_run_can_be_listed_read_and_steered(shell: shells.Shell, tmp_path: Pat
 def test_an_advice_never_names_a_tool(shell: shells.Shell) -> None:
     for run_state in RunState:
         for task_state in TaskState:
-            for worker in (WorkerKind.HOST, WorkerKind.COMMAND):
+            for worker in (WorkerKind.HOST, WorkerKind.COMMAND, WorkerKind.HUMAN):
                 task = records.TaskRecord(id="a", position=0, worker=worker, state=task_state, attempt=1)
                 run = records.RunRecord(id="r", plan_id="p", plan_version=1, state=run_state, worker=worker)
                 said = words.told(advice.next_step(run, [task]), "r")

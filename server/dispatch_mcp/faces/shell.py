@@ -14,6 +14,8 @@ SAID = (
         "out with you: finish and `report`; `dispatch` with this run_id repeats them if they were lost.",
         "out with your assistant; it gets them again by dispatching run RUN.",
     ),
+    ("Call dispatch(run_id) to have the user asked here, or let them run", "Say so with"),
+    (". Nobody else can approve.", " (or --reject)."),
     ("ready for you:", "ready for an assistant:"),
     ("`get_trace` without arguments lists your runs", "`dispatch-mcp status --all` lists your runs"),
     ("`get_trace` lists the tasks of the run", "`dispatch-mcp status RUN` lists the tasks of the run"),

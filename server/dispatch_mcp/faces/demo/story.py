@@ -64,6 +64,10 @@ HOST_TASKS: Mapping[str, tuple[str, Sequence[str]]] = {
 }
 
 
+AGENTS = {"assess": "orch-judge", "quality": "eng-qa", "summary": "prod-techwriter"}
+"""Who does the assistant's part; named, so that nothing is added for want of confidence."""
+
+
 def allowed() -> list[list[str]]:
     """Returns the demo's allow-list, for its own state directory only; reading git commands are on it anyway."""
     programs = [argv for _, argv in COMMANDS.values() if argv[0] == sys.executable]
@@ -77,7 +81,14 @@ def tasks() -> list[dict[str, model.Json]]:
         for name, (goal, argv) in COMMANDS.items()
     ]
     hosted: list[dict[str, model.Json]] = [
-        {"id": name, "do": goal, "deps": list(deps), "output": ["Three sentences"], "effort": "M"}
+        {
+            "id": name,
+            "do": goal,
+            "agent": AGENTS[name],
+            "deps": list(deps),
+            "output": ["Three sentences"],
+            "effort": "M",
+        }
         for name, (goal, deps) in HOST_TASKS.items()
     ]
     return commands + hosted
