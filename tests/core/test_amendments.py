@@ -150,6 +150,8 @@ def test_nobody_can_skip_a_decision() -> None:
     started(core)
     with pytest.raises(errors.NotAllowed, match="approve"):
         core.skip("gate")
+    with pytest.raises(errors.NotAllowed, match="'a' waits for a person's decision in 'gate'"):
+        core.skip("a")
 
 
 @pytest.mark.parametrize(

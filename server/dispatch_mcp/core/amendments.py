@@ -23,7 +23,9 @@ def refusals(
     """
     fixed = {row.id: row for row in rows if moves.is_fixed(row)}
     wanted = {task.id: task for task in after}
-    return [*_started(before, wanted, fixed), *_decisions(bare(before, added), wanted, fixed)]
+    gates = _undecided(before, fixed.values())
+    begun = {task_id: row for task_id, row in fixed.items() if task_id not in gates}
+    return [*_started(before, wanted, begun), *_decisions(bare(before, added, fixed), wanted, fixed, gates)]
 
 
 def bare(tasks: Sequence[model.Task], added: Iterable[model.AddedEdge], keep: Collection[str] = ()) -> list[model.Task]:
@@ -45,7 +47,7 @@ def _started(
 ) -> Iterable[Problem]:
     for task in before:
         row = fixed.get(task.id)
-        if row is not None and wanted.get(task.id) != task:
+        if row is not None and wanted.get(task.id) != task and not _only_relinked(task, wanted, fixed):
             done = "removed" if task.id not in wanted else "changed"
             yield Problem(
                 code="task_started",
@@ -55,20 +57,37 @@ def _started(
             )
 
 
+def _only_relinked(task: model.Task, wanted: Mapping[str, model.Task], fixed: Collection[str]) -> bool:
+    """Returns whether a task has changed only because one that it waited for was removed, which is refused itself."""
+    now = wanted.get(task.id)
+    gone = any(dep in fixed and dep not in wanted for dep in task.deps)
+    return now is not None and gone and now.model_copy(update={"deps": task.deps}) == task
+
+
 def _decisions(
-    before: Sequence[model.Task], wanted: Mapping[str, model.Task], fixed: Mapping[str, moves.TaskRow]
-) -> Iterable[Problem]:
-    """Yields what would let work begin that a person has not approved, or has rejected."""
-    approved = {task_id for task_id, row in fixed.items() if row.state is TaskState.SUCCEEDED}
-    gates = [task for task in before if task.worker is WorkerKind.HUMAN and task.id not in approved]
+    before: Sequence[model.Task],
+    wanted: Mapping[str, model.Task],
+    fixed: Collection[str],
+    gates: Sequence[str],
+) -> list[Problem]:
+    """Returns what would let work begin that a person has not approved, or has rejected; not what follows from it."""
+    changed = [task for task in before if task.id in gates and wanted.get(task.id) != task]
+    touched = [task.id for task in changed if not _only_relinked(task, wanted, fixed)]
+    if touched:
+        return [
+            _needs_person(one, "is a person's decision; an edit can neither remove nor change it") for one in touched
+        ]
+    freed: dict[str, str] = {}
     for gate in gates:
-        if gate.id not in fixed and wanted.get(gate.id) != gate:
-            yield _needs_person(gate.id, "is a person's decision; an edit can neither remove nor change it")
-            continue
-        now = behind(gate.id, wanted.values())
-        for task_id in sorted(behind(gate.id, before)):
+        now = behind(gate, wanted.values())
+        for task_id in sorted(behind(gate, before)):
             if task_id in wanted and task_id not in now and task_id not in fixed:
-                yield _needs_person(task_id, f"depends on a person's decision in {gate.id!r} and has to go on doing so")
+                freed.setdefault(task_id, gate)
+    return [
+        _needs_person(task_id, f"depends on a person's decision in {gate!r} and has to go on doing so")
+        for task_id, gate in freed.items()
+        if freed.keys().isdisjoint(wanted[task_id].deps)
+    ]
 
 
 def _needs_person(task_id: str, why: str) -> Problem:
@@ -78,6 +97,18 @@ def _needs_person(task_id: str, why: str) -> Problem:
         message=f"Task {task_id!r} {why}.",
         fix="Ask the user to decide: `dispatch-mcp approve`.",
     )
+
+
+def _undecided(tasks: Sequence[model.Task], rows: Iterable[moves.TaskRow]) -> list[str]:
+    """Returns the decisions that no person has approved."""
+    approved = {row.id for row in rows if row.state is TaskState.SUCCEEDED}
+    return [task.id for task in tasks if task.worker is WorkerKind.HUMAN and task.id not in approved]
+
+
+def undecided(task_id: str, tasks: Sequence[model.Task], rows: Iterable[moves.TaskRow]) -> str:
+    """Returns a decision that a person has not approved and that a task is or waits for, or an empty string."""
+    gates = _undecided(tasks, rows)
+    return next((gate for gate in gates if gate == task_id or task_id in behind(gate, tasks)), "")
 
 
 def behind(first: str, tasks: Iterable[model.Task]) -> set[str]:

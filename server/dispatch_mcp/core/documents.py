@@ -191,16 +191,22 @@ def _canonical(reader: fields.Reader, raw: Mapping[str, model.Json]) -> dict[str
 
 
 def _known_only(reader: fields.Reader, raw: Mapping[str, model.Json], known: Sequence[str]) -> dict[str, model.Json]:
-    """Returns the entries with known keys and notes the others as problems."""
+    """Returns the entries with known keys and notes the others as problems.
+
+    A misspelt key counts as the one that was meant, if that is free: its value is not missing as well.
+    """
+    out = {key: value for key, value in raw.items() if key in known}
     strange = [key for key in raw if key not in known]
     for key in strange[:MAX_UNKNOWN]:
         meant = problems.nearest(str(key), known)
         fix = f"Use `{meant}`." if meant else f"Known fields: {problems.listed(known, len(known))}."
         shown = problems.shown(key)
         reader.problem("unknown_field", fields.printable(str(key)), f"There is no field {shown}.", fix=fix, meant=meant)
+        if meant and ALIASES.get(meant, meant) not in {ALIASES.get(name, name) for name in out}:
+            out[meant] = raw[key]
     if len(strange) > MAX_UNKNOWN:
         reader.problem("unknown_field", "", f"{len(strange) - MAX_UNKNOWN} more unknown fields.")
-    return {key: value for key, value in raw.items() if key in known}
+    return out
 
 
 def _take_paths(values: dict[str, model.Json]) -> None:

@@ -15,6 +15,7 @@ FUZZY_NAMES: Final = 20_000
 """Names that all fuzzy look-ups of a check may be compared with; each costs up to 20 microseconds."""
 
 _SEPARATORS = re.compile(r"[\s_.-]+")
+_WHOLE = re.compile(r"tasks\[\d+\](\.id)?|tasks")
 _SHOWN = 80
 
 
@@ -84,6 +85,19 @@ class Names:
         ranked = [(distance(form, candidate), place, candidate) for place, candidate in enumerate(close)]
         best = min(ranked, default=None)
         return self._by_form[best[2]] if best and _plausible(best[0], form, best[2]) else ""
+
+
+def without_consequences(read: Iterable[Problem], checked: Iterable[Problem]) -> list[Problem]:
+    """Returns everything found in reading, and of what checking found only what does not follow from it.
+
+    A value that could not be read is not missing as well, and whoever depends on a task without a readable id may
+    mean that one.
+    """
+    first = list(read)
+    places = {problem.where for problem in first}
+    lost = any(_WHOLE.fullmatch(place) for place in places)
+    rest = (one for one in checked if one.where not in places and not (lost and one.code == "unknown_dependency"))
+    return [*first, *(one for one in rest if not (lost and one.code == "empty_plan"))]
 
 
 def nearest(wanted: str, names: Collection[str]) -> str:

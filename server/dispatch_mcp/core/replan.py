@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from dispatch_mcp.core import amendments, conflicts, documents, model, moves, planning, problems
 
 OPS = ("add", "modify", "skip", "remove")
+FIELDS = ("op", "id", "task", "reason", "cascade")
+"""What an edit may hold."""
 
 
 def apply(
@@ -34,11 +36,14 @@ def _misformed(
 ) -> problems.Problem | None:
     op, task_id, where = edit.get("op"), edit.get("id"), f"edits[{position}]"
     if op not in OPS:
-        message = f"op {problems.shown(op)} is unknown."
-        return problems.Problem(code="bad_edit", message=message, fix=f"Use one of {', '.join(OPS)}.", where=where)
+        meant = problems.nearest(op, OPS) if isinstance(op, str) else ""
+        fix = f"Use `{meant}`." if meant else f"Use one of {', '.join(OPS)}."
+        return _bad_edit(task_id, f"{where}.op", f"op {problems.shown(op)} is unknown.", fix, meant)
     if not isinstance(task_id, str) or not task_id:
-        message = f"id {problems.shown(task_id)} is not a task id."
-        return problems.Problem(code="bad_edit", message=message, fix="Name the task.", where=where)
+        return _bad_edit("", f"{where}.id", f"id {problems.shown(task_id)} is not a task id.", "Name the task.")
+    wrong = _misplaced(where, task_id, edit)
+    if wrong is not None:
+        return wrong
     if op == "add" and task_id in current:
         message = f"Task {task_id!r} exists."
         return problems.Problem(code="duplicate_id", message=message, task=task_id, fix="Use op modify.", where=where)
@@ -52,6 +57,31 @@ def _misformed(
     return None
 
 
+def _misplaced(where: str, task_id: str, edit: Mapping[str, model.Json]) -> problems.Problem | None:
+    """Returns a problem if the fields of a task are not in `task`, or mean another one."""
+    strange = next((key for key in edit if key not in FIELDS), None)
+    if strange is not None:
+        meant = problems.nearest(strange, FIELDS)
+        fix = f"Use `{meant}`." if meant else "Fields of the task belong into `task`."
+        return _bad_edit(task_id, f"{where}.{strange[:80]}", f"There is no {problems.shown(strange)} here.", fix, meant)
+    if edit["op"] not in ("add", "modify"):
+        return None
+    fields = edit.get("task")
+    if not isinstance(fields, dict) or not fields:
+        message = f"op {edit['op']} needs `task`, not {problems.shown(fields)}."
+        return _bad_edit(task_id, f"{where}.task", message, "Send the fields of the task as an object.")
+    named: model.Json = edit["task"].get("id", task_id)
+    if str(named).strip() != task_id:
+        message = f"The edit is of {task_id!r}, its task has the id {problems.shown(named)}."
+        return _bad_edit(task_id, f"{where}.task.id", message, "Leave the id out of `task`; to rename, remove and add.")
+    return None
+
+
+def _bad_edit(task_id: model.Json, where: str, message: str, fix: str, meant: str = "") -> problems.Problem:
+    task = task_id if isinstance(task_id, str) else ""
+    return problems.Problem(code="bad_edit", message=message, task=task, fix=fix, did_you_mean=meant, where=where)
+
+
 def _applied(position: int, edit: Mapping[str, model.Json], current: dict[str, model.Task]) -> list[problems.Problem]:
     op, task_id = edit["op"], str(edit["id"])
     if op in ("skip", "remove"):
@@ -60,12 +90,17 @@ def _applied(position: int, edit: Mapping[str, model.Json], current: dict[str, m
         gone = current.pop(task_id)
         _relink(current, gone, keep_order=op == "remove")
         return []
-    fields: dict[str, model.Json] = edit["task"] if isinstance(edit.get("task"), dict) else {}
+    fields: dict[str, model.Json] = edit["task"]
     before = current[task_id].model_dump(mode="json", by_alias=True, exclude_defaults=True) if op == "modify" else {}
+    for name in fields:
+        before.pop(documents.ALIASES.get(name, name), None)
     reading = documents.read_tasks([{**before, **fields, "id": task_id}])
     if reading.problems:
         place = f"edits[{position}].task"
-        return [problem.model_copy(update={"where": place}) for problem in reading.problems]
+        return [
+            problem.model_copy(update={"where": problem.where.replace("tasks[0]", place, 1)})
+            for problem in reading.problems
+        ]
     current[task_id] = reading.tasks[0]
     return []
 
@@ -104,32 +139,38 @@ def standing(runs: Sequence[Sequence[moves.TaskRow]]) -> Standing:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What is left to schedule: the tasks that have not ended, without what has; `edges` keep running ones first."""
+    """What is left to schedule: the tasks that have not ended, without what has; `edges` keep running ones first.
+
+    `running` stay as they are, however they were ordered among each other for the schedule.
+    """
 
     tasks: Sequence[model.Task]
     edges: Sequence[model.AddedEdge]
+    running: frozenset[str] = frozenset()
 
     def merged(self, whole: Sequence[model.Task], scheduled: Sequence[model.Task]) -> tuple[model.Task, ...]:
         """Returns all tasks as scheduled, each with its dependencies on what has ended put back."""
-        settled = {task.id: task for task in scheduled}
+        settled = {task.id: task for task in scheduled if task.id not in self.running}
         return tuple(_with_deps(settled[task.id], task.deps) if task.id in settled else task for task in whole)
 
 
 def rest(tasks: Sequence[model.Task], standing: Standing, workspace: str = "") -> Rest:
-    """Returns what is left to schedule; whoever writes what a running task writes waits for that task."""
+    """Returns what is left to schedule; whoever writes what a running task writes waits for that task.
+
+    Running tasks that write the same count as ordered: nobody can keep them apart any more.
+    """
     left = [_without(task, standing.ended) for task in tasks if task.id not in standing.ended]
     running = [task for task in left if task.id in standing.running and task.files]
     edges: list[model.AddedEdge] = []
     for busy in running:
         waiting = amendments.behind(busy.id, left)
         for place, task in enumerate(left):
-            if task.id in standing.running or task.id in waiting:
-                continue
-            shared = _shared(busy, task, workspace)
-            if shared:
-                edges.append(model.AddedEdge(before=busy.id, after=task.id, reason=f"both write `{shared}`"))
+            shared = "" if task.id in waiting or task.id == busy.id else _shared(busy, task, workspace)
+            if shared and busy.id not in amendments.behind(task.id, left):
                 left[place] = _with_deps(task, (busy.id,))
-    return Rest(left, edges)
+                if task.id not in standing.running:
+                    edges.append(model.AddedEdge(before=busy.id, after=task.id, reason=f"both write `{shared}`"))
+    return Rest(left, edges, standing.running)
 
 
 def _shared(one: model.Task, other: model.Task, workspace: str) -> str:

@@ -308,10 +308,10 @@ class RunCore:
                 f"Task {task_id!r} is {row.state} and cannot be skipped.",
                 hint="Skip a task that has not finished, or that failed.",
             )
-        if row.worker is WorkerKind.HUMAN:
-            raise errors.NotAllowed(
-                f"Task {task_id!r} is a person's decision and cannot be skipped.", hint=HOW_TO_APPROVE
-            )
+        gate = amendments.undecided(task_id, self.plan.tasks, self._rows)
+        if gate:
+            what = "is a person's decision" if gate == task_id else f"waits for a person's decision in {gate!r}"
+            raise errors.NotAllowed(f"Task {task_id!r} {what} and cannot be skipped.", hint=HOW_TO_APPROVE)
         self._note("task_skipped", row, {"reason": reason, "by": moves.BY_USER})
         if row.state is TaskState.RUNNING:
             self._end(row, AttemptState.SUPERSEDED)

@@ -166,7 +166,7 @@ class Planner:
 
     def check(self, reading: documents.Reading) -> list[problems.Problem]:
         """Returns everything that is wrong with a document's tasks."""
-        return [*reading.problems, *self._check(reading.tasks)]
+        return problems.without_consequences(reading.problems, self._check(reading.tasks))
 
     async def edit(self, plan_id: str, base_version: int, edits: Sequence[Mapping[str, model.Json]]) -> Planned:
         """Stores the next version of a plan, and lets its open runs go on with it; all edits or none.
@@ -237,10 +237,18 @@ class Planner:
         if plan.version == 1:
             await self.book.save_plan(plan, self.principal)
         else:
-            await self.book.revise(plan, self.principal, base_version=plan.version - 1)
+            await self._revise(plan)
         added = {task_id: {"why": why} for task_id, why in reviewed.added.items()}
         told = prepared.with_notices([*notes, *made.notices, *reviewed.notices])
         return Planned(plan, told, {**made.decided, **added})
+
+    async def _revise(self, plan: model.Plan) -> None:
+        """Stores the next version. Raises StaleVersion that says what changed, also when somebody was faster."""
+        try:
+            await self.book.revise(plan, self.principal, base_version=plan.version - 1)
+        except errors.StaleVersion:
+            newest = await self.book.plan(plan.id, principal=self.principal)
+            raise await self._stale(newest, plan.version - 1) from None
 
     def _check(self, tasks: Sequence[model.Task]) -> list[problems.Problem]:
         known = self.catalog()
