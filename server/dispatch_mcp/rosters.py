@@ -31,7 +31,7 @@ MAX_STORED = 8
 FRESH_S = 1.0
 """How long a look at the folders counts; within it routing does not touch the disk."""
 
-_FORMAT = "1"
+_FORMAT = "2"
 _SKIPPED = frozenset({"readme.md", "claude.md", "agents.md", "license.md", "contributing.md", "changelog.md"})
 _ANY = pydantic.TypeAdapter[dict[str, object] | list[object]](dict[str, object] | list[object])
 

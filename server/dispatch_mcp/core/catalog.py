@@ -141,9 +141,15 @@ def read_agent(
         asked={name: header[name] for name in _PRIVILEGES if name in header},
         **(_rights(header) if trusted else {}),
         **_routing_keys(header, said, notes),
-        extra={name: value for name, value in header.items() if name not in _KNOWN and name not in _PRIVILEGES},
+        extra={name: value for name, value in header.items() if _is_extra(name, value)},
         notes=tuple(notes),
     )
+
+
+def _is_extra(name: str, value: model.Json) -> bool:
+    """Returns whether a key is kept as it is: one that is not known, and `triggers` with weights (reviewers)."""
+    weighted = name == "triggers" and isinstance(value, dict)
+    return weighted or (name not in _KNOWN and name not in _PRIVILEGES)
 
 
 def _name(given: str, path: str, notes: list[str]) -> str:
