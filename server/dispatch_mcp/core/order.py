@@ -22,7 +22,12 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class WorkOrder:
-    """One attempt of one task. `workspace` is an absolute path or empty; `timeout_s` is None for no deadline."""
+    """One attempt of one task. `workspace` is an absolute path or empty; `timeout_s` is None for no deadline.
+
+    `directory` is the attempt's own worktree, an absolute path: only there may a server's worker change files; empty
+    when it has none. `tools` are what the agent may use, None for all that its place allows; `effort` is how hard its
+    model thinks, empty for the model's default; `ceiling` is what this attempt may use at most.
+    """
 
     run_id: str
     task: model.Task
@@ -37,3 +42,12 @@ class WorkOrder:
     messages: tuple[model.Message, ...] = ()
     last_error: str = ""
     last_beat: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    directory: str = ""
+    tools: tuple[str, ...] | None = None
+    effort: str = ""
+    ceiling: model.TaskLimits = model.NO_LIMITS
+
+    @property
+    def place(self) -> str:
+        """Where the attempt works: its own worktree if it has one, else the workspace."""
+        return self.directory or self.workspace
