@@ -32,6 +32,9 @@ ALIASES: Final[Mapping[str, str]] = {
 }
 """Other names of ceilings that models write."""
 
+_LEAST: Final[Mapping[str, float]] = {"dollars": 0.000_001, "tokens": 1}
+"""The smallest ceilings there are."""
+
 _SLACK: Final = 1e-9
 """Dollars are sums of floats; what differs by less than this is the same."""
 
@@ -133,9 +136,22 @@ def merged(old: model.Limits, changes: model.Limits) -> model.Limits:
     return old.model_copy(update={name: getattr(changes, name) for name in changes.model_fields_set})
 
 
+def ceilings(limits: model.Limits) -> dict[str, float]:
+    """Returns the ceilings that are set, by name."""
+    return {name: getattr(limits, name) for name in _NAMES if getattr(limits, name) is not None}
+
+
+def left(limits: model.Limits, spend: model.Usage, *, attempts: int, minutes: float) -> dict[str, float]:
+    """Returns what is left below the ceilings that are set; dollars only if everything spent has a price."""
+    spent = {"dollars": spend.cost_usd, "tokens": forecast.used(spend), "minutes": minutes, "attempts": attempts}
+    known = {name: amount for name, amount in spent.items() if amount is not None}
+    below = {name: ceiling - known[name] for name, ceiling in ceilings(limits).items() if name in known}
+    return {name: round(max(0.0, rest), 4) for name, rest in below.items()}
+
+
 def deadline_s(task: model.Task, otherwise: float | None) -> float | None:
     """Returns the seconds that an attempt of a task may take: the least of its timeout and its own ceiling."""
-    own = task.timeout_s or otherwise
+    own = otherwise if task.timeout_s is None else task.timeout_s
     if task.limits.minutes is None:
         return own
     return min(own or task.limits.minutes * 60, task.limits.minutes * 60)
@@ -224,6 +240,23 @@ class Ledger:
             if ceiling is not None and amount >= ceiling - _SLACK:
                 return name
         return ""
+
+    def ceiling(self, task_id: str, slots: int) -> model.TaskLimits:
+        """Returns what the next attempt of a task may use at most.
+
+        Of what the run has left an attempt gets an equal part for each of the `slots` that work may fill, or what is
+        set aside for it if that is more; of what its task has left, all.
+        """
+        need, own, used = self._set_aside(task_id), self._own_ceilings(task_id), self._own.get(task_id, NOTHING)
+        found: dict[str, model.Json] = {}
+        for name in ("dollars", "tokens"):
+            of_run, of_task = getattr(self.limits, name), getattr(own, name)
+            rest = None if of_run is None else of_run - getattr(self.spent, name) - getattr(self.reserved, name)
+            parts = [] if rest is None else [max(rest / max(slots, 1), min(getattr(need, name), rest))]
+            parts += [] if of_task is None else [of_task - getattr(used, name)]
+            if parts:
+                found[name] = max(min(parts), _LEAST[name])
+        return model.TaskLimits(**{**found, **({"tokens": int(found["tokens"])} if "tokens" in found else {})})
 
     # -- following
 

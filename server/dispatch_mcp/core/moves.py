@@ -87,12 +87,13 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """An attempt that may begin once it is recorded."""
+    """An attempt that may begin once it is recorded; `ceiling` is what it may use at most."""
 
     task_id: str
     attempt: int
     worker: WorkerKind
     key: str
+    ceiling: model.TaskLimits = model.NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)

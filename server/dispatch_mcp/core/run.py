@@ -450,10 +450,12 @@ class RunCore:
         row.attempt += 1
         self._move(row, TaskState.RUNNING)
         self._busy[moves.pool(row.worker)] += 1
+        ceiling = model.NO_LIMITS
         if self.ledger is not None:
+            ceiling = self.ledger.ceiling(row.id, min(self.plan.max_parallel, self._open))
             self.ledger.begin(row.id, row.worker)
         self._note("attempt_started", row, {"worker": str(row.worker)})
-        return moves.Start(row.id, row.attempt, row.worker, key)
+        return moves.Start(row.id, row.attempt, row.worker, key, ceiling)
 
     def _succeed(self, position: int, result: str, *, unverified: bool) -> None:
         row = self._rows[position]

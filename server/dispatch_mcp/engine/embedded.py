@@ -300,6 +300,7 @@ class Drive:
                 upstream=await self._upstream(task),
                 last_beat=last_beat,
                 last_error=last_error,
+                ceiling=start.ceiling,
             )
         )
 
