@@ -20,6 +20,9 @@ class Upstream:
     unverified: bool = False
 
 
+NO_CEILING = model.NO_LIMITS
+
+
 @dataclass(frozen=True, slots=True)
 class WorkOrder:
     """One attempt of one task. `workspace` is an absolute path or empty; `timeout_s` is None for no deadline.
@@ -45,7 +48,7 @@ class WorkOrder:
     directory: str = ""
     tools: tuple[str, ...] | None = None
     effort: str = ""
-    ceiling: model.TaskLimits = model.NO_LIMITS
+    ceiling: model.TaskLimits = NO_CEILING
 
     @property
     def place(self) -> str:
