@@ -29,6 +29,12 @@ OTHER_VALUES: dict[str, tuple[Any, str]] = {
     "supervise_from": (0.1, "1e-1"),
     "review_policy": ("strict", "strict"),
     "depth_limit": (1, "1"),
+    "max_dollars": (2.5, "2.5"),
+    "max_tokens": (100_000, "100000"),
+    "max_minutes": (90.0, "90"),
+    "max_attempts": (40, "40"),
+    "max_tasks": (20, "20"),
+    "max_fan_out": (3, "3"),
     "learn": (False, "no"),
     "log_level": ("debug", "debug"),
 }
@@ -86,13 +92,14 @@ def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(home: Path, pr
     value, text = OTHER_VALUES[key]
     file = write(home, f"{key} = {toml(value)}\n")
     default = getattr(config.load({}, home=home.parent, cwd=project).settings, key)
+    flag = value if default is None else default
     variable = "DISPATCH_MCP_" + key.upper()
     layers: list[tuple[dict[str, str], dict[str, object], str, Any]] = [
         ({}, {}, f"file {file}", value),
         ({variable: text}, {}, f"env {variable}", value),
         ({variable: ""}, {}, f"file {file}", value),
         ({variable: "${" + key + "}"}, {}, f"file {file}", value),
-        ({variable: text}, {key: default}, "flag --" + key.replace("_", "-"), comparable(default)),
+        ({variable: text}, {key: flag}, "flag --" + key.replace("_", "-"), comparable(flag)),
         ({variable: text}, {key: None}, f"env {variable}", value),
     ]
     for env, flags, origin, expected in layers:

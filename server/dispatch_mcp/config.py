@@ -85,8 +85,19 @@ class Settings(model.Value):
     review_policy: Literal["standard", "strict", "off"] = "standard"
     depth: Annotated[Count, Field(ge=0, le=64)] = 0
     depth_limit: Annotated[Count, Field(ge=0, le=8)] = 2
+    max_dollars: Annotated[Number, Field(gt=0)] | None = None
+    max_tokens: Annotated[Count, Field(ge=1)] | None = None
+    max_minutes: Annotated[Number, Field(gt=0)] | None = None
+    max_attempts: Annotated[Count, Field(ge=1)] | None = None
+    max_tasks: Annotated[Count, Field(ge=1, le=model.MAX_TASKS)] | None = None
+    max_fan_out: Annotated[Count, Field(ge=1, le=model.MAX_PARALLEL)] | None = None
     learn: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
+
+    def ceilings(self) -> model.Limits:
+        """Returns the most that any run may be given; None where the user has set none."""
+        names = ("dollars", "tokens", "minutes", "attempts", "tasks", "fan_out")
+        return model.Limits(**{name: getattr(self, f"max_{name}") for name in names})
 
     def commands(self) -> allowlist.AllowList:
         """Returns the allow-list of the `command` worker."""

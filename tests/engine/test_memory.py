@@ -87,9 +87,7 @@ async def test_an_edit_that_changes_the_agent_is_a_correction(desk: desks.Desk) 
 
 async def test_an_edit_that_changes_the_goal_too_corrects_nothing(desk: desks.Desk) -> None:
     plan_id = await desk.planned(QUERY)
-    await desk.app.plans.edit(
-        plan_id, 1, [{"op": "modify", "id": "q", "task": {"agent": "web", "do": "Draw a page"}}]
-    )
+    await desk.app.plans.edit(plan_id, 1, [{"op": "modify", "id": "q", "task": {"agent": "web", "do": "Draw a page"}}])
     assert await known(desk) == []
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import model
-from dispatch_mcp.engine import dispatcher
+from dispatch_mcp.engine import planner
 from dispatch_mcp.faces import arguments
 
 JSON = st.recursive(
@@ -80,13 +80,7 @@ def test_lists_sent_as_json_text_are_taken() -> None:
     arguments.check("route_task", {"task": "fix it", "files": '["a.py"]'})
 
 
-@pytest.mark.parametrize("ceiling", [{"attempts": 5}, {"minutes": 1.0}])
-def test_a_ceiling_that_cannot_be_held_is_refused_instead_of_ignored(ceiling: dict[str, float]) -> None:
-    with pytest.raises(errors.NotAllowed, match="cannot be held to"):
-        dispatcher.refuse_limits(model.Limits.model_validate(ceiling), tasks=1)
-
-
 def test_a_plan_above_its_ceiling_of_tasks_is_refused() -> None:
-    dispatcher.refuse_limits(model.Limits(tasks=3), tasks=3)
+    planner.refuse_tasks(model.Limits(tasks=3), tasks=3)
     with pytest.raises(errors.NotAllowed, match="has 4 tasks; the limit of this dispatch is 3"):
-        dispatcher.refuse_limits(model.Limits(tasks=3), tasks=4)
+        planner.refuse_tasks(model.Limits(tasks=3), tasks=4)

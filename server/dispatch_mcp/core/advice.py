@@ -74,8 +74,13 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _paused(_run: records.RunRecord, _tasks: Sequence[records.TaskRecord]) -> str:
-    return "Paused. Resume it with steer_run(action='resume')."
+def _paused(run: records.RunRecord, _tasks: Sequence[records.TaskRecord]) -> str:
+    if run.paused:
+        return "Paused. Resume it with steer_run(action='resume')."
+    return (
+        "A ceiling of the run is reached and nothing more begins; get_trace says which. If the user agrees to more: "
+        f"dispatch(run_id={run.id!r}, limits={{…}})."
+    )
 
 
 _HELD = {RunState.PAUSED: _paused, RunState.WAITING_INPUT: _ask}

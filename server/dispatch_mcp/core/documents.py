@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dispatch_mcp.core import fields, model, problems, records
+from dispatch_mcp.core import budget, fields, model, problems, records
 from dispatch_mcp.core.problems import Notice, Problem
 
 ALIASES: Final[Mapping[str, str]] = {
@@ -76,6 +76,24 @@ def _argv(reader: fields.Reader, key: str, value: model.Json) -> tuple[str, ...]
     return reader.texts(key, value)
 
 
+def _limits(reader: fields.Reader, key: str, value: model.Json) -> model.TaskLimits | None:
+    """Returns a task's own ceilings, under whichever of their names they were sent."""
+    given = reader.mapping(key, value)
+    if given is None:
+        return None
+    read: dict[str, model.Json] = {}
+    known = {*model.TaskLimits.model_fields}
+    for name, amount in budget.canonical(given).items():
+        if name not in known:
+            meant = problems.nearest(name, known)
+            fix = f"Use `{meant}`." if meant else f"A task's limits are {problems.listed(sorted(known))}."
+            reader.problem("unknown_field", f"{key}.{fields.printable(name)}", "There is no such limit.", fix=fix)
+        elif amount is not None:
+            whole = name in ("tokens", "attempts")
+            read[name] = reader.number(f"{key}.{name}", amount, 1 if whole else 1e-6, fields.MAX_INTEGER, whole=whole)
+    return model.TaskLimits(**{name: int(n) if name in ("tokens", "attempts") else n for name, n in read.items() if n})
+
+
 _FIELDS: Final[Mapping[str, _Read]] = {
     "id": fields.Reader.name,
     "do": fields.Reader.text,
@@ -96,6 +114,7 @@ _FIELDS: Final[Mapping[str, _Read]] = {
     "timeout_s": _timeout,
     "max_attempts": _attempts,
     "isolation": _choice(["shared", "worktree"]),
+    "limits": _limits,
 }
 _DONE: Final = frozenset({model.TaskState.SUCCEEDED, model.TaskState.UNVERIFIED})
 

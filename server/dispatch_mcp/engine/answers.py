@@ -134,6 +134,9 @@ class Trace(Answer):
     counts: dict[str, int] = Field(default_factory=dict[str, int])
     seconds: float = 0.0
     spend: model.Usage | None = None
+    limits: dict[str, float] = Field(default_factory=dict[str, float])
+    left: dict[str, float] = Field(default_factory=dict[str, float])
+    held: str = ""
     runs: tuple[RunLine, ...] = ()
     tasks: tuple[TaskLine, ...] = ()
     blocked: dict[str, str] = Field(default_factory=dict[str, str])

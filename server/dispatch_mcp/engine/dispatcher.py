@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import anyio
+import anyio.to_thread
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import (
     advice,
     assignments,
+    budget,
     catalog,
     model,
     moves,
@@ -103,7 +105,7 @@ class Dispatcher:
                 hint="plan_id starts a plan; run_id goes on with a run.",
             )
         if run_id:
-            record, created = await self.book.run(await self._run_id(run_id), principal=self.principal), False
+            record, created = await self._limited(await self._run_id(run_id), limits), False
         else:
             record, created = await self._create(
                 plan_id, worker, request_key, dry_run=dry_run, fresh=fresh, limits=limits
@@ -122,7 +124,8 @@ class Dispatcher:
                 f"Plan {plan_id!r} is a draft.", hint="Fill in its tasks with plan_dag, then dispatch the result."
             )
         self._refuse_depth(limits)
-        refuse_limits(limits, len(plan.tasks))
+        limits = budget.within(limits, self.rules.ceilings)
+        planner.refuse_tasks(limits, len(plan.tasks))
         kind = WorkerKind.SCRIPTED if dry_run else self._kind(worker)
         new = records.NewRun(
             id=self.new_id(),
@@ -137,6 +140,17 @@ class Dispatcher:
             limits=limits,
         )
         return await self.book.create_run(new)
+
+    async def _limited(self, run_id: str, limits: model.Limits) -> records.RunRecord:
+        """Returns a run, with those of its ceilings changed that `limits` names."""
+        record = await self.book.run(run_id, principal=self.principal)
+        if not limits.model_fields_set or record.state in model.RUN_FINAL:
+            return record
+        self._refuse_depth(limits)
+        changed = budget.within(budget.merged(record.limits, limits), self.rules.ceilings)
+        await self.book.advance(run_id, records.Step(now=self.clock(), limits=changed))
+        self.engine.poke(run_id)
+        return await self.book.run(run_id, principal=self.principal)
 
     async def _own_key(self, plan: model.Plan, kind: WorkerKind, *, dry_run: bool) -> str:
         """Returns a key under which a re-issued call finds the plan's open run, and a later one starts anew.
@@ -188,9 +202,9 @@ class Dispatcher:
             InputError: an entry cannot be read; then none is accepted.
         """
         reports = hosting.read_reports(raw)
-        outcomes = [self.redact(hosting.outcome_of(report)) for report in reports]
         run_id = await self._run_id(run_id)
         loaded = await tracing.load(self.book, run_id, self.principal)
+        outcomes = [await self._read(loaded, report) for report in reports]
         tasks = {task.id: task for task in loaded.tasks}
         refused = [hosting.refusal(report, tasks) for report in reports]
         outcomes = await self._judged(loaded, reports, outcomes, refused)
@@ -217,6 +231,16 @@ class Dispatcher:
             messages=tuple(note for note in messages if not note.read),
             next=advice.next_step(after.run, after.tasks, assigned=len(assigned)),
         )
+
+    async def _read(self, loaded: tracing.Loaded, report: hosting.Report) -> model.Outcome:
+        """Returns what a report says, without secrets, and priced if it names tokens but no dollars."""
+        outcome = self.redact(hosting.outcome_of(report))
+        if outcome.usage.cost_usd is not None or budget.is_silent(outcome.usage):
+            return outcome
+        name = next((task.model for task in loaded.plan.tasks if task.id == report.task_id), None)
+        dollars = await anyio.to_thread.run_sync(self.rules.price, name, outcome.usage)
+        usage = outcome.usage.model_copy(update={"cost_usd": dollars})
+        return outcome.model_copy(update={"usage": usage})
 
     async def _judged(
         self,
@@ -387,25 +411,6 @@ class Dispatcher:
         await self.book.run(run_id, principal=self.principal)
         found = await self.book.inbox(run_id, recipient or ORCHESTRATOR, mark_read=True)
         return answers.Posted(run_id=run_id, messages=tuple(note for note in found if not note.read))
-
-
-def refuse_limits(limits: model.Limits, tasks: int) -> None:
-    """Refuses a plan above its ceiling of tasks, and ceilings that this version could not hold a run to.
-
-    Raises:
-        NotAllowed: nothing was started.
-    """
-    if limits.tasks is not None and tasks > limits.tasks:
-        raise errors.NotAllowed(
-            f"The plan has {tasks} tasks; the limit of this dispatch is {limits.tasks}.",
-            hint="Raise limits.tasks or split the plan.",
-        )
-    asked = [name for name, value in (("attempts", limits.attempts), ("minutes", limits.minutes)) if value is not None]
-    if asked:
-        raise errors.NotAllowed(
-            f"limits.{asked[0]} cannot be held to in this version, so nothing was started.",
-            hint="Use limits.tasks and limits.depth, timeout_s and max_attempts of a task, or steer_run.",
-        )
 
 
 def _needs_host(tasks: Sequence[records.TaskRecord]) -> bool:

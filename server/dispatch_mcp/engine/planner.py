@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import anyio.to_thread
+
 from dispatch_mcp import errors
 from dispatch_mcp.core import (
     amendments,
@@ -15,9 +17,9 @@ from dispatch_mcp.core import (
     confidence,
     documents,
     drafting,
+    forecast,
     learning,
     model,
-    moves,
     planning,
     policy,
     problems,
@@ -30,6 +32,7 @@ from dispatch_mcp.engine import handles, memory
 from dispatch_mcp.store import book as books
 
 BANDS = confidence.Bands()
+NO_CEILINGS = model.Limits()
 MAX_OPEN_RUNS = 1_000
 MAX_ROUTED = 500
 """Tasks of one plan that get an agent by routing; more than that would make planning slow."""
@@ -48,7 +51,10 @@ def new_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the configuration decides for every call; `workspace` is an absolute path, the lease is in seconds."""
+    """What the configuration decides for every call; `workspace` is an absolute path, the lease is in seconds.
+
+    `ceilings` are the most that a run may be given, `price` is what forecasts and reports are priced by.
+    """
 
     workspace: str
     max_parallel: int = 5
@@ -57,6 +63,8 @@ class Rules:
     depth_limit: int = 2
     bands: confidence.Bands = BANDS
     review_policy: policy.Policy = "standard"
+    ceilings: model.Limits = NO_CEILINGS
+    price: forecast.Price = forecast.no_price
 
 
 class Planned(NamedTuple):
@@ -173,18 +181,22 @@ class Planner:
 
         Raises:
             StaleVersion: the plan has moved on; the error says what changed since.
+            NotAllowed: an open run may not have so many tasks.
             PlanRejected: with every problem at once; nothing is stored.
         """
         plan_id = await handles.plan_id(self.book, plan_id, self.principal, self.rules.workspace)
         plan = await self.book.plan(plan_id, principal=self.principal)
         if base_version != plan.version:
             raise await self._stale(plan, base_version)
-        runs = await self._open_runs(plan_id)
+        open_runs = await self._open_runs(plan_id)
+        runs = [[records.row_of(task) for task in await self.book.tasks(run.id)] for run in open_runs]
         standing = replan.standing(runs)
         base = amendments.bare(plan.tasks, plan.added_edges, standing.fixed)
         tasks, found = replan.apply(base, edits)
         touched = [problem for rows in (runs or [[]]) for problem in amendments.refusals(base, tasks, rows)]
         refuse(found or [*self._check(tasks), *dict.fromkeys(touched)])
+        for run in open_runs:
+            refuse_tasks(run.limits, len(tasks))
         frame = plan.model_copy(update={"version": plan.version + 1, "added_edges": ()})
         made = await self._prepared(frame, tasks, [], standing)
         await self.learn(memory.edited(plan.tasks, tasks, self.clock()))
@@ -193,11 +205,9 @@ class Planner:
             changes=replan.changes(plan, made.plan, edits, prepared=made.prepared, ready=ready, stand=standing)
         )
 
-    async def _open_runs(self, plan_id: str) -> list[list[moves.TaskRow]]:
-        """Returns where the tasks of each open run of a plan stand."""
+    async def _open_runs(self, plan_id: str) -> list[records.RunRecord]:
         runs = await self.book.runs(self.principal, open_only=True, limit=MAX_OPEN_RUNS)
-        mine = [run.id for run in runs if run.plan_id == plan_id]
-        return [[records.row_of(task) for task in await self.book.tasks(run_id)] for run_id in mine]
+        return [run for run in runs if run.plan_id == plan_id]
 
     async def _stale(self, plan: model.Plan, base_version: int) -> errors.DispatchError:
         try:
@@ -227,13 +237,19 @@ class Planner:
             made.tasks, made.strategies, reviewers=made.reviewers, policy=self.rules.review_policy
         )
         rest = replan.rest(reviewed.tasks, standing, frame.workspace)
+        past = forecast.Past(await self.book.samples(self.principal))
         prepared = planning.prepare(
-            rest.tasks, max_parallel=frame.max_parallel, on_conflict=frame.on_conflict, workspace=frame.workspace
+            rest.tasks,
+            max_parallel=frame.max_parallel,
+            on_conflict=frame.on_conflict,
+            durations=past.durations(rest.tasks),
+            workspace=frame.workspace,
         )
         refuse(prepared.problems)
         edges = (*rest.edges, *prepared.added_edges)
         tasks = rest.merged(reviewed.tasks, prepared.tasks)
         plan = frame.model_copy(update={"tasks": tasks, "added_edges": edges})
+        plan = plan.model_copy(update={"forecast": await self._forecast(prepared, plan.max_parallel, past)})
         if plan.version == 1:
             await self.book.save_plan(plan, self.principal)
         else:
@@ -241,6 +257,11 @@ class Planner:
         added = {task_id: {"why": why} for task_id, why in reviewed.added.items()}
         told = prepared.with_notices([*notes, *made.notices, *reviewed.notices])
         return Planned(plan, told, {**made.decided, **added})
+
+    async def _forecast(self, prepared: planning.Prepared, workers: int, past: forecast.Past) -> dict[str, model.Json]:
+        """Returns what is left to do is expected to use; in a thread, as the price list takes long to load."""
+        made = await anyio.to_thread.run_sync(forecast.of_plan, prepared, workers, past, self.rules.price)
+        return made.answer()
 
     async def _revise(self, plan: model.Plan) -> None:
         """Stores the next version. Raises StaleVersion that says what changed, also when somebody was faster."""
@@ -303,4 +324,13 @@ def refuse(found: Sequence[problems.Problem]) -> None:
             f"The plan has {len(found)} problem{'s' if len(found) > 1 else ''}; nothing was stored.",
             hint="Fix all of them and call plan_dag again.",
             problems=tuple(found),
+        )
+
+
+def refuse_tasks(limits: model.Limits, tasks: int) -> None:
+    """Raises NotAllowed for a plan above its ceiling of tasks; nothing was started."""
+    if limits.tasks is not None and tasks > limits.tasks:
+        raise errors.NotAllowed(
+            f"The plan has {tasks} tasks; the limit of this dispatch is {limits.tasks}.",
+            hint="Raise limits.tasks or split the plan.",
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import advice, diagrams, model, planning, prompting, records, todos
+from dispatch_mcp.core import advice, budget, diagrams, model, planning, prompting, records, todos
 from dispatch_mcp.core.model import TaskState
 from dispatch_mcp.engine import answers
 from dispatch_mcp.store import book as books
@@ -74,12 +74,28 @@ async def view(book: books.Book, loaded: Loaded, name: str, task_id: str, cursor
 async def summary(book: books.Book, loaded: Loaded) -> answers.Trace:
     """Returns state, counts, cost, what waits for what, and what to do next: metadata only."""
     attempts = await book.attempts(loaded.run.id)
+    spend = await book.spend(loaded.run.id)
+    limits, minutes = loaded.run.limits, _seconds(loaded.run) / 60
     return _head(
         loaded,
         tasks=tuple(_task_lines(loaded, attempts)[:PAGE]),
         blocked=_blocked(loaded),
-        spend=await book.spend(loaded.run.id),
+        spend=spend,
+        limits=budget.ceilings(limits),
+        left=budget.left(limits, spend, attempts=len(attempts), minutes=minutes),
+        **await _held(book, loaded),
     )
+
+
+async def _held(book: books.Book, loaded: Loaded) -> dict[str, str]:
+    """Returns why a run waits that nobody paused: the ceiling that it met, and how to go on."""
+    if loaded.run.state is not model.RunState.PAUSED or loaded.run.paused:
+        return {}
+    met = await book.limit_reached(loaded.run.id)
+    if "ceiling" not in met:
+        return {}
+    hold = budget.Hold(**met)
+    return {"held": hold.text()}
 
 
 async def timeline(book: books.Book, loaded: Loaded, cursor: str) -> answers.Trace:
@@ -149,10 +165,13 @@ def iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
+def _seconds(run: records.RunRecord) -> float:
+    return max(0.0, (run.finished_at or run.updated_at) - run.created_at)
+
+
 def _head(loaded: Loaded, **fields: object) -> answers.Trace:
     """Returns what every view of a run begins with, and the view's own fields."""
     run = loaded.run
-    end = run.finished_at or run.updated_at
     head = answers.Trace(
         run_id=run.id,
         state=run.state.value,
@@ -160,7 +179,7 @@ def _head(loaded: Loaded, **fields: object) -> answers.Trace:
         plan_version=run.plan_version,
         simulated=run.dry_run,
         counts=run.counts,
-        seconds=round(max(0.0, end - run.created_at), 3),
+        seconds=round(_seconds(run), 3),
         next=advice.next_step(run, loaded.tasks),
         poll_after_s=0.0 if run.state in model.RUN_FINAL else 5.0,
     )

@@ -153,7 +153,11 @@ class Dispatch(Args):
     request_key: str = arg("Same key, same run.", "", max_length=200)
     dry_run: bool = arg("Simulate every task; labelled.", False)
     fresh: bool = arg("Do finished work again.", False)
-    limits: dict[str, Any] = arg("", {}, schema={"type": "object", "description": "tasks, depth"})
+    limits: dict[str, Any] = arg(
+        "",
+        {},
+        schema={"type": "object", "description": "Ceilings: dollars, tokens, minutes, attempts, tasks, fan_out, depth"},
+    )
 
 
 class Report(Args):

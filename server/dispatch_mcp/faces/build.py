@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from dispatch_mcp import config, rosters
-from dispatch_mcp.core import catalog, confidence, learning, order, records, redaction, routing
+from dispatch_mcp import config, prices, rosters
+from dispatch_mcp.core import budget, catalog, confidence, learning, order, records, redaction, routing
 from dispatch_mcp.core.model import WorkerKind
 from dispatch_mcp.engine import answers, dispatcher, embedded, handles, hosting, memory, planner, redacting, tracing
 from dispatch_mcp.store import book as books
@@ -44,7 +44,8 @@ def order_maker(settings: config.Settings, known: Callable[[], catalog.Catalog])
     """Returns what fills a bare order with its agent's role and the default deadline."""
 
     def make(work: order.WorkOrder) -> order.WorkOrder:
-        timed = work if work.timeout_s else replace(work, timeout_s=settings.task_timeout_s)
+        deadline = budget.deadline_s(work.task, work.timeout_s or settings.task_timeout_s)
+        timed = replace(work, timeout_s=deadline)
         return (
             timed if timed.worker in (WorkerKind.COMMAND, WorkerKind.SCRIPTED) else hosting.with_agent(timed, known())
         )
@@ -70,6 +71,8 @@ def rules(settings: config.Settings) -> planner.Rules:
         depth_limit=settings.depth_limit,
         bands=hints(settings).bands,
         review_policy=settings.review_policy,
+        ceilings=settings.ceilings(),
+        price=prices.dollars,
     )
 
 
@@ -85,7 +88,7 @@ async def open_dispatcher(
     """Yields a dispatcher over the settings' book; its runs are free for others when the block ends."""
     source = rosters.Source.of(settings)
     workers = server_workers(settings, os.environ, redactor)
-    async with books.open_book(settings.home) as book:
+    async with books.open_book(settings.home, price=prices.dollars) as book:
         maker = order_maker(settings, source.catalog)
         past = memory.Memory(book, principal, on=settings.learn, redact=redactor.redact)
         await past.refresh()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import diagrams, drafting, model, planning, routing
+from dispatch_mcp.core import budget, diagrams, drafting, model, planning, routing
 from dispatch_mcp.engine import planner
 
 
@@ -15,6 +15,7 @@ def plan_answer(planned: planner.Planned, *, diagram: bool) -> dict[str, model.J
     """Returns what planning decided, without the input (facts: planning B7)."""
     plan = planned.plan
     answer = planning.answer(planned.prepared, plan_id=plan.id, version=plan.version, decided=planned.decided)
+    answer["forecast"] = plan.forecast
     if planned.changes:
         answer["changes"] = planned.changes
     if diagram:
@@ -44,10 +45,10 @@ def flowchart(plan: model.Plan) -> str:
 def read_limits(raw: Mapping[str, model.Json]) -> model.Limits:
     """Returns the limits. Raises InputError that names the wrong one."""
     try:
-        return model.Limits.model_validate(raw)
+        return model.Limits.model_validate(budget.canonical(raw))
     except ValidationError as wrong:
         first = wrong.errors()[0]
         raise errors.InputError(
             f"limits.{'.'.join(map(str, first['loc']))}: {first['msg']} (got {str(first['input'])[:80]!r}).",
-            hint="Limits are tasks and depth: positive whole numbers.",
+            hint=f"Limits are {', '.join(model.Limits.model_fields)}: positive numbers.",
         ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 
 import anyio
 
@@ -83,11 +84,23 @@ def _show(planned: planner.Planned) -> None:
         f"about {at.parallel:g} min with {plan.max_parallel} at a time ({at.serial:g} one by one, "
         f"{at.speedup:.2f} times faster; no plan is shorter than {at.lower_bound:g})"
     )
+    console.say(_expected(plan.forecast))
     for edge in prepared.added_edges:
         console.say(f"added: {edge.before} before {edge.after}: {edge.reason}", style="yellow")
     for notice in prepared.notices:
         console.say(f"{notice.code}: {notice.message}", style="yellow")
     console.say(f"plan {plan.id}, version {plan.version}: run it with `dispatch-mcp run {plan.id}`")
+
+
+def _expected(found: Mapping[str, model.Json]) -> str:
+    """Returns a forecast in a line."""
+    tokens, minutes = found["tokens"], found["min"]
+    dollars = f", ${found['usd'][0]:.2f} to ${found['usd'][1]:.2f}" if "usd" in found else ""
+    return (
+        f"forecast ({found['basis']}; half the time less than the first figure, nine times in ten less than the "
+        f"second): {tokens[0]:,} to {tokens[1]:,} tokens{dollars}, {minutes[0]} to {minutes[1]} min, "
+        f"{found['spawns']} agents"
+    )
 
 
 def _extras(plan: model.Plan, options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import argparse
 import anyio
 
 from dispatch_mcp import config
+from dispatch_mcp.core import budget, forecast
 from dispatch_mcp.engine import answers
 from dispatch_mcp.faces import build, console, shell
 
@@ -40,7 +41,23 @@ def show_run(trace: answers.Trace) -> None:
         for task in trace.tasks
     ]
     console.show(("task", "state", "worker", "agent", "tries", "s", ""), rows)
+    for line in money(trace):
+        console.say(line, style="yellow" if trace.held else "")
     console.say(shell.told(trace.next, trace.run_id))
+
+
+def money(trace: answers.Trace) -> list[str]:
+    """Returns what the run has used, what its ceilings leave, and which of them holds it."""
+    lines: list[str] = []
+    spend = trace.spend
+    if spend is not None and not budget.is_silent(spend):
+        dollars = "" if spend.cost_usd is None else f", ${spend.cost_usd:.2f}"
+        lines.append(f"used {forecast.used(spend):,} tokens{dollars}")
+    if trace.limits:
+        left = [f"{name} {trace.left[name]:g} of {most:g}" for name, most in trace.limits.items() if name in trace.left]
+        others = [f"{name} at most {most:g}" for name, most in trace.limits.items() if name not in trace.left]
+        lines.append(f"left: {', '.join([*left, *others])}")
+    return [*lines, f"held: {trace.held}"] if trace.held else lines
 
 
 def note_of(task: answers.TaskLine, trace: answers.Trace) -> str:
