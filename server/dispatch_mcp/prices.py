@@ -5,20 +5,9 @@ The list takes a good part of a second to import, so that is done when the first
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
-from dispatch_mcp.core import model
-
-ALIASES = {
-    "opus": "claude-opus-5-5",
-    "sonnet": "claude-sonnet-5-5",
-    "haiku": "claude-haiku-5-5",
-    "fable": "claude-fable-5-2",
-}
-"""The models that the short names stand for (facts: clients §3)."""
-
-_SUFFIX = re.compile(r"(?:@[0-9]{8})?(?:\[1m\])?$")
+from dispatch_mcp.core import aliases, model
 
 
 def dollars(name: str | None, usage: model.Usage) -> float | None:
@@ -27,11 +16,11 @@ def dollars(name: str | None, usage: model.Usage) -> float | None:
     `name` is a short name or a full one. The price of an attempt is that of one request with its sums: for models
     that charge more for long prompts it is an upper bound.
     """
-    full = ALIASES.get(name or "", name or "")
-    if not full or full == "inherit":
+    full = aliases.bare(name)
+    if not full:
         return None
     return _dollars(
-        _SUFFIX.sub("", full),
+        full,
         usage.input_tokens,
         usage.output_tokens,
         usage.cache_read_tokens,

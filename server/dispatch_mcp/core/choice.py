@@ -11,9 +11,9 @@ from functools import lru_cache
 from typing import Literal
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import confidence, model
+from dispatch_mcp.core import aliases, confidence, model
 
-MODELS = frozenset({"opus", "sonnet", "haiku", "inherit"})
+MODELS = frozenset({*aliases.TABLE, aliases.INHERIT})
 """Short names of models; full names such as `claude-opus-4-5` are known by their form."""
 
 Kind = Literal["implementation", "investigation", "review", "consultation"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pydantic import Field, ValidationError
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import assignments, catalog, model, order, parsing, prompting, receipts, records
+from dispatch_mcp.core import assignments, catalog, model, order, parsing, prompting, receipts, records, toolsets
 from dispatch_mcp.core.model import AttemptState, TaskState, WorkerKind
 from dispatch_mcp.engine import answers, embedded, proving, tracing
 from dispatch_mcp.store import book as books
@@ -221,13 +221,21 @@ class Hosting:
         return next((past.error for past in attempts if past.attempt == task.attempt - 1), "")
 
     def prompt(self, work: order.WorkOrder) -> prompting.Prompt:
-        """Returns the prompt of an order; its fences' nonce cannot be guessed without the run's id."""
-        seed = f"{work.run_id}/{work.task.id}/{work.attempt}".encode("utf-8", "surrogatepass")
-        return prompting.build(work, nonce=hashlib.sha256(seed).hexdigest()[:16])
+        """Returns the prompt of an order."""
+        return brief(work)
+
+
+def brief(work: order.WorkOrder) -> prompting.Prompt:
+    """Returns the prompt of an order; its fences' nonce cannot be guessed without the run's id."""
+    seed = f"{work.run_id}/{work.task.id}/{work.attempt}".encode("utf-8", "surrogatepass")
+    return prompting.build(work, nonce=hashlib.sha256(seed).hexdigest()[:16])
 
 
 def with_agent(work: order.WorkOrder, known: catalog.Catalog) -> order.WorkOrder:
-    """Returns the order with its agent's role text and model, as far as the agent is trusted with them."""
+    """Returns the order with its agent's role text, model, tools and effort, as far as the agent is trusted with them.
+
+    An agent that nobody has approved has no tools but those that look.
+    """
     agent = known.find(work.task.agent) if work.task.agent else None
     if agent is None:
         return work
@@ -235,6 +243,8 @@ def with_agent(work: order.WorkOrder, known: catalog.Catalog) -> order.WorkOrder
         work,
         agent_prompt=agent.body,
         model=work.model or (agent.model if agent.trusted else None),
+        tools=toolsets.granted(agent.tools, agent.disallowed_tools) if agent.trusted else (),
+        effort=work.effort or (agent.effort if agent.trusted else ""),
     )
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from dispatch_mcp.core import assignments, escape, order, prompting
+from dispatch_mcp.core import aliases, assignments, escape, order, prompting
 
 GENERAL = "general-purpose"
 """The host's subagent that becomes a specialist through its prompt (seed 004, "How Agents Actually Work")."""
 
 INLINE_LIMIT = 6_000
 """A longer prompt goes by reference, so that the host's context holds the pointer and not the text."""
-
-MODELS = ("opus", "sonnet", "haiku", "fable")
-"""The aliases that the host's call takes."""
 
 _WORD = re.compile(r"[^\W_][\w./'-]*")
 _WORDS = (3, 6)
@@ -77,7 +74,7 @@ def installed(agent: str | None, known: Collection[str]) -> str:
 def alias(name: str | None) -> str | None:
     """Returns the host's alias for a model, such as `opus` for `claude-opus-5-5`; None when it has none."""
     parts = re.split(r"[^a-z]+", (name or "").lower())
-    return next((model for model in MODELS if model in parts), None)
+    return next((model for model in aliases.TABLE if model in parts), None)
 
 
 def description(work: order.WorkOrder) -> str:

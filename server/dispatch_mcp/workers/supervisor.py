@@ -60,17 +60,22 @@ async def run_child(
     timeout_s: float | None,
     grace_s: float = GRACE_S,
     output_cap: int = OUTPUT_CAP,
+    stdin: bytes = b"",
+    interrupt_s: float = 0.0,
 ) -> ChildResult:
-    """Runs `argv` and returns when it and everything it started are dead, at the latest `grace_s` after `timeout_s`.
+    """Runs `argv` and returns when it and everything it started are dead.
 
-    `argv[0]` is an absolute path; `env` is the child's whole environment; its standard input is empty. `folder` is
-    created with mode 0700 and receives `pid`, `stdout`, `stderr` and `exit`. `output_cap` bytes are kept per stream,
-    half from its start and half from its end. When cancelled, by anyio or natively, it kills the child first.
+    That is at the latest `interrupt_s` + `grace_s` after `timeout_s`: it gets SIGINT and `interrupt_s` to end by
+    itself (neither if that is 0), SIGTERM and `grace_s`, then SIGKILL. `argv[0]` is an absolute path; `env` is the
+    child's whole environment; `stdin` is all that it can read. `folder` is created with mode 0700 and receives
+    `stdin`, `pid`, `stdout`, `stderr` and `exit`. `output_cap` bytes are kept per stream, half from its start and half
+    from its end. When cancelled, by anyio or natively, it stops the child first.
 
     Raises:
         WorkerError: the program could not be started, or its warden was killed.
     """
-    child = _Child.start(argv, cwd, env, folder, limits=(grace_s, timeout_s, output_cap))
+    _prepare(folder, stdin)
+    child = _Child.start(argv, cwd, env, folder, limits=(grace_s, timeout_s, output_cap), interrupt_s=interrupt_s)
     try:
         with anyio.move_on_after(timeout_s) as deadline:
             await child.ended()
@@ -116,6 +121,7 @@ class _Child:
     process: subprocess.Popen[bytes]
     orders: int
     status: int
+    interrupt_s: float
     over: bool = False
 
     @classmethod
@@ -127,15 +133,16 @@ class _Child:
         folder: Path,
         *,
         limits: tuple[float, float | None, int],
+        interrupt_s: float,
     ) -> _Child:
         if os.name != "posix":
             raise errors.WorkerError(
                 "Programs cannot be supervised on this system.", hint="Run dispatch-mcp on Linux, macOS or WSL."
             )
-        _prepare(folder)
         orders, status = os.pipe(), os.pipe()
         try:
-            process = _spawn([*_warden_argv(folder, env, *limits), *argv], cwd, env, orders[0], status[1])
+            warden = _warden_argv(folder, env, limits, interrupt_s)
+            process = _spawn([*warden, *argv], cwd, env, orders[0], status[1])
         except (OSError, ValueError) as error:
             os.close(orders[1])
             os.close(status[0])
@@ -143,7 +150,7 @@ class _Child:
         finally:
             os.close(orders[0])
             os.close(status[1])
-        return cls(argv[0], folder, process, orders[1], status[0])
+        return cls(argv[0], folder, process, orders[1], status[0], interrupt_s)
 
     async def ended(self) -> None:
         """Returns when nothing of the child lives; its warden says nothing and then lets go of the pipe."""
@@ -153,6 +160,10 @@ class _Child:
 
     async def stop(self, grace_s: float) -> None:
         try:
+            if not self.over and self.interrupt_s:
+                self._order(b"i")
+                with anyio.move_on_after(self.interrupt_s, shield=True):
+                    await self.ended()
             if not self.over:
                 self._order(b"t")
                 with anyio.move_on_after(grace_s + _GUARD_S, shield=True):
@@ -204,13 +215,16 @@ class _Child:
             self.process.wait(seconds)
 
 
-def _prepare(folder: Path) -> None:
+def _prepare(folder: Path, stdin: bytes) -> None:
     try:
         for part in (*reversed(folder.parents), folder):
             if not part.exists():
                 part.mkdir(mode=0o700, exist_ok=True)
-        for name in ("pid", "exit", "stdout", "stderr"):
+        for name in ("pid", "exit", "stdin", "stdout", "stderr"):
             (folder / name).unlink(missing_ok=True)
+        if stdin:
+            (folder / "stdin").touch(mode=0o600)
+            (folder / "stdin").write_bytes(stdin)
     except OSError as error:
         raise errors.WorkerError(
             f"The folder {str(folder)!r} cannot be written: {error.strerror}.", hint="Check the disk; try again."
@@ -218,9 +232,10 @@ def _prepare(folder: Path) -> None:
 
 
 def _warden_argv(
-    folder: Path, env: Mapping[str, str], grace_s: float, timeout_s: float | None, output_cap: int
+    folder: Path, env: Mapping[str, str], limits: tuple[float, float | None, int], interrupt_s: float
 ) -> list[str]:
-    deadline_s = 0.0 if timeout_s is None else timeout_s + grace_s + _GUARD_S
+    grace_s, timeout_s, output_cap = limits
+    deadline_s = 0.0 if timeout_s is None else timeout_s + interrupt_s + grace_s + _GUARD_S
     lc_ctype = "set" if "LC_CTYPE" in env else "unset"
     options = (str(folder.absolute()), repr(grace_s), repr(deadline_s), str(output_cap), lc_ctype)
     return [sys.executable, "-I", "-S", str(WARDEN), *options]

@@ -1,10 +1,12 @@
 """Runs one program for `supervisor` and outlives neither it nor the server.
 
 Not imported: started by path as `python -I -S warden.py FOLDER GRACE DEADLINE CAP LC_CTYPE PROGRAM [ARGUMENT...]`,
-so it uses nothing but the standard library. Descriptor 0 is the death pipe: `t` stops the program politely, `k` at
-once, and its end means that the server is gone. Descriptor 1 is held open until nothing of the program lives.
+so it uses nothing but the standard library. Descriptor 0 is the death pipe: `i` interrupts the program, `t` stops it
+politely, `k` at once, and its end means that the server is gone. Descriptor 1 is held open until nothing of the
+program lives.
 
-Files it leaves in FOLDER: `pid` (before the program begins), `stdout` and `stderr` (capped), `exit` (at the end).
+FOLDER may hold `stdin`, what the program reads. Files it leaves there: `pid` (before the program begins), `stdout` and
+`stderr` (capped), `exit` (at the end).
 """
 
 from __future__ import annotations
@@ -191,8 +193,10 @@ class Warden:
             self._stop("gone", GONE_GRACE_S)
         elif b"k" in order:
             self._stop("kill", 0.0)
-        else:
+        elif b"t" in order:
             self._stop("stop", self.grace_s)
+        else:
+            self._signal(signal.SIGINT)
         return bool(order)
 
     def _on_time(self) -> None:
@@ -259,6 +263,14 @@ class Warden:
         )
 
 
+def standard_input(folder: str) -> int:
+    """Returns a descriptor of what the program reads: a file if there is one, else nothing."""
+    try:
+        return os.open(f"{folder}/stdin", os.O_RDONLY)
+    except FileNotFoundError:
+        return os.open(os.devnull, os.O_RDONLY)
+
+
 def become(program: list[str], folder: str, pipes: list[int]) -> None:
     """Turns this fork into the program; writes the error number to the last pipe when that fails."""
     try:
@@ -269,7 +281,7 @@ def become(program: list[str], folder: str, pipes: list[int]) -> None:
             os._exit(127)
         pid = os.getpid()
         write_file(f"{folder}/pid", f'{{"pid": {pid}, "started": "{start_time(pid)}"}}\n')
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(standard_input(folder), 0)
         os.dup2(pipes[0], 1)
         os.dup2(pipes[1], 2)
         for number in (signal.SIGPIPE, getattr(signal, "SIGXFSZ", signal.SIGPIPE)):

@@ -1,0 +1,90 @@
+"""The handoff as a form that a model fills in: the schema it is held to, and our own reading of what comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from dispatch_mcp.core import fields, model, parsing, prompting
+
+_TEXTS: Final[Mapping[str, model.Json]] = {"type": "array", "items": {"type": "string"}}
+_FILE: Final[Mapping[str, model.Json]] = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "path": {"type": "string"}},
+    "required": ["name", "path"],
+    "additionalProperties": False,
+}
+
+SCHEMA: Final[Mapping[str, model.Json]] = {
+    "type": "object",
+    "properties": {
+        "completed_work": {"type": "string", "description": "what is done, in two sentences"},
+        "files_modified": _TEXTS,
+        "decisions_made": _TEXTS,
+        "open_questions": _TEXTS,
+        "mistakes_learned": _TEXTS,
+        "artifacts": {"type": "array", "items": _FILE},
+        "answer": {"type": "string", "description": "the result that OUTPUT asks for, whole"},
+    },
+    "required": [
+        *("completed_work", "files_modified", "decisions_made", "open_questions", "mistakes_learned", "artifacts"),
+        "answer",
+    ],
+    "additionalProperties": False,
+}
+"""What a worker's structured answer looks like: a handoff, and beside it the whole answer."""
+
+ASKED: Final = "Give your result in the structured form that you are asked for; [] where there is nothing to say."
+GO_ON: Final = (
+    "Go on with the task that this conversation began with: your last try was cut off before it was done. Do not "
+    "repeat what is done already; look where it stopped, finish it, and give the result in the same form."
+)
+
+
+def asked(prompt: prompting.Prompt) -> prompting.Prompt:
+    """Returns the prompt for a worker whose answer is held to the schema instead of ending with a JSON block."""
+    sections = tuple(
+        replace(section, parts=tuple(_unless_at_the_end(part) for part in section.parts)) for section in prompt.sections
+    )
+    return replace(prompt, sections=sections)
+
+
+def _unless_at_the_end(part: prompting.Part) -> prompting.Part:
+    if isinstance(part, prompting.Words) and part.label == prompting.AT_THE_END:
+        return replace(part, text=ASKED)
+    return part
+
+
+def going_on(prompt: prompting.Prompt) -> prompting.Prompt:
+    """Returns what a conversation is told that already knows `prompt`: to go on, and why it was cut off."""
+    errors = tuple(data for data in prompt.section("CONTEXT").data if data.kind == "error")
+    context = (prompting.Section("CONTEXT", errors),) if errors else ()
+    return replace(prompt, sections=(prompting.Section("GOAL", (prompting.Words(GO_ON),)), *context))
+
+
+def read(value: model.Json) -> tuple[model.Handoff | None, str, str]:
+    """Returns the handoff of a structured answer, its whole answer, and what is wrong with it if there is no handoff.
+
+    A handoff without a word about what was done is none.
+    """
+    found, problem = parsing.read_handoff(value)
+    if found is None or not found.completed_work:
+        return None, "", problem or "completed_work is empty"
+    answer = value.get("answer", "") if fields.is_object(value) else ""
+    return found, answer if isinstance(answer, str) else "", ""
+
+
+def read_text(text: str) -> tuple[model.Handoff | None, str, str]:
+    """Returns what `read` does for a structured answer that is still text."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return None, "", f"it is no JSON: {error}"
+    return read(value)
+
+
+def summary(handoff: model.Handoff, answer: str, limit: int = 1_200) -> str:
+    """Returns what an outcome says of the work in at most `limit` characters."""
+    return (handoff.completed_work or answer)[:limit]
