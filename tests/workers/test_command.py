@@ -16,7 +16,7 @@ from workers_conformance import FakeContext, WorkerConformance
 
 from dispatch_mcp.core import allowlist, environment, model, order
 from dispatch_mcp.core.model import AttemptState, WorkerKind
-from dispatch_mcp.workers import command
+from dispatch_mcp.workers import command, folders
 
 pytestmark = pytest.mark.anyio
 
@@ -247,8 +247,8 @@ async def test_nothing_starts_below_the_depth_limit(tmp_path: Path, workspace: P
 
 def test_a_strange_run_id_cannot_leave_the_state_directory() -> None:
     for name in ("..", ".", "", "a/b", "/etc", "a\0b", "x" * 300, "é", "\ud800", "a."):
-        assert command._part(name).isalnum()
-    assert command._part("run-1_a.b") == "run-1_a.b"
+        assert folders._part(name).isalnum()
+    assert folders._part("run-1_a.b") == "run-1_a.b"
 
 
 @pytest.fixture

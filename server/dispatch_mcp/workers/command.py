@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +13,9 @@ import anyio
 from dispatch_mcp import errors
 from dispatch_mcp.core import allowlist, environment, escape, model, order
 from dispatch_mcp.core.model import AttemptState
-from dispatch_mcp.workers import contract, supervisor
+from dispatch_mcp.workers import beating, contract, folders, supervisor
 
 INLINE_CHARS = 16_384
-BEAT_EVERY_S = 10.0
-_SAFE_PART = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 _CUT = "\n[... {} characters left out; the artifact has more ...]\n"
 
 
@@ -49,7 +44,7 @@ class CommandWorker:
         grace_s: float = supervisor.GRACE_S,
         output_cap: int = supervisor.OUTPUT_CAP,
         inline_chars: int = INLINE_CHARS,
-        beat_every_s: float = BEAT_EVERY_S,
+        beat_every_s: float = beating.EVERY_S,
     ) -> None:
         self._allow = allow
         self._home = home
@@ -65,11 +60,11 @@ class CommandWorker:
         if isinstance(started, Refusal):
             return _refused(started)
         argv, env = started
-        folder = self._home / "runs" / _part(work.run_id) / _part(work.task.id) / str(work.attempt)
+        folder = folders.of(self._home, work)
         try:
             return await self._run(ctx, work, argv, env, folder=folder)
         finally:
-            _remove(folder)
+            folders.remove(folder)
 
     async def _run(
         self, ctx: contract.TaskContext, work: order.WorkOrder, argv: list[str], env: Mapping[str, str], *, folder: Path
@@ -77,7 +72,7 @@ class CommandWorker:
         ctx.beat()
         result: supervisor.ChildResult | model.Outcome | None = None
         async with anyio.create_task_group() as group:
-            group.start_soon(_beat_on, ctx, self._beat_every_s)
+            group.start_soon(beating.go_on, ctx, self._beat_every_s)
             result = await self._end_of(argv, env, work, folder)
             group.cancel_scope.cancel()
         assert result is not None
@@ -186,27 +181,6 @@ def _found(program: str, path: str) -> str | None:
         path = os.pathsep.join(entry for entry in path.split(os.pathsep) if Path(entry).is_absolute())
         return shutil.which(program, path=path) if path else None
     return shutil.which(program)
-
-
-async def _beat_on(ctx: contract.TaskContext, every_s: float) -> None:
-    while True:
-        await anyio.sleep(every_s)
-        ctx.beat()
-
-
-def _remove(folder: Path) -> None:
-    """Removes an attempt's files, and the folders above that it leaves empty."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for parent in (folder.parent, folder.parent.parent):
-        with contextlib.suppress(OSError):
-            parent.rmdir()
-
-
-def _part(name: str) -> str:
-    """Returns `name` if it can be a folder's name everywhere, else its digest."""
-    if _SAFE_PART.match(name) and not name.endswith("."):
-        return name
-    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _text(data: bytes) -> str:
