@@ -6,6 +6,7 @@ Prints one table per figure; exits 1 when a step is over its bound. Times are pr
 from __future__ import annotations
 
 import gc
+import json
 import math
 import random
 import statistics
@@ -13,9 +14,11 @@ import sys
 import time
 from collections.abc import Callable
 
+import bpe_openai
 import networkx as nx
 
 from dispatch_mcp.core import documents, model, planning
+from dispatch_mcp.faces import arguments, words
 
 REPEATS = 3
 BOUNDS_MS = {10_000: 200.0, 1_000: 8.0, 100: 1.0}
@@ -25,6 +28,8 @@ BOUND_MEAN = 1.02
 PLANS = 600
 CELLS = ((6, 5), (12, 5), (24, 3), (24, 5), (48, 5))
 EFFORTS = tuple(model.Effort)
+DEFINITION_TOKENS, TOKENS_A_TASK = 450, 40
+AGENTS = ("auth-security-specialist", "database-expert", "frontend-developer", "api-designer", "test-engineer")
 
 Edges = list[list[int]]
 
@@ -150,6 +155,33 @@ def makespans() -> bool:
     return ok
 
 
+def tokens() -> bool:
+    """Prints how much of a model's context `plan_dag` takes, in cl100k tokens of compact JSON."""
+    encoding = bpe_openai.get_encoding("cl100k_base")
+
+    def count(value: object) -> int:
+        return len(encoding.encode(json.dumps(value, ensure_ascii=False, separators=(",", ":"))))
+
+    definition = {
+        "name": "plan_dag",
+        "description": words.DESCRIPTIONS["plan_dag"],
+        "inputSchema": arguments.schema(arguments.TOOLS["plan_dag"]),
+    }
+    found = count(definition)
+    print(f"\ndefinition of plan_dag: {found} tokens, bound {DEFINITION_TOKENS}")
+    ok = found <= DEFINITION_TOKENS
+    for size in (6, 12, 24, 48):
+        rng = random.Random(size)
+        tasks, minutes = random_plan(rng, size)
+        prepared = planning.prepare(tasks, max_parallel=5, durations=minutes)
+        chosen = {task.id: {"agent": rng.choice(AGENTS), "model": "sonnet", "conf": 0.87} for task in tasks}
+        answer = planning.answer(prepared, plan_id="0" * 32, version=1, decided=chosen)
+        each = count(answer) / size
+        ok &= each <= TOKENS_A_TASK
+        print(f"answer to a plan of {size:3} tasks, all routed: {each:5.1f} tokens a task, bound {TOKENS_A_TASK}")
+    return ok
+
+
 if __name__ == "__main__":
-    results = [time_steps(), makespans()]
+    results = [time_steps(), makespans(), tokens()]
     sys.exit(0 if all(results) else 1)
