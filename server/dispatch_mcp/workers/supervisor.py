@@ -97,6 +97,45 @@ def kill_left_over(folder: Path) -> bool:
     return bool(started) and _start_time(pid) == started and _kill_group(pid)
 
 
+async def left_over(folder: Path, *, wait_s: float = 3.0) -> ChildResult | None:
+    """Returns how a child ended whose server was killed, once nothing of it lives; None if there was none.
+
+    Its warden gets `wait_s` to see to that; then what is left is killed. Without the warden's word the child counts
+    as killed.
+    """
+    if not (folder / "pid").exists():
+        return None
+    with anyio.move_on_after(wait_s):
+        while not (folder / "exit").exists():  # noqa: ASYNC110 - it is another process that writes it
+            await anyio.sleep(0.05)
+    if not (folder / "exit").exists():
+        kill_left_over(folder)
+    try:
+        return _result(folder, timed_out=False)
+    except (OSError, ValueError, KeyError):
+        return ChildResult(None, signal.SIGKILL, False, _kept(folder, "stdout"), _kept(folder, "stderr"), True, 0.0)
+
+
+def _kept(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError:
+        return b""
+
+
+def _result(folder: Path, *, timed_out: bool) -> ChildResult:
+    end = json.loads((folder / "exit").read_bytes())
+    return ChildResult(
+        exit_code=end["exit_code"],
+        signal=end["signal"],
+        timed_out=timed_out or end["cause"] == "deadline",
+        stdout=(folder / "stdout").read_bytes(),
+        stderr=(folder / "stderr").read_bytes(),
+        truncated=end["truncated"],
+        seconds=end["seconds"],
+    )
+
+
 def _start_time(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19].decode()
@@ -181,15 +220,7 @@ class _Child:
             ) from None
         if end["errno"]:
             raise errors.WorkerError(f"{self.program!r} could not be started: {os.strerror(end['errno'])}.")
-        return ChildResult(
-            exit_code=end["exit_code"],
-            signal=end["signal"],
-            timed_out=timed_out or end["cause"] == "deadline",
-            stdout=(self.folder / "stdout").read_bytes(),
-            stderr=(self.folder / "stderr").read_bytes(),
-            truncated=end["truncated"],
-            seconds=end["seconds"],
-        )
+        return _result(self.folder, timed_out=timed_out)
 
     def _order(self, order: bytes) -> None:
         with contextlib.suppress(BrokenPipeError):

@@ -1,0 +1,50 @@
+"""Where Claude Code is installed, and which flags that version knows."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from dispatch_mcp import errors
+from dispatch_mcp.workers import claude_call, supervisor
+
+NAME: Final = "claude"
+_HELP_S: Final = 20.0
+
+
+def find(configured: str, path: str) -> str | None:
+    """Returns the absolute path of the program, or None.
+
+    First what the user configured, then `claude` on `path`, then the one that the package claude-agent-sdk brings.
+    Relative entries of the path, which a workspace could fill, do not count.
+    """
+    entries = os.pathsep.join(entry for entry in path.split(os.pathsep) if Path(entry).is_absolute())
+    if configured:
+        return shutil.which(configured, path=entries or os.devnull)
+    return shutil.which(NAME, path=entries or os.devnull) or _bundled()
+
+
+def _bundled() -> str | None:
+    try:
+        spec = importlib.util.find_spec("claude_agent_sdk")
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not spec.origin:
+        return None
+    program = Path(spec.origin).parent / "_bundled" / NAME
+    return str(program) if os.access(program, os.X_OK) else None
+
+
+async def flags(program: str, env: Mapping[str, str], folder: Path) -> frozenset[str]:
+    """Returns the flags that the program's help names; none when it does not answer."""
+    try:
+        ended = await supervisor.run_child(
+            [program, "--help"], cwd=Path("/"), env=env, folder=folder, timeout_s=_HELP_S
+        )
+    except errors.WorkerError:
+        return frozenset()
+    return claude_call.flags_in(ended.stdout.decode("utf-8", "replace"))
