@@ -177,11 +177,22 @@ class Artifact(Value):
     mime_type: str = "text/plain"
 
 
+MessageKind = Literal["information", "request", "warning", "confirmation", "handoff"]
+
+
+class Note(Value):
+    """A message that a worker leaves for others: `to` is a task, an agent, `orchestrator` or `all`."""
+
+    to: str = Field(min_length=1, max_length=200)
+    kind: MessageKind = "information"
+    text: str
+
+
 class Handoff(Value):
     """What a finished task tells its dependants (fields: seed 004, "Agent Handoffs").
 
     `proposed_edits` are changes of the plan that the worker thinks are needed (seed 003, unexpected complexity); the
-    orchestrator decides about them.
+    orchestrator decides about them. `messages` are sent to other agents of the run when the handoff is accepted.
     """
 
     completed_work: str = ""
@@ -191,6 +202,7 @@ class Handoff(Value):
     mistakes_learned: tuple[str, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     proposed_edits: tuple[dict[str, Json], ...] = ()
+    messages: tuple[Note, ...] = ()
 
 
 class Usage(Value):
@@ -204,7 +216,7 @@ class Usage(Value):
     seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
-ReceiptKind = Literal["exit_code", "file", "diff", "touched", "claim", "words", "approval", "simulated"]
+ReceiptKind = Literal["exit_code", "file", "diff", "touched", "claim", "words", "approval", "simulated", "merge"]
 
 
 class Receipt(Value):
@@ -259,7 +271,7 @@ class Message(Value):
     run_id: str
     sender: str
     recipient: str
-    kind: Literal["information", "request", "warning", "confirmation", "handoff"]
+    kind: MessageKind
     text: str
     at: float = 0.0
     read: bool = False

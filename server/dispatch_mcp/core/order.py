@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from dispatch_mcp.core import model
 from dispatch_mcp.core.model import Json
+
+Isolation = Literal["shared", "merged", "own"]
+"""Where an attempt works: in the workspace itself, in a copy of what the run has merged so far that it only looks at,
+or in a worktree of its own whose changes are merged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,9 @@ class WorkOrder:
     `directory` is the attempt's own worktree, an absolute path: only there may a server's worker change files; empty
     when it has none. `tools` are what the agent may use, None for all that its place allows; `effort` is how hard its
     model thinks, empty for the model's default; `ceiling` is what this attempt may use at most.
+
+    `isolation` and `rank` (the place in topological order) follow from the plan. `base` is the commit that a copy of
+    the workspace began from, empty in the workspace itself; `notices` say what whoever works there should know of it.
     """
 
     run_id: str
@@ -49,6 +57,10 @@ class WorkOrder:
     tools: tuple[str, ...] | None = None
     effort: str = ""
     ceiling: model.TaskLimits = NO_CEILING
+    isolation: Isolation = "shared"
+    rank: int = 0
+    base: str = ""
+    notices: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:

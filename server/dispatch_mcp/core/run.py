@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Iterable, Mapping
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import amendments, budget, graph, keys, model, moves, pacing
+from dispatch_mcp.core import amendments, budget, graph, keys, merging, model, moves, pacing
 from dispatch_mcp.core.model import AttemptState, RunState, TaskState, WorkerKind
 
 HOW_TO_APPROVE = "A person answers: `dispatch-mcp approve RUN TASK`, or dispatch(run_id) where the client can ask."
@@ -179,9 +179,9 @@ class RunCore:
 
         Longest remaining path first, then priority, then plan order; never more than `max_parallel` at a time
         for the host and for the server's own workers each. Work that `find_result` knows is replayed instead,
-        except a command's, as what it reads in the workspace is not part of its key, and a person's: an approval
-        holds for one run. Ready tasks of people begin too, whoever asks; they are not returned. Nothing begins that
-        the ledger refuses, nor of workers whom a rate limit holds back.
+        except a command's, as what it reads in the workspace is not part of its key, a change's that the run has to
+        merge, and a person's: an approval holds for one run. Ready tasks of people begin too, whoever asks; they are
+        not returned. Nothing begins that the ledger refuses, nor of workers whom a rate limit holds back.
         """
         starts: list[moves.Start] = []
         if self.paused or self.cancelled:
@@ -400,7 +400,8 @@ class RunCore:
     def _replayed(self, position: int, key: str, find_result: moves.FindResult) -> bool:
         """Returns whether the task is done by taking over what is known of its work."""
         row = self._rows[position]
-        known = None if row.worker is WorkerKind.COMMAND else find_result(key)
+        bound = row.worker is WorkerKind.COMMAND or merging.is_own(self.plan.tasks[position], row.worker)
+        known = None if bound else find_result(key)
         if known is None:
             return False
         self._note("task_replayed", row, {"key": key})

@@ -16,8 +16,8 @@ import anyio
 import anyio.abc
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import model, moves, order, records
-from dispatch_mcp.engine import proving, run_task
+from dispatch_mcp.core import merging, messaging, model, moves, order, records
+from dispatch_mcp.engine import attempts, run_task
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import locks
 from dispatch_mcp.workers import contract
@@ -61,6 +61,7 @@ class EmbeddedEngine:
         make_order: MakeOrder = bare,
         pace: Pace = Pace(),
         witness: contract.Witness | None = None,
+        grounds: contract.Grounds | None = None,
     ) -> None:
         self.book = book
         self.workers = workers
@@ -68,10 +69,15 @@ class EmbeddedEngine:
         self.make_order = make_order
         self.pace = pace
         self.witness = witness
+        self.grounds = grounds
         self._tasks = tasks
         self._owner = owner
         self._drives: dict[str, Drive] = {}
         self._pulse = anyio.Event()
+
+    def attempt(self) -> attempts.Attempt:
+        """Returns what one attempt needs of this engine."""
+        return attempts.Attempt(self.book, self.workers, self.witness, self.grounds)
 
     async def start(self, run_id: str) -> None:
         """Drives the run if nobody alive does; calling it again changes nothing."""
@@ -181,6 +187,7 @@ class Drive:
     _beat: anyio.Event = field(default_factory=anyio.Event)
     _revision: int = -1
     _timeout_s: float | None = None
+    _placement: Mapping[str, merging.Placed] = field(default_factory=dict[str, merging.Placed])
     _room: int = LEAST_BATCH
 
     def poke(self) -> None:
@@ -200,6 +207,9 @@ class Drive:
     async def _plan(self, record: records.RunRecord, version: int) -> dict[str, model.Task]:
         plan = await self.engine.book.plan(record.plan_id, version, principal=records.ANYBODY)
         self._timeout_s = plan.timeout_s
+        if self.engine.grounds is not None and not record.dry_run:
+            doing = {task.id: moves.worker_of(task, record.worker) for task in plan.tasks}
+            self._placement = merging.placement(plan.tasks, doing)
         return {task.id: task for task in plan.tasks}
 
     async def _loop(self, group: anyio.abc.TaskGroup, record: records.RunRecord) -> None:
@@ -271,12 +281,11 @@ class Drive:
     async def _execute(self, record: records.RunRecord, task: model.Task, start: moves.Start) -> None:
         try:
             work = await self._order(record, task, start)
-            context, witness = self._context(work), self.engine.witness
-            before = await proving.before(witness, work)
-            context.beat(**before)
-            outcome = await run_task.run_task(context, work, self.engine.workers)
-            outcome = await proving.judged(witness, self.engine.book, work, before, outcome)
+            attempt = self.engine.attempt()
+            outcome = await attempt.run(self._context(work), work)
             self._finished.append(moves.Finished(task.id, start.attempt, outcome))
+            self._wake.set()
+            await attempt.leave(work)
         finally:
             if task.id in self._running and self._running[task.id][0] == start.attempt:
                 del self._running[task.id]
@@ -287,6 +296,7 @@ class Drive:
         if start.attempt > 1:
             last_beat = await self.engine.book.last_beat(self.run_id, task.id)
             last_error = await self._last_error(task.id, start.attempt)
+        isolation, rank = self._placement.get(task.id, merging.SHARED)
         return self.engine.make_order(
             order.WorkOrder(
                 run_id=self.run_id,
@@ -298,9 +308,12 @@ class Drive:
                 timeout_s=task.timeout_s or self._timeout_s,
                 model=task.model,
                 upstream=await self._upstream(task),
+                messages=messaging.delivered(await self.engine.book.inbox(self.run_id), task),
                 last_beat=last_beat,
                 last_error=last_error,
                 ceiling=start.ceiling,
+                isolation=isolation,
+                rank=rank,
             )
         )
 
@@ -350,17 +363,20 @@ async def open_engine(
     make_order: MakeOrder = bare,
     pace: Pace = Pace(),
     witness: contract.Witness | None = None,
+    grounds: contract.Grounds | None = None,
 ) -> AsyncGenerator[EmbeddedEngine]:
     """Yields an engine that drives runs until the block ends; then its runs are free for others.
 
-    `witness` collects receipts of what attempts claim; without one, claims stay as they are.
+    `witness` collects receipts of what attempts claim; without one, claims stay as they are. `grounds` gives attempts
+    worktrees and merges what they change; without it, all work in the workspace itself.
     """
     owner = locks.OwnerLock(book.home)
     try:
         async with anyio.create_task_group() as group:
             engine = EmbeddedEngine(
-                book, workers, tasks=group, owner=owner, clock=clock, make_order=make_order, pace=pace, witness=witness
-            )
+                book, workers, tasks=group, owner=owner, clock=clock, make_order=make_order, pace=pace,
+                witness=witness, grounds=grounds,
+            )  # fmt: skip
             group.start_soon(engine.watch)
             try:
                 yield engine

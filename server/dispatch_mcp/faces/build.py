@@ -15,7 +15,7 @@ from dispatch_mcp.core.model import WorkerKind
 from dispatch_mcp.engine import answers, dispatcher, embedded, handles, hosting, memory, planner, redacting, tracing
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import checkup
-from dispatch_mcp.workers import command, contract, host, scripted, snapshots, witness
+from dispatch_mcp.workers import command, contract, host, repository, scripted, snapshots, witness, worktrees
 
 
 def server_workers(settings: config.Settings, env: Mapping[str, str], redactor: redaction.Redactor) -> contract.Workers:
@@ -38,6 +38,11 @@ def server_witness(settings: config.Settings, env: Mapping[str, str], workers: c
     """Returns what collects receipts; commands in `acceptance` run as command tasks do."""
     camera = snapshots.Camera(settings.home, settings.child_policy(env))
     return witness.Witness(workers[WorkerKind.COMMAND], camera)
+
+
+def server_grounds(settings: config.Settings, env: Mapping[str, str]) -> worktrees.Worktrees:
+    """Returns what gives attempts worktrees and merges what they change."""
+    return worktrees.Worktrees(repository.Git(settings.home, settings.child_policy(env)), settings.home)
 
 
 def order_maker(settings: config.Settings, known: Callable[[], catalog.Catalog]) -> embedded.MakeOrder:
@@ -93,7 +98,10 @@ async def open_dispatcher(
         past = memory.Memory(book, principal, on=settings.learn, redact=redactor.redact)
         await past.refresh()
         seen = server_witness(settings, os.environ, workers)
-        async with embedded.open_engine(book, workers, make_order=maker, pace=pace, witness=seen) as engine:
+        grounds = server_grounds(settings, os.environ)
+        async with embedded.open_engine(
+            book, workers, make_order=maker, pace=pace, witness=seen, grounds=grounds
+        ) as engine:
             yield dispatcher.Dispatcher(
                 book=book,
                 engine=engine,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Protocol
 
 from dispatch_mcp.core import model, order
@@ -70,4 +70,27 @@ class Witness(Protocol):
 
         `before` is what `before` returned; `others` are paths that other tasks declare and may have changed meanwhile.
         """
+        ...
+
+
+CarryOut = Callable[[TaskContext, order.WorkOrder], Awaitable[model.Outcome]]
+"""Carries out an order in the place that it names and returns what its worker claims."""
+
+Judge = Callable[[order.WorkOrder, model.Outcome], Awaitable[model.Outcome]]
+"""Returns a claim as its receipts judge it, collected in the place that the order names."""
+
+
+class Grounds(Protocol):
+    """Gives attempts a place to work in, and brings together what they changed there."""
+
+    async def within(self, ctx: TaskContext, work: order.WorkOrder, carry_out: CarryOut, judge: Judge) -> model.Outcome:
+        """Returns how the attempt ended in the place that `work.isolation` asks for.
+
+        A success is judged there, then kept and merged; one that does not merge is returned as a failure. Work that
+        an earlier attempt had finished before its server died is returned without being carried out again.
+        """
+        ...
+
+    async def leave(self, work: order.WorkOrder) -> None:
+        """Tidies up behind an attempt whose outcome is known; never raises."""
         ...

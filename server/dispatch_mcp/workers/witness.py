@@ -35,11 +35,14 @@ class Witness:
     async def before(self, work: order.WorkOrder) -> Mapping[str, model.Json]:
         """Returns a snapshot for a task that declares files or asks for a diff, else nothing.
 
-        A later attempt goes on with the first one's: what counts is what the task changed.
+        A later attempt goes on with the first one's: what counts is what the task changed. In a worktree it does so
+        only where that began from the same commit.
         """
         if not _needs_snapshot(work) or _blind(work):
             return {}
         kept = work.last_beat.get(_BEFORE)
+        if work.base and snapshots.of(kept).head != work.base:
+            kept = None
         return {_BEFORE: kept or (await self._camera.take(work.workspace, _declared(work))).wire()}
 
     async def receipts(
@@ -51,7 +54,7 @@ class Witness:
             return receipts.simulated(criteria)
         if blind := _blind(work):
             return tuple(receipts.unproven(one, blind) for one in criteria)
-        touched = await self._touched(work, before, others)
+        touched = await self._touched(work, before, () if work.base else others)
         deadline = anyio.current_time() + self._limit_s
         found = [await self._receipt(work, one, touched, deadline) for one in criteria]
         return (*found, *(receipts.of_files(touched) if work.task.files else ()))
@@ -136,7 +139,7 @@ def _declared(work: order.WorkOrder) -> tuple[str, ...]:
 
 def _blind(work: order.WorkOrder) -> str:
     """Returns why nothing can be looked at, or an empty string."""
-    if work.task.isolation == "worktree":
+    if work.task.isolation == "worktree" and not work.base:
         return "not checked: the task works in a worktree of its own, where this server does not look"
     if not work.workspace or not Path(work.workspace).is_dir():
         return f"not checked: the workspace {work.workspace!r} is not there"

@@ -1,0 +1,194 @@
+"""The merge queue: brings the changes of a run's attempts together, one after the other, without any checkout.
+
+What a run has merged is one ref. A merge makes its objects first and then moves the ref, only if nobody else has
+moved it meanwhile: whatever is killed at whatever moment, the ref says either before or after.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import merging, order
+from dispatch_mcp.workers import repository
+
+TRIES = 20
+"""How often a merge is made anew because somebody else's came first."""
+
+
+class Turns:
+    """Lets one in at a time; of those who wait, the one with the lowest rank first."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, int, anyio.Event]] = []
+        self._numbers = itertools.count()
+        self._busy = False
+
+    @asynccontextmanager
+    async def turn(self, rank: int) -> AsyncGenerator[None]:
+        """Waits for its turn and keeps it until the block ends."""
+        entry = (rank, next(self._numbers), anyio.Event())
+        heapq.heappush(self._waiting, entry)
+        self._admit()
+        try:
+            await entry[2].wait()
+            yield
+        finally:
+            if entry[2].is_set():
+                self._busy = False
+            else:
+                self._waiting.remove(entry)
+                heapq.heapify(self._waiting)
+            self._admit()
+
+    def _admit(self) -> None:
+        if self._waiting and not self._busy:
+            self._busy = True
+            heapq.heappop(self._waiting)[2].set()
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What the run's ref says after a change was brought to it; `conflict` is set when it could not be."""
+
+    head: str
+    changed: bool = True
+    conflict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Merger:
+    """Merges changes and keeps their refs."""
+
+    git: repository.Git
+    _turns: dict[str, Turns] = field(default_factory=dict[str, Turns])
+
+    async def integration(self, repo: repository.Repository, refs: merging.Refs) -> str:
+        """Returns what the run has merged so far; before the first time, the checkout's commit. Raises WorkerError."""
+        found = await self._read(repo, refs.merged)
+        if found:
+            return found
+        lines = f"create {refs.merged} {repo.head}\ncreate {refs.base} {repo.head}\n"
+        await self.git.run(repo.top, "update-ref", "--stdin", stdin=lines, codes=(0, 128))
+        found = await self._read(repo, refs.merged)
+        if not found:
+            raise errors.WorkerError(f"{refs.merged} could not be made in {str(repo.common)!r}.")
+        return found
+
+    async def _read(self, repo: repository.Repository, ref: str) -> str:
+        return (await self.git.run(repo.top, "rev-parse", "--verify", "--quiet", ref, codes=(0, 1, 128))).out.strip()
+
+    async def kept(self, repo: repository.Repository, refs: merging.Refs, task_id: str = "") -> list[merging.Kept]:
+        """Returns the changes that attempts of the run, or of one task, have left."""
+        done = await self.git.run(repo.top, "for-each-ref", f"--format={merging.KEPT_FORMAT}", f"{refs.root}/")
+        found = merging.read_kept(done.out, refs)
+        return [one for one in found if not task_id or one.task == merging.part(task_id)]
+
+    async def commit(self, repo: repository.Repository, tree: str, parents: Sequence[str], message: str) -> str:
+        """Returns a new commit; no ref knows it yet."""
+        asked = [word for parent in parents for word in ("-p", parent)]
+        who = await self.git.identity(repo.top)
+        done = await self.git.run(
+            repo.top, "commit-tree", "--no-gpg-sign", *asked, "-F", "-", tree, stdin=message, env=who
+        )
+        return done.out.strip()
+
+    async def keep(self, repo: repository.Repository, ref: str, commit: str) -> None:
+        """Lets a ref of ours name a commit."""
+        await self.git.run(repo.top, "update-ref", "--stdin", stdin=f"update {ref} {commit}\n")
+
+    async def tree(self, repo: repository.Repository, commit: str) -> str:
+        """Returns the tree of a commit."""
+        return (await self.git.run(repo.top, "rev-parse", "--verify", f"{commit}^{{tree}}")).out.strip()
+
+    async def is_in(self, repo: repository.Repository, commit: str, head: str) -> bool:
+        """Returns whether `head` holds a commit already."""
+        done = await self.git.run(repo.top, "merge-base", "--is-ancestor", commit, head, codes=(0, 1))
+        return done.code == 0
+
+    async def merge(
+        self, repo: repository.Repository, refs: merging.Refs, work: order.WorkOrder, commit: str
+    ) -> Merged:
+        """Brings a kept change into what the run has merged; harmless to repeat.
+
+        A change that does not merge is kept as one in conflict, and the answer says what to do about it.
+
+        Raises:
+            WorkerError: git failed; nothing was merged.
+        """
+        turns = self._turns.setdefault(f"{repo.common} {refs.root}", Turns())
+        async with turns.turn(work.rank):
+            for _ in range(TRIES):
+                found = await self._once(repo, refs, work, commit)
+                if found is not None:
+                    return found
+        raise errors.WorkerError(f"{refs.merged} is moved by others all the time.", hint="Try again.")
+
+    async def _once(
+        self, repo: repository.Repository, refs: merging.Refs, work: order.WorkOrder, commit: str
+    ) -> Merged | None:
+        """Returns what came of one try, or None when somebody else's merge came first."""
+        head = await self.integration(repo, refs)
+        asked = await self.git.run(repo.top, "rev-parse", f"{commit}^", f"{commit}^{{tree}}", f"{commit}^^{{tree}}")
+        parent, tree, parent_tree = asked.lines
+        step = merging.step(head, parent, tree, parent_tree)
+        if step == "nothing" or await self.is_in(repo, commit, head):
+            return Merged(head, changed=step != "nothing")
+        new = commit
+        if step == "merge":
+            found = await self.try_merge(repo, head, commit)
+            if found.conflicts:
+                return await self._conflict(repo, refs, work, found, (head, commit, parent))
+            said = f"Merge task {work.task.id} of run {work.run_id}\n"
+            new = await self.commit(repo, found.tree, (head, commit), said)
+        line = f"update {refs.merged} {new} {head}\n"
+        moved = await self.git.run(repo.top, "update-ref", "--stdin", stdin=line, codes=(0, 128))
+        if moved.code and await self._read(repo, refs.merged) == head:
+            raise errors.WorkerError(f"{refs.merged} cannot be moved: {moved.said}")
+        return None if moved.code else Merged(new)
+
+    async def try_merge(self, repo: repository.Repository, ours: str, theirs: str) -> merging.Merge:
+        """Returns what a merge of two commits comes to; touches no ref, index or checkout."""
+        asked = ("merge-tree", "--write-tree", "-z", "--name-only", "--messages")
+        done = await self.git.run(repo.top, *asked, ours, theirs, codes=(0, 1))
+        try:
+            found = merging.read_merge_tree(done.out)
+        except ValueError as error:
+            raise errors.WorkerError(f"`git merge-tree` answered something else: {error} {done.said}") from None
+        if done.code and not found.conflicts:
+            raise errors.WorkerError(f"`git merge-tree` failed: {done.said}")
+        return found
+
+    async def _conflict(
+        self,
+        repo: repository.Repository,
+        refs: merging.Refs,
+        work: order.WorkOrder,
+        found: merging.Merge,
+        commits: tuple[str, str, str],
+    ) -> Merged:
+        head, commit, parent = commits
+        others = await self._others(repo, f"{parent}..{head}", found.conflicts)
+        kept = await self.kept(repo, refs, work.task.id)
+        lines = [f"update {refs.of('conflicts', work.task.id, work.attempt)} {commit}"]
+        lines += [
+            f"delete {refs.of('done', work.task.id, one.attempt)} {commit}"
+            for one in kept
+            if one.state == "done" and one.commit == commit
+        ]
+        await self.git.run(repo.top, "update-ref", "--stdin", stdin="\n".join(lines) + "\n")
+        return Merged(head, changed=False, conflict=merging.conflict_brief(found, commit, parent, others))
+
+    async def _others(self, repo: repository.Repository, span: str, paths: Sequence[str]) -> list[merging.Side]:
+        """Returns which tasks' commits in `span` touched one of the paths, the newest first."""
+        form = "--format=%H %(trailers:key=Dispatch-Task,valueonly,separator=%x2C)"
+        asked = ("log", "--no-merges", f"--max-count={merging.MAX_NAMED}", form, span, "--", *paths[:200])
+        done = await self.git.run(repo.top, *asked, env={"GIT_LITERAL_PATHSPECS": "1"})
+        pairs = (line.partition(" ") for line in done.lines)
+        return [merging.Side(task.strip(), commit) for commit, _, task in pairs if task.strip()]
