@@ -17,6 +17,18 @@ _FILE: Final[Mapping[str, model.Json]] = {
     "additionalProperties": False,
 }
 
+_NOTE: Final[Mapping[str, model.Json]] = {
+    "type": "object",
+    "description": "a note for another task of the run, its agent, all or the orchestrator",
+    "properties": {
+        "to": {"type": "string"},
+        "kind": {"enum": ["information", "request", "warning", "confirmation", "handoff"]},
+        "text": {"type": "string"},
+    },
+    "required": ["to", "kind", "text"],
+    "additionalProperties": False,
+}
+
 SCHEMA: Final[Mapping[str, model.Json]] = {
     "type": "object",
     "properties": {
@@ -26,11 +38,12 @@ SCHEMA: Final[Mapping[str, model.Json]] = {
         "open_questions": _TEXTS,
         "mistakes_learned": _TEXTS,
         "artifacts": {"type": "array", "items": _FILE},
+        "messages": {"type": "array", "items": _NOTE},
         "answer": {"type": "string", "description": "the result that OUTPUT asks for, whole"},
     },
     "required": [
         *("completed_work", "files_modified", "decisions_made", "open_questions", "mistakes_learned", "artifacts"),
-        "answer",
+        *("messages", "answer"),
     ],
     "additionalProperties": False,
 }

@@ -31,7 +31,16 @@ _ALIASES: Mapping[str, str] = {
 }
 _EDITS = "proposed_edits"
 _MAX_EDITS = 50
-_FIELDS = frozenset({"completed_work", "artifacts", _EDITS, *_LISTS})
+_MESSAGES = "messages"
+_MAX_MESSAGES = 20
+_KINDS: Mapping[str, model.MessageKind] = {
+    "information": "information",
+    "request": "request",
+    "warning": "warning",
+    "confirmation": "confirmation",
+    "handoff": "handoff",
+}
+_FIELDS = frozenset({"completed_work", "artifacts", _EDITS, _MESSAGES, *_LISTS})
 _WRAPPERS = ("handoff", "payload", "result")
 _FENCE_LINE = re.compile(r"[ \t]*(```+|~~~+)[ \t]*(\w*)[^`\n]*")
 _LANGUAGES = frozenset({"", "json", "jsonc", "json5"})
@@ -144,8 +153,20 @@ def _handoff(fields: Mapping[str, model.Json]) -> model.Handoff:
         completed_work="; ".join(_strings(done)),
         artifacts=tuple(_artifact(item) for item in _items(fields.get("artifacts"))),
         proposed_edits=tuple(_object(item) for item in _items(fields.get(_EDITS))[:_MAX_EDITS] if _object(item)),
+        messages=tuple(_messages(_items(fields.get(_MESSAGES))[:_MAX_MESSAGES])),
         **{name: _strings(fields.get(name)) for name in _LISTS},
     )
+
+
+def _messages(items: Sequence[model.Json]) -> Iterator[model.Note]:
+    """Yields the messages that have a recipient and a text; an unknown kind is information."""
+    for item in items:
+        fields = _object(item)
+        to = _string(fields.get("to") or fields.get("recipient") or "")[:200]
+        said = _string(fields.get("text") or fields.get("message") or "")
+        kind = _KINDS.get(_string(fields.get("kind") or fields.get("type") or "").lower(), "information")
+        if to and said:
+            yield model.Note(to=to, kind=kind, text=said)
 
 
 def _object(value: model.Json) -> dict[str, model.Json]:

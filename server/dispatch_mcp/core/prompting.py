@@ -43,10 +43,12 @@ _WORDS_SECTIONS: Final = frozenset({"ROLE", "GOAL"})
 HANDOFF = """\
 End your answer with one fenced JSON block of this form, with [] where there is nothing to say; `proposed_edits` \
 only if the plan itself has to change, such as [{"op": "add", "id": "cache", "task": {"do": "…", "deps": []}, \
-"reason": "…"}]:
+"reason": "…"}]; `messages` only if another task has to know or change something, such as [{"to": "its id or agent", \
+"kind": "request", "text": "…"}]:
 ```json
 {"completed_work": "what is done, in two sentences", "files_modified": [], "decisions_made": ["what and why"], \
-"open_questions": [], "mistakes_learned": [], "artifacts": [{"name": "", "path": ""}], "proposed_edits": []}
+"open_questions": [], "mistakes_learned": [], "artifacts": [{"name": "", "path": ""}], "proposed_edits": [], \
+"messages": []}
 ```"""
 
 _LINE_ENDS = "\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029"

@@ -58,6 +58,7 @@ class Reported(RunAnswer):
     results: tuple[Accepted, ...] = ()
     assignments: tuple[Assignment, ...] = ()
     messages: tuple[model.Message, ...] = ()
+    proposed_edits: tuple[dict[str, model.Json], ...] = ()
 
 
 class Steered(RunAnswer):
@@ -72,6 +73,7 @@ class Posted(Answer):
     run_id: str
     sent: int = 0
     messages: tuple[model.Message, ...] = ()
+    proposed_edits: tuple[dict[str, model.Json], ...] = ()
 
 
 class RunLine(model.Value):

@@ -16,8 +16,10 @@ from dispatch_mcp.core import (
     assignments,
     budget,
     catalog,
+    messaging,
     model,
     moves,
+    problems,
     records,
     routing,
 )
@@ -26,9 +28,6 @@ from dispatch_mcp.engine import answers, decisions, embedded, handles, hosting, 
 from dispatch_mcp.store import book as books
 
 MAX_WAIT_S = 45.0
-ORCHESTRATOR = "orchestrator"
-"""The name under which the host itself sends and receives messages."""
-
 View = Literal["summary", "timeline", "results", "todo", "mermaid", "all"]
 
 
@@ -221,7 +220,9 @@ class Dispatcher:
         accepted = hosting.verdicts(reports, refused, outcomes, advance.accepted, after.tasks)
         assigned = await self.hosting().assignments(after, {start.task_id for start in advance.starts})
         await self.plans.learn(memory.ended(after, {one.task_id for one in accepted if one.accepted}, self.clock()))
-        messages = await self.book.inbox(run_id, ORCHESTRATOR, mark_read=True)
+        messages = await self.book.inbox(run_id, messaging.ORCHESTRATOR, mark_read=True)
+        told = {one.task_id: outcome.handoff for one, outcome in zip(accepted, outcomes, strict=True) if one.accepted}
+        sent = [note for task_id, handoff in told.items() for note in messaging.sent(run_id, task_id, handoff, 0.0)]
         return answers.Reported(
             run_id=run_id,
             state=after.run.state,
@@ -229,6 +230,7 @@ class Dispatcher:
             results=tuple(accepted),
             assignments=tuple(assigned),
             messages=tuple(note for note in messages if not note.read),
+            proposed_edits=await self._proposals(run_id, sent),
             next=advice.next_step(after.run, after.tasks, assigned=len(assigned)),
         )
 
@@ -382,11 +384,24 @@ class Dispatcher:
         return await self._steered(before)
 
     async def send(self, message: model.Message) -> answers.Posted:
-        """Posts a message between agents of a run."""
+        """Posts a message between agents of a run. Raises InputError if nobody of that name takes part."""
         run_id = await self._run_id(message.run_id)
-        await self.book.run(run_id, principal=self.principal)
+        loaded = await tracing.load(self.book, run_id, self.principal)
+        known = messaging.recipients(loaded.plan.tasks)
+        if message.recipient not in known:
+            near = problems.nearest(message.recipient, known)
+            fix = f"Did you mean {near!r}?" if near else f"Write to one of {problems.listed(sorted(known))}."
+            raise errors.InputError(f"Nobody in this run is called {message.recipient[:80]!r}.", hint=fix)
         stamped = message.model_copy(update={"run_id": run_id, "at": self.clock()})
-        return answers.Posted(run_id=run_id, sent=await self.book.send(stamped))
+        sent = await self.book.send(stamped)
+        return answers.Posted(run_id=run_id, sent=sent, proposed_edits=await self._proposals(run_id, [stamped]))
+
+    async def _proposals(self, run_id: str, notes: Sequence[model.Message]) -> tuple[dict[str, model.Json], ...]:
+        """Returns the edits of the plan that requests for change ask for."""
+        if not any(note.kind == "request" for note in notes):
+            return ()
+        loaded = await tracing.load(self.book, run_id, self.principal)
+        return messaging.proposals(notes, loaded.plan.tasks, loaded.states)
 
     async def brief(self, run_id: str, task_id: str) -> str:
         """Returns the whole prompt of a task's newest attempt. Raises UnknownHandle."""
@@ -409,7 +424,7 @@ class Dispatcher:
         """Returns the unread messages for a recipient and marks them as read."""
         run_id = await self._run_id(run_id)
         await self.book.run(run_id, principal=self.principal)
-        found = await self.book.inbox(run_id, recipient or ORCHESTRATOR, mark_read=True)
+        found = await self.book.inbox(run_id, recipient or messaging.ORCHESTRATOR, mark_read=True)
         return answers.Posted(run_id=run_id, messages=tuple(note for note in found if not note.read))
 
 

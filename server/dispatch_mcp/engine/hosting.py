@@ -9,7 +9,18 @@ from dataclasses import dataclass, replace
 from pydantic import Field, ValidationError
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import assignments, catalog, model, order, parsing, prompting, receipts, records, toolsets
+from dispatch_mcp.core import (
+    assignments,
+    catalog,
+    messaging,
+    model,
+    order,
+    parsing,
+    prompting,
+    receipts,
+    records,
+    toolsets,
+)
 from dispatch_mcp.core.model import AttemptState, TaskState, WorkerKind
 from dispatch_mcp.engine import answers, embedded, proving, tracing
 from dispatch_mcp.store import book as books
@@ -209,7 +220,7 @@ class Hosting:
             timeout_s=spec.timeout_s or loaded.plan.timeout_s,
             model=spec.model,
             upstream=tuple(embedded.upstream_of(dep, outcomes[dep]) for dep in spec.deps if dep in outcomes),
-            messages=tuple(note for note in messages if note.recipient in (task.id, spec.agent)),
+            messages=messaging.delivered(messages, spec),
             last_error=await self._last_error(loaded.run.id, task),
         )
         return with_agent(bare, self.catalog)

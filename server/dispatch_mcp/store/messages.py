@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from dispatch_mcp.core import model, moves
+from dispatch_mcp.core import messaging, model, moves
 from dispatch_mcp.store import codec, tables
 
 _BEAT = """
@@ -24,19 +24,31 @@ def beat(conn: sqlite3.Connection, run_id: str, task_id: str, attempt: int, text
 def send(conn: sqlite3.Connection, message: model.Message, now: float) -> int:
     """Adds a message and its event; returns the message's id."""
     row = tables.run_row(conn, message.run_id)
+    note = _keep(conn, row, message, now)
+    tables.insert_events(conn, row, [note], now)
+    # The revision stays: the run's tasks have not moved, and machines in memory stay true.
+    conn.execute("UPDATE run SET events = events + 1 WHERE no = ?", (row.no,))
+    return int(note.data["id"])
+
+
+def of_reports(
+    conn: sqlite3.Connection, row: tables.RunRow, accepted: Iterable[moves.Finished], now: float
+) -> list[moves.Note]:
+    """Adds the messages that accepted handoffs send; returns what to note of them."""
+    return [
+        _keep(conn, row, message, now)
+        for report in accepted
+        if report.outcome.handoff.messages
+        for message in messaging.sent(row.id, report.task_id, report.outcome.handoff, now)
+    ]
+
+
+def _keep(conn: sqlite3.Connection, row: tables.RunRow, message: model.Message, now: float) -> moves.Note:
     clean = codec.clean
     said = (clean(message.sender), clean(message.recipient), message.kind, clean(message.text), message.at or now)
     number = conn.execute(_SEND, (row.no, *said)).lastrowid or 0
-    data: dict[str, model.Json] = {
-        "id": number,
-        "kind": message.kind,
-        "sender": message.sender,
-        "recipient": message.recipient,
-    }
-    tables.insert_events(conn, row, [moves.Note("message_sent", data=data)], now)
-    # The revision stays: the run's tasks have not moved, and machines in memory stay true.
-    conn.execute("UPDATE run SET events = events + 1 WHERE no = ?", (row.no,))
-    return number
+    data = {"id": number, "kind": message.kind, "sender": message.sender, "recipient": message.recipient}
+    return moves.Note("message_sent", data=data)
 
 
 def mark_read(conn: sqlite3.Connection, numbers: Iterable[int]) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import budget, forecast, model, moves, records, run
-from dispatch_mcp.store import codec, failpoints, history, locks, samples, tables
+from dispatch_mcp.store import codec, failpoints, history, locks, messages, samples, tables
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -152,6 +152,7 @@ class Runs:
             self._expire(conn, row, core, step.now)
         moved = Moved(step.now, notes=notes, lease_s=step.lease_s)
         moved.reports = [pair for pair, ok in zip(zip(step.finished, bodies, strict=True), accepted, strict=True) if ok]
+        moved.notes += messages.of_reports(conn, row, [report for report, _ in moved.reports], step.now)
         starts: list[moves.Start] = []
         if step.start:
             search = _search(conn, row, live)

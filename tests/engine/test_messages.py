@@ -1,0 +1,65 @@
+"""Agents of a run that write to each other, through the real book."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import desk as desks
+import pytest
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import model
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncGenerator[desks.Desk]:
+    async with desks.opened(tmp_path / "home") as opened:
+        yield opened
+
+
+def task(name: str, *deps: str) -> dict[str, Any]:
+    return {"id": name, "do": f"Do {name}", "deps": list(deps)}
+
+
+def writing(*notes: tuple[str, str, str]) -> dict[str, Any]:
+    messages = [{"to": to, "kind": kind, "text": text} for to, kind, text in notes]
+    return {"handoff": {"completed_work": "done", "messages": messages}}
+
+
+async def test_what_a_handoff_says_to_a_waiting_task_is_in_its_brief(desk: desks.Desk) -> None:
+    given = await desk.app.dispatch(plan_id=await desk.planned(task("api"), task("page", "api")))
+    told = writing(("page", "information", "All paths begin with /api/v2"))
+    reported = await desk.app.report(given.run_id, [{**desks.said(given.assignments[0]), **told}])
+    assert "All paths begin with /api/v2" in reported.assignments[0].call.prompt
+    assert "message_sent" in await desk.kinds(given.run_id)
+
+
+async def test_a_request_to_finished_work_comes_back_as_an_edit_that_can_be_sent_as_it_is(desk: desks.Desk) -> None:
+    plan_id = await desk.planned(task("api"), task("page", "api"), task("tests", "page"))
+    given = await desk.app.dispatch(plan_id=plan_id)
+    reported = await desk.app.report(given.run_id, [desks.said(given.assignments[0])])
+    asking = writing(("api", "request", "Support ?page=1&limit=20"), ("orchestrator", "warning", "It is slow"))
+    reported = await desk.app.report(given.run_id, [{**desks.said(reported.assignments[0]), **asking}])
+    assert [message.text for message in reported.messages] == ["It is slow"]
+    assert len(reported.proposed_edits) == 1
+    planned = await desk.app.plans.edit(plan_id, 1, list(reported.proposed_edits))
+    assert planned.changes["added"] == ["api-change"]
+
+
+async def test_a_turned_away_report_sends_nothing(desk: desks.Desk) -> None:
+    given = await desk.app.dispatch(plan_id=await desk.planned(task("api"), task("page", "api")))
+    late = {**desks.said(given.assignments[0]), "attempt": 7, **writing(("page", "warning", "Late"))}
+    await desk.app.report(given.run_id, [late])
+    assert await desk.app.book.inbox(given.run_id) == []
+
+
+async def test_a_message_to_nobody_says_who_was_probably_meant(desk: desks.Desk) -> None:
+    given = await desk.app.dispatch(plan_id=await desk.planned(task("checkout")))
+    wrong = model.Message(run_id=given.run_id, sender="x", recipient="chekout", kind="warning", text="hm")
+    with pytest.raises(errors.InputError, match="chekout") as refused:
+        await desk.app.send(wrong)
+    assert "'checkout'" in refused.value.hint
