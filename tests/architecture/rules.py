@@ -35,7 +35,8 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     # A library, and the only modules that may import it.
     "aiosqlite": ("store",),
     "sqlite3": ("store", "faces.commands.doctor"),
-    "anthropic": ("workers.anthropic_api",),
+    "anthropic": ("workers.anthropic_api", "workers.anthropic_errors"),
+    "httpx2": ("workers.anthropic_api", "workers.anthropic_errors"),
     "genai_prices": ("prices",),
     "jinja2": ("core.prompting", "core.templates"),
     "yaml": ("core.frontmatter", "core.templates"),
@@ -92,7 +93,7 @@ IMPURE = frozenset(
 PURE_PARTS = frozenset({"importlib.metadata", "urllib.parse", "io.StringIO", "io.BytesIO"})
 PATHS_WITHOUT_DISK = frozenset({"PurePath", "PurePosixPath", "PureWindowsPath"})
 
-LATE_IMPORTS = ("anthropic", "genai_prices", "uvicorn", "opentelemetry.sdk", "temporalio")
+LATE_IMPORTS = ("anthropic", "genai_prices", "httpx2", "uvicorn", "opentelemetry.sdk", "temporalio")
 IMPORT_BY_NAME = frozenset({"__main__", "faces.entry"})
 FORBIDDEN_CALLS = frozenset(
     {

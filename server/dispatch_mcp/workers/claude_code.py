@@ -40,6 +40,7 @@ from dispatch_mcp.workers import (
     contract,
     folders,
     provider,
+    spending,
     supervisor,
 )
 
@@ -145,12 +146,13 @@ class ClaudeWorker:
         return None
 
     async def _worked(self, ctx: contract.TaskContext, work: order.WorkOrder, program: str) -> model.Outcome:
+        await anyio.to_thread.run_sync(self._price, aliases.DEFAULT, model.Usage(output_tokens=1))
         unseen, done = await self._left_behind(work)
         if done is not None:
             return done
         session = _session(work)
         ended, said, session = await self._conversed(ctx, work, program, session)
-        usage = claude_rows.added(claude_outcome.spent(said, ended, self._price, session.cost), unseen)
+        usage = spending.added(claude_outcome.spent(said, ended, self._price, session.cost), unseen)
         outcome = claude_outcome.outcome(said, ended, work, usage, self._clock())
         over = outcome.error_kind == "prompt_too_long"
         kept = {} if over else Session(session.id, work.place, said.total).wire()
@@ -219,7 +221,7 @@ class ClaudeWorker:
 
         An attempt leaves its folder behind only when its server was killed or it was cancelled.
         """
-        unseen, done = model.Usage(cost_usd=0.0), None
+        unseen, done = spending.NOTHING, None
         for attempt in range(1, work.attempt):
             folder = folders.of(self._home, work, attempt)
             ended = await supervisor.left_over(folder)
@@ -227,7 +229,7 @@ class ClaudeWorker:
                 continue
             said = claude_rows.read(ended.stdout)
             usage = claude_outcome.spent(said, ended, self._price, None)
-            unseen = claude_rows.added(unseen, usage)
+            unseen = spending.added(unseen, usage)
             if (_session(work).begun or not work.directory) and claude_outcome.is_done(said, ended):
                 done = claude_outcome.outcome(said, ended, work, unseen, self._clock())
             folders.remove(folder)
@@ -239,10 +241,10 @@ def _session(work: order.WorkOrder) -> Session:
     kept = work.last_beat.get(BEAT)
     if work.attempt == 1 or not fields.is_object(kept):
         return _new_session(work)
-    known, directory = claude_rows.text(kept.get("session")), claude_rows.text(kept.get("directory"))
+    known, directory = spending.text(kept.get("session")), spending.text(kept.get("directory"))
     if not _is_session(known) or directory != work.place:
         return _new_session(work)
-    return Session(known, directory, claude_rows.number(kept.get("cost")), begun=True)
+    return Session(known, directory, spending.number(kept.get("cost")), begun=True)
 
 
 def _new_session(work: order.WorkOrder) -> Session:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from dispatch_mcp.core import escape, fields, forecast, handoffs, model, order
-from dispatch_mcp.workers import claude_rows, provider, supervisor
+from dispatch_mcp.workers import provider, spending, supervisor
 from dispatch_mcp.workers.claude_rows import Said
 
 UNKNOWN_SESSION: Final = re.compile(r"no conversation found", re.IGNORECASE)
@@ -33,7 +33,7 @@ def spent(said: Said, ended: supervisor.ChildResult, price: forecast.Price, befo
     """
     usage = said.usage(price)
     if not said.requests and said.result:
-        usage = claude_rows.usage_of(said.result.get("usage"))
+        usage = spending.usage_of(said.result.get("usage"))
     if said.total is not None and before is not None:
         usage = usage.model_copy(update={"cost_usd": max(0.0, said.total - before)})
     return usage.model_copy(update={"seconds": ended.seconds})
@@ -47,7 +47,7 @@ def outcome(
         return provider.timed_out(work.timeout_s, usage)
     if not said.result:
         return _without_result(ended, usage)
-    reason = claude_rows.text(said.result.get("terminal_reason"))
+    reason = spending.text(said.result.get("terminal_reason"))
     if ended.exit_code != 0 or said.result.get("is_error") is not False or reason != "completed":
         return _failed(said, ended, work, usage, now)
     if said.result.get("stop_reason") == "refusal":
@@ -62,7 +62,7 @@ def outcome(
 
 def is_done(said: Said, ended: supervisor.ChildResult) -> bool:
     """Returns whether a process had finished its work, so that its result can be taken over."""
-    reason = claude_rows.text(said.result.get("terminal_reason"))
+    reason = spending.text(said.result.get("terminal_reason"))
     good = ended.exit_code == 0 and said.result.get("is_error") is False and reason == "completed"
     return good and handoffs.read(said.result.get("structured_output"))[0] is not None
 
@@ -79,8 +79,8 @@ def _without_result(ended: supervisor.ChildResult, usage: model.Usage) -> model.
 def _failed(
     said: Said, ended: supervisor.ChildResult, work: order.WorkOrder, usage: model.Usage, now: float
 ) -> model.Outcome:
-    reason = claude_rows.text(said.result.get("terminal_reason"))
-    text = _gist(said) or reason or claude_rows.text(said.result.get("subtype"))
+    reason = spending.text(said.result.get("terminal_reason"))
+    text = _gist(said) or reason or spending.text(said.result.get("subtype"))
     if reason in _ENDS:
         return provider.failed(_ENDS[reason], f"{_NAME} stopped ({reason}). {_gist(said)}".strip(), usage)
     if reason == "api_error":
@@ -94,7 +94,7 @@ def _failed(
 
 
 def _status(said: Said) -> int | None:
-    found = claude_rows.number(said.result.get("api_error_status"))
+    found = spending.number(said.result.get("api_error_status"))
     return None if found is None else int(found)
 
 
@@ -105,7 +105,7 @@ def _wait(said: Said, text: str, now: float) -> float | None:
 
 
 def _gist(said: Said) -> str:
-    found = claude_rows.text(said.result.get("result")) or " ".join(
+    found = spending.text(said.result.get("result")) or " ".join(
         one for one in _list(said.result.get("errors")) if isinstance(one, str)
     )
     return escape.one_line(found, limit=600)
@@ -113,7 +113,7 @@ def _gist(said: Said) -> str:
 
 def _with_denials(handoff: model.Handoff, said: Said) -> model.Handoff:
     """Returns the handoff with what Claude Code was not allowed to do, which nothing else tells."""
-    denied = [claude_rows.text(one.get("tool_name")) or "a tool" for one in _denials(said)]
+    denied = [spending.text(one.get("tool_name")) or "a tool" for one in _denials(said)]
     if not denied:
         return handoff
     note = f"Not allowed here, so not done: {', '.join(sorted(set(denied)))} ({len(denied)} times)."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from dispatch_mcp.core import fields, forecast, model
+from dispatch_mcp.workers import spending
 
 MAX_LINE: Final = 4 << 20
 _NO_ROW: Final[Mapping[str, model.Json]] = {}
@@ -30,13 +30,13 @@ class Said:
     @property
     def total(self) -> float | None:
         """The dollars that the whole session has cost so far, as Claude Code counts."""
-        return number(self.result.get("total_cost_usd"))
+        return spending.number(self.result.get("total_cost_usd"))
 
     def usage(self, price: forecast.Price) -> model.Usage:
         """Returns what this process used, request by request, at list prices; no price if one is not known."""
-        total = model.Usage(cost_usd=0.0)
+        total = spending.NOTHING
         for name, used in self.requests.values():
-            total = added(total, used.model_copy(update={"cost_usd": price(name, used)}))
+            total = spending.added(total, used.model_copy(update={"cost_usd": price(name, used)}))
         return total
 
 
@@ -54,44 +54,8 @@ def read(stdout: bytes) -> Said:
         elif kind == "stream_event":
             current = _note_event(requests, _object(row.get("event")), current)
         elif kind == "rate_limit_event":
-            limited = number(_object(row.get("rate_limit_info")).get("resetsAt")) or limited
+            limited = spending.number(_object(row.get("rate_limit_info")).get("resetsAt")) or limited
     return Said(result, requests, limited)
-
-
-def added(first: model.Usage, second: model.Usage) -> model.Usage:
-    """Returns the sum of two usages; its price is unknown when one of them is."""
-    costs = (first.cost_usd, second.cost_usd)
-    return model.Usage(
-        input_tokens=first.input_tokens + second.input_tokens,
-        output_tokens=first.output_tokens + second.output_tokens,
-        cache_read_tokens=first.cache_read_tokens + second.cache_read_tokens,
-        cache_write_tokens=first.cache_write_tokens + second.cache_write_tokens,
-        cost_usd=None if costs[0] is None or costs[1] is None else costs[0] + costs[1],
-        seconds=first.seconds + second.seconds,
-    )
-
-
-def usage_of(raw: model.Json) -> model.Usage:
-    """Returns a usage as the Messages API writes it."""
-    found = _object(raw)
-    return model.Usage(
-        input_tokens=_count(found.get("input_tokens")),
-        output_tokens=_count(found.get("output_tokens")),
-        cache_read_tokens=_count(found.get("cache_read_input_tokens")),
-        cache_write_tokens=_count(found.get("cache_creation_input_tokens")),
-    )
-
-
-def number(value: model.Json) -> float | None:
-    """Returns a finite number that is not negative, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) and value >= 0 else None
-
-
-def text(value: model.Json) -> str:
-    """Returns a string, empty for anything else."""
-    return value if isinstance(value, str) else ""
 
 
 def _rows(stdout: bytes) -> Iterator[Mapping[str, model.Json]]:
@@ -111,7 +75,7 @@ def _note_event(requests: dict[str, tuple[str, model.Usage]], event: Mapping[str
         return _note(requests, _object(event.get("message")))
     if event.get("type") == "message_delta" and current in requests and event.get("usage"):
         name, before = requests[current]
-        told = usage_of(event.get("usage"))
+        told = spending.usage_of(event.get("usage"))
         parts = {key: max(value, getattr(before, key)) for key, value in told.model_dump(exclude_defaults=True).items()}
         requests[current] = (name, before.model_copy(update=parts))
     return current
@@ -120,15 +84,11 @@ def _note_event(requests: dict[str, tuple[str, model.Usage]], event: Mapping[str
 def _note(
     requests: dict[str, tuple[str, model.Usage]], message: Mapping[str, model.Json], *, only_new: bool = False
 ) -> str:
-    key = text(message.get("id"))
+    key = spending.text(message.get("id"))
     if key and not (only_new and key in requests):
-        requests[key] = (text(message.get("model")), usage_of(message.get("usage")))
+        requests[key] = (spending.text(message.get("model")), spending.usage_of(message.get("usage")))
     return key
 
 
 def _object(value: model.Json) -> Mapping[str, model.Json]:
     return value if fields.is_object(value) else _NO_ROW
-
-
-def _count(value: model.Json) -> int:
-    return int(number(value) or 0)
