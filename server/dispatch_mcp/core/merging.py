@@ -129,26 +129,28 @@ class Kept(NamedTuple):
     outcome: str = ""
 
 
-KEPT_FORMAT: Final = (
-    "%(refname) %(objectname) %(contents:trailers:key=Dispatch-Spec,valueonly,separator=%x2C) "
-    "%(contents:trailers:key=Dispatch-Outcome,valueonly,separator=%x2C)"
-)
-"""What `git for-each-ref` is asked for, for `read_kept`."""
+KEPT_FORMAT: Final = "%(refname)%00%(objectname)%00%(contents)%00"
+"""What `git for-each-ref` is asked for, for `read_kept`; versions of git differ in how they print single trailers."""
 
 
 def read_kept(listing: str, refs: Refs) -> list[Kept]:
-    """Returns the changes in lines of `KEPT_FORMAT`, by task and attempt; other lines are left out."""
-    found = (_kept(line, refs) for line in listing.splitlines())
+    """Returns the changes in an answer of `KEPT_FORMAT`, by task and attempt; other refs are left out."""
+    fields = listing.split("\0")
+    found = (_kept(*one, refs) for one in zip(fields[::3], fields[1::3], fields[2::3], strict=False))
     return sorted((one for one in found if one), key=lambda kept: (kept.task, kept.attempt))
 
 
-def _kept(line: str, refs: Refs) -> Kept | None:
-    ref, commit, spec, outcome = (*line.split(" "), "", "", "", "")[:4]
-    names = ref.removeprefix(f"{refs.root}/").split("/")
+def _kept(ref: str, commit: str, said: str, refs: Refs) -> Kept | None:
+    names = ref.strip().removeprefix(f"{refs.root}/").split("/")
     state = _STATE_OF.get(names[0])
     if state is None or len(names) != 3 or not names[2].isdigit() or not _OBJECT.fullmatch(commit):
         return None
-    return Kept(state, names[1], int(names[2]), commit, spec, outcome)
+    return Kept(state, names[1], int(names[2]), commit, _trailer(said, "Spec"), _trailer(said, "Outcome"))
+
+
+def _trailer(said: str, name: str) -> str:
+    head = f"Dispatch-{name}: "
+    return next((line.removeprefix(head) for line in reversed(said.splitlines()) if line.startswith(head)), "")
 
 
 def is_object(text: str) -> bool:
