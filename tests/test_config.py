@@ -35,6 +35,11 @@ OTHER_VALUES: dict[str, tuple[Any, str]] = {
     "max_attempts": (40, "40"),
     "max_tasks": (20, "20"),
     "max_fan_out": (3, "3"),
+    "claude_program": ("claude-beta", "claude-beta"),
+    "claude_uses_key": (False, "no"),
+    "worker_commands": (True, "yes"),
+    "worker_turns": (12, "12"),
+    "api_in_flight": (3, "3"),
     "learn": (False, "no"),
     "log_level": ("debug", "debug"),
 }

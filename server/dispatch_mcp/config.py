@@ -91,6 +91,11 @@ class Settings(model.Value):
     max_attempts: Annotated[Count, Field(ge=1)] | None = None
     max_tasks: Annotated[Count, Field(ge=1, le=model.MAX_TASKS)] | None = None
     max_fan_out: Annotated[Count, Field(ge=1, le=model.MAX_PARALLEL)] | None = None
+    claude_program: Annotated[str, Field(max_length=4096)] = ""
+    claude_uses_key: bool = True
+    worker_commands: bool = False
+    worker_turns: Annotated[Count, Field(ge=1, le=1000)] = 60
+    api_in_flight: Annotated[Count, Field(ge=1, le=256)] = 8
     learn: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 

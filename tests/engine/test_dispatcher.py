@@ -134,14 +134,14 @@ async def test_messages_reach_briefs_and_the_answers_to_reports(desk: desks.Desk
 @pytest.mark.parametrize(
     ("default", "asked", "kind", "why"),
     [
-        (WorkerKind.HOST, {}, "host", "called from an assistant"),
-        (WorkerKind.API, {}, "api", "called from a shell"),
-        (WorkerKind.HOST, {"worker": "scripted"}, "scripted", "as asked"),
-        (WorkerKind.HOST, {"dry_run": True}, "scripted", "dry run"),
+        (None, {}, "host", "called from an assistant"),
+        (WorkerKind.SCRIPTED, {}, "scripted", "as asked"),
+        (None, {"worker": "scripted"}, "scripted", "as asked"),
+        (None, {"dry_run": True}, "scripted", "dry run"),
     ],
 )
 async def test_the_answer_says_who_works_and_why(
-    tmp_path: Path, default: WorkerKind, asked: dict[str, Any], kind: str, why: str
+    tmp_path: Path, default: WorkerKind | None, asked: dict[str, Any], kind: str, why: str
 ) -> None:
     async with desks.opened(tmp_path / "home", default_worker=default) as desk:
         progress = await desk.app.dispatch(plan_id=await desk.planned(WRITE), **asked)

@@ -17,6 +17,7 @@ from dispatch_mcp.core import (
     budget,
     catalog,
     messaging,
+    hands,
     model,
     moves,
     problems,
@@ -41,7 +42,8 @@ class Dispatcher:
     """Everything a host or a shell may ask.
 
     `catalog` returns the current catalogue, refreshed on change; `redact` takes secrets out of what the host reports.
-    `memory` is what routing learns from; without it, it learns nothing.
+    `memory` is what routing learns from; without it, it learns nothing. `hands` are who can work here, of whom
+    `default_worker` is the one that the caller has chosen for tasks that name nobody.
     """
 
     book: books.Book
@@ -54,10 +56,8 @@ class Dispatcher:
     clock: Callable[[], float] = time.time
     new_id: Callable[[], str] = planner.new_id
     redact: Callable[[model.Outcome], model.Outcome] = unredacted
-    default_worker: WorkerKind = WorkerKind.HOST
-    workers: frozenset[WorkerKind] = field(
-        default_factory=lambda: frozenset({WorkerKind.HOST, WorkerKind.COMMAND, WorkerKind.SCRIPTED})
-    )
+    default_worker: WorkerKind | None = None
+    hands: hands.Hands = field(default_factory=hands.Hands)
     memory: memory.Memory | None = None
 
     # -- route and plan
@@ -165,20 +165,20 @@ class Dispatcher:
 
     def _kind(self, worker: str) -> WorkerKind:
         if worker == "auto":
-            return self.default_worker
-        if worker not in {kind.value for kind in self.workers}:
-            known = ", ".join(sorted(kind.value for kind in self.workers))
-            raise errors.InputError(f"No worker {worker!r} here.", hint=f"Use auto or one of: {known}.")
-        return WorkerKind(worker)
+            return self.default_worker or self.hands.pick().kind
+        known = {kind.value: kind for kind in WorkerKind}
+        missing = self.hands.missing(known[worker]) if worker in known else "there is none of that name"
+        if missing:
+            here = ", ".join(sorted(kind.value for kind in self.hands.kinds))
+            raise errors.InputError(f"No worker {worker!r} here: {missing}.", hint=f"Use auto or one of: {here}.")
+        return known[worker]
 
     def _why(self, worker: str, *, dry_run: bool) -> str:
         if dry_run:
             return "dry run: every task is simulated by the scripted worker"
         if worker != "auto":
             return "as asked"
-        if self.default_worker is WorkerKind.HOST:
-            return "called from an assistant: its own subagents do the work; tasks with a command run here"
-        return f"called from a shell: {self.default_worker.value} unless a task says otherwise"
+        return self.hands.pick().why if self.default_worker is None else "as asked"
 
     async def _run_id(self, given: str) -> str:
         return await handles.run_id(self.book, given, self.principal, self.rules.workspace)
@@ -274,7 +274,7 @@ class Dispatcher:
 
     async def _contact(self, record: records.RunRecord) -> list[assignments.Assignment]:
         """Hands out ready host tasks and repeats those that are out; renews their leases."""
-        if record.state in model.RUN_FINAL or self.default_worker is not WorkerKind.HOST:
+        if record.state in model.RUN_FINAL or not self.hands.chat:
             return []
         await self.book.advance(record.id, self._host_step())
         loaded = await tracing.load(self.book, record.id, self.principal)

@@ -80,6 +80,7 @@ _TASK: Schema = {
         "context": {**_NAMES, "description": "file:p, symbol:n, rag:q, pattern:n, structure:p"},
         "constraints": _NAMES,
         "output": {**_NAMES, "description": "Exact deliverables."},
+        "worker": {"enum": ["host", "api", "claude", "command"]},
         "command": {**_NAMES, "description": "argv the server runs, if the user allows it."},
         "inputs": {"type": "object"},
     },
@@ -149,7 +150,7 @@ class Dispatch(Args):
 
     plan_id: str = arg("Start this plan; or latest.", "", max_length=200)
     run_id: str = arg("Or go on with this run (or latest); lost assignments are repeated.", "", max_length=200)
-    worker: Literal["auto", "host", "command", "scripted"] = arg("", "auto")
+    worker: Literal["auto", "host", "api", "claude", "command", "scripted"] = arg("", "auto")
     request_key: str = arg("Same key, same run.", "", max_length=200)
     dry_run: bool = arg("Simulate every task; labelled.", False)
     fresh: bool = arg("Do finished work again.", False)
