@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dispatch_mcp.core import model
+from dispatch_mcp.core import fences, model
 from dispatch_mcp.core.model import Json
 
 Isolation = Literal["shared", "merged", "own"]
@@ -38,6 +38,8 @@ class WorkOrder:
 
     `isolation` and `rank` (the place in topological order) follow from the plan. `base` is the commit that a copy of
     the workspace began from, empty in the workspace itself; `notices` say what whoever works there should know of it.
+
+    `material` is what the task is about, shown whole; `answer_form` says how the answer ends if not with a handoff.
     """
 
     run_id: str
@@ -61,6 +63,8 @@ class WorkOrder:
     rank: int = 0
     base: str = ""
     notices: tuple[str, ...] = ()
+    material: tuple[fences.Data, ...] = ()
+    answer_form: str = ""
 
     @property
     def place(self) -> str:

@@ -152,7 +152,7 @@ def build(
 
     `context` is what was gathered for the task. Everything that the plan's author did not write himself (context,
     handoffs and outputs of dependencies, messages, inputs, the last error) becomes fenced data, together at most
-    `data_limit` characters; what is cut says so and what is left out is listed.
+    `data_limit` characters; what is cut says so and what is left out is listed. The order's own material is not cut.
 
     Raises:
         ValueError: `nonce` is not 8 to 64 letters and digits.
@@ -162,8 +162,10 @@ def build(
     sections = (
         Section("GOAL", tuple(_goal(work.task, work.workspace))),
         Section("CONSTRAINTS", (Items(tuple(_limits(work))),)),
-        Section("CONTEXT", (*_places(work, left_out), *_fitted(kept, data_limit))),
-        Section("OUTPUT", (Items(work.task.output or (DEFAULT_OUTPUT,)), Words(HANDOFF, AT_THE_END))),
+        Section("CONTEXT", (*_places(work, left_out), *_fitted(kept, data_limit), *_fitted(work.material, None))),
+        Section(
+            "OUTPUT", (Items(work.task.output or (DEFAULT_OUTPUT,)), Words(work.answer_form or HANDOFF, AT_THE_END))
+        ),
     )
     return Prompt(sections, nonce)
 
@@ -237,8 +239,9 @@ def _json(value: model.Json) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
 
 
-def _fitted(blocks: Sequence[fences.Data], limit: int) -> Iterator[fences.Data]:
-    share = _share([len(block.text) for block in blocks], limit)
+def _fitted(blocks: Sequence[fences.Data], limit: int | None) -> Iterator[fences.Data]:
+    sizes = [len(block.text) for block in blocks]
+    share = max(sizes, default=0) if limit is None else _share(sizes, limit)
     for block in blocks:
         text, note = _SURROGATE.sub("\ufffd", block.text), block.note
         if len(text) > share:
