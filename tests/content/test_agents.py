@@ -52,6 +52,7 @@ KEYS = {
     "excludes": list,
     "inputs": dict,
     "focus": str,
+    "subject": str,
     "always": bool,
     "when": str,
     "triggers": dict,
