@@ -19,6 +19,7 @@ UPSTREAM = "upstream:"
 REMOVED = "removed"
 RATE_LIMIT = "rate_limit"
 LIMIT = "limit:"
+UNUSABLE = "unusable_answer"
 """Why a task is closed: the words of `TaskRow.cause` that are not an error's."""
 
 MOVES: Mapping[TaskState, frozenset[TaskState]] = {

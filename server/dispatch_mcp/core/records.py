@@ -127,7 +127,7 @@ class Step:
 
     `owner` is None for a contact of the host, which anybody may make. `start` says whose ready tasks may begin;
     host attempts begin under a lease of `lease_s` seconds. `renew` extends the leases of running host attempts.
-    `limits` are the run's ceilings from now on.
+    `limits` are the run's ceilings from now on; `notes` are events of others to record, also of a run that is over.
     """
 
     now: float
@@ -139,6 +139,7 @@ class Step:
     lease_s: float = 1800.0
     renew: bool = False
     limits: model.Limits | None = None
+    notes: Sequence[moves.Note] = ()
 
 
 @dataclass(frozen=True, slots=True)

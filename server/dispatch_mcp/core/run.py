@@ -474,7 +474,8 @@ class RunCore:
         row = self._rows[position]
         row.failures += 1
         if outcome.retryable and row.failures < self.plan.tasks[position].max_attempts:
-            delay = max(pacing.backoff_s(self.policy, self.run_id, row), outcome.retry_after_s or 0.0)
+            waits = outcome.error_kind != moves.UNUSABLE
+            delay = max(pacing.backoff_s(self.policy, self.run_id, row), outcome.retry_after_s or 0.0) if waits else 0.0
             self._ready(position, now + delay)
             row.cause = outcome.error_kind
         else:

@@ -139,7 +139,7 @@ class Runs:
         bodies: Sequence[tables.Body | None],
     ) -> records.Advance:
         core = live.core
-        notes: list[moves.Note] = []
+        notes: list[moves.Note] = [*step.notes]
         if step.limits is not None:
             row = self._limit(conn, row, live, step.limits)
             data: dict[str, model.Json] = step.limits.model_dump(mode="json", exclude_none=True)
