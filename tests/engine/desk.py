@@ -12,7 +12,7 @@ import anyio
 
 from dispatch_mcp.core import assignments, catalog, documents, model, order, records
 from dispatch_mcp.core.model import AttemptState, WorkerKind
-from dispatch_mcp.engine import answers, dispatcher, embedded, planner
+from dispatch_mcp.engine import answers, artifacts, dispatcher, embedded, planner
 from dispatch_mcp.store import book as books
 from dispatch_mcp.workers import contract, host, scripted
 
@@ -79,14 +79,21 @@ def read(tasks: list[dict[str, Any]], **more: Any) -> documents.Document:
 
 
 @asynccontextmanager
-async def opened(home: Path, *, principal: str = records.LOCAL, **more: Any) -> AsyncGenerator[Desk]:
-    """Yields a desk; `more` are fields of the dispatcher, and those of its rules under `rules`."""
+async def opened(
+    home: Path, *, principal: str = records.LOCAL, archive: artifacts.Redact | None = None, **more: Any
+) -> AsyncGenerator[Desk]:
+    """Yields a desk that keeps artifacts as `archive` cleans them.
+
+    `more` are fields of the dispatcher, and those of its rules under `rules`.
+    """
     clock, commands = Clock(), Counting()
     workers = {WorkerKind.COMMAND: commands, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
     rules = planner.Rules(workspace=str(home.parent), lease_s=LEASE_S, **more.pop("rules", {}))
     async with (
         books.open_book(home, clock=clock) as book,
-        embedded.open_engine(book, workers, clock=clock, pace=PACE) as engine,
+        embedded.open_engine(
+            book, workers, clock=clock, pace=PACE, archive=artifacts.Archive(book.blobs, archive) if archive else None
+        ) as engine,
     ):
         app = dispatcher.Dispatcher(
             book=book,

@@ -337,6 +337,9 @@ async def test_documents_are_readable_from_the_first_day(desk: stage.Desk) -> No
     agents = json.loads(await desk.read("dispatch://agents"))
     one = json.loads(await desk.read(f"dispatch://agents/{agents[0]['name']}"))
     assert one["name"] == agents[0]["name"]
+    card = json.loads(await desk.read(f"dispatch://agents/{agents[0]['name']}/card"))
+    assert card["skills"]
+    assert card["capabilities"]["extensions"][0]["params"]["status"] == "idle"
 
 
 async def test_plans_runs_traces_briefs_and_results_are_readable(desk: stage.Desk) -> None:

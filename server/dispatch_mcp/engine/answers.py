@@ -114,6 +114,18 @@ class ResultLine(model.Value):
     ref: str = ""
 
 
+class ArtifactLine(model.Value):
+    """One artifact; `text` is what a page holds of it, a file without a digest could not be read."""
+
+    task_id: str
+    name: str
+    path: str = ""
+    digest: str = ""
+    size: int = 0
+    mime_type: str = ""
+    text: str = ""
+
+
 class EventLine(model.Value):
     """One event; `t` is seconds since the run began."""
 
@@ -144,6 +156,7 @@ class Trace(Answer):
     blocked: dict[str, str] = Field(default_factory=dict[str, str])
     timeline: tuple[EventLine, ...] = ()
     results: tuple[ResultLine, ...] = ()
+    artifacts: tuple[ArtifactLine, ...] = ()
     todo: tuple[dict[str, str], ...] = ()
     text: str = ""
     cursor: str = ""

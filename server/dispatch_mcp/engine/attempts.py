@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dispatch_mcp.core import model, order
-from dispatch_mcp.engine import proving, run_task
+from dispatch_mcp.engine import artifacts, proving, run_task
 from dispatch_mcp.store import book as books
 from dispatch_mcp.workers import contract
 
@@ -19,6 +19,7 @@ class Attempt:
     workers: contract.Workers
     witness: contract.Witness | None = None
     grounds: contract.Grounds | None = None
+    archive: artifacts.Archive | None = None
     before: Mapping[str, model.Json] = field(default_factory=dict[str, model.Json])
 
     async def run(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
@@ -38,4 +39,5 @@ class Attempt:
         return await run_task.run_task(ctx, work, self.workers)
 
     async def _judge(self, work: order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
-        return await proving.judged(self.witness, self.book, work, self.before, outcome)
+        judged = await proving.judged(self.witness, self.book, work, self.before, outcome)
+        return judged if self.archive is None else await self.archive.kept(work.workspace, judged)

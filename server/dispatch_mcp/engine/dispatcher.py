@@ -15,9 +15,10 @@ from dispatch_mcp.core import (
     advice,
     assignments,
     budget,
+    cards,
     catalog,
-    messaging,
     hands,
+    messaging,
     model,
     moves,
     problems,
@@ -29,7 +30,7 @@ from dispatch_mcp.engine import answers, decisions, embedded, handles, hosting, 
 from dispatch_mcp.store import book as books
 
 MAX_WAIT_S = 45.0
-View = Literal["summary", "timeline", "results", "todo", "mermaid", "all"]
+View = Literal["summary", "timeline", "results", "artifacts", "todo", "mermaid", "all"]
 
 
 def unredacted(outcome: model.Outcome) -> model.Outcome:
@@ -283,7 +284,8 @@ class Dispatcher:
 
     def hosting(self) -> hosting.Hosting:
         """Returns what makes assignments out of ready host tasks, with today's agents."""
-        return hosting.Hosting(self.book, self.catalog(), self.installed(), self.assign, self.engine.witness)
+        engine = self.engine
+        return hosting.Hosting(self.book, self.catalog(), self.installed(), self.assign, engine.witness, engine.archive)
 
     async def _progress(
         self, run_id: str, assigned: Sequence[assignments.Assignment], *, reused: bool, why: str
@@ -402,6 +404,12 @@ class Dispatcher:
             return ()
         loaded = await tracing.load(self.book, run_id, self.principal)
         return messaging.proposals(notes, loaded.plan.tasks, loaded.states)
+
+    async def card(self, name: str, version: str) -> dict[str, model.Json]:
+        """Returns the A2A card of an agent, with what it does now. Raises UnknownHandle."""
+        agent = self.catalog().agent(name)
+        work = (await tracing.open_work(self.book, self.principal)).get(agent.name, [])
+        return cards.card(agent, version=version, work=work)
 
     async def brief(self, run_id: str, task_id: str) -> str:
         """Returns the whole prompt of a task's newest attempt. Raises UnknownHandle."""

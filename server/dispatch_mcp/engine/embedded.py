@@ -17,7 +17,7 @@ import anyio.abc
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import merging, messaging, model, moves, order, records
-from dispatch_mcp.engine import attempts, run_task
+from dispatch_mcp.engine import artifacts, attempts, run_task
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import locks
 from dispatch_mcp.workers import contract
@@ -62,6 +62,7 @@ class EmbeddedEngine:
         pace: Pace = Pace(),
         witness: contract.Witness | None = None,
         grounds: contract.Grounds | None = None,
+        archive: artifacts.Archive | None = None,
     ) -> None:
         self.book = book
         self.workers = workers
@@ -69,6 +70,7 @@ class EmbeddedEngine:
         self.make_order = make_order
         self.pace = pace
         self.witness = witness
+        self.archive = archive
         self.grounds = grounds
         self._tasks = tasks
         self._owner = owner
@@ -77,7 +79,7 @@ class EmbeddedEngine:
 
     def attempt(self) -> attempts.Attempt:
         """Returns what one attempt needs of this engine."""
-        return attempts.Attempt(self.book, self.workers, self.witness, self.grounds)
+        return attempts.Attempt(self.book, self.workers, self.witness, self.grounds, self.archive)
 
     async def start(self, run_id: str) -> None:
         """Drives the run if nobody alive does; calling it again changes nothing."""
@@ -364,18 +366,19 @@ async def open_engine(
     pace: Pace = Pace(),
     witness: contract.Witness | None = None,
     grounds: contract.Grounds | None = None,
+    archive: artifacts.Archive | None = None,
 ) -> AsyncGenerator[EmbeddedEngine]:
     """Yields an engine that drives runs until the block ends; then its runs are free for others.
 
     `witness` collects receipts of what attempts claim; without one, claims stay as they are. `grounds` gives attempts
-    worktrees and merges what they change; without it, all work in the workspace itself.
+    worktrees and merges what they change; without it, all work in the workspace itself. `archive` keeps artifacts.
     """
     owner = locks.OwnerLock(book.home)
     try:
         async with anyio.create_task_group() as group:
             engine = EmbeddedEngine(
                 book, workers, tasks=group, owner=owner, clock=clock, make_order=make_order, pace=pace,
-                witness=witness, grounds=grounds,
+                witness=witness, grounds=grounds, archive=archive,
             )  # fmt: skip
             group.start_soon(engine.watch)
             try:

@@ -22,7 +22,7 @@ from dispatch_mcp.core import (
     toolsets,
 )
 from dispatch_mcp.core.model import AttemptState, TaskState, WorkerKind
-from dispatch_mcp.engine import answers, embedded, proving, tracing
+from dispatch_mcp.engine import answers, artifacts, embedded, proving, tracing
 from dispatch_mcp.store import book as books
 from dispatch_mcp.workers import contract
 
@@ -162,6 +162,7 @@ class Hosting:
     installed: Collection[str]
     assign: Assign
     witness: contract.Witness | None = None
+    archive: artifacts.Archive | None = None
 
     async def assignments(self, loaded: tracing.Loaded, task_ids: Collection[str]) -> list[assignments.Assignment]:
         """Returns the assignments of these running host tasks, in plan order."""
@@ -199,7 +200,11 @@ class Hosting:
         """Returns what a report claims as receipts judge it. Writes nothing, so that a report can be repeated."""
         task = loaded.task(report.task_id)
         spec = next(spec for spec in loaded.plan.tasks if spec.id == task.id)
-        if not is_out(task) or task.attempt != report.attempt or not proving.asks_for_proof(spec):
+        if not is_out(task) or task.attempt != report.attempt:
+            return outcome
+        if self.archive is not None:
+            outcome = await self.archive.kept(loaded.run.workspace, outcome)
+        if not proving.asks_for_proof(spec):
             return outcome
         work = await self.order(loaded, task)
         attempts = await self.book.attempts(loaded.run.id, task.id)

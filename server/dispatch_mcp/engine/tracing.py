@@ -6,14 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import anyio.to_thread
+
 from dispatch_mcp import errors
-from dispatch_mcp.core import advice, budget, diagrams, model, planning, prompting, records, todos
+from dispatch_mcp.core import advice, budget, cards, diagrams, model, planning, prompting, records, todos
 from dispatch_mcp.core.model import TaskState
 from dispatch_mcp.engine import answers
 from dispatch_mcp.store import book as books
 
 PAGE = 50
 INLINE_CHARS = 4_000
+CONTENT_CHARS = 20_000
+"""Characters of artifacts' text on one page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,23 @@ async def overview(book: books.Book, principal: str, *, everything: bool, after:
     return answers.Trace(runs=tuple(lines), cursor=cursor, next=advice_text)
 
 
+async def open_work(book: books.Book, principal: str) -> dict[str, list[cards.Work]]:
+    """Returns what is open for each agent, in the newest runs that are not over."""
+    found: dict[str, list[cards.Work]] = {}
+    for run in await book.runs(principal, open_only=True, limit=PAGE):
+        loaded = await load(book, run.id, principal)
+        agents = {task.id: task.agent for task in loaded.plan.tasks}
+        for task in loaded.tasks:
+            agent = agents.get(task.id)
+            if agent and task.state not in model.TASK_FINAL:
+                found.setdefault(agent, []).append(cards.Work(run.id, task.id, task.state))
+    return found
+
+
 async def view(book: books.Book, loaded: Loaded, name: str, task_id: str, cursor: str) -> answers.Trace:
-    """Returns the view of that name; a task id asks for that task's whole result."""
+    """Returns the view of that name; a task id asks for that task's whole result, or its artifacts' text."""
+    if name == "artifacts":
+        return await artifacts(book, loaded, task_id, cursor)
     if task_id or name == "results":
         return await results(book, loaded, task_id, cursor)
     if name == "timeline":
@@ -135,6 +154,44 @@ async def results(book: books.Book, loaded: Loaded, task_id: str, cursor: str) -
     end = sequence(cursor) + len(wanted)
     more = str(end) if not task_id and end < len(finished) else ""
     return _head(loaded, results=lines, cursor=more)
+
+
+async def artifacts(book: books.Book, loaded: Loaded, task_id: str, cursor: str) -> answers.Trace:
+    """Returns a page of the artifacts that results name; those of one task with their text, a page after the other."""
+    wanted = [loaded.task(task_id)] if task_id else [task for task in loaded.tasks if task.result]
+    outcomes = await book.outcomes(loaded.run.id, [task.id for task in wanted])
+    lines = [
+        answers.ArtifactLine(task_id=name, **artifact.model_dump())
+        for name, outcome in outcomes.items()
+        for artifact in outcome.handoff.artifacts
+    ]
+    start = sequence(cursor)
+    if task_id:
+        return await _contents(book, loaded, lines, start)
+    end = start + PAGE
+    return _head(loaded, artifacts=tuple(lines[start:end]), cursor=str(end) if end < len(lines) else "")
+
+
+async def _contents(
+    book: books.Book, loaded: Loaded, lines: Sequence[answers.ArtifactLine], start: int
+) -> answers.Trace:
+    """Returns the artifacts whose text, one behind the other, lies on the page that begins at character `start`."""
+    shown: list[answers.ArtifactLine] = []
+    at, end = 0, start + CONTENT_CHARS
+    for line in lines:
+        text = await anyio.to_thread.run_sync(_kept_text, book, line.digest)
+        if at < end and (at + len(text) > start or not text):
+            page = text[max(0, start - at) : end - at]
+            shown.append(line.model_copy(update={"text": page}))
+        at += len(text)
+    return _head(loaded, artifacts=tuple(shown), cursor=str(end) if end < at else "")
+
+
+def _kept_text(book: books.Book, digest: str) -> str:
+    try:
+        return book.blobs.get(digest).decode("utf-8") if digest else ""
+    except (errors.UnknownHandle, UnicodeDecodeError):
+        return ""
 
 
 def todo(loaded: Loaded) -> answers.Trace:

@@ -10,7 +10,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
 from mcp.types import Completion, CompletionArgument
 
-from dispatch_mcp import errors, resources
+from dispatch_mcp import __version__, errors, resources
 from dispatch_mcp.core import model, patterns, templates
 from dispatch_mcp.engine import dispatcher
 from dispatch_mcp.faces import entry
@@ -82,6 +82,16 @@ def _register_catalogue(server: MCPServer[entry.Opening], current: Current) -> N
     async def agent(name: str, ctx: Context[entry.Opening]) -> str:
         with _found(f"agent {name!r}"):
             return _json((await app_of(ctx)).catalog().agent(name).public())
+
+    @server.resource(
+        "dispatch://agents/{name}/card",
+        name="agent-card",
+        description="One agent's A2A card: skills, and what it does now.",
+        mime_type=JSON,
+    )
+    async def agent_card(name: str, ctx: Context[entry.Opening]) -> str:
+        with _found(f"agent {name!r}"):
+            return _json(await (await app_of(ctx)).card(name, __version__))
 
 
 def _register_book(server: MCPServer[entry.Opening]) -> None:

@@ -19,24 +19,42 @@ def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
     if options.json:
         console.emit(shell.wire(found))
         return console.OK
+    _show(found)
+    whole_page = options.view in ("results", "artifacts") or len(found.timeline) == tracing.PAGE
+    if found.cursor and whole_page:
+        console.note(f"more behind --cursor {found.cursor}")
+    return console.OK
+
+
+def _show(found: answers.Trace) -> None:
     if found.timeline:
         show_timeline(found)
     elif found.results:
-        for line in found.results:
-            console.say(f"{line.task_id}: {line.state}", style=console.STYLES.get(line.state, ""))
-            console.say(line.capsule)
-            for receipt in line.receipts:
-                console.say(f"  {receipts.mark(receipt)}: {receipts.said(receipt)}")
+        _show_results(found)
+    elif found.artifacts:
+        _show_artifacts(found)
     elif found.todo:
         console.show(("status", "priority", "task"), [(i["status"], i["priority"], i["content"]) for i in found.todo])
     elif found.text:
         console.say(found.text)
     else:
         status.show_run(found)
-    whole_page = options.view == "results" or len(found.timeline) == tracing.PAGE
-    if found.cursor and whole_page:
-        console.note(f"more behind --cursor {found.cursor}")
-    return console.OK
+
+
+def _show_results(found: answers.Trace) -> None:
+    for line in found.results:
+        console.say(f"{line.task_id}: {line.state}", style=console.STYLES.get(line.state, ""))
+        console.say(line.capsule)
+        for receipt in line.receipts:
+            console.say(f"  {receipts.mark(receipt)}: {receipts.said(receipt)}")
+
+
+def _show_artifacts(found: answers.Trace) -> None:
+    for one in found.artifacts:
+        size = f"{one.size:,} bytes, {one.digest[:12]}" if one.digest else "not read"
+        console.say(f"{one.task_id}: {one.path or one.name} ({size})", style="bold" if one.text else "")
+        if one.text:
+            console.say(one.text)
 
 
 def show_timeline(found: answers.Trace) -> None:

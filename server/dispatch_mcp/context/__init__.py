@@ -1,0 +1,1 @@
+"""The I/O of context: safe reads, the workspace index, git history."""

@@ -1,0 +1,77 @@
+"""Which files are never shown to a worker, whoever asks (promise S4), and which are not worth indexing."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_FOLDERS = frozenset({".git", ".hg", ".svn", ".ssh", ".aws", ".gnupg", ".kube", ".azure", ".gcloud", ".password-store"})
+_SECRET = re.compile(
+    r"""
+    \.env(?:[._-].*)? | .*\.env | \.envrc
+    | .*\.(?:pem|key|p12|pfx|jks|keystore|kdbx|ppk|pkcs12|asc|gpg|tfvars|tfstate(?:\..*)?|ovpn)
+    | id_[a-z0-9]+(?:\.pub|\.bak|\.old)? | .*_(?:rsa|dsa|ecdsa|ed25519)
+    | [._]netrc | \.npmrc | \.yarnrc(?:\.yml)? | \.pypirc | \.git-credentials | \.gitconfig | \.pgpass | \.my\.cnf
+    | \.htpasswd | \.dockercfg | \.docker | \.vault-token | \.boto | \.s3cfg | \.terraformrc
+    | (?:aws_|google_|gcp_)?credentials(?:\.(?:json|ya?ml|toml|ini|cfg|csv|txt|db))?
+    | secrets?\.(?:json|ya?ml|toml|ini|cfg|env|txt) | .*service[-_]?account.*\.json | client_secret.*\.json
+    | known_hosts | authorized_keys | shadow | \.bash_history | \.zsh_history | \.python_history | \.claude\.json
+    """,
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+
+_VENDORED = frozenset(
+    """
+    node_modules bower_components jspm_packages vendor third_party third-party _vendor vendored site-packages
+    __pycache__ .venv .tox .nox .eggs .mypy_cache .ruff_cache .pytest_cache .hypothesis .gradle .idea .vscode .next
+    .nuxt .cache .terraform .dart_tool Pods
+    """.split()
+)
+_BUILT = frozenset({"dist", "build", "target", "out", "venv", "env", "htmlcov", "coverage"})
+_DULL = re.compile(
+    r"""
+    .*\.(?:lock|lockb|min\.js|min\.css|bundle\.js|map|snap|svg|png|jpe?g|gif|ico|webp|bmp|tiff?|pdf|zip|gz|tgz|bz2|xz
+        |7z|rar|whl|egg|jar|war|class|pyc|pyo|pyd|so|dylib|dll|exe|o|a|lib|bin|dat|db|sqlite3?|wasm|woff2?|ttf|otf|eot
+        |mp[34]|avi|mov|webm|wav|ogg|flac|npy|npz|pkl|pickle|parquet|onnx|pt|h5|po|mo|pot|log|csv|tsv|patch|diff)
+    | package-lock\.json | npm-shrinkwrap\.json | pnpm-lock\.yaml | go\.sum | \.ds_store | thumbs\.db
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=65536)
+def secret(path: str) -> bool:
+    """Returns whether a path names a key, a password file, version control's own files or anything inside such."""
+    *folders, last = (part.split(":")[0].rstrip(". ").lower() for part in path.replace("\\", "/").split("/"))
+    if _SECRET.fullmatch(last) or last in _FOLDERS:
+        return True
+    return any(name in _FOLDERS or (name[:1] == "." and bool(_SECRET.fullmatch(name))) for name in folders)
+
+
+def skipped_folder(name: str, *, top: bool) -> bool:
+    """Returns whether a folder holds other people's or built files; `top` says that it lies in the workspace itself."""
+    return name in _VENDORED or name.lower() in _FOLDERS or (top and name in _BUILT)
+
+
+def dull(name: str) -> bool:
+    """Returns whether a file name stands for a lock file, something minified, generated or binary."""
+    return bool(_DULL.fullmatch(name))
+
+
+def readable(path: str, *, tracked: bool = False) -> bool:
+    """Returns whether a file may be indexed, as far as its path says; `tracked` by git counts for built folders."""
+    *folders, name = path.split("/")
+    if dull(name) or secret(path):
+        return False
+    return not any(skipped_folder(folder, top=not tracked and at == 0) for at, folder in enumerate(folders))
+
+
+_LONG_LINE = 5_000
+
+
+def machine_made(text: str) -> bool:
+    """Returns whether the text was made for machines: one very long line, or mostly long ones."""
+    lines = text.count("\n") + 1
+    if len(text) / lines > 400:
+        return True
+    return len(text) > _LONG_LINE and max(map(len, text.split("\n"))) > _LONG_LINE * 4

@@ -1,0 +1,83 @@
+"""Keeps what workers name as artifacts: the files' text as bulk, under a digest that the server worked out itself."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import mimetypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio.to_thread
+
+from dispatch_mcp import errors
+from dispatch_mcp.context import reading
+from dispatch_mcp.core import model
+from dispatch_mcp.core.model import AttemptState
+from dispatch_mcp.workers import contract
+
+MAX_BYTES = 4 << 20
+MAX_KEPT = 50
+"""Files of one attempt that are kept; others stay named without a digest."""
+
+Redact = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Reads artifacts below the place where the attempt worked, and keeps their text without secrets."""
+
+    blobs: contract.Blobs
+    redact: Redact = str
+
+    async def kept(self, workspace: str, outcome: model.Outcome) -> model.Outcome:
+        """Returns the outcome with digest, size and type of each artifact that could be read.
+
+        What is no text has a digest and a size, and is not kept. What cannot be read below the workspace (elsewhere,
+        a link, too large, on the deny list, not there) has neither.
+        """
+        named = outcome.handoff.artifacts
+        if outcome.state is not AttemptState.SUCCEEDED or not named or not workspace:
+            return outcome
+        found = await anyio.to_thread.run_sync(self._all, workspace, named[:MAX_KEPT])
+        handoff = outcome.handoff.model_copy(update={"artifacts": (*found, *named[MAX_KEPT:])})
+        return outcome.model_copy(update={"handoff": handoff})
+
+    def _all(self, workspace: str, named: tuple[model.Artifact, ...]) -> list[model.Artifact]:
+        try:
+            with reading.Root(Path(workspace)) as root:
+                return [self._one(root, artifact) for artifact in named]
+        except errors.NotAllowed:
+            return list(named)
+
+    def _one(self, root: reading.Root, artifact: model.Artifact) -> model.Artifact:
+        path = _relative(root, artifact.path or artifact.name)
+        try:
+            data = root.read(path, limit=MAX_BYTES).data
+        except errors.NotAllowed:
+            return artifact
+        text = _text(data)
+        mime = mimetypes.guess_type(path)[0] or ("text/plain" if text is not None else "application/octet-stream")
+        changes: dict[str, model.Json] = {"path": path, "mime_type": mime}
+        if text is None:
+            changes |= {"digest": hashlib.sha256(data).hexdigest(), "size": len(data)}
+        else:
+            clean = self.redact(text).encode()
+            changes |= {"digest": self.blobs.put(clean), "size": len(clean)}
+        return artifact.model_copy(update=changes)
+
+
+def _relative(root: reading.Root, path: str) -> str:
+    inside = functools.reduce(lambda found, lead: found.removeprefix(lead), (f"{root.path}/", "./"), path)
+    return inside if path else "."
+
+
+def _text(data: bytes) -> str | None:
+    """Returns what the bytes say if they are text."""
+    if b"\0" in data[:8192]:
+        return None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
