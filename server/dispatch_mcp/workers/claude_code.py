@@ -50,6 +50,7 @@ WIND_UP_S: Final = 4.0
 """How long before its deadline a process is asked to stop, at most; a tenth of shorter deadlines."""
 
 BEAT: Final = "claude"
+_NOTHING: Final[Mapping[str, model.Json]] = {contract.SESSION: "", BEAT: {}}
 _SESSIONS: Final = uuid.UUID("6f1d3f0e-6c1c-5b3a-9d0e-2a4a1f0c7d11")
 
 Brief = Callable[[order.WorkOrder], prompting.Prompt]
@@ -70,7 +71,8 @@ class Session:
 
     def wire(self) -> dict[str, model.Json]:
         """Returns what the next attempt reads."""
-        return {"session": self.id, "directory": self.directory, "cost": self.cost}
+        kept: dict[str, model.Json] = {"session": self.id, "directory": self.directory, "cost": self.cost}
+        return {contract.SESSION: self.id, BEAT: kept}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,7 @@ class ClaudeWorker:
         usage = spending.added(claude_outcome.spent(said, ended, self._price, session.cost), unseen)
         outcome = claude_outcome.outcome(said, ended, work, usage, self._clock())
         over = outcome.error_kind == "prompt_too_long"
-        kept = {} if over else Session(session.id, work.place, said.total).wire()
-        ctx.beat(**{BEAT: kept})
+        ctx.beat(**(_NOTHING if over else Session(session.id, work.place, said.total).wire()))
         return outcome
 
     async def _conversed(
@@ -178,7 +179,7 @@ class ClaudeWorker:
     async def _run(
         self, ctx: contract.TaskContext, work: order.WorkOrder, program: str, session: Session
     ) -> tuple[supervisor.ChildResult, claude_rows.Said]:
-        ctx.beat(**{BEAT: Session(session.id, work.place, None).wire()})
+        ctx.beat(**Session(session.id, work.place, None).wire())
         folder = folders.of(self._home, work)
         env = claude_call.variables(self._policy, work)
         known = await self._flags(program, env, folder)

@@ -45,6 +45,10 @@ class TaskContext(Protocol):
         ...
 
 
+SESSION = "session_id"
+"""The detail of a beat by which a worker says that its next attempt goes on where this one was."""
+
+
 class Worker(Protocol):
     """Carries out attempts. Must be cancellable and must clean up after itself when cancelled."""
 

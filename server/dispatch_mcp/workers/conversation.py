@@ -57,11 +57,11 @@ class Conversation:
             "usage": self.spent.model_dump(mode="json", exclude_defaults=True),
             "max_tokens": self.max_tokens,
         }
-        self.ctx.beat(**{BEAT: kept})
+        self.ctx.beat(**{contract.SESSION: self.digests[-1] if len(self.turns) > 1 else "", BEAT: kept})
 
     def forget(self) -> None:
         """Lets the next attempt begin anew."""
-        self.ctx.beat(**{BEAT: {}})
+        self.ctx.beat(**{contract.SESSION: "", BEAT: {}})
 
 
 def of(ctx: contract.TaskContext, work: order.WorkOrder) -> Conversation:
