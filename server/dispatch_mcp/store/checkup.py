@@ -41,6 +41,17 @@ def facts(home: Path) -> list[Fact]:
     return [*found, _owners(home)]
 
 
+def open_runs(home: Path) -> frozenset[str]:
+    """Returns the runs that are not over. Raises BookError when the book cannot be read."""
+    if not (home / sqlite.FILE).exists():
+        return frozenset()
+    try:
+        with _reading(home) as conn:
+            return frozenset(str(row[0]) for row in conn.execute("SELECT id FROM run WHERE finished_at IS NULL"))
+    except sqlite3.Error as error:
+        raise sqlite.translate(error, home) from None
+
+
 @contextlib.contextmanager
 def _reading(home: Path) -> Generator[sqlite3.Connection]:
     uri = f"{(home / sqlite.FILE).resolve().as_uri()}?mode=ro"

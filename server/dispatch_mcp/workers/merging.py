@@ -81,6 +81,10 @@ class Merger:
             raise errors.WorkerError(f"{refs.merged} could not be made in {str(repo.common)!r}.")
         return found
 
+    async def merged(self, repo: repository.Repository, refs: merging.Refs) -> str:
+        """Returns what the run has merged, empty when it has begun nothing here."""
+        return await self._read(repo, refs.merged)
+
     async def _read(self, repo: repository.Repository, ref: str) -> str:
         return (await self.git.run(repo.top, "rev-parse", "--verify", "--quiet", ref, codes=(0, 1, 128))).out.strip()
 

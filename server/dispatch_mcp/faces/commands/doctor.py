@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dispatch_mcp import __version__, config, resources, rosters
-from dispatch_mcp.core import model
+import anyio
+
+from dispatch_mcp import __version__, config, errors, resources, rosters
+from dispatch_mcp.core import merging, model
 from dispatch_mcp.faces import build, console
 
 Mark = Literal["✓", "!", "✗"]
@@ -56,6 +58,8 @@ def examine(loaded: config.Loaded) -> Iterator[Fact]:
     yield from _home(settings.home)
     yield from _book(settings.home)
     yield _workspace(settings.workspace)
+    yield _git(settings)
+    yield from _worktrees(settings)
     yield from _programs()
     yield _key()
     yield from _agents(settings)
@@ -95,9 +99,33 @@ def _workspace(workspace: Path) -> Fact:
     return Fact("✓", "workspace", f"{workspace} (no git repository)")
 
 
-def _programs() -> Iterator[Fact]:
+def _git(settings: config.Settings) -> Fact:
     git = shutil.which("git")
-    yield Fact("✓", "git", git) if git else Fact("!", "git", "not found", "Install git for receipts and worktrees.")
+    if git is None:
+        return Fact("!", "git", "not found", "Install git for receipts and worktrees.")
+    try:
+        found = anyio.run(build.git_version, settings)
+    except errors.WorkerError as trouble:
+        return Fact("!", "git", f"{git} does not work: {trouble.message}", "Install git for receipts and worktrees.")
+    said = f"{git} {found[0]}.{found[1]}"
+    if found < merging.OLDEST_GIT:
+        return Fact("!", "git", f"{said}, too old for worktrees", "Install git 2.38 or newer; receipts work without.")
+    return Fact("✓", "git", said)
+
+
+def _worktrees(settings: config.Settings) -> Iterator[Fact]:
+    try:
+        left = build.trees_left(settings)
+    except errors.BookError:  # what is wrong with the book has been said
+        return
+    if left:
+        said = f"{len(left)} left behind by runs that are over, the first in {left[0].path}"
+        yield Fact(
+            "!", "worktrees", said, "`dispatch-mcp worktrees` lists them; `prune` keeps their changes as commits."
+        )
+
+
+def _programs() -> Iterator[Fact]:
     claude = shutil.which("claude")
     yield Fact("✓", "claude", claude or "not found (only needed once the claude worker is there)")
 

@@ -1,0 +1,144 @@
+"""Finds what runs have left in repositories and in the state directory, and removes what is safe elsewhere.
+
+Safe means: a worktree whose contents are committed under a ref that stays, and a ref whose commit a branch of the
+user holds. Everything else stays, and is listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dispatch_mcp import errors
+from dispatch_mcp.core import merging, model, remains
+from dispatch_mcp.workers import merging as queue
+from dispatch_mcp.workers import repository, worktrees
+
+
+def trees(home: Path, open_runs: Collection[str]) -> list[remains.Tree]:
+    """Returns the worktrees below a state directory; only their names are looked at."""
+    going_on = {merging.part(run) for run in open_runs}
+    found: list[remains.Tree] = []
+    for path in sorted((home / worktrees.FOLDER).glob("*/*")):
+        task, _, attempt = path.name.rpartition(".")
+        if path.is_dir() and task and attempt.isdigit():
+            run = path.parent.name
+            found.append(
+                remains.Tree(path=str(path), run=run, task=task, attempt=int(attempt), left=run not in going_on)
+            )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Looks at leftovers and removes them; `open_runs` are those that are not over."""
+
+    git: repository.Git
+    home: Path
+    open_runs: frozenset[str]
+
+    async def look(self, workspace: str) -> remains.Found:
+        """Returns everything of this state directory, and of the workspace's repository; touches nothing."""
+        found = trees(self.home, self.open_runs)
+        works = [work for repo in await self._repositories(workspace, found) for work in await self._works(repo)]
+        return remains.Found(trees=tuple(found), works=tuple(works))
+
+    async def prune(self, workspace: str) -> remains.Found:
+        """Removes what is safe elsewhere; returns the worktrees that stay and why, and what is kept of each run."""
+        found = trees(self.home, self.open_runs)
+        repositories = await self._repositories(workspace, found)
+        stay = [tree for tree in [await self._cleared(tree) for tree in found] if tree is not None]
+        works = [await self._dropped(repo, work) for repo in repositories for work in await self._works(repo)]
+        return remains.Found(trees=tuple(stay), works=tuple(works))
+
+    async def _repositories(self, workspace: str, found: Iterable[remains.Tree]) -> list[repository.Repository]:
+        """Returns the repositories that are concerned, each once."""
+        places = [workspace, *(tree.path for tree in found)]
+        known: dict[Path, repository.Repository] = {}
+        for place in places:
+            try:
+                repo = await repository.find(self.git, place)
+            except repository.Unusable:
+                continue
+            known.setdefault(repo.common, replace(repo, top=repo.common))
+        return list(known.values())
+
+    async def _cleared(self, tree: remains.Tree) -> remains.Tree | None:
+        """Returns a worktree that stays, and why."""
+        if not tree.left:
+            return tree
+        copies = worktrees.Copies(self.git, self.home)
+        try:
+            repo = await repository.find(self.git, tree.path)
+            repo = replace(repo, top=repo.common)
+            copy = worktrees.Copy(repo, Path(tree.path), repo.head, tree.attempt)
+            await self._keep(copies, copy, tree)
+            await copies.remove(repo, Path(tree.path))
+        except (repository.Unusable, errors.WorkerError) as why:
+            return tree.model_copy(update={"note": str(why)})
+        return None
+
+    async def _keep(self, copies: worktrees.Copies, copy: worktrees.Copy, tree: remains.Tree) -> None:
+        """Commits what is in a worktree, unless it is what its commit says and something else holds that."""
+        merger = queue.Merger(self.git)
+        kept = await copies.tree(copy, model.Task(id=tree.task, do="left behind"))
+        if kept == await merger.tree(copy.repo, copy.base) and await self._held(copy.repo, copy.base):
+            return
+        said = f"{tree.task}: left behind by attempt {tree.attempt}\n\nDispatch-Run: {tree.run}\n"
+        commit = await merger.commit(copy.repo, kept, (copy.base,), said)
+        await merger.keep(copy.repo, f"{merging.PREFIX}/{tree.run}/kept/{tree.task}/{tree.attempt}", commit)
+
+    async def _held(self, repo: repository.Repository, commit: str) -> bool:
+        asked = ("for-each-ref", "--count=1", "--format=%(refname)", "--contains", commit)
+        return bool((await self.git.run(repo.top, *asked)).out.strip())
+
+    async def _applied(self, repo: repository.Repository, commit: str) -> bool:
+        """Returns whether a branch of the user holds a commit."""
+        asked = ("for-each-ref", "--count=1", "--format=%(refname)", "--contains", commit, "refs/heads/")
+        return bool((await self.git.run(repo.top, *asked)).out.strip())
+
+    async def _refs(self, repo: repository.Repository) -> dict[str, dict[str, str]]:
+        """Returns the refs of each run with their commits."""
+        asked = ("for-each-ref", "--format=%(objectname) %(refname)", f"{merging.PREFIX}/")
+        runs: dict[str, dict[str, str]] = {}
+        for line in (await self.git.run(repo.top, *asked)).lines:
+            commit, _, ref = line.partition(" ")
+            runs.setdefault(ref.removeprefix(f"{merging.PREFIX}/").partition("/")[0], {})[ref] = commit
+        return runs
+
+    async def _works(self, repo: repository.Repository) -> list[remains.Work]:
+        going_on = {merging.part(run) for run in self.open_runs}
+        works: list[remains.Work] = []
+        for run, refs in (await self._refs(repo)).items():
+            root = f"{merging.PREFIX}/{run}"
+            merged = refs.get(f"{root}/merged", "")
+            works.append(
+                remains.Work(
+                    repository=str(repo.common),
+                    run=run,
+                    merged=merged,
+                    applied=bool(merged) and await self._applied(repo, merged),
+                    open=run in going_on,
+                    conflicts=sum(ref.startswith(f"{root}/conflicts/") for ref in refs),
+                    kept=sum(ref.startswith(f"{root}/kept/") for ref in refs),
+                )
+            )
+        return works
+
+    async def _dropped(self, repo: repository.Repository, work: remains.Work) -> remains.Work:
+        """Deletes the refs of a finished run that hold nothing which a branch, or its merged state, does not hold."""
+        if work.open:
+            return work
+        refs = (await self._refs(repo)).get(work.run, {})
+        root = f"{merging.PREFIX}/{work.run}"
+        merger = queue.Merger(self.git)
+        drop: list[str] = []
+        for ref, commit in refs.items():
+            inner = ref.startswith(f"{root}/done/") and work.merged and await merger.is_in(repo, commit, work.merged)
+            if (inner and ref != f"{root}/merged") or await self._applied(repo, commit):
+                drop.append(f"delete {ref} {commit}")
+        if drop:
+            await self.git.run(repo.top, "update-ref", "--stdin", stdin="\n".join(drop) + "\n")
+        gone = f"delete {root}/merged {work.merged}" in drop
+        return work.model_copy(update={"removed": len(drop), "merged": "" if gone else work.merged})
