@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp.core import applying, keys, merging, model, order
+from dispatch_mcp.core.model import WorkerKind
+
+C = WorkerKind.COMMAND
+
+
+def task(task_id: str, *deps: str, **more: model.Json) -> model.Task:
+    return model.Task(id=task_id, do=task_id, deps=deps, **more)
+
+
+def placed(*tasks: model.Task, **workers: WorkerKind) -> dict[str, str]:
+    doing = {one.id: workers.get(one.id, C) for one in tasks}
+    return {name: found.isolation for name, found in merging.placement(tasks, doing).items()}
+
+
+def test_a_plan_without_worktrees_places_nothing() -> None:
+    assert placed(task("a", files=("x",)), task("b", "a")) == {}
+
+
+def test_who_asks_for_a_worktree_gets_one_and_who_comes_behind_sees_what_was_merged() -> None:
+    found = placed(
+        task("w", isolation="worktree"), task("before"), task("behind", "w"), task("far", "behind"), task("beside")
+    )
+    assert found == {"w": "own", "behind": "merged", "far": "merged"}
+
+
+@pytest.mark.parametrize("worker", [WorkerKind.API, WorkerKind.CLAUDE])
+def test_agents_that_declare_files_get_a_worktree_unasked_and_others_only_look(worker: WorkerKind) -> None:
+    assert placed(task("w", files=("x",)), task("r"), w=worker, r=worker) == {"w": "own"}
+
+
+@pytest.mark.parametrize("worker", [WorkerKind.HOST, WorkerKind.HUMAN, WorkerKind.SCRIPTED])
+def test_hosts_people_and_simulations_stay_where_they_are(worker: WorkerKind) -> None:
+    found = placed(
+        task("h", isolation="worktree", files=("x",)), task("w", isolation="worktree"), task("i", "w"), task("c", "i"),
+        h=worker, i=worker,
+    )  # fmt: skip
+    assert found == {"w": "own", "c": "merged"}
+
+
+def test_ranks_follow_the_dependencies() -> None:
+    tasks = (
+        task("c", "b", isolation="worktree"),
+        task("b", "a", isolation="worktree"),
+        task("a", isolation="worktree"),
+    )
+    found = merging.placement(tasks, dict.fromkeys(("a", "b", "c"), C))
+    assert found["a"].rank < found["b"].rank < found["c"].rank
+
+
+REF = set(string.ascii_lowercase + string.digits + "._-")
+
+
+@given(st.lists(st.text(max_size=80), unique=True, max_size=20))
+def test_every_name_becomes_a_part_of_a_ref_that_no_other_name_becomes(names: list[str]) -> None:
+    parts = [merging.part(name) for name in names]
+    assert len({part.lower() for part in parts}) == len(names)
+    for part in parts:
+        assert part
+        assert set(part) <= REF
+        assert len(part) <= 64
+        assert part[0] not in ".-"
+        assert ".." not in part
+        assert not part.endswith((".", ".lock"))
+
+
+A, B = "a" * 40, "b" * 40
+
+
+def test_kept_changes_are_read_from_refs_and_anything_else_is_left_out() -> None:
+    refs = merging.Refs("run")
+    work = order.WorkOrder("run", task("t", isolation="worktree"), 2, C)
+    said = merging.message(work, "f" * 64)
+    listing = "".join(
+        f"{ref}\0{commit}\0{text}\0\n"
+        for ref, commit, text in (
+            ("refs/dispatch/run/done/t/2", A, said),
+            ("refs/dispatch/run/kept/t/1", B, "whatever"),
+            ("refs/dispatch/run/merged", A, said),
+            ("refs/dispatch/run/done/t/x", A, said),
+            ("refs/dispatch/run/other/t/1", A, said),
+            ("refs/dispatch/run/done/t/3", "-x", said),
+        )
+    )
+    first, second = merging.read_kept(listing, refs)
+    assert first == merging.Kept("kept", "t", 1, B)
+    assert second == merging.Kept("done", "t", 2, A, keys.spec_digest(work.task), "f" * 64)
+
+
+@given(st.text(), st.text())
+def test_no_text_of_a_task_can_add_a_line_to_its_commit_message(goal: str, name: str) -> None:
+    work = order.WorkOrder("run", model.Task(id=name, do=goal), 1, C)
+    plain = order.WorkOrder("run", model.Task(id="t", do="x"), 1, C)
+    assert merging.message(work).count("\n") == merging.message(plain).count("\n")
+    assert len(merging.message(work).splitlines()[0]) <= 72
+
+
+def test_an_answer_of_merge_tree_is_read_with_its_conflicts() -> None:
+    clean = merging.read_merge_tree(f"{A}\0")
+    assert clean == merging.Merge(A)
+    said = "1\0a b\0Auto-merging\0Auto-merging a b\n\0002\0c\0d\0CONFLICT (rename)\0CONFLICT: c\n\0"
+    text = f"{A}\0a b\0c\0\0{said}"
+    found = merging.read_merge_tree(text)
+    assert (found.conflicts, found.said) == (("a b", "c"), ("CONFLICT: c",))
+
+
+@given(st.text())
+def test_anything_else_is_no_answer(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a tree"):
+        merging.read_merge_tree(f"no {text}")
+
+
+def test_a_change_moves_the_head_or_is_merged_or_is_nothing() -> None:
+    assert merging.step(A, A, "t2", "t1") == "forward"
+    assert merging.step(B, A, "t2", "t1") == "merge"
+    assert merging.step(B, A, "t1", "t1") == "nothing"
+
+
+def test_the_brief_after_a_conflict_names_the_files_and_the_other_side() -> None:
+    found = merging.Merge(A, ("src/a.py",), ("CONFLICT (content): Merge conflict in src/a.py",))
+    brief = merging.conflict_brief(found, A, B, [merging.Side("other", B)])
+    for said in ("`src/a.py`", "task `other`", A[:12], "CONFLICT (content)", "make the change again"):
+        assert said in brief
+
+
+def test_caches_are_litter_unless_they_are_declared() -> None:
+    changes = [
+        merging.Change("A", "100644", path)
+        for path in ("a.py", "x/__pycache__/a.pyc", "node_modules/m/i.js", ".DS_Store", "keep.pyc")
+    ]
+    changes.append(merging.Change("M", "100644", "tracked.pyc"))
+    assert merging.litter(changes, {"keep.pyc"}) == ["x/__pycache__/a.pyc", "node_modules/m/i.js", ".DS_Store"]
+
+
+def test_raw_changes_are_read_and_inner_repositories_found() -> None:
+    text = f":000000 100644 {A} {B} A\0new file\0:100644 000000 {A} {B} D\0old\0:000000 160000 {A} {B} A\0inner\0"
+    found = merging.read_changes(text)
+    assert [(change.status, change.path) for change in found] == [("A", "new file"), ("D", "old"), ("A", "inner")]
+    assert merging.nested(found) == ["inner"]
+
+
+def test_declared_paths_follow_the_order_into_its_copy() -> None:
+    mine = task("t", files=("/w/a", "b"), reads=("/w/c/",), acceptance=("file:/w/a", "glob:x/*"))
+    moved = merging.moved(order.WorkOrder("run", mine, 1, C, workspace="/w"), "/copy")
+    assert (moved.workspace, moved.task.files, moved.task.reads) == ("/copy", ("a", "b"), ("c/",))
+    assert moved.task.acceptance == ("file:a", "glob:x/*")
+
+
+@pytest.mark.parametrize(
+    ("said", "found"), [("git version 2.39.5", (2, 39)), ("git version 2.50.1.windows.1", (2, 50)), ("", (0, 0))]
+)
+def test_versions_of_git_are_read(said: str, found: tuple[int, int]) -> None:
+    assert merging.version(said) == found
+
+
+def test_local_changes_are_in_the_way_also_as_folders() -> None:
+    assert applying.local(["a", "docs/", "x/y"], ["docs/a.md", "x"]) == ("docs/", "x/y")
