@@ -1,0 +1,242 @@
+"""Runs whose tasks change a real repository in worktrees of their own, from the plan to the checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from dispatch_mcp.core import allowlist, environment, merging, model, records
+from dispatch_mcp.core.model import AttemptState, RunState, TaskState, WorkerKind
+from dispatch_mcp.engine import embedded
+from dispatch_mcp.store import book as books
+from dispatch_mcp.workers import applying, command, contract, repository, snapshots, witness, worktrees
+
+pytestmark = pytest.mark.anyio
+
+PYTHON = ("python", "-S", "-c")
+ADD = "import sys; open(sys.argv[1], 'a').write(sys.argv[2] + '\\n')"
+ADD_TOGETHER = """
+import os, sys, time
+file, line, folder, mine, other = sys.argv[1:]
+open(file, 'a').write(line + '\\n')
+open(os.path.join(folder, mine), 'w').close()
+end = time.monotonic() + 20
+while not os.path.exists(os.path.join(folder, other)) and time.monotonic() < end:
+    time.sleep(0.01)
+"""
+"""Changes a file, then waits until the other one has changed its copy too."""
+
+
+def git(at: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=at, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    at = tmp_path / "repo"
+    at.mkdir()
+    git(at, "init", "-q", "-b", "main")
+    (at / "list.txt").write_text("first\n")
+    git(at, "add", "-A")
+    git(at, "commit", "-q", "-m", "First")
+    return at
+
+
+class Pretending:
+    """An agent that changes files by what its task says: `inputs` maps names to texts; keeps the orders."""
+
+    def __init__(self) -> None:
+        self.orders: list[Any] = []
+
+    async def carry_out(self, ctx: contract.TaskContext, work: Any) -> model.Outcome:
+        self.orders.append(work)
+        for name, text in work.task.inputs.items():
+            await anyio.Path(Path(work.place) / name).write_text(text)
+        return model.Outcome(
+            state=AttemptState.SUCCEEDED, summary="wrote", usage=model.Usage(input_tokens=10, cost_usd=0.5)
+        )
+
+
+@asynccontextmanager
+async def engine(
+    home: Path, workers: Mapping[WorkerKind, contract.Worker] | None = None
+) -> AsyncGenerator[embedded.EmbeddedEngine]:
+    policy = environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]})
+    commands = command.CommandWorker(allowlist.parse([[*PYTHON, "**"]]), home, policy)
+    seen = witness.Witness(commands, snapshots.Camera(home, policy))
+    grounds = worktrees.Worktrees(repository.Git(home, policy), home)
+    async with (
+        books.open_book(home) as book,
+        embedded.open_engine(
+            book,
+            {WorkerKind.COMMAND: commands, **(workers or {})},
+            pace=embedded.Pace(look_s=0.01),
+            witness=seen,
+            grounds=grounds,
+        ) as found,
+    ):
+        yield found
+
+
+async def run(
+    found: embedded.EmbeddedEngine, repo: Path, *tasks: model.Task, run_id: str = "run", **more: Any
+) -> records.RunRecord:
+    plan = model.Plan(id=f"plan-{run_id}", tasks=tasks, workspace=str(repo))
+    await found.book.save_plan(plan, records.LOCAL)
+    fields: dict[str, Any] = {"worker": WorkerKind.COMMAND, "fresh": True} | more
+    await found.book.create_run(
+        records.NewRun(id=run_id, plan_id=plan.id, plan_version=1, workspace=str(repo), **fields)
+    )
+    await found.start(run_id)
+    with anyio.fail_after(60):
+        async for _ in found.events(run_id):
+            pass
+    return await found.status(run_id)
+
+
+def adds(task_id: str, line: str, *deps: str, **more: Any) -> model.Task:
+    """Returns a task that adds a line to the list, in a worktree of its own."""
+    fields: dict[str, Any] = {
+        "isolation": "worktree",
+        "files": ("list.txt",),
+        "command": (*PYTHON, ADD, "list.txt", line),
+    } | more
+    return model.Task(id=task_id, do=f"add {line}", deps=deps, **fields)
+
+
+def merged(repo: Path, path: str = "list.txt", run_id: str = "run") -> str:
+    return git(repo, "show", f"{merging.Refs(run_id).merged}:{path}")
+
+
+async def test_later_tasks_build_on_what_earlier_ones_merged_and_nothing_touches_the_checkout(
+    tmp_path: Path, repo: Path
+) -> None:
+    head = git(repo, "rev-parse", "HEAD")
+    read = model.Task(id="read", do="read", deps=("b",), command=(*PYTHON, "print(open('list.txt').read())"))
+    async with engine(tmp_path / "state") as found:
+        record = await run(found, repo, adds("a", "second"), adds("b", "third", "a"), read)
+        outcomes = await found.book.outcomes("run", ["a", "b", "read"])
+    assert record.state is RunState.SUCCEEDED
+    assert merged(repo) == "first\nsecond\nthird"
+    assert outcomes["read"].output["stdout"].split() == ["first", "second", "third"]
+    assert (git(repo, "rev-parse", "HEAD"), git(repo, "status", "--porcelain")) == (head, "")
+    assert git(repo, "worktree", "list").count("\n") == 0
+    kinds = {receipt.kind: receipt for receipt in outcomes["b"].receipts}
+    assert (kinds["diff"].ok, kinds["diff"].detail) == (True, "changed `list.txt`")
+    assert kinds["merge"].ok
+    assert "touched" not in kinds
+
+
+async def test_two_writers_that_clash_end_with_both_changes_after_the_second_begins_anew(
+    tmp_path: Path, repo: Path
+) -> None:
+    def together(mine: str, other: str) -> model.Task:
+        argv = (*PYTHON, ADD_TOGETHER, "list.txt", mine, str(tmp_path), mine, other)
+        return adds(mine, mine, command=argv)
+
+    async with engine(tmp_path / "state") as found:
+        record = await run(found, repo, together("left", "right"), together("right", "left"))
+        attempts = await found.book.attempts("run")
+        policy = environment.ChildPolicy({"PATH": os.environ["PATH"]})
+        applier = applying.Applier(repository.Git(tmp_path / "state", policy))
+        offer = await applier.look(str(repo), "run")
+        await applier.apply(str(repo), "run", offer.revision)
+    assert record.state is RunState.SUCCEEDED
+    lines = (repo / "list.txt").read_text().split()
+    assert sorted(lines) == ["first", "left", "right"]
+    clashed = [past for past in attempts if past.error_kind == merging.CONFLICT]
+    assert len(attempts) == 3
+    assert [past.state for past in clashed] == [AttemptState.FAILED]
+    assert "`list.txt`" in clashed[0].error
+    assert f"task `{lines[1]}`" in clashed[0].error
+    assert git(repo, "fsck", "--no-dangling") == ""
+    assert git(repo, "status", "--porcelain") == ""
+
+
+async def test_conflicts_end_with_the_attempts_that_a_task_has_and_the_change_is_kept(
+    tmp_path: Path, repo: Path
+) -> None:
+    def together(mine: str, other: str) -> model.Task:
+        argv = (*PYTHON, ADD_TOGETHER, "list.txt", mine, str(tmp_path), mine, other)
+        return adds(mine, mine, command=argv, max_attempts=1)
+
+    async with engine(tmp_path / "state") as found:
+        record = await run(found, repo, together("left", "right"), together("right", "left"))
+        states = {task.id: task.state for task in await found.book.tasks("run")}
+    assert record.state is RunState.PARTIAL
+    assert sorted(states.values()) == [TaskState.FAILED, TaskState.SUCCEEDED]
+    loser = next(name for name, state in states.items() if state is TaskState.FAILED)
+    assert loser in git(repo, "show", f"refs/dispatch/run/conflicts/{loser}/1:list.txt")
+
+
+async def test_a_task_that_changes_nothing_of_what_it_declared_is_not_proven(tmp_path: Path, repo: Path) -> None:
+    idle = adds("idle", "x", command=(*PYTHON, "pass"))
+    asked = adds("asked", "x", command=(*PYTHON, "pass"), acceptance=("diff",), max_attempts=1)
+    async with engine(tmp_path / "state") as found:
+        await run(found, repo, idle, asked)
+        states = {task.id: task.state for task in await found.book.tasks("run")}
+    assert states == {"idle": TaskState.UNVERIFIED, "asked": TaskState.FAILED}
+    assert git(repo, "rev-parse", merging.Refs("run").merged) == git(repo, "rev-parse", "HEAD")
+
+
+async def test_acceptance_is_checked_in_the_worktree_before_anything_is_merged(tmp_path: Path, repo: Path) -> None:
+    check = "command: python -S -c \"open('left', 'w'); assert 'good' in open('list.txt').read()\""
+    good = adds("good", "good", acceptance=(check,))
+    bad = adds("bad", "bad", acceptance=(check.replace("'good'", "'better'"),), max_attempts=1)
+    async with engine(tmp_path / "state") as found:
+        await run(found, repo, good, bad)
+        states = {task.id: task.state for task in await found.book.tasks("run")}
+    assert states == {"good": TaskState.SUCCEEDED, "bad": TaskState.FAILED}
+    assert merged(repo) == "first\ngood"
+    assert git(repo, "ls-tree", "--name-only", merging.Refs("run").merged).split() == ["list.txt"]
+
+
+async def test_an_agents_change_is_done_anew_in_every_run_and_never_replayed_without_its_files(
+    tmp_path: Path, repo: Path
+) -> None:
+    agent = Pretending()
+    task = model.Task(id="w", do="write", files=("new.txt",), inputs={"new.txt": "new"})
+    look = model.Task(id="r", do="look", deps=("w",))
+    async with engine(tmp_path / "state", {WorkerKind.API: agent}) as found:
+        for run_id in ("one", "two"):
+            await run(found, repo, task, look, run_id=run_id, worker=WorkerKind.API, fresh=False)
+    assert merged(repo, "new.txt", "one") == merged(repo, "new.txt", "two") == "new"
+    assert [(work.run_id, work.task.id, bool(work.directory)) for work in agent.orders[:3]] == [
+        ("one", "w", True),
+        ("one", "r", False),
+        ("two", "w", True),
+    ]
+
+
+async def test_a_dry_run_makes_no_worktree(tmp_path: Path, repo: Path) -> None:
+    async with engine(tmp_path / "state") as found:
+        await run(found, repo, adds("a", "x"), dry_run=True, worker=WorkerKind.SCRIPTED)
+    assert git(repo, "for-each-ref", "refs/dispatch") == ""
+
+
+async def test_cancelling_a_run_ends_its_attempts_and_keeps_what_they_did(tmp_path: Path, repo: Path) -> None:
+    script = (
+        f"open('half.txt', 'w').close(); open({str(tmp_path / 'here')!r}, 'w').close(); import time; time.sleep(60)"
+    )
+    slow = adds("slow", "x", command=(*PYTHON, script))
+    async with engine(tmp_path / "state") as found, anyio.create_task_group() as group:
+        group.start_soon(run, found, repo, slow)
+        with anyio.fail_after(20):
+            while not (tmp_path / "here").exists():
+                await anyio.lowlevel.checkpoint()
+        await found.signal("run", records.Action("cancel"))
+    assert git(repo, "show", "refs/dispatch/run/kept/slow/1:half.txt") == ""
+    assert git(repo, "worktree", "list").count("\n") == 0
+
+
+if sys.platform == "win32":
+    pytest.skip("programs are supervised on POSIX only", allow_module_level=True)
