@@ -27,9 +27,6 @@ log = logging.getLogger(__name__)
 
 FOLDER = "worktrees"
 BEAT = "worktree"
-SESSION = "session_id"
-"""The detail of a beat by which a worker says that its next attempt goes on where this one was."""
-
 FAREWELL_S = 5.0
 _INDEX = "dispatch-index"
 
@@ -78,7 +75,8 @@ class _Noted:
 
     def beat(self, **details: model.Json) -> None:
         """Passes the beat on."""
-        self.resumable = self.resumable or bool(details.get(SESSION))
+        if contract.SESSION in details:
+            self.resumable = bool(details[contract.SESSION])
         self.inner.beat(**details)
 
 
@@ -340,7 +338,7 @@ class Worktrees:
 
     def _going_on(self, work: order.WorkOrder, repo: repository.Repository) -> Copy | None:
         left = work.last_beat.get(BEAT)
-        if not work.last_beat.get(SESSION) or not _is_object(left):
+        if not work.last_beat.get(contract.SESSION) or not _is_object(left):
             return None
         attempt, base = left.get("attempt"), str(left.get("base", ""))
         found = [Copy(repo, path, base, known) for known, path in self.copies.earlier(work) if known == attempt]
