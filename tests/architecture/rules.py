@@ -25,16 +25,17 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "workers": ("workers", "core", "errors"),
     "engine": ("engine", "core", "store", "context", "workers.contract", "errors"),
     "faces.build": (
-        *("", "engine", "store", "workers", "context", "core"),
+        *("", "faces.hiring", "engine", "store", "workers", "context", "core"),
         *("config", "resources", "rosters", "prices", "errors"),
     ),
+    "faces.hiring": ("engine", "workers", "context", "core", "config", "prices", "errors"),
     "faces": ("faces", "engine", "core", "config", "resources", "rosters", "errors", ""),
 }
 
 ONLY_IN: Mapping[str, tuple[str, ...]] = {
     # A library, and the only modules that may import it.
     "aiosqlite": ("store",),
-    "sqlite3": ("store", "faces.commands.doctor"),
+    "sqlite3": ("store", "context", "faces.commands.doctor"),
     "anthropic": ("workers.anthropic_api", "workers.anthropic_errors"),
     "httpx2": ("workers.anthropic_api", "workers.anthropic_errors"),
     "genai_prices": ("prices",),
@@ -47,7 +48,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "uvicorn": ("faces.http",),
     "temporalio": ("engine.temporal",),
     "platformdirs": ("config",),
-    "subprocess": ("workers",),
+    "subprocess": ("workers", "context.git"),
     "multiprocessing": (),
     "pty": (),
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +28,7 @@ _BY_HANDLE = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 
 
 class Refused(errors.NotAllowed):
-    """This file is not read."""
+    """A file is not read, for a reason that the message says."""
 
 
 class Content(NamedTuple):
@@ -134,7 +134,7 @@ class Root:
         return os.open(whole, _FLAGS | getattr(os, "O_BINARY", 0))
 
     @contextmanager
-    def _folder(self, folders: tuple[str, ...]) -> Iterator[int]:
+    def _folder(self, folders: tuple[str, ...]) -> Generator[int]:
         """Yields the open folder; the last one stays open, as files are mostly read folder by folder."""
         if not _BY_HANDLE or not folders:
             yield self._fd

@@ -21,11 +21,12 @@ _SECRET = re.compile(
 )
 
 _VENDORED = frozenset(
-    """
-    node_modules bower_components jspm_packages vendor third_party third-party _vendor vendored site-packages
-    __pycache__ .venv .tox .nox .eggs .mypy_cache .ruff_cache .pytest_cache .hypothesis .gradle .idea .vscode .next
-    .nuxt .cache .terraform .dart_tool Pods
-    """.split()
+    {
+        *("node_modules", "bower_components", "jspm_packages", "vendor", "third_party", "third-party", "_vendor"),
+        *("vendored", "site-packages", "__pycache__", ".venv", ".tox", ".nox", ".eggs", ".mypy_cache", ".ruff_cache"),
+        *(".pytest_cache", ".hypothesis", ".gradle", ".idea", ".vscode", ".next", ".nuxt", ".cache", ".terraform"),
+        *(".dart_tool", "Pods"),
+    }
 )
 _BUILT = frozenset({"dist", "build", "target", "out", "venv", "env", "htmlcov", "coverage"})
 _DULL = re.compile(

@@ -1,0 +1,84 @@
+"""What a file's name says about it: its language, and whether it is source, a test, documentation or something else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Literal
+
+Language = Literal["python", "script", "go", "rust", "typed", "c", "ruby", "php", "shell", "sql", "markdown", "rst", ""]
+Role = Literal["source", "test", "docs", "example", "other"]
+
+_EXTENSIONS: Mapping[Language, str] = {
+    "python": "py pyi pyx",
+    "script": "js jsx mjs cjs ts tsx mts cts vue svelte",
+    "go": "go",
+    "rust": "rs",
+    "typed": "java kt kts scala cs swift groovy dart",
+    "c": "c h cc cpp cxx hpp hh hxx m mm",
+    "ruby": "rb rake",
+    "php": "php",
+    "shell": "sh bash zsh",
+    "sql": "sql",
+    "markdown": "md markdown mdx",
+    "rst": "rst",
+}
+_LANGUAGES: Mapping[str, Language] = {
+    extension: language for language, extensions in _EXTENSIONS.items() for extension in extensions.split()
+}
+_CODE = frozenset(_EXTENSIONS) - {"markdown", "rst"}
+_PROSE = frozenset({"md", "markdown", "mdx", "rst", "txt", "adoc"})
+
+_TEST_PLACE = re.compile(
+    r"(?:^|/)(?:tests?|__tests__|__mocks__|specs?|testdata|test[-_]data|fixtures?|e2e|t|unit[-_]?tests?"
+    r"|integration[-_]tests?|acceptance|testing[-_]resources|test[-_]\w+)/"
+    r"|(?:^|/)(?:test_[^/]*|conftest|tests?)\.\w+$|[-_.](?:tests?|spec|test-d|e2e)\.\w+$|[a-z](?:Tests?|Spec)\.\w+$"
+)
+_DOCS_PLACE = re.compile(
+    r"(?:^|/)(?:docs?|documentation|website|man|manual|changelogs?|news(?:fragments)?)/", re.IGNORECASE
+)
+_EXAMPLE_PLACE = re.compile(
+    r"(?:^|/)(?:_?examples?|samples?|demos?|docs_src|tutorials?|benchmarks?|bench|playground|www|contrib/dev)/",
+    re.IGNORECASE,
+)
+
+
+def extension(path: str) -> str:
+    """Returns the lower-case extension of a path without its dot, or an empty text."""
+    name = path.rpartition("/")[2]
+    return name.rpartition(".")[2].lower() if "." in name[1:] else ""
+
+
+def language(path: str) -> Language:
+    """Returns the language that a path's extension stands for; empty when its parts cannot be told apart."""
+    return _LANGUAGES.get(extension(path), "")
+
+
+@lru_cache(maxsize=65536)
+def role(path: str) -> Role:
+    """Returns what a file is for, as its path says."""
+    if _TEST_PLACE.search(path):
+        return "test"
+    if _EXAMPLE_PLACE.search(path):
+        return "example"
+    kind = language(path)
+    if extension(path) in _PROSE or _DOCS_PLACE.search(path):
+        return "docs"
+    return "source" if kind in _CODE and kind else "other"
+
+
+_TEST_MARKS = re.compile(
+    r"^(?:test|tests|unit|it)[-_.]+|[-_.]?(?:tests?|spec|test-d|e2e|unit|internal)$", re.IGNORECASE
+)
+
+
+def subject(path: str) -> str:
+    """Returns the stem of the file that a test file is probably about, in lower case, no underscores around it."""
+    stem = path.rpartition("/")[2].partition(".")[0] if path.endswith((".d.ts", ".spec.ts")) else _stem(path)
+    return _TEST_MARKS.sub("", _TEST_MARKS.sub("", stem)).strip("_-").lower()
+
+
+def _stem(path: str) -> str:
+    name = path.rpartition("/")[2]
+    return name.rpartition(".")[0] if "." in name[1:] else name

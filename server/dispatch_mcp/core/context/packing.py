@@ -1,0 +1,86 @@
+"""Chooses what goes into a token budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from dispatch_mcp.core.context import evidence, tokens
+
+HEADER: Final = 9
+"""Tokens of the line above a part, beyond those of its path."""
+GAP: Final = 3
+"""Lines between two parts that a pack holds too, rather than a second title."""
+LENGTH_POWER: Final = 0.7
+_TRIES: Final = 60
+"""Parts that may be too large for what is left before the search for a smaller one ends."""
+
+Read = Callable[[str, int, int], str]
+"""Returns lines of a file, both ends included."""
+
+
+class Choice(NamedTuple):
+    """A part with its text and what it costs in tokens with its header."""
+
+    part: evidence.Part
+    text: str
+    tokens: int
+
+
+class Chosen(NamedTuple):
+    """The parts that fit, in the order of their worth, and the best ones that do not."""
+
+    parts: tuple[Choice, ...]
+    left: tuple[Choice, ...]
+    tokens: int
+
+
+def choose(ranked: Sequence[tuple[evidence.Part, float]], read: Read, budget: int) -> Chosen:
+    """Returns the parts that are worth most for their tokens and together cost at most `budget`."""
+    kept: list[Choice] = []
+    left: list[Choice] = []
+    spans: dict[str, list[tuple[int, int]]] = {}
+    used = 0
+    for part in by_worth(ranked):
+        if len(left) == _TRIES or budget - used < HEADER * 2:
+            break
+        joined = adjoins(spans.get(part.path, ()), part.first, part.last)
+        if tokens.estimate(part.size) > 2 * (budget - used) + 200:
+            left.append(Choice(part, "", tokens.estimate(part.size) + HEADER))
+            continue
+        text = read(part.path, part.first, part.last)
+        one = Choice(part, text, tokens.count(text) + 1 if joined else cost(part.path, text))
+        if used + one.tokens <= budget:
+            kept.append(one)
+            used += one.tokens
+            spans.setdefault(part.path, []).append((part.first, part.last))
+        else:
+            left.append(one)
+    return Chosen(tuple(kept), tuple(left), used)
+
+
+def by_worth(parts: Sequence[tuple[evidence.Part, float]]) -> list[evidence.Part]:
+    """Returns the parts, those first whose score is highest for their length."""
+    worth = [(score - LENGTH_POWER * math.log(tokens.estimate(part.size) + HEADER * 2), part) for part, score in parts]
+    worth.sort(key=lambda one: (-one[0], one[1].path, one[1].first))
+    return [part for _, part in worth]
+
+
+def adjoins(spans: Sequence[tuple[int, int]], first: int, last: int) -> bool:
+    """Returns whether lines lie next to one of the spans, at most GAP lines away."""
+    return any(0 < first - end <= GAP + 1 or 0 < begin - last <= GAP + 1 for begin, end in spans)
+
+
+def cost(path: str, text: str) -> int:
+    """Returns the tokens of a part in a pack: its text and the line above it."""
+    return tokens.count(text) + HEADER + tokens.count(path)
+
+
+def fitting(lines: Sequence[str], budget: int) -> Iterator[str]:
+    """Yields the first of the lines that fit into `budget` tokens."""
+    for line in lines:
+        budget -= tokens.count(line) + 1
+        if budget < 0:
+            return
+        yield line

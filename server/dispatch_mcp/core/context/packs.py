@@ -1,0 +1,136 @@
+"""A pack: what one task is given to read, what was left out and why, within a token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from dispatch_mcp.core import fences, model
+from dispatch_mcp.core.context import tokens
+
+BUDGET: Final = 5_000
+"""Tokens of a pack when nothing else is asked for."""
+LEAST_BUDGET: Final = 100
+MOST_BUDGET: Final = 200_000
+
+Why = Literal["asked", "scored", "rules", "example", "structure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One piece of text. `key` fetches it again; `first` and `last` are lines from 1, 0 for a text without lines."""
+
+    key: str
+    path: str
+    text: str
+    tokens: int
+    why: Why
+    first: int = 0
+    last: int = 0
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """The line above the text."""
+        lines = f":{self.first}-{self.last}" if self.first else ""
+        return f"== {self.path}{lines}" + (f" ({self.name})" if self.name else "")
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something that did not fit: `key` fetches it, at about `tokens`."""
+
+    key: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """A key that stands for nothing here, what was probably meant, and why if it was refused."""
+
+    key: str
+    nearest: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """What one task is given. `tokens` counts `text`, and is never more than `budget`.
+
+    `chosen` are the items in the order in which they were chosen; `also` further paths, the likeliest first, with the
+    name of their best part; `withheld` paths that the agent does not receive; `ranked` the likeliest source files;
+    `tasks` ids whose handoffs were asked for; `pool` about the tokens of everything that was found.
+    """
+
+    budget: int
+    chosen: tuple[Item, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    also: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+    unresolved: tuple[Unresolved, ...] = ()
+    ranked: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    pool: int = 0
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The items in reading order: rules first, then by file, the best file first, and by line."""
+        place: dict[str, int] = {}
+        for item in self.chosen:
+            place.setdefault(item.path, len(place))
+        return tuple(sorted(self.chosen, key=lambda item: (item.why != "rules", place[item.path], item.first)))
+
+    @property
+    def text(self) -> str:
+        """The pack as text: every item under its title, then `also:`, what was left out, and what is not there."""
+        return render(self.items, self._tail())
+
+    @property
+    def tokens(self) -> int:
+        """The tokens of `text`, counted from above."""
+        return tokens.count(self.text)
+
+    def data(self, source: str = "workspace") -> fences.Data:
+        """Returns the pack as other people's text, to be fenced by whoever puts it into a prompt."""
+        return fences.Data("context", source, self.text)
+
+    def wire(self) -> dict[str, model.Json]:
+        """Returns the pack without its texts, as JSON."""
+        return {
+            "tokens": self.tokens,
+            "budget": self.budget,
+            "items": [
+                {"key": one.key, "tokens": one.tokens, "why": one.why, **({"name": one.name} if one.name else {})}
+                for one in self.items
+            ],
+            "left_out": [{"key": one.key, "tokens": one.tokens} for one in self.left_out],
+            "also": list(self.also),
+            "withheld": list(self.withheld),
+            "unresolved": [{"key": one.key, "nearest": one.nearest, "why": one.why} for one in self.unresolved],
+            "tasks": list(self.tasks),
+            "gathered": self.pool,
+        }
+
+    def _tail(self) -> list[str]:
+        lines: list[str] = []
+        if self.also:
+            lines.append("also likely: " + ", ".join(self.named(path) for path in self.also))
+        if self.left_out:
+            lines.append("left out: " + ", ".join(f"{one.key} (~{one.tokens})" for one in self.left_out))
+        if self.withheld:
+            lines.append("withheld: " + ", ".join(self.withheld))
+        for one in self.unresolved:
+            hint = f"; did you mean {one.nearest}?" if one.nearest else ""
+            lines.append(f"not found: {one.key}{f' ({one.why})' if one.why else ''}{hint}")
+        return lines
+
+    def named(self, path: str) -> str:
+        """Returns a path with the name of its best part."""
+        return f"{path} ({self.names[path]})" if self.names.get(path) else path
+
+
+def render(items: Sequence[Item], tail: Sequence[str]) -> str:
+    """Returns items and closing lines as one text."""
+    return "\n\n".join([*(f"{item.title}\n{item.text}" for item in items), *(["\n".join(tail)] if tail else [])])

@@ -1,0 +1,107 @@
+"""What a task says it needs to see (keys: seed 002; `symbol:`, `task:` and `rules:` are ours).
+
+- `file:PATH`, `file:PATH#L10-80`, `file:PATH#Name` a file, lines or a definition of it; PATH may be a glob
+- `symbol:Name` the definitions of that name
+- `structure:FOLDER` what lies in a folder
+- `pattern:name` the best definition for those words, and its best test as an example
+- `rag:words` the best parts for those words; `rag:docs: words` looks in documents and tests
+- `task:ID` the handoff of another task
+- `rules:` the project's rules; `rules:AGENTS.md` one source of them
+
+Anything else is a path when it looks like one, and words to search for otherwise.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+Kind = Literal["file", "symbol", "structure", "pattern", "rag", "task", "rules"]
+
+MAX_KEYS = 64
+_KEY = re.compile(r"\s*(file|symbol|structure|pattern|rag|task|rules)\s*:\s*(.*?)\s*", re.DOTALL | re.IGNORECASE)
+_LINES = re.compile(r"L?(\d{1,7})(?:\s*-\s*L?(\d{1,7}))?", re.IGNORECASE)
+_PATH = re.compile(r"[^\s:]*[\w*]+\.[A-Za-z]\w{0,9}(?:#\S+)?|[^\s:]+/[^\s:]*")
+_DOCS = re.compile(r"(?:docs?|documentation)\s*[:/]\s*", re.IGNORECASE)
+
+
+class Requirement(NamedTuple):
+    """One key. `key` is how it was written; `first` and `last` are lines from 1, 0 for none given."""
+
+    key: str
+    kind: Kind
+    subject: str
+    symbol: str = ""
+    first: int = 0
+    last: int = 0
+    docs: bool = False
+
+
+def parse(key: str) -> Requirement:
+    """Returns what a key means; every text means something."""
+    found = _KEY.fullmatch(key)
+    if not found:
+        subject = key.strip()
+        kind: Kind = "file" if _PATH.fullmatch(subject) else "rag"
+        return _file(key, subject) if kind == "file" else Requirement(key, kind, subject)
+    name, subject = found[1].lower(), found[2].strip("`'\"")
+    if name == "file":
+        return _file(key, subject)
+    if name == "rag":
+        docs = _DOCS.match(subject)
+        return Requirement(key, "rag", subject[docs.end() :] if docs else subject, docs=bool(docs))
+    subject = _tidy(subject) if name == "structure" else subject.removesuffix("()")
+    return Requirement(key, _PLAIN[name], subject)
+
+
+_PLAIN: Mapping[str, Kind] = {
+    "symbol": "symbol",
+    "structure": "structure",
+    "pattern": "pattern",
+    "task": "task",
+    "rules": "rules",
+}
+
+
+def parse_all(keys: Iterable[str]) -> list[Requirement]:
+    """Returns the meaning of each distinct key, at most MAX_KEYS."""
+    return [parse(key) for key in list(dict.fromkeys(key for key in keys if key.strip()))[:MAX_KEYS]]
+
+
+def _file(key: str, subject: str) -> Requirement:
+    path, _, anchor = subject.partition("#")
+    lines = _LINES.fullmatch(anchor.strip())
+    if lines:
+        first = max(1, int(lines[1]))
+        last = int(lines[2] or first)
+        return Requirement(key, "file", _tidy(path), first=min(first, last), last=max(first, last))
+    return Requirement(key, "file", _tidy(path), symbol=anchor.strip().removesuffix("()"))
+
+
+def _tidy(path: str) -> str:
+    """Returns a path as the index writes it; one that climbs stays as it is, and is refused by whoever reads it."""
+    path = path.strip().replace("\\", "/")
+    while path.startswith("./"):
+        path = path[2:]
+    return "" if path == "." else path.rstrip("/") or ("/" if path else "")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Returns which of `known` was probably meant, or an empty text."""
+    known = list(known)
+    lowered = {one.lower(): one for one in known}
+    if name.lower() in lowered:
+        return lowered[name.lower()]
+    base = name.rpartition("/")[2].lower()
+    same = [one for one in known if one.rpartition("/")[2].lower() == base]
+    if base and same:
+        return min(same, key=lambda one: (-_alike(name.lower(), one.lower()), one))
+    by_base = {one.rpartition("/")[2].lower(): one for one in reversed(known)}
+    close = difflib.get_close_matches(base, by_base, n=1, cutoff=0.6)
+    return by_base[close[0]] if close else ""
+
+
+def _alike(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
