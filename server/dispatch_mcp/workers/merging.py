@@ -142,7 +142,7 @@ class Merger:
         asked = await self.git.run(repo.top, "rev-parse", f"{commit}^", f"{commit}^{{tree}}", f"{commit}^^{{tree}}")
         parent, tree, parent_tree = asked.lines
         step = merging.step(head, parent, tree, parent_tree)
-        if step == "nothing" or await self.is_in(repo, commit, head):
+        if step == "nothing" or (step == "merge" and await self.is_in(repo, commit, head)):
             return Merged(head, changed=step != "nothing")
         new = commit
         if step == "merge":

@@ -71,6 +71,7 @@ class Git:
     home: Path
     policy: environment.ChildPolicy
     max_seconds: float = MAX_SECONDS
+    known_versions: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     _identity: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
 
     async def run(
@@ -199,29 +200,50 @@ async def find(git: Git, workspace: str, *, away_from: Path | None = None) -> Re
     if not workspace or not await anyio.Path(at).is_dir():
         raise Unusable(f"the workspace {workspace!r} is not there")
     try:
-        if await git.version() < merging.OLDEST_GIT:
-            raise Unusable("git is older than 2.38, which cannot merge without a checkout")
-        asked = ("--is-bare-repository", "--path-format=absolute", "--git-common-dir")
-        found = await git.run(at, "rev-parse", *asked, codes=(0, 128))
-        if found.code:
-            raise Unusable("the workspace is not in a git repository" if _no_repository(found) else found.said)
-        bare, common = found.lines[0] == "true", Path(found.lines[1])
-        top, below = (common, "") if bare else await _tree(git, at)
-        head = await git.run(at, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", codes=(0, 1, 128))
+        await _new_enough(git)
+        found = await git.run(at, "rev-parse", *_ASKED, codes=(0, 128))
+        repo = await _bare(git, at, found) if found.lines[:1] == ["true"] else _tree(found)
     except errors.WorkerError as trouble:
         raise Unusable(str(trouble)) from None
-    if away_from is not None and top in (away_from, *away_from.parents):
+    if away_from is not None and repo.top in (away_from, *away_from.parents):
         raise Unusable("the state directory lies inside the repository")
-    if head.code:
+    if not repo.head:
         raise Unusable("the repository has no commit yet; make a first one")
-    return Repository(top, common, below, head.out.strip(), bare)
+    return repo
 
 
-async def _tree(git: Git, at: Path) -> tuple[Path, str]:
-    found = await git.run(at, "rev-parse", "--show-toplevel", "--show-prefix", codes=(0, 128))
-    if found.code:
-        raise Unusable(f"the workspace is not in the working tree of a repository ({found.said})")
-    return Path(found.lines[0]), found.lines[1].rstrip("/") if len(found.lines) > 1 else ""
+_HEAD = "HEAD^{commit}"
+_ASKED = (
+    "--is-bare-repository",
+    "--path-format=absolute",
+    "--git-common-dir",
+    "--show-toplevel",
+    "--show-prefix",
+    _HEAD,
+)
+
+
+async def _new_enough(git: Git) -> None:
+    if not git.known_versions:
+        git.known_versions.append(await git.version())
+    if git.known_versions[0] < merging.OLDEST_GIT:
+        raise Unusable("git is older than 2.38, which cannot merge without a checkout")
+
+
+async def _bare(git: Git, at: Path, found: Done) -> Repository:
+    common = Path(found.lines[1])
+    head = await git.run(at, "rev-parse", "--verify", "--quiet", _HEAD, codes=(0, 1, 128))
+    return Repository(common, common, "", head.out.strip(), bare=True)
+
+
+def _tree(found: Done) -> Repository:
+    """Returns the repository of an answer to `_ASKED`, which git gives line by line as far as it knows."""
+    if len(found.lines) < 4:
+        what = "is not in a git repository" if _no_repository(found) else f"cannot be used: {found.said}"
+        raise Unusable(f"the workspace {what}")
+    _, common, top, below, *head = found.lines
+    known = head[0] if head and merging.is_object(head[0]) else ""
+    return Repository(Path(top), Path(common), below.rstrip("/"), known)
 
 
 def _no_repository(found: Done) -> bool:

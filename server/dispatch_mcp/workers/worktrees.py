@@ -29,6 +29,7 @@ FOLDER = "worktrees"
 BEAT = "worktree"
 FAREWELL_S = 5.0
 _INDEX = "dispatch-index"
+_WHERE = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir", "--absolute-git-dir", "HEAD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +124,27 @@ class Copies:
             )
         return copy
 
-    async def verify(self, copy: Copy) -> None:
-        """Raises WorkerError unless the folder is a worktree of that repository, begun from that commit."""
-        asked = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir")
+    async def verify(self, copy: Copy) -> Path:
+        """Returns git's own folder of a worktree.
+
+        Raises:
+            WorkerError: the folder is no worktree of that repository, begun from that commit.
+        """
         if await anyio.Path(copy.path / ".git").is_file():
-            done = await self.git.run(copy.path, *asked, codes=(0, 128))
-            held = await self.git.run(copy.path, "merge-base", "--is-ancestor", copy.base, "HEAD", codes=(0, 1, 128))
-            if done.code == held.code == 0 and _same(done.lines, (copy.path, copy.repo.common)):
-                return
+            done = await self.git.run(copy.path, *_WHERE, codes=(0, 128))
+            if done.code == 0 and _same(done.lines[:2], (copy.path, copy.repo.common)):
+                folder, head = done.lines[2:4]
+                if head == copy.base or await self._grew(copy):
+                    return Path(folder)
         raise errors.WorkerError(
             f"{str(copy.path)!r} is no worktree of {str(copy.repo.common)!r} at {copy.base[:12]}.",
             hint="`dispatch-mcp worktrees` lists what was left behind.",
         )
+
+    async def _grew(self, copy: Copy) -> bool:
+        """Returns whether the worktree's commit is a later one than it began from: the attempt has committed."""
+        asked = ("merge-base", "--is-ancestor", copy.base, "HEAD")
+        return (await self.git.run(copy.path, *asked, codes=(0, 1, 128))).code == 0
 
     async def tree(self, copy: Copy, task: model.Task) -> str:
         """Returns the tree of everything in a worktree that is not ignored, or declared by name.
@@ -144,8 +154,7 @@ class Copies:
         Raises:
             WorkerError: it is no worktree any more, or holds what git cannot keep.
         """
-        await self.verify(copy)
-        env = await self._own_index(copy)
+        env = await self._own_index(copy, await self.verify(copy))
         at = copy.path
         await self.git.run(at, "add", "--all", "--sparse", "--", ".", env=env)
         declared = [f"{copy.repo.below}/{path}".lstrip("/") for path in merging.forced(task)]
@@ -165,10 +174,8 @@ class Copies:
             await self.git.run(at, *asked, stdin="\0".join(drop), env=env)
         return (await self.git.run(at, "write-tree", env=env)).out.strip()
 
-    async def _own_index(self, copy: Copy) -> dict[str, str]:
+    async def _own_index(self, copy: Copy, folder: Path) -> dict[str, str]:
         """Returns the environment with an index of our own, as the attempt's may be locked or half staged."""
-        done = await self.git.run(copy.path, "rev-parse", "--absolute-git-dir")
-        folder = Path(done.out.strip())
         env = {"GIT_INDEX_FILE": str(folder / _INDEX)}
         if not await anyio.to_thread.run_sync(_copied, folder / "index", folder / _INDEX):
             await self.git.run(copy.path, "read-tree", "HEAD", env=env)
@@ -218,6 +225,7 @@ class Worktrees:
     merger: queue.Merger = field(init=False)
     copies: Copies = field(init=False)
     _finished: dict[tuple[str, str, int], Copy] = field(default_factory=dict[tuple[str, str, int], Copy])
+    _noticed: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     def __post_init__(self) -> None:
         self.merger = queue.Merger(self.git)
@@ -345,6 +353,12 @@ class Worktrees:
         return found[0] if found and merging.is_object(base) else None
 
     async def _notices(self, repo: repository.Repository, work: order.WorkOrder) -> tuple[str, ...]:
+        """Returns what has to be said about the checkout; it is looked at once a run."""
+        if work.run_id not in self._noticed:
+            self._noticed[work.run_id] = await self._looked_over(repo, work)
+        return self._noticed[work.run_id]
+
+    async def _looked_over(self, repo: repository.Repository, work: order.WorkOrder) -> tuple[str, ...]:
         if repo.bare:
             return ()
         asked = ("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
