@@ -10,6 +10,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent / "kit"))
+import provider as providers
+
 hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("house")
 
@@ -56,3 +59,16 @@ def own_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         patch.setenv("DISPATCH_MCP_HOME", str(home / "state"))
         patch.setenv("PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
         yield home
+
+
+@pytest.fixture(scope="session")
+def _provider() -> Iterator[providers.Provider]:
+    with providers.opened() as fake:
+        yield fake
+
+
+@pytest.fixture
+def provider(_provider: providers.Provider) -> providers.Provider:
+    """A model's provider on loopback that has heard nothing yet."""
+    _provider.reset()
+    return _provider

@@ -13,25 +13,10 @@ from dispatch_mcp import config, prices, rosters
 from dispatch_mcp.core import budget, catalog, confidence, learning, order, records, redaction, routing
 from dispatch_mcp.core.model import WorkerKind
 from dispatch_mcp.engine import answers, dispatcher, embedded, handles, hosting, memory, planner, redacting, tracing
+from dispatch_mcp.faces import hiring
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import checkup
-from dispatch_mcp.workers import command, contract, host, repository, scripted, snapshots, witness, worktrees
-
-
-def server_workers(settings: config.Settings, env: Mapping[str, str], redactor: redaction.Redactor) -> contract.Workers:
-    """Returns the workers that this process can carry out itself; `env` is what children may get parts of."""
-    commands = command.CommandWorker(
-        settings.commands(),
-        settings.home,
-        settings.child_policy(env),
-        grace_s=settings.grace_s,
-        output_cap=settings.output_cap_bytes,
-        inline_chars=settings.inline_output_chars,
-    )
-    return {
-        WorkerKind.COMMAND: redacting.Worker(commands, redactor),
-        WorkerKind.SCRIPTED: scripted.ScriptedWorker(),
-    }
+from dispatch_mcp.workers import contract, host, repository, snapshots, witness, worktrees
 
 
 def server_witness(settings: config.Settings, env: Mapping[str, str], workers: contract.Workers) -> contract.Witness:
@@ -85,14 +70,18 @@ def rules(settings: config.Settings) -> planner.Rules:
 async def open_dispatcher(
     settings: config.Settings,
     *,
-    default_worker: WorkerKind = WorkerKind.HOST,
+    default_worker: WorkerKind | None = None,
+    chat: bool = True,
     principal: str = records.LOCAL,
     pace: embedded.Pace = embedded.Pace(),
     redactor: redaction.Redactor = redaction.Redactor(),
 ) -> AsyncGenerator[dispatcher.Dispatcher]:
-    """Yields a dispatcher over the settings' book; its runs are free for others when the block ends."""
+    """Yields a dispatcher over the settings' book; its runs are free for others when the block ends.
+
+    `chat` is whether an assistant calls; `default_worker` does the tasks that name nobody, None for whoever can.
+    """
     source = rosters.Source.of(settings)
-    workers = server_workers(settings, os.environ, redactor)
+    workers = hiring.server_workers(settings, os.environ, redactor)
     async with books.open_book(settings.home, price=prices.dollars) as book:
         maker = order_maker(settings, source.catalog)
         past = memory.Memory(book, principal, on=settings.learn, redact=redactor.redact)
@@ -111,6 +100,7 @@ async def open_dispatcher(
                 installed=source.installed,
                 principal=principal,
                 default_worker=default_worker,
+                hands=hiring.hands_here(settings, os.environ, chat=chat),
                 redact=functools.partial(redacting.outcome, redactor),
                 memory=past,
             )

@@ -258,8 +258,8 @@ class AnthropicWorker:
                 room = await self._room(client, task, request)
                 async with client.messages.stream(max_tokens=room, **request) as stream:
                     async for event in stream:
-                        flight.heard(event.to_dict())
-                    message = (await stream.get_final_message()).to_dict()
+                        flight.heard(event.to_dict(warnings=False))
+                    message = (await stream.get_final_message()).to_dict(warnings=False)
         except Exception as error:
             found = anthropic_errors.trouble_of(error, task.work.attempt)
             if found is None:

@@ -55,5 +55,6 @@ def retry_after_s(error: Exception, now: float) -> float | None:
 
 def said(error: Exception) -> str:
     """Returns what went wrong in a sentence, without the request's content."""
-    message = str(getattr(error, "message", "") or error) or type(error).__name__
-    return f"The provider: {message[:600]}"
+    told = getattr(error, "api_message", None) or getattr(error, "message", None) or str(error) or type(error).__name__
+    status = getattr(error, "status_code", None)
+    return f"The provider{f' ({status})' if status else ''}: {str(told)[:600]}"

@@ -37,20 +37,20 @@ def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
 
 
 async def _main(
-    options: argparse.Namespace, loaded: config.Loaded, document: formats.Document | None, worker: WorkerKind
+    options: argparse.Namespace, loaded: config.Loaded, document: formats.Document | None, worker: WorkerKind | None
 ) -> int:
     redactor = logs.to_stderr(loaded)
-    async with build.open_dispatcher(loaded.settings, default_worker=worker, redactor=redactor) as app:
+    async with build.open_dispatcher(loaded.settings, default_worker=worker, chat=False, redactor=redactor) as app:
         plan_id = options.file if document is None else await _stored(app, document)
         if document is not None and document.trace_dir and not options.trace_dir and not options.quiet:
             console.note(f"config.trace_dir {document.trace_dir!r} is only a hint; choose a folder with --trace-dir.")
         return await _run(app, options, plan_id, loaded.settings.home)
 
 
-def _worker(options: argparse.Namespace) -> WorkerKind:
-    """Returns who does tasks that name nobody: from a shell that is never the host."""
+def _worker(options: argparse.Namespace) -> WorkerKind | None:
+    """Returns who does tasks that name nobody, None for whoever can: from a shell that is never the host."""
     if options.worker in ("auto", "host"):
-        return WorkerKind.API
+        return None
     try:
         return WorkerKind(options.worker)
     except ValueError:
@@ -82,6 +82,8 @@ async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id:
     if not options.quiet:
         word = "resuming" if progress.reused else "started"
         console.note(f"{word} run {run_id}" + (" (simulated)" if progress.simulated else ""), style="bold")
+        if progress.why_worker and not progress.simulated and options.worker == "auto":
+            console.note(progress.why_worker)
     await _follow(app, run_id, quiet=options.quiet)
     loaded = await tracing.load(app.book, run_id, app.principal)
     folder = Path(options.trace_dir) if options.trace_dir else home / "runs" / run_id / "traces"

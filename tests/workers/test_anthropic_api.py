@@ -1,0 +1,477 @@
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import anyio
+import provider as providers
+import pytest
+from processes import until
+from provider import done, script
+from workers_conformance import FakeContext, MemoryBlobs, WorkerConformance
+
+from dispatch_mcp import errors, prices
+from dispatch_mcp.core import model, moves, order
+from dispatch_mcp.core.model import AttemptState, WorkerKind
+from dispatch_mcp.engine import hosting
+from dispatch_mcp.faces import hiring
+from dispatch_mcp.workers import anthropic_api, contract, provider, toolbox
+
+pytestmark = pytest.mark.anyio
+
+READ = {"tool": "read_file", "input": {"path": "notes.txt"}}
+SECRET = "a secret of the workspace"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("first line\nsecond line\n")
+    (folder / ".env").write_text(SECRET)
+    (folder / "src").mkdir()
+    (folder / "src" / "app.py").write_text("def start():\n    return 'started'\n")
+    return folder
+
+
+def make(
+    fake: providers.Provider, *, silence_s: float = 20.0, clock: float = 1_000.0, **settings: Any
+) -> anthropic_api.AnthropicWorker:
+    return anthropic_api.AnthropicWorker(
+        anthropic_api.Login.of(fake.env()),
+        hosting.brief,
+        prices.dollars,
+        toolbox.Sight(hiring._paths, hiring._text),
+        settings=anthropic_api.Settings(silence_s=silence_s, **settings),
+        clock=lambda: clock,
+    )
+
+
+def work(workspace: Path, *steps: dict[str, Any], **more: Any) -> order.WorkOrder:
+    fields = {name: more.pop(name) for name in ("files", "acceptance") if name in more}
+    task = model.Task(id="t1", goal=f"Work. {script(*steps)}", **fields)
+    return order.WorkOrder("run-1", task, more.pop("attempt", 1), WorkerKind.API, workspace=str(workspace), **more)
+
+
+async def carried_out(worker: contract.Worker, asked: order.WorkOrder, ctx: FakeContext | None = None) -> model.Outcome:
+    with anyio.fail_after(20):
+        return await worker.carry_out(ctx or FakeContext(attempt=asked.attempt), asked)
+
+
+class TestAnthropicWorkerConforms(WorkerConformance):
+    @pytest.fixture
+    def worker(self, provider: providers.Provider) -> contract.Worker:
+        return make(provider)
+
+    @pytest.fixture
+    def succeeding(self, workspace: Path) -> order.WorkOrder:
+        return work(workspace, READ, done())
+
+    @pytest.fixture
+    def failing(self, workspace: Path) -> order.WorkOrder:
+        return work(workspace, {"error": 400})
+
+    @pytest.fixture
+    def hanging(self, workspace: Path) -> order.WorkOrder:
+        return work(workspace, {"hang": True})
+
+
+async def test_a_handoff_and_the_whole_answer_come_back_and_cost_what_the_provider_charges(
+    provider: providers.Provider, workspace: Path
+) -> None:
+    outcome = await carried_out(make(provider), work(workspace, READ, done(decisions_made=["as said"])))
+    assert outcome.state is AttemptState.SUCCEEDED
+    assert outcome.unverified
+    assert outcome.handoff.completed_work == "It is done."
+    assert outcome.handoff.decisions_made == ("as said",)
+    assert outcome.output == "The whole answer."
+    assert outcome.usage.cost_usd == pytest.approx(provider.booked(), abs=1e-9)
+    assert outcome.usage.output_tokens == sum(providers.used(one["reply"]).output_tokens for one in provider.requests())
+
+
+async def test_what_all_attempts_of_an_agent_share_comes_first_and_is_cached(
+    provider: providers.Provider, workspace: Path
+) -> None:
+    asked = work(workspace, READ, done(), agent_prompt="You are the reviewer.", effort="high", model="opus")
+    await carried_out(make(provider), asked)
+    first, second = (one["body"] for one in provider.requests())
+    assert first["system"] == second["system"]
+    assert first["tools"] == second["tools"]
+    assert first["system"][0]["text"].startswith("You are the reviewer.")
+    assert first["system"][-1]["cache_control"] == {"type": "ephemeral"}
+    assert "cache_control" in second["messages"][-1]["content"][-1]
+    assert sum(json.dumps(one).count("cache_control") for one in (second["system"], second["messages"])) == 2
+    assert first["model"] == "claude-opus-5-5"
+    assert first["output_config"]["effort"] == "high"
+    assert first["stream"]
+
+
+@pytest.mark.promise("R11")
+@pytest.mark.parametrize(
+    ("step", "kind", "retryable"),
+    [
+        ({"error": 400}, "bad_request", False),
+        ({"error": 401}, "not_logged_in", False),
+        ({"error": 402, "type": "billing_error"}, "billing", False),
+        ({"error": 403}, "no_permission", False),
+        ({"error": 404}, "unknown_model", False),
+        ({"error": 408, "type": "timeout_error"}, "timeout", True),
+        ({"error": 409, "type": "conflict_error"}, "conflict", True),
+        ({"error": 413}, "too_large", False),
+        ({"error": 422, "type": "invalid_request_error"}, "bad_request", False),
+        ({"error": 429}, moves.RATE_LIMIT, True),
+        ({"error": 429, "code": "enforced_spend_limit_reached"}, "billing", False),
+        ({"error": 500}, "server_error", True),
+        ({"error": 503, "type": "api_error"}, "server_error", True),
+        ({"error": 529}, moves.RATE_LIMIT, True),
+        ({"text": "a b c d e f g h", "mid_error": "overloaded_error"}, moves.RATE_LIMIT, True),
+        ({"text": "a b c d e f g h", "mid_error": "api_error"}, "server_error", True),
+        ({"text": "a b c d e f g h", "cut": True}, "cut_off", True),
+        ({"text": "I will not", "stop_reason": "refusal"}, "refusal", False),
+        ({"text": "and so on", "stop_reason": "max_tokens"}, "max_tokens", True),
+        ({"text": "full", "stop_reason": "model_context_window_exceeded"}, "context_full", False),
+        ({"text": "no JSON"}, "no_handoff", True),
+        ({"json": {"answer": "and nothing else"}}, "no_handoff", True),
+        ({"json": {**providers.HANDOFF, "completed_work": ""}}, "no_handoff", True),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+async def test_every_way_to_fail_has_a_name_and_says_whether_to_try_again(
+    provider: providers.Provider, workspace: Path, step: dict[str, Any], kind: str, *, retryable: bool
+) -> None:
+    outcome = await carried_out(make(provider), work(workspace, step))
+    assert outcome.state is AttemptState.FAILED
+    assert (outcome.error_kind, outcome.retryable) == (kind, retryable)
+    assert outcome.error
+    assert len(provider.requests()) == 1
+
+
+@pytest.mark.promise("R11")
+async def test_no_answer_and_no_provider_are_failures_of_their_own(
+    provider: providers.Provider, workspace: Path
+) -> None:
+    silent = await carried_out(make(provider, silence_s=0.3), work(workspace, {"hang": True}))
+    assert (silent.error_kind, silent.retryable) == ("timeout", True)
+    gone = anthropic_api.AnthropicWorker(
+        anthropic_api.Login("key", "", "http://127.0.0.1:9"), hosting.brief, prices.dollars, toolbox.Sight(list, str)
+    )
+    outcome = await carried_out(gone, work(workspace, done()))
+    assert (outcome.error_kind, outcome.retryable) == ("no_connection", True)
+
+
+@pytest.mark.promise("R11")
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "999999"}, provider.LONGEST_ASKED_S),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after": "-3"}, 0.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:17:00 GMT"}, 20.0),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
+)
+async def test_the_wait_that_a_provider_asks_for_is_told_within_bounds(
+    provider: providers.Provider, workspace: Path, headers: dict[str, str], seconds: float | None
+) -> None:
+    outcome = await carried_out(make(provider), work(workspace, {"error": 429, "headers": headers}))
+    assert outcome.retry_after_s == seconds
+
+
+@pytest.mark.promise("R11")
+async def test_a_rate_limit_that_never_ends_becomes_a_failure(provider: providers.Provider, workspace: Path) -> None:
+    worker = make(provider)
+    for status, kind in ((429, "rate_limited"), (529, "overloaded")):
+        asked = work(workspace, {"error": status}, attempt=31)
+        assert (await carried_out(worker, asked)).error_kind == kind
+
+
+async def test_what_a_broken_answer_used_is_counted(provider: providers.Provider, workspace: Path) -> None:
+    outcome = await carried_out(make(provider), work(workspace, {"text": "a b c d e f g h", "cut": True}))
+    (asked,) = provider.requests()
+    assert outcome.usage.input_tokens == providers.used(asked["reply"]).input_tokens
+    assert outcome.usage.output_tokens >= 2
+    assert outcome.usage.cost_usd
+
+
+async def test_a_deadline_says_what_was_used_until_then(provider: providers.Provider, workspace: Path) -> None:
+    outcome = await carried_out(make(provider), work(workspace, READ, {"hang": True}, timeout_s=3.0))
+    assert outcome.state is AttemptState.TIMED_OUT
+    assert outcome.usage.cost_usd == pytest.approx(provider.booked())
+    assert outcome.usage.cost_usd
+
+
+async def test_the_next_attempt_goes_on_behind_the_last_finished_turn(
+    provider: providers.Provider, workspace: Path
+) -> None:
+    ctx = FakeContext()
+    first = work(workspace, READ, {"error": 500, "times": 1, **done()})
+    failed = await carried_out(make(provider), first, ctx)
+    assert failed.error_kind == "server_error"
+    again = work(workspace, attempt=2, last_error=failed.error, last_beat=ctx.beats[-1])
+    outcome = await carried_out(make(provider), again, FakeContext(attempt=2, blobs=ctx.blobs))
+    assert outcome.state is AttemptState.SUCCEEDED
+    assert [len(one["body"]["messages"]) for one in provider.requests()] == [1, 3, 3]
+    assert failed.usage.cost_usd + outcome.usage.cost_usd == pytest.approx(provider.booked())
+
+
+async def test_what_a_killed_server_had_used_is_added_by_the_next_attempt(
+    provider: providers.Provider, workspace: Path
+) -> None:
+    ctx = FakeContext()
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(make(provider).carry_out, ctx, work(workspace, READ, {"hang": True}))
+            await until(lambda: bool(ctx.beats) and len(ctx.beats[-1].get("api", {}).get("turns", ())) == 2)
+            group.cancel_scope.cancel()
+    provider.rules({"match": {"user": "Work"}, "steps": [{}, done()]})
+    again = work(workspace, attempt=2, last_beat=ctx.beats[-1])
+    outcome = await carried_out(make(provider), again, FakeContext(attempt=2, blobs=ctx.blobs))
+    assert outcome.state is AttemptState.SUCCEEDED
+    assert outcome.usage.cost_usd == pytest.approx(provider.booked())
+
+
+@pytest.mark.parametrize("kept", [{"turns": ["0" * 64]}, {"turns": "x"}, {"turns": [1]}, [], "x", {"usage": {"x": 1}}])
+async def test_what_cannot_be_read_of_the_last_attempt_is_begun_anew(
+    provider: providers.Provider, workspace: Path, kept: Any
+) -> None:
+    asked = work(workspace, done(), attempt=2, last_beat={"api": kept})
+    assert (await carried_out(make(provider), asked)).state is AttemptState.SUCCEEDED
+
+
+async def test_another_place_means_another_conversation(provider: providers.Provider, workspace: Path) -> None:
+    ctx = FakeContext()
+    await carried_out(make(provider), work(workspace, READ, {"error": 500}), ctx)
+    elsewhere = workspace / "src"
+    again = work(elsewhere, done(), attempt=2, last_error="it broke", last_beat=ctx.beats[-1])
+    await carried_out(make(provider), again, FakeContext(attempt=2, blobs=ctx.blobs))
+    assert len(provider.requests()[-1]["body"]["messages"]) == 1
+
+
+async def test_a_longer_answer_gets_more_room_the_next_time(provider: providers.Provider, workspace: Path) -> None:
+    ctx = FakeContext()
+    cut = {"text": "and so on", "stop_reason": "max_tokens"}
+    await carried_out(make(provider), work(workspace, cut), ctx)
+    again = work(workspace, cut, attempt=2, last_error="cut off", last_beat=ctx.beats[-1])
+    await carried_out(make(provider), again, FakeContext(attempt=2, blobs=ctx.blobs))
+    assert [one["body"]["max_tokens"] for one in provider.requests()] == [32_000, 64_000]
+
+
+@pytest.mark.promise("S9")
+@pytest.mark.parametrize("ceiling", [model.TaskLimits(tokens=600), model.TaskLimits(dollars=0.002)])
+async def test_a_request_that_would_go_over_the_ceiling_is_counted_and_never_sent(
+    provider: providers.Provider, workspace: Path, ceiling: model.TaskLimits
+) -> None:
+    outcome = await carried_out(make(provider), work(workspace, done(), ceiling=ceiling))
+    assert (outcome.error_kind, outcome.retryable) == ("budget", True)
+    assert (provider.requests(), provider.counted()) == ([], 1)
+
+
+@pytest.mark.promise("S9")
+async def test_the_room_of_an_answer_is_what_the_ceiling_leaves(provider: providers.Provider, workspace: Path) -> None:
+    asked = work(workspace, READ, done(), ceiling=model.TaskLimits(tokens=4_000))
+    outcome = await carried_out(make(provider), asked)
+    assert outcome.state is AttemptState.SUCCEEDED
+    rooms = [one["body"]["max_tokens"] for one in provider.requests()]
+    assert rooms[1] < rooms[0] < 4_000
+
+
+async def test_a_pause_is_gone_on_with_and_endless_turns_end(provider: providers.Provider, workspace: Path) -> None:
+    paused = work(workspace, {"text": "a moment", "stop_reason": "pause_turn"}, done())
+    assert (await carried_out(make(provider), paused)).state is AttemptState.SUCCEEDED
+    endless = work(workspace, *[READ] * 9)
+    outcome = await carried_out(make(provider, max_turns=3), endless)
+    assert (outcome.error_kind, outcome.retryable) == ("max_turns", True)
+
+
+async def test_at_most_so_many_requests_are_under_way(provider: providers.Provider, workspace: Path) -> None:
+    worker = make(provider, in_flight=3)
+    async with anyio.create_task_group() as group:
+        for number in range(12):
+            asked = work(workspace, {"delay": 0.02, **done(answer=str(number))})
+            group.start_soon(functools.partial(carried_out, worker, asked))
+    assert provider.health()["most_in_flight"] == 3
+
+
+async def test_without_a_key_or_with_an_unknown_model_nothing_is_asked(
+    provider: providers.Provider, workspace: Path
+) -> None:
+    sight = toolbox.Sight(list, str)
+    keyless = anthropic_api.AnthropicWorker(anthropic_api.Login(), hosting.brief, prices.dollars, sight)
+    assert (await carried_out(keyless, work(workspace, done()))).error_kind == "not_logged_in"
+    unknown = work(workspace, done(), model="--model=evil")
+    assert (await carried_out(make(provider), unknown)).error_kind == "unknown_model"
+    assert provider.requests() == []
+
+
+def test_a_login_does_not_show_its_key() -> None:
+    assert "hidden" not in repr(anthropic_api.Login("hidden", "hidden"))
+
+
+async def test_a_bug_of_ours_is_not_taken_for_the_providers(provider: providers.Provider, workspace: Path) -> None:
+    def broken(_name: str | None, usage: model.Usage) -> float:
+        raise ZeroDivisionError if usage.input_tokens else errors.WorkerError
+
+    worker = anthropic_api.AnthropicWorker(
+        anthropic_api.Login.of(provider.env()), hosting.brief, broken, toolbox.Sight(list, str)
+    )
+    with pytest.raises((ZeroDivisionError, errors.WorkerError, ExceptionGroup)):
+        await worker.carry_out(FakeContext(), work(workspace, done()))
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+class _Seen:
+    """What the model was answered by its tools."""
+
+    def __init__(self, provider: providers.Provider) -> None:
+        (self.blocks,) = [
+            message["content"]
+            for message in provider.requests()[-1]["body"]["messages"]
+            if message["role"] == "user" and message["content"][0]["type"] == "tool_result"
+        ]
+
+    @property
+    def texts(self) -> list[str]:
+        return [block["content"] for block in self.blocks]
+
+    @property
+    def refused(self) -> list[bool]:
+        return [bool(block.get("is_error")) for block in self.blocks]
+
+
+async def used(fake: providers.Provider, workspace: Path, *calls: tuple[str, dict[str, Any]], **more: Any) -> _Seen:
+    steps = [{"tools": [{"tool": name, "input": given} for name, given in calls]}, done()]
+    outcome = await carried_out(make(fake), work(workspace, *steps, **more))
+    assert outcome.state is AttemptState.SUCCEEDED
+    return _Seen(fake)
+
+
+async def test_a_looking_agent_lists_searches_and_reads(provider: providers.Provider, workspace: Path) -> None:
+    seen = await used(
+        provider,
+        workspace,
+        ("list_files", {}),
+        ("list_files", {"glob": "src/**/*.py"}),
+        ("search_files", {"text": "STARTED"}),
+        ("read_file", {"path": "notes.txt", "first_line": 2}),
+        ("read_file", {"path": str(workspace / "src" / "app.py"), "last_line": 1}),
+    )
+    assert seen.texts == [
+        "notes.txt\nsrc/app.py",
+        "src/app.py",
+        "src/app.py:2: return 'started'",
+        "2\tsecond line",
+        "1\tdef start():",
+    ]
+    assert not any(seen.refused)
+
+
+@pytest.mark.promise("S4")
+async def test_no_path_leads_out_of_the_workspace_or_to_secrets(provider: providers.Provider, workspace: Path) -> None:
+    outside = workspace.parent / "outside.txt"
+    outside.write_text(SECRET)
+    (workspace / "link.txt").symlink_to(outside)
+    (workspace / "folder").symlink_to(workspace.parent)
+    (workspace / "id_rsa").write_text(SECRET)
+    paths = [
+        "../outside.txt",
+        str(outside),
+        "link.txt",
+        "folder/outside.txt",
+        ".env",
+        "id_rsa",
+        ".git/config",
+        "~/.ssh/x",
+    ]
+    calls = [("read_file", {"path": path}) for path in paths]
+    seen = await used(provider, workspace, *calls, ("search_files", {"text": "secret of"}), ("list_files", {}))
+    assert SECRET not in json.dumps(seen.texts)
+    assert seen.refused == [True] * len(paths) + [False, False]
+    assert ".env" not in seen.texts[-1]
+
+
+@pytest.mark.promise("S8")
+async def test_a_looking_agent_has_no_tool_that_changes_anything(provider: providers.Provider, workspace: Path) -> None:
+    seen = await used(
+        provider, workspace, ("write_file", {"path": "new.txt", "text": "x"}), ("delete_file", {"path": "notes.txt"})
+    )
+    assert seen.refused == [True, True]
+    names = {tool["name"] for tool in provider.requests()[0]["body"]["tools"]}
+    assert names == {"list_files", "search_files", "read_file"}
+    assert names_in(workspace) == [".env", "notes.txt", "src"]
+
+
+@pytest.mark.promise("S8")
+async def test_a_changing_agent_changes_files_in_its_own_directory_only(
+    provider: providers.Provider, workspace: Path
+) -> None:
+    (workspace / "inner").mkdir()
+    (workspace / "out").symlink_to(workspace.parent)
+    seen = await used(
+        provider,
+        workspace,
+        ("write_file", {"path": "inner/deep/new.py", "text": "x = 1\n"}),
+        ("edit_file", {"path": "notes.txt", "old": "second", "new": "2nd"}),
+        ("edit_file", {"path": "notes.txt", "old": "line", "new": "row"}),
+        ("delete_file", {"path": "src/app.py"}),
+        ("write_file", {"path": "../evil.txt", "text": "x"}),
+        ("write_file", {"path": "out/evil.txt", "text": "x"}),
+        ("write_file", {"path": ".git/hooks/post-commit", "text": "x"}),
+        ("write_file", {"path": ".claude/settings.json", "text": "x"}),
+        ("write_file", {"path": ".env", "text": "x"}),
+        ("delete_file", {"path": "src"}),
+        directory=str(workspace),
+    )
+    assert seen.refused == [False, False, True, False, True, True, True, True, True, True]
+    assert (workspace / "inner" / "deep" / "new.py").read_text() == "x = 1\n"
+    assert (workspace / "notes.txt").read_text() == "first line\n2nd line\n"
+    assert not (workspace / "src" / "app.py").exists()
+    assert (workspace / ".env").read_text() == SECRET
+    assert names_in(workspace.parent) == ["workspace"]
+
+
+async def test_only_declared_files_can_be_changed(provider: providers.Provider, workspace: Path) -> None:
+    seen = await used(
+        provider,
+        workspace,
+        ("write_file", {"path": "src/app.py", "text": "ok"}),
+        ("write_file", {"path": "notes.txt", "text": "no"}),
+        directory=str(workspace),
+        files=("src/**",),
+    )
+    assert seen.refused == [False, True]
+
+
+async def test_an_agents_own_tools_narrow_what_its_place_allows(provider: providers.Provider, workspace: Path) -> None:
+    await used(
+        provider, workspace, ("read_file", {"path": "notes.txt"}), directory=str(workspace), tools=("Read", "Bash")
+    )
+    names = [tool["name"] for tool in provider.requests()[0]["body"]["tools"]]
+    assert names == ["read_file"]
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"path": 1}, {"path": "notes.txt", "first_line": "2"}, [], "notes.txt", {"path": "no-such-file"}]
+)
+async def test_input_that_is_no_input_is_answered_not_raised(
+    provider: providers.Provider, workspace: Path, given: Any
+) -> None:
+    assert (await used(provider, workspace, ("read_file", given))).refused == [True]
+
+
+async def test_windows_line_ends_survive_an_edit(provider: providers.Provider, workspace: Path) -> None:
+    (workspace / "dos.txt").write_bytes(b"one\r\ntwo\r\nthree\r\n")
+    call = ("edit_file", {"path": "dos.txt", "old": "one\ntwo", "new": "1\n2"})
+    await used(provider, workspace, call, directory=str(workspace))
+    assert (workspace / "dos.txt").read_bytes() == b"1\r\n2\r\nthree\r\n"
+
+
+def test_blobs_of_the_tests_refuse_unknown_digests() -> None:
+    with pytest.raises(errors.UnknownHandle):
+        MemoryBlobs().get("0")
