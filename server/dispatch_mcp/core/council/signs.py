@@ -1,0 +1,78 @@
+"""Signs in a change that one reviewer's subject is touched: patterns of lines, as data.
+
+A sign is looked for only in lines that hold one of its hints, so that a large change costs little. Weights are 1 to 9:
+9 is hardly ever an accident, 4 needs company.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from dispatch_mcp.core.council import facts
+
+Subject = Literal["security", "performance", "tests", "dependencies", "legacy"]
+
+CODE: Final[tuple[facts.Place, ...]] = ("code",)
+CONFIG: Final[tuple[facts.Place, ...]] = ("config",)
+RUNS: Final[tuple[facts.Place, ...]] = ("code", "config")
+TESTS: Final[tuple[facts.Place, ...]] = ("test",)
+ALL: Final[tuple[facts.Place, ...]] = ("code", "test", "config")
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """One sign. `hints` are words, in lower case, one of which must be in the line; `said` is the reason shown.
+
+    `unless` takes a line back; `languages` are the only ones it is looked for in, none for all.
+    """
+
+    name: str
+    subject: Subject
+    weight: float
+    said: str
+    hints: tuple[str, ...]
+    regex: re.Pattern[str]
+    side: facts.Side = "added"
+    places: tuple[facts.Place, ...] = CODE
+    unless: re.Pattern[str] | None = None
+    languages: frozenset[str] = frozenset()
+
+
+def sign(  # noqa: PLR0913  # a column of the table each
+    name: str,
+    subject: Subject,
+    weight: float,
+    said: str,
+    hints: str,
+    *,
+    regex: str = "",
+    side: facts.Side = "added",
+    places: tuple[facts.Place, ...] = CODE,
+    unless: str = "",
+    languages: str = "",
+) -> Sign:
+    """Returns a sign from its row of the table; without a pattern its hints are looked for as words."""
+    words = tuple(hints.split())
+    found = regex or r"(?<![A-Za-z0-9])(?:" + "|".join(map(re.escape, words)) + r")(?![A-Za-z0-9])"
+    return Sign(
+        name=name,
+        subject=subject,
+        weight=weight,
+        said=said,
+        hints=words,
+        regex=_lower(found),
+        side=side,
+        places=places,
+        unless=_lower(unless) if unless else None,
+        languages=frozenset(languages.split()),
+    )
+
+
+def _lower(regex: str) -> re.Pattern[str]:
+    """Returns the pattern for lines in lower case; twice as fast as one that minds both cases."""
+    return re.compile(_LETTERS.sub(lambda found: found[0] if found[0][0] == "\\" else found[0].lower(), regex))
+
+
+_LETTERS = re.compile(r"\\.|[A-Z]")

@@ -1,0 +1,55 @@
+"""What can be reviewed, and what a face hands in for it: changes, their cleaning, and the rules of the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from dispatch_mcp.core.council import deciding
+from dispatch_mcp.engine import tracing
+
+
+class Change(NamedTuple):
+    """A change as its source gives it: a diff, and what it is of. `head` is the commit it ends at, if one."""
+
+    text: str
+    about: str
+    head: str = ""
+
+
+class Changes(Protocol):
+    """Where changes come from. Every method raises InputError or WorkerError when there is nothing to be had."""
+
+    async def of_range(self, workspace: str, asked: str) -> Change:
+        """Returns what a git range changes."""
+        ...
+
+    async def of_tree(self, workspace: str, paths: Sequence[str] = ()) -> Change:
+        """Returns what the working tree changes against the last commit, new files too; only below `paths` if given."""
+        ...
+
+
+Candidate = Callable[[tracing.Loaded], Awaitable[Change | None]]
+"""Returns the change that a run would merge; None when it works in the workspace itself."""
+
+
+async def no_candidate(_loaded: tracing.Loaded) -> Change | None:
+    """Returns None."""
+    return None
+
+
+def as_it_is(text: str) -> str:
+    """Returns the text."""
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a face hands in: where changes come from, what takes secrets out, and what the settings decide."""
+
+    changes: Changes | None = None
+    candidate: Candidate = no_candidate
+    clean: Callable[[str], str] = as_it_is
+    rules: deciding.CouncilRules = field(default_factory=deciding.CouncilRules)
+    reviewers: tuple[str, ...] = ()
