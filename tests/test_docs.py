@@ -43,7 +43,7 @@ def test_the_readme_names_every_tool() -> None:
 
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS))
 def test_every_command_takes_what_the_page_says_of_all(command: str) -> None:
-    needed = {"run": ["file"], "trace": ["run"], "steer": ["cancel", "run"], "approve": ["run"]}.get(command, [])
+    needed = {"run": ["file"], "trace": ["run"], "steer": ["cancel", "run"], "approve": ["run"], "apply": ["run"]}.get(command, [])
     common = ["--home", "a", "--workspace", "b", *([] if command == "serve" else ["--json"])]
     options = cli.parser().parse_args([command, *needed, *common])
     assert (options.command, options.home, options.workspace) == (command, "a", "b")
