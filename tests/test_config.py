@@ -40,6 +40,7 @@ OTHER_VALUES: dict[str, tuple[Any, str]] = {
     "worker_commands": (True, "yes"),
     "worker_turns": (12, "12"),
     "api_in_flight": (3, "3"),
+    "context_tokens": (0, "0"),
     "learn": (False, "no"),
     "log_level": ("debug", "debug"),
 }

@@ -96,6 +96,7 @@ class Settings(model.Value):
     worker_commands: bool = False
     worker_turns: Annotated[Count, Field(ge=1, le=1000)] = 60
     api_in_flight: Annotated[Count, Field(ge=1, le=256)] = 8
+    context_tokens: Annotated[Count, Field(ge=0, le=200_000)] = 5_000
     learn: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 

@@ -12,7 +12,7 @@ import anyio
 
 from dispatch_mcp.core import assignments, catalog, documents, model, order, records
 from dispatch_mcp.core.model import AttemptState, WorkerKind
-from dispatch_mcp.engine import answers, artifacts, dispatcher, embedded, planner
+from dispatch_mcp.engine import answers, artifacts, attempts, dispatcher, embedded, planner
 from dispatch_mcp.store import book as books
 from dispatch_mcp.workers import contract, host, scripted
 
@@ -78,6 +78,10 @@ def read(tasks: list[dict[str, Any]], **more: Any) -> documents.Document:
     return documents.Document(documents.read_tasks(tasks), **more)
 
 
+def _equipment(book: books.Book, archive: artifacts.Redact | None) -> attempts.Equipment:
+    return attempts.Equipment(archive=artifacts.Archive(book.blobs, archive) if archive else None)
+
+
 @asynccontextmanager
 async def opened(
     home: Path, *, principal: str = records.LOCAL, archive: artifacts.Redact | None = None, **more: Any
@@ -91,9 +95,7 @@ async def opened(
     rules = planner.Rules(workspace=str(home.parent), lease_s=LEASE_S, **more.pop("rules", {}))
     async with (
         books.open_book(home, clock=clock) as book,
-        embedded.open_engine(
-            book, workers, clock=clock, pace=PACE, archive=artifacts.Archive(book.blobs, archive) if archive else None
-        ) as engine,
+        embedded.open_engine(book, workers, clock=clock, pace=PACE, equipment=_equipment(book, archive)) as engine,
     ):
         app = dispatcher.Dispatcher(
             book=book,

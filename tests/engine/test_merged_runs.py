@@ -15,7 +15,7 @@ import pytest
 
 from dispatch_mcp.core import allowlist, environment, merging, model, records
 from dispatch_mcp.core.model import AttemptState, RunState, TaskState, WorkerKind
-from dispatch_mcp.engine import embedded
+from dispatch_mcp.engine import attempts, embedded
 from dispatch_mcp.store import book as books
 from dispatch_mcp.workers import applying, command, contract, repository, snapshots, witness, worktrees
 
@@ -80,8 +80,7 @@ async def engine(
             book,
             {WorkerKind.COMMAND: commands, **(workers or {})},
             pace=embedded.Pace(look_s=0.01),
-            witness=seen,
-            grounds=grounds,
+            equipment=attempts.Equipment(seen, grounds),
         ) as found,
     ):
         yield found

@@ -13,7 +13,7 @@ import pytest
 
 from dispatch_mcp.core import allowlist, catalog, environment, model, order
 from dispatch_mcp.core.model import WorkerKind
-from dispatch_mcp.engine import dispatcher, embedded, planner
+from dispatch_mcp.engine import attempts, dispatcher, embedded, planner
 from dispatch_mcp.store import book as books
 from dispatch_mcp.workers import command, host, scripted, snapshots, witness
 
@@ -49,7 +49,7 @@ async def opened(shop: Path, clock: desk.Clock | None = None) -> AsyncGenerator[
     seen = witness.Witness(commands, snapshots.Camera(home, policy))
     async with (
         books.open_book(home, clock=clock) as book,
-        embedded.open_engine(book, workers, clock=clock, pace=desk.PACE, witness=seen) as engine,
+        embedded.open_engine(book, workers, clock=clock, pace=desk.PACE, equipment=attempts.Equipment(seen)) as engine,
     ):
         app = dispatcher.Dispatcher(
             book=book,

@@ -39,6 +39,7 @@ class WorkOrder:
     `isolation` and `rank` (the place in topological order) follow from the plan. `base` is the commit that a copy of
     the workspace began from, empty in the workspace itself; `notices` say what whoever works there should know of it.
 
+    `gathered` is what was found for the task and fits its budget, `gathered_at` where it can be read instead.
     `material` is what the task is about, shown whole; `answer_form` says how the answer ends if not with a handoff.
     """
 
@@ -64,6 +65,8 @@ class WorkOrder:
     base: str = ""
     notices: tuple[str, ...] = ()
     material: tuple[fences.Data, ...] = ()
+    gathered: tuple[fences.Data, ...] = ()
+    gathered_at: tuple[str, ...] = ()
     answer_form: str = ""
 
     @property

@@ -33,10 +33,11 @@ DONE_WHEN = "Done when:"
 FILES = "Files to change:"
 READ = "Read first:"
 LOOK_UP = "Look up:"
+GATHERED = "Gathered for this task, with this brief; read it first, in whichever place you can:"
 WORKSPACE = "Workspace:"
 LEFT_OUT = "Left out of this prompt, ask for it by `get_trace`:"
 AT_THE_END = "When you are done:"
-LABELS: Final = frozenset({DONE_WHEN, FILES, READ, LOOK_UP, WORKSPACE, LEFT_OUT, AT_THE_END})
+LABELS: Final = frozenset({DONE_WHEN, FILES, READ, LOOK_UP, GATHERED, WORKSPACE, LEFT_OUT, AT_THE_END})
 _WORDS_LABELS: Final = frozenset({AT_THE_END})
 _WORDS_SECTIONS: Final = frozenset({"ROLE", "GOAL"})
 
@@ -152,17 +153,19 @@ def build(
 
     `context` is what was gathered for the task. Everything that the plan's author did not write himself (context,
     handoffs and outputs of dependencies, messages, inputs, the last error) becomes fenced data, together at most
-    `data_limit` characters; what is cut says so and what is left out is listed. The order's own material is not cut.
+    `data_limit` characters; what is cut says so and what is left out is listed. What was gathered and the order's own
+    material are not cut.
 
     Raises:
         ValueError: `nonce` is not 8 to 64 letters and digits.
     """
     data = [*context, *_upstream(work), *_messages(work), *_inputs(work), *_last_error(work)]
     kept, left_out = data[:MAX_BLOCKS], data[MAX_BLOCKS:]
+    whole = [*work.gathered, *work.material]
     sections = (
         Section("GOAL", tuple(_goal(work.task, work.workspace))),
         Section("CONSTRAINTS", (Items(tuple(_limits(work))),)),
-        Section("CONTEXT", (*_places(work, left_out), *_fitted(kept, data_limit), *_fitted(work.material, None))),
+        Section("CONTEXT", (*_places(work, left_out), *_fitted(kept, data_limit), *_fitted(whole, None))),
         Section(
             "OUTPUT", (Items(work.task.output or (DEFAULT_OUTPUT,)), Words(work.answer_form or HANDOFF, AT_THE_END))
         ),
@@ -199,7 +202,8 @@ def _places(work: order.WorkOrder, left_out: Sequence[fences.Data]) -> Iterator[
         (WORKSPACE, (work.workspace,) if work.workspace else ()),
         (FILES, task.files),
         (READ, task.reads),
-        (LOOK_UP, task.context),
+        (LOOK_UP, () if work.gathered or work.gathered_at else task.context),
+        (GATHERED, work.gathered_at),
         (LEFT_OUT, tuple(f"{data.kind} from {data.source}" for data in left_out)),
     )
     filled = [Items(tuple(items), label) for label, items in lists if items]

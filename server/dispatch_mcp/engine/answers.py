@@ -148,6 +148,7 @@ class Trace(Answer):
     counts: dict[str, int] = Field(default_factory=dict[str, int])
     seconds: float = 0.0
     spend: model.Usage | None = None
+    context: dict[str, float] = Field(default_factory=dict[str, float])
     limits: dict[str, float] = Field(default_factory=dict[str, float])
     left: dict[str, float] = Field(default_factory=dict[str, float])
     held: str = ""

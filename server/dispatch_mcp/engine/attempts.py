@@ -5,10 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dispatch_mcp import errors
 from dispatch_mcp.core import model, order
-from dispatch_mcp.engine import artifacts, proving, run_task
+from dispatch_mcp.engine import artifacts, briefing, proving, reviewing, run_task
 from dispatch_mcp.store import book as books
 from dispatch_mcp.workers import contract
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What attempts have beside their workers; what is not there is done without.
+
+    `witness` collects receipts of what is claimed, `grounds` gives attempts worktrees and merges what they change,
+    `archive` keeps artifacts, `briefing` gathers what tasks should read.
+    """
+
+    witness: contract.Witness | None = None
+    grounds: contract.Grounds | None = None
+    archive: artifacts.Archive | None = None
+    briefing: briefing.Briefing | None = None
+
+
+BARE = Equipment()
 
 
 @dataclass(slots=True)
@@ -17,27 +35,38 @@ class Attempt:
 
     book: books.Book
     workers: contract.Workers
-    witness: contract.Witness | None = None
-    grounds: contract.Grounds | None = None
-    archive: artifacts.Archive | None = None
+    equipment: Equipment = BARE
     before: Mapping[str, model.Json] = field(default_factory=dict[str, model.Json])
 
     async def run(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
         """Returns how the attempt ended, in the place that its order asks for."""
-        if self.grounds is None:
+        grounds = self.equipment.grounds
+        if grounds is None:
             return await self._judge(work, await self._carry_out(ctx, work))
-        return await self.grounds.within(ctx, work, self._carry_out, self._judge)
+        return await grounds.within(ctx, work, self._carry_out, self._judge)
 
     async def leave(self, work: order.WorkOrder) -> None:
         """Tidies up once the outcome is known."""
-        if self.grounds is not None:
-            await self.grounds.leave(work)
+        if self.equipment.grounds is not None:
+            await self.equipment.grounds.leave(work)
 
     async def _carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
-        self.before = await proving.before(self.witness, work)
-        ctx.beat(**self.before)
+        try:
+            settled = await reviewing.moot(self.book, work.run_id, work.task)
+            work = await reviewing.prepared(self.book, work)
+        except errors.DispatchError as trouble:
+            return run_task.failure("no_material", f"What is to be reviewed could not be read: {trouble}")
+        if settled is not None:
+            return settled
+        self.before = await proving.before(self.equipment.witness, work)
+        facts: Mapping[str, model.Json] = {}
+        if self.equipment.briefing is not None:
+            work, facts = await self.equipment.briefing.briefed(work)
+        ctx.beat(**self.before, **({briefing.FACTS: dict(facts)} if facts else {}))
         return await run_task.run_task(ctx, work, self.workers)
 
     async def _judge(self, work: order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
-        judged = await proving.judged(self.witness, self.book, work, self.before, outcome)
-        return judged if self.archive is None else await self.archive.kept(work.workspace, judged)
+        judged = await proving.judged(self.equipment.witness, self.book, work, self.before, outcome)
+        judged = await reviewing.judged(self.book, work.task, judged)
+        archive = self.equipment.archive
+        return judged if archive is None else await archive.kept(work.workspace, judged)

@@ -26,7 +26,18 @@ from dispatch_mcp.core import (
     routing,
 )
 from dispatch_mcp.core.model import RunState, TaskState, WorkerKind
-from dispatch_mcp.engine import answers, decisions, embedded, handles, hosting, memory, planner, tracing
+from dispatch_mcp.engine import (
+    answers,
+    decisions,
+    embedded,
+    handles,
+    hosting,
+    memory,
+    planner,
+    reviewing,
+    subjects,
+    tracing,
+)
 from dispatch_mcp.store import book as books
 
 MAX_WAIT_S = 45.0
@@ -60,6 +71,7 @@ class Dispatcher:
     default_worker: WorkerKind | None = None
     hands: hands.Hands = field(default_factory=hands.Hands)
     memory: memory.Memory | None = None
+    means: subjects.Means = field(default_factory=subjects.Means)
 
     # -- route and plan
 
@@ -181,6 +193,10 @@ class Dispatcher:
             return "as asked"
         return self.hands.pick().why if self.default_worker is None else "as asked"
 
+    async def run_handle(self, given: str) -> str:
+        """Returns the id of the run that somebody means. Raises UnknownHandle."""
+        return await self._run_id(given)
+
     async def _run_id(self, given: str) -> str:
         return await handles.run_id(self.book, given, self.principal, self.rules.workspace)
 
@@ -217,9 +233,9 @@ class Dispatcher:
         self.engine.poke(run_id)
         if advance.state not in model.RUN_FINAL:
             await self.engine.start(run_id)
-        after = await tracing.load(self.book, run_id, self.principal)
+        after, settled = await self._settled(run_id)
         accepted = hosting.verdicts(reports, refused, outcomes, advance.accepted, after.tasks)
-        assigned = await self.hosting().assignments(after, {start.task_id for start in advance.starts})
+        assigned = await self.hosting().assignments(after, {start.task_id for start in advance.starts} - settled)
         await self.plans.learn(memory.ended(after, {one.task_id for one in accepted if one.accepted}, self.clock()))
         messages = await self.book.inbox(run_id, messaging.ORCHESTRATOR, mark_read=True)
         told = {one.task_id: outcome.handoff for one, outcome in zip(accepted, outcomes, strict=True) if one.accepted}
@@ -278,14 +294,19 @@ class Dispatcher:
         if record.state in model.RUN_FINAL or not self.hands.chat:
             return []
         await self.book.advance(record.id, self._host_step())
-        loaded = await tracing.load(self.book, record.id, self.principal)
+        loaded, _ = await self._settled(record.id)
         out = {task.id for task in loaded.tasks if hosting.is_out(task)}
         return await self.hosting().assignments(loaded, out)
 
+    async def _settled(self, run_id: str) -> tuple[tracing.Loaded, frozenset[str]]:
+        """Returns a run as it is, after closing what is out with the host and turned out to need nobody."""
+        loaded = await tracing.load(self.book, run_id, self.principal)
+        done = await reviewing.settled(self.book, loaded, self.clock())
+        return (await tracing.load(self.book, run_id, self.principal), done) if done else (loaded, done)
+
     def hosting(self) -> hosting.Hosting:
         """Returns what makes assignments out of ready host tasks, with today's agents."""
-        engine = self.engine
-        return hosting.Hosting(self.book, self.catalog(), self.installed(), self.assign, engine.witness, engine.archive)
+        return hosting.Hosting(self.book, self.catalog(), self.installed(), self.assign, self.engine.equipment)
 
     async def _progress(
         self, run_id: str, assigned: Sequence[assignments.Assignment], *, reused: bool, why: str
@@ -414,6 +435,9 @@ class Dispatcher:
     async def brief(self, run_id: str, task_id: str) -> str:
         """Returns the whole prompt of a task's newest attempt. Raises UnknownHandle."""
         loaded = await tracing.load(self.book, run_id, self.principal)
+        kept = await self.book.kept_brief(run_id, task_id, loaded.task(task_id).attempt)
+        if kept:
+            return kept
         maker = self.hosting()
         return maker.prompt(await maker.order(loaded, loaded.task(task_id))).text
 

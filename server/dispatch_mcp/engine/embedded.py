@@ -17,7 +17,7 @@ import anyio.abc
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import merging, messaging, model, moves, order, records
-from dispatch_mcp.engine import artifacts, attempts, run_task
+from dispatch_mcp.engine import attempts, run_task
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import locks
 from dispatch_mcp.workers import contract
@@ -60,18 +60,14 @@ class EmbeddedEngine:
         clock: Callable[[], float] = time.time,
         make_order: MakeOrder = bare,
         pace: Pace = Pace(),
-        witness: contract.Witness | None = None,
-        grounds: contract.Grounds | None = None,
-        archive: artifacts.Archive | None = None,
+        equipment: attempts.Equipment = attempts.BARE,
     ) -> None:
         self.book = book
         self.workers = workers
         self.clock = clock
         self.make_order = make_order
         self.pace = pace
-        self.witness = witness
-        self.archive = archive
-        self.grounds = grounds
+        self.equipment = equipment
         self._tasks = tasks
         self._owner = owner
         self._drives: dict[str, Drive] = {}
@@ -79,7 +75,7 @@ class EmbeddedEngine:
 
     def attempt(self) -> attempts.Attempt:
         """Returns what one attempt needs of this engine."""
-        return attempts.Attempt(self.book, self.workers, self.witness, self.grounds, self.archive)
+        return attempts.Attempt(self.book, self.workers, self.equipment)
 
     async def start(self, run_id: str) -> None:
         """Drives the run if nobody alive does; calling it again changes nothing."""
@@ -209,7 +205,7 @@ class Drive:
     async def _plan(self, record: records.RunRecord, version: int) -> dict[str, model.Task]:
         plan = await self.engine.book.plan(record.plan_id, version, principal=records.ANYBODY)
         self._timeout_s = plan.timeout_s
-        if self.engine.grounds is not None and not record.dry_run:
+        if self.engine.equipment.grounds is not None and not record.dry_run:
             doing = {task.id: moves.worker_of(task, record.worker) for task in plan.tasks}
             self._placement = merging.placement(plan.tasks, doing)
         return {task.id: task for task in plan.tasks}
@@ -364,22 +360,25 @@ async def open_engine(
     clock: Callable[[], float] = time.time,
     make_order: MakeOrder = bare,
     pace: Pace = Pace(),
-    witness: contract.Witness | None = None,
-    grounds: contract.Grounds | None = None,
-    archive: artifacts.Archive | None = None,
+    equipment: attempts.Equipment = attempts.BARE,
 ) -> AsyncGenerator[EmbeddedEngine]:
     """Yields an engine that drives runs until the block ends; then its runs are free for others.
 
-    `witness` collects receipts of what attempts claim; without one, claims stay as they are. `grounds` gives attempts
-    worktrees and merges what they change; without it, all work in the workspace itself. `archive` keeps artifacts.
+    Without a witness in its `equipment` claims stay as they are; without grounds all work in the workspace itself.
     """
     owner = locks.OwnerLock(book.home)
     try:
         async with anyio.create_task_group() as group:
             engine = EmbeddedEngine(
-                book, workers, tasks=group, owner=owner, clock=clock, make_order=make_order, pace=pace,
-                witness=witness, grounds=grounds, archive=archive,
-            )  # fmt: skip
+                book,
+                workers,
+                tasks=group,
+                owner=owner,
+                clock=clock,
+                make_order=make_order,
+                pace=pace,
+                equipment=equipment,
+            )
             group.start_soon(engine.watch)
             try:
                 yield engine

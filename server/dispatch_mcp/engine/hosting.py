@@ -22,15 +22,17 @@ from dispatch_mcp.core import (
     toolsets,
 )
 from dispatch_mcp.core.model import AttemptState, TaskState, WorkerKind
-from dispatch_mcp.engine import answers, artifacts, embedded, proving, tracing
+from dispatch_mcp.engine import answers, attempts, briefing, embedded, proving, tracing
 from dispatch_mcp.store import book as books
-from dispatch_mcp.workers import contract
 
 Assign = Callable[..., assignments.Assignment]
 """`workers.host.assignment`, handed in."""
 
 MAX_REPORT_CHARS = 2_000_000
 SUMMARY_CHARS = 1_200
+INLINE_CHARS = 6_000
+"""A longer prompt goes by reference, so that the host's context holds the pointer and not the text."""
+
 
 _STATES = {
     "succeeded": AttemptState.SUCCEEDED,
@@ -161,40 +163,64 @@ class Hosting:
     catalog: catalog.Catalog
     installed: Collection[str]
     assign: Assign
-    witness: contract.Witness | None = None
-    archive: artifacts.Archive | None = None
+    equipment: attempts.Equipment = attempts.BARE
 
     async def assignments(self, loaded: tracing.Loaded, task_ids: Collection[str]) -> list[assignments.Assignment]:
         """Returns the assignments of these running host tasks, in plan order."""
         wanted = [task for task in loaded.tasks if task.id in task_ids]
         if not wanted:
             return []
-        attempts = {(past.task_id, past.attempt): past for past in await self.book.attempts(loaded.run.id)}
+        tries = {(past.task_id, past.attempt): past for past in await self.book.attempts(loaded.run.id)}
         out: list[assignments.Assignment] = []
         for task in wanted:
-            work = await self.order(loaded, task)
-            newest = attempts.get((task.id, task.attempt))
+            work, facts = await self._briefed(await self.order(loaded, task))
+            newest = tries.get((task.id, task.attempt))
             if newest and not newest.beat:
-                await self._look(work)
-            made = self.assign(
-                work,
-                self.prompt(work),
-                known_subagents=self.installed,
-                prompt_ref=f"dispatch://runs/{loaded.run.id}/tasks/{task.id}/prompt",
-                lease_until=newest.lease_until if newest else None,
-                background=len(wanted) > 1,
+                await self._look(work, facts)
+            out.append(
+                await self._handed(work, lease_until=newest.lease_until if newest else None, background=len(wanted) > 1)
             )
-            out.append(made)
         return out
 
-    async def _look(self, work: order.WorkOrder) -> None:
-        """Keeps how the workspace is before the host begins, where any process finds it."""
-        if self.witness is None or not proving.asks_for_proof(work.task):
-            return
-        known = replace(work, last_beat=await self.book.last_beat(work.run_id, work.task.id))
-        found = await proving.before(self.witness, known)
+    async def _briefed(self, work: order.WorkOrder) -> briefing.Briefed:
+        found = self.equipment.briefing
+        return briefing.Briefed(work, {}) if found is None else await found.briefed(work)
+
+    async def _handed(
+        self, work: order.WorkOrder, *, lease_until: float | None, background: bool
+    ) -> assignments.Assignment:
+        """Returns the assignment of an order; what was gathered goes by reference if it is long.
+
+        A brief that the host should not hold is a file of our own too, for subagents that cannot read resources.
+        """
+        reference = f"dispatch://runs/{work.run_id}/tasks/{work.task.id}/prompt"
+        whole = self.prompt(work)
+        agent = self.catalog.find(work.task.agent) if work.task.agent else None
+        file = ""
+        if len(whole.text) > INLINE_CHARS:
+            told = whole.with_role(agent.body) if agent and agent.name not in self.installed else whole
+            kept = await self.book.keep_brief(work.run_id, work.task.id, work.attempt, told.text)
+            file = str(kept or "")
+        places = tuple(place for place in (reference, file) if place)
+        short = replace(work, gathered=(), gathered_at=places) if file and work.gathered else work
+        return self.assign(
+            short,
+            self.prompt(short),
+            known_subagents=self.installed,
+            prompt_ref=reference,
+            prompt_file=file,
+            lease_until=lease_until,
+            background=background,
+        )
+
+    async def _look(self, work: order.WorkOrder, facts: Mapping[str, model.Json]) -> None:
+        """Keeps how the workspace is before the host begins, and what it was given, where any process finds it."""
+        found: dict[str, model.Json] = {briefing.FACTS: dict(facts)} if facts else {}
+        if self.equipment.witness is not None and proving.asks_for_proof(work.task):
+            known = replace(work, last_beat=await self.book.last_beat(work.run_id, work.task.id))
+            found |= await proving.before(self.equipment.witness, known)
         if found:
-            await self.book.beat(work.run_id, work.task.id, work.attempt, dict(found))
+            await self.book.beat(work.run_id, work.task.id, work.attempt, found)
 
     async def judged(self, loaded: tracing.Loaded, report: Report, outcome: model.Outcome) -> model.Outcome:
         """Returns what a report claims as receipts judge it. Writes nothing, so that a report can be repeated."""
@@ -202,14 +228,14 @@ class Hosting:
         spec = next(spec for spec in loaded.plan.tasks if spec.id == task.id)
         if not is_out(task) or task.attempt != report.attempt:
             return outcome
-        if self.archive is not None:
-            outcome = await self.archive.kept(loaded.run.workspace, outcome)
+        if self.equipment.archive is not None:
+            outcome = await self.equipment.archive.kept(loaded.run.workspace, outcome)
         if not proving.asks_for_proof(spec):
             return outcome
         work = await self.order(loaded, task)
-        attempts = await self.book.attempts(loaded.run.id, task.id)
-        before = next((past.beat for past in attempts if past.attempt == report.attempt), dict[str, model.Json]())
-        return await proving.judged(self.witness, self.book, work, before, outcome)
+        tries = await self.book.attempts(loaded.run.id, task.id)
+        before = next((past.beat for past in tries if past.attempt == report.attempt), dict[str, model.Json]())
+        return await proving.judged(self.equipment.witness, self.book, work, before, outcome)
 
     async def order(self, loaded: tracing.Loaded, task: records.TaskRecord) -> order.WorkOrder:
         """Returns the work order of a task's newest attempt."""
@@ -233,8 +259,8 @@ class Hosting:
     async def _last_error(self, run_id: str, task: records.TaskRecord) -> str:
         if task.attempt < 2:
             return ""
-        attempts = await self.book.attempts(run_id, task.id)
-        return next((past.error for past in attempts if past.attempt == task.attempt - 1), "")
+        tries = await self.book.attempts(run_id, task.id)
+        return next((past.error for past in tries if past.attempt == task.attempt - 1), "")
 
     def prompt(self, work: order.WorkOrder) -> prompting.Prompt:
         """Returns the prompt of an order."""

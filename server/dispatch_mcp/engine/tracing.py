@@ -61,7 +61,8 @@ async def overview(book: books.Book, principal: str, *, everything: bool, after:
     ]
     advice_text = "Read one with get_trace(run_id=…)." if lines else "No open runs; view='all' lists finished ones."
     cursor = runs[-1].id if len(runs) == PAGE else ""
-    return answers.Trace(runs=tuple(lines), cursor=cursor, next=advice_text)
+    context = saving(*await book.context_tokens(principal))
+    return answers.Trace(runs=tuple(lines), context=context, cursor=cursor, next=advice_text)
 
 
 async def open_work(book: books.Book, principal: str) -> dict[str, list[cards.Work]]:
@@ -100,10 +101,24 @@ async def summary(book: books.Book, loaded: Loaded) -> answers.Trace:
         tasks=tuple(_task_lines(loaded, attempts)[:PAGE]),
         blocked=_blocked(loaded),
         spend=spend,
+        context=_context(attempts),
         limits=budget.ceilings(limits),
         left=budget.left(limits, spend, attempts=len(attempts), minutes=minutes),
         **await _held(book, loaded),
     )
+
+
+def _context(attempts: Sequence[records.AttemptRecord]) -> dict[str, float]:
+    """Returns the tokens of context that attempts were given, those that were found for them, and the share saved."""
+    packs: list[dict[str, float]] = [attempt.beat["context"] for attempt in attempts if "context" in attempt.beat]
+    return saving(sum(int(pack["tokens"]) for pack in packs), sum(int(pack["gathered"]) for pack in packs))
+
+
+def saving(sent: int, gathered: int) -> dict[str, float]:
+    """Returns what filtering saved against sending everything that was gathered, nothing if nothing was gathered."""
+    if not gathered:
+        return {}
+    return {"sent": sent, "gathered": gathered, "saved": round(1 - sent / gathered, 3)}
 
 
 async def _held(book: books.Book, loaded: Loaded) -> dict[str, str]:

@@ -9,14 +9,38 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from dispatch_mcp import config, prices, rosters
-from dispatch_mcp.core import budget, catalog, confidence, learning, order, records, redaction, routing
+from dispatch_mcp import config, errors, prices, resources, rosters
+from dispatch_mcp.context import gather
+from dispatch_mcp.core import applying as offers
+from dispatch_mcp.core import budget, catalog, confidence, learning, order, records, redaction, remains, routing
 from dispatch_mcp.core.model import WorkerKind
-from dispatch_mcp.engine import answers, dispatcher, embedded, handles, hosting, memory, planner, redacting, tracing
+from dispatch_mcp.engine import (
+    answers,
+    artifacts,
+    attempts,
+    briefing,
+    dispatcher,
+    embedded,
+    handles,
+    hosting,
+    memory,
+    planner,
+    redacting,
+    tracing,
+)
 from dispatch_mcp.faces import hiring
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import checkup
-from dispatch_mcp.workers import contract, host, repository, snapshots, witness, worktrees
+from dispatch_mcp.workers import (
+    applying,
+    contract,
+    host,
+    leftovers,
+    repository,
+    snapshots,
+    witness,
+    worktrees,
+)
 
 
 def server_witness(settings: config.Settings, env: Mapping[str, str], workers: contract.Workers) -> contract.Witness:
@@ -51,6 +75,17 @@ def hints(settings: config.Settings) -> routing.Hints:
     return routing.Hints(bands=bands)
 
 
+def document(name: str) -> str:
+    """Returns the text of a knowledge document that an agent names, empty if it does not come with the product."""
+    kind, _, rest = name.partition("/")
+    if kind != "knowledgebase":
+        return ""
+    try:
+        return resources.text("knowledgebase", rest.removesuffix(".md"))
+    except errors.DispatchError:
+        return ""
+
+
 def rules(settings: config.Settings) -> planner.Rules:
     """Returns what the settings decide for every call."""
     return planner.Rules(
@@ -64,6 +99,12 @@ def rules(settings: config.Settings) -> planner.Rules:
         ceilings=settings.ceilings(),
         price=prices.dollars,
     )
+
+
+@asynccontextmanager
+async def _gatherer(home: Path) -> AsyncGenerator[gather.Gatherer]:
+    with gather.Gatherer(home) as found:
+        yield found
 
 
 @asynccontextmanager
@@ -82,15 +123,19 @@ async def open_dispatcher(
     """
     source = rosters.Source.of(settings)
     workers = hiring.server_workers(settings, os.environ, redactor)
-    async with books.open_book(settings.home, price=prices.dollars) as book:
+    async with _gatherer(settings.home) as gatherer, books.open_book(settings.home, price=prices.dollars) as book:
         maker = order_maker(settings, source.catalog)
         past = memory.Memory(book, principal, on=settings.learn, redact=redactor.redact)
         await past.refresh()
-        seen = server_witness(settings, os.environ, workers)
-        grounds = server_grounds(settings, os.environ)
-        async with embedded.open_engine(
-            book, workers, make_order=maker, pace=pace, witness=seen, grounds=grounds
-        ) as engine:
+        equipment = attempts.Equipment(
+            witness=server_witness(settings, os.environ, workers),
+            grounds=server_grounds(settings, os.environ),
+            archive=artifacts.Archive(book.blobs, redactor.redact),
+            briefing=briefing.Briefing(
+                book, gatherer, source.catalog, document, redactor.redact, budget=settings.context_tokens
+            ),
+        )
+        async with embedded.open_engine(book, workers, make_order=maker, pace=pace, equipment=equipment) as engine:
             yield dispatcher.Dispatcher(
                 book=book,
                 engine=engine,
@@ -133,3 +178,37 @@ async def forget(settings: config.Settings) -> int:
 def check_book(home: Path) -> list[checkup.Fact]:
     """Returns what there is to say about the book in `home`; reads only."""
     return checkup.facts(home)
+
+
+async def offer(settings: config.Settings, run_id: str, expect: str = "") -> offers.Offer:
+    """Returns what a run would bring into the checkout it was planned for; with `expect`, brings it there.
+
+    Raises:
+        DispatchError: there is nothing to apply, or it was refused; nothing was touched.
+    """
+    async with books.open_book(settings.home) as book:
+        found = await handles.run_id(book, run_id, records.LOCAL, str(settings.workspace))
+        record = await book.run(found, principal=records.LOCAL)
+    applier = applying.Applier(_git(settings))
+    act = applier.apply(record.workspace, record.id, expect) if expect else applier.look(record.workspace, record.id)
+    return (await act).model_copy(update={"run_state": record.state.value})
+
+
+async def left_over(settings: config.Settings, *, prune: bool = False) -> remains.Found:
+    """Returns the worktrees and changes that runs have left; with `prune`, removes what is safe elsewhere first."""
+    keeper = leftovers.Keeper(_git(settings), settings.home, checkup.open_runs(settings.home))
+    return await (keeper.prune if prune else keeper.look)(str(settings.workspace))
+
+
+def trees_left(settings: config.Settings) -> list[remains.Tree]:
+    """Returns the worktrees of runs that are over; reads only."""
+    return [tree for tree in leftovers.trees(settings.home, checkup.open_runs(settings.home)) if tree.left]
+
+
+async def git_version(settings: config.Settings) -> tuple[int, int]:
+    """Returns major and minor of the git that worktrees are made with. Raises WorkerError."""
+    return await _git(settings).version()
+
+
+def _git(settings: config.Settings) -> repository.Git:
+    return repository.Git(settings.home, settings.child_policy(os.environ))

@@ -17,6 +17,7 @@ from dispatch_mcp import errors
 from dispatch_mcp.core import forecast, learning, model, records
 from dispatch_mcp.store import (
     blobs,
+    briefs,
     checkup,
     codec,
     locks,
@@ -53,6 +54,7 @@ class Book:
         self._writer = Writer(home, wait_s=wait_s, on_rollback=self._runs.forget)
         self._reader = Reader(home)
         self._blobs = blobs.FileBlobs(home)
+        self._briefs = briefs.FileBriefs(home)
 
     @property
     def home(self) -> Path:
@@ -228,6 +230,10 @@ class Book:
         """Returns which ceiling a run met last, as its event says, or nothing."""
         return await reading.last_data(self._reader, run_id, "limit_reached")
 
+    async def context_tokens(self, principal: str) -> tuple[int, int]:
+        """Returns the tokens of context that all attempts of a principal were given, and those found for them."""
+        return await reading.context_tokens(self._reader, principal)
+
     async def samples(self, principal: str) -> list[forecast.Sample]:
         """Returns what the principal's newest finished tasks took; at most 500."""
         return await samples.newest(self._reader, principal)
@@ -258,6 +264,14 @@ class Book:
     async def forget(self, principal: str) -> int:
         """Deletes all lessons of a principal and returns how many there were."""
         return await self._writer.run(lambda conn: routes.forget(conn, principal))
+
+    async def keep_brief(self, run_id: str, task_id: str, attempt: int, text: str) -> Path | None:
+        """Keeps the whole brief of an attempt as a file of our own and returns where, if its ids name a file."""
+        return await anyio.to_thread.run_sync(self._briefs.put, run_id, task_id, attempt, text)
+
+    async def kept_brief(self, run_id: str, task_id: str, attempt: int) -> str:
+        """Returns what `keep_brief` kept, or an empty string."""
+        return await anyio.to_thread.run_sync(self._briefs.get, run_id, task_id, attempt)
 
     # -- attempts and messages
 

@@ -170,6 +170,20 @@ async def spend(reader: Reader, run_id: str) -> model.Usage:
     return _usage((await reader.rows(_SPEND, (codec.clean(run_id),)))[0])
 
 
+_CONTEXT = """
+SELECT coalesce(sum(json_extract(beat, '$.context.tokens')), 0),
+  coalesce(sum(json_extract(beat, '$.context.gathered')), 0)
+FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
+WHERE principal = ? AND beat LIKE '%"context"%'
+"""
+
+
+async def context_tokens(reader: Reader, principal: str) -> tuple[int, int]:
+    """Returns the tokens of all packs of a principal, and of what they were chosen from."""
+    ((sent, gathered),) = await reader.rows(_CONTEXT, (codec.clean(principal),))
+    return _number(sent), _number(gathered)
+
+
 async def last_data(reader: Reader, run_id: str, kind: str) -> dict[str, model.Json]:
     """Returns the data of a run's newest event of a kind, or nothing."""
     found = await reader.rows(_LAST_DATA, (codec.clean(run_id), kind))

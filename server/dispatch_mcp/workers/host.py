@@ -23,6 +23,7 @@ def assignment(
     *,
     known_subagents: Collection[str],
     prompt_ref: str | None = None,
+    prompt_file: str = "",
     lease_until: float | None = None,
     background: bool = False,
     inline: bool = False,
@@ -34,6 +35,7 @@ def assignment(
         prompt: What `prompting.build` made of it.
         known_subagents: Names of the subagents that the host has installed.
         prompt_ref: Where the whole prompt can be read; None when only inline will do.
+        prompt_file: The same as a file, if there is one.
         lease_until: When the attempt is taken back, in seconds since the epoch.
         background: Whether other work goes on beside it.
         inline: Whether to hand over the whole prompt however long it is.
@@ -46,7 +48,7 @@ def assignment(
         subagent_type=subagent or GENERAL,
         model=alias(work.model),
         description=description(work),
-        prompt=_pointer(work, prompt_ref) if by_reference and prompt_ref else text,
+        prompt=_pointer(work, prompt_ref, prompt_file) if by_reference and prompt_ref else text,
         run_in_background=background,
     )
     return assignments.Assignment(
@@ -86,12 +88,13 @@ def description(work: order.WorkOrder) -> str:
     return " ".join(word.rstrip("./'-") for word in words)
 
 
-def _pointer(work: order.WorkOrder, prompt_ref: str) -> str:
+def _pointer(work: order.WorkOrder, prompt_ref: str, prompt_file: str) -> str:
     """Returns what a subagent is told whose prompt is too long to pass through the host."""
     return (
         f"Your task is {work.task.id} of run {work.run_id}: {escape.one_line(work.task.goal, limit=300)}\n\n"
-        f"Before anything else read the MCP resource {prompt_ref} of the server that offers `route_task`. It holds "
-        "GOAL, CONSTRAINTS, CONTEXT and OUTPUT. Carry it out exactly and answer in the form that its OUTPUT asks for. "
+        f"Before anything else read the MCP resource {prompt_ref} of the server that offers `route_task`"
+        f"{f', or the file {prompt_file}' if prompt_file else ''}. It holds GOAL, CONSTRAINTS, CONTEXT and OUTPUT. "
+        "Carry it out exactly and answer in the form that its OUTPUT asks for. "
         "If you cannot read it, change nothing and answer with that."
     )
 

@@ -31,6 +31,8 @@ def _show_runs(trace: answers.Trace) -> None:
         console.show(("run", "state", "tasks", "updated"), rows)
     else:
         console.say(shell.told(trace.next, trace.run_id))
+    if trace.context:
+        console.say(f"all runs, {saved(trace.context)}")
 
 
 def show_run(trace: answers.Trace) -> None:
@@ -53,11 +55,21 @@ def money(trace: answers.Trace) -> list[str]:
     if spend is not None and not budget.is_silent(spend):
         dollars = "" if spend.cost_usd is None else f", ${spend.cost_usd:.2f}"
         lines.append(f"used {forecast.used(spend):,} tokens{dollars}")
+    if trace.context:
+        lines.append(saved(trace.context))
     if trace.limits:
         left = [f"{name} {trace.left[name]:g} of {most:g}" for name, most in trace.limits.items() if name in trace.left]
         others = [f"{name} at most {most:g}" for name, most in trace.limits.items() if name not in trace.left]
         lines.append(f"left: {', '.join([*left, *others])}")
     return [*lines, f"held: {trace.held}"] if trace.held else lines
+
+
+def saved(context: dict[str, float]) -> str:
+    """Returns what choosing context saved."""
+    return (
+        f"context: {context['sent']:,.0f} tokens chosen out of {context['gathered']:,.0f} gathered, "
+        f"{context['saved']:.0%} saved"
+    )
 
 
 def note_of(task: answers.TaskLine, trace: answers.Trace) -> str:

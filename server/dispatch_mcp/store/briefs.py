@@ -1,0 +1,50 @@
+"""Whole briefs as files of our own, for hosts that are only told where to read them."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from pathlib import Path
+
+from dispatch_mcp.store import sqlite
+
+_RUN = re.compile(r"[0-9a-f]{32}")
+_TASK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class FileBriefs:
+    """Briefs in a folder, `<run>/<task>-<attempt>.md`, readable for their owner only."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._folder = home / "briefs"
+
+    def put(self, run_id: str, task_id: str, attempt: int, text: str) -> Path | None:
+        """Keeps the text and returns where, or None for ids that are no names of files. Raises BookUnavailable."""
+        path = self._path(run_id, task_id, attempt)
+        if path is None:
+            return None
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
+            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+                file.write(text)
+            draft.replace(path)
+        except OSError as error:
+            raise sqlite.translate(error, self._home) from error
+        return path
+
+    def get(self, run_id: str, task_id: str, attempt: int) -> str:
+        """Returns what was kept, or an empty string."""
+        path = self._path(run_id, task_id, attempt)
+        try:
+            return path.read_text("utf-8") if path else ""
+        except OSError:
+            return ""
+
+    def _path(self, run_id: str, task_id: str, attempt: int) -> Path | None:
+        if not _RUN.fullmatch(run_id) or not _TASK.fullmatch(task_id):
+            return None
+        return self._folder / run_id / f"{task_id}-{attempt}.md"
