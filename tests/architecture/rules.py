@@ -28,6 +28,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         *("", "faces.hiring", "engine", "store", "workers", "context", "core"),
         *("config", "resources", "rosters", "prices", "errors"),
     ),
+    "faces.gathering": ("context", "core", "config", "errors"),
     "faces.hiring": ("engine", "workers", "context", "core", "config", "prices", "errors"),
     "faces": ("faces", "engine", "core", "config", "resources", "rosters", "errors", ""),
 }

@@ -96,15 +96,20 @@ class Gatherer:
 
 
 class History:
-    """Past commits that are handed in: only those older than `before` count, and not `but`."""
+    """Past commits that are handed in."""
 
     def __init__(self, commits: Sequence[past.Commit]) -> None:
         """Indexes the commits in memory."""
         self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         index.create(self._db)
         index.remember(self._db, commits)
-        self.before: int | None = None
-        self.but = ""
+        self._before: int | None = None
+        self._but = ""
+
+    def until(self, before: int | None, but: str = "") -> Self:
+        """Lets only commits older than `before` (seconds since the epoch) count, and not `but`; returns itself."""
+        self._before, self._but = before, but
+        return self
 
     def close(self) -> None:
         """Frees the memory."""
@@ -112,7 +117,7 @@ class History:
 
     def votes(self, query: queries.Query) -> dict[str, float]:
         """Returns the share of each path among what similar commits touched."""
-        return search.votes(self._db, query, before=self.before, but=self.but)
+        return search.votes(self._db, query, before=self._before, but=self._but)
 
 
 @dataclass(frozen=True, slots=True)

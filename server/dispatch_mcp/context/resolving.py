@@ -17,6 +17,8 @@ _RULES_SHARE: Final = 0.4
 _PART_SHARE: Final = 0.3
 _DEFINITIONS: Final = 6
 _FOUND: Final = 4
+_WHOLE: Final = 150
+"""Lines of a class that is given in one piece."""
 _GLOBBED: Final = 40
 _LISTED: Final = 400
 _FEW: Final = 200
@@ -91,7 +93,7 @@ class Resolver:
             return None
         result.named.add(one.subject)
         if one.symbol:
-            return self._within(one, text, result)
+            return self._within(one, result)
         lines = text.removesuffix("\n").split("\n")
         first, last = (one.first, min(one.last, len(lines))) if one.first else (1, len(lines))
         if first > len(lines):
@@ -99,19 +101,14 @@ class Resolver:
             return None
         return assembling.Offer((_item(one.subject, lines, (first, last)),))
 
-    def _within(self, one: requirements.Requirement, text: str, result: Resolved) -> assembling.Offer | None:
-        names = [row for row in self._chunks(one.subject) if row[0]]
-        wanted = one.symbol.lower()
-        found = [row for row in names if row[0].lower() == wanted or row[0].lower().endswith(f".{wanted}")]
-        found = found or [row for row in names if f".{wanted}." in f".{row[0].lower()}."]
+    def _within(self, one: requirements.Requirement, result: Resolved) -> assembling.Offer | None:
+        names = list(dict.fromkeys(name for name, _, _ in self._chunks(one.subject) if name))
+        found = requirements.answering(one.symbol, names)
         if not found:
-            near = requirements.nearest(one.symbol, dict.fromkeys(index.leaf(name) for name, _, _ in names))
-            result.unresolved.append(
-                packs.Unresolved(one.key, f"file:{one.subject}#{near}" if near else f"file:{one.subject}")
-            )
+            near = requirements.nearest(one.symbol, names)
+            result.unresolved.append(packs.Unresolved(one.key, f"file:{one.subject}{f'#{near}' if near else ''}"))
             return None
-        lines = text.split("\n")
-        return assembling.Offer(tuple(_item(one.subject, lines, (first, last), name) for name, first, last in found))
+        return assembling.Offer(tuple(piece for name in found for piece in self._definition(one.subject, name)))
 
     def _chunks(self, path: str) -> list[tuple[str, int, int]]:
         file = self._search.files.ids.get(path)
@@ -133,26 +130,32 @@ class Resolver:
 
     def _symbol(self, one: requirements.Requirement, result: Resolved) -> assembling.Offer | None:
         rows = [row for row in self._definitions(index.leaf(one.subject)) if self._scope.allows(row[0])]
-        wanted = one.subject.lower().replace("::", ".").replace("#", ".")
-        exact = [row for row in rows if row[1].lower() == wanted or row[1].lower().endswith(f".{wanted}")]
-        if not exact:
+        found = requirements.answering(one.subject.replace("::", ".").replace("#", "."), [row[1] for row in rows])
+        if not found:
             near = self._near_symbol(one.subject)
             result.unresolved.append(packs.Unresolved(one.key, f"symbol:{near}" if near else ""))
             return None
-        pieces = [
-            _item(path, self._search.text(path).split("\n"), (first, last), name)
-            for path, name, first, last in exact[:_DEFINITIONS]
-        ]
+        spans = dict.fromkeys((path, name) for path, name, _ in rows if name in found)
+        pieces = [piece for path, name in list(spans)[:_DEFINITIONS] for piece in self._definition(path, name)]
         return assembling.Offer(tuple(pieces))
 
-    def _definitions(self, leaf: str) -> list[tuple[str, str, int, int]]:
+    def _definitions(self, leaf: str) -> list[tuple[str, str, int]]:
         rows = self._index.db.execute(
-            "SELECT path, name, first, last FROM chunks JOIN files ON files.id = file"
-            " WHERE leaf = ? AND kind != 'module' AND kind != 'text' LIMIT 200",
+            "SELECT path, name, first FROM chunks JOIN files ON files.id = file"
+            " WHERE leaf = ? AND kind NOT IN ('module', 'text') LIMIT 200",
             (leaf,),
         ).fetchall()
         order = {"source": 0, "example": 1, "other": 1, "test": 2, "docs": 3}
         return sorted(rows, key=lambda row: (order[languages.role(row[0])], row[0], row[2]))
+
+    def _definition(self, path: str, name: str) -> list[packs.Item]:
+        """Returns the lines of a definition with everything inside it; the head of a long class comes first."""
+        rows = [row for row in self._chunks(path) if row[0] == name or row[0].startswith(f"{name}.")]
+        first, last = min(row[1] for row in rows), max(row[2] for row in rows)
+        lines = self._search.text(path).split("\n")
+        if last - first < _WHOLE:
+            return [_item(path, lines, (first, last), name)]
+        return [_item(path, lines, (first, last), found) for found, first, last in rows]
 
     def _near_symbol(self, name: str) -> str:
         leaf = index.leaf(name)

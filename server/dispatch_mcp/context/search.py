@@ -242,7 +242,8 @@ def rarity(db: sqlite3.Connection, query: queries.Query) -> dict[str, float]:
     db.execute("DELETE FROM temp.asked")
     db.executemany("INSERT INTO temp.asked (rowid, word) VALUES (?, ?)", list(enumerate(query.words)))
     found: dict[str, float] = {}
-    for at, term in db.execute("SELECT doc, term FROM temp.asked_words").fetchall():
+    asked: list[tuple[int, str]] = db.execute("SELECT doc, term FROM temp.asked_words").fetchall()
+    for at, term in asked:
         row = db.execute("SELECT doc FROM temp.known_words WHERE term = ?", (term,)).fetchone()
         held: int = row[0] if row else 0
         found[queries.stem(query.words[at])] = math.log(1 + (size - held + 0.5) / (held + 0.5)) if held else 0.0

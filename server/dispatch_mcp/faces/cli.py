@@ -19,7 +19,7 @@ EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 inconclusive
 MAX_PROBLEMS = 50
 """Problems of a plan that are printed for people."""
 
-VIEWS = ("summary", "timeline", "results", "todo", "mermaid")
+VIEWS = ("summary", "timeline", "results", "artifacts", "todo", "mermaid")
 
 
 Load = Callable[[str], Callable[[argparse.Namespace, config.Loaded], int]]
@@ -75,6 +75,18 @@ COMMANDS: Mapping[str, Command] = {
             flag("--batch", help="a JSONL file of {id, text}, - for stdin; answers one JSON line each"),
         ),
     ),
+    "context": Command(
+        "say what a worker on a task would be given to read: the parts that the task will change, within a budget",
+        (
+            flag("text", nargs="*", help="the task in a sentence or two; without it stdin is read"),
+            flag("--need", action="append", help="a key that comes first, such as file:src/app.py#L10-80, symbol:Name"),
+            flag("--budget", type=int, default=5_000, help="tokens (default: 5000)"),
+            flag("--receives", action="append", help="only this part of the project: a facet or a glob"),
+            flag("--excludes", action="append", help="never this part: frontend, backend, database, …, or a glob"),
+            flag("--batch", help="a JSONL file of {id, text}, - for stdin; answers one JSON line each"),
+            flag("--history", help="past commits instead of git's: JSONL (.gz) of [id, time, subject, files]"),
+        ),
+    ),
     "agents": Command(
         "list, show, check or trust the agents that routing knows; see or forget what outcomes taught it",
         (
@@ -117,6 +129,19 @@ COMMANDS: Mapping[str, Command] = {
             flag("--reject", action="store_true", help="say no: what depends on it is skipped"),
             flag("--reason", default="", help="is kept in the trace"),
         ),
+    ),
+    "apply": Command(
+        "show what a run has merged; with its revision, bring that into the checkout",
+        (
+            flag("run", help="a run id, or latest"),
+            flag(
+                "--expect", default="", metavar="REVISION", help="the revision that was looked at: apply exactly that"
+            ),
+        ),
+    ),
+    "worktrees": Command(
+        "list what runs have left in repositories; prune removes what is safe elsewhere",
+        (flag("what", choices=("list", "prune"), nargs="?", default="list"),),
     ),
     "doctor": Command("check this installation; changes nothing"),
     "config": Command(

@@ -88,6 +88,18 @@ def _tidy(path: str) -> str:
     return "" if path == "." else path.rstrip("/") or ("/" if path else "")
 
 
+def answering(wanted: str, names: Iterable[str]) -> list[str]:
+    """Returns which qualified names answer to a symbol: exactly, else in any case, else those that end with it."""
+    known = dict.fromkeys(names)
+    tail, low = f".{wanted}", wanted.lower()
+    exact = [name for name in known if name == wanted] or [name for name in known if name.endswith(tail)]
+    if exact:
+        return exact
+    lowered = {name: name.lower() for name in known}
+    same = [name for name, one in lowered.items() if one == low]
+    return same or [name for name, one in lowered.items() if one.endswith(f".{low}")]
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns which of `known` was probably meant, or an empty text."""
     known = list(known)

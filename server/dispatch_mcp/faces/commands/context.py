@@ -1,0 +1,144 @@
+"""`dispatch-mcp context TEXT`: what a worker on that task would be given to read, and what was left out."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pydantic
+
+from dispatch_mcp import config, errors
+from dispatch_mcp.core import fields, model
+from dispatch_mcp.core.context import facets, packs, past
+from dispatch_mcp.faces import console, gathering
+from dispatch_mcp.faces.commands import documents
+
+MAX_TEXT = 200_000
+_MAX_HISTORY = 1 << 28
+_STRINGS = pydantic.TypeAdapter(tuple[str, ...])
+_TEXTS = ("full", "text", "title")
+
+
+def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
+    """Prints the pack of one task, or a JSON line for each case of a batch."""
+    scope = _scope(options.receives or (), options.excludes or ())
+    commits = _history(options.history) if options.history else None
+    with gathering.asking(loaded.settings, budget=_budget(options.budget), scope=scope, commits=commits) as asked:
+        if options.batch is not None:
+            if options.text:
+                raise errors.InputError(
+                    f"Both a task and --batch {options.batch!r} are given.", hint="Leave one of them out."
+                )
+            for case in _cases(options.batch):
+                console.line(_answer(asked, case))
+            return console.OK
+        text = _text(options.text)
+        pack = asked.pack(text, options.need or ())
+    if options.json:
+        console.emit({**pack.wire(), "text": pack.text})
+    else:
+        _show(pack)
+    return console.OK
+
+
+def _budget(budget: int) -> int:
+    if not packs.LEAST_BUDGET <= budget <= packs.MOST_BUDGET:
+        raise errors.InputError(
+            f"--budget is {budget}.", hint=f"Use {packs.LEAST_BUDGET} to {packs.MOST_BUDGET:,} tokens."
+        )
+    return budget
+
+
+def _scope(receives: Sequence[str], excludes: Sequence[str]) -> facets.Scope:
+    wrong = facets.unknown([*receives, *excludes])
+    if wrong:
+        raise errors.InputError(
+            f"{wrong[0]!r} is no part of a project.", hint=f"Name one of {', '.join(facets.FACETS)}, or write a glob."
+        )
+    return facets.Scope(tuple(receives), tuple(excludes))
+
+
+def _text(words: Sequence[str]) -> str:
+    text = " ".join(words) or ("" if sys.stdin.isatty() else documents.text("-", limit=MAX_TEXT))
+    if not text.strip():
+        raise errors.InputError(
+            "There is no task to gather for.",
+            hint='Say in a sentence or two what is to be done: dispatch-mcp context "…".',
+        )
+    return text[:MAX_TEXT]
+
+
+def _show(pack: packs.Pack) -> None:
+    console.say(pack.text)
+    saved = 1 - pack.tokens / pack.pool if pack.pool > pack.tokens else 0.0
+    found = f"; all that was found has about {pack.pool:,}, so {saved:.0%} is saved" if saved else ""
+    console.note(f"{pack.tokens:,} of {pack.budget:,} tokens{found}")
+
+
+def _cases(name: str) -> Iterator[dict[str, model.Json]]:
+    """Yields the cases of a JSONL file. Raises InputError that names the first line that is none."""
+    for number, line in enumerate(documents.text(name).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            case: model.Json = json.loads(line)
+        except (ValueError, RecursionError) as wrong:
+            raise _bad_line(name, number, f"is not JSON: {wrong}") from wrong
+        if not fields.is_object(case) or not any(isinstance(case.get(key), str) for key in _TEXTS):
+            raise _bad_line(name, number, "has no text")
+        yield {"id": number, **case}
+
+
+def _bad_line(name: str, number: int, what: str) -> errors.InputError:
+    return errors.InputError(f"Line {number} of {name!r} {what}.", hint='A line looks like {"id": "1", "text": "…"}.')
+
+
+def _answer(asked: gathering.Asking, case: dict[str, model.Json]) -> dict[str, model.Json]:
+    """Returns one case's answer: ranked paths, spans in the order in which they were chosen, and what they cost."""
+    text = next(case[key] for key in _TEXTS if isinstance(case.get(key), str))
+    keys = _STRINGS.validate_python(case.get("context") or ())
+    started = time.perf_counter()
+    date, commit = case.get("date"), case.get("commit")
+    pack = asked.pack(
+        text[:MAX_TEXT],
+        keys,
+        before=int(date) if isinstance(date, int | float) else None,
+        but=commit if isinstance(commit, str) else "",
+    )
+    spans = [[item.path, item.first, item.last] for item in pack.chosen if item.first]
+    ranked = list(pack.ranked)
+    return {
+        "id": case["id"],
+        "ranked": ranked,
+        "pack": spans,
+        "also": list(pack.also),
+        "files": ranked,
+        "snippets": spans,
+        "named": list(pack.also),
+        "left_out": [item.key for item in pack.left_out],
+        "withheld": list(pack.withheld),
+        "unresolved": [item.key for item in pack.unresolved],
+        "tokens": pack.tokens,
+        "ms": round(1000 * (time.perf_counter() - started), 1),
+    }
+
+
+def _history(name: str) -> list[past.Commit]:
+    """Returns the commits of a (gzipped) JSONL file of [id, time, subject, files]."""
+    try:
+        data = Path(name).read_bytes()
+        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8", "replace")
+        if len(text) > _MAX_HISTORY:
+            raise errors.InputError(f"{name!r} is too large.", hint="Keep the newest commits.")
+        rows: list[model.Json] = [json.loads(line) for line in text.splitlines() if line.strip()]
+        return [past.Commit(str(row[0]), int(row[1]), str(row[2]), tuple(map(str, row[3]))) for row in rows]
+    except (OSError, EOFError, ValueError, TypeError, LookupError) as wrong:
+        raise errors.InputError(
+            f"{name!r} is no history: {wrong}.",
+            hint='A line looks like ["0a1b2c3d4e5f", 1700000000, "Subject", ["path"]].',
+        ) from wrong

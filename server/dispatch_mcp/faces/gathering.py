@@ -1,0 +1,45 @@
+"""Packs for the command line: one workspace, one budget, one scope, and a history that may be handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dispatch_mcp import config
+from dispatch_mcp.context import gather
+from dispatch_mcp.core.context import facets, packs, past
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Asks for packs of one workspace; `history` replaces the workspace's own if it is given."""
+
+    gatherer: gather.Gatherer
+    workspace: Path
+    budget: int
+    scope: facets.Scope
+    history: gather.History | None = None
+
+    def pack(self, text: str, keys: Sequence[str] = (), *, before: int | None = None, but: str = "") -> packs.Pack:
+        """Returns the pack of a task; of a history that was handed in, commits before `before` and not `but` count.
+
+        Raises:
+            NotAllowed: the workspace cannot be read.
+        """
+        history = self.history.until(before, but) if self.history else None
+        return self.gatherer.pack(
+            self.workspace, text, keys, budget=self.budget, scope=self.scope, past_commits=history
+        )
+
+
+@contextmanager
+def asking(
+    settings: config.Settings, *, budget: int, scope: facets.Scope, commits: Sequence[past.Commit] | None = None
+) -> Generator[Asking]:
+    """Yields what asks for packs of the settings' workspace."""
+    with ExitStack() as stack:
+        gatherer = stack.enter_context(gather.Gatherer(settings.home))
+        history = stack.enter_context(closing(gather.History(commits))) if commits is not None else None
+        yield Asking(gatherer, settings.workspace, budget, scope, history)
