@@ -438,8 +438,7 @@ class Dispatcher:
         kept = await self.book.kept_brief(run_id, task_id, loaded.task(task_id).attempt)
         if kept:
             return kept
-        maker = self.hosting()
-        return maker.prompt(await maker.order(loaded, loaded.task(task_id))).text
+        return await self.hosting().whole(loaded, loaded.task(task_id))
 
     async def result(self, run_id: str, task_id: str) -> str:
         """Returns the accepted outcome of a task as JSON. Raises UnknownHandle."""

@@ -182,6 +182,11 @@ class Hosting:
             )
         return out
 
+    async def whole(self, loaded: tracing.Loaded, task: records.TaskRecord) -> str:
+        """Returns the whole prompt of a task's newest attempt, with what is gathered for it now."""
+        work, _ = await self._briefed(await self.order(loaded, task))
+        return self.prompt(work).text
+
     async def _briefed(self, work: order.WorkOrder) -> briefing.Briefed:
         found = self.equipment.briefing
         return briefing.Briefed(work, {}) if found is None else await found.briefed(work)
