@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import traversals
+
+from dispatch_mcp.context import gather, reading
+from dispatch_mcp.core.context import secrecy
+
+CANARY = "CANARY-7f3a91"
+SWAPS = 1_000
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Returns a workspace with a file outside it, links to that, secrets, and a named pipe."""
+    (tmp_path / "outside.txt").write_text(CANARY)
+    root = tmp_path / "work"
+    (root / "src").mkdir(parents=True)
+    (root / "src" / "app.py").write_text("def run():\n    return 1\n")
+    for secret in (".env", ".env.local", "prod.env", "id_rsa", "server.pem", ".git/config", ".ssh/config", ".netrc"):
+        (root / secret).parent.mkdir(exist_ok=True)
+        (root / secret).write_text(CANARY)
+    (root / "link.txt").symlink_to(tmp_path / "outside.txt")
+    (root / "src" / "link").symlink_to(tmp_path)
+    (root / "src" / "up").symlink_to("../..")
+    (root / "loop").symlink_to("loop")
+    os.mkfifo(root / "fifo")
+    return root
+
+
+@pytest.fixture
+def root(place: Path) -> Iterator[reading.Root]:
+    with reading.Root(place) as opened:
+        yield opened
+
+
+@pytest.mark.promise("S4")
+@pytest.mark.parametrize("path", traversals.TRAVERSALS, ids=range(len(traversals.TRAVERSALS)))
+def test_a_path_that_leads_elsewhere_is_refused(root: reading.Root, path: str) -> None:
+    with pytest.raises(reading.Refused):
+        root.read(path)
+
+
+@pytest.mark.promise("S4")
+def test_no_key_of_any_kind_brings_in_what_lies_elsewhere(place: Path, tmp_path: Path) -> None:
+    forms = (
+        "file:{}",
+        "file:{}#L1-9",
+        "file:{}#run",
+        "structure:{}",
+        "symbol:{}",
+        "pattern:{}",
+        "rag:{}",
+        "{}",
+        "rules:{}",
+    )
+    keys = [form.format(path) for path in traversals.TRAVERSALS for form in forms]
+    assert len(traversals.TRAVERSALS) >= 60
+    with gather.Gatherer(tmp_path / "state") as gatherer:
+        for start in range(0, len(keys), 60):
+            pack = gatherer.pack(place, "run the app", keys[start : start + 60], budget=20_000)
+            assert CANARY not in pack.text
+            assert {item.path for item in pack.chosen if item.first} <= {"src/app.py"}
+
+
+@pytest.mark.promise("S4")
+def test_a_folder_that_is_swapped_for_a_link_while_it_is_read_is_never_followed(tmp_path: Path) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "work"
+    for folder in (outside, root / "real"):
+        folder.mkdir(parents=True)
+    (outside / "file.txt").write_text(CANARY)
+    (root / "real" / "file.txt").write_text("inside")
+    (root / "link").symlink_to(outside)
+    stop = threading.Event()
+    swapper = threading.Thread(target=_swap, args=(root, stop))
+    swapper.start()
+    read = refused = 0
+    try:
+        while read + refused < SWAPS or not (read and refused):
+            with reading.Root(root) as opened:
+                try:
+                    assert opened.read("door/file.txt").text == "inside"
+                    read += 1
+                except reading.Refused:
+                    refused += 1
+    finally:
+        stop.set()
+        swapper.join()
+    assert read + refused >= SWAPS
+
+
+def _swap(root: Path, stop: threading.Event) -> None:
+    """Lets `door` be the folder and the link to elsewhere in turn, each change in one step."""
+    while not stop.is_set():
+        for name in ("real", "link"):
+            (root / name).rename(root / "door")
+            (root / "door").rename(root / name)
+
+
+@pytest.mark.promise("S4")
+def test_only_plain_files_of_a_bearable_size_are_read(place: Path, root: reading.Root) -> None:
+    (place / "large.txt").write_bytes(b"x" * (reading.MAX_BYTES + 1))
+    with pytest.raises(reading.Refused, match="more than"):
+        root.read("large.txt")
+    with pytest.raises(reading.Refused):
+        root.read("fifo")
+    assert root.read("src/app.py").text.startswith("def run")
+
+
+def test_a_workspace_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for name in ("file", "nowhere"):
+        with pytest.raises(reading.Refused):
+            reading.Root(tmp_path / name)
+
+
+def test_text_is_read_with_plain_line_ends_and_without_a_mark_at_its_start(place: Path, root: reading.Root) -> None:
+    (place / "dos.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n\xff")
+    assert root.read("dos.txt").text == "one\ntwo\n\ufffd"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["src/app.py", "environment.py", "id_maker.py", "keys.py", "docs/secrets.md", "token.go", "credentials/view.ts"],
+)
+def test_ordinary_files_hold_no_secret(path: str) -> None:
+    assert not secrecy.secret(path)
