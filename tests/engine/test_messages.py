@@ -63,3 +63,29 @@ async def test_a_message_to_nobody_says_who_was_probably_meant(desk: desks.Desk)
     with pytest.raises(errors.InputError, match="chekout") as refused:
         await desk.app.send(wrong)
     assert "'checkout'" in refused.value.hint
+
+
+BROKEN = 'Done.\n```json\n{"completed_work": "x", "files_modified": [}\n```'
+
+
+async def test_a_handoff_that_cannot_be_read_is_asked_for_once_more_with_what_is_wrong(desk: desks.Desk) -> None:
+    given = await desk.app.dispatch(plan_id=await desk.planned(task("a"), task("b", "a")))
+    broken = {"task_id": "a", "attempt": 1, "text": BROKEN}
+    reported = await desk.app.report(given.run_id, [broken])
+    assert [(one.task_id, one.attempt) for one in reported.assignments] == [("a", 2)]
+    brief = reported.assignments[0].call.prompt
+    assert "could not be read" in brief
+    assert '"completed_work": "x"' in brief
+    reported = await desk.app.report(given.run_id, [{**broken, "attempt": 2}])
+    assert (await desk.states(given.run_id))["a"] == "unverified"
+    assert [one.task_id for one in reported.assignments] == ["b"]
+    (result,) = (await desk.app.trace(run_id=given.run_id, view="results")).results
+    assert "could not be read" in result.capsule
+
+
+async def test_an_answer_without_any_handoff_is_kept_and_marked(desk: desks.Desk) -> None:
+    given = await desk.app.dispatch(plan_id=await desk.planned(task("a")))
+    await desk.app.report(given.run_id, [{"task_id": "a", "attempt": 1, "text": "I fixed it."}])
+    (result,) = (await desk.app.trace(run_id=given.run_id, view="results")).results
+    assert (result.state, "I fixed it." in result.capsule) == ("unverified", True)
+    assert "no JSON block" in result.capsule

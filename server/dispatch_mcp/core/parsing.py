@@ -31,6 +31,9 @@ _ALIASES: Mapping[str, str] = {
 }
 _EDITS = "proposed_edits"
 _MAX_EDITS = 50
+BROKEN = "the last JSON block could not be read"
+"""How the problem of an answer begins whose author has tried to hand over."""
+
 _MESSAGES = "messages"
 _MAX_MESSAGES = 20
 _KINDS: Mapping[str, model.MessageKind] = {
@@ -71,7 +74,7 @@ def parse_answer(text: str) -> Answer:
         if fields is not None:
             return Answer(_handoff(fields), "")
     if broken:
-        return Answer(None, f"the last JSON block could not be read: {broken}")
+        return Answer(None, f"{BROKEN}: {broken}")
     return Answer(None, f"no JSON block with any of {', '.join(sorted(_FIELDS))} was found")
 
 

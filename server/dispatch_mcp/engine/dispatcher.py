@@ -254,12 +254,18 @@ class Dispatcher:
     async def _read(self, loaded: tracing.Loaded, report: hosting.Report) -> model.Outcome:
         """Returns what a report says, without secrets, and priced if it names tokens but no dollars."""
         outcome = self.redact(hosting.outcome_of(report))
+        if hosting.is_unreadable(outcome) and not await self._asked_again(loaded.run.id, report):
+            outcome = self.redact(hosting.again(report, outcome))
         if outcome.usage.cost_usd is not None or budget.is_silent(outcome.usage):
             return outcome
         name = next((task.model for task in loaded.plan.tasks if task.id == report.task_id), None)
         dollars = await anyio.to_thread.run_sync(self.rules.price, name, outcome.usage)
         usage = outcome.usage.model_copy(update={"cost_usd": dollars})
         return outcome.model_copy(update={"usage": usage})
+
+    async def _asked_again(self, run_id: str, report: hosting.Report) -> bool:
+        tries = await self.book.attempts(run_id, report.task_id)
+        return any(one.error_kind == moves.UNUSABLE for one in tries)
 
     async def _judged(
         self,

@@ -14,6 +14,7 @@ from dispatch_mcp.core import (
     catalog,
     messaging,
     model,
+    moves,
     order,
     parsing,
     prompting,
@@ -30,6 +31,9 @@ Assign = Callable[..., assignments.Assignment]
 
 MAX_REPORT_CHARS = 2_000_000
 SUMMARY_CHARS = 1_200
+KEPT_CHARS = 4_000
+"""Characters of an unreadable answer that the next attempt is shown."""
+
 INLINE_CHARS = 6_000
 """A longer prompt goes by reference, so that the host's context holds the pointer and not the text."""
 
@@ -99,6 +103,24 @@ def outcome_of(report: Report) -> model.Outcome:
         unverified=state is AttemptState.SUCCEEDED,
         usage=report.usage,
         receipts=(claim,),
+    )
+
+
+def is_unreadable(outcome: model.Outcome) -> bool:
+    """Returns whether a claimed success tried to hand over and nobody could read it."""
+    return outcome.state is AttemptState.SUCCEEDED and outcome.error.startswith(parsing.BROKEN)
+
+
+def again(report: Report, outcome: model.Outcome) -> model.Outcome:
+    """Returns the outcome that has an unreadable answer asked for once more; what was said goes along."""
+    error = f"The handoff cannot be used: {outcome.error}. The work may be done already: look, do not repeat it."
+    return model.Outcome(
+        state=AttemptState.FAILED,
+        error=f"{error} The answer began:\n{report.text[:KEPT_CHARS]}",
+        error_kind=moves.UNUSABLE,
+        summary=error,
+        retryable=True,
+        usage=report.usage,
     )
 
 
