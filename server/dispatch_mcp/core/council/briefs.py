@@ -8,7 +8,7 @@ from typing import Final, TypeGuard
 from pydantic import Field, ValidationError
 
 from dispatch_mcp.core import fences, model, policy
-from dispatch_mcp.core.council import deciding, findings, injections, parts, scope, selecting
+from dispatch_mcp.core.council import deciding, findings, parts, scope
 
 INPUT: Final = "review"
 """The key of a task's inputs under which its place in a round stands."""
@@ -71,7 +71,7 @@ class Manifest(model.Value):
     after: str = ""
     source: str = ""
     subject: str = ""
-    seats: tuple[selecting.Seat, ...] = ()
+    seats: tuple[findings.Seat, ...] = ()
     passed_over: dict[str, float] = Field(default_factory=dict[str, float])
     advocate: str = ""
     rules: deciding.CouncilRules = deciding.CouncilRules()
@@ -82,7 +82,7 @@ class Manifest(model.Value):
     spans: tuple[tuple[parts.Span, ...], ...] = ()
     unseen: tuple[parts.Span, ...] = ()
     cut: tuple[parts.Span, ...] = ()
-    flags: tuple[injections.Flag, ...] = ()
+    flags: tuple[findings.Flag, ...] = ()
     redacted: int = 0
     diff: str = ""
     earlier: tuple[Earlier, ...] = ()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
 Kind = Literal["modified", "new", "deleted", "renamed", "copied"]
@@ -145,9 +145,10 @@ class Diff:
         return sum(change.size for change in self.files)
 
 
+@functools.lru_cache(maxsize=4096)
 def language(path: str) -> str:
     """Returns the language that a file name stands for, or an empty string."""
-    name = PurePosixPath(path).name.lower()
+    name = path.rpartition("/")[2].lower()
     stem, _, extension = name.rpartition(".")
     if stem.startswith("dockerfile") or name.startswith("dockerfile"):
         return "docker"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
@@ -17,11 +17,14 @@ from dispatch_mcp.core.council import diffs
 Side = Literal["added", "removed"]
 Place = Literal["code", "test", "config", "text"]
 
-MAX_CHARS = 60_000
-"""Characters of one side and kind that are searched; of more, blocks from all over and those with a telling word."""
+WHOLE = 500
+"""Lines of a change that is searched whole; of a larger one blocks from all over, and those with a telling word."""
 
 BLOCK = 16
 """Lines of a block."""
+
+MAX_TOLD = 12
+"""Blocks that are searched because of a telling word."""
 
 _TELLING = (
     *(
@@ -41,7 +44,9 @@ _TELLING = (
 """Text that is looked for in all of a large change, so that what matters most is searched wherever it stands."""
 
 
-MAX_LINE = 2_000
+MAX_LINE = 500
+"""Characters of one line that signs are looked for in."""
+
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 _PAIR = re.compile(r"(?=((?:[A-Z]?[a-z]+|[A-Z]+)[A-Z][a-z]+))")
@@ -68,12 +73,13 @@ def place(change: diffs.FileChange) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file of a change: its lines by side."""
+    """One file of a change: its lines by side, or as many of them as are searched; `hunks` are those."""
 
     change: diffs.FileChange
     place: Place
     added: str
     removed: str
+    hunks: tuple[diffs.Hunk, ...] = ()
 
     @property
     def path(self) -> str:
@@ -90,27 +96,11 @@ class Corpus:
 
     def __init__(self, sources: Sequence[Source], side: Side) -> None:
         self._sources = sources
-        texts = _fair([source.added if side == "added" else source.removed for source in sources])
+        texts = [source.added if side == "added" else source.removed for source in sources]
         self._starts = [0, *accumulate(len(text) + 1 for text in texts)]
         self.text = "\n".join(texts)
         lowered = self.text.lower()
         self._lowered = lowered if len(lowered) == len(self.text) else self.text.translate(_LOWER)
-
-    @cached_property
-    def words(self) -> Mapping[str, int]:
-        """How often each word stands in it."""
-        return Counter(WORD.findall(self.text))
-
-    @cached_property
-    def _known(self) -> frozenset[str]:
-        """Words, their parts, and neighbouring parts together, all in lower case."""
-        vocabulary = "\n".join(self.words)
-        pieces = [*_PART.findall(vocabulary), *_PAIR.findall(vocabulary)]
-        return frozenset([*map(str.lower, pieces), *map(str.lower, self.words)])
-
-    def may_hold(self, hint: str) -> bool:
-        """Whether `hint` is worth looking for: a word or part of one that is there, or no word at all."""
-        return bool(self.text) and (hint in self._known or not hint.isidentifier())
 
     def lines_with(self, hint: str, limit: int) -> Iterator[tuple[int, str]]:
         """Yields up to `limit` lines that hold `hint`, in lower case, each with its place in the text."""
@@ -126,6 +116,13 @@ class Corpus:
     def source(self, start: int) -> Source:
         """Returns the file that a place of the text is in."""
         return self._sources[min(bisect_right(self._starts, start) - 1, len(self._sources) - 1)]
+
+
+def _vocabulary(words: Collection[str]) -> frozenset[str]:
+    """Returns words, their parts, and neighbouring parts together, all in lower case."""
+    whole = "\n".join(words)
+    pieces = "\n".join([whole, *_PART.findall(whole), *_PAIR.findall(whole)])
+    return frozenset(pieces.lower().split("\n"))
 
 
 @dataclass(frozen=True)
@@ -151,12 +148,30 @@ class Facts:
     @cached_property
     def words(self) -> Mapping[str, int]:
         """How often each word stands in added lines of files that are not running text."""
-        return self.corpus("added", SEARCHED).words
+        return Counter(WORD.findall(self.text("added", SEARCHED)))
+
+    def may_hold(self, side: Side, hint: str) -> bool:
+        """Whether a hint is worth looking for: a word or part of one that is there, or no word at all."""
+        known = self._added if side == "added" else self._removed
+        return hint in known or not hint.isidentifier()
+
+    @cached_property
+    def _added(self) -> frozenset[str]:
+        return _vocabulary(self.words)
+
+    @cached_property
+    def _removed(self) -> frozenset[str]:
+        return _vocabulary(set(WORD.findall(self.text("removed", SEARCHED))))
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
         """All paths that the change touches, unreviewed ones too."""
         return (*(source.path for source in self.sources), *self.unreviewed)
+
+    @cached_property
+    def listing(self) -> str:
+        """All paths in lower case, one a line, the unsayable ones left out."""
+        return "\n".join(path.lower() for path in self.paths if "\n" not in path)
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -179,38 +194,47 @@ class Facts:
 
 def of(diff: diffs.Diff, unreviewed: tuple[str, ...] = ()) -> Facts:
     """Returns the facts of a change; `unreviewed` are paths that nobody reviews but that say something (lock files)."""
-    return Facts(tuple(_source(change) for change in diff.files), unreviewed)
+    lines = [line for change in diff.files for hunk in change.hunks for line in hunk.lines]
+    if len(lines) <= WHOLE:
+        return Facts(tuple(_source(change, change.hunks) for change in diff.files), unreviewed)
+    thin = _Thinning(-(-len(lines) // WHOLE), _told(lines))
+    return Facts(tuple(_source(change, tuple(thin.hunks(change))) for change in diff.files), unreviewed)
 
 
-def _source(change: diffs.FileChange) -> Source:
-    lines = [line for hunk in change.hunks for line in hunk.lines]
+def _source(change: diffs.FileChange, hunks: tuple[diffs.Hunk, ...]) -> Source:
+    lines = [line for hunk in hunks for line in hunk.lines]
     return Source(
         change,
         place(change),
         "\n".join([line[1:] for line in lines if line[0] == "+"]),
         "\n".join([line[1:] for line in lines if line[0] == "-"]),
+        hunks,
     )
 
 
-def _fair(texts: Sequence[str]) -> list[str]:
-    """Returns the texts, or as much of each as its share of `MAX_CHARS` and its telling words make."""
-    whole = sum(map(len, texts))
-    if whole <= MAX_CHARS:
-        return list(texts)
-    step = -(-whole // MAX_CHARS)
-    return [_thinned(text, step) for text in texts]
+def _told(lines: Sequence[str]) -> list[int]:
+    """Returns the numbers of lines that hold a telling word, one for each word."""
+    text = "\n".join(lines).lower()
+    places = [at for word in _TELLING if (at := text.find(word)) >= 0]
+    return sorted(text.count("\n", 0, at) for at in places[:MAX_TOLD])
 
 
-def _thinned(text: str, step: int) -> str:
-    lines = text.split("\n")
-    wanted = set(range(0, -(-len(lines) // BLOCK), step)) | set(_told(text))
-    return "\n".join(["\n".join(lines[block * BLOCK : (block + 1) * BLOCK]) for block in sorted(wanted)])
+@dataclass(slots=True)
+class _Thinning:
+    """Takes every `step`-th block of a change, and those that hold one of the lines `told`."""
 
+    step: int
+    told: Sequence[int]
+    block: int = 0
+    line: int = 0
 
-def _told(text: str) -> Iterator[int]:
-    """Yields the blocks that hold something telling, one for each."""
-    lowered = text.lower()
-    for word in _TELLING:
-        at = lowered.find(word)
-        if at >= 0:
-            yield lowered.count("\n", 0, at) // BLOCK
+    def hunks(self, change: diffs.FileChange) -> Iterator[diffs.Hunk]:
+        """Yields what is searched of one file: of each hunk its blocks."""
+        for hunk in change.hunks:
+            for begin in range(0, len(hunk.lines), BLOCK):
+                lines = hunk.lines[begin : begin + BLOCK]
+                tells = bisect_left(self.told, self.line) < bisect_left(self.told, self.line + len(lines))
+                self.line += len(lines)
+                self.block += 1
+                if tells or self.block % self.step == 0:
+                    yield diffs.Hunk(hunk.old_start, hunk.new_start, hunk.section, lines)

@@ -11,6 +11,7 @@ from dispatch_mcp.core import model
 Severity = Literal["critical", "high", "medium", "low"]
 Verdict = Literal["PASS", "FAIL"]
 Role = Literal["reviewer", "advocate", "earlier"]
+Kind = Literal["instruction", "verdict", "role", "markup", "silence", "authority", "hidden"]
 Ruling = Literal["stands", "gone", "refuted"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "high", "medium", "low")
@@ -88,6 +89,39 @@ class Refutation(model.Value):
     quote: str = ""
     evidence: str = ""
     anchored: bool = False
+
+
+class Seat(model.Value):
+    """One reviewer of a round, why, and how strongly; `own` marks a user's reviewer."""
+
+    reviewer: str
+    why: tuple[str, ...] = ()
+    score: float = 0.0
+    own: bool = False
+
+
+SAID: Final = {
+    "instruction": "tells its reader to disregard instructions or to follow others",
+    "verdict": "asks for, or contains, a verdict",
+    "role": "gives its reader another role",
+    "markup": "looks like a part of a prompt",
+    "silence": "asks not to report something",
+    "authority": "claims that somebody has approved it already",
+    "hidden": "has characters that cannot be seen",
+}
+
+
+class Flag(model.Value):
+    """A line of the change that addresses whoever reads it; its words are not repeated here."""
+
+    path: str
+    line: int
+    kind: Kind
+
+    @property
+    def label(self) -> str:
+        """Where it is and what it does."""
+        return f"{self.path}:{self.line}: {SAID[self.kind]}"
 
 
 class Waiver(model.Value):

@@ -8,48 +8,22 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
-from dispatch_mcp.core import escape, fences, model
-from dispatch_mcp.core.council import diffs
-
-Kind = Literal["instruction", "verdict", "role", "markup", "silence", "authority", "hidden"]
+from dispatch_mcp.core import escape, fences
+from dispatch_mcp.core.council import diffs, findings
 
 MAX_FLAGS: Final = 100
 _MAX_LINE = 1_000
 
 
-class Flag(model.Value):
-    """A line of the change that addresses whoever reads it; its words are not repeated here."""
-
-    path: str
-    line: int
-    kind: Kind
-
-    @property
-    def label(self) -> str:
-        """Where it is and what it does."""
-        return f"{self.path}:{self.line}: {SAID[self.kind]}"
-
-
-SAID: Final = {
-    "instruction": "tells its reader to disregard instructions or to follow others",
-    "verdict": "asks for, or contains, a verdict",
-    "role": "gives its reader another role",
-    "markup": "looks like a part of a prompt",
-    "silence": "asks not to report something",
-    "authority": "claims that somebody has approved it already",
-    "hidden": "has characters that cannot be seen",
-}
-
-
 class _Pattern(NamedTuple):
-    kind: Kind
+    kind: findings.Kind
     hints: tuple[str, ...]
     regex: re.Pattern[str]
 
 
-def _pattern(kind: Kind, hints: str, regex: str) -> _Pattern:
+def _pattern(kind: findings.Kind, hints: str, regex: str) -> _Pattern:
     return _Pattern(kind, tuple(hints.split()), re.compile(regex))
 
 
@@ -149,9 +123,9 @@ _PATTERNS: Final = (
 )
 
 
-def flags(diff: diffs.Diff) -> tuple[Flag, ...]:
+def flags(diff: diffs.Diff) -> tuple[findings.Flag, ...]:
     """Returns the lines of a change that address its reviewers, and those with unseen characters; at most a hundred."""
-    found: list[Flag] = []
+    found: list[findings.Flag] = []
     for change in diff.files:
         for flag in _of_file(change):
             found.append(flag)
@@ -160,16 +134,16 @@ def flags(diff: diffs.Diff) -> tuple[Flag, ...]:
     return tuple(found)
 
 
-def _of_file(change: diffs.FileChange) -> Iterator[Flag]:
+def _of_file(change: diffs.FileChange) -> Iterator[findings.Flag]:
     if kind := kind_of(change.path):
-        yield Flag(path=escape.one_line(change.path, limit=200), line=0, kind=kind)
+        yield findings.Flag(path=escape.one_line(change.path, limit=200), line=0, kind=kind)
     for hunk in change.hunks:
         if not _worth_reading("\n".join(hunk.lines)):
             continue
         for line in diffs.numbered(hunk):
             kind = kind_of(line.text)
             if kind and line.mark != "-":
-                yield Flag(path=escape.one_line(change.path, limit=200), line=line.number, kind=kind)
+                yield findings.Flag(path=escape.one_line(change.path, limit=200), line=line.number, kind=kind)
 
 
 _HINTS: Final = frozenset(hint for pattern in _PATTERNS for hint in pattern.hints)
@@ -180,7 +154,7 @@ def _worth_reading(text: str) -> bool:
     return bool(fences.hidden(text)) or any(hint in folded for hint in _HINTS)
 
 
-def kind_of(text: str) -> Kind | None:
+def kind_of(text: str) -> findings.Kind | None:
     """Returns what a line does to its reader, or None."""
     folded = folded_text(text[:_MAX_LINE])
     for pattern in _PATTERNS:

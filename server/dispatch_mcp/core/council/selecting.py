@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeGuard
 
@@ -14,7 +14,7 @@ from pydantic import Field
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import catalog, model, problems
-from dispatch_mcp.core.council import diffs, facts, shapes, signals, signs
+from dispatch_mcp.core.council import diffs, facts, findings, shapes, signals, signs
 
 ROSTER: Final = "reviewers"
 """The bundled roster that the pool comes from."""
@@ -32,10 +32,10 @@ FADE: Final = 0.55
 
 WORD_SHARE, PATH_SHARE = 0.55, 0.75
 MAX_REASONS: Final = 4
-MAX_LINES: Final = 40
+MAX_LINES: Final = 24
 """Lines a hint of a sign is looked at in."""
 
-MAX_SEARCHES: Final = 60
+MAX_SEARCHES: Final = 24
 """Lines that one sign is looked for in."""
 
 ENOUGH: Final = 3
@@ -54,19 +54,10 @@ class Evidence(NamedTuple):
     said: str
 
 
-class Seat(model.Value):
-    """One reviewer of a round, why, and how strongly; `own` marks a user's reviewer."""
-
-    reviewer: str
-    why: tuple[str, ...] = ()
-    score: float = 0.0
-    own: bool = False
-
-
 class Selection(model.Value):
     """Who reviews, and what the others scored; `advocate` argues against a unanimous PASS, empty when nobody can."""
 
-    seats: tuple[Seat, ...]
+    seats: tuple[findings.Seat, ...]
     passed_over: dict[str, float] = Field(default_factory=dict[str, float])
     advocate: str = ""
     languages: tuple[str, ...] = ()
@@ -119,7 +110,7 @@ def select(diff: diffs.Diff, chosen_from: Pool, *, unreviewed: Sequence[str] = (
     known = facts.of(diff, tuple(unreviewed))
     found = [*_signs(known), *shapes.look(known)]
     ranked = _ranked(known, chosen_from.choice, found)
-    fixed = [Seat(reviewer=agent.name, why=("sits in every round",)) for agent in chosen_from.always]
+    fixed = [findings.Seat(reviewer=agent.name, why=("sits in every round",)) for agent in chosen_from.always]
     best = ranked[:seats]
     own = [seat for seat in _ranked(known, chosen_from.own, found, chosen_from.names) if seat.score >= OWN_FROM][
         :OWN_SEATS
@@ -133,13 +124,13 @@ def select(diff: diffs.Diff, chosen_from: Pool, *, unreviewed: Sequence[str] = (
     )
 
 
-def named(known: catalog.Catalog, names: Sequence[str]) -> tuple[Seat, ...]:
+def named(known: catalog.Catalog, names: Sequence[str]) -> tuple[findings.Seat, ...]:
     """Returns seats for reviewers that somebody asked for by name: any trusted agent of the domain `review`.
 
     Raises:
         InputError: one of them is no reviewer here.
     """
-    seats: list[Seat] = []
+    seats: list[findings.Seat] = []
     for name in dict.fromkeys(names):
         agent = find(known, name)
         if agent is None or agent.domain != DOMAIN or not agent.trusted:
@@ -147,7 +138,7 @@ def named(known: catalog.Catalog, names: Sequence[str]) -> tuple[Seat, ...]:
                 {one.name for one in (*known.agents, *known.shadowed) if one.domain == DOMAIN and one.trusted}
             )
             raise errors.InputError(f"{name[:100]!r} is no reviewer here.", hint=f"Reviewers: {problems.listed(able)}.")
-        seats.append(Seat(reviewer=name, why=("asked for by name",), own=True))
+        seats.append(findings.Seat(reviewer=name, why=("asked for by name",), own=True))
     return tuple(seats)
 
 
@@ -165,8 +156,8 @@ def _ranked(
     agents: Sequence[catalog.Agent],
     found: Sequence[shapes.Found],
     names: Mapping[str, str] | None = None,
-) -> list[Seat]:
-    seats: list[tuple[float, int, str, Seat]] = []
+) -> list[findings.Seat]:
+    seats: list[tuple[float, int, str, findings.Seat]] = []
     for agent in agents:
         evidence = sorted(
             (*_from_signs(agent, found), *_from_data(agent, known)), key=lambda one: (-one.value, one.said)
@@ -176,7 +167,7 @@ def _ranked(
             "nothing speaks for anybody else",
         )
         name = (names or {}).get(agent.qualified, agent.name)
-        seats.append((-score, _place(agent), agent.qualified, Seat(reviewer=name, why=why, score=score)))
+        seats.append((-score, _place(agent), agent.qualified, findings.Seat(reviewer=name, why=why, score=score)))
     return [seat for *_, seat in sorted(seats, key=lambda one: one[:3])]
 
 
@@ -206,7 +197,7 @@ def _from_data(agent: catalog.Agent, known: facts.Facts) -> Iterator[Evidence]:
             value = weight * WORD_SHARE * (0.6 + 0.4 * min(1.0, math.log2(1 + count) / 4))
             yield Evidence(value, f"`{word}` in {count} line{'s' if count > 1 else ''}")
     for pattern, weight in _weights(agent.extra.get("path_triggers")):
-        shown = next(_matching(pattern, known.paths), "")
+        shown = next(_matching(pattern, known), "")
         if shown:
             yield Evidence(weight * PATH_SHARE, f"{shown} matches {pattern}")
 
@@ -232,17 +223,18 @@ def _times(word: str, known: facts.Facts) -> int:
     return known.text("added", facts.SEARCHED).count(word)
 
 
-def _matching(pattern: str, paths: Collection[str]) -> Iterator[str]:
-    wanted = _glob(pattern.lower())
-    return (path for path in paths if wanted.fullmatch(path.lower()))
+def _matching(pattern: str, known: facts.Facts) -> Iterator[str]:
+    """Yields the paths that a glob matches."""
+    for found in _glob(pattern.lower()).finditer(known.listing):
+        yield found[0]
 
 
 @functools.cache
 def _glob(pattern: str) -> re.Pattern[str]:
-    """Returns the pattern of a path glob: `**/` is any folders, `**` anything, `*` anything within a name."""
+    """Returns the pattern of a path glob over lines: `**/` is any folders, `**` anything, `*` anything in a name."""
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
-    told = {"**/": r"(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(told.get(part, re.escape(part)) for part in parts), re.DOTALL)
+    told = {"**/": r"(?:.*/)?", "**": ".*", "*": "[^/\n]*", "?": "[^/\n]"}
+    return re.compile("^" + "".join(told.get(part, re.escape(part)) for part in parts) + "$", re.MULTILINE)
 
 
 def _signs(known: facts.Facts) -> Iterator[shapes.Found]:
@@ -255,21 +247,24 @@ def _signs(known: facts.Facts) -> Iterator[shapes.Found]:
 def _hits(sign: signs.Sign, known: facts.Facts) -> Iterator[str]:
     """Yields the path of each line in which a sign is found, as far as lines are looked at."""
     text = known.corpus(sign.side, sign.places)
-    for start, line in _candidates(sign, text):
-        if sign.regex.search(line) and not (sign.unless and sign.unless.search(line)):
+    if not text.text:
+        return
+    for start, line in _candidates(sign, known, text):
+        if sign.is_in(line):
             source = text.source(start)
             if not sign.languages or source.change.language in sign.languages:
                 yield source.path
 
 
-def _candidates(sign: signs.Sign, text: facts.Corpus) -> Iterator[tuple[int, str]]:
+def _candidates(sign: signs.Sign, known: facts.Facts, text: facts.Corpus) -> Iterator[tuple[int, str]]:
     """Yields the lines that hold one of a sign's hints, each once."""
     seen: set[int] = set()
     for hint in sign.hints:
-        if text.may_hold(hint):
-            for start, line in text.lines_with(hint, MAX_LINES):
-                if start not in seen:
-                    seen.add(start)
-                    yield start, line
-        if len(seen) >= MAX_SEARCHES:
-            return
+        if not known.may_hold(sign.side, hint):
+            continue
+        for start, line in text.lines_with(hint, MAX_LINES):
+            if start not in seen:
+                seen.add(start)
+                yield start, line
+                if len(seen) >= MAX_SEARCHES:
+                    return

@@ -63,10 +63,7 @@ _BLOCKS = re.compile(
     re.IGNORECASE,
 )
 
-_LOOPING = re.compile(r"for|while|each|map|loop|async|until|times|reduce|filter|collect")
-
-MAX_LINES: Final = 2_500
-"""Lines that are looked at for loops."""
+_LOOPING = re.compile(r"\bfor|while|until|loop|each|async|\.(?:map|flat|reduce|filter|select|times|collect)|\bdo\b")
 
 BRANCH: Final = re.compile(
     r"\b(?:if|elif|else|for|while|switch|case|match|when|catch|except|raise|throw|return|rescue|guard"
@@ -169,10 +166,9 @@ def look(known: facts.Facts) -> list[Found]:
 
 def _loops(known: facts.Facts) -> Iterator[Found]:
     tally: dict[str, list[str]] = {}
-    budget = [MAX_LINES]
     for source in known.of("code"):
         if source.added:
-            for name in _of_loops(source, budget):
+            for name in _of_loops(source):
                 tally.setdefault(name, []).append(source.path)
     for name, paths in tally.items():
         weight, said = _LOOP_SIGNS[name]
@@ -209,29 +205,47 @@ class _Lines:
 
     def step(self, text: str, *, new: bool) -> tuple[_Frame | None, bool]:
         """Returns the innermost loop around a line, and whether the line is in asynchronous code."""
+        frames = self._frames
         indent = len(text) - len(text.lstrip())
-        while self._frames and self._frames[-1].indent >= indent:
-            self._frames.pop()
-        inside = self._within()
-        loop = next((frame for frame in reversed(inside) if frame.loop), None)
-        asynchronous = any(frame.asynchronous for frame in inside)
-        opens = text if _LOOPING.search(text) and LOOP.match(text) else ""
-        function = not opens and bool(_DEFINES.match(text))
-        self._frames.append(_Frame(indent, new, opens, bool(_ASYNC.match(text)), function))
+        while frames and frames[-1].indent >= indent:
+            frames.pop()
+        loop, asynchronous = self._around()
+        opens = text if _may_loop(text) and LOOP.match(text) else ""
+        function = not opens and _may_define(text) and bool(_DEFINES.match(text))
+        parallel = ("async" in text or "suspend" in text) and bool(_ASYNC.match(text))
+        frames.append(_Frame(indent, new, opens, parallel, function))
         return loop, asynchronous
 
-    def _within(self) -> list[_Frame]:
-        """Returns the frames of the innermost function."""
-        start = next((at for at in range(len(self._frames) - 1, -1, -1) if self._frames[at].function), 0)
-        return self._frames[start:]
+    def _around(self) -> tuple[_Frame | None, bool]:
+        """Looks from the inside to the innermost function and no further."""
+        loop: _Frame | None = None
+        for frame in reversed(self._frames):
+            if frame.loop and loop is None:
+                loop = frame
+            if frame.asynchronous:
+                return loop, True
+            if frame.function:
+                break
+        return loop, False
 
 
-def _of_loops(source: facts.Source, budget: list[int]) -> set[str]:
+def _may_loop(text: str) -> bool:
+    """Whether it is worth looking for a loop in a line; `in` is many times faster than a pattern."""
+    return "for" in text or "while" in text or "ach" in text or ".map" in text or "do" in text or _BLOCK_CALL in text
+
+
+def _may_define(text: str) -> bool:
+    return "def " in text or "fun" in text or "fn " in text or "class " in text or text.rstrip().endswith("{")
+
+
+_BLOCK_CALL = ".select"
+
+
+def _of_loops(source: facts.Source) -> set[str]:
     found: set[str] = set()
-    for hunk in source.change.hunks:
-        if budget[0] <= 0 or not _LOOPING.search("\n".join(hunk.lines)):
+    for hunk in source.hunks:
+        if not _LOOPING.search("\n".join(hunk.lines)):
             continue
-        budget[0] -= len(hunk.lines)
         lines = _Lines()
         for line in hunk.lines:
             text = line[1:]
@@ -266,7 +280,7 @@ def _of_line(loop: str, text: str, *, asynchronous: bool) -> set[str]:
 
 def _is_comprehended(text: str) -> bool:
     """Whether a line holds a loop of its own with a query in it."""
-    if not _LOOPING.search(text) or not _ON_ONE_LINE.search(text):
+    if not _may_loop(text) or not _ON_ONE_LINE.search(text):
         return False
     called = bool(signs_performance.QUERY.search(text)) and bool(_STRONG.search(text))
     return called and "await" not in text.split("for", maxsplit=1)[0]
@@ -276,18 +290,14 @@ def _is_related(header: str, text: str) -> bool:
     """Whether a line goes from the element of a loop to something behind one of its attributes."""
     names = _VARIABLE.search(header)
     name = next((group for group in names.groups() if group), "") if names else ""
-    reached = name and re.search(
-        rf"(?<![\w.]){re.escape(name)}\.(\w+)\.(?!(?:append|add|strip|lower|upper|format|split|join|get"
-        r"|items|keys)\b)\w+",
-        text,
-    )
-    return bool(reached) and bool(
-        re.search(
-            r"objects|query|\.all|find|order|user|post|item|book|author|invoice|customer|record|row|model|entit",
-            header + text,
-            re.IGNORECASE,
-        )
-    )
+    reached = [tail for tail in text.split(f"{name}.")[1:] if _REACHED.match(tail)] if name else []
+    return bool(reached) and bool(_STORED.search(header + text))
+
+
+_REACHED = re.compile(r"\w+\.(?!(?:append|add|strip|lower|upper|format|split|join|get|items|keys)\b)\w+")
+_STORED = re.compile(
+    r"objects|query|\.all|find|order|user|post|item|book|author|invoice|customer|record|row|model|entit", re.IGNORECASE
+)
 
 
 def _untested(known: facts.Facts) -> Iterator[Found]:
@@ -487,7 +497,7 @@ _WELL_KNOWN = frozenset(
 
 
 def _context(source: facts.Source) -> Iterator[str]:
-    return (line[1:] for hunk in source.change.hunks for line in hunk.lines if line[0] == " ")
+    return (line[1:] for hunk in source.hunks for line in hunk.lines if line[0] == " ")
 
 
 _SHAPES: Final[tuple[Callable[[facts.Facts], Iterator[Found]], ...]] = (

@@ -6,6 +6,7 @@ A sign is looked for only in lines that hold one of its hints, so that a large c
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -33,11 +34,15 @@ class Sign:
     weight: float
     said: str
     hints: tuple[str, ...]
-    regex: re.Pattern[str]
+    regex: str
     side: facts.Side = "added"
     places: tuple[facts.Place, ...] = CODE
-    unless: re.Pattern[str] | None = None
+    unless: str = ""
     languages: frozenset[str] = frozenset()
+
+    def is_in(self, line: str) -> bool:
+        """Returns whether a line in lower case holds the sign."""
+        return bool(_lower(self.regex).search(line)) and not (self.unless and _lower(self.unless).search(line))
 
 
 def sign(  # noqa: PLR0913  # a column of the table each
@@ -62,14 +67,15 @@ def sign(  # noqa: PLR0913  # a column of the table each
         weight=weight,
         said=said,
         hints=words,
-        regex=_lower(found),
+        regex=found,
         side=side,
         places=places,
-        unless=_lower(unless) if unless else None,
+        unless=unless,
         languages=frozenset(languages.split()),
     )
 
 
+@functools.cache
 def _lower(regex: str) -> re.Pattern[str]:
     """Returns the pattern for lines in lower case; twice as fast as one that minds both cases."""
     return re.compile(_LETTERS.sub(lambda found: found[0] if found[0][0] == "\\" else found[0].lower(), regex))
