@@ -60,7 +60,7 @@ class Attempt:
             return settled
         self.before = await proving.before(self.equipment.witness, work)
         facts: Mapping[str, model.Json] = {}
-        if self.equipment.briefing is not None:
+        if self.equipment.briefing is not None and not work.material:
             work, facts = await self.equipment.briefing.briefed(work)
         ctx.beat(**self.before, **({briefing.FACTS: dict(facts)} if facts else {}))
         return await run_task.run_task(ctx, work, self.workers)

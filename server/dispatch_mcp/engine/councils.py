@@ -19,6 +19,7 @@ from dispatch_mcp.core.council import (
     findings,
     injections,
     parts,
+    roster,
     rounds,
     scope,
     selecting,
@@ -329,7 +330,7 @@ class Council:
         catalog = self.app.catalog()
         found: dict[str, str] = {}
         for seat in known.seats:
-            agent = selecting.find(catalog, seat.reviewer)
+            agent = roster.find(catalog, seat.reviewer)
             focus = agent.extra.get("focus") if agent else ""
             found[seat.reviewer] = focus if isinstance(focus, str) else ""
         return found

@@ -22,8 +22,9 @@ from dispatch_mcp.core import (
     records,
     toolsets,
 )
+from dispatch_mcp.core.council import briefs, roster
 from dispatch_mcp.core.model import AttemptState, TaskState, WorkerKind
-from dispatch_mcp.engine import answers, attempts, briefing, embedded, proving, tracing
+from dispatch_mcp.engine import answers, attempts, briefing, embedded, proving, reviewing, tracing
 from dispatch_mcp.store import book as books
 
 Assign = Callable[..., assignments.Assignment]
@@ -211,21 +212,23 @@ class Hosting:
 
     async def _briefed(self, work: order.WorkOrder) -> briefing.Briefed:
         found = self.equipment.briefing
-        return briefing.Briefed(work, {}) if found is None else await found.briefed(work)
+        return briefing.Briefed(work, {}) if found is None or work.material else await found.briefed(work)
 
     async def _handed(
         self, work: order.WorkOrder, *, lease_until: float | None, background: bool
     ) -> assignments.Assignment:
         """Returns the assignment of an order; what was gathered goes by reference if it is long.
 
-        A brief that the host should not hold is a file of our own too, for subagents that cannot read resources.
+        A brief that the host should not hold is a file of our own too, for subagents that cannot read resources. A
+        reviewer's role is always ours: a subagent of the same name that the host has installed may say anything.
         """
         reference = f"dispatch://runs/{work.run_id}/tasks/{work.task.id}/prompt"
         whole = self.prompt(work)
-        agent = self.catalog.find(work.task.agent) if work.task.agent else None
+        agent = agent_of(work.task, self.catalog)
+        installed = frozenset[str]() if work.material else self.installed
         file = ""
         if len(whole.text) > INLINE_CHARS:
-            told = whole.with_role(agent.body) if agent and agent.name not in self.installed else whole
+            told = whole.with_role(agent.body) if agent and agent.name not in installed else whole
             kept = await self.book.keep_brief(work.run_id, work.task.id, work.attempt, told.text)
             file = str(kept or "")
         places = tuple(place for place in (reference, file) if place)
@@ -233,7 +236,7 @@ class Hosting:
         return self.assign(
             short,
             self.prompt(short),
-            known_subagents=self.installed,
+            known_subagents=installed,
             prompt_ref=reference,
             prompt_file=file,
             lease_until=lease_until,
@@ -255,6 +258,8 @@ class Hosting:
         spec = next(spec for spec in loaded.plan.tasks if spec.id == task.id)
         if not is_out(task) or task.attempt != report.attempt:
             return outcome
+        if briefs.place(spec) is not None:
+            return await reviewing.judged(self.book, spec, outcome)
         if self.equipment.archive is not None:
             outcome = await self.equipment.archive.kept(loaded.run.workspace, outcome)
         if not proving.asks_for_proof(spec):
@@ -281,7 +286,7 @@ class Hosting:
             messages=messaging.delivered(messages, spec),
             last_error=await self._last_error(loaded.run.id, task),
         )
-        return with_agent(bare, self.catalog)
+        return await reviewing.prepared(self.book, with_agent(bare, self.catalog))
 
     async def _last_error(self, run_id: str, task: records.TaskRecord) -> str:
         if task.attempt < 2:
@@ -297,7 +302,14 @@ class Hosting:
 def brief(work: order.WorkOrder) -> prompting.Prompt:
     """Returns the prompt of an order; its fences' nonce cannot be guessed without the run's id."""
     seed = f"{work.run_id}/{work.task.id}/{work.attempt}".encode("utf-8", "surrogatepass")
-    return prompting.build(work, nonce=hashlib.sha256(seed).hexdigest()[:16])
+    return prompting.build(reviewing.unlabelled(work), nonce=hashlib.sha256(seed).hexdigest()[:16])
+
+
+def agent_of(task: model.Task, known: catalog.Catalog) -> catalog.Agent | None:
+    """Returns the agent of a task; a reviewer of the council is the shipped one, whatever other layers call so."""
+    if not task.agent:
+        return None
+    return roster.find(known, task.agent) if briefs.place(task) else known.find(task.agent)
 
 
 def with_agent(work: order.WorkOrder, known: catalog.Catalog) -> order.WorkOrder:
@@ -305,7 +317,7 @@ def with_agent(work: order.WorkOrder, known: catalog.Catalog) -> order.WorkOrder
 
     An agent that nobody has approved has no tools but those that look.
     """
-    agent = known.find(work.task.agent) if work.task.agent else None
+    agent = agent_of(work.task, known)
     if agent is None:
         return work
     return replace(

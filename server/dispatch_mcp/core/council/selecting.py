@@ -14,10 +14,7 @@ from pydantic import Field
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import catalog, model, problems
-from dispatch_mcp.core.council import diffs, facts, findings, shapes, signals, signs
-
-ROSTER: Final = "reviewers"
-"""The bundled roster that the pool comes from."""
+from dispatch_mcp.core.council import diffs, facts, findings, roster, shapes, signals, signs
 
 DOMAIN: Final = "review"
 SEATS: Final = 2
@@ -85,7 +82,7 @@ def pool(known: catalog.Catalog) -> Pool:
     An agent reviews when its domain is `review` and it has `triggers` or `path_triggers`. One that has the name of a
     bundled reviewer replaces nobody: it is known by its roster and name.
     """
-    bundled = known.roster(ROSTER).agents if ROSTER in known.rosters else ()
+    bundled = known.roster(roster.ROSTER).agents if roster.ROSTER in known.rosters else ()
     shipped = [agent for agent in bundled if agent.layer == "bundled"]
     own = [
         agent
@@ -132,7 +129,7 @@ def named(known: catalog.Catalog, names: Sequence[str]) -> tuple[findings.Seat, 
     """
     seats: list[findings.Seat] = []
     for name in dict.fromkeys(names):
-        agent = find(known, name)
+        agent = roster.find(known, name)
         if agent is None or agent.domain != DOMAIN or not agent.trusted:
             able = sorted(
                 {one.name for one in (*known.agents, *known.shadowed) if one.domain == DOMAIN and one.trusted}
@@ -140,15 +137,6 @@ def named(known: catalog.Catalog, names: Sequence[str]) -> tuple[findings.Seat, 
             raise errors.InputError(f"{name[:100]!r} is no reviewer here.", hint=f"Reviewers: {problems.listed(able)}.")
         seats.append(findings.Seat(reviewer=name, why=("asked for by name",), own=True))
     return tuple(seats)
-
-
-def find(known: catalog.Catalog, name: str) -> catalog.Agent | None:
-    """Returns the reviewer of that name; a bundled one whatever another layer calls so."""
-    if ROSTER in known.rosters and "/" not in name:
-        shipped = [agent for agent in known.roster(ROSTER).agents if agent.name == name and agent.layer == "bundled"]
-        if shipped:
-            return shipped[0]
-    return known.find(name)
 
 
 def _ranked(
