@@ -41,9 +41,19 @@ def test_the_readme_names_every_tool() -> None:
     assert [tool for tool in arguments.TOOLS if f"`{tool}`" not in readme] == []
 
 
+NEEDED = {
+    "run": ["file"],
+    "trace": ["run"],
+    "steer": ["cancel", "run"],
+    "approve": ["run"],
+    "apply": ["run"],
+    "limit": ["run", "dollars=1"],
+}
+
+
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS))
 def test_every_command_takes_what_the_page_says_of_all(command: str) -> None:
-    needed = {"run": ["file"], "trace": ["run"], "steer": ["cancel", "run"], "approve": ["run"], "apply": ["run"]}.get(command, [])
+    needed = NEEDED.get(command, [])
     common = ["--home", "a", "--workspace", "b", *([] if command == "serve" else ["--json"])]
     options = cli.parser().parse_args([command, *needed, *common])
     assert (options.command, options.home, options.workspace) == (command, "a", "b")

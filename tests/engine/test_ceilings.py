@@ -41,7 +41,7 @@ async def test_a_run_whose_money_is_spent_hands_out_nothing_more_until_its_ceili
         trace = await desk.app.trace(run_id=given.run_id)
         assert (trace.state, trace.limits, trace.left) == ("paused", {"dollars": 0.5}, {"dollars": 0.0})
         assert trace.held.startswith("limits.dollars is 0.5, spent are 0.6")
-        assert "dispatch(run_id=" in trace.next
+        assert "dispatch(run_id, limits)" in trace.next
         again = await desk.app.dispatch(run_id=given.run_id)
         assert again.assignments == ()
         raised = await desk.app.dispatch(run_id=given.run_id, limits=model.Limits(dollars=5))

@@ -78,8 +78,8 @@ def _paused(run: records.RunRecord, _tasks: Sequence[records.TaskRecord]) -> str
     if run.paused:
         return "Paused. Resume it with steer_run(action='resume')."
     return (
-        "A ceiling of the run is reached and nothing more begins; get_trace says which. If the user agrees to more: "
-        f"dispatch(run_id={run.id!r}, limits={{…}})."
+        "A ceiling of the run is reached and nothing more begins; get_trace says which. "
+        "If the user agrees to more, raise it by dispatch(run_id, limits)."
     )
 
 

@@ -153,6 +153,10 @@ class Dispatcher:
         )
         return await self.book.create_run(new)
 
+    async def limit(self, run_id: str, limits: model.Limits) -> str:
+        """Gives a run other ceilings and returns its id. Raises NotAllowed beyond what the configuration allows."""
+        return (await self._limited(await self._run_id(run_id), limits)).id
+
     async def _limited(self, run_id: str, limits: model.Limits) -> records.RunRecord:
         """Returns a run, with those of its ceilings changed that `limits` names."""
         record = await self.book.run(run_id, principal=self.principal)

@@ -121,6 +121,13 @@ COMMANDS: Mapping[str, Command] = {
             flag("--reason", default="", help="is kept in the trace"),
         ),
     ),
+    "limit": Command(
+        "give a run other ceilings: dollars, tokens, minutes, attempts, tasks, fan_out",
+        (
+            flag("run", help="a run id, or latest"),
+            flag("limits", nargs="+", metavar="NAME=VALUE", help="such as dollars=8"),
+        ),
+    ),
     "approve": Command(
         "answer a run that waits for a person's decision",
         (

@@ -16,6 +16,7 @@ SAID = (
     ),
     ("Call dispatch(run_id) to have the user asked here, or let them run", "Say so with"),
     (". Nobody else can approve.", " (or --reject)."),
+    ("If the user agrees to more, raise it by dispatch(run_id, limits).", "Raise it with `dispatch-mcp limit RUN …`."),
     ("ready for you:", "ready for an assistant:"),
     ("`get_trace` without arguments lists your runs", "`dispatch-mcp status --all` lists your runs"),
     ("`get_trace` lists the tasks of the run", "`dispatch-mcp status RUN` lists the tasks of the run"),
