@@ -150,6 +150,10 @@ class _Workspace:
             return self._pack(asked)
 
     def _pack(self, asked: _Asked) -> packs.Pack:
+        with self.index.snapshot():
+            return self._chosen(asked)
+
+    def _chosen(self, asked: _Asked) -> packs.Pack:
         query, scope = queries.read(asked.text), asked.scope
         votes = asked.history.votes(query) if asked.history else search.votes(self.index.db, query)
         found = self._search.evidence(query, votes)

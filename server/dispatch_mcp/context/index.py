@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from dispatch_mcp.context import git, listing, locks, reading
-from dispatch_mcp.core.context import chunks, imports, languages, past, secrecy
+from dispatch_mcp.core.context import chunks, imports, languages, past, queries, secrecy
 
 VERSION: Final = 1
 """Raised with every change of the schema, or of what is written into it."""
@@ -25,7 +25,6 @@ _WASTE: Final = 0.4
 """Dead parts in the word tables for one alive, from which on the index is built anew."""
 _SPARE: Final = 2_000
 _BUSY_MS = 10_000
-_CAMEL = re.compile(r"[A-Z](?:(?<=[a-z0-9].)|(?<=[A-Z].)(?=[a-z]))")
 _LEAF = re.compile(r"[.:#]")
 
 
@@ -39,11 +38,6 @@ class Refreshed(NamedTuple):
     files: int
     read: int
     gone: int
-
-
-def spaced(text: str) -> str:
-    """Returns `text` with the parts of camelCase names apart, as the index and queries see them."""
-    return _CAMEL.sub(r" \g<0>", text)
 
 
 def place(state_dir: Path, workspace: Path) -> Path:
@@ -95,6 +89,18 @@ class Index:
         except Damaged:
             self.discard()
             return self._refresh(seen)
+
+    @contextmanager
+    def snapshot(self) -> Generator[None]:
+        """Lets everything that is read in this block come from one moment, whatever others write. Raises Damaged."""
+        db = self.db
+        with _trouble():
+            db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if db.in_transaction:
+                    db.execute("COMMIT")
 
     def discard(self) -> None:
         """Deletes the index's file."""
@@ -262,10 +268,10 @@ def _store(db: sqlite3.Connection, path: str, state: listing.State, text: str) -
     ]
     db.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     _set(db, "next", first + len(found))
-    shown = spaced(path)
+    shown = queries.spaced(path)
     for table, wanted in (("code", True), ("prose", False)):
         words = [
-            (at, shown, spaced(one.name), spaced(text[one.start : one.end]))
+            (at, shown, queries.spaced(one.name), queries.spaced(text[one.start : one.end]))
             for at, one in enumerate(found, first)
             if (role == "source" and one.kind != "test") is wanted
         ]
@@ -285,7 +291,8 @@ def remember(db: sqlite3.Connection, commits: Iterable[past.Commit]) -> None:
             (one.sha, one.time, "\n".join(one.files)),
         )
         if added.rowcount:
-            db.execute("INSERT INTO subjects (rowid, subject) VALUES (?, ?)", (added.lastrowid, spaced(one.subject)))
+            words = queries.spaced(one.subject)
+            db.execute("INSERT INTO subjects (rowid, subject) VALUES (?, ?)", (added.lastrowid, words))
 
 
 def _meta(db: sqlite3.Connection, key: str) -> str | int:

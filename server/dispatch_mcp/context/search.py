@@ -16,7 +16,11 @@ from dispatch_mcp.context import index, reading
 from dispatch_mcp.core.context import chunks, evidence, features, languages, queries
 
 PARTS: Final = 240
-OTHERS: Final = 80
+OTHERS: Final = 60
+RAREST: Final = 12
+"""Words of a task that tests and documents are searched for, the rarest ones."""
+MEMORY: Final = 5_000
+"""Parts whose words are kept between questions."""
 FULL_FILES: Final = 12
 """Best files of which every part becomes a candidate."""
 NEAREST: Final = 30
@@ -38,7 +42,7 @@ class Files:
     importers: Mapping[str, Sequence[tuple[str, str]]]
     near: dict[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     texts: dict[str, str] = field(default_factory=dict[str, str])
-    stems: dict[int, frozenset[str]] = field(default_factory=dict[int, frozenset[str]])
+    words: dict[int, tuple[str, frozenset[str]]] = field(default_factory=dict[int, tuple[str, frozenset[str]]])
 
 
 def load(db: sqlite3.Connection) -> Files:
@@ -92,8 +96,9 @@ class Search:
     def evidence(self, query: queries.Query, votes: Mapping[str, float]) -> evidence.Evidence:
         """Returns everything that bears on `query`; `votes` are those of the history."""
         db, files = self._index.db, self._current()
-        own = list(self._hits("code", query, PARTS))
-        others = list(self._hits("prose", query, OTHERS))
+        rare = rarity(db, query)
+        own = list(self._hits("code", query, query.match(), PARTS))
+        others = list(self._hits("prose", query, query.match_rarest(rare, RAREST), OTHERS))
         named = self._named(query)
         defined = self._defined(query)
         subjects = {languages.subject(part.path) for part in others}
@@ -106,7 +111,7 @@ class Search:
             others=others,
             near={path: self._neighbours(path) for path in (*wanted, *tests)},
             votes=known,
-            rarity=rarity(db, query),
+            rarity=rare,
             defined=defined,
             named=list(wanted),
             roles={path: files.roles[path] for path in (*wanted, *tests)},
@@ -132,8 +137,8 @@ class Search:
         """Returns lines of a file, both ends included."""
         return "\n".join(self.text(path).split("\n")[first - 1 : last])
 
-    def _hits(self, table: str, query: queries.Query, most: int) -> Iterator[evidence.Part]:
-        if not query.words:
+    def _hits(self, table: str, query: queries.Query, match: str, most: int) -> Iterator[evidence.Part]:
+        if not match:
             return
         rows = self._index.db.execute(
             f"SELECT files.path, hits.score, chunks.id, kind, name, first, last, start, end"  # noqa: S608  # two names
@@ -141,7 +146,7 @@ class Search:
             f" ORDER BY score LIMIT {most * 2}) AS hits"
             " JOIN chunks ON chunks.id = hits.rowid JOIN files ON files.id = chunks.file"
             f" ORDER BY hits.score, chunks.id LIMIT {most}",
-            (query.match(),),
+            (match,),
         ).fetchall()
         for path, score, *row in sorted(rows, key=lambda row: row[0]):
             yield self._part(query, path, -score, tuple(row))
@@ -150,14 +155,15 @@ class Search:
         self, query: queries.Query, path: str, score: float, row: tuple[int, chunks.Kind, str, int, int, int, int]
     ) -> evidence.Part:
         chunk, kind, name, first, last, start, end = row
-        plain = queries.plain(f"{name} {self.text(path)[start:end]}")
-        kept = self.files.stems
+        kept = self.files.words
         if chunk not in kept:
-            if len(kept) > 20_000:
+            if len(kept) > MEMORY:
                 kept.clear()
-            kept[chunk] = queries.plain_stems(plain)
+            plain = queries.plain(f"{name} {self.text(path)[start:end]}")
+            kept[chunk] = (plain, queries.plain_stems(plain))
+        plain, stems = kept[chunk]
         phrases = queries.phrases(query, plain)
-        return evidence.Part(chunk, path, kind, name, first, last, end - start, score, kept[chunk], phrases)
+        return evidence.Part(chunk, path, kind, name, first, last, end - start, score, stems, phrases)
 
     def text(self, path: str) -> str:
         """Returns the text of a file as it is now; empty when it cannot be read."""

@@ -210,8 +210,12 @@ def _joined(one: packs.Item, other: packs.Item, read: packing.Read) -> packs.Ite
 def _fitted(pack: packs.Pack) -> packs.Pack:
     """Returns the pack with as much of its lists as the budget takes, and without items if it must be."""
     pack = replace(pack, withheld=pack.withheld[:_SHOWN_WITHHELD]) if pack.tokens > pack.budget else pack
-    for name in ("also", "left_out", "withheld", "unresolved", "chosen"):
+    for name in ("also", "left_out", "withheld", "unresolved"):
         pack = _shortened(pack, name)
+    while pack.tokens > pack.budget and pack.chosen:
+        *others, last = pack.chosen
+        head, _ = cut(last, packing.cost(last.path, last.text) - (pack.tokens - pack.budget) - packing.HEADER)
+        pack = replace(pack, chosen=(*others, head) if head is not None and head.text != last.text else tuple(others))
     return pack
 
 

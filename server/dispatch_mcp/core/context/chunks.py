@@ -18,6 +18,8 @@ Kind = Literal["function", "class", "module", "text", "test"]
 
 WINDOW = 60
 """Lines of one part of a text that has no definitions, and of a definition that is too long."""
+SHORTEST = 600
+"""Characters of a section that is not joined with the next one."""
 LONGEST = 110
 """Lines of a definition that stays whole."""
 _NAMES = 12
@@ -195,7 +197,7 @@ def _parts(text: str, inside: list[_Definition], around: _Span) -> Iterator[_Spa
     for one in inside:
         begin = _lead(text, at, one.start)
         if begin > at:
-            yield around._replace(start=at, end=begin)
+            yield _Span(around.kind, around.name, at, begin)
         own = f"{around.name}.{one.name}" if around.name else one.name
         container = one.kind in _CONTAINERS
         span = _Span("class" if one.kind in _TYPES else "function", own, begin, one.end)
@@ -207,7 +209,7 @@ def _parts(text: str, inside: list[_Definition], around: _Span) -> Iterator[_Spa
             yield span
         at = one.end
     if around.end > at:
-        yield around._replace(start=at)
+        yield _Span(around.kind, around.name, at, around.end)
 
 
 _TEST_MODULES = frozenset({"tests", "test"})
@@ -224,9 +226,12 @@ def _lead(text: str, at: int, start: int) -> int:
 def _sections(text: str, language: str) -> Iterator[_Span]:
     at, name = 0, ""
     for match in _heading(language).finditer(text):
-        if match.start() + 1 > at:
-            yield _Span("text", name, at, match.start() + 1)
-        at, name = match.start() + 1, match["n"].strip()
+        start = match.start() + 1
+        if start - at < SHORTEST and name:
+            continue
+        if start > at:
+            yield _Span("text", name, at, start)
+        at, name = start, match["n"].strip()
     yield _Span("text", name, at, len(text))
 
 
@@ -234,14 +239,13 @@ def _cut(padded: str, spans: Iterable[_Span]) -> Iterator[Chunk]:
     """Yields the spans as chunks of the text inside `padded`, blank edges trimmed and long ones in windows."""
     line, at = 0, 0
     for kind, name, start, stop in spans:
-        kept = padded[start:stop].rstrip()
-        end = start + len(kept)
-        kept = kept.lstrip()
+        kept = padded[start:stop].strip()
         if not _WORD.search(kept):
             continue
-        begin = padded.rfind("\n", 0, end - len(kept)) + 1
+        begin = padded.rfind("\n", 0, padded.find(kept[0], start)) + 1
         line += padded.count("\n", at, begin)
         at = begin
+        end = padded.find(kept, begin) + len(kept)
         label = name or (_assigned(kept) if kind == "module" else "")
         last = line + kept.count("\n")
         if last - line < (LONGEST if kind in _WHOLE else WINDOW * 3 // 2):

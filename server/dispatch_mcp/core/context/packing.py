@@ -50,7 +50,7 @@ def choose(ranked: Sequence[tuple[evidence.Part, float]], read: Read, budget: in
             left.append(Choice(part, "", tokens.estimate(part.size) + HEADER))
             continue
         text = read(part.path, part.first, part.last)
-        one = Choice(part, text, tokens.count(text) + 1 if joined else cost(part.path, text))
+        one = Choice(part, text, tokens.count(text) + GAP + 1 if joined else cost(part.path, text))
         if used + one.tokens <= budget:
             kept.append(one)
             used += one.tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -62,6 +63,11 @@ class Query:
         parts += [f'"{one} {two}"' for one, two in self.pairs]
         return " OR ".join(parts)
 
+    def match_rarest(self, rarity: Mapping[str, float], most: int) -> str:
+        """Returns the full-text query for the `most` words that are rarest."""
+        known = sorted(self.words, key=lambda word: -rarity.get(stem(word), 0.0))[:most]
+        return " OR ".join(f'"{word}"' for word in known)
+
 
 def read(text: str) -> Query:
     """Returns what of `text` is searched for."""
@@ -87,9 +93,13 @@ def _title(text: str) -> str:
     return re.split(r"(?<=[.!?])\s", head, maxsplit=1)[0][:200]
 
 
+def _apart(match: re.Match[str]) -> str:
+    return f" {match[0]}"
+
+
 def spaced(text: str) -> str:
     """Returns `text` with the parts of camelCase names apart."""
-    return _CAMEL.sub(r" \g<0>", text)
+    return _CAMEL.sub(_apart, text)
 
 
 def _words(text: str) -> tuple[list[str], list[tuple[str, str]]]:
@@ -123,14 +133,13 @@ def stems(text: str) -> frozenset[str]:
     return plain_stems(plain(text))
 
 
-_BETWEEN = str.maketrans("_-./:", "     ")
 _LETTERS = re.compile(r"[^\W\d_]{2,}|\d+")
 _ASCII = re.compile(r"[a-z]{2,}|\d+")
 
 
 def plain(text: str) -> str:
     """Returns `text` in lower case, the parts of compound names apart."""
-    return spaced(text).lower().translate(_BETWEEN)
+    return spaced(text).lower().replace("_", " ").replace("-", " ").replace(".", " ")
 
 
 def plain_stems(text: str) -> frozenset[str]:
