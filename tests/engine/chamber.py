@@ -1,0 +1,136 @@
+"""A council over a real book: the shipped reviewers, and a model that answers as a test says and keeps what it read."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from dispatch_mcp import config, rosters
+from dispatch_mcp.core import catalog, hands, model, order
+from dispatch_mcp.core.council import briefs
+from dispatch_mcp.core.model import AttemptState, WorkerKind
+from dispatch_mcp.engine import councils, dispatcher, embedded, hosting, planner, subjects, verdicts
+from dispatch_mcp.store import book as books
+from dispatch_mcp.workers import contract, host, scripted
+
+PACE = embedded.Pace(look_s=0.01, takeover_s=0.05)
+PASS = '{"verdict": "PASS", "findings": []}'
+
+Answer = Callable[[order.WorkOrder, str], str | model.Outcome]
+
+
+@functools.cache
+def shipped() -> catalog.Catalog:
+    """Returns the catalogue of the bundled agents alone."""
+    folder = Path(__file__).parents[2] / "agents"
+    return rosters.Source((rosters.Folder(folder, "bundled", nested=True),)).catalog()
+
+
+def fails(quote: str, file: str = "app.py", severity: str = "high", **more: Any) -> str:
+    """Returns an answer with one finding, in prose and JSON."""
+    finding = {"severity": severity, "file": file, "line": 1, "quote": quote, "claim": "It is wrong", "evidence": "x"}
+    return "I looked.\n```json\n" + json.dumps({"verdict": "FAIL", "findings": [{**finding, **more}]}) + "\n```"
+
+
+@dataclass
+class Model:
+    """Answers each reviewer by name, else PASS. `read` are the prompts, by reviewer and in order."""
+
+    answers: dict[str, list[str | model.Outcome] | str] = field(default_factory=dict)
+    read: list[tuple[str, str]] = field(default_factory=list)
+    models: set[str | None] = field(default_factory=set)
+
+    async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+        name = work.task.agent or ""
+        self.read.append((name, hosting.brief(work).with_role(work.agent_prompt).text))
+        self.models.add(work.model)
+        given = self.answers.get(name, PASS)
+        said = given if isinstance(given, str) else given[min(work.attempt, len(given)) - 1]
+        if isinstance(said, model.Outcome):
+            return said
+        return model.Outcome(state=AttemptState.SUCCEEDED, summary=said[:100], output=said, unverified=True)
+
+    def prompts(self, name: str) -> list[str]:
+        return [text for reviewer, text in self.read if reviewer == name]
+
+
+@dataclass
+class Tree:
+    """Changes that a test hands out."""
+
+    text: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    async def of_range(self, workspace: str, asked: str) -> subjects.Change:
+        self.asked.append(asked)
+        return subjects.Change(self.text, f"range {asked}", "f00")
+
+    async def of_tree(self, workspace: str, paths: Any = ()) -> subjects.Change:
+        self.asked.append(f"tree {sorted(paths)}")
+        return subjects.Change(self.text, "the working tree")
+
+
+@dataclass
+class Chamber:
+    """The council and what surrounds it."""
+
+    council: councils.Council
+    app: dispatcher.Dispatcher
+    model: Model
+    tree: Tree
+
+    async def reviewed(self, diff: str = "", **asked: Any) -> verdicts.Reviewed:
+        """Returns the decision of a round that the fake model carries out."""
+        started = await self.council.review(councils.Asked(diff=diff, worker="api", **asked))
+        return await self.ended(started) if started.run_id else started
+
+    async def ended(self, started: verdicts.Reviewed) -> verdicts.Reviewed:
+        with anyio.fail_after(20):
+            async for _ in self.app.engine.events(started.run_id):
+                pass
+        found = await self.council.look(started.run_id)
+        assert found is not None
+        return found
+
+
+@asynccontextmanager
+async def opened(home: Path, answers: dict[str, Any] | None = None, **means: Any) -> AsyncGenerator[Chamber]:
+    """Yields a chamber; `means` are fields of `subjects.Means`."""
+    fake, tree = Model(answers or {}), Tree()
+
+    def make(work: order.WorkOrder) -> order.WorkOrder:
+        return hosting.with_agent(work, shipped())
+
+    workers = {WorkerKind.API: fake, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
+    async with (
+        books.open_book(home) as book,
+        embedded.open_engine(book, workers, pace=PACE, make_order=make) as engine,
+    ):
+        app = dispatcher.Dispatcher(
+            book=book,
+            engine=engine,
+            rules=planner.Rules(workspace=str(home.parent), review_policy="off"),
+            catalog=shipped,
+            assign=host.assignment,
+            hands=hands.Hands(key=True),
+            default_worker=WorkerKind.HOST,
+            means=subjects.Means(changes=tree, **means),
+        )
+        yield Chamber(councils.Council(app), app, fake, tree)
+
+
+def part_of(task: model.Task) -> briefs.Assigned:
+    found = briefs.place(task)
+    assert found is not None
+    return found
+
+
+def settings(home: Path, workspace: Path) -> config.Settings:
+    return config.load({}, flags={"home": home, "workspace": workspace}, cwd=workspace).settings
