@@ -163,3 +163,19 @@ def test_versions_of_git_are_read(said: str, found: tuple[int, int]) -> None:
 
 def test_local_changes_are_in_the_way_also_as_folders() -> None:
     assert applying.local(["a", "docs/", "x/y"], ["docs/a.md", "x"]) == ("docs/", "x/y")
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/r/.git/refs/dispatch/x/merged.lock", "/r/.git/refs/dispatch/x/merged.lock"),
+        ("/r/.git/./refs/dispatch/x/merged.lock", "/r/.git/refs/dispatch/x/merged.lock"),
+        ("/r/.git/refs/dispatch/../heads/main.lock", ""),
+        ("/r/.git/refs/heads/main.lock", ""),
+        ("/r/.git/packed-refs.lock", ""),
+        ("/other/.git/refs/dispatch/x/merged.lock", ""),
+    ],
+)
+def test_only_locks_of_our_own_refs_are_ours(path: str, found: str) -> None:
+    said = f"fatal: cannot lock ref: Unable to create '{path}': File exists.\nAnother git process"
+    assert merging.lock_in(said, "/r/.git") == found

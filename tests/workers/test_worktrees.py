@@ -368,6 +368,32 @@ async def test_a_locked_index_is_nobodys_trouble(site: Site) -> None:
     assert shown(site.repo, "run", "new.txt") == "x"
 
 
+async def test_a_lock_that_a_killed_git_left_on_a_ref_of_the_run_is_taken_away(site: Site) -> None:
+    await site.attempt(site.order("x"), puts("one.txt", "x"))
+    lock = site.repo / ".git" / "refs" / "dispatch" / "run" / "merged.lock"
+    lock.touch()
+    os.utime(lock, (1.0, 1.0))
+    outcome = await site.attempt(site.order("y"), puts("two.txt", "y"))
+    assert outcome.state is AttemptState.SUCCEEDED, outcome.error
+    assert shown(site.repo, "run", "two.txt") == "y"
+
+
+async def test_a_half_made_worktree_of_a_killed_git_goes(site: Site) -> None:
+    left = site.grounds.copies.path("run", "t", 1)
+    left.mkdir(parents=True)
+    (left / "a.txt").write_text("half of it")
+    admin = site.repo / ".git" / "worktrees" / left.name
+    admin.mkdir(parents=True)
+    (admin / "locked").write_text("initializing")
+    (admin / "gitdir").write_text(f"{left}/.git\n")
+    (admin / "HEAD").write_text(git(site.repo, "rev-parse", "HEAD") + "\n")
+    (admin / "commondir").write_text("../..\n")
+    outcome = await site.attempt(site.order(attempt=2), puts("new.txt", "x"))
+    assert outcome.state is AttemptState.SUCCEEDED, outcome.error
+    assert not left.exists()
+    assert trees(site.repo) == 0
+
+
 async def test_hooks_signatures_and_monitors_of_the_repository_are_not_run(site: Site, tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     trap.write_text(f'#!/bin/sh\necho "$0" >> {tmp_path}/ran\nexit 1\n')

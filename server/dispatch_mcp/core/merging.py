@@ -6,6 +6,7 @@ Git does the work (`workers/worktrees.py`, `workers/merging.py`); what is decide
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ _PLAIN_PART = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHORT_OBJECT = re.compile(r"[0-9a-f]{7,64}")
 _WILD = re.compile(r"[*?\[]")
+_LOCK = re.compile(r"Unable to create '([^'\n]+\.lock)': File exists")
 _LITTER = re.compile(
     r"(?:^|/)(?:__pycache__|node_modules|\.pytest_cache|\.mypy_cache|\.ruff_cache|\.hypothesis)/|"
     r"\.py[co]$|(?:^|/)(?:\.DS_Store|Thumbs\.db)$"
@@ -311,6 +313,13 @@ def moved(work: order.WorkOrder, workspace: str) -> order.WorkOrder:
     if changed != named:
         task = task.model_copy(update=changed)
     return replace(work, task=task, workspace=workspace)
+
+
+def lock_in(said: str, common: str) -> str:
+    """Returns the lock file that git complains about, if it is one of our own refs' in the repository `common`."""
+    found = _LOCK.search(said)
+    path = posixpath.normpath(found[1]) if found else ""
+    return path if path.startswith(f"{posixpath.normpath(common)}/{PREFIX}/") else ""
 
 
 def version(text: str) -> tuple[int, int]:

@@ -72,6 +72,8 @@ class Keeper:
         try:
             repo = await repository.find(self.git, tree.path)
             repo = replace(repo, top=repo.common)
+            if await copies.discard(repo, Path(tree.path)):
+                return None
             copy = worktrees.Copy(repo, Path(tree.path), repo.head, tree.attempt)
             await self._keep(copies, copy, tree)
             await copies.remove(repo, Path(tree.path))

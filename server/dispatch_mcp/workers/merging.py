@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import merging, order
 from dispatch_mcp.workers import repository
+
+LOCKED_S = 5.0
+"""From which age on the lock of a ref of ours belongs to nobody."""
 
 TRIES = 20
 """How often a merge is made anew because somebody else's came first."""
@@ -75,7 +80,7 @@ class Merger:
         if found:
             return found
         lines = f"create {refs.merged} {repo.head}\ncreate {refs.base} {repo.head}\n"
-        await self.git.run(repo.top, "update-ref", "--stdin", stdin=lines, codes=(0, 128))
+        await self._move(repo, lines)
         found = await self._read(repo, refs.merged)
         if not found:
             raise errors.WorkerError(f"{refs.merged} could not be made in {str(repo.common)!r}.")
@@ -105,7 +110,8 @@ class Merger:
 
     async def keep(self, repo: repository.Repository, ref: str, commit: str) -> None:
         """Lets a ref of ours name a commit."""
-        await self.git.run(repo.top, "update-ref", "--stdin", stdin=f"update {ref} {commit}\n")
+        if refused := await self._move(repo, f"update {ref} {commit}\n"):
+            raise errors.WorkerError(f"{ref} cannot be moved: {refused}")
 
     async def tree(self, repo: repository.Repository, commit: str) -> str:
         """Returns the tree of a commit."""
@@ -151,11 +157,27 @@ class Merger:
                 return await self._conflict(repo, refs, work, found, (head, commit, parent))
             said = f"Merge task {work.task.id} of run {work.run_id}\n"
             new = await self.commit(repo, found.tree, (head, commit), said)
-        line = f"update {refs.merged} {new} {head}\n"
-        moved = await self.git.run(repo.top, "update-ref", "--stdin", stdin=line, codes=(0, 128))
-        if moved.code and await self._read(repo, refs.merged) == head:
-            raise errors.WorkerError(f"{refs.merged} cannot be moved: {moved.said}")
-        return None if moved.code else Merged(new)
+        refused = await self._move(repo, f"update {refs.merged} {new} {head}\n")
+        if refused and await self._read(repo, refs.merged) == head:
+            raise errors.WorkerError(f"{refs.merged} cannot be moved: {refused}")
+        return None if refused else Merged(new)
+
+    async def _move(self, repo: repository.Repository, lines: str) -> str:
+        """Moves refs of ours, all or none, and returns why git refused, empty when it did not.
+
+        A lock that a git left when it was killed with its server is waited for, then taken away; nobody else locks
+        these refs, and whoever lives locks them for milliseconds.
+        """
+        deadline = anyio.current_time() + 2 * LOCKED_S
+        while True:
+            done = await self.git.run(repo.top, "update-ref", "--stdin", stdin=lines, codes=(0, 128))
+            if done.code == 0:
+                return ""
+            lock = merging.lock_in(done.err, str(repo.common))
+            if not lock or anyio.current_time() > deadline:
+                return done.said
+            if not await anyio.to_thread.run_sync(_unlocked, Path(lock)):
+                await anyio.sleep(LOCKED_S / 20)
 
     async def try_merge(self, repo: repository.Repository, ours: str, theirs: str) -> merging.Merge:
         """Returns what a merge of two commits comes to; touches no ref, index or checkout."""
@@ -186,7 +208,8 @@ class Merger:
             for one in kept
             if one.state == "done" and one.commit == commit
         ]
-        await self.git.run(repo.top, "update-ref", "--stdin", stdin="\n".join(lines) + "\n")
+        if refused := await self._move(repo, "\n".join(lines) + "\n"):
+            raise errors.WorkerError(f"The conflicting change of {work.task.id!r} cannot be kept: {refused}")
         return Merged(head, changed=False, conflict=merging.conflict_brief(found, commit, parent, others))
 
     async def _others(self, repo: repository.Repository, span: str, paths: Sequence[str]) -> list[merging.Side]:
@@ -196,3 +219,16 @@ class Merger:
         done = await self.git.run(repo.top, *asked, env={"GIT_LITERAL_PATHSPECS": "1"})
         pairs = (line.partition(" ") for line in done.lines)
         return [merging.Side(task.strip(), commit) for commit, _, task in pairs if task.strip()]
+
+
+def _unlocked(lock: Path) -> bool:
+    """Returns whether the lock is gone, taken away if it is old."""
+    try:
+        if time.time() - lock.stat().st_mtime < LOCKED_S:
+            return False
+        lock.unlink()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -29,6 +29,7 @@ FOLDER = "worktrees"
 BEAT = "worktree"
 FAREWELL_S = 5.0
 _INDEX = "dispatch-index"
+_REMOVE = ("worktree", "remove", "--force", "--force", "--")
 _WHERE = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir", "--absolute-git-dir", "HEAD")
 
 
@@ -122,6 +123,7 @@ class Copies:
                 f"A fresh worktree of {str(repo.common)!r} differs from its own commit in {files}.",
                 hint="Look at their line endings or filters: `git status` in a fresh clone shows the same.",
             )
+        await anyio.Path(_begun(path)).touch(mode=0o600)
         return copy
 
     async def verify(self, copy: Copy) -> Path:
@@ -183,9 +185,30 @@ class Copies:
 
     async def remove(self, repo: repository.Repository, path: Path) -> None:
         """Removes a worktree whose contents are kept elsewhere. Raises WorkerError."""
-        await self.git.run(repo.top, "worktree", "remove", "--force", "--force", "--", str(path))
-        with contextlib.suppress(OSError):
-            await anyio.Path(path.parent).rmdir()
+        await self.git.run(repo.top, *_REMOVE, str(path))
+        await anyio.to_thread.run_sync(_forget, path)
+
+    async def discard(self, repo: repository.Repository, path: Path) -> bool:
+        """Removes a worktree, complete or not, in which nobody has begun; returns whether it was one."""
+        if await anyio.Path(_begun(path)).exists():
+            return False
+        await self.git.run(repo.top, *_REMOVE, str(path), codes=range(256))
+        await anyio.to_thread.run_sync(_forget, path)
+        await self.git.run(repo.top, *_REMOVE, str(path), codes=range(256))  # it may be registered without its folder
+        return True
+
+
+def _begun(path: Path) -> Path:
+    """Returns the file beside a worktree that says that somebody has begun to work in it."""
+    return path.with_name(f"{path.name}.begun")
+
+
+def _forget(path: Path) -> None:
+    """Removes what may be left of a worktree, and the folder of its run if it was the last."""
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        _begun(path).unlink(missing_ok=True)
+        path.parent.rmdir()
 
 
 def _make_folder(home: Path, folder: Path) -> None:
@@ -370,6 +393,8 @@ class Worktrees:
         """Keeps what an attempt left in its worktree, and removes that; what cannot be kept stays where it is."""
         attempt = int(path.name.rpartition(".")[2])
         try:
+            if await self.copies.discard(repo, path):
+                return
             head = await self.git.run(path, "rev-parse", "--verify", "HEAD^{commit}")
             copy = Copy(repo, path, head.out.strip(), attempt)
             mine = replace(work, attempt=attempt)
