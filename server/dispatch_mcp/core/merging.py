@@ -294,8 +294,9 @@ def dirty_notice(paths: Sequence[str]) -> str:
     """Returns the notice about changes of the checkout that a worktree does not have; empty without any."""
     if not paths:
         return ""
+    names = [escape.one_line(path, limit=80) for path in paths]
     return (
-        f"{_count(len(paths), 'file')} of the checkout with uncommitted changes ({problems.listed(paths, 3)}): the "
+        f"{_count(len(paths), 'file')} of the checkout with uncommitted changes ({problems.listed(names, 3)}): the "
         "worktree does not have these changes."
     )
 

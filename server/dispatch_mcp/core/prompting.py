@@ -159,7 +159,7 @@ def build(
     Raises:
         ValueError: `nonce` is not 8 to 64 letters and digits.
     """
-    data = [*context, *_upstream(work), *_messages(work), *_inputs(work), *_last_error(work)]
+    data = [*context, *_notices(work), *_upstream(work), *_messages(work), *_inputs(work), *_last_error(work)]
     kept, left_out = data[:MAX_BLOCKS], data[MAX_BLOCKS:]
     whole = [*work.gathered, *work.material]
     sections = (
@@ -208,6 +208,11 @@ def _places(work: order.WorkOrder, left_out: Sequence[fences.Data]) -> Iterator[
     )
     filled = [Items(tuple(items), label) for label, items in lists if items]
     yield from filled or (Items((DEFAULT_CONTEXT,)),)
+
+
+def _notices(work: order.WorkOrder) -> Iterator[fences.Data]:
+    for notice in work.notices:
+        yield fences.Data("notice", "the workspace", notice)
 
 
 def _upstream(work: order.WorkOrder) -> Iterator[fences.Data]:
