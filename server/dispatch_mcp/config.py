@@ -83,6 +83,11 @@ class Settings(model.Value):
     review_from: Share = 0.70
     supervise_from: Share = 0.40
     review_policy: Literal["standard", "strict", "off"] = "standard"
+    council_inconclusive_blocks: bool = True
+    council_quorum: Literal["all", "any"] = "all"
+    council_devils_advocate: bool = True
+    council_rounds: Annotated[Count, Field(ge=1, le=10)] = 3
+    council_reviewers: Annotated[tuple[str, ...], Field(max_length=8)] = ()
     depth: Annotated[Count, Field(ge=0, le=64)] = 0
     depth_limit: Annotated[Count, Field(ge=0, le=8)] = 2
     max_dollars: Annotated[Number, Field(gt=0)] | None = None
@@ -281,7 +286,7 @@ def _lay_env(draft: _Draft, env: Mapping[str, str], cwd: Path) -> None:
 
 def _from_text(name: str, key: str, text: str) -> object:
     """Returns the value that a variable's text stands for: lists are JSON, or names or paths in a row."""
-    if key not in ("allow_commands", "pass_env", "agent_dirs"):
+    if key not in ("allow_commands", "pass_env", "agent_dirs", "council_reviewers"):
         return text.strip()
     if text.lstrip().startswith("["):
         try:
@@ -292,7 +297,7 @@ def _from_text(name: str, key: str, text: str) -> object:
         raise errors.ConfigError(
             f"{name} must be a JSON list of lists, not {_brief(text)}.", hint='Such as `[["pytest", "-q"]]`.'
         )
-    parts = text.split("," if key == "pass_env" else os.pathsep)
+    parts = text.split(os.pathsep if key == "agent_dirs" else ",")
     return [part.strip() for part in parts if part.strip()]
 
 

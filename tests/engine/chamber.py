@@ -14,7 +14,7 @@ import anyio
 
 from dispatch_mcp import config, rosters
 from dispatch_mcp.core import catalog, hands, model, order
-from dispatch_mcp.core.council import briefs
+from dispatch_mcp.core.council import briefs, scope
 from dispatch_mcp.core.model import AttemptState, WorkerKind
 from dispatch_mcp.engine import councils, dispatcher, embedded, hosting, planner, subjects, verdicts
 from dispatch_mcp.store import book as books
@@ -68,13 +68,13 @@ class Tree:
     text: str = ""
     asked: list[str] = field(default_factory=list)
 
-    async def of_range(self, workspace: str, asked: str) -> subjects.Change:
+    async def of_range(self, workspace: str, asked: str) -> scope.Change:
         self.asked.append(asked)
-        return subjects.Change(self.text, f"range {asked}", "f00")
+        return scope.Change(self.text, f"range {asked}", "f00")
 
-    async def of_tree(self, workspace: str, paths: Any = ()) -> subjects.Change:
+    async def of_tree(self, workspace: str, paths: Any = ()) -> scope.Change:
         self.asked.append(f"tree {sorted(paths)}")
-        return subjects.Change(self.text, "the working tree")
+        return scope.Change(self.text, "the working tree")
 
 
 @dataclass

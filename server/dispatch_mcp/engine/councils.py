@@ -166,9 +166,9 @@ class Council:
             )
         return loaded, known, decision
 
-    async def _change(self, asked: Asked, subject: tracing.Loaded | None) -> subjects.Change:
+    async def _change(self, asked: Asked, subject: tracing.Loaded | None) -> scope.Change:
         if asked.diff:
-            return subjects.Change(asked.diff, "a diff")
+            return scope.Change(asked.diff, "a diff")
         changes = self.means.changes
         if changes is None:
             raise errors.InputError("There is no repository to look at here.", hint="Send the change as diff.")
@@ -196,7 +196,7 @@ class Council:
     async def _opened(
         self,
         asked: Asked,
-        change: subjects.Change,
+        change: scope.Change,
         subject: tracing.Loaded | None,
         before: tuple[tracing.Loaded, briefs.Manifest, deciding.Decision] | None,
     ) -> verdicts.Reviewed:
@@ -234,7 +234,7 @@ class Council:
     async def _draft(
         self,
         asked: Asked,
-        change: subjects.Change,
+        change: scope.Change,
         seen: scope.Scope,
         *,
         clean: cleaning.Cleaned,

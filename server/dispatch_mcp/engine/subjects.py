@@ -4,37 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from dispatch_mcp.core.council import deciding
+from dispatch_mcp.core.council import deciding, scope
 from dispatch_mcp.engine import tracing
-
-
-class Change(NamedTuple):
-    """A change as its source gives it: a diff, and what it is of. `head` is the commit it ends at, if one."""
-
-    text: str
-    about: str
-    head: str = ""
 
 
 class Changes(Protocol):
     """Where changes come from. Every method raises InputError or WorkerError when there is nothing to be had."""
 
-    async def of_range(self, workspace: str, asked: str) -> Change:
+    async def of_range(self, workspace: str, asked: str) -> scope.Change:
         """Returns what a git range changes."""
         ...
 
-    async def of_tree(self, workspace: str, paths: Sequence[str] = ()) -> Change:
+    async def of_tree(self, workspace: str, paths: Sequence[str] = ()) -> scope.Change:
         """Returns what the working tree changes against the last commit, new files too; only below `paths` if given."""
         ...
 
 
-Candidate = Callable[[tracing.Loaded], Awaitable[Change | None]]
+Candidate = Callable[[tracing.Loaded], Awaitable[scope.Change | None]]
 """Returns the change that a run would merge; None when it works in the workspace itself."""
 
 
-async def no_candidate(_loaded: tracing.Loaded) -> Change | None:
+async def no_candidate(_loaded: tracing.Loaded) -> scope.Change | None:
     """Returns None."""
     return None
 

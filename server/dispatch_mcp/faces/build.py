@@ -13,6 +13,7 @@ from dispatch_mcp import config, errors, prices, resources, rosters
 from dispatch_mcp.context import gather
 from dispatch_mcp.core import applying as offers
 from dispatch_mcp.core import budget, catalog, confidence, learning, order, records, redaction, remains, routing
+from dispatch_mcp.core.council import deciding, scope
 from dispatch_mcp.core.model import WorkerKind
 from dispatch_mcp.engine import (
     answers,
@@ -26,6 +27,7 @@ from dispatch_mcp.engine import (
     memory,
     planner,
     redacting,
+    subjects,
     tracing,
 )
 from dispatch_mcp.faces import hiring
@@ -33,6 +35,7 @@ from dispatch_mcp.store import book as books
 from dispatch_mcp.store import checkup
 from dispatch_mcp.workers import (
     applying,
+    changes,
     contract,
     host,
     leftovers,
@@ -148,7 +151,35 @@ async def open_dispatcher(
                 hands=hiring.hands_here(settings, os.environ, chat=chat),
                 redact=functools.partial(redacting.outcome, redactor),
                 memory=past,
+                means=council_means(settings, redactor),
             )
+
+
+def council_means(settings: config.Settings, redactor: redaction.Redactor) -> subjects.Means:
+    """Returns what reviews need: git for changes, the redactor, and the rules of the settings."""
+    found = changes.GitChanges(settings.home, settings.child_policy(os.environ))
+    applier = applying.Applier(_git(settings))
+
+    async def candidate(loaded: tracing.Loaded) -> scope.Change | None:
+        try:
+            offer = await applier.look(loaded.run.workspace, loaded.run.id)
+        except errors.DispatchError:
+            return None
+        change = await found.of_range(loaded.run.workspace, f"{offer.head}...{offer.revision}")
+        return change._replace(about=f"what run {loaded.run.id[:8]} would merge")
+
+    return subjects.Means(
+        changes=found,
+        candidate=candidate,
+        clean=redactor.redact,
+        rules=deciding.CouncilRules(
+            inconclusive_blocks=settings.council_inconclusive_blocks,
+            quorum=settings.council_quorum,
+            devils_advocate=settings.council_devils_advocate,
+            rounds=settings.council_rounds,
+        ),
+        reviewers=settings.council_reviewers,
+    )
 
 
 async def trace(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from dispatch_mcp.core.context import secrecy
 from dispatch_mcp.core.council import diffs
 
 MARK: Final = "[redacted]"
@@ -26,11 +28,36 @@ def cleaned(diff: diffs.Diff, clean: Callable[[str], str]) -> Cleaned:
     for change in diff.files:
         hunks: list[diffs.Hunk] = []
         for hunk in change.hunks:
-            lines = _lines(hunk.lines, clean)
+            lines = masked(hunk.lines) if is_secret(change.path) else _lines(hunk.lines, clean)
             count += sum(before != after for before, after in zip(hunk.lines, lines, strict=True))
             hunks.append(replace(hunk, lines=lines, section=clean(hunk.section)))
         files.append(replace(change, hunks=tuple(hunks), path=clean(change.path), old_path=clean(change.old_path)))
     return Cleaned(diffs.Diff(tuple(files)), count)
+
+
+def is_secret(path: str) -> bool:
+    """Returns whether the values of a file are never shown (promise S4); its names are, to be objected to."""
+    name = path.rpartition("/")[2].lower()
+    return secrecy.secret(path) and not _HARMLESS.search(name)
+
+
+_HARMLESS = re.compile(
+    r"\.(?:npmrc|yarnrc(?:\.yml)?|terraformrc|gitconfig)$|example|sample|template|\.dist$|known_hosts"
+)
+_PAIR = re.compile(r"(\s*(?:export\s+)?[\w.\"'-]{1,80}\s*[=:]\s*)\S.*")
+_OPENING = re.compile(r"-----(?:BEGIN|END) [A-Z0-9 ]+-----")
+
+
+def masked(lines: Sequence[str]) -> tuple[str, ...]:
+    """Returns lines of a hunk with names and without values."""
+    return tuple(line[0] + _value_masked(line[1:]) for line in lines)
+
+
+def _value_masked(text: str) -> str:
+    if not text.strip() or _OPENING.fullmatch(text.strip()):
+        return text
+    pair = _PAIR.fullmatch(text)
+    return pair[1] + MARK if pair else MARK
 
 
 def _lines(lines: Sequence[str], clean: Callable[[str], str]) -> tuple[str, ...]:

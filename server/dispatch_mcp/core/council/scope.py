@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dispatch_mcp.core import model
 from dispatch_mcp.core.council import diffs
@@ -52,6 +52,14 @@ _BINARY = _words(
     "parquet npy npz pkl onnx pt bin dat keystore jks p12 pfx"
 )
 _HEAD_LINES = 8
+
+
+class Change(NamedTuple):
+    """A change as its source gives it: a diff, what it is of, and the commit it ends at, empty for a working tree."""
+
+    text: str
+    about: str
+    head: str = ""
 
 
 class Excluded(model.Value):
