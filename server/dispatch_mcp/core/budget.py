@@ -245,14 +245,15 @@ class Ledger:
         """Returns what the next attempt of a task may use at most.
 
         Of what the run has left an attempt gets an equal part for each of the `slots` that work may fill, or what is
-        set aside for it if that is more; of what its task has left, all.
+        set aside for it if that is more (the last attempt below a ceiling may go over it by that); of what its task
+        has left, all.
         """
         need, own, used = self._set_aside(task_id), self._own_ceilings(task_id), self._own.get(task_id, NOTHING)
         found: dict[str, model.Json] = {}
         for name in ("dollars", "tokens"):
             of_run, of_task = getattr(self.limits, name), getattr(own, name)
             rest = None if of_run is None else of_run - getattr(self.spent, name) - getattr(self.reserved, name)
-            parts = [] if rest is None else [max(rest / max(slots, 1), min(getattr(need, name), rest))]
+            parts = [] if rest is None else [max(rest / max(slots, 1), getattr(need, name))]
             parts += [] if of_task is None else [of_task - getattr(used, name)]
             if parts:
                 found[name] = max(min(parts), _LEAST[name])

@@ -6,11 +6,11 @@ decide what happens next. Every finished turn is kept, so the next attempt goes 
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import anyio
@@ -145,6 +145,7 @@ class AnthropicWorker:
         self._sight = sight
         self._settings = settings
         self._clock = clock
+        self._tls: ssl.SSLContext | None = None
         self._flights = anyio.CapacityLimiter(settings.in_flight)
 
     async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
@@ -191,7 +192,8 @@ class AnthropicWorker:
 
     @asynccontextmanager
     async def _client(self) -> AsyncGenerator[anthropic.AsyncAnthropic]:
-        await anyio.to_thread.run_sync(_load, self._price)
+        if self._tls is None:
+            self._tls = await anyio.to_thread.run_sync(_load, self._price)
         import anthropic  # noqa: PLC0415  # a second of start-up, and only this worker needs it
 
         async with anthropic.AsyncAnthropic(
@@ -199,6 +201,7 @@ class AnthropicWorker:
             auth_token=self._login.token or None,
             base_url=self._login.url or None,
             max_retries=0,
+            http_client=anthropic.DefaultAsyncHttpxClient(verify=self._tls),
             timeout=anthropic.Timeout(self._settings.silence_s, connect=15.0),
         ) as client:
             yield client
@@ -350,9 +353,10 @@ def _block(value: model.Json) -> conversation.Turn:
     return dict(value) if fields.is_object(value) else {}
 
 
-def _load(price: forecast.Price) -> ModuleType:
-    """Imports the SDK and the price list where that does not hold up everybody else."""
-    import anthropic  # noqa: PLC0415  # a second of start-up, and only this worker needs it
+def _load(price: forecast.Price) -> ssl.SSLContext:
+    """Imports the SDK and the price list and reads certificates where that does not hold up everybody else."""
+    import anthropic  # noqa: F401, PLC0415  # pyright: ignore[reportUnusedImport]  # imported here once for all
+    import httpx2  # noqa: PLC0415  # comes with the SDK
 
     price(aliases.DEFAULT, model.Usage(output_tokens=1))
-    return anthropic
+    return httpx2.create_ssl_context()
