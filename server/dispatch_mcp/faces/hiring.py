@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,6 +49,14 @@ def hands_here(settings: config.Settings, env: Mapping[str, str], *, chat: bool 
         claude=claude_program.find(settings.claude_program, env.get("PATH", "")) or "",
         preferred=preferred,
     )
+
+
+async def claude_version(settings: config.Settings) -> str:
+    """Returns what the installed Claude Code calls its version; an empty string when it does not answer."""
+    program = hands_here(settings, os.environ).claude
+    env = settings.child_policy(os.environ).environment()
+    with tempfile.TemporaryDirectory() as folder:
+        return await claude_program.version(program, env, Path(folder) / "version") if program else ""
 
 
 def api_worker(settings: config.Settings, env: Mapping[str, str]) -> contract.Worker:

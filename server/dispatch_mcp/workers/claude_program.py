@@ -41,10 +41,17 @@ def _bundled() -> str | None:
 
 async def flags(program: str, env: Mapping[str, str], folder: Path) -> frozenset[str]:
     """Returns the flags that the program's help names; none when it does not answer."""
+    return claude_call.flags_in(await _asked(program, "--help", env, folder))
+
+
+async def version(program: str, env: Mapping[str, str], folder: Path) -> str:
+    """Returns what the program calls its version; an empty string when it does not answer."""
+    return (await _asked(program, "--version", env, folder)).strip().partition(" ")[0][:40]
+
+
+async def _asked(program: str, flag: str, env: Mapping[str, str], folder: Path) -> str:
     try:
-        ended = await supervisor.run_child(
-            [program, "--help"], cwd=Path("/"), env=env, folder=folder, timeout_s=_HELP_S
-        )
+        ended = await supervisor.run_child([program, flag], cwd=Path("/"), env=env, folder=folder, timeout_s=_HELP_S)
     except errors.WorkerError:
-        return frozenset()
-    return claude_call.flags_in(ended.stdout.decode("utf-8", "replace"))
+        return ""
+    return ended.stdout.decode("utf-8", "replace") if ended.exit_code == 0 else ""

@@ -17,7 +17,7 @@ import anyio
 
 from dispatch_mcp import __version__, config, errors, resources, rosters
 from dispatch_mcp.core import merging, model
-from dispatch_mcp.faces import build, console
+from dispatch_mcp.faces import build, console, hiring
 
 Mark = Literal["✓", "!", "✗"]
 OLDEST_PYTHON = (3, 11)
@@ -60,8 +60,7 @@ def examine(loaded: config.Loaded) -> Iterator[Fact]:
     yield _workspace(settings.workspace)
     yield _git(settings)
     yield from _worktrees(settings)
-    yield from _programs()
-    yield _key()
+    yield from _workers(settings)
     yield from _agents(settings)
     yield _templates(settings.home)
     yield from (Fact("!", "setting", warning, "Correct or remove it.") for warning in loaded.warnings)
@@ -125,14 +124,19 @@ def _worktrees(settings: config.Settings) -> Iterator[Fact]:
         )
 
 
-def _programs() -> Iterator[Fact]:
-    claude = shutil.which("claude")
-    yield Fact("✓", "claude", claude or "not found (only needed once the claude worker is there)")
-
-
-def _key() -> Fact:
-    there = bool(os.environ.get("ANTHROPIC_API_KEY"))
-    return Fact("✓", "ANTHROPIC_API_KEY", "set" if there else "not set (not needed: the host's subagents do the work)")
+def _workers(settings: config.Settings) -> Iterator[Fact]:
+    """Yields who can work here without an assistant, and who does when nobody is named."""
+    there = hiring.hands_here(settings, os.environ)
+    yield Fact("✓", "worker api", "there is a key" if there.key else "no ANTHROPIC_API_KEY (not needed in a chat)")
+    if not there.claude:
+        yield Fact("✓", "worker claude", "Claude Code was not found (not needed in a chat)")
+    elif version := anyio.run(hiring.claude_version, settings):
+        yield Fact("✓", "worker claude", f"{there.claude} {version}")
+    else:
+        yield Fact("!", "worker claude", f"{there.claude} does not answer", "Try `claude --version`; reinstall it.")
+    for chat in (True, False):
+        picked = hiring.hands_here(settings, os.environ, chat=chat).pick()
+        yield Fact("✓", f"worker auto, {'chat' if chat else 'shell'}", f"{picked.kind.value}: {picked.why}")
 
 
 def _agents(settings: config.Settings) -> Iterator[Fact]:

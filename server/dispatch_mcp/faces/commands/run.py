@@ -12,7 +12,7 @@ import rich.live
 import rich.table
 
 from dispatch_mcp import config, errors
-from dispatch_mcp.core import advice, keys, model, moves, records
+from dispatch_mcp.core import advice, keys, merging, model, moves, records
 from dispatch_mcp.core import documents as formats
 from dispatch_mcp.core.model import RunState, TaskState, WorkerKind
 from dispatch_mcp.engine import dispatcher, planner, tracing
@@ -94,15 +94,17 @@ async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id:
 
 
 def _advise(loaded: tracing.Loaded) -> None:
-    """Says on stderr what to do about a run that did not end well here."""
+    """Says on stderr what to do about a run that did not end well here, or whose changes wait to be applied."""
     if any(task.cause == "no_worker" for task in loaded.tasks):
         console.note(
-            "Nobody here does tasks without a command. See their flow with --dry-run, or ask your assistant: "
-            f"dispatch plan {loaded.plan.id}.",
+            "Nobody here does tasks without a command. Set ANTHROPIC_API_KEY or install Claude Code, see their flow "
+            f"with --dry-run, or ask your assistant: dispatch plan {loaded.plan.id}.",
             style="yellow",
         )
-    elif loaded.run.state is not RunState.SUCCEEDED:
-        console.note(shell.told(advice.next_step(loaded.run, loaded.tasks), loaded.run.id), style="yellow")
+    elif loaded.run.state is not RunState.SUCCEEDED or merging.has_changes(loaded.plan.tasks, loaded.tasks):
+        console.note(
+            shell.told(advice.next_step(loaded.run, loaded.tasks, loaded.plan.tasks), loaded.run.id), style="yellow"
+        )
 
 
 async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> None:
