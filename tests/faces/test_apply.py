@@ -48,6 +48,7 @@ def run_id(shell: shells.Shell, repo: Path, tmp_path: Path) -> str:
 
 def test_a_run_is_looked_at_then_applied_then_tidied_up(shell: shells.Shell, repo: Path, run_id: str) -> None:
     assert (repo / "list.txt").read_text() == "first\n"
+    assert f"`dispatch-mcp apply {run_id}`" in shell("status", run_id, "--json").json["next"]
     said = shell("apply", "latest")
     assert said.code == 0
     assert "Would apply 1 commit" in said.out

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dispatch_mcp.core import model, records
+from dispatch_mcp.core import merging, model, records
 from dispatch_mcp.core.model import RunState, TaskState, WorkerKind
 
+APPLY = " What it changed waits outside of the checkout: the user takes it over with `dispatch-mcp apply {}`."
 
-def next_step(run: records.RunRecord, tasks: Sequence[records.TaskRecord], *, assigned: int = 0) -> str:
-    """Returns the next step for whoever reads: the host or a person at a shell."""
+
+def next_step(
+    run: records.RunRecord, tasks: Sequence[records.TaskRecord], plan: Sequence[model.Task] = (), *, assigned: int = 0
+) -> str:
+    """Returns the next step for whoever reads: the host or a person at a shell. `plan` has the run's tasks."""
     if run.state in model.RUN_FINAL:
-        return _after_the_end(run, tasks)
+        return _after_the_end(run, tasks) + (APPLY.format(run.id) if merging.has_changes(plan, tasks) else "")
     if run.state in _HELD:
         return _HELD[run.state](run, tasks)
     if assigned:

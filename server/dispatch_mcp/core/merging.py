@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
-from dispatch_mcp.core import conflicts, escape, graph, keys, model, order, problems
-from dispatch_mcp.core.model import WorkerKind
+from dispatch_mcp.core import conflicts, escape, graph, keys, model, order, problems, records
+from dispatch_mcp.core.model import TaskState, WorkerKind
 
 CONFLICT: Final = "merge_conflict"
 NO_WORKTREE: Final = "no_worktree"
@@ -45,6 +45,12 @@ def is_own(task: model.Task, worker: WorkerKind) -> bool:
     """
     asked = task.isolation == "worktree" and worker in _PLACED_WORKERS
     return asked or (worker in _EDITING_WORKERS and bool(task.files))
+
+
+def has_changes(tasks: Sequence[model.Task], rows: Iterable[records.TaskRecord]) -> bool:
+    """Returns whether a task with a worktree of its own has succeeded."""
+    done = {row.id: row.worker for row in rows if row.state in (TaskState.SUCCEEDED, TaskState.UNVERIFIED)}
+    return any(task.id in done and is_own(task, done[task.id]) for task in tasks)
 
 
 class Placed(NamedTuple):

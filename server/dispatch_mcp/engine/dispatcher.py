@@ -252,7 +252,7 @@ class Dispatcher:
             assignments=tuple(assigned),
             messages=tuple(note for note in messages if not note.read),
             proposed_edits=await self._proposals(run_id, sent),
-            next=advice.next_step(after.run, after.tasks, assigned=len(assigned)),
+            next=advice.next_step(after.run, after.tasks, after.plan.tasks, assigned=len(assigned)),
         )
 
     async def _read(self, loaded: tracing.Loaded, report: hosting.Report) -> model.Outcome:
@@ -327,7 +327,7 @@ class Dispatcher:
             run_id=run_id,
             state=record.state,
             counts=record.counts,
-            next=advice.next_step(record, loaded.tasks, assigned=len(assigned)),
+            next=advice.next_step(record, loaded.tasks, loaded.plan.tasks, assigned=len(assigned)),
             plan_id=record.plan_id,
             plan_version=record.plan_version,
             worker=record.worker.value,
@@ -393,7 +393,7 @@ class Dispatcher:
             state=after.run.state,
             counts=after.run.counts,
             changed=changed[: tracing.PAGE],
-            next=advice.next_step(after.run, after.tasks),
+            next=advice.next_step(after.run, after.tasks, after.plan.tasks),
         )
 
     async def decisions(self, run_id: str) -> list[decisions.Decision]:

@@ -252,7 +252,7 @@ def _head(loaded: Loaded, **fields: object) -> answers.Trace:
         simulated=run.dry_run,
         counts=run.counts,
         seconds=round(_seconds(run), 3),
-        next=advice.next_step(run, loaded.tasks),
+        next=advice.next_step(run, loaded.tasks, loaded.plan.tasks),
         poll_after_s=0.0 if run.state in model.RUN_FINAL else 5.0,
     )
     return head.model_copy(update=fields)
