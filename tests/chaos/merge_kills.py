@@ -231,8 +231,7 @@ def rage(folder: Path, rng: random.Random, kills: int, provider: providers.Provi
         if code == 0:
             break
         if code != -signal.SIGKILL:
-            watch.faults.append(f"exit {code}: {said[-600:]}")
-            break
+            return {"kills": died, "faults": [*watch.faults, f"exit {code}: {said[-600:]}"]}
         died += 1
     return {"kills": died, **verdict(watch)}
 
