@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from dispatch_mcp.core.context import evidence, languages, queries
@@ -16,8 +16,8 @@ FILE = (
     *("sibling", "explicit", "pbest", "pfrac", "pidf", "pdir", "ptick", "entry", "stub", "vote", "top1sq", "rank"),
 )
 PART = (
-    *("s", "share", "cov", "titlecov", "name", "nameall", "phrase", "symdef", "function", "module", "class"),
-    *("length", "first", "file", "filerank"),
+    *("s", "s2", "share", "cov", "titlecov", "name", "nameall", "phrase", "symdef", "tested", "used", "function"),
+    *("module", "class", "length", "first", "nohit", "beside", "around", "scope", "few", "file", "filerank"),
 )
 _ENTRIES = frozenset({"__init__", "index", "mod", "lib", "main", "__main__"})
 
@@ -164,30 +164,72 @@ def parts(
 ) -> list[tuple[evidence.Part, dict[str, float]]]:
     """Returns the features of every part; `chances` are the probabilities of the files, best first."""
     top = max((part.score for part in found.parts), default=0.0) or 1.0
-    best = {path: max(part.score for part in group) or 1.0 for path, group in _by_path(found.parts).items()}
-    ranks = {path: at for at, path in enumerate(chances, 1)}
     asked = _Asked(query, found.rarity)
     names = {name.rpartition(".")[2].lower() for name in query.names}
+    groups = _by_path(found.parts)
     result: list[tuple[evidence.Part, dict[str, float]]] = []
-    for part in found.parts:
-        own = name_stems(part.name) if part.kind != "module" else frozenset[str]()
-        inside = own & asked.weights.keys()
-        features = {
-            "s": part.score / top,
-            "share": part.score / best[part.path],
-            "cov": asked.share(part.stems),
-            "titlecov": asked.title_share(part.stems),
-            "name": len(inside) / len(own) if own else 0.0,
-            "nameall": float(bool(own) and own <= asked.weights.keys()),
-            "phrase": min(part.phrases, 3) / 3,
-            "symdef": float(part.name.rpartition(".")[2].lower() in names),
-            "function": float(part.kind == "function"),
-            "module": float(part.kind == "module"),
-            "class": float(part.kind == "class"),
-            "length": math.log(max(part.size, 20)) / 8,
-            "first": float(part.first <= 3),
-            "file": math.log(max(chances.get(part.path, 0.0), 1e-4)) / 4,
-            "filerank": 1.0 / ranks.get(part.path, 100),
+    ranks = {path: at for at, path in enumerate(chances, 1)}
+    for path, group in groups.items():
+        group.sort(key=lambda part: part.first)
+        best = max(part.score for part in group) or 1.0
+        of_file = {
+            "few": 1 / math.sqrt(len(group)),
+            "file": math.log(max(chances.get(path, 0.0), 1e-4)) / 4,
+            "filerank": 1.0 / ranks.get(path, 100),
         }
-        result.append((part, features))
+        scopes = _scopes(group)
+        for at, part in enumerate(group):
+            own = _own(part, asked, found, names)
+            result.append((part, {**own, **of_file, **_around(group, at, top), "share": part.score / best}))
+            result[-1][1]["scope"] = scopes.get(_owner(part.name), 0.0) / top
     return result
+
+
+def _own(part: evidence.Part, asked: _Asked, found: evidence.Evidence, names: Collection[str]) -> dict[str, float]:
+    """Returns what a part says for itself."""
+    own = name_stems(part.name) if part.kind != "module" else frozenset[str]()
+    inside = own & asked.weights.keys()
+    leaf = part.name.rpartition(".")[2]
+    telling = len(leaf) > 3 and part.kind in {"function", "class"}
+    return {
+        "cov": asked.share(part.stems),
+        "titlecov": asked.title_share(part.stems),
+        "name": len(inside) / len(own) if own else 0.0,
+        "nameall": float(bool(own) and own <= asked.weights.keys()),
+        "phrase": min(part.phrases, 3) / 3,
+        "symdef": float(leaf.lower() in names),
+        "tested": float(telling and leaf in found.tested),
+        "used": float(telling and leaf in found.used),
+        "function": float(part.kind == "function"),
+        "module": float(part.kind == "module"),
+        "class": float(part.kind == "class"),
+        "length": math.log(max(part.size, 20)) / 8,
+        "first": float(part.first <= 3),
+        "nohit": float(part.score <= 0),
+    }
+
+
+def _around(group: Sequence[evidence.Part], at: int, top: float) -> dict[str, float]:
+    """Returns what the parts next to one, and those two or three away, got."""
+    score = group[at].score / top
+    beside = [group[to].score for to in (at - 1, at + 1) if 0 <= to < len(group)]
+    near = [group[to].score for to in (at - 3, at - 2, at + 2, at + 3) if 0 <= to < len(group)]
+    return {
+        "s": score,
+        "s2": score * score,
+        "beside": max(beside, default=0.0) / top,
+        "around": max(near, default=0.0) / top,
+    }
+
+
+def _owner(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _scopes(group: Sequence[evidence.Part]) -> dict[str, float]:
+    """Returns the sum of the three best scores of the parts of each class."""
+    scores: dict[str, list[float]] = defaultdict(list)
+    for part in group:
+        if owner := _owner(part.name):
+            scores[owner].append(part.score)
+    return {owner: sum(sorted(found, reverse=True)[:3]) / 3 for owner, found in scores.items()}

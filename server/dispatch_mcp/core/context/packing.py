@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from dispatch_mcp.core.context import evidence, tokens
 
 HEADER: Final = 9
-"""Tokens of the line above a part, beyond those of its path."""
+"""Tokens of the line above a part that says its lines."""
 GAP: Final = 3
 """Lines between two parts that a pack holds too, rather than a second title."""
 LENGTH_POWER: Final = 0.7
@@ -45,12 +45,12 @@ def choose(ranked: Sequence[tuple[evidence.Part, float]], read: Read, budget: in
     for part in by_worth(ranked):
         if len(left) == _TRIES or budget - used < HEADER * 2:
             break
-        joined = adjoins(spans.get(part.path, ()), part.first, part.last)
+        near = spans.get(part.path)
         if tokens.estimate(part.size) > 2 * (budget - used) + 200:
             left.append(Choice(part, "", tokens.estimate(part.size) + HEADER))
             continue
         text = read(part.path, part.first, part.last)
-        one = Choice(part, text, tokens.count(text) + GAP + 1 if joined else cost(part.path, text))
+        one = Choice(part, text, _price(part, text, near))
         if used + one.tokens <= budget:
             kept.append(one)
             used += one.tokens
@@ -58,6 +58,13 @@ def choose(ranked: Sequence[tuple[evidence.Part, float]], read: Read, budget: in
         else:
             left.append(one)
     return Chosen(tuple(kept), tuple(left), used)
+
+
+def _price(part: evidence.Part, text: str, near: Sequence[tuple[int, int]] | None) -> int:
+    """Returns what a part costs beside those of its file that are in the pack already."""
+    if near is None:
+        return cost(part.path, text)
+    return tokens.count(text) + (GAP + 1 if adjoins(near, part.first, part.last) else HEADER)
 
 
 def by_worth(parts: Sequence[tuple[evidence.Part, float]]) -> list[evidence.Part]:
@@ -73,8 +80,8 @@ def adjoins(spans: Sequence[tuple[int, int]], first: int, last: int) -> bool:
 
 
 def cost(path: str, text: str) -> int:
-    """Returns the tokens of a part in a pack: its text and the line above it."""
-    return tokens.count(text) + HEADER + tokens.count(path)
+    """Returns the tokens of the first part of a file in a pack: its text and the lines above it."""
+    return tokens.count(text) + HEADER + tokens.count(path) + 4
 
 
 def fitting(lines: Sequence[str], budget: int) -> Iterator[str]:

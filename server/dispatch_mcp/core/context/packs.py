@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -29,12 +30,6 @@ class Item:
     first: int = 0
     last: int = 0
     name: str = ""
-
-    @property
-    def title(self) -> str:
-        """The line above the text."""
-        lines = f":{self.first}-{self.last}" if self.first else ""
-        return f"== {self.path}{lines}" + (f" ({self.name})" if self.name else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,5 +127,12 @@ class Pack:
 
 
 def render(items: Sequence[Item], tail: Sequence[str]) -> str:
-    """Returns items and closing lines as one text."""
-    return "\n\n".join([*(f"{item.title}\n{item.text}" for item in items), *(["\n".join(tail)] if tail else [])])
+    """Returns items and closing lines as one text: every file under its path, every piece under its lines."""
+    blocks: list[str] = []
+    for path, pieces in itertools.groupby(items, key=lambda item: item.path):
+        lines = [f"== {path}"]
+        for piece in pieces:
+            lines += [f"-- {piece.first}-{piece.last}"] if piece.first else []
+            lines.append(piece.text)
+        blocks.append("\n".join(lines))
+    return "\n\n".join([*blocks, *(["\n".join(tail)] if tail else [])])
