@@ -227,7 +227,7 @@ def _sections(text: str, language: str) -> Iterator[_Span]:
     at, name = 0, ""
     for match in _heading(language).finditer(text):
         start = match.start() + 1
-        if start - at < SHORTEST and name:
+        if start - at < SHORTEST and name and language != "sql":
             continue
         if start > at:
             yield _Span("text", name, at, start)

@@ -84,7 +84,7 @@ def read(text: str) -> Query:
         pairs=tuple(pairs[:MAX_PAIRS]),
         names=tuple(name.removesuffix("()").strip(".:#$") for name in names)[:30],
         quoted=frozenset(word for one in quoted for word in _words(one)[0]),
-        paths=tuple(dict.fromkeys(found[0] for found in _PATH.finditer(text)))[:20],
+        paths=tuple(dict.fromkeys(found[0].rstrip(".") for found in _PATH.finditer(text)))[:20],
     )
 
 
