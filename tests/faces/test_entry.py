@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -69,3 +71,11 @@ async def test_a_server_opens_its_book_without_being_asked() -> None:
             group.start_soon(waiting.keep)
             await opened.wait()
             waiting.end()
+
+
+@pytest.mark.promise("R18")
+def test_what_answers_lists_loads_neither_the_engine_nor_the_store() -> None:
+    code = "import sys; import dispatch_mcp.faces.mcp_server; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    ours = {name for name in found.stdout.split() if name.startswith("dispatch_mcp.")}
+    assert not {name for name in ours if name.split(".")[1] in ("engine", "store", "workers", "context")}

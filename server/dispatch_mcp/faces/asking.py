@@ -5,14 +5,17 @@ The question is put by the client to a person; a model cannot answer it, and no 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult, Resolve
 from pydantic import BaseModel, Field
 
 from dispatch_mcp import errors
-from dispatch_mcp.engine import decisions, dispatcher
+from dispatch_mcp.core import escape, model
 from dispatch_mcp.faces import entry
+
+if TYPE_CHECKING:
+    from dispatch_mcp.engine import dispatcher
 
 
 class Choice(BaseModel):
@@ -41,7 +44,57 @@ async def ask(run_id: str, ctx: Context[Any]) -> Choice | Elicit[Choice]:
     return Elicit(f"{waiting[0].question} ({waiting[0].task_id}, run {waiting[0].run_id[:8]})", Choice)
 
 
-Said = ElicitationResult[Choice] | None
+class Waiving(BaseModel):
+    """What a person says about a finding that blocks; `keep` leaves it."""
+
+    decision: Literal["waive", "keep"] = Field(description="Shall this finding no longer block the change?")
+    reason: str = Field(default="", description="Why it may stay, for the record.", max_length=2_000)
+
+
+HOW_TO_WAIVE = "Ask the user to run `dispatch-mcp waive RUN FINDING --reason WHY` in a terminal."
+
+
+async def ask_waiver(run_id: str, action: str, task_id: str, ctx: Context[Any]) -> Waiving | Elicit[Waiving]:
+    """Returns the question about the finding that shall be waived; no question without one, or without a user."""
+    capabilities = ctx.client_capabilities
+    if action != "waive" or capabilities is None or capabilities.elicitation is None:
+        return Waiving(decision="keep")
+    opening: entry.Opening = ctx.request_context.lifespan_context
+    try:
+        found = await entry.council().Council(await opening.get()).waivable(run_id)
+    except errors.DispatchError:
+        return Waiving(decision="keep")
+    asked = next((one for one in found if one.id == task_id), None)
+    if asked is None:
+        return Waiving(decision="keep")
+    claim = escape.one_line(asked.claims[0].claim, limit=300)
+    place = escape.one_line(f"{asked.file}:{asked.line}", limit=200)
+    return Elicit(f"Waive finding {asked.id}? {asked.severity}, {place}: {claim}", Waiving)
+
+
+WAIVER = Annotated[ElicitationResult[Waiving], Resolve(ask_waiver)]
+"""The parameter of a tool that asks whether a finding shall be waived."""
+
+
+Said = ElicitationResult[Choice] | ElicitationResult[Waiving] | None
+
+
+async def waive(app: dispatcher.Dispatcher, run_id: str, finding: str, answer: Said) -> dict[str, model.Json]:
+    """Records the user's waiver and returns where the review stands.
+
+    Raises:
+        NotAllowed: no user was asked, or the user keeps the finding.
+        InputError: there is no such finding, or the user gave no reason.
+    """
+    waiving = answer.data if isinstance(answer, AcceptedElicitation) else None
+    if not isinstance(waiving, Waiving) or waiving.decision != "waive":
+        raise errors.NotAllowed(f"Finding {finding!r} is not waived: no user said so.", hint=HOW_TO_WAIVE)
+    said = "the user, asked by the client"
+    found: dict[str, model.Json] = (
+        await entry.council().Council(app).waive(run_id, finding, waiving.reason, said)
+    ).wire()
+    return found
+
 
 ANSWER = Annotated[ElicitationResult[Choice], Resolve(ask)]
 """The parameter of a tool that asks first."""
@@ -49,10 +102,10 @@ ANSWER = Annotated[ElicitationResult[Choice], Resolve(ask)]
 
 async def settle(app: dispatcher.Dispatcher, run_id: str, answer: Said) -> None:
     """Records what the user said, if they said yes or no; who declines or cancels has not decided."""
-    if not isinstance(answer, AcceptedElicitation):
+    if not isinstance(answer, AcceptedElicitation) or not isinstance(answer.data, Choice):
         return
     choice = answer.data
     waiting = await app.decisions(run_id) if choice.decision != "later" else []
     if waiting:
-        verdict = decisions.Verdict(choice.decision == "approve", "the user, asked by the client", choice.reason)
+        verdict = entry.deciding().Verdict(choice.decision == "approve", "the user, asked by the client", choice.reason)
         await app.decide(run_id, waiting[0].task_id, verdict)

@@ -38,6 +38,16 @@ def prompts() -> ModuleType:
     return import_module("dispatch_mcp.faces.mcp_prompts")
 
 
+def council() -> ModuleType:
+    """Returns the module of the review council."""
+    return import_module("dispatch_mcp.engine.councils")
+
+
+def deciding() -> ModuleType:
+    """Returns the module of people's decisions."""
+    return import_module("dispatch_mcp.engine.decisions")
+
+
 def wiring() -> ModuleType:
     """Returns the module that puts a dispatcher together."""
     return import_module("dispatch_mcp.faces.build")
