@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import applying, keys, merging, model, order, prompting
-from dispatch_mcp.core.model import WorkerKind
+from dispatch_mcp.core import applying, keys, merging, model, order, prompting, records
+from dispatch_mcp.core.model import TaskState, WorkerKind
 
 C = WorkerKind.COMMAND
 
@@ -189,3 +189,12 @@ def test_a_brief_says_what_is_to_know_about_the_worktree_and_stays_readable() ->
     assert "\n" not in notice
     assert prompting.parse(prompt.text) == prompt
     assert merging.dirty_notice([]) == ""
+
+
+def test_the_host_is_told_what_it_has_to_see_to_itself() -> None:
+    plan = (task("w", isolation="worktree"), task("h", "w", isolation="worktree"), task("r", "w"))
+    open_rows = [records.TaskRecord(id="w", position=0, worker=C, state=TaskState.RUNNING)]
+    done_rows = [records.TaskRecord(id="w", position=0, worker=C, state=TaskState.SUCCEEDED)]
+    assert merging.host_notices(plan[2], plan, open_rows, "run") == ()
+    assert "worktree of your own" in merging.host_notices(plan[1], plan, open_rows, "run")[0]
+    assert "refs/dispatch/run/merged" in merging.host_notices(plan[2], plan, done_rows, "run")[0]

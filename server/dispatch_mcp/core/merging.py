@@ -296,6 +296,27 @@ def merged_detail(head: str, refs: Refs) -> str:
     return f"merged as {head[:12]} into {refs.merged}; the checkout is as it was until `dispatch-mcp apply`"
 
 
+_OWN_TREE: Final = (
+    "Others change the same files at the same time: work in a git worktree of your own, and merge your change into the "
+    "workspace before you report."
+)
+
+
+def host_notices(
+    task: model.Task, plan: Sequence[model.Task], rows: Iterable[records.TaskRecord], run_id: str
+) -> tuple[str, ...]:
+    """Returns what the host is told, whose subagents this server does not place: what it has to see to itself."""
+    notices = (_OWN_TREE,) if task.isolation == "worktree" else ()
+    if not has_changes(plan, rows):
+        return notices
+    refs = Refs(run_id)
+    changed = (
+        f"What tasks of this run changed in worktrees is in {refs.merged}, not in the workspace: "
+        f"`git diff {refs.base} {refs.merged}` shows it, `git show {refs.merged}:PATH` a file."
+    )
+    return (*notices, changed)
+
+
 def dirty_notice(paths: Sequence[str]) -> str:
     """Returns the notice about changes of the checkout that a worktree does not have; empty without any."""
     if not paths:

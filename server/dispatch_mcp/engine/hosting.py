@@ -12,6 +12,7 @@ from dispatch_mcp import errors
 from dispatch_mcp.core import (
     assignments,
     catalog,
+    merging,
     messaging,
     model,
     moves,
@@ -285,6 +286,7 @@ class Hosting:
             upstream=tuple(embedded.upstream_of(dep, outcomes[dep]) for dep in spec.deps if dep in outcomes),
             messages=messaging.delivered(messages, spec),
             last_error=await self._last_error(loaded.run.id, task),
+            notices=merging.host_notices(spec, loaded.plan.tasks, loaded.tasks, loaded.run.id),
         )
         return await reviewing.prepared(self.book, with_agent(bare, self.catalog))
 

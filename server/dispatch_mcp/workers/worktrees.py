@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 FOLDER = "worktrees"
 BEAT = "worktree"
 FAREWELL_S = 5.0
+REMOVAL_S = 30.0
 _INDEX = "dispatch-index"
 _REMOVE = ("worktree", "remove", "--force", "--force", "--")
 _WHERE = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir", "--absolute-git-dir", "HEAD")
@@ -111,9 +112,7 @@ class Copies:
         """
         path = self.path(work.run_id, work.task.id, work.attempt)
         await anyio.to_thread.run_sync(_make_folder, self.home, path.parent)
-        reason = f"dispatch-mcp: run {merging.part(work.run_id)} task {merging.part(work.task.id)}"
-        asked = ("worktree", "add", "--detach", "--lock", "--reason", reason, "--quiet", "--", str(path), base)
-        await self.git.run(repo.top, *asked)
+        await self.git.run(repo.top, "worktree", "add", "--detach", "--quiet", "--", str(path), base)
         copy = Copy(repo, path, base, work.attempt)
         await self.verify(copy)
         status = await self.git.run(path, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
@@ -185,6 +184,7 @@ class Copies:
 
     async def remove(self, repo: repository.Repository, path: Path) -> None:
         """Removes a worktree whose contents are kept elsewhere. Raises WorkerError."""
+        await anyio.Path(_begun(path)).unlink(missing_ok=True)  # so that one that is half removed can go later
         await self.git.run(repo.top, *_REMOVE, str(path))
         await anyio.to_thread.run_sync(_forget, path)
 
@@ -273,10 +273,11 @@ class Worktrees:
         """Implements `contract.Grounds.leave`."""
         copy = self._finished.pop((work.run_id, work.task.id, work.attempt), None)
         if copy is not None:
-            try:
-                await self.copies.remove(copy.repo, copy.path)
-            except errors.WorkerError as trouble:
-                log.warning("a worktree of run %s was not removed: %s", work.run_id, trouble)
+            with anyio.move_on_after(REMOVAL_S, shield=True):
+                try:
+                    await self.copies.remove(copy.repo, copy.path)
+                except errors.WorkerError as trouble:
+                    log.warning("a worktree of run %s was not removed: %s", work.run_id, trouble)
 
     async def _placed(
         self,
