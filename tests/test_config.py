@@ -32,7 +32,7 @@ OTHER_VALUES: dict[str, tuple[Any, str]] = {
     "council_quorum": ("any", "any"),
     "council_devils_advocate": (False, "no"),
     "council_rounds": (5, "5"),
-    "council_reviewers": (("review-code",), "review-code"),
+    "council_reviewers": (["review-code"], "review-code"),
     "depth_limit": (1, "1"),
     "max_dollars": (2.5, "2.5"),
     "max_tokens": (100_000, "100000"),

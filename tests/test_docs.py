@@ -48,6 +48,7 @@ NEEDED = {
     "approve": ["run"],
     "apply": ["run"],
     "limit": ["run", "dollars=1"],
+    "waive": ["run", "finding", "--reason", "why"],
 }
 
 

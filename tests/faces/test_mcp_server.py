@@ -279,9 +279,10 @@ async def test_a_note_reaches_its_recipient_once(desk: stage.Desk) -> None:
     assert not (await desk.call("message_agents", run_id=run_id, action="inbox", recipient="write")).get("messages")
 
 
-async def test_the_council_says_that_it_is_not_there(desk: stage.Desk) -> None:
-    with pytest.raises(stage.Refused, match="nothing was reviewed and nothing has passed"):
-        await desk.call("review_council", diff="--- a\n+++ b\n")
+async def test_the_council_passes_nothing_when_there_is_nothing(desk: stage.Desk) -> None:
+    found = await desk.call("review_council", diff="--- a\n+++ b\n")
+    assert found["outcome"] == "NOTHING_TO_REVIEW"
+    assert found["blocks"]
 
 
 async def test_every_prompt_can_be_had_with_its_arguments(desk: stage.Desk) -> None:

@@ -99,6 +99,11 @@ class Council:
         loaded = await self._loaded(run_id)
         return await self._standing(loaded) if is_round(loaded.run) else None
 
+    async def decided(self, run_id: str) -> deciding.Decision | None:
+        """Returns the whole decision of a round; None while somebody is still asked, or for a run that is none."""
+        loaded = await self._loaded(run_id)
+        return await self.decision(loaded) if is_round(loaded.run) else None
+
     async def waive(self, run_id: str, finding: str, reason: str, by: str) -> verdicts.Reviewed:
         """Records that a person lets a finding go, and returns where the round stands now.
 
@@ -462,3 +467,15 @@ async def calibration(book: books.Book, principal: str) -> list[calibrating.Reco
     return calibrating.calibrate(
         one.model_copy(update={"later": rulings[run_id]}) for run_id, (_, one) in found.items()
     )
+
+
+async def told(app: dispatcher.Dispatcher, run_id: str) -> dict[str, model.Json]:
+    """Returns what a trace of a round says besides: its decision, and how its reviewers have done; else nothing."""
+    found = await Council(app).look(run_id)
+    if found is None:
+        return {}
+    names = {line.name for line in found.reviewers}
+    records_of = [one.shown() for one in await calibration(app.book, app.principal) if one.reviewer in names]
+    keys = ("outcome", "blocks", "why", "rules", "round", "of", "reviewers", "findings", "coverage", "mend_plan")
+    whole = found.wire()
+    return {"council": {**{key: whole[key] for key in keys if key in whole}, "calibration": records_of}}

@@ -144,6 +144,7 @@ async def reports(book: books.Book, loaded: tracing.Loaded) -> list[ReviewReport
     """Returns a report for each task of a round that is over, checked against the change; nothing for the others."""
     specs = {task.id: task for task in loaded.plan.tasks}
     outcomes = await book.outcomes(loaded.run.id, [task.id for task in loaded.tasks if task.result])
+    errors_of = {tried.task_id: tried.error for tried in await book.attempts(loaded.run.id)}
     where: anchors.Ground | None = None
     found: list[ReviewReport] = []
     for row in loaded.tasks:
@@ -159,12 +160,8 @@ async def reports(book: books.Book, loaded: tracing.Loaded) -> list[ReviewReport
                 where = anchors.ground(diffs.parse(await text(book, known.diff)))
             found.append(anchors.check(report_of(assigned, outcome), where))
         elif not (assigned.role == "advocate" and row.state is TaskState.SKIPPED):
-            why = row.cause or row.state.value
-            found.append(
-                ReviewReport(
-                    reviewer=assigned.reviewer, role=assigned.role, part=assigned.part, problem=f"{why}, no answer"
-                )
-            )
+            why = errors_of.get(row.id) or row.cause or row.state.value
+            found.append(ReviewReport(reviewer=assigned.reviewer, role=assigned.role, part=assigned.part, problem=why))
     return found
 
 

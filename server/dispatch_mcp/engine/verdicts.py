@@ -211,7 +211,8 @@ def _next(
     again = f"then review the change again with after={record.id!r}"
     if decision.outcome == "INCONCLUSIVE":
         blocks = "It blocks" if decision.blocks else "The settings let it through; say so to the user"
-        return f"{blocks}: {decision.why} Call review_council again to try anew, or {waive}."
+        unproven = f", or {waive}" if decision.findings else ""
+        return f"{blocks}: {decision.why} Call review_council again to try anew{unproven}."
     how = f"Dispatch plan {mend_plan}: the owners mend the findings" if mend_plan else "Blocked: have it mended"
     return f"{how}, {again}; {waive}."
 

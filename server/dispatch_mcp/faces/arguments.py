@@ -173,9 +173,11 @@ class Report(Args):
 class ReviewCouncil(Args):
     """What `review_council` takes."""
 
-    diff: str = arg("Unified diff.", "", max_length=10_000_000)
+    diff: str = arg("Unified diff.", "", max_length=20_000_000)
     range: str = arg("Git range.", "", max_length=500)
-    run_id: str = arg("", "", max_length=200)
+    run_id: str = arg("A run's change; or a review: its decision.", "", max_length=200)
+    after: str = arg("Review whose findings to check again.", "", max_length=200)
+    reviewers: list[str] = arg("Beside those chosen.", [], max_length=8)
 
 
 class GetTrace(Args):
@@ -192,8 +194,8 @@ class SteerRun(Args):
     """What `steer_run` takes."""
 
     run_id: str = arg("", min_length=1, max_length=200)
-    action: Literal["cancel", "pause", "resume", "retry", "skip"] = arg()
-    task_id: str = arg("For retry and skip.", "", max_length=200)
+    action: Literal["cancel", "pause", "resume", "retry", "skip", "waive"] = arg()
+    task_id: str = arg("For retry and skip; for waive the finding.", "", max_length=200)
     reason: str = arg("", "", max_length=2_000)
 
 

@@ -150,6 +150,27 @@ COMMANDS: Mapping[str, Command] = {
         "list what runs have left in repositories; prune removes what is safe elsewhere",
         (flag("what", choices=("list", "prune"), nargs="?", default="list"),),
     ),
+    "review": Command(
+        "have a change reviewed by the council; exit codes: 0 does not block, 1 blocked, 3 inconclusive",
+        (
+            flag("range", nargs="?", help="a git range, or a revision: all since it (default: the working tree)"),
+            flag("--diff", help="a file with a unified diff instead, - for stdin"),
+            flag("--run", help="what a run changed instead; or a review: where it stands"),
+            flag("--after", help="the review before, whose findings are checked again"),
+            flag("--reviewer", action="append", help="one more reviewer beside those chosen; can be repeated"),
+            flag("--worker", choices=("auto", "api", "claude", "scripted"), default="auto", help="who reviews"),
+            flag("--sarif", metavar="FILE", help="also write SARIF 2.1.0 into this file, - for stdout"),
+            flag("--fresh", action="store_true", help="review again what has been reviewed"),
+        ),
+    ),
+    "waive": Command(
+        "let a finding of a review go: a person's word, recorded and shown with every decision",
+        (
+            flag("run", help="the review's run id, or latest"),
+            flag("finding", help="the finding's id"),
+            flag("--reason", required=True, help="why it may stay"),
+        ),
+    ),
     "doctor": Command("check this installation; changes nothing"),
     "config": Command(
         "show the settings in force", (flag("--origin", action="store_true", help="and where each one comes from"),)

@@ -219,6 +219,8 @@ def _sign(call: Callable[..., Awaitable[CallToolResult]], expected: type[argumen
     ]
     if issubclass(expected, arguments.Dispatch):
         fields.append(inspect.Parameter(ASKED, inspect.Parameter.KEYWORD_ONLY, annotation=asking.ANSWER))
+    if issubclass(expected, arguments.SteerRun):
+        fields.append(inspect.Parameter(ASKED, inspect.Parameter.KEYWORD_ONLY, annotation=asking.WAIVER))
     signature = inspect.Signature([*fields, context], return_annotation=CallToolResult)
     setattr(call, "__signature__", signature)  # noqa: B010  # functions declare no such attribute
     call.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
@@ -230,6 +232,8 @@ async def answered(name: str, opening: entry.Opening, args: arguments.Args, said
         app = await opening.get()
         if isinstance(args, arguments.Dispatch):
             await asking.settle(app, args.run_id, said)
+        if isinstance(args, arguments.SteerRun) and args.action == "waive":
+            return told(await asking.waive(app, args.run_id, args.task_id, said))
         return told(await entry.tools().HANDLERS[name](app, args))
     except errors.DispatchError as refusal:
         return refused(refusal)

@@ -36,6 +36,9 @@ SAID = (
     ("`plan_dag` makes one and returns its id", "`dispatch-mcp plan FILE` makes one and prints its id"),
     ("Begin with plan_dag.", "Begin with `dispatch-mcp plan FILE`."),
     ("with plan_dag, then dispatch the result", "in a document and run that"),
+    ("Call review_council again to try anew", "Run `dispatch-mcp review` again to try anew"),
+    ("then review the change again with after=", "then review the change again with --after "),
+    ("Name a change: diff, a git range, or a run.", "Name a change: a git range, --diff FILE or --run RUN."),
 )
 """What the dispatcher says, and what to say here instead; tried in this order."""
 

@@ -7,15 +7,10 @@ from typing import Any
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import model, routing
-from dispatch_mcp.engine import dispatcher
-from dispatch_mcp.faces import arguments, plans
+from dispatch_mcp.engine import councils, dispatcher
+from dispatch_mcp.faces import arguments, asking, plans
 
 Handler = Callable[[dispatcher.Dispatcher, Any], Awaitable[dict[str, model.Json]]]
-
-UNTIL_THE_COUNCIL = (
-    "review_council is not part of this version: nothing was reviewed and nothing has passed. "
-    "Review with the `review` prompt and your own subagents until it arrives."
-)
 
 
 async def route_task(app: dispatcher.Dispatcher, args: arguments.RouteTask) -> dict[str, model.Json]:
@@ -53,12 +48,20 @@ async def dispatch(app: dispatcher.Dispatcher, args: arguments.Dispatch) -> dict
 
 async def report(app: dispatcher.Dispatcher, args: arguments.Report) -> dict[str, model.Json]:
     """Accepts results of the host."""
-    return (await app.report(args.run_id, args.results)).wire()
+    reported = await app.report(args.run_id, args.results)
+    answer = reported.wire()
+    if reported.state in model.RUN_FINAL:
+        decided = await councils.Council(app).look(reported.run_id)
+        answer |= {"decision": decided.wire(), "next": decided.next} if decided else {}
+    return answer
 
 
-async def review_council(_app: dispatcher.Dispatcher, _args: arguments.ReviewCouncil) -> dict[str, model.Json]:
-    """Says plainly that nothing was reviewed."""
-    raise errors.NotAllowed(UNTIL_THE_COUNCIL)
+async def review_council(app: dispatcher.Dispatcher, args: arguments.ReviewCouncil) -> dict[str, model.Json]:
+    """Starts a round of the council, or answers where one stands."""
+    asked = councils.Asked(
+        diff=args.diff, range=args.range, run_id=args.run_id, after=args.after, reviewers=tuple(args.reviewers)
+    )
+    return (await councils.Council(app).review(asked)).wire()
 
 
 async def get_trace(app: dispatcher.Dispatcher, args: arguments.GetTrace) -> dict[str, model.Json]:
@@ -66,11 +69,16 @@ async def get_trace(app: dispatcher.Dispatcher, args: arguments.GetTrace) -> dic
     trace = await app.trace(
         run_id=args.run_id, task_id=args.task_id, view=args.view, cursor=args.cursor, wait_s=args.wait_s
     )
-    return trace.wire()
+    shown = trace.wire()
+    if trace.run_id and args.view == "summary" and not args.task_id:
+        shown |= await councils.told(app, trace.run_id)
+    return shown
 
 
 async def steer_run(app: dispatcher.Dispatcher, args: arguments.SteerRun) -> dict[str, model.Json]:
-    """Steers a run."""
+    """Steers a run. Waiving does not come here: `asking.waive` asks a person first."""
+    if args.action == "waive":
+        raise errors.NotAllowed("Only a person can waive a finding.", hint=asking.HOW_TO_WAIVE)
     return (await app.steer(args.run_id, args.action, args.task_id, args.reason)).wire()
 
 

@@ -42,14 +42,14 @@ DESCRIPTIONS = {
         "to do next: new assignments and messages."
     ),
     "review_council": (
-        "Code review by a council of blind specialist reviewers. Not available in this version: it says so and never "
-        "passes anything."
+        "Review a change: diff, git range, working tree or run. Three blind specialists and a devil's advocate; every "
+        "quote is checked. Answers with assignments, later PASS, BLOCK or INCONCLUSIVE."
     ),
     "get_trace": (
         "Status, progress, results and history of runs: what happened, why it is blocked, what it cost, what next. "
         "Without run_id: my open runs. view results gives answers, timeline events, todo a list, mermaid a diagram."
     ),
-    "steer_run": "Cancel, pause or resume a run; retry or skip one of its tasks. Cannot approve anything.",
+    "steer_run": "Cancel, pause or resume a run; retry or skip a task. waive asks the user. Approves nothing.",
     "message_agents": "Send a note to an agent of a run, or read an inbox.",
 }
 
