@@ -12,15 +12,16 @@ from pathlib import Path
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import merging, model, remains
+from dispatch_mcp.workers import copies as placing
 from dispatch_mcp.workers import merging as queue
-from dispatch_mcp.workers import repository, worktrees
+from dispatch_mcp.workers import repository
 
 
 def trees(home: Path, open_runs: Collection[str]) -> list[remains.Tree]:
     """Returns the worktrees below a state directory; only their names are looked at."""
     going_on = {merging.part(run) for run in open_runs}
     found: list[remains.Tree] = []
-    for path in sorted((home / worktrees.FOLDER).glob("*/*")):
+    for path in sorted((home / placing.FOLDER).glob("*/*")):
         task, _, attempt = path.name.rpartition(".")
         if path.is_dir() and task and attempt.isdigit():
             run = path.parent.name
@@ -68,20 +69,20 @@ class Keeper:
         """Returns a worktree that stays, and why."""
         if not tree.left:
             return tree
-        copies = worktrees.Copies(self.git, self.home)
+        copies = placing.Copies(self.git, self.home)
         try:
             repo = await repository.find(self.git, tree.path)
             repo = replace(repo, top=repo.common)
             if await copies.discard(repo, Path(tree.path)):
                 return None
-            copy = worktrees.Copy(repo, Path(tree.path), repo.head, tree.attempt)
+            copy = placing.Copy(repo, Path(tree.path), repo.head, tree.attempt)
             await self._keep(copies, copy, tree)
             await copies.remove(repo, Path(tree.path))
         except (repository.Unusable, errors.WorkerError) as why:
             return tree.model_copy(update={"note": str(why)})
         return None
 
-    async def _keep(self, copies: worktrees.Copies, copy: worktrees.Copy, tree: remains.Tree) -> None:
+    async def _keep(self, copies: placing.Copies, copy: placing.Copy, tree: remains.Tree) -> None:
         """Commits what is in a worktree, unless it is what its commit says and something else holds that."""
         merger = queue.Merger(self.git)
         kept = await copies.tree(copy, model.Task(id=tree.task, do="left behind"))

@@ -1,15 +1,13 @@
 """A worktree for every attempt that changes files, and one to look at for those that build on such changes.
 
-Worktrees lie below the state directory, never in the repository, and begin from what the run has merged so far, never
-from the user's checkout. What an attempt leaves behind is committed before its worktree goes, so nothing is lost.
+Worktrees begin from what the run has merged so far, never from the user's checkout. What an attempt leaves behind is
+committed before its worktree goes, so nothing is lost.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,32 +19,14 @@ from dispatch_mcp import errors
 from dispatch_mcp.core import keys, merging, model, order
 from dispatch_mcp.core.model import AttemptState, Receipt
 from dispatch_mcp.workers import contract, repository
+from dispatch_mcp.workers import copies as placing
 from dispatch_mcp.workers import merging as queue
 
 log = logging.getLogger(__name__)
 
-FOLDER = "worktrees"
 BEAT = "worktree"
 FAREWELL_S = 5.0
 REMOVAL_S = 30.0
-_INDEX = "dispatch-index"
-_REMOVE = ("worktree", "remove", "--force", "--force", "--")
-_WHERE = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir", "--absolute-git-dir", "HEAD")
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """A worktree: its folder, the commit that it began from, and the attempt that it was made for."""
-
-    repo: repository.Repository
-    path: Path
-    base: str
-    attempt: int
-
-    @property
-    def workspace(self) -> str:
-        """The folder in it that stands for the order's workspace."""
-        return str(self.path / self.repo.below)
 
 
 @dataclass(slots=True)
@@ -83,162 +63,6 @@ class _Noted:
         self.inner.beat(**details)
 
 
-@dataclass(frozen=True, slots=True)
-class Copies:
-    """Makes, reads and removes worktrees below `home`."""
-
-    git: repository.Git
-    home: Path
-
-    def path(self, run_id: str, task_id: str, attempt: int) -> Path:
-        """Returns where the worktree of an attempt lies."""
-        return self.home.absolute() / FOLDER / merging.part(run_id) / f"{merging.part(task_id)}.{attempt}"
-
-    def earlier(self, work: order.WorkOrder) -> list[tuple[int, Path]]:
-        """Returns the worktrees that earlier attempts of the task have left, by attempt."""
-        newest = self.path(work.run_id, work.task.id, work.attempt)
-        stem = newest.name.rpartition(".")[0]
-        with contextlib.suppress(OSError):
-            names = (entry.name.rpartition(".") for entry in newest.parent.iterdir() if entry.is_dir())
-            numbers = sorted(int(number) for head, _, number in names if head == stem and number.isdigit())
-            return [(number, newest.parent / f"{stem}.{number}") for number in numbers if number < work.attempt]
-        return []
-
-    async def make(self, repo: repository.Repository, work: order.WorkOrder, base: str) -> Copy:
-        """Returns a new worktree at `base`, verified.
-
-        Raises:
-            WorkerError: it could not be made, or is not what it should be.
-        """
-        path = self.path(work.run_id, work.task.id, work.attempt)
-        await anyio.to_thread.run_sync(_make_folder, self.home, path.parent)
-        await self.git.run(repo.top, "worktree", "add", "--detach", "--quiet", "--", str(path), base)
-        copy = Copy(repo, path, base, work.attempt)
-        await self.verify(copy)
-        status = await self.git.run(path, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
-        if status.out:
-            files = ", ".join(f"`{line[3:]}`" for line in status.out.split("\0")[:3] if line)
-            raise errors.WorkerError(
-                f"A fresh worktree of {str(repo.common)!r} differs from its own commit in {files}.",
-                hint="Look at their line endings or filters: `git status` in a fresh clone shows the same.",
-            )
-        await anyio.Path(_begun(path)).touch(mode=0o600)
-        return copy
-
-    async def verify(self, copy: Copy) -> Path:
-        """Returns git's own folder of a worktree.
-
-        Raises:
-            WorkerError: the folder is no worktree of that repository, begun from that commit.
-        """
-        if await anyio.Path(copy.path / ".git").is_file():
-            done = await self.git.run(copy.path, *_WHERE, codes=(0, 128))
-            if done.code == 0 and _same(done.lines[:2], (copy.path, copy.repo.common)):
-                folder, head = done.lines[2:4]
-                if head == copy.base or await self._grew(copy):
-                    return Path(folder)
-        raise errors.WorkerError(
-            f"{str(copy.path)!r} is no worktree of {str(copy.repo.common)!r} at {copy.base[:12]}.",
-            hint="`dispatch-mcp worktrees` lists what was left behind.",
-        )
-
-    async def _grew(self, copy: Copy) -> bool:
-        """Returns whether the worktree's commit is a later one than it began from: the attempt has committed."""
-        asked = ("merge-base", "--is-ancestor", copy.base, "HEAD")
-        return (await self.git.run(copy.path, *asked, codes=(0, 1, 128))).code == 0
-
-    async def tree(self, copy: Copy, task: model.Task) -> str:
-        """Returns the tree of everything in a worktree that is not ignored, or declared by name.
-
-        Caches and installed packages that nobody declared are left out.
-
-        Raises:
-            WorkerError: it is no worktree any more, or holds what git cannot keep.
-        """
-        env = await self._own_index(copy, await self.verify(copy))
-        at = copy.path
-        await self.git.run(at, "add", "--all", "--sparse", "--", ".", env=env)
-        declared = [f"{copy.repo.below}/{path}".lstrip("/") for path in merging.forced(task)]
-        there = [path for path in declared if await _is_file(at / path)]
-        if there:
-            asked = ("add", "--force", "--sparse", "--pathspec-from-file=-", "--pathspec-file-nul")
-            await self.git.run(at, *asked, stdin="\0".join(there), env={**env, "GIT_LITERAL_PATHSPECS": "1"})
-        listed = ("diff-index", "--cached", "--raw", "-z", "--no-renames", "--full-index", copy.base, "--")
-        changes = merging.read_changes((await self.git.run(at, *listed, env=env)).out)
-        if inner := merging.nested(changes):
-            raise errors.WorkerError(
-                f"The attempt made a repository inside its worktree, in {inner[0]!r}.",
-                hint="Git cannot keep its files. They are still there; the next attempt should not make one.",
-            )
-        if drop := merging.litter(changes, declared):
-            asked = ("update-index", "--force-remove", "-z", "--stdin")
-            await self.git.run(at, *asked, stdin="\0".join(drop), env=env)
-        return (await self.git.run(at, "write-tree", env=env)).out.strip()
-
-    async def _own_index(self, copy: Copy, folder: Path) -> dict[str, str]:
-        """Returns the environment with an index of our own, as the attempt's may be locked or half staged."""
-        env = {"GIT_INDEX_FILE": str(folder / _INDEX)}
-        if not await anyio.to_thread.run_sync(_copied, folder / "index", folder / _INDEX):
-            await self.git.run(copy.path, "read-tree", "HEAD", env=env)
-        return env
-
-    async def remove(self, repo: repository.Repository, path: Path) -> None:
-        """Removes a worktree whose contents are kept elsewhere. Raises WorkerError."""
-        await anyio.Path(_begun(path)).unlink(missing_ok=True)  # so that one that is half removed can go later
-        await self.git.run(repo.top, *_REMOVE, str(path))
-        await anyio.to_thread.run_sync(_forget, path)
-
-    async def discard(self, repo: repository.Repository, path: Path) -> bool:
-        """Removes a worktree, complete or not, in which nobody has begun; returns whether it was one."""
-        if await anyio.Path(_begun(path)).exists():
-            return False
-        await self.git.run(repo.top, *_REMOVE, str(path), codes=range(256))
-        await anyio.to_thread.run_sync(_forget, path)
-        await self.git.run(repo.top, *_REMOVE, str(path), codes=range(256))  # it may be registered without its folder
-        return True
-
-
-def _begun(path: Path) -> Path:
-    """Returns the file beside a worktree that says that somebody has begun to work in it."""
-    return path.with_name(f"{path.name}.begun")
-
-
-def _forget(path: Path) -> None:
-    """Removes what may be left of a worktree, and the folder of its run if it was the last."""
-    shutil.rmtree(path, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        _begun(path).unlink(missing_ok=True)
-        path.parent.rmdir()
-
-
-def _make_folder(home: Path, folder: Path) -> None:
-    try:
-        for part in (home.absolute(), folder.parent, folder):
-            part.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.WorkerError(
-            f"The folder {str(folder)!r} cannot be made: {error.strerror}.", hint="Check the disk and its rights."
-        ) from None
-
-
-def _copied(source: Path, target: Path) -> bool:
-    for lock in (target, target.with_name(f"{target.name}.lock")):
-        lock.unlink(missing_ok=True)
-    try:
-        shutil.copyfile(source, target)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _same(found: list[str], wanted: tuple[Path, ...]) -> bool:
-    return [os.path.realpath(one) for one in found] == [os.path.realpath(one) for one in wanted]
-
-
-async def _is_file(path: Path) -> bool:
-    return not await anyio.Path(path).is_dir() and await anyio.Path(path).exists()
-
-
 @dataclass(slots=True)
 class Worktrees:
     """Implements `contract.Grounds` with git."""
@@ -246,13 +70,15 @@ class Worktrees:
     git: repository.Git
     home: Path
     merger: queue.Merger = field(init=False)
-    copies: Copies = field(init=False)
-    _finished: dict[tuple[str, str, int], Copy] = field(default_factory=dict[tuple[str, str, int], Copy])
+    copies: placing.Copies = field(init=False)
+    _finished: dict[tuple[str, str, int], placing.Copy] = field(
+        default_factory=dict[tuple[str, str, int], placing.Copy]
+    )
     _noticed: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     def __post_init__(self) -> None:
         self.merger = queue.Merger(self.git)
-        self.copies = Copies(self.git, self.home)
+        self.copies = placing.Copies(self.git, self.home)
 
     async def within(
         self, ctx: contract.TaskContext, work: order.WorkOrder, carry_out: contract.CarryOut, judge: contract.Judge
@@ -311,7 +137,7 @@ class Worktrees:
     async def _kept(
         self,
         ctx: contract.TaskContext,
-        copy: Copy,
+        copy: placing.Copy,
         placed: order.WorkOrder,
         outcome: model.Outcome,
         judge: contract.Judge,
@@ -355,7 +181,7 @@ class Worktrees:
 
     async def _copy(
         self, work: order.WorkOrder, repo: repository.Repository, refs: merging.Refs
-    ) -> tuple[Copy, tuple[str, ...]]:
+    ) -> tuple[placing.Copy, tuple[str, ...]]:
         """Returns the worktree to work in: the one that a session goes on in, else a new one."""
         head = await self.merger.integration(repo, refs)
         going_on = self._going_on(work, repo)
@@ -368,12 +194,12 @@ class Worktrees:
                 return going_on, ()
         return await self.copies.make(repo, work, head), await self._notices(repo, work)
 
-    def _going_on(self, work: order.WorkOrder, repo: repository.Repository) -> Copy | None:
+    def _going_on(self, work: order.WorkOrder, repo: repository.Repository) -> placing.Copy | None:
         left = work.last_beat.get(BEAT)
         if not work.last_beat.get(contract.SESSION) or not _is_object(left):
             return None
         attempt, base = left.get("attempt"), str(left.get("base", ""))
-        found = [Copy(repo, path, base, known) for known, path in self.copies.earlier(work) if known == attempt]
+        found = [placing.Copy(repo, path, base, known) for known, path in self.copies.earlier(work) if known == attempt]
         return found[0] if found and merging.is_object(base) else None
 
     async def _notices(self, repo: repository.Repository, work: order.WorkOrder) -> tuple[str, ...]:
@@ -397,14 +223,14 @@ class Worktrees:
             if await self.copies.discard(repo, path):
                 return
             head = await self.git.run(path, "rev-parse", "--verify", "HEAD^{commit}")
-            copy = Copy(repo, path, head.out.strip(), attempt)
+            copy = placing.Copy(repo, path, head.out.strip(), attempt)
             mine = replace(work, attempt=attempt)
             await self._keep(copy, mine, await self.copies.tree(copy, mine.task))
             await self.copies.remove(repo, path)
         except errors.WorkerError as trouble:
             log.warning("the worktree %s was left as it is: %s", path, trouble)
 
-    async def _part(self, copy: Copy, work: order.WorkOrder, *, resumable: bool) -> None:
+    async def _part(self, copy: placing.Copy, work: order.WorkOrder, *, resumable: bool) -> None:
         """Keeps what an unsuccessful attempt did, and lets its worktree go unless a session goes on in it."""
         if resumable:
             return
@@ -415,7 +241,7 @@ class Worktrees:
         else:
             self._done_with(copy, work)
 
-    async def _keep(self, copy: Copy, work: order.WorkOrder, tree: str) -> str:
+    async def _keep(self, copy: placing.Copy, work: order.WorkOrder, tree: str) -> str:
         """Commits a tree under the attempt's name without merging it; returns the commit, or nothing for no change."""
         if tree == await self.merger.tree(copy.repo, copy.base):
             return ""
@@ -423,10 +249,12 @@ class Worktrees:
         await self.merger.keep(copy.repo, merging.Refs(work.run_id).of("kept", work.task.id, work.attempt), commit)
         return commit
 
-    def _done_with(self, copy: Copy, work: order.WorkOrder) -> None:
+    def _done_with(self, copy: placing.Copy, work: order.WorkOrder) -> None:
         self._finished[work.run_id, work.task.id, work.attempt] = copy
 
-    async def _looked(self, copy: Copy, work: order.WorkOrder, tree: str, outcome: model.Outcome) -> model.Outcome:
+    async def _looked(
+        self, copy: placing.Copy, work: order.WorkOrder, tree: str, outcome: model.Outcome
+    ) -> model.Outcome:
         """Returns the outcome of an attempt that was only to look; what it changed is kept, but not merged."""
         commit = await self._keep(copy, work, tree)
         self._done_with(copy, work)
@@ -436,7 +264,7 @@ class Worktrees:
         return _with(outcome, Receipt(kind="merge", ok=False, checked=False, detail=detail))
 
     async def _settle(
-        self, ctx: contract.TaskContext, copy: Copy, work: order.WorkOrder, tree: str, outcome: model.Outcome
+        self, ctx: contract.TaskContext, copy: placing.Copy, work: order.WorkOrder, tree: str, outcome: model.Outcome
     ) -> model.Outcome:
         """Keeps a success together with its outcome, so that it can never be paid for again, and merges it."""
         digest = ctx.blobs.put(outcome.model_dump_json(exclude_defaults=True).encode())
@@ -471,7 +299,7 @@ class Worktrees:
         return done.model_copy(update={"handoff": handoff})
 
 
-def _ordered(work: order.WorkOrder, copy: Copy, notices: tuple[str, ...]) -> order.WorkOrder:
+def _ordered(work: order.WorkOrder, copy: placing.Copy, notices: tuple[str, ...]) -> order.WorkOrder:
     """Returns the order for a copy of its workspace."""
     placed = replace(merging.moved(work, copy.workspace), base=copy.base, notices=(*work.notices, *notices))
     return replace(placed, directory=copy.workspace) if work.isolation == "own" else placed
