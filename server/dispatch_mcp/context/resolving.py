@@ -105,7 +105,7 @@ class Resolver:
         names = list(dict.fromkeys(name for name, _, _ in self._chunks(one.subject) if name))
         found = requirements.answering(one.symbol, names)
         if not found:
-            near = requirements.nearest(one.symbol, names)
+            near = requirements.nearest(one.symbol, names, apart=".")
             result.unresolved.append(packs.Unresolved(one.key, f"file:{one.subject}{f'#{near}' if near else ''}"))
             return None
         return assembling.Offer(tuple(piece for name in found for piece in self._definition(one.subject, name)))
@@ -172,8 +172,8 @@ class Resolver:
         below = [path for path in files.ids if not folder or path.startswith(f"{folder}/")]
         shown = [path for path in below if self._scope.allows(path)]
         if not shown:
-            folders = dict.fromkeys(path.rpartition("/")[0] for path in files.ids if self._scope.allows(path))
-            near = requirements.nearest(folder, filter(None, folders))
+            folders = {parent: None for path in files.ids if self._scope.allows(path) for parent in _folders(path)}
+            near = requirements.nearest(folder, folders)
             result.unresolved.append(packs.Unresolved(one.key, f"structure:{near}" if near else ""))
             return None
         text = "\n".join(tree(shown, folder))
@@ -244,6 +244,14 @@ class Resolver:
                 yield name, text
         if self._sources.notes.strip():
             yield NOTES, self._sources.notes
+
+
+def _folders(path: str) -> Iterator[str]:
+    """Yields the folders that a file lies in, the outermost first."""
+    at = path.find("/")
+    while at >= 0:
+        yield path[:at]
+        at = path.find("/", at + 1)
 
 
 def _as_file(path: str) -> str:

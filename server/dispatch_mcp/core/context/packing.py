@@ -15,6 +15,8 @@ GAP: Final = 3
 LENGTH_POWER: Final = 0.7
 _TRIES: Final = 60
 """Parts that may be too large for what is left before the search for a smaller one ends."""
+_SHOWN: Final = 8
+"""Parts that did not fit and are named once nothing more fits."""
 
 Read = Callable[[str, int, int], str]
 """Returns lines of a file, both ends included."""
@@ -43,14 +45,14 @@ def choose(ranked: Sequence[tuple[evidence.Part, float]], read: Read, budget: in
     spans: dict[str, list[tuple[int, int]]] = {}
     used = 0
     for part in by_worth(ranked):
-        if len(left) == _TRIES or budget - used < HEADER * 2:
+        full = budget - used < HEADER * 2
+        if len(left) >= (_SHOWN if full else _TRIES):
             break
-        near = spans.get(part.path)
-        if tokens.estimate(part.size) > 2 * (budget - used) + 200:
+        if full or tokens.estimate(part.size) > 2 * (budget - used) + 200:
             left.append(Choice(part, "", tokens.estimate(part.size) + HEADER))
             continue
         text = read(part.path, part.first, part.last)
-        one = Choice(part, text, _price(part, text, near))
+        one = Choice(part, text, _price(part, text, spans.get(part.path)))
         if used + one.tokens <= budget:
             kept.append(one)
             used += one.tokens

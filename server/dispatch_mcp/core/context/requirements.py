@@ -100,17 +100,17 @@ def answering(wanted: str, names: Iterable[str]) -> list[str]:
     return same or [name for name, one in lowered.items() if one.endswith(f".{low}")]
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Returns which of `known` was probably meant, or an empty text."""
+def nearest(name: str, known: Iterable[str], *, apart: str = "/") -> str:
+    """Returns which of `known` was probably meant, or an empty text; `apart` stands between the parts of names."""
     known = list(known)
     lowered = {one.lower(): one for one in known}
     if name.lower() in lowered:
         return lowered[name.lower()]
-    base = name.rpartition("/")[2].lower()
-    same = [one for one in known if one.rpartition("/")[2].lower() == base]
+    base = name.rpartition(apart)[2].lower()
+    same = [one for one in known if one.rpartition(apart)[2].lower() == base]
     if base and same:
         return min(same, key=lambda one: (-_alike(name.lower(), one.lower()), one))
-    by_base = {one.rpartition("/")[2].lower(): one for one in reversed(known)}
+    by_base = {one.rpartition(apart)[2].lower(): one for one in reversed(known)}
     close = difflib.get_close_matches(base, by_base, n=1, cutoff=0.6)
     return by_base[close[0]] if close else ""
 

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import random
+import string
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dispatch_mcp.context import gather, reading, resolving
+from dispatch_mcp.core.context import facets, packs
+
+pytestmark = pytest.mark.anyio
+
+FILES = {
+    "server/api/orders.py": "def list_orders(page):\n    return fetch(page)\n\n\ndef cancel_order(order):\n    ...\n",
+    "server/api/users.py": (
+        "class Users:\n    def find(self, name):\n        return name\n\n    def remove(self, name):\n        ...\n"
+    ),
+    "web/components/Orders.tsx": "export function OrderList(props: Props) {\n  return render(props.orders)\n}\n",
+    "web/styles/orders.css": ".orders { color: red }\n",
+    "db/migrations/001_orders.sql": "CREATE TABLE orders (\n  id integer\n);\n",
+    "deploy/Dockerfile": "FROM scratch\nRUN orders\n",
+    "docs/orders.md": "# Orders\n\nOrders are listed by page.\n",
+    "tests/test_orders.py": (
+        "from server.api import orders\n\n\ndef test_orders_are_listed():\n    orders.list_orders(1)\n"
+    ),
+    "AGENTS.md": "# Rules\n\nWrite short functions.\n",
+    "CLAUDE.md": "Answer in English.\n",
+}
+SECRETS = {facet: f"CANARY_{facet}_{at}" for at, facet in enumerate(facets.FACETS)}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+@pytest.fixture
+def gatherer(tmp_path: Path) -> gather.Gatherer:
+    return gather.Gatherer(tmp_path / "state")
+
+
+def test_the_part_that_the_task_is_about_comes_first(project: Path, gatherer: gather.Gatherer) -> None:
+    with gatherer:
+        pack = gatherer.pack(project, "List orders page by page")
+    assert pack.ranked[0] == "server/api/orders.py"
+    assert "def list_orders" in pack.text
+    assert pack.tokens <= pack.budget
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("file:server/api/users.py", "def remove"),
+        ("file:server/api/users.py#L2-3", "def find"),
+        ("file:server/api/users.py#remove", "def remove"),
+        ("file:server/api/users.py#Users", "class Users"),
+        ("file:server/api/*.py", "class Users"),
+        ("symbol:Users", "def remove"),
+        ("symbol:users", "class Users"),
+        ("symbol:Users.find", "def find"),
+        ("structure:server", "api/users.py"),
+        ("structure:", "deploy/Dockerfile"),
+        ("pattern:list orders", "test_orders_are_listed"),
+        ("rag:remove a user", "def remove"),
+        ("rag:docs: orders by page", "Orders are listed by page."),
+        ("rules:", "Answer in English."),
+        ("rules:AGENTS.md", "Write short functions."),
+        ("task:design", "use cursors"),
+        ("server/api/users.py", "class Users"),
+    ],
+)
+def test_what_a_key_names_is_in_the_pack(project: Path, gatherer: gather.Gatherer, key: str, shown: str) -> None:
+    sources = resolving.Sources(handoffs={"design": "We use cursors, not pages."})
+    with gatherer:
+        pack = gatherer.pack(project, "unrelated zebra", [key], sources=sources)
+    assert shown in pack.text
+    assert not pack.unresolved
+    assert all(item.why != "scored" for item in pack.chosen)
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("file:server/orders.py", "file:server/api/orders.py"),
+        ("file:server/api/usres.py", "file:server/api/users.py"),
+        ("file:server/api/users.py#fnd", "file:server/api/users.py#Users.find"),
+        ("file:server/api/users.py#L900", "file:server/api/users.py"),
+        ("symbol:list_order", "symbol:list_orders"),
+        ("structure:servers", "structure:server"),
+        ("rules:AGENT.md", "rules:AGENTS.md"),
+        ("symbol:zzzzzz", ""),
+        ("rag:zzzzzz", ""),
+    ],
+)
+def test_a_key_that_names_nothing_is_returned_with_what_was_probably_meant(
+    project: Path, gatherer: gather.Gatherer, key: str, nearest: str
+) -> None:
+    with gatherer:
+        pack = gatherer.pack(project, "list orders", [key])
+    assert [(one.key, one.nearest) for one in pack.unresolved] == [(key, nearest)]
+    assert f"not found: {key}" in pack.text
+
+
+def test_a_handoff_that_was_not_handed_in_is_left_to_the_caller(project: Path, gatherer: gather.Gatherer) -> None:
+    with gatherer:
+        pack = gatherer.pack(project, "list orders", ["task:design"])
+    assert pack.tasks == ("design",)
+    assert not pack.unresolved
+
+
+def test_rules_come_in_their_order_and_before_everything_else(project: Path, gatherer: gather.Gatherer) -> None:
+    sources = resolving.Sources(knowledge={"databases": "Index foreign keys."}, notes="Yesterday we stopped at tests.")
+    with gatherer:
+        pack = gatherer.pack(project, "list orders", ["file:server/api/users.py", "rules:"], sources=sources)
+    rules = [item.path for item in pack.items if item.why == "rules"]
+    assert rules == ["databases", "AGENTS.md", "CLAUDE.md", "continuity notes"]
+    assert [item.path for item in pack.items][: len(rules)] == rules
+
+
+def test_what_was_asked_for_and_does_not_fit_is_cut_and_its_rest_is_named(
+    project: Path, gatherer: gather.Gatherer
+) -> None:
+    (project / "server/api/long.py").write_text("".join(f"value_{at} = {at}\n" for at in range(2_000)))
+    with gatherer:
+        pack = gatherer.pack(project, "list orders", ["file:server/api/long.py"], budget=1_000)
+    (item,) = [item for item in pack.chosen if item.path == "server/api/long.py"]
+    assert (item.first, item.text.split("\n")[0]) == (1, "value_0 = 0")
+    assert f"file:server/api/long.py#L{item.last + 1}-2000" in {one.key for one in pack.left_out}
+    assert pack.tokens <= 1_000
+
+
+def test_what_is_left_out_can_be_fetched_by_its_key(project: Path, gatherer: gather.Gatherer) -> None:
+    body = "\n\n".join(f"def list_orders_{at}(page):\n" + "    step(page)\n" * 30 for at in range(30))
+    (project / "server/api/many.py").write_text(body)
+    with gatherer:
+        pack = gatherer.pack(project, "list orders of a page", budget=800)
+        assert pack.left_out
+        again = gatherer.pack(project, "zebra", [pack.left_out[0].key], budget=3_000)
+    assert [item.key for item in again.chosen] == [pack.left_out[0].key]
+    assert abs(again.chosen[0].tokens - pack.left_out[0].tokens) < 0.5 * pack.left_out[0].tokens
+
+
+@given(
+    st.text(alphabet=st.sampled_from("list order page cancel users.py#L/:*é\n"), max_size=120),
+    st.lists(
+        st.sampled_from(
+            ["file:server/api/users.py", "rules:", "symbol:Users", "structure:", "rag:orders", "file:no", "é" * 90]
+        ),
+        max_size=4,
+    ),
+    st.integers(packs.LEAST_BUDGET, 3_000),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_pack_is_over_its_budget(project: Path, tmp_path: Path, text: str, keys: list[str], budget: int) -> None:
+    with gather.Gatherer(tmp_path / "state") as gatherer:
+        pack = gatherer.pack(project, text, keys, budget=budget)
+    assert pack.tokens <= budget
+
+
+@pytest.mark.parametrize("facet", facets.FACETS)
+def test_an_excluded_part_of_the_project_is_listed_by_path_only(
+    project: Path, gatherer: gather.Gatherer, facet: facets.Facet
+) -> None:
+    with gatherer:
+        pack = gatherer.pack(project, "orders list page", scope=facets.Scope(excludes=(facet,)))
+    paths = {item.path for item in pack.chosen} | set(pack.also) | set(pack.ranked)
+    assert not [path for path in paths if facet in facets.of(path)]
+    likely = {"server/api/orders.py", "web/components/Orders.tsx", "db/migrations/001_orders.sql"}
+    assert {path for path in likely if facet in facets.of(path)} <= set(pack.withheld)
+
+
+def test_an_explicit_path_wins_over_what_is_excluded(project: Path, gatherer: gather.Gatherer) -> None:
+    scope = facets.Scope(excludes=("frontend",))
+    with gatherer:
+        pack = gatherer.pack(project, "orders", ["file:web/components/Orders.tsx"], scope=scope)
+    assert "OrderList" in pack.text
+    assert "web/components/Orders.tsx" not in pack.withheld
+
+
+def test_no_string_of_an_excluded_part_gets_into_any_pack(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    words = ["order", "user", "page", "list", "token", "cache", "theme", "index", "deploy", "report"]
+    root = tmp_path / "project"
+    for name in FILES:
+        for copy in range(4):
+            path = root / name.replace(".", f"{copy}.", 1) if "." in name else root / f"{name}.{copy}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            marks = " ".join(SECRETS[facet] for facet in facets.of(path.relative_to(root).as_posix()))
+            names = ("_".join((*rng.choices(words, k=2), *rng.choices(string.ascii_lowercase, k=2))) for _ in range(6))
+            body = "\n".join(f"def {name}():  # {marks}\n    return '{rng.choice(words)} {marks}'" for name in names)
+            path.write_text(body)
+    leaks = 0
+    forms = ("rag:{}", "symbol:{}", "pattern:{}", "structure:", "rag:docs: {}", "file:**/*", "CANARY {}", "rules:")
+    with gather.Gatherer(tmp_path / "state") as gatherer:
+        for turn in range(120):
+            excluded = tuple(rng.sample(facets.FACETS, rng.randint(1, 4)))
+            keys = [rng.choice(forms).format(rng.choice(words)) for _ in range(3)]
+            text = f"{rng.choice(words)} {rng.choice(words)} CANARY {SECRETS[excluded[0]]}"
+            pack = gatherer.pack(
+                root, text, keys, budget=rng.choice((400, 2_000, 8_000)), scope=facets.Scope(excludes=excluded)
+            )
+            shown = pack.text + " ".join(item.key for item in pack.left_out)
+            leaks += sum(SECRETS[facet] in shown.replace(text, "") for facet in excluded)
+            assert pack.tokens <= pack.budget, turn
+    assert leaks == 0
+
+
+async def test_many_tasks_may_gather_at_once(project: Path, tmp_path: Path) -> None:
+    found: list[packs.Pack] = []
+
+    async def one(at: int) -> None:
+        found.append(await gatherer.gather(project, f"list orders {at}"))
+
+    with gather.Gatherer(tmp_path / "state") as gatherer, anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            for at in range(12):
+                tasks.start_soon(one, at)
+    assert {pack.ranked[0] for pack in found} == {"server/api/orders.py"}
+
+
+def test_a_pack_is_the_same_again(project: Path, tmp_path: Path) -> None:
+    texts: set[str] = set()
+    for at in range(3):
+        with gather.Gatherer(tmp_path / f"state{at}") as gatherer:
+            texts |= {gatherer.pack(project, "List orders by page", ["rules:"]).text for _ in range(2)}
+    assert len(texts) == 1
+
+
+def test_a_workspace_that_is_no_folder_is_refused(tmp_path: Path, gatherer: gather.Gatherer) -> None:
+    with gatherer, pytest.raises(reading.Refused):
+        gatherer.pack(tmp_path / "nowhere", "x")
+
+
+def test_an_empty_workspace_gives_an_empty_pack(tmp_path: Path, gatherer: gather.Gatherer) -> None:
+    (tmp_path / "empty").mkdir()
+    with gatherer:
+        assert gatherer.pack(tmp_path / "empty", "anything").chosen == ()
+        assert gatherer.pack(tmp_path / "empty", "").text == ""
