@@ -21,6 +21,11 @@ test: ## Runs the tests (ARGS="tests/core -x")
 	$(ENVIRONMENT) test
 	@$(BIN)/python -m pytest -q $(ARGS)
 
+.PHONY: test-clients
+test-clients: ## Runs the tests with the real Claude Code against a fake provider on loopback (installs it, once)
+	$(ENVIRONMENT) test
+	@claude=$$(sh scripts/clients.sh) && DISPATCH_MCP_CLIENTS="$$claude" $(BIN)/python -m pytest -q tests/clients $(ARGS)
+
 .PHONY: check
 check: ## Runs what a change must pass: format, lint, types, tests
 	$(ENVIRONMENT) dev
@@ -59,5 +64,5 @@ docs: ## Writes the reference pages that come from the code
 
 .PHONY: clean
 clean: ## Removes the environment, caches and built files
-	@rm -rf .venv dist build .pytest_cache .ruff_cache .hypothesis .coverage
+	@rm -rf .venv .clients dist build .pytest_cache .ruff_cache .hypothesis .coverage
 	@find $(PYTHON_FILES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,7 +7,8 @@ the first rule that fits (POST /_fake/rules), else by a script in the prompt:
 
 The step is the number of the assistant's turns since that text, so the server keeps no conversation. A step is an
 object of: text, tool + input, tools, json (a structured answer), thinking, stop_reason, usage, delay, error (+ type,
-message, code, headers, times), mid_error, cut, hang. `{last}` in a text is the last tool result.
+message, code, headers, times), mid_error, cut, hang. `{last}` in a text is the last tool result, `{place}` the
+workspace that the prompt names.
 
 GET /_fake/log lists requests with their answers, GET /_fake/health counts them, POST /_fake/reset forgets them, and
 POST /_fake/storm makes it fail at random: {"seed": 1, "share": {"429": 0.2, "cut": 0.1, ...}, "retry_after": "0.05"}.
@@ -36,6 +37,7 @@ from starlette.routing import Route
 
 PLAIN = re.compile(r"<<FAKE\s*(\[.*?\])\s*FAKE>>", re.DOTALL)
 CODED = re.compile(r"<<FAKE64 ([A-Za-z0-9_=-]+) FAKE64>>")
+PLACE = re.compile(r"Workspace:\n- (\S+)")
 TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -138,12 +140,21 @@ def step_of(steps: list[dict[str, Json]], number: int) -> dict[str, Json]:
     return steps[number] if number < len(steps) else {"text": "done"}
 
 
-def filled(value: Json, last: str) -> Json:
+def filled(value: Json, known: dict[str, str]) -> Json:
     if isinstance(value, str):
-        return value.replace("{last_q}", json.dumps(last)[1:-1]).replace("{last}", last)
+        for name, text in known.items():
+            value = value.replace("{" + name + "}", text)
+        return value
     if isinstance(value, dict):
-        return {key: filled(item, last) for key, item in value.items()}
-    return [filled(item, last) for item in value] if isinstance(value, list) else value
+        return {key: filled(item, known) for key, item in value.items()}
+    return [filled(item, known) for item in value] if isinstance(value, list) else value
+
+
+def known_of(body: dict[str, Json]) -> dict[str, str]:
+    texts = [text_of(message["content"]) for message in body["messages"] if message["role"] == "user"]
+    places = [found[1] for text in texts if (found := PLACE.search(text))]
+    last = last_result(body["messages"])
+    return {"place": places[-1] if places else "", "last_q": json.dumps(last)[1:-1], "last": last}
 
 
 def tokens(value: Json) -> int:
@@ -172,16 +183,16 @@ def answer(body: dict[str, Json], step: dict[str, Json], number: int) -> dict[st
 
 
 def content_of(body: dict[str, Json], step: dict[str, Json], seed: str) -> list[dict[str, Json]]:
-    last = last_result(body["messages"])
+    known = known_of(body)
     names = [tool.get("name", "") for tool in body.get("tools") or []]
     content: list[dict[str, Json]] = []
     if "thinking" in step:
         content.append({"type": "thinking", "thinking": step["thinking"], "signature": "ZmFrZQ=="})
     if "text" in step:
-        content.append({"type": "text", "text": filled(step["text"], last)})
+        content.append({"type": "text", "text": filled(step["text"], known)})
     calls = [*step.get("tools", []), *([step] if "tool" in step else [])]
     if "json" in step:
-        said = filled(step["json"], last)
+        said = filled(step["json"], known)
         by_tool = "StructuredOutput" in names and not (body.get("output_config") or {}).get("format")
         if by_tool:
             calls.append({"tool": "StructuredOutput", "input": said})
@@ -189,7 +200,7 @@ def content_of(body: dict[str, Json], step: dict[str, Json], seed: str) -> list[
             content.append({"type": "text", "text": json.dumps(said)})
     for place, call in enumerate(calls):
         made = {"type": "tool_use", "id": f"toolu_fake_{seed[:16]}{place:02d}", "name": call["tool"]}
-        content.append({**made, "input": filled(call.get("input", {}), last)})
+        content.append({**made, "input": filled(call.get("input", {}), known)})
     return content or [{"type": "text", "text": "ok"}]
 
 
