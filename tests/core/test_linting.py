@@ -77,3 +77,18 @@ def test_files_that_may_be_changed_are_a_limit_and_a_context() -> None:
 
 def test_a_missing_goal_is_named() -> None:
     assert [problem.where for problem in linting.lint([])] == list(prompting.SECTIONS)
+
+
+def test_a_plan_is_told_in_one_notice_what_its_briefs_lack_and_whose() -> None:
+    whole = {"constraints": ["Keep the API"], "output": ["src/login.py"]}
+    tasks = [
+        model.Task.model_validate({"id": "good", "do": "Return 401 for a wrong password", **whole}),
+        model.Task.model_validate({"id": "vague", "do": "Improve the login page"}),
+        model.Task.model_validate({"id": "shell", "do": "Test", "command": ["make", "test"]}),
+    ]
+    (notice,) = linting.of_tasks(tasks)
+    assert notice.code == "brief_gaps"
+    assert notice.message == (
+        "Briefs could say more (goal cannot be measured: `vague`; no constraints: `vague`; no output: `vague`)."
+    )
+    assert linting.of_tasks(tasks[:1]) == []

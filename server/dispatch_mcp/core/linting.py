@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from dispatch_mcp.core import prompting
-from dispatch_mcp.core.problems import Problem, shown
+from dispatch_mcp.core import forecast, model, order, prompting
+from dispatch_mcp.core.problems import Notice, Problem, listed, shown
 
 _MEASURE = re.compile(
     r"\d|`[^`]+`|\b(?:success|succeeds?|pass(?:es|ed)?|until|so that|returns?|responds?|answers?|matches|exists?|"
@@ -23,6 +23,17 @@ _WEAK_GOAL = re.compile(
     r"\b(?:improve|enhance|optimi[sz]e|clean ?up|handle|look (?:at|into)|better|nicer)\b", re.IGNORECASE
 )
 _WORD = re.compile(r"\w+")
+_NONCE: Final = "0" * 16
+MAX_LINTED: Final = 100
+"""Tasks of one plan whose briefs are looked at."""
+
+_SAID: Final = {
+    "goal_empty": "no goal",
+    "goal_unmeasurable": "goal cannot be measured",
+    "limits_missing": "no constraints",
+    "deliverables_missing": "no output",
+    "deliverable_vague": "vague output",
+}
 _GIVEN_BY_US: Final = frozenset({prompting.DEFAULT_CONSTRAINT, prompting.DEFAULT_CONTEXT, prompting.DEFAULT_OUTPUT})
 
 
@@ -42,6 +53,22 @@ def lint(sections: Sequence[prompting.Section]) -> list[Problem]:
     if output := by_name.get("OUTPUT"):
         found += _output(output)
     return found
+
+
+def of_tasks(tasks: Sequence[model.Task]) -> list[Notice]:
+    """Returns at most one notice: what the briefs of a plan's first tasks lack, with the tasks that lack it.
+
+    That there is nothing to start from counts only where nothing will be gathered, so it is not said here.
+    """
+    lacking: dict[str, list[str]] = {}
+    for task in [task for task in tasks if forecast.uses_model(task)][:MAX_LINTED]:
+        work = order.WorkOrder("", task, 1, model.WorkerKind.HOST)
+        codes = {problem.code for problem in lint(prompting.build(work, nonce=_NONCE).sections)}
+        for code in codes & _SAID.keys():
+            lacking.setdefault(code, []).append(task.id)
+    parts = [f"{_SAID[code]}: {listed(lacking[code], 3)}" for code in _SAID if code in lacking]
+    message = f"Briefs could say more ({'; '.join(parts)})."
+    return [Notice(code="brief_gaps", message=message)] if parts else []
 
 
 def _missing(name: str) -> Problem:

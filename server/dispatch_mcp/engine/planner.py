@@ -19,6 +19,7 @@ from dispatch_mcp.core import (
     drafting,
     forecast,
     learning,
+    linting,
     model,
     planning,
     policy,
@@ -255,7 +256,7 @@ class Planner:
         else:
             await self._revise(plan)
         added = {task_id: {"why": why} for task_id, why in reviewed.added.items()}
-        told = prepared.with_notices([*notes, *made.notices, *reviewed.notices])
+        told = prepared.with_notices([*notes, *made.notices, *reviewed.notices, *linting.of_tasks(checked)])
         return Planned(plan, told, {**made.decided, **added})
 
     async def _forecast(self, prepared: planning.Prepared, workers: int, past: forecast.Past) -> dict[str, model.Json]:
