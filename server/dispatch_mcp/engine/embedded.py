@@ -61,6 +61,7 @@ class EmbeddedEngine:
         make_order: MakeOrder = bare,
         pace: Pace = Pace(),
         equipment: attempts.Equipment = attempts.BARE,
+        drives: bool = True,
     ) -> None:
         self.book = book
         self.workers = workers
@@ -70,6 +71,7 @@ class EmbeddedEngine:
         self.equipment = equipment
         self._tasks = tasks
         self._owner = owner
+        self._may_drive = drives
         self._drives: dict[str, Drive] = {}
         self._pulse = anyio.Event()
 
@@ -79,6 +81,8 @@ class EmbeddedEngine:
 
     async def start(self, run_id: str) -> None:
         """Drives the run if nobody alive does; calling it again changes nothing."""
+        if not self._may_drive:
+            return
         if run_id in self._drives:
             self._drives[run_id].poke()
             return
@@ -150,8 +154,16 @@ class EmbeddedEngine:
             await anyio.sleep(self.pace.look_s)
 
     async def _take_over(self) -> None:
-        for run_id in await self.book.adoptable(limit=20):
-            await self.start(run_id)
+        """Drives runs that nobody drives, but none whose worker is not here: it may be elsewhere, with its key."""
+        for run_id in await self.book.adoptable(limit=20) if self._may_drive else ():
+            kind = (await self.status(run_id)).worker
+            if kind in self.workers or kind not in moves.SERVER_WORKERS:
+                await self.start(run_id)
+
+    @property
+    def driven(self) -> frozenset[str]:
+        """The runs that this process drives now."""
+        return frozenset(self._drives)
 
     async def _keep(self, drive: Drive) -> None:
         """Drives one run to its end; whatever happens to it stays with it."""
@@ -361,10 +373,12 @@ async def open_engine(
     make_order: MakeOrder = bare,
     pace: Pace = Pace(),
     equipment: attempts.Equipment = attempts.BARE,
+    drives: bool = True,
 ) -> AsyncGenerator[EmbeddedEngine]:
     """Yields an engine that drives runs until the block ends; then its runs are free for others.
 
     Without a witness in its `equipment` claims stay as they are; without grounds all work in the workspace itself.
+    One that does not drive carries nothing out: it is for those who only look or steer for a moment.
     """
     owner = locks.OwnerLock(book.home)
     try:
@@ -378,6 +392,7 @@ async def open_engine(
                 make_order=make_order,
                 pace=pace,
                 equipment=equipment,
+                drives=drives,
             )
             group.start_soon(engine.watch)
             try:

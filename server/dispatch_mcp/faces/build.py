@@ -116,6 +116,7 @@ async def open_dispatcher(
     *,
     default_worker: WorkerKind | None = None,
     chat: bool = True,
+    drives: bool = True,
     principal: str = records.LOCAL,
     pace: embedded.Pace = embedded.Pace(),
     redactor: redaction.Redactor = redaction.Redactor(),
@@ -123,6 +124,7 @@ async def open_dispatcher(
     """Yields a dispatcher over the settings' book; its runs are free for others when the block ends.
 
     `chat` is whether an assistant calls; `default_worker` does the tasks that name nobody, None for whoever can.
+    Without `drives` nothing is carried out meanwhile: what a moment begins it would only break off.
     """
     source = rosters.Source.of(settings)
     workers = hiring.server_workers(settings, os.environ, redactor)
@@ -138,7 +140,9 @@ async def open_dispatcher(
                 book, gatherer, source.catalog, document, redactor.redact, budget=settings.context_tokens
             ),
         )
-        async with embedded.open_engine(book, workers, make_order=maker, pace=pace, equipment=equipment) as engine:
+        async with embedded.open_engine(
+            book, workers, make_order=maker, pace=pace, equipment=equipment, drives=drives
+        ) as engine:
             yield dispatcher.Dispatcher(
                 book=book,
                 engine=engine,

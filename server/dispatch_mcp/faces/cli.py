@@ -75,6 +75,13 @@ COMMANDS: Mapping[str, Command] = {
             flag("--batch", help="a JSONL file of {id, text}, - for stdin; answers one JSON line each"),
         ),
     ),
+    "worker": Command(
+        "carry on whatever runs nobody carries on, also after a chat has ended; stops cleanly on Ctrl-C or SIGTERM",
+        (
+            flag("--idle", type=float, metavar="SECONDS", help="leave after so long without work (default: never)"),
+            flag("--quiet", action="store_true", help="no progress on stderr"),
+        ),
+    ),
     "context": Command(
         "say what a worker on a task would be given to read: the parts that the task will change, within a budget",
         (

@@ -49,5 +49,5 @@ def refuse_assistants(environment: Mapping[str, str], *, terminal: bool) -> None
 async def _decide(
     settings: config.Settings, options: argparse.Namespace, verdict: decisions.Verdict
 ) -> answers.Steered:
-    async with build.open_dispatcher(settings) as app:
+    async with build.open_dispatcher(settings, drives=False) as app:
         return await app.decide(options.run, options.task, verdict)

@@ -36,6 +36,6 @@ def _read(given: list[str]) -> dict[str, model.Json]:
 
 
 async def _limit(settings: config.Settings, run: str, limits: model.Limits) -> answers.Trace:
-    async with build.open_dispatcher(settings) as app:
+    async with build.open_dispatcher(settings, drives=False) as app:
         run_id = await app.limit(run, limits)
         return await app.trace(run_id=run_id)

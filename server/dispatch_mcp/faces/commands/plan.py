@@ -37,7 +37,7 @@ def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
 
 
 async def _plan(settings: config.Settings, document: formats.Document, on_conflict: model.Conflict) -> planner.Planned:
-    async with build.open_dispatcher(settings) as app:
+    async with build.open_dispatcher(settings, drives=False) as app:
         return await app.plans.plan_document(document, on_conflict=on_conflict)
 
 

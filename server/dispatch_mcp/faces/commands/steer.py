@@ -24,5 +24,5 @@ def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
 
 
 async def _steer(settings: config.Settings, options: argparse.Namespace) -> answers.Steered:
-    async with build.open_dispatcher(settings) as app:
+    async with build.open_dispatcher(settings, drives=False) as app:
         return await app.steer(options.run, options.action, options.task, options.reason)

@@ -27,6 +27,6 @@ def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
 
 
 async def _waive(settings: config.Settings, options: argparse.Namespace) -> verdicts.Reviewed:
-    async with build.open_dispatcher(settings) as app:
+    async with build.open_dispatcher(settings, drives=False) as app:
         by = f"{getpass.getuser()} at a shell"
         return await councils.Council(app).waive(options.run, options.finding, options.reason, by)
