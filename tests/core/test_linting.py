@@ -88,7 +88,7 @@ def test_a_plan_is_told_in_one_notice_what_its_briefs_lack_and_whose() -> None:
     ]
     (notice,) = linting.of_tasks(tasks)
     assert notice.code == "brief_gaps"
-    assert notice.message == (
-        "Briefs could say more (goal cannot be measured: `vague`; no constraints: `vague`; no output: `vague`)."
-    )
+    assert notice.message == "goal cannot be measured: vague; no constraints: vague; no output: vague"
+    (notice,) = linting.of_tasks(tasks[1:] * 3)
+    assert notice.message == "goal cannot be measured: all; no constraints: all; no output: all"
     assert linting.of_tasks(tasks[:1]) == []

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from dispatch_mcp.core import forecast, model, order, prompting
-from dispatch_mcp.core.problems import Notice, Problem, listed, shown
+from dispatch_mcp.core.problems import Notice, Problem, shown
 
 _MEASURE = re.compile(
     r"\d|`[^`]+`|\b(?:success|succeeds?|pass(?:es|ed)?|until|so that|returns?|responds?|answers?|matches|exists?|"
@@ -61,14 +61,21 @@ def of_tasks(tasks: Sequence[model.Task]) -> list[Notice]:
     That there is nothing to start from counts only where nothing will be gathered, so it is not said here.
     """
     lacking: dict[str, list[str]] = {}
-    for task in [task for task in tasks if forecast.uses_model(task)][:MAX_LINTED]:
+    looked_at = [task for task in tasks if forecast.uses_model(task)][:MAX_LINTED]
+    for task in looked_at:
         work = order.WorkOrder("", task, 1, model.WorkerKind.HOST)
         codes = {problem.code for problem in lint(prompting.build(work, nonce=_NONCE).sections)}
         for code in codes & _SAID.keys():
             lacking.setdefault(code, []).append(task.id)
-    parts = [f"{_SAID[code]}: {listed(lacking[code], 3)}" for code in _SAID if code in lacking]
-    message = f"Briefs could say more ({'; '.join(parts)})."
-    return [Notice(code="brief_gaps", message=message)] if parts else []
+    parts = [f"{_SAID[code]}: {_whose(lacking[code], len(looked_at))}" for code in _SAID if code in lacking]
+    return [Notice(code="brief_gaps", message="; ".join(parts))] if parts else []
+
+
+def _whose(ids: Sequence[str], count: int) -> str:
+    if len(ids) == count > 1:
+        return "all"
+    more = f" +{len(ids) - 2}" if len(ids) > 2 else ""
+    return ", ".join(ids[:2]) + more
 
 
 def _missing(name: str) -> Problem:

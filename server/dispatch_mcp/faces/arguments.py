@@ -77,11 +77,11 @@ _TASK: Schema = {
         "model": {"enum": ["haiku", "sonnet", "opus", "fable"]},
         "effort": {"enum": ["S", "M", "L", "XL"]},
         "priority": {"enum": ["high", "medium", "low"]},
-        "context": {**_NAMES, "description": "file:p, symbol:n, rag:q, pattern:n, structure:p"},
+        "context": {**_NAMES, "description": "file:p, symbol:n, rag:q, pattern:n"},
         "constraints": _NAMES,
         "output": {**_NAMES, "description": "Exact deliverables."},
         "worker": {"enum": ["host", "api", "claude", "command"]},
-        "command": {**_NAMES, "description": "argv the server runs, if the user allows it."},
+        "command": {**_NAMES, "description": "argv, if the user allows it."},
         "inputs": {"type": "object"},
     },
 }
