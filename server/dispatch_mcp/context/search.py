@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import math
 import posixpath
-import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,8 +23,6 @@ MEMORY: Final = 5_000
 """Parts whose words are kept between questions."""
 FULL_FILES: Final = 12
 """Best files of which every part becomes a candidate."""
-MENTIONING: Final = 10
-"""Best parts whose names count as mentioned."""
 NEAREST: Final = 30
 WIDEST: Final = 15
 """Files of a past commit that still says something about each of them."""
@@ -76,7 +73,6 @@ def _end(name: str) -> str:
     return folder.rpartition("/")[2] if base in {"__init__", "index", "mod"} else base
 
 
-_NAME = re.compile(r"[A-Za-z_]\w{3,}")
 _Row = tuple[int, chunks.Kind, str, int, int, int, int]
 
 
@@ -118,8 +114,6 @@ class Search:
             rarity=rare,
             defined=defined,
             named=list(wanted),
-            tested=self._mentioned(others),
-            used=self._mentioned(own),
             roles={path: files.roles[path] for path in (*wanted, *tests)},
         )
 
@@ -142,11 +136,6 @@ class Search:
     def lines(self, path: str, first: int, last: int) -> str:
         """Returns lines of a file, both ends included."""
         return "\n".join(self.text(path).split("\n")[first - 1 : last])
-
-    def _mentioned(self, parts: Sequence[evidence.Part]) -> frozenset[str]:
-        """Returns the names in the best parts."""
-        best = sorted(parts, key=lambda part: -part.score)[:MENTIONING]
-        return frozenset(name for part in best for name in _NAME.findall(self.lines(part.path, part.first, part.last)))
 
     def _hits(self, table: str, query: queries.Query, match: str, most: int) -> Iterator[evidence.Part]:
         if not match:

@@ -34,8 +34,7 @@ class Evidence:
     `parts` are candidates of source files, `others` those of tests, documents and examples; `near` maps a path to the
     paths it imports or is imported by; `votes` maps paths to the share that similar past commits give them; `rarity`
     maps stems of the task to their inverse document frequency; `defined` maps paths to the names of the task that they
-    define. `named` are files whose path answers to words of the task, best or not. `tested` and `used` are the names in
-    the best parts of tests and documents, and of source.
+    define. `named` are files whose path answers to words of the task, best or not.
     """
 
     parts: Sequence[Part] = ()
@@ -45,6 +44,4 @@ class Evidence:
     rarity: Mapping[str, float] = field(default_factory=dict[str, float])
     defined: Mapping[str, int] = field(default_factory=dict[str, int])
     named: Sequence[str] = ()
-    tested: frozenset[str] = frozenset()
-    used: frozenset[str] = frozenset()
     roles: Mapping[str, languages.Role] = field(default_factory=dict[str, languages.Role])

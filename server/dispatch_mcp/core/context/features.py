@@ -11,14 +11,6 @@ from dispatch_mcp.core.context import evidence, languages, queries
 
 Features = Mapping[str, float]
 
-FILE = (
-    *("top1", "top2", "top5", "hits", "cov", "titlecov", "phrase", "symdef", "testlink", "testcov", "near", "neartest"),
-    *("sibling", "explicit", "pbest", "pfrac", "pidf", "pdir", "ptick", "entry", "stub", "vote", "top1sq", "rank"),
-)
-PART = (
-    *("s", "s2", "share", "cov", "titlecov", "name", "nameall", "phrase", "symdef", "tested", "used", "function"),
-    *("module", "class", "length", "first", "nohit", "beside", "around", "scope", "few", "file", "filerank"),
-)
 _ENTRIES = frozenset({"__init__", "index", "mod", "lib", "main", "__main__"})
 
 
@@ -177,20 +169,17 @@ def parts(
             "file": math.log(max(chances.get(path, 0.0), 1e-4)) / 4,
             "filerank": 1.0 / ranks.get(path, 100),
         }
-        scopes = _scopes(group)
         for at, part in enumerate(group):
-            own = _own(part, asked, found, names)
+            own = _own(part, asked, names)
             result.append((part, {**own, **of_file, **_around(group, at, top), "share": part.score / best}))
-            result[-1][1]["scope"] = scopes.get(_owner(part.name), 0.0) / top
     return result
 
 
-def _own(part: evidence.Part, asked: _Asked, found: evidence.Evidence, names: Collection[str]) -> dict[str, float]:
+def _own(part: evidence.Part, asked: _Asked, names: Collection[str]) -> dict[str, float]:
     """Returns what a part says for itself."""
     own = name_stems(part.name) if part.kind != "module" else frozenset[str]()
     inside = own & asked.weights.keys()
     leaf = part.name.rpartition(".")[2]
-    telling = len(leaf) > 3 and part.kind in {"function", "class"}
     return {
         "cov": asked.share(part.stems),
         "titlecov": asked.title_share(part.stems),
@@ -198,8 +187,6 @@ def _own(part: evidence.Part, asked: _Asked, found: evidence.Evidence, names: Co
         "nameall": float(bool(own) and own <= asked.weights.keys()),
         "phrase": min(part.phrases, 3) / 3,
         "symdef": float(leaf.lower() in names),
-        "tested": float(telling and leaf in found.tested),
-        "used": float(telling and leaf in found.used),
         "function": float(part.kind == "function"),
         "module": float(part.kind == "module"),
         "class": float(part.kind == "class"),
@@ -220,16 +207,3 @@ def _around(group: Sequence[evidence.Part], at: int, top: float) -> dict[str, fl
         "beside": max(beside, default=0.0) / top,
         "around": max(near, default=0.0) / top,
     }
-
-
-def _owner(name: str) -> str:
-    return name.rpartition(".")[0]
-
-
-def _scopes(group: Sequence[evidence.Part]) -> dict[str, float]:
-    """Returns the sum of the three best scores of the parts of each class."""
-    scores: dict[str, list[float]] = defaultdict(list)
-    for part in group:
-        if owner := _owner(part.name):
-            scores[owner].append(part.score)
-    return {owner: sum(sorted(found, reverse=True)[:3]) / 3 for owner, found in scores.items()}

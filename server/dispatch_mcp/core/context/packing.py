@@ -12,7 +12,7 @@ HEADER: Final = 9
 """Tokens of the line above a part that says its lines."""
 GAP: Final = 3
 """Lines between two parts that a pack holds too, rather than a second title."""
-LENGTH_POWER: Final = 0.7
+LENGTH_POWER: Final = 0.5
 _TRIES: Final = 60
 """Parts that may be too large for what is left before the search for a smaller one ends."""
 _SHOWN: Final = 8
