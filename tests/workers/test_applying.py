@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import anyio
@@ -193,3 +195,17 @@ async def test_a_broken_worktree_stays_and_the_reason_is_given(site: Site) -> No
     found = await keeper(site).prune(str(site.repo))
     assert found.trees[0].note
     assert (Path(site.orders[0].place) / "half.txt").exists()
+
+
+async def test_names_that_are_no_unicode_are_merged_told_and_applied(site: Site) -> None:
+    def do(at: Path) -> None:
+        (at / os.fsdecode(b"caf\xe9.txt")).write_text("x")
+        (at / "two\nlines.txt").write_text("x")
+
+    outcome = await site.attempt(site.order(), do)
+    assert outcome.state is AttemptState.SUCCEEDED, outcome.error
+    offer = await look(site)
+    assert offer.files == ("caf\ufffd.txt", "two lines.txt")
+    assert json.loads(offer.model_dump_json())["files"][0] == "caf\ufffd.txt"
+    assert (await apply(site)).applied
+    assert (site.repo / os.fsdecode(b"caf\xe9.txt")).read_text() == "x"

@@ -280,7 +280,7 @@ class Side(NamedTuple):
 
 def conflict_brief(found: Merge, mine: str, base: str, others: Sequence[Side]) -> str:
     """Returns what the next attempt is told: which files, who else changed them, and where its change is kept."""
-    files = problems.listed(found.conflicts, MAX_NAMED)
+    files = problems.listed(shown(found.conflicts), MAX_NAMED)
     who = "; ".join(f"task `{side.task}` in {side.commit[:12]}" for side in others[:MAX_NAMED])
     said = "".join(f"- {escape.one_line(one, limit=200)}\n" for one in found.said[:MAX_NAMED])
     return (
@@ -321,11 +321,16 @@ def dirty_notice(paths: Sequence[str]) -> str:
     """Returns the notice about changes of the checkout that a worktree does not have; empty without any."""
     if not paths:
         return ""
-    names = [escape.one_line(path, limit=80) for path in paths]
+    names = shown(paths)
     return (
         f"{_count(len(paths), 'file')} of the checkout with uncommitted changes ({problems.listed(names, 3)}): the "
         "worktree does not have these changes."
     )
+
+
+def shown(paths: Iterable[str]) -> list[str]:
+    """Returns names of files as they can be printed and stored: one line each, in Unicode."""
+    return [escape.one_line(path, limit=200) for path in paths]
 
 
 def _count(number: int, noun: str) -> str:

@@ -74,9 +74,9 @@ class Applier:
         changes = {
             "way": "forward" if forward else "merge",
             "commits": int(count.out),
-            "files": tuple(files),
-            "local": applying.local([entry[3:] for entry in status], files),
-            "clashes": found.conflicts,
+            "files": tuple(merging.shown(files)),
+            "local": tuple(merging.shown(applying.local([entry[3:] for entry in status], files))),
+            "clashes": tuple(merging.shown(found.conflicts)),
         }
         return repo, offer.model_copy(update=changes), found.tree
 

@@ -29,6 +29,7 @@ _SAFE = (
     "core.fsmonitor=false",
     "core.fsync=committed,reference",
     "core.quotePath=false",
+    "core.safecrlf=false",
     "commit.gpgSign=false",
     "gc.auto=0",
     "maintenance.auto=false",
