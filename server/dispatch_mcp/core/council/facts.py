@@ -17,29 +17,19 @@ from dispatch_mcp.core.council import diffs
 Side = Literal["added", "removed"]
 Place = Literal["code", "test", "config", "text"]
 
-WHOLE = 500
-"""Lines of a change that is searched whole; of a larger one blocks from all over, and those with a telling word."""
+WHOLE, THIN = 500, 160
+"""Lines of a change that is searched whole; of a larger one so many from all over, and blocks with a telling word."""
 
 BLOCK = 16
 """Lines of a block."""
 
-MAX_TOLD = 12
+MAX_TOLD = 10
 """Blocks that are searched because of a telling word."""
 
 _TELLING = (
-    *(
-        "shell=true",
-        "innerhtml",
-        "pickle.loads",
-        "yaml.load(",
-        "verify=false",
-        "insecureskipverify",
-        "rejectunauthorized",
-    ),
-    *("dangerously", "unserialize", "eval(", "os.system", "exec(", "md5", "private key", "password =", "secret"),
-    *("csrf_exempt", "permitall", "fetchall", "select *", "objects.all", "drop column", "drop table", "drop_column"),
-    *("remove_column", "alter table", "drop index", ".skip(", "xfail", "@ignore", "deprecated", "postinstall"),
-    *("time.sleep", "readfilesync", "prefetch_related", "lru_cache", "deepcopy"),
+    *("shell=true", "innerhtml", "pickle.loads", "verify=false", "insecureskipverify", "eval(", "private key"),
+    *("csrf_exempt", "permitall", "fetchall", "objects.all", "drop column", "drop_column", "alter table", ".skip("),
+    *("deprecated", "postinstall", "time.sleep", "readfilesync", "secret"),
 )
 """Text that is looked for in all of a large change, so that what matters most is searched wherever it stands."""
 
@@ -180,11 +170,12 @@ class Facts:
 
     @cached_property
     def languages(self) -> Mapping[str, int]:
-        """Changed lines by language."""
+        """Lines by language, unchanged ones around a change too."""
         counts: dict[str, int] = {}
         for source in self.sources:
             if source.change.language:
-                counts[source.change.language] = counts.get(source.change.language, 0) + source.change.size
+                size = sum(len(hunk.lines) for hunk in source.change.hunks)
+                counts[source.change.language] = counts.get(source.change.language, 0) + size
         return counts
 
     def of(self, *places: Place) -> Iterator[Source]:
@@ -197,7 +188,7 @@ def of(diff: diffs.Diff, unreviewed: tuple[str, ...] = ()) -> Facts:
     lines = [line for change in diff.files for hunk in change.hunks for line in hunk.lines]
     if len(lines) <= WHOLE:
         return Facts(tuple(_source(change, change.hunks) for change in diff.files), unreviewed)
-    thin = _Thinning(-(-len(lines) // WHOLE), _told(lines))
+    thin = _Thinning(-(-len(lines) // THIN), _told(lines))
     return Facts(tuple(_source(change, tuple(thin.hunks(change))) for change in diff.files), unreviewed)
 
 

@@ -32,7 +32,7 @@ MAX_REASONS: Final = 4
 MAX_LINES: Final = 24
 """Lines a hint of a sign is looked at in."""
 
-MAX_SEARCHES: Final = 24
+MAX_SEARCHES: Final = 16
 """Lines that one sign is looked for in."""
 
 ENOUGH: Final = 3
@@ -212,9 +212,11 @@ def _times(word: str, known: facts.Facts) -> int:
 
 
 def _matching(pattern: str, known: facts.Facts) -> Iterator[str]:
-    """Yields the paths that a glob matches."""
-    for found in _glob(pattern.lower()).finditer(known.listing):
-        yield found[0]
+    """Yields the paths that a glob matches; what it says in plain letters is looked for first."""
+    literal = max(re.split(r"[*?]+", pattern.lower()), key=len).lstrip("/")
+    if literal in known.listing:
+        for found in _glob(pattern.lower()).finditer(known.listing):
+            yield found[0]
 
 
 @functools.cache
@@ -233,15 +235,26 @@ def _signs(known: facts.Facts) -> Iterator[shapes.Found]:
 
 
 def _hits(sign: signs.Sign, known: facts.Facts) -> Iterator[str]:
-    """Yields the path of each line in which a sign is found, as far as lines are looked at."""
+    """Yields the path of each line in which a sign is found; what is removed here and added there is not gone."""
     text = known.corpus(sign.side, sign.places)
     if not text.text:
         return
     for start, line in _candidates(sign, known, text):
-        if sign.is_in(line):
-            source = text.source(start)
-            if not sign.languages or source.change.language in sign.languages:
-                yield source.path
+        found = sign.found(line)
+        if not found:
+            continue
+        source = text.source(start)
+        spoken = not sign.languages or source.change.language in sign.languages
+        if spoken and not (sign.side == "removed" and _is_kept(found, line, source.added.lower())):
+            yield source.path
+
+
+_STRING = re.compile(r"[\"']([^\"']{2,})[\"']")
+
+
+def _is_kept(found: str, line: str, added: str) -> bool:
+    """Whether what a removed line holds stands in an added one too, with the texts that are beside it."""
+    return found in added and all(text in added for text in _STRING.findall(line))
 
 
 def _candidates(sign: signs.Sign, known: facts.Facts, text: facts.Corpus) -> Iterator[tuple[int, str]]:

@@ -22,45 +22,40 @@ class Found(NamedTuple):
     times: int = 1
 
 
-LOOP: Final = re.compile(
+LOOP: Final = signs.lowered(
     r"^\s*(?:\}?\s*(?:for|while|foreach|loop|until)\b|.*\.(?:for_?each|map|flat_?map|each|each_with_index"
     r"|each_with_object|reduce|filter|select|times|"
     r"collect|find_each)\b\s*(?:\(|do\b|\{)|.*\bdo\s*\|\w|@(?:for|foreach)\b|.*\{%-?\s*for\b|.*\bv-for="
-    r"|.*\*ngFor|.*<%\s*.*\.each|go func)",
-    re.IGNORECASE,
+    r"|.*\*ngFor|.*<%\s*.*\.each|go func)"
 )
-_ON_ONE_LINE = re.compile(r"\bfor\b.+\bin\b|\.(?:map|for_?each|each|collect|flat_?map)\s*[\(\{]", re.IGNORECASE)
-_STRONG = re.compile(
+_ON_ONE_LINE = signs.lowered(r"\bfor\b.+\bin\b|\.(?:map|for_?each|each|collect|flat_?map)\s*[\(\{]")
+_STRONG = signs.lowered(
     r"\.objects\b|query|cursor\.execute|session\.\w+\(|\bselect\b.+\bfrom\b|\b(?:requests|axios|httpx"
     r"|prisma|knex|redis)\b|fetch\(|http\.|\.find(?:one|by|unique|first|all|many|_by|byid|bypk)\w*\("
     r"|"
-    r"repo(?:sitory)?\w*\.|\.where\(|\bdb\.|dao\.|await\s|urlopen|client\.|\.execute\w*\(|\.exec\(|\.save\(|service\.",
-    re.IGNORECASE,
+    r"repo(?:sitory)?\w*\.|\.where\(|\bdb\.|dao\.|await\s|urlopen|client\.|\.execute\w*\(|\.exec\(|\.save\(|service\."
 )
-_AWAITED = re.compile(r"\bawait\b(?!\s+(?:asyncio\.)?(?:gather|promise\.all|sleep))", re.IGNORECASE)
-_IN_LOOP_COSTS = re.compile(
+_AWAITED = signs.lowered(r"\bawait\b(?!\s+(?:asyncio\.)?(?:gather|promise\.all|sleep))")
+_IN_LOOP_COSTS = signs.lowered(
     r"\bin\s+\w*(?:list|seen|result|items|visited|names|ids|all_\w+|users|existing)\b\s*(?:\)|:|\{"
     r"|and|or)|\.(?:index|indexof|includes|contains|count|find|findindex|some|filter|remove|splice"
     r"|shift|insert)\(|\+=\s*[\"'f`\w].*[\"'`]|"
     r"re\.compile|new regexp|regexp\.mustcompile|pattern\.compile|deepcopy|json\.(?:parse|loads|dumps"
     r"|stringify)|open\(|connect\w*\(|\.sort\(|sorted\(|new \w*(?:client|connection)|pd\.concat|\.append\(.*\+"
-    r"|concat\(|len\(|strings?\.\w*\(|\.clone\(\)",
-    re.IGNORECASE,
+    r"|concat\(|len\(|strings?\.\w*\(|\.clone\(\)"
 )
 _VARIABLE = re.compile(
     r"\bfor\s*\(?\s*(?:const|let|var|auto|final|\w+\s+)?&?\s*(\w+)\s*(?:,\s*\w+\s*)?(?:\)\s*)?(?:in"
     r"|of|:|:=\s*range)\b|\{%-?\s*for\s+(\w+)\s+in|\|(\w+)\||\(?(\w+)\)?\s*=>",
     re.IGNORECASE,
 )
-_ASYNC = re.compile(
+_ASYNC = signs.lowered(
     r"^\s*(?:async\s+def|async\s+function|async\s+\w+\s*\(|suspend\s+fun|(?:export\s+)?(?:const|let)\s+\w+\s*="
-    r"\s*async|public\s+async|async\s+fn|pub\s+async)",
-    re.IGNORECASE,
+    r"\s*async|public\s+async|async\s+fn|pub\s+async)"
 )
-_BLOCKS = re.compile(
+_BLOCKS = signs.lowered(
     r"time\.sleep\(|requests\.\w+\(|\w+sync\(|thread\.sleep|open\([^)]*\)\.read|subprocess\.run|urlopen"
-    r"|\.result\b|std::fs::|psycopg2|cursor\.execute",
-    re.IGNORECASE,
+    r"|\.result\b|std::fs::|psycopg2|cursor\.execute"
 )
 
 _LOOPING = re.compile(r"\bfor|while|until|loop|each|async|\.(?:map|flat|reduce|filter|select|times|collect)|\bdo\b")
@@ -72,9 +67,10 @@ BRANCH: Final = re.compile(
 _DEFINES = re.compile(
     r"^\s*(?:export\s+)?(?:default\s+)?(?:public\s+|protected\s+|internal\s+|static\s+|final\s+|abstract\s+"
     r"|override\s+|async\s+|pub(?:\(\w+\))?\s+|open\s+|suspend\s+|sealed\s+|data\s+|virtual\s+)*"
-    r"(?:(?:def|class|function|func|fn|fun|interface|struct|enum|trait|type|module|record|const|let"
-    r"|var|val|protocol)\s+(?:\([^)]*\)\s*)?(?:self\.)?([A-Za-z]\w*[?!]?)|"
-    r"(?:[A-Za-z_][\w<>\[\],.?]*\s+)([A-Za-z]\w*)\s*\([^;]*\)\s*(?:throws\s+[\w, ]+)?\s*\{)",
+    r"(?:(?:def|class|function|func|fn|fun|interface|struct|enum|trait|type|module|record|protocol)\s+"
+    r"(?:\([^)]*\)\s*)?(?:self\.)?([A-Za-z]\w*[?!]?)|"
+    r"(?:[A-Za-z_][\w<>\[\],.?]*\s+)([A-Za-z]\w*)\s*\([^;]*\)\s*(?:throws\s+[\w, ]+)?\s*\{)|"
+    r"^\s*export\s+(?:const|let|var)\s+([A-Za-z]\w*)",
 )
 _PUBLIC_ONLY = re.compile(r"^\s*(?:private|protected)\b|^\s*(?:def|fn|func)\s+_")
 _COMMENTED_CODE = re.compile(
@@ -210,9 +206,10 @@ class _Lines:
         while frames and frames[-1].indent >= indent:
             frames.pop()
         loop, asynchronous = self._around()
-        opens = text if _may_loop(text) and LOOP.match(text) else ""
+        low = text.lower()
+        opens = text if _may_loop(low) and LOOP.match(low) else ""
         function = not opens and _may_define(text) and bool(_DEFINES.match(text))
-        parallel = ("async" in text or "suspend" in text) and bool(_ASYNC.match(text))
+        parallel = ("async" in text or "suspend" in text) and bool(_ASYNC.match(low))
         frames.append(_Frame(indent, new, opens, parallel, function))
         return loop, asynchronous
 
@@ -231,7 +228,7 @@ class _Lines:
 
 def _may_loop(text: str) -> bool:
     """Whether it is worth looking for a loop in a line; `in` is many times faster than a pattern."""
-    return "for" in text or "while" in text or "ach" in text or ".map" in text or "do" in text or _BLOCK_CALL in text
+    return "for" in text or "while" in text or "each" in text or ".map" in text or "do" in text or _BLOCK_CALL in text
 
 
 def _may_define(text: str) -> bool:
@@ -259,21 +256,23 @@ def _of_loops(source: facts.Source) -> set[str]:
 
 def _of_line(loop: str, text: str, *, asynchronous: bool) -> set[str]:
     """Returns the signs in one line, given the header of the loop around it, if there is one."""
+    plain = text.replace("->", ".").replace("::", ".").replace("?.", ".")
+    low = plain.lower()
     checks = {
-        "call-in-loop": not loop and _is_comprehended(text),
-        "blocks-async": asynchronous and "await" not in text and bool(_BLOCKS.search(text)),
+        "call-in-loop": not loop and _is_comprehended(low),
+        "blocks-async": asynchronous and "await" not in low and bool(_BLOCKS.search(low)),
     }
     if loop:
-        opens = bool(LOOP.match(text))
-        queries = not opens and bool(signs_performance.QUERY.search(text))
-        strong = queries and bool(_STRONG.search(text))
+        opens = bool(LOOP.match(low))
+        queries = not opens and bool(signs_performance.QUERY.search(low))
+        strong = queries and bool(_STRONG.search(low))
         checks |= {
             "query-in-loop": strong,
             "call-in-loop": queries and not strong,
-            "await-in-loop": bool(_AWAITED.search(text)),
+            "await-in-loop": bool(_AWAITED.search(low)),
             "loop-in-loop": opens,
-            "cost-in-loop": bool(_IN_LOOP_COSTS.search(text)),
-            "relation-in-loop": _is_related(loop, text),
+            "cost-in-loop": bool(_IN_LOOP_COSTS.search(low)),
+            "relation-in-loop": _is_related(loop, plain),
         }
     return {name for name, true in checks.items() if true}
 
@@ -290,10 +289,16 @@ def _is_related(header: str, text: str) -> bool:
     """Whether a line goes from the element of a loop to something behind one of its attributes."""
     names = _VARIABLE.search(header)
     name = next((group for group in names.groups() if group), "") if names else ""
-    reached = [tail for tail in text.split(f"{name}.")[1:] if _REACHED.match(tail)] if name else []
+    tails = text.split(f"{name}.")[1:] if name else []
+    if any(_GETS_MANY.match(tail) for tail in tails):
+        return True
+    reached = [tail for tail in tails if _REACHED.match(tail)]
     return bool(reached) and bool(_STORED.search(header + text))
 
 
+_GETS_MANY = re.compile(
+    r"get[A-Z]\w*(?:s|List|Set|Collection)\(\)|\w+_set\b|\w+s\.(?:all|count|first|last|exists|sum|length)\b"
+)
 _REACHED = re.compile(r"\w+\.(?!(?:append|add|strip|lower|upper|format|split|join|get|items|keys)\b)\w+")
 _STORED = re.compile(
     r"objects|query|\.all|find|order|user|post|item|book|author|invoice|customer|record|row|model|entit", re.IGNORECASE
@@ -317,7 +322,7 @@ def _untested(known: facts.Facts) -> Iterator[Found]:
         return
     branches = sum(bool(BRANCH.search(line)) for line in added[:400])
     defines = sum(bool(_DEFINES.match(line)) for line in added[:400])
-    weight = 4.0 + min(1.5, 0.4 * branches) + (0.7 if defines else 0.0) + (0.5 if len(added) >= 25 else 0.0)
+    weight = 4.3 + min(2.2, 0.5 * branches) + (0.9 if defines else 0.0) + (0.6 if len(added) >= 25 else 0.0)
     yield Found(
         "no-test",
         "tests",
@@ -330,12 +335,20 @@ def _untested(known: facts.Facts) -> Iterator[Found]:
 
 def _tests_gone(known: facts.Facts) -> Iterator[Found]:
     for source in known.of("test"):
+        lost = len(_CLAIM.findall(source.removed)) - len(_CLAIM.findall(source.added))
+        if lost > 0 and source.change.kind != "deleted":
+            yield Found("test-removed", "tests", 9.0, "tests or assertions are taken away", source.path, lost)
         if source.change.kind == "deleted" and source.change.language not in diffs.NOT_CODE:
             yield Found("test-file-gone", "tests", 9.0, "a file of tests is deleted", source.path)
         elif _TEST.search(source.added) and not _PROVES.search(source.added):
             yield Found("test-without-assertion", "tests", 9.0, "a test asserts nothing", source.path)
 
 
+_CLAIM = re.compile(
+    r"\bdef test|\b(?:it|test|specify|scenario)\s*\(|@Test\b|\bassert|\bexpect\b|\[(?:Fact|Theory|Test)"
+    r"|func Test|#\[test\]"
+    r"|\.should\b|require\.\w+\(t|\bt\.(?:Error|Fatal)|\bverify\("
+)
 _TEST = re.compile(r"def test_|\bit\(|\btest\(|@Test|func Test|#\[test\]|\[Fact\]")
 _PROVES = re.compile(r"assert|expect|should|verify|require\.|raises|\bt\.(?:error|fatal)|check", re.IGNORECASE)
 
@@ -349,7 +362,7 @@ def _names(text: str) -> dict[str, str]:
     for line in text.split("\n"):
         match = _DEFINES.match(line)
         if match and not _PUBLIC_ONLY.match(line):
-            name = match[1] or match[2]
+            name = match[1] or match[2] or match[3]
             if name not in ("if", "for", "while", "switch", "catch", "return", "else"):
                 found.setdefault(name, line.strip())
     return found
@@ -359,17 +372,37 @@ def _contracts(known: facts.Facts) -> Iterator[Found]:
     sources = [source for source in known.of("code") if source.removed]
     gone: list[str] = []
     changed: list[str] = []
+    defaults: list[str] = []
     added = {name: line for source in known.of("code") for name, line in _names(source.added).items()}
     for source in sources:
         for name, line in _names(source.removed).items():
             if name not in added:
                 gone.append(source.path)
             elif added[name].rstrip(" {:") != line.rstrip(" {:"):
-                changed.append(source.path)
+                (defaults if _DEFAULT.findall(line) and not _kept(line, added[name]) else changed).append(source.path)
+    gone += [source.path for source in known.sources if _constants(source.removed) - _constants(source.added)]
     if gone:
         yield Found("public-name-gone", "legacy", 6.0, "a name that others may use goes", gone[0], len(gone))
+    if defaults:
+        yield Found("default-changed", "legacy", 8.0, "a default or parameter of a public name changes", defaults[0])
     if changed:
         yield Found("signature-changed", "legacy", 5.5, "a signature changes", changed[0], len(changed))
+
+
+_DEFAULT = re.compile(r"(\w+)\s*(?::[^=,()]+)?=\s*([^,()=]+|\([^()]*\))")
+_CONSTANT = re.compile(
+    r"^\s*\|?\s*[\"']?([A-Z][A-Z0-9_]{2,})[\"']?(?:\([^)]*\)|\s*=\s*[\w\"'.]+)?\s*[,;]?\s*$", re.MULTILINE
+)
+
+
+def _constants(text: str) -> set[str]:
+    """Returns names that stand alone in their lines, as the members of enumerations do."""
+    return set(_CONSTANT.findall(text))
+
+
+def _kept(before: str, after: str) -> bool:
+    """Whether every default of a signature is still there with its value."""
+    return set(_DEFAULT.findall(before)) <= set(_DEFAULT.findall(after))
 
 
 def _rewrites(known: facts.Facts) -> Iterator[Found]:
@@ -401,11 +434,29 @@ def _commented_out(known: facts.Facts) -> Iterator[Found]:
             yield Found("commented-out", "legacy", 6.5, "code is commented out", source.path, len(lines))
 
 
+def _interfaces(known: facts.Facts) -> Iterator[Found]:
+    """Yields published interfaces from which something goes."""
+    for source in known.sources:
+        if source.removed and _PUBLISHED.search(source.path):
+            yield Found("interface-changed", "legacy", 7.0, "a published interface loses or changes lines", source.path)
+
+
+_PUBLISHED = re.compile(
+    r"(?:^|/)(?:openapi|swagger|asyncapi)[^/]*\.(?:ya?ml|json)$|\.(?:proto|avsc|graphqls?|gql|thrift|wsdl|xsd|raml)$"
+    r"|(?:^|/)schema\.(?:json|graphql|prisma|rb|sql)$|(?:^|/)api/[^/]+\.ya?ml$",
+    re.IGNORECASE,
+)
+_BARE = re.compile(r"\s*[A-Za-z][\w.-]*(?:\[[\w,-]+\])?\s*$")
+
+
 def _manifests(known: facts.Facts) -> Iterator[Found]:
     for source in known.sources:
         if signs_dependencies.MANIFESTS.search(source.path) and (source.added or source.removed):
             lines = [*source.added.split("\n"), *source.removed.split("\n")]
-            named = sum(bool(signs_dependencies.MANIFEST_ENTRY.match(line)) for line in lines)
+            bare = source.path.endswith((".txt", ".in"))
+            named = sum(
+                bool(signs_dependencies.MANIFEST_ENTRY.match(line) or (bare and _BARE.match(line))) for line in lines
+            )
             if named:
                 yield Found(
                     "manifest-changed",
@@ -507,6 +558,7 @@ _SHAPES: Final[tuple[Callable[[facts.Facts], Iterator[Found]], ...]] = (
     _contracts,
     _rewrites,
     _commented_out,
+    _interfaces,
     _manifests,
     _locks,
     _imports,

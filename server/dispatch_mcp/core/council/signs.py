@@ -40,9 +40,10 @@ class Sign:
     unless: str = ""
     languages: frozenset[str] = frozenset()
 
-    def is_in(self, line: str) -> bool:
-        """Returns whether a line in lower case holds the sign."""
-        return bool(_lower(self.regex).search(line)) and not (self.unless and _lower(self.unless).search(line))
+    def found(self, line: str) -> str:
+        """Returns the part of a line in lower case that is the sign, or an empty string."""
+        match = lowered(self.regex).search(line)
+        return match[0] if match and not (self.unless and lowered(self.unless).search(line)) else ""
 
 
 def sign(  # noqa: PLR0913  # a column of the table each
@@ -76,7 +77,7 @@ def sign(  # noqa: PLR0913  # a column of the table each
 
 
 @functools.cache
-def _lower(regex: str) -> re.Pattern[str]:
+def lowered(regex: str) -> re.Pattern[str]:
     """Returns the pattern for lines in lower case; twice as fast as one that minds both cases."""
     return re.compile(_LETTERS.sub(lambda found: found[0] if found[0][0] == "\\" else found[0].lower(), regex))
 

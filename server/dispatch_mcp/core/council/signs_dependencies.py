@@ -12,7 +12,9 @@ _INDEX, _LINKS = ("-".join(words) for words in (("index", "url"), ("find", "link
 """Options that change where packages come from; written in parts, as no file of ours may seem to use them."""
 
 _VERSION = (
-    r"[\"']?(?:[\^~<>=!]{0,2}\s*v?\d+(?:\.[\dx*]+)*[\w.+-]*|latest|\*|git\+|https?:|github:|file:|workspace:|npm:)"
+    r"(?:[\"'](?:[\^~<>=!]{0,2}\s*v?\d+(?:\.[\dx*+]+)*[\w.+-]*|latest|\*|git\+|https?:|github:|file:"
+    r"|workspace:|npm:|link:)"
+    r"|[\^~]?\d+\.\d+|\^\d|any\s*$)"
 )
 _FETCH_SCRIPT = (
     r"(?:curl|wget|iwr|invoke-webrequest)\b[^|]*\|\s*(?:sudo\s+)?(?:ba|z|da)?sh|\bpip3?\s+install|\bnpm\s+"
@@ -54,7 +56,8 @@ DEPENDENCIES: Final[tuple[Sign, ...]] = (
         "resolutions overrides repositories replace no-verify ignore-scripts legacy-peer-deps index url"
         " proxy goproxy gosumdb "
         "gonosumcheck patch strict-ssl allow-scripts maven mavencentral jcenter gnupg no-cache insecure-registry",
-        regex=r"[\"'](?:post|pre)install[\"']\s*:|\b(?:extra-)?index[-]url|find[-]links|trusted-host|^\s*@?[\w:.-]*registry"
+        regex=r"[\"'](?:post|pre)install[\"']\s*:|\b(?:extra-)?index[-]url|find[-]links|trusted-host|^\s*@?[\w:.-]*regis"
+        r"try"
         r"\s*[=:]|[\"'](?:resolutions|overrides)[\"']\s*:|^\s*replace\s+\S+\s+=>|^replace\s*\(|"
         r"--legacy-peer-deps|--no-verify|--ignore-scripts|gosumdb|goproxy|strict-ssl\s*=\s*false|\[\[(?:tool\.poet"
         r"ry\.)?source\]\]|\[patch\.|maven\s*\{|jcenter\(\)|--no-integrity|--force\b.*install|no-require-hashes"
@@ -75,7 +78,8 @@ MANIFEST_ENTRY: Final = re.compile(
     r"^\s*[\"']?(?!(?:version|name|node|npm|description|main|python|requires-python|engine|private"
     r"|type|license|edition|rust-version|"
     rf"line-length|target-version|go|toolchain)[\"']?\s*[:=])@?[\w./@-]+[\"']?\s*(?::|=|=>)\s*{_VERSION}"
-    r"|^\s*[\"']?[A-Za-z][\w.-]*(?:\[[\w,-]+\])?\s*(?:==|>=|<=|~=|!=|===|<|>)\s*[\d*]|^\s*[\"'][A-Za-z][\w.-]*"
+    r"|^\s*[\"']?[A-Za-z][\w.-]*(?:\[[\w,-]+\])?\s*(?:==|>=|<=|~=|!=|===|<|>)\s*[\d*]|^\s*[\"'](?!\w{1,4}\d{2,"
+    r"4}[\"'])[A-Za-z][\w.-]*"
     r"(?:\[[\w,-]+\])?(?:[<>=~!]=?[^\"']*)?[\"'],?\s*$"
     r"|^\s*-\s+[A-Za-z][\w.-]*(?:==?|>=)\d"
     r"|^\s*(?:require\s+)?[\w.-]+\.[a-z]{2,}/[\w./-]+\s+v\d|^\s*gem\s+[\"']|<(?:version|artifactid"
@@ -83,7 +87,7 @@ MANIFEST_ENTRY: Final = re.compile(
     r"^\s*(?:implementation|api|compile|testimplementation|compileonly|runtimeonly|annotationprocessor"
     r"|kapt|classpath|id)\s*[\(\s\"']|\.package\(|\{:\w+,\s*[\"']~|"
     r"^\s*pod\s+[\"']|\badd_dependency|^\s*-e\s|git\+|^\s*[\w-]+\s*=\s*\{[^}]*(?:version|git|path|features)"
-    r"|^\s*[A-Za-z][\w.-]*\s*$|fetchcontent|find_package\(|http_archive\(|bazel_dep\(",
+    r"|fetchcontent|find_package\(|http_archive\(|bazel_dep\(",
     re.IGNORECASE,
 )
 """A line of a manifest that names a dependency."""

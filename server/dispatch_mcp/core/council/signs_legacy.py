@@ -25,8 +25,12 @@ LEGACY: Final[tuple[Sign, ...]] = (
         "droptable renamecolumn addcolumn changecolumn dropifexists runpython runsql truncate migrationbuilder"
         " migration altertable "
         "altercolumn deletefield not add_field create_model modify change batch_alter_table change_table"
-        " knex remove_reference add_reference backfill",
-        regex=rf"{_DDL}|op\.(?:drop|add|alter|rename|execute|batch)\w*\(|migrations\.(?:remove|alter|rename|add"
+        " knex remove_reference add_reference backfill ddl constraint nullable primary foreign unique"
+        " cascade dropcolumn enum setnull",
+        regex=r"drop\s+(?:index|sequence|trigger|primary|foreign|default)|alter\s+(?:type|index|sequence|domain"
+        r"|view)|nullable\s*[=:(]\s*(?:false|true)|add\s+constraint|on\s+delete\s+cascade|changecolumn"
+        rf"|dropcolumn|null:\s*false|null=(?:false|true)|{_DDL}|op\.(?:drop|add|alter|rename|execute|batch)\w*\("
+        r"|migrations\.(?:remove|alter|rename|add"
         r"|delete|run|separate)\w*\(|(?:remove|change|rename|add)_(?:column|reference|index|timestamps"
         r"|belongs_to)\w*\b|drop_table|"
         r"(?:drop|rename|add|change|remove|alter)(?:column|table|field|foreignkey|index|constraint)\w*\("
@@ -44,8 +48,11 @@ LEGACY: Final[tuple[Sign, ...]] = (
         "getenv environ add_argument option flag parameter string int32 int64 bool enum public schema"
         " property datefield "
         "jsonproperty decimalfield mapped_column varchar serializedname datetimefield route get post path"
-        " url deprecated os required: uint32 repeated",
-        regex=r"=\s*(?:models|db|sa|fields|serializers)\.(?:\w*field|column|foreignkey|relationship)\b|mapped_column\("
+        " url deprecated os required: uint32 repeated config getproperty env_var viper settings key endpoint"
+        " api response payload dto column attr_accessor attribute exports option",
+        regex=r"\benv\[|environ\.get|getproperty\(|viper\.get|\bconfig\.(?:get|fetch)\(|attr_(?:accessor|reader)"
+        r"|module\.exports|^\s*exports\.|__all__|@param|\bdefault\s*=|=\s*(?:models|db|sa|fields|serializers)\."
+        r"(?:\w*field|column|foreignkey|relationship)\b|mapped_column\("
         r"|\bcolumn\(|@column|@jsonproperty|json:\"|^\s*(?:optional |repeated |required )?"
         r"(?:string|int32|int64|bool|bytes|double|float|uint32|uint64|[a-z]\w+(?:\.\w+)*)\s+\w+\s*=\s*\d+\s*;"
         r"|process\.env\.|os\.(?:getenv|environ)|add_argument\(|\.option\(|flag\.\w+\(|"
@@ -61,8 +68,10 @@ LEGACY: Final[tuple[Sign, ...]] = (
         "something is marked as deprecated or kept for old callers",
         "deprecated deprecate deprecation deprecationwarning obsolete pendingdeprecationwarning compat"
         " compatibility shim "
-        "polyfill legacy backward backwards backcompat fallback old sunset unsupported removed since",
-        regex=r"deprecat\w*|\bobsolete\b|back(?:ward)?s?[ _-]?compat\w*|\bcompat(?:ibility)?\b|\bshims?\b|polyfill"
+        "polyfill legacy backward backwards backcompat fallback old sunset unsupported removed since superseded"
+        " discontinued eol previously former",
+        regex=r"superseded|discontinued|end[- ]of[- ]life|\beol\b|\bformerly\b|deprecat\w*|\bobsolete\b|back"
+        r"(?:ward)?s?[ _-]?compat\w*|\bcompat(?:ibility)?\b|\bshims?\b|polyfill"
         r"|legacy\w*|\bsunset\b|(?:_|\b)old(?:_|\b)\w*\(|\bwill be removed\b|\bno longer supported\b",
         places=signs.RUNS,
         unless=r"old_(?:start|value|state|line)",
@@ -104,8 +113,11 @@ LEGACY: Final[tuple[Sign, ...]] = (
         "ngs pylint "
         "disable type rubocop phpcs kludge remove quick ts-nocheck feature_flag ts-expect-error enabled"
         " later for now until flag if "
-        "pragma warning",
-        regex=r"\b(?:todo|fixme|xxx|hack|kludge)\b|work-?around|\btemporar(?:y|ily)\b|#\s*noqa|nolint|eslint-disable"
+        "pragma warning notimplemented unimplemented stub placeholder dead unused deadcode unreachable"
+        " coming soon catch pass",
+        regex=r"notimplemented\w*|unimplemented!|todo!\(|\bunused\b|dead code|unreachable|catch\s*\([^)]*\)\s*\{\s*\}"
+        r"|except(?: \w+)?:\s*pass|rescue\s*(?:=>\s*\w+)?\s*;?\s*nil|\bplaceholder\b|\b(?:todo|fixme|xxx"
+        r"|hack|kludge)\b|work-?around|\btemporar(?:y|ily)\b|#\s*noqa|nolint|eslint-disable"
         r"|@?ts-(?:ignore|nocheck|expect-error)|nosonar|@suppresswarnings|pylint:\s*disable|type:\s*ignore"
         r"|rubocop:disable|"
         r"phpcs:ignore|#if 0|if \(?(?:false|0)\)?\s*[:{]|feature_?flag|\bfor now\b|pragma warning disable"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from dispatch_mcp.core.council import signs
@@ -20,8 +19,8 @@ _QUERY = (
     r"\bget_\w+\(|\b(?:load|fetch|find|lookup)[_a-z]*\(|\.include\?|\.reload|prisma\.|knex|\.pluck\("
     r"|\.all\b|urlopen|s3\.\w+\(|stub\.\w+\(|\.scan\(|queryForObject|\.prepare\("
 )
-QUERY: Final = re.compile(_QUERY, re.IGNORECASE)
-"""A call that leaves the process: a database, a cache, a service."""
+QUERY: Final = signs.lowered(_QUERY)
+"""A call that leaves the process, in lower case: a database, a cache, a service."""
 
 PERFORMANCE: Final[tuple[Sign, ...]] = (
     sign(
@@ -31,8 +30,12 @@ PERFORMANCE: Final[tuple[Sign, ...]] = (
         "everything is read at once, without a limit",
         "all fetchall findall readlines read tolist findmany toarray readall select iterator list listall scan find "
         "read_csv read_text getall load all() readallbytes readallines fetch_all collect file_get_contents listobjects "
-        "readall keys everything",
-        regex=r"\.objects\.all\(\)|\.fetchall\(|\.readlines\(|\bselect\s+\*|\.findall\(\s*\)|\.findmany\(\s*"
+        "readall keys everything getallusers fetch_all selectall readfile readtext load_all toset tojson"
+        " listfiles data entire find_all allrows queryset values",
+        regex=r"\.(?:getall|fetch_?all|find_?all|list_?all|read_?all|load_?all|select_?all)\w*\(|list\(\w+\."
+        r"(?:all|query|find)\w*\(|\.tolist\(\)|\.tolistasync\(\)|->get\(\)|::all\(\)|\.read\(\)\.split"
+        r"|json\.load\(|\.objects\.all\(\)|\.fetchall\(|\.readlines\(|\bselect\s+\*|\.findall\(\s*\)|\.findmany\("
+        r"\s*"
         r"(?:\{\s*\}|\))|\.tolist\(\)|io(?:util)?\.readall|"
         r"\.query\.all\(|query\(\w+\)\.all\(|\.\w+\.all\b(?!\()|\.getall\w*\(|\.toarray\(\s*\)|\.find\(\s*"
         r"(?:\{\s*\})?\s*\)|readall(?:bytes|lines|text)|"
@@ -51,8 +54,11 @@ PERFORMANCE: Final[tuple[Sign, ...]] = (
         "limit paginate paginated page page_size per_page offset take top chunk chunk_size batch batch_size"
         " timeout iterator "
         "skip find_each in_batches first chunksize pagination pagesize fetchsize max_results setfetchsize"
-        " deadline buffered stream",
-        regex=r"\blimit\b|paginat\w+|page_?size|per_page|\.take\(|chunk_?size|batch_?size|\btimeout\w*\s*[=:"
+        " deadline buffered stream limit max cap top slice fetch_size perpage pagesize setmaxresults ratelimiter"
+        " semaphore debounce throttle",
+        regex=r"setmaxresults|\bslice\(0|\btop\s+\d|semaphore|debounce|throttle|\bmax_?\w*\s*=|\bperpage\b|\bcontext\.wi"
+        r"thtimeout|settimeout\(|\bpool\b|iterator|fetchmany|yield\b|chunked|lazy|\blimit\b|paginat\w+"
+        r"|page_?size|per_page|\.take\(|chunk_?size|batch_?size|\btimeout\w*\s*[=:"
         r"(]|find_each|in_batches|\.iterator\(|"
         r"max_results|fetchsize|\[:\d+\]|\.first\(\d+|withtimeout|deadline|\.skip\(|\.stream\(|bulk_create|\.batch\(",
         side="removed",
@@ -67,8 +73,16 @@ PERFORMANCE: Final[tuple[Sign, ...]] = (
         " includes joinedload "
         "selectinload index db_index add_index preload eager_load eager include remember cached_property"
         " unstable_cache "
-        "with dataloader fetchtype purecomponent functools memory_cache redis indexed create_index unique",
-        regex=r"lru_cache|@\w*cache\w*|cache\.(?:get|set|fetch|remember|has|put)|cached_property|\bmemo(?:ize)?\b"
+        "with dataloader fetchtype purecomponent functools memory_cache redis indexed create_index unique"
+        " hashmap map set dict lookup memo lru memoized pool reuse shared singleton cachedresponse batch"
+        " bulk all_in_one prepared compiled gather concurrent parallel once static with entitygraph fetch"
+        " batchsize subselect",
+        regex=r"\w*find\w*with\w+|join\s+fetch|entitygraph|batchsize|\w+with(?:lines|items|details|relations"
+        r"|all)\w*\(|promise\.all|gather\(|executemany|bulk_\w+|insert_many|insertmany|\.batch\w*\(|\bset\("
+        r"|tomap\("
+        r"|hashset|hashmap|new (?:map|set)\(|groupby|lookup\b|sync\.once|sync\.pool|re\.compile|regexp\.mustcompil"
+        r"e|static final pattern|lazy_static|once_cell|\bpool\.(?:get|acquire)|parallel|async|lru_cache"
+        r"|@\w*cache\w*|cache\.(?:get|set|fetch|remember|has|put)|cached_property|\bmemo(?:ize)?\b"
         r"|use(?:memo|callback)|prefetch_related|"
         r"select_related|\.includes\(|joinedload|selectinload|db_index\s*=\s*true|index\s*[=:]\s*true|add_index"
         r"|create\s+(?:unique\s+)?index|preload|eager_?load|"
@@ -119,8 +133,11 @@ PERFORMANCE: Final[tuple[Sign, ...]] = (
         "findindex contains in regex match recursive remove filter substring append cartesian product"
         " permutations combinations "
         "clone nested slice pop some every iterrows apply vstack to_vec cloned in_array array_search array_merge"
-        " spread",
-        regex=r"deepcopy\(|json\.parse\(\s*json\.stringify|clonedeep|\[\s*\.\.\.acc|\{\s*\.\.\.acc|\.reduce\(.*"
+        " spread nested quadratic sumof regex backtrack pow matrix exponential recursion recursive levenshtein"
+        " findindex lastindexof filter rev reverse tostring stringbuilder join memcpy collect",
+        regex=r"\bo\(n\^?2\)|\.filter\([^)]*=>[^)]*\)\[0\]|\.find(?:index)?\(.*=>.*\)|\.any\(.*=>|\.first(?:ordefault)?"
+        r"\(.*=>|return \w+\(\w+\s*-\s*1\)\s*[+*]\s*\w+\(|\+=\s*str\(|sum\(\[|\.sort\(.*\)\s*\[0\]|sorted\(.*\)\[0"
+        r"\]|deepcopy\(|json\.parse\(\s*json\.stringify|clonedeep|\[\s*\.\.\.acc|\{\s*\.\.\.acc|\.reduce\(.*"
         r"(?:concat|\.\.\.)|\.insert\(\s*0\s*,|\.unshift\(|\.pop\(0\)|"
         r"iterrows\(|\.apply\(.*axis\s*=\s*1|in_array\(|array_search\(|array_merge\(|\.filter\(.*\.(?:filter"
         r"|find|some|includes|indexof|every)\(|"
@@ -142,8 +159,12 @@ PERFORMANCE: Final[tuple[Sign, ...]] = (
         " newclient global "
         "static handlers executorservice newfixedthreadpool max_connections open on weakmap arraylist"
         " hashmap sql channel engine "
-        "session create_engine append push queue concurrenthashmap memo timeout",
-        regex=r"^\s*(?:static\s+|global\s+|export\s+|private\s+|public\s+|final\s+|var\s+|const\s+|let\s+|self\."
+        "session create_engine append push queue concurrenthashmap memo timeout leak retain arraydeque"
+        " putifabsent unboundedchannel linkedblockingqueue bytearrayoutputstream subscribe eventemitter"
+        " setmaxlisteners on finalizer close defer newticker tick dispose",
+        regex=r"linkedblockingqueue\(\)|unbounded_channel|new concurrent\w+|time\.tick\(|\.subscribe\(|\.on\([\"']"
+        r"|executors\.new\w+|max_?workers\s*=\s*none|processpool|threadpoolexecutor\(\)|^\s*(?:static\s+"
+        r"|global\s+|export\s+|private\s+|public\s+|final\s+|var\s+|const\s+|let\s+|self\."
         r"|this\.)*_?\w*(?:cache|memo|seen|history|registry|sessions|"
         r"buffer|visited)\w*\s*(?::[^=]+)?(?::?=)\s*(?:\{\}|\[\]|new (?:map|set|hashmap|arraylist|dictionary"
         r"|concurrent\w+)|dict\(|list\(|make\(map|defaultdict)|lru_cache\(maxsize\s*=\s*none|"

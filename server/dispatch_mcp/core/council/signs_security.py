@@ -20,6 +20,7 @@ _MIXED = (
     r"|format!|\$\"|<<~?[A-Z]|"
     r"\|\||concat\(|&\s*\w+\s*&)"
 )
+_PLACED = r"(?:\$\{|#\{|\{[a-z_][\w.\[\]'\"()]*\}|[\"']\s*\+|\+\s*[\"']|\"\s*%\s*\(|\.format\()"
 _CALLER = (
     r"(?:\brequest\b|\breq\b|\bparams\b|\bctx\.|\bquery\b|\bargv?\b|\binput\b|\bbody\b|\bpayload\b"
     r"|\bform\b|\buser_?input\b|"
@@ -40,7 +41,7 @@ SECURITY: Final[tuple[Sign, ...]] = (
         9,
         "a query is built from text",
         "select insert update delete where from order union exec execute query raw drop alter limit table",
-        regex=rf"(?:[\"'`].*{_SQL}.*{_MIXED}|{_MIXED}.*{_SQL}|{_SQL}.*{_MIXED})",
+        regex=rf"[\"'`].*{_SQL}.*{_MIXED}|{_MIXED}.*[\"'`].*{_SQL}|{_SQL}.*{_PLACED}",
         unless=r"^\s*(?://|#|\*|import\b|from\b|--|print|logger|log\.)|\braise\b|\bconsole\.",
         places=signs.CODE,
     ),
@@ -130,8 +131,12 @@ SECURITY: Final[tuple[Sign, ...]] = (
         " dsn connectionstring "
         "access_key private begin akia sk_live ghp_ xoxb jdbc mongodb postgres postgresql mysql redis"
         " amqp redacted auth "
-        "authorization bearer client_secret secret_key accesskey privatekey jwt_secret db_password aiza",
-        regex=rf"\b[\w.-]*{_SENSITIVE}[\w.-]*[\"']?\s*(?::=|=>|[:=]|,)\s*(?:[rbuf]?[\"'`])(?=[^\"'`]*[^\s\"'`])[^\"'`\s"
+        "authorization bearer client_secret secret_key accesskey privatekey jwt_secret db_password aiza"
+        " apisecret privatekey accesskeyid secretaccesskey passphrase encryption signing admin root sshkey"
+        " pem license_key salt authtoken client sql password123",
+        regex=r"(?:key|secret|token|passw\w*|pwd|credential\w*)\w*[\"']?\s*(?:=|:|=>|:=)\s*[\"'][A-Za-z0-9+/=_.!@#%&*-]"
+        rf"{(8,)}[\"']|\b[\w.-]*{_SENSITIVE}[\w.-]*[\"']?\s*(?::=|=>|[:=]|,)\s*(?:[rbuf]?[\"'`])(?=[^\"'`]*[^\s\"'`])"
+        r"[^\"'`\s"
         r"$<{]{6,}[\"'`]|"
         r"-----BEGIN [A-Z ]*PRIVATE KEY|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bsk_live_|\bgh[pousr]_\w{30}|xox[abp]-"
         r"|\bAIza[\w-]{30}|"
@@ -150,8 +155,12 @@ SECURITY: Final[tuple[Sign, ...]] = (
         "a weak or hand-made way of hashing, encrypting or drawing secrets",
         "md5 sha1 des rc4 ecb blowfish randombytes random rand mt_rand uniqid crc32 3des tripledes createcipher pbkdf2 "
         "md4 messagedigest hashlib createhash cipher getinstance password_hash iterations rounds bcrypt nonce iv salt "
-        "math_random srand randint choice sha256 xor encrypt",
-        regex=r"\bmd[45]\b|\bsha-?1\b|\brc4\b|\becb\b|\b(?:3|triple)?des(?:3|ede)?\b(?=.*(?:cipher|encrypt|new"
+        "math_random srand randint choice sha256 xor encrypt random securerandom threadlocalrandom crypto"
+        " nextlong nextint drand48 mersenne twister",
+        regex=r"new random\(\)|random\.next(?:long|int)|secrets? ?= ?\[?random|drand48|\brand\(\)\s*%"
+        r"|cipher\.getinstanc"
+        r"e\([\"'](?:aes|des)[\"'/]?(?:ecb)?[\"']|aes/ecb|modes\.ecb|createhash\([\"'](?:md5|sha1)|\bmd[45]\b"
+        r"|\bsha-?1\b|\brc4\b|\becb\b|\b(?:3|triple)?des(?:3|ede)?\b(?=.*(?:cipher|encrypt|new"
         r"|getinstance))|"
         r"createcipher\(|(?:token|secret|password|otp|code|session|salt|nonce|key|csrf|reset)\w*\s*(?::=|=|:).*"
         r"(?:math\.random|\brandom\.|\brand\(|mt_rand|uniqid|\brand\.int|new random\()|math\.random\(\).*tostring\(36|"
@@ -172,8 +181,13 @@ SECURITY: Final[tuple[Sign, ...]] = (
         "verify_ssl sslverify allow_insecure usecleartexttraffic verify_signature ignoreexpiration algorithms none "
         "signatureverification decode verifyssl parseunverified requiressl validateissuer validatelifetime"
         " sslmode disable "
-        "unsafeallnone alg",
-        regex=r"verify(?:_ssl|ssl|_certs?)?\s*[=:]\s*(?:false|0|none)|insecureskipverify\s*[:=]\s*true|rejectunauthorize"
+        "unsafeallnone alg unsecured parseunsecuredclaims skipverify skip_verify noverify withoutverification"
+        " setverify unverified allow_unverified acceptanycertificate allowinvalidcertificates disable_ssl"
+        " none decode_token",
+        regex=r"unsecured|skip_?verif|no_?verif|without_?verif|unverified|acceptany|allowinvalid|disable_?(?:ssl"
+        r"|tls|cert)|verify_?(?:peer|host|mode)?\s*[=:]>?\s*(?:false|0|none|openssl::ssl::verify_none)"
+        r"|\[.none.\]|verify(?:_ssl|ssl|_certs?)?\s*[=:]\s*(?:false|0|none)|insecureskipverify\s*[:=]\s*true"
+        r"|rejectunauthorize"
         r"d\s*[:=]\s*"
         r"(?:false|0)|verifypeer\W+(?:false|0)|ssl_verify\w*\s*[=:]\s*(?:false|0|none|no|off)|danger_accept_invali"
         r"d|_create_unverified_context|"
@@ -196,8 +210,12 @@ SECURITY: Final[tuple[Sign, ...]] = (
         "open join sendfile readfile readfilesync readalltext file path extractall extract unzip createreadstream "
         "send_file include require filename fopen file_get_contents fileinputstream resolve writefile unlink rmtree "
         "paths readfile servefile downloads download combine create originalname transferto move_uploaded_file"
-        " zipentry tar",
-        regex=r"(?:(?<!\w)open\(|path\.join\(|os\.path\.join\(|sendfile\(|readfile(?:sync)?\(|readalltext\(|new"
+        " zipentry tar params send_data attachment downloadfile safe_join open_file resource $_files getclientori"
+        "ginalname original_filename",
+        regex=r"\$_files\[.*\]\[[\"']name|getclientoriginalname|original_?(?:file)?name\b|send_file\s+.*(?:params"
+        r"|request)|(?:open|read\w*|load|join|path)\w*\(.*(?:request|req|params"
+        r"|args|query)\b|\.\.[\\/]|(?:(?<!\w)open\(|path\.join\(|os\.path\.join\(|sendfile\(|readfile(?:sync)?\("
+        r"|readalltext\(|new"
         r" file\(|"
         rf"createreadstream\(|send_file\(|(?:include|require)(?:_once)?\s*\(?\s*[^;]*\$_|fopen\(|file_get_contents\(|"
         r"fileinputstream\(|filepath\.join\(|path\.combine\(|paths\.get\(|servefile\(|unlink\w*\(|rmtree\("
@@ -216,8 +234,13 @@ SECURITY: Final[tuple[Sign, ...]] = (
         "an address to call or redirect to comes from the caller",
         "requests get post urlopen fetch axios redirect redirect_to sendredirect http httpclient location"
         " urllib curl_init "
-        "redirectresponse got webclient resttemplate uri httpx geturl url curl_exec uri_open open newrequest",
-        regex=r"(?:requests|httpx|session|client)\.(?:get|post|put|request|head)\(\s*(?:f[\"']|url\b|target|endpoint"
+        "redirectresponse got webclient resttemplate uri httpx geturl url curl_exec uri_open open newrequest"
+        " callback webhook endpoint image_url avatar_url fetchurl follow_redirects href link openstream"
+        " uri",
+        regex=r"(?:get|post|fetch|request|open|download|urlopen|openstream)\w*\(\s*\w*\.?(?:body|data|input|payload"
+        r"|form|args|params|query|request)\w*\.\w*(?:url|uri|link|href|address|callback|webhook)|new url\(\s*\w*"
+        r"(?:url|input|target)|(?:requests|httpx|session|client)\.(?:get|post|put|request|head)\(\s*(?:f[\"']"
+        r"|url\b|target|endpoint"
         r"|webhook|callback|\w*url\b|"
         r"request\.|data\[|body|params|payload|link|uri|address)|urlopen\(\s*(?![\"'])|(?:fetch|axios(?:\.\w+)?"
         r"|got)\(\s*(?:req|url|body|params|"
@@ -243,8 +266,15 @@ SECURITY: Final[tuple[Sign, ...]] = (
         "current_user is_admin isadmin admin allowed protect guard middleware authentication authorization"
         " limiter policy "
         "owner user_id role roles requirerole useguards bleach dompurify htmlspecialchars escapehtml get_object_or_404 "
-        "validator schema token signature hmac compare_digest",
-        regex=r"@\w*(?:login|auth|permission|secured|preauthorize|roles?allowed|useguards|requires?|csrf|throttle"
+        "validator schema token signature hmac compare_digest securerandom require requires login_url"
+        " current limits validators clean strip_tags allowlist whitelist sanitize_html sanitizer nonce"
+        " ownership isowner canaccess cancan pundit policy_scope authorise validateinput httponly escapehtml"
+        " htmlspecialchars quote parameterized preparedstatement setstring safe_load bindparam",
+        regex=r"securerandom|preparestatement|setstring\(|safe_load|secure_filename|basename\(|html\.escape|\bquote\("
+        r"|bindparam|policy_scope|\bauthorise\w*|ownerid|owner_id|current_?user|requireadmin|require[a-z]\w*\("
+        r"|allow_?list|white_?list|strip_tags|httponly|samesite|\bvalidators?\b|runasnonroot|readonlyrootfilesyste"
+        r"m|private|max_?(?:size|len\w*)\b|@\w*(?:login|auth|permission|secured|preauthorize|roles?allowed"
+        r"|useguards|requires?|csrf|throttle"
         r"|limit)\w*|"
         r"(?:require|ensure|check|verify|validate|assert|is|has|must|can|enforce)_?\w*(?:auth|login|perm"
         r"|role|admin|access|csrf|owner|signature|"
@@ -289,8 +319,11 @@ SECURITY: Final[tuple[Sign, ...]] = (
         " cidr capabilities "
         "allow_credentials credentials cors_allowed_origins cors_origin_allow_all public_access permissions http_only "
         "docker sock ingress source_ranges security_opt publicly_accessible write-all session_cookie_secure "
-        "secure_ssl_redirect allowedorigins access control",
-        regex=r"\bdebug\s*[=:]\s*true|allow_?origins?[\"']?\s*[=:]\s*\[?\s*[\"']\*|access-control-allow-origin[\"'\s:,]+"
+        "secure_ssl_redirect allowedorigins access control public acl privileged wildcard allowall everyone"
+        " disable_csrf anonymousauth enable_debug expose stacktrace all_users read_write",
+        regex=r"\*\.\*|allow_all|\bexpose_php\s*=\s*on|\bdisplay_errors\s*=\s*on|publicread|alluser|anonymous-auth=true"
+        r"|\bdebug\s*[=:]\s*true|allow_?origins?[\"']?\s*[=:]\s*\[?\s*[\"']\*|access-control-allow-origin[\"'\s:,]"
+        r"+"
         r"\*|"
         r"origin\s*:\s*(?:[\"']\*|true)|allowed_hosts\s*=\s*\[\s*[\"']\*|chmod\s+(?:-r\s+)?(?:0?777|a\+rwx"
         r"|666)|0o?777\b|privileged\s*:\s*true|"
@@ -338,6 +371,19 @@ SECURITY: Final[tuple[Sign, ...]] = (
         r"\bpk\b|\w+_id\b|ctx\.params|pathvariable|\bid\b|r\.url|\$_get|payload\[)",
         unless=r"owner|current_?user|request\.user\b|user\s*=|tenant|account\s*=|req\.user|userid\s*:|session\.user"
         r"|author\s*=",
+    ),
+    sign(
+        "identity-from-caller",
+        "security",
+        7,
+        "who somebody is, or what it costs, comes from the caller",
+        "user_id userid user account_id accountid owner owner_id tenant tenant_id customer_id role is_admin"
+        " isadmin price "
+        "amount admin uid account principal",
+        regex=r"\b\w*(?:user|account|owner|tenant|customer|principal|uid|role|is_?admin|price|amount)\w*[\"']?\]?\s*"
+        r"(?::=|=|:)\s*"
+        r"[^=].*(?:\breq\b|request|r\.url|r\.form|params|query|\bbody\b|payload|\bform\b|headers?\b|cookies?\b"
+        r"|\$_|formvalue)",
     ),
     sign(
         "entities-and-parsers",
@@ -410,7 +456,7 @@ SECURITY: Final[tuple[Sign, ...]] = (
         3,
         "values of the caller are used",
         "request req params body query $_get $_post $_request formvalue getparameter form args cookies"
-        " headers argv input",
+        " headers argv input $_files $_cookie $_server",
         regex=r"req(?:uest)?\.(?:args|form|json|body|query|params|get|post|cookies|headers|files|data|values"
         r"|query_params)|\bparams\[|"
         r"\$_(?:get|post|request|cookie|files)|formvalue\(|getparameter\(|r\.url\.query|event\[[\"']?body"
