@@ -593,6 +593,28 @@ async def test_noise_is_capped_and_the_result_behind_it_still_counts(
     assert report["grown"] < 50_000_000
 
 
+async def test_a_cancelled_attempt_leaves_its_bill_and_none_of_its_words(
+    claude: Double, tmp_path: Path, workspace: Path
+) -> None:
+    claude.plays({"rows": [*asked(1), {"type": "user", "text": SECRET}], "sleep_s": 60, "stderr": SECRET})
+    worker = make(claude, tmp_path)
+    folder = folders.of(tmp_path / "state", work(workspace))
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(worker.carry_out, FakeContext(), work(workspace))
+            await processes.until(lambda: SECRET.encode() in claude_code_output(folder))
+            group.cancel_scope.cancel()
+    assert {path.name for path in folder.iterdir()} == {"pid", "exit", "stdout"}
+    assert SECRET.encode() not in claude_code_output(folder)
+    claude.plays({"rows": [result()]})
+    outcome = await carried_out(worker, work(workspace, attempt=2))
+    assert outcome.usage.cost_usd == pytest.approx(0.012 + 0.25)
+
+
+def claude_code_output(folder: Path) -> bytes:
+    return (folder / "stdout").read_bytes() if (folder / "stdout").exists() else b""
+
+
 async def left_behind(claude: Double, home: Path, workspace: Path, *rows: Any, exit_code: int = 0) -> Path:
     """Leaves what an attempt leaves whose server was killed when its process had just ended."""
     folder = folders.of(home / "state", work(workspace))

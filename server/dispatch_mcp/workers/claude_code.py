@@ -115,12 +115,17 @@ class ClaudeWorker:
             return refusal or _refused("no_program", "Claude Code is not here.")
         ctx.beat()
         outcome: model.Outcome | None = None
-        async with anyio.create_task_group() as group:
-            group.start_soon(beating.go_on, ctx)
-            outcome = await self._started(ctx, work, program)
-            group.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(beating.go_on, ctx)
+                outcome = await self._started(ctx, work, program)
+                group.cancel_scope.cancel()
+        finally:
+            if outcome is None:
+                claude_rows.keep_bill(folders.of(self._home, work))
+            else:
+                folders.remove(folders.of(self._home, work))
         assert outcome is not None
-        folders.remove(folders.of(self._home, work))
         return outcome
 
     async def _started(self, ctx: contract.TaskContext, work: order.WorkOrder, program: str) -> model.Outcome:

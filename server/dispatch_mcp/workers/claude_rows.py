@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from dispatch_mcp.core import fields, forecast, model
@@ -56,6 +57,23 @@ def read(stdout: bytes) -> Said:
         elif kind == "rate_limit_event":
             limited = spending.number(_object(row.get("rate_limit_info")).get("resetsAt")) or limited
     return Said(result, requests, limited)
+
+
+def keep_bill(folder: Path) -> None:
+    """Leaves of what a process wrote only its requests' usage; all else may hold anybody's secrets."""
+    try:
+        said = read((folder / "stdout").read_bytes())
+        rows = [_row(key, name, usage) for key, (name, usage) in said.requests.items()]
+        (folder / "stdout").write_text("".join(rows), encoding="utf-8")
+    except OSError:
+        return
+    for name in ("stdin", "stderr", "system"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _row(key: str, name: str, usage: model.Usage) -> str:
+    message: dict[str, model.Json] = {"id": key, "model": name, "usage": spending.raw(usage), "content": []}
+    return json.dumps({"type": "assistant", "message": message}) + "\n"
 
 
 def _rows(stdout: bytes) -> Iterator[Mapping[str, model.Json]]:

@@ -34,6 +34,16 @@ def usage_of(raw: model.Json) -> model.Usage:
     )
 
 
+def raw(usage: model.Usage) -> dict[str, model.Json]:
+    """Returns a usage as `usage_of` reads it."""
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_read_input_tokens": usage.cache_read_tokens,
+        "cache_creation_input_tokens": usage.cache_write_tokens,
+    }
+
+
 def number(value: model.Json) -> float | None:
     """Returns a finite number that is not negative, or None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
