@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dispatch_mcp.core import merging, model, records
 from dispatch_mcp.core.model import RunState, TaskState, WorkerKind
 
-APPLY = " What it changed waits outside of the checkout: the user takes it over with `dispatch-mcp apply {}`."
+APPLY = (
+    " What it changed waits outside of the checkout: steer_run(action='apply') asks the user to take it over, or they "
+    "run `dispatch-mcp apply {}`."
+)
 
 
 def next_step(

@@ -13,6 +13,7 @@ import anyio.to_thread
 from dispatch_mcp import errors
 from dispatch_mcp.core import (
     advice,
+    applying,
     assignments,
     budget,
     cards,
@@ -39,6 +40,7 @@ from dispatch_mcp.engine import (
     tracing,
 )
 from dispatch_mcp.store import book as books
+from dispatch_mcp.workers import contract
 
 MAX_WAIT_S = 45.0
 View = Literal["summary", "timeline", "results", "artifacts", "todo", "mermaid", "all"]
@@ -71,6 +73,7 @@ class Dispatcher:
     default_worker: WorkerKind | None = None
     hands: hands.Hands = field(default_factory=hands.Hands)
     memory: memory.Memory | None = None
+    checkouts: contract.Checkouts | None = None
     means: subjects.Means = field(default_factory=subjects.Means)
 
     # -- route and plan
@@ -415,6 +418,22 @@ class Dispatcher:
         if advance.state not in model.RUN_FINAL:
             await self.engine.start(run_id)
         return await self._steered(before)
+
+    async def offer(self, run_id: str, expect: str = "") -> applying.Offer:
+        """Returns what a run would bring into its checkout; with `expect`, what it brought there.
+
+        Only faces that have asked a person give `expect`.
+
+        Raises:
+            InputError: there is nothing to apply, or it has moved on from `expect`.
+            NotAllowed: the checkout is in no state for it; nothing was touched.
+        """
+        if self.checkouts is None:
+            raise errors.InputError("Nothing can be applied from here.", hint="Use `dispatch-mcp apply RUN`.")
+        record = await self.book.run(await self._run_id(run_id), principal=self.principal)
+        if expect:
+            return await self.checkouts.apply(record.workspace, record.id, expect)
+        return await self.checkouts.look(record.workspace, record.id)
 
     async def send(self, message: model.Message) -> answers.Posted:
         """Posts a message between agents of a run. Raises InputError if nobody of that name takes part."""

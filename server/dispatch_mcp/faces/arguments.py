@@ -194,8 +194,8 @@ class SteerRun(Args):
     """What `steer_run` takes."""
 
     run_id: str = arg("", min_length=1, max_length=200)
-    action: Literal["cancel", "pause", "resume", "retry", "skip", "waive"] = arg()
-    task_id: str = arg("For retry and skip; for waive the finding.", "", max_length=200)
+    action: Literal["cancel", "pause", "resume", "retry", "skip", "waive", "apply"] = arg()
+    task_id: str = arg("For retry and skip; for waive the finding, for apply the revision.", "", max_length=200)
     reason: str = arg("", "", max_length=2_000)
 
 

@@ -51,6 +51,12 @@ class Waiving(BaseModel):
     reason: str = Field(default="", description="Why it may stay, for the record.", max_length=2_000)
 
 
+class Taking(BaseModel):
+    """What a person says to what a run has merged; `keep` leaves the checkout as it is."""
+
+    decision: Literal["apply", "keep"] = Field(description="Bring these changes into the checkout?")
+
+
 HOW_TO_WAIVE = "Ask the user to run `dispatch-mcp waive RUN FINDING --reason WHY` in a terminal."
 
 
@@ -76,7 +82,7 @@ WAIVER = Annotated[ElicitationResult[Waiving], Resolve(ask_waiver)]
 """The parameter of a tool that asks whether a finding shall be waived."""
 
 
-Said = ElicitationResult[Choice] | ElicitationResult[Waiving] | None
+Said = ElicitationResult[Choice] | ElicitationResult[Waiving] | ElicitationResult[Taking] | None
 
 
 async def waive(app: dispatcher.Dispatcher, run_id: str, finding: str, answer: Said) -> dict[str, model.Json]:

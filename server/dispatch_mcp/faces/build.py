@@ -156,6 +156,7 @@ async def open_dispatcher(
                 redact=functools.partial(redacting.outcome, redactor),
                 memory=past,
                 means=council_means(settings, redactor),
+                checkouts=applying.Applier(_git(settings)),
             )
 
 

@@ -48,6 +48,11 @@ def deciding() -> ModuleType:
     return import_module("dispatch_mcp.engine.decisions")
 
 
+def offers() -> ModuleType:
+    """Returns the module of what runs have merged for the checkout."""
+    return import_module("dispatch_mcp.core.applying")
+
+
 def wiring() -> ModuleType:
     """Returns the module that puts a dispatcher together."""
     return import_module("dispatch_mcp.faces.build")

@@ -34,7 +34,7 @@ from mcp.types import (
 import dispatch_mcp
 from dispatch_mcp import errors
 from dispatch_mcp.core import model, problems, redaction
-from dispatch_mcp.faces import arguments, asking, entry, words
+from dispatch_mcp.faces import arguments, asking, entry, offering, words
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ Server = MCPServer[entry.Opening]
 
 LISTS_TTL_MS = 300_000
 MAX_PROBLEMS = 50
-ASKED = "asked"
+ASKED, OFFERED = "asked", "offered"
 """The parameter that carries what the user answered; it is not part of the published schema."""
 
 READ_ONLY = frozenset({"route_task", "get_trace"})
@@ -178,8 +178,9 @@ def tool(name: str) -> Tool:
     expected = arguments.TOOLS[name]
 
     async def call(*, ctx: Context[entry.Opening], **given: model.Json) -> CallToolResult:
-        said = given.pop(ASKED, None)
-        return await answered(name, ctx.request_context.lifespan_context, expected.model_validate(given), said)
+        said, taken = given.pop(ASKED, None), given.pop(OFFERED, None)
+        args = expected.model_validate(given)
+        return await answered(name, ctx.request_context.lifespan_context, args, taken if _applies(args) else said)
 
     _sign(call, expected)
     made = Tool.from_function(
@@ -221,9 +222,14 @@ def _sign(call: Callable[..., Awaitable[CallToolResult]], expected: type[argumen
         fields.append(inspect.Parameter(ASKED, inspect.Parameter.KEYWORD_ONLY, annotation=asking.ANSWER))
     if issubclass(expected, arguments.SteerRun):
         fields.append(inspect.Parameter(ASKED, inspect.Parameter.KEYWORD_ONLY, annotation=asking.WAIVER))
+        fields.append(inspect.Parameter(OFFERED, inspect.Parameter.KEYWORD_ONLY, annotation=offering.TAKING))
     signature = inspect.Signature([*fields, context], return_annotation=CallToolResult)
     setattr(call, "__signature__", signature)  # noqa: B010  # functions declare no such attribute
     call.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+
+
+def _applies(args: arguments.Args) -> bool:
+    return isinstance(args, arguments.SteerRun) and args.action == "apply"
 
 
 async def answered(name: str, opening: entry.Opening, args: arguments.Args, said: asking.Said = None) -> CallToolResult:
@@ -234,6 +240,8 @@ async def answered(name: str, opening: entry.Opening, args: arguments.Args, said
             await asking.settle(app, args.run_id, said)
         if isinstance(args, arguments.SteerRun) and args.action == "waive":
             return told(await asking.waive(app, args.run_id, args.task_id, said))
+        if isinstance(args, arguments.SteerRun) and args.action == "apply":
+            return told(await offering.apply(app, args.run_id, args.task_id, said))
         return told(await entry.tools().HANDLERS[name](app, args))
     except errors.DispatchError as refusal:
         return refused(refusal)

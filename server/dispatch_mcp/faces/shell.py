@@ -14,6 +14,7 @@ SAID = (
         "out with you: finish and `report`; `dispatch` with this run_id repeats them if they were lost.",
         "out with your assistant; it gets them again by dispatching run RUN.",
     ),
+    ("steer_run(action='apply') asks the user to take it over, or they run", "take it over with"),
     ("Call dispatch(run_id) to have the user asked here, or let them run", "Say so with"),
     (". Nobody else can approve.", " (or --reject)."),
     ("If the user agrees to more, raise it by dispatch(run_id, limits).", "Raise it with `dispatch-mcp limit RUN …`."),

@@ -8,7 +8,7 @@ from typing import Any
 from dispatch_mcp import errors
 from dispatch_mcp.core import model, routing
 from dispatch_mcp.engine import councils, dispatcher
-from dispatch_mcp.faces import arguments, asking, plans
+from dispatch_mcp.faces import arguments, asking, offering, plans
 
 Handler = Callable[[dispatcher.Dispatcher, Any], Awaitable[dict[str, model.Json]]]
 
@@ -79,6 +79,8 @@ async def steer_run(app: dispatcher.Dispatcher, args: arguments.SteerRun) -> dic
     """Steers a run. Waiving does not come here: `asking.waive` asks a person first."""
     if args.action == "waive":
         raise errors.NotAllowed("Only a person can waive a finding.", hint=asking.HOW_TO_WAIVE)
+    if args.action == "apply":
+        raise errors.NotAllowed("Only a person can change the checkout.", hint=offering.HOW_TO_APPLY)
     return (await app.steer(args.run_id, args.action, args.task_id, args.reason)).wire()
 
 

@@ -49,7 +49,10 @@ DESCRIPTIONS = {
         "Status, progress, results and history of runs: what happened, why it is blocked, what it cost, what next. "
         "Without run_id: my open runs. view results gives answers, timeline events, todo a list, mermaid a diagram."
     ),
-    "steer_run": "Cancel, pause or resume a run; retry or skip a task. waive asks the user. Approves nothing.",
+    "steer_run": (
+        "Cancel, pause or resume a run; retry or skip a task. waive and apply (merged changes into the checkout) ask "
+        "the user. Approves nothing."
+    ),
     "message_agents": "Send a note to an agent of a run, or read an inbox.",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Protocol
 
-from dispatch_mcp.core import model, order
+from dispatch_mcp.core import applying, model, order
 
 
 class Blobs(Protocol):
@@ -82,6 +82,18 @@ CarryOut = Callable[[TaskContext, order.WorkOrder], Awaitable[model.Outcome]]
 
 Judge = Callable[[order.WorkOrder, model.Outcome], Awaitable[model.Outcome]]
 """Returns a claim as its receipts judge it, collected in the place that the order names."""
+
+
+class Checkouts(Protocol):
+    """Brings what a run has merged into the user's checkout; only faces that have asked a person apply."""
+
+    async def look(self, workspace: str, run_id: str) -> applying.Offer:
+        """Returns what there is to apply. Raises InputError when there is nothing."""
+        ...
+
+    async def apply(self, workspace: str, run_id: str, expect: str) -> applying.Offer:
+        """Applies it, if it is still at the revision `expect`. Raises InputError or NotAllowed."""
+        ...
 
 
 class Grounds(Protocol):
