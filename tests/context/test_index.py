@@ -206,3 +206,18 @@ def test_past_commits_with_alike_subjects_speak_for_their_files(project: Path, t
 def test_names_that_are_no_text_are_passed_over(project: Path, tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(project) + b"/caf\xe9.py")).write_text("def cafe(): ...\n")
     assert indexed(tmp_path / "state", project) == INDEXED
+
+
+@pytest.mark.promise("S14")
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_nobody_else_can_look_into_an_index_whatever_the_umask(project: Path, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        home = tmp_path / "new" / "home"
+        with gather.Gatherer(home) as gatherer:
+            gatherer.pack(project, "fetch orders")
+            found = {path: path.stat().st_mode & 0o777 for path in [home.parent, home, *home.rglob("*")]}
+    finally:
+        os.umask(before)
+    assert len(found) > 3
+    assert {path.name: oct(mode) for path, mode in found.items() if mode & 0o077} == {}

@@ -54,7 +54,7 @@ class Index:
         """Opens the index, which is empty at first. Raises Refused when the workspace is no folder."""
         self.root = reading.Root(workspace)
         self.path = place(state_dir, self.root.path)
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(self.path.parent)
         self._lock = locks.Lock(self.path.with_suffix(".lock"))
         self._db: sqlite3.Connection | None = None
         self._file = (0, 0)
@@ -338,3 +338,10 @@ def _identity(path: Path) -> tuple[int, int]:
     except OSError:
         return (0, 0)
     return (found.st_dev, found.st_ino)
+
+
+def _make_private(folder: Path) -> None:
+    """Creates a folder and what is missing above it, for nobody but the user: `parents=True` would not."""
+    for one in reversed([folder, *folder.parents]):
+        if not one.exists():
+            one.mkdir(mode=0o700, exist_ok=True)

@@ -26,7 +26,8 @@ class FileBriefs:
         if path is None:
             return None
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self._folder, path.parent):
+                folder.mkdir(mode=0o700, exist_ok=True)
             draft = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
             handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:

@@ -1,0 +1,56 @@
+"""Briefs as files of our own: private, named by ids alone, and replaced as a whole."""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from dispatch_mcp.store import briefs
+
+RUN = "0123456789abcdef" * 2
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> briefs.FileBriefs:
+    return briefs.FileBriefs(tmp_path)
+
+
+def test_what_was_put_is_read_back_and_the_newest_counts(kept: briefs.FileBriefs) -> None:
+    path = kept.put(RUN, "build", 1, "first")
+    assert kept.put(RUN, "build", 1, "sécond\n") == path
+    assert kept.get(RUN, "build", 1) == "sécond\n"
+    assert kept.get(RUN, "build", 2) == ""
+
+
+@pytest.mark.promise("S14")
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_only_their_owner_can_read_them_whatever_the_umask(kept: briefs.FileBriefs, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        kept.put(RUN, "build", 1, "text")
+    finally:
+        os.umask(before)
+    assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.rglob("*")} == {"0o700", "0o600"}
+
+
+@pytest.mark.parametrize(
+    ("run", "task"), [("../x", "a"), ("short", "a"), (RUN, "../a"), (RUN, "a/b"), (RUN, ""), (RUN, ".hidden")]
+)
+def test_ids_that_are_no_names_of_files_are_not_kept(
+    kept: briefs.FileBriefs, tmp_path: Path, run: str, task: str
+) -> None:
+    assert kept.put(run, task, 1, "text") is None
+    assert kept.get(run, task, 1) == ""
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_many_at_once_leave_one_whole_brief(kept: briefs.FileBriefs, tmp_path: Path) -> None:
+    texts = [str(number) * 10_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda text: kept.put(RUN, "build", 1, text), texts * 10))
+    assert kept.get(RUN, "build", 1) in texts
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["build-1.md"]
