@@ -314,3 +314,38 @@ def test_a_rate_limit_that_asks_for_days_or_for_nothing_is_bounded() -> None:
         start(core)
         core.finish(moves.Finished("a", 1, limited(asked)), 0.0)
         assert least <= (core.waiting_until() or 0.0) <= most
+
+
+@pytest.mark.promise("S9")
+def test_each_attempt_is_told_its_part_of_what_is_left() -> None:
+    own = model.TaskLimits(dollars=2.0)
+    plan = plan_of(task("a"), task("b", limits=own), task("c"), workers=3)
+    core = core_of(plan, model.Limits(dollars=30.0), WorkerKind.API)
+    starts = {one.task_id: one.ceiling for one in core.next(0.0)}
+    assert starts["a"].dollars == pytest.approx(10.0)
+    assert starts["b"].dollars == pytest.approx(2.0)
+    assert starts["c"].dollars is not None
+    assert starts["c"].dollars < 10.0
+    assert starts["a"].tokens is None
+    core.finish(moves.Finished("b", 1, done(1.5, state=AttemptState.FAILED, retryable=True)), 0.0)
+    (again,) = core.next(1_000.0)
+    assert again.ceiling.dollars == pytest.approx(0.5)
+
+
+def test_without_ceilings_an_attempt_has_none() -> None:
+    plan = plan_of(task("a"))
+    for limits in (model.Limits(), model.Limits(attempts=3)):
+        (one,) = core_of(plan, limits, WorkerKind.API).next(0.0)
+        assert one.ceiling == model.NO_LIMITS
+
+
+@pytest.mark.promise("S9")
+def test_the_last_attempt_below_a_ceiling_may_go_over_it_by_what_is_set_aside() -> None:
+    plan = plan_of(task("a"), task("b"), workers=1)
+    core = core_of(plan, model.Limits(tokens=1_000), WorkerKind.API)
+    (first,) = core.next(0.0)
+    assert first.ceiling.tokens is not None
+    assert first.ceiling.tokens > 1_000
+    core.finish(moves.Finished("a", 1, done(0.1, 5_000)), 0.0)
+    assert core.next(0.0) == []
+    assert core.state is RunState.PAUSED
