@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -221,3 +222,17 @@ def test_nobody_else_can_look_into_an_index_whatever_the_umask(project: Path, tm
         os.umask(before)
     assert len(found) > 3
     assert {path.name: oct(mode) for path, mode in found.items() if mode & 0o077} == {}
+
+
+def test_indexes_of_workspaces_that_are_gone_make_room_for_new_ones(project: Path, tmp_path: Path) -> None:
+    gone, kept = tmp_path / "gone", tmp_path / "kept"
+    for folder in (gone, kept):
+        shutil.copytree(project, folder)
+    with gather.Gatherer(tmp_path / "home") as gatherer:
+        for folder in (gone, kept):
+            gatherer.pack(folder, "fetch orders")
+    shutil.rmtree(gone)
+    with gather.Gatherer(tmp_path / "home") as gatherer:
+        gatherer.pack(project, "fetch orders")
+    left = {path.name.rpartition("-")[0] for path in (tmp_path / "home" / "context").iterdir()}
+    assert left == {"kept", "project"}

@@ -40,6 +40,9 @@ class Refreshed(NamedTuple):
     gone: int
 
 
+_PLACE = ".place"
+
+
 def place(state_dir: Path, workspace: Path) -> Path:
     """Returns the file of a workspace's index below the state directory."""
     real = os.path.realpath(workspace)
@@ -55,6 +58,7 @@ class Index:
         self.root = reading.Root(workspace)
         self.path = place(state_dir, self.root.path)
         _make_private(self.path.parent)
+        _remember_place(self.path, self.root.path)
         self._lock = locks.Lock(self.path.with_suffix(".lock"))
         self._db: sqlite3.Connection | None = None
         self._file = (0, 0)
@@ -345,3 +349,21 @@ def _make_private(folder: Path) -> None:
     for one in reversed([folder, *folder.parents]):
         if not one.exists():
             one.mkdir(mode=0o700, exist_ok=True)
+
+
+def _remember_place(path: Path, workspace: Path) -> None:
+    """Writes beside an index which workspace it is of; a new one takes the place of those whose workspace is gone.
+
+    Attempts that change files work in worktrees, which come and go.
+    """
+    note = path.with_suffix(_PLACE)
+    if note.exists():
+        return
+    with suppress(OSError):
+        for old in path.parent.glob(f"*{_PLACE}"):
+            if not Path(os.fsdecode(old.read_bytes())).is_dir():
+                for end in (".db", ".db-wal", ".db-shm", ".db-journal", ".lock", _PLACE):
+                    old.with_suffix(end).unlink(missing_ok=True)
+        handle = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(os.fsencode(workspace))
