@@ -24,9 +24,9 @@ from grounds import (
     write,
 )
 
-from dispatch_mcp.core import model, order
+from dispatch_mcp.core import environment, model, order
 from dispatch_mcp.core.model import AttemptState, WorkerKind
-from dispatch_mcp.workers import contract, merging
+from dispatch_mcp.workers import contract, merging, repository, worktrees
 
 pytestmark = pytest.mark.anyio
 
@@ -549,6 +549,96 @@ async def test_who_gives_up_in_the_merge_queue_keeps_nobody_waiting() -> None:
     with anyio.fail_after(5):
         async with turns.turn(9):
             pass
+
+
+def pretend(site: Site, script: str) -> Site:
+    """Returns the site with a program called git that runs `script` first; `$real` is git itself."""
+    fake = site.home.parent / "fake" / "git"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\nreal={shutil.which("git")}\n{script}\nexec $real "$@"\n')
+    fake.chmod(0o755)
+    policy = environment.ChildPolicy({"PATH": f"{fake.parent}:{os.environ['PATH']}", "HOME": os.environ["HOME"]})
+    found = site.again()
+    found.grounds = worktrees.Worktrees(repository.Git(site.home, policy, max_seconds=5.0), site.home)
+    return found
+
+
+async def test_a_merge_that_somebody_else_overtakes_is_made_anew(site: Site) -> None:
+    await site.attempt(site.order("x"), puts("x.txt", "x"))
+    first = git(site.repo, "rev-parse", "refs/dispatch/run/merged")
+    await site.attempt(site.order("y"), puts("y.txt", "y"))
+    second = git(site.repo, "rev-parse", "refs/dispatch/run/merged")
+    git(site.repo, "update-ref", "refs/dispatch/run/merged", first)
+    once = site.home.parent / "once"
+    overtaken = pretend(
+        site,
+        f'case "$*" in *commit-tree*) [ -e {once} ] || {{ touch {once}; '
+        f"$real -C {site.repo} update-ref refs/dispatch/run/merged {second}; }};; esac",
+    )
+    outcome = await overtaken.attempt(overtaken.order("z"), puts("z.txt", "z"))
+    assert outcome.state is AttemptState.SUCCEEDED, outcome.error
+    assert once.exists()
+    assert {shown(site.repo, "run", f"{name}.txt") for name in "xyz"} == {"x", "y", "z"}
+
+
+async def test_a_success_that_cannot_be_kept_is_a_failure_that_is_paid_for(site: Site) -> None:
+    broken = pretend(site, 'case "$*" in *commit-tree*) echo "disk full" >&2; exit 128;; esac')
+    outcome = await broken.attempt(broken.order(), puts("new.txt", "x"))
+    assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, "not_kept", True)
+    assert "disk full" in outcome.error
+    assert (Path(broken.orders[0].place) / "new.txt").read_text() == "x"
+    again = site.again()
+    await again.attempt(again.order(attempt=2), puts("new.txt", "y"))
+    assert git(site.repo, "show", "refs/dispatch/run/kept/t/1:new.txt") == "x"
+
+
+async def test_a_git_that_hangs_is_told_to_stop_and_the_attempt_fails(site: Site) -> None:
+    hanging = pretend(site, 'case "$*" in *worktree*add*) exec sleep 60;; esac')
+    hanging.grounds = worktrees.Worktrees(replace(hanging.grounds.git, max_seconds=0.5), site.home)
+    outcome = await hanging.attempt(hanging.order(), nothing)
+    assert (outcome.error_kind, outcome.retryable) == ("no_worktree", True)
+    assert "took longer" in outcome.error
+    assert hanging.orders == []
+
+
+async def test_an_old_git_and_none_at_all_mean_no_worktree(site: Site) -> None:
+    old = pretend(site, 'case "$*" in *version*) echo git version 2.30.0; exit 0;; esac')
+    outcome = await old.attempt(old.order(), nothing)
+    assert "older than 2.38" in outcome.error
+    site.grounds = worktrees.Worktrees(repository.Git(site.home, environment.ChildPolicy({"PATH": "bin"})), site.home)
+    outcome = await site.attempt(site.order(), nothing)
+    assert "not on the PATH" in outcome.error
+    assert not outcome.retryable
+
+
+async def test_an_outcome_that_is_lost_means_that_the_work_is_done_again(site: Site) -> None:
+    await site.attempt(site.order(), puts("new.txt", "once"))
+    shutil.rmtree(site.home / "blobs")
+    later = site.again()
+    await later.attempt(later.order(attempt=2), puts("new.txt", "twice"))
+    assert len(later.orders) == 1
+    assert shown(site.repo, "run", "new.txt") == "twice"
+
+
+async def test_a_fresh_worktree_that_differs_from_its_commit_is_refused_with_the_files(site: Site) -> None:
+    (site.repo / "dos.txt").write_bytes(b"one\r\ntwo\r\n")
+    commit(site.repo)
+    write(site.repo, ".gitattributes", "dos.txt text eol=lf\n")
+    git(site.repo, "add", ".gitattributes")
+    git(site.repo, "commit", "-q", "-m", "Attributes")
+    outcome = await site.attempt(site.order(), nothing)
+    assert outcome.error_kind == "no_worktree"
+    assert "`dos.txt`" in outcome.error
+
+
+async def test_an_index_that_is_gone_loses_no_file(site: Site) -> None:
+    def do(at: Path) -> None:
+        write(at, "new.txt", "x")
+        (Path(git(at, "rev-parse", "--absolute-git-dir")) / "index").unlink()
+
+    await site.attempt(site.order(), do)
+    changed = git(site.repo, "diff", "--name-status", "HEAD", "refs/dispatch/run/merged")
+    assert changed.split() == ["A", "new.txt"]
 
 
 async def test_a_shared_task_is_passed_through(site: Site) -> None:
