@@ -13,8 +13,10 @@ from dispatch_mcp.core.context import evidence, packing, packs, ranking, tokens
 Span = tuple[int, int]
 
 MAX_ALSO: Final = 60
-_NAMED: Final = 8
-_LEFT_OUT: Final = 5
+CHARACTERS_A_TOKEN: Final = 3.6
+"""Whoever counts tokens by characters finds the parts within the budget too."""
+_NAMED: Final = 5
+_LEFT_OUT: Final = 3
 _SHOWN_WITHHELD: Final = 20
 _LEAST_CUT: Final = 60
 """Tokens that the head of a text must have to be worth giving without its rest."""
@@ -30,6 +32,7 @@ class Offer(NamedTuple):
 @dataclass(slots=True)
 class _Draft:
     budget: int
+    characters: float
     chosen: list[packs.Item] = field(default_factory=list[packs.Item])
     left: list[packs.LeftOut] = field(default_factory=list[packs.LeftOut])
     used: int = 0
@@ -61,8 +64,8 @@ class Request:
 
 def assemble(request: Request) -> packs.Pack:
     """Returns the pack; it never has more tokens than the budget, whatever was asked for."""
-    reserve = min(600, max(40, request.budget // 10))
-    draft = _Draft(request.budget - reserve)
+    reserve = min(500, max(40, request.budget * 7 // 100))
+    draft = _Draft(request.budget - reserve, request.budget * CHARACTERS_A_TOKEN)
     for offer in request.offers:
         _offer(draft, offer, int(offer.share * request.budget))
     allowed = [(part, score) for part, score in request.ranked.parts if request.allows(part.path)]
@@ -128,7 +131,8 @@ def _scored(draft: _Draft, parts: Sequence[tuple[evidence.Part, float]], read: p
     for item in draft.chosen:
         taken.setdefault(item.path, []).append((item.first, item.last))
     free = [(part, score) for part, score in parts if not _inside(taken.get(part.path, ()), part)]
-    got = packing.choose(free, read, draft.budget - draft.used)
+    given = sum(len(item.text) + packing.CHARACTERS for item in draft.chosen)
+    got = packing.choose(free, read, draft.budget - draft.used, characters=draft.characters - given)
     for part, text, cost in got.parts:
         draft.chosen.append(
             packs.Item(key_of(part), part.path, text, cost, "scored", part.first, part.last, _name(part))
@@ -165,7 +169,7 @@ def _pack(
     return packs.Pack(
         budget=request.budget,
         chosen=tuple(merged(draft.chosen, request.read)),
-        left_out=tuple([*draft.left, *left][: max(_LEFT_OUT, len(draft.left))]),
+        left_out=(*draft.left, *left[:_LEFT_OUT]),
         also=tuple(also),
         withheld=tuple(request.withheld),
         unresolved=tuple(request.unresolved),

@@ -10,9 +10,10 @@ from dispatch_mcp.core.context import evidence, tokens
 
 HEADER: Final = 9
 """Tokens of the line above a part that says its lines."""
+CHARACTERS: Final = 44
 GAP: Final = 3
 """Lines between two parts that a pack holds too, rather than a second title."""
-LENGTH_POWER: Final = 0.5
+LENGTH_POWER: Final = 0.7
 _TRIES: Final = 60
 """Parts that may be too large for what is left before the search for a smaller one ends."""
 _SHOWN: Final = 8
@@ -38,8 +39,13 @@ class Chosen(NamedTuple):
     tokens: int
 
 
-def choose(ranked: Sequence[tuple[evidence.Part, float]], read: Read, budget: int) -> Chosen:
-    """Returns the parts that are worth most for their tokens and together cost at most `budget`."""
+def choose(
+    ranked: Sequence[tuple[evidence.Part, float]], read: Read, budget: int, *, characters: float = math.inf
+) -> Chosen:
+    """Returns the parts that are worth most for their tokens and together cost at most `budget`.
+
+    They have at most `characters` too, each counted with CHARACTERS more for its title.
+    """
     kept: list[Choice] = []
     left: list[Choice] = []
     spans: dict[str, list[tuple[int, int]]] = {}
@@ -53,9 +59,10 @@ def choose(ranked: Sequence[tuple[evidence.Part, float]], read: Read, budget: in
             continue
         text = read(part.path, part.first, part.last)
         one = Choice(part, text, _price(part, text, spans.get(part.path)))
-        if used + one.tokens <= budget:
+        if used + one.tokens <= budget and len(text) + CHARACTERS <= characters:
             kept.append(one)
             used += one.tokens
+            characters -= len(text) + CHARACTERS
             spans.setdefault(part.path, []).append((part.first, part.last))
         else:
             left.append(one)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -111,7 +111,7 @@ class Pack:
     def _tail(self) -> list[str]:
         lines: list[str] = []
         if self.also:
-            lines.append("also likely: " + ", ".join(self.named(path) for path in self.also))
+            lines.append("also likely: " + "; ".join(self._by_folder()))
         if self.left_out:
             lines.append("left out: " + ", ".join(f"{one.key} (~{one.tokens})" for one in self.left_out))
         if self.withheld:
@@ -121,9 +121,14 @@ class Pack:
             lines.append(f"not found: {one.key}{f' ({one.why})' if one.why else ''}{hint}")
         return lines
 
-    def named(self, path: str) -> str:
-        """Returns a path with the name of its best part."""
-        return f"{path} ({self.names[path]})" if self.names.get(path) else path
+    def _by_folder(self) -> Iterator[str]:
+        """Yields the further paths, those of a folder together, in the order of the best of each."""
+        folders: dict[str, list[str]] = {}
+        for path in self.also:
+            folder, _, name = path.rpartition("/")
+            folders.setdefault(folder, []).append(f"{name} ({self.names[path]})" if self.names.get(path) else name)
+        for folder, names in folders.items():
+            yield f"{folder}/: {', '.join(names)}" if folder else ", ".join(names)
 
 
 def render(items: Sequence[Item], tail: Sequence[str]) -> str:

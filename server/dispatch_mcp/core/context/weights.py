@@ -43,7 +43,7 @@ PART: Mapping[str, float] = {
     "function": 0.23,
     "module": 0.42,
     "class": -0.65,
-    "length": 3.21,
+    "length": 4.50,
     "first": 0.38,
     "nohit": -0.04,
     "beside": 0.58,

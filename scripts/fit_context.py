@@ -1,0 +1,257 @@
+"""Fits the weights of `core/context/weights.py` on what public commits changed; needs numpy, unlike the product.
+
+    python scripts/fit_context.py mine CLONES CASES [--most 40]     commits of bare clones as cases, a JSONL file each
+    python scripts/fit_context.py fit CLONES CASES [--cross]        weights from cases; --cross leaves each project out
+
+CLONES holds bare repositories, CASES files `<clone>.jsonl` of {id, repo, commit, parent, date, full, gold: [{path,
+spans, lines}]}. A case is a commit that touches tests and one to five source files, at most 300 lines of them; the
+task is its message. Features come from the product itself, asked at the parent commit; weights are the maximum of a
+softmax over a case's files (over its parts, by changed lines) with a quadratic penalty, found by Newton's method.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dispatch_mcp.context import gather, index, search
+from dispatch_mcp.core.context import features, past, queries, ranking, weights
+
+PENALTY = 0.003
+ROUNDS = 15
+SUFFIXES = (".py", ".go", ".ts", ".tsx", ".js", ".vue", ".rs", ".java", ".rb")
+DULL = re.compile(
+    r"(?:release|bump|version|v?\d+\.|typo|docs?\b|lint|format|tests?\b|chore|ci\b|build\b|style|revert|merge|prepare"
+    r"|changelog|deps|upgrade|typing|add type|mypy|ruff|black|clippy|gofmt|backport|cherry.?pick|\[pre-commit)",
+    re.IGNORECASE,
+)
+TRAILER = re.compile(r"\s*(?:[\w-]+-by:|\*|-|fix(?:es)?\b|close|resolve|https?:|\(cherry)", re.IGNORECASE)
+
+Matrix = np.ndarray[Any, np.dtype[np.float64]]
+Example = tuple[Matrix, Matrix]
+
+
+@dataclass
+class Found:
+    """The features of one case: of its files and of its parts, with what is to be found among them."""
+
+    repo: str
+    files: dict[str, dict[str, float]]
+    gold: Mapping[str, Sequence[int]]
+    parts: list[tuple[str, int, int, dict[str, float]]]
+
+
+def main() -> int:
+    options = arguments()
+    clones, cases = Path(options.clones), Path(options.cases)
+    if options.what == "mine":
+        cases.mkdir(parents=True, exist_ok=True)
+        for clone in sorted(path for path in clones.iterdir() if path.is_dir()):
+            rows = list(mined(clone, options.most))
+            (cases / f"{clone.name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+            print(clone.name, len(rows))
+        return 0
+    found = [one for file in sorted(cases.glob("*.jsonl")) for one in asked(clones / file.stem, file)]
+    if options.cross:
+        for repo in sorted({one.repo for one in found}):
+            learned = fit([one for one in found if one.repo != repo])
+            print(repo, told(learned, [one for one in found if one.repo == repo]))
+    learned = fit(found)
+    for name, by in zip(("FILE", "PART"), learned, strict=True):
+        print(f"{name}: Mapping[str, float] = {{")
+        print("".join(f'    "{feature}": {weight:.2f},\n' for feature, weight in by.items()) + "}")
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("mine", "fit"))
+    parser.add_argument("clones")
+    parser.add_argument("cases")
+    parser.add_argument("--most", type=int, default=40, help="cases of a project")
+    parser.add_argument("--cross", action="store_true", help="also score each project with weights of the others")
+    return parser.parse_args()
+
+
+def git(clone: Path, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    done = subprocess.run(["git", *arguments], cwd=cwd or clone, env=env, capture_output=True, check=True)
+    return done.stdout.decode("utf-8", "replace")
+
+
+# Cases from commits.
+
+
+def mined(clone: Path, most: int) -> Iterator[dict[str, Any]]:
+    """Yields cases spread evenly over a project's commits."""
+    log = git(clone, "log", "--no-merges", "--no-renames", "--numstat", "--format=%x01%H%x02%P%x02%ct%x02%B%x03")
+    kept = [row for entry in log.split("\x01")[1:] if (row := suited(clone.name, entry)) is not None]
+    step = max(1.0, len(kept) / most)
+    for row in (kept[int(at * step)] for at in range(min(most, len(kept)))):
+        row["gold"] = [gold for path in row.pop("source") if (gold := changed(clone, row, path)) is not None]
+        if row["gold"]:
+            yield row
+
+
+def suited(name: str, entry: str) -> dict[str, Any] | None:
+    about, _, stat = entry.partition("\x03")
+    commit, parent, time, message = about.split("\x02", 3)
+    rows = [line.split("\t") for line in stat.strip().split("\n") if line.count("\t") == 2]
+    source = [(path, int(more) + int(less)) for more, less, path in rows if more != "-" and is_source(path)]
+    tests = any(search.languages.role(path) == "test" for *_, path in rows) or any(p.endswith(".rs") for p, _ in source)
+    lines = message.strip().split("\n")
+    title = re.sub(r"\s*\(?#\d+\)?", "", lines[0]).strip()
+    too_much = len(rows) > 20 or not 1 <= len(source) <= 5 or sum(size for _, size in source) > 300
+    if too_much or not tests or not parent or " " in parent.strip() or DULL.match(title) or len(title.split()) < 2:
+        return None
+    rest = [re.sub(r"\(?#\d+\)?", "", line) for line in lines[1:] if not TRAILER.match(line)]
+    task = f"{title}\n\n{chr(10).join(rest).strip()}".strip()[:1500]
+    paths = [path for path, _ in source]
+    head = {"id": f"{name}-{commit[:10]}", "repo": name, "commit": commit, "parent": parent.strip()}
+    return {**head, "date": int(time), "full": task, "source": paths}
+
+
+def is_source(path: str) -> bool:
+    return path.endswith(SUFFIXES) and search.languages.role(path) == "source"
+
+
+def changed(clone: Path, row: Mapping[str, Any], path: str) -> dict[str, Any] | None:
+    """Returns the lines of the parent's file that the commit changed, or between which it wrote."""
+    try:
+        git(clone, "cat-file", "-e", f"{row['parent']}:{path}")
+    except subprocess.CalledProcessError:
+        return None
+    diff = git(clone, "diff", "--no-renames", "-U0", row["parent"], row["commit"], "--", path)
+    lines: set[int] = set()
+    for first, count in re.findall(r"^@@ -(\d+)(?:,(\d+))? \+", diff, re.MULTILINE):
+        start, many = int(first), int(count or 1)
+        lines |= set(range(start, start + many)) if many else {max(1, start), start + 1}
+    return {"path": path, "spans": [], "lines": sorted(lines)} if lines else None
+
+
+# Features of cases.
+
+
+def asked(clone: Path, file: Path) -> Iterator[Found]:
+    """Yields the features of a file's cases, each asked in a work tree at its parent commit."""
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder, "tree")
+        tree.mkdir()
+        names = {"GIT_DIR": str(clone), "GIT_WORK_TREE": str(tree), "GIT_INDEX_FILE": str(Path(folder, "index"))}
+        history = gather.History(commits(clone))
+        with index.Index(Path(folder, "state"), tree) as opened:
+            found = search.Search(opened)
+            for row in rows:
+                git(clone, "read-tree", "-u", "--reset", row["parent"], env={**os.environ, **names}, cwd=tree)
+                opened.refresh()
+                yield of_case(found, history.until(row["date"], row["commit"]), row)
+        history.close()
+
+
+def commits(clone: Path) -> list[past.Commit]:
+    log = git(
+        clone, "log", "--no-merges", "--no-renames", "--name-only", "-n", "6000", "--format=%x01%H%x02%ct%x02%s%x03"
+    )
+    made: list[past.Commit] = []
+    for entry in log.split("\x01")[1:]:
+        about, _, names = entry.partition("\x03")
+        sha, time, subject = about.split("\x02", 2)
+        made.append(past.Commit(sha, int(time), subject, tuple(name for name in names.split("\n") if name)))
+    return made
+
+
+def of_case(found: search.Search, history: gather.History, row: Mapping[str, Any]) -> Found:
+    query = queries.read(row["full"])
+    evidence = found.evidence(query, history.votes(query))
+    of_files = features.files(query, evidence)
+    chances = ranking.file_chances(of_files)
+    of_parts = features.parts(query, found.completed(query, evidence, chances), chances)
+    gold = {one["path"]: one["lines"] for one in row["gold"]}
+    return Found(row["repo"], of_files, gold, [(part.path, part.first, part.last, given) for part, given in of_parts])
+
+
+# Weights.
+
+
+def fit(found: Sequence[Found]) -> tuple[dict[str, float], dict[str, float]]:
+    """Returns the weights of files and of parts."""
+    files = newton([example for one in found if (example := of_files(one)) is not None], list(weights.FILE))
+    parts = newton([example for one in found if (example := of_parts(one)) is not None], list(weights.PART))
+    return files, parts
+
+
+def of_files(one: Found) -> Example | None:
+    rows = [[of.get(name, 0.0) for name in weights.FILE] for of in one.files.values()]
+    return example(rows, [float(path in one.gold) for path in one.files])
+
+
+def of_parts(one: Found) -> Example | None:
+    rows = [[of.get(name, 0.0) for name in weights.PART] for *_, of in one.parts]
+    held = [sum(a <= line <= b for line in one.gold.get(path, ())) for path, a, b, _ in one.parts]
+    return example(rows, list(map(float, held)))
+
+
+def example(rows: list[list[float]], wanted: list[float]) -> Example | None:
+    total = sum(wanted)
+    return (np.array(rows), np.array(wanted) / total) if total else None
+
+
+def newton(examples: Sequence[Example], names: Sequence[str]) -> dict[str, float]:
+    count = len(names)
+    by: Matrix = np.zeros(count)
+    lost = loss(examples, by)
+    for _ in range(ROUNDS):
+        slope, bend = np.zeros(count), np.zeros((count, count))
+        for rows, wanted in examples:
+            chance = softmax(rows @ by)
+            mean = chance @ rows
+            slope += (chance - wanted) @ rows
+            bend += (rows * chance[:, None]).T @ rows - np.outer(mean, mean)
+        step = np.linalg.solve(
+            bend / len(examples) + 2 * PENALTY * np.eye(count), slope / len(examples) + 2 * PENALTY * by
+        )
+        length = 1.0
+        while loss(examples, by - length * step) > lost and length > 1e-3:
+            length /= 2
+        by = by - length * step
+        now = loss(examples, by)
+        if lost - now < 1e-5:
+            break
+        lost = now
+    return {name: float(weight) for name, weight in zip(names, by, strict=True)}
+
+
+def loss(examples: Sequence[Example], by: Matrix) -> float:
+    total = -sum(float(wanted @ np.log(softmax(rows @ by) + 1e-12)) for rows, wanted in examples)
+    return total / len(examples) + PENALTY * float(by @ by)
+
+
+def softmax(scores: Matrix) -> Matrix:
+    raised = np.exp(scores - scores.max())
+    return raised / raised.sum()
+
+
+def told(learned: tuple[dict[str, float], dict[str, float]], found: Sequence[Found]) -> str:
+    """Returns the share of changed files among the first five and ten."""
+    shares = [sum(recall(one, learned[0], most) for one in found) / len(found) for most in (5, 10)]
+    return f"{len(found)} cases, r@5 {shares[0]:.3f}, r@10 {shares[1]:.3f}"
+
+
+def recall(one: Found, by: Mapping[str, float], most: int) -> float:
+    best = sorted(one.files, key=lambda path: -ranking.linear(one.files[path], by))[:most]
+    return sum(path in best for path in one.gold) / len(one.gold)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
