@@ -4,7 +4,7 @@
 
 BIN := .venv/bin
 PYTHON_FILES := $(wildcard server tests benchmarks scripts)
-BENCHES := planning store_hop routing context engine startup merging council
+BENCHES := planning store_hop routing context engine startup merging council workers
 ENVIRONMENT := @sh scripts/environment.sh
 
 .PHONY: help

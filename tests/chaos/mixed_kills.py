@@ -147,6 +147,17 @@ class Yard:
         with (self.folder / "stderr").open("ab") as stderr:
             return subprocess.Popen(argv, env=self.env, cwd=self.repository, stdout=stderr, stderr=stderr)
 
+    def begun(self) -> int:
+        """Returns how many attempts have begun."""
+        with closing(sqlite3.connect(f"file:{self.home}/state.db?mode=ro", uri=True)) as conn:
+            return conn.execute("SELECT count(*) FROM attempt").fetchone()[0]
+
+    def wait_for_work(self) -> None:
+        """Returns when the server has begun something, so that it is killed at work and not while it imports."""
+        before, deadline = self.begun(), time.monotonic() + 8.0
+        while self.begun() == before and time.monotonic() < deadline:
+            time.sleep(0.02)
+
     def paid(self) -> list[dict[str, Any]]:
         kept = self.double.folder / "paid.jsonl"
         return [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
@@ -168,7 +179,8 @@ def rage(yard: Yard, kills: int, mean_life_s: float) -> int:
         for _ in range(RUNS - unfinished):
             anyio.run(yard.begin)
         with yard.serve() as server:
-            time.sleep(0.8 + yard.rng.expovariate(1 / mean_life_s))
+            yard.wait_for_work()
+            time.sleep(yard.rng.expovariate(1 / mean_life_s))
             server.send_signal(signal.SIGKILL)
             done_ += server.wait() == -signal.SIGKILL
         yard.count_survivors()
@@ -253,7 +265,7 @@ def is_good(found: dict[str, Any]) -> bool:
 def main() -> int:
     parser = crew.parser(__doc__)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--life", type=float, default=1.5, help="mean seconds of a server after its start")
+    parser.add_argument("--life", type=float, default=0.8, help="mean seconds of a server after its first attempt")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, providers.opened() as fake:
         yard = Yard(Path(folder), fake, random.Random(options.seed))
