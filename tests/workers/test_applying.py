@@ -209,3 +209,13 @@ async def test_names_that_are_no_unicode_are_merged_told_and_applied(site: Site)
     assert json.loads(offer.model_dump_json())["files"][0] == "caf\ufffd.txt"
     assert (await apply(site)).applied
     assert (site.repo / os.fsdecode(b"caf\xe9.txt")).read_text() == "x"
+
+
+async def test_a_success_that_was_never_merged_is_counted_and_stays(site: Site) -> None:
+    await site.attempt(site.order("x"), puts("new.txt", "x"))
+    await site.attempt(site.order("y"), nothing)
+    git(site.repo, "update-ref", "refs/dispatch/run/merged", "HEAD")  # as if it had been cancelled just before
+    found = await keeper(site).look(str(site.repo))
+    assert [work.kept for work in found.works] == [1]
+    await keeper(site).prune(str(site.repo))
+    assert refs(site.repo) == ["refs/dispatch/run/done/x/1"]

@@ -6,7 +6,7 @@ user holds. Everything else stays, and is listed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -124,10 +124,26 @@ class Keeper:
                     applied=bool(merged) and await self._applied(repo, merged),
                     open=run in going_on,
                     conflicts=sum(ref.startswith(f"{root}/conflicts/") for ref in refs),
-                    kept=sum(ref.startswith(f"{root}/kept/") for ref in refs),
+                    kept=sum(ref.startswith(f"{root}/kept/") for ref in refs)
+                    + len(await self._waiting(repo, root, refs)),
                 )
             )
         return works
+
+    async def _waiting(self, repo: repository.Repository, root: str, refs: Mapping[str, str]) -> list[str]:
+        """Returns the successes of a run that were never merged, because it was cancelled just then."""
+        done = [ref for ref in refs if ref.startswith(f"{root}/done/")]
+        merged = refs.get(f"{root}/merged", "")
+        if not done or not merged:
+            return done
+        asked = ("for-each-ref", "--format=%(refname)", "--no-merged", merged, f"{root}/done/")
+        apart = (await self.git.run(repo.top, *asked)).lines
+        return [ref for ref in apart if not await self._is_empty(repo, refs.get(ref, merged))]
+
+    async def _is_empty(self, repo: repository.Repository, commit: str) -> bool:
+        """Returns whether a commit changes nothing."""
+        asked = await self.git.run(repo.top, "rev-parse", f"{commit}^{{tree}}", f"{commit}^^{{tree}}", codes=(0, 128))
+        return asked.code == 0 and len(set(asked.lines)) == 1
 
     async def _dropped(self, repo: repository.Repository, work: remains.Work) -> remains.Work:
         """Deletes the refs of a finished run that hold nothing which a branch, or its merged state, does not hold."""
@@ -135,12 +151,13 @@ class Keeper:
             return work
         refs = (await self._refs(repo)).get(work.run, {})
         root = f"{merging.PREFIX}/{work.run}"
-        merger = queue.Merger(self.git)
-        drop: list[str] = []
-        for ref, commit in refs.items():
-            inner = ref.startswith(f"{root}/done/") and work.merged and await merger.is_in(repo, commit, work.merged)
-            if (inner and ref != f"{root}/merged") or await self._applied(repo, commit):
-                drop.append(f"delete {ref} {commit}")
+        waiting = await self._waiting(repo, root, refs)
+        spent = {ref for ref in refs if ref.startswith(f"{root}/done/") and ref not in waiting}
+        drop = [
+            f"delete {ref} {commit}"
+            for ref, commit in refs.items()
+            if ref in spent or await self._applied(repo, commit)
+        ]
         if drop:
             await self.git.run(repo.top, "update-ref", "--stdin", stdin="\n".join(drop) + "\n")
         gone = f"delete {root}/merged {work.merged}" in drop
