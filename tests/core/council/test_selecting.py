@@ -84,7 +84,7 @@ def test_the_choice_is_the_same_under_every_hash_seed(tmp_path: Path) -> None:
     for seed in ("0", "1", "42"):
         done = subprocess.run(
             [sys.executable, "-c", program],
-            cwd=Path(__file__).parent,
+            cwd=Path(corpus.__file__).parent,
             env={"PYTHONHASHSEED": seed, "PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,

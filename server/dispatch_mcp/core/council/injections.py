@@ -35,7 +35,7 @@ _RULES = (
 _PATTERNS: Final = (
     _pattern(
         "instruction",
-        "ignore disregard forget override overrule bypass neglect instead 1gnore",
+        "ignore disregard forget override overrule bypass neglect instead 1gnore follow following obey",
         r"\b(?:[i1]gnore|disregard|forget|overr(?:ide|ule)|bypass|neglect|do not (?:follow|obey)|don't"
         rf" follow|stop following)\b.{{0,60}}\b(?:{_RULES}|everything|all of the above|above|previous|prior"
         r"|earlier|what you were told)\b",
@@ -57,9 +57,10 @@ _PATTERNS: Final = (
     _pattern(
         "verdict",
         "verdict pass approve approved lgtm passed findings",
-        r"verdict[\"'*`\s]*[:=]+[\"'*`\s]*(?:pass|approve)|\b(?:return|output|answer|respond|reply|say"
+        r"verdict[\"'*`\s]*[:=]+[\"'*`\s]*(?:pass|approve)|\b(?:output|answer|respond|reply|say"
         r"|write|print|give|emit|conclude|mark|vote|issue|report)\b.{0,40}\b(?:pass(?:ed)?\b|approv\w+"
         r"|lgtm|no findings|\[\])|"
+        r"\breturn (?:only |just |a |the )*(?:verdict|pass|approv\w+)\b|"
         r"\b(?:please |must |should |just |always )(?:pass|approve)\b|\bapprove (?:this|the) (?:change"
         r"|diff|pr|pull request|commit|code|patch)|findings[\"']?\s*[:=]\s*\[\s*\]|\blgtm\b.{0,40}\b"
         rf"(?:verdict|pass)|{_READER}\b.{{0,60}}\b(?:pass|approve)\b",

@@ -10,8 +10,8 @@ from dispatch_mcp import rosters
 from dispatch_mcp.core import catalog
 from dispatch_mcp.core.council import diffs, scope, selecting
 
-DATA = Path(__file__).parent / "data"
-AGENTS = Path(__file__).parents[3] / "agents"
+DATA = Path(__file__).parent / "diffs"
+AGENTS = Path(__file__).parents[2] / "agents"
 
 
 class Case(NamedTuple):
