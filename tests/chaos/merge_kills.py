@@ -44,6 +44,7 @@ import scenes
 
 RUN = "run"
 SLOTS = 4
+PATIENCE_S = 300.0
 MODEL = "claude-haiku-5-5"
 WRAPPER = """\
 #!/bin/sh
@@ -183,7 +184,7 @@ class Watch:
         texts = tuple((self.repo / name).read_text() for name in files)
         return (git(self.repo, "rev-parse", "HEAD"), git(self.repo, "status", "--porcelain"), *texts)
 
-    def look(self) -> None:
+    def look(self, *, over: bool) -> None:
         """Notes which tasks had finished, and that those before were not carried out again."""
         ran = self.executions()
         self.paid_twice |= {name for name, count in self.finished.items() if ran[name] > count}
@@ -192,19 +193,24 @@ class Watch:
             self.finished.setdefault(name, ran[name])
         if self.checkout() != self.state:
             self.faults.append("the checkout was touched")
-        if broken := unsound(self.repo):
+        if broken := unsound(self.repo, over=over):
             self.faults.append(f"fsck: {broken}")
 
 
-def unsound(repo: Path) -> str:
-    """Returns what fsck says against a repository; a git that outlived its server gets three seconds to finish."""
+def unsound(repo: Path, *, over: bool) -> str:
+    """Returns what fsck says against a repository; a git that outlived its server gets three seconds to finish.
+
+    A git that was killed while it made a worktree leaves half an entry, which the next attempt takes away.
+    """
     end = time.monotonic() + 3.0
     while True:
         done = subprocess.run(
             ["git", "fsck", "--no-dangling"], cwd=repo, check=False, capture_output=True, text=True
         )  # fmt: skip
         said = (done.stdout + done.stderr).strip() if done.returncode else done.stdout.strip()
-        if not said or time.monotonic() > end:
+        if not said or (".git/worktrees/" in said and not over):
+            return ""
+        if time.monotonic() > end:
             return said
         time.sleep(0.1)
 
@@ -227,7 +233,7 @@ def rage(folder: Path, rng: random.Random, kills: int, provider: providers.Provi
     while True:
         hasty = provider is not None and died < kills and rng.random() < 0.5
         code, said = live(folder, env, rng.uniform(0.8, 4.0) if hasty else None, mixed=provider is not None)
-        watch.look()
+        watch.look(over=code == 0)
         if code == 0:
             break
         if code != -signal.SIGKILL:
@@ -243,7 +249,7 @@ def live(folder: Path, env: dict[str, str], life_s: float | None, *, mixed: bool
         killer = threading.Timer(life_s or 0.0, server.kill)
         if life_s is not None:
             killer.start()
-        code = server.wait()
+        code = patiently(server)
         killer.cancel()
         log.seek(0)
         return code, log.read()
@@ -276,6 +282,15 @@ def verdict(watch: Watch) -> dict[str, Any]:
         "survivors": survivors(watch.folder),
         "faults": watch.faults + scenes.faults(watch.folder / "home"),
     }
+
+
+def patiently(server: subprocess.Popen[bytes]) -> int:
+    """Returns the exit code of a server; one that does not end in time is asked for its stacks and counts as hung."""
+    try:
+        return server.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        server.send_signal(signal.SIGABRT)
+        return server.wait()
 
 
 def tidied(watch: Watch) -> int:

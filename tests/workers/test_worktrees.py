@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -392,6 +393,29 @@ async def test_a_half_made_worktree_of_a_killed_git_goes(site: Site) -> None:
     assert outcome.state is AttemptState.SUCCEEDED, outcome.error
     assert not left.exists()
     assert trees(site.repo) == 0
+
+
+async def test_half_an_entry_of_a_killed_git_keeps_nobody_from_worktrees(site: Site, tmp_path: Path) -> None:
+    def entry(name: str, place: Path) -> Path:
+        admin = site.repo / ".git" / "worktrees" / name
+        admin.mkdir(parents=True)
+        (admin / "locked").write_text("initializing")
+        (admin / "gitdir").write_text(f"{place}/.git\n")
+        (admin / "HEAD").write_text("0" * 40 + "\n")
+        (admin / "commondir").write_text("")
+        os.utime(admin, (1.0, 1.0))
+        return admin
+
+    ours = entry("x.2", site.grounds.copies.path("run", "x", 2))
+    with pytest.raises(subprocess.CalledProcessError):
+        git(site.repo, "worktree", "list")
+    outcome = await site.attempt(site.order(), puts("new.txt", "x"))
+    assert outcome.state is AttemptState.SUCCEEDED, outcome.error
+    assert not ours.exists()
+    assert git(site.repo, "fsck", "--no-dangling") == ""
+    theirs = entry("theirs", tmp_path / "theirs")
+    outcome = await site.attempt(site.order("y"), nothing)
+    assert (outcome.error_kind, theirs.exists()) == ("no_worktree", True)
 
 
 async def test_hooks_signatures_and_monitors_of_the_repository_are_not_run(site: Site, tmp_path: Path) -> None:

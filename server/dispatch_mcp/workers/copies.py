@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from dispatch_mcp.core import merging, model, order
 from dispatch_mcp.workers import repository
 
 FOLDER = "worktrees"
+ABANDONED_S = 5.0
+"""From which age on a half-made worktree belongs to nobody."""
+
 _INDEX = "dispatch-index"
 _REMOVE = ("worktree", "remove", "--force", "--force", "--")
 _WHERE = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir", "--absolute-git-dir", "HEAD")
@@ -64,7 +68,7 @@ class Copies:
         """
         path = self.path(work.run_id, work.task.id, work.attempt)
         await anyio.to_thread.run_sync(_make_folder, self.home, path.parent)
-        await self.git.run(repo.top, "worktree", "add", "--detach", "--quiet", "--", str(path), base)
+        await self._add(repo, path, base)
         copy = Copy(repo, path, base, work.attempt)
         await self.verify(copy)
         status = await self.git.run(path, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
@@ -76,6 +80,27 @@ class Copies:
             )
         await anyio.Path(_begun(path)).touch(mode=0o600)
         return copy
+
+    async def _add(self, repo: repository.Repository, path: Path, base: str) -> None:
+        """Makes a worktree; where a killed git has left half of one, that is what keeps git from making others."""
+        deadline = anyio.current_time() + 2 * ABANDONED_S
+        while True:
+            try:
+                await self.git.run(repo.top, "worktree", "add", "--detach", "--quiet", "--", str(path), base)
+            except errors.WorkerError:
+                young = await self.heal(repo)
+                if young is None or anyio.current_time() > deadline:
+                    raise
+                await anyio.sleep(young)
+                continue
+            return
+
+    async def heal(self, repo: repository.Repository) -> float | None:
+        """Takes half-made worktrees of ours out of a repository's registry, which git refuses to read.
+
+        Returns None when there was none, else how many seconds to wait before it is tried again.
+        """
+        return await anyio.to_thread.run_sync(_healed, repo.common, self.home.absolute() / FOLDER)
 
     async def verify(self, copy: Copy) -> Path:
         """Returns git's own folder of a worktree.
@@ -147,6 +172,7 @@ class Copies:
         await self.git.run(repo.top, *_REMOVE, str(path), codes=range(256))
         await anyio.to_thread.run_sync(_forget, path)
         await self.git.run(repo.top, *_REMOVE, str(path), codes=range(256))  # it may be registered without its folder
+        await self.heal(repo)
         return True
 
 
@@ -161,6 +187,28 @@ def _forget(path: Path) -> None:
     with contextlib.suppress(OSError):
         _begun(path).unlink(missing_ok=True)
         path.parent.rmdir()
+
+
+def _healed(common: Path, folder: Path) -> float | None:
+    """Removes the entries of worktrees in `folder` that are half written, or whose worktree is gone, once they are old.
+
+    A git that lives writes an entry within milliseconds.
+    """
+    found: list[float] = []
+    for entry in common.glob("worktrees/*"):
+        with contextlib.suppress(OSError):
+            place = Path((entry / "gitdir").read_text().strip())
+            if not place.is_relative_to(folder) or (place.exists() and _text(entry / "commondir")):
+                continue
+            age = time.time() - entry.stat().st_mtime
+            found.append(max(0.0, ABANDONED_S - age))
+            if age >= ABANDONED_S:
+                shutil.rmtree(entry)
+    return min(found, default=None)
+
+
+def _text(path: Path) -> str:
+    return path.read_text().strip() if path.exists() else ""
 
 
 def _make_folder(home: Path, folder: Path) -> None:

@@ -49,6 +49,8 @@ class Keeper:
         """Removes what is safe elsewhere; returns the worktrees that stay and why, and what is kept of each run."""
         found = trees(self.home, self.open_runs)
         repositories = await self._repositories(workspace, found)
+        for repo in repositories:
+            await placing.Copies(self.git, self.home).heal(repo)
         stay = [tree for tree in [await self._cleared(tree) for tree in found] if tree is not None]
         works = [await self._dropped(repo, work) for repo in repositories for work in await self._works(repo)]
         return remains.Found(trees=tuple(stay), works=tuple(works))
