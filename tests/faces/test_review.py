@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
+import provider as providers
 import pytest
+import shells
 import stage
+import wire
+from mcp import Client, StdioServerParameters
 from mcp.types import ElicitResult
 
 from dispatch_mcp import config
-from dispatch_mcp.faces.commands import review
 
 pytestmark = pytest.mark.anyio
 
@@ -111,7 +116,8 @@ async def test_asking_again_repeats_nothing_and_says_where_it_stands(tmp_path: P
         ("cancel", "", "", False),
     ],
 )
-async def test_only_the_user_can_waive(tmp_path: Path, action: str, decision: str, reason: str, *, passes: bool
+async def test_only_the_user_can_waive(
+    tmp_path: Path, action: str, decision: str, reason: str, *, passes: bool
 ) -> None:
     asked: list[str] = []
 
@@ -144,5 +150,111 @@ async def test_a_client_that_cannot_ask_waives_nothing(tmp_path: Path) -> None:
             await desk.call("steer_run", run_id=started["run_id"], action="waive", task_id=found, reason="because")
 
 
-def test_the_exit_codes_are_those_of_a_gate() -> None:
-    assert (review.PASSED, review.BLOCKED, review.INCONCLUSIVE) == (0, 1, 3)
+async def test_a_round_trip_over_real_pipes(tmp_path: Path) -> None:
+    settings = chosen(tmp_path)
+    env = wire.environment(settings.home, settings.workspace)
+    parameters = StdioServerParameters(
+        command=sys.executable, args=["-m", "dispatch_mcp"], env=env, cwd=str(settings.workspace)
+    )
+    with anyio.fail_after(60):
+        async with Client(parameters) as client:
+            desk = stage.Desk(client)
+            started = await desk.call("review_council")
+            whole = await desk.read(f"dispatch://runs/{started['run_id']}/tasks/security-sentinel/prompt")
+            answer = await answered(desk, started, {"security-sentinel": fails()})
+    assert QUOTE in whole
+    assert answer["decision"]["outcome"] == "BLOCK"
+    assert answer["decision"]["findings"][0]["place"] == "db.py:2"
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> shells.Shell:
+    """A shell in a repository with a change."""
+    settings = chosen(tmp_path)
+    monkeypatch.chdir(settings.workspace)
+    return shells.shell(monkeypatch, capsys)
+
+
+def answers(fake: providers.Provider, monkeypatch: pytest.MonkeyPatch, security: str = PASS) -> None:
+    """Lets the fake provider review: what the security sentinel says, and PASS of everybody else."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", providers.KEY)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", fake.url)
+    fake.rules(
+        {"match": {"system": "You are the security sentinel"}, "steps": [providers.done(answer=security)]},
+        {"match": {"system": "You are the"}, "steps": [providers.done(answer=PASS)]},
+    )
+
+
+def test_a_shell_reviews_with_the_api_and_blocks(
+    typed: shells.Shell, provider: providers.Provider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answers(provider, monkeypatch, fails())
+    found = typed("review", "--json", "--sarif", str(tmp_path / "out.sarif"))
+    assert found.code == 1, found.err
+    assert found.json["outcome"] == "BLOCK"
+    assert found.json["findings"][0]["place"] == "db.py:2"
+    assert all("sonnet" in request["body"]["model"] for request in provider.requests())
+    written = json.loads((tmp_path / "out.sarif").read_text(encoding="utf-8"))
+    assert written["runs"][0]["results"][0]["level"] == "error"
+    asked = len(provider.requests())
+    assert typed("review").code == 1
+    assert len(provider.requests()) == asked, "nothing is paid for twice"
+
+
+def test_a_person_waives_at_a_shell_and_an_assistant_does_not(
+    typed: shells.Shell, provider: providers.Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers(provider, monkeypatch, fails())
+    found = typed("review", "--json").json
+    one = found["findings"][0]["id"]
+    monkeypatch.setenv("CLAUDECODE", "1")
+    assert typed("waive", found["run_id"], one, "--reason", "a fixture").code == 1
+    monkeypatch.delenv("CLAUDECODE")
+    waived = typed("waive", found["run_id"], one, "--reason", "a fixture", "--json")
+    assert waived.code == 0, waived.err
+    assert "a fixture" in waived.json["findings"][0]["waived"]
+    assert typed("review").code == 0
+
+
+def test_a_shell_passes_what_everybody_passes(
+    typed: shells.Shell, provider: providers.Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers(provider, monkeypatch)
+    found = typed("review")
+    assert found.code == 0, found.err
+    assert found.out.startswith("PASS")
+    assert "devils-advocate: PASS" in found.out
+
+
+def test_without_anybody_who_can_review_nothing_passes(typed: shells.Shell) -> None:
+    found = typed("review")
+    assert found.code == 3
+    assert "ANTHROPIC_API_KEY" in found.err
+    assert typed("review", "--json").json["outcome"] == "INCONCLUSIVE"
+
+
+def test_a_simulated_review_is_inconclusive(typed: shells.Shell) -> None:
+    found = typed("review", "--worker", "scripted", "--json")
+    assert found.code == 3
+    assert found.json["blocks"]
+
+
+def test_the_opt_out_lets_inconclusive_through_and_says_so(
+    typed: shells.Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCH_MCP_COUNCIL_INCONCLUSIVE_BLOCKS", "no")
+    found = typed("review", "--worker", "scripted")
+    assert found.code == 0
+    assert "DOES NOT BLOCK" in found.out
+
+
+def test_nothing_to_review_is_no_pass(typed: shells.Shell) -> None:
+    found = typed("review", "HEAD..HEAD", "--worker", "scripted", "--json")
+    assert found.code == 3
+    assert found.json["outcome"] == "NOTHING_TO_REVIEW"
+
+
+def test_a_range_that_is_none_is_wrong_usage(typed: shells.Shell) -> None:
+    found = typed("review", "no-such-branch", "--worker", "scripted")
+    assert found.code == 2
+    assert "no-such-branch" in found.err
