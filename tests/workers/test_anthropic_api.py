@@ -280,8 +280,11 @@ async def test_the_room_of_an_answer_is_what_the_ceiling_leaves(provider: provid
 
 
 async def test_a_pause_is_gone_on_with_and_endless_turns_end(provider: providers.Provider, workspace: Path) -> None:
-    paused = work(workspace, {"text": "a moment", "stop_reason": "pause_turn"}, done())
+    paused = work(workspace, {"text": "a moment", "stop_reason": "pause_turn"}, done(), model="inherit")
     assert (await carried_out(make(provider), paused)).state is AttemptState.SUCCEEDED
+    asked = provider.requests()[-1]["body"]
+    assert (asked["model"], asked["messages"][-1]["role"]) == ("claude-sonnet-5-5", "assistant")
+    assert "cache_control" not in json.dumps(asked["messages"][-1])
     endless = work(workspace, *[READ] * 9)
     outcome = await carried_out(make(provider, max_turns=3), endless)
     assert (outcome.error_kind, outcome.retryable) == ("max_turns", True)

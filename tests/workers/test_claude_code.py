@@ -233,7 +233,7 @@ async def test_the_call_is_lean_closed_and_bounded(claude: Double, tmp_path: Pat
 
 
 async def test_flags_that_the_installed_version_does_not_know_are_left_out() -> None:
-    call = claude_call.Call("s", False, "haiku", "low", ("Read",), "/system", 5)
+    call = claude_call.Call("s", False, "claude-haiku-5-5", "low", ("Read",), "/system", 5)
     assert not {"--safe-mode", "--restricted", "--effort=low"} & set(claude_call.arguments(call, ()))
     assert claude_call.flags_in("  --model <m>  -p, --print  --effort <level>") == {"--model", "--print", "--effort"}
 

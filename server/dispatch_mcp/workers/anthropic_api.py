@@ -175,7 +175,7 @@ class AnthropicWorker:
         elif talk.turns[-1].get("role") == "assistant":
             talk.add(conversation.said(handoffs.going_on(prompt).text))
         tools = toolbox.Toolbox.of(work, rights if work.place else (), self._sight)
-        name = aliases.bare(work.model or aliases.DEFAULT)
+        name = aliases.bare(work.model) or aliases.bare(aliases.DEFAULT)
         return _Task(work, name, standing.system(work, rights), tools, talk)
 
     async def _until_deadline(self, task: _Task) -> model.Outcome:
@@ -193,7 +193,7 @@ class AnthropicWorker:
     @asynccontextmanager
     async def _client(self) -> AsyncGenerator[anthropic.AsyncAnthropic]:
         if self._tls is None:
-            self._tls = await anyio.to_thread.run_sync(_load, self._price)
+            self._tls = await anyio.to_thread.run_sync(_load, self._price, abandon_on_cancel=True)
         import anthropic  # noqa: PLC0415  # a second of start-up, and only this worker needs it
 
         async with anthropic.AsyncAnthropic(

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from dispatch_mcp.core import aliases, environment, handoffs, order
+from dispatch_mcp.core import environment, handoffs, order
 
 PASSED: Final = frozenset(
     {
@@ -36,7 +36,10 @@ _FLAG: Final = re.compile(r"--[a-z][a-z-]+")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One start of Claude Code. `session` is its id; `resume` goes on with it. `system_file` is a path."""
+    """One start of Claude Code. `session` is its id; `resume` goes on with it. `system_file` is a path.
+
+    `model` is a full name.
+    """
 
     session: str
     resume: bool
@@ -66,7 +69,7 @@ def arguments(call: Call, known: Collection[str]) -> list[str]:
         *("--strict-mcp-config", "--permission-mode=dontAsk", f"--tools={tools}", f"--allowedTools={tools}"),
         f"--system-prompt-file={call.system_file}",
         f"--json-schema={json.dumps(handoffs.SCHEMA, separators=(',', ':'))}",
-        f"--model={aliases.resolve(call.model)}",
+        f"--model={call.model}",
         *([f"--effort={call.effort}"] if call.effort and "--effort" in known else []),
         f"--max-turns={call.max_turns}",
         *([f"--max-budget-usd={call.max_dollars:.6f}"] if call.max_dollars is not None else []),

@@ -153,7 +153,9 @@ class ClaudeWorker:
         return None
 
     async def _worked(self, ctx: contract.TaskContext, work: order.WorkOrder, program: str) -> model.Outcome:
-        await anyio.to_thread.run_sync(self._price, aliases.DEFAULT, model.Usage(output_tokens=1))
+        await anyio.to_thread.run_sync(
+            self._price, aliases.DEFAULT, model.Usage(output_tokens=1), abandon_on_cancel=True
+        )
         unseen, done = await self._left_behind(work)
         if done is not None:
             return done
@@ -195,7 +197,7 @@ class ClaudeWorker:
         call = claude_call.Call(
             session=session.id,
             resume=session.begun,
-            model=work.model or aliases.DEFAULT,
+            model=aliases.resolve(work.model) or aliases.resolve(aliases.DEFAULT),
             effort=aliases.effort(work.effort),
             tools=tools,
             system_file=str(system),

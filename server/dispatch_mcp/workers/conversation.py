@@ -107,8 +107,10 @@ def _usage(raw: model.Json) -> model.Usage:
 
 
 def cached(turns: list[Turn]) -> list[Turn]:
-    """Returns the turns with a mark up to which the provider caches them: the end of the last one."""
+    """Returns the turns with a mark up to which the provider caches them: the end of the last one, if the user's."""
     *before, last = turns
+    if last.get("role") != "user":
+        return turns
     content = last.get("content")
     if not fields.is_list(content) or not content or not fields.is_object(content[-1]):
         return turns
