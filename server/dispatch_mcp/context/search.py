@@ -15,13 +15,13 @@ from typing import Final
 from dispatch_mcp.context import index, reading
 from dispatch_mcp.core.context import chunks, evidence, features, languages, queries
 
-PARTS: Final = 240
-OTHERS: Final = 60
+PARTS: Final = 200
+OTHERS: Final = 50
 RAREST: Final = 12
 """Words of a task that tests and documents are searched for, the rarest ones."""
 MEMORY: Final = 5_000
 """Parts whose words are kept between questions."""
-FULL_FILES: Final = 12
+FULL_FILES: Final = 8
 """Best files of which every part becomes a candidate."""
 NEAREST: Final = 30
 WIDEST: Final = 15
@@ -42,6 +42,7 @@ class Files:
     importers: Mapping[str, Sequence[tuple[str, str]]]
     near: dict[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     texts: dict[str, str] = field(default_factory=dict[str, str])
+    lines: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     words: dict[int, tuple[str, frozenset[str]]] = field(default_factory=dict[int, tuple[str, frozenset[str]]])
 
 
@@ -135,7 +136,12 @@ class Search:
 
     def lines(self, path: str, first: int, last: int) -> str:
         """Returns lines of a file, both ends included."""
-        return "\n".join(self.text(path).split("\n")[first - 1 : last])
+        kept = self.files.lines
+        if path not in kept:
+            if len(kept) > len(self.files.texts) + 100:
+                kept.clear()
+            kept[path] = self.text(path).split("\n")
+        return "\n".join(kept[path][first - 1 : last])
 
     def _hits(self, table: str, query: queries.Query, match: str, most: int) -> Iterator[evidence.Part]:
         if not match:

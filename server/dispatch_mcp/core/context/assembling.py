@@ -64,7 +64,7 @@ class Request:
 
 def assemble(request: Request) -> packs.Pack:
     """Returns the pack; it never has more tokens than the budget, whatever was asked for."""
-    reserve = min(500, max(40, request.budget * 7 // 100))
+    reserve = min(500, max(40, request.budget * 5 // 100))
     draft = _Draft(request.budget - reserve, request.budget * CHARACTERS_A_TOKEN)
     for offer in request.offers:
         _offer(draft, offer, int(offer.share * request.budget))
@@ -212,26 +212,29 @@ def _joined(one: packs.Item, other: packs.Item, read: packing.Read) -> packs.Ite
 
 
 def _fitted(pack: packs.Pack) -> packs.Pack:
-    """Returns the pack with as much of its lists as the budget takes, and without items if it must be."""
-    pack = replace(pack, withheld=pack.withheld[:_SHOWN_WITHHELD]) if pack.tokens > pack.budget else pack
+    """Returns the pack with as much of its lists as the budget takes, and with fewer lines if it must be."""
+    body = tokens.count(packs.render(pack.items, ()))
+    pack = _shortened(pack, "withheld", body, least=_SHOWN_WITHHELD)
     for name in ("also", "left_out", "withheld", "unresolved"):
-        pack = _shortened(pack, name)
-    while pack.tokens > pack.budget and pack.chosen:
+        pack = _shortened(pack, name, body)
+    while pack.chosen and (over := pack.tokens - pack.budget) > 0:
         *others, last = pack.chosen
-        head, _ = cut(last, packing.cost(last.path, last.text) - (pack.tokens - pack.budget) - packing.HEADER)
+        head, _ = cut(last, packing.cost(last.path, last.text) - over - packing.HEADER)
         pack = replace(pack, chosen=(*others, head) if head is not None and head.text != last.text else tuple(others))
     return pack
 
 
-def _shortened(pack: packs.Pack, name: str) -> packs.Pack:
-    """Returns the pack with the longest head of one of its lists that fits."""
+def _shortened(pack: packs.Pack, name: str, body: int, *, least: int = 0) -> packs.Pack:
+    """Returns the pack with the longest head of one of its lists that fits beside items of `body` tokens."""
     values = getattr(pack, name)
-    if pack.tokens <= pack.budget or not values:
+    low, high = min(least, len(values)), len(values)
+    if _fits(pack, body):
         return pack
-    low, high = 0, len(values)
     while low < high:
         middle = math.ceil((low + high) / 2)
-        low, high = (
-            (middle, high) if replace(pack, **{name: values[:middle]}).tokens <= pack.budget else (low, middle - 1)
-        )
+        low, high = (middle, high) if _fits(replace(pack, **{name: values[:middle]}), body) else (low, middle - 1)
     return replace(pack, **{name: values[:low]})
+
+
+def _fits(pack: packs.Pack, body: int) -> bool:
+    return body + tokens.count("\n\n" + "\n".join(pack.tail())) <= pack.budget

@@ -51,7 +51,7 @@ def files(query: queries.Query, found: evidence.Evidence) -> dict[str, dict[str,
             **_from_path(path, query, asked),
             "symdef": min(found.defined.get(path, 0), 3) / 3,
             "testlink": max((part.score for part in about), default=0.0) / test_top,
-            "testcov": asked.share(frozenset[str]().union(*(part.stems for part in about))) if about else 0.0,
+            "testcov": asked.shares(frozenset[str]().union(*(part.stems for part in about)))[0] if about else 0.0,
             "near": max((best.get(other, 0.0) for other in found.near.get(path, ())), default=0.0),
             "neartest": test_near.get(path, 0.0),
             "sibling": max((score for other, score in folders[_folder(path)] if other != path), default=0.0),
@@ -62,26 +62,29 @@ def files(query: queries.Query, found: evidence.Evidence) -> dict[str, dict[str,
 
 
 class _Asked:
-    """The stems of the task with their rarity; `share` says how much of them a set of stems holds."""
+    """The stems of the task with their rarity; `shares` says how much of them a set of stems holds."""
 
     def __init__(self, query: queries.Query, rarity: Mapping[str, float]) -> None:
         self.weights = {term: rarity.get(term, 1.0) for term in query.terms}
+        self._terms = frozenset(self.weights)
         self.title = {queries.stem(word) for word in query.title}
         self.quoted = {queries.stem(word) for word in query.quoted}
         self._all = sum(self.weights.values()) or 1.0
         self._title = sum(weight for term, weight in self.weights.items() if term in self.title) or 1.0
 
-    def share(self, stems: frozenset[str]) -> float:
-        return sum(weight for term, weight in self.weights.items() if term in stems) / self._all
-
-    def title_share(self, stems: frozenset[str]) -> float:
-        weights = self.weights
-        return sum(weights[term] for term in self.title if term in stems and term in weights) / self._title
+    def shares(self, stems: frozenset[str]) -> tuple[float, float]:
+        """Returns the share of the task, and that of its title, that a set of stems holds."""
+        held = self._terms & stems
+        weights, title = self.weights, self.title
+        return (
+            sum([weights[term] for term in held]) / self._all,
+            sum([weights[term] for term in held if term in title]) / self._title,
+        )
 
 
 def _textual(group: Sequence[evidence.Part], top: float, asked: _Asked) -> dict[str, float]:
     scores = sorted((part.score / top for part in group), reverse=True)
-    stems = frozenset[str]().union(*(part.stems for part in group))
+    cov, titlecov = asked.shares(frozenset[str]().union(*(part.stems for part in group)))
     first = scores[0] if scores else 0.0
     return {
         "top1": first,
@@ -89,8 +92,8 @@ def _textual(group: Sequence[evidence.Part], top: float, asked: _Asked) -> dict[
         "top2": scores[1] if len(scores) > 1 else 0.0,
         "top5": sum(scores[:5]) / 5,
         "hits": math.log1p(sum(score > 0 for score in scores)) / 4,
-        "cov": asked.share(stems),
-        "titlecov": asked.title_share(stems),
+        "cov": cov,
+        "titlecov": titlecov,
         "phrase": min(max((part.phrases for part in group), default=0), 3) / 3,
     }
 
@@ -179,10 +182,11 @@ def _own(part: evidence.Part, asked: _Asked, names: Collection[str]) -> dict[str
     """Returns what a part says for itself."""
     own = name_stems(part.name) if part.kind != "module" else frozenset[str]()
     inside = own & asked.weights.keys()
+    cov, titlecov = asked.shares(part.stems)
     leaf = part.name.rpartition(".")[2]
     return {
-        "cov": asked.share(part.stems),
-        "titlecov": asked.title_share(part.stems),
+        "cov": cov,
+        "titlecov": titlecov,
         "name": len(inside) / len(own) if own else 0.0,
         "nameall": float(bool(own) and own <= asked.weights.keys()),
         "phrase": min(part.phrases, 3) / 3,

@@ -14,7 +14,7 @@ CHARACTERS: Final = 44
 GAP: Final = 3
 """Lines between two parts that a pack holds too, rather than a second title."""
 LENGTH_POWER: Final = 0.7
-_TRIES: Final = 60
+_TRIES: Final = 40
 """Parts that may be too large for what is left before the search for a smaller one ends."""
 _SHOWN: Final = 8
 """Parts that did not fit and are named once nothing more fits."""
@@ -54,7 +54,7 @@ def choose(
         full = budget - used < HEADER * 2
         if len(left) >= (_SHOWN if full else _TRIES):
             break
-        if full or tokens.estimate(part.size) > 2 * (budget - used) + 200:
+        if full or tokens.estimate(part.size) * 7 > (budget - used) * 10:
             left.append(Choice(part, "", tokens.estimate(part.size) + HEADER))
             continue
         text = read(part.path, part.first, part.last)

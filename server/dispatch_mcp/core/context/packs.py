@@ -80,7 +80,7 @@ class Pack:
     @property
     def text(self) -> str:
         """The pack as text: every item under its title, then `also:`, what was left out, and what is not there."""
-        return render(self.items, self._tail())
+        return render(self.items, self.tail())
 
     @property
     def tokens(self) -> int:
@@ -108,7 +108,8 @@ class Pack:
             "gathered": self.pool,
         }
 
-    def _tail(self) -> list[str]:
+    def tail(self) -> list[str]:
+        """Returns the lines below the items: further paths, what was left out or withheld, and what is not there."""
         lines: list[str] = []
         if self.also:
             lines.append("also likely: " + "; ".join(self._by_folder()))

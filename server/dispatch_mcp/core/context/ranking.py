@@ -45,4 +45,4 @@ def file_chances(of: Mapping[str, features.Features]) -> dict[str, float]:
 
 def linear(of: features.Features, by: Mapping[str, float]) -> float:
     """Returns the weighted sum of features."""
-    return sum(weight * of.get(name, 0.0) for name, weight in by.items())
+    return sum([weight * of[name] for name, weight in by.items()])
