@@ -13,7 +13,6 @@ MAX_TERMS = 48
 """Distinct words of a task that are searched for; the first ones count."""
 MAX_PAIRS = 16
 MAX_CHARACTERS = 6_000
-TITLE_WEIGHT = 1.5
 
 _CAMEL = re.compile(r"[A-Z](?:(?<=[a-z0-9].)|(?<=[A-Z].)(?=[a-z]))")
 _WORD = re.compile(r"[^\W_]+")
@@ -57,9 +56,8 @@ class Query:
         return tuple(dict.fromkeys(map(stem, self.words)))
 
     def match(self) -> str:
-        """Returns the full-text query: any word, those of the title more than once, pairs as phrases."""
+        """Returns the full-text query: any word, and pairs as phrases."""
         parts = [f'"{word}"' for word in self.words]
-        parts += [f'"{word}"' for word in self.words if word in self.title]
         parts += [f'"{one} {two}"' for one, two in self.pairs]
         return " OR ".join(parts)
 
