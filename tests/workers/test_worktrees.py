@@ -172,6 +172,14 @@ async def test_a_finished_attempt_whose_server_died_is_taken_over_without_being_
     assert git(site.repo, "rev-list", "--count", "HEAD..refs/dispatch/run/merged") == "1"
 
 
+async def test_declared_absolute_paths_do_not_hide_that_an_attempt_had_finished(site: Site) -> None:
+    task = model.Task(id="t", do="x", isolation="worktree", files=(f"{site.repo}/new.txt",))
+    await site.attempt(site.order(task=task), puts("new.txt", "once"))
+    later = site.again()
+    await later.attempt(later.order(attempt=2, task=task), nothing)
+    assert later.orders == []
+
+
 async def test_work_of_another_text_under_the_same_name_is_not_taken_over(site: Site) -> None:
     await site.attempt(site.order(), puts("new.txt", "once"))
     task = model.Task(id="t", do="Something else", isolation="worktree")

@@ -164,7 +164,7 @@ class Worktrees:
     ) -> model.Outcome | None:
         """Returns the outcome of an earlier attempt that had finished when its server died, merged now; or None."""
         kept = await self.merger.kept(repo, refs, work.task.id)
-        spec = keys.spec_digest(work.task)
+        spec = keys.spec_digest(merging.moved(work, work.workspace).task)
         for one in reversed([one for one in kept if one.state == "done" and one.spec == spec]):
             try:
                 outcome = model.Outcome.model_validate_json(ctx.blobs.get(one.outcome))
