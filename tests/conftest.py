@@ -63,6 +63,7 @@ def own_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def _provider() -> Iterator[providers.Provider]:
+    providers.load()
     with providers.opened() as fake:
         yield fake
 

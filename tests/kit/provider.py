@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import os
 import subprocess
@@ -86,6 +87,12 @@ def _price(reply: dict[str, Any]) -> float:
 def used(reply: dict[str, Any]) -> model.Usage:
     """Returns the usage of an answer."""
     return spending.usage_of(reply["usage"])
+
+
+def load() -> None:
+    """Imports what asks providers, once, so that no test's patience is spent on that."""
+    importlib.import_module("anthropic")
+    prices.dollars("sonnet", model.Usage(output_tokens=1))
 
 
 @contextmanager
