@@ -14,7 +14,7 @@ from dispatch_mcp.core import catalog
 from dispatch_mcp.core.council import diffs, roster, selecting
 
 SEEDED = corpus.load("seeded.diffs")
-VARIED = [*corpus.load("varied.diffs"), *corpus.load("unlike.diffs")]
+VARIED = [case for name in ("varied.diffs", "unlike.diffs", "more.diffs") for case in corpus.load(name)]
 POOL = {
     "security-sentinel",
     "performance-oracle",

@@ -481,7 +481,7 @@ def _locks(known: facts.Facts) -> Iterator[Found]:
 def _imports(known: facts.Facts) -> Iterator[Found]:
     own = {part.rsplit(".", 1)[0] for path in known.paths for part in path.split("/")}
     strange: list[tuple[str, str]] = []
-    for source in known.of("code", "test"):
+    for source in known.of("code"):
         pattern = _IMPORT.get(source.change.language)
         if pattern is None or not source.added:
             continue

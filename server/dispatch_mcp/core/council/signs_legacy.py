@@ -101,7 +101,7 @@ LEGACY: Final[tuple[Sign, ...]] = (
         r"|basestring|urllib2|before_filter|find_by_\w+\(|create_function\(|mcrypt|\bereg|simpledateformat"
         r"|print\s+[\"']|raw_input|before_first_request|\.append\(.*ignore_index|"
         r"thread\.stop\(|\$\.(?:ajax|getjson)|\.live\(|random_shuffle|std::bind1st|@asyncio\.coroutine"
-        r"|yield from|logger\.warn\(|from __future__|nose\.tools|javax\.|reactdom\.hydrate|string_types",
+        r"|yield from|logger\.warn\(|nose\.tools|javax\.|reactdom\.hydrate|string_types",
         places=signs.ALL,
     ),
     sign(

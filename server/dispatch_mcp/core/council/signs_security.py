@@ -112,8 +112,9 @@ SECURITY: Final[tuple[Sign, ...]] = (
         "output goes into a page without escaping",
         "innerhtml outerhtml dangerouslysetinnerhtml html insertadjacenthtml write safe mark_safe raw html_safe markup "
         "render_template_string bypasssecuritytrusthtml template htmlstring autoescape writeln echo send jsx triple "
-        "document v-html res append prepend print response fprintf fprint sprintf",
-        regex=r"\.(?:inner|outer)html\s*\+?=(?!\s*[\"'`]{2})|dangerouslysetinnerhtml|v-html|insertadjacenthtml|"
+        "document v-html res append prepend print response fprintf fprint sprintf template",
+        regex=r"[\"']text/template|\.(?:inner|outer)html\s*\+?=(?!\s*[\"'`]{2})|dangerouslysetinnerhtml|v-html"
+        r"|insertadjacenthtml|"
         r"document\.write(?:ln)?\(|\|\s*safe\b|mark_safe\(|\.html_safe|html\.raw\(|<%==|\braw\(\s*@|\{!!|markup\(|"
         r"render_template_string\(|bypasssecuritytrust|template\.(?:html|js|url)\(|autoescape\s*(?:=\s*)?(?:false|off)|"
         r"\{\{\{|\.html\(\s*[\w$]|echo\s+\$_(?:get|post|request)|echo\s+[\"'].*\$_|<%-|res\.(?:send|write"
@@ -134,7 +135,8 @@ SECURITY: Final[tuple[Sign, ...]] = (
         "authorization bearer client_secret secret_key accesskey privatekey jwt_secret db_password aiza"
         " apisecret privatekey accesskeyid secretaccesskey passphrase encryption signing admin root sshkey"
         " pem license_key salt authtoken client sql password123",
-        regex=r"(?:key|secret|token|passw\w*|pwd|credential\w*)\w*[\"']?\s*(?:=|:|=>|:=)\s*[\"'][A-Za-z0-9+/=_.!@#%&*-]"
+        regex=r"(?:key|secret|token|passw\w*|pwd)\w*[\"']\]\s*=\s*[\"'][^\"']{6,}[\"']|(?:key|secret|token|passw\w*"
+        r"|pwd|credential\w*)\w*[\"']?\s*(?:=|:|=>|:=)\s*[\"'][A-Za-z0-9+/=_.!@#%&*-]"
         rf"{(8,)}[\"']|\b[\w.-]*{_SENSITIVE}[\w.-]*[\"']?\s*(?::=|=>|[:=]|,)\s*(?:[rbuf]?[\"'`])(?=[^\"'`]*[^\s\"'`])"
         r"[^\"'`\s"
         r"$<{]{6,}[\"'`]|"
@@ -143,7 +145,7 @@ SECURITY: Final[tuple[Sign, ...]] = (
         r"\[redacted:|\b[a-z][a-z0-9+]{2,20}://[^\s:/@\"']+:[^\s@/\"'${<]{3,}@|bearer [\w.~+/-]{20,}|"
         rf"^\s*(?:export |ENV |ARG |- )?[\w.-]*{_SENSITIVE}\w*\s*[=:]\s*[^\s\"'$<{{(\[]{{8,}}\s*$",
         places=signs.ALL,
-        unless=r"(?:getenv|environ|process\.env|os\.Getenv|config\[|settings\.|vault|secretmanager|placeholder|"
+        unless=r"(?:getenv|environ|process\.env|os\.Getenv|=\s*\S*config\[|settings\.|vault|secretmanager|placeholder|"
         r"example\.(?:com|invalid)|changeme|your[_-]|<[a-z_-]+>|\bx{4,}|\*{4,}|\$\{|secrets\.|valueFrom"
         r"|type=[\"']password|"
         r"name=[\"']|label|autocomplete|field\(|input|errors?\.|message|i18n|\bt\()",
@@ -320,8 +322,9 @@ SECURITY: Final[tuple[Sign, ...]] = (
         "allow_credentials credentials cors_allowed_origins cors_origin_allow_all public_access permissions http_only "
         "docker sock ingress source_ranges security_opt publicly_accessible write-all session_cookie_secure "
         "secure_ssl_redirect allowedorigins access control public acl privileged wildcard allowall everyone"
-        " disable_csrf anonymousauth enable_debug expose stacktrace all_users read_write",
-        regex=r"\*\.\*|allow_all|\bexpose_php\s*=\s*on|\bdisplay_errors\s*=\s*on|publicread|alluser|anonymous-auth=true"
+        " disable_csrf anonymousauth enable_debug expose stacktrace all_users read_write debug",
+        regex=r"debug[\"']?\]?\s*[=:]\s*true|\*\.\*|allow_all|\bexpose_php\s*=\s*on|\bdisplay_errors\s*=\s*on"
+        r"|publicread|alluser|anonymous-auth=true"
         r"|\bdebug\s*[=:]\s*true|allow_?origins?[\"']?\s*[=:]\s*\[?\s*[\"']\*|access-control-allow-origin[\"'\s:,]"
         r"+"
         r"\*|"

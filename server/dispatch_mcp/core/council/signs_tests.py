@@ -111,7 +111,7 @@ TEST_SIGNS: Final[tuple[Sign, ...]] = (
     sign(
         "tests-changed",
         "tests",
-        5,
+        3,
         "tests are part of the change",
         "test assert expect describe it should assertequal fixture given scenario tests beforeeach parametrize"
         " mocha func",
