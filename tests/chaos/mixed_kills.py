@@ -265,7 +265,7 @@ def is_good(found: dict[str, Any]) -> bool:
 def main() -> int:
     parser = crew.parser(__doc__)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--life", type=float, default=0.8, help="mean seconds of a server after its first attempt")
+    parser.add_argument("--life", type=float, default=4.0, help="mean seconds of a server after its first attempt")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, providers.opened() as fake:
         yard = Yard(Path(folder), fake, random.Random(options.seed))
