@@ -240,7 +240,7 @@ def _differences(db: sqlite3.Connection, seen: Mapping[str, listing.State]) -> t
         path: (file, size, mtime)
         for file, path, size, mtime in db.execute("SELECT id, path, size, mtime_ns FROM files")
     }
-    stale = [path for path, state in seen.items() if (row := known.get(path)) is None or row[1:] != state]
+    stale = sorted(path for path, state in seen.items() if (row := known.get(path)) is None or row[1:] != state)
     changed = [known[path][0] for path in stale if path in known]
     return stale, changed + [row[0] for path, row in known.items() if path not in seen]
 

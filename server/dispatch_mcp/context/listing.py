@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from dispatch_mcp.context import git
 from dispatch_mcp.core.context import ignoring, secrecy
 
 MAX_FILES: Final = 100_000
-"""Files of one workspace; what comes behind them, by path, is not indexed."""
+"""Files of one workspace; what comes behind them is not indexed."""
 _GITIGNORE = ".gitignore"
 _GITIGNORE_BYTES = 1 << 18
 
@@ -29,12 +30,7 @@ def scan(root: Path) -> Mapping[str, State]:
     if git.belongs_to(root) and (listed := git.files(root)) is not None:
         wanted = [path for path in listed if _sayable(path) and secrecy.readable(path, tracked=True)]
         return dict(_stated(root, wanted[:MAX_FILES]))
-    found: dict[str, State] = {}
-    for path, state in _walk(root):
-        if len(found) == MAX_FILES:
-            break
-        found[path] = state
-    return found
+    return dict(itertools.islice(_walk(root), MAX_FILES))
 
 
 def _stated(root: Path, paths: list[str]) -> Iterator[tuple[str, State]]:
@@ -56,18 +52,17 @@ def _walk(root: Path) -> Iterator[tuple[str, State]]:
     folders: list[tuple[str, ignoring.Ignored]] = [("", ignoring.Ignored())]
     while folders:
         folder, rules = folders.pop()
+        base = f"{folder}/" if folder else ""
         entries = _entries(f"{root}/{folder}")
         if any(entry.name == _GITIGNORE and entry.is_file(follow_symlinks=False) for entry in entries):
-            rules = rules.below(folder, _read(f"{root}/{folder}/{_GITIGNORE}"))
-        below: list[tuple[str, ignoring.Ignored]] = []
+            rules = rules.below(folder, _read(f"{root}/{base}{_GITIGNORE}"))
         for entry in entries:
-            path = f"{folder}/{entry.name}" if folder else entry.name
+            path = base + entry.name
             if entry.is_dir(follow_symlinks=False):
                 if not secrecy.skipped_folder(entry.name, top=not folder) and not _left_out(rules, path, folder=True):
-                    below.append((path, rules))
-            elif not secrecy.dull(entry.name) and not secrecy.secret(path) and not _left_out(rules, path, folder=False):
+                    folders.append((path, rules))
+            elif not secrecy.unwanted(entry.name) and not _left_out(rules, path, folder=False):
                 yield from _one(entry, path)
-        folders.extend(reversed(below))
 
 
 def _left_out(rules: ignoring.Ignored, path: str, *, folder: bool) -> bool:
@@ -86,7 +81,7 @@ def _one(entry: os.DirEntry[str], path: str) -> Iterator[tuple[str, State]]:
 def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
-            return sorted((entry for entry in found if _sayable(entry.name)), key=lambda entry: entry.name)
+            return [entry for entry in found if _sayable(entry.name)]
     except OSError:
         return []
 

@@ -17,6 +17,8 @@ from dispatch_mcp.core.context import chunks, evidence, features, languages, que
 
 PARTS: Final = 200
 OTHERS: Final = 50
+LARGE: Final = 3_000
+"""Files from which on the words that every fourth part holds are not searched for."""
 RAREST: Final = 12
 """Words of a task that tests and documents are searched for, the rarest ones."""
 MEMORY: Final = 5_000
@@ -98,7 +100,7 @@ class Search:
         """Returns everything that bears on `query`; `votes` are those of the history."""
         db, files = self._index.db, self._current()
         rare = rarity(db, query)
-        own = list(self._hits("code", query, query.match(), PARTS))
+        own = list(self._hits("code", query, query.match(rare if len(files.ids) > LARGE else {}), PARTS))
         others = list(self._hits("prose", query, query.match_rarest(rare, RAREST), OTHERS))
         named = self._named(query)
         defined = self._defined(query)
@@ -230,9 +232,7 @@ class Search:
         if files.roles.get(path) != "source":
             return tuple(dict.fromkeys(forward))
         stem = posixpath.splitext(path)[0]
-        back = [
-            other for other, name in files.importers.get(_end(stem), ())[:200] if other != path and fits(name, path)
-        ]
+        back = [other for other, name in files.importers.get(_end(stem), ())[:60] if other != path and fits(name, path)]
         return tuple(dict.fromkeys([*forward, *back]))
 
 

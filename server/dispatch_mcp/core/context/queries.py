@@ -13,6 +13,8 @@ MAX_TERMS = 48
 """Distinct words of a task that are searched for; the first ones count."""
 MAX_PAIRS = 16
 MAX_CHARACTERS = 6_000
+COMMON = 1.6
+_ENOUGH = 4
 
 _CAMEL = re.compile(r"[A-Z](?:(?<=[a-z0-9].)|(?<=[A-Z].)(?=[a-z]))")
 _WORD = re.compile(r"[^\W_]+")
@@ -55,11 +57,14 @@ class Query:
         """The distinct stems of the words."""
         return tuple(dict.fromkeys(map(stem, self.words)))
 
-    def match(self) -> str:
-        """Returns the full-text query: any word, and pairs as phrases."""
-        parts = [f'"{word}"' for word in self.words]
-        parts += [f'"{one} {two}"' for one, two in self.pairs]
-        return " OR ".join(parts)
+    def match(self, rarity: Mapping[str, float]) -> str:
+        """Returns the full-text query: any word, and pairs as phrases.
+
+        Words that are common by `rarity`, the inverse document frequency of stems, are left out if others remain.
+        """
+        rare = [word for word in self.words if rarity.get(stem(word), COMMON) >= COMMON]
+        words = rare if len(rare) >= _ENOUGH else self.words
+        return " OR ".join([*(f'"{word}"' for word in words), *(f'"{one} {two}"' for one, two in self.pairs)])
 
     def match_rarest(self, rarity: Mapping[str, float], most: int) -> str:
         """Returns the full-text query for the `most` words that are rarest."""
