@@ -236,3 +236,9 @@ def test_indexes_of_workspaces_that_are_gone_make_room_for_new_ones(project: Pat
         gatherer.pack(project, "fetch orders")
     left = {path.name.rpartition("-")[0] for path in (tmp_path / "home" / "context").iterdir()}
     assert left == {"kept", "project"}
+
+
+def test_a_state_directory_that_cannot_be_written_is_said_in_a_sentence(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file in its place")
+    with gather.Gatherer(tmp_path / "state") as gatherer, pytest.raises(index.Damaged, match="cannot serve"):
+        gatherer.pack(project, "fetch orders")

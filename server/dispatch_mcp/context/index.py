@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
+from dispatch_mcp import errors
 from dispatch_mcp.context import git, listing, locks, reading
 from dispatch_mcp.core.context import chunks, imports, languages, past, queries, secrecy
 
@@ -25,11 +26,12 @@ _WASTE: Final = 0.4
 """Dead parts in the word tables for one alive, from which on the index is built anew."""
 _SPARE: Final = 2_000
 _BUSY_MS = 10_000
+_HINT = "Check the space and the rights of the state directory."
 _LEAF = re.compile(r"[.:#]")
 
 
-class Damaged(Exception):
-    """The index cannot be read; it has to be built anew."""
+class Damaged(errors.DispatchError):
+    """The index of the workspace can be neither read nor built anew."""
 
 
 class Refreshed(NamedTuple):
@@ -54,11 +56,21 @@ class Index:
     """The index of one workspace for one thread. Close it, or use it as a context."""
 
     def __init__(self, state_dir: Path, workspace: Path) -> None:
-        """Opens the index, which is empty at first. Raises Refused when the workspace is no folder."""
+        """Opens the index, which is empty at first.
+
+        Raises:
+            Refused: the workspace is no folder.
+            Damaged: the state directory cannot be written.
+        """
         self.root = reading.Root(workspace)
         self.path = place(state_dir, self.root.path)
-        _make_private(self.path.parent)
-        _remember_place(self.path, self.root.path)
+        try:
+            with _trouble():
+                _make_private(self.path.parent)
+                _remember_place(self.path, self.root.path)
+        except Damaged:
+            self.root.close()
+            raise
         self._lock = locks.Lock(self.path.with_suffix(".lock"))
         self._db: sqlite3.Connection | None = None
         self._file = (0, 0)
@@ -78,7 +90,7 @@ class Index:
     def db(self) -> sqlite3.Connection:
         """The open database; its schema is there. Raises Damaged."""
         if self._db is None:
-            with self._lock, _trouble():
+            with _trouble(), self._lock:
                 self._db = _opened(self.path)
                 self._file = _identity(self.path)
         return self._db
@@ -182,8 +194,8 @@ class Index:
 def _trouble() -> Generator[None]:
     try:
         yield
-    except sqlite3.DatabaseError as error:
-        raise Damaged(str(error)) from error
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise Damaged(f"The index of the workspace cannot serve: {error}.", hint=_HINT) from error
 
 
 @contextmanager
@@ -236,13 +248,13 @@ def create(db: sqlite3.Connection) -> None:
 
 def _differences(db: sqlite3.Connection, seen: Mapping[str, listing.State]) -> tuple[list[str], list[int]]:
     """Returns the paths to read, in order, and the ids of files that are gone or to be read again."""
-    known = {
-        path: (file, size, mtime)
-        for file, path, size, mtime in db.execute("SELECT id, path, size, mtime_ns FROM files")
-    }
-    stale = sorted(path for path, state in seen.items() if (row := known.get(path)) is None or row[1:] != state)
-    changed = [known[path][0] for path in stale if path in known]
-    return stale, changed + [row[0] for path, row in known.items() if path not in seen]
+    rows = db.execute("SELECT path, size, mtime_ns, id FROM files").fetchall()
+    known = {path: (size, mtime) for path, size, mtime, _ in rows}
+    if known == seen:
+        return [], []
+    stale = sorted(path for path, state in seen.items() if known.get(path) != state)
+    again = set(stale)
+    return stale, [file for path, _, _, file in rows if path in again or path not in seen]
 
 
 def _forget(db: sqlite3.Connection, files: Sequence[int]) -> None:
