@@ -70,6 +70,7 @@ HANDOFF: Row = {
     "mistakes_learned": [],
     "artifacts": [],
     "messages": [],
+    "proposed_edits": [],
     "answer": "The whole answer.",
 }
 

@@ -27,6 +27,7 @@ HANDOFF: dict[str, Any] = {
     "mistakes_learned": [],
     "artifacts": [],
     "messages": [],
+    "proposed_edits": [],
     "answer": "The whole answer.",
 }
 

@@ -29,6 +29,13 @@ _NOTE: Final[Mapping[str, model.Json]] = {
     "additionalProperties": False,
 }
 
+_EDITS: Final = "proposed_edits"
+_EDIT: Final[Mapping[str, model.Json]] = {
+    "type": "string",
+    "description": "the JSON of one change of the plan, only if the plan itself has to change, such as "
+    '{"op": "add", "id": "cache", "task": {"do": "…", "deps": []}, "reason": "…"}',
+}
+
 SCHEMA: Final[Mapping[str, model.Json]] = {
     "type": "object",
     "properties": {
@@ -39,11 +46,12 @@ SCHEMA: Final[Mapping[str, model.Json]] = {
         "mistakes_learned": _TEXTS,
         "artifacts": {"type": "array", "items": _FILE},
         "messages": {"type": "array", "items": _NOTE},
+        _EDITS: {"type": "array", "items": _EDIT},
         "answer": {"type": "string", "description": "the result that OUTPUT asks for, whole"},
     },
     "required": [
         *("completed_work", "files_modified", "decisions_made", "open_questions", "mistakes_learned", "artifacts"),
-        *("messages", "answer"),
+        *("messages", _EDITS, "answer"),
     ],
     "additionalProperties": False,
 }
@@ -82,11 +90,27 @@ def read(value: model.Json) -> tuple[model.Handoff | None, str, str]:
 
     A handoff without a word about what was done is none.
     """
-    found, problem = parsing.read_handoff(value)
+    found, problem = parsing.read_handoff(_with_edits(value))
     if found is None or not found.completed_work:
         return None, "", problem or "completed_work is empty"
     answer = value.get("answer", "") if fields.is_object(value) else ""
     return found, answer if isinstance(answer, str) else "", ""
+
+
+def _with_edits(value: model.Json) -> model.Json:
+    """Returns the answer with its proposed edits read: a closed schema cannot describe them, so they come as text."""
+    if not fields.is_object(value) or not fields.is_list(value.get(_EDITS)):
+        return value
+    return {**value, _EDITS: [_loaded(edit) for edit in value[_EDITS]]}
+
+
+def _loaded(edit: model.Json) -> model.Json:
+    if not isinstance(edit, str):
+        return edit
+    try:
+        return json.loads(edit)
+    except (ValueError, RecursionError):
+        return None
 
 
 def read_text(text: str) -> tuple[model.Handoff | None, str, str]:
@@ -96,8 +120,3 @@ def read_text(text: str) -> tuple[model.Handoff | None, str, str]:
     except (ValueError, RecursionError) as error:
         return None, "", f"it is no JSON: {error}"
     return read(value)
-
-
-def summary(handoff: model.Handoff, answer: str, limit: int = 1_200) -> str:
-    """Returns what an outcome says of the work in at most `limit` characters."""
-    return (handoff.completed_work or answer)[:limit]
