@@ -34,7 +34,10 @@ DECIDED = "council_decided"
 WAIVED = "finding_waived"
 MAX_DIFF_CHARS = 20_000_000
 HISTORY = 60
-"""Rounds that calibration looks back."""
+"""Runs among which a round of the same change is looked for."""
+
+CALIBRATED = 20
+"""Rounds that calibration looks back; each is decided again from its reports."""
 
 MANY_EVENTS = 500
 
@@ -452,6 +455,8 @@ async def calibration(book: books.Book, principal: str) -> list[calibrating.Reco
     for record in await book.runs(principal, limit=HISTORY):
         if not is_round(record) or record.state not in model.RUN_FINAL or record.dry_run:
             continue
+        if len(found) >= CALIBRATED:
+            break
         loaded = await tracing.load(book, record.id, principal)
         assigned = next((place for task in loaded.plan.tasks if (place := briefs.place(task))), None)
         if assigned is None:
@@ -475,7 +480,8 @@ async def told(app: dispatcher.Dispatcher, run_id: str) -> dict[str, model.Json]
     if found is None:
         return {}
     names = {line.name for line in found.reviewers}
-    records_of = [one.shown() for one in await calibration(app.book, app.principal) if one.reviewer in names]
+    past = await calibration(app.book, app.principal) if found.outcome else []
+    shown = [one.shown() for one in past if one.reviewer in names]
     keys = ("outcome", "blocks", "why", "rules", "round", "of", "reviewers", "findings", "coverage", "mend_plan")
     whole = found.wire()
-    return {"council": {**{key: whole[key] for key in keys if key in whole}, "calibration": records_of}}
+    return {"council": {**{key: whole[key] for key in keys if key in whole}, "calibration": shown}}
