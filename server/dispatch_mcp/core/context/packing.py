@@ -44,7 +44,7 @@ def choose(
 ) -> Chosen:
     """Returns the parts that are worth most for their tokens and together cost at most `budget`.
 
-    They have at most `characters` too, each counted with CHARACTERS more for its title.
+    They have at most `characters` too, each counted with CHARACTERS more where it needs a title.
     """
     kept: list[Choice] = []
     left: list[Choice] = []
@@ -57,12 +57,13 @@ def choose(
         if full or tokens.estimate(part.size) * 7 > (budget - used) * 10:
             left.append(Choice(part, "", tokens.estimate(part.size) + HEADER))
             continue
-        text = read(part.path, part.first, part.last)
-        one = Choice(part, text, _price(part, text, spans.get(part.path)))
-        if used + one.tokens <= budget and len(text) + CHARACTERS <= characters:
+        text, near = read(part.path, part.first, part.last), spans.get(part.path)
+        one = Choice(part, text, _price(part, text, near))
+        size = len(text) + (GAP if near and adjoins(near, part.first, part.last) else CHARACTERS)
+        if used + one.tokens <= budget and size <= characters:
             kept.append(one)
             used += one.tokens
-            characters -= len(text) + CHARACTERS
+            characters -= size
             spans.setdefault(part.path, []).append((part.first, part.last))
         else:
             left.append(one)
