@@ -55,7 +55,7 @@ class Hands:
         subagents hands its own key down to every server, so such a key says nothing. From a shell: the API if there
         is a key, else Claude Code.
         """
-        if self.preferred in self.kinds:
+        if self.preferred is not None and self.preferred in self.kinds:
             return Pick(self.preferred, f"{self.preferred.value}: the default_worker of your settings")
         return self._in_chat() if self.chat else self._in_shell()
 
