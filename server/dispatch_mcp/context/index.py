@@ -26,6 +26,8 @@ _WASTE: Final = 0.4
 """Dead parts in the word tables for one alive, from which on the index is built anew."""
 _SPARE: Final = 2_000
 _BUSY_MS = 10_000
+_HELD = 16 << 20
+"""Bytes of words that are held before they are written: few segments make building and asking cheaper."""
 _HINT = "Check the space and the rights of the state directory."
 _LEAF = re.compile(r"[.:#]")
 
@@ -242,6 +244,7 @@ def create(db: sqlite3.Connection) -> None:
         for table in ("code", "prose"):
             db.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('automerge', 0)")  # noqa: S608  # two names
             db.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('crisismerge', 64)")  # noqa: S608
+            db.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('hashsize', {_HELD})")  # noqa: S608
         _set(db, "generation", int.from_bytes(os.urandom(5)))
         db.execute(f"PRAGMA user_version = {VERSION}")
 

@@ -10,6 +10,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from dispatch_mcp.context import index, reading
@@ -192,7 +193,7 @@ class Search:
             found = files.by_stem.get(term, ())
             for path in found[:200]:
                 counts[path] = counts.get(path, 0.0) + 1.0 / len(features.path_stems(path)[0])
-        best = sorted(counts, key=lambda path: (-counts[path], path))[:60]
+        best = sorted(counts, key=lambda path: (-counts[path], path))[:40]
         paths = [one.lstrip("./") for one in query.paths]
         written = (
             [path for path in files.ids if any(path == one or path.endswith(f"/{one}") for one in paths)]
@@ -238,11 +239,18 @@ class Search:
 
 def fits(name: str, path: str) -> bool:
     """Returns whether the end of a path that an import names can mean `path`."""
-    stem = posixpath.splitext(path)[0]
-    for end in ("/__init__", "/index", "/mod"):
-        stem = stem.removesuffix(end)
+    module = _module(path)
     name = name.rstrip("/")
-    return stem == name or stem.endswith(f"/{name}") or (name.count("/") > 0 and name.endswith(f"/{stem}"))
+    return module == name or module.endswith(f"/{name}") or ("/" in name and name.endswith(f"/{module}"))
+
+
+@lru_cache(maxsize=65536)
+def _module(path: str) -> str:
+    """Returns a path as imports name it: without its extension, a package by its folder."""
+    module = posixpath.splitext(path)[0]
+    for end in ("/__init__", "/index", "/mod"):
+        module = module.removesuffix(end)
+    return module
 
 
 def rarity(db: sqlite3.Connection, query: queries.Query) -> dict[str, float]:
