@@ -20,11 +20,11 @@ PARTS: Final = 200
 OTHERS: Final = 50
 LARGE: Final = 3_000
 """Files from which on the words that every fourth part holds are not searched for."""
-RAREST: Final = 12
+RAREST: Final = 8
 """Words of a task that tests and documents are searched for, the rarest ones."""
 MEMORY: Final = 5_000
 """Parts whose words are kept between questions."""
-FULL_FILES: Final = 8
+FULL_FILES: Final = 6
 """Best files of which every part becomes a candidate."""
 NEAREST: Final = 30
 WIDEST: Final = 15
