@@ -5,6 +5,7 @@
 BIN := .venv/bin
 PYTHON_FILES := $(wildcard server tests benchmarks scripts)
 BENCHES := planning store_hop routing context engine startup merging council workers
+SIDE_BY_SIDE := -n 2 --dist worksteal
 ENVIRONMENT := @sh scripts/environment.sh
 
 .PHONY: help
@@ -19,7 +20,7 @@ demo: ## Shows one run from start to end, killed and resumed in between (ARGS="-
 .PHONY: test
 test: ## Runs the tests (ARGS="tests/core -x")
 	$(ENVIRONMENT) test
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) $(ARGS)
 
 .PHONY: test-clients
 test-clients: ## Runs the tests with the real Claude Code against a fake provider on loopback (installs it, once)
@@ -32,7 +33,7 @@ check: ## Runs what a change must pass: format, lint, types, tests
 	@$(BIN)/ruff format --check $(PYTHON_FILES)
 	@$(BIN)/ruff check $(PYTHON_FILES)
 	@$(BIN)/pyright
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) $(ARGS)
 
 .PHONY: bench
 bench: ## Runs every benchmark; fails when one misses its bound

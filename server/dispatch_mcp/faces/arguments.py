@@ -173,7 +173,7 @@ class Report(Args):
 class ReviewCouncil(Args):
     """What `review_council` takes."""
 
-    diff: str = arg("Unified diff.", "", max_length=20_000_000)
+    diff: str = arg("Unified diff.", "", max_length=9_000_000)
     range: str = arg("Git range.", "", max_length=500)
     run_id: str = arg("A run's change; or a review: its decision.", "", max_length=200)
     after: str = arg("Review whose findings to check again.", "", max_length=200)
