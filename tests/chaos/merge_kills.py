@@ -168,6 +168,7 @@ class Watch:
     provider: providers.Provider | None = None
     state: tuple[str, ...] = ()
     finished: dict[str, int] = field(default_factory=dict)
+    clashed: Counter[str] = field(default_factory=Counter)
     paid_twice: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
 
@@ -185,10 +186,17 @@ class Watch:
         return (git(self.repo, "rev-parse", "HEAD"), git(self.repo, "status", "--porcelain"), *texts)
 
     def look(self, *, over: bool) -> None:
-        """Notes which tasks had finished, and that those before were not carried out again."""
+        """Notes which tasks had finished, and that those before were not carried out again.
+
+        A change that turned out to clash when it was merged was not finished: its task has to be carried out again.
+        """
         ran = self.executions()
-        self.paid_twice |= {name for name, count in self.finished.items() if ran[name] > count}
         refs = git(self.repo, "for-each-ref", "--format=%(refname)", "refs/dispatch").split()
+        clashed = Counter(ref.split("/")[4] for ref in refs if "/conflicts/" in ref)
+        for name in clashed - self.clashed:
+            self.finished.pop(name, None)
+        self.clashed = clashed
+        self.paid_twice |= {name for name, count in self.finished.items() if ran[name] > count}
         for name in (ref.split("/")[4] for ref in refs if "/done/" in ref):
             self.finished.setdefault(name, ran[name])
         if self.checkout() != self.state:
