@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import model, order, prompting
+from dispatch_mcp.core import assignments, model, order, prompting
 from dispatch_mcp.workers import host
 
 NONCE = "k7f3q9x2m4"
@@ -57,7 +57,7 @@ def test_a_subagent_of_a_plugin_is_found_under_its_prefix_when_only_one_plugin_h
 
 
 def test_a_long_prompt_goes_by_reference_and_its_pointer_says_how_to_get_it() -> None:
-    long = work(constraints=["x" * host.INLINE_LIMIT])
+    long = work(constraints=["x" * assignments.INLINE_LIMIT])
     made = host.assignment(long, prompt(long), known_subagents=(), prompt_ref=REF)
     assert made.prompt_ref == REF
     assert REF in made.call.prompt
@@ -66,7 +66,7 @@ def test_a_long_prompt_goes_by_reference_and_its_pointer_says_how_to_get_it() ->
 
 
 def test_a_long_prompt_stays_inline_when_asked_or_when_there_is_no_reference() -> None:
-    long = work(constraints=["x" * host.INLINE_LIMIT])
+    long = work(constraints=["x" * assignments.INLINE_LIMIT])
     whole = prompt(long).with_role("You are a backend engineer.").text
     asked = host.assignment(long, prompt(long), known_subagents=(), prompt_ref=REF, inline=True)
     nowhere = host.assignment(long, prompt(long), known_subagents=())

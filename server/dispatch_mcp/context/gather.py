@@ -80,7 +80,7 @@ class Gatherer:
     ) -> packs.Pack:
         """Returns what `pack` returns, worked out in a thread. Raises Refused likewise."""
         work = functools.partial(self.pack, workspace, text, requirements, budget=budget, scope=scope, sources=sources)
-        return await anyio.to_thread.run_sync(work)
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
     def refresh(self, workspace: Path | str) -> index.Refreshed:
         """Brings the index of a workspace up to date and returns what that took. Raises Refused."""

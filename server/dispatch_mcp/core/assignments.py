@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dispatch_mcp.core import model
 
+INLINE_LIMIT = 6_000
+"""Characters of a prompt up to which the host holds it itself; a longer one goes by reference."""
+
 
 class HostCall(model.Value):
     """The arguments of the host's subagent tool, named as the host names them (seeds 000 and 004).

@@ -6,14 +6,13 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import anyio
 
 from dispatch_mcp import errors
-from dispatch_mcp.context import resolving
-from dispatch_mcp.core import catalog, fences, model, order, records
+from dispatch_mcp.context import gather, resolving
+from dispatch_mcp.core import catalog, model, order, records
 from dispatch_mcp.core.context import facets, packs, requirements, tokens
 from dispatch_mcp.core.model import WorkerKind
 from dispatch_mcp.store import book as books
@@ -37,21 +36,6 @@ FACTS: Final = "context"
 """Where the heartbeat of an attempt keeps what its pack was."""
 
 
-class Gather(Protocol):
-    """What gathers; `context.gather.Gatherer`."""
-
-    async def gather(
-        self,
-        workspace: Path | str,
-        text: str,
-        requirements: Sequence[str] = (),
-        *,
-        budget: int = packs.BUDGET,
-        scope: facets.Scope = facets.EVERYTHING,
-        sources: resolving.Sources = resolving.NO_SOURCES,
-    ) -> packs.Pack: ...
-
-
 class Briefed(NamedTuple):
     """An order with its pack, and the pack's figures; no figures if nothing was gathered."""
 
@@ -64,7 +48,7 @@ class Briefing:
     """Gathers for orders. `document` returns the text of a knowledge document, empty if there is none."""
 
     book: books.Book
-    gatherer: Gather
+    gatherer: gather.Gatherer
     catalog: Callable[[], catalog.Catalog]
     document: Callable[[str], str]
     redact: Callable[[str], str] = str
@@ -120,13 +104,12 @@ class Briefing:
     async def _sources(
         self, work: order.WorkOrder, agent: catalog.Agent | None, keys: Sequence[str]
     ) -> resolving.Sources:
-        wanted = [one for one in requirements.parse_all(keys) if one.kind in ("task", "rules")]
+        wanted = list(requirements.parse_all(keys))
         others = {one.subject for one in wanted if one.kind == "task"} - {done.task_id for done in work.upstream}
         found = await self.book.outcomes(work.run_id, others) if others else {}
-        knowledge: dict[str, str] = {}
-        if agent and agent.knowledge and any(one.kind == "rules" for one in wanted):
-            knowledge = {agent.knowledge: text} if (text := self.document(agent.knowledge)) else {}
         rules = any(one.kind == "rules" for one in wanted)
+        text = self.document(agent.knowledge) if rules and agent and agent.knowledge else ""
+        knowledge = {agent.knowledge: text} if agent and text else {}
         return resolving.Sources(
             knowledge=knowledge,
             notes=await self._continuity(work.run_id) if rules else "",
@@ -161,8 +144,10 @@ def _keys(work: order.WorkOrder, agent: catalog.Agent | None) -> list[str]:
     task = work.task
     keys = [*(f"file:{path}" for path in task.reads), *task.context, *(f"file:{path}" for path in task.files)]
     asks = any(one.kind == "rules" for one in requirements.parse_all(task.context))
-    if not asks and (work.worker in _NO_RULES_OF_THEIR_OWN or (agent and agent.knowledge)):
-        keys.append("rules:" if work.worker in _NO_RULES_OF_THEIR_OWN or agent is None else f"rules:{agent.knowledge}")
+    if not asks and work.worker in _NO_RULES_OF_THEIR_OWN:
+        keys.append("rules:")
+    elif not asks and agent and agent.knowledge:
+        keys.append(f"rules:{agent.knowledge}")
     return list(dict.fromkeys(keys))[: requirements.MAX_KEYS]
 
 
@@ -184,8 +169,3 @@ def _handoff(outcome: model.Outcome) -> str:
 def _handoff_text(handoff: model.Handoff, summary: str) -> str:
     said = handoff.model_dump(mode="json", exclude_defaults=True)
     return json.dumps(said, ensure_ascii=False) if said else summary
-
-
-def shown(data: Sequence[fences.Data]) -> int:
-    """Returns the tokens of what was gathered."""
-    return tokens.count("\n".join(one.text for one in data))

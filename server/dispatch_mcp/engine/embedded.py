@@ -16,7 +16,7 @@ import anyio
 import anyio.abc
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import merging, messaging, model, moves, order, records
+from dispatch_mcp.core import forecast, merging, messaging, model, moves, order, records
 from dispatch_mcp.engine import attempts, run_task
 from dispatch_mcp.store import book as books
 from dispatch_mcp.store import locks
@@ -318,7 +318,7 @@ class Drive:
                 timeout_s=task.timeout_s or self._timeout_s,
                 model=task.model,
                 upstream=await self._upstream(task),
-                messages=messaging.delivered(await self.engine.book.inbox(self.run_id), task),
+                messages=await self._messages(task, start.worker),
                 last_beat=last_beat,
                 last_error=last_error,
                 ceiling=start.ceiling,
@@ -326,6 +326,12 @@ class Drive:
                 rank=rank,
             )
         )
+
+    async def _messages(self, task: model.Task, worker: model.WorkerKind) -> tuple[model.Message, ...]:
+        """Returns what others have written to a task; only models read."""
+        if worker not in forecast.MODEL_WORKERS:
+            return ()
+        return messaging.delivered(await self.engine.book.inbox(self.run_id), task)
 
     async def _upstream(self, task: model.Task) -> tuple[order.Upstream, ...]:
         missing = [dep for dep in task.deps if dep not in self._results]

@@ -36,9 +36,6 @@ SUMMARY_CHARS = 1_200
 KEPT_CHARS = 4_000
 """Characters of an unreadable answer that the next attempt is shown."""
 
-INLINE_CHARS = 6_000
-"""A longer prompt goes by reference, so that the host's context holds the pointer and not the text."""
-
 
 _STATES = {
     "succeeded": AttemptState.SUCCEEDED,
@@ -228,7 +225,7 @@ class Hosting:
         agent = agent_of(work.task, self.catalog)
         installed = frozenset[str]() if work.material else self.installed
         file = ""
-        if len(whole.text) > INLINE_CHARS:
+        if len(whole.text) > assignments.INLINE_LIMIT:
             told = whole.with_role(agent.body) if agent and agent.name not in installed else whole
             kept = await self.book.keep_brief(work.run_id, work.task.id, work.attempt, told.text)
             file = str(kept or "")

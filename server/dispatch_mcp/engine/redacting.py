@@ -5,7 +5,6 @@ Simulated outcomes are let through: they hold what the plan says already, and be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dispatch_mcp.core import model, order, redaction
@@ -50,26 +49,9 @@ class _Blobs:
         return self.inner.get(digest)
 
 
-@dataclass(frozen=True, slots=True)
-class _Context:
-    inner: contract.TaskContext
+@dataclass(slots=True)
+class _Context(contract.Relay):
     redactor: redaction.Redactor
-
-    @property
-    def run_id(self) -> str:
-        return self.inner.run_id
-
-    @property
-    def task_id(self) -> str:
-        return self.inner.task_id
-
-    @property
-    def attempt(self) -> int:
-        return self.inner.attempt
-
-    @property
-    def last_beat(self) -> Mapping[str, model.Json]:
-        return self.inner.last_beat
 
     @property
     def blobs(self) -> contract.Blobs:

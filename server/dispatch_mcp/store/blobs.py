@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import uuid
+from collections.abc import Generator
 from pathlib import Path
 
 from dispatch_mcp import errors
@@ -58,7 +60,18 @@ class FileBlobs:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Writes all or nothing: a reader sees the whole file under its name, even after a power loss."""
+    with drafted(path, data) as draft:
+        failpoints.hit("before_blob")
+        draft.replace(path)
+        failpoints.hit("after_blob")
+
+
+@contextlib.contextmanager
+def drafted(path: Path, data: bytes) -> Generator[Path]:
+    """Yields a private file with the data beside `path`, for a block that moves it there.
+
+    So a reader sees all or nothing under that name, even after a power loss.
+    """
     path.parent.mkdir(mode=0o700, exist_ok=True)
     draft = path.with_name(f".{uuid.uuid4().hex}")
     try:
@@ -67,9 +80,7 @@ def _write(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        failpoints.hit("before_blob")
-        draft.replace(path)
-        failpoints.hit("after_blob")
+        yield draft
     finally:
         draft.unlink(missing_ok=True)
     _sync_folder(path.parent)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import uuid
 from pathlib import Path
 
-from dispatch_mcp.store import sqlite
+from dispatch_mcp.store import blobs, sqlite
 
 _RUN = re.compile(r"[0-9a-f]{32}")
 _TASK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -26,13 +24,9 @@ class FileBriefs:
         if path is None:
             return None
         try:
-            for folder in (self._folder, path.parent):
-                folder.mkdir(mode=0o700, exist_ok=True)
-            draft = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
-            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-                file.write(text)
-            draft.replace(path)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            with blobs.drafted(path, text.encode("utf-8", "replace")) as draft:
+                draft.replace(path)
         except OSError as error:
             raise sqlite.translate(error, self._home) from error
         return path

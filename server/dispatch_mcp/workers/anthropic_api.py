@@ -23,7 +23,6 @@ from dispatch_mcp.core import (
     handoffs,
     model,
     order,
-    prompting,
     standing,
     toolsets,
 )
@@ -42,9 +41,6 @@ SILENCE_S: Final = 120.0
 """A provider that says nothing for so long is given up; a stream that goes on says something every few seconds."""
 
 WIND_UP_S: Final = 1.0
-
-Brief = Callable[[order.WorkOrder], prompting.Prompt]
-"""Makes the prompt of an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +128,7 @@ class AnthropicWorker:
     def __init__(
         self,
         login: Login,
-        brief: Brief,
+        brief: contract.Brief,
         price: forecast.Price,
         sight: toolbox.Sight,
         *,

@@ -22,7 +22,7 @@ import anyio.to_thread
 from dispatch_mcp import errors
 from dispatch_mcp.core import environment
 from dispatch_mcp.core.council import diffs, scope
-from dispatch_mcp.workers import supervisor
+from dispatch_mcp.workers import programs, supervisor
 
 MAX_SECONDS: Final = 60.0
 OUTPUT_CAP: Final = 20 << 20
@@ -151,9 +151,7 @@ class GitChanges:
         return _Ended(result.exit_code, result.stdout.decode("utf-8", "replace"), said)
 
     def _program(self) -> str:
-        path = self.policy.environment().get("PATH", "")
-        absolute = os.pathsep.join(part for part in path.split(os.pathsep) if Path(part).is_absolute())
-        program = shutil.which("git", path=absolute) if absolute else None
+        program = programs.found("git", self.policy.environment().get("PATH", ""))
         if program is None:
             raise errors.WorkerError("git is not on the PATH.", hint="Install git, or send the change as diff.")
         return program

@@ -27,7 +27,6 @@ from dispatch_mcp.core import (
     handoffs,
     model,
     order,
-    prompting,
     standing,
     toolsets,
 )
@@ -52,9 +51,6 @@ WIND_UP_S: Final = 4.0
 BEAT: Final = "claude"
 _NOTHING: Final[Mapping[str, model.Json]] = {contract.SESSION: "", BEAT: {}}
 _SESSIONS: Final = uuid.UUID("6f1d3f0e-6c1c-5b3a-9d0e-2a4a1f0c7d11")
-
-Brief = Callable[[order.WorkOrder], prompting.Prompt]
-"""Makes the prompt of an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +87,7 @@ class ClaudeWorker:
         self,
         home: Path,
         policy: environment.ChildPolicy,
-        brief: Brief,
+        brief: contract.Brief,
         price: forecast.Price,
         *,
         settings: Settings = Settings(),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from dispatch_mcp import errors
-from dispatch_mcp.workers import claude_call, supervisor
+from dispatch_mcp.workers import claude_call, programs, supervisor
 
 NAME: Final = "claude"
 _HELP_S: Final = 20.0
@@ -22,10 +21,7 @@ def find(configured: str, path: str) -> str | None:
     First what the user configured, then `claude` on `path`, then the one that the package claude-agent-sdk brings.
     Relative entries of the path, which a workspace could fill, do not count.
     """
-    entries = os.pathsep.join(entry for entry in path.split(os.pathsep) if Path(entry).is_absolute())
-    if configured:
-        return shutil.which(configured, path=entries or os.devnull)
-    return shutil.which(NAME, path=entries or os.devnull) or _bundled()
+    return programs.found(configured, path) if configured else programs.found(NAME, path) or _bundled()
 
 
 def _bundled() -> str | None:

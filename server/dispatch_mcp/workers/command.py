@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ import anyio
 from dispatch_mcp import errors
 from dispatch_mcp.core import allowlist, environment, escape, model, order
 from dispatch_mcp.core.model import AttemptState
-from dispatch_mcp.workers import beating, contract, folders, supervisor
+from dispatch_mcp.workers import beating, contract, folders, programs, supervisor
 
 INLINE_CHARS = 16_384
 _CUT = "\n[... {} characters left out; the artifact has more ...]\n"
@@ -102,7 +100,7 @@ class CommandWorker:
         rule = self._allow.find(command)
         assert rule is not None
         env = self._policy.environment(rule.env)
-        program = _found(command[0], env.get("PATH", ""))
+        program = programs.found(command[0], env.get("PATH", ""))
         if program is None:
             return Refusal(
                 "no_program", f"The program {command[0]!r} is not on the PATH.", "Install it, or check the PATH."
@@ -173,14 +171,6 @@ def _homeless(workspace: str) -> Refusal | None:
         f"The workspace {workspace!r} is not an existing directory.",
         "Set DISPATCH_MCP_WORKSPACE to the project's absolute path.",
     )
-
-
-def _found(program: str, path: str) -> str | None:
-    """Returns the program's absolute path; relative PATH entries, which the workspace could fill, do not count."""
-    if not Path(program).is_absolute():
-        path = os.pathsep.join(entry for entry in path.split(os.pathsep) if Path(entry).is_absolute())
-        return shutil.which(program, path=path) if path else None
-    return shutil.which(program)
 
 
 def _text(data: bytes) -> str:

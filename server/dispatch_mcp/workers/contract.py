@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-from dispatch_mcp.core import applying, model, order
+from dispatch_mcp.core import applying, model, order, prompting
 
 
 class Blobs(Protocol):
@@ -47,6 +48,46 @@ class TaskContext(Protocol):
 
 SESSION = "session_id"
 """The detail of a beat by which a worker says that its next attempt goes on where this one was."""
+
+
+@dataclass(slots=True)
+class Relay:
+    """A task context that passes everything on; what wraps one overrides what it changes."""
+
+    inner: TaskContext
+
+    @property
+    def run_id(self) -> str:
+        """The run of the attempt."""
+        return self.inner.run_id
+
+    @property
+    def task_id(self) -> str:
+        """The task of the attempt."""
+        return self.inner.task_id
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt."""
+        return self.inner.attempt
+
+    @property
+    def last_beat(self) -> Mapping[str, model.Json]:
+        """What the previous attempt left."""
+        return self.inner.last_beat
+
+    @property
+    def blobs(self) -> Blobs:
+        """Where bulk goes."""
+        return self.inner.blobs
+
+    def beat(self, **details: model.Json) -> None:
+        """Passes the beat on."""
+        self.inner.beat(**details)
+
+
+Brief = Callable[[order.WorkOrder], prompting.Prompt]
+"""Makes the prompt of an order."""
 
 
 class Worker(Protocol):

@@ -10,9 +10,6 @@ from dispatch_mcp.core import aliases, assignments, escape, order, prompting
 GENERAL = "general-purpose"
 """The host's subagent that becomes a specialist through its prompt (seed 004, "How Agents Actually Work")."""
 
-INLINE_LIMIT = 6_000
-"""A longer prompt goes by reference, so that the host's context holds the pointer and not the text."""
-
 _WORD = re.compile(r"[^\W_][\w./'-]*")
 _WORDS = (3, 6)
 
@@ -43,7 +40,7 @@ def assignment(
     subagent = installed(work.task.agent, known_subagents)
     whole = prompt if subagent else prompt.with_role(work.agent_prompt)
     text = whole.text
-    by_reference = prompt_ref is not None and not inline and len(text) > INLINE_LIMIT
+    by_reference = prompt_ref is not None and not inline and len(text) > assignments.INLINE_LIMIT
     call = assignments.HostCall(
         subagent_type=subagent or GENERAL,
         model=alias(work.model),

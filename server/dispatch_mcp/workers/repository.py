@@ -7,7 +7,6 @@ killed server finishes what it does instead of leaving a lock behind.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ import anyio.abc
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import environment, escape, merging
+from dispatch_mcp.workers import programs
 
 MAX_SECONDS = 300.0
 PATIENCE_S = 3.0
@@ -110,9 +110,7 @@ class Git:
         return Done(process.returncode or 0, os.fsdecode(bytes(out)), os.fsdecode(bytes(err)))
 
     def _program(self) -> str:
-        path = self.policy.environment().get("PATH", "")
-        absolute = os.pathsep.join(entry for entry in path.split(os.pathsep) if Path(entry).is_absolute())
-        program = shutil.which("git", path=absolute) if absolute else None
+        program = programs.found("git", self.policy.environment().get("PATH", ""))
         if program is None:
             raise errors.WorkerError("git is not on the PATH.", hint="Install git 2.38 or newer.")
         return program

@@ -21,7 +21,7 @@ import anyio
 
 from dispatch_mcp import errors
 from dispatch_mcp.core import allowlist, conflicts, environment, model
-from dispatch_mcp.workers import places, supervisor
+from dispatch_mcp.workers import places, programs, supervisor
 from dispatch_mcp.workers.places import Unmeasured
 
 MAX_FILES = 2_000
@@ -131,8 +131,7 @@ class Camera:
         if rule is None:
             raise Unmeasured("git would be asked for more than reading")
         env = self.policy.environment(rule.env)
-        path = os.pathsep.join(part for part in env.get("PATH", "").split(os.pathsep) if Path(part).is_absolute())
-        program = shutil.which("git", path=path)
+        program = programs.found("git", env.get("PATH", ""))
         if program is None:
             raise Unmeasured("git is not on the PATH")
         result = await self._output([program, *arguments], root, env)

@@ -30,31 +30,10 @@ REMOVAL_S = 30.0
 
 
 @dataclass(slots=True)
-class _Noted:
+class _Noted(contract.Relay):
     """The context that a worker gets; notes whether the next attempt would go on with a session."""
 
-    inner: contract.TaskContext
     resumable: bool = False
-
-    @property
-    def run_id(self) -> str:
-        return self.inner.run_id
-
-    @property
-    def task_id(self) -> str:
-        return self.inner.task_id
-
-    @property
-    def attempt(self) -> int:
-        return self.inner.attempt
-
-    @property
-    def last_beat(self) -> Mapping[str, model.Json]:
-        return self.inner.last_beat
-
-    @property
-    def blobs(self) -> contract.Blobs:
-        return self.inner.blobs
 
     def beat(self, **details: model.Json) -> None:
         """Passes the beat on."""

@@ -12,7 +12,7 @@ import anyio
 
 from dispatch_mcp import config, errors
 from dispatch_mcp.engine import answers, decisions
-from dispatch_mcp.faces import build, console, shell
+from dispatch_mcp.faces import build, console
 from dispatch_mcp.faces.commands import status
 
 ASSISTANTS = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CODEX_SANDBOX", "CURSOR_AGENT", "GEMINI_CLI", "OPENCODE")
@@ -24,11 +24,7 @@ def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
     refuse_assistants(os.environ, terminal=sys.stdin.isatty())
     verdict = decisions.Verdict(not options.reject, f"{getpass.getuser()} at a shell", options.reason)
     answer = anyio.run(_decide, loaded.settings, options, verdict)
-    if options.json:
-        console.emit(shell.wire(answer))
-    else:
-        console.say(f"run {answer.run_id}: {answer.state.value} ({status.counts(answer.counts)})", style="bold")
-        console.say(shell.told(answer.next, answer.run_id))
+    status.show_steered(answer, as_json=options.json)
     return console.OK
 
 

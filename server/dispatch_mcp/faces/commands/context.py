@@ -7,13 +7,13 @@ import gzip
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pydantic
 
 from dispatch_mcp import config, errors
-from dispatch_mcp.core import fields, model
+from dispatch_mcp.core import model
 from dispatch_mcp.core.context import facets, packs, past
 from dispatch_mcp.faces import console, gathering
 from dispatch_mcp.faces.commands import documents
@@ -34,7 +34,7 @@ def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
                 raise errors.InputError(
                     f"Both a task and --batch {options.batch!r} are given.", hint="Leave one of them out."
                 )
-            for case in _cases(options.batch):
+            for case in documents.cases(options.batch, _TEXTS):
                 console.line(_answer(asked, case))
             return console.OK
         text = _text(options.text)
@@ -78,24 +78,6 @@ def _show(pack: packs.Pack) -> None:
     saved = 1 - pack.tokens / pack.pool if pack.pool > pack.tokens else 0.0
     found = f"; all that was found has about {pack.pool:,}, so {saved:.0%} is saved" if saved else ""
     console.note(f"{pack.tokens:,} of {pack.budget:,} tokens{found}")
-
-
-def _cases(name: str) -> Iterator[dict[str, model.Json]]:
-    """Yields the cases of a JSONL file. Raises InputError that names the first line that is none."""
-    for number, line in enumerate(documents.text(name).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            case: model.Json = json.loads(line)
-        except (ValueError, RecursionError) as wrong:
-            raise _bad_line(name, number, f"is not JSON: {wrong}") from wrong
-        if not fields.is_object(case) or not any(isinstance(case.get(key), str) for key in _TEXTS):
-            raise _bad_line(name, number, "has no text")
-        yield {"id": number, **case}
-
-
-def _bad_line(name: str, number: int, what: str) -> errors.InputError:
-    return errors.InputError(f"Line {number} of {name!r} {what}.", hint='A line looks like {"id": "1", "text": "…"}.')
 
 
 def _answer(asked: gathering.Asking, case: dict[str, model.Json]) -> dict[str, model.Json]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import documents, model
+from dispatch_mcp.core import documents, fields, model
 
 MAX_BYTES = 64 << 20
 
@@ -48,6 +48,28 @@ def text(name: str, *, limit: int = MAX_BYTES) -> str:
         raise errors.InputError(
             f"{shown} is not UTF-8: byte {wrong.start} is {data[wrong.start]:#04x}.", hint="Save it as UTF-8."
         ) from wrong
+
+
+def cases(name: str, texts: Sequence[str]) -> Iterator[dict[str, model.Json]]:
+    """Yields the cases of a JSONL file, each with an id and one of the `texts`; the number of a line stands in as id.
+
+    Raises:
+        InputError: the file cannot be read, or a line is no case; it is named.
+    """
+    for number, line in enumerate(text(name).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            case: model.Json = json.loads(line)
+        except (ValueError, RecursionError) as wrong:
+            raise _bad_line(name, number, f"is not JSON: {wrong}") from wrong
+        if not fields.is_object(case) or not any(isinstance(case.get(key), str) for key in texts):
+            raise _bad_line(name, number, "has no text")
+        yield {"id": number, **case}
+
+
+def _bad_line(name: str, number: int, what: str) -> errors.InputError:
+    return errors.InputError(f"Line {number} of {name!r} {what}.", hint='A line looks like {"id": "1", "text": "…"}.')
 
 
 def _bytes(name: str, most: int) -> bytes:

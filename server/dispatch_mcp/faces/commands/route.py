@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Iterator
 
 from dispatch_mcp import config, errors
-from dispatch_mcp.core import catalog, fields, model, routing
+from dispatch_mcp.core import catalog, model, routing
 from dispatch_mcp.faces import build, console, plans
 from dispatch_mcp.faces.commands import catalogs, documents
 
@@ -23,7 +21,7 @@ def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
             raise errors.InputError(
                 f"Both a request and --batch {options.batch!r} are given.", hint="Leave one of them out."
             )
-        cases = list(_cases(options.batch))
+        cases = [(case["id"], case["text"]) for case in documents.cases(options.batch, ("text",))]
         _answer_all(cases, catalogs.choose(loaded.settings, options.roster), hints)
         return console.OK
     text = _text(options.text)
@@ -70,24 +68,6 @@ def _show(route: routing.Route) -> None:
 
 def _line(label: str, text: str, *, style: str = "") -> None:
     console.say(f"{label}: {text}", style=style)
-
-
-def _cases(name: str) -> Iterator[tuple[model.Json, str]]:
-    """Yields id and text of each line. Raises InputError that names the first line that is not a case."""
-    for number, line in enumerate(documents.text(name).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            case: model.Json = json.loads(line)
-        except (ValueError, RecursionError) as wrong:
-            raise _bad_line(name, number, f"is not JSON: {wrong}") from wrong
-        if not fields.is_object(case) or not isinstance(case.get("text"), str):
-            raise _bad_line(name, number, "has no text")
-        yield case.get("id", number), case["text"]
-
-
-def _bad_line(name: str, number: int, what: str) -> errors.InputError:
-    return errors.InputError(f"Line {number} of {name!r} {what}.", hint='A line looks like {"id": "1", "text": "…"}.')
 
 
 def _answer_all(cases: list[tuple[model.Json, str]], known: catalog.Catalog, hints: routing.Hints) -> None:

@@ -35,6 +35,15 @@ def _show_runs(trace: answers.Trace) -> None:
         console.say(f"all runs, {saved(trace.context)}")
 
 
+def show_steered(answer: answers.Steered, *, as_json: bool) -> None:
+    """Prints where a run stands after somebody has steered it."""
+    if as_json:
+        console.emit(shell.wire(answer))
+        return
+    console.say(f"run {answer.run_id}: {answer.state.value} ({counts(answer.counts)})", style="bold")
+    console.say(shell.told(answer.next, answer.run_id))
+
+
 def show_run(trace: answers.Trace) -> None:
     """Prints one run: state, tasks, why something waits, what next."""
     console.say(f"run {trace.run_id}: {trace.state}{' (simulated)' if trace.simulated else ''}", style="bold")

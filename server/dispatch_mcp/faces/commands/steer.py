@@ -8,18 +8,14 @@ import anyio
 
 from dispatch_mcp import config
 from dispatch_mcp.engine import answers
-from dispatch_mcp.faces import build, console, shell
+from dispatch_mcp.faces import build, console
 from dispatch_mcp.faces.commands import status
 
 
 def main(options: argparse.Namespace, loaded: config.Loaded) -> int:
     """Applies the action and prints where the run stands."""
     answer = anyio.run(_steer, loaded.settings, options)
-    if options.json:
-        console.emit(shell.wire(answer))
-    else:
-        console.say(f"run {answer.run_id}: {answer.state.value} ({status.counts(answer.counts)})", style="bold")
-        console.say(shell.told(answer.next, answer.run_id))
+    status.show_steered(answer, as_json=options.json)
     return console.OK
 
 
