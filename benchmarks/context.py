@@ -32,8 +32,8 @@ from typing import Any
 
 import platformdirs
 
-from dispatch_mcp.context import gather, index
-from dispatch_mcp.core.context import languages, packs, past, queries
+from dispatch_mcp.context import context_query, file_index, pack_builder, packs, past_commits
+from dispatch_mcp.text import languages
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 BUDGET = 5_000
@@ -148,7 +148,7 @@ def usable(row: dict[str, Any], places: dict[str, Path]) -> bool:
 
 
 def quality(cases: Sequence[Case], data: Path, tokenizer: str | None) -> list[str]:
-    with tempfile.TemporaryDirectory() as state, gather.Gatherer(Path(state)) as gatherer:
+    with tempfile.TemporaryDirectory() as state, pack_builder.Gatherer(Path(state)) as gatherer:
         made: list[packs.Pack] = []
         histories = {case.row["repo"]: history(case.row["repo"], data) for case in cases}
         methods: dict[str, Method] = {
@@ -206,7 +206,7 @@ def scored(case: Case, chosen: Selection) -> dict[str, float]:
 
 
 def packed(
-    gatherer: gather.Gatherer, case: Case, past_commits: gather.History | None, made: list[packs.Pack]
+    gatherer: pack_builder.Gatherer, case: Case, past_commits: pack_builder.History | None, made: list[packs.Pack]
 ) -> Selection:
     held = past_commits.until(case.row["date"], case.row["commit"]) if past_commits else None
     pack = gatherer.pack(case.place, case.task, budget=BUDGET, past_commits=held)
@@ -214,11 +214,13 @@ def packed(
     return Selection(pack.ranked, [(item.path, item.first, item.last) for item in pack.chosen], pack.also)
 
 
-def history(repo: str, data: Path) -> gather.History:
+def history(repo: str, data: Path) -> pack_builder.History:
     file = data / "dev" / "history" / f"{repo.partition('/')[2]}.jsonl.gz"
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         found = [json.loads(line) for line in lines]
-    return gather.History([past.Commit(sha, at, subject, tuple(files)) for sha, at, subject, files in found])
+    return pack_builder.History(
+        [past_commits.Commit(sha, at, subject, tuple(files)) for sha, at, subject, files in found]
+    )
 
 
 def over_budget(made: Iterable[packs.Pack], tokenizer: str | None) -> int:
@@ -248,7 +250,7 @@ class Fts:
         return Selection(ranked, within(case, found, BUDGET - 500), ranked[:40])
 
     def opened(self, place: Path) -> sqlite3.Connection:
-        with tempfile.TemporaryDirectory() as state, index.Index(Path(state), place) as made:
+        with tempfile.TemporaryDirectory() as state, file_index.Index(Path(state), place) as made:
             made.refresh()
             parts = made.db.execute(
                 "SELECT chunks.id, path, name, first, last FROM chunks JOIN files ON files.id = file"
@@ -262,7 +264,12 @@ class Fts:
         db.executemany(
             "INSERT INTO words (rowid, path, name, body) VALUES (?, ?, ?, ?)",
             [
-                (at, queries.spaced(path), queries.spaced(name), queries.spaced("\n".join(texts[path][a - 1 : b])))
+                (
+                    at,
+                    context_query.spaced(path),
+                    context_query.spaced(name),
+                    context_query.spaced("\n".join(texts[path][a - 1 : b])),
+                )
                 for at, path, name, a, b in parts
             ],
         )
@@ -342,7 +349,7 @@ def cpu() -> float:
 
 def measured(root: Path, state: Path, tasks: Sequence[str]) -> dict[str, float]:
     started = cpu()
-    with gather.Gatherer(state) as gatherer:
+    with pack_builder.Gatherer(state) as gatherer:
         gatherer.refresh(root)
         cold = cpu() - started
         refreshes = [spent(lambda: gatherer.refresh(root)) for _ in range(5)]

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dispatch_mcp import rosters
-from dispatch_mcp.core.council import diffs, injections, parts, scope, selecting
+from dispatch_mcp.agents import loader
+from dispatch_mcp.review import diff_parts, injections, review_scope, reviewer_selection
+from dispatch_mcp.text import unified_diff
 
 REPEATS = 9
 SELECT_BOUND_MS = 20.0
@@ -69,13 +70,13 @@ def cpu_ms(step: Callable[[], object]) -> float:
     return best * 1000
 
 
-def selection(pool: selecting.Pool) -> bool:
-    seen = scope.of(diffs.parse(change(5_000, 40)))
+def selection(pool: reviewer_selection.Pool) -> bool:
+    seen = review_scope.of(unified_diff.parse(change(5_000, 40)))
     first = time.process_time()
-    selecting.select(seen.diff, pool)
+    reviewer_selection.select(seen.diff, pool)
     cold = (time.process_time() - first) * 1000
-    warm = cpu_ms(lambda: selecting.select(seen.diff, pool))
-    parsing = cpu_ms(lambda: diffs.parse(change_text))
+    warm = cpu_ms(lambda: reviewer_selection.select(seen.diff, pool))
+    parsing = cpu_ms(lambda: unified_diff.parse(change_text))
     over = warm > SELECT_BOUND_MS
     print(
         f"select, 5,000 lines   {warm:8.1f} ms  bound {SELECT_BOUND_MS:g}{' OVER' if over else ''}  (first {cold:.0f})"
@@ -85,21 +86,21 @@ def selection(pool: selecting.Pool) -> bool:
 
 
 def coverage() -> bool:
-    whole = scope.of(diffs.parse(change(50_000, 300))).diff
-    spent = cpu_ms(lambda: parts.split(whole))
-    divided = parts.split(whole)
+    whole = review_scope.of(unified_diff.parse(change(50_000, 300))).diff
+    spent = cpu_ms(lambda: diff_parts.split(whole))
+    divided = diff_parts.split(whole)
     shown = {
         (one.path, line.mark, line.number, line.text)
         for part in divided.parts
-        for one in diffs.parse(part.text).files
+        for one in unified_diff.parse(part.text).files
         for hunk in one.hunks
-        for line in diffs.numbered(hunk)
+        for line in unified_diff.numbered(hunk)
     }
     wanted = {
         (one.path, line.mark, line.number, line.text)
         for one in whole.files
         for hunk in one.hunks
-        for line in diffs.numbered(hunk)
+        for line in unified_diff.numbered(hunk)
     }
     named = sum(span.last - span.first + 1 for span in divided.unseen)
     over = spent > SPLIT_BOUND_MS or not (wanted <= shown or divided.unseen)
@@ -113,6 +114,6 @@ def coverage() -> bool:
 
 if __name__ == "__main__":
     change_text = change(5_000, 40)
-    shipped = rosters.Source((rosters.Folder(AGENTS, "bundled", nested=True),)).catalog()
-    results = [selection(selecting.pool(shipped)), coverage()]
+    shipped = loader.Source((loader.Folder(AGENTS, "bundled", nested=True),)).catalog()
+    results = [selection(reviewer_selection.pool(shipped)), coverage()]
     sys.exit(0 if all(results) else 1)

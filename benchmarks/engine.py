@@ -17,10 +17,10 @@ from typing import Annotated, TypedDict
 
 import anyio
 
-from dispatch_mcp.core import model, records
-from dispatch_mcp.core.model import WorkerKind
-from dispatch_mcp.engine import embedded
-from dispatch_mcp.store import book as books
+from dispatch_mcp import model
+from dispatch_mcp.engine import executor
+from dispatch_mcp.model import WorkerKind, records
+from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import scripted
 
 LAYERS, WIDTH, FAN_IN, AT_ONCE, TASK_S, CHAIN = 10, 100, 3, 50, 0.01, 200
@@ -72,8 +72,8 @@ async def ours(edges: Edges, task_s: float) -> float:
     )
     with tempfile.TemporaryDirectory() as folder:
         async with (
-            books.open_book(Path(folder) / "home") as book,
-            embedded.open_engine(book, {WorkerKind.SCRIPTED: scripted.ScriptedWorker()}) as engine,
+            sqlite_store.open_book(Path(folder) / "home") as book,
+            executor.open_engine(book, {WorkerKind.SCRIPTED: scripted.ScriptedWorker()}) as engine,
         ):
             plan = model.Plan(id="p" * 32, tasks=tasks, max_parallel=AT_ONCE)
             await book.save_plan(plan, records.LOCAL)

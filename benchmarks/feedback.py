@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import routing as bench
-from dispatch_mcp.core import catalog, learning, routing
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.routing import learning, router
 
 RECURRING = ("clinc150", "banking77", "metatool")
 MOST = 10
@@ -107,7 +108,7 @@ def learned(cases: Sequence[bench.Case]) -> learning.History:
 
 
 def first(case: bench.Case, known: catalog.Catalog, history: learning.History) -> str:
-    return routing.route(case.text, known, history=history).ranked[0].name
+    return router.route(case.text, known, history=history).ranked[0].name
 
 
 def points(more: int, count: int) -> str:

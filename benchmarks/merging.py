@@ -19,9 +19,11 @@ from pathlib import Path
 
 import anyio
 
-from dispatch_mcp.core import environment, model, order
+from dispatch_mcp import model
+from dispatch_mcp.git import git_process, workspace_provider
+from dispatch_mcp.model import ports, work_order
+from dispatch_mcp.process import child_environment
 from dispatch_mcp.store import blobs
-from dispatch_mcp.workers import contract, repository, worktrees
 
 ALLOWED_MS = 250.0
 """More than by hand: for verifying, an index of our own, the receipts' commit and a merge that needs no checkout."""
@@ -64,7 +66,7 @@ def by_hand(repo: Path, folder: Path, number: int) -> float:
 class Context:
     """A task context that keeps nothing."""
 
-    blobs: contract.Blobs
+    blobs: ports.Blobs
     run_id: str = "run"
     task_id: str = "t"
     attempt: int = 1
@@ -74,16 +76,16 @@ class Context:
         """Does nothing."""
 
 
-async def by_product(grounds: worktrees.Worktrees, kept: contract.Blobs, repo: Path, number: int) -> float:
-    async def carry_out(_ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+async def by_product(grounds: workspace_provider.Worktrees, kept: ports.Blobs, repo: Path, number: int) -> float:
+    async def carry_out(_ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         change(Path(work.place), number)
         return model.Outcome(state=model.AttemptState.SUCCEEDED, summary="done")
 
-    async def judge(_work: order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
+    async def judge(_work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
         return outcome
 
     task = model.Task(id=f"t{number}", do="Change a file", isolation="worktree")
-    work = order.WorkOrder("run", task, 1, model.WorkerKind.COMMAND, workspace=str(repo), isolation="own")
+    work = work_order.WorkOrder("run", task, 1, model.WorkerKind.COMMAND, workspace=str(repo), isolation="own")
     began = time.perf_counter()
     outcome = await grounds.within(Context(kept), work, carry_out, judge)
     await grounds.leave(work)
@@ -97,10 +99,10 @@ async def measured(files: int, rounds: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         mine, other = made(folder / "mine", files), made(folder / "other", files)
-        policy = environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": name})
+        policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": name})
         home = folder / "state"
         (home / "blobs").mkdir(parents=True)
-        grounds, kept = worktrees.Worktrees(repository.Git(home, policy), home), blobs.FileBlobs(home)
+        grounds, kept = workspace_provider.Worktrees(git_process.Git(home, policy), home), blobs.FileBlobs(home)
         hand: list[float] = []
         product: list[float] = []
         for number in range(rounds):

@@ -17,9 +17,10 @@ from collections.abc import Callable
 import bpe_openai
 import networkx as nx
 
-from dispatch_mcp import prices
-from dispatch_mcp.core import documents, forecast, linting, model, planning
-from dispatch_mcp.faces import arguments, words
+from dispatch_mcp import model, prices
+from dispatch_mcp.mcp_server import descriptions, tool_arguments
+from dispatch_mcp.planning import forecast, plan_checks, plan_documents
+from dispatch_mcp.runs import prompt_lint
 
 REPEATS = 3
 BOUNDS_MS = {10_000: 200.0, 1_000: 8.0, 100: 1.0}
@@ -110,10 +111,10 @@ def time_steps() -> bool:
             for shared in (False, True):
                 edges = make(size)
                 raw = raw_tasks(edges, shared=shared)
-                tasks = documents.read_tasks(raw).tasks
-                read = cpu_ms(lambda raw=raw: documents.read_tasks(raw), repeats)
-                check = cpu_ms(lambda tasks=tasks: planning.check(tasks, agents=None, models=()), repeats)
-                prepare = cpu_ms(lambda tasks=tasks: planning.prepare(tasks, max_parallel=8), repeats)
+                tasks = plan_documents.read_tasks(raw).tasks
+                read = cpu_ms(lambda raw=raw: plan_documents.read_tasks(raw), repeats)
+                check = cpu_ms(lambda tasks=tasks: plan_checks.check(tasks, agents=None, models=()), repeats)
+                prepare = cpu_ms(lambda tasks=tasks: plan_checks.prepare(tasks, max_parallel=8), repeats)
                 oracle = networkx_ms(edges, size)
                 bounded = size == max(BOUNDS_MS) or sum(map(len, edges)) <= MAX_DEGREE * size
                 over = bounded and max(check, prepare) > bound
@@ -149,7 +150,7 @@ def makespans() -> bool:
         speed: list[float] = []
         for _ in range(PLANS):
             tasks, minutes = random_plan(rng, size)
-            found = planning.prepare(tasks, max_parallel=workers, durations=minutes).estimate
+            found = plan_checks.prepare(tasks, max_parallel=workers, durations=minutes).estimate
             ratios.append(found.parallel / found.lower_bound)
             speed.append(found.speedup)
         mean = statistics.fmean(ratios)
@@ -167,8 +168,8 @@ def tokens() -> bool:
 
     definition = {
         "name": "plan_dag",
-        "description": words.DESCRIPTIONS["plan_dag"],
-        "inputSchema": arguments.schema(arguments.TOOLS["plan_dag"]),
+        "description": descriptions.DESCRIPTIONS["plan_dag"],
+        "inputSchema": tool_arguments.schema(tool_arguments.TOOLS["plan_dag"]),
     }
     found = count(definition)
     print(f"\ndefinition of plan_dag: {found} tokens, bound {DEFINITION_TOKENS}")
@@ -176,10 +177,10 @@ def tokens() -> bool:
     for size in (8, 12, 24, 48):
         rng = random.Random(size)
         tasks, minutes = random_plan(rng, size)
-        prepared = planning.prepare(tasks, max_parallel=5, durations=minutes)
+        prepared = plan_checks.prepare(tasks, max_parallel=5, durations=minutes)
         chosen = {task.id: {"agent": rng.choice(AGENTS), "model": "sonnet", "conf": 0.87} for task in tasks}
-        told = prepared.with_notices(linting.of_tasks(tasks))
-        answer = planning.answer(told, plan_id="0" * 32, version=1, decided=chosen)
+        told = prepared.with_notices(prompt_lint.of_tasks(tasks))
+        answer = plan_checks.answer(told, plan_id="0" * 32, version=1, decided=chosen)
         answer["forecast"] = forecast.of_plan(prepared, 5, forecast.Past(), prices.dollars).answer()
         each = count(answer) / size
         ok &= size < HEAD_COUNTS or each <= TOKENS_A_TASK

@@ -22,8 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dispatch_mcp import resources, rosters
-from dispatch_mcp.core import catalog, index, routing, text
+from dispatch_mcp.agents import bundled_files, catalog, loader
+from dispatch_mcp.routing import agent_index, router
+from dispatch_mcp.text import tokenizer
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SURE = 0.70
@@ -113,7 +114,7 @@ def read_set(data: Path, name: str) -> tuple[catalog.Catalog, list[Case]]:
 
 def read_roster(data: Path, name: str) -> catalog.Catalog:
     rows = json.loads((data / "rosters" / f"{name}.json").read_text(encoding="utf-8"))["agents"]
-    return catalog.of((agent_of(row, name) for row in rows), words=rosters.words())
+    return catalog.of((agent_of(row, name) for row in rows), words=loader.words())
 
 
 def agent_of(row: dict[str, Any], roster: str) -> catalog.Agent:
@@ -135,14 +136,14 @@ def measure(
     for case in cases:
         tallies = [total] if kinds is None else [total, kinds[case.kind.split("-")[0] if case.labels else "oos"]]
         one(known, case, tallies)
-    total.generic.extend(routing.route(request, known).confidence for request in generic)
+    total.generic.extend(router.route(request, known).confidence for request in generic)
     if kinds is not None:
         total.near.extend(without_the_right_one(known, cases))
     return total
 
 
 def one(known: catalog.Catalog, case: Case, tallies: Iterable[Tally]) -> None:
-    route = routing.route(case.text, known)
+    route = router.route(case.text, known)
     ranked = [candidate.name for candidate in route.ranked]
     plain = plain_bm25f(known, case.text)
     for tally in tallies:
@@ -170,7 +171,7 @@ def without_the_right_one(known: catalog.Catalog, cases: Sequence[Case]) -> list
     found: list[float] = []
     for labels, group in by_labels.items():
         rest = catalog.of((agent for agent in known.agents if agent.name not in labels), words=known.words)
-        found.extend(routing.route(case.text, rest).confidence for case in group)
+        found.extend(router.route(case.text, rest).confidence for case in group)
     return found
 
 
@@ -185,8 +186,8 @@ def seed_rules(request: str) -> str:
 
 def plain_bm25f(known: catalog.Catalog, request: str) -> list[str]:
     """Returns all agents by plain BM25F over name, description, keywords, examples and body: the guard."""
-    terms = [stem for stem in text.stems(text.excerpt(request)) if stem not in text.STOP]
-    weighted = [*((stem, 1.0) for stem in dict.fromkeys(terms)), *((pair, 0.5) for pair in index.pairs(terms))]
+    terms = [stem for stem in tokenizer.stems(tokenizer.excerpt(request)) if stem not in tokenizer.STOP]
+    weighted = [*((stem, 1.0) for stem in dict.fromkeys(terms)), *((pair, 0.5) for pair in agent_index.pairs(terms))]
     scores, _ = known.index.whole.scores(weighted)
     return [known.routable[place].name for place in sorted(range(len(scores)), key=lambda place: -scores[place])]
 
@@ -279,11 +280,11 @@ def latency(data: Path, names: Sequence[str]) -> None:
 
 
 def timed(request: str, known: catalog.Catalog) -> float:
-    routing.route(request, known)
+    router.route(request, known)
     best = math.inf
     for _ in range(3):
         start = time.process_time_ns()
-        routing.route(request, known)
+        router.route(request, known)
         best = min(best, (time.process_time_ns() - start) / 1e6)
     return best
 
@@ -295,29 +296,29 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 def load(data: Path) -> None:
     print("\nload, CPU ms")
     start = time.process_time()
-    rosters.words()
-    folder = resources.bundled("agents")
+    loader.words()
+    folder = bundled_files.bundled("agents")
     print(f"  lexicon in use {(time.process_time() - start) * 1e3:8.1f}")
     with tempfile.TemporaryDirectory() as place:
         cache = Path(place)
         timed_load(
             "shipped rosters, cold",
-            (rosters.Folder(folder, "bundled", nested=True),),
+            (loader.Folder(folder, "bundled", nested=True),),
             cache,
             scope=catalog.DEFAULT_ROSTERS,
         )
         many = Path(place, "many")
         many.mkdir()
         write_many(data, many, 400)
-        wide = (rosters.Folder(many, "configured", "many"),)
+        wide = (loader.Folder(many, "configured", "many"),)
         timed_load("400 files, cold", wide, cache)
         timed_load("400 files, stored", wide, cache)
 
 
-def timed_load(name: str, folders: tuple[rosters.Folder, ...], cache: Path, scope: Sequence[str] | None = None) -> None:
+def timed_load(name: str, folders: tuple[loader.Folder, ...], cache: Path, scope: Sequence[str] | None = None) -> None:
     start = time.process_time()
-    known = rosters.Source(folders, scope=scope, cache=cache).catalog()
-    routing.route("fix the login", known)
+    known = loader.Source(folders, scope=scope, cache=cache).catalog()
+    router.route("fix the login", known)
     print(f"  {name:22} {(time.process_time() - start) * 1e3:8.1f}  {len(known.agents)} agents")
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import anyio
 
-from dispatch_mcp.core import model, moves, records
-from dispatch_mcp.store import book as books
-from dispatch_mcp.store import locks
+from dispatch_mcp import model
+from dispatch_mcp.model import records, transitions
+from dispatch_mcp.store import owner_locks, sqlite_store
 
 ALLOWED = 1.25
 
@@ -72,20 +72,20 @@ async def in_memory(plan: model.Plan) -> float:
 
 async def through_book(plan: model.Plan) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        async with books.open_book(Path(folder) / "home") as book:
+        async with sqlite_store.open_book(Path(folder) / "home") as book:
             await book.save_plan(plan, records.LOCAL)
             kind = model.WorkerKind.SCRIPTED
             await book.create_run(records.NewRun(id="r", plan_id=plan.id, plan_version=1, worker=kind))
-            with locks.OwnerLock(book.home) as lock:
+            with owner_locks.OwnerLock(book.home) as lock:
                 return await drive(book, records.Owner(lock.id, await book.adopt("r", lock.id) or 0))
 
 
-async def drive(book: books.Book, owner: records.Owner) -> float:
-    finished: list[moves.Finished] = []
+async def drive(book: sqlite_store.Book, owner: records.Owner) -> float:
+    finished: list[transitions.Finished] = []
     news = anyio.Event()
 
-    async def go(start: moves.Start) -> None:
-        finished.append(moves.Finished(start.task_id, start.attempt, await work()))
+    async def go(start: transitions.Start) -> None:
+        finished.append(transitions.Finished(start.task_id, start.attempt, await work()))
         news.set()
 
     began, took = time.perf_counter(), 0.0
@@ -94,7 +94,7 @@ async def drive(book: books.Book, owner: records.Owner) -> float:
             size = max(BATCH, round(took * BATCH_PER_S))
             batch, finished[:] = finished[:size], finished[size:]
             news = anyio.Event()
-            step = records.Step(now=time.time(), owner=owner, finished=batch, start=moves.SERVER_WORKERS)
+            step = records.Step(now=time.time(), owner=owner, finished=batch, start=transitions.SERVER_WORKERS)
             handed_over = time.perf_counter()
             advance = await book.advance("r", step)
             took = time.perf_counter() - handed_over

@@ -19,19 +19,22 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "kit"))
 import provider as providers
 from provider import done, script
 
-from dispatch_mcp import prices
-from dispatch_mcp.core import model, records
-from dispatch_mcp.core.model import WorkerKind
-from dispatch_mcp.engine import embedded, hosting
-from dispatch_mcp.store import book as books
-from dispatch_mcp.workers import anthropic_api, scripted, toolbox
+from dispatch_mcp import model, prices
+from dispatch_mcp.engine import executor
+from dispatch_mcp.model import WorkerKind, records
+from dispatch_mcp.service import host_work
+from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.workers import file_tools, scripted
+from dispatch_mcp.workers.anthropic import api_worker
 
 SLOTS = 8
 EFFICIENCY = 0.95
 SMALL = 200
 
 
-async def run(book: books.Book, engine: embedded.EmbeddedEngine, tasks: list[model.Task], kind: WorkerKind) -> float:
+async def run(
+    book: sqlite_store.Book, engine: executor.EmbeddedEngine, tasks: list[model.Task], kind: WorkerKind
+) -> float:
     """Returns the seconds from the start of a run to its end."""
     name = f"{kind}-{len(tasks)}-{time.monotonic_ns()}"
     plan = model.Plan(id=name, tasks=tuple(tasks), max_parallel=SLOTS)
@@ -53,14 +56,14 @@ def waiting(count: int, seconds: float) -> list[model.Task]:
 
 async def measure(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder, providers.opened() as fake:
-        api = anthropic_api.AnthropicWorker(
-            anthropic_api.Login.of(fake.env()),
-            hosting.brief,
+        api = api_worker.AnthropicWorker(
+            api_worker.Login.of(fake.env()),
+            host_work.brief,
             prices.dollars,
-            toolbox.Sight(lambda _root: [], lambda _root, path: path),
+            file_tools.Sight(lambda _root: [], lambda _root, path: path),
         )
         workers = {WorkerKind.API: api, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
-        async with books.open_book(Path(folder)) as book, embedded.open_engine(book, workers) as engine:
+        async with sqlite_store.open_book(Path(folder)) as book, executor.open_engine(book, workers) as engine:
             await run(book, engine, waiting(1, 0.0), WorkerKind.API)  # imports the SDK
             took = [await run(book, engine, waiting(SLOTS, options.seconds), WorkerKind.API) for _ in range(3)]
             empty = [model.Task(id=f"e{number}", goal="Nothing") for number in range(SMALL)]

@@ -1,4 +1,4 @@
-"""Fits the weights of `core/context/weights.py` on what public commits changed; needs numpy, unlike the product.
+"""Fits the weights of `context/ranking_weights.py` on what public commits changed; needs numpy, unlike the product.
 
     python scripts/fit_context.py mine CLONES CASES [--most 40]     commits of bare clones as cases, a JSONL file each
     python scripts/fit_context.py fit CLONES CASES [--cross]        weights from cases; --cross leaves each project out
@@ -25,8 +25,16 @@ from typing import Any
 
 import numpy as np
 
-from dispatch_mcp.context import gather, index, search
-from dispatch_mcp.core.context import features, past, queries, ranking, weights
+from dispatch_mcp.context import (
+    context_query,
+    file_index,
+    index_search,
+    pack_builder,
+    past_commits,
+    ranking,
+    ranking_features,
+    ranking_weights,
+)
 
 PENALTY = 0.003
 ROUNDS = 15
@@ -108,7 +116,9 @@ def suited(name: str, entry: str) -> dict[str, Any] | None:
     commit, parent, time, message = about.split("\x02", 3)
     rows = [line.split("\t") for line in stat.strip().split("\n") if line.count("\t") == 2]
     source = [(path, int(more) + int(less)) for more, less, path in rows if more != "-" and is_source(path)]
-    tests = any(search.languages.role(path) == "test" for *_, path in rows) or any(p.endswith(".rs") for p, _ in source)
+    tests = any(index_search.languages.role(path) == "test" for *_, path in rows) or any(
+        p.endswith(".rs") for p, _ in source
+    )
     lines = message.strip().split("\n")
     title = re.sub(r"\s*\(?#\d+\)?", "", lines[0]).strip()
     too_much = len(rows) > 20 or not 1 <= len(source) <= 5 or sum(size for _, size in source) > 300
@@ -122,7 +132,7 @@ def suited(name: str, entry: str) -> dict[str, Any] | None:
 
 
 def is_source(path: str) -> bool:
-    return path.endswith(SUFFIXES) and search.languages.role(path) == "source"
+    return path.endswith(SUFFIXES) and index_search.languages.role(path) == "source"
 
 
 def changed(clone: Path, row: Mapping[str, Any], path: str) -> dict[str, Any] | None:
@@ -149,9 +159,9 @@ def asked(clone: Path, file: Path) -> Iterator[Found]:
         tree = Path(folder, "tree")
         tree.mkdir()
         names = {"GIT_DIR": str(clone), "GIT_WORK_TREE": str(tree), "GIT_INDEX_FILE": str(Path(folder, "index"))}
-        history = gather.History(commits(clone))
-        with index.Index(Path(folder, "state"), tree) as opened:
-            found = search.Search(opened)
+        history = pack_builder.History(commits(clone))
+        with file_index.Index(Path(folder, "state"), tree) as opened:
+            found = index_search.Search(opened)
             for row in rows:
                 git(clone, "read-tree", "-u", "--reset", row["parent"], env={**os.environ, **names}, cwd=tree)
                 opened.refresh()
@@ -159,24 +169,24 @@ def asked(clone: Path, file: Path) -> Iterator[Found]:
         history.close()
 
 
-def commits(clone: Path) -> list[past.Commit]:
+def commits(clone: Path) -> list[past_commits.Commit]:
     log = git(
         clone, "log", "--no-merges", "--no-renames", "--name-only", "-n", "6000", "--format=%x01%H%x02%ct%x02%s%x03"
     )
-    made: list[past.Commit] = []
+    made: list[past_commits.Commit] = []
     for entry in log.split("\x01")[1:]:
         about, _, names = entry.partition("\x03")
         sha, time, subject = about.split("\x02", 2)
-        made.append(past.Commit(sha, int(time), subject, tuple(name for name in names.split("\n") if name)))
+        made.append(past_commits.Commit(sha, int(time), subject, tuple(name for name in names.split("\n") if name)))
     return made
 
 
-def of_case(found: search.Search, history: gather.History, row: Mapping[str, Any]) -> Found:
-    query = queries.read(row["full"])
+def of_case(found: index_search.Search, history: pack_builder.History, row: Mapping[str, Any]) -> Found:
+    query = context_query.read(row["full"])
     evidence = found.evidence(query, history.votes(query))
-    of_files = features.files(query, evidence)
+    of_files = ranking_features.files(query, evidence)
     chances = ranking.file_chances(of_files)
-    of_parts = features.parts(query, found.completed(query, evidence, chances), chances)
+    of_parts = ranking_features.parts(query, found.completed(query, evidence, chances), chances)
     gold = {one["path"]: one["lines"] for one in row["gold"]}
     return Found(row["repo"], of_files, gold, [(part.path, part.first, part.last, given) for part, given in of_parts])
 
@@ -186,18 +196,18 @@ def of_case(found: search.Search, history: gather.History, row: Mapping[str, Any
 
 def fit(found: Sequence[Found]) -> tuple[dict[str, float], dict[str, float]]:
     """Returns the weights of files and of parts."""
-    files = newton([example for one in found if (example := of_files(one)) is not None], list(weights.FILE))
-    parts = newton([example for one in found if (example := of_parts(one)) is not None], list(weights.PART))
+    files = newton([example for one in found if (example := of_files(one)) is not None], list(ranking_weights.FILE))
+    parts = newton([example for one in found if (example := of_parts(one)) is not None], list(ranking_weights.PART))
     return files, parts
 
 
 def of_files(one: Found) -> Example | None:
-    rows = [[of.get(name, 0.0) for name in weights.FILE] for of in one.files.values()]
+    rows = [[of.get(name, 0.0) for name in ranking_weights.FILE] for of in one.files.values()]
     return example(rows, [float(path in one.gold) for path in one.files])
 
 
 def of_parts(one: Found) -> Example | None:
-    rows = [[of.get(name, 0.0) for name in weights.PART] for *_, of in one.parts]
+    rows = [[of.get(name, 0.0) for name in ranking_weights.PART] for *_, of in one.parts]
     held = [sum(a <= line <= b for line in one.gold.get(path, ())) for path, a, b, _ in one.parts]
     return example(rows, list(map(float, held)))
 

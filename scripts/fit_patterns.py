@@ -1,4 +1,4 @@
-"""Fits the weights of pattern choice to the tuned half of the labelled requests and writes `core/leanings.py`.
+"""Fits the weights of pattern choice to the labelled requests that are tuned on, and writes `classifier_weights.py`.
 
 Run it after a change to cues or requests: `python scripts/fit_patterns.py`. A multinomial logistic model with a
 penalty on the distance from hand-set weights, by gradient descent with momentum; the same input gives the same file.
@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dispatch_mcp.core import cues, patterns
+from dispatch_mcp.planning.drafts import cue_features, patterns
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUESTS = ROOT / "tests" / "data" / "pattern_requests.jsonl"
@@ -71,7 +71,7 @@ BY_HAND: Mapping[str, Mapping[int, float]] = {
     "one-tier": {SINGLE: 0.3},
     "many-tiers": {PHASES: 0.4, LOOKS: 0.4, SINGLE: -0.5},
     "foreign-concept": {ASKS: 0.8},
-    cues.TWO_HOMES: {ASKS: 1.9, SINGLE: -0.4, PLACES: -0.5},
+    cue_features.TWO_HOMES: {ASKS: 1.9, SINGLE: -0.4, PLACES: -0.5},
 }
 
 Weights = dict[str, list[float]]
@@ -81,7 +81,7 @@ def main() -> None:
     """Writes the weights and prints how well they fit."""
     rows = [json.loads(line) for line in REQUESTS.read_text(encoding="utf-8").splitlines()]
     tuned = [row for row in rows if row["half"] == "tuned"]
-    signs = [{sign.cue: sign.strength for sign in cues.read(row["text"])} for row in tuned]
+    signs = [{sign.cue: sign.strength for sign in cue_features.read(row["text"])} for row in tuned]
     labels = [NAMES.index(row["pattern"]) for row in tuned]
     weights = fit(signs, labels)
     LEANINGS.write_text(source(weights), encoding="utf-8")
@@ -91,7 +91,7 @@ def main() -> None:
 
 def by_hand() -> Weights:
     """Returns the hand-set weights, with a row for the bias."""
-    return {name: [BY_HAND.get(name, {}).get(at, 0.0) for at in range(6)] for name in [*cues.CUES, ""]}
+    return {name: [BY_HAND.get(name, {}).get(at, 0.0) for at in range(6)] for name in [*cue_features.CUES, ""]}
 
 
 def shares(weights: Weights, signs: Mapping[str, float]) -> list[float]:

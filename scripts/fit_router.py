@@ -3,7 +3,7 @@
     python scripts/fit_router.py FOLDER
 
 FOLDER has `cases/*.jsonl` and `rosters/*.json` as `benchmarks/routing.py` reads them. Prints the tables `SCOPE` and
-`RIGHT` of `core/confidence.py`, and how they do on rosters they were not fitted on. A request counts less the more of
+`RIGHT` of `routing/confidence.py`, and how they do on rosters not fitted on. A request counts less the more of
 its kind there are; the shipped rosters take part with the hand-made requests, as rosters with role texts.
 """
 
@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dispatch_mcp import resources, rosters
-from dispatch_mcp.core import catalog, confidence, reading, scoring
+from dispatch_mcp.agents import bundled_files, catalog, loader
+from dispatch_mcp.routing import confidence, request_reader, scoring
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
@@ -76,8 +76,8 @@ def main() -> int:
 
 def collect(data: Path) -> Iterator[Example]:
     generic = [case.text for case in bench.read_cases(data, "clinc150")][::5]
-    folder = rosters.Folder(resources.bundled("agents"), "bundled", nested=True)
-    shipped = rosters.Source((folder,), scope=catalog.DEFAULT_ROSTERS).catalog()
+    folder = loader.Folder(bundled_files.bundled("agents"), "bundled", nested=True)
+    shipped = loader.Source((folder,), scope=catalog.DEFAULT_ROSTERS).catalog()
     for path in sorted((data / "cases").glob("*.jsonl")):
         known, cases = bench.read_set(data, path.stem)
         others = [] if path.stem.startswith(("seed", *BROAD)) else generic
@@ -111,7 +111,7 @@ def example(
     name: str, known: catalog.Catalog, text: str, labels: tuple[str, ...], kind: str, *, fold: int
 ) -> Example | None:
     """Returns what the models see of a request; None for one that is an agent's own example."""
-    request = reading.read(text, known.index, known.words)
+    request = request_reader.read(text, known.index, known.words)
     scores = scoring.score(request, known.index)
     if max(scores.features[scoring.FEATURES.index("example")]) == 1:
         return None

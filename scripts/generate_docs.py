@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pydantic
 
-from dispatch_mcp.core import model
-from dispatch_mcp.faces import arguments, cli, words
+from dispatch_mcp import model
+from dispatch_mcp.cli import arguments as cli
+from dispatch_mcp.mcp_server import descriptions, tool_arguments
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 NOTE = "<!-- Written by `make docs` from the code. Change the code instead. -->"
@@ -30,9 +31,9 @@ def pages() -> dict[str, str]:
 def tool_lines() -> Iterator[str]:
     """Yields the page of the tools."""
     yield from ("# Tools", "", NOTE, "", "What an assistant sees. An argument without a default is required.", "")
-    for name, expected in arguments.TOOLS.items():
+    for name, expected in tool_arguments.TOOLS.items():
         schema = expected.model_json_schema()
-        yield from (f"## `{name}`", "", f"*{words.TITLES[name]}.* {words.DESCRIPTIONS[name]}", "")
+        yield from (f"## `{name}`", "", f"*{descriptions.TITLES[name]}.* {descriptions.DESCRIPTIONS[name]}", "")
         yield from argument_table(schema)
         for key, nested in nested_objects(schema):
             yield from (f"Each item of `{key}`:", "")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp import config, errors
-from dispatch_mcp.core import environment
+from dispatch_mcp import configuration, errors
+from dispatch_mcp.process import child_environment
 
 KEY = "-".join(("sk", "ant", "0123456789abcdef"))
 OTHER_VALUES: dict[str, tuple[Any, str]] = {
@@ -81,7 +81,7 @@ def comparable(value: Any) -> Any:
 
 
 def test_the_defaults(home: Path, project: Path) -> None:
-    loaded = config.load({}, home=home, cwd=project)
+    loaded = configuration.load({}, home=home, cwd=project)
     settings = loaded.settings
     assert (settings.max_parallel, settings.lease_minutes, settings.task_timeout_s) == (5, 30, 300)
     assert (settings.direct_from, settings.review_from, settings.supervise_from) == (0.95, 0.70, 0.40)
@@ -91,18 +91,18 @@ def test_the_defaults(home: Path, project: Path) -> None:
     assert settings.allow_commands == ()
     assert {str(loaded.origin[key]) for key in OTHER_VALUES} == {"default"}
     assert loaded.warnings == ()
-    assert loaded.origin.keys() == config.Settings.model_fields.keys()
+    assert loaded.origin.keys() == configuration.Settings.model_fields.keys()
 
 
 def test_every_setting_has_a_case_below() -> None:
-    assert config.KEYS - OTHER_VALUES.keys() == {"workspace", "trusted_agents", "agent_dirs"}
+    assert configuration.KEYS - OTHER_VALUES.keys() == {"workspace", "trusted_agents", "agent_dirs"}
 
 
 @pytest.mark.parametrize("key", OTHER_VALUES)
 def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(home: Path, project: Path, key: str) -> None:
     value, text = OTHER_VALUES[key]
     file = write(home, f"{key} = {toml(value)}\n")
-    default = getattr(config.load({}, home=home.parent, cwd=project).settings, key)
+    default = getattr(configuration.load({}, home=home.parent, cwd=project).settings, key)
     flag = value if default is None else default
     variable = "DISPATCH_MCP_" + key.upper()
     layers: list[tuple[dict[str, str], dict[str, object], str, Any]] = [
@@ -114,7 +114,7 @@ def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(home: Path, pr
         ({variable: text}, {key: None}, f"env {variable}", value),
     ]
     for env, flags, origin, expected in layers:
-        loaded = config.load(env, flags=flags, home=home, cwd=project)
+        loaded = configuration.load(env, flags=flags, home=home, cwd=project)
         assert comparable(getattr(loaded.settings, key)) == expected
         assert str(loaded.origin[key]) == origin
 
@@ -124,14 +124,14 @@ def test_the_home_comes_from_the_caller_a_flag_the_environment_or_the_platform(t
     flag = {"home": tmp_path / "flag"}
 
     def home_of(**given: Any) -> tuple[Path, str]:
-        loaded = config.load(given.pop("env", {}), cwd=project, **given)
+        loaded = configuration.load(given.pop("env", {}), cwd=project, **given)
         return loaded.settings.home, loaded.origin["home"].layer
 
     assert home_of(env=env, flags=flag, home=tmp_path / "mine") == (tmp_path / "mine", "flag")
     assert home_of(env=env, flags=flag) == (tmp_path / "flag", "flag")
     assert home_of(env=env) == (tmp_path / "env", "env")
     assert home_of(env={"DISPATCH_MCP_HOME": "state"}) == (project / "state", "env")
-    assert home_of() == (config.default_home(), "default")
+    assert home_of() == (configuration.default_home(), "default")
 
 
 def test_the_workspace_comes_from_us_then_the_host_then_the_directory(home: Path, project: Path) -> None:
@@ -140,14 +140,14 @@ def test_the_workspace_comes_from_us_then_the_host_then_the_directory(home: Path
     hosts.mkdir()
     env = {"DISPATCH_MCP_WORKSPACE": str(ours), "CLAUDE_PROJECT_DIR": str(hosts)}
     for expected in (ours, hosts, project):
-        loaded = config.load(env, home=home, cwd=project)
+        loaded = configuration.load(env, home=home, cwd=project)
         assert loaded.settings.workspace == expected
         env.pop(next(iter(env), ""), None)
-    assert str(config.load({}, home=home, cwd=project).origin["workspace"]) == "default current directory"
+    assert str(configuration.load({}, home=home, cwd=project).origin["workspace"]) == "default current directory"
 
 
 def test_a_project_directory_that_is_gone_is_ignored_with_a_warning(home: Path, project: Path) -> None:
-    loaded = config.load({"CLAUDE_PROJECT_DIR": "/no/such"}, home=home, cwd=project)
+    loaded = configuration.load({"CLAUDE_PROJECT_DIR": "/no/such"}, home=home, cwd=project)
     assert loaded.settings.workspace == project
     assert "/no/such" in loaded.warnings[0]
 
@@ -159,16 +159,19 @@ def test_nothing_in_the_workspace_is_read(home: Path, project: Path) -> None:
         )
     (project / ".dispatch-mcp").mkdir()
     (project / ".dispatch-mcp" / "config.toml").write_text("max_parallel = 64\n")
-    loaded = config.load({}, home=home, cwd=project)
+    loaded = configuration.load({}, home=home, cwd=project)
     assert {origin.layer for origin in loaded.origin.values()} == {"default", "flag"}
     assert loaded.settings.commands().find(["rm", "-rf", "/"]) is None
 
 
 def test_relative_paths_start_where_they_are_written(home: Path, project: Path) -> None:
     write(home, 'agent_dirs = ["agents", "/abs"]\n')
-    assert config.load({}, home=home, cwd=project).settings.agent_dirs == (home / "agents", Path("/abs"))
+    assert configuration.load({}, home=home, cwd=project).settings.agent_dirs == (home / "agents", Path("/abs"))
     env = {"DISPATCH_MCP_AGENT_DIRS": os.pathsep.join(("a", "~/b"))}
-    assert config.load(env, home=home, cwd=project).settings.agent_dirs == (project / "a", Path("~/b").expanduser())
+    assert configuration.load(env, home=home, cwd=project).settings.agent_dirs == (
+        project / "a",
+        Path("~/b").expanduser(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -209,7 +212,7 @@ def test_a_mistake_in_the_file_names_file_value_and_remedy(
 ) -> None:
     path = write(home, text + "\n")
     with pytest.raises(errors.ConfigError) as raised:
-        config.load({}, home=home, cwd=project)
+        configuration.load({}, home=home, cwd=project)
     for words in said:
         assert words in str(raised.value)
     assert str(path) in str(raised.value) or "must not rise" in said or "NUL" in said or "no-such-user-here" in said
@@ -229,24 +232,24 @@ def test_a_mistake_in_the_file_names_file_value_and_remedy(
 )
 def test_a_mistake_in_a_variable_names_it(home: Path, project: Path, name: str, text: str) -> None:
     with pytest.raises(errors.ConfigError, match="DISPATCH_MCP_" + name) as raised:
-        config.load({"DISPATCH_MCP_" + name: text}, home=home, cwd=project)
+        configuration.load({"DISPATCH_MCP_" + name: text}, home=home, cwd=project)
     assert raised.value.hint
 
 
 def test_all_mistakes_are_told_at_once(home: Path, project: Path) -> None:
     write(home, "max_parallel = 0\ngrace_s = -1\n")
     with pytest.raises(errors.ConfigError, match=r"max_parallel[\s\S]*grace_s"):
-        config.load({}, home=home, cwd=project)
+        configuration.load({}, home=home, cwd=project)
 
 
 def test_an_unknown_flag_is_an_error(home: Path, project: Path) -> None:
     with pytest.raises(errors.ConfigError, match="Did you mean 'max_parallel'"):
-        config.load({}, flags={"max_paralel": 5}, home=home, cwd=project)
+        configuration.load({}, flags={"max_paralel": 5}, home=home, cwd=project)
 
 
 def test_an_unknown_variable_is_a_warning_because_newer_versions_may_know_it(home: Path, project: Path) -> None:
     env = {"DISPATCH_MCP_MAX_PARALEL": "5", "DISPATCH_MCP_CHAOS": "full", "DISPATCH_MCP_FAILPOINT": "x"}
-    assert config.load(env, home=home, cwd=project).warnings == (
+    assert configuration.load(env, home=home, cwd=project).warnings == (
         "The variable DISPATCH_MCP_MAX_PARALEL is not known. Did you mean 'max_parallel'?",
     )
 
@@ -254,7 +257,7 @@ def test_an_unknown_variable_is_a_warning_because_newer_versions_may_know_it(hom
 def test_an_unknown_key_that_looks_like_a_secret_is_not_shown(home: Path, project: Path) -> None:
     write(home, "api_key = 'hunter2hunter2'\n")
     with pytest.raises(errors.ConfigError, match="only from the environment") as raised:
-        config.load({}, home=home, cwd=project)
+        configuration.load({}, home=home, cwd=project)
     assert "hunter2" not in str(raised.value)
 
 
@@ -262,19 +265,19 @@ def test_an_unknown_key_that_looks_like_a_secret_is_not_shown(home: Path, projec
 def test_a_file_that_is_no_text_of_ours_is_refused(home: Path, project: Path, content: bytes) -> None:
     write(home, "").write_bytes(content)
     with pytest.raises(errors.ConfigError):
-        config.load({}, home=home, cwd=project)
+        configuration.load({}, home=home, cwd=project)
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused(home: Path, project: Path) -> None:
     (home / "config.toml").mkdir()
     with pytest.raises(errors.ConfigError, match="cannot be read"):
-        config.load({}, home=home, cwd=project)
+        configuration.load({}, home=home, cwd=project)
 
 
 def test_a_file_that_others_can_write_gives_no_rights(home: Path, project: Path) -> None:
     write(home, "").chmod(0o666)
     with pytest.raises(errors.ConfigError, match="every user"):
-        config.load({}, home=home, cwd=project)
+        configuration.load({}, home=home, cwd=project)
 
 
 def test_a_file_of_another_user_gives_no_rights(home: Path, project: Path) -> None:
@@ -282,24 +285,24 @@ def test_a_file_of_another_user_gives_no_rights(home: Path, project: Path) -> No
         pytest.skip("only root can give files away")
     os.chown(write(home, ""), 12345, -1)
     with pytest.raises(errors.ConfigError, match="another user"):
-        config.load({}, home=home, cwd=project)
+        configuration.load({}, home=home, cwd=project)
 
 
 def test_a_home_inside_the_workspace_is_warned_about(project: Path) -> None:
-    loaded = config.load({}, home=project / "state", cwd=project)
+    loaded = configuration.load({}, home=project / "state", cwd=project)
     assert "inside the workspace" in loaded.warnings[0]
 
 
 def test_the_depth_is_handed_down_by_the_environment_only(home: Path, project: Path) -> None:
-    settings = config.load({environment.DEPTH: "1"}, home=home, cwd=project).settings
-    assert settings.child_policy({}).environment()[environment.DEPTH] == "2"
+    settings = configuration.load({child_environment.DEPTH: "1"}, home=home, cwd=project).settings
+    assert settings.child_policy({}).environment()[child_environment.DEPTH] == "2"
     assert not settings.child_policy({}).too_deep
-    assert config.load({environment.DEPTH: "2"}, home=home, cwd=project).settings.child_policy({}).too_deep
+    assert configuration.load({child_environment.DEPTH: "2"}, home=home, cwd=project).settings.child_policy({}).too_deep
 
 
 def test_the_settings_make_the_allow_list_and_the_child_policy(home: Path, project: Path) -> None:
     write(home, 'allow_commands = [["make", "*"]]\nallow_read_only_git = false\npass_env = ["CI"]\n')
-    settings = config.load({}, home=home, cwd=project).settings
+    settings = configuration.load({}, home=home, cwd=project).settings
     assert settings.commands().find(["make", "test"])
     assert settings.commands().find(["git", "log"]) is None
     assert settings.child_policy({"CI": "1", "X": "2"}).environment().keys() >= {"CI"}
@@ -307,21 +310,23 @@ def test_the_settings_make_the_allow_list_and_the_child_policy(home: Path, proje
 
 def test_secrets_are_collected_and_never_shown(home: Path, project: Path) -> None:
     env = {"ANTHROPIC_API_KEY": KEY, "PLAIN": "word"}
-    loaded = config.load(env, home=home, cwd=project)
-    assert loaded.secrets == config.secret_values(env) == {KEY}
+    loaded = configuration.load(env, home=home, cwd=project)
+    assert loaded.secrets == configuration.secret_values(env) == {KEY}
     assert "sk-ant" not in repr(loaded)
 
 
 @given(
     env=st.dictionaries(
-        st.sampled_from(["DISPATCH_MCP_" + key.upper() for key in config.Settings.model_fields if key != "home"]),
+        st.sampled_from(
+            ["DISPATCH_MCP_" + key.upper() for key in configuration.Settings.model_fields if key != "home"]
+        ),
         st.text(max_size=12) | st.sampled_from(["[]", "[[]]", "[1]", "NaN", "-1", "1e999", "~", "/", "true"]),
         max_size=4,
     )
 )
 def test_no_variable_does_anything_but_load_or_fail_with_a_hint(env: dict[str, str]) -> None:
     try:
-        loaded = config.load(env, home=Path("/no/such/home"), cwd=Path("/"))
+        loaded = configuration.load(env, home=Path("/no/such/home"), cwd=Path("/"))
         told: object = loaded.settings.workspace.is_dir()
     except errors.ConfigError as error:
         told = error.hint

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_mcp.faces import arguments, cli
+from dispatch_mcp.cli import arguments as cli
+from dispatch_mcp.mcp_server import tool_arguments
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
@@ -38,7 +39,7 @@ def test_every_command_that_a_page_types_exists(page: Path) -> None:
 
 def test_the_readme_names_every_tool() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert [tool for tool in arguments.TOOLS if f"`{tool}`" not in readme] == []
+    assert [tool for tool in tool_arguments.TOOLS if f"`{tool}`" not in readme] == []
 
 
 NEEDED = {

@@ -8,8 +8,7 @@ import sys
 import genai_prices
 import pytest
 
-from dispatch_mcp import prices
-from dispatch_mcp.core import model
+from dispatch_mcp import model, prices
 
 MILLION = 1_000_000
 LISTED = {

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_mcp import errors, resources, rosters
-from dispatch_mcp.core import catalog, routing
+from dispatch_mcp import errors
+from dispatch_mcp.agents import bundled_files, catalog, loader
+from dispatch_mcp.routing import router
 
 FILE = "---\nname: {name}\ndescription: {description}\nmodel: opus\n---\nYou are {name}.\n"
 
@@ -19,8 +20,8 @@ def write(folder: Path, name: str, description: str = "Database tables and SQL q
     return path
 
 
-def source(tmp_path: Path, layer: catalog.Layer = "user", **more: object) -> rosters.Source:
-    return rosters.Source((rosters.Folder(tmp_path / "agents", layer, layer),), fresh_s=0, **more)  # type: ignore[arg-type] - test sugar
+def source(tmp_path: Path, layer: catalog.Layer = "user", **more: object) -> loader.Source:
+    return loader.Source((loader.Folder(tmp_path / "agents", layer, layer),), fresh_s=0, **more)  # type: ignore[arg-type] - test sugar
 
 
 def test_files_of_a_folder_and_below_are_agents(tmp_path: Path) -> None:
@@ -39,7 +40,7 @@ def test_a_missing_folder_holds_nobody(tmp_path: Path) -> None:
 def test_folders_of_a_nested_layer_are_rosters(tmp_path: Path) -> None:
     write(tmp_path / "backend", "one")
     write(tmp_path / "roles", "one")
-    known = rosters.Source((rosters.Folder(tmp_path, "bundled", nested=True),)).catalog()
+    known = loader.Source((loader.Folder(tmp_path, "bundled", nested=True),)).catalog()
     assert known.rosters == {"backend": 1, "roles": 1}
 
 
@@ -84,7 +85,7 @@ def test_a_project_agent_is_trusted_once_its_digest_is_listed(tmp_path: Path) ->
 def test_a_broken_list_of_approvals_approves_nothing(tmp_path: Path, content: str) -> None:
     path = tmp_path / "trusted.json"
     path.write_text(content)
-    assert rosters.approved_digests(path) == frozenset()
+    assert loader.approved_digests(path) == frozenset()
 
 
 def test_what_was_read_is_kept_for_the_next_process(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_what_was_read_is_kept_for_the_next_process(tmp_path: Path) -> None:
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     second = source(tmp_path, cache=cache).catalog()
     assert second.agents == first.agents
-    assert routing.route("sql query", second) == routing.route("sql query", first)
+    assert router.route("sql query", second) == router.route("sql query", first)
 
 
 def test_a_damaged_cache_is_read_anew(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_damaged_cache_is_read_anew(tmp_path: Path) -> None:
         entry.write_bytes(b"nonsense")
     second = source(tmp_path, cache=cache).catalog()
     assert second == first
-    assert routing.route("sql query", second).specialist == "one"
+    assert router.route("sql query", second).specialist == "one"
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
@@ -121,9 +122,9 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
 
 def test_one_folder_can_be_used_alone(tmp_path: Path) -> None:
     write(tmp_path / "mine", "one")
-    assert rosters.load(tmp_path / "mine").keys == ("one",)
+    assert loader.load(tmp_path / "mine").keys == ("one",)
     with pytest.raises(errors.ConfigError, match="no agent files"):
-        rosters.load(tmp_path / "nothing")
+        loader.load(tmp_path / "nothing")
 
 
 def test_installed_plugins_bring_their_agents(tmp_path: Path) -> None:
@@ -132,18 +133,18 @@ def test_installed_plugins_bring_their_agents(tmp_path: Path) -> None:
     (home / ".claude" / "plugins").mkdir(parents=True)
     listed = {"version": 2, "plugins": {"tools@market": [{"installPath": str(place)}]}}
     (home / ".claude" / "plugins" / "installed_plugins.json").write_text(json.dumps(listed))
-    found = list(rosters._plugins(home, tmp_path, resources.bundled("agents")))  # pyright: ignore[reportPrivateUsage] - no home of our own
-    assert found == [rosters.Folder(place / "agents", "plugin", "tools")]
+    found = list(loader._plugins(home, tmp_path, bundled_files.bundled("agents")))  # pyright: ignore[reportPrivateUsage] - no home of our own
+    assert found == [loader.Folder(place / "agents", "plugin", "tools")]
 
 
 def test_every_shipped_agent_is_read_without_a_note_and_names_a_document_that_is_there() -> None:
-    bundled = resources.bundled("agents")
-    known = rosters.Source((rosters.Folder(bundled, "bundled", nested=True),), documents=bundled.parent).catalog()
+    bundled = bundled_files.bundled("agents")
+    known = loader.Source((loader.Folder(bundled, "bundled", nested=True),), documents=bundled.parent).catalog()
     assert {agent.qualified: agent.notes for agent in known.agents if agent.notes} == {}
     assert known.missing == frozenset()
     assert set(catalog.DEFAULT_ROSTERS) <= set(known.rosters)
 
 
 def test_the_lexicon_is_read_once() -> None:
-    assert rosters.words() is rosters.words()
-    assert len(rosters.words().names) > 90
+    assert loader.words() is loader.words()
+    assert len(loader.words().names) > 90

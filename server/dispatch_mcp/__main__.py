@@ -23,7 +23,7 @@ def main() -> int:
     if not arguments:
         arguments = ["--help"] if sys.stdin is not None and sys.stdin.isatty() else ["serve"]
     try:
-        cli = import_module("dispatch_mcp.faces.cli")
+        cli = import_module("dispatch_mcp.cli.arguments")
     except KeyboardInterrupt:
         return 130
     code: int = cli.main(arguments, command)
@@ -32,7 +32,7 @@ def main() -> int:
 
 def command(name: str) -> Callable[..., int]:
     """Returns what carries out the command of that name."""
-    main_of: Callable[..., int] = import_module(f"dispatch_mcp.faces.commands.{name}").main
+    main_of: Callable[..., int] = import_module(f"dispatch_mcp.cli.commands.{name}").main
     return main_of
 
 

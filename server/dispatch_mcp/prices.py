@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from dispatch_mcp.core import aliases, model
+from dispatch_mcp import model
+from dispatch_mcp.model import model_names
 
 
 def dollars(name: str | None, usage: model.Usage) -> float | None:
@@ -16,7 +17,7 @@ def dollars(name: str | None, usage: model.Usage) -> float | None:
     `name` is a short name or a full one. The price of an attempt is that of one request with its sums: for models
     that charge more for long prompts it is an upper bound.
     """
-    full = aliases.bare(name)
+    full = model_names.bare(name)
     if not full:
         return None
     return _dollars(

@@ -27,10 +27,9 @@ import anyio
 import anyio._backends._asyncio  # anyio loads it late, and every fork would do so again
 import anyio.abc
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import model, moves, records
-from dispatch_mcp.store import book as books
-from dispatch_mcp.store import failpoints, locks
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import records, transitions
+from dispatch_mcp.store import failpoints, owner_locks, sqlite_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
 import scenes  # the consistency check of the store's own tests
@@ -85,9 +84,9 @@ class Worker:
     wanted: int = 0
     failing: float = 0.0
     worst_s: float = 0.0
-    _lock: locks.OwnerLock | None = field(default=None, repr=False)
+    _lock: owner_locks.OwnerLock | None = field(default=None, repr=False)
 
-    async def begin_run(self, book: books.Book, kind: str = "scripted") -> str:
+    async def begin_run(self, book: sqlite_store.Book, kind: str = "scripted") -> str:
         """Makes a run the way a client does, twice now and then, because a client may re-issue its call."""
         name = f"{self.rng.getrandbits(64):016x}"
         plan = layered(name, *self.shape)
@@ -105,14 +104,14 @@ class Worker:
     async def serve(self) -> None:
         """Drives runs until it is killed, or until all are done if it is not endless."""
         try:
-            async with books.open_book(self.home) as book:
-                with locks.OwnerLock(self.home) as self._lock:
+            async with sqlite_store.open_book(self.home) as book:
+                with owner_locks.OwnerLock(self.home) as self._lock:
                     while await self._round(book, self._lock):
                         pass
         except errors.BookUnavailable:
             self.log.say("gave up")
 
-    async def _round(self, book: books.Book, lock: locks.OwnerLock) -> bool:
+    async def _round(self, book: sqlite_store.Book, lock: owner_locks.OwnerLock) -> bool:
         try:
             if self.endless and self.rng.random() < 0.3:
                 await self.begin_run(book)
@@ -129,7 +128,7 @@ class Worker:
             await self._start_over(book, lock)
         return True
 
-    async def _start_over(self, book: books.Book, lock: locks.OwnerLock) -> None:
+    async def _start_over(self, book: sqlite_store.Book, lock: owner_locks.OwnerLock) -> None:
         """After an error nobody knows what was written: let go of everything and adopt it anew."""
         self.log.say("unavailable")
         for _ in range(20):
@@ -139,7 +138,7 @@ class Worker:
                 continue
             return
 
-    async def _nothing_to_adopt(self, book: books.Book) -> bool:
+    async def _nothing_to_adopt(self, book: sqlite_store.Book) -> bool:
         for record in await book.runs(records.LOCAL, limit=10_000):
             if record.state in (model.RunState.FAILED, model.RunState.PARTIAL):
                 await self._retry(book, record.id)
@@ -152,7 +151,7 @@ class Worker:
             return True
         return bool(await book.runs(records.LOCAL, open_only=True, limit=1))
 
-    async def _retry(self, book: books.Book, run_id: str) -> None:
+    async def _retry(self, book: sqlite_store.Book, run_id: str) -> None:
         """Opens what was given up: a thousand kills do quarantine a few tasks."""
         for task in await book.tasks(run_id):
             if task.state is model.TaskState.FAILED:
@@ -161,7 +160,7 @@ class Worker:
                     await book.advance(run_id, records.Step(now=time.time(), actions=[retry]))
                     self.log.say("retried", run_id, task.id)
 
-    async def drive(self, book: books.Book, run_id: str, owner: records.Owner) -> None:
+    async def drive(self, book: sqlite_store.Book, run_id: str, owner: records.Owner) -> None:
         """Carries a run on until it is over or something goes wrong with it."""
         async with anyio.create_task_group() as group:
             try:
@@ -172,23 +171,25 @@ class Worker:
                 await self._start_over(book, self._held())
             group.cancel_scope.cancel()
 
-    def _held(self) -> locks.OwnerLock:
+    def _held(self) -> owner_locks.OwnerLock:
         assert self._lock is not None
         return self._lock
 
-    async def _drive(self, group: anyio.abc.TaskGroup, book: books.Book, run_id: str, owner: records.Owner) -> None:
-        finished: list[moves.Finished] = []
+    async def _drive(
+        self, group: anyio.abc.TaskGroup, book: sqlite_store.Book, run_id: str, owner: records.Owner
+    ) -> None:
+        finished: list[transitions.Finished] = []
         news = anyio.Event()
 
-        async def work(start: moves.Start) -> None:
+        async def work(start: transitions.Start) -> None:
             await anyio.sleep(self.rng.random() * self.work_s)
-            finished.append(moves.Finished(start.task_id, start.attempt, outcome(self.rng, self.failing)))
+            finished.append(transitions.Finished(start.task_id, start.attempt, outcome(self.rng, self.failing)))
             news.set()
 
         while True:
             batch, finished[:] = finished[:BATCH], finished[BATCH:]
             news = anyio.Event()
-            step = records.Step(now=time.time(), owner=owner, finished=batch, start=moves.SERVER_WORKERS)
+            step = records.Step(now=time.time(), owner=owner, finished=batch, start=transitions.SERVER_WORKERS)
             advance = await self.advance(book, run_id, step)
             for start in advance.starts:
                 group.start_soon(work, start)
@@ -199,7 +200,7 @@ class Worker:
                 with anyio.move_on_after(delay):
                     await news.wait()
 
-    async def advance(self, book: books.Book, run_id: str, step: records.Step) -> records.Advance:
+    async def advance(self, book: sqlite_store.Book, run_id: str, step: records.Step) -> records.Advance:
         """Applies a step and keeps the books about it."""
         good = [one for one in step.finished if one.outcome.state is model.AttemptState.SUCCEEDED]
         for one in good:

@@ -30,12 +30,11 @@ from typing import Any
 import anyio
 import crew
 
-from dispatch_mcp import config, errors
-from dispatch_mcp.core import merging, model, records
-from dispatch_mcp.core.model import TaskState, WorkerKind
-from dispatch_mcp.engine import embedded
-from dispatch_mcp.faces import build
-from dispatch_mcp.store import book as books
+from dispatch_mcp import composition, configuration, errors, model
+from dispatch_mcp.engine import executor
+from dispatch_mcp.git import merge_rules
+from dispatch_mcp.model import TaskState, WorkerKind, records
+from dispatch_mcp.store import sqlite_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "kit"))
@@ -123,7 +122,7 @@ def prepare(folder: Path) -> Path:
     return repo
 
 
-def settings_of(folder: Path) -> config.Settings:
+def settings_of(folder: Path) -> configuration.Settings:
     """Returns the settings of a server that may run the writers."""
     env = {
         "DISPATCH_MCP_HOME": str(folder / "home"),
@@ -131,13 +130,13 @@ def settings_of(folder: Path) -> config.Settings:
         "DISPATCH_MCP_ALLOW_COMMANDS": json.dumps([["python", "-S", "-c", "**"]]),
         "DISPATCH_MCP_GRACE_S": "0.2",
     }
-    return config.load(env, cwd=folder).settings
+    return configuration.load(env, cwd=folder).settings
 
 
 async def drive(folder: Path, *, mixed: bool) -> None:
     """Drives the run to its end, as a server does; opens what was given up after too many crashes."""
-    pace = embedded.Pace(look_s=0.01, takeover_s=0.1)
-    async with build.open_dispatcher(settings_of(folder), chat=False, pace=pace) as app:
+    pace = executor.Pace(look_s=0.01, takeover_s=0.1)
+    async with composition.open_dispatcher(settings_of(folder), chat=False, pace=pace) as app:
         await begin(app.book, plan_of(folder, mixed=mixed))
         await app.engine.start(RUN)
         while True:
@@ -150,7 +149,7 @@ async def drive(folder: Path, *, mixed: bool) -> None:
                 await app.engine.signal(RUN, records.Action("retry", task_id))
 
 
-async def begin(book: books.Book, plan: model.Plan) -> None:
+async def begin(book: sqlite_store.Book, plan: model.Plan) -> None:
     with suppress(errors.StaleVersion):
         await book.save_plan(plan, records.LOCAL)
     new = records.NewRun(
@@ -265,7 +264,7 @@ def live(folder: Path, env: dict[str, str], life_s: float | None, *, mixed: bool
 
 def verdict(watch: Watch) -> dict[str, Any]:
     """Compares what the book says with what the repository holds."""
-    refs = merging.Refs(RUN)
+    refs = merge_rules.Refs(RUN)
     writers = [task.id for task in plan_of(watch.folder, mixed=watch.provider is not None).tasks if task.files]
     said = "--format=%(trailers:key=Dispatch-Task,valueonly)"
     merged = Counter(git(watch.repo, "log", "--no-merges", said, f"{refs.base}..{refs.merged}").split())
@@ -303,7 +302,7 @@ def patiently(server: subprocess.Popen[bytes]) -> int:
 
 def tidied(watch: Watch) -> int:
     """Returns how many worktrees are still there after tidying up."""
-    anyio.run(lambda: build.left_over(settings_of(watch.folder), prune=True))
+    anyio.run(lambda: composition.left_over(settings_of(watch.folder), prune=True))
     return git(watch.repo, "worktree", "list").count("\n")
 
 

@@ -33,9 +33,8 @@ import server_kills
 from claude_double import Double
 from provider import done, script
 
-from dispatch_mcp import config, errors
-from dispatch_mcp.core import model, records
-from dispatch_mcp.faces import build
+from dispatch_mcp import composition, configuration, errors, model
+from dispatch_mcp.model import records
 
 RUNS = 2
 """So many runs are kept open at once."""
@@ -125,8 +124,8 @@ class Yard:
 
     async def tend(self) -> int:
         """Begins runs, opens again what too many crashes have closed, and returns how many runs are unfinished."""
-        settings = config.load(self.env, cwd=self.repository).settings
-        async with build.open_dispatcher(settings, drives=False) as app:
+        settings = configuration.load(self.env, cwd=self.repository).settings
+        async with composition.open_dispatcher(settings, drives=False) as app:
             records_ = [await app.book.run(run_id, principal=records.LOCAL) for run_id in self.runs]
             for one in records_:
                 if one.state in (model.RunState.FAILED, model.RunState.PARTIAL):
@@ -137,8 +136,8 @@ class Yard:
             return sum(one.state is not model.RunState.SUCCEEDED for one in records_)
 
     async def begin(self) -> None:
-        settings = config.load(self.env, cwd=self.repository).settings
-        async with build.open_dispatcher(settings, drives=False) as app:
+        settings = configuration.load(self.env, cwd=self.repository).settings
+        async with composition.open_dispatcher(settings, drives=False) as app:
             plan = await app.plans.plan(self.tasks())
             self.runs.append((await app.dispatch(plan_id=plan.plan.id, worker="api")).run_id)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import crew
 
-from dispatch_mcp.store import book as books
+from dispatch_mcp.store import sqlite_store
 
 
 def birth(processes: int, rng: random.Random) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def birth(processes: int, rng: random.Random) -> dict[str, Any]:
                 os.close(go)
                 os.read(waiting, 1)
                 log.say("opening")
-                async with books.open_book(home):
+                async with sqlite_store.open_book(home):
                     log.say("opened")
 
             return crew.fork(serve, failpoint)

@@ -13,9 +13,8 @@ from typing import Any
 import crew
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import records
-from dispatch_mcp.store import book as books
-from dispatch_mcp.store import locks
+from dispatch_mcp.model import records
+from dispatch_mcp.store import owner_locks, sqlite_store
 
 
 def crowd(processes: int, tasks: int, seed: int) -> dict[str, Any]:
@@ -29,8 +28,8 @@ def crowd(processes: int, tasks: int, seed: int) -> dict[str, Any]:
 
             async def serve() -> None:
                 os.close(go)
-                async with books.open_book(home) as book:
-                    with locks.OwnerLock(home) as lock:
+                async with sqlite_store.open_book(home) as book:
+                    with owner_locks.OwnerLock(home) as lock:
                         os.read(waiting, 1)
                         try:
                             name = await worker.begin_run(book)

@@ -13,8 +13,9 @@ from pathlib import Path
 import anyio
 import crew
 
-from dispatch_mcp.core import model, moves, records
-from dispatch_mcp.store import book as books
+from dispatch_mcp import model
+from dispatch_mcp.model import records, transitions
+from dispatch_mcp.store import sqlite_store
 
 LEASE_S = 0.08
 
@@ -23,11 +24,11 @@ class Host(crew.Worker):
     """Takes assignments of any run, works on them for a while and reports them."""
 
     async def serve(self) -> None:
-        async with books.open_book(self.home) as book:
+        async with sqlite_store.open_book(self.home) as book:
             while await self._contact(book):
                 pass
 
-    async def _contact(self, book: books.Book) -> bool:
+    async def _contact(self, book: sqlite_store.Book) -> bool:
         open_runs = await book.runs(records.LOCAL, open_only=True, limit=10)
         if not open_runs and not self.endless:
             return False
@@ -37,13 +38,13 @@ class Host(crew.Worker):
             await self._take(book, record.id)
         return True
 
-    async def _take(self, book: books.Book, run_id: str) -> None:
-        step = records.Step(now=time.time(), start=moves.HOST_WORKERS, free=3, lease_s=LEASE_S)
+    async def _take(self, book: sqlite_store.Book, run_id: str) -> None:
+        step = records.Step(now=time.time(), start=transitions.HOST_WORKERS, free=3, lease_s=LEASE_S)
         starts = (await self.advance(book, run_id, step)).starts
         if starts:
             await anyio.sleep(self.rng.uniform(0.005, 0.04))
         done = model.Outcome(state=model.AttemptState.SUCCEEDED, summary=str(os.getpid()))
-        finished = [moves.Finished(start.task_id, start.attempt, done) for start in starts]
+        finished = [transitions.Finished(start.task_id, start.attempt, done) for start in starts]
         await self.advance(book, run_id, records.Step(now=time.time(), finished=finished))
 
 

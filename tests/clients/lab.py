@@ -12,11 +12,11 @@ from typing import Any
 import anyio
 import provider as providers
 
-from dispatch_mcp import prices
-from dispatch_mcp.core import environment, model, order
-from dispatch_mcp.core.model import WorkerKind
-from dispatch_mcp.engine import hosting
-from dispatch_mcp.workers import claude_code
+from dispatch_mcp import model, prices
+from dispatch_mcp.model import WorkerKind, work_order
+from dispatch_mcp.process import child_environment
+from dispatch_mcp.service import host_work
+from dispatch_mcp.workers.claude import claude_worker
 
 PROGRAM = os.environ.get("DISPATCH_MCP_CLIENTS", "")
 QUIET = {
@@ -37,17 +37,17 @@ def variables(fake: providers.Provider, home: Path) -> dict[str, str]:
     return fake.env(HOME=str(home), CLAUDE_CONFIG_DIR=str(home / ".claude"), LANG="C.UTF-8", TERM="dumb", **QUIET)
 
 
-def worker(fake: providers.Provider, home: Path, **settings: Any) -> claude_code.ClaudeWorker:
+def worker(fake: providers.Provider, home: Path, **settings: Any) -> claude_worker.ClaudeWorker:
     """Returns the worker with the real program."""
-    chosen = claude_code.Settings(program=PROGRAM, **settings)
-    policy = environment.ChildPolicy(variables(fake, home), frozenset(QUIET))
-    return claude_code.ClaudeWorker(home / "state", policy, hosting.brief, prices.dollars, settings=chosen)
+    chosen = claude_worker.Settings(program=PROGRAM, **settings)
+    policy = child_environment.ChildPolicy(variables(fake, home), frozenset(QUIET))
+    return claude_worker.ClaudeWorker(home / "state", policy, host_work.brief, prices.dollars, settings=chosen)
 
 
-def work(workspace: Path, *steps: dict[str, Any], **more: Any) -> order.WorkOrder:
+def work(workspace: Path, *steps: dict[str, Any], **more: Any) -> work_order.WorkOrder:
     """Returns an order whose model says `steps`."""
     task = model.Task(id="t1", goal=f"Work. {providers.script(*steps)}")
-    return order.WorkOrder(
+    return work_order.WorkOrder(
         more.pop("run_id", "run-1"), task, more.pop("attempt", 1), WorkerKind.CLAUDE, workspace=str(workspace), **more
     )
 

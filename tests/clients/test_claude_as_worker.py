@@ -16,8 +16,8 @@ import pytest
 from provider import done
 from workers_conformance import FakeContext
 
-from dispatch_mcp.core import model, moves
-from dispatch_mcp.core.model import AttemptState
+from dispatch_mcp import model
+from dispatch_mcp.model import AttemptState, transitions
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
@@ -102,8 +102,8 @@ async def test_in_a_directory_of_its_own_it_writes_there_and_nowhere_else(
     [
         ({"error": 400}, "bad_request", False),
         ({"error": 401}, "not_logged_in", False),
-        ({"error": 429}, moves.RATE_LIMIT, True),
-        ({"error": 529}, moves.RATE_LIMIT, True),
+        ({"error": 429}, transitions.RATE_LIMIT, True),
+        ({"error": 529}, transitions.RATE_LIMIT, True),
     ],
 )
 async def test_what_the_provider_refuses_has_the_same_name_as_for_the_api_worker(

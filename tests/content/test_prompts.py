@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from dispatch_mcp import errors, resources
-from dispatch_mcp.core import templates
+from dispatch_mcp import errors
+from dispatch_mcp.agents import bundled_files, templates
 
 TOOLS = frozenset(
     {"route_task", "plan_dag", "dispatch", "report", "review_council", "get_trace", "steer_run", "message_agents"}
@@ -31,7 +31,7 @@ EXPECTED = frozenset(
         "results-report",
     }
 )
-TEMPLATES = resources.all_templates()[0]
+TEMPLATES = bundled_files.all_templates()[0]
 SNAKE = re.compile(r"`([a-z]+(?:_[a-z]+)+)`")
 pytestmark = pytest.mark.parametrize("name", sorted(TEMPLATES))
 

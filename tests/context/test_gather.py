@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dispatch_mcp.context import gather, reading, resolving
-from dispatch_mcp.core.context import facets, packs
+from dispatch_mcp.context import pack_builder, packs, requirement_sources, safe_read, search_scope
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +29,7 @@ FILES = {
     "AGENTS.md": "# Rules\n\nWrite short functions.\n",
     "CLAUDE.md": "Answer in English.\n",
 }
-SECRETS = {facet: f"CANARY_{facet}_{at}" for at, facet in enumerate(facets.FACETS)}
+SECRETS = {facet: f"CANARY_{facet}_{at}" for at, facet in enumerate(search_scope.FACETS)}
 
 
 @pytest.fixture
@@ -43,11 +42,11 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def gatherer(tmp_path: Path) -> gather.Gatherer:
-    return gather.Gatherer(tmp_path / "state")
+def gatherer(tmp_path: Path) -> pack_builder.Gatherer:
+    return pack_builder.Gatherer(tmp_path / "state")
 
 
-def test_the_part_that_the_task_is_about_comes_first(project: Path, gatherer: gather.Gatherer) -> None:
+def test_the_part_that_the_task_is_about_comes_first(project: Path, gatherer: pack_builder.Gatherer) -> None:
     with gatherer:
         pack = gatherer.pack(project, "List orders page by page")
     assert pack.ranked[0] == "server/api/orders.py"
@@ -77,8 +76,8 @@ def test_the_part_that_the_task_is_about_comes_first(project: Path, gatherer: ga
         ("server/api/users.py", "class Users"),
     ],
 )
-def test_what_a_key_names_is_in_the_pack(project: Path, gatherer: gather.Gatherer, key: str, shown: str) -> None:
-    sources = resolving.Sources(handoffs={"design": "We use cursors, not pages."})
+def test_what_a_key_names_is_in_the_pack(project: Path, gatherer: pack_builder.Gatherer, key: str, shown: str) -> None:
+    sources = requirement_sources.Sources(handoffs={"design": "We use cursors, not pages."})
     with gatherer:
         pack = gatherer.pack(project, "unrelated zebra", [key], sources=sources)
     assert shown in pack.text
@@ -101,7 +100,7 @@ def test_what_a_key_names_is_in_the_pack(project: Path, gatherer: gather.Gathere
     ],
 )
 def test_a_key_that_names_nothing_is_returned_with_what_was_probably_meant(
-    project: Path, gatherer: gather.Gatherer, key: str, nearest: str
+    project: Path, gatherer: pack_builder.Gatherer, key: str, nearest: str
 ) -> None:
     with gatherer:
         pack = gatherer.pack(project, "list orders", [key])
@@ -109,15 +108,17 @@ def test_a_key_that_names_nothing_is_returned_with_what_was_probably_meant(
     assert f"not found: {key}" in pack.text
 
 
-def test_a_handoff_that_was_not_handed_in_is_left_to_the_caller(project: Path, gatherer: gather.Gatherer) -> None:
+def test_a_handoff_that_was_not_handed_in_is_left_to_the_caller(project: Path, gatherer: pack_builder.Gatherer) -> None:
     with gatherer:
         pack = gatherer.pack(project, "list orders", ["task:design"])
     assert pack.tasks == ("design",)
     assert not pack.unresolved
 
 
-def test_rules_come_in_their_order_and_before_everything_else(project: Path, gatherer: gather.Gatherer) -> None:
-    sources = resolving.Sources(knowledge={"databases": "Index foreign keys."}, notes="Yesterday we stopped at tests.")
+def test_rules_come_in_their_order_and_before_everything_else(project: Path, gatherer: pack_builder.Gatherer) -> None:
+    sources = requirement_sources.Sources(
+        knowledge={"databases": "Index foreign keys."}, notes="Yesterday we stopped at tests."
+    )
     with gatherer:
         pack = gatherer.pack(project, "list orders", ["file:server/api/users.py", "rules:"], sources=sources)
     rules = [item.path for item in pack.items if item.why == "rules"]
@@ -126,7 +127,7 @@ def test_rules_come_in_their_order_and_before_everything_else(project: Path, gat
 
 
 def test_what_was_asked_for_and_does_not_fit_is_cut_and_its_rest_is_named(
-    project: Path, gatherer: gather.Gatherer
+    project: Path, gatherer: pack_builder.Gatherer
 ) -> None:
     (project / "server/api/long.py").write_text("".join(f"value_{at} = {at}\n" for at in range(2_000)))
     with gatherer:
@@ -137,7 +138,7 @@ def test_what_was_asked_for_and_does_not_fit_is_cut_and_its_rest_is_named(
     assert pack.tokens <= 1_000
 
 
-def test_what_is_left_out_can_be_fetched_by_its_key(project: Path, gatherer: gather.Gatherer) -> None:
+def test_what_is_left_out_can_be_fetched_by_its_key(project: Path, gatherer: pack_builder.Gatherer) -> None:
     body = "\n\n".join(f"def list_orders_{at}(page):\n" + "    step(page)\n" * 30 for at in range(30))
     (project / "server/api/many.py").write_text(body)
     with gatherer:
@@ -160,25 +161,25 @@ def test_what_is_left_out_can_be_fetched_by_its_key(project: Path, gatherer: gat
 )
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_pack_is_over_its_budget(project: Path, tmp_path: Path, text: str, keys: list[str], budget: int) -> None:
-    with gather.Gatherer(tmp_path / "state") as gatherer:
+    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
         pack = gatherer.pack(project, text, keys, budget=budget)
     assert pack.tokens <= budget
 
 
-@pytest.mark.parametrize("facet", facets.FACETS)
+@pytest.mark.parametrize("facet", search_scope.FACETS)
 def test_an_excluded_part_of_the_project_is_listed_by_path_only(
-    project: Path, gatherer: gather.Gatherer, facet: facets.Facet
+    project: Path, gatherer: pack_builder.Gatherer, facet: search_scope.Facet
 ) -> None:
     with gatherer:
-        pack = gatherer.pack(project, "orders list page", scope=facets.Scope(excludes=(facet,)))
+        pack = gatherer.pack(project, "orders list page", scope=search_scope.Scope(excludes=(facet,)))
     paths = {item.path for item in pack.chosen} | set(pack.also) | set(pack.ranked)
-    assert not [path for path in paths if facet in facets.of(path)]
+    assert not [path for path in paths if facet in search_scope.of(path)]
     likely = {"server/api/orders.py", "web/components/Orders.tsx", "db/migrations/001_orders.sql"}
-    assert {path for path in likely if facet in facets.of(path)} <= set(pack.withheld)
+    assert {path for path in likely if facet in search_scope.of(path)} <= set(pack.withheld)
 
 
-def test_an_explicit_path_wins_over_what_is_excluded(project: Path, gatherer: gather.Gatherer) -> None:
-    scope = facets.Scope(excludes=("frontend",))
+def test_an_explicit_path_wins_over_what_is_excluded(project: Path, gatherer: pack_builder.Gatherer) -> None:
+    scope = search_scope.Scope(excludes=("frontend",))
     with gatherer:
         pack = gatherer.pack(project, "orders", ["file:web/components/Orders.tsx"], scope=scope)
     assert "OrderList" in pack.text
@@ -193,19 +194,19 @@ def test_no_string_of_an_excluded_part_gets_into_any_pack(tmp_path: Path) -> Non
         for copy in range(4):
             path = root / name.replace(".", f"{copy}.", 1) if "." in name else root / f"{name}.{copy}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            marks = " ".join(SECRETS[facet] for facet in facets.of(path.relative_to(root).as_posix()))
+            marks = " ".join(SECRETS[facet] for facet in search_scope.of(path.relative_to(root).as_posix()))
             names = ("_".join((*rng.choices(words, k=2), *rng.choices(string.ascii_lowercase, k=2))) for _ in range(6))
             body = "\n".join(f"def {name}():  # {marks}\n    return '{rng.choice(words)} {marks}'" for name in names)
             path.write_text(body)
     leaks = 0
     forms = ("rag:{}", "symbol:{}", "pattern:{}", "structure:", "rag:docs: {}", "file:**/*", "CANARY {}", "rules:")
-    with gather.Gatherer(tmp_path / "state") as gatherer:
+    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
         for turn in range(120):
-            excluded = tuple(rng.sample(facets.FACETS, rng.randint(1, 4)))
+            excluded = tuple(rng.sample(search_scope.FACETS, rng.randint(1, 4)))
             keys = [rng.choice(forms).format(rng.choice(words)) for _ in range(3)]
             text = f"{rng.choice(words)} {rng.choice(words)} CANARY {SECRETS[excluded[0]]}"
             pack = gatherer.pack(
-                root, text, keys, budget=rng.choice((400, 2_000, 8_000)), scope=facets.Scope(excludes=excluded)
+                root, text, keys, budget=rng.choice((400, 2_000, 8_000)), scope=search_scope.Scope(excludes=excluded)
             )
             shown = pack.text + " ".join(item.key for item in pack.left_out)
             leaks += sum(SECRETS[facet] in shown.replace(text, "") for facet in excluded)
@@ -219,7 +220,7 @@ async def test_many_tasks_may_gather_at_once(project: Path, tmp_path: Path) -> N
     async def one(at: int) -> None:
         found.append(await gatherer.gather(project, f"list orders {at}"))
 
-    with gather.Gatherer(tmp_path / "state") as gatherer, anyio.fail_after(30):
+    with pack_builder.Gatherer(tmp_path / "state") as gatherer, anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             for at in range(12):
                 tasks.start_soon(one, at)
@@ -229,17 +230,17 @@ async def test_many_tasks_may_gather_at_once(project: Path, tmp_path: Path) -> N
 def test_a_pack_is_the_same_again(project: Path, tmp_path: Path) -> None:
     texts: set[str] = set()
     for at in range(3):
-        with gather.Gatherer(tmp_path / f"state{at}") as gatherer:
+        with pack_builder.Gatherer(tmp_path / f"state{at}") as gatherer:
             texts |= {gatherer.pack(project, "List orders by page", ["rules:"]).text for _ in range(2)}
     assert len(texts) == 1
 
 
-def test_a_workspace_that_is_no_folder_is_refused(tmp_path: Path, gatherer: gather.Gatherer) -> None:
-    with gatherer, pytest.raises(reading.Refused):
+def test_a_workspace_that_is_no_folder_is_refused(tmp_path: Path, gatherer: pack_builder.Gatherer) -> None:
+    with gatherer, pytest.raises(safe_read.Refused):
         gatherer.pack(tmp_path / "nowhere", "x")
 
 
-def test_an_empty_workspace_gives_an_empty_pack(tmp_path: Path, gatherer: gather.Gatherer) -> None:
+def test_an_empty_workspace_gives_an_empty_pack(tmp_path: Path, gatherer: pack_builder.Gatherer) -> None:
     (tmp_path / "empty").mkdir()
     with gatherer:
         assert gatherer.pack(tmp_path / "empty", "anything").chosen == ()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_mcp.context import gather, index
+from dispatch_mcp.context import file_index, pack_builder
 
 APP = "def fetch_orders(limit):\n    return limit\n\n\nclass Basket:\n    def total(self):\n        return 0\n"
 
@@ -49,7 +49,7 @@ INDEXED = {"shop/orders.py", "shop/billing.py", "tests/test_orders.py", "docs/or
 
 def indexed(state: Path, root: Path) -> set[str]:
     """Returns the files that have parts in the index."""
-    with index.Index(state, root) as opened:
+    with file_index.Index(state, root) as opened:
         opened.refresh()
         return {row[0] for row in opened.db.execute("SELECT DISTINCT path FROM files JOIN chunks ON file = files.id")}
 
@@ -86,7 +86,7 @@ def test_a_hostile_git_configuration_starts_no_program(project: Path, tmp_path: 
 
 
 def test_only_what_has_changed_is_read_again(project: Path, tmp_path: Path) -> None:
-    with index.Index(tmp_path / "state", project) as opened:
+    with file_index.Index(tmp_path / "state", project) as opened:
         first = opened.refresh()
         assert first.read == first.files
         assert opened.refresh().read == 0
@@ -95,7 +95,7 @@ def test_only_what_has_changed_is_read_again(project: Path, tmp_path: Path) -> N
         (project / "shop/new.py").write_text("def brand_new(): ...\n")
         again = opened.refresh()
         assert (again.read, again.gone) == (2, 2)
-    with gather.Gatherer(tmp_path / "state") as gatherer:
+    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
         text = gatherer.pack(project, "load invoices", ["symbol:load_invoices", "symbol:fetch_orders"]).text
     assert "def load_invoices" in text
     assert "not found: symbol:fetch_orders" in text
@@ -103,21 +103,21 @@ def test_only_what_has_changed_is_read_again(project: Path, tmp_path: Path) -> N
 
 def test_an_index_that_is_changed_again_and_again_is_built_anew_and_stays_right(project: Path, tmp_path: Path) -> None:
     lines = "".join(f"def part_{at}():\n    return {at}\n\n\n" for at in range(300))
-    with index.Index(tmp_path / "state", project) as opened:
+    with file_index.Index(tmp_path / "state", project) as opened:
         for turn in range(12):
             (project / "shop/orders.py").write_text(lines.replace("part", f"turn{turn}"))
             opened.refresh()
         alive = opened.db.execute("SELECT count(*) FROM chunks").fetchone()[0]
         words = opened.db.execute("SELECT count(*) FROM code_docsize").fetchone()[0]
     assert words < alive + 2_600
-    with gather.Gatherer(tmp_path / "state") as gatherer:
+    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
         assert "turn11_7" in gatherer.pack(project, "turn11 7", budget=1_000).text
 
 
 @pytest.mark.parametrize("damage", ["garbage", "empty", "cut", "other version", "folder of logs"])
 def test_a_damaged_index_is_built_anew(project: Path, tmp_path: Path, damage: str) -> None:
     state = tmp_path / "state"
-    with index.Index(state, project) as opened:
+    with file_index.Index(state, project) as opened:
         opened.refresh()
         path = opened.path
         if damage == "other version":
@@ -132,12 +132,12 @@ def test_a_damaged_index_is_built_anew(project: Path, tmp_path: Path, damage: st
         path.write_bytes(data[: len(data) // 2])
     if damage == "folder of logs":
         Path(f"{path}-wal").write_bytes(b"\xff" * 5_000)
-    with gather.Gatherer(state) as gatherer:
+    with pack_builder.Gatherer(state) as gatherer:
         assert "def fetch_orders" in gatherer.pack(project, "fetch the orders").text
 
 
 def test_an_index_that_somebody_else_replaces_is_opened_again(project: Path, tmp_path: Path) -> None:
-    with index.Index(tmp_path / "state", project) as one, index.Index(tmp_path / "state", project) as other:
+    with file_index.Index(tmp_path / "state", project) as one, file_index.Index(tmp_path / "state", project) as other:
         one.refresh()
         other.refresh()
         one.discard()
@@ -152,7 +152,7 @@ def test_an_index_that_somebody_else_replaces_is_opened_again(project: Path, tmp
 def gathered(state: str, root: str, turn: int) -> str:
     """Writes a file, gathers, and returns the pack; carried out in several processes at once."""
     Path(root, "shop", f"made_{turn}.py").write_text(f"def made_{turn}_by_a_process():\n    return {turn}\n")
-    with gather.Gatherer(Path(state)) as gatherer:
+    with pack_builder.Gatherer(Path(state)) as gatherer:
         packs = [gatherer.pack(root, f"fetch orders, made {turn} by a process", budget=2_000) for _ in range(3)]
     return packs[-1].text
 
@@ -168,7 +168,7 @@ def test_several_processes_share_one_index_and_none_fails(project: Path, tmp_pat
 
 def test_the_index_lies_outside_the_workspace_for_its_user_only(project: Path, tmp_path: Path) -> None:
     before = sorted(project.rglob("*"))
-    with index.Index(tmp_path / "state", project) as opened:
+    with file_index.Index(tmp_path / "state", project) as opened:
         opened.refresh()
         assert not opened.path.is_relative_to(project)
         if os.name == "posix":
@@ -179,7 +179,7 @@ def test_the_index_lies_outside_the_workspace_for_its_user_only(project: Path, t
 
 def test_a_workspace_is_known_by_its_real_place(project: Path, tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to(project)
-    assert index.place(tmp_path, tmp_path / "alias") == index.place(tmp_path, project)
+    assert file_index.place(tmp_path, tmp_path / "alias") == file_index.place(tmp_path, project)
 
 
 def test_links_are_not_indexed(project: Path, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_past_commits_with_alike_subjects_speak_for_their_files(project: Path, t
     git(project, "commit", "-q", "-m", "Start")
     (project / "shop/billing.py").write_text("def charge_card(order):\n    return order\n")
     git(project, "commit", "-q", "-a", "-m", "Repair the quarterly reconciliation")
-    with gather.Gatherer(tmp_path / "state") as gatherer:
+    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
         pack = gatherer.pack(project, "quarterly reconciliation is wrong again")
         assert pack.ranked[0] == "shop/billing.py"
         (project / "shop/orders.py").write_text(APP + "\n")
@@ -215,7 +215,7 @@ def test_nobody_else_can_look_into_an_index_whatever_the_umask(project: Path, tm
     before = os.umask(0)
     try:
         home = tmp_path / "new" / "home"
-        with gather.Gatherer(home) as gatherer:
+        with pack_builder.Gatherer(home) as gatherer:
             gatherer.pack(project, "fetch orders")
             found = {path: path.stat().st_mode & 0o777 for path in [home.parent, home, *home.rglob("*")]}
     finally:
@@ -228,11 +228,11 @@ def test_indexes_of_workspaces_that_are_gone_make_room_for_new_ones(project: Pat
     gone, kept = tmp_path / "gone", tmp_path / "kept"
     for folder in (gone, kept):
         shutil.copytree(project, folder)
-    with gather.Gatherer(tmp_path / "home") as gatherer:
+    with pack_builder.Gatherer(tmp_path / "home") as gatherer:
         for folder in (gone, kept):
             gatherer.pack(folder, "fetch orders")
     shutil.rmtree(gone)
-    with gather.Gatherer(tmp_path / "home") as gatherer:
+    with pack_builder.Gatherer(tmp_path / "home") as gatherer:
         gatherer.pack(project, "fetch orders")
     left = {path.name.rpartition("-")[0] for path in (tmp_path / "home" / "context").iterdir()}
     assert left == {"kept", "project"}
@@ -240,5 +240,5 @@ def test_indexes_of_workspaces_that_are_gone_make_room_for_new_ones(project: Pat
 
 def test_a_state_directory_that_cannot_be_written_is_said_in_a_sentence(project: Path, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file in its place")
-    with gather.Gatherer(tmp_path / "state") as gatherer, pytest.raises(index.Damaged, match="cannot serve"):
+    with pack_builder.Gatherer(tmp_path / "state") as gatherer, pytest.raises(file_index.Damaged, match="cannot serve"):
         gatherer.pack(project, "fetch orders")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import traversals
 
-from dispatch_mcp.context import gather, reading
-from dispatch_mcp.core.context import secrecy
+from dispatch_mcp.context import pack_builder, safe_read
+from dispatch_mcp.text import secret_paths
 
 CANARY = "CANARY-7f3a91"
 SWAPS = 1_000
@@ -34,15 +34,15 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def root(place: Path) -> Iterator[reading.Root]:
-    with reading.Root(place) as opened:
+def root(place: Path) -> Iterator[safe_read.Root]:
+    with safe_read.Root(place) as opened:
         yield opened
 
 
 @pytest.mark.promise("S4")
 @pytest.mark.parametrize("path", traversals.TRAVERSALS, ids=range(len(traversals.TRAVERSALS)))
-def test_a_path_that_leads_elsewhere_is_refused(root: reading.Root, path: str) -> None:
-    with pytest.raises(reading.Refused):
+def test_a_path_that_leads_elsewhere_is_refused(root: safe_read.Root, path: str) -> None:
+    with pytest.raises(safe_read.Refused):
         root.read(path)
 
 
@@ -61,7 +61,7 @@ def test_no_key_of_any_kind_brings_in_what_lies_elsewhere(place: Path, tmp_path:
     )
     keys = [form.format(path) for path in traversals.TRAVERSALS for form in forms]
     assert len(traversals.TRAVERSALS) >= 60
-    with gather.Gatherer(tmp_path / "state") as gatherer:
+    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
         for start in range(0, len(keys), 60):
             pack = gatherer.pack(place, "run the app", keys[start : start + 60], budget=20_000)
             assert CANARY not in pack.text
@@ -82,11 +82,11 @@ def test_a_folder_that_is_swapped_for_a_link_while_it_is_read_is_never_followed(
     read = refused = 0
     try:
         while read + refused < SWAPS or not (read and refused):
-            with reading.Root(root) as opened:
+            with safe_read.Root(root) as opened:
                 try:
                     assert opened.read("door/file.txt").text == "inside"
                     read += 1
-                except reading.Refused:
+                except safe_read.Refused:
                     refused += 1
     finally:
         stop.set()
@@ -103,11 +103,11 @@ def _swap(root: Path, stop: threading.Event) -> None:
 
 
 @pytest.mark.promise("S4")
-def test_only_plain_files_of_a_bearable_size_are_read(place: Path, root: reading.Root) -> None:
-    (place / "large.txt").write_bytes(b"x" * (reading.MAX_BYTES + 1))
-    with pytest.raises(reading.Refused, match="more than"):
+def test_only_plain_files_of_a_bearable_size_are_read(place: Path, root: safe_read.Root) -> None:
+    (place / "large.txt").write_bytes(b"x" * (safe_read.MAX_BYTES + 1))
+    with pytest.raises(safe_read.Refused, match="more than"):
         root.read("large.txt")
-    with pytest.raises(reading.Refused):
+    with pytest.raises(safe_read.Refused):
         root.read("fifo")
     assert root.read("src/app.py").text.startswith("def run")
 
@@ -115,11 +115,11 @@ def test_only_plain_files_of_a_bearable_size_are_read(place: Path, root: reading
 def test_a_workspace_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for name in ("file", "nowhere"):
-        with pytest.raises(reading.Refused):
-            reading.Root(tmp_path / name)
+        with pytest.raises(safe_read.Refused):
+            safe_read.Root(tmp_path / name)
 
 
-def test_text_is_read_with_plain_line_ends_and_without_a_mark_at_its_start(place: Path, root: reading.Root) -> None:
+def test_text_is_read_with_plain_line_ends_and_without_a_mark_at_its_start(place: Path, root: safe_read.Root) -> None:
     (place / "dos.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n\xff")
     assert root.read("dos.txt").text == "one\ntwo\n\ufffd"
 
@@ -129,4 +129,4 @@ def test_text_is_read_with_plain_line_ends_and_without_a_mark_at_its_start(place
     ["src/app.py", "environment.py", "id_maker.py", "keys.py", "docs/secrets.md", "token.go", "credentials/view.ts"],
 )
 def test_ordinary_files_hold_no_secret(path: str) -> None:
-    assert not secrecy.secret(path)
+    assert not secret_paths.secret(path)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import acceptance, model, planning
-from dispatch_mcp.core.acceptance import Criterion, Fault
+from dispatch_mcp import model
+from dispatch_mcp.planning import acceptance, plan_checks
+from dispatch_mcp.planning.acceptance import Criterion, Fault
 
 WORKSPACE = "/projects/shop"
 
@@ -100,7 +101,7 @@ def test_planning_says_which_criterion_of_which_task_is_wrong() -> None:
         model.Task(id="a", do="x", acceptance=("file:a.py", "the tests pass")),
         model.Task(id="b", do="x", acceptance=("works", "fiel: b.py", "diff")),
     ]
-    found = planning.check(tasks, agents=None, models=[], workspace=WORKSPACE)
+    found = plan_checks.check(tasks, agents=None, models=[], workspace=WORKSPACE)
     assert [(one.code, one.task, one.where, one.did_you_mean) for one in found] == [
         ("bad_acceptance", "b", "tasks[1].acceptance[1]", "file:b.py"),
         ("bad_acceptance", "b", "tasks[1].acceptance[2]", ""),
@@ -113,7 +114,7 @@ def test_a_diff_needs_files_or_a_pattern() -> None:
         model.Task(id="a", do="x", files=("a.py",), acceptance=("diff",)),
         model.Task(id="b", do="x", acceptance=("diff:b/**",)),
     ]
-    assert planning.check(tasks, agents=None, models=[]) == []
+    assert plan_checks.check(tasks, agents=None, models=[]) == []
 
 
 @pytest.mark.parametrize(

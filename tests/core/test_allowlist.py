@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import allowlist
+from dispatch_mcp.process import allowlist
 
 WORDS = st.text(min_size=1, max_size=12).filter(lambda word: "\0" not in word)
 ARGV = st.lists(WORDS, min_size=1, max_size=6)

@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import pytest
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import amendments, model, moves, run
-from dispatch_mcp.core.model import AttemptState, RunState, TaskState, WorkerKind
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, transitions
+from dispatch_mcp.planning import edit_rules
+from dispatch_mcp.runs import state_machine
 
 
 def task(name: str, *deps: str, **more: object) -> model.Task:
     return model.Task.model_validate({"id": name, "do": f"Do {name}", "deps": deps, **more})
 
 
-def begun(*tasks: model.Task, max_parallel: int = 5) -> run.RunCore:
-    core = run.RunCore.begin("r", model.Plan(id="p", tasks=tasks, max_parallel=max_parallel), WorkerKind.SCRIPTED)
+def begun(*tasks: model.Task, max_parallel: int = 5) -> state_machine.RunCore:
+    core = state_machine.RunCore.begin(
+        "r", model.Plan(id="p", tasks=tasks, max_parallel=max_parallel), WorkerKind.SCRIPTED
+    )
     core.drain()
     return core
 
 
-def edited(core: run.RunCore, *tasks: model.Task) -> None:
+def edited(core: state_machine.RunCore, *tasks: model.Task) -> None:
     version = core.plan.version + 1
     core.edit(core.plan.model_copy(update={"tasks": tasks, "version": version}), WorkerKind.SCRIPTED)
 
 
-def states(core: run.RunCore) -> dict[str, str]:
+def states(core: state_machine.RunCore) -> dict[str, str]:
     return {row.id: row.state.value for row in core.rows}
 
 
-def done(core: run.RunCore, name: str, state: AttemptState = AttemptState.SUCCEEDED) -> None:
-    assert core.finish(moves.Finished(name, core.row(name).attempt, model.Outcome(state=state)), 1.0)
+def done(core: state_machine.RunCore, name: str, state: AttemptState = AttemptState.SUCCEEDED) -> None:
+    assert core.finish(transitions.Finished(name, core.row(name).attempt, model.Outcome(state=state)), 1.0)
 
 
-def started(core: run.RunCore) -> list[str]:
+def started(core: state_machine.RunCore) -> list[str]:
     return [start.task_id for start in core.next(1.0)]
 
 
@@ -88,7 +91,7 @@ def test_a_removed_task_that_comes_back_keeps_its_fence() -> None:
     core = begun(task("a", max_attempts=5), task("b"), max_parallel=1)
     started(core)
     retry = model.Outcome(state=AttemptState.FAILED, retryable=True)
-    core.finish(moves.Finished("a", 1, retry), 1.0)
+    core.finish(transitions.Finished("a", 1, retry), 1.0)
     edited(core, task("b"))
     assert states(core) == {"b": "ready"}
     edited(core, task("b"), task("a", max_attempts=5))
@@ -114,8 +117,8 @@ def test_a_run_restored_from_its_rows_goes_on_as_edited() -> None:
     core = begun(task("a"), task("b", "a"))
     started(core)
     edited(core, task("a"), task("n", "a"))
-    rows = [*core.rows, moves.TaskRow("b", WorkerKind.SCRIPTED, TaskState.SKIPPED, cause=moves.REMOVED)]
-    again = run.RunCore.restore("r", core.plan, rows)
+    rows = [*core.rows, transitions.TaskRow("b", WorkerKind.SCRIPTED, TaskState.SKIPPED, cause=transitions.REMOVED)]
+    again = state_machine.RunCore.restore("r", core.plan, rows)
     done(again, "a")
     assert started(again) == ["n"]
 
@@ -123,7 +126,7 @@ def test_a_run_restored_from_its_rows_goes_on_as_edited() -> None:
 # -- decisions of people
 
 
-def gated() -> run.RunCore:
+def gated() -> state_machine.RunCore:
     return begun(task("gate", worker="human"), task("a", "gate"), task("b", "a"), task("free"))
 
 
@@ -141,7 +144,7 @@ def test_a_decision_begins_by_itself_and_is_nobodys_to_carry_out() -> None:
 
 def test_a_decision_is_never_taken_over_from_another_run() -> None:
     core = gated()
-    core.next(1.0, find_result=lambda _key: moves.Known("digest"))
+    core.next(1.0, find_result=lambda _key: transitions.Known("digest"))
     assert states(core)["gate"] == "running"
 
 
@@ -172,7 +175,7 @@ def test_an_edit_cannot_go_round_a_decision(after: list[model.Task]) -> None:
         with pytest.raises(errors.PlanRejected):
             edited(core, *after)
     before = [task("gate", worker="human"), task("a", "gate"), task("b", "a"), task("free")]
-    assert "needs_person" in {problem.code for problem in amendments.refusals(before, after)}
+    assert "needs_person" in {problem.code for problem in edit_rules.refusals(before, after)}
 
 
 def test_an_edit_cannot_revive_what_a_person_has_rejected() -> None:
@@ -187,5 +190,5 @@ def test_an_edge_that_planning_added_may_go_even_behind_a_decision() -> None:
     edge = model.AddedEdge(before="a", after="free", reason="both write `x`")
     before = [task("gate", worker="human"), task("a", "gate"), task("free", "a")]
     after = [task("gate", worker="human"), task("a", "gate"), task("free")]
-    assert amendments.refusals(before, after)
-    assert not amendments.refusals(before, after, added=[edge])
+    assert edit_rules.refusals(before, after)
+    assert not edit_rules.refusals(before, after, added=[edge])

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import budget, forecast, model, moves, run
-from dispatch_mcp.core.model import AttemptState, RunState, TaskState, WorkerKind
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, transitions
+from dispatch_mcp.planning import forecast
+from dispatch_mcp.runs import budget, state_machine
 
 SCENARIOS = 1_000
 PAST = forecast.Past()
@@ -34,8 +35,8 @@ def task(name: str, **more: model.Json) -> model.Task:
     return model.Task(id=name, do=f"implement {name}", model="cheap", **more)
 
 
-def core_of(plan: model.Plan, limits: model.Limits, worker: WorkerKind = WorkerKind.HOST) -> run.RunCore:
-    core = run.RunCore.begin("r", plan, worker)
+def core_of(plan: model.Plan, limits: model.Limits, worker: WorkerKind = WorkerKind.HOST) -> state_machine.RunCore:
+    core = state_machine.RunCore.begin("r", plan, worker)
     core.ledger = ledger(plan, limits)
     return core
 
@@ -45,8 +46,8 @@ def done(dollars: float | None = None, tokens: int = 0, **more: model.Json) -> m
     return model.Outcome(**{"state": AttemptState.SUCCEEDED, "usage": usage, **more})
 
 
-def start(core: run.RunCore, now: float = 0.0) -> list[str]:
-    everyone = moves.HOST_WORKERS | moves.SERVER_WORKERS
+def start(core: state_machine.RunCore, now: float = 0.0) -> list[str]:
+    everyone = transitions.HOST_WORKERS | transitions.SERVER_WORKERS
     return [one.task_id for one in core.next(now, everyone)]
 
 
@@ -75,7 +76,7 @@ class Scene:
         worker = self.dice.choice((WorkerKind.HOST, WorkerKind.API, WorkerKind.CLAUDE))
         return task(names[at], deps=deps, worker=worker, limits=own if self.dice.random() < 0.7 else model.NO_LIMITS)
 
-    def costs(self, row: moves.TaskRow) -> float:
+    def costs(self, row: transitions.TaskRow) -> float:
         """Returns dollars up to the task's own ceiling, or else up to its p90."""
         spec = next(one for one in self.plan.tasks if one.id == row.id)
         most = spec.limits.dollars or PAST.expected(spec, price).tokens.p90 / 100_000
@@ -87,7 +88,7 @@ class Scene:
         if roll < 0.1:
             return model.Outcome(
                 state=AttemptState.FAILED,
-                error_kind=moves.RATE_LIMIT,
+                error_kind=transitions.RATE_LIMIT,
                 usage=usage,
                 retry_after_s=self.dice.choice((None, 5.0)),
             )
@@ -104,11 +105,11 @@ class Scene:
             cost = self.costs(row)
             self.spent += cost
             self.biggest = max(self.biggest, cost)
-            assert self.core.finish(moves.Finished(row.id, row.attempt, self.outcome(cost)), self.now)
+            assert self.core.finish(transitions.Finished(row.id, row.attempt, self.outcome(cost)), self.now)
 
-    def reloaded(self) -> run.RunCore:
+    def reloaded(self) -> state_machine.RunCore:
         """Returns the run as another process would find it; its account goes with it."""
-        core = run.RunCore.restore("r", self.plan, self.core.rows, held=self.core.held)
+        core = state_machine.RunCore.restore("r", self.plan, self.core.rows, held=self.core.held)
         core.ledger = self.core.ledger
         return core
 
@@ -148,14 +149,14 @@ def test_only_one_attempt_begins_when_the_next_would_not_fit_beside_it() -> None
     tasks = [task(name, limits=model.TaskLimits(dollars=2.0)) for name in "abc"]
     core = core_of(plan_of(*tasks), model.Limits(dollars=5.0))
     assert start(core) == ["a", "b"]
-    core.finish(moves.Finished("a", 1, done(0.5)), 1.0)
+    core.finish(transitions.Finished("a", 1, done(0.5)), 1.0)
     assert start(core, 1.0) == ["c"]
 
 
 def test_a_run_whose_ceiling_is_reached_waits_says_so_once_and_goes_on_when_it_is_raised() -> None:
     core = core_of(plan_of(task("a"), task("b", deps=("a",))), model.Limits(dollars=1.0))
     assert start(core) == ["a"]
-    core.finish(moves.Finished("a", 1, done(1.2)), 1.0)
+    core.finish(transitions.Finished("a", 1, done(1.2)), 1.0)
     core.drain()
     assert start(core, 1.0) == start(core, 2.0) == []
     assert core.state is RunState.PAUSED
@@ -182,15 +183,15 @@ def test_counts_and_time_bound_what_begins_whoever_works(limits: Mapping[str, fl
 def test_a_command_costs_nothing_and_runs_when_the_money_is_spent() -> None:
     core = core_of(plan_of(task("a"), task("b", deps=("a",), command=("true",))), model.Limits(dollars=1.0))
     start(core)
-    core.finish(moves.Finished("a", 1, done(9.0)), 1.0)
+    core.finish(transitions.Finished("a", 1, done(9.0)), 1.0)
     assert start(core, 1.0) == ["b"]
 
 
 def test_finished_work_is_taken_over_even_when_the_money_is_spent() -> None:
     core = core_of(plan_of(task("a"), task("b", deps=("a",))), model.Limits(tokens=10))
     start(core)
-    core.finish(moves.Finished("a", 1, done(tokens=50)), 1.0)
-    assert core.next(1.0, moves.HOST_WORKERS, find_result=lambda _key: moves.Known("digest")) == []
+    core.finish(transitions.Finished("a", 1, done(tokens=50)), 1.0)
+    assert core.next(1.0, transitions.HOST_WORKERS, find_result=lambda _key: transitions.Known("digest")) == []
     assert core.row("b").state is TaskState.SUCCEEDED
 
 
@@ -198,7 +199,7 @@ def test_a_task_whose_own_ceiling_is_spent_is_not_tried_again_and_fails_with_tha
     bounded = task("a", limits=model.TaskLimits(dollars=1.0), max_attempts=9)
     core = core_of(plan_of(bounded, task("b"), task("c", deps=("a",))), model.Limits())
     start(core)
-    core.finish(moves.Finished("a", 1, done(1.5, state=AttemptState.FAILED, retryable=True)), 1.0)
+    core.finish(transitions.Finished("a", 1, done(1.5, state=AttemptState.FAILED, retryable=True)), 1.0)
     assert start(core, 100.0) == []
     assert (core.row("a").state, core.row("a").cause) == (TaskState.FAILED, "limit:dollars")
     assert core.row("c").state is TaskState.SKIPPED
@@ -209,7 +210,7 @@ def test_what_a_host_does_not_say_is_estimated_and_corrected_by_a_late_report() 
     core = core_of(plan, model.Limits(tokens=10_000_000))
     start(core)
     likely = forecast.used(forecast.prior(model.Effort.M, "implementation"))
-    core.finish(moves.Finished("a", 1, done()), 1.0)
+    core.finish(transitions.Finished("a", 1, done()), 1.0)
     core.abandon("b", 2.0, crashed=False)
     assert core.ledger
     assert core.ledger.spent.tokens == pytest.approx(likely * (1 + forecast.SPREAD))
@@ -222,7 +223,7 @@ def test_work_without_a_known_price_counts_as_the_dearest_under_a_ceiling_of_dol
     odd = model.Task(id="a", do="implement", model="claude-of-the-future")
     core = core_of(plan_of(odd), model.Limits(dollars=100.0))
     start(core)
-    core.finish(moves.Finished("a", 1, done(tokens=300_000)), 1.0)
+    core.finish(transitions.Finished("a", 1, done(tokens=300_000)), 1.0)
     assert core.ledger
     assert core.ledger.spent.dollars == pytest.approx(3.0)
 
@@ -231,8 +232,8 @@ def test_an_account_taken_anew_from_the_records_is_the_same() -> None:
     plan = plan_of(*[task(name) for name in "abcd"])
     core = core_of(plan, model.Limits(dollars=50.0))
     start(core)
-    core.finish(moves.Finished("a", 1, done(0.25, tokens=10)), 1.0)
-    core.finish(moves.Finished("b", 1, done()), 1.0)
+    core.finish(transitions.Finished("a", 1, done(0.25, tokens=10)), 1.0)
+    core.finish(transitions.Finished("b", 1, done()), 1.0)
     core.abandon("c", 1.0, crashed=True)
     again = ledger(plan, model.Limits(dollars=50.0))
     host, usage = WorkerKind.HOST, model.Usage(input_tokens=10, cost_usd=0.25)
@@ -272,7 +273,7 @@ def test_limits_are_read_under_the_names_that_models_write() -> None:
 
 def limited(after: float | None = None) -> model.Outcome:
     return model.Outcome(
-        state=AttemptState.FAILED, error="429", error_kind=moves.RATE_LIMIT, retryable=False, retry_after_s=after
+        state=AttemptState.FAILED, error="429", error_kind=transitions.RATE_LIMIT, retryable=False, retry_after_s=after
     )
 
 
@@ -280,13 +281,13 @@ def test_a_rate_limit_holds_everybody_of_its_worker_and_counts_no_failure() -> N
     plan = plan_of(task("a"), task("b"), task("c", worker=WorkerKind.API), workers=1)
     core = core_of(plan, model.Limits())
     assert start(core) == ["a", "c"]
-    core.finish(moves.Finished("a", 1, limited(30.0)), 0.0)
+    core.finish(transitions.Finished("a", 1, limited(30.0)), 0.0)
     assert start(core, 20.0) == []
     assert (core.row("a").failures, core.row("a").state) == (0, TaskState.READY)
     until = core.waiting_until()
     assert until is not None
     assert 30.0 <= until <= 33.0
-    again = run.RunCore.restore("r", plan, core.rows)
+    again = state_machine.RunCore.restore("r", plan, core.rows)
     assert start(again, 29.0) == []
     assert start(again, 34.0) == ["a"]
 
@@ -296,7 +297,7 @@ def test_no_storm_of_rate_limits_drops_a_task_and_the_waits_grow_within_bounds()
     now, waits = 0.0, list[float]()
     for attempt in range(1, 200):
         assert start(core, now) == ["a"]
-        core.finish(moves.Finished("a", attempt, limited()), now)
+        core.finish(transitions.Finished("a", attempt, limited()), now)
         until = core.waiting_until()
         assert until is not None
         waits.append(until - now)
@@ -304,7 +305,7 @@ def test_no_storm_of_rate_limits_drops_a_task_and_the_waits_grow_within_bounds()
     assert waits[0] < waits[2] < waits[4]
     assert max(waits) <= core.policy.hold_cap_s * 1.1
     assert start(core, now) == ["a"]
-    core.finish(moves.Finished("a", 200, done()), now)
+    core.finish(transitions.Finished("a", 200, done()), now)
     assert core.state is RunState.SUCCEEDED
 
 
@@ -312,7 +313,7 @@ def test_a_rate_limit_that_asks_for_days_or_for_nothing_is_bounded() -> None:
     for asked, least, most in ((1e9, 6 * 3600.0, 6.6 * 3600.0), (0.0, 1.0, 1.1)):
         core = core_of(plan_of(task("a")), model.Limits())
         start(core)
-        core.finish(moves.Finished("a", 1, limited(asked)), 0.0)
+        core.finish(transitions.Finished("a", 1, limited(asked)), 0.0)
         assert least <= (core.waiting_until() or 0.0) <= most
 
 
@@ -327,7 +328,7 @@ def test_each_attempt_is_told_its_part_of_what_is_left() -> None:
     assert starts["c"].dollars is not None
     assert starts["c"].dollars < 10.0
     assert starts["a"].tokens is None
-    core.finish(moves.Finished("b", 1, done(1.5, state=AttemptState.FAILED, retryable=True)), 0.0)
+    core.finish(transitions.Finished("b", 1, done(1.5, state=AttemptState.FAILED, retryable=True)), 0.0)
     (again,) = core.next(1_000.0)
     assert again.ceiling.dollars == pytest.approx(0.5)
 
@@ -346,6 +347,6 @@ def test_the_last_attempt_below_a_ceiling_may_go_over_it_by_what_is_set_aside() 
     (first,) = core.next(0.0)
     assert first.ceiling.tokens is not None
     assert first.ceiling.tokens > 1_000
-    core.finish(moves.Finished("a", 1, done(0.1, 5_000)), 0.0)
+    core.finish(transitions.Finished("a", 1, done(0.1, 5_000)), 0.0)
     assert core.next(0.0) == []
     assert core.state is RunState.PAUSED

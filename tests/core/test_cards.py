@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from dispatch_mcp import resources, rosters
-from dispatch_mcp.core import cards, catalog
-from dispatch_mcp.core.model import TaskState
+from dispatch_mcp.agents import a2a_card, bundled_files, catalog, loader
+from dispatch_mcp.model import TaskState
 
 REQUIRED = (
     *("name", "description", "supportedInterfaces", "version", "capabilities"),
@@ -19,15 +18,15 @@ AGENT = catalog.Agent(name="db", description="Tables and queries", keywords=("sq
 
 def status(card: dict[str, Any]) -> dict[str, Any]:
     extensions: list[dict[str, Any]] = card["capabilities"]["extensions"]
-    return next(one["params"] for one in extensions if one["uri"] == cards.STATUS)
+    return next(one["params"] for one in extensions if one["uri"] == a2a_card.STATUS)
 
 
 def test_every_shipped_agent_has_a_card_with_all_required_fields() -> None:
-    source = rosters.Source((rosters.Folder(resources.bundled("agents"), "bundled", nested=True),))
+    source = loader.Source((loader.Folder(bundled_files.bundled("agents"), "bundled", nested=True),))
     known = source.catalog().agents
     assert len(known) > 50
     for agent in known:
-        card = cards.card(agent, version="1")
+        card = a2a_card.card(agent, version="1")
         assert all(card[name] for name in REQUIRED), agent.name
         for skill in card["skills"]:
             assert all(skill[name] for name in ("id", "name", "description", "tags")), agent.name
@@ -48,13 +47,13 @@ def test_every_shipped_agent_has_a_card_with_all_required_fields() -> None:
     ],
 )
 def test_a_card_says_what_the_agent_does_now(states: tuple[TaskState, ...], said: str) -> None:
-    work = [cards.Work("r", f"t{at}", state) for at, state in enumerate(states)]
-    assert status(cards.card(AGENT, version="1", work=work))["status"] == said
+    work = [a2a_card.Work("r", f"t{at}", state) for at, state in enumerate(states)]
+    assert status(a2a_card.card(AGENT, version="1", work=work))["status"] == said
 
 
 def test_open_tasks_are_named_with_their_state() -> None:
-    work = [cards.Work("r", "a", TaskState.RUNNING), cards.Work("r", "b", TaskState.BLOCKED)]
-    assert status(cards.card(AGENT, version="1", work=work))["tasks"] == [
+    work = [a2a_card.Work("r", "a", TaskState.RUNNING), a2a_card.Work("r", "b", TaskState.BLOCKED)]
+    assert status(a2a_card.card(AGENT, version="1", work=work))["tasks"] == [
         {"runId": "r", "taskId": "a", "state": "TASK_STATE_WORKING"},
         {"runId": "r", "taskId": "b", "state": "TASK_STATE_SUBMITTED"},
     ]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import catalog, frontmatter
+from dispatch_mcp.agents import catalog, frontmatter
 
 PLAIN = """---
 name: tester

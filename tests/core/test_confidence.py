@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import choice, confidence, model
+from dispatch_mcp import errors, model
+from dispatch_mcp.routing import confidence, model_choice
 
 BANDS = confidence.Bands()
 
@@ -66,13 +66,13 @@ def test_confidence_never_exceeds_its_parts(in_scope: float, right: float) -> No
     "name", ["opus", "sonnet", "haiku", "inherit", "claude-opus-4-5", "claude-sonnet-4-5@20250929"]
 )
 def test_models_that_exist_are_accepted(name: str) -> None:
-    assert choice.check(name) == name
+    assert model_choice.check(name) == name
 
 
 @pytest.mark.parametrize("name", ["gpt-9", "claude", "claude-", "opus; rm", "OPUS", "", "claude-x\n"])
 def test_an_unknown_model_is_refused(name: str) -> None:
     with pytest.raises(errors.InputError, match="no model"):
-        choice.check(name)
+        model_choice.check(name)
 
 
 @pytest.mark.parametrize(
@@ -89,11 +89,11 @@ def test_an_unknown_model_is_refused(name: str) -> None:
 def test_models_follow_the_seeds_tables(
     text: str, size: model.Effort, strategy: confidence.Strategy, name: str
 ) -> None:
-    assert choice.choose(text, size, strategy)[0] == name
+    assert model_choice.choose(text, size, strategy)[0] == name
 
 
 def test_wide_requests_are_larger_than_narrow_ones() -> None:
     sizes = list(model.Effort)
-    small = choice.effort("Fix a small typo in a label", 1)
-    large = choice.effort("Rewrite the entire platform from scratch", 4)
+    small = model_choice.effort("Fix a small typo in a label", 1)
+    large = model_choice.effort("Rewrite the entire platform from scratch", 4)
     assert sizes.index(small) < sizes.index(large)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import conflicts
+from dispatch_mcp.planning import conflicts
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ import re
 
 import pytest
 
-from dispatch_mcp.core import diagrams, model, planning
+from dispatch_mcp import model
+from dispatch_mcp.planning import flowchart, plan_checks
 
 
 def drawn(*tasks: model.Task, **more: model.Json) -> str:
-    prepared = planning.prepare(tasks, max_parallel=4)
+    prepared = plan_checks.prepare(tasks, max_parallel=4)
     plan = model.Plan(id="p", tasks=prepared.tasks, added_edges=prepared.added_edges)
-    return diagrams.mermaid(plan, prepared, **more)
+    return flowchart.mermaid(plan, prepared, **more)
 
 
 def task(task_id: str, *deps: str, goal: str = "work", **more: model.Json) -> model.Task:
@@ -56,7 +57,7 @@ def test_states_colour_the_tasks() -> None:
 def test_big_plans_show_the_critical_path_and_say_what_is_left_out() -> None:
     tasks = [task(f"t{v}") for v in range(100)] + [task("last", "t99", effort="XL")]
     text = drawn(*tasks)
-    assert text.count("<br/>") == diagrams.MAX_NODES
+    assert text.count("<br/>") == flowchart.MAX_NODES
     assert '  more["41 more tasks not shown"]' in text
     assert "  t99 ==> t100\n" in text
 

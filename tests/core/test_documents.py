@@ -8,20 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import documents, fields, model, planning, records
-from dispatch_mcp.core.model import AttemptState, TaskState, WorkerKind
+from dispatch_mcp import model
+from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records
+from dispatch_mcp.planning import json_reader, plan_checks, plan_documents
 
 ONE = {"id": "a", "do": "work"}
 
 
 def one_problem(raw: model.Json) -> tuple[str, str]:
-    (found,) = documents.read_tasks(raw).problems
+    (found,) = plan_documents.read_tasks(raw).problems
     assert found.message
     return found.code, found.where
 
 
 def test_wire_names_are_read_as_they_are() -> None:
-    reading = documents.read_tasks(
+    reading = plan_documents.read_tasks(
         [
             {
                 "id": "b",
@@ -61,7 +62,7 @@ def test_aliases_are_normalised_and_noted_once() -> None:
         for v in range(3)
     ]
     raw += [{"id": "x", "goal": "work", "depends_on": ["t1"], "subagent_type": "coder"}]
-    reading = documents.read_tasks(raw)
+    reading = plan_documents.read_tasks(raw)
     assert reading.problems == ()
     assert reading.tasks[3] == model.Task(id="x", goal="work", deps=("t1",), agent="coder")
     (note,) = reading.notes
@@ -69,7 +70,7 @@ def test_aliases_are_normalised_and_noted_once() -> None:
 
 
 def test_strings_numbers_and_nulls_are_taken_as_meant() -> None:
-    reading = documents.read_tasks(
+    reading = plan_documents.read_tasks(
         [{"id": 1, "do": "x", "deps": "2, 3", "files": "a b.py", "agent": None, "model": ""}]
     )
     assert reading.problems == ()
@@ -98,7 +99,7 @@ def test_strings_numbers_and_nulls_are_taken_as_meant() -> None:
         ({"inputs": {"a": "\x00"}}, ("bad_value", "tasks[0].inputs")),
         ({"inputs": {"\ud800": 1}}, ("bad_value", "tasks[0].inputs")),
         ({"inputs": {"a": 10**5000}}, ("bad_value", "tasks[0].inputs")),
-        ({"inputs": {"a": "x" * (fields.MAX_INPUT_CHARS + 1)}}, ("bad_value", "tasks[0].inputs")),
+        ({"inputs": {"a": "x" * (json_reader.MAX_INPUT_CHARS + 1)}}, ("bad_value", "tasks[0].inputs")),
         ({"do": "a\x00b"}, ("bad_text", "tasks[0].do")),
         ({"files": ["\udfff"]}, ("bad_text", "tasks[0].files[0]")),
         ({"do": "x" * 20_001}, ("too_long", "tasks[0].do")),
@@ -113,10 +114,10 @@ def test_each_fault_is_one_problem_with_its_place(change: dict[str, model.Json],
 
 
 def test_unknown_fields_come_with_the_field_that_was_meant() -> None:
-    (found,) = documents.read_tasks([{**ONE, "dependancies": []}]).problems
+    (found,) = plan_documents.read_tasks([{**ONE, "dependancies": []}]).problems
     assert (found.code, found.task, found.did_you_mean) == ("unknown_field", "a", "dependencies")
-    many = documents.read_tasks([{**ONE, **{f"zz{v}": v for v in range(500)}}]).problems
-    assert len(many) == documents.MAX_UNKNOWN + 1
+    many = plan_documents.read_tasks([{**ONE, **{f"zz{v}": v for v in range(500)}}]).problems
+    assert len(many) == plan_documents.MAX_UNKNOWN + 1
 
 
 def test_deeply_nested_inputs_are_refused() -> None:
@@ -134,7 +135,7 @@ def test_tasks_that_are_no_list_are_refused(raw: model.Json) -> None:
 
 
 def test_entries_that_are_no_objects_are_refused_and_the_others_read() -> None:
-    reading = documents.read_tasks([ONE, 3, "b"])
+    reading = plan_documents.read_tasks([ONE, 3, "b"])
     assert [one.where for one in reading.problems] == ["tasks[1]", "tasks[2]"]
     assert len(reading.tasks) == 1
 
@@ -144,8 +145,8 @@ def test_too_many_tasks_are_not_even_read() -> None:
 
 
 def test_missing_id_and_goal_are_left_for_the_check() -> None:
-    reading = documents.read_tasks([{}])
-    found = planning.check(reading.tasks, agents=None, models=())
+    reading = plan_documents.read_tasks([{}])
+    found = plan_checks.check(reading.tasks, agents=None, models=())
     assert reading.problems == ()
     assert [one.code for one in found] == ["bad_id", "empty_goal"]
 
@@ -160,7 +161,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
     max_leaves=6,
 )
-keys = st.sampled_from([*documents.ALIASES, *model.Task.model_fields, "do", "extra", "\ud800\x00"])
+keys = st.sampled_from([*plan_documents.ALIASES, *model.Task.model_fields, "do", "extra", "\ud800\x00"])
 entries = st.dictionaries(keys, values, max_size=8) | st.fixed_dictionaries({"id": values, "do": values}) | values
 
 
@@ -168,18 +169,18 @@ entries = st.dictionaries(keys, values, max_size=8) | st.fixed_dictionaries({"id
 @settings(max_examples=2_000)
 @given(st.lists(entries, max_size=6) | values)
 def test_any_json_is_read_and_checked_without_an_exception(raw: model.Json) -> None:
-    reading = documents.read_tasks(raw)
-    found = [*reading.problems, *planning.check(reading.tasks, agents=("a",), models=("opus",))]
+    reading = plan_documents.read_tasks(raw)
+    found = [*reading.problems, *plan_checks.check(reading.tasks, agents=("a",), models=("opus",))]
     for one in found:
         one.model_dump_json()
     if not found:
-        planning.prepare(reading.tasks, max_parallel=2)
+        plan_checks.prepare(reading.tasks, max_parallel=2)
 
 
 @settings(max_examples=300)
 @given(st.dictionaries(st.sampled_from(["tasks", "config", "x"]), values | st.lists(entries, max_size=3)) | values)
 def test_any_json_is_read_as_a_document_without_an_exception(raw: model.Json) -> None:
-    documents.read_document(raw)
+    plan_documents.read_document(raw)
 
 
 FOUR = {
@@ -240,23 +241,23 @@ def fixed() -> dict[str, model.Json]:
 def test_the_documents_of_seed_002_read_check_and_run_as_it_says(
     document: model.Json, waves: tuple[tuple[str, ...], ...]
 ) -> None:
-    read = documents.read_document(document)
+    read = plan_documents.read_document(document)
     assert read.reading.problems == ()
     tasks = read.reading.tasks
-    assert planning.check(tasks, agents=("coder", "debug"), models=()) == []
-    found = planning.prepare(tasks, max_parallel=read.max_parallel or 5)
+    assert plan_checks.check(tasks, agents=("coder", "debug"), models=()) == []
+    found = plan_checks.prepare(tasks, max_parallel=read.max_parallel or 5)
     assert found.waves == waves
     assert found.added_edges == ()
 
 
 def test_the_parallel_example_takes_as_long_as_its_longest_task() -> None:
-    tasks = documents.read_document({"tasks": [generated("a"), generated("b"), generated("c")]}).reading.tasks
-    found = planning.prepare(tasks, max_parallel=5, durations={"gen-a": 3, "gen-b": 9, "gen-c": 4}).estimate
+    tasks = plan_documents.read_document({"tasks": [generated("a"), generated("b"), generated("c")]}).reading.tasks
+    found = plan_checks.prepare(tasks, max_parallel=5, durations={"gen-a": 3, "gen-b": 9, "gen-c": 4}).estimate
     assert (found.parallel, found.serial) == (9, 16)
 
 
 def test_inputs_of_a_document_are_kept_and_their_paths_declared() -> None:
-    first, second = documents.read_document({"tasks": [investigated("a.py"), fixed()]}).reading.tasks
+    first, second = plan_documents.read_document({"tasks": [investigated("a.py"), fixed()]}).reading.tasks
     assert first.reads == ("a.py",)
     assert second.files == ("${OUTPUT_DIR}/node_auth.py",)
     assert second.reads == ("${PROJECT_DIR}/auth.py",)
@@ -264,9 +265,9 @@ def test_inputs_of_a_document_are_kept_and_their_paths_declared() -> None:
 
 
 def test_the_config_of_a_document_is_read_or_refused_in_its_place() -> None:
-    read = documents.read_document(FOUR)
+    read = plan_documents.read_document(FOUR)
     assert (read.max_parallel, read.timeout_s, read.trace_dir) == (5, 300, "./traces")
-    bad = documents.read_document({"task": [], "config": {"max_workers": 0, "timeout_secs": 1}})
+    bad = plan_documents.read_document({"task": [], "config": {"max_workers": 0, "timeout_secs": 1}})
     assert [(one.code, one.where) for one in bad.reading.problems] == [
         ("unknown_field", "task"),
         ("unknown_field", "config.timeout_secs"),
@@ -288,7 +289,7 @@ def test_results_have_the_format_of_seed_002() -> None:
         started_at=1,
         ended_at=3.5,
     )
-    answer = documents.result_document(
+    answer = plan_documents.result_document(
         [row("a", TaskState.SUCCEEDED), row("b", TaskState.FAILED), row("c", TaskState.SKIPPED, "upstream:b")],
         {
             "a": model.Outcome(state=AttemptState.SUCCEEDED, output={"x": 1}, usage=model.Usage(seconds=1.25)),
@@ -339,10 +340,10 @@ def test_results_have_the_format_of_seed_002() -> None:
     ],
 )
 def test_the_status_of_a_result_adds_up(states: list[TaskState], status: str) -> None:
-    answer = documents.result_document([row("a", one) for one in states], {}, {}, total_s=0)
+    answer = plan_documents.result_document([row("a", one) for one in states], {}, {}, total_s=0)
     assert answer["status"] == status
 
 
 def test_unproven_work_is_marked_in_a_result() -> None:
-    answer = documents.result_document([row("a", TaskState.UNVERIFIED)], {}, {}, total_s=0)
+    answer = plan_documents.result_document([row("a", TaskState.UNVERIFIED)], {}, {}, total_s=0)
     assert answer["results"][0]["unverified"] is True

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import environment
+from dispatch_mcp.process import child_environment
 
 NAMES = st.text(min_size=1, max_size=12)
 VALUES = st.text(max_size=20)
@@ -41,50 +41,52 @@ PLAIN = [
 
 @pytest.mark.parametrize(("name", "value"), SECRETS)
 def test_a_secret_is_known_by_its_name_or_its_value(name: str, value: str) -> None:
-    assert environment.looks_secret(name, value)
-    assert value in environment.secret_values({name: value})
+    assert child_environment.looks_secret(name, value)
+    assert value in child_environment.secret_values({name: value})
 
 
 @pytest.mark.parametrize(("name", "value"), PLAIN)
 def test_an_ordinary_variable_is_no_secret(name: str, value: str) -> None:
-    assert not environment.looks_secret(name, value)
-    assert environment.secret_values({name: value}) == frozenset()
+    assert not child_environment.looks_secret(name, value)
+    assert child_environment.secret_values({name: value}) == frozenset()
 
 
 def test_a_password_inside_a_url_is_redacted_on_its_own_and_decoded() -> None:
-    values = environment.secret_values({"DATABASE_URL": "postgres://me:p%40ssw0rd99@db/x"})
+    values = child_environment.secret_values({"DATABASE_URL": "postgres://me:p%40ssw0rd99@db/x"})
     assert {"p%40ssw0rd99", "p@ssw0rd99"} <= values
 
 
 def test_short_values_are_left_out_because_they_are_words() -> None:
-    assert environment.secret_values({"API_KEY": "true"}) == frozenset()
+    assert child_environment.secret_values({"API_KEY": "true"}) == frozenset()
 
 
 @given(variables=st.dictionaries(NAMES, VALUES, max_size=8), named=st.frozensets(NAMES, max_size=3))
 def test_a_child_gets_nothing_that_is_not_allowed_by_name(variables: dict[str, str], named: frozenset[str]) -> None:
-    policy = environment.ChildPolicy(variables, named, depth=1)
+    policy = child_environment.ChildPolicy(variables, named, depth=1)
     child = policy.environment()
-    free = environment.BASE_NAMES | named | environment.FIXED.keys() | {environment.DEPTH}
+    free = child_environment.BASE_NAMES | named | child_environment.FIXED.keys() | {child_environment.DEPTH}
     assert all(name in free or name.startswith("LC_") for name in child)
-    assert child[environment.DEPTH] == "2"
+    assert child[child_environment.DEPTH] == "2"
 
 
-@given(name=st.sampled_from(sorted(environment.BASE_NAMES)), secret=st.sampled_from(SECRETS[9:]))
+@given(name=st.sampled_from(sorted(child_environment.BASE_NAMES)), secret=st.sampled_from(SECRETS[9:]))
 def test_an_allowed_name_does_not_carry_a_secret_out(name: str, secret: tuple[str, str]) -> None:
     variables = {name: secret[1]}
-    assert name not in environment.ChildPolicy(variables).environment()
-    assert environment.ChildPolicy(variables, frozenset({name})).environment()[name] == secret[1]
+    assert name not in child_environment.ChildPolicy(variables).environment()
+    assert child_environment.ChildPolicy(variables, frozenset({name})).environment()[name] == secret[1]
 
 
 def test_the_depth_cannot_be_passed_through_by_name() -> None:
-    policy = environment.ChildPolicy({environment.DEPTH: "0"}, frozenset({environment.DEPTH}), depth=3)
-    assert policy.environment({environment.DEPTH: "0"})[environment.DEPTH] == "4"
+    policy = child_environment.ChildPolicy(
+        {child_environment.DEPTH: "0"}, frozenset({child_environment.DEPTH}), depth=3
+    )
+    assert policy.environment({child_environment.DEPTH: "0"})[child_environment.DEPTH] == "4"
 
 
 @pytest.mark.parametrize(("depth", "limit", "too_deep"), [(0, 0, True), (0, 1, False), (1, 2, False), (2, 2, True)])
 def test_a_child_may_stand_as_deep_as_the_limit(depth: int, limit: int, *, too_deep: bool) -> None:
-    assert environment.ChildPolicy({}, depth=depth, depth_limit=limit).too_deep is too_deep
+    assert child_environment.ChildPolicy({}, depth=depth, depth_limit=limit).too_deep is too_deep
 
 
 def test_a_policy_does_not_show_the_variables() -> None:
-    assert "hunter2" not in repr(environment.ChildPolicy({"PASSWORD": "hunter2"}))
+    assert "hunter2" not in repr(child_environment.ChildPolicy({"PASSWORD": "hunter2"}))

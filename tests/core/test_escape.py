@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import escape
+from dispatch_mcp.text import escape
 
 MARKDOWN = markdown_it.MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 ENDINGS = ['"]', "`", "end", "]]", "))", "}}", "-->", "|", ";", "%%", "#quot;", "&quot;", "\\", "\n"]

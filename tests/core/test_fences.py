@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import fences
+from dispatch_mcp.text import fences
 
 NONCE = "k7f3q9x2m4"
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import forecast, graph, model, planning
-from dispatch_mcp.core.model import Effort
+from dispatch_mcp import model
+from dispatch_mcp.model import Effort
+from dispatch_mcp.planning import forecast, graph, plan_checks
 
 EFFORTS = st.sampled_from(list(Effort))
 
@@ -19,8 +20,8 @@ def price(name: str | None, usage: model.Usage) -> float | None:
     return None if name is None else forecast.used(usage) / 1e6
 
 
-def prepared(*tasks: model.Task, workers: int = 5) -> planning.Prepared:
-    return planning.prepare(tasks, max_parallel=workers)
+def prepared(*tasks: model.Task, workers: int = 5) -> plan_checks.Prepared:
+    return plan_checks.prepare(tasks, max_parallel=workers)
 
 
 def task(name: str, *deps: str, effort: Effort = Effort.M, **more: object) -> model.Task:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from dispatch_mcp.core import handoffs, model, order, prompting
-from dispatch_mcp.core.model import WorkerKind
+from dispatch_mcp import model
+from dispatch_mcp.model import WorkerKind, work_order
+from dispatch_mcp.runs import handoff_schema, prompt_builder
 
 WHOLE: dict[str, Any] = {
     "completed_work": "Done.",
@@ -31,13 +32,13 @@ def objects(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_every_object_of_the_schema_is_closed_and_all_its_fields_are_required() -> None:
-    for part in objects(handoffs.SCHEMA):
+    for part in objects(handoff_schema.SCHEMA):
         assert part["additionalProperties"] is False
         assert set(part["required"]) == set(part["properties"])
 
 
 def test_an_answer_gives_the_handoff_and_the_whole_text() -> None:
-    handoff, answer, problem = handoffs.read_text(json.dumps(WHOLE))
+    handoff, answer, problem = handoff_schema.read_text(json.dumps(WHOLE))
     assert handoff is not None
     assert (handoff.completed_work, handoff.files_modified, answer, problem) == ("Done.", ("a.py",), "All of it.", "")
     assert handoff.artifacts == (model.Artifact(name="log", path="out/log"),)
@@ -46,30 +47,30 @@ def test_an_answer_gives_the_handoff_and_the_whole_text() -> None:
 
 @pytest.mark.parametrize("value", [None, [], "x", {}, {"completed_work": ""}, {"answer": "x"}, {"proposed_edits": "x"}])
 def test_what_says_nothing_of_the_work_is_no_handoff(value: Any) -> None:
-    handoff, _, problem = handoffs.read(value)
+    handoff, _, problem = handoff_schema.read(value)
     assert handoff is None
     assert problem
 
 
 def test_text_that_is_no_json_is_no_handoff() -> None:
     for text in ("", "Done.", "{", "[" * 100_000):
-        assert handoffs.read_text(text)[0] is None
+        assert handoff_schema.read_text(text)[0] is None
 
 
-def prompt(**more: Any) -> prompting.Prompt:
-    work = order.WorkOrder("r", model.Task(id="t", goal="Work"), 2, WorkerKind.API, **more)
-    return prompting.build(work, nonce="0123456789abcdef")
+def prompt(**more: Any) -> prompt_builder.Prompt:
+    work = work_order.WorkOrder("r", model.Task(id="t", goal="Work"), 2, WorkerKind.API, **more)
+    return prompt_builder.build(work, nonce="0123456789abcdef")
 
 
 def test_the_prompt_asks_for_the_form_instead_of_a_block_and_still_reads_back() -> None:
-    asked = handoffs.asked(prompt())
+    asked = handoff_schema.asked(prompt())
     assert "```json" not in asked.text
-    assert handoffs.ASKED in asked.text
-    assert prompting.parse(asked.text) == asked
+    assert handoff_schema.ASKED in asked.text
+    assert prompt_builder.parse(asked.text) == asked
 
 
 def test_who_goes_on_is_told_why_and_not_the_task_again() -> None:
-    told = handoffs.going_on(handoffs.asked(prompt(last_error="the connection broke")))
+    told = handoff_schema.going_on(handoff_schema.asked(prompt(last_error="the connection broke")))
     assert "the connection broke" in told.text
     assert "## GOAL\nWork" not in told.text
-    assert "CONTEXT" not in handoffs.going_on(prompt()).text
+    assert "CONTEXT" not in handoff_schema.going_on(prompt()).text

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from dispatch_mcp.core import aliases, choice, hands, model, order, toolsets
-from dispatch_mcp.core.model import WorkerKind
+from dispatch_mcp import model
+from dispatch_mcp.model import WorkerKind, model_names, work_order, worker_choice
+from dispatch_mcp.routing import model_choice
+from dispatch_mcp.runs import tool_permissions
 
 KEY, CLAUDE = {"key": True}, {"claude": "/usr/bin/claude"}
 
@@ -26,58 +28,58 @@ KEY, CLAUDE = {"key": True}, {"claude": "/usr/bin/claude"}
 def test_whoever_is_there_is_picked_and_the_reason_is_said(
     there: dict[str, object], kind: WorkerKind, why: str
 ) -> None:
-    picked = hands.Hands(**there).pick()
+    picked = worker_choice.Hands(**there).pick()
     assert picked.kind is kind
     assert why in picked.why
 
 
 def test_who_is_missing_is_said_and_why() -> None:
-    nobody = hands.Hands(chat=False)
+    nobody = worker_choice.Hands(chat=False)
     assert "ANTHROPIC_API_KEY" in nobody.missing(WorkerKind.API)
     assert "doctor" in nobody.missing(WorkerKind.CLAUDE)
     assert "no assistant" in nobody.missing(WorkerKind.HOST)
     assert nobody.missing(WorkerKind.HUMAN)
     assert nobody.missing(WorkerKind.COMMAND) == ""
-    everybody = hands.Hands(key=True, claude="/claude")
+    everybody = worker_choice.Hands(key=True, claude="/claude")
     assert [kind for kind in WorkerKind if everybody.missing(kind)] == [WorkerKind.HUMAN]
 
 
-@pytest.mark.parametrize("name", sorted(aliases.TABLE))
+@pytest.mark.parametrize("name", sorted(model_names.TABLE))
 def test_every_short_name_has_one_model_and_where_that_is_known_from(name: str) -> None:
-    assert aliases.resolve(name).startswith(f"claude-{name}-")
-    assert aliases.TABLE[name].provenance
-    assert choice.known(name)
-    assert choice.known(aliases.resolve(name))
+    assert model_names.resolve(name).startswith(f"claude-{name}-")
+    assert model_names.TABLE[name].provenance
+    assert model_choice.known(name)
+    assert model_choice.known(model_names.resolve(name))
 
 
 def test_other_names_are_taken_as_they_are_and_suffixes_have_no_price() -> None:
-    assert aliases.resolve("claude-opus-5") == "claude-opus-5"
-    assert aliases.resolve(None) == aliases.resolve("inherit") == aliases.resolve("") == ""
-    assert aliases.bare("claude-opus-5-5@20261103[1m]") == aliases.bare("opus") == "claude-opus-5-5"
-    assert (aliases.effort(" High "), aliases.effort("--effort"), aliases.effort("")) == ("high", "", "")
+    assert model_names.resolve("claude-opus-5") == "claude-opus-5"
+    assert model_names.resolve(None) == model_names.resolve("inherit") == model_names.resolve("") == ""
+    assert model_names.bare("claude-opus-5-5@20261103[1m]") == model_names.bare("opus") == "claude-opus-5-5"
+    assert (model_names.effort(" High "), model_names.effort("--effort"), model_names.effort("")) == ("high", "", "")
 
 
-def work(directory: str = "", tools: tuple[str, ...] | None = None) -> order.WorkOrder:
-    return order.WorkOrder("r", model.Task(id="t", goal="x"), 1, WorkerKind.API, directory=directory, tools=tools)
+def work(directory: str = "", tools: tuple[str, ...] | None = None) -> work_order.WorkOrder:
+    return work_order.WorkOrder("r", model.Task(id="t", goal="x"), 1, WorkerKind.API, directory=directory, tools=tools)
 
 
 @pytest.mark.promise("S8")
 def test_without_a_directory_nothing_can_be_changed_whatever_the_agent_may() -> None:
     for tools in (None, ("*",), ("Edit", "Write", "Bash"), ("MultiEdit",)):
-        assert not toolsets.changes_files(toolsets.of(work(tools=tools), commands=True))
+        assert not tool_permissions.changes_files(tool_permissions.of(work(tools=tools), commands=True))
 
 
 @pytest.mark.promise("S8")
 def test_tools_narrow_and_never_widen() -> None:
-    own = toolsets.of(work("/own"))
-    assert set(toolsets.of(work("/own", ("Read", "Teleport")))) < set(own)
-    assert "Bash" not in toolsets.of(work("/own", ("*",)))
-    assert "Bash" in toolsets.of(work("/own", ("*",)), commands=True)
-    assert "Bash" not in toolsets.of(work("/own"), commands=True)
+    own = tool_permissions.of(work("/own"))
+    assert set(tool_permissions.of(work("/own", ("Read", "Teleport")))) < set(own)
+    assert "Bash" not in tool_permissions.of(work("/own", ("*",)))
+    assert "Bash" in tool_permissions.of(work("/own", ("*",)), commands=True)
+    assert "Bash" not in tool_permissions.of(work("/own"), commands=True)
 
 
 def test_what_a_definition_takes_away_is_gone() -> None:
-    assert toolsets.granted(("Read", "Edit"), ()) == ("Read", "Edit")
-    assert toolsets.granted(None, ()) is None
-    assert toolsets.granted(None, ("Edit", "Write", "Bash")) == ("Glob", "Grep", "Read")
-    assert toolsets.granted(("Read", "Bash(git *)"), ("Bash",)) == ("Read",)
+    assert tool_permissions.granted(("Read", "Edit"), ()) == ("Read", "Edit")
+    assert tool_permissions.granted(None, ()) is None
+    assert tool_permissions.granted(None, ("Edit", "Write", "Bash")) == ("Glob", "Grep", "Read")
+    assert tool_permissions.granted(("Read", "Bash(git *)"), ("Bash",)) == ("Read",)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import catalog, learning, routing
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.routing import learning, router
 
 PAIR = (("db", "Database tables and SQL queries"), ("web", "Pages, forms and CSS of the website"))
 THINGS = ("ledger", "voucher", "parcel", "quota", "badge", "roster", "waiver", "escrow")
@@ -30,16 +31,16 @@ def recurring(count: int, seed: int = 1) -> tuple[learning.Past, ...]:
     return tuple(made)
 
 
-def share(route: routing.Route, name: str) -> float:
+def share(route: router.Route, name: str) -> float:
     return next(candidate.share for candidate in route.ranked if candidate.name == name)
 
 
 @pytest.mark.parametrize("again", ["Tidy the ledger, please!", "please tidy the ledger", "Please, the ledger: tidy it"])
 def test_a_request_goes_where_it_went_well_before(again: str) -> None:
     history = learning.History((learning.Past("Tidy the ledger, please", "web"),))
-    assert routing.route(again, small(), history=history).ranked[0].name == "web"
+    assert router.route(again, small(), history=history).ranked[0].name == "web"
     history = learning.History((learning.Past("Tidy the ledger, please", "db"),))
-    assert routing.route(again, small(), history=history).ranked[0].name == "db"
+    assert router.route(again, small(), history=history).ranked[0].name == "db"
 
 
 def test_a_correction_outweighs_an_earlier_success() -> None:
@@ -49,7 +50,7 @@ def test_a_correction_outweighs_an_earlier_success() -> None:
         learning.Past(text, "db", good=False),
         learning.Past(text, "web"),
     )
-    assert routing.route(text, small(), history=learning.History(past)).ranked[0].name == "web"
+    assert router.route(text, small(), history=learning.History(past)).ranked[0].name == "web"
 
 
 def test_an_outcome_of_half_the_weight_moves_half_as_much() -> None:
@@ -61,9 +62,9 @@ def test_an_outcome_of_half_the_weight_moves_half_as_much() -> None:
 def test_similar_requests_are_heard_once_learning_from_them_has_proved_better() -> None:
     known = small()
     asked = "what about the escrow of my uncle"
-    silent = routing.route(asked, known)
+    silent = router.route(asked, known)
     for count, heard in ((learning.LEAST - 1, False), (80, True)):
-        route = routing.route(asked, known, history=learning.History(recurring(count)))
+        route = router.route(asked, known, history=learning.History(recurring(count)))
         assert (abs(share(route, "web") - share(silent, "web")) > 0.1) == heard
     assert route.ranked[0].name == "web"
 
@@ -76,7 +77,7 @@ def test_what_was_learned_from_noise_is_never_heard() -> None:
     history, known = learning.History(past), small()
     for thing in THINGS:
         text = f"{thing} of the SQL table"
-        assert routing.route(text, known, history=history).ranked[0].name == "db"
+        assert router.route(text, known, history=history).ranked[0].name == "db"
 
 
 def test_a_history_that_grows_teaches_what_the_whole_teaches() -> None:
@@ -84,9 +85,9 @@ def test_a_history_that_grows_teaches_what_the_whole_teaches() -> None:
     grown = learning.History()
     for case in past:
         grown = grown.after(case)
-        routing.route("warm up", known, history=grown)
+        router.route("warm up", known, history=grown)
     asked = "close voucher number 9"
-    assert routing.route(asked, known, history=grown) == routing.route(asked, known, history=learning.History(past))
+    assert router.route(asked, known, history=grown) == router.route(asked, known, history=learning.History(past))
 
 
 def test_a_history_keeps_the_newest_outcomes() -> None:
@@ -97,14 +98,14 @@ def test_a_history_keeps_the_newest_outcomes() -> None:
 def test_outcomes_of_agents_that_are_gone_change_nothing() -> None:
     past = tuple(learning.Past(case.text, "gone") for case in recurring(40))
     asked = "tidy the ledger (0)"
-    assert routing.route(asked, small(), history=learning.History(past)) == routing.route(asked, small())
+    assert router.route(asked, small(), history=learning.History(past)) == router.route(asked, small())
 
 
 def test_similar_successes_are_shown_as_evidence_and_as_a_factor() -> None:
     past = [learning.Past(f"Tidy the ledger of {month}", "web") for month in ("May", "June", "July")]
     past.append(learning.Past("Tidy the ledger of March", "web", good=False))
     history = learning.History((*past, learning.Past("Tidy the ledger", "web")))
-    route = routing.route("Tidy the ledger", small(), history=history)
+    route = router.route("Tidy the ledger", small(), history=history)
     assert route.ranked[0].name == "web"
     [piece] = [piece for piece in route.evidence if piece.field == "history"]
     assert (piece.quote.lower() in ("ledger", "tidy"), piece.matched) == (True, "4 of 5 similar tasks went well")
@@ -122,8 +123,8 @@ def test_one_success_never_lowers_how_ready_a_route_is() -> None:
 @given(text=st.text(max_size=200), good=st.booleans())
 def test_any_text_routes_with_any_history_and_quotes_itself(*, text: str, good: bool) -> None:
     history = learning.History((*recurring(25), learning.Past(text, "web", good=good)))
-    route = routing.route(text, small(), history=history)
-    assert route == routing.route(text, small(), history=learning.History(history.past))
+    route = router.route(text, small(), history=history)
+    assert route == router.route(text, small(), history=learning.History(history.past))
     assert all(piece.quote in text for piece in route.evidence)
     assert abs(sum(candidate.share for candidate in route.ranked) - 1) < 1e-3
 

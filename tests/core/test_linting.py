@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from dispatch_mcp.core import linting, model, order, prompting
+from dispatch_mcp import model
+from dispatch_mcp.model import work_order
+from dispatch_mcp.runs import prompt_builder, prompt_lint
 
 GOOD = {
     "id": "register",
@@ -15,8 +17,8 @@ GOOD = {
 
 def codes(**changes: object) -> list[str]:
     task = model.Task.model_validate(GOOD | changes)
-    work = order.WorkOrder("r1", task, 1, model.WorkerKind.HOST, workspace="/project")
-    return [problem.code for problem in linting.lint(prompting.build(work, nonce="k7f3q9x2m4").sections)]
+    work = work_order.WorkOrder("r1", task, 1, model.WorkerKind.HOST, workspace="/project")
+    return [problem.code for problem in prompt_lint.lint(prompt_builder.build(work, nonce="k7f3q9x2m4").sections)]
 
 
 def test_the_worked_example_has_no_problem() -> None:
@@ -33,7 +35,9 @@ def test_every_problem_is_named_at_once_in_the_order_of_the_sections() -> None:
 
 
 def test_a_missing_section_is_named() -> None:
-    problems = linting.lint([prompting.Section("GOAL", (prompting.Words("The tests in tests/api pass"),))])
+    problems = prompt_lint.lint(
+        [prompt_builder.Section("GOAL", (prompt_builder.Words("The tests in tests/api pass"),))]
+    )
     assert [problem.where for problem in problems] == ["CONSTRAINTS", "CONTEXT", "OUTPUT"]
     assert all(problem.fix for problem in problems)
 
@@ -76,7 +80,7 @@ def test_files_that_may_be_changed_are_a_limit_and_a_context() -> None:
 
 
 def test_a_missing_goal_is_named() -> None:
-    assert [problem.where for problem in linting.lint([])] == list(prompting.SECTIONS)
+    assert [problem.where for problem in prompt_lint.lint([])] == list(prompt_builder.SECTIONS)
 
 
 def test_a_plan_is_told_in_one_notice_what_its_briefs_lack_and_whose() -> None:
@@ -86,9 +90,9 @@ def test_a_plan_is_told_in_one_notice_what_its_briefs_lack_and_whose() -> None:
         model.Task.model_validate({"id": "vague", "do": "Improve the login page"}),
         model.Task.model_validate({"id": "shell", "do": "Test", "command": ["make", "test"]}),
     ]
-    (notice,) = linting.of_tasks(tasks)
+    (notice,) = prompt_lint.of_tasks(tasks)
     assert notice.code == "brief_gaps"
     assert notice.message == "goal cannot be measured: vague; no constraints: vague; no output: vague"
-    (notice,) = linting.of_tasks(tasks[1:] * 3)
+    (notice,) = prompt_lint.of_tasks(tasks[1:] * 3)
     assert notice.message == "goal cannot be measured: all; no constraints: all; no output: all"
-    assert linting.of_tasks(tasks[:1]) == []
+    assert prompt_lint.of_tasks(tasks[:1]) == []

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from dispatch_mcp.core import messaging, model, parsing, replan
-from dispatch_mcp.core.model import TaskState
+from dispatch_mcp import model
+from dispatch_mcp.model import TaskState
+from dispatch_mcp.planning import plan_edits
+from dispatch_mcp.runs import handoff_parser, message_rules
 
 TASKS = (
     model.Task(id="api", do="Build the API", agent="backend", files=("api.py",)),
@@ -22,28 +24,28 @@ def note(sender: str, recipient: str, kind: model.MessageKind = "information", t
 
 def test_a_task_reads_what_is_for_it_its_agent_or_everybody_but_not_its_own() -> None:
     sent = [note("x", "page"), note("x", "frontend"), note("x", "all"), note("page", "all"), note("x", "api")]
-    assert messaging.delivered(sent, TASKS[1]) == tuple(sent[:3])
+    assert message_rules.delivered(sent, TASKS[1]) == tuple(sent[:3])
 
 
 def test_a_request_to_work_that_waits_is_left_to_its_brief() -> None:
-    assert messaging.proposal(note("api", "page", "request"), TASKS, STATES) is None
-    assert messaging.proposal(note("api", "frontend", "request"), TASKS, STATES) is None
+    assert message_rules.proposal(note("api", "page", "request"), TASKS, STATES) is None
+    assert message_rules.proposal(note("api", "frontend", "request"), TASKS, STATES) is None
 
 
 @pytest.mark.parametrize("recipient", ["api", "backend"])
 def test_a_request_to_work_that_is_done_becomes_a_task_after_it(recipient: str) -> None:
-    edit = messaging.proposal(note("page", recipient, "request", "Enable CORS for localhost:3000"), TASKS, STATES)
+    edit = message_rules.proposal(note("page", recipient, "request", "Enable CORS for localhost:3000"), TASKS, STATES)
     assert edit is not None
     assert edit["task"]["deps"] == ["api"]
     assert "Enable CORS for localhost:3000" in edit["task"]["do"]
-    tasks, problems = replan.apply(TASKS, [edit])
+    tasks, problems = plan_edits.apply(TASKS, [edit])
     assert problems == []
     assert [(task.id, task.agent, task.files) for task in tasks][-1] == ("api-change", "backend", ("api.py",))
 
 
 def test_two_requests_become_two_tasks() -> None:
     asked = [note("page", "api", "request", text) for text in ("Add pages", "Add limits")]
-    edits = messaging.proposals(asked, TASKS, STATES)
+    edits = message_rules.proposals(asked, TASKS, STATES)
     assert [edit["id"] for edit in edits] == ["api-change", "api-change-2"]
 
 
@@ -52,7 +54,7 @@ def test_two_requests_become_two_tasks() -> None:
     [note("page", "api", "warning"), note("page", "orchestrator", "request"), note("page", "nobody", "request")],
 )
 def test_other_notes_change_no_plan(message: model.Message) -> None:
-    assert messaging.proposal(message, TASKS, STATES) is None
+    assert message_rules.proposal(message, TASKS, STATES) is None
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,6 @@ def test_other_notes_change_no_plan(message: model.Message) -> None:
     ],
 )
 def test_the_messages_of_a_handoff_are_read_leniently(said: Any, read: tuple[str, str, str] | None) -> None:
-    handoff, _ = parsing.read_handoff({"completed_work": "done", "messages": [said]})
+    handoff, _ = handoff_parser.read_handoff({"completed_work": "done", "messages": [said]})
     assert handoff is not None
     assert [(note.to, note.kind, note.text) for note in handoff.messages] == ([read] if read else [])

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import capsules, model, parsing
+from dispatch_mcp import model
+from dispatch_mcp.runs import capsules, handoff_parser
 
 HANDOFF = {
     "completed_work": "Registration works",
@@ -49,7 +50,7 @@ JSON = json.dumps(HANDOFF, indent=2)
     ],
 )
 def test_a_handoff_is_found_in_whatever_stands_around_it(text: str) -> None:
-    assert parsing.parse_answer(text) == (READ, "")
+    assert handoff_parser.parse_answer(text) == (READ, "")
 
 
 @pytest.mark.parametrize(
@@ -67,32 +68,32 @@ def test_a_handoff_is_found_in_whatever_stands_around_it(text: str) -> None:
     ],
 )
 def test_values_of_the_wrong_shape_are_understood(value: model.Json, expected: model.Handoff) -> None:
-    assert parsing.read_handoff(value) == (expected, "")
+    assert handoff_parser.read_handoff(value) == (expected, "")
 
 
 @pytest.mark.parametrize("value", [None, 1, "x", [], {}, {"a": 1}, {"handoff": {"a": 1}}])
 def test_a_value_that_is_no_handoff_says_what_one_is(value: model.Json) -> None:
-    handoff, problem = parsing.read_handoff(value)
+    handoff, problem = handoff_parser.read_handoff(value)
     assert handoff is None
     assert "completed_work" in problem
 
 
 def test_what_a_worker_claims_about_digests_and_sizes_is_not_believed() -> None:
     claimed = {"artifacts": [{"name": "a", "path": "a", "digest": "f" * 64, "size": 3}]}
-    handoff, _ = parsing.read_handoff(claimed)
+    handoff, _ = handoff_parser.read_handoff(claimed)
     assert handoff is not None
     assert handoff.artifacts == (model.Artifact(name="a", path="a"),)
 
 
 @pytest.mark.parametrize("text", ["", "All done.", "```json\n[1, 2]\n```", "{}", '```json\n{"a": 1}\n```'])
 def test_an_answer_without_a_handoff_says_so(text: str) -> None:
-    handoff, problem = parsing.parse_answer(text)
+    handoff, problem = handoff_parser.parse_answer(text)
     assert handoff is None
     assert "no JSON block" in problem
 
 
 def test_a_broken_block_is_named_with_its_place() -> None:
-    handoff, problem = parsing.parse_answer('```json\n{"completed_work": "x" "files_modified": []}\n```')
+    handoff, problem = handoff_parser.parse_answer('```json\n{"completed_work": "x" "files_modified": []}\n```')
     assert handoff is None
     assert "line 1 column 24" in problem
 
@@ -103,7 +104,7 @@ def test_a_broken_block_is_named_with_its_place() -> None:
     | st.lists(st.sampled_from(['{"completed_work":', "{", "}", "```json\n", "\n```\n", '"x"', "[", ","])).map("".join)
 )
 def test_no_answer_is_too_strange_to_read(text: str) -> None:
-    handoff, problem = parsing.parse_answer(text)
+    handoff, problem = handoff_parser.parse_answer(text)
     assert (handoff is None) == bool(problem)
 
 
@@ -122,7 +123,7 @@ def test_no_answer_is_too_strange_to_read(text: str) -> None:
     ],
 )
 def test_huge_and_deep_answers_end_in_a_handoff_or_a_problem(text: str) -> None:
-    handoff, problem = parsing.parse_answer(text)
+    handoff, problem = handoff_parser.parse_answer(text)
     assert (handoff is None) == bool(problem)
     if handoff is not None:
         assert handoff.model_dump_json()

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from dispatch_mcp import resources
-from dispatch_mcp.core import patterns
+from dispatch_mcp.agents import bundled_files
+from dispatch_mcp.planning.drafts import patterns
 
 
 def test_there_are_six_patterns_and_each_has_a_row_and_a_prompt() -> None:
     names = [pattern.name for pattern in patterns.PATTERNS]
     assert len(set(names)) == 6
     assert [row.pattern for row in patterns.DECISION_MATRIX] == names
-    assert {pattern.prompt for pattern in patterns.PATTERNS} <= set(resources.names("prompts"))
+    assert {pattern.prompt for pattern in patterns.PATTERNS} <= set(bundled_files.names("prompts"))
 
 
 def test_the_matrix_and_the_catalogue_agree_on_execution() -> None:

@@ -7,8 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp import resources
-from dispatch_mcp.core import plainyaml
+from dispatch_mcp.agents import bundled_files, plain_yaml
 
 PIECES = st.sampled_from(
     [
@@ -39,14 +38,16 @@ HEADERS = st.lists(st.builds(line, KEYS, SHAPES, TEXTS), min_size=1, max_size=3)
 
 @given(HEADERS)
 def test_what_is_read_is_what_yaml_reads(header: str) -> None:
-    read = plainyaml.read(header)
+    read = plain_yaml.read(header)
     if read is not None:
         assert repr(read) == repr(yaml.safe_load(header))
 
 
 def test_most_shipped_agents_have_simple_headers_and_read_the_same() -> None:
-    headers = [path.read_text(encoding="utf-8").split("---\n")[1] for path in resources.bundled("agents").rglob("*.md")]
-    read = [(header, plainyaml.read(header)) for header in headers]
+    headers = [
+        path.read_text(encoding="utf-8").split("---\n")[1] for path in bundled_files.bundled("agents").rglob("*.md")
+    ]
+    read = [(header, plain_yaml.read(header)) for header in headers]
     simple = [(header, found) for header, found in read if found is not None]
     assert all(found == yaml.safe_load(header) for header, found in simple)
     assert len(simple) > len(headers) / 2
@@ -57,4 +58,4 @@ def test_most_shipped_agents_have_simple_headers_and_read_the_same() -> None:
     ["a: 1.5", "a: yes", "a: 2024-01-01", "a: b\n  c", "a: |\n  b", "a: b: c", "a: b #c", "a: {b: {}}", "a: &b c", ""],
 )
 def test_anything_else_is_left_to_yaml(header: str) -> None:
-    assert plainyaml.read(header) is None
+    assert plain_yaml.read(header) is None

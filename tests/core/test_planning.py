@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import conflicts, documents, model, planning, problems
+from dispatch_mcp import model
+from dispatch_mcp.model import problems
+from dispatch_mcp.planning import conflicts, plan_checks, plan_documents
 
 MODELS = ("haiku", "sonnet", "opus")
 AGENTS = ("backend-developer", "frontend-developer", "database-architect", "test-engineer")
@@ -40,7 +42,7 @@ def task(task_id: str, *deps: str, **more: model.Json) -> model.Task:
 
 
 def check(*tasks: model.Task) -> list[problems.Problem]:
-    return planning.check(tasks, agents=AGENTS, models=MODELS)
+    return plan_checks.check(tasks, agents=AGENTS, models=MODELS)
 
 
 def random_dag(rng: random.Random, size: int) -> list[model.Task]:
@@ -72,7 +74,7 @@ def test_random_graphs_have_the_waves_paths_and_reduction_that_networkx_finds() 
     for _ in range(GRAPHS):
         tasks = random_dag(rng, rng.randint(1, 24))
         minutes = {one.id: rng.choice((0.0, 1.0, 2.5, 7.0)) for one in tasks}
-        found = planning.prepare(tasks, max_parallel=3, durations=minutes)
+        found = plan_checks.prepare(tasks, max_parallel=3, durations=minutes)
         graph = oracle(tasks)
         assert [set(wave) for wave in found.waves] == [set(wave) for wave in nx.topological_generations(graph)]
         kept = set(graph.edges) - set(found.redundant)
@@ -216,7 +218,7 @@ def test_a_plan_with_one_fault_gets_exactly_that_problem_and_the_right_suggestio
 
 def test_no_tasks_and_too_many_tasks_are_problems_of_their_own() -> None:
     assert [one.code for one in check()] == ["empty_plan"]
-    found = planning.check([task("a"), task("b")], agents=None, models=(), max_tasks=1)
+    found = plan_checks.check([task("a"), task("b")], agents=None, models=(), max_tasks=1)
     assert [one.code for one in found] == ["too_many_tasks"]
 
 
@@ -243,13 +245,13 @@ def test_a_name_in_another_spelling_is_recognised_however_many_there_are() -> No
 
 
 def test_agents_are_not_checked_without_a_catalogue() -> None:
-    assert planning.check([task("a", agent="nobody")], agents=None, models=MODELS) == []
+    assert plan_checks.check([task("a", agent="nobody")], agents=None, models=MODELS) == []
 
 
 def test_the_shopping_cart_of_seed_003_gives_its_groups() -> None:
-    tasks = documents.read_tasks(CART).tasks
+    tasks = plan_documents.read_tasks(CART).tasks
     assert check(*tasks) == []
-    found = planning.prepare(tasks, max_parallel=5)
+    found = plan_checks.prepare(tasks, max_parallel=5)
     assert found.waves == (("1", "2"), ("3", "4"), ("5",), ("6",))
     assert found.critical_path == ("1", "3", "5", "6")
     assert found.next == ("1", "2")
@@ -257,23 +259,23 @@ def test_the_shopping_cart_of_seed_003_gives_its_groups() -> None:
 
 
 def test_tasks_become_ready_as_others_finish_longest_remaining_path_first() -> None:
-    found = planning.prepare(documents.read_tasks(CART).tasks, max_parallel=5)
-    assert planning.next_tasks(found) == found.next
-    assert planning.next_tasks(found, ["1", "2"]) == ("3", "4")
-    assert planning.next_tasks(found, ["2"]) == ("1", "4")
+    found = plan_checks.prepare(plan_documents.read_tasks(CART).tasks, max_parallel=5)
+    assert plan_checks.next_tasks(found) == found.next
+    assert plan_checks.next_tasks(found, ["1", "2"]) == ("3", "4")
+    assert plan_checks.next_tasks(found, ["2"]) == ("1", "4")
 
 
 def test_priority_breaks_ties_of_equal_remaining_path() -> None:
     tasks = [task("a", priority="low"), task("b"), task("c", priority="high")]
-    assert planning.prepare(tasks, max_parallel=1).next == ("c", "b", "a")
+    assert plan_checks.prepare(tasks, max_parallel=1).next == ("c", "b", "a")
 
 
-def codes(found: planning.Prepared) -> list[str]:
+def codes(found: plan_checks.Prepared) -> list[str]:
     return [one.code for one in found.notices]
 
 
 def test_a_repeated_dependency_is_dropped_with_a_notice() -> None:
-    found = planning.prepare([task("a"), task("b", "a", "a"), task("c")], max_parallel=2)
+    found = plan_checks.prepare([task("a"), task("b", "a", "a"), task("c")], max_parallel=2)
     assert found.tasks[1].deps == ("a",)
     assert codes(found) == ["duplicate_dependency"]
 
@@ -294,13 +296,13 @@ def test_a_repeated_dependency_is_dropped_with_a_notice() -> None:
     ],
 )
 def test_each_notice_has_its_occasion(tasks: list[model.Task], code: str) -> None:
-    assert codes(planning.prepare(tasks, max_parallel=4)) == [code]
+    assert codes(plan_checks.prepare(tasks, max_parallel=4)) == [code]
 
 
 def test_goals_that_only_look_at_code_need_no_files() -> None:
     goals = ["Review the fix", "Investigate why the build is slow", "Design the API to add items"]
     tasks = [model.Task(id=f"t{at}", goal=goal) for at, goal in enumerate(goals)]
-    assert codes(planning.prepare(tasks, max_parallel=4)) == []
+    assert codes(plan_checks.prepare(tasks, max_parallel=4)) == []
 
 
 PATHS = (
@@ -323,19 +325,19 @@ def test_after_serialising_random_plans_are_acyclic_and_have_no_unordered_writer
             one.model_copy(update={"files": tuple(rng.sample(PATHS, rng.choice((0, 1, 1, 2))))})
             for one in random_dag(rng, rng.randint(2, 14))
         ]
-        found = planning.prepare(tasks, max_parallel=4)
+        found = plan_checks.prepare(tasks, max_parallel=4)
         graph = oracle(found.tasks)
         assert nx.is_directed_acyclic_graph(graph)
         assert unordered_writers(found.tasks, graph) == set()
         assert found.added_edges == tuple(edge for edge in found.added_edges if edge.reason.startswith("both write `"))
-        refused = planning.prepare(tasks, max_parallel=4, on_conflict="error")
+        refused = plan_checks.prepare(tasks, max_parallel=4, on_conflict="error")
         clashes = unordered_writers(tasks, oracle(tasks))
         assert len(refused.problems) == len(clashes)
-        isolated = planning.prepare(tasks, max_parallel=4, on_conflict="worktree")
+        isolated = plan_checks.prepare(tasks, max_parallel=4, on_conflict="worktree")
         assert set(isolated.isolated) == {name for pair in clashes for name in pair}
         assert bool(found.added_edges) == bool(clashes)
         assert {one.id for one in isolated.tasks if one.isolation == "worktree"} == set(isolated.isolated)
-        again = planning.prepare(found.tasks, max_parallel=4)
+        again = plan_checks.prepare(found.tasks, max_parallel=4)
         assert again.added_edges == ()
 
 
@@ -355,7 +357,7 @@ def clash(left: model.Task, right: model.Task) -> bool:
 
 def test_serialising_that_costs_more_than_a_quarter_proposes_worktrees() -> None:
     tasks = [task(f"t{v}", files=["src/a.py"]) for v in range(4)]
-    found = planning.prepare(tasks, max_parallel=4)
+    found = plan_checks.prepare(tasks, max_parallel=4)
     assert len(found.added_edges) == 3
     assert "serialized_slow" in codes(found)
     assert found.added_edges[0].reason == "both write `src/a.py`"
@@ -363,7 +365,7 @@ def test_serialising_that_costs_more_than_a_quarter_proposes_worktrees() -> None
 
 def test_worktrees_keep_the_tasks_parallel_and_say_the_order_of_merging() -> None:
     tasks = [task(f"t{v}", files=["src/a.py"]) for v in range(4)]
-    found = planning.prepare(tasks, max_parallel=4, on_conflict="worktree")
+    found = plan_checks.prepare(tasks, max_parallel=4, on_conflict="worktree")
     assert found.waves == (("t0", "t1", "t2", "t3"),)
     (notice,) = [one for one in found.notices if one.code == "merged_in_order"]
     assert notice.tasks == ("t0", "t1", "t2", "t3")
@@ -371,20 +373,20 @@ def test_worktrees_keep_the_tasks_parallel_and_say_the_order_of_merging() -> Non
 
 def test_conflicts_as_errors_are_listed_up_to_a_limit() -> None:
     tasks = [task(f"t{v:02}", files=["src/a.py"]) for v in range(20)]
-    found = planning.prepare(tasks, max_parallel=4, on_conflict="error").problems
-    assert len(found) == planning.MAX_CONFLICTS + 1
-    assert found[-1].message.startswith(f"{190 - planning.MAX_CONFLICTS} more pairs")
+    found = plan_checks.prepare(tasks, max_parallel=4, on_conflict="error").problems
+    assert len(found) == plan_checks.MAX_CONFLICTS + 1
+    assert found[-1].message.startswith(f"{190 - plan_checks.MAX_CONFLICTS} more pairs")
 
 
 def test_extra_notices_come_first() -> None:
     note = problems.Notice(code="normalised", message="x")
-    found = planning.prepare([task("a")], max_parallel=1).with_notices([note])
+    found = plan_checks.prepare([task("a")], max_parallel=1).with_notices([note])
     assert codes(found) == ["normalised", "trivial_plan"]
 
 
 def test_more_globs_than_can_be_compared_count_as_their_folders() -> None:
     tasks = [task(f"t{v}", files=[f"src/**/x{v}_*.py"]) for v in range(200)]
-    found = planning.prepare(tasks, max_parallel=4)
+    found = plan_checks.prepare(tasks, max_parallel=4)
     assert len(found.added_edges) == 199
     assert "too_many_globs" in codes(found)
 
@@ -398,7 +400,7 @@ def test_makespan_is_within_two_percent_of_its_lower_bound_on_random_plans() -> 
             task(name, *rng.sample(names[max(0, v - 8) : v], min(v, rng.randint(0, 2)))) for v, name in enumerate(names)
         ]
         minutes = {name: rng.lognormvariate(2.5, 0.8) for name in names}
-        found = planning.prepare(tasks, max_parallel=5, durations=minutes).estimate
+        found = plan_checks.prepare(tasks, max_parallel=5, durations=minutes).estimate
         ratios.append(found.parallel / found.lower_bound)
     assert sum(ratios) / len(ratios) <= 1.02
 
@@ -407,13 +409,13 @@ PIECE = re.compile(r"[A-Za-z]+|\d|[^\sA-Za-z\d]|\n\s*")
 
 
 def test_the_answer_is_compact_and_never_echoes_the_input() -> None:
-    tasks = documents.read_tasks([{**one, "files": [f"src/part{one['id']}.py"]} for one in CART]).tasks
-    found = planning.prepare(tasks, max_parallel=5)
+    tasks = plan_documents.read_tasks([{**one, "files": [f"src/part{one['id']}.py"]} for one in CART]).tasks
+    found = plan_checks.prepare(tasks, max_parallel=5)
     decided = {
         "1": {"agent": "database-architect", "model": "opus", "conf": 0.86},
         "4": {"agent": "frontend-developer"},
     }
-    answer = planning.answer(found, plan_id="p7f3", decided=decided, pattern="phased")
+    answer = plan_checks.answer(found, plan_id="p7f3", decided=decided, pattern="phased")
     text = json.dumps(answer, separators=(",", ":"))
     assert len(PIECE.findall(text)) <= 40 * len(tasks)
     assert not any(one.goal in text for one in tasks)
@@ -424,7 +426,7 @@ def test_the_answer_is_compact_and_never_echoes_the_input() -> None:
 
 def test_a_refusal_lists_problems_without_empty_fields_and_says_how_many_are_left() -> None:
     found = check(*(task(f"t{v}", "nope-nothing-like-it") for v in range(12)))
-    answer = planning.refusal(found, 10)
+    answer = plan_checks.refusal(found, 10)
     assert answer["more"] == 2
     assert answer["errors"][0].keys() == {"code", "task", "where", "message", "fix"}
 
@@ -470,5 +472,5 @@ ids = st.sampled_from(["a", "b", "c", "A", "a_b", "", "-", "é"])
 @settings(max_examples=300)
 @given(st.lists(st.builds(model.Task, id=ids, do=st.text(max_size=3), deps=st.lists(st.text(min_size=1, max_size=2)))))
 def test_a_plan_is_either_refused_or_can_be_prepared(tasks: list[model.Task]) -> None:
-    if not planning.check(tasks, agents=None, models=()):
-        assert len(planning.prepare(tasks, max_parallel=2).tasks) == len(tasks)
+    if not plan_checks.check(tasks, agents=None, models=()):
+        assert len(plan_checks.prepare(tasks, max_parallel=2).tasks) == len(tasks)

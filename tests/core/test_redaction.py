@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import redaction
+from dispatch_mcp.text import redaction
 
 ROOT = Path(__file__).parents[2]
 ALNUM = string.ascii_letters + string.digits

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch_mcp import errors, resources, rosters
-from dispatch_mcp.core import catalog, emphasis, lexicon, packing, reading, routing, text
+from dispatch_mcp import errors
+from dispatch_mcp.agents import bundled_files, catalog, loader
+from dispatch_mcp.routing import emphasis, index_cache, lexicon, request_reader, router
+from dispatch_mcp.text import tokenizer
 
 GOLDEN = {
     "auth-system-architect": (
@@ -51,8 +53,8 @@ GOLDEN_CASES = [(request, name) for name, requests in GOLDEN.items() for request
 
 @pytest.fixture(scope="module")
 def everything() -> catalog.Catalog:
-    folder = rosters.Folder(resources.bundled("agents"), "bundled", nested=True)
-    return rosters.Source((folder,), scope=catalog.DEFAULT_ROSTERS).catalog()
+    folder = loader.Folder(bundled_files.bundled("agents"), "bundled", nested=True)
+    return loader.Source((folder,), scope=catalog.DEFAULT_ROSTERS).catalog()
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def backend(everything: catalog.Catalog) -> catalog.Catalog:
 
 
 def small(*agents: catalog.Agent) -> catalog.Catalog:
-    return catalog.of(agents, words=rosters.words())
+    return catalog.of(agents, words=loader.words())
 
 
 def agent(name: str, description: str, **more: object) -> catalog.Agent:
@@ -80,7 +82,7 @@ def test_the_golden_set_has_all_in_scope_requests_of_the_seed() -> None:
 
 @pytest.mark.parametrize(("request_", "name"), GOLDEN_CASES)
 def test_the_seed_s_own_requests_reach_their_specialist(backend: catalog.Catalog, request_: str, name: str) -> None:
-    route = routing.route(request_, backend)
+    route = router.route(request_, backend)
     assert route.specialist == name
     assert route.confidence >= 0.4
 
@@ -94,7 +96,7 @@ def test_the_seed_s_own_requests_reach_their_specialist(backend: catalog.Catalog
     ],
 )
 def test_parts_of_words_are_no_evidence(backend: catalog.Catalog, request_: str, not_name: str) -> None:
-    route = routing.route(request_, backend)
+    route = router.route(request_, backend)
     assert route.ranked[0].name != not_name
 
 
@@ -111,23 +113,23 @@ def test_parts_of_words_are_no_evidence(backend: catalog.Catalog, request_: str,
     ],
 )
 def test_requests_may_be_in_any_of_eight_languages(backend: catalog.Catalog, request_: str, name: str) -> None:
-    assert routing.route(request_, backend).ranked[0].name == name
+    assert router.route(request_, backend).ranked[0].name == name
 
 
 def test_one_letter_mistakes_are_mended_and_quoted_as_written(backend: catalog.Catalog) -> None:
-    route = routing.route("the databse migraton is broken", backend)
+    route = router.route("the databse migraton is broken", backend)
     assert route.ranked[0].name == "database-architect"
     assert "databse" in {piece.quote for piece in route.evidence}
 
 
 def test_what_is_ruled_out_does_not_count() -> None:
     known = small(*PAIR)
-    assert routing.route("Don't touch the database, only change the CSS of the page", known).specialist == "web"
-    assert routing.route("Do not change the CSS, just add an SQL query", known).specialist == "db"
+    assert router.route("Don't touch the database, only change the CSS of the page", known).specialist == "web"
+    assert router.route("Do not change the CSS, just add an SQL query", known).specialist == "db"
 
 
 def test_a_request_that_is_all_negation_still_counts() -> None:
-    assert routing.route("Do not allow duplicate rows in the database", small(*PAIR)).specialist == "db"
+    assert router.route("Do not allow duplicate rows in the database", small(*PAIR)).specialist == "db"
 
 
 def test_malfunction_is_no_negation() -> None:
@@ -137,7 +139,7 @@ def test_malfunction_is_no_negation() -> None:
 
 @pytest.mark.parametrize("request_", ["Write a haiku about autumn leaves", "Who won the World Cup?", "thanks", "…", ""])
 def test_out_of_scope_requests_are_not_given_to_anybody(everything: catalog.Catalog, request_: str) -> None:
-    route = routing.route(request_, everything)
+    route = router.route(request_, everything)
     assert route.specialist is None
     assert route.strategy == "human"
     assert route.question
@@ -146,24 +148,24 @@ def test_out_of_scope_requests_are_not_given_to_anybody(everything: catalog.Cata
 
 
 def test_the_roster_s_fallback_is_the_last_route(backend: catalog.Catalog) -> None:
-    route = routing.route("Add a column to the orders table", backend)
+    route = router.route("Add a column to the orders table", backend)
     assert route.specialist == "database-architect"
     assert route.fallback[-1] == "backend-overview-architect"
 
 
 def test_an_exact_example_is_nearly_certain(backend: catalog.Catalog) -> None:
-    assert routing.route("fix cors issues!", backend).confidence >= 0.95
+    assert router.route("fix cors issues!", backend).confidence >= 0.95
 
 
 def test_equal_routes_go_by_priority() -> None:
     same = "Handles widgets."
     known = small(agent("a", same, priority=1), agent("b", same, priority=9))
-    assert routing.route("handle widgets", known).ranked[0].name == "b"
+    assert router.route("handle widgets", known).ranked[0].name == "b"
 
 
 def test_the_five_factors_come_with_their_sources(backend: catalog.Catalog) -> None:
-    hints = routing.Hints(urgency="high", resources=0.25)
-    factors = {factor.name: factor for factor in routing.route("Fix the login", backend, hints=hints).factors}
+    hints = router.Hints(urgency="high", resources=0.25)
+    factors = {factor.name: factor for factor in router.route("Fix the login", backend, hints=hints).factors}
     assert [factor.weight for factor in factors.values()] == [0.30, 0.20, 0.25, 0.15, 0.10]
     assert factors["resources"].source == "given"
     assert factors["time_pressure"].source == "given"
@@ -173,9 +175,9 @@ def test_the_five_factors_come_with_their_sources(backend: catalog.Catalog) -> N
 
 def test_past_successes_are_counted_and_speak_for_their_agent() -> None:
     known = small(*PAIR)
-    past = tuple(routing.Past("Tidy the quarterly ledger", "web") for _ in range(3))
-    without = routing.route("Tidy up the quarterly ledger", known)
-    route = routing.route("Tidy up the quarterly ledger", known, history=routing.History(past))
+    past = tuple(router.Past("Tidy the quarterly ledger", "web") for _ in range(3))
+    without = router.route("Tidy up the quarterly ledger", known)
+    route = router.route("Tidy up the quarterly ledger", known, history=router.History(past))
     shares = [next(c.share for c in found.ranked if c.name == "web") for found in (without, route)]
     assert shares[1] > shares[0]
     factor = next(factor for factor in route.factors if factor.name == "past_successes")
@@ -184,25 +186,25 @@ def test_past_successes_are_counted_and_speak_for_their_agent() -> None:
 
 def test_failures_speak_against_an_agent() -> None:
     known = small(*PAIR)
-    past = tuple(routing.Past("Speed up the database page", "db", good=False) for _ in range(5))
+    past = tuple(router.Past("Speed up the database page", "db", good=False) for _ in range(5))
     request_ = "Speed up the database page"
-    assert routing.route(request_, known).ranked[0].name == "db"
-    assert routing.route(request_, known, history=routing.History(past)).ranked[0].name == "web"
+    assert router.route(request_, known).ranked[0].name == "db"
+    assert router.route(request_, known, history=router.History(past)).ranked[0].name == "web"
 
 
 def test_an_explicit_model_wins_over_the_agent_s_and_that_over_the_table() -> None:
     known = small(*PAIR)
-    assert routing.route("Write an SQL query", known, hints=routing.Hints(model="haiku")).model == "haiku"
-    assert routing.route("Write an SQL query", known).model == "opus"
-    assert "declared" in routing.route("Write an SQL query", known).model_reason
-    assert routing.route("Is the page CSS fine?", known).model == "haiku"
+    assert router.route("Write an SQL query", known, hints=router.Hints(model="haiku")).model == "haiku"
+    assert router.route("Write an SQL query", known).model == "opus"
+    assert "declared" in router.route("Write an SQL query", known).model_reason
+    assert router.route("Is the page CSS fine?", known).model == "haiku"
 
 
 def test_an_unknown_model_fails_closed() -> None:
     with pytest.raises(errors.InputError, match="no model 'gpt'"):
-        routing.route("Write an SQL query", small(*PAIR), hints=routing.Hints(model="gpt"))
+        router.route("Write an SQL query", small(*PAIR), hints=router.Hints(model="gpt"))
     odd = small(agent("db", "Database tables and SQL.", model="gpt"))
-    route = routing.route("Write an SQL query", odd)
+    route = router.route("Write an SQL query", odd)
     assert (route.model, route.strategy) == ("", "human")
     assert any("gpt" in warning for warning in route.warnings)
 
@@ -211,7 +213,7 @@ def test_an_unknown_model_fails_closed() -> None:
 def test_an_untrusted_agent_is_routed_to_with_a_warning_and_no_model_of_its_own() -> None:
     text_ = "---\nname: db\ndescription: Database tables and SQL queries.\nmodel: opus\n---\nbody"
     doubted = catalog.read_agent(text_, path="db.md", layer="project", roster="project")
-    route = routing.route("Why is this SQL query on the database slow?", small(doubted))
+    route = router.route("Why is this SQL query on the database slow?", small(doubted))
     assert route.ranked[0].name == "db"
     assert route.model == "sonnet"
     assert any("not trusted" in warning for warning in route.warnings)
@@ -222,19 +224,19 @@ def test_a_missing_knowledge_document_is_told_and_replaced() -> None:
         agent("db", "Database tables and SQL.", knowledge="k/db.md", roster="r"),
         agent("guide", "General questions.", knowledge="k/overview.md", fallback=True, roster="r"),
     )
-    route = routing.route("Write an SQL query", catalog.of(agents, words=rosters.words(), missing={"k/db.md"}))
+    route = router.route("Write an SQL query", catalog.of(agents, words=loader.words(), missing={"k/db.md"}))
     assert route.specialist == "db"
     assert route.knowledge == "k/overview.md"
     assert any("k/db.md" in warning for warning in route.warnings)
 
 
 def test_no_agents_means_no_route() -> None:
-    assert routing.route("anything", catalog.EMPTY).specialist is None
+    assert router.route("anything", catalog.EMPTY).specialist is None
 
 
 def test_ambiguous_requests_ask_which_of_both() -> None:
     same = "Handles widgets and gadgets."
-    route = routing.route("fix the widgets", small(agent("a", same), agent("b", same)))
+    route = router.route("fix the widgets", small(agent("a", same), agent("b", same)))
     assert "a" in route.question
     assert "b" in route.question
 
@@ -242,7 +244,7 @@ def test_ambiguous_requests_ask_which_of_both() -> None:
 @settings(max_examples=300)
 @given(st.text(max_size=300))
 def test_any_text_routes_and_its_evidence_is_in_it(request_: str) -> None:
-    route = routing.route(request_, SHIPPED)
+    route = router.route(request_, SHIPPED)
     assert 0 <= route.confidence <= 1
     assert sum(candidate.share for candidate in route.ranked) <= 1.001
     for candidate in route.ranked:
@@ -256,32 +258,32 @@ WORDS = "fix the login databse tables email 500 not only for without API"
 @given(st.lists(st.sampled_from(WORDS.split()), max_size=30))
 def test_evidence_quotes_the_request(words: list[str]) -> None:
     request_ = " ".join(words)
-    route = routing.route(request_, SHIPPED)
+    route = router.route(request_, SHIPPED)
     assert all(piece.quote in request_ for candidate in route.ranked for piece in candidate.evidence)
 
 
 def test_the_order_of_agents_does_not_matter(backend: catalog.Catalog) -> None:
     turned = catalog.of(reversed(backend.agents), words=backend.words)
     for request_, _ in GOLDEN_CASES[::5]:
-        assert routing.route(request_, turned) == routing.route(request_, backend)
+        assert router.route(request_, turned) == router.route(request_, backend)
 
 
 def test_a_stored_index_gives_the_same_routes(backend: catalog.Catalog) -> None:
     again = catalog.of(backend.agents, words=backend.words)
-    again.adopt(packing.unpack(packing.pack(backend.index, "f"), "f"))
+    again.adopt(index_cache.unpack(index_cache.pack(backend.index, "f"), "f"))
     for request_, _ in GOLDEN_CASES[::5]:
-        assert routing.route(request_, again) == routing.route(request_, backend)
+        assert router.route(request_, again) == router.route(request_, backend)
 
 
 @pytest.mark.parametrize("damage", [b"", b"DMIX", b"x" * 100])
 def test_a_damaged_stored_index_is_refused(damage: bytes) -> None:
     with pytest.raises(ValueError, match=r"damaged|short"):
-        packing.unpack(damage, "f")
+        index_cache.unpack(damage, "f")
 
 
 def test_a_stored_index_of_other_agents_is_refused(backend: catalog.Catalog) -> None:
     with pytest.raises(ValueError, match="something else"):
-        packing.unpack(packing.pack(backend.index, "f"), "g")
+        index_cache.unpack(index_cache.pack(backend.index, "f"), "g")
 
 
 @pytest.mark.chaos
@@ -308,8 +310,8 @@ def test_routes_are_the_same_for_every_hash_seed() -> None:
 
 
 def test_only_the_head_and_tail_of_a_long_request_are_read() -> None:
-    source = text.excerpt("a " * 100_000)
-    assert len(source) <= text.MAX_HEAD + text.MAX_TAIL + 1
+    source = tokenizer.excerpt("a " * 100_000)
+    assert len(source) <= tokenizer.MAX_HEAD + tokenizer.MAX_TAIL + 1
 
 
 def test_a_lexicon_may_not_imply_what_is_not_there() -> None:
@@ -319,7 +321,7 @@ def test_a_lexicon_may_not_imply_what_is_not_there() -> None:
 
 def test_implied_concepts_weigh_less_step_by_step() -> None:
     known = lexicon.parse(["# a > b:0.5\nalpha, two words\n# b > c:0.5\nbeta^0.4\n# c\ngamm*"])
-    found = text.words("Two words and gamma")
+    found = tokenizer.words("Two words and gamma")
     meant = [match.meanings for match in known.matches(found, "Two words and gamma")]
     assert meant == [((0, 1.0), (1, 0.5), (2, 0.25)), ((2, 1.0),)]
 
@@ -328,7 +330,7 @@ def test_implied_concepts_weigh_less_step_by_step() -> None:
     ("form", "better"), [("databse", "database"), ("emial", "email"), ("pasword", "password"), ("xqzwv", "")]
 )
 def test_repair_finds_the_word_one_letter_away(form: str, better: str) -> None:
-    assert reading.repair(form, [{"database", "email", "password"}]) == better
+    assert request_reader.repair(form, [{"database", "email", "password"}]) == better
 
 
 def own_requests(kind: str) -> list[tuple[str, str, str]]:
@@ -341,7 +343,7 @@ def own_requests(kind: str) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(("kind", "share"), [("trap", 0.85), ("neg", 0.9)])
 def test_traps_and_negations_reach_what_is_meant(everything: catalog.Catalog, kind: str, share: float) -> None:
     asked = own_requests(kind)
-    firsts = [routing.route(request_, everything.roster(roster)).ranked[0].name for roster, _, request_ in asked]
+    firsts = [router.route(request_, everything.roster(roster)).ranked[0].name for roster, _, request_ in asked]
     right = [first.removesuffix("-architect") == agent for first, (_, agent, _) in zip(firsts, asked, strict=True)]
     assert len(asked) > 60
     assert sum(right) >= share * len(asked)
@@ -349,7 +351,7 @@ def test_traps_and_negations_reach_what_is_meant(everything: catalog.Catalog, ki
 
 def test_requests_for_nobody_are_mostly_refused(everything: catalog.Catalog) -> None:
     asked = own_requests("oos")
-    refused = [routing.route(request_, everything.roster(roster)).specialist is None for roster, _, request_ in asked]
+    refused = [router.route(request_, everything.roster(roster)).specialist is None for roster, _, request_ in asked]
     assert sum(refused) >= 0.8 * len(asked)
 
 
@@ -358,9 +360,9 @@ def test_what_does_not_work_is_not_ruled_out() -> None:
 
 
 def test_a_wrong_first_letter_is_another_word() -> None:
-    assert not reading.repair("gallon", [{"fallon"}])
+    assert not request_reader.repair("gallon", [{"fallon"}])
 
 
-SHIPPED = rosters.Source(
-    (rosters.Folder(resources.bundled("agents"), "bundled", nested=True),), scope=catalog.DEFAULT_ROSTERS
+SHIPPED = loader.Source(
+    (loader.Folder(bundled_files.bundled("agents"), "bundled", nested=True),), scope=catalog.DEFAULT_ROSTERS
 ).catalog()

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import model, moves, run
-from dispatch_mcp.core.model import AttemptState, RunState, TaskState, WorkerKind
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, transitions
+from dispatch_mcp.runs import state_machine
 
 SCRIPTED = frozenset({WorkerKind.SCRIPTED})
 ALL = frozenset(WorkerKind)
@@ -21,25 +21,25 @@ def plan(*edges: tuple[str, Sequence[str]], max_parallel: int = 5, **fields: obj
     return model.Plan(id="plan", tasks=tasks, max_parallel=max_parallel)
 
 
-def begin(a_plan: model.Plan, worker: WorkerKind = WorkerKind.SCRIPTED) -> run.RunCore:
-    return run.RunCore.begin("run", a_plan, worker)
+def begin(a_plan: model.Plan, worker: WorkerKind = WorkerKind.SCRIPTED) -> state_machine.RunCore:
+    return state_machine.RunCore.begin("run", a_plan, worker)
 
 
-def succeed(core: run.RunCore, start: moves.Start, output: model.Json = None) -> bool:
+def succeed(core: state_machine.RunCore, start: transitions.Start, output: model.Json = None) -> bool:
     outcome = model.Outcome(state=AttemptState.SUCCEEDED, output=output)
-    return core.finish(moves.Finished(start.task_id, start.attempt, outcome), 0.0)
+    return core.finish(transitions.Finished(start.task_id, start.attempt, outcome), 0.0)
 
 
-def fail(core: run.RunCore, start: moves.Start, now: float = 0.0, *, retryable: bool = False) -> bool:
+def fail(core: state_machine.RunCore, start: transitions.Start, now: float = 0.0, *, retryable: bool = False) -> bool:
     outcome = model.Outcome(state=AttemptState.FAILED, error="no", error_kind="test", retryable=retryable)
-    return core.finish(moves.Finished(start.task_id, start.attempt, outcome), now)
+    return core.finish(transitions.Finished(start.task_id, start.attempt, outcome), now)
 
 
-def ids(starts: Sequence[moves.Start]) -> list[str]:
+def ids(starts: Sequence[transitions.Start]) -> list[str]:
     return [start.task_id for start in starts]
 
 
-def states(core: run.RunCore) -> dict[str, str]:
+def states(core: state_machine.RunCore) -> dict[str, str]:
     return {row.id: row.state.value for row in core.rows}
 
 
@@ -89,8 +89,8 @@ def test_host_assignments_do_not_take_the_servers_places() -> None:
         model.Task(id="server", goal="x", worker=WorkerKind.SCRIPTED),
     )
     core = begin(model.Plan(id="p", tasks=tasks, max_parallel=1))
-    assert ids(core.next(0.0, moves.HOST_WORKERS)) == ["host"]
-    assert ids(core.next(0.0, moves.SERVER_WORKERS)) == ["server"]
+    assert ids(core.next(0.0, transitions.HOST_WORKERS)) == ["host"]
+    assert ids(core.next(0.0, transitions.SERVER_WORKERS)) == ["server"]
 
 
 def test_a_late_outcome_of_an_older_attempt_changes_nothing() -> None:
@@ -251,27 +251,27 @@ def test_an_unknown_task_is_named_in_the_error() -> None:
 
 def test_work_that_was_finished_before_is_replayed_without_an_attempt() -> None:
     first = begin(plan(*DIAMOND))
-    finished: dict[str, moves.Known] = {}
+    finished: dict[str, transitions.Known] = {}
     while starts := first.next(0.0):
         for start in starts:
             succeed(first, start, start.task_id)
-            finished[start.key] = moves.Known(first.row(start.task_id).result)
+            finished[start.key] = transitions.Known(first.row(start.task_id).result)
     second = begin(plan(*DIAMOND))
     assert second.next(0.0, find_result=finished.get) == []
     assert second.state is RunState.SUCCEEDED
     assert [row.attempt for row in second.rows] == [0, 0, 0, 0]
-    assert {row.cause for row in second.rows} == {moves.REPLAYED}
+    assert {row.cause for row in second.rows} == {transitions.REPLAYED}
 
 
 def test_replayed_work_that_nobody_proved_stays_unverified() -> None:
     core = begin(plan(("a", ()), ("b", ("a",))))
-    assert core.next(0.0, find_result=lambda _key: moves.Known("digest", unverified=True)) == []
+    assert core.next(0.0, find_result=lambda _key: transitions.Known("digest", unverified=True)) == []
     assert [row.state for row in core.rows] == [TaskState.UNVERIFIED, TaskState.UNVERIFIED]
 
 
 def test_a_commands_result_is_never_replayed() -> None:
     core = begin(plan(("a", ())), WorkerKind.COMMAND)
-    assert ids(core.next(0.0, find_result=lambda _key: moves.Known("digest"))) == ["a"]
+    assert ids(core.next(0.0, find_result=lambda _key: transitions.Known("digest"))) == ["a"]
 
 
 def test_a_changed_upstream_result_changes_the_key_of_what_builds_on_it() -> None:
@@ -286,7 +286,7 @@ def test_a_changed_upstream_result_changes_the_key_of_what_builds_on_it() -> Non
 def test_unverified_work_satisfies_but_is_marked() -> None:
     core = begin(plan(("a", ()), ("b", ("a",))))
     [a] = core.next(0.0)
-    core.finish(moves.Finished("a", a.attempt, model.Outcome(state=AttemptState.SUCCEEDED, unverified=True)), 0.0)
+    core.finish(transitions.Finished("a", a.attempt, model.Outcome(state=AttemptState.SUCCEEDED, unverified=True)), 0.0)
     assert core.row("a").state is TaskState.UNVERIFIED
     assert ids(core.next(0.0)) == ["b"]
 
@@ -301,7 +301,7 @@ def plans(draw: st.DrawFn) -> model.Plan:
     return plan(*edges, max_parallel=draw(st.integers(1, 4)), max_attempts=draw(st.integers(1, 3)))
 
 
-def one_move(core: run.RunCore, running: list[moves.Start], rng: random.Random, now: float) -> None:
+def one_move(core: state_machine.RunCore, running: list[transitions.Start], rng: random.Random, now: float) -> None:
     move = rng.choice(["next", "next", "done", "done", "fail", "flaky", "crash", "retry", "skip", "pause", "cancel"])
     task_id = rng.choice(core.rows).id
     if move == "next":
@@ -320,13 +320,13 @@ def one_move(core: run.RunCore, running: list[moves.Start], rng: random.Random, 
             _ = core.retry(task_id) if move == "retry" else core.skip(task_id)
 
 
-def check_invariants(core: run.RunCore) -> None:
+def check_invariants(core: state_machine.RunCore) -> None:
     by_id = {row.id: row for row in core.rows}
     satisfied = {
         row.id
         for row in core.rows
         if row.state in (TaskState.SUCCEEDED, TaskState.UNVERIFIED)
-        or (row.state is TaskState.SKIPPED and row.cause == moves.BY_USER)
+        or (row.state is TaskState.SKIPPED and row.cause == transitions.BY_USER)
     }
     busy = sum(row.state is TaskState.RUNNING for row in core.rows)
     assert busy <= core.plan.max_parallel
@@ -346,16 +346,18 @@ def check_invariants(core: run.RunCore) -> None:
 def test_random_histories_keep_every_invariant_and_survive_a_rebuild_from_rows(a_plan: model.Plan, seed: int) -> None:
     rng = random.Random(seed)
     core, now = begin(a_plan), 0.0
-    running: list[moves.Start] = []
-    rows: dict[str, moves.TaskRow] = {}
+    running: list[transitions.Start] = []
+    rows: dict[str, transitions.TaskRow] = {}
     for _ in range(60):
         now += rng.random()
         one_move(core, running, rng, now)
         check_invariants(core)
         rows.update(core.drain().rows)
         if rng.random() < 0.2:
-            copies = [moves.TaskRow(**{name: getattr(row, name) for name in row.__slots__}) for row in rows.values()]
-            core = run.RunCore.restore("run", a_plan, copies, paused=core.paused, cancelled=core.cancelled)
+            copies = [
+                transitions.TaskRow(**{name: getattr(row, name) for name in row.__slots__}) for row in rows.values()
+            ]
+            core = state_machine.RunCore.restore("run", a_plan, copies, paused=core.paused, cancelled=core.cancelled)
             rows = {row.id: row for row in core.rows}
             check_invariants(core)
 

@@ -11,13 +11,15 @@ from typing import Any, Final
 
 import pytest
 
-from dispatch_mcp.core import amendments, documents, model, moves, planning, problems, replan, run
-from dispatch_mcp.core.model import WorkerKind
+from dispatch_mcp import model
+from dispatch_mcp.model import WorkerKind, problems, transitions
+from dispatch_mcp.planning import edit_rules, plan_checks, plan_documents, plan_edits
+from dispatch_mcp.runs import state_machine
 
 SEEDS = 50
 LARGEST = 60
 LEAST_RIGHT = 0.95
-CORE = Path(planning.__file__).parent
+CORE = Path(plan_checks.__file__).parent
 
 Raw = dict[str, Any]
 
@@ -250,7 +252,7 @@ def conflicting_fields(rng: random.Random) -> Fault:
 def unknown_field(rng: random.Random) -> Fault:
     tasks = sound(rng)
     at, one = at_random(rng, tasks)
-    known = (*documents.ALIASES, *model.Task.model_fields, "do")
+    known = (*plan_documents.ALIASES, *model.Task.model_fields, "do")
     meant = rng.choice([key for key in one if len(key) > 3])
     wrong = mistyped(rng, meant, known)
     tasks[at] = {(wrong if key == meant else key): value for key, value in one.items()}
@@ -292,10 +294,10 @@ PLAN_FAULTS: Final[Mapping[str, Callable[[random.Random], Fault]]] = {
 
 def found_in(fault: Fault) -> list[problems.Problem]:
     """Returns what planning says: reading, checking, then preparing, as plans are made."""
-    reading = documents.read_tasks(fault.tasks)
-    checked = planning.check(reading.tasks, agents=AGENTS, models=MODELS, max_tasks=fault.max_tasks)
+    reading = plan_documents.read_tasks(fault.tasks)
+    checked = plan_checks.check(reading.tasks, agents=AGENTS, models=MODELS, max_tasks=fault.max_tasks)
     found = problems.without_consequences(reading.problems, checked)
-    return found or list(planning.prepare(reading.tasks, max_parallel=4, on_conflict="error").problems)
+    return found or list(plan_checks.prepare(reading.tasks, max_parallel=4, on_conflict="error").problems)
 
 
 def test_the_generator_makes_plans_without_a_fault() -> None:
@@ -387,25 +389,25 @@ def test_slips_of_one_or_two_characters_are_understood(names: tuple[str, ...]) -
     assert right >= LEAST_RIGHT * 1_000, f"{right} of 1,000 are right: {'; '.join(wrong)}"
 
 
-def live(rng: random.Random) -> tuple[list[model.Task], list[moves.TaskRow]]:
+def live(rng: random.Random) -> tuple[list[model.Task], list[transitions.TaskRow]]:
     """Returns a plan with a person's decision in front of its last task, and where its tasks stand in a run."""
     raw = sound(rng, 6)
     raw.append({"id": "gate", "do": "May we go on?", "worker": "human", "deps": [raw[-1]["id"]]})
     raw += [{"id": "behind", "do": "Go on", "deps": ["gate"]}, {"id": "last", "do": "End", "deps": ["behind"]}]
-    tasks = list(documents.read_tasks(raw).tasks)
-    core = run.RunCore.begin("r", model.Plan(id="p", tasks=tuple(tasks), max_parallel=2), WorkerKind.SCRIPTED)
+    tasks = list(plan_documents.read_tasks(raw).tasks)
+    core = state_machine.RunCore.begin("r", model.Plan(id="p", tasks=tuple(tasks), max_parallel=2), WorkerKind.SCRIPTED)
     done = model.Outcome(state=model.AttemptState.SUCCEEDED)
     for _ in range(rng.randrange(len(tasks) - 4)):
         for start in core.next(0.0, free=1):
-            core.finish(moves.Finished(start.task_id, start.attempt, done), 0.0)
+            core.finish(transitions.Finished(start.task_id, start.attempt, done), 0.0)
     core.next(0.0)
     return tasks, core.rows
 
 
-def bad_edit(rng: random.Random, tasks: list[model.Task], _rows: list[moves.TaskRow]) -> Fault:
+def bad_edit(rng: random.Random, tasks: list[model.Task], _rows: list[transitions.TaskRow]) -> Fault:
     task_id = rng.choice(tasks).id
-    op = rng.choice(replan.OPS)
-    typo = mistyped(rng, op, replan.OPS)
+    op = rng.choice(plan_edits.OPS)
+    typo = mistyped(rng, op, plan_edits.OPS)
     choices = [
         Fault(
             [],
@@ -425,7 +427,7 @@ def bad_edit(rng: random.Random, tasks: list[model.Task], _rows: list[moves.Task
     return rng.choice(choices)
 
 
-def unknown_task(rng: random.Random, tasks: list[model.Task], _rows: list[moves.TaskRow]) -> Fault:
+def unknown_task(rng: random.Random, tasks: list[model.Task], _rows: list[transitions.TaskRow]) -> Fault:
     names = [task.id for task in tasks]
     meant = rng.choice([name for name in names if len(name) > 4])
     wrong = mistyped(rng, meant, names)
@@ -433,13 +435,13 @@ def unknown_task(rng: random.Random, tasks: list[model.Task], _rows: list[moves.
     return Fault([], wrong, "edits[0]", meant, edits=[edit], typo=wrong)
 
 
-def added_twice(rng: random.Random, tasks: list[model.Task], _rows: list[moves.TaskRow]) -> Fault:
+def added_twice(rng: random.Random, tasks: list[model.Task], _rows: list[transitions.TaskRow]) -> Fault:
     task_id = rng.choice(tasks).id
     return Fault([], task_id, "edits[0]", edits=[{"op": "add", "id": task_id, "task": {"do": "x"}}])
 
 
-def task_started(rng: random.Random, _tasks: list[model.Task], rows: list[moves.TaskRow]) -> Fault:
-    task_id = rng.choice([row for row in rows if moves.is_fixed(row) and row.id != "gate"]).id
+def task_started(rng: random.Random, _tasks: list[model.Task], rows: list[transitions.TaskRow]) -> Fault:
+    task_id = rng.choice([row for row in rows if transitions.is_fixed(row) and row.id != "gate"]).id
     change = rng.choice([{"do": "Do else"}, {"description": "Do else"}, {"effort": "XL"}, {"deps": ["fresh"]}])
     edit = rng.choice(
         [
@@ -451,7 +453,7 @@ def task_started(rng: random.Random, _tasks: list[model.Task], rows: list[moves.
     return Fault([], task_id, edits=[{"op": "add", "id": "fresh", "task": {"do": "x"}}, edit])
 
 
-def needs_person(rng: random.Random, _tasks: list[model.Task], _rows: list[moves.TaskRow]) -> Fault:
+def needs_person(rng: random.Random, _tasks: list[model.Task], _rows: list[transitions.TaskRow]) -> Fault:
     task_id, edit = rng.choice(
         [
             ("gate", {"op": "remove", "id": "gate"}),
@@ -465,10 +467,10 @@ def needs_person(rng: random.Random, _tasks: list[model.Task], _rows: list[moves
     return Fault([], task_id, edits=[edit])
 
 
-def of_the_task(rng: random.Random, tasks: list[model.Task], rows: list[moves.TaskRow]) -> Fault:
+def of_the_task(rng: random.Random, tasks: list[model.Task], rows: list[transitions.TaskRow]) -> Fault:
     """A field that does not exist, in an edit."""
-    task_id = rng.choice([row.id for row in rows if not moves.is_fixed(row)])
-    known = (*documents.ALIASES, *model.Task.model_fields, "do")
+    task_id = rng.choice([row.id for row in rows if not transitions.is_fixed(row)])
+    known = (*plan_documents.ALIASES, *model.Task.model_fields, "do")
     meant = rng.choice(["files", "reads", "effort", "acceptance", "constraints", "context"])
     wrong = mistyped(rng, meant, known)
     assert tasks
@@ -482,7 +484,7 @@ def of_the_task(rng: random.Random, tasks: list[model.Task], rows: list[moves.Ta
     )
 
 
-EDIT_FAULTS: Final[Mapping[str, Callable[[random.Random, list[model.Task], list[moves.TaskRow]], Fault]]] = {
+EDIT_FAULTS: Final[Mapping[str, Callable[[random.Random, list[model.Task], list[transitions.TaskRow]], Fault]]] = {
     "bad_edit": bad_edit,
     "unknown_task": unknown_task,
     "duplicate_id": added_twice,
@@ -499,10 +501,10 @@ def test_one_fault_in_an_edit_gives_exactly_its_problem_and_the_right_suggestion
         rng = random.Random(f"{code} {seed}")
         tasks, rows = live(rng)
         fault = EDIT_FAULTS[code](rng, tasks, rows)
-        after, found = replan.apply(tasks, fault.edits)
+        after, found = plan_edits.apply(tasks, fault.edits)
         found = found or [
-            *planning.check(after, agents=AGENTS, models=MODELS),
-            *amendments.refusals(tasks, after, rows),
+            *plan_checks.check(after, agents=AGENTS, models=MODELS),
+            *edit_rules.refusals(tasks, after, rows),
         ]
         assert [one.code for one in found] == [code], (seed, fault.edits, found)
         [one] = found
@@ -519,7 +521,7 @@ def test_one_fault_in_an_edit_gives_exactly_its_problem_and_the_right_suggestion
 def test_an_edit_takes_every_name_of_a_field_that_a_document_takes() -> None:
     before = [model.Task(id="a", goal="Do a", deps=()), model.Task(id="b", goal="Do b", agent="x", deps=("a",))]
     fields = {"description": "Do else", "depends_on": None, "specialist": "y"}
-    [_, after], found = replan.apply(before, [{"op": "modify", "id": "b", "task": fields}])
+    [_, after], found = plan_edits.apply(before, [{"op": "modify", "id": "b", "task": fields}])
     assert found == []
     assert (after.goal, after.deps, after.agent) == ("Do else", (), "y")
 

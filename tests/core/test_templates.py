@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import templates
+from dispatch_mcp.agents import templates
 
 TEXT = """---
 title: Greet

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import anyio
 
-from dispatch_mcp.core import model, records
-from dispatch_mcp.core.model import RunState, WorkerKind
-from dispatch_mcp.engine import embedded
-from dispatch_mcp.store import book as books
+from dispatch_mcp import model
+from dispatch_mcp.engine import executor
+from dispatch_mcp.model import RunState, WorkerKind, records
+from dispatch_mcp.store import sqlite_store
 
 LONG = 30.0
 
@@ -22,7 +22,7 @@ def task(task_id: str, deps: Sequence[str] = (), **fields: object) -> model.Task
     return model.Task(id=task_id, goal=f"do {task_id}", deps=tuple(deps), worker=WorkerKind.SCRIPTED, **fields)
 
 
-async def new_run(book: books.Book, *tasks: model.Task, run_id: str = "a" * 32, max_parallel: int = 5) -> str:
+async def new_run(book: sqlite_store.Book, *tasks: model.Task, run_id: str = "a" * 32, max_parallel: int = 5) -> str:
     plan = model.Plan(id=f"plan-{run_id}", tasks=tasks, max_parallel=max_parallel)
     await book.save_plan(plan, records.LOCAL)
     new = records.NewRun(id=run_id, plan_id=plan.id, plan_version=1, worker=WorkerKind.SCRIPTED)
@@ -30,14 +30,14 @@ async def new_run(book: books.Book, *tasks: model.Task, run_id: str = "a" * 32, 
     return run_id
 
 
-async def ended(engine: embedded.EmbeddedEngine, run_id: str) -> RunState:
+async def ended(engine: executor.EmbeddedEngine, run_id: str) -> RunState:
     with anyio.fail_after(LONG):
         async for _ in engine.events(run_id):
             pass
     return (await engine.status(run_id)).state
 
 
-async def reached(engine: embedded.EmbeddedEngine, run_id: str, kind: str, count: int = 1) -> None:
+async def reached(engine: executor.EmbeddedEngine, run_id: str, kind: str, count: int = 1) -> None:
     """Returns when so many events of a kind have happened."""
     seen = 0
     with anyio.fail_after(LONG):

@@ -10,13 +10,16 @@ from typing import Any
 
 import anyio
 
-from dispatch_mcp.core import assignments, catalog, documents, model, order, records
-from dispatch_mcp.core.model import AttemptState, WorkerKind
-from dispatch_mcp.engine import answers, artifacts, attempts, dispatcher, embedded, planner
-from dispatch_mcp.store import book as books
-from dispatch_mcp.workers import contract, host, scripted
+from dispatch_mcp import model
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.engine import artifacts, attempt_driver, executor
+from dispatch_mcp.model import AttemptState, WorkerKind, assignments, ports, records, work_order
+from dispatch_mcp.planning import plan_documents
+from dispatch_mcp.service import answers, dispatcher, planner
+from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.workers import host, scripted
 
-PACE = embedded.Pace(look_s=0.01, takeover_s=0.05)
+PACE = executor.Pace(look_s=0.01, takeover_s=0.05)
 LEASE_S = 600.0
 
 
@@ -36,7 +39,7 @@ class Counting:
 
     ran: list[str] = field(default_factory=list)
 
-    async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+    async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         self.ran.append(work.task.id)
         receipt = model.Receipt(kind="exit_code", ok=True, detail="exit code 0")
         return model.Outcome(state=AttemptState.SUCCEEDED, summary="ran", output="fine", receipts=(receipt,))
@@ -73,13 +76,13 @@ def said(given: assignments.Assignment, text: str = "done", **more: Any) -> dict
     return {"task_id": given.task_id, "attempt": given.attempt, "handoff": handoff, **more}
 
 
-def read(tasks: list[dict[str, Any]], **more: Any) -> documents.Document:
+def read(tasks: list[dict[str, Any]], **more: Any) -> plan_documents.Document:
     """Returns a task document."""
-    return documents.Document(documents.read_tasks(tasks), **more)
+    return plan_documents.Document(plan_documents.read_tasks(tasks), **more)
 
 
-def _equipment(book: books.Book, archive: artifacts.Redact | None) -> attempts.Equipment:
-    return attempts.Equipment(archive=artifacts.Archive(book.blobs, archive) if archive else None)
+def _equipment(book: sqlite_store.Book, archive: artifacts.Redact | None) -> attempt_driver.Equipment:
+    return attempt_driver.Equipment(archive=artifacts.Archive(book.blobs, archive) if archive else None)
 
 
 @asynccontextmanager
@@ -94,8 +97,8 @@ async def opened(
     workers = {WorkerKind.COMMAND: commands, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
     rules = planner.Rules(workspace=str(home.parent), lease_s=LEASE_S, **more.pop("rules", {}))
     async with (
-        books.open_book(home, clock=clock) as book,
-        embedded.open_engine(book, workers, clock=clock, pace=PACE, equipment=_equipment(book, archive)) as engine,
+        sqlite_store.open_book(home, clock=clock) as book,
+        executor.open_engine(book, workers, clock=clock, pace=PACE, equipment=_equipment(book, archive)) as engine,
     ):
         app = dispatcher.Dispatcher(
             book=book,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dispatch_mcp.core import catalog, model, order, toolsets
-from dispatch_mcp.core.model import WorkerKind
-from dispatch_mcp.engine import hosting
+from dispatch_mcp import model
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.model import WorkerKind, work_order
+from dispatch_mcp.runs import tool_permissions
+from dispatch_mcp.service import host_work
 
 pytestmark = pytest.mark.promise("S7")
 
@@ -21,25 +23,27 @@ You build things.
 """
 
 
-def placed(layer: catalog.Layer, text: str = TEXT) -> order.WorkOrder:
+def placed(layer: catalog.Layer, text: str = TEXT) -> work_order.WorkOrder:
     agent = catalog.read_agent(text, path="builder.md", layer=layer)
-    work = order.WorkOrder("r", model.Task(id="t", goal="x", agent="builder"), 1, WorkerKind.CLAUDE, directory="/own")
-    return hosting.with_agent(work, catalog.Catalog((agent,)))
+    work = work_order.WorkOrder(
+        "r", model.Task(id="t", goal="x", agent="builder"), 1, WorkerKind.CLAUDE, directory="/own"
+    )
+    return host_work.with_agent(work, catalog.Catalog((agent,)))
 
 
 def test_an_agent_of_the_user_has_the_rights_of_its_definition() -> None:
     work = placed("user")
     assert (work.model, work.effort) == ("opus", "max")
-    assert toolsets.of(work, commands=True) == ("Read", "Edit", "Write", "Bash")
+    assert tool_permissions.of(work, commands=True) == ("Read", "Edit", "Write", "Bash")
 
 
 def test_an_agent_of_a_project_that_nobody_approved_only_looks() -> None:
     work = placed("project")
     assert work.agent_prompt.strip() == "You build things."
     assert (work.model, work.effort) == (None, "")
-    assert toolsets.of(work, commands=True) == toolsets.LOOK
+    assert tool_permissions.of(work, commands=True) == tool_permissions.LOOK
 
 
 def test_what_a_definition_disallows_is_not_given() -> None:
     work = placed("user", TEXT.replace("tools: Read, Edit, Write, Bash", "disallowedTools: Write, Bash"))
-    assert toolsets.of(work, commands=True) == ("Read", "Glob", "Grep", "Edit")
+    assert tool_permissions.of(work, commands=True) == ("Read", "Glob", "Grep", "Edit")

@@ -10,7 +10,8 @@ from typing import Any
 import desk as desks
 import pytest
 
-from dispatch_mcp.engine import answers, artifacts
+from dispatch_mcp.engine import artifacts
+from dispatch_mcp.service import answers
 
 pytestmark = pytest.mark.anyio
 

@@ -9,9 +9,8 @@ import anyio
 import desk as desks
 import pytest
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import model
-from dispatch_mcp.engine import answers
+from dispatch_mcp import errors, model
+from dispatch_mcp.service import answers
 
 pytestmark = pytest.mark.anyio
 

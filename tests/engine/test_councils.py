@@ -8,10 +8,10 @@ import chamber
 import corpus
 import pytest
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import model
-from dispatch_mcp.core.council import deciding, diffs
-from dispatch_mcp.engine import councils
+from dispatch_mcp import errors, model
+from dispatch_mcp.review import council_decision
+from dispatch_mcp.service import reviews
+from dispatch_mcp.text import unified_diff
 
 pytestmark = pytest.mark.anyio
 
@@ -91,7 +91,7 @@ async def test_without_a_usable_verdict_nothing_passes(tmp_path: Path, silent: t
 
 
 async def test_the_opt_out_lets_it_through_and_every_decision_says_so(tmp_path: Path) -> None:
-    rules = deciding.CouncilRules(inconclusive_blocks=False)
+    rules = council_decision.CouncilRules(inconclusive_blocks=False)
     async with chamber.opened(tmp_path / "state", dict.fromkeys(SEATS, "?"), rules=rules) as room:
         found = await room.reviewed(DIFF)
     assert found.outcome == "INCONCLUSIVE"
@@ -129,9 +129,9 @@ SEEDED = corpus.load("seeded.diffs")
 
 @pytest.mark.parametrize("case", SEEDED, ids=[case.title for case in SEEDED])
 async def test_every_seeded_fault_is_blocked_by_its_specialist(tmp_path: Path, case: corpus.Case) -> None:
-    change = diffs.parse(case.text).files[0]
+    change = unified_diff.parse(case.text).files[0]
     line = next(
-        line for hunk in change.hunks for line in diffs.numbered(hunk) if line.mark in "+-" and line.text.strip()
+        line for hunk in change.hunks for line in unified_diff.numbered(hunk) if line.mark in "+-" and line.text.strip()
     )
     answers = {case.wanted: chamber.fails(line.text.strip(), change.path, "critical")}
     async with chamber.opened(tmp_path / "state", answers) as room:
@@ -210,15 +210,15 @@ async def test_a_waiver_needs_a_person_a_reason_and_a_finding(tmp_path: Path) ->
     assert after.outcome == "PASS"
     assert after.findings[0].standing == "waived"
     assert after.findings[0].waived == "Ada at a shell: the table is public"
-    assert kinds.count(councils.WAIVED) == 1
-    assert kinds.count(councils.DECIDED) == 2
+    assert kinds.count(reviews.WAIVED) == 1
+    assert kinds.count(reviews.DECIDED) == 2
 
 
 async def test_a_decision_is_recorded_once_with_the_rules_it_was_made_by(tmp_path: Path) -> None:
     async with chamber.opened(tmp_path / "state") as room:
         found = await room.reviewed(DIFF)
         await room.council.look(found.run_id)
-        events = [one for one in await room.app.book.events(found.run_id) if one.kind == councils.DECIDED]
+        events = [one for one in await room.app.book.events(found.run_id) if one.kind == reviews.DECIDED]
     assert len(events) == 1
     assert events[0].data["outcome"] == "PASS"
     assert "inconclusive blocks" in events[0].data["rules"]
@@ -259,7 +259,7 @@ async def test_refuting_takes_a_quote_that_is_there(tmp_path: Path, proof: str, 
 
 
 async def test_rounds_are_bounded(tmp_path: Path) -> None:
-    rules = deciding.CouncilRules(rounds=1)
+    rules = council_decision.CouncilRules(rounds=1)
     async with chamber.opened(
         tmp_path / "state", {"security-sentinel": chamber.fails(QUERY.strip())}, rules=rules
     ) as room:
@@ -304,7 +304,7 @@ async def test_what_blocks_is_mended_in_the_run_while_it_is_open(tmp_path: Path)
 
 async def test_a_dry_run_never_passes(tmp_path: Path) -> None:
     async with chamber.opened(tmp_path / "state") as room:
-        found = await room.ended(await room.council.review(councils.Asked(diff=DIFF, worker="scripted")))
+        found = await room.ended(await room.council.review(reviews.Asked(diff=DIFF, worker="scripted")))
     assert found.outcome == "INCONCLUSIVE"
 
 
@@ -324,7 +324,7 @@ async def test_how_reviewers_did_is_counted(tmp_path: Path) -> None:
         first = await room.reviewed(DIFF)
         room.model.answers.clear()
         await room.reviewed(MENDED, after=first.run_id)
-        found = {one.reviewer: one for one in await councils.calibration(room.app.book, room.app.principal)}
+        found = {one.reviewer: one for one in await reviews.calibration(room.app.book, room.app.principal)}
     assert found["security-sentinel"].rounds == 2
     assert found["security-sentinel"].blocking == 1
     assert found["security-sentinel"].agreement == 1.0

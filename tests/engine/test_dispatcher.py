@@ -8,10 +8,9 @@ import anyio
 import desk as desks
 import pytest
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import model, records
-from dispatch_mcp.core.model import RunState, WorkerKind
-from dispatch_mcp.engine import answers, tracing
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import RunState, WorkerKind, records
+from dispatch_mcp.service import answers, traces
 
 pytestmark = pytest.mark.anyio
 
@@ -191,11 +190,11 @@ async def test_the_list_of_runs_comes_in_pages(desk: desks.Desk) -> None:
     plan_id = await desk.planned(WRITE)
     made = [
         (await desk.app.dispatch(plan_id=plan_id, request_key=f"key {number}")).run_id
-        for number in range(tracing.PAGE + 3)
+        for number in range(traces.PAGE + 3)
     ]
     first = await desk.app.trace()
     second = await desk.app.trace(cursor=first.cursor)
-    assert [len(first.runs), len(second.runs), second.cursor] == [tracing.PAGE, 3, ""]
+    assert [len(first.runs), len(second.runs), second.cursor] == [traces.PAGE, 3, ""]
     assert {line.run_id for line in (*first.runs, *second.runs)} == set(made)
 
 

@@ -8,25 +8,25 @@ import anyio
 import pytest
 from conformance import ended, new_run, reached, script, task
 
-from dispatch_mcp.core import model, order, records
-from dispatch_mcp.core.model import AttemptState, RunState, TaskState, WorkerKind
-from dispatch_mcp.engine import embedded
-from dispatch_mcp.store import book as books
-from dispatch_mcp.workers import contract, scripted
+from dispatch_mcp import model
+from dispatch_mcp.engine import executor
+from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records, work_order
+from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.workers import scripted
 
 pytestmark = pytest.mark.anyio
 
-FAST = embedded.Pace(look_s=0.01, takeover_s=0.05)
+FAST = executor.Pace(look_s=0.01, takeover_s=0.05)
 
 
 class Recording:
     """A worker that keeps the orders it gets and lets the script answer."""
 
     def __init__(self) -> None:
-        self.orders: list[order.WorkOrder] = []
+        self.orders: list[work_order.WorkOrder] = []
         self._script = scripted.ScriptedWorker()
 
-    async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+    async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         self.orders.append(work)
         return await self._script.carry_out(ctx, work)
 
@@ -42,8 +42,8 @@ class Stepping:
 
 
 @pytest.fixture
-async def book(tmp_path: Path) -> AsyncGenerator[books.Book]:
-    async with books.open_book(tmp_path / "home") as opened:
+async def book(tmp_path: Path) -> AsyncGenerator[sqlite_store.Book]:
+    async with sqlite_store.open_book(tmp_path / "home") as opened:
         yield opened
 
 
@@ -53,16 +53,16 @@ def worker() -> Recording:
 
 
 @pytest.fixture
-async def engine(book: books.Book, worker: Recording) -> AsyncGenerator[embedded.EmbeddedEngine]:
-    async with embedded.open_engine(book, {WorkerKind.SCRIPTED: worker}, clock=Stepping(), pace=FAST) as opened:
+async def engine(book: sqlite_store.Book, worker: Recording) -> AsyncGenerator[executor.EmbeddedEngine]:
+    async with executor.open_engine(book, {WorkerKind.SCRIPTED: worker}, clock=Stepping(), pace=FAST) as opened:
         yield opened
 
 
-async def states(book: books.Book, run_id: str) -> dict[str, str]:
+async def states(book: sqlite_store.Book, run_id: str) -> dict[str, str]:
     return {row.id: row.state.value for row in await book.tasks(run_id)}
 
 
-async def test_a_run_goes_through_its_graph(engine: embedded.EmbeddedEngine, book: books.Book) -> None:
+async def test_a_run_goes_through_its_graph(engine: executor.EmbeddedEngine, book: sqlite_store.Book) -> None:
     run_id = await new_run(book, task("a"), task("b", ["a"]), task("c", ["a"]), task("d", ["b", "c"]))
     await engine.start(run_id)
     assert await ended(engine, run_id) is RunState.SUCCEEDED
@@ -70,7 +70,7 @@ async def test_a_run_goes_through_its_graph(engine: embedded.EmbeddedEngine, boo
 
 
 async def test_starting_a_run_again_changes_nothing(
-    engine: embedded.EmbeddedEngine, book: books.Book, worker: Recording
+    engine: executor.EmbeddedEngine, book: sqlite_store.Book, worker: Recording
 ) -> None:
     run_id = await new_run(book, task("a"), task("b", ["a"]))
     for _ in range(5):
@@ -81,7 +81,7 @@ async def test_starting_a_run_again_changes_nothing(
 
 
 async def test_a_dependant_receives_the_handoff_and_output_of_what_it_builds_on(
-    engine: embedded.EmbeddedEngine, book: books.Book, worker: Recording
+    engine: executor.EmbeddedEngine, book: sqlite_store.Book, worker: Recording
 ) -> None:
     first = task("a", inputs=script(output={"port": 8080}, handoff={"decisions_made": ["use 8080"]}))
     run_id = await new_run(book, first, task("b", ["a"]))
@@ -94,7 +94,7 @@ async def test_a_dependant_receives_the_handoff_and_output_of_what_it_builds_on(
 
 
 async def test_a_transient_failure_is_tried_again_and_told_what_went_wrong(
-    engine: embedded.EmbeddedEngine, book: books.Book, worker: Recording
+    engine: executor.EmbeddedEngine, book: sqlite_store.Book, worker: Recording
 ) -> None:
     run_id = await new_run(book, task("a", inputs=script(fail=1, error="flaky network")))
     await engine.start(run_id)
@@ -104,7 +104,7 @@ async def test_a_transient_failure_is_tried_again_and_told_what_went_wrong(
 
 
 async def test_a_permanent_failure_skips_what_depends_on_it_and_nothing_else(
-    engine: embedded.EmbeddedEngine, book: books.Book
+    engine: executor.EmbeddedEngine, book: sqlite_store.Book
 ) -> None:
     run_id = await new_run(book, task("a", inputs=script(fail="permanent")), task("b", ["a"]), task("c"))
     await engine.start(run_id)
@@ -112,7 +112,9 @@ async def test_a_permanent_failure_skips_what_depends_on_it_and_nothing_else(
     assert await states(book, run_id) == {"a": "failed", "b": "skipped", "c": "succeeded"}
 
 
-async def test_a_task_that_outlives_its_deadline_is_stopped(engine: embedded.EmbeddedEngine, book: books.Book) -> None:
+async def test_a_task_that_outlives_its_deadline_is_stopped(
+    engine: executor.EmbeddedEngine, book: sqlite_store.Book
+) -> None:
     run_id = await new_run(book, task("a", inputs=script(hang=True), timeout_s=0.01, max_attempts=1))
     await engine.start(run_id)
     assert await ended(engine, run_id) is RunState.FAILED
@@ -120,13 +122,13 @@ async def test_a_task_that_outlives_its_deadline_is_stopped(engine: embedded.Emb
     assert attempt.state is AttemptState.TIMED_OUT
 
 
-async def test_a_worker_that_crashes_fails_its_own_task_only(book: books.Book) -> None:
+async def test_a_worker_that_crashes_fails_its_own_task_only(book: sqlite_store.Book) -> None:
     class Broken:
-        async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+        async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
             raise ZeroDivisionError("oops")
 
     workers = {WorkerKind.SCRIPTED: Broken()}
-    async with embedded.open_engine(book, workers, clock=Stepping(), pace=FAST) as engine:
+    async with executor.open_engine(book, workers, clock=Stepping(), pace=FAST) as engine:
         run_id = await new_run(book, task("a", max_attempts=1))
         await engine.start(run_id)
         assert await ended(engine, run_id) is RunState.FAILED
@@ -136,7 +138,7 @@ async def test_a_worker_that_crashes_fails_its_own_task_only(book: books.Book) -
 
 
 async def test_a_task_that_nobody_here_can_do_fails_with_that_reason(
-    engine: embedded.EmbeddedEngine, book: books.Book
+    engine: executor.EmbeddedEngine, book: sqlite_store.Book
 ) -> None:
     run_id = await new_run(book, model.Task(id="a", goal="x", worker=WorkerKind.API))
     await engine.start(run_id)
@@ -145,7 +147,7 @@ async def test_a_task_that_nobody_here_can_do_fails_with_that_reason(
     assert attempt.error_kind == "no_worker"
 
 
-async def test_cancelling_a_run_stops_what_is_running(engine: embedded.EmbeddedEngine, book: books.Book) -> None:
+async def test_cancelling_a_run_stops_what_is_running(engine: executor.EmbeddedEngine, book: sqlite_store.Book) -> None:
     run_id = await new_run(book, task("a", inputs=script(hang=True)), task("b", ["a"]))
     await engine.start(run_id)
     await reached(engine, run_id, "attempt_started")
@@ -155,7 +157,7 @@ async def test_cancelling_a_run_stops_what_is_running(engine: embedded.EmbeddedE
 
 
 async def test_a_paused_run_starts_nothing_until_it_is_resumed(
-    engine: embedded.EmbeddedEngine, book: books.Book, worker: Recording
+    engine: executor.EmbeddedEngine, book: sqlite_store.Book, worker: Recording
 ) -> None:
     run_id = await new_run(book, task("a"))
     await engine.signal(run_id, records.Action("pause"))
@@ -166,7 +168,7 @@ async def test_a_paused_run_starts_nothing_until_it_is_resumed(
 
 
 async def test_skipping_a_hanging_task_lets_its_dependants_go_on(
-    engine: embedded.EmbeddedEngine, book: books.Book
+    engine: executor.EmbeddedEngine, book: sqlite_store.Book
 ) -> None:
     run_id = await new_run(book, task("a", inputs=script(hang=True)), task("b", ["a"]))
     await engine.start(run_id)
@@ -177,7 +179,7 @@ async def test_skipping_a_hanging_task_lets_its_dependants_go_on(
 
 
 async def test_retrying_a_failed_task_reopens_a_finished_run(
-    book: books.Book, engine: embedded.EmbeddedEngine, worker: Recording
+    book: sqlite_store.Book, engine: executor.EmbeddedEngine, worker: Recording
 ) -> None:
     run_id = await new_run(book, task("a", inputs=script(fail=1), max_attempts=1), task("b", ["a"]))
     await engine.start(run_id)
@@ -186,13 +188,13 @@ async def test_retrying_a_failed_task_reopens_a_finished_run(
     assert await ended(engine, run_id) is RunState.SUCCEEDED
 
 
-async def test_another_engine_takes_a_released_run_over_and_repeats_nothing_finished(book: books.Book) -> None:
+async def test_another_engine_takes_a_released_run_over_and_repeats_nothing_finished(book: sqlite_store.Book) -> None:
     first, second = Recording(), Recording()
-    async with embedded.open_engine(book, {WorkerKind.SCRIPTED: first}, pace=FAST) as engine:
+    async with executor.open_engine(book, {WorkerKind.SCRIPTED: first}, pace=FAST) as engine:
         run_id = await new_run(book, task("a"), task("b", ["a"], inputs=script(hang=True)))
         await engine.start(run_id)
         await reached(engine, run_id, "attempt_started", 2)
-    async with embedded.open_engine(book, {WorkerKind.SCRIPTED: second}, pace=FAST) as engine:
+    async with executor.open_engine(book, {WorkerKind.SCRIPTED: second}, pace=FAST) as engine:
         await reached(engine, run_id, "attempt_started", 3)
         await engine.signal(run_id, records.Action("skip", "b"))
         assert await ended(engine, run_id) is RunState.SUCCEEDED
@@ -201,12 +203,12 @@ async def test_another_engine_takes_a_released_run_over_and_repeats_nothing_fini
     assert row.crashes == 0
 
 
-async def test_only_one_of_two_engines_drives_a_run(book: books.Book) -> None:
+async def test_only_one_of_two_engines_drives_a_run(book: sqlite_store.Book) -> None:
     first, second = Recording(), Recording()
     tasks = [task(f"t{n}", inputs=script(sleep_s=0.01)) for n in range(30)]
     async with (
-        embedded.open_engine(book, {WorkerKind.SCRIPTED: first}, pace=FAST) as one,
-        embedded.open_engine(book, {WorkerKind.SCRIPTED: second}, pace=FAST) as other,
+        executor.open_engine(book, {WorkerKind.SCRIPTED: first}, pace=FAST) as one,
+        executor.open_engine(book, {WorkerKind.SCRIPTED: second}, pace=FAST) as other,
     ):
         run_id = await new_run(book, *tasks)
         await one.start(run_id)
@@ -216,12 +218,12 @@ async def test_only_one_of_two_engines_drives_a_run(book: books.Book) -> None:
     assert second.orders == []
 
 
-async def test_no_more_than_max_parallel_run_at_once(book: books.Book) -> None:
+async def test_no_more_than_max_parallel_run_at_once(book: sqlite_store.Book) -> None:
     running, most = 0, 0
     gate = anyio.Event()
 
     class Counting:
-        async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+        async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
             nonlocal running, most
             running += 1
             most = max(most, running)
@@ -231,34 +233,34 @@ async def test_no_more_than_max_parallel_run_at_once(book: books.Book) -> None:
             running -= 1
             return model.Outcome(state=AttemptState.SUCCEEDED)
 
-    async with embedded.open_engine(book, {WorkerKind.SCRIPTED: Counting()}, pace=FAST) as engine:
+    async with executor.open_engine(book, {WorkerKind.SCRIPTED: Counting()}, pace=FAST) as engine:
         run_id = await new_run(book, *(task(f"t{n}") for n in range(10)), max_parallel=3)
         await engine.start(run_id)
         assert await ended(engine, run_id) is RunState.SUCCEEDED
     assert most == 3
 
 
-async def test_what_a_lost_attempt_left_behind_reaches_the_next_one(book: books.Book) -> None:
+async def test_what_a_lost_attempt_left_behind_reaches_the_next_one(book: sqlite_store.Book) -> None:
     class Beating(Recording):
-        async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+        async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
             if work.attempt == 1:
                 ctx.beat(session="s-1")
                 await anyio.sleep_forever()
             return await super().carry_out(ctx, work)
 
     worker = Beating()
-    async with embedded.open_engine(book, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
+    async with executor.open_engine(book, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
         run_id = await new_run(book, task("a"))
         await engine.start(run_id)
         with anyio.fail_after(5):
             while not await book.last_beat(run_id, "a"):
                 await engine.pulse.wait()
-    async with embedded.open_engine(book, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
+    async with executor.open_engine(book, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
         assert await ended(engine, run_id) is RunState.SUCCEEDED
     assert worker.orders[-1].last_beat == {"session": "s-1"}
 
 
-async def test_events_can_be_read_from_any_place(engine: embedded.EmbeddedEngine, book: books.Book) -> None:
+async def test_events_can_be_read_from_any_place(engine: executor.EmbeddedEngine, book: sqlite_store.Book) -> None:
     run_id = await new_run(book, task("a"), task("b", ["a"]))
     await engine.start(run_id)
     await ended(engine, run_id)

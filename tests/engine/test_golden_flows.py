@@ -12,10 +12,11 @@ import anyio
 import desk as desks
 import pytest
 
-from dispatch_mcp.core import catalog
-from dispatch_mcp.core.model import WorkerKind
-from dispatch_mcp.engine import dispatcher, embedded, planner
-from dispatch_mcp.store import book as books
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.engine import executor
+from dispatch_mcp.model import WorkerKind
+from dispatch_mcp.service import dispatcher, planner
+from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import host, scripted
 
 pytestmark = pytest.mark.anyio
@@ -54,8 +55,8 @@ async def opened(home: Path, glass: Hourglass) -> AsyncGenerator[desks.Desk]:
     clock = desks.Clock()
     workers = {WorkerKind.SCRIPTED: scripted.ScriptedWorker(sleep=glass.sleep)}
     async with (
-        books.open_book(home, clock=clock) as book,
-        embedded.open_engine(book, workers, clock=clock, pace=desks.PACE) as engine,
+        sqlite_store.open_book(home, clock=clock) as book,
+        executor.open_engine(book, workers, clock=clock, pace=desks.PACE) as engine,
     ):
         app = dispatcher.Dispatcher(
             book=book,

@@ -11,8 +11,8 @@ import desk as desks
 import pytest
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import catalog
-from dispatch_mcp.engine import decisions
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.service import approvals
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ KNOWN = catalog.of(
     for name, description in (("db", "Database tables and SQL queries"), ("web", "Pages, forms and CSS of the website"))
 )
 GATE: dict[str, Any] = {"id": "gate", "do": "May we go on?", "worker": "human"}
-YES = decisions.Verdict(approved=True, by="a test", reason="looks good")
+YES = approvals.Verdict(approved=True, by="a test", reason="looks good")
 
 
 def task(name: str, *deps: str, **more: Any) -> dict[str, Any]:
@@ -132,7 +132,7 @@ async def test_a_run_waits_for_a_person_and_goes_on_when_told(desk: desks.Desk) 
 async def test_a_rejection_skips_what_depends_on_it(desk: desks.Desk) -> None:
     given = await desk.app.dispatch(plan_id=await desk.planned(GATE, task("a", "gate"), task("b")))
     await desk.app.report(given.run_id, [desks.said(given.assignments[0])])
-    await desk.app.decide(given.run_id, "gate", decisions.Verdict(approved=False, by="a test"))
+    await desk.app.decide(given.run_id, "gate", approvals.Verdict(approved=False, by="a test"))
     assert await desk.states(given.run_id) == {"gate": "failed", "a": "skipped", "b": "unverified"}
 
 

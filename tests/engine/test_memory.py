@@ -8,8 +8,11 @@ import desk as desks
 import pytest
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import catalog, learning, records, redaction
-from dispatch_mcp.engine import memory
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.model import records
+from dispatch_mcp.routing import learning
+from dispatch_mcp.service import route_memory
+from dispatch_mcp.text import redaction
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +28,7 @@ Lessons = list[tuple[str, str, float]]
 async def desk(tmp_path: Path) -> AsyncGenerator[desks.Desk]:
     async with desks.opened(tmp_path / "home") as opened:
         opened.app.catalog = lambda: KNOWN
-        opened.app.memory = memory.Memory(opened.app.book, records.LOCAL)
+        opened.app.memory = route_memory.Memory(opened.app.book, records.LOCAL)
         yield opened
 
 
@@ -102,7 +105,7 @@ async def test_what_was_learned_moves_the_next_route(desk: desks.Desk) -> None:
 
 async def test_it_survives_the_process_and_is_gone_once_forgotten(desk: desks.Desk) -> None:
     await reported(desk, QUERY)
-    later = memory.Memory(desk.app.book, records.LOCAL)
+    later = route_memory.Memory(desk.app.book, records.LOCAL)
     await later.refresh()
     assert [past.agent for past in later.history.past] == ["db"]
     assert await desk.app.book.forget(records.LOCAL) == 1
@@ -115,14 +118,14 @@ async def test_it_survives_the_process_and_is_gone_once_forgotten(desk: desks.De
 
 async def test_one_user_learns_nothing_from_another(desk: desks.Desk) -> None:
     await reported(desk, QUERY)
-    other = memory.Memory(desk.app.book, "ann")
+    other = route_memory.Memory(desk.app.book, "ann")
     await other.refresh()
     assert other.history.past == ()
 
 
 async def test_switched_off_it_keeps_and_reads_nothing(desk: desks.Desk) -> None:
     await reported(desk, QUERY)
-    desk.app.memory = off = memory.Memory(desk.app.book, records.LOCAL, on=False)
+    desk.app.memory = off = route_memory.Memory(desk.app.book, records.LOCAL, on=False)
     await off.refresh()
     desk.app.route(QUERY["do"])
     await reported(desk, {**QUERY, "agent": "web"})
@@ -134,17 +137,17 @@ async def test_switched_off_it_keeps_and_reads_nothing(desk: desks.Desk) -> None
 async def test_a_secret_in_a_goal_is_not_kept(desk: desks.Desk) -> None:
     secret = "-".join(("hunter2", "hunter2", "hunter2"))
     redactor = redaction.Redactor([secret])
-    desk.app.memory = memory.Memory(desk.app.book, records.LOCAL, redact=redactor.redact)
+    desk.app.memory = route_memory.Memory(desk.app.book, records.LOCAL, redact=redactor.redact)
     await reported(desk, {**QUERY, "do": f"Log in to the database with {secret}"})
     [lesson] = await desk.app.book.learned(records.LOCAL)
     assert secret not in lesson.text
 
 
 async def test_a_book_that_cannot_be_written_stops_no_work(desk: desks.Desk) -> None:
-    class Refusing(memory.books.Book):
+    class Refusing(route_memory.books.Book):
         async def learn(self, principal: str, lessons: object) -> None:
             raise errors.BookBusy("busy")
 
-    desk.app.memory = past = memory.Memory(Refusing(desk.app.book.home), records.LOCAL)
+    desk.app.memory = past = route_memory.Memory(Refusing(desk.app.book.home), records.LOCAL)
     await past.learn([learning.Lesson("a", "db", "accepted")])
     assert past.history.past == ()

@@ -13,11 +13,13 @@ from typing import Any
 import anyio
 import pytest
 
-from dispatch_mcp.core import allowlist, environment, merging, model, records
-from dispatch_mcp.core.model import AttemptState, RunState, TaskState, WorkerKind
-from dispatch_mcp.engine import attempts, embedded
-from dispatch_mcp.store import book as books
-from dispatch_mcp.workers import applying, command, contract, repository, snapshots, witness, worktrees
+from dispatch_mcp import model
+from dispatch_mcp.engine import attempt_driver, executor
+from dispatch_mcp.git import branch_apply, git_process, merge_rules, workspace_provider
+from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records
+from dispatch_mcp.process import allowlist, child_environment
+from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.workers import command, verifier, workspace_snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +59,7 @@ class Pretending:
     def __init__(self) -> None:
         self.orders: list[Any] = []
 
-    async def carry_out(self, ctx: contract.TaskContext, work: Any) -> model.Outcome:
+    async def carry_out(self, ctx: ports.TaskContext, work: Any) -> model.Outcome:
         self.orders.append(work)
         for name, text in work.task.inputs.items():
             await anyio.Path(Path(work.place) / name).write_text(text)
@@ -68,26 +70,26 @@ class Pretending:
 
 @asynccontextmanager
 async def engine(
-    home: Path, workers: Mapping[WorkerKind, contract.Worker] | None = None
-) -> AsyncGenerator[embedded.EmbeddedEngine]:
-    policy = environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]})
+    home: Path, workers: Mapping[WorkerKind, ports.Worker] | None = None
+) -> AsyncGenerator[executor.EmbeddedEngine]:
+    policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]})
     commands = command.CommandWorker(allowlist.parse([[*PYTHON, "**"]]), home, policy)
-    seen = witness.Witness(commands, snapshots.Camera(home, policy))
-    grounds = worktrees.Worktrees(repository.Git(home, policy), home)
+    seen = verifier.Witness(commands, workspace_snapshot.Camera(home, policy))
+    grounds = workspace_provider.Worktrees(git_process.Git(home, policy), home)
     async with (
-        books.open_book(home) as book,
-        embedded.open_engine(
+        sqlite_store.open_book(home) as book,
+        executor.open_engine(
             book,
             {WorkerKind.COMMAND: commands, **(workers or {})},
-            pace=embedded.Pace(look_s=0.01),
-            equipment=attempts.Equipment(seen, grounds),
+            pace=executor.Pace(look_s=0.01),
+            equipment=attempt_driver.Equipment(seen, grounds),
         ) as found,
     ):
         yield found
 
 
 async def run(
-    found: embedded.EmbeddedEngine, repo: Path, *tasks: model.Task, run_id: str = "run", **more: Any
+    found: executor.EmbeddedEngine, repo: Path, *tasks: model.Task, run_id: str = "run", **more: Any
 ) -> records.RunRecord:
     plan = model.Plan(id=f"plan-{run_id}", tasks=tasks, workspace=str(repo))
     await found.book.save_plan(plan, records.LOCAL)
@@ -113,7 +115,7 @@ def adds(task_id: str, line: str, *deps: str, **more: Any) -> model.Task:
 
 
 def merged(repo: Path, path: str = "list.txt", run_id: str = "run") -> str:
-    return git(repo, "show", f"{merging.Refs(run_id).merged}:{path}")
+    return git(repo, "show", f"{merge_rules.Refs(run_id).merged}:{path}")
 
 
 async def test_later_tasks_build_on_what_earlier_ones_merged_and_nothing_touches_the_checkout(
@@ -145,14 +147,14 @@ async def test_two_writers_that_clash_end_with_both_changes_after_the_second_beg
     async with engine(tmp_path / "state") as found:
         record = await run(found, repo, together("left", "right"), together("right", "left"))
         attempts = await found.book.attempts("run")
-        policy = environment.ChildPolicy({"PATH": os.environ["PATH"]})
-        applier = applying.Applier(repository.Git(tmp_path / "state", policy))
+        policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"]})
+        applier = branch_apply.Applier(git_process.Git(tmp_path / "state", policy))
         offer = await applier.look(str(repo), "run")
         await applier.apply(str(repo), "run", offer.revision)
     assert record.state is RunState.SUCCEEDED
     lines = (repo / "list.txt").read_text().split()
     assert sorted(lines) == ["first", "left", "right"]
-    clashed = [past for past in attempts if past.error_kind == merging.CONFLICT]
+    clashed = [past for past in attempts if past.error_kind == merge_rules.CONFLICT]
     assert len(attempts) == 3
     assert [past.state for past in clashed] == [AttemptState.FAILED]
     assert "`list.txt`" in clashed[0].error
@@ -184,7 +186,7 @@ async def test_a_task_that_changes_nothing_of_what_it_declared_is_not_proven(tmp
         await run(found, repo, idle, asked)
         states = {task.id: task.state for task in await found.book.tasks("run")}
     assert states == {"idle": TaskState.UNVERIFIED, "asked": TaskState.FAILED}
-    assert git(repo, "rev-parse", merging.Refs("run").merged) == git(repo, "rev-parse", "HEAD")
+    assert git(repo, "rev-parse", merge_rules.Refs("run").merged) == git(repo, "rev-parse", "HEAD")
 
 
 async def test_acceptance_is_checked_in_the_worktree_before_anything_is_merged(tmp_path: Path, repo: Path) -> None:
@@ -196,7 +198,7 @@ async def test_acceptance_is_checked_in_the_worktree_before_anything_is_merged(t
         states = {task.id: task.state for task in await found.book.tasks("run")}
     assert states == {"good": TaskState.SUCCEEDED, "bad": TaskState.FAILED}
     assert merged(repo) == "first\ngood"
-    assert git(repo, "ls-tree", "--name-only", merging.Refs("run").merged).split() == ["list.txt"]
+    assert git(repo, "ls-tree", "--name-only", merge_rules.Refs("run").merged).split() == ["list.txt"]
 
 
 async def test_an_agents_change_is_done_anew_in_every_run_and_never_replayed_without_its_files(

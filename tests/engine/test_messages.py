@@ -9,8 +9,7 @@ from typing import Any
 import desk as desks
 import pytest
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import model
+from dispatch_mcp import errors, model
 
 pytestmark = pytest.mark.anyio
 

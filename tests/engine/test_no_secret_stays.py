@@ -19,9 +19,8 @@ from provider import done, script
 sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
 import test_redaction
 
-from dispatch_mcp import config
-from dispatch_mcp.core import redaction
-from dispatch_mcp.faces import build
+from dispatch_mcp import composition, configuration
+from dispatch_mcp.text import redaction
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("S10")]
 
@@ -84,9 +83,9 @@ async def test_300_planted_secrets_reach_no_place_where_anything_is_kept(
 
 async def _views(project: Path, tasks: list[dict[str, Any]]) -> str:
     """Runs the tasks and returns everything that can be asked about them afterwards."""
-    settings = config.load(os.environ, cwd=project).settings
-    redactor = redaction.Redactor(config.secret_values(os.environ))
-    async with build.open_dispatcher(settings, chat=False, redactor=redactor) as app:
+    settings = configuration.load(os.environ, cwd=project).settings
+    redactor = redaction.Redactor(configuration.secret_values(os.environ))
+    async with composition.open_dispatcher(settings, chat=False, redactor=redactor) as app:
         plan = await app.plans.plan(tasks)
         run_id = (await app.dispatch(plan_id=plan.plan.id)).run_id
         with anyio.fail_after(60):

@@ -15,12 +15,13 @@ import provider as providers
 import pytest
 from provider import done, script
 
-from dispatch_mcp import prices
-from dispatch_mcp.core import model, records
-from dispatch_mcp.core.model import RunState, TaskState, WorkerKind
-from dispatch_mcp.engine import embedded, hosting
-from dispatch_mcp.store import book as books
-from dispatch_mcp.workers import anthropic_api, toolbox
+from dispatch_mcp import model, prices
+from dispatch_mcp.engine import executor
+from dispatch_mcp.model import RunState, TaskState, WorkerKind, records
+from dispatch_mcp.service import host_work
+from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.workers import file_tools
+from dispatch_mcp.workers.anthropic import api_worker
 
 pytestmark = pytest.mark.anyio
 
@@ -33,8 +34,8 @@ STORM = {"429": 0.16, "529": 0.06, "500": 0.1, "cut": 0.08, "mid_error": 0.04, "
 class Stage:
     """An engine that asks the fake provider, under a clock that the test turns."""
 
-    book: books.Book
-    engine: embedded.EmbeddedEngine
+    book: sqlite_store.Book
+    engine: executor.EmbeddedEngine
     clock: desks.Clock
 
     async def begin(self, *tasks: model.Task, **limits: Any) -> str:
@@ -76,17 +77,17 @@ class Stage:
 async def staged(
     fake: providers.Provider, home: Path, clock: desks.Clock, *, in_flight: int = IN_FLIGHT
 ) -> AsyncGenerator[Stage]:
-    worker = anthropic_api.AnthropicWorker(
-        anthropic_api.Login.of(fake.env()),
-        hosting.brief,
+    worker = api_worker.AnthropicWorker(
+        api_worker.Login.of(fake.env()),
+        host_work.brief,
         prices.dollars,
-        toolbox.Sight(lambda _root: [], lambda _root, path: path),
-        settings=anthropic_api.Settings(in_flight=in_flight, silence_s=0.4),
+        file_tools.Sight(lambda _root: [], lambda _root, path: path),
+        settings=api_worker.Settings(in_flight=in_flight, silence_s=0.4),
         clock=clock,
     )
     async with (
-        books.open_book(home, clock=clock, price=prices.dollars) as book,
-        embedded.open_engine(book, {WorkerKind.API: worker}, clock=clock, pace=desks.PACE) as engine,
+        sqlite_store.open_book(home, clock=clock, price=prices.dollars) as book,
+        executor.open_engine(book, {WorkerKind.API: worker}, clock=clock, pace=desks.PACE) as engine,
     ):
         yield Stage(book, engine, clock)
 

@@ -11,11 +11,14 @@ import anyio
 import desk
 import pytest
 
-from dispatch_mcp.core import allowlist, catalog, environment, model, order
-from dispatch_mcp.core.model import WorkerKind
-from dispatch_mcp.engine import attempts, dispatcher, embedded, planner
-from dispatch_mcp.store import book as books
-from dispatch_mcp.workers import command, host, scripted, snapshots, witness
+from dispatch_mcp import model
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.engine import attempt_driver, executor
+from dispatch_mcp.model import WorkerKind, work_order
+from dispatch_mcp.process import allowlist, child_environment
+from dispatch_mcp.service import dispatcher, planner
+from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.workers import command, host, scripted, verifier, workspace_snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -43,13 +46,15 @@ def shop(tmp_path: Path) -> Path:
 @asynccontextmanager
 async def opened(shop: Path, clock: desk.Clock | None = None) -> AsyncGenerator[desk.Desk]:
     home, clock = shop.parent / "state", clock or desk.Clock()
-    policy = environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": str(shop.parent)})
+    policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": str(shop.parent)})
     commands = command.CommandWorker(allowlist.parse(ALLOWED), home, policy, grace_s=0.2)
     workers = {WorkerKind.COMMAND: commands, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
-    seen = witness.Witness(commands, snapshots.Camera(home, policy))
+    seen = verifier.Witness(commands, workspace_snapshot.Camera(home, policy))
     async with (
-        books.open_book(home, clock=clock) as book,
-        embedded.open_engine(book, workers, clock=clock, pace=desk.PACE, equipment=attempts.Equipment(seen)) as engine,
+        sqlite_store.open_book(home, clock=clock) as book,
+        executor.open_engine(
+            book, workers, clock=clock, pace=desk.PACE, equipment=attempt_driver.Equipment(seen)
+        ) as engine,
     ):
         app = dispatcher.Dispatcher(
             book=book,
@@ -201,11 +206,11 @@ async def test_the_same_claim_reported_many_times_at_once_counts_once(shop: Path
 
 async def test_a_witness_that_crashes_proves_nothing_and_refutes_nothing(shop: Path) -> None:
     class Broken:
-        async def before(self, work: order.WorkOrder) -> dict[str, model.Json]:
+        async def before(self, work: work_order.WorkOrder) -> dict[str, model.Json]:
             raise OSError(work.task.id)
 
         async def receipts(
-            self, work: order.WorkOrder, before: Mapping[str, model.Json], others: Collection[str]
+            self, work: work_order.WorkOrder, before: Mapping[str, model.Json], others: Collection[str]
         ) -> tuple[model.Receipt, ...]:
             raise OSError(work.task.id, before, others)
 

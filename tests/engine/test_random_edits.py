@@ -11,10 +11,10 @@ from typing import Any
 import desk as desks
 import pytest
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import amendments, model, moves, planning, records, replan
-from dispatch_mcp.core.model import TaskState
-from dispatch_mcp.engine import answers
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import TaskState, records, transitions
+from dispatch_mcp.planning import edit_rules, plan_checks, plan_edits
+from dispatch_mcp.service import answers
 
 pytestmark = pytest.mark.anyio
 
@@ -61,7 +61,7 @@ class Scene:
     async def plan(self, version: int | None = None) -> model.Plan:
         return await self.desk.app.book.plan(self.plan_id, version, principal=records.LOCAL)
 
-    async def rows(self) -> list[moves.TaskRow]:
+    async def rows(self) -> list[transitions.TaskRow]:
         return [records.row_of(task) for task in await self.desk.app.book.tasks(self.run_id)]
 
     async def edit(self) -> None:
@@ -80,15 +80,15 @@ class Scene:
         self.unchanged(before, after, rows)
 
     @staticmethod
-    def unchanged(before: model.Plan, after: model.Plan, rows: list[moves.TaskRow]) -> None:
+    def unchanged(before: model.Plan, after: model.Plan, rows: list[transitions.TaskRow]) -> None:
         """Checks that what had begun is as it was, and that the new version is a sound plan."""
-        fixed = {row.id for row in rows if moves.is_fixed(row)}
+        fixed = {row.id for row in rows if transitions.is_fixed(row)}
         then = {task.id: task for task in before.tasks}
         now = {task.id: task for task in after.tasks}
         assert {name: now.get(name) for name in fixed & then.keys()} == {
             name: then[name] for name in fixed & then.keys()
         }
-        assert planning.check(after.tasks, agents=None, models=()) == []
+        assert plan_checks.check(after.tasks, agents=None, models=()) == []
 
     async def move(self) -> None:
         self.take((await self.desk.app.dispatch(run_id=self.run_id)).assignments)
@@ -147,9 +147,9 @@ async def replays(on: Scene, first: model.Plan) -> None:
 
     A task that had begun behind an edge that scheduling added keeps it, so there may be more edges than were sent.
     """
-    tasks = amendments.bare(first.tasks, first.added_edges)
+    tasks = edit_rules.bare(first.tasks, first.added_edges)
     for version, edits in enumerate(on.history, first.version + 1):
-        tasks, found = replan.apply(tasks, edits)
+        tasks, found = plan_edits.apply(tasks, edits)
         assert found == []
         stored = {task.id: task for task in (await on.plan(version)).tasks}
         assert [task.id for task in tasks] == list(stored)

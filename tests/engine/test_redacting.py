@@ -7,10 +7,10 @@ from pathlib import Path
 import desk as desks
 import pytest
 
-from dispatch_mcp.core import model, order, redaction
-from dispatch_mcp.core.model import AttemptState, WorkerKind
-from dispatch_mcp.engine import redacting
-from dispatch_mcp.workers import contract
+from dispatch_mcp import model
+from dispatch_mcp.engine import outcome_redaction
+from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
+from dispatch_mcp.text import redaction
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("S10")]
 
@@ -22,7 +22,7 @@ REDACTOR = redaction.Redactor([SECRET])
 class Leaky:
     """A worker that leaves the secret wherever it can."""
 
-    async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+    async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         ctx.beat(note=SECRET)
         text = ctx.blobs.put(f"log: {SECRET}".encode())
         raw = ctx.blobs.put(b"\xff" + SECRET.encode())
@@ -67,8 +67,8 @@ class Context:
 async def test_nothing_that_a_worker_leaves_behind_holds_a_secret() -> None:
     ctx = Context()
     task = model.Task(id="t", goal="x")
-    work = order.WorkOrder(run_id="r", task=task, attempt=1, worker=WorkerKind.COMMAND)
-    outcome = await redacting.Worker(Leaky(), REDACTOR).carry_out(ctx, work)
+    work = work_order.WorkOrder(run_id="r", task=task, attempt=1, worker=WorkerKind.COMMAND)
+    outcome = await outcome_redaction.Worker(Leaky(), REDACTOR).carry_out(ctx, work)
     seen = f"{outcome.model_dump_json()} {ctx.kept} {ctx.blobs.held}"
     assert SECRET not in seen
     assert outcome.error == "t said [redacted:secret]"
@@ -78,14 +78,14 @@ async def test_nothing_that_a_worker_leaves_behind_holds_a_secret() -> None:
 
 def test_an_outcome_without_secrets_stays_the_same_object() -> None:
     outcome = model.Outcome(state=AttemptState.SUCCEEDED, summary="fine", output={"a": [1, None, "b"]})
-    assert redacting.outcome(REDACTOR, outcome) is outcome
+    assert outcome_redaction.outcome(REDACTOR, outcome) is outcome
 
 
 async def test_what_the_host_reports_is_kept_without_secrets(tmp_path: Path) -> None:
     home = tmp_path / "home"
 
     def redact(outcome: model.Outcome) -> model.Outcome:
-        return redacting.outcome(REDACTOR, outcome)
+        return outcome_redaction.outcome(REDACTOR, outcome)
 
     async with desks.opened(home, redact=redact) as desk:
         progress = await desk.app.dispatch(plan_id=await desk.planned({"id": "a", "do": "work"}))

@@ -15,9 +15,9 @@ from mcp import Client, MCPError
 from mcp.server.mcpserver import MCPServer
 from mcp.types import ResourceTemplateReference
 
-from dispatch_mcp import config
-from dispatch_mcp.core import records
-from dispatch_mcp.faces import build, mcp_server
+from dispatch_mcp import composition, configuration
+from dispatch_mcp.mcp_server import server
+from dispatch_mcp.model import records
 
 ALLOWED = (("git", "log", "**"), ("git", "ls-files"), ("python", "-c", "*"))
 ERAS = ("auto", "legacy")
@@ -33,14 +33,14 @@ def repository(folder: Path) -> Path:
     return folder
 
 
-def settings(home: Path, workspace: Path) -> config.Settings:
-    return config.load({}, flags={"home": home, "workspace": workspace}, cwd=workspace).settings.model_copy(
+def settings(home: Path, workspace: Path) -> configuration.Settings:
+    return configuration.load({}, flags={"home": home, "workspace": workspace}, cwd=workspace).settings.model_copy(
         update={"allow_commands": ALLOWED, "review_policy": "off"}
     )
 
 
-def make_server(chosen: config.Settings, principal: str = records.LOCAL) -> MCPServer[Any]:
-    return mcp_server.make_server(functools.partial(build.open_dispatcher, chosen, principal=principal))
+def make_server(chosen: configuration.Settings, principal: str = records.LOCAL) -> MCPServer[Any]:
+    return server.make_server(functools.partial(composition.open_dispatcher, chosen, principal=principal))
 
 
 class Refused(Exception):

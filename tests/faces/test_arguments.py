@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import model
-from dispatch_mcp.engine import planner
-from dispatch_mcp.faces import arguments
+from dispatch_mcp import errors, model
+from dispatch_mcp.mcp_server import tool_arguments
+from dispatch_mcp.service import planner
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
@@ -20,7 +19,7 @@ JSON = st.recursive(
 
 def refusal_of(tool: str, raw: dict[str, object]) -> errors.InputError | None:
     try:
-        arguments.check(tool, raw)
+        tool_arguments.check(tool, raw)
     except errors.InputError as refusal:
         return refusal
     return None
@@ -28,38 +27,38 @@ def refusal_of(tool: str, raw: dict[str, object]) -> errors.InputError | None:
 
 @pytest.mark.promise("R13")
 @settings(max_examples=400, deadline=None)
-@given(st.sampled_from(sorted(arguments.TOOLS)), st.dictionaries(st.text(max_size=12), JSON, max_size=4))
+@given(st.sampled_from(sorted(tool_arguments.TOOLS)), st.dictionaries(st.text(max_size=12), JSON, max_size=4))
 def test_any_arguments_are_taken_or_refused_in_words(tool: str, raw: dict[str, object]) -> None:
     refusal = refusal_of(tool, raw)
     assert refusal is None or (refusal.message and refusal.hint and len(str(refusal)) < 3000)
 
 
-@pytest.mark.parametrize("tool", sorted(arguments.TOOLS))
+@pytest.mark.parametrize("tool", sorted(tool_arguments.TOOLS))
 def test_an_unknown_argument_is_refused_with_the_one_that_was_meant(tool: str) -> None:
-    known = next(iter(arguments.TOOLS[tool].model_fields))
+    known = next(iter(tool_arguments.TOOLS[tool].model_fields))
     with pytest.raises(errors.InputError, match=f"did you mean '{known}'"):
-        arguments.check(tool, {f"{known}s": "x"})
+        tool_arguments.check(tool, {f"{known}s": "x"})
 
 
 def test_a_wrong_type_names_the_argument_and_the_value() -> None:
     with pytest.raises(errors.InputError, match=r"max_parallel: .*got 'many'"):
-        arguments.check("plan_dag", {"tasks": [], "max_parallel": "many"})
+        tool_arguments.check("plan_dag", {"tasks": [], "max_parallel": "many"})
 
 
 def test_a_missing_argument_is_named() -> None:
     with pytest.raises(errors.InputError, match="'run_id' is missing"):
-        arguments.check("report", {"results": [{}]})
+        tool_arguments.check("report", {"results": [{}]})
 
 
 def test_a_nul_is_found_wherever_it_hides() -> None:
     with pytest.raises(errors.InputError, match=r"tasks\[0\]\.do holds a NUL"):
-        arguments.check("plan_dag", {"tasks": [{"id": "a", "do": "x\0y"}]})
+        tool_arguments.check("plan_dag", {"tasks": [{"id": "a", "do": "x\0y"}]})
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_a_number_that_json_cannot_say_is_refused(number: float) -> None:
     with pytest.raises(errors.InputError, match="not a JSON number"):
-        arguments.check("report", {"run_id": "a", "results": [{"task_id": "a", "usage": {"cost_usd": number}}]})
+        tool_arguments.check("report", {"run_id": "a", "results": [{"task_id": "a", "usage": {"cost_usd": number}}]})
 
 
 def test_endless_nesting_is_refused() -> None:
@@ -67,17 +66,17 @@ def test_endless_nesting_is_refused() -> None:
     for _ in range(5000):
         deep = [deep]
     with pytest.raises(errors.InputError, match="nested deeper"):
-        arguments.check("plan_dag", {"tasks": [{"id": "a", "do": "x", "inputs": {"deep": deep}}]})
+        tool_arguments.check("plan_dag", {"tasks": [{"id": "a", "do": "x", "inputs": {"deep": deep}}]})
 
 
 def test_ten_megabytes_are_refused_without_being_echoed() -> None:
     with pytest.raises(errors.InputError) as caught:
-        arguments.check("route_task", {"task": "x" * 10_000_000})
+        tool_arguments.check("route_task", {"task": "x" * 10_000_000})
     assert len(str(caught.value)) < 1000
 
 
 def test_lists_sent_as_json_text_are_taken() -> None:
-    arguments.check("route_task", {"task": "fix it", "files": '["a.py"]'})
+    tool_arguments.check("route_task", {"task": "fix it", "files": '["a.py"]'})
 
 
 def test_a_plan_above_its_ceiling_of_tasks_is_refused() -> None:

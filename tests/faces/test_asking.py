@@ -9,8 +9,8 @@ import pytest
 import stage
 from mcp.types import ElicitResult
 
-from dispatch_mcp import config, errors
-from dispatch_mcp.faces.commands import approve
+from dispatch_mcp import configuration, errors
+from dispatch_mcp.cli.commands import approve
 
 pytestmark = pytest.mark.anyio
 
@@ -18,7 +18,7 @@ GATE = {"id": "gate", "do": "May we go on?", "worker": "human"}
 WORK = {"id": "work", "do": "Write the page", "deps": ["gate"]}
 
 
-def chosen(tmp_path: Path) -> config.Settings:
+def chosen(tmp_path: Path) -> configuration.Settings:
     return stage.settings(tmp_path / "home", stage.repository(tmp_path / "shop"))
 
 

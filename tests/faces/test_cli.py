@@ -11,10 +11,9 @@ import pytest
 import shells
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import advice, records
-from dispatch_mcp.core.model import RunState, TaskState, WorkerKind
-from dispatch_mcp.faces import cli
-from dispatch_mcp.faces import shell as words
+from dispatch_mcp.cli import arguments, wording
+from dispatch_mcp.model import RunState, TaskState, WorkerKind, records
+from dispatch_mcp.runs import next_step
 
 TOOL_WORDS = ("get_trace", "steer_run", "plan_dag", "wait_s", "run_id", "route_task", "`report`")
 AGENT = """---
@@ -47,7 +46,7 @@ def agent(folder: Path, name: str, about: str = "Use for pottery: kilns, glazes 
     return path
 
 
-@pytest.mark.parametrize("command", ["", *sorted(cli.COMMANDS)])
+@pytest.mark.parametrize("command", ["", *sorted(arguments.COMMANDS)])
 def test_every_command_explains_itself_and_the_exit_codes(shell: shells.Shell, command: str) -> None:
     said = shell(*filter(None, [command, "--help"]))
     assert said.code == 0
@@ -165,7 +164,7 @@ def test_a_run_can_be_listed_read_and_steered(shell: shells.Shell, tmp_path: Pat
     assert [line["run_id"] for line in shell("status", "--json").json["runs"]] == [run_id]
     assert "ready" in shell("status", run_id).out
     assert "run_created" in shell("trace", run_id).out
-    for view in cli.VIEWS:
+    for view in arguments.VIEWS:
         seen = shell("trace", run_id, "--view", view)
         assert (seen.code, seen.err) == (0, "")
         assert not any(word in seen.out for word in TOOL_WORDS)
@@ -185,8 +184,8 @@ def test_an_advice_never_names_a_tool(shell: shells.Shell) -> None:
             for worker in (WorkerKind.HOST, WorkerKind.COMMAND, WorkerKind.HUMAN):
                 task = records.TaskRecord(id="a", position=0, worker=worker, state=task_state, attempt=1)
                 run = records.RunRecord(id="r", plan_id="p", plan_version=1, state=run_state, worker=worker)
-                said = words.told(advice.next_step(run, [task]), "r")
-                said += words.told(advice.why_waiting(task, {"a": task_state}, []), "r")
+                said = wording.told(next_step.next_step(run, [task]), "r")
+                said += wording.told(next_step.why_waiting(task, {"a": task_state}, []), "r")
                 assert not any(word in said for word in TOOL_WORDS), said
 
 
@@ -321,13 +320,13 @@ def test_expected_failures_end_as_sentences_however_deep(
 ) -> None:
     for _ in range(depth):
         raised = BaseExceptionGroup("tasks", [ValueError("beside it"), raised])
-    assert cli.excuse(raised) == code
+    assert arguments.excuse(raised) == code
     assert capsys.readouterr().err.startswith(said)
 
 
 def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
-        cli.excuse(ZeroDivisionError())
+        arguments.excuse(ZeroDivisionError())
 
 
 def test_a_reader_that_leaves_early_is_no_failure() -> None:

@@ -12,8 +12,8 @@ import pytest
 import stage
 from mcp import Client
 
-from dispatch_mcp.core import prompting
-from dispatch_mcp.core.context import tokens
+from dispatch_mcp.runs import prompt_builder
+from dispatch_mcp.text import token_count
 
 pytestmark = pytest.mark.anyio
 
@@ -77,10 +77,10 @@ async def built(desk: stage.Desk) -> tuple[str, dict[str, Any]]:
 async def test_a_task_is_told_what_was_decided_before_it_and_shown_the_code_it_will_change(desk: stage.Desk) -> None:
     run_id, given = await built(desk)
     brief = await desk.read(f"dispatch://runs/{run_id}/tasks/build/prompt")
-    blocks = {data.kind: data for data in prompting.parse(brief).section("CONTEXT").data}
+    blocks = {data.kind: data for data in prompt_builder.parse(brief).section("CONTEXT").data}
     assert DECIDED in blocks["handoff"].text
     assert "return round(sum(items) * (1 + tax_rate), 2)" in blocks["context"].text
-    assert tokens.count(blocks["context"].text) + tokens.count(blocks["handoff"].text) <= BUDGET
+    assert token_count.count(blocks["context"].text) + token_count.count(blocks["handoff"].text) <= BUDGET
     assert DECIDED in given["call"]["prompt"]
 
 

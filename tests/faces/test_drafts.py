@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import shells
 
-from dispatch_mcp.core import patterns
+from dispatch_mcp.planning.drafts import patterns
 
 AGENTS = Path(__file__).parent.parent.parent / "agents"
 RENAME = "Rename the field in the orders, billing and shipping services"

@@ -10,9 +10,9 @@ import anyio
 import pytest
 import stage
 
-from dispatch_mcp import errors
-from dispatch_mcp.engine import dispatcher
-from dispatch_mcp.faces import build, entry, mcp_server
+from dispatch_mcp import composition, errors
+from dispatch_mcp.mcp_server import lazy, server
+from dispatch_mcp.service import dispatcher
 
 pytestmark = pytest.mark.anyio
 
@@ -25,11 +25,11 @@ async def test_a_book_that_cannot_be_opened_is_told_to_every_caller_until_it_can
     async def opened() -> AsyncGenerator[dispatcher.Dispatcher]:
         if trouble:
             raise trouble[0]
-        async with build.open_dispatcher(settings) as app:
+        async with composition.open_dispatcher(settings) as app:
             yield app
 
     with anyio.fail_after(30):
-        async with stage.desk(mcp_server.make_server(opened)) as desk:
+        async with stage.desk(server.make_server(opened)) as desk:
             for _ in range(2):
                 with pytest.raises(stage.Refused, match=r"schema 9\. Install a newer"):
                     await desk.call("get_trace")
@@ -47,7 +47,7 @@ async def test_the_dispatcher_is_opened_once_and_closed_at_the_end() -> None:
         seen.append("closed")
 
     with anyio.fail_after(5):
-        opening = entry.Opening(opened)  # pyright: ignore[reportArgumentType]  # any value will do
+        opening = lazy.Opening(opened)  # pyright: ignore[reportArgumentType]  # any value will do
         async with anyio.create_task_group() as group:
             group.start_soon(opening.keep)
             async with anyio.create_task_group() as callers:
@@ -66,7 +66,7 @@ async def test_a_server_opens_its_book_without_being_asked() -> None:
         yield opened
 
     with anyio.fail_after(5):
-        waiting = entry.Opening(opening)  # pyright: ignore[reportArgumentType]  # any value will do
+        waiting = lazy.Opening(opening)  # pyright: ignore[reportArgumentType]  # any value will do
         async with anyio.create_task_group() as group:
             group.start_soon(waiting.keep)
             await opened.wait()

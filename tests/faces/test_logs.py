@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from dispatch_mcp.core import redaction
-from dispatch_mcp.faces import logs
+from dispatch_mcp.cli import logs
+from dispatch_mcp.text import redaction
 
 SECRET = "correct horse battery staple 42"
 

@@ -14,8 +14,8 @@ import stage
 from mcp import MCPError
 from mcp.types import INVALID_PARAMS, PromptReference, ResourceTemplateReference
 
-from dispatch_mcp.core import patterns
-from dispatch_mcp.faces import arguments, tools
+from dispatch_mcp.mcp_server import tool_arguments, tools
+from dispatch_mcp.planning.drafts import patterns
 
 pytestmark = pytest.mark.anyio
 
@@ -377,4 +377,4 @@ async def test_an_unknown_resource_is_the_callers_error(desk: stage.Desk, uri: s
 
 
 def test_every_tool_of_the_book_has_words_and_a_model() -> None:
-    assert list(tools.HANDLERS) == list(arguments.TOOLS) == NAMES
+    assert list(tools.HANDLERS) == list(tool_arguments.TOOLS) == NAMES

@@ -7,8 +7,9 @@ import anyio
 import pytest
 import shells
 
-from dispatch_mcp.core import learning, records
-from dispatch_mcp.store import book as books
+from dispatch_mcp.model import records
+from dispatch_mcp.routing import learning
+from dispatch_mcp.store import sqlite_store
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 async def keep(*lessons: learning.Lesson) -> None:
-    async with books.open_book(Path(os.environ["DISPATCH_MCP_HOME"])) as book:
+    async with sqlite_store.open_book(Path(os.environ["DISPATCH_MCP_HOME"])) as book:
         await book.learn(records.LOCAL, lessons)
 
 

@@ -16,7 +16,7 @@ import wire
 from mcp import Client, StdioServerParameters
 from mcp.types import ElicitResult
 
-from dispatch_mcp import config
+from dispatch_mcp import configuration
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +37,7 @@ def fails(quote: str = QUOTE) -> str:
     return "```json\n" + json.dumps({"verdict": "FAIL", "findings": [finding]}) + "\n```"
 
 
-def chosen(tmp_path: Path, change: str = BAD) -> config.Settings:
+def chosen(tmp_path: Path, change: str = BAD) -> configuration.Settings:
     shop = stage.repository(tmp_path / "shop")
     (shop / "db.py").write_text(change, encoding="utf-8")
     return stage.settings(tmp_path / "home", shop)

@@ -7,8 +7,9 @@ import pytest
 import stage
 from mcp import Client
 
-from dispatch_mcp.core import redaction
-from dispatch_mcp.faces import build, mcp_server
+from dispatch_mcp import composition
+from dispatch_mcp.mcp_server import server as mcp_server
+from dispatch_mcp.text import redaction
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +33,7 @@ async def test_the_users_own_templates_replace_bundled_ones_and_a_workspaces_nev
     template(home, "resume", "Broken.", "{{ nothing.of.that }")
     template(workspace, "review", "The repository's own words.")
     chosen = stage.settings(home, workspace)
-    server = mcp_server.make_server(functools.partial(build.open_dispatcher, chosen), home=home)
+    server = mcp_server.make_server(functools.partial(composition.open_dispatcher, chosen), home=home)
     async with Client(server) as client:
         described = {prompt.name: prompt.description for prompt in (await client.list_prompts()).prompts}
         assert described["handoff"] == "The user's own words."
@@ -49,7 +50,7 @@ async def test_no_answer_holds_a_secret(tmp_path: Path) -> None:
     secret = "correct horse battery staple 42"
     chosen = stage.settings(tmp_path / "home", stage.repository(tmp_path / "shop"))
     redactor = redaction.Redactor([secret])
-    opened = functools.partial(build.open_dispatcher, chosen, redactor=redactor)
+    opened = functools.partial(composition.open_dispatcher, chosen, redactor=redactor)
     async with Client(mcp_server.make_server(opened, redactor=redactor)) as client:
         for tool, arguments in (
             ("plan_dag", {"tasks": [{"id": "a", "do": f"log in with {secret}", "deps": [secret]}]}),

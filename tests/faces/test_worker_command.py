@@ -19,10 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workers"))
 import processes
 from claude_double import Double
 
-from dispatch_mcp import config
-from dispatch_mcp.core import records
-from dispatch_mcp.engine import dispatcher
-from dispatch_mcp.faces import build
+from dispatch_mcp import composition, configuration
+from dispatch_mcp.model import records
+from dispatch_mcp.service import dispatcher
 
 pytestmark = pytest.mark.anyio
 
@@ -30,8 +29,8 @@ pytestmark = pytest.mark.anyio
 @asynccontextmanager
 async def chat(project: Path) -> AsyncGenerator[dispatcher.Dispatcher]:
     """A chat that records runs and ends before anything of them is done."""
-    settings = config.load(os.environ, cwd=project).settings
-    async with build.open_dispatcher(settings, drives=False) as app:
+    settings = configuration.load(os.environ, cwd=project).settings
+    async with composition.open_dispatcher(settings, drives=False) as app:
         yield app
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from mcp import MCPError
 from mcp.types import INVALID_PARAMS
 
-from dispatch_mcp.faces import arguments
+from dispatch_mcp.mcp_server import tool_arguments
 
 FULL = os.environ.get("DISPATCH_MCP_CHAOS") == "full"
 CASES = 2_000 if FULL else 150
@@ -180,7 +180,7 @@ def valid(handles: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
 def cases(tool: str, handles: Mapping[str, str]) -> st.SearchStrategy[dict[str, Any]]:
     """Draws calls of a tool: mutations of right ones, right names with any value, and anything at all."""
     starts = [mutated(call) for call in valid(handles)[tool]]
-    fields = list(arguments.TOOLS[tool].model_fields)
+    fields = list(tool_arguments.TOOLS[tool].model_fields)
     named = st.dictionaries(st.sampled_from(fields), NASTY | JSON, max_size=4)
     drawn = st.one_of(*starts, named, st.dictionaries(st.text(max_size=12), JSON, max_size=4))
     return drawn.filter(lambda call: isinstance(call, dict)).map(_unhurried)
@@ -193,7 +193,7 @@ def _unhurried(call: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.promise("R13")
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("tool", sorted(arguments.TOOLS))
+@pytest.mark.parametrize("tool", sorted(tool_arguments.TOOLS))
 async def test_whatever_is_sent_to_a_tool_is_answered_in_words(desk: stage.Desk, tool: str, stored: Count) -> None:
     plan_id = await desk.planned(*GOOD_TASKS)
     run_id = (await desk.call("dispatch", plan_id=plan_id))["run_id"]
@@ -305,7 +305,7 @@ def big(path: str) -> dict[str, Any]:
 
 
 @pytest.mark.promise("R13")
-@pytest.mark.parametrize("tool", sorted(arguments.TOOLS))
+@pytest.mark.parametrize("tool", sorted(tool_arguments.TOOLS))
 async def test_ten_megabytes_are_refused_shortly(desk: stage.Desk, tool: str, stored: Count) -> None:
     refusal = await told(desk, tool, big(tool))
     assert refusal is not None
@@ -321,9 +321,9 @@ def deep(levels: int) -> list[Any]:
 
 
 @pytest.mark.promise("R13")
-@pytest.mark.parametrize("tool", sorted(arguments.TOOLS))
+@pytest.mark.parametrize("tool", sorted(tool_arguments.TOOLS))
 async def test_nul_and_deep_nesting_are_refused_by_every_argument(desk: stage.Desk, tool: str) -> None:
-    for name in arguments.TOOLS[tool].model_fields:
+    for name in tool_arguments.TOOLS[tool].model_fields:
         for value in ("a\0b", ["a\0b"], {"a": "\0"}, deep(150)):
             assert await told(desk, tool, {name: value}) is not None, (name, str(value)[:40])
 
@@ -331,7 +331,7 @@ async def test_nul_and_deep_nesting_are_refused_by_every_argument(desk: stage.De
 @pytest.mark.promise("R13")
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999", "[" * 5_000, "[" * 5_000 + "]" * 5_000])
 async def test_lists_and_numbers_sent_as_text_are_refused_too(desk: stage.Desk, text: str) -> None:
-    for tool, expected in arguments.TOOLS.items():
+    for tool, expected in tool_arguments.TOOLS.items():
         for name, field in expected.model_fields.items():
             if field.annotation is not str:
                 assert await told(desk, tool, {name: text}) is not None, (tool, name)

@@ -12,25 +12,26 @@ from typing import Any
 
 import anyio
 
-from dispatch_mcp import config, rosters
-from dispatch_mcp.core import catalog, hands, model, order
-from dispatch_mcp.core.council import briefs, scope
-from dispatch_mcp.core.model import AttemptState, WorkerKind
-from dispatch_mcp.engine import councils, dispatcher, embedded, hosting, planner, subjects, verdicts
-from dispatch_mcp.store import book as books
-from dispatch_mcp.workers import contract, host, scripted
+from dispatch_mcp import configuration, model
+from dispatch_mcp.agents import catalog, loader
+from dispatch_mcp.engine import executor
+from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order, worker_choice
+from dispatch_mcp.review import review_scope, review_tasks
+from dispatch_mcp.service import dispatcher, host_work, planner, review_answers, review_subjects, reviews
+from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.workers import host, scripted
 
-PACE = embedded.Pace(look_s=0.01, takeover_s=0.05)
+PACE = executor.Pace(look_s=0.01, takeover_s=0.05)
 PASS = '{"verdict": "PASS", "findings": []}'
 
-Answer = Callable[[order.WorkOrder, str], str | model.Outcome]
+Answer = Callable[[work_order.WorkOrder, str], str | model.Outcome]
 
 
 @functools.cache
 def shipped() -> catalog.Catalog:
     """Returns the catalogue of the bundled agents alone."""
     folder = Path(__file__).parents[2] / "agents"
-    return rosters.Source((rosters.Folder(folder, "bundled", nested=True),)).catalog()
+    return loader.Source((loader.Folder(folder, "bundled", nested=True),)).catalog()
 
 
 def fails(quote: str, file: str = "app.py", severity: str = "high", **more: Any) -> str:
@@ -47,9 +48,9 @@ class Model:
     read: list[tuple[str, str]] = field(default_factory=list)
     models: set[str | None] = field(default_factory=set)
 
-    async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+    async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         name = work.task.agent or ""
-        self.read.append((name, hosting.brief(work).with_role(work.agent_prompt).text))
+        self.read.append((name, host_work.brief(work).with_role(work.agent_prompt).text))
         self.models.add(work.model)
         given = self.answers.get(name, PASS)
         said = given if isinstance(given, str) else given[min(work.attempt, len(given)) - 1]
@@ -68,30 +69,30 @@ class Tree:
     text: str = ""
     asked: list[str] = field(default_factory=list)
 
-    async def of_range(self, workspace: str, asked: str) -> scope.Change:
+    async def of_range(self, workspace: str, asked: str) -> review_scope.Change:
         self.asked.append(asked)
-        return scope.Change(self.text, f"range {asked}", "f00")
+        return review_scope.Change(self.text, f"range {asked}", "f00")
 
-    async def of_tree(self, workspace: str, paths: Any = ()) -> scope.Change:
+    async def of_tree(self, workspace: str, paths: Any = ()) -> review_scope.Change:
         self.asked.append(f"tree {sorted(paths)}")
-        return scope.Change(self.text, "the working tree")
+        return review_scope.Change(self.text, "the working tree")
 
 
 @dataclass
 class Chamber:
     """The council and what surrounds it."""
 
-    council: councils.Council
+    council: reviews.Council
     app: dispatcher.Dispatcher
     model: Model
     tree: Tree
 
-    async def reviewed(self, diff: str = "", **asked: Any) -> verdicts.Reviewed:
+    async def reviewed(self, diff: str = "", **asked: Any) -> review_answers.Reviewed:
         """Returns the decision of a round that the fake model carries out."""
-        started = await self.council.review(councils.Asked(diff=diff, worker="api", **asked))
+        started = await self.council.review(reviews.Asked(diff=diff, worker="api", **asked))
         return await self.ended(started) if started.run_id else started
 
-    async def ended(self, started: verdicts.Reviewed) -> verdicts.Reviewed:
+    async def ended(self, started: review_answers.Reviewed) -> review_answers.Reviewed:
         with anyio.fail_after(20):
             async for _ in self.app.engine.events(started.run_id):
                 pass
@@ -105,13 +106,13 @@ async def opened(home: Path, answers: dict[str, Any] | None = None, **means: Any
     """Yields a chamber; `means` are fields of `subjects.Means`."""
     fake, tree = Model(answers or {}), Tree()
 
-    def make(work: order.WorkOrder) -> order.WorkOrder:
-        return hosting.with_agent(work, shipped())
+    def make(work: work_order.WorkOrder) -> work_order.WorkOrder:
+        return host_work.with_agent(work, shipped())
 
     workers = {WorkerKind.API: fake, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
     async with (
-        books.open_book(home) as book,
-        embedded.open_engine(book, workers, pace=PACE, make_order=make) as engine,
+        sqlite_store.open_book(home) as book,
+        executor.open_engine(book, workers, pace=PACE, make_order=make) as engine,
     ):
         app = dispatcher.Dispatcher(
             book=book,
@@ -119,18 +120,18 @@ async def opened(home: Path, answers: dict[str, Any] | None = None, **means: Any
             rules=planner.Rules(workspace=str(home.parent), review_policy="off"),
             catalog=shipped,
             assign=host.assignment,
-            hands=hands.Hands(key=True),
+            hands=worker_choice.Hands(key=True),
             default_worker=WorkerKind.HOST,
-            means=subjects.Means(changes=tree, **means),
+            means=review_subjects.Means(changes=tree, **means),
         )
-        yield Chamber(councils.Council(app), app, fake, tree)
+        yield Chamber(reviews.Council(app), app, fake, tree)
 
 
-def part_of(task: model.Task) -> briefs.Assigned:
-    found = briefs.place(task)
+def part_of(task: model.Task) -> review_tasks.Assigned:
+    found = review_tasks.place(task)
     assert found is not None
     return found
 
 
-def settings(home: Path, workspace: Path) -> config.Settings:
-    return config.load({}, flags={"home": home, "workspace": workspace}, cwd=workspace).settings
+def settings(home: Path, workspace: Path) -> configuration.Settings:
+    return configuration.load({}, flags={"home": home, "workspace": workspace}, cwd=workspace).settings

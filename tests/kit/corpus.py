@@ -6,9 +6,9 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
-from dispatch_mcp import rosters
-from dispatch_mcp.core import catalog
-from dispatch_mcp.core.council import diffs, scope, selecting
+from dispatch_mcp.agents import catalog, loader
+from dispatch_mcp.review import review_scope, reviewer_selection
+from dispatch_mcp.text import unified_diff
 
 DATA = Path(__file__).parent / "diffs"
 AGENTS = Path(__file__).parents[2] / "agents"
@@ -27,20 +27,20 @@ def load(name: str) -> list[Case]:
     for block in blocks:
         head, _, body = block.partition("\n")
         wanted, _, title = head.partition(" | ")
-        cases.append(Case(wanted, title, "\n".join(map(diffs.render, diffs.parse(body).files))))
+        cases.append(Case(wanted, title, "\n".join(map(unified_diff.render, unified_diff.parse(body).files))))
     return cases
 
 
 @functools.cache
 def shipped() -> catalog.Catalog:
-    return rosters.Source((rosters.Folder(AGENTS, "bundled", nested=True),)).catalog()
+    return loader.Source((loader.Folder(AGENTS, "bundled", nested=True),)).catalog()
 
 
 @functools.cache
-def pool() -> selecting.Pool:
-    return selecting.pool(shipped())
+def pool() -> reviewer_selection.Pool:
+    return reviewer_selection.pool(shipped())
 
 
-def select(text: str, chosen: selecting.Pool | None = None) -> selecting.Selection:
-    seen = scope.of(diffs.parse(text))
-    return selecting.select(seen.diff, chosen or pool(), unreviewed=[one.path for one in seen.excluded])
+def select(text: str, chosen: reviewer_selection.Pool | None = None) -> reviewer_selection.Selection:
+    seen = review_scope.of(unified_diff.parse(text))
+    return reviewer_selection.select(seen.diff, chosen or pool(), unreviewed=[one.path for one in seen.excluded])

@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dispatch_mcp import prices
-from dispatch_mcp.core import model
-from dispatch_mcp.workers import spending
+from dispatch_mcp import model, prices
+from dispatch_mcp.workers import usage_meter
 
 KEY = "fake-key"
 HANDOFF: dict[str, Any] = {
@@ -82,12 +81,12 @@ class Provider:
 
 
 def _price(reply: dict[str, Any]) -> float:
-    return prices.dollars(reply["model"], spending.usage_of(reply["usage"])) or 0.0
+    return prices.dollars(reply["model"], usage_meter.usage_of(reply["usage"])) or 0.0
 
 
 def used(reply: dict[str, Any]) -> model.Usage:
     """Returns the usage of an answer."""
-    return spending.usage_of(reply["usage"])
+    return usage_meter.usage_of(reply["usage"])
 
 
 def load() -> None:

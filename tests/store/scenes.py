@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
-from dispatch_mcp.core import model, moves, records
-from dispatch_mcp.store import book as books
-from dispatch_mcp.store import locks, sqlite
+from dispatch_mcp import model
+from dispatch_mcp.model import records, transitions
+from dispatch_mcp.store import owner_locks, sqlite, sqlite_store
 
-SERVER = moves.SERVER_WORKERS
-HOST = moves.HOST_WORKERS
+SERVER = transitions.SERVER_WORKERS
+HOST = transitions.HOST_WORKERS
 
 
 def chain(*ids: str, plan_id: str = "plan", version: int = 1, **fields: model.Json) -> model.Plan:
@@ -44,13 +44,15 @@ def failed(*, retryable: bool = False, **fields: model.Json) -> model.Outcome:
     return model.Outcome(state=model.AttemptState.FAILED, error="no", error_kind="test", retryable=retryable, **fields)
 
 
-def report(start: moves.Start | records.AttemptRecord, outcome: model.Outcome | None = None) -> moves.Finished:
-    return moves.Finished(start.task_id, start.attempt, outcome or done())
+def report(
+    start: transitions.Start | records.AttemptRecord, outcome: model.Outcome | None = None
+) -> transitions.Finished:
+    return transitions.Finished(start.task_id, start.attempt, outcome or done())
 
 
 def step(
     owner: records.Owner | None = None,
-    *finished: moves.Finished,
+    *finished: transitions.Finished,
     now: float | None = None,
     start: frozenset[model.WorkerKind] = SERVER,
     **fields: model.Json,
@@ -61,18 +63,18 @@ def step(
 @asynccontextmanager
 async def running(
     home: Path, plan: model.Plan, worker: str = "scripted", **fields: model.Json
-) -> AsyncGenerator[tuple[books.Book, records.Owner]]:
+) -> AsyncGenerator[tuple[sqlite_store.Book, records.Owner]]:
     """A book with one run, `run`, that a live owner drives."""
-    async with books.open_book(home) as book:
+    async with sqlite_store.open_book(home) as book:
         await book.save_plan(plan, records.LOCAL)
         await book.create_run(new_run(worker=worker, **fields))
-        with locks.OwnerLock(home) as lock:
+        with owner_locks.OwnerLock(home) as lock:
             epoch = await book.adopt("run", lock.id)
             assert epoch is not None
             yield book, records.Owner(lock.id, epoch)
 
 
-async def drive(book: books.Book, run_id: str, owner: records.Owner) -> records.Advance:
+async def drive(book: sqlite_store.Book, run_id: str, owner: records.Owner) -> records.Advance:
     """Carries a run to its end; every task succeeds."""
     advance = await book.advance(run_id, step(owner))
     while advance.starts:
@@ -80,7 +82,7 @@ async def drive(book: books.Book, run_id: str, owner: records.Owner) -> records.
     return advance
 
 
-async def kinds(book: books.Book, run_id: str = "run") -> list[str]:
+async def kinds(book: sqlite_store.Book, run_id: str = "run") -> list[str]:
     return [event.kind for event in await book.events(run_id)]
 
 

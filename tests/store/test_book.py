@@ -8,17 +8,16 @@ import anyio
 import pytest
 import scenes
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import model, moves, records
-from dispatch_mcp.store import book as books
-from dispatch_mcp.store import locks
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import records, transitions
+from dispatch_mcp.store import owner_locks, sqlite_store
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_plan_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     plan = scenes.chain("a", "b", inputs={"path": "x\x00y", "deep": [1, {"ä": None}]})
-    async with books.open_book(tmp_path / "home") as book:
+    async with sqlite_store.open_book(tmp_path / "home") as book:
         await book.save_plan(plan, records.LOCAL)
         assert await book.plan("plan", principal=records.LOCAL) == plan
 
@@ -36,7 +35,7 @@ async def test_text_that_utf8_cannot_hold_survives(tmp_path: Path) -> None:
 
 
 async def test_a_version_must_follow_the_newest_one(tmp_path: Path) -> None:
-    async with books.open_book(tmp_path) as book:
+    async with sqlite_store.open_book(tmp_path) as book:
         await book.save_plan(scenes.chain("a"), records.LOCAL)
         await book.save_plan(scenes.chain("a", "b", version=2), records.LOCAL, base_version=1)
         for version, base in ((2, None), (4, None), (3, 1)):
@@ -48,7 +47,7 @@ async def test_a_version_must_follow_the_newest_one(tmp_path: Path) -> None:
 
 @pytest.mark.promise("S3")
 async def test_what_belongs_to_somebody_else_is_answered_like_what_does_not_exist(tmp_path: Path) -> None:
-    async with books.open_book(tmp_path) as book:
+    async with sqlite_store.open_book(tmp_path) as book:
         await book.save_plan(scenes.chain("a"), "ann")
         await book.create_run(scenes.new_run(principal="ann"))
         said: list[tuple[str, str]] = []
@@ -152,7 +151,10 @@ async def test_an_impossible_action_undoes_its_whole_step(tmp_path: Path) -> Non
 
 
 async def test_what_another_process_did_is_seen_before_the_next_step(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.fan("a", "b")) as (book, owner), books.open_book(tmp_path) as other:
+    async with (
+        scenes.running(tmp_path, scenes.fan("a", "b")) as (book, owner),
+        sqlite_store.open_book(tmp_path) as other,
+    ):
         first, second = (await book.advance("run", scenes.step(owner))).starts
         await other.advance("run", scenes.step(actions=[records.Action("skip", "a")], start=frozenset()))
         advance = await book.advance("run", scenes.step(owner, scenes.report(first), scenes.report(second)))
@@ -201,11 +203,11 @@ async def test_the_same_request_key_makes_one_run(tmp_path: Path) -> None:
     home = tmp_path / "home"
     answers: list[tuple[str, bool]] = []
 
-    async def ask(book: books.Book, number: int) -> None:
+    async def ask(book: sqlite_store.Book, number: int) -> None:
         record, created = await book.create_run(scenes.new_run(f"run{number}", request_key="key"))
         answers.append((record.id, created))
 
-    async with books.open_book(home) as book, books.open_book(home) as other:
+    async with sqlite_store.open_book(home) as book, sqlite_store.open_book(home) as other:
         await book.save_plan(scenes.chain("a"), records.LOCAL)
         for first in range(0, 50, 8):
             async with anyio.create_task_group() as group:
@@ -217,7 +219,7 @@ async def test_the_same_request_key_makes_one_run(tmp_path: Path) -> None:
 
 
 async def test_request_keys_of_different_principals_do_not_meet(tmp_path: Path) -> None:
-    async with books.open_book(tmp_path) as book:
+    async with sqlite_store.open_book(tmp_path) as book:
         for principal in ("ann", "bob"):
             await book.save_plan(scenes.chain("a", plan_id=principal), principal)
             asked = scenes.new_run(principal, plan_id=principal, principal=principal, request_key="key")
@@ -233,7 +235,7 @@ async def test_finished_work_of_the_plan_is_replayed_not_repeated(tmp_path: Path
         advance = await book.advance("second", scenes.step(records.Owner(owner.id, epoch or 0)))
         assert (advance.state, advance.starts) == (model.RunState.SUCCEEDED, ())
         assert await book.outcomes("second", ["a", "b"]) == await book.outcomes("run", ["a", "b"])
-        assert {task.cause for task in await book.tasks("second")} == {moves.REPLAYED}
+        assert {task.cause for task in await book.tasks("second")} == {transitions.REPLAYED}
         assert await book.spend("second") == model.Usage()
     assert scenes.faults(tmp_path) == []
 
@@ -329,7 +331,7 @@ async def test_an_unknown_price_gives_no_sum(tmp_path: Path) -> None:
 
 
 async def test_runs_and_plans_are_paged_latest_first(tmp_path: Path) -> None:
-    async with books.open_book(tmp_path) as book:
+    async with sqlite_store.open_book(tmp_path) as book:
         for number in range(5):
             await book.save_plan(scenes.chain("a", plan_id=f"plan{number}"), records.LOCAL)
             await book.create_run(scenes.new_run(f"run{number}", plan_id=f"plan{number}"))
@@ -353,7 +355,7 @@ async def test_a_book_can_be_read_and_written_by_several_tasks_at_once(tmp_path:
         starts = (await book.advance("run", scenes.step(owner))).starts
         answers: list[bool] = []
 
-        async def finish(start: moves.Start) -> None:
+        async def finish(start: transitions.Start) -> None:
             answers.extend((await book.advance("run", scenes.step(owner, scenes.report(start)))).accepted)
             assert (await book.run("run", principal=records.LOCAL)).counts["succeeded"] > 0
 
@@ -365,7 +367,7 @@ async def test_a_book_can_be_read_and_written_by_several_tasks_at_once(tmp_path:
 
 
 async def test_a_closed_book_says_so(tmp_path: Path) -> None:
-    async with books.open_book(tmp_path) as book:
+    async with sqlite_store.open_book(tmp_path) as book:
         pass
     for call in (book.release("x"), book.runs(records.LOCAL)):
         with pytest.raises(errors.BookUnavailable, match="closed"):
@@ -382,6 +384,6 @@ async def test_the_log_is_emptied_when_the_book_closes(tmp_path: Path) -> None:
 async def test_owners_are_swept_when_a_book_opens(tmp_path: Path) -> None:
     (tmp_path / "owners").mkdir()
     (tmp_path / "owners" / "dead.lock").touch()
-    with locks.OwnerLock(tmp_path) as alive:
-        async with books.open_book(tmp_path):
+    with owner_locks.OwnerLock(tmp_path) as alive:
+        async with sqlite_store.open_book(tmp_path):
             assert [path.stem for path in (tmp_path / "owners").iterdir()] == [alive.id]

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_mcp.store import briefs
+from dispatch_mcp.store import prompt_files
 
 RUN = "0123456789abcdef" * 2
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> briefs.FileBriefs:
-    return briefs.FileBriefs(tmp_path)
+def kept(tmp_path: Path) -> prompt_files.FileBriefs:
+    return prompt_files.FileBriefs(tmp_path)
 
 
-def test_what_was_put_is_read_back_and_the_newest_counts(kept: briefs.FileBriefs) -> None:
+def test_what_was_put_is_read_back_and_the_newest_counts(kept: prompt_files.FileBriefs) -> None:
     path = kept.put(RUN, "build", 1, "first")
     assert kept.put(RUN, "build", 1, "sécond\n") == path
     assert kept.get(RUN, "build", 1) == "sécond\n"
@@ -28,7 +28,7 @@ def test_what_was_put_is_read_back_and_the_newest_counts(kept: briefs.FileBriefs
 
 @pytest.mark.promise("S14")
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
-def test_only_their_owner_can_read_them_whatever_the_umask(kept: briefs.FileBriefs, tmp_path: Path) -> None:
+def test_only_their_owner_can_read_them_whatever_the_umask(kept: prompt_files.FileBriefs, tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         kept.put(RUN, "build", 1, "text")
@@ -41,14 +41,14 @@ def test_only_their_owner_can_read_them_whatever_the_umask(kept: briefs.FileBrie
     ("run", "task"), [("../x", "a"), ("short", "a"), (RUN, "../a"), (RUN, "a/b"), (RUN, ""), (RUN, ".hidden")]
 )
 def test_ids_that_are_no_names_of_files_are_not_kept(
-    kept: briefs.FileBriefs, tmp_path: Path, run: str, task: str
+    kept: prompt_files.FileBriefs, tmp_path: Path, run: str, task: str
 ) -> None:
     assert kept.put(run, task, 1, "text") is None
     assert kept.get(run, task, 1) == ""
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_many_at_once_leave_one_whole_brief(kept: briefs.FileBriefs, tmp_path: Path) -> None:
+def test_many_at_once_leave_one_whole_brief(kept: prompt_files.FileBriefs, tmp_path: Path) -> None:
     texts = [str(number) * 10_000 for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda text: kept.put(RUN, "build", 1, text), texts * 10))

@@ -16,14 +16,13 @@ import anyio.to_thread
 import pytest
 import scenes
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import model, moves, records
-from dispatch_mcp.store import book as books
-from dispatch_mcp.store import locks, writer
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import records, transitions
+from dispatch_mcp.store import owner_locks, sqlite_store, writer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("R5")]
 
-Method = Callable[[books.Book, records.Owner, moves.Start], Coroutine[Any, Any, object]]
+Method = Callable[[sqlite_store.Book, records.Owner, transitions.Start], Coroutine[Any, Any, object]]
 
 METHODS: dict[str, Method] = {
     "save_plan": lambda book, owner, start: book.save_plan(scenes.chain("z", version=2), records.LOCAL),
@@ -92,12 +91,12 @@ async def by_scope(work: Coroutine[Any, Any, object], nth: int) -> int:
 
 def write_elsewhere(home: Path) -> None:
     """Writes like another process would, with descriptors of its own."""
-    with locks.Mutex(home / "write.lock"):
+    with owner_locks.Mutex(home / "write.lock"):
         scenes.raw(home, "UPDATE run SET revision = revision")
 
 
 @asynccontextmanager
-async def running(home: Path) -> AsyncGenerator[tuple[books.Book, records.Owner, moves.Start]]:
+async def running(home: Path) -> AsyncGenerator[tuple[sqlite_store.Book, records.Owner, transitions.Start]]:
     async with scenes.running(home, scenes.chain("a", "b")) as (book, owner):
         [start] = (await book.advance("run", scenes.step(owner))).starts
         await book.send(model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x"))
@@ -130,7 +129,7 @@ async def test_opening_cancelled_at_any_point_leaves_no_lock(
     nth = 1
     while True:
         home = tmp_path / str(nth)
-        book = books.Book(home)
+        book = sqlite_store.Book(home)
         with anyio.fail_after(5):
             suspensions = await cancel(book.open(), nth)
             await book.close()
@@ -145,7 +144,7 @@ async def test_opening_cancelled_at_any_point_leaves_no_lock(
 class Gate:
     """Holds the writer's thread inside a transaction until it is opened."""
 
-    def __init__(self, book: books.Book) -> None:
+    def __init__(self, book: sqlite_store.Book) -> None:
         self.entered, self.leave = threading.Event(), threading.Event()
         self._book = book
 
@@ -218,7 +217,7 @@ async def test_a_call_that_fails_undoes_only_itself(tmp_path: Path) -> None:
 
 
 async def test_who_waits_too_long_is_told_who_has_the_lock_and_the_call_never_happens(tmp_path: Path) -> None:
-    async with running(tmp_path) as (book, _, _start), books.open_book(tmp_path, wait_s=0.05) as hurried:
+    async with running(tmp_path) as (book, _, _start), sqlite_store.open_book(tmp_path, wait_s=0.05) as hurried:
         gate = Gate(book)
         async with anyio.create_task_group() as group:
             group.start_soon(gate.hold)
@@ -253,7 +252,7 @@ async def test_another_programs_lock_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_book_outlives_its_event_loop(tmp_path: Path) -> None:
-    book = books.Book(tmp_path)
+    book = sqlite_store.Book(tmp_path)
 
     async def use() -> None:
         await book.open()

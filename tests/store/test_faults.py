@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 import scenes
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import model, records
-from dispatch_mcp.store import blobs, checkup, sqlite
-from dispatch_mcp.store import book as books
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import records
+from dispatch_mcp.store import blobs, health, sqlite, sqlite_store
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("R8")]
 
@@ -24,7 +23,7 @@ HERE = str(Path(__file__).parent)
 
 
 def statuses(home: Path) -> dict[str, str]:
-    return {fact.name: fact.status for fact in checkup.facts(home)}
+    return {fact.name: fact.status for fact in health.facts(home)}
 
 
 async def test_a_full_disk_refuses_a_write_and_keeps_everything_else(tmp_path: Path) -> None:
@@ -162,7 +161,7 @@ async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Pa
     rubbish = b"this is not a database, it is somebody's letter " * 100
     (tmp_path / "state.db").write_bytes(rubbish)
     with pytest.raises(errors.BookDamaged) as caught:
-        async with books.open_book(tmp_path):
+        async with sqlite_store.open_book(tmp_path):
             pass
     assert "Keep the file" in caught.value.hint
     assert (tmp_path / "state.db").read_bytes() == rubbish
@@ -172,17 +171,17 @@ async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Pa
 async def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     scenes.raw(tmp_path, "CREATE TABLE theirs (x)")
     with pytest.raises(errors.BookDamaged, match="another program"):
-        async with books.open_book(tmp_path):
+        async with sqlite_store.open_book(tmp_path):
             pass
     assert scenes.raw(tmp_path, "SELECT name FROM sqlite_schema") == [("theirs",)]
 
 
 async def test_a_newer_book_is_refused_and_left_alone(tmp_path: Path) -> None:
-    async with books.open_book(tmp_path):
+    async with sqlite_store.open_book(tmp_path):
         pass
     scenes.raw(tmp_path, "PRAGMA user_version = 99")
     with pytest.raises(errors.BookTooNew, match="schema 99") as caught:
-        async with books.open_book(tmp_path):
+        async with sqlite_store.open_book(tmp_path):
             pass
     assert "Upgrade" in caught.value.hint
     assert scenes.raw(tmp_path, "PRAGMA user_version") == [(99,)]
@@ -204,7 +203,7 @@ async def test_a_corrupt_page_is_reported_and_other_pages_are_still_read(tmp_pat
     with (tmp_path / "state.db").open("r+b") as file:
         file.seek((page - 1) * 4096)
         file.write(b"\xff" * 4096)
-    async with books.open_book(tmp_path) as book:
+    async with sqlite_store.open_book(tmp_path) as book:
         with pytest.raises(errors.BookDamaged) as caught:
             await book.events("run")
         assert "Keep the file" in caught.value.hint
@@ -218,7 +217,7 @@ async def test_a_corrupt_page_is_reported_and_other_pages_are_still_read(tmp_pat
 async def test_a_healthy_book_has_nothing_to_hint_at(tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert statuses(home)["book"] == "ok"
-    async with books.open_book(home) as book:
+    async with sqlite_store.open_book(home) as book:
         facts = await book.check()
     assert {fact.name for fact in facts} == {"sqlite", "folder", "schema", "integrity", "size", "owners"}
     assert all(fact.status == "ok" for fact in facts if fact.name != "sqlite")

@@ -12,10 +12,9 @@ import anyio.lowlevel
 import pytest
 import scenes
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import model, records
-from dispatch_mcp.store import blobs, codec, locks, sqlite
-from dispatch_mcp.store import book as books
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import records
+from dispatch_mcp.store import blobs, codec, owner_locks, sqlite, sqlite_store
 
 pytestmark = pytest.mark.anyio
 
@@ -63,7 +62,7 @@ async def test_a_run_that_cannot_be_read_is_not_kept_in_memory(tmp_path: Path) -
         scenes.raw(tmp_path, "DROP TRIGGER plan_is_immutable")
         [(document,)] = scenes.raw(tmp_path, "SELECT document FROM plan")
         scenes.raw(tmp_path, "UPDATE plan SET document = '{}'")
-        async with books.open_book(tmp_path) as other:
+        async with sqlite_store.open_book(tmp_path) as other:
             for call in (other.release(owner.id), other.advance("run", scenes.step(owner))):
                 with pytest.raises(ValueError, match="tasks"):
                     await call
@@ -101,7 +100,7 @@ def test_a_home_that_cannot_be_made_says_why(tmp_path: Path) -> None:
 
 
 def test_nobody_holds_a_lock_that_does_not_exist(tmp_path: Path) -> None:
-    assert locks.holder(tmp_path / "write.lock") == ""
+    assert owner_locks.holder(tmp_path / "write.lock") == ""
 
 
 def test_a_map_comes_back_as_it_was_written() -> None:

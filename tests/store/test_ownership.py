@@ -8,20 +8,19 @@ from pathlib import Path
 import pytest
 import scenes
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import model, moves, records
-from dispatch_mcp.store import book as books
-from dispatch_mcp.store import locks
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import records, transitions
+from dispatch_mcp.store import owner_locks, sqlite_store
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_run_waits_for_an_owner_and_has_one_at_a_time(tmp_path: Path) -> None:
-    async with books.open_book(tmp_path) as book:
+    async with sqlite_store.open_book(tmp_path) as book:
         await book.save_plan(scenes.chain("a"), records.LOCAL)
         await book.create_run(scenes.new_run())
         assert await book.adoptable() == ["run"]
-        with locks.OwnerLock(tmp_path) as ann, locks.OwnerLock(tmp_path) as bob:
+        with owner_locks.OwnerLock(tmp_path) as ann, owner_locks.OwnerLock(tmp_path) as bob:
             assert await book.adopt("run", ann.id) == 1
             assert await book.adopt("run", ann.id) == 1
             assert await book.adopt("run", bob.id) is None
@@ -32,11 +31,11 @@ async def test_a_run_waits_for_an_owner_and_has_one_at_a_time(tmp_path: Path) ->
 async def test_who_lost_the_run_is_fenced(tmp_path: Path) -> None:
     async with scenes.running(tmp_path, scenes.chain("a", "b")) as (book, _):
         await book.create_run(scenes.new_run("other"))
-        lock = locks.OwnerLock(tmp_path)
+        lock = owner_locks.OwnerLock(tmp_path)
         zombie = records.Owner(lock.id, await book.adopt("other", lock.id) or 0)
         [start] = (await book.advance("other", scenes.step(zombie))).starts
         lock.close()
-        with locks.OwnerLock(tmp_path) as heir:
+        with owner_locks.OwnerLock(tmp_path) as heir:
             assert await book.adopt("other", heir.id) == 2
             with pytest.raises(errors.Fenced, match="epoch"):
                 await book.advance("other", scenes.step(zombie, scenes.report(start)))
@@ -50,25 +49,25 @@ async def test_a_dead_owners_attempts_count_as_crashes_and_a_releasing_owners_do
         await book.advance("run", scenes.step(owner))
         await book.release(owner.id)
         assert [task.crashes for task in await book.tasks("run")] == [0]
-        lock = locks.OwnerLock(tmp_path)
+        lock = owner_locks.OwnerLock(tmp_path)
         epoch = await book.adopt("run", lock.id) or 0
         await book.advance("run", scenes.step(records.Owner(lock.id, epoch)))
         lock.close()
-        with locks.OwnerLock(tmp_path) as heir:
+        with owner_locks.OwnerLock(tmp_path) as heir:
             await book.adopt("run", heir.id)
             assert [task.crashes for task in await book.tasks("run")] == [1]
 
 
 async def test_a_task_that_takes_its_owner_down_three_times_is_quarantined(tmp_path: Path) -> None:
-    async with books.open_book(tmp_path) as book:
+    async with sqlite_store.open_book(tmp_path) as book:
         await book.save_plan(scenes.chain("a", "b"), records.LOCAL)
         await book.create_run(scenes.new_run())
         for _ in range(3):
-            lock = locks.OwnerLock(tmp_path)
+            lock = owner_locks.OwnerLock(tmp_path)
             epoch = await book.adopt("run", lock.id) or 0
             await book.advance("run", scenes.step(records.Owner(lock.id, epoch)))
             lock.close()
-        with locks.OwnerLock(tmp_path) as heir:
+        with owner_locks.OwnerLock(tmp_path) as heir:
             await book.adopt("run", heir.id)
             assert [(task.state.value, task.cause) for task in await book.tasks("run")] == [
                 ("failed", "quarantined"),
@@ -78,15 +77,15 @@ async def test_a_task_that_takes_its_owner_down_three_times_is_quarantined(tmp_p
 
 
 async def test_the_hosts_assignments_belong_to_nobody(tmp_path: Path) -> None:
-    async with books.open_book(tmp_path) as book:
+    async with sqlite_store.open_book(tmp_path) as book:
         await book.save_plan(scenes.chain("a"), records.LOCAL)
         await book.create_run(scenes.new_run(worker="host"))
         [start] = (await book.advance("run", scenes.step(start=scenes.HOST))).starts
         assert await book.adoptable() == []
-        with locks.OwnerLock(tmp_path) as owner:
+        with owner_locks.OwnerLock(tmp_path) as owner:
             await book.adopt("run", owner.id)
             await book.release(owner.id)
-        async with books.open_book(tmp_path) as other:
+        async with sqlite_store.open_book(tmp_path) as other:
             assert (await other.advance("run", scenes.step(None, scenes.report(start)))).accepted == (True,)
 
 
@@ -120,27 +119,27 @@ def test_the_kernel_frees_the_lock_of_a_killed_process(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(writing, locks.OwnerLock(tmp_path).id.encode())
+        os.write(writing, owner_locks.OwnerLock(tmp_path).id.encode())
         signal.pause()
     owner_id = os.read(reading, 100).decode()
-    assert locks.is_alive(tmp_path, owner_id)
+    assert owner_locks.is_alive(tmp_path, owner_id)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(reading)
     os.close(writing)
-    assert not locks.is_alive(tmp_path, owner_id)
-    assert [path.stem for path in locks.stale_owners(tmp_path)] == [owner_id]
-    assert locks.sweep_owners(tmp_path) == 1
-    assert locks.stale_owners(tmp_path) == []
+    assert not owner_locks.is_alive(tmp_path, owner_id)
+    assert [path.stem for path in owner_locks.stale_owners(tmp_path)] == [owner_id]
+    assert owner_locks.sweep_owners(tmp_path) == 1
+    assert owner_locks.stale_owners(tmp_path) == []
 
 
 def test_a_closed_lock_leaves_no_file(tmp_path: Path) -> None:
-    lock = locks.OwnerLock(tmp_path)
-    assert locks.is_alive(tmp_path, lock.id)
+    lock = owner_locks.OwnerLock(tmp_path)
+    assert owner_locks.is_alive(tmp_path, lock.id)
     lock.close()
     lock.close()
     assert list((tmp_path / "owners").iterdir()) == []
-    assert not locks.is_alive(tmp_path, "unknown")
+    assert not owner_locks.is_alive(tmp_path, "unknown")
 
 
 @pytest.mark.promise("R12")
@@ -173,7 +172,7 @@ async def test_a_clock_that_jumps_all_the_time_stops_nothing_and_doubles_nothing
     rng = random.Random(12)
     now, contacts = 1_000_000_000.0, 0
     plan = scenes.fan(*[f"t{number}" for number in range(100)], parallel=4)
-    held: list[moves.Start] = []
+    held: list[transitions.Start] = []
     accepted: list[str] = []
     async with scenes.running(tmp_path, plan, worker="host") as (book, _):
         state = model.RunState.RUNNING

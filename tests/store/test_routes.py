@@ -9,9 +9,10 @@ import anyio
 import pytest
 import scenes
 
-from dispatch_mcp.core import learning, model, records
-from dispatch_mcp.store import book as books
-from dispatch_mcp.store import sqlite
+from dispatch_mcp import model
+from dispatch_mcp.model import records
+from dispatch_mcp.routing import learning
+from dispatch_mcp.store import sqlite, sqlite_store
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +31,7 @@ def first_book(home: Path) -> Path:
 @pytest.mark.promise("R9")
 async def test_the_book_of_the_first_schema_upgrades_with_all_that_is_in_it(tmp_path: Path) -> None:
     home = first_book(tmp_path / "home")
-    async with books.open_book(home) as book:
+    async with sqlite_store.open_book(home) as book:
         assert (await book.run("run", principal=records.LOCAL)).state is model.RunState.SUCCEEDED
         assert [task.state for task in await book.tasks("run")] == [model.TaskState.SUCCEEDED] * 2
         assert [message.text for message in await book.inbox("run")] == ["the total is 6"]
@@ -51,7 +52,7 @@ async def test_many_who_open_an_old_book_at_once_upgrade_it_once(tmp_path: Path)
     seen: list[int] = []
 
     async def use() -> None:
-        async with books.open_book(home) as book:
+        async with sqlite_store.open_book(home) as book:
             await book.learn(records.LOCAL, [LESSON])
             seen.append(len(await book.tasks("run")))
 
@@ -67,7 +68,7 @@ async def test_many_who_open_an_old_book_at_once_upgrade_it_once(tmp_path: Path)
 async def test_a_new_book_and_an_upgraded_one_have_the_same_tables(tmp_path: Path) -> None:
     old = first_book(tmp_path / "old")
     for home in (old, tmp_path / "new"):
-        async with books.open_book(home):
+        async with sqlite_store.open_book(home):
             pass
     schemas = [
         scenes.raw(home, "SELECT type, name, sql FROM sqlite_schema ORDER BY name") for home in (old, tmp_path / "new")
@@ -76,7 +77,7 @@ async def test_a_new_book_and_an_upgraded_one_have_the_same_tables(tmp_path: Pat
 
 
 async def test_lessons_come_back_newest_last_and_to_their_owner_only(tmp_path: Path) -> None:
-    async with books.open_book(tmp_path) as book:
+    async with sqlite_store.open_book(tmp_path) as book:
         await book.learn("ann", [replace(LESSON, task_id=str(number)) for number in range(5)])
         await book.learn("bob", [LESSON])
         assert [lesson.task_id for lesson in await book.learned("ann", 3)] == ["2", "3", "4"]
@@ -87,14 +88,14 @@ async def test_lessons_come_back_newest_last_and_to_their_owner_only(tmp_path: P
 
 
 async def test_long_and_odd_texts_are_cut_and_kept(tmp_path: Path) -> None:
-    async with books.open_book(tmp_path) as book:
+    async with sqlite_store.open_book(tmp_path) as book:
         await book.learn("ann", [replace(LESSON, text="ä" * 5000), replace(LESSON, text="lone \ud800 x")])
         long, odd = await book.learned("ann")
         assert (long.text, odd.text) == ("ä" * 1000, "lone \\ud800 x")
 
 
 async def test_forgetting_takes_everything_of_one_principal(tmp_path: Path) -> None:
-    async with books.open_book(tmp_path) as book:
+    async with sqlite_store.open_book(tmp_path) as book:
         await book.learn("ann", [LESSON, LESSON])
         await book.learn("bob", [LESSON])
         assert await book.forget("ann") == 2
@@ -106,14 +107,14 @@ async def test_forgetting_takes_everything_of_one_principal(tmp_path: Path) -> N
 
 
 async def test_how_a_route_went_cannot_be_changed(tmp_path: Path) -> None:
-    async with books.open_book(tmp_path) as book:
+    async with sqlite_store.open_book(tmp_path) as book:
         await book.learn("ann", [LESSON])
         with pytest.raises(sqlite3.IntegrityError, match="immutable"):
             scenes.raw(tmp_path, "UPDATE route SET outcome = 'failed'")
 
 
 async def test_nothing_to_learn_writes_nothing(tmp_path: Path) -> None:
-    async with books.open_book(tmp_path) as book:
+    async with sqlite_store.open_book(tmp_path) as book:
         before = await book.data_version()
         await book.learn("ann", [])
         assert await book.data_version() == before

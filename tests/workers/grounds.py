@@ -11,10 +11,11 @@ from typing import Any
 
 import anyio
 
-from dispatch_mcp.core import environment, merging, model, order
-from dispatch_mcp.core.model import AttemptState, WorkerKind
+from dispatch_mcp import model
+from dispatch_mcp.git import git_process, merge_rules, workspace_provider
+from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
+from dispatch_mcp.process import child_environment
 from dispatch_mcp.store import blobs
-from dispatch_mcp.workers import contract, repository, worktrees
 
 Work = Callable[[Path], None]
 
@@ -57,7 +58,7 @@ def state_of(at: Path) -> tuple[str, str, str]:
 
 def shown(at: Path, run_id: str, path: str) -> str:
     """Returns a file as the run has merged it."""
-    return git(at, "show", f"{merging.Refs(run_id).merged}:{path}")
+    return git(at, "show", f"{merge_rules.Refs(run_id).merged}:{path}")
 
 
 def refs(at: Path) -> list[str]:
@@ -73,7 +74,7 @@ def trees(at: Path) -> int:
 class Context:
     """A task context that keeps its beats."""
 
-    blobs: contract.Blobs
+    blobs: ports.Blobs
     run_id: str = "run"
     task_id: str = "t"
     attempt: int = 1
@@ -84,7 +85,7 @@ class Context:
         self.left.update(details)
 
 
-async def agreed(_work: order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
+async def agreed(_work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
     return outcome
 
 
@@ -96,36 +97,36 @@ class Site:
     home: Path
 
     def __post_init__(self) -> None:
-        self.grounds = worktrees.Worktrees(repository.Git(self.home, self.policy()), self.home)
+        self.grounds = workspace_provider.Worktrees(git_process.Git(self.home, self.policy()), self.home)
         self.blobs = blobs.FileBlobs(self.home)
         (self.home / "blobs").mkdir(parents=True, exist_ok=True)
-        self.orders: list[order.WorkOrder] = []
+        self.orders: list[work_order.WorkOrder] = []
 
-    def policy(self) -> environment.ChildPolicy:
-        return environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]})
+    def policy(self) -> child_environment.ChildPolicy:
+        return child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]})
 
     def again(self) -> Site:
         """Returns the site as the next process finds it."""
         return Site(self.repo, self.home)
 
-    def order(self, task_id: str = "t", attempt: int = 1, **more: Any) -> order.WorkOrder:
+    def order(self, task_id: str = "t", attempt: int = 1, **more: Any) -> work_order.WorkOrder:
         task = model.Task(id=task_id, do=f"Do {task_id}", isolation="worktree")
-        work = order.WorkOrder("run", task, attempt, WorkerKind.COMMAND, workspace=str(self.repo), isolation="own")
+        work = work_order.WorkOrder("run", task, attempt, WorkerKind.COMMAND, workspace=str(self.repo), isolation="own")
         return replace(work, **more)
 
     async def attempt(
         self,
-        work: order.WorkOrder,
+        work: work_order.WorkOrder,
         do: Work,
         *,
-        judge: contract.Judge = agreed,
+        judge: ports.Judge = agreed,
         ends: AttemptState = AttemptState.SUCCEEDED,
         beat: Mapping[str, model.Json] | None = None,
         also: Callable[[], Awaitable[object]] | None = None,
     ) -> model.Outcome:
         """Carries out one attempt whose worker calls `do` with its directory."""
 
-        async def carry_out(ctx: contract.TaskContext, placed: order.WorkOrder) -> model.Outcome:
+        async def carry_out(ctx: ports.TaskContext, placed: work_order.WorkOrder) -> model.Outcome:
             self.orders.append(placed)
             ctx.beat(**(beat or {}))
             do(Path(placed.place))

@@ -12,12 +12,11 @@ from processes import until
 from provider import done, script
 from workers_conformance import FakeContext, MemoryBlobs, WorkerConformance
 
-from dispatch_mcp import errors, prices
-from dispatch_mcp.core import model, moves, order
-from dispatch_mcp.core.model import AttemptState, WorkerKind
-from dispatch_mcp.engine import hosting
-from dispatch_mcp.faces import hiring
-from dispatch_mcp.workers import anthropic_api, contract, provider, toolbox
+from dispatch_mcp import errors, model, prices, worker_setup
+from dispatch_mcp.model import AttemptState, WorkerKind, ports, transitions, work_order
+from dispatch_mcp.service import host_work
+from dispatch_mcp.workers import file_tools, provider_errors
+from dispatch_mcp.workers.anthropic import api_worker
 
 pytestmark = pytest.mark.anyio
 
@@ -38,43 +37,45 @@ def workspace(tmp_path: Path) -> Path:
 
 def make(
     fake: providers.Provider, *, silence_s: float = 20.0, clock: float = 1_000.0, **settings: Any
-) -> anthropic_api.AnthropicWorker:
-    return anthropic_api.AnthropicWorker(
-        anthropic_api.Login.of(fake.env()),
-        hosting.brief,
+) -> api_worker.AnthropicWorker:
+    return api_worker.AnthropicWorker(
+        api_worker.Login.of(fake.env()),
+        host_work.brief,
         prices.dollars,
-        toolbox.Sight(hiring._paths, hiring._text),
-        settings=anthropic_api.Settings(silence_s=silence_s, **settings),
+        file_tools.Sight(worker_setup._paths, worker_setup._text),
+        settings=api_worker.Settings(silence_s=silence_s, **settings),
         clock=lambda: clock,
     )
 
 
-def work(workspace: Path, *steps: dict[str, Any], **more: Any) -> order.WorkOrder:
+def work(workspace: Path, *steps: dict[str, Any], **more: Any) -> work_order.WorkOrder:
     fields = {name: more.pop(name) for name in ("files", "acceptance") if name in more}
     task = model.Task(id="t1", goal=f"Work. {script(*steps)}", **fields)
-    return order.WorkOrder("run-1", task, more.pop("attempt", 1), WorkerKind.API, workspace=str(workspace), **more)
+    return work_order.WorkOrder("run-1", task, more.pop("attempt", 1), WorkerKind.API, workspace=str(workspace), **more)
 
 
-async def carried_out(worker: contract.Worker, asked: order.WorkOrder, ctx: FakeContext | None = None) -> model.Outcome:
+async def carried_out(
+    worker: ports.Worker, asked: work_order.WorkOrder, ctx: FakeContext | None = None
+) -> model.Outcome:
     with anyio.fail_after(20):
         return await worker.carry_out(ctx or FakeContext(attempt=asked.attempt), asked)
 
 
 class TestAnthropicWorkerConforms(WorkerConformance):
     @pytest.fixture
-    def worker(self, provider: providers.Provider) -> contract.Worker:
+    def worker(self, provider: providers.Provider) -> ports.Worker:
         return make(provider)
 
     @pytest.fixture
-    def succeeding(self, workspace: Path) -> order.WorkOrder:
+    def succeeding(self, workspace: Path) -> work_order.WorkOrder:
         return work(workspace, READ, done())
 
     @pytest.fixture
-    def failing(self, workspace: Path) -> order.WorkOrder:
+    def failing(self, workspace: Path) -> work_order.WorkOrder:
         return work(workspace, {"error": 400})
 
     @pytest.fixture
-    def hanging(self, workspace: Path) -> order.WorkOrder:
+    def hanging(self, workspace: Path) -> work_order.WorkOrder:
         return work(workspace, {"hang": True})
 
 
@@ -121,12 +122,12 @@ async def test_what_all_attempts_of_an_agent_share_comes_first_and_is_cached(
         ({"error": 409, "type": "conflict_error"}, "conflict", True),
         ({"error": 413}, "too_large", False),
         ({"error": 422, "type": "invalid_request_error"}, "bad_request", False),
-        ({"error": 429}, moves.RATE_LIMIT, True),
+        ({"error": 429}, transitions.RATE_LIMIT, True),
         ({"error": 429, "code": "enforced_spend_limit_reached"}, "billing", False),
         ({"error": 500}, "server_error", True),
         ({"error": 503, "type": "api_error"}, "server_error", True),
-        ({"error": 529}, moves.RATE_LIMIT, True),
-        ({"text": "a b c d e f g h", "mid_error": "overloaded_error"}, moves.RATE_LIMIT, True),
+        ({"error": 529}, transitions.RATE_LIMIT, True),
+        ({"text": "a b c d e f g h", "mid_error": "overloaded_error"}, transitions.RATE_LIMIT, True),
         ({"text": "a b c d e f g h", "mid_error": "api_error"}, "server_error", True),
         ({"text": "a b c d e f g h", "cut": True}, "cut_off", True),
         ({"text": "I will not", "stop_reason": "refusal"}, "refusal", False),
@@ -154,8 +155,8 @@ async def test_no_answer_and_no_provider_are_failures_of_their_own(
 ) -> None:
     silent = await carried_out(make(provider, silence_s=0.3), work(workspace, {"hang": True}))
     assert (silent.error_kind, silent.retryable) == ("timeout", True)
-    gone = anthropic_api.AnthropicWorker(
-        anthropic_api.Login("key", "", "http://127.0.0.1:9"), hosting.brief, prices.dollars, toolbox.Sight(list, str)
+    gone = api_worker.AnthropicWorker(
+        api_worker.Login("key", "", "http://127.0.0.1:9"), host_work.brief, prices.dollars, file_tools.Sight(list, str)
     )
     outcome = await carried_out(gone, work(workspace, done()))
     assert (outcome.error_kind, outcome.retryable) == ("no_connection", True)
@@ -166,7 +167,7 @@ async def test_no_answer_and_no_provider_are_failures_of_their_own(
     ("headers", "seconds"),
     [
         ({"retry-after": "7"}, 7.0),
-        ({"retry-after": "999999"}, provider.LONGEST_ASKED_S),
+        ({"retry-after": "999999"}, provider_errors.LONGEST_ASKED_S),
         ({"retry-after-ms": "250"}, 0.25),
         ({"retry-after": "-3"}, 0.0),
         ({"retry-after": "Thu, 01 Jan 1970 00:17:00 GMT"}, 20.0),
@@ -302,8 +303,8 @@ async def test_at_most_so_many_requests_are_under_way(provider: providers.Provid
 async def test_without_a_key_or_with_an_unknown_model_nothing_is_asked(
     provider: providers.Provider, workspace: Path
 ) -> None:
-    sight = toolbox.Sight(list, str)
-    keyless = anthropic_api.AnthropicWorker(anthropic_api.Login(), hosting.brief, prices.dollars, sight)
+    sight = file_tools.Sight(list, str)
+    keyless = api_worker.AnthropicWorker(api_worker.Login(), host_work.brief, prices.dollars, sight)
     assert (await carried_out(keyless, work(workspace, done()))).error_kind == "not_logged_in"
     unknown = work(workspace, done(), model="--model=evil")
     assert (await carried_out(make(provider), unknown)).error_kind == "unknown_model"
@@ -311,15 +312,15 @@ async def test_without_a_key_or_with_an_unknown_model_nothing_is_asked(
 
 
 def test_a_login_does_not_show_its_key() -> None:
-    assert "hidden" not in repr(anthropic_api.Login("hidden", "hidden"))
+    assert "hidden" not in repr(api_worker.Login("hidden", "hidden"))
 
 
 async def test_a_bug_of_ours_is_not_taken_for_the_providers(provider: providers.Provider, workspace: Path) -> None:
     def broken(_name: str | None, usage: model.Usage) -> float:
         raise ZeroDivisionError if usage.input_tokens else errors.WorkerError
 
-    worker = anthropic_api.AnthropicWorker(
-        anthropic_api.Login.of(provider.env()), hosting.brief, broken, toolbox.Sight(list, str)
+    worker = api_worker.AnthropicWorker(
+        api_worker.Login.of(provider.env()), host_work.brief, broken, file_tools.Sight(list, str)
     )
     with pytest.raises((ZeroDivisionError, errors.WorkerError, ExceptionGroup)):
         await worker.carry_out(FakeContext(), work(workspace, done()))

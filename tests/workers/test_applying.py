@@ -9,10 +9,8 @@ import pytest
 from grounds import Site, changes, commit, git, lines, make, nothing, puts, refs, shown, state_of, trees, write
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import applying, merging
-from dispatch_mcp.core.model import AttemptState
-from dispatch_mcp.workers import applying as appliers
-from dispatch_mcp.workers import leftovers
+from dispatch_mcp.git import apply_rules, branch_apply, cleanup, merge_rules
+from dispatch_mcp.model import AttemptState
 
 pytestmark = pytest.mark.anyio
 
@@ -22,15 +20,15 @@ def site(tmp_path: Path) -> Site:
     return Site(make(tmp_path / "repo"), tmp_path / "state")
 
 
-async def look(site: Site) -> applying.Offer:
+async def look(site: Site) -> apply_rules.Offer:
     with anyio.fail_after(30):
-        return await appliers.Applier(site.grounds.git).look(str(site.repo), "run")
+        return await branch_apply.Applier(site.grounds.git).look(str(site.repo), "run")
 
 
-async def apply(site: Site, expect: str = "") -> applying.Offer:
+async def apply(site: Site, expect: str = "") -> apply_rules.Offer:
     with anyio.fail_after(30):
-        revision = expect or git(site.repo, "rev-parse", merging.Refs("run").merged)
-        return await appliers.Applier(site.grounds.git).apply(str(site.repo), "run", revision)
+        revision = expect or git(site.repo, "rev-parse", merge_rules.Refs("run").merged)
+        return await branch_apply.Applier(site.grounds.git).apply(str(site.repo), "run", revision)
 
 
 async def test_looking_tells_what_would_change_and_touches_nothing(site: Site) -> None:
@@ -39,8 +37,8 @@ async def test_looking_tells_what_would_change_and_touches_nothing(site: Site) -
     before = state_of(site.repo)
     offer = await look(site)
     assert (offer.way, offer.commits, offer.files) == ("forward", 2, ("a.txt", "new.txt"))
-    assert applying.obstacle(offer) is None
-    assert "Would apply 2 commits" in applying.told(offer)
+    assert apply_rules.obstacle(offer) is None
+    assert "Would apply 2 commits" in apply_rules.told(offer)
     assert state_of(site.repo) == before
 
 
@@ -142,8 +140,8 @@ async def test_hooks_of_the_checkout_are_not_run(site: Site, tmp_path: Path) -> 
     assert not (tmp_path / "ran").exists()
 
 
-def keeper(site: Site, *open_runs: str) -> leftovers.Keeper:
-    return leftovers.Keeper(site.grounds.git, site.home, frozenset(open_runs))
+def keeper(site: Site, *open_runs: str) -> cleanup.Keeper:
+    return cleanup.Keeper(site.grounds.git, site.home, frozenset(open_runs))
 
 
 def dies(at: Path) -> None:

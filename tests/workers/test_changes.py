@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import environment
-from dispatch_mcp.core.council import diffs
-from dispatch_mcp.workers import changes
+from dispatch_mcp.git import diff_source
+from dispatch_mcp.process import child_environment
+from dispatch_mcp.text import unified_diff
 
 pytestmark = pytest.mark.anyio
 
@@ -50,15 +50,15 @@ def shop(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def found(tmp_path: Path) -> changes.GitChanges:
-    return changes.GitChanges(tmp_path / "home", environment.ChildPolicy(os.environ))
+def found(tmp_path: Path) -> diff_source.GitChanges:
+    return diff_source.GitChanges(tmp_path / "home", child_environment.ChildPolicy(os.environ))
 
 
 def files(change: object) -> dict[str, str]:
-    return {one.path: one.kind for one in diffs.parse(change.text).files}  # type: ignore[attr-defined]
+    return {one.path: one.kind for one in unified_diff.parse(change.text).files}  # type: ignore[attr-defined]
 
 
-async def test_the_working_tree_holds_what_changed_and_what_is_new(shop: Path, found: changes.GitChanges) -> None:
+async def test_the_working_tree_holds_what_changed_and_what_is_new(shop: Path, found: diff_source.GitChanges) -> None:
     (shop / "app.py").write_text("one\n2\n")
     (shop / "new file.py").write_text("hello\n")
     (shop / "logo.png").write_bytes(b"\0\1")
@@ -77,20 +77,20 @@ async def test_the_working_tree_holds_what_changed_and_what_is_new(shop: Path, f
     assert "root:" not in change.text
 
 
-async def test_only_the_asked_paths_are_looked_at(shop: Path, found: changes.GitChanges) -> None:
+async def test_only_the_asked_paths_are_looked_at(shop: Path, found: diff_source.GitChanges) -> None:
     for name in ("app.py", "other.py"):
         (shop / name).write_text("changed\n")
     assert files(await found.of_tree(str(shop), ["app.py"])) == {"app.py": "modified"}
 
 
-async def test_a_repository_without_a_commit_has_new_files_only(tmp_path: Path, found: changes.GitChanges) -> None:
+async def test_a_repository_without_a_commit_has_new_files_only(tmp_path: Path, found: diff_source.GitChanges) -> None:
     git(tmp_path, "init", "-q")
     (tmp_path / "first.py").write_text("x\n")
     assert files(await found.of_tree(str(tmp_path)))["first.py"] == "new"
 
 
 @pytest.mark.parametrize("asked", ["main", "main...work", "main..work", "HEAD~1"])
-async def test_a_range_is_what_was_done_since(shop: Path, found: changes.GitChanges, asked: str) -> None:
+async def test_a_range_is_what_was_done_since(shop: Path, found: diff_source.GitChanges, asked: str) -> None:
     git(shop, "checkout", "-q", "-b", "work")
     (shop / "app.py").write_text("one\nzwei\n")
     git(shop, "commit", "-qam", "Change")
@@ -103,14 +103,16 @@ async def test_a_range_is_what_was_done_since(shop: Path, found: changes.GitChan
 
 @pytest.mark.promise("S5")
 @pytest.mark.parametrize("asked", HOSTILE)
-async def test_no_word_of_a_range_is_an_option_or_a_command(shop: Path, found: changes.GitChanges, asked: str) -> None:
+async def test_no_word_of_a_range_is_an_option_or_a_command(
+    shop: Path, found: diff_source.GitChanges, asked: str
+) -> None:
     with pytest.raises(errors.InputError):
         await found.of_range(str(shop), asked)
     assert not (shop / "pwned").exists()
 
 
 @pytest.mark.promise("S5")
-async def test_no_program_of_the_repository_runs(shop: Path, found: changes.GitChanges, tmp_path: Path) -> None:
+async def test_no_program_of_the_repository_runs(shop: Path, found: diff_source.GitChanges, tmp_path: Path) -> None:
     spy = tmp_path / "spy.sh"
     spy.write_text(f'#!/bin/sh\ntouch {tmp_path}/pwned\ncat "$1" 2>/dev/null\n')
     spy.chmod(0o755)
@@ -125,14 +127,14 @@ async def test_no_program_of_the_repository_runs(shop: Path, found: changes.GitC
     assert not (tmp_path / "pwned").exists()
 
 
-async def test_settings_of_the_repository_do_not_change_the_form(shop: Path, found: changes.GitChanges) -> None:
+async def test_settings_of_the_repository_do_not_change_the_form(shop: Path, found: diff_source.GitChanges) -> None:
     for name, value in (("diff.noprefix", "true"), ("color.ui", "always"), ("diff.mnemonicPrefix", "true")):
         git(shop, "config", name, value)
     (shop / "app.py").write_text("one\nzwei\n")
     assert (await found.of_tree(str(shop))).text.startswith("diff --git a/app.py b/app.py\n")
 
 
-async def test_a_folder_without_a_repository_is_refused(tmp_path: Path, found: changes.GitChanges) -> None:
+async def test_a_folder_without_a_repository_is_refused(tmp_path: Path, found: diff_source.GitChanges) -> None:
     with pytest.raises(errors.InputError, match="diff"):
         await found.of_tree(str(tmp_path / "nowhere"))
     (tmp_path / "plain").mkdir()
@@ -141,7 +143,7 @@ async def test_a_folder_without_a_repository_is_refused(tmp_path: Path, found: c
 
 
 async def test_a_change_without_end_is_refused_and_not_cut(shop: Path, tmp_path: Path) -> None:
-    small = changes.GitChanges(tmp_path / "home", environment.ChildPolicy(os.environ), output_cap=2_000)
+    small = diff_source.GitChanges(tmp_path / "home", child_environment.ChildPolicy(os.environ), output_cap=2_000)
     (shop / "app.py").write_text("x\n" * 5_000)
     with pytest.raises(errors.InputError, match="smaller ranges"):
         await small.of_tree(str(shop))

@@ -18,11 +18,14 @@ import pytest
 from claude_double import Double, asked, result
 from workers_conformance import FakeContext, WorkerConformance
 
-from dispatch_mcp import prices
-from dispatch_mcp.core import environment, model, moves, order, redaction
-from dispatch_mcp.core.model import AttemptState, WorkerKind
-from dispatch_mcp.engine import hosting, redacting
-from dispatch_mcp.workers import claude_call, claude_code, claude_program, claude_rows, folders
+from dispatch_mcp import model, prices
+from dispatch_mcp.engine import outcome_redaction
+from dispatch_mcp.model import AttemptState, WorkerKind, transitions, work_order
+from dispatch_mcp.process import child_environment
+from dispatch_mcp.service import host_work
+from dispatch_mcp.text import redaction
+from dispatch_mcp.workers import attempt_dir
+from dispatch_mcp.workers.claude import claude_program, claude_worker, command_line, stream_rows
 
 pytestmark = pytest.mark.anyio
 
@@ -44,22 +47,32 @@ def claude(tmp_path: Path) -> Double:
     return Double(tmp_path / "bin")
 
 
-def make(claude: Double, home: Path, *, env: dict[str, str] | None = None, **more: Any) -> claude_code.ClaudeWorker:
+def make(claude: Double, home: Path, *, env: dict[str, str] | None = None, **more: Any) -> claude_worker.ClaudeWorker:
     variables = {"PATH": f"{claude.folder}{os.pathsep}{os.environ['PATH']}", **(env or {})}
-    policy = environment.ChildPolicy(variables, **more.pop("policy", {}))
-    settings = claude_code.Settings(**more.pop("settings", {}))
-    return claude_code.ClaudeWorker(
-        home / "state", policy, hosting.brief, prices.dollars, settings=settings, clock=lambda: 1_900_000_000.0, **more
+    policy = child_environment.ChildPolicy(variables, **more.pop("policy", {}))
+    settings = claude_worker.Settings(**more.pop("settings", {}))
+    return claude_worker.ClaudeWorker(
+        home / "state",
+        policy,
+        host_work.brief,
+        prices.dollars,
+        settings=settings,
+        clock=lambda: 1_900_000_000.0,
+        **more,
     )
 
 
-def work(workspace: Path, **more: Any) -> order.WorkOrder:
+def work(workspace: Path, **more: Any) -> work_order.WorkOrder:
     task = model.Task(id="t1", goal=more.pop("goal", "Do the work."))
-    return order.WorkOrder("run-1", task, more.pop("attempt", 1), WorkerKind.CLAUDE, workspace=str(workspace), **more)
+    return work_order.WorkOrder(
+        "run-1", task, more.pop("attempt", 1), WorkerKind.CLAUDE, workspace=str(workspace), **more
+    )
 
 
 async def carried_out(
-    worker: claude_code.ClaudeWorker | redacting.Worker, asked_for: order.WorkOrder, ctx: FakeContext | None = None
+    worker: claude_worker.ClaudeWorker | outcome_redaction.Worker,
+    asked_for: work_order.WorkOrder,
+    ctx: FakeContext | None = None,
 ) -> model.Outcome:
     with anyio.fail_after(20):
         return await worker.carry_out(ctx or FakeContext(attempt=asked_for.attempt), asked_for)
@@ -71,20 +84,20 @@ def flag(call: dict[str, Any], name: str) -> str:
 
 class TestClaudeWorkerConforms(WorkerConformance):
     @pytest.fixture
-    def worker(self, claude: Double, tmp_path: Path) -> claude_code.ClaudeWorker:
+    def worker(self, claude: Double, tmp_path: Path) -> claude_worker.ClaudeWorker:
         self.claude, self.home = claude, tmp_path
         return make(claude, tmp_path)
 
     @pytest.fixture
-    def succeeding(self, workspace: Path) -> order.WorkOrder:
+    def succeeding(self, workspace: Path) -> work_order.WorkOrder:
         return work(workspace)
 
     @pytest.fixture
-    def failing(self, workspace: Path) -> order.WorkOrder:
+    def failing(self, workspace: Path) -> work_order.WorkOrder:
         return work(workspace, model="no such model")
 
     @pytest.fixture
-    def hanging(self, workspace: Path, claude: Double) -> order.WorkOrder:
+    def hanging(self, workspace: Path, claude: Double) -> work_order.WorkOrder:
         claude.plays({"rows": asked(1), "sleep_s": 60})
         return work(workspace)
 
@@ -120,11 +133,11 @@ API = {"subtype": "success", "is_error": True, "terminal_reason": "api_error", "
         ({"rows": [result(**API, api_error_status=401)], "exit": 1}, "not_logged_in", False),
         ({"rows": [result(**API, api_error_status=403)], "exit": 1}, "no_permission", False),
         ({"rows": [result(**API, api_error_status=404)], "exit": 1}, "unknown_model", False),
-        ({"rows": [result(**API, api_error_status=429)], "exit": 1}, moves.RATE_LIMIT, True),
-        ({"rows": [result(**API, api_error_status=529)], "exit": 1}, moves.RATE_LIMIT, True),
+        ({"rows": [result(**API, api_error_status=429)], "exit": 1}, transitions.RATE_LIMIT, True),
+        ({"rows": [result(**API, api_error_status=529)], "exit": 1}, transitions.RATE_LIMIT, True),
         ({"rows": [result(**API, api_error_status=500)], "exit": 1}, "server_error", True),
         ({"rows": [result(**API)], "exit": 1}, "no_connection", True),
-        ({"rows": [result(**API, result="You have hit your usage limit")], "exit": 1}, moves.RATE_LIMIT, True),
+        ({"rows": [result(**API, result="You have hit your usage limit")], "exit": 1}, transitions.RATE_LIMIT, True),
         ({"rows": [result(is_error=True, terminal_reason="prompt_too_long")], "exit": 1}, "prompt_too_long", False),
         (
             {"rows": [result(subtype="error_max_turns", is_error=True, terminal_reason="max_turns")], "exit": 1},
@@ -193,7 +206,7 @@ async def test_a_limit_that_says_when_it_ends_holds_until_then(
 ) -> None:
     claude.plays({"rows": [*rows, result(**API, api_error_status=429, result=text)], "exit": 1})
     outcome = await carried_out(make(claude, tmp_path), work(workspace))
-    assert (outcome.error_kind, outcome.retry_after_s) == (moves.RATE_LIMIT, seconds)
+    assert (outcome.error_kind, outcome.retry_after_s) == (transitions.RATE_LIMIT, seconds)
 
 
 # -- how it is called
@@ -233,9 +246,9 @@ async def test_the_call_is_lean_closed_and_bounded(claude: Double, tmp_path: Pat
 
 
 async def test_flags_that_the_installed_version_does_not_know_are_left_out() -> None:
-    call = claude_call.Call("s", False, "claude-haiku-5-5", "low", ("Read",), "/system", 5)
-    assert not {"--safe-mode", "--restricted", "--effort=low"} & set(claude_call.arguments(call, ()))
-    assert claude_call.flags_in("  --model <m>  -p, --print  --effort <level>") == {"--model", "--print", "--effort"}
+    call = command_line.Call("s", False, "claude-haiku-5-5", "low", ("Read",), "/system", 5)
+    assert not {"--safe-mode", "--restricted", "--effort=low"} & set(command_line.arguments(call, ()))
+    assert command_line.flags_in("  --model <m>  -p, --print  --effort <level>") == {"--model", "--print", "--effort"}
 
 
 @pytest.mark.promise("S8")
@@ -350,9 +363,9 @@ async def test_the_child_learns_only_what_it_needs(claude: Double, tmp_path: Pat
     await carried_out(make(claude, tmp_path, env=given), asked_for)
     env = claude.calls[0]["env"]
     kept = {"ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "CLAUDE_CONFIG_DIR", "HOME", "LC_ALL", "PATH"}
-    ours = {*environment.FIXED, *claude_call.FIXED, environment.DEPTH, claude_call.BUDGET}
+    ours = {*child_environment.FIXED, *command_line.FIXED, child_environment.DEPTH, command_line.BUDGET}
     assert set(env) == kept | ours
-    assert (env[environment.DEPTH], env[claude_call.BUDGET]) == ("1", "0.750000")
+    assert (env[child_environment.DEPTH], env[command_line.BUDGET]) == ("1", "0.750000")
 
 
 @pytest.mark.promise("S9")
@@ -370,7 +383,7 @@ async def test_no_secret_leaves_the_worker_with_its_outcome_or_beat(
         {"rows": [result(result=SECRET, structured_output={**result()["structured_output"], "answer": SECRET})]}
     )
     ctx = FakeContext()
-    guarded = redacting.Worker(make(claude, tmp_path), redaction.Redactor())
+    guarded = outcome_redaction.Worker(make(claude, tmp_path), redaction.Redactor())
     outcome = await carried_out(guarded, work(workspace), ctx)
     assert SECRET not in outcome.model_dump_json() + json.dumps(ctx.beats)
     claude.plays(
@@ -460,7 +473,7 @@ async def test_a_session_that_is_gone_or_there_already_is_no_failure(
     claude: Double, tmp_path: Path, workspace: Path, *, told: str, first: str, second: str
 ) -> None:
     claude.plays({"rows": [], "exit": 1, "stderr": told}, {"rows": [result()]})
-    beat = claude_code.Session("0c9a2f4e-0000-4000-8000-000000000000", str(workspace)).wire()
+    beat = claude_worker.Session("0c9a2f4e-0000-4000-8000-000000000000", str(workspace)).wire()
     resumed = work(workspace, attempt=2, last_beat=beat) if first == "--resume" else work(workspace)
     outcome = await carried_out(make(claude, tmp_path), resumed)
     assert outcome.state is AttemptState.SUCCEEDED
@@ -481,7 +494,7 @@ async def test_a_beat_that_names_no_session_begins_a_new_one(
 async def test_another_place_or_a_prompt_that_was_too_long_means_a_new_session(
     claude: Double, tmp_path: Path, workspace: Path
 ) -> None:
-    elsewhere = claude_code.Session("0c9a2f4e-0000-4000-8000-000000000000", "/elsewhere").wire()
+    elsewhere = claude_worker.Session("0c9a2f4e-0000-4000-8000-000000000000", "/elsewhere").wire()
     ctx = FakeContext(attempt=2)
     claude.plays({"rows": [result(is_error=True, terminal_reason="prompt_too_long")], "exit": 1}, {"rows": [result()]})
     worker = make(claude, tmp_path)
@@ -598,7 +611,7 @@ async def test_a_cancelled_attempt_leaves_its_bill_and_none_of_its_words(
 ) -> None:
     claude.plays({"rows": [*asked(1), {"type": "user", "text": SECRET}], "sleep_s": 60, "stderr": SECRET})
     worker = make(claude, tmp_path)
-    folder = folders.of(tmp_path / "state", work(workspace))
+    folder = attempt_dir.of(tmp_path / "state", work(workspace))
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
             group.start_soon(worker.carry_out, FakeContext(), work(workspace))
@@ -617,7 +630,7 @@ def claude_code_output(folder: Path) -> bytes:
 
 async def left_behind(claude: Double, home: Path, workspace: Path, *rows: Any, exit_code: int = 0) -> Path:
     """Leaves what an attempt leaves whose server was killed when its process had just ended."""
-    folder = folders.of(home / "state", work(workspace))
+    folder = attempt_dir.of(home / "state", work(workspace))
     folder.mkdir(parents=True)
     (folder / "stdout").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "stderr").touch()
@@ -658,8 +671,8 @@ async def test_a_warden_that_died_too_leaves_at_least_what_was_said(
 
 
 def test_rows_that_are_cut_or_enormous_are_passed_over() -> None:
-    long = b'{"type": "result", "result": "' + b"x" * claude_rows.MAX_LINE + b'"}'
+    long = b'{"type": "result", "result": "' + b"x" * stream_rows.MAX_LINE + b'"}'
     text = b"\n".join([long, b'{"type": "resu', b"{}", b"[1]", b"\xff\xfe", json.dumps(result()).encode()])
-    said = claude_rows.read(text)
+    said = stream_rows.read(text)
     assert said.total == 0.25
-    assert claude_rows.read(b"").result == {}
+    assert stream_rows.read(b"").result == {}

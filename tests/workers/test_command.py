@@ -14,9 +14,10 @@ import processes
 import pytest
 from workers_conformance import FakeContext, WorkerConformance
 
-from dispatch_mcp.core import allowlist, environment, model, order
-from dispatch_mcp.core.model import AttemptState, WorkerKind
-from dispatch_mcp.workers import command, folders
+from dispatch_mcp import model
+from dispatch_mcp.model import AttemptState, WorkerKind, work_order
+from dispatch_mcp.process import allowlist, child_environment
+from dispatch_mcp.workers import attempt_dir, command
 
 pytestmark = pytest.mark.anyio
 
@@ -44,20 +45,20 @@ def tools(tmp_path: Path) -> Path:
     return folder
 
 
-def work(workspace: Path | str, *argv: str, timeout_s: float | None = None) -> order.WorkOrder:
+def work(workspace: Path | str, *argv: str, timeout_s: float | None = None) -> work_order.WorkOrder:
     task = model.Task(id="t1", goal="run it", command=argv)
-    return order.WorkOrder("run-1", task, 1, WorkerKind.COMMAND, workspace=str(workspace), timeout_s=timeout_s)
+    return work_order.WorkOrder("run-1", task, 1, WorkerKind.COMMAND, workspace=str(workspace), timeout_s=timeout_s)
 
 
 def make(
     home: Path, *entries: list[str], env: dict[str, str] | None = None, depth: int = 0, **policy: Any
 ) -> command.CommandWorker:
     variables = {"PATH": os.environ["PATH"], **(env or {})}
-    children = environment.ChildPolicy(variables, depth=depth, **policy)
+    children = child_environment.ChildPolicy(variables, depth=depth, **policy)
     return command.CommandWorker(allowlist.parse(entries), home / "state", children, grace_s=0.2)
 
 
-async def carried_out(worker: command.CommandWorker, work_order: order.WorkOrder) -> model.Outcome:
+async def carried_out(worker: command.CommandWorker, work_order: work_order.WorkOrder) -> model.Outcome:
     with anyio.fail_after(10):
         return await worker.carry_out(FakeContext(), work_order)
 
@@ -69,15 +70,15 @@ class TestCommandWorkerConforms(WorkerConformance):
         return make(tmp_path, ["sleep", "*"], ["true"], ["false"], ["echo", "**"])
 
     @pytest.fixture
-    def succeeding(self, workspace: Path) -> order.WorkOrder:
+    def succeeding(self, workspace: Path) -> work_order.WorkOrder:
         return work(workspace, "echo", "hello")
 
     @pytest.fixture
-    def failing(self, workspace: Path) -> order.WorkOrder:
+    def failing(self, workspace: Path) -> work_order.WorkOrder:
         return work(workspace, "false")
 
     @pytest.fixture
-    def hanging(self, workspace: Path) -> order.WorkOrder:
+    def hanging(self, workspace: Path) -> work_order.WorkOrder:
         return work(workspace, "sleep", "60")
 
     async def at_work(self, ctx: FakeContext) -> None:
@@ -226,7 +227,7 @@ async def test_the_child_gets_only_the_allowed_environment(tmp_path: Path, works
     outcome = await carried_out(worker, work(workspace, program))
     env = json.loads(outcome.output["stdout"])["env"]
     assert env == {
-        **environment.FIXED,
+        **child_environment.FIXED,
         "PATH": os.environ["PATH"],
         "LANG": "C.UTF-8",
         "LC_ALL": "C",
@@ -247,8 +248,8 @@ async def test_nothing_starts_below_the_depth_limit(tmp_path: Path, workspace: P
 
 def test_a_strange_run_id_cannot_leave_the_state_directory() -> None:
     for name in ("..", ".", "", "a/b", "/etc", "a\0b", "x" * 300, "é", "\ud800", "a."):
-        assert folders._part(name).isalnum()
-    assert folders._part("run-1_a.b") == "run-1_a.b"
+        assert attempt_dir._part(name).isalnum()
+    assert attempt_dir._part("run-1_a.b") == "run-1_a.b"
 
 
 @pytest.fixture

@@ -4,16 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import assignments, model, order, prompting
+from dispatch_mcp import model
+from dispatch_mcp.model import assignments, work_order
+from dispatch_mcp.runs import prompt_builder
 from dispatch_mcp.workers import host
 
 NONCE = "k7f3q9x2m4"
 REF = "dispatch://runs/r1/tasks/api/prompt"
 
 
-def work(**changes: object) -> order.WorkOrder:
+def work(**changes: object) -> work_order.WorkOrder:
     task = {"id": "api", "do": "Create the user registration endpoint with tests", "agent": "eng-backend"} | changes
-    return order.WorkOrder(
+    return work_order.WorkOrder(
         run_id="r1",
         task=model.Task.model_validate(task),
         attempt=2,
@@ -23,8 +25,8 @@ def work(**changes: object) -> order.WorkOrder:
     )
 
 
-def prompt(of: order.WorkOrder) -> prompting.Prompt:
-    return prompting.build(of, nonce=NONCE)
+def prompt(of: work_order.WorkOrder) -> prompt_builder.Prompt:
+    return prompt_builder.build(of, nonce=NONCE)
 
 
 def test_an_installed_subagent_is_called_by_its_name_and_not_told_who_it_is() -> None:
@@ -46,7 +48,7 @@ def test_without_the_subagent_a_general_one_plays_the_role() -> None:
     assert made.call.subagent_type == "general-purpose"
     assert made.call.prompt.startswith("## ROLE\nYou are a backend engineer.\n\n## GOAL\n")
     assert made.agent == "eng-backend"
-    assert prompting.parse(made.call.prompt) == prompt(work()).with_role("You are a backend engineer.")
+    assert prompt_builder.parse(made.call.prompt) == prompt(work()).with_role("You are a backend engineer.")
 
 
 def test_a_subagent_of_a_plugin_is_found_under_its_prefix_when_only_one_plugin_has_it() -> None:

@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workers_conformance import FakeContext, WorkerConformance
 
-from dispatch_mcp.core import model, order
-from dispatch_mcp.core.model import AttemptState, WorkerKind
+from dispatch_mcp import model
+from dispatch_mcp.model import AttemptState, WorkerKind, work_order
 from dispatch_mcp.workers import scripted
 
 pytestmark = pytest.mark.anyio
 
 
-def work(script: Any = None, *, worker: WorkerKind | None = WorkerKind.SCRIPTED, **task: Any) -> order.WorkOrder:
+def work(script: Any = None, *, worker: WorkerKind | None = WorkerKind.SCRIPTED, **task: Any) -> work_order.WorkOrder:
     inputs = {} if script is None else {"script": script}
     made = model.Task.model_validate({"id": "t1", "do": "count the stars", "worker": worker, "inputs": inputs} | task)
-    return order.WorkOrder(run_id="run-1", task=made, attempt=1, worker=WorkerKind.SCRIPTED)
+    return work_order.WorkOrder(run_id="run-1", task=made, attempt=1, worker=WorkerKind.SCRIPTED)
 
 
 class TestScriptedWorkerConforms(WorkerConformance):
@@ -28,19 +28,19 @@ class TestScriptedWorkerConforms(WorkerConformance):
         return scripted.ScriptedWorker()
 
     @pytest.fixture
-    def succeeding(self) -> order.WorkOrder:
+    def succeeding(self) -> work_order.WorkOrder:
         return work()
 
     @pytest.fixture
-    def failing(self) -> order.WorkOrder:
+    def failing(self) -> work_order.WorkOrder:
         return work({"fail": "permanent"})
 
     @pytest.fixture
-    def hanging(self) -> order.WorkOrder:
+    def hanging(self) -> work_order.WorkOrder:
         return work({"hang": True})
 
 
-async def carried_out(order_: order.WorkOrder, slept: list[float] | None = None) -> model.Outcome:
+async def carried_out(order_: work_order.WorkOrder, slept: list[float] | None = None) -> model.Outcome:
     async def sleep(seconds: float) -> None:
         (slept if slept is not None else []).append(seconds)
 
@@ -87,7 +87,7 @@ async def test_a_hang_without_a_deadline_sleeps_for_ever() -> None:
 @pytest.mark.parametrize(("attempt", "state"), [(1, "failed"), (2, "failed"), (3, "succeeded")])
 async def test_the_first_attempts_fail_as_often_as_the_script_says(attempt: int, state: str) -> None:
     given_work = work({"fail": 2, "error": "no luck"})
-    outcome = await carried_out(order.WorkOrder("run-1", given_work.task, attempt, WorkerKind.SCRIPTED))
+    outcome = await carried_out(work_order.WorkOrder("run-1", given_work.task, attempt, WorkerKind.SCRIPTED))
     assert outcome.state.value == state
     assert outcome.retryable == (state == "failed")
 

@@ -15,7 +15,7 @@ import pytest
 from processes import python
 
 from dispatch_mcp import errors
-from dispatch_mcp.workers import supervisor
+from dispatch_mcp.process import supervisor
 
 pytestmark = pytest.mark.anyio
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from dispatch_mcp.core import allowlist, environment, model, order
-from dispatch_mcp.core.model import Receipt, WorkerKind
-from dispatch_mcp.workers import command, snapshots, witness
+from dispatch_mcp import model
+from dispatch_mcp.model import Receipt, WorkerKind, work_order
+from dispatch_mcp.process import allowlist, child_environment
+from dispatch_mcp.workers import command, verifier, workspace_snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -48,26 +49,26 @@ def write(folder: Path, path: str, text: str) -> None:
     (folder / path).write_text(text)
 
 
-def work(workspace: Path, *acceptance: str, files: tuple[str, ...] = (), **fields: model.Json) -> order.WorkOrder:
+def work(workspace: Path, *acceptance: str, files: tuple[str, ...] = (), **fields: model.Json) -> work_order.WorkOrder:
     task = model.Task(id="t", do="do it", acceptance=acceptance, files=files, **fields)
-    return order.WorkOrder("run", task, 1, WorkerKind.HOST, workspace=str(workspace))
+    return work_order.WorkOrder("run", task, 1, WorkerKind.HOST, workspace=str(workspace))
 
 
-def make(home: Path, *allowed: list[str], limit_s: float = 20.0, **camera: int) -> witness.Witness:
-    policy = environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": str(home)})
+def make(home: Path, *allowed: list[str], limit_s: float = 20.0, **camera: int) -> verifier.Witness:
+    policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": str(home)})
     state = home / "state"
     commands = command.CommandWorker(allowlist.parse(allowed), state, policy, grace_s=0.2)
-    return witness.Witness(commands, snapshots.Camera(state, policy, **camera), limit_s=limit_s)
+    return verifier.Witness(commands, workspace_snapshot.Camera(state, policy, **camera), limit_s=limit_s)
 
 
 async def looked(
-    found: witness.Witness, work: order.WorkOrder, before: Mapping[str, model.Json] | None = None, *others: str
+    found: verifier.Witness, work: work_order.WorkOrder, before: Mapping[str, model.Json] | None = None, *others: str
 ) -> list[Receipt]:
     with anyio.fail_after(20):
         return list(await found.receipts(work, before or {}, others))
 
 
-async def noted(found: witness.Witness, work: order.WorkOrder) -> Mapping[str, model.Json]:
+async def noted(found: verifier.Witness, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
     with anyio.fail_after(20):
         return await found.before(work)
 

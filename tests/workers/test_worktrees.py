@@ -25,9 +25,10 @@ from grounds import (
     write,
 )
 
-from dispatch_mcp.core import environment, model, order
-from dispatch_mcp.core.model import AttemptState, WorkerKind
-from dispatch_mcp.workers import contract, merging, repository, worktrees
+from dispatch_mcp import model
+from dispatch_mcp.git import git_process, merge_queue, workspace_provider
+from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
+from dispatch_mcp.process import child_environment
 
 pytestmark = pytest.mark.anyio
 
@@ -123,7 +124,7 @@ async def test_a_conflict_fails_the_attempt_with_a_brief_and_the_next_one_begins
 
 
 async def test_a_change_that_is_not_accepted_is_kept_and_not_merged(site: Site) -> None:
-    async def refused(_work: order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
+    async def refused(_work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
         return outcome.model_copy(update={"state": AttemptState.FAILED, "error_kind": "not_accepted"})
 
     outcome = await site.attempt(site.order(), puts("new.txt", "x"), judge=refused)
@@ -135,7 +136,7 @@ async def test_a_change_that_is_not_accepted_is_kept_and_not_merged(site: Site) 
 
 
 async def test_what_checks_leave_behind_and_caches_are_not_part_of_the_change(site: Site) -> None:
-    async def messy(work: order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
+    async def messy(work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
         write(Path(work.place), "report.xml", "<x/>")
         return outcome
 
@@ -549,7 +550,7 @@ async def test_git_gets_an_allow_listed_environment(
 
 async def test_the_merge_queue_lets_those_who_wait_in_by_their_place_in_the_plan() -> None:
     order_of_turns: list[int] = []
-    turns = merging.Turns()
+    turns = merge_queue.Turns()
 
     async def one(rank: int) -> None:
         async with turns.turn(rank):
@@ -563,7 +564,7 @@ async def test_the_merge_queue_lets_those_who_wait_in_by_their_place_in_the_plan
 
 
 async def test_who_gives_up_in_the_merge_queue_keeps_nobody_waiting() -> None:
-    turns = merging.Turns()
+    turns = merge_queue.Turns()
 
     async def one(scope: anyio.CancelScope) -> None:
         with scope:
@@ -589,9 +590,9 @@ def pretend(site: Site, script: str) -> Site:
     fake.parent.mkdir()
     fake.write_text(f'#!/bin/sh\nreal={shutil.which("git")}\n{script}\nexec $real "$@"\n')
     fake.chmod(0o755)
-    policy = environment.ChildPolicy({"PATH": f"{fake.parent}:{os.environ['PATH']}", "HOME": os.environ["HOME"]})
+    policy = child_environment.ChildPolicy({"PATH": f"{fake.parent}:{os.environ['PATH']}", "HOME": os.environ["HOME"]})
     found = site.again()
-    found.grounds = worktrees.Worktrees(repository.Git(site.home, policy, max_seconds=5.0), site.home)
+    found.grounds = workspace_provider.Worktrees(git_process.Git(site.home, policy, max_seconds=5.0), site.home)
     return found
 
 
@@ -626,7 +627,7 @@ async def test_a_success_that_cannot_be_kept_is_a_failure_that_is_paid_for(site:
 
 async def test_a_git_that_hangs_is_told_to_stop_and_the_attempt_fails(site: Site) -> None:
     hanging = pretend(site, 'case "$*" in *worktree*add*) exec sleep 60;; esac')
-    hanging.grounds = worktrees.Worktrees(replace(hanging.grounds.git, max_seconds=0.5), site.home)
+    hanging.grounds = workspace_provider.Worktrees(replace(hanging.grounds.git, max_seconds=0.5), site.home)
     outcome = await hanging.attempt(hanging.order(), nothing)
     assert (outcome.error_kind, outcome.retryable) == ("no_worktree", True)
     assert "took longer" in outcome.error
@@ -637,7 +638,9 @@ async def test_an_old_git_and_none_at_all_mean_no_worktree(site: Site) -> None:
     old = pretend(site, 'case "$*" in *version*) echo git version 2.30.0; exit 0;; esac')
     outcome = await old.attempt(old.order(), nothing)
     assert "older than 2.38" in outcome.error
-    site.grounds = worktrees.Worktrees(repository.Git(site.home, environment.ChildPolicy({"PATH": "bin"})), site.home)
+    site.grounds = workspace_provider.Worktrees(
+        git_process.Git(site.home, child_environment.ChildPolicy({"PATH": "bin"})), site.home
+    )
     outcome = await site.attempt(site.order(), nothing)
     assert "not on the PATH" in outcome.error
     assert not outcome.retryable
@@ -674,11 +677,11 @@ async def test_an_index_that_is_gone_loses_no_file(site: Site) -> None:
 
 
 async def test_a_shared_task_is_passed_through(site: Site) -> None:
-    async def carry_out(_ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+    async def carry_out(_ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         site.orders.append(work)
         return model.Outcome(state=AttemptState.SUCCEEDED)
 
-    async def judge(_work: order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
+    async def judge(_work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
         return outcome.model_copy(update={"summary": "judged"})
 
     work = replace(site.order(), isolation="shared")

@@ -11,10 +11,8 @@ from typing import Any
 import anyio
 import pytest
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import keys, model, order
-from dispatch_mcp.core.model import AttemptState
-from dispatch_mcp.workers import contract
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import AttemptState, digests, ports, work_order
 
 
 class MemoryBlobs:
@@ -55,19 +53,19 @@ class WorkerConformance:
     pytestmark = pytest.mark.anyio
 
     @pytest.fixture
-    def worker(self) -> contract.Worker:
+    def worker(self) -> ports.Worker:
         raise NotImplementedError
 
     @pytest.fixture
-    def succeeding(self) -> order.WorkOrder:
+    def succeeding(self) -> work_order.WorkOrder:
         raise NotImplementedError
 
     @pytest.fixture
-    def failing(self) -> order.WorkOrder:
+    def failing(self) -> work_order.WorkOrder:
         raise NotImplementedError
 
     @pytest.fixture
-    def hanging(self) -> order.WorkOrder:
+    def hanging(self) -> work_order.WorkOrder:
         raise NotImplementedError
 
     async def at_work(self, ctx: FakeContext) -> None:
@@ -78,7 +76,7 @@ class WorkerConformance:
         """Fails when the worker left a process or a file behind."""
 
     async def test_a_success_carries_a_summary_and_good_receipts(
-        self, worker: contract.Worker, succeeding: order.WorkOrder
+        self, worker: ports.Worker, succeeding: work_order.WorkOrder
     ) -> None:
         with anyio.fail_after(5):
             outcome = await worker.carry_out(FakeContext(), succeeding)
@@ -90,7 +88,7 @@ class WorkerConformance:
         await self.assert_nothing_left()
 
     async def test_a_failure_of_the_work_is_an_outcome_and_says_why(
-        self, worker: contract.Worker, failing: order.WorkOrder
+        self, worker: ports.Worker, failing: work_order.WorkOrder
     ) -> None:
         with anyio.fail_after(5):
             outcome = await worker.carry_out(FakeContext(), failing)
@@ -100,22 +98,22 @@ class WorkerConformance:
         assert not all(receipt.ok for receipt in outcome.receipts)
         await self.assert_nothing_left()
 
-    async def test_an_attempt_beats(self, worker: contract.Worker, succeeding: order.WorkOrder) -> None:
+    async def test_an_attempt_beats(self, worker: ports.Worker, succeeding: work_order.WorkOrder) -> None:
         ctx = FakeContext()
         with anyio.fail_after(5):
             await worker.carry_out(ctx, succeeding)
         assert ctx.beats
 
     async def test_the_same_work_has_the_same_result_digest(
-        self, worker: contract.Worker, succeeding: order.WorkOrder
+        self, worker: ports.Worker, succeeding: work_order.WorkOrder
     ) -> None:
         with anyio.fail_after(5):
             first = await worker.carry_out(FakeContext(), succeeding)
             second = await worker.carry_out(FakeContext(attempt=2), replace(succeeding, attempt=2))
-        assert keys.result_digest(first) == keys.result_digest(second)
+        assert digests.result_digest(first) == digests.result_digest(second)
 
     async def test_an_outcome_survives_the_way_into_the_book(
-        self, worker: contract.Worker, succeeding: order.WorkOrder, failing: order.WorkOrder
+        self, worker: ports.Worker, succeeding: work_order.WorkOrder, failing: work_order.WorkOrder
     ) -> None:
         with anyio.fail_after(5):
             for work in (succeeding, failing):
@@ -123,7 +121,7 @@ class WorkerConformance:
                 assert model.Outcome.model_validate_json(outcome.model_dump_json()) == outcome
 
     async def test_a_deadline_ends_the_attempt_as_retryable(
-        self, worker: contract.Worker, hanging: order.WorkOrder
+        self, worker: ports.Worker, hanging: work_order.WorkOrder
     ) -> None:
         with anyio.fail_after(5):
             outcome = await worker.carry_out(FakeContext(), replace(hanging, timeout_s=0.1))
@@ -133,7 +131,7 @@ class WorkerConformance:
         await self.assert_nothing_left()
 
     async def test_a_cancelled_scope_stops_the_attempt_and_its_leavings(
-        self, worker: contract.Worker, hanging: order.WorkOrder
+        self, worker: ports.Worker, hanging: work_order.WorkOrder
     ) -> None:
         ctx, outcomes = FakeContext(), []
 
@@ -150,7 +148,7 @@ class WorkerConformance:
 
     @pytest.mark.parametrize("times", [1, 2])
     async def test_a_natively_cancelled_task_stops_the_attempt_and_its_leavings(
-        self, worker: contract.Worker, hanging: order.WorkOrder, times: int
+        self, worker: ports.Worker, hanging: work_order.WorkOrder, times: int
     ) -> None:
         ctx = FakeContext()
         task = asyncio.ensure_future(worker.carry_out(ctx, hanging))

@@ -1,1 +1,1 @@
-"""The I/O of context: safe reads, the workspace index, git history."""
+"""Which parts of a workspace a task needs: safe reads, the index, the search, the ranking, the pack."""

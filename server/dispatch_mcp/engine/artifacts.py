@@ -11,11 +11,9 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from dispatch_mcp import errors
-from dispatch_mcp.context import reading
-from dispatch_mcp.core import model
-from dispatch_mcp.core.model import AttemptState
-from dispatch_mcp.workers import contract
+from dispatch_mcp import errors, model
+from dispatch_mcp.context import safe_read
+from dispatch_mcp.model import AttemptState, ports
 
 MAX_BYTES = 4 << 20
 MAX_KEPT = 50
@@ -28,7 +26,7 @@ Redact = Callable[[str], str]
 class Archive:
     """Reads artifacts below the place where the attempt worked, and keeps their text without secrets."""
 
-    blobs: contract.Blobs
+    blobs: ports.Blobs
     redact: Redact = str
 
     async def kept(self, workspace: str, outcome: model.Outcome) -> model.Outcome:
@@ -46,12 +44,12 @@ class Archive:
 
     def _all(self, workspace: str, named: tuple[model.Artifact, ...]) -> list[model.Artifact]:
         try:
-            with reading.Root(Path(workspace)) as root:
+            with safe_read.Root(Path(workspace)) as root:
                 return [self._one(root, artifact) for artifact in named]
         except errors.NotAllowed:
             return list(named)
 
-    def _one(self, root: reading.Root, artifact: model.Artifact) -> model.Artifact:
+    def _one(self, root: safe_read.Root, artifact: model.Artifact) -> model.Artifact:
         path = _relative(root, artifact.path or artifact.name)
         try:
             data = root.read(path, limit=MAX_BYTES).data
@@ -68,7 +66,7 @@ class Archive:
         return artifact.model_copy(update=changes)
 
 
-def _relative(root: reading.Root, path: str) -> str:
+def _relative(root: safe_read.Root, path: str) -> str:
     inside = functools.reduce(lambda found, lead: found.removeprefix(lead), (f"{root.path}/", "./"), path)
     return inside if path else "."
 

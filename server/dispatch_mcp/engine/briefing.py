@@ -10,12 +10,12 @@ from typing import Final, NamedTuple
 
 import anyio
 
-from dispatch_mcp import errors
-from dispatch_mcp.context import gather, resolving
-from dispatch_mcp.core import catalog, model, order, records
-from dispatch_mcp.core.context import facets, packs, requirements, tokens
-from dispatch_mcp.core.model import WorkerKind
-from dispatch_mcp.store import book as books
+from dispatch_mcp import errors, model
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.context import pack_builder, packs, requirement_sources, requirements, search_scope
+from dispatch_mcp.model import WorkerKind, records, work_order
+from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.text import token_count
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ FACTS: Final = "context"
 class Briefed(NamedTuple):
     """An order with its pack, and the pack's figures; no figures if nothing was gathered."""
 
-    work: order.WorkOrder
+    work: work_order.WorkOrder
     facts: Mapping[str, model.Json]
 
 
@@ -47,8 +47,8 @@ class Briefed(NamedTuple):
 class Briefing:
     """Gathers for orders. `document` returns the text of a knowledge document, empty if there is none."""
 
-    book: books.Book
-    gatherer: gather.Gatherer
+    book: sqlite_store.Book
+    gatherer: pack_builder.Gatherer
     catalog: Callable[[], catalog.Catalog]
     document: Callable[[str], str]
     redact: Callable[[str], str] = str
@@ -56,7 +56,7 @@ class Briefing:
     patience_s: float = PATIENCE_S
     _notes: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
 
-    async def briefed(self, work: order.WorkOrder) -> Briefed:
+    async def briefed(self, work: work_order.WorkOrder) -> Briefed:
         """Returns the order with what its task should read; the order as it is where nothing can be gathered."""
         if self.budget <= 0 or work.worker not in _READERS or work.material or not work.workspace:
             return Briefed(work, {})
@@ -73,7 +73,7 @@ class Briefing:
         log.info("gathering for %s/%s takes longer than %g s", work.run_id, work.task.id, self.patience_s)
         return Briefed(work, {})
 
-    def _filled(self, work: order.WorkOrder, pack: packs.Pack) -> Briefed:
+    def _filled(self, work: work_order.WorkOrder, pack: packs.Pack) -> Briefed:
         if not pack.chosen and not pack.also:
             return Briefed(work, {})
         data = pack.data()
@@ -87,7 +87,7 @@ class Briefing:
         }
         return Briefed(replace(work, gathered=(replace(data, text=self.redact(data.text)),)), facts)
 
-    async def _pack(self, work: order.WorkOrder) -> packs.Pack:
+    async def _pack(self, work: work_order.WorkOrder) -> packs.Pack:
         agent = self.catalog().find(work.task.agent) if work.task.agent else None
         keys = _keys(work, agent)
         pack = await self.gatherer.gather(
@@ -95,22 +95,22 @@ class Briefing:
             _words(work.task),
             keys,
             budget=max(LEAST_TOKENS, self.budget - _said(work)),
-            scope=facets.Scope(agent.receives, agent.excludes) if agent else facets.EVERYTHING,
+            scope=search_scope.Scope(agent.receives, agent.excludes) if agent else search_scope.EVERYTHING,
             sources=await self._sources(work, agent, keys),
         )
         quiet = {f"file:{path}" for path in work.task.files} | {"rules:"}
         return replace(pack, unresolved=tuple(one for one in pack.unresolved if one.key not in quiet))
 
     async def _sources(
-        self, work: order.WorkOrder, agent: catalog.Agent | None, keys: Sequence[str]
-    ) -> resolving.Sources:
+        self, work: work_order.WorkOrder, agent: catalog.Agent | None, keys: Sequence[str]
+    ) -> requirement_sources.Sources:
         wanted = list(requirements.parse_all(keys))
         others = {one.subject for one in wanted if one.kind == "task"} - {done.task_id for done in work.upstream}
         found = await self.book.outcomes(work.run_id, others) if others else {}
         rules = any(one.kind == "rules" for one in wanted)
         text = self.document(agent.knowledge) if rules and agent and agent.knowledge else ""
         knowledge = {agent.knowledge: text} if agent and text else {}
-        return resolving.Sources(
+        return requirement_sources.Sources(
             knowledge=knowledge,
             notes=await self._continuity(work.run_id) if rules else "",
             handoffs={name: _handoff(outcome) for name, outcome in found.items()},
@@ -139,7 +139,7 @@ class Briefing:
         return text
 
 
-def _keys(work: order.WorkOrder, agent: catalog.Agent | None) -> list[str]:
+def _keys(work: work_order.WorkOrder, agent: catalog.Agent | None) -> list[str]:
     """Returns the keys of an order: what it reads, what it asks for, what it will change."""
     task = work.task
     keys = [*(f"file:{path}" for path in task.reads), *task.context, *(f"file:{path}" for path in task.files)]
@@ -156,10 +156,10 @@ def _words(task: model.Task) -> str:
     return "\n".join([task.goal, *task.constraints, *task.output])
 
 
-def _said(work: order.WorkOrder) -> int:
+def _said(work: work_order.WorkOrder) -> int:
     """Returns about how many tokens predecessors and messages take in the prompt."""
     texts = [_handoff_text(done.handoff, done.summary) for done in work.upstream]
-    return tokens.count("\n".join([*texts, *(message.text for message in work.messages)]))
+    return token_count.count("\n".join([*texts, *(message.text for message in work.messages)]))
 
 
 def _handoff(outcome: model.Outcome) -> str:

@@ -17,7 +17,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class FileBlobs:
-    """Blobs in a folder, `ab/<sha256>`. Implements `workers.contract.Blobs`; safe from any thread and process."""
+    """Blobs in a folder, `ab/<sha256>`. Implements `model.ports.Blobs`; safe from any thread and process."""
 
     def __init__(self, home: Path) -> None:
         self._home = home

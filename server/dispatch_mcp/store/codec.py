@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TypeVar
 
-from dispatch_mcp.core import model
+from dispatch_mcp import model
 
 V = TypeVar("V", bound=model.Value)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from dispatch_mcp.core import messaging, model, moves
-from dispatch_mcp.store import codec, tables
+from dispatch_mcp import model
+from dispatch_mcp.model import transitions
+from dispatch_mcp.runs import message_rules
+from dispatch_mcp.store import codec, table_rows
 
 _BEAT = """
 UPDATE attempt SET beat = ?
@@ -17,38 +19,38 @@ _SEND = "INSERT INTO message (run, sender, recipient, kind, text, at, read) VALU
 
 def beat(conn: sqlite3.Connection, run_id: str, task_id: str, attempt: int, text: str) -> bool:
     """Keeps the details of a running attempt; returns False if it is not running."""
-    row = tables.run_row(conn, run_id)
+    row = table_rows.run_row(conn, run_id)
     return conn.execute(_BEAT, (text, row.no, codec.clean(task_id), attempt)).rowcount == 1
 
 
 def send(conn: sqlite3.Connection, message: model.Message, now: float) -> int:
     """Adds a message and its event; returns the message's id."""
-    row = tables.run_row(conn, message.run_id)
+    row = table_rows.run_row(conn, message.run_id)
     note = _keep(conn, row, message, now)
-    tables.insert_events(conn, row, [note], now)
+    table_rows.insert_events(conn, row, [note], now)
     # The revision stays: the run's tasks have not moved, and machines in memory stay true.
     conn.execute("UPDATE run SET events = events + 1 WHERE no = ?", (row.no,))
     return int(note.data["id"])
 
 
 def of_reports(
-    conn: sqlite3.Connection, row: tables.RunRow, accepted: Iterable[moves.Finished], now: float
-) -> list[moves.Note]:
+    conn: sqlite3.Connection, row: table_rows.RunRow, accepted: Iterable[transitions.Finished], now: float
+) -> list[transitions.Note]:
     """Adds the messages that accepted handoffs send; returns what to note of them."""
     return [
         _keep(conn, row, message, now)
         for report in accepted
         if report.outcome.handoff.messages
-        for message in messaging.sent(row.id, report.task_id, report.outcome.handoff, now)
+        for message in message_rules.sent(row.id, report.task_id, report.outcome.handoff, now)
     ]
 
 
-def _keep(conn: sqlite3.Connection, row: tables.RunRow, message: model.Message, now: float) -> moves.Note:
+def _keep(conn: sqlite3.Connection, row: table_rows.RunRow, message: model.Message, now: float) -> transitions.Note:
     clean = codec.clean
     said = (clean(message.sender), clean(message.recipient), message.kind, clean(message.text), message.at or now)
     number = conn.execute(_SEND, (row.no, *said)).lastrowid or 0
     data = {"id": number, "kind": message.kind, "sender": message.sender, "recipient": message.recipient}
-    return moves.Note("message_sent", data=data)
+    return transitions.Note("message_sent", data=data)
 
 
 def mark_read(conn: sqlite3.Connection, numbers: Iterable[int]) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from typing import NamedTuple
 
 from dispatch_mcp import errors
-from dispatch_mcp.store import tables
+from dispatch_mcp.store import table_rows
 
 _NEWEST = "SELECT version, principal FROM plan WHERE id = ? ORDER BY version DESC LIMIT 1"
 _INSERT = "INSERT INTO plan (id, version, principal, document, created_at) VALUES (?, ?, ?, ?, ?)"
@@ -26,7 +26,7 @@ def save(conn: sqlite3.Connection, entry: Entry, base_version: int | None) -> No
     """Adds the next version of a plan. Raises StaleVersion or UnknownHandle."""
     newest, principal = conn.execute(_NEWEST, (entry.id,)).fetchone() or (0, entry.principal)
     if principal != entry.principal:
-        raise tables.unknown_plan(entry.id)
+        raise table_rows.unknown_plan(entry.id)
     if entry.version != newest + 1 or base_version not in (None, newest):
         based = entry.version - 1 if base_version is None else base_version
         raise errors.StaleVersion(

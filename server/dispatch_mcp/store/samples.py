@@ -5,8 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from dispatch_mcp.core import budget, forecast, model, moves
-from dispatch_mcp.store import codec, tables
+from dispatch_mcp import model
+from dispatch_mcp.model import transitions
+from dispatch_mcp.planning import forecast
+from dispatch_mcp.runs import budget
+from dispatch_mcp.store import codec, table_rows
 from dispatch_mcp.store.reader import Reader
 
 NEWEST_RUNS, NEWEST = 100, 500
@@ -28,7 +31,7 @@ WHERE attempt.state = 'succeeded' AND attempt.worker IN ('host', 'api', 'claude'
 LIMIT ?3
 """
 _TRIED = f"""
-SELECT task.id, attempt.attempt, attempt.worker, attempt.state, attempt.error_kind, {tables.USAGE_COLUMNS}
+SELECT task.id, attempt.attempt, attempt.worker, attempt.state, attempt.error_kind, {table_rows.USAGE_COLUMNS}
 FROM task JOIN attempt ON attempt.task = task.no WHERE task.run = ?
 """  # noqa: S608  # constants
 
@@ -46,7 +49,7 @@ def past(conn: sqlite3.Connection, principal: str) -> forecast.Past:
 
 
 def ledger(
-    conn: sqlite3.Connection, row: tables.RunRow, plan: model.Plan, price: forecast.Price
+    conn: sqlite3.Connection, row: table_rows.RunRow, plan: model.Plan, price: forecast.Price
 ) -> budget.Ledger | None:
     """Returns the account of a run, or None if it has no ceilings to watch."""
     limits = codec.load(model.Limits, row.limits)
@@ -70,13 +73,13 @@ def _tried(rows: Iterable[tuple[model.Json, ...]]) -> Iterable[budget.Tried]:
         yield budget.Tried(
             task_id,
             attempt,
-            tables.KINDS[worker],
+            table_rows.KINDS[worker],
             running=state == "running",
             usage=None if cells[-1] is None else _usage(cells),
-            limited=error_kind == moves.RATE_LIMIT,
+            limited=error_kind == transitions.RATE_LIMIT,
         )
 
 
 def _usage(cells: list[model.Json]) -> model.Usage:
-    names = tables.USAGE_COLUMNS.split(", ")
+    names = table_rows.USAGE_COLUMNS.split(", ")
     return model.Usage(**{name: cell for name, cell in zip(names, cells, strict=True) if cell is not None})

@@ -16,9 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import model
-from dispatch_mcp.store import failpoints, locks, sqlite
+from dispatch_mcp import errors, model
+from dispatch_mcp.store import failpoints, owner_locks, sqlite
 
 T = TypeVar("T")
 
@@ -70,7 +69,7 @@ class Writer:
         self._home = home
         self._wait_s = wait_s
         self._on_rollback = on_rollback
-        self._mutex = locks.Mutex(home / "write.lock")
+        self._mutex = owner_locks.Mutex(home / "write.lock")
         self._queue: queue.SimpleQueue[Queued | None] = queue.SimpleQueue()
         self._conn: sqlite3.Connection | None = None
         self._known = 0
@@ -115,7 +114,7 @@ class Writer:
 
     def _give_up(self, call: Queued) -> None:
         if call.claim():
-            who = locks.holder(self._home / "write.lock")
+            who = owner_locks.holder(self._home / "write.lock")
             holder = f"Process {who}" if who else "Another process"
             call.error = errors.BookBusy(
                 f"{holder} has kept the book's write lock for more than {self._wait_s:g} s.",

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import anyio
 
-from dispatch_mcp import errors
-from dispatch_mcp.core import allowlist, environment, escape, model, order
-from dispatch_mcp.core.model import AttemptState
-from dispatch_mcp.workers import beating, contract, folders, programs, supervisor
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import AttemptState, ports, work_order
+from dispatch_mcp.process import allowlist, child_environment, program_path, supervisor
+from dispatch_mcp.text import escape
+from dispatch_mcp.workers import attempt_dir, heartbeat
 
 INLINE_CHARS = 16_384
 _CUT = "\n[... {} characters left out; the artifact has more ...]\n"
@@ -37,12 +38,12 @@ class CommandWorker:
         self,
         allow: allowlist.AllowList,
         home: Path,
-        policy: environment.ChildPolicy,
+        policy: child_environment.ChildPolicy,
         *,
         grace_s: float = supervisor.GRACE_S,
         output_cap: int = supervisor.OUTPUT_CAP,
         inline_chars: int = INLINE_CHARS,
-        beat_every_s: float = beating.EVERY_S,
+        beat_every_s: float = heartbeat.EVERY_S,
     ) -> None:
         self._allow = allow
         self._home = home
@@ -52,32 +53,38 @@ class CommandWorker:
         self._inline_chars = inline_chars
         self._beat_every_s = beat_every_s
 
-    async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+    async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         """Returns success for exit code 0; a refusal, another code, a signal or a timeout otherwise."""
         started = self._prepared(work)
         if isinstance(started, Refusal):
             return _refused(started)
         argv, env = started
-        folder = folders.of(self._home, work)
+        folder = attempt_dir.of(self._home, work)
         try:
             return await self._run(ctx, work, argv, env, folder=folder)
         finally:
-            folders.remove(folder)
+            attempt_dir.remove(folder)
 
     async def _run(
-        self, ctx: contract.TaskContext, work: order.WorkOrder, argv: list[str], env: Mapping[str, str], *, folder: Path
+        self,
+        ctx: ports.TaskContext,
+        work: work_order.WorkOrder,
+        argv: list[str],
+        env: Mapping[str, str],
+        *,
+        folder: Path,
     ) -> model.Outcome:
         ctx.beat()
         result: supervisor.ChildResult | model.Outcome | None = None
         async with anyio.create_task_group() as group:
-            group.start_soon(beating.go_on, ctx, self._beat_every_s)
+            group.start_soon(heartbeat.go_on, ctx, self._beat_every_s)
             result = await self._end_of(argv, env, work, folder)
             group.cancel_scope.cancel()
         assert result is not None
         return result if isinstance(result, model.Outcome) else self._outcome(ctx, work, result)
 
     async def _end_of(
-        self, argv: list[str], env: Mapping[str, str], work: order.WorkOrder, folder: Path
+        self, argv: list[str], env: Mapping[str, str], work: work_order.WorkOrder, folder: Path
     ) -> supervisor.ChildResult | model.Outcome:
         try:
             return await supervisor.run_child(
@@ -92,7 +99,7 @@ class CommandWorker:
         except errors.WorkerError as error:
             return _failure("not_started", str(error), retryable=True)
 
-    def _prepared(self, work: order.WorkOrder) -> tuple[list[str], dict[str, str]] | Refusal:
+    def _prepared(self, work: work_order.WorkOrder) -> tuple[list[str], dict[str, str]] | Refusal:
         command = work.task.command
         refusal = _malformed(command) or self._forbidden(command) or _homeless(work.workspace)
         if refusal:
@@ -100,7 +107,7 @@ class CommandWorker:
         rule = self._allow.find(command)
         assert rule is not None
         env = self._policy.environment(rule.env)
-        program = programs.found(command[0], env.get("PATH", ""))
+        program = program_path.found(command[0], env.get("PATH", ""))
         if program is None:
             return Refusal(
                 "no_program", f"The program {command[0]!r} is not on the PATH.", "Install it, or check the PATH."
@@ -125,7 +132,7 @@ class CommandWorker:
         return None
 
     def _outcome(
-        self, ctx: contract.TaskContext, work: order.WorkOrder, result: supervisor.ChildResult
+        self, ctx: ports.TaskContext, work: work_order.WorkOrder, result: supervisor.ChildResult
     ) -> model.Outcome:
         stderr_chars = self._inline_chars // 4
         texts = {"stdout": _text(result.stdout), "stderr": _text(result.stderr)}
@@ -196,7 +203,7 @@ def _gist(result: supervisor.ChildResult) -> str:
     return f"{counted}; last: {escape.one_line(lines[-1], limit=200)}" if lines else counted
 
 
-def _ended(result: supervisor.ChildResult, work: order.WorkOrder) -> str:
+def _ended(result: supervisor.ChildResult, work: work_order.WorkOrder) -> str:
     if result.timed_out:
         return f"was killed after {work.timeout_s:g} s" if work.timeout_s is not None else "was killed at its deadline"
     if result.signal is not None:

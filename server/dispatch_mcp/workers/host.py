@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from dispatch_mcp.core import aliases, assignments, escape, order, prompting
+from dispatch_mcp.model import assignments, model_names, work_order
+from dispatch_mcp.runs import prompt_builder
+from dispatch_mcp.text import escape
 
 GENERAL = "general-purpose"
 """The host's subagent that becomes a specialist through its prompt (seed 004, "How Agents Actually Work")."""
@@ -15,8 +17,8 @@ _WORDS = (3, 6)
 
 
 def assignment(
-    work: order.WorkOrder,
-    prompt: prompting.Prompt,
+    work: work_order.WorkOrder,
+    prompt: prompt_builder.Prompt,
     *,
     known_subagents: Collection[str],
     prompt_ref: str | None = None,
@@ -73,10 +75,10 @@ def installed(agent: str | None, known: Collection[str]) -> str:
 def alias(name: str | None) -> str | None:
     """Returns the host's alias for a model, such as `opus` for `claude-opus-5-5`; None when it has none."""
     parts = re.split(r"[^a-z]+", (name or "").lower())
-    return next((model for model in aliases.TABLE if model in parts), None)
+    return next((model for model in model_names.TABLE if model in parts), None)
 
 
-def description(work: order.WorkOrder) -> str:
+def description(work: work_order.WorkOrder) -> str:
     """Returns three to six words that name the work."""
     least, most = _WORDS
     words = _WORD.findall(escape.one_line(work.task.goal, limit=200))[:most]
@@ -85,7 +87,7 @@ def description(work: order.WorkOrder) -> str:
     return " ".join(word.rstrip("./'-") for word in words)
 
 
-def _pointer(work: order.WorkOrder, prompt_ref: str, prompt_file: str) -> str:
+def _pointer(work: work_order.WorkOrder, prompt_ref: str, prompt_file: str) -> str:
     """Returns what a subagent is told whose prompt is too long to pass through the host."""
     return (
         f"Your task is {work.task.id} of run {work.run_id}: {escape.one_line(work.task.goal, limit=300)}\n\n"
@@ -96,7 +98,7 @@ def _pointer(work: order.WorkOrder, prompt_ref: str, prompt_file: str) -> str:
     )
 
 
-def _instructions(work: order.WorkOrder) -> str:
+def _instructions(work: work_order.WorkOrder) -> str:
     return (
         "No subagents here? Do it yourself: follow `call.prompt` as if it were addressed to you. Either way call "
         f"`report` with task_id {work.task.id!r}, attempt {work.attempt} and the whole answer."

@@ -10,9 +10,8 @@ import anyio
 import pydantic
 from pydantic import Field
 
-from dispatch_mcp.core import model, order
-from dispatch_mcp.core.model import AttemptState
-from dispatch_mcp.workers import contract
+from dispatch_mcp import model
+from dispatch_mcp.model import AttemptState, ports, work_order
 
 LABEL = "simulated"
 
@@ -44,7 +43,7 @@ class ScriptedWorker:
     def __init__(self, *, sleep: Callable[[float], Awaitable[object]] = anyio.sleep) -> None:
         self._sleep = sleep
 
-    async def carry_out(self, ctx: contract.TaskContext, work: order.WorkOrder) -> model.Outcome:
+    async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         """Returns the outcome that the script asks for, after its sleep; keeps the order's deadline."""
         ctx.beat()
         try:
@@ -60,7 +59,7 @@ class ScriptedWorker:
         return _ending(work, script)
 
 
-def _script_of(work: order.WorkOrder) -> Script:
+def _script_of(work: work_order.WorkOrder) -> Script:
     """Returns the task's script. Raises ValidationError for a bad one that is certainly meant for this worker."""
     given = work.task.inputs.get("script")
     if given is None or not _may_be_meant(work.task):
@@ -82,7 +81,7 @@ def _first_problem(error: pydantic.ValidationError) -> str:
     return f"{'.'.join(map(str, problem['loc'])) or 'script'}: {problem['msg']}"
 
 
-def _ending(work: order.WorkOrder, script: Script) -> model.Outcome:
+def _ending(work: work_order.WorkOrder, script: Script) -> model.Outcome:
     if script.fail == "permanent":
         return _failed(work, script.error, "simulated_permanent", usage=script.usage)
     if script.fail == "transient" or work.attempt <= script.fail:
@@ -99,7 +98,7 @@ def _ending(work: order.WorkOrder, script: Script) -> model.Outcome:
 
 
 def _failed(
-    work: order.WorkOrder, error: str, kind: str, *, retryable: bool = False, usage: model.Usage = _NOTHING.usage
+    work: work_order.WorkOrder, error: str, kind: str, *, retryable: bool = False, usage: model.Usage = _NOTHING.usage
 ) -> model.Outcome:
     return model.Outcome(
         state=AttemptState.FAILED,
@@ -112,7 +111,7 @@ def _failed(
     )
 
 
-def _timed_out(work: order.WorkOrder, seconds: float) -> model.Outcome:
+def _timed_out(work: work_order.WorkOrder, seconds: float) -> model.Outcome:
     return model.Outcome(
         state=AttemptState.TIMED_OUT,
         summary=f"{LABEL} timeout of {work.task.id}",

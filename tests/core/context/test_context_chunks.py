@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.core.context import chunks, imports, languages
+from dispatch_mcp.context import chunks, import_graph
+from dispatch_mcp.text import languages
 
 PYTHON = '''\
 """Doc."""
@@ -279,4 +280,4 @@ def test_a_test_is_about_the_file_of_its_name(test: str, source: str) -> None:
     ],
 )
 def test_imports_are_read_as_ends_of_paths(text: str, path: str, found: set[str]) -> None:
-    assert found <= set(imports.of(text, path))
+    assert found <= set(import_graph.of(text, path))

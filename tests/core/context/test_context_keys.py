@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.core.context import facets, ignoring, queries, requirements, tokens
+from dispatch_mcp.context import context_query, gitignore, requirements, search_scope
+from dispatch_mcp.text import token_count
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_the_nearest_name_is_found_by_its_last_part() -> None:
 
 
 def test_a_task_is_read_as_words_pairs_names_and_paths() -> None:
-    query = queries.read("Fix `user_agent` of AsyncClient in httpx/_client.py. It is sent twice.")
+    query = context_query.read("Fix `user_agent` of AsyncClient in httpx/_client.py. It is sent twice.")
     assert {"fix", "user", "agent", "async", "client", "sent", "twice"} <= set(query.words)
     assert ("user", "agent") in query.pairs
     assert {"user_agent", "AsyncClient"} <= set(query.names)
@@ -63,9 +64,9 @@ def test_a_task_is_read_as_words_pairs_names_and_paths() -> None:
 
 @given(st.text(max_size=400))
 def test_no_task_breaks_the_full_text_query(text: str) -> None:
-    query = queries.read(text)
+    query = context_query.read(text)
     assert all(re.fullmatch(r"[^\W_]+", word) for word in query.words)
-    assert len(query.words) <= queries.MAX_TERMS
+    assert len(query.words) <= context_query.MAX_TERMS
 
 
 @pytest.mark.parametrize(
@@ -84,11 +85,11 @@ def test_no_task_breaks_the_full_text_query(text: str) -> None:
     ],
 )
 def test_a_path_says_which_part_of_a_project_it_is(path: str, expected: set[str]) -> None:
-    assert facets.of(path) == expected
+    assert search_scope.of(path) == expected
 
 
 def test_what_is_excluded_is_withheld_even_if_it_is_received_too() -> None:
-    scope = facets.Scope(receives=("backend", "db"), excludes=("server/secret/**", "docs"))
+    scope = search_scope.Scope(receives=("backend", "db"), excludes=("server/secret/**", "docs"))
     assert scope.allows("server/api/users.py")
     assert scope.allows("db/schema.sql")
     assert scope.allows("pyproject.toml")
@@ -98,13 +99,13 @@ def test_what_is_excluded_is_withheld_even_if_it_is_received_too() -> None:
 
 
 def test_globs_alone_let_nothing_else_in() -> None:
-    scope = facets.Scope(receives=("src/**/*.py",))
+    scope = search_scope.Scope(receives=("src/**/*.py",))
     assert scope.allows("src/a/b.py")
     assert not scope.allows("pyproject.toml")
 
 
 def test_a_part_of_a_project_that_does_not_exist_is_named() -> None:
-    assert facets.unknown(["frontend", "fronted", "src/*", "DB"]) == ("fronted",)
+    assert search_scope.unknown(["frontend", "fronted", "src/*", "DB"]) == ("fronted",)
 
 
 @pytest.mark.parametrize(
@@ -134,11 +135,11 @@ def test_a_part_of_a_project_that_does_not_exist_is_named() -> None:
     ],
 )
 def test_ignore_rules_mean_what_git_means(rules: str, path: str, folder: bool, out: bool) -> None:  # noqa: FBT001
-    assert ignoring.Ignored().below("", rules).holds(path, folder=folder) is out
+    assert gitignore.Ignored().below("", rules).holds(path, folder=folder) is out
 
 
 def test_the_ignore_file_of_a_folder_counts_below_it_and_last() -> None:
-    rules = ignoring.Ignored().below("", "*.py\n").below("src", "!*.py\n/x.js\n")
+    rules = gitignore.Ignored().below("", "*.py\n").below("src", "!*.py\n/x.js\n")
     assert rules.holds("a.py", folder=False)
     assert not rules.holds("src/a.py", folder=False)
     assert rules.holds("src/x.js", folder=False)
@@ -147,15 +148,15 @@ def test_the_ignore_file_of_a_folder_counts_below_it_and_last() -> None:
 
 @given(st.text(max_size=300))
 def test_any_text_is_an_ignore_file(text: str) -> None:
-    ignoring.Ignored().below("", text).holds("a/b.py", folder=False)
+    gitignore.Ignored().below("", text).holds("a/b.py", folder=False)
 
 
 def test_tokens_are_counted_by_pieces() -> None:
-    assert tokens.count("def take_one(self):\n    return 1\n") == 11
-    assert tokens.count("é") == 2
-    assert tokens.count("") == 0
+    assert token_count.count("def take_one(self):\n    return 1\n") == 11
+    assert token_count.count("é") == 2
+    assert token_count.count("") == 0
 
 
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_tokens_of_two_texts_are_not_much_more_than_those_of_both_together(one: str, two: str) -> None:
-    assert tokens.count(one) + tokens.count(two) <= tokens.count(one + two) + 2
+    assert token_count.count(one) + token_count.count(two) <= token_count.count(one + two) + 2

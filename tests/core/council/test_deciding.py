@@ -9,9 +9,9 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from dispatch_mcp.core.council import deciding, findings
-from dispatch_mcp.core.council.deciding import CouncilRules
-from dispatch_mcp.core.council.findings import Finding, Refutation, ReviewReport, Severity, Verdict, Waiver
+from dispatch_mcp.review import council_decision, findings
+from dispatch_mcp.review.council_decision import CouncilRules
+from dispatch_mcp.review.findings import Finding, Refutation, ReviewReport, Severity, Verdict, Waiver
 
 LAX = CouncilRules(inconclusive_blocks=False)
 CASES: list[tuple[Verdict | None, Severity | None]] = [
@@ -64,7 +64,7 @@ def test_no_combination_of_verdicts_passes_without_usable_ones() -> None:
         verdicts = [one.verdict for one in reports]
         severities = {one.severity for each in reports for one in each.findings}
         for advocate in ([], [ADVOCATE]):
-            decision = deciding.decide([*reports, *advocate])
+            decision = council_decision.decide([*reports, *advocate])
             if severities & findings.BLOCKING:
                 assert decision.outcome == "BLOCK"
             elif not verdicts or None in verdicts or "FAIL" in verdicts:
@@ -79,7 +79,7 @@ def test_no_combination_of_verdicts_passes_without_usable_ones() -> None:
 def test_even_the_loosest_rules_pass_nothing_without_a_usable_verdict() -> None:
     rules = CouncilRules(inconclusive_blocks=False, quorum="any", devils_advocate=False)
     for reports in multisets():
-        decision = deciding.decide(reports, rules)
+        decision = council_decision.decide(reports, rules)
         usable = [one for one in reports if one.verdict]
         blocking = any(one.severity in findings.BLOCKING for each in reports for one in each.findings)
         if not usable:
@@ -92,69 +92,69 @@ def test_even_the_loosest_rules_pass_nothing_without_a_usable_verdict() -> None:
 
 def test_critical_and_high_block_medium_is_a_todo_and_low_is_informational() -> None:
     standing = {
-        severity: deciding.decide([report("FAIL", finding(severity))]).findings[0].standing
+        severity: council_decision.decide([report("FAIL", finding(severity))]).findings[0].standing
         for severity in findings.SEVERITIES
     }
     assert standing == {"critical": "open", "high": "open", "medium": "todo", "low": "info"}
-    assert deciding.decide([report("PASS", finding("medium")), ADVOCATE]).outcome == "PASS"
+    assert council_decision.decide([report("PASS", finding("medium")), ADVOCATE]).outcome == "PASS"
 
 
 def test_a_unanimous_pass_calls_the_devils_advocate() -> None:
-    decision = deciding.decide([report("PASS", by=name) for name in "abc"])
+    decision = council_decision.decide([report("PASS", by=name) for name in "abc"])
     assert (decision.outcome, decision.next) == ("INCONCLUSIVE", "devils_advocate")
-    assert deciding.decide([*(report("PASS", by=name) for name in "abc"), ADVOCATE]).outcome == "PASS"
+    assert council_decision.decide([*(report("PASS", by=name) for name in "abc"), ADVOCATE]).outcome == "PASS"
 
 
 def test_an_advocate_without_a_usable_verdict_passes_nothing() -> None:
     silent = report(None, by="devils-advocate", role="advocate")
-    assert deciding.decide([report("PASS"), silent]).outcome == "INCONCLUSIVE"
-    assert deciding.decide([report("PASS"), silent], CouncilRules(quorum="any")).outcome == "INCONCLUSIVE"
+    assert council_decision.decide([report("PASS"), silent]).outcome == "INCONCLUSIVE"
+    assert council_decision.decide([report("PASS"), silent], CouncilRules(quorum="any")).outcome == "INCONCLUSIVE"
 
 
 def test_a_round_without_a_usable_verdict_is_inconclusive_and_blocks() -> None:
-    decision = deciding.decide([report(None, by=name) for name in "abc"])
+    decision = council_decision.decide([report(None, by=name) for name in "abc"])
     assert decision.outcome == "INCONCLUSIVE"
     assert decision.blocks
 
 
 def test_the_opt_out_is_printed_in_every_decision() -> None:
-    told = {deciding.decide(reports, LAX).rules for reports in ([report(None)], [report("PASS"), ADVOCATE])}
+    told = {council_decision.decide(reports, LAX).rules for reports in ([report(None)], [report("PASS"), ADVOCATE])}
     assert len(told) == 1
     assert "DOES NOT BLOCK" in told.pop()
-    assert "inconclusive blocks" in deciding.decide([report(None)]).rules
+    assert "inconclusive blocks" in council_decision.decide([report(None)]).rules
 
 
 def test_the_word_pass_does_not_outweigh_a_proven_fault() -> None:
-    assert deciding.decide([report("PASS", finding("critical")), ADVOCATE]).outcome == "BLOCK"
+    assert council_decision.decide([report("PASS", finding("critical")), ADVOCATE]).outcome == "BLOCK"
 
 
 def test_a_fail_that_proves_nothing_is_no_pass_and_no_block() -> None:
     invented = finding("low", anchored=False, claimed="critical")
     for reports in ([report("FAIL")], [report("FAIL", finding("medium"))], [report("FAIL", invented)]):
-        assert deciding.decide([*reports, report("PASS", by="b")]).outcome == "INCONCLUSIVE"
+        assert council_decision.decide([*reports, report("PASS", by="b")]).outcome == "INCONCLUSIVE"
 
 
 def test_a_finding_whose_quote_is_not_there_does_not_block() -> None:
-    decision = deciding.decide([report("PASS", finding("low", anchored=False, claimed="critical")), ADVOCATE])
+    decision = council_decision.decide([report("PASS", finding("low", anchored=False, claimed="critical")), ADVOCATE])
     assert decision.outcome == "PASS"
     assert decision.findings[0].standing == "unproven"
 
 
 def test_what_nobody_saw_is_no_pass() -> None:
-    decision = deciding.decide([report("PASS"), ADVOCATE], unseen=["big.py:1-900"])
+    decision = council_decision.decide([report("PASS"), ADVOCATE], unseen=["big.py:1-900"])
     assert decision.outcome == "INCONCLUSIVE"
     assert decision.unseen == ("big.py:1-900",)
 
 
 def test_one_missing_part_makes_a_reviewer_unusable() -> None:
-    decision = deciding.decide([report("PASS", part=1), report(None, part=2), ADVOCATE])
+    decision = council_decision.decide([report("PASS", part=1), report(None, part=2), ADVOCATE])
     assert decision.outcome == "INCONCLUSIVE"
     assert [(one.reviewer, one.verdict) for one in decision.voices] == [("a", None), ("devils-advocate", "PASS")]
 
 
 def test_findings_of_one_place_are_one_with_all_names() -> None:
     reports = [report("FAIL", finding("high", by="a"), by="a"), report("FAIL", finding("critical", by="b"), by="b")]
-    [merged] = deciding.decide(reports).findings
+    [merged] = council_decision.decide(reports).findings
     assert merged.severity == "critical"
     assert set(merged.reviewers) == {"a", "b"}
     assert {claim.reviewer: claim.severity for claim in merged.claims} == {"a": "high", "b": "critical"}
@@ -162,17 +162,17 @@ def test_findings_of_one_place_are_one_with_all_names() -> None:
 
 def test_findings_of_other_places_stay_apart() -> None:
     reports = [report("FAIL", finding(line=3), finding(line=40))]
-    assert len(deciding.decide(reports).findings) == 2
+    assert len(council_decision.decide(reports).findings) == 2
 
 
 def test_refuting_takes_as_much_as_raising() -> None:
     reports = [report("FAIL", finding(by="a"), by="a"), report("FAIL", finding(by="b"), by="b")]
-    name = deciding.decide(reports).findings[0].id
+    name = council_decision.decide(reports).findings[0].id
     against = [
         Refutation(finding=name, reviewer=who, quote="bound(x)", evidence="bound", anchored=True) for who in ("c", "d")
     ]
-    assert deciding.decide(reports, refutations=against[:1]).outcome == "BLOCK"
-    refuted = deciding.decide(reports, refutations=against)
+    assert council_decision.decide(reports, refutations=against[:1]).outcome == "BLOCK"
+    refuted = council_decision.decide(reports, refutations=against)
     assert refuted.outcome == "PASS"
     assert refuted.findings[0].refuted_by == ("c", "d")
 
@@ -180,15 +180,15 @@ def test_refuting_takes_as_much_as_raising() -> None:
 @pytest.mark.parametrize("change", [{"anchored": False}, {"evidence": " "}, {"finding": "other"}])
 def test_a_refutation_without_proof_counts_for_nothing(change: dict[str, object]) -> None:
     reports = [report("FAIL", finding())]
-    name = deciding.decide(reports).findings[0].id
+    name = council_decision.decide(reports).findings[0].id
     against = Refutation(finding=name, reviewer="b", quote="bound(x)", evidence="bound", anchored=True)
-    assert deciding.decide(reports, refutations=[against.model_copy(update=change)]).outcome == "BLOCK"
+    assert council_decision.decide(reports, refutations=[against.model_copy(update=change)]).outcome == "BLOCK"
 
 
 def test_a_waiver_is_shown_with_its_person_and_reason() -> None:
     reports = [report("FAIL", finding())]
-    name = deciding.decide(reports).findings[0].id
-    decision = deciding.decide(reports, waivers=[Waiver(finding=name, reason="a fixture", by="Ada")])
+    name = council_decision.decide(reports).findings[0].id
+    decision = council_decision.decide(reports, waivers=[Waiver(finding=name, reason="a fixture", by="Ada")])
     assert decision.outcome == "PASS"
     assert decision.findings[0].waived == "Ada: a fixture"
     assert "waived by a person" in decision.why
@@ -196,8 +196,8 @@ def test_a_waiver_is_shown_with_its_person_and_reason() -> None:
 
 def test_a_waiver_lets_one_finding_go_and_no_other() -> None:
     reports = [report("FAIL", finding(line=3), finding(line=40))]
-    name = deciding.decide(reports).findings[0].id
-    assert deciding.decide(reports, waivers=[Waiver(finding=name, reason="r", by="p")]).outcome == "BLOCK"
+    name = council_decision.decide(reports).findings[0].id
+    assert council_decision.decide(reports, waivers=[Waiver(finding=name, reason="r", by="p")]).outcome == "BLOCK"
 
 
 @hypothesis.given(
@@ -215,6 +215,6 @@ def test_a_waiver_lets_one_finding_go_and_no_other() -> None:
     )
 )
 def test_the_order_of_reports_changes_nothing_but_their_order(reports: list[ReviewReport]) -> None:
-    first, second = deciding.decide(reports), deciding.decide(list(reversed(reports)))
+    first, second = council_decision.decide(reports), council_decision.decide(list(reversed(reports)))
     assert first.outcome == second.outcome
     assert {one.id for one in first.findings} == {one.id for one in second.findings}

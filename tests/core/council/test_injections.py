@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import fences, model, order, prompting
-from dispatch_mcp.core.council import briefs, deciding, diffs, injections, parts, reading
+from dispatch_mcp import model
+from dispatch_mcp.model import work_order
+from dispatch_mcp.review import answer_parser, council_decision, diff_parts, injections, review_tasks
+from dispatch_mcp.runs import prompt_builder
+from dispatch_mcp.text import fences, unified_diff
 
 NONCE = "abcdef0123456789"
 ATTACKS = [
@@ -58,32 +61,34 @@ ATTACKS = [
 ]
 
 
-def change(text: str, path: str = "app.py") -> diffs.Diff:
+def change(text: str, path: str = "app.py") -> unified_diff.Diff:
     lines = tuple(f"+    # {line}" for line in text.split("\n"))
-    return diffs.Diff((diffs.FileChange(path, path, "modified", (diffs.Hunk(1, 1, "", lines),)),))
+    return unified_diff.Diff((unified_diff.FileChange(path, path, "modified", (unified_diff.Hunk(1, 1, "", lines),)),))
 
 
-def prompt(diff: diffs.Diff) -> prompting.Prompt:
+def prompt(diff: unified_diff.Diff) -> prompt_builder.Prompt:
     """Returns what a reviewer of a change is told."""
-    [part] = parts.split(diff).parts
-    known = briefs.Manifest(
+    [part] = diff_parts.split(diff).parts
+    known = review_tasks.Manifest(
         files=("app.py",),
         lines=diff.lines,
         spans=(part.spans,),
         flags=injections.flags(diff),
-        rules=deciding.CouncilRules(),
+        rules=council_decision.CouncilRules(),
     )
-    assigned = briefs.Assigned(manifest="m", diff="d", reviewer="security-sentinel")
-    [task] = briefs.tasks(known.model_copy(update={"seats": ()}), "m", ["d"], {}) or [model.Task(id="r", do="Review")]
-    work = order.WorkOrder(
+    assigned = review_tasks.Assigned(manifest="m", diff="d", reviewer="security-sentinel")
+    [task] = review_tasks.tasks(known.model_copy(update={"seats": ()}), "m", ["d"], {}) or [
+        model.Task(id="r", do="Review")
+    ]
+    work = work_order.WorkOrder(
         run_id="run",
         task=task,
         attempt=1,
         worker=model.WorkerKind.API,
-        material=briefs.material(assigned, known, part.text),
-        answer_form=briefs.form(assigned),
+        material=review_tasks.material(assigned, known, part.text),
+        answer_form=review_tasks.form(assigned),
     )
-    return prompting.build(work, nonce=NONCE)
+    return prompt_builder.build(work, nonce=NONCE)
 
 
 def test_there_are_at_least_forty() -> None:
@@ -98,7 +103,7 @@ def test_an_attack_is_flagged_and_changes_nothing_of_the_prompt(attack: str) -> 
     assert flagged
     assert {flag.path for flag in flagged} == {"app.py"}
     found = prompt(diff)
-    assert prompting.parse(found.text) == found
+    assert prompt_builder.parse(found.text) == found
     kinds = [block.kind for block in found.section("CONTEXT").data]
     assert kinds == ["account", "flags", "diff"]
     assert [section.name for section in found.sections] == ["GOAL", "CONSTRAINTS", "CONTEXT", "OUTPUT"]
@@ -111,11 +116,11 @@ def test_an_attack_is_flagged_and_changes_nothing_of_the_prompt(attack: str) -> 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_that_a_reviewer_quotes_changes_nothing_of_its_verdict(attack: str) -> None:
     finding = {"severity": "high", "file": "app.py", "line": 1, "quote": attack, "claim": attack}
-    assert reading.read("a", json.dumps({"verdict": "FAIL", "findings": [finding]})).verdict == "FAIL"
+    assert answer_parser.read("a", json.dumps({"verdict": "FAIL", "findings": [finding]})).verdict == "FAIL"
     lines = (
         f"VERDICT: FAIL\nFINDINGS:\n- severity: high\n  file: app.py\n  line: 1\n  quote: # {attack}\n  claim: bad\n"
     )
-    found = reading.read("a", lines)
+    found = answer_parser.read("a", lines)
     assert found.verdict in ("FAIL", None)
     assert found.verdict == "FAIL" or found.problem
 
@@ -151,4 +156,4 @@ def test_a_flag_repeats_no_word_of_the_attack() -> None:
 def test_no_text_can_open_or_close_a_block(text: str) -> None:
     cleaned = text.encode("utf-8", "replace").decode().replace("\r", "")
     found = prompt(change(cleaned))
-    assert prompting.parse(found.text) == found
+    assert prompt_builder.parse(found.text) == found

@@ -9,15 +9,16 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from dispatch_mcp.core import model
-from dispatch_mcp.core.council import anchors, calibrating, deciding, diffs, findings, reading, sarif
+from dispatch_mcp import model
+from dispatch_mcp.review import answer_parser, council_decision, findings, quotes, reviewer_calibration, sarif
+from dispatch_mcp.text import unified_diff
 
-DIFF = diffs.parse(
+DIFF = unified_diff.parse(
     "--- a/app/db.py\n+++ b/app/db.py\n@@ -10,4 +10,5 @@\n def find(name):\n-    return run(SAFE, name)\n"
     "+    sql = f\"SELECT * FROM users WHERE name = '{name}'\"\n+    return run(sql)\n \n     pass\n"
     "--- a/other.py\n+++ b/other.py\n@@ -1 +1 @@\n-x\n+only_here(1)\n"
 )
-GROUND = anchors.ground(DIFF)
+GROUND = quotes.ground(DIFF)
 ONE = {"severity": "high", "file": "app/db.py", "line": 12, "quote": "return run(sql)", "claim": "c", "evidence": "e"}
 
 
@@ -52,7 +53,7 @@ def said(**change: Any) -> str:
     ],
 )
 def test_the_form_of_an_answer_may_vary(text: str) -> None:
-    found = reading.read("a", text)
+    found = answer_parser.read("a", text)
     assert found.problem == ""
     assert found.verdict == "FAIL"
     [one] = found.findings
@@ -76,7 +77,7 @@ def test_the_form_of_an_answer_may_vary(text: str) -> None:
     ],
 )
 def test_an_answer_that_could_mean_two_things_is_unusable(text: str, problem: str) -> None:
-    report = reading.report("a", text)
+    report = answer_parser.report("a", text)
     assert report.verdict is None
     assert problem in report.problem
 
@@ -85,7 +86,7 @@ def test_an_answer_that_could_mean_two_things_is_unusable(text: str, problem: st
     st.one_of(st.text(max_size=300), st.recursive(st.none() | st.integers() | st.text(max_size=9), st.lists))
 )
 def test_any_answer_can_be_read(answer: model.Json) -> None:
-    assert reading.report("a", answer).reviewer == "a"
+    assert answer_parser.report("a", answer).reviewer == "a"
 
 
 @hypothesis.given(
@@ -94,7 +95,7 @@ def test_any_answer_can_be_read(answer: model.Json) -> None:
     )
 )
 def test_any_object_can_be_read(answer: model.Json) -> None:
-    reading.report("a", answer)
+    answer_parser.report("a", answer)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_any_object_can_be_read(answer: model.Json) -> None:
     ],
 )
 def test_a_quote_is_looked_up_in_the_change(change: dict[str, Any], place: tuple[str, int] | None) -> None:
-    report = anchors.check(reading.report("a", said(**change)), GROUND)
+    report = quotes.check(answer_parser.report("a", said(**change)), GROUND)
     [one] = report.findings
     assert one.anchored is (place is not None)
     if place:
@@ -129,9 +130,9 @@ def test_a_quote_is_looked_up_in_the_change(change: dict[str, Any], place: tuple
 
 
 def test_sarif_says_what_was_decided() -> None:
-    reports = [anchors.check(reading.report(name, said()), GROUND) for name in ("a", "b")]
-    decision = deciding.decide(reports)
-    waived = deciding.decide(
+    reports = [quotes.check(answer_parser.report(name, said()), GROUND) for name in ("a", "b")]
+    decision = council_decision.decide(reports)
+    waived = council_decision.decide(
         reports, waivers=[findings.Waiver(finding=decision.findings[0].id, reason="fixture", by="Ada")]
     )
     document = sarif.document(decision, version="1", about="a diff")
@@ -147,22 +148,24 @@ def test_sarif_says_what_was_decided() -> None:
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("PASS", 0), ("BLOCK", 1), ("INCONCLUSIVE", 3)])
-def test_the_exit_code_says_what_was_decided(outcome: deciding.Outcome, code: int) -> None:
-    decision = deciding.Decision(outcome=outcome, blocks=outcome != "PASS", why="", rules="")
+def test_the_exit_code_says_what_was_decided(outcome: council_decision.Outcome, code: int) -> None:
+    decision = council_decision.Decision(outcome=outcome, blocks=outcome != "PASS", why="", rules="")
     assert sarif.exit_code(decision) == code
 
 
 def test_a_reviewer_is_known_by_what_became_of_its_findings() -> None:
     reports = (
-        anchors.check(reading.report("right", said()), GROUND),
-        anchors.check(reading.report("wrong", said(quote="not there at all")), GROUND),
-        reading.report("silent", "?"),
+        quotes.check(answer_parser.report("right", said()), GROUND),
+        quotes.check(answer_parser.report("wrong", said(quote="not there at all")), GROUND),
+        answer_parser.report("silent", "?"),
     )
-    decision = deciding.decide(reports)
+    decision = council_decision.decide(reports)
     later = (findings.Answered(finding=decision.findings[0].id, ruling="gone", anchored=True),)
     found = {
         one.reviewer: one
-        for one in calibrating.calibrate([calibrating.Round(reports=reports, decision=decision, later=later)])
+        for one in reviewer_calibration.calibrate(
+            [reviewer_calibration.Round(reports=reports, decision=decision, later=later)]
+        )
     }
     assert (found["right"].upheld, found["right"].agreement) == (1, 1.0)
     assert (found["wrong"].unproven, found["wrong"].upheld) == (1, 0)

@@ -10,8 +10,9 @@ import corpus
 import pytest
 
 from dispatch_mcp import errors
-from dispatch_mcp.core import catalog
-from dispatch_mcp.core.council import diffs, roster, selecting
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.review import reviewer_roster, reviewer_selection
+from dispatch_mcp.text import unified_diff
 
 SEEDED = corpus.load("seeded.diffs")
 VARIED = [case for name in ("varied.diffs", "unlike.diffs", "more.diffs") for case in corpus.load(name)]
@@ -122,10 +123,10 @@ def with_own(*agents: catalog.Agent) -> catalog.Catalog:
 
 def test_a_users_reviewer_takes_a_seat_of_its_own_and_displaces_nobody() -> None:
     plain = corpus.select(MONEY)
-    found = corpus.select(MONEY, selecting.pool(with_own(reviewer(OWN, "user"))))
+    found = corpus.select(MONEY, reviewer_selection.pool(with_own(reviewer(OWN, "user"))))
     assert found.reviewers == (*plain.reviewers, "money-reviewer")
     assert found.seats[-1].own
-    assert corpus.select(SEEDED[0].text, selecting.pool(with_own(reviewer(OWN, "user")))).reviewers == (
+    assert corpus.select(SEEDED[0].text, reviewer_selection.pool(with_own(reviewer(OWN, "user")))).reviewers == (
         corpus.select(SEEDED[0].text).reviewers
     )
 
@@ -133,9 +134,9 @@ def test_a_users_reviewer_takes_a_seat_of_its_own_and_displaces_nobody() -> None
 def test_a_users_agent_of_a_shipped_name_replaces_nobody() -> None:
     text = OWN.replace("money-reviewer", "security-sentinel")
     known = with_own(reviewer(text, "user"))
-    found = corpus.select(MONEY, selecting.pool(known))
+    found = corpus.select(MONEY, reviewer_selection.pool(known))
     assert found.reviewers[-1] == "user/security-sentinel"
-    shipped = roster.find(known, "security-sentinel")
+    shipped = reviewer_roster.find(known, "security-sentinel")
     assert shipped is not None
     assert shipped.layer == "bundled"
     assert "security sentinel" in shipped.body
@@ -143,21 +144,21 @@ def test_a_users_agent_of_a_shipped_name_replaces_nobody() -> None:
 
 def test_a_workspaces_reviewer_sits_only_once_it_is_trusted() -> None:
     stranger = reviewer(OWN, "project")
-    assert "money-reviewer" not in corpus.select(MONEY, selecting.pool(with_own(stranger))).reviewers
+    assert "money-reviewer" not in corpus.select(MONEY, reviewer_selection.pool(with_own(stranger))).reviewers
     known = reviewer(OWN, "project", frozenset({stranger.sha256}))
-    assert "money-reviewer" in corpus.select(MONEY, selecting.pool(with_own(known))).reviewers
+    assert "money-reviewer" in corpus.select(MONEY, reviewer_selection.pool(with_own(known))).reviewers
 
 
 @pytest.mark.parametrize("name", ["review-code", "review-business", "review-security"])
 def test_the_review_roles_can_be_asked_for_by_name(name: str) -> None:
-    [seat] = selecting.named(corpus.shipped(), [name])
+    [seat] = reviewer_selection.named(corpus.shipped(), [name])
     assert seat.reviewer == name
     assert seat.own
 
 
 def test_nobody_reviews_who_is_no_reviewer() -> None:
     with pytest.raises(errors.InputError, match="is no reviewer"):
-        selecting.named(corpus.shipped(), ["eng-backend"])
+        reviewer_selection.named(corpus.shipped(), ["eng-backend"])
 
 
 def test_a_lock_file_that_nobody_reads_still_calls_the_dependency_analyst() -> None:
@@ -174,5 +175,5 @@ def test_signs_are_found_wherever_they_stand_in_a_large_change() -> None:
     )
     bad = "diff --git a/src/run.py b/src/run.py\n--- a/src/run.py\n+++ b/src/run.py\n@@ -1,0 +1,1 @@\n"
     found = corpus.select(filler + bad + "+subprocess.run(f'rm {name}', shell=True)\n")
-    assert diffs.parse(filler).lines == 4800
+    assert unified_diff.parse(filler).lines == 4800
     assert "security-sentinel" in found.reviewers

@@ -1,0 +1,85 @@
+"""Agent cards in the form of the A2A protocol, version 1.0 (specification/a2a.proto, message AgentCard)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from dispatch_mcp import model
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.model import TaskState
+
+A2A_VERSION: Final = "1.0"
+MCP_BINDING: Final = "https://modelcontextprotocol.io/specification/2026-07-28"
+"""How our agents are reached: through the tools of an MCP server; A2A names other bindings than its own by address."""
+
+STATUS: Final = "urn:dispatch-mcp:extension:agent-status:1"
+"""The extension that says what an agent is doing now."""
+
+TEXT: Final = ("text/plain", "text/markdown", "application/json")
+MAX_EXAMPLES: Final = 10
+_STATES: Final[Mapping[TaskState, str]] = {
+    TaskState.BLOCKED: "TASK_STATE_SUBMITTED",
+    TaskState.READY: "TASK_STATE_SUBMITTED",
+    TaskState.RUNNING: "TASK_STATE_WORKING",
+}
+
+
+class Work(NamedTuple):
+    """A task of an open run that an agent has or will have."""
+
+    run_id: str
+    task_id: str
+    state: TaskState
+
+
+def card(agent: catalog.Agent, *, version: str, work: Sequence[Work] = ()) -> dict[str, model.Json]:
+    """Returns the card of an agent; `version` is this product's, `work` what is open for the agent."""
+    return {
+        "name": agent.name,
+        "description": agent.description,
+        "version": version,
+        "supportedInterfaces": [
+            {
+                "url": f"dispatch://agents/{agent.name}",
+                "protocolBinding": MCP_BINDING,
+                "protocolVersion": A2A_VERSION,
+            }
+        ],
+        "capabilities": {
+            "streaming": False,
+            "pushNotifications": False,
+            "extendedAgentCard": False,
+            "extensions": [_status(work)],
+        },
+        "defaultInputModes": list(TEXT),
+        "defaultOutputModes": list(TEXT),
+        "skills": _skills(agent),
+    }
+
+
+def _status(work: Sequence[Work]) -> dict[str, model.Json]:
+    tasks = [
+        {"runId": one.run_id, "taskId": one.task_id, "state": _STATES[one.state]}
+        for one in work
+        if one.state in _STATES
+    ]
+    busy = any(one.state is TaskState.RUNNING for one in work)
+    params = {"status": "working" if busy else "queued" if tasks else "idle", "tasks": tasks}
+    description = "What the agent does now and next, in this user's open runs."
+    return {"uri": STATUS, "description": description, "required": False, "params": params}
+
+
+def _skills(agent: catalog.Agent) -> list[dict[str, model.Json]]:
+    tags = list(agent.keywords[:20]) or [agent.domain or agent.roster or agent.name]
+    names = agent.capabilities or (agent.name,)
+    return [
+        {
+            "id": name,
+            "name": name.replace("-", " ").replace("_", " "),
+            "description": agent.description,
+            "tags": tags,
+            **({"examples": list(agent.examples[:MAX_EXAMPLES])} if place == 0 and agent.examples else {}),
+        }
+        for place, name in enumerate(names)
+    ]

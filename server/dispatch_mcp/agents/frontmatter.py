@@ -1,0 +1,162 @@
+"""The header of an agent file as JSON values, however badly it is written.
+
+Of the agent files in the wild some 5 % are not YAML (facts: unquoted colons, example dialogues in a plain scalar), so
+what PyYAML refuses is read line by line. Anchors and aliases are refused: a small file could otherwise unfold to
+gigabytes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import TypeGuard
+
+import yaml
+
+from dispatch_mcp import model
+from dispatch_mcp.agents import plain_yaml
+
+MAX_HEADER = 64 * 1024
+MAX_DEPTH = 12
+MAX_ITEMS = 500
+
+_FENCE = re.compile(r"^---[ \t]*$", re.MULTILINE)
+_KEYS = (
+    "name description tools disallowed_tools disallowedtools model color keywords examples triggers knowledge priority "
+    "domain capabilities receives excludes fallback inputs aliases permission_mode permissionmode max_turns maxturns "
+    "isolation effort hooks skills mcp_servers mcpservers memory version author tags category proactive allowed_tools "
+    "allowed-tools disallowed-tools permission-mode max-turns background when focus"
+)
+_LINE = re.compile(rf"^({'|'.join(map(re.escape, _KEYS.split()))})[ \t]*:[ \t]*(.*)$", re.IGNORECASE)
+_ALIAS = re.compile(r"(?:^|[\s:,\[{-])[&*][A-Za-z0-9_]", re.MULTILINE)
+_QUOTES = "\"'"
+_BLOCK = re.compile(r"^[|>][+-]?\d?$")
+_NAMES = {
+    "disallowedtools": "disallowed_tools",
+    "disallowed-tools": "disallowed_tools",
+    "permissionmode": "permission_mode",
+    "permission-mode": "permission_mode",
+    "mcpservers": "mcp_servers",
+    "allowed-tools": "tools",
+    "allowed_tools": "tools",
+    "maxturns": "max_turns",
+    "max-turns": "max_turns",
+}
+_LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+
+
+def split(text: str) -> tuple[dict[str, model.Json], str, list[str]]:
+    """Returns the header, the body after it, and what was odd; a text without a header is all body."""
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if not text.startswith("---"):
+        return {}, text.strip("\n"), ["no front matter"]
+    fences = list(_FENCE.finditer(text[: MAX_HEADER + 8]))
+    if not fences or fences[0].start() != 0:
+        return {}, text.strip("\n"), ["no front matter"]
+    if len(fences) < 2:
+        return {}, text[fences[0].end() :].strip("\n"), ["front matter does not end"]
+    header, notes = parse(text[fences[0].end() : fences[1].start()])
+    return header, text[fences[1].end() :].strip("\n"), notes
+
+
+def parse(header: str) -> tuple[dict[str, model.Json], list[str]]:
+    """Returns the keys of a header in lower case with underscores as used by Claude Code, and what was odd."""
+    notes: list[str] = []
+    try:
+        loaded = _load(header)
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+        notes.append(f"front matter is not YAML and was read line by line ({type(error).__name__})")
+        loaded = None
+    if not _is_mapping(loaded):
+        if not notes and header.strip():
+            notes.append("front matter is not a mapping and was read line by line")
+        return _by_line(header), notes
+    return {_key(name): plain(value) for name, value in list(loaded.items())[:MAX_ITEMS]}, notes
+
+
+def plain(value: object, depth: int = 0) -> model.Json:
+    """Returns a JSON value for anything that YAML can hold; what is too deep becomes None."""
+    if value is None or isinstance(value, bool | str | int):
+        return value
+    if isinstance(value, float) or depth >= MAX_DEPTH:
+        return value if isinstance(value, float) and math.isfinite(value) else None
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if _is_mapping(value):
+        return {str(key)[:200]: plain(item, depth + 1) for key, item in list(value.items())[:MAX_ITEMS]}
+    if _is_list(value):
+        return [plain(item, depth + 1) for item in value[:MAX_ITEMS]]
+    return str(value)[:1000]
+
+
+def text(value: model.Json) -> str:
+    """Returns the value as text: a string as it is, a list joined, nothing for None and mappings."""
+    if isinstance(value, str):
+        return value
+    if _is_list(value):
+        return ", ".join(text(item) for item in value)
+    if value is None or isinstance(value, dict):
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def strings(value: model.Json) -> tuple[str, ...]:
+    """Returns the names in a list, or in a string with commas between them."""
+    parts = [text(item) for item in value] if _is_list(value) else text(value).strip("[]").split(",")
+    return tuple(part.strip().strip(_QUOTES) for part in parts if part.strip())
+
+
+def lines(value: model.Json) -> tuple[str, ...]:
+    """Returns the sentences in a list, or the lines of a string without list marks."""
+    parts = [text(item) for item in value] if _is_list(value) else text(value).splitlines()
+    return tuple(part.strip().removeprefix("- ").strip().strip(_QUOTES) for part in parts if part.strip())
+
+
+def _load(header: str) -> object:
+    if _ALIAS.search(header):
+        raise ValueError("aliases are not read")
+    if header.count("[") + header.count("{") > 200 or header.count("- - ") > 20:
+        raise ValueError("nested too deeply")
+    simple = plain_yaml.read(header)
+    if simple is not None:
+        return simple
+    loader = _LOADER(header)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()  # pyright: ignore[reportUnknownMemberType] - untyped in its stubs
+
+
+def _by_line(header: str) -> dict[str, model.Json]:
+    found: dict[str, list[str]] = {}
+    current: list[str] = []
+    for line in header.splitlines():
+        match = _LINE.match(line)
+        if match and match.group(1).lower() not in found:
+            current = found.setdefault(match.group(1).lower(), [])
+            current.append("" if _BLOCK.match(match.group(2).strip()) else match.group(2))
+        else:
+            current.append(line)
+    return {_key(name): _unquoted("\n".join(rows)) for name, rows in found.items()}
+
+
+def _unquoted(value: str) -> str:
+    value = value.replace("\\n", "\n").strip()
+    if len(value) > 1 and value[0] in _QUOTES and value[-1] == value[0]:
+        return value[1:-1]
+    return value
+
+
+def _key(name: object) -> str:
+    key = str(name).strip()[:100]
+    return _NAMES.get(key.lower(), key.lower())
+
+
+def _is_mapping(value: object) -> TypeGuard[Mapping[object, object]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[model.Json]]:
+    return isinstance(value, list | tuple)

@@ -1,0 +1,39 @@
+"""`dispatch-mcp apply RUN [--expect REVISION]`: brings what a run has merged into the user's checkout."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import anyio
+
+from dispatch_mcp import composition, configuration
+from dispatch_mcp.cli import console
+from dispatch_mcp.cli.commands import approve
+from dispatch_mcp.git import apply_rules
+
+
+def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+    """Prints what would be applied; with a revision, applies it. Raises NotAllowed when an assistant does that."""
+    if options.expect:
+        approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
+    offer = anyio.run(composition.offer, loaded.settings, options.run, options.expect)
+    if options.json:
+        console.emit(offer.model_dump(mode="json", exclude_defaults=True))
+    else:
+        console.say(apply_rules.told(offer), style="bold")
+        for line in advice(offer):
+            console.say(line)
+    return console.OK
+
+
+def advice(offer: apply_rules.Offer) -> list[str]:
+    """Returns what stands against it, and what to type next."""
+    if offer.way == "nothing" or offer.applied:
+        return []
+    lines = [f"The run is still {offer.run_state}: more may come."] if offer.run_state == "running" else []
+    why = apply_rules.obstacle(offer)
+    if why:
+        return [*lines, *why]
+    return [*lines, f"Do it: dispatch-mcp apply {offer.run_id} --expect {offer.revision[:12]}"]

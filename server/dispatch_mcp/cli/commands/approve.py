@@ -1,0 +1,49 @@
+"""`dispatch-mcp approve RUN [TASK]`: a person's answer to a run that waits for one."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from collections.abc import Mapping
+
+import anyio
+
+from dispatch_mcp import composition, configuration, errors
+from dispatch_mcp.cli import console
+from dispatch_mcp.cli.commands import status
+from dispatch_mcp.service import answers, approvals
+
+ASSISTANTS = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CODEX_SANDBOX", "CURSOR_AGENT", "GEMINI_CLI", "OPENCODE")
+"""Variables that assistants set for the commands they run."""
+
+
+def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+    """Records the answer and prints where the run stands. Raises NotAllowed when an assistant runs the command."""
+    refuse_assistants(os.environ, terminal=sys.stdin.isatty())
+    verdict = approvals.Verdict(not options.reject, f"{getpass.getuser()} at a shell", options.reason)
+    answer = anyio.run(_decide, loaded.settings, options, verdict)
+    status.show_steered(answer, as_json=options.json)
+    return console.OK
+
+
+def refuse_assistants(environment: Mapping[str, str], *, terminal: bool) -> None:
+    """Raises NotAllowed when the command seems to be run by an assistant and not by a person.
+
+    This keeps an assistant from approving its own plan by habit. It is no wall: whoever has the user's shell can do
+    what the user can.
+    """
+    found = next((name for name in ASSISTANTS if environment.get(name)), "")
+    if found and not terminal:
+        raise errors.NotAllowed(
+            f"This shell belongs to an assistant ({found} is set); a person has to decide.",
+            hint="Ask the user to run the same command in a terminal of their own.",
+        )
+
+
+async def _decide(
+    settings: configuration.Settings, options: argparse.Namespace, verdict: approvals.Verdict
+) -> answers.Steered:
+    async with composition.open_dispatcher(settings, drives=False) as app:
+        return await app.decide(options.run, options.task, verdict)

@@ -1,0 +1,156 @@
+"""`dispatch-mcp doctor`: what works here and what to do about the rest; it only reads."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import anyio
+
+from dispatch_mcp import __version__, composition, configuration, errors, model, worker_setup
+from dispatch_mcp.agents import bundled_files, loader
+from dispatch_mcp.cli import console
+from dispatch_mcp.git import merge_rules
+
+Mark = Literal["✓", "!", "✗"]
+OLDEST_PYTHON = (3, 11)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of the report; `fix` says what to do when the mark is not ✓."""
+
+    mark: Mark
+    what: str
+    detail: str
+    fix: str = ""
+
+
+def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+    """Prints the facts; returns 1 when something is broken."""
+    facts = list(examine(loaded))
+    if options.json:
+        console.emit([fact_json(fact) for fact in facts])
+    else:
+        console.show(("", "what", "found"), [(fact.mark, fact.what, fact.detail) for fact in facts])
+        for fact in facts:
+            if fact.fix:
+                console.say(f"{fact.mark} {fact.what}: {fact.fix}", style=console.STYLES[fact.mark])
+    return console.FAILED if any(fact.mark == "✗" for fact in facts) else console.OK
+
+
+def fact_json(fact: Fact) -> dict[str, model.Json]:
+    """Returns a fact for a bug report."""
+    return {"ok": fact.mark == "✓", "mark": fact.mark, "what": fact.what, "detail": fact.detail, "fix": fact.fix}
+
+
+def examine(loaded: configuration.Loaded) -> Iterator[Fact]:
+    """Yields every fact, cheapest first."""
+    settings = loaded.settings
+    yield _python()
+    yield from _home(settings.home)
+    yield from _book(settings.home)
+    yield _workspace(settings.workspace)
+    yield _git(settings)
+    yield from _worktrees(settings)
+    yield from _workers(settings)
+    yield from _agents(settings)
+    yield _templates(settings.home)
+    yield from (Fact("!", "setting", warning, "Correct or remove it.") for warning in loaded.warnings)
+
+
+def _python() -> Fact:
+    detail = f"dispatch-mcp {__version__}, Python {platform.python_version()} on {platform.system()}"
+    if sys.version_info < OLDEST_PYTHON:
+        return Fact("✗", "python", detail, "Use Python 3.11 or newer.")
+    return Fact("✓", "python", detail)
+
+
+def _home(home: Path) -> Iterator[Fact]:
+    if not home.exists():
+        yield Fact("✓", "state directory", f"{home} (will be made on first use)")
+        return
+    mode = stat.S_IMODE(home.stat().st_mode)
+    if os.name == "posix" and mode & 0o077:
+        yield Fact("!", "state directory", f"{home} has mode {mode:o}", "Make it private: chmod 700.")
+    elif not os.access(home, os.W_OK):
+        yield Fact("✗", "state directory", f"{home} cannot be written", "Set DISPATCH_MCP_HOME to a writable folder.")
+    else:
+        yield Fact("✓", "state directory", str(home))
+
+
+def _book(home: Path) -> Iterator[Fact]:
+    marks: dict[str, Mark] = {"ok": "✓", "warn": "!", "bad": "✗"}
+    for fact in composition.check_book(home):
+        yield Fact(marks[fact.status], fact.name, fact.detail, fact.hint)
+
+
+def _workspace(workspace: Path) -> Fact:
+    if (workspace / ".git").exists():
+        return Fact("✓", "workspace", f"{workspace} (git)")
+    return Fact("✓", "workspace", f"{workspace} (no git repository)")
+
+
+def _git(settings: configuration.Settings) -> Fact:
+    git = shutil.which("git")
+    if git is None:
+        return Fact("!", "git", "not found", "Install git for receipts and worktrees.")
+    try:
+        found = anyio.run(composition.git_version, settings)
+    except errors.WorkerError as trouble:
+        return Fact("!", "git", f"{git} does not work: {trouble.message}", "Install git for receipts and worktrees.")
+    said = f"{git} {found[0]}.{found[1]}"
+    if found < merge_rules.OLDEST_GIT:
+        return Fact("!", "git", f"{said}, too old for worktrees", "Install git 2.38 or newer; receipts work without.")
+    return Fact("✓", "git", said)
+
+
+def _worktrees(settings: configuration.Settings) -> Iterator[Fact]:
+    try:
+        left = composition.trees_left(settings)
+    except errors.BookError:  # what is wrong with the book has been said
+        return
+    if left:
+        said = f"{len(left)} left behind by runs that are over, the first in {left[0].path}"
+        yield Fact(
+            "!", "worktrees", said, "`dispatch-mcp worktrees` lists them; `prune` keeps their changes as commits."
+        )
+
+
+def _workers(settings: configuration.Settings) -> Iterator[Fact]:
+    """Yields who can work here without an assistant, and who does when nobody is named."""
+    there = worker_setup.hands_here(settings, os.environ)
+    yield Fact("✓", "worker api", "there is a key" if there.key else "no ANTHROPIC_API_KEY (not needed in a chat)")
+    if not there.claude:
+        yield Fact("✓", "worker claude", "Claude Code was not found (not needed in a chat)")
+    elif version := anyio.run(worker_setup.claude_version, settings):
+        yield Fact("✓", "worker claude", f"{there.claude} {version}")
+    else:
+        yield Fact("!", "worker claude", f"{there.claude} does not answer", "Try `claude --version`; reinstall it.")
+    for chat in (True, False):
+        picked = worker_setup.hands_here(settings, os.environ, chat=chat).pick()
+        yield Fact("✓", f"worker auto, {'chat' if chat else 'shell'}", f"{picked.kind.value}: {picked.why}")
+
+
+def _agents(settings: configuration.Settings) -> Iterator[Fact]:
+    loaded = loader.Source.of(settings)
+    agents = loaded.catalog().agents
+    lenient = [agent for agent in agents if agent.notes]
+    yield Fact("✓", "agents", f"{len(agents)} known, {len(lenient)} read leniently")
+    for agent in lenient[:5]:
+        yield Fact("!", "agent", f"{agent.path}: {agent.notes[0]}", "Check its front matter.")
+
+
+def _templates(home: Path) -> Fact:
+    found, problems = bundled_files.all_templates(home)
+    if problems:
+        return Fact("!", "templates", f"{len(found)} usable; {problems[0]}", "Correct your own template.")
+    return Fact("✓", "templates", f"{len(found)} usable")

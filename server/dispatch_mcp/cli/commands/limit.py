@@ -1,0 +1,41 @@
+"""`dispatch-mcp limit RUN NAME=VALUE…`: other ceilings for a run that goes on or waits at one."""
+
+from __future__ import annotations
+
+import argparse
+
+import anyio
+
+from dispatch_mcp import composition, configuration, errors, model
+from dispatch_mcp.cli import console, wording
+from dispatch_mcp.cli.commands import status
+from dispatch_mcp.mcp_server import plan_answers
+from dispatch_mcp.service import answers
+
+
+def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+    """Changes the ceilings and prints where the run stands."""
+    answer = anyio.run(_limit, loaded.settings, options.run, plan_answers.read_limits(_read(options.limits)))
+    if options.json:
+        console.emit(wording.wire(answer))
+    else:
+        status.show_run(answer)
+    return console.OK
+
+
+def _read(given: list[str]) -> dict[str, model.Json]:
+    found: dict[str, model.Json] = {}
+    for entry in given:
+        name, _, value = entry.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            raise errors.InputError(f"{entry!r} is not NAME=NUMBER.", hint="Such as dollars=8 or minutes=90.") from None
+        found[name.strip()] = int(number) if number == int(number) else number
+    return found
+
+
+async def _limit(settings: configuration.Settings, run: str, limits: model.Limits) -> answers.Trace:
+    async with composition.open_dispatcher(settings, drives=False) as app:
+        run_id = await app.limit(run, limits)
+        return await app.trace(run_id=run_id)

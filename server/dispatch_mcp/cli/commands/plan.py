@@ -1,0 +1,114 @@
+"""`dispatch-mcp plan FILE`: every problem at once, or waves, critical path and estimate; `--request`: a draft."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+
+import anyio
+
+from dispatch_mcp import composition, configuration, errors, model
+from dispatch_mcp.cli import catalog_arguments, console, input_files
+from dispatch_mcp.mcp_server import plan_answers
+from dispatch_mcp.planning import plan_documents, todo_list
+from dispatch_mcp.planning.drafts import draft_builder
+from dispatch_mcp.service import planner
+
+MAX_REQUEST = 200_000
+
+
+def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+    """Checks, schedules and stores the document's plan, or drafts one. Raises PlanRejected with every problem."""
+    if options.request is not None:
+        return _draft(options, loaded)
+    if options.roster:
+        raise errors.InputError(
+            f"--roster {options.roster!r} is for --request only.", hint="Tasks of a document name their agent."
+        )
+    document = input_files.read(options.file)
+    planned = anyio.run(_plan, loaded.settings, document, options.on_conflict)
+    if options.json:
+        listed = {"todo": list(todo_list.todos(planned.plan.tasks))} if options.todo else {}
+        console.emit({**plan_answers.plan_answer(planned, diagram=options.diagram), **listed})
+    else:
+        _show(planned)
+        _extras(planned.plan, options)
+    return console.OK
+
+
+async def _plan(
+    settings: configuration.Settings, document: plan_documents.Document, on_conflict: model.Conflict
+) -> planner.Planned:
+    async with composition.open_dispatcher(settings, drives=False) as app:
+        return await app.plans.plan_document(document, on_conflict=on_conflict)
+
+
+def _draft(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+    """Prints a draft; needs no book, as a draft is not kept."""
+    if options.file != "-":
+        raise errors.InputError(f"Both a file {options.file!r} and --request are given.", hint="Leave one of them out.")
+    if not options.request.strip():
+        raise errors.InputError(
+            "The request is empty.", hint='Say what is to be done: dispatch-mcp plan --request "…".'
+        )
+    known = catalog_arguments.choose(loaded.settings, options.roster)
+    made = draft_builder.draft(options.request[:MAX_REQUEST], known, hints=composition.hints(loaded.settings))
+    plan = draft_builder.plan_of(made)
+    if options.json:
+        listed = {"todo": list(todo_list.todos(plan.tasks))} if options.todo else {}
+        console.emit({**plan_answers.draft_answer(made, diagram=options.diagram), **listed})
+        return console.OK
+    console.say(f"pattern: {made.pattern}, confidence {made.pattern_confidence:.2f}", style="bold")
+    for reason in made.why:
+        console.say(f"it {reason}")
+    for task in made.tasks:
+        after = f", after {', '.join(task.deps)}" if task.deps else ""
+        console.say(
+            f"{task.id}: {task.do} [{task.agent or task.worker or 'anybody'}, {task.model or 'any model'}]{after}"
+        )
+    if made.question:
+        console.say(f"ask first: {made.question}", style="yellow")
+    console.say("a draft: split it into exact tasks and give those to `dispatch-mcp plan FILE`", style="yellow")
+    _extras(plan, options)
+    return console.OK
+
+
+def _show(planned: planner.Planned) -> None:
+    plan, prepared = planned.plan, planned.prepared
+    for number, wave in enumerate(prepared.waves, 1):
+        console.say(f"wave {number}: {', '.join(wave)}")
+    for task_id, choice in planned.decided.items():
+        said = f"{choice['agent']} ({choice['model']}), confidence {choice['conf']:.2f}" if "agent" in choice else ""
+        console.say(f"{task_id}: {said or choice.get('why', '')}")
+    console.say(f"critical path: {' → '.join(prepared.critical_path)}", style="bold")
+    at = prepared.estimate
+    console.say(
+        f"about {at.parallel:g} min with {plan.max_parallel} at a time ({at.serial:g} one by one, "
+        f"{at.speedup:.2f} times faster; no plan is shorter than {at.lower_bound:g})"
+    )
+    console.say(_expected(plan.forecast))
+    for edge in prepared.added_edges:
+        console.say(f"added: {edge.before} before {edge.after}: {edge.reason}", style="yellow")
+    for notice in prepared.notices:
+        console.say(f"{notice.code}: {notice.message}", style="yellow")
+    console.say(f"plan {plan.id}, version {plan.version}: run it with `dispatch-mcp run {plan.id}`")
+
+
+def _expected(found: Mapping[str, model.Json]) -> str:
+    """Returns a forecast in a line."""
+    tokens, minutes = found["tokens"], found["min"]
+    dollars = f", ${found['usd'][0]:.2f} to ${found['usd'][1]:.2f}" if "usd" in found else ""
+    return (
+        f"forecast ({found['basis']}; half the time less than the first figure, nine times in ten less than the "
+        f"second): {tokens[0]:,} to {tokens[1]:,} tokens{dollars}, {minutes[0]} to {minutes[1]} min, "
+        f"{found['spawns']} agents"
+    )
+
+
+def _extras(plan: model.Plan, options: argparse.Namespace) -> None:
+    """Prints the list and the picture that were asked for."""
+    if options.todo:
+        for item in todo_list.todos(plan.tasks):
+            console.say(f"[{'x' if item['status'] == 'completed' else ' '}] {item['content']} ({item['priority']})")
+    if options.diagram:
+        console.say(plan_answers.flowchart(plan))

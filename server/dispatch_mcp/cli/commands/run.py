@@ -1,0 +1,186 @@
+"""`dispatch-mcp run FILE`: a plan from start to end, here and now, with the results of seed 002 on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import rich.live
+import rich.table
+
+from dispatch_mcp import composition, configuration, errors, model
+from dispatch_mcp.cli import console, input_files, logs, wording
+from dispatch_mcp.git import merge_rules
+from dispatch_mcp.model import RunState, TaskState, WorkerKind, digests, records, transitions
+from dispatch_mcp.planning import plan_documents
+from dispatch_mcp.runs import next_step
+from dispatch_mcp.service import dispatcher, planner, traces
+
+PLAN_ID = re.compile(r"^[0-9a-f]{32}$")
+LIVE_ROWS = 12
+_ENDS = {RunState.SUCCEEDED: console.OK, RunState.INCONCLUSIVE: console.INCONCLUSIVE}
+
+
+def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+    """Runs the document and returns 0 for success, 1 for anything less."""
+    worker = _worker(options)
+    names_plan = PLAN_ID.match(options.file) and not Path(options.file).exists()
+    document = None if names_plan else input_files.read(options.file)
+    try:
+        return anyio.run(_main, options, loaded, document, worker)
+    except KeyboardInterrupt:
+        console.note("Finished work is kept: the same command goes on with it.", style="yellow")
+        raise
+
+
+async def _main(
+    options: argparse.Namespace,
+    loaded: configuration.Loaded,
+    document: plan_documents.Document | None,
+    worker: WorkerKind | None,
+) -> int:
+    redactor = logs.to_stderr(loaded)
+    async with composition.open_dispatcher(
+        loaded.settings, default_worker=worker, chat=False, redactor=redactor
+    ) as app:
+        plan_id = options.file if document is None else await _stored(app, document)
+        if document is not None and document.trace_dir and not options.trace_dir and not options.quiet:
+            console.note(f"config.trace_dir {document.trace_dir!r} is only a hint; choose a folder with --trace-dir.")
+        return await _run(app, options, plan_id, loaded.settings.home)
+
+
+def _worker(options: argparse.Namespace) -> WorkerKind | None:
+    """Returns who does tasks that name nobody, None for whoever can: from a shell that is never the host."""
+    if options.worker in ("auto", "host"):
+        return None
+    try:
+        return WorkerKind(options.worker)
+    except ValueError:
+        known = ", ".join(kind.value for kind in WorkerKind if kind in transitions.SERVER_WORKERS)
+        raise errors.InputError(
+            f"There is no worker {options.worker!r}.", hint=f"Use auto or one of: {known}."
+        ) from None
+
+
+async def _stored(app: dispatcher.Dispatcher, document: plan_documents.Document) -> str:
+    """Stores the document as a plan under a name made from its content, so that running it again finds it.
+
+    Whoever runs a file has decided who does what in it: nothing is added.
+    """
+    reading = document.reading
+    planner.refuse(app.plans.check(reading))
+    tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in reading.tasks]
+    content = digests.digest([tasks, app.rules.workspace, document.max_parallel, document.timeout_s])[:32]
+    try:
+        return (await app.book.plan(content, principal=app.principal)).id
+    except errors.UnknownHandle:
+        unwatched = replace(app.plans, rules=replace(app.rules, review_policy="off"))
+        return (await unwatched.plan_document(document, plan_id=content)).plan.id
+
+
+async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id: str, home: Path) -> int:
+    progress = await app.dispatch(plan_id=plan_id, dry_run=options.dry_run, fresh=not options.reuse)
+    run_id = progress.run_id
+    if not options.quiet:
+        word = "resuming" if progress.reused else "started"
+        console.note(f"{word} run {run_id}" + (" (simulated)" if progress.simulated else ""), style="bold")
+        if progress.why_worker and not progress.simulated and options.worker == "auto":
+            console.note(progress.why_worker)
+    await _follow(app, run_id, quiet=options.quiet)
+    loaded = await traces.load(app.book, run_id, app.principal)
+    folder = Path(options.trace_dir) if options.trace_dir else home / "runs" / run_id / "traces"
+    console.emit(await _document(app, loaded, folder))
+    if not options.quiet:
+        _advise(loaded)
+    return _ENDS.get(loaded.run.state, console.FAILED)
+
+
+def _advise(loaded: traces.Loaded) -> None:
+    """Says on stderr what to do about a run that did not end well here, or whose changes wait to be applied."""
+    if any(task.cause == "no_worker" for task in loaded.tasks):
+        console.note(
+            "Nobody here does tasks without a command. Set ANTHROPIC_API_KEY or install Claude Code, see their flow "
+            f"with --dry-run, or ask your assistant: dispatch plan {loaded.plan.id}.",
+            style="yellow",
+        )
+    elif loaded.run.state is not RunState.SUCCEEDED or merge_rules.has_changes(loaded.plan.tasks, loaded.tasks):
+        console.note(
+            wording.told(next_step.next_step(loaded.run, loaded.tasks, loaded.plan.tasks), loaded.run.id),
+            style="yellow",
+        )
+
+
+async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> None:
+    """Returns when the run is over or only the host could go on; shows progress meanwhile."""
+    live = rich.live.Live(console=console.err, auto_refresh=False, transient=True)
+    shown = not quiet and console.err.is_terminal
+    try:
+        if shown:
+            live.start()
+        while True:
+            pulse = app.engine.pulse
+            loaded = await traces.load(app.book, run_id, app.principal)
+            if shown:
+                live.update(_picture(loaded), refresh=True)
+            if _over_here(loaded):
+                return
+            await pulse.wait()
+    finally:
+        if shown:
+            live.stop()
+
+
+def _over_here(loaded: traces.Loaded) -> bool:
+    """Whether the run is over, or only the host or a person can move it."""
+    if loaded.run.state in model.RUN_FINAL:
+        return True
+    running = [task for task in loaded.tasks if task.state is TaskState.RUNNING]
+    if loaded.run.state is RunState.PAUSED:
+        return not any(task.worker in transitions.SERVER_WORKERS for task in running)
+    active = [*running, *(task for task in loaded.tasks if task.state is TaskState.READY)]
+    return bool(active) and not any(task.worker in transitions.SERVER_WORKERS for task in active)
+
+
+def _picture(loaded: traces.Loaded) -> rich.table.Table:
+    goals = {task.id: task.goal for task in loaded.plan.tasks}
+    active = [task for task in loaded.tasks if task.state is TaskState.RUNNING][:LIVE_ROWS]
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(loaded.run.counts.items()))
+    rows = [(task.id, task.state.value, task.worker.value, goals[task.id][:60]) for task in active]
+    return console.table(("task", "state", "worker", "goal"), rows, title=f"{loaded.run.state.value}: {counts}")
+
+
+async def _document(app: dispatcher.Dispatcher, loaded: traces.Loaded, folder: Path) -> dict[str, model.Json]:
+    """Returns the results in seed 002's format, and writes the trace files that it names."""
+    run_id = loaded.run.id
+    outcomes = await app.book.outcomes(run_id, [task.id for task in loaded.tasks if task.result])
+    attempts = await app.book.attempts(run_id)
+    last = {attempt.task_id: attempt for attempt in attempts}
+    traces = {task.id: _trace(loaded, task, outcomes.get(task.id), attempts) for task in loaded.tasks}
+    files = input_files.write_traces(folder, traces)
+    end = loaded.run.finished_at or loaded.run.updated_at
+    answer = plan_documents.result_document(
+        loaded.tasks, outcomes, last, total_s=max(0.0, end - loaded.run.created_at), trace_files=files
+    )
+    simulated = loaded.run.dry_run or any(map(_is_simulated, outcomes.values()))
+    return {**answer, "correlation_id": run_id, **({"simulated": True} if simulated else {})}
+
+
+def _is_simulated(outcome: model.Outcome) -> bool:
+    return any(receipt.kind == "simulated" for receipt in outcome.receipts)
+
+
+def _trace(
+    loaded: traces.Loaded,
+    task: records.TaskRecord,
+    outcome: model.Outcome | None,
+    attempts: list[records.AttemptRecord],
+) -> dict[str, model.Json]:
+    return {
+        "correlation_id": loaded.run.id,
+        "task": task.model_dump(mode="json"),
+        "attempts": [attempt.model_dump(mode="json") for attempt in attempts if attempt.task_id == task.id],
+        "outcome": outcome.model_dump(mode="json") if outcome else None,
+    }

@@ -1,0 +1,63 @@
+"""`dispatch-mcp serve`: the MCP server on stdio."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from dispatch_mcp import configuration
+from dispatch_mcp.cli import logs
+from dispatch_mcp.mcp_server import lazy
+from dispatch_mcp.mcp_server import server as mcp_server
+from dispatch_mcp.text import redaction
+
+if TYPE_CHECKING:
+    from dispatch_mcp.service import dispatcher
+
+log = logging.getLogger(__name__)
+
+EXIT_GRACE_S = 2.0
+
+
+def main(_options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+    """Serves until the client closes stdin or a signal comes; returns the exit code."""
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a stray line then goes to stderr at once
+    redactor = logs.to_stderr(loaded)
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+    anyio.run(_serve, loaded.settings, redactor)
+    return 0
+
+
+async def _serve(settings: configuration.Settings, redactor: redaction.Redactor) -> None:
+    def opened() -> AbstractAsyncContextManager[dispatcher.Dispatcher]:
+        found: AbstractAsyncContextManager[dispatcher.Dispatcher] = lazy.wiring().open_dispatcher(
+            settings, redactor=redactor
+        )
+        return found
+
+    server = mcp_server.make_server(opened, home=settings.home, redactor=redactor)
+    async with anyio.create_task_group() as group:
+        if sys.platform != "win32":
+            group.start_soon(_stop_on_signal, group.cancel_scope)
+        await server.run_stdio_async()
+        group.cancel_scope.cancel()
+
+
+async def _stop_on_signal(scope: anyio.CancelScope) -> None:
+    """Cancels the server on SIGTERM or SIGINT; the stdin thread never wakes, so the process ends itself."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            last = threading.Timer(EXIT_GRACE_S, os._exit, (0,))
+            last.daemon = True
+            last.start()
+            scope.cancel()
+            return

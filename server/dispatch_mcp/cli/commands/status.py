@@ -1,0 +1,92 @@
+"""`dispatch-mcp status [RUN]`: my runs, or where one stands."""
+
+from __future__ import annotations
+
+import argparse
+
+import anyio
+
+from dispatch_mcp import composition, configuration
+from dispatch_mcp.cli import console, wording
+from dispatch_mcp.planning import forecast
+from dispatch_mcp.runs import budget
+from dispatch_mcp.service import answers
+
+
+def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+    """Prints the list of runs or one run's summary."""
+    view = "all" if options.all else "summary"
+    trace = anyio.run(composition.trace, loaded.settings, options.run or "", view)
+    if options.json:
+        console.emit(wording.wire(trace))
+    elif options.run:
+        show_run(trace)
+    else:
+        _show_runs(trace)
+    return console.OK
+
+
+def _show_runs(trace: answers.Trace) -> None:
+    rows = [(line.run_id, line.state.value, counts(line.counts), line.updated) for line in trace.runs]
+    if rows:
+        console.show(("run", "state", "tasks", "updated"), rows)
+    else:
+        console.say(wording.told(trace.next, trace.run_id))
+    if trace.context:
+        console.say(f"all runs, {saved(trace.context)}")
+
+
+def show_steered(answer: answers.Steered, *, as_json: bool) -> None:
+    """Prints where a run stands after somebody has steered it."""
+    if as_json:
+        console.emit(wording.wire(answer))
+        return
+    console.say(f"run {answer.run_id}: {answer.state.value} ({counts(answer.counts)})", style="bold")
+    console.say(wording.told(answer.next, answer.run_id))
+
+
+def show_run(trace: answers.Trace) -> None:
+    """Prints one run: state, tasks, why something waits, what next."""
+    console.say(f"run {trace.run_id}: {trace.state}{' (simulated)' if trace.simulated else ''}", style="bold")
+    rows = [
+        (task.id, task.state, task.worker, task.agent, str(task.attempts), f"{task.seconds:.1f}", note_of(task, trace))
+        for task in trace.tasks
+    ]
+    console.show(("task", "state", "worker", "agent", "tries", "s", ""), rows)
+    for line in money(trace):
+        console.say(line, style="yellow" if trace.held else "")
+    console.say(wording.told(trace.next, trace.run_id))
+
+
+def money(trace: answers.Trace) -> list[str]:
+    """Returns what the run has used, what its ceilings leave, and which of them holds it."""
+    lines: list[str] = []
+    spend = trace.spend
+    if spend is not None and not budget.is_silent(spend):
+        dollars = "" if spend.cost_usd is None else f", ${spend.cost_usd:.2f}"
+        lines.append(f"used {forecast.used(spend):,} tokens{dollars}")
+    if trace.context:
+        lines.append(saved(trace.context))
+    if trace.limits:
+        left = [f"{name} {trace.left[name]:g} of {most:g}" for name, most in trace.limits.items() if name in trace.left]
+        others = [f"{name} at most {most:g}" for name, most in trace.limits.items() if name not in trace.left]
+        lines.append(f"left: {', '.join([*left, *others])}")
+    return [*lines, f"held: {trace.held}"] if trace.held else lines
+
+
+def saved(context: dict[str, float]) -> str:
+    """Returns what choosing context saved."""
+    return (
+        f"context: {context['sent']:,.0f} tokens chosen out of {context['gathered']:,.0f} gathered, "
+        f"{context['saved']:.0%} saved"
+    )
+
+
+def note_of(task: answers.TaskLine, trace: answers.Trace) -> str:
+    """Returns why a task waits, that it was replayed, or its error."""
+    return wording.told(trace.blocked.get(task.id, ""), trace.run_id) or ("replayed" if task.replayed else task.error)
+
+
+def counts(found: dict[str, int]) -> str:
+    """Returns `2 running, 1 ready`."""
+    return ", ".join(f"{number} {state}" for state, number in sorted(found.items()) if number)

@@ -1,0 +1,24 @@
+"""`dispatch-mcp steer ACTION RUN [TASK]`."""
+
+from __future__ import annotations
+
+import argparse
+
+import anyio
+
+from dispatch_mcp import composition, configuration
+from dispatch_mcp.cli import console
+from dispatch_mcp.cli.commands import status
+from dispatch_mcp.service import answers
+
+
+def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+    """Applies the action and prints where the run stands."""
+    answer = anyio.run(_steer, loaded.settings, options)
+    status.show_steered(answer, as_json=options.json)
+    return console.OK
+
+
+async def _steer(settings: configuration.Settings, options: argparse.Namespace) -> answers.Steered:
+    async with composition.open_dispatcher(settings, drives=False) as app:
+        return await app.steer(options.run, options.action, options.task, options.reason)

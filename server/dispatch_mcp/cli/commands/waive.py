@@ -1,0 +1,32 @@
+"""`dispatch-mcp waive RUN FINDING --reason WHY`: a person lets a finding of a review go."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+
+import anyio
+
+from dispatch_mcp import composition, configuration
+from dispatch_mcp.cli import console
+from dispatch_mcp.cli.commands import approve, review
+from dispatch_mcp.service import review_answers, reviews
+
+
+def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+    """Records the waiver and prints where the review stands. Raises NotAllowed when an assistant runs the command."""
+    approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
+    found = anyio.run(_waive, loaded.settings, options)
+    if options.json:
+        console.emit(review.wire(found))
+    else:
+        review.show(found)
+    return review.exit_code(found)
+
+
+async def _waive(settings: configuration.Settings, options: argparse.Namespace) -> review_answers.Reviewed:
+    async with composition.open_dispatcher(settings, drives=False) as app:
+        by = f"{getpass.getuser()} at a shell"
+        return await reviews.Council(app).waive(options.run, options.finding, options.reason, by)

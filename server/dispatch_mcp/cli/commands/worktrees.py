@@ -1,0 +1,42 @@
+"""`dispatch-mcp worktrees [list|prune]`: what runs have left in repositories, and what of it can go."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+
+import anyio
+
+from dispatch_mcp import composition, configuration
+from dispatch_mcp.cli import console
+from dispatch_mcp.git import worktree_leftovers
+
+
+def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+    """Prints worktrees and kept changes; `prune` removes those that are safe elsewhere before."""
+    prune = options.what == "prune"
+    found = anyio.run(functools.partial(composition.left_over, loaded.settings, prune=prune))
+    if options.json:
+        console.emit(found.model_dump(mode="json", exclude_defaults=True))
+        return console.OK
+    rows, changes = [_row(tree) for tree in found.trees], [_line(work) for work in found.works]
+    if rows:
+        console.show(("run", "task", "try", "worktree", ""), rows)
+    if changes:
+        console.show(("run", "merged", "", "in conflict", "kept"), changes)
+    if not rows and not changes:
+        console.say("No run has left anything.")
+    removed = sum(work.removed for work in found.works)
+    if prune:
+        console.say(f"Removed {removed} ref{'' if removed == 1 else 's'} whose commits are held elsewhere.")
+    elif rows or changes:
+        console.say("`dispatch-mcp worktrees prune` removes what is safe elsewhere; nothing that was not merged.")
+    return console.OK
+
+
+def _row(tree: worktree_leftovers.Tree) -> tuple[str, ...]:
+    return tree.run[:12], tree.task, str(tree.attempt), "left over" if tree.left else "in use", tree.note
+
+
+def _line(work: worktree_leftovers.Work) -> tuple[str, ...]:
+    return work.run[:12], work.merged[:12], work.fate, str(work.conflicts or ""), str(work.kept or "")

@@ -1,0 +1,107 @@
+"""Task documents on disk: reading them, and writing traces beside the results."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.planning import json_reader, plan_documents
+
+MAX_BYTES = 64 << 20
+
+
+def read(name: str) -> plan_documents.Document:
+    """Returns the document in a file, or on stdin for `-`. Raises InputError when it is not JSON."""
+    written = text(name)
+    try:
+        raw = json.loads(written)
+    except (ValueError, RecursionError) as wrong:
+        why = wrong if written.strip() else "it is empty"
+        raise errors.InputError(
+            f"{'stdin' if name == '-' else repr(name)} is not JSON: {why}.",
+            hint='A task document looks like {"tasks": [{"id": "a", "do": "…"}], "config": {}}.',
+        ) from wrong
+    return plan_documents.read_document(raw)
+
+
+def text(name: str, *, limit: int = MAX_BYTES) -> str:
+    """Returns the text of a file, or of stdin for `-`, in UTF-8.
+
+    Raises:
+        InputError: it cannot be read, has more than `limit` bytes, or is not UTF-8.
+    """
+    shown = "stdin" if name == "-" else repr(name)
+    try:
+        data = _bytes(name, limit + 1)
+    except (OSError, ValueError) as trouble:
+        why = (trouble.strerror or type(trouble).__name__) if isinstance(trouble, OSError) else str(trouble)
+        raise errors.InputError(f"Cannot read {shown}: {why}.", hint="Name a file, or - for stdin.") from trouble
+    if len(data) > limit:
+        raise errors.InputError(f"{shown} is larger than {limit:,} bytes.", hint="Split it.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        raise errors.InputError(
+            f"{shown} is not UTF-8: byte {wrong.start} is {data[wrong.start]:#04x}.", hint="Save it as UTF-8."
+        ) from wrong
+
+
+def cases(name: str, texts: Sequence[str]) -> Iterator[dict[str, model.Json]]:
+    """Yields the cases of a JSONL file, each with an id and one of the `texts`; the number of a line stands in as id.
+
+    Raises:
+        InputError: the file cannot be read, or a line is no case; it is named.
+    """
+    for number, line in enumerate(text(name).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            case: model.Json = json.loads(line)
+        except (ValueError, RecursionError) as wrong:
+            raise _bad_line(name, number, f"is not JSON: {wrong}") from wrong
+        if not json_reader.is_object(case) or not any(isinstance(case.get(key), str) for key in texts):
+            raise _bad_line(name, number, "has no text")
+        yield {"id": number, **case}
+
+
+def _bad_line(name: str, number: int, what: str) -> errors.InputError:
+    return errors.InputError(f"Line {number} of {name!r} {what}.", hint='A line looks like {"id": "1", "text": "…"}.')
+
+
+def _bytes(name: str, most: int) -> bytes:
+    if name == "-":
+        return sys.stdin.buffer.read(most)
+    with Path(name).open("rb") as file:
+        return file.read(most)
+
+
+INDEX = "_index.json"
+"""No task can be of this name."""
+
+
+def write_traces(folder: Path, traces: Mapping[str, model.Json]) -> dict[str, str]:
+    """Writes one JSON file a task and an index, for their owner's eyes; returns the absolute paths by task id.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    names = {task_id: f"{task_id}.json" for task_id in traces}
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for task_id, trace in traces.items():
+            _write(folder / names[task_id], trace)
+        _write(folder / INDEX, names)
+    except OSError as trouble:
+        raise errors.InputError(
+            f"Cannot write traces into {str(folder)!r}: {trouble.strerror}.", hint="Choose another --trace-dir."
+        ) from trouble
+    return {task_id: str((folder / name).resolve()) for task_id, name in names.items()}
+
+
+def _write(path: Path, value: model.Json) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2)

@@ -1,0 +1,239 @@
+"""The one place where settings, book, workers, engine and dispatcher are put together."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from dispatch_mcp import configuration, errors, prices, worker_setup
+from dispatch_mcp.agents import bundled_files, catalog, loader
+from dispatch_mcp.context import pack_builder
+from dispatch_mcp.engine import artifacts, attempt_driver, briefing, executor, outcome_redaction
+from dispatch_mcp.git import (
+    apply_rules,
+    branch_apply,
+    cleanup,
+    diff_source,
+    git_process,
+    workspace_provider,
+    worktree_leftovers,
+)
+from dispatch_mcp.model import WorkerKind, ports, records, work_order
+from dispatch_mcp.review import council_decision, review_scope
+from dispatch_mcp.routing import confidence, learning, router
+from dispatch_mcp.runs import budget
+from dispatch_mcp.service import answers, dispatcher, handles, host_work, planner, review_subjects, route_memory, traces
+from dispatch_mcp.store import health, sqlite_store
+from dispatch_mcp.text import redaction
+from dispatch_mcp.workers import host, verifier, workspace_snapshot
+
+
+def server_witness(settings: configuration.Settings, env: Mapping[str, str], workers: ports.Workers) -> ports.Witness:
+    """Returns what collects receipts; commands in `acceptance` run as command tasks do."""
+    camera = workspace_snapshot.Camera(settings.home, settings.child_policy(env))
+    return verifier.Witness(workers[WorkerKind.COMMAND], camera)
+
+
+def server_grounds(settings: configuration.Settings, env: Mapping[str, str]) -> workspace_provider.Worktrees:
+    """Returns what gives attempts worktrees and merges what they change."""
+    return workspace_provider.Worktrees(git_process.Git(settings.home, settings.child_policy(env)), settings.home)
+
+
+def order_maker(settings: configuration.Settings, known: Callable[[], catalog.Catalog]) -> executor.MakeOrder:
+    """Returns what fills a bare order with its agent's role and the default deadline."""
+
+    def make(work: work_order.WorkOrder) -> work_order.WorkOrder:
+        deadline = budget.deadline_s(work.task, work.timeout_s or settings.task_timeout_s)
+        timed = replace(work, timeout_s=deadline)
+        return (
+            timed if timed.worker in (WorkerKind.COMMAND, WorkerKind.SCRIPTED) else host_work.with_agent(timed, known())
+        )
+
+    return make
+
+
+def hints(settings: configuration.Settings) -> router.Hints:
+    """Returns what the settings say about routing: from which confidence on which strategy."""
+    bands = confidence.Bands(
+        direct=settings.direct_from, review=settings.review_from, supervise=settings.supervise_from
+    )
+    return router.Hints(bands=bands)
+
+
+def document(name: str) -> str:
+    """Returns the text of a knowledge document that an agent names, empty if it does not come with the product."""
+    kind, _, rest = name.partition("/")
+    if kind != "knowledgebase":
+        return ""
+    try:
+        return bundled_files.text("knowledgebase", rest.removesuffix(".md"))
+    except errors.DispatchError:
+        return ""
+
+
+def rules(settings: configuration.Settings) -> planner.Rules:
+    """Returns what the settings decide for every call."""
+    return planner.Rules(
+        workspace=str(settings.workspace),
+        max_parallel=settings.max_parallel,
+        lease_s=settings.lease_minutes * 60.0,
+        depth=settings.depth,
+        depth_limit=settings.depth_limit,
+        bands=hints(settings).bands,
+        review_policy=settings.review_policy,
+        ceilings=settings.ceilings(),
+        price=prices.dollars,
+    )
+
+
+@asynccontextmanager
+async def _gatherer(home: Path) -> AsyncGenerator[pack_builder.Gatherer]:
+    with pack_builder.Gatherer(home) as found:
+        yield found
+
+
+@asynccontextmanager
+async def open_dispatcher(
+    settings: configuration.Settings,
+    *,
+    default_worker: WorkerKind | None = None,
+    chat: bool = True,
+    drives: bool = True,
+    principal: str = records.LOCAL,
+    pace: executor.Pace = executor.Pace(),
+    redactor: redaction.Redactor = redaction.Redactor(),
+) -> AsyncGenerator[dispatcher.Dispatcher]:
+    """Yields a dispatcher over the settings' book; its runs are free for others when the block ends.
+
+    `chat` is whether an assistant calls; `default_worker` does the tasks that name nobody, None for whoever can.
+    Without `drives` nothing is carried out meanwhile: what a moment begins it would only break off.
+    """
+    source = loader.Source.of(settings)
+    workers = worker_setup.server_workers(settings, os.environ, redactor)
+    async with (
+        _gatherer(settings.home) as gatherer,
+        sqlite_store.open_book(settings.home, price=prices.dollars) as book,
+    ):
+        maker = order_maker(settings, source.catalog)
+        past = route_memory.Memory(book, principal, on=settings.learn, redact=redactor.redact)
+        await past.refresh()
+        equipment = attempt_driver.Equipment(
+            witness=server_witness(settings, os.environ, workers),
+            grounds=server_grounds(settings, os.environ),
+            archive=artifacts.Archive(book.blobs, redactor.redact),
+            briefing=briefing.Briefing(
+                book, gatherer, source.catalog, document, redactor.redact, budget=settings.context_tokens
+            ),
+        )
+        async with executor.open_engine(
+            book, workers, make_order=maker, pace=pace, equipment=equipment, drives=drives
+        ) as engine:
+            yield dispatcher.Dispatcher(
+                book=book,
+                engine=engine,
+                rules=rules(settings),
+                catalog=source.catalog,
+                assign=host.assignment,
+                installed=source.installed,
+                principal=principal,
+                default_worker=default_worker,
+                hands=worker_setup.hands_here(settings, os.environ, chat=chat),
+                redact=functools.partial(outcome_redaction.outcome, redactor),
+                memory=past,
+                means=council_means(settings, redactor),
+                checkouts=branch_apply.Applier(_git(settings)),
+            )
+
+
+def council_means(settings: configuration.Settings, redactor: redaction.Redactor) -> review_subjects.Means:
+    """Returns what reviews need: git for changes, the redactor, and the rules of the settings."""
+    found = diff_source.GitChanges(settings.home, settings.child_policy(os.environ))
+    applier = branch_apply.Applier(_git(settings))
+
+    async def candidate(loaded: traces.Loaded) -> review_scope.Change | None:
+        try:
+            offer = await applier.look(loaded.run.workspace, loaded.run.id)
+        except errors.DispatchError:
+            return None
+        change = await found.of_range(loaded.run.workspace, f"{offer.head}...{offer.revision}")
+        return change._replace(about=f"what run {loaded.run.id[:8]} would merge")
+
+    return review_subjects.Means(
+        changes=found,
+        candidate=candidate,
+        clean=redactor.redact,
+        rules=council_decision.CouncilRules(
+            inconclusive_blocks=settings.council_inconclusive_blocks,
+            quorum=settings.council_quorum,
+            devils_advocate=settings.council_devils_advocate,
+            rounds=settings.council_rounds,
+        ),
+        reviewers=settings.council_reviewers,
+    )
+
+
+async def trace(
+    settings: configuration.Settings, run_id: str, view: str, task_id: str = "", cursor: str = ""
+) -> answers.Trace:
+    """Returns a view of a run, or the list of runs; takes over no run and starts nothing."""
+    async with sqlite_store.open_book(settings.home) as book:
+        if not run_id:
+            return await traces.overview(book, records.LOCAL, everything=view == "all", after=cursor)
+        found = await handles.run_id(book, run_id, records.LOCAL, str(settings.workspace))
+        loaded = await traces.load(book, found, records.LOCAL)
+        return await traces.view(book, loaded, view, task_id, cursor)
+
+
+async def lessons(settings: configuration.Settings) -> list[learning.Lesson]:
+    """Returns what outcomes have taught routing."""
+    async with sqlite_store.open_book(settings.home) as book:
+        return await book.learned(records.LOCAL)
+
+
+async def forget(settings: configuration.Settings) -> int:
+    """Deletes what outcomes have taught routing and returns how many there were."""
+    async with sqlite_store.open_book(settings.home) as book:
+        return await book.forget(records.LOCAL)
+
+
+def check_book(home: Path) -> list[health.Fact]:
+    """Returns what there is to say about the book in `home`; reads only."""
+    return health.facts(home)
+
+
+async def offer(settings: configuration.Settings, run_id: str, expect: str = "") -> apply_rules.Offer:
+    """Returns what a run would bring into the checkout it was planned for; with `expect`, brings it there.
+
+    Raises:
+        DispatchError: there is nothing to apply, or it was refused; nothing was touched.
+    """
+    async with sqlite_store.open_book(settings.home) as book:
+        found = await handles.run_id(book, run_id, records.LOCAL, str(settings.workspace))
+        record = await book.run(found, principal=records.LOCAL)
+    applier = branch_apply.Applier(_git(settings))
+    act = applier.apply(record.workspace, record.id, expect) if expect else applier.look(record.workspace, record.id)
+    return (await act).model_copy(update={"run_state": record.state.value})
+
+
+async def left_over(settings: configuration.Settings, *, prune: bool = False) -> worktree_leftovers.Found:
+    """Returns the worktrees and changes that runs have left; with `prune`, removes what is safe elsewhere first."""
+    keeper = cleanup.Keeper(_git(settings), settings.home, health.open_runs(settings.home))
+    return await (keeper.prune if prune else keeper.look)(str(settings.workspace))
+
+
+def trees_left(settings: configuration.Settings) -> list[worktree_leftovers.Tree]:
+    """Returns the worktrees of runs that are over; reads only."""
+    return [tree for tree in cleanup.trees(settings.home, health.open_runs(settings.home)) if tree.left]
+
+
+async def git_version(settings: configuration.Settings) -> tuple[int, int]:
+    """Returns major and minor of the git that worktrees are made with. Raises WorkerError."""
+    return await _git(settings).version()
+
+
+def _git(settings: configuration.Settings) -> git_process.Git:
+    return git_process.Git(settings.home, settings.child_policy(os.environ))

@@ -1,0 +1,376 @@
+"""Where settings come from: flag > environment `DISPATCH_MCP_*` > `config.toml` of the state directory > default.
+
+Nothing is ever read from the workspace: privilege comes from configuration, and a repository must not be able to
+raise its own rights (promise S7). The model has no way to change a setting either.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import platformdirs
+import pydantic
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.process import allowlist, child_environment
+
+APP = "dispatch-mcp"
+FILE_NAME = "config.toml"
+PREFIX = "DISPATCH_MCP_"
+RESERVED = frozenset({child_environment.DEPTH, PREFIX + "FAILPOINT", PREFIX + "CHAOS"})
+"""Variables of ours that are no settings."""
+
+MAX_FILE_BYTES = 1 << 20
+_PLACEHOLDER = re.compile(r"^\$\{[^}]*\}$")
+_VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_TILDE = "~"
+
+Layer = Literal["flag", "env", "file", "default"]
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports only this one
+    return value
+
+
+def _variable(name: str) -> str:
+    if not _VARIABLE.match(name):
+        raise ValueError(f"{name!r} is not the name of an environment variable")
+    return name
+
+
+def _entries(entries: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    try:
+        allowlist.parse(entries, defaults=False)
+    except errors.ConfigError as error:
+        raise ValueError(str(error)) from None
+    return entries
+
+
+Count = Annotated[int, BeforeValidator(_no_bool)]
+Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+class Settings(model.Value):
+    """Everything a user can set; the names are the keys of `config.toml` and, in capitals, of the environment."""
+
+    home: Path
+    workspace: Path
+    allow_commands: Annotated[tuple[tuple[str, ...], ...], AfterValidator(_entries)] = ()
+    allow_read_only_git: bool = True
+    pass_env: tuple[Annotated[str, AfterValidator(_variable)], ...] = ()
+    agent_dirs: tuple[Path, ...] = ()
+    trusted_agents: Path
+    default_worker: Literal["auto", "host", "api", "claude", "command", "scripted"] = "auto"
+    max_parallel: Annotated[Count, Field(ge=1, le=model.MAX_PARALLEL)] = 5
+    lease_minutes: Annotated[Number, Field(gt=0, le=1440)] = 30.0
+    task_timeout_s: Annotated[Number, Field(gt=0, le=86_400)] = 300.0
+    grace_s: Annotated[Number, Field(ge=0, le=60)] = 1.0
+    output_cap_bytes: Annotated[Count, Field(ge=1024, le=64 << 20)] = 1 << 20
+    inline_output_chars: Annotated[Count, Field(ge=256, le=262_144)] = 16_384
+    direct_from: Share = 0.95
+    review_from: Share = 0.70
+    supervise_from: Share = 0.40
+    review_policy: Literal["standard", "strict", "off"] = "standard"
+    council_inconclusive_blocks: bool = True
+    council_quorum: Literal["all", "any"] = "all"
+    council_devils_advocate: bool = True
+    council_rounds: Annotated[Count, Field(ge=1, le=10)] = 3
+    council_reviewers: Annotated[tuple[str, ...], Field(max_length=8)] = ()
+    depth: Annotated[Count, Field(ge=0, le=64)] = 0
+    depth_limit: Annotated[Count, Field(ge=0, le=8)] = 2
+    max_dollars: Annotated[Number, Field(gt=0)] | None = None
+    max_tokens: Annotated[Count, Field(ge=1)] | None = None
+    max_minutes: Annotated[Number, Field(gt=0)] | None = None
+    max_attempts: Annotated[Count, Field(ge=1)] | None = None
+    max_tasks: Annotated[Count, Field(ge=1, le=model.MAX_TASKS)] | None = None
+    max_fan_out: Annotated[Count, Field(ge=1, le=model.MAX_PARALLEL)] | None = None
+    claude_program: Annotated[str, Field(max_length=4096)] = ""
+    claude_uses_key: bool = True
+    worker_commands: bool = False
+    worker_turns: Annotated[Count, Field(ge=1, le=1000)] = 60
+    api_in_flight: Annotated[Count, Field(ge=1, le=256)] = 8
+    context_tokens: Annotated[Count, Field(ge=0, le=200_000)] = 5_000
+    learn: bool = True
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+
+    def ceilings(self) -> model.Limits:
+        """Returns the most that any run may be given; None where the user has set none."""
+        names = ("dollars", "tokens", "minutes", "attempts", "tasks", "fan_out")
+        return model.Limits(**{name: getattr(self, f"max_{name}") for name in names})
+
+    def commands(self) -> allowlist.AllowList:
+        """Returns the allow-list of the `command` worker."""
+        return allowlist.parse(self.allow_commands, defaults=self.allow_read_only_git)
+
+    def child_policy(self, env: Mapping[str, str]) -> child_environment.ChildPolicy:
+        """Returns what children receive of `env`."""
+        return child_environment.ChildPolicy(env, frozenset(self.pass_env), self.depth, self.depth_limit)
+
+
+KEYS = frozenset(Settings.model_fields) - {"home", "depth"}
+"""Keys of `config.toml`: `home` says where that file is, and `depth` is handed down from server to server."""
+
+_PARTS = pydantic.TypeAdapter(list[object])
+_PATHS = frozenset({"home", "workspace", "trusted_agents"})
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value came from; `name` is the flag, the variable or the file, empty for a default."""
+
+    layer: Layer
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.layer} {self.name}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings, the origin of each by name, what looked odd, and the values to redact."""
+
+    settings: Settings
+    origin: Mapping[str, Origin]
+    warnings: tuple[str, ...] = ()
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+
+@dataclass(slots=True)
+class _Draft:
+    """Values with their origins while the layers are laid over each other, the weakest first."""
+
+    values: dict[str, object] = field(default_factory=dict[str, object])
+    origin: dict[str, Origin] = field(default_factory=dict[str, Origin])
+    warnings: list[str] = field(default_factory=list[str])
+
+    def put(self, key: str, value: object, origin: Origin) -> None:
+        self.values[key], self.origin[key] = value, origin
+
+
+def load(
+    env: Mapping[str, str],
+    *,
+    flags: Mapping[str, object] | None = None,
+    home: Path | None = None,
+    cwd: Path,
+) -> Loaded:
+    """Returns the settings in force. A flag of None and an empty variable count as not given.
+
+    `home` is the state directory if the caller has decided on it; `cwd` is the absolute directory that relative
+    paths from flags and the environment start from, and the workspace of last resort.
+
+    Raises:
+        ConfigError: an unknown key or flag, a value that does not fit, or a file that cannot be trusted or read.
+    """
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    _check_flags(given)
+    draft = _Draft()
+    _lay_home(draft, env, given, home, cwd)
+    base = Path(str(draft.values["home"]))
+    _lay_workspace_guess(draft, env, cwd)
+    draft.put("trusted_agents", base / "trusted-agents.json", Origin("default"))
+    _lay_file(draft, base / FILE_NAME)
+    _lay_env(draft, env, cwd)
+    for key in given.keys() - {"home"}:
+        draft.put(key, _absolute(key, given[key], cwd), Origin("flag", "--" + key.replace("_", "-")))
+    settings = _validated(draft)
+    _check_together(settings, draft)
+    origin = {key: draft.origin.get(key, Origin("default")) for key in Settings.model_fields}
+    return Loaded(settings, origin, tuple(draft.warnings), child_environment.secret_values(env))
+
+
+def secret_values(env: Mapping[str, str]) -> frozenset[str]:
+    """Returns the values of secret-like variables, for redaction; they are never shown."""
+    return child_environment.secret_values(env)
+
+
+def default_home() -> Path:
+    """Returns the platform's user data directory of dispatch-mcp."""
+    return Path(platformdirs.user_data_dir(APP, appauthor=False))
+
+
+def _check_flags(given: Mapping[str, object]) -> None:
+    for key in given.keys() - Settings.model_fields.keys():
+        raise errors.ConfigError(f"There is no setting {key!r}.", hint=_nearest(key, Settings.model_fields))
+
+
+def _lay_home(draft: _Draft, env: Mapping[str, str], given: Mapping[str, object], home: Path | None, cwd: Path) -> None:
+    variable = PREFIX + "HOME"
+    if home is not None:
+        draft.put("home", _path(home, cwd), Origin("flag", "home"))
+    elif "home" in given:
+        draft.put("home", _path(given["home"], cwd), Origin("flag", "--home"))
+    elif _usable(env.get(variable)):
+        draft.put("home", _path(env[variable], cwd), Origin("env", variable))
+    else:
+        draft.put("home", default_home(), Origin("default"))
+
+
+def _lay_workspace_guess(draft: _Draft, env: Mapping[str, str], cwd: Path) -> None:
+    project = env.get("CLAUDE_PROJECT_DIR")
+    if not _usable(project):
+        draft.put("workspace", cwd, Origin("default", "current directory"))
+        return
+    path = _path(project, cwd)
+    if path.is_dir():
+        draft.put("workspace", path, Origin("env", "CLAUDE_PROJECT_DIR"))
+    else:
+        draft.put("workspace", cwd, Origin("default", "current directory"))
+        draft.warnings.append(f"CLAUDE_PROJECT_DIR is {project!r}, which is no directory; it is ignored.")
+
+
+def _lay_file(draft: _Draft, path: Path) -> None:
+    for key, value in _read_file(path).items():
+        if key not in KEYS:
+            raise errors.ConfigError(f"{str(path)!r} has an unknown key {key!r}.", hint=_key_hint(key))
+        draft.put(key, _absolute(key, value, path.parent), Origin("file", str(path)))
+
+
+def _read_file(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as file:
+            _check_owner(path, os.fstat(file.fileno()))
+            data = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise errors.ConfigError(
+            f"{str(path)!r} cannot be read: {error.strerror}.", hint="It must be a regular file that you may read."
+        ) from error
+    if len(data) > MAX_FILE_BYTES:
+        raise errors.ConfigError(f"{str(path)!r} is larger than 1 MiB.", hint="Keep only settings in it.")
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except ValueError as error:
+        raise errors.ConfigError(f"{str(path)!r} is not TOML: {error}.", hint="Correct that line.") from error
+
+
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    """Refuses a file by which somebody else could give rights."""
+    if os.name != "posix":
+        return
+    if status.st_uid not in (os.getuid(), 0):
+        raise errors.ConfigError(
+            f"{str(path)!r} belongs to another user (uid {status.st_uid}).",
+            hint="It decides which programs may run, so it must be yours.",
+        )
+    if status.st_mode & 0o002:
+        raise errors.ConfigError(
+            f"{str(path)!r} can be written by every user of this machine.",
+            hint="It decides which programs may run; take that right away with `chmod o-w`.",
+        )
+
+
+def _lay_env(draft: _Draft, env: Mapping[str, str], cwd: Path) -> None:
+    for name in sorted(env):
+        if not name.startswith(PREFIX) or name in RESERVED - {child_environment.DEPTH} or name == PREFIX + "HOME":
+            continue
+        key = name.removeprefix(PREFIX).lower()
+        if name != PREFIX + key.upper() or key not in Settings.model_fields:
+            draft.warnings.append(f"The variable {name} is not known. {_nearest(key, Settings.model_fields)}".strip())
+        elif _usable(env[name]):
+            draft.put(key, _absolute(key, _from_text(name, key, env[name]), cwd), Origin("env", name))
+
+
+def _from_text(name: str, key: str, text: str) -> object:
+    """Returns the value that a variable's text stands for: lists are JSON, or names or paths in a row."""
+    if key not in ("allow_commands", "pass_env", "agent_dirs", "council_reviewers"):
+        return text.strip()
+    if text.lstrip().startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise errors.ConfigError(f"{name} is not a JSON list: {error}.", hint="Check its quotes.") from error
+    if key == "allow_commands":
+        raise errors.ConfigError(
+            f"{name} must be a JSON list of lists, not {_brief(text)}.", hint='Such as `[["pytest", "-q"]]`.'
+        )
+    parts = text.split(os.pathsep if key == "agent_dirs" else ",")
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _absolute(key: str, value: object, base: Path) -> object:
+    if key in _PATHS and isinstance(value, str | Path):
+        return _path(value, base)
+    if key == "agent_dirs" and isinstance(value, list | tuple):
+        return [_path(part, base) if isinstance(part, str | Path) else part for part in _PARTS.validate_python(value)]
+    return value
+
+
+def _path(value: object, base: Path) -> Path:
+    text = str(value)
+    if "\0" in text:
+        raise errors.ConfigError(f"The path {_brief(text)} contains a NUL character.", hint="Write a plain path.")
+    try:
+        path = Path(text).expanduser() if text.startswith(_TILDE) else Path(text)
+    except RuntimeError as error:
+        raise errors.ConfigError(f"The path {text!r} names no known home: {error}", hint="Write it in full.") from error
+    return Path(os.path.normpath(base / path))
+
+
+def _validated(draft: _Draft) -> Settings:
+    try:
+        return Settings.model_validate(draft.values)
+    except pydantic.ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False)
+        lines = [_problem(str(problem["loc"][0]), problem["msg"], draft) for problem in problems[:5]]
+        raise errors.ConfigError(
+            "\n".join(lines), hint="Correct the value or remove it; `dispatch-mcp config` lists what is possible."
+        ) from None
+
+
+def _problem(key: str, message: str, draft: _Draft) -> str:
+    message = message.removeprefix("Value error, ")
+    return f"{draft.origin[key]}: `{key}` is {_brief(draft.values[key])}: {message}."
+
+
+def _check_together(settings: Settings, draft: _Draft) -> None:
+    bands = (settings.direct_from, settings.review_from, settings.supervise_from)
+    if not bands[0] >= bands[1] >= bands[2]:
+        raise errors.ConfigError(
+            f"`direct_from`, `review_from` and `supervise_from` must not rise, but are {bands!r}.",
+            hint="The defaults are 0.95, 0.7 and 0.4.",
+        )
+    if not settings.workspace.is_dir():
+        raise errors.ConfigError(
+            f"{draft.origin['workspace']}: the workspace {str(settings.workspace)!r} is not an existing directory.",
+            hint="Set DISPATCH_MCP_WORKSPACE to the absolute path of your project.",
+        )
+    if draft.origin["home"].layer != "default" and settings.home.is_relative_to(settings.workspace):
+        draft.warnings.append(
+            f"The state directory {str(settings.home)!r} lies inside the workspace; whoever may write there can give "
+            "itself rights. Choose a DISPATCH_MCP_HOME elsewhere."
+        )
+
+
+def _usable(text: str | None) -> bool:
+    """Returns whether a host really filled the variable in; an unexpanded `${…}` counts as empty."""
+    return bool(text and text.strip() and not _PLACEHOLDER.match(text.strip()))
+
+
+def _key_hint(key: str) -> str:
+    if child_environment.looks_secret(key, ""):
+        return "Keys and passwords are never read from this file, only from the environment; remove it."
+    return _nearest(key, KEYS) or f"Known keys: {', '.join(sorted(KEYS))}."
+
+
+def _nearest(key: str, known: Mapping[str, object] | frozenset[str]) -> str:
+    close = difflib.get_close_matches(key.lower().replace("-", "_"), sorted(known), n=1, cutoff=0.6)
+    return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:79] + "…"

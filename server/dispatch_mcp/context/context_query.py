@@ -1,0 +1,159 @@
+"""What a task text asks the index for: its words, the names and paths in it, and words that stand together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from dispatch_mcp.text import tokenizer
+
+MAX_TERMS = 48
+"""Distinct words of a task that are searched for; the first ones count."""
+MAX_PAIRS = 16
+MAX_CHARACTERS = 6_000
+COMMON = 1.6
+_ENOUGH = 4
+
+_CAMEL = re.compile(r"[A-Z](?:(?<=[a-z0-9].)|(?<=[A-Z].)(?=[a-z]))")
+_WORD = re.compile(r"[^\W_]+")
+_QUOTED = re.compile(r"``?([^`\n]{1,80})``?|\"([^\"\n]{2,60})\"|(?<!\w)'([^'\n]{2,60})'(?!\w)")
+_IDENTIFIER = re.compile(
+    r"[A-Za-z_$][\w$]*(?:(?:\.|::|->|#)[A-Za-z_$][\w$]*)+|\b\w*[a-z0-9][A-Z]\w*|\b\w*\w_\w+|\b[A-Z]{2,}\w+"
+)
+_NAME = re.compile(r"[\w$.:#-]+(?:\(\))?")
+_PATH = re.compile(
+    r"[\w.@-]*(?:/[\w.@-]+)+|\b[\w-]+\.(?:py|pyi|jsx?|tsx?|mjs|cjs|go|rs|java|kt|rb|php|cs?|cpp|h|hpp|sql|sh|vue|swift)\b"
+)
+_STOPPED_TEXT = """
+a an the and or but if of to in on at by for with from into onto as is are was were be been being it its this that
+these those there here i we you he she they them their our your his her who whom which what when where why how do
+does did has have had can could will would should shall may might must than then so too very just also only not no
+nor e g ie eg etc via per we're it's don't doesn't isn't aren't i'm s t re ve ll d m
+"""
+_STOPPED = frozenset(_STOPPED_TEXT.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A task text, read.
+
+    `words` are its distinct words in lower case and order, `title` those of its first sentence; `pairs` stand next to
+    each other; `names` are identifiers in it and what it quotes, `quoted` the words of the latter; `paths` look like
+    paths.
+    """
+
+    text: str
+    words: tuple[str, ...] = ()
+    title: frozenset[str] = frozenset()
+    pairs: tuple[tuple[str, str], ...] = ()
+    names: tuple[str, ...] = ()
+    quoted: frozenset[str] = frozenset()
+    paths: tuple[str, ...] = ()
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The distinct stems of the words."""
+        return tuple(dict.fromkeys(map(stem, self.words)))
+
+    def match(self, rarity: Mapping[str, float]) -> str:
+        """Returns the full-text query: any word, and pairs as phrases.
+
+        Words that are common by `rarity`, the inverse document frequency of stems, are left out if others remain.
+        """
+        rare = [word for word in self.words if rarity.get(stem(word), COMMON) >= COMMON]
+        words = rare if len(rare) >= _ENOUGH else self.words
+        return " OR ".join([*(f'"{word}"' for word in words), *(f'"{one} {two}"' for one, two in self.pairs)])
+
+    def match_rarest(self, rarity: Mapping[str, float], most: int) -> str:
+        """Returns the full-text query for the `most` words that are rarest."""
+        known = sorted(self.words, key=lambda word: -rarity.get(stem(word), 0.0))[:most]
+        return " OR ".join(f'"{word}"' for word in known)
+
+
+def read(text: str) -> Query:
+    """Returns what of `text` is searched for."""
+    text = text[:MAX_CHARACTERS]
+    words, pairs = _words(text)
+    title = frozenset(_words(_title(text))[0])
+    quoted = [found[found.lastindex or 0] for found in _QUOTED.finditer(text)]
+    written = [found[0] for found in _IDENTIFIER.finditer(text)]
+    names = dict.fromkeys([*written, *(one for one in quoted if _NAME.fullmatch(one))])
+    return Query(
+        text=text,
+        words=tuple(words[:MAX_TERMS]),
+        title=title,
+        pairs=tuple(pairs[:MAX_PAIRS]),
+        names=tuple(name.removesuffix("()").strip(".:#$") for name in names)[:30],
+        quoted=frozenset(word for one in quoted for word in _words(one)[0]),
+        paths=tuple(dict.fromkeys(found[0].rstrip(".") for found in _PATH.finditer(text)))[:20],
+    )
+
+
+def _title(text: str) -> str:
+    head = text.lstrip().split("\n", 1)[0]
+    return re.split(r"(?<=[.!?])\s", head, maxsplit=1)[0][:200]
+
+
+def _apart(match: re.Match[str]) -> str:
+    return f" {match[0]}"
+
+
+def spaced(text: str) -> str:
+    """Returns `text` with the parts of camelCase names apart."""
+    return _CAMEL.sub(_apart, text)
+
+
+def _words(text: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """Returns the distinct words in order, and the pairs of words with nothing but a blank or a dash between them."""
+    found: dict[str, None] = {}
+    pairs: dict[tuple[str, str], None] = {}
+    before, end = "", -1
+    shown = spaced(text)
+    for match in _WORD.finditer(shown):
+        word = match[0].lower()
+        if word in _STOPPED or (len(word) < 2 and not word.isdigit()) or len(word) > 40:
+            before = ""
+            continue
+        found[word] = None
+        if before and match.start() - end == 1 and before != word:
+            pairs[before, word] = None
+        before, end = word, match.end()
+    return list(found), list(pairs)
+
+
+@lru_cache(maxsize=65536)
+def stem(word: str) -> str:
+    """Returns the form under which words of a task and of code count as the same."""
+    return (
+        tokenizer.stem(word)
+        if len(word) > 3
+        else word.removesuffix("s")
+        if len(word) == 3 and word[-2:] != "ss"
+        else word
+    )
+
+
+def stems(text: str) -> frozenset[str]:
+    """Returns the stems of the words of a piece of code or prose."""
+    return plain_stems(plain(text))
+
+
+_LETTERS = re.compile(r"[^\W\d_]{2,}|\d+")
+_ASCII = re.compile(r"[a-z]{2,}|\d+")
+
+
+def plain(text: str) -> str:
+    """Returns `text` in lower case, the parts of compound names apart."""
+    return spaced(text).lower().replace("_", " ").replace("-", " ").replace(".", " ")
+
+
+def plain_stems(text: str) -> frozenset[str]:
+    """Returns the stems of the words of a plain text."""
+    return frozenset(map(stem, set((_ASCII if text.isascii() else _LETTERS).findall(text))))
+
+
+def phrases(query: Query, text: str) -> int:
+    """Returns how many of the pairs of words of the task stand together in a plain text."""
+    return sum(f"{one} {two}" in text for one, two in query.pairs)

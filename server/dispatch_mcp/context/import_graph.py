@@ -1,0 +1,66 @@
+"""Which other files a file names in its imports, as ends of paths without extension."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+
+from dispatch_mcp.text import languages
+
+MOST = 60
+"""Imports of one file that are kept."""
+
+_PYTHON = re.compile(r"\n[ \t]*(?:from[ ]+(\.*)([\w.]*)[ ]+import[ ]+(?:\(([^)]*)\)|([^\n#]*))|import[ ]+([\w., ]+))")
+_SCRIPT = re.compile(r"""(?:from|require\(|import\(?)\s*['"](\.{1,2}/[^'"\n]+|[^'"\n.][^'"\n]*/[^'"\n]+)['"]""")
+_GO = re.compile(r'^[ \t]*(?:import[ ]+)?(?:[\w.]+[ ]+)?"([\w./-]+/[\w./-]+)"[ \t]*$', re.MULTILINE)
+_RUST = re.compile(
+    r"^[ \t]*(?:pub(?:\([^)]*\))?[ ]+)?(?:use[ ]+(?:crate|super|self)::([\w:]+)|mod[ ]+(\w+);)", re.MULTILINE
+)
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
+_DOTTED = re.compile(
+    r"^[ \t]*(?:import|using|use|require_relative|require)[ ]+(?:static[ ]+)?['\"]?([\w.\\/]+)", re.MULTILINE
+)
+
+
+def of(text: str, path: str) -> tuple[str, ...]:
+    """Returns ends of the paths that `text`, the file `path`, imports, such as `pkg/module`; no extension."""
+    kind = languages.language(path)
+    if kind == "python":
+        found = _python(text, path)
+    elif kind == "script":
+        found = _script(text, path)
+    elif kind == "go":
+        found = (f"{name}/" for name in _GO.findall(text))
+    elif kind == "rust":
+        found = ((one or two).replace("::", "/").removesuffix("/") for one, two in _RUST.findall(text))
+    elif kind == "c":
+        found = (posixpath.splitext(name)[0] for name in _INCLUDE.findall(text))
+    elif kind in {"typed", "php", "ruby"}:
+        found = (re.sub(r"[.\\]", "/", name) for name in _DOTTED.findall(text))
+    else:
+        return ()
+    return tuple(dict.fromkeys(name for name in found if name))[:MOST]
+
+
+def _python(text: str, path: str) -> Iterator[str]:
+    for dots, module, many, few, plain in _PYTHON.findall("\n" + text):
+        if plain:
+            yield from (name.split(" as ")[0].strip().replace(".", "/") for name in plain.split(","))
+            continue
+        base = module.replace(".", "/")
+        if dots:
+            folder = posixpath.dirname(path)
+            for _ in range(len(dots) - 1):
+                folder = posixpath.dirname(folder)
+            base = posixpath.join(folder, base) if base else folder
+        yield base
+        yield from (f"{base}/{name}" for name in re.findall(r"\w+", many or few)[:20] if name != "as")
+
+
+def _script(text: str, path: str) -> Iterator[str]:
+    folder = posixpath.dirname(path)
+    for name in _SCRIPT.findall(text):
+        whole = posixpath.normpath(posixpath.join(folder, name)) if name.startswith(".") else name
+        stem, extension = posixpath.splitext(whole)
+        yield stem if extension in {".js", ".ts", ".jsx", ".tsx", ".mjs", ".cjs", ".vue", ".svelte", ".mts"} else whole

@@ -1,0 +1,186 @@
+"""The one entry to context: gathers a workspace once, keeps it fresh, and filters it per task."""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+
+from dispatch_mcp.context import (
+    assembly,
+    context_query,
+    file_index,
+    index_search,
+    packs,
+    past_commits,
+    ranking,
+    requirement_sources,
+    search_scope,
+)
+
+KEPT_OPEN: Final = 4
+"""Workspaces whose indexes stay open."""
+_WITHHELD = 50
+
+
+class Gatherer:
+    """Packs of any workspace, from indexes below `state_dir`. Usable from any thread; close it at the end."""
+
+    def __init__(self, state_dir: Path) -> None:
+        """Opens nothing yet."""
+        self._state_dir = state_dir
+        self._open: OrderedDict[Path, _Workspace] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Closes every index."""
+        with self._lock:
+            while self._open:
+                self._open.popitem()[1].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def pack(
+        self,
+        workspace: Path | str,
+        text: str,
+        requirements: Sequence[str] = (),
+        *,
+        budget: int = packs.BUDGET,
+        scope: search_scope.Scope = search_scope.EVERYTHING,
+        sources: requirement_sources.Sources = requirement_sources.NO_SOURCES,
+        past_commits: History | None = None,
+    ) -> packs.Pack:
+        """Returns what a task whose words are `text` should read, at most `budget` tokens.
+
+        `requirements` are keys of `context.requirements` and come first. `scope` says what the agent receives,
+        `sources` are texts from elsewhere; `past_commits` replaces the workspace's own history.
+
+        Raises:
+            Refused: the workspace is no folder.
+        """
+        with self._lock:
+            asked = _Asked(text, requirements, budget, scope, sources, past_commits)
+            return self._opened(Path(workspace)).pack(asked)
+
+    async def gather(
+        self,
+        workspace: Path | str,
+        text: str,
+        requirements: Sequence[str] = (),
+        *,
+        budget: int = packs.BUDGET,
+        scope: search_scope.Scope = search_scope.EVERYTHING,
+        sources: requirement_sources.Sources = requirement_sources.NO_SOURCES,
+    ) -> packs.Pack:
+        """Returns what `pack` returns, worked out in a thread. Raises Refused likewise."""
+        work = functools.partial(self.pack, workspace, text, requirements, budget=budget, scope=scope, sources=sources)
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+
+    def refresh(self, workspace: Path | str) -> file_index.Refreshed:
+        """Brings the index of a workspace up to date and returns what that took. Raises Refused."""
+        with self._lock:
+            return self._opened(Path(workspace)).index.refresh()
+
+    def _opened(self, workspace: Path) -> _Workspace:
+        found = self._open.pop(workspace, None) or _Workspace(self._state_dir, workspace)
+        self._open[workspace] = found
+        while len(self._open) > KEPT_OPEN:
+            self._open.popitem(last=False)[1].close()
+        return found
+
+
+class History:
+    """Past commits that are handed in."""
+
+    def __init__(self, commits: Sequence[past_commits.Commit]) -> None:
+        """Indexes the commits in memory."""
+        self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        file_index.create(self._db)
+        file_index.remember(self._db, commits)
+        self._before: int | None = None
+        self._but = ""
+
+    def until(self, before: int | None, but: str = "") -> Self:
+        """Lets only commits older than `before` (seconds since the epoch) count, and not `but`; returns itself."""
+        self._before, self._but = before, but
+        return self
+
+    def close(self) -> None:
+        """Frees the memory."""
+        self._db.close()
+
+    def votes(self, query: context_query.Query) -> dict[str, float]:
+        """Returns the share of each path among what similar commits touched."""
+        return index_search.votes(self._db, query, before=self._before, but=self._but)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    text: str
+    requirements: Sequence[str]
+    budget: int
+    scope: search_scope.Scope
+    sources: requirement_sources.Sources
+    history: History | None
+
+
+class _Workspace:
+    """One open index with its search."""
+
+    def __init__(self, state_dir: Path, workspace: Path) -> None:
+        self.index = file_index.Index(state_dir, workspace)
+        self._search = index_search.Search(self.index)
+
+    def close(self) -> None:
+        self.index.close()
+
+    def pack(self, asked: _Asked) -> packs.Pack:
+        self.index.refresh()
+        try:
+            return self._pack(asked)
+        except (sqlite3.DatabaseError, file_index.Damaged):
+            self.index.discard()
+            self.index.refresh()
+            return self._pack(asked)
+
+    def _pack(self, asked: _Asked) -> packs.Pack:
+        with self.index.snapshot():
+            return self._chosen(asked)
+
+    def _chosen(self, asked: _Asked) -> packs.Pack:
+        query, scope = context_query.read(asked.text), asked.scope
+        votes = asked.history.votes(query) if asked.history else index_search.votes(self.index.db, query)
+        found = self._search.evidence(query, votes)
+        chances = ranking.files(query, found)
+        found = self._search.completed(query, found, (path for path in chances if scope.allows(path)))
+        keyed = requirement_sources.Resolver(self.index, self._search, scope, asked.sources).resolve(asked.requirements)
+        withheld = [path for path in chances if path not in keyed.named and not scope.allows(path)]
+        others = sorted(found.others, key=lambda part: (-part.score, part.path))
+        return assembly.assemble(
+            assembly.Request(
+                budget=max(packs.LEAST_BUDGET, min(asked.budget, packs.MOST_BUDGET)),
+                offers=keyed.offers,
+                ranked=ranking.parts(query, found, chances),
+                read=self._search.lines,
+                allows=scope.allows,
+                unresolved=keyed.unresolved,
+                tasks=keyed.tasks,
+                withheld=withheld[:_WITHHELD],
+                related=list(dict.fromkeys(part.path for part in others))[:5],
+            )
+        )

@@ -1,0 +1,144 @@
+"""A pack: what one task is given to read, what was left out and why, within a token budget."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from dispatch_mcp import model
+from dispatch_mcp.text import fences, token_count
+
+BUDGET: Final = 5_000
+"""Tokens of a pack when nothing else is asked for."""
+LEAST_BUDGET: Final = 100
+MOST_BUDGET: Final = 200_000
+
+Why = Literal["asked", "scored", "rules", "example", "structure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One piece of text. `key` fetches it again; `first` and `last` are lines from 1, 0 for a text without lines."""
+
+    key: str
+    path: str
+    text: str
+    tokens: int
+    why: Why
+    first: int = 0
+    last: int = 0
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something that did not fit: `key` fetches it, at about `tokens`."""
+
+    key: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """A key that stands for nothing here, what was probably meant, and why if it was refused."""
+
+    key: str
+    nearest: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """What one task is given. `tokens` counts `text`, and is never more than `budget`.
+
+    `chosen` are the items in the order in which they were chosen; `also` further paths, the likeliest first, with the
+    name of their best part; `withheld` paths that the agent does not receive; `ranked` the likeliest source files;
+    `tasks` ids whose handoffs were asked for; `pool` about the tokens of everything that was found.
+    """
+
+    budget: int
+    chosen: tuple[Item, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    also: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+    unresolved: tuple[Unresolved, ...] = ()
+    ranked: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    pool: int = 0
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The items in reading order: rules first, then by file, the best file first, and by line."""
+        place: dict[str, int] = {}
+        for item in self.chosen:
+            place.setdefault(item.path, len(place))
+        return tuple(sorted(self.chosen, key=lambda item: (item.why != "rules", place[item.path], item.first)))
+
+    @property
+    def text(self) -> str:
+        """The pack as text: every item under its title, then `also:`, what was left out, and what is not there."""
+        return render(self.items, self.tail())
+
+    @property
+    def tokens(self) -> int:
+        """The tokens of `text`, counted from above."""
+        return token_count.count(self.text)
+
+    def data(self, source: str = "workspace") -> fences.Data:
+        """Returns the pack as other people's text, to be fenced by whoever puts it into a prompt."""
+        return fences.Data("context", source, self.text)
+
+    def wire(self) -> dict[str, model.Json]:
+        """Returns the pack without its texts, as JSON."""
+        return {
+            "tokens": self.tokens,
+            "budget": self.budget,
+            "items": [
+                {"key": one.key, "tokens": one.tokens, "why": one.why, **({"name": one.name} if one.name else {})}
+                for one in self.items
+            ],
+            "left_out": [{"key": one.key, "tokens": one.tokens} for one in self.left_out],
+            "also": list(self.also),
+            "withheld": list(self.withheld),
+            "unresolved": [{"key": one.key, "nearest": one.nearest, "why": one.why} for one in self.unresolved],
+            "tasks": list(self.tasks),
+            "gathered": self.pool,
+        }
+
+    def tail(self) -> list[str]:
+        """Returns the lines below the items: further paths, what was left out or withheld, and what is not there."""
+        lines: list[str] = []
+        if self.also:
+            lines.append("also likely: " + "; ".join(self._by_folder()))
+        if self.left_out:
+            lines.append("left out: " + ", ".join(f"{one.key} (~{one.tokens})" for one in self.left_out))
+        if self.withheld:
+            lines.append("withheld: " + ", ".join(self.withheld))
+        for one in self.unresolved:
+            hint = f"; did you mean {one.nearest}?" if one.nearest else ""
+            lines.append(f"not found: {one.key}{f' ({one.why})' if one.why else ''}{hint}")
+        return lines
+
+    def _by_folder(self) -> Iterator[str]:
+        """Yields the further paths, those of a folder together, in the order of the best of each."""
+        folders: dict[str, list[str]] = {}
+        for path in self.also:
+            folder, _, name = path.rpartition("/")
+            folders.setdefault(folder, []).append(f"{name} ({self.names[path]})" if self.names.get(path) else name)
+        for folder, names in folders.items():
+            yield f"{folder}/: {', '.join(names)}" if folder else ", ".join(names)
+
+
+def render(items: Sequence[Item], tail: Sequence[str]) -> str:
+    """Returns items and closing lines as one text: every file under its path, every piece under its lines."""
+    blocks: list[str] = []
+    for path, pieces in itertools.groupby(items, key=lambda item: item.path):
+        lines = [f"== {path}"]
+        for piece in pieces:
+            lines += [f"-- {piece.first}-{piece.last}"] if piece.first else []
+            lines.append(piece.text)
+        blocks.append("\n".join(lines))
+    return "\n\n".join([*blocks, *(["\n".join(tail)] if tail else [])])

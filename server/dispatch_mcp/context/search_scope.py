@@ -1,0 +1,116 @@
+"""Who receives what (seed 003, "Information Scoping"): parts of a project as facets and globs of paths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal, get_args
+
+from dispatch_mcp.planning import acceptance
+from dispatch_mcp.text import languages
+
+Facet = Literal["frontend", "backend", "database", "infrastructure", "docs", "tests"]
+FACETS: Final[tuple[Facet, ...]] = get_args(Facet)
+ALIASES: Final[Mapping[str, Facet]] = {
+    "ui": "frontend",
+    "server": "backend",
+    "api": "backend",
+    "db": "database",
+    "infra": "infrastructure",
+    "ops": "infrastructure",
+    "devops": "infrastructure",
+    "documentation": "docs",
+    "doc": "docs",
+    "test": "tests",
+}
+
+_FRONTEND = re.compile(
+    r"\.(?:css|scss|sass|less|styl|html?|jsx|tsx|vue|svelte|astro)$"
+    r"|(?:^|/)(?:front-?end|client|ui|webapp|components?|pages|styles?|css|public|static|assets|widgets|storybook)/",
+    re.IGNORECASE,
+)
+_DATABASE = re.compile(
+    r"\.(?:sql|prisma|dbml|ddl)$|(?:^|/)(?:migrations?|alembic|db|database|databases|schemas?|seeds|prisma|models|entities)/"
+    r"|(?:^|/)(?:schema|models?|migrate|database|db|seeds?)\.\w+$",
+    re.IGNORECASE,
+)
+_INFRASTRUCTURE = re.compile(
+    r"\.(?:tf|tfvars|hcl|nomad|bicep|dockerfile)$"
+    r"|(?:^|/)(?:\.github|\.gitlab|\.circleci|\.buildkite|infra(?:structure)?|terraform|ansible|deploy(?:ment|ments)?|k8s"
+    r"|kubernetes|helm|charts|docker|ops|ci|nginx|packaging)/"
+    r"|(?:^|/)(?:dockerfile[^/]*|[^/]*compose[^/]*\.ya?ml|makefile|procfile|jenkinsfile|vagrantfile|\.gitlab-ci\.yml"
+    r"|\.travis\.yml|azure-pipelines\.ya?ml|fly\.toml|vercel\.json|netlify\.toml|nginx[^/]*\.conf|serverless\.ya?ml)$",
+    re.IGNORECASE,
+)
+_SERVER_SIDE = re.compile(
+    r"(?:^|/)(?:back-?end|server|api|services?|controllers?|handlers?|routes|middlewares?)/", re.IGNORECASE
+)
+_BROWSER_LANGUAGES = frozenset({"script", ""})
+
+
+@lru_cache(maxsize=65536)
+def of(path: str) -> frozenset[Facet]:
+    """Returns the facets that a file belongs to, as its path says; none for a file that could be anybody's."""
+    role = languages.role(path)
+    found: set[Facet] = set()
+    if role == "docs":
+        found.add("docs")
+    if role == "test":
+        found.add("tests")
+    if _FRONTEND.search(path) and not _SERVER_SIDE.search(path):
+        found.add("frontend")
+    if _DATABASE.search(path):
+        found.add("database")
+    if _INFRASTRUCTURE.search(path):
+        found.add("infrastructure")
+    if role == "source" and not found & {"frontend", "infrastructure"}:
+        language = languages.language(path)
+        if _SERVER_SIDE.search(path) or (language not in _BROWSER_LANGUAGES and language not in {"sql", "shell"}):
+            found.add("backend")
+    return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an agent receives and never receives: facets by name, and globs of paths relative to the workspace.
+
+    With an empty `receives` everything is received but what `excludes` names. A file of no facet is withheld only by a
+    glob.
+    """
+
+    receives: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+
+    def allows(self, path: str) -> bool:
+        """Returns whether the agent may see the file."""
+        if any(_means(entry, path) for entry in self.excludes):
+            return False
+        if not self.receives or any(_means(entry, path) for entry in self.receives):
+            return True
+        return not of(path) and not all(facet(entry) is None for entry in self.receives)
+
+
+EVERYTHING: Final = Scope()
+
+
+def facet(entry: str) -> Facet | None:
+    """Returns the facet of that name, in any case and by its short names, or None."""
+    name = entry.strip().lower()
+    name = ALIASES.get(name, name)
+    return next((known for known in FACETS if known == name), None)
+
+
+@lru_cache(maxsize=65536)
+def _means(entry: str, path: str) -> bool:
+    named = facet(entry)
+    if named is not None:
+        return named in of(path)
+    pattern = entry.strip().removeprefix("./").rstrip("/")
+    return bool(pattern) and any(acceptance.matches(one, path) for one in (pattern, f"{pattern}/**"))
+
+
+def unknown(entries: Iterable[str]) -> tuple[str, ...]:
+    """Returns the entries that are neither a facet nor look like a path or glob."""
+    return tuple(entry for entry in entries if facet(entry) is None and not re.search(r"[*/.?\[]", entry))

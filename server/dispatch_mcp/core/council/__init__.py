@@ -1,1 +1,0 @@
-"""The review council as functions of values: what is reviewed, by whom, what counts, and what is decided (seed 004)."""

@@ -1,0 +1,416 @@
+"""The embedded engine: this process drives runs that the book holds.
+
+A run is owned by one process at a time (facts: engine §5). Ownership is a held file lock, so a dead owner's
+runs are taken over at once and a sleeping laptop loses nothing; the epoch fences an owner that was replaced.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import anyio
+import anyio.abc
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.engine import attempt_driver, task_runner
+from dispatch_mcp.git import merge_rules
+from dispatch_mcp.model import ports, records, transitions, work_order
+from dispatch_mcp.planning import forecast
+from dispatch_mcp.runs import message_rules
+from dispatch_mcp.store import owner_locks, sqlite_store
+
+log = logging.getLogger(__name__)
+
+MakeOrder = Callable[[work_order.WorkOrder], work_order.WorkOrder]
+"""Fills a bare order with what its worker needs (role text, model, messages)."""
+
+
+def bare(work: work_order.WorkOrder) -> work_order.WorkOrder:
+    """Returns the order as it is."""
+    return work
+
+
+LEAST_BATCH, BATCH_PER_S = 16, 8000
+"""Results recorded in one step, at least and per second that the last step took: all at once would let every task
+of a wave wait for the slowest, and on a slow disk small batches would queue for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the engine looks at the book, in seconds."""
+
+    look_s: float = 0.05
+    takeover_s: float = 0.5
+    retry_book_s: float = 0.5
+
+
+class EmbeddedEngine:
+    """Drives every run that it owns; one task group holds them all."""
+
+    def __init__(
+        self,
+        book: sqlite_store.Book,
+        workers: ports.Workers,
+        *,
+        tasks: anyio.abc.TaskGroup,
+        owner: owner_locks.OwnerLock,
+        clock: Callable[[], float] = time.time,
+        make_order: MakeOrder = bare,
+        pace: Pace = Pace(),
+        equipment: attempt_driver.Equipment = attempt_driver.BARE,
+        drives: bool = True,
+    ) -> None:
+        self.book = book
+        self.workers = workers
+        self.clock = clock
+        self.make_order = make_order
+        self.pace = pace
+        self.equipment = equipment
+        self._tasks = tasks
+        self._owner = owner
+        self._may_drive = drives
+        self._drives: dict[str, Drive] = {}
+        self._pulse = anyio.Event()
+
+    def attempt(self) -> attempt_driver.Attempt:
+        """Returns what one attempt needs of this engine."""
+        return attempt_driver.Attempt(self.book, self.workers, self.equipment)
+
+    async def start(self, run_id: str) -> None:
+        """Drives the run if nobody alive does; calling it again changes nothing."""
+        if not self._may_drive:
+            return
+        if run_id in self._drives:
+            self._drives[run_id].poke()
+            return
+        epoch = await self.book.adopt(run_id, self._owner.id)
+        if epoch is None or run_id in self._drives:
+            return
+        drive = Drive(self, run_id, records.Owner(self._owner.id, epoch))
+        self._drives[run_id] = drive
+        self._tasks.start_soon(self._keep, drive)
+
+    async def signal(self, run_id: str, action: records.Action) -> records.Advance:
+        """Applies a steering action and returns where the run stands."""
+        advance = await self.book.advance(run_id, records.Step(now=self.clock(), actions=[action]))
+        self.poke(run_id)
+        if advance.state not in model.RUN_FINAL:
+            await self.start(run_id)
+        return advance
+
+    async def status(self, run_id: str) -> records.RunRecord:
+        """Returns the run. Raises UnknownHandle."""
+        return await self.book.run(run_id, principal=records.ANYBODY)
+
+    async def events(self, run_id: str, after: int = 0) -> AsyncIterator[model.Event]:
+        """Yields the run's events after `after`, and new ones as they come, until the run is over."""
+        while True:
+            pulse = self.pulse
+            over = (await self.status(run_id)).state in model.RUN_FINAL
+            page = await self.book.events(run_id, after=after, limit=500)
+            for event in page:
+                yield event
+                after = event.seq
+            if over and not page:
+                return
+            if not page:
+                await pulse.wait()
+
+    @property
+    def pulse(self) -> anyio.Event:
+        """An event that is set when the book may have changed; take it before reading, then wait."""
+        return self._pulse
+
+    def poke(self, run_id: str) -> None:
+        """Makes the drive of a run, if it is here, look at the book again."""
+        if run_id in self._drives:
+            self._drives[run_id].poke()
+        self._beat_pulse()
+
+    def _beat_pulse(self) -> None:
+        pulse, self._pulse = self._pulse, anyio.Event()
+        pulse.set()
+
+    async def watch(self) -> None:
+        """Notices other processes' changes and takes over runs whose owner died; runs until cancelled."""
+        seen, next_takeover = -1, 0.0
+        while True:
+            try:
+                version = await self.book.data_version()
+                if version != seen:
+                    seen = version
+                    for drive in list(self._drives.values()):
+                        drive.poke()
+                    self._beat_pulse()
+                if time.monotonic() >= next_takeover:
+                    next_takeover = time.monotonic() + self.pace.takeover_s
+                    await self._take_over()
+            except errors.BookError as trouble:
+                log.warning("cannot read the book: %s", trouble)
+                await anyio.sleep(self.pace.retry_book_s)
+            await anyio.sleep(self.pace.look_s)
+
+    async def _take_over(self) -> None:
+        """Drives runs that nobody drives, but none whose worker is not here: it may be elsewhere, with its key."""
+        for run_id in await self.book.adoptable(limit=20) if self._may_drive else ():
+            kind = (await self.status(run_id)).worker
+            if kind in self.workers or kind not in transitions.SERVER_WORKERS:
+                await self.start(run_id)
+
+    @property
+    def driven(self) -> frozenset[str]:
+        """The runs that this process drives now."""
+        return frozenset(self._drives)
+
+    async def _keep(self, drive: Drive) -> None:
+        """Drives one run to its end; whatever happens to it stays with it."""
+        try:
+            await drive.run()
+        except errors.Fenced:
+            log.info("run %s was taken over by another process", drive.run_id)
+        except Exception:
+            log.exception("stopped driving run %s", drive.run_id)
+        finally:
+            self._drives.pop(drive.run_id, None)
+            self._beat_pulse()
+
+
+@dataclass(slots=True)
+class Drive:
+    """The loop around one owned run: record what finished, start what may start, wait."""
+
+    engine: EmbeddedEngine
+    run_id: str
+    owner: records.Owner
+    _finished: list[transitions.Finished] = field(default_factory=list[transitions.Finished])
+    _running: dict[str, tuple[int, anyio.TaskHandle[None]]] = field(
+        default_factory=dict[str, tuple[int, anyio.TaskHandle[None]]]
+    )
+    _results: dict[str, work_order.Upstream] = field(default_factory=dict[str, work_order.Upstream])
+    _beats: dict[tuple[str, int], dict[str, model.Json]] = field(
+        default_factory=dict[tuple[str, int], dict[str, model.Json]]
+    )
+    _wake: anyio.Event = field(default_factory=anyio.Event)
+    _beat: anyio.Event = field(default_factory=anyio.Event)
+    _revision: int = -1
+    _timeout_s: float | None = None
+    _placement: Mapping[str, merge_rules.Placed] = field(default_factory=dict[str, merge_rules.Placed])
+    _room: int = LEAST_BATCH
+
+    def poke(self) -> None:
+        """Makes the loop look again."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Returns when the run is over. Raises Fenced when another process took it."""
+        record = await self.engine.status(self.run_id)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._write_beats)
+            try:
+                await self._loop(group, record)
+            finally:
+                group.cancel_scope.cancel()
+
+    async def _plan(self, record: records.RunRecord, version: int) -> dict[str, model.Task]:
+        plan = await self.engine.book.plan(record.plan_id, version, principal=records.ANYBODY)
+        self._timeout_s = plan.timeout_s
+        if self.engine.equipment.grounds is not None and not record.dry_run:
+            doing = {task.id: transitions.worker_of(task, record.worker) for task in plan.tasks}
+            self._placement = merge_rules.placement(plan.tasks, doing)
+        return {task.id: task for task in plan.tasks}
+
+    async def _loop(self, group: anyio.abc.TaskGroup, record: records.RunRecord) -> None:
+        version, tasks = 0, dict[str, model.Task]()
+        while True:
+            self._wake = anyio.Event()
+            advance = await self._advance()
+            if advance.plan_version != version:
+                version = advance.plan_version
+                tasks = await self._plan(record, version)
+            for start in advance.starts:
+                handle = group.start_soon(self._execute, record, tasks[start.task_id], start)
+                self._running[start.task_id] = (start.attempt, handle)
+            await self._drop_revoked(advance)
+            if advance.state in model.RUN_FINAL and not self._running and not self._finished:
+                return
+            if not self._finished:
+                await self._wait(advance.waiting_until)
+
+    async def _advance(self) -> records.Advance:
+        """Records one batch and returns what may start; a book that cannot write keeps the batch for later."""
+        batch = self._finished[: self._room]
+        step = records.Step(now=self.engine.clock(), owner=self.owner, finished=batch, start=transitions.SERVER_WORKERS)
+        began, troubled = time.perf_counter(), False
+        while True:
+            try:
+                advance = await self.engine.book.advance(self.run_id, step)
+                break
+            except (errors.BookBusy, errors.BookUnavailable) as trouble:
+                log.warning("run %s waits for the book: %s", self.run_id, trouble)
+                troubled = True
+                await anyio.sleep(self.engine.pace.retry_book_s)
+        self._room = max(LEAST_BATCH, round((time.perf_counter() - began) * BATCH_PER_S))
+        del self._finished[: len(batch)]
+        for finished, accepted in zip(batch, advance.accepted, strict=True):
+            if accepted and finished.outcome.state is model.AttemptState.SUCCEEDED:
+                self._results[finished.task_id] = upstream_of(finished.task_id, finished.outcome)
+        if troubled:
+            advance = replace(advance, starts=await self._unanswered(advance.starts))
+        return advance
+
+    async def _unanswered(self, starts: Sequence[transitions.Start]) -> tuple[transitions.Start, ...]:
+        """Returns `starts` and the attempts that a commit began whose answer was lost with an error."""
+        known = {start.task_id for start in starts} | self._running.keys()
+        known |= {finished.task_id for finished in self._finished}
+        lost = [
+            transitions.Start(task.id, task.attempt, task.worker, "")
+            for task in await self.engine.book.tasks(self.run_id)
+            if task.state is model.TaskState.RUNNING
+            and task.worker in transitions.SERVER_WORKERS
+            and task.id not in known
+        ]
+        return (*starts, *lost)
+
+    async def _drop_revoked(self, advance: records.Advance) -> None:
+        """Cancels executions that somebody else's change has closed."""
+        before, self._revision = self._revision, advance.revision
+        if not self._running or advance.revision - before <= 1:
+            return
+        rows = {row.id: row for row in await self.engine.book.tasks(self.run_id)}
+        for task_id, (attempt, handle) in list(self._running.items()):
+            row = rows[task_id]
+            if row.state is not model.TaskState.RUNNING or row.attempt != attempt:
+                handle.cancel()
+
+    async def _wait(self, until: float | None) -> None:
+        delay = None if until is None else max(0.0, until - self.engine.clock())
+        with anyio.move_on_after(delay):
+            await self._wake.wait()
+
+    async def _execute(self, record: records.RunRecord, task: model.Task, start: transitions.Start) -> None:
+        try:
+            work = await self._order(record, task, start)
+            attempt = self.engine.attempt()
+            outcome = await attempt.run(self._context(work), work)
+            self._finished.append(transitions.Finished(task.id, start.attempt, outcome))
+            self._wake.set()
+            await attempt.leave(work)
+        finally:
+            if task.id in self._running and self._running[task.id][0] == start.attempt:
+                del self._running[task.id]
+            self._wake.set()
+
+    async def _order(
+        self, record: records.RunRecord, task: model.Task, start: transitions.Start
+    ) -> work_order.WorkOrder:
+        last_beat, last_error = {}, ""
+        if start.attempt > 1:
+            last_beat = await self.engine.book.last_beat(self.run_id, task.id)
+            last_error = await self._last_error(task.id, start.attempt)
+        isolation, rank = self._placement.get(task.id, merge_rules.SHARED)
+        return self.engine.make_order(
+            work_order.WorkOrder(
+                run_id=self.run_id,
+                task=task,
+                attempt=start.attempt,
+                worker=start.worker,
+                key=start.key,
+                workspace=record.workspace,
+                timeout_s=task.timeout_s or self._timeout_s,
+                model=task.model,
+                upstream=await self._upstream(task),
+                messages=await self._messages(task, start.worker),
+                last_beat=last_beat,
+                last_error=last_error,
+                ceiling=start.ceiling,
+                isolation=isolation,
+                rank=rank,
+            )
+        )
+
+    async def _messages(self, task: model.Task, worker: model.WorkerKind) -> tuple[model.Message, ...]:
+        """Returns what others have written to a task; only models read."""
+        if worker not in forecast.MODEL_WORKERS:
+            return ()
+        return message_rules.delivered(await self.engine.book.inbox(self.run_id), task)
+
+    async def _upstream(self, task: model.Task) -> tuple[work_order.Upstream, ...]:
+        missing = [dep for dep in task.deps if dep not in self._results]
+        if missing:
+            found = await self.engine.book.outcomes(self.run_id, missing)
+            self._results.update({dep: upstream_of(dep, outcome) for dep, outcome in found.items()})
+        return tuple(self._results[dep] for dep in task.deps if dep in self._results)
+
+    async def _last_error(self, task_id: str, attempt: int) -> str:
+        attempts = await self.engine.book.attempts(self.run_id, task_id)
+        return next((past.error for past in attempts if past.attempt == attempt - 1), "")
+
+    def _context(self, work: work_order.WorkOrder) -> task_runner.LocalContext:
+        return task_runner.LocalContext(
+            work.run_id, work.task.id, work.attempt, work.last_beat, self.engine.book.blobs, self._keep_beat
+        )
+
+    def _keep_beat(self, task_id: str, attempt: int, details: Mapping[str, model.Json]) -> None:
+        self._beats[task_id, attempt] = dict(details)
+        self._beat.set()
+
+    async def _write_beats(self) -> None:
+        """Writes what attempts leave for their successors, so that a crash does not lose it; until cancelled."""
+        while True:
+            await self._beat.wait()
+            self._beat, beats, self._beats = anyio.Event(), self._beats, {}
+            for (task_id, attempt), details in beats.items():
+                try:
+                    await self.engine.book.beat(self.run_id, task_id, attempt, details)
+                except errors.BookError as trouble:
+                    log.warning("run %s: a heartbeat was not kept: %s", self.run_id, trouble)
+
+
+def upstream_of(task_id: str, outcome: model.Outcome) -> work_order.Upstream:
+    """Returns what dependants of a task receive from its outcome."""
+    return work_order.Upstream(task_id, outcome.handoff, outcome.output, outcome.summary, unverified=outcome.unverified)
+
+
+@asynccontextmanager
+async def open_engine(
+    book: sqlite_store.Book,
+    workers: ports.Workers,
+    *,
+    clock: Callable[[], float] = time.time,
+    make_order: MakeOrder = bare,
+    pace: Pace = Pace(),
+    equipment: attempt_driver.Equipment = attempt_driver.BARE,
+    drives: bool = True,
+) -> AsyncGenerator[EmbeddedEngine]:
+    """Yields an engine that drives runs until the block ends; then its runs are free for others.
+
+    Without a witness in its `equipment` claims stay as they are; without grounds all work in the workspace itself.
+    One that does not drive carries nothing out: it is for those who only look or steer for a moment.
+    """
+    owner = owner_locks.OwnerLock(book.home)
+    try:
+        async with anyio.create_task_group() as group:
+            engine = EmbeddedEngine(
+                book,
+                workers,
+                tasks=group,
+                owner=owner,
+                clock=clock,
+                make_order=make_order,
+                pace=pace,
+                equipment=equipment,
+                drives=drives,
+            )
+            group.start_soon(engine.watch)
+            try:
+                yield engine
+            finally:
+                group.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+            await book.release(owner.id)
+        owner.close()

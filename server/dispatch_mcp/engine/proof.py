@@ -1,0 +1,58 @@
+"""Asks the witness: before an attempt begins, and before a claim that it succeeded is believed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from dispatch_mcp import model
+from dispatch_mcp.model import AttemptState, ports, records, work_order
+from dispatch_mcp.planning import acceptance
+from dispatch_mcp.runs import receipts
+from dispatch_mcp.store import sqlite_store
+
+log = logging.getLogger(__name__)
+
+
+async def before(witness: ports.Witness | None, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
+    """Returns what must be known from before the attempt; nothing for a task that declares nothing."""
+    if witness is None or not asks_for_proof(work.task):
+        return {}
+    try:
+        return await witness.before(work)
+    except Exception:
+        log.exception("the workspace could not be looked at before %s/%s", work.run_id, work.task.id)
+        return {}
+
+
+async def judged(
+    witness: ports.Witness | None,
+    book: sqlite_store.Book,
+    work: work_order.WorkOrder,
+    before: Mapping[str, model.Json],
+    outcome: model.Outcome,
+) -> model.Outcome:
+    """Returns a claimed success as its receipts judge it; any other outcome as it is. Writes nothing."""
+    if witness is None or outcome.state is not AttemptState.SUCCEEDED or not asks_for_proof(work.task):
+        return outcome
+    try:
+        others = await _declared_by_others(book, work) if before else ()
+        found = await witness.receipts(work, before, others)
+    except Exception as crash:
+        log.exception("receipts of %s/%s could not be collected", work.run_id, work.task.id)
+        criteria = acceptance.of(work.task, work.workspace)
+        found = tuple(receipts.unproven(one, f"not checked: {crash!r}") for one in criteria)
+    return receipts.judged(outcome, found)
+
+
+def asks_for_proof(task: model.Task) -> bool:
+    """Returns whether there is anything to look at."""
+    return bool(task.acceptance or task.files)
+
+
+async def _declared_by_others(book: sqlite_store.Book, work: work_order.WorkOrder) -> tuple[str, ...]:
+    """Returns what the tasks of the run declare that have begun: their changes are theirs."""
+    record = await book.run(work.run_id, principal=records.ANYBODY)
+    plan = await book.plan(record.plan_id, record.plan_version, principal=records.ANYBODY)
+    begun = {row.id for row in await book.tasks(work.run_id) if row.attempt and row.id != work.task.id}
+    return tuple(path for task in plan.tasks if task.id in begun for path in task.files)

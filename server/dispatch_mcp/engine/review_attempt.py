@@ -1,0 +1,179 @@
+"""Reviews as attempts: what a reviewer is shown, whether its answer can be used, and when nobody has to argue."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import anyio.to_thread
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions, work_order
+from dispatch_mcp.review import answer_parser, council_decision, findings, quotes, review_tasks
+from dispatch_mcp.review.findings import ReviewReport
+from dispatch_mcp.service import traces
+from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.text import unified_diff
+
+NOT_NEEDED = "not needed: the reviewers do not all pass the change"
+_DONE = (TaskState.SUCCEEDED, TaskState.UNVERIFIED)
+
+
+async def text(book: sqlite_store.Book, digest: str) -> str:
+    """Returns a stored text. Raises UnknownHandle."""
+    return (await anyio.to_thread.run_sync(book.blobs.get, digest)).decode("utf-8", "surrogatepass")
+
+
+async def stored(book: sqlite_store.Book, told: str) -> str:
+    """Stores a text and returns its digest."""
+    return await anyio.to_thread.run_sync(book.blobs.put, told.encode("utf-8", "surrogatepass"))
+
+
+async def manifest(book: sqlite_store.Book, digest: str) -> review_tasks.Manifest:
+    """Returns a stored manifest. Raises UnknownHandle."""
+    return review_tasks.Manifest.model_validate_json(await text(book, digest))
+
+
+async def prepared(book: sqlite_store.Book, work: work_order.WorkOrder) -> work_order.WorkOrder:
+    """Returns a reviewer's order with what it is shown, and without anything that others wrote; any other as it is."""
+    assigned = review_tasks.place(work.task)
+    if assigned is None:
+        return work
+    known = await manifest(book, assigned.manifest)
+    shown = await text(book, assigned.diff)
+    return replace(
+        work,
+        material=review_tasks.material(assigned, known, shown),
+        answer_form=review_tasks.form(assigned),
+        upstream=(),
+        messages=(),
+    )
+
+
+def unlabelled(work: work_order.WorkOrder) -> work_order.WorkOrder:
+    """Returns a reviewer's order without its place in the round, which says nothing to a reviewer."""
+    if review_tasks.INPUT not in work.task.inputs or not work.material:
+        return work
+    inputs = {name: value for name, value in work.task.inputs.items() if name != review_tasks.INPUT}
+    return replace(work, task=work.task.model_copy(update={"inputs": inputs}))
+
+
+async def judged(book: sqlite_store.Book, task: model.Task, outcome: model.Outcome) -> model.Outcome:
+    """Returns a review's outcome with what the server checked of it; an answer that cannot be used has failed.
+
+    Any other outcome is returned as it is.
+    """
+    assigned = review_tasks.place(task)
+    if assigned is None or outcome.state is not AttemptState.SUCCEEDED or is_moot(outcome):
+        return outcome
+    known = await manifest(book, assigned.manifest)
+    where = quotes.ground(unified_diff.parse(await text(book, known.diff)))
+    report = quotes.check(report_of(assigned, outcome), where)
+    problem = report.problem or _unproven(report)
+    if problem and not _proves_something(report):
+        return outcome.model_copy(
+            update={
+                "state": AttemptState.FAILED,
+                "error": f"The review cannot be used: {problem}. Answer again in the form that was asked for.",
+                "error_kind": transitions.UNUSABLE,
+                "retryable": True,
+                "unverified": False,
+            }
+        )
+    found = sum(one.anchored for one in report.findings)
+    said = f"verdict {report.verdict or 'missing'}; {found} of {len(report.findings)} quotes are in the change"
+    receipt = model.Receipt(kind="words", ok=True, detail=said)
+    return outcome.model_copy(update={"unverified": False, "receipts": (*outcome.receipts, receipt), "error": ""})
+
+
+def _unproven(report: ReviewReport) -> str:
+    """Returns why a FAIL proves nothing, or an empty string: its reviewer is asked once more."""
+    if report.verdict != "FAIL" or _proves_something(report):
+        return ""
+    claimed = [one for one in report.findings if one.called in findings.BLOCKING]
+    if not claimed:
+        return "it says FAIL without a critical or high finding"
+    return f"it says FAIL, but {claimed[0].quote.strip()[:80]!r} is not in the change"
+
+
+def _proves_something(report: ReviewReport) -> bool:
+    return any(one.anchored and one.severity in findings.BLOCKING for one in report.findings)
+
+
+def report_of(assigned: review_tasks.Assigned, outcome: model.Outcome) -> ReviewReport:
+    """Returns the report that an outcome is, with findings not yet checked."""
+    return answer_parser.report(
+        assigned.reviewer, answer_parser.answer_of(outcome), role=assigned.role, part=assigned.part
+    )
+
+
+def is_moot(outcome: model.Outcome) -> bool:
+    """Returns whether an outcome says that nobody had to argue."""
+    return outcome.summary == NOT_NEEDED
+
+
+async def moot(book: sqlite_store.Book, run_id: str, task: model.Task) -> model.Outcome | None:
+    """Returns the outcome of an advocate that has nothing to argue against; None for any task that has to be done."""
+    assigned = review_tasks.place(task)
+    if assigned is None or assigned.role != "advocate":
+        return None
+    loaded = await traces.load(book, run_id, records.ANYBODY)
+    if council_decision.is_unanimous(await reports(book, loaded)):
+        return None
+    return model.Outcome(
+        state=AttemptState.SUCCEEDED,
+        summary=NOT_NEEDED,
+        handoff=model.Handoff(completed_work=NOT_NEEDED),
+        receipts=(model.Receipt(kind="words", ok=True, detail=NOT_NEEDED),),
+    )
+
+
+async def settled(book: sqlite_store.Book, loaded: traces.Loaded, now: float) -> frozenset[str]:
+    """Finishes those tasks out with the host that turn out to need nobody, and returns them."""
+    specs = {task.id: task for task in loaded.plan.tasks}
+    finished: list[transitions.Finished] = []
+    for row in loaded.tasks:
+        if row.worker is WorkerKind.HOST and row.state is TaskState.RUNNING:
+            outcome = await moot(book, loaded.run.id, specs[row.id])
+            if outcome is not None:
+                finished.append(transitions.Finished(row.id, row.attempt, outcome))
+    if finished:
+        await book.advance(loaded.run.id, records.Step(now=now, finished=finished))
+    return frozenset(one.task_id for one in finished)
+
+
+async def reports(book: sqlite_store.Book, loaded: traces.Loaded) -> list[ReviewReport]:
+    """Returns a report for each task of a round that is over, checked against the change; nothing for the others."""
+    specs = {task.id: task for task in loaded.plan.tasks}
+    outcomes = await book.outcomes(loaded.run.id, [task.id for task in loaded.tasks if task.result])
+    errors_of = {tried.task_id: tried.error for tried in await book.attempts(loaded.run.id)}
+    where: quotes.Ground | None = None
+    found: list[ReviewReport] = []
+    for row in loaded.tasks:
+        assigned = review_tasks.place(specs[row.id])
+        if assigned is None or row.state not in model.TASK_FINAL:
+            continue
+        outcome = outcomes.get(row.id)
+        if outcome is not None and row.state in _DONE:
+            if is_moot(outcome):
+                continue
+            if where is None:
+                known = await manifest(book, assigned.manifest)
+                where = quotes.ground(unified_diff.parse(await text(book, known.diff)))
+            found.append(quotes.check(report_of(assigned, outcome), where))
+        elif not (assigned.role == "advocate" and row.state is TaskState.SKIPPED):
+            why = errors_of.get(row.id) or row.cause or row.state.value
+            found.append(ReviewReport(reviewer=assigned.reviewer, role=assigned.role, part=assigned.part, problem=why))
+    return found
+
+
+def told(value: model.Json) -> str:
+    """Returns a JSON value as text that is the same for the same value."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def unknown_round(run_id: str) -> errors.InputError:
+    """Returns the error for a run that is no round of a council."""
+    return errors.InputError(
+        f"Run {run_id} is no review.", hint="review_council starts one; get_trace without arguments lists runs."
+    )

@@ -1,0 +1,72 @@
+"""One attempt, the same under every engine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import anyio
+
+from dispatch_mcp import model
+from dispatch_mcp.model import AttemptState, ports, work_order
+
+log = logging.getLogger(__name__)
+
+
+async def run_task(
+    ctx: ports.TaskContext, work: work_order.WorkOrder, workers: Mapping[model.WorkerKind, ports.Worker]
+) -> model.Outcome:
+    """Returns how the attempt ended: the worker's outcome, its deadline, or why nobody could do it."""
+    worker = workers.get(work.worker)
+    if worker is None:
+        return failure(
+            "no_worker",
+            f"No {work.worker.value!r} worker is available here. Give the task a command, or dispatch its plan from an "
+            "assistant.",
+        )
+    if work.timeout_s is None:
+        return await _carried_out(worker, ctx, work)
+    with anyio.move_on_after(work.timeout_s):
+        return await _carried_out(worker, ctx, work)
+    return timed_out(work.timeout_s)
+
+
+async def _carried_out(worker: ports.Worker, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
+    try:
+        return await worker.carry_out(ctx, work)
+    except Exception as crash:
+        log.exception("the %s worker crashed on %s/%s", work.worker, work.run_id, work.task.id)
+        return failure("worker_crashed", f"The {work.worker.value} worker crashed: {crash!r}", retryable=True)
+
+
+def failure(kind: str, error: str, *, retryable: bool = False) -> model.Outcome:
+    """Returns a failed outcome."""
+    return model.Outcome(
+        state=AttemptState.FAILED, error=error, error_kind=kind, summary=error[:1200], retryable=retryable
+    )
+
+
+def timed_out(seconds: float) -> model.Outcome:
+    """Returns the outcome of an attempt that outlived its deadline of `seconds`."""
+    text = f"No result after {seconds:g} s."
+    return model.Outcome(state=AttemptState.TIMED_OUT, error=text, error_kind="timeout", summary=text, retryable=True)
+
+
+@dataclass(slots=True)
+class LocalContext:
+    """The task context of the embedded engine; `keep` is told the attempt's details when they change."""
+
+    run_id: str
+    task_id: str
+    attempt: int
+    last_beat: Mapping[str, model.Json]
+    blobs: ports.Blobs
+    keep: Callable[[str, int, Mapping[str, model.Json]], None]
+    _details: dict[str, model.Json] = field(default_factory=dict[str, model.Json])
+
+    def beat(self, **details: model.Json) -> None:
+        """Keeps the newest details for the next attempt."""
+        if details:
+            self._details.update(details)
+            self.keep(self.task_id, self.attempt, self._details)

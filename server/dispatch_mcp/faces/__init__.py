@@ -1,1 +1,0 @@
-"""What users and assistants touch: MCP server and command line."""

@@ -1,0 +1,94 @@
+"""Whether what a run has merged may come into the user's checkout, as a decision over facts that git has told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.git import merge_rules
+from dispatch_mcp.model import problems
+from dispatch_mcp.planning import conflicts
+
+Way = Literal["nothing", "forward", "merge"]
+"""How a run's work comes to a branch: it is there already, the branch moves on to it, or both are merged."""
+
+SHOWN: Final = 12
+
+
+class Offer(model.Value):
+    """What `apply` would do. `revision` is what the run has merged, `head` the commit of the checkout.
+
+    `files` are those that would change, `local` the user's own uncommitted changes among them, `clashes` the files
+    that git cannot merge; `busy` is what the checkout is in the middle of.
+    """
+
+    run_id: str
+    revision: str
+    head: str
+    branch: str = ""
+    way: Way = "nothing"
+    commits: int = 0
+    files: tuple[str, ...] = ()
+    local: tuple[str, ...] = ()
+    clashes: tuple[str, ...] = ()
+    busy: str = ""
+    run_state: str = ""
+    applied: bool = False
+
+
+def local(dirty: Sequence[str], changing: Sequence[str]) -> tuple[str, ...]:
+    """Returns those uncommitted paths that a change of the other paths would write over."""
+    return tuple(path for path in dirty if any(conflicts.touch(path.rstrip("/"), other) for other in changing))
+
+
+def refuse(offer: Offer, expect: str) -> None:
+    """Returns if the offer may be carried out.
+
+    Raises:
+        InputError: it is not what the user has looked at.
+        NotAllowed: the checkout is in no state for it; nothing was touched.
+    """
+    if not merge_rules.is_revision(expect):
+        raise errors.InputError(
+            f"{expect!r} is no revision.", hint=f"Look at it first, then give `--expect {offer.revision[:12]}`."
+        )
+    if not offer.revision.startswith(expect):
+        raise errors.InputError(
+            f"The run has merged {offer.revision[:12]} by now, not {expect[:12]!r}.",
+            hint="Look at what changed with `dispatch-mcp apply RUN`, then give the new revision.",
+        )
+    if offer.way != "nothing" and (why := obstacle(offer)):
+        raise errors.NotAllowed(why[0], hint=why[1])
+
+
+def obstacle(offer: Offer) -> tuple[str, str] | None:
+    """Returns what stands against it and what to do, or None."""
+    if offer.busy:
+        return f"The checkout is in the middle of a {offer.busy}.", "Finish that first."
+    if not offer.branch:
+        return "The checkout is on no branch (detached HEAD).", "Switch to the branch that should get the changes."
+    if offer.clashes:
+        return (
+            f"The branch `{offer.branch}` and the run both changed {problems.listed(offer.clashes, SHOWN)}.",
+            f"Merge by hand, where you can settle it: `git merge {offer.revision[:12]}`.",
+        )
+    if offer.local:
+        return (
+            f"Uncommitted changes would be written over in {problems.listed(offer.local, SHOWN)}.",
+            "Commit these files, then apply again.",
+        )
+    return None
+
+
+def told(offer: Offer) -> str:
+    """Returns in one or two lines what would happen, or has happened."""
+    if offer.way == "nothing":
+        return f"`{offer.branch or offer.head[:12]}` already has everything that run {offer.run_id} has merged."
+    commits = f"{offer.commits} commit{'' if offer.commits == 1 else 's'}"
+    how = "moves on to" if offer.way == "forward" else "is merged with"
+    did = "Applied" if offer.applied else "Would apply"
+    return (
+        f"{did} {commits} of run {offer.run_id}: `{offer.branch or 'HEAD'}` {how} {offer.revision[:12]}.\n"
+        f"Files: {problems.listed(offer.files, SHOWN)}."
+    )

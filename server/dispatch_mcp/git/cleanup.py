@@ -1,0 +1,167 @@
+"""Finds what runs have left in repositories and in the state directory, and removes what is safe elsewhere.
+
+Safe means: a worktree whose contents are committed under a ref that stays, and a ref whose commit a branch of the
+user holds. Everything else stays, and is listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.git import git_process, merge_queue, merge_rules, worktree, worktree_leftovers
+
+
+def trees(home: Path, open_runs: Collection[str]) -> list[worktree_leftovers.Tree]:
+    """Returns the worktrees below a state directory; only their names are looked at."""
+    going_on = {merge_rules.part(run) for run in open_runs}
+    found: list[worktree_leftovers.Tree] = []
+    for path in sorted((home / worktree.FOLDER).glob("*/*")):
+        task, _, attempt = path.name.rpartition(".")
+        if path.is_dir() and task and attempt.isdigit():
+            run = path.parent.name
+            found.append(
+                worktree_leftovers.Tree(
+                    path=str(path), run=run, task=task, attempt=int(attempt), left=run not in going_on
+                )
+            )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Looks at leftovers and removes them; `open_runs` are those that are not over."""
+
+    git: git_process.Git
+    home: Path
+    open_runs: frozenset[str]
+
+    async def look(self, workspace: str) -> worktree_leftovers.Found:
+        """Returns everything of this state directory, and of the workspace's repository; touches nothing."""
+        found = trees(self.home, self.open_runs)
+        works = [work for repo in await self._repositories(workspace, found) for work in await self._works(repo)]
+        return worktree_leftovers.Found(trees=tuple(found), works=tuple(works))
+
+    async def prune(self, workspace: str) -> worktree_leftovers.Found:
+        """Removes what is safe elsewhere; returns the worktrees that stay and why, and what is kept of each run."""
+        found = trees(self.home, self.open_runs)
+        repositories = await self._repositories(workspace, found)
+        for repo in repositories:
+            await worktree.Copies(self.git, self.home).heal(repo)
+        stay = [tree for tree in [await self._cleared(tree) for tree in found] if tree is not None]
+        works = [await self._dropped(repo, work) for repo in repositories for work in await self._works(repo)]
+        return worktree_leftovers.Found(trees=tuple(stay), works=tuple(works))
+
+    async def _repositories(
+        self, workspace: str, found: Iterable[worktree_leftovers.Tree]
+    ) -> list[git_process.Repository]:
+        """Returns the repositories that are concerned, each once."""
+        places = [workspace, *(tree.path for tree in found)]
+        known: dict[Path, git_process.Repository] = {}
+        for place in places:
+            try:
+                repo = await git_process.find(self.git, place)
+            except git_process.Unusable:
+                continue
+            known.setdefault(repo.common, replace(repo, top=repo.common))
+        return list(known.values())
+
+    async def _cleared(self, tree: worktree_leftovers.Tree) -> worktree_leftovers.Tree | None:
+        """Returns a worktree that stays, and why."""
+        if not tree.left:
+            return tree
+        copies = worktree.Copies(self.git, self.home)
+        try:
+            repo = await git_process.find(self.git, tree.path)
+            repo = replace(repo, top=repo.common)
+            if await copies.discard(repo, Path(tree.path)):
+                return None
+            copy = worktree.Copy(repo, Path(tree.path), repo.head, tree.attempt)
+            await self._keep(copies, copy, tree)
+            await copies.remove(repo, Path(tree.path))
+        except (git_process.Unusable, errors.WorkerError) as why:
+            return tree.model_copy(update={"note": str(why)})
+        return None
+
+    async def _keep(self, copies: worktree.Copies, copy: worktree.Copy, tree: worktree_leftovers.Tree) -> None:
+        """Commits what is in a worktree, unless it is what its commit says and something else holds that."""
+        merger = merge_queue.Merger(self.git)
+        kept = await copies.tree(copy, model.Task(id=tree.task, do="left behind"))
+        if kept == await merger.tree(copy.repo, copy.base) and await self._held(copy.repo, copy.base):
+            return
+        said = f"{tree.task}: left behind by attempt {tree.attempt}\n\nDispatch-Run: {tree.run}\n"
+        commit = await merger.commit(copy.repo, kept, (copy.base,), said)
+        await merger.keep(copy.repo, f"{merge_rules.PREFIX}/{tree.run}/kept/{tree.task}/{tree.attempt}", commit)
+
+    async def _held(self, repo: git_process.Repository, commit: str) -> bool:
+        asked = ("for-each-ref", "--count=1", "--format=%(refname)", "--contains", commit)
+        return bool((await self.git.run(repo.top, *asked)).out.strip())
+
+    async def _applied(self, repo: git_process.Repository, commit: str) -> bool:
+        """Returns whether a branch of the user holds a commit."""
+        asked = ("for-each-ref", "--count=1", "--format=%(refname)", "--contains", commit, "refs/heads/")
+        return bool((await self.git.run(repo.top, *asked)).out.strip())
+
+    async def _refs(self, repo: git_process.Repository) -> dict[str, dict[str, str]]:
+        """Returns the refs of each run with their commits."""
+        asked = ("for-each-ref", "--format=%(objectname) %(refname)", f"{merge_rules.PREFIX}/")
+        runs: dict[str, dict[str, str]] = {}
+        for line in (await self.git.run(repo.top, *asked)).lines:
+            commit, _, ref = line.partition(" ")
+            runs.setdefault(ref.removeprefix(f"{merge_rules.PREFIX}/").partition("/")[0], {})[ref] = commit
+        return runs
+
+    async def _works(self, repo: git_process.Repository) -> list[worktree_leftovers.Work]:
+        going_on = {merge_rules.part(run) for run in self.open_runs}
+        works: list[worktree_leftovers.Work] = []
+        for run, refs in (await self._refs(repo)).items():
+            root = f"{merge_rules.PREFIX}/{run}"
+            merged = refs.get(f"{root}/merged", "")
+            works.append(
+                worktree_leftovers.Work(
+                    repository=str(repo.common),
+                    run=run,
+                    merged=merged,
+                    applied=bool(merged) and await self._applied(repo, merged),
+                    open=run in going_on,
+                    conflicts=sum(ref.startswith(f"{root}/conflicts/") for ref in refs),
+                    kept=sum(ref.startswith(f"{root}/kept/") for ref in refs)
+                    + len(await self._waiting(repo, root, refs)),
+                )
+            )
+        return works
+
+    async def _waiting(self, repo: git_process.Repository, root: str, refs: Mapping[str, str]) -> list[str]:
+        """Returns the successes of a run that were never merged, because it was cancelled just then."""
+        done = [ref for ref in refs if ref.startswith(f"{root}/done/")]
+        merged = refs.get(f"{root}/merged", "")
+        if not done or not merged:
+            return done
+        asked = ("for-each-ref", "--format=%(refname)", "--no-merged", merged, f"{root}/done/")
+        apart = (await self.git.run(repo.top, *asked)).lines
+        return [ref for ref in apart if not await self._is_empty(repo, refs.get(ref, merged))]
+
+    async def _is_empty(self, repo: git_process.Repository, commit: str) -> bool:
+        """Returns whether a commit changes nothing."""
+        asked = await self.git.run(repo.top, "rev-parse", f"{commit}^{{tree}}", f"{commit}^^{{tree}}", codes=(0, 128))
+        return asked.code == 0 and len(set(asked.lines)) == 1
+
+    async def _dropped(self, repo: git_process.Repository, work: worktree_leftovers.Work) -> worktree_leftovers.Work:
+        """Deletes the refs of a finished run that hold nothing which a branch, or its merged state, does not hold."""
+        if work.open:
+            return work
+        refs = (await self._refs(repo)).get(work.run, {})
+        root = f"{merge_rules.PREFIX}/{work.run}"
+        waiting = await self._waiting(repo, root, refs)
+        spent = {ref for ref in refs if ref.startswith(f"{root}/done/") and ref not in waiting}
+        drop = [
+            f"delete {ref} {commit}"
+            for ref, commit in refs.items()
+            if ref in spent or await self._applied(repo, commit)
+        ]
+        if drop:
+            await self.git.run(repo.top, "update-ref", "--stdin", stdin="\n".join(drop) + "\n")
+        gone = f"delete {root}/merged {work.merged}" in drop
+        return work.model_copy(update={"removed": len(drop), "merged": "" if gone else work.merged})

@@ -1,0 +1,321 @@
+"""A worktree for every attempt that changes files, and one to look at for those that build on such changes.
+
+Worktrees begin from what the run has merged so far, never from the user's checkout. What an attempt leaves behind is
+committed before its worktree goes, so nothing is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeGuard
+
+import anyio
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.git import git_process, merge_queue, merge_rules, worktree
+from dispatch_mcp.model import AttemptState, Receipt, digests, ports, work_order
+
+log = logging.getLogger(__name__)
+
+BEAT = "worktree"
+FAREWELL_S = 5.0
+REMOVAL_S = 30.0
+
+
+@dataclass(slots=True)
+class _Noted(ports.Relay):
+    """The context that a worker gets; notes whether the next attempt would go on with a session."""
+
+    resumable: bool = False
+
+    def beat(self, **details: model.Json) -> None:
+        """Passes the beat on."""
+        if ports.SESSION in details:
+            self.resumable = bool(details[ports.SESSION])
+        self.inner.beat(**details)
+
+
+@dataclass(slots=True)
+class Worktrees:
+    """Implements `contract.Grounds` with git."""
+
+    git: git_process.Git
+    home: Path
+    merger: merge_queue.Merger = field(init=False)
+    copies: worktree.Copies = field(init=False)
+    _finished: dict[tuple[str, str, int], worktree.Copy] = field(
+        default_factory=dict[tuple[str, str, int], worktree.Copy]
+    )
+    _noticed: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+    def __post_init__(self) -> None:
+        self.merger = merge_queue.Merger(self.git)
+        self.copies = worktree.Copies(self.git, self.home)
+
+    async def within(
+        self, ctx: ports.TaskContext, work: work_order.WorkOrder, carry_out: ports.CarryOut, judge: ports.Judge
+    ) -> model.Outcome:
+        """Implements `contract.Grounds.within`."""
+        if work.isolation == "shared":
+            return await judge(work, await carry_out(ctx, work))
+        try:
+            repo = await git_process.find(self.git, work.workspace, away_from=self.home.absolute())
+        except git_process.Unusable as why:
+            return await _without(ctx, work, str(why), carry_out, judge)
+        try:
+            return await self._placed(ctx, work, repo, carry_out, judge)
+        except errors.WorkerError as trouble:
+            return _failed(merge_rules.NO_WORKTREE, str(trouble), retryable=True)
+
+    async def leave(self, work: work_order.WorkOrder) -> None:
+        """Implements `contract.Grounds.leave`."""
+        copy = self._finished.pop((work.run_id, work.task.id, work.attempt), None)
+        if copy is not None:
+            with anyio.move_on_after(REMOVAL_S, shield=True):
+                try:
+                    await self.copies.remove(copy.repo, copy.path)
+                except errors.WorkerError as trouble:
+                    log.warning("a worktree of run %s was not removed: %s", work.run_id, trouble)
+
+    async def _placed(
+        self,
+        ctx: ports.TaskContext,
+        work: work_order.WorkOrder,
+        repo: git_process.Repository,
+        carry_out: ports.CarryOut,
+        judge: ports.Judge,
+    ) -> model.Outcome:
+        refs = merge_rules.Refs(work.run_id)
+        if work.attempt > 1 and work.isolation == "own":
+            found = await self._finished_before(ctx, work, repo, refs)
+            if found is not None:
+                return found
+        copy, notices = await self._copy(work, repo, refs)
+        placed = _ordered(work, copy, notices)
+        noted = _Noted(ctx)
+        ctx.beat(**{BEAT: {"attempt": copy.attempt, "base": copy.base}})
+        try:
+            outcome = await carry_out(noted, placed)
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(FAREWELL_S, shield=True):
+                await self._part(copy, work, resumable=noted.resumable)
+                await self.leave(work)
+            raise
+        if outcome.state is AttemptState.SUCCEEDED:
+            return await self._kept(ctx, copy, placed, outcome, judge)
+        await self._part(copy, work, resumable=noted.resumable and outcome.retryable)
+        return outcome
+
+    async def _kept(
+        self,
+        ctx: ports.TaskContext,
+        copy: worktree.Copy,
+        placed: work_order.WorkOrder,
+        outcome: model.Outcome,
+        judge: ports.Judge,
+    ) -> model.Outcome:
+        """Returns a claimed success as its receipts judge it, kept, and merged if it is one.
+
+        The change is what was there before anybody checked it: what checks leave behind is no part of it.
+        """
+        try:
+            tree = await self.copies.tree(copy, placed.task)
+            outcome = await judge(placed, outcome)
+            if placed.isolation == "merged":
+                return await self._looked(copy, placed, tree, outcome)
+            if outcome.state is not AttemptState.SUCCEEDED:
+                await self._keep(copy, placed, tree)
+                self._done_with(copy, placed)
+                return outcome
+            return await self._settle(ctx, copy, placed, tree, outcome)
+        except errors.WorkerError as trouble:
+            return _spoilt(outcome, str(trouble))
+
+    async def _finished_before(
+        self, ctx: ports.TaskContext, work: work_order.WorkOrder, repo: git_process.Repository, refs: merge_rules.Refs
+    ) -> model.Outcome | None:
+        """Returns the outcome of an earlier attempt that had finished when its server died, merged now; or None."""
+        kept = await self.merger.kept(repo, refs, work.task.id)
+        spec = digests.spec_digest(merge_rules.moved(work, work.workspace).task)
+        for one in reversed([one for one in kept if one.state == "done" and one.spec == spec]):
+            try:
+                outcome = model.Outcome.model_validate_json(ctx.blobs.get(one.outcome))
+            except (errors.DispatchError, ValueError):
+                log.warning("the outcome of %s/%s is not there any more", work.run_id, work.task.id)
+                continue
+            for _, path in self.copies.earlier(work):
+                await self._clear(repo, path, work)
+            try:
+                return await self._merge(repo, work, one.commit, outcome)
+            except errors.WorkerError as trouble:
+                return _spoilt(outcome, str(trouble))
+        return None
+
+    async def _copy(
+        self, work: work_order.WorkOrder, repo: git_process.Repository, refs: merge_rules.Refs
+    ) -> tuple[worktree.Copy, tuple[str, ...]]:
+        """Returns the worktree to work in: the one that a session goes on in, else a new one."""
+        head = await self.merger.integration(repo, refs)
+        going_on = self._going_on(work, repo)
+        for attempt, path in self.copies.earlier(work):
+            if going_on is None or attempt != going_on.attempt:
+                await self._clear(repo, path, work)
+        if going_on is not None:
+            with contextlib.suppress(errors.WorkerError):
+                await self.copies.verify(going_on)
+                return going_on, ()
+        return await self.copies.make(repo, work, head), await self._notices(repo, work)
+
+    def _going_on(self, work: work_order.WorkOrder, repo: git_process.Repository) -> worktree.Copy | None:
+        left = work.last_beat.get(BEAT)
+        if not work.last_beat.get(ports.SESSION) or not _is_object(left):
+            return None
+        attempt, base = left.get("attempt"), str(left.get("base", ""))
+        found = [
+            worktree.Copy(repo, path, base, known) for known, path in self.copies.earlier(work) if known == attempt
+        ]
+        return found[0] if found and merge_rules.is_object(base) else None
+
+    async def _notices(self, repo: git_process.Repository, work: work_order.WorkOrder) -> tuple[str, ...]:
+        """Returns what has to be said about the checkout; it is looked at once a run."""
+        if work.run_id not in self._noticed:
+            self._noticed[work.run_id] = await self._looked_over(repo, work)
+        return self._noticed[work.run_id]
+
+    async def _looked_over(self, repo: git_process.Repository, work: work_order.WorkOrder) -> tuple[str, ...]:
+        if repo.bare:
+            return ()
+        asked = ("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
+        done = await self.git.run(Path(work.workspace), *asked)
+        notice = merge_rules.dirty_notice([entry[3:] for entry in done.out.split("\0") if entry])
+        return (notice,) if notice else ()
+
+    async def _clear(self, repo: git_process.Repository, path: Path, work: work_order.WorkOrder) -> None:
+        """Keeps what an attempt left in its worktree, and removes that; what cannot be kept stays where it is."""
+        attempt = int(path.name.rpartition(".")[2])
+        try:
+            if await self.copies.discard(repo, path):
+                return
+            head = await self.git.run(path, "rev-parse", "--verify", "HEAD^{commit}")
+            copy = worktree.Copy(repo, path, head.out.strip(), attempt)
+            mine = replace(work, attempt=attempt)
+            await self._keep(copy, mine, await self.copies.tree(copy, mine.task))
+            await self.copies.remove(repo, path)
+        except errors.WorkerError as trouble:
+            log.warning("the worktree %s was left as it is: %s", path, trouble)
+
+    async def _part(self, copy: worktree.Copy, work: work_order.WorkOrder, *, resumable: bool) -> None:
+        """Keeps what an unsuccessful attempt did, and lets its worktree go unless a session goes on in it."""
+        if resumable:
+            return
+        try:
+            await self._keep(copy, work, await self.copies.tree(copy, merge_rules.moved(work, copy.workspace).task))
+        except errors.WorkerError as trouble:
+            log.warning("the worktree %s was left as it is: %s", copy.path, trouble)
+        else:
+            self._done_with(copy, work)
+
+    async def _keep(self, copy: worktree.Copy, work: work_order.WorkOrder, tree: str) -> str:
+        """Commits a tree under the attempt's name without merging it; returns the commit, or nothing for no change."""
+        if tree == await self.merger.tree(copy.repo, copy.base):
+            return ""
+        commit = await self.merger.commit(copy.repo, tree, (copy.base,), merge_rules.message(work))
+        await self.merger.keep(copy.repo, merge_rules.Refs(work.run_id).of("kept", work.task.id, work.attempt), commit)
+        return commit
+
+    def _done_with(self, copy: worktree.Copy, work: work_order.WorkOrder) -> None:
+        self._finished[work.run_id, work.task.id, work.attempt] = copy
+
+    async def _looked(
+        self, copy: worktree.Copy, work: work_order.WorkOrder, tree: str, outcome: model.Outcome
+    ) -> model.Outcome:
+        """Returns the outcome of an attempt that was only to look; what it changed is kept, but not merged."""
+        commit = await self._keep(copy, work, tree)
+        self._done_with(copy, work)
+        if not commit:
+            return outcome
+        detail = f"changed files of a copy that it was to look at; not merged, kept as commit {commit[:12]}"
+        return _with(outcome, Receipt(kind="merge", ok=False, checked=False, detail=detail))
+
+    async def _settle(
+        self, ctx: ports.TaskContext, copy: worktree.Copy, work: work_order.WorkOrder, tree: str, outcome: model.Outcome
+    ) -> model.Outcome:
+        """Keeps a success together with its outcome, so that it can never be paid for again, and merges it."""
+        digest = ctx.blobs.put(outcome.model_dump_json(exclude_defaults=True).encode())
+        commit = await self.merger.commit(copy.repo, tree, (copy.base,), merge_rules.message(work, digest))
+        refs = merge_rules.Refs(work.run_id)
+        await self.merger.keep(copy.repo, refs.of("done", work.task.id, work.attempt), commit)
+        self._done_with(copy, work)
+        return await self._merge(copy.repo, work, commit, outcome)
+
+    async def _merge(
+        self, repo: git_process.Repository, work: work_order.WorkOrder, commit: str, outcome: model.Outcome
+    ) -> model.Outcome:
+        refs = merge_rules.Refs(work.run_id)
+        found = await self.merger.merge(repo, refs, work, commit)
+        if found.conflict:
+            refused = outcome.model_copy(
+                update={
+                    "state": AttemptState.FAILED,
+                    "error": found.conflict,
+                    "error_kind": merge_rules.CONFLICT,
+                    "retryable": True,
+                    "unverified": False,
+                }
+            )
+            return _with(refused, Receipt(kind="merge", ok=False, detail="it does not merge with what others did"))
+        if not found.changed:
+            return _with(outcome, Receipt(kind="merge", ok=True, detail="nothing was changed, so nothing is merged"))
+        detail = " ".join((merge_rules.merged_detail(found.head, refs), *work.notices))
+        done = _with(outcome, Receipt(kind="merge", ok=True, detail=detail))
+        artifact = model.Artifact(name="commit", path=commit, mime_type="application/x-git")
+        handoff = done.handoff.model_copy(update={"artifacts": (*done.handoff.artifacts, artifact)})
+        return done.model_copy(update={"handoff": handoff})
+
+
+def _ordered(work: work_order.WorkOrder, copy: worktree.Copy, notices: tuple[str, ...]) -> work_order.WorkOrder:
+    """Returns the order for a copy of its workspace."""
+    placed = replace(merge_rules.moved(work, copy.workspace), base=copy.base, notices=(*work.notices, *notices))
+    return replace(placed, directory=copy.workspace) if work.isolation == "own" else placed
+
+
+async def _without(
+    ctx: ports.TaskContext, work: work_order.WorkOrder, why: str, carry_out: ports.CarryOut, judge: ports.Judge
+) -> model.Outcome:
+    """Returns how the attempt ended in the workspace itself, or why it did not begin."""
+    if work.isolation == "own" and work.task.isolation == "worktree":
+        return _failed(
+            merge_rules.NO_WORKTREE,
+            f"Task {work.task.id!r} asks for a worktree of its own, but {why}. "
+            "Plan it with isolation `shared`, and on_conflict `serialize`.",
+        )
+    if work.isolation == "merged":
+        return await judge(work, await carry_out(ctx, work))
+    notice = f"There is no worktree of its own for this task, because {why}: it works in the workspace itself."
+    placed = replace(work, directory=work.workspace, notices=(*work.notices, notice))
+    outcome = await judge(placed, await carry_out(ctx, placed))
+    return _with(outcome, Receipt(kind="merge", ok=False, checked=False, detail=notice))
+
+
+def _with(outcome: model.Outcome, receipt: Receipt) -> model.Outcome:
+    return outcome.model_copy(update={"receipts": (*outcome.receipts, receipt)})
+
+
+def _spoilt(outcome: model.Outcome, why: str) -> model.Outcome:
+    """Returns a success as a failure that is paid for: what was done could not be kept."""
+    changes = {"state": AttemptState.FAILED, "error": why, "error_kind": "not_kept", "retryable": True}
+    return outcome.model_copy(update={**changes, "unverified": False})
+
+
+def _is_object(value: model.Json) -> TypeGuard[Mapping[str, model.Json]]:
+    return isinstance(value, Mapping)
+
+
+def _failed(kind: str, error: str, *, retryable: bool = False) -> model.Outcome:
+    return model.Outcome(
+        state=AttemptState.FAILED, error=error, error_kind=kind, summary=error[:1200], retryable=retryable
+    )

@@ -1,0 +1,239 @@
+"""Worktrees as copies of a workspace: made, verified, read and removed. They lie below the state directory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.git import git_process, merge_rules
+from dispatch_mcp.model import work_order
+
+FOLDER = "worktrees"
+ABANDONED_S = 5.0
+"""From which age on a half-made worktree belongs to nobody."""
+
+_INDEX = "dispatch-index"
+_REMOVE = ("worktree", "remove", "--force", "--force", "--")
+_WHERE = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir", "--absolute-git-dir", "HEAD")
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A worktree: its folder, the commit that it began from, and the attempt that it was made for."""
+
+    repo: git_process.Repository
+    path: Path
+    base: str
+    attempt: int
+
+    @property
+    def workspace(self) -> str:
+        """The folder in it that stands for the order's workspace."""
+        return str(self.path / self.repo.below)
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Makes, reads and removes worktrees below `home`."""
+
+    git: git_process.Git
+    home: Path
+
+    def path(self, run_id: str, task_id: str, attempt: int) -> Path:
+        """Returns where the worktree of an attempt lies."""
+        return self.home.absolute() / FOLDER / merge_rules.part(run_id) / f"{merge_rules.part(task_id)}.{attempt}"
+
+    def earlier(self, work: work_order.WorkOrder) -> list[tuple[int, Path]]:
+        """Returns the worktrees that earlier attempts of the task have left, by attempt."""
+        newest = self.path(work.run_id, work.task.id, work.attempt)
+        stem = newest.name.rpartition(".")[0]
+        with contextlib.suppress(OSError):
+            names = (entry.name.rpartition(".") for entry in newest.parent.iterdir() if entry.is_dir())
+            numbers = sorted(int(number) for head, _, number in names if head == stem and number.isdigit())
+            return [(number, newest.parent / f"{stem}.{number}") for number in numbers if number < work.attempt]
+        return []
+
+    async def make(self, repo: git_process.Repository, work: work_order.WorkOrder, base: str) -> Copy:
+        """Returns a new worktree at `base`, verified.
+
+        Raises:
+            WorkerError: it could not be made, or is not what it should be.
+        """
+        path = self.path(work.run_id, work.task.id, work.attempt)
+        await anyio.to_thread.run_sync(_make_folder, self.home, path.parent)
+        await self._add(repo, path, base)
+        copy = Copy(repo, path, base, work.attempt)
+        await self.verify(copy)
+        status = await self.git.run(path, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
+        if status.out:
+            files = ", ".join(f"`{line[3:]}`" for line in status.out.split("\0")[:3] if line)
+            raise errors.WorkerError(
+                f"A fresh worktree of {str(repo.common)!r} differs from its own commit in {files}.",
+                hint="Look at their line endings or filters: `git status` in a fresh clone shows the same.",
+            )
+        await anyio.Path(_begun(path)).touch(mode=0o600)
+        return copy
+
+    async def _add(self, repo: git_process.Repository, path: Path, base: str) -> None:
+        """Makes a worktree; where a killed git has left half of one, that is what keeps git from making others."""
+        deadline = anyio.current_time() + 2 * ABANDONED_S
+        while True:
+            try:
+                await self.git.run(repo.top, "worktree", "add", "--detach", "--quiet", "--", str(path), base)
+            except errors.WorkerError:
+                young = await self.heal(repo)
+                if young is None or anyio.current_time() > deadline:
+                    raise
+                await anyio.sleep(young)
+                continue
+            return
+
+    async def heal(self, repo: git_process.Repository) -> float | None:
+        """Takes half-made worktrees of ours out of a repository's registry, which git refuses to read.
+
+        Returns None when there was none, else how many seconds to wait before it is tried again.
+        """
+        return await anyio.to_thread.run_sync(_healed, repo.common, self.home.absolute() / FOLDER)
+
+    async def verify(self, copy: Copy) -> Path:
+        """Returns git's own folder of a worktree.
+
+        Raises:
+            WorkerError: the folder is no worktree of that repository, begun from that commit.
+        """
+        if await anyio.Path(copy.path / ".git").is_file():
+            done = await self.git.run(copy.path, *_WHERE, codes=(0, 128))
+            if done.code == 0 and _same(done.lines[:2], (copy.path, copy.repo.common)):
+                folder, head = done.lines[2:4]
+                if head == copy.base or await self._grew(copy):
+                    return Path(folder)
+        raise errors.WorkerError(
+            f"{str(copy.path)!r} is no worktree of {str(copy.repo.common)!r} at {copy.base[:12]}.",
+            hint="`dispatch-mcp worktrees` lists what was left behind.",
+        )
+
+    async def _grew(self, copy: Copy) -> bool:
+        """Returns whether the worktree's commit is a later one than it began from: the attempt has committed."""
+        asked = ("merge-base", "--is-ancestor", copy.base, "HEAD")
+        return (await self.git.run(copy.path, *asked, codes=(0, 1, 128))).code == 0
+
+    async def tree(self, copy: Copy, task: model.Task) -> str:
+        """Returns the tree of everything in a worktree that is not ignored, or declared by name.
+
+        Caches and installed packages that nobody declared are left out.
+
+        Raises:
+            WorkerError: it is no worktree any more, or holds what git cannot keep.
+        """
+        env = await self._own_index(copy, await self.verify(copy))
+        at = copy.path
+        await self.git.run(at, "add", "--all", "--sparse", "--", ".", env=env)
+        declared = [f"{copy.repo.below}/{path}".lstrip("/") for path in merge_rules.forced(task)]
+        there = [path for path in declared if await _is_file(at / path)]
+        if there:
+            asked = ("add", "--force", "--sparse", "--pathspec-from-file=-", "--pathspec-file-nul")
+            await self.git.run(at, *asked, stdin="\0".join(there), env={**env, "GIT_LITERAL_PATHSPECS": "1"})
+        listed = ("diff-index", "--cached", "--raw", "-z", "--no-renames", "--full-index", copy.base, "--")
+        changes = merge_rules.read_changes((await self.git.run(at, *listed, env=env)).out)
+        if inner := merge_rules.nested(changes):
+            raise errors.WorkerError(
+                f"The attempt made a repository inside its worktree, in {inner[0]!r}.",
+                hint="Git cannot keep its files. They are still there; the next attempt should not make one.",
+            )
+        if drop := merge_rules.litter(changes, declared):
+            asked = ("update-index", "--force-remove", "-z", "--stdin")
+            await self.git.run(at, *asked, stdin="\0".join(drop), env=env)
+        return (await self.git.run(at, "write-tree", env=env)).out.strip()
+
+    async def _own_index(self, copy: Copy, folder: Path) -> dict[str, str]:
+        """Returns the environment with an index of our own, as the attempt's may be locked or half staged."""
+        env = {"GIT_INDEX_FILE": str(folder / _INDEX)}
+        if not await anyio.to_thread.run_sync(_copied, folder / "index", folder / _INDEX):
+            await self.git.run(copy.path, "read-tree", "HEAD", env=env)
+        return env
+
+    async def remove(self, repo: git_process.Repository, path: Path) -> None:
+        """Removes a worktree whose contents are kept elsewhere. Raises WorkerError."""
+        await anyio.Path(_begun(path)).unlink(missing_ok=True)  # so that one that is half removed can go later
+        await self.git.run(repo.top, *_REMOVE, str(path))
+        await anyio.to_thread.run_sync(_forget, path)
+
+    async def discard(self, repo: git_process.Repository, path: Path) -> bool:
+        """Removes a worktree, complete or not, in which nobody has begun; returns whether it was one."""
+        if await anyio.Path(_begun(path)).exists():
+            return False
+        await self.git.run(repo.top, *_REMOVE, str(path), codes=range(256))
+        await anyio.to_thread.run_sync(_forget, path)
+        await self.git.run(repo.top, *_REMOVE, str(path), codes=range(256))  # it may be registered without its folder
+        await self.heal(repo)
+        return True
+
+
+def _begun(path: Path) -> Path:
+    """Returns the file beside a worktree that says that somebody has begun to work in it."""
+    return path.with_name(f"{path.name}.begun")
+
+
+def _forget(path: Path) -> None:
+    """Removes what may be left of a worktree, and the folder of its run if it was the last."""
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        _begun(path).unlink(missing_ok=True)
+        path.parent.rmdir()
+
+
+def _healed(common: Path, folder: Path) -> float | None:
+    """Removes the entries of worktrees in `folder` that are half written, or whose worktree is gone, once they are old.
+
+    A git that lives writes an entry within milliseconds.
+    """
+    found: list[float] = []
+    for entry in common.glob("worktrees/*"):
+        with contextlib.suppress(OSError):
+            place = Path((entry / "gitdir").read_text().strip())
+            if not place.is_relative_to(folder) or (place.exists() and _text(entry / "commondir")):
+                continue
+            age = time.time() - entry.stat().st_mtime
+            found.append(max(0.0, ABANDONED_S - age))
+            if age >= ABANDONED_S:
+                shutil.rmtree(entry)
+    return min(found, default=None)
+
+
+def _text(path: Path) -> str:
+    return path.read_text().strip() if path.exists() else ""
+
+
+def _make_folder(home: Path, folder: Path) -> None:
+    try:
+        for part in (home.absolute(), folder.parent, folder):
+            part.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.WorkerError(
+            f"The folder {str(folder)!r} cannot be made: {error.strerror}.", hint="Check the disk and its rights."
+        ) from None
+
+
+def _copied(source: Path, target: Path) -> bool:
+    for lock in (target, target.with_name(f"{target.name}.lock")):
+        lock.unlink(missing_ok=True)
+    try:
+        shutil.copyfile(source, target)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _same(found: list[str], wanted: tuple[Path, ...]) -> bool:
+    return [os.path.realpath(one) for one in found] == [os.path.realpath(one) for one in wanted]
+
+
+async def _is_file(path: Path) -> bool:
+    return not await anyio.Path(path).is_dir() and await anyio.Path(path).exists()

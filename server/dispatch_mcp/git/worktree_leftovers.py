@@ -1,0 +1,52 @@
+"""What runs leave in repositories and in the state directory, as values."""
+
+from __future__ import annotations
+
+from dispatch_mcp import model
+
+
+class Tree(model.Value):
+    """A worktree below the state directory; `left` means that its run is over, or unknown here.
+
+    `run` and `task` are as `merging.part` names them; `note` says why it could not be removed.
+    """
+
+    path: str
+    run: str
+    task: str
+    attempt: int
+    left: bool
+    note: str = ""
+
+
+class Work(model.Value):
+    """What a repository keeps of a run. `applied` means that a branch holds all it has merged.
+
+    `conflicts` and `kept` count changes of attempts that were not merged; only their refs hold them. `removed` counts
+    the refs that were removed just now.
+    """
+
+    repository: str
+    run: str
+    merged: str = ""
+    applied: bool = False
+    open: bool = False
+    conflicts: int = 0
+    kept: int = 0
+    removed: int = 0
+
+    @property
+    def fate(self) -> str:
+        """What became of the run's merged work, in a word or two."""
+        if self.open:
+            return "goes on"
+        if not self.merged:
+            return ""
+        return "applied" if self.applied else "not applied"
+
+
+class Found(model.Value):
+    """All that was found, by worktree and by run."""
+
+    trees: tuple[Tree, ...] = ()
+    works: tuple[Work, ...] = ()

@@ -1,0 +1,195 @@
+"""MCP resources: templates, agents, knowledge, patterns, plans, runs and results, all read-only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ResourceNotFoundError
+from mcp.types import Completion, CompletionArgument
+
+from dispatch_mcp import __version__, errors, model
+from dispatch_mcp.agents import bundled_files, templates
+from dispatch_mcp.mcp_server import lazy
+from dispatch_mcp.planning.drafts import patterns
+from dispatch_mcp.service import dispatcher
+
+MARKDOWN = "text/markdown"
+JSON = "application/json"
+MAX_COMPLETIONS = 100
+
+
+Current = Callable[[], lazy.Opening]
+"""The dispatcher of the running lifespan, for the places where the SDK hands out no context."""
+
+
+def register(server: MCPServer[lazy.Opening], current: Current, home: Path | None = None) -> None:
+    """Adds every resource and resource template; files below `home` replace bundled ones."""
+    _register_files(server, home)
+    _register_catalogue(server, current)
+    _register_book(server)
+
+
+def _register_files(server: MCPServer[lazy.Opening], home: Path | None) -> None:
+    usable, _ = bundled_files.all_templates(home)
+    for file in _templates(home):
+        description = usable[file.name].description
+        _add_file(server, file, f"dispatch://templates/{file.name}", f"template-{file.name}", description)
+    for file in bundled_files.entries("knowledgebase", home):
+        label = f"knowledge-{file.name.replace('/', '-')}"
+        _add_file(server, file, f"dispatch://knowledge/{file.name}", label, f"Knowledge document: {file.name}")
+    server.resource(
+        "dispatch://patterns/decision-matrix",
+        name="decision-matrix",
+        description="Which of the six dispatch patterns, and which model, fits which situation.",
+        mime_type=MARKDOWN,
+    )(patterns.decision_matrix)
+
+
+def _templates(home: Path | None) -> list[bundled_files.Entry]:
+    """Returns the templates in force: a broken one of the user's leaves the bundled one in place."""
+    bundled = {file.name: file for file in bundled_files.entries("prompts")}
+    chosen: list[bundled_files.Entry] = []
+    for file in bundled_files.entries("prompts", home):
+        try:
+            templates.read_template(bundled_files.read(file), file.name)
+            chosen.append(file)
+        except errors.ConfigError:
+            chosen.extend([bundled[file.name]] if file.name in bundled else [])
+    return chosen
+
+
+def _add_file(
+    server: MCPServer[lazy.Opening], file: bundled_files.Entry, uri: str, label: str, description: str
+) -> None:
+    def content() -> str:
+        return bundled_files.read(file)
+
+    server.resource(uri, name=label, description=description, mime_type=MARKDOWN)(content)
+
+
+def _register_catalogue(server: MCPServer[lazy.Opening], current: Current) -> None:
+    @server.resource(
+        "dispatch://agents", name="agents", description="All agents: name, roster and purpose.", mime_type=JSON
+    )
+    async def agents() -> str:
+        with _found("agents"):
+            known = (await current().get()).catalog().agents
+        return _json([{"name": agent.name, "roster": agent.roster, "for": agent.description} for agent in known])
+
+    @server.resource(
+        "dispatch://agents/{name}", name="agent", description="One agent's whole definition.", mime_type=JSON
+    )
+    async def agent(name: str, ctx: Context[lazy.Opening]) -> str:
+        with _found(f"agent {name!r}"):
+            return _json((await app_of(ctx)).catalog().agent(name).public())
+
+    @server.resource(
+        "dispatch://agents/{name}/card",
+        name="agent-card",
+        description="One agent's A2A card: skills, and what it does now.",
+        mime_type=JSON,
+    )
+    async def agent_card(name: str, ctx: Context[lazy.Opening]) -> str:
+        with _found(f"agent {name!r}"):
+            return _json(await (await app_of(ctx)).card(name, __version__))
+
+
+def _register_book(server: MCPServer[lazy.Opening]) -> None:
+    @server.resource("dispatch://plans/{plan_id}", name="plan", description="A plan, newest version.", mime_type=JSON)
+    async def plan(plan_id: str, ctx: Context[lazy.Opening]) -> str:
+        with _found(f"plan {plan_id!r}"):
+            app = await app_of(ctx)
+            found = await app.book.plan(plan_id, None, principal=app.principal)
+            return found.model_dump_json(by_alias=True, exclude_defaults=True)
+
+    @server.resource("dispatch://runs/{run_id}", name="run", description="Where a run stands.", mime_type=JSON)
+    async def run(run_id: str, ctx: Context[lazy.Opening]) -> str:
+        with _found(f"run {run_id!r}"):
+            return _json((await (await app_of(ctx)).trace(run_id=run_id)).wire())
+
+    @server.resource(
+        "dispatch://runs/{run_id}/trace{?cursor}", name="trace", description="Events of a run, paged.", mime_type=JSON
+    )
+    async def trace(run_id: str, ctx: Context[lazy.Opening], cursor: str = "") -> str:
+        with _found(f"run {run_id!r}"):
+            return _json((await (await app_of(ctx)).trace(run_id=run_id, view="timeline", cursor=cursor)).wire())
+
+    @server.resource(
+        "dispatch://runs/{run_id}/tasks/{task_id}/prompt",
+        name="task-prompt",
+        description="The whole brief of a task that is out with the host.",
+        mime_type=MARKDOWN,
+    )
+    async def task_prompt(run_id: str, task_id: str, ctx: Context[lazy.Opening]) -> str:
+        with _found(f"task {task_id!r} of run {run_id!r}"):
+            return await (await app_of(ctx)).brief(run_id, task_id)
+
+    @server.resource(
+        "dispatch://runs/{run_id}/tasks/{task_id}/result",
+        name="task-result",
+        description="The whole accepted result of a task.",
+        mime_type=JSON,
+    )
+    async def task_result(run_id: str, task_id: str, ctx: Context[lazy.Opening]) -> str:
+        with _found(f"task {task_id!r} of run {run_id!r}"):
+            return await (await app_of(ctx)).result(run_id, task_id)
+
+
+class _found:  # noqa: N801  # reads as a word at the call site
+    """Turns our unknown handles into the SDK's, so that clients see -32602."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, raised: BaseException | None, _where: object) -> None:
+        if isinstance(raised, errors.DispatchError):
+            raise ResourceNotFoundError(f"{self._what}: {raised}") from raised
+
+
+async def app_of(ctx: Context[lazy.Opening]) -> dispatcher.Dispatcher:
+    """Returns the dispatcher of this connection."""
+    return await ctx.request_context.lifespan_context.get()
+
+
+def _json(value: model.Json) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+async def complete(opening: lazy.Opening, argument: CompletionArgument, home: Path | None = None) -> Completion | None:
+    """Completes names of agents, plans, runs, patterns, templates and rosters; None for other arguments."""
+    known = await _known(await opening.get(), argument.name, home)
+    return None if known is None else matching(known, argument.value)
+
+
+async def _known(app: dispatcher.Dispatcher, name: str, home: Path | None) -> Sequence[str] | None:
+    """Returns the values that an argument of that name can have, or None."""
+    agents = app.catalog().agents
+    match name:
+        case "run_id":
+            found = [run.id for run in await app.book.runs(app.principal, limit=MAX_COMPLETIONS)]
+        case "plan_id":
+            found = [plan.id for plan in await app.book.plans(app.principal, limit=MAX_COMPLETIONS)]
+        case "agent" | "name" | "specialist":
+            found = [agent.name for agent in agents]
+        case "roster":
+            found = sorted({agent.roster for agent in agents})
+        case "pattern":
+            found = [pattern.name for pattern in patterns.PATTERNS]
+        case "template":
+            found = bundled_files.names("prompts", home)
+        case _:
+            return None
+    return found
+
+
+def matching(known: Sequence[str], typed: str) -> Completion:
+    """Returns the known values that start with what was typed, then those that contain it."""
+    starts = [value for value in known if value.startswith(typed)]
+    found = [*starts, *(value for value in known if typed in value and value not in starts)]
+    return Completion(values=found[:MAX_COMPLETIONS], total=len(found), has_more=len(found) > MAX_COMPLETIONS)

@@ -1,0 +1,271 @@
+"""The MCP face: eight tools, prompts and resources over one dispatcher."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+from mcp import MCPError
+from mcp.server import CacheHint
+from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
+from mcp.server.extension import Extension
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.tools import Tool
+from mcp.types import (
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    CallToolResult,
+    Completion,
+    CompletionArgument,
+    CompletionContext,
+    PromptReference,
+    ResourceTemplateReference,
+    TextContent,
+    ToolAnnotations,
+)
+
+import dispatch_mcp
+from dispatch_mcp import errors, model
+from dispatch_mcp.mcp_server import descriptions, elicit_apply, elicitation, lazy, tool_arguments
+from dispatch_mcp.model import problems
+from dispatch_mcp.text import redaction
+
+log = logging.getLogger(__name__)
+
+Server = MCPServer[lazy.Opening]
+
+LISTS_TTL_MS = 300_000
+MAX_PROBLEMS = 50
+ASKED, OFFERED = "asked", "offered"
+"""The parameter that carries what the user answered; it is not part of the published schema."""
+
+READ_ONLY = frozenset({"route_task", "get_trace"})
+
+
+class StrictArguments(Extension):
+    """Refuses a call whose arguments are not what the tool takes, with the value and a hint."""
+
+    identifier = "io.github.dispatch-mcp/strict-arguments"
+
+    async def intercept_tool_call(
+        self, params: CallToolRequestParams, ctx: ServerRequestContext[Any, Any], call_next: CallNext
+    ) -> HandlerResult:
+        """Checks before the tool is called; unknown tools are the SDK's to name."""
+        if params.name in tool_arguments.TOOLS:
+            try:
+                tool_arguments.check(params.name, params.arguments or {})
+            except errors.DispatchError as refusal:
+                return refused(refusal)
+        return await call_next(ctx)
+
+
+def make_server(
+    open_dispatcher: lazy.OpenDispatcher,
+    *,
+    home: Path | None = None,
+    redactor: redaction.Redactor = redaction.Redactor(),
+) -> Server:
+    """Returns the server; `open_dispatcher` is entered in each lifespan, at the first call or soon after the start.
+
+    `home` holds the user's own templates and documents, which replace bundled ones; `redactor` reads every answer.
+    """
+    current: list[lazy.Opening] = []
+
+    @asynccontextmanager
+    async def lifespan(_server: Server) -> AsyncGenerator[lazy.Opening]:
+        opening = lazy.Opening(open_dispatcher)
+        current[:] = [opening]
+        async with anyio.create_task_group() as group:
+            group.start_soon(opening.keep)
+            try:
+                yield opening
+            finally:
+                opening.end()
+
+    def register() -> None:
+        lazy.documents().register(server, lambda: current[-1], home)
+        lazy.prompts().register(server, home)
+
+    async def complete(
+        _ref: PromptReference | ResourceTemplateReference,
+        argument: CompletionArgument,
+        _context: CompletionContext | None,
+    ) -> Completion | None:
+        found: Completion | None = await lazy.documents().complete(current[-1], argument, home)
+        return found
+
+    hint = CacheHint(ttl_ms=LISTS_TTL_MS, scope="public")
+    lists = ("tools/list", "prompts/list", "resources/list", "resources/templates/list", "server/discover")
+    with without_rich():
+        server: Server = MCPServer(
+            "dispatch",
+            title="dispatch-mcp",
+            version=dispatch_mcp.__version__,
+            instructions=descriptions.INSTRUCTIONS,
+            tools=[tool(name) for name in tool_arguments.TOOLS],
+            lifespan=lifespan,
+            log_level="WARNING",
+            extensions=[StrictArguments()],
+            middleware=[once_asked_for(register), prompt_errors, answers_without_secrets(redactor)],
+            cache_hints=dict.fromkeys(lists, hint),
+        )
+    server.completion()(complete)
+    return server
+
+
+@contextmanager
+def without_rich() -> Generator[None]:
+    """Hides rich, if it is not loaded yet: the SDK would load it at every start for tracebacks on stderr."""
+    if "rich" in sys.modules:
+        yield
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment]  # the import system reads None as "not there"
+    try:
+        yield
+    finally:
+        del sys.modules["rich"]
+
+
+def once_asked_for(register: Callable[[], None]) -> ServerMiddleware[Any]:
+    """Returns a middleware that registers prompts and resources when the first of them is asked for.
+
+    Reading some fifty files takes as long as the rest of our start, and many sessions never ask.
+    """
+    registered = False
+
+    async def before(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        nonlocal registered
+        if not registered and ctx.method.startswith(("prompts/", "resources/")):
+            registered = True
+            register()
+        return await call_next(ctx)
+
+    return before
+
+
+async def prompt_errors(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """An unknown prompt or a missing argument is the caller's error (-32602), not an internal one."""
+    try:
+        return await call_next(ctx)
+    except ValueError as wrong:
+        if ctx.method == "prompts/get":
+            raise MCPError(INVALID_PARAMS, str(wrong)) from wrong
+        raise
+
+
+def answers_without_secrets(redactor: redaction.Redactor) -> ServerMiddleware[Any]:
+    """Returns the middleware that takes secrets out of what tools, resources and prompts answer (S10)."""
+
+    async def redact(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        result = await call_next(ctx)
+        if ctx.method not in ("tools/call", "resources/read", "prompts/get") or result is None:
+            return result
+        given = result if isinstance(result, dict) else result.model_dump(mode="json", by_alias=True, exclude_none=True)
+        clean = redactor.redact_json(given)
+        return result if clean == given else clean
+
+    return redact
+
+
+def tool(name: str) -> Tool:
+    """Returns the tool; its schema is that of its arguments' model without what only costs tokens."""
+    expected = tool_arguments.TOOLS[name]
+
+    async def call(*, ctx: Context[lazy.Opening], **given: model.Json) -> CallToolResult:
+        said, taken = given.pop(ASKED, None), given.pop(OFFERED, None)
+        args = expected.model_validate(given)
+        return await answered(name, ctx.request_context.lifespan_context, args, taken if _applies(args) else said)
+
+    _sign(call, expected)
+    made = Tool.from_function(
+        call,
+        name=name,
+        title=descriptions.TITLES[name],
+        description=descriptions.DESCRIPTIONS[name],
+        annotations=ToolAnnotations(
+            read_only_hint=name in READ_ONLY,
+            destructive_hint=False,
+            idempotent_hint=name in READ_ONLY or name in ("dispatch", "report"),
+            open_world_hint=False,
+        ),
+        meta=_meta(name),
+        structured_output=False,
+    )
+    return made.model_copy(update={"parameters": tool_arguments.schema(expected)})
+
+
+def _meta(name: str) -> dict[str, Any]:
+    if name == "route_task":
+        return {"anthropic/alwaysLoad": True}
+    return {"anthropic/searchHint": descriptions.SEARCH_HINTS[name]}
+
+
+def _sign(call: Callable[..., Awaitable[CallToolResult]], expected: type[tool_arguments.Args]) -> None:
+    """Gives `call` the signature of the arguments: the SDK reads names, types and defaults off it."""
+    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context[lazy.Opening])
+    fields = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=field.annotation,
+            default=inspect.Parameter.empty if field.is_required() else field.get_default(),
+        )
+        for name, field in expected.model_fields.items()
+    ]
+    if issubclass(expected, tool_arguments.Dispatch):
+        fields.append(inspect.Parameter(ASKED, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.ANSWER))
+    if issubclass(expected, tool_arguments.SteerRun):
+        fields.append(inspect.Parameter(ASKED, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.WAIVER))
+        fields.append(inspect.Parameter(OFFERED, inspect.Parameter.KEYWORD_ONLY, annotation=elicit_apply.TAKING))
+    signature = inspect.Signature([*fields, context], return_annotation=CallToolResult)
+    setattr(call, "__signature__", signature)  # noqa: B010  # functions declare no such attribute
+    call.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+
+
+def _applies(args: tool_arguments.Args) -> bool:
+    return isinstance(args, tool_arguments.SteerRun) and args.action == "apply"
+
+
+async def answered(
+    name: str, opening: lazy.Opening, args: tool_arguments.Args, said: elicitation.Said = None
+) -> CallToolResult:
+    """Returns the tool's answer, or its refusal as a tool error that a model can act on; `said` is the user's word."""
+    try:
+        app = await opening.get()
+        if isinstance(args, tool_arguments.Dispatch):
+            await elicitation.settle(app, args.run_id, said)
+        if isinstance(args, tool_arguments.SteerRun) and args.action == "waive":
+            return told(await elicitation.waive(app, args.run_id, args.task_id, said))
+        if isinstance(args, tool_arguments.SteerRun) and args.action == "apply":
+            return told(await elicit_apply.apply(app, args.run_id, args.task_id, said))
+        return told(await lazy.tools().HANDLERS[name](app, args))
+    except errors.DispatchError as refusal:
+        return refused(refusal)
+
+
+def told(answer: dict[str, model.Json], *, is_error: bool = False) -> CallToolResult:
+    """Returns an answer in both forms: structured, and as text for clients that read only text."""
+    text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=answer, is_error=is_error)
+
+
+def refused(refusal: errors.DispatchError) -> CallToolResult:
+    """Returns a tool error: a sentence with the value and a hint; for a plan all its problems."""
+    if isinstance(refusal, errors.StaleVersion) and refusal.version:
+        answer: dict[str, model.Json] = {"ok": False, "code": "base_version_stale", "version": refusal.version}
+        return told({**answer, "changes": dict(refusal.changes), "next": str(refusal)}, is_error=True)
+    if not isinstance(refusal, errors.PlanRejected):
+        return CallToolResult(content=[TextContent(type="text", text=str(refusal))], is_error=True)
+    found = [
+        problem.model_dump(mode="json", exclude_defaults=True)
+        for problem in refusal.problems
+        if isinstance(problem, problems.Problem)
+    ]
+    return told({"ok": False, "errors": found[:MAX_PROBLEMS], "next": str(refusal)}, is_error=True)

@@ -1,0 +1,301 @@
+"""What each tool takes: one model a tool is both the published schema and the check of every call."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeGuard
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import problems
+
+MAX_TEXT = 200_000
+MAX_ITEMS = 500
+MAX_DEPTH = 60
+
+Schema = dict[str, model.Json]
+
+
+def arg(
+    description: str = "",
+    default: model.Json = ...,
+    *,
+    schema: Mapping[str, model.Json] | None = None,
+    **bounds: model.Json,
+) -> Any:  # noqa: ANN401  # as pydantic's Field, so that a field's annotation is what counts
+    """Returns a field; its published schema is `schema` if given."""
+
+    def trim(derived: dict[str, model.Json]) -> None:
+        if schema is not None:
+            derived.clear()
+            derived.update(schema)
+        if not derived.get("default", True):
+            derived.pop("default")
+        if description:
+            derived["description"] = description
+
+    return Field(default, json_schema_extra=trim, **bounds)
+
+
+def schema(expected: type[Args]) -> dict[str, model.Json]:
+    """Returns the published schema of a tool: no titles, and limits on text are left to the check."""
+    whole = expected.model_json_schema()
+    properties = {name: _bare(derived) for name, derived in whole["properties"].items()}
+    required = {"required": whole["required"]} if "required" in whole else {}
+    return {"type": "object", "properties": properties, **required, "additionalProperties": False}
+
+
+_CHECKED_ONLY = frozenset({"title", "maxLength", "minLength", "maxItems", "maximum", "minimum"})
+"""What the check of a call says in words when it matters; the schema is read far more often than it is broken."""
+
+
+def _bare(derived: Mapping[str, model.Json]) -> dict[str, model.Json]:
+    return {key: value for key, value in derived.items() if key not in _CHECKED_ONLY}
+
+
+class Args(BaseModel):
+    """Arguments of a tool; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_NAMES: Schema = {"type": "array", "items": {"type": "string"}}
+
+_TASK: Schema = {
+    "type": "object",
+    "required": ["id", "do"],
+    "properties": {
+        "id": {"type": "string"},
+        "do": {"type": "string", "description": "One measurable goal."},
+        "deps": _NAMES,
+        "files": {**_NAMES, "description": "Paths or globs it will write."},
+        "reads": _NAMES,
+        "agent": {"type": "string", "description": "Else routed."},
+        "model": {"enum": ["haiku", "sonnet", "opus", "fable"]},
+        "effort": {"enum": ["S", "M", "L", "XL"]},
+        "priority": {"enum": ["high", "medium", "low"]},
+        "context": {**_NAMES, "description": "file:p, symbol:n, rag:q, pattern:n"},
+        "constraints": _NAMES,
+        "output": {**_NAMES, "description": "Exact deliverables."},
+        "worker": {"enum": ["host", "api", "claude", "command"]},
+        "command": {**_NAMES, "description": "argv, if the user allows it."},
+        "inputs": {"type": "object"},
+    },
+}
+
+_RESULT: Schema = {
+    "type": "object",
+    "required": ["task_id", "attempt"],
+    "properties": {
+        "task_id": {"type": "string"},
+        "attempt": {"type": "integer"},
+        "status": {"enum": ["succeeded", "failed", "cancelled"]},
+        "text": {"type": "string", "description": "The subagent's answer, whole."},
+        "handoff": {
+            "type": "object",
+            "description": "completed_work, files_modified, decisions_made, open_questions, mistakes_learned",
+        },
+        "output": {},
+        "error": {"type": "string"},
+        "retryable": {"type": "boolean"},
+        "usage": {"type": "object", "description": "input_tokens, output_tokens, cost_usd"},
+    },
+}
+
+
+class RouteTask(Args):
+    """What `route_task` takes."""
+
+    task: str = arg("What is to be done, one or two sentences.", min_length=1, max_length=1_000_000)
+    files: list[str] = arg("Paths it concerns.", [], max_length=MAX_ITEMS)
+    roster: str = arg("One roster only, e.g. backend, roles.", "", max_length=200)
+    urgency: Literal["low", "normal", "high"] = arg("", "normal")
+
+
+class PlanDag(Args):
+    """What `plan_dag` takes: a request, tasks, or edits of a plan."""
+
+    request: str = arg("The user's request, verbatim.", "", max_length=MAX_TEXT)
+    tasks: list[dict[str, Any]] = arg("", [], schema={"type": "array", "items": _TASK}, max_length=model.MAX_TASKS)
+    plan_id: str = arg("With edits: the plan to change.", "", max_length=200)
+    base_version: int = arg("", 0, ge=0, le=1_000_000)
+    edits: list[dict[str, Any]] = arg(
+        "",
+        [],
+        schema={
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["op", "id"],
+                "properties": {
+                    "op": {"enum": ["add", "modify", "skip", "remove"]},
+                    "id": {"type": "string"},
+                    "task": {"type": "object"},
+                    "reason": {"type": "string"},
+                },
+            },
+        },
+        max_length=MAX_ITEMS,
+    )
+    max_parallel: int = arg("", 5, ge=1, le=model.MAX_PARALLEL)
+    on_conflict: Literal["serialize", "worktree", "error"] = arg("", "serialize")
+    diagram: bool = arg("", False)
+
+
+class Dispatch(Args):
+    """What `dispatch` takes: a plan to start or a run to go on with."""
+
+    plan_id: str = arg("Start this plan; or latest.", "", max_length=200)
+    run_id: str = arg("Or go on with this run (or latest); lost assignments are repeated.", "", max_length=200)
+    worker: Literal["auto", "host", "api", "claude", "command", "scripted"] = arg("", "auto")
+    request_key: str = arg("Same key, same run.", "", max_length=200)
+    dry_run: bool = arg("Simulate every task; labelled.", False)
+    fresh: bool = arg("Do finished work again.", False)
+    limits: dict[str, Any] = arg(
+        "",
+        {},
+        schema={"type": "object", "description": "Ceilings: dollars, tokens, minutes, attempts, tasks, fan_out, depth"},
+    )
+
+
+class Report(Args):
+    """What `report` takes: results of assignments."""
+
+    run_id: str = arg("", min_length=1, max_length=200)
+    results: list[dict[str, Any]] = arg(
+        "", schema={"type": "array", "items": _RESULT}, min_length=1, max_length=MAX_ITEMS
+    )
+
+
+class ReviewCouncil(Args):
+    """What `review_council` takes."""
+
+    diff: str = arg("Unified diff.", "", max_length=9_000_000)
+    range: str = arg("Git range.", "", max_length=500)
+    run_id: str = arg("A run's change; or a review: its decision.", "", max_length=200)
+    after: str = arg("Review whose findings to check again.", "", max_length=200)
+    reviewers: list[str] = arg("Beside those chosen.", [], max_length=8)
+
+
+class GetTrace(Args):
+    """What `get_trace` takes."""
+
+    run_id: str = arg("None: my open runs. Or latest.", "", max_length=200)
+    task_id: str = arg("One task's whole result.", "", max_length=200)
+    view: Literal["summary", "timeline", "results", "artifacts", "todo", "mermaid", "all"] = arg("", "summary")
+    cursor: str = arg("", "", max_length=40)
+    wait_s: float = arg("Wait for news, at most 45.", 0, ge=0, le=45, allow_inf_nan=False)
+
+
+class SteerRun(Args):
+    """What `steer_run` takes."""
+
+    run_id: str = arg("", min_length=1, max_length=200)
+    action: Literal["cancel", "pause", "resume", "retry", "skip", "waive", "apply"] = arg()
+    task_id: str = arg("For retry and skip; for waive the finding, for apply the revision.", "", max_length=200)
+    reason: str = arg("", "", max_length=2_000)
+
+
+class MessageAgents(Args):
+    """What `message_agents` takes."""
+
+    run_id: str = arg("", min_length=1, max_length=200)
+    action: Literal["send", "inbox"] = arg("", "inbox")
+    sender: str = arg("", "orchestrator", max_length=200)
+    recipient: str = arg("Task id, agent or orchestrator.", "orchestrator", max_length=200)
+    kind: Literal["information", "request", "warning", "confirmation", "handoff"] = arg("", "information")
+    text: str = arg("", "", max_length=20_000)
+
+
+TOOLS: Mapping[str, type[Args]] = {
+    "route_task": RouteTask,
+    "plan_dag": PlanDag,
+    "dispatch": Dispatch,
+    "report": Report,
+    "review_council": ReviewCouncil,
+    "get_trace": GetTrace,
+    "steer_run": SteerRun,
+    "message_agents": MessageAgents,
+}
+
+
+def check(tool: str, raw: Mapping[str, model.Json]) -> None:
+    """Checks a call's raw arguments.
+
+    Raises:
+        InputError: naming the argument, its value and what would be right.
+    """
+    expected = TOOLS[tool]
+    arguments = {name: _unpacked(expected, name, value) for name, value in raw.items()}
+    for name, value in arguments.items():
+        _check_json(value, name, 0)
+    try:
+        expected.model_validate(arguments)
+    except ValidationError as wrong:
+        raise errors.InputError(_explain(tool, expected, wrong), hint=_signature(tool, expected)) from None
+
+
+def _unpacked(expected: type[Args], name: str, value: model.Json) -> model.Json:
+    """Some clients send lists and objects as JSON text; the SDK unpacks them likewise."""
+    field = expected.model_fields.get(name)
+    if field is None or not isinstance(value, str) or field.annotation is str:
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _check_json(value: model.Json, place: str, depth: int) -> None:
+    """Raises InputError for a NUL, a number that JSON cannot say, or nesting without end."""
+    if depth > MAX_DEPTH:
+        raise errors.InputError(f"{place} is nested deeper than {MAX_DEPTH} levels.", hint="Send a flatter value.")
+    if isinstance(value, str) and "\0" in value:
+        raise errors.InputError(
+            f"{place} holds a NUL character at position {value.index(chr(0))}.", hint="Send the text without it."
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise errors.InputError(f"{place} is {value!r}, which is not a JSON number.", hint="Send a finite number.")
+    for inner, item in _inside(value):
+        _check_json(item, place + inner, depth + 1)
+
+
+def _inside(value: model.Json) -> Iterator[tuple[str, model.Json]]:
+    """Yields what is inside an object or list, each with its place; keys are values too."""
+    if _is_object(value):
+        for key, item in value.items():
+            yield "", key
+            yield f".{str(key)[:60]}", item
+    elif _is_list(value):
+        for position, item in enumerate(value):
+            yield f"[{position}]", item
+
+
+def _is_object(value: model.Json) -> TypeGuard[dict[str, model.Json]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: model.Json) -> TypeGuard[list[model.Json]]:
+    return isinstance(value, list)
+
+
+def _explain(tool: str, expected: type[Args], wrong: ValidationError) -> str:
+    lines: list[str] = []
+    for found in wrong.errors()[:5]:
+        place = ".".join(str(part) for part in found["loc"]) or tool
+        if found["type"] == "extra_forbidden":
+            near = problems.nearest(place, list(expected.model_fields))
+            lines.append(f"{tool} takes no {place[:80]!r}" + (f"; did you mean {near!r}?" if near else "."))
+        elif found["type"] == "missing":
+            lines.append(f"{place!r} is missing.")
+        else:
+            lines.append(f"{place}: {found['msg']} (got {problems.shown(found['input'])}).")
+    return " ".join(lines)
+
+
+def _signature(tool: str, expected: type[Args]) -> str:
+    names = [name if field.is_required() else f"{name}?" for name, field in expected.model_fields.items()]
+    return f"Call {tool}({', '.join(names)})."

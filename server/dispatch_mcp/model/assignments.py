@@ -1,0 +1,38 @@
+"""An attempt as the host gets it: the exact arguments of the host's own subagent call."""
+
+from __future__ import annotations
+
+from dispatch_mcp import model
+
+INLINE_LIMIT = 6_000
+"""Characters of a prompt up to which the host holds it itself; a longer one goes by reference."""
+
+
+class HostCall(model.Value):
+    """The arguments of the host's subagent tool, named as the host names them (seeds 000 and 004).
+
+    `model` is one of the host's own aliases, or None to keep what the subagent or the session has.
+    """
+
+    subagent_type: str
+    description: str
+    prompt: str
+    run_in_background: bool
+    model: str | None = None
+
+
+class Assignment(model.Value):
+    """One attempt that waits for the host until `lease_until`, in seconds since the epoch; any contact renews it.
+
+    `prompt_ref` is the address of the whole prompt when `call.prompt` only points to it. `instructions` are for hosts
+    that have no subagents.
+    """
+
+    run_id: str
+    task_id: str
+    attempt: int
+    agent: str = ""
+    call: HostCall
+    prompt_ref: str = ""
+    instructions: str = ""
+    lease_until: float | None = None

@@ -1,0 +1,51 @@
+"""Digests that name finished work, so that it is never repeated or paid for twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from operator import attrgetter
+
+from dispatch_mcp import model
+
+_SPEC = attrgetter(
+    "goal",
+    "agent",
+    "model",
+    "worker",
+    "files",
+    "reads",
+    "context",
+    "constraints",
+    "output",
+    "acceptance",
+    "inputs",
+    "command",
+    "isolation",
+)
+_HANDOFF = attrgetter("completed_work", "files_modified", "decisions_made", "open_questions", "mistakes_learned")
+# One encoder for all: making one costs more than most of the digests do.
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
+def digest(value: model.Json) -> str:
+    """Returns the SHA-256 hex digest of the canonical JSON of `value`."""
+    return hashlib.sha256(_encode(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def spec_digest(task: model.Task) -> str:
+    """Returns the digest of what a task asks for, without its place in the plan or its limits."""
+    return digest(_SPEC(task))
+
+
+def work_key(spec: str, upstream: Iterable[tuple[str, str]]) -> str:
+    """Returns the key of a task's work: its spec and the (task id, result digest) pairs it builds on."""
+    lines = [spec, *(f"{task_id}={result}" for task_id, result in sorted(upstream))]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def result_digest(outcome: model.Outcome) -> str:
+    """Returns the digest of what dependants receive from an outcome."""
+    artifacts = [artifact.model_dump(mode="json") for artifact in outcome.handoff.artifacts]
+    return digest((_HANDOFF(outcome.handoff), artifacts, outcome.output, outcome.summary))

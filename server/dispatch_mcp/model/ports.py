@@ -1,0 +1,158 @@
+"""What a worker is: it carries out one attempt and returns its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from dispatch_mcp import model
+from dispatch_mcp.git import apply_rules
+from dispatch_mcp.model import work_order
+from dispatch_mcp.runs import prompt_builder
+
+
+class Blobs(Protocol):
+    """Bulk by reference."""
+
+    def put(self, data: bytes) -> str:
+        """Stores `data` and returns its SHA-256 hex digest."""
+        ...
+
+    def get(self, digest: str) -> bytes:
+        """Returns the bytes of a digest. Raises UnknownHandle."""
+        ...
+
+
+class TaskContext(Protocol):
+    """All that a worker may see of an engine."""
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def task_id(self) -> str: ...
+
+    @property
+    def attempt(self) -> int: ...
+
+    @property
+    def last_beat(self) -> Mapping[str, model.Json]:
+        """The details that the previous attempt left with its last `beat`."""
+        ...
+
+    @property
+    def blobs(self) -> Blobs: ...
+
+    def beat(self, **details: model.Json) -> None:
+        """Says that the attempt is alive; `details` reach the next attempt if this one is lost."""
+        ...
+
+
+SESSION = "session_id"
+"""The detail of a beat by which a worker says that its next attempt goes on where this one was."""
+
+
+@dataclass(slots=True)
+class Relay:
+    """A task context that passes everything on; what wraps one overrides what it changes."""
+
+    inner: TaskContext
+
+    @property
+    def run_id(self) -> str:
+        """The run of the attempt."""
+        return self.inner.run_id
+
+    @property
+    def task_id(self) -> str:
+        """The task of the attempt."""
+        return self.inner.task_id
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt."""
+        return self.inner.attempt
+
+    @property
+    def last_beat(self) -> Mapping[str, model.Json]:
+        """What the previous attempt left."""
+        return self.inner.last_beat
+
+    @property
+    def blobs(self) -> Blobs:
+        """Where bulk goes."""
+        return self.inner.blobs
+
+    def beat(self, **details: model.Json) -> None:
+        """Passes the beat on."""
+        self.inner.beat(**details)
+
+
+Brief = Callable[[work_order.WorkOrder], prompt_builder.Prompt]
+"""Makes the prompt of an order."""
+
+
+class Worker(Protocol):
+    """Carries out attempts. Must be cancellable and must clean up after itself when cancelled."""
+
+    async def carry_out(self, ctx: TaskContext, work: work_order.WorkOrder) -> model.Outcome:
+        """Returns how the attempt ended; never raises for a failure of the work itself."""
+        ...
+
+
+Workers = Mapping[model.WorkerKind, Worker]
+
+
+class Witness(Protocol):
+    """Looks at the workspace before and after an attempt, so that nobody has to be believed."""
+
+    async def before(self, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
+        """Returns what must be known of the workspace from before the attempt, as JSON; empty when nothing must."""
+        ...
+
+    async def receipts(
+        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], others: Collection[str]
+    ) -> tuple[model.Receipt, ...]:
+        """Returns what can be said for and against a claim that the attempt succeeded; bounded in time.
+
+        `before` is what `before` returned; `others` are paths that other tasks declare and may have changed meanwhile.
+        """
+        ...
+
+
+CarryOut = Callable[[TaskContext, work_order.WorkOrder], Awaitable[model.Outcome]]
+"""Carries out an order in the place that it names and returns what its worker claims."""
+
+Judge = Callable[[work_order.WorkOrder, model.Outcome], Awaitable[model.Outcome]]
+"""Returns a claim as its receipts judge it, collected in the place that the order names."""
+
+
+class Checkouts(Protocol):
+    """Brings what a run has merged into the user's checkout; only interfaces that have asked a person apply."""
+
+    async def look(self, workspace: str, run_id: str) -> apply_rules.Offer:
+        """Returns what there is to apply. Raises InputError when there is nothing."""
+        ...
+
+    async def apply(self, workspace: str, run_id: str, expect: str) -> apply_rules.Offer:
+        """Applies it, if it is still at the revision `expect`. Raises InputError or NotAllowed."""
+        ...
+
+
+class Grounds(Protocol):
+    """Gives attempts a place to work in, and brings together what they changed there."""
+
+    async def within(
+        self, ctx: TaskContext, work: work_order.WorkOrder, carry_out: CarryOut, judge: Judge
+    ) -> model.Outcome:
+        """Returns how the attempt ended in the place that `work.isolation` asks for.
+
+        A success is judged there, then kept and merged; one that does not merge is returned as a failure. Work that
+        an earlier attempt had finished before its server died is returned without being carried out again.
+        """
+        ...
+
+    async def leave(self, work: work_order.WorkOrder) -> None:
+        """Tidies up behind an attempt whose outcome is known; never raises."""
+        ...

@@ -1,0 +1,156 @@
+"""What the book stores and hands back, and the one step that moves a run forward, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from dispatch_mcp import model
+from dispatch_mcp.model import transitions
+
+LOCAL = "local"
+"""The principal of everything that happens over stdio and on the command line."""
+
+ANYBODY = "*"
+"""Reads on behalf of the server itself, which drives everybody's runs; no caller can be of that name."""
+
+
+class RunRecord(model.Value):
+    """One run as the book has it. Times are seconds since the epoch, UTC; `counts` is tasks per state."""
+
+    id: str
+    plan_id: str
+    plan_version: int
+    principal: str = LOCAL
+    request_key: str = ""
+    state: model.RunState
+    worker: model.WorkerKind
+    workspace: str = ""
+    dry_run: bool = False
+    fresh: bool = False
+    limits: model.Limits = model.Limits()
+    owner: str = ""
+    epoch: int = 0
+    revision: int = 0
+    paused: bool = False
+    cancelled: bool = False
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    finished_at: float | None = None
+    counts: dict[str, int] = Field(default_factory=dict[str, int])
+
+
+class NewRun(model.Value):
+    """What `Book.create_run` records; `request_key` makes a re-issued call return the first run."""
+
+    id: str
+    plan_id: str
+    plan_version: int
+    worker: model.WorkerKind
+    principal: str = LOCAL
+    request_key: str = ""
+    workspace: str = ""
+    dry_run: bool = False
+    fresh: bool = False
+    limits: model.Limits = model.Limits()
+
+
+class TaskRecord(model.Value):
+    """One task of a run; the fields of `moves.TaskRow` plus its place in the plan."""
+
+    id: str
+    position: int
+    worker: model.WorkerKind
+    state: model.TaskState
+    attempt: int = 0
+    failures: int = 0
+    crashes: int = 0
+    ready_at: float = 0.0
+    result: str = ""
+    cause: str = ""
+
+
+def row_of(task: TaskRecord) -> transitions.TaskRow:
+    """Returns the state machine's form of a task."""
+    return transitions.TaskRow(
+        task.id,
+        task.worker,
+        task.state,
+        task.attempt,
+        task.failures,
+        task.crashes,
+        task.ready_at,
+        task.result,
+        task.cause,
+    )
+
+
+class AttemptRecord(model.Value):
+    """One try of a task. `lease_until` is set for host assignments only."""
+
+    run_id: str
+    task_id: str
+    attempt: int
+    state: model.AttemptState
+    worker: model.WorkerKind
+    started_at: float
+    ended_at: float | None = None
+    lease_until: float | None = None
+    usage: model.Usage = model.Usage()
+    error: str = ""
+    error_kind: str = ""
+    beat: dict[str, model.Json] = Field(default_factory=dict[str, model.Json])
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that drives a run, with the epoch that fences its predecessors."""
+
+    id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A steering move on a run or one of its tasks."""
+
+    kind: Literal["cancel", "pause", "resume", "retry", "skip"]
+    task_id: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One transaction's worth of progress of a run.
+
+    `owner` is None for a contact of the host, which anybody may make. `start` says whose ready tasks may begin;
+    host attempts begin under a lease of `lease_s` seconds. `renew` extends the leases of running host attempts.
+    `limits` are the run's ceilings from now on; `notes` are events of others to record, also of a run that is over.
+    """
+
+    now: float
+    owner: Owner | None = None
+    finished: Sequence[transitions.Finished] = ()
+    actions: Sequence[Action] = ()
+    start: frozenset[model.WorkerKind] = frozenset()
+    free: int | None = None
+    lease_s: float = 1800.0
+    renew: bool = False
+    limits: model.Limits | None = None
+    notes: Sequence[transitions.Note] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What a step did. `accepted` answers `Step.finished` one to one; False means fenced off."""
+
+    state: model.RunState
+    revision: int
+    accepted: tuple[bool, ...]
+    starts: tuple[transitions.Start, ...]
+    waiting_until: float | None
+    running: int
+    plan_version: int = 0

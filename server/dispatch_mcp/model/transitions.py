@@ -1,0 +1,192 @@
+"""What the state machine of a run takes and gives, and the one table of legal task moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from dispatch_mcp import model
+from dispatch_mcp.model import AttemptState, TaskState, WorkerKind
+
+HOST_WORKERS = frozenset({WorkerKind.HOST})
+HUMAN_WORKERS = frozenset({WorkerKind.HUMAN})
+SERVER_WORKERS = frozenset(WorkerKind) - HOST_WORKERS - HUMAN_WORKERS
+
+BY_USER = "user"
+REPLAYED = "replayed"
+UPSTREAM = "upstream:"
+REMOVED = "removed"
+RATE_LIMIT = "rate_limit"
+LIMIT = "limit:"
+UNUSABLE = "unusable_answer"
+"""Why a task is closed: the words of `TaskRow.cause` that are not an error's."""
+
+MOVES: Mapping[TaskState, frozenset[TaskState]] = {
+    TaskState.BLOCKED: frozenset({TaskState.READY, TaskState.SKIPPED, TaskState.CANCELLED}),
+    TaskState.READY: frozenset(
+        {
+            TaskState.BLOCKED,
+            TaskState.RUNNING,
+            TaskState.SUCCEEDED,
+            TaskState.UNVERIFIED,
+            TaskState.FAILED,
+            TaskState.SKIPPED,
+            TaskState.CANCELLED,
+        }
+    ),
+    TaskState.RUNNING: frozenset(
+        {
+            TaskState.READY,
+            TaskState.SUCCEEDED,
+            TaskState.UNVERIFIED,
+            TaskState.FAILED,
+            TaskState.SKIPPED,
+            TaskState.CANCELLED,
+        }
+    ),
+    TaskState.SUCCEEDED: frozenset(),
+    TaskState.UNVERIFIED: frozenset(),
+    TaskState.FAILED: frozenset({TaskState.READY, TaskState.SKIPPED}),
+    TaskState.SKIPPED: frozenset({TaskState.READY, TaskState.BLOCKED}),
+    TaskState.CANCELLED: frozenset({TaskState.READY, TaskState.BLOCKED}),
+}
+"""The one table of legal task moves; only an edit of the plan makes a ready task wait again, and only a ceiling of its
+own makes it fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Retry policy; times in seconds.
+
+    A rate limit that does not say for how long holds for `hold_base_s`, doubling up to `hold_cap_s`; one that does is
+    obeyed up to `longest_hold_s`.
+    """
+
+    backoff_base_s: float = 1.0
+    backoff_cap_s: float = 60.0
+    hold_base_s: float = 15.0
+    hold_cap_s: float = 900.0
+    longest_hold_s: float = 6 * 3600.0
+    max_crashes: int = 3
+
+
+@dataclass(slots=True)
+class TaskRow:
+    """Where one task of the run stands; the book stores exactly these fields."""
+
+    id: str
+    worker: WorkerKind
+    state: TaskState = TaskState.BLOCKED
+    attempt: int = 0
+    failures: int = 0
+    crashes: int = 0
+    ready_at: float = 0.0
+    result: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An attempt that may begin once it is recorded; `ceiling` is what it may use at most."""
+
+    task_id: str
+    attempt: int
+    worker: WorkerKind
+    key: str
+    ceiling: model.TaskLimits = model.NO_LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The outcome of one attempt, as somebody reports it."""
+
+    task_id: str
+    attempt: int
+    outcome: model.Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """An attempt that is over, for the attempt's record."""
+
+    task_id: str
+    attempt: int
+    state: AttemptState
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An event to append; its sequence number and time are the book's."""
+
+    kind: str
+    task_id: str = ""
+    attempt: int = 0
+    data: Mapping[str, model.Json] = field(default_factory=dict[str, model.Json])
+
+
+@dataclass(slots=True)
+class Changes:
+    """Everything that changed since the last `drain`, in order."""
+
+    rows: dict[str, TaskRow] = field(default_factory=dict[str, TaskRow])
+    starts: list[Start] = field(default_factory=list[Start])
+    ends: list[AttemptEnd] = field(default_factory=list[AttemptEnd])
+    notes: list[Note] = field(default_factory=list[Note])
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.starts or self.ends or self.notes)
+
+
+class Known(NamedTuple):
+    """Accepted work of an earlier run: the digest of its result, and whether nobody proved it."""
+
+    digest: str
+    unverified: bool = False
+
+
+FindResult = Callable[[str], Known | None]
+"""Returns the accepted work with this key, or None."""
+
+
+def no_result(_key: str) -> Known | None:
+    """Returns None: nothing was finished before."""
+    return None
+
+
+def worker_of(task: model.Task, default: WorkerKind) -> WorkerKind:
+    """Returns who carries out a task: its own choice, `command` if it has an argv, else `default`."""
+    if task.worker is not None:
+        return task.worker
+    return WorkerKind.COMMAND if task.command else default
+
+
+def pool(kind: WorkerKind) -> frozenset[WorkerKind]:
+    """Returns the workers that share the run's `max_parallel` with `kind`."""
+    if kind is WorkerKind.HOST:
+        return HOST_WORKERS
+    return HUMAN_WORKERS if kind is WorkerKind.HUMAN else SERVER_WORKERS
+
+
+def is_fixed(row: TaskRow) -> bool:
+    """Returns whether the plan of a live run may no longer change this task: it runs or has ended.
+
+    A task that was skipped only because another one failed has not ended: other dependencies can revive it.
+    """
+    if row.state is TaskState.SKIPPED:
+        return not row.cause.startswith(UPSTREAM) and row.cause != REMOVED
+    return row.state is TaskState.RUNNING or row.state in model.TASK_FINAL
+
+
+def is_closed_by_others(row: TaskRow) -> bool:
+    """Returns whether a task was closed only because of another one or of the whole run."""
+    return row.state is TaskState.CANCELLED or (row.state is TaskState.SKIPPED and row.cause.startswith(UPSTREAM))
+
+
+def placed(row: TaskRow | None, task: model.Task, default: WorkerKind) -> TaskRow:
+    """Returns the row of a task in a new version of the plan; who carries it out may have changed."""
+    if row is None:
+        return TaskRow(task.id, worker_of(task, default))
+    if not is_fixed(row):
+        row.worker = worker_of(task, default)
+    return row

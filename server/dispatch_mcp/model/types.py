@@ -1,0 +1,289 @@
+"""The nouns of dispatch-mcp as frozen values (glossary: docs/concepts.md).
+
+Wire names are short because a model reads and writes them (`do`, `deps`); the names that seed 002 uses
+(`task_id`, `description`, `dependencies`, `input_data`, `context_requirements`) are accepted by
+`planning.plan_documents`, which normalises them before anything here is built.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Json = Any
+"""A JSON value: None, bool, int, finite float, str, list or dict with str keys."""
+
+MAX_TASKS = 10_000
+MAX_PARALLEL = 64
+TASK_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+class Value(BaseModel):
+    """A frozen value that refuses unknown fields; validators are built at first use, as few starts need them all."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True, defer_build=True
+    )
+
+
+class Effort(StrEnum):
+    """Rough size of a task; drives durations and model choice until there is history."""
+
+    S = "S"
+    M = "M"
+    L = "L"
+    XL = "XL"
+
+
+class Priority(StrEnum):
+    """Breaks ties between ready tasks of equal remaining path."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class WorkerKind(StrEnum):
+    """Who carries out an attempt."""
+
+    HOST = "host"
+    API = "api"
+    CLAUDE = "claude"
+    COMMAND = "command"
+    SCRIPTED = "scripted"
+    HUMAN = "human"
+
+
+class RunState(StrEnum):
+    """State of a run; the last five are final."""
+
+    RUNNING = "running"
+    WAITING_INPUT = "waiting_input"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INCONCLUSIVE = "inconclusive"
+
+
+class TaskState(StrEnum):
+    """State of a task in a run; the last five are final."""
+
+    BLOCKED = "blocked"
+    READY = "ready"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    UNVERIFIED = "unverified"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+class AttemptState(StrEnum):
+    """State of one try of a task."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    ABANDONED = "abandoned"
+    SUPERSEDED = "superseded"
+
+
+RUN_FINAL = frozenset(
+    {RunState.SUCCEEDED, RunState.PARTIAL, RunState.FAILED, RunState.CANCELLED, RunState.INCONCLUSIVE}
+)
+TASK_FINAL = frozenset(
+    {TaskState.SUCCEEDED, TaskState.UNVERIFIED, TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED}
+)
+
+Conflict = Literal["serialize", "worktree", "error"]
+Names = tuple[Annotated[str, StringConstraints(min_length=1)], ...]
+
+
+class TaskLimits(Value):
+    """Ceilings of all attempts of a task together, None for none; `minutes` is for each attempt."""
+
+    dollars: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    tokens: int | None = Field(default=None, ge=1)
+    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    attempts: int | None = Field(default=None, ge=1)
+
+
+NO_LIMITS = TaskLimits()
+
+
+class Task(Value):
+    """One unit of work for one agent."""
+
+    id: str
+    goal: str = Field(alias="do")
+    deps: Names = ()
+    agent: str | None = None
+    model: str | None = None
+    worker: WorkerKind | None = None
+    effort: Effort = Effort.M
+    priority: Priority = Priority.MEDIUM
+    files: Names = ()
+    reads: Names = ()
+    context: Names = ()
+    constraints: Names = ()
+    output: Names = ()
+    acceptance: Names = ()
+    inputs: dict[str, Json] = Field(default_factory=dict)
+    command: Names = ()
+    timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    max_attempts: int = Field(default=3, ge=1, le=20)
+    isolation: Literal["shared", "worktree"] = "shared"
+    limits: TaskLimits = NO_LIMITS
+
+
+class AddedEdge(Value):
+    """A dependency that planning added, with the reason that is shown to the user."""
+
+    before: str
+    after: str
+    reason: str
+
+
+class Plan(Value):
+    """One immutable version of a task graph; `forecast` is what it was expected to use when it was made."""
+
+    id: str
+    version: int = 1
+    tasks: tuple[Task, ...]
+    request: str = ""
+    pattern: str = ""
+    workspace: str = ""
+    max_parallel: int = Field(default=5, ge=1, le=MAX_PARALLEL)
+    on_conflict: Conflict = "serialize"
+    added_edges: tuple[AddedEdge, ...] = ()
+    timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    draft: bool = False
+    forecast: dict[str, Json] = Field(default_factory=dict)
+
+
+class Artifact(Value):
+    """Something a task produced, by reference."""
+
+    name: str
+    digest: str = ""
+    path: str = ""
+    size: int = 0
+    mime_type: str = "text/plain"
+
+
+MessageKind = Literal["information", "request", "warning", "confirmation", "handoff"]
+
+
+class Note(Value):
+    """A message that a worker leaves for others: `to` is a task, an agent, `orchestrator` or `all`."""
+
+    to: str = Field(min_length=1, max_length=200)
+    kind: MessageKind = "information"
+    text: str
+
+
+class Handoff(Value):
+    """What a finished task tells its dependants (fields: seed 004, "Agent Handoffs").
+
+    `proposed_edits` are changes of the plan that the worker thinks are needed (seed 003, unexpected complexity); the
+    orchestrator decides about them. `messages` are sent to other agents of the run when the handoff is accepted.
+    """
+
+    completed_work: str = ""
+    files_modified: tuple[str, ...] = ()
+    decisions_made: tuple[str, ...] = ()
+    open_questions: tuple[str, ...] = ()
+    mistakes_learned: tuple[str, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    proposed_edits: tuple[dict[str, Json], ...] = ()
+    messages: tuple[Note, ...] = ()
+
+
+class Usage(Value):
+    """What an attempt used; `cost_usd` is None when no price is known."""
+
+    input_tokens: int = Field(default=0, ge=0)
+    output_tokens: int = Field(default=0, ge=0)
+    cache_read_tokens: int = Field(default=0, ge=0)
+    cache_write_tokens: int = Field(default=0, ge=0)
+    cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+
+ReceiptKind = Literal["exit_code", "file", "diff", "touched", "claim", "words", "approval", "simulated", "merge"]
+
+
+class Receipt(Value):
+    """Evidence that the server itself collected about an attempt, or that there is none.
+
+    `criterion` is the entry of the task's `acceptance` that it speaks for; `checked` is False when nobody could tell.
+    """
+
+    kind: ReceiptKind
+    ok: bool
+    detail: str
+    criterion: str = ""
+    checked: bool = True
+
+
+class Outcome(Value):
+    """How one attempt ended.
+
+    `retryable` says whether another attempt could end differently; `unverified` that the work is claimed
+    but not proven.
+    """
+
+    state: AttemptState
+    summary: str = ""
+    handoff: Handoff = Handoff()
+    output: Json = None
+    error: str = ""
+    error_kind: str = ""
+    retryable: bool = False
+    retry_after_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    unverified: bool = False
+    usage: Usage = Usage()
+    receipts: tuple[Receipt, ...] = ()
+
+
+class Limits(TaskLimits):
+    """Ceilings of a run; None means no ceiling of its own.
+
+    `minutes` is wall time since the run began, `attempts` and `tasks` are counts, `fan_out` is how many attempts may
+    run at once, `depth` how deep dispatchers may call each other.
+    """
+
+    tasks: int | None = Field(default=None, ge=1)
+    fan_out: int | None = Field(default=None, ge=1)
+    depth: int = Field(default=2, ge=0, le=8)
+
+
+class Message(Value):
+    """A note between agents of one run (types: seed 003 "Inter-Agent Communication", seed 004)."""
+
+    id: int = 0
+    run_id: str
+    sender: str
+    recipient: str
+    kind: MessageKind
+    text: str
+    at: float = 0.0
+    read: bool = False
+
+
+class Event(Value):
+    """One line of a run's append-only trace. `at` is seconds since the epoch, UTC."""
+
+    seq: int
+    run_id: str
+    kind: str
+    at: float
+    task_id: str = ""
+    attempt: int = 0
+    data: dict[str, Json] = Field(default_factory=dict)

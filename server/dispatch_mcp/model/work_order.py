@@ -1,0 +1,76 @@
+"""A work order: everything one attempt needs, fixed before any untrusted text is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dispatch_mcp import model
+from dispatch_mcp.model import Json
+from dispatch_mcp.text import fences
+
+Isolation = Literal["shared", "merged", "own"]
+"""Where an attempt works: in the workspace itself, in a copy of what the run has merged so far that it only looks at,
+or in a worktree of its own whose changes are merged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """What a dependant receives from one finished dependency."""
+
+    task_id: str
+    handoff: model.Handoff
+    output: Json = None
+    summary: str = ""
+    unverified: bool = False
+
+
+NO_CEILING = model.NO_LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOrder:
+    """One attempt of one task. `workspace` is an absolute path or empty; `timeout_s` is None for no deadline.
+
+    `directory` is the attempt's own worktree, an absolute path: only there may a server's worker change files; empty
+    when it has none. `tools` are what the agent may use, None for all that its place allows; `effort` is how hard its
+    model thinks, empty for the model's default; `ceiling` is what this attempt may use at most.
+
+    `isolation` and `rank` (the place in topological order) follow from the plan. `base` is the commit that a copy of
+    the workspace began from, empty in the workspace itself; `notices` say what whoever works there should know of it.
+
+    `gathered` is what was found for the task and fits its budget, `gathered_at` where it can be read instead.
+    `material` is what the task is about, shown whole; `answer_form` says how the answer ends if not with a handoff.
+    """
+
+    run_id: str
+    task: model.Task
+    attempt: int
+    worker: model.WorkerKind
+    key: str = ""
+    workspace: str = ""
+    timeout_s: float | None = None
+    agent_prompt: str = ""
+    model: str | None = None
+    upstream: tuple[Upstream, ...] = ()
+    messages: tuple[model.Message, ...] = ()
+    last_error: str = ""
+    last_beat: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    directory: str = ""
+    tools: tuple[str, ...] | None = None
+    effort: str = ""
+    ceiling: model.TaskLimits = NO_CEILING
+    isolation: Isolation = "shared"
+    rank: int = 0
+    base: str = ""
+    notices: tuple[str, ...] = ()
+    material: tuple[fences.Data, ...] = ()
+    gathered: tuple[fences.Data, ...] = ()
+    gathered_at: tuple[str, ...] = ()
+    answer_form: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where the attempt works: its own worktree if it has one, else the workspace."""
+        return self.directory or self.workspace

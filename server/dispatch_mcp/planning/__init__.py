@@ -1,0 +1,1 @@
+"""Plans as functions of values: checks, schedule, conflicts, edits, forecast, documents."""

@@ -1,0 +1,1 @@
+"""Plans drafted from a request."""

@@ -1,0 +1,185 @@
+"""The six dispatch patterns, when each fits, and which model suits which work (seed 000)."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from dispatch_mcp import model
+
+Execution = Literal["sequential", "parallel", "consult then implement", "phased"]
+
+
+class Step(NamedTuple):
+    """One task of a pattern's skeleton. `role` says which specialist fits; `each` that there is one per area."""
+
+    id: str
+    role: str
+    do: str
+    deps: tuple[str, ...] = ()
+    model: str = ""
+    each: bool = False
+
+
+class Pattern(NamedTuple):
+    """One way to split work. `signs` are what a request shows when the pattern fits."""
+
+    name: str
+    title: str
+    when: str
+    execution: Execution
+    example: str
+    signs: tuple[str, ...]
+    skeleton: tuple[Step, ...]
+
+    @property
+    def prompt(self) -> str:
+        """The name of the prompt template that carries the pattern out."""
+        return f"pattern-{self.name}"
+
+
+class Choice(NamedTuple):
+    """One row of the decision matrix."""
+
+    scenario: str
+    pattern: str
+    execution: Execution
+
+
+class ModelChoice(NamedTuple):
+    """Which model a kind of work gets, and why."""
+
+    work: str
+    model: str
+    reason: str
+
+
+PATTERNS: Final[tuple[Pattern, ...]] = (
+    Pattern(
+        name="single",
+        title="Single specialist",
+        when="The whole task lies in one specialist's domain.",
+        execution="sequential",
+        example="Fix the bug in budget tracking",
+        signs=("one domain", "no dependencies"),
+        skeleton=(Step("work", "the domain's specialist", "Find the cause, fix it, and prove it with a test"),),
+    ),
+    Pattern(
+        name="parallel-investigation",
+        title="Parallel investigation",
+        when="Facts from several domains are needed before anybody can decide.",
+        execution="parallel",
+        example="Calls to the ticket service are slow",
+        signs=("several domains", "the cause is unknown", "nobody waits for anybody"),
+        skeleton=(
+            Step(
+                "look", "one specialist per domain", "Investigate this domain and report findings", (), "sonnet", True
+            ),
+            Step(
+                "conclude", "the lead", "Put the findings together: the cause, the evidence, the next step", ("look",)
+            ),
+        ),
+    ),
+    Pattern(
+        name="sequential-handoff",
+        title="Sequential with handoff",
+        when="What one task produces is what the next one needs.",
+        execution="sequential",
+        example="Add retries to the ticket client and log failures to the database",
+        signs=("output of one is input of another",),
+        skeleton=(
+            Step("design", "the specialist who defines the contract", "Define the schema or interface"),
+            Step("build", "the specialist who uses it", "Implement against the handed-over contract", ("design",)),
+        ),
+    ),
+    Pattern(
+        name="consultation",
+        title="Consultation",
+        when="One specialist implements and needs another's knowledge, not another's work.",
+        execution="consult then implement",
+        example="Track the cost of ticket API calls the way the agent module does",
+        signs=("a pattern of another domain is to be followed", "a short, focused question"),
+        skeleton=(
+            Step("ask", "the specialist who knows", "Answer the question with code and patterns to reuse", (), "haiku"),
+            Step("build", "the specialist who implements", "Implement with the answer", ("ask",)),
+        ),
+    ),
+    Pattern(
+        name="parallel-implementation",
+        title="Parallel implementation",
+        when="The same kind of change is needed in several independent places.",
+        execution="parallel",
+        example="Refactor the middleware chain in both servers",
+        signs=("same change", "separate files", "a shared interface"),
+        skeleton=(
+            Step("contract", "the lead", "Write down the interface that all of them share"),
+            Step("change", "one specialist per place", "Make the change in this place", ("contract",), "", True),
+            Step("compare", "a reviewer", "Check that every place follows the interface", ("change",), "sonnet"),
+        ),
+    ),
+    Pattern(
+        name="phased-rollout",
+        title="Phased rollout",
+        when="A large feature needs a base, then work on it in many places, then proof.",
+        execution="phased",
+        example="Add audit logging across the whole system",
+        signs=("infrastructure first", "many integration points", "verification at the end"),
+        skeleton=(
+            Step("base", "the infrastructure specialist", "Build what everything else rests on"),
+            Step("integrate", "one specialist per area", "Integrate this area with the base", ("base",), "", True),
+            Step(
+                "verify", "the infrastructure specialist", "Verify all integrations together", ("integrate",), "sonnet"
+            ),
+        ),
+    ),
+)
+
+DECISION_MATRIX: Final[tuple[Choice, ...]] = (
+    Choice("Task in a single domain", "single", "sequential"),
+    Choice("Investigation across several domains", "parallel-investigation", "parallel"),
+    Choice("One task's output is another's input", "sequential-handoff", "sequential"),
+    Choice("Knowledge from another domain is needed", "consultation", "consult then implement"),
+    Choice("The same change in several places", "parallel-implementation", "parallel"),
+    Choice("Rollout of a large feature", "phased-rollout", "phased"),
+)
+
+MODEL_TABLE: Final[tuple[ModelChoice, ...]] = (
+    ModelChoice("Complex implementation", "opus", "needs deep reasoning"),
+    ModelChoice("Investigation and analysis", "sonnet", "balances speed and quality"),
+    ModelChoice("Quick consultation", "haiku", "answers fast and to the point"),
+    ModelChoice("Code review", "sonnet", "is good at matching patterns"),
+)
+
+
+def find(name: str) -> Pattern | None:
+    """Returns the pattern of that name, or None."""
+    return next((pattern for pattern in PATTERNS if pattern.name == name), None)
+
+
+def as_json(pattern: Pattern) -> dict[str, model.Json]:
+    """Returns a pattern as a JSON object; its skeleton uses the names that `plan_dag` takes."""
+    steps = [
+        {
+            "id": step.id,
+            "do": step.do,
+            "deps": list(step.deps),
+            "role": step.role,
+            **({"model": step.model} if step.model else {}),
+            **({"each": True} if step.each else {}),
+        }
+        for step in pattern.skeleton
+    ]
+    said = pattern._asdict() | {"signs": list(pattern.signs), "skeleton": steps}
+    return {**said, "prompt": pattern.prompt}
+
+
+def decision_matrix() -> str:
+    """Returns the decision matrix and the model table as Markdown."""
+    titles = {pattern.name: pattern.title for pattern in PATTERNS}
+    lines = ["# Which pattern", "", "| Scenario | Pattern | Execution | Prompt |", "|---|---|---|---|"]
+    lines += [
+        f"| {row.scenario} | {titles[row.pattern]} | {row.execution} | `pattern-{row.pattern}` |"
+        for row in DECISION_MATRIX
+    ]
+    lines += ["", "# Which model", "", "| Work | Model | Because it |", "|---|---|---|"]
+    lines += [f"| {row.work} | {row.model} | {row.reason} |" for row in MODEL_TABLE]
+    return "\n".join(lines) + "\n"

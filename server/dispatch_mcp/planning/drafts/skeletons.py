@@ -1,0 +1,238 @@
+"""Builds the task graphs of the dispatch patterns as sketches: what only the host can decide is marked `fill`.
+
+Rules: the six patterns of seed 000; the three phases, API-first development and the feedback loop of seed 003; models
+by seed 000's table. A sketch is never dispatched: the host fills it in and plans the result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from dispatch_mcp import model
+from dispatch_mcp.model import Effort, Priority
+from dispatch_mcp.text import tokenizer
+
+DEEP: Final = "opus"
+THOROUGH: Final = "sonnet"
+QUICK: Final = "haiku"
+"""Models of seed 000's table: complex implementation, investigation and review, short consultation."""
+
+MAX_PARTS: Final = 12
+MAX_ROUNDS: Final = 3
+"""Rounds of review and refinement a loop may have; each costs two tasks whether it is needed or not."""
+
+HUMAN: Final = "human"
+
+_SLUG = re.compile(r"[^a-z0-9]+")
+
+
+class Part(NamedTuple):
+    """A share of the work: what it is called, whose it is (empty when nobody clearly fits), paths it is about."""
+
+    name: str
+    agent: str = ""
+    files: tuple[str, ...] = ()
+
+
+class Sketch(model.Value):
+    """A task to be filled in. `fill` names the fields that the host decides; `worker` is `human` for a gate."""
+
+    id: str
+    do: str
+    deps: tuple[str, ...] = ()
+    agent: str = ""
+    model: str = ""
+    effort: Effort = Effort.M
+    priority: Priority = Priority.MEDIUM
+    files: tuple[str, ...] = ()
+    worker: str = ""
+    fill: tuple[str, ...] = ()
+
+
+def single(work: Part, do: str = "Do it and prove it with a test") -> list[Sketch]:
+    """Returns one task."""
+    return [_sketch("work", do, work, "", (), ("do", "files"))]
+
+
+def parallel_investigation(looks: Sequence[Part]) -> list[Sketch]:
+    """Returns one look for each part, beside each other, and a conclusion that waits for all of them."""
+    found = _each("look", "Look into {}", looks, THOROUGH, (), ("do",))
+    conclusion = Sketch(
+        id="conclude", do="Cause, evidence and next step from all findings", deps=_ids(found), model=THOROUGH
+    )
+    return [*found, conclusion]
+
+
+def sequential_handoff(steps: Sequence[Part], *, looks_first: bool = False) -> list[Sketch]:
+    """Returns a chain in which each step takes over what the one before hands on.
+
+    With `looks_first` the first step finds something out instead of defining something.
+    """
+    made: list[Sketch] = []
+    for number, step in enumerate(steps):
+        task_id, last = f"step-{number + 1}", made[-1:]
+        if number == 0 and looks_first:
+            made.append(_sketch(task_id, f"Find out: {step.name}", step, THOROUGH, (), ("do",)))
+        elif number == 0:
+            made.append(_sketch(task_id, f"Define: {step.name}", step, DEEP, (), _WRITES))
+        else:
+            made.append(_sketch(task_id, f"With the handoff: {step.name}", step, DEEP, _ids(last), _WRITES))
+    return made
+
+
+def consultation(knows: Part, builds: Part) -> list[Sketch]:
+    """Returns a short question on the small model and the implementation that uses its answer."""
+    ask = _sketch("ask", "Answer with code and pattern to reuse", knows, QUICK, (), ("do",))
+    return [
+        ask.model_copy(update={"effort": Effort.S}),
+        _sketch("build", "Implement with the answer", builds, DEEP, ("ask",), _WRITES),
+    ]
+
+
+def side_by_side(acts: Sequence[Part]) -> list[Sketch]:
+    """Returns one task for each act, none waiting for another: different works that share nothing."""
+    return _each("do", "{}", acts, DEEP, (), _WRITES)
+
+
+def parallel_implementation(places: Sequence[Part], reviewer: str = "") -> list[Sketch]:
+    """Returns the shared contract, the same change in each place, and a check that all places agree."""
+    contract = Sketch(id="contract", do="Fix what all places share", model=DEEP, effort=Effort.S, fill=("do",))
+    changes = _each("change", "Change {}", places, DEEP, ("contract",), _WRITES)
+    compare = Sketch(
+        id="compare",
+        do="Check all places against the contract",
+        deps=_ids(changes),
+        agent=reviewer,
+        model=THOROUGH,
+    )
+    return [contract, *changes, compare]
+
+
+def phased_rollout(base: Part, areas: Sequence[Part], verifier: str = "") -> list[Sketch]:
+    """Returns the base, its integration into each area beside each other, and a check of the whole.
+
+    The base's specialist verifies when nobody is named (seed 000, pattern 6).
+    """
+    first = _sketch("base", "Build what the rest needs", base, DEEP, (), _WRITES)
+    middle = _each("integrate", "Integrate {}", areas, DEEP, ("base",), _WRITES)
+    last = Part("verify", verifier or base.agent)
+    verify = _sketch("verify", "Verify all integrations together", last, THOROUGH, _ids(middle or [first]), ())
+    big = {"effort": Effort.L, "priority": Priority.HIGH}
+    return [first.model_copy(update=big), *middle, verify]
+
+
+def three_phases(research: Sequence[Part], execution: Sequence[Sketch]) -> list[Sketch]:
+    """Returns research beside each other, a plan drawn from it, and `execution` waiting for the plan.
+
+    Seed 003: nobody builds before all findings are together; whatever of `execution` waited for nothing waits for
+    the plan. The plan's own tasks replace the execution by edits once they are known.
+    """
+    looks = _each("research", "Research {}", research, THOROUGH, (), ("do",))
+    plan = Sketch(
+        id="plan",
+        do="Tasks with specialist, priority, deps from all findings",
+        deps=_ids(looks),
+        model=DEEP,
+        priority=Priority.HIGH,
+    )
+    later = [task if task.deps else task.model_copy(update={"deps": ("plan",)}) for task in execution]
+    return [*looks, plan, *later]
+
+
+def api_first(design: Part, sides: Sequence[Part], tester: Part) -> list[Sketch]:
+    """Returns the interface, all sides building against it at once, and the test where they meet (seed 003)."""
+    contract = _sketch("contract", "Design the interface that binds all sides", design, DEEP, (), _WRITES)
+    built = _each("build", "Build {}", sides, DEEP, ("contract",), _WRITES)
+    meet = _sketch("meet", "Test the sides together", tester, THOROUGH, _ids(built), ())
+    return [contract.model_copy(update={"priority": Priority.HIGH}), *built, meet]
+
+
+def feedback_loop(work: Part, reviewer: Part, rounds: int = 2) -> list[Sketch]:
+    """Returns execute, then `rounds` of review and refine, then approval by a person (seed 003, "Feedback Loops").
+
+    The rounds are tasks like all others: the plan shows the most that it can cost, the engine needs no second kind of
+    flow, and a review that passes lets the rest of the loop be skipped. After the last round nothing loops on: what is
+    still not right goes to a person, and no model can approve.
+
+    Raises:
+        ValueError: fewer rounds than 1 or more than `MAX_ROUNDS`.
+    """
+    if not 1 <= rounds <= MAX_ROUNDS:
+        raise ValueError(f"rounds is {rounds!r}; a loop has 1 to {MAX_ROUNDS}")
+    made = [_sketch("execute", "Do the work", work, DEEP, (), _WRITES)]
+    for number in range(1, rounds + 1):
+        review = _sketch(f"review-{number}", "Review: PASS or findings", reviewer, THOROUGH, _ids(made[-1:]), ())
+        refine = _sketch(f"refine-{number}", "Apply the findings; skip on PASS", work, DEEP, (review.id,), ())
+        made += [review, refine]
+    gate = Sketch(id="approve", do="A person approves the result", deps=_ids(made[-1:]), worker=HUMAN)
+    return [*made, gate]
+
+
+def groups(tasks: Sequence[Sketch]) -> list[list[str]]:
+    """Returns the ids that can run beside each other, group after group (seed 003, groups A, B, C)."""
+    depth: dict[str, int] = {}
+    for task in tasks:
+        depth[task.id] = 1 + max((depth[dep] for dep in task.deps), default=-1)
+    return [[name for name, at in depth.items() if at == level] for level in range(1 + max(depth.values(), default=-1))]
+
+
+def wire(task: Sketch) -> dict[str, model.Json]:
+    """Returns a sketch in the words of `plan_dag`, without defaults, and without `fill` where it is as usual."""
+    usual = {"effort", "fill"} if set(task.fill) <= set(_WRITES) else {"effort"}
+    return task.model_dump(mode="json", exclude_defaults=True, exclude=usual)
+
+
+def as_task(task: Sketch) -> model.Task:
+    """Returns a sketch as a task, for pictures and estimates; it is not ready to be dispatched."""
+    return model.Task(
+        id=task.id,
+        do=task.do,
+        deps=task.deps,
+        agent=task.agent or None,
+        model=task.model or None,
+        effort=task.effort,
+        priority=task.priority,
+        files=task.files,
+    )
+
+
+_WRITES: Final = ("do", "files")
+
+
+def _sketch(  # noqa: PLR0917  # all positional: read like a row of a table
+    task_id: str, do: str, part: Part, chosen: str, deps: Sequence[str], fill: tuple[str, ...], /
+) -> Sketch:
+    return Sketch(
+        id=task_id, do=do, deps=tuple(deps), agent=part.agent, model=chosen, files=part.files, fill=_open(fill, part)
+    )
+
+
+def _open(fill: tuple[str, ...], part: Part) -> tuple[str, ...]:
+    """Returns what is left to fill in: known paths are not, a missing specialist is."""
+    left = tuple(name for name in fill if not (name == "files" and part.files))
+    return left if part.agent else (*left, "agent")
+
+
+def _each(  # noqa: PLR0917  # as _sketch
+    prefix: str, do: str, parts: Sequence[Part], chosen: str, deps: Sequence[str], fill: tuple[str, ...], /
+) -> list[Sketch]:
+    return [
+        _sketch(task_id, do.format(part.name), part, chosen, deps, fill)
+        for task_id, part in zip(_names(prefix, parts), parts, strict=True)
+    ]
+
+
+def _names(prefix: str, parts: Sequence[Part]) -> list[str]:
+    """Returns an id for each part: the prefix and what the part is called, or its number."""
+    made: list[str] = []
+    for number, part in enumerate(parts, 1):
+        slug = _SLUG.sub("-", tokenizer.fold(part.name.casefold())).strip("-")[:18].rstrip("-")
+        name = f"{prefix}-{slug or number}"
+        made.append(name if name not in made else f"{name}-{number}")
+    return made
+
+
+def _ids(tasks: Sequence[Sketch]) -> tuple[str, ...]:
+    return tuple(task.id for task in tasks)

@@ -1,0 +1,83 @@
+"""Draws a plan as a Mermaid flowchart."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from dispatch_mcp import model
+from dispatch_mcp.model import TaskState
+from dispatch_mcp.planning import plan_checks
+from dispatch_mcp.text import escape
+
+MAX_NODES: Final = 60
+GOAL_CHARS: Final = 48
+
+_CLASSES: Final[Mapping[TaskState, str]] = {
+    TaskState.RUNNING: "fill:#cfe8ff,stroke:#1f6feb",
+    TaskState.SUCCEEDED: "fill:#d5f5dc,stroke:#1a7f37",
+    TaskState.UNVERIFIED: "fill:#fff3c4,stroke:#9a6700",
+    TaskState.FAILED: "fill:#ffd7d5,stroke:#cf222e",
+    TaskState.SKIPPED: "fill:#eeeeee,stroke:#8c959f,stroke-dasharray:4",
+    TaskState.CANCELLED: "fill:#eeeeee,stroke:#8c959f",
+}
+
+
+def mermaid(plan: model.Plan, prepared: plan_checks.Prepared, states: Mapping[str, TaskState] | None = None) -> str:
+    """Returns a `flowchart LR` with one subgraph a wave, the critical path thick and added edges dotted.
+
+    Edges that others imply are left out. Above `MAX_NODES` tasks it shows the critical path and then the first
+    waves, and says how many tasks are left out. `states` colours the tasks.
+    """
+    shown = _chosen(prepared)
+    names = {task_id: f"t{prepared.graph.index[task_id]}" for task_id in shown}
+    lines = ["flowchart LR", *_waves(prepared, names)]
+    left_out = len(prepared.tasks) - len(shown)
+    if left_out:
+        lines.append(f'  more["{left_out} more tasks not shown"]')
+    lines += _edges(plan, prepared, names)
+    lines += _styles(names, states or {})
+    return "\n".join(lines) + "\n"
+
+
+def _chosen(prepared: plan_checks.Prepared) -> list[str]:
+    if len(prepared.tasks) <= MAX_NODES:
+        return list(prepared.graph.ids)
+    in_order = itertools.chain(prepared.critical_path, *prepared.waves)
+    return list(itertools.islice(dict.fromkeys(in_order), MAX_NODES))
+
+
+def _waves(prepared: plan_checks.Prepared, names: Mapping[str, str]) -> Iterator[str]:
+    for number, wave in enumerate(prepared.waves, start=1):
+        inside = [task_id for task_id in wave if task_id in names]
+        if inside:
+            yield f'  subgraph w{number}["Wave {number}"]'
+            yield from (f'    {names[task_id]}["{_label(prepared, task_id)}"]' for task_id in inside)
+            yield "  end"
+
+
+def _label(prepared: plan_checks.Prepared, task_id: str) -> str:
+    goal = escape.mermaid_label(prepared.tasks[prepared.graph.index[task_id]].goal, limit=GOAL_CHARS)
+    name = escape.mermaid_label(task_id, limit=64)
+    return f"{name}<br/>{goal}" if goal else name
+
+
+def _edges(plan: model.Plan, prepared: plan_checks.Prepared, names: Mapping[str, str]) -> Iterator[str]:
+    critical = set(itertools.pairwise(prepared.critical_path))
+    hidden = set(prepared.redundant)
+    added = {(edge.before, edge.after) for edge in (*plan.added_edges, *prepared.added_edges)}
+    for task in prepared.tasks:
+        for dep in dict.fromkeys(task.deps):
+            edge = (dep, task.id)
+            if dep in names and task.id in names and edge not in hidden:
+                arrow = "==>" if edge in critical else "-.->" if edge in added else "-->"
+                yield f"  {names[dep]} {arrow} {names[task.id]}"
+
+
+def _styles(names: Mapping[str, str], states: Mapping[str, TaskState]) -> Iterator[str]:
+    for state, style in _CLASSES.items():
+        members: Sequence[str] = [name for task_id, name in names.items() if states.get(task_id) is state]
+        if members:
+            yield f"  classDef {state.value} {style}"
+            yield f"  class {','.join(members)} {state.value}"

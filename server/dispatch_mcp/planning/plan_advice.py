@@ -1,0 +1,142 @@
+"""Advice about a plan that is correct: what users would otherwise find out while it runs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from dispatch_mcp import model
+from dispatch_mcp.model import problems
+from dispatch_mcp.planning import conflicts, reachability
+
+_LISTED = 20
+_GOAL_HEAD = 200
+_VERB = re.compile(
+    r"\b(?:(?P<writes>add|build|change|code|connect|convert|create|delete|develop|extend|extract|fix|generate|"
+    r"implement|integrate|introduce|migrate|modify|optimise|optimize|patch|port|refactor|remove|"
+    r"rename|replace|rewrite|scaffold|update|upgrade|wire|write)|"
+    r"(?P<thinks>analyse|analyze|assess|audit|benchmark|check|compare|debug|describe|design|diagnose|"
+    r"evaluate|explain|explore|find|inspect|investigate|list|measure|monitor|plan|profile|"
+    r"report|research|review|run|study|summarise|summarize|test|trace|validate|verify))\b",
+    re.IGNORECASE,
+)
+_HOT_NAMES = frozenset(
+    {
+        "__init__.py",
+        "build.gradle",
+        "Cargo.toml",
+        "composer.json",
+        "Gemfile",
+        "go.mod",
+        "go.sum",
+        "package-lock.json",
+        "package.json",
+        "pnpm-lock.yaml",
+        "pom.xml",
+        "pyproject.toml",
+        "requirements.txt",
+        "setup.cfg",
+        "setup.py",
+    }
+)
+_HOT_FOLDERS = ("migrations/", "migrate/", "alembic/")
+_HOT_ENDS = (".lock", "migrations")
+_HOT_MARKS = (*_HOT_NAMES, *_HOT_FOLDERS, *_HOT_ENDS)
+
+
+def of_tasks(tasks: Sequence[model.Task]) -> Iterator[problems.Notice]:
+    """Yields what the tasks themselves show: repeated dependencies, too big, no files declared."""
+    repeated = [task.id for task in tasks if len(task.deps) > 1 and len(task.deps) != len(set(task.deps))]
+    if repeated:
+        yield _about("duplicate_dependency", repeated, "Repeated dependencies dropped.")
+    big = [task.id for task in tasks if task.effort is model.Effort.XL]
+    if big:
+        yield _about("oversized", big, "XL: split, so that parts can run at once and be verified.")
+    if len(tasks) > 1:
+        silent = [task.id for task in tasks if not task.files and _writes_code(task)]
+        if silent:
+            yield _about("no_files_declared", silent, "No `files`: write conflicts with these cannot be seen.")
+
+
+def of_paths(tasks: Sequence[model.Task], paths: conflicts.Declared) -> Iterator[problems.Notice]:
+    """Yields what the declared paths show: files that others tend to change too, and too many globs."""
+    hot = _hot(paths.writes) if len(tasks) > 1 else []
+    if hot:
+        yield _about(
+            "hot_file",
+            [tasks[node].id for node in hot],
+            "Writes a manifest, lock file, migration or `__init__`; others often do too.",
+        )
+    if not paths.exact:
+        yield problems.Notice(
+            code="too_many_globs", message="Each glob was taken for the whole folder it starts in; name files instead."
+        )
+
+
+def of_reads(
+    tasks: Sequence[model.Task], paths: conflicts.Declared, reach: reachability.Reach
+) -> Iterator[problems.Notice]:
+    """Yields one notice if tasks read what a task without a path to them writes."""
+    if not (paths.reads and paths.writes):
+        return
+    place = reach.line.place
+    late_readers = conflicts.holders(paths.reads, paths.writes, paths.touching, place)
+    late_writers = conflicts.holders(paths.writes, paths.reads, paths.touching, place)
+    pairs = [(reader, writer) for writer, reader in _few(reach, late_readers)]
+    pairs += [pair for pair in _few(reach, late_writers) if pair not in pairs]
+    if pairs:
+        said = [
+            f"`{tasks[reader].id}` reads {_path(paths, reader, writer)}, which `{tasks[writer].id}` writes"
+            for reader, writer in pairs[:3]
+        ]
+        more = f" (and {len(pairs) - 3} more)" if len(pairs) > 3 else ""
+        readers = [tasks[reader].id for reader, _ in pairs]
+        yield _about("read_after_write_unordered", readers, f"{'; '.join(said)}{more}; add a dep if order matters.")
+
+
+def of_shape(tasks: Sequence[model.Task], *, serial: float, critical: float) -> Iterator[problems.Notice]:
+    """Yields advice against plans that gain nothing from being plans (decision tree: seed 002)."""
+    if len(tasks) <= 2:
+        yield problems.Notice(code="trivial_plan", message="One or two tasks: calling the agent directly is simpler.")
+    elif serial > 0 and critical >= serial:
+        yield problems.Notice(code="single_chain", message="Nothing runs in parallel: one agent could do it all.")
+
+
+def _about(code: str, tasks: Sequence[str], message: str) -> problems.Notice:
+    distinct = list(dict.fromkeys(tasks))
+    more = f" ({len(distinct)} tasks)" if len(distinct) > _LISTED else ""
+    return problems.Notice(code=code, tasks=tuple(distinct[:_LISTED]), message=message + more)
+
+
+def _few(reach: reachability.Reach, others: dict[int, int]) -> Iterator[tuple[int, int]]:
+    """Yields the first (earlier, later) pairs of nodes without a path either way."""
+    pairs = (
+        (reach.line.nodes[place], later)
+        for later, free in reachability.unordered(reach, others)
+        for place in reachability.places(free)
+    )
+    return itertools.islice(pairs, _LISTED)
+
+
+def _hot(writes: Mapping[int, Sequence[str]]) -> list[int]:
+    """Returns the nodes that write a hot file; one search in all names first, because there rarely are any."""
+    text = "\n".join(["\n".join(files) for files in writes.values()])
+    if not any(mark in text for mark in _HOT_MARKS):
+        return []
+    return [node for node, files in writes.items() if any(map(_is_hot, files))]
+
+
+def _is_hot(path: str) -> bool:
+    name = path[path.rfind("/") + 1 :]
+    return name in _HOT_NAMES or name.endswith(_HOT_ENDS) or any(part in path for part in _HOT_FOLDERS)
+
+
+def _path(paths: conflicts.Declared, reader: int, writer: int) -> str:
+    return f"`{paths.touching.shared(paths.reads[reader], paths.writes[writer])}`"
+
+
+def _writes_code(task: model.Task) -> bool:
+    """Returns whether the first telling verb of the goal is one of writing."""
+    verb = None if task.command else _VERB.search(task.goal, 0, _GOAL_HEAD)
+    return verb is not None and verb.lastgroup == "writes"

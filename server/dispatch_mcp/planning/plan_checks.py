@@ -1,0 +1,493 @@
+"""Checks a task graph and says how it would run: everything at once, before anything is dispatched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from dispatch_mcp import model
+from dispatch_mcp.model import problems
+from dispatch_mcp.model.problems import Notice, Problem
+from dispatch_mcp.planning import acceptance, conflicts, cycles, graph, plan_advice, reachability, schedule
+
+MAX_CONFLICTS: Final = 100
+"""Write conflicts named one by one; one more problem or notice says how many are left."""
+
+GROWTH: Final = 1.25
+"""Makespan after serialising over makespan before, above which worktrees are proposed."""
+
+_ID = re.compile(model.TASK_ID)
+_RANK = {model.Priority.HIGH: 0, model.Priority.MEDIUM: 1, model.Priority.LOW: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Forecast in minutes; `parallel` is the makespan on `max_parallel` workers."""
+
+    serial: float
+    parallel: float
+    critical: float
+    lower_bound: float
+
+    @property
+    def speedup(self) -> float:
+        """How many times faster than one task after the other."""
+        return self.serial / self.parallel if self.parallel > 0 else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """How a checked plan would run.
+
+    `tasks` carry the added edges among their deps and the isolation that was decided; everything else is of these
+    tasks. `implied` holds by position the deps that other deps imply. `problems` is empty unless conflicts are errors.
+    `width` is the largest wave, `peak` the most tasks at once with unlimited workers, `next` every task that is
+    ready at the start, most urgent first.
+    """
+
+    tasks: tuple[model.Task, ...]
+    graph: graph.Graph
+    times: schedule.Times
+    urgent: tuple[int, ...]
+    waves: tuple[tuple[str, ...], ...]
+    critical_path: tuple[str, ...]
+    estimate: Estimate
+    width: int
+    peak: int
+    implied: Mapping[int, tuple[int, ...]]
+    added_edges: tuple[model.AddedEdge, ...]
+    isolated: tuple[str, ...]
+    next: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def redundant(self) -> tuple[tuple[str, str], ...]:
+        """Edges (before, after) that other edges imply: what a transitive reduction leaves out."""
+        ids = self.graph.ids
+        return tuple([(ids[dep], ids[node]) for node, deps in self.implied.items() for dep in deps])
+
+    @property
+    def slack(self) -> dict[str, float]:
+        """Minutes that each task can be late without making the plan longer, with unlimited workers."""
+        return {task_id: self.times.slack(node) for node, task_id in enumerate(self.graph.ids)}
+
+    def with_notices(self, extra: Iterable[Notice]) -> Prepared:
+        """Returns the same plan with `extra` in front of its notices."""
+        return replace(self, notices=(*extra, *self.notices))
+
+
+def check(
+    tasks: Sequence[model.Task],
+    *,
+    agents: Collection[str] | None,
+    models: Collection[str],
+    max_tasks: int = model.MAX_TASKS,
+    workspace: str = "",
+) -> list[Problem]:
+    """Returns all problems of a plan; one is enough to refuse it as a whole. None for `agents` checks no agent.
+
+    Codes: empty_plan, too_many_tasks, bad_id, duplicate_id, empty_goal, unknown_agent, unknown_model,
+    unknown_dependency, self_dependency, bad_acceptance, cycle. Absolute paths in `acceptance` must lie below
+    `workspace`.
+    """
+    if not tasks:
+        return [Problem(code="empty_plan", message="The plan has no tasks.", fix="Send at least one task.")]
+    if len(tasks) > max_tasks:
+        message = f"The plan has {len(tasks)} tasks; at most {max_tasks} are allowed."
+        return [Problem(code="too_many_tasks", message=message, fix="Merge small tasks or send several plans.")]
+    index: dict[str, int] = {}
+    for position, task in enumerate(tasks):
+        index.setdefault(task.id, position)
+    return [
+        *_check_ids(tasks, index),
+        *_check_goals(tasks),
+        *_check_choices(tasks, agents, models),
+        *_check_deps(tasks, index),
+        *acceptance.found_problems(tasks, workspace),
+        *_check_cycles(tasks, index),
+    ]
+
+
+def _check_ids(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterable[Problem]:
+    places: dict[str, list[int]] = {}
+    for position, task in enumerate(tasks):
+        if not _ID.fullmatch(task.id):
+            yield Problem(
+                code="bad_id",
+                task=task.id,
+                where=f"tasks[{position}].id",
+                message=f"Id {problems.shown(task.id)} is not a task id." if task.id else "The task has no id.",
+                fix="Use 1-64 letters, digits, `.`, `_` or `-`, starting with a letter or digit.",
+            )
+        elif index[task.id] != position:
+            places.setdefault(task.id, [index[task.id]]).append(position)
+    for task_id, positions in places.items():
+        at = ", ".join(f"tasks[{position}]" for position in positions[:8]) + (", …" if len(positions) > 8 else "")
+        yield Problem(
+            code="duplicate_id",
+            task=task_id,
+            where=at,
+            message=f"Id {task_id!r} is used {len(positions)} times: {at}.",
+            fix="Give each task an id of its own and correct the deps that mean the others.",
+        )
+
+
+def _check_goals(tasks: Sequence[model.Task]) -> Iterable[Problem]:
+    for position, task in enumerate(tasks):
+        if not task.goal or task.goal.isspace():
+            yield Problem(
+                code="empty_goal",
+                task=task.id,
+                where=f"tasks[{position}].do",
+                message=f"Task {problems.shown(task.id)} does not say what to do.",
+                fix="Give one measurable goal in `do`.",
+            )
+
+
+def _check_choices(
+    tasks: Sequence[model.Task], agents: Collection[str] | None, models: Collection[str]
+) -> Iterable[Problem]:
+    known = {"model": frozenset(models)} if agents is None else {"agent": frozenset(agents), "model": frozenset(models)}
+    names = {kind: problems.Names(sorted(allowed)) for kind, allowed in known.items()}
+    for position, task in enumerate(tasks):
+        for kind, allowed in known.items():
+            chosen = task.agent if kind == "agent" else task.model
+            if chosen is not None and chosen not in allowed:
+                yield _unknown_choice(task, kind, f"tasks[{position}].{kind}", names[kind])
+
+
+def _unknown_choice(task: model.Task, kind: str, where: str, names: problems.Names) -> Problem:
+    chosen = (task.agent if kind == "agent" else task.model) or ""
+    meant = names.nearest(chosen)
+    otherwise = "Leave it out to have one chosen" if kind == "agent" else f"Use one of {names.listed}"
+    return Problem(
+        code=f"unknown_{kind}",
+        task=task.id,
+        where=where,
+        message=f"There is no {kind} {problems.shown(chosen)}.",
+        did_you_mean=meant,
+        fix=f"Use `{meant}`." if meant else f"{otherwise}.",
+    )
+
+
+def _check_deps(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterable[Problem]:
+    names: problems.Names | None = None
+    for position, task in enumerate(tasks):
+        for place, dep in enumerate(task.deps):
+            if dep == task.id:
+                yield Problem(
+                    code="self_dependency",
+                    task=task.id,
+                    where=f"tasks[{position}].deps[{place}]",
+                    message=f"Task {problems.shown(task.id)} waits for itself.",
+                    fix=f"Remove `{task.id}` from its own deps.",
+                )
+            elif dep not in index:
+                names = names or problems.Names(index)
+                yield _unknown_dependency(task, dep, f"tasks[{position}].deps[{place}]", names)
+
+
+def _unknown_dependency(task: model.Task, dep: str, where: str, names: problems.Names) -> Problem:
+    meant = names.nearest(dep)
+    meant = "" if meant == task.id else meant
+    return Problem(
+        code="unknown_dependency",
+        task=task.id,
+        where=where,
+        message=f"Task {problems.shown(task.id)} waits for {problems.shown(dep)}, which is not in the plan.",
+        did_you_mean=meant,
+        fix=f"Use `{meant}`." if meant else "Add that task or remove the dep.",
+    )
+
+
+def _check_cycles(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterable[Problem]:
+    get = index.get
+    deps = [[at for dep in task.deps if (at := get(dep)) is not None and at != node] for node, task in enumerate(tasks)]
+    for found in cycles.shortest_cycles(deps):
+        path = tuple(tasks[node].id for node in (*found, found[0]))
+        last = found.index(max(found))
+        waiting = path[last + 1]
+        yield Problem(
+            code="cycle",
+            task=path[0],
+            path=path,
+            where=f"tasks[{found[(last + 1) % len(found)]}].deps",
+            message=f"These tasks wait for each other: {_arrows(path)}.",
+            fix=f"Remove `{path[last]}` from the deps of `{waiting}`.",
+        )
+
+
+def _arrows(path: Sequence[str]) -> str:
+    shown = path if len(path) <= 12 else (*path[:6], f"… {len(path) - 12} more …", *path[-6:])
+    return " -> ".join(shown)
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What became of the write conflicts."""
+
+    edges: Sequence[model.AddedEdge] = ()
+    isolated: Sequence[int] = ()
+    problems: Sequence[Problem] = ()
+    notices: Sequence[Notice] = ()
+
+
+def prepare(
+    tasks: Sequence[model.Task],
+    *,
+    max_parallel: int,
+    on_conflict: model.Conflict = "serialize",
+    durations: Mapping[str, float] | None = None,
+    workspace: str = "",
+) -> Prepared:
+    """Returns how a plan without problems would run, with its write conflicts settled as `on_conflict` says.
+
+    `durations` are minutes by task id, instead of what the effort suggests; paths below `workspace` count as
+    relative to it.
+
+    Raises:
+        ValueError: the tasks were not checked and have an unknown dependency, a repeated id or a cycle.
+    """
+    minutes = _minutes(tasks, durations or {})
+    first = _forecast(tasks, minutes, max_parallel)
+    paths = conflicts.declared(tasks, workspace)
+    line = reachability.line_up(first.plan, first.at.tails)
+    rivals = conflicts.holders(paths.writes, paths.writes, paths.touching, line.place)
+    reach = reachability.sweep(first.plan, line, rivals if on_conflict == "serialize" else {})
+    settled = _SETTLERS[on_conflict](_Clash(tasks, paths, reach, rivals))
+    resolved = _resolved(tasks, first.plan, settled)
+    now = _forecast(resolved, minutes, max_parallel) if settled.edges else first
+    advice = (
+        *plan_advice.of_tasks(tasks),
+        *settled.notices,
+        *_slower(first.makespan, now.makespan),
+        *plan_advice.of_paths(tasks, paths),
+        *plan_advice.of_reads(tasks, paths, reach),
+        *plan_advice.of_shape(tasks, serial=sum(minutes), critical=now.at.critical),
+    )
+    return _prepared(resolved, now, settled, reach.implied, advice)
+
+
+@dataclass(frozen=True, slots=True)
+class _Forecast:
+    plan: graph.Graph
+    at: schedule.Times
+    urgent: tuple[int, ...]
+    makespan: float
+    workers: int
+
+
+def _forecast(tasks: Sequence[model.Task], minutes: Sequence[float], workers: int) -> _Forecast:
+    plan = graph.of(tasks)
+    at = schedule.times(plan, minutes)
+    urgent = schedule.urgency(at, [_RANK[task.priority] for task in tasks])
+    return _Forecast(plan, at, urgent, schedule.makespan(plan, minutes, urgent, workers), workers)
+
+
+def _prepared(
+    tasks: Sequence[model.Task],
+    found: _Forecast,
+    settled: _Settled,
+    implied: Mapping[int, tuple[int, ...]],
+    advice: Sequence[Notice],
+) -> Prepared:
+    ids, deps, at = found.plan.ids, found.plan.deps, found.at
+    waves = schedule.waves(found.plan)
+    serial = sum(at.minutes)
+    return Prepared(
+        tasks=tuple(tasks),
+        graph=found.plan,
+        times=at,
+        urgent=found.urgent,
+        waves=tuple([tuple([ids[node] for node in wave]) for wave in waves]),
+        critical_path=tuple([ids[node] for node in schedule.critical_path(found.plan, at)]),
+        estimate=Estimate(serial, found.makespan, at.critical, max(at.critical, serial / found.workers)),
+        width=max(map(len, waves), default=0),
+        peak=schedule.peak(at),
+        implied=implied,
+        added_edges=tuple(settled.edges),
+        isolated=tuple([ids[node] for node in settled.isolated]),
+        next=tuple([ids[node] for node in found.urgent if not deps[node]]),
+        problems=tuple(settled.problems),
+        notices=tuple(advice),
+    )
+
+
+def next_tasks(prepared: Prepared, satisfied: Collection[str] = ()) -> tuple[str, ...]:
+    """Returns every task that can start once `satisfied` are done, longest remaining path first."""
+    ids, deps = prepared.graph.ids, prepared.graph.deps
+    done = {prepared.graph.index[task_id] for task_id in satisfied}
+    return tuple(ids[node] for node in prepared.urgent if node not in done and done.issuperset(deps[node]))
+
+
+def _minutes(tasks: Sequence[model.Task], durations: Mapping[str, float]) -> list[float]:
+    """Returns minutes per task; times in `durations` are never negative."""
+    default = graph.DEFAULT_MINUTES
+    if not durations:
+        return [default[task.effort] for task in tasks]
+    return [durations.get(task.id, default[task.effort]) for task in tasks]
+
+
+@dataclass(frozen=True, slots=True)
+class _Clash:
+    """Tasks, what they declare, who comes before whom, and the bit sets of those who write the same."""
+
+    tasks: Sequence[model.Task]
+    paths: conflicts.Declared
+    reach: reachability.Reach
+    rivals: Mapping[int, int]
+
+    def path(self, first: int, second: int) -> str:
+        writes = self.paths.writes
+        return self.paths.touching.shared(writes[second], writes[first])
+
+
+def _serialize(clash: _Clash) -> _Settled:
+    tasks = clash.tasks
+    return _Settled(
+        edges=[
+            model.AddedEdge(
+                before=tasks[first].id, after=tasks[second].id, reason=f"both write `{clash.path(first, second)}`"
+            )
+            for first, second in clash.reach.added
+        ]
+    )
+
+
+def _isolate(clash: _Clash) -> _Settled:
+    involved = 0
+    for node, others in reachability.unordered(clash.reach, clash.rivals):
+        involved |= others | 1 << clash.reach.line.place[node]
+    if not involved:
+        return _Settled()
+    nodes = [clash.reach.line.nodes[place] for place in reachability.places(involved)][::-1]
+    order = [clash.tasks[node].id for node in nodes]
+    message = f"Each works in a worktree of its own; they are merged in this order: {problems.listed(order)}."
+    return _Settled(isolated=nodes, notices=[Notice(code="merged_in_order", tasks=tuple(order), message=message)])
+
+
+def _refuse(clash: _Clash) -> _Settled:
+    total = 0
+    found: list[Problem] = []
+    for second, others in reachability.unordered(clash.reach, clash.rivals):
+        total += others.bit_count()
+        for place in reachability.places(others):
+            if len(found) == MAX_CONFLICTS:
+                break
+            found.append(_write_conflict(clash, clash.reach.line.nodes[place], second))
+    if total > len(found):
+        found.append(
+            Problem(
+                code="write_conflict",
+                message=f"{total - len(found)} more pairs of tasks write the same files.",
+                fix="Order them, or set on_conflict to `serialize` or `worktree`.",
+            )
+        )
+    return _Settled(problems=found)
+
+
+def _write_conflict(clash: _Clash, first: int, second: int) -> Problem:
+    before, after = clash.tasks[first].id, clash.tasks[second].id
+    return Problem(
+        code="write_conflict",
+        task=after,
+        where=f"tasks[{second}].files",
+        message=f"`{before}` and `{after}` both write `{clash.path(first, second)}` and neither waits for the other.",
+        fix=f"Add `{before}` to the deps of `{after}`, or set on_conflict to `serialize` or `worktree`.",
+    )
+
+
+_SETTLERS: Final[Mapping[model.Conflict, Callable[[_Clash], _Settled]]] = {
+    "serialize": _serialize,
+    "worktree": _isolate,
+    "error": _refuse,
+}
+
+
+def _resolved(tasks: Sequence[model.Task], plan: graph.Graph, settled: _Settled) -> list[model.Task]:
+    """Returns the tasks without repeated deps, with the added ones and the isolation decided."""
+    changes: dict[int, dict[str, model.Json]] = {}
+    for node, task in enumerate(tasks):
+        if len(task.deps) != len(plan.deps[node]):
+            changes[node] = {"deps": tuple(dict.fromkeys(task.deps))}
+    for edge in settled.edges:
+        node = plan.index[edge.after]
+        change = changes.setdefault(node, {"deps": tasks[node].deps})
+        change["deps"] = (*change["deps"], edge.before)
+    for node in settled.isolated:
+        changes.setdefault(node, {})["isolation"] = "worktree"
+    out = list(tasks)
+    for node, change in changes.items():
+        out[node] = tasks[node].model_copy(update=change)
+    return out
+
+
+def _slower(before: float, after: float) -> Iterable[Notice]:
+    if after > before * GROWTH:
+        message = (
+            f"Ordering tasks that write the same files takes the plan from {before:.0f} to {after:.0f} minutes; "
+            "on_conflict `worktree` avoids it."
+        )
+        yield Notice(code="serialized_slow", message=message)
+
+
+def answer(
+    prepared: Prepared,
+    *,
+    plan_id: str = "",
+    version: int = 1,
+    decided: Mapping[str, Mapping[str, model.Json]] | None = None,
+    pattern: str = "",
+) -> dict[str, model.Json]:
+    """Returns the compact answer to whoever sent the plan: what the server decided and nothing that it was sent.
+
+    `decided` holds per task what was chosen for it (agent, model, conf). Slack is in whole minutes, for tasks that
+    have some; estimates are in minutes.
+    """
+    head: dict[str, model.Json] = {"plan_id": plan_id, "version": version} if plan_id else {}
+    guess = prepared.estimate
+    out: dict[str, model.Json] = {
+        **head,
+        "ok": not prepared.problems,
+        "pattern": pattern,
+        "waves": [list(wave) for wave in prepared.waves],
+        "tasks": _decided(prepared, decided or {}),
+        "critical_path": list(prepared.critical_path),
+        "est_min": {
+            "serial": round(guess.serial),
+            "parallel": round(guess.parallel),
+            "critical": round(guess.critical),
+            "speedup": round(guess.speedup, 2),
+        },
+        "added_edges": [edge.model_dump() for edge in prepared.added_edges],
+        "warnings": [notice.model_dump(mode="json", exclude_defaults=True) for notice in prepared.notices],
+        "next": list(prepared.next),
+    }
+    return {key: value for key, value in out.items() if value not in ("", [], {})}
+
+
+def refusal(found: Sequence[Problem], limit: int = MAX_CONFLICTS) -> dict[str, model.Json]:
+    """Returns the compact answer to a plan with problems: the first `limit` of them and how many are left."""
+    out: dict[str, model.Json] = {
+        "ok": False,
+        "errors": [problem.model_dump(mode="json", exclude_defaults=True) for problem in found[:limit]],
+    }
+    return {**out, "more": len(found) - limit} if len(found) > limit else out
+
+
+def _decided(prepared: Prepared, decided: Mapping[str, Mapping[str, model.Json]]) -> dict[str, dict[str, model.Json]]:
+    isolated = set(prepared.isolated)
+    out: dict[str, dict[str, model.Json]] = {}
+    for node, task_id in enumerate(prepared.graph.ids):
+        chosen = dict(decided.get(task_id, {}))
+        slack = round(prepared.times.slack(node))
+        if slack:
+            chosen["slack"] = slack
+        if task_id in isolated:
+            chosen["isolation"] = "worktree"
+        if chosen:
+            out[task_id] = chosen
+    return out

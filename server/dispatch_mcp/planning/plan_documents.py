@@ -1,0 +1,320 @@
+"""Reads the task documents that models write, and writes results in the format of seed 002."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dispatch_mcp import model
+from dispatch_mcp.model import problems, records
+from dispatch_mcp.model.problems import Notice, Problem
+from dispatch_mcp.planning import json_reader
+from dispatch_mcp.runs import budget
+
+ALIASES: Final[Mapping[str, str]] = {
+    "task_id": "id",
+    "goal": "do",
+    "description": "do",
+    "dependencies": "deps",
+    "depends_on": "deps",
+    "input_data": "inputs",
+    "context_requirements": "context",
+    "specialist": "agent",
+    "subagent_type": "agent",
+}
+"""Other names of task fields (seed 002, and those that hosts use for their own calls)."""
+
+MAX_UNKNOWN: Final = 20
+"""Unknown fields named per object."""
+
+MAX_TIMEOUT_S: Final = 7 * 86_400.0
+
+_Read = Callable[[json_reader.Reader, str, model.Json], model.Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What could be read. With any problem the tasks are only good for finding more problems."""
+
+    tasks: tuple[model.Task, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A task document of seed 002: its tasks and its config, each setting None where it says nothing.
+
+    `timeout_s` is seconds for each task without a timeout of its own.
+    """
+
+    reading: Reading
+    max_parallel: int | None = None
+    timeout_s: float | None = None
+    trace_dir: str | None = None
+
+
+def _choice(allowed: Sequence[str]) -> _Read:
+    return lambda reader, key, value: reader.choice(key, value, allowed)
+
+
+def _attempts(reader: json_reader.Reader, key: str, value: model.Json) -> int | None:
+    read = reader.number(key, value, 1, 20, whole=True)
+    return None if read is None else int(read)
+
+
+def _timeout(reader: json_reader.Reader, key: str, value: model.Json) -> float | None:
+    return reader.number(key, value, 0.001, MAX_TIMEOUT_S)
+
+
+def _paths(reader: json_reader.Reader, key: str, value: model.Json) -> tuple[str, ...] | None:
+    return reader.texts(key, value, json_reader.MAX_NAME)
+
+
+def _argv(reader: json_reader.Reader, key: str, value: model.Json) -> tuple[str, ...] | None:
+    if isinstance(value, str) or (json_reader.is_list(value) and "" in value):
+        reader.wrong(key, value, "the program and its arguments as a list of non-empty strings; there is no shell")
+        return None
+    return reader.texts(key, value)
+
+
+def _limits(reader: json_reader.Reader, key: str, value: model.Json) -> model.TaskLimits | None:
+    """Returns a task's own ceilings, under whichever of their names they were sent."""
+    given = reader.mapping(key, value)
+    if given is None:
+        return None
+    read: dict[str, model.Json] = {}
+    known = {*model.TaskLimits.model_fields}
+    for name, amount in budget.canonical(given).items():
+        if name not in known:
+            meant = problems.nearest(name, known)
+            fix = f"Use `{meant}`." if meant else f"A task's limits are {problems.listed(sorted(known))}."
+            reader.problem("unknown_field", f"{key}.{json_reader.printable(name)}", "There is no such limit.", fix=fix)
+        elif amount is not None:
+            whole = name in ("tokens", "attempts")
+            read[name] = reader.number(
+                f"{key}.{name}", amount, 1 if whole else 1e-6, json_reader.MAX_INTEGER, whole=whole
+            )
+    return model.TaskLimits(**{name: int(n) if name in ("tokens", "attempts") else n for name, n in read.items() if n})
+
+
+_FIELDS: Final[Mapping[str, _Read]] = {
+    "id": json_reader.Reader.name,
+    "do": json_reader.Reader.text,
+    "deps": json_reader.Reader.names,
+    "files": _paths,
+    "reads": _paths,
+    "agent": json_reader.Reader.name,
+    "model": json_reader.Reader.name,
+    "effort": _choice([effort.value for effort in model.Effort]),
+    "priority": _choice([priority.value for priority in model.Priority]),
+    "context": _paths,
+    "constraints": json_reader.Reader.texts,
+    "output": json_reader.Reader.texts,
+    "acceptance": json_reader.Reader.texts,
+    "inputs": json_reader.Reader.mapping,
+    "command": _argv,
+    "worker": _choice([worker.value for worker in model.WorkerKind]),
+    "timeout_s": _timeout,
+    "max_attempts": _attempts,
+    "isolation": _choice(["shared", "worktree"]),
+    "limits": _limits,
+}
+_DONE: Final = frozenset({model.TaskState.SUCCEEDED, model.TaskState.UNVERIFIED})
+
+
+def read_tasks(raw: model.Json) -> Reading:
+    """Returns the tasks of a JSON list, with every problem in it; never raises for a JSON value.
+
+    Aliases are normalised and lone strings wrapped; each kind of repair is noted once.
+    """
+    reader = json_reader.Reader()
+    return _finish(reader, _tasks(reader, raw))
+
+
+def read_document(raw: model.Json) -> Document:
+    """Returns the tasks and config of a `{"tasks": …, "config": …}` document (seed 002), or of a bare task list."""
+    reader = json_reader.Reader()
+    if not json_reader.is_object(raw):
+        return Document(_finish(reader, _tasks(reader, raw)))
+    named = _known_only(reader, raw, ("tasks", "config"))
+    config = named.get("config")
+    read: dict[str, model.Json] = {}
+    if json_reader.is_object(config):
+        reader.place = "config"
+        for key, value in _known_only(reader, config, tuple(_CONFIG)).items():
+            read[key] = None if value is None else _CONFIG[key](reader, key, value)
+    elif config is not None:
+        reader.wrong("config", config, "an object")
+    reader.place = reader.task = ""
+    reading = _finish(reader, _tasks(reader, named.get("tasks", [])))
+    return Document(reading, read.get("max_workers"), read.get("timeout_seconds"), read.get("trace_dir"))
+
+
+def _workers(reader: json_reader.Reader, key: str, value: model.Json) -> int | None:
+    read = reader.number(key, value, 1, model.MAX_PARALLEL, whole=True)
+    return None if read is None else int(read)
+
+
+_CONFIG: Final[Mapping[str, _Read]] = {
+    "max_workers": _workers,
+    "timeout_seconds": _timeout,
+    "trace_dir": json_reader.Reader.name,
+}
+
+
+def _finish(reader: json_reader.Reader, tasks: Sequence[model.Task]) -> Reading:
+    repairs = "; ".join(reader.repaired)
+    notes = (Notice(code="normalised", message=f"Read as meant: {repairs}."),) if repairs else ()
+    return Reading(tuple(tasks), tuple(reader.found), notes)
+
+
+def _tasks(reader: json_reader.Reader, raw: model.Json) -> list[model.Task]:
+    if not json_reader.is_list(raw):
+        reader.wrong("tasks", raw, "a list of task objects")
+        return []
+    if len(raw) > model.MAX_TASKS:
+        message = f"The plan has {len(raw)} tasks; at most {model.MAX_TASKS} are allowed."
+        reader.problem("too_many_tasks", "tasks", message, fix="Merge small tasks or send several plans.")
+        return []
+    tasks = [_task(reader, at, item) for at, item in enumerate(raw)]
+    return [task for task in tasks if task is not None]
+
+
+def _task(reader: json_reader.Reader, at: int, raw: model.Json) -> model.Task | None:
+    reader.place, reader.task = f"tasks[{at}]", ""
+    if not json_reader.is_object(raw):
+        reader.wrong("", raw, "an object with `id` and `do`")
+        return None
+    name = raw.get("id", raw.get("task_id"))
+    reader.task = json_reader.printable(name) if isinstance(name, str) else ""
+    values: dict[str, model.Json] = {"id": "", "do": ""}
+    for key, value in _canonical(reader, raw).items():
+        if value is not None:
+            read = _FIELDS[key](reader, key, value)
+            if read is not None and read != "":
+                values[key] = read
+    if "input_data" in raw and isinstance(values.get("inputs"), dict):
+        _take_paths(values)
+    return model.Task(**values)
+
+
+def _canonical(reader: json_reader.Reader, raw: Mapping[str, model.Json]) -> dict[str, model.Json]:
+    """Returns the known fields under their own names."""
+    out: dict[str, model.Json] = {}
+    for key, value in _known_only(reader, raw, (*_FIELDS, *ALIASES)).items():
+        name = ALIASES.get(key, key)
+        if name != key:
+            reader.repaired[f"`{key}` as `{name}`"] = None
+        if name in out and out[name] != value:
+            message = f"{name!r} is given twice with different values, once as {key!r}."
+            reader.problem("conflicting_fields", name, message, fix=f"Send `{name}` only.")
+        out.setdefault(name, value)
+    return out
+
+
+def _known_only(
+    reader: json_reader.Reader, raw: Mapping[str, model.Json], known: Sequence[str]
+) -> dict[str, model.Json]:
+    """Returns the entries with known keys and notes the others as problems.
+
+    A misspelt key counts as the one that was meant, if that is free: its value is not missing as well.
+    """
+    out = {key: value for key, value in raw.items() if key in known}
+    strange = [key for key in raw if key not in known]
+    for key in strange[:MAX_UNKNOWN]:
+        meant = problems.nearest(str(key), known)
+        fix = f"Use `{meant}`." if meant else f"Known fields: {problems.listed(known, len(known))}."
+        shown = problems.shown(key)
+        reader.problem(
+            "unknown_field", json_reader.printable(str(key)), f"There is no field {shown}.", fix=fix, meant=meant
+        )
+        if meant and ALIASES.get(meant, meant) not in {ALIASES.get(name, name) for name in out}:
+            out[meant] = raw[key]
+    if len(strange) > MAX_UNKNOWN:
+        reader.problem("unknown_field", "", f"{len(strange) - MAX_UNKNOWN} more unknown fields.")
+    return out
+
+
+def _take_paths(values: dict[str, model.Json]) -> None:
+    """Declares the paths that seed 002 names in `input_data` as files and reads, unless the task declares its own."""
+    inputs = values["inputs"]
+    written = _strings([inputs.get("output_path")])
+    read = _strings([*_listed(inputs.get("context_files")), *_listed(inputs.get("affected_files"))])
+    if written:
+        values.setdefault("files", written)
+    if read:
+        values.setdefault("reads", read)
+
+
+def _listed(value: model.Json) -> Sequence[model.Json]:
+    return value if json_reader.is_list(value) else ()
+
+
+def _strings(values: Sequence[model.Json]) -> tuple[str, ...]:
+    return tuple(value for value in values[: json_reader.MAX_LIST] if isinstance(value, str) and value)
+
+
+def result_document(
+    tasks: Sequence[records.TaskRecord],
+    outcomes: Mapping[str, model.Outcome],
+    attempts: Mapping[str, records.AttemptRecord],
+    *,
+    total_s: float,
+    trace_files: Mapping[str, str] | None = None,
+) -> dict[str, model.Json]:
+    """Returns the results of a run in the format of seed 002 ("Result Reading").
+
+    Outcomes, last attempts and trace files are by task id; any may be missing. A task that the user skipped counts
+    as an error without work; work that nobody proved is a success with `unverified` beside it. `total_s` is the wall
+    time of the run in seconds.
+    """
+    traces = trace_files or {}
+    results = [_result(task, outcomes.get(task.id), attempts.get(task.id), traces.get(task.id, "")) for task in tasks]
+    good = sum(result["status"] == "success" for result in results)
+    whole = "success" if good == len(results) else "partial" if good else "failure"
+    return {
+        "status": whole,
+        "results": results,
+        "summary": {
+            "total_tasks": len(results),
+            "successful": good,
+            "failed": len(results) - good,
+            "total_time_ms": round(total_s * 1000),
+        },
+    }
+
+
+def _result(
+    task: records.TaskRecord, outcome: model.Outcome | None, attempt: records.AttemptRecord | None, trace_file: str
+) -> dict[str, model.Json]:
+    good = task.state in _DONE
+    out: dict[str, model.Json] = {
+        "task_id": task.id,
+        "status": "success" if good else "error",
+        "output": _output(outcome),
+        "error": None if good else _error(task, outcome, attempt),
+        "execution_time_ms": _milliseconds(outcome, attempt),
+        "trace_file": trace_file or None,
+    }
+    if task.state is model.TaskState.UNVERIFIED:
+        out["unverified"] = True
+    return out
+
+
+def _output(outcome: model.Outcome | None) -> model.Json:
+    if outcome is None:
+        return None
+    return outcome.output if outcome.output is not None else outcome.summary or None
+
+
+def _error(task: records.TaskRecord, outcome: model.Outcome | None, attempt: records.AttemptRecord | None) -> str:
+    said = (outcome.error if outcome else "") or (attempt.error if attempt else "")
+    return said or (f"{task.state.value}: {task.cause}" if task.cause else task.state.value)
+
+
+def _milliseconds(outcome: model.Outcome | None, attempt: records.AttemptRecord | None) -> int:
+    if attempt is not None and attempt.ended_at is not None:
+        return max(0, round((attempt.ended_at - attempt.started_at) * 1000))
+    return round(outcome.usage.seconds * 1000) if outcome else 0

@@ -1,0 +1,230 @@
+"""Edits of a plan: all or nothing, each giving a new version (facts: planning B5)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from dispatch_mcp import model
+from dispatch_mcp.model import problems, transitions
+from dispatch_mcp.planning import conflicts, edit_rules, plan_checks, plan_documents
+
+OPS = ("add", "modify", "skip", "remove")
+FIELDS = ("op", "id", "task", "reason", "cascade")
+"""What an edit may hold."""
+
+
+def apply(
+    tasks: Sequence[model.Task], edits: Sequence[Mapping[str, model.Json]]
+) -> tuple[list[model.Task], list[problems.Problem]]:
+    """Returns the tasks after all edits in order, and every problem met.
+
+    `modify` replaces the fields that it names; `skip` drops a task and counts it as satisfied, or drops with
+    `cascade` all that depends on it too; `remove` drops it and links what came before it to what came after.
+    """
+    current = {task.id: task for task in tasks}
+    found: list[problems.Problem] = []
+    for position, edit in enumerate(edits):
+        problem = _misformed(position, edit, current)
+        if problem is None:
+            found += _applied(position, edit, current)
+        else:
+            found.append(problem)
+    return list(current.values()), found
+
+
+def _misformed(
+    position: int, edit: Mapping[str, model.Json], current: Mapping[str, model.Task]
+) -> problems.Problem | None:
+    op, task_id, where = edit.get("op"), edit.get("id"), f"edits[{position}]"
+    if op not in OPS:
+        meant = problems.nearest(op, OPS) if isinstance(op, str) else ""
+        fix = f"Use `{meant}`." if meant else f"Use one of {', '.join(OPS)}."
+        return _bad_edit(task_id, f"{where}.op", f"op {problems.shown(op)} is unknown.", fix, meant)
+    if not isinstance(task_id, str) or not task_id:
+        return _bad_edit("", f"{where}.id", f"id {problems.shown(task_id)} is not a task id.", "Name the task.")
+    wrong = _misplaced(where, task_id, edit)
+    if wrong is not None:
+        return wrong
+    if op == "add" and task_id in current:
+        message = f"Task {task_id!r} exists."
+        return problems.Problem(code="duplicate_id", message=message, task=task_id, fix="Use op modify.", where=where)
+    if op != "add" and task_id not in current:
+        near = problems.nearest(task_id, list(current))
+        message = f"Task {task_id!r} is not in the plan."
+        fix = f"Did you mean {near!r}?" if near else "Read the plan's resource for its tasks."
+        return problems.Problem(
+            code="unknown_task", message=message, task=task_id, fix=fix, did_you_mean=near, where=where
+        )
+    return None
+
+
+def _misplaced(where: str, task_id: str, edit: Mapping[str, model.Json]) -> problems.Problem | None:
+    """Returns a problem if the fields of a task are not in `task`, or mean another one."""
+    strange = next((key for key in edit if key not in FIELDS), None)
+    if strange is not None:
+        meant = problems.nearest(strange, FIELDS)
+        fix = f"Use `{meant}`." if meant else "Fields of the task belong into `task`."
+        return _bad_edit(task_id, f"{where}.{strange[:80]}", f"There is no {problems.shown(strange)} here.", fix, meant)
+    if edit["op"] not in ("add", "modify"):
+        return None
+    fields = edit.get("task")
+    if not isinstance(fields, dict) or not fields:
+        message = f"op {edit['op']} needs `task`, not {problems.shown(fields)}."
+        return _bad_edit(task_id, f"{where}.task", message, "Send the fields of the task as an object.")
+    named: model.Json = edit["task"].get("id", task_id)
+    if str(named).strip() != task_id:
+        message = f"The edit is of {task_id!r}, its task has the id {problems.shown(named)}."
+        return _bad_edit(task_id, f"{where}.task.id", message, "Leave the id out of `task`; to rename, remove and add.")
+    return None
+
+
+def _bad_edit(task_id: model.Json, where: str, message: str, fix: str, meant: str = "") -> problems.Problem:
+    task = task_id if isinstance(task_id, str) else ""
+    return problems.Problem(code="bad_edit", message=message, task=task, fix=fix, did_you_mean=meant, where=where)
+
+
+def _applied(position: int, edit: Mapping[str, model.Json], current: dict[str, model.Task]) -> list[problems.Problem]:
+    op, task_id = edit["op"], str(edit["id"])
+    if op in ("skip", "remove"):
+        for gone_id in edit_rules.behind(task_id, current.values()) if op == "skip" and edit.get("cascade") else ():
+            del current[gone_id]
+        gone = current.pop(task_id)
+        _relink(current, gone, keep_order=op == "remove")
+        return []
+    fields: dict[str, model.Json] = edit["task"]
+    before = current[task_id].model_dump(mode="json", by_alias=True, exclude_defaults=True) if op == "modify" else {}
+    for name in fields:
+        before.pop(plan_documents.ALIASES.get(name, name), None)
+    reading = plan_documents.read_tasks([{**before, **fields, "id": task_id}])
+    if reading.problems:
+        place = f"edits[{position}].task"
+        return [
+            problem.model_copy(update={"where": problem.where.replace("tasks[0]", place, 1)})
+            for problem in reading.problems
+        ]
+    current[task_id] = reading.tasks[0]
+    return []
+
+
+def _relink(current: dict[str, model.Task], gone: model.Task, *, keep_order: bool) -> None:
+    for task in list(current.values()):
+        if gone.id in task.deps:
+            before = gone.deps if keep_order else ()
+            deps = dict.fromkeys([*(dep for dep in task.deps if dep != gone.id), *before])
+            current[task.id] = task.model_copy(update={"deps": tuple(deps)})
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the tasks of a plan stand in its open runs: `ended` in all of them; `running` are the others that began."""
+
+    ended: frozenset[str] = frozenset()
+    running: frozenset[str] = frozenset()
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """The tasks that may no longer change."""
+        return self.ended | self.running
+
+
+NOTHING_BEGUN = Standing()
+
+
+def standing(runs: Sequence[Sequence[transitions.TaskRow]]) -> Standing:
+    """Returns where tasks stand in these runs together."""
+    fixed = [{row.id for row in rows if transitions.is_fixed(row)} for rows in runs]
+    ended = [{row.id for row in rows if transitions.is_fixed(row) and row.state in model.TASK_FINAL} for rows in runs]
+    everywhere = frozenset[str]().union(*ended).intersection(*ended)
+    return Standing(everywhere, frozenset[str]().union(*fixed) - everywhere)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What is left to schedule: the tasks that have not ended, without what has; `edges` keep running ones first.
+
+    `running` stay as they are, however they were ordered among each other for the schedule.
+    """
+
+    tasks: Sequence[model.Task]
+    edges: Sequence[model.AddedEdge]
+    running: frozenset[str] = frozenset()
+
+    def merged(self, whole: Sequence[model.Task], scheduled: Sequence[model.Task]) -> tuple[model.Task, ...]:
+        """Returns all tasks as scheduled, each with its dependencies on what has ended put back."""
+        settled = {task.id: task for task in scheduled if task.id not in self.running}
+        return tuple(_with_deps(settled[task.id], task.deps) if task.id in settled else task for task in whole)
+
+
+def rest(tasks: Sequence[model.Task], standing: Standing, workspace: str = "") -> Rest:
+    """Returns what is left to schedule; whoever writes what a running task writes waits for that task.
+
+    Running tasks that write the same count as ordered: nobody can keep them apart any more.
+    """
+    left = [_without(task, standing.ended) for task in tasks if task.id not in standing.ended]
+    running = [task for task in left if task.id in standing.running and task.files]
+    edges: list[model.AddedEdge] = []
+    for busy in running:
+        waiting = edit_rules.behind(busy.id, left)
+        for place, task in enumerate(left):
+            shared = "" if task.id in waiting or task.id == busy.id else _shared(busy, task, workspace)
+            if shared and busy.id not in edit_rules.behind(task.id, left):
+                left[place] = _with_deps(task, (busy.id,))
+                if task.id not in standing.running:
+                    edges.append(model.AddedEdge(before=busy.id, after=task.id, reason=f"both write `{shared}`"))
+    return Rest(left, edges, standing.running)
+
+
+def _shared(one: model.Task, other: model.Task, workspace: str) -> str:
+    mine = [conflicts.normalise(path, workspace) for path in one.files]
+    theirs = [conflicts.normalise(path, workspace) for path in other.files]
+    return next((right for right in theirs if any(conflicts.touch(left, right) for left in mine)), "")
+
+
+def _without(task: model.Task, ended: Collection[str]) -> model.Task:
+    deps = tuple(dep for dep in task.deps if dep not in ended)
+    return task if deps == task.deps else task.model_copy(update={"deps": deps})
+
+
+def _with_deps(task: model.Task, more: Sequence[str]) -> model.Task:
+    deps = tuple(dict.fromkeys((*task.deps, *more)))
+    return task if deps == task.deps else task.model_copy(update={"deps": deps})
+
+
+def difference(before: Sequence[model.Task], after: Sequence[model.Task]) -> dict[str, list[str]]:
+    """Returns the ids that were added, changed and removed between two versions."""
+    old = {task.id: task for task in before}
+    new = {task.id: task for task in after}
+    return {
+        "added": [task_id for task_id in new if task_id not in old],
+        "changed": [task_id for task_id in new if task_id in old and new[task_id] != old[task_id]],
+        "removed": [task_id for task_id in old if task_id not in new],
+    }
+
+
+def changes(
+    before: model.Plan,
+    after: model.Plan,
+    edits: Sequence[Mapping[str, model.Json]],
+    *,
+    prepared: plan_checks.Prepared,
+    ready: Collection[str],
+    stand: Standing,
+) -> dict[str, model.Json]:
+    """Returns what an edit did: added, changed, skipped, removed, newly_ready, and critical minutes [before, after].
+
+    `ready` are the tasks that were ready or running before; only what is not empty is there.
+    """
+    found = difference(before.tasks, after.tasks)
+    skips = {str(edit.get("id")) for edit in edits if edit.get("op") == "skip"}
+    left = rest(before.tasks, stand).tasks
+    was = plan_checks.prepare(left, max_parallel=before.max_parallel, on_conflict="worktree").estimate.critical
+    said: dict[str, model.Json] = {
+        "added": found["added"],
+        "changed": found["changed"],
+        "skipped": [task_id for task_id in found["removed"] if task_id in skips],
+        "removed": [task_id for task_id in found["removed"] if task_id not in skips],
+        "newly_ready": [task_id for task_id in prepared.next if task_id not in ready],
+        "critical_min": [round(was), round(prepared.estimate.critical)],
+    }
+    return {key: value for key, value in said.items() if value}

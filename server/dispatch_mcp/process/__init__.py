@@ -1,0 +1,1 @@
+"""Child processes: which may start, in which environment, and how they end."""

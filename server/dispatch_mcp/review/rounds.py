@@ -1,0 +1,133 @@
+"""From one round to the next: what changed since, and which of the earlier findings still stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from dispatch_mcp.planning import conflicts
+from dispatch_mcp.review import council_decision, findings, quotes, review_tasks
+from dispatch_mcp.review.findings import Finding, Refutation, ReviewReport
+from dispatch_mcp.text import unified_diff
+
+
+class Carried(NamedTuple):
+    """What an earlier round adds to a later one: reports of its open findings, refutations, and what is gone."""
+
+    reports: tuple[ReviewReport, ...] = ()
+    refutations: tuple[Refutation, ...] = ()
+    gone: tuple[str, ...] = ()
+
+
+def since(
+    before: unified_diff.Diff, now: unified_diff.Diff, quotes: Sequence[review_tasks.Earlier] = ()
+) -> unified_diff.Diff:
+    """Returns the hunks of a change that were not in it before, and those that earlier findings are about."""
+    known = {(change.path, _content(hunk)) for change in before.files for hunk in change.hunks}
+    asked = {one.file: [findings.plain(part) for part in one.quote.split("\n")] for one in quotes}
+    kept: list[unified_diff.FileChange] = []
+    for change in now.files:
+        hunks = tuple(
+            hunk
+            for hunk in change.hunks
+            if (change.path, _content(hunk)) not in known or _holds(hunk, asked.get(change.path, ()))
+        )
+        if hunks or (not change.hunks and change not in before.files):
+            kept.append(unified_diff.FileChange(change.path, change.old_path, change.kind, hunks, change.binary))
+    return unified_diff.Diff(tuple(kept))
+
+
+def _content(hunk: unified_diff.Hunk) -> str:
+    return "\n".join(line for line in hunk.lines if line[0] in "+-")
+
+
+def _holds(hunk: unified_diff.Hunk, wanted: Sequence[str]) -> bool:
+    lines = [findings.plain(line[1:]) for line in hunk.lines]
+    return any(part and part in line for part in wanted for line in lines)
+
+
+def earlier(decision: council_decision.Decision) -> tuple[review_tasks.Earlier, ...]:
+    """Returns the findings of a round that block, for the next one."""
+    return tuple(
+        review_tasks.Earlier(
+            id=one.id,
+            severity=one.severity,
+            file=one.file,
+            line=one.line,
+            quote=one.quote,
+            claim=one.claims[0].claim if one.claims else "",
+            reviewers=one.reviewers,
+        )
+        for one in decision.of("open")
+    )
+
+
+def carry(old: Sequence[review_tasks.Earlier], reports: Sequence[ReviewReport], where: quotes.Ground) -> Carried:
+    """Returns which earlier findings still stand, from the change itself and from what reviewers ruled.
+
+    One whose quote is no longer there is gone. One whose quote is there stands, unless as many reviewers as had raised
+    it show by a quote of their own that it is mended or wrong, and nobody says that it stands.
+    """
+    standing: list[ReviewReport] = []
+    against: list[Refutation] = []
+    gone: list[str] = []
+    for one in old:
+        place = where.find(one.file, one.line, one.quote)
+        ruled = [ruling for report in reports for ruling in report.rulings if ruling.finding == one.id]
+        proven = [
+            ruling for ruling in ruled if ruling.ruling != "stands" and ruling.anchored and ruling.evidence.strip()
+        ]
+        enough = len({ruling.reviewer for ruling in proven}) >= max(1, len(one.reviewers))
+        settled = enough and not any(ruling.ruling == "stands" for ruling in ruled)
+        if place is None or (settled and all(ruling.ruling == "gone" for ruling in proven)):
+            gone.append(one.id)
+            continue
+        standing += [_again(one, name, place) for name in one.reviewers or ("an earlier round",)]
+        if settled:
+            against += [
+                Refutation(finding=one.id, reviewer=ruling.reviewer, evidence=ruling.evidence, anchored=True)
+                for ruling in proven
+            ]
+    return Carried(tuple(standing), tuple(against), tuple(gone))
+
+
+def _again(one: review_tasks.Earlier, reviewer: str, place: quotes.Place) -> ReviewReport:
+    finding = Finding(
+        reviewer=reviewer,
+        severity=one.severity,
+        file=place.file,
+        line=place.line,
+        last=place.last,
+        removed=place.removed,
+        quote=one.quote,
+        claim=one.claim,
+        anchored=True,
+        earlier=one.id,
+        marks=("from an earlier round",),
+    )
+    return ReviewReport(reviewer=reviewer, verdict="FAIL", findings=(finding,), role="earlier")
+
+
+def owners(
+    decision: council_decision.Decision, files_of: Mapping[str, Sequence[str]]
+) -> dict[str, list[council_decision.Merged]]:
+    """Returns the blocking findings by the task that owns their file; those of nobody under an empty name."""
+    found: dict[str, list[council_decision.Merged]] = {}
+    for one in decision.of("open"):
+        path = conflicts.normalise(one.file, "")
+        task = next((task for task, paths in files_of.items() if any(_owns(own, path) for own in paths)), "")
+        found.setdefault(task, []).append(one)
+    return found
+
+
+def _owns(own: str, path: str) -> bool:
+    return conflicts.touch(conflicts.normalise(own, ""), path)
+
+
+def brief(one: council_decision.Merged) -> str:
+    """Returns a finding as the one who has to mend it reads it."""
+    first = one.claims[0]
+    lines = [f"{one.severity}: {one.file}:{one.line}: {first.claim}", f"It says: {one.quote}"]
+    lines += [f"Evidence: {first.evidence}"] * bool(first.evidence) + [f"Proposed: {first.fix}"] * bool(first.fix)
+    also = [claim for claim in one.claims[1:] if claim.claim]
+    return "\n".join([*lines, *(f"Also: {claim.claim}" for claim in also)])

@@ -1,0 +1,96 @@
+"""A decision as SARIF 2.1.0, the format that code hosts show beside the lines of a change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from dispatch_mcp import model
+from dispatch_mcp.review.council_decision import Decision, Merged
+
+SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
+_LEVELS: Final = {"critical": "error", "high": "error", "medium": "warning", "low": "note"}
+_RANKS: Final = {"critical": 9.5, "high": 8.0, "medium": 5.0, "low": 2.0}
+
+
+def document(decision: Decision, *, version: str, about: str = "") -> dict[str, model.Json]:
+    """Returns the SARIF log of a decision: a rule a reviewer, a result a finding, settled ones suppressed."""
+    names = list(dict.fromkeys(name for one in decision.findings for name in one.reviewers))
+    run: dict[str, model.Json] = {
+        "tool": {"driver": {"name": "dispatch-mcp", "version": version, "rules": [_rule(name) for name in names]}},
+        "automationDetails": {"id": "dispatch-mcp/review"},
+        "columnKind": "utf16CodeUnits",
+        "invocations": [_invocation(decision)],
+        "results": [_result(one, names) for one in decision.findings],
+        "properties": {"outcome": decision.outcome, "blocks": decision.blocks, "rules": decision.rules, "about": about},
+    }
+    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _rule(name: str) -> dict[str, model.Json]:
+    return {"id": name, "name": name, "shortDescription": {"text": f"Found by {name}"}}
+
+
+def _invocation(decision: Decision) -> dict[str, model.Json]:
+    notes = [
+        {"level": "warning", "message": {"text": f"{voice.reviewer}: {voice.problem}"}}
+        for voice in decision.voices
+        if voice.problem
+    ]
+    return {
+        "executionSuccessful": decision.outcome != "INCONCLUSIVE",
+        "exitCodeDescription": decision.why,
+        "toolExecutionNotifications": notes,
+    }
+
+
+def _result(one: Merged, names: Sequence[str]) -> dict[str, model.Json]:
+    first = one.claims[0]
+    text = "\n".join(
+        part for part in (first.claim or one.quote, first.evidence, first.fix and f"Fix: {first.fix}") if part
+    )
+    result: dict[str, model.Json] = {
+        "ruleId": first.reviewer,
+        "ruleIndex": names.index(first.reviewer),
+        "level": _LEVELS[one.severity],
+        "rank": _RANKS[one.severity] * 10,
+        "message": {"text": text},
+        "partialFingerprints": {"dispatchMcpFinding/v1": one.id},
+        "properties": {"severity": one.severity, "standing": one.standing, "reviewers": list(one.reviewers)},
+    }
+    if one.file:
+        result["locations"] = [_location(one)]
+    if one.standing in ("waived", "refuted"):
+        kind = "external" if one.standing == "waived" else "inSource"
+        why = one.waived or f"refuted by {', '.join(one.refuted_by)}"
+        result["suppressions"] = [{"kind": kind, "status": "accepted", "justification": why}]
+    return result
+
+
+def _location(one: Merged) -> dict[str, model.Json]:
+    place: dict[str, model.Json] = {"artifactLocation": {"uri": uri(one.file)}}
+    if one.line:
+        region: dict[str, model.Json] = {"startLine": one.line, "endLine": max(one.line, one.last)}
+        if one.quote and not one.removed:
+            region["snippet"] = {"text": one.quote}
+        place["region"] = region
+    return {"physicalLocation": place}
+
+
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/")
+
+
+def uri(path: str) -> str:
+    """Returns a path as a relative URI reference."""
+    coded = "".join(
+        char if char in _PLAIN else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "replace"))
+        for char in path.lstrip("/")
+    )
+    return f"./{coded}" if ":" in path.split("/", maxsplit=1)[0] else coded
+
+
+def exit_code(decision: Decision) -> int:
+    """Returns 0 for what does not block, 1 for BLOCK, 3 for an inconclusive round that blocks."""
+    if not decision.blocks:
+        return 0
+    return 1 if decision.outcome == "BLOCK" else 3

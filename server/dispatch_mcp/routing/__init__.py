@@ -1,0 +1,1 @@
+"""The router as functions of values: which agents suit a request, how sure that is, and what is learned."""

@@ -1,0 +1,195 @@
+"""How sure a route is: a calibrated probability, seed 004's five factors, and the strategy that follows.
+
+The probability that a route is right is P(the request is for this roster at all) times P(the first is right, if it
+is): two logistic models of signals that the router has anyway (fitted: scripts/fit_router.py). The seed's weighted
+factors are shown beside it, each with its source; what nobody knows counts as the probability, so that it moves
+nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dispatch_mcp import model
+from dispatch_mcp.routing import agent_index, request_reader, scoring
+
+Strategy = Literal["direct", "direct+async-review", "supervised", "human"]
+Source = Literal["derived", "given", "unknown"]
+FactorName = Literal["clarity", "past_successes", "complexity_match", "resources", "time_pressure"]
+
+EXACT = 0.97
+"""A request that an agent's own examples contain word for word."""
+
+
+class Factor(model.Value):
+    """One of seed 004's weighted factors, 0 to 1, with where its value came from."""
+
+    name: FactorName
+    value: float
+    weight: float
+    source: Source
+    why: str = ""
+
+
+class Bands(model.Value):
+    """The confidence from which a route runs direct, with a review afterwards, or supervised (seed 004)."""
+
+    direct: float = 0.95
+    review: float = 0.70
+    supervise: float = 0.40
+
+
+@dataclass(frozen=True, slots=True)
+class Certainty:
+    """P(in scope) and P(right, if in scope); their product is the confidence."""
+
+    in_scope: float
+    right: float
+
+    @property
+    def confidence(self) -> float:
+        """Returns P(the first is right)."""
+        return self.in_scope * self.right
+
+    @property
+    def abstains(self) -> bool:
+        """Returns whether nobody is a likelier answer than the first."""
+        return 1 - self.in_scope > self.confidence
+
+
+Model = Mapping[str, tuple[float, float]]
+"""What one unit of each signal adds to the log odds in rosters without and with role texts; "" is the constant."""
+
+SCOPE: Model = {
+    "": (-0.446, -1.904),
+    "log odds": (-0.035, 0.305),
+    "head": (0.608, -0.254),
+    "whole": (0.578, 0.844),
+    "letters": (0.579, 0.025),
+    "rescue": (1.311, -0.628),
+    "concepts": (2.333, -0.907),
+    "cover": (-0.111, 2.147),
+    "known": (3.015, 3.316),
+    "strength": (0.289, 0.535),
+    "empty": (-1.478, 0.020),
+}
+RIGHT: Model = {
+    "": (-0.097, -0.825),
+    "lead": (0.496, 0.594),
+    "rivals": (-0.492, -0.157),
+    "concepts lead": (1.213, 0.282),
+    "concepts": (1.007, 0.708),
+    "head lead": (-0.053, 0.029),
+    "body lead": (0.000, 0.053),
+    "rescue": (0.687, 0.354),
+    "cover": (0.307, 0.142),
+    "known": (-0.396, -0.075),
+    "empty": (-0.394, -0.079),
+    "fluency": (0.484, 0.679),
+}
+NEAR = 1.0
+MOST = 4.0
+
+
+def certainty(request: request_reader.Request, scores: scoring.Scores, found: agent_index.Index) -> Certainty:
+    """Returns how sure the first of `scores.best` is; nothing is sure when there are no agents."""
+    if not scores.best:
+        return Certainty(0.0, 0.0)
+    if max(scores.features[scoring.FEATURES.index("example")]) == 1.0:
+        return Certainty(1.0, EXACT)
+    given = signals(request, scores, found)
+    return Certainty(*(_logistic(model, given, found.bodied) for model in (SCOPE, RIGHT)))
+
+
+def signals(request: request_reader.Request, scores: scoring.Scores, found: agent_index.Index) -> dict[str, float]:
+    """Returns what the two models look at, by name; a lead is that of the first over the best of the others.
+
+    The length of the request is left out on purpose: it tells collections of requests apart, not right from wrong. So
+    is the number of agents, for the same reason.
+    """
+    first = scores.best[0]
+    share = min(max(scores.shares[first], 1e-6), 1 - 1e-6)
+    rows = dict(zip(scoring.FEATURES, scores.features, strict=True))
+    own = {name: row[first] for name, row in rows.items()}
+    logit = scores.logits[first]
+    return {
+        "": 1.0,
+        "log odds": math.log(share / (1 - share)),
+        "lead": min(MOST, _lead(scores.logits, first)),
+        "rivals": math.log(max(1, sum(map((logit - NEAR).__lt__, scores.logits)))),
+        "strength": min(MOST, logit),
+        "head": own["head"],
+        "head lead": _lead(rows["head"], first),
+        "whole": own["whole"],
+        "body lead": _lead(rows["body"], first),
+        "letters": own["letters"],
+        "concepts": own["concepts"],
+        "concepts lead": _lead(rows["concepts"], first),
+        "rescue": own["rescue"],
+        "cover": request.cover,
+        "known": known(request, found),
+        "empty": float(not (own["head"] or own["whole"] or own["concepts"])),
+        "fluency": found.fluency,
+    }
+
+
+def _lead(row: Sequence[float], first: int) -> float:
+    others = (max(part) for part in (row[:first], row[first + 1 :]) if part)
+    return row[first] - max(others, default=0.0)
+
+
+def known(request: request_reader.Request, found: agent_index.Index) -> float:
+    """Returns which share of the request's terms any agent of the index knows."""
+    total = sum(weight for _, weight in request.weighted)
+    heard = sum(weight for stem, weight in request.weighted if found.head.rare(stem) > 0)
+    return heard / total if total else 0.0
+
+
+WEIGHTS = {"clarity": 0.30, "past_successes": 0.20, "complexity_match": 0.25, "resources": 0.15, "time_pressure": 0.10}
+"""Seed 004, "Confidence factors"."""
+
+
+def factor(name: FactorName, given: float | None, derived: float | None, why: str, *, otherwise: float = 0.0) -> Factor:
+    """Returns a factor: as given, else as derived, else unknown with the value that moves nothing."""
+    weight = WEIGHTS[name]
+    if given is not None:
+        return Factor(name=name, value=given, weight=weight, source="given", why="from the caller's hints")
+    if derived is not None:
+        return Factor(name=name, value=derived, weight=weight, source="derived", why=why)
+    why = "nobody knows; the routing probability stands in"
+    return Factor(name=name, value=round(otherwise, 4), weight=weight, source="unknown", why=why)
+
+
+def clarity(request: request_reader.Request, scores: scoring.Scores) -> float:
+    """Returns how clear a request is: how far one agent leads, and whether there is enough to go by."""
+    if not scores.best:
+        return 0.0
+    shares = [scores.shares[place] for place in scores.best[:2]]
+    lead = 1.0 if len(shares) < 2 else (shares[0] - shares[1]) / max(shares[0], 1e-9)
+    enough = min(1.0, (len(request.terms) + len(request.matches)) / 4)
+    return 0.6 * lead + 0.4 * enough
+
+
+def strategy(confidence: float, readiness: float, bands: Bands) -> Strategy:
+    """Returns the strategy of seed 004's table for the lower of both figures."""
+    sure = min(confidence, readiness)
+    if sure >= bands.direct:
+        return "direct"
+    if sure >= bands.review:
+        return "direct+async-review"
+    return "supervised" if sure >= bands.supervise else "human"
+
+
+def readiness(factors: Sequence[Factor]) -> float:
+    """Returns the weighted mean of the factors."""
+    return sum(factor.value * factor.weight for factor in factors)
+
+
+def _logistic(model: Model, given: Mapping[str, float], bodied: float) -> float:
+    total = sum(
+        given[name] * (plain * (1 - bodied) + with_texts * bodied) for name, (plain, with_texts) in model.items()
+    )
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))

@@ -1,0 +1,242 @@
+"""Routing: which agent of a catalogue should do what a text asks for, how sure that is, and why.
+
+Seed 001 is the model: specialists with keywords and a fallback, a priority order, a secondary and tertiary route,
+transparent reasons. Its first-match substring rule is replaced by scores (docs/routing.md has the decided
+contradictions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from dispatch_mcp import model
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.routing import confidence, learning, model_choice, request_reader, route_evidence, scoring
+
+MODELS = model_choice.MODELS
+Effort = model.Effort
+Evidence = route_evidence.Evidence
+Factor = confidence.Factor
+Strategy = confidence.Strategy
+MAX_RANKED = scoring.MAX_BEST
+MAX_EVIDENCE = 8
+CLOSE = 0.6
+"""A runner-up with this share of the first one's share makes a request ambiguous."""
+
+
+class Hints(model.Value):
+    """What the caller knows: urgency, files, an explicit model, and factors of seed 004 from 0 to 1.
+
+    `installed_documents` are the knowledge documents that exist; None when nobody looked.
+    """
+
+    urgency: Literal["low", "normal", "high"] = "normal"
+    files: tuple[str, ...] = ()
+    model: str = ""
+    resources: float | None = Field(default=None, ge=0, le=1)
+    clarity: float | None = Field(default=None, ge=0, le=1)
+    complexity_match: float | None = Field(default=None, ge=0, le=1)
+    past_successes: float | None = Field(default=None, ge=0, le=1)
+    bands: confidence.Bands = confidence.Bands()
+
+
+NO_HINTS = Hints()
+
+
+NO_HISTORY = learning.NO_HISTORY
+History = learning.History
+Past = learning.Past
+
+
+class Candidate(model.Value):
+    """One agent with its share of the ranking (all shares add up to 1) and what speaks for it."""
+
+    name: str
+    share: float
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Route(model.Value):
+    """The answer to a request. `specialist` is None when the router abstains; then `question` says what to ask.
+
+    `confidence` is the calibrated probability that `ranked[0]` is right. `readiness` is the weighted mean of
+    `factors`; the strategy follows the lower of both. `fallback` are the secondary, tertiary … routes.
+    """
+
+    specialist: str | None
+    confidence: float
+    ranked: tuple[Candidate, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    factors: tuple[Factor, ...] = ()
+    readiness: float = 0.0
+    strategy: Strategy = "human"
+    model: str = ""
+    model_reason: str = ""
+    effort: Effort = Effort.M
+    knowledge: str = ""
+    warnings: tuple[str, ...] = ()
+    question: str = ""
+    try_words: tuple[str, ...] = ()
+    fallback: tuple[str, ...] = ()
+    why: str = ""
+
+
+def route(text: str, catalog: catalog.Catalog, *, history: History = NO_HISTORY, hints: Hints = NO_HINTS) -> Route:
+    """Returns who should do what `text` asks for, with reasons; every text gives an answer.
+
+    Raises:
+        InputError: `hints.model` is no known model.
+    """
+    if hints.model:
+        model_choice.check(hints.model)
+    if not catalog.routable:
+        return Route(specialist=None, confidence=0.0, question="No agent is installed.", why="The roster is empty.")
+    return _Routing.of(text, catalog, history, hints).route()
+
+
+@dataclass(frozen=True, slots=True)
+class _Routing:
+    """One request on its way through reading, scoring and certainty to an answer."""
+
+    text: str
+    catalog: catalog.Catalog
+    hints: Hints
+    request: request_reader.Request
+    scores: scoring.Scores
+    sure: confidence.Certainty
+    similar: learning.Similar | None
+
+    @staticmethod
+    def of(request: str, known: catalog.Catalog, history: History, hints: Hints) -> _Routing:
+        read = request_reader.read(request, known.index, known.words)
+        scores = scoring.score(read, known.index, learning.bonus(history, read, known))
+        sure = confidence.certainty(read, scores, known.index)
+        similar = learning.similar(history, read, known, scores.best[0])
+        return _Routing(request, known, hints, read, scores, sure, similar)
+
+    def route(self) -> Route:
+        best = self.scores.best[:MAX_RANKED]
+        ranked = tuple(self._candidate(place, rank) for rank, place in enumerate(best))
+        agent = self.catalog.routable[best[0]]
+        chosen = not self.sure.abstains
+        sure = round(self.sure.confidence, 4)
+        factors = self._factors()
+        ready = round(confidence.readiness(factors), 4)
+        strategy = confidence.strategy(sure, ready, self.hints.bands)
+        size = model_choice.effort(self.request.source, sum(candidate.share > 0.15 for candidate in ranked))
+        name, reason, refused = self._model(agent, size, strategy)
+        knowledge, missing = self._knowledge(agent)
+        return Route(
+            specialist=ranked[0].name if chosen else None,
+            confidence=sure,
+            ranked=ranked,
+            evidence=ranked[0].evidence,
+            factors=factors,
+            readiness=ready,
+            strategy="human" if refused or not chosen else strategy,
+            model=name,
+            model_reason=reason,
+            effort=size,
+            knowledge=knowledge,
+            warnings=tuple(filter(None, (missing, refused, _untrusted(agent)))),
+            question=self._question(ranked, chosen=chosen),
+            try_words=self._try_words(ranked, chosen=chosen),
+            fallback=self._fallback(ranked),
+            why=self._why(ranked, sure, chosen=chosen),
+        )
+
+    def _candidate(self, place: int, rank: int) -> Candidate:
+        most = MAX_EVIDENCE if rank == 0 else 2 if rank < 3 else 0
+        shown = route_evidence.of(self.request, self.catalog, place, most) if most else ()
+        if rank == 0:
+            shown = learning.explained(shown, self.similar, self.request, most)
+        return Candidate(name=self.catalog.keys[place], share=round(self.scores.shares[place], 4), evidence=shown)
+
+    def _factors(self) -> tuple[Factor, ...]:
+        sure, hints = self.sure.confidence, self.hints
+        clear = round(confidence.clarity(self.request, self.scores), 4)
+        rate, told = learning.success(self.similar, sure)
+        urgency = {"low": 1.0, "normal": None, "high": 0.5}[hints.urgency]
+        return (
+            confidence.factor("clarity", hints.clarity, clear, "words with a meaning here, and one clear favourite"),
+            confidence.factor("past_successes", hints.past_successes, rate, told, otherwise=sure),
+            confidence.factor("complexity_match", hints.complexity_match, round(sure, 4), "the routing probability"),
+            confidence.factor("resources", hints.resources, None, "", otherwise=sure),
+            confidence.factor("time_pressure", urgency, None, "", otherwise=sure),
+        )
+
+    def _model(self, agent: catalog.Agent, size: Effort, strategy: Strategy) -> tuple[str, str, str]:
+        """Returns the model, the reason, and why the agent's own model is refused."""
+        if self.hints.model:
+            return self.hints.model, "asked for explicitly", ""
+        if agent.model and model_choice.known(agent.model):
+            return agent.model, f"declared by {agent.name}", ""
+        if agent.model:
+            return "", "the declared model is unknown", f"{agent.name} declares the unknown model {agent.model[:60]!r}."
+        return (*model_choice.choose(self.request.source, size, strategy), "")
+
+    def _knowledge(self, agent: catalog.Agent) -> tuple[str, str]:
+        """Returns the agent's document, or the fallback agent's with a warning when it is missing (seed 001)."""
+        if agent.knowledge not in self.catalog.missing or not agent.knowledge:
+            return agent.knowledge, ""
+        instead = next((other for other in self._fallback_agents() if other.roster == agent.roster), None)
+        spare = instead.knowledge if instead and instead.knowledge not in self.catalog.missing else ""
+        told = f" {spare} stands in." if spare else " General knowledge has to do."
+        return spare, f"The knowledge document {agent.knowledge!r} is missing.{told}"
+
+    def _fallback_agents(self) -> list[catalog.Agent]:
+        return [self.catalog.routable[place] for place in self.catalog.index.fallbacks]
+
+    def _fallback(self, ranked: Sequence[Candidate]) -> tuple[str, ...]:
+        """Returns secondary routes by share, then the roster's declared fallback as the tertiary one."""
+        second = [candidate.name for candidate in ranked[1:3] if candidate.share >= 0.05]
+        home = self.catalog.routable[self.scores.best[0]].roster
+        own = [agent for agent in self._fallback_agents() if agent.roster == home]
+        last = [self.catalog.key(agent) for agent in own or self._fallback_agents()]
+        return tuple(dict.fromkeys(name for name in (*second, *last[:1]) if name != ranked[0].name))
+
+    def _question(self, ranked: Sequence[Candidate], *, chosen: bool) -> str:
+        close = self._close(ranked)
+        if not chosen:
+            return (
+                "Nobody in this roster clearly does this. Which part of the system is it about, and what should change?"
+            )
+        if len(close) > 1 and self.sure.confidence < self.hints.bands.review:
+            return f"Is this more for {' or '.join(candidate.name for candidate in close)}?"
+        return ""
+
+    def _close(self, ranked: Sequence[Candidate]) -> list[Candidate]:
+        return [candidate for candidate in ranked[:3] if candidate.share >= CLOSE * ranked[0].share]
+
+    def _try_words(self, ranked: Sequence[Candidate], *, chosen: bool) -> tuple[str, ...]:
+        """Returns words that would settle the question: keywords of the agents in question."""
+        if chosen and not self._question(ranked, chosen=chosen):
+            return ()
+        words: list[str] = []
+        for candidate in ranked[:3]:
+            agent = self.catalog.find(candidate.name)
+            words.extend(agent.keywords[:3] if agent and agent.keywords else _name_words(candidate.name))
+        return tuple(dict.fromkeys(words))[:9]
+
+    def _why(self, ranked: Sequence[Candidate], sure: float, *, chosen: bool) -> str:
+        quotes = ", ".join(f"“{piece.quote}” ({piece.matched})" for piece in ranked[0].evidence[:3])
+        said = quotes or "no word that any agent knows"
+        if not chosen:
+            return f"No agent is a likely home for this: the closest, {ranked[0].name}, rests on {said}."
+        close = [candidate.name for candidate in self._close(ranked)[1:]]
+        rivals = f"; close: {', '.join(close)}" if close else ""
+        return f"{ranked[0].name} with confidence {sure:.2f}, because of {said}{rivals}."
+
+
+def _untrusted(agent: catalog.Agent) -> str:
+    if agent.trusted:
+        return ""
+    return f"{agent.name} comes from the {agent.layer} and is not trusted: it gets no tools or model of its own choice."
+
+
+def _name_words(name: str) -> list[str]:
+    return [word for word in name.rsplit("/", 1)[-1].replace("_", "-").split("-") if word]

@@ -1,0 +1,133 @@
+"""How well each agent of an index fits a request: features, their weighted sum, and shares that add up to one."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dispatch_mcp.routing import agent_index, request_reader
+
+FEATURES = ("head", "whole", "body", "letters", "concepts", "rescue", "keywords", "example", "fallback")
+PLAIN = (11.4, 7.2, 0.0, 10.2, 7.6, 6.7, 2.0, 14.0, -0.3)
+BODIED = (2.6, 7.5, 8.8, 1.6, 8.2, 7.9, 1.1, 14.0, -0.3)
+"""Weights of the features for rosters without and with role texts (compared with a fit by scripts/fit_router.py)."""
+
+NO_BONUS: Mapping[int, float] = {}
+BACK_OFF = 3.0
+PAIR = 0.3
+MAX_BEST = 8
+EQUAL = 2e-6
+FLUENT = (0.2, 0.7)
+"""The lexicon is silent for rosters of which it understands less than the first, heard in full from the second on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The features of each agent, their sum, and its share; `best` are up to `MAX_BEST` places, the best first."""
+
+    features: tuple[list[float], ...]
+    logits: list[float]
+    shares: list[float]
+    best: list[int]
+
+
+def score(request: request_reader.Request, found: agent_index.Index, bonus: Mapping[int, float] = NO_BONUS) -> Scores:
+    """Returns the scores of all agents; `bonus` is what past outcomes add to some.
+
+    Ties go by priority and then by place (seed 001's tie rule).
+    """
+    features = measure(request, found)
+    blend = found.bodied
+    weights = [plain * (1 - blend) + bodied * blend for plain, bodied in zip(PLAIN, BODIED, strict=True)]
+    logits = [0.0] * found.size
+    for weight, feature in zip(weights, features, strict=True):
+        if weight and any(feature):
+            logits = list(map(operator.add, logits, map(weight.__mul__, feature)))
+    for at, more in bonus.items():
+        logits[at] += more
+    return Scores(features, logits, softmax(logits), _best(logits, found))
+
+
+def _best(logits: Sequence[float], found: agent_index.Index) -> list[int]:
+    """Returns the places of the `MAX_BEST` highest scores; those that are equal to six digits go by priority."""
+    least = min(heapq.nlargest(MAX_BEST, logits), default=0.0) - EQUAL
+    falling = {place: -round(logits[place], 6) for place in found.by_priority if logits[place] >= least}
+    return sorted(falling, key=falling.__getitem__)[:MAX_BEST]
+
+
+def measure(request: request_reader.Request, found: agent_index.Index) -> tuple[list[float], ...]:
+    """Returns the features in the order of `FEATURES`, each about 0 to 1 for every agent."""
+    head = _normal(found.head.scores(request.weighted))
+    pairs = _with_pairs(request)
+    whole = _normal(found.whole.scores(pairs))
+    body = _normal(found.body.scores(pairs))
+    letters = _normal(found.letters.scores(request.letters))
+    concepts = _normal(found.concepts.scores([(str(concept), share) for concept, share in request.concepts.items()]))
+    found_words = max(max(head, default=0.0), max(whole, default=0.0))
+    heard = _fluent(found.fluency) * min(1.0, 1.5 * request.cover)
+    rescue = heard * max(0.0, 1 - BACK_OFF * found_words)
+    return (
+        head,
+        whole,
+        body,
+        letters,
+        [heard * score for score in concepts],
+        [rescue * score for score in concepts],
+        _keywords(request, found),
+        example(request, found),
+        _fallback(found),
+    )
+
+
+def _fallback(found: agent_index.Index) -> list[float]:
+    scores = [0.0] * found.size
+    for place in found.fallbacks:
+        scores[place] = 1.0
+    return scores
+
+
+def _fluent(fluency: float) -> float:
+    low, high = FLUENT
+    return max(0.0, min(1.0, (fluency - low) / (high - low)))
+
+
+def example(request: request_reader.Request, found: agent_index.Index) -> list[float]:
+    """Returns 1 for agents of which the request is an example, 0.8 if only the order or small words differ."""
+    scores = [0.0] * found.size
+    for table, key, value in ((found.exact, request.key, 1.0), (found.near, request.gist, 0.8)):
+        for place in table.get(key, ()) if key else ():
+            scores[place] = max(scores[place], value)
+    return scores
+
+
+def softmax(logits: Sequence[float]) -> list[float]:
+    """Returns shares that add up to one."""
+    top = max(logits, default=0.0)
+    powers = [math.exp(logit - top) for logit in logits]
+    total = sum(powers) or 1.0
+    return [power / total for power in powers]
+
+
+def _with_pairs(request: request_reader.Request) -> list[tuple[str, float]]:
+    stems = [term.stem for term in request.terms]
+    return [*request.weighted, *((pair, PAIR) for pair in dict.fromkeys(agent_index.pairs(stems)))]
+
+
+def _normal(scored: tuple[list[float], float]) -> list[float]:
+    scores, most = scored
+    return [score / most for score in scores] if most else scores
+
+
+def _keywords(request: request_reader.Request, found: agent_index.Index) -> list[float]:
+    scores = [0.0] * found.size
+    if not found.keywords:
+        return scores
+    for stem, weight in request.weighted:
+        places = found.keywords.get(stem, ())
+        for place in places:
+            scores[place] += weight / len(places)
+    total = sum(weight for _, weight in request.weighted) or 1.0
+    return [score / total for score in scores]

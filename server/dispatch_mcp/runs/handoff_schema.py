@@ -1,0 +1,124 @@
+"""The handoff as a form that a model fills in: the schema it is held to, and our own reading of what comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from dispatch_mcp import model
+from dispatch_mcp.planning import json_reader
+from dispatch_mcp.runs import handoff_parser, prompt_builder
+
+_TEXTS: Final[Mapping[str, model.Json]] = {"type": "array", "items": {"type": "string"}}
+_FILE: Final[Mapping[str, model.Json]] = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "path": {"type": "string"}},
+    "required": ["name", "path"],
+    "additionalProperties": False,
+}
+
+_NOTE: Final[Mapping[str, model.Json]] = {
+    "type": "object",
+    "description": "a note for another task of the run, its agent, all or the orchestrator",
+    "properties": {
+        "to": {"type": "string"},
+        "kind": {"enum": ["information", "request", "warning", "confirmation", "handoff"]},
+        "text": {"type": "string"},
+    },
+    "required": ["to", "kind", "text"],
+    "additionalProperties": False,
+}
+
+_EDITS: Final = "proposed_edits"
+_EDIT: Final[Mapping[str, model.Json]] = {
+    "type": "string",
+    "description": "the JSON of one change of the plan, only if the plan itself has to change, such as "
+    '{"op": "add", "id": "cache", "task": {"do": "…", "deps": []}, "reason": "…"}',
+}
+
+SCHEMA: Final[Mapping[str, model.Json]] = {
+    "type": "object",
+    "properties": {
+        "completed_work": {"type": "string", "description": "what is done, in two sentences"},
+        "files_modified": _TEXTS,
+        "decisions_made": _TEXTS,
+        "open_questions": _TEXTS,
+        "mistakes_learned": _TEXTS,
+        "artifacts": {"type": "array", "items": _FILE},
+        "messages": {"type": "array", "items": _NOTE},
+        _EDITS: {"type": "array", "items": _EDIT},
+        "answer": {"type": "string", "description": "the result that OUTPUT asks for, whole"},
+    },
+    "required": [
+        *("completed_work", "files_modified", "decisions_made", "open_questions", "mistakes_learned", "artifacts"),
+        *("messages", _EDITS, "answer"),
+    ],
+    "additionalProperties": False,
+}
+"""What a worker's structured answer looks like: a handoff, and beside it the whole answer."""
+
+ASKED: Final = "Give your result in the structured form that you are asked for; [] where there is nothing to say."
+GO_ON: Final = (
+    "Go on with the task that this conversation began with: your last try was cut off before it was done. Do not "
+    "repeat what is done already; look where it stopped, finish it, and give the result in the same form."
+)
+
+
+def asked(prompt: prompt_builder.Prompt) -> prompt_builder.Prompt:
+    """Returns the prompt for a worker whose answer is held to the schema instead of ending with a JSON block."""
+    sections = tuple(
+        replace(section, parts=tuple(_unless_at_the_end(part) for part in section.parts)) for section in prompt.sections
+    )
+    return replace(prompt, sections=sections)
+
+
+def _unless_at_the_end(part: prompt_builder.Part) -> prompt_builder.Part:
+    if isinstance(part, prompt_builder.Words) and part.label == prompt_builder.AT_THE_END:
+        return replace(part, text=ASKED)
+    return part
+
+
+def going_on(prompt: prompt_builder.Prompt) -> prompt_builder.Prompt:
+    """Returns what a conversation is told that already knows `prompt`: to go on, and why it was cut off."""
+    errors = tuple(data for data in prompt.section("CONTEXT").data if data.kind == "error")
+    context = (prompt_builder.Section("CONTEXT", errors),) if errors else ()
+    return replace(prompt, sections=(prompt_builder.Section("GOAL", (prompt_builder.Words(GO_ON),)), *context))
+
+
+def read(value: model.Json) -> tuple[model.Handoff | None, str, str]:
+    """Returns the handoff of a structured answer, its whole answer, and what is wrong with it if there is no handoff.
+
+    A handoff without a word about what was done is none.
+    """
+    found, problem = handoff_parser.read_handoff(_with_edits(value))
+    if found is None or not found.completed_work:
+        return None, "", problem or "completed_work is empty"
+    answer = value.get("answer", "") if json_reader.is_object(value) else ""
+    return found, answer if isinstance(answer, str) else "", ""
+
+
+def _with_edits(value: model.Json) -> model.Json:
+    """Returns the answer with its proposed edits read: a closed schema cannot describe them, so they come as text."""
+    if not json_reader.is_object(value) or not json_reader.is_list(value.get(_EDITS)):
+        return value
+    return {**value, _EDITS: [_loaded(edit) for edit in value[_EDITS]]}
+
+
+def _loaded(edit: model.Json) -> model.Json:
+    if not isinstance(edit, str):
+        return edit
+    try:
+        return json.loads(edit)
+    except (ValueError, RecursionError):
+        return None
+
+
+def read_text(text: str) -> tuple[model.Handoff | None, str, str]:
+    """Returns what `read` does for a structured answer that is still text."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return None, "", f"it is no JSON: {error}"
+    return read(value)

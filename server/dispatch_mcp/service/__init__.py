@@ -1,0 +1,1 @@
+"""The use cases: what a user asks for, put together from the parts below."""

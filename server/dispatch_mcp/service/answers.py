@@ -1,0 +1,165 @@
+"""What the dispatcher answers: small, without echo, defaults left out on the wire."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from dispatch_mcp import model
+from dispatch_mcp.model.assignments import Assignment
+
+
+class Answer(model.Value):
+    """An answer to a host or a shell."""
+
+    def wire(self) -> dict[str, model.Json]:
+        """Returns the answer as JSON without the fields that have their default value."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+class RunAnswer(Answer):
+    """Where a run stands; `next` says in one sentence what to do now."""
+
+    run_id: str
+    state: model.RunState
+    counts: dict[str, int] = Field(default_factory=dict[str, int])
+    next: str = ""
+
+
+class Progress(RunAnswer):
+    """The answer to `dispatch`: the handle, and what the host should do now."""
+
+    plan_id: str = ""
+    plan_version: int = 0
+    worker: str = ""
+    why_worker: str = ""
+    reused: bool = False
+    simulated: bool = False
+    assignments: tuple[Assignment, ...] = ()
+    replayed: int = 0
+    poll_after_s: float = 0.0
+    trace: str = ""
+
+
+class Accepted(model.Value):
+    """What became of one reported result; `proposed_edits` are the orchestrator's to send to `plan_dag`, or not."""
+
+    task_id: str
+    attempt: int
+    accepted: bool
+    state: str = ""
+    why: str = ""
+    receipts: tuple[model.Receipt, ...] = ()
+    proposed_edits: tuple[dict[str, model.Json], ...] = ()
+
+
+class Reported(RunAnswer):
+    """The answer to `report`."""
+
+    results: tuple[Accepted, ...] = ()
+    assignments: tuple[Assignment, ...] = ()
+    messages: tuple[model.Message, ...] = ()
+    proposed_edits: tuple[dict[str, model.Json], ...] = ()
+
+
+class Steered(RunAnswer):
+    """The answer to `steer_run`."""
+
+    changed: tuple[str, ...] = ()
+
+
+class Posted(Answer):
+    """The answer to `message_agents`."""
+
+    run_id: str
+    sent: int = 0
+    messages: tuple[model.Message, ...] = ()
+    proposed_edits: tuple[dict[str, model.Json], ...] = ()
+
+
+class RunLine(model.Value):
+    """One run in a list."""
+
+    run_id: str
+    state: model.RunState
+    plan_id: str
+    counts: dict[str, int] = Field(default_factory=dict[str, int])
+    updated: str = ""
+    next: str = ""
+
+
+class TaskLine(model.Value):
+    """One task of a trace: metadata only."""
+
+    id: str
+    state: str
+    worker: str = ""
+    agent: str = ""
+    attempts: int = 0
+    seconds: float = 0.0
+    replayed: bool = False
+    waits_for: tuple[str, ...] = ()
+    error: str = ""
+
+
+class ResultLine(model.Value):
+    """One result, cut to what a reader needs; `truncated` says that there is more."""
+
+    task_id: str
+    state: str
+    capsule: str = ""
+    receipts: tuple[model.Receipt, ...] = ()
+    proposed_edits: tuple[dict[str, model.Json], ...] = ()
+    output: model.Json = None
+    truncated: bool = False
+    ref: str = ""
+
+
+class ArtifactLine(model.Value):
+    """One artifact; `text` is what a page holds of it, a file without a digest could not be read."""
+
+    task_id: str
+    name: str
+    path: str = ""
+    digest: str = ""
+    size: int = 0
+    mime_type: str = ""
+    text: str = ""
+
+
+class EventLine(model.Value):
+    """One event; `t` is seconds since the run began."""
+
+    seq: int
+    t: float
+    kind: str
+    task: str = ""
+    attempt: int = 0
+    data: dict[str, model.Json] = Field(default_factory=dict[str, model.Json])
+
+
+class Trace(Answer):
+    """The answer to `get_trace`; which fields are filled depends on the view."""
+
+    run_id: str = ""
+    state: str = ""
+    plan_id: str = ""
+    plan_version: int = 0
+    simulated: bool = False
+    counts: dict[str, int] = Field(default_factory=dict[str, int])
+    seconds: float = 0.0
+    spend: model.Usage | None = None
+    context: dict[str, float] = Field(default_factory=dict[str, float])
+    limits: dict[str, float] = Field(default_factory=dict[str, float])
+    left: dict[str, float] = Field(default_factory=dict[str, float])
+    held: str = ""
+    runs: tuple[RunLine, ...] = ()
+    tasks: tuple[TaskLine, ...] = ()
+    blocked: dict[str, str] = Field(default_factory=dict[str, str])
+    timeline: tuple[EventLine, ...] = ()
+    results: tuple[ResultLine, ...] = ()
+    artifacts: tuple[ArtifactLine, ...] = ()
+    todo: tuple[dict[str, str], ...] = ()
+    text: str = ""
+    cursor: str = ""
+    next: str = ""
+    poll_after_s: float = 0.0

@@ -1,0 +1,82 @@
+"""Decisions of people: what waits for one, and what a person answered. No tool of a model comes here."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions
+from dispatch_mcp.service import traces
+from dispatch_mcp.store import sqlite_store
+
+
+class Decision(NamedTuple):
+    """A task that waits for a person; `attempt` fences an answer to an earlier question."""
+
+    run_id: str
+    task_id: str
+    attempt: int
+    question: str
+
+
+class Verdict(NamedTuple):
+    """What a person said; `by` is how it reached us."""
+
+    approved: bool
+    by: str
+    reason: str = ""
+
+
+def waiting(loaded: traces.Loaded) -> list[Decision]:
+    """Returns the decisions that a run waits for, in plan order."""
+    goals = {task.id: task.goal for task in loaded.plan.tasks}
+    return [
+        Decision(loaded.run.id, task.id, task.attempt, goals[task.id])
+        for task in loaded.tasks
+        if task.worker is WorkerKind.HUMAN and task.state is TaskState.RUNNING
+    ]
+
+
+def chosen(loaded: traces.Loaded, task_id: str) -> Decision:
+    """Returns the decision that a person means, the only one if no task is named.
+
+    Raises:
+        InputError: nothing of that name waits, or more than one does.
+    """
+    open_ones = waiting(loaded)
+    named = [decision for decision in open_ones if task_id in ("", decision.task_id)]
+    if len(named) == 1:
+        return named[0]
+    listed = ", ".join(decision.task_id for decision in open_ones) or "none"
+    said = f"Task {task_id!r} does not wait for a decision" if task_id else f"{len(named)} decisions wait"
+    raise errors.InputError(f"{said} in run {loaded.run.id}.", hint=f"Waiting: {listed}.")
+
+
+async def record(book: sqlite_store.Book, decision: Decision, verdict: Verdict, now: float) -> records.Advance:
+    """Records what a person said and returns where the run stands.
+
+    Raises:
+        InputError: the question is no longer open.
+    """
+    finished = transitions.Finished(decision.task_id, decision.attempt, outcome(verdict))
+    advance = await book.advance(decision.run_id, records.Step(now=now, finished=[finished]))
+    if not advance.accepted[0]:
+        raise errors.InputError(
+            f"Task {decision.task_id!r} no longer waits for this decision.",
+            hint="`dispatch-mcp status RUN` says where the run stands.",
+        )
+    return advance
+
+
+def outcome(verdict: Verdict) -> model.Outcome:
+    """Returns the outcome of a decision; a rejection is final, and what depends on it is skipped."""
+    word = "approved" if verdict.approved else "rejected"
+    text = f"{word} by {verdict.by}" + (f": {verdict.reason}" if verdict.reason else "")
+    return model.Outcome(
+        state=AttemptState.SUCCEEDED if verdict.approved else AttemptState.FAILED,
+        summary=text,
+        handoff=model.Handoff(completed_work=text) if verdict.approved else model.Handoff(),
+        error="" if verdict.approved else text,
+        error_kind="" if verdict.approved else "rejected",
+        receipts=(model.Receipt(kind="approval", ok=verdict.approved, detail=text),),
+    )

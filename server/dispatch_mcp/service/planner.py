@@ -1,0 +1,327 @@
+"""Plans as the book keeps them: checked, assigned, scheduled, stored, and changed by edits."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import anyio.to_thread
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.model import TaskState, WorkerKind, problems, records
+from dispatch_mcp.planning import edit_rules, forecast, plan_checks, plan_documents, plan_edits, review_rules
+from dispatch_mcp.planning.drafts import draft_builder
+from dispatch_mcp.routing import confidence, learning, router
+from dispatch_mcp.runs import prompt_lint
+from dispatch_mcp.service import handles, route_memory
+from dispatch_mcp.store import sqlite_store
+
+BANDS = confidence.Bands()
+NO_CEILINGS = model.Limits()
+MAX_OPEN_RUNS = 1_000
+MAX_ROUTED = 500
+"""Tasks of one plan that get an agent by routing; more than that would make planning slow."""
+
+UNROUTED = (WorkerKind.COMMAND, WorkerKind.SCRIPTED, WorkerKind.HUMAN)
+"""Workers that need no agent."""
+
+REVIEWERS = "reviewers"
+"""The roster that the reviews of single tasks choose from."""
+
+
+def new_id() -> str:
+    """Returns a random 128-bit id as 32 hex characters."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the configuration decides for every call; `workspace` is an absolute path, the lease is in seconds.
+
+    `ceilings` are the most that a run may be given, `price` is what forecasts and reports are priced by.
+    """
+
+    workspace: str
+    max_parallel: int = 5
+    lease_s: float = 1800.0
+    depth: int = 0
+    depth_limit: int = 2
+    bands: confidence.Bands = BANDS
+    review_policy: review_rules.Policy = "standard"
+    ceilings: model.Limits = NO_CEILINGS
+    price: forecast.Price = forecast.no_price
+
+
+class Planned(NamedTuple):
+    """A stored plan, its schedule, and what was decided for each task that did not say: agent, model, confidence.
+
+    `changes` says what an edit did (`replan.changes`); the schedule of an edited plan is of what has not ended.
+    """
+
+    plan: model.Plan
+    prepared: plan_checks.Prepared
+    decided: Mapping[str, Mapping[str, model.Json]]
+    changes: Mapping[str, model.Json] = {}
+
+
+@dataclass(slots=True)
+class _Assigned:
+    tasks: list[model.Task] = field(default_factory=list[model.Task])
+    notices: list[problems.Notice] = field(default_factory=list[problems.Notice])
+    decided: dict[str, dict[str, model.Json]] = field(default_factory=dict[str, dict[str, model.Json]])
+    strategies: dict[str, confidence.Strategy] = field(default_factory=dict[str, confidence.Strategy])
+    reviewers: dict[str, str] = field(default_factory=dict[str, str])
+    routed: int = 0
+
+
+@dataclass(slots=True)
+class Planner:
+    """Makes and changes plans for one principal. `memory` is what routing learns from; without it, nothing."""
+
+    book: sqlite_store.Book
+    rules: Rules
+    catalog: Callable[[], catalog.Catalog]
+    principal: str = records.LOCAL
+    clock: Callable[[], float] = time.time
+    new_id: Callable[[], str] = new_id
+    memory: route_memory.Memory | None = None
+
+    @property
+    def history(self) -> router.History:
+        """What past routes have taught."""
+        return self.memory.history if self.memory else router.NO_HISTORY
+
+    async def learn(self, lessons: Sequence[learning.Lesson]) -> None:
+        """Keeps lessons, if anything is to be learned here."""
+        if self.memory:
+            await self.memory.learn(lessons)
+
+    def draft(self, request: str, *, known: catalog.Catalog | None = None) -> draft_builder.Draft:
+        """Returns a proposal for a request in free words; nothing is stored. `known` stands in for the catalogue.
+
+        Raises:
+            InputError: the request is empty.
+        """
+        if not request.strip():
+            raise errors.InputError(
+                "There is nothing to plan: request, tasks and edits are all empty.",
+                hint="Send tasks: a list of {id, do, deps, files}.",
+            )
+        hints = router.Hints(bands=self.rules.bands)
+        return draft_builder.draft(request, known or self.catalog(), history=self.history, hints=hints)
+
+    async def plan(
+        self,
+        raw: Sequence[Mapping[str, model.Json]],
+        *,
+        request: str = "",
+        max_parallel: int | None = None,
+        on_conflict: model.Conflict = "serialize",
+    ) -> Planned:
+        """Checks, assigns, schedules and stores version 1 of a plan of tasks as a model sends them.
+
+        Raises:
+            PlanRejected: with every problem at once; nothing is stored.
+        """
+        document = plan_documents.Document(plan_documents.read_tasks(raw), max_parallel)
+        return await self.plan_document(document, request=request, on_conflict=on_conflict)
+
+    async def plan_document(
+        self,
+        document: plan_documents.Document,
+        *,
+        request: str = "",
+        on_conflict: model.Conflict = "serialize",
+        plan_id: str = "",
+    ) -> Planned:
+        """Does what `plan` does with a document that has been read; its plan gets `plan_id` or a new id.
+
+        Raises:
+            PlanRejected: with every problem at once; nothing is stored.
+        """
+        reading = document.reading
+        refuse(self.check(reading))
+        if self.memory:
+            await self.memory.refresh()
+        frame = model.Plan(
+            id=plan_id or self.new_id(),
+            tasks=(),
+            request=request,
+            workspace=self.rules.workspace,
+            max_parallel=document.max_parallel or self.rules.max_parallel,
+            on_conflict=on_conflict,
+            timeout_s=document.timeout_s,
+        )
+        made = await self._prepared(frame, reading.tasks, reading.notes)
+        if self.memory:
+            await self.learn(self.memory.corrections(reading.tasks, self.catalog().names, self.clock()))
+        return made
+
+    def check(self, reading: plan_documents.Reading) -> list[problems.Problem]:
+        """Returns everything that is wrong with a document's tasks."""
+        return problems.without_consequences(reading.problems, self._check(reading.tasks))
+
+    async def edit(self, plan_id: str, base_version: int, edits: Sequence[Mapping[str, model.Json]]) -> Planned:
+        """Stores the next version of a plan, and lets its open runs go on with it; all edits or none.
+
+        Raises:
+            StaleVersion: the plan has moved on; the error says what changed since.
+            NotAllowed: an open run may not have so many tasks.
+            PlanRejected: with every problem at once; nothing is stored.
+        """
+        plan_id = await handles.plan_id(self.book, plan_id, self.principal, self.rules.workspace)
+        plan = await self.book.plan(plan_id, principal=self.principal)
+        if base_version != plan.version:
+            raise await self._stale(plan, base_version)
+        open_runs = await self._open_runs(plan_id)
+        runs = [[records.row_of(task) for task in await self.book.tasks(run.id)] for run in open_runs]
+        standing = plan_edits.standing(runs)
+        base = edit_rules.bare(plan.tasks, plan.added_edges, standing.fixed)
+        tasks, found = plan_edits.apply(base, edits)
+        touched = [problem for rows in (runs or [[]]) for problem in edit_rules.refusals(base, tasks, rows)]
+        refuse(found or [*self._check(tasks), *dict.fromkeys(touched)])
+        for run in open_runs:
+            refuse_tasks(run.limits, len(tasks))
+        frame = plan.model_copy(update={"version": plan.version + 1, "added_edges": ()})
+        made = await self._prepared(frame, tasks, [], standing)
+        await self.learn(route_memory.edited(plan.tasks, tasks, self.clock()))
+        ready = {row.id for rows in runs for row in rows if row.state in (TaskState.READY, TaskState.RUNNING)}
+        return made._replace(
+            changes=plan_edits.changes(plan, made.plan, edits, prepared=made.prepared, ready=ready, stand=standing)
+        )
+
+    async def _open_runs(self, plan_id: str) -> list[records.RunRecord]:
+        runs = await self.book.runs(self.principal, open_only=True, limit=MAX_OPEN_RUNS)
+        return [run for run in runs if run.plan_id == plan_id]
+
+    async def _stale(self, plan: model.Plan, base_version: int) -> errors.DispatchError:
+        try:
+            base = await self.book.plan(plan.id, base_version, principal=self.principal)
+            changes = plan_edits.difference(base.tasks, plan.tasks)
+        except errors.UnknownHandle:
+            changes = {}
+        said = "; ".join(f"{kind}: {', '.join(ids)}" for kind, ids in changes.items() if ids)
+        since = f" Since then: {said}." if said else ""
+        return errors.StaleVersion(
+            f"Plan {plan.id} is at version {plan.version}, not {base_version}.{since}",
+            hint=f"Send the edits again with base_version={plan.version}.",
+            version=plan.version,
+            changes=changes,
+        )
+
+    async def _prepared(
+        self,
+        frame: model.Plan,
+        checked: Sequence[model.Task],
+        notes: Sequence[problems.Notice],
+        standing: plan_edits.Standing = plan_edits.NOTHING_BEGUN,
+    ) -> Planned:
+        """Assigns and schedules checked tasks and stores them as the frame's version."""
+        made = self._assign(checked, standing.fixed)
+        reviewed = review_rules.with_reviews(
+            made.tasks, made.strategies, reviewers=made.reviewers, policy=self.rules.review_policy
+        )
+        rest = plan_edits.rest(reviewed.tasks, standing, frame.workspace)
+        past = forecast.Past(await self.book.samples(self.principal))
+        prepared = plan_checks.prepare(
+            rest.tasks,
+            max_parallel=frame.max_parallel,
+            on_conflict=frame.on_conflict,
+            durations=past.durations(rest.tasks),
+            workspace=frame.workspace,
+        )
+        refuse(prepared.problems)
+        edges = (*rest.edges, *prepared.added_edges)
+        tasks = rest.merged(reviewed.tasks, prepared.tasks)
+        plan = frame.model_copy(update={"tasks": tasks, "added_edges": edges})
+        plan = plan.model_copy(update={"forecast": await self._forecast(prepared, plan.max_parallel, past)})
+        if plan.version == 1:
+            await self.book.save_plan(plan, self.principal)
+        else:
+            await self._revise(plan)
+        added = {task_id: {"why": why} for task_id, why in reviewed.added.items()}
+        told = prepared.with_notices([*notes, *made.notices, *reviewed.notices, *prompt_lint.of_tasks(checked)])
+        return Planned(plan, told, {**made.decided, **added})
+
+    async def _forecast(
+        self, prepared: plan_checks.Prepared, workers: int, past: forecast.Past
+    ) -> dict[str, model.Json]:
+        """Returns what is left to do is expected to use; in a thread, as the price list takes long to load."""
+        made = await anyio.to_thread.run_sync(forecast.of_plan, prepared, workers, past, self.rules.price)
+        return made.answer()
+
+    async def _revise(self, plan: model.Plan) -> None:
+        """Stores the next version. Raises StaleVersion that says what changed, also when somebody was faster."""
+        try:
+            await self.book.revise(plan, self.principal, base_version=plan.version - 1)
+        except errors.StaleVersion:
+            newest = await self.book.plan(plan.id, principal=self.principal)
+            raise await self._stale(newest, plan.version - 1) from None
+
+    def _check(self, tasks: Sequence[model.Task]) -> list[problems.Problem]:
+        known = self.catalog()
+        return plan_checks.check(
+            tasks,
+            agents=known.names,
+            models=router.MODELS,
+            max_tasks=model.MAX_TASKS,
+            workspace=self.rules.workspace,
+        )
+
+    def _assign(self, tasks: Sequence[model.Task], fixed: Collection[str] = ()) -> _Assigned:
+        """Gives each task without an agent the best one, if the router is sure enough to name one."""
+        made = _Assigned()
+        for task in tasks:
+            if task.agent or task.command or task.worker in UNROUTED or task.id in fixed or made.routed >= MAX_ROUTED:
+                made.tasks.append(task)
+            else:
+                self._route(task, made)
+        return made
+
+    def _route(self, task: model.Task, made: _Assigned) -> None:
+        known = self.catalog()
+        hints = router.Hints(bands=self.rules.bands, files=task.files)
+        route = router.route(task.goal, known, history=self.history, hints=hints)
+        made.routed += 1
+        if route.specialist or self.rules.review_policy == "strict":
+            made.strategies[task.id] = route.strategy
+        if route.strategy in ("supervised", "direct+async-review"):
+            made.reviewers[task.id] = self._reviewer(task.goal, known)
+        if route.specialist is None:
+            made.notices.append(problems.Notice(code="low_confidence_route", tasks=(task.id,), message=route.why))
+            made.tasks.append(task)
+            return
+        chosen = {"agent": route.specialist, "model": task.model or route.model}
+        made.tasks.append(task.model_copy(update=chosen))
+        made.decided[task.id] = {**chosen, "conf": round(route.confidence, 2)}
+
+    @staticmethod
+    def _reviewer(goal: str, known: catalog.Catalog) -> str:
+        """Returns the reviewer who fits a goal best, or the one who always takes part."""
+        if REVIEWERS not in known.rosters:
+            return ""
+        ranked = router.route(goal, known.roster(REVIEWERS)).ranked
+        return ranked[0].name if ranked else ""
+
+
+def refuse(found: Sequence[problems.Problem]) -> None:
+    """Raises PlanRejected when there are problems."""
+    if found:
+        raise errors.PlanRejected(
+            f"The plan has {len(found)} problem{'s' if len(found) > 1 else ''}; nothing was stored.",
+            hint="Fix all of them and call plan_dag again.",
+            problems=tuple(found),
+        )
+
+
+def refuse_tasks(limits: model.Limits, tasks: int) -> None:
+    """Raises NotAllowed for a plan above its ceiling of tasks; nothing was started."""
+    if limits.tasks is not None and tasks > limits.tasks:
+        raise errors.NotAllowed(
+            f"The plan has {tasks} tasks; the limit of this dispatch is {limits.tasks}.",
+            hint="Raise limits.tasks or split the plan.",
+        )

@@ -1,0 +1,89 @@
+"""What blocks goes back to who owns it: execute, review, refine, approve (seed 003), in bounded rounds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import records, transitions
+from dispatch_mcp.planning import plan_documents
+from dispatch_mcp.review import council_decision, review_tasks, rounds
+from dispatch_mcp.service import dispatcher, traces
+
+FINDINGS: Final = "findings"
+GOAL: Final = "Mend what the review found in this work, with the smallest change that removes each finding"
+_CONSTRAINTS: Final = (
+    "Mend the causes, not the words that the reviewers quote.",
+    "If a finding is wrong, leave it and say with evidence why, under open_questions.",
+)
+
+
+async def plan(
+    app: dispatcher.Dispatcher,
+    round_id: str,
+    subject: traces.Loaded,
+    known: review_tasks.Manifest,
+    decision: council_decision.Decision,
+) -> str:
+    """Returns the plan in which the owners of what blocks mend it: the run's own while it is open, else a new one.
+
+    Asking again changes nothing: the tasks' names say which round they belong to.
+    """
+    specs = {task.id: task for task in subject.plan.tasks}
+    owned = rounds.owners(decision, known.owners)
+    tasks = [_task(owner, specs.get(owner), found, known.round) for owner, found in owned.items()]
+    if subject.run.state not in model.RUN_FINAL:
+        return await _edited(app, subject, tasks, list(owned))
+    plan_id = hashlib.sha256(f"mend\0{app.principal}\0{round_id}".encode()).hexdigest()[:32]
+    try:
+        return (await app.book.plan(plan_id, principal=app.principal)).id
+    except errors.UnknownHandle:
+        document = plan_documents.Document(
+            plan_documents.read_tasks([_raw(task.model_copy(update={"deps": ()})) for task in tasks]), None
+        )
+        unwatched = replace(app.plans, rules=replace(app.plans.rules, review_policy="off"))
+        made = await unwatched.plan_document(
+            document, request=f"Mend the findings of review {round_id}", plan_id=plan_id
+        )
+        return made.plan.id
+
+
+async def _edited(
+    app: dispatcher.Dispatcher, subject: traces.Loaded, tasks: Sequence[model.Task], owners: Sequence[str]
+) -> str:
+    """Adds the tasks to the open run, before everything that waits for their owners and has not begun."""
+    missing = [task for task in tasks if task.id not in {known.id for known in subject.plan.tasks}]
+    if not missing:
+        return subject.plan.id
+    rows = {row.id: records.row_of(row) for row in subject.tasks}
+    mended = {owner: task.id for owner, task in zip(owners, tasks, strict=True)}
+    edits: list[dict[str, model.Json]] = [{"op": "add", "id": task.id, "task": _raw(task)} for task in missing]
+    for task in subject.plan.tasks:
+        behind = [mended[dep] for dep in task.deps if dep in mended]
+        if behind and not transitions.is_fixed(rows[task.id]):
+            edits.append({"op": "modify", "id": task.id, "task": {"deps": [*task.deps, *behind]}})
+    return (await app.plans.edit(subject.plan.id, subject.plan.version, edits)).plan.id
+
+
+def _task(owner: str, spec: model.Task | None, found: Sequence[council_decision.Merged], number: int) -> model.Task:
+    files = tuple(dict.fromkeys((*(spec.files if spec else ()), *(one.file for one in found if one.file))))
+    return model.Task(
+        id=f"{owner[:50] or 'findings'}.mend-{number}",
+        do=GOAL,
+        deps=(owner,) if owner else (),
+        agent=spec.agent if spec else None,
+        model=spec.model if spec else None,
+        files=files,
+        constraints=(*(spec.constraints if spec else ()), *_CONSTRAINTS),
+        acceptance=spec.acceptance if spec else (),
+        inputs={FINDINGS: "\n\n".join(map(rounds.brief, found))},
+        isolation=spec.isolation if spec else "shared",
+        output=("Each finding: mended where and how, or why it is wrong",),
+    )
+
+
+def _raw(task: model.Task) -> Mapping[str, model.Json]:
+    return task.model_dump(mode="json", by_alias=True, exclude_defaults=True)

@@ -1,0 +1,155 @@
+"""What routing remembers: past outcomes out of the book, and new ones into it.
+
+Nothing here may stop the work: a book that cannot be read or written leaves routing without its past, and says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import TaskState, WorkerKind
+from dispatch_mcp.routing import learning
+from dispatch_mcp.service import traces
+from dispatch_mcp.store import sqlite_store
+
+log = logging.getLogger(__name__)
+
+LIMIT = 2_000
+SUGGESTIONS = 64
+"""Routes of this process that a later plan may turn out to correct."""
+
+ALIKE = 0.5
+_TAUGHT_BY = (WorkerKind.HOST, WorkerKind.API, WorkerKind.CLAUDE)
+_ENDS: Mapping[TaskState, tuple[learning.Outcome, float]] = {
+    TaskState.SUCCEEDED: ("accepted", 1.0),
+    TaskState.UNVERIFIED: ("accepted", learning.UNVERIFIED),
+    TaskState.FAILED: ("failed", learning.FAILED),
+}
+
+
+def plain(text: str) -> str:
+    """Returns the text as it is."""
+    return text
+
+
+@dataclass(slots=True)
+class Memory:
+    """The outcomes of one principal's routes; `redact` takes secrets out of what is kept.
+
+    When it is off, nothing is kept and nothing is read.
+    """
+
+    book: sqlite_store.Book
+    principal: str
+    on: bool = True
+    redact: Callable[[str], str] = plain
+    history: learning.History = learning.NO_HISTORY
+    _known: tuple[int, int] = (0, 0)
+    _suggested: deque[tuple[frozenset[str], str]] = field(
+        default_factory=lambda: deque[tuple[frozenset[str], str]](maxlen=SUGGESTIONS)
+    )
+
+    async def refresh(self) -> None:
+        """Takes over what was learned or forgotten since the last time, by whichever process."""
+        if not self.on:
+            return
+        try:
+            await self._refresh()
+        except errors.BookError as trouble:
+            log.warning("routing goes without what was learned: %s", trouble)
+
+    async def _refresh(self) -> None:
+        many, newest = await self.book.lessons(self.principal)
+        if (many, newest) == self._known:
+            return
+        seen = self._known[1]
+        fresh = await self.book.learned(self.principal, LIMIT, after=seen)
+        grew = many == self._known[0] + len(fresh)
+        if not grew:
+            self.history, fresh = learning.NO_HISTORY, await self.book.learned(self.principal, LIMIT)
+        base = self.history if self.history.past else learning.History()
+        self.history = base.after(*(lesson.past for lesson in fresh), limit=LIMIT)
+        self._known = (many, fresh[-1].no if fresh else newest)
+
+    async def learn(self, lessons: Sequence[learning.Lesson]) -> None:
+        """Keeps lessons without the secrets in their texts, and takes them to heart."""
+        if not self.on or not lessons:
+            return
+        kept = [
+            learning.Lesson(
+                text=self.redact(lesson.text),
+                agent=lesson.agent,
+                outcome=lesson.outcome,
+                weight=lesson.weight,
+                run_id=lesson.run_id,
+                task_id=lesson.task_id,
+                at=lesson.at,
+            )
+            for lesson in lessons
+        ]
+        try:
+            await self.book.learn(self.principal, kept)
+        except errors.BookError as trouble:
+            log.warning("what %d tasks teach was not kept: %s", len(kept), trouble)
+        await self.refresh()
+
+    def suggested(self, text: str, agent: str) -> None:
+        """Remembers what was answered, so that a plan with another agent is understood as a correction."""
+        words = learning.content(text)
+        if self.on and words:
+            self._suggested.append((words, agent))
+
+    def corrections(self, tasks: Sequence[model.Task], known: Collection[str], now: float) -> list[learning.Lesson]:
+        """Returns what explicit agents say about routes that were suggested for texts like these goals before."""
+        found: list[learning.Lesson] = []
+        for task in tasks if self.on and self._suggested else ():
+            suggested = self._suggestion(task.goal) if task.agent in known else ""
+            if task.agent and suggested and suggested != task.agent:
+                found.extend(replaced(task.goal, suggested, task.agent, now))
+        return found
+
+    def _suggestion(self, goal: str) -> str:
+        words = learning.content(goal)
+        for asked, agent in reversed(self._suggested):
+            if len(asked & words) >= ALIKE * len(asked | words):
+                return agent
+        return ""
+
+
+def replaced(goal: str, before: str, after: str, now: float) -> list[learning.Lesson]:
+    """Returns the two lessons of an agent that the user replaced."""
+    return [
+        learning.Lesson(goal, before, "corrected", at=now),
+        learning.Lesson(goal, after, "rerouted", at=now),
+    ]
+
+
+def edited(before: Sequence[model.Task], after: Sequence[model.Task], now: float) -> list[learning.Lesson]:
+    """Returns what edits of a plan say that gave a task to another agent."""
+    agents = {(task.id, task.goal): task.agent for task in before}
+    return [
+        lesson
+        for task in after
+        if task.agent and (old := agents.get((task.id, task.goal))) and old != task.agent
+        for lesson in replaced(task.goal, old, task.agent, now)
+    ]
+
+
+def ended(loaded: traces.Loaded, task_ids: Collection[str], now: float) -> list[learning.Lesson]:
+    """Returns what the ends of these tasks teach; simulations, commands and tasks without an agent teach nothing."""
+    if loaded.run.dry_run:
+        return []
+    specs = {task.id: task for task in loaded.plan.tasks}
+    found: list[learning.Lesson] = []
+    for task in loaded.tasks:
+        spec = specs[task.id]
+        if task.id in task_ids and spec.agent and not spec.command and task.worker in _TAUGHT_BY:
+            outcome = _ENDS.get(task.state)
+            if outcome is not None:
+                kind, weight = outcome
+                found.append(learning.Lesson(spec.goal, spec.agent, kind, weight, loaded.run.id, task.id, now))
+    return found

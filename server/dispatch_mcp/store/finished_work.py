@@ -1,0 +1,58 @@
+"""Work that other runs of the same plan have finished, so that it is replayed instead of repeated.
+
+A run never replays itself: who lists the same work twice wants it twice. Unverified work stays unverified when it is
+replayed, and simulated work is replayed only by simulations.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+from dispatch_mcp.model import transitions
+from dispatch_mcp.store import table_rows
+
+_RUNS = "SELECT no, revision FROM run WHERE plan_id = ? AND principal = ? AND dry_run = ? AND no <> ?"
+_RESULTS = """
+SELECT key, digest, result.unverified, result.task FROM task JOIN result ON result.task = task.no
+WHERE task.run = ? ORDER BY result.unverified, task.no
+"""
+
+Known = dict[str, tuple[transitions.Known, int]]
+"""Accepted work and the numbers of the tasks that made it, by work key."""
+
+
+class Search:
+    """One step's look into the history; `found` has the source tasks of what it returned, by key."""
+
+    def __init__(self, known: Mapping[str, tuple[transitions.Known, int]]) -> None:
+        self._known = known
+        self.found: dict[str, int] = {}
+
+    def find(self, key: str) -> transitions.Known | None:
+        """Returns finished work, or None."""
+        known = self._known.get(key)
+        if known is None:
+            return None
+        self.found[key] = known[1]
+        return known[0]
+
+
+class History:
+    """What the other runs of a run's plan have finished. Kept in memory: an index by key would cost every write."""
+
+    def __init__(self, row: table_rows.RunRow) -> None:
+        self._scope = (row.plan_id, row.principal, row.dry_run, row.no)
+        self._seen: dict[int, int] = {}
+        self._known: Known = {}
+
+    def search(self, conn: sqlite3.Connection) -> Search:
+        """Returns a search that knows everything that is committed now."""
+        for number, revision in conn.execute(_RUNS, self._scope).fetchall():
+            if self._seen.get(number) != revision:
+                self._seen[number] = revision
+                for key, digest, unverified, task in conn.execute(_RESULTS, (number,)):
+                    there = self._known.get(key)
+                    if there is None or there[0].unverified > unverified:
+                        self._known[key] = (transitions.Known(digest, bool(unverified)), task)
+        return Search(self._known)

@@ -1,0 +1,114 @@
+"""What `doctor` says about the book. Reads only: it neither makes, migrates nor mends anything."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dispatch_mcp import errors
+from dispatch_mcp.store import owner_locks, sqlite
+
+FIXED = (3, 51, 3)
+"""The first SQLite without the WAL-reset bug, which 3.7.0 brought (sqlite.org/wal.html)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of a check-up; `hint` says what to do when `status` is not "ok"."""
+
+    name: str
+    status: Literal["ok", "warn", "bad"]
+    detail: str
+    hint: str = ""
+
+
+def facts(home: Path) -> list[Fact]:
+    """Returns what there is to say about the book in `home`, also when it cannot be opened."""
+    found = [_library(), *_folder(home)]
+    if not (home / sqlite.FILE).exists():
+        return [*found, Fact("book", "ok", "There is no book yet; the first use makes it.")]
+    try:
+        with _reading(home) as conn:
+            found += [_schema(conn, home), _integrity(conn), _size(home)]
+    except (sqlite3.Error, errors.BookError) as error:
+        trouble = sqlite.translate(error, home)
+        found.append(Fact("book", "bad", trouble.message, trouble.hint))
+    return [*found, _owners(home)]
+
+
+def open_runs(home: Path) -> frozenset[str]:
+    """Returns the runs that are not over. Raises BookError when the book cannot be read."""
+    if not (home / sqlite.FILE).exists():
+        return frozenset()
+    try:
+        with _reading(home) as conn:
+            return frozenset(str(row[0]) for row in conn.execute("SELECT id FROM run WHERE finished_at IS NULL"))
+    except sqlite3.Error as error:
+        raise sqlite.translate(error, home) from None
+
+
+@contextlib.contextmanager
+def _reading(home: Path) -> Generator[sqlite3.Connection]:
+    uri = f"{(home / sqlite.FILE).resolve().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as conn:
+        conn.execute(f"PRAGMA busy_timeout = {sqlite.BUSY_MS}")
+        conn.execute("PRAGMA trusted_schema = OFF")
+        yield conn
+
+
+def _library() -> Fact:
+    found = f"SQLite {sqlite3.sqlite_version}"
+    if sqlite3.sqlite_version_info >= FIXED:
+        return Fact("sqlite", "ok", found)
+    detail = f"{found} has the WAL-reset bug, unless your distributor has patched it; the book's write lock avoids it."
+    return Fact("sqlite", "warn", detail, "Leave the file to dispatch-mcp; other programs should only read it.")
+
+
+def _folder(home: Path) -> list[Fact]:
+    if not home.exists():
+        return []
+    found: list[Fact] = []
+    if os.name == "posix" and home.stat().st_mode & 0o077:
+        hint = "Take the permissions of group and others away from that folder."
+        found.append(Fact("folder", "warn", f"Others may look into {str(home)!r}.", hint))
+    if not os.access(home, os.W_OK):
+        hint = "Make it writable, or set DISPATCH_MCP_HOME to a folder that is."
+        found.append(Fact("folder", "bad", f"{str(home)!r} cannot be written.", hint))
+    return found or [Fact("folder", "ok", str(home))]
+
+
+def _schema(conn: sqlite3.Connection, home: Path) -> Fact:
+    known = len(sqlite.migrations())
+    found = sqlite.check_version(conn, home, known)
+    if found < known:
+        return Fact("schema", "ok", f"Schema {found}; the next use brings it to {known}.")
+    return Fact("schema", "ok", f"Schema {found}.")
+
+
+def _integrity(conn: sqlite3.Connection) -> Fact:
+    try:
+        lines = [str(row[0]) for row in conn.execute("PRAGMA integrity_check(5)") if row[0] != "ok"]
+        lines += [f"row {row[1]} of {row[0]} refers to nothing" for row in conn.execute("PRAGMA foreign_key_check")]
+    except sqlite3.DatabaseError as error:
+        lines = [str(error)]
+    if not lines:
+        return Fact("integrity", "ok", "Every page and every reference is as it should be.")
+    hint = "Keep the file, and set DISPATCH_MCP_HOME to another folder to go on."
+    return Fact("integrity", "bad", "; ".join(lines[:5]), hint)
+
+
+def _size(home: Path) -> Fact:
+    size = (home / sqlite.FILE).stat().st_size
+    return Fact("size", "ok", f"{size:,} bytes, and {sqlite.wal_size(home):,} in the log.")
+
+
+def _owners(home: Path) -> Fact:
+    stale = len(owner_locks.stale_owners(home))
+    if stale:
+        return Fact("owners", "ok", f"{stale} processes died while they drove runs; the next start tidies up.")
+    return Fact("owners", "ok", "No process died while it drove runs.")

@@ -1,0 +1,217 @@
+"""The reads: one statement each, paged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from dispatch_mcp import model
+from dispatch_mcp.model import records
+from dispatch_mcp.store import codec, owner_locks, table_rows
+from dispatch_mcp.store.reader import Reader
+
+_RUN = f"SELECT {table_rows.RUN_COLUMNS}, {table_rows.COUNTS} FROM run WHERE id = ?1 AND ?2 IN (principal, '*')"  # noqa: S608
+_RUNS = f"""
+SELECT {table_rows.RUN_COLUMNS}, {table_rows.COUNTS} FROM run
+WHERE principal = ? AND (NOT ? OR finished_at IS NULL)
+  AND no < coalesce((SELECT no FROM run WHERE id = ?), 9223372036854775807)
+ORDER BY no DESC LIMIT ?
+"""  # noqa: S608  # constants
+_FINISHED = "SELECT count(*) FROM run WHERE plan_id = ? AND principal = ? AND finished_at IS NOT NULL"
+_PLAN = """
+SELECT document FROM plan WHERE id = ?1 AND ?2 IN (principal, '*')
+  AND version = coalesce(?3, (SELECT max(version) FROM plan WHERE id = ?1))
+"""
+_PLANS = """
+SELECT document FROM plan AS newest
+WHERE principal = ?1 AND version = (SELECT max(version) FROM plan WHERE id = newest.id)
+  AND rowid < coalesce((SELECT max(rowid) FROM plan WHERE id = ?2), 9223372036854775807)
+ORDER BY rowid DESC LIMIT ?3
+"""
+_TASKS = """
+SELECT task.id, position, task.worker, task.state, attempt, failures, crashes, ready_at, result, cause
+FROM task JOIN run ON run.no = task.run WHERE run.id = ? AND cause <> 'removed' ORDER BY position
+"""
+_ATTEMPTS = f"""
+SELECT task.id, attempt.attempt, attempt.state, attempt.worker, started_at, ended_at, lease_until,
+  {table_rows.USAGE_COLUMNS}, error, error_kind, beat
+FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
+WHERE run.id = ?1 AND task.id = coalesce(?2, task.id) ORDER BY started_at, task.no, attempt.attempt
+"""  # noqa: S608  # constants
+_EVENTS = """
+SELECT seq, kind, at, task, attempt, data FROM event
+WHERE run = (SELECT no FROM run WHERE id = ?) AND seq > ? ORDER BY seq LIMIT ?
+"""
+_BODIES = """
+SELECT task.id, result.body, result.blob
+FROM json_each(?2) AS wanted
+JOIN task ON task.run = (SELECT no FROM run WHERE id = ?1) AND task.id = wanted.value
+LEFT JOIN replay ON replay.task = task.no
+JOIN result ON result.task = coalesce(replay.source, task.no)
+"""
+_SPEND = """
+SELECT coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0),
+  coalesce(sum(cache_write_tokens), 0),
+  CASE WHEN sum(cost_usd IS NULL AND input_tokens + output_tokens > 0) > 0 THEN NULL ELSE sum(cost_usd) END,
+  coalesce(sum(seconds), 0.0)
+FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no WHERE run.id = ?
+"""
+_ADOPTABLE = """
+SELECT id, owner FROM run
+WHERE finished_at IS NULL AND server_driven AND EXISTS (
+  SELECT 1 FROM task WHERE task.run = run.no AND task.state IN ('ready', 'running')
+    AND task.worker NOT IN ('host', 'human'))
+ORDER BY no
+"""
+_LAST_DATA = """
+SELECT data FROM event WHERE run = (SELECT no FROM run WHERE id = ?) AND kind = ? ORDER BY seq DESC LIMIT 1
+"""
+_LAST_BEAT = """
+SELECT beat FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
+WHERE run.id = ? AND task.id = ? AND beat <> '' ORDER BY attempt.attempt DESC LIMIT 1
+"""
+_INBOX = """
+SELECT id, sender, recipient, kind, text, at, read FROM message
+WHERE run = (SELECT no FROM run WHERE id = ?1) AND recipient = coalesce(?2, recipient) ORDER BY id
+"""
+_USAGE_FIELDS = tuple(table_rows.USAGE_COLUMNS.split(", "))
+
+
+async def plan(reader: Reader, plan_id: str, version: int | None, principal: str) -> model.Plan:
+    """Returns a version of a plan. Raises UnknownHandle."""
+    found = await reader.rows(_PLAN, (codec.clean(plan_id), codec.clean(principal), version))
+    if not found:
+        raise table_rows.unknown_plan(plan_id, version)
+    return codec.load(model.Plan, str(found[0][0]))
+
+
+async def plans(reader: Reader, principal: str, limit: int, after: str) -> list[model.Plan]:
+    """Returns the newest versions of plans, latest first."""
+    found = await reader.rows(_PLANS, (codec.clean(principal), codec.clean(after), limit))
+    return [codec.load(model.Plan, str(row[0])) for row in found]
+
+
+async def run(reader: Reader, run_id: str, principal: str) -> records.RunRecord:
+    """Returns a run. Raises UnknownHandle."""
+    found = await reader.rows(_RUN, (codec.clean(run_id), codec.clean(principal)))
+    if not found:
+        raise table_rows.unknown_run(run_id)
+    return table_rows.counted(found[0])
+
+
+async def finished_runs(reader: Reader, plan_id: str, principal: str) -> int:
+    """Returns how many runs of a plan are over."""
+    found = await reader.rows(_FINISHED, (codec.clean(plan_id), codec.clean(principal)))
+    return _number(found[0][0])
+
+
+async def runs(reader: Reader, principal: str, *, open_only: bool, limit: int, after: str) -> list[records.RunRecord]:
+    """Returns runs, latest first."""
+    found = await reader.rows(_RUNS, (codec.clean(principal), open_only, codec.clean(after), limit))
+    return [table_rows.counted(row) for row in found]
+
+
+async def tasks(reader: Reader, run_id: str) -> list[records.TaskRecord]:
+    """Returns the tasks of a run in plan order."""
+    names = ("id", "position", "worker", "state", "attempt", "failures", "crashes", "ready_at", "result", "cause")
+    found = await reader.rows(_TASKS, (codec.clean(run_id),))
+    return [records.TaskRecord.model_validate(dict(zip(names, row, strict=True))) for row in found]
+
+
+async def attempts(reader: Reader, run_id: str, task_id: str | None) -> list[records.AttemptRecord]:
+    """Returns attempts in the order they began."""
+    wanted = None if task_id is None else codec.clean(task_id)
+    found = await reader.rows(_ATTEMPTS, (codec.clean(run_id), wanted))
+    return [_attempt(run_id, row) for row in found]
+
+
+def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
+    names = ("task_id", "attempt", "state", "worker", "started_at", "ended_at", "lease_until")
+    fields: dict[str, model.Json] = dict(zip(names, row[:7], strict=True))
+    fields["usage"] = _usage(row[7:13])
+    fields["error"], fields["error_kind"], fields["beat"] = row[13], row[14], codec.load_map(row[15])
+    return records.AttemptRecord(run_id=run_id, **fields)
+
+
+def _usage(row: tuple[model.Json, ...]) -> model.Usage:
+    known = {name: value for name, value in zip(_USAGE_FIELDS, row, strict=True) if value is not None}
+    return model.Usage(**known)
+
+
+async def events(reader: Reader, run_id: str, after: int, limit: int) -> list[model.Event]:
+    """Returns a page of events."""
+    names = ("seq", "kind", "at", "task_id", "attempt")
+    found = await reader.rows(_EVENTS, (codec.clean(run_id), after, limit))
+    return [
+        model.Event(
+            run_id=run_id, data=codec.load_map(str(row[5])), **dict[str, model.Json](zip(names, row[:5], strict=True))
+        )
+        for row in found
+    ]
+
+
+async def bodies(reader: Reader, run_id: str, task_ids: Iterable[str]) -> dict[str, table_rows.Body]:
+    """Returns the texts of accepted outcomes by task."""
+    wanted = json.dumps([codec.clean(task_id) for task_id in task_ids])
+    found = await reader.rows(_BODIES, (codec.clean(run_id), wanted))
+    return {str(row[0]): table_rows.Body(_text(row[1]), _text(row[2])) for row in found}
+
+
+def _number(cell: model.Json) -> int:
+    return int(cell)
+
+
+def _text(cell: model.Json) -> str | None:
+    return None if cell is None else str(cell)
+
+
+async def spend(reader: Reader, run_id: str) -> model.Usage:
+    """Returns the sum over the attempts of a run."""
+    return _usage((await reader.rows(_SPEND, (codec.clean(run_id),)))[0])
+
+
+_CONTEXT = """
+SELECT coalesce(sum(json_extract(beat, '$.context.tokens')), 0),
+  coalesce(sum(json_extract(beat, '$.context.gathered')), 0)
+FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
+WHERE principal = ? AND beat LIKE '%"context"%'
+"""
+
+
+async def context_tokens(reader: Reader, principal: str) -> tuple[int, int]:
+    """Returns the tokens of all packs of a principal, and of what they were chosen from."""
+    ((sent, gathered),) = await reader.rows(_CONTEXT, (codec.clean(principal),))
+    return _number(sent), _number(gathered)
+
+
+async def last_data(reader: Reader, run_id: str, kind: str) -> dict[str, model.Json]:
+    """Returns the data of a run's newest event of a kind, or nothing."""
+    found = await reader.rows(_LAST_DATA, (codec.clean(run_id), kind))
+    return codec.load_map(str(found[0][0])) if found else {}
+
+
+async def data_version(reader: Reader) -> int:
+    """Returns SQLite's counter of commits by other connections (pragma data_version)."""
+    return _number((await reader.rows("PRAGMA data_version"))[0][0])
+
+
+async def adoptable(reader: Reader, home: Path, limit: int) -> list[str]:
+    """Returns runs that wait for an owner, oldest first."""
+    found = await reader.rows(_ADOPTABLE)
+    alive = {owner: owner is not None and owner_locks.is_alive(home, str(owner)) for _, owner in found}
+    return [str(run_id) for run_id, owner in found if not alive[owner]][:limit]
+
+
+async def last_beat(reader: Reader, run_id: str, task_id: str) -> dict[str, model.Json]:
+    """Returns what the latest attempt with a beat left."""
+    found = await reader.rows(_LAST_BEAT, (codec.clean(run_id), codec.clean(task_id)))
+    return codec.load_map(str(found[0][0])) if found else {}
+
+
+async def inbox(reader: Reader, run_id: str, recipient: str | None) -> list[model.Message]:
+    """Returns messages in the order they were sent."""
+    names = ("id", "sender", "recipient", "kind", "text", "at", "read")
+    wanted = None if recipient is None else codec.clean(recipient)
+    found = await reader.rows(_INBOX, (codec.clean(run_id), wanted))
+    return [model.Message(run_id=run_id, **dict[str, model.Json](zip(names, row, strict=True))) for row in found]

@@ -1,0 +1,77 @@
+"""How past routes went: what was asked, who did it and how it ended, for each principal."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+
+from dispatch_mcp.routing import learning
+from dispatch_mcp.store import codec
+from dispatch_mcp.store.reader import Reader, Row
+
+_COLUMNS = "text, agent, outcome, weight, run, task, at, no"
+_INSERT = "INSERT INTO route (principal, text, agent, outcome, weight, run, task, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_SELECT = f"""
+SELECT {_COLUMNS} FROM (SELECT {_COLUMNS} FROM route WHERE principal = ? AND no > ? ORDER BY no DESC LIMIT ?)
+ORDER BY no
+"""  # noqa: S608  # constants
+_OUTCOMES: Mapping[str, learning.Outcome] = {
+    "accepted": "accepted",
+    "failed": "failed",
+    "corrected": "corrected",
+    "rerouted": "rerouted",
+}
+_FORGET = "DELETE FROM route WHERE principal = ?"
+_COUNT = "SELECT count(*), coalesce(max(no), 0) FROM route WHERE principal = ?"
+
+
+def learn(conn: sqlite3.Connection, principal: str, lessons: Iterable[learning.Lesson]) -> None:
+    """Adds lessons; their texts are cut to 1,000 characters."""
+    clean = codec.clean
+    conn.executemany(
+        _INSERT,
+        [
+            (
+                clean(principal),
+                clean(lesson.text)[: learning.MAX_TEXT],
+                clean(lesson.agent),
+                lesson.outcome,
+                lesson.weight,
+                clean(lesson.run_id),
+                clean(lesson.task_id),
+                lesson.at,
+            )
+            for lesson in lessons
+        ],
+    )
+
+
+def forget(conn: sqlite3.Connection, principal: str) -> int:
+    """Deletes all lessons of a principal and returns how many there were."""
+    return conn.execute(_FORGET, (codec.clean(principal),)).rowcount
+
+
+async def learned(reader: Reader, principal: str, limit: int, after: int) -> list[learning.Lesson]:
+    """Returns the newest lessons behind number `after`, the newest last."""
+    rows = await reader.rows(_SELECT, (codec.clean(principal), after, limit))
+    return list(map(_lesson, rows))
+
+
+def _lesson(row: Row) -> learning.Lesson:
+    said, agent, outcome, weight, run_id, task_id, at, number = row
+    return learning.Lesson(
+        text=str(said),
+        agent=str(agent),
+        outcome=_OUTCOMES[str(outcome)],
+        weight=float(weight or 0),
+        run_id=str(run_id),
+        task_id=str(task_id),
+        at=float(at or 0),
+        no=int(number or 0),
+    )
+
+
+async def count(reader: Reader, principal: str) -> tuple[int, int]:
+    """Returns how many lessons a principal has, and the number of the newest."""
+    [(many, newest)] = await reader.rows(_COUNT, (codec.clean(principal),))
+    return int(many or 0), int(newest or 0)

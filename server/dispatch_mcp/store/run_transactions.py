@@ -1,0 +1,426 @@
+"""The transactions that move runs. Everything here runs on the writer's thread, inside its open transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import records, transitions
+from dispatch_mcp.planning import forecast
+from dispatch_mcp.runs import budget, state_machine
+from dispatch_mcp.store import codec, failpoints, finished_work, messages, owner_locks, samples, table_rows
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+CORES = 32
+"""How many runs and plans are kept in memory."""
+
+STEP_BACK_S = 1.0
+"""A clock that goes back by more than this has jumped; smaller steps are its discipline."""
+
+_SELECT_PLAN = "SELECT document FROM plan WHERE id = ? AND version = ?"
+_SELECT_REQUEST = "SELECT id FROM run WHERE principal = ? AND request_key = ?"
+_PLAN_OWNER = "SELECT 1 FROM plan WHERE id = ? AND version = ? AND principal = ?"
+_LEASED = "SELECT no FROM task WHERE run = ? AND worker = 'host' AND state = 'running'"
+_EXPIRED = """
+SELECT task.id FROM task JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
+WHERE task.run = ? AND task.worker = 'host' AND task.state = 'running' AND attempt.lease_until <= ?
+"""
+_RENEW = f"UPDATE attempt SET lease_until = ? WHERE state = 'running' AND lease_until < ? AND task IN ({_LEASED})"  # noqa: S608
+_SHIFT_LEASES = f"UPDATE attempt SET lease_until = lease_until - ? WHERE state = 'running' AND task IN ({_LEASED})"  # noqa: S608
+_SHIFT_RETRIES = "UPDATE task SET ready_at = max(0.0, ready_at - ?) WHERE run = ? AND ready_at > 0.0"
+_COUNTS = "SELECT state, count(*) FROM task WHERE run = ? AND cause <> 'removed' GROUP BY state"
+_OPEN_OF_PLAN = "SELECT id FROM run WHERE plan_id = ? AND principal = ? AND finished_at IS NULL ORDER BY no"
+_EDIT_RUN = "UPDATE run SET plan_version = ?, server_driven = ? WHERE no = ?"
+_SET_LIMITS = "UPDATE run SET limits = ? WHERE no = ?"
+_OWNED = "SELECT id FROM run WHERE owner = ? AND finished_at IS NULL"
+
+
+@dataclass(slots=True)
+class Live:
+    """A run in memory, true as of `revision`. `keys` holds the work keys of running tasks."""
+
+    core: state_machine.RunCore
+    revision: int
+    numbers: table_rows.Numbers
+    keys: dict[str, str] = field(default_factory=dict[str, str])
+    history: finished_work.History | None = None
+
+
+Report = tuple[transitions.Finished, "table_rows.Body | None"]
+"""A reported outcome, and its text if it is work that dependants will read."""
+
+
+@dataclass(slots=True)
+class Moved:
+    """What one transaction does to a run, besides what its core has to say. `reports` are the accepted ones."""
+
+    now: float
+    reports: Sequence[Report] = ()
+    notes: list[transitions.Note] = field(default_factory=list[transitions.Note])
+    replayed: Mapping[str, int] = field(default_factory=dict[str, int])
+    lease_s: float = 0.0
+
+
+class Runs:
+    """Runs as state machines over their rows, with the machines of recent runs kept in memory."""
+
+    def __init__(self, home: Path, clock: Callable[[], float], price: forecast.Price = forecast.no_price) -> None:
+        self._home = home
+        self._clock = clock
+        self._price = price
+        self._live: OrderedDict[str, Live] = OrderedDict()
+        self._plans: OrderedDict[tuple[str, int], model.Plan] = OrderedDict()
+
+    def forget(self) -> None:
+        """Drops what is in memory, because a transaction was lost."""
+        self._live.clear()
+
+    # -- beginning
+
+    def create(self, conn: sqlite3.Connection, new: records.NewRun) -> tuple[records.RunRecord, bool]:
+        """Returns the run and whether it is new; the same principal and request key give the same run."""
+        if new.request_key:
+            keyed = (codec.clean(new.principal), codec.clean(new.request_key))
+            found = conn.execute(_SELECT_REQUEST, keyed).fetchone()
+            if found is not None:
+                return _record(conn, table_rows.run_row(conn, found[0])), False
+        asked = (codec.clean(new.plan_id), new.plan_version, codec.clean(new.principal))
+        if conn.execute(_PLAN_OWNER, asked).fetchone() is None:
+            raise table_rows.unknown_plan(new.plan_id, new.plan_version)
+        return self._begin(conn, new), True
+
+    def _begin(self, conn: sqlite3.Connection, new: records.NewRun) -> records.RunRecord:
+        now = self._clock()
+        worker = model.WorkerKind.SCRIPTED if new.dry_run else new.worker
+        plan = self._plan(conn, new.plan_id, new.plan_version)
+        core = state_machine.RunCore.begin(new.id, plan, worker, force=new.dry_run)
+        server_driven = any(row.worker in transitions.SERVER_WORKERS for row in core.rows)
+        table_rows.insert_run(conn, new, worker.value, server_driven=server_driven, now=now)
+        row = table_rows.run_row(conn, new.id)
+        core.ledger = samples.ledger(conn, row, plan, self._price)
+        live = Live(core, row.revision, table_rows.insert_tasks(conn, row.no, core.rows))
+        core.drain()
+        data: dict[str, model.Json] = {"plan": new.plan_id, "version": new.plan_version, "worker": worker.value}
+        row = self._persist(conn, row, live, Moved(now, notes=[transitions.Note("run_created", data=data)]))
+        return _record(conn, row)
+
+    # -- the one step
+
+    def advance(
+        self, conn: sqlite3.Connection, run_id: str, step: records.Step, bodies: Sequence[table_rows.Body | None]
+    ) -> records.Advance:
+        """Applies one step. `bodies` are the texts of the outcomes in `step.finished`, one to one.
+
+        Raises:
+            Fenced: `step.owner` no longer owns the run.
+            InputError: an action is not possible; then nothing of the step happens.
+        """
+        row = table_rows.run_row(conn, run_id)
+        if step.owner is not None:
+            _fence(row, step.owner)
+        try:
+            self._follow_clock(conn, row, step.now)
+            return self._step(conn, row, self._load(conn, row), step, bodies)
+        except BaseException:
+            self._live.pop(run_id, None)
+            raise
+
+    def _step(
+        self,
+        conn: sqlite3.Connection,
+        row: table_rows.RunRow,
+        live: Live,
+        step: records.Step,
+        bodies: Sequence[table_rows.Body | None],
+    ) -> records.Advance:
+        core = live.core
+        notes: list[transitions.Note] = [*step.notes]
+        if step.limits is not None:
+            row = self._limit(conn, row, live, step.limits)
+            data: dict[str, model.Json] = step.limits.model_dump(mode="json", exclude_none=True)
+            notes.append(transitions.Note("limits_changed", data=data))
+        accepted = tuple([core.finish(report, step.now) for report in step.finished])
+        for action in step.actions:
+            _act(core, action)
+        notes += _fenced(conn, live, step, accepted)
+        if model.WorkerKind.HOST in step.start:
+            self._expire(conn, row, core, step.now)
+        moved = Moved(step.now, notes=notes, lease_s=step.lease_s)
+        moved.reports = [pair for pair, ok in zip(zip(step.finished, bodies, strict=True), accepted, strict=True) if ok]
+        moved.notes += messages.of_reports(conn, row, [report for report, _ in moved.reports], step.now)
+        starts: list[transitions.Start] = []
+        if step.start:
+            search = _search(conn, row, live)
+            starts = core.next(step.now, step.start, step.free, search.find)
+            moved.replayed = search.found
+        row = self._persist(conn, row, live, moved)
+        if step.renew:
+            until = step.now + step.lease_s
+            conn.execute(_RENEW, (until, until, row.no))
+        return records.Advance(
+            core.state,
+            row.revision,
+            accepted,
+            tuple(starts),
+            core.waiting_until(),
+            core.running,
+            plan_version=row.plan_version,
+        )
+
+    def _limit(
+        self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live, limits: model.Limits
+    ) -> table_rows.RunRow:
+        """Gives the run other ceilings and takes account anew."""
+        row = row._replace(limits=codec.dump(limits))
+        conn.execute(_SET_LIMITS, (row.limits, row.no))
+        live.core.ledger = samples.ledger(conn, row, live.core.plan, self._price)
+        return row
+
+    def _expire(
+        self, conn: sqlite3.Connection, row: table_rows.RunRow, core: state_machine.RunCore, now: float
+    ) -> None:
+        """Takes back the host's attempts whose lease has run out."""
+        for (task_id,) in conn.execute(_EXPIRED, (row.no, now)).fetchall():
+            core.abandon(task_id, now, crashed=False)
+
+    # -- changing the plan
+
+    def edit(self, conn: sqlite3.Connection, plan: model.Plan, principal: str) -> None:
+        """Lets every open run of a plan go on with its new version, which is recorded already.
+
+        Raises:
+            PlanRejected: one of them has begun or ended what the version changes; then nothing has happened.
+        """
+        open_runs = [found[0] for found in conn.execute(_OPEN_OF_PLAN, (plan.id, codec.clean(principal))).fetchall()]
+        try:
+            for run_id in open_runs:
+                row = table_rows.run_row(conn, run_id)
+                self._edit(conn, row, self._load(conn, row), plan)
+        except BaseException:
+            for run_id in open_runs:
+                self._live.pop(run_id, None)
+            raise
+
+    def _edit(self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live, plan: model.Plan) -> None:
+        live.core.edit(plan, model.WorkerKind(row.worker))
+        live.numbers = table_rows.place_tasks(conn, row.no, live.core.rows, live.numbers)
+        live.history = None
+        server_driven = any(task.worker in transitions.SERVER_WORKERS for task in live.core.rows)
+        conn.execute(_EDIT_RUN, (plan.version, server_driven, row.no))
+        self._persist(conn, row._replace(plan_version=plan.version), live, Moved(self._clock()))
+
+    # -- owning
+
+    def adopt(self, conn: sqlite3.Connection, run_id: str, owner_id: str) -> int | None:
+        """Returns the epoch under which `owner_id` now drives the run, or None if it is over or somebody lives."""
+        row = table_rows.run_row(conn, run_id)
+        if row.finished_at is not None:
+            return None
+        if row.owner == owner_id:
+            return row.epoch
+        if row.owner is not None and owner_locks.is_alive(self._home, row.owner):
+            return None
+        crashed = row.owner is not None
+        row = row._replace(owner=owner_id, epoch=row.epoch + 1)
+        data: dict[str, model.Json] = {"owner": owner_id, "epoch": row.epoch, "crashed": crashed}
+        self._change_hands(conn, row, transitions.Note("run_adopted", data=data), crashed=crashed)
+        return row.epoch
+
+    def release(self, conn: sqlite3.Connection, owner_id: str) -> None:
+        """Leaves every run of an owner to others; what it was running is taken back, not counted as a crash."""
+        for (run_id,) in conn.execute(_OWNED, (owner_id,)).fetchall():
+            row = table_rows.run_row(conn, run_id)._replace(owner=None)
+            data: dict[str, model.Json] = {"owner": owner_id}
+            self._change_hands(conn, row, transitions.Note("run_released", data=data), crashed=False)
+
+    def _change_hands(
+        self, conn: sqlite3.Connection, row: table_rows.RunRow, note: transitions.Note, *, crashed: bool
+    ) -> None:
+        now = self._clock()
+        try:
+            live = self._load(conn, row)
+            for task in live.core.rows:
+                if task.state is model.TaskState.RUNNING and task.worker in transitions.SERVER_WORKERS:
+                    live.core.abandon(task.id, now, crashed=crashed)
+            self._persist(conn, row, live, Moved(now, notes=[note]))
+        except BaseException:
+            self._live.pop(row.id, None)
+            raise
+
+    # -- inside
+
+    def _plan(self, conn: sqlite3.Connection, plan_id: str, version: int) -> model.Plan:
+        plan = self._plans.get((plan_id, version))
+        if plan is None:
+            found = conn.execute(_SELECT_PLAN, (plan_id, version)).fetchone()
+            if found is None:
+                raise table_rows.unknown_plan(plan_id, version)
+            plan = codec.load(model.Plan, found[0])
+        _remember(self._plans, (plan_id, version), plan)
+        return plan
+
+    def _load(self, conn: sqlite3.Connection, row: table_rows.RunRow) -> Live:
+        """Returns the run's machine, from memory if no other process has moved the run since."""
+        live = self._live.get(row.id)
+        if live is None or live.revision != row.revision:
+            plan = self._plan(conn, row.plan_id, row.plan_version)
+            live = _restored(row, plan, conn.execute(table_rows.SELECT_TASKS, (row.no,)).fetchall())
+            live.core.ledger = samples.ledger(conn, row, plan, self._price)
+        _remember(self._live, row.id, live)
+        return live
+
+    def _follow_clock(self, conn: sqlite3.Connection, row: table_rows.RunRow, now: float) -> None:
+        """Moves the run's deadlines with a clock that has jumped back, so that nothing waits the jump out."""
+        back = row.updated_at - now
+        if back > STEP_BACK_S and row.finished_at is None:
+            conn.execute(_SHIFT_LEASES, (back, row.no))
+            conn.execute(_SHIFT_RETRIES, (back, row.no))
+            conn.execute("UPDATE run SET updated_at = ? WHERE no = ?", (now, row.no))
+            self._live.pop(row.id, None)
+
+    def _persist(self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live, moved: Moved) -> table_rows.RunRow:
+        """Writes what has changed since the last time, and nothing if nothing has; returns the row as it is now."""
+        core, now = live.core, moved.now
+        changes = core.drain()
+        notes = [*changes.notes, *moved.notes]
+        if not changes and not notes:
+            return row
+        state = core.state
+        if state.value != row.state and state in model.RUN_FINAL:
+            notes.append(transitions.Note("run_finished", data={"state": state.value}))
+        failpoints.hit("before_apply")
+        table_rows.update_tasks(conn, live.numbers, changes.rows.values())
+        _write_attempts(conn, live, changes, moved)
+        table_rows.insert_replays(conn, _replays(live, changes.notes, moved.replayed))
+        table_rows.insert_events(conn, row, notes, now)
+        row = _moved_row(row, core, now=now, events=row.events + len(notes))
+        table_rows.update_run(conn, row)
+        failpoints.hit("after_apply")
+        live.revision = row.revision
+        _remember(self._live, row.id, live)
+        return row
+
+
+def _write_attempts(conn: sqlite3.Connection, live: Live, changes: transitions.Changes, moved: Moved) -> None:
+    reported = {(report.task_id, report.attempt) for report, _ in moved.reports}
+    silent = [end for end in changes.ends if (end.task_id, end.attempt) not in reported]
+    table_rows.end_attempts(conn, live.numbers, silent, moved.now)
+    table_rows.report_attempts(conn, live.numbers, [report for report, _ in moved.reports], moved.now)
+    table_rows.insert_results(conn, _results(live, moved.reports))
+    table_rows.begin_attempts(conn, live.numbers, changes.starts, now=moved.now, lease_until=moved.now + moved.lease_s)
+    for start in changes.starts:
+        live.keys[start.task_id] = start.key
+
+
+def _remember(cache: OrderedDict[K, V], key: K, value: V) -> None:
+    """Puts a value in front of a cache and lets the oldest go."""
+    cache[key] = value
+    cache.move_to_end(key)
+    if len(cache) > CORES:
+        cache.popitem(last=False)
+
+
+def _restored(row: table_rows.RunRow, plan: model.Plan, found: list[table_rows.TaskCells]) -> Live:
+    rows = [table_rows.task_row(cells) for cells in found]
+    held = row.state == model.RunState.PAUSED.value and not row.paused
+    core = state_machine.RunCore.restore(
+        row.id, plan, rows, paused=bool(row.paused), cancelled=bool(row.cancelled), held=held
+    )
+    return Live(core, row.revision, {cells[1]: cells[0] for cells in found})
+
+
+def _search(conn: sqlite3.Connection, row: table_rows.RunRow, live: Live) -> finished_work.Search:
+    """Returns where this step looks for work that other runs of the plan have finished."""
+    if row.fresh:
+        return finished_work.Search({})
+    live.history = live.history or finished_work.History(row)
+    return live.history.search(conn)
+
+
+def _record(conn: sqlite3.Connection, row: table_rows.RunRow) -> records.RunRecord:
+    found = conn.execute(_COUNTS, (row.no,))
+    return table_rows.run_record(row, dict(found.fetchall()))
+
+
+def _fence(row: table_rows.RunRow, owner: records.Owner) -> None:
+    """Raises Fenced unless the caller owns the run, or owned it last and the run is over."""
+    mine = row.owner == owner.id or (row.owner is None and row.finished_at is not None)
+    if row.epoch != owner.epoch or not mine:
+        raise errors.Fenced(
+            f"Run {row.id!r} is at epoch {row.epoch}; the owner of epoch {owner.epoch} no longer drives it.",
+            hint="Stop its attempts here; whoever owns the run now has taken them over.",
+        )
+
+
+def _act(core: state_machine.RunCore, action: records.Action) -> None:
+    match action.kind:
+        case "cancel":
+            core.cancel(action.reason)
+        case "pause":
+            core.pause()
+        case "resume":
+            core.resume()
+        case "retry":
+            core.retry(action.task_id)
+        case "skip":
+            core.skip(action.task_id, action.reason)
+
+
+def _fenced(
+    conn: sqlite3.Connection, live: Live, step: records.Step, accepted: tuple[bool, ...]
+) -> list[transitions.Note]:
+    """Returns an event for each report that came too late, and keeps what it cost."""
+    notes: list[transitions.Note] = []
+    for report, ok in zip(step.finished, accepted, strict=True):
+        if not ok:
+            if table_rows.add_late_usage(conn, live.numbers, report) and live.core.ledger is not None:
+                worker = live.core.row(report.task_id).worker
+                live.core.ledger.late(budget.tried(report.task_id, report.attempt, worker, report.outcome))
+            data: dict[str, model.Json] = {
+                "state": str(report.outcome.state),
+                "usage": report.outcome.usage.model_dump(mode="json", exclude_defaults=True),
+            }
+            notes.append(transitions.Note("attempt_fenced", report.task_id, report.attempt, data))
+    return notes
+
+
+def _results(live: Live, reports: Iterable[Report]) -> list[tuple[object, ...]]:
+    """Returns the rows of accepted work for `tables.insert_results`."""
+    rows: list[tuple[object, ...]] = []
+    for report, body in reports:
+        key = live.keys.pop(report.task_id, "")
+        if body is not None:
+            digest = live.core.row(report.task_id).result
+            unverified = report.outcome.unverified
+            key = key or live.core.key(report.task_id)
+            number = live.numbers[report.task_id]
+            rows.append((number, report.attempt, key, digest, unverified, body.inline, body.blob))
+    return rows
+
+
+def _replays(live: Live, notes: Iterable[transitions.Note], replayed: Mapping[str, int]) -> list[tuple[int, int]]:
+    """Returns the rows of replayed work for `tables.insert_replays`."""
+    replays = [note for note in notes if note.kind == "task_replayed"] if replayed else []
+    return [(live.numbers[note.task_id], replayed[str(note.data["key"])]) for note in replays]
+
+
+def _moved_row(row: table_rows.RunRow, core: state_machine.RunCore, *, now: float, events: int) -> table_rows.RunRow:
+    """Returns the row of a run after a change; a run that is over belongs to nobody."""
+    over = core.state in model.RUN_FINAL
+    return row._replace(
+        state=core.state.value,
+        owner=None if over else row.owner,
+        revision=row.revision + 1,
+        paused=core.paused,
+        cancelled=core.cancelled,
+        events=events,
+        updated_at=now,
+        finished_at=(row.finished_at or now) if over else None,
+    )

@@ -1,0 +1,331 @@
+"""The book: the one record of plans, runs and everything that happened in them.
+
+Each method is one transaction or one read. Many processes may have the same book open at once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio.to_thread
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import records
+from dispatch_mcp.planning import forecast
+from dispatch_mcp.routing import learning
+from dispatch_mcp.store import (
+    blobs,
+    codec,
+    health,
+    messages,
+    owner_locks,
+    plans,
+    prompt_files,
+    queries,
+    route_outcomes,
+    run_transactions,
+    samples,
+    sqlite,
+    table_rows,
+)
+from dispatch_mcp.store.reader import Reader
+from dispatch_mcp.store.writer import WAIT_S, Writer
+
+INLINE_BYTES = 64 * 1024
+"""Outcomes whose text is longer go to a blob."""
+
+
+class Book:
+    """An open book; `open_book` makes one."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        wait_s: float = WAIT_S,
+        price: forecast.Price = forecast.no_price,
+    ) -> None:
+        self._home = home
+        self._clock = clock
+        self._runs = run_transactions.Runs(home, clock, price)
+        self._writer = Writer(home, wait_s=wait_s, on_rollback=self._runs.forget)
+        self._reader = Reader(home)
+        self._blobs = blobs.FileBlobs(home)
+        self._briefs = prompt_files.FileBriefs(home)
+
+    @property
+    def home(self) -> Path:
+        """The folder that holds everything."""
+        return self._home
+
+    @property
+    def blobs(self) -> blobs.FileBlobs:
+        """Bulk by reference; as durable as the book."""
+        return self._blobs
+
+    async def open(self) -> None:
+        """Opens the file, creating or migrating it; a book in a read-only folder is opened for reading.
+
+        Raises:
+            BookError: the file cannot even be read.
+        """
+        try:
+            await anyio.to_thread.run_sync(sqlite.prepare_home, self._home)
+            await self._writer.open()
+        except errors.BookUnavailable as trouble:
+            if not sqlite.is_read_only(self._home):
+                raise
+            self._writer.refuse(trouble)
+            await self._reader.open(read_only=True)
+            return
+        try:
+            await self._reader.open()
+        except BaseException:
+            await self._writer.close()
+            raise
+        await anyio.to_thread.run_sync(owner_locks.sweep_owners, self._home)
+
+    async def close(self) -> None:
+        """Finishes what is queued and closes the file; a second call does nothing."""
+        try:
+            await self._reader.close()
+        finally:
+            await self._writer.close()
+
+    # -- plans
+
+    async def save_plan(self, plan: model.Plan, principal: str, *, base_version: int | None = None) -> None:
+        """Records a version of a plan.
+
+        Raises:
+            StaleVersion: the version is not the newest plus one, or `base_version` is not the newest.
+            UnknownHandle: the plan belongs to somebody else.
+        """
+        document, now = codec.dump(plan), self._clock()
+        entry = plans.Entry(plan.id, plan.version, codec.clean(principal), document, now)
+        await self._writer.run(lambda conn: plans.save(conn, entry, base_version))
+
+    async def revise(self, plan: model.Plan, principal: str, *, base_version: int) -> None:
+        """Records the next version of a plan and lets its open runs go on with it, all in one transaction.
+
+        Raises:
+            StaleVersion: `base_version` is not the newest.
+            PlanRejected: an open run has begun or ended what the version changes.
+            UnknownHandle: the plan belongs to somebody else.
+        """
+        entry = plans.Entry(plan.id, plan.version, codec.clean(principal), codec.dump(plan), self._clock())
+
+        def record(conn: sqlite3.Connection) -> None:
+            plans.save(conn, entry, base_version)
+            self._runs.edit(conn, plan, principal)
+
+        await self._writer.run(record)
+
+    async def plan(self, plan_id: str, version: int | None = None, *, principal: str) -> model.Plan:
+        """Returns a version of a plan, the newest by default. Raises UnknownHandle."""
+        return await queries.plan(self._reader, plan_id, version, principal)
+
+    async def plans(self, principal: str, limit: int = 20, after: str = "") -> list[model.Plan]:
+        """Returns the newest versions of plans, latest first, behind the plan `after`."""
+        return await queries.plans(self._reader, principal, limit, after)
+
+    # -- runs
+
+    async def create_run(self, new: records.NewRun) -> tuple[records.RunRecord, bool]:
+        """Returns the run and whether this call made it: a principal's request key stands for one run for ever.
+
+        Raises:
+            UnknownHandle: the principal has no such version of the plan.
+        """
+        return await self._writer.run(lambda conn: self._runs.create(conn, new))
+
+    async def advance(self, run_id: str, step: records.Step) -> records.Advance:
+        """Applies one step of a run as one transaction and returns once it is durable.
+
+        Reports of attempts that are no longer the running one are recorded as `attempt_fenced`, not accepted.
+        A step that changes nothing writes nothing.
+
+        Raises:
+            Fenced: `step.owner` no longer owns the run.
+            InputError: an action is not possible in the task's state; then nothing of the step happens.
+            UnknownHandle: there is no such run or task.
+        """
+        bodies = [_body(report.outcome) for report in step.finished]
+        for place, body in enumerate(bodies):
+            if body is not None and body.inline is not None and len(body.inline) > INLINE_BYTES:
+                digest = await anyio.to_thread.run_sync(self._blobs.put, body.inline.encode())
+                bodies[place] = table_rows.Body(None, digest)
+        return await self._writer.run(lambda conn: self._runs.advance(conn, run_id, step, bodies))
+
+    async def adopt(self, run_id: str, owner_id: str) -> int | None:
+        """Makes `owner_id` drive an open run that nobody alive drives.
+
+        Returns:
+            The epoch that fences earlier owners, the same again for who owns the run already, or None if the run
+            is over or somebody alive owns it. Running attempts of a dead owner are taken back as crashed.
+        """
+        return await self._writer.run(lambda conn: self._runs.adopt(conn, run_id, owner_id))
+
+    async def release(self, owner_id: str) -> None:
+        """Leaves the owner's runs to others and takes their running attempts back, not as crashed."""
+        await self._writer.run(lambda conn: self._runs.release(conn, owner_id))
+
+    async def adoptable(self, limit: int = 100) -> list[str]:
+        """Returns open runs with work for the server that nobody alive drives, oldest first."""
+        return await queries.adoptable(self._reader, self._home, limit)
+
+    async def run(self, run_id: str, *, principal: str) -> records.RunRecord:
+        """Returns a run; `records.ANYBODY` reads everybody's.
+
+        Raises:
+            UnknownHandle: there is none, or it is another principal's.
+        """
+        return await queries.run(self._reader, run_id, principal)
+
+    async def runs(
+        self, principal: str, *, open_only: bool = False, limit: int = 20, after: str = ""
+    ) -> list[records.RunRecord]:
+        """Returns runs, latest first, behind the run `after`."""
+        return await queries.runs(self._reader, principal, open_only=open_only, limit=limit, after=after)
+
+    async def finished_runs(self, plan_id: str, *, principal: str) -> int:
+        """Returns how many runs of a plan are over."""
+        return await queries.finished_runs(self._reader, plan_id, principal)
+
+    async def tasks(self, run_id: str) -> list[records.TaskRecord]:
+        """Returns the tasks of a run in plan order."""
+        return await queries.tasks(self._reader, run_id)
+
+    async def attempts(self, run_id: str, task_id: str | None = None) -> list[records.AttemptRecord]:
+        """Returns the attempts of a run, or of one of its tasks, in the order they began."""
+        return await queries.attempts(self._reader, run_id, task_id)
+
+    async def events(self, run_id: str, after: int = 0, limit: int = 500) -> list[model.Event]:
+        """Returns up to `limit` events of a run behind number `after`; they are numbered from 1."""
+        return await queries.events(self._reader, run_id, after, limit)
+
+    async def outcome(self, run_id: str, task_id: str) -> model.Outcome | None:
+        """Returns the accepted outcome of a task, wherever it was made, or None."""
+        return (await self.outcomes(run_id, [task_id])).get(task_id)
+
+    async def outcomes(self, run_id: str, task_ids: Iterable[str]) -> dict[str, model.Outcome]:
+        """Returns the accepted outcomes of those tasks that have one."""
+        found = await queries.bodies(self._reader, run_id, task_ids)
+        outcomes: dict[str, model.Outcome] = {}
+        for task_id, body in found.items():
+            text = body.inline
+            if text is None:
+                text = await anyio.to_thread.run_sync(self._blobs.get, body.blob or "")
+            outcomes[task_id] = codec.load(model.Outcome, text)
+        return outcomes
+
+    async def spend(self, run_id: str) -> model.Usage:
+        """Returns what all attempts of a run used; the cost is None if any of them has no known price."""
+        return await queries.spend(self._reader, run_id)
+
+    async def limit_reached(self, run_id: str) -> dict[str, model.Json]:
+        """Returns which ceiling a run met last, as its event says, or nothing."""
+        return await queries.last_data(self._reader, run_id, "limit_reached")
+
+    async def context_tokens(self, principal: str) -> tuple[int, int]:
+        """Returns the tokens of context that all attempts of a principal were given, and those found for them."""
+        return await queries.context_tokens(self._reader, principal)
+
+    async def samples(self, principal: str) -> list[forecast.Sample]:
+        """Returns what the principal's newest finished tasks took; at most 500."""
+        return await samples.newest(self._reader, principal)
+
+    async def data_version(self) -> int:
+        """Returns a number that differs from the last one if anything was written in between."""
+        return await queries.data_version(self._reader)
+
+    async def check(self) -> list[health.Fact]:
+        """Returns what there is to say about the health of the book."""
+        return await anyio.to_thread.run_sync(health.facts, self._home)
+
+    # -- how routes went
+
+    async def learn(self, principal: str, lessons: Sequence[learning.Lesson]) -> None:
+        """Adds how routes went; texts are cut to 1,000 characters and must hold no secrets."""
+        if lessons:
+            await self._writer.run(lambda conn: route_outcomes.learn(conn, principal, lessons))
+
+    async def learned(self, principal: str, limit: int = 2000, *, after: int = 0) -> list[learning.Lesson]:
+        """Returns the newest lessons of a principal behind number `after`, the newest last."""
+        return await route_outcomes.learned(self._reader, principal, limit, after)
+
+    async def lessons(self, principal: str) -> tuple[int, int]:
+        """Returns how many lessons a principal has, and the number of the newest."""
+        return await route_outcomes.count(self._reader, principal)
+
+    async def forget(self, principal: str) -> int:
+        """Deletes all lessons of a principal and returns how many there were."""
+        return await self._writer.run(lambda conn: route_outcomes.forget(conn, principal))
+
+    async def keep_brief(self, run_id: str, task_id: str, attempt: int, text: str) -> Path | None:
+        """Keeps the whole brief of an attempt as a file of our own and returns where, if its ids name a file."""
+        return await anyio.to_thread.run_sync(self._briefs.put, run_id, task_id, attempt, text)
+
+    async def kept_brief(self, run_id: str, task_id: str, attempt: int) -> str:
+        """Returns what `keep_brief` kept, or an empty string."""
+        return await anyio.to_thread.run_sync(self._briefs.get, run_id, task_id, attempt)
+
+    # -- attempts and messages
+
+    async def beat(self, run_id: str, task_id: str, attempt: int, details: dict[str, model.Json]) -> bool:
+        """Keeps what an attempt wants its successor to know; returns whether it still is the running one."""
+        text = codec.dump_map(details)
+        return await self._writer.run(lambda conn: messages.beat(conn, run_id, task_id, attempt, text))
+
+    async def last_beat(self, run_id: str, task_id: str) -> dict[str, model.Json]:
+        """Returns the details that the latest attempt with any left behind."""
+        return await queries.last_beat(self._reader, run_id, task_id)
+
+    async def send(self, message: model.Message) -> int:
+        """Delivers a message and returns its id; a message without a time gets the present one."""
+        now = self._clock()
+        return await self._writer.run(lambda conn: messages.send(conn, message, now))
+
+    async def inbox(self, run_id: str, recipient: str | None = None, *, mark_read: bool = False) -> list[model.Message]:
+        """Returns the messages of a run, to one recipient or to all, as they were before this call marked them."""
+        found = await queries.inbox(self._reader, run_id, recipient)
+        unread = [message.id for message in found if not message.read]
+        if mark_read and unread:
+            await self._writer.run(lambda conn: messages.mark_read(conn, unread))
+        return found
+
+
+def _body(outcome: model.Outcome) -> table_rows.Body | None:
+    """Returns the text of work that dependants may read; a failure's is in its attempt."""
+    if outcome.state is not model.AttemptState.SUCCEEDED:
+        return None
+    return table_rows.Body(codec.dump(outcome, sparse=True), None)
+
+
+@asynccontextmanager
+async def open_book(
+    home: Path,
+    *,
+    clock: Callable[[], float] = time.time,
+    wait_s: float = WAIT_S,
+    price: forecast.Price = forecast.no_price,
+) -> AsyncGenerator[Book]:
+    """Yields the book in `home`, made if it is not there; `wait_s` is how long a write may wait for its turn.
+
+    `price` is what ceilings in dollars are counted by.
+
+    Raises:
+        BookError: the file cannot be used; the hint says what to do.
+    """
+    book = Book(home, clock=clock, wait_s=wait_s, price=price)
+    await book.open()
+    try:
+        yield book
+    finally:
+        with anyio.CancelScope(shield=True):
+            await book.close()

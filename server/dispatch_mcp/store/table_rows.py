@@ -1,0 +1,284 @@
+"""Rows of the tables as values, and the statements that write them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import records, transitions
+from dispatch_mcp.store import codec
+
+STATES = {state.value: state for state in model.TaskState}
+KINDS = {kind.value: kind for kind in model.WorkerKind}
+
+Numbers = Mapping[str, int]
+"""The numbers of a run's tasks by id."""
+
+USAGE_COLUMNS = "input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, seconds"
+
+
+class RunRow(NamedTuple):
+    """One row of `run`, in the order of `RUN_COLUMNS`."""
+
+    no: int
+    id: str
+    plan_id: str
+    plan_version: int
+    principal: str
+    request_key: str
+    state: str
+    worker: str
+    workspace: str
+    dry_run: int
+    fresh: int
+    limits: str
+    owner: str | None
+    epoch: int
+    revision: int
+    paused: int
+    cancelled: int
+    events: int
+    created_at: float
+    updated_at: float
+    finished_at: float | None
+
+
+RUN_COLUMNS = ", ".join(RunRow._fields)
+SELECT_RUN = f"SELECT {RUN_COLUMNS} FROM run WHERE id = ?"  # noqa: S608  # a constant
+COUNTS = (
+    "(SELECT json_group_object(state, n) FROM "
+    "(SELECT state, count(*) AS n FROM task WHERE task.run = run.no AND cause <> 'removed' GROUP BY state))"
+)
+SELECT_TASKS = (
+    "SELECT no, id, worker, state, attempt, failures, crashes, ready_at, result, cause "
+    "FROM task WHERE run = ? ORDER BY position"
+)
+
+_INSERT_RUN = """
+INSERT INTO run (id, plan_id, plan_version, principal, request_key, state, worker, workspace, dry_run, fresh, limits,
+  server_driven, created_at, updated_at)
+VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_UPDATE_RUN = """
+UPDATE run SET state = ?, owner = ?, epoch = ?, revision = ?, paused = ?, cancelled = ?, events = ?, updated_at = ?,
+  finished_at = ?
+WHERE no = ?
+"""
+_INSERT_TASK = """
+INSERT INTO task (state, attempt, failures, crashes, ready_at, result, cause, no, run, id, position, worker)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_UPDATE_TASK = """
+UPDATE task SET state = ?, attempt = ?, failures = ?, crashes = ?, ready_at = ?, result = ?, cause = ?
+WHERE no = ?
+"""
+_PLACE_TASK = "UPDATE task SET position = ?, worker = ? WHERE no = ?"
+_BEGIN_ATTEMPT = """
+INSERT INTO attempt (task, attempt, state, worker, started_at, lease_until) VALUES (?, ?, 'running', ?, ?, ?)
+"""
+_END_ATTEMPT = "UPDATE attempt SET state = ?, ended_at = ? WHERE task = ? AND attempt = ?"
+_REPORT_ATTEMPT = """
+UPDATE attempt SET state = ?, ended_at = ?, input_tokens = ?, output_tokens = ?, cache_read_tokens = ?,
+  cache_write_tokens = ?, cost_usd = ?, seconds = ?, error = ?, error_kind = ?
+WHERE task = ? AND attempt = ?
+"""
+_LATE_USAGE = """
+UPDATE attempt SET input_tokens = ?, output_tokens = ?, cache_read_tokens = ?, cache_write_tokens = ?, cost_usd = ?,
+  seconds = ?
+WHERE task = ? AND attempt = ? AND seconds IS NULL
+"""
+_INSERT_RESULT = """
+INSERT INTO result (task, attempt, key, digest, unverified, body, blob) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+_INSERT_REPLAY = "INSERT INTO replay (task, source) VALUES (?, ?)"
+_INSERT_EVENT = "INSERT INTO event (run, seq, kind, at, task, attempt, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The text of an outcome as `result` keeps it: inline, or by the digest of a blob."""
+
+    inline: str | None
+    blob: str | None
+
+
+def run_row(conn: sqlite3.Connection, run_id: str) -> RunRow:
+    """Returns a run's row. Raises UnknownHandle."""
+    found = conn.execute(SELECT_RUN, (codec.clean(run_id),)).fetchone()
+    if found is None:
+        raise unknown_run(run_id)
+    return RunRow._make(found)
+
+
+def unknown_run(run_id: str) -> errors.UnknownHandle:
+    """Returns the answer for a run that does not exist or belongs to somebody else: the same for both."""
+    return errors.UnknownHandle(f"There is no run {run_id!r}.", hint="`get_trace` without arguments lists your runs.")
+
+
+def unknown_plan(plan_id: str, version: int | None = None) -> errors.UnknownHandle:
+    """Returns the answer for a plan that does not exist or belongs to somebody else: the same for both."""
+    which = f"plan {plan_id!r}" if version is None else f"version {version} of plan {plan_id!r}"
+    return errors.UnknownHandle(f"There is no {which}.", hint="`plan_dag` makes one and returns its id.")
+
+
+def run_record(row: RunRow, counts: Mapping[str, int]) -> records.RunRecord:
+    """Returns the public form of a run's row."""
+    fields = row._asdict()
+    del fields["no"], fields["events"]
+    fields["owner"] = row.owner or ""
+    fields["limits"] = codec.load(model.Limits, row.limits)
+    return records.RunRecord(**fields, counts=dict(counts))
+
+
+def counted(found: tuple[object, ...]) -> records.RunRecord:
+    """Returns the public form of a row that was selected with `COUNTS` behind its columns."""
+    counts: dict[str, int] = json.loads(str(found[-1]))
+    return run_record(RunRow._make(found[:-1]), counts)
+
+
+TaskCells = tuple[int, str, str, str, int, int, int, float, str, str]
+
+
+def task_row(found: TaskCells) -> transitions.TaskRow:
+    """Returns RunCore's form of a row of `SELECT_TASKS`."""
+    _, task_id, worker, state, attempt, failures, crashes, ready_at, result, cause = found
+    return transitions.TaskRow(
+        task_id, KINDS[worker], STATES[state], attempt, failures, crashes, ready_at, result, cause
+    )
+
+
+def usage_values(usage: model.Usage) -> tuple[object, ...]:
+    """Returns a usage in the order of `USAGE_COLUMNS`."""
+    return (
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.cost_usd,
+        usage.seconds,
+    )
+
+
+def insert_run(conn: sqlite3.Connection, new: records.NewRun, worker: str, *, server_driven: bool, now: float) -> None:
+    """Adds a run that has no tasks yet."""
+    text = codec.clean
+    values = (text(new.id), text(new.plan_id), new.plan_version, text(new.principal), text(new.request_key), worker)
+    flags = (text(new.workspace), new.dry_run, new.fresh, codec.dump(new.limits), server_driven, now, now)
+    conn.execute(_INSERT_RUN, values + flags)
+
+
+def update_run(conn: sqlite3.Connection, row: RunRow) -> None:
+    """Writes everything of a run that can change."""
+    changing = (row.state, row.owner, row.epoch, row.revision, row.paused, row.cancelled, row.events, row.updated_at)
+    conn.execute(_UPDATE_RUN, (*changing, row.finished_at, row.no))
+
+
+def _task_values(row: transitions.TaskRow, number: int) -> tuple[object, ...]:
+    cause = codec.clean(row.cause) if row.cause else ""
+    return (str(row.state), row.attempt, row.failures, row.crashes, row.ready_at, row.result, cause, number)
+
+
+def insert_tasks(conn: sqlite3.Connection, run_no: int, rows: Sequence[transitions.TaskRow]) -> Numbers:
+    """Adds the tasks of a run in plan order and returns their numbers."""
+    first = conn.execute("SELECT coalesce(max(no), 0) + 1 FROM task").fetchone()[0]
+    numbered = list(enumerate(rows))
+    conn.executemany(
+        _INSERT_TASK,
+        [(*_task_values(row, first + place), run_no, row.id, place, str(row.worker)) for place, row in numbered],
+    )
+    return {row.id: first + place for place, row in numbered}
+
+
+def update_tasks(conn: sqlite3.Connection, numbers: Numbers, rows: Iterable[transitions.TaskRow]) -> None:
+    """Writes everything of some tasks that can change."""
+    conn.executemany(_UPDATE_TASK, [_task_values(row, numbers[row.id]) for row in rows])
+
+
+def place_tasks(
+    conn: sqlite3.Connection, run_no: int, rows: Sequence[transitions.TaskRow], numbers: Numbers
+) -> Numbers:
+    """Puts the tasks of an edited plan in its order, adds those that are new, and returns the numbers of all."""
+    first = conn.execute("SELECT coalesce(max(no), 0) + 1 FROM task").fetchone()[0]
+    added = {row.id: first + place for place, row in enumerate([row for row in rows if row.id not in numbers])}
+    known = [(place, str(row.worker), numbers[row.id]) for place, row in enumerate(rows) if row.id in numbers]
+    conn.executemany(_PLACE_TASK, known)
+    conn.executemany(
+        _INSERT_TASK,
+        [
+            (*_task_values(row, added[row.id]), run_no, row.id, place, str(row.worker))
+            for place, row in enumerate(rows)
+            if row.id in added
+        ],
+    )
+    return {**numbers, **added}
+
+
+def begin_attempts(
+    conn: sqlite3.Connection, numbers: Numbers, starts: Iterable[transitions.Start], *, now: float, lease_until: float
+) -> None:
+    """Adds running attempts; only the host's have a lease."""
+    host = model.WorkerKind.HOST
+    conn.executemany(
+        _BEGIN_ATTEMPT,
+        [
+            (
+                numbers[start.task_id],
+                start.attempt,
+                str(start.worker),
+                now,
+                lease_until if start.worker is host else None,
+            )
+            for start in starts
+        ],
+    )
+
+
+def end_attempts(
+    conn: sqlite3.Connection, numbers: Numbers, ends: Iterable[transitions.AttemptEnd], now: float
+) -> None:
+    """Closes attempts that nobody reported."""
+    conn.executemany(_END_ATTEMPT, [(str(end.state), now, numbers[end.task_id], end.attempt) for end in ends])
+
+
+def report_attempts(
+    conn: sqlite3.Connection, numbers: Numbers, reports: Iterable[transitions.Finished], now: float
+) -> None:
+    """Closes attempts with what was reported about them."""
+    conn.executemany(_REPORT_ATTEMPT, [_report_values(report, numbers[report.task_id], now) for report in reports])
+
+
+def _report_values(report: transitions.Finished, number: int, now: float) -> tuple[object, ...]:
+    outcome = report.outcome
+    said = (codec.clean(outcome.error), codec.clean(outcome.error_kind))
+    return (str(outcome.state), now, *usage_values(outcome.usage), *said, number, report.attempt)
+
+
+def add_late_usage(conn: sqlite3.Connection, numbers: Numbers, report: transitions.Finished) -> bool:
+    """Keeps what a fenced-off attempt used, and returns whether it had not been counted yet: it was paid for."""
+    usage = usage_values(report.outcome.usage)
+    return conn.execute(_LATE_USAGE, (*usage, numbers[report.task_id], report.attempt)).rowcount == 1
+
+
+def insert_results(conn: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> None:
+    """Adds accepted results: (task number, attempt, key, digest, unverified, inline body, blob digest)."""
+    conn.executemany(_INSERT_RESULT, rows)
+
+
+def insert_replays(conn: sqlite3.Connection, rows: Iterable[tuple[int, int]]) -> None:
+    """Adds where replayed results were made: (task number, number of the task that made it)."""
+    conn.executemany(_INSERT_REPLAY, rows)
+
+
+def insert_events(conn: sqlite3.Connection, row: RunRow, notes: Iterable[transitions.Note], now: float) -> None:
+    """Appends events behind the `row.events` that the run has."""
+    conn.executemany(
+        _INSERT_EVENT,
+        [
+            (row.no, seq, note.kind, now, note.task_id, note.attempt, codec.dump_map(note.data))
+            for seq, note in enumerate(notes, row.events + 1)
+        ],
+    )

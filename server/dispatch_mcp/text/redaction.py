@@ -1,0 +1,190 @@
+"""Secrets taken out of text before it is written anywhere (promise S10)."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final, NamedTuple, TypeGuard
+from urllib import parse
+
+from dispatch_mcp import model
+
+SHORTEST: Final = 6
+"""Shorter secrets are not looked for by value: they would blot out ordinary words."""
+
+MAX_DEPTH: Final = 100
+_LONG_LINE = 20
+
+
+class Pattern(NamedTuple):
+    """How one kind of secret looks. The text is searched only when it holds one of `hints`.
+
+    The group `secret`, if there is one, is what is taken out; else the whole match.
+    """
+
+    kind: str
+    hints: tuple[str, ...]
+    regex: re.Pattern[str]
+
+
+def _pattern(kind: str, hints: str, regex: str, flags: re.RegexFlag = re.NOFLAG) -> Pattern:
+    return Pattern(kind, tuple(hints.split()), re.compile(regex, flags | re.ASCII))
+
+
+# Before a token: no letter, digit or hyphen, unless it ends an escape (`\n`, `%3D`) of encoded text.
+_START = r"(?:(?<![\w-])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
+_KEY_HEAD = r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
+_KEY_FOOT = r"-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
+_BASE64_LINE = r"[A-Za-z0-9+/=]{40,}"
+_NAMES = r"(?:password|passwd|pwd|secret|api[_-]?key|access[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token)"
+_NOT_A_VALUE = r"(?!\[redacted|[$<{%*]|(?:your|my|the|an?|some|test|fake|dummy|example|change|none|null|true|false)\b)"
+
+PATTERNS: Final[tuple[Pattern, ...]] = (
+    _pattern("private-key", "-----BEGIN", rf"{_KEY_HEAD}(?:[^-\"']|-(?!----)){{1,20000}}?{_KEY_FOOT}"),
+    _pattern(
+        "private-key",
+        "-----BEGIN",
+        rf"{_KEY_HEAD}(?P<secret>(?:\s|\\[nr])+{_BASE64_LINE}(?:(?:\s|\\[nr])+{_BASE64_LINE})*)",
+    ),
+    _pattern("jwt", "eyJ", rf"{_START}eyJ[\w-]{{8,}}\.eyJ[\w-]{{8,}}\.[\w-]*"),
+    _pattern(
+        "url-password", "://", r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/@:'\"<>]*:(?P<secret>(?![{$<])[^\s/@'\"]+)@"
+    ),
+    _pattern("authorization", "earer asic", r"\b(?i:bearer|basic)[ :]+(?P<secret>(?=\S{0,200}\d)[\w.~+/-]{16,}=*)"),
+    _pattern("anthropic-key", "sk-ant-", rf"{_START}sk-ant-[\w-]{{16,}}"),
+    _pattern(
+        "openai-key",
+        "sk-",
+        rf"{_START}sk-(?:proj-|svcacct-|admin-|or-v1-)?(?=[\w-]{{0,200}}\d)(?=[\w-]{{0,200}}[A-Za-z])\w[\w-]{{19,}}",
+    ),
+    _pattern(
+        "github-token", "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_", rf"{_START}(?:gh[pousr]_\w{{30,}}|github_pat_\w{{22,}})"
+    ),
+    _pattern("gitlab-token", "glpat- gldt- glrt- glcbt- glptt-", rf"{_START}gl(?:pat|dt|rt|cbt|ptt)-[\w-]{{20,}}"),
+    _pattern("aws-key-id", "AKIA ASIA ABIA ACCA", rf"{_START}A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{{16}}\b"),
+    _pattern(
+        "aws-secret",
+        "aws AWS secretAccessKey",
+        r"(?i:aws_?secret_?(?:access_?)?key|secretAccessKey)[\"']?\s*[:=]\s*[\"']?(?P<secret>[A-Za-z0-9/+]{40})\b",
+    ),
+    _pattern("google-key", "AIza", rf"{_START}AIza[\w-]{{35}}"),
+    _pattern("google-token", "ya29. GOCSPX-", rf"{_START}(?:ya29\.[\w-]{{20,}}|GOCSPX-[\w-]{{20,}})"),
+    _pattern("slack-token", "xox xapp-", rf"{_START}(?:xox[abeoprs]-|xapp-\d-)[\w-]{{10,}}"),
+    _pattern("slack-webhook", "hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows)/(?P<secret>[\w/]{20,})"),
+    _pattern("discord-webhook", "/api/webhooks/", r"/api/webhooks/\d{15,}/(?P<secret>[\w-]{40,})"),
+    _pattern("stripe-key", "_live_ _test_ whsec_", rf"{_START}(?:[sr]k_(?:live|test)_|whsec_)[A-Za-z0-9]{{16,}}"),
+    _pattern("pypi-token", "pypi-", rf"{_START}pypi-[\w-]{{50,}}"),
+    _pattern("npm-token", "npm_", rf"{_START}npm_[A-Za-z0-9]{{36}}\b"),
+    _pattern("sendgrid-key", "SG.", rf"{_START}SG\.[\w-]{{16,}}\.[\w-]{{16,}}"),
+    _pattern("twilio-key", "SK", rf"{_START}SK[0-9a-f]{{32}}\b"),
+    _pattern("mailgun-key", "key-", rf"{_START}key-[0-9a-f]{{32}}\b"),
+    _pattern("huggingface-token", "hf_", rf"{_START}hf_[A-Za-z0-9]{{30,}}"),
+    _pattern("digitalocean-token", "_v1_", rf"{_START}do[oprt]_v1_[0-9a-f]{{64}}\b"),
+    _pattern("telegram-token", ":AA", rf"{_START}\d{{8,10}}:AA[\w-]{{32,35}}"),
+    _pattern("discord-token", ".", rf"{_START}[MNO][A-Za-z0-9_-]{{23,27}}\.[\w-]{{6}}\.[\w-]{{27,40}}\b"),
+    _pattern(
+        "azure-key",
+        "AccountKey= SharedAccessKey= sig=",
+        r"(?:AccountKey|SharedAccessKey|sig)=(?P<secret>[\w+/%-]{40,}=*)",
+    ),
+    _pattern("shopify-token", "shpat_ shpca_ shppa_ shpss_", rf"{_START}shp(?:at|ca|pa|ss)_[0-9a-fA-F]{{32}}\b"),
+    _pattern("databricks-token", "dapi", rf"{_START}dapi[0-9a-f]{{32}}\b"),
+    _pattern("vault-token", "hvs. hvb.", rf"{_START}hv[sb]\.[\w-]{{24,}}"),
+    _pattern("age-key", "AGE-SECRET-KEY-1", rf"{_START}AGE-SECRET-KEY-1[A-Z0-9]{{58}}"),
+    _pattern(
+        "provider-key", "gsk_ xai- pplx- r8_", rf"{_START}(?:gsk_|xai-|pplx-|r8_)(?=[\w-]{{0,200}}\d)[A-Za-z0-9]{{32,}}"
+    ),
+    _pattern(
+        "service-token", "dckr_pat_ lin_api_ ntn_ ATATT3", rf"{_START}(?:dckr_pat_|lin_api_|ntn_|ATATT3)[\w=-]{{24,}}"
+    ),
+    _pattern(
+        "password",
+        "= :",
+        rf"(?i:{_NAMES})[\"']?\s{{0,4}}[:=]\s{{0,4}}([\"'])(?P<secret>(?i:{_NOT_A_VALUE})"
+        r"(?=[^\"'\s]{0,200}[\d!@#%^&*])[^\"'\s]{8,200})\1",
+    ),
+    _pattern(
+        "variable",
+        "=",
+        r"^(?:export )?[A-Z0-9_]{0,40}(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)[A-Z0-9_]{0,40}="
+        rf"(?P<secret>(?i:{_NOT_A_VALUE})(?=\S{{0,200}}\d)[^\s\"'`()\[\]]{{8,}})",
+        re.MULTILINE,
+    ),
+)
+
+_SECRET_KEY = re.compile(rf"(?:^|[_.-])(?:{_NAMES}|authorization|private[_-]?key|client[_-]?secret)$", re.IGNORECASE)
+
+
+class Redactor:
+    """Takes out the values it was given and whatever looks like a secret. Redacting twice changes nothing more."""
+
+    def __init__(self, secrets: Collection[str] = ()) -> None:
+        forms = {form for secret in secrets for form in _forms(secret)}
+        ordered = sorted(forms, key=lambda form: (-len(form), form))
+        self._exact = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+
+    def redact(self, text: str) -> str:
+        """Returns `text` with each secret replaced by `[redacted:<kind>]`."""
+        if self._exact is not None:
+            text = self._exact.sub(_mark("secret"), text)
+        for pattern in PATTERNS:
+            if any(hint in text for hint in pattern.hints):
+                text = pattern.regex.sub(_Replacement(pattern.kind), text)
+        return text
+
+    def redact_json(self, value: model.Json) -> model.Json:
+        """Returns a JSON value with its strings and keys redacted, and strings under names such as `password` whole."""
+        return self._walk(value, 0)
+
+    def _walk(self, value: model.Json, depth: int) -> model.Json:
+        if isinstance(value, str):
+            return self.redact(value)
+        if depth >= MAX_DEPTH:
+            return value if isinstance(value, bool | int | float) or value is None else _mark("too-deep")
+        if _is_list(value):
+            return [self._walk(item, depth + 1) for item in value]
+        if _is_object(value):
+            return {self.redact(key): self._field(key, item, depth + 1) for key, item in value.items()}
+        return value
+
+    def _field(self, key: str, value: model.Json, depth: int) -> model.Json:
+        if isinstance(value, str) and len(value) >= SHORTEST and _SECRET_KEY.search(key):
+            return value if value.startswith("[redacted:") else _mark("field")
+        return self._walk(value, depth)
+
+
+class _Replacement(NamedTuple):
+    kind: str
+
+    def __call__(self, found: re.Match[str]) -> str:
+        if "secret" not in found.re.groupindex:
+            return _mark(self.kind)
+        start, end = found.span("secret")
+        head, tail = found.string[found.start() : start], found.string[end : found.end()]
+        return f"{head}{_mark(self.kind)}{tail}"
+
+
+def _mark(kind: str) -> str:
+    return f"[redacted:{kind}]"
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yields the ways in which a secret may stand in text: as it is, escaped, encoded, and line by line."""
+    stripped = secret.strip()
+    if len(stripped) < SHORTEST:
+        return
+    yield from {secret, stripped, parse.quote(stripped, safe=""), html.escape(stripped)}
+    yield from {json.dumps(stripped)[1:-1], json.dumps(stripped, ensure_ascii=False)[1:-1]}
+    yield base64.b64encode(stripped.encode("utf-8", "replace")).decode().rstrip("=")
+    yield from (line.strip() for line in stripped.splitlines() if len(line.strip()) >= _LONG_LINE)
+
+
+def _is_object(value: model.Json) -> TypeGuard[Mapping[str, model.Json]]:
+    return isinstance(value, Mapping)
+
+
+def _is_list(value: model.Json) -> TypeGuard[list[model.Json] | tuple[model.Json, ...]]:
+    return isinstance(value, list | tuple)

@@ -1,0 +1,96 @@
+"""Which workers this process has, made from the settings and the environment."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from dispatch_mcp import configuration, errors, prices
+from dispatch_mcp.context import file_listing, safe_read
+from dispatch_mcp.engine import outcome_redaction
+from dispatch_mcp.model import WorkerKind, ports, worker_choice
+from dispatch_mcp.service import host_work
+from dispatch_mcp.text import redaction
+from dispatch_mcp.workers import command, file_tools, scripted
+from dispatch_mcp.workers.anthropic import api_worker as anthropic_api
+from dispatch_mcp.workers.claude import claude_program
+from dispatch_mcp.workers.claude import claude_worker as claude_code
+
+_KEYS = frozenset({"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"})
+
+
+def server_workers(
+    settings: configuration.Settings, env: Mapping[str, str], redactor: redaction.Redactor
+) -> ports.Workers:
+    """Returns the workers that this process can carry out itself; `env` is what children may get parts of."""
+    commands = command.CommandWorker(
+        settings.commands(),
+        settings.home,
+        settings.child_policy(env),
+        grace_s=settings.grace_s,
+        output_cap=settings.output_cap_bytes,
+        inline_chars=settings.inline_output_chars,
+    )
+    workers: dict[WorkerKind, ports.Worker] = {
+        WorkerKind.COMMAND: outcome_redaction.Worker(commands, redactor),
+        WorkerKind.SCRIPTED: scripted.ScriptedWorker(),
+    }
+    there = hands_here(settings, env)
+    if there.key:
+        workers[WorkerKind.API] = outcome_redaction.Worker(api_worker(settings, env), redactor)
+    if there.claude:
+        workers[WorkerKind.CLAUDE] = outcome_redaction.Worker(claude_worker(settings, env), redactor)
+    return workers
+
+
+def hands_here(settings: configuration.Settings, env: Mapping[str, str], *, chat: bool = True) -> worker_choice.Hands:
+    """Returns who can work here; `chat` is whether an assistant calls."""
+    preferred = None if settings.default_worker == "auto" else WorkerKind(settings.default_worker)
+    return worker_choice.Hands(
+        chat=chat,
+        subagents="CLAUDECODE" in env,
+        key=bool(anthropic_api.Login.of(env)),
+        claude=claude_program.find(settings.claude_program, env.get("PATH", "")) or "",
+        preferred=preferred,
+    )
+
+
+async def claude_version(settings: configuration.Settings) -> str:
+    """Returns what the installed Claude Code calls its version; an empty string when it does not answer."""
+    program = hands_here(settings, os.environ).claude
+    env = settings.child_policy(os.environ).environment()
+    with tempfile.TemporaryDirectory() as folder:
+        return await claude_program.version(program, env, Path(folder) / "version") if program else ""
+
+
+def api_worker(settings: configuration.Settings, env: Mapping[str, str]) -> ports.Worker:
+    """Returns the worker that talks to the API with the key of the environment."""
+    chosen = anthropic_api.Settings(max_turns=settings.worker_turns, in_flight=settings.api_in_flight)
+    sight = file_tools.Sight(_paths, _text)
+    return anthropic_api.AnthropicWorker(
+        anthropic_api.Login.of(env), host_work.brief, prices.dollars, sight, settings=chosen
+    )
+
+
+def claude_worker(settings: configuration.Settings, env: Mapping[str, str]) -> ports.Worker:
+    """Returns the worker that runs Claude Code, with the environment's key or the user's login."""
+    kept = {name: value for name, value in env.items() if settings.claude_uses_key or name not in _KEYS}
+    chosen = claude_code.Settings(settings.claude_program, settings.worker_turns, settings.worker_commands)
+    return claude_code.ClaudeWorker(
+        settings.home, settings.child_policy(kept), host_work.brief, prices.dollars, settings=chosen
+    )
+
+
+def _paths(root: Path) -> list[str]:
+    return sorted(file_listing.scan(root))
+
+
+def _text(root: Path, path: str) -> str:
+    with safe_read.Root(root) as opened:
+        data = opened.read(path).data
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise errors.InputError(f"{path!r} is no UTF-8 text.") from None

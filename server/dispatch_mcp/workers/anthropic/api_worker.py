@@ -1,0 +1,355 @@
+"""Carries out tasks with the Anthropic API: a loop of requests and file tools that ends with a structured handoff.
+
+The SDK's own retries are off: what fails ends the attempt, and the run's retry policy, rate limit hold and ceilings
+decide what happens next. Every finished turn is kept, so the next attempt goes on behind it and no turn is paid twice.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import anyio
+
+from dispatch_mcp import model
+from dispatch_mcp.model import model_names, ports, work_order
+from dispatch_mcp.planning import forecast, json_reader
+from dispatch_mcp.routing import model_choice
+from dispatch_mcp.runs import handoff_schema, system_prompt, tool_permissions
+from dispatch_mcp.workers import file_tools, heartbeat, provider_errors, usage_meter
+from dispatch_mcp.workers.anthropic import api_errors, conversation
+
+if TYPE_CHECKING:
+    import anthropic
+
+MAX_TURNS: Final = 60
+MAX_TOKENS: Final = 32_000
+MOST_TOKENS: Final = 128_000
+LEAST_TOKENS: Final = 512
+"""With less room below its ceiling an attempt asks nothing more."""
+
+SILENCE_S: Final = 120.0
+"""A provider that says nothing for so long is given up; a stream that goes on says something every few seconds."""
+
+WIND_UP_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Where the API is and who asks; `url` is empty for the provider's own."""
+
+    key: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    url: str = ""
+
+    @classmethod
+    def of(cls, env: Mapping[str, str]) -> Login:
+        """Returns the login that the environment holds."""
+        return cls(
+            env.get("ANTHROPIC_API_KEY", ""), env.get("ANTHROPIC_AUTH_TOKEN", ""), env.get("ANTHROPIC_BASE_URL", "")
+        )
+
+    def __bool__(self) -> bool:
+        """Whether there is one."""
+        return bool(self.key or self.token)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user decides about this worker; `in_flight` bounds the requests under way in this process."""
+
+    max_turns: int = MAX_TURNS
+    in_flight: int = 8
+    silence_s: float = SILENCE_S
+
+
+class _Answer(NamedTuple):
+    """One whole answer of the model."""
+
+    stop: str
+    content: list[conversation.Turn]
+
+    @property
+    def text(self) -> str:
+        return "".join(usage_meter.text(block.get("text")) for block in self.content if block.get("type") == "text")
+
+    @property
+    def calls(self) -> list[conversation.Turn]:
+        return [block for block in self.content if block.get("type") == "tool_use"]
+
+
+class _Ended(Exception):
+    """The attempt is over; the outcome says how."""
+
+    def __init__(self, outcome: model.Outcome) -> None:
+        super().__init__(outcome.error)
+        self.outcome = outcome
+
+
+@dataclass(slots=True)
+class _Task:
+    """One attempt under way."""
+
+    work: work_order.WorkOrder
+    model: str
+    system: str
+    tools: file_tools.Toolbox
+    talk: conversation.Conversation
+
+    def request(self) -> dict[str, model.Json]:
+        """Returns the request without its room for the answer; what all attempts of an agent share comes first."""
+        effort = model_names.effort(self.work.effort)
+        mark = {"cache_control": {"type": "ephemeral"}}
+        definitions = self.tools.definitions()
+        return {
+            "model": self.model,
+            "system": [{"type": "text", "text": self.system, **mark}],
+            "messages": conversation.cached(self.talk.turns),
+            "output_config": {
+                "format": {"type": "json_schema", "schema": handoff_schema.SCHEMA},
+                **({"effort": effort} if effort else {}),
+            },
+            **({"tools": definitions} if definitions else {}),
+        }
+
+
+class AnthropicWorker:
+    """Talks to the Anthropic API. `brief` makes prompts, `price` prices, `sight` looks at files."""
+
+    def __init__(
+        self,
+        login: Login,
+        brief: ports.Brief,
+        price: forecast.Price,
+        sight: file_tools.Sight,
+        *,
+        settings: Settings = Settings(),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._login = login
+        self._brief = brief
+        self._price = price
+        self._sight = sight
+        self._settings = settings
+        self._clock = clock
+        self._tls: ssl.SSLContext | None = None
+        self._flights = anyio.CapacityLimiter(settings.in_flight)
+
+    async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
+        """Returns how the attempt ended, with what it cost; never raises for a failure of the work itself."""
+        if not self._login:
+            return provider_errors.failed(provider_errors.trouble(401), "There is no key for the Anthropic API here.")
+        if work.model and not model_choice.known(work.model):
+            return provider_errors.failed(provider_errors.trouble(404), f"There is no model {work.model[:80]!r}.")
+        ctx.beat()
+        began = anyio.current_time()
+        task = self._task(ctx, work)
+        outcome: model.Outcome | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(heartbeat.go_on, ctx)
+            outcome = await self._until_deadline(task)
+            group.cancel_scope.cancel()
+        assert outcome is not None
+        usage = outcome.usage.model_copy(update={"seconds": anyio.current_time() - began})
+        return outcome.model_copy(update={"usage": usage})
+
+    def _task(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> _Task:
+        rights = tool_permissions.of(work)
+        talk = conversation.of(ctx, work)
+        prompt = handoff_schema.asked(self._brief(work))
+        if not talk.begun:
+            talk.add(conversation.said(prompt.text))
+        elif talk.turns[-1].get("role") == "assistant":
+            talk.add(conversation.said(handoff_schema.going_on(prompt).text))
+        tools = file_tools.Toolbox.of(work, rights if work.place else (), self._sight)
+        name = model_names.bare(work.model) or model_names.bare(model_names.DEFAULT)
+        return _Task(work, name, system_prompt.system(work, rights), tools, talk)
+
+    async def _until_deadline(self, task: _Task) -> model.Outcome:
+        """Returns the outcome; a little before the deadline, so that what was used until then is still said."""
+        seconds = task.work.timeout_s
+        early = None if seconds is None else seconds - min(WIND_UP_S, seconds / 20)
+        with anyio.move_on_after(early):
+            try:
+                async with self._client() as client:
+                    return await self._worked(client, task)
+            except _Ended as end:
+                return end.outcome
+        return provider_errors.timed_out(seconds, task.talk.spent)
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncGenerator[anthropic.AsyncAnthropic]:
+        if self._tls is None:
+            self._tls = await anyio.to_thread.run_sync(_load, self._price, abandon_on_cancel=True)
+        import anthropic  # noqa: PLC0415  # a second of start-up, and only this worker needs it
+
+        async with anthropic.AsyncAnthropic(
+            api_key=self._login.key or None,
+            auth_token=self._login.token or None,
+            base_url=self._login.url or None,
+            max_retries=0,
+            http_client=anthropic.DefaultAsyncHttpxClient(verify=self._tls),
+            timeout=anthropic.Timeout(self._settings.silence_s, connect=15.0),
+        ) as client:
+            yield client
+
+    async def _worked(self, client: anthropic.AsyncAnthropic, task: _Task) -> model.Outcome:
+        for _ in range(self._settings.max_turns):
+            answer = await self._asked(client, task)
+            match answer.stop:
+                case "tool_use":
+                    await self._tools_used(task, answer)
+                case "pause_turn":
+                    task.talk.add({"role": "assistant", "content": answer.content})
+                case _:
+                    return self._ending(task, answer)
+        found = provider_errors.Trouble("max_turns", True, "The next attempt goes on where this one stopped.")
+        return provider_errors.failed(found, f"No result after {self._settings.max_turns} turns.", task.talk.spent)
+
+    def _ending(self, task: _Task, answer: _Answer) -> model.Outcome:
+        """Returns what a last answer amounts to: its stop reason first, then the form of its content."""
+        talk = task.talk
+        if answer.stop == "refusal":
+            talk.forget()
+            return provider_errors.failed(
+                provider_errors.Trouble("refusal", False), f"The model refused: {answer.text[:600]}", talk.spent
+            )
+        if answer.stop == "max_tokens":
+            talk.max_tokens = min(2 * (talk.max_tokens or MAX_TOKENS), MOST_TOKENS)
+            talk.keep()
+            found = provider_errors.Trouble("max_tokens", True, "The next attempt gets more room.")
+            return provider_errors.failed(found, "The answer was cut off at its longest.", talk.spent)
+        if answer.stop not in ("end_turn", "stop_sequence"):
+            talk.forget()
+            found = provider_errors.Trouble("context_full", False, "Split the task, or give it less context.")
+            return provider_errors.failed(found, f"The model stopped: {answer.stop[:80]}.", talk.spent)
+        talk.add({"role": "assistant", "content": answer.content})
+        handoff, whole, problem = handoff_schema.read_text(answer.text)
+        if handoff is None:
+            return provider_errors.failed(
+                provider_errors.Trouble("no_handoff", True), f"No structured result: {problem}.", talk.spent
+            )
+        return provider_errors.succeeded(handoff, whole, talk.spent, task.model)
+
+    async def _tools_used(self, task: _Task, answer: _Answer) -> None:
+        """Carries out what the model asked for and keeps both turns together: one without the other is no request."""
+        found: list[tuple[str, str, bool]] = []
+        for call in answer.calls:
+            text, worked = await task.tools.use(usage_meter.text(call.get("name")), call.get("input"))
+            found.append((usage_meter.text(call.get("id")), text, worked))
+        task.talk.add({"role": "assistant", "content": answer.content}, conversation.results(found))
+
+    async def _asked(self, client: anthropic.AsyncAnthropic, task: _Task) -> _Answer:
+        """Returns the model's next answer. Raises _Ended when there is none, or no money for one."""
+        request = task.request()
+        flight = _Flight(task, self._price)
+        try:
+            async with self._flights:
+                room = await self._room(client, task, request)
+                async with client.messages.stream(max_tokens=room, **request) as stream:
+                    async for event in stream:
+                        flight.heard(event.to_dict(warnings=False))
+                    message = (await stream.get_final_message()).to_dict(warnings=False)
+        except Exception as error:
+            found = api_errors.trouble_of(error, task.work.attempt)
+            if found is None:
+                raise
+            flight.land()
+            if found.kind == "bad_request" and task.talk.begun:
+                task.talk.forget()
+            wait = api_errors.retry_after_s(error, self._clock())
+            outcome = provider_errors.failed(found, api_errors.said(error), task.talk.spent, retry_after_s=wait)
+            raise _Ended(outcome) from error
+        except BaseException:
+            flight.land()
+            raise
+        flight.land(message.get("usage"))
+        content = [_block(one) for one in _items(message.get("content"))]
+        return _Answer(usage_meter.text(message.get("stop_reason")), content)
+
+    async def _room(self, client: anthropic.AsyncAnthropic, task: _Task, request: Mapping[str, model.Json]) -> int:
+        """Returns how many tokens the next answer may have below the attempt's ceiling, counted before it is paid for.
+
+        Raises:
+            _Ended: too little is left for an answer.
+        """
+        most = task.talk.max_tokens or MAX_TOKENS
+        ceiling = task.work.ceiling
+        if ceiling.tokens is None and ceiling.dollars is None:
+            return most
+        counted = (await client.messages.count_tokens(**request)).input_tokens
+        room = min(most, self._affordable(task, counted))
+        if room >= LEAST_TOKENS:
+            return room
+        found = provider_errors.Trouble("budget", True, "Give the task or the run a higher ceiling.")
+        raise _Ended(
+            provider_errors.failed(
+                found, f"The next request ({counted:,} tokens) would go over the ceiling.", task.talk.spent
+            )
+        )
+
+    def _affordable(self, task: _Task, counted: int) -> int:
+        ceiling, spent = task.work.ceiling, task.talk.usage
+        room = MOST_TOKENS
+        if ceiling.tokens is not None:
+            room = min(room, ceiling.tokens - forecast.used(spent) - counted)
+        # Written to the cache, the prompt costs a quarter more than fresh: the dearest case counts.
+        paid = self._price(task.model, model.Usage(cache_write_tokens=counted))
+        million = self._price(task.model, model.Usage(output_tokens=1_000_000))
+        if ceiling.dollars is not None and paid is not None and million:
+            room = min(room, int((ceiling.dollars - (spent.cost_usd or 0.0) - paid) / million * 1_000_000))
+        return room
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A request under way; what it has used counts even if its answer never comes to an end."""
+
+    task: _Task
+    price: forecast.Price
+    usage: model.Usage = field(default_factory=model.Usage)
+    letters: int = 0
+    landed: bool = False
+
+    def heard(self, event: Mapping[str, model.Json]) -> None:
+        """Takes in one event of the stream."""
+        kind = event.get("type")
+        if kind == "message_start":
+            self.usage = usage_meter.usage_of(_block(event.get("message")).get("usage"))
+        elif kind == "message_delta":
+            told = usage_meter.usage_of(event.get("usage"))
+            self.usage = self.usage.model_copy(update={"output_tokens": told.output_tokens})
+        elif kind == "content_block_delta":
+            delta = _block(event.get("delta"))
+            self.letters += sum(len(usage_meter.text(delta.get(key))) for key in ("text", "thinking", "partial_json"))
+
+    def land(self, final: model.Json = None) -> None:
+        """Books the request; without the provider's final word its answer counts a token for four letters."""
+        usage = usage_meter.usage_of(final) if final else self.usage
+        if not final and self.letters:
+            usage = usage.model_copy(update={"output_tokens": max(usage.output_tokens, -(-self.letters // 4))})
+        if not self.landed and forecast.used(usage) + usage.cache_read_tokens:
+            self.task.talk.used(usage.model_copy(update={"cost_usd": self.price(self.task.model, usage)}))
+        self.landed = True
+
+
+def _items(value: model.Json) -> list[model.Json]:
+    """Returns a JSON list, empty for anything else."""
+    return list(value) if json_reader.is_list(value) else []
+
+
+def _block(value: model.Json) -> conversation.Turn:
+    return dict(value) if json_reader.is_object(value) else {}
+
+
+def _load(price: forecast.Price) -> ssl.SSLContext:
+    """Imports the SDK and the price list and reads certificates where that does not hold up everybody else."""
+    import anthropic  # noqa: F401, PLC0415  # pyright: ignore[reportUnusedImport]  # imported here once for all
+    import httpx2  # noqa: PLC0415  # comes with the SDK
+
+    price(model_names.DEFAULT, model.Usage(output_tokens=1))
+    return httpx2.create_ssl_context()

@@ -1,0 +1,113 @@
+"""What goes wrong at a model's provider: which kind it is, and whether another attempt could end differently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from dispatch_mcp import model
+from dispatch_mcp.model import AttemptState, transitions
+
+MAX_HOLDS: Final = 30
+"""Attempts that meet a rate limit or overload and are put back; after hours of that a task fails like any other."""
+
+LONGEST_ASKED_S: Final = 3_600.0
+"""A provider that asks for a longer pause is asked again after this one."""
+
+
+class Trouble(NamedTuple):
+    """One kind of failure; `hint` says what the user can do."""
+
+    kind: str
+    retryable: bool
+    hint: str = ""
+
+
+_LOGIN: Final = "Check ANTHROPIC_API_KEY, or log in to Claude Code with `claude auth`."
+_STATUSES: Final[Mapping[int, Trouble]] = {
+    400: Trouble("bad_request", False),
+    401: Trouble("not_logged_in", False, _LOGIN),
+    402: Trouble("billing", False, "Check the account's credit and spend limit."),
+    403: Trouble("no_permission", False, "Check what this key or login may use."),
+    404: Trouble("unknown_model", False, "Name another model; `sonnet` always means the current one."),
+    408: Trouble("timeout", True),
+    409: Trouble("conflict", True),
+    413: Trouble("too_large", False, "Split the task, or give it less context."),
+    422: Trouble("bad_request", False),
+}
+_TYPES: Final[Mapping[str, int]] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "timeout_error": 408,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "overloaded_error": 529,
+}
+
+
+def trouble(status: int | None, kind: str = "", *, attempt: int = 1) -> Trouble:
+    """Returns the trouble of an HTTP status, or of an error's `kind` when the status says nothing (200, None).
+
+    A rate limit and overload hold the whole run back (`moves.RATE_LIMIT`) and count as no failure, up to `MAX_HOLDS`
+    attempts.
+    """
+    if status is None or status < 400:
+        status = _TYPES.get(kind, 0)
+    if status in (429, 529):
+        if attempt <= MAX_HOLDS:
+            return Trouble(transitions.RATE_LIMIT, True)
+        return Trouble("rate_limited" if status == 429 else "overloaded", True, "Try again later, or on another model.")
+    if status in _STATUSES:
+        return _STATUSES[status]
+    if status == 0:
+        return Trouble("no_connection", True, "Check the network and ANTHROPIC_BASE_URL.")
+    return Trouble("server_error", True) if status >= 500 else Trouble("bad_request", False)
+
+
+def failed(
+    found: Trouble, error: str, usage: model.Usage = model.Usage(), *, retry_after_s: float | None = None
+) -> model.Outcome:
+    """Returns the outcome of an attempt that ended with trouble."""
+    text = f"{error} {found.hint}".strip()
+    asked = None if retry_after_s is None else min(max(retry_after_s, 0.0), LONGEST_ASKED_S)
+    return model.Outcome(
+        state=AttemptState.FAILED,
+        summary=text[:1_200],
+        error=text,
+        error_kind=found.kind,
+        retryable=found.retryable,
+        retry_after_s=asked,
+        usage=usage,
+        receipts=(model.Receipt(kind="claim", ok=False, detail=found.kind),),
+    )
+
+
+def timed_out(seconds: float | None, usage: model.Usage) -> model.Outcome:
+    """Returns the outcome of an attempt that was ended at its deadline, with what it used until then."""
+    text = f"No result after {seconds:g} s." if seconds is not None else "No result before the deadline."
+    return model.Outcome(
+        state=AttemptState.TIMED_OUT,
+        summary=text,
+        error=text,
+        error_kind="timeout",
+        retryable=True,
+        usage=usage,
+        receipts=(model.Receipt(kind="claim", ok=False, detail="ended at its deadline"),),
+    )
+
+
+def succeeded(handoff: model.Handoff, answer: str, usage: model.Usage, said_by: str) -> model.Outcome:
+    """Returns the outcome of an attempt whose model says that the work is done; receipts have yet to prove it."""
+    return model.Outcome(
+        state=AttemptState.SUCCEEDED,
+        summary=(handoff.completed_work or answer)[:1_200],
+        handoff=handoff,
+        output=answer or None,
+        unverified=True,
+        usage=usage,
+        receipts=(model.Receipt(kind="claim", ok=True, detail=f"said by {said_by}"),),
+    )

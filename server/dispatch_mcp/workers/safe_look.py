@@ -1,0 +1,153 @@
+"""Looks at files of a workspace without ever leaving it: no symbolic link is followed to a place outside."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+
+from dispatch_mcp.planning import acceptance, conflicts
+
+MAX_ENTRIES = 200_000
+"""Names that one search looks at."""
+WHOLE_BYTES = 16 << 20
+"""A larger file is told apart by its size and time."""
+
+OUTSIDE = "outside"
+_NOT_PART = frozenset({".git"})
+_WILD = re.compile(r"[*?\[{]")
+_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+Result = TypeVar("Result")
+
+
+class Unmeasured(Exception):
+    """Something was too much, too slow, outside or broken; the text says what."""
+
+
+async def in_thread(work: Callable[[threading.Event], Result]) -> Result:
+    """Returns what `work` returns, run beside the event loop; its event is set when nobody waits for it any more."""
+    stop = threading.Event()
+    try:
+        return await anyio.to_thread.run_sync(functools.partial(work, stop), abandon_on_cancel=True)
+    finally:
+        stop.set()
+
+
+def sayable(name: str) -> bool:
+    """Returns whether a name is Unicode text; others cannot be declared, and are not looked at."""
+    return name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name)
+
+
+def holds(root: Path, path: str) -> bool:
+    """Returns whether the real place of `path` is the workspace `root` or below it."""
+    return Path(os.path.realpath(root / path)).is_relative_to(os.path.realpath(root))
+
+
+def lies_inside(root: Path, path: str) -> bool:
+    """Returns whether the entry `path` itself is inside, wherever it may point if it is a link."""
+    return holds(root, str(Path(path).parent))
+
+
+def digest(root: Path, path: str) -> str:
+    """Returns what tells one state of an entry from another; an empty string for a folder, or when there is none."""
+    if not lies_inside(root, path):
+        return OUTSIDE
+    try:
+        found = (root / path).lstat()
+        if stat.S_ISLNK(found.st_mode):
+            return f"link {_short(os.fsencode((root / path).readlink()))}"
+        if stat.S_ISREG(found.st_mode):
+            return _content(root / path)
+    except OSError:
+        return ""
+    return "" if stat.S_ISDIR(found.st_mode) else "special"
+
+
+def declared(root: Path, pattern: str, stop: threading.Event) -> Iterator[str]:
+    """Yields the files that a normalised declaration (file, folder or glob) stands for; a named file, there or not.
+
+    Raises:
+        Unmeasured: there are too many names, or `stop` was set.
+    """
+    stem, wild = _stem(pattern)
+    if not wild and not (root / stem).is_dir():
+        yield pattern
+        return
+    for path in _walk(root, stem, stop):
+        if conflicts.touch(pattern, path):
+            yield path
+
+
+def matching(root: Path, pattern: str, stop: threading.Event) -> Iterator[str]:
+    """Yields the files of the workspace that match a pattern of `planning.acceptance`.
+
+    Raises:
+        Unmeasured: there are too many names, the pattern leads outside, or `stop` was set.
+    """
+    seen: set[str] = set()
+    for one in acceptance.alternatives(pattern):
+        stem, _ = _stem(one)
+        deepest = None if "**" in one else one.count("/") + 1
+        for path in _walk(root, stem, stop, deepest):
+            if path not in seen and acceptance.matches(one, path) and holds(root, path) and (root / path).is_file():
+                seen.add(path)
+                yield path
+
+
+def _stem(pattern: str) -> tuple[str, bool]:
+    """Returns the folder or file that a pattern starts in, and whether there is a wildcard behind it."""
+    wild = _WILD.search(pattern)
+    return (pattern[: wild.start()].rpartition("/")[0], True) if wild else (pattern, False)
+
+
+def _walk(root: Path, start: str, stop: threading.Event, deepest: int | None = None) -> Iterator[str]:
+    """Yields files and links at or below `start`, down to `deepest` segments."""
+    if not holds(root, start):
+        raise Unmeasured(f"{start!r} leads outside the workspace")
+    if (root / start).is_file():
+        yield start
+        return
+    folders, looked_at = [start], 0
+    while folders:
+        folder = folders.pop()
+        for entry in _entries(root / folder):
+            looked_at += 1
+            if looked_at > MAX_ENTRIES or stop.is_set():
+                raise Unmeasured(f"there are more than {looked_at - 1} names to look at below {start or '.'!r}")
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if not entry.is_dir(follow_symlinks=False):
+                yield path
+            elif entry.name not in _NOT_PART and (deepest is None or path.count("/") + 1 < deepest):
+                folders.append(path)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return sorted((entry for entry in found if sayable(entry.name)), key=lambda entry: entry.name)
+    except OSError:
+        return []
+
+
+def _content(path: Path) -> str:
+    handle = os.open(path, _FLAGS)
+    with open(handle, "rb") as file:  # noqa: PTH123 - a file that is open already
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            return "special"
+        if found.st_size > WHOLE_BYTES:
+            return f"large {found.st_size} {found.st_mtime_ns}"
+        return _short(file.read(WHOLE_BYTES))
+
+
+def _short(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]

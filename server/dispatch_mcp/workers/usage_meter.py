@@ -1,0 +1,62 @@
+"""Usage as providers write it, added up."""
+
+from __future__ import annotations
+
+import math
+
+from dispatch_mcp import model
+from dispatch_mcp.planning import json_reader
+
+NOTHING = model.Usage(cost_usd=0.0)
+"""What an attempt has used before its first request."""
+
+
+def added(first: model.Usage, second: model.Usage) -> model.Usage:
+    """Returns the sum of two usages; its price is unknown when one of them is."""
+    costs = (first.cost_usd, second.cost_usd)
+    return model.Usage(
+        input_tokens=first.input_tokens + second.input_tokens,
+        output_tokens=first.output_tokens + second.output_tokens,
+        cache_read_tokens=first.cache_read_tokens + second.cache_read_tokens,
+        cache_write_tokens=first.cache_write_tokens + second.cache_write_tokens,
+        cost_usd=None if costs[0] is None or costs[1] is None else costs[0] + costs[1],
+        seconds=first.seconds + second.seconds,
+    )
+
+
+def usage_of(raw: model.Json) -> model.Usage:
+    """Returns a usage as the Messages API writes it."""
+    found = raw if json_reader.is_object(raw) else dict[str, model.Json]()
+    return model.Usage(
+        input_tokens=count(found.get("input_tokens")),
+        output_tokens=count(found.get("output_tokens")),
+        cache_read_tokens=count(found.get("cache_read_input_tokens")),
+        cache_write_tokens=count(found.get("cache_creation_input_tokens")),
+    )
+
+
+def raw(usage: model.Usage) -> dict[str, model.Json]:
+    """Returns a usage as `usage_of` reads it."""
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_read_input_tokens": usage.cache_read_tokens,
+        "cache_creation_input_tokens": usage.cache_write_tokens,
+    }
+
+
+def number(value: model.Json) -> float | None:
+    """Returns a finite number that is not negative, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) and value >= 0 else None
+
+
+def count(value: model.Json) -> int:
+    """Returns a whole number that is not negative; 0 for anything else."""
+    return int(number(value) or 0)
+
+
+def text(value: model.Json) -> str:
+    """Returns a string, empty for anything else."""
+    return value if isinstance(value, str) else ""
