@@ -12,9 +12,8 @@ from pathlib import Path
 from dispatch_mcp import configuration, errors, prices, worker_setup
 from dispatch_mcp.agents import bundled_files, catalog, loader
 from dispatch_mcp.context import pack_builder
-from dispatch_mcp.engine import artifacts, attempt_driver, briefing, executor, outcome_redaction
+from dispatch_mcp.engine import artifacts, attempt_driver, briefing, executor, loaded_run, outcome_redaction
 from dispatch_mcp.git import (
-    apply_rules,
     branch_apply,
     cleanup,
     diff_source,
@@ -22,7 +21,7 @@ from dispatch_mcp.git import (
     workspace_provider,
     worktree_leftovers,
 )
-from dispatch_mcp.model import WorkerKind, ports, records, work_order
+from dispatch_mcp.model import WorkerKind, merge_offer, ports, records, work_order
 from dispatch_mcp.review import council_decision, review_scope
 from dispatch_mcp.routing import confidence, learning, router
 from dispatch_mcp.runs import budget
@@ -154,7 +153,7 @@ def council_means(settings: configuration.Settings, redactor: redaction.Redactor
     found = diff_source.GitChanges(settings.home, settings.child_policy(os.environ))
     applier = branch_apply.Applier(_git(settings))
 
-    async def candidate(loaded: traces.Loaded) -> review_scope.Change | None:
+    async def candidate(loaded: loaded_run.Loaded) -> review_scope.Change | None:
         try:
             offer = await applier.look(loaded.run.workspace, loaded.run.id)
         except errors.DispatchError:
@@ -205,7 +204,7 @@ def check_book(home: Path) -> list[health.Fact]:
     return health.facts(home)
 
 
-async def offer(settings: configuration.Settings, run_id: str, expect: str = "") -> apply_rules.Offer:
+async def offer(settings: configuration.Settings, run_id: str, expect: str = "") -> merge_offer.Offer:
     """Returns what a run would bring into the checkout it was planned for; with `expect`, brings it there.
 
     Raises:

@@ -32,8 +32,7 @@ import crew
 
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.engine import executor
-from dispatch_mcp.git import merge_rules
-from dispatch_mcp.model import TaskState, WorkerKind, records
+from dispatch_mcp.model import TaskState, WorkerKind, records, run_refs
 from dispatch_mcp.store import sqlite_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
@@ -264,7 +263,7 @@ def live(folder: Path, env: dict[str, str], life_s: float | None, *, mixed: bool
 
 def verdict(watch: Watch) -> dict[str, Any]:
     """Compares what the book says with what the repository holds."""
-    refs = merge_rules.Refs(RUN)
+    refs = run_refs.Refs(RUN)
     writers = [task.id for task in plan_of(watch.folder, mixed=watch.provider is not None).tasks if task.files]
     said = "--format=%(trailers:key=Dispatch-Task,valueonly)"
     merged = Counter(git(watch.repo, "log", "--no-merges", said, f"{refs.base}..{refs.merged}").split())

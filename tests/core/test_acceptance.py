@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dispatch_mcp import model
 from dispatch_mcp.planning import acceptance, plan_checks
 from dispatch_mcp.planning.acceptance import Criterion, Fault
+from dispatch_mcp.text import path_globs
 
 WORKSPACE = "/projects/shop"
 
@@ -133,7 +134,7 @@ def test_a_diff_needs_files_or_a_pattern() -> None:
     ],
 )
 def test_patterns_match_segment_by_segment(pattern: str, path: str, *, expected: bool) -> None:
-    assert acceptance.matches(pattern, path) is expected
+    assert path_globs.matches(pattern, path) is expected
 
 
 def test_the_brief_says_what_the_server_checks() -> None:
@@ -167,7 +168,7 @@ def test_any_text_is_a_criterion_inside_the_workspace_or_a_fault(text: str, work
         assert found.fix
         return
     assert found.text == text
-    for pattern in acceptance.alternatives(found.subject):
+    for pattern in path_globs.alternatives(found.subject):
         assert not pattern.startswith("/")
         assert ".." not in pattern.split("/")
         assert not posixpath.normpath(pattern or "a").startswith("..")
@@ -189,4 +190,4 @@ def test_matching_agrees_with_a_plain_search(pattern: list[str], path: list[str]
         one = {"*": True, "?": bool(right and len(right[0]) == 1), "a*": bool(right and right[0][0] == "a")}
         return bool(right) and one.get(left[0], left[0] == right[0]) and plain(left[1:], right[1:])
 
-    assert acceptance.matches("/".join(pattern), "/".join(path)) is plain(pattern, path)
+    assert path_globs.matches("/".join(pattern), "/".join(path)) is plain(pattern, path)

@@ -10,7 +10,7 @@ import pytest
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, transitions
-from dispatch_mcp.planning import forecast
+from dispatch_mcp.planning import forecast, limits
 from dispatch_mcp.runs import budget, state_machine
 
 SCENARIOS = 1_000
@@ -265,7 +265,7 @@ def test_limits_given_later_replace_only_what_they_name() -> None:
 
 def test_limits_are_read_under_the_names_that_models_write() -> None:
     raw = {"max_cost_usd": 2, "usd": 3, "fanout": 4, "max_tokens": 5, "odd": 6}
-    assert budget.canonical(raw) == {"dollars": 2, "fan_out": 4, "tokens": 5, "odd": 6}
+    assert limits.canonical(raw) == {"dollars": 2, "fan_out": 4, "tokens": 5, "odd": 6}
 
 
 # -- rate limits
@@ -335,8 +335,8 @@ def test_each_attempt_is_told_its_part_of_what_is_left() -> None:
 
 def test_without_ceilings_an_attempt_has_none() -> None:
     plan = plan_of(task("a"))
-    for limits in (model.Limits(), model.Limits(attempts=3)):
-        (one,) = core_of(plan, limits, WorkerKind.API).next(0.0)
+    for ceilings in (model.Limits(), model.Limits(attempts=3)):
+        (one,) = core_of(plan, ceilings, WorkerKind.API).next(0.0)
         assert one.ceiling == model.NO_LIMITS
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp.planning import conflicts
+from dispatch_mcp.text import path_globs
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ from dispatch_mcp.planning import conflicts
     ],
 )
 def test_paths_have_one_spelling(path: str, expected: str) -> None:
-    assert conflicts.normalise(path, "/repo/") == expected
+    assert path_globs.normalise(path, "/repo/") == expected
 
 
 @pytest.mark.parametrize(
@@ -61,8 +62,8 @@ def test_paths_have_one_spelling(path: str, expected: str) -> None:
     ],
 )
 def test_what_touches(left: str, right: str, expected: bool) -> None:  # noqa: FBT001
-    assert conflicts.touch(left, right) is expected
-    assert conflicts.touch(right, left) is expected
+    assert path_globs.touch(left, right) is expected
+    assert path_globs.touch(right, left) is expected
 
 
 patterns = st.text("ab*?", min_size=1, max_size=6)
@@ -71,14 +72,14 @@ patterns = st.text("ab*?", min_size=1, max_size=6)
 @given(patterns, patterns, st.text("ab", min_size=1, max_size=6))
 def test_two_patterns_that_match_one_name_touch(left: str, right: str, name: str) -> None:
     if fnmatch.fnmatchcase(name, left) and fnmatch.fnmatchcase(name, right):
-        assert conflicts.touch(f"x/{left}", f"x/{right}")
+        assert path_globs.touch(f"x/{left}", f"x/{right}")
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_any_text_can_be_compared(left: str, right: str) -> None:
-    one, other = conflicts.normalise(left), conflicts.normalise(right)
-    assert conflicts.touch(one, other) is conflicts.touch(other, one)
-    assert conflicts.normalise(one or ".") == one
+    one, other = path_globs.normalise(left), path_globs.normalise(right)
+    assert path_globs.touch(one, other) is path_globs.touch(other, one)
+    assert path_globs.normalise(one or ".") == one
 
 
 def test_the_index_finds_what_comparing_each_pair_finds() -> None:
@@ -89,5 +90,5 @@ def test_the_index_finds_what_comparing_each_pair_finds() -> None:
         known = sorted(paths)
         found = conflicts.touching(known, [path for path in known if set(path) & set("*?[")])
         for path in known:
-            expected = {other for other in known if other != path and conflicts.touch(path, other)}
+            expected = {other for other in known if other != path and path_globs.touch(path, other)}
             assert set(found.others.get(path, ())) == expected

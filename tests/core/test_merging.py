@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from dispatch_mcp import model
 from dispatch_mcp.git import apply_rules, merge_rules
-from dispatch_mcp.model import TaskState, WorkerKind, digests, records, work_order
-from dispatch_mcp.runs import prompt_builder
+from dispatch_mcp.model import TaskState, WorkerKind, digests, records, run_refs, work_order
+from dispatch_mcp.runs import prompt_builder, task_isolation
 
 C = WorkerKind.COMMAND
 
@@ -20,7 +20,7 @@ def task(task_id: str, *deps: str, **more: model.Json) -> model.Task:
 
 def placed(*tasks: model.Task, **workers: WorkerKind) -> dict[str, str]:
     doing = {one.id: workers.get(one.id, C) for one in tasks}
-    return {name: found.isolation for name, found in merge_rules.placement(tasks, doing).items()}
+    return {name: found.isolation for name, found in task_isolation.placement(tasks, doing).items()}
 
 
 def test_a_plan_without_worktrees_places_nothing() -> None:
@@ -54,7 +54,7 @@ def test_ranks_follow_the_dependencies() -> None:
         task("b", "a", isolation="worktree"),
         task("a", isolation="worktree"),
     )
-    found = merge_rules.placement(tasks, dict.fromkeys(("a", "b", "c"), C))
+    found = task_isolation.placement(tasks, dict.fromkeys(("a", "b", "c"), C))
     assert found["a"].rank < found["b"].rank < found["c"].rank
 
 
@@ -63,7 +63,7 @@ REF = set(string.ascii_lowercase + string.digits + "._-")
 
 @given(st.lists(st.text(max_size=80), unique=True, max_size=20))
 def test_every_name_becomes_a_part_of_a_ref_that_no_other_name_becomes(names: list[str]) -> None:
-    parts = [merge_rules.part(name) for name in names]
+    parts = [run_refs.part(name) for name in names]
     assert len({part.lower() for part in parts}) == len(names)
     for part in parts:
         assert part
@@ -78,7 +78,7 @@ A, B = "a" * 40, "b" * 40
 
 
 def test_kept_changes_are_read_from_refs_and_anything_else_is_left_out() -> None:
-    refs = merge_rules.Refs("run")
+    refs = run_refs.Refs("run")
     work = work_order.WorkOrder("run", task("t", isolation="worktree"), 2, C)
     said = merge_rules.message(work, "f" * 64)
     listing = "".join(
@@ -197,6 +197,6 @@ def test_the_host_is_told_what_it_has_to_see_to_itself() -> None:
     plan = (task("w", isolation="worktree"), task("h", "w", isolation="worktree"), task("r", "w"))
     open_rows = [records.TaskRecord(id="w", position=0, worker=C, state=TaskState.RUNNING)]
     done_rows = [records.TaskRecord(id="w", position=0, worker=C, state=TaskState.SUCCEEDED)]
-    assert merge_rules.host_notices(plan[2], plan, open_rows, "run") == ()
-    assert "worktree of your own" in merge_rules.host_notices(plan[1], plan, open_rows, "run")[0]
-    assert "refs/dispatch/run/merged" in merge_rules.host_notices(plan[2], plan, done_rows, "run")[0]
+    assert task_isolation.host_notices(plan[2], plan, open_rows, "run") == ()
+    assert "worktree of your own" in task_isolation.host_notices(plan[1], plan, open_rows, "run")[0]
+    assert "refs/dispatch/run/merged" in task_isolation.host_notices(plan[2], plan, done_rows, "run")[0]

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from dispatch_mcp import model
 from dispatch_mcp.model import problems
-from dispatch_mcp.planning import conflicts, plan_checks, plan_documents
+from dispatch_mcp.planning import plan_checks, plan_documents
+from dispatch_mcp.text import path_globs
 
 MODELS = ("haiku", "sonnet", "opus")
 AGENTS = ("backend-developer", "frontend-developer", "database-architect", "test-engineer")
@@ -352,7 +353,7 @@ def unordered_writers(tasks: list[model.Task] | tuple[model.Task, ...], graph: n
 
 def clash(left: model.Task, right: model.Task) -> bool:
     pairs = itertools.product(left.files, right.files)
-    return any(conflicts.touch(conflicts.normalise(one), conflicts.normalise(other)) for one, other in pairs)
+    return any(path_globs.touch(path_globs.normalise(one), path_globs.normalise(other)) for one, other in pairs)
 
 
 def test_serialising_that_costs_more_than_a_quarter_proposes_worktrees() -> None:

@@ -16,7 +16,7 @@ import pytest
 from dispatch_mcp import model
 from dispatch_mcp.engine import attempt_driver, executor
 from dispatch_mcp.git import branch_apply, git_process, merge_rules, workspace_provider
-from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records
+from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records, run_refs
 from dispatch_mcp.process import allowlist, child_environment
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import command, verifier, workspace_snapshot
@@ -115,7 +115,7 @@ def adds(task_id: str, line: str, *deps: str, **more: Any) -> model.Task:
 
 
 def merged(repo: Path, path: str = "list.txt", run_id: str = "run") -> str:
-    return git(repo, "show", f"{merge_rules.Refs(run_id).merged}:{path}")
+    return git(repo, "show", f"{run_refs.Refs(run_id).merged}:{path}")
 
 
 async def test_later_tasks_build_on_what_earlier_ones_merged_and_nothing_touches_the_checkout(
@@ -186,7 +186,7 @@ async def test_a_task_that_changes_nothing_of_what_it_declared_is_not_proven(tmp
         await run(found, repo, idle, asked)
         states = {task.id: task.state for task in await found.book.tasks("run")}
     assert states == {"idle": TaskState.UNVERIFIED, "asked": TaskState.FAILED}
-    assert git(repo, "rev-parse", merge_rules.Refs("run").merged) == git(repo, "rev-parse", "HEAD")
+    assert git(repo, "rev-parse", run_refs.Refs("run").merged) == git(repo, "rev-parse", "HEAD")
 
 
 async def test_acceptance_is_checked_in_the_worktree_before_anything_is_merged(tmp_path: Path, repo: Path) -> None:
@@ -198,7 +198,7 @@ async def test_acceptance_is_checked_in_the_worktree_before_anything_is_merged(t
         states = {task.id: task.state for task in await found.book.tasks("run")}
     assert states == {"good": TaskState.SUCCEEDED, "bad": TaskState.FAILED}
     assert merged(repo) == "first\ngood"
-    assert git(repo, "ls-tree", "--name-only", merge_rules.Refs("run").merged).split() == ["list.txt"]
+    assert git(repo, "ls-tree", "--name-only", run_refs.Refs("run").merged).split() == ["list.txt"]
 
 
 async def test_an_agents_change_is_done_anew_in_every_run_and_never_replayed_without_its_files(

@@ -12,8 +12,8 @@ from typing import Any
 import anyio
 
 from dispatch_mcp import model
-from dispatch_mcp.git import git_process, merge_rules, workspace_provider
-from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
+from dispatch_mcp.git import git_process, workspace_provider
+from dispatch_mcp.model import AttemptState, WorkerKind, ports, run_refs, work_order
 from dispatch_mcp.process import child_environment
 from dispatch_mcp.store import blobs
 
@@ -58,7 +58,7 @@ def state_of(at: Path) -> tuple[str, str, str]:
 
 def shown(at: Path, run_id: str, path: str) -> str:
     """Returns a file as the run has merged it."""
-    return git(at, "show", f"{merge_rules.Refs(run_id).merged}:{path}")
+    return git(at, "show", f"{run_refs.Refs(run_id).merged}:{path}")
 
 
 def refs(at: Path) -> list[str]:

@@ -9,8 +9,8 @@ import pytest
 from grounds import Site, changes, commit, git, lines, make, nothing, puts, refs, shown, state_of, trees, write
 
 from dispatch_mcp import errors
-from dispatch_mcp.git import apply_rules, branch_apply, cleanup, merge_rules
-from dispatch_mcp.model import AttemptState
+from dispatch_mcp.git import apply_rules, branch_apply, cleanup
+from dispatch_mcp.model import AttemptState, merge_offer, run_refs
 
 pytestmark = pytest.mark.anyio
 
@@ -20,14 +20,14 @@ def site(tmp_path: Path) -> Site:
     return Site(make(tmp_path / "repo"), tmp_path / "state")
 
 
-async def look(site: Site) -> apply_rules.Offer:
+async def look(site: Site) -> merge_offer.Offer:
     with anyio.fail_after(30):
         return await branch_apply.Applier(site.grounds.git).look(str(site.repo), "run")
 
 
-async def apply(site: Site, expect: str = "") -> apply_rules.Offer:
+async def apply(site: Site, expect: str = "") -> merge_offer.Offer:
     with anyio.fail_after(30):
-        revision = expect or git(site.repo, "rev-parse", merge_rules.Refs("run").merged)
+        revision = expect or git(site.repo, "rev-parse", run_refs.Refs("run").merged)
         return await branch_apply.Applier(site.grounds.git).apply(str(site.repo), "run", revision)
 
 

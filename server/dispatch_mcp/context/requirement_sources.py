@@ -18,8 +18,7 @@ from dispatch_mcp.context import (
     safe_read,
     search_scope,
 )
-from dispatch_mcp.planning import acceptance
-from dispatch_mcp.text import languages
+from dispatch_mcp.text import languages, path_globs
 
 RULES: Final = ("AGENTS.md", "CLAUDE.md")
 """Where a project keeps its rules, in the order in which they count (seed 004)."""
@@ -130,7 +129,7 @@ class Resolver:
         ).fetchall()
 
     def _glob(self, one: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
-        found = [path for path in self._search.files.ids if acceptance.matches(one.subject, path)]
+        found = [path for path in self._search.files.ids if path_globs.matches(one.subject, path)]
         shown = [path for path in found if self._scope.allows(path)]
         if not shown:
             result.unresolved.append(packs.Unresolved(one.key))

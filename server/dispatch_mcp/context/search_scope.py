@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, get_args
 
-from dispatch_mcp.planning import acceptance
-from dispatch_mcp.text import languages
+from dispatch_mcp.text import languages, path_globs
 
 Facet = Literal["frontend", "backend", "database", "infrastructure", "docs", "tests"]
 FACETS: Final[tuple[Facet, ...]] = get_args(Facet)
@@ -108,7 +107,7 @@ def _means(entry: str, path: str) -> bool:
     if named is not None:
         return named in of(path)
     pattern = entry.strip().removeprefix("./").rstrip("/")
-    return bool(pattern) and any(acceptance.matches(one, path) for one in (pattern, f"{pattern}/**"))
+    return bool(pattern) and any(path_globs.matches(one, path) for one in (pattern, f"{pattern}/**"))
 
 
 def unknown(entries: Iterable[str]) -> tuple[str, ...]:

@@ -17,10 +17,9 @@ import anyio.abc
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import attempt_driver, task_runner
-from dispatch_mcp.git import merge_rules
 from dispatch_mcp.model import ports, records, transitions, work_order
 from dispatch_mcp.planning import forecast
-from dispatch_mcp.runs import message_rules
+from dispatch_mcp.runs import message_rules, task_isolation
 from dispatch_mcp.store import owner_locks, sqlite_store
 
 log = logging.getLogger(__name__)
@@ -198,7 +197,7 @@ class Drive:
     _beat: anyio.Event = field(default_factory=anyio.Event)
     _revision: int = -1
     _timeout_s: float | None = None
-    _placement: Mapping[str, merge_rules.Placed] = field(default_factory=dict[str, merge_rules.Placed])
+    _placement: Mapping[str, task_isolation.Placed] = field(default_factory=dict[str, task_isolation.Placed])
     _room: int = LEAST_BATCH
 
     def poke(self) -> None:
@@ -220,7 +219,7 @@ class Drive:
         self._timeout_s = plan.timeout_s
         if self.engine.equipment.grounds is not None and not record.dry_run:
             doing = {task.id: transitions.worker_of(task, record.worker) for task in plan.tasks}
-            self._placement = merge_rules.placement(plan.tasks, doing)
+            self._placement = task_isolation.placement(plan.tasks, doing)
         return {task.id: task for task in plan.tasks}
 
     async def _loop(self, group: anyio.abc.TaskGroup, record: records.RunRecord) -> None:
@@ -311,7 +310,7 @@ class Drive:
         if start.attempt > 1:
             last_beat = await self.engine.book.last_beat(self.run_id, task.id)
             last_error = await self._last_error(task.id, start.attempt)
-        isolation, rank = self._placement.get(task.id, merge_rules.SHARED)
+        isolation, rank = self._placement.get(task.id, task_isolation.SHARED)
         return self.engine.make_order(
             work_order.WorkOrder(
                 run_id=self.run_id,

@@ -8,6 +8,7 @@ from dataclasses import replace
 import anyio.to_thread
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.engine import loaded_run
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions, work_order
 from dispatch_mcp.review import answer_parser, council_decision, findings, quotes, review_tasks
 from dispatch_mcp.review.findings import ReviewReport
@@ -128,7 +129,7 @@ async def moot(book: sqlite_store.Book, run_id: str, task: model.Task) -> model.
     )
 
 
-async def settled(book: sqlite_store.Book, loaded: traces.Loaded, now: float) -> frozenset[str]:
+async def settled(book: sqlite_store.Book, loaded: loaded_run.Loaded, now: float) -> frozenset[str]:
     """Finishes those tasks out with the host that turn out to need nobody, and returns them."""
     specs = {task.id: task for task in loaded.plan.tasks}
     finished: list[transitions.Finished] = []
@@ -142,7 +143,7 @@ async def settled(book: sqlite_store.Book, loaded: traces.Loaded, now: float) ->
     return frozenset(one.task_id for one in finished)
 
 
-async def reports(book: sqlite_store.Book, loaded: traces.Loaded) -> list[ReviewReport]:
+async def reports(book: sqlite_store.Book, loaded: loaded_run.Loaded) -> list[ReviewReport]:
     """Returns a report for each task of a round that is over, checked against the change; nothing for the others."""
     specs = {task.id: task for task in loaded.plan.tasks}
     outcomes = await book.outcomes(loaded.run.id, [task.id for task in loaded.tasks if task.result])

@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
-from dispatch_mcp import errors, model
+from dispatch_mcp import errors
 from dispatch_mcp.git import merge_rules
-from dispatch_mcp.model import problems
-from dispatch_mcp.planning import conflicts
-
-Way = Literal["nothing", "forward", "merge"]
-"""How a run's work comes to a branch: it is there already, the branch moves on to it, or both are merged."""
+from dispatch_mcp.model import merge_offer, problems
+from dispatch_mcp.text import path_globs
 
 SHOWN: Final = 12
 
 
-class Offer(model.Value):
-    """What `apply` would do. `revision` is what the run has merged, `head` the commit of the checkout.
-
-    `files` are those that would change, `local` the user's own uncommitted changes among them, `clashes` the files
-    that git cannot merge; `busy` is what the checkout is in the middle of.
-    """
-
-    run_id: str
-    revision: str
-    head: str
-    branch: str = ""
-    way: Way = "nothing"
-    commits: int = 0
-    files: tuple[str, ...] = ()
-    local: tuple[str, ...] = ()
-    clashes: tuple[str, ...] = ()
-    busy: str = ""
-    run_state: str = ""
-    applied: bool = False
-
-
 def local(dirty: Sequence[str], changing: Sequence[str]) -> tuple[str, ...]:
     """Returns those uncommitted paths that a change of the other paths would write over."""
-    return tuple(path for path in dirty if any(conflicts.touch(path.rstrip("/"), other) for other in changing))
+    return tuple(path for path in dirty if any(path_globs.touch(path.rstrip("/"), other) for other in changing))
 
 
-def refuse(offer: Offer, expect: str) -> None:
+def refuse(offer: merge_offer.Offer, expect: str) -> None:
     """Returns if the offer may be carried out.
 
     Raises:
@@ -62,7 +38,7 @@ def refuse(offer: Offer, expect: str) -> None:
         raise errors.NotAllowed(why[0], hint=why[1])
 
 
-def obstacle(offer: Offer) -> tuple[str, str] | None:
+def obstacle(offer: merge_offer.Offer) -> tuple[str, str] | None:
     """Returns what stands against it and what to do, or None."""
     if offer.busy:
         return f"The checkout is in the middle of a {offer.busy}.", "Finish that first."
@@ -81,7 +57,7 @@ def obstacle(offer: Offer) -> tuple[str, str] | None:
     return None
 
 
-def told(offer: Offer) -> str:
+def told(offer: merge_offer.Offer) -> str:
     """Returns in one or two lines what would happen, or has happened."""
     if offer.way == "nothing":
         return f"`{offer.branch or offer.head[:12]}` already has everything that run {offer.run_id} has merged."

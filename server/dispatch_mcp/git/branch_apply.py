@@ -9,6 +9,7 @@ import anyio
 
 from dispatch_mcp import errors
 from dispatch_mcp.git import apply_rules, git_process, merge_queue, merge_rules
+from dispatch_mcp.model import merge_offer, run_refs
 
 _BUSY = {
     "MERGE_HEAD": "merge",
@@ -30,7 +31,7 @@ class Applier:
     def _merger(self) -> merge_queue.Merger:
         return merge_queue.Merger(self.git)
 
-    async def look(self, workspace: str, run_id: str) -> apply_rules.Offer:
+    async def look(self, workspace: str, run_id: str) -> merge_offer.Offer:
         """Returns what there is to apply; touches nothing.
 
         Raises:
@@ -38,17 +39,17 @@ class Applier:
         """
         return (await self._look(workspace, run_id))[1]
 
-    async def _look(self, workspace: str, run_id: str) -> tuple[git_process.Repository, apply_rules.Offer, str]:
+    async def _look(self, workspace: str, run_id: str) -> tuple[git_process.Repository, merge_offer.Offer, str]:
         """Returns the repository, the offer, and the tree that the branch would have."""
         try:
             repo = await git_process.find(self.git, workspace)
         except git_process.Unusable as why:
             raise errors.InputError(f"Nothing can be applied: {why}.", hint="Run it where the checkout is.") from None
-        revision = await self._merger.merged(repo, merge_rules.Refs(run_id))
+        revision = await self._merger.merged(repo, run_refs.Refs(run_id))
         if not revision or repo.bare:
             what = "the repository has no checkout" if revision else "it has merged nothing here"
             raise errors.InputError(f"Run {run_id} cannot be applied: {what}.", hint="`dispatch-mcp status RUN` says.")
-        offer = apply_rules.Offer(
+        offer = merge_offer.Offer(
             run_id=run_id,
             revision=revision,
             head=repo.head,
@@ -60,8 +61,8 @@ class Applier:
         return await self._compared(repo, offer)
 
     async def _compared(
-        self, repo: git_process.Repository, offer: apply_rules.Offer
-    ) -> tuple[git_process.Repository, apply_rules.Offer, str]:
+        self, repo: git_process.Repository, offer: merge_offer.Offer
+    ) -> tuple[git_process.Repository, merge_offer.Offer, str]:
         forward = await self._merger.is_in(repo, repo.head, offer.revision)
         found = merge_rules.Merge(offer.revision)
         if not forward:
@@ -78,7 +79,7 @@ class Applier:
         }
         return repo, offer.model_copy(update=changes), found.tree
 
-    async def apply(self, workspace: str, run_id: str, expect: str) -> apply_rules.Offer:
+    async def apply(self, workspace: str, run_id: str, expect: str) -> merge_offer.Offer:
         """Brings the run's work into the checkout's branch, and returns what was done.
 
         Raises:

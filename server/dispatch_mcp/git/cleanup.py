@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.git import git_process, merge_queue, merge_rules, worktree, worktree_leftovers
+from dispatch_mcp.git import git_process, merge_queue, worktree, worktree_leftovers
+from dispatch_mcp.model import run_refs
 
 
 def trees(home: Path, open_runs: Collection[str]) -> list[worktree_leftovers.Tree]:
     """Returns the worktrees below a state directory; only their names are looked at."""
-    going_on = {merge_rules.part(run) for run in open_runs}
+    going_on = {run_refs.part(run) for run in open_runs}
     found: list[worktree_leftovers.Tree] = []
     for path in sorted((home / worktree.FOLDER).glob("*/*")):
         task, _, attempt = path.name.rpartition(".")
@@ -93,7 +94,7 @@ class Keeper:
             return
         said = f"{tree.task}: left behind by attempt {tree.attempt}\n\nDispatch-Run: {tree.run}\n"
         commit = await merger.commit(copy.repo, kept, (copy.base,), said)
-        await merger.keep(copy.repo, f"{merge_rules.PREFIX}/{tree.run}/kept/{tree.task}/{tree.attempt}", commit)
+        await merger.keep(copy.repo, f"{run_refs.PREFIX}/{tree.run}/kept/{tree.task}/{tree.attempt}", commit)
 
     async def _held(self, repo: git_process.Repository, commit: str) -> bool:
         asked = ("for-each-ref", "--count=1", "--format=%(refname)", "--contains", commit)
@@ -106,18 +107,18 @@ class Keeper:
 
     async def _refs(self, repo: git_process.Repository) -> dict[str, dict[str, str]]:
         """Returns the refs of each run with their commits."""
-        asked = ("for-each-ref", "--format=%(objectname) %(refname)", f"{merge_rules.PREFIX}/")
+        asked = ("for-each-ref", "--format=%(objectname) %(refname)", f"{run_refs.PREFIX}/")
         runs: dict[str, dict[str, str]] = {}
         for line in (await self.git.run(repo.top, *asked)).lines:
             commit, _, ref = line.partition(" ")
-            runs.setdefault(ref.removeprefix(f"{merge_rules.PREFIX}/").partition("/")[0], {})[ref] = commit
+            runs.setdefault(ref.removeprefix(f"{run_refs.PREFIX}/").partition("/")[0], {})[ref] = commit
         return runs
 
     async def _works(self, repo: git_process.Repository) -> list[worktree_leftovers.Work]:
-        going_on = {merge_rules.part(run) for run in self.open_runs}
+        going_on = {run_refs.part(run) for run in self.open_runs}
         works: list[worktree_leftovers.Work] = []
         for run, refs in (await self._refs(repo)).items():
-            root = f"{merge_rules.PREFIX}/{run}"
+            root = f"{run_refs.PREFIX}/{run}"
             merged = refs.get(f"{root}/merged", "")
             works.append(
                 worktree_leftovers.Work(
@@ -153,7 +154,7 @@ class Keeper:
         if work.open:
             return work
         refs = (await self._refs(repo)).get(work.run, {})
-        root = f"{merge_rules.PREFIX}/{work.run}"
+        root = f"{run_refs.PREFIX}/{work.run}"
         waiting = await self._waiting(repo, root, refs)
         spent = {ref for ref in refs if ref.startswith(f"{root}/done/") and ref not in waiting}
         drop = [

@@ -18,7 +18,7 @@ import anyio
 
 from dispatch_mcp import errors
 from dispatch_mcp.git import git_process, merge_rules
-from dispatch_mcp.model import work_order
+from dispatch_mcp.model import run_refs, work_order
 
 LOCKED_S = 5.0
 """From which age on the lock of a ref of ours belongs to nobody."""
@@ -74,7 +74,7 @@ class Merger:
     git: git_process.Git
     _turns: dict[str, Turns] = field(default_factory=dict[str, Turns])
 
-    async def integration(self, repo: git_process.Repository, refs: merge_rules.Refs) -> str:
+    async def integration(self, repo: git_process.Repository, refs: run_refs.Refs) -> str:
         """Returns what the run has merged so far; before the first time, the checkout's commit. Raises WorkerError."""
         found = await self._read(repo, refs.merged)
         if found:
@@ -86,7 +86,7 @@ class Merger:
             raise errors.WorkerError(f"{refs.merged} could not be made in {str(repo.common)!r}.")
         return found
 
-    async def merged(self, repo: git_process.Repository, refs: merge_rules.Refs) -> str:
+    async def merged(self, repo: git_process.Repository, refs: run_refs.Refs) -> str:
         """Returns what the run has merged, empty when it has begun nothing here."""
         return await self._read(repo, refs.merged)
 
@@ -94,12 +94,12 @@ class Merger:
         return (await self.git.run(repo.top, "rev-parse", "--verify", "--quiet", ref, codes=(0, 1, 128))).out.strip()
 
     async def kept(
-        self, repo: git_process.Repository, refs: merge_rules.Refs, task_id: str = ""
+        self, repo: git_process.Repository, refs: run_refs.Refs, task_id: str = ""
     ) -> list[merge_rules.Kept]:
         """Returns the changes that attempts of the run, or of one task, have left."""
         done = await self.git.run(repo.top, "for-each-ref", f"--format={merge_rules.KEPT_FORMAT}", f"{refs.root}/")
         found = merge_rules.read_kept(done.out, refs)
-        return [one for one in found if not task_id or one.task == merge_rules.part(task_id)]
+        return [one for one in found if not task_id or one.task == run_refs.part(task_id)]
 
     async def commit(self, repo: git_process.Repository, tree: str, parents: Sequence[str], message: str) -> str:
         """Returns a new commit; no ref knows it yet."""
@@ -125,7 +125,7 @@ class Merger:
         return done.code == 0
 
     async def merge(
-        self, repo: git_process.Repository, refs: merge_rules.Refs, work: work_order.WorkOrder, commit: str
+        self, repo: git_process.Repository, refs: run_refs.Refs, work: work_order.WorkOrder, commit: str
     ) -> Merged:
         """Brings a kept change into what the run has merged; harmless to repeat.
 
@@ -143,7 +143,7 @@ class Merger:
         raise errors.WorkerError(f"{refs.merged} is moved by others all the time.", hint="Try again.")
 
     async def _once(
-        self, repo: git_process.Repository, refs: merge_rules.Refs, work: work_order.WorkOrder, commit: str
+        self, repo: git_process.Repository, refs: run_refs.Refs, work: work_order.WorkOrder, commit: str
     ) -> Merged | None:
         """Returns what came of one try, or None when somebody else's merge came first."""
         head = await self.integration(repo, refs)
@@ -196,7 +196,7 @@ class Merger:
     async def _conflict(
         self,
         repo: git_process.Repository,
-        refs: merge_rules.Refs,
+        refs: run_refs.Refs,
         work: work_order.WorkOrder,
         found: merge_rules.Merge,
         commits: tuple[str, str, str],

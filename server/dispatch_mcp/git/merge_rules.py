@@ -5,30 +5,24 @@ Git does the work (`git/workspace_provider.py`, `git/merge_queue.py`); what is d
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import TaskState, WorkerKind, digests, problems, records, work_order
-from dispatch_mcp.planning import conflicts, graph
-from dispatch_mcp.text import escape
+from dispatch_mcp.model import digests, problems, run_refs, work_order
+from dispatch_mcp.text import escape, path_globs
 
 CONFLICT: Final = "merge_conflict"
 NO_WORKTREE: Final = "no_worktree"
 OLDEST_GIT: Final = (2, 38)
 """The first git that can merge without a checkout (`git merge-tree --write-tree`)."""
 
-PREFIX: Final = "refs/dispatch"
 ZERO: Final = "0" * 40
 
 MAX_NAMED: Final = 12
-_EDITING_WORKERS: Final = frozenset({WorkerKind.API, WorkerKind.CLAUDE})
-_PLACED_WORKERS: Final = _EDITING_WORKERS | {WorkerKind.COMMAND}
-_PLAIN_PART = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHORT_OBJECT = re.compile(r"[0-9a-f]{7,64}")
 _WILD = re.compile(r"[*?\[]")
@@ -39,99 +33,13 @@ _LITTER = re.compile(
 )
 
 
-def is_own(task: model.Task, worker: WorkerKind) -> bool:
-    """Returns whether a task's changes are made in a worktree of its own (promise S8).
-
-    Tasks that ask for it get one from any worker that this server drives and that can change files; agents that edit
-    files get one anyway. A task of an agent that declares no files only reads.
-    """
-    asked = task.isolation == "worktree" and worker in _PLACED_WORKERS
-    return asked or (worker in _EDITING_WORKERS and bool(task.files))
-
-
-def has_changes(tasks: Sequence[model.Task], rows: Iterable[records.TaskRecord]) -> bool:
-    """Returns whether a task with a worktree of its own has succeeded."""
-    done = {row.id: row.worker for row in rows if row.state in (TaskState.SUCCEEDED, TaskState.UNVERIFIED)}
-    return any(task.id in done and is_own(task, done[task.id]) for task in tasks)
-
-
-class Placed(NamedTuple):
-    """Where a task works, and its place in topological order."""
-
-    isolation: work_order.Isolation
-    rank: int
-
-
-SHARED: Final = Placed("shared", 0)
-
-
-def placement(tasks: Sequence[model.Task], workers: Mapping[str, WorkerKind]) -> dict[str, Placed]:
-    """Returns where tasks work that do not work in the shared workspace; `workers` says who does each.
-
-    What depends on a task with a worktree of its own, directly or not, has to see what was merged.
-    """
-    own = {task.id for task in tasks if is_own(task, workers[task.id])}
-    if not own:
-        return {}
-    found: dict[str, Placed] = {}
-    below: set[str] = set()
-    for rank, position in enumerate(graph.of(tasks).order):
-        task = tasks[position]
-        behind = not below.isdisjoint(task.deps)
-        if behind or task.id in own:
-            below.add(task.id)
-        if task.id in own:
-            found[task.id] = Placed("own", rank)
-        elif behind and workers[task.id] in _PLACED_WORKERS:
-            found[task.id] = Placed("merged", rank)
-    return found
-
-
-def part(name: str) -> str:
-    """Returns `name` if it can be part of a ref and of a path everywhere, else a name that no other name gets."""
-    if _PLAIN_PART.fullmatch(name):
-        return name
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:32]
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"{slug or 'x'}.{digest}"
-
-
-State = Literal["done", "conflicts", "kept"]
-"""What became of an attempt's change: a success (merged, or about to be), one that does not merge, or the rest."""
-
-_STATE_OF: Final[Mapping[str, State]] = {"done": "done", "conflicts": "conflicts", "kept": "kept"}
-
-
-@dataclass(frozen=True, slots=True)
-class Refs:
-    """The names under which a repository keeps what a run made; outside of `refs/heads`, so no branch list grows."""
-
-    run_id: str
-
-    @property
-    def root(self) -> str:
-        """Everything of the run is below it."""
-        return f"{PREFIX}/{part(self.run_id)}"
-
-    @property
-    def merged(self) -> str:
-        """What the run has merged so far: what later tasks begin from, and what a person applies."""
-        return f"{self.root}/merged"
-
-    @property
-    def base(self) -> str:
-        """The commit that the run began from."""
-        return f"{self.root}/base"
-
-    def of(self, state: State, task_id: str, attempt: int) -> str:
-        """Returns the name of an attempt's change in that state."""
-        return f"{self.root}/{state}/{part(task_id)}/{attempt}"
+_STATE_OF: Final[Mapping[str, run_refs.State]] = {"done": "done", "conflicts": "conflicts", "kept": "kept"}
 
 
 class Kept(NamedTuple):
     """The change of one attempt, as its ref says; `task` as `part` names it, `spec` and `outcome` are digests."""
 
-    state: State
+    state: run_refs.State
     task: str
     attempt: int
     commit: str
@@ -143,14 +51,14 @@ KEPT_FORMAT: Final = "%(refname)%00%(objectname)%00%(contents)%00"
 """What `git for-each-ref` is asked for, for `read_kept`; versions of git differ in how they print single trailers."""
 
 
-def read_kept(listing: str, refs: Refs) -> list[Kept]:
+def read_kept(listing: str, refs: run_refs.Refs) -> list[Kept]:
     """Returns the changes in an answer of `KEPT_FORMAT`, by task and attempt; other refs are left out."""
     fields = listing.split("\0")
     found = (_kept(*one, refs) for one in zip(fields[::3], fields[1::3], fields[2::3], strict=False))
     return sorted((one for one in found if one), key=lambda kept: (kept.task, kept.attempt))
 
 
-def _kept(ref: str, commit: str, said: str, refs: Refs) -> Kept | None:
+def _kept(ref: str, commit: str, said: str, refs: run_refs.Refs) -> Kept | None:
     names = ref.strip().removeprefix(f"{refs.root}/").split("/")
     state = _STATE_OF.get(names[0])
     if state is None or len(names) != 3 or not names[2].isdigit() or not _OBJECT.fullmatch(commit):
@@ -219,7 +127,7 @@ def litter(changes: Iterable[Change], declared: Collection[str]) -> list[str]:
 
 def forced(task: model.Task) -> list[str]:
     """Returns the files that a task declares by name: they are part of its change even where git ignores them."""
-    named = (conflicts.normalise(path) for path in task.files)
+    named = (path_globs.normalise(path) for path in task.files)
     return [path for path in named if path and not _WILD.search(path) and not path.startswith(("/", "../"))]
 
 
@@ -293,30 +201,9 @@ def conflict_brief(found: Merge, mine: str, base: str, others: Sequence[Side]) -
     )
 
 
-def merged_detail(head: str, refs: Refs) -> str:
+def merged_detail(head: str, refs: run_refs.Refs) -> str:
     """Returns what a receipt says of a merged change."""
     return f"merged as {head[:12]} into {refs.merged}; the checkout is as it was until `dispatch-mcp apply`"
-
-
-_OWN_TREE: Final = (
-    "Others change the same files at the same time: work in a git worktree of your own, and merge your change into the "
-    "workspace before you report."
-)
-
-
-def host_notices(
-    task: model.Task, plan: Sequence[model.Task], rows: Iterable[records.TaskRecord], run_id: str
-) -> tuple[str, ...]:
-    """Returns what the host is told, whose subagents this server does not place: what it has to see to itself."""
-    notices = (_OWN_TREE,) if task.isolation == "worktree" else ()
-    if not has_changes(plan, rows):
-        return notices
-    refs = Refs(run_id)
-    changed = (
-        f"What tasks of this run changed in worktrees is in {refs.merged}, not in the workspace: "
-        f"`git diff {refs.base} {refs.merged}` shows it, `git show {refs.merged}:PATH` a file."
-    )
-    return (*notices, changed)
 
 
 def dirty_notice(paths: Sequence[str]) -> str:
@@ -354,7 +241,7 @@ def lock_in(said: str, common: str) -> str:
     """Returns the lock file that git complains about, if it is one of our own refs' in the repository `common`."""
     found = _LOCK.search(said)
     path = posixpath.normpath(found[1]) if found else ""
-    return path if path.startswith(f"{posixpath.normpath(common)}/{PREFIX}/") else ""
+    return path if path.startswith(f"{posixpath.normpath(common)}/{run_refs.PREFIX}/") else ""
 
 
 def version(text: str) -> tuple[int, int]:

@@ -17,7 +17,7 @@ import anyio
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.git import git_process, merge_queue, merge_rules, worktree
-from dispatch_mcp.model import AttemptState, Receipt, digests, ports, work_order
+from dispatch_mcp.model import AttemptState, Receipt, digests, ports, run_refs, work_order
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Worktrees:
         carry_out: ports.CarryOut,
         judge: ports.Judge,
     ) -> model.Outcome:
-        refs = merge_rules.Refs(work.run_id)
+        refs = run_refs.Refs(work.run_id)
         if work.attempt > 1 and work.isolation == "own":
             found = await self._finished_before(ctx, work, repo, refs)
             if found is not None:
@@ -136,7 +136,7 @@ class Worktrees:
             return _spoilt(outcome, str(trouble))
 
     async def _finished_before(
-        self, ctx: ports.TaskContext, work: work_order.WorkOrder, repo: git_process.Repository, refs: merge_rules.Refs
+        self, ctx: ports.TaskContext, work: work_order.WorkOrder, repo: git_process.Repository, refs: run_refs.Refs
     ) -> model.Outcome | None:
         """Returns the outcome of an earlier attempt that had finished when its server died, merged now; or None."""
         kept = await self.merger.kept(repo, refs, work.task.id)
@@ -156,7 +156,7 @@ class Worktrees:
         return None
 
     async def _copy(
-        self, work: work_order.WorkOrder, repo: git_process.Repository, refs: merge_rules.Refs
+        self, work: work_order.WorkOrder, repo: git_process.Repository, refs: run_refs.Refs
     ) -> tuple[worktree.Copy, tuple[str, ...]]:
         """Returns the worktree to work in: the one that a session goes on in, else a new one."""
         head = await self.merger.integration(repo, refs)
@@ -224,7 +224,7 @@ class Worktrees:
         if tree == await self.merger.tree(copy.repo, copy.base):
             return ""
         commit = await self.merger.commit(copy.repo, tree, (copy.base,), merge_rules.message(work))
-        await self.merger.keep(copy.repo, merge_rules.Refs(work.run_id).of("kept", work.task.id, work.attempt), commit)
+        await self.merger.keep(copy.repo, run_refs.Refs(work.run_id).of("kept", work.task.id, work.attempt), commit)
         return commit
 
     def _done_with(self, copy: worktree.Copy, work: work_order.WorkOrder) -> None:
@@ -247,7 +247,7 @@ class Worktrees:
         """Keeps a success together with its outcome, so that it can never be paid for again, and merges it."""
         digest = ctx.blobs.put(outcome.model_dump_json(exclude_defaults=True).encode())
         commit = await self.merger.commit(copy.repo, tree, (copy.base,), merge_rules.message(work, digest))
-        refs = merge_rules.Refs(work.run_id)
+        refs = run_refs.Refs(work.run_id)
         await self.merger.keep(copy.repo, refs.of("done", work.task.id, work.attempt), commit)
         self._done_with(copy, work)
         return await self._merge(copy.repo, work, commit, outcome)
@@ -255,7 +255,7 @@ class Worktrees:
     async def _merge(
         self, repo: git_process.Repository, work: work_order.WorkOrder, commit: str, outcome: model.Outcome
     ) -> model.Outcome:
-        refs = merge_rules.Refs(work.run_id)
+        refs = run_refs.Refs(work.run_id)
         found = await self.merger.merge(repo, refs, work, commit)
         if found.conflict:
             refused = outcome.model_copy(

@@ -13,7 +13,7 @@ import anyio
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.git import git_process, merge_rules
-from dispatch_mcp.model import work_order
+from dispatch_mcp.model import run_refs, work_order
 
 FOLDER = "worktrees"
 ABANDONED_S = 5.0
@@ -48,7 +48,7 @@ class Copies:
 
     def path(self, run_id: str, task_id: str, attempt: int) -> Path:
         """Returns where the worktree of an attempt lies."""
-        return self.home.absolute() / FOLDER / merge_rules.part(run_id) / f"{merge_rules.part(task_id)}.{attempt}"
+        return self.home.absolute() / FOLDER / run_refs.part(run_id) / f"{run_refs.part(task_id)}.{attempt}"
 
     def earlier(self, work: work_order.WorkOrder) -> list[tuple[int, Path]]:
         """Returns the worktrees that earlier attempts of the task have left, by attempt."""

@@ -8,10 +8,9 @@ from pydantic import ValidationError
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.planning import flowchart as diagrams
-from dispatch_mcp.planning import plan_checks
+from dispatch_mcp.planning import limits, plan_checks
 from dispatch_mcp.planning.drafts import draft_builder
 from dispatch_mcp.routing import router
-from dispatch_mcp.runs import budget
 from dispatch_mcp.service import planner
 
 
@@ -49,7 +48,7 @@ def flowchart(plan: model.Plan) -> str:
 def read_limits(raw: Mapping[str, model.Json]) -> model.Limits:
     """Returns the limits. Raises InputError that names the wrong one."""
     try:
-        return model.Limits.model_validate(budget.canonical(raw))
+        return model.Limits.model_validate(limits.canonical(raw))
     except ValidationError as wrong:
         first = wrong.errors()[0]
         raise errors.InputError(

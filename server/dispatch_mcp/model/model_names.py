@@ -50,3 +50,7 @@ def effort(name: str) -> str:
     """Returns the effort in the words of a request, or an empty string when it is none."""
     word = name.strip().lower()
     return word if word in EFFORTS else ""
+
+
+REVIEW_MODEL: Final = "sonnet"
+"""Every review gets this model (seeds 000 and 004)."""

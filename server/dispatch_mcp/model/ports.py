@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dispatch_mcp import model
-from dispatch_mcp.git import apply_rules
-from dispatch_mcp.model import work_order
-from dispatch_mcp.runs import prompt_builder
+from dispatch_mcp.model import merge_offer, work_order
 
 
 class Blobs(Protocol):
@@ -89,10 +87,6 @@ class Relay:
         self.inner.beat(**details)
 
 
-Brief = Callable[[work_order.WorkOrder], prompt_builder.Prompt]
-"""Makes the prompt of an order."""
-
-
 class Worker(Protocol):
     """Carries out attempts. Must be cancellable and must clean up after itself when cancelled."""
 
@@ -131,11 +125,11 @@ Judge = Callable[[work_order.WorkOrder, model.Outcome], Awaitable[model.Outcome]
 class Checkouts(Protocol):
     """Brings what a run has merged into the user's checkout; only interfaces that have asked a person apply."""
 
-    async def look(self, workspace: str, run_id: str) -> apply_rules.Offer:
+    async def look(self, workspace: str, run_id: str) -> merge_offer.Offer:
         """Returns what there is to apply. Raises InputError when there is nothing."""
         ...
 
-    async def apply(self, workspace: str, run_id: str, expect: str) -> apply_rules.Offer:
+    async def apply(self, workspace: str, run_id: str, expect: str) -> merge_offer.Offer:
         """Applies it, if it is still at the revision `expect`. Raises InputError or NotAllowed."""
         ...
 

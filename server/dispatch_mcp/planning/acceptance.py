@@ -12,26 +12,24 @@ inside the workspace. Names of the forms are taken in any case, values in quotes
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import json
 import posixpath
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.model import problems
+from dispatch_mcp.text import path_globs
 
 Kind = Literal["file", "absent", "glob", "command", "diff", "words"]
 
 FORMS: Final[tuple[Kind, ...]] = ("file", "absent", "glob", "command", "diff")
 """What the server can check."""
 
-MAX_ALTERNATIVES: Final = 64
-"""Patterns that the braces of one pattern may stand for."""
 
 MAX_LEAST: Final = 10_000
 
@@ -42,7 +40,6 @@ _ORDINARY: Final = frozenset({"comment", "comments", "commend", "demand", "comma
 
 _FORM = re.compile(r"\s*([A-Za-z][A-Za-z_-]{1,15})\s*:(?!//)\s*(.*?)\s*", re.DOTALL)
 _LEAST = re.compile(r"(.*?)\s+(?:>=|≥)\s*(\d{1,9})", re.DOTALL)
-_BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _UNSEEN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _SHELL = frozenset({"&&", "||", "|", ";", "&", ">", ">>", "<", "<<", "2>&1", "2>"})
@@ -125,40 +122,6 @@ def told(criterion: Criterion) -> str:
     return f"{said} (the server checks this)" if said else criterion.text
 
 
-def matches(pattern: str, path: str) -> bool:
-    """Returns whether a relative path matches a pattern; `**` is any number of segments, `*` stays inside one."""
-    return any(_match(tuple(one.split("/")), path.split("/")) for one in alternatives(pattern))
-
-
-@functools.lru_cache(maxsize=256)
-def alternatives(pattern: str) -> tuple[str, ...]:
-    """Returns the patterns that the braces of one stand for, at most `MAX_ALTERNATIVES`."""
-    out = [pattern]
-    while any(_BRACES.search(one) for one in out) and len(out) <= MAX_ALTERNATIVES:
-        out = [two for one in out for two in _opened(one)]
-    return tuple(dict.fromkeys(out[:MAX_ALTERNATIVES]))
-
-
-def _opened(pattern: str) -> Iterable[str]:
-    found = _BRACES.search(pattern)
-    if not found:
-        return (pattern,)
-    head, tail = pattern[: found.start()], pattern[found.end() :]
-    return (f"{head}{choice}{tail}" for choice in found[1].split(",")[: MAX_ALTERNATIVES + 1])
-
-
-def _match(pattern: Sequence[str], path: Sequence[str]) -> bool:
-    """Matches segment by segment; `row[j]` says whether the first segments of the path are matched so far."""
-    row = [True] + [False] * len(path)
-    for part in pattern:
-        if part == "**":
-            first = row.index(True) if True in row else len(row)
-            row = [at >= first for at in range(len(row))]
-        else:
-            row = [False] + [row[at] and fnmatch.fnmatchcase(name, part) for at, name in enumerate(path)]
-    return row[-1]
-
-
 def _kind(name: str, rest: str) -> Kind | None:
     """Returns the form that a first word names; an alias only counts before something without blanks, or a command."""
     if name in _BY_NAME:
@@ -197,7 +160,7 @@ def _read_file(text: str, rest: str, workspace: str) -> Criterion | Fault:
     if re.search(r"[*?]", rest):
         return _read_glob(text, rest, workspace)
     place = _place("file", rest, workspace)
-    if isinstance(place, str) and _BRACES.search(place):
+    if isinstance(place, str) and path_globs.BRACES.search(place):
         return Fault(f"`file:` takes one path, not {problems.shown(place)}.", "Write one criterion per file.")
     return place if isinstance(place, Fault) else Criterion(text, "file", place)
 
@@ -217,9 +180,9 @@ def _read_glob(text: str, rest: str, workspace: str) -> Criterion | Fault:
         return place
     if not 1 <= least <= MAX_LEAST:
         return Fault(f"`glob:` asks for {least} files.", f"Ask for 1 to {MAX_LEAST}; `absent:PATH` asks for none.")
-    if len(alternatives(place)) >= MAX_ALTERNATIVES:
+    if len(path_globs.alternatives(place)) >= path_globs.MAX_ALTERNATIVES:
         return Fault(f"The braces of {problems.shown(place)} stand for too many patterns.", "Write several criteria.")
-    if any(".." in one.split("/") for one in alternatives(place)):
+    if any(".." in one.split("/") for one in path_globs.alternatives(place)):
         return Fault(f"{problems.shown(place)} leads outside the workspace.", "Name a path relative to the workspace.")
     return Criterion(text, "glob", f"{place}**" if place.endswith("/") else place, least=least)
 

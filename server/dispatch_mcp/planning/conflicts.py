@@ -3,53 +3,19 @@
 from __future__ import annotations
 
 import bisect
-import fnmatch
 import itertools
-import posixpath
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from dispatch_mcp import model
+from dispatch_mcp.text import path_globs
 
 GLOB_CHECKS: Final = 20_000
 """Comparisons with globs per plan; beyond it each glob counts as the folder that it starts in."""
 
-_CLEAN = re.compile(r"[\w@+-][\w@+.-]*(?:/[\w@+-][\w@+.-]*)*")
 _MARKS = ("*", "?", "[", "{", "\\", "//", "/.", "./", "\n.", "\n/", "/\n")
-_WILD = re.compile(r"[*?\[]")
-_BRACES = re.compile(r"\{[^{}]*,[^{}]*\}")
-_CLASS = re.compile(r"\[[^\]]+\]")
 _LAST = "\U0010ffff"
-_LONG_SEGMENT = 128
-_MANY_SEGMENTS = 64
-
-
-def normalise(path: str, workspace: str = "") -> str:
-    """Returns one spelling of a path or glob: forward slashes, no `.`, `..`, doubled or trailing slash.
-
-    Paths below `workspace` become relative to it; the root of the workspace is an empty string. Case is kept.
-    Braces with a comma become wildcards.
-    """
-    if _CLEAN.fullmatch(path):
-        return path
-    path = _BRACES.sub(_wild_braces, path.strip().replace("\\", "/"))
-    path = posixpath.normpath(path) if path else "."
-    path = f"/{path.lstrip('/')}" if path.startswith("/") else path
-    if workspace:
-        root = posixpath.normpath(workspace.replace("\\", "/"))
-        path = "." if path == root else path.removeprefix(f"{root.rstrip('/')}/")
-    return "" if path == "." else path
-
-
-def touch(left: str, right: str) -> bool:
-    """Returns whether two normalised paths or globs can name one file. In doubt, True."""
-    if left == right or _contains(left, right) or _contains(right, left):
-        return True
-    if not (_WILD.search(left) or _WILD.search(right)):
-        return False
-    return _meet(_segments(left), _segments(right))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +52,14 @@ def declared(tasks: Sequence[model.Task], workspace: str = "") -> Declared:
     writes = {node: task.files for node, task in enumerate(tasks) if task.files and task.isolation == "shared"}
     reads = {node: task.reads for node, task in enumerate(tasks) if task.reads}
     if not plain:
-        writes = {node: tuple([normalise(path, workspace) for path in paths]) for node, paths in writes.items()}
-        reads = {node: tuple([normalise(path, workspace) for path in paths]) for node, paths in reads.items()}
+        writes = {
+            node: tuple([path_globs.normalise(path, workspace) for path in paths]) for node, paths in writes.items()
+        }
+        reads = {
+            node: tuple([path_globs.normalise(path, workspace) for path in paths]) for node, paths in reads.items()
+        }
     known = _distinct(writes, reads)
-    globs = [] if plain else [path for path in known if _WILD.search(path)]
+    globs = [] if plain else [path for path in known if path_globs.WILD.search(path)]
     exact = not globs or _glob_checks(sorted(known), globs) <= GLOB_CHECKS
     if not exact:
         writes = {node: tuple(map(_stem, paths)) for node, paths in writes.items()}
@@ -133,7 +103,7 @@ def touching(known: Collection[str], globs: Sequence[str]) -> Touching:
     for glob in globs:
         linked = set(others.get(glob, ()))
         for other in _near(ordered, globs, _stem(glob)):
-            if other != glob and other not in linked and touch(glob, other):
+            if other != glob and other not in linked and path_globs.touch(glob, other):
                 linked.add(other)
                 others.setdefault(glob, []).append(other)
                 others.setdefault(other, []).append(glob)
@@ -144,7 +114,7 @@ def _nest(known: Collection[str], others: dict[str, list[str]]) -> None:
     """Adds every known folder and the known paths in it to each other's `others`."""
     for path in known:
         for folder in _upwards(path[: path.rfind("/") + 1]):
-            if folder in known and _contains(folder, path):
+            if folder in known and path_globs.contains(folder, path):
                 others.setdefault(path, []).append(folder)
                 others.setdefault(folder, []).append(path)
 
@@ -187,7 +157,7 @@ def _below(ordered: Sequence[str], stem: str) -> tuple[int, int]:
 
 def _stem(path: str) -> str:
     """Returns the folder that everything a glob can match lies in; a plain path is its own."""
-    wild = _WILD.search(path)
+    wild = path_globs.WILD.search(path)
     return path[: wild.start()].rpartition("/")[0] if wild else path
 
 
@@ -198,81 +168,3 @@ def _upwards(folder: str) -> Iterable[str]:
         yield folder
         folder = folder.rpartition("/")[0]
     yield ""
-
-
-def _contains(folder: str, path: str) -> bool:
-    if not folder:
-        return bool(path) and not path.startswith(("/", ".."))
-    return path.startswith(folder) and path[len(folder) : len(folder) + 1] == "/"
-
-
-def _wild_braces(found: re.Match[str]) -> str:
-    return "**" if "/" in found[0] else "*"
-
-
-def _segments(path: str) -> list[str]:
-    """Returns the segments, with `**` behind what may be a folder."""
-    parts = ["**" if "**" in part else part for part in path.split("/")]
-    name = parts[-1].lstrip(".")
-    return parts if "." in name or parts[-1] == "**" else [*parts, "**"]
-
-
-def _meet(left: Sequence[str], right: Sequence[str]) -> bool:
-    """Returns whether one path can match both; `**` stands for any number of segments."""
-    if max(len(left), len(right)) > _MANY_SEGMENTS:
-        return True
-    row = _ends(right)
-    for part in reversed(left):
-        row = _meet_row(part, right, row)
-    return row[0]
-
-
-def _ends(right: Sequence[str]) -> list[bool]:
-    """Returns for each suffix of `right` whether it matches no segment at all."""
-    row = [True] * (len(right) + 1)
-    for j in range(len(right) - 1, -1, -1):
-        row[j] = right[j] == "**" and row[j + 1]
-    return row
-
-
-def _meet_row(part: str, right: Sequence[str], below: Sequence[bool]) -> list[bool]:
-    row = [part == "**" and below[-1]] * (len(right) + 1)
-    for j in range(len(right) - 1, -1, -1):
-        other = right[j]
-        if part == "**":
-            row[j] = below[j] or row[j + 1]
-        elif other == "**":
-            row[j] = row[j + 1] or below[j]
-        else:
-            row[j] = below[j + 1] and _same_segment(part, other)
-    return row
-
-
-def _same_segment(left: str, right: str) -> bool:
-    """Returns whether one name can match both segments; two wildcards are compared with classes as `?`."""
-    if left == right:
-        return True
-    wild_left, wild_right = _WILD.search(left), _WILD.search(right)
-    if not wild_left and not wild_right:
-        return False
-    if max(len(left), len(right)) > _LONG_SEGMENT:
-        return True
-    if not wild_right:
-        return fnmatch.fnmatchcase(right, left)
-    if not wild_left:
-        return fnmatch.fnmatchcase(left, right)
-    return _same_pattern(_CLASS.sub("?", left), _CLASS.sub("?", right))
-
-
-def _same_pattern(left: str, right: str) -> bool:
-    row = [True] * (len(right) + 1)
-    for j in range(len(right) - 1, -1, -1):
-        row[j] = right[j] == "*" and row[j + 1]
-    for char in reversed(left):
-        below, row = row, [char == "*" and row[-1]] * (len(right) + 1)
-        for j in range(len(right) - 1, -1, -1):
-            if char == "*" or right[j] == "*":
-                row[j] = below[j] or row[j + 1] or (char == "*" == right[j] and below[j + 1])
-                continue
-            row[j] = below[j + 1] and (char == right[j] or "?" in (char, right[j]))
-    return row[0]

@@ -9,8 +9,7 @@ from typing import Final
 from dispatch_mcp import model
 from dispatch_mcp.model import problems, records
 from dispatch_mcp.model.problems import Notice, Problem
-from dispatch_mcp.planning import json_reader
-from dispatch_mcp.runs import budget
+from dispatch_mcp.planning import json_reader, limits
 
 ALIASES: Final[Mapping[str, str]] = {
     "task_id": "id",
@@ -86,7 +85,7 @@ def _limits(reader: json_reader.Reader, key: str, value: model.Json) -> model.Ta
         return None
     read: dict[str, model.Json] = {}
     known = {*model.TaskLimits.model_fields}
-    for name, amount in budget.canonical(given).items():
+    for name, amount in limits.canonical(given).items():
         if name not in known:
             meant = problems.nearest(name, known)
             fix = f"Use `{meant}`." if meant else f"A task's limits are {problems.listed(sorted(known))}."

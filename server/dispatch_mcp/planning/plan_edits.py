@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from dispatch_mcp import model
 from dispatch_mcp.model import problems, transitions
-from dispatch_mcp.planning import conflicts, edit_rules, plan_checks, plan_documents
+from dispatch_mcp.planning import edit_rules, plan_checks, plan_documents
+from dispatch_mcp.text import path_globs
 
 OPS = ("add", "modify", "skip", "remove")
 FIELDS = ("op", "id", "task", "reason", "cascade")
@@ -176,9 +177,9 @@ def rest(tasks: Sequence[model.Task], standing: Standing, workspace: str = "") -
 
 
 def _shared(one: model.Task, other: model.Task, workspace: str) -> str:
-    mine = [conflicts.normalise(path, workspace) for path in one.files]
-    theirs = [conflicts.normalise(path, workspace) for path in other.files]
-    return next((right for right in theirs if any(conflicts.touch(left, right) for left in mine)), "")
+    mine = [path_globs.normalise(path, workspace) for path in one.files]
+    theirs = [path_globs.normalise(path, workspace) for path in other.files]
+    return next((right for right in theirs if any(path_globs.touch(left, right) for left in mine)), "")
 
 
 def _without(task: model.Task, ended: Collection[str]) -> model.Task:

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from dispatch_mcp import model
+from dispatch_mcp.model import model_names
 from dispatch_mcp.model.problems import Notice
 from dispatch_mcp.routing import confidence
 
 Policy = Literal["standard", "strict", "off"]
 """What becomes of strategies: `standard` follows every route, `strict` also asks a person about tasks without one."""
 
-REVIEW_MODEL: Final = "sonnet"
-"""Every review gets this model (seeds 000 and 004)."""
 
 GATE: Final = "decision"
 REVIEW: Final = "review"
@@ -110,7 +109,7 @@ def _review(name: str, subjects: Sequence[model.Task], reviewers: Mapping[str, s
         ),
         deps=tuple(task.id for task in subjects),
         agent=next((reviewers[task.id] for task in subjects if task.id in reviewers), None),
-        model=REVIEW_MODEL,
+        model=model_names.REVIEW_MODEL,
         effort=model.Effort.S,
         reads=tuple(dict.fromkeys(path for task in subjects for path in task.files)),
         output=("Findings with severity (critical, high, medium, low), place and evidence", "Verdict PASS or FAIL"),

@@ -8,7 +8,7 @@ from typing import Final, TypeGuard
 from pydantic import Field, ValidationError
 
 from dispatch_mcp import model
-from dispatch_mcp.planning import review_rules
+from dispatch_mcp.model import model_names
 from dispatch_mcp.review import council_decision, diff_parts, findings, review_scope
 from dispatch_mcp.text import fences
 
@@ -158,7 +158,7 @@ def _task(assigned: Assigned, goal: str, *, deps: tuple[str, ...] = (), earlier:
         do=goal,
         deps=deps,
         agent=assigned.reviewer,
-        model=review_rules.REVIEW_MODEL,
+        model=model_names.REVIEW_MODEL,
         effort=model.Effort.S,
         priority=model.Priority.HIGH,
         constraints=(

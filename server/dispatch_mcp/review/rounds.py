@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from dispatch_mcp.planning import conflicts
 from dispatch_mcp.review import council_decision, findings, quotes, review_tasks
 from dispatch_mcp.review.findings import Finding, Refutation, ReviewReport
-from dispatch_mcp.text import unified_diff
+from dispatch_mcp.text import path_globs, unified_diff
 
 
 class Carried(NamedTuple):
@@ -114,14 +113,14 @@ def owners(
     """Returns the blocking findings by the task that owns their file; those of nobody under an empty name."""
     found: dict[str, list[council_decision.Merged]] = {}
     for one in decision.of("open"):
-        path = conflicts.normalise(one.file, "")
+        path = path_globs.normalise(one.file, "")
         task = next((task for task, paths in files_of.items() if any(_owns(own, path) for own in paths)), "")
         found.setdefault(task, []).append(one)
     return found
 
 
 def _owns(own: str, path: str) -> bool:
-    return conflicts.touch(conflicts.normalise(own, ""), path)
+    return path_globs.touch(path_globs.normalise(own, ""), path)
 
 
 def brief(one: council_decision.Merged) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dispatch_mcp import model
-from dispatch_mcp.git import merge_rules
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records
+from dispatch_mcp.runs import task_isolation
 
 APPLY = (
     " What it changed waits outside of the checkout: steer_run(action='apply') asks the user to take it over, or they "
@@ -19,7 +19,7 @@ def next_step(
 ) -> str:
     """Returns the next step for whoever reads: the host or a person at a shell. `plan` has the run's tasks."""
     if run.state in model.RUN_FINAL:
-        return _after_the_end(run, tasks) + (APPLY.format(run.id) if merge_rules.has_changes(plan, tasks) else "")
+        return _after_the_end(run, tasks) + (APPLY.format(run.id) if task_isolation.has_changes(plan, tasks) else "")
     if run.state in _HELD:
         return _HELD[run.state](run, tasks)
     if assigned:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -370,3 +370,7 @@ def _content(section: SectionName, label: str, lines: list[str]) -> Words | Item
     whole = "\n".join(lines).removeprefix(bullet)
     items = whole.split("\n" + bullet) if lines not in ([], [""]) else []
     return Items(tuple(_unguard(item.replace("\n  ", "\n")) for item in items), label)
+
+
+Brief = Callable[[work_order.WorkOrder], Prompt]
+"""Makes the prompt of an order."""

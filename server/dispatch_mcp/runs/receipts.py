@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, Receipt, problems
-from dispatch_mcp.planning import acceptance, conflicts
+from dispatch_mcp.planning import acceptance
 from dispatch_mcp.planning.acceptance import Criterion
-from dispatch_mcp.text import escape
+from dispatch_mcp.text import escape, path_globs
 
 NOT_ACCEPTED: Final = "not_accepted"
 """The kind of error of an attempt whose claim was shown to be false."""
@@ -47,17 +47,17 @@ def touched(
 
     `everything` says whether all changes of the workspace are known, or those of declared files only.
     """
-    mine = [conflicts.normalise(path, workspace) for path in declared]
-    theirs = [conflicts.normalise(path, workspace) for path in others]
+    mine = [path_globs.normalise(path, workspace) for path in declared]
+    theirs = [path_globs.normalise(path, workspace) for path in others]
     ordered = sorted(changed)
     hit = [path for path in ordered if _in(mine, path)]
     strange = tuple(path for path in ordered if not _in(mine, path) and not _in(theirs, path))
-    idle = tuple(dict.fromkeys(path for path in mine if not any(conflicts.touch(path, one) for one in hit)))
+    idle = tuple(dict.fromkeys(path for path in mine if not any(path_globs.touch(path, one) for one in hit)))
     return Touched(tuple(hit), idle, strange if everything else None)
 
 
 def _in(declared: Iterable[str], path: str) -> bool:
-    return any(conflicts.touch(one, path) for one in declared)
+    return any(path_globs.touch(one, path) for one in declared)
 
 
 def of_files(found: Touched) -> tuple[Receipt, ...]:
@@ -82,7 +82,7 @@ def of_diff(criterion: Criterion, found: Touched) -> Receipt:
     """Returns the receipt of a `diff` criterion."""
     if found.problem:
         return unproven(criterion, f"not measured: {found.problem}")
-    wanted = [path for path in found.changed if not criterion.subject or conflicts.touch(criterion.subject, path)]
+    wanted = [path for path in found.changed if not criterion.subject or path_globs.touch(criterion.subject, path)]
     if wanted:
         return proven(criterion, f"changed {problems.listed(wanted)}")
     return refuted(criterion, f"nothing in `{criterion.subject}` changed" if criterion.subject else "nothing changed")

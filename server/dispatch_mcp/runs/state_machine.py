@@ -10,10 +10,9 @@ import heapq
 from collections.abc import Iterable, Mapping
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.git import merge_rules
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, digests, transitions
 from dispatch_mcp.planning import edit_rules, graph
-from dispatch_mcp.runs import budget, pacing
+from dispatch_mcp.runs import budget, pacing, task_isolation
 
 HOW_TO_APPROVE = "A person answers: `dispatch-mcp approve RUN TASK`, or dispatch(run_id) where the client can ask."
 
@@ -414,7 +413,7 @@ class RunCore:
     def _replayed(self, position: int, key: str, find_result: transitions.FindResult) -> bool:
         """Returns whether the task is done by taking over what is known of its work."""
         row = self._rows[position]
-        bound = row.worker is WorkerKind.COMMAND or merge_rules.is_own(self.plan.tasks[position], row.worker)
+        bound = row.worker is WorkerKind.COMMAND or task_isolation.is_own(self.plan.tasks[position], row.worker)
         known = None if bound else find_result(key)
         if known is None:
             return False

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.engine import loaded_run
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions
-from dispatch_mcp.service import traces
 from dispatch_mcp.store import sqlite_store
 
 
@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
-def waiting(loaded: traces.Loaded) -> list[Decision]:
+def waiting(loaded: loaded_run.Loaded) -> list[Decision]:
     """Returns the decisions that a run waits for, in plan order."""
     goals = {task.id: task.goal for task in loaded.plan.tasks}
     return [
@@ -37,7 +37,7 @@ def waiting(loaded: traces.Loaded) -> list[Decision]:
     ]
 
 
-def chosen(loaded: traces.Loaded, task_id: str) -> Decision:
+def chosen(loaded: loaded_run.Loaded, task_id: str) -> Decision:
     """Returns the decision that a person means, the only one if no task is named.
 
     Raises:

@@ -12,13 +12,13 @@ import anyio.to_thread
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import a2a_card, catalog
-from dispatch_mcp.engine import executor, review_attempt
-from dispatch_mcp.git import apply_rules
+from dispatch_mcp.engine import executor, loaded_run, review_attempt
 from dispatch_mcp.model import (
     RunState,
     TaskState,
     WorkerKind,
     assignments,
+    merge_offer,
     ports,
     problems,
     records,
@@ -248,7 +248,7 @@ class Dispatcher:
             next=next_step.next_step(after.run, after.tasks, after.plan.tasks, assigned=len(assigned)),
         )
 
-    async def _read(self, loaded: traces.Loaded, report: host_work.Report) -> model.Outcome:
+    async def _read(self, loaded: loaded_run.Loaded, report: host_work.Report) -> model.Outcome:
         """Returns what a report says, without secrets, and priced if it names tokens but no dollars."""
         outcome = self.redact(host_work.outcome_of(report))
         if host_work.is_unreadable(outcome) and not await self._asked_again(loaded.run.id, report):
@@ -266,7 +266,7 @@ class Dispatcher:
 
     async def _judged(
         self,
-        loaded: traces.Loaded,
+        loaded: loaded_run.Loaded,
         reports: Sequence[host_work.Report],
         outcomes: Sequence[model.Outcome],
         refused: Sequence[str],
@@ -301,7 +301,7 @@ class Dispatcher:
         out = {task.id for task in loaded.tasks if host_work.is_out(task)}
         return await self.hosting().assignments(loaded, out)
 
-    async def _settled(self, run_id: str) -> tuple[traces.Loaded, frozenset[str]]:
+    async def _settled(self, run_id: str) -> tuple[loaded_run.Loaded, frozenset[str]]:
         """Returns a run as it is, after closing what is out with the host and turned out to need nobody."""
         loaded = await traces.load(self.book, run_id, self.principal)
         done = await review_attempt.settled(self.book, loaded, self.clock())
@@ -377,7 +377,7 @@ class Dispatcher:
         await self.engine.signal(run_id, records.Action(kind, task_id, reason))
         return await self._steered(before)
 
-    async def _steered(self, before: traces.Loaded) -> answers.Steered:
+    async def _steered(self, before: loaded_run.Loaded) -> answers.Steered:
         run_id = before.run.id
         after = await traces.load(self.book, run_id, self.principal)
         changed = tuple(task.id for task in after.tasks if before.states.get(task.id) is not task.state)
@@ -409,7 +409,7 @@ class Dispatcher:
             await self.engine.start(run_id)
         return await self._steered(before)
 
-    async def offer(self, run_id: str, expect: str = "") -> apply_rules.Offer:
+    async def offer(self, run_id: str, expect: str = "") -> merge_offer.Offer:
         """Returns what a run would bring into its checkout; with `expect`, what it brought there.
 
         Only interfaces that have asked a person give `expect`.

@@ -10,12 +10,11 @@ from pydantic import Field, ValidationError
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import attempt_driver, briefing, executor, proof, review_attempt
-from dispatch_mcp.git import merge_rules
+from dispatch_mcp.engine import attempt_driver, briefing, executor, loaded_run, proof, review_attempt
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, assignments, records, transitions, work_order
 from dispatch_mcp.review import review_tasks, reviewer_roster
-from dispatch_mcp.runs import handoff_parser, message_rules, prompt_builder, receipts, tool_permissions
-from dispatch_mcp.service import answers, traces
+from dispatch_mcp.runs import handoff_parser, message_rules, prompt_builder, receipts, task_isolation, tool_permissions
+from dispatch_mcp.service import answers
 from dispatch_mcp.store import sqlite_store
 
 Assign = Callable[..., assignments.Assignment]
@@ -176,7 +175,7 @@ class Hosting:
     assign: Assign
     equipment: attempt_driver.Equipment = attempt_driver.BARE
 
-    async def assignments(self, loaded: traces.Loaded, task_ids: Collection[str]) -> list[assignments.Assignment]:
+    async def assignments(self, loaded: loaded_run.Loaded, task_ids: Collection[str]) -> list[assignments.Assignment]:
         """Returns the assignments of these running host tasks, in plan order."""
         wanted = [task for task in loaded.tasks if task.id in task_ids]
         if not wanted:
@@ -193,7 +192,7 @@ class Hosting:
             )
         return out
 
-    async def whole(self, loaded: traces.Loaded, task: records.TaskRecord) -> str:
+    async def whole(self, loaded: loaded_run.Loaded, task: records.TaskRecord) -> str:
         """Returns the whole prompt of a task's newest attempt, with what is gathered for it now."""
         work, _ = await self._briefed(await self.order(loaded, task))
         return self.prompt(work).text
@@ -240,7 +239,7 @@ class Hosting:
         if found:
             await self.book.beat(work.run_id, work.task.id, work.attempt, found)
 
-    async def judged(self, loaded: traces.Loaded, report: Report, outcome: model.Outcome) -> model.Outcome:
+    async def judged(self, loaded: loaded_run.Loaded, report: Report, outcome: model.Outcome) -> model.Outcome:
         """Returns what a report claims as receipts judge it. Writes nothing, so that a report can be repeated."""
         task = loaded.task(report.task_id)
         spec = next(spec for spec in loaded.plan.tasks if spec.id == task.id)
@@ -257,7 +256,7 @@ class Hosting:
         before = next((past.beat for past in tries if past.attempt == report.attempt), dict[str, model.Json]())
         return await proof.judged(self.equipment.witness, self.book, work, before, outcome)
 
-    async def order(self, loaded: traces.Loaded, task: records.TaskRecord) -> work_order.WorkOrder:
+    async def order(self, loaded: loaded_run.Loaded, task: records.TaskRecord) -> work_order.WorkOrder:
         """Returns the work order of a task's newest attempt."""
         spec = next(spec for spec in loaded.plan.tasks if spec.id == task.id)
         outcomes = await self.book.outcomes(loaded.run.id, spec.deps)
@@ -273,7 +272,7 @@ class Hosting:
             upstream=tuple(executor.upstream_of(dep, outcomes[dep]) for dep in spec.deps if dep in outcomes),
             messages=message_rules.delivered(messages, spec),
             last_error=await self._last_error(loaded.run.id, task),
-            notices=merge_rules.host_notices(spec, loaded.plan.tasks, loaded.tasks, loaded.run.id),
+            notices=task_isolation.host_notices(spec, loaded.plan.tasks, loaded.tasks, loaded.run.id),
         )
         return await review_attempt.prepared(self.book, with_agent(bare, self.catalog))
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Final
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.engine import loaded_run
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.review import council_decision, review_tasks, rounds
-from dispatch_mcp.service import dispatcher, traces
+from dispatch_mcp.service import dispatcher
 
 FINDINGS: Final = "findings"
 GOAL: Final = "Mend what the review found in this work, with the smallest change that removes each finding"
@@ -24,7 +25,7 @@ _CONSTRAINTS: Final = (
 async def plan(
     app: dispatcher.Dispatcher,
     round_id: str,
-    subject: traces.Loaded,
+    subject: loaded_run.Loaded,
     known: review_tasks.Manifest,
     decision: council_decision.Decision,
 ) -> str:
@@ -52,7 +53,7 @@ async def plan(
 
 
 async def _edited(
-    app: dispatcher.Dispatcher, subject: traces.Loaded, tasks: Sequence[model.Task], owners: Sequence[str]
+    app: dispatcher.Dispatcher, subject: loaded_run.Loaded, tasks: Sequence[model.Task], owners: Sequence[str]
 ) -> str:
     """Adds the tasks to the open run, before everything that waits for their owners and has not begun."""
     missing = [task for task in tasks if task.id not in {known.id for known in subject.plan.tasks}]

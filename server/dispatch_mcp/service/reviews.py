@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import review_attempt
+from dispatch_mcp.engine import loaded_run, review_attempt
 from dispatch_mcp.model import assignments, records, transitions
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.review import (
@@ -83,7 +83,7 @@ class Council:
             raise errors.InputError(
                 f"Give one of diff, range and run_id, not {' and '.join(given)}.", hint="Without any: the working tree."
             )
-        subject: traces.Loaded | None = None
+        subject: loaded_run.Loaded | None = None
         if asked.run_id:
             subject = await self._loaded(asked.run_id)
             if is_round(subject.run):
@@ -92,7 +92,7 @@ class Council:
         change = await self._change(asked, subject)
         return await self._opened(asked, change, subject, before)
 
-    async def decision(self, loaded: traces.Loaded) -> council_decision.Decision | None:
+    async def decision(self, loaded: loaded_run.Loaded) -> council_decision.Decision | None:
         """Returns what a round decided, recording it the first time; None while somebody is still asked."""
         if loaded.run.state not in model.RUN_FINAL:
             return None
@@ -149,10 +149,10 @@ class Council:
 
     # -- inside
 
-    async def _loaded(self, run_id: str) -> traces.Loaded:
+    async def _loaded(self, run_id: str) -> loaded_run.Loaded:
         return await traces.load(self.app.book, await self.app.run_handle(run_id), self.app.principal)
 
-    async def _known(self, loaded: traces.Loaded) -> tuple[review_tasks.Manifest, str]:
+    async def _known(self, loaded: loaded_run.Loaded) -> tuple[review_tasks.Manifest, str]:
         assigned = next((place for task in loaded.plan.tasks if (place := review_tasks.place(task))), None)
         if assigned is None:
             raise review_attempt.unknown_round(loaded.run.id)
@@ -160,7 +160,7 @@ class Council:
 
     async def _before(
         self, run_id: str
-    ) -> tuple[traces.Loaded, review_tasks.Manifest, council_decision.Decision] | None:
+    ) -> tuple[loaded_run.Loaded, review_tasks.Manifest, council_decision.Decision] | None:
         """Returns the round before with its decision. Raises InputError when it is none, or not over."""
         if not run_id:
             return None
@@ -178,7 +178,7 @@ class Council:
             )
         return loaded, known, decision
 
-    async def _change(self, asked: Asked, subject: traces.Loaded | None) -> review_scope.Change:
+    async def _change(self, asked: Asked, subject: loaded_run.Loaded | None) -> review_scope.Change:
         if asked.diff:
             return review_scope.Change(asked.diff, "a diff")
         changes = self.means.changes
@@ -195,7 +195,7 @@ class Council:
         paths = sorted({path for paths in (await self._files(subject)).values() for path in paths})
         return await changes.of_tree(subject.run.workspace or workspace, paths)
 
-    async def _files(self, subject: traces.Loaded) -> dict[str, tuple[str, ...]]:
+    async def _files(self, subject: loaded_run.Loaded) -> dict[str, tuple[str, ...]]:
         """Returns the files of each task of a run: those it declares, and those it says it changed."""
         outcomes = await self.app.book.outcomes(subject.run.id, [task.id for task in subject.tasks if task.result])
         found: dict[str, tuple[str, ...]] = {}
@@ -209,8 +209,8 @@ class Council:
         self,
         asked: Asked,
         change: review_scope.Change,
-        subject: traces.Loaded | None,
-        before: tuple[traces.Loaded, review_tasks.Manifest, council_decision.Decision] | None,
+        subject: loaded_run.Loaded | None,
+        before: tuple[loaded_run.Loaded, review_tasks.Manifest, council_decision.Decision] | None,
     ) -> review_answers.Reviewed:
         if len(change.text) > MAX_DIFF_CHARS:
             raise errors.InputError(
@@ -236,7 +236,7 @@ class Council:
     async def _narrowed(
         self,
         now: unified_diff.Diff,
-        before: tuple[traces.Loaded, review_tasks.Manifest, council_decision.Decision] | None,
+        before: tuple[loaded_run.Loaded, review_tasks.Manifest, council_decision.Decision] | None,
     ) -> unified_diff.Diff:
         """Returns what of a change this round looks at: all of it, or what is new since the round before."""
         if before is None:
@@ -252,8 +252,8 @@ class Council:
         seen: review_scope.Scope,
         *,
         clean: finding_redaction.Cleaned,
-        subject: traces.Loaded | None,
-        before: tuple[traces.Loaded, review_tasks.Manifest, council_decision.Decision] | None,
+        subject: loaded_run.Loaded | None,
+        before: tuple[loaded_run.Loaded, review_tasks.Manifest, council_decision.Decision] | None,
     ) -> review_tasks.Manifest:
         """Returns everything about the round that the change itself says."""
         catalog = self.app.catalog()
@@ -353,14 +353,14 @@ class Council:
             found[seat.reviewer] = focus if isinstance(focus, str) else ""
         return found
 
-    async def _continued(self, loaded: traces.Loaded) -> review_answers.Reviewed:
+    async def _continued(self, loaded: loaded_run.Loaded) -> review_answers.Reviewed:
         if loaded.run.state in model.RUN_FINAL:
             return await self._standing(loaded)
         progress = await self.app.dispatch(run_id=loaded.run.id)
         return await self._standing(await self._loaded(loaded.run.id), progress.assignments)
 
     async def _standing(
-        self, loaded: traces.Loaded, assigned: Sequence[assignments.Assignment] = ()
+        self, loaded: loaded_run.Loaded, assigned: Sequence[assignments.Assignment] = ()
     ) -> review_answers.Reviewed:
         known, _ = await self._known(loaded)
         decision = None
@@ -369,7 +369,7 @@ class Council:
         return review_answers.reviewed(loaded.run, known, decision, assigned, await self._mend(loaded, known, decision))
 
     async def _mend(
-        self, loaded: traces.Loaded, known: review_tasks.Manifest, decision: council_decision.Decision | None
+        self, loaded: loaded_run.Loaded, known: review_tasks.Manifest, decision: council_decision.Decision | None
     ) -> str:
         """Returns the plan by which the owners mend what blocks; empty when there is nothing to mend, or no owner."""
         if decision is None or decision.outcome != "BLOCK" or not known.subject or known.round >= known.rules.rounds:
@@ -390,7 +390,7 @@ def is_round(record: records.RunRecord) -> bool:
 
 
 async def decided(
-    book: sqlite_store.Book, loaded: traces.Loaded, known: review_tasks.Manifest, noted: Noted | None = None
+    book: sqlite_store.Book, loaded: loaded_run.Loaded, known: review_tasks.Manifest, noted: Noted | None = None
 ) -> council_decision.Decision:
     """Returns what a round that is over decides, with what people have waived since; `noted` records what is new."""
     reports = await review_attempt.reports(book, loaded)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.engine import loaded_run
 from dispatch_mcp.model import TaskState, WorkerKind
 from dispatch_mcp.routing import learning
-from dispatch_mcp.service import traces
 from dispatch_mcp.store import sqlite_store
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ def edited(before: Sequence[model.Task], after: Sequence[model.Task], now: float
     ]
 
 
-def ended(loaded: traces.Loaded, task_ids: Collection[str], now: float) -> list[learning.Lesson]:
+def ended(loaded: loaded_run.Loaded, task_ids: Collection[str], now: float) -> list[learning.Lesson]:
     """Returns what the ends of these tasks teach; simulations, commands and tasks without an agent teach nothing."""
     if loaded.run.dry_run:
         return []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import anyio.to_thread
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import a2a_card
+from dispatch_mcp.engine import loaded_run
 from dispatch_mcp.model import TaskState, records
 from dispatch_mcp.planning import flowchart, plan_checks, todo_list
 from dispatch_mcp.runs import budget, next_step, prompt_builder
@@ -22,34 +22,11 @@ CONTENT_CHARS = 20_000
 """Characters of artifacts' text on one page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A run with everything that its views are made of."""
-
-    run: records.RunRecord
-    plan: model.Plan
-    tasks: list[records.TaskRecord]
-
-    @property
-    def states(self) -> dict[str, TaskState]:
-        """State by task id."""
-        return {task.id: task.state for task in self.tasks}
-
-    def task(self, task_id: str) -> records.TaskRecord:
-        """Returns a task of the run. Raises UnknownHandle."""
-        for task in self.tasks:
-            if task.id == task_id:
-                return task
-        raise errors.UnknownHandle(
-            f"Run {self.run.id} has no task {task_id!r}.", hint="get_trace(run_id=…) lists its tasks."
-        )
-
-
-async def load(book: sqlite_store.Book, run_id: str, principal: str) -> Loaded:
+async def load(book: sqlite_store.Book, run_id: str, principal: str) -> loaded_run.Loaded:
     """Returns the run. Raises UnknownHandle when this principal has none of that id."""
     run = await book.run(run_id, principal=principal)
     plan = await book.plan(run.plan_id, run.plan_version, principal=principal)
-    return Loaded(run, plan, await book.tasks(run_id))
+    return loaded_run.Loaded(run, plan, await book.tasks(run_id))
 
 
 async def overview(book: sqlite_store.Book, principal: str, *, everything: bool, after: str = "") -> answers.Trace:
@@ -80,7 +57,9 @@ async def open_work(book: sqlite_store.Book, principal: str) -> dict[str, list[a
     return found
 
 
-async def view(book: sqlite_store.Book, loaded: Loaded, name: str, task_id: str, cursor: str) -> answers.Trace:
+async def view(
+    book: sqlite_store.Book, loaded: loaded_run.Loaded, name: str, task_id: str, cursor: str
+) -> answers.Trace:
     """Returns the view of that name; a task id asks for that task's whole result, or its artifacts' text."""
     if name == "artifacts":
         return await artifacts(book, loaded, task_id, cursor)
@@ -93,7 +72,7 @@ async def view(book: sqlite_store.Book, loaded: Loaded, name: str, task_id: str,
     return mermaid(loaded) if name == "mermaid" else await summary(book, loaded)
 
 
-async def summary(book: sqlite_store.Book, loaded: Loaded) -> answers.Trace:
+async def summary(book: sqlite_store.Book, loaded: loaded_run.Loaded) -> answers.Trace:
     """Returns state, counts, cost, what waits for what, and what to do next: metadata only."""
     attempts = await book.attempts(loaded.run.id)
     spend = await book.spend(loaded.run.id)
@@ -123,7 +102,7 @@ def saving(sent: int, gathered: int) -> dict[str, float]:
     return {"sent": sent, "gathered": gathered, "saved": round(1 - sent / gathered, 3)}
 
 
-async def _held(book: sqlite_store.Book, loaded: Loaded) -> dict[str, str]:
+async def _held(book: sqlite_store.Book, loaded: loaded_run.Loaded) -> dict[str, str]:
     """Returns why a run waits that nobody paused: the ceiling that it met, and how to go on."""
     if loaded.run.state is not model.RunState.PAUSED or loaded.run.paused:
         return {}
@@ -134,7 +113,7 @@ async def _held(book: sqlite_store.Book, loaded: Loaded) -> dict[str, str]:
     return {"held": hold.text()}
 
 
-async def timeline(book: sqlite_store.Book, loaded: Loaded, cursor: str) -> answers.Trace:
+async def timeline(book: sqlite_store.Book, loaded: loaded_run.Loaded, cursor: str) -> answers.Trace:
     """Returns a page of events after the cursor, with times relative to the start of the run."""
     events = await book.events(loaded.run.id, after=sequence(cursor), limit=PAGE)
     lines = tuple(
@@ -151,7 +130,7 @@ async def timeline(book: sqlite_store.Book, loaded: Loaded, cursor: str) -> answ
     return _head(loaded, timeline=lines, cursor=str(events[-1].seq) if events else cursor)
 
 
-async def results(book: sqlite_store.Book, loaded: Loaded, task_id: str, cursor: str) -> answers.Trace:
+async def results(book: sqlite_store.Book, loaded: loaded_run.Loaded, task_id: str, cursor: str) -> answers.Trace:
     """Returns capsules of finished tasks, a page at a time; one task's with its output."""
     finished = [task for task in loaded.tasks if task.state in model.TASK_FINAL]
     if task_id:
@@ -173,7 +152,7 @@ async def results(book: sqlite_store.Book, loaded: Loaded, task_id: str, cursor:
     return _head(loaded, results=lines, cursor=more)
 
 
-async def artifacts(book: sqlite_store.Book, loaded: Loaded, task_id: str, cursor: str) -> answers.Trace:
+async def artifacts(book: sqlite_store.Book, loaded: loaded_run.Loaded, task_id: str, cursor: str) -> answers.Trace:
     """Returns a page of the artifacts that results name; those of one task with their text, a page after the other."""
     wanted = [loaded.task(task_id)] if task_id else [task for task in loaded.tasks if task.result]
     outcomes = await book.outcomes(loaded.run.id, [task.id for task in wanted])
@@ -190,7 +169,7 @@ async def artifacts(book: sqlite_store.Book, loaded: Loaded, task_id: str, curso
 
 
 async def _contents(
-    book: sqlite_store.Book, loaded: Loaded, lines: Sequence[answers.ArtifactLine], start: int
+    book: sqlite_store.Book, loaded: loaded_run.Loaded, lines: Sequence[answers.ArtifactLine], start: int
 ) -> answers.Trace:
     """Returns the artifacts whose text, one behind the other, lies on the page that begins at character `start`."""
     shown: list[answers.ArtifactLine] = []
@@ -211,13 +190,13 @@ def _kept_text(book: sqlite_store.Book, digest: str) -> str:
         return ""
 
 
-def todo(loaded: Loaded) -> answers.Trace:
+def todo(loaded: loaded_run.Loaded) -> answers.Trace:
     """Returns the plan as a to-do list for the host's own list (seed 003, "TodoWrite")."""
     items = todo_list.todos(loaded.plan.tasks, loaded.states)
     return _head(loaded, todo=items)
 
 
-def mermaid(loaded: Loaded) -> answers.Trace:
+def mermaid(loaded: loaded_run.Loaded) -> answers.Trace:
     """Returns the graph as a Mermaid flowchart with the state of every task."""
     prepared = plan_checks.prepare(loaded.plan.tasks, max_parallel=loaded.plan.max_parallel, on_conflict="worktree")
     return _head(loaded, text=flowchart.mermaid(loaded.plan, prepared, loaded.states))
@@ -243,7 +222,7 @@ def _seconds(run: records.RunRecord) -> float:
     return max(0.0, (run.finished_at or run.updated_at) - run.created_at)
 
 
-def _head(loaded: Loaded, **fields: object) -> answers.Trace:
+def _head(loaded: loaded_run.Loaded, **fields: object) -> answers.Trace:
     """Returns what every view of a run begins with, and the view's own fields."""
     run = loaded.run
     head = answers.Trace(
@@ -260,7 +239,7 @@ def _head(loaded: Loaded, **fields: object) -> answers.Trace:
     return head.model_copy(update=fields)
 
 
-def _task_lines(loaded: Loaded, attempts: Sequence[records.AttemptRecord]) -> list[answers.TaskLine]:
+def _task_lines(loaded: loaded_run.Loaded, attempts: Sequence[records.AttemptRecord]) -> list[answers.TaskLine]:
     seconds: dict[str, float] = {}
     errors_of: dict[str, str] = {}
     for attempt in attempts:
@@ -285,7 +264,7 @@ def _task_lines(loaded: Loaded, attempts: Sequence[records.AttemptRecord]) -> li
     ]
 
 
-def _blocked(loaded: Loaded) -> dict[str, str]:
+def _blocked(loaded: loaded_run.Loaded) -> dict[str, str]:
     deps = {task.id: task.deps for task in loaded.plan.tasks}
     reasons = ((task.id, next_step.why_waiting(task, loaded.states, deps[task.id])) for task in loaded.tasks)
     return dict([pair for pair in reasons if pair[1]][:PAGE])

@@ -11,7 +11,8 @@ from typing import Final
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import work_order
-from dispatch_mcp.planning import conflicts, json_reader
+from dispatch_mcp.planning import json_reader
+from dispatch_mcp.text import path_globs
 from dispatch_mcp.workers import safe_look, safe_write
 
 MAX_LISTED: Final = 400
@@ -99,7 +100,7 @@ class Toolbox:
     @classmethod
     def of(cls, work: work_order.WorkOrder, rights: tuple[str, ...], sight: Sight) -> Toolbox:
         """Returns the tools of an order; paths that it declares are relative to the workspace."""
-        declared = tuple(conflicts.normalise(path, work.workspace) for path in work.task.files)
+        declared = tuple(path_globs.normalise(path, work.workspace) for path in work.task.files)
         return cls(Path(work.place), rights, sight, declared)
 
     def definitions(self) -> list[dict[str, model.Json]]:
@@ -197,7 +198,7 @@ class Toolbox:
     def _own(self, path: str) -> str:
         """Returns a path that this attempt may change. Raises NotAllowed."""
         path = _relative(self.root, path)
-        if self.declared and not any(conflicts.touch(pattern, path) for pattern in self.declared):
+        if self.declared and not any(path_globs.touch(pattern, path) for pattern in self.declared):
             raise errors.NotAllowed(
                 f"{path[:120]!r} is none of the files that this task may change: {', '.join(self.declared)}.",
                 hint="Say in open_questions what would have to change there.",

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import anyio
 
-from dispatch_mcp.planning import acceptance, conflicts
+from dispatch_mcp.text import path_globs
 
 MAX_ENTRIES = 200_000
 """Names that one search looks at."""
@@ -83,7 +83,7 @@ def declared(root: Path, pattern: str, stop: threading.Event) -> Iterator[str]:
         yield pattern
         return
     for path in _walk(root, stem, stop):
-        if conflicts.touch(pattern, path):
+        if path_globs.touch(pattern, path):
             yield path
 
 
@@ -94,11 +94,11 @@ def matching(root: Path, pattern: str, stop: threading.Event) -> Iterator[str]:
         Unmeasured: there are too many names, the pattern leads outside, or `stop` was set.
     """
     seen: set[str] = set()
-    for one in acceptance.alternatives(pattern):
+    for one in path_globs.alternatives(pattern):
         stem, _ = _stem(one)
         deepest = None if "**" in one else one.count("/") + 1
         for path in _walk(root, stem, stop, deepest):
-            if path not in seen and acceptance.matches(one, path) and holds(root, path) and (root / path).is_file():
+            if path not in seen and path_globs.matches(one, path) and holds(root, path) and (root / path).is_file():
                 seen.add(path)
                 yield path
 

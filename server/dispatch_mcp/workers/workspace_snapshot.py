@@ -20,8 +20,8 @@ from typing import NamedTuple, TypeGuard
 import anyio
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.planning import conflicts
 from dispatch_mcp.process import allowlist, child_environment, program_path, supervisor
+from dispatch_mcp.text import path_globs
 from dispatch_mcp.workers import safe_look
 from dispatch_mcp.workers.safe_look import Unmeasured
 
@@ -157,7 +157,7 @@ class Camera:
         self, root: Path, head: str, wanted: Collection[str], declared: Collection[str], stop: threading.Event
     ) -> Snapshot:
         paths = set(wanted)
-        for pattern in (conflicts.normalise(path, str(root)) for path in declared):
+        for pattern in (path_globs.normalise(path, str(root)) for path in declared):
             paths |= _named(pattern) if head else set(safe_look.declared(root, pattern, stop))
             if len(paths) > self.max_files:
                 what = "differ from the last commit" if head else "are declared, and there is no git"

@@ -12,6 +12,7 @@ from dispatch_mcp import composition, configuration
 from dispatch_mcp.cli import console
 from dispatch_mcp.cli.commands import approve
 from dispatch_mcp.git import apply_rules
+from dispatch_mcp.model import merge_offer
 
 
 def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
@@ -28,7 +29,7 @@ def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
     return console.OK
 
 
-def advice(offer: apply_rules.Offer) -> list[str]:
+def advice(offer: merge_offer.Offer) -> list[str]:
     """Returns what stands against it, and what to type next."""
     if offer.way == "nothing" or offer.applied:
         return []

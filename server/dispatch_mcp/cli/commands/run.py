@@ -13,10 +13,10 @@ import rich.table
 
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.cli import console, input_files, logs, wording
-from dispatch_mcp.git import merge_rules
+from dispatch_mcp.engine import loaded_run
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, digests, records, transitions
 from dispatch_mcp.planning import plan_documents
-from dispatch_mcp.runs import next_step
+from dispatch_mcp.runs import next_step, task_isolation
 from dispatch_mcp.service import dispatcher, planner, traces
 
 PLAN_ID = re.compile(r"^[0-9a-f]{32}$")
@@ -98,7 +98,7 @@ async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id:
     return _ENDS.get(loaded.run.state, console.FAILED)
 
 
-def _advise(loaded: traces.Loaded) -> None:
+def _advise(loaded: loaded_run.Loaded) -> None:
     """Says on stderr what to do about a run that did not end well here, or whose changes wait to be applied."""
     if any(task.cause == "no_worker" for task in loaded.tasks):
         console.note(
@@ -106,7 +106,7 @@ def _advise(loaded: traces.Loaded) -> None:
             f"with --dry-run, or ask your assistant: dispatch plan {loaded.plan.id}.",
             style="yellow",
         )
-    elif loaded.run.state is not RunState.SUCCEEDED or merge_rules.has_changes(loaded.plan.tasks, loaded.tasks):
+    elif loaded.run.state is not RunState.SUCCEEDED or task_isolation.has_changes(loaded.plan.tasks, loaded.tasks):
         console.note(
             wording.told(next_step.next_step(loaded.run, loaded.tasks, loaded.plan.tasks), loaded.run.id),
             style="yellow",
@@ -133,7 +133,7 @@ async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> No
             live.stop()
 
 
-def _over_here(loaded: traces.Loaded) -> bool:
+def _over_here(loaded: loaded_run.Loaded) -> bool:
     """Whether the run is over, or only the host or a person can move it."""
     if loaded.run.state in model.RUN_FINAL:
         return True
@@ -144,7 +144,7 @@ def _over_here(loaded: traces.Loaded) -> bool:
     return bool(active) and not any(task.worker in transitions.SERVER_WORKERS for task in active)
 
 
-def _picture(loaded: traces.Loaded) -> rich.table.Table:
+def _picture(loaded: loaded_run.Loaded) -> rich.table.Table:
     goals = {task.id: task.goal for task in loaded.plan.tasks}
     active = [task for task in loaded.tasks if task.state is TaskState.RUNNING][:LIVE_ROWS]
     counts = ", ".join(f"{count} {state}" for state, count in sorted(loaded.run.counts.items()))
@@ -152,7 +152,7 @@ def _picture(loaded: traces.Loaded) -> rich.table.Table:
     return console.table(("task", "state", "worker", "goal"), rows, title=f"{loaded.run.state.value}: {counts}")
 
 
-async def _document(app: dispatcher.Dispatcher, loaded: traces.Loaded, folder: Path) -> dict[str, model.Json]:
+async def _document(app: dispatcher.Dispatcher, loaded: loaded_run.Loaded, folder: Path) -> dict[str, model.Json]:
     """Returns the results in seed 002's format, and writes the trace files that it names."""
     run_id = loaded.run.id
     outcomes = await app.book.outcomes(run_id, [task.id for task in loaded.tasks if task.result])
@@ -173,7 +173,7 @@ def _is_simulated(outcome: model.Outcome) -> bool:
 
 
 def _trace(
-    loaded: traces.Loaded,
+    loaded: loaded_run.Loaded,
     task: records.TaskRecord,
     outcome: model.Outcome | None,
     attempts: list[records.AttemptRecord],

@@ -19,7 +19,7 @@ from dispatch_mcp import model
 from dispatch_mcp.model import model_names, ports, work_order
 from dispatch_mcp.planning import forecast, json_reader
 from dispatch_mcp.routing import model_choice
-from dispatch_mcp.runs import handoff_schema, system_prompt, tool_permissions
+from dispatch_mcp.runs import handoff_schema, prompt_builder, system_prompt, tool_permissions
 from dispatch_mcp.workers import file_tools, heartbeat, provider_errors, usage_meter
 from dispatch_mcp.workers.anthropic import api_errors, conversation
 
@@ -123,7 +123,7 @@ class AnthropicWorker:
     def __init__(
         self,
         login: Login,
-        brief: ports.Brief,
+        brief: prompt_builder.Brief,
         price: forecast.Price,
         sight: file_tools.Sight,
         *,

@@ -22,7 +22,7 @@ from dispatch_mcp.model import model_names, ports, work_order
 from dispatch_mcp.planning import forecast, json_reader
 from dispatch_mcp.process import child_environment, supervisor
 from dispatch_mcp.routing import model_choice
-from dispatch_mcp.runs import handoff_schema, system_prompt, tool_permissions
+from dispatch_mcp.runs import handoff_schema, prompt_builder, system_prompt, tool_permissions
 from dispatch_mcp.workers import attempt_dir, heartbeat, provider_errors, usage_meter
 from dispatch_mcp.workers.claude import claude_outcome, claude_program, command_line, stream_rows
 
@@ -70,7 +70,7 @@ class ClaudeWorker:
         self,
         home: Path,
         policy: child_environment.ChildPolicy,
-        brief: ports.Brief,
+        brief: prompt_builder.Brief,
         price: forecast.Price,
         *,
         settings: Settings = Settings(),

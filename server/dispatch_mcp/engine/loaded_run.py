@@ -1,0 +1,31 @@
+"""A run with its plan and tasks, read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import TaskState, records
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A run with everything that its views are made of."""
+
+    run: records.RunRecord
+    plan: model.Plan
+    tasks: list[records.TaskRecord]
+
+    @property
+    def states(self) -> dict[str, TaskState]:
+        """State by task id."""
+        return {task.id: task.state for task in self.tasks}
+
+    def task(self, task_id: str) -> records.TaskRecord:
+        """Returns a task of the run. Raises UnknownHandle."""
+        for task in self.tasks:
+            if task.id == task_id:
+                return task
+        raise errors.UnknownHandle(
+            f"Run {self.run.id} has no task {task_id!r}.", hint="get_trace(run_id=…) lists its tasks."
+        )

@@ -1,0 +1,31 @@
+"""What a run has merged for the user's checkout."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dispatch_mcp import model
+
+Way = Literal["nothing", "forward", "merge"]
+"""How a run's work comes to a branch: it is there already, the branch moves on to it, or both are merged."""
+
+
+class Offer(model.Value):
+    """What `apply` would do. `revision` is what the run has merged, `head` the commit of the checkout.
+
+    `files` are those that would change, `local` the user's own uncommitted changes among them, `clashes` the files
+    that git cannot merge; `busy` is what the checkout is in the middle of.
+    """
+
+    run_id: str
+    revision: str
+    head: str
+    branch: str = ""
+    way: Way = "nothing"
+    commits: int = 0
+    files: tuple[str, ...] = ()
+    local: tuple[str, ...] = ()
+    clashes: tuple[str, ...] = ()
+    busy: str = ""
+    run_state: str = ""
+    applied: bool = False

@@ -1,0 +1,31 @@
+"""How plans write their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from dispatch_mcp import model
+
+ALIASES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("usd", "max_usd", "max_dollars", "dollar", "cost", "cost_usd", "max_cost"), "dollars"),
+    **dict.fromkeys(("max_cost_usd", "budget_usd", "max_budget_usd", "budget"), "dollars"),
+    **dict.fromkeys(("max_tokens", "token", "total_tokens"), "tokens"),
+    **dict.fromkeys(("max_minutes", "min", "timeout_minutes", "wall_minutes"), "minutes"),
+    **dict.fromkeys(("max_attempts", "tries"), "attempts"),
+    **dict.fromkeys(("max_tasks",), "tasks"),
+    **dict.fromkeys(("max_fan_out", "fanout", "max_parallel", "parallel"), "fan_out"),
+    **dict.fromkeys(("max_depth",), "depth"),
+}
+"""Other names of ceilings that models write."""
+
+
+def canonical(raw: Mapping[str, model.Json]) -> dict[str, model.Json]:
+    """Returns limits under their own names; of two names for one ceiling, the lower value counts."""
+    out: dict[str, model.Json] = {}
+    for name, value in raw.items():
+        own = ALIASES.get(name, name)
+        there = out.get(own)
+        both = isinstance(there, int | float) and isinstance(value, int | float)
+        out[own] = min(there, value) if both else value
+    return out

@@ -1,0 +1,84 @@
+"""Which tasks work in a copy of their own, and what the host is told when it works beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from dispatch_mcp import model
+from dispatch_mcp.model import TaskState, WorkerKind, records, run_refs, work_order
+from dispatch_mcp.planning import graph
+
+_EDITING_WORKERS: Final = frozenset({WorkerKind.API, WorkerKind.CLAUDE})
+
+
+_PLACED_WORKERS: Final = _EDITING_WORKERS | {WorkerKind.COMMAND}
+
+
+def is_own(task: model.Task, worker: WorkerKind) -> bool:
+    """Returns whether a task's changes are made in a worktree of its own (promise S8).
+
+    Tasks that ask for it get one from any worker that this server drives and that can change files; agents that edit
+    files get one anyway. A task of an agent that declares no files only reads.
+    """
+    asked = task.isolation == "worktree" and worker in _PLACED_WORKERS
+    return asked or (worker in _EDITING_WORKERS and bool(task.files))
+
+
+def has_changes(tasks: Sequence[model.Task], rows: Iterable[records.TaskRecord]) -> bool:
+    """Returns whether a task with a worktree of its own has succeeded."""
+    done = {row.id: row.worker for row in rows if row.state in (TaskState.SUCCEEDED, TaskState.UNVERIFIED)}
+    return any(task.id in done and is_own(task, done[task.id]) for task in tasks)
+
+
+class Placed(NamedTuple):
+    """Where a task works, and its place in topological order."""
+
+    isolation: work_order.Isolation
+    rank: int
+
+
+SHARED: Final = Placed("shared", 0)
+
+
+def placement(tasks: Sequence[model.Task], workers: Mapping[str, WorkerKind]) -> dict[str, Placed]:
+    """Returns where tasks work that do not work in the shared workspace; `workers` says who does each.
+
+    What depends on a task with a worktree of its own, directly or not, has to see what was merged.
+    """
+    own = {task.id for task in tasks if is_own(task, workers[task.id])}
+    if not own:
+        return {}
+    found: dict[str, Placed] = {}
+    below: set[str] = set()
+    for rank, position in enumerate(graph.of(tasks).order):
+        task = tasks[position]
+        behind = not below.isdisjoint(task.deps)
+        if behind or task.id in own:
+            below.add(task.id)
+        if task.id in own:
+            found[task.id] = Placed("own", rank)
+        elif behind and workers[task.id] in _PLACED_WORKERS:
+            found[task.id] = Placed("merged", rank)
+    return found
+
+
+_OWN_TREE: Final = (
+    "Others change the same files at the same time: work in a git worktree of your own, and merge your change into the "
+    "workspace before you report."
+)
+
+
+def host_notices(
+    task: model.Task, plan: Sequence[model.Task], rows: Iterable[records.TaskRecord], run_id: str
+) -> tuple[str, ...]:
+    """Returns what the host is told, whose subagents this server does not place: what it has to see to itself."""
+    notices = (_OWN_TREE,) if task.isolation == "worktree" else ()
+    if not has_changes(plan, rows):
+        return notices
+    refs = run_refs.Refs(run_id)
+    changed = (
+        f"What tasks of this run changed in worktrees is in {refs.merged}, not in the workspace: "
+        f"`git diff {refs.base} {refs.merged}` shows it, `git show {refs.merged}:PATH` a file."
+    )
+    return (*notices, changed)
