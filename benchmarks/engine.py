@@ -72,14 +72,14 @@ async def ours(edges: Edges, task_s: float) -> float:
     )
     with tempfile.TemporaryDirectory() as folder:
         async with (
-            sqlite_store.open_book(Path(folder) / "home") as book,
-            executor.open_engine(book, {WorkerKind.SCRIPTED: scripted.ScriptedWorker()}) as engine,
+            sqlite_store.open_store(Path(folder) / "home") as store,
+            executor.open_engine(store, {WorkerKind.SCRIPTED: scripted.ScriptedWorker()}) as engine,
         ):
             plan = model.Plan(id="p" * 32, tasks=tasks, max_parallel=AT_ONCE)
-            await book.save_plan(plan, records.LOCAL)
+            await store.save_plan(plan, records.LOCAL)
             began = time.perf_counter()
             new = records.NewRun(id="r" * 32, plan_id=plan.id, plan_version=1, worker=WorkerKind.SCRIPTED)
-            run, _ = await book.create_run(new)
+            run, _ = await store.create_run(new)
             created = time.perf_counter()
             await engine.start(run.id)
             while (await engine.status(run.id)).state not in model.RUN_FINAL:

@@ -76,7 +76,7 @@ class Context:
         """Does nothing."""
 
 
-async def by_product(grounds: workspace_provider.Worktrees, kept: ports.Blobs, repo: Path, number: int) -> float:
+async def by_product(workspaces: workspace_provider.Worktrees, kept: ports.Blobs, repo: Path, number: int) -> float:
     async def carry_out(_ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         change(Path(work.place), number)
         return model.Outcome(state=model.AttemptState.SUCCEEDED, summary="done")
@@ -87,8 +87,8 @@ async def by_product(grounds: workspace_provider.Worktrees, kept: ports.Blobs, r
     task = model.Task(id=f"t{number}", do="Change a file", isolation="worktree")
     work = work_order.WorkOrder("run", task, 1, model.WorkerKind.COMMAND, workspace=str(repo), isolation="own")
     began = time.perf_counter()
-    outcome = await grounds.within(Context(kept), work, carry_out, judge)
-    await grounds.leave(work)
+    outcome = await workspaces.within(Context(kept), work, carry_out, judge)
+    await workspaces.leave(work)
     if outcome.state is not model.AttemptState.SUCCEEDED:
         raise SystemExit(outcome.error)
     return time.perf_counter() - began
@@ -102,12 +102,12 @@ async def measured(files: int, rounds: int) -> dict[str, float]:
         policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": name})
         home = folder / "state"
         (home / "blobs").mkdir(parents=True)
-        grounds, kept = workspace_provider.Worktrees(git_process.Git(home, policy), home), blobs.FileBlobs(home)
+        workspaces, kept = workspace_provider.Worktrees(git_process.Git(home, policy), home), blobs.FileBlobs(home)
         hand: list[float] = []
         product: list[float] = []
         for number in range(rounds):
             hand.append(by_hand(other, folder, number))
-            product.append(await by_product(grounds, kept, mine, number))
+            product.append(await by_product(workspaces, kept, mine, number))
     return {
         "files": files,
         "by_hand_ms": round(statistics.median(hand) * 1000, 1),

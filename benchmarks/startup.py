@@ -121,7 +121,7 @@ def main() -> int:
         for lap in range(rounds + 1):
             for name, command in commands.items():
                 one = start(command, env)
-                if lap:  # the first of each writes bytecode and makes the book
+                if lap:  # the first of each writes bytecode and makes the store
                     starts[name].append(one)
         versions = version_s(rounds, env)
     for name, found in starts.items():

@@ -1,7 +1,7 @@
-"""What durability costs: a layered graph of short tasks driven through the book, against plain anyio.
+"""What durability costs: a layered graph of short tasks driven through the store, against plain anyio.
 
 Both run in this process, turn about, several times; the figure is min over min. A machine whose processors are
-busy with something else slows only the book: the bound mostly sleeps.
+busy with something else slows only the store: the bound mostly sleeps.
 """
 
 from __future__ import annotations
@@ -70,17 +70,17 @@ async def in_memory(plan: model.Plan) -> float:
     return time.perf_counter() - began
 
 
-async def through_book(plan: model.Plan) -> float:
+async def through_store(plan: model.Plan) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        async with sqlite_store.open_book(Path(folder) / "home") as book:
-            await book.save_plan(plan, records.LOCAL)
+        async with sqlite_store.open_store(Path(folder) / "home") as store:
+            await store.save_plan(plan, records.LOCAL)
             kind = model.WorkerKind.SCRIPTED
-            await book.create_run(records.NewRun(id="r", plan_id=plan.id, plan_version=1, worker=kind))
-            with owner_locks.OwnerLock(book.home) as lock:
-                return await drive(book, records.Owner(lock.id, await book.adopt("r", lock.id) or 0))
+            await store.create_run(records.NewRun(id="r", plan_id=plan.id, plan_version=1, worker=kind))
+            with owner_locks.OwnerLock(store.home) as lock:
+                return await drive(store, records.Owner(lock.id, await store.adopt("r", lock.id) or 0))
 
 
-async def drive(book: sqlite_store.Book, owner: records.Owner) -> float:
+async def drive(store: sqlite_store.Store, owner: records.Owner) -> float:
     finished: list[transitions.Finished] = []
     news = anyio.Event()
 
@@ -96,7 +96,7 @@ async def drive(book: sqlite_store.Book, owner: records.Owner) -> float:
             news = anyio.Event()
             step = records.Step(now=time.time(), owner=owner, finished=batch, start=transitions.SERVER_WORKERS)
             handed_over = time.perf_counter()
-            advance = await book.advance("r", step)
+            advance = await store.advance("r", step)
             took = time.perf_counter() - handed_over
             for start in advance.starts:
                 group.start_soon(go, start)
@@ -125,11 +125,11 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     graph, chain = layered("graph", 10, 100, 50), layered("chain", 200, 1, 1)
-    pairs = [(anyio.run(in_memory, graph), anyio.run(through_book, graph)) for _ in range(asked.rounds)]
+    pairs = [(anyio.run(in_memory, graph), anyio.run(through_store, graph)) for _ in range(asked.rounds)]
     bound, ours = (min(times) for times in zip(*pairs, strict=True))
-    figures = {"bound_s": bound, "book_s": ours, "ratio": ours / bound, "allowed": ALLOWED}
+    figures = {"bound_s": bound, "store_s": ours, "ratio": ours / bound, "allowed": ALLOWED}
     figures["fsync_ms"] = sync_ms()
-    figures["chain_of_200_s"] = anyio.run(through_book, chain)
+    figures["chain_of_200_s"] = anyio.run(through_store, chain)
     print(json.dumps(figures) if asked.json else "\n".join(f"{name:16} {value:.3f}" for name, value in figures.items()))
     return 0 if ours <= ALLOWED * bound else 1
 

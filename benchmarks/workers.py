@@ -1,7 +1,7 @@
 """Eight equal tasks that wait for a provider, with eight slots: how much of the time is waiting, and what the rest is.
 
 python benchmarks/workers.py [--seconds S] [--tasks N]; exit code 1 when a bound is missed. The provider is a fake on
-loopback that takes S seconds for its answer; the worker is the api worker, the engine the embedded one on a real book.
+loopback that takes S seconds for its answer; the worker is the api worker, the engine the embedded one on a real store.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ SMALL = 200
 
 
 async def run(
-    book: sqlite_store.Book, engine: executor.EmbeddedEngine, tasks: list[model.Task], kind: WorkerKind
+    store: sqlite_store.Store, engine: executor.EmbeddedEngine, tasks: list[model.Task], kind: WorkerKind
 ) -> float:
     """Returns the seconds from the start of a run to its end."""
     name = f"{kind}-{len(tasks)}-{time.monotonic_ns()}"
     plan = model.Plan(id=name, tasks=tuple(tasks), max_parallel=SLOTS)
-    await book.save_plan(plan, records.LOCAL)
-    await book.create_run(records.NewRun(id=name, plan_id=name, plan_version=1, worker=kind, fresh=True))
+    await store.save_plan(plan, records.LOCAL)
+    await store.create_run(records.NewRun(id=name, plan_id=name, plan_version=1, worker=kind, fresh=True))
     began = time.perf_counter()
     await engine.start(name)
     async for _ in engine.events(name):
@@ -63,11 +63,11 @@ async def measure(options: argparse.Namespace) -> int:
             file_tools.Sight(lambda _root: [], lambda _root, path: path),
         )
         workers = {WorkerKind.API: api, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
-        async with sqlite_store.open_book(Path(folder)) as book, executor.open_engine(book, workers) as engine:
-            await run(book, engine, waiting(1, 0.0), WorkerKind.API)  # imports the SDK
-            took = [await run(book, engine, waiting(SLOTS, options.seconds), WorkerKind.API) for _ in range(3)]
+        async with sqlite_store.open_store(Path(folder)) as store, executor.open_engine(store, workers) as engine:
+            await run(store, engine, waiting(1, 0.0), WorkerKind.API)  # imports the SDK
+            took = [await run(store, engine, waiting(SLOTS, options.seconds), WorkerKind.API) for _ in range(3)]
             empty = [model.Task(id=f"e{number}", goal="Nothing") for number in range(SMALL)]
-            bare = [await run(book, engine, empty, WorkerKind.SCRIPTED) for _ in range(3)]
+            bare = [await run(store, engine, empty, WorkerKind.SCRIPTED) for _ in range(3)]
     best = options.seconds / min(took)
     print(f"eight tasks of {options.seconds:g} s in eight slots: {', '.join(f'{one:.3f} s' for one in took)}")
     print(f"parallel efficiency: best {best:.1%}, median {options.seconds / statistics.median(took):.1%}")

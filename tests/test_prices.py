@@ -1,4 +1,4 @@
-"""What usage costs, beside the list prices that the command line client of the provider books."""
+"""What usage costs, beside the list prices that the command line client of the provider stores."""
 
 from __future__ import annotations
 

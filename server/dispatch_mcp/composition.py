@@ -1,4 +1,4 @@
-"""The one place where settings, book, workers, engine and dispatcher are put together."""
+"""The one place where settings, store, workers, engine and dispatcher are put together."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dispatch_mcp import configuration, errors, prices, worker_setup
-from dispatch_mcp.agents import bundled_files, catalog, loader
+from dispatch_mcp.agents import bundled_files, catalog
 from dispatch_mcp.context import pack_builder
-from dispatch_mcp.engine import artifacts, attempt_driver, briefing, executor, loaded_run, outcome_redaction
+from dispatch_mcp.engine import artifacts, attempt_driver, briefing, executor, outcome_redaction, run_view
 from dispatch_mcp.git import (
     branch_apply,
     cleanup,
@@ -26,18 +26,18 @@ from dispatch_mcp.review import council_decision, review_scope
 from dispatch_mcp.routing import confidence, learning, router
 from dispatch_mcp.runs import budget
 from dispatch_mcp.service import answers, dispatcher, handles, host_work, planner, review_subjects, route_memory, traces
-from dispatch_mcp.store import health, sqlite_store
+from dispatch_mcp.store import agent_index_files, health, sqlite_store
 from dispatch_mcp.text import redaction
-from dispatch_mcp.workers import host, verifier, workspace_snapshot
+from dispatch_mcp.workers import host, receipt_verifier, workspace_snapshot
 
 
-def server_witness(settings: configuration.Settings, env: Mapping[str, str], workers: ports.Workers) -> ports.Witness:
+def server_verifier(settings: configuration.Settings, env: Mapping[str, str], workers: ports.Workers) -> ports.Witness:
     """Returns what collects receipts; commands in `acceptance` run as command tasks do."""
     camera = workspace_snapshot.Camera(settings.home, settings.child_policy(env))
-    return verifier.Witness(workers[WorkerKind.COMMAND], camera)
+    return receipt_verifier.ReceiptVerifier(workers[WorkerKind.COMMAND], camera)
 
 
-def server_grounds(settings: configuration.Settings, env: Mapping[str, str]) -> workspace_provider.Worktrees:
+def server_workspaces(settings: configuration.Settings, env: Mapping[str, str]) -> workspace_provider.Worktrees:
     """Returns what gives attempts worktrees and merges what they change."""
     return workspace_provider.Worktrees(git_process.Git(settings.home, settings.child_policy(env)), settings.home)
 
@@ -106,33 +106,33 @@ async def open_dispatcher(
     pace: executor.Pace = executor.Pace(),
     redactor: redaction.Redactor = redaction.Redactor(),
 ) -> AsyncGenerator[dispatcher.Dispatcher]:
-    """Yields a dispatcher over the settings' book; its runs are free for others when the block ends.
+    """Yields a dispatcher over the settings' store; its runs are free for others when the block ends.
 
     `chat` is whether an assistant calls; `default_worker` does the tasks that name nobody, None for whoever can.
     Without `drives` nothing is carried out meanwhile: what a moment begins it would only break off.
     """
-    source = loader.Source.of(settings)
+    source = agent_index_files.source(settings)
     workers = worker_setup.server_workers(settings, os.environ, redactor)
     async with (
         _gatherer(settings.home) as gatherer,
-        sqlite_store.open_book(settings.home, price=prices.dollars) as book,
+        sqlite_store.open_store(settings.home, price=prices.dollars) as store,
     ):
         maker = order_maker(settings, source.catalog)
-        past = route_memory.Memory(book, principal, on=settings.learn, redact=redactor.redact)
+        past = route_memory.Memory(store, principal, on=settings.learn, redact=redactor.redact)
         await past.refresh()
-        equipment = attempt_driver.Equipment(
-            witness=server_witness(settings, os.environ, workers),
-            grounds=server_grounds(settings, os.environ),
-            archive=artifacts.Archive(book.blobs, redactor.redact),
+        services = attempt_driver.AttemptServices(
+            verifier=server_verifier(settings, os.environ, workers),
+            workspaces=server_workspaces(settings, os.environ),
+            archive=artifacts.Archive(store.blobs, redactor.redact),
             briefing=briefing.Briefing(
-                book, gatherer, source.catalog, document, redactor.redact, budget=settings.context_tokens
+                store, gatherer, source.catalog, document, redactor.redact, budget=settings.context_tokens
             ),
         )
         async with executor.open_engine(
-            book, workers, make_order=maker, pace=pace, equipment=equipment, drives=drives
+            store, workers, make_order=maker, pace=pace, services=services, drives=drives
         ) as engine:
             yield dispatcher.Dispatcher(
-                book=book,
+                store=store,
                 engine=engine,
                 rules=rules(settings),
                 catalog=source.catalog,
@@ -140,7 +140,7 @@ async def open_dispatcher(
                 installed=source.installed,
                 principal=principal,
                 default_worker=default_worker,
-                hands=worker_setup.hands_here(settings, os.environ, chat=chat),
+                available_workers=worker_setup.workers_here(settings, os.environ, chat=chat),
                 redact=functools.partial(outcome_redaction.outcome, redactor),
                 memory=past,
                 means=council_means(settings, redactor),
@@ -153,7 +153,7 @@ def council_means(settings: configuration.Settings, redactor: redaction.Redactor
     found = diff_source.GitChanges(settings.home, settings.child_policy(os.environ))
     applier = branch_apply.Applier(_git(settings))
 
-    async def candidate(loaded: loaded_run.Loaded) -> review_scope.Change | None:
+    async def candidate(loaded: run_view.RunView) -> review_scope.Change | None:
         try:
             offer = await applier.look(loaded.run.workspace, loaded.run.id)
         except errors.DispatchError:
@@ -179,28 +179,28 @@ async def trace(
     settings: configuration.Settings, run_id: str, view: str, task_id: str = "", cursor: str = ""
 ) -> answers.Trace:
     """Returns a view of a run, or the list of runs; takes over no run and starts nothing."""
-    async with sqlite_store.open_book(settings.home) as book:
+    async with sqlite_store.open_store(settings.home) as store:
         if not run_id:
-            return await traces.overview(book, records.LOCAL, everything=view == "all", after=cursor)
-        found = await handles.run_id(book, run_id, records.LOCAL, str(settings.workspace))
-        loaded = await traces.load(book, found, records.LOCAL)
-        return await traces.view(book, loaded, view, task_id, cursor)
+            return await traces.overview(store, records.LOCAL, everything=view == "all", after=cursor)
+        found = await handles.run_id(store, run_id, records.LOCAL, str(settings.workspace))
+        loaded = await run_view.load(store, found, records.LOCAL)
+        return await traces.view(store, loaded, view, task_id, cursor)
 
 
 async def lessons(settings: configuration.Settings) -> list[learning.Lesson]:
     """Returns what outcomes have taught routing."""
-    async with sqlite_store.open_book(settings.home) as book:
-        return await book.learned(records.LOCAL)
+    async with sqlite_store.open_store(settings.home) as store:
+        return await store.learned(records.LOCAL)
 
 
 async def forget(settings: configuration.Settings) -> int:
     """Deletes what outcomes have taught routing and returns how many there were."""
-    async with sqlite_store.open_book(settings.home) as book:
-        return await book.forget(records.LOCAL)
+    async with sqlite_store.open_store(settings.home) as store:
+        return await store.forget(records.LOCAL)
 
 
-def check_book(home: Path) -> list[health.Fact]:
-    """Returns what there is to say about the book in `home`; reads only."""
+def check_store(home: Path) -> list[health.Fact]:
+    """Returns what there is to say about the store in `home`; reads only."""
     return health.facts(home)
 
 
@@ -210,9 +210,9 @@ async def offer(settings: configuration.Settings, run_id: str, expect: str = "")
     Raises:
         DispatchError: there is nothing to apply, or it was refused; nothing was touched.
     """
-    async with sqlite_store.open_book(settings.home) as book:
-        found = await handles.run_id(book, run_id, records.LOCAL, str(settings.workspace))
-        record = await book.run(found, principal=records.LOCAL)
+    async with sqlite_store.open_store(settings.home) as store:
+        found = await handles.run_id(store, run_id, records.LOCAL, str(settings.workspace))
+        record = await store.run(found, principal=records.LOCAL)
     applier = branch_apply.Applier(_git(settings))
     act = applier.apply(record.workspace, record.id, expect) if expect else applier.look(record.workspace, record.id)
     return (await act).model_copy(update={"run_state": record.state.value})

@@ -7,11 +7,11 @@ DispatchError
 │   └── StaleVersion      the plan has moved on since the caller read it
 ├── NotAllowed            configuration forbids it; content cannot change that
 ├── Fenced                an older attempt or owner tried to write
-├── BookError             the state file cannot serve
-│   ├── BookBusy          another process holds the write lock for too long
-│   ├── BookUnavailable   disk full, read-only, I/O error
-│   ├── BookDamaged       not a book, or corrupt pages
-│   └── BookTooNew        written by a newer dispatch-mcp
+├── StoreError             the state file cannot serve
+│   ├── StoreBusy          another process holds the write lock for too long
+│   ├── StoreUnavailable   disk full, read-only, I/O error
+│   ├── StoreDamaged       not a store, or corrupt pages
+│   └── StoreTooNew        written by a newer dispatch-mcp
 ├── WorkerError           an attempt could not be carried out
 └── ConfigError           a setting is wrong
 """
@@ -21,11 +21,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 __all__ = [
-    "BookBusy",
-    "BookDamaged",
-    "BookError",
-    "BookTooNew",
-    "BookUnavailable",
     "ConfigError",
     "DispatchError",
     "Fenced",
@@ -33,6 +28,11 @@ __all__ = [
     "NotAllowed",
     "PlanRejected",
     "StaleVersion",
+    "StoreBusy",
+    "StoreDamaged",
+    "StoreError",
+    "StoreTooNew",
+    "StoreUnavailable",
     "UnknownHandle",
     "WorkerError",
 ]
@@ -94,24 +94,24 @@ class Fenced(DispatchError):
     """A newer attempt or owner has taken over."""
 
 
-class BookError(DispatchError):
-    """The book cannot serve."""
+class StoreError(DispatchError):
+    """The store cannot serve."""
 
 
-class BookBusy(BookError):
-    """Another process holds the book's write lock."""
+class StoreBusy(StoreError):
+    """Another process holds the store's write lock."""
 
 
-class BookUnavailable(BookError):
-    """The book's disk cannot be written or read."""
+class StoreUnavailable(StoreError):
+    """The store's disk cannot be written or read."""
 
 
-class BookDamaged(BookError):
-    """The file is not a readable book."""
+class StoreDamaged(StoreError):
+    """The file is not a readable store."""
 
 
-class BookTooNew(BookError):
-    """The book was written by a newer dispatch-mcp."""
+class StoreTooNew(StoreError):
+    """The store was written by a newer dispatch-mcp."""
 
 
 class WorkerError(DispatchError):

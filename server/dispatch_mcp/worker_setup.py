@@ -37,7 +37,7 @@ def server_workers(
         WorkerKind.COMMAND: outcome_redaction.Worker(commands, redactor),
         WorkerKind.SCRIPTED: scripted.ScriptedWorker(),
     }
-    there = hands_here(settings, env)
+    there = workers_here(settings, env)
     if there.key:
         workers[WorkerKind.API] = outcome_redaction.Worker(api_worker(settings, env), redactor)
     if there.claude:
@@ -45,10 +45,12 @@ def server_workers(
     return workers
 
 
-def hands_here(settings: configuration.Settings, env: Mapping[str, str], *, chat: bool = True) -> worker_choice.Hands:
+def workers_here(
+    settings: configuration.Settings, env: Mapping[str, str], *, chat: bool = True
+) -> worker_choice.AvailableWorkers:
     """Returns who can work here; `chat` is whether an assistant calls."""
     preferred = None if settings.default_worker == "auto" else WorkerKind(settings.default_worker)
-    return worker_choice.Hands(
+    return worker_choice.AvailableWorkers(
         chat=chat,
         subagents="CLAUDECODE" in env,
         key=bool(anthropic_api.Login.of(env)),
@@ -59,7 +61,7 @@ def hands_here(settings: configuration.Settings, env: Mapping[str, str], *, chat
 
 async def claude_version(settings: configuration.Settings) -> str:
     """Returns what the installed Claude Code calls its version; an empty string when it does not answer."""
-    program = hands_here(settings, os.environ).claude
+    program = workers_here(settings, os.environ).claude
     env = settings.child_policy(os.environ).environment()
     with tempfile.TemporaryDirectory() as folder:
         return await claude_program.version(program, env, Path(folder) / "version") if program else ""

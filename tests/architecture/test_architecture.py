@@ -33,12 +33,12 @@ RULES: dict[str, Rule] = {
 
 # One offence each: (rule, module, source). A rule that lets its offence pass guards nothing.
 OFFENCES = [
-    ("layers", "core.run", "from dispatch_mcp.store import book"),
-    ("layers", "store.book", "from dispatch_mcp.workers import contract"),
+    ("layers", "core.run", "from dispatch_mcp.store import store"),
+    ("layers", "store.store", "from dispatch_mcp.workers import contract"),
     ("layers", "workers.host", "from dispatch_mcp.engine import contract"),
     ("layers", "engine.embedded", "from dispatch_mcp.workers import command"),
     ("layers", "engine.embedded", "from dispatch_mcp.faces import cli"),
-    ("layers", "faces.cli", "from dispatch_mcp.store import book"),
+    ("layers", "faces.cli", "from dispatch_mcp.store import store"),
     ("layers", "errors", "import dispatch_mcp.core.model"),
     ("layers", "stray", ""),
     ("libraries", "faces.cli", "import aiosqlite"),
@@ -62,8 +62,8 @@ OFFENCES = [
     ("forbidden_calls", "workers.command", "import anyio\nasync def f(x):\n    await anyio.open_process(f'ls {x}')"),
     ("forbidden_calls", "core.graph", "eval('1')"),
     ("forbidden_calls", "core.graph", "exec('1')"),
-    ("forbidden_calls", "store.book", "import pickle"),
-    ("forbidden_calls", "store.book", "from pickle import loads"),
+    ("forbidden_calls", "store.store", "import pickle"),
+    ("forbidden_calls", "store.store", "from pickle import loads"),
     ("forbidden_calls", "core.frontmatter", "import yaml\nyaml.load('x', yaml.Loader)"),
     ("forbidden_calls", "core.catalog", "from yaml import unsafe_load, load"),
     ("naive_clocks", "engine.embedded", "from datetime import datetime\nx = datetime.now()"),
@@ -77,7 +77,7 @@ OFFENCES = [
     ("impure_core", "core.run", "x = open('x')"),
     ("impure_core", "core.run", "async def f(): return 1"),
     ("impure_core", "core.run", "import datetime\nx = datetime.datetime.now(datetime.UTC)"),
-    ("heavy_packages", "store/", "from dispatch_mcp.store import book"),
+    ("heavy_packages", "store/", "from dispatch_mcp.store import store"),
     ("module_names", "core.utils", ""),
     ("module_names", "core.run_helpers", ""),
     ("class_names", "core.run", "class RunManager: ..."),
@@ -90,21 +90,21 @@ OFFENCES = [
 
 # What looks like an offence and is none.
 ALLOWED = [
-    ("layers", "engine.embedded", "from dispatch_mcp.workers import contract\nfrom dispatch_mcp.store import book"),
+    ("layers", "engine.embedded", "from dispatch_mcp.workers import contract\nfrom dispatch_mcp.store import store"),
     ("late_imports", "workers.anthropic_api", "def f():\n    import anthropic\n    return anthropic"),
     ("late_imports", "faces.http", "def f():\n    from opentelemetry.sdk import trace\n    return trace"),
     ("imports_by_name", "__main__", "import importlib\nx = importlib.import_module('rich')"),
     ("forbidden_calls", "workers.command", "import subprocess\nsubprocess.run(['ls'], shell=False)"),
-    ("forbidden_calls", "store.book", "connection.exec('x')\nre.compile('x')"),
+    ("forbidden_calls", "store.store", "connection.exec('x')\nre.compile('x')"),
     ("naive_clocks", "engine.embedded", "import datetime\nx = datetime.datetime.now(datetime.UTC)"),
     ("impure_core", "core.run", "from pathlib import PurePosixPath\nimport urllib.parse\nx = PurePosixPath('a')"),
-    ("impure_core", "store.book", "import time"),
+    ("impure_core", "store.store", "import time"),
     ("docstrings", "core.run", "'''Doc.'''\ndef _f(): return 1"),
     ("long_functions", "core.run", "def f():\n    '''Doc.'''\n" + "    x = [\n        1,\n    ]\n" * 59),
     ("typical_function", "core.run", "def f():\n    '''Doc.'''\n    # why\n\n" + "    x = 1\n" * 7),
 ]
 
-WORLD = ("", "errors", "core.run", "core.model", "store.book", "workers.contract", "workers.command")
+WORLD = ("", "errors", "core.run", "core.model", "store.store", "workers.contract", "workers.command")
 WORLD += ("engine.contract", "faces.cli")
 
 

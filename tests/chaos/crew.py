@@ -1,4 +1,4 @@
-"""Processes that use one real book, the log of what they saw, and the verdict over both.
+"""Processes that use one real store, the log of what they saw, and the verdict over both.
 
 A worker is forked from a process that has everything imported and no thread, so that it lives within
 milliseconds and can be killed a thousand times.
@@ -73,7 +73,7 @@ def outcome(rng: random.Random, failing: float) -> model.Outcome:
 
 @dataclass
 class Worker:
-    """One process's way through the book."""
+    """One process's way through the store."""
 
     home: Path
     rng: random.Random
@@ -86,17 +86,17 @@ class Worker:
     worst_s: float = 0.0
     _lock: owner_locks.OwnerLock | None = field(default=None, repr=False)
 
-    async def begin_run(self, book: sqlite_store.Book, kind: str = "scripted") -> str:
+    async def begin_run(self, store: sqlite_store.Store, kind: str = "scripted") -> str:
         """Makes a run the way a client does, twice now and then, because a client may re-issue its call."""
         name = f"{self.rng.getrandbits(64):016x}"
         plan = layered(name, *self.shape)
-        await book.save_plan(plan, records.LOCAL)
+        await store.save_plan(plan, records.LOCAL)
         new = records.NewRun(id=name, plan_id=name, plan_version=1, worker=model.WorkerKind(kind), request_key=name)
         self.log.say("create", name)
-        record, _ = await book.create_run(new)
+        record, _ = await store.create_run(new)
         self.log.say("created", record.id)
         if self.rng.random() < 0.2:
-            again, created = await book.create_run(new.model_copy(update={"id": name + "again"}))
+            again, created = await store.create_run(new.model_copy(update={"id": name + "again"}))
             if created or again.id != record.id:
                 self.log.say("twin", name)
         return name
@@ -104,71 +104,71 @@ class Worker:
     async def serve(self) -> None:
         """Drives runs until it is killed, or until all are done if it is not endless."""
         try:
-            async with sqlite_store.open_book(self.home) as book:
+            async with sqlite_store.open_store(self.home) as store:
                 with owner_locks.OwnerLock(self.home) as self._lock:
-                    while await self._round(book, self._lock):
+                    while await self._round(store, self._lock):
                         pass
-        except errors.BookUnavailable:
+        except errors.StoreUnavailable:
             self.log.say("gave up")
 
-    async def _round(self, book: sqlite_store.Book, lock: owner_locks.OwnerLock) -> bool:
+    async def _round(self, store: sqlite_store.Store, lock: owner_locks.OwnerLock) -> bool:
         try:
             if self.endless and self.rng.random() < 0.3:
-                await self.begin_run(book)
+                await self.begin_run(store)
             mine: list[tuple[str, int]] = []
-            for run_id in await book.adoptable(3):
-                epoch = await book.adopt(run_id, lock.id)
+            for run_id in await store.adoptable(3):
+                epoch = await store.adopt(run_id, lock.id)
                 if epoch is not None:
                     mine.append((run_id, epoch))
             async with anyio.create_task_group() as group:
                 for run_id, epoch in mine:
-                    group.start_soon(self.drive, book, run_id, records.Owner(lock.id, epoch))
-            return bool(mine) or await self._nothing_to_adopt(book)
-        except errors.BookUnavailable:
-            await self._start_over(book, lock)
+                    group.start_soon(self.drive, store, run_id, records.Owner(lock.id, epoch))
+            return bool(mine) or await self._nothing_to_adopt(store)
+        except errors.StoreUnavailable:
+            await self._start_over(store, lock)
         return True
 
-    async def _start_over(self, book: sqlite_store.Book, lock: owner_locks.OwnerLock) -> None:
+    async def _start_over(self, store: sqlite_store.Store, lock: owner_locks.OwnerLock) -> None:
         """After an error nobody knows what was written: let go of everything and adopt it anew."""
         self.log.say("unavailable")
         for _ in range(20):
             try:
-                await book.release(lock.id)
-            except errors.BookUnavailable:
+                await store.release(lock.id)
+            except errors.StoreUnavailable:
                 continue
             return
 
-    async def _nothing_to_adopt(self, book: sqlite_store.Book) -> bool:
-        for record in await book.runs(records.LOCAL, limit=10_000):
+    async def _nothing_to_adopt(self, store: sqlite_store.Store) -> bool:
+        for record in await store.runs(records.LOCAL, limit=10_000):
             if record.state in (model.RunState.FAILED, model.RunState.PARTIAL):
-                await self._retry(book, record.id)
+                await self._retry(store, record.id)
                 return True
         if self.endless:
-            await self.begin_run(book)
+            await self.begin_run(store)
             return True
         if await tasks_in(self.home) < self.wanted:
-            await self.begin_run(book)
+            await self.begin_run(store)
             return True
-        return bool(await book.runs(records.LOCAL, open_only=True, limit=1))
+        return bool(await store.runs(records.LOCAL, open_only=True, limit=1))
 
-    async def _retry(self, book: sqlite_store.Book, run_id: str) -> None:
+    async def _retry(self, store: sqlite_store.Store, run_id: str) -> None:
         """Opens what was given up: a thousand kills do quarantine a few tasks."""
-        for task in await book.tasks(run_id):
+        for task in await store.tasks(run_id):
             if task.state is model.TaskState.FAILED:
                 retry = records.Action("retry", task.id)
                 with suppress(errors.InputError):  # somebody else was faster
-                    await book.advance(run_id, records.Step(now=time.time(), actions=[retry]))
+                    await store.advance(run_id, records.Step(now=time.time(), actions=[retry]))
                     self.log.say("retried", run_id, task.id)
 
-    async def drive(self, book: sqlite_store.Book, run_id: str, owner: records.Owner) -> None:
+    async def drive(self, store: sqlite_store.Store, run_id: str, owner: records.Owner) -> None:
         """Carries a run on until it is over or something goes wrong with it."""
         async with anyio.create_task_group() as group:
             try:
-                await self._drive(group, book, run_id, owner)
+                await self._drive(group, store, run_id, owner)
             except errors.Fenced:
                 self.log.say("displaced")
-            except errors.BookUnavailable:
-                await self._start_over(book, self._held())
+            except errors.StoreUnavailable:
+                await self._start_over(store, self._held())
             group.cancel_scope.cancel()
 
     def _held(self) -> owner_locks.OwnerLock:
@@ -176,7 +176,7 @@ class Worker:
         return self._lock
 
     async def _drive(
-        self, group: anyio.abc.TaskGroup, book: sqlite_store.Book, run_id: str, owner: records.Owner
+        self, group: anyio.abc.TaskGroup, store: sqlite_store.Store, run_id: str, owner: records.Owner
     ) -> None:
         finished: list[transitions.Finished] = []
         news = anyio.Event()
@@ -190,7 +190,7 @@ class Worker:
             batch, finished[:] = finished[:BATCH], finished[BATCH:]
             news = anyio.Event()
             step = records.Step(now=time.time(), owner=owner, finished=batch, start=transitions.SERVER_WORKERS)
-            advance = await self.advance(book, run_id, step)
+            advance = await self.advance(store, run_id, step)
             for start in advance.starts:
                 group.start_soon(work, start)
             if advance.state in model.RUN_FINAL:
@@ -200,13 +200,13 @@ class Worker:
                 with anyio.move_on_after(delay):
                     await news.wait()
 
-    async def advance(self, book: sqlite_store.Book, run_id: str, step: records.Step) -> records.Advance:
-        """Applies a step and keeps the books about it."""
+    async def advance(self, store: sqlite_store.Store, run_id: str, step: records.Step) -> records.Advance:
+        """Applies a step and keeps the stores about it."""
         good = [one for one in step.finished if one.outcome.state is model.AttemptState.SUCCEEDED]
         for one in good:
             self.log.say("try", run_id, one.task_id, one.attempt)
         began = time.perf_counter()
-        advance = await book.advance(run_id, step)
+        advance = await store.advance(run_id, step)
         self.worst_s = max(self.worst_s, time.perf_counter() - began)
         for one, accepted in zip(step.finished, advance.accepted, strict=True):
             if one in good:

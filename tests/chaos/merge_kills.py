@@ -136,25 +136,25 @@ async def drive(folder: Path, *, mixed: bool) -> None:
     """Drives the run to its end, as a server does; opens what was given up after too many crashes."""
     pace = executor.Pace(look_s=0.01, takeover_s=0.1)
     async with composition.open_dispatcher(settings_of(folder), chat=False, pace=pace) as app:
-        await begin(app.book, plan_of(folder, mixed=mixed))
+        await begin(app.store, plan_of(folder, mixed=mixed))
         await app.engine.start(RUN)
         while True:
             async for _ in app.engine.events(RUN):
                 pass
-            lost = [task.id for task in await app.book.tasks(RUN) if task.state is TaskState.FAILED]
+            lost = [task.id for task in await app.store.tasks(RUN) if task.state is TaskState.FAILED]
             if not lost:
                 return
             for task_id in lost:
                 await app.engine.signal(RUN, records.Action("retry", task_id))
 
 
-async def begin(book: sqlite_store.Book, plan: model.Plan) -> None:
+async def begin(store: sqlite_store.Store, plan: model.Plan) -> None:
     with suppress(errors.StaleVersion):
-        await book.save_plan(plan, records.LOCAL)
+        await store.save_plan(plan, records.LOCAL)
     new = records.NewRun(
         id=RUN, plan_id=plan.id, plan_version=1, worker=WorkerKind.COMMAND, workspace=plan.workspace, request_key="once"
     )
-    await book.create_run(new)
+    await store.create_run(new)
 
 
 @dataclass
@@ -262,7 +262,7 @@ def live(folder: Path, env: dict[str, str], life_s: float | None, *, mixed: bool
 
 
 def verdict(watch: Watch) -> dict[str, Any]:
-    """Compares what the book says with what the repository holds."""
+    """Compares what the store says with what the repository holds."""
     refs = run_refs.Refs(RUN)
     writers = [task.id for task in plan_of(watch.folder, mixed=watch.provider is not None).tasks if task.files]
     said = "--format=%(trailers:key=Dispatch-Task,valueonly)"

@@ -126,10 +126,10 @@ class Yard:
         """Begins runs, opens again what too many crashes have closed, and returns how many runs are unfinished."""
         settings = configuration.load(self.env, cwd=self.repository).settings
         async with composition.open_dispatcher(settings, drives=False) as app:
-            records_ = [await app.book.run(run_id, principal=records.LOCAL) for run_id in self.runs]
+            records_ = [await app.store.run(run_id, principal=records.LOCAL) for run_id in self.runs]
             for one in records_:
                 if one.state in (model.RunState.FAILED, model.RunState.PARTIAL):
-                    for task in await app.book.tasks(one.id):
+                    for task in await app.store.tasks(one.id):
                         if task.state is model.TaskState.FAILED:
                             with suppress(errors.InputError):
                                 await app.steer(one.id, "retry", task.id, "crashed too often")

@@ -137,7 +137,7 @@ def rage(client: Client, kills: int, mean_life_s: float) -> int:
 
 
 def verdict(client: Client) -> dict[str, Any]:
-    """What the client was told beside what the book holds, in Jepsen's words."""
+    """What the client was told beside what the store holds, in Jepsen's words."""
     with closing(sqlite3.connect(client.home / "state.db")) as conn:
         runs = {row[0] for row in conn.execute("SELECT id FROM run")}
         kept = set(

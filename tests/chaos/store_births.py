@@ -1,4 +1,4 @@
-"""R9: many processes open a book that does not exist yet, and some of them die while they make it."""
+"""R9: many processes open a store that does not exist yet, and some of them die while they make it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def birth(processes: int, rng: random.Random) -> dict[str, Any]:
                 os.close(go)
                 os.read(waiting, 1)
                 log.say("opening")
-                async with sqlite_store.open_book(home):
+                async with sqlite_store.open_store(home):
                     log.say("opened")
 
             return crew.fork(serve, failpoint)

@@ -1,4 +1,4 @@
-"""R4: many processes drive runs of their own through one book, all at once."""
+"""R4: many processes drive runs of their own through one store, all at once."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def crowd(processes: int, tasks: int, seed: int) -> dict[str, Any]:
 
             async def serve() -> None:
                 os.close(go)
-                async with sqlite_store.open_book(home) as book:
+                async with sqlite_store.open_store(home) as store:
                     with owner_locks.OwnerLock(home) as lock:
                         os.read(waiting, 1)
                         try:
-                            name = await worker.begin_run(book)
-                            epoch = await book.adopt(name, lock.id)
-                            await worker.drive(book, name, records.Owner(lock.id, epoch or 0))
-                        except errors.BookBusy:
+                            name = await worker.begin_run(store)
+                            epoch = await store.adopt(name, lock.id)
+                            await worker.drive(store, name, records.Owner(lock.id, epoch or 0))
+                        except errors.StoreBusy:
                             worker.log.say("busy")
                         worker.log.say("worst", worker.worst_s)
 

@@ -1,4 +1,4 @@
-"""R1: two processes at a time drive runs through one book and are killed at random, again and again."""
+"""R1: two processes at a time drive runs through one store and are killed at random, again and again."""
 
 from __future__ import annotations
 

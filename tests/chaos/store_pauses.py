@@ -24,28 +24,28 @@ class Host(crew.Worker):
     """Takes assignments of any run, works on them for a while and reports them."""
 
     async def serve(self) -> None:
-        async with sqlite_store.open_book(self.home) as book:
-            while await self._contact(book):
+        async with sqlite_store.open_store(self.home) as store:
+            while await self._contact(store):
                 pass
 
-    async def _contact(self, book: sqlite_store.Book) -> bool:
-        open_runs = await book.runs(records.LOCAL, open_only=True, limit=10)
+    async def _contact(self, store: sqlite_store.Store) -> bool:
+        open_runs = await store.runs(records.LOCAL, open_only=True, limit=10)
         if not open_runs and not self.endless:
             return False
         if len(open_runs) < 2 and self.endless:
-            await self.begin_run(book, "host")
+            await self.begin_run(store, "host")
         for record in self.rng.sample(open_runs, len(open_runs))[:2]:
-            await self._take(book, record.id)
+            await self._take(store, record.id)
         return True
 
-    async def _take(self, book: sqlite_store.Book, run_id: str) -> None:
+    async def _take(self, store: sqlite_store.Store, run_id: str) -> None:
         step = records.Step(now=time.time(), start=transitions.HOST_WORKERS, free=3, lease_s=LEASE_S)
-        starts = (await self.advance(book, run_id, step)).starts
+        starts = (await self.advance(store, run_id, step)).starts
         if starts:
             await anyio.sleep(self.rng.uniform(0.005, 0.04))
         done = model.Outcome(state=model.AttemptState.SUCCEEDED, summary=str(os.getpid()))
         finished = [transitions.Finished(start.task_id, start.attempt, done) for start in starts]
-        await self.advance(book, run_id, records.Step(now=time.time(), finished=finished))
+        await self.advance(store, run_id, records.Step(now=time.time(), finished=finished))
 
 
 def main() -> int:

@@ -46,7 +46,7 @@ def test_nothing_acknowledged_is_lost_when_processes_are_killed_at_random() -> N
 
 
 @pytest.mark.promise("R2")
-def test_a_crash_or_an_error_at_any_named_place_leaves_a_book_to_go_on_from() -> None:
+def test_a_crash_or_an_error_at_any_named_place_leaves_a_store_to_go_on_from() -> None:
     found = attack("store_failpoints.py", "--seeds", sized(1, 3))
     assert found["not_reached"] == []
     assert found["faults"] == []
@@ -61,12 +61,12 @@ def test_what_a_process_reports_after_its_lease_was_over_is_not_accepted() -> No
 
 @pytest.mark.promise("R4")
 @pytest.mark.parametrize("processes", [8, 16] if FULL else [8])
-def test_a_crowd_of_processes_never_meets_a_locked_book(processes: int) -> None:
+def test_a_crowd_of_processes_never_meets_a_locked_store(processes: int) -> None:
     found = attack("store_crowd.py", "--processes", str(processes), "--tasks", sized(800, 5000))
     assert found["busy"] == found["failed_processes"] == found["duplicated"] == 0
     assert found["ok"] >= int(sized(800, 5000))
 
 
-def test_a_book_is_made_once_however_many_make_it_and_die_of_it() -> None:
+def test_a_store_is_made_once_however_many_make_it_and_die_of_it() -> None:
     found = attack("store_births.py", "--rounds", sized(4, 50))
     assert found["refused"] == 0

@@ -28,19 +28,19 @@ KEY, CLAUDE = {"key": True}, {"claude": "/usr/bin/claude"}
 def test_whoever_is_there_is_picked_and_the_reason_is_said(
     there: dict[str, object], kind: WorkerKind, why: str
 ) -> None:
-    picked = worker_choice.Hands(**there).pick()
+    picked = worker_choice.AvailableWorkers(**there).pick()
     assert picked.kind is kind
     assert why in picked.why
 
 
 def test_who_is_missing_is_said_and_why() -> None:
-    nobody = worker_choice.Hands(chat=False)
+    nobody = worker_choice.AvailableWorkers(chat=False)
     assert "ANTHROPIC_API_KEY" in nobody.missing(WorkerKind.API)
     assert "doctor" in nobody.missing(WorkerKind.CLAUDE)
     assert "no assistant" in nobody.missing(WorkerKind.HOST)
     assert nobody.missing(WorkerKind.HUMAN)
     assert nobody.missing(WorkerKind.COMMAND) == ""
-    everybody = worker_choice.Hands(key=True, claude="/claude")
+    everybody = worker_choice.AvailableWorkers(key=True, claude="/claude")
     assert [kind for kind in WorkerKind if everybody.missing(kind)] == [WorkerKind.HUMAN]
 
 

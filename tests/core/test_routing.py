@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from dispatch_mcp import errors
 from dispatch_mcp.agents import bundled_files, catalog, loader
-from dispatch_mcp.routing import emphasis, index_cache, lexicon, request_reader, router
-from dispatch_mcp.text import tokenizer
+from dispatch_mcp.routing import emphasis, index_cache, request_reader, router
+from dispatch_mcp.text import lexicon, tokenizer
 
 GOLDEN = {
     "auth-system-architect": (

@@ -1,4 +1,4 @@
-"""What every engine must do, whatever drives its runs. A test module for an engine provides `drive` and `book`."""
+"""What every engine must do, whatever drives its runs. A test module for an engine provides `drive` and `store`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def task(task_id: str, deps: Sequence[str] = (), **fields: object) -> model.Task
     return model.Task(id=task_id, goal=f"do {task_id}", deps=tuple(deps), worker=WorkerKind.SCRIPTED, **fields)
 
 
-async def new_run(book: sqlite_store.Book, *tasks: model.Task, run_id: str = "a" * 32, max_parallel: int = 5) -> str:
+async def new_run(store: sqlite_store.Store, *tasks: model.Task, run_id: str = "a" * 32, max_parallel: int = 5) -> str:
     plan = model.Plan(id=f"plan-{run_id}", tasks=tasks, max_parallel=max_parallel)
-    await book.save_plan(plan, records.LOCAL)
+    await store.save_plan(plan, records.LOCAL)
     new = records.NewRun(id=run_id, plan_id=plan.id, plan_version=1, worker=WorkerKind.SCRIPTED)
-    await book.create_run(new)
+    await store.create_run(new)
     return run_id
 
 

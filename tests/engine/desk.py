@@ -1,4 +1,4 @@
-"""A dispatcher over a real book, with a clock that tests turn, commands that only count, and a host that reports."""
+"""A dispatcher over a real store, with a clock that tests turn, commands that only count, and a host that reports."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class Desk:
         return await self.app.trace(run_id=run_id)
 
     async def kinds(self, run_id: str) -> list[str]:
-        return [event.kind for event in await self.app.book.events(run_id)]
+        return [event.kind for event in await self.app.store.events(run_id)]
 
     async def states(self, run_id: str) -> dict[str, str]:
-        return {row.id: row.state.value for row in await self.app.book.tasks(run_id)}
+        return {row.id: row.state.value for row in await self.app.store.tasks(run_id)}
 
 
 def said(given: assignments.Assignment, text: str = "done", **more: Any) -> dict[str, Any]:
@@ -81,8 +81,8 @@ def read(tasks: list[dict[str, Any]], **more: Any) -> plan_documents.Document:
     return plan_documents.Document(plan_documents.read_tasks(tasks), **more)
 
 
-def _equipment(book: sqlite_store.Book, archive: artifacts.Redact | None) -> attempt_driver.Equipment:
-    return attempt_driver.Equipment(archive=artifacts.Archive(book.blobs, archive) if archive else None)
+def _equipment(store: sqlite_store.Store, archive: artifacts.Redact | None) -> attempt_driver.AttemptServices:
+    return attempt_driver.AttemptServices(archive=artifacts.Archive(store.blobs, archive) if archive else None)
 
 
 @asynccontextmanager
@@ -97,11 +97,11 @@ async def opened(
     workers = {WorkerKind.COMMAND: commands, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
     rules = planner.Rules(workspace=str(home.parent), lease_s=LEASE_S, **more.pop("rules", {}))
     async with (
-        sqlite_store.open_book(home, clock=clock) as book,
-        executor.open_engine(book, workers, clock=clock, pace=PACE, equipment=_equipment(book, archive)) as engine,
+        sqlite_store.open_store(home, clock=clock) as store,
+        executor.open_engine(store, workers, clock=clock, pace=PACE, services=_equipment(store, archive)) as engine,
     ):
         app = dispatcher.Dispatcher(
-            book=book,
+            store=store,
             engine=engine,
             rules=rules,
             catalog=lambda: catalog.EMPTY,

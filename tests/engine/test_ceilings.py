@@ -1,4 +1,4 @@
-"""Ceilings and forecasts through the real book: what they hold back, what they show, and how people go on."""
+"""Ceilings and forecasts through the real store: what they hold back, what they show, and how people go on."""
 
 from __future__ import annotations
 

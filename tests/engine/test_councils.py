@@ -33,7 +33,7 @@ MENDED = DIFF.replace(f"+{QUERY}", '+    return db.execute("SELECT id FROM users
 async def test_a_round_is_a_plan_of_reviewers_without_an_edge_between_them(tmp_path: Path) -> None:
     async with chamber.opened(tmp_path / "state") as room:
         found = await room.reviewed(DIFF)
-        plan = (await room.app.book.plans(room.app.principal))[0]
+        plan = (await room.app.store.plans(room.app.principal))[0]
     reviews = {task.id: task for task in plan.tasks if chamber.part_of(task).role == "reviewer"}
     assert tuple(reviews) == SEATS
     assert all(not task.deps for task in reviews.values())
@@ -63,7 +63,7 @@ async def test_the_advocate_can_block(tmp_path: Path) -> None:
 async def test_nobody_has_to_argue_against_a_change_that_is_blocked(tmp_path: Path) -> None:
     async with chamber.opened(tmp_path / "state", {"security-sentinel": chamber.fails(QUERY.strip())}) as room:
         found = await room.reviewed(DIFF)
-        states = await room.app.book.tasks(found.run_id)
+        states = await room.app.store.tasks(found.run_id)
     assert sorted({name for name, _ in room.model.read}) == sorted(SEATS)
     assert found.outcome == "BLOCK"
     assert found.blocks
@@ -206,7 +206,7 @@ async def test_a_waiver_needs_a_person_a_reason_and_a_finding(tmp_path: Path) ->
         with pytest.raises(errors.InputError, match="no finding"):
             await room.council.waive(found.run_id, "nope", "because", "Ada at a shell")
         after = await room.council.waive(found.run_id, name, "the table is public", "Ada at a shell")
-        kinds = [event.kind for event in await room.app.book.events(found.run_id)]
+        kinds = [event.kind for event in await room.app.store.events(found.run_id)]
     assert after.outcome == "PASS"
     assert after.findings[0].standing == "waived"
     assert after.findings[0].waived == "Ada at a shell: the table is public"
@@ -218,7 +218,7 @@ async def test_a_decision_is_recorded_once_with_the_rules_it_was_made_by(tmp_pat
     async with chamber.opened(tmp_path / "state") as room:
         found = await room.reviewed(DIFF)
         await room.council.look(found.run_id)
-        events = [one for one in await room.app.book.events(found.run_id) if one.kind == reviews.DECIDED]
+        events = [one for one in await room.app.store.events(found.run_id) if one.kind == reviews.DECIDED]
     assert len(events) == 1
     assert events[0].data["outcome"] == "PASS"
     assert "inconclusive blocks" in events[0].data["rules"]
@@ -278,7 +278,7 @@ async def test_what_blocks_goes_back_to_who_owns_it(tmp_path: Path) -> None:
             pass
         room.tree.text = DIFF
         found = await room.reviewed(run_id=run_id)
-        plan = await room.app.book.plan(found.mend_plan, principal=room.app.principal)
+        plan = await room.app.store.plan(found.mend_plan, principal=room.app.principal)
         again = await room.council.look(found.run_id)
     assert room.tree.asked == ["tree ['app.py']"]
     assert [one.id for one in plan.tasks] == ["write.mend-1"]
@@ -296,7 +296,7 @@ async def test_what_blocks_is_mended_in_the_run_while_it_is_open(tmp_path: Path)
         progress = await room.app.dispatch(plan_id=planned.plan.id)
         room.tree.text = DIFF
         found = await room.reviewed(run_id=progress.run_id)
-        plan = await room.app.book.plan(found.mend_plan, principal=room.app.principal)
+        plan = await room.app.store.plan(found.mend_plan, principal=room.app.principal)
     assert plan.id == planned.plan.id
     assert plan.version == 2
     assert {one.id: one.deps for one in plan.tasks}["ship"] == ("write", "write.mend-1")
@@ -324,7 +324,7 @@ async def test_how_reviewers_did_is_counted(tmp_path: Path) -> None:
         first = await room.reviewed(DIFF)
         room.model.answers.clear()
         await room.reviewed(MENDED, after=first.run_id)
-        found = {one.reviewer: one for one in await reviews.calibration(room.app.book, room.app.principal)}
+        found = {one.reviewer: one for one in await reviews.calibration(room.app.store, room.app.principal)}
     assert found["security-sentinel"].rounds == 2
     assert found["security-sentinel"].blocking == 1
     assert found["security-sentinel"].agreement == 1.0

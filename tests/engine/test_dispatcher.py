@@ -177,7 +177,7 @@ async def test_a_rejected_plan_lists_every_problem_and_stores_nothing(desk: desk
         "self_dependency",
         "unknown_field",
     }
-    assert await desk.app.book.plans(records.LOCAL) == []
+    assert await desk.app.store.plans(records.LOCAL) == []
 
 
 async def test_neither_or_both_handles_are_refused(desk: desks.Desk) -> None:
@@ -232,7 +232,7 @@ async def test_a_failed_task_is_skipped_or_tried_again(desk: desks.Desk) -> None
     retried = await desk.app.steer(progress.run_id, "retry", "a", "")
     assert set(retried.changed) <= {"a", "b"}
     assert (await desk.ended(progress.run_id)).state == "failed"
-    assert [a.attempt for a in await desk.app.book.attempts(progress.run_id, "a")] == [1, 2]
+    assert [a.attempt for a in await desk.app.store.attempts(progress.run_id, "a")] == [1, 2]
     await desk.app.steer(progress.run_id, "skip", "a", "not needed")
     assert (await desk.ended(progress.run_id)).state == "succeeded"
     assert await desk.states(progress.run_id) == {"a": "skipped", "b": "succeeded"}
@@ -266,7 +266,7 @@ async def test_a_claim_of_the_host_is_called_unverified_everywhere(desk: desks.D
     assert "UNVERIFIED" in summary.next
     [line] = (await desk.app.trace(run_id=progress.run_id, view="results")).results
     assert (line.state, [receipt.kind for receipt in line.receipts]) == ("unverified", ["claim"])
-    finished = [event for event in await desk.app.book.events(progress.run_id) if event.kind == "attempt_finished"]
+    finished = [event for event in await desk.app.store.events(progress.run_id) if event.kind == "attempt_finished"]
     assert finished[0].data["unverified"] is True
     assert '"unverified":true' in await desk.app.result(progress.run_id, "write")
 
@@ -302,5 +302,5 @@ async def test_the_plans_deadline_holds_for_tasks_without_their_own(desk: desks.
     planned = await desk.app.plans.plan_document(document)
     progress = await desk.app.dispatch(plan_id=planned.plan.id)
     await desk.ended(progress.run_id)
-    errors_of = {attempt.task_id: attempt.error for attempt in await desk.app.book.attempts(progress.run_id)}
+    errors_of = {attempt.task_id: attempt.error for attempt in await desk.app.store.attempts(progress.run_id)}
     assert errors_of == {"patient": "No result after 0.02 s.", "hasty": "No result after 0.01 s."}

@@ -42,8 +42,8 @@ class Stepping:
 
 
 @pytest.fixture
-async def book(tmp_path: Path) -> AsyncGenerator[sqlite_store.Book]:
-    async with sqlite_store.open_book(tmp_path / "home") as opened:
+async def store(tmp_path: Path) -> AsyncGenerator[sqlite_store.Store]:
+    async with sqlite_store.open_store(tmp_path / "home") as opened:
         yield opened
 
 
@@ -53,26 +53,26 @@ def worker() -> Recording:
 
 
 @pytest.fixture
-async def engine(book: sqlite_store.Book, worker: Recording) -> AsyncGenerator[executor.EmbeddedEngine]:
-    async with executor.open_engine(book, {WorkerKind.SCRIPTED: worker}, clock=Stepping(), pace=FAST) as opened:
+async def engine(store: sqlite_store.Store, worker: Recording) -> AsyncGenerator[executor.EmbeddedEngine]:
+    async with executor.open_engine(store, {WorkerKind.SCRIPTED: worker}, clock=Stepping(), pace=FAST) as opened:
         yield opened
 
 
-async def states(book: sqlite_store.Book, run_id: str) -> dict[str, str]:
-    return {row.id: row.state.value for row in await book.tasks(run_id)}
+async def states(store: sqlite_store.Store, run_id: str) -> dict[str, str]:
+    return {row.id: row.state.value for row in await store.tasks(run_id)}
 
 
-async def test_a_run_goes_through_its_graph(engine: executor.EmbeddedEngine, book: sqlite_store.Book) -> None:
-    run_id = await new_run(book, task("a"), task("b", ["a"]), task("c", ["a"]), task("d", ["b", "c"]))
+async def test_a_run_goes_through_its_graph(engine: executor.EmbeddedEngine, store: sqlite_store.Store) -> None:
+    run_id = await new_run(store, task("a"), task("b", ["a"]), task("c", ["a"]), task("d", ["b", "c"]))
     await engine.start(run_id)
     assert await ended(engine, run_id) is RunState.SUCCEEDED
-    assert set((await states(book, run_id)).values()) == {"succeeded"}
+    assert set((await states(store, run_id)).values()) == {"succeeded"}
 
 
 async def test_starting_a_run_again_changes_nothing(
-    engine: executor.EmbeddedEngine, book: sqlite_store.Book, worker: Recording
+    engine: executor.EmbeddedEngine, store: sqlite_store.Store, worker: Recording
 ) -> None:
-    run_id = await new_run(book, task("a"), task("b", ["a"]))
+    run_id = await new_run(store, task("a"), task("b", ["a"]))
     for _ in range(5):
         await engine.start(run_id)
     assert await ended(engine, run_id) is RunState.SUCCEEDED
@@ -81,10 +81,10 @@ async def test_starting_a_run_again_changes_nothing(
 
 
 async def test_a_dependant_receives_the_handoff_and_output_of_what_it_builds_on(
-    engine: executor.EmbeddedEngine, book: sqlite_store.Book, worker: Recording
+    engine: executor.EmbeddedEngine, store: sqlite_store.Store, worker: Recording
 ) -> None:
     first = task("a", inputs=script(output={"port": 8080}, handoff={"decisions_made": ["use 8080"]}))
-    run_id = await new_run(book, first, task("b", ["a"]))
+    run_id = await new_run(store, first, task("b", ["a"]))
     await engine.start(run_id)
     await ended(engine, run_id)
     [received] = worker.orders[-1].upstream
@@ -94,9 +94,9 @@ async def test_a_dependant_receives_the_handoff_and_output_of_what_it_builds_on(
 
 
 async def test_a_transient_failure_is_tried_again_and_told_what_went_wrong(
-    engine: executor.EmbeddedEngine, book: sqlite_store.Book, worker: Recording
+    engine: executor.EmbeddedEngine, store: sqlite_store.Store, worker: Recording
 ) -> None:
-    run_id = await new_run(book, task("a", inputs=script(fail=1, error="flaky network")))
+    run_id = await new_run(store, task("a", inputs=script(fail=1, error="flaky network")))
     await engine.start(run_id)
     assert await ended(engine, run_id) is RunState.SUCCEEDED
     assert [work.attempt for work in worker.orders] == [1, 2]
@@ -104,62 +104,64 @@ async def test_a_transient_failure_is_tried_again_and_told_what_went_wrong(
 
 
 async def test_a_permanent_failure_skips_what_depends_on_it_and_nothing_else(
-    engine: executor.EmbeddedEngine, book: sqlite_store.Book
+    engine: executor.EmbeddedEngine, store: sqlite_store.Store
 ) -> None:
-    run_id = await new_run(book, task("a", inputs=script(fail="permanent")), task("b", ["a"]), task("c"))
+    run_id = await new_run(store, task("a", inputs=script(fail="permanent")), task("b", ["a"]), task("c"))
     await engine.start(run_id)
     assert await ended(engine, run_id) is RunState.PARTIAL
-    assert await states(book, run_id) == {"a": "failed", "b": "skipped", "c": "succeeded"}
+    assert await states(store, run_id) == {"a": "failed", "b": "skipped", "c": "succeeded"}
 
 
 async def test_a_task_that_outlives_its_deadline_is_stopped(
-    engine: executor.EmbeddedEngine, book: sqlite_store.Book
+    engine: executor.EmbeddedEngine, store: sqlite_store.Store
 ) -> None:
-    run_id = await new_run(book, task("a", inputs=script(hang=True), timeout_s=0.01, max_attempts=1))
+    run_id = await new_run(store, task("a", inputs=script(hang=True), timeout_s=0.01, max_attempts=1))
     await engine.start(run_id)
     assert await ended(engine, run_id) is RunState.FAILED
-    [attempt] = await book.attempts(run_id)
+    [attempt] = await store.attempts(run_id)
     assert attempt.state is AttemptState.TIMED_OUT
 
 
-async def test_a_worker_that_crashes_fails_its_own_task_only(book: sqlite_store.Book) -> None:
+async def test_a_worker_that_crashes_fails_its_own_task_only(store: sqlite_store.Store) -> None:
     class Broken:
         async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
             raise ZeroDivisionError("oops")
 
     workers = {WorkerKind.SCRIPTED: Broken()}
-    async with executor.open_engine(book, workers, clock=Stepping(), pace=FAST) as engine:
-        run_id = await new_run(book, task("a", max_attempts=1))
+    async with executor.open_engine(store, workers, clock=Stepping(), pace=FAST) as engine:
+        run_id = await new_run(store, task("a", max_attempts=1))
         await engine.start(run_id)
         assert await ended(engine, run_id) is RunState.FAILED
-    [attempt] = await book.attempts(run_id)
+    [attempt] = await store.attempts(run_id)
     assert attempt.error_kind == "worker_crashed"
     assert "oops" in attempt.error
 
 
 async def test_a_task_that_nobody_here_can_do_fails_with_that_reason(
-    engine: executor.EmbeddedEngine, book: sqlite_store.Book
+    engine: executor.EmbeddedEngine, store: sqlite_store.Store
 ) -> None:
-    run_id = await new_run(book, model.Task(id="a", goal="x", worker=WorkerKind.API))
+    run_id = await new_run(store, model.Task(id="a", goal="x", worker=WorkerKind.API))
     await engine.start(run_id)
     assert await ended(engine, run_id) is RunState.FAILED
-    [attempt] = await book.attempts(run_id)
+    [attempt] = await store.attempts(run_id)
     assert attempt.error_kind == "no_worker"
 
 
-async def test_cancelling_a_run_stops_what_is_running(engine: executor.EmbeddedEngine, book: sqlite_store.Book) -> None:
-    run_id = await new_run(book, task("a", inputs=script(hang=True)), task("b", ["a"]))
+async def test_cancelling_a_run_stops_what_is_running(
+    engine: executor.EmbeddedEngine, store: sqlite_store.Store
+) -> None:
+    run_id = await new_run(store, task("a", inputs=script(hang=True)), task("b", ["a"]))
     await engine.start(run_id)
     await reached(engine, run_id, "attempt_started")
     await engine.signal(run_id, records.Action("cancel", reason="enough"))
     assert await ended(engine, run_id) is RunState.CANCELLED
-    assert await states(book, run_id) == {"a": "cancelled", "b": "cancelled"}
+    assert await states(store, run_id) == {"a": "cancelled", "b": "cancelled"}
 
 
 async def test_a_paused_run_starts_nothing_until_it_is_resumed(
-    engine: executor.EmbeddedEngine, book: sqlite_store.Book, worker: Recording
+    engine: executor.EmbeddedEngine, store: sqlite_store.Store, worker: Recording
 ) -> None:
-    run_id = await new_run(book, task("a"))
+    run_id = await new_run(store, task("a"))
     await engine.signal(run_id, records.Action("pause"))
     assert (await engine.status(run_id)).state is RunState.PAUSED
     assert worker.orders == []
@@ -168,49 +170,49 @@ async def test_a_paused_run_starts_nothing_until_it_is_resumed(
 
 
 async def test_skipping_a_hanging_task_lets_its_dependants_go_on(
-    engine: executor.EmbeddedEngine, book: sqlite_store.Book
+    engine: executor.EmbeddedEngine, store: sqlite_store.Store
 ) -> None:
-    run_id = await new_run(book, task("a", inputs=script(hang=True)), task("b", ["a"]))
+    run_id = await new_run(store, task("a", inputs=script(hang=True)), task("b", ["a"]))
     await engine.start(run_id)
     await reached(engine, run_id, "attempt_started")
     await engine.signal(run_id, records.Action("skip", "a", "done by hand"))
     assert await ended(engine, run_id) is RunState.SUCCEEDED
-    assert await states(book, run_id) == {"a": "skipped", "b": "succeeded"}
+    assert await states(store, run_id) == {"a": "skipped", "b": "succeeded"}
 
 
 async def test_retrying_a_failed_task_reopens_a_finished_run(
-    book: sqlite_store.Book, engine: executor.EmbeddedEngine, worker: Recording
+    store: sqlite_store.Store, engine: executor.EmbeddedEngine, worker: Recording
 ) -> None:
-    run_id = await new_run(book, task("a", inputs=script(fail=1), max_attempts=1), task("b", ["a"]))
+    run_id = await new_run(store, task("a", inputs=script(fail=1), max_attempts=1), task("b", ["a"]))
     await engine.start(run_id)
     assert await ended(engine, run_id) is RunState.FAILED
     await engine.signal(run_id, records.Action("retry", "a"))
     assert await ended(engine, run_id) is RunState.SUCCEEDED
 
 
-async def test_another_engine_takes_a_released_run_over_and_repeats_nothing_finished(book: sqlite_store.Book) -> None:
+async def test_another_engine_takes_a_released_run_over_and_repeats_nothing_finished(store: sqlite_store.Store) -> None:
     first, second = Recording(), Recording()
-    async with executor.open_engine(book, {WorkerKind.SCRIPTED: first}, pace=FAST) as engine:
-        run_id = await new_run(book, task("a"), task("b", ["a"], inputs=script(hang=True)))
+    async with executor.open_engine(store, {WorkerKind.SCRIPTED: first}, pace=FAST) as engine:
+        run_id = await new_run(store, task("a"), task("b", ["a"], inputs=script(hang=True)))
         await engine.start(run_id)
         await reached(engine, run_id, "attempt_started", 2)
-    async with executor.open_engine(book, {WorkerKind.SCRIPTED: second}, pace=FAST) as engine:
+    async with executor.open_engine(store, {WorkerKind.SCRIPTED: second}, pace=FAST) as engine:
         await reached(engine, run_id, "attempt_started", 3)
         await engine.signal(run_id, records.Action("skip", "b"))
         assert await ended(engine, run_id) is RunState.SUCCEEDED
     assert [work.task.id for work in second.orders] == ["b"]
-    row = next(row for row in await book.tasks(run_id) if row.id == "b")
+    row = next(row for row in await store.tasks(run_id) if row.id == "b")
     assert row.crashes == 0
 
 
-async def test_only_one_of_two_engines_drives_a_run(book: sqlite_store.Book) -> None:
+async def test_only_one_of_two_engines_drives_a_run(store: sqlite_store.Store) -> None:
     first, second = Recording(), Recording()
     tasks = [task(f"t{n}", inputs=script(sleep_s=0.01)) for n in range(30)]
     async with (
-        executor.open_engine(book, {WorkerKind.SCRIPTED: first}, pace=FAST) as one,
-        executor.open_engine(book, {WorkerKind.SCRIPTED: second}, pace=FAST) as other,
+        executor.open_engine(store, {WorkerKind.SCRIPTED: first}, pace=FAST) as one,
+        executor.open_engine(store, {WorkerKind.SCRIPTED: second}, pace=FAST) as other,
     ):
-        run_id = await new_run(book, *tasks)
+        run_id = await new_run(store, *tasks)
         await one.start(run_id)
         await other.start(run_id)
         assert await ended(other, run_id) is RunState.SUCCEEDED
@@ -218,7 +220,7 @@ async def test_only_one_of_two_engines_drives_a_run(book: sqlite_store.Book) -> 
     assert second.orders == []
 
 
-async def test_no_more_than_max_parallel_run_at_once(book: sqlite_store.Book) -> None:
+async def test_no_more_than_max_parallel_run_at_once(store: sqlite_store.Store) -> None:
     running, most = 0, 0
     gate = anyio.Event()
 
@@ -233,14 +235,14 @@ async def test_no_more_than_max_parallel_run_at_once(book: sqlite_store.Book) ->
             running -= 1
             return model.Outcome(state=AttemptState.SUCCEEDED)
 
-    async with executor.open_engine(book, {WorkerKind.SCRIPTED: Counting()}, pace=FAST) as engine:
-        run_id = await new_run(book, *(task(f"t{n}") for n in range(10)), max_parallel=3)
+    async with executor.open_engine(store, {WorkerKind.SCRIPTED: Counting()}, pace=FAST) as engine:
+        run_id = await new_run(store, *(task(f"t{n}") for n in range(10)), max_parallel=3)
         await engine.start(run_id)
         assert await ended(engine, run_id) is RunState.SUCCEEDED
     assert most == 3
 
 
-async def test_what_a_lost_attempt_left_behind_reaches_the_next_one(book: sqlite_store.Book) -> None:
+async def test_what_a_lost_attempt_left_behind_reaches_the_next_one(store: sqlite_store.Store) -> None:
     class Beating(Recording):
         async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
             if work.attempt == 1:
@@ -249,19 +251,19 @@ async def test_what_a_lost_attempt_left_behind_reaches_the_next_one(book: sqlite
             return await super().carry_out(ctx, work)
 
     worker = Beating()
-    async with executor.open_engine(book, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
-        run_id = await new_run(book, task("a"))
+    async with executor.open_engine(store, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
+        run_id = await new_run(store, task("a"))
         await engine.start(run_id)
         with anyio.fail_after(5):
-            while not await book.last_beat(run_id, "a"):
+            while not await store.last_beat(run_id, "a"):
                 await engine.pulse.wait()
-    async with executor.open_engine(book, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
+    async with executor.open_engine(store, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
         assert await ended(engine, run_id) is RunState.SUCCEEDED
     assert worker.orders[-1].last_beat == {"session": "s-1"}
 
 
-async def test_events_can_be_read_from_any_place(engine: executor.EmbeddedEngine, book: sqlite_store.Book) -> None:
-    run_id = await new_run(book, task("a"), task("b", ["a"]))
+async def test_events_can_be_read_from_any_place(engine: executor.EmbeddedEngine, store: sqlite_store.Store) -> None:
+    run_id = await new_run(store, task("a"), task("b", ["a"]))
     await engine.start(run_id)
     await ended(engine, run_id)
     every = [event async for event in engine.events(run_id)]

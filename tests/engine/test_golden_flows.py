@@ -55,11 +55,11 @@ async def opened(home: Path, glass: Hourglass) -> AsyncGenerator[desks.Desk]:
     clock = desks.Clock()
     workers = {WorkerKind.SCRIPTED: scripted.ScriptedWorker(sleep=glass.sleep)}
     async with (
-        sqlite_store.open_book(home, clock=clock) as book,
-        executor.open_engine(book, workers, clock=clock, pace=desks.PACE) as engine,
+        sqlite_store.open_store(home, clock=clock) as store,
+        executor.open_engine(store, workers, clock=clock, pace=desks.PACE) as engine,
     ):
         app = dispatcher.Dispatcher(
-            book=book,
+            store=store,
             engine=engine,
             rules=planner.Rules(workspace=str(home.parent)),
             catalog=lambda: catalog.EMPTY,

@@ -1,4 +1,4 @@
-"""Plans that change while they run, and runs that wait for a person, through the real book."""
+"""Plans that change while they run, and runs that wait for a person, through the real store."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_a_refused_edit_changes_nothing(desk: desks.Desk) -> None:
         await desk.app.plans.edit(plan_id, 1, edits)
     assert [problem.code for problem in refused.value.problems] == ["task_started"]  # type: ignore[attr-defined]
     assert await desk.states(given.run_id) == {"a": "running", "b": "blocked"}
-    assert (await desk.app.book.plan(plan_id, principal="local")).version == 1
+    assert (await desk.app.store.plan(plan_id, principal="local")).version == 1
 
 
 async def test_a_stale_edit_is_told_what_has_changed(desk: desks.Desk) -> None:

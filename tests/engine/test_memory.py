@@ -28,12 +28,12 @@ Lessons = list[tuple[str, str, float]]
 async def desk(tmp_path: Path) -> AsyncGenerator[desks.Desk]:
     async with desks.opened(tmp_path / "home") as opened:
         opened.app.catalog = lambda: KNOWN
-        opened.app.memory = route_memory.Memory(opened.app.book, records.LOCAL)
+        opened.app.memory = route_memory.Memory(opened.app.store, records.LOCAL)
         yield opened
 
 
 async def known(desk: desks.Desk) -> Lessons:
-    return [(one.agent, one.outcome, one.weight) for one in await desk.app.book.learned(records.LOCAL)]
+    return [(one.agent, one.outcome, one.weight) for one in await desk.app.store.learned(records.LOCAL)]
 
 
 async def reported(desk: desks.Desk, *tasks: dict[str, Any], dry_run: bool = False, **said: Any) -> None:
@@ -47,7 +47,7 @@ async def reported(desk: desks.Desk, *tasks: dict[str, Any], dry_run: bool = Fal
 async def test_a_result_that_the_host_claims_counts_half(desk: desks.Desk) -> None:
     await reported(desk, QUERY)
     assert await known(desk) == [("db", "accepted", 0.5)]
-    [lesson] = await desk.app.book.learned(records.LOCAL)
+    [lesson] = await desk.app.store.learned(records.LOCAL)
     assert (lesson.text, lesson.task_id, lesson.at) == (QUERY["do"], "q", desk.clock.now)
 
 
@@ -105,10 +105,10 @@ async def test_what_was_learned_moves_the_next_route(desk: desks.Desk) -> None:
 
 async def test_it_survives_the_process_and_is_gone_once_forgotten(desk: desks.Desk) -> None:
     await reported(desk, QUERY)
-    later = route_memory.Memory(desk.app.book, records.LOCAL)
+    later = route_memory.Memory(desk.app.store, records.LOCAL)
     await later.refresh()
     assert [past.agent for past in later.history.past] == ["db"]
-    assert await desk.app.book.forget(records.LOCAL) == 1
+    assert await desk.app.store.forget(records.LOCAL) == 1
     await later.refresh()
     assert later.history.past == ()
     await reported(desk, QUERY)
@@ -118,14 +118,14 @@ async def test_it_survives_the_process_and_is_gone_once_forgotten(desk: desks.De
 
 async def test_one_user_learns_nothing_from_another(desk: desks.Desk) -> None:
     await reported(desk, QUERY)
-    other = route_memory.Memory(desk.app.book, "ann")
+    other = route_memory.Memory(desk.app.store, "ann")
     await other.refresh()
     assert other.history.past == ()
 
 
 async def test_switched_off_it_keeps_and_reads_nothing(desk: desks.Desk) -> None:
     await reported(desk, QUERY)
-    desk.app.memory = off = route_memory.Memory(desk.app.book, records.LOCAL, on=False)
+    desk.app.memory = off = route_memory.Memory(desk.app.store, records.LOCAL, on=False)
     await off.refresh()
     desk.app.route(QUERY["do"])
     await reported(desk, {**QUERY, "agent": "web"})
@@ -137,17 +137,17 @@ async def test_switched_off_it_keeps_and_reads_nothing(desk: desks.Desk) -> None
 async def test_a_secret_in_a_goal_is_not_kept(desk: desks.Desk) -> None:
     secret = "-".join(("hunter2", "hunter2", "hunter2"))
     redactor = redaction.Redactor([secret])
-    desk.app.memory = route_memory.Memory(desk.app.book, records.LOCAL, redact=redactor.redact)
+    desk.app.memory = route_memory.Memory(desk.app.store, records.LOCAL, redact=redactor.redact)
     await reported(desk, {**QUERY, "do": f"Log in to the database with {secret}"})
-    [lesson] = await desk.app.book.learned(records.LOCAL)
+    [lesson] = await desk.app.store.learned(records.LOCAL)
     assert secret not in lesson.text
 
 
-async def test_a_book_that_cannot_be_written_stops_no_work(desk: desks.Desk) -> None:
-    class Refusing(route_memory.books.Book):
+async def test_a_store_that_cannot_be_written_stops_no_work(desk: desks.Desk) -> None:
+    class Refusing(route_memory.stores.Store):
         async def learn(self, principal: str, lessons: object) -> None:
-            raise errors.BookBusy("busy")
+            raise errors.StoreBusy("busy")
 
-    desk.app.memory = past = route_memory.Memory(Refusing(desk.app.book.home), records.LOCAL)
+    desk.app.memory = past = route_memory.Memory(Refusing(desk.app.store.home), records.LOCAL)
     await past.learn([learning.Lesson("a", "db", "accepted")])
     assert past.history.past == ()

@@ -19,7 +19,7 @@ from dispatch_mcp.git import branch_apply, git_process, merge_rules, workspace_p
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records, run_refs
 from dispatch_mcp.process import allowlist, child_environment
 from dispatch_mcp.store import sqlite_store
-from dispatch_mcp.workers import command, verifier, workspace_snapshot
+from dispatch_mcp.workers import command, receipt_verifier, workspace_snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -74,15 +74,15 @@ async def engine(
 ) -> AsyncGenerator[executor.EmbeddedEngine]:
     policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]})
     commands = command.CommandWorker(allowlist.parse([[*PYTHON, "**"]]), home, policy)
-    seen = verifier.Witness(commands, workspace_snapshot.Camera(home, policy))
-    grounds = workspace_provider.Worktrees(git_process.Git(home, policy), home)
+    seen = receipt_verifier.ReceiptVerifier(commands, workspace_snapshot.Camera(home, policy))
+    workspaces = workspace_provider.Worktrees(git_process.Git(home, policy), home)
     async with (
-        sqlite_store.open_book(home) as book,
+        sqlite_store.open_store(home) as store,
         executor.open_engine(
-            book,
+            store,
             {WorkerKind.COMMAND: commands, **(workers or {})},
             pace=executor.Pace(look_s=0.01),
-            equipment=attempt_driver.Equipment(seen, grounds),
+            services=attempt_driver.AttemptServices(seen, workspaces),
         ) as found,
     ):
         yield found
@@ -92,9 +92,9 @@ async def run(
     found: executor.EmbeddedEngine, repo: Path, *tasks: model.Task, run_id: str = "run", **more: Any
 ) -> records.RunRecord:
     plan = model.Plan(id=f"plan-{run_id}", tasks=tasks, workspace=str(repo))
-    await found.book.save_plan(plan, records.LOCAL)
+    await found.store.save_plan(plan, records.LOCAL)
     fields: dict[str, Any] = {"worker": WorkerKind.COMMAND, "fresh": True} | more
-    await found.book.create_run(
+    await found.store.create_run(
         records.NewRun(id=run_id, plan_id=plan.id, plan_version=1, workspace=str(repo), **fields)
     )
     await found.start(run_id)
@@ -125,7 +125,7 @@ async def test_later_tasks_build_on_what_earlier_ones_merged_and_nothing_touches
     read = model.Task(id="read", do="read", deps=("b",), command=(*PYTHON, "print(open('list.txt').read())"))
     async with engine(tmp_path / "state") as found:
         record = await run(found, repo, adds("a", "second"), adds("b", "third", "a"), read)
-        outcomes = await found.book.outcomes("run", ["a", "b", "read"])
+        outcomes = await found.store.outcomes("run", ["a", "b", "read"])
     assert record.state is RunState.SUCCEEDED
     assert merged(repo) == "first\nsecond\nthird"
     assert outcomes["read"].output["stdout"].split() == ["first", "second", "third"]
@@ -146,7 +146,7 @@ async def test_two_writers_that_clash_end_with_both_changes_after_the_second_beg
 
     async with engine(tmp_path / "state") as found:
         record = await run(found, repo, together("left", "right"), together("right", "left"))
-        attempts = await found.book.attempts("run")
+        attempts = await found.store.attempts("run")
         policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"]})
         applier = branch_apply.Applier(git_process.Git(tmp_path / "state", policy))
         offer = await applier.look(str(repo), "run")
@@ -172,7 +172,7 @@ async def test_conflicts_end_with_the_attempts_that_a_task_has_and_the_change_is
 
     async with engine(tmp_path / "state") as found:
         record = await run(found, repo, together("left", "right"), together("right", "left"))
-        states = {task.id: task.state for task in await found.book.tasks("run")}
+        states = {task.id: task.state for task in await found.store.tasks("run")}
     assert record.state is RunState.PARTIAL
     assert sorted(states.values()) == [TaskState.FAILED, TaskState.SUCCEEDED]
     loser = next(name for name, state in states.items() if state is TaskState.FAILED)
@@ -184,7 +184,7 @@ async def test_a_task_that_changes_nothing_of_what_it_declared_is_not_proven(tmp
     asked = adds("asked", "x", command=(*PYTHON, "pass"), acceptance=("diff",), max_attempts=1)
     async with engine(tmp_path / "state") as found:
         await run(found, repo, idle, asked)
-        states = {task.id: task.state for task in await found.book.tasks("run")}
+        states = {task.id: task.state for task in await found.store.tasks("run")}
     assert states == {"idle": TaskState.UNVERIFIED, "asked": TaskState.FAILED}
     assert git(repo, "rev-parse", run_refs.Refs("run").merged) == git(repo, "rev-parse", "HEAD")
 
@@ -195,7 +195,7 @@ async def test_acceptance_is_checked_in_the_worktree_before_anything_is_merged(t
     bad = adds("bad", "bad", acceptance=(check.replace("'good'", "'better'"),), max_attempts=1)
     async with engine(tmp_path / "state") as found:
         await run(found, repo, good, bad)
-        states = {task.id: task.state for task in await found.book.tasks("run")}
+        states = {task.id: task.state for task in await found.store.tasks("run")}
     assert states == {"good": TaskState.SUCCEEDED, "bad": TaskState.FAILED}
     assert merged(repo) == "first\ngood"
     assert git(repo, "ls-tree", "--name-only", run_refs.Refs("run").merged).split() == ["list.txt"]

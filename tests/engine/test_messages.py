@@ -1,4 +1,4 @@
-"""Agents of a run that write to each other, through the real book."""
+"""Agents of a run that write to each other, through the real store."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_a_turned_away_report_sends_nothing(desk: desks.Desk) -> None:
     given = await desk.app.dispatch(plan_id=await desk.planned(task("api"), task("page", "api")))
     late = {**desks.said(given.assignments[0]), "attempt": 7, **writing(("page", "warning", "Late"))}
     await desk.app.report(given.run_id, [late])
-    assert await desk.app.book.inbox(given.run_id) == []
+    assert await desk.app.store.inbox(given.run_id) == []
 
 
 async def test_a_message_to_nobody_says_who_was_probably_meant(desk: desks.Desk) -> None:

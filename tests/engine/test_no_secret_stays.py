@@ -93,6 +93,6 @@ async def _views(project: Path, tasks: list[dict[str, Any]]) -> str:
                 pass
         views = [await app.trace(run_id=run_id, view=view) for view in ("summary", "timeline", "results")]
         tasks_seen = [await app.trace(run_id=run_id, task_id=task["id"], view="results") for task in tasks]
-        attempts = await app.book.attempts(run_id)
+        attempts = await app.store.attempts(run_id)
     assert {one.task_id for one in attempts} == {task["id"] for task in tasks}
     return " ".join([*(view.model_dump_json() for view in (*views, *tasks_seen)), *map(str, attempts)])

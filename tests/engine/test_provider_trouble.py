@@ -34,17 +34,17 @@ STORM = {"429": 0.16, "529": 0.06, "500": 0.1, "cut": 0.08, "mid_error": 0.04, "
 class Stage:
     """An engine that asks the fake provider, under a clock that the test turns."""
 
-    book: sqlite_store.Book
+    store: sqlite_store.Store
     engine: executor.EmbeddedEngine
     clock: desks.Clock
 
     async def begin(self, *tasks: model.Task, **limits: Any) -> str:
         plan = model.Plan(id=f"plan-{len(tasks)}", tasks=tasks, max_parallel=PARALLEL)
-        await self.book.save_plan(plan, records.LOCAL)
+        await self.store.save_plan(plan, records.LOCAL)
         new = records.NewRun(
             id="run-1", plan_id=plan.id, plan_version=1, worker=WorkerKind.API, limits=model.Limits(**limits)
         )
-        await self.book.create_run(new)
+        await self.store.create_run(new)
         await self.engine.start("run-1")
         return "run-1"
 
@@ -63,14 +63,14 @@ class Stage:
 
     async def _turn_clock(self) -> None:
         """Lets the time pass that nobody uses: until the first attempt that waits may begin."""
-        rows = await self.book.tasks("run-1")
+        rows = await self.store.tasks("run-1")
         waiting = [row.ready_at for row in rows if row.state is TaskState.READY and row.ready_at > self.clock.now]
         if waiting and not any(row.state is TaskState.RUNNING for row in rows):
             self.clock.now = min(waiting)
             self.engine.poke("run-1")
 
     async def events(self, kind: str) -> list[model.Event]:
-        return [event for event in await self.book.events("run-1", limit=100_000) if event.kind == kind]
+        return [event for event in await self.store.events("run-1", limit=100_000) if event.kind == kind]
 
 
 @asynccontextmanager
@@ -86,10 +86,10 @@ async def staged(
         clock=clock,
     )
     async with (
-        sqlite_store.open_book(home, clock=clock, price=prices.dollars) as book,
-        executor.open_engine(book, {WorkerKind.API: worker}, clock=clock, pace=desks.PACE) as engine,
+        sqlite_store.open_store(home, clock=clock, price=prices.dollars) as store,
+        executor.open_engine(store, {WorkerKind.API: worker}, clock=clock, pace=desks.PACE) as engine,
     ):
-        yield Stage(book, engine, clock)
+        yield Stage(store, engine, clock)
 
 
 def tasks(count: int, *steps: dict[str, Any], **more: Any) -> list[model.Task]:
@@ -105,8 +105,8 @@ async def test_a_storm_of_500_requests_ends_with_every_task_in_a_named_state(
     async with staged(provider, tmp_path / "home", desks.Clock()) as stage:
         await stage.begin(*tasks(150, max_attempts=4), dollars=60.0, attempts=2_000)
         state = await stage.settled()
-        rows = await stage.book.tasks("run-1")
-        attempts = await stage.book.attempts("run-1")
+        rows = await stage.store.tasks("run-1")
+        attempts = await stage.store.attempts("run-1")
         held, started = await stage.events("rate_limited"), await stage.events("attempt_started")
     asked = provider.health()["requests"]
     assert asked >= 500
@@ -137,8 +137,8 @@ async def test_retries_stay_below_a_ceiling_of_attempts(provider: providers.Prov
     async with staged(provider, tmp_path / "home", desks.Clock()) as stage:
         await stage.begin(*tasks(20, max_attempts=20), attempts=30)
         assert await stage.settled() is RunState.PAUSED
-        assert len(await stage.book.attempts("run-1")) == 30
-        rows = await stage.book.tasks("run-1")
+        assert len(await stage.store.attempts("run-1")) == 30
+        rows = await stage.store.tasks("run-1")
     assert {row.state for row in rows} <= {TaskState.READY, TaskState.UNVERIFIED}
     assert provider.health()["requests"] <= 60
 
@@ -169,7 +169,7 @@ async def test_a_rate_limit_holds_the_whole_run_also_over_a_restart(
         clock.now += 70.0
         stage.engine.poke("run-1")
         assert await stage.settled() is RunState.SUCCEEDED
-        rows = await stage.book.tasks("run-1")
+        rows = await stage.store.tasks("run-1")
     assert [row.failures for row in rows] == [0, 0, 0]
 
 
@@ -181,6 +181,6 @@ async def test_spending_stops_at_the_ceiling_of_the_run(provider: providers.Prov
     async with staged(provider, tmp_path / "home", desks.Clock()) as stage:
         await stage.begin(*sized, dollars=0.12)
         assert await stage.settled() is RunState.PAUSED
-        spent = sum(past.usage.cost_usd or 0.0 for past in await stage.book.attempts("run-1"))
+        spent = sum(past.usage.cost_usd or 0.0 for past in await stage.store.attempts("run-1"))
     assert spent == pytest.approx(provider.booked())
     assert 0.12 <= spent <= 0.12 + 0.011

@@ -18,7 +18,7 @@ from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.process import allowlist, child_environment
 from dispatch_mcp.service import dispatcher, planner
 from dispatch_mcp.store import sqlite_store
-from dispatch_mcp.workers import command, host, scripted, verifier, workspace_snapshot
+from dispatch_mcp.workers import command, host, receipt_verifier, scripted, workspace_snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -49,15 +49,15 @@ async def opened(shop: Path, clock: desk.Clock | None = None) -> AsyncGenerator[
     policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": str(shop.parent)})
     commands = command.CommandWorker(allowlist.parse(ALLOWED), home, policy, grace_s=0.2)
     workers = {WorkerKind.COMMAND: commands, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
-    seen = verifier.Witness(commands, workspace_snapshot.Camera(home, policy))
+    seen = receipt_verifier.ReceiptVerifier(commands, workspace_snapshot.Camera(home, policy))
     async with (
-        sqlite_store.open_book(home, clock=clock) as book,
+        sqlite_store.open_store(home, clock=clock) as store,
         executor.open_engine(
-            book, workers, clock=clock, pace=desk.PACE, equipment=attempt_driver.Equipment(seen)
+            store, workers, clock=clock, pace=desk.PACE, services=attempt_driver.AttemptServices(seen)
         ) as engine,
     ):
         app = dispatcher.Dispatcher(
-            book=book,
+            store=store,
             engine=engine,
             rules=planner.Rules(workspace=str(shop)),
             catalog=lambda: catalog.EMPTY,
@@ -215,7 +215,7 @@ async def test_a_witness_that_crashes_proves_nothing_and_refutes_nothing(shop: P
             raise OSError(work.task.id, before, others)
 
     async with opened(shop) as at:
-        at.app.engine.witness = Broken()
+        at.app.engine.verifier = Broken()
         plan = await at.planned(task(files=["a.py"], acceptance=["file:a.py"]))
         given = await at.app.dispatch(plan_id=plan)
         reported = await at.app.report(given.run_id, [desk.said(given.assignments[0])])

@@ -44,7 +44,7 @@ def edit(rng: random.Random, names: list[str]) -> dict[str, Any]:
 
 @dataclass
 class Scene:
-    """Two dispatchers over one book, and what they have agreed on so far."""
+    """Two dispatchers over one store, and what they have agreed on so far."""
 
     rng: random.Random
     pair: tuple[desks.Desk, desks.Desk]
@@ -59,10 +59,10 @@ class Scene:
         return self.rng.choice(self.pair)
 
     async def plan(self, version: int | None = None) -> model.Plan:
-        return await self.desk.app.book.plan(self.plan_id, version, principal=records.LOCAL)
+        return await self.desk.app.store.plan(self.plan_id, version, principal=records.LOCAL)
 
     async def rows(self) -> list[transitions.TaskRow]:
-        return [records.row_of(task) for task in await self.desk.app.book.tasks(self.run_id)]
+        return [records.row_of(task) for task in await self.desk.app.store.tasks(self.run_id)]
 
     async def edit(self) -> None:
         before, rows = await self.plan(), await self.rows()
@@ -104,7 +104,7 @@ class Scene:
 
     async def sound(self) -> None:
         """Checks the run: its version is the newest, and nothing runs before what it waits for is done."""
-        run = await self.desk.app.book.run(self.run_id, principal=records.LOCAL)
+        run = await self.desk.app.store.run(self.run_id, principal=records.LOCAL)
         plan, rows = await self.plan(), await self.rows()
         if run.state not in model.RUN_FINAL:
             assert run.plan_version == plan.version

@@ -1,4 +1,4 @@
-"""A server in memory over a real book, a real client beside it, and a small real repository."""
+"""A server in memory over a real store, a real client beside it, and a small real repository."""
 
 from __future__ import annotations
 

@@ -307,7 +307,7 @@ def test_a_state_directory_that_cannot_be_is_one_sentence(
 @pytest.mark.parametrize(
     ("raised", "code", "said"),
     [
-        (errors.BookBusy("The book is busy.", hint="Wait."), 1, "dispatch-mcp: The book is busy.\n  Wait.\n"),
+        (errors.StoreBusy("The store is busy.", hint="Wait."), 1, "dispatch-mcp: The store is busy.\n  Wait.\n"),
         (errors.InputError("No.", hint="Yes."), 2, "dispatch-mcp: No.\n  Yes.\n"),
         (PermissionError(13, "Permission denied", "a.txt"), 1, "dispatch-mcp: 'a.txt': Permission denied.\n"),
         (KeyboardInterrupt(), 130, "dispatch-mcp: interrupted\n"),

@@ -17,9 +17,9 @@ from dispatch_mcp.service import dispatcher
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_book_that_cannot_be_opened_is_told_to_every_caller_until_it_can(tmp_path: Path) -> None:
+async def test_a_store_that_cannot_be_opened_is_told_to_every_caller_until_it_can(tmp_path: Path) -> None:
     settings = stage.settings(tmp_path / "home", stage.repository(tmp_path / "shop"))
-    trouble = [errors.BookTooNew("The book has schema 9.", hint="Install a newer dispatch-mcp.")]
+    trouble = [errors.StoreTooNew("The store has schema 9.", hint="Install a newer dispatch-mcp.")]
 
     @asynccontextmanager
     async def opened() -> AsyncGenerator[dispatcher.Dispatcher]:
@@ -57,7 +57,7 @@ async def test_the_dispatcher_is_opened_once_and_closed_at_the_end() -> None:
     assert seen == ["opened", "closed"]
 
 
-async def test_a_server_opens_its_book_without_being_asked() -> None:
+async def test_a_server_opens_its_store_without_being_asked() -> None:
     opened = anyio.Event()
 
     @asynccontextmanager

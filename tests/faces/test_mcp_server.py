@@ -376,5 +376,5 @@ async def test_an_unknown_resource_is_the_callers_error(desk: stage.Desk, uri: s
     assert stage.codes(wrong.value) == INVALID_PARAMS
 
 
-def test_every_tool_of_the_book_has_words_and_a_model() -> None:
+def test_every_tool_of_the_store_has_words_and_a_model() -> None:
     assert list(tools.HANDLERS) == list(tool_arguments.TOOLS) == NAMES

@@ -18,8 +18,8 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 async def keep(*lessons: learning.Lesson) -> None:
-    async with sqlite_store.open_book(Path(os.environ["DISPATCH_MCP_HOME"])) as book:
-        await book.learn(records.LOCAL, lessons)
+    async with sqlite_store.open_store(Path(os.environ["DISPATCH_MCP_HOME"])) as store:
+        await store.learn(records.LOCAL, lessons)
 
 
 def test_misleading_words_are_shown_and_everything_is_forgotten_on_request(shell: shells.Shell) -> None:

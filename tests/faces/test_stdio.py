@@ -47,7 +47,7 @@ def scripted(count: int, sleep_s: float = 0.02) -> list[dict[str, object]]:
 
 
 def books_of(env: dict[str, str]) -> list[str]:
-    """Returns the ids of all runs in the book."""
+    """Returns the ids of all runs in the store."""
     with closing(sqlite3.connect(Path(env["DISPATCH_MCP_HOME"]) / "state.db")) as conn:
         assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         return [row[0] for row in conn.execute("SELECT id FROM run")]

@@ -43,7 +43,7 @@ async def left(project: Path, *tasks: dict[str, Any], worker: str = "scripted") 
 
 async def record(project: Path, run_id: str) -> records.RunRecord:
     async with chat(project) as app:
-        return await app.book.run(run_id, principal=records.LOCAL)
+        return await app.store.run(run_id, principal=records.LOCAL)
 
 
 def started(*argv: str) -> subprocess.Popen[str]:

@@ -42,7 +42,7 @@ async def desk(tmp_path: Path) -> AsyncGenerator[stage.Desk]:
 
 @pytest.fixture
 def stored(tmp_path: Path) -> Count:
-    """Returns what counts the plans, runs and messages in the book; there is none before the first call."""
+    """Returns what counts the plans, runs and messages in the store; there is none before the first call."""
 
     def count() -> list[int]:
         if not (tmp_path / "home" / "state.db").exists():

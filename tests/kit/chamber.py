@@ -1,4 +1,4 @@
-"""A council over a real book: the shipped reviewers, and a model that answers as a test says and keeps what it read."""
+"""A council over a real store: the shipped reviewers and a model that answers as a test says and keeps what it read."""
 
 from __future__ import annotations
 
@@ -111,16 +111,16 @@ async def opened(home: Path, answers: dict[str, Any] | None = None, **means: Any
 
     workers = {WorkerKind.API: fake, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
     async with (
-        sqlite_store.open_book(home) as book,
-        executor.open_engine(book, workers, pace=PACE, make_order=make) as engine,
+        sqlite_store.open_store(home) as store,
+        executor.open_engine(store, workers, pace=PACE, make_order=make) as engine,
     ):
         app = dispatcher.Dispatcher(
-            book=book,
+            store=store,
             engine=engine,
             rules=planner.Rules(workspace=str(home.parent), review_policy="off"),
             catalog=shipped,
             assign=host.assignment,
-            hands=worker_choice.Hands(key=True),
+            available_workers=worker_choice.AvailableWorkers(key=True),
             default_worker=WorkerKind.HOST,
             means=review_subjects.Means(changes=tree, **means),
         )

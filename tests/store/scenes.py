@@ -63,31 +63,31 @@ def step(
 @asynccontextmanager
 async def running(
     home: Path, plan: model.Plan, worker: str = "scripted", **fields: model.Json
-) -> AsyncGenerator[tuple[sqlite_store.Book, records.Owner]]:
-    """A book with one run, `run`, that a live owner drives."""
-    async with sqlite_store.open_book(home) as book:
-        await book.save_plan(plan, records.LOCAL)
-        await book.create_run(new_run(worker=worker, **fields))
+) -> AsyncGenerator[tuple[sqlite_store.Store, records.Owner]]:
+    """A store with one run, `run`, that a live owner drives."""
+    async with sqlite_store.open_store(home) as store:
+        await store.save_plan(plan, records.LOCAL)
+        await store.create_run(new_run(worker=worker, **fields))
         with owner_locks.OwnerLock(home) as lock:
-            epoch = await book.adopt("run", lock.id)
+            epoch = await store.adopt("run", lock.id)
             assert epoch is not None
-            yield book, records.Owner(lock.id, epoch)
+            yield store, records.Owner(lock.id, epoch)
 
 
-async def drive(book: sqlite_store.Book, run_id: str, owner: records.Owner) -> records.Advance:
+async def drive(store: sqlite_store.Store, run_id: str, owner: records.Owner) -> records.Advance:
     """Carries a run to its end; every task succeeds."""
-    advance = await book.advance(run_id, step(owner))
+    advance = await store.advance(run_id, step(owner))
     while advance.starts:
-        advance = await book.advance(run_id, step(owner, *map(report, advance.starts)))
+        advance = await store.advance(run_id, step(owner, *map(report, advance.starts)))
     return advance
 
 
-async def kinds(book: sqlite_store.Book, run_id: str = "run") -> list[str]:
-    return [event.kind for event in await book.events(run_id)]
+async def kinds(store: sqlite_store.Store, run_id: str = "run") -> list[str]:
+    return [event.kind for event in await store.events(run_id)]
 
 
 def raw(home: Path, statement: str, values: Sequence[model.Json] = ()) -> list[tuple[model.Json, ...]]:
-    """Runs a statement on the file behind the book's back."""
+    """Runs a statement on the file behind the store's back."""
     with closing(sqlite3.connect(home / sqlite.FILE, isolation_level=None, timeout=5)) as conn:
         return conn.execute(statement, values).fetchall()
 

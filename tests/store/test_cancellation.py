@@ -22,23 +22,23 @@ from dispatch_mcp.store import owner_locks, sqlite_store, writer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("R5")]
 
-Method = Callable[[sqlite_store.Book, records.Owner, transitions.Start], Coroutine[Any, Any, object]]
+Method = Callable[[sqlite_store.Store, records.Owner, transitions.Start], Coroutine[Any, Any, object]]
 
 METHODS: dict[str, Method] = {
-    "save_plan": lambda book, owner, start: book.save_plan(scenes.chain("z", version=2), records.LOCAL),
-    "create_run": lambda book, owner, start: book.create_run(scenes.new_run("other", request_key="k")),
-    "advance": lambda book, owner, start: book.advance("run", scenes.step(owner, scenes.report(start))),
-    "advance with bulk": lambda book, owner, start: book.advance(
+    "save_plan": lambda store, owner, start: store.save_plan(scenes.chain("z", version=2), records.LOCAL),
+    "create_run": lambda store, owner, start: store.create_run(scenes.new_run("other", request_key="k")),
+    "advance": lambda store, owner, start: store.advance("run", scenes.step(owner, scenes.report(start))),
+    "advance with bulk": lambda store, owner, start: store.advance(
         "run", scenes.step(owner, scenes.report(start, scenes.done("x" * 100_000)))
     ),
-    "adopt": lambda book, owner, start: book.adopt("run", owner.id),
-    "release": lambda book, owner, start: book.release(owner.id),
-    "beat": lambda book, owner, start: book.beat("run", "a", 1, {"n": 1}),
-    "send": lambda book, owner, start: book.send(
+    "adopt": lambda store, owner, start: store.adopt("run", owner.id),
+    "release": lambda store, owner, start: store.release(owner.id),
+    "beat": lambda store, owner, start: store.beat("run", "a", 1, {"n": 1}),
+    "send": lambda store, owner, start: store.send(
         model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x")
     ),
-    "inbox": lambda book, owner, start: book.inbox("run", mark_read=True),
-    "close": lambda book, owner, start: book.close(),
+    "inbox": lambda store, owner, start: store.inbox("run", mark_read=True),
+    "close": lambda store, owner, start: store.close(),
 }
 
 
@@ -96,11 +96,11 @@ def write_elsewhere(home: Path) -> None:
 
 
 @asynccontextmanager
-async def running(home: Path) -> AsyncGenerator[tuple[sqlite_store.Book, records.Owner, transitions.Start]]:
-    async with scenes.running(home, scenes.chain("a", "b")) as (book, owner):
-        [start] = (await book.advance("run", scenes.step(owner))).starts
-        await book.send(model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x"))
-        yield book, owner, start
+async def running(home: Path) -> AsyncGenerator[tuple[sqlite_store.Store, records.Owner, transitions.Start]]:
+    async with scenes.running(home, scenes.chain("a", "b")) as (store, owner):
+        [start] = (await store.advance("run", scenes.step(owner))).starts
+        await store.send(model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x"))
+        yield store, owner, start
 
 
 @pytest.mark.parametrize("cancel", [natively, by_scope])
@@ -111,9 +111,9 @@ async def test_a_method_cancelled_at_any_point_leaves_no_lock_and_no_half_state(
     nth = 1
     while True:
         home = tmp_path / str(nth)
-        async with running(home) as (book, owner, start):
+        async with running(home) as (store, owner, start):
             with anyio.fail_after(5):
-                suspensions = await cancel(METHODS[name](book, owner, start), nth)
+                suspensions = await cancel(METHODS[name](store, owner, start), nth)
                 await anyio.to_thread.run_sync(write_elsewhere, home)
         assert scenes.faults(home) == []
         if suspensions < nth:
@@ -129,10 +129,10 @@ async def test_opening_cancelled_at_any_point_leaves_no_lock(
     nth = 1
     while True:
         home = tmp_path / str(nth)
-        book = sqlite_store.Book(home)
+        store = sqlite_store.Store(home)
         with anyio.fail_after(5):
-            suspensions = await cancel(book.open(), nth)
-            await book.close()
+            suspensions = await cancel(store.open(), nth)
+            await store.close()
             async with scenes.running(home, scenes.chain("a")):
                 await anyio.to_thread.run_sync(write_elsewhere, home)
         if suspensions < nth:
@@ -144,12 +144,12 @@ async def test_opening_cancelled_at_any_point_leaves_no_lock(
 class Gate:
     """Holds the writer's thread inside a transaction until it is opened."""
 
-    def __init__(self, book: sqlite_store.Book) -> None:
+    def __init__(self, store: sqlite_store.Store) -> None:
         self.entered, self.leave = threading.Event(), threading.Event()
-        self._book = book
+        self._store = store
 
     async def hold(self) -> None:
-        await self._book._writer.run(self._wait)
+        await self._store._writer.run(self._wait)
 
     def _wait(self, _conn: object) -> None:
         self.entered.set()
@@ -161,78 +161,78 @@ class Gate:
 
 @pytest.mark.parametrize("begun", [False, True])
 async def test_a_cancelled_call_happens_only_if_it_had_begun(tmp_path: Path, *, begun: bool) -> None:
-    async with running(tmp_path) as (book, owner, _):
-        gate = Gate(book)
+    async with running(tmp_path) as (store, owner, _):
+        gate = Gate(store)
         async with anyio.create_task_group() as group:
             group.start_soon(gate.hold)
             await gate.is_entered()
-            call = asyncio.ensure_future(book.send(message()))
+            call = asyncio.ensure_future(store.send(message()))
             await asyncio.sleep(0)
             if begun:
                 gate.leave.set()
-                await book.beat("run", "a", 1, {})  # is behind the call in the queue
+                await store.beat("run", "a", 1, {})  # is behind the call in the queue
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
             gate.leave.set()
-        await book.release(owner.id)
-        assert len(await book.inbox("run", "late")) == begun
+        await store.release(owner.id)
+        assert len(await store.inbox("run", "late")) == begun
     assert scenes.faults(tmp_path) == []
 
 
 async def test_many_calls_at_once_share_a_commit(tmp_path: Path) -> None:
-    async with running(tmp_path) as (book, _, _start):
-        gate = Gate(book)
-        before = await book.data_version()
+    async with running(tmp_path) as (store, _, _start):
+        gate = Gate(store)
+        before = await store.data_version()
         async with anyio.create_task_group() as group:
             group.start_soon(gate.hold)
             await gate.is_entered()
             for _ in range(20):
-                group.start_soon(book.send, message())
+                group.start_soon(store.send, message())
             await anyio.lowlevel.checkpoint()
             gate.leave.set()
-        assert len(await book.inbox("run", "late")) == 20
-        assert await book.data_version() - before <= 2
+        assert len(await store.inbox("run", "late")) == 20
+        assert await store.data_version() - before <= 2
 
 
 async def test_a_call_that_fails_undoes_only_itself(tmp_path: Path) -> None:
-    async with running(tmp_path) as (book, _, start):
-        gate = Gate(book)
+    async with running(tmp_path) as (store, _, start):
+        gate = Gate(store)
         failures: list[errors.DispatchError] = []
 
         async def stale() -> None:
             try:
-                await book.advance("run", scenes.step(records.Owner("nobody", 9), scenes.report(start)))
+                await store.advance("run", scenes.step(records.Owner("nobody", 9), scenes.report(start)))
             except errors.Fenced as error:
                 failures.append(error)
 
         async with anyio.create_task_group() as group:
             group.start_soon(gate.hold)
             await gate.is_entered()
-            for call in (stale, lambda: book.send(message()), stale, lambda: book.send(message())):
+            for call in (stale, lambda: store.send(message()), stale, lambda: store.send(message())):
                 group.start_soon(call)
             await anyio.lowlevel.checkpoint()
             gate.leave.set()
         assert len(failures) == 2
-        assert len(await book.inbox("run", "late")) == 2
+        assert len(await store.inbox("run", "late")) == 2
 
 
 async def test_who_waits_too_long_is_told_who_has_the_lock_and_the_call_never_happens(tmp_path: Path) -> None:
-    async with running(tmp_path) as (book, _, _start), sqlite_store.open_book(tmp_path, wait_s=0.05) as hurried:
-        gate = Gate(book)
+    async with running(tmp_path) as (store, _, _start), sqlite_store.open_store(tmp_path, wait_s=0.05) as hurried:
+        gate = Gate(store)
         async with anyio.create_task_group() as group:
             group.start_soon(gate.hold)
             await gate.is_entered()
-            with pytest.raises(errors.BookBusy, match=r"Process \d+ has kept") as caught:
+            with pytest.raises(errors.StoreBusy, match=r"Process \d+ has kept") as caught:
                 await hurried.send(message())
             assert caught.value.hint
             gate.leave.set()
         await hurried.send(message())
-        assert len(await book.inbox("run", "late")) == 1
+        assert len(await store.inbox("run", "late")) == 1
 
 
 async def test_another_programs_lock_is_waited_for(tmp_path: Path) -> None:
-    async with running(tmp_path) as (book, _, _start):
-        await book._writer.run(lambda conn: conn.execute("PRAGMA busy_timeout = 1") and None)
+    async with running(tmp_path) as (store, _, _start):
+        await store._writer.run(lambda conn: conn.execute("PRAGMA busy_timeout = 1") and None)
         held, leave = threading.Event(), threading.Event()
 
         def hold() -> None:
@@ -245,22 +245,22 @@ async def test_another_programs_lock_is_waited_for(tmp_path: Path) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(anyio.to_thread.run_sync, hold)
             await anyio.to_thread.run_sync(held.wait, 5)
-            group.start_soon(book.send, message())
+            group.start_soon(store.send, message())
             await anyio.sleep(0.01)
             leave.set()
-        assert len(await book.inbox("run", "late")) == 1
+        assert len(await store.inbox("run", "late")) == 1
 
 
-def test_a_book_outlives_its_event_loop(tmp_path: Path) -> None:
-    book = sqlite_store.Book(tmp_path)
+def test_a_store_outlives_its_event_loop(tmp_path: Path) -> None:
+    store = sqlite_store.Store(tmp_path)
 
     async def use() -> None:
-        await book.open()
-        await book.save_plan(scenes.chain("a"), records.LOCAL)
+        await store.open()
+        await store.save_plan(scenes.chain("a"), records.LOCAL)
 
     async def use_again() -> int:
-        plans = len(await book.plans(records.LOCAL))
-        await book.close()
+        plans = len(await store.plans(records.LOCAL))
+        await store.close()
         return plans
 
     asyncio.run(use())

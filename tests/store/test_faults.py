@@ -27,34 +27,34 @@ def statuses(home: Path) -> dict[str, str]:
 
 
 async def test_a_full_disk_refuses_a_write_and_keeps_everything_else(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a", "b")) as (book, owner):
-        [start] = (await book.advance("run", scenes.step(owner))).starts
+    async with scenes.running(tmp_path, scenes.chain("a", "b")) as (store, owner):
+        [start] = (await store.advance("run", scenes.step(owner))).starts
         [(pages,)] = scenes.raw(tmp_path, "PRAGMA page_count")
-        await book._writer.run(lambda conn: conn.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+        await store._writer.run(lambda conn: conn.execute(f"PRAGMA max_page_count = {pages}").fetchone())
         bulky = scenes.report(start, scenes.done("x" * 60_000))
-        with pytest.raises(errors.BookUnavailable, match="full") as caught:
-            await book.advance("run", scenes.step(owner, bulky))
+        with pytest.raises(errors.StoreUnavailable, match="full") as caught:
+            await store.advance("run", scenes.step(owner, bulky))
         assert "space" in caught.value.hint
-        assert [task.state.value for task in await book.tasks("run")] == ["running", "blocked"]
+        assert [task.state.value for task in await store.tasks("run")] == ["running", "blocked"]
         assert scenes.faults(tmp_path) == []
-        await book._writer.run(lambda conn: conn.execute("PRAGMA max_page_count = 100000").fetchone())
-        assert (await book.advance("run", scenes.step(owner, bulky))).accepted == (True,)
+        await store._writer.run(lambda conn: conn.execute("PRAGMA max_page_count = 100000").fetchone())
+        assert (await store.advance("run", scenes.step(owner, bulky))).accepted == (True,)
     assert scenes.faults(tmp_path) == []
 
 
 async def test_calls_that_share_a_full_disk_all_fail_or_all_stand_alone(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a")) as (book, _):
+    async with scenes.running(tmp_path, scenes.chain("a")) as (store, _):
         [(pages,)] = scenes.raw(tmp_path, "PRAGMA page_count")
-        await book._writer.run(lambda conn: conn.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+        await store._writer.run(lambda conn: conn.execute(f"PRAGMA max_page_count = {pages}").fetchone())
         sent = 0
         for size in (10, 50_000, 10, 50_000):
             message = model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x" * size)
             try:
-                await book.send(message)
+                await store.send(message)
                 sent += 1
-            except errors.BookUnavailable:
+            except errors.StoreUnavailable:
                 assert size > 10
-        assert len(await book.inbox("run")) == sent == 2
+        assert len(await store.inbox("run")) == sent == 2
     assert scenes.faults(tmp_path) == []
 
 
@@ -82,65 +82,65 @@ def test_a_file_size_limit_refuses_a_write_and_the_process_lives(tmp_path: Path)
 
         async def main():
             home = pathlib.Path(sys.argv[1])
-            async with scenes.running(home, scenes.chain("a", "b")) as (book, owner):
-                [start] = (await book.advance("run", scenes.step(owner))).starts
+            async with scenes.running(home, scenes.chain("a", "b")) as (store, owner):
+                [start] = (await store.advance("run", scenes.step(owner))).starts
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
                 seen = set()
                 for size in (60_000, 60_000, 60_000, 300_000):
                     try:
-                        await book.advance("run", scenes.step(owner, scenes.report(start, scenes.done("x" * size))))
+                        await store.advance("run", scenes.step(owner, scenes.report(start, scenes.done("x" * size))))
                         text = "y" * size
-                        await book.send(
+                        await store.send(
                             model.Message(run_id="run", sender="a", recipient="b", kind="request", text=text)
                         )
-                    except errors.BookUnavailable as error:
+                    except errors.StoreUnavailable as error:
                         assert error.hint
                         seen.add(type(error).__name__)
-                    await book.tasks("run")
+                    await store.tasks("run")
                 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-                assert (await scenes.drive(book, "run", owner)).running < 2
+                assert (await scenes.drive(store, "run", owner)).running < 2
                 print(seen, scenes.faults(home))
 
         anyio.run(main)
         """,
         str(tmp_path / "home"),
     )
-    assert said.split() == ["{'BookUnavailable'}", "[]"]
+    assert said.split() == ["{'StoreUnavailable'}", "[]"]
 
 
 READ_ONLY = """
     import anyio, pathlib, scenes
     from dispatch_mcp import errors
     from dispatch_mcp.core import model, records
-    from dispatch_mcp.store import book as books, checkup
+    from dispatch_mcp.store import store as stores, checkup
 
     async def main():
         home = pathlib.Path(sys.argv[1])
-        async with scenes.running(home, scenes.chain("a")) as (book, owner):
-            await scenes.drive(book, "run", owner)
+        async with scenes.running(home, scenes.chain("a")) as (store, owner):
+            await scenes.drive(store, "run", owner)
         for path in [*home.rglob("*"), home]:
             if not os.getuid():
                 os.chown(path, 65534, 65534)
             path.chmod(0o500 if path.is_dir() else 0o400)
         if not os.getuid():
             os.setuid(65534)
-        async with books.open_book(home) as book:
-            assert (await book.run("run", principal=records.LOCAL)).counts == {"succeeded": 1}
-            assert len(await book.events("run")) == 5
-            assert (await book.outcome("run", "a")).summary == "done"
-            for call in (book.release("x"), book.save_plan(scenes.chain("z", plan_id="z"), records.LOCAL)):
+        async with stores.open_store(home) as store:
+            assert (await store.run("run", principal=records.LOCAL)).counts == {"succeeded": 1}
+            assert len(await store.events("run")) == 5
+            assert (await store.outcome("run", "a")).summary == "done"
+            for call in (store.release("x"), store.save_plan(scenes.chain("z", plan_id="z"), records.LOCAL)):
                 try:
                     await call
-                except errors.BookUnavailable as error:
+                except errors.StoreUnavailable as error:
                     assert "writable" in error.hint, error
                     print("refused")
         print({fact.name: fact.status for fact in checkup.facts(home)}["folder"])
         try:
-            async with books.open_book(home / "below"):
+            async with stores.open_store(home / "below"):
                 pass
-        except errors.BookUnavailable as error:
+        except errors.StoreUnavailable as error:
             assert error.hint
             print("refused")
         for path in [home, *home.rglob("*")]:
@@ -151,7 +151,7 @@ READ_ONLY = """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
-def test_a_book_in_a_read_only_folder_can_still_be_read() -> None:
+def test_a_store_in_a_read_only_folder_can_still_be_read() -> None:
     with tempfile.TemporaryDirectory() as folder:  # the test's own folder is closed to the child's other user
         Path(folder).chmod(0o755)
         assert in_a_child(READ_ONLY, f"{folder}/home").split() == ["refused", "refused", "bad", "refused"]
@@ -160,65 +160,65 @@ def test_a_book_in_a_read_only_folder_can_still_be_read() -> None:
 async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     rubbish = b"this is not a database, it is somebody's letter " * 100
     (tmp_path / "state.db").write_bytes(rubbish)
-    with pytest.raises(errors.BookDamaged) as caught:
-        async with sqlite_store.open_book(tmp_path):
+    with pytest.raises(errors.StoreDamaged) as caught:
+        async with sqlite_store.open_store(tmp_path):
             pass
     assert "Keep the file" in caught.value.hint
     assert (tmp_path / "state.db").read_bytes() == rubbish
-    assert statuses(tmp_path)["book"] == "bad"
+    assert statuses(tmp_path)["store"] == "bad"
 
 
 async def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     scenes.raw(tmp_path, "CREATE TABLE theirs (x)")
-    with pytest.raises(errors.BookDamaged, match="another program"):
-        async with sqlite_store.open_book(tmp_path):
+    with pytest.raises(errors.StoreDamaged, match="another program"):
+        async with sqlite_store.open_store(tmp_path):
             pass
     assert scenes.raw(tmp_path, "SELECT name FROM sqlite_schema") == [("theirs",)]
 
 
-async def test_a_newer_book_is_refused_and_left_alone(tmp_path: Path) -> None:
-    async with sqlite_store.open_book(tmp_path):
+async def test_a_newer_store_is_refused_and_left_alone(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path):
         pass
     scenes.raw(tmp_path, "PRAGMA user_version = 99")
-    with pytest.raises(errors.BookTooNew, match="schema 99") as caught:
-        async with sqlite_store.open_book(tmp_path):
+    with pytest.raises(errors.StoreTooNew, match="schema 99") as caught:
+        async with sqlite_store.open_store(tmp_path):
             pass
     assert "Upgrade" in caught.value.hint
     assert scenes.raw(tmp_path, "PRAGMA user_version") == [(99,)]
-    assert statuses(tmp_path)["book"] == "bad"
+    assert statuses(tmp_path)["store"] == "bad"
 
 
-async def test_a_book_that_is_upgraded_while_it_is_open_is_not_written_any_more(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a")) as (book, owner):
+async def test_a_store_that_is_upgraded_while_it_is_open_is_not_written_any_more(tmp_path: Path) -> None:
+    async with scenes.running(tmp_path, scenes.chain("a")) as (store, owner):
         scenes.raw(tmp_path, "PRAGMA user_version = 99")
-        with pytest.raises(errors.BookTooNew):
-            await book.advance("run", scenes.step(owner))
-        assert len(await book.tasks("run")) == 1
+        with pytest.raises(errors.StoreTooNew):
+            await store.advance("run", scenes.step(owner))
+        assert len(await store.tasks("run")) == 1
 
 
 async def test_a_corrupt_page_is_reported_and_other_pages_are_still_read(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a")) as (book, owner):
-        await scenes.drive(book, "run", owner)
+    async with scenes.running(tmp_path, scenes.chain("a")) as (store, owner):
+        await scenes.drive(store, "run", owner)
     [(page,)] = scenes.raw(tmp_path, "SELECT rootpage FROM sqlite_schema WHERE name = 'event'")
     with (tmp_path / "state.db").open("r+b") as file:
         file.seek((page - 1) * 4096)
         file.write(b"\xff" * 4096)
-    async with sqlite_store.open_book(tmp_path) as book:
-        with pytest.raises(errors.BookDamaged) as caught:
-            await book.events("run")
+    async with sqlite_store.open_store(tmp_path) as store:
+        with pytest.raises(errors.StoreDamaged) as caught:
+            await store.events("run")
         assert "Keep the file" in caught.value.hint
-        with pytest.raises(errors.BookDamaged):
-            await book.send(model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x"))
-        assert (await book.run("run", principal=records.LOCAL)).counts == {"succeeded": 1}
-        assert await book.inbox("run") == []
-        assert {fact.name: fact.status for fact in await book.check()}["integrity"] == "bad"
+        with pytest.raises(errors.StoreDamaged):
+            await store.send(model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x"))
+        assert (await store.run("run", principal=records.LOCAL)).counts == {"succeeded": 1}
+        assert await store.inbox("run") == []
+        assert {fact.name: fact.status for fact in await store.check()}["integrity"] == "bad"
 
 
-async def test_a_healthy_book_has_nothing_to_hint_at(tmp_path: Path) -> None:
+async def test_a_healthy_store_has_nothing_to_hint_at(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    assert statuses(home)["book"] == "ok"
-    async with sqlite_store.open_book(home) as book:
-        facts = await book.check()
+    assert statuses(home)["store"] == "ok"
+    async with sqlite_store.open_store(home) as store:
+        facts = await store.check()
     assert {fact.name for fact in facts} == {"sqlite", "folder", "schema", "integrity", "size", "owners"}
     assert all(fact.status == "ok" for fact in facts if fact.name != "sqlite")
 
@@ -234,9 +234,9 @@ async def test_nobody_else_can_look_in_whatever_the_umask(tmp_path: Path) -> Non
     before = os.umask(0)
     try:
         home = tmp_path / "new" / "home"
-        async with scenes.running(home, scenes.chain("a")) as (book, owner):
-            [start] = (await book.advance("run", scenes.step(owner))).starts
-            await book.advance("run", scenes.step(owner, scenes.report(start, scenes.done("x" * 100_000))))
+        async with scenes.running(home, scenes.chain("a")) as (store, owner):
+            [start] = (await store.advance("run", scenes.step(owner))).starts
+            await store.advance("run", scenes.step(owner, scenes.report(start, scenes.done("x" * 100_000))))
             found = {path.name: path.stat().st_mode & 0o777 for path in [home.parent, home, *home.rglob("*")]}
     finally:
         os.umask(before)
@@ -270,19 +270,19 @@ def test_a_network_file_system_is_recognised(path: str, kind: str) -> None:
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        (sqlite.sqlite3.SQLITE_BUSY_SNAPSHOT, errors.BookBusy),
-        (sqlite.sqlite3.SQLITE_LOCKED, errors.BookBusy),
-        (sqlite.sqlite3.SQLITE_FULL, errors.BookUnavailable),
-        (sqlite.sqlite3.SQLITE_IOERR_WRITE, errors.BookUnavailable),
-        (sqlite.sqlite3.SQLITE_READONLY_DIRECTORY, errors.BookUnavailable),
-        (sqlite.sqlite3.SQLITE_CANTOPEN, errors.BookUnavailable),
-        (sqlite.sqlite3.SQLITE_CORRUPT, errors.BookDamaged),
-        (sqlite.sqlite3.SQLITE_NOTADB, errors.BookDamaged),
-        (sqlite.sqlite3.SQLITE_ERROR, errors.BookError),
+        (sqlite.sqlite3.SQLITE_BUSY_SNAPSHOT, errors.StoreBusy),
+        (sqlite.sqlite3.SQLITE_LOCKED, errors.StoreBusy),
+        (sqlite.sqlite3.SQLITE_FULL, errors.StoreUnavailable),
+        (sqlite.sqlite3.SQLITE_IOERR_WRITE, errors.StoreUnavailable),
+        (sqlite.sqlite3.SQLITE_READONLY_DIRECTORY, errors.StoreUnavailable),
+        (sqlite.sqlite3.SQLITE_CANTOPEN, errors.StoreUnavailable),
+        (sqlite.sqlite3.SQLITE_CORRUPT, errors.StoreDamaged),
+        (sqlite.sqlite3.SQLITE_NOTADB, errors.StoreDamaged),
+        (sqlite.sqlite3.SQLITE_ERROR, errors.StoreError),
     ],
 )
 def test_every_error_of_sqlite_has_a_name_and_a_hint_here(
-    tmp_path: Path, code: int, kind: type[errors.BookError]
+    tmp_path: Path, code: int, kind: type[errors.StoreError]
 ) -> None:
     raised = sqlite.sqlite3.OperationalError("what sqlite says")
     raised.sqlite_errorcode = code
@@ -301,7 +301,7 @@ def gone(path: Path) -> None:
     path.unlink()
 
 
-@pytest.mark.parametrize(("spoil", "kind"), [(broken, errors.BookDamaged), (gone, errors.UnknownHandle)])
+@pytest.mark.parametrize(("spoil", "kind"), [(broken, errors.StoreDamaged), (gone, errors.UnknownHandle)])
 def test_a_blob_is_what_was_stored_or_an_error(
     tmp_path: Path, spoil: Callable[[Path], None], kind: type[errors.DispatchError]
 ) -> None:

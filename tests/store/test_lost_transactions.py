@@ -32,13 +32,15 @@ def spoil_the_commit(conn: sqlite3.Connection) -> None:
 
 
 @pytest.mark.promise("R8")
-@pytest.mark.parametrize(("spoil", "kind"), [(break_off, errors.BookUnavailable), (spoil_the_commit, errors.BookError)])
+@pytest.mark.parametrize(
+    ("spoil", "kind"), [(break_off, errors.StoreUnavailable), (spoil_the_commit, errors.StoreError)]
+)
 async def test_all_calls_of_a_lost_transaction_fail_and_what_was_in_memory_is_forgotten(
-    tmp_path: Path, spoil: Callable[[sqlite3.Connection], None], kind: type[errors.BookError]
+    tmp_path: Path, spoil: Callable[[sqlite3.Connection], None], kind: type[errors.StoreError]
 ) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a", "b")) as (book, owner):
-        [start] = (await book.advance("run", scenes.step(owner))).starts
-        said: list[errors.BookError] = []
+    async with scenes.running(tmp_path, scenes.chain("a", "b")) as (store, owner):
+        [start] = (await store.advance("run", scenes.step(owner))).starts
+        said: list[errors.StoreError] = []
 
         async def fails(call: Callable[[], object]) -> None:
             with pytest.raises(kind) as caught:
@@ -46,13 +48,13 @@ async def test_all_calls_of_a_lost_transaction_fail_and_what_was_in_memory_is_fo
             said.append(caught.value)
 
         async with anyio.create_task_group() as group:
-            group.start_soon(fails, lambda: book.advance("run", scenes.step(owner, scenes.report(start))))
-            group.start_soon(fails, lambda: book._writer.run(spoil))
+            group.start_soon(fails, lambda: store.advance("run", scenes.step(owner, scenes.report(start))))
+            group.start_soon(fails, lambda: store._writer.run(spoil))
             await anyio.lowlevel.checkpoint()
         assert len(said) == 2
         assert all(error.hint for error in said)
-        assert [task.state.value for task in await book.tasks("run")] == ["running", "blocked"]
-        assert (await book.advance("run", scenes.step(owner, scenes.report(start)))).accepted == (True,)
+        assert [task.state.value for task in await store.tasks("run")] == ["running", "blocked"]
+        assert (await store.advance("run", scenes.step(owner, scenes.report(start)))).accepted == (True,)
     assert scenes.faults(tmp_path) == []
 
 
@@ -62,7 +64,7 @@ async def test_a_run_that_cannot_be_read_is_not_kept_in_memory(tmp_path: Path) -
         scenes.raw(tmp_path, "DROP TRIGGER plan_is_immutable")
         [(document,)] = scenes.raw(tmp_path, "SELECT document FROM plan")
         scenes.raw(tmp_path, "UPDATE plan SET document = '{}'")
-        async with sqlite_store.open_book(tmp_path) as other:
+        async with sqlite_store.open_store(tmp_path) as other:
             for call in (other.release(owner.id), other.advance("run", scenes.step(owner))):
                 with pytest.raises(ValueError, match="tasks"):
                     await call
@@ -72,14 +74,14 @@ async def test_a_run_that_cannot_be_read_is_not_kept_in_memory(tmp_path: Path) -
 
 
 async def test_only_the_latest_runs_stay_in_memory(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a")) as (book, owner):
+    async with scenes.running(tmp_path, scenes.chain("a")) as (store, owner):
         for number in range(40):
-            await book.create_run(scenes.new_run(f"r{number}", fresh=True))
+            await store.create_run(scenes.new_run(f"r{number}", fresh=True))
         for number in range(40):
-            epoch = await book.adopt(f"r{number}", owner.id) or 0
-            last = await scenes.drive(book, f"r{number}", records.Owner(owner.id, epoch))
+            epoch = await store.adopt(f"r{number}", owner.id) or 0
+            last = await scenes.drive(store, f"r{number}", records.Owner(owner.id, epoch))
             assert last.state is model.RunState.SUCCEEDED
-        assert len(book._runs._live) <= 32
+        assert len(store._runs._live) <= 32
     assert scenes.faults(tmp_path) == []
 
 
@@ -88,14 +90,14 @@ def test_a_blob_that_cannot_be_kept_says_why(tmp_path: Path) -> None:
     (tmp_path / "blobs").write_text("in the way")
     store = blobs.FileBlobs(tmp_path)
     for call in (lambda: store.put(b"x"), lambda: store.get("a" * 64)):
-        with pytest.raises(errors.BookUnavailable) as caught:
+        with pytest.raises(errors.StoreUnavailable) as caught:
             call()
         assert caught.value.hint
 
 
 def test_a_home_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(errors.BookUnavailable, match="cannot be used"):
+    with pytest.raises(errors.StoreUnavailable, match="cannot be used"):
         sqlite.prepare_home(tmp_path / "file" / "home")
 
 

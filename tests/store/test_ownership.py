@@ -16,102 +16,102 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_run_waits_for_an_owner_and_has_one_at_a_time(tmp_path: Path) -> None:
-    async with sqlite_store.open_book(tmp_path) as book:
-        await book.save_plan(scenes.chain("a"), records.LOCAL)
-        await book.create_run(scenes.new_run())
-        assert await book.adoptable() == ["run"]
+    async with sqlite_store.open_store(tmp_path) as store:
+        await store.save_plan(scenes.chain("a"), records.LOCAL)
+        await store.create_run(scenes.new_run())
+        assert await store.adoptable() == ["run"]
         with owner_locks.OwnerLock(tmp_path) as ann, owner_locks.OwnerLock(tmp_path) as bob:
-            assert await book.adopt("run", ann.id) == 1
-            assert await book.adopt("run", ann.id) == 1
-            assert await book.adopt("run", bob.id) is None
-            assert await book.adoptable() == []
+            assert await store.adopt("run", ann.id) == 1
+            assert await store.adopt("run", ann.id) == 1
+            assert await store.adopt("run", bob.id) is None
+            assert await store.adoptable() == []
 
 
 @pytest.mark.promise("R3")
 async def test_who_lost_the_run_is_fenced(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a", "b")) as (book, _):
-        await book.create_run(scenes.new_run("other"))
+    async with scenes.running(tmp_path, scenes.chain("a", "b")) as (store, _):
+        await store.create_run(scenes.new_run("other"))
         lock = owner_locks.OwnerLock(tmp_path)
-        zombie = records.Owner(lock.id, await book.adopt("other", lock.id) or 0)
-        [start] = (await book.advance("other", scenes.step(zombie))).starts
+        zombie = records.Owner(lock.id, await store.adopt("other", lock.id) or 0)
+        [start] = (await store.advance("other", scenes.step(zombie))).starts
         lock.close()
         with owner_locks.OwnerLock(tmp_path) as heir:
-            assert await book.adopt("other", heir.id) == 2
+            assert await store.adopt("other", heir.id) == 2
             with pytest.raises(errors.Fenced, match="epoch"):
-                await book.advance("other", scenes.step(zombie, scenes.report(start)))
-            [again] = (await book.advance("other", scenes.step(records.Owner(heir.id, 2)))).starts
+                await store.advance("other", scenes.step(zombie, scenes.report(start)))
+            [again] = (await store.advance("other", scenes.step(records.Owner(heir.id, 2)))).starts
             assert again.attempt == 2
     assert scenes.faults(tmp_path) == []
 
 
 async def test_a_dead_owners_attempts_count_as_crashes_and_a_releasing_owners_do_not(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a")) as (book, owner):
-        await book.advance("run", scenes.step(owner))
-        await book.release(owner.id)
-        assert [task.crashes for task in await book.tasks("run")] == [0]
+    async with scenes.running(tmp_path, scenes.chain("a")) as (store, owner):
+        await store.advance("run", scenes.step(owner))
+        await store.release(owner.id)
+        assert [task.crashes for task in await store.tasks("run")] == [0]
         lock = owner_locks.OwnerLock(tmp_path)
-        epoch = await book.adopt("run", lock.id) or 0
-        await book.advance("run", scenes.step(records.Owner(lock.id, epoch)))
+        epoch = await store.adopt("run", lock.id) or 0
+        await store.advance("run", scenes.step(records.Owner(lock.id, epoch)))
         lock.close()
         with owner_locks.OwnerLock(tmp_path) as heir:
-            await book.adopt("run", heir.id)
-            assert [task.crashes for task in await book.tasks("run")] == [1]
+            await store.adopt("run", heir.id)
+            assert [task.crashes for task in await store.tasks("run")] == [1]
 
 
 async def test_a_task_that_takes_its_owner_down_three_times_is_quarantined(tmp_path: Path) -> None:
-    async with sqlite_store.open_book(tmp_path) as book:
-        await book.save_plan(scenes.chain("a", "b"), records.LOCAL)
-        await book.create_run(scenes.new_run())
+    async with sqlite_store.open_store(tmp_path) as store:
+        await store.save_plan(scenes.chain("a", "b"), records.LOCAL)
+        await store.create_run(scenes.new_run())
         for _ in range(3):
             lock = owner_locks.OwnerLock(tmp_path)
-            epoch = await book.adopt("run", lock.id) or 0
-            await book.advance("run", scenes.step(records.Owner(lock.id, epoch)))
+            epoch = await store.adopt("run", lock.id) or 0
+            await store.advance("run", scenes.step(records.Owner(lock.id, epoch)))
             lock.close()
         with owner_locks.OwnerLock(tmp_path) as heir:
-            await book.adopt("run", heir.id)
-            assert [(task.state.value, task.cause) for task in await book.tasks("run")] == [
+            await store.adopt("run", heir.id)
+            assert [(task.state.value, task.cause) for task in await store.tasks("run")] == [
                 ("failed", "quarantined"),
                 ("skipped", "upstream:a"),
             ]
-            assert (await book.run("run", principal=records.LOCAL)).state is model.RunState.FAILED
+            assert (await store.run("run", principal=records.LOCAL)).state is model.RunState.FAILED
 
 
 async def test_the_hosts_assignments_belong_to_nobody(tmp_path: Path) -> None:
-    async with sqlite_store.open_book(tmp_path) as book:
-        await book.save_plan(scenes.chain("a"), records.LOCAL)
-        await book.create_run(scenes.new_run(worker="host"))
-        [start] = (await book.advance("run", scenes.step(start=scenes.HOST))).starts
-        assert await book.adoptable() == []
+    async with sqlite_store.open_store(tmp_path) as store:
+        await store.save_plan(scenes.chain("a"), records.LOCAL)
+        await store.create_run(scenes.new_run(worker="host"))
+        [start] = (await store.advance("run", scenes.step(start=scenes.HOST))).starts
+        assert await store.adoptable() == []
         with owner_locks.OwnerLock(tmp_path) as owner:
-            await book.adopt("run", owner.id)
-            await book.release(owner.id)
-        async with sqlite_store.open_book(tmp_path) as other:
+            await store.adopt("run", owner.id)
+            await store.release(owner.id)
+        async with sqlite_store.open_store(tmp_path) as other:
             assert (await other.advance("run", scenes.step(None, scenes.report(start)))).accepted == (True,)
 
 
 async def test_a_finished_run_has_no_owner_and_a_retry_opens_it_to_all(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a")) as (book, owner):
-        [start] = (await book.advance("run", scenes.step(owner))).starts
-        await book.advance("run", scenes.step(owner, scenes.report(start, scenes.failed())))
-        assert await book.adopt("run", owner.id) is None
-        late = await book.advance("run", scenes.step(owner, scenes.report(start)))
+    async with scenes.running(tmp_path, scenes.chain("a")) as (store, owner):
+        [start] = (await store.advance("run", scenes.step(owner))).starts
+        await store.advance("run", scenes.step(owner, scenes.report(start, scenes.failed())))
+        assert await store.adopt("run", owner.id) is None
+        late = await store.advance("run", scenes.step(owner, scenes.report(start)))
         assert late.accepted == (False,)
-        await book.advance("run", scenes.step(actions=[records.Action("retry", "a")], start=frozenset()))
+        await store.advance("run", scenes.step(actions=[records.Action("retry", "a")], start=frozenset()))
         with pytest.raises(errors.Fenced):
-            await book.advance("run", scenes.step(owner))
-        assert await book.adoptable() == ["run"]
-        assert await book.adopt("run", owner.id) == owner.epoch + 1
+            await store.advance("run", scenes.step(owner))
+        assert await store.adoptable() == ["run"]
+        assert await store.adopt("run", owner.id) == owner.epoch + 1
 
 
 async def test_a_delayed_retry_is_adoptable(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a")) as (book, owner):
-        [start] = (await book.advance("run", scenes.step(owner, now=10.0))).starts
-        again = await book.advance(
+    async with scenes.running(tmp_path, scenes.chain("a")) as (store, owner):
+        [start] = (await store.advance("run", scenes.step(owner, now=10.0))).starts
+        again = await store.advance(
             "run", scenes.step(owner, scenes.report(start, scenes.failed(retryable=True)), now=10.0)
         )
         assert again.waiting_until is not None
-        await book.release(owner.id)
-        assert await book.adoptable() == ["run"]
+        await store.release(owner.id)
+        assert await store.adoptable() == ["run"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a killed process is needed")
@@ -146,24 +146,24 @@ def test_a_closed_lock_leaves_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("jump", [-86_400.0, -3_600.0, 3_600.0, 86_400.0])
 async def test_a_clock_that_jumps_causes_at_most_a_repetition(tmp_path: Path, jump: float) -> None:
     now = 1_000_000.0
-    async with scenes.running(tmp_path, scenes.fan("a", "b"), worker="host") as (book, _):
-        a, b = (await book.advance("run", scenes.step(now=now, start=scenes.HOST, lease_s=60))).starts
+    async with scenes.running(tmp_path, scenes.fan("a", "b"), worker="host") as (store, _):
+        a, b = (await store.advance("run", scenes.step(now=now, start=scenes.HOST, lease_s=60))).starts
         failure = scenes.report(a, scenes.failed(retryable=True))
-        await book.advance("run", scenes.step(None, failure, now=now, start=frozenset()))
+        await store.advance("run", scenes.step(None, failure, now=now, start=frozenset()))
         now += jump
-        await book.advance("run", scenes.step(None, now=now, start=scenes.HOST, lease_s=60, renew=True))
+        await store.advance("run", scenes.step(None, now=now, start=scenes.HOST, lease_s=60, renew=True))
         now += 61.0
-        later = await book.advance("run", scenes.step(now=now, start=scenes.HOST, lease_s=60))
-        held = {made.task_id: made for made in await book.attempts("run") if made.state is model.AttemptState.RUNNING}
+        later = await store.advance("run", scenes.step(now=now, start=scenes.HOST, lease_s=60))
+        held = {made.task_id: made for made in await store.attempts("run") if made.state is model.AttemptState.RUNNING}
         assert set(held) == {"a", "b"}, "no task waits the jump out"
-        late = await book.advance("run", scenes.step(None, scenes.report(b), now=now, start=frozenset()))
+        late = await store.advance("run", scenes.step(None, scenes.report(b), now=now, start=frozenset()))
         assert late.accepted == (held["b"].attempt == b.attempt,)
         assert later.state is model.RunState.RUNNING
         for _ in range(3):
-            made = [made for made in await book.attempts("run") if made.state is model.AttemptState.RUNNING]
+            made = [made for made in await store.attempts("run") if made.state is model.AttemptState.RUNNING]
             reports = [scenes.report(one) for one in made]
-            await book.advance("run", scenes.step(None, *reports, now=now, start=scenes.HOST))
-        assert (await book.run("run", principal=records.LOCAL)).state is model.RunState.SUCCEEDED
+            await store.advance("run", scenes.step(None, *reports, now=now, start=scenes.HOST))
+        assert (await store.run("run", principal=records.LOCAL)).state is model.RunState.SUCCEEDED
     assert scenes.faults(tmp_path) == []
 
 
@@ -174,7 +174,7 @@ async def test_a_clock_that_jumps_all_the_time_stops_nothing_and_doubles_nothing
     plan = scenes.fan(*[f"t{number}" for number in range(100)], parallel=4)
     held: list[transitions.Start] = []
     accepted: list[str] = []
-    async with scenes.running(tmp_path, plan, worker="host") as (book, _):
+    async with scenes.running(tmp_path, plan, worker="host") as (store, _):
         state = model.RunState.RUNNING
         while state is model.RunState.RUNNING:
             contacts += 1
@@ -187,7 +187,7 @@ async def test_a_clock_that_jumps_all_the_time_stops_nothing_and_doubles_nothing
                 for one in reports
             ]
             step = scenes.step(None, *finished, now=now, start=scenes.HOST, lease_s=60)
-            advance = await book.advance("run", step)
+            advance = await store.advance("run", step)
             held += advance.starts
             state = advance.state
             accepted += [
@@ -197,7 +197,7 @@ async def test_a_clock_that_jumps_all_the_time_stops_nothing_and_doubles_nothing
             ]
         assert len(accepted) == len(set(accepted))
         assert contacts > 50
-        counts = (await book.run("run", principal=records.LOCAL)).counts
+        counts = (await store.run("run", principal=records.LOCAL)).counts
         assert counts.get("succeeded", 0) == len(accepted)
         assert sum(counts.values()) == counts.get("succeeded", 0) + counts.get("failed", 0) == 100
     assert scenes.faults(tmp_path) == []

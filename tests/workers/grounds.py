@@ -97,7 +97,7 @@ class Site:
     home: Path
 
     def __post_init__(self) -> None:
-        self.grounds = workspace_provider.Worktrees(git_process.Git(self.home, self.policy()), self.home)
+        self.workspaces = workspace_provider.Worktrees(git_process.Git(self.home, self.policy()), self.home)
         self.blobs = blobs.FileBlobs(self.home)
         (self.home / "blobs").mkdir(parents=True, exist_ok=True)
         self.orders: list[work_order.WorkOrder] = []
@@ -136,8 +136,8 @@ class Site:
 
         self.context = Context(self.blobs, "run", work.task.id, work.attempt, work.last_beat)
         with anyio.fail_after(60):
-            outcome = await self.grounds.within(self.context, work, carry_out, judge)
-            await self.grounds.leave(work)
+            outcome = await self.workspaces.within(self.context, work, carry_out, judge)
+            await self.workspaces.leave(work)
         return outcome
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from grounds import Site, changes, commit, git, lines, make, nothing, puts, refs, shown, state_of, trees, write
+from workspaces import Site, changes, commit, git, lines, make, nothing, puts, refs, shown, state_of, trees, write
 
 from dispatch_mcp import errors
 from dispatch_mcp.git import apply_rules, branch_apply, cleanup
@@ -22,13 +22,13 @@ def site(tmp_path: Path) -> Site:
 
 async def look(site: Site) -> merge_offer.Offer:
     with anyio.fail_after(30):
-        return await branch_apply.Applier(site.grounds.git).look(str(site.repo), "run")
+        return await branch_apply.Applier(site.workspaces.git).look(str(site.repo), "run")
 
 
 async def apply(site: Site, expect: str = "") -> merge_offer.Offer:
     with anyio.fail_after(30):
         revision = expect or git(site.repo, "rev-parse", run_refs.Refs("run").merged)
-        return await branch_apply.Applier(site.grounds.git).apply(str(site.repo), "run", revision)
+        return await branch_apply.Applier(site.workspaces.git).apply(str(site.repo), "run", revision)
 
 
 async def test_looking_tells_what_would_change_and_touches_nothing(site: Site) -> None:
@@ -141,7 +141,7 @@ async def test_hooks_of_the_checkout_are_not_run(site: Site, tmp_path: Path) -> 
 
 
 def keeper(site: Site, *open_runs: str) -> cleanup.Keeper:
-    return cleanup.Keeper(site.grounds.git, site.home, frozenset(open_runs))
+    return cleanup.Keeper(site.workspaces.git, site.home, frozenset(open_runs))
 
 
 def dies(at: Path) -> None:

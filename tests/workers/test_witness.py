@@ -12,7 +12,7 @@ import pytest
 from dispatch_mcp import model
 from dispatch_mcp.model import Receipt, WorkerKind, work_order
 from dispatch_mcp.process import allowlist, child_environment
-from dispatch_mcp.workers import command, verifier, workspace_snapshot
+from dispatch_mcp.workers import command, receipt_verifier, workspace_snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -54,21 +54,26 @@ def work(workspace: Path, *acceptance: str, files: tuple[str, ...] = (), **field
     return work_order.WorkOrder("run", task, 1, WorkerKind.HOST, workspace=str(workspace))
 
 
-def make(home: Path, *allowed: list[str], limit_s: float = 20.0, **camera: int) -> verifier.Witness:
+def make(home: Path, *allowed: list[str], limit_s: float = 20.0, **camera: int) -> receipt_verifier.ReceiptVerifier:
     policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": str(home)})
     state = home / "state"
     commands = command.CommandWorker(allowlist.parse(allowed), state, policy, grace_s=0.2)
-    return verifier.Witness(commands, workspace_snapshot.Camera(state, policy, **camera), limit_s=limit_s)
+    return receipt_verifier.ReceiptVerifier(
+        commands, workspace_snapshot.Camera(state, policy, **camera), limit_s=limit_s
+    )
 
 
 async def looked(
-    found: verifier.Witness, work: work_order.WorkOrder, before: Mapping[str, model.Json] | None = None, *others: str
+    found: receipt_verifier.ReceiptVerifier,
+    work: work_order.WorkOrder,
+    before: Mapping[str, model.Json] | None = None,
+    *others: str,
 ) -> list[Receipt]:
     with anyio.fail_after(20):
         return list(await found.receipts(work, before or {}, others))
 
 
-async def noted(found: verifier.Witness, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
+async def noted(found: receipt_verifier.ReceiptVerifier, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
     with anyio.fail_after(20):
         return await found.before(work)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from grounds import (
+from workspaces import (
     Context,
     Site,
     changes,
@@ -389,7 +389,7 @@ async def test_a_lock_that_a_killed_git_left_on_a_ref_of_the_run_is_taken_away(s
 
 
 async def test_a_half_made_worktree_of_a_killed_git_goes(site: Site) -> None:
-    left = site.grounds.copies.path("run", "t", 1)
+    left = site.workspaces.copies.path("run", "t", 1)
     left.mkdir(parents=True)
     (left / "a.txt").write_text("half of it")
     admin = site.repo / ".git" / "worktrees" / left.name
@@ -415,7 +415,7 @@ async def test_half_an_entry_of_a_killed_git_keeps_nobody_from_worktrees(site: S
         os.utime(admin, (1.0, 1.0))
         return admin
 
-    ours = entry("x.2", site.grounds.copies.path("run", "x", 2))
+    ours = entry("x.2", site.workspaces.copies.path("run", "x", 2))
     with pytest.raises(subprocess.CalledProcessError):
         git(site.repo, "worktree", "list")
     outcome = await site.attempt(site.order(), puts("new.txt", "x"))
@@ -592,7 +592,7 @@ def pretend(site: Site, script: str) -> Site:
     fake.chmod(0o755)
     policy = child_environment.ChildPolicy({"PATH": f"{fake.parent}:{os.environ['PATH']}", "HOME": os.environ["HOME"]})
     found = site.again()
-    found.grounds = workspace_provider.Worktrees(git_process.Git(site.home, policy, max_seconds=5.0), site.home)
+    found.workspaces = workspace_provider.Worktrees(git_process.Git(site.home, policy, max_seconds=5.0), site.home)
     return found
 
 
@@ -627,7 +627,7 @@ async def test_a_success_that_cannot_be_kept_is_a_failure_that_is_paid_for(site:
 
 async def test_a_git_that_hangs_is_told_to_stop_and_the_attempt_fails(site: Site) -> None:
     hanging = pretend(site, 'case "$*" in *worktree*add*) exec sleep 60;; esac')
-    hanging.grounds = workspace_provider.Worktrees(replace(hanging.grounds.git, max_seconds=0.5), site.home)
+    hanging.workspaces = workspace_provider.Worktrees(replace(hanging.workspaces.git, max_seconds=0.5), site.home)
     outcome = await hanging.attempt(hanging.order(), nothing)
     assert (outcome.error_kind, outcome.retryable) == ("no_worktree", True)
     assert "took longer" in outcome.error
@@ -638,7 +638,7 @@ async def test_an_old_git_and_none_at_all_mean_no_worktree(site: Site) -> None:
     old = pretend(site, 'case "$*" in *version*) echo git version 2.30.0; exit 0;; esac')
     outcome = await old.attempt(old.order(), nothing)
     assert "older than 2.38" in outcome.error
-    site.grounds = workspace_provider.Worktrees(
+    site.workspaces = workspace_provider.Worktrees(
         git_process.Git(site.home, child_environment.ChildPolicy({"PATH": "bin"})), site.home
     )
     outcome = await site.attempt(site.order(), nothing)
@@ -685,7 +685,7 @@ async def test_a_shared_task_is_passed_through(site: Site) -> None:
         return outcome.model_copy(update={"summary": "judged"})
 
     work = replace(site.order(), isolation="shared")
-    outcome = await site.grounds.within(Context(site.blobs), work, carry_out, judge)
+    outcome = await site.workspaces.within(Context(site.blobs), work, carry_out, judge)
     assert outcome.summary == "judged"
     assert site.orders == [work]
     assert refs(site.repo) == []

@@ -112,7 +112,7 @@ class WorkerConformance:
             second = await worker.carry_out(FakeContext(attempt=2), replace(succeeding, attempt=2))
         assert digests.result_digest(first) == digests.result_digest(second)
 
-    async def test_an_outcome_survives_the_way_into_the_book(
+    async def test_an_outcome_survives_the_way_into_the_store(
         self, worker: ports.Worker, succeeding: work_order.WorkOrder, failing: work_order.WorkOrder
     ) -> None:
         with anyio.fail_after(5):

@@ -21,7 +21,7 @@ from pydantic import Field
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import frontmatter
 from dispatch_mcp.model import problems
-from dispatch_mcp.routing import agent_index, lexicon
+from dispatch_mcp.text import lexicon
 
 Layer = Literal["bundled", "user", "plugin", "project", "configured"]
 
@@ -31,7 +31,6 @@ DEFAULT_ROSTERS = ("backend", "dispatch", "roles")
 """Bundled rosters that take part in routing when none is named; reviewers, orchestration and examples wait."""
 
 MAX_CHARS = 256 * 1024
-MAX_BODY_INDEXED = 12_000
 _NAME = re.compile(r"[^\w.-]+")
 _PRIVILEGES = ("tools", "disallowed_tools", "model", "permission_mode", "mcp_servers", "hooks", "isolation", "effort")
 _EXAMPLE = re.compile(r"<example>.*?</example>", re.DOTALL)
@@ -218,7 +217,7 @@ def _priority(value: model.Json, notes: list[str]) -> int:
     return 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Catalog:
     """All agents after merging, sorted by name and roster; the same for every order of the files.
 
@@ -248,22 +247,6 @@ class Catalog:
     def keys(self) -> tuple[str, ...]:
         """Returns the shortest unambiguous names of `routable`: the name, or `roster/name` where it repeats."""
         return tuple(self.key(agent) for agent in self.routable)
-
-    @cached_property
-    def index(self) -> agent_index.Index:
-        """Returns what routing looks requests up in; built at first use unless one was handed in."""
-        return agent_index.build([_document(agent) for agent in self.routable], self.words)
-
-    def adopt(self, ready: agent_index.Index) -> None:
-        """Takes an index that was built from the same agents before (`fingerprint` tells)."""
-        self.__dict__["index"] = ready
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Returns a digest of everything that the index is built from."""
-        lines = [f"{agent.qualified}\0{agent.sha256}" for agent in self.routable]
-        whole = "\n".join([agent_index.VERSION, self.words.digest, *lines])
-        return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
 
     def key(self, agent: Agent) -> str:
         """Returns the shortest name that means this agent and no other."""
@@ -388,15 +371,3 @@ def of(
 
 def _is_trusted(agent: Agent) -> bool:
     return agent.trusted
-
-
-def _document(agent: Agent) -> agent_index.Document:
-    return agent_index.Document(
-        name=agent.name,
-        description=agent.description,
-        keywords=(*agent.keywords, *agent.capabilities),
-        examples=agent.examples,
-        body=agent.body[:MAX_BODY_INDEXED],
-        fallback=agent.fallback,
-        priority=agent.priority,
-    )

@@ -24,11 +24,10 @@ import pydantic
 
 from dispatch_mcp import configuration, errors
 from dispatch_mcp.agents import bundled_files, catalog
-from dispatch_mcp.routing import index_cache, lexicon
+from dispatch_mcp.text import lexicon
 
 MAX_FILES = 2_000
 MAX_BYTES = 256 * 1024
-MAX_STORED = 8
 FRESH_S = 1.0
 """How long a look at the folders counts; within it routing does not touch the disk."""
 
@@ -66,7 +65,7 @@ class Source:
 
     `scope` are the rosters that take part in routing when none is named, None for all; `documents` the folder that
     knowledge paths start from; `trusted` the file of approved digests; `cache` a folder of our own to keep what was
-    read.
+    read. `ready` is called with each new catalogue.
     """
 
     folders: tuple[Folder, ...]
@@ -74,6 +73,7 @@ class Source:
     trusted: Path | None = None
     documents: Path | None = None
     cache: Path | None = None
+    ready: Callable[[catalog.Catalog], None] | None = None
     clock: Callable[[], float] = time.monotonic
     fresh_s: float = FRESH_S
     _agents: dict[tuple[str, str], catalog.Agent] = field(
@@ -84,7 +84,11 @@ class Source:
     _looked: float | None = field(default=None, repr=False)
 
     @staticmethod
-    def of(settings: configuration.Settings, home: Path | None = None) -> Source:
+    def of(
+        settings: configuration.Settings,
+        home: Path | None = None,
+        ready: Callable[[catalog.Catalog], None] | None = None,
+    ) -> Source:
         """Returns the source of all layers that these settings name; `home` is the user's home directory."""
         home = home or Path.home()
         bundled = bundled_files.bundled("agents")
@@ -102,6 +106,7 @@ class Source:
             trusted=settings.trusted_agents,
             documents=bundled.parent,
             cache=settings.home / "cache",
+            ready=ready,
         )
 
     def catalog(self) -> catalog.Catalog:
@@ -140,10 +145,10 @@ class Source:
         self._agents = agents
         missing = _missing(agents.values(), self.documents)
         self._catalog = catalog.of(agents.values(), words=words(), scope=self.scope, missing=missing)
-        if self.cache is not None:
-            if changed:
-                _write(self.cache / self._store_name(), _agents_as_bytes(agents))
-            _index_from(self.cache, self._catalog)
+        if self.cache is not None and changed:
+            write(self.cache / self._store_name(), _agents_as_bytes(agents))
+        if self.ready is not None:
+            self.ready(self._catalog)
 
     def _store_name(self) -> str:
         places = json.dumps([str(folder.path) for folder in self.folders])
@@ -167,7 +172,7 @@ def load(folder: Path) -> catalog.Catalog:
 @functools.cache
 def words() -> lexicon.Lexicon:
     """Returns the lexicon that comes with the product."""
-    folder = importlib.resources.files("dispatch_mcp") / "routing" / "data"
+    folder = importlib.resources.files("dispatch_mcp") / "text" / "data"
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".txt"))
     texts = {name: (folder / name).read_text(encoding="utf-8") for name in names}
     common = texts.pop("english.txt", "").split()
@@ -291,17 +296,7 @@ def _agents_as_bytes(agents: Mapping[tuple[str, str], catalog.Agent]) -> bytes:
     return json.dumps({"format": _FORMAT, "agents": rows}, ensure_ascii=True, separators=(",", ":")).encode()
 
 
-def _index_from(cache: Path, known: catalog.Catalog) -> None:
-    """Gives the catalogue the stored index, or builds and stores it."""
-    path = cache / f"index-{known.fingerprint[:32]}.bin"
-    try:
-        known.adopt(index_cache.unpack(path.read_bytes(), known.fingerprint))
-    except (OSError, ValueError, KeyError, TypeError):
-        _write(path, index_cache.pack(known.index, known.fingerprint))
-        _prune(cache)
-
-
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
     """Writes a file whole or not at all; a cache that cannot be written is no error."""
     part = path.with_suffix(f".{os.getpid()}.part")
     with contextlib.suppress(OSError):
@@ -309,10 +304,3 @@ def _write(path: Path, data: bytes) -> None:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(data)
         part.replace(path)
-
-
-def _prune(cache: Path) -> None:
-    with contextlib.suppress(OSError):
-        stored = sorted(cache.glob("index-*.bin"), key=lambda path: path.stat().st_mtime_ns)
-        for path in stored[:-MAX_STORED]:
-            path.unlink(missing_ok=True)

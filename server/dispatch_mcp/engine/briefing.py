@@ -47,7 +47,7 @@ class Briefed(NamedTuple):
 class Briefing:
     """Gathers for orders. `document` returns the text of a knowledge document, empty if there is none."""
 
-    book: sqlite_store.Book
+    store: sqlite_store.Store
     gatherer: pack_builder.Gatherer
     catalog: Callable[[], catalog.Catalog]
     document: Callable[[str], str]
@@ -106,7 +106,7 @@ class Briefing:
     ) -> requirement_sources.Sources:
         wanted = list(requirements.parse_all(keys))
         others = {one.subject for one in wanted if one.kind == "task"} - {done.task_id for done in work.upstream}
-        found = await self.book.outcomes(work.run_id, others) if others else {}
+        found = await self.store.outcomes(work.run_id, others) if others else {}
         rules = any(one.kind == "rules" for one in wanted)
         text = self.document(agent.knowledge) if rules and agent and agent.knowledge else ""
         knowledge = {agent.knowledge: text} if agent and text else {}
@@ -118,10 +118,10 @@ class Briefing:
 
     async def _continuity(self, run_id: str) -> str:
         """Returns what finished runs of the workspace have decided and learned, the newest first."""
-        run = await self.book.run(run_id, principal=records.ANYBODY)
+        run = await self.store.run(run_id, principal=records.ANYBODY)
         ended = [
             one
-            for one in await self.book.runs(run.principal, limit=5 * MAX_RUNS)
+            for one in await self.store.runs(run.principal, limit=5 * MAX_RUNS)
             if one.workspace == run.workspace and one.state in model.RUN_FINAL and not one.dry_run
         ][:MAX_RUNS]
         key = f"{run.principal}\n{run.workspace}"
@@ -129,7 +129,7 @@ class Briefing:
             return self._notes[key][1]
         lines: dict[str, None] = {}
         for one in ended:
-            outcomes = await self.book.outcomes(one.id, [task.id for task in await self.book.tasks(one.id)])
+            outcomes = await self.store.outcomes(one.id, [task.id for task in await self.store.tasks(one.id)])
             for outcome in outcomes.values():
                 said = outcome.handoff
                 lines |= dict.fromkeys(f"- learned: {text}" for text in said.mistakes_learned)

@@ -10,7 +10,7 @@ from dispatch_mcp.model import records
 
 
 class Engine(Protocol):
-    """Drives runs that the book holds. Every engine passes tests/engine/conformance.py."""
+    """Drives runs that the store holds. Every engine passes tests/engine/conformance.py."""
 
     async def start(self, run_id: str) -> None:
         """Begins or continues to drive a run; calling it again changes nothing."""

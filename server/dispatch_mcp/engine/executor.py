@@ -1,4 +1,4 @@
-"""The embedded engine: this process drives runs that the book holds.
+"""The embedded engine: this process drives runs that the store holds.
 
 A run is owned by one process at a time (facts: engine §5). Ownership is a held file lock, so a dead owner's
 runs are taken over at once and a sleeping laptop loses nothing; the epoch fences an owner that was replaced.
@@ -40,11 +40,11 @@ of a wave wait for the slowest, and on a slow disk small batches would queue for
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often the engine looks at the book, in seconds."""
+    """How often the engine looks at the store, in seconds."""
 
     look_s: float = 0.05
     takeover_s: float = 0.5
-    retry_book_s: float = 0.5
+    retry_store_s: float = 0.5
 
 
 class EmbeddedEngine:
@@ -52,7 +52,7 @@ class EmbeddedEngine:
 
     def __init__(
         self,
-        book: sqlite_store.Book,
+        store: sqlite_store.Store,
         workers: ports.Workers,
         *,
         tasks: anyio.abc.TaskGroup,
@@ -60,15 +60,15 @@ class EmbeddedEngine:
         clock: Callable[[], float] = time.time,
         make_order: MakeOrder = bare,
         pace: Pace = Pace(),
-        equipment: attempt_driver.Equipment = attempt_driver.BARE,
+        services: attempt_driver.AttemptServices = attempt_driver.BARE,
         drives: bool = True,
     ) -> None:
-        self.book = book
+        self.store = store
         self.workers = workers
         self.clock = clock
         self.make_order = make_order
         self.pace = pace
-        self.equipment = equipment
+        self.services = services
         self._tasks = tasks
         self._owner = owner
         self._may_drive = drives
@@ -77,7 +77,7 @@ class EmbeddedEngine:
 
     def attempt(self) -> attempt_driver.Attempt:
         """Returns what one attempt needs of this engine."""
-        return attempt_driver.Attempt(self.book, self.workers, self.equipment)
+        return attempt_driver.Attempt(self.store, self.workers, self.services)
 
     async def start(self, run_id: str) -> None:
         """Drives the run if nobody alive does; calling it again changes nothing."""
@@ -86,7 +86,7 @@ class EmbeddedEngine:
         if run_id in self._drives:
             self._drives[run_id].poke()
             return
-        epoch = await self.book.adopt(run_id, self._owner.id)
+        epoch = await self.store.adopt(run_id, self._owner.id)
         if epoch is None or run_id in self._drives:
             return
         drive = Drive(self, run_id, records.Owner(self._owner.id, epoch))
@@ -95,7 +95,7 @@ class EmbeddedEngine:
 
     async def signal(self, run_id: str, action: records.Action) -> records.Advance:
         """Applies a steering action and returns where the run stands."""
-        advance = await self.book.advance(run_id, records.Step(now=self.clock(), actions=[action]))
+        advance = await self.store.advance(run_id, records.Step(now=self.clock(), actions=[action]))
         self.poke(run_id)
         if advance.state not in model.RUN_FINAL:
             await self.start(run_id)
@@ -103,14 +103,14 @@ class EmbeddedEngine:
 
     async def status(self, run_id: str) -> records.RunRecord:
         """Returns the run. Raises UnknownHandle."""
-        return await self.book.run(run_id, principal=records.ANYBODY)
+        return await self.store.run(run_id, principal=records.ANYBODY)
 
     async def events(self, run_id: str, after: int = 0) -> AsyncIterator[model.Event]:
         """Yields the run's events after `after`, and new ones as they come, until the run is over."""
         while True:
             pulse = self.pulse
             over = (await self.status(run_id)).state in model.RUN_FINAL
-            page = await self.book.events(run_id, after=after, limit=500)
+            page = await self.store.events(run_id, after=after, limit=500)
             for event in page:
                 yield event
                 after = event.seq
@@ -121,11 +121,11 @@ class EmbeddedEngine:
 
     @property
     def pulse(self) -> anyio.Event:
-        """An event that is set when the book may have changed; take it before reading, then wait."""
+        """An event that is set when the store may have changed; take it before reading, then wait."""
         return self._pulse
 
     def poke(self, run_id: str) -> None:
-        """Makes the drive of a run, if it is here, look at the book again."""
+        """Makes the drive of a run, if it is here, look at the store again."""
         if run_id in self._drives:
             self._drives[run_id].poke()
         self._beat_pulse()
@@ -139,7 +139,7 @@ class EmbeddedEngine:
         seen, next_takeover = -1, 0.0
         while True:
             try:
-                version = await self.book.data_version()
+                version = await self.store.data_version()
                 if version != seen:
                     seen = version
                     for drive in list(self._drives.values()):
@@ -148,14 +148,14 @@ class EmbeddedEngine:
                 if time.monotonic() >= next_takeover:
                     next_takeover = time.monotonic() + self.pace.takeover_s
                     await self._take_over()
-            except errors.BookError as trouble:
-                log.warning("cannot read the book: %s", trouble)
-                await anyio.sleep(self.pace.retry_book_s)
+            except errors.StoreError as trouble:
+                log.warning("cannot read the store: %s", trouble)
+                await anyio.sleep(self.pace.retry_store_s)
             await anyio.sleep(self.pace.look_s)
 
     async def _take_over(self) -> None:
         """Drives runs that nobody drives, but none whose worker is not here: it may be elsewhere, with its key."""
-        for run_id in await self.book.adoptable(limit=20) if self._may_drive else ():
+        for run_id in await self.store.adoptable(limit=20) if self._may_drive else ():
             kind = (await self.status(run_id)).worker
             if kind in self.workers or kind not in transitions.SERVER_WORKERS:
                 await self.start(run_id)
@@ -215,9 +215,9 @@ class Drive:
                 group.cancel_scope.cancel()
 
     async def _plan(self, record: records.RunRecord, version: int) -> dict[str, model.Task]:
-        plan = await self.engine.book.plan(record.plan_id, version, principal=records.ANYBODY)
+        plan = await self.engine.store.plan(record.plan_id, version, principal=records.ANYBODY)
         self._timeout_s = plan.timeout_s
-        if self.engine.equipment.grounds is not None and not record.dry_run:
+        if self.engine.services.workspaces is not None and not record.dry_run:
             doing = {task.id: transitions.worker_of(task, record.worker) for task in plan.tasks}
             self._placement = task_isolation.placement(plan.tasks, doing)
         return {task.id: task for task in plan.tasks}
@@ -240,18 +240,18 @@ class Drive:
                 await self._wait(advance.waiting_until)
 
     async def _advance(self) -> records.Advance:
-        """Records one batch and returns what may start; a book that cannot write keeps the batch for later."""
+        """Records one batch and returns what may start; a store that cannot write keeps the batch for later."""
         batch = self._finished[: self._room]
         step = records.Step(now=self.engine.clock(), owner=self.owner, finished=batch, start=transitions.SERVER_WORKERS)
         began, troubled = time.perf_counter(), False
         while True:
             try:
-                advance = await self.engine.book.advance(self.run_id, step)
+                advance = await self.engine.store.advance(self.run_id, step)
                 break
-            except (errors.BookBusy, errors.BookUnavailable) as trouble:
-                log.warning("run %s waits for the book: %s", self.run_id, trouble)
+            except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
+                log.warning("run %s waits for the store: %s", self.run_id, trouble)
                 troubled = True
-                await anyio.sleep(self.engine.pace.retry_book_s)
+                await anyio.sleep(self.engine.pace.retry_store_s)
         self._room = max(LEAST_BATCH, round((time.perf_counter() - began) * BATCH_PER_S))
         del self._finished[: len(batch)]
         for finished, accepted in zip(batch, advance.accepted, strict=True):
@@ -267,7 +267,7 @@ class Drive:
         known |= {finished.task_id for finished in self._finished}
         lost = [
             transitions.Start(task.id, task.attempt, task.worker, "")
-            for task in await self.engine.book.tasks(self.run_id)
+            for task in await self.engine.store.tasks(self.run_id)
             if task.state is model.TaskState.RUNNING
             and task.worker in transitions.SERVER_WORKERS
             and task.id not in known
@@ -279,7 +279,7 @@ class Drive:
         before, self._revision = self._revision, advance.revision
         if not self._running or advance.revision - before <= 1:
             return
-        rows = {row.id: row for row in await self.engine.book.tasks(self.run_id)}
+        rows = {row.id: row for row in await self.engine.store.tasks(self.run_id)}
         for task_id, (attempt, handle) in list(self._running.items()):
             row = rows[task_id]
             if row.state is not model.TaskState.RUNNING or row.attempt != attempt:
@@ -308,7 +308,7 @@ class Drive:
     ) -> work_order.WorkOrder:
         last_beat, last_error = {}, ""
         if start.attempt > 1:
-            last_beat = await self.engine.book.last_beat(self.run_id, task.id)
+            last_beat = await self.engine.store.last_beat(self.run_id, task.id)
             last_error = await self._last_error(task.id, start.attempt)
         isolation, rank = self._placement.get(task.id, task_isolation.SHARED)
         return self.engine.make_order(
@@ -335,22 +335,22 @@ class Drive:
         """Returns what others have written to a task; only models read."""
         if worker not in forecast.MODEL_WORKERS:
             return ()
-        return message_rules.delivered(await self.engine.book.inbox(self.run_id), task)
+        return message_rules.delivered(await self.engine.store.inbox(self.run_id), task)
 
     async def _upstream(self, task: model.Task) -> tuple[work_order.Upstream, ...]:
         missing = [dep for dep in task.deps if dep not in self._results]
         if missing:
-            found = await self.engine.book.outcomes(self.run_id, missing)
+            found = await self.engine.store.outcomes(self.run_id, missing)
             self._results.update({dep: upstream_of(dep, outcome) for dep, outcome in found.items()})
         return tuple(self._results[dep] for dep in task.deps if dep in self._results)
 
     async def _last_error(self, task_id: str, attempt: int) -> str:
-        attempts = await self.engine.book.attempts(self.run_id, task_id)
+        attempts = await self.engine.store.attempts(self.run_id, task_id)
         return next((past.error for past in attempts if past.attempt == attempt - 1), "")
 
     def _context(self, work: work_order.WorkOrder) -> task_runner.LocalContext:
         return task_runner.LocalContext(
-            work.run_id, work.task.id, work.attempt, work.last_beat, self.engine.book.blobs, self._keep_beat
+            work.run_id, work.task.id, work.attempt, work.last_beat, self.engine.store.blobs, self._keep_beat
         )
 
     def _keep_beat(self, task_id: str, attempt: int, details: Mapping[str, model.Json]) -> None:
@@ -364,8 +364,8 @@ class Drive:
             self._beat, beats, self._beats = anyio.Event(), self._beats, {}
             for (task_id, attempt), details in beats.items():
                 try:
-                    await self.engine.book.beat(self.run_id, task_id, attempt, details)
-                except errors.BookError as trouble:
+                    await self.engine.store.beat(self.run_id, task_id, attempt, details)
+                except errors.StoreError as trouble:
                     log.warning("run %s: a heartbeat was not kept: %s", self.run_id, trouble)
 
 
@@ -376,13 +376,13 @@ def upstream_of(task_id: str, outcome: model.Outcome) -> work_order.Upstream:
 
 @asynccontextmanager
 async def open_engine(
-    book: sqlite_store.Book,
+    store: sqlite_store.Store,
     workers: ports.Workers,
     *,
     clock: Callable[[], float] = time.time,
     make_order: MakeOrder = bare,
     pace: Pace = Pace(),
-    equipment: attempt_driver.Equipment = attempt_driver.BARE,
+    services: attempt_driver.AttemptServices = attempt_driver.BARE,
     drives: bool = True,
 ) -> AsyncGenerator[EmbeddedEngine]:
     """Yields an engine that drives runs until the block ends; then its runs are free for others.
@@ -390,18 +390,18 @@ async def open_engine(
     Without a witness in its `equipment` claims stay as they are; without grounds all work in the workspace itself.
     One that does not drive carries nothing out: it is for those who only look or steer for a moment.
     """
-    owner = owner_locks.OwnerLock(book.home)
+    owner = owner_locks.OwnerLock(store.home)
     try:
         async with anyio.create_task_group() as group:
             engine = EmbeddedEngine(
-                book,
+                store,
                 workers,
                 tasks=group,
                 owner=owner,
                 clock=clock,
                 make_order=make_order,
                 pace=pace,
-                equipment=equipment,
+                services=services,
                 drives=drives,
             )
             group.start_soon(engine.watch)
@@ -411,5 +411,5 @@ async def open_engine(
                 group.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-            await book.release(owner.id)
+            await store.release(owner.id)
         owner.close()

@@ -1,4 +1,4 @@
-"""Where secrets are taken out before the book sees them: outcomes, bulk, and what attempts leave behind (S10).
+"""Where secrets are taken out before the store sees them: outcomes, bulk, and what attempts leave behind (S10).
 
 Simulated outcomes are let through: they hold what the plan says already, and benches run thousands of them.
 """

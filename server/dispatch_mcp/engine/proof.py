@@ -14,30 +14,30 @@ from dispatch_mcp.store import sqlite_store
 log = logging.getLogger(__name__)
 
 
-async def before(witness: ports.Witness | None, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
+async def before(verifier: ports.Witness | None, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
     """Returns what must be known from before the attempt; nothing for a task that declares nothing."""
-    if witness is None or not asks_for_proof(work.task):
+    if verifier is None or not asks_for_proof(work.task):
         return {}
     try:
-        return await witness.before(work)
+        return await verifier.before(work)
     except Exception:
         log.exception("the workspace could not be looked at before %s/%s", work.run_id, work.task.id)
         return {}
 
 
 async def judged(
-    witness: ports.Witness | None,
-    book: sqlite_store.Book,
+    verifier: ports.Witness | None,
+    store: sqlite_store.Store,
     work: work_order.WorkOrder,
     before: Mapping[str, model.Json],
     outcome: model.Outcome,
 ) -> model.Outcome:
     """Returns a claimed success as its receipts judge it; any other outcome as it is. Writes nothing."""
-    if witness is None or outcome.state is not AttemptState.SUCCEEDED or not asks_for_proof(work.task):
+    if verifier is None or outcome.state is not AttemptState.SUCCEEDED or not asks_for_proof(work.task):
         return outcome
     try:
-        others = await _declared_by_others(book, work) if before else ()
-        found = await witness.receipts(work, before, others)
+        others = await _declared_by_others(store, work) if before else ()
+        found = await verifier.receipts(work, before, others)
     except Exception as crash:
         log.exception("receipts of %s/%s could not be collected", work.run_id, work.task.id)
         criteria = acceptance.of(work.task, work.workspace)
@@ -50,9 +50,9 @@ def asks_for_proof(task: model.Task) -> bool:
     return bool(task.acceptance or task.files)
 
 
-async def _declared_by_others(book: sqlite_store.Book, work: work_order.WorkOrder) -> tuple[str, ...]:
+async def _declared_by_others(store: sqlite_store.Store, work: work_order.WorkOrder) -> tuple[str, ...]:
     """Returns what the tasks of the run declare that have begun: their changes are theirs."""
-    record = await book.run(work.run_id, principal=records.ANYBODY)
-    plan = await book.plan(record.plan_id, record.plan_version, principal=records.ANYBODY)
-    begun = {row.id for row in await book.tasks(work.run_id) if row.attempt and row.id != work.task.id}
+    record = await store.run(work.run_id, principal=records.ANYBODY)
+    plan = await store.plan(record.plan_id, record.plan_version, principal=records.ANYBODY)
+    begun = {row.id for row in await store.tasks(work.run_id) if row.attempt and row.id != work.task.id}
     return tuple(path for task in plan.tasks if task.id in begun for path in task.files)

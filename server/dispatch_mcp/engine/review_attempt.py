@@ -8,11 +8,10 @@ from dataclasses import replace
 import anyio.to_thread
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import loaded_run
+from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions, work_order
 from dispatch_mcp.review import answer_parser, council_decision, findings, quotes, review_tasks
 from dispatch_mcp.review.findings import ReviewReport
-from dispatch_mcp.service import traces
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import unified_diff
 
@@ -20,28 +19,28 @@ NOT_NEEDED = "not needed: the reviewers do not all pass the change"
 _DONE = (TaskState.SUCCEEDED, TaskState.UNVERIFIED)
 
 
-async def text(book: sqlite_store.Book, digest: str) -> str:
+async def text(store: sqlite_store.Store, digest: str) -> str:
     """Returns a stored text. Raises UnknownHandle."""
-    return (await anyio.to_thread.run_sync(book.blobs.get, digest)).decode("utf-8", "surrogatepass")
+    return (await anyio.to_thread.run_sync(store.blobs.get, digest)).decode("utf-8", "surrogatepass")
 
 
-async def stored(book: sqlite_store.Book, told: str) -> str:
+async def stored(store: sqlite_store.Store, told: str) -> str:
     """Stores a text and returns its digest."""
-    return await anyio.to_thread.run_sync(book.blobs.put, told.encode("utf-8", "surrogatepass"))
+    return await anyio.to_thread.run_sync(store.blobs.put, told.encode("utf-8", "surrogatepass"))
 
 
-async def manifest(book: sqlite_store.Book, digest: str) -> review_tasks.Manifest:
+async def manifest(store: sqlite_store.Store, digest: str) -> review_tasks.Manifest:
     """Returns a stored manifest. Raises UnknownHandle."""
-    return review_tasks.Manifest.model_validate_json(await text(book, digest))
+    return review_tasks.Manifest.model_validate_json(await text(store, digest))
 
 
-async def prepared(book: sqlite_store.Book, work: work_order.WorkOrder) -> work_order.WorkOrder:
+async def prepared(store: sqlite_store.Store, work: work_order.WorkOrder) -> work_order.WorkOrder:
     """Returns a reviewer's order with what it is shown, and without anything that others wrote; any other as it is."""
     assigned = review_tasks.place(work.task)
     if assigned is None:
         return work
-    known = await manifest(book, assigned.manifest)
-    shown = await text(book, assigned.diff)
+    known = await manifest(store, assigned.manifest)
+    shown = await text(store, assigned.diff)
     return replace(
         work,
         material=review_tasks.material(assigned, known, shown),
@@ -59,7 +58,7 @@ def unlabelled(work: work_order.WorkOrder) -> work_order.WorkOrder:
     return replace(work, task=work.task.model_copy(update={"inputs": inputs}))
 
 
-async def judged(book: sqlite_store.Book, task: model.Task, outcome: model.Outcome) -> model.Outcome:
+async def judged(store: sqlite_store.Store, task: model.Task, outcome: model.Outcome) -> model.Outcome:
     """Returns a review's outcome with what the server checked of it; an answer that cannot be used has failed.
 
     Any other outcome is returned as it is.
@@ -67,8 +66,8 @@ async def judged(book: sqlite_store.Book, task: model.Task, outcome: model.Outco
     assigned = review_tasks.place(task)
     if assigned is None or outcome.state is not AttemptState.SUCCEEDED or is_moot(outcome):
         return outcome
-    known = await manifest(book, assigned.manifest)
-    where = quotes.ground(unified_diff.parse(await text(book, known.diff)))
+    known = await manifest(store, assigned.manifest)
+    where = quotes.ground(unified_diff.parse(await text(store, known.diff)))
     report = quotes.check(report_of(assigned, outcome), where)
     problem = report.problem or _unproven(report)
     if problem and not _proves_something(report):
@@ -113,13 +112,13 @@ def is_moot(outcome: model.Outcome) -> bool:
     return outcome.summary == NOT_NEEDED
 
 
-async def moot(book: sqlite_store.Book, run_id: str, task: model.Task) -> model.Outcome | None:
+async def moot(store: sqlite_store.Store, run_id: str, task: model.Task) -> model.Outcome | None:
     """Returns the outcome of an advocate that has nothing to argue against; None for any task that has to be done."""
     assigned = review_tasks.place(task)
     if assigned is None or assigned.role != "advocate":
         return None
-    loaded = await traces.load(book, run_id, records.ANYBODY)
-    if council_decision.is_unanimous(await reports(book, loaded)):
+    loaded = await run_view.load(store, run_id, records.ANYBODY)
+    if council_decision.is_unanimous(await reports(store, loaded)):
         return None
     return model.Outcome(
         state=AttemptState.SUCCEEDED,
@@ -129,25 +128,25 @@ async def moot(book: sqlite_store.Book, run_id: str, task: model.Task) -> model.
     )
 
 
-async def settled(book: sqlite_store.Book, loaded: loaded_run.Loaded, now: float) -> frozenset[str]:
+async def settled(store: sqlite_store.Store, loaded: run_view.RunView, now: float) -> frozenset[str]:
     """Finishes those tasks out with the host that turn out to need nobody, and returns them."""
     specs = {task.id: task for task in loaded.plan.tasks}
     finished: list[transitions.Finished] = []
     for row in loaded.tasks:
         if row.worker is WorkerKind.HOST and row.state is TaskState.RUNNING:
-            outcome = await moot(book, loaded.run.id, specs[row.id])
+            outcome = await moot(store, loaded.run.id, specs[row.id])
             if outcome is not None:
                 finished.append(transitions.Finished(row.id, row.attempt, outcome))
     if finished:
-        await book.advance(loaded.run.id, records.Step(now=now, finished=finished))
+        await store.advance(loaded.run.id, records.Step(now=now, finished=finished))
     return frozenset(one.task_id for one in finished)
 
 
-async def reports(book: sqlite_store.Book, loaded: loaded_run.Loaded) -> list[ReviewReport]:
+async def reports(store: sqlite_store.Store, loaded: run_view.RunView) -> list[ReviewReport]:
     """Returns a report for each task of a round that is over, checked against the change; nothing for the others."""
     specs = {task.id: task for task in loaded.plan.tasks}
-    outcomes = await book.outcomes(loaded.run.id, [task.id for task in loaded.tasks if task.result])
-    errors_of = {tried.task_id: tried.error for tried in await book.attempts(loaded.run.id)}
+    outcomes = await store.outcomes(loaded.run.id, [task.id for task in loaded.tasks if task.result])
+    errors_of = {tried.task_id: tried.error for tried in await store.attempts(loaded.run.id)}
     where: quotes.Ground | None = None
     found: list[ReviewReport] = []
     for row in loaded.tasks:
@@ -159,8 +158,8 @@ async def reports(book: sqlite_store.Book, loaded: loaded_run.Loaded) -> list[Re
             if is_moot(outcome):
                 continue
             if where is None:
-                known = await manifest(book, assigned.manifest)
-                where = quotes.ground(unified_diff.parse(await text(book, known.diff)))
+                known = await manifest(store, assigned.manifest)
+                where = quotes.ground(unified_diff.parse(await text(store, known.diff)))
             found.append(quotes.check(report_of(assigned, outcome), where))
         elif not (assigned.role == "advocate" and row.state is TaskState.SKIPPED):
             why = errors_of.get(row.id) or row.cause or row.state.value

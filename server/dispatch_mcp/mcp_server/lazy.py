@@ -64,7 +64,7 @@ class Opening:
 
     open: OpenDispatcher
     _app: dispatcher.Dispatcher | None = None
-    _failure: errors.DispatchError = field(default_factory=errors.BookError)
+    _failure: errors.DispatchError = field(default_factory=errors.StoreError)
     _wanted: anyio.Event = field(default_factory=anyio.Event)
     _settled: anyio.Event = field(default_factory=anyio.Event)
     _over: bool = False

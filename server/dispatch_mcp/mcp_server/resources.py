@@ -29,7 +29,7 @@ def register(server: MCPServer[lazy.Opening], current: Current, home: Path | Non
     """Adds every resource and resource template; files below `home` replace bundled ones."""
     _register_files(server, home)
     _register_catalogue(server, current)
-    _register_book(server)
+    _register_store(server)
 
 
 def _register_files(server: MCPServer[lazy.Opening], home: Path | None) -> None:
@@ -97,12 +97,12 @@ def _register_catalogue(server: MCPServer[lazy.Opening], current: Current) -> No
             return _json(await (await app_of(ctx)).card(name, __version__))
 
 
-def _register_book(server: MCPServer[lazy.Opening]) -> None:
+def _register_store(server: MCPServer[lazy.Opening]) -> None:
     @server.resource("dispatch://plans/{plan_id}", name="plan", description="A plan, newest version.", mime_type=JSON)
     async def plan(plan_id: str, ctx: Context[lazy.Opening]) -> str:
         with _found(f"plan {plan_id!r}"):
             app = await app_of(ctx)
-            found = await app.book.plan(plan_id, None, principal=app.principal)
+            found = await app.store.plan(plan_id, None, principal=app.principal)
             return found.model_dump_json(by_alias=True, exclude_defaults=True)
 
     @server.resource("dispatch://runs/{run_id}", name="run", description="Where a run stands.", mime_type=JSON)
@@ -172,9 +172,9 @@ async def _known(app: dispatcher.Dispatcher, name: str, home: Path | None) -> Se
     agents = app.catalog().agents
     match name:
         case "run_id":
-            found = [run.id for run in await app.book.runs(app.principal, limit=MAX_COMPLETIONS)]
+            found = [run.id for run in await app.store.runs(app.principal, limit=MAX_COMPLETIONS)]
         case "plan_id":
-            found = [plan.id for plan in await app.book.plans(app.principal, limit=MAX_COMPLETIONS)]
+            found = [plan.id for plan in await app.store.plans(app.principal, limit=MAX_COMPLETIONS)]
         case "agent" | "name" | "specialist":
             found = [agent.name for agent in agents]
         case "roster":

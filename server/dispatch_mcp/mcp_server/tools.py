@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.mcp_server import elicit_apply, elicitation, plan_answers, tool_arguments
+from dispatch_mcp.mcp_server import elicit_apply, elicitation, tool_arguments
 from dispatch_mcp.routing import router
-from dispatch_mcp.service import dispatcher, reviews
+from dispatch_mcp.service import dispatcher, plan_answers, reviews
 
 Handler = Callable[[dispatcher.Dispatcher, Any], Awaitable[dict[str, model.Json]]]
 

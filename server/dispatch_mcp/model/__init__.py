@@ -14,7 +14,6 @@ from dispatch_mcp.model.types import (
     Effort,
     Event,
     Handoff,
-    Json,
     Limits,
     Message,
     MessageKind,
@@ -33,6 +32,7 @@ from dispatch_mcp.model.types import (
     Value,
     WorkerKind,
 )
+from dispatch_mcp.text.json_types import Json
 
 __all__ = [
     "MAX_PARALLEL",

@@ -134,7 +134,7 @@ class Checkouts(Protocol):
         ...
 
 
-class Grounds(Protocol):
+class WorkspaceProvider(Protocol):
     """Gives attempts a place to work in, and brings together what they changed there."""
 
     async def within(

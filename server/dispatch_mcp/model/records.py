@@ -1,4 +1,4 @@
-"""What the book stores and hands back, and the one step that moves a run forward, as values."""
+"""What the store stores and hands back, and the one step that moves a run forward, as values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANYBODY = "*"
 
 
 class RunRecord(model.Value):
-    """One run as the book has it. Times are seconds since the epoch, UTC; `counts` is tasks per state."""
+    """One run as the store has it. Times are seconds since the epoch, UTC; `counts` is tasks per state."""
 
     id: str
     plan_id: str
@@ -44,7 +44,7 @@ class RunRecord(model.Value):
 
 
 class NewRun(model.Value):
-    """What `Book.create_run` records; `request_key` makes a re-issued call return the first run."""
+    """What `Store.create_run` records; `request_key` makes a re-issued call return the first run."""
 
     id: str
     plan_id: str

@@ -73,7 +73,7 @@ class Policy:
 
 @dataclass(slots=True)
 class TaskRow:
-    """Where one task of the run stands; the book stores exactly these fields."""
+    """Where one task of the run stands; the store stores exactly these fields."""
 
     id: str
     worker: WorkerKind
@@ -117,7 +117,7 @@ class AttemptEnd:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """An event to append; its sequence number and time are the book's."""
+    """An event to append; its sequence number and time are the store's."""
 
     kind: str
     task_id: str = ""

@@ -8,12 +8,11 @@ Wire names are short because a model reads and writes them (`do`, `deps`); the n
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-Json = Any
-"""A JSON value: None, bool, int, finite float, str, list or dict with str keys."""
+from dispatch_mcp.text import json_types
 
 MAX_TASKS = 10_000
 MAX_PARALLEL = 64
@@ -134,7 +133,7 @@ class Task(Value):
     constraints: Names = ()
     output: Names = ()
     acceptance: Names = ()
-    inputs: dict[str, Json] = Field(default_factory=dict)
+    inputs: dict[str, json_types.Json] = Field(default_factory=dict)
     command: Names = ()
     timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_attempts: int = Field(default=3, ge=1, le=20)
@@ -164,7 +163,7 @@ class Plan(Value):
     added_edges: tuple[AddedEdge, ...] = ()
     timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     draft: bool = False
-    forecast: dict[str, Json] = Field(default_factory=dict)
+    forecast: dict[str, json_types.Json] = Field(default_factory=dict)
 
 
 class Artifact(Value):
@@ -201,7 +200,7 @@ class Handoff(Value):
     open_questions: tuple[str, ...] = ()
     mistakes_learned: tuple[str, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
-    proposed_edits: tuple[dict[str, Json], ...] = ()
+    proposed_edits: tuple[dict[str, json_types.Json], ...] = ()
     messages: tuple[Note, ...] = ()
 
 
@@ -242,7 +241,7 @@ class Outcome(Value):
     state: AttemptState
     summary: str = ""
     handoff: Handoff = Handoff()
-    output: Json = None
+    output: json_types.Json = None
     error: str = ""
     error_kind: str = ""
     retryable: bool = False
@@ -286,4 +285,4 @@ class Event(Value):
     at: float
     task_id: str = ""
     attempt: int = 0
-    data: dict[str, Json] = Field(default_factory=dict)
+    data: dict[str, json_types.Json] = Field(default_factory=dict)

@@ -16,7 +16,7 @@ class Pick(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Hands:
+class AvailableWorkers:
     """What there is. `chat` is whether an assistant calls, `subagents` whether it brings its own.
 
     `key` is whether there is a key for the API, `claude` the path of Claude Code or empty, `preferred` what the user

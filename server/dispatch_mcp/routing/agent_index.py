@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Final
+from weakref import WeakKeyDictionary
 
-from dispatch_mcp.routing import bm25, lexicon
-from dispatch_mcp.text import tokenizer
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.routing import bm25
+from dispatch_mcp.text import lexicon, tokenizer
 
 VERSION = "4"
 NGRAM = (3, 4)
@@ -58,6 +63,34 @@ class Index:
     def by_priority(self) -> tuple[int, ...]:
         """Returns all places, those of higher priority first."""
         return tuple(sorted(range(self.size), key=lambda place: -self.priorities[place]))
+
+
+MAX_BODY_INDEXED: Final = 12_000
+"""Characters of an agent's role text that routing reads."""
+
+_INDEXES: Final[WeakKeyDictionary[catalog.Catalog, Index]] = WeakKeyDictionary()
+"""The index of each catalogue that is in use; catalogues are immutable, so an entry stays true as long as it lives."""
+
+
+def of(known: catalog.Catalog) -> Index:
+    """Returns what routing looks requests up in, built at first use unless `adopt` was given one."""
+    index = _INDEXES.get(known)
+    if index is None:
+        index = _INDEXES[known] = build([_document(agent) for agent in known.routable], known.words)
+    return index
+
+
+def adopt(known: catalog.Catalog, index: Index) -> None:
+    """Takes an index that was built from the same agents before (`fingerprint` tells)."""
+    _INDEXES[known] = index
+
+
+@functools.lru_cache(maxsize=32)
+def fingerprint(known: catalog.Catalog) -> str:
+    """Returns a digest of everything that the index of a catalogue is built from."""
+    lines = [f"{agent.qualified}\0{agent.sha256}" for agent in known.routable]
+    whole = "\n".join([VERSION, known.words.digest, *lines])
+    return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def build(documents: Sequence[Document], words: lexicon.Lexicon) -> Index:
@@ -204,3 +237,15 @@ def _meaning(read: _Read, known: lexicon.Lexicon) -> _Meaning:
     total = sum(count for _, count in covers)
     cover = sum(share * count for share, count in covers) / total if total else 0.0
     return _Meaning(profile, cover)
+
+
+def _document(agent: catalog.Agent) -> Document:
+    return Document(
+        name=agent.name,
+        description=agent.description,
+        keywords=(*agent.keywords, *agent.capabilities),
+        examples=agent.examples,
+        body=agent.body[:MAX_BODY_INDEXED],
+        fallback=agent.fallback,
+        priority=agent.priority,
+    )

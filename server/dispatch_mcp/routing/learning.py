@@ -71,7 +71,7 @@ UNVERIFIED, FAILED = 0.5, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """One outcome as the book has it; `no` is 0 until it is there, `at` is seconds since the epoch."""
+    """One outcome as the store has it; `no` is 0 until it is there, `at` is seconds since the epoch."""
 
     text: str
     agent: str
@@ -303,11 +303,11 @@ def bonus(history: History, request: request_reader.Request, known: catalog.Cata
 
 def _learner(history: History, known: catalog.Catalog) -> Learner:
     """Returns what the history teaches about these agents; only outcomes that are new since the last call cost."""
-    learner = history.learners.get(known.fingerprint)
+    learner = history.learners.get(agent_index.fingerprint(known))
     if learner is None:
         while len(history.learners) >= MAX_LEARNERS:
             del history.learners[next(iter(history.learners))]
-        learner = history.learners.setdefault(known.fingerprint, Learner(len(known.routable)))
+        learner = history.learners.setdefault(agent_index.fingerprint(known), Learner(len(known.routable)))
     if learner.seen < len(history.past):
         numbers = {agent.qualified: place for place, agent in enumerate(known.routable)}
 
@@ -320,7 +320,7 @@ def _learner(history: History, known: catalog.Catalog) -> Learner:
 
 
 def _base(source: str, known: catalog.Catalog) -> Sequence[float]:
-    return scoring.score(request_reader.read(source, known.index, known.words), known.index).logits
+    return scoring.score(request_reader.read(source, agent_index.of(known), known.words), agent_index.of(known)).logits
 
 
 @dataclass(frozen=True, slots=True)

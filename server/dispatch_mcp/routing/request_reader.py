@@ -7,8 +7,8 @@ import string
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from dispatch_mcp.routing import agent_index, emphasis, lexicon
-from dispatch_mcp.text import tokenizer
+from dispatch_mcp.routing import agent_index, emphasis
+from dispatch_mcp.text import lexicon, tokenizer
 
 MAX_REPAIRS = 8
 MAX_TERMS = 40

@@ -35,7 +35,7 @@ class _Piece(NamedTuple):
 
 def of(request: request_reader.Request, known: catalog.Catalog, place: int, most: int) -> tuple[Evidence, ...]:
     """Returns at most `most` pieces of evidence for the routable agent at this place, the heaviest first."""
-    agent, pieces = known.routable[place], _pieces(request, known.index, place)
+    agent, pieces = known.routable[place], _pieces(request, agent_index.of(known), place)
     total = sum(piece.weight for piece in pieces.values())
     heaviest = sorted(pieces.items(), key=lambda item: (-item[1].weight, item[0]))[:most]
     return tuple(

@@ -15,7 +15,15 @@ from pydantic import Field
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.routing import confidence, learning, model_choice, request_reader, route_evidence, scoring
+from dispatch_mcp.routing import (
+    agent_index,
+    confidence,
+    learning,
+    model_choice,
+    request_reader,
+    route_evidence,
+    scoring,
+)
 
 MODELS = model_choice.MODELS
 Effort = model.Effort
@@ -112,9 +120,9 @@ class _Routing:
 
     @staticmethod
     def of(request: str, known: catalog.Catalog, history: History, hints: Hints) -> _Routing:
-        read = request_reader.read(request, known.index, known.words)
-        scores = scoring.score(read, known.index, learning.bonus(history, read, known))
-        sure = confidence.certainty(read, scores, known.index)
+        read = request_reader.read(request, agent_index.of(known), known.words)
+        scores = scoring.score(read, agent_index.of(known), learning.bonus(history, read, known))
+        sure = confidence.certainty(read, scores, agent_index.of(known))
         similar = learning.similar(history, read, known, scores.best[0])
         return _Routing(request, known, hints, read, scores, sure, similar)
 
@@ -189,7 +197,7 @@ class _Routing:
         return spare, f"The knowledge document {agent.knowledge!r} is missing.{told}"
 
     def _fallback_agents(self) -> list[catalog.Agent]:
-        return [self.catalog.routable[place] for place in self.catalog.index.fallbacks]
+        return [self.catalog.routable[place] for place in agent_index.of(self.catalog).fallbacks]
 
     def _fallback(self, ranked: Sequence[Candidate]) -> tuple[str, ...]:
         """Returns secondary routes by share, then the roster's declared fallback as the tertiary one."""

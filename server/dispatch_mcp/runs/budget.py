@@ -65,7 +65,7 @@ class Hold(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """An attempt as the book has it; `usage` is None when nobody reported any."""
+    """An attempt as the store has it; `usage` is None when nobody reported any."""
 
     task_id: str
     attempt: int
@@ -169,7 +169,7 @@ class Ledger:
     _own: dict[str, Amount] = field(default_factory=dict[str, Amount])
 
     def replay(self, tried: Iterable[Tried]) -> None:
-        """Takes in what the book has of the run's attempts."""
+        """Takes in what the store has of the run's attempts."""
         for one in tried:
             self.begin(one.task_id, one.worker)
             if not one.running:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import loaded_run
+from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions
 from dispatch_mcp.store import sqlite_store
 
@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
-def waiting(loaded: loaded_run.Loaded) -> list[Decision]:
+def waiting(loaded: run_view.RunView) -> list[Decision]:
     """Returns the decisions that a run waits for, in plan order."""
     goals = {task.id: task.goal for task in loaded.plan.tasks}
     return [
@@ -37,7 +37,7 @@ def waiting(loaded: loaded_run.Loaded) -> list[Decision]:
     ]
 
 
-def chosen(loaded: loaded_run.Loaded, task_id: str) -> Decision:
+def chosen(loaded: run_view.RunView, task_id: str) -> Decision:
     """Returns the decision that a person means, the only one if no task is named.
 
     Raises:
@@ -52,14 +52,14 @@ def chosen(loaded: loaded_run.Loaded, task_id: str) -> Decision:
     raise errors.InputError(f"{said} in run {loaded.run.id}.", hint=f"Waiting: {listed}.")
 
 
-async def record(book: sqlite_store.Book, decision: Decision, verdict: Verdict, now: float) -> records.Advance:
+async def record(store: sqlite_store.Store, decision: Decision, verdict: Verdict, now: float) -> records.Advance:
     """Records what a person said and returns where the run stands.
 
     Raises:
         InputError: the question is no longer open.
     """
     finished = transitions.Finished(decision.task_id, decision.attempt, outcome(verdict))
-    advance = await book.advance(decision.run_id, records.Step(now=now, finished=[finished]))
+    advance = await store.advance(decision.run_id, records.Step(now=now, finished=[finished]))
     if not advance.accepted[0]:
         raise errors.InputError(
             f"Task {decision.task_id!r} no longer waits for this decision.",

@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import a2a_card, catalog
-from dispatch_mcp.engine import executor, loaded_run, review_attempt
+from dispatch_mcp.engine import executor, review_attempt, run_view
 from dispatch_mcp.model import (
     RunState,
     TaskState,
@@ -48,7 +48,7 @@ class Dispatcher:
     `default_worker` is the one that the caller has chosen for tasks that name nobody.
     """
 
-    book: sqlite_store.Book
+    store: sqlite_store.Store
     engine: executor.EmbeddedEngine
     rules: planner.Rules
     catalog: Callable[[], catalog.Catalog]
@@ -59,7 +59,7 @@ class Dispatcher:
     new_id: Callable[[], str] = planner.new_id
     redact: Callable[[model.Outcome], model.Outcome] = unredacted
     default_worker: WorkerKind | None = None
-    hands: worker_choice.Hands = field(default_factory=worker_choice.Hands)
+    available_workers: worker_choice.AvailableWorkers = field(default_factory=worker_choice.AvailableWorkers)
     memory: route_memory.Memory | None = None
     checkouts: ports.Checkouts | None = None
     means: review_subjects.Means = field(default_factory=review_subjects.Means)
@@ -79,9 +79,9 @@ class Dispatcher:
 
     @property
     def plans(self) -> planner.Planner:
-        """What makes and changes plans, with the same book and rules."""
+        """What makes and changes plans, with the same store and rules."""
         return planner.Planner(
-            self.book, self.rules, self.catalog, self.principal, self.clock, self.new_id, self.memory
+            self.store, self.rules, self.catalog, self.principal, self.clock, self.new_id, self.memory
         )
 
     # -- dispatch and report
@@ -121,7 +121,7 @@ class Dispatcher:
     async def _create(
         self, plan_id: str, worker: str, request_key: str, *, dry_run: bool, fresh: bool, limits: model.Limits
     ) -> tuple[records.RunRecord, bool]:
-        plan = await self.book.plan(await self._plan_id(plan_id), None, principal=self.principal)
+        plan = await self.store.plan(await self._plan_id(plan_id), None, principal=self.principal)
         if plan.draft:
             raise errors.InputError(
                 f"Plan {plan_id!r} is a draft.", hint="Fill in its tasks with plan_dag, then dispatch the result."
@@ -142,7 +142,7 @@ class Dispatcher:
             fresh=fresh,
             limits=limits,
         )
-        return await self.book.create_run(new)
+        return await self.store.create_run(new)
 
     async def limit(self, run_id: str, limits: model.Limits) -> str:
         """Gives a run other ceilings and returns its id. Raises NotAllowed beyond what the configuration allows."""
@@ -150,14 +150,14 @@ class Dispatcher:
 
     async def _limited(self, run_id: str, limits: model.Limits) -> records.RunRecord:
         """Returns a run, with those of its ceilings changed that `limits` names."""
-        record = await self.book.run(run_id, principal=self.principal)
+        record = await self.store.run(run_id, principal=self.principal)
         if not limits.model_fields_set or record.state in model.RUN_FINAL:
             return record
         self._refuse_depth(limits)
         changed = budget.within(budget.merged(record.limits, limits), self.rules.ceilings)
-        await self.book.advance(run_id, records.Step(now=self.clock(), limits=changed))
+        await self.store.advance(run_id, records.Step(now=self.clock(), limits=changed))
         self.engine.poke(run_id)
-        return await self.book.run(run_id, principal=self.principal)
+        return await self.store.run(run_id, principal=self.principal)
 
     async def _own_key(self, plan: model.Plan, kind: WorkerKind, *, dry_run: bool) -> str:
         """Returns a key under which a re-issued call finds the plan's open run, and a later one starts anew.
@@ -165,19 +165,19 @@ class Dispatcher:
         The number of finished runs is read first: a run that begins in between is then found under the same key.
         """
         prefix = f"{plan.id}:{plan.version}:{'dry' if dry_run else kind.value}:"
-        finished = await self.book.finished_runs(plan.id, principal=self.principal)
-        for record in await self.book.runs(self.principal, open_only=True, limit=planner.MAX_OPEN_RUNS):
+        finished = await self.store.finished_runs(plan.id, principal=self.principal)
+        for record in await self.store.runs(self.principal, open_only=True, limit=planner.MAX_OPEN_RUNS):
             if record.plan_id == plan.id and record.request_key.startswith(prefix):
                 return record.request_key
         return f"{prefix}{finished}"
 
     def _kind(self, worker: str) -> WorkerKind:
         if worker == "auto":
-            return self.default_worker or self.hands.pick().kind
+            return self.default_worker or self.available_workers.pick().kind
         known = {kind.value: kind for kind in WorkerKind}
-        missing = self.hands.missing(known[worker]) if worker in known else "there is none of that name"
+        missing = self.available_workers.missing(known[worker]) if worker in known else "there is none of that name"
         if missing:
-            here = ", ".join(sorted(kind.value for kind in self.hands.kinds))
+            here = ", ".join(sorted(kind.value for kind in self.available_workers.kinds))
             raise errors.InputError(f"No worker {worker!r} here: {missing}.", hint=f"Use auto or one of: {here}.")
         return known[worker]
 
@@ -186,17 +186,17 @@ class Dispatcher:
             return "dry run: every task is simulated by the scripted worker"
         if worker != "auto":
             return "as asked"
-        return self.hands.pick().why if self.default_worker is None else "as asked"
+        return self.available_workers.pick().why if self.default_worker is None else "as asked"
 
     async def run_handle(self, given: str) -> str:
         """Returns the id of the run that somebody means. Raises UnknownHandle."""
         return await self._run_id(given)
 
     async def _run_id(self, given: str) -> str:
-        return await handles.run_id(self.book, given, self.principal, self.rules.workspace)
+        return await handles.run_id(self.store, given, self.principal, self.rules.workspace)
 
     async def _plan_id(self, given: str) -> str:
-        return await handles.plan_id(self.book, given, self.principal, self.rules.workspace)
+        return await handles.plan_id(self.store, given, self.principal, self.rules.workspace)
 
     def _refuse_depth(self, limits: model.Limits) -> None:
         deepest = min(limits.depth, self.rules.depth_limit)
@@ -214,7 +214,7 @@ class Dispatcher:
         """
         reports = host_work.read_reports(raw)
         run_id = await self._run_id(run_id)
-        loaded = await traces.load(self.book, run_id, self.principal)
+        loaded = await run_view.load(self.store, run_id, self.principal)
         outcomes = [await self._read(loaded, report) for report in reports]
         tasks = {task.id: task for task in loaded.tasks}
         refused = [host_work.refusal(report, tasks) for report in reports]
@@ -224,7 +224,7 @@ class Dispatcher:
             for report, outcome, why in zip(reports, outcomes, refused, strict=True)
             if not why
         ]
-        advance = await self.book.advance(run_id, self._host_step(finished))
+        advance = await self.store.advance(run_id, self._host_step(finished))
         self.engine.poke(run_id)
         if advance.state not in model.RUN_FINAL:
             await self.engine.start(run_id)
@@ -234,7 +234,7 @@ class Dispatcher:
         await self.plans.learn(
             route_memory.ended(after, {one.task_id for one in accepted if one.accepted}, self.clock())
         )
-        messages = await self.book.inbox(run_id, message_rules.ORCHESTRATOR, mark_read=True)
+        messages = await self.store.inbox(run_id, message_rules.ORCHESTRATOR, mark_read=True)
         told = {one.task_id: outcome.handoff for one, outcome in zip(accepted, outcomes, strict=True) if one.accepted}
         sent = [note for task_id, handoff in told.items() for note in message_rules.sent(run_id, task_id, handoff, 0.0)]
         return answers.Reported(
@@ -248,7 +248,7 @@ class Dispatcher:
             next=next_step.next_step(after.run, after.tasks, after.plan.tasks, assigned=len(assigned)),
         )
 
-    async def _read(self, loaded: loaded_run.Loaded, report: host_work.Report) -> model.Outcome:
+    async def _read(self, loaded: run_view.RunView, report: host_work.Report) -> model.Outcome:
         """Returns what a report says, without secrets, and priced if it names tokens but no dollars."""
         outcome = self.redact(host_work.outcome_of(report))
         if host_work.is_unreadable(outcome) and not await self._asked_again(loaded.run.id, report):
@@ -261,12 +261,12 @@ class Dispatcher:
         return outcome.model_copy(update={"usage": usage})
 
     async def _asked_again(self, run_id: str, report: host_work.Report) -> bool:
-        tries = await self.book.attempts(run_id, report.task_id)
+        tries = await self.store.attempts(run_id, report.task_id)
         return any(one.error_kind == transitions.UNUSABLE for one in tries)
 
     async def _judged(
         self,
-        loaded: loaded_run.Loaded,
+        loaded: run_view.RunView,
         reports: Sequence[host_work.Report],
         outcomes: Sequence[model.Outcome],
         refused: Sequence[str],
@@ -294,27 +294,27 @@ class Dispatcher:
 
     async def _contact(self, record: records.RunRecord) -> list[assignments.Assignment]:
         """Hands out ready host tasks and repeats those that are out; renews their leases."""
-        if record.state in model.RUN_FINAL or not self.hands.chat:
+        if record.state in model.RUN_FINAL or not self.available_workers.chat:
             return []
-        await self.book.advance(record.id, self._host_step())
+        await self.store.advance(record.id, self._host_step())
         loaded, _ = await self._settled(record.id)
         out = {task.id for task in loaded.tasks if host_work.is_out(task)}
         return await self.hosting().assignments(loaded, out)
 
-    async def _settled(self, run_id: str) -> tuple[loaded_run.Loaded, frozenset[str]]:
+    async def _settled(self, run_id: str) -> tuple[run_view.RunView, frozenset[str]]:
         """Returns a run as it is, after closing what is out with the host and turned out to need nobody."""
-        loaded = await traces.load(self.book, run_id, self.principal)
-        done = await review_attempt.settled(self.book, loaded, self.clock())
-        return (await traces.load(self.book, run_id, self.principal), done) if done else (loaded, done)
+        loaded = await run_view.load(self.store, run_id, self.principal)
+        done = await review_attempt.settled(self.store, loaded, self.clock())
+        return (await run_view.load(self.store, run_id, self.principal), done) if done else (loaded, done)
 
     def hosting(self) -> host_work.Hosting:
         """Returns what makes assignments out of ready host tasks, with today's agents."""
-        return host_work.Hosting(self.book, self.catalog(), self.installed(), self.assign, self.engine.equipment)
+        return host_work.Hosting(self.store, self.catalog(), self.installed(), self.assign, self.engine.services)
 
     async def _progress(
         self, run_id: str, assigned: Sequence[assignments.Assignment], *, reused: bool, why: str
     ) -> answers.Progress:
-        loaded = await traces.load(self.book, run_id, self.principal)
+        loaded = await run_view.load(self.store, run_id, self.principal)
         record = loaded.run
         return answers.Progress(
             run_id=run_id,
@@ -346,11 +346,11 @@ class Dispatcher:
     ) -> answers.Trace:
         """Returns a view of a run, or the list of runs when no run is named; may wait up to 45 s for news."""
         if not run_id:
-            return await traces.overview(self.book, self.principal, everything=view == "all", after=cursor)
+            return await traces.overview(self.store, self.principal, everything=view == "all", after=cursor)
         run_id = await self._run_id(run_id)
         await self._wait(run_id, cursor if view == "timeline" else "", min(max(wait_s, 0.0), MAX_WAIT_S))
-        loaded = await traces.load(self.book, run_id, self.principal)
-        return await traces.view(self.book, loaded, view, task_id, cursor)
+        loaded = await run_view.load(self.store, run_id, self.principal)
+        return await traces.view(self.store, loaded, view, task_id, cursor)
 
     async def _wait(self, run_id: str, cursor: str, wait_s: float) -> None:
         """Returns when the run is over, needs the host, has events after the cursor, or time is up."""
@@ -358,11 +358,11 @@ class Dispatcher:
         with anyio.move_on_after(wait_s):
             while True:
                 pulse = self.engine.pulse
-                loaded = await traces.load(self.book, run_id, self.principal)
+                loaded = await run_view.load(self.store, run_id, self.principal)
                 asked = loaded.run.state in model.RUN_FINAL or loaded.run.state is RunState.WAITING_INPUT
                 if wait_s == 0 or asked or _needs_host(loaded.tasks):
                     return
-                if cursor and await self.book.events(run_id, after=after, limit=1):
+                if cursor and await self.store.events(run_id, after=after, limit=1):
                     return
                 await pulse.wait()
 
@@ -373,13 +373,13 @@ class Dispatcher:
         if kind in ("retry", "skip") and not task_id:
             raise errors.InputError(f"{kind!r} needs a task_id.", hint="get_trace(run_id=…) lists the tasks.")
         run_id = await self._run_id(run_id)
-        before = await traces.load(self.book, run_id, self.principal)
+        before = await run_view.load(self.store, run_id, self.principal)
         await self.engine.signal(run_id, records.Action(kind, task_id, reason))
         return await self._steered(before)
 
-    async def _steered(self, before: loaded_run.Loaded) -> answers.Steered:
+    async def _steered(self, before: run_view.RunView) -> answers.Steered:
         run_id = before.run.id
-        after = await traces.load(self.book, run_id, self.principal)
+        after = await run_view.load(self.store, run_id, self.principal)
         changed = tuple(task.id for task in after.tasks if before.states.get(task.id) is not task.state)
         return answers.Steered(
             run_id=run_id,
@@ -392,7 +392,7 @@ class Dispatcher:
     async def decisions(self, run_id: str) -> list[approvals.Decision]:
         """Returns the decisions of people that a run waits for."""
         run_id = await self._run_id(run_id)
-        return approvals.waiting(await traces.load(self.book, run_id, self.principal))
+        return approvals.waiting(await run_view.load(self.store, run_id, self.principal))
 
     async def decide(self, run_id: str, task_id: str, verdict: approvals.Verdict) -> answers.Steered:
         """Records what a person decided; only interfaces that have asked a person call this.
@@ -401,9 +401,9 @@ class Dispatcher:
             InputError: no such decision is open, or no task is named and several are.
         """
         run_id = await self._run_id(run_id)
-        before = await traces.load(self.book, run_id, self.principal)
+        before = await run_view.load(self.store, run_id, self.principal)
         chosen = approvals.chosen(before, task_id)
-        advance = await approvals.record(self.book, chosen, verdict, self.clock())
+        advance = await approvals.record(self.store, chosen, verdict, self.clock())
         self.engine.poke(run_id)
         if advance.state not in model.RUN_FINAL:
             await self.engine.start(run_id)
@@ -420,7 +420,7 @@ class Dispatcher:
         """
         if self.checkouts is None:
             raise errors.InputError("Nothing can be applied from here.", hint="Use `dispatch-mcp apply RUN`.")
-        record = await self.book.run(await self._run_id(run_id), principal=self.principal)
+        record = await self.store.run(await self._run_id(run_id), principal=self.principal)
         if expect:
             return await self.checkouts.apply(record.workspace, record.id, expect)
         return await self.checkouts.look(record.workspace, record.id)
@@ -428,41 +428,41 @@ class Dispatcher:
     async def send(self, message: model.Message) -> answers.Posted:
         """Posts a message between agents of a run. Raises InputError if nobody of that name takes part."""
         run_id = await self._run_id(message.run_id)
-        loaded = await traces.load(self.book, run_id, self.principal)
+        loaded = await run_view.load(self.store, run_id, self.principal)
         known = message_rules.recipients(loaded.plan.tasks)
         if message.recipient not in known:
             near = problems.nearest(message.recipient, known)
             fix = f"Did you mean {near!r}?" if near else f"Write to one of {problems.listed(sorted(known))}."
             raise errors.InputError(f"Nobody in this run is called {message.recipient[:80]!r}.", hint=fix)
         stamped = message.model_copy(update={"run_id": run_id, "at": self.clock()})
-        sent = await self.book.send(stamped)
+        sent = await self.store.send(stamped)
         return answers.Posted(run_id=run_id, sent=sent, proposed_edits=await self._proposals(run_id, [stamped]))
 
     async def _proposals(self, run_id: str, notes: Sequence[model.Message]) -> tuple[dict[str, model.Json], ...]:
         """Returns the edits of the plan that requests for change ask for."""
         if not any(note.kind == "request" for note in notes):
             return ()
-        loaded = await traces.load(self.book, run_id, self.principal)
+        loaded = await run_view.load(self.store, run_id, self.principal)
         return message_rules.proposals(notes, loaded.plan.tasks, loaded.states)
 
     async def card(self, name: str, version: str) -> dict[str, model.Json]:
         """Returns the A2A card of an agent, with what it does now. Raises UnknownHandle."""
         agent = self.catalog().agent(name)
-        work = (await traces.open_work(self.book, self.principal)).get(agent.name, [])
+        work = (await traces.open_work(self.store, self.principal)).get(agent.name, [])
         return a2a_card.card(agent, version=version, work=work)
 
     async def brief(self, run_id: str, task_id: str) -> str:
         """Returns the whole prompt of a task's newest attempt. Raises UnknownHandle."""
-        loaded = await traces.load(self.book, run_id, self.principal)
-        kept = await self.book.kept_brief(run_id, task_id, loaded.task(task_id).attempt)
+        loaded = await run_view.load(self.store, run_id, self.principal)
+        kept = await self.store.kept_brief(run_id, task_id, loaded.task(task_id).attempt)
         if kept:
             return kept
         return await self.hosting().whole(loaded, loaded.task(task_id))
 
     async def result(self, run_id: str, task_id: str) -> str:
         """Returns the accepted outcome of a task as JSON. Raises UnknownHandle."""
-        loaded = await traces.load(self.book, run_id, self.principal)
-        outcome = await self.book.outcome(run_id, loaded.task(task_id).id)
+        loaded = await run_view.load(self.store, run_id, self.principal)
+        outcome = await self.store.outcome(run_id, loaded.task(task_id).id)
         if outcome is None:
             raise errors.UnknownHandle(
                 f"Task {task_id!r} is {loaded.states[task_id].value}: no result.",
@@ -473,8 +473,8 @@ class Dispatcher:
     async def inbox(self, run_id: str, recipient: str) -> answers.Posted:
         """Returns the unread messages for a recipient and marks them as read."""
         run_id = await self._run_id(run_id)
-        await self.book.run(run_id, principal=self.principal)
-        found = await self.book.inbox(run_id, recipient or message_rules.ORCHESTRATOR, mark_read=True)
+        await self.store.run(run_id, principal=self.principal)
+        found = await self.store.inbox(run_id, recipient or message_rules.ORCHESTRATOR, mark_read=True)
         return answers.Posted(run_id=run_id, messages=tuple(note for note in found if not note.read))
 
 

@@ -9,21 +9,21 @@ LATEST = "latest"
 LOOKED_AT = 100
 
 
-async def run_id(book: sqlite_store.Book, given: str, principal: str, workspace: str) -> str:
+async def run_id(store: sqlite_store.Store, given: str, principal: str, workspace: str) -> str:
     """Returns the id of a run. Raises UnknownHandle when `latest` finds none in this workspace."""
     if given != LATEST:
         return given
-    for run in await book.runs(principal, limit=LOOKED_AT):
+    for run in await store.runs(principal, limit=LOOKED_AT):
         if run.workspace == workspace:
             return run.id
     raise _nothing("run", workspace)
 
 
-async def plan_id(book: sqlite_store.Book, given: str, principal: str, workspace: str) -> str:
+async def plan_id(store: sqlite_store.Store, given: str, principal: str, workspace: str) -> str:
     """Returns the id of a plan. Raises UnknownHandle when `latest` finds none in this workspace."""
     if given != LATEST:
         return given
-    for plan in await book.plans(principal, limit=LOOKED_AT):
+    for plan in await store.plans(principal, limit=LOOKED_AT):
         if plan.workspace == workspace:
             return plan.id
     raise _nothing("plan", workspace)

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import attempt_driver, briefing, executor, loaded_run, proof, review_attempt
+from dispatch_mcp.engine import attempt_driver, briefing, executor, proof, review_attempt, run_view
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, assignments, records, transitions, work_order
 from dispatch_mcp.review import review_tasks, reviewer_roster
 from dispatch_mcp.runs import handoff_parser, message_rules, prompt_builder, receipts, task_isolation, tool_permissions
@@ -169,18 +169,18 @@ def _fenced(report: Report, task: records.TaskRecord | None) -> str:
 class Hosting:
     """What turns ready host tasks into assignments."""
 
-    book: sqlite_store.Book
+    store: sqlite_store.Store
     catalog: catalog.Catalog
     installed: Collection[str]
     assign: Assign
-    equipment: attempt_driver.Equipment = attempt_driver.BARE
+    services: attempt_driver.AttemptServices = attempt_driver.BARE
 
-    async def assignments(self, loaded: loaded_run.Loaded, task_ids: Collection[str]) -> list[assignments.Assignment]:
+    async def assignments(self, loaded: run_view.RunView, task_ids: Collection[str]) -> list[assignments.Assignment]:
         """Returns the assignments of these running host tasks, in plan order."""
         wanted = [task for task in loaded.tasks if task.id in task_ids]
         if not wanted:
             return []
-        tries = {(past.task_id, past.attempt): past for past in await self.book.attempts(loaded.run.id)}
+        tries = {(past.task_id, past.attempt): past for past in await self.store.attempts(loaded.run.id)}
         out: list[assignments.Assignment] = []
         for task in wanted:
             work, facts = await self._briefed(await self.order(loaded, task))
@@ -192,13 +192,13 @@ class Hosting:
             )
         return out
 
-    async def whole(self, loaded: loaded_run.Loaded, task: records.TaskRecord) -> str:
+    async def whole(self, loaded: run_view.RunView, task: records.TaskRecord) -> str:
         """Returns the whole prompt of a task's newest attempt, with what is gathered for it now."""
         work, _ = await self._briefed(await self.order(loaded, task))
         return self.prompt(work).text
 
     async def _briefed(self, work: work_order.WorkOrder) -> briefing.Briefed:
-        found = self.equipment.briefing
+        found = self.services.briefing
         return briefing.Briefed(work, {}) if found is None or work.material else await found.briefed(work)
 
     async def _handed(
@@ -216,7 +216,7 @@ class Hosting:
         file = ""
         if len(whole.text) > assignments.INLINE_LIMIT:
             told = whole.with_role(agent.body) if agent and agent.name not in installed else whole
-            kept = await self.book.keep_brief(work.run_id, work.task.id, work.attempt, told.text)
+            kept = await self.store.keep_brief(work.run_id, work.task.id, work.attempt, told.text)
             file = str(kept or "")
         places = tuple(place for place in (reference, file) if place)
         short = replace(work, gathered=(), gathered_at=places) if file and work.gathered else work
@@ -233,34 +233,34 @@ class Hosting:
     async def _look(self, work: work_order.WorkOrder, facts: Mapping[str, model.Json]) -> None:
         """Keeps how the workspace is before the host begins, and what it was given, where any process finds it."""
         found: dict[str, model.Json] = {briefing.FACTS: dict(facts)} if facts else {}
-        if self.equipment.witness is not None and proof.asks_for_proof(work.task):
-            known = replace(work, last_beat=await self.book.last_beat(work.run_id, work.task.id))
-            found |= await proof.before(self.equipment.witness, known)
+        if self.services.verifier is not None and proof.asks_for_proof(work.task):
+            known = replace(work, last_beat=await self.store.last_beat(work.run_id, work.task.id))
+            found |= await proof.before(self.services.verifier, known)
         if found:
-            await self.book.beat(work.run_id, work.task.id, work.attempt, found)
+            await self.store.beat(work.run_id, work.task.id, work.attempt, found)
 
-    async def judged(self, loaded: loaded_run.Loaded, report: Report, outcome: model.Outcome) -> model.Outcome:
+    async def judged(self, loaded: run_view.RunView, report: Report, outcome: model.Outcome) -> model.Outcome:
         """Returns what a report claims as receipts judge it. Writes nothing, so that a report can be repeated."""
         task = loaded.task(report.task_id)
         spec = next(spec for spec in loaded.plan.tasks if spec.id == task.id)
         if not is_out(task) or task.attempt != report.attempt:
             return outcome
         if review_tasks.place(spec) is not None:
-            return await review_attempt.judged(self.book, spec, outcome)
-        if self.equipment.archive is not None:
-            outcome = await self.equipment.archive.kept(loaded.run.workspace, outcome)
+            return await review_attempt.judged(self.store, spec, outcome)
+        if self.services.archive is not None:
+            outcome = await self.services.archive.kept(loaded.run.workspace, outcome)
         if not proof.asks_for_proof(spec):
             return outcome
         work = await self.order(loaded, task)
-        tries = await self.book.attempts(loaded.run.id, task.id)
+        tries = await self.store.attempts(loaded.run.id, task.id)
         before = next((past.beat for past in tries if past.attempt == report.attempt), dict[str, model.Json]())
-        return await proof.judged(self.equipment.witness, self.book, work, before, outcome)
+        return await proof.judged(self.services.verifier, self.store, work, before, outcome)
 
-    async def order(self, loaded: loaded_run.Loaded, task: records.TaskRecord) -> work_order.WorkOrder:
+    async def order(self, loaded: run_view.RunView, task: records.TaskRecord) -> work_order.WorkOrder:
         """Returns the work order of a task's newest attempt."""
         spec = next(spec for spec in loaded.plan.tasks if spec.id == task.id)
-        outcomes = await self.book.outcomes(loaded.run.id, spec.deps)
-        messages = await self.book.inbox(loaded.run.id)
+        outcomes = await self.store.outcomes(loaded.run.id, spec.deps)
+        messages = await self.store.inbox(loaded.run.id)
         bare = work_order.WorkOrder(
             run_id=loaded.run.id,
             task=spec,
@@ -274,12 +274,12 @@ class Hosting:
             last_error=await self._last_error(loaded.run.id, task),
             notices=task_isolation.host_notices(spec, loaded.plan.tasks, loaded.tasks, loaded.run.id),
         )
-        return await review_attempt.prepared(self.book, with_agent(bare, self.catalog))
+        return await review_attempt.prepared(self.store, with_agent(bare, self.catalog))
 
     async def _last_error(self, run_id: str, task: records.TaskRecord) -> str:
         if task.attempt < 2:
             return ""
-        tries = await self.book.attempts(run_id, task.id)
+        tries = await self.store.attempts(run_id, task.id)
         return next((past.error for past in tries if past.attempt == task.attempt - 1), "")
 
     def prompt(self, work: work_order.WorkOrder) -> prompt_builder.Prompt:

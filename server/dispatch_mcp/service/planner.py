@@ -1,4 +1,4 @@
-"""Plans as the book keeps them: checked, assigned, scheduled, stored, and changed by edits."""
+"""Plans as the store keeps them: checked, assigned, scheduled, stored, and changed by edits."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class _Assigned:
 class Planner:
     """Makes and changes plans for one principal. `memory` is what routing learns from; without it, nothing."""
 
-    book: sqlite_store.Book
+    store: sqlite_store.Store
     rules: Rules
     catalog: Callable[[], catalog.Catalog]
     principal: str = records.LOCAL
@@ -173,12 +173,12 @@ class Planner:
             NotAllowed: an open run may not have so many tasks.
             PlanRejected: with every problem at once; nothing is stored.
         """
-        plan_id = await handles.plan_id(self.book, plan_id, self.principal, self.rules.workspace)
-        plan = await self.book.plan(plan_id, principal=self.principal)
+        plan_id = await handles.plan_id(self.store, plan_id, self.principal, self.rules.workspace)
+        plan = await self.store.plan(plan_id, principal=self.principal)
         if base_version != plan.version:
             raise await self._stale(plan, base_version)
         open_runs = await self._open_runs(plan_id)
-        runs = [[records.row_of(task) for task in await self.book.tasks(run.id)] for run in open_runs]
+        runs = [[records.row_of(task) for task in await self.store.tasks(run.id)] for run in open_runs]
         standing = plan_edits.standing(runs)
         base = edit_rules.bare(plan.tasks, plan.added_edges, standing.fixed)
         tasks, found = plan_edits.apply(base, edits)
@@ -195,12 +195,12 @@ class Planner:
         )
 
     async def _open_runs(self, plan_id: str) -> list[records.RunRecord]:
-        runs = await self.book.runs(self.principal, open_only=True, limit=MAX_OPEN_RUNS)
+        runs = await self.store.runs(self.principal, open_only=True, limit=MAX_OPEN_RUNS)
         return [run for run in runs if run.plan_id == plan_id]
 
     async def _stale(self, plan: model.Plan, base_version: int) -> errors.DispatchError:
         try:
-            base = await self.book.plan(plan.id, base_version, principal=self.principal)
+            base = await self.store.plan(plan.id, base_version, principal=self.principal)
             changes = plan_edits.difference(base.tasks, plan.tasks)
         except errors.UnknownHandle:
             changes = {}
@@ -226,7 +226,7 @@ class Planner:
             made.tasks, made.strategies, reviewers=made.reviewers, policy=self.rules.review_policy
         )
         rest = plan_edits.rest(reviewed.tasks, standing, frame.workspace)
-        past = forecast.Past(await self.book.samples(self.principal))
+        past = forecast.Past(await self.store.samples(self.principal))
         prepared = plan_checks.prepare(
             rest.tasks,
             max_parallel=frame.max_parallel,
@@ -240,7 +240,7 @@ class Planner:
         plan = frame.model_copy(update={"tasks": tasks, "added_edges": edges})
         plan = plan.model_copy(update={"forecast": await self._forecast(prepared, plan.max_parallel, past)})
         if plan.version == 1:
-            await self.book.save_plan(plan, self.principal)
+            await self.store.save_plan(plan, self.principal)
         else:
             await self._revise(plan)
         added = {task_id: {"why": why} for task_id, why in reviewed.added.items()}
@@ -257,9 +257,9 @@ class Planner:
     async def _revise(self, plan: model.Plan) -> None:
         """Stores the next version. Raises StaleVersion that says what changed, also when somebody was faster."""
         try:
-            await self.book.revise(plan, self.principal, base_version=plan.version - 1)
+            await self.store.revise(plan, self.principal, base_version=plan.version - 1)
         except errors.StaleVersion:
-            newest = await self.book.plan(plan.id, principal=self.principal)
+            newest = await self.store.plan(plan.id, principal=self.principal)
             raise await self._stale(newest, plan.version - 1) from None
 
     def _check(self, tasks: Sequence[model.Task]) -> list[problems.Problem]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import loaded_run
+from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.review import council_decision, review_tasks, rounds
@@ -25,7 +25,7 @@ _CONSTRAINTS: Final = (
 async def plan(
     app: dispatcher.Dispatcher,
     round_id: str,
-    subject: loaded_run.Loaded,
+    subject: run_view.RunView,
     known: review_tasks.Manifest,
     decision: council_decision.Decision,
 ) -> str:
@@ -40,7 +40,7 @@ async def plan(
         return await _edited(app, subject, tasks, list(owned))
     plan_id = hashlib.sha256(f"mend\0{app.principal}\0{round_id}".encode()).hexdigest()[:32]
     try:
-        return (await app.book.plan(plan_id, principal=app.principal)).id
+        return (await app.store.plan(plan_id, principal=app.principal)).id
     except errors.UnknownHandle:
         document = plan_documents.Document(
             plan_documents.read_tasks([_raw(task.model_copy(update={"deps": ()})) for task in tasks]), None
@@ -53,7 +53,7 @@ async def plan(
 
 
 async def _edited(
-    app: dispatcher.Dispatcher, subject: loaded_run.Loaded, tasks: Sequence[model.Task], owners: Sequence[str]
+    app: dispatcher.Dispatcher, subject: run_view.RunView, tasks: Sequence[model.Task], owners: Sequence[str]
 ) -> str:
     """Adds the tasks to the open run, before everything that waits for their owners and has not begun."""
     missing = [task for task in tasks if task.id not in {known.id for known in subject.plan.tasks}]

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dispatch_mcp.engine import loaded_run
+from dispatch_mcp.engine import run_view
 from dispatch_mcp.review import council_decision, review_scope
 
 
@@ -22,11 +22,11 @@ class Changes(Protocol):
         ...
 
 
-Candidate = Callable[[loaded_run.Loaded], Awaitable[review_scope.Change | None]]
+Candidate = Callable[[run_view.RunView], Awaitable[review_scope.Change | None]]
 """Returns the change that a run would merge; None when it works in the workspace itself."""
 
 
-async def no_candidate(_loaded: loaded_run.Loaded) -> review_scope.Change | None:
+async def no_candidate(_loaded: run_view.RunView) -> review_scope.Change | None:
     """Returns None."""
     return None
 

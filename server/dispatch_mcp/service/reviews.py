@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import loaded_run, review_attempt
+from dispatch_mcp.engine import review_attempt, run_view
 from dispatch_mcp.model import assignments, records, transitions
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.review import (
@@ -25,7 +25,7 @@ from dispatch_mcp.review import (
     reviewer_selection,
     rounds,
 )
-from dispatch_mcp.service import dispatcher, review_answers, review_fixes, review_subjects, traces
+from dispatch_mcp.service import dispatcher, review_answers, review_fixes, review_subjects
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import unified_diff
 
@@ -83,7 +83,7 @@ class Council:
             raise errors.InputError(
                 f"Give one of diff, range and run_id, not {' and '.join(given)}.", hint="Without any: the working tree."
             )
-        subject: loaded_run.Loaded | None = None
+        subject: run_view.RunView | None = None
         if asked.run_id:
             subject = await self._loaded(asked.run_id)
             if is_round(subject.run):
@@ -92,12 +92,12 @@ class Council:
         change = await self._change(asked, subject)
         return await self._opened(asked, change, subject, before)
 
-    async def decision(self, loaded: loaded_run.Loaded) -> council_decision.Decision | None:
+    async def decision(self, loaded: run_view.RunView) -> council_decision.Decision | None:
         """Returns what a round decided, recording it the first time; None while somebody is still asked."""
         if loaded.run.state not in model.RUN_FINAL:
             return None
         known, _ = await self._known(loaded)
-        return await decided(self.app.book, loaded, known, self._noted)
+        return await decided(self.app.store, loaded, known, self._noted)
 
     async def look(self, run_id: str) -> review_answers.Reviewed | None:
         """Returns where a round stands, without handing anything out; None for a run that is no round."""
@@ -136,7 +136,7 @@ class Council:
         await self._noted(loaded.run.id, transitions.Note(WAIVED, data=data))
         after = await self._loaded(run_id)
         known, _ = await self._known(after)
-        await decided(self.app.book, after, known, self._noted)
+        await decided(self.app.store, after, known, self._noted)
         return await self._standing(after)
 
     async def waivable(self, run_id: str) -> list[council_decision.Merged]:
@@ -149,18 +149,18 @@ class Council:
 
     # -- inside
 
-    async def _loaded(self, run_id: str) -> loaded_run.Loaded:
-        return await traces.load(self.app.book, await self.app.run_handle(run_id), self.app.principal)
+    async def _loaded(self, run_id: str) -> run_view.RunView:
+        return await run_view.load(self.app.store, await self.app.run_handle(run_id), self.app.principal)
 
-    async def _known(self, loaded: loaded_run.Loaded) -> tuple[review_tasks.Manifest, str]:
+    async def _known(self, loaded: run_view.RunView) -> tuple[review_tasks.Manifest, str]:
         assigned = next((place for task in loaded.plan.tasks if (place := review_tasks.place(task))), None)
         if assigned is None:
             raise review_attempt.unknown_round(loaded.run.id)
-        return await review_attempt.manifest(self.app.book, assigned.manifest), assigned.manifest
+        return await review_attempt.manifest(self.app.store, assigned.manifest), assigned.manifest
 
     async def _before(
         self, run_id: str
-    ) -> tuple[loaded_run.Loaded, review_tasks.Manifest, council_decision.Decision] | None:
+    ) -> tuple[run_view.RunView, review_tasks.Manifest, council_decision.Decision] | None:
         """Returns the round before with its decision. Raises InputError when it is none, or not over."""
         if not run_id:
             return None
@@ -178,7 +178,7 @@ class Council:
             )
         return loaded, known, decision
 
-    async def _change(self, asked: Asked, subject: loaded_run.Loaded | None) -> review_scope.Change:
+    async def _change(self, asked: Asked, subject: run_view.RunView | None) -> review_scope.Change:
         if asked.diff:
             return review_scope.Change(asked.diff, "a diff")
         changes = self.means.changes
@@ -195,9 +195,9 @@ class Council:
         paths = sorted({path for paths in (await self._files(subject)).values() for path in paths})
         return await changes.of_tree(subject.run.workspace or workspace, paths)
 
-    async def _files(self, subject: loaded_run.Loaded) -> dict[str, tuple[str, ...]]:
+    async def _files(self, subject: run_view.RunView) -> dict[str, tuple[str, ...]]:
         """Returns the files of each task of a run: those it declares, and those it says it changed."""
-        outcomes = await self.app.book.outcomes(subject.run.id, [task.id for task in subject.tasks if task.result])
+        outcomes = await self.app.store.outcomes(subject.run.id, [task.id for task in subject.tasks if task.result])
         found: dict[str, tuple[str, ...]] = {}
         for task in subject.plan.tasks:
             said = outcomes[task.id].handoff.files_modified if task.id in outcomes else ()
@@ -209,8 +209,8 @@ class Council:
         self,
         asked: Asked,
         change: review_scope.Change,
-        subject: loaded_run.Loaded | None,
-        before: tuple[loaded_run.Loaded, review_tasks.Manifest, council_decision.Decision] | None,
+        subject: run_view.RunView | None,
+        before: tuple[run_view.RunView, review_tasks.Manifest, council_decision.Decision] | None,
     ) -> review_answers.Reviewed:
         if len(change.text) > MAX_DIFF_CHARS:
             raise errors.InputError(
@@ -236,13 +236,13 @@ class Council:
     async def _narrowed(
         self,
         now: unified_diff.Diff,
-        before: tuple[loaded_run.Loaded, review_tasks.Manifest, council_decision.Decision] | None,
+        before: tuple[run_view.RunView, review_tasks.Manifest, council_decision.Decision] | None,
     ) -> unified_diff.Diff:
         """Returns what of a change this round looks at: all of it, or what is new since the round before."""
         if before is None:
             return now
         _, known, decision = before
-        old = unified_diff.parse(await review_attempt.text(self.app.book, known.diff))
+        old = unified_diff.parse(await review_attempt.text(self.app.store, known.diff))
         return rounds.since(old, now, rounds.earlier(decision))
 
     async def _draft(
@@ -252,8 +252,8 @@ class Council:
         seen: review_scope.Scope,
         *,
         clean: finding_redaction.Cleaned,
-        subject: loaded_run.Loaded | None,
-        before: tuple[loaded_run.Loaded, review_tasks.Manifest, council_decision.Decision] | None,
+        subject: run_view.RunView | None,
+        before: tuple[run_view.RunView, review_tasks.Manifest, council_decision.Decision] | None,
     ) -> review_tasks.Manifest:
         """Returns everything about the round that the change itself says."""
         catalog = self.app.catalog()
@@ -275,7 +275,7 @@ class Council:
             excluded=tuple(seen.excluded),
             flags=injections.flags(clean.diff),
             redacted=clean.lines,
-            diff=await review_attempt.stored(self.app.book, "\n".join(map(unified_diff.render, clean.diff.files))),
+            diff=await review_attempt.stored(self.app.store, "\n".join(map(unified_diff.render, clean.diff.files))),
             owners=await self._files(subject) if subject else {},
             reviewed=change.head,
         )
@@ -287,7 +287,7 @@ class Council:
                 "round": known.round + 1,
                 "after": loaded.run.id,
                 "earlier": rounds.earlier(decision),
-                "waivers": tuple(await waivers(self.app.book, loaded.run.id, known)),
+                "waivers": tuple(await waivers(self.app.store, loaded.run.id, known)),
                 "subject": draft.subject or known.subject,
                 "owners": draft.owners or known.owners,
             }
@@ -297,8 +297,8 @@ class Council:
         self, asked: Asked, known: review_tasks.Manifest, divided: diff_parts.Split
     ) -> review_answers.Reviewed:
         document = known.model_dump_json(exclude_defaults=True)
-        digest = await review_attempt.stored(self.app.book, document)
-        texts = [await review_attempt.stored(self.app.book, part.text) for part in divided.parts]
+        digest = await review_attempt.stored(self.app.store, document)
+        texts = [await review_attempt.stored(self.app.store, part.text) for part in divided.parts]
         tasks = review_tasks.tasks(known, digest, texts, self._focuses(known))
         key = await self._key(asked, digest, texts)
         plan_id = hashlib.sha256(f"{self.app.principal}\0{key}\0{review_attempt.told(texts)}".encode()).hexdigest()[:32]
@@ -319,7 +319,7 @@ class Council:
 
     async def _is_new(self, plan_id: str) -> bool:
         try:
-            await self.app.book.plan(plan_id, principal=self.app.principal)
+            await self.app.store.plan(plan_id, principal=self.app.principal)
         except errors.UnknownHandle:
             return True
         return False
@@ -328,7 +328,7 @@ class Council:
         """Returns the request key of a round: the same change finds its round, one without a decision is tried anew."""
         stem = hashlib.sha256(review_attempt.told([digest, list(texts), asked.worker]).encode()).hexdigest()[:24]
         count = 0
-        for record in await self.app.book.runs(self.app.principal, limit=HISTORY):
+        for record in await self.app.store.runs(self.app.principal, limit=HISTORY):
             if not record.request_key.startswith(f"{KEY}{stem}:"):
                 continue
             count += 1
@@ -341,7 +341,7 @@ class Council:
         """Returns whether a round is over and could not say anything."""
         if record.state not in model.RUN_FINAL:
             return False
-        decision = await self.decision(await traces.load(self.app.book, record.id, self.app.principal))
+        decision = await self.decision(await run_view.load(self.app.store, record.id, self.app.principal))
         return decision is None or decision.outcome == "INCONCLUSIVE"
 
     def _focuses(self, known: review_tasks.Manifest) -> Mapping[str, str]:
@@ -353,23 +353,23 @@ class Council:
             found[seat.reviewer] = focus if isinstance(focus, str) else ""
         return found
 
-    async def _continued(self, loaded: loaded_run.Loaded) -> review_answers.Reviewed:
+    async def _continued(self, loaded: run_view.RunView) -> review_answers.Reviewed:
         if loaded.run.state in model.RUN_FINAL:
             return await self._standing(loaded)
         progress = await self.app.dispatch(run_id=loaded.run.id)
         return await self._standing(await self._loaded(loaded.run.id), progress.assignments)
 
     async def _standing(
-        self, loaded: loaded_run.Loaded, assigned: Sequence[assignments.Assignment] = ()
+        self, loaded: run_view.RunView, assigned: Sequence[assignments.Assignment] = ()
     ) -> review_answers.Reviewed:
         known, _ = await self._known(loaded)
         decision = None
         if loaded.run.state in model.RUN_FINAL:
-            decision = await decided(self.app.book, loaded, known, self._noted)
+            decision = await decided(self.app.store, loaded, known, self._noted)
         return review_answers.reviewed(loaded.run, known, decision, assigned, await self._mend(loaded, known, decision))
 
     async def _mend(
-        self, loaded: loaded_run.Loaded, known: review_tasks.Manifest, decision: council_decision.Decision | None
+        self, loaded: run_view.RunView, known: review_tasks.Manifest, decision: council_decision.Decision | None
     ) -> str:
         """Returns the plan by which the owners mend what blocks; empty when there is nothing to mend, or no owner."""
         if decision is None or decision.outcome != "BLOCK" or not known.subject or known.round >= known.rules.rounds:
@@ -378,7 +378,7 @@ class Council:
         return await review_fixes.plan(self.app, loaded.run.id, subject, known, decision)
 
     async def _noted(self, run_id: str, note: transitions.Note) -> None:
-        await self.app.book.advance(run_id, records.Step(now=self.app.clock(), notes=[note]))
+        await self.app.store.advance(run_id, records.Step(now=self.app.clock(), notes=[note]))
 
 
 Noted = Callable[[str, transitions.Note], Awaitable[None]]
@@ -390,26 +390,26 @@ def is_round(record: records.RunRecord) -> bool:
 
 
 async def decided(
-    book: sqlite_store.Book, loaded: loaded_run.Loaded, known: review_tasks.Manifest, noted: Noted | None = None
+    store: sqlite_store.Store, loaded: run_view.RunView, known: review_tasks.Manifest, noted: Noted | None = None
 ) -> council_decision.Decision:
     """Returns what a round that is over decides, with what people have waived since; `noted` records what is new."""
-    reports = await review_attempt.reports(book, loaded)
-    where = quotes.ground(unified_diff.parse(await review_attempt.text(book, known.diff)))
+    reports = await review_attempt.reports(store, loaded)
+    where = quotes.ground(unified_diff.parse(await review_attempt.text(store, known.diff)))
     carried = rounds.carry(known.earlier, reports, where)
     decision = council_decision.decide(
         [*reports, *carried.reports],
         known.rules,
-        waivers=await waivers(book, loaded.run.id, known),
+        waivers=await waivers(store, loaded.run.id, known),
         refutations=carried.refutations,
         unseen=[span.label for span in known.unseen],
     )
     if noted is not None:
-        await _record(book, loaded.run.id, known, decision, carried=carried, noted=noted)
+        await _record(store, loaded.run.id, known, decision, carried=carried, noted=noted)
     return decision
 
 
 async def _record(
-    book: sqlite_store.Book,
+    store: sqlite_store.Store,
     run_id: str,
     known: review_tasks.Manifest,
     decision: council_decision.Decision,
@@ -429,25 +429,25 @@ async def _record(
         "gone": list(carried.gone),
         "verdicts": {voice.reviewer: voice.verdict or "INCONCLUSIVE" for voice in decision.voices},
     }
-    last = [event.data for event in await events(book, run_id) if event.kind == DECIDED][-1:]
+    last = [event.data for event in await events(store, run_id) if event.kind == DECIDED][-1:]
     if last != [data]:
         await noted(run_id, transitions.Note(DECIDED, data=data))
 
 
-async def events(book: sqlite_store.Book, run_id: str) -> list[model.Event]:
+async def events(store: sqlite_store.Store, run_id: str) -> list[model.Event]:
     """Returns all events of a run."""
     found: list[model.Event] = []
     while True:
-        page = await book.events(run_id, after=found[-1].seq if found else 0, limit=MANY_EVENTS)
+        page = await store.events(run_id, after=found[-1].seq if found else 0, limit=MANY_EVENTS)
         found += page
         if len(page) < MANY_EVENTS:
             return found
 
 
-async def waivers(book: sqlite_store.Book, run_id: str, known: review_tasks.Manifest) -> list[findings.Waiver]:
+async def waivers(store: sqlite_store.Store, run_id: str, known: review_tasks.Manifest) -> list[findings.Waiver]:
     """Returns what people have let go in a round, and in those before it."""
     found = list(known.waivers)
-    for event in await events(book, run_id):
+    for event in await events(store, run_id):
         if event.kind == WAIVED:
             data = event.data
             found.append(
@@ -461,21 +461,21 @@ async def waivers(book: sqlite_store.Book, run_id: str, known: review_tasks.Mani
     return found
 
 
-async def calibration(book: sqlite_store.Book, principal: str) -> list[reviewer_calibration.Record]:
+async def calibration(store: sqlite_store.Store, principal: str) -> list[reviewer_calibration.Record]:
     """Returns how reviewers have done in the last rounds of a principal."""
     found: dict[str, tuple[review_tasks.Manifest, reviewer_calibration.Round]] = {}
-    for record in await book.runs(principal, limit=HISTORY):
+    for record in await store.runs(principal, limit=HISTORY):
         if not is_round(record) or record.state not in model.RUN_FINAL or record.dry_run:
             continue
         if len(found) >= CALIBRATED:
             break
-        loaded = await traces.load(book, record.id, principal)
+        loaded = await run_view.load(store, record.id, principal)
         assigned = next((place for task in loaded.plan.tasks if (place := review_tasks.place(task))), None)
         if assigned is None:
             continue
-        known = await review_attempt.manifest(book, assigned.manifest)
-        reports = tuple(await review_attempt.reports(book, loaded))
-        decision = await decided(book, loaded, known)
+        known = await review_attempt.manifest(store, assigned.manifest)
+        reports = tuple(await review_attempt.reports(store, loaded))
+        decision = await decided(store, loaded, known)
         found[record.id] = (known, reviewer_calibration.Round(reports=reports, decision=decision))
     later = {known.after: one.reports for known, one in found.values() if known.after}
     rulings = {
@@ -492,7 +492,7 @@ async def told(app: dispatcher.Dispatcher, run_id: str) -> dict[str, model.Json]
     if found is None:
         return {}
     names = {line.name for line in found.reviewers}
-    past = await calibration(app.book, app.principal) if found.outcome else []
+    past = await calibration(app.store, app.principal) if found.outcome else []
     shown = [one.shown() for one in past if one.reviewer in names]
     keys = ("outcome", "blocks", "why", "rules", "round", "of", "reviewers", "findings", "coverage", "mend_plan")
     whole = found.wire()

@@ -1,6 +1,6 @@
-"""What routing remembers: past outcomes out of the book, and new ones into it.
+"""What routing remembers: past outcomes out of the store, and new ones into it.
 
-Nothing here may stop the work: a book that cannot be read or written leaves routing without its past, and says so.
+Nothing here may stop the work: a store that cannot be read or written leaves routing without its past, and says so.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import loaded_run
+from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import TaskState, WorkerKind
 from dispatch_mcp.routing import learning
 from dispatch_mcp.store import sqlite_store
@@ -43,7 +43,7 @@ class Memory:
     When it is off, nothing is kept and nothing is read.
     """
 
-    book: sqlite_store.Book
+    store: sqlite_store.Store
     principal: str
     on: bool = True
     redact: Callable[[str], str] = plain
@@ -59,18 +59,18 @@ class Memory:
             return
         try:
             await self._refresh()
-        except errors.BookError as trouble:
+        except errors.StoreError as trouble:
             log.warning("routing goes without what was learned: %s", trouble)
 
     async def _refresh(self) -> None:
-        many, newest = await self.book.lessons(self.principal)
+        many, newest = await self.store.lessons(self.principal)
         if (many, newest) == self._known:
             return
         seen = self._known[1]
-        fresh = await self.book.learned(self.principal, LIMIT, after=seen)
+        fresh = await self.store.learned(self.principal, LIMIT, after=seen)
         grew = many == self._known[0] + len(fresh)
         if not grew:
-            self.history, fresh = learning.NO_HISTORY, await self.book.learned(self.principal, LIMIT)
+            self.history, fresh = learning.NO_HISTORY, await self.store.learned(self.principal, LIMIT)
         base = self.history if self.history.past else learning.History()
         self.history = base.after(*(lesson.past for lesson in fresh), limit=LIMIT)
         self._known = (many, fresh[-1].no if fresh else newest)
@@ -92,8 +92,8 @@ class Memory:
             for lesson in lessons
         ]
         try:
-            await self.book.learn(self.principal, kept)
-        except errors.BookError as trouble:
+            await self.store.learn(self.principal, kept)
+        except errors.StoreError as trouble:
             log.warning("what %d tasks teach was not kept: %s", len(kept), trouble)
         await self.refresh()
 
@@ -139,7 +139,7 @@ def edited(before: Sequence[model.Task], after: Sequence[model.Task], now: float
     ]
 
 
-def ended(loaded: loaded_run.Loaded, task_ids: Collection[str], now: float) -> list[learning.Lesson]:
+def ended(loaded: run_view.RunView, task_ids: Collection[str], now: float) -> list[learning.Lesson]:
     """Returns what the ends of these tasks teach; simulations, commands and tasks without an agent teach nothing."""
     if loaded.run.dry_run:
         return []

@@ -1,4 +1,4 @@
-"""Views of a run, read from the book and never from memory."""
+"""Views of a run, read from the store and never from memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import a2a_card
-from dispatch_mcp.engine import loaded_run
+from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import TaskState, records
 from dispatch_mcp.planning import flowchart, plan_checks, todo_list
 from dispatch_mcp.runs import budget, next_step, prompt_builder
@@ -22,16 +22,9 @@ CONTENT_CHARS = 20_000
 """Characters of artifacts' text on one page."""
 
 
-async def load(book: sqlite_store.Book, run_id: str, principal: str) -> loaded_run.Loaded:
-    """Returns the run. Raises UnknownHandle when this principal has none of that id."""
-    run = await book.run(run_id, principal=principal)
-    plan = await book.plan(run.plan_id, run.plan_version, principal=principal)
-    return loaded_run.Loaded(run, plan, await book.tasks(run_id))
-
-
-async def overview(book: sqlite_store.Book, principal: str, *, everything: bool, after: str = "") -> answers.Trace:
+async def overview(store: sqlite_store.Store, principal: str, *, everything: bool, after: str = "") -> answers.Trace:
     """Returns the principal's runs, newest first: the open ones, or all of them."""
-    runs = await book.runs(principal, open_only=not everything, limit=PAGE, after=after)
+    runs = await store.runs(principal, open_only=not everything, limit=PAGE, after=after)
     lines = [
         answers.RunLine(
             run_id=run.id, state=run.state, plan_id=run.plan_id, counts=run.counts, updated=iso(run.updated_at)
@@ -40,15 +33,15 @@ async def overview(book: sqlite_store.Book, principal: str, *, everything: bool,
     ]
     advice_text = "Read one with get_trace(run_id=…)." if lines else "No open runs; view='all' lists finished ones."
     cursor = runs[-1].id if len(runs) == PAGE else ""
-    context = saving(*await book.context_tokens(principal))
+    context = saving(*await store.context_tokens(principal))
     return answers.Trace(runs=tuple(lines), context=context, cursor=cursor, next=advice_text)
 
 
-async def open_work(book: sqlite_store.Book, principal: str) -> dict[str, list[a2a_card.Work]]:
+async def open_work(store: sqlite_store.Store, principal: str) -> dict[str, list[a2a_card.Work]]:
     """Returns what is open for each agent, in the newest runs that are not over."""
     found: dict[str, list[a2a_card.Work]] = {}
-    for run in await book.runs(principal, open_only=True, limit=PAGE):
-        loaded = await load(book, run.id, principal)
+    for run in await store.runs(principal, open_only=True, limit=PAGE):
+        loaded = await run_view.load(store, run.id, principal)
         agents = {task.id: task.agent for task in loaded.plan.tasks}
         for task in loaded.tasks:
             agent = agents.get(task.id)
@@ -58,24 +51,24 @@ async def open_work(book: sqlite_store.Book, principal: str) -> dict[str, list[a
 
 
 async def view(
-    book: sqlite_store.Book, loaded: loaded_run.Loaded, name: str, task_id: str, cursor: str
+    store: sqlite_store.Store, loaded: run_view.RunView, name: str, task_id: str, cursor: str
 ) -> answers.Trace:
     """Returns the view of that name; a task id asks for that task's whole result, or its artifacts' text."""
     if name == "artifacts":
-        return await artifacts(book, loaded, task_id, cursor)
+        return await artifacts(store, loaded, task_id, cursor)
     if task_id or name == "results":
-        return await results(book, loaded, task_id, cursor)
+        return await results(store, loaded, task_id, cursor)
     if name == "timeline":
-        return await timeline(book, loaded, cursor)
+        return await timeline(store, loaded, cursor)
     if name == "todo":
         return todo(loaded)
-    return mermaid(loaded) if name == "mermaid" else await summary(book, loaded)
+    return mermaid(loaded) if name == "mermaid" else await summary(store, loaded)
 
 
-async def summary(book: sqlite_store.Book, loaded: loaded_run.Loaded) -> answers.Trace:
+async def summary(store: sqlite_store.Store, loaded: run_view.RunView) -> answers.Trace:
     """Returns state, counts, cost, what waits for what, and what to do next: metadata only."""
-    attempts = await book.attempts(loaded.run.id)
-    spend = await book.spend(loaded.run.id)
+    attempts = await store.attempts(loaded.run.id)
+    spend = await store.spend(loaded.run.id)
     limits, minutes = loaded.run.limits, _seconds(loaded.run) / 60
     return _head(
         loaded,
@@ -85,7 +78,7 @@ async def summary(book: sqlite_store.Book, loaded: loaded_run.Loaded) -> answers
         context=_context(attempts),
         limits=budget.ceilings(limits),
         left=budget.left(limits, spend, attempts=len(attempts), minutes=minutes),
-        **await _held(book, loaded),
+        **await _held(store, loaded),
     )
 
 
@@ -102,20 +95,20 @@ def saving(sent: int, gathered: int) -> dict[str, float]:
     return {"sent": sent, "gathered": gathered, "saved": round(1 - sent / gathered, 3)}
 
 
-async def _held(book: sqlite_store.Book, loaded: loaded_run.Loaded) -> dict[str, str]:
+async def _held(store: sqlite_store.Store, loaded: run_view.RunView) -> dict[str, str]:
     """Returns why a run waits that nobody paused: the ceiling that it met, and how to go on."""
     if loaded.run.state is not model.RunState.PAUSED or loaded.run.paused:
         return {}
-    met = await book.limit_reached(loaded.run.id)
+    met = await store.limit_reached(loaded.run.id)
     if "ceiling" not in met:
         return {}
     hold = budget.Hold(**met)
     return {"held": hold.text()}
 
 
-async def timeline(book: sqlite_store.Book, loaded: loaded_run.Loaded, cursor: str) -> answers.Trace:
+async def timeline(store: sqlite_store.Store, loaded: run_view.RunView, cursor: str) -> answers.Trace:
     """Returns a page of events after the cursor, with times relative to the start of the run."""
-    events = await book.events(loaded.run.id, after=sequence(cursor), limit=PAGE)
+    events = await store.events(loaded.run.id, after=sequence(cursor), limit=PAGE)
     lines = tuple(
         answers.EventLine(
             seq=event.seq,
@@ -130,7 +123,7 @@ async def timeline(book: sqlite_store.Book, loaded: loaded_run.Loaded, cursor: s
     return _head(loaded, timeline=lines, cursor=str(events[-1].seq) if events else cursor)
 
 
-async def results(book: sqlite_store.Book, loaded: loaded_run.Loaded, task_id: str, cursor: str) -> answers.Trace:
+async def results(store: sqlite_store.Store, loaded: run_view.RunView, task_id: str, cursor: str) -> answers.Trace:
     """Returns capsules of finished tasks, a page at a time; one task's with its output."""
     finished = [task for task in loaded.tasks if task.state in model.TASK_FINAL]
     if task_id:
@@ -143,8 +136,8 @@ async def results(book: sqlite_store.Book, loaded: loaded_run.Loaded, task_id: s
     else:
         start = sequence(cursor)
         wanted = finished[start : start + PAGE // 2]
-    outcomes = await book.outcomes(loaded.run.id, [task.id for task in wanted if task.result])
-    failures = await _failures(book, loaded.run.id, wanted)
+    outcomes = await store.outcomes(loaded.run.id, [task.id for task in wanted if task.result])
+    failures = await _failures(store, loaded.run.id, wanted)
     run_id = loaded.run.id
     lines = tuple(_result_line(run_id, task, outcomes.get(task.id), failures, full=bool(task_id)) for task in wanted)
     end = sequence(cursor) + len(wanted)
@@ -152,10 +145,10 @@ async def results(book: sqlite_store.Book, loaded: loaded_run.Loaded, task_id: s
     return _head(loaded, results=lines, cursor=more)
 
 
-async def artifacts(book: sqlite_store.Book, loaded: loaded_run.Loaded, task_id: str, cursor: str) -> answers.Trace:
+async def artifacts(store: sqlite_store.Store, loaded: run_view.RunView, task_id: str, cursor: str) -> answers.Trace:
     """Returns a page of the artifacts that results name; those of one task with their text, a page after the other."""
     wanted = [loaded.task(task_id)] if task_id else [task for task in loaded.tasks if task.result]
-    outcomes = await book.outcomes(loaded.run.id, [task.id for task in wanted])
+    outcomes = await store.outcomes(loaded.run.id, [task.id for task in wanted])
     lines = [
         answers.ArtifactLine(task_id=name, **artifact.model_dump())
         for name, outcome in outcomes.items()
@@ -163,19 +156,19 @@ async def artifacts(book: sqlite_store.Book, loaded: loaded_run.Loaded, task_id:
     ]
     start = sequence(cursor)
     if task_id:
-        return await _contents(book, loaded, lines, start)
+        return await _contents(store, loaded, lines, start)
     end = start + PAGE
     return _head(loaded, artifacts=tuple(lines[start:end]), cursor=str(end) if end < len(lines) else "")
 
 
 async def _contents(
-    book: sqlite_store.Book, loaded: loaded_run.Loaded, lines: Sequence[answers.ArtifactLine], start: int
+    store: sqlite_store.Store, loaded: run_view.RunView, lines: Sequence[answers.ArtifactLine], start: int
 ) -> answers.Trace:
     """Returns the artifacts whose text, one behind the other, lies on the page that begins at character `start`."""
     shown: list[answers.ArtifactLine] = []
     at, end = 0, start + CONTENT_CHARS
     for line in lines:
-        text = await anyio.to_thread.run_sync(_kept_text, book, line.digest)
+        text = await anyio.to_thread.run_sync(_kept_text, store, line.digest)
         if at < end and (at + len(text) > start or not text):
             page = text[max(0, start - at) : end - at]
             shown.append(line.model_copy(update={"text": page}))
@@ -183,20 +176,20 @@ async def _contents(
     return _head(loaded, artifacts=tuple(shown), cursor=str(end) if end < at else "")
 
 
-def _kept_text(book: sqlite_store.Book, digest: str) -> str:
+def _kept_text(store: sqlite_store.Store, digest: str) -> str:
     try:
-        return book.blobs.get(digest).decode("utf-8") if digest else ""
+        return store.blobs.get(digest).decode("utf-8") if digest else ""
     except (errors.UnknownHandle, UnicodeDecodeError):
         return ""
 
 
-def todo(loaded: loaded_run.Loaded) -> answers.Trace:
+def todo(loaded: run_view.RunView) -> answers.Trace:
     """Returns the plan as a to-do list for the host's own list (seed 003, "TodoWrite")."""
     items = todo_list.todos(loaded.plan.tasks, loaded.states)
     return _head(loaded, todo=items)
 
 
-def mermaid(loaded: loaded_run.Loaded) -> answers.Trace:
+def mermaid(loaded: run_view.RunView) -> answers.Trace:
     """Returns the graph as a Mermaid flowchart with the state of every task."""
     prepared = plan_checks.prepare(loaded.plan.tasks, max_parallel=loaded.plan.max_parallel, on_conflict="worktree")
     return _head(loaded, text=flowchart.mermaid(loaded.plan, prepared, loaded.states))
@@ -222,7 +215,7 @@ def _seconds(run: records.RunRecord) -> float:
     return max(0.0, (run.finished_at or run.updated_at) - run.created_at)
 
 
-def _head(loaded: loaded_run.Loaded, **fields: object) -> answers.Trace:
+def _head(loaded: run_view.RunView, **fields: object) -> answers.Trace:
     """Returns what every view of a run begins with, and the view's own fields."""
     run = loaded.run
     head = answers.Trace(
@@ -239,7 +232,7 @@ def _head(loaded: loaded_run.Loaded, **fields: object) -> answers.Trace:
     return head.model_copy(update=fields)
 
 
-def _task_lines(loaded: loaded_run.Loaded, attempts: Sequence[records.AttemptRecord]) -> list[answers.TaskLine]:
+def _task_lines(loaded: run_view.RunView, attempts: Sequence[records.AttemptRecord]) -> list[answers.TaskLine]:
     seconds: dict[str, float] = {}
     errors_of: dict[str, str] = {}
     for attempt in attempts:
@@ -264,18 +257,18 @@ def _task_lines(loaded: loaded_run.Loaded, attempts: Sequence[records.AttemptRec
     ]
 
 
-def _blocked(loaded: loaded_run.Loaded) -> dict[str, str]:
+def _blocked(loaded: run_view.RunView) -> dict[str, str]:
     deps = {task.id: task.deps for task in loaded.plan.tasks}
     reasons = ((task.id, next_step.why_waiting(task, loaded.states, deps[task.id])) for task in loaded.tasks)
     return dict([pair for pair in reasons if pair[1]][:PAGE])
 
 
 async def _failures(
-    book: sqlite_store.Book, run_id: str, tasks: Sequence[records.TaskRecord]
+    store: sqlite_store.Store, run_id: str, tasks: Sequence[records.TaskRecord]
 ) -> Mapping[str, records.AttemptRecord]:
     if all(task.result for task in tasks):
         return {}
-    return {attempt.task_id: attempt for attempt in await book.attempts(run_id)}
+    return {attempt.task_id: attempt for attempt in await store.attempts(run_id)}
 
 
 def _result_line(

@@ -24,7 +24,7 @@ class FileBlobs:
         self._folder = home / "blobs"
 
     def put(self, data: bytes) -> str:
-        """Stores `data` durably and returns its SHA-256 hex digest. Raises BookUnavailable."""
+        """Stores `data` durably and returns its SHA-256 hex digest. Raises StoreUnavailable."""
         digest = hashlib.sha256(data).hexdigest()
         path = self._path(digest)
         try:
@@ -39,7 +39,7 @@ class FileBlobs:
 
         Raises:
             UnknownHandle: nothing was stored under it.
-            BookDamaged: the bytes are no longer what was stored.
+            StoreDamaged: the bytes are no longer what was stored.
         """
         if not _DIGEST.fullmatch(digest):
             raise errors.UnknownHandle(f"{digest!r} is not a digest.", hint="Use the 64 hex digits of a result.")
@@ -50,7 +50,7 @@ class FileBlobs:
         except OSError as error:
             raise sqlite.translate(error, self._home) from error
         if hashlib.sha256(data).hexdigest() != digest:
-            raise errors.BookDamaged(
+            raise errors.StoreDamaged(
                 f"The stored bytes of {digest!r} have changed.", hint="Retry the task that produced them."
             )
         return data

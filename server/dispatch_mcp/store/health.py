@@ -1,4 +1,4 @@
-"""What `doctor` says about the book. Reads only: it neither makes, migrates nor mends anything."""
+"""What `doctor` says about the store. Reads only: it neither makes, migrates nor mends anything."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ class Fact:
 
 
 def facts(home: Path) -> list[Fact]:
-    """Returns what there is to say about the book in `home`, also when it cannot be opened."""
+    """Returns what there is to say about the store in `home`, also when it cannot be opened."""
     found = [_library(), *_folder(home)]
     if not (home / sqlite.FILE).exists():
-        return [*found, Fact("book", "ok", "There is no book yet; the first use makes it.")]
+        return [*found, Fact("store", "ok", "There is no store yet; the first use makes it.")]
     try:
         with _reading(home) as conn:
             found += [_schema(conn, home), _integrity(conn), _size(home)]
-    except (sqlite3.Error, errors.BookError) as error:
+    except (sqlite3.Error, errors.StoreError) as error:
         trouble = sqlite.translate(error, home)
-        found.append(Fact("book", "bad", trouble.message, trouble.hint))
+        found.append(Fact("store", "bad", trouble.message, trouble.hint))
     return [*found, _owners(home)]
 
 
 def open_runs(home: Path) -> frozenset[str]:
-    """Returns the runs that are not over. Raises BookError when the book cannot be read."""
+    """Returns the runs that are not over. Raises StoreError when the store cannot be read."""
     if not (home / sqlite.FILE).exists():
         return frozenset()
     try:
@@ -65,7 +65,7 @@ def _library() -> Fact:
     found = f"SQLite {sqlite3.sqlite_version}"
     if sqlite3.sqlite_version_info >= FIXED:
         return Fact("sqlite", "ok", found)
-    detail = f"{found} has the WAL-reset bug, unless your distributor has patched it; the book's write lock avoids it."
+    detail = f"{found} has the WAL-reset bug, unless your distributor has patched it; the store's write lock avoids it."
     return Fact("sqlite", "warn", detail, "Leave the file to dispatch-mcp; other programs should only read it.")
 
 

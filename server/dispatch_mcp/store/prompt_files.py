@@ -19,7 +19,7 @@ class FileBriefs:
         self._folder = home / "briefs"
 
     def put(self, run_id: str, task_id: str, attempt: int, text: str) -> Path | None:
-        """Keeps the text and returns where, or None for ids that are no names of files. Raises BookUnavailable."""
+        """Keeps the text and returns where, or None for ids that are no names of files. Raises StoreUnavailable."""
         path = self._path(run_id, task_id, attempt)
         if path is None:
             return None

@@ -22,7 +22,7 @@ class Reader:
         self._conn: aiosqlite.Connection | None = None
 
     async def open(self, *, read_only: bool = False) -> None:
-        """Connects; `read_only` neither needs nor leaves anything beside the file. Raises BookError."""
+        """Connects; `read_only` neither needs nor leaves anything beside the file. Raises StoreError."""
         how = sqlite.reading_mode(self._home) if read_only else "mode=rw"
         uri = f"{(self._home / sqlite.FILE).absolute().as_uri()}?{how}"
         try:
@@ -41,9 +41,9 @@ class Reader:
         self._conn = conn
 
     async def rows(self, statement: str, values: tuple[Cell, ...] = ()) -> list[Row]:
-        """Returns all rows of a statement, which should have a LIMIT. Raises BookError."""
+        """Returns all rows of a statement, which should have a LIMIT. Raises StoreError."""
         if self._conn is None:
-            raise errors.BookUnavailable("The book is closed.", hint="Open it again.")
+            raise errors.StoreUnavailable("The store is closed.", hint="Open it again.")
         try:
             return [tuple(row) for row in await self._conn.execute_fetchall(statement, values)]
         except sqlite3.Error as error:

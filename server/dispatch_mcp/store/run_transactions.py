@@ -58,7 +58,7 @@ Report = tuple[transitions.Finished, "table_rows.Body | None"]
 
 
 @dataclass(slots=True)
-class Moved:
+class Transition:
     """What one transaction does to a run, besides what its core has to say. `reports` are the accepted ones."""
 
     now: float
@@ -108,7 +108,7 @@ class Runs:
         live = Live(core, row.revision, table_rows.insert_tasks(conn, row.no, core.rows))
         core.drain()
         data: dict[str, model.Json] = {"plan": new.plan_id, "version": new.plan_version, "worker": worker.value}
-        row = self._persist(conn, row, live, Moved(now, notes=[transitions.Note("run_created", data=data)]))
+        row = self._persist(conn, row, live, Transition(now, notes=[transitions.Note("run_created", data=data)]))
         return _record(conn, row)
 
     # -- the one step
@@ -152,7 +152,7 @@ class Runs:
         notes += _fenced(conn, live, step, accepted)
         if model.WorkerKind.HOST in step.start:
             self._expire(conn, row, core, step.now)
-        moved = Moved(step.now, notes=notes, lease_s=step.lease_s)
+        moved = Transition(step.now, notes=notes, lease_s=step.lease_s)
         moved.reports = [pair for pair, ok in zip(zip(step.finished, bodies, strict=True), accepted, strict=True) if ok]
         moved.notes += messages.of_reports(conn, row, [report for report, _ in moved.reports], step.now)
         starts: list[transitions.Start] = []
@@ -214,7 +214,7 @@ class Runs:
         live.history = None
         server_driven = any(task.worker in transitions.SERVER_WORKERS for task in live.core.rows)
         conn.execute(_EDIT_RUN, (plan.version, server_driven, row.no))
-        self._persist(conn, row._replace(plan_version=plan.version), live, Moved(self._clock()))
+        self._persist(conn, row._replace(plan_version=plan.version), live, Transition(self._clock()))
 
     # -- owning
 
@@ -249,7 +249,7 @@ class Runs:
             for task in live.core.rows:
                 if task.state is model.TaskState.RUNNING and task.worker in transitions.SERVER_WORKERS:
                     live.core.abandon(task.id, now, crashed=crashed)
-            self._persist(conn, row, live, Moved(now, notes=[note]))
+            self._persist(conn, row, live, Transition(now, notes=[note]))
         except BaseException:
             self._live.pop(row.id, None)
             raise
@@ -285,7 +285,9 @@ class Runs:
             conn.execute("UPDATE run SET updated_at = ? WHERE no = ?", (now, row.no))
             self._live.pop(row.id, None)
 
-    def _persist(self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live, moved: Moved) -> table_rows.RunRow:
+    def _persist(
+        self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live, moved: Transition
+    ) -> table_rows.RunRow:
         """Writes what has changed since the last time, and nothing if nothing has; returns the row as it is now."""
         core, now = live.core, moved.now
         changes = core.drain()
@@ -308,7 +310,7 @@ class Runs:
         return row
 
 
-def _write_attempts(conn: sqlite3.Connection, live: Live, changes: transitions.Changes, moved: Moved) -> None:
+def _write_attempts(conn: sqlite3.Connection, live: Live, changes: transitions.Changes, moved: Transition) -> None:
     reported = {(report.task_id, report.attempt) for report, _ in moved.reports}
     silent = [end for end in changes.ends if (end.task_id, end.attempt) not in reported]
     table_rows.end_attempts(conn, live.numbers, silent, moved.now)

@@ -1,4 +1,4 @@
-"""Opening the book's file: safe settings, numbered migrations, and SQLite's errors in our words."""
+"""Opening the store's file: safe settings, numbered migrations, and SQLite's errors in our words."""
 
 from __future__ import annotations
 
@@ -59,30 +59,30 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT
 _KEEP_IT = "Keep the file as it is, run `dispatch-mcp doctor`, and set DISPATCH_MCP_HOME to another folder to go on."
 
 
-def translate(error: Exception, home: Path) -> errors.BookError:
-    """Returns the book's error for one of SQLite or of the operating system; `error` becomes its cause."""
+def translate(error: Exception, home: Path) -> errors.StoreError:
+    """Returns the store's error for one of SQLite or of the operating system; `error` becomes its cause."""
     found = _translate(error, home)
     found.__cause__ = error
     return found
 
 
-def _translate(error: Exception, home: Path) -> errors.BookError:
-    if isinstance(error, errors.BookError):
+def _translate(error: Exception, home: Path) -> errors.StoreError:
+    if isinstance(error, errors.StoreError):
         return error
     path = str(home / FILE)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _BUSY:
-        return errors.BookBusy(
+        return errors.StoreBusy(
             f"Another program holds {path!r}.", hint="Close whatever else has the file open, then call again."
         )
     if code in _DAMAGED:
-        return errors.BookDamaged(f"{path!r} is not a readable book: {error}.", hint=_KEEP_IT)
+        return errors.StoreDamaged(f"{path!r} is not a readable store: {error}.", hint=_KEEP_IT)
     if code in _UNAVAILABLE:
-        return errors.BookUnavailable(f"The book {path!r} cannot be used: {error}.", hint=_UNAVAILABLE[code])
+        return errors.StoreUnavailable(f"The store {path!r} cannot be used: {error}.", hint=_UNAVAILABLE[code])
     if isinstance(error, OSError):
         hint = "Check that the disk has space and that the folder is writable, or set DISPATCH_MCP_HOME to another."
-        return errors.BookUnavailable(f"The book in {str(home)!r} cannot be used: {error}.", hint=hint)
-    return errors.BookError(f"The book {path!r} refused this: {error}.", hint="Run `dispatch-mcp doctor`.")
+        return errors.StoreUnavailable(f"The store in {str(home)!r} cannot be used: {error}.", hint=hint)
+    return errors.StoreError(f"The store {path!r} refused this: {error}.", hint="Run `dispatch-mcp doctor`.")
 
 
 def network_filesystem(path: Path, mountinfo: str) -> str:
@@ -103,10 +103,10 @@ def network_filesystem(path: Path, mountinfo: str) -> str:
 
 
 def prepare_home(home: Path) -> None:
-    """Creates the book's folder and empty file so that nobody else can ever read them.
+    """Creates the store's folder and empty file so that nobody else can ever read them.
 
     Raises:
-        BookUnavailable: the folder cannot be made, or is on a network file system.
+        StoreUnavailable: the folder cannot be made, or is on a network file system.
     """
     try:
         _make_folders(home)
@@ -131,22 +131,22 @@ def _refuse_network(home: Path) -> None:
         table = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
         kind = network_filesystem(home.resolve(), table)
         if kind:
-            raise errors.BookUnavailable(
-                f"{str(home)!r} is on a network file system ({kind}), where the book's locks do not hold.",
+            raise errors.StoreUnavailable(
+                f"{str(home)!r} is on a network file system ({kind}), where the store's locks do not hold.",
                 hint="Set DISPATCH_MCP_HOME to a folder on a local disk.",
             )
 
 
 def open_writer(home: Path) -> sqlite3.Connection:
-    """Returns a connection to an up-to-date book; call it with the write mutex held.
+    """Returns a connection to an up-to-date store; call it with the write mutex held.
 
     Raises:
         sqlite3.Error: for `translate`.
-        BookError: the file is not a book, or a newer one, or SQLite is too old.
+        StoreError: the file is not a store, or a newer one, or SQLite is too old.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        raise errors.BookUnavailable(
-            f"SQLite {sqlite3.sqlite_version} is too old for the book.", hint="Use a Python with SQLite 3.37 or newer."
+        raise errors.StoreUnavailable(
+            f"SQLite {sqlite3.sqlite_version} is too old for the store.", hint="Use a Python with SQLite 3.37 or newer."
         )
     # Its own thread opens, uses and closes it; the check only gets in the way of a close at interpreter exit.
     conn = sqlite3.connect(home / FILE, isolation_level=None, cached_statements=256, check_same_thread=False)
@@ -186,11 +186,11 @@ def version(conn: sqlite3.Connection) -> int:
 
 
 def check_version(conn: sqlite3.Connection, home: Path, known: int) -> int:
-    """Returns the version of the file's schema. Raises BookTooNew if it is above `known`."""
+    """Returns the version of the file's schema. Raises StoreTooNew if it is above `known`."""
     found = version(conn)
     if found > known:
-        raise errors.BookTooNew(
-            f"The book {str(home / FILE)!r} has schema {found}; this dispatch-mcp knows schemas up to {known}.",
+        raise errors.StoreTooNew(
+            f"The store {str(home / FILE)!r} has schema {found}; this dispatch-mcp knows schemas up to {known}.",
             hint="Upgrade dispatch-mcp, or set DISPATCH_MCP_HOME to another folder.",
         )
     return found
@@ -220,7 +220,7 @@ def _check_identity(conn: sqlite3.Connection, home: Path) -> None:
     identity = conn.execute("PRAGMA application_id").fetchone()[0]
     tables = conn.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if identity != APPLICATION_ID and (identity or tables):
-        raise errors.BookDamaged(
+        raise errors.StoreDamaged(
             f"{str(home / FILE)!r} is another program's database.",
             hint="Set DISPATCH_MCP_HOME to another folder.",
         )
@@ -264,13 +264,13 @@ def checkpoint(conn: sqlite3.Connection) -> None:
 
 
 def is_read_only(home: Path) -> bool:
-    """Returns whether there is a book that this user may read and not write."""
+    """Returns whether there is a store that this user may read and not write."""
     file = home / FILE
     return os.access(file, os.R_OK) and not (os.access(file, os.W_OK) and os.access(home, os.W_OK))
 
 
 def reading_mode(home: Path) -> str:
-    """Returns how to open a book in a folder that cannot be written (sqlite.org/wal.html, "Read-Only Databases").
+    """Returns how to open a store in a folder that cannot be written (sqlite.org/wal.html, "Read-Only Databases").
 
     Without a log the file is all there is and cannot change; with one, its shared memory has to be there too.
     """

@@ -1,6 +1,6 @@
-"""The book: the one record of plans, runs and everything that happened in them.
+"""The store: the one record of plans, runs and everything that happened in them.
 
-Each method is one transaction or one read. Many processes may have the same book open at once.
+Each method is one transaction or one read. Many processes may have the same store open at once.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ INLINE_BYTES = 64 * 1024
 """Outcomes whose text is longer go to a blob."""
 
 
-class Book:
-    """An open book; `open_book` makes one."""
+class Store:
+    """An open store; `open_store` makes one."""
 
     def __init__(
         self,
@@ -65,19 +65,19 @@ class Book:
 
     @property
     def blobs(self) -> blobs.FileBlobs:
-        """Bulk by reference; as durable as the book."""
+        """Bulk by reference; as durable as the store."""
         return self._blobs
 
     async def open(self) -> None:
-        """Opens the file, creating or migrating it; a book in a read-only folder is opened for reading.
+        """Opens the file, creating or migrating it; a store in a read-only folder is opened for reading.
 
         Raises:
-            BookError: the file cannot even be read.
+            StoreError: the file cannot even be read.
         """
         try:
             await anyio.to_thread.run_sync(sqlite.prepare_home, self._home)
             await self._writer.open()
-        except errors.BookUnavailable as trouble:
+        except errors.StoreUnavailable as trouble:
             if not sqlite.is_read_only(self._home):
                 raise
             self._writer.refuse(trouble)
@@ -245,7 +245,7 @@ class Book:
         return await queries.data_version(self._reader)
 
     async def check(self) -> list[health.Fact]:
-        """Returns what there is to say about the health of the book."""
+        """Returns what there is to say about the health of the store."""
         return await anyio.to_thread.run_sync(health.facts, self._home)
 
     # -- how routes went
@@ -308,24 +308,24 @@ def _body(outcome: model.Outcome) -> table_rows.Body | None:
 
 
 @asynccontextmanager
-async def open_book(
+async def open_store(
     home: Path,
     *,
     clock: Callable[[], float] = time.time,
     wait_s: float = WAIT_S,
     price: forecast.Price = forecast.no_price,
-) -> AsyncGenerator[Book]:
-    """Yields the book in `home`, made if it is not there; `wait_s` is how long a write may wait for its turn.
+) -> AsyncGenerator[Store]:
+    """Yields the store in `home`, made if it is not there; `wait_s` is how long a write may wait for its turn.
 
     `price` is what ceilings in dollars are counted by.
 
     Raises:
-        BookError: the file cannot be used; the hint says what to do.
+        StoreError: the file cannot be used; the hint says what to do.
     """
-    book = Book(home, clock=clock, wait_s=wait_s, price=price)
-    await book.open()
+    store = Store(home, clock=clock, wait_s=wait_s, price=price)
+    await store.open()
     try:
-        yield book
+        yield store
     finally:
         with anyio.CancelScope(shield=True):
-            await book.close()
+            await store.close()

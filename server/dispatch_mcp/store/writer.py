@@ -77,11 +77,11 @@ class Writer:
         self._ending = False
         self._farewell: Callable[[], object] | None = None
         self._moved = 0
-        self._refusal: errors.BookUnavailable | None = None
-        self._thread = threading.Thread(target=self._main, name="dispatch-mcp-book", daemon=True)
+        self._refusal: errors.StoreUnavailable | None = None
+        self._thread = threading.Thread(target=self._main, name="dispatch-mcp-store", daemon=True)
 
     async def open(self) -> None:
-        """Opens the file, creating or migrating it. Raises BookError."""
+        """Opens the file, creating or migrating it. Raises StoreError."""
         self._thread.start()
         try:
             await self.run(_nothing)
@@ -94,13 +94,13 @@ class Writer:
         """Returns what `work` returned inside a committed transaction.
 
         Raises:
-            BookBusy: the lock could not be had in time; `work` did not run and never will.
-            BookError: the transaction failed; nothing of it is in the file.
+            StoreBusy: the lock could not be had in time; `work` did not run and never will.
+            StoreError: the transaction failed; nothing of it is in the file.
         """
         if self._refusal is not None:
-            raise errors.BookUnavailable(self._refusal.message, hint=self._refusal.hint)
+            raise errors.StoreUnavailable(self._refusal.message, hint=self._refusal.hint)
         if self._closing:
-            raise errors.BookUnavailable("The book is closed.", hint="Open it again.")
+            raise errors.StoreUnavailable("The store is closed.", hint="Open it again.")
         call = Call(work)
         timer = call.loop.call_later(self._wait_s, self._give_up, call)
         self._queue.put(call)
@@ -116,13 +116,13 @@ class Writer:
         if call.claim():
             who = owner_locks.holder(self._home / "write.lock")
             holder = f"Process {who}" if who else "Another process"
-            call.error = errors.BookBusy(
-                f"{holder} has kept the book's write lock for more than {self._wait_s:g} s.",
+            call.error = errors.StoreBusy(
+                f"{holder} has kept the store's write lock for more than {self._wait_s:g} s.",
                 hint="Nothing was written: call again, and if it stays so see whether that process still works.",
             )
             call.settle()
 
-    def refuse(self, trouble: errors.BookUnavailable) -> None:
+    def refuse(self, trouble: errors.StoreUnavailable) -> None:
         """Answers every call with `trouble` from now on."""
         self._refusal = trouble
 

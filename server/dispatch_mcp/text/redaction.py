@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final, NamedTuple, TypeGuard
 from urllib import parse
 
-from dispatch_mcp import model
+from dispatch_mcp.text.json_types import Json
 
 SHORTEST: Final = 6
 """Shorter secrets are not looked for by value: they would blot out ordinary words."""
@@ -135,11 +135,11 @@ class Redactor:
                 text = pattern.regex.sub(_Replacement(pattern.kind), text)
         return text
 
-    def redact_json(self, value: model.Json) -> model.Json:
+    def redact_json(self, value: Json) -> Json:
         """Returns a JSON value with its strings and keys redacted, and strings under names such as `password` whole."""
         return self._walk(value, 0)
 
-    def _walk(self, value: model.Json, depth: int) -> model.Json:
+    def _walk(self, value: Json, depth: int) -> Json:
         if isinstance(value, str):
             return self.redact(value)
         if depth >= MAX_DEPTH:
@@ -150,7 +150,7 @@ class Redactor:
             return {self.redact(key): self._field(key, item, depth + 1) for key, item in value.items()}
         return value
 
-    def _field(self, key: str, value: model.Json, depth: int) -> model.Json:
+    def _field(self, key: str, value: Json, depth: int) -> Json:
         if isinstance(value, str) and len(value) >= SHORTEST and _SECRET_KEY.search(key):
             return value if value.startswith("[redacted:") else _mark("field")
         return self._walk(value, depth)
@@ -182,9 +182,9 @@ def _forms(secret: str) -> Iterator[str]:
     yield from (line.strip() for line in stripped.splitlines() if len(line.strip()) >= _LONG_LINE)
 
 
-def _is_object(value: model.Json) -> TypeGuard[Mapping[str, model.Json]]:
+def _is_object(value: Json) -> TypeGuard[Mapping[str, Json]]:
     return isinstance(value, Mapping)
 
 
-def _is_list(value: model.Json) -> TypeGuard[list[model.Json] | tuple[model.Json, ...]]:
+def _is_list(value: Json) -> TypeGuard[list[Json] | tuple[Json, ...]]:
     return isinstance(value, list | tuple)

@@ -57,7 +57,7 @@ def examine(loaded: configuration.Loaded) -> Iterator[Fact]:
     settings = loaded.settings
     yield _python()
     yield from _home(settings.home)
-    yield from _book(settings.home)
+    yield from _store(settings.home)
     yield _workspace(settings.workspace)
     yield _git(settings)
     yield from _worktrees(settings)
@@ -87,9 +87,9 @@ def _home(home: Path) -> Iterator[Fact]:
         yield Fact("✓", "state directory", str(home))
 
 
-def _book(home: Path) -> Iterator[Fact]:
+def _store(home: Path) -> Iterator[Fact]:
     marks: dict[str, Mark] = {"ok": "✓", "warn": "!", "bad": "✗"}
-    for fact in composition.check_book(home):
+    for fact in composition.check_store(home):
         yield Fact(marks[fact.status], fact.name, fact.detail, fact.hint)
 
 
@@ -116,7 +116,7 @@ def _git(settings: configuration.Settings) -> Fact:
 def _worktrees(settings: configuration.Settings) -> Iterator[Fact]:
     try:
         left = composition.trees_left(settings)
-    except errors.BookError:  # what is wrong with the book has been said
+    except errors.StoreError:  # what is wrong with the store has been said
         return
     if left:
         said = f"{len(left)} left behind by runs that are over, the first in {left[0].path}"
@@ -127,7 +127,7 @@ def _worktrees(settings: configuration.Settings) -> Iterator[Fact]:
 
 def _workers(settings: configuration.Settings) -> Iterator[Fact]:
     """Yields who can work here without an assistant, and who does when nobody is named."""
-    there = worker_setup.hands_here(settings, os.environ)
+    there = worker_setup.workers_here(settings, os.environ)
     yield Fact("✓", "worker api", "there is a key" if there.key else "no ANTHROPIC_API_KEY (not needed in a chat)")
     if not there.claude:
         yield Fact("✓", "worker claude", "Claude Code was not found (not needed in a chat)")
@@ -136,7 +136,7 @@ def _workers(settings: configuration.Settings) -> Iterator[Fact]:
     else:
         yield Fact("!", "worker claude", f"{there.claude} does not answer", "Try `claude --version`; reinstall it.")
     for chat in (True, False):
-        picked = worker_setup.hands_here(settings, os.environ, chat=chat).pick()
+        picked = worker_setup.workers_here(settings, os.environ, chat=chat).pick()
         yield Fact("✓", f"worker auto, {'chat' if chat else 'shell'}", f"{picked.kind.value}: {picked.why}")
 
 

@@ -9,8 +9,7 @@ import anyio
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.cli import console, wording
 from dispatch_mcp.cli.commands import status
-from dispatch_mcp.mcp_server import plan_answers
-from dispatch_mcp.service import answers
+from dispatch_mcp.service import answers, plan_answers
 
 
 def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:

@@ -9,10 +9,9 @@ import anyio
 
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.cli import catalog_arguments, console, input_files
-from dispatch_mcp.mcp_server import plan_answers
 from dispatch_mcp.planning import plan_documents, todo_list
 from dispatch_mcp.planning.drafts import draft_builder
-from dispatch_mcp.service import planner
+from dispatch_mcp.service import plan_answers, planner
 
 MAX_REQUEST = 200_000
 
@@ -44,7 +43,7 @@ async def _plan(
 
 
 def _draft(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
-    """Prints a draft; needs no book, as a draft is not kept."""
+    """Prints a draft; needs no store, as a draft is not kept."""
     if options.file != "-":
         raise errors.InputError(f"Both a file {options.file!r} and --request are given.", hint="Leave one of them out.")
     if not options.request.strip():

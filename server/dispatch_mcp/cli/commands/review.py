@@ -60,8 +60,8 @@ def _worker(app: dispatcher.Dispatcher, asked: str) -> WorkerKind | None:
     """Returns who reviews from a shell; None when nobody can."""
     if asked != "auto":
         return WorkerKind(asked)
-    able = (app.hands.pick().kind, WorkerKind.API, WorkerKind.CLAUDE)
-    return next((kind for kind in able if kind in able[1:] and not app.hands.missing(kind)), None)
+    able = (app.available_workers.pick().kind, WorkerKind.API, WorkerKind.CLAUDE)
+    return next((kind for kind in able if kind in able[1:] and not app.available_workers.missing(kind)), None)
 
 
 async def _reviewed(app: dispatcher.Dispatcher, options: argparse.Namespace, worker: str) -> review_answers.Reviewed:

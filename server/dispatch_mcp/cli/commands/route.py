@@ -8,8 +8,8 @@ import sys
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.cli import catalog_arguments, console, input_files
-from dispatch_mcp.mcp_server import plan_answers
 from dispatch_mcp.routing import router
+from dispatch_mcp.service import plan_answers
 
 MAX_TEXT = 200_000
 

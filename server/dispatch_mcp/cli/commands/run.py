@@ -13,11 +13,11 @@ import rich.table
 
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.cli import console, input_files, logs, wording
-from dispatch_mcp.engine import loaded_run
+from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, digests, records, transitions
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.runs import next_step, task_isolation
-from dispatch_mcp.service import dispatcher, planner, traces
+from dispatch_mcp.service import dispatcher, planner
 
 PLAN_ID = re.compile(r"^[0-9a-f]{32}$")
 LIVE_ROWS = 12
@@ -75,7 +75,7 @@ async def _stored(app: dispatcher.Dispatcher, document: plan_documents.Document)
     tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in reading.tasks]
     content = digests.digest([tasks, app.rules.workspace, document.max_parallel, document.timeout_s])[:32]
     try:
-        return (await app.book.plan(content, principal=app.principal)).id
+        return (await app.store.plan(content, principal=app.principal)).id
     except errors.UnknownHandle:
         unwatched = replace(app.plans, rules=replace(app.rules, review_policy="off"))
         return (await unwatched.plan_document(document, plan_id=content)).plan.id
@@ -90,7 +90,7 @@ async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id:
         if progress.why_worker and not progress.simulated and options.worker == "auto":
             console.note(progress.why_worker)
     await _follow(app, run_id, quiet=options.quiet)
-    loaded = await traces.load(app.book, run_id, app.principal)
+    loaded = await run_view.load(app.store, run_id, app.principal)
     folder = Path(options.trace_dir) if options.trace_dir else home / "runs" / run_id / "traces"
     console.emit(await _document(app, loaded, folder))
     if not options.quiet:
@@ -98,7 +98,7 @@ async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id:
     return _ENDS.get(loaded.run.state, console.FAILED)
 
 
-def _advise(loaded: loaded_run.Loaded) -> None:
+def _advise(loaded: run_view.RunView) -> None:
     """Says on stderr what to do about a run that did not end well here, or whose changes wait to be applied."""
     if any(task.cause == "no_worker" for task in loaded.tasks):
         console.note(
@@ -122,7 +122,7 @@ async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> No
             live.start()
         while True:
             pulse = app.engine.pulse
-            loaded = await traces.load(app.book, run_id, app.principal)
+            loaded = await run_view.load(app.store, run_id, app.principal)
             if shown:
                 live.update(_picture(loaded), refresh=True)
             if _over_here(loaded):
@@ -133,7 +133,7 @@ async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> No
             live.stop()
 
 
-def _over_here(loaded: loaded_run.Loaded) -> bool:
+def _over_here(loaded: run_view.RunView) -> bool:
     """Whether the run is over, or only the host or a person can move it."""
     if loaded.run.state in model.RUN_FINAL:
         return True
@@ -144,7 +144,7 @@ def _over_here(loaded: loaded_run.Loaded) -> bool:
     return bool(active) and not any(task.worker in transitions.SERVER_WORKERS for task in active)
 
 
-def _picture(loaded: loaded_run.Loaded) -> rich.table.Table:
+def _picture(loaded: run_view.RunView) -> rich.table.Table:
     goals = {task.id: task.goal for task in loaded.plan.tasks}
     active = [task for task in loaded.tasks if task.state is TaskState.RUNNING][:LIVE_ROWS]
     counts = ", ".join(f"{count} {state}" for state, count in sorted(loaded.run.counts.items()))
@@ -152,11 +152,11 @@ def _picture(loaded: loaded_run.Loaded) -> rich.table.Table:
     return console.table(("task", "state", "worker", "goal"), rows, title=f"{loaded.run.state.value}: {counts}")
 
 
-async def _document(app: dispatcher.Dispatcher, loaded: loaded_run.Loaded, folder: Path) -> dict[str, model.Json]:
+async def _document(app: dispatcher.Dispatcher, loaded: run_view.RunView, folder: Path) -> dict[str, model.Json]:
     """Returns the results in seed 002's format, and writes the trace files that it names."""
     run_id = loaded.run.id
-    outcomes = await app.book.outcomes(run_id, [task.id for task in loaded.tasks if task.result])
-    attempts = await app.book.attempts(run_id)
+    outcomes = await app.store.outcomes(run_id, [task.id for task in loaded.tasks if task.result])
+    attempts = await app.store.attempts(run_id)
     last = {attempt.task_id: attempt for attempt in attempts}
     traces = {task.id: _trace(loaded, task, outcomes.get(task.id), attempts) for task in loaded.tasks}
     files = input_files.write_traces(folder, traces)
@@ -173,7 +173,7 @@ def _is_simulated(outcome: model.Outcome) -> bool:
 
 
 def _trace(
-    loaded: loaded_run.Loaded,
+    loaded: run_view.RunView,
     task: records.TaskRecord,
     outcome: model.Outcome | None,
     attempts: list[records.AttemptRecord],

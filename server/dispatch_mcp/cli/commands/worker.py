@@ -30,7 +30,7 @@ async def _main(options: argparse.Namespace, loaded: configuration.Loaded) -> di
     async with anyio.create_task_group() as group:
         group.start_soon(_stop_on_signal, group.cancel_scope)
         async with composition.open_dispatcher(loaded.settings, chat=False, redactor=redactor) as app:
-            _say(options, f"waiting for runs; who works here: {', '.join(sorted(app.hands.kinds))}")
+            _say(options, f"waiting for runs; who works here: {', '.join(sorted(app.available_workers.kinds))}")
             await _work(app, options, seen)
         group.cancel_scope.cancel()
     return seen

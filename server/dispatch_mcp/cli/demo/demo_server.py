@@ -52,7 +52,7 @@ class Server:
         return result.structured_content
 
     async def kill(self) -> int:
-        """Kills the server with SIGKILL and returns its process id, which it left in the lock of its book."""
+        """Kills the server with SIGKILL and returns its process id, which it left in the lock of its store."""
         pid = int((self.home / "write.lock").read_text("ascii"))
         os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(Exception):

@@ -328,7 +328,7 @@ class _Flight:
             self.letters += sum(len(usage_meter.text(delta.get(key))) for key in ("text", "thinking", "partial_json"))
 
     def land(self, final: model.Json = None) -> None:
-        """Books the request; without the provider's final word its answer counts a token for four letters."""
+        """Stores the request; without the provider's final word its answer counts a token for four letters."""
         usage = usage_meter.usage_of(final) if final else self.usage
         if not final and self.letters:
             usage = usage.model_copy(update={"output_tokens": max(usage.output_tokens, -(-self.letters // 4))})

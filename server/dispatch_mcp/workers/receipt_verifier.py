@@ -27,7 +27,7 @@ TAIL_CHARS = 700
 _BEFORE = "before"
 
 
-class Witness:
+class ReceiptVerifier:
     """The witness of this machine. `commands` carries out criteria as it does tasks: same allow-list, same care."""
 
     def __init__(self, commands: ports.Worker, camera: workspace_snapshot.Camera, *, limit_s: float = LIMIT_S) -> None:

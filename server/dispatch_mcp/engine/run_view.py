@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import TaskState, records
+from dispatch_mcp.store import sqlite_store
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class RunView:
     """A run with everything that its views are made of."""
 
     run: records.RunRecord
@@ -29,3 +30,10 @@ class Loaded:
         raise errors.UnknownHandle(
             f"Run {self.run.id} has no task {task_id!r}.", hint="get_trace(run_id=…) lists its tasks."
         )
+
+
+async def load(store: sqlite_store.Store, run_id: str, principal: str) -> RunView:
+    """Returns the run. Raises UnknownHandle when this principal has none of that id."""
+    run = await store.run(run_id, principal=principal)
+    plan = await store.plan(run.plan_id, run.plan_version, principal=principal)
+    return RunView(run, plan, await store.tasks(run_id))
