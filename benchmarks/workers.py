@@ -15,9 +15,9 @@ from pathlib import Path
 
 import anyio
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "kit"))
-import provider as providers
-from provider import done, script
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+import fake_provider
+from fake_provider import done, script
 
 from dispatch_mcp import model, prices
 from dispatch_mcp.engine import executor
@@ -55,7 +55,7 @@ def waiting(count: int, seconds: float) -> list[model.Task]:
 
 
 async def measure(options: argparse.Namespace) -> int:
-    with tempfile.TemporaryDirectory() as folder, providers.opened() as fake:
+    with tempfile.TemporaryDirectory() as folder, fake_provider.opened() as fake:
         api = api_worker.AnthropicWorker(
             api_worker.Login.of(fake.env()),
             host_work.brief,

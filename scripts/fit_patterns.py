@@ -14,7 +14,7 @@ from pathlib import Path
 from dispatch_mcp.planning.drafts import cue_features, patterns
 
 ROOT = Path(__file__).resolve().parent.parent
-REQUESTS = ROOT / "tests" / "data" / "pattern_requests.jsonl"
+REQUESTS = ROOT / "tests" / "planning" / "drafts" / "data" / "pattern_requests.jsonl"
 LEANINGS = ROOT / "server" / "dispatch_mcp" / "core" / "leanings.py"
 NAMES = [pattern.name for pattern in patterns.PATTERNS]
 SINGLE, LOOKS, CHAIN, ASKS, PLACES, PHASES = range(6)

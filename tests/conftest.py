@@ -10,8 +10,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "kit"))
-import provider as providers
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+import fake_provider
 
 hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("house")
@@ -62,14 +62,14 @@ def own_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="session")
-def _provider() -> Iterator[providers.Provider]:
-    providers.load()
-    with providers.opened() as fake:
+def _provider() -> Iterator[fake_provider.Provider]:
+    fake_provider.load()
+    with fake_provider.opened() as fake:
         yield fake
 
 
 @pytest.fixture
-def provider(_provider: providers.Provider) -> providers.Provider:
+def provider(_provider: fake_provider.Provider) -> fake_provider.Provider:
     """A model's provider on loopback that has heard nothing yet."""
     _provider.reset()
     return _provider

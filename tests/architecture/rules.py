@@ -10,49 +10,66 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import source
 
-MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
-    # A layer or module, and the parts of the product that it may import. The longest matching entry counts.
-    "": (),
-    "__main__": ("", "errors", "faces"),
-    "errors": (),
-    "core": ("core", "errors"),
-    "config": ("core", "errors"),
-    "resources": ("core", "errors"),
-    "rosters": ("core", "errors", "config", "resources"),
-    "prices": ("core",),
-    "store": ("store", "core", "errors"),
-    "context": ("context", "core", "errors"),
-    "workers": ("workers", "core", "errors"),
-    "engine": ("engine", "core", "store", "context", "workers.contract", "errors"),
-    "faces.build": (
-        *("", "faces.hiring", "engine", "store", "workers", "context", "core"),
-        *("config", "resources", "rosters", "prices", "errors"),
-    ),
-    "faces.gathering": ("context", "core", "config", "errors"),
-    "faces.hiring": ("engine", "workers", "context", "core", "config", "prices", "errors"),
-    "faces": ("faces", "engine", "core", "config", "resources", "rosters", "errors", ""),
+FLOORS: tuple[tuple[str, ...], ...] = (
+    # The parts of the product from top to bottom. A part imports only parts of lower floors, and itself.
+    ("__main__",),
+    ("cli",),
+    ("mcp_server",),
+    ("composition",),
+    ("worker_setup",),
+    ("service",),
+    ("engine",),
+    ("context", "store", "workers"),
+    ("git",),
+    ("runs",),
+    ("planning",),
+    ("review", "routing"),
+    ("agents",),
+    ("configuration", "prices"),
+    ("process", "model"),
+    ("text",),
+    ("errors",),
+    ("",),
+)
+NOT_FROM: Mapping[str, tuple[str, ...]] = {
+    # Interfaces ask the service; only what wires the product knows who carries work out.
+    "cli": ("workers", "git.workspace_provider", "git.merge_queue", "git.git_process"),
+    "mcp_server": ("workers", "git.workspace_provider", "git.merge_queue", "git.git_process", "store", "context"),
+    "service": ("workers",),
+    "engine": ("workers", "git.workspace_provider", "git.merge_queue", "git.branch_apply"),
 }
+
+SIGNATURES = frozenset({"model.ports"})
+"""Pure modules that declare what asynchronous parts of other floors must offer."""
 
 ONLY_IN: Mapping[str, tuple[str, ...]] = {
     # A library, and the only modules that may import it.
     "aiosqlite": ("store",),
-    "sqlite3": ("store", "context", "faces.commands.doctor"),
-    "anthropic": ("workers.anthropic_api", "workers.anthropic_errors"),
-    "httpx2": ("workers.anthropic_api", "workers.anthropic_errors"),
+    "sqlite3": ("store", "context", "cli.commands.doctor"),
+    "anthropic": ("workers.anthropic",),
+    "httpx2": ("workers.anthropic",),
     "genai_prices": ("prices",),
-    "jinja2": ("core.prompting", "core.templates"),
-    "yaml": ("core.frontmatter", "core.templates"),
-    "mcp": ("faces",),
-    "mcp_types": ("faces",),
-    "rich": ("faces",),
-    "starlette": ("faces.http",),
-    "uvicorn": ("faces.http",),
-    "temporalio": ("engine.temporal",),
-    "platformdirs": ("config",),
-    "subprocess": ("workers", "context.git"),
+    "jinja2": ("runs.prompt_builder", "agents.templates"),
+    "yaml": ("agents.frontmatter", "agents.templates"),
+    "mcp": ("mcp_server", "cli"),
+    "mcp_types": ("mcp_server", "cli"),
+    "rich": ("cli",),
+    "platformdirs": ("configuration",),
+    "subprocess": ("process", "git", "workers", "context.git_log"),
     "multiprocessing": (),
     "pty": (),
 }
+
+PURE = (
+    # What holds functions of values only: no clock, randomness, files, network, nothing asynchronous.
+    *("model", "text", "routing", "planning", "review", "runs"),
+    *("agents.a2a_card", "agents.catalog", "agents.frontmatter", "agents.plain_yaml", "agents.templates"),
+    *("context.assembly", "context.chunks", "context.context_query", "context.gitignore", "context.import_graph"),
+    *("context.pack_evidence", "context.packs", "context.past_commits", "context.ranking", "context.ranking_features"),
+    *("context.ranking_weights", "context.requirements", "context.search_scope", "context.token_budget"),
+    *("git.apply_rules", "git.merge_rules", "git.worktree_leftovers"),
+    *("process.allowlist", "process.child_environment"),
+)
 
 IMPURE = frozenset(
     {
@@ -96,7 +113,7 @@ PURE_PARTS = frozenset({"importlib.metadata", "urllib.parse", "io.StringIO", "io
 PATHS_WITHOUT_DISK = frozenset({"PurePath", "PurePosixPath", "PureWindowsPath"})
 
 LATE_IMPORTS = ("anthropic", "genai_prices", "httpx2", "uvicorn", "opentelemetry.sdk", "temporalio")
-IMPORT_BY_NAME = frozenset({"__main__", "faces.entry"})
+IMPORT_BY_NAME = frozenset({"__main__", "mcp_server.lazy"})
 FORBIDDEN_CALLS = frozenset(
     {
         "print",
@@ -136,20 +153,30 @@ def _top(target: str) -> str:
 
 
 def layers(modules: Iterable[source.Module]) -> list[str]:
-    """Returns the imports that cross the layers in a way that MAY_IMPORT does not list."""
+    """Returns the imports that do not run downwards through FLOORS, or that NOT_FROM forbids."""
     modules = tuple(modules)
     known = source.names(modules)
     found: list[str] = []
     for module in modules:
-        entry = max((part for part in MAY_IMPORT if _within(module.name, part)), key=len, default=None)
-        if entry is None:
-            found.append(f"{module.at(module.tree)} is in no layer")
+        if _floor(module.name) is None:
+            found.append(f"{module.at(module.tree)} is on no floor")
             continue
-        for one in source.imports(module):
-            target = source.own_target(one.target, known)
-            if target is not None and not any(_within(target, part) for part in MAY_IMPORT[entry]):
-                found.append(f"{module.at(one.node)} imports {one.target}")
+        for target, node in source.own_imports(module, known):
+            if not _may_import(module.name, target):
+                found.append(f"{module.at(node)} imports {target}")
     return found
+
+
+def _floor(name: str) -> int | None:
+    return next((at for at, parts in enumerate(FLOORS) if _top(name) in parts), None)
+
+
+def _may_import(name: str, target: str) -> bool:
+    mine, theirs = _floor(name), _floor(target)
+    if _top(name) == _top(target):
+        return True
+    forbidden = any(_within(target, part) for part in NOT_FROM.get(_top(name), ()))
+    return not forbidden and mine is not None and theirs is not None and theirs > mine
 
 
 def libraries(modules: Iterable[source.Module]) -> list[str]:
@@ -265,11 +292,11 @@ def _naive(name: str, call: ast.Call) -> bool:
     return needed is not None and len(call.args) < needed and not zone
 
 
-def impure_core(modules: Iterable[source.Module]) -> list[str]:
-    """Returns what gives the core a clock, randomness, files, network or concurrency."""
+def impurity(modules: Iterable[source.Module]) -> list[str]:
+    """Returns what gives PURE parts a clock, randomness, files, network or concurrency."""
     found: list[str] = []
     for module in modules:
-        if _within(module.name, "core"):
+        if any(_within(module.name, part) for part in PURE) and module.name not in SIGNATURES:
             found += [f"{module.at(node)} {what}" for node, what in _impurities(module)]
     return found
 
@@ -292,13 +319,20 @@ def _impurities(module: source.Module) -> Iterator[tuple[ast.AST, str]]:
 
 
 def heavy_packages(modules: Iterable[source.Module]) -> list[str]:
-    """Returns what a package's `__init__` imports besides the error tree."""
+    """Returns what a package's `__init__` imports besides the error tree and the values that `model` passes on."""
     return [
         f"{module.at(one.node)} imports {one.target}"
         for module in modules
         if module.is_package
         for one in source.imports(module)
-        if not one.target.startswith(("__future__.", f"{source.PACKAGE}.errors"))
+        if not one.target.startswith(
+            (
+                "__future__.",
+                f"{source.PACKAGE}.errors",
+                f"{source.PACKAGE}.model.types.",
+                f"{source.PACKAGE}.text.json_types.",
+            )
+        )
     ]
 
 

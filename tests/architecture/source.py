@@ -15,7 +15,7 @@ PACKAGE = "dispatch_mcp"
 
 @dataclass(frozen=True)
 class Module:
-    """One module; `name` is relative to the package ("core.run", "" for the package itself)."""
+    """One module; `name` is relative to the package ("runs.budget", "" for the package itself)."""
 
     name: str
     text: str
@@ -81,7 +81,7 @@ def _imports(node: ast.AST, *, inside_function: bool) -> Iterator[Import]:
 def own_target(target: str, known: frozenset[str]) -> str | None:
     """Returns the module of the product that an import reaches, relative to the package, or None.
 
-    `from dispatch_mcp.core import model` reaches core.model; `from dispatch_mcp.core.model import Task` too.
+    `from dispatch_mcp.runs import budget` reaches runs.budget; `from dispatch_mcp.runs.budget import Ledger` too.
     """
     if target != PACKAGE and not target.startswith(f"{PACKAGE}."):
         return None
@@ -89,6 +89,26 @@ def own_target(target: str, known: frozenset[str]) -> str | None:
     while name and name not in known:
         name = name.rpartition(".")[0]
     return name
+
+
+def own_imports(module: Module, known: frozenset[str]) -> Iterator[tuple[str, ast.AST]]:
+    """Yields the modules of the product that a module imports, those that `import_module` is given by name included."""
+    for one in imports(module):
+        target = own_target(one.target, known)
+        if target is not None:
+            yield target, one.node
+    for name, call in calls(module):
+        if name.split(".")[-1] == "import_module" and call.args and (path := _leading_text(call.args[0])):
+            target = own_target(path.rstrip("."), known)
+            if target is not None:
+                yield target, call
+
+
+def _leading_text(node: ast.expr) -> str:
+    """Returns the text that an expression begins with, as far as it stands in the source."""
+    if isinstance(node, ast.JoinedStr) and node.values:
+        return _leading_text(node.values[0])
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def names(all_modules: tuple[Module, ...]) -> frozenset[str]:

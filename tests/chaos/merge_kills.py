@@ -28,17 +28,16 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import crew
+import chaos_processes
 
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.engine import executor
 from dispatch_mcp.model import TaskState, WorkerKind, records, run_refs
 from dispatch_mcp.store import sqlite_store
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "kit"))
-import provider as providers
-import scenes
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+import fake_provider
+import store_setup
 
 RUN = "run"
 SLOTS = 4
@@ -82,7 +81,7 @@ def plan_of(folder: Path, *, mixed: bool) -> model.Plan:
 
     def agent(name: str, old: str) -> model.Task:
         step = {"tool": "edit_file", "input": {"path": "slots.txt", "old": f"{old}\n", "new": f"{name} was here\n"}}
-        goal = f"TASK-{name} {providers.script(step, providers.done())}"
+        goal = f"TASK-{name} {fake_provider.script(step, fake_provider.done())}"
         return model.Task(
             id=name, do=goal, worker=WorkerKind.API, model=MODEL, files=("slots.txt",), max_attempts=20
         )  # fmt: skip
@@ -163,7 +162,7 @@ class Watch:
 
     folder: Path
     repo: Path
-    provider: providers.Provider | None = None
+    provider: fake_provider.Provider | None = None
     state: tuple[str, ...] = ()
     finished: dict[str, int] = field(default_factory=dict)
     clashed: Counter[str] = field(default_factory=Counter)
@@ -228,7 +227,7 @@ def schedule(rng: random.Random, kills: int) -> Iterator[tuple[int, str]]:
         yield at, rng.choice(("before", "while", "after", "both"))
 
 
-def rage(folder: Path, rng: random.Random, kills: int, provider: providers.Provider | None) -> dict[str, Any]:
+def rage(folder: Path, rng: random.Random, kills: int, provider: fake_provider.Provider | None) -> dict[str, Any]:
     """Lets one run be killed up to so many times, and returns what it came to."""
     watch = Watch(folder, prepare(folder), provider)
     watch.state = watch.checkout()
@@ -286,7 +285,7 @@ def verdict(watch: Watch) -> dict[str, Any]:
         "worktrees": tidied(watch),
         "locks": len(list((watch.repo / ".git").rglob("*.lock"))),
         "survivors": survivors(watch.folder),
-        "faults": watch.faults + scenes.faults(watch.folder / "home"),
+        "faults": watch.faults + store_setup.faults(watch.folder / "home"),
     }
 
 
@@ -322,7 +321,7 @@ def _knowing(folder: Path) -> int:
 
 
 def main() -> int:
-    parser = crew.parser(__doc__)
+    parser = chaos_processes.parser(__doc__)
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--each", type=int, default=8, help="kills of one run at most")
     parser.add_argument("--mixed", action="store_true", help="agents too, and kills at random instants")
@@ -335,7 +334,7 @@ def main() -> int:
     total: Counter[str] = Counter()
     faults: list[str] = []
     while total["kills"] < asked.kills and not faults:
-        provider = providers.opened() if asked.mixed else nullcontext()
+        provider = fake_provider.opened() if asked.mixed else nullcontext()
         with tempfile.TemporaryDirectory() as name, provider as asked_of:
             found = rage(Path(name), rng, min(asked.each, asked.kills - total["kills"]), asked_of)
         faults += found.pop("faults")

@@ -21,17 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import crew
+import chaos_processes
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "kit"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "workers"))
-import processes
-import provider as providers
-import scenes
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+import fake_provider
+import rogue_processes
 import server_kills
+import store_setup
 from claude_double import Double
-from provider import done, script
+from fake_provider import done, script
 
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.model import records
@@ -69,7 +67,7 @@ class Yard:
     """The repository, the state directory, the fakes, and what was begun."""
 
     folder: Path
-    fake: providers.Provider
+    fake: fake_provider.Provider
     rng: random.Random
     runs: list[str] = field(default_factory=list[str])
     survivors: int = 0
@@ -165,7 +163,7 @@ class Yard:
         """Counts what still runs a second after a kill."""
         deadline = time.monotonic() + 1.0
         pids = [one["pid"] for one in self.paid()]
-        while (alive := processes.survivors(pids)) and time.monotonic() < deadline:
+        while (alive := rogue_processes.survivors(pids)) and time.monotonic() < deadline:
             time.sleep(0.01)
         self.survivors += len(alive)
 
@@ -230,7 +228,7 @@ def verdict(yard: Yard) -> dict[str, Any]:
         "claude_starts": len(yard.paid()),
         "dollars": round(spent, 6),
         "repository": repository_faults(yard),
-        "faults": scenes.faults(yard.home),
+        "faults": store_setup.faults(yard.home),
     }
 
 
@@ -262,11 +260,11 @@ def is_good(found: dict[str, Any]) -> bool:
 
 
 def main() -> int:
-    parser = crew.parser(__doc__)
+    parser = chaos_processes.parser(__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--life", type=float, default=4.0, help="mean seconds of a server after its first attempt")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, providers.opened() as fake:
+    with tempfile.TemporaryDirectory() as folder, fake_provider.opened() as fake:
         yard = Yard(Path(folder), fake, random.Random(options.seed))
         os.environ.update(yard.env)
         began = time.monotonic()

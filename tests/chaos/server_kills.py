@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import crew
+import chaos_processes
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "faces"))
-import scenes
-import wire
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+import raw_server
+import store_setup
 
 APPEND = "import sys; open({path!r}, 'a').write({line!r})"
 RUNS = 3
@@ -53,10 +52,10 @@ class Client:
         """Returns what commands wrote; nothing when every kill came before the first of them ran."""
         return self.ledger.read_text(encoding="utf-8").split() if self.ledger.exists() else []
 
-    def start(self) -> wire.Wire:
+    def start(self) -> raw_server.Wire:
         (self.folder / "shop").mkdir(exist_ok=True)
-        env = wire.environment(self.home, self.folder / "shop", [["python", "-S", "-c", "*"]])
-        return wire.Wire(env, self.folder / "shop", log=self.folder / "stderr")
+        env = raw_server.environment(self.home, self.folder / "shop", [["python", "-S", "-c", "*"]])
+        return raw_server.Wire(env, self.folder / "shop", log=self.folder / "stderr")
 
     def tasks(self) -> list[dict[str, Any]]:
         """A graph of all three kinds of work: commands that leave a mark, scripted waits, and the host's own."""
@@ -73,7 +72,7 @@ class Client:
             tasks.append(task)
         return tasks
 
-    def begin(self, server: wire.Wire) -> None:
+    def begin(self, server: raw_server.Wire) -> None:
         """Dispatches a plan; a call that was never answered is sent again under its key."""
         if self.open_key is None:
             plan_id = server.call("plan_dag", tasks=self.tasks())["plan_id"]
@@ -83,7 +82,7 @@ class Client:
         self.created.add(server.call("dispatch", plan_id=plan_id, request_key=key)["run_id"])
         self.open_key = None
 
-    def work(self, server: wire.Wire, *, endless: bool) -> None:
+    def work(self, server: raw_server.Wire, *, endless: bool) -> None:
         """Begins runs, does the host's part of them and repairs what was given up."""
         while True:
             runs = self.unfinished(server)
@@ -94,26 +93,26 @@ class Client:
             for run_id in runs:
                 self.help(server, run_id)
 
-    def unfinished(self, server: wire.Wire) -> list[str]:
+    def unfinished(self, server: raw_server.Wire) -> list[str]:
         listed = server.call("get_trace", view="all").get("runs", [])
         return [one["run_id"] for one in listed if one["state"] != "succeeded"]
 
-    def help(self, server: wire.Wire, run_id: str) -> None:
+    def help(self, server: raw_server.Wire, run_id: str) -> None:
         answer = server.call("dispatch", run_id=run_id)
         if answer["state"] in ("failed", "partial"):
             self.repair(server, run_id)
-        if reports := [wire.done(one) for one in answer.get("assignments", [])]:
+        if reports := [raw_server.done(one) for one in answer.get("assignments", [])]:
             self.attempted |= {(run_id, one["task_id"], one["attempt"]) for one in reports}
             verdicts = server.call("report", run_id=run_id, results=reports)["results"]
             self.accepted += [(run_id, one["task_id"], one["attempt"]) for one in verdicts if one.get("accepted")]
         elif answer["state"] == "running":
             server.call("get_trace", run_id=run_id, wait_s=0.3)
 
-    def repair(self, server: wire.Wire, run_id: str) -> None:
+    def repair(self, server: raw_server.Wire, run_id: str) -> None:
         """Opens tasks that were given up after too many crashes: many kills do that."""
         for task in server.call("get_trace", run_id=run_id)["tasks"]:
             if task["state"] == "failed":
-                with suppress(wire.Refused):
+                with suppress(raw_server.Refused):
                     server.call("steer_run", run_id=run_id, action="retry", task_id=task["id"])
 
 
@@ -128,7 +127,7 @@ def rage(client: Client, kills: int, mean_life_s: float) -> int:
                     server.request("tools/list")
                 killer.start()
                 client.work(server, endless=True)
-            except wire.Gone:
+            except raw_server.Gone:
                 done += server.process.wait() == -9
             finally:
                 killer.cancel()
@@ -167,7 +166,7 @@ def verdict(client: Client) -> dict[str, Any]:
         "unfinished": open_tasks,
         "marks": len(client.written()),
         "marks_missing": len(unmarked(client)),
-        "faults": scenes.faults(client.home),
+        "faults": store_setup.faults(client.home),
     }
 
 
@@ -221,12 +220,12 @@ def takeover(folder: Path) -> dict[str, Any]:
         "adoptions": len(adopted),
         "takeover_s": round(adopted[-1] - killed_at, 3),
         "duplicated": started_again(events),
-        "faults": scenes.faults(client.home),
+        "faults": store_setup.faults(client.home),
     }
 
 
 def main() -> int:
-    parser = crew.parser(__doc__)
+    parser = chaos_processes.parser(__doc__)
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--mean-life-ms", type=float, default=1000.0)
     parser.add_argument("--takeover", action="store_true", help="only: a second server takes over, in how many seconds")
@@ -245,7 +244,7 @@ def main() -> int:
             code = server.close()
         seconds = round(time.perf_counter() - began, 1)
         found = {"seed": asked.seed, "kills": kills, "seconds": seconds, "exit": code, **verdict(client)}
-        return crew.conclude(found, as_json=asked.json) or (1 if code or found["marks_missing"] else 0)
+        return chaos_processes.conclude(found, as_json=asked.json) or (1 if code or found["marks_missing"] else 0)
 
 
 if __name__ == "__main__":

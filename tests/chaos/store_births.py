@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import crew
+import chaos_processes
 
 from dispatch_mcp.store import sqlite_store
 
@@ -21,28 +21,28 @@ def birth(processes: int, rng: random.Random) -> dict[str, Any]:
 
         def member(failpoint: str) -> int:
             async def serve() -> None:
-                log = crew.Log(logs)
+                log = chaos_processes.Log(logs)
                 os.close(go)
                 os.read(waiting, 1)
                 log.say("opening")
                 async with sqlite_store.open_store(home):
                     log.say("opened")
 
-            return crew.fork(serve, failpoint)
+            return chaos_processes.fork(serve, failpoint)
 
         doomed = ["before_migrate:kill", "after_migrate:kill"][: rng.randint(0, 2)]
         members = [member(failpoint) for failpoint in [*doomed, *[""] * (processes - len(doomed))]]
         os.close(go)
-        statuses = [crew.reap(child) for child in members]
+        statuses = [chaos_processes.reap(child) for child in members]
         os.close(waiting)
-        crew.finish(home, logs, 10)
-        found = crew.verdict(home, logs)
-        opened = sum(line[0] == "opened" for line in crew.lines(logs))
+        chaos_processes.finish(home, logs, 10)
+        found = chaos_processes.verdict(home, logs)
+        opened = sum(line[0] == "opened" for line in chaos_processes.lines(logs))
         return {**found, "killed": statuses.count(-9), "refused": processes - statuses.count(-9) - opened}
 
 
 def main() -> int:
-    parser = crew.parser(__doc__)
+    parser = chaos_processes.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--processes", type=int, default=8)
     asked = parser.parse_args()
@@ -51,7 +51,7 @@ def main() -> int:
     words = ("killed", "refused", "lost", "unexpected", "duplicated", "unfinished")
     total: dict[str, Any] = {word: sum(one[word] for one in found) for word in words}
     total["faults"] = [fault for one in found for fault in one["faults"]]
-    return crew.conclude({"seed": asked.seed, **total}, as_json=asked.json) or bool(total["refused"])
+    return chaos_processes.conclude({"seed": asked.seed, **total}, as_json=asked.json) or bool(total["refused"])
 
 
 if __name__ == "__main__":

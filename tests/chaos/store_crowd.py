@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import crew
+import chaos_processes
 
 from dispatch_mcp import errors
 from dispatch_mcp.model import records
@@ -24,7 +24,9 @@ def crowd(processes: int, tasks: int, seed: int) -> dict[str, Any]:
         shape = (10, -(-tasks // processes // 10))
 
         def member(number: int) -> int:
-            worker = crew.Worker(home, random.Random(seed + number), crew.Log(logs), shape=shape, work_s=0.0)
+            worker = chaos_processes.Worker(
+                home, random.Random(seed + number), chaos_processes.Log(logs), shape=shape, work_s=0.0
+            )
 
             async def serve() -> None:
                 os.close(go)
@@ -39,16 +41,16 @@ def crowd(processes: int, tasks: int, seed: int) -> dict[str, Any]:
                             worker.log.say("busy")
                         worker.log.say("worst", worker.worst_s)
 
-            return crew.fork(serve)
+            return chaos_processes.fork(serve)
 
         members = [member(number) for number in range(processes)]
         time.sleep(1.0)  # all of them stand at the line
         began = time.perf_counter()
         os.close(go)
-        statuses = [crew.reap(child) for child in members]
+        statuses = [chaos_processes.reap(child) for child in members]
         seconds = time.perf_counter() - began
         os.close(waiting)
-        said = list(crew.lines(logs))
+        said = list(chaos_processes.lines(logs))
         return {
             "processes": processes,
             "seconds": round(seconds, 2),
@@ -56,17 +58,17 @@ def crowd(processes: int, tasks: int, seed: int) -> dict[str, Any]:
             "worst_wait_s": round(max(float(line[1]) for line in said if line[0] == "worst"), 3),
             "busy": sum(line[0] == "busy" for line in said),
             "failed_processes": sum(map(bool, statuses)),
-            **crew.verdict(home, logs),
+            **chaos_processes.verdict(home, logs),
         }
 
 
 def main() -> int:
-    parser = crew.parser(__doc__)
+    parser = chaos_processes.parser(__doc__)
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--tasks", type=int, default=800)
     asked = parser.parse_args()
     found = crowd(asked.processes, asked.tasks, asked.seed)
-    return crew.conclude(found, as_json=asked.json) or bool(found["busy"] + found["failed_processes"])
+    return chaos_processes.conclude(found, as_json=asked.json) or bool(found["busy"] + found["failed_processes"])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import crew
+import chaos_processes
 
 from dispatch_mcp.store import failpoints
 
@@ -19,14 +19,14 @@ def suffer(name: str, action: str, rng: random.Random) -> dict[str, Any]:
         home, logs = Path(folder) / "home", Path(folder) / "logs"
         often = ("begin", "apply", "commit", "answer")
         nth = rng.randint(1, 12) if name.endswith(often) else 1
-        worker = crew.Worker(home, rng, crew.Log(logs), endless=False, wanted=100)
-        status = crew.reap(crew.fork(worker.serve, f"{name}:{action}:{nth}"))
-        crew.finish(home, logs, 100)
-        return {"point": f"{name}:{action}:{nth}", "died": status == -9, **crew.verdict(home, logs)}
+        worker = chaos_processes.Worker(home, rng, chaos_processes.Log(logs), endless=False, wanted=100)
+        status = chaos_processes.reap(chaos_processes.fork(worker.serve, f"{name}:{action}:{nth}"))
+        chaos_processes.finish(home, logs, 100)
+        return {"point": f"{name}:{action}:{nth}", "died": status == -9, **chaos_processes.verdict(home, logs)}
 
 
 def main() -> int:
-    parser = crew.parser(__doc__)
+    parser = chaos_processes.parser(__doc__)
     parser.add_argument("--seeds", type=int, default=1)
     asked = parser.parse_args()
     rng = random.Random(asked.seed)
@@ -40,7 +40,7 @@ def main() -> int:
     total: dict[str, Any] = {word: sum(one[word] for one in found) for word in words}
     total["faults"] = [f"{one['point']}: {fault}" for one in found for fault in one["faults"]]
     total["not_reached"] = [one["point"] for one in found if ":kill:" in one["point"] and not one["died"]]
-    return crew.conclude({"seed": asked.seed, "points": len(found), **total}, as_json=asked.json)
+    return chaos_processes.conclude({"seed": asked.seed, "points": len(found), **total}, as_json=asked.json)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import anyio
-import crew
+import chaos_processes
 
 from dispatch_mcp import model
 from dispatch_mcp.model import records, transitions
@@ -20,7 +20,7 @@ from dispatch_mcp.store import sqlite_store
 LEASE_S = 0.08
 
 
-class Host(crew.Worker):
+class Host(chaos_processes.Worker):
     """Takes assignments of any run, works on them for a while and reports them."""
 
     async def serve(self) -> None:
@@ -49,7 +49,7 @@ class Host(crew.Worker):
 
 
 def main() -> int:
-    parser = crew.parser(__doc__)
+    parser = chaos_processes.parser(__doc__)
     parser.add_argument("--pauses", type=int, default=20)
     parser.add_argument("--zombies", type=int, default=10, help="go on until so many came back too late")
     parser.add_argument("--processes", type=int, default=3)
@@ -59,8 +59,8 @@ def main() -> int:
         home, logs = Path(folder) / "home", Path(folder) / "logs"
 
         def host(*, endless: bool) -> int:
-            made = Host(home, random.Random(rng.getrandbits(64)), crew.Log(logs), endless=endless)
-            return crew.fork(made.serve)
+            made = Host(home, random.Random(rng.getrandbits(64)), chaos_processes.Log(logs), endless=endless)
+            return chaos_processes.fork(made.serve)
 
         hosts = [host(endless=True) for _ in range(asked.processes)]
         pauses = 0
@@ -72,14 +72,16 @@ def main() -> int:
             os.kill(chosen, signal.SIGCONT)
             pauses += 1
         for one in hosts:
-            crew.kill(one)
-        if crew.reap(host(endless=False)):
+            chaos_processes.kill(one)
+        if chaos_processes.reap(host(endless=False)):
             return 1
-        return crew.conclude({"seed": asked.seed, "pauses": pauses, **crew.verdict(home, logs)}, as_json=asked.json)
+        return chaos_processes.conclude(
+            {"seed": asked.seed, "pauses": pauses, **chaos_processes.verdict(home, logs)}, as_json=asked.json
+        )
 
 
 def zombies(logs: Path) -> int:
-    return sum(line[0] == "fence" for line in crew.lines(logs))
+    return sum(line[0] == "fence" for line in chaos_processes.lines(logs))
 
 
 if __name__ == "__main__":

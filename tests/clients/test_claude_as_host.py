@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import lab
-import provider as providers
+import claude_lab
+import fake_provider
 import pytest
-from provider import script
+from fake_provider import script
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
@@ -20,10 +20,10 @@ def call(name: str, **given: Any) -> dict[str, Any]:
     return {"tool": f"mcp__dispatch__{name}", "input": given}
 
 
-async def test_a_session_plans_dispatches_and_reports(provider: providers.Provider, tmp_path: Path) -> None:
+async def test_a_session_plans_dispatches_and_reports(provider: fake_provider.Provider, tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
     workspace.mkdir()
-    env = lab.variables(provider, tmp_path / "home")
+    env = claude_lab.variables(provider, tmp_path / "home")
     server = {
         "type": "stdio",
         "command": sys.executable,
@@ -39,7 +39,7 @@ async def test_a_session_plans_dispatches_and_reports(provider: providers.Provid
         {"text": "{last}"},
     ]
     with anyio.fail_after(120):
-        host = await lab.session(env, workspace, server, f"Go. {script(*steps)}")
+        host = await claude_lab.session(env, workspace, server, f"Go. {script(*steps)}")
     assert host.exit_code == 0, host.stderr
     assert [one["status"] for one in host.servers] == ["connected"]
     dispatched, reported = results(provider)[-2:]
@@ -50,7 +50,7 @@ async def test_a_session_plans_dispatches_and_reports(provider: providers.Provid
     assert reported["results"][0]["accepted"]
 
 
-def results(fake: providers.Provider) -> list[dict[str, Any]]:
+def results(fake: fake_provider.Provider) -> list[dict[str, Any]]:
     """Returns what the model was answered, call by call."""
     blocks = [
         block

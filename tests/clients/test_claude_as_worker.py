@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import lab
-import processes
-import provider as providers
+import claude_lab
+import fake_provider
 import pytest
-from provider import done
-from workers_conformance import FakeContext
+import rogue_processes
+from fake_provider import done
+from worker_conformance import FakeContext
 
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, transitions
@@ -40,16 +40,16 @@ def names_in(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
 
 
-def answers(fake: providers.Provider) -> str:
+def answers(fake: fake_provider.Provider) -> str:
     return json.dumps([one["body"]["messages"] for one in fake.requests()])
 
 
 async def test_it_reads_answers_in_the_form_asked_for_and_costs_what_is_charged(
-    provider: providers.Provider, tmp_path: Path, workspace: Path
+    provider: fake_provider.Provider, tmp_path: Path, workspace: Path
 ) -> None:
     read = {"tool": "Read", "input": {"file_path": str(workspace / "notes.txt")}}
-    asked = lab.work(workspace, read, done(decisions_made=["as said"]), agent_prompt="You are the reviewer.")
-    outcome = await carried_out(lab.worker(provider, tmp_path / "home"), asked)
+    asked = claude_lab.work(workspace, read, done(decisions_made=["as said"]), agent_prompt="You are the reviewer.")
+    outcome = await carried_out(claude_lab.worker(provider, tmp_path / "home"), asked)
     assert outcome.state is AttemptState.SUCCEEDED, outcome.error
     assert (outcome.handoff.completed_work, outcome.output) == ("It is done.", "The whole answer.")
     assert outcome.handoff.decisions_made == ("as said",)
@@ -63,7 +63,7 @@ async def test_it_reads_answers_in_the_form_asked_for_and_costs_what_is_charged(
 
 @pytest.mark.promise("S8")
 async def test_without_a_directory_of_its_own_it_changes_nothing_and_nothing_outside_is_read(
-    provider: providers.Provider, tmp_path: Path, workspace: Path
+    provider: fake_provider.Provider, tmp_path: Path, workspace: Path
 ) -> None:
     steps = [
         {"tool": "Write", "input": {"file_path": str(workspace / "new.txt"), "content": "x"}},
@@ -71,7 +71,7 @@ async def test_without_a_directory_of_its_own_it_changes_nothing_and_nothing_out
         {"tool": "Read", "input": {"file_path": str(tmp_path / "outside.txt")}},
         done(),
     ]
-    outcome = await carried_out(lab.worker(provider, tmp_path / "home"), lab.work(workspace, *steps))
+    outcome = await carried_out(claude_lab.worker(provider, tmp_path / "home"), claude_lab.work(workspace, *steps))
     assert outcome.state is AttemptState.SUCCEEDED, outcome.error
     assert names_in(workspace) == ["notes.txt"]
     assert "not yours" not in answers(provider)
@@ -79,7 +79,7 @@ async def test_without_a_directory_of_its_own_it_changes_nothing_and_nothing_out
 
 @pytest.mark.promise("S8")
 async def test_in_a_directory_of_its_own_it_writes_there_and_nowhere_else(
-    provider: providers.Provider, tmp_path: Path, workspace: Path
+    provider: fake_provider.Provider, tmp_path: Path, workspace: Path
 ) -> None:
     steps = [
         {"tool": "Write", "input": {"file_path": str(workspace / "new.txt"), "content": "mine"}},
@@ -87,8 +87,8 @@ async def test_in_a_directory_of_its_own_it_writes_there_and_nowhere_else(
         {"tool": "Bash", "input": {"command": "touch bash.txt", "description": "x"}},
         done(),
     ]
-    asked = lab.work(workspace, *steps, directory=str(workspace))
-    outcome = await carried_out(lab.worker(provider, tmp_path / "home"), asked)
+    asked = claude_lab.work(workspace, *steps, directory=str(workspace))
+    outcome = await carried_out(claude_lab.worker(provider, tmp_path / "home"), asked)
     assert outcome.state is AttemptState.SUCCEEDED, outcome.error
     assert (workspace / "new.txt").read_text() == "mine"
     assert names_in(workspace) == ["new.txt", "notes.txt"]
@@ -107,35 +107,41 @@ async def test_in_a_directory_of_its_own_it_writes_there_and_nowhere_else(
     ],
 )
 async def test_what_the_provider_refuses_has_the_same_name_as_for_the_api_worker(
-    provider: providers.Provider, tmp_path: Path, workspace: Path, *, step: dict[str, Any], kind: str, retryable: bool
+    provider: fake_provider.Provider,
+    tmp_path: Path,
+    workspace: Path,
+    *,
+    step: dict[str, Any],
+    kind: str,
+    retryable: bool,
 ) -> None:
-    outcome = await carried_out(lab.worker(provider, tmp_path / "home"), lab.work(workspace, step))
+    outcome = await carried_out(claude_lab.worker(provider, tmp_path / "home"), claude_lab.work(workspace, step))
     assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, kind, retryable)
 
 
 async def test_limits_and_answers_without_the_form_are_failures(
-    provider: providers.Provider, tmp_path: Path, workspace: Path
+    provider: fake_provider.Provider, tmp_path: Path, workspace: Path
 ) -> None:
     read = {"tool": "Read", "input": {"file_path": str(workspace / "notes.txt")}, "usage": {"output_tokens": 20_000}}
-    worker = lab.worker(provider, tmp_path / "home", max_turns=2)
-    turns = await carried_out(worker, lab.work(workspace, *[read] * 5, run_id="turns"))
+    worker = claude_lab.worker(provider, tmp_path / "home", max_turns=2)
+    turns = await carried_out(worker, claude_lab.work(workspace, *[read] * 5, run_id="turns"))
     assert turns.error_kind == "max_turns"
     ceiling = model.TaskLimits(dollars=0.1)
-    dear = await carried_out(worker, lab.work(workspace, *[read] * 5, run_id="dear", ceiling=ceiling))
+    dear = await carried_out(worker, claude_lab.work(workspace, *[read] * 5, run_id="dear", ceiling=ceiling))
     assert dear.error_kind == "budget"
-    formless = await carried_out(worker, lab.work(workspace, *[{"text": "no"}] * 9, run_id="formless"))
+    formless = await carried_out(worker, claude_lab.work(workspace, *[{"text": "no"}] * 9, run_id="formless"))
     assert formless.error_kind in ("no_handoff", "max_turns")
 
 
 async def test_a_deadline_stops_it_and_the_next_attempt_resumes_at_no_extra_cost(
-    provider: providers.Provider, tmp_path: Path, workspace: Path
+    provider: fake_provider.Provider, tmp_path: Path, workspace: Path
 ) -> None:
     read = {"tool": "Read", "input": {"file_path": str(workspace / "notes.txt")}}
-    worker, ctx = lab.worker(provider, tmp_path / "home"), FakeContext()
-    first = await carried_out(worker, lab.work(workspace, read, {"hang": True}, timeout_s=6.0), ctx)
+    worker, ctx = claude_lab.worker(provider, tmp_path / "home"), FakeContext()
+    first = await carried_out(worker, claude_lab.work(workspace, read, {"hang": True}, timeout_s=6.0), ctx)
     assert first.state is AttemptState.TIMED_OUT
     provider.rules({"match": {"user": "Go on"}, "steps": [done()]})
-    again = lab.work(workspace, attempt=2, last_error=first.error, last_beat=ctx.beats[-1])
+    again = claude_lab.work(workspace, attempt=2, last_error=first.error, last_beat=ctx.beats[-1])
     second = await carried_out(worker, again)
     assert second.state is AttemptState.SUCCEEDED, second.error
     assert first.usage.cost_usd
@@ -148,7 +154,7 @@ import json, os, sys
 from pathlib import Path
 import anyio
 sys.path[:0] = json.loads(sys.argv[2])
-import lab, provider
+import claude_lab, fake_provider
 class Ctx:
     run_id, task_id, attempt, last_beat, blobs = "run-1", "t1", 1, {}, None
     def beat(self, **details):
@@ -156,45 +162,47 @@ class Ctx:
             Path(sys.argv[1], "beat").write_text(json.dumps(details))
 folder = Path(sys.argv[1])
 steps = json.loads(sys.argv[4])
-worker = lab.worker(provider.Provider(sys.argv[3]), folder / "home")
-anyio.run(worker.carry_out, Ctx(), lab.work(folder / "workspace", *steps))
+worker = claude_lab.worker(fake_provider.Provider(sys.argv[3]), folder / "home")
+anyio.run(worker.carry_out, Ctx(), claude_lab.work(folder / "workspace", *steps))
 """
 
 
 @pytest.mark.promise("R10")
 async def test_no_orphan_of_a_killed_server_spends_money_and_the_session_is_resumed(
-    provider: providers.Provider, tmp_path: Path, workspace: Path
+    provider: fake_provider.Provider, tmp_path: Path, workspace: Path
 ) -> None:
     here = Path(__file__).parent
     steps = [{"tool": "Read", "input": {"file_path": str(workspace / "notes.txt")}}, {"hang": True}]
-    path = json.dumps([str(here), str(here.parent / "kit")])
+    path = json.dumps([str(here), str(here.parent / "support")])
     argv = [sys.executable, "-c", PLAY, str(tmp_path), path, provider.url, json.dumps(steps)]
-    env = {**lab.variables(provider, tmp_path / "home"), "DISPATCH_MCP_CLIENTS": lab.PROGRAM}
+    env = {**claude_lab.variables(provider, tmp_path / "home"), "DISPATCH_MCP_CLIENTS": claude_lab.PROGRAM}
     with subprocess.Popen(argv, env=env) as server:  # noqa: ASYNC220 - it starts in no time
         with anyio.fail_after(60):
-            await processes.until(lambda: len(provider.requests()) == 2)
+            await rogue_processes.until(lambda: len(provider.requests()) == 2)
         note = tmp_path / "home" / "state" / "runs" / "run-1" / "t1" / "1" / "pid"
         pid = int(json.loads(note.read_text())["pid"])
         server.kill()
     with anyio.fail_after(5):
-        await processes.all_dead([pid])
+        await rogue_processes.all_dead([pid])
     beat = json.loads((tmp_path / "beat").read_text())
     provider.rules({"match": {"user": "Go on"}, "steps": [done()]})
-    outcome = await carried_out(lab.worker(provider, tmp_path / "home"), lab.work(workspace, attempt=2, last_beat=beat))
+    outcome = await carried_out(
+        claude_lab.worker(provider, tmp_path / "home"), claude_lab.work(workspace, attempt=2, last_beat=beat)
+    )
     assert outcome.state is AttemptState.SUCCEEDED, outcome.error
     assert "hello" in json.dumps(provider.requests()[-1]["body"]["messages"])
     assert outcome.usage.cost_usd == pytest.approx(provider.booked(), abs=1e-6)
 
 
 async def test_a_cancelled_attempt_leaves_no_process(
-    provider: providers.Provider, tmp_path: Path, workspace: Path
+    provider: fake_provider.Provider, tmp_path: Path, workspace: Path
 ) -> None:
-    worker = lab.worker(provider, tmp_path / "home")
+    worker = claude_lab.worker(provider, tmp_path / "home")
     with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
-            group.start_soon(worker.carry_out, FakeContext(), lab.work(workspace, {"hang": True}))
-            await processes.until(lambda: bool(provider.requests()))
+            group.start_soon(worker.carry_out, FakeContext(), claude_lab.work(workspace, {"hang": True}))
+            await rogue_processes.until(lambda: bool(provider.requests()))
             note = tmp_path / "home" / "state" / "runs" / "run-1" / "t1" / "1" / "pid"
             pid = int(json.loads(note.read_text())["pid"])
             group.cancel_scope.cancel()
-    assert processes.survivors([pid]) == []
+    assert rogue_processes.survivors([pid]) == []

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import lab
-import provider as providers
+import claude_lab
+import fake_provider
+import memory_client
 import pytest
-import stage
-from provider import script
+from fake_provider import script
 from test_claude_as_host import call, results
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
@@ -25,10 +25,10 @@ def said(task_id: str, verdict: str, *findings: dict[str, Any]) -> dict[str, Any
     return {"task_id": task_id, "attempt": 1, "text": f"I looked.\n```json\n{answer}\n```"}
 
 
-async def test_a_session_reviews_and_is_told_to_stop(provider: providers.Provider, tmp_path: Path) -> None:
-    workspace = stage.repository(tmp_path / "workspace")
+async def test_a_session_reviews_and_is_told_to_stop(provider: fake_provider.Provider, tmp_path: Path) -> None:
+    workspace = memory_client.repository(tmp_path / "workspace")
     (workspace / "db.py").write_text(f"def find(db, name):\n    {QUOTE}\n", encoding="utf-8")
-    env = lab.variables(provider, tmp_path / "home")
+    env = claude_lab.variables(provider, tmp_path / "home")
     server = {
         "type": "stdio",
         "command": sys.executable,
@@ -51,7 +51,7 @@ async def test_a_session_reviews_and_is_told_to_stop(provider: providers.Provide
     ]
     steps = [call("review_council"), call("report", run_id="latest", results=answers), {"text": "{last}"}]
     with anyio.fail_after(120):
-        host = await lab.session(env, workspace, server, f"Review it. {script(*steps)}")
+        host = await claude_lab.session(env, workspace, server, f"Review it. {script(*steps)}")
     assert host.exit_code == 0, host.stderr
     started, reported = results(provider)[-2:]
     assert [one["task_id"] for one in started["assignments"]] == [one["task_id"] for one in answers]

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import lab
-import provider as providers
+import claude_lab
+import fake_provider
 import pytest
-from provider import done, script
+from fake_provider import done, script
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
@@ -75,14 +75,14 @@ def shell(env: dict[str, str], *argv: str) -> Any:
 
 
 async def test_a_mixed_run_ends_with_merged_commits_receipts_and_the_providers_own_bill(
-    provider: providers.Provider, tmp_path: Path, repository: Path
+    provider: fake_provider.Provider, tmp_path: Path, repository: Path
 ) -> None:
     env = {
-        **lab.variables(provider, tmp_path / "home"),
+        **claude_lab.variables(provider, tmp_path / "home"),
         "DISPATCH_MCP_HOME": str(tmp_path / "state"),
         "DISPATCH_MCP_WORKSPACE": str(repository),
-        "DISPATCH_MCP_CLAUDE_PROGRAM": lab.PROGRAM,
-        "DISPATCH_MCP_PASS_ENV": json.dumps(sorted(lab.QUIET)),
+        "DISPATCH_MCP_CLAUDE_PROGRAM": claude_lab.PROGRAM,
+        "DISPATCH_MCP_PASS_ENV": json.dumps(sorted(claude_lab.QUIET)),
         "DISPATCH_MCP_TASK_TIMEOUT_S": "120",
     }
     plan = tmp_path / "plan.json"

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
-import desk as desks
+import dispatcher_setup
 import pytest
 
 from dispatch_mcp.engine import artifacts
@@ -17,26 +17,26 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncGenerator[desks.Desk]:
-    async with desks.opened(tmp_path / "home", archive=str.upper) as opened:
+async def desk(tmp_path: Path) -> AsyncGenerator[dispatcher_setup.Desk]:
+    async with dispatcher_setup.opened(tmp_path / "home", archive=str.upper) as opened:
         yield opened
 
 
-async def after(desk: desks.Desk, *named: dict[str, Any] | str) -> str:
+async def after(desk: dispatcher_setup.Desk, *named: dict[str, Any] | str) -> str:
     """Returns a run of one task that has reported these artifacts."""
     plan_id = await desk.planned({"id": "a", "do": "Write it"})
     given = await desk.app.dispatch(plan_id=plan_id)
     handoff = {"completed_work": "done", "artifacts": list(named)}
-    await desk.app.report(given.run_id, [{**desks.said(given.assignments[0]), "handoff": handoff}])
+    await desk.app.report(given.run_id, [{**dispatcher_setup.said(given.assignments[0]), "handoff": handoff}])
     return given.run_id
 
 
-async def listed(desk: desks.Desk, run_id: str, task_id: str = "", cursor: str = "") -> answers.Trace:
+async def listed(desk: dispatcher_setup.Desk, run_id: str, task_id: str = "", cursor: str = "") -> answers.Trace:
     return await desk.app.trace(run_id=run_id, task_id=task_id, view="artifacts", cursor=cursor)
 
 
 async def test_a_named_file_is_kept_without_secrets_under_the_digest_of_what_is_kept(
-    desk: desks.Desk, tmp_path: Path
+    desk: dispatcher_setup.Desk, tmp_path: Path
 ) -> None:
     (tmp_path / "report.md").write_text("hello")
     run_id = await after(desk, {"name": "report", "path": "report.md"})
@@ -49,7 +49,7 @@ async def test_a_named_file_is_kept_without_secrets_under_the_digest_of_what_is_
     assert whole.text == "HELLO"
 
 
-async def test_a_path_may_be_named_in_full(desk: desks.Desk, tmp_path: Path) -> None:
+async def test_a_path_may_be_named_in_full(desk: dispatcher_setup.Desk, tmp_path: Path) -> None:
     (tmp_path / "report.md").write_text("x")
     run_id = await after(desk, str(tmp_path / "report.md"))
     assert [line.path for line in (await listed(desk, run_id)).artifacts] == ["report.md"]
@@ -60,7 +60,7 @@ async def test_a_path_may_be_named_in_full(desk: desks.Desk, tmp_path: Path) -> 
     "path", ["../outside.md", "/etc/hostname", "link.md", ".env", "missing.md", "folder", "", "a\0b"]
 )
 async def test_what_lies_elsewhere_or_may_be_secret_is_named_but_not_read(
-    desk: desks.Desk, tmp_path: Path, path: str
+    desk: dispatcher_setup.Desk, tmp_path: Path, path: str
 ) -> None:
     (tmp_path.parent / "outside.md").write_text("outside")
     (tmp_path / "link.md").symlink_to("/etc/hostname")
@@ -71,7 +71,7 @@ async def test_what_lies_elsewhere_or_may_be_secret_is_named_but_not_read(
     assert (line.digest, line.size) == ("", 0)
 
 
-async def test_what_is_no_text_has_a_digest_and_is_not_kept(desk: desks.Desk, tmp_path: Path) -> None:
+async def test_what_is_no_text_has_a_digest_and_is_not_kept(desk: dispatcher_setup.Desk, tmp_path: Path) -> None:
     (tmp_path / "logo.png").write_bytes(b"\x89PNG\0\xff")
     run_id = await after(desk, {"name": "logo", "path": "logo.png"})
     (line,) = (await listed(desk, run_id, "a")).artifacts
@@ -79,7 +79,7 @@ async def test_what_is_no_text_has_a_digest_and_is_not_kept(desk: desks.Desk, tm
     assert line.mime_type == "image/png"
 
 
-async def test_long_artifacts_are_paged_and_nothing_is_lost(desk: desks.Desk, tmp_path: Path) -> None:
+async def test_long_artifacts_are_paged_and_nothing_is_lost(desk: dispatcher_setup.Desk, tmp_path: Path) -> None:
     texts = {"one.txt": "A" * 30_000, "two.txt": "B" * 15_000, "three.txt": "C" * 10}
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
@@ -97,7 +97,7 @@ async def test_long_artifacts_are_paged_and_nothing_is_lost(desk: desks.Desk, tm
     assert pages == 3
 
 
-async def test_too_large_a_file_is_named_but_not_read(desk: desks.Desk, tmp_path: Path) -> None:
+async def test_too_large_a_file_is_named_but_not_read(desk: dispatcher_setup.Desk, tmp_path: Path) -> None:
     (tmp_path / "huge.log").write_bytes(b"x" * (artifacts.MAX_BYTES + 1))
     run_id = await after(desk, "huge.log")
     assert (await listed(desk, run_id)).artifacts[0].digest == ""

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import desk as desks
-import provider as providers
+import dispatcher_setup
+import fake_provider
 import pytest
-from provider import done, script
+from fake_provider import done, script
 
 from dispatch_mcp import model, prices
 from dispatch_mcp.engine import executor
@@ -36,7 +36,7 @@ class Stage:
 
     store: sqlite_store.Store
     engine: executor.EmbeddedEngine
-    clock: desks.Clock
+    clock: dispatcher_setup.Clock
 
     async def begin(self, *tasks: model.Task, **limits: Any) -> str:
         plan = model.Plan(id=f"plan-{len(tasks)}", tasks=tasks, max_parallel=PARALLEL)
@@ -75,7 +75,7 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    fake: providers.Provider, home: Path, clock: desks.Clock, *, in_flight: int = IN_FLIGHT
+    fake: fake_provider.Provider, home: Path, clock: dispatcher_setup.Clock, *, in_flight: int = IN_FLIGHT
 ) -> AsyncGenerator[Stage]:
     worker = api_worker.AnthropicWorker(
         api_worker.Login.of(fake.env()),
@@ -87,7 +87,7 @@ async def staged(
     )
     async with (
         sqlite_store.open_store(home, clock=clock, price=prices.dollars) as store,
-        executor.open_engine(store, {WorkerKind.API: worker}, clock=clock, pace=desks.PACE) as engine,
+        executor.open_engine(store, {WorkerKind.API: worker}, clock=clock, pace=dispatcher_setup.PACE) as engine,
     ):
         yield Stage(store, engine, clock)
 
@@ -99,10 +99,10 @@ def tasks(count: int, *steps: dict[str, Any], **more: Any) -> list[model.Task]:
 
 @pytest.mark.promise("R11")
 async def test_a_storm_of_500_requests_ends_with_every_task_in_a_named_state(
-    provider: providers.Provider, tmp_path: Path
+    provider: fake_provider.Provider, tmp_path: Path
 ) -> None:
     provider.storm(seed=11, share=STORM, retry_after="3")
-    async with staged(provider, tmp_path / "home", desks.Clock()) as stage:
+    async with staged(provider, tmp_path / "home", dispatcher_setup.Clock()) as stage:
         await stage.begin(*tasks(150, max_attempts=4), dollars=60.0, attempts=2_000)
         state = await stage.settled()
         rows = await stage.store.tasks("run-1")
@@ -132,9 +132,9 @@ def _assert_holds(held: list[model.Event], started: list[model.Event]) -> None:
 
 
 @pytest.mark.promise("R11")
-async def test_retries_stay_below_a_ceiling_of_attempts(provider: providers.Provider, tmp_path: Path) -> None:
+async def test_retries_stay_below_a_ceiling_of_attempts(provider: fake_provider.Provider, tmp_path: Path) -> None:
     provider.storm(seed=3, share={"500": 0.9})
-    async with staged(provider, tmp_path / "home", desks.Clock()) as stage:
+    async with staged(provider, tmp_path / "home", dispatcher_setup.Clock()) as stage:
         await stage.begin(*tasks(20, max_attempts=20), attempts=30)
         assert await stage.settled() is RunState.PAUSED
         assert len(await stage.store.attempts("run-1")) == 30
@@ -145,9 +145,9 @@ async def test_retries_stay_below_a_ceiling_of_attempts(provider: providers.Prov
 
 @pytest.mark.promise("R11")
 async def test_a_rate_limit_holds_the_whole_run_also_over_a_restart(
-    provider: providers.Provider, tmp_path: Path
+    provider: fake_provider.Provider, tmp_path: Path
 ) -> None:
-    clock = desks.Clock()
+    clock = dispatcher_setup.Clock()
     limited = {"error": 429, "headers": {"retry-after": "600"}, "times": 1, **done()}
     async with staged(provider, tmp_path / "home", clock) as stage:
         await stage.begin(
@@ -174,11 +174,11 @@ async def test_a_rate_limit_holds_the_whole_run_also_over_a_restart(
 
 
 @pytest.mark.promise("S9")
-async def test_spending_stops_at_the_ceiling_of_the_run(provider: providers.Provider, tmp_path: Path) -> None:
+async def test_spending_stops_at_the_ceiling_of_the_run(provider: fake_provider.Provider, tmp_path: Path) -> None:
     """Each task costs a cent; the ceiling leaves room for a few, and the last of them may go over it."""
     rich = {**done(), "usage": {"input_tokens": 2_500, "output_tokens": 500}}
     sized = [task.model_copy(update={"limits": model.TaskLimits(dollars=0.05)}) for task in tasks(30, rich)]
-    async with staged(provider, tmp_path / "home", desks.Clock()) as stage:
+    async with staged(provider, tmp_path / "home", dispatcher_setup.Clock()) as stage:
         await stage.begin(*sized, dollars=0.12)
         assert await stage.settled() is RunState.PAUSED
         spent = sum(past.usage.cost_usd or 0.0 for past in await stage.store.attempts("run-1"))

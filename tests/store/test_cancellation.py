@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
-import scenes
+import store_setup
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import records, transitions
@@ -25,11 +25,11 @@ pytestmark = [pytest.mark.anyio, pytest.mark.promise("R5")]
 Method = Callable[[sqlite_store.Store, records.Owner, transitions.Start], Coroutine[Any, Any, object]]
 
 METHODS: dict[str, Method] = {
-    "save_plan": lambda store, owner, start: store.save_plan(scenes.chain("z", version=2), records.LOCAL),
-    "create_run": lambda store, owner, start: store.create_run(scenes.new_run("other", request_key="k")),
-    "advance": lambda store, owner, start: store.advance("run", scenes.step(owner, scenes.report(start))),
+    "save_plan": lambda store, owner, start: store.save_plan(store_setup.chain("z", version=2), records.LOCAL),
+    "create_run": lambda store, owner, start: store.create_run(store_setup.new_run("other", request_key="k")),
+    "advance": lambda store, owner, start: store.advance("run", store_setup.step(owner, store_setup.report(start))),
     "advance with bulk": lambda store, owner, start: store.advance(
-        "run", scenes.step(owner, scenes.report(start, scenes.done("x" * 100_000)))
+        "run", store_setup.step(owner, store_setup.report(start, store_setup.done("x" * 100_000)))
     ),
     "adopt": lambda store, owner, start: store.adopt("run", owner.id),
     "release": lambda store, owner, start: store.release(owner.id),
@@ -92,13 +92,13 @@ async def by_scope(work: Coroutine[Any, Any, object], nth: int) -> int:
 def write_elsewhere(home: Path) -> None:
     """Writes like another process would, with descriptors of its own."""
     with owner_locks.Mutex(home / "write.lock"):
-        scenes.raw(home, "UPDATE run SET revision = revision")
+        store_setup.raw(home, "UPDATE run SET revision = revision")
 
 
 @asynccontextmanager
 async def running(home: Path) -> AsyncGenerator[tuple[sqlite_store.Store, records.Owner, transitions.Start]]:
-    async with scenes.running(home, scenes.chain("a", "b")) as (store, owner):
-        [start] = (await store.advance("run", scenes.step(owner))).starts
+    async with store_setup.running(home, store_setup.chain("a", "b")) as (store, owner):
+        [start] = (await store.advance("run", store_setup.step(owner))).starts
         await store.send(model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x"))
         yield store, owner, start
 
@@ -115,7 +115,7 @@ async def test_a_method_cancelled_at_any_point_leaves_no_lock_and_no_half_state(
             with anyio.fail_after(5):
                 suspensions = await cancel(METHODS[name](store, owner, start), nth)
                 await anyio.to_thread.run_sync(write_elsewhere, home)
-        assert scenes.faults(home) == []
+        assert store_setup.faults(home) == []
         if suspensions < nth:
             return
         nth += 1
@@ -133,7 +133,7 @@ async def test_opening_cancelled_at_any_point_leaves_no_lock(
         with anyio.fail_after(5):
             suspensions = await cancel(store.open(), nth)
             await store.close()
-            async with scenes.running(home, scenes.chain("a")):
+            async with store_setup.running(home, store_setup.chain("a")):
                 await anyio.to_thread.run_sync(write_elsewhere, home)
         if suspensions < nth:
             return
@@ -176,7 +176,7 @@ async def test_a_cancelled_call_happens_only_if_it_had_begun(tmp_path: Path, *, 
             gate.leave.set()
         await store.release(owner.id)
         assert len(await store.inbox("run", "late")) == begun
-    assert scenes.faults(tmp_path) == []
+    assert store_setup.faults(tmp_path) == []
 
 
 async def test_many_calls_at_once_share_a_commit(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ async def test_a_call_that_fails_undoes_only_itself(tmp_path: Path) -> None:
 
         async def stale() -> None:
             try:
-                await store.advance("run", scenes.step(records.Owner("nobody", 9), scenes.report(start)))
+                await store.advance("run", store_setup.step(records.Owner("nobody", 9), store_setup.report(start)))
             except errors.Fenced as error:
                 failures.append(error)
 
@@ -256,7 +256,7 @@ def test_a_store_outlives_its_event_loop(tmp_path: Path) -> None:
 
     async def use() -> None:
         await store.open()
-        await store.save_plan(scenes.chain("a"), records.LOCAL)
+        await store.save_plan(store_setup.chain("a"), records.LOCAL)
 
     async def use_again() -> int:
         plans = len(await store.plans(records.LOCAL))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import scenes
+import store_setup
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import records
@@ -19,7 +19,7 @@ from dispatch_mcp.store import blobs, health, sqlite, sqlite_store
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("R8")]
 
-HERE = str(Path(__file__).parent)
+HERE = str(Path(__file__).parents[1] / "support")
 
 
 def statuses(home: Path) -> dict[str, str]:
@@ -27,24 +27,24 @@ def statuses(home: Path) -> dict[str, str]:
 
 
 async def test_a_full_disk_refuses_a_write_and_keeps_everything_else(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a", "b")) as (store, owner):
-        [start] = (await store.advance("run", scenes.step(owner))).starts
-        [(pages,)] = scenes.raw(tmp_path, "PRAGMA page_count")
+    async with store_setup.running(tmp_path, store_setup.chain("a", "b")) as (store, owner):
+        [start] = (await store.advance("run", store_setup.step(owner))).starts
+        [(pages,)] = store_setup.raw(tmp_path, "PRAGMA page_count")
         await store._writer.run(lambda conn: conn.execute(f"PRAGMA max_page_count = {pages}").fetchone())
-        bulky = scenes.report(start, scenes.done("x" * 60_000))
+        bulky = store_setup.report(start, store_setup.done("x" * 60_000))
         with pytest.raises(errors.StoreUnavailable, match="full") as caught:
-            await store.advance("run", scenes.step(owner, bulky))
+            await store.advance("run", store_setup.step(owner, bulky))
         assert "space" in caught.value.hint
         assert [task.state.value for task in await store.tasks("run")] == ["running", "blocked"]
-        assert scenes.faults(tmp_path) == []
+        assert store_setup.faults(tmp_path) == []
         await store._writer.run(lambda conn: conn.execute("PRAGMA max_page_count = 100000").fetchone())
-        assert (await store.advance("run", scenes.step(owner, bulky))).accepted == (True,)
-    assert scenes.faults(tmp_path) == []
+        assert (await store.advance("run", store_setup.step(owner, bulky))).accepted == (True,)
+    assert store_setup.faults(tmp_path) == []
 
 
 async def test_calls_that_share_a_full_disk_all_fail_or_all_stand_alone(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a")) as (store, _):
-        [(pages,)] = scenes.raw(tmp_path, "PRAGMA page_count")
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, _):
+        [(pages,)] = store_setup.raw(tmp_path, "PRAGMA page_count")
         await store._writer.run(lambda conn: conn.execute(f"PRAGMA max_page_count = {pages}").fetchone())
         sent = 0
         for size in (10, 50_000, 10, 50_000):
@@ -55,7 +55,7 @@ async def test_calls_that_share_a_full_disk_all_fail_or_all_stand_alone(tmp_path
             except errors.StoreUnavailable:
                 assert size > 10
         assert len(await store.inbox("run")) == sent == 2
-    assert scenes.faults(tmp_path) == []
+    assert store_setup.faults(tmp_path) == []
 
 
 def in_a_child(script: str, *arguments: str) -> str:
@@ -76,21 +76,22 @@ def in_a_child(script: str, *arguments: str) -> str:
 def test_a_file_size_limit_refuses_a_write_and_the_process_lives(tmp_path: Path) -> None:
     said = in_a_child(
         """
-        import anyio, pathlib, resource, signal, scenes
+        import anyio, pathlib, resource, signal, store_setup
         from dispatch_mcp import errors
-        from dispatch_mcp.core import model
+        from dispatch_mcp import model
 
         async def main():
             home = pathlib.Path(sys.argv[1])
-            async with scenes.running(home, scenes.chain("a", "b")) as (store, owner):
-                [start] = (await store.advance("run", scenes.step(owner))).starts
+            async with store_setup.running(home, store_setup.chain("a", "b")) as (store, owner):
+                [start] = (await store.advance("run", store_setup.step(owner))).starts
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
                 seen = set()
                 for size in (60_000, 60_000, 60_000, 300_000):
                     try:
-                        await store.advance("run", scenes.step(owner, scenes.report(start, scenes.done("x" * size))))
+                        report = store_setup.report(start, store_setup.done("x" * size))
+                        await store.advance("run", store_setup.step(owner, report))
                         text = "y" * size
                         await store.send(
                             model.Message(run_id="run", sender="a", recipient="b", kind="request", text=text)
@@ -100,8 +101,8 @@ def test_a_file_size_limit_refuses_a_write_and_the_process_lives(tmp_path: Path)
                         seen.add(type(error).__name__)
                     await store.tasks("run")
                 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-                assert (await scenes.drive(store, "run", owner)).running < 2
-                print(seen, scenes.faults(home))
+                assert (await store_setup.drive(store, "run", owner)).running < 2
+                print(seen, store_setup.faults(home))
 
         anyio.run(main)
         """,
@@ -111,34 +112,35 @@ def test_a_file_size_limit_refuses_a_write_and_the_process_lives(tmp_path: Path)
 
 
 READ_ONLY = """
-    import anyio, pathlib, scenes
+    import anyio, pathlib, store_setup
     from dispatch_mcp import errors
-    from dispatch_mcp.core import model, records
-    from dispatch_mcp.store import store as stores, checkup
+    from dispatch_mcp import model
+    from dispatch_mcp.model import records
+    from dispatch_mcp.store import sqlite_store, health
 
     async def main():
         home = pathlib.Path(sys.argv[1])
-        async with scenes.running(home, scenes.chain("a")) as (store, owner):
-            await scenes.drive(store, "run", owner)
+        async with store_setup.running(home, store_setup.chain("a")) as (store, owner):
+            await store_setup.drive(store, "run", owner)
         for path in [*home.rglob("*"), home]:
             if not os.getuid():
                 os.chown(path, 65534, 65534)
             path.chmod(0o500 if path.is_dir() else 0o400)
         if not os.getuid():
             os.setuid(65534)
-        async with stores.open_store(home) as store:
+        async with sqlite_store.open_store(home) as store:
             assert (await store.run("run", principal=records.LOCAL)).counts == {"succeeded": 1}
             assert len(await store.events("run")) == 5
             assert (await store.outcome("run", "a")).summary == "done"
-            for call in (store.release("x"), store.save_plan(scenes.chain("z", plan_id="z"), records.LOCAL)):
+            for call in (store.release("x"), store.save_plan(store_setup.chain("z", plan_id="z"), records.LOCAL)):
                 try:
                     await call
                 except errors.StoreUnavailable as error:
                     assert "writable" in error.hint, error
                     print("refused")
-        print({fact.name: fact.status for fact in checkup.facts(home)}["folder"])
+        print({fact.name: fact.status for fact in health.facts(home)}["folder"])
         try:
-            async with stores.open_store(home / "below"):
+            async with sqlite_store.open_store(home / "below"):
                 pass
         except errors.StoreUnavailable as error:
             assert error.hint
@@ -169,37 +171,37 @@ async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Pa
 
 
 async def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:
-    scenes.raw(tmp_path, "CREATE TABLE theirs (x)")
+    store_setup.raw(tmp_path, "CREATE TABLE theirs (x)")
     with pytest.raises(errors.StoreDamaged, match="another program"):
         async with sqlite_store.open_store(tmp_path):
             pass
-    assert scenes.raw(tmp_path, "SELECT name FROM sqlite_schema") == [("theirs",)]
+    assert store_setup.raw(tmp_path, "SELECT name FROM sqlite_schema") == [("theirs",)]
 
 
 async def test_a_newer_store_is_refused_and_left_alone(tmp_path: Path) -> None:
     async with sqlite_store.open_store(tmp_path):
         pass
-    scenes.raw(tmp_path, "PRAGMA user_version = 99")
+    store_setup.raw(tmp_path, "PRAGMA user_version = 99")
     with pytest.raises(errors.StoreTooNew, match="schema 99") as caught:
         async with sqlite_store.open_store(tmp_path):
             pass
     assert "Upgrade" in caught.value.hint
-    assert scenes.raw(tmp_path, "PRAGMA user_version") == [(99,)]
+    assert store_setup.raw(tmp_path, "PRAGMA user_version") == [(99,)]
     assert statuses(tmp_path)["store"] == "bad"
 
 
 async def test_a_store_that_is_upgraded_while_it_is_open_is_not_written_any_more(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a")) as (store, owner):
-        scenes.raw(tmp_path, "PRAGMA user_version = 99")
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
+        store_setup.raw(tmp_path, "PRAGMA user_version = 99")
         with pytest.raises(errors.StoreTooNew):
-            await store.advance("run", scenes.step(owner))
+            await store.advance("run", store_setup.step(owner))
         assert len(await store.tasks("run")) == 1
 
 
 async def test_a_corrupt_page_is_reported_and_other_pages_are_still_read(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a")) as (store, owner):
-        await scenes.drive(store, "run", owner)
-    [(page,)] = scenes.raw(tmp_path, "SELECT rootpage FROM sqlite_schema WHERE name = 'event'")
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
+        await store_setup.drive(store, "run", owner)
+    [(page,)] = store_setup.raw(tmp_path, "SELECT rootpage FROM sqlite_schema WHERE name = 'event'")
     with (tmp_path / "state.db").open("r+b") as file:
         file.seek((page - 1) * 4096)
         file.write(b"\xff" * 4096)
@@ -234,9 +236,11 @@ async def test_nobody_else_can_look_in_whatever_the_umask(tmp_path: Path) -> Non
     before = os.umask(0)
     try:
         home = tmp_path / "new" / "home"
-        async with scenes.running(home, scenes.chain("a")) as (store, owner):
-            [start] = (await store.advance("run", scenes.step(owner))).starts
-            await store.advance("run", scenes.step(owner, scenes.report(start, scenes.done("x" * 100_000))))
+        async with store_setup.running(home, store_setup.chain("a")) as (store, owner):
+            [start] = (await store.advance("run", store_setup.step(owner))).starts
+            await store.advance(
+                "run", store_setup.step(owner, store_setup.report(start, store_setup.done("x" * 100_000)))
+            )
             found = {path.name: path.stat().st_mode & 0o777 for path in [home.parent, home, *home.rglob("*")]}
     finally:
         os.umask(before)

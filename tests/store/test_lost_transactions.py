@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 import pytest
-import scenes
+import store_setup
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import records
@@ -38,8 +38,8 @@ def spoil_the_commit(conn: sqlite3.Connection) -> None:
 async def test_all_calls_of_a_lost_transaction_fail_and_what_was_in_memory_is_forgotten(
     tmp_path: Path, spoil: Callable[[sqlite3.Connection], None], kind: type[errors.StoreError]
 ) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a", "b")) as (store, owner):
-        [start] = (await store.advance("run", scenes.step(owner))).starts
+    async with store_setup.running(tmp_path, store_setup.chain("a", "b")) as (store, owner):
+        [start] = (await store.advance("run", store_setup.step(owner))).starts
         said: list[errors.StoreError] = []
 
         async def fails(call: Callable[[], object]) -> None:
@@ -48,41 +48,41 @@ async def test_all_calls_of_a_lost_transaction_fail_and_what_was_in_memory_is_fo
             said.append(caught.value)
 
         async with anyio.create_task_group() as group:
-            group.start_soon(fails, lambda: store.advance("run", scenes.step(owner, scenes.report(start))))
+            group.start_soon(fails, lambda: store.advance("run", store_setup.step(owner, store_setup.report(start))))
             group.start_soon(fails, lambda: store._writer.run(spoil))
             await anyio.lowlevel.checkpoint()
         assert len(said) == 2
         assert all(error.hint for error in said)
         assert [task.state.value for task in await store.tasks("run")] == ["running", "blocked"]
-        assert (await store.advance("run", scenes.step(owner, scenes.report(start)))).accepted == (True,)
-    assert scenes.faults(tmp_path) == []
+        assert (await store.advance("run", store_setup.step(owner, store_setup.report(start)))).accepted == (True,)
+    assert store_setup.faults(tmp_path) == []
 
 
 async def test_a_run_that_cannot_be_read_is_not_kept_in_memory(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a")) as (_, owner):
-        scenes.raw(tmp_path, "UPDATE run SET revision = revision + 1")
-        scenes.raw(tmp_path, "DROP TRIGGER plan_is_immutable")
-        [(document,)] = scenes.raw(tmp_path, "SELECT document FROM plan")
-        scenes.raw(tmp_path, "UPDATE plan SET document = '{}'")
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (_, owner):
+        store_setup.raw(tmp_path, "UPDATE run SET revision = revision + 1")
+        store_setup.raw(tmp_path, "DROP TRIGGER plan_is_immutable")
+        [(document,)] = store_setup.raw(tmp_path, "SELECT document FROM plan")
+        store_setup.raw(tmp_path, "UPDATE plan SET document = '{}'")
         async with sqlite_store.open_store(tmp_path) as other:
-            for call in (other.release(owner.id), other.advance("run", scenes.step(owner))):
+            for call in (other.release(owner.id), other.advance("run", store_setup.step(owner))):
                 with pytest.raises(ValueError, match="tasks"):
                     await call
-            scenes.raw(tmp_path, "UPDATE plan SET document = ?", [document])
-            assert len((await other.advance("run", scenes.step(owner))).starts) == 1
-    assert scenes.faults(tmp_path) == []
+            store_setup.raw(tmp_path, "UPDATE plan SET document = ?", [document])
+            assert len((await other.advance("run", store_setup.step(owner))).starts) == 1
+    assert store_setup.faults(tmp_path) == []
 
 
 async def test_only_the_latest_runs_stay_in_memory(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a")) as (store, owner):
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
         for number in range(40):
-            await store.create_run(scenes.new_run(f"r{number}", fresh=True))
+            await store.create_run(store_setup.new_run(f"r{number}", fresh=True))
         for number in range(40):
             epoch = await store.adopt(f"r{number}", owner.id) or 0
-            last = await scenes.drive(store, f"r{number}", records.Owner(owner.id, epoch))
+            last = await store_setup.drive(store, f"r{number}", records.Owner(owner.id, epoch))
             assert last.state is model.RunState.SUCCEEDED
         assert len(store._runs._live) <= 32
-    assert scenes.faults(tmp_path) == []
+    assert store_setup.faults(tmp_path) == []
 
 
 @pytest.mark.promise("R8")

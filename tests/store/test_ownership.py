@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-import scenes
+import store_setup
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import records, transitions
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_run_waits_for_an_owner_and_has_one_at_a_time(tmp_path: Path) -> None:
     async with sqlite_store.open_store(tmp_path) as store:
-        await store.save_plan(scenes.chain("a"), records.LOCAL)
-        await store.create_run(scenes.new_run())
+        await store.save_plan(store_setup.chain("a"), records.LOCAL)
+        await store.create_run(store_setup.new_run())
         assert await store.adoptable() == ["run"]
         with owner_locks.OwnerLock(tmp_path) as ann, owner_locks.OwnerLock(tmp_path) as bob:
             assert await store.adopt("run", ann.id) == 1
@@ -29,29 +29,29 @@ async def test_a_run_waits_for_an_owner_and_has_one_at_a_time(tmp_path: Path) ->
 
 @pytest.mark.promise("R3")
 async def test_who_lost_the_run_is_fenced(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a", "b")) as (store, _):
-        await store.create_run(scenes.new_run("other"))
+    async with store_setup.running(tmp_path, store_setup.chain("a", "b")) as (store, _):
+        await store.create_run(store_setup.new_run("other"))
         lock = owner_locks.OwnerLock(tmp_path)
         zombie = records.Owner(lock.id, await store.adopt("other", lock.id) or 0)
-        [start] = (await store.advance("other", scenes.step(zombie))).starts
+        [start] = (await store.advance("other", store_setup.step(zombie))).starts
         lock.close()
         with owner_locks.OwnerLock(tmp_path) as heir:
             assert await store.adopt("other", heir.id) == 2
             with pytest.raises(errors.Fenced, match="epoch"):
-                await store.advance("other", scenes.step(zombie, scenes.report(start)))
-            [again] = (await store.advance("other", scenes.step(records.Owner(heir.id, 2)))).starts
+                await store.advance("other", store_setup.step(zombie, store_setup.report(start)))
+            [again] = (await store.advance("other", store_setup.step(records.Owner(heir.id, 2)))).starts
             assert again.attempt == 2
-    assert scenes.faults(tmp_path) == []
+    assert store_setup.faults(tmp_path) == []
 
 
 async def test_a_dead_owners_attempts_count_as_crashes_and_a_releasing_owners_do_not(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a")) as (store, owner):
-        await store.advance("run", scenes.step(owner))
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
+        await store.advance("run", store_setup.step(owner))
         await store.release(owner.id)
         assert [task.crashes for task in await store.tasks("run")] == [0]
         lock = owner_locks.OwnerLock(tmp_path)
         epoch = await store.adopt("run", lock.id) or 0
-        await store.advance("run", scenes.step(records.Owner(lock.id, epoch)))
+        await store.advance("run", store_setup.step(records.Owner(lock.id, epoch)))
         lock.close()
         with owner_locks.OwnerLock(tmp_path) as heir:
             await store.adopt("run", heir.id)
@@ -60,12 +60,12 @@ async def test_a_dead_owners_attempts_count_as_crashes_and_a_releasing_owners_do
 
 async def test_a_task_that_takes_its_owner_down_three_times_is_quarantined(tmp_path: Path) -> None:
     async with sqlite_store.open_store(tmp_path) as store:
-        await store.save_plan(scenes.chain("a", "b"), records.LOCAL)
-        await store.create_run(scenes.new_run())
+        await store.save_plan(store_setup.chain("a", "b"), records.LOCAL)
+        await store.create_run(store_setup.new_run())
         for _ in range(3):
             lock = owner_locks.OwnerLock(tmp_path)
             epoch = await store.adopt("run", lock.id) or 0
-            await store.advance("run", scenes.step(records.Owner(lock.id, epoch)))
+            await store.advance("run", store_setup.step(records.Owner(lock.id, epoch)))
             lock.close()
         with owner_locks.OwnerLock(tmp_path) as heir:
             await store.adopt("run", heir.id)
@@ -78,36 +78,36 @@ async def test_a_task_that_takes_its_owner_down_three_times_is_quarantined(tmp_p
 
 async def test_the_hosts_assignments_belong_to_nobody(tmp_path: Path) -> None:
     async with sqlite_store.open_store(tmp_path) as store:
-        await store.save_plan(scenes.chain("a"), records.LOCAL)
-        await store.create_run(scenes.new_run(worker="host"))
-        [start] = (await store.advance("run", scenes.step(start=scenes.HOST))).starts
+        await store.save_plan(store_setup.chain("a"), records.LOCAL)
+        await store.create_run(store_setup.new_run(worker="host"))
+        [start] = (await store.advance("run", store_setup.step(start=store_setup.HOST))).starts
         assert await store.adoptable() == []
         with owner_locks.OwnerLock(tmp_path) as owner:
             await store.adopt("run", owner.id)
             await store.release(owner.id)
         async with sqlite_store.open_store(tmp_path) as other:
-            assert (await other.advance("run", scenes.step(None, scenes.report(start)))).accepted == (True,)
+            assert (await other.advance("run", store_setup.step(None, store_setup.report(start)))).accepted == (True,)
 
 
 async def test_a_finished_run_has_no_owner_and_a_retry_opens_it_to_all(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a")) as (store, owner):
-        [start] = (await store.advance("run", scenes.step(owner))).starts
-        await store.advance("run", scenes.step(owner, scenes.report(start, scenes.failed())))
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
+        [start] = (await store.advance("run", store_setup.step(owner))).starts
+        await store.advance("run", store_setup.step(owner, store_setup.report(start, store_setup.failed())))
         assert await store.adopt("run", owner.id) is None
-        late = await store.advance("run", scenes.step(owner, scenes.report(start)))
+        late = await store.advance("run", store_setup.step(owner, store_setup.report(start)))
         assert late.accepted == (False,)
-        await store.advance("run", scenes.step(actions=[records.Action("retry", "a")], start=frozenset()))
+        await store.advance("run", store_setup.step(actions=[records.Action("retry", "a")], start=frozenset()))
         with pytest.raises(errors.Fenced):
-            await store.advance("run", scenes.step(owner))
+            await store.advance("run", store_setup.step(owner))
         assert await store.adoptable() == ["run"]
         assert await store.adopt("run", owner.id) == owner.epoch + 1
 
 
 async def test_a_delayed_retry_is_adoptable(tmp_path: Path) -> None:
-    async with scenes.running(tmp_path, scenes.chain("a")) as (store, owner):
-        [start] = (await store.advance("run", scenes.step(owner, now=10.0))).starts
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
+        [start] = (await store.advance("run", store_setup.step(owner, now=10.0))).starts
         again = await store.advance(
-            "run", scenes.step(owner, scenes.report(start, scenes.failed(retryable=True)), now=10.0)
+            "run", store_setup.step(owner, store_setup.report(start, store_setup.failed(retryable=True)), now=10.0)
         )
         assert again.waiting_until is not None
         await store.release(owner.id)
@@ -146,35 +146,35 @@ def test_a_closed_lock_leaves_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("jump", [-86_400.0, -3_600.0, 3_600.0, 86_400.0])
 async def test_a_clock_that_jumps_causes_at_most_a_repetition(tmp_path: Path, jump: float) -> None:
     now = 1_000_000.0
-    async with scenes.running(tmp_path, scenes.fan("a", "b"), worker="host") as (store, _):
-        a, b = (await store.advance("run", scenes.step(now=now, start=scenes.HOST, lease_s=60))).starts
-        failure = scenes.report(a, scenes.failed(retryable=True))
-        await store.advance("run", scenes.step(None, failure, now=now, start=frozenset()))
+    async with store_setup.running(tmp_path, store_setup.fan("a", "b"), worker="host") as (store, _):
+        a, b = (await store.advance("run", store_setup.step(now=now, start=store_setup.HOST, lease_s=60))).starts
+        failure = store_setup.report(a, store_setup.failed(retryable=True))
+        await store.advance("run", store_setup.step(None, failure, now=now, start=frozenset()))
         now += jump
-        await store.advance("run", scenes.step(None, now=now, start=scenes.HOST, lease_s=60, renew=True))
+        await store.advance("run", store_setup.step(None, now=now, start=store_setup.HOST, lease_s=60, renew=True))
         now += 61.0
-        later = await store.advance("run", scenes.step(now=now, start=scenes.HOST, lease_s=60))
+        later = await store.advance("run", store_setup.step(now=now, start=store_setup.HOST, lease_s=60))
         held = {made.task_id: made for made in await store.attempts("run") if made.state is model.AttemptState.RUNNING}
         assert set(held) == {"a", "b"}, "no task waits the jump out"
-        late = await store.advance("run", scenes.step(None, scenes.report(b), now=now, start=frozenset()))
+        late = await store.advance("run", store_setup.step(None, store_setup.report(b), now=now, start=frozenset()))
         assert late.accepted == (held["b"].attempt == b.attempt,)
         assert later.state is model.RunState.RUNNING
         for _ in range(3):
             made = [made for made in await store.attempts("run") if made.state is model.AttemptState.RUNNING]
-            reports = [scenes.report(one) for one in made]
-            await store.advance("run", scenes.step(None, *reports, now=now, start=scenes.HOST))
+            reports = [store_setup.report(one) for one in made]
+            await store.advance("run", store_setup.step(None, *reports, now=now, start=store_setup.HOST))
         assert (await store.run("run", principal=records.LOCAL)).state is model.RunState.SUCCEEDED
-    assert scenes.faults(tmp_path) == []
+    assert store_setup.faults(tmp_path) == []
 
 
 @pytest.mark.promise("R12")
 async def test_a_clock_that_jumps_all_the_time_stops_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     rng = random.Random(12)
     now, contacts = 1_000_000_000.0, 0
-    plan = scenes.fan(*[f"t{number}" for number in range(100)], parallel=4)
+    plan = store_setup.fan(*[f"t{number}" for number in range(100)], parallel=4)
     held: list[transitions.Start] = []
     accepted: list[str] = []
-    async with scenes.running(tmp_path, plan, worker="host") as (store, _):
+    async with store_setup.running(tmp_path, plan, worker="host") as (store, _):
         state = model.RunState.RUNNING
         while state is model.RunState.RUNNING:
             contacts += 1
@@ -183,10 +183,12 @@ async def test_a_clock_that_jumps_all_the_time_stops_nothing_and_doubles_nothing
             now += rng.choice([-86_400.0, -3_600.0, 3_600.0, 86_400.0]) if jumps else 1.0
             reports = rng.sample(held[-6:], min(len(held), 2))
             finished = [
-                scenes.report(one, scenes.done() if rng.random() < 0.8 else scenes.failed(retryable=True))
+                store_setup.report(
+                    one, store_setup.done() if rng.random() < 0.8 else store_setup.failed(retryable=True)
+                )
                 for one in reports
             ]
-            step = scenes.step(None, *finished, now=now, start=scenes.HOST, lease_s=60)
+            step = store_setup.step(None, *finished, now=now, start=store_setup.HOST, lease_s=60)
             advance = await store.advance("run", step)
             held += advance.starts
             state = advance.state
@@ -200,4 +202,4 @@ async def test_a_clock_that_jumps_all_the_time_stops_nothing_and_doubles_nothing
         counts = (await store.run("run", principal=records.LOCAL)).counts
         assert counts.get("succeeded", 0) == len(accepted)
         assert sum(counts.values()) == counts.get("succeeded", 0) + counts.get("failed", 0) == 100
-    assert scenes.faults(tmp_path) == []
+    assert store_setup.faults(tmp_path) == []

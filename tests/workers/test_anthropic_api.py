@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import provider as providers
+import fake_provider
 import pytest
-from processes import until
-from provider import done, script
-from workers_conformance import FakeContext, MemoryBlobs, WorkerConformance
+from fake_provider import done, script
+from rogue_processes import until
+from worker_conformance import FakeContext, MemoryBlobs, WorkerConformance
 
 from dispatch_mcp import errors, model, prices, worker_setup
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, transitions, work_order
@@ -36,7 +36,7 @@ def workspace(tmp_path: Path) -> Path:
 
 
 def make(
-    fake: providers.Provider, *, silence_s: float = 20.0, clock: float = 1_000.0, **settings: Any
+    fake: fake_provider.Provider, *, silence_s: float = 20.0, clock: float = 1_000.0, **settings: Any
 ) -> api_worker.AnthropicWorker:
     return api_worker.AnthropicWorker(
         api_worker.Login.of(fake.env()),
@@ -63,7 +63,7 @@ async def carried_out(
 
 class TestAnthropicWorkerConforms(WorkerConformance):
     @pytest.fixture
-    def worker(self, provider: providers.Provider) -> ports.Worker:
+    def worker(self, provider: fake_provider.Provider) -> ports.Worker:
         return make(provider)
 
     @pytest.fixture
@@ -80,7 +80,7 @@ class TestAnthropicWorkerConforms(WorkerConformance):
 
 
 async def test_a_handoff_and_the_whole_answer_come_back_and_cost_what_the_provider_charges(
-    provider: providers.Provider, workspace: Path
+    provider: fake_provider.Provider, workspace: Path
 ) -> None:
     outcome = await carried_out(make(provider), work(workspace, READ, done(decisions_made=["as said"])))
     assert outcome.state is AttemptState.SUCCEEDED
@@ -89,11 +89,13 @@ async def test_a_handoff_and_the_whole_answer_come_back_and_cost_what_the_provid
     assert outcome.handoff.decisions_made == ("as said",)
     assert outcome.output == "The whole answer."
     assert outcome.usage.cost_usd == pytest.approx(provider.booked(), abs=1e-9)
-    assert outcome.usage.output_tokens == sum(providers.used(one["reply"]).output_tokens for one in provider.requests())
+    assert outcome.usage.output_tokens == sum(
+        fake_provider.used(one["reply"]).output_tokens for one in provider.requests()
+    )
 
 
 async def test_what_all_attempts_of_an_agent_share_comes_first_and_is_cached(
-    provider: providers.Provider, workspace: Path
+    provider: fake_provider.Provider, workspace: Path
 ) -> None:
     asked = work(workspace, READ, done(), agent_prompt="You are the reviewer.", effort="high", model="opus")
     await carried_out(make(provider), asked)
@@ -135,12 +137,12 @@ async def test_what_all_attempts_of_an_agent_share_comes_first_and_is_cached(
         ({"text": "full", "stop_reason": "model_context_window_exceeded"}, "context_full", False),
         ({"text": "no JSON"}, "no_handoff", True),
         ({"json": {"answer": "and nothing else"}}, "no_handoff", True),
-        ({"json": {**providers.HANDOFF, "completed_work": ""}}, "no_handoff", True),
+        ({"json": {**fake_provider.HANDOFF, "completed_work": ""}}, "no_handoff", True),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
 async def test_every_way_to_fail_has_a_name_and_says_whether_to_try_again(
-    provider: providers.Provider, workspace: Path, step: dict[str, Any], kind: str, *, retryable: bool
+    provider: fake_provider.Provider, workspace: Path, step: dict[str, Any], kind: str, *, retryable: bool
 ) -> None:
     outcome = await carried_out(make(provider), work(workspace, step))
     assert outcome.state is AttemptState.FAILED
@@ -151,7 +153,7 @@ async def test_every_way_to_fail_has_a_name_and_says_whether_to_try_again(
 
 @pytest.mark.promise("R11")
 async def test_no_answer_and_no_provider_are_failures_of_their_own(
-    provider: providers.Provider, workspace: Path
+    provider: fake_provider.Provider, workspace: Path
 ) -> None:
     silent = await carried_out(make(provider, silence_s=0.3), work(workspace, {"hang": True}))
     assert (silent.error_kind, silent.retryable) == ("timeout", True)
@@ -176,29 +178,31 @@ async def test_no_answer_and_no_provider_are_failures_of_their_own(
     ],
 )
 async def test_the_wait_that_a_provider_asks_for_is_told_within_bounds(
-    provider: providers.Provider, workspace: Path, headers: dict[str, str], seconds: float | None
+    provider: fake_provider.Provider, workspace: Path, headers: dict[str, str], seconds: float | None
 ) -> None:
     outcome = await carried_out(make(provider), work(workspace, {"error": 429, "headers": headers}))
     assert outcome.retry_after_s == seconds
 
 
 @pytest.mark.promise("R11")
-async def test_a_rate_limit_that_never_ends_becomes_a_failure(provider: providers.Provider, workspace: Path) -> None:
+async def test_a_rate_limit_that_never_ends_becomes_a_failure(
+    provider: fake_provider.Provider, workspace: Path
+) -> None:
     worker = make(provider)
     for status, kind in ((429, "rate_limited"), (529, "overloaded")):
         asked = work(workspace, {"error": status}, attempt=31)
         assert (await carried_out(worker, asked)).error_kind == kind
 
 
-async def test_what_a_broken_answer_used_is_counted(provider: providers.Provider, workspace: Path) -> None:
+async def test_what_a_broken_answer_used_is_counted(provider: fake_provider.Provider, workspace: Path) -> None:
     outcome = await carried_out(make(provider), work(workspace, {"text": "a b c d e f g h", "cut": True}))
     (asked,) = provider.requests()
-    assert outcome.usage.input_tokens == providers.used(asked["reply"]).input_tokens
+    assert outcome.usage.input_tokens == fake_provider.used(asked["reply"]).input_tokens
     assert outcome.usage.output_tokens >= 2
     assert outcome.usage.cost_usd
 
 
-async def test_a_deadline_says_what_was_used_until_then(provider: providers.Provider, workspace: Path) -> None:
+async def test_a_deadline_says_what_was_used_until_then(provider: fake_provider.Provider, workspace: Path) -> None:
     outcome = await carried_out(make(provider), work(workspace, READ, {"hang": True}, timeout_s=3.0))
     assert outcome.state is AttemptState.TIMED_OUT
     assert outcome.usage.cost_usd == pytest.approx(provider.booked())
@@ -206,7 +210,7 @@ async def test_a_deadline_says_what_was_used_until_then(provider: providers.Prov
 
 
 async def test_the_next_attempt_goes_on_behind_the_last_finished_turn(
-    provider: providers.Provider, workspace: Path
+    provider: fake_provider.Provider, workspace: Path
 ) -> None:
     ctx = FakeContext()
     first = work(workspace, READ, {"error": 500, "times": 1, **done()})
@@ -220,7 +224,7 @@ async def test_the_next_attempt_goes_on_behind_the_last_finished_turn(
 
 
 async def test_what_a_killed_server_had_used_is_added_by_the_next_attempt(
-    provider: providers.Provider, workspace: Path
+    provider: fake_provider.Provider, workspace: Path
 ) -> None:
     ctx = FakeContext()
     with anyio.fail_after(20):
@@ -237,13 +241,13 @@ async def test_what_a_killed_server_had_used_is_added_by_the_next_attempt(
 
 @pytest.mark.parametrize("kept", [{"turns": ["0" * 64]}, {"turns": "x"}, {"turns": [1]}, [], "x", {"usage": {"x": 1}}])
 async def test_what_cannot_be_read_of_the_last_attempt_is_begun_anew(
-    provider: providers.Provider, workspace: Path, kept: Any
+    provider: fake_provider.Provider, workspace: Path, kept: Any
 ) -> None:
     asked = work(workspace, done(), attempt=2, last_beat={"api": kept})
     assert (await carried_out(make(provider), asked)).state is AttemptState.SUCCEEDED
 
 
-async def test_another_place_means_another_conversation(provider: providers.Provider, workspace: Path) -> None:
+async def test_another_place_means_another_conversation(provider: fake_provider.Provider, workspace: Path) -> None:
     ctx = FakeContext()
     await carried_out(make(provider), work(workspace, READ, {"error": 500}), ctx)
     elsewhere = workspace / "src"
@@ -252,7 +256,7 @@ async def test_another_place_means_another_conversation(provider: providers.Prov
     assert len(provider.requests()[-1]["body"]["messages"]) == 1
 
 
-async def test_a_longer_answer_gets_more_room_the_next_time(provider: providers.Provider, workspace: Path) -> None:
+async def test_a_longer_answer_gets_more_room_the_next_time(provider: fake_provider.Provider, workspace: Path) -> None:
     ctx = FakeContext()
     cut = {"text": "and so on", "stop_reason": "max_tokens"}
     await carried_out(make(provider), work(workspace, cut), ctx)
@@ -264,7 +268,7 @@ async def test_a_longer_answer_gets_more_room_the_next_time(provider: providers.
 @pytest.mark.promise("S9")
 @pytest.mark.parametrize("ceiling", [model.TaskLimits(tokens=600), model.TaskLimits(dollars=0.002)])
 async def test_a_request_that_would_go_over_the_ceiling_is_counted_and_never_sent(
-    provider: providers.Provider, workspace: Path, ceiling: model.TaskLimits
+    provider: fake_provider.Provider, workspace: Path, ceiling: model.TaskLimits
 ) -> None:
     outcome = await carried_out(make(provider), work(workspace, done(), ceiling=ceiling))
     assert (outcome.error_kind, outcome.retryable) == ("budget", True)
@@ -272,7 +276,9 @@ async def test_a_request_that_would_go_over_the_ceiling_is_counted_and_never_sen
 
 
 @pytest.mark.promise("S9")
-async def test_the_room_of_an_answer_is_what_the_ceiling_leaves(provider: providers.Provider, workspace: Path) -> None:
+async def test_the_room_of_an_answer_is_what_the_ceiling_leaves(
+    provider: fake_provider.Provider, workspace: Path
+) -> None:
     asked = work(workspace, READ, done(), ceiling=model.TaskLimits(tokens=4_000))
     outcome = await carried_out(make(provider), asked)
     assert outcome.state is AttemptState.SUCCEEDED
@@ -280,7 +286,7 @@ async def test_the_room_of_an_answer_is_what_the_ceiling_leaves(provider: provid
     assert rooms[1] < rooms[0] < 4_000
 
 
-async def test_a_pause_is_gone_on_with_and_endless_turns_end(provider: providers.Provider, workspace: Path) -> None:
+async def test_a_pause_is_gone_on_with_and_endless_turns_end(provider: fake_provider.Provider, workspace: Path) -> None:
     paused = work(workspace, {"text": "a moment", "stop_reason": "pause_turn"}, done(), model="inherit")
     assert (await carried_out(make(provider), paused)).state is AttemptState.SUCCEEDED
     asked = provider.requests()[-1]["body"]
@@ -291,7 +297,7 @@ async def test_a_pause_is_gone_on_with_and_endless_turns_end(provider: providers
     assert (outcome.error_kind, outcome.retryable) == ("max_turns", True)
 
 
-async def test_at_most_so_many_requests_are_under_way(provider: providers.Provider, workspace: Path) -> None:
+async def test_at_most_so_many_requests_are_under_way(provider: fake_provider.Provider, workspace: Path) -> None:
     worker = make(provider, in_flight=3)
     async with anyio.create_task_group() as group:
         for number in range(12):
@@ -301,7 +307,7 @@ async def test_at_most_so_many_requests_are_under_way(provider: providers.Provid
 
 
 async def test_without_a_key_or_with_an_unknown_model_nothing_is_asked(
-    provider: providers.Provider, workspace: Path
+    provider: fake_provider.Provider, workspace: Path
 ) -> None:
     sight = file_tools.Sight(list, str)
     keyless = api_worker.AnthropicWorker(api_worker.Login(), host_work.brief, prices.dollars, sight)
@@ -315,7 +321,7 @@ def test_a_login_does_not_show_its_key() -> None:
     assert "hidden" not in repr(api_worker.Login("hidden", "hidden"))
 
 
-async def test_a_bug_of_ours_is_not_taken_for_the_providers(provider: providers.Provider, workspace: Path) -> None:
+async def test_a_bug_of_ours_is_not_taken_for_the_providers(provider: fake_provider.Provider, workspace: Path) -> None:
     def broken(_name: str | None, usage: model.Usage) -> float:
         raise ZeroDivisionError if usage.input_tokens else errors.WorkerError
 
@@ -333,7 +339,7 @@ def names_in(folder: Path) -> list[str]:
 class _Seen:
     """What the model was answered by its tools."""
 
-    def __init__(self, provider: providers.Provider) -> None:
+    def __init__(self, provider: fake_provider.Provider) -> None:
         (self.blocks,) = [
             message["content"]
             for message in provider.requests()[-1]["body"]["messages"]
@@ -349,14 +355,14 @@ class _Seen:
         return [bool(block.get("is_error")) for block in self.blocks]
 
 
-async def used(fake: providers.Provider, workspace: Path, *calls: tuple[str, dict[str, Any]], **more: Any) -> _Seen:
+async def used(fake: fake_provider.Provider, workspace: Path, *calls: tuple[str, dict[str, Any]], **more: Any) -> _Seen:
     steps = [{"tools": [{"tool": name, "input": given} for name, given in calls]}, done()]
     outcome = await carried_out(make(fake), work(workspace, *steps, **more))
     assert outcome.state is AttemptState.SUCCEEDED
     return _Seen(fake)
 
 
-async def test_a_looking_agent_lists_searches_and_reads(provider: providers.Provider, workspace: Path) -> None:
+async def test_a_looking_agent_lists_searches_and_reads(provider: fake_provider.Provider, workspace: Path) -> None:
     seen = await used(
         provider,
         workspace,
@@ -377,7 +383,9 @@ async def test_a_looking_agent_lists_searches_and_reads(provider: providers.Prov
 
 
 @pytest.mark.promise("S4")
-async def test_no_path_leads_out_of_the_workspace_or_to_secrets(provider: providers.Provider, workspace: Path) -> None:
+async def test_no_path_leads_out_of_the_workspace_or_to_secrets(
+    provider: fake_provider.Provider, workspace: Path
+) -> None:
     outside = workspace.parent / "outside.txt"
     outside.write_text(SECRET)
     (workspace / "link.txt").symlink_to(outside)
@@ -401,7 +409,9 @@ async def test_no_path_leads_out_of_the_workspace_or_to_secrets(provider: provid
 
 
 @pytest.mark.promise("S8")
-async def test_a_looking_agent_has_no_tool_that_changes_anything(provider: providers.Provider, workspace: Path) -> None:
+async def test_a_looking_agent_has_no_tool_that_changes_anything(
+    provider: fake_provider.Provider, workspace: Path
+) -> None:
     seen = await used(
         provider, workspace, ("write_file", {"path": "new.txt", "text": "x"}), ("delete_file", {"path": "notes.txt"})
     )
@@ -413,7 +423,7 @@ async def test_a_looking_agent_has_no_tool_that_changes_anything(provider: provi
 
 @pytest.mark.promise("S8")
 async def test_a_changing_agent_changes_files_in_its_own_directory_only(
-    provider: providers.Provider, workspace: Path
+    provider: fake_provider.Provider, workspace: Path
 ) -> None:
     (workspace / "inner").mkdir()
     (workspace / "out").symlink_to(workspace.parent)
@@ -440,7 +450,7 @@ async def test_a_changing_agent_changes_files_in_its_own_directory_only(
     assert names_in(workspace.parent) == ["workspace"]
 
 
-async def test_only_declared_files_can_be_changed(provider: providers.Provider, workspace: Path) -> None:
+async def test_only_declared_files_can_be_changed(provider: fake_provider.Provider, workspace: Path) -> None:
     seen = await used(
         provider,
         workspace,
@@ -452,7 +462,9 @@ async def test_only_declared_files_can_be_changed(provider: providers.Provider, 
     assert seen.refused == [False, True]
 
 
-async def test_an_agents_own_tools_narrow_what_its_place_allows(provider: providers.Provider, workspace: Path) -> None:
+async def test_an_agents_own_tools_narrow_what_its_place_allows(
+    provider: fake_provider.Provider, workspace: Path
+) -> None:
     await used(
         provider, workspace, ("read_file", {"path": "notes.txt"}), directory=str(workspace), tools=("Read", "Bash")
     )
@@ -464,12 +476,12 @@ async def test_an_agents_own_tools_narrow_what_its_place_allows(provider: provid
     "given", [{}, {"path": 1}, {"path": "notes.txt", "first_line": "2"}, [], "notes.txt", {"path": "no-such-file"}]
 )
 async def test_input_that_is_no_input_is_answered_not_raised(
-    provider: providers.Provider, workspace: Path, given: Any
+    provider: fake_provider.Provider, workspace: Path, given: Any
 ) -> None:
     assert (await used(provider, workspace, ("read_file", given))).refused == [True]
 
 
-async def test_windows_line_ends_survive_an_edit(provider: providers.Provider, workspace: Path) -> None:
+async def test_windows_line_ends_survive_an_edit(provider: fake_provider.Provider, workspace: Path) -> None:
     (workspace / "dos.txt").write_bytes(b"one\r\ntwo\r\nthree\r\n")
     call = ("edit_file", {"path": "dos.txt", "old": "one\ntwo", "new": "1\n2"})
     await used(provider, workspace, call, directory=str(workspace))

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import processes
 import pytest
+import rogue_processes
 from claude_double import Double, asked, result
-from workers_conformance import FakeContext, WorkerConformance
+from worker_conformance import FakeContext, WorkerConformance
 
 from dispatch_mcp import model, prices
 from dispatch_mcp.engine import outcome_redaction
@@ -102,10 +102,10 @@ class TestClaudeWorkerConforms(WorkerConformance):
         return work(workspace)
 
     async def at_work(self, ctx: FakeContext) -> None:
-        await processes.until(lambda: bool(self.claude.calls))
+        await rogue_processes.until(lambda: bool(self.claude.calls))
 
     async def assert_nothing_left(self) -> None:
-        assert processes.survivors(call["pid"] for call in self.claude.calls) == []
+        assert rogue_processes.survivors(call["pid"] for call in self.claude.calls) == []
 
 
 async def test_success_brings_the_structured_handoff_and_the_bill(
@@ -551,7 +551,7 @@ def server(claude: Double, folder: Path, timeout_s: float = 0) -> list[str]:
 @pytest.fixture
 def served(claude: Double, tmp_path: Path, workspace: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process that plays the server, with a forking Claude Code below it that ignores TERM."""
-    forking = f"sys.argv[1:] = [{str(tmp_path / 'pids')!r}]\nexec({processes.FORKING!r})"
+    forking = f"sys.argv[1:] = [{str(tmp_path / 'pids')!r}]\nexec({rogue_processes.FORKING!r})"
     claude.plays({"rows": asked(1), "python": forking})
     with subprocess.Popen(server(claude, tmp_path), stdin=subprocess.DEVNULL) as process:
         yield process
@@ -567,10 +567,10 @@ async def test_nothing_that_spends_money_survives_the_server_and_the_next_attemp
     claude: Double, tmp_path: Path, workspace: Path, served: subprocess.Popen[bytes]
 ) -> None:
     with anyio.fail_after(20):
-        pids = await processes.pids_in(tmp_path / "pids", processes.FORKED)
+        pids = await rogue_processes.pids_in(tmp_path / "pids", rogue_processes.FORKED)
     served.kill()
     with anyio.fail_after(R10_S):
-        await processes.all_dead(pids)
+        await rogue_processes.all_dead(pids)
     beat = json.loads((tmp_path / "beat").read_text())
     claude.plays({"rows": [*asked(2), result(total_cost_usd=5.0)]})
     second = await carried_out(make(claude, tmp_path), work(workspace, attempt=2, last_beat=beat))
@@ -583,13 +583,13 @@ async def test_nothing_that_spends_money_survives_the_server_and_the_next_attemp
 @needs_proc
 @pytest.mark.promise("R10")
 async def test_a_hung_forking_worker_is_dead_at_its_deadline(claude: Double, tmp_path: Path, workspace: Path) -> None:
-    forking = f"sys.argv[1:] = [{str(tmp_path / 'pids')!r}]\nexec({processes.FORKING!r})"
+    forking = f"sys.argv[1:] = [{str(tmp_path / 'pids')!r}]\nexec({rogue_processes.FORKING!r})"
     claude.plays({"rows": [], "python": forking})
     outcome = await carried_out(make(claude, tmp_path), work(workspace, timeout_s=2.0))
     assert outcome.state is AttemptState.TIMED_OUT
-    pids = processes.read_pids(tmp_path / "pids")
+    pids = rogue_processes.read_pids(tmp_path / "pids")
     assert pids
-    assert processes.survivors(pids) == []
+    assert rogue_processes.survivors(pids) == []
 
 
 @needs_proc
@@ -615,7 +615,7 @@ async def test_a_cancelled_attempt_leaves_its_bill_and_none_of_its_words(
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
             group.start_soon(worker.carry_out, FakeContext(), work(workspace))
-            await processes.until(lambda: SECRET.encode() in claude_code_output(folder))
+            await rogue_processes.until(lambda: SECRET.encode() in claude_code_output(folder))
             group.cancel_scope.cancel()
     assert {path.name for path in folder.iterdir()} == {"pid", "exit", "stdout"}
     assert SECRET.encode() not in claude_code_output(folder)

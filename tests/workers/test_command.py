@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import processes
 import pytest
-from workers_conformance import FakeContext, WorkerConformance
+import rogue_processes
+from worker_conformance import FakeContext, WorkerConformance
 
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, WorkerKind, work_order
@@ -83,10 +83,10 @@ class TestCommandWorkerConforms(WorkerConformance):
 
     async def at_work(self, ctx: FakeContext) -> None:
         await super().at_work(ctx)
-        self.pid = await processes.noted_pid(self.home / "state" / "runs" / "run-1" / "t1" / "1")
+        self.pid = await rogue_processes.noted_pid(self.home / "state" / "runs" / "run-1" / "t1" / "1")
 
     async def assert_nothing_left(self) -> None:
-        assert processes.survivors([self.pid] if hasattr(self, "pid") else []) == []
+        assert rogue_processes.survivors([self.pid] if hasattr(self, "pid") else []) == []
         assert not (self.home / "state" / "runs").exists() or not list((self.home / "state" / "runs").iterdir())
 
 
@@ -109,11 +109,11 @@ async def test_a_signal_is_a_failure_of_its_own_kind(tmp_path: Path, workspace: 
 @pytest.mark.promise("R10")
 async def test_a_deadline_kills_the_whole_family(tmp_path: Path, workspace: Path) -> None:
     worker = make(tmp_path, [sys.executable, "**"])
-    argv = processes.python(processes.FORKING, tmp_path / "pids")
+    argv = rogue_processes.python(rogue_processes.FORKING, tmp_path / "pids")
     outcome = await carried_out(worker, work(workspace, *argv, timeout_s=0.7))
     assert (outcome.state, outcome.retryable) == (AttemptState.TIMED_OUT, True)
     assert outcome.receipts[0].detail == "was killed after 0.7 s"
-    assert processes.survivors(processes.read_pids(tmp_path / "pids")) == []
+    assert rogue_processes.survivors(rogue_processes.read_pids(tmp_path / "pids")) == []
 
 
 async def test_long_output_is_cut_inline_and_whole_by_reference(tmp_path: Path, workspace: Path) -> None:
@@ -132,7 +132,7 @@ async def test_long_output_is_cut_inline_and_whole_by_reference(tmp_path: Path, 
 
 async def test_nul_and_broken_utf8_survive(tmp_path: Path, workspace: Path) -> None:
     worker = make(tmp_path, [sys.executable, "**"])
-    argv = processes.python("import sys; sys.stdout.buffer.write(b'a\\0b\\xff\\xfe\\x1b[31m\\xe2\\x82')")
+    argv = rogue_processes.python("import sys; sys.stdout.buffer.write(b'a\\0b\\xff\\xfe\\x1b[31m\\xe2\\x82')")
     outcome = await carried_out(worker, work(workspace, *argv))
     assert outcome.output["stdout"] == "a\0b\ufffd\ufffd\x1b[31m\ufffd"
     assert "\x1b" not in outcome.summary

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workers_conformance import FakeContext, WorkerConformance
+from worker_conformance import FakeContext, WorkerConformance
 
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, WorkerKind, work_order

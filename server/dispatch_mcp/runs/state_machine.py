@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, digests, transitions
+from dispatch_mcp.model.transitions import Changes, Finished, Start, TaskRow
 from dispatch_mcp.planning import edit_rules, graph
 from dispatch_mcp.runs import budget, pacing, task_isolation
 
@@ -23,11 +24,7 @@ class RunCore:
     """The state machine of one run. Not thread-safe; cheap to rebuild from its rows with `restore`."""
 
     def __init__(
-        self,
-        run_id: str,
-        plan: model.Plan,
-        rows: Iterable[transitions.TaskRow],
-        policy: transitions.Policy = transitions.Policy(),
+        self, run_id: str, plan: model.Plan, rows: Iterable[TaskRow], policy: transitions.Policy = transitions.Policy()
     ) -> None:
         self.run_id = run_id
         self.plan = plan
@@ -43,7 +40,7 @@ class RunCore:
         by_id = {row.id: row for row in rows}
         self._rows = [by_id.pop(task.id) for task in plan.tasks]
         self._gone = by_id
-        self._changes = transitions.Changes()
+        self._changes = Changes()
         self._index()
 
     @classmethod
@@ -57,10 +54,7 @@ class RunCore:
         policy: transitions.Policy = transitions.Policy(),
     ) -> RunCore:
         """Returns a new run of `plan`; tasks without a worker of their own get `worker`, all of them if `force`."""
-        rows = [
-            transitions.TaskRow(task.id, worker if force else transitions.worker_of(task, worker))
-            for task in plan.tasks
-        ]
+        rows = [TaskRow(task.id, worker if force else transitions.worker_of(task, worker)) for task in plan.tasks]
         core = cls(run_id, plan, rows, policy)
         core._specs = {position: digests.spec_digest(task) for position, task in enumerate(plan.tasks)}
         for position, row in enumerate(core._rows):
@@ -74,7 +68,7 @@ class RunCore:
         cls,
         run_id: str,
         plan: model.Plan,
-        rows: Iterable[transitions.TaskRow],
+        rows: Iterable[TaskRow],
         *,
         paused: bool = False,
         cancelled: bool = False,
@@ -104,14 +98,12 @@ class RunCore:
                 self._busy[transitions.pool(row.worker)] += 1
 
     @staticmethod
-    def _satisfied(row: transitions.TaskRow) -> bool:
+    def _satisfied(row: TaskRow) -> bool:
         done = row.state is TaskState.SUCCEEDED or row.state is TaskState.UNVERIFIED
         return done or (row.state is TaskState.SKIPPED and row.cause == transitions.BY_USER)
 
-    # -- reading
-
     @property
-    def rows(self) -> list[transitions.TaskRow]:
+    def rows(self) -> list[TaskRow]:
         """The tasks in plan order; treat as read-only."""
         return self._rows
 
@@ -143,7 +135,7 @@ class RunCore:
         asked = self._busy[transitions.HUMAN_WORKERS]
         return 0 < asked == self.running and not any(row.state is TaskState.READY for row in self._rows)
 
-    def row(self, task_id: str) -> transitions.TaskRow:
+    def row(self, task_id: str) -> TaskRow:
         """Returns the row of a task. Raises UnknownHandle."""
         return self._rows[self._position(task_id)]
 
@@ -169,12 +161,10 @@ class RunCore:
         deps = (self._rows[dep] for dep in self._graph.deps[position])
         return digests.work_key(self._specs[position], [(row.id, row.result) for row in deps])
 
-    def drain(self) -> transitions.Changes:
+    def drain(self) -> Changes:
         """Returns what changed since the last call and forgets it."""
-        changes, self._changes = self._changes, transitions.Changes()
+        changes, self._changes = self._changes, Changes()
         return changes
-
-    # -- moving forward
 
     def next(
         self,
@@ -182,7 +172,7 @@ class RunCore:
         workers: frozenset[WorkerKind] = transitions.SERVER_WORKERS,
         free: int | None = None,
         find_result: transitions.FindResult = transitions.no_result,
-    ) -> list[transitions.Start]:
+    ) -> list[Start]:
         """Marks up to `free` ready tasks of these workers as running and returns them.
 
         Longest remaining path first, then priority, then plan order; never more than `max_parallel` at a time
@@ -191,7 +181,7 @@ class RunCore:
         merge, and a person's: an approval holds for one run. Ready tasks of people begin too, whoever asks; they are
         not returned. Nothing begins that the ledger refuses, nor of workers whom a rate limit holds back.
         """
-        starts: list[transitions.Start] = []
+        starts: list[Start] = []
         if self.paused or self.cancelled:
             return starts
         self._wake(now)
@@ -222,7 +212,7 @@ class RunCore:
             if self._rows[position].state is TaskState.READY:
                 self._changes.starts += [self._started(position, self.key(self._rows[position].id))]
 
-    def finish(self, finished: transitions.Finished, now: float) -> bool:
+    def finish(self, finished: Finished, now: float) -> bool:
         """Applies an outcome. Returns False, changing nothing, when the attempt is not the running one."""
         row = self.row(finished.task_id)
         if row.state is not TaskState.RUNNING or row.attempt != finished.attempt:
@@ -256,8 +246,6 @@ class RunCore:
             self._skip_dependants(position)
         else:
             self._ready(position, now)
-
-    # -- steering
 
     def pause(self) -> None:
         """Starts nothing until `resume`."""
@@ -358,7 +346,7 @@ class RunCore:
         self._index()
         self._changes.notes.append(transitions.Note("plan_edited", data={"version": plan.version}))
 
-    def _become(self, plan: model.Plan, rows: list[transitions.TaskRow]) -> None:
+    def _become(self, plan: model.Plan, rows: list[TaskRow]) -> None:
         self.plan = plan
         if self.ledger is not None:
             self.ledger.replan({task.id: task for task in plan.tasks})
@@ -383,8 +371,6 @@ class RunCore:
                 self._move(row, state)
                 row.ready_at = 0.0
                 row.cause = transitions.UPSTREAM + lost.id if lost else ""
-
-    # -- inside
 
     def _position(self, task_id: str) -> int:
         position = self._graph.index.get(task_id)
@@ -459,7 +445,7 @@ class RunCore:
                 found = found or hold
         return found
 
-    def _started(self, position: int, key: str) -> transitions.Start:
+    def _started(self, position: int, key: str) -> Start:
         row = self._rows[position]
         row.attempt += 1
         self._move(row, TaskState.RUNNING)
@@ -469,7 +455,7 @@ class RunCore:
             ceiling = self.ledger.ceiling(row.id, min(self.plan.max_parallel, self._open))
             self.ledger.begin(row.id, row.worker)
         self._note("attempt_started", row, {"worker": str(row.worker)})
-        return transitions.Start(row.id, row.attempt, row.worker, key, ceiling)
+        return Start(row.id, row.attempt, row.worker, key, ceiling)
 
     def _succeed(self, position: int, result: str, *, unverified: bool) -> None:
         row = self._rows[position]
@@ -541,7 +527,7 @@ class RunCore:
                 found.add(position)
         return sorted(found)
 
-    def _may_satisfy(self, row: transitions.TaskRow) -> bool:
+    def _may_satisfy(self, row: TaskRow) -> bool:
         return row.state not in model.TASK_FINAL or self._satisfied(row)
 
     def _reopen(self, position: int) -> None:
@@ -584,25 +570,25 @@ class RunCore:
         self._move(row, state)
         row.cause = cause
 
-    def _end(self, row: transitions.TaskRow, state: AttemptState, outcome: model.Outcome | None = None) -> None:
+    def _end(self, row: TaskRow, state: AttemptState, outcome: model.Outcome | None = None) -> None:
         self._busy[transitions.pool(row.worker)] -= 1
         if self.ledger is not None:
             self.ledger.end(budget.tried(row.id, row.attempt, row.worker, outcome))
         self._changes.ends.append(transitions.AttemptEnd(row.id, row.attempt, state))
 
-    def _move(self, row: transitions.TaskRow, state: TaskState) -> None:
+    def _move(self, row: TaskRow, state: TaskState) -> None:
         if state is not row.state and state not in transitions.MOVES[row.state]:
             raise AssertionError(f"illegal move of {row.id!r}: {row.state} -> {state}")
         row.state = state
         self._touch(row)
 
-    def _touch(self, row: transitions.TaskRow) -> None:
+    def _touch(self, row: TaskRow) -> None:
         self._changes.rows[row.id] = row
 
-    def _note(self, kind: str, row: transitions.TaskRow, data: Mapping[str, model.Json] | None = None) -> None:
+    def _note(self, kind: str, row: TaskRow, data: Mapping[str, model.Json] | None = None) -> None:
         self._changes.notes.append(transitions.Note(kind, row.id, row.attempt, data or {}))
 
-    def _note_finished(self, row: transitions.TaskRow, outcome: model.Outcome) -> None:
+    def _note_finished(self, row: TaskRow, outcome: model.Outcome) -> None:
         data: dict[str, model.Json] = {"state": str(outcome.state)}
         if outcome.error_kind:
             data["error_kind"] = outcome.error_kind

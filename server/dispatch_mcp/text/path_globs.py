@@ -54,6 +54,7 @@ def touch(left: str, right: str) -> bool:
 
 
 def contains(folder: str, path: str) -> bool:
+    """Returns whether a normalised path lies below a folder; the empty folder is the workspace."""
     if not folder:
         return bool(path) and not path.startswith(("/", ".."))
     return path.startswith(folder) and path[len(folder) : len(folder) + 1] == "/"

@@ -1,0 +1,125 @@
+"""From a task document to the user's branch on the command line: run, apply, tidy up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import command_runs
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs are supervised on POSIX only")
+
+EDIT = "open('list.txt', 'a').write('second\\n')"
+COMMAND = ["python", "-S", "-c", EDIT]
+
+
+def git(at: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=at, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    at = tmp_path / "repo"
+    at.mkdir()
+    git(at, "init", "-q", "-b", "main")
+    (at / "list.txt").write_text("first\n")
+    git(at, "add", "-A")
+    git(at, "commit", "-q", "-m", "First")
+    monkeypatch.setenv("DISPATCH_MCP_WORKSPACE", str(at))
+    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([COMMAND]))
+    return at
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> command_runs.Shell:
+    return command_runs.shell(monkeypatch, capsys)
+
+
+@pytest.fixture
+def run_id(shell: command_runs.Shell, repo: Path, tmp_path: Path) -> str:
+    task = {"id": "add", "do": "Add a line", "files": ["list.txt"], "isolation": "worktree", "command": COMMAND}
+    said = shell("run", command_runs.written(tmp_path, [task]), "--quiet")
+    assert said.code == 0, said.out + said.err
+    return str(said.json["correlation_id"])
+
+
+def test_a_run_is_looked_at_then_applied_then_tidied_up(shell: command_runs.Shell, repo: Path, run_id: str) -> None:
+    assert (repo / "list.txt").read_text() == "first\n"
+    assert f"`dispatch-mcp apply {run_id}`" in shell("status", run_id, "--json").json["next"]
+    said = shell("apply", "latest")
+    assert said.code == 0
+    assert "Would apply 1 commit" in said.out
+    offer = shell("apply", run_id, "--json").json
+    assert (offer["files"], offer["way"], offer["run_state"]) == (["list.txt"], "forward", "succeeded")
+    assert (repo / "list.txt").read_text() == "first\n"
+    said = shell("apply", run_id, "--expect", offer["revision"][:12])
+    assert said.code == 0, said.err
+    assert (repo / "list.txt").read_text() == "first\nsecond\n"
+    assert git(repo, "rev-parse", "HEAD") == offer["revision"]
+    assert "already has everything" in shell("apply", run_id).out
+    work = shell("worktrees", "--json").json["works"][0]
+    assert (work["run"], work["applied"]) == (run_id, True)
+    assert shell("worktrees", "prune").code == 0
+    assert git(repo, "for-each-ref", "refs/dispatch") == ""
+    assert "No run has left anything" in shell("worktrees").out
+
+
+def test_an_assistant_may_look_and_not_apply(
+    shell: command_runs.Shell, repo: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLAUDECODE", "1")
+    revision = shell("apply", run_id, "--json").json["revision"]
+    said = shell("apply", run_id, "--expect", revision)
+    assert said.code == 1
+    assert "a person has to decide" in said.err
+    assert (repo / "list.txt").read_text() == "first\n"
+
+
+def test_another_revision_and_local_changes_are_refused_with_what_to_do(
+    shell: command_runs.Shell, repo: Path, run_id: str
+) -> None:
+    assert shell("apply", run_id, "--expect", "0000000").code == 2
+    (repo / "list.txt").write_text("mine\n")
+    said = shell("apply", run_id)
+    assert "Uncommitted changes would be written over in `list.txt`" in said.out
+    revision = shell("apply", run_id, "--json").json["revision"]
+    said = shell("apply", run_id, "--expect", revision)
+    assert said.code == 1
+    assert "Commit these files" in said.err
+    assert (repo / "list.txt").read_text() == "mine\n"
+
+
+def test_a_run_that_merged_nothing_says_so(shell: command_runs.Shell, repo: Path, tmp_path: Path) -> None:
+    task = {"id": "look", "do": "Look", "command": ["git", "log", "--oneline"]}
+    assert shell("run", command_runs.written(tmp_path, [task]), "--quiet").code == 0
+    said = shell("apply", "latest")
+    assert said.code == 2
+    assert "merged nothing" in said.err
+
+
+def test_doctor_names_worktrees_that_were_left_behind(shell: command_runs.Shell, repo: Path, own_home: Path) -> None:
+    assert not [fact for fact in shell("doctor", "--json").json if fact["what"] == "worktrees"]
+    left = own_home / "state" / "worktrees" / ("f" * 32) / "task.1"
+    left.mkdir(parents=True)
+    found = [fact for fact in shell("doctor", "--json").json if fact["what"] == "worktrees"]
+    assert found[0]["mark"] == "!"
+    assert str(left) in found[0]["detail"]
+    assert shell("worktrees", "--json").json["trees"][0]["left"]
+
+
+def test_doctor_says_which_git_there_is_and_when_it_is_too_old(
+    shell: command_runs.Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {fact["what"]: fact for fact in shell("doctor", "--json").json}
+    assert facts["git"]["mark"] == "✓"
+    old = tmp_path / "bin" / "git"
+    old.parent.mkdir()
+    old.write_text("#!/bin/sh\necho git version 2.30.1\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", str(old.parent), prepend=":")
+    facts = {fact["what"]: fact for fact in shell("doctor", "--json").json}
+    assert facts["git"]["mark"] == "!"
+    assert "too old for worktrees" in facts["git"]["detail"]

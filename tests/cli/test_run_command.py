@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import command_runs
+import pytest
+
+ALLOW = json.dumps([["python", "-c", "*"]])
+SIMULATED = {"correlation_id", "simulated"}
+FLOWS = {
+    "three-generators": {"gen-user-writer": (), "gen-product-reader": (), "gen-order-updater": ()},
+    "debug-then-fix": {"debug-auth-failure": (), "gen-fixed-auth": ("debug-auth-failure",)},
+    "debug-beside-generate": {"debug-api-performance": (), "gen-cache-layer": ()},
+    "two-nodes-two-checks": {
+        "gen-writer": (),
+        "gen-transformer": (),
+        "check-writer": ("gen-writer",),
+        "check-transformer": ("gen-transformer",),
+    },
+}
+"""The task documents of seed 002, in other words, and which task waits for which there."""
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> command_runs.Shell:
+    return command_runs.shell(monkeypatch, capsys)
+
+
+def history(shell: command_runs.Shell, run_id: str) -> list[tuple[str, str]]:
+    """Returns kind and task of every event of a run."""
+    return [(event["kind"], event.get("task", "")) for event in shell("trace", run_id, "--json").json["timeline"]]
+
+
+@pytest.mark.parametrize("how", [("--dry-run",), ("--worker", "scripted")], ids=["dry run", "scripted"])
+@pytest.mark.parametrize("name", FLOWS)
+def test_the_seeds_documents_run_to_the_described_flow(
+    shell: command_runs.Shell, name: str, how: tuple[str, ...]
+) -> None:
+    said = shell("run", str(command_runs.DOCUMENTS / f"{name}.json"), *how)
+    assert said.code == 0, said.err
+    events = history(shell, said.json["correlation_id"])
+    begun = [events.index(("attempt_started", task)) for task, deps in FLOWS[name].items() if not deps]
+    ended = [events.index(("attempt_finished", task)) for task in FLOWS[name]]
+    assert max(begun) < min(ended), "what waits for nothing begins before anything ends"
+    for task, deps in FLOWS[name].items():
+        for dep in deps:
+            assert events.index(("attempt_finished", dep)) < events.index(("attempt_started", task))
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_the_result_document_has_the_seeds_format(shell: command_runs.Shell, name: str) -> None:
+    result = shell("run", str(command_runs.DOCUMENTS / f"{name}.json"), "--dry-run").json
+    assert set(result) == {"status", "results", "summary"} | SIMULATED
+    assert result["status"] == "success"
+    count = len(FLOWS[name])
+    assert {key: result["summary"][key] for key in ("total_tasks", "successful", "failed")} == {
+        "total_tasks": count,
+        "successful": count,
+        "failed": 0,
+    }
+    assert isinstance(result["summary"]["total_time_ms"], int)
+    assert [line["task_id"] for line in result["results"]] == list(FLOWS[name])
+    for line in result["results"]:
+        assert set(line) == {"task_id", "status", "output", "error", "execution_time_ms", "trace_file"}
+        assert (line["status"], line["error"]) == ("success", None)
+        assert line["output"].startswith("simulated: ")
+        assert isinstance(line["execution_time_ms"], int)
+
+
+def test_the_documents_max_workers_is_kept(shell: command_runs.Shell, tmp_path: Path) -> None:
+    tasks = [{"task_id": name, "agent": "coder", "description": "work"} for name in "abc"]
+    said = shell("run", command_runs.written(tmp_path, tasks, max_workers=1), "--dry-run")
+    kinds = [kind for kind, task in history(shell, said.json["correlation_id"]) if task]
+    assert kinds == ["attempt_started", "attempt_finished"] * 3
+
+
+@pytest.mark.parametrize(
+    ("own", "documents", "said_s"), [({}, 0.05, "0.05"), ({"timeout_s": 0.02}, 60, "0.02")], ids=["document", "task"]
+)
+def test_a_tasks_own_deadline_comes_before_the_documents(
+    shell: command_runs.Shell, tmp_path: Path, own: dict[str, float], documents: float, said_s: str
+) -> None:
+    task: dict[str, Any] = {"id": "a", "do": "work", "inputs": {"script": {"hang": True}}, "max_attempts": 1, **own}
+    said = shell("run", command_runs.written(tmp_path, [task], timeout_seconds=documents), "--worker", "scripted")
+    assert said.code == 1
+    assert said.json["results"][0]["error"] == f"No result after {said_s} s."
+
+
+def test_a_failure_is_partial_and_says_what_was_skipped(shell: command_runs.Shell, tmp_path: Path) -> None:
+    tasks = [
+        {"id": "a", "do": "work", "inputs": {"script": {"fail": "permanent", "error": "no luck"}}},
+        {"id": "b", "do": "work", "deps": ["a"]},
+        {"id": "c", "do": "work"},
+    ]
+    said = shell("run", command_runs.written(tmp_path, tasks), "--worker", "scripted")
+    assert said.code == 1
+    assert said.json["status"] == "partial"
+    assert {line["task_id"]: line["error"] for line in said.json["results"]} == {
+        "a": "no luck",
+        "b": "skipped: upstream:a",
+        "c": None,
+    }
+    assert "Failed: a." in said.err
+    assert "get_trace" not in said.err
+
+
+def test_without_a_worker_every_task_says_so_and_none_pretends(shell: command_runs.Shell) -> None:
+    said = shell("run", str(command_runs.DOCUMENTS / "three-generators.json"))
+    assert said.code == 1
+    assert said.json["status"] == "failure"
+    assert "simulated" not in said.json
+    assert all("No 'api' worker is available" in line["error"] for line in said.json["results"])
+    assert "--dry-run" in said.err
+    assert "assistant" in said.err
+
+
+def test_a_task_for_the_assistant_waits_for_it_and_the_command_ends(shell: command_runs.Shell, tmp_path: Path) -> None:
+    said = shell("run", command_runs.written(tmp_path, [{"id": "a", "do": "judge", "worker": "host"}]))
+    assert said.code == 1
+    assert said.json["summary"]["successful"] == 0
+    assert f"ask your assistant to dispatch run {said.json['correlation_id']}" in said.err
+
+
+def test_trace_files_are_private_and_in_the_state_directory(
+    shell: command_runs.Shell, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = tmp_path / "work"
+    workspace.mkdir()
+    monkeypatch.chdir(workspace)
+    said = shell("run", str(command_runs.DOCUMENTS / "three-generators.json"), "--dry-run")
+    files = [Path(line["trace_file"]) for line in said.json["results"]]
+    assert all(path.is_relative_to(own_home / "state") for path in files)
+    assert [path.stat().st_mode & 0o777 for path in files] == [0o600] * 3
+    assert json.loads(files[0].read_text("utf-8"))["correlation_id"] == said.json["correlation_id"]
+    index = json.loads((files[0].parent / "_index.json").read_text("utf-8"))
+    assert index == {path.stem: path.name for path in files}
+    assert list(workspace.iterdir()) == []
+
+
+def test_trace_files_go_where_the_user_says_and_not_where_the_document_says(
+    shell: command_runs.Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    document = str(command_runs.DOCUMENTS / "three-generators.json")
+    said = shell("run", document, "--dry-run", "--trace-dir", "mine")
+    assert {Path(line["trace_file"]).parent for line in said.json["results"]} == {tmp_path / "mine"}
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_plan_id_runs_the_stored_plan(shell: command_runs.Shell) -> None:
+    document = str(command_runs.DOCUMENTS / "debug-then-fix.json")
+    plan_id = shell("plan", document, "--json").json["plan_id"]
+    said = shell("run", plan_id, "--dry-run")
+    assert (said.code, said.json["summary"]["total_tasks"]) == (0, 2)
+
+
+def test_a_finished_document_runs_anew_and_reuse_takes_its_results_over(shell: command_runs.Shell) -> None:
+    document = str(command_runs.DOCUMENTS / "debug-then-fix.json")
+    runs = [shell("run", document, "--dry-run", *more).json["correlation_id"] for more in ((), (), ("--reuse",))]
+    assert len(set(runs)) == 3
+    replayed = [sum(kind == "task_replayed" for kind, _ in history(shell, run_id)) for run_id in runs]
+    assert replayed == [0, 0, 2]
+
+
+class Gate:
+    """A command that says when it has begun and then waits to be let through; and one that counts its runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.counted, self.begun, self.open = folder / "counted", folder / "begun", folder / "open"
+        for pipe in (self.begun, self.open):
+            os.mkfifo(pipe)
+
+    def tasks(self) -> list[dict[str, Any]]:
+        count = f"open({str(self.counted)!r},'a').write('x')"
+        wait = f"open({str(self.begun)!r},'w').write('begun'); open({str(self.open)!r}).read()"
+        return [
+            {"id": "count", "do": "count this run", "command": ["python", "-c", count]},
+            {"id": "wait", "do": "wait at the gate", "command": ["python", "-c", wait], "deps": ["count"]},
+        ]
+
+    def reached(self) -> str:
+        """Returns once the command waits at the gate."""
+        return self.begun.read_text("utf-8")
+
+    def let_through(self) -> None:
+        self.open.write_text("go", "utf-8")
+
+
+@pytest.mark.promise("R1")
+@pytest.mark.skipif(os.name != "posix", reason="named pipes and SIGKILL")
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)], ids=["kill -9", "ctrl-c"])
+def test_an_interrupted_document_goes_on_where_it_was_and_repeats_nothing_finished(
+    tmp_path: Path, how: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", ALLOW)
+    gate = Gate(tmp_path)
+    document = command_runs.written(tmp_path, gate.tasks())
+    with command_runs.own_process("run", document) as first:
+        assert gate.reached() == "begun"
+        first.send_signal(how)
+        out, err = first.communicate(timeout=30)
+    assert (first.returncode, out) == (code, "")
+    assert "Traceback" not in err
+    with command_runs.own_process("run", document) as second:
+        assert gate.reached() == "begun"
+        gate.let_through()
+        out, err = second.communicate(timeout=30)
+    assert second.returncode == 0, err
+    assert "resuming run" in err
+    assert json.loads(out)["status"] == "success"
+    assert gate.counted.read_text("utf-8") == "x"

@@ -1,0 +1,107 @@
+"""`dispatch-mcp worker` as people start it: a process that goes on with what others have left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import rogue_processes
+from claude_double import Double
+
+from dispatch_mcp import composition, configuration
+from dispatch_mcp.model import records
+from dispatch_mcp.service import dispatcher
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def chat(project: Path) -> AsyncGenerator[dispatcher.Dispatcher]:
+    """A chat that records runs and ends before anything of them is done."""
+    settings = configuration.load(os.environ, cwd=project).settings
+    async with composition.open_dispatcher(settings, drives=False) as app:
+        yield app
+
+
+async def left(project: Path, *tasks: dict[str, Any], worker: str = "scripted") -> str:
+    """Returns a run that nobody carries on."""
+    async with chat(project) as app:
+        plan = await app.plans.plan(list(tasks))
+        return (await app.dispatch(plan_id=plan.plan.id, worker=worker)).run_id
+
+
+async def record(project: Path, run_id: str) -> records.RunRecord:
+    async with chat(project) as app:
+        return await app.store.run(run_id, principal=records.LOCAL)
+
+
+def started(*argv: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "dispatch_mcp", "worker", *argv]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+async def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
+    with anyio.fail_after(30):
+        return await anyio.to_thread.run_sync(process.communicate)
+
+
+def scripted(name: str, **script: Any) -> dict[str, Any]:
+    return {"id": name, "do": "Work", "worker": "scripted", "inputs": {"script": script}}
+
+
+async def test_a_run_that_a_chat_has_left_is_brought_to_its_end(tmp_path: Path) -> None:
+    run_id = await left(tmp_path, scripted("one"), {**scripted("two", sleep_s=0.1), "deps": ["one"]})
+    assert (await record(tmp_path, run_id)).state == "running"
+    with started("--idle", "1", "--json") as process:
+        out, err = await ended(process)
+    assert (process.returncode, json.loads(out)) == (0, {"runs": {run_id: "succeeded"}})
+    assert f"run {run_id}: going on with it" in err
+    assert (await record(tmp_path, run_id)).state == "succeeded"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_stops_cleanly_with_its_children_and_lets_its_runs_go(tmp_path: Path, number: signal.Signals) -> None:
+    claude = Double(tmp_path / "bin")
+    claude.plays({"sleep_s": 60})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISPATCH_MCP_CLAUDE_PROGRAM", str(claude.program))
+        run_id = await left(tmp_path, {"id": "one", "do": "Work"}, worker="claude")
+        with started() as process:
+            with anyio.fail_after(30):
+                await rogue_processes.until(lambda: bool(claude.calls))
+            process.send_signal(number)
+            await ended(process)
+    assert process.returncode == 0
+    assert rogue_processes.survivors(call["pid"] for call in claude.calls) == []
+    kept = await record(tmp_path, run_id)
+    assert (kept.state, kept.owner) == ("running", "")
+
+
+async def test_a_run_whose_worker_is_not_here_is_left_to_somebody_who_has_it(tmp_path: Path) -> None:
+    claude = Double(tmp_path / "bin")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISPATCH_MCP_CLAUDE_PROGRAM", str(claude.program))
+        run_id = await left(tmp_path, {"id": "one", "do": "Work"}, worker="claude")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISPATCH_MCP_CLAUDE_PROGRAM", "no-such-program")
+        with started("--idle", "1", "--quiet") as process:
+            assert (await ended(process))[1] == ""
+    kept = await record(tmp_path, run_id)
+    assert (process.returncode, kept.state, kept.owner) == (0, "running", "")
+    assert kept.counts == {"ready": 1}
+
+
+def test_a_wait_that_is_no_wait_is_refused() -> None:
+    with started("--idle", "-1") as process:
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "--idle is -1.0" in err

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dispatcher_setup
+import pytest
+
+from dispatch_mcp import model
+from dispatch_mcp.engine import outcome_redaction
+from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
+from dispatch_mcp.text import redaction
+
+pytestmark = [pytest.mark.anyio, pytest.mark.promise("S10")]
+
+SECRET = "correct horse battery staple 42"
+REDACTOR = redaction.Redactor([SECRET])
+
+
+@dataclass
+class Leaky:
+    """A worker that leaves the secret wherever it can."""
+
+    async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
+        ctx.beat(note=SECRET)
+        text = ctx.blobs.put(f"log: {SECRET}".encode())
+        raw = ctx.blobs.put(b"\xff" + SECRET.encode())
+        return model.Outcome(
+            state=AttemptState.FAILED,
+            summary=SECRET,
+            error=f"{work.task.id} said {SECRET}",
+            output={"stdout": [SECRET], SECRET: 1, "password": "12345678"},
+            handoff=model.Handoff(
+                completed_work=SECRET,
+                artifacts=(model.Artifact(name="text", digest=text), model.Artifact(name="raw", digest=raw)),
+            ),
+            receipts=(model.Receipt(kind="exit_code", ok=False, detail=SECRET),),
+        )
+
+
+@dataclass
+class Shelf:
+    held: dict[str, bytes] = field(default_factory=dict)
+
+    def put(self, data: bytes) -> str:
+        self.held[str(len(self.held))] = data
+        return str(len(self.held) - 1)
+
+    def get(self, digest: str) -> bytes:
+        return self.held[digest]
+
+
+@dataclass
+class Context:
+    run_id: str = "r"
+    task_id: str = "t"
+    attempt: int = 1
+    last_beat: Mapping[str, model.Json] = field(default_factory=dict)
+    blobs: Shelf = field(default_factory=Shelf)
+    kept: list[model.Json] = field(default_factory=list)
+
+    def beat(self, **details: model.Json) -> None:
+        self.kept.append(details)
+
+
+async def test_nothing_that_a_worker_leaves_behind_holds_a_secret() -> None:
+    ctx = Context()
+    task = model.Task(id="t", goal="x")
+    work = work_order.WorkOrder(run_id="r", task=task, attempt=1, worker=WorkerKind.COMMAND)
+    outcome = await outcome_redaction.Worker(Leaky(), REDACTOR).carry_out(ctx, work)
+    seen = f"{outcome.model_dump_json()} {ctx.kept} {ctx.blobs.held}"
+    assert SECRET not in seen
+    assert outcome.error == "t said [redacted:secret]"
+    assert outcome.output["password"] == "[redacted:field]"
+    assert ctx.blobs.held == {"0": b"log: [redacted:secret]", "1": b"\xff[redacted:secret]"}
+
+
+def test_an_outcome_without_secrets_stays_the_same_object() -> None:
+    outcome = model.Outcome(state=AttemptState.SUCCEEDED, summary="fine", output={"a": [1, None, "b"]})
+    assert outcome_redaction.outcome(REDACTOR, outcome) is outcome
+
+
+async def test_what_the_host_reports_is_kept_without_secrets(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+
+    def redact(outcome: model.Outcome) -> model.Outcome:
+        return outcome_redaction.outcome(REDACTOR, outcome)
+
+    async with dispatcher_setup.opened(home, redact=redact) as desk:
+        progress = await desk.app.dispatch(plan_id=await desk.planned({"id": "a", "do": "work"}))
+        report = dispatcher_setup.said(progress.assignments[0], f"used {SECRET}", output={"key": SECRET})
+        await desk.app.report(progress.run_id, [report])
+        assert "used [redacted:secret]" in await desk.app.result(progress.run_id, "a")
+    assert SECRET.encode() not in b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import memory_client
+import pytest
+
+from dispatch_mcp import composition, errors
+from dispatch_mcp.mcp_server import lazy, server
+from dispatch_mcp.service import dispatcher
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_store_that_cannot_be_opened_is_told_to_every_caller_until_it_can(tmp_path: Path) -> None:
+    settings = memory_client.settings(tmp_path / "home", memory_client.repository(tmp_path / "shop"))
+    trouble = [errors.StoreTooNew("The store has schema 9.", hint="Install a newer dispatch-mcp.")]
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[dispatcher.Dispatcher]:
+        if trouble:
+            raise trouble[0]
+        async with composition.open_dispatcher(settings) as app:
+            yield app
+
+    with anyio.fail_after(30):
+        async with memory_client.desk(server.make_server(opened)) as desk:
+            for _ in range(2):
+                with pytest.raises(memory_client.Refused, match=r"schema 9\. Install a newer"):
+                    await desk.call("get_trace")
+            trouble.clear()
+            assert await desk.planned({"id": "a", "do": "Write it"})
+
+
+async def test_the_dispatcher_is_opened_once_and_closed_at_the_end() -> None:
+    seen: list[str] = []
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[object]:
+        seen.append("opened")
+        yield seen
+        seen.append("closed")
+
+    with anyio.fail_after(5):
+        opening = lazy.Opening(opened)  # pyright: ignore[reportArgumentType]  # any value will do
+        async with anyio.create_task_group() as group:
+            group.start_soon(opening.keep)
+            async with anyio.create_task_group() as callers:
+                for _ in range(5):
+                    callers.start_soon(opening.get)
+            opening.end()
+    assert seen == ["opened", "closed"]
+
+
+async def test_a_server_opens_its_store_without_being_asked() -> None:
+    opened = anyio.Event()
+
+    @asynccontextmanager
+    async def opening() -> AsyncGenerator[object]:
+        opened.set()
+        yield opened
+
+    with anyio.fail_after(5):
+        waiting = lazy.Opening(opening)  # pyright: ignore[reportArgumentType]  # any value will do
+        async with anyio.create_task_group() as group:
+            group.start_soon(waiting.keep)
+            await opened.wait()
+            waiting.end()
+
+
+@pytest.mark.promise("R18")
+def test_what_answers_lists_loads_neither_the_engine_nor_the_store() -> None:
+    code = "import sys; import dispatch_mcp.mcp_server.server; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    ours = {name for name in found.stdout.split() if name.startswith("dispatch_mcp.")}
+    assert not {name for name in ours if name.split(".")[1] in ("engine", "store", "workers", "context")}

@@ -1,0 +1,260 @@
+"""Reviews through a real client: assignments, reports, the decision, and waivers that only a user can give."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import command_runs
+import fake_provider
+import memory_client
+import pytest
+import raw_server
+from mcp import Client, StdioServerParameters
+from mcp.types import ElicitResult
+
+from dispatch_mcp import configuration
+
+pytestmark = pytest.mark.anyio
+
+BAD = "def find(db, name):\n    return db.execute(f\"SELECT id FROM users WHERE name = '{name}'\")\n"
+QUOTE = "return db.execute(f\"SELECT id FROM users WHERE name = '{name}'\")"
+PASS = '```json\n{"verdict": "PASS", "findings": []}\n```'
+
+
+def fails(quote: str = QUOTE) -> str:
+    finding = {
+        "severity": "critical",
+        "file": "db.py",
+        "line": 2,
+        "quote": quote,
+        "claim": "injection",
+        "evidence": "'",
+    }
+    return "```json\n" + json.dumps({"verdict": "FAIL", "findings": [finding]}) + "\n```"
+
+
+def chosen(tmp_path: Path, change: str = BAD) -> configuration.Settings:
+    shop = memory_client.repository(tmp_path / "shop")
+    (shop / "db.py").write_text(change, encoding="utf-8")
+    return memory_client.settings(tmp_path / "home", shop)
+
+
+async def answered(desk: memory_client.Desk, started: dict[str, Any], answers: dict[str, str]) -> dict[str, Any]:
+    """Reports an answer for every assignment until there are none left, and returns the last answer."""
+    answer, waiting = started, started["assignments"]
+    while waiting:
+        results = [
+            {"task_id": one["task_id"], "attempt": one["attempt"], "text": answers.get(one["agent"], PASS)}
+            for one in waiting
+        ]
+        answer = await desk.call("report", run_id=started["run_id"], results=results)
+        waiting = answer.get("assignments", [])
+    return answer
+
+
+@pytest.mark.parametrize("era", memory_client.ERAS)
+async def test_a_host_carries_out_a_round_in_two_calls(tmp_path: Path, era: str) -> None:
+    async with memory_client.desk(memory_client.make_server(chosen(tmp_path)), era) as desk:
+        started = await desk.call("review_council")
+        assert [one["agent"] for one in started["assignments"]][:2] == ["architecture-strategist", "security-sentinel"]
+        assert {one["call"]["model"] for one in started["assignments"]} == {"sonnet"}
+        assert all(one["call"]["run_in_background"] for one in started["assignments"])
+        answer = await answered(desk, started, {"security-sentinel": fails()})
+    assert answer["decision"]["outcome"] == "BLOCK"
+    assert answer["decision"]["findings"][0]["place"] == "db.py:2"
+    assert answer["decision"]["findings"][0]["reviewers"] == ["security-sentinel"]
+
+
+async def test_the_advocate_is_handed_out_when_everybody_passes(tmp_path: Path) -> None:
+    async with memory_client.desk(memory_client.make_server(chosen(tmp_path))) as desk:
+        started = await desk.call("review_council")
+        results = [{"task_id": one["task_id"], "attempt": 1, "text": PASS} for one in started["assignments"]]
+        second = await desk.call("report", run_id=started["run_id"], results=results)
+        assert [one["agent"] for one in second["assignments"]] == ["devils-advocate"]
+        assert "decision" not in second
+        last = await answered(desk, {**second, "run_id": started["run_id"]}, {})
+    assert last["decision"]["outcome"] == "PASS"
+
+
+async def test_an_unusable_answer_comes_back_once(tmp_path: Path) -> None:
+    async with memory_client.desk(memory_client.make_server(chosen(tmp_path))) as desk:
+        started = await desk.call("review_council")
+        answers = {one["agent"]: PASS for one in started["assignments"]} | {"security-sentinel": "LGTM"}
+        results = [
+            {"task_id": one["task_id"], "attempt": 1, "text": answers[one["agent"]]} for one in started["assignments"]
+        ]
+        second = await desk.call("report", run_id=started["run_id"], results=results)
+        assert [(one["agent"], one["attempt"]) for one in second["assignments"]] == [("security-sentinel", 2)]
+        last = await answered(desk, {**second, "run_id": started["run_id"]}, answers)
+    assert last["decision"]["outcome"] == "INCONCLUSIVE"
+    assert last["decision"]["blocks"]
+
+
+async def test_asking_again_repeats_nothing_and_says_where_it_stands(tmp_path: Path) -> None:
+    async with memory_client.desk(memory_client.make_server(chosen(tmp_path))) as desk:
+        started = await desk.call("review_council")
+        again = await desk.call("review_council")
+        assert again["run_id"] == started["run_id"]
+        answer = await answered(desk, started, {"security-sentinel": fails()})
+        found = await desk.call("review_council", run_id=started["run_id"])
+        trace = await desk.call("get_trace", run_id=started["run_id"])
+    assert found["outcome"] == answer["decision"]["outcome"] == trace["council"]["outcome"] == "BLOCK"
+    assert {one["reviewer"] for one in trace["council"]["calibration"]} >= {"security-sentinel"}
+
+
+@pytest.mark.parametrize(
+    ("action", "decision", "reason", "passes"),
+    [
+        ("accept", "waive", "the table is public", True),
+        ("accept", "keep", "", False),
+        ("accept", "waive", "", False),
+        ("decline", "", "", False),
+        ("cancel", "", "", False),
+    ],
+)
+async def test_only_the_user_can_waive(
+    tmp_path: Path, action: str, decision: str, reason: str, *, passes: bool
+) -> None:
+    asked: list[str] = []
+
+    async def answer(_context: object, params: Any) -> ElicitResult:
+        asked.append(params.message)
+        content = {"decision": decision, "reason": reason} if decision else None
+        return ElicitResult(action=action, content=content)  # type: ignore[arg-type]
+
+    async with memory_client.desk(memory_client.make_server(chosen(tmp_path)), elicitation_callback=answer) as desk:
+        started = await desk.call("review_council")
+        found = (await answered(desk, started, {"security-sentinel": fails()}))["decision"]["findings"][0]["id"]
+        call = {"run_id": started["run_id"], "action": "waive", "task_id": found, "reason": "the model says so"}
+        if passes:
+            waived = await desk.call("steer_run", **call)
+            assert waived["outcome"] == "PASS"
+            assert waived["findings"][0]["waived"] == "the user, asked by the client: the table is public"
+        else:
+            with pytest.raises(memory_client.Refused):
+                await desk.call("steer_run", **call)
+            assert (await desk.call("review_council", run_id=started["run_id"]))["outcome"] == "BLOCK"
+    assert len(asked) == 1
+    assert "injection" in asked[0]
+
+
+async def test_a_client_that_cannot_ask_waives_nothing(tmp_path: Path) -> None:
+    async with memory_client.desk(memory_client.make_server(chosen(tmp_path))) as desk:
+        started = await desk.call("review_council")
+        found = (await answered(desk, started, {"security-sentinel": fails()}))["decision"]["findings"][0]["id"]
+        with pytest.raises(memory_client.Refused, match="dispatch-mcp waive"):
+            await desk.call("steer_run", run_id=started["run_id"], action="waive", task_id=found, reason="because")
+
+
+async def test_a_round_trip_over_real_pipes(tmp_path: Path) -> None:
+    settings = chosen(tmp_path)
+    env = raw_server.environment(settings.home, settings.workspace)
+    parameters = StdioServerParameters(
+        command=sys.executable, args=["-m", "dispatch_mcp"], env=env, cwd=str(settings.workspace)
+    )
+    with anyio.fail_after(60):
+        async with Client(parameters) as client:
+            desk = memory_client.Desk(client)
+            started = await desk.call("review_council")
+            whole = await desk.read(f"dispatch://runs/{started['run_id']}/tasks/security-sentinel/prompt")
+            answer = await answered(desk, started, {"security-sentinel": fails()})
+    assert QUOTE in whole
+    assert answer["decision"]["outcome"] == "BLOCK"
+    assert answer["decision"]["findings"][0]["place"] == "db.py:2"
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> command_runs.Shell:
+    """A shell in a repository with a change."""
+    settings = chosen(tmp_path)
+    monkeypatch.chdir(settings.workspace)
+    return command_runs.shell(monkeypatch, capsys)
+
+
+def answers(fake: fake_provider.Provider, monkeypatch: pytest.MonkeyPatch, security: str = PASS) -> None:
+    """Lets the fake provider review: what the security sentinel says, and PASS of everybody else."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", fake_provider.KEY)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", fake.url)
+    fake.rules(
+        {"match": {"system": "You are the security sentinel"}, "steps": [fake_provider.done(answer=security)]},
+        {"match": {"system": "You are the"}, "steps": [fake_provider.done(answer=PASS)]},
+    )
+
+
+def test_a_shell_reviews_with_the_api_and_blocks(
+    typed: command_runs.Shell, provider: fake_provider.Provider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answers(provider, monkeypatch, fails())
+    found = typed("review", "--json", "--sarif", str(tmp_path / "out.sarif"))
+    assert found.code == 1, found.err
+    assert found.json["outcome"] == "BLOCK"
+    assert found.json["findings"][0]["place"] == "db.py:2"
+    assert all("sonnet" in request["body"]["model"] for request in provider.requests())
+    written = json.loads((tmp_path / "out.sarif").read_text(encoding="utf-8"))
+    assert written["runs"][0]["results"][0]["level"] == "error"
+    asked = len(provider.requests())
+    assert typed("review").code == 1
+    assert len(provider.requests()) == asked, "nothing is paid for twice"
+
+
+def test_a_person_waives_at_a_shell_and_an_assistant_does_not(
+    typed: command_runs.Shell, provider: fake_provider.Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers(provider, monkeypatch, fails())
+    found = typed("review", "--json").json
+    one = found["findings"][0]["id"]
+    monkeypatch.setenv("CLAUDECODE", "1")
+    assert typed("waive", found["run_id"], one, "--reason", "a fixture").code == 1
+    monkeypatch.delenv("CLAUDECODE")
+    waived = typed("waive", found["run_id"], one, "--reason", "a fixture", "--json")
+    assert waived.code == 0, waived.err
+    assert "a fixture" in waived.json["findings"][0]["waived"]
+    assert typed("review").code == 0
+
+
+def test_a_shell_passes_what_everybody_passes(
+    typed: command_runs.Shell, provider: fake_provider.Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers(provider, monkeypatch)
+    found = typed("review")
+    assert found.code == 0, found.err
+    assert found.out.startswith("PASS")
+    assert "devils-advocate: PASS" in found.out
+
+
+def test_without_anybody_who_can_review_nothing_passes(typed: command_runs.Shell) -> None:
+    found = typed("review")
+    assert found.code == 3
+    assert "ANTHROPIC_API_KEY" in found.err
+    assert typed("review", "--json").json["outcome"] == "INCONCLUSIVE"
+
+
+def test_a_simulated_review_is_inconclusive(typed: command_runs.Shell) -> None:
+    found = typed("review", "--worker", "scripted", "--json")
+    assert found.code == 3
+    assert found.json["blocks"]
+
+
+def test_the_opt_out_lets_inconclusive_through_and_says_so(
+    typed: command_runs.Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCH_MCP_COUNCIL_INCONCLUSIVE_BLOCKS", "no")
+    found = typed("review", "--worker", "scripted")
+    assert found.code == 0
+    assert "DOES NOT BLOCK" in found.out
+
+
+def test_nothing_to_review_is_no_pass(typed: command_runs.Shell) -> None:
+    found = typed("review", "HEAD..HEAD", "--worker", "scripted", "--json")
+    assert found.code == 3
+    assert found.json["outcome"] == "NOTHING_TO_REVIEW"
+
+
+def test_a_range_that_is_none_is_wrong_usage(typed: command_runs.Shell) -> None:
+    found = typed("review", "no-such-branch", "--worker", "scripted")
+    assert found.code == 2
+    assert "no-such-branch" in found.err

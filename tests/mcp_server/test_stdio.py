@@ -1,0 +1,225 @@
+"""The server as a host starts it: a process, its pipes, its signals and its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import memory_client
+import pytest
+import raw_server
+from mcp import Client, StdioServerParameters
+
+FULL = os.environ.get("DISPATCH_MCP_CHAOS") == "full"
+NOISE = "import os,sys; print('noise ' * 2000); sys.stdout.flush(); os.write(1, b'more noise' * 500); os.write(2, b'!')"
+LONG = "import time; time.sleep(30)"
+PYTHON = ("python", "-c", "*")
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    return memory_client.repository(tmp_path / "shop")
+
+
+@pytest.fixture
+def env(tmp_path: Path, shop: Path) -> dict[str, str]:
+    return raw_server.environment(tmp_path / "state", shop, [PYTHON])
+
+
+def scripted(count: int, sleep_s: float = 0.02) -> list[dict[str, object]]:
+    tasks: list[dict[str, object]] = []
+    for number in range(count):
+        deps = [f"t{number - 3}"] if number >= 3 else []
+        tasks.append({"id": f"t{number}", "do": "Wait", "deps": deps, "inputs": {"script": {"sleep_s": sleep_s}}})
+    return tasks
+
+
+def books_of(env: dict[str, str]) -> list[str]:
+    """Returns the ids of all runs in the store."""
+    with closing(sqlite3.connect(Path(env["DISPATCH_MCP_HOME"]) / "state.db")) as conn:
+        assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return [row[0] for row in conn.execute("SELECT id FROM run")]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("era", memory_client.ERAS)
+async def test_a_real_client_reaches_the_server_in_both_eras(env: dict[str, str], shop: Path, era: str) -> None:
+    parameters = StdioServerParameters(command=sys.executable, args=["-m", "dispatch_mcp"], env=env, cwd=str(shop))
+    with anyio.fail_after(60):
+        async with Client(parameters, mode=era) as client:
+            names = {tool.name for tool in (await client.list_tools()).tools}
+            desk = memory_client.Desk(client)
+            run = await desk.call("dispatch", plan_id=await desk.planned({"id": "a", "do": "Write it"}))
+    assert {"route_task", "plan_dag", "dispatch", "review_council", "get_trace"} <= names
+    assert [one["task_id"] for one in run["assignments"]] == ["a"]
+
+
+@pytest.mark.promise("R13")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_only_json_rpc_is_on_stdout(env: dict[str, str], shop: Path, unbuffered: str) -> None:
+    with raw_server.Wire({**env, "PYTHONUNBUFFERED": unbuffered, "DISPATCH_MCP_LOG_LEVEL": "debug"}, shop) as server:
+        server.request("tools/list")
+        tasks = [{"id": f"t{n}", "do": "Make noise", "command": ["python", "-c", NOISE]} for n in range(3)]
+        plan_id = server.call("plan_dag", tasks=tasks)["plan_id"]
+        run_id = server.call("dispatch", plan_id=plan_id)["run_id"]
+        assert raw_server.finish(server, [run_id]) == {run_id: "succeeded"}
+        for garbage in (b"not json\n", b"\xff\xfe\n", b"[" * 5_000 + b"\n", b"{}\n", b"[]\n", b"1e999\n", b"\n"):
+            server.write(garbage)
+        deep = b"[" * 5_000 + b"]" * 5_000
+        server.write(
+            b'{"jsonrpc":"2.0","id":99,"method":"tools/call","params":{"name":"get_trace","arguments":' + deep + b"}}\n"
+        )
+        assert server.request("tools/list")["tools"], "and it still answers"
+        assert server.close() == 0
+    assert server.lines
+    for line in server.lines:
+        message = json.loads(line)
+        assert message["jsonrpc"] == "2.0", line
+        assert message.get("error", {}).get("code") != -32603, line
+
+
+@pytest.mark.promise("R13")
+def test_ten_megabytes_on_one_line_are_answered(env: dict[str, str], shop: Path) -> None:
+    with raw_server.Wire(env, shop) as server:
+        with pytest.raises(raw_server.Refused, match="at most"):
+            server.call("route_task", task="x" * 10_000_000)
+        assert server.call("route_task", task="fix the login page")
+        assert server.close() == 0
+
+
+@pytest.mark.promise("R6")
+@pytest.mark.parametrize("busy", ["idle", "waiting", "working"])
+def test_the_end_of_stdin_ends_the_server(env: dict[str, str], shop: Path, busy: str) -> None:
+    with raw_server.Wire(env, shop) as server:
+        server.request("tools/list")
+        task = {"id": "a", "do": "Take long", "command": ["python", "-c", LONG]}
+        if busy == "working":
+            run_id = server.call("dispatch", plan_id=server.call("plan_dag", tasks=[task])["plan_id"])["run_id"]
+            while server.call("get_trace", run_id=run_id)["counts"].get("running") != 1:
+                pass
+        if busy == "waiting":
+            tasks = scripted(1, 30.0)
+            plan_id = server.call("plan_dag", tasks=tasks)["plan_id"]
+            run_id = server.call("dispatch", plan_id=plan_id, worker="scripted")["run_id"]
+            server.send("tools/call", {"name": "get_trace", "arguments": {"run_id": run_id, "wait_s": 45}})
+        assert server.close(10) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_cleanly(env: dict[str, str], shop: Path, number: signal.Signals) -> None:
+    with raw_server.Wire(env, shop) as server:
+        plan_id = server.call("plan_dag", tasks=scripted(3, 20.0))["plan_id"]
+        run_id = server.call("dispatch", plan_id=plan_id, worker="scripted")["run_id"]
+        server.process.send_signal(number)
+        assert server.process.wait(10) == 0
+    with closing(sqlite3.connect(Path(env["DISPATCH_MCP_HOME"]) / "state.db")) as conn:
+        [(owner,)] = conn.execute("SELECT owner FROM run WHERE id = ?", (run_id,))
+    assert owner is None, "the run is free for the next server"
+
+
+def loaded_by(env: dict[str, str], shop: Path, log: Path) -> set[str]:
+    """Returns the modules that a server loads from its start to a planned, dispatched and traced run."""
+    with raw_server.Wire(env, shop, python=["-X", "importtime"], log=log) as server:
+        server.request("tools/list")
+        server.call("route_task", task="Add an index to the orders table")
+        run_id = server.call("dispatch", plan_id=server.call("plan_dag", tasks=scripted(2))["plan_id"], dry_run=True)
+        server.call("get_trace", run_id=run_id["run_id"], wait_s=5)
+        assert server.close() == 0
+    return imported(log.read_text(encoding="utf-8"))
+
+
+def imported(text: str) -> set[str]:
+    """Returns the names in a report of `-X importtime`; of a package that was only looked for, only parts are there."""
+    return {line.rsplit("|", 1)[-1].strip() for line in text.splitlines() if line.startswith("import time:")}
+
+
+@pytest.mark.promise("R18")
+def test_serving_loads_no_provider_library_no_terminal_library_and_no_oracle(
+    env: dict[str, str], shop: Path, tmp_path: Path
+) -> None:
+    found = loaded_by(env, shop, tmp_path / "stderr")
+    assert "mcp" in found
+    assert found.isdisjoint({"anthropic", "rich", "networkx", "numpy", "temporalio", "pytest"})
+
+
+@pytest.mark.promise("R18")
+def test_the_version_is_told_without_loading_anything(env: dict[str, str], shop: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "dispatch_mcp", "--version"]
+    done = subprocess.run(command, env=env, cwd=shop, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("dispatch-mcp ")
+    assert imported(done.stderr).isdisjoint({"mcp", "mcp_types", "pydantic", "anyio", "sqlite3", "rich", "argparse"})
+
+
+def picture(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Returns mode, time of change and bytes of everything below a folder."""
+    found: dict[str, tuple[int, int, bytes]] = {}
+    for path in sorted([folder, *folder.rglob("*")]):
+        status = path.lstat()
+        data = path.read_bytes() if path.is_file() else b""
+        found[str(path)] = (status.st_mode, status.st_mtime_ns, data)
+    return found
+
+
+@pytest.mark.parametrize("home", ["state", "default"])
+def test_nothing_is_created_or_changed_in_the_workspace(
+    env: dict[str, str], shop: Path, own_home: Path, home: str
+) -> None:
+    if home == "default":
+        env = {name: value for name, value in env.items() if name != "DISPATCH_MCP_HOME"}
+    for path in [*shop.rglob("*"), shop]:
+        path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+    before = picture(shop)
+    with raw_server.Wire(env, shop) as server:
+        server.request("tools/list")
+        server.call("route_task", task="Explain app.py", files=["app.py"])
+        tasks = [
+            {"id": "log", "do": "Read the history", "command": ["git", "log", "--oneline"]},
+            {"id": "write", "do": "Write the basket", "files": ["basket.py"], "context": ["file:app.py"]},
+            {"id": "state", "do": "Read the state", "command": ["git", "status", "--short"], "deps": ["write"]},
+        ]
+        run_id = server.call("dispatch", plan_id=server.call("plan_dag", tasks=tasks)["plan_id"])["run_id"]
+        assert raw_server.finish(server, [run_id]) == {run_id: "succeeded"}
+        for view in ("summary", "timeline", "results", "todo", "mermaid"):
+            server.call("get_trace", run_id=run_id, view=view)
+        assert server.close() == 0
+    after = picture(shop)
+    for path in [shop, *shop.rglob("*")]:
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)
+    assert after == before
+
+
+@pytest.mark.promise("R6")
+@pytest.mark.chaos
+def test_a_client_that_goes_away_in_the_middle_of_a_dispatch_loses_nothing(env: dict[str, str], shop: Path) -> None:
+    rng = random.Random()
+    acknowledged: set[str] = set()
+    for _ in range(50 if FULL else 10):
+        with raw_server.Wire(env, shop) as server:
+            plan_id = server.call("plan_dag", tasks=scripted(12))["plan_id"]
+            number = server.send(
+                "tools/call", {"name": "dispatch", "arguments": {"plan_id": plan_id, "worker": "scripted"}}
+            )
+            instant = rng.random() * 0.25
+            began = time.monotonic()
+            if rng.random() < 0.7:
+                acknowledged.add(server.answer(number)["result"]["structuredContent"]["run_id"])
+            time.sleep(max(0.0, instant - (time.monotonic() - began)))
+            assert server.close(10) == 0
+    assert acknowledged <= set(books_of(env))
+    with raw_server.Wire(env, shop) as server:
+        states = raw_server.finish(server, books_of(env))
+        assert server.close() == 0
+    assert set(states.values()) == {"succeeded"}

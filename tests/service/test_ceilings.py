@@ -1,0 +1,124 @@
+"""Ceilings and forecasts through the real store: what they hold back, what they show, and how people go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import dispatcher_setup
+import pytest
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.service import answers
+
+pytestmark = pytest.mark.anyio
+
+PRICED = 1e-6
+
+
+def price(name: str | None, usage: model.Usage) -> float | None:
+    return None if name == "unheard-of" else (usage.input_tokens + usage.output_tokens) * PRICED
+
+
+def task(name: str, *deps: str, **more: Any) -> dict[str, Any]:
+    return {"id": name, "do": f"Do {name}", "deps": list(deps), "effort": "S", "model": "sonnet", **more}
+
+
+async def report_all(
+    desk: dispatcher_setup.Desk, given: answers.Progress | answers.Reported, **usage: float
+) -> answers.Reported:
+    results = [dispatcher_setup.said(one, usage=usage) for one in given.assignments]
+    return await desk.app.report(given.run_id, results)
+
+
+@pytest.mark.promise("S9")
+async def test_a_run_whose_money_is_spent_hands_out_nothing_more_until_its_ceiling_is_raised(tmp_path: Path) -> None:
+    async with dispatcher_setup.opened(tmp_path / "home", rules={"price": price}) as desk:
+        plan_id = await desk.planned(task("a"), task("b", "a"))
+        given = await desk.app.dispatch(plan_id=plan_id, limits=model.Limits(dollars=0.5))
+        reported = await report_all(desk, given, input_tokens=600_000, output_tokens=0)
+        assert reported.assignments == ()
+        trace = await desk.app.trace(run_id=given.run_id)
+        assert (trace.state, trace.limits, trace.left) == ("paused", {"dollars": 0.5}, {"dollars": 0.0})
+        assert trace.held.startswith("limits.dollars is 0.5, spent are 0.6")
+        assert "dispatch(run_id, limits)" in trace.next
+        again = await desk.app.dispatch(run_id=given.run_id)
+        assert again.assignments == ()
+        raised = await desk.app.dispatch(run_id=given.run_id, limits=model.Limits(dollars=5))
+        assert [one.task_id for one in raised.assignments] == ["b"]
+        assert (await desk.app.trace(run_id=given.run_id)).state == "running"
+
+
+async def test_a_hold_outlives_the_process_that_met_it(tmp_path: Path) -> None:
+    limits = model.Limits(tokens=1000)
+    async with dispatcher_setup.opened(tmp_path / "home") as desk:
+        given = await desk.app.dispatch(plan_id=await desk.planned(task("a"), task("b", "a")), limits=limits)
+        await report_all(desk, given, input_tokens=1000)
+    async with dispatcher_setup.opened(tmp_path / "home") as desk:
+        assert (await desk.app.dispatch(run_id=given.run_id)).assignments == ()
+        assert (await desk.app.trace(run_id=given.run_id)).held
+
+
+@pytest.mark.promise("S9")
+async def test_nobody_gets_more_than_the_configuration_allows(tmp_path: Path) -> None:
+    async with dispatcher_setup.opened(tmp_path / "home", rules={"ceilings": model.Limits(dollars=2, tasks=2)}) as desk:
+        plan_id = await desk.planned(task("a"), task("b"))
+        with pytest.raises(errors.NotAllowed, match=r"limits\.dollars is 3; the configuration allows at most 2"):
+            await desk.app.dispatch(plan_id=plan_id, limits=model.Limits(dollars=3))
+        given = await desk.app.dispatch(plan_id=plan_id)
+        assert (await desk.app.trace(run_id=given.run_id)).limits == {"dollars": 2.0, "tasks": 2}
+        with pytest.raises(errors.NotAllowed, match="at most 2"):
+            await desk.app.dispatch(run_id=given.run_id, limits=model.Limits(dollars=9))
+
+
+@pytest.mark.promise("S9")
+async def test_an_edit_cannot_give_a_run_more_tasks_than_it_may_have(tmp_path: Path) -> None:
+    async with dispatcher_setup.opened(tmp_path / "home") as desk:
+        plan_id = await desk.planned(task("a"))
+        await desk.app.dispatch(plan_id=plan_id, limits=model.Limits(tasks=100))
+        edits = [{"op": "add", "id": f"t{n}", "task": {"do": f"Do {n}"}} for n in range(9_000)]
+        with pytest.raises(errors.NotAllowed, match="has 9001 tasks; the limit of this dispatch is 100"):
+            await desk.app.plans.edit(plan_id, 1, edits)
+
+
+async def test_tokens_that_a_host_reports_are_priced_and_unknown_prices_give_no_figure(tmp_path: Path) -> None:
+    async with dispatcher_setup.opened(tmp_path / "home", rules={"price": price}) as desk:
+        given = await desk.app.dispatch(plan_id=await desk.planned(task("a"), task("b", "a")))
+        reported = await report_all(desk, given, input_tokens=2_000_000)
+        spend = (await desk.app.trace(run_id=given.run_id)).spend
+        assert spend is not None
+        assert spend.cost_usd == pytest.approx(2.0)
+        await report_all(desk, reported, input_tokens=10, cost_usd=0.5)
+        spend = (await desk.app.trace(run_id=given.run_id)).spend
+        assert spend is not None
+        assert spend.cost_usd == pytest.approx(2.5)
+
+
+async def test_a_plan_says_what_it_is_expected_to_use_and_learns_from_what_was_used(tmp_path: Path) -> None:
+    async with dispatcher_setup.opened(tmp_path / "home", rules={"price": price}) as desk:
+        tasks = [task(f"t{n}", agent="builder") for n in range(6)]
+        first = (await desk.app.plans.plan([{**one, "agent": None} for one in tasks])).plan.forecast
+        assert (first["basis"], first["spawns"]) == ("priors", 6)
+        assert first["tokens"][0] < first["tokens"][1]
+        assert first["usd"][0] < first["usd"][1]
+        given = await desk.app.dispatch(plan_id=await desk.planned(*[{**one, "agent": None} for one in tasks]))
+        while given.assignments:
+            desk.clock.now += 60
+            given = await report_all(desk, given, input_tokens=1000)
+        learned = (await desk.app.plans.plan([{**one, "agent": None} for one in tasks])).plan.forecast
+        assert learned["basis"] == "history"
+        assert learned["tokens"] == [6000, 6000]
+
+
+async def test_a_task_holds_to_its_own_ceiling_of_attempts(tmp_path: Path) -> None:
+    async with dispatcher_setup.opened(tmp_path / "home") as desk:
+        plan_id = await desk.planned(task("a", limits={"max_attempts": 1}, max_attempts=5))
+        given = await desk.app.dispatch(plan_id=plan_id)
+        failed = {"status": "failed", "error": "no luck", "retryable": True}
+        await desk.app.report(given.run_id, [{**dispatcher_setup.said(given.assignments[0]), **failed}])
+        desk.clock.now += 3600
+        with anyio.fail_after(5):
+            after = await desk.app.dispatch(run_id=given.run_id)
+        assert after.assignments == ()
+        assert (await desk.states(given.run_id)) == {"a": "failed"}

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import gzip
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+import store_setup
+
+from dispatch_mcp import model
+from dispatch_mcp.model import records
+from dispatch_mcp.routing import learning
+from dispatch_mcp.store import sqlite, sqlite_store
+
+pytestmark = pytest.mark.anyio
+
+FIRST_SCHEMA = Path(__file__).parent / "fixtures" / "store-v1.db.gz"
+LESSON = learning.Lesson("Fix the login", "auth", "accepted", 0.5, "run", "a", 12.5)
+
+
+def first_store(home: Path) -> Path:
+    """Makes a home with the store that the first schema's code wrote: one run over, one that nobody drives."""
+    home.mkdir(mode=0o700)
+    (home / sqlite.FILE).write_bytes(gzip.decompress(FIRST_SCHEMA.read_bytes()))
+    assert store_setup.raw(home, "PRAGMA user_version") == [(1,)]
+    return home
+
+
+@pytest.mark.promise("R9")
+async def test_the_store_of_the_first_schema_upgrades_with_all_that_is_in_it(tmp_path: Path) -> None:
+    home = first_store(tmp_path / "home")
+    async with sqlite_store.open_store(home) as store:
+        assert (await store.run("run", principal=records.LOCAL)).state is model.RunState.SUCCEEDED
+        assert [task.state for task in await store.tasks("run")] == [model.TaskState.SUCCEEDED] * 2
+        assert [message.text for message in await store.inbox("run")] == ["the total is 6"]
+        outcome = await store.outcome("run", "b")
+        assert outcome is not None
+        assert outcome.summary == "done"
+        assert await store.adopt("half", "somebody") == 1
+        await store.learn(records.LOCAL, [LESSON])
+        assert await store.learned(records.LOCAL) == [replace(LESSON, no=1)]
+    assert store_setup.raw(home, "PRAGMA user_version") == [(len(sqlite.migrations()),)]
+    assert store_setup.raw(home, "PRAGMA integrity_check") == [("ok",)]
+    assert store_setup.faults(home) == []
+
+
+@pytest.mark.promise("R9")
+async def test_many_who_open_an_old_store_at_once_upgrade_it_once(tmp_path: Path) -> None:
+    home = first_store(tmp_path / "home")
+    seen: list[int] = []
+
+    async def use() -> None:
+        async with sqlite_store.open_store(home) as store:
+            await store.learn(records.LOCAL, [LESSON])
+            seen.append(len(await store.tasks("run")))
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            for _ in range(6):
+                group.start_soon(use)
+    assert seen == [2] * 6
+    assert store_setup.raw(home, "SELECT count(*) FROM route") == [(6,)]
+
+
+@pytest.mark.promise("R9")
+async def test_a_new_store_and_an_upgraded_one_have_the_same_tables(tmp_path: Path) -> None:
+    old = first_store(tmp_path / "old")
+    for home in (old, tmp_path / "new"):
+        async with sqlite_store.open_store(home):
+            pass
+    schemas = [
+        store_setup.raw(home, "SELECT type, name, sql FROM sqlite_schema ORDER BY name")
+        for home in (old, tmp_path / "new")
+    ]
+    assert schemas[0] == schemas[1]
+
+
+async def test_lessons_come_back_newest_last_and_to_their_owner_only(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path) as store:
+        await store.learn("ann", [replace(LESSON, task_id=str(number)) for number in range(5)])
+        await store.learn("bob", [LESSON])
+        assert [lesson.task_id for lesson in await store.learned("ann", 3)] == ["2", "3", "4"]
+        assert [lesson.task_id for lesson in await store.learned("ann", after=4)] == ["4"]
+        assert await store.lessons("ann") == (5, 5)
+        assert await store.learned("nobody") == []
+        assert await store.lessons("nobody") == (0, 0)
+
+
+async def test_long_and_odd_texts_are_cut_and_kept(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path) as store:
+        await store.learn("ann", [replace(LESSON, text="ä" * 5000), replace(LESSON, text="lone \ud800 x")])
+        long, odd = await store.learned("ann")
+        assert (long.text, odd.text) == ("ä" * 1000, "lone \\ud800 x")
+
+
+async def test_forgetting_takes_everything_of_one_principal(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path) as store:
+        await store.learn("ann", [LESSON, LESSON])
+        await store.learn("bob", [LESSON])
+        assert await store.forget("ann") == 2
+        assert await store.forget("ann") == 0
+        assert await store.learned("ann") == []
+        assert len(await store.learned("bob")) == 1
+        await store.learn("ann", [LESSON])
+        assert (await store.learned("ann"))[0].no > 3
+
+
+async def test_how_a_route_went_cannot_be_changed(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path) as store:
+        await store.learn("ann", [LESSON])
+        with pytest.raises(sqlite3.IntegrityError, match="immutable"):
+            store_setup.raw(tmp_path, "UPDATE route SET outcome = 'failed'")
+
+
+async def test_nothing_to_learn_writes_nothing(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path) as store:
+        before = await store.data_version()
+        await store.learn("ann", [])
+        assert await store.data_version() == before
+
+
+@pytest.mark.parametrize(
+    ("outcome", "good"), [("accepted", True), ("rerouted", True), ("failed", False), ("corrected", False)]
+)
+def test_a_lesson_says_whether_it_went_well(outcome: learning.Outcome, *, good: bool) -> None:
+    assert replace(LESSON, outcome=outcome).past == learning.Past("Fix the login", "auth", good, 0.5)

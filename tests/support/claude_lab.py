@@ -1,0 +1,81 @@
+"""Claude Code as it is, on the fake provider: its environment, and its worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import fake_provider
+
+from dispatch_mcp import model, prices
+from dispatch_mcp.model import WorkerKind, work_order
+from dispatch_mcp.process import child_environment
+from dispatch_mcp.service import host_work
+from dispatch_mcp.workers.claude import claude_worker
+
+PROGRAM = os.environ.get("DISPATCH_MCP_CLIENTS", "")
+QUIET = {
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "DISABLE_AUTOUPDATER": "1",
+    "DISABLE_ERROR_REPORTING": "1",
+    "DISABLE_TELEMETRY": "1",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "HTTPS_PROXY": "http://127.0.0.1:9",
+    "NO_PROXY": "127.0.0.1,localhost",
+}
+"""Nothing but the fake provider can be reached."""
+
+
+def variables(fake: fake_provider.Provider, home: Path) -> dict[str, str]:
+    """Returns the environment of a server whose Claude Code is a stranger on this machine."""
+    home.mkdir(exist_ok=True)
+    return fake.env(HOME=str(home), CLAUDE_CONFIG_DIR=str(home / ".claude"), LANG="C.UTF-8", TERM="dumb", **QUIET)
+
+
+def worker(fake: fake_provider.Provider, home: Path, **settings: Any) -> claude_worker.ClaudeWorker:
+    """Returns the worker with the real program."""
+    chosen = claude_worker.Settings(program=PROGRAM, **settings)
+    policy = child_environment.ChildPolicy(variables(fake, home), frozenset(QUIET))
+    return claude_worker.ClaudeWorker(home / "state", policy, host_work.brief, prices.dollars, settings=chosen)
+
+
+def work(workspace: Path, *steps: dict[str, Any], **more: Any) -> work_order.WorkOrder:
+    """Returns an order whose model says `steps`."""
+    task = model.Task(id="t1", goal=f"Work. {fake_provider.script(*steps)}")
+    return work_order.WorkOrder(
+        more.pop("run_id", "run-1"), task, more.pop("attempt", 1), WorkerKind.CLAUDE, workspace=str(workspace), **more
+    )
+
+
+@dataclass
+class Host:
+    """What a session of Claude Code with our server came to."""
+
+    exit_code: int
+    rows: list[dict[str, Any]]
+    stderr: str
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return next(row for row in reversed(self.rows) if row.get("type") == "result")
+
+    @property
+    def servers(self) -> list[dict[str, Any]]:
+        return next(row for row in self.rows if row.get("subtype") == "init")["mcp_servers"]
+
+
+async def session(env: dict[str, str], cwd: Path, server: dict[str, Any], prompt: str) -> Host:
+    """Runs Claude Code as the host of one MCP server until it has answered."""
+    argv = [
+        *(PROGRAM, "-p", "--output-format=stream-json", "--verbose", "--model=sonnet", "--strict-mcp-config"),
+        f"--mcp-config={json.dumps({'mcpServers': {'dispatch': server}})}",
+        "--allowedTools=mcp__dispatch",
+    ]
+    done = await anyio.run_process(argv, input=prompt.encode(), env=env, cwd=cwd, check=False, stderr=subprocess.PIPE)
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]
+    return Host(done.returncode, rows, done.stderr.decode(errors="replace"))
