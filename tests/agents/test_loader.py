@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import functools
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dispatch_mcp import errors
 from dispatch_mcp.agents import bundled_files, catalog, loader
 from dispatch_mcp.routing import router
+from dispatch_mcp.store import agent_index_files
 
 FILE = "---\nname: {name}\ndescription: {description}\nmodel: opus\n---\nYou are {name}.\n"
 
@@ -20,8 +23,10 @@ def write(folder: Path, name: str, description: str = "Database tables and SQL q
     return path
 
 
-def source(tmp_path: Path, layer: catalog.Layer = "user", **more: object) -> loader.Source:
-    return loader.Source((loader.Folder(tmp_path / "agents", layer, layer),), fresh_s=0, **more)  # type: ignore[arg-type] - test sugar
+def source(tmp_path: Path, layer: catalog.Layer = "user", cache: Path | None = None, **more: Any) -> loader.Source:
+    ready = functools.partial(agent_index_files.restore, cache) if cache else None
+    folders = (loader.Folder(tmp_path / "agents", layer, layer),)
+    return loader.Source(folders, fresh_s=0, cache=cache, ready=ready, **more)
 
 
 def test_files_of_a_folder_and_below_are_agents(tmp_path: Path) -> None:
@@ -110,7 +115,7 @@ def test_a_damaged_cache_is_read_anew(tmp_path: Path) -> None:
     for entry in cache.iterdir():
         entry.write_bytes(b"nonsense")
     second = source(tmp_path, cache=cache).catalog()
-    assert second == first
+    assert (second.agents, second.shadowed, second.scope) == (first.agents, first.shadowed, first.scope)
     assert router.route("sql query", second).specialist == "one"
 
 

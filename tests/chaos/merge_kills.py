@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import chaos_processes
 
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.engine import executor
@@ -36,6 +35,7 @@ from dispatch_mcp.model import TaskState, WorkerKind, records, run_refs
 from dispatch_mcp.store import sqlite_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+import chaos_processes
 import fake_provider
 import store_setup
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import chaos_processes
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+import chaos_processes
 import fake_provider
 import rogue_processes
 import server_kills

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import chaos_processes
-
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+import chaos_processes
 import raw_server
 import store_setup
 

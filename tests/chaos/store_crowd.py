@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 import chaos_processes
 
 from dispatch_mcp import errors

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 import chaos_processes
 
 from dispatch_mcp.store import failpoints

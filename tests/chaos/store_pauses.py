@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 import anyio
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 import chaos_processes
 
 from dispatch_mcp import model

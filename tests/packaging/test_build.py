@@ -73,9 +73,9 @@ def test_the_wheel_carries_every_module_and_schema_file(site: Path) -> None:
 def test_an_installed_copy_finds_its_own_bundled_files(kind: str, site: Path, tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(site)!r})\n"
-        "from dispatch_mcp import resources\n"
-        f"assert {str(site)!r} in resources.__file__, resources.__file__\n"
-        f"print(len(resources.entries({kind!r})), resources.bundled({kind!r}))"
+        "from dispatch_mcp.agents import bundled_files\n"
+        f"assert {str(site)!r} in bundled_files.__file__, bundled_files.__file__\n"
+        f"print(len(bundled_files.entries({kind!r})), bundled_files.bundled({kind!r}))"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False

@@ -434,19 +434,19 @@ def test_a_refusal_lists_problems_without_empty_fields_and_says_how_many_are_lef
 
 _PRINT = """
 import json, random
-from dispatch_mcp.core import documents, model, planning
+from dispatch_mcp.planning import plan_checks, plan_documents
 rng = random.Random(1)
 raw = [
     {"task_id": f"t{v}", "goal": f"fix {v}", "depends_on": [f"t{u}" for u in range(v) if rng.random() < 0.1],
      "files": rng.sample(["src/a.py", "src/", "src/*.py", "docs/b.md", "x.lock"], 2), "reads": ["src/a.py"]}
     for v in range(40)
 ]
-reading = documents.read_tasks(raw)
+reading = plan_documents.read_tasks(raw)
 for mode in ("serialize", "worktree", "error"):
-    found = planning.prepare(reading.tasks, max_parallel=3, on_conflict=mode)
-    print(json.dumps(planning.answer(found.with_notices(reading.notes))), planning.refusal(found.problems))
-bad = documents.read_tasks(raw + [{"id": "t1", "depends": ["x"]}, {"id": "c", "do": "d", "deps": ["t_2", "c"]}])
-print(bad.problems, planning.check(bad.tasks, agents={"a", "b", "c"}, models={"x", "y", "z"}))
+    found = plan_checks.prepare(reading.tasks, max_parallel=3, on_conflict=mode)
+    print(json.dumps(plan_checks.answer(found.with_notices(reading.notes))), plan_checks.refusal(found.problems))
+bad = plan_documents.read_tasks(raw + [{"id": "t1", "depends": ["x"]}, {"id": "c", "do": "d", "deps": ["t_2", "c"]}])
+print(bad.problems, plan_checks.check(bad.tasks, agents={"a", "b", "c"}, models={"x", "y", "z"}))
 """
 
 

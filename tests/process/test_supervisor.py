@@ -237,8 +237,8 @@ async def test_the_start_of_the_output_can_be_read_while_the_program_runs(tmp_pa
 
 @needs_proc
 @pytest.mark.promise("R10")
-async def test_a_killed_warden_takes_its_program_along_and_is_an_error(tmp_path: Path) -> None:
-    async def kill_warden() -> None:
+async def test_a_killed_watchdog_takes_its_program_along_and_is_an_error(tmp_path: Path) -> None:
+    async def kill_watchdog() -> None:
         pid = await rogue_processes.noted_pid(tmp_path / "child")
         pids.append(pid)
         os.kill(int(rogue_processes.stat_fields(pid)[1]), signal.SIGKILL)
@@ -246,7 +246,7 @@ async def test_a_killed_warden_takes_its_program_along_and_is_an_error(tmp_path:
     pids: list[int] = []
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
-            group.start_soon(kill_warden)
+            group.start_soon(kill_watchdog)
             with pytest.raises(errors.WorkerError, match="was killed before it could report"):
                 await run(["/bin/sleep", "60"], tmp_path)
         await rogue_processes.all_dead(pids)

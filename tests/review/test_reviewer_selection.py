@@ -78,8 +78,8 @@ def test_equal_scores_go_in_a_fixed_order() -> None:
 
 def test_the_choice_is_the_same_under_every_hash_seed(tmp_path: Path) -> None:
     program = (
-        "import corpus\nfor name in ('seeded.diffs', 'unlike.diffs'):\n"
-        "    for case in corpus.load(name): print(corpus.select(case.text).model_dump_json())\n"
+        "import labelled_diffs\nfor name in ('seeded.diffs', 'unlike.diffs'):\n"
+        "    for case in labelled_diffs.load(name): print(labelled_diffs.select(case.text).model_dump_json())\n"
     )
     found = set()
     for seed in ("0", "1", "42"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dispatch_mcp import errors
 from dispatch_mcp.agents import bundled_files, catalog, loader
-from dispatch_mcp.routing import emphasis, index_cache, request_reader, router
+from dispatch_mcp.routing import agent_index, emphasis, index_cache, request_reader, router
 from dispatch_mcp.text import lexicon, tokenizer
 
 GOLDEN = {
@@ -270,7 +270,7 @@ def test_the_order_of_agents_does_not_matter(backend: catalog.Catalog) -> None:
 
 def test_a_stored_index_gives_the_same_routes(backend: catalog.Catalog) -> None:
     again = catalog.of(backend.agents, words=backend.words)
-    again.adopt(index_cache.unpack(index_cache.pack(backend.index, "f"), "f"))
+    agent_index.adopt(again, index_cache.unpack(index_cache.pack(agent_index.of(backend), "f"), "f"))
     for request_, _ in GOLDEN_CASES[::5]:
         assert router.route(request_, again) == router.route(request_, backend)
 
@@ -283,19 +283,19 @@ def test_a_damaged_stored_index_is_refused(damage: bytes) -> None:
 
 def test_a_stored_index_of_other_agents_is_refused(backend: catalog.Catalog) -> None:
     with pytest.raises(ValueError, match="something else"):
-        index_cache.unpack(index_cache.pack(backend.index, "f"), "g")
+        index_cache.unpack(index_cache.pack(agent_index.of(backend), "f"), "g")
 
 
 @pytest.mark.chaos
 @pytest.mark.promise("R15")
 def test_routes_are_the_same_for_every_hash_seed() -> None:
     program = (
-        "from dispatch_mcp import resources, rosters\n"
-        "from dispatch_mcp.core import routing\n"
-        "source = rosters.Source((rosters.Folder(resources.bundled('agents'), 'bundled', nested=True),))\n"
+        "from dispatch_mcp.agents import bundled_files, loader\n"
+        "from dispatch_mcp.routing import router\n"
+        "source = loader.Source((loader.Folder(bundled_files.bundled('agents'), 'bundled', nested=True),))\n"
         "known = source.catalog()\n"
         "for request in ('fix the login', 'slow sql qeury', 'Thêm phân quyền', 'poem'):\n"
-        "    print(routing.route(request, known).model_dump_json())\n"
+        "    print(router.route(request, known).model_dump_json())\n"
     )
     outputs = {
         subprocess.run(

@@ -12,6 +12,7 @@ from dispatch_mcp.agents import catalog
 from dispatch_mcp.model import records
 from dispatch_mcp.routing import learning
 from dispatch_mcp.service import route_memory
+from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import redaction
 
 pytestmark = pytest.mark.anyio
@@ -144,7 +145,7 @@ async def test_a_secret_in_a_goal_is_not_kept(desk: dispatcher_setup.Desk) -> No
 
 
 async def test_a_store_that_cannot_be_written_stops_no_work(desk: dispatcher_setup.Desk) -> None:
-    class Refusing(route_memory.stores.Store):
+    class Refusing(sqlite_store.Store):
         async def learn(self, principal: str, lessons: object) -> None:
             raise errors.StoreBusy("busy")
 

@@ -49,7 +49,7 @@ SERVER = """
 import json, os, resource, sys
 from pathlib import Path
 import anyio
-from dispatch_mcp.workers import supervisor
+from dispatch_mcp.process import supervisor
 
 def peak():
     # Not ru_maxrss where it can be helped: on Linux it begins with the peak of whoever started this process.
@@ -117,7 +117,7 @@ def read_pids(path: Path) -> list[int]:
 
 
 async def noted_pid(folder: Path) -> int:
-    """Returns the pid that the warden wrote before the program began."""
+    """Returns the pid that the watchdog wrote before the program began."""
     note = folder / "pid"
     await until(note.exists)
     return _pid_in(note)

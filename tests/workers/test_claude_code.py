@@ -512,10 +512,11 @@ import json, sys
 from pathlib import Path
 import anyio
 from dispatch_mcp import prices
-from dispatch_mcp.core import environment, model, order
-from dispatch_mcp.core.model import WorkerKind
-from dispatch_mcp.engine import hosting
-from dispatch_mcp.workers import claude_code
+from dispatch_mcp import model
+from dispatch_mcp.model import WorkerKind, work_order
+from dispatch_mcp.process import child_environment
+from dispatch_mcp.service import host_work
+from dispatch_mcp.workers.claude import claude_worker
 
 class Ctx:
     run_id, task_id, attempt, last_beat, blobs = "run-1", "t1", 1, {}, None
@@ -524,10 +525,10 @@ class Ctx:
             Path(sys.argv[1], "beat").write_text(json.dumps(details))
 
 async def main(folder, path, timeout):
-    policy = environment.ChildPolicy({"PATH": path})
-    worker = claude_code.ClaudeWorker(Path(folder) / "state", policy, hosting.brief, prices.dollars)
+    policy = child_environment.ChildPolicy({"PATH": path})
+    worker = claude_worker.ClaudeWorker(Path(folder) / "state", policy, host_work.brief, prices.dollars)
     task = model.Task(id="t1", goal="Do the work.")
-    asked = order.WorkOrder("run-1", task, 1, WorkerKind.CLAUDE, workspace=str(Path(folder) / "workspace"),
+    asked = work_order.WorkOrder("run-1", task, 1, WorkerKind.CLAUDE, workspace=str(Path(folder) / "workspace"),
                             timeout_s=float(timeout) or None)
     before = peak()
     outcome = await worker.carry_out(Ctx(), asked)
@@ -661,7 +662,7 @@ async def test_a_finished_result_of_another_place_is_only_paid_for(
     assert outcome.usage.cost_usd == pytest.approx(0.012 + 0.25)
 
 
-async def test_a_warden_that_died_too_leaves_at_least_what_was_said(
+async def test_a_watchdog_that_died_too_leaves_at_least_what_was_said(
     claude: Double, tmp_path: Path, workspace: Path
 ) -> None:
     folder = await left_behind(claude, tmp_path, workspace, *asked(1))

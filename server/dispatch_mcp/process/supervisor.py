@@ -1,8 +1,8 @@
 """Runs one program as a child that cannot outlive the server.
 
-Every child has a warden (`warden.py`): a small process in a session of its own that starts the program in a second
+Every child has a watchdog (`watchdog.py`): a small process in a session of its own that starts the program in a second
 session, copies its output to capped files and holds a death pipe. When the server goes, even by `kill -9`, the pipe
-ends and the warden kills the program's group: TERM, then KILL. On Linux it also adopts and kills processes that
+ends and the watchdog kills the program's group: TERM, then KILL. On Linux it also adopts and kills processes that
 left the group. What a program leaves running when it ends is killed too: an attempt ends when its program ends.
 
 A successor of a dead server never adopts such a child. For programs death is the better choice: the result was not
@@ -32,10 +32,10 @@ from dispatch_mcp import errors
 
 GRACE_S = 1.0
 OUTPUT_CAP = 1 << 20
-WARDEN = Path(__file__).with_name("watchdog.py")
+WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 _GUARD_S = 2.0
-"""How much later than the server the warden acts on the deadline by itself."""
+"""How much later than the server the watchdog acts on the deadline by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ async def run_child(
     from its end. When cancelled, by anyio or natively, it stops the child first.
 
     Raises:
-        WorkerError: the program could not be started, or its warden was killed.
+        WorkerError: the program could not be started, or its watchdog was killed.
     """
     _prepare(folder, stdin)
     child = _Child.start(argv, cwd, env, folder, limits=(grace_s, timeout_s, output_cap), interrupt_s=interrupt_s)
@@ -100,7 +100,7 @@ def kill_left_over(folder: Path) -> bool:
 async def left_over(folder: Path, *, wait_s: float = 3.0) -> ChildResult | None:
     """Returns how a child ended whose server was killed, once nothing of it lives; None if there was none.
 
-    Its warden gets `wait_s` to see to that; then what is left is killed. Without the warden's word the child counts
+    Its watchdog gets `wait_s` to see to that; then what is left is killed. Without the watchdog's word the child counts
     as killed.
     """
     if not (folder / "pid").exists():
@@ -153,7 +153,7 @@ def _kill_group(pid: int) -> bool:
 
 @dataclass(slots=True)
 class _Child:
-    """A running warden and the two pipes to it."""
+    """A running watchdog and the two pipes to it."""
 
     program: str
     folder: Path
@@ -180,8 +180,8 @@ class _Child:
             )
         orders, status = os.pipe(), os.pipe()
         try:
-            warden = _warden_argv(folder, env, limits, interrupt_s)
-            process = _spawn([*warden, *argv], cwd, env, orders[0], status[1])
+            watchdog = _watchdog_argv(folder, env, limits, interrupt_s)
+            process = _spawn([*watchdog, *argv], cwd, env, orders[0], status[1])
         except (OSError, ValueError) as error:
             os.close(orders[1])
             os.close(status[0])
@@ -192,7 +192,7 @@ class _Child:
         return cls(argv[0], folder, process, orders[1], status[0], interrupt_s)
 
     async def ended(self) -> None:
-        """Returns when nothing of the child lives; its warden says nothing and then lets go of the pipe."""
+        """Returns when nothing of the child lives; its watchdog says nothing and then lets go of the pipe."""
         while not self.over:
             await anyio.wait_readable(self.status)
             self.over = not os.read(self.status, 64)
@@ -262,14 +262,14 @@ def _prepare(folder: Path, stdin: bytes) -> None:
         ) from error
 
 
-def _warden_argv(
+def _watchdog_argv(
     folder: Path, env: Mapping[str, str], limits: tuple[float, float | None, int], interrupt_s: float
 ) -> list[str]:
     grace_s, timeout_s, output_cap = limits
     deadline_s = 0.0 if timeout_s is None else timeout_s + interrupt_s + grace_s + _GUARD_S
     lc_ctype = "set" if "LC_CTYPE" in env else "unset"
     options = (str(folder.absolute()), repr(grace_s), repr(deadline_s), str(output_cap), lc_ctype)
-    return [sys.executable, "-I", "-S", str(WARDEN), *options]
+    return [sys.executable, "-I", "-S", str(WATCHDOG), *options]
 
 
 def _spawn(argv: list[str], cwd: Path, env: Mapping[str, str], orders: int, status: int) -> subprocess.Popen[bytes]:

@@ -1,6 +1,6 @@
 """Runs one program for `supervisor` and outlives neither it nor the server.
 
-Not imported: started by path as `python -I -S warden.py FOLDER GRACE DEADLINE CAP LC_CTYPE PROGRAM [ARGUMENT...]`,
+Not imported: started by path as `python -I -S watchdog.py FOLDER GRACE DEADLINE CAP LC_CTYPE PROGRAM [ARGUMENT...]`,
 so it uses nothing but the standard library. Descriptor 0 is the death pipe: `i` interrupts the program, `t` stops it
 politely, `k` at once, and its end means that the server is gone. Descriptor 1 is held open until nothing of the
 program lives.
@@ -122,7 +122,7 @@ class Tap:
             self.lost += len(data)
 
 
-class Warden:
+class Watchdog:
     """One program from its start to the death of the last process that it left behind."""
 
     def __init__(self, folder: str, grace_s: float, deadline_s: float, cap: int) -> None:
@@ -298,7 +298,7 @@ def main(folder: str, grace_s: str, deadline_s: str, cap: str, lc_ctype: str, *p
     """Undoes what Python's locale coercion added to the environment (PEP 538), then watches the program."""
     if lc_ctype == "unset":
         os.environ.pop("LC_CTYPE", None)
-    Warden(folder, float(grace_s), float(deadline_s), int(cap)).run(list(program))
+    Watchdog(folder, float(grace_s), float(deadline_s), int(cap)).run(list(program))
 
 
 if __name__ == "__main__":

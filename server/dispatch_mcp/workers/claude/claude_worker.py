@@ -1,4 +1,4 @@
-"""Carries out tasks with headless Claude Code: one process for each attempt, below the same warden as commands.
+"""Carries out tasks with headless Claude Code: one process for each attempt, below the same watchdog as commands.
 
 Claude Code works with the user's own login or key. A killed server's process dies with it (`supervisor`), because a
 process that nobody watches spends money unseen; what is kept is its session. The next attempt of the task looks first
