@@ -1,8 +1,9 @@
 """Prints the figures by which this house is judged, or walks through it from one function.
 
 `python scripts/house.py [--root DIR] [--json]` measures the product and the tests of the checkout in DIR, this folder
-if it is left out. `--walk MODULE:FUNCTION` lists the calls that one function makes, in order and depth first, with the
-room (the folder) of each: `--walk service.dispatcher:Dispatcher.report`.
+if it is left out. `--ceilings` prints the tables of tests/architecture/ratchets.toml as they hold today.
+`--walk MODULE:FUNCTION` lists the calls that one function makes, in order and depth first, with the room (the folder)
+of each: `--walk service.dispatcher:Dispatcher.report`.
 
 How it counts. Function sizes: physical lines without the docstring. Comments: lines with one, directives to tools left
 out. Names: every place that binds one, as `measures.bound_names` says; a vague one is a participle or a pronoun. A
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import math
 import statistics
 import sys
 from collections import Counter, defaultdict
@@ -28,7 +30,8 @@ import source
 Figures = Mapping[str, object]
 MOST_FREQUENT = 40
 LONG_TEST = 40
-BESIDE = "(root)"
+ROOT = "root"
+"""The modules beside the rooms, and the tests beside the folders."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def names(modules: Sequence[source.Module]) -> Figures:
     by_name = Counter(name for words in vague.values() for name in words)
     by_room: Counter[str] = Counter()
     for module, words in vague.items():
-        by_room[measures.room(module) or BESIDE] += len(words)
+        by_room[measures.room(module) or ROOT] += len(words)
     return {
         "names that are participles or pronouns / all names / share": [
             by_name.total(),
@@ -177,7 +180,7 @@ def rooms(checkout: Checkout) -> Figures:
         tested[folder] += len(text.splitlines())
     return {
         "rooms: lines / share / test lines / ratio": {
-            name or BESIDE: [lines, round(lines / code.total(), 3), tested[name], round(tested[name] / lines, 2)]
+            name or ROOT: [lines, round(lines / code.total(), 3), tested[name], round(tested[name] / lines, 2)]
             for name, lines in code.most_common()
         },
         "test lines of no room": {name: lines for name, lines in sorted(tested.items()) if name not in code},
@@ -201,6 +204,22 @@ def structure(modules: Sequence[source.Module]) -> Figures:
         "circles of packages": [list(group) for group in measures.circles(measures.edges(ties, measures.package))],
         "circles of modules": [list(group) for group in measures.circles(measures.edges(ties))],
     }
+
+
+def ceilings(checkout: Checkout) -> Iterator[str]:
+    """Yields the tables of ratchets.toml in which every room has a number of its own."""
+    vague: Counter[str] = Counter()
+    code: Counter[str] = Counter()
+    tested: Counter[str] = Counter()
+    for module in checkout.modules:
+        name = measures.room(module) or ROOT
+        vague[name] += len(measures.vague_names(module))
+        code[name] += len(module.text.splitlines())
+    for folder, text in checkout.tests:
+        tested[folder or ROOT] += len(text.splitlines())
+    yield from ("[vague_names]", *(f"{name} = {vague[name]}" for name in sorted(code) if vague[name]))
+    ratios = {name: math.floor(100 * tested[name] / lines) / 100 for name, lines in sorted(code.items())}
+    yield from ("", "[test_lines]", *(f"{name} = {ratio}" for name, ratio in ratios.items() if ratio < 1.0))
 
 
 def repeated(pairs: Iterable[tuple[str, str]]) -> Mapping[str, list[str]]:
@@ -235,9 +254,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout to measure, by default this folder")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    parser.add_argument("--ceilings", action="store_true", help="the tables of ratchets.toml as they hold today")
     options = parser.parse_args()
-    measured = figures(read(options.root))
-    print(json.dumps(measured, indent=1) if options.json else "\n".join(lines_of(measured)))
+    checkout = read(options.root)
+    if options.ceilings:
+        print("\n".join(ceilings(checkout)))
+    else:
+        measured = figures(checkout)
+        print(json.dumps(measured, indent=1) if options.json else "\n".join(lines_of(measured)))
 
 
 if __name__ == "__main__":
