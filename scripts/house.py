@@ -3,7 +3,7 @@
 `python scripts/house.py [--root DIR] [--json]` measures the product and the tests of the checkout in DIR, this folder
 if it is left out. `--ceilings` prints the tables of tests/architecture/ratchets.toml as they hold today.
 `--walk MODULE:FUNCTION` lists the calls that one function makes, in order and depth first, with the room (the folder)
-of each: `--walk service.dispatcher:Dispatcher.report`.
+of each: `--walk service.dispatcher:Dispatcher.report`. `--depth N` leaves out what is called deeper.
 
 How it counts. Function sizes: physical lines without the docstring. Comments: lines with one, directives to tools left
 out. Names: every place that binds one, as `measures.bound_names` says; a vague one is a participle or a pronoun. A
@@ -27,7 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "architec
 import measures
 import source
 
-Figures = Mapping[str, object]
+import walks
+
+Figure = float | str | Sequence["Figure"]
+Figures = Mapping[str, Figure | Mapping[str, Figure]]
 MOST_FREQUENT = 40
 LONG_TEST = 40
 ROOT = "root"
@@ -240,13 +243,14 @@ def lines_of(measured: Figures) -> Iterator[str]:
             yield f"{name}: {cell(value)}"
 
 
-def cell(value: object) -> str:
+def cell(value: Figure) -> str:
     """Returns numbers beside each other, and other lists behind their number."""
-    if not isinstance(value, list):
+    if isinstance(value, str | int | float):
         return str(value)
-    if value and all(isinstance(part, int | float) for part in value):
-        return " / ".join(f"{part:,}" for part in value)
-    return "; ".join([str(len(value)), *(part if isinstance(part, str) else " ".join(part) for part in value)])
+    numbers = [part for part in value if isinstance(part, int | float)]
+    if numbers and len(numbers) == len(value):
+        return " / ".join(f"{number:,}" for number in numbers)
+    return "; ".join([str(len(value)), *(part if isinstance(part, str) else cell(part) for part in value)])
 
 
 def main() -> None:
@@ -255,9 +259,13 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout to measure, by default this folder")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     parser.add_argument("--ceilings", action="store_true", help="the tables of ratchets.toml as they hold today")
+    parser.add_argument("--walk", metavar="MODULE:FUNCTION", help="the calls of one function, in order")
+    parser.add_argument("--depth", type=int, default=walks.DEPTH_MAX, help="how deep a walk lists calls")
     options = parser.parse_args()
     checkout = read(options.root)
-    if options.ceilings:
+    if options.walk:
+        print("\n".join(walks.lines(checkout.modules, options.walk, options.depth)))
+    elif options.ceilings:
         print("\n".join(ceilings(checkout)))
     else:
         measured = figures(checkout)

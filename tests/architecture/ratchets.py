@@ -330,6 +330,7 @@ def _looks_like_pattern(module: source.Module, node: ast.AST) -> bool:
 
 
 _ASSIGNMENTS = (ast.Assign, ast.AnnAssign)
+_SCOPES = (ast.Module, ast.ClassDef, *measures.FUNCTIONS)
 
 
 class _Reasons:
@@ -339,8 +340,7 @@ class _Reasons:
         self._comments = measures.comment_lines(module.text)
         self._documented: set[int] = set()
         for node in ast.walk(module.tree):
-            body = getattr(node, "body", None)
-            for statement, below in pairwise(body if isinstance(body, list) else []):
+            for statement, below in pairwise(node.body if isinstance(node, _SCOPES) else []):
                 if isinstance(below, ast.Expr) and _is_text(below.value) and isinstance(statement, _ASSIGNMENTS):
                     self._documented.add(id(statement))
 
