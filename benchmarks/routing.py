@@ -1,4 +1,4 @@
-"""Routing accuracy, calibration, latency and load, beside the seed's own algorithm and plain BM25F in the same run.
+"""Routing accuracy, calibration, latency and load, beside the first-match rules and plain BM25F in the same run.
 
     python benchmarks/routing.py [FOLDER] [--json] [--agents FOLDER]
 
@@ -27,11 +27,14 @@ from dispatch_mcp.routing import agent_index, router
 from dispatch_mcp.text import tokenizer
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+WORKED = "seed"
+"""How the names of sets begin that hold worked examples of docs/rules.md."""
+
 SURE = 0.70
 GENERIC = 500
 TIMED = ("hand_backend8", "hand_roles41", "contains", "wshobson", "metatool")
 OTHER_DOMAINS = ("django29", "clinc150", "banking77", "metatool")
-SEED_RULES = (
+FIRST_MATCH = (
     ("auth-system-architect", "jwt token login auth password security session"),
     ("database-architect", "database db model sqlalchemy query migration"),
     ("troubleshooting-architect", "debug error fix bug crash 500 404 401"),
@@ -58,7 +61,7 @@ class Tally:
     third: int = 0
     plain: int = 0
     plain_third: int = 0
-    seed: int = 0
+    first_match: int = 0
     cases: int = 0
     sure: list[tuple[float, bool]] = field(default_factory=list[tuple[float, bool]])
     outside: list[float] = field(default_factory=list[float])
@@ -85,8 +88,8 @@ def main() -> int:
         results[name] = measure(
             roster, cases, [] if name in OTHER_DOMAINS else generic, kinds if name.startswith("hand") else None
         )
-        if name == "seed001" and (data / "rosters" / "backend8_kw.json").is_file():
-            results["seed001+triggers"] = measure(read_roster(data, "backend8_kw"), cases, generic, None)
+        if name.startswith(WORKED) and results[name].first_match and (data / "rosters" / "backend8_kw.json").is_file():
+            results[f"{name}+triggers"] = measure(read_roster(data, "backend8_kw"), cases, generic, None)
     report(results, kinds)
     latency(data, names)
     load(data)
@@ -157,7 +160,7 @@ def one(known: catalog.Catalog, case: Case, tallies: Iterable[Tally]) -> None:
         tally.third += bool(set(ranked[:3]) & set(case.labels))
         tally.plain += plain[0] in case.labels
         tally.plain_third += bool(set(plain[:3]) & set(case.labels))
-        tally.seed += seed_rules(case.text) in case.labels
+        tally.first_match += first_match(case.text) in case.labels
         tally.abstained += route.specialist is None
         tally.sure.append((route.confidence, right))
 
@@ -175,10 +178,10 @@ def without_the_right_one(known: catalog.Catalog, cases: Sequence[Case]) -> list
     return found
 
 
-def seed_rules(request: str) -> str:
-    """Returns what seed 001's own code answers: the first rule of which a keyword is a substring."""
+def first_match(request: str) -> str:
+    """Returns the first rule of which a keyword is a substring (docs/rules.md#first-match)."""
     lower = request.lower()
-    for name, keywords in SEED_RULES:
+    for name, keywords in FIRST_MATCH:
         if any(keyword in lower for keyword in keywords.split()):
             return name
     return "backend-overview-architect"
@@ -193,19 +196,19 @@ def plain_bm25f(known: catalog.Catalog, request: str) -> list[str]:
 
 
 def report(results: dict[str, Tally], kinds: dict[str, Tally]) -> None:
-    head = f"{'set':18} {'n':>5}  {'top1':>5} {'top3':>5}  {'BM25F':>11}  {'seed':>5}  {'AUROC generic/oos/near':>22}"
+    head = f"{'set':18} {'n':>5}  {'top1':>5} {'top3':>5}  {'BM25F':>11}  {'rules':>5}  {'AUROC generic/oos/near':>22}"
     print(f"{head}  {'ECE':>5}  {'p@.70':>5} {'share':>5}  abstains in/oos")
     for name, tally in sorted(results.items()):
-        print(row(name, tally, seed=name.startswith(("seed001", "hand_backend8"))))
+        print(row(name, tally, rules=bool(tally.first_match)))
     public = [
-        tally for name, tally in results.items() if not name.startswith(("seed", "hand")) and name not in OTHER_DOMAINS
+        tally for name, tally in results.items() if not name.startswith((WORKED, "hand")) and name not in OTHER_DOMAINS
     ]
     for name, group in (
         ("HAND pooled", [tally for name, tally in results.items() if name.startswith("hand")]),
         ("PUBLIC pooled", public),
     ):
         if group:
-            print(row(name, pooled(group), seed=False))
+            print(row(name, pooled(group), rules=False))
     if public:
         mean, guard = (
             statistics.mean(getattr(tally, key) / tally.cases for tally in public) for key in ("first", "plain")
@@ -219,17 +222,17 @@ def report(results: dict[str, Tally], kinds: dict[str, Tally]) -> None:
             print(f"  {name:10} refused {tally.refused}/{len(tally.outside)}")
 
 
-def row(name: str, tally: Tally, *, seed: bool) -> str:
+def row(name: str, tally: Tally, *, rules: bool) -> str:
     inside = [sure for sure, _ in tally.sure]
     certain = [right for sure, right in tally.sure if sure >= SURE]
     mixture = tally.sure + [(sure, False) for sure in tally.outside]
     count = max(tally.cases, 1)
     areas = "/".join(auroc(inside, other) for other in (tally.generic, tally.outside, tally.near))
-    rules = f"{tally.seed / count:.3f}" if seed else "    -"
+    ruled = f"{tally.first_match / count:.3f}" if rules else "    -"
     refused = f"{tally.refused / len(tally.outside):.2f}" if tally.outside else "-"
     return (
         f"{name:18} {tally.cases:5}  {tally.first / count:5.3f} {tally.third / count:5.3f}  "
-        f"{tally.plain / count:5.3f}/{tally.plain_third / count:5.3f}  {rules}  "
+        f"{tally.plain / count:5.3f}/{tally.plain_third / count:5.3f}  {ruled}  "
         f"{areas:>22}  {ece(mixture):5.3f}  "
         f"{sum(certain) / max(len(certain), 1):5.3f} {len(certain) / count:5.2f}  "
         f"{tally.abstained / count:.3f}/{refused}"

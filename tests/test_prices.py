@@ -17,7 +17,7 @@ LISTED = {
     "sonnet": (2.0, 10.0, 0.1, 2.5),
     "claude-haiku-4-5": (1.0, 5.0, 0.1, 1.25),
 }
-"""Dollars of a million tokens: read, written, read from the cache, written to the cache (facts: clients 4)."""
+"""Dollars of a million tokens: read, written, from the cache, to the cache (docs/rules.md#model-prices)."""
 
 
 @pytest.mark.parametrize("name", LISTED)

@@ -22,7 +22,7 @@ FLOWS = {
         "check-transformer": ("gen-transformer",),
     },
 }
-"""The task documents of seed 002, in other words, and which task waits for which there."""
+"""The worked flows of docs/rules.md#task-document-format, and which task waits for which there."""
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def history(shell: command_runs.Shell, run_id: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("how", [("--dry-run",), ("--worker", "scripted")], ids=["dry run", "scripted"])
 @pytest.mark.parametrize("name", FLOWS)
-def test_the_seeds_documents_run_to_the_described_flow(
+def test_the_worked_documents_run_to_the_described_flow(
     shell: command_runs.Shell, name: str, how: tuple[str, ...]
 ) -> None:
     said = shell("run", str(command_runs.DOCUMENTS / f"{name}.json"), *how)
@@ -52,7 +52,7 @@ def test_the_seeds_documents_run_to_the_described_flow(
 
 
 @pytest.mark.parametrize("name", FLOWS)
-def test_the_result_document_has_the_seeds_format(shell: command_runs.Shell, name: str) -> None:
+def test_the_result_document_has_its_format(shell: command_runs.Shell, name: str) -> None:
     result = shell("run", str(command_runs.DOCUMENTS / f"{name}.json"), "--dry-run").json
     assert set(result) == {"status", "results", "summary"} | SIMULATED
     assert result["status"] == "success"

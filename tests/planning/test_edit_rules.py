@@ -1,4 +1,4 @@
-"""What a live run's plan may not change (facts: planning B5)."""
+"""What a live run's plan may not change (docs/rules.md#edits-of-a-plan)."""
 
 from __future__ import annotations
 

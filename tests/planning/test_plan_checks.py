@@ -249,7 +249,7 @@ def test_agents_are_not_checked_without_a_catalogue() -> None:
     assert plan_checks.check([task("a", agent="nobody")], agents=None, models=MODELS) == []
 
 
-def test_the_shopping_cart_of_seed_003_gives_its_groups() -> None:
+def test_the_worked_shopping_cart_gives_its_groups() -> None:
     tasks = plan_documents.read_tasks(CART).tasks
     assert check(*tasks) == []
     found = plan_checks.prepare(tasks, max_parallel=5)

@@ -1,4 +1,7 @@
-"""What a model sends is read leniently or refused with a place, and results have the format of seed 002."""
+"""What a model sends is read leniently or refused with a place, and results have their format.
+
+Rules: docs/rules.md#task-document-format and #result-document.
+"""
 
 from __future__ import annotations
 
@@ -238,7 +241,7 @@ def fixed() -> dict[str, model.Json]:
         ({"tasks": [investigated("${PROJECT_DIR}/api.py"), generated("cache")]}, (("debug", "gen-cache"),)),
     ],
 )
-def test_the_documents_of_seed_002_read_check_and_run_as_it_says(
+def test_the_worked_flows_read_check_and_run_as_they_say(
     document: model.Json, waves: tuple[tuple[str, ...], ...]
 ) -> None:
     read = plan_documents.read_document(document)
@@ -279,7 +282,7 @@ def row(task_id: str, state: TaskState, cause: str = "") -> records.TaskRecord:
     return records.TaskRecord(id=task_id, position=0, worker=WorkerKind.SCRIPTED, state=state, cause=cause)
 
 
-def test_results_have_the_format_of_seed_002() -> None:
+def test_results_have_the_format_of_the_result_document() -> None:
     attempt = records.AttemptRecord(
         run_id="r",
         task_id="b",

@@ -1,4 +1,4 @@
-"""Strategies of routes as tasks of the plan (seed 004's bands)."""
+"""Strategies of routes as tasks of the plan (docs/rules.md#confidence-bands)."""
 
 from __future__ import annotations
 

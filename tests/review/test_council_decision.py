@@ -1,4 +1,4 @@
-"""What a round decides: every rule of seed 004's council, and the whole table of verdicts."""
+"""What a round decides: every rule of docs/rules.md#review-council, and the whole table of verdicts."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ BANDS = confidence.Bands()
         (0.0, "human"),
     ],
 )
-def test_the_seed_s_bands_decide_the_strategy(sure: float, strategy: str) -> None:
+def test_the_bands_decide_the_strategy(sure: float, strategy: str) -> None:
     assert confidence.strategy(sure, 1.0, BANDS) == strategy
     assert confidence.strategy(1.0, sure, BANDS) == strategy
 
@@ -32,7 +32,7 @@ def test_bands_can_be_set() -> None:
     assert confidence.strategy(0.6, 0.6, confidence.Bands(direct=0.5)) == "direct"
 
 
-def test_the_weights_are_the_seed_s_and_add_up() -> None:
+def test_the_weights_are_those_of_the_rule_and_add_up() -> None:
     assert confidence.WEIGHTS == {
         "clarity": 0.30,
         "past_successes": 0.20,
@@ -86,7 +86,7 @@ def test_an_unknown_model_is_refused(name: str) -> None:
         ("Add a column", model.Effort.S, "supervised", "sonnet"),
     ],
 )
-def test_models_follow_the_seeds_tables(
+def test_models_follow_the_tables_of_the_rules(
     text: str, size: model.Effort, strategy: confidence.Strategy, name: str
 ) -> None:
     assert model_choice.choose(text, size, strategy)[0] == name

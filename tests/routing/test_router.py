@@ -46,7 +46,7 @@ GOLDEN = {
         "Help me understand the backend"
     ),
 }
-"""Seed 001's 39 triggers and 8 worked requests that are in scope, with what docs/routing.md decided."""
+"""The 39 triggers and 8 worked requests of docs/rules.md#specialists in scope, with what docs/routing.md decided."""
 
 GOLDEN_CASES = [(request, name) for name, requests in GOLDEN.items() for request in requests.split("|")]
 
@@ -76,12 +76,12 @@ PAIR = (
 )
 
 
-def test_the_golden_set_has_all_in_scope_requests_of_the_seed() -> None:
+def test_the_golden_set_has_all_in_scope_requests_of_the_backend_roster() -> None:
     assert len(GOLDEN_CASES) == 47
 
 
 @pytest.mark.parametrize(("request_", "name"), GOLDEN_CASES)
-def test_the_seed_s_own_requests_reach_their_specialist(backend: catalog.Catalog, request_: str, name: str) -> None:
+def test_the_roster_s_own_requests_reach_their_specialist(backend: catalog.Catalog, request_: str, name: str) -> None:
     route = router.route(request_, backend)
     assert route.specialist == name
     assert route.confidence >= 0.4

@@ -1,4 +1,4 @@
-"""The three flows of founding document 002, run by the real engine with a worker whose time the test turns."""
+"""The three flows of docs/rules.md#task-document-format, run by the real engine while the test turns the time."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The header of an agent file as JSON values, however badly it is written.
 
-Of the agent files in the wild some 5 % are not YAML (facts: unquoted colons, example dialogues in a plain scalar), so
+Some agent files in the wild are not YAML (docs/rules.md#agent-files), so
 what PyYAML refuses is read line by line. Anchors and aliases are refused: a small file could otherwise unfold to
 gigabytes.
 """

@@ -1,4 +1,4 @@
-"""What speaks for a file, and for a part of it, as numbers from 0 to about 1 (facts behind each: ADR 0015)."""
+"""What speaks for a file, and for a part of it, as numbers from 0 to about 1 (docs/rules.md#context-measurements)."""
 
 from __future__ import annotations
 

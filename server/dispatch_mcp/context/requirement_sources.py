@@ -21,7 +21,7 @@ from dispatch_mcp.context import (
 from dispatch_mcp.text import languages, path_globs
 
 RULES: Final = ("AGENTS.md", "CLAUDE.md")
-"""Where a project keeps its rules, in the order in which they count (seed 004)."""
+"""Where a project keeps its rules, in the order in which they count (docs/rules.md#project-rules)."""
 NOTES: Final = "continuity notes"
 _RULES_SHARE: Final = 0.4
 _PART_SHARE: Final = 0.3

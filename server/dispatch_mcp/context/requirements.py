@@ -1,4 +1,4 @@
-"""What a task says it needs to see (keys: seed 002; `symbol:`, `task:` and `rules:` are ours).
+"""What a task says it needs to see (docs/rules.md#context-keys).
 
 - `file:PATH`, `file:PATH#L10-80`, `file:PATH#Name` a file, lines or a definition of it; PATH may be a glob
 - `symbol:Name` the definitions of that name

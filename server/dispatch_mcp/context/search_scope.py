@@ -1,4 +1,4 @@
-"""Who receives what (seed 003, "Information Scoping"): parts of a project as facets and globs of paths."""
+"""Who receives what (docs/rules.md#information-scoping): parts of a project as facets and globs of paths."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The embedded engine: this process drives runs that the store holds.
 
-A run is owned by one process at a time (facts: engine §5). Ownership is a held file lock, so a dead owner's
+A run is owned by one process at a time (docs/rules.md#run-ownership). Ownership is a held file lock, so a dead owner's
 runs are taken over at once and a sleeping laptop loses nothing; the epoch fences an owner that was replaced.
 """
 

@@ -9,7 +9,7 @@ INLINE_LIMIT = 6_000
 
 
 class HostCall(model.Value):
-    """The arguments of the host's subagent tool, named as the host names them (seeds 000 and 004).
+    """The arguments of the host's subagent tool, named as the host names them (docs/rules.md#subagent-call).
 
     `model` is one of the host's own aliases, or None to keep what the subagent or the session has.
     """

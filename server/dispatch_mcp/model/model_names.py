@@ -53,4 +53,4 @@ def effort(name: str) -> str:
 
 
 REVIEW_MODEL: Final = "sonnet"
-"""Every review gets this model (seeds 000 and 004)."""
+"""Every review gets this model (docs/rules.md#review-model)."""

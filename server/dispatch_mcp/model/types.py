@@ -1,8 +1,8 @@
 """The nouns of dispatch-mcp as frozen values (glossary: docs/concepts.md).
 
-Wire names are short because a model reads and writes them (`do`, `deps`); the names that seed 002 uses
-(`task_id`, `description`, `dependencies`, `input_data`, `context_requirements`) are accepted by
-`planning.plan_documents`, which normalises them before anything here is built.
+Wire names are short because a model reads and writes them (`do`, `deps`); `planning.plan_documents` also
+accepts `task_id`, `description`, `dependencies`, `input_data` and `context_requirements` (docs/rules.md#task-document-format)
+and normalises them before anything here is built.
 """
 
 from __future__ import annotations
@@ -188,10 +188,10 @@ class Note(Value):
 
 
 class Handoff(Value):
-    """What a finished task tells its dependants (fields: seed 004, "Agent Handoffs").
+    """What a finished task tells its dependants (docs/rules.md#handoff-fields).
 
-    `proposed_edits` are changes of the plan that the worker thinks are needed (seed 003, unexpected complexity); the
-    orchestrator decides about them. `messages` are sent to other agents of the run when the handoff is accepted.
+    `proposed_edits` are changes of the plan that the worker thinks are needed (docs/rules.md#unexpected-complexity);
+    the orchestrator decides about them. `messages` are sent to other agents of the run when the handoff is accepted.
     """
 
     completed_work: str = ""
@@ -264,7 +264,7 @@ class Limits(TaskLimits):
 
 
 class Message(Value):
-    """A note between agents of one run (types: seed 003 "Inter-Agent Communication", seed 004)."""
+    """A note between agents of one run (docs/rules.md#messages)."""
 
     id: int = 0
     run_id: str

@@ -21,7 +21,7 @@ from dispatch_mcp.planning import graph, plan_checks, schedule
 from dispatch_mcp.routing import model_choice
 
 LEAST: Final = 5
-"""Finished tasks that make a history (facts: planning B4)."""
+"""Finished tasks that make a history (docs/rules.md#effort-in-minutes)."""
 
 SPREAD: Final = 2.5
 """p90 over p50 of a prior."""

@@ -13,7 +13,7 @@ DEFAULT_MINUTES: Mapping[model.Effort, float] = {
     model.Effort.L: 40.0,
     model.Effort.XL: 90.0,
 }
-"""Minutes per effort until there is history (facts: planning B4)."""
+"""Minutes per effort until there is history (docs/rules.md#effort-in-minutes)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ def of_reads(
 
 
 def of_shape(tasks: Sequence[model.Task], *, serial: float, critical: float) -> Iterator[problems.Notice]:
-    """Yields advice against plans that gain nothing from being plans (decision tree: seed 002)."""
+    """Yields advice against plans that gain nothing from being plans (docs/rules.md#when-a-plan-pays)."""
     if len(tasks) <= 2:
         yield problems.Notice(code="trivial_plan", message="One or two tasks: calling the agent directly is simpler.")
     elif serial > 0 and critical >= serial:

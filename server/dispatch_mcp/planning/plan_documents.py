@@ -1,4 +1,4 @@
-"""Reads the task documents that models write, and writes results in the format of seed 002."""
+"""Reads the task documents that models write, and writes results (docs/rules.md#result-document)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "specialist": "agent",
     "subagent_type": "agent",
 }
-"""Other names of task fields (seed 002, and those that hosts use for their own calls)."""
+"""Other names of task fields: those of docs/rules.md#task-document-format, and those of hosts' own calls."""
 
 MAX_UNKNOWN: Final = 20
 """Unknown fields named per object."""
@@ -43,9 +43,9 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A task document of seed 002: its tasks and its config, each setting None where it says nothing.
+    """A task document: its tasks and its config, each setting None where it says nothing.
 
-    `timeout_s` is seconds for each task without a timeout of its own.
+    Format: docs/rules.md#task-document-format. `timeout_s` is seconds for each task without a timeout of its own.
     """
 
     reading: Reading
@@ -133,7 +133,7 @@ def read_tasks(raw: model.Json) -> Reading:
 
 
 def read_document(raw: model.Json) -> Document:
-    """Returns the tasks and config of a `{"tasks": …, "config": …}` document (seed 002), or of a bare task list."""
+    """Returns the tasks and config of a `{"tasks": …, "config": …}` document, or of a bare task list."""
     reader = json_reader.Reader()
     if not json_reader.is_object(raw):
         return Document(_finish(reader, _tasks(reader, raw)))
@@ -237,7 +237,7 @@ def _known_only(
 
 
 def _take_paths(values: dict[str, model.Json]) -> None:
-    """Declares the paths that seed 002 names in `input_data` as files and reads, unless the task declares its own."""
+    """Declares the paths that `input_data` names as files and reads, unless the task declares its own."""
     inputs = values["inputs"]
     written = _strings([inputs.get("output_path")])
     read = _strings([*_listed(inputs.get("context_files")), *_listed(inputs.get("affected_files"))])
@@ -263,7 +263,7 @@ def result_document(
     total_s: float,
     trace_files: Mapping[str, str] | None = None,
 ) -> dict[str, model.Json]:
-    """Returns the results of a run in the format of seed 002 ("Result Reading").
+    """Returns the results of a run in the format of docs/rules.md#result-document.
 
     Outcomes, last attempts and trace files are by task id; any may be missing. A task that the user skipped counts
     as an error without work; work that nobody proved is a success with `unverified` beside it. `total_s` is the wall

@@ -1,4 +1,4 @@
-"""Edits of a plan: all or nothing, each giving a new version (facts: planning B5)."""
+"""Edits of a plan: all or nothing, each giving a new version (docs/rules.md#edits-of-a-plan)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The strategy of each route as tasks of the plan: reviews, and one decision of a person (seed 004's bands)."""
+"""The strategy of each route as tasks of the plan: reviews, and one decision of a person.
+
+Rule: docs/rules.md#confidence-bands.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan as a to-do list for the host's own list: content, status, priority (seed 003, "TodoWrite")."""
+"""A plan as a to-do list for the host's own list: content, status, priority (docs/rules.md#to-do-list)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a round decides, from reports alone: PASS, BLOCK or INCONCLUSIVE (seed 004's rules).
+"""What a round decides, from reports alone: PASS, BLOCK or INCONCLUSIVE (docs/rules.md#review-council).
 
 Nothing passes by accident: without a usable verdict of everybody who was asked there is no PASS, nor with a FAIL whose
 reason nobody could find, nor with lines that nobody saw, nor when nobody argued against a unanimous PASS.

@@ -18,7 +18,7 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "high", "medium", "low")
 """The worst first."""
 
 BLOCKING: Final[frozenset[Severity]] = frozenset({"critical", "high"})
-"""Critical and high block, medium is a to-do, low is for information (seed 004)."""
+"""Critical and high block, medium is a to-do, low is for information (docs/rules.md#severities)."""
 
 _SPACE = re.compile(r"\s+")
 

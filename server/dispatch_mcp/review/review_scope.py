@@ -21,7 +21,7 @@ def _words(text: str) -> frozenset[str]:
 STATE_FOLDERS = _words(
     ".git .hg .svn .jj .loki .dispatch .dispatch-mcp .swarm .claude-flow .beads .aider .cursor-state .taskmaster"
 )
-"""Folders that tools keep their state in (seed 004 names the first); a tracked one must not flood the reviewers."""
+"""Folders that tools keep their state in; a tracked one must not flood the reviewers (docs/rules.md#state-folders)."""
 
 GENERATED_FOLDERS = _words(
     "node_modules bower_components __pycache__ __snapshots__ .next .nuxt .svelte-kit .terraform .gradle "

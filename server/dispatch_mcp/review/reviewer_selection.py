@@ -1,4 +1,7 @@
-"""Who reviews: the one who always does, the best two of the pool, and users' own reviewers beside them (seed 004)."""
+"""Who reviews: the one who always does, the best two of the pool, and users' own reviewers beside them.
+
+Rule: docs/rules.md#reviewer-roster.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""How sure a route is: a calibrated probability, seed 004's five factors, and the strategy that follows.
+"""How sure a route is: a calibrated probability, the five weighted factors, and the strategy that follows.
 
 The probability that a route is right is P(the request is for this roster at all) times P(the first is right, if it
-is): two logistic models of signals that the router has anyway (fitted: scripts/fit_router.py). The seed's weighted
-factors are shown beside it, each with its source; what nobody knows counts as the probability, so that it moves
-nothing.
+is): two logistic models of signals that the router has anyway (fitted: scripts/fit_router.py). The
+factors of docs/rules.md#confidence-factors are shown beside it, each with its source; what nobody knows counts as
+the probability, so that it moves nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EXACT = 0.97
 
 
 class Factor(model.Value):
-    """One of seed 004's weighted factors, 0 to 1, with where its value came from."""
+    """One of the weighted factors, 0 to 1, with where its value came from (docs/rules.md#confidence-factors)."""
 
     name: FactorName
     value: float
@@ -35,7 +35,10 @@ class Factor(model.Value):
 
 
 class Bands(model.Value):
-    """The confidence from which a route runs direct, with a review afterwards, or supervised (seed 004)."""
+    """The confidence from which a route runs direct, with a review afterwards, or supervised.
+
+    Rule: docs/rules.md#confidence-bands.
+    """
 
     direct: float = 0.95
     review: float = 0.70
@@ -149,7 +152,7 @@ def known(request: request_reader.Request, found: agent_index.Index) -> float:
 
 
 WEIGHTS = {"clarity": 0.30, "past_successes": 0.20, "complexity_match": 0.25, "resources": 0.15, "time_pressure": 0.10}
-"""Seed 004, "Confidence factors"."""
+"""Shares of each factor, which add up to 1 (docs/rules.md#confidence-factors)."""
 
 
 def factor(name: FactorName, given: float | None, derived: float | None, why: str, *, otherwise: float = 0.0) -> Factor:
@@ -174,7 +177,7 @@ def clarity(request: request_reader.Request, scores: scoring.Scores) -> float:
 
 
 def strategy(confidence: float, readiness: float, bands: Bands) -> Strategy:
-    """Returns the strategy of seed 004's table for the lower of both figures."""
+    """Returns the strategy of docs/rules.md#confidence-bands for the lower of both figures."""
     sure = min(confidence, readiness)
     if sure >= bands.direct:
         return "direct"

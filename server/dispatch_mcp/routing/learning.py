@@ -367,7 +367,9 @@ def _likeness(one: Vector, other: Vector) -> float:
 def success(found: Similar | None, sure: float) -> tuple[float | None, str]:
     """Returns the smoothed share of similar past tasks that went well, and the count in words; None if unknown.
 
-    `sure`, the routing probability, counts as two tasks, so that few outcomes move little (seed 004's factor).
+    `sure`, the routing probability, counts as two tasks, so that few outcomes move little.
+
+    Rule: docs/rules.md#confidence-factors.
     """
     if found is None:
         return None, ""

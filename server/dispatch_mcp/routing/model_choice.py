@@ -1,7 +1,7 @@
 """Which model and effort a routed task gets.
 
-Tables: seed 000 "Model Selection" (opus for complex implementation, sonnet for investigation and reviews, haiku for
-quick consultation) and seed 004 (haiku for direct execution, sonnet for every review).
+Tables: docs/rules.md#model-table (opus for complex implementation, sonnet for investigation and reviews, haiku for
+quick consultation and direct execution) and docs/rules.md#review-model (sonnet for every review).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SMALL = re.compile(r"\b(?:typo|rename|small|minor|quick|one.line|simple|just|on
 
 @lru_cache(maxsize=8)
 def kind(text: str) -> Kind:
-    """Returns what sort of work a request asks for, in the words of seed 000's table."""
+    """Returns what sort of work a request asks for, in the words of docs/rules.md#model-table."""
     if _REVIEW.search(text):
         return "review"
     if _INVESTIGATE.search(text):
@@ -73,7 +73,7 @@ def known(name: str) -> bool:
 
 
 def choose(text: str, size: model.Effort, strategy: confidence.Strategy) -> tuple[str, str]:
-    """Returns the model of the seeds' tables and the reason in words."""
+    """Returns the model of docs/rules.md#model-table and the reason in words."""
     work = kind(text)
     if work == "review":
         return "sonnet", "every review runs on sonnet"

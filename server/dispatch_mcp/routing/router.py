@@ -1,8 +1,8 @@
 """Routing: which agent of a catalogue should do what a text asks for, how sure that is, and why.
 
-Seed 001 is the model: specialists with keywords and a fallback, a priority order, a secondary and tertiary route,
-transparent reasons. Its first-match substring rule is replaced by scores (docs/routing.md has the decided
-contradictions).
+Rules (docs/rules.md#routing): specialists with keywords and a fallback, a priority order, a secondary and a
+tertiary route, transparent reasons. Scores replace the first-match substring rule (docs/routing.md has the
+decided contradictions).
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ CLOSE = 0.6
 
 
 class Hints(model.Value):
-    """What the caller knows: urgency, files, an explicit model, and factors of seed 004 from 0 to 1.
+    """What the caller knows: urgency, files, an explicit model, and factors from 0 to 1.
+
+    Factors: docs/rules.md#confidence-factors.
 
     `installed_documents` are the knowledge documents that exist; None when nobody looked.
     """
@@ -188,7 +190,7 @@ class _Routing:
         return (*model_choice.choose(self.request.source, size, strategy), "")
 
     def _knowledge(self, agent: catalog.Agent) -> tuple[str, str]:
-        """Returns the agent's document, or the fallback agent's with a warning when it is missing (seed 001)."""
+        """Returns the agent's document, or the fallback agent's with a warning when it is missing."""
         if agent.knowledge not in self.catalog.missing or not agent.knowledge:
             return agent.knowledge, ""
         instead = next((other for other in self._fallback_agents() if other.roster == agent.roster), None)

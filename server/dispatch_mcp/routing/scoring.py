@@ -37,7 +37,7 @@ class Scores:
 def score(request: request_reader.Request, found: agent_index.Index, bonus: Mapping[int, float] = NO_BONUS) -> Scores:
     """Returns the scores of all agents; `bonus` is what past outcomes add to some.
 
-    Ties go by priority and then by place (seed 001's tie rule).
+    Ties go by priority and then by place (docs/rules.md#priority-on-ties).
     """
     features = measure(request, found)
     blend = found.bodied

@@ -1,4 +1,4 @@
-"""The handoff that a worker's answer ends with, read leniently (fields: seed 004, "Agent Handoffs")."""
+"""The handoff that a worker's answer ends with, read leniently (docs/rules.md#handoff-fields)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def parse_answer(text: str) -> Answer:
     """Returns the handoff that `text` ends with: the last JSON object that has one of its fields.
 
     Fenced blocks come first, then bare objects. Aliases (`decisions`, `files_changed` …), single strings where lists
-    belong, trailing commas and a `handoff` or `payload` wrapper (seed 004) are understood; unknown fields are ignored.
+    belong, trailing commas and a `handoff` or `payload` wrapper are understood; unknown fields are ignored.
     """
     broken = ""
     for candidate in _candidates(text[-_TAIL:]):

@@ -1,4 +1,4 @@
-"""Notes between the agents of a run: who gets them, and what becomes of a request (seeds 003 and 004)."""
+"""Notes between the agents of a run: who gets them, and what becomes of a request (docs/rules.md#messages)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work orders as prompts: GOAL, CONSTRAINTS, CONTEXT, OUTPUT (seed 004, "Structured Prompting Template").
+"""Work orders as prompts: GOAL, CONSTRAINTS, CONTEXT, OUTPUT (docs/rules.md#brief-sections).
 
 A prompt is a value that renders to text and parses back to the same value, whatever the texts in it say:
 other people's words stand in fences (`text.fences`), and a line of content that looks like one of the prompt's own

@@ -1,4 +1,4 @@
-"""What is missing from a brief before anybody works on it (seed 004: every dispatch has all four sections)."""
+"""What is missing from a brief before anybody works on it (docs/rules.md#brief-sections)."""
 
 from __future__ import annotations
 

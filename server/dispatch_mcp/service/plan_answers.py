@@ -15,7 +15,7 @@ from dispatch_mcp.service import planner
 
 
 def plan_answer(planned: planner.Planned, *, diagram: bool) -> dict[str, model.Json]:
-    """Returns what planning decided, without the input (facts: planning B7)."""
+    """Returns what planning decided, without the input (docs/rules.md#plan-answers)."""
     plan = planned.plan
     answer = plan_checks.answer(planned.prepared, plan_id=plan.id, version=plan.version, decided=planned.decided)
     answer["forecast"] = plan.forecast

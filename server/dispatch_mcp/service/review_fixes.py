@@ -1,4 +1,4 @@
-"""What blocks goes back to who owns it: execute, review, refine, approve (seed 003), in bounded rounds."""
+"""What blocks goes back to who owns it, in bounded rounds (docs/rules.md#feedback-loop)."""
 
 from __future__ import annotations
 

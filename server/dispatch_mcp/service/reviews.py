@@ -1,4 +1,7 @@
-"""Rounds of the review council: an ordinary plan of reviewers without edges, joined by a pure function (seed 004)."""
+"""Rounds of the review council: an ordinary plan of reviewers without edges, joined by a pure function.
+
+Rules: docs/rules.md#review-council.
+"""
 
 from __future__ import annotations
 

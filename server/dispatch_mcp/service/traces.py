@@ -184,7 +184,7 @@ def _kept_text(store: sqlite_store.Store, digest: str) -> str:
 
 
 def todo(loaded: run_view.RunView) -> answers.Trace:
-    """Returns the plan as a to-do list for the host's own list (seed 003, "TodoWrite")."""
+    """Returns the plan as a to-do list for the host's own list (docs/rules.md#to-do-list)."""
     items = todo_list.todos(loaded.plan.tasks, loaded.states)
     return _head(loaded, todo=items)
 

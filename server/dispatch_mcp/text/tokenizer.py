@@ -1,7 +1,7 @@
 """Words of a text with their places, for many languages and for names from code.
 
-Rules: words are split at word boundaries only, so that "explain" never holds "ai" (seed 001's substring rule is
-replaced, see docs/routing.md); `snake_case`, `kebab-case` and `CamelCase` names also give their parts; runs of
+Rules: words are split at word boundaries only, so that "explain" never holds "ai"
+(docs/rules.md#first-match); `snake_case`, `kebab-case` and `CamelCase` names also give their parts; runs of
 Chinese and Japanese characters give pairs of characters.
 """
 

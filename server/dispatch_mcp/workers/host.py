@@ -10,7 +10,7 @@ from dispatch_mcp.runs import prompt_builder
 from dispatch_mcp.text import escape
 
 GENERAL = "general-purpose"
-"""The host's subagent that becomes a specialist through its prompt (seed 004, "How Agents Actually Work")."""
+"""The host's subagent that becomes a specialist through its prompt (docs/rules.md#specialists-by-prompt)."""
 
 _WORD = re.compile(r"[^\W_][\w./'-]*")
 _WORDS = (3, 6)

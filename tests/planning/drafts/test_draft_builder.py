@@ -1,4 +1,4 @@
-"""The examples of the founding documents 000, 002 and 003, and what holds for any draft."""
+"""The worked examples (docs/rules.md#six-patterns, #groups), and what holds for any draft."""
 
 from __future__ import annotations
 

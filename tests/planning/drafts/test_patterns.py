@@ -18,7 +18,7 @@ def test_the_matrix_and_the_catalogue_agree_on_execution() -> None:
         assert found.execution == row.execution
 
 
-def test_models_follow_the_seed() -> None:
+def test_models_follow_the_table() -> None:
     assert {row.work: row.model for row in patterns.MODEL_TABLE} == {
         "Complex implementation": "opus",
         "Investigation and analysis": "sonnet",

@@ -1,4 +1,4 @@
-"""`dispatch-mcp route TEXT`: who should do it and why, in the transparent form of seed 001."""
+"""`dispatch-mcp route TEXT`: who should do it and why, transparently (docs/rules.md#routing-report)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dispatch-mcp run FILE`: a plan from start to end, here and now, with the results of seed 002 on stdout."""
+"""`dispatch-mcp run FILE`: a plan from start to end, here and now, and its results (docs/rules.md#result-document)."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def _picture(loaded: run_view.RunView) -> rich.table.Table:
 
 
 async def _document(app: dispatcher.Dispatcher, loaded: run_view.RunView, folder: Path) -> dict[str, model.Json]:
-    """Returns the results in seed 002's format, and writes the trace files that it names."""
+    """Returns the results (docs/rules.md#result-document), and writes the trace files that they name."""
     run_id = loaded.run.id
     outcomes = await app.store.outcomes(run_id, [task.id for task in loaded.tasks if task.result])
     attempts = await app.store.attempts(run_id)

@@ -19,7 +19,7 @@ LEAST: Final = 0.15
 """A sign that adds less than this to the chosen pattern's lead is no reason worth naming."""
 
 NEEDS_HUMAN: Final = 0.40
-"""Below this confidence a person decides (seed 004)."""
+"""Below this confidence a person decides (docs/rules.md#confidence-bands)."""
 
 
 class Choice(model.Value):

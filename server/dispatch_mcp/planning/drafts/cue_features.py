@@ -1,6 +1,6 @@
 """Reads the signs in a request that tell how the work wants to be split: words, lists, order, places.
 
-Rules: the decision matrix of seed 000 and the decision tree of seed 002, as signs that add up instead of a cascade of
+Rules: docs/rules.md#decision-matrix and #when-a-plan-pays, as signs that add up instead of a cascade of
 first matches. Nothing here knows a roster; who the work belongs to is the router's business.
 """
 

@@ -31,7 +31,7 @@ _LARGE: Final = ("database schema", "API endpoints", "frontend components", "sec
 _PROOF: Final = "write integration tests"
 _REVIEW: Final = "code review of a change"
 _BASE: Final = "database schema and infrastructure"
-"""Standing questions that find specialists a request does not name (seed 003: who is asked in both scenarios)."""
+"""Questions that find specialists a request does not name (docs/rules.md#standing-questions)."""
 
 _STORES = re.compile(
     r"^(?:log|store|record|save|persist|write|ghi|lưu|guarda\w*|enregistre\w*|speicher\w*|salv\w*|grav\w*)\b"

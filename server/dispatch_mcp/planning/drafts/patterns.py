@@ -1,4 +1,4 @@
-"""The six dispatch patterns, when each fits, and which model suits which work (seed 000)."""
+"""The dispatch patterns, when each fits, and which model suits which work (docs/rules.md#dispatch-patterns)."""
 
 from __future__ import annotations
 

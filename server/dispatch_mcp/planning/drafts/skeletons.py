@@ -1,7 +1,7 @@
 """Builds the task graphs of the dispatch patterns as sketches: what only the host can decide is marked `fill`.
 
-Rules: the six patterns of seed 000; the three phases, API-first development and the feedback loop of seed 003; models
-by seed 000's table. A sketch is never dispatched: the host fills it in and plans the result.
+Rules: docs/rules.md#six-patterns, #three-phases, #api-first, #feedback-loop and #model-table. A sketch is never
+dispatched: the host fills it in and plans the result.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dispatch_mcp.text import tokenizer
 DEEP: Final = "opus"
 THOROUGH: Final = "sonnet"
 QUICK: Final = "haiku"
-"""Models of seed 000's table: complex implementation, investigation and review, short consultation."""
+"""Models of docs/rules.md#model-table: complex implementation, investigation and review, short consultation."""
 
 MAX_PARTS: Final = 12
 MAX_ROUNDS: Final = 3
@@ -113,7 +113,7 @@ def parallel_implementation(places: Sequence[Part], reviewer: str = "") -> list[
 def phased_rollout(base: Part, areas: Sequence[Part], verifier: str = "") -> list[Sketch]:
     """Returns the base, its integration into each area beside each other, and a check of the whole.
 
-    The base's specialist verifies when nobody is named (seed 000, pattern 6).
+    The base's specialist verifies when nobody is named (docs/rules.md#six-patterns).
     """
     first = _sketch("base", "Build what the rest needs", base, DEEP, (), _WRITES)
     middle = _each("integrate", "Integrate {}", areas, DEEP, ("base",), _WRITES)
@@ -126,8 +126,8 @@ def phased_rollout(base: Part, areas: Sequence[Part], verifier: str = "") -> lis
 def three_phases(research: Sequence[Part], execution: Sequence[Sketch]) -> list[Sketch]:
     """Returns research beside each other, a plan drawn from it, and `execution` waiting for the plan.
 
-    Seed 003: nobody builds before all findings are together; whatever of `execution` waited for nothing waits for
-    the plan. The plan's own tasks replace the execution by edits once they are known.
+    Nobody builds before all findings are together (docs/rules.md#three-phases); whatever of `execution` waited for
+    nothing waits for the plan. The plan's own tasks replace the execution by edits once they are known.
     """
     looks = _each("research", "Research {}", research, THOROUGH, (), ("do",))
     plan = Sketch(
@@ -142,7 +142,7 @@ def three_phases(research: Sequence[Part], execution: Sequence[Sketch]) -> list[
 
 
 def api_first(design: Part, sides: Sequence[Part], tester: Part) -> list[Sketch]:
-    """Returns the interface, all sides building against it at once, and the test where they meet (seed 003)."""
+    """Returns the interface, all sides built against it at once, and the test of both (docs/rules.md#api-first)."""
     contract = _sketch("contract", "Design the interface that binds all sides", design, DEEP, (), _WRITES)
     built = _each("build", "Build {}", sides, DEEP, ("contract",), _WRITES)
     meet = _sketch("meet", "Test the sides together", tester, THOROUGH, _ids(built), ())
@@ -150,7 +150,7 @@ def api_first(design: Part, sides: Sequence[Part], tester: Part) -> list[Sketch]
 
 
 def feedback_loop(work: Part, reviewer: Part, rounds: int = 2) -> list[Sketch]:
-    """Returns execute, then `rounds` of review and refine, then approval by a person (seed 003, "Feedback Loops").
+    """Returns execute, `rounds` of review and refine, and a person's approval (docs/rules.md#feedback-loop).
 
     The rounds are tasks like all others: the plan shows the most that it can cost, the engine needs no second kind of
     flow, and a review that passes lets the rest of the loop be skipped. After the last round nothing loops on: what is
@@ -171,7 +171,7 @@ def feedback_loop(work: Part, reviewer: Part, rounds: int = 2) -> list[Sketch]:
 
 
 def groups(tasks: Sequence[Sketch]) -> list[list[str]]:
-    """Returns the ids that can run beside each other, group after group (seed 003, groups A, B, C)."""
+    """Returns the ids that can run beside each other, group after group (docs/rules.md#groups)."""
     depth: dict[str, int] = {}
     for task in tasks:
         depth[task.id] = 1 + max((depth[dep] for dep in task.deps), default=-1)

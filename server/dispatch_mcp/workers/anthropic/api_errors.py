@@ -1,4 +1,4 @@
-"""Every way in which a request to the Anthropic API fails, as a kind of trouble (facts: clients §4)."""
+"""Every way in which a request to the Anthropic API fails, as a kind of trouble (docs/rules.md#anthropic-failures)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What became of one process of Claude Code: the one place that decides whether it succeeded (facts: clients §2)."""
+"""What became of one process of Claude Code: only here is decided whether it succeeded.
+
+Rule: docs/rules.md#claude-code-outcomes.
+"""
 
 from __future__ import annotations
 

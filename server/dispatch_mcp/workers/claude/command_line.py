@@ -1,4 +1,4 @@
-"""How Claude Code is called: its arguments and its environment (facts: clients §2)."""
+"""How Claude Code is called: its arguments and its environment (docs/rules.md#claude-code-calls)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Claude Code says while it works, read from its stream of JSON lines (facts: clients §2)."""
+"""What Claude Code says while it works, read from its stream of JSON lines (docs/rules.md#claude-code-output)."""
 
 from __future__ import annotations
 
