@@ -18,7 +18,7 @@ demo: ## Shows one run from start to end, killed and resumed in between (ARGS="-
 	@$(BIN)/dispatch-mcp demo $(ARGS)
 
 .PHONY: test
-test: ## Runs the tests (ARGS="tests/core -x")
+test: ## Runs the tests (ARGS="tests/planning -x")
 	$(ENVIRONMENT) test
 	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) $(ARGS)
 

@@ -1,8 +1,8 @@
 """The nouns of dispatch-mcp as frozen values (glossary: docs/concepts.md).
 
-Wire names are short because a model reads and writes them (`do`, `deps`); `planning.plan_documents` also
-accepts `task_id`, `description`, `dependencies`, `input_data` and `context_requirements` (docs/rules.md#task-document-format)
-and normalises them before anything here is built.
+Wire names are short because a model reads and writes them (`do`, `deps`). `planning.plan_documents` accepts
+`task_id`, `description`, `dependencies`, `input_data` and `context_requirements` as well, and normalises them before
+anything here is built (docs/rules.md#task-document-format).
 """
 
 from __future__ import annotations
