@@ -9,9 +9,8 @@ from pathlib import Path
 
 from dispatch_mcp import configuration, errors, prices
 from dispatch_mcp.context import file_listing, safe_read
-from dispatch_mcp.engine import outcome_redaction
+from dispatch_mcp.engine import outcome_redaction, task_kinds
 from dispatch_mcp.model import WorkerKind, ports, worker_choice
-from dispatch_mcp.service import host_work
 from dispatch_mcp.text import redaction
 from dispatch_mcp.workers import command, file_tools, scripted
 from dispatch_mcp.workers.anthropic import api_worker as anthropic_api
@@ -72,7 +71,7 @@ def api_worker(settings: configuration.Settings, env: Mapping[str, str]) -> port
     chosen = anthropic_api.Settings(max_turns=settings.worker_turns, in_flight=settings.api_in_flight)
     sight = file_tools.Sight(_paths, _text)
     return anthropic_api.AnthropicWorker(
-        anthropic_api.Login.of(env), host_work.brief, prices.dollars, sight, settings=chosen
+        anthropic_api.Login.of(env), task_kinds.brief, prices.dollars, sight, settings=chosen
     )
 
 
@@ -81,7 +80,7 @@ def claude_worker(settings: configuration.Settings, env: Mapping[str, str]) -> p
     kept = {name: value for name, value in env.items() if settings.claude_uses_key or name not in _KEYS}
     chosen = claude_code.Settings(settings.claude_program, settings.worker_turns, settings.worker_commands)
     return claude_code.ClaudeWorker(
-        settings.home, settings.child_policy(kept), host_work.brief, prices.dollars, settings=chosen
+        settings.home, settings.child_policy(kept), task_kinds.brief, prices.dollars, settings=chosen
     )
 
 

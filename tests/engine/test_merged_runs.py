@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from dispatch_mcp import model
-from dispatch_mcp.engine import attempt_driver, executor
+from dispatch_mcp.engine import attempt_services, executor
 from dispatch_mcp.git import branch_apply, git_process, merge_rules, workspace_provider
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records, run_refs
 from dispatch_mcp.process import allowlist, child_environment
@@ -82,7 +82,7 @@ async def engine(
             store,
             {WorkerKind.COMMAND: commands, **(workers or {})},
             pace=executor.Pace(look_s=0.01),
-            services=attempt_driver.AttemptServices(seen, workspaces),
+            services=attempt_services.AttemptServices(seen, workspaces),
         ) as found,
     ):
         yield found

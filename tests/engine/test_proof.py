@@ -13,7 +13,7 @@ import pytest
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import attempt_driver, executor
+from dispatch_mcp.engine import attempt_services, executor
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.process import allowlist, child_environment
 from dispatch_mcp.service import dispatcher, planner
@@ -53,7 +53,7 @@ async def opened(shop: Path, clock: dispatcher_setup.Clock | None = None) -> Asy
     async with (
         sqlite_store.open_store(home, clock=clock) as store,
         executor.open_engine(
-            store, workers, clock=clock, pace=dispatcher_setup.PACE, services=attempt_driver.AttemptServices(seen)
+            store, workers, clock=clock, pace=dispatcher_setup.PACE, services=attempt_services.AttemptServices(seen)
         ) as engine,
     ):
         app = dispatcher.Dispatcher(

@@ -19,10 +19,9 @@ from claude_double import Double, asked, result
 from worker_conformance import FakeContext, WorkerConformance
 
 from dispatch_mcp import model, prices
-from dispatch_mcp.engine import outcome_redaction
+from dispatch_mcp.engine import outcome_redaction, task_kinds
 from dispatch_mcp.model import AttemptState, WorkerKind, transitions, work_order
 from dispatch_mcp.process import child_environment
-from dispatch_mcp.service import host_work
 from dispatch_mcp.text import redaction
 from dispatch_mcp.workers import attempt_dir
 from dispatch_mcp.workers.claude import claude_program, claude_worker, command_line, stream_rows
@@ -54,7 +53,7 @@ def make(claude: Double, home: Path, *, env: dict[str, str] | None = None, **mor
     return claude_worker.ClaudeWorker(
         home / "state",
         policy,
-        host_work.brief,
+        task_kinds.brief,
         prices.dollars,
         settings=settings,
         clock=lambda: 1_900_000_000.0,
@@ -515,7 +514,7 @@ from dispatch_mcp import prices
 from dispatch_mcp import model
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.process import child_environment
-from dispatch_mcp.service import host_work
+from dispatch_mcp.engine import task_kinds
 from dispatch_mcp.workers.claude import claude_worker
 
 class Ctx:
@@ -526,7 +525,7 @@ class Ctx:
 
 async def main(folder, path, timeout):
     policy = child_environment.ChildPolicy({"PATH": path})
-    worker = claude_worker.ClaudeWorker(Path(folder) / "state", policy, host_work.brief, prices.dollars)
+    worker = claude_worker.ClaudeWorker(Path(folder) / "state", policy, task_kinds.brief, prices.dollars)
     task = model.Task(id="t1", goal="Do the work.")
     asked = work_order.WorkOrder("run-1", task, 1, WorkerKind.CLAUDE, workspace=str(Path(folder) / "workspace"),
                             timeout_s=float(timeout) or None)
