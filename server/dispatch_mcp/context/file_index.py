@@ -23,10 +23,10 @@ from dispatch_mcp.context import (
     file_listing,
     git_log,
     import_graph,
-    index_lock,
     past_commits,
     safe_read,
 )
+from dispatch_mcp.process import file_lock
 from dispatch_mcp.text import languages, secret_paths
 
 VERSION: Final = 1
@@ -82,7 +82,7 @@ class Index:
         except Damaged:
             self.root.close()
             raise
-        self._lock = index_lock.Lock(self.path.with_suffix(".lock"))
+        self._lock = file_lock.FileLock(self.path.with_suffix(".lock"))
         self._db: sqlite3.Connection | None = None
         self._file = (0, 0)
 
