@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dispatch_mcp.context import pack_builder, packs, requirement_sources, safe_read, search_scope
+from dispatch_mcp.context import pack_builder, packs, requirement_sources, search_scope
+from dispatch_mcp.process import safe_paths
 
 pytestmark = pytest.mark.anyio
 
@@ -236,7 +237,7 @@ def test_a_pack_is_the_same_again(project: Path, tmp_path: Path) -> None:
 
 
 def test_a_workspace_that_is_no_folder_is_refused(tmp_path: Path, gatherer: pack_builder.Gatherer) -> None:
-    with gatherer, pytest.raises(safe_read.Refused):
+    with gatherer, pytest.raises(safe_paths.Refused):
         gatherer.pack(tmp_path / "nowhere", "x")
 
 

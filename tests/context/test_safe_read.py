@@ -9,6 +9,7 @@ import pytest
 import traversals
 
 from dispatch_mcp.context import pack_builder, safe_read
+from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import secret_paths
 
 CANARY = "CANARY-7f3a91"
@@ -42,7 +43,7 @@ def root(place: Path) -> Iterator[safe_read.Root]:
 @pytest.mark.promise("S4")
 @pytest.mark.parametrize("path", traversals.TRAVERSALS, ids=range(len(traversals.TRAVERSALS)))
 def test_a_path_that_leads_elsewhere_is_refused(root: safe_read.Root, path: str) -> None:
-    with pytest.raises(safe_read.Refused):
+    with pytest.raises(safe_paths.Refused):
         root.read(path)
 
 
@@ -86,7 +87,7 @@ def test_a_folder_that_is_swapped_for_a_link_while_it_is_read_is_never_followed(
                 try:
                     assert opened.read("door/file.txt").text == "inside"
                     read += 1
-                except safe_read.Refused:
+                except safe_paths.Refused:
                     refused += 1
     finally:
         stop.set()
@@ -105,9 +106,9 @@ def _swap(root: Path, stop: threading.Event) -> None:
 @pytest.mark.promise("S4")
 def test_only_plain_files_of_a_bearable_size_are_read(place: Path, root: safe_read.Root) -> None:
     (place / "large.txt").write_bytes(b"x" * (safe_read.MAX_BYTES + 1))
-    with pytest.raises(safe_read.Refused, match="more than"):
+    with pytest.raises(safe_paths.Refused, match="more than"):
         root.read("large.txt")
-    with pytest.raises(safe_read.Refused):
+    with pytest.raises(safe_paths.Refused):
         root.read("fifo")
     assert root.read("src/app.py").text.startswith("def run")
 
@@ -115,7 +116,7 @@ def test_only_plain_files_of_a_bearable_size_are_read(place: Path, root: safe_re
 def test_a_workspace_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for name in ("file", "nowhere"):
-        with pytest.raises(safe_read.Refused):
+        with pytest.raises(safe_paths.Refused):
             safe_read.Root(tmp_path / name)
 
 

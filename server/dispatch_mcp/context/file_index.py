@@ -26,7 +26,7 @@ from dispatch_mcp.context import (
     past_commits,
     safe_read,
 )
-from dispatch_mcp.process import file_lock
+from dispatch_mcp.process import file_lock, safe_paths
 from dispatch_mcp.text import languages, secret_paths
 
 VERSION: Final = 1
@@ -174,7 +174,7 @@ class Index:
             return seen, ""
         try:
             content = self.root.read(path)
-        except safe_read.Refused:
+        except safe_paths.Refused:
             return seen, ""
         state = file_listing.State(content.size, content.mtime_ns)
         if b"\0" in content.data:

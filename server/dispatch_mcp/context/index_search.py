@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from dispatch_mcp.context import chunks, context_query, file_index, pack_evidence, ranking_features, safe_read
+from dispatch_mcp.context import chunks, context_query, file_index, pack_evidence, ranking_features
+from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import languages
 
 PARTS: Final = 200
@@ -184,7 +185,7 @@ class Search:
                 kept.clear()
             try:
                 kept[path] = self._index.root.read(path).text
-            except safe_read.Refused:
+            except safe_paths.Refused:
                 kept[path] = ""
         return kept[path]
 

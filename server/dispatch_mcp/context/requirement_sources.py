@@ -15,9 +15,9 @@ from dispatch_mcp.context import (
     packs,
     ranking,
     requirements,
-    safe_read,
     search_scope,
 )
+from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import languages, path_globs
 
 RULES: Final = ("AGENTS.md", "CLAUDE.md")
@@ -96,7 +96,7 @@ class Resolver:
             return self._structure(one, result)
         try:
             text = self._index.root.read(one.subject).text
-        except safe_read.Refused as why:
+        except safe_paths.Refused as why:
             known = [path for path in files.ids if self._scope.allows(path)]
             reason = "" if one.subject not in files.ids and "cannot be read" in why.message else why.message
             result.unresolved.append(
@@ -250,7 +250,7 @@ class Resolver:
         for name in RULES:
             try:
                 text = self._index.root.read(name).text
-            except safe_read.Refused:
+            except safe_paths.Refused:
                 continue
             if text.strip():
                 yield name, text
