@@ -23,7 +23,6 @@ from dispatch_mcp.context import (
     file_listing,
     git_log,
     import_graph,
-    past_commits,
     safe_read,
 )
 from dispatch_mcp.process import file_lock, safe_paths
@@ -34,7 +33,9 @@ VERSION: Final = 1
 _WASTE: Final = 0.4
 """Dead parts in the word tables for one alive, from which on the index is built anew."""
 _SPARE: Final = 2_000
+"""Dead parts that a small index may have, whatever their share."""
 _BUSY_MS = 10_000
+"""Milliseconds that SQLite waits for another process; the lock beside the index makes that rare."""
 _HELD = 16 << 20
 """Bytes of words that are held before they are written: few segments make building and asking cheaper."""
 _HINT = "Check the space and the rights of the state directory."
@@ -311,7 +312,7 @@ def leaf(name: str) -> str:
     return _LEAF.split(name)[-1].lower() if name else ""
 
 
-def remember(db: sqlite3.Connection, commits: Iterable[past_commits.Commit]) -> None:
+def remember(db: sqlite3.Connection, commits: Iterable[git_log.Commit]) -> None:
     """Adds commits to the history."""
     for one in commits:
         added = db.execute(

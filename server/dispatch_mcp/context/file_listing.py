@@ -17,6 +17,7 @@ MAX_FILES: Final = 100_000
 """Files of one workspace; what comes behind them is not indexed."""
 _GITIGNORE = ".gitignore"
 _GITIGNORE_BYTES = 1 << 18
+"""Bytes of one ignore file that are read."""
 
 
 class State(NamedTuple):
