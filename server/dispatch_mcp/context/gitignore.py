@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 # [a-c], [!a-c], [^a-c], []a] with a bracket as its first member, [[:alpha:]], [\\]] with what is escaped
 _CLASS = re.compile(r"\[(?P<but>[!^])?(?P<members>\]?(?:\[:\w+:\]|\\.|[^\]\\])*)\]", re.DOTALL)
-_MEMBER = re.compile(r"\[:(?P<named>\w+):\]|\\.|.", re.DOTALL)
+_MEMBER = re.compile(r"\[:(?P<named>\w+):\]|(?P<least>\\.|.)-(?P<most>\\.|.)|\\.|.", re.DOTALL)
 _NAMED_CLASSES = {
     "alpha": "a-zA-Z",
     "digit": "0-9",
@@ -111,4 +111,10 @@ def _class(found: re.Match[str]) -> str:
 def _member(piece: re.Match[str]) -> str:
     if piece["named"]:
         return _NAMED_CLASSES.get(piece["named"], "")
-    return "-" if piece[0] == "-" else re.escape(piece[0].removeprefix("\\") or "\\")
+    if piece["least"]:
+        return f"{_literal(piece['least'])}-{_literal(piece['most'])}"
+    return _literal(piece[0])
+
+
+def _literal(member: str) -> str:
+    return re.escape(member[-1])
