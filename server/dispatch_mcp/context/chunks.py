@@ -130,7 +130,7 @@ _DEFINITIONS: Mapping[str, tuple[str, ...]] = {
     "c": (
         "(?P<i>)",
         rf"{_C_KIND}[ ]+(?P<n>\w+)(?=[^;()\n]*(?:\{{|\n))",
-        # static int⏎add(int a, int b), but no declaration, which ends with a semicolon
+        # static int add(int a, int b) {, but no declaration, which ends with a semicolon
         rf"{_C_TEMPLATE}(?:[\w:<>,]+[ \t*&]+){{1,6}}{_NOT_A_NAME}(?P<n2>[\w:~]+)[ ]*\((?![^\n]*;[ \t]*\n)",
     ),
     "ruby": (_INDENT, r"def[ ]+(?:self\.)?(?P<n>[\w?!=]+)", r"(?P<k>class|module)[ ]+(?P<n2>[\w:]+)"),
