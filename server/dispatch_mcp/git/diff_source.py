@@ -20,7 +20,7 @@ import anyio
 import anyio.to_thread
 
 from dispatch_mcp import errors
-from dispatch_mcp.process import child_environment, program_path, supervisor
+from dispatch_mcp.process import child_environment, program_path, safe_paths, supervisor
 from dispatch_mcp.review import review_scope
 from dispatch_mcp.text import unified_diff
 
@@ -187,7 +187,7 @@ def _new_files(root: Path, names: Sequence[str]) -> Iterator[str]:
 def _read(path: Path) -> str | None:
     """Returns the text of a regular file; None for a link, something binary, or one that is too large."""
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        handle = os.open(path, safe_paths.READ)
     except OSError:
         return None
     with os.fdopen(handle, "rb") as file:

@@ -15,6 +15,7 @@ from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, Receipt, WorkerKind, ports, work_order
 from dispatch_mcp.planning import acceptance
 from dispatch_mcp.planning.acceptance import Criterion
+from dispatch_mcp.process import safe_paths
 from dispatch_mcp.runs import receipts
 from dispatch_mcp.text import escape, json_types
 from dispatch_mcp.workers import safe_look, workspace_snapshot
@@ -166,7 +167,7 @@ def _file(root: Path, one: Criterion) -> Receipt:
     if one.kind == "words":
         return receipts.unproven(one, "")
     place = root / one.subject
-    if not safe_look.holds(root, one.subject):
+    if not safe_paths.holds(root, one.subject):
         return receipts.unproven(one, "not checked: it leads outside the workspace")
     if place.is_dir():
         return receipts.proven(one, "the folder exists")

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import anyio
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.process import allowlist, child_environment, program_path, supervisor
+from dispatch_mcp.process import allowlist, child_environment, program_path, safe_paths, supervisor
 from dispatch_mcp.text import json_types, path_globs
 from dispatch_mcp.workers import safe_look
 from dispatch_mcp.workers.safe_look import Unmeasured
@@ -174,4 +174,4 @@ def _below(root: Path, top: Path, paths: Collection[str]) -> set[str]:
     """Returns those paths, relative to the repository, that lie in the workspace, relative to it."""
     prefix = root.relative_to(top).as_posix()
     head = "" if prefix == "." else f"{prefix}/"
-    return {path.removeprefix(head) for path in paths if path.startswith(head) and safe_look.sayable(path)}
+    return {path.removeprefix(head) for path in paths if path.startswith(head) and safe_paths.sayable(path)}
