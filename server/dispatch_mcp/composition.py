@@ -33,13 +33,16 @@ from dispatch_mcp.workers import host, receipt_verifier, workspace_snapshot
 
 def server_verifier(settings: configuration.Settings, env: Mapping[str, str], workers: ports.Workers) -> ports.Witness:
     """Returns what collects receipts; commands in `acceptance` run as command tasks do."""
-    camera = workspace_snapshot.Camera(settings.home, settings.child_policy(env))
-    return receipt_verifier.ReceiptVerifier(workers[WorkerKind.COMMAND], camera)
+    git = git_process.Git(settings.home, settings.child_policy(env))
+    snapshotter = workspace_snapshot.Snapshotter(git)
+    return receipt_verifier.ReceiptVerifier(workers[WorkerKind.COMMAND], snapshotter)
 
 
-def server_workspaces(settings: configuration.Settings, env: Mapping[str, str]) -> workspace_provider.Worktrees:
+def server_workspaces(settings: configuration.Settings, env: Mapping[str, str]) -> workspace_provider.WorktreeProvider:
     """Returns what gives attempts worktrees and merges what they change."""
-    return workspace_provider.Worktrees(git_process.Git(settings.home, settings.child_policy(env)), settings.home)
+    return workspace_provider.WorktreeProvider(
+        git_process.Git(settings.home, settings.child_policy(env)), settings.home
+    )
 
 
 def order_maker(settings: configuration.Settings, known: Callable[[], catalog.Catalog]) -> executor.MakeOrder:
@@ -144,18 +147,18 @@ async def open_dispatcher(
                 redact=functools.partial(outcome_redaction.outcome, redactor),
                 memory=past,
                 means=council_means(settings, redactor),
-                checkouts=branch_apply.Applier(_git(settings)),
+                checkouts=branch_apply.BranchApply(_git(settings)),
             )
 
 
 def council_means(settings: configuration.Settings, redactor: redaction.Redactor) -> review_subjects.Means:
     """Returns what reviews need: git for changes, the redactor, and the rules of the settings."""
-    found = diff_source.GitChanges(settings.home, settings.child_policy(os.environ))
-    applier = branch_apply.Applier(_git(settings))
+    found = diff_source.GitChanges(_git(settings))
+    checkout = branch_apply.BranchApply(_git(settings))
 
     async def candidate(loaded: run_view.RunView) -> review_scope.Change | None:
         try:
-            offer = await applier.look(loaded.run.workspace, loaded.run.id)
+            offer = await checkout.look(loaded.run.workspace, loaded.run.id)
         except errors.DispatchError:
             return None
         change = await found.of_range(loaded.run.workspace, f"{offer.head}...{offer.revision}")
@@ -213,18 +216,18 @@ async def offer(settings: configuration.Settings, run_id: str, expect: str = "")
     async with sqlite_store.open_store(settings.home) as store:
         found = await handles.run_id(store, run_id, records.LOCAL, str(settings.workspace))
         record = await store.run(found, principal=records.LOCAL)
-    applier = branch_apply.Applier(_git(settings))
-    act = applier.apply(record.workspace, record.id, expect) if expect else applier.look(record.workspace, record.id)
+    checkout = branch_apply.BranchApply(_git(settings))
+    act = checkout.apply(record.workspace, record.id, expect) if expect else checkout.look(record.workspace, record.id)
     return (await act).model_copy(update={"run_state": record.state.value})
 
 
-async def left_over(settings: configuration.Settings, *, prune: bool = False) -> worktree_leftovers.Found:
+async def left_over(settings: configuration.Settings, *, prune: bool = False) -> worktree_leftovers.Leftovers:
     """Returns the worktrees and changes that runs have left; with `prune`, removes what is safe elsewhere first."""
-    keeper = cleanup.Keeper(_git(settings), settings.home, health.open_runs(settings.home))
-    return await (keeper.prune if prune else keeper.look)(str(settings.workspace))
+    cleaner = cleanup.Cleaner(_git(settings), settings.home, health.open_runs(settings.home))
+    return await (cleaner.prune if prune else cleaner.look)(str(settings.workspace))
 
 
-def trees_left(settings: configuration.Settings) -> list[worktree_leftovers.Tree]:
+def trees_left(settings: configuration.Settings) -> list[worktree_leftovers.LeftWorktree]:
     """Returns the worktrees of runs that are over; reads only."""
     return [tree for tree in cleanup.trees(settings.home, health.open_runs(settings.home)) if tree.left]
 

@@ -53,7 +53,7 @@ def workers_here(
     return worker_choice.AvailableWorkers(
         chat=chat,
         subagents="CLAUDECODE" in env,
-        key=bool(anthropic_api.Login.of(env)),
+        key=bool(anthropic_api.Login.from_env(env)),
         claude=claude_program.find(settings.claude_program, env.get("PATH", "")) or "",
         preferred=preferred,
     )
@@ -70,9 +70,9 @@ async def claude_version(settings: configuration.Settings) -> str:
 def api_worker(settings: configuration.Settings, env: Mapping[str, str]) -> ports.Worker:
     """Returns the worker that talks to the API with the key of the environment."""
     chosen = anthropic_api.Settings(max_turns=settings.worker_turns, in_flight=settings.api_in_flight)
-    sight = file_tools.Sight(_paths, _text)
+    access = file_tools.FileAccess(_paths, _text)
     return anthropic_api.AnthropicWorker(
-        anthropic_api.Login.of(env), host_work.brief, prices.dollars, sight, settings=chosen
+        anthropic_api.Login.from_env(env), host_work.brief, prices.dollars, access, settings=chosen
     )
 
 

@@ -93,8 +93,8 @@ def test_kept_changes_are_read_from_refs_and_anything_else_is_left_out() -> None
         )
     )
     first, second = merge_rules.read_kept(listing, refs)
-    assert first == merge_rules.Kept("kept", "t", 1, B)
-    assert second == merge_rules.Kept("done", "t", 2, A, digests.spec_digest(work.task), "f" * 64)
+    assert first == merge_rules.KeptChange("kept", "t", 1, B)
+    assert second == merge_rules.KeptChange("done", "t", 2, A, digests.spec_digest(work.task), "f" * 64)
 
 
 @given(st.text(), st.text())

@@ -22,7 +22,7 @@ _BUSY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Applier:
+class BranchApply:
     """Looks at a checkout, and changes it."""
 
     git: git_process.Git
@@ -98,7 +98,7 @@ class Applier:
         done = await self.git.run(repo.top, *asked, codes=range(256))
         if done.code:
             raise errors.NotAllowed(
-                f"git did not change the checkout: {done.said}", hint="Settle that, look again, and apply again."
+                f"git did not change the checkout: {done.complaint}", hint="Settle that, look again, and apply again."
             )
         return offer.model_copy(update={"applied": True})
 

@@ -15,16 +15,16 @@ from dispatch_mcp.git import git_process, merge_queue, worktree, worktree_leftov
 from dispatch_mcp.model import run_refs
 
 
-def trees(home: Path, open_runs: Collection[str]) -> list[worktree_leftovers.Tree]:
+def trees(home: Path, open_runs: Collection[str]) -> list[worktree_leftovers.LeftWorktree]:
     """Returns the worktrees below a state directory; only their names are looked at."""
     going_on = {run_refs.part(run) for run in open_runs}
-    found: list[worktree_leftovers.Tree] = []
+    found: list[worktree_leftovers.LeftWorktree] = []
     for path in sorted((home / worktree.FOLDER).glob("*/*")):
         task, _, attempt = path.name.rpartition(".")
         if path.is_dir() and task and attempt.isdigit():
             run = path.parent.name
             found.append(
-                worktree_leftovers.Tree(
+                worktree_leftovers.LeftWorktree(
                     path=str(path), run=run, task=task, attempt=int(attempt), left=run not in going_on
                 )
             )
@@ -32,31 +32,31 @@ def trees(home: Path, open_runs: Collection[str]) -> list[worktree_leftovers.Tre
 
 
 @dataclass(frozen=True, slots=True)
-class Keeper:
+class Cleaner:
     """Looks at leftovers and removes them; `open_runs` are those that are not over."""
 
     git: git_process.Git
     home: Path
     open_runs: frozenset[str]
 
-    async def look(self, workspace: str) -> worktree_leftovers.Found:
+    async def look(self, workspace: str) -> worktree_leftovers.Leftovers:
         """Returns everything of this state directory, and of the workspace's repository; touches nothing."""
         found = trees(self.home, self.open_runs)
         works = [work for repo in await self._repositories(workspace, found) for work in await self._works(repo)]
-        return worktree_leftovers.Found(trees=tuple(found), works=tuple(works))
+        return worktree_leftovers.Leftovers(trees=tuple(found), works=tuple(works))
 
-    async def prune(self, workspace: str) -> worktree_leftovers.Found:
+    async def prune(self, workspace: str) -> worktree_leftovers.Leftovers:
         """Removes what is safe elsewhere; returns the worktrees that stay and why, and what is kept of each run."""
         found = trees(self.home, self.open_runs)
         repositories = await self._repositories(workspace, found)
         for repo in repositories:
-            await worktree.Copies(self.git, self.home).heal(repo)
+            await worktree.Worktrees(self.git, self.home).heal(repo)
         stay = [tree for tree in [await self._cleared(tree) for tree in found] if tree is not None]
         works = [await self._dropped(repo, work) for repo in repositories for work in await self._works(repo)]
-        return worktree_leftovers.Found(trees=tuple(stay), works=tuple(works))
+        return worktree_leftovers.Leftovers(trees=tuple(stay), works=tuple(works))
 
     async def _repositories(
-        self, workspace: str, found: Iterable[worktree_leftovers.Tree]
+        self, workspace: str, found: Iterable[worktree_leftovers.LeftWorktree]
     ) -> list[git_process.Repository]:
         """Returns the repositories that are concerned, each once."""
         places = [workspace, *(tree.path for tree in found)]
@@ -69,27 +69,29 @@ class Keeper:
             known.setdefault(repo.common, replace(repo, top=repo.common))
         return list(known.values())
 
-    async def _cleared(self, tree: worktree_leftovers.Tree) -> worktree_leftovers.Tree | None:
+    async def _cleared(self, tree: worktree_leftovers.LeftWorktree) -> worktree_leftovers.LeftWorktree | None:
         """Returns a worktree that stays, and why."""
         if not tree.left:
             return tree
-        copies = worktree.Copies(self.git, self.home)
+        worktrees = worktree.Worktrees(self.git, self.home)
         try:
             repo = await git_process.find(self.git, tree.path)
             repo = replace(repo, top=repo.common)
-            if await copies.discard(repo, Path(tree.path)):
+            if await worktrees.discard(repo, Path(tree.path)):
                 return None
-            copy = worktree.Copy(repo, Path(tree.path), repo.head, tree.attempt)
-            await self._keep(copies, copy, tree)
-            await copies.remove(repo, Path(tree.path))
+            copy = worktree.Worktree(repo, Path(tree.path), repo.head, tree.attempt)
+            await self._keep(worktrees, copy, tree)
+            await worktrees.remove(repo, Path(tree.path))
         except (git_process.Unusable, errors.WorkerError) as why:
             return tree.model_copy(update={"note": str(why)})
         return None
 
-    async def _keep(self, copies: worktree.Copies, copy: worktree.Copy, tree: worktree_leftovers.Tree) -> None:
+    async def _keep(
+        self, worktrees: worktree.Worktrees, copy: worktree.Worktree, tree: worktree_leftovers.LeftWorktree
+    ) -> None:
         """Commits what is in a worktree, unless it is what its commit says and something else holds that."""
         merger = merge_queue.Merger(self.git)
-        kept = await copies.tree(copy, model.Task(id=tree.task, do="left behind"))
+        kept = await worktrees.tree(copy, model.Task(id=tree.task, do="left behind"))
         if kept == await merger.tree(copy.repo, copy.base) and await self._held(copy.repo, copy.base):
             return
         said = f"{tree.task}: left behind by attempt {tree.attempt}\n\nDispatch-Run: {tree.run}\n"
@@ -114,14 +116,14 @@ class Keeper:
             runs.setdefault(ref.removeprefix(f"{run_refs.PREFIX}/").partition("/")[0], {})[ref] = commit
         return runs
 
-    async def _works(self, repo: git_process.Repository) -> list[worktree_leftovers.Work]:
+    async def _works(self, repo: git_process.Repository) -> list[worktree_leftovers.LeftRun]:
         going_on = {run_refs.part(run) for run in self.open_runs}
-        works: list[worktree_leftovers.Work] = []
+        works: list[worktree_leftovers.LeftRun] = []
         for run, refs in (await self._refs(repo)).items():
             root = f"{run_refs.PREFIX}/{run}"
             merged = refs.get(f"{root}/merged", "")
             works.append(
-                worktree_leftovers.Work(
+                worktree_leftovers.LeftRun(
                     repository=str(repo.common),
                     run=run,
                     merged=merged,
@@ -149,7 +151,9 @@ class Keeper:
         asked = await self.git.run(repo.top, "rev-parse", f"{commit}^{{tree}}", f"{commit}^^{{tree}}", codes=(0, 128))
         return asked.code == 0 and len(set(asked.lines)) == 1
 
-    async def _dropped(self, repo: git_process.Repository, work: worktree_leftovers.Work) -> worktree_leftovers.Work:
+    async def _dropped(
+        self, repo: git_process.Repository, work: worktree_leftovers.LeftRun
+    ) -> worktree_leftovers.LeftRun:
         """Deletes the refs of a finished run that hold nothing which a branch, or its merged state, does not hold."""
         if work.open:
             return work

@@ -95,7 +95,7 @@ class Merger:
 
     async def kept(
         self, repo: git_process.Repository, refs: run_refs.Refs, task_id: str = ""
-    ) -> list[merge_rules.Kept]:
+    ) -> list[merge_rules.KeptChange]:
         """Returns the changes that attempts of the run, or of one task, have left."""
         done = await self.git.run(repo.top, "for-each-ref", f"--format={merge_rules.KEPT_FORMAT}", f"{refs.root}/")
         found = merge_rules.read_kept(done.out, refs)
@@ -177,7 +177,7 @@ class Merger:
                 return ""
             lock = merge_rules.lock_in(done.err, str(repo.common))
             if not lock or anyio.current_time() > deadline:
-                return done.said
+                return done.complaint
             if not await anyio.to_thread.run_sync(_unlocked, Path(lock)):
                 await anyio.sleep(LOCKED_S / 20)
 
@@ -188,9 +188,9 @@ class Merger:
         try:
             found = merge_rules.read_merge_tree(done.out)
         except ValueError as error:
-            raise errors.WorkerError(f"`git merge-tree` answered something else: {error} {done.said}") from None
+            raise errors.WorkerError(f"`git merge-tree` answered something else: {error} {done.complaint}") from None
         if done.code and not found.conflicts:
-            raise errors.WorkerError(f"`git merge-tree` failed: {done.said}")
+            raise errors.WorkerError(f"`git merge-tree` failed: {done.complaint}")
         return found
 
     async def _conflict(

@@ -25,7 +25,6 @@ ZERO: Final = "0" * 40
 MAX_NAMED: Final = 12
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHORT_OBJECT = re.compile(r"[0-9a-f]{7,64}")
-_WILD = re.compile(r"[*?\[]")
 _LOCK = re.compile(r"Unable to create '([^'\n]+\.lock)': File exists")
 _LITTER = re.compile(
     r"(?:^|/)(?:__pycache__|node_modules|\.pytest_cache|\.mypy_cache|\.ruff_cache|\.hypothesis)/|"
@@ -36,7 +35,7 @@ _LITTER = re.compile(
 _STATE_OF: Final[Mapping[str, run_refs.State]] = {"done": "done", "conflicts": "conflicts", "kept": "kept"}
 
 
-class Kept(NamedTuple):
+class KeptChange(NamedTuple):
     """The change of one attempt, as its ref says; `task` as `part` names it, `spec` and `outcome` are digests."""
 
     state: run_refs.State
@@ -51,19 +50,19 @@ KEPT_FORMAT: Final = "%(refname)%00%(objectname)%00%(contents)%00"
 """What `git for-each-ref` is asked for, for `read_kept`; versions of git differ in how they print single trailers."""
 
 
-def read_kept(listing: str, refs: run_refs.Refs) -> list[Kept]:
+def read_kept(listing: str, refs: run_refs.Refs) -> list[KeptChange]:
     """Returns the changes in an answer of `KEPT_FORMAT`, by task and attempt; other refs are left out."""
     fields = listing.split("\0")
     found = (_kept(*one, refs) for one in zip(fields[::3], fields[1::3], fields[2::3], strict=False))
     return sorted((one for one in found if one), key=lambda kept: (kept.task, kept.attempt))
 
 
-def _kept(ref: str, commit: str, said: str, refs: run_refs.Refs) -> Kept | None:
+def _kept(ref: str, commit: str, said: str, refs: run_refs.Refs) -> KeptChange | None:
     names = ref.strip().removeprefix(f"{refs.root}/").split("/")
     state = _STATE_OF.get(names[0])
     if state is None or len(names) != 3 or not names[2].isdigit() or not _OBJECT.fullmatch(commit):
         return None
-    return Kept(state, names[1], int(names[2]), commit, _trailer(said, "Spec"), _trailer(said, "Outcome"))
+    return KeptChange(state, names[1], int(names[2]), commit, _trailer(said, "Spec"), _trailer(said, "Outcome"))
 
 
 def _trailer(said: str, name: str) -> str:
@@ -128,7 +127,7 @@ def litter(changes: Iterable[Change], declared: Collection[str]) -> list[str]:
 def forced(task: model.Task) -> list[str]:
     """Returns the files that a task declares by name: they are part of its change even where git ignores them."""
     named = (path_globs.normalise(path) for path in task.files)
-    return [path for path in named if path and not _WILD.search(path) and not path.startswith(("/", "../"))]
+    return [path for path in named if path and not path_globs.WILD.search(path) and not path.startswith(("/", "../"))]
 
 
 class Merge(NamedTuple):

@@ -40,26 +40,26 @@ class _Noted(ports.Relay):
 
 
 @dataclass(slots=True)
-class Worktrees:
-    """Implements `contract.Grounds` with git."""
+class WorktreeProvider:
+    """Implements `ports.WorkspaceProvider` with git."""
 
     git: git_process.Git
     home: Path
     merger: merge_queue.Merger = field(init=False)
-    copies: worktree.Copies = field(init=False)
-    _finished: dict[tuple[str, str, int], worktree.Copy] = field(
-        default_factory=dict[tuple[str, str, int], worktree.Copy]
+    worktrees: worktree.Worktrees = field(init=False)
+    _finished: dict[tuple[str, str, int], worktree.Worktree] = field(
+        default_factory=dict[tuple[str, str, int], worktree.Worktree]
     )
     _noticed: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     def __post_init__(self) -> None:
         self.merger = merge_queue.Merger(self.git)
-        self.copies = worktree.Copies(self.git, self.home)
+        self.worktrees = worktree.Worktrees(self.git, self.home)
 
     async def within(
         self, ctx: ports.TaskContext, work: work_order.WorkOrder, carry_out: ports.CarryOut, judge: ports.Judge
     ) -> model.Outcome:
-        """Implements `contract.Grounds.within`."""
+        """Implements `ports.WorkspaceProvider.within`."""
         if work.isolation == "shared":
             return await judge(work, await carry_out(ctx, work))
         try:
@@ -72,12 +72,12 @@ class Worktrees:
             return _failed(merge_rules.NO_WORKTREE, str(trouble), retryable=True)
 
     async def leave(self, work: work_order.WorkOrder) -> None:
-        """Implements `contract.Grounds.leave`."""
+        """Implements `ports.WorkspaceProvider.leave`."""
         copy = self._finished.pop((work.run_id, work.task.id, work.attempt), None)
         if copy is not None:
             with anyio.move_on_after(REMOVAL_S, shield=True):
                 try:
-                    await self.copies.remove(copy.repo, copy.path)
+                    await self.worktrees.remove(copy.repo, copy.path)
                 except errors.WorkerError as trouble:
                     log.warning("a worktree of run %s was not removed: %s", work.run_id, trouble)
 
@@ -113,7 +113,7 @@ class Worktrees:
     async def _kept(
         self,
         ctx: ports.TaskContext,
-        copy: worktree.Copy,
+        copy: worktree.Worktree,
         placed: work_order.WorkOrder,
         outcome: model.Outcome,
         judge: ports.Judge,
@@ -123,7 +123,7 @@ class Worktrees:
         The change is what was there before anybody checked it: what checks leave behind is no part of it.
         """
         try:
-            tree = await self.copies.tree(copy, placed.task)
+            tree = await self.worktrees.tree(copy, placed.task)
             outcome = await judge(placed, outcome)
             if placed.isolation == "merged":
                 return await self._looked(copy, placed, tree, outcome)
@@ -147,7 +147,7 @@ class Worktrees:
             except (errors.DispatchError, ValueError):
                 log.warning("the outcome of %s/%s is not there any more", work.run_id, work.task.id)
                 continue
-            for _, path in self.copies.earlier(work):
+            for _, path in self.worktrees.earlier(work):
                 await self._clear(repo, path, work)
             try:
                 return await self._merge(repo, work, one.commit, outcome)
@@ -157,26 +157,28 @@ class Worktrees:
 
     async def _copy(
         self, work: work_order.WorkOrder, repo: git_process.Repository, refs: run_refs.Refs
-    ) -> tuple[worktree.Copy, tuple[str, ...]]:
+    ) -> tuple[worktree.Worktree, tuple[str, ...]]:
         """Returns the worktree to work in: the one that a session goes on in, else a new one."""
         head = await self.merger.integration(repo, refs)
         going_on = self._going_on(work, repo)
-        for attempt, path in self.copies.earlier(work):
+        for attempt, path in self.worktrees.earlier(work):
             if going_on is None or attempt != going_on.attempt:
                 await self._clear(repo, path, work)
         if going_on is not None:
             with contextlib.suppress(errors.WorkerError):
-                await self.copies.verify(going_on)
+                await self.worktrees.verify(going_on)
                 return going_on, ()
-        return await self.copies.make(repo, work, head), await self._notices(repo, work)
+        return await self.worktrees.make(repo, work, head), await self._notices(repo, work)
 
-    def _going_on(self, work: work_order.WorkOrder, repo: git_process.Repository) -> worktree.Copy | None:
+    def _going_on(self, work: work_order.WorkOrder, repo: git_process.Repository) -> worktree.Worktree | None:
         left = work.last_beat.get(BEAT)
         if not work.last_beat.get(ports.SESSION) or not _is_object(left):
             return None
         attempt, base = left.get("attempt"), str(left.get("base", ""))
         found = [
-            worktree.Copy(repo, path, base, known) for known, path in self.copies.earlier(work) if known == attempt
+            worktree.Worktree(repo, path, base, known)
+            for known, path in self.worktrees.earlier(work)
+            if known == attempt
         ]
         return found[0] if found and merge_rules.is_object(base) else None
 
@@ -198,28 +200,28 @@ class Worktrees:
         """Keeps what an attempt left in its worktree, and removes that; what cannot be kept stays where it is."""
         attempt = int(path.name.rpartition(".")[2])
         try:
-            if await self.copies.discard(repo, path):
+            if await self.worktrees.discard(repo, path):
                 return
             head = await self.git.run(path, "rev-parse", "--verify", "HEAD^{commit}")
-            copy = worktree.Copy(repo, path, head.out.strip(), attempt)
+            copy = worktree.Worktree(repo, path, head.out.strip(), attempt)
             mine = replace(work, attempt=attempt)
-            await self._keep(copy, mine, await self.copies.tree(copy, mine.task))
-            await self.copies.remove(repo, path)
+            await self._keep(copy, mine, await self.worktrees.tree(copy, mine.task))
+            await self.worktrees.remove(repo, path)
         except errors.WorkerError as trouble:
             log.warning("the worktree %s was left as it is: %s", path, trouble)
 
-    async def _part(self, copy: worktree.Copy, work: work_order.WorkOrder, *, resumable: bool) -> None:
+    async def _part(self, copy: worktree.Worktree, work: work_order.WorkOrder, *, resumable: bool) -> None:
         """Keeps what an unsuccessful attempt did, and lets its worktree go unless a session goes on in it."""
         if resumable:
             return
         try:
-            await self._keep(copy, work, await self.copies.tree(copy, merge_rules.moved(work, copy.workspace).task))
+            await self._keep(copy, work, await self.worktrees.tree(copy, merge_rules.moved(work, copy.workspace).task))
         except errors.WorkerError as trouble:
             log.warning("the worktree %s was left as it is: %s", copy.path, trouble)
         else:
             self._done_with(copy, work)
 
-    async def _keep(self, copy: worktree.Copy, work: work_order.WorkOrder, tree: str) -> str:
+    async def _keep(self, copy: worktree.Worktree, work: work_order.WorkOrder, tree: str) -> str:
         """Commits a tree under the attempt's name without merging it; returns the commit, or nothing for no change."""
         if tree == await self.merger.tree(copy.repo, copy.base):
             return ""
@@ -227,11 +229,11 @@ class Worktrees:
         await self.merger.keep(copy.repo, run_refs.Refs(work.run_id).of("kept", work.task.id, work.attempt), commit)
         return commit
 
-    def _done_with(self, copy: worktree.Copy, work: work_order.WorkOrder) -> None:
+    def _done_with(self, copy: worktree.Worktree, work: work_order.WorkOrder) -> None:
         self._finished[work.run_id, work.task.id, work.attempt] = copy
 
     async def _looked(
-        self, copy: worktree.Copy, work: work_order.WorkOrder, tree: str, outcome: model.Outcome
+        self, copy: worktree.Worktree, work: work_order.WorkOrder, tree: str, outcome: model.Outcome
     ) -> model.Outcome:
         """Returns the outcome of an attempt that was only to look; what it changed is kept, but not merged."""
         commit = await self._keep(copy, work, tree)
@@ -242,7 +244,12 @@ class Worktrees:
         return _with(outcome, Receipt(kind="merge", ok=False, checked=False, detail=detail))
 
     async def _settle(
-        self, ctx: ports.TaskContext, copy: worktree.Copy, work: work_order.WorkOrder, tree: str, outcome: model.Outcome
+        self,
+        ctx: ports.TaskContext,
+        copy: worktree.Worktree,
+        work: work_order.WorkOrder,
+        tree: str,
+        outcome: model.Outcome,
     ) -> model.Outcome:
         """Keeps a success together with its outcome, so that it can never be paid for again, and merges it."""
         digest = ctx.blobs.put(outcome.model_dump_json(exclude_defaults=True).encode())
@@ -277,7 +284,7 @@ class Worktrees:
         return done.model_copy(update={"handoff": handoff})
 
 
-def _ordered(work: work_order.WorkOrder, copy: worktree.Copy, notices: tuple[str, ...]) -> work_order.WorkOrder:
+def _ordered(work: work_order.WorkOrder, copy: worktree.Worktree, notices: tuple[str, ...]) -> work_order.WorkOrder:
     """Returns the order for a copy of its workspace."""
     placed = replace(merge_rules.moved(work, copy.workspace), base=copy.base, notices=(*work.notices, *notices))
     return replace(placed, directory=copy.workspace) if work.isolation == "own" else placed

@@ -25,7 +25,7 @@ _WHERE = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-commo
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class Worktree:
     """A worktree: its folder, the commit that it began from, and the attempt that it was made for."""
 
     repo: git_process.Repository
@@ -40,7 +40,7 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class Copies:
+class Worktrees:
     """Makes, reads and removes worktrees below `home`."""
 
     git: git_process.Git
@@ -60,7 +60,7 @@ class Copies:
             return [(number, newest.parent / f"{stem}.{number}") for number in numbers if number < work.attempt]
         return []
 
-    async def make(self, repo: git_process.Repository, work: work_order.WorkOrder, base: str) -> Copy:
+    async def make(self, repo: git_process.Repository, work: work_order.WorkOrder, base: str) -> Worktree:
         """Returns a new worktree at `base`, verified.
 
         Raises:
@@ -69,7 +69,7 @@ class Copies:
         path = self.path(work.run_id, work.task.id, work.attempt)
         await anyio.to_thread.run_sync(_make_folder, self.home, path.parent)
         await self._add(repo, path, base)
-        copy = Copy(repo, path, base, work.attempt)
+        copy = Worktree(repo, path, base, work.attempt)
         await self.verify(copy)
         status = await self.git.run(path, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
         if status.out:
@@ -102,7 +102,7 @@ class Copies:
         """
         return await anyio.to_thread.run_sync(_healed, repo.common, self.home.absolute() / FOLDER)
 
-    async def verify(self, copy: Copy) -> Path:
+    async def verify(self, copy: Worktree) -> Path:
         """Returns git's own folder of a worktree.
 
         Raises:
@@ -119,12 +119,12 @@ class Copies:
             hint="`dispatch-mcp worktrees` lists what was left behind.",
         )
 
-    async def _grew(self, copy: Copy) -> bool:
+    async def _grew(self, copy: Worktree) -> bool:
         """Returns whether the worktree's commit is a later one than it began from: the attempt has committed."""
         asked = ("merge-base", "--is-ancestor", copy.base, "HEAD")
         return (await self.git.run(copy.path, *asked, codes=(0, 1, 128))).code == 0
 
-    async def tree(self, copy: Copy, task: model.Task) -> str:
+    async def tree(self, copy: Worktree, task: model.Task) -> str:
         """Returns the tree of everything in a worktree that is not ignored, or declared by name.
 
         Caches and installed packages that nobody declared are left out.
@@ -152,7 +152,7 @@ class Copies:
             await self.git.run(at, *asked, stdin="\0".join(drop), env=env)
         return (await self.git.run(at, "write-tree", env=env)).out.strip()
 
-    async def _own_index(self, copy: Copy, folder: Path) -> dict[str, str]:
+    async def _own_index(self, copy: Worktree, folder: Path) -> dict[str, str]:
         """Returns the environment with an index of our own, as the attempt's may be locked or half staged."""
         env = {"GIT_INDEX_FILE": str(folder / _INDEX)}
         if not await anyio.to_thread.run_sync(_copied, folder / "index", folder / _INDEX):

@@ -1,4 +1,8 @@
-"""Paths and globs: one spelling of each, what a pattern matches, and which two can name one file."""
+"""Paths and globs: one spelling of each, what a pattern matches, and which two can name one file.
+
+The one implementation of globs in the product; what `.gitignore` files mean is `context.gitignore`. Everywhere `**` is
+any number of folders, and `*`, `?` and `[...]` stay inside one name. Upper and lower case differ.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,23 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-_CLEAN = re.compile(r"[\w@+-][\w@+.-]*(?:/[\w@+-][\w@+.-]*)*")
-
-
 WILD = re.compile(r"[*?\[]")
-
+"""What makes a path a glob, unless it stands in braces."""
 
 BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+"""Innermost braces with alternatives; without a comma they are part of a name."""
 
+MAX_ALTERNATIVES: Final = 64
+"""Patterns that the braces of one pattern may stand for."""
+
+_CLEAN = re.compile(r"[\w@+-][\w@+.-]*(?:/[\w@+-][\w@+.-]*)*")
+"""Paths that `normalise` would leave as they are: nearly all, and it is called for each of them."""
 
 _CLASS = re.compile(r"\[[^\]]+\]")
 
-
+# Comparing two wildcards takes time in proportion to the product of their lengths, and both come from plans that
+# somebody else wrote. Beyond these sizes the answer is the cautious one: they can name one file.
 _LONG_SEGMENT = 128
-
-
 _MANY_SEGMENTS = 64
 
 
@@ -60,8 +66,8 @@ def contains(folder: str, path: str) -> bool:
     return path.startswith(folder) and path[len(folder) : len(folder) + 1] == "/"
 
 
-def _wild_braces(found: re.Match[str]) -> str:
-    return "**" if "/" in found[0] else "*"
+def _wild_braces(braces: re.Match[str]) -> str:
+    return "**" if "/" in braces[0] else "*"
 
 
 def _segments(path: str) -> list[str]:
@@ -73,6 +79,7 @@ def _segments(path: str) -> list[str]:
 
 def _meet(left: Sequence[str], right: Sequence[str]) -> bool:
     """Returns whether one path can match both; `**` stands for any number of segments."""
+    # `row[j]` says whether the rest of `left` and `right[j:]` can match the same path; rows go from the end forwards.
     if max(len(left), len(right)) > _MANY_SEGMENTS:
         return True
     row = _ends(right)
@@ -132,30 +139,35 @@ def _same_pattern(left: str, right: str) -> bool:
     return row[0]
 
 
-MAX_ALTERNATIVES: Final = 64
-"""Patterns that the braces of one pattern may stand for."""
-
-
 def matches(pattern: str, path: str) -> bool:
-    """Returns whether a relative path matches a pattern; `**` is any number of segments, `*` stays inside one."""
-    return any(_match(tuple(one.split("/")), path.split("/")) for one in alternatives(pattern))
+    """Returns whether a relative path matches a pattern, braces included."""
+    segments = path.split("/")
+    return any(_match(alternative.split("/"), segments) for alternative in alternatives(pattern))
+
+
+def selects(glob: str, path: str) -> bool:
+    """Returns whether a glob as people write it in searches selects a path.
+
+    Without a slash it is about names, in whatever folder: `*.py`. With one it is about the whole path: `src/*.py`.
+    """
+    return matches(glob, path if "/" in glob else path.rpartition("/")[2])
 
 
 @functools.lru_cache(maxsize=256)
 def alternatives(pattern: str) -> tuple[str, ...]:
     """Returns the patterns that the braces of one stand for, at most `MAX_ALTERNATIVES`."""
     out = [pattern]
-    while any(BRACES.search(one) for one in out) and len(out) <= MAX_ALTERNATIVES:
-        out = [two for one in out for two in _opened(one)]
+    while any(map(BRACES.search, out)) and len(out) <= MAX_ALTERNATIVES:
+        out = [alternative for pattern in out for alternative in _without_first_braces(pattern)]
     return tuple(dict.fromkeys(out[:MAX_ALTERNATIVES]))
 
 
-def _opened(pattern: str) -> Iterable[str]:
-    found = BRACES.search(pattern)
-    if not found:
+def _without_first_braces(pattern: str) -> Iterable[str]:
+    braces = BRACES.search(pattern)
+    if not braces:
         return (pattern,)
-    head, tail = pattern[: found.start()], pattern[found.end() :]
-    return (f"{head}{choice}{tail}" for choice in found[1].split(",")[: MAX_ALTERNATIVES + 1])
+    head, tail = pattern[: braces.start()], pattern[braces.end() :]
+    return (f"{head}{choice}{tail}" for choice in braces[1].split(",")[: MAX_ALTERNATIVES + 1])
 
 
 def _match(pattern: Sequence[str], path: Sequence[str]) -> bool:

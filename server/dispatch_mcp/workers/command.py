@@ -107,7 +107,7 @@ class CommandWorker:
         rule = self._allow.find(command)
         assert rule is not None
         env = self._policy.environment(rule.env)
-        program = program_path.found(command[0], env.get("PATH", ""))
+        program = program_path.find(command[0], env.get("PATH", ""))
         if program is None:
             return Refusal(
                 "no_program", f"The program {command[0]!r} is not on the PATH.", "Install it, or check the PATH."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ _LINE: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class FileAccess:
     """How files are looked at, handed in: the paths worth knowing below a root, and the text of one of them.
 
     `text` raises DispatchError for what may not be read.
@@ -94,14 +93,14 @@ class Toolbox:
 
     root: Path
     rights: tuple[str, ...]
-    sight: Sight
+    access: FileAccess
     declared: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, work: work_order.WorkOrder, rights: tuple[str, ...], sight: Sight) -> Toolbox:
+    def of(cls, work: work_order.WorkOrder, rights: tuple[str, ...], access: FileAccess) -> Toolbox:
         """Returns the tools of an order; paths that it declares are relative to the workspace."""
         declared = tuple(path_globs.normalise(path, work.workspace) for path in work.task.files)
-        return cls(Path(work.place), rights, sight, declared)
+        return cls(Path(work.cwd), rights, access, declared)
 
     def definitions(self) -> list[dict[str, model.Json]]:
         """Returns the tools as a request names them."""
@@ -145,13 +144,10 @@ class Toolbox:
         return "\n".join(found[:MAX_LISTED]) + more if found else "No file matches."
 
     def _matching(self, glob: str) -> list[str]:
-        files = self.sight.files(self.root)
+        files = self.access.files(self.root)
         if not glob or glob in {"**", "**/*", "*"}:
             return sorted(files)
-        plain = glob.removeprefix("./").replace("**/", "*")
-        return sorted(
-            path for path in files if fnmatch.fnmatch(path, plain) or fnmatch.fnmatch(path.rpartition("/")[2], plain)
-        )
+        return sorted(path for path in files if path_globs.selects(glob.removeprefix("./"), path))
 
     def _search(self, text: str, glob: str, stop: threading.Event) -> str:
         found: list[str] = []
@@ -166,7 +162,7 @@ class Toolbox:
             if stop.is_set():
                 return
             try:
-                content = self.sight.text(self.root, path)
+                content = self.access.text(self.root, path)
             except errors.DispatchError:
                 continue
             for number, line in enumerate(content.splitlines(), 1):
@@ -174,7 +170,7 @@ class Toolbox:
                     yield f"{path}:{number}: {line.strip()[:_LINE]}"
 
     def _read(self, path: str, first: int | None, last: int | None) -> str:
-        lines = self.sight.text(self.root, _relative(self.root, path)).splitlines()
+        lines = self.access.text(self.root, _relative(self.root, path)).splitlines()
         start, end = max(1, first or 1), min(len(lines), last or len(lines))
         shown = "\n".join(f"{number}\t{lines[number - 1]}" for number in range(start, end + 1))
         return shown or f"The file has {len(lines)} lines."
@@ -186,7 +182,7 @@ class Toolbox:
 
     def _edit(self, path: str, old: str, new: str) -> str:
         path = self._own(path)
-        before = self.sight.text(self.root, path)
+        before = self.access.text(self.root, path)
         if "\r\n" in before and "\r" not in old:
             old, new = old.replace("\n", "\r\n"), new.replace("\n", "\r\n")
         times = before.count(old) if old else 0

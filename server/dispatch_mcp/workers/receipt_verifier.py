@@ -30,9 +30,11 @@ _BEFORE = "before"
 class ReceiptVerifier:
     """The witness of this machine. `commands` carries out criteria as it does tasks: same allow-list, same care."""
 
-    def __init__(self, commands: ports.Worker, camera: workspace_snapshot.Camera, *, limit_s: float = LIMIT_S) -> None:
+    def __init__(
+        self, commands: ports.Worker, snapshotter: workspace_snapshot.Snapshotter, *, limit_s: float = LIMIT_S
+    ) -> None:
         self._commands = commands
-        self._camera = camera
+        self._snapshotter = snapshotter
         self._limit_s = limit_s
 
     async def before(self, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
@@ -44,9 +46,9 @@ class ReceiptVerifier:
         if not _needs_snapshot(work) or _blind(work):
             return {}
         kept = work.last_beat.get(_BEFORE)
-        if work.base and workspace_snapshot.of(kept).head != work.base:
+        if work.base and workspace_snapshot.from_json(kept).head != work.base:
             kept = None
-        return {_BEFORE: kept or (await self._camera.take(work.workspace, _declared(work))).wire()}
+        return {_BEFORE: kept or (await self._snapshotter.take(work.workspace, _declared(work))).to_json()}
 
     async def receipts(
         self, work: work_order.WorkOrder, before: Mapping[str, model.Json], others: Collection[str]
@@ -67,8 +69,8 @@ class ReceiptVerifier:
     ) -> receipts.Touched:
         if not _needs_snapshot(work):
             return receipts.Touched()
-        now, changed = await self._camera.changed(
-            work.workspace, _declared(work), workspace_snapshot.of(before.get(_BEFORE))
+        now, changed = await self._snapshotter.changed(
+            work.workspace, _declared(work), workspace_snapshot.from_json(before.get(_BEFORE))
         )
         if now.problem:
             return receipts.Touched(problem=now.problem)

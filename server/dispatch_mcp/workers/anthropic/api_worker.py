@@ -47,7 +47,7 @@ class Login:
     url: str = ""
 
     @classmethod
-    def of(cls, env: Mapping[str, str]) -> Login:
+    def from_env(cls, env: Mapping[str, str]) -> Login:
         """Returns the login that the environment holds."""
         return cls(
             env.get("ANTHROPIC_API_KEY", ""), env.get("ANTHROPIC_AUTH_TOKEN", ""), env.get("ANTHROPIC_BASE_URL", "")
@@ -118,14 +118,14 @@ class _Task:
 
 
 class AnthropicWorker:
-    """Talks to the Anthropic API. `brief` makes prompts, `price` prices, `sight` looks at files."""
+    """Talks to the Anthropic API. `brief` makes prompts, `price` prices, `access` looks at files."""
 
     def __init__(
         self,
         login: Login,
         brief: prompt_builder.Brief,
         price: forecast.Price,
-        sight: file_tools.Sight,
+        access: file_tools.FileAccess,
         *,
         settings: Settings = Settings(),
         clock: Callable[[], float] = time.time,
@@ -133,7 +133,7 @@ class AnthropicWorker:
         self._login = login
         self._brief = brief
         self._price = price
-        self._sight = sight
+        self._access = access
         self._settings = settings
         self._clock = clock
         self._tls: ssl.SSLContext | None = None
@@ -165,7 +165,7 @@ class AnthropicWorker:
             talk.add(conversation.said(prompt.text))
         elif talk.turns[-1].get("role") == "assistant":
             talk.add(conversation.said(handoff_schema.going_on(prompt).text))
-        tools = file_tools.Toolbox.of(work, rights if work.place else (), self._sight)
+        tools = file_tools.Toolbox.of(work, rights if work.cwd else (), self._access)
         name = model_names.bare(work.model) or model_names.bare(model_names.DEFAULT)
         return _Task(work, name, system_prompt.system(work, rights), tools, talk)
 

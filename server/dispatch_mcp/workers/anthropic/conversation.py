@@ -71,14 +71,14 @@ def of(ctx: ports.TaskContext, work: work_order.WorkOrder) -> Conversation:
     An attempt that ended without a word about its failure was cut off with its server; what it used was never reported.
     """
     kept = work.last_beat.get(BEAT)
-    talk = Conversation(ctx, work.place)
+    talk = Conversation(ctx, work.cwd)
     if work.attempt == 1 or not json_reader.is_object(kept):
         return talk
     if not work.last_error and kept.get("usage"):
         talk.unseen = _usage(kept.get("usage"))
     talk.max_tokens = usage_meter.count(kept.get("max_tokens"))
     digests = kept.get("turns")
-    if kept.get("directory") == work.place and json_reader.is_list(digests):
+    if kept.get("directory") == work.cwd and json_reader.is_list(digests):
         _restore(talk, [one for one in digests if isinstance(one, str)])
     return talk
 

@@ -16,7 +16,7 @@ from dispatch_mcp.process import supervisor
 from dispatch_mcp.runs import handoff_schema
 from dispatch_mcp.text import escape
 from dispatch_mcp.workers import provider_errors, usage_meter
-from dispatch_mcp.workers.claude.stream_rows import Said
+from dispatch_mcp.workers.claude.stream_rows import Transcript
 
 UNKNOWN_SESSION: Final = re.compile(r"no conversation found", re.IGNORECASE)
 SESSION_IN_USE: Final = re.compile(r"already in use", re.IGNORECASE)
@@ -34,7 +34,7 @@ _ENDS: Final[Mapping[str, provider_errors.Trouble]] = {
 """Terminal reasons that have a name of their own."""
 
 
-def spent(said: Said, ended: supervisor.ChildResult, price: forecast.Price, before: float | None) -> model.Usage:
+def spent(said: Transcript, ended: supervisor.ChildResult, price: forecast.Price, before: float | None) -> model.Usage:
     """Returns what this process used.
 
     `before` is what the session had cost when the process began: 0 for a new session, None when nobody knows because
@@ -50,7 +50,7 @@ def spent(said: Said, ended: supervisor.ChildResult, price: forecast.Price, befo
 
 
 def outcome(
-    said: Said, ended: supervisor.ChildResult, work: work_order.WorkOrder, usage: model.Usage, now: float
+    said: Transcript, ended: supervisor.ChildResult, work: work_order.WorkOrder, usage: model.Usage, now: float
 ) -> model.Outcome:
     """Returns how the attempt ended: success only for exit 0, a completed result and a structured handoff."""
     if ended.timed_out:
@@ -72,7 +72,7 @@ def outcome(
     return provider_errors.succeeded(_with_denials(handoff, said), answer, usage, _NAME)
 
 
-def is_done(said: Said, ended: supervisor.ChildResult) -> bool:
+def is_done(said: Transcript, ended: supervisor.ChildResult) -> bool:
     """Returns whether a process had finished its work, so that its result can be taken over."""
     reason = usage_meter.text(said.result.get("terminal_reason"))
     good = ended.exit_code == 0 and said.result.get("is_error") is False and reason == "completed"
@@ -93,7 +93,7 @@ def _without_result(ended: supervisor.ChildResult, usage: model.Usage) -> model.
 
 
 def _failed(
-    said: Said, ended: supervisor.ChildResult, work: work_order.WorkOrder, usage: model.Usage, now: float
+    said: Transcript, ended: supervisor.ChildResult, work: work_order.WorkOrder, usage: model.Usage, now: float
 ) -> model.Outcome:
     reason = usage_meter.text(said.result.get("terminal_reason"))
     text = _gist(said) or reason or usage_meter.text(said.result.get("subtype"))
@@ -111,25 +111,25 @@ def _failed(
     )
 
 
-def _status(said: Said) -> int | None:
+def _status(said: Transcript) -> int | None:
     found = usage_meter.number(said.result.get("api_error_status"))
     return None if found is None else int(found)
 
 
-def _wait(said: Said, text: str, now: float) -> float | None:
+def _wait(said: Transcript, text: str, now: float) -> float | None:
     told = _LIMIT_UNTIL.search(text)
     until = float(told[1]) if told else said.limited_until
     return None if until is None or until <= now else until - now
 
 
-def _gist(said: Said) -> str:
+def _gist(said: Transcript) -> str:
     found = usage_meter.text(said.result.get("result")) or " ".join(
         one for one in _list(said.result.get("errors")) if isinstance(one, str)
     )
     return escape.one_line(found, limit=600)
 
 
-def _with_denials(handoff: model.Handoff, said: Said) -> model.Handoff:
+def _with_denials(handoff: model.Handoff, said: Transcript) -> model.Handoff:
     """Returns the handoff with what Claude Code was not allowed to do, which nothing else tells."""
     denied = [usage_meter.text(one.get("tool_name")) or "a tool" for one in _denials(said)]
     if not denied:
@@ -138,7 +138,7 @@ def _with_denials(handoff: model.Handoff, said: Said) -> model.Handoff:
     return handoff.model_copy(update={"open_questions": (*handoff.open_questions, note)})
 
 
-def _denials(said: Said) -> list[Mapping[str, model.Json]]:
+def _denials(said: Transcript) -> list[Mapping[str, model.Json]]:
     return [one for one in _list(said.result.get("permission_denials")) if json_reader.is_object(one)]
 
 

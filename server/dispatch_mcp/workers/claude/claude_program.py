@@ -22,7 +22,7 @@ def find(configured: str, path: str) -> str | None:
     First what the user configured, then `claude` on `path`, then the one that the package claude-agent-sdk brings.
     Relative entries of the path, which a workspace could fill, do not count.
     """
-    return program_path.found(configured, path) if configured else program_path.found(NAME, path) or _bundled()
+    return program_path.find(configured, path) if configured else program_path.find(NAME, path) or _bundled()
 
 
 def _bundled() -> str | None:

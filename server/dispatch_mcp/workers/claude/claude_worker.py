@@ -125,8 +125,8 @@ class ClaudeWorker:
                 "Claude Code is not installed here, or not on the PATH. Install it, or name it in `claude_program` of "
                 "config.toml; `dispatch-mcp doctor` says what is found.",
             )
-        if not work.place or not Path(work.place).is_dir():
-            return _refused("no_workspace", f"The workspace {work.place!r} is not an existing directory.")
+        if not work.cwd or not Path(work.cwd).is_dir():
+            return _refused("no_workspace", f"The workspace {work.cwd!r} is not an existing directory.")
         if work.model and not model_choice.known(work.model):
             return _refused("unknown_model", f"There is no model {work.model[:80]!r}.")
         return None
@@ -143,12 +143,12 @@ class ClaudeWorker:
         usage = usage_meter.added(claude_outcome.spent(said, ended, self._price, session.cost), unseen)
         outcome = claude_outcome.outcome(said, ended, work, usage, self._clock())
         over = outcome.error_kind == "prompt_too_long"
-        ctx.beat(**(_NOTHING if over else Session(session.id, work.place, said.total).wire()))
+        ctx.beat(**(_NOTHING if over else Session(session.id, work.cwd, said.total).wire()))
         return outcome
 
     async def _conversed(
         self, ctx: ports.TaskContext, work: work_order.WorkOrder, program: str, session: Session
-    ) -> tuple[supervisor.ChildResult, stream_rows.Said, Session]:
+    ) -> tuple[supervisor.ChildResult, stream_rows.Transcript, Session]:
         """Returns how the process ended, what it said and its session; one that is gone is begun anew."""
         ended, said = await self._run(ctx, work, program, session)
         if said.result or ended.exit_code != 1:
@@ -157,15 +157,15 @@ class ClaudeWorker:
         if session.begun and claude_outcome.UNKNOWN_SESSION.search(told):
             session = _new_session(work)
         elif not session.begun and claude_outcome.SESSION_IN_USE.search(told):
-            session = Session(session.id, work.place, None, begun=True)
+            session = Session(session.id, work.cwd, None, begun=True)
         else:
             return ended, said, session
         return *await self._run(ctx, work, program, session), session
 
     async def _run(
         self, ctx: ports.TaskContext, work: work_order.WorkOrder, program: str, session: Session
-    ) -> tuple[supervisor.ChildResult, stream_rows.Said]:
-        ctx.beat(**Session(session.id, work.place, None).wire())
+    ) -> tuple[supervisor.ChildResult, stream_rows.Transcript]:
+        ctx.beat(**Session(session.id, work.cwd, None).wire())
         folder = attempt_dir.of(self._home, work)
         env = command_line.variables(self._policy, work)
         known = await self._flags(program, env, folder)
@@ -186,7 +186,7 @@ class ClaudeWorker:
         wind_up = 0.0 if work.timeout_s is None else min(WIND_UP_S, work.timeout_s / 10)
         ended = await supervisor.run_child(
             [program, *command_line.arguments(call, known)],
-            cwd=Path(work.place),
+            cwd=Path(work.cwd),
             env=env,
             folder=folder,
             timeout_s=None if work.timeout_s is None else work.timeout_s - wind_up,
@@ -229,14 +229,14 @@ def _session(work: work_order.WorkOrder) -> Session:
     if work.attempt == 1 or not json_reader.is_object(kept):
         return _new_session(work)
     known, directory = usage_meter.text(kept.get("session")), usage_meter.text(kept.get("directory"))
-    if not _is_session(known) or directory != work.place:
+    if not _is_session(known) or directory != work.cwd:
         return _new_session(work)
     return Session(known, directory, usage_meter.number(kept.get("cost")), begun=True)
 
 
 def _new_session(work: work_order.WorkOrder) -> Session:
     """Returns a session whose id follows from the attempt, so that no two processes can mean different ones."""
-    return Session(str(uuid.uuid5(_SESSIONS, f"{work.run_id}/{work.task.id}/{work.attempt}")), work.place)
+    return Session(str(uuid.uuid5(_SESSIONS, f"{work.run_id}/{work.task.id}/{work.attempt}")), work.cwd)
 
 
 def _is_session(text: str) -> bool:

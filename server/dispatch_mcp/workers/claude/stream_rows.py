@@ -18,7 +18,7 @@ _NO_ROW: Final[Mapping[str, model.Json]] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Transcript:
     """Everything that one process said. `result` is its last result row, empty if it ended without one.
 
     `requests` holds the usage of each request of the model by its id, with the model's name; `limited_until` is when
@@ -42,7 +42,7 @@ class Said:
         return total
 
 
-def read(stdout: bytes) -> Said:
+def read(stdout: bytes) -> Transcript:
     """Returns what the lines say; what is not a JSON object is passed over."""
     result: Mapping[str, model.Json] = _NO_ROW
     requests: dict[str, tuple[str, model.Usage]] = {}
@@ -57,7 +57,7 @@ def read(stdout: bytes) -> Said:
             current = _note_event(requests, _object(row.get("event")), current)
         elif kind == "rate_limit_event":
             limited = usage_meter.number(_object(row.get("rate_limit_info")).get("resetsAt")) or limited
-    return Said(result, requests, limited)
+    return Transcript(result, requests, limited)
 
 
 def keep_bill(folder: Path) -> None:
