@@ -389,7 +389,7 @@ async def test_a_lock_that_a_killed_git_left_on_a_ref_of_the_run_is_taken_away(s
 
 
 async def test_a_half_made_worktree_of_a_killed_git_goes(site: Site) -> None:
-    left = site.workspaces.copies.path("run", "t", 1)
+    left = site.workspaces.worktrees.path("run", "t", 1)
     left.mkdir(parents=True)
     (left / "a.txt").write_text("half of it")
     admin = site.repo / ".git" / "worktrees" / left.name
@@ -415,7 +415,7 @@ async def test_half_an_entry_of_a_killed_git_keeps_nobody_from_worktrees(site: S
         os.utime(admin, (1.0, 1.0))
         return admin
 
-    ours = entry("x.2", site.workspaces.copies.path("run", "x", 2))
+    ours = entry("x.2", site.workspaces.worktrees.path("run", "x", 2))
     with pytest.raises(subprocess.CalledProcessError):
         git(site.repo, "worktree", "list")
     outcome = await site.attempt(site.order(), puts("new.txt", "x"))

@@ -24,7 +24,7 @@ from dispatch_mcp.model import AttemptState, WorkerKind, transitions, work_order
 from dispatch_mcp.process import child_environment
 from dispatch_mcp.service import host_work
 from dispatch_mcp.text import redaction
-from dispatch_mcp.workers import attempt_dir
+from dispatch_mcp.workers import attempt_scope
 from dispatch_mcp.workers.claude import claude_program, claude_worker, command_line, stream_rows
 
 pytestmark = pytest.mark.anyio
@@ -612,7 +612,7 @@ async def test_a_cancelled_attempt_leaves_its_bill_and_none_of_its_words(
 ) -> None:
     claude.plays({"rows": [*asked(1), {"type": "user", "text": SECRET}], "sleep_s": 60, "stderr": SECRET})
     worker = make(claude, tmp_path)
-    folder = attempt_dir.of(tmp_path / "state", work(workspace))
+    folder = attempt_scope.folder_of(tmp_path / "state", work(workspace))
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
             group.start_soon(worker.carry_out, FakeContext(), work(workspace))
@@ -631,7 +631,7 @@ def claude_code_output(folder: Path) -> bytes:
 
 async def left_behind(claude: Double, home: Path, workspace: Path, *rows: Any, exit_code: int = 0) -> Path:
     """Leaves what an attempt leaves whose server was killed when its process had just ended."""
-    folder = attempt_dir.of(home / "state", work(workspace))
+    folder = attempt_scope.folder_of(home / "state", work(workspace))
     folder.mkdir(parents=True)
     (folder / "stdout").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "stderr").touch()

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
-
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, ports, work_order
 from dispatch_mcp.process import allowlist, child_environment, program_path, supervisor
 from dispatch_mcp.text import escape
-from dispatch_mcp.workers import attempt_dir, heartbeat
+from dispatch_mcp.workers import attempt_scope
 
 INLINE_CHARS = 16_384
 _CUT = "\n[... {} characters left out; the artifact has more ...]\n"
@@ -43,7 +41,7 @@ class CommandWorker:
         grace_s: float = supervisor.GRACE_S,
         output_cap: int = supervisor.OUTPUT_CAP,
         inline_chars: int = INLINE_CHARS,
-        beat_every_s: float = heartbeat.EVERY_S,
+        beat_every_s: float = attempt_scope.BEAT_EVERY_S,
     ) -> None:
         self._allow = allow
         self._home = home
@@ -55,32 +53,16 @@ class CommandWorker:
 
     async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         """Returns success for exit code 0; a refusal, another code, a signal or a timeout otherwise."""
-        started = self._prepared(work)
-        if isinstance(started, Refusal):
-            return _refused(started)
-        argv, env = started
-        folder = attempt_dir.of(self._home, work)
+        call = self._call(work)
+        if isinstance(call, Refusal):
+            return _failure(call.kind, f"{call.error} {call.hint}")
+        argv, env = call
+        folder = attempt_scope.folder_of(self._home, work)
         try:
-            return await self._run(ctx, work, argv, env, folder=folder)
+            async with attempt_scope.heartbeat(ctx, self._beat_every_s):
+                result = await self._end_of(argv, env, work, folder)
         finally:
-            attempt_dir.remove(folder)
-
-    async def _run(
-        self,
-        ctx: ports.TaskContext,
-        work: work_order.WorkOrder,
-        argv: list[str],
-        env: Mapping[str, str],
-        *,
-        folder: Path,
-    ) -> model.Outcome:
-        ctx.beat()
-        result: supervisor.ChildResult | model.Outcome | None = None
-        async with anyio.create_task_group() as group:
-            group.start_soon(heartbeat.go_on, ctx, self._beat_every_s)
-            result = await self._end_of(argv, env, work, folder)
-            group.cancel_scope.cancel()
-        assert result is not None
+            attempt_scope.remove(folder)
         return result if isinstance(result, model.Outcome) else self._outcome(ctx, work, result)
 
     async def _end_of(
@@ -99,7 +81,8 @@ class CommandWorker:
         except errors.WorkerError as error:
             return _failure("not_started", str(error), retryable=True)
 
-    def _prepared(self, work: work_order.WorkOrder) -> tuple[list[str], dict[str, str]] | Refusal:
+    def _call(self, work: work_order.WorkOrder) -> tuple[list[str], dict[str, str]] | Refusal:
+        """Returns the argv with an absolute program and its environment, or why it is not started."""
         command = work.task.command
         refusal = _malformed(command) or self._forbidden(command) or _homeless(work.workspace)
         if refusal:
@@ -223,10 +206,6 @@ def _error_kind(result: supervisor.ChildResult) -> str:
     if result.signal is not None:
         return "signal"
     return "exit_code" if result.exit_code else ""
-
-
-def _refused(refusal: Refusal) -> model.Outcome:
-    return _failure(refusal.kind, f"{refusal.error} {refusal.hint}")
 
 
 def _failure(kind: str, error: str, *, retryable: bool = False) -> model.Outcome:

@@ -20,7 +20,7 @@ from dispatch_mcp.model import model_names, ports, work_order
 from dispatch_mcp.planning import forecast, json_reader
 from dispatch_mcp.routing import model_choice
 from dispatch_mcp.runs import handoff_schema, prompt_builder, system_prompt, tool_permissions
-from dispatch_mcp.workers import file_tools, heartbeat, provider_errors, usage_meter
+from dispatch_mcp.workers import attempt_scope, file_tools, provider_errors, usage_meter
 from dispatch_mcp.workers.anthropic import api_errors, conversation
 
 if TYPE_CHECKING:
@@ -145,16 +145,10 @@ class AnthropicWorker:
             return provider_errors.failed(provider_errors.trouble(401), "There is no key for the Anthropic API here.")
         if work.model and not model_choice.known(work.model):
             return provider_errors.failed(provider_errors.trouble(404), f"There is no model {work.model[:80]!r}.")
-        ctx.beat()
-        began = anyio.current_time()
-        task = self._task(ctx, work)
-        outcome: model.Outcome | None = None
-        async with anyio.create_task_group() as group:
-            group.start_soon(heartbeat.go_on, ctx)
-            outcome = await self._until_deadline(task)
-            group.cancel_scope.cancel()
-        assert outcome is not None
-        usage = outcome.usage.model_copy(update={"seconds": anyio.current_time() - began})
+        start = anyio.current_time()
+        async with attempt_scope.heartbeat(ctx):
+            outcome = await self._until_deadline(self._task(ctx, work))
+        usage = outcome.usage.model_copy(update={"seconds": anyio.current_time() - start})
         return outcome.model_copy(update={"usage": usage})
 
     def _task(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> _Task:

@@ -23,7 +23,7 @@ from dispatch_mcp.planning import forecast, json_reader
 from dispatch_mcp.process import child_environment, supervisor
 from dispatch_mcp.routing import model_choice
 from dispatch_mcp.runs import handoff_schema, prompt_builder, system_prompt, tool_permissions
-from dispatch_mcp.workers import attempt_dir, heartbeat, provider_errors, usage_meter
+from dispatch_mcp.workers import attempt_scope, provider_errors, usage_meter
 from dispatch_mcp.workers.claude import claude_outcome, claude_program, command_line, stream_rows
 
 OUTPUT_CAP: Final = 8 << 20
@@ -92,19 +92,15 @@ class ClaudeWorker:
         refusal = self._refusal(work, program)
         if refusal or program is None:
             return refusal or _refused("no_program", "Claude Code is not here.")
-        ctx.beat()
-        outcome: model.Outcome | None = None
+        folder = attempt_scope.folder_of(self._home, work)
         try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(heartbeat.go_on, ctx)
+            async with attempt_scope.heartbeat(ctx):
                 outcome = await self._started(ctx, work, program)
-                group.cancel_scope.cancel()
-        finally:
-            if outcome is None:
-                stream_rows.keep_bill(attempt_dir.of(self._home, work))
-            else:
-                attempt_dir.remove(attempt_dir.of(self._home, work))
-        assert outcome is not None
+        except BaseException:
+            # Cancelled, or worse: the next attempt has to be told what this one spent (`_left_behind`).
+            stream_rows.keep_bill(folder)
+            raise
+        attempt_scope.remove(folder)
         return outcome
 
     async def _started(self, ctx: ports.TaskContext, work: work_order.WorkOrder, program: str) -> model.Outcome:
@@ -166,7 +162,7 @@ class ClaudeWorker:
         self, ctx: ports.TaskContext, work: work_order.WorkOrder, program: str, session: Session
     ) -> tuple[supervisor.ChildResult, stream_rows.Transcript]:
         ctx.beat(**Session(session.id, work.cwd, None).wire())
-        folder = attempt_dir.of(self._home, work)
+        folder = attempt_scope.folder_of(self._home, work)
         env = command_line.variables(self._policy, work)
         known = await self._flags(program, env, folder)
         tools = tool_permissions.of(work, commands=self._settings.commands)
@@ -210,7 +206,7 @@ class ClaudeWorker:
         """
         unseen, done = usage_meter.NOTHING, None
         for attempt in range(1, work.attempt):
-            folder = attempt_dir.of(self._home, work, attempt)
+            folder = attempt_scope.folder_of(self._home, work, attempt)
             ended = await supervisor.left_over(folder)
             if ended is None:
                 continue
@@ -219,7 +215,7 @@ class ClaudeWorker:
             unseen = usage_meter.added(unseen, usage)
             if (_session(work).begun or not work.directory) and claude_outcome.is_done(said, ended):
                 done = claude_outcome.outcome(said, ended, work, unseen, self._clock())
-            attempt_dir.remove(folder)
+            attempt_scope.remove(folder)
         return unseen, done
 
 
