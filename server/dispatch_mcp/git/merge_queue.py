@@ -233,7 +233,8 @@ class Merger:
 
 def _unlocked(lock: Path) -> bool:
     """Returns whether the lock is gone, taken away if it is old."""
-    # Two that take it away at once: the second one finds nothing, or a lock so young that it waits.
+    # Between looking and taking away, another server may have done the same and its git may lock anew: a window of
+    # microseconds after a wait of seconds, and only servers write these refs.
     try:
         if time.time() - lock.stat().st_mtime < LOCKED_S:
             return False
