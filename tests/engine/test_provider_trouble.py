@@ -77,11 +77,11 @@ async def staged(
     fake: fake_provider.Provider, home: Path, clock: dispatcher_setup.Clock, *, in_flight: int = IN_FLIGHT
 ) -> AsyncGenerator[Stage]:
     worker = api_worker.AnthropicWorker(
-        api_worker.Login.of(fake.env()),
-        task_kinds.brief,
+        api_worker.Login.from_env(fake.env()),
+        host_work.brief,
         prices.dollars,
-        file_tools.Sight(lambda _root: [], lambda _root, path: path),
-        settings=api_worker.Settings(in_flight=in_flight, silence_s=0.4),
+        file_tools.FileAccess(lambda _root: [], lambda _root, path: path),
+        settings=api_worker.ApiSettings(in_flight=in_flight, silence_s=0.4),
         clock=clock,
     )
     async with (

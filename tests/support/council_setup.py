@@ -69,9 +69,9 @@ class Tree:
     text: str = ""
     asked: list[str] = field(default_factory=list)
 
-    async def of_range(self, workspace: str, asked: str) -> review_scope.Change:
-        self.asked.append(asked)
-        return review_scope.Change(self.text, f"range {asked}", "f00")
+    async def of_range(self, workspace: str, span: str) -> review_scope.Change:
+        self.asked.append(span)
+        return review_scope.Change(self.text, f"range {span}", "f00")
 
     async def of_tree(self, workspace: str, paths: Any = ()) -> review_scope.Change:
         self.asked.append(f"tree {sorted(paths)}")

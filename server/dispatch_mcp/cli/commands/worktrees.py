@@ -35,9 +35,9 @@ def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
     return console.OK
 
 
-def _row(tree: worktree_leftovers.Tree) -> tuple[str, ...]:
+def _row(tree: worktree_leftovers.LeftWorktree) -> tuple[str, ...]:
     return tree.run[:12], tree.task, str(tree.attempt), "left over" if tree.left else "in use", tree.note
 
 
-def _line(work: worktree_leftovers.Work) -> tuple[str, ...]:
+def _line(work: worktree_leftovers.LeftRun) -> tuple[str, ...]:
     return work.run[:12], work.merged[:12], work.fate, str(work.conflicts or ""), str(work.kept or "")
