@@ -57,7 +57,7 @@ async def measure(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder, fake_provider.opened() as fake:
         api = api_worker.AnthropicWorker(
             api_worker.Login.from_env(fake.env()),
-            host_work.brief,
+            task_kinds.brief,
             prices.dollars,
             file_tools.FileAccess(lambda _root: [], lambda _root, path: path),
         )

@@ -78,7 +78,7 @@ async def staged(
 ) -> AsyncGenerator[Stage]:
     worker = api_worker.AnthropicWorker(
         api_worker.Login.from_env(fake.env()),
-        host_work.brief,
+        task_kinds.brief,
         prices.dollars,
         file_tools.FileAccess(lambda _root: [], lambda _root, path: path),
         settings=api_worker.ApiSettings(in_flight=in_flight, silence_s=0.4),

@@ -183,7 +183,7 @@ class WorktreeProvider:
 
     def _session_worktree(self, work: work_order.WorkOrder, repo: git_process.Repository) -> worktree.Worktree | None:
         detail = work.last_beat.get(BEAT)
-        if not work.last_beat.get(ports.SESSION) or not _is_object(detail):
+        if not work.last_beat.get(ports.SESSION) or not json_types.is_object(detail):
             return None
         attempt, base = detail.get("attempt"), str(detail.get("base", ""))
         copies = [

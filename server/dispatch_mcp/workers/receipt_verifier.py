@@ -15,7 +15,6 @@ from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, Receipt, WorkerKind, ports, work_order
 from dispatch_mcp.planning import acceptance
 from dispatch_mcp.planning.acceptance import Criterion
-from dispatch_mcp.process import safe_paths
 from dispatch_mcp.runs import receipts
 from dispatch_mcp.text import escape, json_types
 from dispatch_mcp.workers import safe_look, workspace_snapshot
@@ -177,7 +176,7 @@ def _file(root: Path, criterion: Criterion) -> Receipt:
     if criterion.kind == "words":
         return receipts.unproven(criterion, "")
     path = root / criterion.subject
-    if not safe_look.holds(root, criterion.subject):
+    if not safe_paths.holds(root, criterion.subject):
         return receipts.unproven(criterion, "not checked: it leads outside the workspace")
     if path.is_dir():
         return receipts.proven(criterion, "the folder exists")
@@ -214,7 +213,3 @@ def _tail(output: model.Json) -> str:
         return ""
     text = "\n".join(str(output.get(name, "")).strip() for name in ("stdout", "stderr")).strip()
     return f"; it ended with: {escape.one_line(text[-TAIL_CHARS:], limit=TAIL_CHARS)}" if text else ""
-
-
-def _is_object(value: model.Json) -> TypeGuard[Mapping[str, model.Json]]:
-    return isinstance(value, Mapping)

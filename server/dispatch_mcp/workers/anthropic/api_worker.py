@@ -20,6 +20,7 @@ from dispatch_mcp.model import model_names, ports, work_order
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.routing import model_choice
 from dispatch_mcp.runs import handoff_schema, prompt_builder, system_prompt, tool_permissions
+from dispatch_mcp.text import json_types
 from dispatch_mcp.workers import attempt_scope, file_tools, provider_errors, usage_meter
 from dispatch_mcp.workers.anthropic import api_errors, conversation
 

@@ -23,6 +23,7 @@ from dispatch_mcp.planning import forecast
 from dispatch_mcp.process import child_environment, supervisor
 from dispatch_mcp.routing import model_choice
 from dispatch_mcp.runs import handoff_schema, prompt_builder, system_prompt, tool_permissions
+from dispatch_mcp.text import json_types
 from dispatch_mcp.workers import attempt_scope, provider_errors, usage_meter
 from dispatch_mcp.workers.claude import claude_outcome, claude_program, command_line, stream_rows
 
@@ -222,7 +223,7 @@ class ClaudeWorker:
 def _session(work: work_order.WorkOrder) -> Session:
     """Returns the session that an attempt goes on with, or a new one."""
     detail = work.last_beat.get(BEAT)
-    if work.attempt == 1 or not json_reader.is_object(detail):
+    if work.attempt == 1 or not json_types.is_object(detail):
         return _new_session(work)
     session, directory = usage_meter.text(detail.get("session")), usage_meter.text(detail.get("directory"))
     if not _is_session(session) or directory != work.cwd:
