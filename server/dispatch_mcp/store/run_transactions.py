@@ -12,7 +12,7 @@ from typing import TypeVar
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.planning import forecast
-from dispatch_mcp.runs import budget, state_machine
+from dispatch_mcp.runs import ledger, state_machine
 from dispatch_mcp.store import codec, failpoints, finished_work, messages, owner_locks, samples, table_rows
 
 K = TypeVar("K")
@@ -104,7 +104,7 @@ class Runs:
         server_driven = any(row.worker in transitions.SERVER_WORKERS for row in core.rows)
         table_rows.insert_run(conn, new, worker.value, server_driven=server_driven, now=now)
         row = table_rows.run_row(conn, new.id)
-        core.ledger = samples.ledger(conn, row, plan, self._price)
+        core.ledger = samples.open_ledger(conn, row, plan, self._price)
         live = Live(core, row.revision, table_rows.insert_tasks(conn, row.no, core.rows))
         core.drain()
         data: dict[str, model.Json] = {"plan": new.plan_id, "version": new.plan_version, "worker": worker.value}
@@ -180,7 +180,7 @@ class Runs:
         """Gives the run other ceilings and takes account anew."""
         row = row._replace(limits=codec.dump(limits))
         conn.execute(_SET_LIMITS, (row.limits, row.no))
-        live.core.ledger = samples.ledger(conn, row, live.core.plan, self._price)
+        live.core.ledger = samples.open_ledger(conn, row, live.core.plan, self._price)
         return row
 
     def _expire(
@@ -272,7 +272,7 @@ class Runs:
         if live is None or live.revision != row.revision:
             plan = self._plan(conn, row.plan_id, row.plan_version)
             live = _restored(row, plan, conn.execute(table_rows.SELECT_TASKS, (row.no,)).fetchall())
-            live.core.ledger = samples.ledger(conn, row, plan, self._price)
+            live.core.ledger = samples.open_ledger(conn, row, plan, self._price)
         _remember(self._live, row.id, live)
         return live
 
@@ -331,9 +331,9 @@ def _remember(cache: OrderedDict[K, V], key: K, value: V) -> None:
 
 def _restored(row: table_rows.RunRow, plan: model.Plan, found: list[table_rows.TaskCells]) -> Live:
     rows = [table_rows.task_row(cells) for cells in found]
-    held = row.state == model.RunState.PAUSED.value and not row.paused
+    at_ceiling = row.state == model.RunState.PAUSED.value and not row.paused
     core = state_machine.RunCore.restore(
-        row.id, plan, rows, paused=bool(row.paused), cancelled=bool(row.cancelled), held=held
+        row.id, plan, rows, paused=bool(row.paused), cancelled=bool(row.cancelled), at_ceiling=at_ceiling
     )
     return Live(core, row.revision, {cells[1]: cells[0] for cells in found})
 
@@ -384,7 +384,7 @@ def _fenced(
         if not ok:
             if table_rows.add_late_usage(conn, live.numbers, report) and live.core.ledger is not None:
                 worker = live.core.row(report.task_id).worker
-                live.core.ledger.late(budget.tried(report.task_id, report.attempt, worker, report.outcome))
+                live.core.ledger.late(ledger.ended(report.task_id, report.attempt, worker, report.outcome))
             data: dict[str, model.Json] = {
                 "state": str(report.outcome.state),
                 "usage": report.outcome.usage.model_dump(mode="json", exclude_defaults=True),
