@@ -267,7 +267,3 @@ def test_a_predecessor_without_a_handoff_passes_on_its_summary_once() -> None:
     done = work_order.Upstream("schema", model.Handoff(), output="All good", summary="All good")
     attempt = work_order.WorkOrder("r1", work().task, 1, model.WorkerKind.API, upstream=(done,))
     assert [block.kind for block in prompt_builder.build(attempt, nonce=NONCE).section("CONTEXT").data] == ["summary"]
-
-
-def test_a_capsule_is_at_hand_where_prompts_are_built() -> None:
-    assert prompt_builder.capsule(model.Handoff(completed_work="done")) == "done"

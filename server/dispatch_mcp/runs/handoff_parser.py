@@ -6,10 +6,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 from dispatch_mcp import model
+from dispatch_mcp.planning import json_reader
 
+# Bounds for answers of any size and making. The block stands at the end, so only the last 200,000 characters are read.
+# Each of the 200 tries for an object without a fence may read all of them; answers made to be slow took 0.1 s. Lists and
+# texts are cut below what a dependant's brief can hold at all (`prompt_builder.DATA_LIMIT`).
 _TAIL = 200_000
 _TRIES = 200
 _MAX_ITEMS = 200
@@ -93,16 +97,16 @@ def _candidates(text: str) -> Iterator[str]:
 
 def _fenced(text: str) -> Iterator[str]:
     """Yields the content of each closed fenced block that may hold JSON."""
-    fence, wanted, block = "", False, list[str]()
+    fence, may_be_json, block = "", False, list[str]()
     for line in text.split("\n"):
         if fence and line.strip() and not line.strip().strip(fence[0]) and len(line.strip()) >= len(fence):
-            if wanted:
+            if may_be_json:
                 yield "\n".join(block)
             fence = ""
         elif fence:
             block.append(line)
-        elif found := _FENCE_LINE.fullmatch(line):
-            fence, wanted, block = found[1], found[2].lower() in _LANGUAGES, []
+        elif opening := _FENCE_LINE.fullmatch(line):
+            fence, may_be_json, block = opening[1], opening[2].lower() in _LANGUAGES, []
 
 
 def _bare_objects(text: str) -> Iterator[str]:
@@ -151,11 +155,10 @@ def _fields(value: model.Json) -> dict[str, model.Json] | None:
 
 
 def _handoff(fields: Mapping[str, model.Json]) -> model.Handoff:
-    done = fields.get("completed_work")
     return model.Handoff(
-        completed_work="; ".join(_strings(done)),
+        completed_work="; ".join(_strings(fields.get("completed_work"))),
         artifacts=tuple(_artifact(item) for item in _items(fields.get("artifacts"))),
-        proposed_edits=tuple(_object(item) for item in _items(fields.get(_EDITS))[:_MAX_EDITS] if _object(item)),
+        proposed_edits=tuple(dict(_object(item)) for item in _items(fields.get(_EDITS))[:_MAX_EDITS] if _object(item)),
         messages=tuple(_messages(_items(fields.get(_MESSAGES))[:_MAX_MESSAGES])),
         **{name: _strings(fields.get(name)) for name in _LISTS},
     )
@@ -166,29 +169,21 @@ def _messages(items: Sequence[model.Json]) -> Iterator[model.Note]:
     for item in items:
         fields = _object(item)
         to = _string(fields.get("to") or fields.get("recipient") or "")[:200]
-        said = _string(fields.get("text") or fields.get("message") or "")
+        text = _string(fields.get("text") or fields.get("message") or "")
         kind = _KINDS.get(_string(fields.get("kind") or fields.get("type") or "").lower(), "information")
-        if to and said:
-            yield model.Note(to=to, kind=kind, text=said)
+        if to and text:
+            yield model.Note(to=to, kind=kind, text=text)
 
 
-def _object(value: model.Json) -> dict[str, model.Json]:
+def _object(value: model.Json) -> Mapping[str, model.Json]:
     """Returns a JSON object as it is, and nothing for any other value."""
-    return value if _is_object(value) else {}
-
-
-def _is_object(value: model.Json) -> TypeGuard[dict[str, model.Json]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: model.Json) -> TypeGuard[list[model.Json]]:
-    return isinstance(value, list)
+    return value if json_reader.is_object(value) else {}
 
 
 def _items(value: model.Json) -> Sequence[model.Json]:
     if value is None or value == "":
         return ()
-    return value[:_MAX_ITEMS] if _is_list(value) else (value,)
+    return value[:_MAX_ITEMS] if json_reader.is_list(value) else (value,)
 
 
 def _strings(value: model.Json) -> tuple[str, ...]:

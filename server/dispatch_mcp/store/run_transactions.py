@@ -82,8 +82,6 @@ class Runs:
         """Drops what is in memory, because a transaction was lost."""
         self._live.clear()
 
-    # -- beginning
-
     def create(self, conn: sqlite3.Connection, new: records.NewRun) -> tuple[records.RunRecord, bool]:
         """Returns the run and whether it is new; the same principal and request key give the same run."""
         if new.request_key:
@@ -110,8 +108,6 @@ class Runs:
         data: dict[str, model.Json] = {"plan": new.plan_id, "version": new.plan_version, "worker": worker.value}
         row = self._persist(conn, row, live, Transition(now, notes=[transitions.Note("run_created", data=data)]))
         return _record(conn, row)
-
-    # -- the one step
 
     def advance(
         self, conn: sqlite3.Connection, run_id: str, step: records.Step, bodies: Sequence[table_rows.Body | None]
@@ -190,8 +186,6 @@ class Runs:
         for (task_id,) in conn.execute(_EXPIRED, (row.no, now)).fetchall():
             core.abandon(task_id, now, crashed=False)
 
-    # -- changing the plan
-
     def edit(self, conn: sqlite3.Connection, plan: model.Plan, principal: str) -> None:
         """Lets every open run of a plan go on with its new version, which is recorded already.
 
@@ -215,8 +209,6 @@ class Runs:
         server_driven = any(task.worker in transitions.SERVER_WORKERS for task in live.core.rows)
         conn.execute(_EDIT_RUN, (plan.version, server_driven, row.no))
         self._persist(conn, row._replace(plan_version=plan.version), live, Transition(self._clock()))
-
-    # -- owning
 
     def adopt(self, conn: sqlite3.Connection, run_id: str, owner_id: str) -> int | None:
         """Returns the epoch under which `owner_id` now drives the run, or None if it is over or somebody lives."""
@@ -253,8 +245,6 @@ class Runs:
         except BaseException:
             self._live.pop(row.id, None)
             raise
-
-    # -- inside
 
     def _plan(self, conn: sqlite3.Connection, plan_id: str, version: int) -> model.Plan:
         plan = self._plans.get((plan_id, version))

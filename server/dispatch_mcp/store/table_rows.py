@@ -21,6 +21,16 @@ Numbers = Mapping[str, int]
 USAGE_COLUMNS = "input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, seconds"
 
 
+class PlanRow(NamedTuple):
+    """One row of `plan`."""
+
+    id: str
+    version: int
+    principal: str
+    document: str
+    created_at: float
+
+
 class RunRow(NamedTuple):
     """One row of `run`, in the order of `RUN_COLUMNS`."""
 
@@ -58,6 +68,8 @@ SELECT_TASKS = (
     "FROM task WHERE run = ? ORDER BY position"
 )
 
+_NEWEST_PLAN = "SELECT version, principal FROM plan WHERE id = ? ORDER BY version DESC LIMIT 1"
+_INSERT_PLAN = "INSERT INTO plan (id, version, principal, document, created_at) VALUES (?, ?, ?, ?, ?)"
 _INSERT_RUN = """
 INSERT INTO run (id, plan_id, plan_version, principal, request_key, state, worker, workspace, dry_run, fresh, limits,
   server_driven, created_at, updated_at)
@@ -161,6 +173,25 @@ def usage_values(usage: model.Usage) -> tuple[object, ...]:
         usage.cost_usd,
         usage.seconds,
     )
+
+
+def insert_plan(conn: sqlite3.Connection, row: PlanRow, base_version: int | None) -> None:
+    """Adds the next version of a plan; `base_version` is the one that it was made from, None for the newest.
+
+    Raises:
+        StaleVersion: it is not the next, or was not made from the newest.
+        UnknownHandle: the plan is somebody else's.
+    """
+    newest, principal = conn.execute(_NEWEST_PLAN, (row.id,)).fetchone() or (0, row.principal)
+    if principal != row.principal:
+        raise unknown_plan(row.id)
+    if row.version != newest + 1 or base_version not in (None, newest):
+        base = row.version - 1 if base_version is None else base_version
+        raise errors.StaleVersion(
+            f"Plan {row.id!r} is at version {newest}; this change was made to version {base}.",
+            hint=f"Read version {newest} and make the change again.",
+        )
+    conn.execute(_INSERT_PLAN, row)
 
 
 def insert_run(conn: sqlite3.Connection, new: records.NewRun, worker: str, *, server_driven: bool, now: float) -> None:

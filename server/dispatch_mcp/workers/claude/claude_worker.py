@@ -22,7 +22,7 @@ from dispatch_mcp.model import model_names, ports, work_order
 from dispatch_mcp.planning import forecast, json_reader
 from dispatch_mcp.process import child_environment, supervisor
 from dispatch_mcp.routing import model_choice
-from dispatch_mcp.runs import handoff_schema, prompt_builder, system_prompt, tool_permissions
+from dispatch_mcp.runs import handoff_schema, prompt_builder, tool_permissions
 from dispatch_mcp.workers import attempt_dir, heartbeat, provider_errors, usage_meter
 from dispatch_mcp.workers.claude import claude_outcome, claude_program, command_line, stream_rows
 
@@ -172,7 +172,7 @@ class ClaudeWorker:
         tools = tool_permissions.of(work, commands=self._settings.commands)
         prompt = handoff_schema.asked(self._brief(work))
         told = (handoff_schema.going_on(prompt) if session.begun else prompt).text
-        system = _written(folder / "system", system_prompt.system(work, tools))
+        system = _written(folder / "system", prompt_builder.system_prompt(work, tools))
         call = command_line.Call(
             session=session.id,
             resume=session.begun,
