@@ -12,8 +12,8 @@ from dispatch_mcp import model
 from dispatch_mcp.planning import json_reader
 
 # Bounds for answers of any size and making. The block stands at the end, so only the last 200,000 characters are read.
-# Each of the 200 tries for an object without a fence may read all of them; answers made to be slow took 0.1 s. Lists and
-# texts are cut below what a dependant's brief can hold at all (`prompt_builder.DATA_LIMIT`).
+# Each of the 200 tries for an object without a fence may read all of them; answers made to be slow took 0.1 s. Lists
+# and texts are cut below what a dependant's brief can hold at all (`prompt_builder.DATA_LIMIT`).
 _TAIL = 200_000
 _TRIES = 200
 _MAX_ITEMS = 200

@@ -1,4 +1,10 @@
-"""The transactions that move runs. Everything here runs on the writer's thread, inside its open transaction."""
+"""The transactions that move runs. Everything here runs on the writer's thread, inside its open transaction.
+
+Who may move a run: its owner, who shows the epoch under which it adopted it (`_fence`), or anybody who makes a contact
+of the host, as its attempts belong to no process of ours. The host's own attempts are held to by leases instead: each
+contact renews them, and those that have lapsed are taken back when the next host asks for work (`_expire`), not by a
+clock of ours, so that nothing is lost while nobody would do it anyway.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +25,11 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 CORES = 32
-"""How many runs and plans are kept in memory."""
+"""How many runs and plans are kept in memory: more than one server drives at a time. What falls out is read again."""
 
 STEP_BACK_S = 1.0
-"""A clock that goes back by more than this has jumped; smaller steps are its discipline."""
+"""Seconds: a clock that goes back by more than this has jumped; smaller steps are its discipline (Linux slews up to
+half a second) or two processes that did not read it in the order in which they wrote."""
 
 _SELECT_PLAN = "SELECT document FROM plan WHERE id = ? AND version = ?"
 _SELECT_REQUEST = "SELECT id FROM run WHERE principal = ? AND request_key = ?"
@@ -86,11 +93,11 @@ class Runs:
         """Returns the run and whether it is new; the same principal and request key give the same run."""
         if new.request_key:
             keyed = (codec.clean(new.principal), codec.clean(new.request_key))
-            found = conn.execute(_SELECT_REQUEST, keyed).fetchone()
-            if found is not None:
-                return _record(conn, table_rows.run_row(conn, found[0])), False
-        asked = (codec.clean(new.plan_id), new.plan_version, codec.clean(new.principal))
-        if conn.execute(_PLAN_OWNER, asked).fetchone() is None:
+            cells = conn.execute(_SELECT_REQUEST, keyed).fetchone()
+            if cells is not None:
+                return _record(conn, table_rows.run_row(conn, cells[0])), False
+        version = (codec.clean(new.plan_id), new.plan_version, codec.clean(new.principal))
+        if conn.execute(_PLAN_OWNER, version).fetchone() is None:
             raise table_rows.unknown_plan(new.plan_id, new.plan_version)
         return self._begin(conn, new), True
 
@@ -125,6 +132,7 @@ class Runs:
             self._follow_clock(conn, row, step.now)
             return self._step(conn, row, self._load(conn, row), step, bodies)
         except BaseException:
+            # The savepoint undoes the rows; the machine in memory may be half moved, so it is read again next time.
             self._live.pop(run_id, None)
             raise
 
@@ -142,6 +150,8 @@ class Runs:
             row = self._limit(conn, row, live, step.limits)
             data: dict[str, model.Json] = step.limits.model_dump(mode="json", exclude_none=True)
             notes.append(transitions.Note("limits_changed", data=data))
+        # Reports first: what a person cancels or retries in the same step sees them. Leases are looked at only when the
+        # host may begin something, for only then is there anybody to do the work again.
         accepted = tuple([core.finish(report, step.now) for report in step.finished])
         for action in step.actions:
             _act(core, action)
@@ -155,7 +165,7 @@ class Runs:
         if step.start:
             search = _search(conn, row, live)
             starts = core.next(step.now, step.start, step.free, search.find)
-            moved.replayed = search.found
+            moved.replayed = search.sources
         row = self._persist(conn, row, live, moved)
         if step.renew:
             until = step.now + step.lease_s
@@ -182,7 +192,7 @@ class Runs:
     def _expire(
         self, conn: sqlite3.Connection, row: table_rows.RunRow, core: state_machine.RunCore, now: float
     ) -> None:
-        """Takes back the host's attempts whose lease has run out."""
+        """Takes back the host's attempts whose lease has run out: no crash, as it may only have forgotten them."""
         for (task_id,) in conn.execute(_EXPIRED, (row.no, now)).fetchall():
             core.abandon(task_id, now, crashed=False)
 
@@ -192,7 +202,7 @@ class Runs:
         Raises:
             PlanRejected: one of them has begun or ended what the version changes; then nothing has happened.
         """
-        open_runs = [found[0] for found in conn.execute(_OPEN_OF_PLAN, (plan.id, codec.clean(principal))).fetchall()]
+        open_runs = [run_id for (run_id,) in conn.execute(_OPEN_OF_PLAN, (plan.id, codec.clean(principal))).fetchall()]
         try:
             for run_id in open_runs:
                 row = table_rows.run_row(conn, run_id)
@@ -217,16 +227,22 @@ class Runs:
             return None
         if row.owner == owner_id:
             return row.epoch
+        # Asked inside the transaction: of two that find the owner dead, the second sees the first one's name here.
         if row.owner is not None and owner_locks.is_alive(self._home, row.owner):
             return None
-        crashed = row.owner is not None
+        crashed = row.owner is not None  # an owner that ends in order leaves no name (`release`)
+        # The epoch only ever rises, so a former owner that wakes up (a suspended laptop) is fenced for good, although
+        # its process lives.
         row = row._replace(owner=owner_id, epoch=row.epoch + 1)
         data: dict[str, model.Json] = {"owner": owner_id, "epoch": row.epoch, "crashed": crashed}
         self._change_hands(conn, row, transitions.Note("run_adopted", data=data), crashed=crashed)
         return row.epoch
 
     def release(self, conn: sqlite3.Connection, owner_id: str) -> None:
-        """Leaves every run of an owner to others; what it was running is taken back, not counted as a crash."""
+        """Leaves every run of an owner to others; what it was running is taken back, not counted as a crash.
+
+        The epoch stays: nobody else has written yet, and the next owner raises it.
+        """
         for (run_id,) in conn.execute(_OWNED, (owner_id,)).fetchall():
             row = table_rows.run_row(conn, run_id)._replace(owner=None)
             data: dict[str, model.Json] = {"owner": owner_id}
@@ -238,6 +254,7 @@ class Runs:
         now = self._clock()
         try:
             live = self._load(conn, row)
+            # The host's and people's attempts belong to no process and go on, whoever drives the run.
             for task in live.core.rows:
                 if task.state is model.TaskState.RUNNING and task.worker in transitions.SERVER_WORKERS:
                     live.core.abandon(task.id, now, crashed=crashed)
@@ -249,10 +266,10 @@ class Runs:
     def _plan(self, conn: sqlite3.Connection, plan_id: str, version: int) -> model.Plan:
         plan = self._plans.get((plan_id, version))
         if plan is None:
-            found = conn.execute(_SELECT_PLAN, (plan_id, version)).fetchone()
-            if found is None:
+            cells = conn.execute(_SELECT_PLAN, (plan_id, version)).fetchone()
+            if cells is None:
                 raise table_rows.unknown_plan(plan_id, version)
-            plan = codec.load(model.Plan, found[0])
+            plan = codec.load(model.Plan, cells[0])
         _remember(self._plans, (plan_id, version), plan)
         return plan
 
@@ -267,7 +284,10 @@ class Runs:
         return live
 
     def _follow_clock(self, conn: sqlite3.Connection, row: table_rows.RunRow, now: float) -> None:
-        """Moves the run's deadlines with a clock that has jumped back, so that nothing waits the jump out."""
+        """Moves the run's deadlines with a clock that has jumped back, so that nothing waits the jump out.
+
+        Forward it needs nothing: a lease or a delay then ends early, which repeats an attempt at worst (promise R12).
+        """
         back = row.updated_at - now
         if back > STEP_BACK_S and row.finished_at is None:
             conn.execute(_SHIFT_LEASES, (back, row.no))
@@ -319,13 +339,14 @@ def _remember(cache: OrderedDict[K, V], key: K, value: V) -> None:
         cache.popitem(last=False)
 
 
-def _restored(row: table_rows.RunRow, plan: model.Plan, found: list[table_rows.TaskCells]) -> Live:
-    rows = [table_rows.task_row(cells) for cells in found]
+def _restored(row: table_rows.RunRow, plan: model.Plan, tasks: list[table_rows.TaskCells]) -> Live:
+    rows = [table_rows.task_row(cells) for cells in tasks]
+    # No column says that a run waits at its ceilings: it is paused without anybody having paused it.
     at_ceiling = row.state == model.RunState.PAUSED.value and not row.paused
     core = state_machine.RunCore.restore(
         row.id, plan, rows, paused=bool(row.paused), cancelled=bool(row.cancelled), at_ceiling=at_ceiling
     )
-    return Live(core, row.revision, {cells[1]: cells[0] for cells in found})
+    return Live(core, row.revision, {cells[1]: cells[0] for cells in tasks})
 
 
 def _search(conn: sqlite3.Connection, row: table_rows.RunRow, live: Live) -> finished_work.Search:
@@ -337,8 +358,8 @@ def _search(conn: sqlite3.Connection, row: table_rows.RunRow, live: Live) -> fin
 
 
 def _record(conn: sqlite3.Connection, row: table_rows.RunRow) -> records.RunRecord:
-    found = conn.execute(_COUNTS, (row.no,))
-    return table_rows.run_record(row, dict(found.fetchall()))
+    counts = conn.execute(_COUNTS, (row.no,)).fetchall()
+    return table_rows.run_record(row, dict(counts))
 
 
 def _fence(row: table_rows.RunRow, owner: records.Owner) -> None:
@@ -384,7 +405,7 @@ def _fenced(
 
 
 def _results(live: Live, reports: Iterable[Report]) -> list[tuple[object, ...]]:
-    """Returns the rows of accepted work for `tables.insert_results`."""
+    """Returns the rows of accepted work for `table_rows.insert_results`."""
     rows: list[tuple[object, ...]] = []
     for report, body in reports:
         key = live.keys.pop(report.task_id, "")
@@ -398,7 +419,7 @@ def _results(live: Live, reports: Iterable[Report]) -> list[tuple[object, ...]]:
 
 
 def _replays(live: Live, notes: Iterable[transitions.Note], replayed: Mapping[str, int]) -> list[tuple[int, int]]:
-    """Returns the rows of replayed work for `tables.insert_replays`."""
+    """Returns the rows of replayed work for `table_rows.insert_replays`."""
     replays = [note for note in notes if note.kind == "task_replayed"] if replayed else []
     return [(live.numbers[note.task_id], replayed[str(note.data["key"])]) for note in replays]
 
