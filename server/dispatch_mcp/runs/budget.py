@@ -11,7 +11,7 @@ from dispatch_mcp.planning import forecast
 _NAMES: Final = ("dollars", "tokens", "minutes", "attempts", "tasks", "fan_out")
 
 
-def within(requested: model.Limits, ceilings: model.Limits) -> model.Limits:
+def within(limits: model.Limits, ceilings: model.Limits) -> model.Limits:
     """Returns the limits in force: what was asked for, and the configuration's ceiling where nothing was.
 
     Raises:
@@ -19,7 +19,7 @@ def within(requested: model.Limits, ceilings: model.Limits) -> model.Limits:
     """
     changes: dict[str, model.Json] = {}
     for name in _NAMES:
-        limit, most = getattr(requested, name), getattr(ceilings, name)
+        limit, most = getattr(limits, name), getattr(ceilings, name)
         if most is None:
             continue
         if limit is not None and limit > most:
@@ -28,7 +28,7 @@ def within(requested: model.Limits, ceilings: model.Limits) -> model.Limits:
                 hint=f"Ask for less; only the user can raise max_{name}.",
             )
         changes[name] = most if limit is None else limit
-    return requested.model_copy(update=changes)
+    return limits.model_copy(update=changes)
 
 
 def merged(old: model.Limits, changes: model.Limits) -> model.Limits:
@@ -43,9 +43,9 @@ def ceilings(limits: model.Limits) -> dict[str, float]:
 
 def left(limits: model.Limits, spend: model.Usage, *, attempts: int, minutes: float) -> dict[str, float]:
     """Returns what is left below the ceilings that are set; dollars only if everything spent has a price."""
-    spent = {"dollars": spend.cost_usd, "tokens": forecast.used(spend), "minutes": minutes, "attempts": attempts}
-    counted = {name: amount for name, amount in spent.items() if amount is not None}
-    below = {name: ceiling - counted[name] for name, ceiling in ceilings(limits).items() if name in counted}
+    amounts = {"dollars": spend.cost_usd, "tokens": forecast.used(spend), "minutes": minutes, "attempts": attempts}
+    sums = {name: amount for name, amount in amounts.items() if amount is not None}
+    below = {name: ceiling - sums[name] for name, ceiling in ceilings(limits).items() if name in sums}
     return {name: round(max(0.0, rest), 4) for name, rest in below.items()}
 
 
@@ -59,8 +59,10 @@ def deadline_s(task: model.Task, otherwise: float | None) -> float | None:
 
 def is_needed(limits: model.Limits, tasks: Iterable[model.Task]) -> bool:
     """Returns whether there is any ceiling to watch while a run goes on."""
-    watched = (limits.dollars, limits.tokens, limits.minutes, limits.attempts, limits.fan_out)
-    return any(ceiling is not None for ceiling in watched) or any(task.limits != model.NO_LIMITS for task in tasks)
+    ceilings_in_force = (limits.dollars, limits.tokens, limits.minutes, limits.attempts, limits.fan_out)
+    return any(ceiling is not None for ceiling in ceilings_in_force) or any(
+        task.limits != model.NO_LIMITS for task in tasks
+    )
 
 
 def counts_dollars(limits: model.Limits, tasks: Iterable[model.Task]) -> bool:

@@ -28,24 +28,24 @@ def may_satisfy(row: TaskRow) -> bool:
 
 def lost_upstream(tasks: graph.Graph, rows: Rows, position: int) -> set[int]:
     """Returns the closed tasks upstream that would keep a reopened task waiting for ever."""
-    lost: set[int] = set()
+    dead_ends: set[int] = set()
     stack = list(tasks.deps[position])
     while stack:
         dep = stack.pop()
-        if dep not in lost and not may_satisfy(rows[dep]):
-            lost.add(dep)
+        if dep not in dead_ends and not may_satisfy(rows[dep]):
+            dead_ends.add(dep)
             stack += tasks.deps[dep]
-    return lost
+    return dead_ends
 
 
 def blocked_downstream(tasks: graph.Graph, rows: Rows, position: int) -> Iterator[int]:
     """Yields the tasks that wait for this one, directly or through others; the caller may close each as it comes."""
-    visited: set[int] = set()
+    positions: set[int] = set()
     stack = list(tasks.dependents[position])
     while stack:
         follower = stack.pop()
-        if follower not in visited and rows[follower].state is TaskState.BLOCKED:
-            visited.add(follower)
+        if follower not in positions and rows[follower].state is TaskState.BLOCKED:
+            positions.add(follower)
             yield follower
             stack += tasks.dependents[follower]
 
@@ -55,14 +55,14 @@ def revived_with(tasks: graph.Graph, rows: Rows, seeds: set[int]) -> list[int]:
 
     A task that also depends on something else that is lost stays closed: reopened, it would wait for ever.
     """
-    revived = set(seeds)
+    group = set(seeds)
     for position in tasks.order:
         deps = tasks.deps[position]
-        if position in revived or not transitions.is_closed_by_others(rows[position]) or revived.isdisjoint(deps):
+        if position in group or not transitions.is_closed_by_others(rows[position]) or group.isdisjoint(deps):
             continue
-        if all(dep in revived or may_satisfy(rows[dep]) for dep in deps):
-            revived.add(position)
-    return sorted(revived)
+        if all(dep in group or may_satisfy(rows[dep]) for dep in deps):
+            group.add(position)
+    return sorted(group)
 
 
 class Standing(NamedTuple):
@@ -75,7 +75,7 @@ class Standing(NamedTuple):
 def standing(tasks: graph.Graph, rows: Rows, position: int) -> Standing:
     """Returns what the dependencies of a task that has not begun make of it."""
     deps = [rows[dep] for dep in tasks.deps[position]]
-    lost = next((dep for dep in deps if not may_satisfy(dep)), None)
-    if lost is not None:
-        return Standing(TaskState.SKIPPED, transitions.UPSTREAM + lost.id)
+    dead_end = next((dep for dep in deps if not may_satisfy(dep)), None)
+    if dead_end is not None:
+        return Standing(TaskState.SKIPPED, transitions.UPSTREAM + dead_end.id)
     return Standing(TaskState.READY if all(map(is_satisfied, deps)) else TaskState.BLOCKED)

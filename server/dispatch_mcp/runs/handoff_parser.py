@@ -67,18 +67,18 @@ def parse_answer(text: str) -> Answer:
     Fenced blocks come first, then bare objects. Aliases (`decisions`, `files_changed` …), single strings where lists
     belong, trailing commas and a `handoff` or `payload` wrapper are understood; unknown fields are ignored.
     """
-    broken = ""
+    first_error = ""
     for candidate in _candidates(text[-_TAIL:]):
         try:
             value = _loads(candidate)
         except (ValueError, RecursionError) as error:
-            broken = broken or str(error)
+            first_error = first_error or str(error)
             continue
         fields = _fields(value)
         if fields is not None:
             return Answer(_handoff(fields), "")
-    if broken:
-        return Answer(None, f"{BROKEN}: {broken}")
+    if first_error:
+        return Answer(None, f"{BROKEN}: {first_error}")
     return Answer(None, f"no JSON block with any of {', '.join(sorted(_FIELDS))} was found")
 
 
@@ -137,20 +137,20 @@ def _loads(text: str) -> model.Json:
     try:
         return json.loads(text, strict=False)
     except ValueError:
-        repaired = _TRAILING_COMMA.sub(r"\1", text)
-        if repaired == text:
+        without_commas = _TRAILING_COMMA.sub(r"\1", text)
+        if without_commas == text:
             raise
-        return json.loads(repaired, strict=False)
+        return json.loads(without_commas, strict=False)
 
 
 def _fields(value: model.Json) -> dict[str, model.Json] | None:
-    named: dict[str, model.Json] = {}
+    fields: dict[str, model.Json] = {}
     for key, item in _object(value).items():
         name = key.strip().lower().replace("-", "_").replace(" ", "_")
-        named.setdefault(_ALIASES.get(name, name), item)
-    if _FIELDS & named.keys():
-        return {name: named[name] for name in named if name in _FIELDS}
-    inner = (_fields(named[wrapper]) for wrapper in _WRAPPERS if wrapper in named)
+        fields.setdefault(_ALIASES.get(name, name), item)
+    if _FIELDS & fields.keys():
+        return {name: fields[name] for name in fields if name in _FIELDS}
+    inner = (_fields(fields[wrapper]) for wrapper in _WRAPPERS if wrapper in fields)
     return next((fields for fields in inner if fields is not None), None)
 
 

@@ -110,10 +110,10 @@ class Ledger:
         if worker is WorkerKind.HUMAN:
             return None
         minutes = max(0.0, now - self.started_at) / 60
-        for name, spent in (("attempts", self.attempts), ("minutes", minutes), ("fan_out", running)):
+        for name, amount in (("attempts", self.attempts), ("minutes", minutes), ("fan_out", running)):
             ceiling = getattr(self.limits, name)
-            if ceiling is not None and spent >= ceiling:
-                return budget.Hold(name, ceiling, spent, task_id=task_id)
+            if ceiling is not None and amount >= ceiling:
+                return budget.Hold(name, ceiling, amount, task_id=task_id)
         if worker not in forecast.MODEL_WORKERS:
             return None
         need = self._set_aside(task_id)
@@ -123,21 +123,21 @@ class Ledger:
         ceiling = getattr(self.limits, name)
         if ceiling is None:
             return None
-        spent, own = getattr(self.spent, name), getattr(need, name)
-        committed = spent + getattr(self.reserved, name)
+        spend, own = getattr(self.spent, name), getattr(need, name)
+        total = spend + getattr(self.reserved, name)
         # Alone, an attempt may begin while anything is left, or a ceiling below the forecast would let nothing begin.
         beside = own if self._running else 0.0
-        if committed < ceiling - _SLACK and committed + beside <= ceiling + _SLACK:
+        if total < ceiling - _SLACK and total + beside <= ceiling + _SLACK:
             return None
-        return budget.Hold(name, ceiling, spent, own, task_id)
+        return budget.Hold(name, ceiling, spend, own, task_id)
 
     def used_up(self, task_id: str, attempts: int) -> str:
         """Returns the name of a ceiling of the task's own that its attempts have reached, or an empty string."""
         task = self.tasks.get(task_id)
         if task is None or task.limits == model.NO_LIMITS:
             return ""
-        own = self._own.get(task_id, NOTHING)
-        for name, amount in (("attempts", attempts), ("dollars", own.dollars), ("tokens", own.tokens)):
+        use = self._own.get(task_id, NOTHING)
+        for name, amount in (("attempts", attempts), ("dollars", use.dollars), ("tokens", use.tokens)):
             ceiling = getattr(task.limits, name)
             if ceiling is not None and amount >= ceiling - _SLACK:
                 return name
@@ -150,13 +150,13 @@ class Ledger:
         set aside for it if that is more (the last attempt below a ceiling may go over it by that); of what its task
         has left, all.
         """
-        need, own, used = self._set_aside(task_id), self._own_ceilings(task_id), self._own.get(task_id, NOTHING)
+        need, own, use = self._set_aside(task_id), self._own_ceilings(task_id), self._own.get(task_id, NOTHING)
         ceilings: dict[str, model.Json] = {}
         for name in ("dollars", "tokens"):
             of_run, of_task = getattr(self.limits, name), getattr(own, name)
             rest = None if of_run is None else of_run - getattr(self.spent, name) - getattr(self.reserved, name)
             parts = [] if rest is None else [max(rest / max(slots, 1), getattr(need, name))]
-            parts += [] if of_task is None else [of_task - getattr(used, name)]
+            parts += [] if of_task is None else [of_task - getattr(use, name)]
             if parts:
                 ceilings[name] = max(min(parts), _LEAST[name])
         if "tokens" in ceilings:
@@ -198,11 +198,11 @@ class Ledger:
         self._guesses[attempt.task_id, attempt.attempt] = guess
         self._add(attempt.task_id, guess, NOTHING)
 
-    def _add(self, task_id: str, amount: Amount, measured: Amount) -> None:
+    def _add(self, task_id: str, amount: Amount, sure: Amount) -> None:
         self.spent = self.spent.plus(amount)
         self._own[task_id] = self._own.get(task_id, NOTHING).plus(amount)
         largest = self.largest
-        self.largest = Amount(max(largest.tokens, measured.tokens), max(largest.dollars, measured.dollars))
+        self.largest = Amount(max(largest.tokens, sure.tokens), max(largest.dollars, sure.dollars))
 
     def _amount(self, usage: model.Usage) -> Amount:
         dollars = usage.cost_usd
@@ -225,10 +225,10 @@ class Ledger:
         share = self._shares.get(task_id)
         if share is None:
             task = self.tasks.get(task_id) or model.Task(id=task_id, do="")
-            expected = self.expect(task)
-            if expected.dollars is None:
-                expected = self.expect(task.model_copy(update={"model": DEAREST}))
-            tokens, dollars = expected.tokens, expected.dollars or forecast.NOTHING
+            estimate = self.expect(task)
+            if estimate.dollars is None:
+                estimate = self.expect(task.model_copy(update={"model": DEAREST}))
+            tokens, dollars = estimate.tokens, estimate.dollars or forecast.NOTHING
             share = Share(Amount(tokens.p50, dollars.p50), Amount(tokens.p90, dollars.p90))
             self._shares[task_id] = share
         return share

@@ -230,8 +230,8 @@ def _places(work: work_order.WorkOrder, left_out: Sequence[fences.Data]) -> Iter
         (GATHERED, work.gathered_at),
         (LEFT_OUT, tuple(f"{data.kind} from {data.source}" for data in left_out)),
     )
-    filled = [Items(tuple(items), label) for label, items in lists if items]
-    yield from filled or (Items((DEFAULT_CONTEXT,)),)
+    parts = [Items(tuple(items), label) for label, items in lists if items]
+    yield from parts or (Items((DEFAULT_CONTEXT,)),)
 
 
 def _notices(work: work_order.WorkOrder) -> Iterator[fences.Data]:

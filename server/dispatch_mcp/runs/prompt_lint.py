@@ -89,13 +89,13 @@ def of_tasks(tasks: Sequence[model.Task]) -> list[Notice]:
     That there is nothing to start from counts only where nothing will be gathered, so it is not said here.
     """
     lacking: dict[str, list[str]] = {}
-    linted = [task for task in tasks if forecast.uses_model(task)][:MAX_LINTED]
-    for task in linted:
+    sample = [task for task in tasks if forecast.uses_model(task)][:MAX_LINTED]
+    for task in sample:
         work = work_order.WorkOrder("", task, 1, model.WorkerKind.HOST)
         codes = {problem.code for problem in lint(prompt_builder.build(work, nonce=_NONCE).sections)}
         for code in codes & _GAPS.keys():
             lacking.setdefault(code, []).append(task.id)
-    parts = [f"{_GAPS[code]}: {_whose(lacking[code], len(linted))}" for code in _GAPS if code in lacking]
+    parts = [f"{_GAPS[code]}: {_whose(lacking[code], len(sample))}" for code in _GAPS if code in lacking]
     return [Notice(code="brief_gaps", message="; ".join(parts))] if parts else []
 
 

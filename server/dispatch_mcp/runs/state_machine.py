@@ -180,8 +180,8 @@ class RunCore:
     def _replay(self, position: int, key: str, find_result: transitions.FindResult) -> bool:
         """Returns whether the task is done by taking over what is known of its work."""
         row = self._tasks.rows[position]
-        bound = row.worker is WorkerKind.COMMAND or task_isolation.is_own(self.plan.tasks[position], row.worker)
-        earlier = None if bound else find_result(key)
+        always_new = row.worker is WorkerKind.COMMAND or task_isolation.is_own(self.plan.tasks[position], row.worker)
+        earlier = None if always_new else find_result(key)
         if earlier is None:
             return False
         self._tasks.note("task_replayed", row, {"key": key})
@@ -234,15 +234,15 @@ class RunCore:
             first = first or hold
         return first
 
-    def finish(self, finished: Finished, now: float) -> bool:
+    def finish(self, report: Finished, now: float) -> bool:
         """Applies an outcome. Returns False, changing nothing, when the attempt is not the running one."""
-        row = self.row(finished.task_id)
+        row = self.row(report.task_id)
         # The fence of promise R3. Whoever was given up (a lapsed lease, a dead owner, a cancelled or skipped task) may
         # still report; its number is then an older one, or the task no longer runs.
-        if row.state is not TaskState.RUNNING or row.attempt != finished.attempt:
+        if row.state is not TaskState.RUNNING or row.attempt != report.attempt:
             return False
-        position = self._position(finished.task_id)
-        outcome = finished.outcome
+        position = self._position(report.task_id)
+        outcome = report.outcome
         self._end(row, outcome.state, outcome)
         self._note_finished(row, outcome)
         if outcome.state is AttemptState.SUCCEEDED:
@@ -366,8 +366,8 @@ class RunCore:
         row.failures = row.crashes = 0
         self._tasks.note("task_retried", row)
         seeds = {position, *dependencies.lost_upstream(self._tasks.graph, self._tasks.rows, position)}
-        for revived in dependencies.revived_with(self._tasks.graph, self._tasks.rows, seeds):
-            self._tasks.reopen(revived)
+        for follower in dependencies.revived_with(self._tasks.graph, self._tasks.rows, seeds):
+            self._tasks.reopen(follower)
 
     def skip(self, task_id: str, reason: str = "") -> None:
         """Counts an unfinished or failed task as satisfied without its work.
@@ -384,9 +384,9 @@ class RunCore:
         if row.state is TaskState.RUNNING:
             self._end(row, AttemptState.SUPERSEDED)
         self._tasks.close(position, TaskState.SKIPPED, transitions.BY_USER)
-        for revived in dependencies.revived_with(self._tasks.graph, self._tasks.rows, {position}):
-            if revived != position:
-                self._tasks.reopen(revived)
+        for follower in dependencies.revived_with(self._tasks.graph, self._tasks.rows, {position}):
+            if follower != position:
+                self._tasks.reopen(follower)
         self._tasks.release(position)
 
     def _check_skippable(self, row: TaskRow) -> None:
@@ -397,8 +397,8 @@ class RunCore:
             )
         gate = edit_rules.undecided(row.id, self.plan.tasks, self._tasks.rows)
         if gate:
-            what = "is a person's decision" if gate == row.id else f"waits for a person's decision in {gate!r}"
-            raise errors.NotAllowed(f"Task {row.id!r} {what} and cannot be skipped.", hint=HOW_TO_APPROVE)
+            reason = "is a person's decision" if gate == row.id else f"waits for a person's decision in {gate!r}"
+            raise errors.NotAllowed(f"Task {row.id!r} {reason} and cannot be skipped.", hint=HOW_TO_APPROVE)
 
     def edit(self, plan: model.Plan, worker: WorkerKind) -> None:
         """Goes on with another version of the plan; new tasks without a worker of their own get `worker`.
@@ -408,12 +408,12 @@ class RunCore:
         Raises:
             PlanRejected: the version touches a task that runs or has ended, or goes round a person's decision.
         """
-        refused = edit_rules.refusals(self.plan.tasks, plan.tasks, self._tasks.rows, added=self.plan.added_edges)
-        if refused:
+        refusals = edit_rules.refusals(self.plan.tasks, plan.tasks, self._tasks.rows, added=self.plan.added_edges)
+        if refusals:
             raise errors.PlanRejected(
-                f"The change has {len(refused)} problem(s); nothing was changed.",
+                f"The change has {len(refusals)} problem(s); nothing was changed.",
                 hint="Leave what runs or has ended as it is.",
-                problems=tuple(refused),
+                problems=tuple(refusals),
             )
         self._tasks.replace(plan, worker)
         self.plan = plan

@@ -33,9 +33,9 @@ class TaskTable:
         tails = graph.tails(self.graph, [graph.DEFAULT_MINUTES[task.effort] for task in plan.tasks])
         urgencies = [(-tail, _RANK[task.priority]) for tail, task in zip(tails, plan.tasks, strict=True)]
         self.queue = ready_queue.ReadyQueue(self.rows, urgencies)
-        satisfied = [dependencies.is_satisfied(row) for row in self.rows]
+        has_result = [dependencies.is_satisfied(row) for row in self.rows]
         # How many dependencies each task waits for: counted down as they end, so that an end costs its followers only.
-        self._missing = [sum(not satisfied[dep] for dep in deps) for deps in self.graph.deps]
+        self._missing = [sum(not has_result[dep] for dep in deps) for deps in self.graph.deps]
         self.unfinished = sum(row.state not in model.TASK_FINAL for row in self.rows)
         self._busy = {transitions.HOST_WORKERS: 0, transitions.SERVER_WORKERS: 0, transitions.HUMAN_WORKERS: 0}
         for row in self.rows:

@@ -18,24 +18,24 @@ SELECT key, digest, result.unverified, result.task FROM task JOIN result ON resu
 WHERE task.run = ? ORDER BY result.unverified, task.no
 """
 
-Results = dict[str, tuple[transitions.Known, int]]
+Known = dict[str, tuple[transitions.Known, int]]
 """Accepted work and the numbers of the tasks that made it, by work key."""
 
 
 class Search:
-    """One step's look into the history; `sources` has the tasks that made what it returned, by key."""
+    """One step's look into the history; `found` has the source tasks of what it returned, by key."""
 
-    def __init__(self, results: Mapping[str, tuple[transitions.Known, int]]) -> None:
-        self._results = results
-        self.sources: dict[str, int] = {}
+    def __init__(self, known: Mapping[str, tuple[transitions.Known, int]]) -> None:
+        self._known = known
+        self.found: dict[str, int] = {}
 
     def find(self, key: str) -> transitions.Known | None:
         """Returns finished work, or None."""
-        result = self._results.get(key)
-        if result is None:
+        known = self._known.get(key)
+        if known is None:
             return None
-        work, self.sources[key] = result
-        return work
+        self.found[key] = known[1]
+        return known[0]
 
 
 class History:
@@ -43,21 +43,18 @@ class History:
 
     def __init__(self, row: table_rows.RunRow) -> None:
         self._scope = (row.plan_id, row.principal, row.dry_run, row.no)
-        self._revisions: dict[int, int] = {}
-        self._results: Results = {}
+        self._seen: dict[int, int] = {}
+        self._known: Known = {}
 
     def search(self, conn: sqlite3.Connection) -> Search:
         """Returns a search that knows everything that is committed now."""
         for number, revision in conn.execute(_RUNS, self._scope).fetchall():
-            # A run whose revision is the same has accepted nothing since; results are never changed or removed.
-            if self._revisions.get(number) != revision:
-                self._revisions[number] = revision
-                self._take_in(conn, number)
-        return Search(self._results)
-
-    def _take_in(self, conn: sqlite3.Connection, run_no: int) -> None:
-        for key, digest, unverified, task in conn.execute(_RESULTS, (run_no,)):
-            earlier = self._results.get(key)
-            # The first one stays, so that a run replays the same whenever it asks; only proof is better than a claim.
-            if earlier is None or earlier[0].unverified > unverified:
-                self._results[key] = (transitions.Known(digest, bool(unverified)), task)
+            # A run of the same revision has accepted nothing since, and results are never changed or taken away.
+            if self._seen.get(number) != revision:
+                self._seen[number] = revision
+                for key, digest, unverified, task in conn.execute(_RESULTS, (number,)):
+                    there = self._known.get(key)
+                    # Whatever came first stays, so that a run replays the same whenever it asks; proof beats a claim.
+                    if there is None or there[0].unverified > unverified:
+                        self._known[key] = (transitions.Known(digest, bool(unverified)), task)
+        return Search(self._known)

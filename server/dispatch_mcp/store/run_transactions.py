@@ -71,7 +71,7 @@ class Transition:
     now: float
     reports: Sequence[Report] = ()
     notes: list[transitions.Note] = field(default_factory=list[transitions.Note])
-    replayed: Mapping[str, int] = field(default_factory=dict[str, int])
+    sources: Mapping[str, int] = field(default_factory=dict[str, int])
     lease_s: float = 0.0
 
 
@@ -93,11 +93,11 @@ class Runs:
         """Returns the run and whether it is new; the same principal and request key give the same run."""
         if new.request_key:
             keyed = (codec.clean(new.principal), codec.clean(new.request_key))
-            cells = conn.execute(_SELECT_REQUEST, keyed).fetchone()
-            if cells is not None:
-                return _record(conn, table_rows.run_row(conn, cells[0])), False
-        version = (codec.clean(new.plan_id), new.plan_version, codec.clean(new.principal))
-        if conn.execute(_PLAN_OWNER, version).fetchone() is None:
+            found = conn.execute(_SELECT_REQUEST, keyed).fetchone()
+            if found is not None:
+                return _record(conn, table_rows.run_row(conn, found[0])), False
+        asked = (codec.clean(new.plan_id), new.plan_version, codec.clean(new.principal))
+        if conn.execute(_PLAN_OWNER, asked).fetchone() is None:
             raise table_rows.unknown_plan(new.plan_id, new.plan_version)
         return self._begin(conn, new), True
 
@@ -152,28 +152,30 @@ class Runs:
             notes.append(transitions.Note("limits_changed", data=data))
         # Reports first: what a person cancels or retries in the same step sees them. Leases are looked at only when the
         # host may begin something, for only then is there anybody to do the work again.
-        accepted = tuple([core.finish(report, step.now) for report in step.finished])
+        verdicts = tuple([core.finish(report, step.now) for report in step.finished])
         for action in step.actions:
             _act(core, action)
-        notes += _fenced(conn, live, step, accepted)
+        notes += _fenced(conn, live, step, verdicts)
         if model.WorkerKind.HOST in step.start:
             self._expire(conn, row, core, step.now)
-        moved = Transition(step.now, notes=notes, lease_s=step.lease_s)
-        moved.reports = [pair for pair, ok in zip(zip(step.finished, bodies, strict=True), accepted, strict=True) if ok]
-        moved.notes += messages.of_reports(conn, row, [report for report, _ in moved.reports], step.now)
+        transition = Transition(step.now, notes=notes, lease_s=step.lease_s)
+        transition.reports = [
+            pair for pair, ok in zip(zip(step.finished, bodies, strict=True), verdicts, strict=True) if ok
+        ]
+        transition.notes += messages.of_reports(conn, row, [report for report, _ in transition.reports], step.now)
         starts: list[transitions.Start] = []
         if step.start:
             search = _search(conn, row, live)
             starts = core.next(step.now, step.start, step.free, search.find)
-            moved.replayed = search.sources
-        row = self._persist(conn, row, live, moved)
+            transition.sources = search.found
+        row = self._persist(conn, row, live, transition)
         if step.renew:
             until = step.now + step.lease_s
             conn.execute(_RENEW, (until, until, row.no))
         return records.Advance(
             core.state,
             row.revision,
-            accepted,
+            verdicts,
             tuple(starts),
             core.waiting_until(),
             core.running,
@@ -296,12 +298,12 @@ class Runs:
             self._live.pop(row.id, None)
 
     def _persist(
-        self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live, moved: Transition
+        self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live, transition: Transition
     ) -> table_rows.RunRow:
         """Writes what has changed since the last time, and nothing if nothing has; returns the row as it is now."""
-        core, now = live.core, moved.now
+        core, now = live.core, transition.now
         changes = core.drain()
-        notes = [*changes.notes, *moved.notes]
+        notes = [*changes.notes, *transition.notes]
         if not changes and not notes:
             return row
         state = core.state
@@ -309,8 +311,8 @@ class Runs:
             notes.append(transitions.Note("run_finished", data={"state": state.value}))
         failpoints.hit("before_apply")
         table_rows.update_tasks(conn, live.numbers, changes.rows.values())
-        _write_attempts(conn, live, changes, moved)
-        table_rows.insert_replays(conn, _replays(live, changes.notes, moved.replayed))
+        _write_attempts(conn, live, changes, transition)
+        table_rows.insert_replays(conn, _replays(live, changes.notes, transition.sources))
         table_rows.insert_events(conn, row, notes, now)
         row = _moved_row(row, core, now=now, events=row.events + len(notes))
         table_rows.update_run(conn, row)
@@ -320,13 +322,15 @@ class Runs:
         return row
 
 
-def _write_attempts(conn: sqlite3.Connection, live: Live, changes: transitions.Changes, moved: Transition) -> None:
-    reported = {(report.task_id, report.attempt) for report, _ in moved.reports}
-    silent = [end for end in changes.ends if (end.task_id, end.attempt) not in reported]
-    table_rows.end_attempts(conn, live.numbers, silent, moved.now)
-    table_rows.report_attempts(conn, live.numbers, [report for report, _ in moved.reports], moved.now)
-    table_rows.insert_results(conn, _results(live, moved.reports))
-    table_rows.begin_attempts(conn, live.numbers, changes.starts, now=moved.now, lease_until=moved.now + moved.lease_s)
+def _write_attempts(conn: sqlite3.Connection, live: Live, changes: transitions.Changes, transition: Transition) -> None:
+    attempts = {(report.task_id, report.attempt) for report, _ in transition.reports}
+    silent = [end for end in changes.ends if (end.task_id, end.attempt) not in attempts]
+    table_rows.end_attempts(conn, live.numbers, silent, transition.now)
+    table_rows.report_attempts(conn, live.numbers, [report for report, _ in transition.reports], transition.now)
+    table_rows.insert_results(conn, _results(live, transition.reports))
+    table_rows.begin_attempts(
+        conn, live.numbers, changes.starts, now=transition.now, lease_until=transition.now + transition.lease_s
+    )
     for start in changes.starts:
         live.keys[start.task_id] = start.key
 
@@ -358,14 +362,14 @@ def _search(conn: sqlite3.Connection, row: table_rows.RunRow, live: Live) -> fin
 
 
 def _record(conn: sqlite3.Connection, row: table_rows.RunRow) -> records.RunRecord:
-    counts = conn.execute(_COUNTS, (row.no,)).fetchall()
-    return table_rows.run_record(row, dict(counts))
+    found = conn.execute(_COUNTS, (row.no,))
+    return table_rows.run_record(row, dict(found.fetchall()))
 
 
 def _fence(row: table_rows.RunRow, owner: records.Owner) -> None:
     """Raises Fenced unless the caller owns the run, or owned it last and the run is over."""
-    mine = row.owner == owner.id or (row.owner is None and row.finished_at is not None)
-    if row.epoch != owner.epoch or not mine:
+    is_owner = row.owner == owner.id or (row.owner is None and row.finished_at is not None)
+    if row.epoch != owner.epoch or not is_owner:
         raise errors.Fenced(
             f"Run {row.id!r} is at epoch {row.epoch}; the owner of epoch {owner.epoch} no longer drives it.",
             hint="Stop its attempts here; whoever owns the run now has taken them over.",
@@ -387,11 +391,11 @@ def _act(core: state_machine.RunCore, action: records.Action) -> None:
 
 
 def _fenced(
-    conn: sqlite3.Connection, live: Live, step: records.Step, accepted: tuple[bool, ...]
+    conn: sqlite3.Connection, live: Live, step: records.Step, verdicts: tuple[bool, ...]
 ) -> list[transitions.Note]:
     """Returns an event for each report that came too late, and keeps what it cost."""
     notes: list[transitions.Note] = []
-    for report, ok in zip(step.finished, accepted, strict=True):
+    for report, ok in zip(step.finished, verdicts, strict=True):
         if not ok:
             if table_rows.add_late_usage(conn, live.numbers, report) and live.core.ledger is not None:
                 worker = live.core.row(report.task_id).worker
@@ -418,10 +422,10 @@ def _results(live: Live, reports: Iterable[Report]) -> list[tuple[object, ...]]:
     return rows
 
 
-def _replays(live: Live, notes: Iterable[transitions.Note], replayed: Mapping[str, int]) -> list[tuple[int, int]]:
+def _replays(live: Live, notes: Iterable[transitions.Note], sources: Mapping[str, int]) -> list[tuple[int, int]]:
     """Returns the rows of replayed work for `table_rows.insert_replays`."""
-    replays = [note for note in notes if note.kind == "task_replayed"] if replayed else []
-    return [(live.numbers[note.task_id], replayed[str(note.data["key"])]) for note in replays]
+    replays = [note for note in notes if note.kind == "task_replayed"] if sources else []
+    return [(live.numbers[note.task_id], sources[str(note.data["key"])]) for note in replays]
 
 
 def _moved_row(row: table_rows.RunRow, core: state_machine.RunCore, *, now: float, events: int) -> table_rows.RunRow:

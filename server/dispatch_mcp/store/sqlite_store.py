@@ -209,9 +209,9 @@ class Store:
 
     async def outcomes(self, run_id: str, task_ids: Iterable[str]) -> dict[str, model.Outcome]:
         """Returns the accepted outcomes of those tasks that have one."""
-        found = await queries.bodies(self._reader, run_id, task_ids)
+        bodies = await queries.bodies(self._reader, run_id, task_ids)
         outcomes: dict[str, model.Outcome] = {}
-        for task_id, body in found.items():
+        for task_id, body in bodies.items():
             text = body.inline
             if text is None:
                 text = await anyio.to_thread.run_sync(self._blobs.get, body.blob or "")

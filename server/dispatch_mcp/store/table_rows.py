@@ -120,10 +120,10 @@ class Body:
 
 def run_row(conn: sqlite3.Connection, run_id: str) -> RunRow:
     """Returns a run's row. Raises UnknownHandle."""
-    found = conn.execute(SELECT_RUN, (codec.clean(run_id),)).fetchone()
-    if found is None:
+    cells = conn.execute(SELECT_RUN, (codec.clean(run_id),)).fetchone()
+    if cells is None:
         raise unknown_run(run_id)
-    return RunRow._make(found)
+    return RunRow._make(cells)
 
 
 def unknown_run(run_id: str) -> errors.UnknownHandle:
@@ -146,18 +146,18 @@ def run_record(row: RunRow, counts: Mapping[str, int]) -> records.RunRecord:
     return records.RunRecord(**fields, counts=dict(counts))
 
 
-def counted(found: tuple[object, ...]) -> records.RunRecord:
+def counted(cells: tuple[object, ...]) -> records.RunRecord:
     """Returns the public form of a row that was selected with `COUNTS` behind its columns."""
-    counts: dict[str, int] = json.loads(str(found[-1]))
-    return run_record(RunRow._make(found[:-1]), counts)
+    counts: dict[str, int] = json.loads(str(cells[-1]))
+    return run_record(RunRow._make(cells[:-1]), counts)
 
 
 TaskCells = tuple[int, str, str, str, int, int, int, float, str, str]
 
 
-def task_row(found: TaskCells) -> transitions.TaskRow:
+def task_row(cells: TaskCells) -> transitions.TaskRow:
     """Returns RunCore's form of a row of `SELECT_TASKS`."""
-    _, task_id, worker, state, attempt, failures, crashes, ready_at, result, cause = found
+    _, task_id, worker, state, attempt, failures, crashes, ready_at, result, cause = cells
     return transitions.TaskRow(
         task_id, KINDS[worker], STATES[state], attempt, failures, crashes, ready_at, result, cause
     )
@@ -173,6 +173,20 @@ def usage_values(usage: model.Usage) -> tuple[object, ...]:
         usage.cost_usd,
         usage.seconds,
     )
+
+
+def insert_run(conn: sqlite3.Connection, new: records.NewRun, worker: str, *, server_driven: bool, now: float) -> None:
+    """Adds a run that has no tasks yet."""
+    text = codec.clean
+    values = (text(new.id), text(new.plan_id), new.plan_version, text(new.principal), text(new.request_key), worker)
+    flags = (text(new.workspace), new.dry_run, new.fresh, codec.dump(new.limits), server_driven, now, now)
+    conn.execute(_INSERT_RUN, values + flags)
+
+
+def update_run(conn: sqlite3.Connection, row: RunRow) -> None:
+    """Writes everything of a run that can change."""
+    changing = (row.state, row.owner, row.epoch, row.revision, row.paused, row.cancelled, row.events, row.updated_at)
+    conn.execute(_UPDATE_RUN, (*changing, row.finished_at, row.no))
 
 
 def insert_plan(conn: sqlite3.Connection, row: PlanRow, base_version: int | None) -> None:
@@ -192,20 +206,6 @@ def insert_plan(conn: sqlite3.Connection, row: PlanRow, base_version: int | None
             hint=f"Read version {newest} and make the change again.",
         )
     conn.execute(_INSERT_PLAN, row)
-
-
-def insert_run(conn: sqlite3.Connection, new: records.NewRun, worker: str, *, server_driven: bool, now: float) -> None:
-    """Adds a run that has no tasks yet."""
-    text = codec.clean
-    values = (text(new.id), text(new.plan_id), new.plan_version, text(new.principal), text(new.request_key), worker)
-    flags = (text(new.workspace), new.dry_run, new.fresh, codec.dump(new.limits), server_driven, now, now)
-    conn.execute(_INSERT_RUN, values + flags)
-
-
-def update_run(conn: sqlite3.Connection, row: RunRow) -> None:
-    """Writes everything of a run that can change."""
-    changing = (row.state, row.owner, row.epoch, row.revision, row.paused, row.cancelled, row.events, row.updated_at)
-    conn.execute(_UPDATE_RUN, (*changing, row.finished_at, row.no))
 
 
 def _task_values(row: transitions.TaskRow, number: int) -> tuple[object, ...]:
@@ -234,18 +234,18 @@ def place_tasks(
 ) -> Numbers:
     """Puts the tasks of an edited plan in its order, adds those that are new, and returns the numbers of all."""
     first = conn.execute("SELECT coalesce(max(no), 0) + 1 FROM task").fetchone()[0]
-    added = {row.id: first + place for place, row in enumerate([row for row in rows if row.id not in numbers])}
-    known = [(place, str(row.worker), numbers[row.id]) for place, row in enumerate(rows) if row.id in numbers]
-    conn.executemany(_PLACE_TASK, known)
+    new_numbers = {row.id: first + place for place, row in enumerate([row for row in rows if row.id not in numbers])}
+    moves = [(place, str(row.worker), numbers[row.id]) for place, row in enumerate(rows) if row.id in numbers]
+    conn.executemany(_PLACE_TASK, moves)
     conn.executemany(
         _INSERT_TASK,
         [
-            (*_task_values(row, added[row.id]), run_no, row.id, place, str(row.worker))
+            (*_task_values(row, new_numbers[row.id]), run_no, row.id, place, str(row.worker))
             for place, row in enumerate(rows)
-            if row.id in added
+            if row.id in new_numbers
         ],
     )
-    return {**numbers, **added}
+    return {**numbers, **new_numbers}
 
 
 def begin_attempts(
@@ -284,8 +284,8 @@ def report_attempts(
 
 def _report_values(report: transitions.Finished, number: int, now: float) -> tuple[object, ...]:
     outcome = report.outcome
-    said = (codec.clean(outcome.error), codec.clean(outcome.error_kind))
-    return (str(outcome.state), now, *usage_values(outcome.usage), *said, number, report.attempt)
+    texts = (codec.clean(outcome.error), codec.clean(outcome.error_kind))
+    return (str(outcome.state), now, *usage_values(outcome.usage), *texts, number, report.attempt)
 
 
 def add_late_usage(conn: sqlite3.Connection, numbers: Numbers, report: transitions.Finished) -> bool:

@@ -138,8 +138,8 @@ class Writer:
 
     def _give_up(self, call: Queued) -> None:
         if call.claim():
-            who = owner_locks.holder(self._home / "write.lock")
-            holder = f"Process {who}" if who else "Another process"
+            process = owner_locks.holder(self._home / "write.lock")
+            holder = f"Process {process}" if process else "Another process"
             call.error = errors.StoreBusy(
                 f"{holder} has kept the store's write lock for more than {self._wait_s:g} s.",
                 hint="Nothing was written: call again, and if it stays so see whether that process still works.",
@@ -156,12 +156,12 @@ class Writer:
             return
         self._closing = True
         loop = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
-        self._farewell = lambda: loop.call_soon_threadsafe(_finish, ended)
-        timer = loop.call_later(CLOSE_S, _finish, ended)
+        end: asyncio.Future[None] = loop.create_future()
+        self._farewell = lambda: loop.call_soon_threadsafe(_finish, end)
+        timer = loop.call_later(CLOSE_S, _finish, end)
         self._queue.put(None)
         try:
-            await ended
+            await end
         finally:
             timer.cancel()
 
@@ -190,17 +190,17 @@ class Writer:
 
     def _turn(self, calls: list[Queued]) -> None:
         """Commits the calls together, then answers them."""
-        begun: list[Queued] = []
+        batch: list[Queued] = []
         try:
             with self._mutex:
-                self._commit(calls, begun)
+                self._commit(calls, batch)
             failpoints.hit("before_answer")
         except Exception as error:
-            self._fail(calls, begun, error)
-        self._answer(begun)
+            self._fail(calls, batch, error)
+        self._answer(batch)
         self._tidy()
 
-    def _commit(self, calls: list[Queued], begun: list[Queued]) -> None:
+    def _commit(self, calls: list[Queued], batch: list[Queued]) -> None:
         if self._conn is None:
             self._conn = sqlite.open_writer(self._home)
             self._newest_schema = len(sqlite.migrations())
@@ -212,7 +212,7 @@ class Writer:
             alone = len(calls) == 1
             for call in calls:
                 if call.claim():
-                    begun.append(call)
+                    batch.append(call)
                     self._carry_out(conn, call, alone=alone)
             failpoints.hit("before_commit")
             if conn.in_transaction:
@@ -257,12 +257,12 @@ class Writer:
             for undo in ("ROLLBACK",) if alone else ("ROLLBACK TO one_call", "RELEASE one_call"):
                 conn.execute(undo)
 
-    def _fail(self, calls: list[Queued], begun: list[Queued], error: Exception) -> None:
+    def _fail(self, calls: list[Queued], batch: list[Queued], error: Exception) -> None:
         """Turns every call of a lost transaction into a failure."""
         # Before anybody hears of it: machines in memory have already made the moves that are not in the file.
         self._on_rollback()
-        begun += [call for call in calls if call.claim()]
-        for call in begun:
+        batch += [call for call in calls if call.claim()]
+        for call in batch:
             if call.error is None:
                 call.error = sqlite.translate(error, self._home)
 
