@@ -350,3 +350,74 @@ def test_the_last_attempt_below_a_ceiling_may_go_over_it_by_what_is_set_aside() 
     core.finish(transitions.Finished("a", 1, done(0.1, 5_000)), 0.0)
     assert core.next(0.0) == []
     assert core.state is RunState.PAUSED
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "minutes", "otherwise", "deadline"),
+    [
+        (None, None, None, None),
+        (None, None, 300.0, 300.0),
+        (60.0, None, 300.0, 60.0),
+        (None, 2.0, 300.0, 120.0),
+        (60.0, 2.0, 300.0, 60.0),
+        (None, 2.0, None, 120.0),
+    ],
+)
+def test_an_attempt_ends_at_the_nearest_of_its_deadlines(
+    timeout_s: float | None, minutes: float | None, otherwise: float | None, deadline: float | None
+) -> None:
+    limited = task("a", timeout_s=timeout_s, limits={"minutes": minutes})
+    assert budget.deadline_s(limited, otherwise) == deadline
+
+
+def test_what_is_left_is_never_less_than_nothing_and_dollars_need_a_price() -> None:
+    ceilings = model.Limits(dollars=5.0, tokens=1_000, attempts=3)
+    spend = model.Usage(input_tokens=1_200, cost_usd=1.5)
+    assert budget.left(ceilings, spend, attempts=1, minutes=9.0) == {"dollars": 3.5, "tokens": 0.0, "attempts": 2}
+    unpriced = budget.left(ceilings, model.Usage(input_tokens=10), attempts=1, minutes=9.0)
+    assert unpriced == {"tokens": 990, "attempts": 2}
+
+
+def test_only_ceilings_that_bind_while_a_run_goes_on_are_watched() -> None:
+    assert not budget.is_needed(model.Limits(tasks=5), [task("a")])
+    assert budget.is_needed(model.Limits(), [task("a"), task("b", limits={"attempts": 2})])
+    for name in ("dollars", "tokens", "minutes", "attempts", "fan_out"):
+        assert budget.is_needed(model.Limits(**{name: 1}), [])
+
+
+def test_prices_are_needed_only_where_dollars_count() -> None:
+    assert not budget.counts_dollars(model.Limits(tokens=5), [task("a", limits={"tokens": 3})])
+    assert budget.counts_dollars(model.Limits(tokens=5), [task("a", limits={"dollars": 0.5})])
+    assert budget.counts_dollars(model.Limits(dollars=5), [])
+
+
+@pytest.mark.parametrize(
+    ("hold", "text"),
+    [
+        (budget.Hold("attempts", 3, 3, task_id="a"), "limits.attempts is 3, spent are 3"),
+        (
+            budget.Hold("dollars", 1.5, 1.23456, 0.4, "a"),
+            "limits.dollars is 1.5, spent are 1.235; a needs about 0.4 more",
+        ),
+        (
+            budget.Hold("tokens", 2_000_000, 1_999_999.0, 12_345.6, "a"),
+            "limits.tokens is 2,000,000, spent are 1,999,999; a needs about 12,346 more",
+        ),
+    ],
+)
+def test_a_hold_says_what_was_met_in_figures_that_can_be_read(hold: budget.Hold, text: str) -> None:
+    assert hold.text() == text
+
+
+@pytest.mark.parametrize(
+    ("usage", "silent"),
+    [
+        (model.Usage(), True),
+        (model.Usage(seconds=9.0), True),
+        (model.Usage(cost_usd=0.0), False),
+        (model.Usage(cache_read_tokens=1), False),
+        (model.Usage(output_tokens=1), False),
+    ],
+)
+def test_a_usage_without_figures_says_nothing(usage: model.Usage, *, silent: bool) -> None:
+    assert budget.is_silent(usage) == silent
