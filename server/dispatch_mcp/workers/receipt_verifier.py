@@ -15,6 +15,7 @@ from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, Receipt, WorkerKind, ports, work_order
 from dispatch_mcp.planning import acceptance
 from dispatch_mcp.planning.acceptance import Criterion
+from dispatch_mcp.process import safe_paths
 from dispatch_mcp.runs import receipts
 from dispatch_mcp.text import escape, json_types
 from dispatch_mcp.workers import safe_look, workspace_snapshot

@@ -22,7 +22,7 @@ from dispatch_mcp.model import model_names, ports, work_order
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.process import child_environment, supervisor
 from dispatch_mcp.routing import model_choice
-from dispatch_mcp.runs import handoff_schema, prompt_builder, system_prompt, tool_permissions
+from dispatch_mcp.runs import handoff_schema, prompt_builder, tool_permissions
 from dispatch_mcp.text import json_types
 from dispatch_mcp.workers import attempt_scope, provider_errors, usage_meter
 from dispatch_mcp.workers.claude import claude_outcome, claude_program, command_line, stream_rows
@@ -169,7 +169,7 @@ class ClaudeWorker:
         tools = tool_permissions.of(work, commands=self._settings.commands)
         prompt = handoff_schema.asked(self._brief(work))
         text = (handoff_schema.going_on(prompt) if session.resume else prompt).text
-        system = _write(folder / "system", system_prompt.system(work, tools))
+        system = _write(folder / "system", prompt_builder.system_prompt(work, tools))
         call = command_line.Call(
             session=session.id,
             resume=session.resume,
