@@ -191,7 +191,7 @@ def plain_bm25f(known: catalog.Catalog, request: str) -> list[str]:
     """Returns all agents by plain BM25F over name, description, keywords, examples and body: the guard."""
     terms = [stem for stem in tokenizer.stems(tokenizer.excerpt(request)) if stem not in tokenizer.STOP]
     weighted = [*((stem, 1.0) for stem in dict.fromkeys(terms)), *((pair, 0.5) for pair in agent_index.pairs(terms))]
-    scores, _ = known.index.whole.scores(weighted)
+    scores, _ = agent_index.of(known).whole.scores(weighted)
     return [known.routable[place].name for place in sorted(range(len(scores)), key=lambda place: -scores[place])]
 
 
