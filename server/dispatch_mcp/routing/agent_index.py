@@ -53,7 +53,6 @@ class Index:
     exact: Mapping[str, tuple[int, ...]]
     near: Mapping[str, tuple[int, ...]]
     keywords: Mapping[str, tuple[int, ...]]
-    forms: frozenset[str]
     fallbacks: tuple[int, ...]
     priorities: tuple[int, ...]
     bodied: float
@@ -122,7 +121,6 @@ def build(documents: Sequence[Document], words: lexicon.Lexicon) -> Index:
         exact=_examples(documents, tokenizer.key),
         near=_examples(documents, gist),
         keywords=_keywords(documents),
-        forms=frozenset(word.form for each in read for word in each.head if word.form.isascii()),
         fallbacks=tuple(place for place, document in enumerate(documents) if document.fallback),
         priorities=tuple(document.priority for document in documents),
         bodied=sum(bool(document.body) for document in documents) / max(size, 1),

@@ -32,7 +32,6 @@ def pack(found: agent_index.Index, fingerprint: str) -> bytes:
         "priorities": found.priorities,
         "bodied": found.bodied,
         "fluency": found.fluency,
-        "forms": sorted(found.forms),
         **{name: getattr(found, name) for name in _TABLES},
     }
     arrays: list[bytes] = []
@@ -77,7 +76,6 @@ def unpack(data: bytes, fingerprint: str) -> agent_index.Index:
         exact=_table(header["exact"]),
         near=_table(header["near"]),
         keywords=_table(header["keywords"]),
-        forms=frozenset(header["forms"]),
         fallbacks=tuple(header["fallbacks"]),
         priorities=tuple(header["priorities"]),
         bodied=header["bodied"],

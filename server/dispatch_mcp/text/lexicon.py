@@ -46,7 +46,7 @@ class Lexicon:
 
     `phrases` is keyed by the stems of a term with single spaces, `folded` by the same without accents, `prefixes` by
     beginnings of words, `runs` by Chinese and Japanese terms. `longest` tells how many words a term may have that
-    begins with a stem. `words` are all single words, for the repair of typing errors.
+    begins with a stem.
     """
 
     names: tuple[str, ...] = ()
@@ -55,7 +55,6 @@ class Lexicon:
     prefixes: Mapping[str, Meanings] = field(default_factory=dict[str, Meanings])
     runs: Mapping[str, Meanings] = field(default_factory=dict[str, Meanings])
     longest: Mapping[str, int] = field(default_factory=dict[str, int])
-    words: frozenset[str] = frozenset()
     common: Mapping[str, int] = field(default_factory=dict[str, int])
     digest: str = ""
 
@@ -201,7 +200,6 @@ class _Tables:
         self.prefixes: dict[str, tuple[_Meant, ...]] = {}
         self.runs: dict[str, tuple[_Meant, ...]] = {}
         self.longest: dict[str, int] = {}
-        self.words: set[str] = set()
         self.known: dict[tuple[_Meant, ...], Meanings] = {}
 
     def add(self, term: str, meant: _Meant) -> None:
@@ -223,7 +221,6 @@ class _Tables:
         if plain != key and len(plain) >= _LEAST_FOLDED:
             _put(self.folded, plain, meant)
             self._reach(plain.split(" ", 1)[0], len(parts))
-        self.words.update([word.form for word in parts if len(word.form) > 3 and word.form.isascii()])
 
     def _reach(self, stem: str, count: int) -> None:
         if count > self.longest.get(stem, 0):
@@ -237,7 +234,6 @@ class _Tables:
             self._frozen(self.prefixes),
             self._frozen(self.runs),
             self.longest,
-            frozenset(self.words),
             common,
             digest,
         )
