@@ -16,7 +16,6 @@ from typing import TypeGuard
 import yaml
 
 from dispatch_mcp import model
-from dispatch_mcp.agents import plain_yaml
 
 MAX_HEADER = 64 * 1024
 MAX_DEPTH = 12
@@ -119,9 +118,6 @@ def _load(header: str) -> object:
         raise ValueError("aliases are not read")
     if header.count("[") + header.count("{") > 200 or header.count("- - ") > 20:
         raise ValueError("nested too deeply")
-    simple = plain_yaml.read(header)
-    if simple is not None:
-        return simple
     loader = _LOADER(header)
     try:
         return loader.get_single_data()
