@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from workspaces import Site, changes, commit, git, lines, make, nothing, puts, refs, shown, state_of, trees, write
+from temp_repository import Site, changes, commit, git, lines, make, nothing, puts, refs, shown, state_of, trees, write
 
 from dispatch_mcp import errors
 from dispatch_mcp.git import apply_rules, branch_apply, cleanup

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from workspaces import (
+from temp_repository import (
     Context,
     Site,
     changes,

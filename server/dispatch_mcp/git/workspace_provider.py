@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeGuard
 
 import anyio
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.git import git_process, merge_queue, merge_rules, worktree
 from dispatch_mcp.model import AttemptState, Receipt, digests, ports, run_refs, work_order
+from dispatch_mcp.text import json_types
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +171,7 @@ class Worktrees:
 
     def _going_on(self, work: work_order.WorkOrder, repo: git_process.Repository) -> worktree.Copy | None:
         left = work.last_beat.get(BEAT)
-        if not work.last_beat.get(ports.SESSION) or not _is_object(left):
+        if not work.last_beat.get(ports.SESSION) or not json_types.is_object(left):
             return None
         attempt, base = left.get("attempt"), str(left.get("base", ""))
         found = [
@@ -309,10 +308,6 @@ def _spoilt(outcome: model.Outcome, why: str) -> model.Outcome:
     """Returns a success as a failure that is paid for: what was done could not be kept."""
     changes = {"state": AttemptState.FAILED, "error": why, "error_kind": "not_kept", "retryable": True}
     return outcome.model_copy(update={**changes, "unverified": False})
-
-
-def _is_object(value: model.Json) -> TypeGuard[Mapping[str, model.Json]]:
-    return isinstance(value, Mapping)
 
 
 def _failed(kind: str, error: str, *, retryable: bool = False) -> model.Outcome:

@@ -6,10 +6,11 @@ import base64
 import html
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
-from typing import Final, NamedTuple, TypeGuard
+from collections.abc import Collection, Iterator
+from typing import Final, NamedTuple
 from urllib import parse
 
+from dispatch_mcp.text import json_types
 from dispatch_mcp.text.json_types import Json
 
 SHORTEST: Final = 6
@@ -144,9 +145,9 @@ class Redactor:
             return self.redact(value)
         if depth >= MAX_DEPTH:
             return value if isinstance(value, bool | int | float) or value is None else _mark("too-deep")
-        if _is_list(value):
+        if json_types.is_list(value):
             return [self._walk(item, depth + 1) for item in value]
-        if _is_object(value):
+        if json_types.is_object(value):
             return {self.redact(key): self._field(key, item, depth + 1) for key, item in value.items()}
         return value
 
@@ -180,11 +181,3 @@ def _forms(secret: str) -> Iterator[str]:
     yield from {json.dumps(stripped)[1:-1], json.dumps(stripped, ensure_ascii=False)[1:-1]}
     yield base64.b64encode(stripped.encode("utf-8", "replace")).decode().rstrip("=")
     yield from (line.strip() for line in stripped.splitlines() if len(line.strip()) >= _LONG_LINE)
-
-
-def _is_object(value: Json) -> TypeGuard[Mapping[str, Json]]:
-    return isinstance(value, Mapping)
-
-
-def _is_list(value: Json) -> TypeGuard[list[Json] | tuple[Json, ...]]:
-    return isinstance(value, list | tuple)

@@ -11,8 +11,7 @@ from typing import Final
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import work_order
-from dispatch_mcp.planning import json_reader
-from dispatch_mcp.text import path_globs
+from dispatch_mcp.text import json_types, path_globs
 from dispatch_mcp.workers import safe_look, safe_write
 
 MAX_LISTED: Final = 400
@@ -112,7 +111,7 @@ class Toolbox:
         allowed = {str(tool["name"]) for tool in self.definitions()}
         if name not in allowed:
             return f"There is no tool {name[:80]!r} here. There are: {', '.join(sorted(allowed))}.", False
-        if not json_reader.is_object(given):
+        if not json_types.is_object(given):
             return "The input is no object.", False
         try:
             text = await safe_look.in_thread(lambda stop: self._call(name, _Input(given), stop))

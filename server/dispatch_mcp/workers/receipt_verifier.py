@@ -8,7 +8,6 @@ import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeGuard
 
 import anyio
 
@@ -17,7 +16,7 @@ from dispatch_mcp.model import AttemptState, Receipt, WorkerKind, ports, work_or
 from dispatch_mcp.planning import acceptance
 from dispatch_mcp.planning.acceptance import Criterion
 from dispatch_mcp.runs import receipts
-from dispatch_mcp.text import escape
+from dispatch_mcp.text import escape, json_types
 from dispatch_mcp.workers import safe_look, workspace_snapshot
 
 LIMIT_S = 45.0
@@ -194,11 +193,7 @@ def _glob(root: Path, one: Criterion, stop: threading.Event) -> Receipt:
 
 def _tail(output: model.Json) -> str:
     """Returns the end of what a program printed."""
-    if not _is_object(output):
+    if not json_types.is_object(output):
         return ""
     said = "\n".join(str(output.get(name, "")).strip() for name in ("stdout", "stderr")).strip()
     return f"; it ended with: {escape.one_line(said[-TAIL_CHARS:], limit=TAIL_CHARS)}" if said else ""
-
-
-def _is_object(value: model.Json) -> TypeGuard[Mapping[str, model.Json]]:
-    return isinstance(value, Mapping)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from dispatch_mcp import model
-from dispatch_mcp.planning import json_reader
+from dispatch_mcp.text import json_types
 
 NOTHING = model.Usage(cost_usd=0.0)
 """What an attempt has used before its first request."""
@@ -26,7 +26,7 @@ def added(first: model.Usage, second: model.Usage) -> model.Usage:
 
 def usage_of(raw: model.Json) -> model.Usage:
     """Returns a usage as the Messages API writes it."""
-    found = raw if json_reader.is_object(raw) else dict[str, model.Json]()
+    found = raw if json_types.is_object(raw) else dict[str, model.Json]()
     return model.Usage(
         input_tokens=count(found.get("input_tokens")),
         output_tokens=count(found.get("output_tokens")),

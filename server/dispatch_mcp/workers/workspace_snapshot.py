@@ -15,13 +15,13 @@ import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 import anyio
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.process import allowlist, child_environment, program_path, supervisor
-from dispatch_mcp.text import path_globs
+from dispatch_mcp.text import json_types, path_globs
 from dispatch_mcp.workers import safe_look
 from dispatch_mcp.workers.safe_look import Unmeasured
 
@@ -54,14 +54,10 @@ class Snapshot(NamedTuple):
 
 def of(value: model.Json) -> Snapshot:
     """Returns the snapshot of a JSON value; one with a problem when it is none."""
-    if not _is_object(value) or not _is_object(value.get("files")):
+    if not json_types.is_object(value) or not json_types.is_object(value.get("files")):
         return Snapshot(problem="there is no snapshot from before the attempt")
     files = {path: str(digest) for path, digest in value["files"].items()}
     return Snapshot(str(value.get("head", "")), files, str(value.get("problem", "")))
-
-
-def _is_object(value: model.Json) -> TypeGuard[dict[str, model.Json]]:
-    return isinstance(value, dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,9 @@ import anyio
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.agents import bundled_files, catalog
 from dispatch_mcp.cli import catalog_arguments, console
-from dispatch_mcp.planning import json_reader
 from dispatch_mcp.routing import learning
 from dispatch_mcp.store import agent_index_files
-from dispatch_mcp.text import escape
+from dispatch_mcp.text import escape, json_types
 
 SHOWN = 90
 MOST_WORDS = 30
@@ -210,8 +209,8 @@ def _remembered(path: Path) -> list[str]:
         found: model.Json = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as wrong:
         raise errors.ConfigError(f"{str(path)!r} is not JSON: {wrong}.", hint="Correct or move it first.") from wrong
-    listed = found.get("sha256") if json_reader.is_object(found) else found
-    return [digest for digest in listed if isinstance(digest, str)] if json_reader.is_list(listed) else []
+    listed = found.get("sha256") if json_types.is_object(found) else found
+    return [digest for digest in listed if isinstance(digest, str)] if json_types.is_list(listed) else []
 
 
 def _misroutes(options: argparse.Namespace, settings: configuration.Settings) -> int:

@@ -17,9 +17,10 @@ import anyio
 
 from dispatch_mcp import model
 from dispatch_mcp.model import model_names, ports, work_order
-from dispatch_mcp.planning import forecast, json_reader
+from dispatch_mcp.planning import forecast
 from dispatch_mcp.routing import model_choice
 from dispatch_mcp.runs import handoff_schema, prompt_builder, system_prompt, tool_permissions
+from dispatch_mcp.text import json_types
 from dispatch_mcp.workers import file_tools, heartbeat, provider_errors, usage_meter
 from dispatch_mcp.workers.anthropic import api_errors, conversation
 
@@ -339,11 +340,11 @@ class _Flight:
 
 def _items(value: model.Json) -> list[model.Json]:
     """Returns a JSON list, empty for anything else."""
-    return list(value) if json_reader.is_list(value) else []
+    return list(value) if json_types.is_list(value) else []
 
 
 def _block(value: model.Json) -> conversation.Turn:
-    return dict(value) if json_reader.is_object(value) else {}
+    return dict(value) if json_types.is_object(value) else {}
 
 
 def _load(price: forecast.Price) -> ssl.SSLContext:

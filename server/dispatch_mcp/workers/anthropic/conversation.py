@@ -9,7 +9,7 @@ from typing import Final
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import ports, work_order
-from dispatch_mcp.planning import json_reader
+from dispatch_mcp.text import json_types
 from dispatch_mcp.workers import usage_meter
 
 BEAT: Final = "api"
@@ -72,13 +72,13 @@ def of(ctx: ports.TaskContext, work: work_order.WorkOrder) -> Conversation:
     """
     kept = work.last_beat.get(BEAT)
     talk = Conversation(ctx, work.place)
-    if work.attempt == 1 or not json_reader.is_object(kept):
+    if work.attempt == 1 or not json_types.is_object(kept):
         return talk
     if not work.last_error and kept.get("usage"):
         talk.unseen = _usage(kept.get("usage"))
     talk.max_tokens = usage_meter.count(kept.get("max_tokens"))
     digests = kept.get("turns")
-    if kept.get("directory") == work.place and json_reader.is_list(digests):
+    if kept.get("directory") == work.place and json_types.is_list(digests):
         _restore(talk, [one for one in digests if isinstance(one, str)])
     return talk
 
@@ -95,9 +95,9 @@ def _restore(talk: Conversation, digests: list[str]) -> None:
 
 def _turns(data: bytes) -> list[Turn]:
     found = json.loads(data)
-    if not json_reader.is_list(found):
+    if not json_types.is_list(found):
         raise ValueError("no list of turns")
-    return [dict(one) for one in found if json_reader.is_object(one)]
+    return [dict(one) for one in found if json_types.is_object(one)]
 
 
 def _usage(raw: model.Json) -> model.Usage:
@@ -113,7 +113,7 @@ def cached(turns: list[Turn]) -> list[Turn]:
     if last.get("role") != "user":
         return turns
     content = last.get("content")
-    if not json_reader.is_list(content) or not content or not json_reader.is_object(content[-1]):
+    if not json_types.is_list(content) or not content or not json_types.is_object(content[-1]):
         return turns
     blocks: list[model.Json] = [*content[:-1], {**content[-1], "cache_control": {"type": "ephemeral"}}]
     return [*before, {**last, "content": blocks}]

@@ -11,10 +11,10 @@ from typing import Final
 
 from dispatch_mcp import model
 from dispatch_mcp.model import work_order
-from dispatch_mcp.planning import forecast, json_reader
+from dispatch_mcp.planning import forecast
 from dispatch_mcp.process import supervisor
 from dispatch_mcp.runs import handoff_schema
-from dispatch_mcp.text import escape
+from dispatch_mcp.text import escape, json_types
 from dispatch_mcp.workers import provider_errors, usage_meter
 from dispatch_mcp.workers.claude.stream_rows import Said
 
@@ -139,8 +139,8 @@ def _with_denials(handoff: model.Handoff, said: Said) -> model.Handoff:
 
 
 def _denials(said: Said) -> list[Mapping[str, model.Json]]:
-    return [one for one in _list(said.result.get("permission_denials")) if json_reader.is_object(one)]
+    return [one for one in _list(said.result.get("permission_denials")) if json_types.is_object(one)]
 
 
 def _list(value: model.Json) -> list[model.Json]:
-    return list(value) if json_reader.is_list(value) else []
+    return list(value) if json_types.is_list(value) else []

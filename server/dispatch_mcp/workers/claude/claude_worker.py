@@ -19,10 +19,11 @@ import anyio
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import model_names, ports, work_order
-from dispatch_mcp.planning import forecast, json_reader
+from dispatch_mcp.planning import forecast
 from dispatch_mcp.process import child_environment, supervisor
 from dispatch_mcp.routing import model_choice
 from dispatch_mcp.runs import handoff_schema, prompt_builder, system_prompt, tool_permissions
+from dispatch_mcp.text import json_types
 from dispatch_mcp.workers import attempt_dir, heartbeat, provider_errors, usage_meter
 from dispatch_mcp.workers.claude import claude_outcome, claude_program, command_line, stream_rows
 
@@ -226,7 +227,7 @@ class ClaudeWorker:
 def _session(work: work_order.WorkOrder) -> Session:
     """Returns the session that an attempt goes on with, or a new one."""
     kept = work.last_beat.get(BEAT)
-    if work.attempt == 1 or not json_reader.is_object(kept):
+    if work.attempt == 1 or not json_types.is_object(kept):
         return _new_session(work)
     known, directory = usage_meter.text(kept.get("session")), usage_meter.text(kept.get("directory"))
     if not _is_session(known) or directory != work.place:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from dispatch_mcp import model
-from dispatch_mcp.planning import forecast, json_reader
+from dispatch_mcp.planning import forecast
+from dispatch_mcp.text import json_types
 from dispatch_mcp.workers import usage_meter
 
 MAX_LINE: Final = 4 << 20
@@ -110,4 +111,4 @@ def _note(
 
 
 def _object(value: model.Json) -> Mapping[str, model.Json]:
-    return value if json_reader.is_object(value) else _NO_ROW
+    return value if json_types.is_object(value) else _NO_ROW
