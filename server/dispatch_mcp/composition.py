@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dispatch_mcp import configuration, errors, prices, worker_setup
-from dispatch_mcp.agents import bundled_files, catalog
+from dispatch_mcp.agents import bundled_files, catalog, loader
 from dispatch_mcp.context import pack_builder
 from dispatch_mcp.engine import artifacts, attempt_driver, briefing, executor, outcome_redaction, run_view
 from dispatch_mcp.git import (
@@ -26,7 +26,7 @@ from dispatch_mcp.review import council_decision, review_scope
 from dispatch_mcp.routing import confidence, learning, router
 from dispatch_mcp.runs import budget
 from dispatch_mcp.service import answers, dispatcher, handles, host_work, planner, review_subjects, route_memory, traces
-from dispatch_mcp.store import agent_index_files, health, sqlite_store
+from dispatch_mcp.store import health, sqlite_store
 from dispatch_mcp.text import redaction
 from dispatch_mcp.workers import host, receipt_verifier, workspace_snapshot
 
@@ -111,7 +111,7 @@ async def open_dispatcher(
     `chat` is whether an assistant calls; `default_worker` does the tasks that name nobody, None for whoever can.
     Without `drives` nothing is carried out meanwhile: what a moment begins it would only break off.
     """
-    source = agent_index_files.source(settings)
+    source = loader.Source.of(settings)
     workers = worker_setup.server_workers(settings, os.environ, redactor)
     async with (
         _gatherer(settings.home) as gatherer,

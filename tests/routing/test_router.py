@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dispatch_mcp import errors
 from dispatch_mcp.agents import bundled_files, catalog, loader
-from dispatch_mcp.routing import agent_index, index_cache, router
+from dispatch_mcp.routing import router
 from dispatch_mcp.text import lexicon, tokenizer
 
 GOLDEN = {
@@ -249,24 +249,6 @@ def test_the_order_of_agents_does_not_matter(backend: catalog.Catalog) -> None:
     turned = catalog.of(reversed(backend.agents), words=backend.words)
     for request_, _ in GOLDEN_CASES[::5]:
         assert router.route(request_, turned) == router.route(request_, backend)
-
-
-def test_a_stored_index_gives_the_same_routes(backend: catalog.Catalog) -> None:
-    again = catalog.of(backend.agents, words=backend.words)
-    agent_index.adopt(again, index_cache.unpack(index_cache.pack(agent_index.of(backend), "f"), "f"))
-    for request_, _ in GOLDEN_CASES[::5]:
-        assert router.route(request_, again) == router.route(request_, backend)
-
-
-@pytest.mark.parametrize("damage", [b"", b"DMIX", b"x" * 100])
-def test_a_damaged_stored_index_is_refused(damage: bytes) -> None:
-    with pytest.raises(ValueError, match=r"damaged|short"):
-        index_cache.unpack(damage, "f")
-
-
-def test_a_stored_index_of_other_agents_is_refused(backend: catalog.Catalog) -> None:
-    with pytest.raises(ValueError, match="something else"):
-        index_cache.unpack(index_cache.pack(agent_index.of(backend), "f"), "g")
 
 
 @pytest.mark.chaos
