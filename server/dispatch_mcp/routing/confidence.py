@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from dispatch_mcp import model
 from dispatch_mcp.routing import agent_index, request_reader, scoring
@@ -20,8 +20,11 @@ Strategy = Literal["direct", "direct+async-review", "supervised", "human"]
 Source = Literal["derived", "given", "unknown"]
 FactorName = Literal["clarity", "past_successes", "complexity_match", "resources", "time_pressure"]
 
-EXACT = 0.97
-"""A request that an agent's own examples contain word for word."""
+EXACT: Final = 0.97
+"""The probability that a route is right whose request is an example of the agent word for word.
+
+Set by hand: two agents may share an example, and an example may have been written for another purpose.
+"""
 
 
 class Factor(model.Value):
@@ -64,7 +67,12 @@ class Certainty:
 
 
 Model = Mapping[str, tuple[float, float]]
-"""What one unit of each signal adds to the log odds in rosters without and with role texts; "" is the constant."""
+"""What one unit of each signal adds to the log odds in rosters without and with role texts; "" is the constant.
+
+Both tables are printed by `scripts/fit_router.py FOLDER` from the development data of benchmarks/routing.py (November
+2026, ridge logistic regression); the script also prints how they do on rosters left out of the fit. Fit them again
+whenever a feature, a weight of `scoring` or the reading of requests changes.
+"""
 
 SCOPE: Model = {
     "": (-0.451, -1.690),
@@ -93,8 +101,11 @@ RIGHT: Model = {
     "empty": (0.109, -0.011),
     "fluency": (0.805, 0.725),
 }
-NEAR = 1.0
-MOST = 4.0
+NEAR: Final = 1.0
+"""How much lower, in log odds, a score may be and still be that of a rival."""
+
+MOST: Final = 4.0
+"""A lead or a score beyond this many log odds says no more than this one; both are part of the signals fitted above."""
 
 
 def certainty(request: request_reader.Request, scores: scoring.Scores, found: agent_index.Index) -> Certainty:
@@ -151,7 +162,7 @@ def known(request: request_reader.Request, found: agent_index.Index) -> float:
     return heard / total if total else 0.0
 
 
-WEIGHTS = {"clarity": 0.30, "past_successes": 0.20, "complexity_match": 0.25, "resources": 0.15, "time_pressure": 0.10}
+WEIGHTS: Final = {"clarity": 0.30, "past_successes": 0.20, "complexity_match": 0.25, "resources": 0.15, "time_pressure": 0.10}
 """Shares of each factor, which add up to 1 (docs/rules.md#confidence-factors)."""
 
 
@@ -166,14 +177,21 @@ def factor(name: FactorName, given: float | None, derived: float | None, why: st
     return Factor(name=name, value=round(otherwise, 4), weight=weight, source="unknown", why=why)
 
 
+ENOUGH: Final = 4
+"""Content words and meaningful places, together, from which on a request has enough to go by; set by hand."""
+
+LEAD_COUNTS: Final = 0.6
+"""What the lead counts in `clarity`; whether there is enough to go by counts the rest. Set by hand."""
+
+
 def clarity(request: request_reader.Request, scores: scoring.Scores) -> float:
     """Returns how clear a request is: how far one agent leads, and whether there is enough to go by."""
     if not scores.best:
         return 0.0
     shares = [scores.shares[place] for place in scores.best[:2]]
     lead = 1.0 if len(shares) < 2 else (shares[0] - shares[1]) / max(shares[0], 1e-9)
-    enough = min(1.0, (len(request.terms) + len(request.matches)) / 4)
-    return 0.6 * lead + 0.4 * enough
+    enough = min(1.0, (len(request.terms) + len(request.matches)) / ENOUGH)
+    return LEAD_COUNTS * lead + (1 - LEAD_COUNTS) * enough
 
 
 def strategy(confidence: float, readiness: float, bands: Bands) -> Strategy:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import model_names
