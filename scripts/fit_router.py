@@ -118,7 +118,7 @@ def example(
         return None
     given = confidence.signals(request, scores, index)
     right = known.routable[scores.best[0]].name in labels
-    return Example(name, kind, right, given, index.bodied > 0.5, fold)
+    return Example(name, kind, right, given, index.body_share > 0.5, fold)
 
 
 def weigh(examples: Sequence[Example]) -> list[float]:

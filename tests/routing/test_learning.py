@@ -56,7 +56,7 @@ def test_a_correction_outweighs_an_earlier_success() -> None:
 def test_an_outcome_of_half_the_weight_moves_half_as_much() -> None:
     learner = learning.Learner(2)
     learner.remember(learning.Past("Tidy the ledger", "db", weight=0.5), 0)
-    assert learner.repeated("tidy the ledger", "") == {0: learning.SAME / 2}
+    assert learner.repetition("tidy the ledger", "") == {0: learning.SAME / 2}
 
 
 def test_similar_requests_are_heard_once_learning_from_them_has_proved_better() -> None:

@@ -79,42 +79,42 @@ class Source:
     def of(settings: configuration.Settings, home: Path | None = None) -> Source:
         """Returns the source of all layers that these settings name; `home` is the user's home directory."""
         home = home or Path.home()
-        bundled = bundled_files.bundled("agents")
+        shipped_folder = bundled_files.bundled("agents")
         folders = (
-            Folder(bundled, "bundled", nested=True),
+            Folder(shipped_folder, "bundled", nested=True),
             Folder(home / ".claude" / "agents", "user", "user"),
-            *_plugins(home, settings.workspace, bundled),
+            *_plugins(home, settings.workspace, shipped_folder),
             Folder(settings.workspace / ".claude" / "agents", "project", "project"),
             *(Folder(path, "configured", path.name or "configured") for path in settings.agent_dirs),
         )
         scope = frozenset({*catalog.DEFAULT_ROSTERS, *(folder.roster for folder in folders if folder.roster)})
-        return Source(folders, scope=scope, trusted=settings.trusted_agents, documents=bundled.parent)
+        return Source(folders, scope=scope, trusted=settings.trusted_agents, documents=shipped_folder.parent)
 
     def catalog(self) -> catalog.Catalog:
         """Returns the catalogue of the files as they are, or were not longer than `fresh_s` ago."""
         now = self.clock()
         if self._looked_at is not None and 0 <= now - self._looked_at < self.fresh_s:
             return self._catalog
-        approved = approved_digests(self.trusted)
+        digests = approved_digests(self.trusted)
         files = [file for folder in self.folders for file in _files(folder)][:MAX_FILES]
-        state = (tuple(files), approved)
+        state = (tuple(files), digests)
         if state != self._state:
-            self._refresh(files, approved)
+            self._refresh(files, digests)
             self._state = state
         self._looked_at = now
         return self._catalog
 
     def installed(self) -> frozenset[str]:
         """Returns the names that the host itself knows as subagents: the user's, the plugins' and the project's."""
-        agents, theirs = self.catalog(), ("user", "project", "plugin")
-        return frozenset(agent.name for agent in (*agents.agents, *agents.shadowed) if agent.layer in theirs)
+        agents, layers = self.catalog(), ("user", "project", "plugin")
+        return frozenset(agent.name for agent in (*agents.agents, *agents.shadowed) if agent.layer in layers)
 
-    def _refresh(self, files: list[_File], approved: frozenset[str]) -> None:
+    def _refresh(self, files: list[_File], digests: frozenset[str]) -> None:
         agents: dict[_File, catalog.Agent] = {}
         for file in files:
             agent = self._agents.get(file)
-            if agent is None or agent.trusted != _trusts(agent, approved):
-                agent = _read(file, approved)
+            if agent is None or agent.trusted != _trusts(agent, digests):
+                agent = _read(file, digests)
             if agent is not None:
                 agents[file] = agent
         self._agents = agents
@@ -128,12 +128,12 @@ def load(folder: Path) -> catalog.Catalog:
     Raises:
         ConfigError: the folder is not there or holds no agent file.
     """
-    found = Source((Folder(folder, "configured", folder.name or "roster"),)).catalog()
-    if not found.agents:
+    agents = Source((Folder(folder, "configured", folder.name or "roster"),)).catalog()
+    if not agents.agents:
         raise errors.ConfigError(
             f"{str(folder)!r} holds no agent files.", hint="Name a folder with `*.md` agent files."
         )
-    return found
+    return agents
 
 
 @functools.cache
@@ -170,13 +170,13 @@ def _json(path: Path) -> model.Json:
         return None
 
 
-def _plugins(home: Path, workspace: Path, bundled: Path) -> Iterator[Folder]:
+def _plugins(home: Path, workspace: Path, shipped_folder: Path) -> Iterator[Folder]:
     """Yields the agent folders of installed plugins, and of the workspace when it is a plugin itself."""
     plugins = _json(home / ".claude" / "plugins" / "installed_plugins.json")
     for name, path in sorted(set(_install_paths(plugins, ""))):
         yield Folder(Path(path, "agents"), "plugin", name)
     own = workspace / "agents"
-    if (workspace / ".claude-plugin" / "plugin.json").is_file() and own.resolve() != bundled.resolve():
+    if (workspace / ".claude-plugin" / "plugin.json").is_file() and own.resolve() != shipped_folder.resolve():
         yield Folder(own, "plugin", workspace.name or "plugin")
 
 
@@ -207,19 +207,19 @@ def _files(folder: Folder) -> Iterator[_File]:
 
 
 def _markdown(folder: Path) -> list[Path]:
-    found: list[Path] = []
+    paths: list[Path] = []
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found.extend(Path(root, name) for name in names if name.endswith(".md") and name.lower() not in _SKIPPED)
-        if len(found) > MAX_FILES:
+        paths.extend(Path(root, name) for name in names if name.endswith(".md") and name.lower() not in _SKIPPED)
+        if len(paths) > MAX_FILES:
             break
-    return sorted(found)[:MAX_FILES]
+    return sorted(paths)[:MAX_FILES]
 
 
-def _read(file: _File, approved: Collection[str]) -> catalog.Agent | None:
+def _read(file: _File, digests: Collection[str]) -> catalog.Agent | None:
     try:
-        with file.path.open("rb") as opened:
-            data = opened.read(MAX_BYTES)
+        with file.path.open("rb") as stream:
+            data = stream.read(MAX_BYTES)
     except OSError:
         return None
     return catalog.read_agent(
@@ -227,17 +227,17 @@ def _read(file: _File, approved: Collection[str]) -> catalog.Agent | None:
         path=str(file.path),
         layer=file.layer,
         roster=file.roster,
-        approved=approved,
+        approved=digests,
         sha256=hashlib.sha256(data).hexdigest(),
     )
 
 
-def _trusts(agent: catalog.Agent, approved: Collection[str]) -> bool:
-    return agent.layer not in catalog.UNTRUSTED or agent.sha256 in approved
+def _trusts(agent: catalog.Agent, digests: Collection[str]) -> bool:
+    return agent.layer not in catalog.UNTRUSTED or agent.sha256 in digests
 
 
 def _missing(agents: Iterable[catalog.Agent], documents: Path | None) -> frozenset[str]:
     if documents is None:
         return frozenset()
-    named = {agent.knowledge for agent in agents if agent.knowledge and agent.layer == "bundled"}
-    return frozenset(name for name in named if not (documents / name).is_file())
+    paths = {agent.knowledge for agent in agents if agent.knowledge and agent.layer == "bundled"}
+    return frozenset(name for name in paths if not (documents / name).is_file())

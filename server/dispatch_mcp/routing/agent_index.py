@@ -67,7 +67,7 @@ class Index:
     `head` covers name, keywords and description, `whole` also examples and body, `body` the role text alone,
     `letters` groups of letters of name, keywords and description, `concepts` the lexicon's concepts by number.
     `exact` leads from a request in the form of `tokenizer.key` to the agents whose example it is, `near` does so from
-    the sorted content stems, `keywords` from stems to the agents that list the keyword. `bodied` is the share of
+    the sorted content stems, `keywords` from stems to the agents that list the keyword. `body_share` is the share of
     agents with a role text, `fluency` the share of their words that the lexicon understands, both 0 to 1.
     """
 
@@ -82,7 +82,7 @@ class Index:
     keywords: Places
     fallbacks: tuple[int, ...]
     priorities: tuple[int, ...]
-    bodied: float
+    body_share: float
     fluency: float
 
     @cached_property
@@ -134,7 +134,7 @@ def build(documents: Sequence[Document], vocabulary: lexicon.Lexicon) -> Index:
         keywords=_places(documents, lambda document: (" ".join(tokenizer.stems(word)) for word in document.keywords)),
         fallbacks=tuple(place for place, document in enumerate(documents) if document.fallback),
         priorities=tuple(document.priority for document in documents),
-        bodied=sum(bool(document.body) for document in documents) / max(size, 1),
+        body_share=sum(bool(document.body) for document in documents) / max(size, 1),
         fluency=sum(each.cover for each in meanings) / max(size, 1),
     )
 
@@ -168,13 +168,13 @@ def _letters(head: _Head) -> list[str]:
 @lru_cache(maxsize=16384)
 def groups(stem: str) -> tuple[str, ...]:
     """Returns the groups of three and four letters of a stem, its beginning marked by a space."""
-    padded = f" {tokenizer.fold(stem)}"
-    return tuple(padded[at : at + length] for length in NGRAM for at in range(len(padded) - length + 1))
+    word = f" {tokenizer.fold(stem)}"
+    return tuple(word[at : at + length] for length in NGRAM for at in range(len(word) - length + 1))
 
 
 def pairs(stems: Sequence[str]) -> list[str]:
     """Returns neighbouring stems as one term each."""
-    return [f"{left} {right}" for left, right in itertools.pairwise(stems)]
+    return [f"{before} {right}" for before, right in itertools.pairwise(stems)]
 
 
 def gist(source: str) -> str:

@@ -57,9 +57,9 @@ class Words:
         """Returns how often each document holds a word or a pair of words."""
         places: Iterable[int]
         if self._pairs and " " in term:
-            left, _, right = term.partition(" ")
+            first, _, right = term.partition(" ")
             words = self._words
-            places = (place for place in self._places.get(left, ()) if words[place + 1] == right)
+            places = (place for place in self._places.get(first, ()) if words[place + 1] == right)
         else:
             places = self._places.get(term, ())
         return Counter(map(self._documents.__getitem__, places))
@@ -92,8 +92,8 @@ class Field:
 
     def scales(self) -> list[float]:
         """Returns what one occurrence counts in each document: less in a field that is longer than the average."""
-        filled = [total for total in self.terms.totals if total]
-        average = sum(filled) / len(filled) if filled else 1.0
+        lengths = [total for total in self.terms.totals if total]
+        average = sum(lengths) / len(lengths) if lengths else 1.0
         return [self.weight / (1 - self.length + self.length * total / average) for total in self.terms.totals]
 
 
@@ -129,15 +129,15 @@ class Postings:
         return row
 
     def _row(self, term: str) -> Row:
-        weighted: dict[int, float] = {}
+        counts: dict[int, float] = {}
         for each, scales in zip(self.fields, self.scales, strict=True):
             for document, count in each.terms.counts(term).items():
-                weighted[document] = weighted.get(document, 0.0) + count * scales[document]
-        if not weighted:
+                counts[document] = counts.get(document, 0.0) + count * scales[document]
+        if not counts:
             return 0.0, _NOWHERE
-        rarity = _rarity(len(weighted), self.size)
+        rarity = _rarity(len(counts), self.size)
         gain = rarity * (K1 + 1)
-        return rarity, {document: gain * count / (count + K1) for document, count in weighted.items()}
+        return rarity, {document: gain * count / (count + K1) for document, count in counts.items()}
 
     def rare(self, term: str) -> float:
         """Returns the rarity of a term; one that no document holds tells nothing apart and has 0."""

@@ -108,17 +108,17 @@ MOST: Final = 4.0
 """A lead or a score beyond this many log odds says no more than this one; both are part of the signals fitted above."""
 
 
-def certainty(request: request_reader.Request, scores: scoring.Scores, found: agent_index.Index) -> Certainty:
+def certainty(request: request_reader.Request, scores: scoring.Scores, index: agent_index.Index) -> Certainty:
     """Returns how sure the first of `scores.best` is; nothing is sure when there are no agents."""
     if not scores.best:
         return Certainty(0.0, 0.0)
     if max(scores.features[scoring.FEATURES.index("example")]) == 1.0:
         return Certainty(1.0, EXACT)
-    given = signals(request, scores, found)
-    return Certainty(*(_logistic(model, given, found.bodied) for model in (SCOPE, RIGHT)))
+    values = signals(request, scores, index)
+    return Certainty(*(_logistic(model, values, index.body_share) for model in (SCOPE, RIGHT)))
 
 
-def signals(request: request_reader.Request, scores: scoring.Scores, found: agent_index.Index) -> dict[str, float]:
+def signals(request: request_reader.Request, scores: scoring.Scores, index: agent_index.Index) -> dict[str, float]:
     """Returns what the two models look at, by name; a lead is that of the first over the best of the others.
 
     The length of the request is left out on purpose: it tells collections of requests apart, not right from wrong. So
@@ -144,35 +144,41 @@ def signals(request: request_reader.Request, scores: scoring.Scores, found: agen
         "concepts lead": _lead(rows["concepts"], first),
         "rescue": own["rescue"],
         "cover": request.cover,
-        "known": known(request, found),
+        "known": recognition(request, index),
         "empty": float(not (own["head"] or own["whole"] or own["concepts"])),
-        "fluency": found.fluency,
+        "fluency": index.fluency,
     }
 
 
 def _lead(row: Sequence[float], first: int) -> float:
-    others = (max(part) for part in (row[:first], row[first + 1 :]) if part)
-    return row[first] - max(others, default=0.0)
+    rivals = (max(part) for part in (row[:first], row[first + 1 :]) if part)
+    return row[first] - max(rivals, default=0.0)
 
 
-def known(request: request_reader.Request, found: agent_index.Index) -> float:
+def recognition(request: request_reader.Request, index: agent_index.Index) -> float:
     """Returns which share of the request's terms any agent of the index knows."""
-    total = sum(weight for _, weight in request.weighted)
-    heard = sum(weight for stem, weight in request.weighted if found.head.rare(stem) > 0)
-    return heard / total if total else 0.0
+    total = sum(weight for _, weight in request.stem_weights)
+    hits = sum(weight for stem, weight in request.stem_weights if index.head.rare(stem) > 0)
+    return hits / total if total else 0.0
 
 
-WEIGHTS: Final = {"clarity": 0.30, "past_successes": 0.20, "complexity_match": 0.25, "resources": 0.15, "time_pressure": 0.10}
+WEIGHTS: Final[Mapping[FactorName, float]] = {
+    "clarity": 0.30,
+    "past_successes": 0.20,
+    "complexity_match": 0.25,
+    "resources": 0.15,
+    "time_pressure": 0.10,
+}
 """Shares of each factor, which add up to 1 (docs/rules.md#confidence-factors)."""
 
 
-def factor(name: FactorName, given: float | None, derived: float | None, why: str, *, otherwise: float = 0.0) -> Factor:
+def factor(name: FactorName, hint: float | None, value: float | None, why: str, *, otherwise: float = 0.0) -> Factor:
     """Returns a factor: as given, else as derived, else unknown with the value that moves nothing."""
     weight = WEIGHTS[name]
-    if given is not None:
-        return Factor(name=name, value=given, weight=weight, source="given", why="from the caller's hints")
-    if derived is not None:
-        return Factor(name=name, value=derived, weight=weight, source="derived", why=why)
+    if hint is not None:
+        return Factor(name=name, value=hint, weight=weight, source="given", why="from the caller's hints")
+    if value is not None:
+        return Factor(name=name, value=value, weight=weight, source="derived", why=why)
     why = "nobody knows; the routing probability stands in"
     return Factor(name=name, value=round(otherwise, 4), weight=weight, source="unknown", why=why)
 
@@ -209,8 +215,7 @@ def readiness(factors: Sequence[Factor]) -> float:
     return sum(factor.value * factor.weight for factor in factors)
 
 
-def _logistic(model: Model, given: Mapping[str, float], bodied: float) -> float:
-    total = sum(
-        given[name] * (plain * (1 - bodied) + with_texts * bodied) for name, (plain, with_texts) in model.items()
-    )
+def _logistic(model: Model, values: Mapping[str, float], body_share: float) -> float:
+    blend = ((name, plain * (1 - body_share) + with_texts * body_share) for name, (plain, with_texts) in model.items())
+    total = sum(values[name] * weight for name, weight in blend)
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))

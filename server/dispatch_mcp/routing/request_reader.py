@@ -1,4 +1,4 @@
-"""A request as weighted terms: its content words, what they mean, and what each of them counts.
+"""A request as stem_weights terms: its content words, what they mean, and what each of them counts.
 
 A request is taken at its word: what it rules out counts like everything else, and a mistyped word is one that nobody
 knows (docs/routing.md#what-the-router-does-not-do).
@@ -53,7 +53,7 @@ class Term:
 class Request:
     """What is read of a request.
 
-    `source` is the excerpt that `words` and `terms` were read from; `weighted` has each different stem with its
+    `source` is the excerpt that `words` and `terms` were read from; `stem_weights` has each different stem with its
     weight, `letters` each group of letters. `concepts` are weights by the concept's number, `matches` the ranges of
     `source` that mean something. `cover` is the share of its content words that the lexicon understands, 0 to 1.
     `key` and `gist` compare requests as a whole; both are empty for one too long to be an example.
@@ -62,7 +62,7 @@ class Request:
     source: str
     words: tuple[tokenizer.Word, ...]
     terms: tuple[Term, ...]
-    weighted: tuple[tuple[str, float], ...]
+    stem_weights: tuple[tuple[str, float], ...]
     concepts: Mapping[int, float]
     matches: tuple[tuple[int, int, lexicon.Meanings], ...]
     letters: tuple[tuple[str, float], ...]
@@ -83,7 +83,7 @@ def read(request: str, index: agent_index.Index, vocabulary: lexicon.Lexicon) ->
         source=source,
         words=words,
         terms=terms,
-        weighted=_weighted(terms),
+        stem_weights=_stem_weights(terms),
         concepts=_concepts(matches),
         matches=matches,
         letters=_letters(terms),
@@ -119,7 +119,7 @@ def everyday(form: str, vocabulary: lexicon.Lexicon) -> float:
     return next((weight for limit, weight in COMMON if rank < limit), 1.0)
 
 
-def _weighted(terms: Sequence[Term]) -> tuple[tuple[str, float], ...]:
+def _stem_weights(terms: Sequence[Term]) -> tuple[tuple[str, float], ...]:
     weights: dict[str, float] = {}
     for term in terms:
         weights[term.stem] = max(weights.get(term.stem, 0.0), term.weight)
