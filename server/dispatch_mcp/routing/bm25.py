@@ -28,7 +28,7 @@ _NOWHERE: Final[Counts] = {}
 class Words:
     """The terms of one field, in order: each document's words, and with `pairs` neighbouring ones as well.
 
-    A pair is asked for as `left right`. It is not stored: the places of its first word are looked through.
+    A pair is asked for as `left right`. It is not stored: the places of its rarer word are looked through.
     """
 
     __slots__ = ("_documents", "_pairs", "_places", "_words", "totals")
@@ -55,14 +55,16 @@ class Words:
 
     def counts(self, term: str) -> Counts:
         """Returns how often each document holds a word or a pair of words."""
-        places: Iterable[int]
-        if self._pairs and " " in term:
-            first, _, right = term.partition(" ")
-            words = self._words
-            places = (place for place in self._places.get(first, ()) if words[place + 1] == right)
-        else:
-            places = self._places.get(term, ())
+        places = self._pair(term) if self._pairs and " " in term else self._places.get(term, ())
         return Counter(map(self._documents.__getitem__, places))
+
+    def _pair(self, term: str) -> Sequence[int]:
+        """Returns the places of a pair; the rarer one of its words is looked through."""
+        left, _, right = term.partition(" ")
+        words, before, after = self._words, self._places.get(left, ()), self._places.get(right, ())
+        if len(before) <= len(after):
+            return [place for place in before if words[place + 1] == right]
+        return [place for place in after if place and words[place - 1] == left]
 
 
 class Weights:
