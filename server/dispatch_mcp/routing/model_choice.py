@@ -28,7 +28,7 @@ REVIEWS = (
     *("xem lại", "đánh giá"),
 )
 QUESTIONS = (
-    *("explain", "what (?:is|are|does|do|would)", "which", "who", "when", "where", "why do"),
+    *("explain", "what (?:is|are|does|do|would)", r"which\b", r"who\b", r"when\b", r"where\b", "why do"),
     *("how (?:do|does|should|can|is|are)", "should (?:i|we)", "tell me", "recommend", "advise"),
     *("giải thích", "thế nào", "explica", "expliqu", "erklär"),
 )
