@@ -91,7 +91,7 @@ class Refutation(model.Value):
     anchored: bool = False
 
 
-class Seat(model.Value):
+class Reviewer(model.Value):
     """One reviewer of a round, why, and how strongly; `own` marks a user's reviewer."""
 
     reviewer: str

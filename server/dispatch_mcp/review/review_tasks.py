@@ -73,7 +73,7 @@ class Manifest(model.Value):
     after: str = ""
     source: str = ""
     subject: str = ""
-    seats: tuple[findings.Seat, ...] = ()
+    seats: tuple[findings.Reviewer, ...] = ()
     passed_over: dict[str, float] = Field(default_factory=dict[str, float])
     advocate: str = ""
     rules: council_decision.CouncilRules = council_decision.CouncilRules()
