@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from dispatch_mcp import model
 from dispatch_mcp.review import findings
 from dispatch_mcp.review.findings import Answered, Finding, ReviewReport, Severity, Verdict
 from dispatch_mcp.text import json_types
+
+_Word = TypeVar("_Word", bound=str)
 
 MAX_TEXT: Final = 400_000
 MAX_FINDINGS: Final = 200
@@ -21,42 +23,33 @@ _VERDICT_LINE = re.compile(
     r"^[\s#>*_`-]{0,12}(?:final\s+)?verdict[\s*_`]*[:=][\s*_`\"']*(\w+)[\s*_`\"'.,!]*$", re.IGNORECASE | re.MULTILINE
 )
 _VERDICTS: Final[Mapping[str, Verdict]] = {"pass": "PASS", "passed": "PASS", "fail": "FAIL", "failed": "FAIL"}
-_SEVERITY: Final[Mapping[str, Severity]] = {
-    "critical": "critical",
-    "blocker": "critical",
-    "high": "high",
-    "major": "high",
-    "medium": "medium",
-    "moderate": "medium",
-    "low": "low",
-    "minor": "low",
-    "info": "low",
-    "informational": "low",
-    "note": "low",
-    "nit": "low",
-}
-_ALIASES: Final = {
-    "path": "file",
-    "filename": "file",
-    "line_number": "line",
-    "lines": "line",
-    "quoted_text": "quote",
-    "quoted": "quote",
-    "text": "quote",
-    "code": "quote",
-    "snippet": "quote",
-    "title": "claim",
-    "message": "claim",
-    "description": "claim",
-    "issue": "claim",
-    "problem": "claim",
-    "proof": "evidence",
-    "why": "evidence",
-    "suggestion": "fix",
-    "recommendation": "fix",
-    "remedy": "fix",
-    "id": "finding",
-}
+
+
+def _synonyms(table: Mapping[_Word, str]) -> Mapping[str, _Word]:
+    """Returns the word of the form for each of its synonyms, which blanks part."""
+    return {synonym: word for word, synonyms in table.items() for synonym in synonyms.split()}
+
+
+# Other words that models write for those of the form.
+_SEVERITY: Final[Mapping[str, Severity]] = _synonyms(
+    {
+        "critical": "critical blocker",
+        "high": "high major",
+        "medium": "medium moderate",
+        "low": "low minor info informational note nit",
+    }
+)
+_ALIASES: Final = _synonyms(
+    {
+        "file": "path filename",
+        "line": "line_number lines",
+        "quote": "quoted_text quoted text code snippet",
+        "claim": "title message description issue problem",
+        "evidence": "proof why",
+        "fix": "suggestion recommendation remedy",
+        "finding": "id",
+    }
+)
 _FIELDS: Final = frozenset({"severity", "file", "line", "quote", "claim", "evidence", "fix"})
 _ITEM = re.compile(r"^\s*(?:[-*]|\d+[.)])\s+[*_`]*([A-Za-z][\w ]{1,20}?)[*_`]*\s*:\s*(.*)$")
 _FIELD = re.compile(r"^\s*[*_`]*([A-Za-z][\w ]{1,20}?)[*_`]*\s*:\s*(.*)$")

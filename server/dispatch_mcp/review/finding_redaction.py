@@ -40,6 +40,7 @@ def is_secret(path: str) -> bool:
     return secret_paths.secret(path) and not _HARMLESS.search(name)
 
 
+# Settings of tools that hold a secret only now and then, samples, and public keys of hosts.
 _HARMLESS = re.compile(
     r"\.(?:npmrc|yarnrc(?:\.yml)?|terraformrc|gitconfig)$|example|sample|template|\.dist$|known_hosts"
 )

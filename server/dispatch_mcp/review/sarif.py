@@ -10,6 +10,7 @@ from dispatch_mcp.review.council_decision import Decision, Merged
 
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS: Final = {"critical": "error", "high": "error", "medium": "warning", "low": "note"}
+# Priorities of the format, 0 to 100, in tens: the middles of the bands in which CVSS puts these severities.
 _RANKS: Final = {"critical": 9.5, "high": 8.0, "medium": 5.0, "low": 2.0}
 
 

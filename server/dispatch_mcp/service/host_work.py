@@ -12,7 +12,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import attempt_driver, briefing, executor, proof, review_attempt, run_view
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, assignments, records, transitions, work_order
-from dispatch_mcp.review import review_tasks, reviewer_roster
+from dispatch_mcp.review import review_tasks, reviewer_selection
 from dispatch_mcp.runs import handoff_parser, message_rules, prompt_builder, receipts, task_isolation, tool_permissions
 from dispatch_mcp.service import answers
 from dispatch_mcp.store import sqlite_store
@@ -297,7 +297,7 @@ def agent_of(task: model.Task, known: catalog.Catalog) -> catalog.Agent | None:
     """Returns the agent of a task; a reviewer of the council is the shipped one, whatever other layers call so."""
     if not task.agent:
         return None
-    return reviewer_roster.find(known, task.agent) if review_tasks.place(task) else known.find(task.agent)
+    return reviewer_selection.find(known, task.agent) if review_tasks.place(task) else known.find(task.agent)
 
 
 def with_agent(work: work_order.WorkOrder, known: catalog.Catalog) -> work_order.WorkOrder:

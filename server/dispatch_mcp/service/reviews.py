@@ -24,7 +24,6 @@ from dispatch_mcp.review import (
     review_scope,
     review_tasks,
     reviewer_calibration,
-    reviewer_roster,
     reviewer_selection,
     rounds,
 )
@@ -263,7 +262,7 @@ class Council:
         chosen = reviewer_selection.select(
             seen.diff, reviewer_selection.pool(catalog), unreviewed=[one.path for one in seen.excluded]
         )
-        extra = reviewer_selection.named(catalog, [*self.means.reviewers, *asked.reviewers])
+        extra = reviewer_selection.by_name(catalog, [*self.means.reviewers, *asked.reviewers])
         seats = (*chosen.seats, *(seat for seat in extra if seat.reviewer not in chosen.reviewers))
         draft = review_tasks.Manifest(
             source=change.about,
@@ -351,7 +350,7 @@ class Council:
         catalog = self.app.catalog()
         found: dict[str, str] = {}
         for seat in known.seats:
-            agent = reviewer_roster.find(catalog, seat.reviewer)
+            agent = reviewer_selection.find(catalog, seat.reviewer)
             focus = agent.extra.get("focus") if agent else ""
             found[seat.reviewer] = focus if isinstance(focus, str) else ""
         return found
