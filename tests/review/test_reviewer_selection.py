@@ -11,7 +11,7 @@ import pytest
 
 from dispatch_mcp import errors
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.review import reviewer_roster, reviewer_selection
+from dispatch_mcp.review import reviewer_selection
 from dispatch_mcp.text import unified_diff
 
 SEEDED = labelled_diffs.load("seeded.diffs")
@@ -136,7 +136,7 @@ def test_a_users_agent_of_a_shipped_name_replaces_nobody() -> None:
     known = with_own(reviewer(text, "user"))
     found = labelled_diffs.select(MONEY, reviewer_selection.pool(known))
     assert found.reviewers[-1] == "user/security-sentinel"
-    shipped = reviewer_roster.find(known, "security-sentinel")
+    shipped = reviewer_selection.find(known, "security-sentinel")
     assert shipped is not None
     assert shipped.layer == "bundled"
     assert "security sentinel" in shipped.body
@@ -151,14 +151,14 @@ def test_a_workspaces_reviewer_sits_only_once_it_is_trusted() -> None:
 
 @pytest.mark.parametrize("name", ["review-code", "review-business", "review-security"])
 def test_the_review_roles_can_be_asked_for_by_name(name: str) -> None:
-    [seat] = reviewer_selection.named(labelled_diffs.shipped(), [name])
+    [seat] = reviewer_selection.by_name(labelled_diffs.shipped(), [name])
     assert seat.reviewer == name
     assert seat.own
 
 
 def test_nobody_reviews_who_is_no_reviewer() -> None:
     with pytest.raises(errors.InputError, match="is no reviewer"):
-        reviewer_selection.named(labelled_diffs.shipped(), ["eng-backend"])
+        reviewer_selection.by_name(labelled_diffs.shipped(), ["eng-backend"])
 
 
 def test_a_lock_file_that_nobody_reads_still_calls_the_dependency_analyst() -> None:

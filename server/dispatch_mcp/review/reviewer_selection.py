@@ -352,6 +352,7 @@ def _signs(files: Sequence[_FileText]) -> Iterator[_Sign]:
     if code:
         yield from _of_removal(code)
         yield from _of_loops(code)
+        yield from _of_queries(code)
 
 
 _CLAIMS: Final = (
@@ -466,3 +467,15 @@ def _calls_in_loop(lines: Iterable[str]) -> bool:
 def _may_loop(text: str) -> bool:
     """Returns whether it is worth looking for the head of a loop; `in` is many times faster than a pattern."""
     return "for" in text or "while" in text or ".map" in text or "each" in text or "loop" in text or "until" in text
+
+
+# A statement of SQL in a text, and a value that is put into a text instead of being bound.
+_QUERY = re.compile(r"[\"'`]\s*(?:select\b.*\bfrom|insert\s+into|update\b.*\bset|delete\s+from)\b", re.IGNORECASE)
+_FILLED = re.compile(r"\{\w|\$\w|[\"'`]\s*(?:\+|\.\.?|%|\|\|)\s*\w|\.format\(|sprintf", re.IGNORECASE)
+
+
+def _of_queries(code: Iterable[_FileText]) -> Iterator[_Sign]:
+    for file in code:
+        if any(_QUERY.search(line) and _FILLED.search(line) for line in file.new.split("\n") if " " in line):
+            yield _Sign("security", 7.0, "a query is built from text", file.change.path)
+            return
