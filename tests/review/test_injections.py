@@ -76,7 +76,7 @@ def prompt(diff: unified_diff.Diff) -> prompt_builder.Prompt:
         flags=injections.flags(diff),
         rules=council_decision.CouncilRules(),
     )
-    assigned = review_tasks.Assigned(manifest="m", diff="d", reviewer="security-sentinel")
+    assigned = review_tasks.ReviewAssignment(manifest="m", diff="d", reviewer="security-sentinel")
     [task] = review_tasks.tasks(known.model_copy(update={"seats": ()}), "m", ["d"], {}) or [
         model.Task(id="r", do="Review")
     ]

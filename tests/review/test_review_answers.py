@@ -160,7 +160,7 @@ def test_a_reviewer_is_known_by_what_became_of_its_findings() -> None:
         answer_parser.report("silent", "?"),
     )
     decision = council_decision.decide(reports)
-    later = (findings.Answered(finding=decision.findings[0].id, ruling="gone", anchored=True),)
+    later = (findings.EarlierRuling(finding=decision.findings[0].id, ruling="gone", anchored=True),)
     found = {
         one.reviewer: one
         for one in reviewer_calibration.calibrate(

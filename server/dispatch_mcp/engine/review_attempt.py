@@ -100,7 +100,7 @@ def _proves_something(report: ReviewReport) -> bool:
     return any(one.anchored and one.severity in findings.BLOCKING for one in report.findings)
 
 
-def report_of(assigned: review_tasks.Assigned, outcome: model.Outcome) -> ReviewReport:
+def report_of(assigned: review_tasks.ReviewAssignment, outcome: model.Outcome) -> ReviewReport:
     """Returns the report that an outcome is, with findings not yet checked."""
     return answer_parser.report(
         assigned.reviewer, answer_parser.answer_of(outcome), role=assigned.role, part=assigned.part

@@ -171,13 +171,13 @@ _PATTERNS: Final = tuple(
 
 def flags(diff: unified_diff.Diff) -> tuple[findings.Flag, ...]:
     """Returns the lines of a change that address its reviewers, and those with unseen characters; at most a hundred."""
-    found: list[findings.Flag] = []
+    results: list[findings.Flag] = []
     for change in diff.files:
         for flag in _of_file(change):
-            found.append(flag)
-            if len(found) >= MAX_FLAGS:
-                return tuple(found)
-    return tuple(found)
+            results.append(flag)
+            if len(results) >= MAX_FLAGS:
+                return tuple(results)
+    return tuple(results)
 
 
 def _of_file(change: unified_diff.FileChange) -> Iterator[findings.Flag]:
@@ -196,15 +196,15 @@ _HINTS: Final = frozenset(hint for pattern in _PATTERNS for hint in pattern.hint
 
 
 def _worth_reading(text: str) -> bool:
-    folded = folded_text(text)
-    return bool(fences.hidden(text)) or any(hint in folded for hint in _HINTS)
+    plain = folded_text(text)
+    return bool(fences.hidden(text)) or any(hint in plain for hint in _HINTS)
 
 
 def kind_of(text: str) -> findings.Kind | None:
     """Returns what a line does to its reader, or None."""
-    folded = folded_text(text[:_MAX_LINE])
+    plain = folded_text(text[:_MAX_LINE])
     for pattern in _PATTERNS:
-        if any(hint in folded for hint in pattern.hints) and pattern.regex.search(folded):
+        if any(hint in plain for hint in pattern.hints) and pattern.regex.search(plain):
             return pattern.kind
     return "hidden" if any(kind != "control" for kind in fences.hidden(text)) else None
 

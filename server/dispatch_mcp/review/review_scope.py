@@ -81,15 +81,15 @@ class Scope:
 
 def of(diff: unified_diff.Diff) -> Scope:
     """Returns what of a change is reviewed; each file is either in it or listed with a reason."""
-    kept: list[unified_diff.FileChange] = []
-    left: list[Excluded] = []
+    files: list[unified_diff.FileChange] = []
+    exclusions: list[Excluded] = []
     for change in diff.files:
         reason = excluded(change)
         if reason is None:
-            kept.append(change)
+            files.append(change)
         else:
-            left.append(Excluded(path=change.path, reason=reason, lines=change.size))
-    return Scope(unified_diff.Diff(tuple(kept)), tuple(left))
+            exclusions.append(Excluded(path=change.path, reason=reason, lines=change.size))
+    return Scope(unified_diff.Diff(tuple(files)), tuple(exclusions))
 
 
 def excluded(change: unified_diff.FileChange) -> Reason | None:

@@ -100,17 +100,17 @@ def pool(agents: catalog.Catalog) -> Pool:
     An agent reviews when its domain is `review` and it has `triggers` or `path_triggers`. One that has the name of a
     bundled reviewer replaces nobody: it is known by its roster and name.
     """
-    shipped = _shipped(agents)
+    bundled_agents = _shipped(agents)
     own = [
         agent
         for agent in (*agents.agents, *agents.shadowed)
         if agent.layer != "bundled" and _may_review(agent) and _has_triggers(agent)
     ]
-    advocate = next((agent for agent in shipped if agent.extra.get("when") == "unanimous-pass"), None)
-    always = tuple(agent for agent in shipped if agent.extra.get("always") is True)
-    choice = tuple(agent for agent in shipped if agent not in always and agent is not advocate)
-    shipped_names = {agent.name for agent in shipped}
-    names = {agent.qualified: agent.name for agent in shipped}
+    advocate = next((agent for agent in bundled_agents if agent.extra.get("when") == "unanimous-pass"), None)
+    always = tuple(agent for agent in bundled_agents if agent.extra.get("always") is True)
+    choice = tuple(agent for agent in bundled_agents if agent not in always and agent is not advocate)
+    shipped_names = {agent.name for agent in bundled_agents}
+    names = {agent.qualified: agent.name for agent in bundled_agents}
     names |= {agent.qualified: agent.qualified if agent.name in shipped_names else agent.name for agent in own}
     return Pool(always, choice, tuple(sorted(own, key=lambda agent: agent.qualified)), advocate, names)
 
@@ -130,8 +130,8 @@ def _has_triggers(agent: catalog.Agent) -> bool:
 
 def find(agents: catalog.Catalog, name: str) -> catalog.Agent | None:
     """Returns the reviewer of that name; a bundled one whatever another layer calls so."""
-    shipped = next((agent for agent in _shipped(agents) if agent.name == name), None)
-    return shipped or agents.find(name)
+    agent = next((agent for agent in _shipped(agents) if agent.name == name), None)
+    return agent or agents.find(name)
 
 
 def by_name(agents: catalog.Catalog, names: Sequence[str]) -> tuple[findings.Reviewer, ...]:
@@ -408,9 +408,9 @@ FEW_LINES: Final = 5
 
 def _of_removal(code: Sequence[_FileText]) -> Iterator[_Sign]:
     names = {name for file in code for name in _definitions(file.new)}
-    gone = next((file.change.path for file in code if not names.issuperset(_definitions(file.old))), "")
-    if gone:
-        yield _Sign("legacy", 6.0, "a name that others may use goes", gone)
+    path = next((file.change.path for file in code if not names.issuperset(_definitions(file.old))), "")
+    if path:
+        yield _Sign("legacy", 6.0, "a name that others may use goes", path)
     new, old = (sum(map(_lines, texts)) for texts in zip(*((file.new, file.old) for file in code), strict=True))
     if old > FEW_LINES and old > new + new / 2:
         yield _Sign("legacy", 5.0, "more code goes than comes", code[0].change.path)
