@@ -170,14 +170,14 @@ def _reading(
             problem = problem or finding
         else:
             results.append(finding)
-    ruled = (
+    earlier = (
         tuple(filter(None, (_ruling(reviewer, item) for item in rulings[:MAX_FINDINGS])))
         if json_types.is_list(rulings)
         else ()
     )
     if len(items) > MAX_FINDINGS:
         problem = problem or f"it has {len(items)} findings; at most {MAX_FINDINGS} are read"
-    return Reading(verdict, tuple(results), ruled, problem)
+    return Reading(verdict, tuple(results), earlier, problem)
 
 
 def _finding(reviewer: str, item: model.Json) -> Finding | str:

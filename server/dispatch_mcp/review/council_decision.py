@@ -150,8 +150,8 @@ def _judged(
         return "INCONCLUSIVE", doubt, ""
     if rules.devils_advocate and is_unanimous(reports) and not any(voice.role == "advocate" for voice in voices):
         return "INCONCLUSIVE", "Everybody passes it and nobody has argued against it yet.", "devils_advocate"
-    overruled = [place for place in places if place.standing in ("waived", "refuted")]
-    return "PASS", _passed(voices, overruled), ""
+    settlements = [place for place in places if place.standing in ("waived", "refuted")]
+    return "PASS", _passed(voices, settlements), ""
 
 
 def _passed(voices: Sequence[ReviewerVerdict], places: Sequence[Merged]) -> str:
@@ -283,24 +283,34 @@ def _merged(
 ) -> Merged:
     first = group[0]
     raisers = {finding.reviewer for finding in group}
-    against = {one.reviewer for one in refutations if one.finding == name and one.anchored and one.evidence.strip()}
-    waiver = next((one for one in waivers if one.finding == name), None)
+    opponents = {
+        refutation.reviewer
+        for refutation in refutations
+        if refutation.finding == name and refutation.anchored and refutation.evidence.strip()
+    }
+    waiver = next((waiver for waiver in waivers if waiver.finding == name), None)
     return Merged(
         id=name,
         severity=first.severity,
-        standing=_standing(first, waived=waiver is not None, refuted=len(against) >= len(raisers)),
+        standing=_standing(first, waived=waiver is not None, refuted=len(opponents) >= len(raisers)),
         file=first.file,
         line=first.line,
         last=first.last,
         removed=first.removed,
         quote=first.quote,
         claims=tuple(
-            Claim(reviewer=one.reviewer, severity=one.called, claim=one.claim, evidence=one.evidence, fix=one.fix)
-            for one in group
+            Claim(
+                reviewer=finding.reviewer,
+                severity=finding.called,
+                claim=finding.claim,
+                evidence=finding.evidence,
+                fix=finding.fix,
+            )
+            for finding in group
         ),
-        marks=tuple(dict.fromkeys(mark for one in group for mark in one.marks)),
+        marks=tuple(dict.fromkeys(mark for finding in group for mark in finding.marks)),
         waived=f"{waiver.by}: {waiver.reason}" if waiver else "",
-        refuted_by=tuple(sorted(against)),
+        refuted_by=tuple(sorted(opponents)),
     )
 
 

@@ -263,8 +263,8 @@ def _file_text(change: unified_diff.FileChange) -> _FileText:
 class _Vocabulary:
     """The words and paths of a change, ready to be searched for triggers."""
 
-    def __init__(self, files: Sequence[_FileText], unreviewed: Sequence[str]) -> None:
-        self._paths = [*(file.change.path for file in files), *unreviewed]
+    def __init__(self, files: Sequence[_FileText], other_paths: Sequence[str]) -> None:
+        self._paths = [*(file.change.path for file in files), *other_paths]
         self._listing = "\n".join(self._paths).lower()
         self._lines = "\n".join(text for file in files for text in (file.new, file.old)).lower()
         texts: dict[float, list[str]] = defaultdict(list)
