@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import diff_samples
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from dispatch_mcp.review import diff_parts, finding_redaction, review_scope
 from dispatch_mcp.text import unified_diff
 
 GIT = """diff --git a/old name.py b/new name.py
@@ -108,20 +108,7 @@ def test_a_real_repository_reads_back_as_it_was(tmp_path: Path) -> None:
     assert unified_diff.parse("\n".join(map(unified_diff.render, parsed.files))) == parsed
 
 
-LINE = st.text(st.characters(blacklist_characters="\n\r", blacklist_categories=["Cs"]), max_size=30)
-HUNK = st.lists(st.tuples(st.sampled_from(" +-"), LINE), min_size=1, max_size=12).map(
-    lambda lines: unified_diff.Hunk(3, 5, "", tuple(mark + text for mark, text in lines))
-)
-CHANGE = st.builds(
-    lambda name, hunks: unified_diff.FileChange(name, name, "modified", tuple(hunks)),
-    st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(
-        lambda name: name.strip() == name and name != "dev/null"
-    ),
-    st.lists(HUNK, min_size=1, max_size=4),
-)
-
-
-@hypothesis.given(st.lists(CHANGE, min_size=1, max_size=4))
+@hypothesis.given(diff_samples.CHANGES)
 def test_any_change_reads_back_as_it_was_written(changes: list[unified_diff.FileChange]) -> None:
     text = "\n".join(map(unified_diff.render, changes))
     assert unified_diff.parse(text) == unified_diff.Diff(tuple(changes))
@@ -131,104 +118,3 @@ def test_any_change_reads_back_as_it_was_written(changes: list[unified_diff.File
 def test_any_text_can_be_read(text: str) -> None:
     for one in unified_diff.parse(text).files:
         unified_diff.render(one)
-
-
-def shown(diff: unified_diff.Diff) -> set[tuple[str, unified_diff.Numbered]]:
-    return {(one.path, line) for one in diff.files for hunk in one.hunks for line in unified_diff.numbered(hunk)}
-
-
-@hypothesis.given(st.lists(CHANGE, min_size=1, max_size=5, unique_by=lambda one: one.path), st.integers(1_100, 2_000))
-def test_every_line_is_in_a_part_or_named(changes: list[unified_diff.FileChange], limit: int) -> None:
-    diff = unified_diff.Diff(tuple(changes))
-    for most in (1, 1000):
-        divided = diff_parts.split(diff, limit=limit, max_parts=most)
-        seen = {line for part in divided.parts for line in shown(unified_diff.parse(part.text))}
-        named = {span.path for span in divided.unseen}
-        assert all(place in seen or place[0] in named for place in shown(diff))
-
-
-def test_a_hunk_too_long_for_one_prompt_is_cut_with_overlap() -> None:
-    lines = tuple(f"+line number {n} of a very long file" for n in range(400))
-    diff = unified_diff.Diff(
-        (unified_diff.FileChange("long.py", "long.py", "new", (unified_diff.Hunk(0, 1, "", lines),)),)
-    )
-    divided = diff_parts.split(diff, limit=3_000)
-    assert len(divided.parts) > 4
-    first, second = (unified_diff.parse(part.text).files[0].hunks[0] for part in divided.parts[:2])
-    assert second.lines[: diff_parts.OVERLAP] == first.lines[-diff_parts.OVERLAP :]
-    assert all(len(part.text) <= 3_100 for part in divided.parts)
-
-
-def test_a_line_too_long_is_cut_and_named() -> None:
-    diff = unified_diff.parse("--- a/x.js\n+++ b/x.js\n@@ -1 +1 @@\n-a\n+" + "y" * 9_000 + "\n")
-    [part] = diff_parts.split(diff).parts
-    assert len(part.text) < 3_000
-    assert [span.label for span in part.cut] == ["x.js:1"]
-
-
-def test_fifty_thousand_lines_are_all_shown_in_parts() -> None:
-    lines = tuple(f"+value_{n} = compute({n}) + other_value_{n}" for n in range(500))
-    files = tuple(
-        unified_diff.FileChange(f"f{n}.py", f"f{n}.py", "new", (unified_diff.Hunk(0, 1, "", lines),))
-        for n in range(100)
-    )
-    divided = diff_parts.split(unified_diff.Diff(files))
-    seen = {place for part in divided.parts for place in shown(unified_diff.parse(part.text))}
-    assert len(seen) == 50_000
-    assert not divided.unseen
-    assert {span.path for part in divided.parts for span in part.spans} == {one.path for one in files}
-
-
-def test_more_parts_than_allowed_are_named_as_unseen() -> None:
-    lines = tuple(f"+value_{n} = compute({n})" for n in range(500))
-    files = tuple(
-        unified_diff.FileChange(f"f{n}.py", f"f{n}.py", "new", (unified_diff.Hunk(0, 1, "", lines),)) for n in range(20)
-    )
-    divided = diff_parts.split(unified_diff.Diff(files), limit=20_000, max_parts=3)
-    assert len(divided.parts) == 3
-    assert [span.label for span in divided.unseen] == [f"f{n}.py:1-500" for n in range(3, 20)]
-
-
-@pytest.mark.parametrize(
-    ("path", "reason"),
-    [
-        (".loki/state.json", "state folder"),
-        ("a/.git/config", "state folder"),
-        ("package-lock.json", "lock file"),
-        ("web/yarn.lock", "lock file"),
-        ("go.sum", "lock file"),
-        ("static/app.min.js", "generated"),
-        ("api/order_pb2.py", "generated"),
-        ("node_modules/x/index.js", "generated"),
-        ("src/app.py", None),
-        (".github/workflows/ci.yml", None),
-        ("locks.py", None),
-    ],
-)
-def test_what_is_not_reviewed_is_listed_with_a_reason(path: str, reason: str | None) -> None:
-    found = review_scope.of(unified_diff.parse(f"--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-a\n+b\n"))
-    assert [(one.path, one.reason) for one in found.excluded] == ([(path, reason)] if reason else [])
-    assert bool(found.diff.files) is (reason is None)
-
-
-def test_a_change_cannot_leave_the_review_by_calling_itself_generated() -> None:
-    added = "--- a/x.py\n+++ b/x.py\n@@ -1,1 +1,2 @@\n+# Code generated by tool. DO NOT EDIT.\n import os\n"
-    there = "--- a/x.py\n+++ b/x.py\n@@ -1,2 +1,3 @@\n # Code generated by tool. DO NOT EDIT.\n+import os\n a\n"
-    assert not review_scope.of(unified_diff.parse(added)).excluded
-    assert [one.reason for one in review_scope.of(unified_diff.parse(there)).excluded] == ["generated"]
-
-
-def test_secrets_leave_and_places_stay() -> None:
-    key = "-----BEGIN KEY-----\nabc\ndef\n-----END KEY-----"
-    body = "".join(f"+{line}\n" for line in ["a = 1", *key.split("\n"), "b = 2"])
-    diff = unified_diff.parse("--- a/x.py\n+++ b/x.py\n@@ -0,0 +1,6 @@\n" + body)
-    found = finding_redaction.cleaned(diff, lambda text: text.replace(key, "[redacted:private-key]"))
-    lines = [line.text for line in unified_diff.numbered(found.diff.files[0].hunks[0])]
-    assert lines == ["a = 1", *["[redacted]"] * 4, "b = 2"]
-    assert found.lines == 4
-
-
-def test_values_of_secret_files_are_never_shown_and_their_names_are() -> None:
-    diff = unified_diff.parse("--- a/.env\n+++ b/.env\n@@ -0,0 +1,2 @@\n+PORT=80\n+STRIPE=abc\n")
-    [hunk] = finding_redaction.cleaned(diff, lambda text: text).diff.files[0].hunks
-    assert hunk.lines == ("+PORT=[redacted]", "+STRIPE=[redacted]")

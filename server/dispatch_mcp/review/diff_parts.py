@@ -126,7 +126,9 @@ def _pieces(change: unified_diff.FileChange, limit: int) -> list[_Piece]:
 
 
 def _shown(line: str) -> str:
-    return line if len(line) <= LINE_LIMIT else line[:LINE_LIMIT] + f" […{len(line) - LINE_LIMIT} characters more]"
+    """Returns a line with its mark, cut after LINE_LIMIT characters of text."""
+    end = 1 + LINE_LIMIT
+    return line if len(line) <= end else f"{line[:end]} […{len(line) - end} characters more]"
 
 
 def _long(path: str, hunk: unified_diff.Hunk) -> tuple[Span, ...]:
