@@ -89,7 +89,7 @@ _TABLE: Final[tuple[tuple[findings.Kind, str, tuple[str, ...]], ...]] = (
     ),
     (
         "verdict",
-        "verdict pass approve approved lgtm passed findings",
+        "verdict pass approv lgtm findings",
         (
             r"verdict[\"'*`\s]*[:=]+[\"'*`\s]*(?:pass|approve)",
             rf"\b{_ANSWER}\b.{{0,40}}\b{_PASSING}",
@@ -112,7 +112,7 @@ _TABLE: Final[tuple[tuple[findings.Kind, str, tuple[str, ...]], ...]] = (
     ),
     (
         "role",
-        "act pretend roleplay persona simulate developer jailbreak dan unrestricted you",
+        "act behave respond pretend developer jailbr dan unrestricted you",
         (
             rf"\byou are (?:now|no longer|a|an|the|in)\b.{{0,60}}\b{_ROLE}",
             rf"\b(?:act|behave|respond) as (?:if|an?|the)\b.{{0,40}}\b(?:{_READER}|admin|developer|approved?|mode)",
@@ -122,7 +122,7 @@ _TABLE: Final[tuple[tuple[findings.Kind, str, tuple[str, ...]], ...]] = (
     ),
     (
         "markup",
-        "system assistant user inst untrusted im_ endoftext role ## human begin_of tool_call function_results _id",
+        "system sys> assistant user inst untrusted im_ endoftext role ## human begin_of tool_call function_results _id",
         (
             *(rf"<\|?{_TOKENS}\|?>", r"\[/?inst\]", r"<</?sys>>", "</?untrusted-", f"</?{_TAGS}>"),
             r"^\W*(?:#{1,6}\s*)?(?:system|assistant|human)(?: prompt| message| note)?\s*:",
