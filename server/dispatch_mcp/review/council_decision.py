@@ -261,9 +261,9 @@ def merge(
     )
 
 
-def _order(finding: Finding) -> tuple[int, str, int, int, str]:
+def _order(finding: Finding) -> tuple[int, str, int, str]:
     worst = findings.SEVERITIES.index(finding.severity)
-    return worst, finding.file, finding.line, worst, finding.reviewer
+    return worst, finding.file, finding.line, finding.reviewer
 
 
 def _is_same_place(finding: Finding, other: Finding) -> bool:
