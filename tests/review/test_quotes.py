@@ -29,7 +29,7 @@ CLAIM = findings.Finding(
         ({"file": "b/app/db.py"}, ("app/db.py", 12)),
         ({"file": "./app/db.py"}, ("app/db.py", 12)),
         ({"file": "db.py"}, ("app/db.py", 12)),
-        ({"file": "/home/me/repo/app/db.py"}, ("app/db.py", 12)),
+        ({"file": "checkout/of/repo/app/db.py"}, ("app/db.py", 12)),
         ({"quote": "  return   run(sql)  "}, ("app/db.py", 12)),
         ({"quote": "+    return run(sql)"}, ("app/db.py", 12)),
         ({"quote": "return run(SAFE, name)"}, ("app/db.py", 11)),

@@ -118,3 +118,114 @@ def test_any_change_reads_back_as_it_was_written(changes: list[unified_diff.File
 def test_any_text_can_be_read(text: str) -> None:
     for one in unified_diff.parse(text).files:
         unified_diff.render(one)
+
+
+def test_a_combined_diff_is_read_as_what_the_merge_did() -> None:
+    text = (
+        "diff --cc app.py\nindex 1,2..3\n--- a/app.py\n+++ b/app.py\n@@@ -1,3 -1,3 +1,4 @@@ def f():\n"
+        "  same\n- ours\n -theirs\n++both\n"
+    )
+    [file] = unified_diff.parse(text).files
+    assert (file.path, file.old_path) == ("app.py", "app.py")
+    [hunk] = file.hunks
+    assert (hunk.old_start, hunk.new_start, hunk.section) == (1, 1, "def f():")
+    assert hunk.lines == (" same", "-ours", "-theirs", "+both")
+
+
+def test_a_copy_keeps_both_names() -> None:
+    text = "diff --git a/x.py b/y.py\nsimilarity index 100%\ncopy from x.py\ncopy to y.py\n"
+    [file] = unified_diff.parse(text).files
+    assert (file.kind, file.old_path, file.path) == ("copied", "x.py", "y.py")
+    assert unified_diff.parse(unified_diff.render(file)).files == (file,)
+
+
+@pytest.mark.parametrize("prefixes", [("a/", "b/"), ("i/", "w/"), ("c/", "i/"), ("1/", "2/"), ("", "")])
+def test_the_prefixes_of_git_are_no_part_of_a_name(prefixes: tuple[str, str]) -> None:
+    old, new = prefixes
+    text = f"--- {old}src/x.py\n+++ {new}src/x.py\n@@ -1 +1 @@\n-a\n+b\n"
+    [file] = unified_diff.parse(text).files
+    assert (file.path, file.old_path) == ("src/x.py", "src/x.py")
+
+
+def test_a_folder_that_has_the_name_of_a_prefix_stays() -> None:
+    [file] = unified_diff.parse("--- a/x.py\n+++ a/x.py\n@@ -1 +1 @@\n-a\n+b\n").files
+    assert file.path == "a/x.py"
+
+
+def test_a_name_with_blanks_is_told_from_its_header_alone() -> None:
+    [file] = unified_diff.parse("diff --git a/two words.sh b/two words.sh\nold mode 100644\nnew mode 100755\n").files
+    assert file.path == "two words.sh"
+
+
+@pytest.mark.parametrize("name", ['with "quotes".py', "back\\slash.py", "tab\tinside.py", "träne.py", "line\nbreak.py"])
+def test_a_name_is_quoted_when_it_has_to_be_and_reads_back(name: str) -> None:
+    file = unified_diff.FileChange(name, name, "modified", diff_samples.change("x", "+a").hunks)
+    assert unified_diff.parse(unified_diff.render(file)).files == (file,)
+
+
+@pytest.mark.parametrize(("kind", "old", "new"), [("new", "/dev/null", "b/x.py"), ("deleted", "a/x.py", "/dev/null")])
+def test_a_new_and_a_deleted_file_have_nothing_on_the_other_side(kind: unified_diff.Kind, old: str, new: str) -> None:
+    mark = "+" if kind == "new" else "-"
+    text = unified_diff.render(diff_samples.change("x.py", f"{mark}a", kind=kind))
+    assert f"--- {old}\n+++ {new}\n" in text
+    assert unified_diff.parse(text).files[0].kind == kind
+
+
+def test_only_some_hunks_can_be_written() -> None:
+    first, second = (diff_samples.change("x.py", f"+{text}", start=at).hunks[0] for text, at in (("a", 1), ("b", 9)))
+    file = unified_diff.FileChange("x.py", "x.py", "modified", (first, second))
+    assert unified_diff.parse(unified_diff.render(file, [second])).files[0].hunks == (second,)
+    assert unified_diff.parse(unified_diff.render(file, [])).files[0].hunks == ()
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "count"),
+    [
+        ("@@ -1,9 +1,9 @@", " a\n-b\n+c\n", 3),
+        ("@@ -1 +1 @@", "-b\n+c\n+d\n", 3),
+        ("@@ -1,2 +1,2 @@", " a\n\n+c\n", 3),
+        ("@@ -1,1 +1,1 @@", "-b\n+c\n\\ No newline at end of file\n", 3),
+        ("@@ -1,1 +1,1 @@", "-b\n+c\n-- \n2.40.0\n", 2),
+    ],
+)
+def test_counts_that_do_not_fit_are_taken_as_they_turn_out(header: str, body: str, count: int) -> None:
+    [file] = unified_diff.parse(f"--- a/x.py\n+++ b/x.py\n{header}\n{body}").files
+    assert len(file.hunks[0].lines) == count
+
+
+def test_the_words_of_a_mail_around_a_diff_are_passed_over() -> None:
+    patch = "--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b\n"
+    text = f"From: Ada\nSubject: [PATCH] mend\n\nHello,\n---\n x.py | 2 +-\n\n{patch}-- \n2.40.0\n"
+    assert unified_diff.parse(text) == unified_diff.parse(patch)
+
+
+@hypothesis.given(diff_samples.CHANGES)
+def test_counts_and_numbers_of_any_change_fit_together(changes: list[unified_diff.FileChange]) -> None:
+    for hunk in (hunk for change in changes for hunk in change.hunks):
+        lines = list(unified_diff.numbered(hunk))
+        assert sum(line.mark != "-" for line in lines) == hunk.new_count
+        assert sum(line.mark != "+" for line in lines) == hunk.old_count
+        new = [line.number for line in lines if line.mark != "-"]
+        assert new == list(range(hunk.new_start, hunk.new_start + hunk.new_count))
+        old = [line.number for line in lines if line.mark == "-"]
+        assert old == sorted(set(old))
+    diff = unified_diff.Diff(tuple(changes))
+    assert diff.lines == sum(change.size for change in changes)
+
+
+@pytest.mark.parametrize(
+    ("path", "language"),
+    [
+        *(("a/b.py", "python"), ("x.TSX", "typescript"), ("Dockerfile", "docker"), ("api.dockerfile", "docker")),
+        *(
+            ("Dockerfile.dev", "docker"),
+            ("Makefile", "make"),
+            ("Gemfile", "ruby"),
+            ("ci.yml", "yaml"),
+            ("x.md", "text"),
+        ),
+        *((".env", "ini"), (".env.env", "ini"), ("LICENSE", ""), ("a.unknown", ""), ("py", ""), ("", "")),
+    ],
+)
+def test_the_language_of_a_file_is_what_its_name_says(path: str, language: str) -> None:
+    assert unified_diff.language(path) == language

@@ -150,7 +150,7 @@ def language(path: str) -> str:
     """Returns the language that a file name stands for, or an empty string."""
     name = path.rpartition("/")[2].lower()
     stem, _, extension = name.rpartition(".")
-    if stem.startswith("dockerfile") or name.startswith("dockerfile"):
+    if name.startswith("dockerfile") or extension == "dockerfile":
         return "docker"
     return NAMED.get(name) or (LANGUAGES.get(extension, "") if stem or name.startswith(".env") else "")
 
