@@ -38,8 +38,9 @@ OWN_SEATS: Final = 2
 OWN_FROM: Final = 4.0
 """The score from which a user's own reviewer sits: one trigger of weight 8 in a single line, or several weak ones."""
 
-# FADE, HALF and _SHARES were chosen by hand on 474 public commits whose subject lines name a reviewer's subject, and on
-# 55 labelled ones; half or double of each moves the share of cases with the right reviewers by at most two points.
+# FADE, HALF, _SHARES and the weights of signs were chosen by hand on 474 public commits whose subject lines name what a
+# reviewer looks for, and on 55 labelled ones. None is delicate: FADE from 0.7 to 0.9 and HALF from 0.5 to 2 move the
+# share of the 474 that get the right reviewer by at most one point.
 
 FADE: Final = 0.8
 """What each further piece of evidence counts for beside the stronger one before it: many weak ones make no strong one.
