@@ -218,3 +218,155 @@ def test_the_order_of_reports_changes_nothing_but_their_order(reports: list[Revi
     first, second = council_decision.decide(reports), council_decision.decide(list(reversed(reports)))
     assert first.outcome == second.outcome
     assert {one.id for one in first.findings} == {one.id for one in second.findings}
+
+
+ANY_REPORT = st.builds(
+    lambda verdict, severity, anchored, by, role, line: report(
+        verdict, *([finding(severity, by=by, anchored=anchored, line=line)] if severity else []), by=by, role=role
+    ),
+    st.sampled_from(["PASS", "FAIL", None]),
+    st.sampled_from([None, *findings.SEVERITIES]),
+    st.booleans(),
+    st.sampled_from("abc"),
+    st.sampled_from(["reviewer", "advocate", "earlier"]),
+    st.sampled_from([3, 40]),
+)
+ANY_RULES = st.builds(
+    CouncilRules,
+    inconclusive_blocks=st.booleans(),
+    quorum=st.sampled_from(["all", "any"]),
+    devils_advocate=st.booleans(),
+)
+
+
+@pytest.mark.promise("R16")
+@hypothesis.given(
+    st.lists(ANY_REPORT, max_size=6), ANY_RULES, st.lists(st.sampled_from(["a.py:1", "b.py:2"]), max_size=2)
+)
+def test_nothing_passes_without_usable_verdicts_whatever_the_rules(
+    reports: list[ReviewReport], rules: CouncilRules, unseen: list[str]
+) -> None:
+    decision = council_decision.decide(reports, rules, unseen=unseen)
+    if decision.outcome != "PASS":
+        return
+    verdicts = {voice.reviewer: voice.verdict for voice in decision.voices if voice.role == "reviewer"}
+    assert "PASS" in verdicts.values()
+    assert "FAIL" not in verdicts.values()
+    assert rules.quorum == "any" or None not in verdicts.values()
+    assert not unseen
+    assert not decision.of("open")
+
+
+@hypothesis.given(st.lists(ANY_REPORT, max_size=6), ANY_RULES)
+def test_a_proven_blocking_finding_always_blocks(reports: list[ReviewReport], rules: CouncilRules) -> None:
+    proven = any(one.anchored and one.severity in findings.BLOCKING for each in reports for one in each.findings)
+    decision = council_decision.decide(reports, rules)
+    assert (decision.outcome == "BLOCK") is proven
+    assert decision.blocks or not proven
+
+
+@hypothesis.given(st.lists(ANY_REPORT, max_size=6), ANY_RULES)
+def test_another_fail_never_helps_a_change(reports: list[ReviewReport], rules: CouncilRules) -> None:
+    before = council_decision.decide(reports, rules).outcome
+    after = council_decision.decide([*reports, report("FAIL", by="another")], rules).outcome
+    assert after != "PASS"
+    assert (after == "BLOCK") is (before == "BLOCK")
+
+
+@hypothesis.given(st.lists(ANY_REPORT, max_size=6))
+def test_no_finding_and_no_reviewer_is_lost_in_merging(reports: list[ReviewReport]) -> None:
+    merged = council_decision.merge(reports)
+    raised = sorted((one.reviewer, one.called) for each in reports for one in each.findings)
+    assert sorted((claim.reviewer, claim.severity) for place in merged for claim in place.claims) == raised
+    assert len({place.id for place in merged}) == len(merged)
+
+
+@hypothesis.given(st.lists(ANY_REPORT, max_size=6))
+def test_what_has_to_be_done_first_is_listed_first(reports: list[ReviewReport]) -> None:
+    standings = [place.standing for place in council_decision.merge(reports)]
+    order = ["open", "todo", "info", "unproven", "refuted", "waived"]
+    assert standings == sorted(standings, key=order.index)
+
+
+@hypothesis.given(st.lists(ANY_REPORT, min_size=1, max_size=6))
+def test_waiving_everything_leaves_nothing_open(reports: list[ReviewReport]) -> None:
+    ids = [place.id for place in council_decision.merge(reports)]
+    waivers = [Waiver(finding=name, reason="r", by="Ada") for name in ids]
+    decision = council_decision.decide(reports, waivers=waivers)
+    assert {place.standing for place in decision.findings} <= {"waived"}
+    assert decision.outcome != "BLOCK"
+
+
+@pytest.mark.parametrize(
+    ("reports", "why"),
+    [
+        ([], "No reviewer gave a usable verdict."),
+        ([report(None, by="b"), report("PASS")], "No usable verdict from b."),
+        (
+            [report("FAIL"), report("PASS", by="b")],
+            "a said FAIL without a critical or high finding that is in the change.",
+        ),
+        ([report("PASS")], "Everybody passes it and nobody has argued against it yet."),
+        ([report("PASS"), ADVOCATE], "Nothing critical or high stands after 2 reviews."),
+        (
+            [report("FAIL", finding(line=3), finding("critical", line=40))],
+            "1 critical and 1 high findings in the change.",
+        ),
+        ([report("FAIL", finding())], "1 high finding in the change."),
+    ],
+)
+def test_the_decision_says_why_in_one_sentence(reports: list[ReviewReport], why: str) -> None:
+    assert council_decision.decide(reports).why == why
+
+
+def test_one_usable_verdict_is_enough_only_when_the_rules_say_so() -> None:
+    reports = [report("PASS"), report(None, by="b")]
+    rules = CouncilRules(quorum="any", devils_advocate=False)
+    assert council_decision.decide(reports, rules).outcome == "PASS"
+    assert council_decision.decide(reports, rules.model_copy(update={"quorum": "all"})).outcome == "INCONCLUSIVE"
+    assert "ONE reviewer" in rules.summary
+
+
+@pytest.mark.parametrize(
+    ("lines", "other", "count"),
+    [((3, 5), (5, 6), 1), ((3, 5), (6, 6), 2), ((3, 60), (30, 31), 2), ((3, 60), (3, 4), 1)],
+)
+def test_overlapping_quotes_are_one_place_unless_one_is_very_long(
+    lines: tuple[int, int], other: tuple[int, int], count: int
+) -> None:
+    first, second = (
+        finding(by=name, line=begin).model_copy(update={"last": end})
+        for name, (begin, end) in (("a", lines), ("b", other))
+    )
+    assert len(council_decision.merge([report("FAIL", first), report("FAIL", second, by="b")])) == count
+
+
+def test_a_removed_line_and_a_new_one_of_the_same_number_are_two_places() -> None:
+    old = finding(by="b").model_copy(update={"removed": True})
+    assert len(council_decision.merge([report("FAIL", finding()), report("FAIL", old, by="b")])) == 2
+
+
+def test_findings_without_a_place_are_one_when_they_say_the_same() -> None:
+    first, same, other = (
+        finding("low", by=name, anchored=False).model_copy(update={"line": 0, "quote": quote})
+        for name, quote in (("a", "x  = 1"), ("b", "x = 1"), ("c", "y = 1"))
+    )
+    merged = council_decision.merge([report("FAIL", one, by=one.reviewer) for one in (first, same, other)])
+    assert sorted(place.reviewers for place in merged) == [("a", "b"), ("c",)]
+
+
+def test_two_places_with_the_same_words_have_two_ids() -> None:
+    first, second = (finding(line=line).model_copy(update={"quote": "repeat()"}) for line in (3, 40))
+    ids = [place.id for place in council_decision.merge([report("FAIL", first, second)])]
+    assert ids[1] == f"{ids[0]}-2"
+
+
+@hypothesis.given(st.text(max_size=30), st.text(max_size=60))
+def test_the_id_of_a_finding_does_not_depend_on_blanks(file: str, quote: str) -> None:
+    assert findings.key(file, quote) == findings.key(file, f"  {quote}\n")
+    assert len(findings.key(file, quote)) == 8
+
+
+def test_the_worst_of_severities_is_the_first_in_order() -> None:
+    assert findings.worst(["low", "high", "medium"]) == "high"
+    assert findings.worst(["low"]) == "low"

@@ -127,7 +127,7 @@ async def opened(home: Path, answers: dict[str, Any] | None = None, **means: Any
         yield Chamber(app.council, app, fake, tree)
 
 
-def part_of(task: model.Task) -> review_tasks.Assigned:
+def part_of(task: model.Task) -> review_tasks.ReviewAssignment:
     found = review_tasks.place(task)
     assert found is not None
     return found

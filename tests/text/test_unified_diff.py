@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import diff_samples
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from dispatch_mcp.review import diff_parts, finding_redaction, review_scope
 from dispatch_mcp.text import unified_diff
 
 GIT = """diff --git a/old name.py b/new name.py
@@ -108,20 +108,7 @@ def test_a_real_repository_reads_back_as_it_was(tmp_path: Path) -> None:
     assert unified_diff.parse("\n".join(map(unified_diff.render, parsed.files))) == parsed
 
 
-LINE = st.text(st.characters(blacklist_characters="\n\r", blacklist_categories=["Cs"]), max_size=30)
-HUNK = st.lists(st.tuples(st.sampled_from(" +-"), LINE), min_size=1, max_size=12).map(
-    lambda lines: unified_diff.Hunk(3, 5, "", tuple(mark + text for mark, text in lines))
-)
-CHANGE = st.builds(
-    lambda name, hunks: unified_diff.FileChange(name, name, "modified", tuple(hunks)),
-    st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(
-        lambda name: name.strip() == name and name != "dev/null"
-    ),
-    st.lists(HUNK, min_size=1, max_size=4),
-)
-
-
-@hypothesis.given(st.lists(CHANGE, min_size=1, max_size=4))
+@hypothesis.given(diff_samples.CHANGES)
 def test_any_change_reads_back_as_it_was_written(changes: list[unified_diff.FileChange]) -> None:
     text = "\n".join(map(unified_diff.render, changes))
     assert unified_diff.parse(text) == unified_diff.Diff(tuple(changes))
@@ -133,102 +120,112 @@ def test_any_text_can_be_read(text: str) -> None:
         unified_diff.render(one)
 
 
-def shown(diff: unified_diff.Diff) -> set[tuple[str, unified_diff.Numbered]]:
-    return {(one.path, line) for one in diff.files for hunk in one.hunks for line in unified_diff.numbered(hunk)}
-
-
-@hypothesis.given(st.lists(CHANGE, min_size=1, max_size=5, unique_by=lambda one: one.path), st.integers(1_100, 2_000))
-def test_every_line_is_in_a_part_or_named(changes: list[unified_diff.FileChange], limit: int) -> None:
-    diff = unified_diff.Diff(tuple(changes))
-    for most in (1, 1000):
-        divided = diff_parts.split(diff, limit=limit, max_parts=most)
-        seen = {line for part in divided.parts for line in shown(unified_diff.parse(part.text))}
-        named = {span.path for span in divided.unseen}
-        assert all(place in seen or place[0] in named for place in shown(diff))
-
-
-def test_a_hunk_too_long_for_one_prompt_is_cut_with_overlap() -> None:
-    lines = tuple(f"+line number {n} of a very long file" for n in range(400))
-    diff = unified_diff.Diff(
-        (unified_diff.FileChange("long.py", "long.py", "new", (unified_diff.Hunk(0, 1, "", lines),)),)
+def test_a_combined_diff_is_read_as_what_the_merge_did() -> None:
+    text = (
+        "diff --cc app.py\nindex 1,2..3\n--- a/app.py\n+++ b/app.py\n@@@ -1,3 -1,3 +1,4 @@@ def f():\n"
+        "  same\n- ours\n -theirs\n++both\n"
     )
-    divided = diff_parts.split(diff, limit=3_000)
-    assert len(divided.parts) > 4
-    first, second = (unified_diff.parse(part.text).files[0].hunks[0] for part in divided.parts[:2])
-    assert second.lines[: diff_parts.OVERLAP] == first.lines[-diff_parts.OVERLAP :]
-    assert all(len(part.text) <= 3_100 for part in divided.parts)
+    [file] = unified_diff.parse(text).files
+    assert (file.path, file.old_path) == ("app.py", "app.py")
+    [hunk] = file.hunks
+    assert (hunk.old_start, hunk.new_start, hunk.section) == (1, 1, "def f():")
+    assert hunk.lines == (" same", "-ours", "-theirs", "+both")
 
 
-def test_a_line_too_long_is_cut_and_named() -> None:
-    diff = unified_diff.parse("--- a/x.js\n+++ b/x.js\n@@ -1 +1 @@\n-a\n+" + "y" * 9_000 + "\n")
-    [part] = diff_parts.split(diff).parts
-    assert len(part.text) < 3_000
-    assert [span.label for span in part.cut] == ["x.js:1"]
+def test_a_copy_keeps_both_names() -> None:
+    text = "diff --git a/x.py b/y.py\nsimilarity index 100%\ncopy from x.py\ncopy to y.py\n"
+    [file] = unified_diff.parse(text).files
+    assert (file.kind, file.old_path, file.path) == ("copied", "x.py", "y.py")
+    assert unified_diff.parse(unified_diff.render(file)).files == (file,)
 
 
-def test_fifty_thousand_lines_are_all_shown_in_parts() -> None:
-    lines = tuple(f"+value_{n} = compute({n}) + other_value_{n}" for n in range(500))
-    files = tuple(
-        unified_diff.FileChange(f"f{n}.py", f"f{n}.py", "new", (unified_diff.Hunk(0, 1, "", lines),))
-        for n in range(100)
-    )
-    divided = diff_parts.split(unified_diff.Diff(files))
-    seen = {place for part in divided.parts for place in shown(unified_diff.parse(part.text))}
-    assert len(seen) == 50_000
-    assert not divided.unseen
-    assert {span.path for part in divided.parts for span in part.spans} == {one.path for one in files}
+@pytest.mark.parametrize("prefixes", [("a/", "b/"), ("i/", "w/"), ("c/", "i/"), ("1/", "2/"), ("", "")])
+def test_the_prefixes_of_git_are_no_part_of_a_name(prefixes: tuple[str, str]) -> None:
+    old, new = prefixes
+    text = f"--- {old}src/x.py\n+++ {new}src/x.py\n@@ -1 +1 @@\n-a\n+b\n"
+    [file] = unified_diff.parse(text).files
+    assert (file.path, file.old_path) == ("src/x.py", "src/x.py")
 
 
-def test_more_parts_than_allowed_are_named_as_unseen() -> None:
-    lines = tuple(f"+value_{n} = compute({n})" for n in range(500))
-    files = tuple(
-        unified_diff.FileChange(f"f{n}.py", f"f{n}.py", "new", (unified_diff.Hunk(0, 1, "", lines),)) for n in range(20)
-    )
-    divided = diff_parts.split(unified_diff.Diff(files), limit=20_000, max_parts=3)
-    assert len(divided.parts) == 3
-    assert [span.label for span in divided.unseen] == [f"f{n}.py:1-500" for n in range(3, 20)]
+def test_a_folder_that_has_the_name_of_a_prefix_stays() -> None:
+    [file] = unified_diff.parse("--- a/x.py\n+++ a/x.py\n@@ -1 +1 @@\n-a\n+b\n").files
+    assert file.path == "a/x.py"
+
+
+def test_a_name_with_blanks_is_told_from_its_header_alone() -> None:
+    [file] = unified_diff.parse("diff --git a/two words.sh b/two words.sh\nold mode 100644\nnew mode 100755\n").files
+    assert file.path == "two words.sh"
+
+
+@pytest.mark.parametrize("name", ['with "quotes".py', "back\\slash.py", "tab\tinside.py", "träne.py", "line\nbreak.py"])
+def test_a_name_is_quoted_when_it_has_to_be_and_reads_back(name: str) -> None:
+    file = unified_diff.FileChange(name, name, "modified", diff_samples.change("x", "+a").hunks)
+    assert unified_diff.parse(unified_diff.render(file)).files == (file,)
+
+
+@pytest.mark.parametrize(("kind", "old", "new"), [("new", "/dev/null", "b/x.py"), ("deleted", "a/x.py", "/dev/null")])
+def test_a_new_and_a_deleted_file_have_nothing_on_the_other_side(kind: unified_diff.Kind, old: str, new: str) -> None:
+    mark = "+" if kind == "new" else "-"
+    text = unified_diff.render(diff_samples.change("x.py", f"{mark}a", kind=kind))
+    assert f"--- {old}\n+++ {new}\n" in text
+    assert unified_diff.parse(text).files[0].kind == kind
+
+
+def test_only_some_hunks_can_be_written() -> None:
+    first, second = (diff_samples.change("x.py", f"+{text}", start=at).hunks[0] for text, at in (("a", 1), ("b", 9)))
+    file = unified_diff.FileChange("x.py", "x.py", "modified", (first, second))
+    assert unified_diff.parse(unified_diff.render(file, [second])).files[0].hunks == (second,)
+    assert unified_diff.parse(unified_diff.render(file, [])).files[0].hunks == ()
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"),
+    ("header", "body", "count"),
     [
-        (".loki/state.json", "state folder"),
-        ("a/.git/config", "state folder"),
-        ("package-lock.json", "lock file"),
-        ("web/yarn.lock", "lock file"),
-        ("go.sum", "lock file"),
-        ("static/app.min.js", "generated"),
-        ("api/order_pb2.py", "generated"),
-        ("node_modules/x/index.js", "generated"),
-        ("src/app.py", None),
-        (".github/workflows/ci.yml", None),
-        ("locks.py", None),
+        ("@@ -1,9 +1,9 @@", " a\n-b\n+c\n", 3),
+        ("@@ -1 +1 @@", "-b\n+c\n+d\n", 3),
+        ("@@ -1,2 +1,2 @@", " a\n\n+c\n", 3),
+        ("@@ -1,1 +1,1 @@", "-b\n+c\n\\ No newline at end of file\n", 3),
+        ("@@ -1,1 +1,1 @@", "-b\n+c\n-- \n2.40.0\n", 2),
     ],
 )
-def test_what_is_not_reviewed_is_listed_with_a_reason(path: str, reason: str | None) -> None:
-    found = review_scope.of(unified_diff.parse(f"--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-a\n+b\n"))
-    assert [(one.path, one.reason) for one in found.excluded] == ([(path, reason)] if reason else [])
-    assert bool(found.diff.files) is (reason is None)
+def test_counts_that_do_not_fit_are_taken_as_they_turn_out(header: str, body: str, count: int) -> None:
+    [file] = unified_diff.parse(f"--- a/x.py\n+++ b/x.py\n{header}\n{body}").files
+    assert len(file.hunks[0].lines) == count
 
 
-def test_a_change_cannot_leave_the_review_by_calling_itself_generated() -> None:
-    added = "--- a/x.py\n+++ b/x.py\n@@ -1,1 +1,2 @@\n+# Code generated by tool. DO NOT EDIT.\n import os\n"
-    there = "--- a/x.py\n+++ b/x.py\n@@ -1,2 +1,3 @@\n # Code generated by tool. DO NOT EDIT.\n+import os\n a\n"
-    assert not review_scope.of(unified_diff.parse(added)).excluded
-    assert [one.reason for one in review_scope.of(unified_diff.parse(there)).excluded] == ["generated"]
+def test_the_words_of_a_mail_around_a_diff_are_passed_over() -> None:
+    patch = "--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b\n"
+    text = f"From: Ada\nSubject: [PATCH] mend\n\nHello,\n---\n x.py | 2 +-\n\n{patch}-- \n2.40.0\n"
+    assert unified_diff.parse(text) == unified_diff.parse(patch)
 
 
-def test_secrets_leave_and_places_stay() -> None:
-    key = "-----BEGIN KEY-----\nabc\ndef\n-----END KEY-----"
-    body = "".join(f"+{line}\n" for line in ["a = 1", *key.split("\n"), "b = 2"])
-    diff = unified_diff.parse("--- a/x.py\n+++ b/x.py\n@@ -0,0 +1,6 @@\n" + body)
-    found = finding_redaction.cleaned(diff, lambda text: text.replace(key, "[redacted:private-key]"))
-    lines = [line.text for line in unified_diff.numbered(found.diff.files[0].hunks[0])]
-    assert lines == ["a = 1", *["[redacted]"] * 4, "b = 2"]
-    assert found.lines == 4
+@hypothesis.given(diff_samples.CHANGES)
+def test_counts_and_numbers_of_any_change_fit_together(changes: list[unified_diff.FileChange]) -> None:
+    for hunk in (hunk for change in changes for hunk in change.hunks):
+        lines = list(unified_diff.numbered(hunk))
+        assert sum(line.mark != "-" for line in lines) == hunk.new_count
+        assert sum(line.mark != "+" for line in lines) == hunk.old_count
+        new = [line.number for line in lines if line.mark != "-"]
+        assert new == list(range(hunk.new_start, hunk.new_start + hunk.new_count))
+        old = [line.number for line in lines if line.mark == "-"]
+        assert old == sorted(set(old))
+    diff = unified_diff.Diff(tuple(changes))
+    assert diff.lines == sum(change.size for change in changes)
 
 
-def test_values_of_secret_files_are_never_shown_and_their_names_are() -> None:
-    diff = unified_diff.parse("--- a/.env\n+++ b/.env\n@@ -0,0 +1,2 @@\n+PORT=80\n+STRIPE=abc\n")
-    [hunk] = finding_redaction.cleaned(diff, lambda text: text).diff.files[0].hunks
-    assert hunk.lines == ("+PORT=[redacted]", "+STRIPE=[redacted]")
+@pytest.mark.parametrize(
+    ("path", "language"),
+    [
+        *(("a/b.py", "python"), ("x.TSX", "typescript"), ("Dockerfile", "docker"), ("api.dockerfile", "docker")),
+        *(
+            ("Dockerfile.dev", "docker"),
+            ("Makefile", "make"),
+            ("Gemfile", "ruby"),
+            ("ci.yml", "yaml"),
+            ("x.md", "text"),
+        ),
+        *((".env", "ini"), (".env.env", "ini"), ("LICENSE", ""), ("a.unknown", ""), ("py", ""), ("", "")),
+    ],
+)
+def test_the_language_of_a_file_is_what_its_name_says(path: str, language: str) -> None:
+    assert unified_diff.language(path) == language

@@ -35,7 +35,7 @@ async def manifest(store: sqlite_store.Store, digest: str) -> review_tasks.Manif
 
 
 async def prepared(
-    store: sqlite_store.Store, assigned: review_tasks.Assigned, work: work_order.WorkOrder
+    store: sqlite_store.Store, assigned: review_tasks.ReviewAssignment, work: work_order.WorkOrder
 ) -> work_order.WorkOrder:
     """Returns a reviewer's order with what it is shown, and without anything that others wrote."""
     known = await manifest(store, assigned.manifest)
@@ -49,7 +49,9 @@ async def prepared(
     )
 
 
-async def judged(store: sqlite_store.Store, assigned: review_tasks.Assigned, outcome: model.Outcome) -> model.Outcome:
+async def judged(
+    store: sqlite_store.Store, assigned: review_tasks.ReviewAssignment, outcome: model.Outcome
+) -> model.Outcome:
     """Returns a review's outcome with what the server checked of it; an answer that cannot be used has failed."""
     if outcome.state is not AttemptState.SUCCEEDED or is_moot(outcome):
         return outcome
@@ -87,7 +89,7 @@ def _proves_something(report: ReviewReport) -> bool:
     return any(one.anchored and one.severity in findings.BLOCKING for one in report.findings)
 
 
-def report_of(assigned: review_tasks.Assigned, outcome: model.Outcome) -> ReviewReport:
+def report_of(assigned: review_tasks.ReviewAssignment, outcome: model.Outcome) -> ReviewReport:
     """Returns the report that an outcome is, with findings not yet checked."""
     return answer_parser.report(
         assigned.reviewer, answer_parser.answer_of(outcome), role=assigned.role, part=assigned.part
@@ -100,7 +102,10 @@ def is_moot(outcome: model.Outcome) -> bool:
 
 
 async def moot(
-    store: sqlite_store.Store, run_id: str, assigned: review_tasks.Assigned, view: run_view.RunView | None = None
+    store: sqlite_store.Store,
+    run_id: str,
+    assigned: review_tasks.ReviewAssignment,
+    view: run_view.RunView | None = None,
 ) -> model.Outcome | None:
     """Returns the outcome of an advocate that has nothing to argue against; None for any review that has to be done."""
     if assigned.role != "advocate":

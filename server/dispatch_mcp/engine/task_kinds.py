@@ -14,7 +14,7 @@ from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import attempt_services, briefing, proof, review_attempt, run_view
 from dispatch_mcp.model import WorkerKind, work_order
-from dispatch_mcp.review import review_tasks, reviewer_roster
+from dispatch_mcp.review import review_tasks, reviewer_selection
 from dispatch_mcp.runs import prompt_builder
 from dispatch_mcp.store import sqlite_store
 
@@ -110,11 +110,11 @@ class Decision(Work):
 class Review(Work):
     """A place in a round of the council: blind to what others wrote, shown the change itself, judged by its quotes."""
 
-    assigned: review_tasks.Assigned
+    assigned: review_tasks.ReviewAssignment
 
     def agent(self, task: model.Task, agents: catalog.Catalog, /) -> catalog.Agent | None:
         """Returns the shipped reviewer of that name, whatever other layers call so."""
-        return reviewer_roster.find(agents, task.agent) if task.agent else None
+        return reviewer_selection.find(agents, task.agent) if task.agent else None
 
     def subagents(self, _installed: Collection[str], /) -> Collection[str]:
         """Returns none: a subagent of the same name that the host has installed may say anything."""

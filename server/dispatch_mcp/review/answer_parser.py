@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from dispatch_mcp import model
 from dispatch_mcp.review import findings
-from dispatch_mcp.review.findings import Answered, Finding, ReviewReport, Severity, Verdict
+from dispatch_mcp.review.findings import EarlierRuling, Finding, ReviewReport, Severity, Verdict
 from dispatch_mcp.text import json_types
+
+_Word = TypeVar("_Word", bound=str)
 
 MAX_TEXT: Final = 400_000
 MAX_FINDINGS: Final = 200
@@ -21,42 +23,33 @@ _VERDICT_LINE = re.compile(
     r"^[\s#>*_`-]{0,12}(?:final\s+)?verdict[\s*_`]*[:=][\s*_`\"']*(\w+)[\s*_`\"'.,!]*$", re.IGNORECASE | re.MULTILINE
 )
 _VERDICTS: Final[Mapping[str, Verdict]] = {"pass": "PASS", "passed": "PASS", "fail": "FAIL", "failed": "FAIL"}
-_SEVERITY: Final[Mapping[str, Severity]] = {
-    "critical": "critical",
-    "blocker": "critical",
-    "high": "high",
-    "major": "high",
-    "medium": "medium",
-    "moderate": "medium",
-    "low": "low",
-    "minor": "low",
-    "info": "low",
-    "informational": "low",
-    "note": "low",
-    "nit": "low",
-}
-_ALIASES: Final = {
-    "path": "file",
-    "filename": "file",
-    "line_number": "line",
-    "lines": "line",
-    "quoted_text": "quote",
-    "quoted": "quote",
-    "text": "quote",
-    "code": "quote",
-    "snippet": "quote",
-    "title": "claim",
-    "message": "claim",
-    "description": "claim",
-    "issue": "claim",
-    "problem": "claim",
-    "proof": "evidence",
-    "why": "evidence",
-    "suggestion": "fix",
-    "recommendation": "fix",
-    "remedy": "fix",
-    "id": "finding",
-}
+
+
+def _synonyms(table: Mapping[_Word, str]) -> Mapping[str, _Word]:
+    """Returns the word of the form for each of its synonyms, which blanks part."""
+    return {synonym: word for word, synonyms in table.items() for synonym in synonyms.split()}
+
+
+# Other words that models write for those of the form.
+_SEVERITY: Final[Mapping[str, Severity]] = _synonyms(
+    {
+        "critical": "critical blocker",
+        "high": "high major",
+        "medium": "medium moderate",
+        "low": "low minor info informational note nit",
+    }
+)
+_ALIASES: Final = _synonyms(
+    {
+        "file": "path filename",
+        "line": "line_number lines",
+        "quote": "quoted_text quoted text code snippet",
+        "claim": "title message description issue problem",
+        "evidence": "proof why",
+        "fix": "suggestion recommendation remedy",
+        "finding": "id",
+    }
+)
 _FIELDS: Final = frozenset({"severity", "file", "line", "quote", "claim", "evidence", "fix"})
 _ITEM = re.compile(r"^\s*(?:[-*]|\d+[.)])\s+[*_`]*([A-Za-z][\w ]{1,20}?)[*_`]*\s*:\s*(.*)$")
 _FIELD = re.compile(r"^\s*[*_`]*([A-Za-z][\w ]{1,20}?)[*_`]*\s*:\s*(.*)$")
@@ -70,7 +63,7 @@ class Reading(NamedTuple):
 
     verdict: Verdict | None = None
     findings: tuple[Finding, ...] = ()
-    rulings: tuple[Answered, ...] = ()
+    rulings: tuple[EarlierRuling, ...] = ()
     problem: str = ""
 
 
@@ -85,30 +78,30 @@ def read(reviewer: str, answer: model.Json) -> Reading:
     if not isinstance(answer, str) or not answer.strip():
         return Reading(problem="there is no answer")
     text = answer[-MAX_TEXT:]
-    objects = [found for found in _objects(text) if "verdict" in _named(found)]
+    objects = [item for item in _objects(text) if "verdict" in _named(item)]
     if not objects:
         return _lines(reviewer, text)
-    readings = [_object(reviewer, found) for found in objects]
+    readings = [_object(reviewer, item) for item in objects]
     last = readings[-1]
-    said = {reading.verdict for reading in readings} | {
+    verdicts = {reading.verdict for reading in readings} | {
         _VERDICTS.get(word.lower()) for word in _VERDICT_LINE.findall(text)
     }
-    if len(said - {None}) > 1:
+    if len(verdicts - {None}) > 1:
         return last._replace(verdict=None, problem="it holds both verdicts")
     return last
 
 
 def report(reviewer: str, answer: model.Json, *, role: findings.Role = "reviewer", part: int = 1) -> ReviewReport:
     """Returns the report that an answer is, with findings not yet checked against the change."""
-    found = read(reviewer, answer)
+    reading = read(reviewer, answer)
     return ReviewReport(
         reviewer=reviewer,
-        verdict=None if found.problem else found.verdict,
-        findings=found.findings,
-        rulings=found.rulings,
+        verdict=None if reading.problem else reading.verdict,
+        findings=reading.findings,
+        rulings=reading.rulings,
         role=role,
         part=part,
-        problem=found.problem,
+        problem=reading.problem,
     )
 
 
@@ -139,130 +132,130 @@ def _repaired(text: str, at: int) -> tuple[model.Json, int]:
     """Returns the object that begins at a place if only commas too many keep it from being one."""
     end = text.find("\n```", at)
     end = len(text) if end < 0 else end
-    fixed = _TRAILING_COMMA.sub(r"\1", text[at:end])
-    if len(fixed) == end - at:
+    source = _TRAILING_COMMA.sub(r"\1", text[at:end])
+    if len(source) == end - at:
         return None, at + 1
     try:
-        value, _ = json.JSONDecoder(strict=False).raw_decode(fixed)
+        value, _ = json.JSONDecoder(strict=False).raw_decode(source)
     except (ValueError, RecursionError):
         return None, at + 1
     return value, end
 
 
-def _object(reviewer: str, given: Mapping[str, model.Json]) -> Reading:
-    named = _named(given)
-    word = str(named.get("verdict", "")).strip().strip("*_`.\"'").lower()
+def _object(reviewer: str, answer: Mapping[str, model.Json]) -> Reading:
+    fields = _named(answer)
+    word = str(fields.get("verdict", "")).strip().strip("*_`.\"'").lower()
     verdict = _VERDICTS.get(word)
-    listed = named.get("findings")
+    value = fields.get("findings")
     items = (
-        listed
-        if json_types.is_list(listed)
+        value
+        if json_types.is_list(value)
         else ()
-        if listed in (None, "", {}) or str(listed).strip().lower() in _NOTHING
+        if value in (None, "", {}) or str(value).strip().lower() in _NOTHING
         else None
     )
     if items is None:
-        return Reading(verdict, problem=f"its findings are no list but {str(listed)[:60]!r}")
-    return _reading(reviewer, verdict, word, items, named.get("earlier") or named.get("rulings"))
+        return Reading(verdict, problem=f"its findings are no list but {str(value)[:60]!r}")
+    return _reading(reviewer, verdict, word, items, fields.get("earlier") or fields.get("rulings"))
 
 
 def _reading(
     reviewer: str, verdict: Verdict | None, word: str, items: Sequence[model.Json], rulings: model.Json = None
 ) -> Reading:
-    found: list[Finding] = []
+    results: list[Finding] = []
     problem = "" if verdict else f"its verdict is {word[:40]!r}" if word else "it has no verdict"
     for item in items[:MAX_FINDINGS]:
-        one = _finding(reviewer, item)
-        if isinstance(one, str):
-            problem = problem or one
+        finding = _finding(reviewer, item)
+        if isinstance(finding, str):
+            problem = problem or finding
         else:
-            found.append(one)
-    ruled = (
+            results.append(finding)
+    earlier = (
         tuple(filter(None, (_ruling(reviewer, item) for item in rulings[:MAX_FINDINGS])))
         if json_types.is_list(rulings)
         else ()
     )
     if len(items) > MAX_FINDINGS:
         problem = problem or f"it has {len(items)} findings; at most {MAX_FINDINGS} are read"
-    return Reading(verdict, tuple(found), ruled, problem)
+    return Reading(verdict, tuple(results), earlier, problem)
 
 
 def _finding(reviewer: str, item: model.Json) -> Finding | str:
     if not json_types.is_object(item):
         return f"a finding is no object but {str(item)[:60]!r}"
-    named = _named(item)
-    word = str(named.get("severity", "")).strip().strip("*_`[]()\"'.").lower()
+    fields = _named(item)
+    word = str(fields.get("severity", "")).strip().strip("*_`[]()\"'.").lower()
     severity = _SEVERITY.get(word)
     if severity is None:
         return f"a finding has the severity {word[:40]!r}"
     return Finding(
         reviewer=reviewer,
         severity=severity,
-        file=_text(named.get("file")).strip("`\"' "),
-        line=_number(named.get("line")),
-        quote=_unquoted(_text(named.get("quote"), strip=False)),
-        claim=_text(named.get("claim")),
-        evidence=_text(named.get("evidence")),
-        fix=_text(named.get("fix")),
+        file=_text(fields.get("file")).strip("`\"' "),
+        line=_number(fields.get("line")),
+        quote=_unquoted(_text(fields.get("quote"), strip=False)),
+        claim=_text(fields.get("claim")),
+        evidence=_text(fields.get("evidence")),
+        fix=_text(fields.get("fix")),
     )
 
 
-def _ruling(reviewer: str, item: model.Json) -> Answered | None:
+def _ruling(reviewer: str, item: model.Json) -> EarlierRuling | None:
     if not json_types.is_object(item):
         return None
-    named = _named(item)
-    word = str(named.get("ruling") or named.get("status") or "").strip().lower()
-    if word not in ("stands", "gone", "refuted") or not isinstance(named.get("finding"), str):
+    fields = _named(item)
+    word = str(fields.get("ruling") or fields.get("status") or "").strip().lower()
+    if word not in ("stands", "gone", "refuted") or not isinstance(fields.get("finding"), str):
         return None
-    return Answered(
-        finding=named["finding"].strip(),
+    return EarlierRuling(
+        finding=fields["finding"].strip(),
         ruling=word,
         reviewer=reviewer,
-        file=_text(named.get("file")).strip("`\"' "),
-        line=_number(named.get("line")),
-        quote=_unquoted(_text(named.get("quote"), strip=False)),
-        evidence=_text(named.get("evidence")),
+        file=_text(fields.get("file")).strip("`\"' "),
+        line=_number(fields.get("line")),
+        quote=_unquoted(_text(fields.get("quote"), strip=False)),
+        evidence=_text(fields.get("evidence")),
     )
 
 
-def _named(given: Mapping[str, model.Json]) -> dict[str, model.Json]:
-    named: dict[str, model.Json] = {}
-    for key, value in given.items():
+def _named(item: Mapping[str, model.Json]) -> dict[str, model.Json]:
+    fields: dict[str, model.Json] = {}
+    for key, value in item.items():
         name = key.strip().lower().replace(" ", "_").replace("-", "_")
-        named.setdefault(_ALIASES.get(name, name), value)
-    return named
+        fields.setdefault(_ALIASES.get(name, name), value)
+    return fields
 
 
 def _text(value: model.Json, *, strip: bool = True) -> str:
     if value is None:
         return ""
-    told = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    told = told.encode("utf-8", "replace").decode("utf-8")[:MAX_FIELD]
-    return told.strip() if strip else told.strip("\n")
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = text.encode("utf-8", "replace").decode("utf-8")[:MAX_FIELD]
+    return text.strip() if strip else text.strip("\n")
 
 
 def _number(value: model.Json) -> int:
     if isinstance(value, bool):
         return 0
-    found = _NUMBER.search(str(value))
-    return int(found[0]) if found else 0
+    match = _NUMBER.search(str(value))
+    return int(match[0]) if match else 0
 
 
 def _unquoted(text: str) -> str:
-    stripped = text.strip()
+    core = text.strip()
     for mark in ("```", "`", '"', "'"):
-        if len(stripped) > 2 * len(mark) and stripped.startswith(mark) and stripped.endswith(mark):
-            return stripped[len(mark) : -len(mark)].strip("\n")
+        if len(core) > 2 * len(mark) and core.startswith(mark) and core.endswith(mark):
+            return core[len(mark) : -len(mark)].strip("\n")
     return text
 
 
 def _lines(reviewer: str, text: str) -> Reading:
     """Reads the form of the reviewers' files: a line `VERDICT:`, then a list of findings, one key a line."""
     words = [word.lower() for word in _VERDICT_LINE.findall(text)]
-    said: set[Verdict | None] = {_VERDICTS.get(word) for word in words}
-    verdict = next(iter(said)) if len(said) == 1 else None
+    verdicts: set[Verdict | None] = {_VERDICTS.get(word) for word in words}
+    verdict = next(iter(verdicts)) if len(verdicts) == 1 else None
     reading = _reading(reviewer, verdict, words[-1] if words else "", list(_items(text)))
-    return reading._replace(problem="it holds both verdicts") if len(said - {None}) > 1 else reading
+    return reading._replace(problem="it holds both verdicts") if len(verdicts - {None}) > 1 else reading
 
 
 def _items(text: str) -> Iterator[dict[str, model.Json]]:
@@ -270,13 +263,13 @@ def _items(text: str) -> Iterator[dict[str, model.Json]]:
     current: dict[str, model.Json] = {}
     name = ""
     for line in text.split("\n"):
-        begun = _ITEM.match(line)
-        field = begun or _FIELD.match(line)
+        start = _ITEM.match(line)
+        field = start or _FIELD.match(line)
         key = _field(field[1]) if field else ""
-        if begun and key == "severity":
+        if start and key == "severity":
             if current:
                 yield current
-            current, name = {"severity": begun[2]}, "severity"
+            current, name = {"severity": start[2]}, "severity"
         elif field and current and key and key not in current:
             current[key], name = ("" if field[2].strip() in ("|", ">", "|-", ">-") else field[2]), key
         elif current and name and name != "severity" and line.strip() and not _VERDICT_LINE.match(line):

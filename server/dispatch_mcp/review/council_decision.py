@@ -19,6 +19,9 @@ from dispatch_mcp.review.findings import Finding, Refutation, ReviewReport, Seve
 Outcome = Literal["PASS", "BLOCK", "INCONCLUSIVE"]
 Standing = Literal["open", "todo", "info", "unproven", "refuted", "waived"]
 
+_STANDINGS: Final[tuple[Standing, ...]] = ("open", "todo", "info", "unproven", "refuted", "waived")
+"""In the order in which they are shown: what has to be done first."""
+
 MERGED_LINES: Final = 8
 """Quotes longer than this are merged only with others that begin where they do."""
 
@@ -35,8 +38,8 @@ class CouncilRules(model.Value):
     rounds: int = Field(default=3, ge=1, le=10)
 
     @property
-    def told(self) -> str:
-        """The rules that could let something through, as every decision prints them."""
+    def summary(self) -> str:
+        """The rules in one line, with those in capitals that let more through than the defaults do."""
         inconclusive = "blocks" if self.inconclusive_blocks else "DOES NOT BLOCK (setting council_inconclusive_blocks)"
         quorum = "every reviewer" if self.quorum == "all" else "ONE reviewer (setting council_quorum)"
         advocate = "" if self.devils_advocate else "; NO devil's advocate (setting council_devils_advocate)"
@@ -77,8 +80,8 @@ class Merged(model.Value):
         return tuple(dict.fromkeys(claim.reviewer for claim in self.claims))
 
 
-class Voice(model.Value):
-    """How one reviewer judged; no verdict means that none of its answers, or not all, could be used."""
+class ReviewerVerdict(model.Value):
+    """How one reviewer judged all parts of a change; without a verdict, the answer to some part could not be used."""
 
     reviewer: str
     verdict: findings.Verdict | None = None
@@ -97,13 +100,13 @@ class Decision(model.Value):
     why: str
     rules: str
     findings: tuple[Merged, ...] = ()
-    voices: tuple[Voice, ...] = ()
+    voices: tuple[ReviewerVerdict, ...] = ()
     unseen: tuple[str, ...] = ()
     next: Literal["", "devils_advocate"] = ""
 
     def of(self, *standings: Standing) -> tuple[Merged, ...]:
         """Returns the findings of these standings."""
-        return tuple(one for one in self.findings if one.standing in standings)
+        return tuple(finding for finding in self.findings if finding.standing in standings)
 
 
 def decide(
@@ -115,15 +118,15 @@ def decide(
     unseen: Sequence[str] = (),
 ) -> Decision:
     """Returns the decision of a round; `unseen` are lines that somebody who was asked did not see."""
-    merged = merge(reports, waivers, refutations)
-    voices = _voices(reports)
-    outcome, why, then = _judged(reports, voices, merged, rules, unseen)
+    places = merge(reports, waivers, refutations)
+    voices = _verdicts(reports)
+    outcome, why, then = _judged(reports, voices, places, rules, unseen)
     return Decision(
         outcome=outcome,
         blocks=outcome == "BLOCK" or (outcome == "INCONCLUSIVE" and rules.inconclusive_blocks),
         why=why,
-        rules=rules.told,
-        findings=tuple(merged),
+        rules=rules.summary,
+        findings=tuple(places),
         voices=tuple(voices),
         unseen=tuple(unseen),
         next=then,
@@ -132,38 +135,38 @@ def decide(
 
 def _judged(
     reports: Sequence[ReviewReport],
-    voices: Sequence[Voice],
-    merged: Sequence[Merged],
+    voices: Sequence[ReviewerVerdict],
+    places: Sequence[Merged],
     rules: CouncilRules,
     unseen: Sequence[str],
 ) -> tuple[Outcome, str, Literal["", "devils_advocate"]]:
-    blocking = [one for one in merged if one.standing == "open"]
+    blocking = [place for place in places if place.standing == "open"]
     if blocking:
-        counts = Counter(one.severity for one in blocking)
-        told = " and ".join(f"{counts[severity]} {severity}" for severity in findings.SEVERITIES if counts[severity])
-        return "BLOCK", f"{told} finding{'s' if len(blocking) > 1 else ''} in the change.", ""
-    doubt = _doubt(reports, voices, merged, rules, unseen)
+        counts = Counter(place.severity for place in blocking)
+        severities = " and ".join(f"{counts[name]} {name}" for name in findings.SEVERITIES if counts[name])
+        return "BLOCK", f"{severities} finding{'s' if len(blocking) > 1 else ''} in the change.", ""
+    doubt = _doubt(reports, voices, places, rules, unseen)
     if doubt:
         return "INCONCLUSIVE", doubt, ""
     if rules.devils_advocate and is_unanimous(reports) and not any(voice.role == "advocate" for voice in voices):
         return "INCONCLUSIVE", "Everybody passes it and nobody has argued against it yet.", "devils_advocate"
-    settled = [one for one in merged if one.standing in ("waived", "refuted")]
-    return "PASS", _passed(voices, settled), ""
+    settlements = [place for place in places if place.standing in ("waived", "refuted")]
+    return "PASS", _passed(voices, settlements), ""
 
 
-def _passed(voices: Sequence[Voice], settled: Sequence[Merged]) -> str:
-    waived = sum(one.standing == "waived" for one in settled)
-    refuted = len(settled) - waived
-    told = [f"{waived} waived by a person"] * bool(waived) + [f"{refuted} refuted with counter-evidence"] * bool(
-        refuted
-    )
-    return f"Nothing critical or high stands after {len(voices)} reviews" + (f": {', '.join(told)}." if told else ".")
+def _passed(voices: Sequence[ReviewerVerdict], places: Sequence[Merged]) -> str:
+    waivers = sum(place.standing == "waived" for place in places)
+    refutations = len(places) - waivers
+    reasons = [f"{waivers} waived by a person"] if waivers else []
+    reasons += [f"{refutations} refuted with counter-evidence"] if refutations else []
+    why = f": {', '.join(reasons)}" if reasons else ""
+    return f"Nothing critical or high stands after {len(voices)} reviews{why}."
 
 
 def _doubt(
     reports: Sequence[ReviewReport],
-    voices: Sequence[Voice],
-    merged: Sequence[Merged],
+    voices: Sequence[ReviewerVerdict],
+    places: Sequence[Merged],
     rules: CouncilRules,
     unseen: Sequence[str],
 ) -> str:
@@ -174,7 +177,7 @@ def _doubt(
     missing = [voice.reviewer for voice in voices if not voice.verdict]
     if missing and (rules.quorum == "all" or any(voice.role == "advocate" and not voice.verdict for voice in voices)):
         return f"No usable verdict from {', '.join(missing)}."
-    objecting = _objections(reports, merged)
+    objecting = _objections(reports, places)
     if objecting:
         return f"{', '.join(objecting)} said FAIL without a critical or high finding that is in the change."
     if unseen:
@@ -182,9 +185,13 @@ def _doubt(
     return ""
 
 
-def _objections(reports: Sequence[ReviewReport], merged: Sequence[Merged]) -> list[str]:
-    """Returns who says FAIL and has neither proven why nor been overruled by a person."""
-    proven = {claim.reviewer for one in merged if one.standing in ("waived", "refuted") for claim in one.claims}
+def _objections(reports: Sequence[ReviewReport], places: Sequence[Merged]) -> list[str]:
+    """Returns the reviewers whose FAIL cannot be explained.
+
+    Nobody blocks here, so none of them has an open critical or high finding. A FAIL counts as explained when a finding
+    of its reviewer was waived or refuted: that was the reason, and it is settled.
+    """
+    proven = {claim.reviewer for place in places if place.standing in ("waived", "refuted") for claim in place.claims}
     return list(
         dict.fromkeys(
             report.reviewer
@@ -196,74 +203,79 @@ def _objections(reports: Sequence[ReviewReport], merged: Sequence[Merged]) -> li
 
 def is_unanimous(reports: Sequence[ReviewReport]) -> bool:
     """Returns whether all reviewers pass the change, and none of them has proven a critical or high finding."""
-    asked = [report for report in reports if report.role == "reviewer"]
-    return bool(asked) and all(passes(report) for report in asked)
+    reviewers = [report for report in reports if report.role == "reviewer"]
+    return bool(reviewers) and all(passes(report) for report in reviewers)
 
 
 def passes(report: ReviewReport) -> bool:
-    """Returns whether one report is a PASS: severities count for more than the word."""
-    blocking = any(one.anchored and one.severity in findings.BLOCKING for one in report.findings)
+    """Returns whether one report is a PASS: a critical or high finding in the change outweighs the word."""
+    blocking = any(finding.anchored and finding.severity in findings.BLOCKING for finding in report.findings)
     return report.verdict == "PASS" and not blocking
 
 
-def _voices(reports: Sequence[ReviewReport]) -> list[Voice]:
-    """Returns one verdict for each reviewer over all its parts: FAIL if any fails, none if any is missing."""
+def _verdicts(reports: Sequence[ReviewReport]) -> list[ReviewerVerdict]:
+    """Returns one verdict for each reviewer: FAIL when one of its parts fails, none when one of them has none."""
     by_name: dict[tuple[str, findings.Role], list[ReviewReport]] = {}
     for report in reports:
         if report.role == "earlier":
             continue
         by_name.setdefault((report.reviewer, report.role), []).append(report)
-    return [_voice(name, role, own) for (name, role), own in by_name.items()]
+    return [_verdict(name, role, own) for (name, role), own in by_name.items()]
 
 
-def _voice(name: str, role: findings.Role, own: Sequence[ReviewReport]) -> Voice:
+def _verdict(name: str, role: findings.Role, own: Sequence[ReviewReport]) -> ReviewerVerdict:
     lacking = [report for report in own if report.verdict is None]
     if lacking:
         where = f" (part {lacking[0].part})" if len(own) > 1 else ""
-        return Voice(reviewer=name, role=role, problem=(lacking[0].problem or "no answer") + where)
-    return Voice(reviewer=name, role=role, verdict="PASS" if all(map(passes, own)) else "FAIL")
+        return ReviewerVerdict(reviewer=name, role=role, problem=(lacking[0].problem or "no answer") + where)
+    return ReviewerVerdict(reviewer=name, role=role, verdict="PASS" if all(map(passes, own)) else "FAIL")
 
 
 def merge(
     reports: Iterable[ReviewReport], waivers: Sequence[Waiver] = (), refutations: Sequence[Refutation] = ()
 ) -> list[Merged]:
-    """Returns all findings, those of one place together, the worst first; nobody's name is lost."""
+    """Returns all findings, those about one place as one with all its reviewers, the worst first."""
     groups: list[list[Finding]] = []
-    for finding in sorted((one for report in reports for one in report.findings), key=_order):
-        group = next((group for group in groups if _together(group[0], finding)), None)
+    for finding in sorted((finding for report in reports for finding in report.findings), key=_order):
+        group = next((group for group in groups if _is_same_place(group[0], finding)), None)
         if group is None:
             groups.append([finding])
         else:
             group.append(finding)
-    taken: Counter[str] = Counter()
-    merged: list[Merged] = []
+    names: Counter[str] = Counter()
+    places: list[Merged] = []
     for group in groups:
         own = findings.key(group[0].file, group[0].quote or group[0].claim)
-        name = next((one.earlier for one in group if one.earlier), own)
-        taken[name] += 1
-        unique = name if taken[name] == 1 else f"{name}-{taken[name]}"
-        merged.append(_merged(unique, group, waivers, refutations))
-    rank = {standing: place for place, standing in enumerate(("open", "todo", "info", "unproven", "refuted", "waived"))}
+        name = next((finding.earlier for finding in group if finding.earlier), own)
+        names[name] += 1
+        unique = name if names[name] == 1 else f"{name}-{names[name]}"
+        places.append(_merged(unique, group, waivers, refutations))
     return sorted(
-        merged, key=lambda one: (rank[one.standing], findings.SEVERITIES.index(one.severity), one.file, one.line)
+        places,
+        key=lambda place: (
+            _STANDINGS.index(place.standing),
+            findings.SEVERITIES.index(place.severity),
+            place.file,
+            place.line,
+        ),
     )
 
 
-def _order(finding: Finding) -> tuple[int, str, int, int, str]:
+def _order(finding: Finding) -> tuple[int, str, int, str]:
     worst = findings.SEVERITIES.index(finding.severity)
-    return worst, finding.file, finding.line, worst, finding.reviewer
+    return worst, finding.file, finding.line, finding.reviewer
 
 
-def _together(one: Finding, other: Finding) -> bool:
-    """Whether two findings are about the same place. Unproven ones are the same only when they say the same."""
-    if one.anchored is not other.anchored or one.file != other.file or one.removed is not other.removed:
+def _is_same_place(finding: Finding, other: Finding) -> bool:
+    """Returns whether two findings are about the same place; of two without a place, whether they say the same."""
+    if finding.anchored is not other.anchored or finding.file != other.file or finding.removed is not other.removed:
         return False
-    if not one.anchored:
-        return findings.plain(one.quote or one.claim) == findings.plain(other.quote or other.claim)
-    if one.line == other.line:
+    if not finding.anchored:
+        return findings.plain(finding.quote or finding.claim) == findings.plain(other.quote or other.claim)
+    if finding.line == other.line:
         return True
-    short = max(one.last - one.line, other.last - other.line) < MERGED_LINES
-    return short and one.line <= other.last and other.line <= one.last
+    short = max(finding.last - finding.line, other.last - other.line) < MERGED_LINES
+    return short and finding.line <= other.last and other.line <= finding.last
 
 
 def _merged(
@@ -271,29 +283,39 @@ def _merged(
 ) -> Merged:
     first = group[0]
     raisers = {finding.reviewer for finding in group}
-    against = {one.reviewer for one in refutations if one.finding == name and one.anchored and one.evidence.strip()}
-    waiver = next((one for one in waivers if one.finding == name), None)
+    opponents = {
+        refutation.reviewer
+        for refutation in refutations
+        if refutation.finding == name and refutation.anchored and refutation.evidence.strip()
+    }
+    waiver = next((waiver for waiver in waivers if waiver.finding == name), None)
     return Merged(
         id=name,
         severity=first.severity,
-        standing=_standing(first, waived=waiver is not None, refuted=len(against) >= len(raisers)),
+        standing=_standing(first, waived=waiver is not None, refuted=len(opponents) >= len(raisers)),
         file=first.file,
         line=first.line,
         last=first.last,
         removed=first.removed,
         quote=first.quote,
         claims=tuple(
-            Claim(reviewer=one.reviewer, severity=one.called, claim=one.claim, evidence=one.evidence, fix=one.fix)
-            for one in group
+            Claim(
+                reviewer=finding.reviewer,
+                severity=finding.called,
+                claim=finding.claim,
+                evidence=finding.evidence,
+                fix=finding.fix,
+            )
+            for finding in group
         ),
-        marks=tuple(dict.fromkeys(mark for one in group for mark in one.marks)),
+        marks=tuple(dict.fromkeys(mark for finding in group for mark in finding.marks)),
         waived=f"{waiver.by}: {waiver.reason}" if waiver else "",
-        refuted_by=tuple(sorted(against)),
+        refuted_by=tuple(sorted(opponents)),
     )
 
 
 def _standing(finding: Finding, *, waived: bool, refuted: bool) -> Standing:
-    """Returns what becomes of a finding. It takes as many refutations with proof as it has reviewers who raised it."""
+    """Returns what becomes of a finding; it is refuted by as many reviewers with proof as have raised it."""
     if waived:
         return "waived"
     if not finding.anchored:

@@ -69,24 +69,24 @@ def split(diff: unified_diff.Diff, *, limit: int = LIMIT, max_parts: int = MAX_P
     A file goes into one part if it fits; a hunk too long for one is cut, and each further piece repeats the last
     lines of the one before. Every hunk is in a part, or in `unseen` when there would be more than `max_parts`.
     """
-    packed: list[list[_Piece]] = []
+    groups: list[list[_Piece]] = []
     size = 0
     for group in (_pieces(change, limit) for change in diff.files):
         whole = _size(group)
-        fits = bool(packed) and size + whole <= limit
+        fits = bool(groups) and size + whole <= limit
         if whole <= limit and not fits:
-            packed.append([])
+            groups.append([])
             size = 0
         for piece in group:
-            room = packed and size + len(piece.text) + len(piece.head) + 2 <= limit
-            if not room and (whole > limit or not packed):
-                packed.append([])
+            room = groups and size + len(piece.text) + len(piece.head) + 2 <= limit
+            if not room and (whole > limit or not groups):
+                groups.append([])
                 size = 0
-            packed[-1].append(piece)
+            groups[-1].append(piece)
             size += len(piece.text) + len(piece.head) + 2
-    kept, over = packed[:max_parts], packed[max_parts:]
+    whole_groups, over = groups[:max_parts], groups[max_parts:]
     unseen = tuple(piece.span for group in over for piece in group)
-    return Split(tuple(_part(pieces) for pieces in kept), unseen)
+    return Split(tuple(_part(pieces) for pieces in whole_groups), unseen)
 
 
 def _size(pieces: Sequence[_Piece]) -> int:
@@ -126,7 +126,9 @@ def _pieces(change: unified_diff.FileChange, limit: int) -> list[_Piece]:
 
 
 def _shown(line: str) -> str:
-    return line if len(line) <= LINE_LIMIT else line[:LINE_LIMIT] + f" […{len(line) - LINE_LIMIT} characters more]"
+    """Returns a line with its mark, cut after LINE_LIMIT characters of text."""
+    end = 1 + LINE_LIMIT
+    return line if len(line) <= end else f"{line[:end]} […{len(line) - end} characters more]"
 
 
 def _long(path: str, hunk: unified_diff.Hunk) -> tuple[Span, ...]:

@@ -40,6 +40,7 @@ def is_secret(path: str) -> bool:
     return secret_paths.secret(path) and not _HARMLESS.search(name)
 
 
+# Settings of tools that hold a secret only now and then, samples, and public keys of hosts.
 _HARMLESS = re.compile(
     r"\.(?:npmrc|yarnrc(?:\.yml)?|terraformrc|gitconfig)$|example|sample|template|\.dist$|known_hosts"
 )
@@ -61,14 +62,14 @@ def _value_masked(text: str) -> str:
 
 def _lines(lines: Sequence[str], clean: Callable[[str], str]) -> tuple[str, ...]:
     """Returns the lines of a hunk without secrets, also those that go over several lines of one side."""
-    found = [line[0] + clean(line[1:]) for line in lines]
+    clean_lines = [line[0] + clean(line[1:]) for line in lines]
     for marks in (" +", " -"):
-        places = [place for place, line in enumerate(found) if line[0] in marks]
-        whole = [found[place][1:] for place in places]
+        places = [place for place, line in enumerate(clean_lines) if line[0] in marks]
+        whole = [clean_lines[place][1:] for place in places]
         after = clean("\n".join(whole)).split("\n")
         for place, text in zip(places, _aligned(whole, after), strict=True):
-            found[place] = found[place][0] + text
-    return tuple(found)
+            clean_lines[place] = clean_lines[place][0] + text
+    return tuple(clean_lines)
 
 
 def _aligned(before: Sequence[str], after: Sequence[str]) -> list[str]:

@@ -51,7 +51,7 @@ class Finding(model.Value):
         return self.claimed or self.severity
 
 
-class Answered(model.Value):
+class EarlierRuling(model.Value):
     """What a reviewer says about a finding of an earlier round; `gone` and `refuted` need a quote as proof."""
 
     finding: str
@@ -73,7 +73,7 @@ class ReviewReport(model.Value):
     reviewer: str
     verdict: Verdict | None = None
     findings: tuple[Finding, ...] = ()
-    rulings: tuple[Answered, ...] = ()
+    rulings: tuple[EarlierRuling, ...] = ()
     role: Role = "reviewer"
     part: int = 1
     problem: str = ""
@@ -91,7 +91,7 @@ class Refutation(model.Value):
     anchored: bool = False
 
 
-class Seat(model.Value):
+class Reviewer(model.Value):
     """One reviewer of a round, why, and how strongly; `own` marks a user's reviewer."""
 
     reviewer: str
@@ -135,8 +135,8 @@ class Waiver(model.Value):
 
 def key(file: str, quote: str) -> str:
     """Returns the id of a finding: eight letters and digits that stay the same when lines move."""
-    told = f"{file}\0{plain(quote)}".encode("utf-8", "surrogatepass")
-    return hashlib.sha256(told).hexdigest()[:8]
+    identity = f"{file}\0{plain(quote)}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(identity).hexdigest()[:8]
 
 
 def plain(text: str) -> str:

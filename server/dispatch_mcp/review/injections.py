@@ -17,122 +17,167 @@ MAX_FLAGS: Final = 100
 _MAX_LINE = 1_000
 
 
+def _one_of(*lists: str) -> str:
+    """Returns an alternation of words and phrases, given in lists with commas."""
+    return f"(?:{'|'.join(', '.join(lists).split(', '))})"
+
+
+# The words of such sentences: who is spoken to, what is to be given up, and what is to be answered instead.
+_READER = _one_of(
+    "review, reviewer, reviewers, reviewing, assistant, model, agent, llm",
+    r"\bai\b, gpt, claude, bot, council, auditor, sentinel, copilot",
+)
+_RULES = _one_of(
+    "instructions?, prompts?, rules?, guidelines?, directions?, directives?, orders?, context, task, policy, policies, "
+    "checks?, criteria, constraints?, brief, training, safety, everything, all of the above, above, previous, prior, "
+    "earlier, what you were told"
+)
+_DISOBEY = _one_of(
+    "[i1]gnore, disregard, forget, override, overrule, bypass, neglect, do not follow, do not obey, don't follow, "
+    "stop following"
+)
+_OTHER = _one_of("new, real, actual, updated, following, your only, your new, these")
+_ORDERS = _one_of("instructions?, task, objective, goal, orders?")
+_DISOBEY_ABROAD = _one_of(r"ignorier\w*, vergiss, ignora\w*, olvida\w*, ignore[zr], oubli\w+, negeer")
+_RULES_ABROAD = _one_of(r"anweisung\w*, vorherig\w*, instru\S+, consignes, istruzioni, regeln, reglas")
+_ANSWER = _one_of("output, answer, respond, reply, say, write, print, give, emit, conclude, mark, vote, issue, report")
+_PASSING = _one_of(r"pass(?:ed)?\b, approv\w+, lgtm, no findings, \[\]")
+_CHANGE = _one_of("change, diff, pr, pull request, commit, code, patch")
+_PASSED_ABROAD = _one_of(r"bestanden, aprob\w+, approuv\w+, approva\w*, genehmig\w+")
+_CHANGE_ABROAD = _one_of("urteil, verdict, cambio, änderung, changement, modifica, pass")
+_ROLE = _one_of(f"{_READER}, mode, developer, admin, unrestricted, helpful, engineer, compiler, linter, expert, tool")
+_TOKENS = _one_of("im_start, im_end, system, endoftext, assistant, user, start_header_id, begin_of_text, eot_id")
+_TAGS = _one_of("system, assistant, human, instructions?, tool_call, function_results")
+_HEADS = _one_of("goal, role, constraints, context, output, instructions?, system")
+_NEVER = _one_of("do not, don't, never, no need to, must not, should not, shouldn't, avoid, refrain from, stop")
+_REPORT = _one_of(
+    "report, mention, flag, raise, warn, comment on, list, reveal, disclose, review, inspect, look at, analy[sz]e, tell"
+)
+_FAULT = _one_of(
+    "this, these, it, any, finding, issue, line, block, file, secret, vulnerab, problem, the user, code, function, "
+    "below, section, anything"
+)
+_CLEARED = _one_of("approved, reviewed, cleared, audited, signed off, authori[sz]ed, verified, sanctioned, whitelisted")
+_WHO = _one_of("by, security, council, team, lead, maintainer, ciso, reviewers?, human, admin, legal, audit")
+_BOSS = _one_of("security, council, team, lead, ciso, review, admin, human, anthropic, openai, management")
+_CALL = _one_of("note, important, attention, dear, hey, hello, message, memo, urgent, hint, reminder")
+
+# A line is searched for a pattern only when it holds one of the hints, which costs little. The languages are those in
+# which such sentences are usual; each pattern has an example in the tests.
+_TABLE: Final[tuple[tuple[findings.Kind, str, tuple[str, ...]], ...]] = (
+    (
+        "instruction",
+        "ignore disregard forget override overrule bypass neglect instead 1gnore follow following obey",
+        (rf"\b{_DISOBEY}\b.{{0,60}}\b{_RULES}\b",),
+    ),
+    (
+        "instruction",
+        "instructions instruction task objective goal",
+        (rf"\b{_OTHER} {_ORDERS}\b", rf"\binstructions? (?:for|to) (?:the |any |all )?{_READER}"),
+    ),
+    (
+        "instruction",
+        "ignorier ignora ignore vergiss olvida oublie anweisung instru istruzioni negeer 忽略 無視 игнорируй",
+        (
+            rf"\b{_DISOBEY_ABROAD}\b.{{0,60}}\b{_RULES_ABROAD}",
+            *(
+                r"忽略.{0,12}(?:指令|指示|说明|規則|规则)",
+                r"(?:指示|命令).{0,8}無視",
+                r"игнорируй.{0,30}(?:инструкции|указания)",
+            ),
+        ),
+    ),
+    (
+        "verdict",
+        "verdict pass approv lgtm findings",
+        (
+            r"verdict[\"'*`\s]*[:=]+[\"'*`\s]*(?:pass|approve)",
+            rf"\b{_ANSWER}\b.{{0,40}}\b{_PASSING}",
+            r"\breturn (?:only |just |a |the )*(?:verdict|pass|approv\w+)\b",
+            r"\b(?:please |must |should |just |always )(?:pass|approve)\b",
+            rf"\bapprove (?:this|the) {_CHANGE}",
+            r"findings[\"']?\s*[:=]\s*\[\s*\]",
+            r"\blgtm\b.{0,40}\b(?:verdict|pass)",
+            rf"{_READER}\b.{{0,60}}\b(?:pass|approve)\b",
+        ),
+    ),
+    (
+        "verdict",
+        "bestanden aprobar aprobado approuver approuvé approva genehmig 通过 通過 合格",
+        (
+            rf"\b{_PASSED_ABROAD}\b.{{0,40}}\b{_CHANGE_ABROAD}",
+            r"(?:verdict|urteil|ergebnis|veredicto).{0,20}(?:bestanden|pass|aprob)",
+            r"(?:回答|返回|输出|評価|判定).{0,10}(?:pass|通过|通過|合格)",
+        ),
+    ),
+    (
+        "role",
+        "act behave respond pretend developer jailbr dan unrestricted you",
+        (
+            rf"\byou are (?:now|no longer|a|an|the|in)\b.{{0,60}}\b{_ROLE}",
+            rf"\b(?:act|behave|respond) as (?:if|an?|the)\b.{{0,40}}\b(?:{_READER}|admin|developer|approved?|mode)",
+            *(r"\bpretend (?:that|to|you)\b", r"\bdeveloper mode\b", r"\bjailbr\w+", r"\bdan mode\b"),
+            *(r"\bas an? (?:ai|llm|language model|reviewer)\b", r"\bfrom now on,? you\b"),
+        ),
+    ),
+    (
+        "markup",
+        "system sys> assistant user inst untrusted im_ endoftext role ## human begin_of tool_call function_results _id",
+        (
+            *(rf"<\|?{_TOKENS}\|?>", r"\[/?inst\]", r"<</?sys>>", "</?untrusted-", f"</?{_TAGS}>"),
+            r"^\W*(?:#{1,6}\s*)?(?:system|assistant|human)(?: prompt| message| note)?\s*:",
+            rf"^[\s+\W]{{0,6}}##\s*{_HEADS}\b",
+            r"[\"']role[\"']\s*:\s*[\"'](?:system|assistant)",
+            r"end of (?:the )?(?:diff|review material|untrusted|file|data)\b.{0,40}(?:begin|new|now|instruction|start)",
+        ),
+    ),
+    (
+        "silence",
+        "report mention flag finding findings skip raise warn comment note tell issue issues review inspect look",
+        (
+            rf"\b{_NEVER}\b.{{0,20}}\b{_REPORT}\w*\b.{{0,50}}\b{_FAULT}",
+            rf"\b{_READER}s?\b.{{0,20}}\b(?:skip|ignore|can skip|may skip|should skip|must skip)\b",
+            r"\bskip (?:the )?(?:review|security check|this file|analysis)",
+            r"\bnothing (?:here )?(?:needs|to) (?:be )?(?:review|see|report|flag)\w*",
+        ),
+    ),
+    (
+        "authority",
+        "approved reviewed cleared audited signed authorised authorized verified sanctioned whitelisted false drill",
+        (
+            rf"\b(?:already|previously|pre-?|been|was|fully)[\s-]*{_CLEARED}\b.{{0,60}}\b{_WHO}",
+            rf"\b(?:approved|cleared|signed off|authori[sz]ed) by\b.{{0,40}}\b{_BOSS}",
+            *("known false positive", r"this is (?:only )?a (?:drill|test),? (?:so )?(?:pass|approve|ignore)"),
+        ),
+    ),
+    (
+        "instruction",
+        "note important attention dear hey hello to todo urgent message",
+        (rf"\b{_CALL}\b.{{0,12}}\b(?:to|for)?\s*(?:the |all |any |future |automated |code )*{_READER}s?\b\s*[:,!-]",),
+    ),
+)
+
+
 class _Pattern(NamedTuple):
     kind: findings.Kind
     hints: tuple[str, ...]
     regex: re.Pattern[str]
 
 
-def _pattern(kind: findings.Kind, hints: str, regex: str) -> _Pattern:
-    return _Pattern(kind, tuple(hints.split()), re.compile(regex))
-
-
-_READER = r"(?:review(?:er|ers|ing)?|assistant|model|agent|llm|\bai\b|gpt|claude|bot|council|auditor|sentinel|copilot)"
-_RULES = (
-    r"(?:instructions?|prompts?|rules?|guidelines?|directions?|directives?|orders?|context|task|policy"
-    r"|policies|polic|checks?|criteria|constraints?|brief|training|safety)"
-)
-_PATTERNS: Final = (
-    _pattern(
-        "instruction",
-        "ignore disregard forget override overrule bypass neglect instead 1gnore follow following obey",
-        r"\b(?:[i1]gnore|disregard|forget|overr(?:ide|ule)|bypass|neglect|do not (?:follow|obey)|don't"
-        rf" follow|stop following)\b.{{0,60}}\b(?:{_RULES}|everything|all of the above|above|previous|prior"
-        r"|earlier|what you were told)\b",
-    ),
-    _pattern(
-        "instruction",
-        "instructions instruction task objective goal",
-        r"\b(?:new|real|actual|updated|following|your only|your new|these) (?:instructions?|task|objective"
-        r"|goal|orders?)\b|\binstructions? (?:for|to) (?:the |any |all )?" + _READER,
-    ),
-    _pattern(
-        "instruction",
-        "ignoriere ignora ignorez ignorer vergiss olvida oublie anweisungen instrucciones 忽略 無視 игнорируй"
-        " ignorar istruzioni instruções negeer",
-        r"\b(?:ignorier\w*|vergiss|ignora\w*|olvida\w*|ignore[zr]|oubli\w+|negeer)\b.{0,60}\b(?:anweisung\w*"
-        r"|vorherig\w*|instruc\w+|instru\w+|consignes|istruzioni|instru\S+|regeln|reglas)|忽略.{0,12}(?:指令"
-        r"|指示|说明|規則|规则)|(?:指示|命令).{0,8}無視|игнорируй.{0,30}(?:инструкции|указания)",
-    ),
-    _pattern(
-        "verdict",
-        "verdict pass approve approved lgtm passed findings",
-        r"verdict[\"'*`\s]*[:=]+[\"'*`\s]*(?:pass|approve)|\b(?:output|answer|respond|reply|say"
-        r"|write|print|give|emit|conclude|mark|vote|issue|report)\b.{0,40}\b(?:pass(?:ed)?\b|approv\w+"
-        r"|lgtm|no findings|\[\])|"
-        r"\breturn (?:only |just |a |the )*(?:verdict|pass|approv\w+)\b|"
-        r"\b(?:please |must |should |just |always )(?:pass|approve)\b|\bapprove (?:this|the) (?:change"
-        r"|diff|pr|pull request|commit|code|patch)|findings[\"']?\s*[:=]\s*\[\s*\]|\blgtm\b.{0,40}\b"
-        rf"(?:verdict|pass)|{_READER}\b.{{0,60}}\b(?:pass|approve)\b",
-    ),
-    _pattern(
-        "verdict",
-        "bestanden aprobar aprobado approuver approuvé approva genehmig 通过 通過 合格",
-        r"\b(?:bestanden|aprob\w+|approuv\w+|approva\w*|genehmig\w+)\b.{0,40}\b(?:urteil|verdict|cambio"
-        r"|änderung|changement|modifica|pass)|(?:verdict|urteil|ergebnis|veredicto).{0,20}(?:bestanden"
-        r"|pass|aprob)|(?:回答|返回|输出|評価|判定).{0,10}(?:pass|通过|通過|合格)",
-    ),
-    _pattern(
-        "role",
-        "act pretend roleplay persona simulate developer jailbreak dan unrestricted you",
-        r"\byou are (?:now|no longer|a|an|the|in)\b.{0,60}\b(?:"
-        + _READER
-        + r"|mode|developer|admin|unrestricted|helpful|engineer|compiler|linter|expert|tool)|\b(?:act|behave"
-        r"|respond) as (?:if|an?|the)\b.{0,40}\b(?:"
-        + _READER
-        + r"|admin|developer|approved?|mode)|\bpretend (?:that|to|you)\b|\bdeveloper mode\b|\bjailbr\w+|\bdan"
-        r" mode\b|\bas an? (?:ai|llm|language model|reviewer)\b|\bfrom now on,? you\b",
-    ),
-    _pattern(
-        "markup",
-        "system assistant user inst untrusted im_start endoftext role ## goal output human begin_of_text"
-        " tool_call function_results end-of start_header_id",
-        r"<\|?(?:im_start|im_end|system|endoftext|assistant|user|start_header_id|begin_of_text|eot_id)\|?>"
-        r"|\[/?inst\]|<</?sys>>|</?untrusted-|</?(?:system|assistant|human|instructions?|tool_call|function_result"
-        r"s)>|^\W*(?:#{1,6}\s*)?(?:system|assistant|human)(?: prompt| message| note)?\s*:|"
-        r"^[\s+\W]{0,6}##\s*(?:goal|role|constraints|context|output|instructions?|system)\b|[\"']role[\"']\s*:\s*["
-        r"\"'](?:system|assistant)|end of (?:the )?(?:diff|review material|untrusted|file|data)\b.{0,40}"
-        r"(?:begin|new|now|instruction|start)",
-    ),
-    _pattern(
-        "silence",
-        "report mention flag finding findings skip raise warn comment note tell issue issues review inspect look",
-        r"\b(?:do not|don't|never|no need to|must not|should not|shouldn't|avoid|refrain from|stop)\b.{0,20}\b"
-        r"(?:report|mention|flag|raise|warn|comment on|list|reveal|disclose|review|inspect|look at|analy[sz]e"
-        r"|tell)\w*\b.{0,50}\b(?:this|these|it|any|finding|issue|line|block|file|secret|vulnerab|problem"
-        r"|the user|code|function|below|section|anything)|"
-        rf"\b{_READER}s?\b.{{0,20}}\b(?:skip|ignore|can skip|may skip|should skip|must skip)\b|\bskip (?:the"
-        r" )?(?:review|security check|this file|analysis)|\bnothing (?:here )?(?:needs|to) (?:be )?(?:review"
-        r"|see|report|flag)\w*",
-    ),
-    _pattern(
-        "authority",
-        "approved reviewed cleared audited signed authorised authorized verified sanctioned whitelisted"
-        " pre-approved false",
-        r"\b(?:already|previously|pre-?|been|was|fully)[\s-]*(?:approved|reviewed|cleared|audited|signed"
-        r" off|authori[sz]ed|verified|sanctioned|whitelisted)\b.{0,60}\b(?:by|security|council|team|lead"
-        r"|maintainer|ciso|reviewers?|human|admin|legal|audit)|\b(?:approved|cleared|signed off|authori[sz]ed)"
-        r" by\b.{0,40}\b(?:security|council|team|lead|ciso|review|admin|human|anthropic|openai|management)"
-        r"|known false positive|this is (?:only )?a (?:drill|test),? (?:so )?(?:pass|approve|ignore)",
-    ),
-    _pattern(
-        "instruction",
-        "note important attention dear hey hello to todo urgent message",
-        r"\b(?:note|important|attention|dear|hey|hello|message|memo|urgent|hint|reminder)\b.{0,12}\b"
-        rf"(?:to|for)?\s*(?:the |all |any |future |automated |code )*{_READER}s?\b\s*[:,!-]",
-    ),
+_PATTERNS: Final = tuple(
+    _Pattern(kind, tuple(hints.split()), re.compile("|".join(alternatives))) for kind, hints, alternatives in _TABLE
 )
 
 
 def flags(diff: unified_diff.Diff) -> tuple[findings.Flag, ...]:
     """Returns the lines of a change that address its reviewers, and those with unseen characters; at most a hundred."""
-    found: list[findings.Flag] = []
+    results: list[findings.Flag] = []
     for change in diff.files:
         for flag in _of_file(change):
-            found.append(flag)
-            if len(found) >= MAX_FLAGS:
-                return tuple(found)
-    return tuple(found)
+            results.append(flag)
+            if len(results) >= MAX_FLAGS:
+                return tuple(results)
+    return tuple(results)
 
 
 def _of_file(change: unified_diff.FileChange) -> Iterator[findings.Flag]:
@@ -151,15 +196,15 @@ _HINTS: Final = frozenset(hint for pattern in _PATTERNS for hint in pattern.hint
 
 
 def _worth_reading(text: str) -> bool:
-    folded = folded_text(text)
-    return bool(fences.hidden(text)) or any(hint in folded for hint in _HINTS)
+    plain = folded_text(text)
+    return bool(fences.hidden(text)) or any(hint in plain for hint in _HINTS)
 
 
 def kind_of(text: str) -> findings.Kind | None:
     """Returns what a line does to its reader, or None."""
-    folded = folded_text(text[:_MAX_LINE])
+    plain = folded_text(text[:_MAX_LINE])
     for pattern in _PATTERNS:
-        if any(hint in folded for hint in pattern.hints) and pattern.regex.search(folded):
+        if any(hint in plain for hint in pattern.hints) and pattern.regex.search(plain):
             return pattern.kind
     return "hidden" if any(kind != "control" for kind in fences.hidden(text)) else None
 

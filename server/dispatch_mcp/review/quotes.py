@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from dispatch_mcp.review import findings
-from dispatch_mcp.review.findings import Answered, Finding, ReviewReport
+from dispatch_mcp.review.findings import EarlierRuling, Finding, ReviewReport
 from dispatch_mcp.text import unified_diff
 
 LEAST: Final = 3
@@ -41,33 +41,33 @@ class Ground:
 
     def find(self, file: str, line: int, quote: str) -> Place | None:
         """Returns where a quote stands, nearest to `line`; in the named file, or in the only one that has it."""
-        wanted = [findings.plain(part) for part in quote.split("\n")]
-        wanted = [part for part in wanted if part]
-        if len(_SIGNIFICANT.findall("".join(wanted))) < LEAST:
+        parts = [findings.plain(part) for part in quote.split("\n")]
+        parts = [part for part in parts if part]
+        if len(_SIGNIFICANT.findall("".join(parts))) < LEAST:
             return None
-        named = self._file(file)
-        if named is not None:
-            return self._within(named, line, wanted) or self._within(named, line, _unmarked(wanted))
-        places = [place for path in self.sides if (place := self._within(path, line, wanted))]
+        path = self._file(file)
+        if path is not None:
+            return self._within(path, line, parts) or self._within(path, line, _unmarked(parts))
+        places = [place for path in self.sides if (place := self._within(path, line, parts))]
         return places[0] if len(places) == 1 else None
 
-    def _file(self, given: str) -> str | None:
-        name = given.strip().removeprefix("./")
+    def _file(self, file: str) -> str | None:
+        name = file.strip().removeprefix("./")
         for candidate in (name, name.removeprefix("a/"), name.removeprefix("b/")):
             if candidate in self.sides:
                 return candidate
         near = [path for path in self.sides if name and (path.endswith(f"/{name}") or name.endswith(f"/{path}"))]
         return near[0] if len(near) == 1 else None
 
-    def _within(self, path: str, line: int, wanted: Sequence[str]) -> Place | None:
+    def _within(self, path: str, line: int, parts: Sequence[str]) -> Place | None:
         new, old = self.sides[path]
-        found = [(place, False) for place in _matches(new, wanted)] or [
-            (place, True) for place in _matches(old, wanted)
+        matches = [(place, False) for place in _matches(new, parts)] or [
+            (place, True) for place in _matches(old, parts)
         ]
-        if not found:
+        if not matches:
             return None
-        (first, last), removed = min(found, key=lambda one: (abs(one[0][0] - line), one[0][0]))
-        return Place(path, first, last, removed)
+        (first, last), old_side = min(matches, key=lambda match: (abs(match[0][0] - line), match[0][0]))
+        return Place(path, first, last, old_side)
 
 
 def ground(diff: unified_diff.Diff) -> Ground:
@@ -81,10 +81,10 @@ def ground(diff: unified_diff.Diff) -> Ground:
     return Ground(sides)
 
 
-def _matches(lines: Sequence[_Line], wanted: Sequence[str]) -> Iterator[tuple[int, int]]:
-    if not wanted:
+def _matches(lines: Sequence[_Line], parts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    if not parts:
         return
-    first, rest = wanted[0], wanted[1:]
+    first, rest = parts[0], parts[1:]
     for at, line in enumerate(lines):
         if first in line.text if not rest else line.text.endswith(first):
             last = _continued(lines, at, rest)
@@ -108,17 +108,17 @@ def _continued(lines: Sequence[_Line], at: int, rest: Sequence[str]) -> int | No
     return last
 
 
-def _unmarked(wanted: Sequence[str]) -> list[str]:
+def _unmarked(parts: Sequence[str]) -> list[str]:
     """Returns the lines of a quote that was copied with the marks of the diff."""
-    return [part[1:].strip() if part[:1] in "+-" else part for part in wanted]
+    return [part[1:].strip() if part[:1] in "+-" else part for part in parts]
 
 
 def check(report: ReviewReport, where: Ground) -> ReviewReport:
     """Returns a report with each finding and ruling anchored in the change, or demoted and marked."""
     return report.model_copy(
         update={
-            "findings": tuple(anchored(one, where) for one in report.findings),
-            "rulings": tuple(_ruled(one, where) for one in report.rulings),
+            "findings": tuple(anchored(item, where) for item in report.findings),
+            "rulings": tuple(_ruled(item, where) for item in report.rulings),
         }
     )
 
@@ -149,7 +149,7 @@ def anchored(finding: Finding, where: Ground) -> Finding:
     )
 
 
-def _ruled(ruling: Answered, where: Ground) -> Answered:
+def _ruled(ruling: EarlierRuling, where: Ground) -> EarlierRuling:
     place = where.find(ruling.file, ruling.line, ruling.quote)
     return (
         ruling

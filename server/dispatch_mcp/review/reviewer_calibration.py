@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dispatch_mcp import model
 from dispatch_mcp.review import council_decision, findings
 from dispatch_mcp.review.council_decision import Decision
-from dispatch_mcp.review.findings import Answered, ReviewReport
+from dispatch_mcp.review.findings import EarlierRuling, ReviewReport
 
 
 class Record(model.Value):
@@ -37,8 +37,8 @@ class Record(model.Value):
 
     def shown(self) -> dict[str, model.Json]:
         """Returns what is not zero, with the agreement."""
-        told = self.model_dump(mode="json", exclude_defaults=True)
-        return told if self.agreement is None else {**told, "agreement": self.agreement}
+        fields = self.model_dump(mode="json", exclude_defaults=True)
+        return fields if self.agreement is None else {**fields, "agreement": self.agreement}
 
 
 class Round(model.Value):
@@ -46,48 +46,49 @@ class Round(model.Value):
 
     reports: tuple[ReviewReport, ...]
     decision: Decision
-    later: tuple[Answered, ...] = ()
+    later: tuple[EarlierRuling, ...] = ()
 
 
 def calibrate(rounds: Iterable[Round]) -> list[Record]:
     """Returns a record for each reviewer, by name."""
     records: dict[str, Record] = {}
-    for one in rounds:
-        for voice in one.decision.voices:
+    for each in rounds:
+        for voice in each.decision.voices:
             before = records.get(voice.reviewer, Record(reviewer=voice.reviewer))
-            records[voice.reviewer] = _with_round(before, one, voice)
+            records[voice.reviewer] = _with_round(before, each, voice)
     return [records[name] for name in sorted(records)]
 
 
-def _with_round(record: Record, one: Round, voice: council_decision.Voice) -> Record:
-    mine = [merged for merged in one.decision.findings if voice.reviewer in merged.reviewers]
-    blocking = [merged for merged in mine if _called(merged, voice.reviewer) in findings.BLOCKING]
-    agreed = voice.verdict is not None and (voice.verdict == "FAIL") == (one.decision.outcome == "BLOCK")
-    added = {
+def _with_round(record: Record, council_round: Round, voice: council_decision.ReviewerVerdict) -> Record:
+    own = [place for place in council_round.decision.findings if voice.reviewer in place.reviewers]
+    blocking = [place for place in own if _called(place, voice.reviewer) in findings.BLOCKING]
+    agreement = voice.verdict is not None and (voice.verdict == "FAIL") == (council_round.decision.outcome == "BLOCK")
+    counts = {
         "rounds": 1,
         "unusable": voice.verdict is None,
-        "agreed": agreed and one.decision.outcome != "INCONCLUSIVE",
-        "raised": len(mine),
+        "agreed": agreement and council_round.decision.outcome != "INCONCLUSIVE",
+        "raised": len(own),
         "blocking": len(blocking),
-        "upheld": sum(_upheld(merged, one.later) for merged in blocking),
-        "refuted": sum(merged.standing == "refuted" or _ruled(merged, one.later, "refuted") for merged in mine),
-        "waived": sum(merged.standing == "waived" for merged in mine),
-        "unproven": sum(merged.standing == "unproven" for merged in mine),
+        "upheld": sum(_upheld(place, council_round.later) for place in blocking),
+        "refuted": sum(place.standing == "refuted" or _ruled(place, council_round.later, "refuted") for place in own),
+        "waived": sum(place.standing == "waived" for place in own),
+        "unproven": sum(place.standing == "unproven" for place in own),
     }
-    return record.model_copy(update={name: getattr(record, name) + int(count) for name, count in added.items()})
+    return record.model_copy(update={name: getattr(record, name) + int(count) for name, count in counts.items()})
 
 
-def _called(merged: council_decision.Merged, reviewer: str) -> findings.Severity:
-    return findings.worst([claim.severity for claim in merged.claims if claim.reviewer == reviewer])
+def _called(place: council_decision.Merged, reviewer: str) -> findings.Severity:
+    return findings.worst([claim.severity for claim in place.claims if claim.reviewer == reviewer])
 
 
-def _upheld(merged: council_decision.Merged, later: Sequence[Answered]) -> bool:
-    if merged.standing == "unproven":
+def _upheld(place: council_decision.Merged, later: Sequence[EarlierRuling]) -> bool:
+    if place.standing == "unproven":
         return False
-    return len(merged.reviewers) > 1 or _ruled(merged, later, "gone") or _ruled(merged, later, "stands")
+    return len(place.reviewers) > 1 or _ruled(place, later, "gone") or _ruled(place, later, "stands")
 
 
-def _ruled(merged: council_decision.Merged, later: Sequence[Answered], ruling: findings.Ruling) -> bool:
+def _ruled(place: council_decision.Merged, later: Sequence[EarlierRuling], ruling: findings.Ruling) -> bool:
     return any(
-        one.finding == merged.id and one.ruling == ruling and (one.anchored or ruling == "stands") for one in later
+        answer.finding == place.id and answer.ruling == ruling and (answer.anchored or ruling == "stands")
+        for answer in later
     )

@@ -22,42 +22,42 @@ def since(
     before: unified_diff.Diff, now: unified_diff.Diff, quotes: Sequence[review_tasks.Earlier] = ()
 ) -> unified_diff.Diff:
     """Returns the hunks of a change that were not in it before, and those that earlier findings are about."""
-    known = {(change.path, _content(hunk)) for change in before.files for hunk in change.hunks}
-    asked = {one.file: [findings.plain(part) for part in one.quote.split("\n")] for one in quotes}
-    kept: list[unified_diff.FileChange] = []
+    old_hunks = {(change.path, _content(hunk)) for change in before.files for hunk in change.hunks}
+    quoted_lines = {finding.file: [findings.plain(part) for part in finding.quote.split("\n")] for finding in quotes}
+    files: list[unified_diff.FileChange] = []
     for change in now.files:
         hunks = tuple(
             hunk
             for hunk in change.hunks
-            if (change.path, _content(hunk)) not in known or _holds(hunk, asked.get(change.path, ()))
+            if (change.path, _content(hunk)) not in old_hunks or _holds(hunk, quoted_lines.get(change.path, ()))
         )
         if hunks or (not change.hunks and change not in before.files):
-            kept.append(unified_diff.FileChange(change.path, change.old_path, change.kind, hunks, change.binary))
-    return unified_diff.Diff(tuple(kept))
+            files.append(unified_diff.FileChange(change.path, change.old_path, change.kind, hunks, change.binary))
+    return unified_diff.Diff(tuple(files))
 
 
 def _content(hunk: unified_diff.Hunk) -> str:
     return "\n".join(line for line in hunk.lines if line[0] in "+-")
 
 
-def _holds(hunk: unified_diff.Hunk, wanted: Sequence[str]) -> bool:
+def _holds(hunk: unified_diff.Hunk, parts: Sequence[str]) -> bool:
     lines = [findings.plain(line[1:]) for line in hunk.lines]
-    return any(part and part in line for part in wanted for line in lines)
+    return any(part and part in line for part in parts for line in lines)
 
 
 def earlier(decision: council_decision.Decision) -> tuple[review_tasks.Earlier, ...]:
     """Returns the findings of a round that block, for the next one."""
     return tuple(
         review_tasks.Earlier(
-            id=one.id,
-            severity=one.severity,
-            file=one.file,
-            line=one.line,
-            quote=one.quote,
-            claim=one.claims[0].claim if one.claims else "",
-            reviewers=one.reviewers,
+            id=place.id,
+            severity=place.severity,
+            file=place.file,
+            line=place.line,
+            quote=place.quote,
+            claim=place.claims[0].claim if place.claims else "",
+            reviewers=place.reviewers,
         )
-        for one in decision.of("open")
+        for place in decision.of("open")
     )
 
 
@@ -69,39 +69,39 @@ def carry(old: Sequence[review_tasks.Earlier], reports: Sequence[ReviewReport], 
     """
     standing: list[ReviewReport] = []
     against: list[Refutation] = []
-    gone: list[str] = []
-    for one in old:
-        place = where.find(one.file, one.line, one.quote)
-        ruled = [ruling for report in reports for ruling in report.rulings if ruling.finding == one.id]
+    gone_ids: list[str] = []
+    for finding in old:
+        place = where.find(finding.file, finding.line, finding.quote)
+        rulings = [ruling for report in reports for ruling in report.rulings if ruling.finding == finding.id]
         proven = [
-            ruling for ruling in ruled if ruling.ruling != "stands" and ruling.anchored and ruling.evidence.strip()
+            ruling for ruling in rulings if ruling.ruling != "stands" and ruling.anchored and ruling.evidence.strip()
         ]
-        enough = len({ruling.reviewer for ruling in proven}) >= max(1, len(one.reviewers))
-        settled = enough and not any(ruling.ruling == "stands" for ruling in ruled)
-        if place is None or (settled and all(ruling.ruling == "gone" for ruling in proven)):
-            gone.append(one.id)
+        enough = len({ruling.reviewer for ruling in proven}) >= max(1, len(finding.reviewers))
+        is_settled = enough and not any(ruling.ruling == "stands" for ruling in rulings)
+        if place is None or (is_settled and all(ruling.ruling == "gone" for ruling in proven)):
+            gone_ids.append(finding.id)
             continue
-        standing += [_again(one, name, place) for name in one.reviewers or ("an earlier round",)]
-        if settled:
+        standing += [_again(finding, name, place) for name in finding.reviewers or ("an earlier round",)]
+        if is_settled:
             against += [
-                Refutation(finding=one.id, reviewer=ruling.reviewer, evidence=ruling.evidence, anchored=True)
+                Refutation(finding=finding.id, reviewer=ruling.reviewer, evidence=ruling.evidence, anchored=True)
                 for ruling in proven
             ]
-    return Carried(tuple(standing), tuple(against), tuple(gone))
+    return Carried(tuple(standing), tuple(against), tuple(gone_ids))
 
 
-def _again(one: review_tasks.Earlier, reviewer: str, place: quotes.Place) -> ReviewReport:
+def _again(earlier_finding: review_tasks.Earlier, reviewer: str, place: quotes.Place) -> ReviewReport:
     finding = Finding(
         reviewer=reviewer,
-        severity=one.severity,
+        severity=earlier_finding.severity,
         file=place.file,
         line=place.line,
         last=place.last,
         removed=place.removed,
-        quote=one.quote,
-        claim=one.claim,
+        quote=earlier_finding.quote,
+        claim=earlier_finding.claim,
         anchored=True,
-        earlier=one.id,
+        earlier=earlier_finding.id,
         marks=("from an earlier round",),
     )
     return ReviewReport(reviewer=reviewer, verdict="FAIL", findings=(finding,), role="earlier")
@@ -111,22 +111,22 @@ def owners(
     decision: council_decision.Decision, files_of: Mapping[str, Sequence[str]]
 ) -> dict[str, list[council_decision.Merged]]:
     """Returns the blocking findings by the task that owns their file; those of nobody under an empty name."""
-    found: dict[str, list[council_decision.Merged]] = {}
-    for one in decision.of("open"):
-        path = path_globs.normalise(one.file, "")
+    findings_of: dict[str, list[council_decision.Merged]] = {}
+    for finding in decision.of("open"):
+        path = path_globs.normalise(finding.file, "")
         task = next((task for task, paths in files_of.items() if any(_owns(own, path) for own in paths)), "")
-        found.setdefault(task, []).append(one)
-    return found
+        findings_of.setdefault(task, []).append(finding)
+    return findings_of
 
 
 def _owns(own: str, path: str) -> bool:
     return path_globs.touch(path_globs.normalise(own, ""), path)
 
 
-def brief(one: council_decision.Merged) -> str:
+def brief(finding: council_decision.Merged) -> str:
     """Returns a finding as the one who has to mend it reads it."""
-    first = one.claims[0]
-    lines = [f"{one.severity}: {one.file}:{one.line}: {first.claim}", f"It says: {one.quote}"]
+    first = finding.claims[0]
+    lines = [f"{finding.severity}: {finding.file}:{finding.line}: {first.claim}", f"It says: {finding.quote}"]
     lines += [f"Evidence: {first.evidence}"] * bool(first.evidence) + [f"Proposed: {first.fix}"] * bool(first.fix)
-    also = [claim for claim in one.claims[1:] if claim.claim]
+    also = [claim for claim in finding.claims[1:] if claim.claim]
     return "\n".join([*lines, *(f"Also: {claim.claim}" for claim in also)])

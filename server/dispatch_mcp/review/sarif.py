@@ -10,18 +10,19 @@ from dispatch_mcp.review.council_decision import Decision, Merged
 
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS: Final = {"critical": "error", "high": "error", "medium": "warning", "low": "note"}
+# Priorities of the format, 0 to 100, in tens: the middles of the bands in which CVSS puts these severities.
 _RANKS: Final = {"critical": 9.5, "high": 8.0, "medium": 5.0, "low": 2.0}
 
 
 def document(decision: Decision, *, version: str, about: str = "") -> dict[str, model.Json]:
     """Returns the SARIF log of a decision: a rule a reviewer, a result a finding, settled ones suppressed."""
-    names = list(dict.fromkeys(name for one in decision.findings for name in one.reviewers))
+    names = list(dict.fromkeys(name for finding in decision.findings for name in finding.reviewers))
     run: dict[str, model.Json] = {
         "tool": {"driver": {"name": "dispatch-mcp", "version": version, "rules": [_rule(name) for name in names]}},
         "automationDetails": {"id": "dispatch-mcp/review"},
         "columnKind": "utf16CodeUnits",
         "invocations": [_invocation(decision)],
-        "results": [_result(one, names) for one in decision.findings],
+        "results": [_result(finding, names) for finding in decision.findings],
         "properties": {"outcome": decision.outcome, "blocks": decision.blocks, "rules": decision.rules, "about": about},
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
@@ -44,35 +45,39 @@ def _invocation(decision: Decision) -> dict[str, model.Json]:
     }
 
 
-def _result(one: Merged, names: Sequence[str]) -> dict[str, model.Json]:
-    first = one.claims[0]
+def _result(finding: Merged, names: Sequence[str]) -> dict[str, model.Json]:
+    first = finding.claims[0]
     text = "\n".join(
-        part for part in (first.claim or one.quote, first.evidence, first.fix and f"Fix: {first.fix}") if part
+        part for part in (first.claim or finding.quote, first.evidence, first.fix and f"Fix: {first.fix}") if part
     )
     result: dict[str, model.Json] = {
         "ruleId": first.reviewer,
         "ruleIndex": names.index(first.reviewer),
-        "level": _LEVELS[one.severity],
-        "rank": _RANKS[one.severity] * 10,
+        "level": _LEVELS[finding.severity],
+        "rank": _RANKS[finding.severity] * 10,
         "message": {"text": text},
-        "partialFingerprints": {"dispatchMcpFinding/v1": one.id},
-        "properties": {"severity": one.severity, "standing": one.standing, "reviewers": list(one.reviewers)},
+        "partialFingerprints": {"dispatchMcpFinding/v1": finding.id},
+        "properties": {
+            "severity": finding.severity,
+            "standing": finding.standing,
+            "reviewers": list(finding.reviewers),
+        },
     }
-    if one.file:
-        result["locations"] = [_location(one)]
-    if one.standing in ("waived", "refuted"):
-        kind = "external" if one.standing == "waived" else "inSource"
-        why = one.waived or f"refuted by {', '.join(one.refuted_by)}"
+    if finding.file:
+        result["locations"] = [_location(finding)]
+    if finding.standing in ("waived", "refuted"):
+        kind = "external" if finding.standing == "waived" else "inSource"
+        why = finding.waived or f"refuted by {', '.join(finding.refuted_by)}"
         result["suppressions"] = [{"kind": kind, "status": "accepted", "justification": why}]
     return result
 
 
-def _location(one: Merged) -> dict[str, model.Json]:
-    place: dict[str, model.Json] = {"artifactLocation": {"uri": uri(one.file)}}
-    if one.line:
-        region: dict[str, model.Json] = {"startLine": one.line, "endLine": max(one.line, one.last)}
-        if one.quote and not one.removed:
-            region["snippet"] = {"text": one.quote}
+def _location(finding: Merged) -> dict[str, model.Json]:
+    place: dict[str, model.Json] = {"artifactLocation": {"uri": uri(finding.file)}}
+    if finding.line:
+        region: dict[str, model.Json] = {"startLine": finding.line, "endLine": max(finding.line, finding.last)}
+        if finding.quote and not finding.removed:
+            region["snippet"] = {"text": finding.quote}
         place["region"] = region
     return {"physicalLocation": place}
 
@@ -82,11 +87,11 @@ _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 def uri(path: str) -> str:
     """Returns a path as a relative URI reference."""
-    coded = "".join(
+    reference = "".join(
         char if char in _PLAIN else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "replace"))
         for char in path.lstrip("/")
     )
-    return f"./{coded}" if ":" in path.split("/", maxsplit=1)[0] else coded
+    return f"./{reference}" if ":" in path.split("/", maxsplit=1)[0] else reference
 
 
 def exit_code(decision: Decision) -> int:

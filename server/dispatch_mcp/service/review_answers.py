@@ -96,7 +96,7 @@ def reviewed(
         outcome=decision.outcome if decision else "",
         blocks=decision.blocks if decision else None,
         why=decision.why if decision else "",
-        rules=known.rules.told,
+        rules=known.rules.summary,
         round=known.round,
         of=known.source,
         reviewers=tuple(_reviewers(known, decision)),
@@ -118,7 +118,7 @@ def nothing(known: review_tasks.Manifest) -> Reviewed:
         outcome=NOTHING,
         blocks=known.rules.inconclusive_blocks,
         why=f"There is nothing to review in {known.source}.{left}",
-        rules=known.rules.told,
+        rules=known.rules.summary,
         of=known.source,
         coverage=coverage(known),
         next=f"{_NOT_PASSED} Name a change: diff, a git range, or a run.",
@@ -170,7 +170,7 @@ def _reviewers(known: review_tasks.Manifest, decision: council_decision.Decision
     return lines
 
 
-def _verdict(voice: council_decision.Voice | None) -> str:
+def _verdict(voice: council_decision.ReviewerVerdict | None) -> str:
     return "" if voice is None else voice.verdict or "INCONCLUSIVE"
 
 

@@ -22,7 +22,6 @@ from dispatch_mcp.review import (
     injections,
     review_scope,
     review_tasks,
-    reviewer_roster,
     reviewer_selection,
     rounds,
 )
@@ -267,7 +266,7 @@ class Council:
         chosen = reviewer_selection.select(
             seen.diff, reviewer_selection.pool(agents), unreviewed=[file.path for file in seen.excluded]
         )
-        extra = reviewer_selection.named(agents, [*self.means.reviewers, *asked.reviewers])
+        extra = reviewer_selection.by_name(agents, [*self.means.reviewers, *asked.reviewers])
         seats = (*chosen.seats, *(seat for seat in extra if seat.reviewer not in chosen.reviewers))
         draft = review_tasks.Manifest(
             source=change.about,
@@ -348,7 +347,7 @@ class Council:
         agents = self.catalog()
         focuses: dict[str, str] = {}
         for seat in known.seats:
-            agent = reviewer_roster.find(agents, seat.reviewer)
+            agent = reviewer_selection.find(agents, seat.reviewer)
             focus = agent.extra.get("focus") if agent else ""
             focuses[seat.reviewer] = focus if isinstance(focus, str) else ""
         return focuses

@@ -150,7 +150,7 @@ def language(path: str) -> str:
     """Returns the language that a file name stands for, or an empty string."""
     name = path.rpartition("/")[2].lower()
     stem, _, extension = name.rpartition(".")
-    if stem.startswith("dockerfile") or name.startswith("dockerfile"):
+    if name.startswith("dockerfile") or extension == "dockerfile":
         return "docker"
     return NAMED.get(name) or (LANGUAGES.get(extension, "") if stem or name.startswith(".env") else "")
 
@@ -225,9 +225,9 @@ class _Reader:
         yield from self._finished()
 
     def _finished(self) -> Iterator[FileChange]:
-        done = self._draft.done() if self._draft else None
-        if done is not None:
-            yield done
+        change = self._draft.done() if self._draft else None
+        if change is not None:
+            yield change
 
     def _begins(self, line: str) -> bool:
         if line.startswith("diff --"):
@@ -248,19 +248,19 @@ class _Reader:
     def _inside(self, line: str, draft: _Draft) -> None:
         if line.startswith("--- ") and self._next().startswith("+++ "):
             self._names()
-        elif line.startswith("@@ ") and (found := _HUNK.match(line)):
+        elif line.startswith("@@ ") and (header := _HUNK.match(line)):
             self._at += 1
-            draft.hunks.append(self._hunk(found))
-        elif line.startswith("@@@") and (merged := _COMBINED.match(line)):
+            draft.hunks.append(self._hunk(header))
+        elif line.startswith("@@@") and (heading := _COMBINED.match(line)):
             self._at += 1
-            draft.hunks.append(self._combined(merged))
+            draft.hunks.append(self._combined(heading))
         else:
             _headed(line, draft)
             self._at += 1
 
-    def _hunk(self, found: re.Match[str]) -> Hunk:
-        old, new = _count(found[2]), _count(found[4])
-        taken: list[str] = []
+    def _hunk(self, header: re.Match[str]) -> Hunk:
+        old, new = _count(header[2]), _count(header[4])
+        body: list[str] = []
         while self._at < len(self._lines):
             line = self._lines[self._at]
             if old > 0 or new > 0:
@@ -271,9 +271,9 @@ class _Reader:
                 new -= line[0] in " +"
             elif not self._trails(line):
                 break
-            taken.append(line)
+            body.append(line)
             self._at += 1
-        return Hunk(int(found[1]), int(found[3]), found[5].rstrip("\r"), tuple(taken))
+        return Hunk(int(header[1]), int(header[3]), header[5].rstrip("\r"), tuple(body))
 
     def _belongs(self, line: str) -> bool:
         """Whether a line belongs to a hunk whose counts are not used up; an empty one is context without its blank."""
@@ -288,17 +288,17 @@ class _Reader:
         header = line.startswith("--- ") and self._next().startswith("+++ ")
         return not header and line != "-- "
 
-    def _combined(self, found: re.Match[str]) -> Hunk:
-        columns = found[1].count("-")
-        taken: list[str] = []
+    def _combined(self, header: re.Match[str]) -> Hunk:
+        columns = header[1].count("-")
+        body: list[str] = []
         while self._at < len(self._lines) and self._lines[self._at][:1] in _BODY and self._lines[self._at]:
             line = self._lines[self._at]
             marks = line[:columns]
             mark = "-" if "-" in marks else "+" if "+" in marks else " "
-            taken.append(line if line[0] == _NO_NEWLINE else mark + line[columns:])
+            body.append(line if line[0] == _NO_NEWLINE else mark + line[columns:])
             self._at += 1
-        start = re.match(r"-(\d+)", found[1])
-        return Hunk(int(start[1]) if start else 1, int(found[2]), found[4].rstrip("\r"), tuple(taken))
+        start = re.match(r"-(\d+)", header[1])
+        return Hunk(int(start[1]) if start else 1, int(header[2]), header[4].rstrip("\r"), tuple(body))
 
 
 def _begun(line: str) -> _Draft:
@@ -349,10 +349,10 @@ def _path(text: str) -> str:
     end = text.rfind('"')
     raw = bytearray()
     at, inner = 0, text[1:end]
-    for found in _ESCAPE.finditer(inner):
-        raw += inner[at : found.start()].encode("utf-8", "surrogatepass")
-        raw.append(_ESCAPED[found[1]] if found[1] in _ESCAPED else int(found[1], 8) & 0xFF)
-        at = found.end()
+    for escape in _ESCAPE.finditer(inner):
+        raw += inner[at : escape.start()].encode("utf-8", "surrogatepass")
+        raw.append(_ESCAPED[escape[1]] if escape[1] in _ESCAPED else int(escape[1], 8) & 0xFF)
+        at = escape.end()
     raw += inner[at:].encode("utf-8", "surrogatepass")
     return raw.decode("utf-8", "replace")
 
@@ -368,7 +368,7 @@ def _without_prefixes(old: str, new: str) -> tuple[str, str]:
 
 def render(change: FileChange, hunks: Iterable[Hunk] | None = None) -> str:
     """Returns one file's part of a diff, with these hunks or all of them; `parse` reads it back."""
-    chosen = change.hunks if hunks is None else tuple(hunks)
+    body = change.hunks if hunks is None else tuple(hunks)
     old, new = _quoted(f"a/{change.old_path}"), _quoted(f"b/{change.path}")
     lines = [f"diff --git {old} {new}"]
     if change.kind in ("new", "deleted"):
@@ -378,10 +378,10 @@ def render(change: FileChange, hunks: Iterable[Hunk] | None = None) -> str:
         lines += [f"{word} from {_quoted(change.old_path)}", f"{word} to {_quoted(change.path)}"]
     if change.binary:
         lines.append(f"Binary files {old} and {new} differ")
-    if chosen:
+    if body:
         lines.append(f"--- {_NOTHING if change.kind == 'new' else old}")
         lines.append(f"+++ {_NOTHING if change.kind == 'deleted' else new}")
-    for hunk in chosen:
+    for hunk in body:
         lines.append(hunk.header)
         lines += hunk.lines
     return "\n".join(lines)
@@ -390,8 +390,8 @@ def render(change: FileChange, hunks: Iterable[Hunk] | None = None) -> str:
 def _quoted(path: str) -> str:
     if all(char.isprintable() and char not in '"\\' for char in path):
         return path
-    shown = "".join(_shown(char) for char in path)
-    return f'"{shown}"'
+    escapes = "".join(_shown(char) for char in path)
+    return f'"{escapes}"'
 
 
 def _shown(char: str) -> str:
