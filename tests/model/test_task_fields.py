@@ -98,10 +98,11 @@ def test_a_field_counts_in_the_digest_if_it_says_so(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_a_draft_may_say_of_any_field_that_it_is_to_be_filled_in(name: str) -> None:
-    draft = skeletons.TaskDraft(id="a", do="work", fill=(name,))
-    assert skeletons.wire(draft.model_copy(update={"fill": (name,)}))["id"] == "a"
-    assert name in model.task_fields(skeletons.TaskDraft) or name == "fill"
+def test_a_draft_carries_every_field_over_to_the_task_and_to_the_answer(name: str) -> None:
+    task = read({name: sample(name)})
+    draft = skeletons.TaskDraft.model_validate({**task.model_dump(), "fill": ("do",)})
+    assert skeletons.as_task(draft) == task
+    assert name == "effort" or name in skeletons.wire(draft)
 
 
 def test_one_declaration_reaches_schema_reader_and_digest() -> None:

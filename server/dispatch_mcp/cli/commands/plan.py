@@ -58,12 +58,16 @@ def _draft(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
         console.emit({**plan_answers.draft_answer(made, diagram=options.diagram), **listed})
         return console.OK
     console.say(f"pattern: {made.pattern}, confidence {made.pattern_confidence:.2f}", style="bold")
-    for reason in made.why:
-        console.say(f"it {reason}")
+    if made.why:
+        console.say(f"words that say so: {', '.join(made.why)}")
+    for assumption in made.assumed:
+        console.say(f"assumed: {assumption}")
+    for offer in made.patterns:
+        console.say(f"{offer['pattern']} ({offer['share']:.2f}): {offer['when']} Needs {offer['needs']}.")
     for task in made.tasks:
         after = f", after {', '.join(task.deps)}" if task.deps else ""
         console.say(
-            f"{task.id}: {task.do} [{task.agent or task.worker or 'anybody'}, {task.model or 'any model'}]{after}"
+            f"{task.id}: {task.goal} [{task.agent or task.worker or 'anybody'}, {task.model or 'any model'}]{after}"
         )
     if made.question:
         console.say(f"ask first: {made.question}", style="yellow")
