@@ -11,7 +11,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.agents import a2a_card
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import TaskState, records
-from dispatch_mcp.planning import flowchart, plan_checks, todo_list
+from dispatch_mcp.planning import flowchart, plan_checks
 from dispatch_mcp.runs import budget, next_step, prompt_builder
 from dispatch_mcp.service import answers
 from dispatch_mcp.store import sqlite_store
@@ -185,7 +185,7 @@ def _kept_text(store: sqlite_store.Store, digest: str) -> str:
 
 def todo(loaded: run_view.RunView) -> answers.Trace:
     """Returns the plan as a to-do list for the host's own list (docs/rules.md#to-do-list)."""
-    items = todo_list.todos(loaded.plan.tasks, loaded.states)
+    items = flowchart.todos(loaded.plan.tasks, loaded.states)
     return _head(loaded, todo=items)
 
 
