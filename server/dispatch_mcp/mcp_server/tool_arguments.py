@@ -65,27 +65,35 @@ class Args(BaseModel):
 
 _NAMES: Schema = {"type": "array", "items": {"type": "string"}}
 
-_TASK: Schema = {
-    "type": "object",
-    "required": ["id", "do"],
-    "properties": {
-        "id": {"type": "string"},
-        "do": {"type": "string", "description": "One measurable goal."},
-        "deps": _NAMES,
-        "files": {**_NAMES, "description": "Paths or globs it will write."},
-        "reads": _NAMES,
-        "agent": {"type": "string", "description": "Else routed."},
-        "model": {"enum": ["haiku", "sonnet", "opus", "fable"]},
-        "effort": {"enum": ["S", "M", "L", "XL"]},
-        "priority": {"enum": ["high", "medium", "low"]},
-        "context": {**_NAMES, "description": "file:p, symbol:n, rag:q, pattern:n"},
-        "constraints": _NAMES,
-        "output": {**_NAMES, "description": "Exact deliverables."},
-        "worker": {"enum": ["host", "api", "claude", "command"]},
-        "command": {**_NAMES, "description": "argv, if the user allows it."},
-        "inputs": {"type": "object"},
-    },
+_JSON_TYPES: Mapping[model.TaskValue, Schema] = {
+    "name": {"type": "string"},
+    "text": {"type": "string"},
+    "names": _NAMES,
+    "paths": _NAMES,
+    "texts": _NAMES,
+    "argv": _NAMES,
+    "object": {"type": "object"},
+    "ceilings": {"type": "object"},
+    "seconds": {"type": "number"},
+    "count": {"type": "integer"},
 }
+
+
+def task_schema(task_type: type[model.Task]) -> Schema:
+    """Returns the schema of a task: the fields that it offers to a model, and no more than a model needs to know."""
+    fields = model.task_fields(task_type)
+    required = [name for name, field in fields.items() if task_type.model_fields[field.attribute].is_required()]
+    properties = {name: _task_property(field) for name, field in fields.items() if field.is_a.offered}
+    return {"type": "object", "required": required, "properties": properties}
+
+
+def _task_property(field: model.DeclaredField) -> Schema:
+    words = field.is_a.values or field.words
+    described = {"description": field.is_a.about} if field.is_a.about else {}
+    return {**({"enum": list(words)} if words else _JSON_TYPES[field.is_a.holds]), **described}
+
+
+_TASK = task_schema(model.Task)
 
 _RESULT: Schema = {
     "type": "object",

@@ -11,6 +11,7 @@ from dispatch_mcp.model.types import (
     Artifact,
     AttemptState,
     Conflict,
+    DeclaredField,
     Effort,
     Event,
     Handoff,
@@ -26,11 +27,14 @@ from dispatch_mcp.model.types import (
     ReceiptKind,
     RunState,
     Task,
+    TaskField,
     TaskLimits,
     TaskState,
+    TaskValue,
     Usage,
     Value,
     WorkerKind,
+    task_fields,
 )
 from dispatch_mcp.text.json_types import Json
 
@@ -45,6 +49,7 @@ __all__ = [
     "Artifact",
     "AttemptState",
     "Conflict",
+    "DeclaredField",
     "Effort",
     "Event",
     "Handoff",
@@ -61,9 +66,12 @@ __all__ = [
     "ReceiptKind",
     "RunState",
     "Task",
+    "TaskField",
     "TaskLimits",
     "TaskState",
+    "TaskValue",
     "Usage",
     "Value",
     "WorkerKind",
+    "task_fields",
 ]

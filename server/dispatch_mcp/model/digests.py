@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -9,21 +10,6 @@ from operator import attrgetter
 
 from dispatch_mcp import model
 
-_SPEC = attrgetter(
-    "goal",
-    "agent",
-    "model",
-    "worker",
-    "files",
-    "reads",
-    "context",
-    "constraints",
-    "output",
-    "acceptance",
-    "inputs",
-    "command",
-    "isolation",
-)
 _HANDOFF = attrgetter("completed_work", "files_modified", "decisions_made", "open_questions", "mistakes_learned")
 # One encoder for all: making one costs more than most of the digests do.
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
@@ -35,8 +21,29 @@ def digest(value: model.Json) -> str:
 
 
 def spec_digest(task: model.Task) -> str:
-    """Returns the digest of what a task asks for, without its place in the plan or its limits."""
-    return digest(_SPEC(task))
+    """Returns the digest of what a task asks for, without its place in the plan or its limits.
+
+    Finished work is recognised by it across versions of this program: the fields that always count are a list in
+    their order, and younger ones stand behind it with their names, only where they are set.
+    """
+    always, when_set = _spec_fields(type(task))
+    younger = [[name, value] for name, default in when_set if (value := getattr(task, name)) != default]
+    return digest([*always(task), *younger])
+
+
+@functools.cache
+def _spec_fields(
+    task_type: type[model.Task],
+) -> tuple[attrgetter[tuple[model.Json, ...]], list[tuple[str, model.Json]]]:
+    """Returns what reads the values that always count, and name and default of those that count when set."""
+    names = {
+        use: [field.attribute for field in model.task_fields(task_type).values() if field.is_a.spec == use]
+        for use in ("always", "when_set")
+    }
+    defaults = [
+        (name, task_type.model_fields[name].get_default(call_default_factory=True)) for name in names["when_set"]
+    ]
+    return attrgetter(*names["always"]), defaults
 
 
 def work_key(spec: str, upstream: Iterable[tuple[str, str]]) -> str:

@@ -7,8 +7,10 @@ anything here is built (docs/rules.md#task-document-format).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -116,29 +118,108 @@ class TaskLimits(Value):
 NO_LIMITS = TaskLimits()
 
 
+TaskValue = Literal[
+    "name", "text", "names", "paths", "texts", "argv", "choice", "object", "seconds", "count", "ceilings"
+]
+"""What a field of a task holds, as models write it: how its JSON is read and how its schema is published."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskField:
+    """What a field of `Task` is to everything that handles tasks; nothing else lists the fields.
+
+    `holds` decides how its JSON is read, whatever `aliases` it comes under. It is published in the schema of
+    `plan_dag` if `offered`, with `about` as description and `values` instead of all values it may have.
+
+    `spec` says whether it counts in the digest that recognises finished work: `always`, `never`, or, for every field
+    that is younger than the first state files, `when_set`: work of plans that do not use it keeps its digest.
+    """
+
+    holds: TaskValue
+    spec: Literal["always", "when_set", "never"]
+    offered: bool = False
+    about: str = ""
+    values: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+
 class Task(Value):
     """One unit of work for one agent."""
 
-    id: str
-    goal: str = Field(alias="do")
-    deps: Names = ()
-    agent: str | None = None
-    model: str | None = None
-    worker: WorkerKind | None = None
-    effort: Effort = Effort.M
-    priority: Priority = Priority.MEDIUM
-    files: Names = ()
-    reads: Names = ()
-    context: Names = ()
-    constraints: Names = ()
-    output: Names = ()
-    acceptance: Names = ()
-    inputs: dict[str, json_types.Json] = Field(default_factory=dict)
-    command: Names = ()
-    timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    max_attempts: int = Field(default=3, ge=1, le=20)
-    isolation: Literal["shared", "worktree"] = "shared"
-    limits: TaskLimits = NO_LIMITS
+    id: Annotated[str, TaskField("name", "never", offered=True, aliases=("task_id",))]
+    goal: Annotated[
+        str,
+        TaskField("text", "always", offered=True, about="One measurable goal.", aliases=("goal", "description")),
+    ] = Field(alias="do")
+    deps: Annotated[Names, TaskField("names", "never", offered=True, aliases=("dependencies", "depends_on"))] = ()
+    agent: Annotated[
+        str | None,
+        TaskField("name", "always", offered=True, about="Else routed.", aliases=("specialist", "subagent_type")),
+    ] = None
+    model: Annotated[
+        str | None, TaskField("name", "always", offered=True, values=("haiku", "sonnet", "opus", "fable"))
+    ] = None
+    worker: Annotated[
+        WorkerKind | None, TaskField("choice", "always", offered=True, values=("host", "api", "claude", "command"))
+    ] = None
+    effort: Annotated[Effort, TaskField("choice", "never", offered=True)] = Effort.M
+    priority: Annotated[Priority, TaskField("choice", "never", offered=True)] = Priority.MEDIUM
+    files: Annotated[Names, TaskField("paths", "always", offered=True, about="Paths or globs it will write.")] = ()
+    reads: Annotated[Names, TaskField("paths", "always", offered=True)] = ()
+    context: Annotated[
+        Names,
+        TaskField(
+            "paths",
+            "always",
+            offered=True,
+            about="file:p, symbol:n, rag:q, pattern:n",
+            aliases=("context_requirements",),
+        ),
+    ] = ()
+    constraints: Annotated[Names, TaskField("texts", "always", offered=True)] = ()
+    output: Annotated[Names, TaskField("texts", "always", offered=True, about="Exact deliverables.")] = ()
+    acceptance: Annotated[Names, TaskField("texts", "always")] = ()
+    inputs: Annotated[
+        dict[str, json_types.Json], TaskField("object", "always", offered=True, aliases=("input_data",))
+    ] = Field(default_factory=dict)
+    command: Annotated[Names, TaskField("argv", "always", offered=True, about="argv, if the user allows it.")] = ()
+    timeout_s: Annotated[float | None, TaskField("seconds", "never")] = Field(default=None, gt=0, allow_inf_nan=False)
+    max_attempts: Annotated[int, TaskField("count", "never")] = Field(default=3, ge=1, le=20)
+    isolation: Annotated[Literal["shared", "worktree"], TaskField("choice", "always")] = "shared"
+    limits: Annotated[TaskLimits, TaskField("ceilings", "never")] = NO_LIMITS
+
+
+class DeclaredField(NamedTuple):
+    """A field of a task type: its attribute, what it says of itself, and the words its type allows, if only some."""
+
+    attribute: str
+    is_a: TaskField
+    words: tuple[str, ...]
+
+
+def task_fields(task_type: type[Task] = Task) -> Mapping[str, DeclaredField]:
+    """Returns the fields of a task under the names that are sent and stored, in their order.
+
+    Raises:
+        TypeError: a field does not say what it is.
+    """
+    fields: dict[str, DeclaredField] = {}
+    for name, info in task_type.model_fields.items():
+        declared = next((mark for mark in info.metadata if isinstance(mark, TaskField)), None)
+        if declared is None:
+            raise TypeError(f"{task_type.__name__}.{name} declares no TaskField.")
+        fields[info.alias or name] = DeclaredField(name, declared, _words(info.annotation))
+    return fields
+
+
+def _words(annotation: object) -> tuple[str, ...]:
+    """Returns the members of an enumeration or the texts of a literal type, also where None is allowed beside them."""
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return tuple(member.value for member in annotation)
+    parts = get_args(annotation)
+    if parts and all(isinstance(part, str) for part in parts):
+        return parts
+    return tuple(word for part in parts for word in _words(part)) if type(None) in parts else ()
 
 
 class AddedEdge(Value):

@@ -1,9 +1,9 @@
-"""Draws a plan as a Mermaid flowchart."""
+"""Draws a plan as a Mermaid flowchart, or lists it for the host's own to-do list (docs/rules.md#to-do-list)."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from dispatch_mcp import model
@@ -81,3 +81,26 @@ def _styles(names: Mapping[str, str], states: Mapping[str, TaskState]) -> Iterat
         if members:
             yield f"  classDef {state.value} {style}"
             yield f"  class {','.join(members)} {state.value}"
+
+
+MAX_CONTENT: Final = 300
+
+_STATUS: Final[Mapping[TaskState, str]] = {
+    TaskState.RUNNING: "in_progress",
+    TaskState.SUCCEEDED: "completed",
+    TaskState.UNVERIFIED: "completed",
+    TaskState.SKIPPED: "completed",
+}
+
+
+def todos(tasks: Iterable[model.Task], states: Mapping[str, TaskState] | None = None) -> tuple[dict[str, str], ...]:
+    """Returns an item for each task, in their order; without a state a task is pending."""
+    known = states or {}
+    return tuple(
+        {
+            "content": f"{task.id}: {task.goal}"[:MAX_CONTENT],
+            "status": _STATUS.get(known.get(task.id, TaskState.BLOCKED), "pending"),
+            "priority": task.priority.value,
+        }
+        for task in tasks
+    )

@@ -1,9 +1,10 @@
-"""A task graph as plain integers: positions, edges, topological order, remaining path lengths."""
+"""A task graph as plain integers: positions, edges, topological order, remaining path lengths, shortest cycles."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from dispatch_mcp import model
 
@@ -14,6 +15,9 @@ DEFAULT_MINUTES: Mapping[model.Effort, float] = {
     model.Effort.XL: 90.0,
 }
 """Minutes per effort until there is history (docs/rules.md#effort-in-minutes)."""
+
+WORK: Final = 2_000_000
+"""Edges that one search may look at before it settles for the shortest cycle found so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ def of(tasks: Sequence[model.Task]) -> Graph:
     return build([(task.id, task.deps) for task in tasks])
 
 
-def _reversed(deps: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+def _reversed(deps: Sequence[Collection[int]]) -> tuple[tuple[int, ...], ...]:
     out: list[list[int]] = [[] for _ in deps]
     for node, wanted in enumerate(deps):
         for dep in wanted:
@@ -83,3 +87,127 @@ def tails(graph: Graph, durations: Sequence[float]) -> list[float]:
         if followers:
             out[node] += max([out[follower] for follower in followers])
     return out
+
+
+def shortest_cycles(deps: Sequence[Collection[int]]) -> list[list[int]]:
+    """Returns a shortest cycle per strongly connected part, parts by their first node.
+
+    `deps[i]` holds the nodes that `i` waits for, itself excluded. A cycle lists each node once, starts with its
+    first one, and every node waits for the one before it.
+    """
+    followers = _reversed(deps)
+    parts = [sorted(part) for part in _components(followers, _on_cycles(deps, followers)) if len(part) > 1]
+    return [_shortest(followers, part) for part in sorted(parts)]
+
+
+def _on_cycles(deps: Sequence[Collection[int]], followers: Sequence[Collection[int]]) -> list[int]:
+    """Returns the nodes that stay when everything before and after the cycles is peeled away."""
+    gone = [False] * len(deps)
+    for inward, outward in ((deps, followers), (followers, deps)):
+        missing = [sum(not gone[other] for other in inward[node]) for node in range(len(deps))]
+        peel = [node for node, count in enumerate(missing) if count == 0 and not gone[node]]
+        for node in peel:
+            gone[node] = True
+            for other in outward[node]:
+                missing[other] -= 1
+                if missing[other] == 0 and not gone[other]:
+                    peel.append(other)
+    return [node for node, away in enumerate(gone) if not away]
+
+
+def _components(followers: Sequence[Sequence[int]], nodes: Sequence[int]) -> list[list[int]]:
+    """Returns the strongly connected parts among `nodes` (Tarjan's algorithm without recursion)."""
+    inside = set(nodes)
+    number: dict[int, int] = {}
+    low: dict[int, int] = {}
+    stack: list[int] = []
+    on_stack: set[int] = set()
+    parts: list[list[int]] = []
+    for root in nodes:
+        if root in number:
+            continue
+        path = [(root, iter(followers[root]))]
+        number[root] = low[root] = len(number)
+        stack.append(root)
+        on_stack.add(root)
+        while path:
+            node, rest = path[-1]
+            for other in rest:
+                if other not in inside:
+                    continue
+                if other not in number:
+                    number[other] = low[other] = len(number)
+                    stack.append(other)
+                    on_stack.add(other)
+                    path.append((other, iter(followers[other])))
+                    break
+                if other in on_stack:
+                    low[node] = min(low[node], number[other])
+            else:
+                path.pop()
+                if path:
+                    low[path[-1][0]] = min(low[path[-1][0]], low[node])
+                if low[node] == number[node]:
+                    parts.append(_unwind(stack, on_stack, node))
+    return parts
+
+
+def _unwind(stack: list[int], on_stack: set[int], root: int) -> list[int]:
+    cut = stack.index(root)
+    part = stack[cut:]
+    del stack[cut:]
+    on_stack.difference_update(part)
+    return part
+
+
+def _shortest(followers: Sequence[Sequence[int]], part: Sequence[int]) -> list[int]:
+    """Returns a shortest cycle of one strongly connected part.
+
+    Every cycle has an edge that goes back in any given order, so searching from the heads of such edges is enough;
+    a head that has been searched is taken out.
+    """
+    inside = set(part)
+    best: list[int] = []
+    work = WORK
+    for head in _heads(followers, inside, part):
+        found, looked = _through(followers, inside, head, len(best) - 1 if best else len(part))
+        best = found or best
+        inside.discard(head)
+        work -= looked
+        if len(best) == 2 or work < 0:
+            break
+    first = best.index(min(best))
+    return best[first:] + best[:first]
+
+
+def _heads(followers: Sequence[Sequence[int]], inside: set[int], part: Sequence[int]) -> list[int]:
+    """Returns the heads of the edges against the input order or against its reverse, whichever are fewer."""
+    back = {head for node in part for head in followers[node] if head in inside and head < node}
+    forth = {head for node in part for head in followers[node] if head in inside and head > node}
+    return sorted(min(back, forth, key=len))
+
+
+def _through(followers: Sequence[Sequence[int]], inside: set[int], head: int, longest: int) -> tuple[list[int], int]:
+    """Returns the shortest cycle through `head` of at most `longest` nodes, or none, and the edges looked at."""
+    came_from = {head: head}
+    layer = [head]
+    looked = 0
+    for _ in range(longest):
+        following: list[int] = []
+        for node in layer:
+            looked += len(followers[node])
+            for other in followers[node]:
+                if other == head:
+                    return _walk_back(came_from, node, head), looked
+                if other in inside and other not in came_from:
+                    came_from[other] = node
+                    following.append(other)
+        layer = following
+    return [], looked
+
+
+def _walk_back(came_from: dict[int, int], node: int, head: int) -> list[int]:
+    path = [node]
+    while path[-1] != head:
+        path.append(came_from[path[-1]])
+    return path[::-1]

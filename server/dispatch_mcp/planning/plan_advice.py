@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dispatch_mcp import model
 from dispatch_mcp.model import problems
-from dispatch_mcp.planning import conflicts, reachability
+from dispatch_mcp.planning import conflicts
 
 _LISTED = 20
 _GOAL_HEAD = 200
@@ -75,7 +75,7 @@ def of_paths(tasks: Sequence[model.Task], paths: conflicts.Declared) -> Iterator
 
 
 def of_reads(
-    tasks: Sequence[model.Task], paths: conflicts.Declared, reach: reachability.Reach
+    tasks: Sequence[model.Task], paths: conflicts.Declared, reach: conflicts.Reach
 ) -> Iterator[problems.Notice]:
     """Yields one notice if tasks read what a task without a path to them writes."""
     if not (paths.reads and paths.writes):
@@ -109,12 +109,12 @@ def _about(code: str, tasks: Sequence[str], message: str) -> problems.Notice:
     return problems.Notice(code=code, tasks=tuple(distinct[:_LISTED]), message=message + more)
 
 
-def _few(reach: reachability.Reach, others: dict[int, int]) -> Iterator[tuple[int, int]]:
+def _few(reach: conflicts.Reach, others: dict[int, int]) -> Iterator[tuple[int, int]]:
     """Yields the first (earlier, later) pairs of nodes without a path either way."""
     pairs = (
         (reach.line.nodes[place], later)
-        for later, free in reachability.unordered(reach, others)
-        for place in reachability.places(free)
+        for later, free in conflicts.unordered(reach, others)
+        for place in conflicts.places(free)
     )
     return itertools.islice(pairs, _LISTED)
 

@@ -10,7 +10,7 @@ from typing import Final
 from dispatch_mcp import model
 from dispatch_mcp.model import problems
 from dispatch_mcp.model.problems import Notice, Problem
-from dispatch_mcp.planning import acceptance, conflicts, cycles, graph, plan_advice, reachability, schedule
+from dispatch_mcp.planning import acceptance, conflicts, graph, plan_advice, schedule
 
 MAX_CONFLICTS: Final = 100
 """Write conflicts named one by one; one more problem or notice says how many are left."""
@@ -206,7 +206,7 @@ def _unknown_dependency(task: model.Task, dep: str, where: str, names: problems.
 def _check_cycles(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterable[Problem]:
     get = index.get
     deps = [[at for dep in task.deps if (at := get(dep)) is not None and at != node] for node, task in enumerate(tasks)]
-    for found in cycles.shortest_cycles(deps):
+    for found in graph.shortest_cycles(deps):
         path = tuple(tasks[node].id for node in (*found, found[0]))
         last = found.index(max(found))
         waiting = path[last + 1]
@@ -254,9 +254,9 @@ def prepare(
     minutes = _minutes(tasks, durations or {})
     first = _forecast(tasks, minutes, max_parallel)
     paths = conflicts.declared(tasks, workspace)
-    line = reachability.line_up(first.plan, first.at.tails)
+    line = conflicts.line_up(first.plan, first.at.tails)
     rivals = conflicts.holders(paths.writes, paths.writes, paths.touching, line.place)
-    reach = reachability.sweep(first.plan, line, rivals if on_conflict == "serialize" else {})
+    reach = conflicts.sweep(first.plan, line, rivals if on_conflict == "serialize" else {})
     settled = _SETTLERS[on_conflict](_Clash(tasks, paths, reach, rivals))
     resolved = _resolved(tasks, first.plan, settled)
     now = _forecast(resolved, minutes, max_parallel) if settled.edges else first
@@ -337,7 +337,7 @@ class _Clash:
 
     tasks: Sequence[model.Task]
     paths: conflicts.Declared
-    reach: reachability.Reach
+    reach: conflicts.Reach
     rivals: Mapping[int, int]
 
     def path(self, first: int, second: int) -> str:
@@ -359,11 +359,11 @@ def _serialize(clash: _Clash) -> _Settled:
 
 def _isolate(clash: _Clash) -> _Settled:
     involved = 0
-    for node, others in reachability.unordered(clash.reach, clash.rivals):
+    for node, others in conflicts.unordered(clash.reach, clash.rivals):
         involved |= others | 1 << clash.reach.line.place[node]
     if not involved:
         return _Settled()
-    nodes = [clash.reach.line.nodes[place] for place in reachability.places(involved)][::-1]
+    nodes = [clash.reach.line.nodes[place] for place in conflicts.places(involved)][::-1]
     order = [clash.tasks[node].id for node in nodes]
     message = f"Each works in a worktree of its own; they are merged in this order: {problems.listed(order)}."
     return _Settled(isolated=nodes, notices=[Notice(code="merged_in_order", tasks=tuple(order), message=message)])
@@ -372,9 +372,9 @@ def _isolate(clash: _Clash) -> _Settled:
 def _refuse(clash: _Clash) -> _Settled:
     total = 0
     found: list[Problem] = []
-    for second, others in reachability.unordered(clash.reach, clash.rivals):
+    for second, others in conflicts.unordered(clash.reach, clash.rivals):
         total += others.bit_count()
-        for place in reachability.places(others):
+        for place in conflicts.places(others):
             if len(found) == MAX_CONFLICTS:
                 break
             found.append(_write_conflict(clash, clash.reach.line.nodes[place], second))

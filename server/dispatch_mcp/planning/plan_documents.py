@@ -12,16 +12,10 @@ from dispatch_mcp.model.problems import Notice, Problem
 from dispatch_mcp.planning import json_reader, limits
 from dispatch_mcp.text import json_types
 
+_TASK_FIELDS: Final = model.task_fields()
+
 ALIASES: Final[Mapping[str, str]] = {
-    "task_id": "id",
-    "goal": "do",
-    "description": "do",
-    "dependencies": "deps",
-    "depends_on": "deps",
-    "input_data": "inputs",
-    "context_requirements": "context",
-    "specialist": "agent",
-    "subagent_type": "agent",
+    alias: name for name, field in _TASK_FIELDS.items() for alias in field.is_a.aliases
 }
 """Other names of task fields: those of docs/rules.md#task-document-format, and those of hosts' own calls."""
 
@@ -99,28 +93,29 @@ def _limits(reader: json_reader.Reader, key: str, value: model.Json) -> model.Ta
     return model.TaskLimits(**{name: int(n) if name in ("tokens", "attempts") else n for name, n in read.items() if n})
 
 
-_FIELDS: Final[Mapping[str, _Read]] = {
-    "id": json_reader.Reader.name,
-    "do": json_reader.Reader.text,
-    "deps": json_reader.Reader.names,
-    "files": _paths,
-    "reads": _paths,
-    "agent": json_reader.Reader.name,
-    "model": json_reader.Reader.name,
-    "effort": _choice([effort.value for effort in model.Effort]),
-    "priority": _choice([priority.value for priority in model.Priority]),
-    "context": _paths,
-    "constraints": json_reader.Reader.texts,
-    "output": json_reader.Reader.texts,
-    "acceptance": json_reader.Reader.texts,
-    "inputs": json_reader.Reader.mapping,
-    "command": _argv,
-    "worker": _choice([worker.value for worker in model.WorkerKind]),
-    "timeout_s": _timeout,
-    "max_attempts": _attempts,
-    "isolation": _choice(["shared", "worktree"]),
-    "limits": _limits,
+_READERS: Final[Mapping[model.TaskValue, _Read]] = {
+    "name": json_reader.Reader.name,
+    "text": json_reader.Reader.text,
+    "names": json_reader.Reader.names,
+    "paths": _paths,
+    "texts": json_reader.Reader.texts,
+    "argv": _argv,
+    "object": json_reader.Reader.mapping,
+    "seconds": _timeout,
+    "count": _attempts,
+    "ceilings": _limits,
 }
+
+
+def readers(task_type: type[model.Task]) -> dict[str, _Read]:
+    """Returns what reads each field of a task, by the name that is sent; a value that does not fit becomes None."""
+    return {
+        name: _choice(field.words) if field.is_a.holds == "choice" else _READERS[field.is_a.holds]
+        for name, field in model.task_fields(task_type).items()
+    }
+
+
+_FIELDS: Final = readers(model.Task)
 _DONE: Final = frozenset({model.TaskState.SUCCEEDED, model.TaskState.UNVERIFIED})
 
 

@@ -14,7 +14,7 @@ from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.agents import a2a_card
 from dispatch_mcp.engine import executor, run_view
 from dispatch_mcp.model import TaskState, WorkerKind, records
-from dispatch_mcp.planning import flowchart, plan_checks, todo_list
+from dispatch_mcp.planning import flowchart, plan_checks
 from dispatch_mcp.runs import budget, capsules, next_step
 from dispatch_mcp.service import answers, handles
 from dispatch_mcp.store import sqlite_store
@@ -243,7 +243,7 @@ def _kept_text(store: sqlite_store.Store, digest: str) -> str:
 
 def todo(loaded: run_view.RunView) -> answers.Trace:
     """Returns the plan as a to-do list for the host's own list (docs/rules.md#to-do-list)."""
-    items = todo_list.todos(loaded.plan.tasks, loaded.states)
+    items = flowchart.todos(loaded.plan.tasks, loaded.states)
     return _head(loaded, todo=items)
 
 

@@ -5,17 +5,17 @@ import pytest
 from dispatch_mcp import model
 from dispatch_mcp.planning import graph, plan_checks
 from dispatch_mcp.planning.drafts import skeletons
-from dispatch_mcp.planning.drafts.skeletons import Part, Sketch
+from dispatch_mcp.planning.drafts.skeletons import Part, TaskDraft
 
 DB, API, UI = Part("database", "database-expert"), Part("api", "backend-developer"), Part("ui", "frontend-developer")
 
 
-def waves(tasks: list[Sketch]) -> list[list[str]]:
+def waves(tasks: list[TaskDraft]) -> list[list[str]]:
     prepared = plan_checks.prepare([skeletons.as_task(task) for task in tasks], max_parallel=5)
     return [sorted(wave) for wave in prepared.waves]
 
 
-def models(tasks: list[Sketch]) -> dict[str, str]:
+def models(tasks: list[TaskDraft]) -> dict[str, str | None]:
     return {task.id: task.model for task in tasks}
 
 
@@ -62,14 +62,6 @@ def test_three_phases_plan_from_all_findings_before_anybody_builds() -> None:
     assert waves(tasks) == [["research-database", "research-ui"], ["plan"], ["base"], ["integrate-api"], ["verify"]]
 
 
-def test_with_the_interface_first_both_sides_build_at_once() -> None:
-    assert waves(skeletons.api_first(DB, [API, UI], Part("test"))) == [
-        ["contract"],
-        ["build-api", "build-ui"],
-        ["meet"],
-    ]
-
-
 @pytest.mark.parametrize("rounds", range(1, skeletons.MAX_ROUNDS + 1))
 def test_a_feedback_loop_is_bounded_and_ends_with_a_person(rounds: int) -> None:
     tasks = skeletons.feedback_loop(API, Part("review", "reviewer"), rounds)
@@ -108,7 +100,7 @@ def test_groups_are_the_waves() -> None:
     assert skeletons.groups([]) == []
 
 
-def test_minutes_of_a_sketch_follow_its_effort() -> None:
+def test_minutes_of_a_draft_follow_its_effort() -> None:
     assert (
         plan_checks.prepare([skeletons.as_task(skeletons.phased_rollout(DB, [])[0])], max_parallel=1).estimate.serial
         == (graph.DEFAULT_MINUTES[model.Effort.L])

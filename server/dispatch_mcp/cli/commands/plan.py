@@ -9,7 +9,7 @@ import anyio
 
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.cli import catalog_arguments, console, input_files
-from dispatch_mcp.planning import plan_documents, todo_list
+from dispatch_mcp.planning import flowchart, plan_documents
 from dispatch_mcp.planning.drafts import draft_builder
 from dispatch_mcp.service import plan_answers, planner
 
@@ -27,7 +27,7 @@ def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
     document = input_files.read(options.file)
     planned = anyio.run(_plan, loaded.settings, document, options.on_conflict)
     if options.json:
-        listed = {"todo": list(todo_list.todos(planned.plan.tasks))} if options.todo else {}
+        listed = {"todo": list(flowchart.todos(planned.plan.tasks))} if options.todo else {}
         console.emit({**plan_answers.plan_answer(planned, diagram=options.diagram), **listed})
     else:
         _show(planned)
@@ -54,16 +54,20 @@ def _draft(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
     made = draft_builder.draft(options.request[:MAX_REQUEST], known, hints=composition.hints(loaded.settings))
     plan = draft_builder.plan_of(made)
     if options.json:
-        listed = {"todo": list(todo_list.todos(plan.tasks))} if options.todo else {}
+        listed = {"todo": list(flowchart.todos(plan.tasks))} if options.todo else {}
         console.emit({**plan_answers.draft_answer(made, diagram=options.diagram), **listed})
         return console.OK
     console.say(f"pattern: {made.pattern}, confidence {made.pattern_confidence:.2f}", style="bold")
-    for reason in made.why:
-        console.say(f"it {reason}")
+    if made.why:
+        console.say(f"words that say so: {', '.join(made.why)}")
+    for assumption in made.assumed:
+        console.say(f"assumed: {assumption}")
+    for offer in made.patterns:
+        console.say(f"{offer['pattern']} ({offer['share']:.2f}): {offer['when']} Needs {offer['needs']}.")
     for task in made.tasks:
         after = f", after {', '.join(task.deps)}" if task.deps else ""
         console.say(
-            f"{task.id}: {task.do} [{task.agent or task.worker or 'anybody'}, {task.model or 'any model'}]{after}"
+            f"{task.id}: {task.goal} [{task.agent or task.worker or 'anybody'}, {task.model or 'any model'}]{after}"
         )
     if made.question:
         console.say(f"ask first: {made.question}", style="yellow")
@@ -107,7 +111,7 @@ def _expected(found: Mapping[str, model.Json]) -> str:
 def _extras(plan: model.Plan, options: argparse.Namespace) -> None:
     """Prints the list and the picture that were asked for."""
     if options.todo:
-        for item in todo_list.todos(plan.tasks):
+        for item in flowchart.todos(plan.tasks):
             console.say(f"[{'x' if item['status'] == 'completed' else ' '}] {item['content']} ({item['priority']})")
     if options.diagram:
         console.say(plan_answers.flowchart(plan))

@@ -1,80 +1,116 @@
-"""Chooses one of the six patterns for a request: signs add up to a probability for each pattern.
+"""Says how likely each of the six patterns is for a request, from the beginnings of its words and its outline.
 
-A log-linear model: the score of a pattern is the sum over the signs of strength times weight, the confidence its share
-after the soft maximum. The weights (`leanings.py`) were fitted to labelled requests around hand-set ones; docs/planning
-says how and what it measured.
+A guess to begin with, for people at a shell and for models that want to be asked: the caller reads better than this
+does. A log-linear model; `scripts/fit_patterns.py` fits and `docs/how-to/draft-a-plan.md` says what it measured.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping
 from typing import Final
 
 from dispatch_mcp import model
-from dispatch_mcp.planning.drafts import classifier_weights, cue_features
+from dispatch_mcp.planning.drafts import extract, pattern_weights, patterns
+from dispatch_mcp.text import tokenizer
 
-MAX_REASONS: Final = 2
-LEAST: Final = 0.15
-"""A sign that adds less than this to the chosen pattern's lead is no reason worth naming."""
+NAMES: Final = tuple(pattern.name for pattern in patterns.PATTERNS)
 
-NEEDS_HUMAN: Final = 0.40
-"""Below this confidence a person decides (docs/rules.md#confidence-bands)."""
+PREFIX: Final = 4
+"""Letters of a word that count: its stem in most languages, without a stemmer for each."""
+
+SHORT, LONG = 8, 20
+"""Words up to which a request counts as short, and from which on as long."""
+
+MAX_REASONS: Final = 3
+LEAST: Final = 0.3
+"""A word that puts the pattern less than this ahead of the others is no reason worth naming."""
+
+ZERO: Final = ord("m")
+STEP: Final = 0.1
+"""A weight is a letter: `m` is 0, each letter on is a tenth more, down to `a` and up to `z`."""
+
+_SENTENCE_END = re.compile(r"[.;!?] ")
+_CODE = re.compile(r"[`_]|\w\(|\w\.\w")
+_COUNT = re.compile(
+    r"\b(?:[2-9]|1\d|two|three|four|five|six|seven|eight|hai|ba|bốn|năm|dos|tres|deux|trois|zwei|drei|dois|três)\b"
+)
 
 
 class Choice(model.Value):
-    """A pattern with the probability that it fits, its reasons, and all patterns with theirs, the likeliest first."""
+    """A pattern with the probability that it fits, the words that spoke for it, and all patterns, likeliest first."""
 
     pattern: str
     confidence: float
     why: tuple[str, ...] = ()
     ranked: tuple[tuple[str, float], ...] = ()
 
-    @property
-    def needs_human(self) -> bool:
-        """Returns whether a person should decide."""
-        return self.confidence < NEEDS_HUMAN
 
-
-def choose(request: str, more: Sequence[cue_features.Sign] = ()) -> Choice:
-    """Returns the pattern that fits the request best; every text gives an answer, an unclear one little confidence.
-
-    `more` are signs that the words alone do not give.
-    """
-    signs = (*cue_features.read(request), *more)
-    shares = _shares(signs)
+def choose(request: str) -> Choice:
+    """Returns the pattern that fits the request best; every text gives an answer, an unclear one little confidence."""
+    marks = features(request)
+    scores = list(_weights()[""])
+    for mark in marks:
+        scores = [score + weight for score, weight in zip(scores, _weights().get(mark, _NOTHING), strict=True)]
+    shares = soft_maximum(scores)
     order = sorted(range(len(shares)), key=lambda at: (-shares[at], at))
     return Choice(
-        pattern=classifier_weights.PATTERNS[order[0]],
+        pattern=NAMES[order[0]],
         confidence=round(shares[order[0]], 3),
-        why=_reasons(signs, order[0]),
-        ranked=tuple((classifier_weights.PATTERNS[at], round(shares[at], 3)) for at in order),
+        why=_reasons(marks, order[0]),
+        ranked=tuple((NAMES[at], round(shares[at], 3)) for at in order),
     )
 
 
-def _shares(signs: Sequence[cue_features.Sign]) -> list[float]:
-    scores = list(classifier_weights.BIAS)
-    for sign in signs:
-        for at, weight in enumerate(classifier_weights.WEIGHTS[sign.cue]):
-            scores[at] += sign.strength * weight
+def features(request: str) -> Mapping[str, str]:
+    """Returns what counts of a request, each with its word: word beginnings and, with `#`, its outline."""
+    text = extract.plain(request)
+    words = extract.WORD.findall(text)
+    marks = {tokenizer.fold(word)[:PREFIX]: word for word in reversed(words)}
+    commas, listed = text.count(",") + text.count("、"), len(extract.things(text))
+    outline = {
+        "#short": len(words) <= SHORT,
+        "#long": len(words) >= LONG,
+        "#comma": commas == 1,
+        "#commas": commas > 1,
+        "#pair": listed == 2,
+        "#list": listed > 2,
+        "#steps": len(extract.steps(text)) > 1,
+        "#question": "?" in text,
+        "#colon": ": " in text,
+        "#sentences": bool(_SENTENCE_END.search(text)),
+        "#code": bool(_CODE.search(text)),
+        "#count": bool(_COUNT.search(text)),
+    }
+    return marks | {name: "" for name, there in outline.items() if there}
+
+
+def soft_maximum(scores: list[float]) -> list[float]:
+    """Returns the probabilities that scores stand for."""
     most = max(scores)
-    powers = [math.exp((score - most) / classifier_weights.TEMPERATURE) for score in scores]
+    powers = [math.exp(score - most) for score in scores]
     return [power / sum(powers) for power in powers]
 
 
-def _reasons(signs: Sequence[cue_features.Sign], chosen: int) -> tuple[str, ...]:
-    """Returns the signs that put the chosen pattern ahead of the others, the strongest first."""
-    leads = [(_lead(sign, chosen), sign) for sign in signs]
-    leads.sort(key=lambda pair: -pair[0])
-    return tuple(_reason(sign) for lead, sign in leads[:MAX_REASONS] if lead > LEAST)
+@functools.cache
+def _weights() -> Mapping[str, tuple[float, ...]]:
+    """Returns the weight of each feature for each pattern; the empty name is the bias."""
+    rows = (row.rsplit(":", 1) for row in pattern_weights.TABLE.split())
+    return {name: tuple((ord(letter) - ZERO) * STEP for letter in letters) for name, letters in rows}
 
 
-def _lead(sign: cue_features.Sign, chosen: int) -> float:
-    weights = classifier_weights.WEIGHTS[sign.cue]
-    others = (sum(weights) - weights[chosen]) / (len(weights) - 1)
-    return sign.strength * (weights[chosen] - others)
+_EMPTY: Final = frozenset({"", *tokenizer.STOP})
+_NOTHING: Final = (0.0,) * len(NAMES)
 
 
-def _reason(sign: cue_features.Sign) -> str:
-    said = cue_features.CUES[sign.cue].says
-    return f"{said} (“{sign.quote}”)" if sign.quote else said
+def _reasons(marks: Mapping[str, str], chosen: int) -> tuple[str, ...]:
+    """Returns the words that put the chosen pattern ahead of the others, the strongest first."""
+    leads: dict[str, float] = {}
+    for mark, word in marks.items():
+        weights = _weights().get(mark, _NOTHING)
+        if word not in _EMPTY:
+            leads[word] = weights[chosen] - (sum(weights) - weights[chosen]) / (len(weights) - 1)
+    strongest = sorted(leads, key=lambda word: -leads[word])[:MAX_REASONS]
+    return tuple(word for word in strongest if leads[word] > LEAST)

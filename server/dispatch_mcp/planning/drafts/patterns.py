@@ -21,7 +21,7 @@ class Step(NamedTuple):
 
 
 class Pattern(NamedTuple):
-    """One way to split work. `signs` are what a request shows when the pattern fits."""
+    """One way to split work. `signs` are what a request shows when it fits, `needs` what a plan of it asks for."""
 
     name: str
     title: str
@@ -29,6 +29,7 @@ class Pattern(NamedTuple):
     execution: Execution
     example: str
     signs: tuple[str, ...]
+    needs: str
     skeleton: tuple[Step, ...]
 
     @property
@@ -61,6 +62,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         execution="sequential",
         example="Fix the bug in budget tracking",
         signs=("one domain", "no dependencies"),
+        needs="one goal and its files",
         skeleton=(Step("work", "the domain's specialist", "Find the cause, fix it, and prove it with a test"),),
     ),
     Pattern(
@@ -70,6 +72,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         execution="parallel",
         example="Calls to the ticket service are slow",
         signs=("several domains", "the cause is unknown", "nobody waits for anybody"),
+        needs="the areas to look into",
         skeleton=(
             Step(
                 "look", "one specialist per domain", "Investigate this domain and report findings", (), "sonnet", True
@@ -86,6 +89,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         execution="sequential",
         example="Add retries to the ticket client and log failures to the database",
         signs=("output of one is input of another",),
+        needs="the steps in their order, and what each hands on",
         skeleton=(
             Step("design", "the specialist who defines the contract", "Define the schema or interface"),
             Step("build", "the specialist who uses it", "Implement against the handed-over contract", ("design",)),
@@ -98,6 +102,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         execution="consult then implement",
         example="Track the cost of ticket API calls the way the agent module does",
         signs=("a pattern of another domain is to be followed", "a short, focused question"),
+        needs="who knows, the question to ask, and who builds",
         skeleton=(
             Step("ask", "the specialist who knows", "Answer the question with code and patterns to reuse", (), "haiku"),
             Step("build", "the specialist who implements", "Implement with the answer", ("ask",)),
@@ -110,6 +115,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         execution="parallel",
         example="Refactor the middleware chain in both servers",
         signs=("same change", "separate files", "a shared interface"),
+        needs="the places, and what they must all agree on",
         skeleton=(
             Step("contract", "the lead", "Write down the interface that all of them share"),
             Step("change", "one specialist per place", "Make the change in this place", ("contract",), "", True),
@@ -123,6 +129,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         execution="phased",
         example="Add audit logging across the whole system",
         signs=("infrastructure first", "many integration points", "verification at the end"),
+        needs="the base, the areas that build on it, and who verifies",
         skeleton=(
             Step("base", "the infrastructure specialist", "Build what everything else rests on"),
             Step("integrate", "one specialist per area", "Integrate this area with the base", ("base",), "", True),

@@ -1,6 +1,6 @@
-"""Builds the task graphs of the dispatch patterns as sketches: what only the host can decide is marked `fill`.
+"""Builds the task graphs of the dispatch patterns as drafts: what only the host can decide is marked `fill`.
 
-Rules: docs/rules.md#six-patterns, #three-phases, #api-first, #feedback-loop and #model-table. A sketch is never
+Rules: docs/rules.md#six-patterns, #three-phases, #feedback-loop and #model-table. A draft is never
 dispatched: the host fills it in and plans the result.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import Effort, Priority
+from dispatch_mcp.model import Effort, Priority, WorkerKind
 from dispatch_mcp.text import tokenizer
 
 DEEP: Final = "opus"
@@ -22,8 +22,6 @@ QUICK: Final = "haiku"
 MAX_PARTS: Final = 12
 MAX_ROUNDS: Final = 3
 """Rounds of review and refinement a loop may have; each costs two tasks whether it is needed or not."""
-
-HUMAN: Final = "human"
 
 _SLUG = re.compile(r"[^a-z0-9]+")
 
@@ -36,101 +34,95 @@ class Part(NamedTuple):
     files: tuple[str, ...] = ()
 
 
-class Sketch(model.Value):
+class TaskDraft(model.Task):
     """A task to be filled in. `fill` names the fields that the host decides; `worker` is `human` for a gate."""
 
-    id: str
-    do: str
-    deps: tuple[str, ...] = ()
-    agent: str = ""
-    model: str = ""
-    effort: Effort = Effort.M
-    priority: Priority = Priority.MEDIUM
-    files: tuple[str, ...] = ()
-    worker: str = ""
     fill: tuple[str, ...] = ()
 
 
-def single(work: Part, do: str = "Do it and prove it with a test") -> list[Sketch]:
+def single(work: Part, do: str = "Do it and prove it with a test") -> list[TaskDraft]:
     """Returns one task."""
-    return [_sketch("work", do, work, "", (), ("do", "files"))]
+    return [_draft("work", do, work, "", (), ("do", "files"))]
 
 
-def parallel_investigation(looks: Sequence[Part]) -> list[Sketch]:
+def parallel_investigation(looks: Sequence[Part]) -> list[TaskDraft]:
     """Returns one look for each part, beside each other, and a conclusion that waits for all of them."""
     found = _each("look", "Look into {}", looks, THOROUGH, (), ("do",))
-    conclusion = Sketch(
+    conclusion = TaskDraft(
         id="conclude", do="Cause, evidence and next step from all findings", deps=_ids(found), model=THOROUGH
     )
     return [*found, conclusion]
 
 
-def sequential_handoff(steps: Sequence[Part], *, looks_first: bool = False) -> list[Sketch]:
+def sequential_handoff(steps: Sequence[Part], *, looks_first: bool = False) -> list[TaskDraft]:
     """Returns a chain in which each step takes over what the one before hands on.
 
     With `looks_first` the first step finds something out instead of defining something.
     """
-    made: list[Sketch] = []
+    made: list[TaskDraft] = []
     for number, step in enumerate(steps):
         task_id, last = f"step-{number + 1}", made[-1:]
         if number == 0 and looks_first:
-            made.append(_sketch(task_id, f"Find out: {step.name}", step, THOROUGH, (), ("do",)))
+            made.append(_draft(task_id, f"Find out: {step.name}", step, THOROUGH, (), ("do",)))
         elif number == 0:
-            made.append(_sketch(task_id, f"Define: {step.name}", step, DEEP, (), _WRITES))
+            made.append(_draft(task_id, f"Define: {step.name}", step, DEEP, (), _WRITES))
         else:
-            made.append(_sketch(task_id, f"With the handoff: {step.name}", step, DEEP, _ids(last), _WRITES))
+            made.append(_draft(task_id, f"With the handoff: {step.name}", step, DEEP, _ids(last), _WRITES))
     return made
 
 
-def consultation(knows: Part, builds: Part) -> list[Sketch]:
+def consultation(knows: Part, builds: Part) -> list[TaskDraft]:
     """Returns a short question on the small model and the implementation that uses its answer."""
-    ask = _sketch("ask", "Answer with code and pattern to reuse", knows, QUICK, (), ("do",))
+    ask = _draft("ask", "Answer with code and pattern to reuse", knows, QUICK, (), ("do",))
     return [
         ask.model_copy(update={"effort": Effort.S}),
-        _sketch("build", "Implement with the answer", builds, DEEP, ("ask",), _WRITES),
+        _draft("build", "Implement with the answer", builds, DEEP, ("ask",), _WRITES),
     ]
 
 
-def side_by_side(acts: Sequence[Part]) -> list[Sketch]:
+def side_by_side(acts: Sequence[Part]) -> list[TaskDraft]:
     """Returns one task for each act, none waiting for another: different works that share nothing."""
     return _each("do", "{}", acts, DEEP, (), _WRITES)
 
 
-def parallel_implementation(places: Sequence[Part], reviewer: str = "") -> list[Sketch]:
-    """Returns the shared contract, the same change in each place, and a check that all places agree."""
-    contract = Sketch(id="contract", do="Fix what all places share", model=DEEP, effort=Effort.S, fill=("do",))
+def parallel_implementation(places: Sequence[Part], reviewer: str = "") -> list[TaskDraft]:
+    """Returns the shared contract, the same change in each place, and a check that all places agree.
+
+    With two sides of one interface as places, the contract is the interface (docs/rules.md#api-first).
+    """
+    contract = TaskDraft(id="contract", do="Fix what all places share", model=DEEP, effort=Effort.S, fill=("do",))
     changes = _each("change", "Change {}", places, DEEP, ("contract",), _WRITES)
-    compare = Sketch(
+    compare = TaskDraft(
         id="compare",
         do="Check all places against the contract",
         deps=_ids(changes),
-        agent=reviewer,
+        agent=reviewer or None,
         model=THOROUGH,
     )
     return [contract, *changes, compare]
 
 
-def phased_rollout(base: Part, areas: Sequence[Part], verifier: str = "") -> list[Sketch]:
+def phased_rollout(base: Part, areas: Sequence[Part], verifier: str = "") -> list[TaskDraft]:
     """Returns the base, its integration into each area beside each other, and a check of the whole.
 
     The base's specialist verifies when nobody is named (docs/rules.md#six-patterns).
     """
-    first = _sketch("base", "Build what the rest needs", base, DEEP, (), _WRITES)
+    first = _draft("base", "Build what the rest needs", base, DEEP, (), _WRITES)
     middle = _each("integrate", "Integrate {}", areas, DEEP, ("base",), _WRITES)
     last = Part("verify", verifier or base.agent)
-    verify = _sketch("verify", "Verify all integrations together", last, THOROUGH, _ids(middle or [first]), ())
+    verify = _draft("verify", "Verify all integrations together", last, THOROUGH, _ids(middle or [first]), ())
     big = {"effort": Effort.L, "priority": Priority.HIGH}
     return [first.model_copy(update=big), *middle, verify]
 
 
-def three_phases(research: Sequence[Part], execution: Sequence[Sketch]) -> list[Sketch]:
+def three_phases(research: Sequence[Part], execution: Sequence[TaskDraft]) -> list[TaskDraft]:
     """Returns research beside each other, a plan drawn from it, and `execution` waiting for the plan.
 
     Nobody builds before all findings are together (docs/rules.md#three-phases); whatever of `execution` waited for
     nothing waits for the plan. The plan's own tasks replace the execution by edits once they are known.
     """
     looks = _each("research", "Research {}", research, THOROUGH, (), ("do",))
-    plan = Sketch(
+    plan = TaskDraft(
         id="plan",
         do="Tasks with specialist, priority, deps from all findings",
         deps=_ids(looks),
@@ -141,15 +133,7 @@ def three_phases(research: Sequence[Part], execution: Sequence[Sketch]) -> list[
     return [*looks, plan, *later]
 
 
-def api_first(design: Part, sides: Sequence[Part], tester: Part) -> list[Sketch]:
-    """Returns the interface, all sides built against it at once, and the test of both (docs/rules.md#api-first)."""
-    contract = _sketch("contract", "Design the interface that binds all sides", design, DEEP, (), _WRITES)
-    built = _each("build", "Build {}", sides, DEEP, ("contract",), _WRITES)
-    meet = _sketch("meet", "Test the sides together", tester, THOROUGH, _ids(built), ())
-    return [contract.model_copy(update={"priority": Priority.HIGH}), *built, meet]
-
-
-def feedback_loop(work: Part, reviewer: Part, rounds: int = 2) -> list[Sketch]:
+def feedback_loop(work: Part, reviewer: Part, rounds: int = 2) -> list[TaskDraft]:
     """Returns execute, `rounds` of review and refine, and a person's approval (docs/rules.md#feedback-loop).
 
     The rounds are tasks like all others: the plan shows the most that it can cost, the engine needs no second kind of
@@ -161,16 +145,16 @@ def feedback_loop(work: Part, reviewer: Part, rounds: int = 2) -> list[Sketch]:
     """
     if not 1 <= rounds <= MAX_ROUNDS:
         raise ValueError(f"rounds is {rounds!r}; a loop has 1 to {MAX_ROUNDS}")
-    made = [_sketch("execute", "Do the work", work, DEEP, (), _WRITES)]
+    made = [_draft("execute", "Do the work", work, DEEP, (), _WRITES)]
     for number in range(1, rounds + 1):
-        review = _sketch(f"review-{number}", "Review: PASS or findings", reviewer, THOROUGH, _ids(made[-1:]), ())
-        refine = _sketch(f"refine-{number}", "Apply the findings; skip on PASS", work, DEEP, (review.id,), ())
+        review = _draft(f"review-{number}", "Review: PASS or findings", reviewer, THOROUGH, _ids(made[-1:]), ())
+        refine = _draft(f"refine-{number}", "Apply the findings; skip on PASS", work, DEEP, (review.id,), ())
         made += [review, refine]
-    gate = Sketch(id="approve", do="A person approves the result", deps=_ids(made[-1:]), worker=HUMAN)
+    gate = TaskDraft(id="approve", do="A person approves the result", deps=_ids(made[-1:]), worker=WorkerKind.HUMAN)
     return [*made, gate]
 
 
-def groups(tasks: Sequence[Sketch]) -> list[list[str]]:
+def groups(tasks: Sequence[TaskDraft]) -> list[list[str]]:
     """Returns the ids that can run beside each other, group after group (docs/rules.md#groups)."""
     depth: dict[str, int] = {}
     for task in tasks:
@@ -178,34 +162,31 @@ def groups(tasks: Sequence[Sketch]) -> list[list[str]]:
     return [[name for name, at in depth.items() if at == level] for level in range(1 + max(depth.values(), default=-1))]
 
 
-def wire(task: Sketch) -> dict[str, model.Json]:
-    """Returns a sketch in the words of `plan_dag`, without defaults, and without `fill` where it is as usual."""
+def wire(task: TaskDraft) -> dict[str, model.Json]:
+    """Returns a draft in the words of `plan_dag`, without defaults, and without `fill` where it is as usual."""
     usual = {"effort", "fill"} if set(task.fill) <= set(_WRITES) else {"effort"}
     return task.model_dump(mode="json", exclude_defaults=True, exclude=usual)
 
 
-def as_task(task: Sketch) -> model.Task:
-    """Returns a sketch as a task, for pictures and estimates; it is not ready to be dispatched."""
-    return model.Task(
-        id=task.id,
-        do=task.do,
-        deps=task.deps,
-        agent=task.agent or None,
-        model=task.model or None,
-        effort=task.effort,
-        priority=task.priority,
-        files=task.files,
-    )
+def as_task(task: TaskDraft) -> model.Task:
+    """Returns a draft as a task, for pictures and estimates; it is not ready to be dispatched."""
+    return model.Task.model_validate(task.model_dump(exclude={"fill"}))
 
 
 _WRITES: Final = ("do", "files")
 
 
-def _sketch(  # noqa: PLR0917  # all positional: read like a row of a table
+def _draft(  # noqa: PLR0917  # all positional: read like a row of a table
     task_id: str, do: str, part: Part, chosen: str, deps: Sequence[str], fill: tuple[str, ...], /
-) -> Sketch:
-    return Sketch(
-        id=task_id, do=do, deps=tuple(deps), agent=part.agent, model=chosen, files=part.files, fill=_open(fill, part)
+) -> TaskDraft:
+    return TaskDraft(
+        id=task_id,
+        do=do,
+        deps=tuple(deps),
+        agent=part.agent or None,
+        model=chosen or None,
+        files=part.files,
+        fill=_open(fill, part),
     )
 
 
@@ -215,11 +196,11 @@ def _open(fill: tuple[str, ...], part: Part) -> tuple[str, ...]:
     return left if part.agent else (*left, "agent")
 
 
-def _each(  # noqa: PLR0917  # as _sketch
+def _each(  # noqa: PLR0917  # as _draft
     prefix: str, do: str, parts: Sequence[Part], chosen: str, deps: Sequence[str], fill: tuple[str, ...], /
-) -> list[Sketch]:
+) -> list[TaskDraft]:
     return [
-        _sketch(task_id, do.format(part.name), part, chosen, deps, fill)
+        _draft(task_id, do.format(part.name), part, chosen, deps, fill)
         for task_id, part in zip(_names(prefix, parts), parts, strict=True)
     ]
 
@@ -234,5 +215,5 @@ def _names(prefix: str, parts: Sequence[Part]) -> list[str]:
     return made
 
 
-def _ids(tasks: Sequence[Sketch]) -> tuple[str, ...]:
+def _ids(tasks: Sequence[TaskDraft]) -> tuple[str, ...]:
     return tuple(task.id for task in tasks)

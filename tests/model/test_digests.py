@@ -1,0 +1,74 @@
+"""Digests stay what they were in the first state files, or finished work would be done and paid for again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from dispatch_mcp import model
+from dispatch_mcp.model import digests
+
+GOLDEN = json.loads((Path(__file__).parent / "data" / "digests.json").read_text("utf-8"))
+"""Taken from the code before tasks declared their own fields; never renew it."""
+
+BARE = model.Task(id="a", do="write it")
+TEXTS = st.text(max_size=20)
+
+
+class YoungerTask(model.Task):
+    """A task with a field that the first state files did not know."""
+
+    colour: Annotated[str, model.TaskField("name", "when_set")] = "blue"
+
+
+@pytest.mark.parametrize("case", GOLDEN["tasks"], ids=lambda case: case["task"]["id"])
+def test_tasks_of_old_state_files_keep_their_digest(case: Mapping[str, model.Json]) -> None:
+    assert digests.spec_digest(model.Task.model_validate(case["task"])) == case["spec_digest"]
+
+
+def test_results_and_work_of_old_state_files_keep_theirs() -> None:
+    outcome = model.Outcome.model_validate(GOLDEN["result"]["outcome"])
+    assert digests.result_digest(outcome) == GOLDEN["result"]["result_digest"]
+    assert digests.work_key(GOLDEN["tasks"][0]["spec_digest"], [("b", "2"), ("a", "1")]) == GOLDEN["work_key"]
+
+
+def test_a_younger_field_counts_only_where_it_is_set() -> None:
+    unset = YoungerTask(id="a", do="write it")
+    assert digests.spec_digest(unset) == digests.spec_digest(BARE)
+    assert digests.spec_digest(unset.model_copy(update={"colour": "red"})) != digests.spec_digest(BARE)
+
+
+def test_place_and_limits_of_a_task_do_not_make_it_other_work() -> None:
+    elsewhere = {"id": "b", "deps": ("c",), "priority": "high", "max_attempts": 1, "timeout_s": 5.0}
+    assert digests.spec_digest(BARE.model_copy(update=elsewhere)) == digests.spec_digest(BARE)
+
+
+@hypothesis.given(st.dictionaries(TEXTS, st.tuples(TEXTS, st.integers(-5, 5)), max_size=4))
+def test_the_order_in_which_an_object_was_written_does_not_matter(inputs: dict[str, tuple[str, int]]) -> None:
+    turned = dict(reversed(inputs.items()))
+    assert digests.digest(inputs) == digests.digest(turned)
+
+
+@hypothesis.given(st.lists(st.tuples(TEXTS, TEXTS), unique=True, max_size=5))
+def test_the_key_of_a_work_ignores_the_order_of_what_it_builds_on(upstream: list[tuple[str, str]]) -> None:
+    key = digests.work_key("spec", upstream)
+    assert digests.work_key("spec", reversed(upstream)) == key
+    assert digests.work_key("other", upstream) != key
+
+
+@hypothesis.given(TEXTS, TEXTS)
+def test_a_result_that_tells_its_dependants_something_else_has_another_digest(first: str, second: str) -> None:
+    results = [model.Outcome(state=model.AttemptState.SUCCEEDED, summary=summary) for summary in (first, second)]
+    digest, other = map(digests.result_digest, results)
+    assert (digest == other) == (first == second)
+
+
+def test_numbers_that_json_cannot_say_have_no_digest() -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        digests.digest(float("nan"))
