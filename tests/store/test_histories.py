@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 import store_setup
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from dispatch_mcp import errors, model
@@ -20,6 +20,8 @@ from dispatch_mcp.runs import state_machine
 from dispatch_mcp.store import owner_locks, sqlite_store
 
 STEPS = 25
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+"""Without shrinking: every example opens files and waits for the disk."""
 
 
 @st.composite
@@ -167,7 +169,7 @@ async def live(home: Path, plan: model.Plan, seed: int) -> None:
 
 
 @pytest.mark.promise("R4")
-@settings(max_examples=25)
+@settings(max_examples=25, phases=PHASES)
 @given(plans(), st.integers(0, 2**32))
 def test_two_processes_move_a_run_exactly_as_its_state_machine_says(plan: model.Plan, seed: int) -> None:
     with tempfile.TemporaryDirectory() as home:
@@ -212,7 +214,7 @@ async def _drive_a_little(store: sqlite_store.Store, owner: records.Owner, rng: 
 
 
 @pytest.mark.promise("R2")
-@settings(max_examples=25)
+@settings(max_examples=25, phases=PHASES)
 @given(plans(), st.integers(0, 2**32))
 def test_a_run_comes_to_its_end_however_often_it_changes_hands(plan: model.Plan, seed: int) -> None:
     with tempfile.TemporaryDirectory() as home:

@@ -65,22 +65,20 @@ class ReadyQueue:
 
     def take(self, kinds: frozenset[WorkerKind], has_room: Callable[[WorkerKind], bool]) -> int | None:
         """Removes and returns the most urgent ready task of a worker that has room, or None."""
-        heads = [(self._heaps[kind][0], kind) for kind in kinds if has_room(kind) and self._has_head(kind)]
-        if not heads:
+        heaps = [heap for kind in kinds if (heap := self._heaps[kind]) and has_room(kind) and self._drop_stale(heap)]
+        if not heaps:
             return None
-        (_, position), kind = min(heads)
-        heapq.heappop(self._heaps[kind])
+        _, position = heapq.heappop(min(heaps) if len(heaps) > 1 else heaps[0])
         return position
 
     def heads(self) -> Iterator[int]:
         """Yields the most urgent task of each worker that has any, without removing it."""
-        for kind, heap in self._heaps.items():
-            if self._has_head(kind):
+        for heap in self._heaps.values():
+            if self._drop_stale(heap):
                 yield heap[0][1]
 
-    def _has_head(self, kind: WorkerKind) -> bool:
+    def _drop_stale(self, heap: list[tuple[Urgency, int]]) -> bool:
         """Drops what is no longer ready from the front; returns whether a ready task stands there now."""
-        heap = self._heaps[kind]
         while heap and self._rows[heap[0][1]].state is not TaskState.READY:
             heapq.heappop(heap)
         return bool(heap)

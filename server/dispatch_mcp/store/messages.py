@@ -33,7 +33,7 @@ def send(conn: sqlite3.Connection, message: model.Message, now: float) -> int:
     return int(note.data["id"])
 
 
-def of_reports(
+def send_of_reports(
     conn: sqlite3.Connection, row: table_rows.RunRow, reports: Iterable[transitions.Finished], now: float
 ) -> list[transitions.Note]:
     """Adds the messages that accepted handoffs send; returns what to note of them."""

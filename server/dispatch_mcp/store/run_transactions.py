@@ -164,7 +164,7 @@ class Runs:
         transition.reports = [
             pair for pair, ok in zip(zip(step.finished, bodies, strict=True), verdicts, strict=True) if ok
         ]
-        transition.notes += messages.of_reports(conn, row, [report for report, _ in transition.reports], step.now)
+        transition.notes += messages.send_of_reports(conn, row, [report for report, _ in transition.reports], step.now)
         starts: list[transitions.Start] = []
         if step.start:
             search = _search(conn, row, live)

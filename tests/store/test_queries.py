@@ -1,0 +1,174 @@
+"""What is read back, page by page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import store_setup
+
+from dispatch_mcp import model
+from dispatch_mcp.model import records
+from dispatch_mcp.store import owner_locks, sqlite_store
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 7])
+async def test_pages_of_runs_and_plans_put_together_are_all_of_them_once(tmp_path: Path, page: int) -> None:
+    async with sqlite_store.open_store(tmp_path) as store:
+        for number in range(7):
+            await store.save_plan(store_setup.chain("a", plan_id=f"p{number}"), "ann")
+            await store.create_run(store_setup.new_run(f"r{number}", plan_id=f"p{number}", principal="ann"))
+        await store.save_plan(store_setup.chain("a", plan_id="bobs"), "bob")
+        runs, plans, last = list[str](), list[str](), ""
+        while part := await store.runs("ann", limit=page, after=last):
+            runs += [record.id for record in part]
+            last = part[-1].id
+        last = ""
+        while document := await store.plans("ann", limit=page, after=last):
+            plans += [plan.id for plan in document]
+            last = document[-1].id
+        assert runs == [f"r{number}" for number in reversed(range(7))]
+        assert plans == [f"p{number}" for number in reversed(range(7))]
+
+
+async def test_the_newest_version_of_a_plan_is_the_one_that_is_listed(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path) as store:
+        await store.save_plan(store_setup.chain("a", plan_id="old"), records.LOCAL)
+        await store.save_plan(store_setup.chain("a", plan_id="new"), records.LOCAL)
+        await store.save_plan(store_setup.chain("b", plan_id="old", version=2), records.LOCAL)
+        assert [(plan.id, plan.version) for plan in await store.plans(records.LOCAL)] == [("old", 2), ("new", 1)]
+
+
+async def test_a_run_that_is_over_is_not_open_and_is_counted_as_finished(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
+        await store.create_run(store_setup.new_run("other"))
+        await store_setup.drive(store, "run", owner)
+        assert [run.id for run in await store.runs(records.LOCAL)] == ["other", "run"]
+        assert [run.id for run in await store.runs(records.LOCAL, open_only=True)] == ["other"]
+        assert await store.finished_runs("plan", principal=records.LOCAL) == 1
+        assert await store.finished_runs("plan", principal="bob") == 0
+
+
+async def test_attempts_are_listed_as_they_began_and_of_one_task_alone(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.fan("a", "b")) as (store, owner):
+        starts = (await store.advance("run", store_setup.step(owner, now=100.0))).starts
+        failures = [store_setup.report(start, store_setup.failed(retryable=True)) for start in starts]
+        await store.advance("run", store_setup.step(owner, *failures, now=110.0))
+        await store.advance("run", store_setup.step(owner, now=300.0))
+        listed = [(attempt.task_id, attempt.attempt, attempt.state.value) for attempt in await store.attempts("run")]
+        assert listed == [("a", 1, "failed"), ("b", 1, "failed"), ("a", 2, "running"), ("b", 2, "running")]
+        first, second = await store.attempts("run", "b")
+        assert (first.started_at, first.ended_at, first.error, first.error_kind) == (100.0, 110.0, "no", "test")
+        assert (second.started_at, second.ended_at, second.lease_until) == (300.0, None, None)
+        assert await store.attempts("run", "nobody") == await store.attempts("none") == []
+
+
+async def test_what_was_spent_is_the_sum_of_all_attempts_the_late_ones_too(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.fan("a", "b")) as (store, owner):
+        a, b = (await store.advance("run", store_setup.step(owner))).starts
+        usage = model.Usage(input_tokens=10, output_tokens=2, cache_read_tokens=5, cost_usd=0.5, seconds=1.5)
+        await store.advance("run", store_setup.step(owner, store_setup.report(a, store_setup.done(usage=usage))))
+        await store.advance("run", store_setup.step(owner, actions=[records.Action("skip", "b")], start=frozenset()))
+        late = store_setup.report(b, store_setup.done(usage=usage))
+        assert (await store.advance("run", store_setup.step(owner, late, late))).accepted == (False, False)
+        spend = await store.spend("run")
+        assert spend == model.Usage(input_tokens=20, output_tokens=4, cache_read_tokens=10, cost_usd=1.0, seconds=3.0)
+        assert await store.spend("none") == model.Usage()
+
+
+async def test_the_last_ceiling_that_was_met_is_found_again(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.fan("a", "b"), limits=model.Limits(attempts=1)) as opened:
+        store, owner = opened
+        assert await store.limit_reached("run") == {}
+        [start] = (await store.advance("run", store_setup.step(owner))).starts
+        advance = await store.advance("run", store_setup.step(owner, store_setup.report(start)))
+        assert advance.state is model.RunState.PAUSED
+        assert (await store.limit_reached("run"))["limit"] == "attempts"
+
+
+async def test_a_raised_ceiling_lets_a_run_go_on_also_in_another_process(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.fan("a", "b"), limits=model.Limits(attempts=1)) as opened:
+        store, owner = opened
+        [start] = (await store.advance("run", store_setup.step(owner))).starts
+        await store.advance("run", store_setup.step(owner, store_setup.report(start)))
+        async with sqlite_store.open_store(tmp_path) as other:
+            assert (await other.advance("run", store_setup.step(owner))).starts == ()
+            raised = store_setup.step(owner, limits=model.Limits(attempts=2))
+            assert [start.task_id for start in (await other.advance("run", raised)).starts] == ["b"]
+        record = await store.run("run", principal=records.LOCAL)
+        assert (record.state, record.limits.attempts) == (model.RunState.RUNNING, 2)
+        assert "limits_changed" in await store_setup.kinds(store)
+    assert store_setup.faults(tmp_path) == []
+
+
+async def test_the_latest_word_of_any_attempt_reaches_the_next_one(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
+        [start] = (await store.advance("run", store_setup.step(owner, now=0.0))).starts
+        assert await store.last_beat("run", "a") == {}
+        assert await store.beat("run", "a", 1, {"session_id": "one", "ä": [1]})
+        assert not await store.beat("run", "a", 2, {"session_id": "none such"})
+        failure = store_setup.report(start, store_setup.failed(retryable=True))
+        await store.advance("run", store_setup.step(owner, failure, now=1.0))
+        await store.advance("run", store_setup.step(owner, now=100.0))
+        assert await store.last_beat("run", "a") == {"session_id": "one", "ä": [1]}
+        await store.beat("run", "a", 2, {"session_id": "two"})
+        assert (await store.last_beat("run", "a"))["session_id"] == "two"
+
+
+async def test_context_is_added_up_over_everything_that_a_principal_ran(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.fan("a", "b")) as (store, owner):
+        await store.advance("run", store_setup.step(owner))
+        await store.beat("run", "a", 1, {"context": {"tokens": 900, "gathered": 4_000}})
+        await store.beat("run", "b", 1, {"context": {"tokens": 100, "gathered": 100}, "session_id": "x"})
+        assert await store.context_tokens(records.LOCAL) == (1_000, 4_100)
+        assert await store.context_tokens("bob") == (0, 0)
+
+
+async def test_history_is_what_models_did_and_reported_in_runs_that_are_over(tmp_path: Path) -> None:
+    plan = store_setup.chain("a", "b", effort="S", agent="coder", model="sonnet")
+    async with store_setup.running(tmp_path, plan, worker="api") as (store, owner):
+        now = 1_000.0
+        advance = await store.advance("run", store_setup.step(owner, now=now))
+        for usage in (model.Usage(input_tokens=70, output_tokens=30, cost_usd=0.25), model.Usage()):
+            assert await store.samples(records.LOCAL) == []
+            now += 120.0
+            report = store_setup.report(advance.starts[0], store_setup.done(usage=usage))
+            advance = await store.advance("run", store_setup.step(owner, report, now=now))
+        [sample] = await store.samples(records.LOCAL)
+        assert sample == ("coder", "S", "sonnet", pytest.approx(2.0), 100, 0.25)
+        assert await store.samples("bob") == []
+
+
+async def test_messages_are_read_by_recipient_and_marked_once(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, _):
+        for recipient, text in (("a", "one"), ("all", "two"), ("a", "three")):
+            message = model.Message(run_id="run", sender="x", recipient=recipient, kind="request", text=text)
+            await store.send(message)
+        assert [message.text for message in await store.inbox("run", "a", mark_read=True)] == ["one", "three"]
+        assert [(message.text, message.read) for message in await store.inbox("run")] == [
+            ("one", True),
+            ("two", False),
+            ("three", True),
+        ]
+        assert (await store_setup.kinds(store)).count("message_sent") == 3
+
+
+async def test_a_run_without_work_for_the_server_waits_for_nobody(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path) as store:
+        await store.save_plan(store_setup.chain("a"), records.LOCAL)
+        for run_id, worker in (("server", "scripted"), ("host", "host")):
+            await store.create_run(store_setup.new_run(run_id, worker=worker))
+        assert await store.adoptable() == ["server"]
+        with owner_locks.OwnerLock(tmp_path) as lock:
+            await store.adopt("server", lock.id)
+            assert await store.adoptable() == []
+        assert await store.adoptable() == ["server"]
+
+
+async def test_there_is_nothing_to_read_of_a_run_that_does_not_exist(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path) as store:
+        assert await store.tasks("none") == await store.events("none") == await store.inbox("none") == []
+        assert await store.outcomes("none", ["a"]) == {}
+        assert await store.last_beat("none", "a") == await store.limit_reached("none") == {}
