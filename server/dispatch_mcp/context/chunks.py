@@ -78,6 +78,7 @@ _INDENT = r"(?P<i>[ \t]*)"
 _EXPORTED = r"(?:export[ ]+)?(?:default[ ]+)?(?:declare[ ]+)?"
 # async (one) => …, one => …, function …, or a bracket that the line ends with
 _JS_FUNCTION = r"(?:async[ ]+)?(?:function\b|\([^()\n]*\)[^=\n;]{0,60}=>|\w+[ ]*=>|\($)"
+_JS_KIND = r"(?P<k>class|interface|enum|namespace|type|module)"
 _JS_BODY = r"\([^;\n]*\{[ \t]*(?=\n)"
 _RUST_VISIBLE = r"(?:pub(?:\([^)\n]*\))?[ ]+)?"
 # async unsafe extern "C"
@@ -98,7 +99,7 @@ _DEFINITIONS: Mapping[str, tuple[str, ...]] = {
         # export default async function main
         rf"{_EXPORTED}(?:async[ ]+)?function\b[*]?[ ]*(?P<n>\w+)",
         # export abstract class Router, declare namespace api.v1
-        rf"{_EXPORTED}(?:abstract[ ]+)?(?P<k>class|interface|enum|namespace|type|module)[ ]+(?P<n2>[\w.]+)",
+        rf"{_EXPORTED}(?:abstract[ ]+)?{_JS_KIND}[ ]+(?P<n2>[\w.]+)",
         # const join = async (one, two) => …
         rf"(?:export[ ]+)?(?:const|let|var)[ ]+(?P<n3>[\w$]+)[ ]*(?::[^=\n]+)?=[ ]*{_JS_FUNCTION}",
         # Reply.prototype.send = function …

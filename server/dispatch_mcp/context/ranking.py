@@ -57,9 +57,9 @@ PART_WEIGHTS: Mapping[str, float] = {
     "nameall": -0.44,  # all of them do
     "phrase": 0.94,  # pairs of words of the task that stand together in it, up to three
     "symdef": 0.86,  # it defines a name of the task
-    "function": 0.23,
-    "module": 0.42,
-    "class": -0.65,
+    "function": 0.23,  # it is a function
+    "module": 0.42,  # it is no definition
+    "class": -0.65,  # it is the head of a class
     "length": 4.50,  # logarithm of its characters; what it costs counts against it in `token_budget`
     "first": 0.38,  # it begins in one of the first three lines
     "nohit": -0.04,  # no word of it was found
