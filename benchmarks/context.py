@@ -144,9 +144,6 @@ def usable(row: dict[str, Any], places: dict[str, Path]) -> bool:
     return bool(about.get("verified")) and about["requirement"] in places
 
 
-# What is compared.
-
-
 def quality(cases: Sequence[Case], data: Path, tokenizer: str | None) -> list[str]:
     with tempfile.TemporaryDirectory() as state, pack_builder.Gatherer(Path(state)) as gatherer:
         made: list[packs.Pack] = []
@@ -264,9 +261,9 @@ class Fts:
             [
                 (
                     at,
-                    context_query.spaced(path),
-                    context_query.spaced(name),
-                    context_query.spaced("\n".join(texts[path][a - 1 : b])),
+                    context_query.split_names(path),
+                    context_query.split_names(name),
+                    context_query.split_names("\n".join(texts[path][a - 1 : b])),
                 )
                 for at, path, name, a, b in parts
             ],
@@ -301,9 +298,6 @@ def grep(case: Case) -> Selection:
     spans = [(path, max(1, at - 5), at + 5) for _, path, places in counts for at in places]
     ranked = [path for _, path, _ in counts]
     return Selection(ranked, within(case, spans, BUDGET - 500), ranked[:40])
-
-
-# What it costs.
 
 
 def times(places: Sequence[Path], tasks: Sequence[str]) -> list[str]:

@@ -49,7 +49,7 @@ Example = tuple[Matrix, Matrix]
 
 
 @dataclass
-class Found:
+class CaseFeatures:
     """The features of one case: of its files and of its parts, with what is to be found among them."""
 
     repo: str
@@ -68,12 +68,12 @@ def main() -> int:
             (cases / f"{clone.name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
             print(clone.name, len(rows))
         return 0
-    found = [one for file in sorted(cases.glob("*.jsonl")) for one in asked(clones / file.stem, file)]
+    rows = [one for file in sorted(cases.glob("*.jsonl")) for one in features_of(clones / file.stem, file)]
     if options.cross:
-        for repo in sorted({one.repo for one in found}):
-            learned = fit([one for one in found if one.repo != repo])
-            print(repo, told(learned, [one for one in found if one.repo == repo]))
-    learned = fit(found)
+        for repo in sorted({one.repo for one in rows}):
+            learned = fit([one for one in rows if one.repo != repo])
+            print(repo, summary(learned, [one for one in rows if one.repo == repo]))
+    learned = fit(rows)
     for name, by in zip(("FILE_WEIGHTS", "PART_WEIGHTS"), learned, strict=True):
         print(f"{name}: Mapping[str, float] = {{")
         print("".join(f'    "{feature}": {weight:.2f},\n' for feature, weight in by.items()) + "}")
@@ -93,9 +93,6 @@ def arguments() -> argparse.Namespace:
 def git(clone: Path, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     done = subprocess.run(["git", *arguments], cwd=cwd or clone, env=env, capture_output=True, check=True)
     return done.stdout.decode("utf-8", "replace")
-
-
-# Cases from commits.
 
 
 def mined(clone: Path, most: int) -> Iterator[dict[str, Any]]:
@@ -147,10 +144,7 @@ def changed(clone: Path, row: Mapping[str, Any], path: str) -> dict[str, Any] | 
     return {"path": path, "spans": [], "lines": sorted(lines)} if lines else None
 
 
-# Features of cases.
-
-
-def asked(clone: Path, file: Path) -> Iterator[Found]:
+def features_of(clone: Path, file: Path) -> Iterator[CaseFeatures]:
     """Yields the features of a file's cases, each asked in a work tree at its parent commit."""
     rows = [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
     with tempfile.TemporaryDirectory() as folder:
@@ -179,32 +173,31 @@ def commits(clone: Path) -> list[git_log.Commit]:
     return made
 
 
-def of_case(found: index_search.Search, history: pack_builder.History, row: Mapping[str, Any]) -> Found:
+def of_case(found: index_search.Search, history: pack_builder.History, row: Mapping[str, Any]) -> CaseFeatures:
     query = context_query.read(row["full"])
     evidence = found.evidence(query, history.votes(query))
     of_files = ranking.file_features(query, evidence)
     chances = ranking.file_chances(of_files)
-    of_parts = ranking.part_features(query, found.completed(query, evidence, chances), chances)
+    of_parts = ranking.part_features(query, found.complete(query, evidence, chances), chances)
     gold = {one["path"]: one["lines"] for one in row["gold"]}
-    return Found(row["repo"], of_files, gold, [(part.path, part.first, part.last, given) for part, given in of_parts])
+    return CaseFeatures(
+        row["repo"], of_files, gold, [(part.path, part.first, part.last, given) for part, given in of_parts]
+    )
 
 
-# Weights.
-
-
-def fit(found: Sequence[Found]) -> tuple[dict[str, float], dict[str, float]]:
+def fit(found: Sequence[CaseFeatures]) -> tuple[dict[str, float], dict[str, float]]:
     """Returns the weights of files and of parts."""
     files = newton([example for one in found if (example := of_files(one)) is not None], list(ranking.FILE_WEIGHTS))
     parts = newton([example for one in found if (example := of_parts(one)) is not None], list(ranking.PART_WEIGHTS))
     return files, parts
 
 
-def of_files(one: Found) -> Example | None:
+def of_files(one: CaseFeatures) -> Example | None:
     rows = [[of.get(name, 0.0) for name in ranking.FILE_WEIGHTS] for of in one.files.values()]
     return example(rows, [float(path in one.gold) for path in one.files])
 
 
-def of_parts(one: Found) -> Example | None:
+def of_parts(one: CaseFeatures) -> Example | None:
     rows = [[of.get(name, 0.0) for name in ranking.PART_WEIGHTS] for *_, of in one.parts]
     held = [sum(a <= line <= b for line in one.gold.get(path, ())) for path, a, b, _ in one.parts]
     return example(rows, list(map(float, held)))
@@ -250,13 +243,13 @@ def softmax(scores: Matrix) -> Matrix:
     return raised / raised.sum()
 
 
-def told(learned: tuple[dict[str, float], dict[str, float]], found: Sequence[Found]) -> str:
+def summary(learned: tuple[dict[str, float], dict[str, float]], found: Sequence[CaseFeatures]) -> str:
     """Returns the share of changed files among the first five and ten."""
     shares = [sum(recall(one, learned[0], most) for one in found) / len(found) for most in (5, 10)]
     return f"{len(found)} cases, r@5 {shares[0]:.3f}, r@10 {shares[1]:.3f}"
 
 
-def recall(one: Found, by: Mapping[str, float], most: int) -> float:
+def recall(one: CaseFeatures, by: Mapping[str, float], most: int) -> float:
     best = sorted(one.files, key=lambda path: -ranking.linear(one.files[path], by))[:most]
     return sum(path in best for path in one.gold) / len(one.gold)
 

@@ -80,7 +80,7 @@ def test_no_pack_has_more_tokens_than_its_budget(
 ) -> None:
     unresolved = [packs.Unresolved(f"symbol:{path}", path) for path in paths]
     pack = assembly.assemble(
-        request(budget, offers, parts, [*FILES, *paths], withheld=paths, unresolved=unresolved, related=paths)
+        request(budget, offers, parts, [*FILES, *paths], withheld=paths, unresolved=unresolved, see_also=paths)
     )
     assert pack.tokens <= budget
 
@@ -154,19 +154,19 @@ def test_parts_far_apart_stay_apart() -> None:
 
 def test_a_part_between_two_others_joins_all_three_where_the_first_stood() -> None:
     items = [item(CART, 30, 40, "scored"), item(MONEY, 1, 5, "scored"), item(CART, 1, 12, "scored")]
-    joined = assembly.merged([*items, item(CART, 13, 29, "scored")], read)
+    joined = assembly.merge([*items, item(CART, 13, 29, "scored")], read)
     assert [(one.path, one.first, one.last) for one in joined] == [(CART, 1, 40), (MONEY, 1, 5)]
 
 
 def test_what_was_asked_for_is_not_joined_with_what_was_scored() -> None:
-    joined = assembly.merged([item(CART, 1, 10), item(CART, 11, 20, "scored")], read)
+    joined = assembly.merge([item(CART, 1, 10), item(CART, 11, 20, "scored")], read)
     assert len(joined) == 2
 
 
 @given(st.lists(_SPANS, max_size=8).map(apart))
 def test_joining_loses_no_line_and_keeps_the_order_of_files(parts: list[ranking.Part]) -> None:
     items = [item(one.path, one.first, one.last, "scored") for one in parts]
-    joined = assembly.merged(items, read)
+    joined = assembly.merge(items, read)
     before, after = (
         {(one.path, number) for one in group for number in range(one.first, one.last + 1)} for group in (items, joined)
     )
@@ -180,7 +180,7 @@ def test_a_path_that_may_not_be_shown_is_in_no_list() -> None:
             5_000,
             parts=[part(CART, 1, 10), part(MONEY, 1, 10)],
             files=list(FILES),
-            related=["docs/secret.md", "docs/open.md"],
+            see_also=["docs/secret.md", "docs/open.md"],
             allows=lambda path: path not in {CART, "docs/secret.md"},
         )
     )
@@ -193,7 +193,7 @@ def test_a_path_that_may_not_be_shown_is_in_no_list() -> None:
 
 def test_further_paths_are_those_that_are_not_in_the_pack_the_likeliest_first() -> None:
     pack = assembly.assemble(
-        request(5_000, parts=[part(MONEY, 1, 5)], files=[PAGE, MONEY, CART], related=[CART, "x.md"])
+        request(5_000, parts=[part(MONEY, 1, 5)], files=[PAGE, MONEY, CART], see_also=[CART, "x.md"])
     )
     assert pack.also == (PAGE, CART, "x.md")
 

@@ -72,7 +72,7 @@ FORMS = [
 
 @pytest.mark.parametrize(("path", "text", "name"), FORMS, ids=[f"{path}-{name}" for path, _, name in FORMS])
 def test_a_definition_is_found_by_its_name_in_every_form(path: str, text: str, name: str) -> None:
-    assert name in {chunk.name for chunk in chunks.split(text, path)}
+    assert name in {chunk.name for chunk in chunks.divide(text, path)}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_definition_is_found_by_its_name_in_every_form(path: str, text: str, n
     ],
 )
 def test_what_only_looks_like_a_definition_is_none(path: str, text: str) -> None:
-    assert {chunk.kind for chunk in chunks.split(text, path)} <= {"module", "text"}
+    assert {chunk.kind for chunk in chunks.divide(text, path)} <= {"module", "text"}
 
 
 @pytest.mark.parametrize(
@@ -99,21 +99,21 @@ def test_what_only_looks_like_a_definition_is_none(path: str, text: str) -> None
     ],
 )
 def test_a_definition_in_braces_ends_at_its_own_brace(text: str, last: int) -> None:
-    (chunk,) = (chunk for chunk in chunks.split(text, "a.js") if chunk.name == "one")
+    (chunk,) = (chunk for chunk in chunks.divide(text, "a.js") if chunk.name == "one")
     assert (chunk.first, chunk.last) == (1, last)
 
 
 def test_comments_and_decorators_belong_to_what_stands_below_them() -> None:
     text = "LIMIT = 1\n\n# Why it is so.\n@cached\n@wraps\ndef load():\n    return 1\n"
-    (chunk,) = (chunk for chunk in chunks.split(text, "a.py") if chunk.name == "load")
+    (chunk,) = (chunk for chunk in chunks.divide(text, "a.py") if chunk.name == "load")
     assert (chunk.first, chunk.last) == (3, 7)
 
 
 def test_a_part_of_a_module_is_named_by_the_constants_in_it() -> None:
-    (chunk,) = chunks.split("import os\n\nLIMIT: int = 3\nSIZE = 4\nif SIZE == 5:\n    pass\n", "a.py")
+    (chunk,) = chunks.divide("import os\n\nLIMIT: int = 3\nSIZE = 4\nif SIZE == 5:\n    pass\n", "a.py")
     assert (chunk.kind, chunk.name) == ("module", "LIMIT SIZE")
 
 
 @pytest.mark.parametrize("text", ["", "\n\n\n", "{}\n[]\n", "  \t"])
 def test_a_file_without_words_has_no_parts(text: str) -> None:
-    assert chunks.split(text, "a.py") == []
+    assert chunks.divide(text, "a.py") == []

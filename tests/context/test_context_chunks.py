@@ -157,7 +157,7 @@ MARKDOWN = "# Title\n\nIntroduction.\n\n## Install\n\n" + "Long text. " * 80 + "
 
 
 def names(text: str, path: str) -> list[tuple[str, str, int, int]]:
-    return [(one.kind, one.name, one.first, one.last) for one in chunks.split(text, path)]
+    return [(one.kind, one.name, one.first, one.last) for one in chunks.divide(text, path)]
 
 
 def test_python_is_cut_into_functions_class_heads_and_the_rest() -> None:
@@ -207,7 +207,7 @@ def test_short_sections_of_a_document_stay_with_the_next() -> None:
 
 def test_what_is_too_long_is_cut_into_windows_that_hold_every_line() -> None:
     body = "def long():\n" + "".join(f"    step_{at}()\n" for at in range(400))
-    found = chunks.split(body, "a.py")
+    found = chunks.divide(body, "a.py")
     assert len(found) == 7
     assert {one.name for one in found} == {"long"}
     assert [(one.first, one.last) for one in found] == [*((at, at + 59) for at in range(1, 361, 60)), (361, 401)]
@@ -221,7 +221,7 @@ def test_what_is_too_long_is_cut_into_windows_that_hold_every_line() -> None:
 )
 def test_parts_are_in_order_do_not_overlap_and_hold_every_line_with_a_word(lines: list[str], path: str) -> None:
     text = "\n".join(lines)
-    found = chunks.split(text, path)
+    found = chunks.divide(text, path)
     covered: set[int] = set()
     for one in found:
         span = set(range(one.first, one.last + 1))

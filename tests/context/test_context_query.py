@@ -25,7 +25,7 @@ def test_reading_a_text_is_the_same_every_time_and_within_its_limits(text: str) 
 
 @given(_TEXTS)
 def test_words_are_in_lower_case_and_in_the_text(text: str) -> None:
-    spaced = context_query.spaced(text).lower()
+    spaced = context_query.split_names(text).lower()
     assert all(word in spaced for word in context_query.read(text).words)
 
 
@@ -71,7 +71,7 @@ def test_a_pair_is_broken_by_a_sign_and_by_words_that_say_nothing() -> None:
 
 
 def test_quoted_words_are_known_as_such() -> None:
-    assert context_query.read("Fix `user agent` of clients").quoted == {"user", "agent"}
+    assert context_query.read("Fix `user agent` of clients").quote_words == {"user", "agent"}
 
 
 @pytest.mark.parametrize(

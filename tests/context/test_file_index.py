@@ -94,7 +94,7 @@ def test_only_what_has_changed_is_read_again(project: Path, tmp_path: Path) -> N
         (project / "docs/orders.md").unlink()
         (project / "shop/new.py").write_text("def brand_new(): ...\n")
         again = opened.refresh()
-        assert (again.read, again.gone) == (2, 2)
+        assert (again.read, again.removals) == (2, 2)
     with pack_builder.Gatherer(tmp_path / "state") as gatherer:
         text = gatherer.pack(project, "load invoices", ["symbol:load_invoices", "symbol:fetch_orders"]).text
     assert "def load_invoices" in text

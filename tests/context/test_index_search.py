@@ -53,7 +53,7 @@ def ask(
 def test_source_is_a_candidate_and_tests_and_documents_are_evidence(search: index_search.Search) -> None:
     found = ask(search, "discount of the cart")
     assert {part.path for part in found.parts} >= {"shop/cart.py", "shop/session.py"}
-    assert {part.path for part in found.others} == {"tests/test_cart.py", "docs/cart.md"}
+    assert {part.path for part in found.support} == {"tests/test_cart.py", "docs/cart.md"}
 
 
 def test_a_part_has_its_lines_and_the_stems_of_its_text(search: index_search.Search) -> None:
@@ -78,7 +78,7 @@ def test_a_task_without_words_finds_nothing(search: index_search.Search) -> None
     for text in ("", "the of and", "?!", "\0"):
         found = ask(search, text)
         assert not found.parts
-        assert not found.others
+        assert not found.support
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,12 @@ def test_no_task_is_taken_for_an_expression_of_the_search(search: index_search.S
 
 
 def test_files_are_found_by_their_names_and_by_paths_in_the_task(search: index_search.Search) -> None:
-    assert "shop/money.py" in ask(search, "money matters").named
-    assert "lib/money.ts" in ask(search, "Look at lib/money.ts please").named
+    assert "shop/money.py" in ask(search, "money matters").paths
+    assert "lib/money.ts" in ask(search, "Look at lib/money.ts please").paths
 
 
 def test_definitions_that_the_task_names_are_counted_by_file(search: index_search.Search) -> None:
-    assert ask(search, "Fix `Cart.total` and `rounded`").defined == {"shop/cart.py": 1, "shop/money.py": 1}
+    assert ask(search, "Fix `Cart.total` and `rounded`").definitions == {"shop/cart.py": 1, "shop/money.py": 1}
 
 
 def test_imports_make_neighbours_in_both_directions(search: index_search.Search) -> None:
@@ -113,13 +113,13 @@ def test_an_import_means_the_nearest_file_of_its_path_and_language_does_not_matt
 def test_votes_count_only_for_files_that_are_there(search: index_search.Search) -> None:
     found = ask(search, "zebra", {"shop/money.py": 0.7, "shop/gone.py": 1.0})
     assert found.votes == {"shop/money.py": 0.7}
-    assert "shop/money.py" in found.named
+    assert "shop/money.py" in found.paths
 
 
 def test_the_best_files_are_completed_with_all_their_parts(search: index_search.Search) -> None:
     query = context_query.read("keep discount")
     found = search.evidence(query, {})
-    completed = search.completed(query, found, ["shop/cart.py", "shop/money.py"])
+    completed = search.complete(query, found, ["shop/cart.py", "shop/money.py"])
     names = {(part.path, part.name) for part in completed.parts}
     assert {("shop/cart.py", "Cart.total"), ("shop/money.py", "rounded")} <= names
     assert len({part.id for part in completed.parts}) == len(completed.parts)
@@ -134,7 +134,7 @@ def test_only_the_first_files_are_completed(root: Path, index: file_index.Index)
     search = index_search.Search(index)
     query = context_query.read("zebra")
     paths = [f"many/file_{at}.py" for at in range(10)]
-    completed = search.completed(query, search.evidence(query, {}), paths)
+    completed = search.complete(query, search.evidence(query, {}), paths)
     assert {part.path for part in completed.parts} == set(paths[: index_search.FULL_FILES])
 
 

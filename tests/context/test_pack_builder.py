@@ -262,10 +262,10 @@ def test_an_index_stays_open_for_few_workspaces_and_opens_again_for_others(tmp_p
 def test_a_refresh_says_what_it_took(project: Path, gatherer: pack_builder.Gatherer) -> None:
     with gatherer:
         first = gatherer.refresh(project)
-        assert (first.read, first.gone) == (len(FILES), 0)
+        assert (first.read, first.removals) == (len(FILES), 0)
         (project / "CLAUDE.md").unlink()
         again = gatherer.refresh(project)
-        assert (again.files, again.read, again.gone) == (len(FILES) - 1, 0, 1)
+        assert (again.files, again.read, again.removals) == (len(FILES) - 1, 0, 1)
 
 
 def test_a_pack_shows_a_file_as_it_is_now(project: Path, gatherer: pack_builder.Gatherer) -> None:

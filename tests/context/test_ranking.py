@@ -45,11 +45,11 @@ def evidence(
     paths = {*(one.path for one in (*parts, *others)), *named, *(votes or {})}
     return ranking.Evidence(
         parts=parts,
-        others=others,
+        support=others,
         near=near or {},
         votes=votes or {},
-        defined=defined or {},
-        named=named,
+        definitions=defined or {},
+        paths=named,
         roles={path: languages.role(path) for path in paths},
     )
 

@@ -164,7 +164,7 @@ def test_a_path_that_is_named_outright_wins_over_the_scope_and_a_glob_does_not(r
     scope = search_scope.Scope(excludes=("database",))
     assert spans(resolve("file:db/schema.sql", scope=scope)) == [("db/schema.sql", 1, 1)]
     assert resolve("file:db/*.sql", scope=scope).unresolved == [packs.Unresolved("file:db/*.sql")]
-    assert resolve("file:db/schema.sql", scope=scope).named == {"db/schema.sql"}
+    assert resolve("file:db/schema.sql", scope=scope).explicit_paths == {"db/schema.sql"}
 
 
 def test_rules_of_a_name_are_found_in_any_case_and_empty_notes_are_none(resolve: Resolve) -> None:

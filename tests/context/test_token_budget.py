@@ -52,7 +52,7 @@ def test_a_part_is_chosen_or_left_never_both_and_has_its_text_if_it_is_chosen(
     ranked: list[tuple[ranking.Part, float]], budget: int
 ) -> None:
     chosen = token_budget.choose(ranked, read, budget)
-    inside, left = ({(c.part.path, c.part.first) for c in group} for group in (chosen.parts, chosen.left))
+    inside, left = ({(c.part.path, c.part.first) for c in group} for group in (chosen.parts, chosen.leftovers))
     assert not inside & left
     assert inside | left <= {(one.path, one.first) for one, _ in ranked}
     assert all(choice.text == read(*choice.part[1:2], *choice.part[4:6]) for choice in chosen.parts)
@@ -62,7 +62,7 @@ def test_a_part_is_chosen_or_left_never_both_and_has_its_text_if_it_is_chosen(
 def test_everything_is_chosen_when_there_is_room_for_all(ranked: list[tuple[ranking.Part, float]]) -> None:
     chosen = token_budget.choose(ranked, read, 10**6)
     assert len(chosen.parts) == len(ranked)
-    assert chosen.left == ()
+    assert chosen.leftovers == ()
 
 
 @given(ranked_parts(), st.integers(0, 4_000))
@@ -77,13 +77,13 @@ def test_a_smaller_part_is_chosen_when_a_better_one_does_not_fit() -> None:
     ranked = [(part("a.py", 1, 200), 9.0), (part("b.py", 1, 3), 1.0)]
     chosen = token_budget.choose(ranked, read, 200)
     assert [choice.part.path for choice in chosen.parts] == ["b.py"]
-    assert [choice.part.path for choice in chosen.left] == ["a.py"]
+    assert [choice.part.path for choice in chosen.leftovers] == ["a.py"]
 
 
 def test_a_full_budget_names_a_few_parts_and_no_more() -> None:
     ranked = [(part("a.py", 1 + 5 * at, 4 + 5 * at), 9.0 - at / 10) for at in range(60)]
     chosen = token_budget.choose(ranked, read, 100)
-    assert 0 < len(chosen.left) < len(ranked) - len(chosen.parts)
+    assert 0 < len(chosen.leftovers) < len(ranked) - len(chosen.parts)
 
 
 def test_what_is_far_too_large_is_not_even_read() -> None:

@@ -38,17 +38,17 @@ class Offer(NamedTuple):
 class _Draft:
     budget: int
     characters: float
-    chosen: list[packs.Item] = field(default_factory=list[packs.Item])
-    left: list[packs.LeftOut] = field(default_factory=list[packs.LeftOut])
-    used: int = 0
+    items: list[packs.Item] = field(default_factory=list[packs.Item])
+    left_out: list[packs.LeftOut] = field(default_factory=list[packs.LeftOut])
+    tokens: int = 0
 
     def add(self, item: packs.Item, most: int) -> bool:
-        room = min(self.budget - self.used, most)
+        room = min(self.budget - self.tokens, most)
         cost = token_budget.cost(item.path, item.text)
         if cost > room:
             return False
-        self.chosen.append(replace(item, tokens=cost))
-        self.used += cost
+        self.items.append(replace(item, tokens=cost))
+        self.tokens += cost
         return True
 
 
@@ -58,13 +58,13 @@ class Request:
 
     budget: int
     offers: Sequence[Offer]
-    ranked: ranking.Ranking
+    ranks: ranking.Ranking
     read: token_budget.Read
     allows: Callable[[str], bool]
     unresolved: Sequence[packs.Unresolved] = ()
     tasks: Sequence[str] = ()
     withheld: Sequence[str] = ()
-    related: Sequence[str] = ()
+    see_also: Sequence[str] = ()
 
 
 def assemble(request: Request) -> packs.Pack:
@@ -73,22 +73,22 @@ def assemble(request: Request) -> packs.Pack:
     draft = _Draft(request.budget - reserve, request.budget * CHARACTERS_A_TOKEN)
     for offer in request.offers:
         _offer(draft, offer, int(offer.share * request.budget))
-    allowed = [(part, score) for part, score in request.ranked.parts if request.allows(part.path)]
-    files = [path for path in request.ranked.files if request.allows(path)]
-    left = _scored(draft, allowed, request.read)
-    return _fitted(_pack(request, draft, files, _tops(allowed), left))
+    candidates = [(part, score) for part, score in request.ranks.parts if request.allows(part.path)]
+    files = [path for path in request.ranks.files if request.allows(path)]
+    leftovers = _scored(draft, candidates, request.read)
+    return _fitted(_pack(request, draft, files, _tops(candidates), leftovers))
 
 
 def _offer(draft: _Draft, offer: Offer, most: int) -> None:
-    start = draft.used
+    start = draft.tokens
     for piece in offer.pieces:
-        room = most - (draft.used - start)
-        if any(_covers(item, piece) for item in draft.chosen) or draft.add(piece, room):
+        room = most - (draft.tokens - start)
+        if any(_covers(item, piece) for item in draft.items) or draft.add(piece, room):
             continue
-        head, rest = cut(piece, min(draft.budget - draft.used, room))
+        head, rest = cut(piece, min(draft.budget - draft.tokens, room))
         if head is not None:
             draft.add(head, room)
-        draft.left.append(packs.LeftOut(rest.key, token_budget.cost(rest.path, rest.text)))
+        draft.left_out.append(packs.LeftOut(rest.key, token_budget.cost(rest.path, rest.text)))
 
 
 def _covers(item: packs.Item, other: packs.Item) -> bool:
@@ -101,23 +101,23 @@ def cut(item: packs.Item, room: int) -> tuple[packs.Item | None, packs.Item]:
     if room < _LEAST_CUT:
         return None, item
     lines = item.text.split("\n")
-    taken, used = 0, 0
+    count, tokens = 0, 0
     for line in lines:
-        used += token_count.count(f"{line}\n")
-        if used > room:
+        tokens += token_count.count(f"{line}\n")
+        if tokens > room:
             break
-        taken += 1
-    if taken == 0:
+        count += 1
+    if count == 0:
         return None, item
-    middle = item.first + taken
+    middle = item.first + count
     head = replace(
         item,
-        text="\n".join(lines[:taken]),
+        text="\n".join(lines[:count]),
         last=middle - 1 if item.first else 0,
         key=_key(item, item.first, middle - 1),
     )
     rest = replace(
-        item, text="\n".join(lines[taken:]), first=middle if item.first else 0, key=_key(item, middle, item.last)
+        item, text="\n".join(lines[count:]), first=middle if item.first else 0, key=_key(item, middle, item.last)
     )
     return head, rest
 
@@ -132,18 +132,18 @@ def key_of(part: ranking.Part) -> str:
 
 
 def _scored(draft: _Draft, parts: Sequence[tuple[ranking.Part, float]], read: token_budget.Read) -> list[packs.LeftOut]:
-    taken: dict[str, list[Span]] = {}
-    for item in draft.chosen:
-        taken.setdefault(item.path, []).append((item.first, item.last))
-    free = [(part, score) for part, score in parts if not _inside(taken.get(part.path, ()), part)]
-    given = sum(len(item.text) + token_budget.CHARACTERS for item in draft.chosen)
-    got = token_budget.choose(free, read, draft.budget - draft.used, characters=draft.characters - given)
+    spans: dict[str, list[Span]] = {}
+    for item in draft.items:
+        spans.setdefault(item.path, []).append((item.first, item.last))
+    free = [(part, score) for part, score in parts if not _inside(spans.get(part.path, ()), part)]
+    size = sum(len(item.text) + token_budget.CHARACTERS for item in draft.items)
+    got = token_budget.choose(free, read, draft.budget - draft.tokens, characters=draft.characters - size)
     for part, text, cost in got.parts:
-        draft.chosen.append(
+        draft.items.append(
             packs.Item(key_of(part), part.path, text, cost, "scored", part.first, part.last, _name(part))
         )
-        draft.used += cost
-    return [packs.LeftOut(key_of(one.part), one.tokens) for one in got.left]
+        draft.tokens += cost
+    return [packs.LeftOut(key_of(choice.part), choice.tokens) for choice in got.leftovers]
 
 
 def _name(part: ranking.Part) -> str:
@@ -165,47 +165,47 @@ def _tops(parts: Sequence[tuple[ranking.Part, float]]) -> dict[str, str]:
 
 
 def _pack(
-    request: Request, draft: _Draft, files: Sequence[str], tops: Mapping[str, str], left: Sequence[packs.LeftOut]
+    request: Request, draft: _Draft, files: Sequence[str], tops: Mapping[str, str], leftovers: Sequence[packs.LeftOut]
 ) -> packs.Pack:
-    there = {item.path for item in draft.chosen}
-    others = [path for path in dict.fromkeys([*files, *request.related]) if path not in there and request.allows(path)]
-    also = others[:MAX_ALSO]
+    there = {item.path for item in draft.items}
+    paths = [path for path in dict.fromkeys([*files, *request.see_also]) if path not in there and request.allows(path)]
+    also = paths[:MAX_ALSO]
     names = {path: tops[path] for path in also[:_NAMED] if path in tops}
     return packs.Pack(
         budget=request.budget,
-        chosen=tuple(merged(draft.chosen, request.read)),
-        left_out=(*draft.left, *left[:_LEFT_OUT]),
+        chosen=tuple(merge(draft.items, request.read)),
+        left_out=(*draft.left_out, *leftovers[:_LEFT_OUT]),
         also=tuple(also),
         withheld=tuple(request.withheld),
         unresolved=tuple(request.unresolved),
         ranked=tuple(files),
         tasks=tuple(request.tasks),
-        pool=sum(token_count.estimate(part.size) for part, _ in request.ranked.parts if part.score > 0),
+        pool=sum(token_count.estimate(part.size) for part, _ in request.ranks.parts if part.score > 0),
         names=names,
     )
 
 
-def merged(items: Sequence[packs.Item], read: token_budget.Read) -> list[packs.Item]:
+def merge(items: Sequence[packs.Item], read: token_budget.Read) -> list[packs.Item]:
     """Returns items in their order; those with few lines between them are joined where the first of them stood."""
-    kept: list[packs.Item] = []
+    result: list[packs.Item] = []
     for item in items:
-        near = [one for one in kept if _adjoin(one, item)]
+        near = [earlier for earlier in result if _adjoin(earlier, item)]
         if not near:
-            kept.append(item)
+            result.append(item)
             continue
-        joined = functools.reduce(functools.partial(_joined, read=read), near, item)
-        kept = [joined if one is near[0] else one for one in kept if one not in near[1:]]
-    return kept
+        whole = functools.reduce(functools.partial(_joined, read=read), near, item)
+        result = [whole if earlier is near[0] else earlier for earlier in result if earlier not in near[1:]]
+    return result
 
 
-def _adjoin(one: packs.Item, other: packs.Item) -> bool:
-    if one.path != other.path or not one.first or one.why != other.why:
+def _adjoin(item: packs.Item, other: packs.Item) -> bool:
+    if item.path != other.path or not item.first or item.why != other.why:
         return False
-    return token_budget.adjoins([(one.first, one.last)], other.first, other.last)
+    return token_budget.adjoins([(item.first, item.last)], other.first, other.last)
 
 
-def _joined(one: packs.Item, other: packs.Item, read: token_budget.Read) -> packs.Item:
-    first, second = (one, other) if one.first <= other.first else (other, one)
+def _joined(item: packs.Item, other: packs.Item, read: token_budget.Read) -> packs.Item:
+    first, second = (item, other) if item.first <= other.first else (other, item)
     return replace(
         first,
         key=f"file:{first.path}#L{first.first}-{second.last}",
@@ -223,9 +223,9 @@ def _fitted(pack: packs.Pack) -> packs.Pack:
     for name in ("also", "left_out", "withheld", "unresolved"):
         pack = _shortened(pack, name, body)
     while pack.chosen and (over := pack.tokens - pack.budget) > 0:
-        *others, last = pack.chosen
+        *items, last = pack.chosen
         head, _ = cut(last, token_budget.cost(last.path, last.text) - over - token_budget.HEADER)
-        pack = replace(pack, chosen=(*others, head) if head is not None and head.text != last.text else tuple(others))
+        pack = replace(pack, chosen=(*items, head) if head is not None and head.text != last.text else tuple(items))
     return pack
 
 

@@ -78,6 +78,7 @@ _INDENT = r"(?P<i>[ \t]*)"
 _EXPORTED = r"(?:export[ ]+)?(?:default[ ]+)?(?:declare[ ]+)?"
 # async (one) => …, one => …, function …, or a bracket that the line ends with
 _JS_FUNCTION = r"(?:async[ ]+)?(?:function\b|\([^()\n]*\)[^=\n;]{0,60}=>|\w+[ ]*=>|\($)"
+_JS_KIND = r"(?P<k>class|interface|enum|namespace|type|module)"
 _JS_BODY = r"\([^;\n]*\{[ \t]*(?=\n)"
 _RUST_VISIBLE = r"(?:pub(?:\([^)\n]*\))?[ ]+)?"
 # async unsafe extern "C"
@@ -98,7 +99,7 @@ _DEFINITIONS: Mapping[str, tuple[str, ...]] = {
         # export default async function main
         rf"{_EXPORTED}(?:async[ ]+)?function\b[*]?[ ]*(?P<n>\w+)",
         # export abstract class Router, declare namespace api.v1
-        rf"{_EXPORTED}(?:abstract[ ]+)?(?P<k>class|interface|enum|namespace|type|module)[ ]+(?P<n2>[\w.]+)",
+        rf"{_EXPORTED}(?:abstract[ ]+)?{_JS_KIND}[ ]+(?P<n2>[\w.]+)",
         # const join = async (one, two) => …
         rf"(?:export[ ]+)?(?:const|let|var)[ ]+(?P<n3>[\w$]+)[ ]*(?::[^=\n]+)?=[ ]*{_JS_FUNCTION}",
         # Reply.prototype.send = function …
@@ -192,33 +193,33 @@ def _edge(language: str, depth: int) -> re.Pattern[str]:
     return re.compile(rf"{lead}(?=[^\s#)\]}}])()")
 
 
-def split(text: str, path: str) -> list[Chunk]:
+def divide(text: str, path: str) -> list[Chunk]:
     """Returns the parts of a file in order; together they hold every line that is not blank."""
     language = languages.language(path)
-    padded = f"\n{text}\n"
+    body = f"\n{text}\n"
     if language in _DEFINITIONS:
-        found = _nested(_definitions(padded, language))
-        spans = _parts(padded, found, _Span("module", "", 0, len(padded)))
+        definitions = _nested(_definitions(body, language))
+        spans = _parts(body, definitions, _Span("module", "", 0, len(body)))
     elif language in _HEADINGS:
-        spans = _sections(padded, language)
+        spans = _sections(body, language)
     else:
-        spans = iter([_Span("text", "", 0, len(padded))])
-    return list(_cut(padded, spans))
+        spans = iter([_Span("text", "", 0, len(body))])
+    return list(_cut(body, spans))
 
 
 def _definitions(text: str, language: str) -> list[_Definition]:
     pattern = _pattern(language)
     kinds = [group for name, group in pattern.groupindex.items() if name.startswith("k")]
     owner = pattern.groupindex.get("o")
-    found: list[_Definition] = []
+    definitions: list[_Definition] = []
     for match in pattern.finditer(text):
         name = match[match.lastindex or 0]
         kind = next(filter(None, map(match.group, kinds)), "function")
         if owner and match[owner]:
             name = f"{match[owner]}.{name}"
         depth = len(match[1])
-        found.append(_Definition(match.start() + 1, _end(text, match.end() - 1, depth, language), kind, name))
-    return found
+        definitions.append(_Definition(match.start() + 1, _end(text, match.end() - 1, depth, language), kind, name))
+    return definitions
 
 
 def _end(text: str, at: int, depth: int, language: str) -> int:
@@ -233,17 +234,17 @@ def _end(text: str, at: int, depth: int, language: str) -> int:
     return len(text)
 
 
-def _nested(found: list[_Definition]) -> list[_Definition]:
+def _nested(definitions: list[_Definition]) -> list[_Definition]:
     """Returns the outermost definitions, each with those inside it."""
     top: list[_Definition] = []
     around: list[_Definition] = []
-    for one in found:
-        while around and one.start >= around[-1].end:
+    for definition in definitions:
+        while around and definition.start >= around[-1].end:
             around.pop()
         if around:
-            one.end = min(one.end, around[-1].end)
-        (around[-1].parts if around else top).append(one)
-        around.append(one)
+            definition.end = min(definition.end, around[-1].end)
+        (around[-1].parts if around else top).append(definition)
+        around.append(definition)
     return top
 
 
@@ -257,20 +258,20 @@ class _Span(NamedTuple):
 def _parts(text: str, inside: list[_Definition], around: _Span) -> Iterator[_Span]:
     """Yields what a span consists of: the definitions, and what is around them under the span's own name and kind."""
     at = around.start
-    for one in inside:
-        begin = _lead(text, at, one.start)
+    for definition in inside:
+        begin = _lead(text, at, definition.start)
         if begin > at:
             yield _Span(around.kind, around.name, at, begin)
-        own = f"{around.name}.{one.name}" if around.name else one.name
-        container = one.kind in _CONTAINERS
-        span = _Span("class" if one.kind in _TYPES else "function", own, begin, one.end)
-        if container or (one.parts and text.count("\n", begin, one.end) > LONGEST):
-            tests = one.kind == "mod" and one.name in _TEST_MODULES
-            spans = _parts(text, one.parts, span)
+        own = f"{around.name}.{definition.name}" if around.name else definition.name
+        container = definition.kind in _CONTAINERS
+        span = _Span("class" if definition.kind in _TYPES else "function", own, begin, definition.end)
+        if container or (definition.parts and text.count("\n", begin, definition.end) > LONGEST):
+            tests = definition.kind == "mod" and definition.name in _TEST_MODULES
+            spans = _parts(text, definition.parts, span)
             yield from (part._replace(kind="test") for part in spans) if tests else spans
         else:
             yield span
-        at = one.end
+        at = definition.end
     if around.end > at:
         yield _Span(around.kind, around.name, at, around.end)
 
@@ -298,26 +299,26 @@ def _sections(text: str, language: str) -> Iterator[_Span]:
     yield _Span("text", name, at, len(text))
 
 
-def _cut(padded: str, spans: Iterable[_Span]) -> Iterator[Chunk]:
+def _cut(body: str, spans: Iterable[_Span]) -> Iterator[Chunk]:
     """Yields the spans as chunks of the text inside `padded`, blank edges trimmed and long ones in windows."""
     line, at = 0, 0
     for kind, name, start, stop in spans:
-        kept = padded[start:stop].strip()
-        if not _WORD.search(kept):
+        content = body[start:stop].strip()
+        if not _WORD.search(content):
             continue
-        begin = padded.rfind("\n", 0, padded.find(kept[0], start)) + 1
-        line += padded.count("\n", at, begin)
+        begin = body.rfind("\n", 0, body.find(content[0], start)) + 1
+        line += body.count("\n", at, begin)
         at = begin
-        end = padded.find(kept, begin) + len(kept)
-        label = name or (_assigned(kept) if kind == "module" else "")
-        last = line + kept.count("\n")
+        end = body.find(content, begin) + len(content)
+        label = name or (_assigned(content) if kind == "module" else "")
+        last = line + content.count("\n")
         if last - line < (LONGEST if kind in _WHOLE else WINDOW * 3 // 2):
             yield Chunk(kind, label, line, last, begin - 1, end - 1)
         else:
-            yield from _windows(padded, Chunk(kind, label, line, last, begin, end))
+            yield from _windows(body, Chunk(kind, label, line, last, begin, end))
 
 
-def _windows(padded: str, chunk: Chunk) -> Iterator[Chunk]:
+def _windows(body: str, chunk: Chunk) -> Iterator[Chunk]:
     """Yields the parts of a long chunk, whose places are those in `padded`."""
     start, first = chunk.start, chunk.first
     while first <= chunk.last:
@@ -327,7 +328,7 @@ def _windows(padded: str, chunk: Chunk) -> Iterator[Chunk]:
         else:
             end = start
             for _ in range(WINDOW):
-                end = padded.index("\n", end) + 1
+                end = body.index("\n", end) + 1
             end -= 1
         yield Chunk(chunk.kind, chunk.name, first, last, start - 1, end - 1)
         start, first = end + 1, last + 1

@@ -69,8 +69,8 @@ class Query:
     """A task text, read.
 
     `words` are its distinct words in lower case and order, `title` those of its first sentence; `pairs` stand next to
-    each other; `names` are identifiers in it and what it quotes, `quoted` the words of the latter; `paths` look like
-    paths.
+    each other; `names` are identifiers in it and what it quotes, `quote_words` the words of the latter; `paths` look
+    like paths.
     """
 
     text: str
@@ -78,7 +78,7 @@ class Query:
     title: frozenset[str] = frozenset()
     pairs: tuple[tuple[str, str], ...] = ()
     names: tuple[str, ...] = ()
-    quoted: frozenset[str] = frozenset()
+    quote_words: frozenset[str] = frozenset()
     paths: tuple[str, ...] = ()
 
     @property
@@ -93,12 +93,14 @@ class Query:
         """
         rare = [word for word in self.words if rarity.get(stem(word), COMMON) >= COMMON]
         words = rare if len(rare) >= _ENOUGH else self.words
-        return " OR ".join([*(f'"{word}"' for word in words), *(f'"{one} {two}"' for one, two in self.pairs)])
+        return " OR ".join(
+            [*(f'"{word}"' for word in words), *(f'"{word} {follower}"' for word, follower in self.pairs)]
+        )
 
     def match_rarest(self, rarity: Mapping[str, float], most: int) -> str:
         """Returns the full-text query for the `most` words that are rarest."""
-        known = sorted(self.words, key=lambda word: -rarity.get(stem(word), 0.0))[:most]
-        return " OR ".join(f'"{word}"' for word in known)
+        words = sorted(self.words, key=lambda word: -rarity.get(stem(word), 0.0))[:most]
+        return " OR ".join(f'"{word}"' for word in words)
 
 
 def read(text: str) -> Query:
@@ -106,17 +108,17 @@ def read(text: str) -> Query:
     text = text[:MAX_CHARACTERS]
     words, pairs = _words(text)
     title = frozenset(_words(_title(text))[0])
-    quoted = [found[found.lastindex or 0] for found in _QUOTED.finditer(text)]
-    written = [found[0] for found in _IDENTIFIER.finditer(text)]
-    names = dict.fromkeys([*written, *(one for one in quoted if _NAME.fullmatch(one))])
+    quotes = [match[match.lastindex or 0] for match in _QUOTED.finditer(text)]
+    identifiers = [match[0] for match in _IDENTIFIER.finditer(text)]
+    names = dict.fromkeys([*identifiers, *(quote for quote in quotes if _NAME.fullmatch(quote))])
     return Query(
         text=text,
         words=tuple(words[:MAX_TERMS]),
         title=title,
         pairs=tuple(pairs[:MAX_PAIRS]),
         names=tuple(name.removesuffix("()").strip(".:#$") for name in names)[:30],
-        quoted=frozenset(word for one in quoted for word in _words(one)[0]),
-        paths=tuple(dict.fromkeys(found[0].rstrip(".") for found in _PATH.finditer(text)))[:20],
+        quote_words=frozenset(word for quote in quotes for word in _words(quote)[0]),
+        paths=tuple(dict.fromkeys(match[0].rstrip(".") for match in _PATH.finditer(text)))[:20],
     )
 
 
@@ -129,27 +131,27 @@ def _apart(match: re.Match[str]) -> str:
     return f" {match[0]}"
 
 
-def spaced(text: str) -> str:
+def split_names(text: str) -> str:
     """Returns `text` with the parts of camelCase names apart."""
     return _CAMEL.sub(_apart, text)
 
 
 def _words(text: str) -> tuple[list[str], list[tuple[str, str]]]:
     """Returns the distinct words in order, and the pairs of words with nothing but a blank or a dash between them."""
-    found: dict[str, None] = {}
+    words: dict[str, None] = {}
     pairs: dict[tuple[str, str], None] = {}
     before, end = "", -1
-    shown = spaced(text)
-    for match in _WORD.finditer(shown):
+    separate = split_names(text)
+    for match in _WORD.finditer(separate):
         word = match[0].lower()
         if word in _STOPPED or (len(word) < 2 and not word.isdigit()) or len(word) > 40:
             before = ""
             continue
-        found[word] = None
+        words[word] = None
         if before and match.start() - end == 1 and before != word:
             pairs[before, word] = None
         before, end = word, match.end()
-    return list(found), list(pairs)
+    return list(words), list(pairs)
 
 
 @lru_cache(maxsize=65536)
@@ -175,7 +177,7 @@ _ASCII = re.compile(r"[a-z]{2,}|\d+")
 
 def plain(text: str) -> str:
     """Returns `text` in lower case, the parts of compound names apart."""
-    return spaced(text).lower().replace("_", " ").replace("-", " ").replace(".", " ")
+    return split_names(text).lower().replace("_", " ").replace("-", " ").replace(".", " ")
 
 
 def plain_stems(text: str) -> frozenset[str]:
@@ -185,4 +187,4 @@ def plain_stems(text: str) -> frozenset[str]:
 
 def phrases(query: Query, text: str) -> int:
     """Returns how many of the pairs of words of the task stand together in a plain text."""
-    return sum(f"{one} {two}" in text for one, two in query.pairs)
+    return sum(f"{word} {follower}" in text for word, follower in query.pairs)

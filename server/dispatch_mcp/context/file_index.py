@@ -47,11 +47,11 @@ class Damaged(errors.DispatchError):
 
 
 class Refreshed(NamedTuple):
-    """What a refresh did: files of the workspace, those read again and those that are gone."""
+    """What a refresh did: `files` of the workspace, how many were `read`, and entries that were gone or out of date."""
 
     files: int
     read: int
-    gone: int
+    removals: int
 
 
 _PLACE = ".place"
@@ -109,14 +109,14 @@ class Index:
 
     def refresh(self) -> Refreshed:
         """Brings the index up to date with the files and the history; builds it anew when it is damaged."""
-        seen = file_listing.scan(self.root.path)
+        states = file_listing.scan(self.root.path)
         if self._db is not None and _identity(self.path) != self._file:
             self._drop()
         try:
-            return self._refresh(seen)
+            return self._refresh(states)
         except Damaged:
             self.discard()
-            return self._refresh(seen)
+            return self._refresh(states)
 
     @contextmanager
     def snapshot(self) -> Generator[None]:
@@ -144,39 +144,43 @@ class Index:
                 self._db.close()
             self._db = None
 
-    def _refresh(self, seen: Mapping[str, file_listing.State]) -> Refreshed:
+    def _refresh(self, states: Mapping[str, file_listing.State]) -> Refreshed:
         db = self.db
         with _trouble():
-            stale, gone = _differences(db, seen)
-            if stale or gone:
+            stale, removals = _differences(db, states)
+            if stale or removals:
                 with self._lock:
                     with _writing(db):
-                        stale, gone = _differences(db, seen)
-                        if _wasted(db, gone):
+                        stale, removals = _differences(db, states)
+                        if _wasted(db, removals):
                             _empty(db)
-                            stale, gone = _differences(db, seen)
-                        self._apply(db, seen, stale, gone)
+                            stale, removals = _differences(db, states)
+                        self._apply(db, states, stale, removals)
                     db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             self._history(db)
-        return Refreshed(len(seen), len(stale), len(gone))
+        return Refreshed(len(states), len(stale), len(removals))
 
     def _apply(
-        self, db: sqlite3.Connection, seen: Mapping[str, file_listing.State], stale: Sequence[str], gone: Sequence[int]
+        self,
+        db: sqlite3.Connection,
+        states: Mapping[str, file_listing.State],
+        stale: Sequence[str],
+        removals: Sequence[int],
     ) -> None:
-        _forget(db, gone)
+        _forget(db, removals)
         for path in stale:
-            state, text = self._text(path, seen[path])
+            state, text = self._text(path, states[path])
             _store(db, path, state, text)
         _count(db, "generation", 1)
 
-    def _text(self, path: str, seen: file_listing.State) -> tuple[file_listing.State, str]:
+    def _text(self, path: str, before: file_listing.State) -> tuple[file_listing.State, str]:
         """Returns a file's text and the state it was read in; empty for what is not worth indexing."""
-        if seen.size > safe_read.MAX_BYTES:
-            return seen, ""
+        if before.size > safe_read.MAX_BYTES:
+            return before, ""
         try:
             content = self.root.read(path)
         except safe_paths.Refused:
-            return seen, ""
+            return before, ""
         state = file_listing.State(content.size, content.mtime_ns)
         if b"\0" in content.data:
             return state, ""
@@ -186,19 +190,19 @@ class Index:
     def _history(self, db: sqlite3.Connection) -> None:
         if not git_log.belongs_to(self.root.path):
             return
-        known = _meta(db, "head")
+        last_head = _meta(db, "head")
         head = git_log.head(self.root.path)
-        if not head or head == known:
+        if not head or head == last_head:
             return
-        found = git_log.commits(self.root.path, str(known)) if known else None
-        fresh = found is None or len(found) >= git_log.MAX_COMMITS
+        commits = git_log.commits(self.root.path, str(last_head)) if last_head else None
+        fresh = commits is None or len(commits) >= git_log.MAX_COMMITS
         if fresh:
-            found = git_log.commits(self.root.path)
+            commits = git_log.commits(self.root.path)
         with self._lock, _writing(db):
             if fresh:
                 db.execute("DELETE FROM commits")
                 db.execute("INSERT INTO subjects (subjects) VALUES ('delete-all')")
-            remember(db, found or ())
+            remember(db, commits or ())
             _set(db, "head", head)
 
 
@@ -259,15 +263,15 @@ def create(db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def _differences(db: sqlite3.Connection, seen: Mapping[str, file_listing.State]) -> tuple[list[str], list[int]]:
+def _differences(db: sqlite3.Connection, states: Mapping[str, file_listing.State]) -> tuple[list[str], list[int]]:
     """Returns the paths to read, in order, and the ids of files that are gone or to be read again."""
     rows = db.execute("SELECT path, size, mtime_ns, id FROM files").fetchall()
-    known = {path: (size, mtime) for path, size, mtime, _ in rows}
-    if known == seen:
+    old_states = {path: (size, mtime) for path, size, mtime, _ in rows}
+    if old_states == states:
         return [], []
-    stale = sorted(path for path, state in seen.items() if known.get(path) != state)
+    stale = sorted(path for path, state in states.items() if old_states.get(path) != state)
     again = set(stale)
-    return stale, [file for path, _, _, file in rows if path in again or path not in seen]
+    return stale, [file for path, _, _, file in rows if path in again or path not in states]
 
 
 def _forget(db: sqlite3.Connection, files: Sequence[int]) -> None:
@@ -282,27 +286,32 @@ def _forget(db: sqlite3.Connection, files: Sequence[int]) -> None:
 def _store(db: sqlite3.Connection, path: str, state: file_listing.State, text: str) -> None:
     role = languages.role(path)
     names = "\n".join(import_graph.of(text, path)) if text else ""
-    added = db.execute(
+    cursor = db.execute(
         "INSERT INTO files (path, size, mtime_ns, role, imports) VALUES (?, ?, ?, ?, ?)", (path, *state, role, names)
     )
-    file = added.lastrowid or 0
-    found = chunks.split(text, path)
-    if not found:
+    file = cursor.lastrowid or 0
+    parts = chunks.divide(text, path)
+    if not parts:
         return
     first = (db.execute("SELECT max(id) FROM chunks").fetchone()[0] or 0) + 1
     first = max(first, int(_meta(db, "next") or 1))
     rows = [
-        (at, file, one.kind, one.name, leaf(one.name), one.first, one.last, one.start, one.end)
-        for at, one in enumerate(found, first)
+        (at, file, part.kind, part.name, leaf(part.name), part.first, part.last, part.start, part.end)
+        for at, part in enumerate(parts, first)
     ]
     db.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-    _set(db, "next", first + len(found))
-    shown = context_query.spaced(path)
-    for table, wanted in (("code", True), ("prose", False)):
+    _set(db, "next", first + len(parts))
+    path_words = context_query.split_names(path)
+    for table, is_source in (("code", True), ("prose", False)):
         words = [
-            (at, shown, context_query.spaced(one.name), context_query.spaced(text[one.start : one.end]))
-            for at, one in enumerate(found, first)
-            if (role == "source" and one.kind != "test") is wanted
+            (
+                at,
+                path_words,
+                context_query.split_names(part.name),
+                context_query.split_names(text[part.start : part.end]),
+            )
+            for at, part in enumerate(parts, first)
+            if (role == "source" and part.kind != "test") == is_source
         ]
         db.executemany(f"INSERT INTO {table} (rowid, path, name, body) VALUES (?, ?, ?, ?)", words)  # noqa: S608
 
@@ -314,14 +323,14 @@ def leaf(name: str) -> str:
 
 def remember(db: sqlite3.Connection, commits: Iterable[git_log.Commit]) -> None:
     """Adds commits to the history."""
-    for one in commits:
-        added = db.execute(
+    for commit in commits:
+        cursor = db.execute(
             "INSERT OR IGNORE INTO commits (sha, time, files) VALUES (?, ?, ?)",
-            (one.sha, one.time, "\n".join(one.files)),
+            (commit.sha, commit.time, "\n".join(commit.files)),
         )
-        if added.rowcount:
-            words = context_query.spaced(one.subject)
-            db.execute("INSERT INTO subjects (rowid, subject) VALUES (?, ?)", (added.lastrowid, words))
+        if cursor.rowcount:
+            words = context_query.split_names(commit.subject)
+            db.execute("INSERT INTO subjects (rowid, subject) VALUES (?, ?)", (cursor.lastrowid, words))
 
 
 def _meta(db: sqlite3.Connection, key: str) -> str | int:
@@ -342,13 +351,13 @@ def generation(db: sqlite3.Connection) -> int:
     return int(_meta(db, "generation"))
 
 
-def _wasted(db: sqlite3.Connection, gone: Sequence[int]) -> bool:
+def _wasted(db: sqlite3.Connection, removals: Sequence[int]) -> bool:
     """Returns whether too many words of the index would belong to parts that are no more."""
     alive = db.execute("SELECT count(*) FROM chunks").fetchone()[0]
     if not alive:
         return False
     files = db.execute("SELECT count(*) FROM files").fetchone()[0]
-    dead = int(_meta(db, "dead")) + alive * len(gone) // max(1, files)
+    dead = int(_meta(db, "dead")) + alive * len(removals) // max(1, files)
     return dead > max(_SPARE, _WASTE * alive)
 
 
@@ -363,17 +372,17 @@ def _empty(db: sqlite3.Connection) -> None:
 def _identity(path: Path) -> tuple[int, int]:
     """Returns what tells a file from one that has taken its place."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return (0, 0)
-    return (found.st_dev, found.st_ino)
+    return (status.st_dev, status.st_ino)
 
 
 def _make_private(folder: Path) -> None:
     """Creates a folder and what is missing above it, for nobody but the user: `parents=True` would not."""
-    for one in reversed([folder, *folder.parents]):
-        if not one.exists():
-            one.mkdir(mode=0o700, exist_ok=True)
+    for parent in reversed([folder, *folder.parents]):
+        if not parent.exists():
+            parent.mkdir(mode=0o700, exist_ok=True)
 
 
 def _remember_place(path: Path, workspace: Path) -> None:

@@ -29,9 +29,9 @@ class State(NamedTuple):
 
 def scan(root: Path) -> Mapping[str, State]:
     """Returns the files to index by path relative to `root`; links are left out, and so is what is ignored."""
-    if git_log.belongs_to(root) and (listed := git_log.files(root)) is not None:
-        wanted = [path for path in listed if safe_paths.sayable(path) and secret_paths.readable(path, tracked=True)]
-        return dict(_stated(root, wanted[:MAX_FILES]))
+    if git_log.belongs_to(root) and (names := git_log.files(root)) is not None:
+        paths = [path for path in names if safe_paths.sayable(path) and secret_paths.readable(path, in_git=True)]
+        return dict(_stated(root, paths[:MAX_FILES]))
     return dict(itertools.islice(_walk(root), MAX_FILES))
 
 
@@ -39,11 +39,11 @@ def _stated(root: Path, paths: list[str]) -> Iterator[tuple[str, State]]:
     base = f"{root}/"
     for path in paths:
         try:
-            found = os.lstat(base + path)  # ten thousand Path objects cost more than the calls
+            status = os.lstat(base + path)  # ten thousand Path objects cost more than the calls
         except OSError:
             continue
-        if stat.S_ISREG(found.st_mode):
-            yield path, State(found.st_size, found.st_mtime_ns)
+        if stat.S_ISREG(status.st_mode):
+            yield path, State(status.st_size, status.st_mtime_ns)
 
 
 def _walk(root: Path) -> Iterator[tuple[str, State]]:
@@ -61,27 +61,27 @@ def _walk(root: Path) -> Iterator[tuple[str, State]]:
                     rules, path, folder=True
                 ):
                     folders.append((path, rules))
-            elif not secret_paths.unwanted(entry.name) and not _left_out(rules, path, folder=False):
-                yield from _one(entry, path)
+            elif not secret_paths.unread_file(entry.name) and not _left_out(rules, path, folder=False):
+                yield from _state_of(entry, path)
 
 
 def _left_out(rules: gitignore.Ignored, path: str, *, folder: bool) -> bool:
     return bool(rules.rules) and rules.holds(path, folder=folder)
 
 
-def _one(entry: os.DirEntry[str], path: str) -> Iterator[tuple[str, State]]:
+def _state_of(entry: os.DirEntry[str], path: str) -> Iterator[tuple[str, State]]:
     try:
-        found = entry.stat(follow_symlinks=False)
+        status = entry.stat(follow_symlinks=False)
     except OSError:
         return
-    if stat.S_ISREG(found.st_mode):
-        yield path, State(found.st_size, found.st_mtime_ns)
+    if stat.S_ISREG(status.st_mode):
+        yield path, State(status.st_size, status.st_mtime_ns)
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as found:
-            return [entry for entry in found if safe_paths.sayable(entry.name)]
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if safe_paths.sayable(entry.name)]
     except OSError:
         return []
 

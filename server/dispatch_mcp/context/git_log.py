@@ -77,7 +77,7 @@ def _git(workspace: Path, *arguments: str) -> str | None:
     if program is None:
         return None
     try:
-        done = subprocess.run(  # noqa: S603  # a fixed command; the settings that could run programs are off
+        result = subprocess.run(  # noqa: S603  # a fixed command; the settings that could run programs are off
             [program, *arguments],
             cwd=workspace,
             env=environment,
@@ -88,7 +88,7 @@ def _git(workspace: Path, *arguments: str) -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return os.fsdecode(done.stdout) if done.returncode == 0 else None
+    return os.fsdecode(result.stdout) if result.returncode == 0 else None
 
 
 def _environment() -> Mapping[str, str]:

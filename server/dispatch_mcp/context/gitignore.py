@@ -59,31 +59,31 @@ def parse(text: str) -> list[Rule]:
 
 def _rule(line: str) -> Rule | None:
     line = line.rstrip("\r\n")
-    stripped = line.rstrip(" ")
-    if stripped.endswith("\\") and stripped != line:
-        stripped += " "
-    if not stripped or stripped.startswith("#"):
+    text = line.rstrip(" ")
+    if text.endswith("\\") and text != line:
+        text += " "
+    if not text or text.startswith("#"):
         return None
-    brings_back = stripped.startswith("!")
-    body = stripped[1:] if brings_back else stripped
+    brings_back = text.startswith("!")
+    body = text[1:] if brings_back else text
     folders_only = body.endswith("/")
     body = body.rstrip("/")
     if not body:
         return None
-    anchored = "/" in body
+    has_folder = "/" in body
     try:
-        pattern = re.compile(("" if anchored else "(?:.*/)?") + _regex(body.removeprefix("/")), re.DOTALL)
+        pattern = re.compile(("" if has_folder else "(?:.*/)?") + _regex(body.removeprefix("/")), re.DOTALL)
     except re.error:
         return None
     return Rule(pattern, brings_back, folders_only)
 
 
 def _regex(glob: str) -> str:
-    made, at = "", 0
+    expression, at = "", 0
     while at < len(glob):
-        piece, used = _piece(glob, at)
-        made, at = made + piece, at + used
-    return made
+        piece, length = _piece(glob, at)
+        expression, at = expression + piece, at + length
+    return expression
 
 
 def _piece(glob: str, at: int) -> tuple[str, int]:
@@ -95,17 +95,17 @@ def _piece(glob: str, at: int) -> tuple[str, int]:
     if stars:
         return "[^/]*", stars
     if rest[0] == "[":
-        found = _CLASS.match(rest)
-        return (_class(found), found.end()) if found else (_NOTHING, len(rest))
+        match = _CLASS.match(rest)
+        return (_class(match), match.end()) if match else (_NOTHING, len(rest))
     if rest[0] == "\\" and len(rest) > 1:
         return re.escape(rest[1]), 2
     return ("[^/]" if rest[0] == "?" else re.escape(rest[0])), 1
 
 
-def _class(found: re.Match[str]) -> str:
+def _class(match: re.Match[str]) -> str:
     """Returns the expression for a class such as `[!a-c]`, which stands for one character but never for a slash."""
-    members = (_member(piece) for piece in _MEMBER.finditer(found["members"]))
-    return f"(?!/)[{'^' if found['but'] else ''}{''.join(members)}]"
+    members = (_member(piece) for piece in _MEMBER.finditer(match["members"]))
+    return f"(?!/)[{'^' if match['but'] else ''}{''.join(members)}]"
 
 
 def _member(piece: re.Match[str]) -> str:

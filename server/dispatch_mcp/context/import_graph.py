@@ -31,20 +31,20 @@ def of(text: str, path: str) -> tuple[str, ...]:
     """Returns ends of the paths that `text`, the file `path`, imports, such as `pkg/module`; no extension."""
     kind = languages.language(path)
     if kind == "python":
-        found = _python(text, path)
+        names = _python(text, path)
     elif kind == "script":
-        found = _script(text, path)
+        names = _script(text, path)
     elif kind == "go":
-        found = (f"{name}/" for name in _GO.findall(text))
+        names = (f"{name}/" for name in _GO.findall(text))
     elif kind == "rust":
-        found = ((one or two).replace("::", "/").removesuffix("/") for one, two in _RUST.findall(text))
+        names = ((use or module).replace("::", "/").removesuffix("/") for use, module in _RUST.findall(text))
     elif kind == "c":
-        found = (posixpath.splitext(name)[0] for name in _INCLUDE.findall(text))
+        names = (posixpath.splitext(name)[0] for name in _INCLUDE.findall(text))
     elif kind in {"typed", "php", "ruby"}:
-        found = (re.sub(r"[.\\]", "/", name) for name in _DOTTED.findall(text))
+        names = (re.sub(r"[.\\]", "/", name) for name in _DOTTED.findall(text))
     else:
         return ()
-    return tuple(dict.fromkeys(name for name in found if name))[:MOST]
+    return tuple(dict.fromkeys(name for name in names if name))[:MOST]
 
 
 def _python(text: str, path: str) -> Iterator[str]:

@@ -64,8 +64,8 @@ def load(db: sqlite3.Connection) -> Files:
     importers: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for file, path, role, names in db.execute("SELECT id, path, role, imports FROM files ORDER BY path"):
         ids[path], roles[path] = file, role
-        imports[path] = found = names.split("\n") if names else ()
-        for name in found:
+        imports[path] = targets = names.split("\n") if names else ()
+        for name in targets:
             importers[_end(name)].append((path, name))
         if role == "source":
             for stem in ranking.path_stems(path)[0]:
@@ -87,8 +87,8 @@ _Row = tuple[int, chunks.Kind, str, int, int, int, int]
 class Search:
     """Asks one index; keeps the list of its files between questions."""
 
-    def __init__(self, opened: file_index.Index) -> None:
-        self._index = opened
+    def __init__(self, index: file_index.Index) -> None:
+        self._index = index
         self._files: Files | None = None
 
     @property
@@ -106,28 +106,34 @@ class Search:
         db, files = self._index.db, self._current()
         rare = rarity(db, query)
         own = list(self._hits("code", query, query.match(rare if len(files.ids) > LARGE else {}), PARTS))
-        others = list(self._hits("prose", query, query.match_rarest(rare, RAREST), OTHERS))
-        named = self._named(query)
-        defined = self._defined(query)
-        subjects = {languages.subject(part.path) for part in others}
-        linked = [path for subject in sorted(subjects) for path in files.by_subject.get(subject, ())[:3] if subject]
-        known = {path: share for path, share in votes.items() if path in files.ids}
-        wanted = dict.fromkeys([*(part.path for part in own), *named, *linked, *known, *defined])
-        tests = dict.fromkeys(part.path for part in others)
+        support = list(self._hits("prose", query, query.match_rarest(rare, RAREST), OTHERS))
+        name_matches = self._named(query)
+        definitions = self._defined(query)
+        subjects = {languages.subject(part.path) for part in support}
+        subject_matches = [
+            path for subject in sorted(subjects) for path in files.by_subject.get(subject, ())[:3] if subject
+        ]
+        live_votes = {path: share for path, share in votes.items() if path in files.ids}
+        paths = dict.fromkeys(
+            [*(part.path for part in own), *name_matches, *subject_matches, *live_votes, *definitions]
+        )
+        tests = dict.fromkeys(part.path for part in support)
         return ranking.Evidence(
             parts=own,
-            others=others,
-            near={path: self._neighbours(path) for path in (*wanted, *tests)},
-            votes=known,
+            support=support,
+            near={path: self._neighbours(path) for path in (*paths, *tests)},
+            votes=live_votes,
             rarity=rare,
-            defined=defined,
-            named=list(wanted),
-            roles={path: files.roles[path] for path in (*wanted, *tests)},
+            definitions=definitions,
+            paths=list(paths),
+            roles={path: files.roles[path] for path in (*paths, *tests)},
         )
 
-    def completed(self, query: context_query.Query, found: ranking.Evidence, paths: Iterable[str]) -> ranking.Evidence:
+    def complete(
+        self, query: context_query.Query, evidence: ranking.Evidence, paths: Iterable[str]
+    ) -> ranking.Evidence:
         """Returns `found` with all parts of the first FULL_FILES of `paths`, best first."""
-        seen = {part.id for part in found.parts}
+        ids = {part.id for part in evidence.parts}
         rows = [
             (path, row)
             for path in itertools.islice(paths, FULL_FILES)
@@ -135,20 +141,20 @@ class Search:
                 "SELECT id, kind, name, first, last, start, end FROM chunks WHERE file = ? AND kind != 'test'",
                 (self.files.ids[path],),
             )
-            if row[0] not in seen
+            if row[0] not in ids
         ]
         return dataclasses.replace(
-            found, parts=[*found.parts, *(self._part(query, path, 0.0, row) for path, row in rows)]
+            evidence, parts=[*evidence.parts, *(self._part(query, path, 0.0, row) for path, row in rows)]
         )
 
     def lines(self, path: str, first: int, last: int) -> str:
         """Returns lines of a file, both ends included."""
-        kept = self.files.lines
-        if path not in kept:
-            if len(kept) > len(self.files.texts) + 100:
-                kept.clear()
-            kept[path] = self.text(path).split("\n")
-        return "\n".join(kept[path][first - 1 : last])
+        cache = self.files.lines
+        if path not in cache:
+            if len(cache) > len(self.files.texts) + 100:
+                cache.clear()
+            cache[path] = self.text(path).split("\n")
+        return "\n".join(cache[path][first - 1 : last])
 
     def _hits(self, table: str, query: context_query.Query, match: str, most: int) -> Iterator[ranking.Part]:
         if not match:
@@ -170,48 +176,48 @@ class Search:
         self, query: context_query.Query, path: str, score: float, row: tuple[int, chunks.Kind, str, int, int, int, int]
     ) -> ranking.Part:
         chunk, kind, name, first, last, start, end = row
-        kept = self.files.words
-        if chunk not in kept:
-            if len(kept) > MEMORY:
-                kept.clear()
+        cache = self.files.words
+        if chunk not in cache:
+            if len(cache) > MEMORY:
+                cache.clear()
             plain = context_query.plain(f"{name} {self.text(path)[start:end]}")
-            kept[chunk] = (plain, context_query.plain_stems(plain))
-        plain, stems = kept[chunk]
+            cache[chunk] = (plain, context_query.plain_stems(plain))
+        plain, stems = cache[chunk]
         phrases = context_query.phrases(query, plain)
         return ranking.Part(chunk, path, kind, name, first, last, end - start, score, stems, phrases)
 
     def text(self, path: str) -> str:
         """Returns the text of a file as it is now; empty when it cannot be read."""
-        kept = self.files.texts
-        if path not in kept:
-            if len(kept) > 400:
-                kept.clear()
+        cache = self.files.texts
+        if path not in cache:
+            if len(cache) > 400:
+                cache.clear()
             try:
-                kept[path] = self._index.root.read(path).text
+                cache[path] = self._index.root.read(path).text
             except safe_paths.Refused:
-                kept[path] = ""
-        return kept[path]
+                cache[path] = ""
+        return cache[path]
 
     def _named(self, query: context_query.Query) -> list[str]:
         """Returns source files whose name holds words of the task, those that hold most of it first."""
         files, counts = self.files, dict[str, float]()
         for term in query.terms:
-            found = files.by_stem.get(term, ())
-            for path in found[:200]:
+            matches = files.by_stem.get(term, ())
+            for path in matches[:200]:
                 counts[path] = counts.get(path, 0.0) + 1.0 / len(ranking.path_stems(path)[0])
         best = sorted(counts, key=lambda path: (-counts[path], path))[:40]
-        paths = [one.lstrip("./") for one in query.paths]
-        written = (
-            [path for path in files.ids if any(path == one or path.endswith(f"/{one}") for one in paths)]
+        paths = [ending.lstrip("./") for ending in query.paths]
+        exact = (
+            [path for path in files.ids if any(path == ending or path.endswith(f"/{ending}") for ending in paths)]
             if paths
             else []
         )
-        return list(dict.fromkeys([*written[:20], *best]))
+        return list(dict.fromkeys([*exact[:20], *best]))
 
     def _defined(self, query: context_query.Query) -> dict[str, int]:
         """Returns how many of the task's names each source file defines."""
         names = {file_index.leaf(name) for name in query.names}
-        found: dict[str, int] = defaultdict(int)
+        counts: dict[str, int] = defaultdict(int)
         for name in names:
             rows = self._index.db.execute(
                 "SELECT DISTINCT path FROM chunks JOIN files ON files.id = file"
@@ -219,14 +225,14 @@ class Search:
                 (name,),
             ).fetchall()
             for (path,) in rows if len(rows) < 8 else ():
-                found[path] += 1
-        return dict(found)
+                counts[path] += 1
+        return dict(counts)
 
     def _neighbours(self, path: str) -> Sequence[str]:
-        kept = self.files.near
-        if path not in kept:
-            kept[path] = self._near(path)
-        return kept[path]
+        cache = self.files.near
+        if path not in cache:
+            cache[path] = self._near(path)
+        return cache[path]
 
     def _near(self, path: str) -> Sequence[str]:
         files = self.files
@@ -267,13 +273,15 @@ def rarity(db: sqlite3.Connection, query: context_query.Query) -> dict[str, floa
     db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.known_words USING fts5vocab (main, code, row)")
     db.execute("DELETE FROM temp.asked")
     db.executemany("INSERT INTO temp.asked (rowid, word) VALUES (?, ?)", list(enumerate(query.words)))
-    found: dict[str, float] = {}
-    asked: list[tuple[int, str]] = db.execute("SELECT doc, term FROM temp.asked_words").fetchall()
-    for at, term in asked:
+    rarities: dict[str, float] = {}
+    stems: list[tuple[int, str]] = db.execute("SELECT doc, term FROM temp.asked_words").fetchall()
+    for at, term in stems:
         row = db.execute("SELECT doc FROM temp.known_words WHERE term = ?", (term,)).fetchone()
-        held: int = row[0] if row else 0
-        found[context_query.stem(query.words[at])] = math.log(1 + (size - held + 0.5) / (held + 0.5)) if held else 0.0
-    return found
+        count: int = row[0] if row else 0
+        rarities[context_query.stem(query.words[at])] = (
+            math.log(1 + (size - count + 0.5) / (count + 0.5)) if count else 0.0
+        )
+    return rarities
 
 
 def votes(
@@ -292,16 +300,16 @@ def votes(
         (match, NEAREST * (20 if before is not None else 2), before if before is not None else 1 << 62),
     )
     shares: dict[str, float] = defaultdict(float)
-    used, best = 0, 0.0
+    count, best = 0, 0.0
     for sha, paths, score in rows:
-        touched = [path for path in paths.split("\n") if path and languages.role(path) == "source"]
-        if not touched or len(touched) > WIDEST or (but and sha[:12] == but[:12]):
+        sources = [path for path in paths.split("\n") if path and languages.role(path) == "source"]
+        if not sources or len(sources) > WIDEST or (but and sha[:12] == but[:12]):
             continue
         best = best or score
-        used += 1
-        for path in touched:
-            shares[path] += (score / best) ** 2 / math.sqrt(len(touched))
-        if used == NEAREST:
+        count += 1
+        for path in sources:
+            shares[path] += (score / best) ** 2 / math.sqrt(len(sources))
+        if count == NEAREST:
             break
     most = max(shares.values(), default=0.0)
     return {path: share / most for path, share in shares.items()}

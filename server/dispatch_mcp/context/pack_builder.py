@@ -74,8 +74,8 @@ class Gatherer:
             Refused: the workspace is no folder.
         """
         with self._lock:
-            asked = _Asked(text, requirements, budget, scope, sources, past_commits)
-            return self._opened(Path(workspace)).pack(asked)
+            request = _Request(text, requirements, budget, scope, sources, past_commits)
+            return self._opened(Path(workspace)).pack(request)
 
     async def gather(
         self,
@@ -97,11 +97,11 @@ class Gatherer:
             return self._opened(Path(workspace)).index.refresh()
 
     def _opened(self, workspace: Path) -> _Workspace:
-        found = self._open.pop(workspace, None) or _Workspace(self._state_dir, workspace)
-        self._open[workspace] = found
+        entry = self._open.pop(workspace, None) or _Workspace(self._state_dir, workspace)
+        self._open[workspace] = entry
         while len(self._open) > KEPT_OPEN:
             self._open.popitem(last=False)[1].close()
-        return found
+        return entry
 
 
 class History:
@@ -130,7 +130,7 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Request:
     text: str
     requirements: Sequence[str]
     budget: int
@@ -149,38 +149,40 @@ class _Workspace:
     def close(self) -> None:
         self.index.close()
 
-    def pack(self, asked: _Asked) -> packs.Pack:
+    def pack(self, request: _Request) -> packs.Pack:
         self.index.refresh()
         try:
-            return self._pack(asked)
+            return self._pack(request)
         except (sqlite3.DatabaseError, file_index.Damaged):
             self.index.discard()
             self.index.refresh()
-            return self._pack(asked)
+            return self._pack(request)
 
-    def _pack(self, asked: _Asked) -> packs.Pack:
+    def _pack(self, request: _Request) -> packs.Pack:
         with self.index.snapshot():
-            return self._chosen(asked)
+            return self._chosen(request)
 
-    def _chosen(self, asked: _Asked) -> packs.Pack:
-        query, scope = context_query.read(asked.text), asked.scope
-        votes = asked.history.votes(query) if asked.history else index_search.votes(self.index.db, query)
-        found = self._search.evidence(query, votes)
-        chances = ranking.files(query, found)
-        found = self._search.completed(query, found, (path for path in chances if scope.allows(path)))
-        keyed = requirement_sources.Resolver(self.index, self._search, scope, asked.sources).resolve(asked.requirements)
-        withheld = [path for path in chances if path not in keyed.named and not scope.allows(path)]
-        others = sorted(found.others, key=lambda part: (-part.score, part.path))
+    def _chosen(self, request: _Request) -> packs.Pack:
+        query, scope = context_query.read(request.text), request.scope
+        votes = request.history.votes(query) if request.history else index_search.votes(self.index.db, query)
+        evidence = self._search.evidence(query, votes)
+        chances = ranking.files(query, evidence)
+        evidence = self._search.complete(query, evidence, (path for path in chances if scope.allows(path)))
+        resolution = requirement_sources.Resolver(self.index, self._search, scope, request.sources).resolve(
+            request.requirements
+        )
+        withheld = [path for path in chances if path not in resolution.explicit_paths and not scope.allows(path)]
+        support = sorted(evidence.support, key=lambda part: (-part.score, part.path))
         return assembly.assemble(
             assembly.Request(
-                budget=max(packs.LEAST_BUDGET, min(asked.budget, packs.MOST_BUDGET)),
-                offers=keyed.offers,
-                ranked=ranking.parts(query, found, chances),
+                budget=max(packs.LEAST_BUDGET, min(request.budget, packs.MOST_BUDGET)),
+                offers=resolution.offers,
+                ranks=ranking.parts(query, evidence, chances),
                 read=self._search.lines,
                 allows=scope.allows,
-                unresolved=keyed.unresolved,
-                tasks=keyed.tasks,
+                unresolved=resolution.unresolved,
+                tasks=resolution.tasks,
                 withheld=withheld[:_WITHHELD],
-                related=list(dict.fromkeys(part.path for part in others))[:5],
+                see_also=list(dict.fromkeys(part.path for part in support))[:5],
             )
         )

@@ -97,13 +97,18 @@ class Pack:
             "tokens": self.tokens,
             "budget": self.budget,
             "items": [
-                {"key": one.key, "tokens": one.tokens, "why": one.why, **({"name": one.name} if one.name else {})}
-                for one in self.items
+                {
+                    "key": entry.key,
+                    "tokens": entry.tokens,
+                    "why": entry.why,
+                    **({"name": entry.name} if entry.name else {}),
+                }
+                for entry in self.items
             ],
-            "left_out": [{"key": one.key, "tokens": one.tokens} for one in self.left_out],
+            "left_out": [{"key": entry.key, "tokens": entry.tokens} for entry in self.left_out],
             "also": list(self.also),
             "withheld": list(self.withheld),
-            "unresolved": [{"key": one.key, "nearest": one.nearest, "why": one.why} for one in self.unresolved],
+            "unresolved": [{"key": entry.key, "nearest": entry.nearest, "why": entry.why} for entry in self.unresolved],
             "tasks": list(self.tasks),
             "gathered": self.pool,
         }
@@ -114,12 +119,12 @@ class Pack:
         if self.also:
             lines.append("also likely: " + "; ".join(self._by_folder()))
         if self.left_out:
-            lines.append("left out: " + ", ".join(f"{one.key} (~{one.tokens})" for one in self.left_out))
+            lines.append("left out: " + ", ".join(f"{entry.key} (~{entry.tokens})" for entry in self.left_out))
         if self.withheld:
             lines.append("withheld: " + ", ".join(self.withheld))
-        for one in self.unresolved:
-            hint = f"; did you mean {one.nearest}?" if one.nearest else ""
-            lines.append(f"not found: {one.key}{f' ({one.why})' if one.why else ''}{hint}")
+        for entry in self.unresolved:
+            hint = f"; did you mean {entry.nearest}?" if entry.nearest else ""
+            lines.append(f"not found: {entry.key}{f' ({entry.why})' if entry.why else ''}{hint}")
         return lines
 
     def _by_folder(self) -> Iterator[str]:

@@ -57,9 +57,9 @@ PART_WEIGHTS: Mapping[str, float] = {
     "nameall": -0.44,  # all of them do
     "phrase": 0.94,  # pairs of words of the task that stand together in it, up to three
     "symdef": 0.86,  # it defines a name of the task
-    "function": 0.23,
-    "module": 0.42,
-    "class": -0.65,
+    "function": 0.23,  # it is a function
+    "module": 0.42,  # it is no definition
+    "class": -0.65,  # it is the head of a class
     "length": 4.50,  # logarithm of its characters; what it costs counts against it in `token_budget`
     "first": 0.38,  # it begins in one of the first three lines
     "nohit": -0.04,  # no word of it was found
@@ -93,19 +93,19 @@ class Part(NamedTuple):
 class Evidence:
     """Everything found for one task.
 
-    `parts` are candidates of source files, `others` those of tests, documents and examples; `near` maps a path to the
+    `parts` are candidates of source files, `support` those of tests, documents and examples; `near` maps a path to the
     paths it imports or is imported by; `votes` maps paths to the share that similar past commits give them; `rarity`
-    maps stems of the task to their inverse document frequency; `defined` maps paths to the names of the task that they
-    define. `named` are files whose path answers to words of the task, best or not.
+    maps stems of the task to their inverse document frequency; `definitions` maps paths to how many of the task's names
+    they define. `paths` are all source files that anything speaks for, best or not; `roles` says what each path is for.
     """
 
     parts: Sequence[Part] = ()
-    others: Sequence[Part] = ()
+    support: Sequence[Part] = ()
     near: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     votes: Mapping[str, float] = field(default_factory=dict[str, float])
     rarity: Mapping[str, float] = field(default_factory=dict[str, float])
-    defined: Mapping[str, int] = field(default_factory=dict[str, int])
-    named: Sequence[str] = ()
+    definitions: Mapping[str, int] = field(default_factory=dict[str, int])
+    paths: Sequence[str] = ()
     roles: Mapping[str, languages.Role] = field(default_factory=dict[str, languages.Role])
 
 
@@ -117,30 +117,30 @@ class Ranking:
     parts: Sequence[tuple[Part, float]]
 
 
-def rank(query: context_query.Query, found: Evidence) -> Ranking:
+def rank(query: context_query.Query, evidence: Evidence) -> Ranking:
     """Returns the files and parts of `found` in the order of what speaks for them."""
-    return parts(query, found, files(query, found))
+    return parts(query, evidence, files(query, evidence))
 
 
-def files(query: context_query.Query, found: Evidence) -> dict[str, float]:
+def files(query: context_query.Query, evidence: Evidence) -> dict[str, float]:
     """Returns the probability of each source file, best first; they add up to 1."""
-    return file_chances(file_features(query, found))
+    return file_chances(file_features(query, evidence))
 
 
-def parts(query: context_query.Query, found: Evidence, chances: Mapping[str, float]) -> Ranking:
+def parts(query: context_query.Query, evidence: Evidence, chances: Mapping[str, float]) -> Ranking:
     """Returns the parts of `found` in the order of what speaks for them, given the probabilities of the files."""
-    scored = [(part, linear(of, PART_WEIGHTS)) for part, of in part_features(query, found, chances)]
-    scored.sort(key=lambda one: (-one[1], one[0].path, one[0].first))
-    return Ranking(chances, scored)
+    rows = [(part, linear(of, PART_WEIGHTS)) for part, of in part_features(query, evidence, chances)]
+    rows.sort(key=lambda row: (-row[1], row[0].path, row[0].first))
+    return Ranking(chances, rows)
 
 
 def file_chances(of: Mapping[str, Features]) -> dict[str, float]:
     """Returns the probability of each file, best first; they add up to 1."""
-    scores = {path: linear(one, FILE_WEIGHTS) for path, one in of.items()}
+    scores = {path: linear(features, FILE_WEIGHTS) for path, features in of.items()}
     most = max(scores.values(), default=0.0)
-    raised = {path: math.exp(score - most) for path, score in scores.items()}
-    total = sum(raised.values()) or 1.0
-    return {path: raised[path] / total for path in sorted(raised, key=lambda path: (-raised[path], path))}
+    odds = {path: math.exp(score - most) for path, score in scores.items()}
+    total = sum(odds.values()) or 1.0
+    return {path: odds[path] / total for path in sorted(odds, key=lambda path: (-odds[path], path))}
 
 
 def linear(of: Features, by: Mapping[str, float]) -> float:
@@ -165,63 +165,63 @@ def name_stems(name: str) -> frozenset[str]:
     return context_query.stems(name.rpartition(".")[2])
 
 
-def file_features(query: context_query.Query, found: Evidence) -> dict[str, dict[str, float]]:
+def file_features(query: context_query.Query, evidence: Evidence) -> dict[str, dict[str, float]]:
     """Returns the features of every source file that anything speaks for."""
-    parts = _by_path(found.parts)
-    tests = _by_subject(found.others)
-    top = max((part.score for part in found.parts), default=0.0) or 1.0
-    test_top = max((part.score for part in found.others), default=0.0) or 1.0
+    parts = _by_path(evidence.parts)
+    tests = _by_subject(evidence.support)
+    top = max((part.score for part in evidence.parts), default=0.0) or 1.0
+    test_top = max((part.score for part in evidence.support), default=0.0) or 1.0
     best = {path: max(part.score for part in group) / top for path, group in parts.items()}
-    test_near = _near_tests(found, test_top)
+    test_near = _near_tests(evidence, test_top)
     folders = _folders(best)
-    asked = _Asked(query, found.rarity)
-    wanted = {*parts, *found.named, *found.votes}
+    task = _TaskStems(query, evidence.rarity)
+    paths = {*parts, *evidence.paths, *evidence.votes}
     places = {path: at for at, path in enumerate(sorted(best, key=best.__getitem__, reverse=True), 1)}
     result: dict[str, dict[str, float]] = {}
-    for path in wanted:
-        if found.roles.get(path, "other") != "source":
+    for path in paths:
+        if evidence.roles.get(path, "other") != "source":
             continue
         group = parts.get(path, ())
         about = tests.get(languages.subject(path), ())
         result[path] = {
-            **_textual(group, top, asked),
-            **_from_path(path, query, asked),
-            "symdef": min(found.defined.get(path, 0), 3) / 3,
+            **_textual(group, top, task),
+            **_from_path(path, query, task),
+            "symdef": min(evidence.definitions.get(path, 0), 3) / 3,
             "testlink": max((part.score for part in about), default=0.0) / test_top,
-            "testcov": asked.shares(frozenset[str]().union(*(part.stems for part in about)))[0] if about else 0.0,
-            "near": max((best.get(other, 0.0) for other in found.near.get(path, ())), default=0.0),
+            "testcov": task.shares(frozenset[str]().union(*(part.stems for part in about)))[0] if about else 0.0,
+            "near": max((best.get(other, 0.0) for other in evidence.near.get(path, ())), default=0.0),
             "neartest": test_near.get(path, 0.0),
             "sibling": max((score for other, score in folders[_folder(path)] if other != path), default=0.0),
-            "vote": found.votes.get(path, 0.0),
+            "vote": evidence.votes.get(path, 0.0),
             "rank": 1.0 / places.get(path, 1_000),
         }
     return result
 
 
-class _Asked:
+class _TaskStems:
     """The stems of the task with their rarity; `shares` says how much of them a set of stems holds."""
 
     def __init__(self, query: context_query.Query, rarity: Mapping[str, float]) -> None:
         self.weights = {term: rarity.get(term, 1.0) for term in query.terms}
         self._terms = frozenset(self.weights)
         self.title = {context_query.stem(word) for word in query.title}
-        self.quoted = {context_query.stem(word) for word in query.quoted}
+        self.quote_stems = {context_query.stem(word) for word in query.quote_words}
         self._all = sum(self.weights.values()) or 1.0
         self._title = sum(weight for term, weight in self.weights.items() if term in self.title) or 1.0
 
     def shares(self, stems: frozenset[str]) -> tuple[float, float]:
         """Returns the share of the task, and that of its title, that a set of stems holds."""
-        held = self._terms & stems
+        overlap = self._terms & stems
         weights, title = self.weights, self.title
         return (
-            sum([weights[term] for term in held]) / self._all,
-            sum([weights[term] for term in held if term in title]) / self._title,
+            sum([weights[term] for term in overlap]) / self._all,
+            sum([weights[term] for term in overlap if term in title]) / self._title,
         )
 
 
-def _textual(group: Sequence[Part], top: float, asked: _Asked) -> dict[str, float]:
+def _textual(group: Sequence[Part], top: float, task: _TaskStems) -> dict[str, float]:
     scores = sorted((part.score / top for part in group), reverse=True)
-    cov, titlecov = asked.shares(frozenset[str]().union(*(part.stems for part in group)))
+    cov, titlecov = task.shares(frozenset[str]().union(*(part.stems for part in group)))
     first = scores[0] if scores else 0.0
     return {
         "top1": first,
@@ -235,20 +235,20 @@ def _textual(group: Sequence[Part], top: float, asked: _Asked) -> dict[str, floa
     }
 
 
-def _from_path(path: str, query: context_query.Query, asked: _Asked) -> dict[str, float]:
+def _from_path(path: str, query: context_query.Query, task: _TaskStems) -> dict[str, float]:
     base, folder = path_stems(path)
-    terms = asked.weights
+    terms = task.weights
     inside = base & terms.keys()
     stem = path.rpartition("/")[2].partition(".")[0]
     return {
         "explicit": float(
-            any(path == one or path.endswith(f"/{one}") for one in (p.lstrip("./") for p in query.paths))
+            any(path == ending or path.endswith(f"/{ending}") for ending in (p.lstrip("./") for p in query.paths))
         ),
         "pbest": float(bool(base) and base <= terms.keys()),
         "pfrac": len(inside) / len(base) if base else 0.0,
         "pidf": min(1.0, max((terms[term] for term in inside), default=0.0) / 10),
         "pdir": len(folder & terms.keys()) / len(folder) if folder else 0.0,
-        "ptick": float(bool(base & asked.quoted)),
+        "ptick": float(bool(base & task.quote_stems)),
         "entry": float(stem in _ENTRIES),
         "stub": float(path.endswith((".d.ts", ".pyi"))),
     }
@@ -269,11 +269,11 @@ def _by_subject(parts: Iterable[Part]) -> dict[str, list[Part]]:
     return groups
 
 
-def _near_tests(found: Evidence, top: float) -> dict[str, float]:
+def _near_tests(evidence: Evidence, top: float) -> dict[str, float]:
     """Returns the best score of a test that imports a file, by that file."""
     best: dict[str, float] = {}
-    for part in found.others:
-        for path in found.near.get(part.path, ()):
+    for part in evidence.support:
+        for path in evidence.near.get(part.path, ()):
             best[path] = max(best.get(path, 0.0), part.score / top)
     return best
 
@@ -287,18 +287,18 @@ def _folders(best: Mapping[str, float]) -> dict[str, list[tuple[str, float]]]:
     groups: dict[str, list[tuple[str, float]]] = defaultdict(list)
     for path, score in best.items():
         groups[_folder(path)].append((path, score))
-    kept = {folder: sorted(group, key=lambda one: -one[1])[:2] for folder, group in groups.items()}
-    return defaultdict(list, kept)
+    best_two = {folder: sorted(group, key=lambda row: -row[1])[:2] for folder, group in groups.items()}
+    return defaultdict(list, best_two)
 
 
 def part_features(
-    query: context_query.Query, found: Evidence, chances: Mapping[str, float]
+    query: context_query.Query, evidence: Evidence, chances: Mapping[str, float]
 ) -> list[tuple[Part, dict[str, float]]]:
     """Returns the features of every part; `chances` are the probabilities of the files, best first."""
-    top = max((part.score for part in found.parts), default=0.0) or 1.0
-    asked = _Asked(query, found.rarity)
+    top = max((part.score for part in evidence.parts), default=0.0) or 1.0
+    task = _TaskStems(query, evidence.rarity)
     names = {name.rpartition(".")[2].lower() for name in query.names}
-    groups = _by_path(found.parts)
+    groups = _by_path(evidence.parts)
     result: list[tuple[Part, dict[str, float]]] = []
     ranks = {path: at for at, path in enumerate(chances, 1)}
     for path, group in groups.items():
@@ -310,22 +310,22 @@ def part_features(
             "filerank": 1.0 / ranks.get(path, 100),
         }
         for at, part in enumerate(group):
-            own = _own(part, asked, names)
+            own = _own(part, task, names)
             result.append((part, {**own, **of_file, **_around(group, at, top), "share": part.score / best}))
     return result
 
 
-def _own(part: Part, asked: _Asked, names: Collection[str]) -> dict[str, float]:
+def _own(part: Part, task: _TaskStems, names: Collection[str]) -> dict[str, float]:
     """Returns what a part says for itself."""
     own = name_stems(part.name) if part.kind != "module" else frozenset[str]()
-    inside = own & asked.weights.keys()
-    cov, titlecov = asked.shares(part.stems)
+    inside = own & task.weights.keys()
+    cov, titlecov = task.shares(part.stems)
     leaf = part.name.rpartition(".")[2]
     return {
         "cov": cov,
         "titlecov": titlecov,
         "name": len(inside) / len(own) if own else 0.0,
-        "nameall": float(bool(own) and own <= asked.weights.keys()),
+        "nameall": float(bool(own) and own <= task.weights.keys()),
         "phrase": min(part.phrases, 3) / 3,
         "symdef": float(leaf.lower() in names),
         "function": float(part.kind == "function"),

@@ -59,7 +59,7 @@ class Resolved:
     offers: list[assembly.Offer] = field(default_factory=list[assembly.Offer])
     unresolved: list[packs.Unresolved] = field(default_factory=list[packs.Unresolved])
     tasks: list[str] = field(default_factory=list[str])
-    named: set[str] = field(default_factory=set[str])
+    explicit_paths: set[str] = field(default_factory=set[str])
 
 
 _Way = Callable[[requirements.Requirement, Resolved], assembly.Offer | None]
@@ -69,10 +69,10 @@ class Resolver:
     """Resolves keys within a scope; an explicit `file:` path wins over the scope, everything else obeys it."""
 
     def __init__(
-        self, opened: file_index.Index, found: index_search.Search, scope: search_scope.Scope, sources: Sources
+        self, index: file_index.Index, search: index_search.Search, scope: search_scope.Scope, sources: Sources
     ) -> None:
-        self._index = opened
-        self._search = found
+        self._index = index
+        self._search = search
         self._scope = scope
         self._sources = sources
 
@@ -88,45 +88,49 @@ class Resolver:
             "task": self._task,
             "rules": self._rules,
         }
-        for one in requirements.parse_all(keys):
-            offer = ways[one.kind](one, result)
+        for requirement in requirements.parse_all(keys):
+            offer = ways[requirement.kind](requirement, result)
             if offer is not None:
                 result.offers.append(offer)
         return result
 
-    def _file(self, one: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+    def _file(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
         files = self._search.files
-        if any(mark in one.subject for mark in "*?{"):
-            return self._glob(one, result)
-        if not one.subject or any(path.startswith(f"{one.subject}/") for path in files.ids):
-            return self._structure(one, result)
+        if any(mark in requirement.subject for mark in "*?{"):
+            return self._glob(requirement, result)
+        if not requirement.subject or any(path.startswith(f"{requirement.subject}/") for path in files.ids):
+            return self._structure(requirement, result)
         try:
-            text = self._index.root.read(one.subject).text
+            text = self._index.root.read(requirement.subject).text
         except safe_paths.Refused as why:
-            known = [path for path in files.ids if self._scope.allows(path)]
-            reason = "" if one.subject not in files.ids and "cannot be read" in why.message else why.message
+            paths = [path for path in files.ids if self._scope.allows(path)]
+            reason = "" if requirement.subject not in files.ids and "cannot be read" in why.message else why.message
             result.unresolved.append(
-                packs.Unresolved(one.key, _as_file(requirements.nearest(one.subject, known)), reason)
+                packs.Unresolved(requirement.key, _as_file(requirements.nearest(requirement.subject, paths)), reason)
             )
             return None
-        result.named.add(one.subject)
-        if one.symbol:
-            return self._within(one, result)
+        result.explicit_paths.add(requirement.subject)
+        if requirement.symbol:
+            return self._within(requirement, result)
         lines = text.removesuffix("\n").split("\n")
-        first, last = (one.first, min(one.last, len(lines))) if one.first else (1, len(lines))
+        first, last = (requirement.first, min(requirement.last, len(lines))) if requirement.first else (1, len(lines))
         if first > len(lines):
-            result.unresolved.append(packs.Unresolved(one.key, f"file:{one.subject}", f"it has {len(lines)} lines"))
+            result.unresolved.append(
+                packs.Unresolved(requirement.key, f"file:{requirement.subject}", f"it has {len(lines)} lines")
+            )
             return None
-        return assembly.Offer((_item(one.subject, lines, (first, last)),))
+        return assembly.Offer((_item(requirement.subject, lines, (first, last)),))
 
-    def _within(self, one: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
-        names = list(dict.fromkeys(name for name, _, _ in self._chunks(one.subject) if name))
-        found = requirements.answering(one.symbol, names)
-        if not found:
-            near = requirements.nearest(one.symbol, names, apart=".")
-            result.unresolved.append(packs.Unresolved(one.key, f"file:{one.subject}{f'#{near}' if near else ''}"))
+    def _within(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+        names = list(dict.fromkeys(name for name, _, _ in self._chunks(requirement.subject) if name))
+        matches = requirements.answering(requirement.symbol, names)
+        if not matches:
+            near = requirements.nearest(requirement.symbol, names, apart=".")
+            result.unresolved.append(
+                packs.Unresolved(requirement.key, f"file:{requirement.subject}{f'#{near}' if near else ''}")
+            )
             return None
-        return assembly.Offer(tuple(piece for name in found for piece in self._definition(one.subject, name)))
+        return assembly.Offer(tuple(piece for name in matches for piece in self._definition(requirement.subject, name)))
 
     def _chunks(self, path: str) -> list[tuple[str, int, int]]:
         file = self._search.files.ids.get(path)
@@ -134,26 +138,28 @@ class Resolver:
             "SELECT name, first, last FROM chunks WHERE file = ? AND kind != 'module' ORDER BY first", (file,)
         ).fetchall()
 
-    def _glob(self, one: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
-        found = [path for path in self._search.files.ids if path_globs.matches(one.subject, path)]
-        shown = [path for path in found if self._scope.allows(path)]
-        if not shown:
-            result.unresolved.append(packs.Unresolved(one.key))
+    def _glob(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+        paths = [path for path in self._search.files.ids if path_globs.matches(requirement.subject, path)]
+        visible = [path for path in paths if self._scope.allows(path)]
+        if not visible:
+            result.unresolved.append(packs.Unresolved(requirement.key))
             return None
-        return assembly.Offer(tuple(self._whole(path) for path in shown[:_GLOBBED]))
+        return assembly.Offer(tuple(self._whole(path) for path in visible[:_GLOBBED]))
 
     def _whole(self, path: str) -> packs.Item:
         lines = self._search.text(path).removesuffix("\n").split("\n")
         return _item(path, lines, (1, len(lines)))
 
-    def _symbol(self, one: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
-        rows = [row for row in self._definitions(file_index.leaf(one.subject)) if self._scope.allows(row[0])]
-        found = requirements.answering(one.subject.replace("::", ".").replace("#", "."), [row[1] for row in rows])
-        if not found:
-            near = self._near_symbol(one.subject)
-            result.unresolved.append(packs.Unresolved(one.key, f"symbol:{near}" if near else ""))
+    def _symbol(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+        rows = [row for row in self._definitions(file_index.leaf(requirement.subject)) if self._scope.allows(row[0])]
+        matches = requirements.answering(
+            requirement.subject.replace("::", ".").replace("#", "."), [row[1] for row in rows]
+        )
+        if not matches:
+            near = self._near_symbol(requirement.subject)
+            result.unresolved.append(packs.Unresolved(requirement.key, f"symbol:{near}" if near else ""))
             return None
-        spans = dict.fromkeys((path, name) for path, name, _ in rows if name in found)
+        spans = dict.fromkeys((path, name) for path, name, _ in rows if name in matches)
         pieces = [piece for path, name in list(spans)[:_DEFINITIONS] for piece in self._definition(path, name)]
         return assembly.Offer(tuple(pieces))
 
@@ -173,7 +179,7 @@ class Resolver:
         lines = self._search.text(path).split("\n")
         if last - first < _WHOLE:
             return [_item(path, lines, (first, last), name)]
-        return [_item(path, lines, (first, last), found) for found, first, last in rows]
+        return [_item(path, lines, (first, last), member) for member, first, last in rows]
 
     def _near_symbol(self, name: str) -> str:
         leaf = file_index.leaf(name)
@@ -182,73 +188,79 @@ class Resolver:
             " WHERE kind IN ('function', 'class') AND leaf != '' AND (leaf LIKE ? OR leaf LIKE ?) LIMIT 3000",
             (f"{leaf[:2]}%", f"%{leaf[-4:]}"),
         )
-        return requirements.nearest(leaf, dict.fromkeys(known for known, path in rows if self._scope.allows(path)))
+        return requirements.nearest(
+            leaf, dict.fromkeys(candidate for candidate, path in rows if self._scope.allows(path))
+        )
 
-    def _structure(self, one: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+    def _structure(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
         files = self._search.files
-        folder = one.subject.strip("/")
+        folder = requirement.subject.strip("/")
         below = [path for path in files.ids if not folder or path.startswith(f"{folder}/")]
-        shown = [path for path in below if self._scope.allows(path)]
-        if not shown:
+        visible = [path for path in below if self._scope.allows(path)]
+        if not visible:
             folders = {parent: None for path in files.ids if self._scope.allows(path) for parent in _folders(path)}
             near = requirements.nearest(folder, folders)
-            result.unresolved.append(packs.Unresolved(one.key, f"structure:{near}" if near else ""))
+            result.unresolved.append(packs.Unresolved(requirement.key, f"structure:{near}" if near else ""))
             return None
-        text = "\n".join(tree(shown, folder))
+        text = "\n".join(tree(visible, folder))
         key = f"structure:{folder}"
         return assembly.Offer((packs.Item(key, key, text, 0, "structure"),), _PART_SHARE)
 
-    def _pattern(self, one: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
-        query = context_query.read(one.subject)
-        found = self._search.evidence(query, {})
-        ranked = self._allowed(query, found)
-        best = next((part for part in ranked if part.kind in {"function", "class"}), None)
+    def _pattern(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+        query = context_query.read(requirement.subject)
+        evidence = self._search.evidence(query, {})
+        parts = self._allowed(query, evidence)
+        best = next((part for part in parts if part.kind in {"function", "class"}), None)
         if best is None:
-            result.unresolved.append(packs.Unresolved(one.key, why="nothing like it is defined here"))
+            result.unresolved.append(packs.Unresolved(requirement.key, why="nothing like it is defined here"))
             return None
-        tests = [part for part in found.others if languages.role(part.path) == "test" and self._scope.allows(part.path)]
+        tests = [
+            part for part in evidence.support if languages.role(part.path) == "test" and self._scope.allows(part.path)
+        ]
         about = [part for part in tests if languages.subject(part.path) == languages.subject(best.path)] or tests
         example = sorted(about, key=lambda part: (-part.score, part.path, part.first))[:1]
         pieces = [self._piece(best), *(self._piece(part, "example") for part in example)]
         return assembly.Offer(tuple(pieces), _PART_SHARE)
 
-    def _rag(self, one: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
-        query = context_query.read(one.subject)
-        found = self._search.evidence(query, {})
-        if one.docs:
-            allowed = [part for part in found.others if self._scope.allows(part.path)]
-            best = sorted(allowed, key=lambda part: (-part.score, part.path, part.first))
+    def _rag(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+        query = context_query.read(requirement.subject)
+        evidence = self._search.evidence(query, {})
+        if requirement.docs:
+            visible = [part for part in evidence.support if self._scope.allows(part.path)]
+            best = sorted(visible, key=lambda part: (-part.score, part.path, part.first))
         else:
-            best = self._allowed(query, found)
+            best = self._allowed(query, evidence)
         if not best:
-            result.unresolved.append(packs.Unresolved(one.key, why="nothing holds these words"))
+            result.unresolved.append(packs.Unresolved(requirement.key, why="nothing holds these words"))
             return None
         return assembly.Offer(tuple(self._piece(part) for part in best[:_FOUND]), _PART_SHARE)
 
-    def _allowed(self, query: context_query.Query, found: ranking.Evidence) -> list[ranking.Part]:
+    def _allowed(self, query: context_query.Query, evidence: ranking.Evidence) -> list[ranking.Part]:
         return [
-            part for part, _ in ranking.rank(query, found).parts if part.score > 0 and self._scope.allows(part.path)
+            part for part, _ in ranking.rank(query, evidence).parts if part.score > 0 and self._scope.allows(part.path)
         ]
 
     def _piece(self, part: ranking.Part, why: packs.Why = "asked") -> packs.Item:
         lines = self._search.text(part.path).split("\n")
         return _item(part.path, lines, (part.first, part.last), part.name if part.kind != "module" else "", why)
 
-    def _task(self, one: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
-        text = self._sources.handoffs.get(one.subject)
+    def _task(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+        text = self._sources.handoffs.get(requirement.subject)
         if text is None:
-            result.tasks.append(one.subject)
+            result.tasks.append(requirement.subject)
             return None
-        return assembly.Offer((packs.Item(one.key, f"handoff of {one.subject}", text, 0, "asked"),))
+        return assembly.Offer((packs.Item(requirement.key, f"handoff of {requirement.subject}", text, 0, "asked"),))
 
-    def _rules(self, one: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
-        known = dict(self._rule_texts())
-        wanted = [name for name in known if not one.subject or name.lower() == one.subject.lower()]
-        if not wanted:
-            near = requirements.nearest(one.subject, known) if one.subject else ""
-            result.unresolved.append(packs.Unresolved(one.key, f"rules:{near}" if near else "", "no rules are there"))
+    def _rules(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+        texts = dict(self._rule_texts())
+        names = [name for name in texts if not requirement.subject or name.lower() == requirement.subject.lower()]
+        if not names:
+            near = requirements.nearest(requirement.subject, texts) if requirement.subject else ""
+            result.unresolved.append(
+                packs.Unresolved(requirement.key, f"rules:{near}" if near else "", "no rules are there")
+            )
             return None
-        items = [packs.Item(f"rules:{name}", name, known[name].strip(), 0, "rules") for name in wanted]
+        items = [packs.Item(f"rules:{name}", name, texts[name].strip(), 0, "rules") for name in names]
         return assembly.Offer(tuple(items), _RULES_SHARE)
 
     def _rule_texts(self) -> Iterator[tuple[str, str]]:

@@ -41,12 +41,12 @@ class Requirement(NamedTuple):
 
 def parse(key: str) -> Requirement:
     """Returns what a key means; every text means something."""
-    found = _KEY.fullmatch(key)
-    if not found:
+    match = _KEY.fullmatch(key)
+    if not match:
         subject = key.strip()
         kind: Kind = "file" if _PATH.fullmatch(subject) else "rag"
         return _file(key, subject) if kind == "file" else Requirement(key, kind, subject)
-    name, subject = found[1].lower(), found[2].strip("`'\"")
+    name, subject = match[1].lower(), match[2].strip("`'\"")
     if name == "file":
         return _file(key, subject)
     if name == "rag":
@@ -88,32 +88,32 @@ def _tidy(path: str) -> str:
     return "" if path == "." else path.rstrip("/") or ("/" if path else "")
 
 
-def answering(wanted: str, names: Iterable[str]) -> list[str]:
+def answering(symbol: str, names: Iterable[str]) -> list[str]:
     """Returns which qualified names answer to a symbol: exactly, else in any case, else those that end with it."""
-    known = dict.fromkeys(names)
-    tail, low = f".{wanted}", wanted.lower()
-    exact = [name for name in known if name == wanted] or [name for name in known if name.endswith(tail)]
+    distinct = dict.fromkeys(names)
+    tail, low = f".{symbol}", symbol.lower()
+    exact = [name for name in distinct if name == symbol] or [name for name in distinct if name.endswith(tail)]
     if exact:
         return exact
-    lowered = {name: name.lower() for name in known}
-    same = [name for name, one in lowered.items() if one == low]
-    return same or [name for name, one in lowered.items() if one.endswith(f".{low}")]
+    lower_names = {name: name.lower() for name in distinct}
+    same = [name for name, lower in lower_names.items() if lower == low]
+    return same or [name for name, lower in lower_names.items() if lower.endswith(f".{low}")]
 
 
-def nearest(name: str, known: Iterable[str], *, apart: str = "/") -> str:
+def nearest(name: str, candidates: Iterable[str], *, apart: str = "/") -> str:
     """Returns which of `known` was probably meant, or an empty text; `apart` stands between the parts of names."""
-    known = list(known)
-    lowered = {one.lower(): one for one in known}
-    if name.lower() in lowered:
-        return lowered[name.lower()]
+    candidates = list(candidates)
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    if name.lower() in by_lower:
+        return by_lower[name.lower()]
     base = name.rpartition(apart)[2].lower()
-    same = [one for one in known if one.rpartition(apart)[2].lower() == base]
+    same = [candidate for candidate in candidates if candidate.rpartition(apart)[2].lower() == base]
     if base and same:
-        return min(same, key=lambda one: (-_alike(name.lower(), one.lower()), one))
-    by_base = {one.rpartition(apart)[2].lower(): one for one in reversed(known)}
+        return min(same, key=lambda candidate: (-_alike(name.lower(), candidate.lower()), candidate))
+    by_base = {candidate.rpartition(apart)[2].lower(): candidate for candidate in reversed(candidates)}
     close = difflib.get_close_matches(base, by_base, n=1, cutoff=0.6)
     return by_base[close[0]] if close else ""
 
 
-def _alike(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, one, other).ratio()
+def _alike(name: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, name, other).ratio()

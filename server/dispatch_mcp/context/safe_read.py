@@ -34,8 +34,8 @@ class Content(NamedTuple):
         return text.replace("\r\n", "\n").removeprefix("\ufeff") if "\r" in text else text.removeprefix("\ufeff")
 
 
-def _refused(path: str, why: str) -> safe_paths.Refused:
-    return safe_paths.refused(path, why, hint=_HINT)
+def _refusal(path: str, why: str) -> safe_paths.Refused:
+    return safe_paths.refusal(path, why, hint=_HINT)
 
 
 class Root:
@@ -83,24 +83,24 @@ class Root:
             ) from error
 
     def _content(self, path: str, handle: int, limit: int) -> Content:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise _refused(path, "is no regular file")
-        if found.st_size > limit:
-            raise _refused(path, f"has {found.st_size:,} bytes, more than the {limit:,} that are read")
-        data = os.read(handle, found.st_size + 1)
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise _refusal(path, "is no regular file")
+        if status.st_size > limit:
+            raise _refusal(path, f"has {status.st_size:,} bytes, more than the {limit:,} that are read")
+        data = os.read(handle, status.st_size + 1)
         while len(data) <= limit and (more := os.read(handle, limit + 1 - len(data))):
             data += more
         if len(data) > limit:
-            raise _refused(path, f"grew beyond {limit:,} bytes")
-        return Content(data, found.st_size, found.st_mtime_ns)
+            raise _refusal(path, f"grew beyond {limit:,} bytes")
+        return Content(data, status.st_size, status.st_mtime_ns)
 
     def _open(self, folder: int, folders: list[str], name: str) -> int:
         if safe_paths.BY_HANDLE:
             return os.open(name, safe_paths.READ, dir_fd=folder)
         whole = self.path.joinpath(*folders, name)
         if Path(os.path.realpath(whole)) != whole:
-            raise _refused("/".join((*folders, name)), "is a link or leads outside")
+            raise _refusal("/".join((*folders, name)), "is a link or leads outside")
         return os.open(whole, safe_paths.READ | getattr(os, "O_BINARY", 0))
 
     @contextmanager

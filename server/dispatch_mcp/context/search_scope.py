@@ -74,22 +74,22 @@ _BROWSER_LANGUAGES = frozenset({"script", ""})
 def of(path: str) -> frozenset[Facet]:
     """Returns the facets that a file belongs to, as its path says; none for a file that could be anybody's."""
     role = languages.role(path)
-    found: set[Facet] = set()
+    facets: set[Facet] = set()
     if role == "docs":
-        found.add("docs")
+        facets.add("docs")
     if role == "test":
-        found.add("tests")
+        facets.add("tests")
     if _FRONTEND.search(path) and not _SERVER_SIDE.search(path):
-        found.add("frontend")
+        facets.add("frontend")
     if _DATABASE.search(path):
-        found.add("database")
+        facets.add("database")
     if _INFRASTRUCTURE.search(path):
-        found.add("infrastructure")
-    if role == "source" and not found & {"frontend", "infrastructure"}:
+        facets.add("infrastructure")
+    if role == "source" and not facets & {"frontend", "infrastructure"}:
         language = languages.language(path)
         if _SERVER_SIDE.search(path) or (language not in _BROWSER_LANGUAGES and language not in {"sql", "shell"}):
-            found.add("backend")
-    return frozenset(found)
+            facets.add("backend")
+    return frozenset(facets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +119,16 @@ def facet(entry: str) -> Facet | None:
     """Returns the facet of that name, in any case and by its short names, or None."""
     name = entry.strip().lower()
     name = ALIASES.get(name, name)
-    return next((known for known in FACETS if known == name), None)
+    return next((candidate for candidate in FACETS if candidate == name), None)
 
 
 @lru_cache(maxsize=65536)
 def _means(entry: str, path: str) -> bool:
-    named = facet(entry)
-    if named is not None:
-        return named in of(path)
+    meaning = facet(entry)
+    if meaning is not None:
+        return meaning in of(path)
     pattern = entry.strip().removeprefix("./").rstrip("/")
-    return bool(pattern) and any(path_globs.matches(one, path) for one in (pattern, f"{pattern}/**"))
+    return bool(pattern) and any(path_globs.matches(glob, path) for glob in (pattern, f"{pattern}/**"))
 
 
 def unknown(entries: Iterable[str]) -> tuple[str, ...]:

@@ -39,41 +39,41 @@ class Chosen(NamedTuple):
     """The parts that fit, in the order of their worth, and the best ones that do not."""
 
     parts: tuple[Choice, ...]
-    left: tuple[Choice, ...]
+    leftovers: tuple[Choice, ...]
     tokens: int
 
 
 def choose(
-    ranked: Sequence[tuple[ranking.Part, float]], read: Read, budget: int, *, characters: float = math.inf
+    candidates: Sequence[tuple[ranking.Part, float]], read: Read, budget: int, *, characters: float = math.inf
 ) -> Chosen:
     """Returns the parts that are worth most for their tokens and together cost at most `budget`.
 
     They have at most `characters` too, each counted with CHARACTERS more where it needs a title.
     """
-    kept: list[Choice] = []
-    left: list[Choice] = []
+    choices: list[Choice] = []
+    leftovers: list[Choice] = []
     spans: dict[str, list[tuple[int, int]]] = {}
-    used = 0
-    for part in by_worth(ranked):
-        full = budget - used < HEADER * 2
-        if len(left) >= (_SHOWN if full else _TRIES):
+    tokens = 0
+    for part in by_worth(candidates):
+        full = budget - tokens < HEADER * 2
+        if len(leftovers) >= (_SHOWN if full else _TRIES):
             break
         # A part is not even read when 0.7 of its estimate is more than what is left: 2 % of parts cost less than that
         # (8,500 parts of the source distributions of benchmarks/context.py).
-        if full or token_count.estimate(part.size) * 7 > (budget - used) * 10:
-            left.append(Choice(part, "", token_count.estimate(part.size) + HEADER))
+        if full or token_count.estimate(part.size) * 7 > (budget - tokens) * 10:
+            leftovers.append(Choice(part, "", token_count.estimate(part.size) + HEADER))
             continue
         text, near = read(part.path, part.first, part.last), spans.get(part.path)
-        one = Choice(part, text, _price(part, text, near))
+        choice = Choice(part, text, _price(part, text, near))
         size = len(text) + (GAP if near and adjoins(near, part.first, part.last) else CHARACTERS)
-        if used + one.tokens <= budget and size <= characters:
-            kept.append(one)
-            used += one.tokens
+        if tokens + choice.tokens <= budget and size <= characters:
+            choices.append(choice)
+            tokens += choice.tokens
             characters -= size
             spans.setdefault(part.path, []).append((part.first, part.last))
         else:
-            left.append(one)
-    return Chosen(tuple(kept), tuple(left), used)
+            leftovers.append(choice)
+    return Chosen(tuple(choices), tuple(leftovers), tokens)
 
 
 def _price(part: ranking.Part, text: str, near: Sequence[tuple[int, int]] | None) -> int:
@@ -88,7 +88,7 @@ def by_worth(parts: Sequence[tuple[ranking.Part, float]]) -> list[ranking.Part]:
     worth = [
         (score - LENGTH_POWER * math.log(token_count.estimate(part.size) + HEADER * 2), part) for part, score in parts
     ]
-    worth.sort(key=lambda one: (-one[0], one[1].path, one[1].first))
+    worth.sort(key=lambda row: (-row[0], row[1].path, row[1].first))
     return [part for _, part in worth]
 
 

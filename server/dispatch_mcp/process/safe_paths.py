@@ -36,7 +36,7 @@ class Refused(errors.NotAllowed):
     """A path is not followed, or what it leads to is not read or written; the message says why."""
 
 
-def refused(path: str, why: str, *, hint: str = "") -> Refused:
+def refusal(path: str, why: str, *, hint: str = "") -> Refused:
     """Returns the error that quotes a path, cut if it is long."""
     head = path if len(path) <= 120 else f"{path[:119]}…"
     return Refused(f"{head!r} {why}.", hint=hint)
@@ -54,16 +54,16 @@ def parts(path: str, folder: str, *, hint: str = "") -> tuple[str, ...]:
         Refused: it is absolute, climbs, is no plain path, or is on the deny list of `text.secret_paths`.
     """
     if not path or len(path) > LONGEST or any(char < " " or char == "\x7f" for char in path):
-        raise refused(path, "is no path of a file", hint=hint)
+        raise refusal(path, "is no path of a file", hint=hint)
     if path.startswith(("/", "\\", "~")) or path[1:2] == ":" or "\\" in path:
-        raise refused(path, f"is not relative to the {folder}", hint=hint)
+        raise refusal(path, f"is not relative to the {folder}", hint=hint)
     names = tuple(path.split("/"))
     if len(names) > DEEPEST or any(name in {"", ".", ".."} for name in names):
-        raise refused(path, f"does not stay below the {folder}", hint=hint)
+        raise refusal(path, f"does not stay below the {folder}", hint=hint)
     if not sayable(path):
-        raise refused(path, "is no Unicode text", hint=hint)
+        raise refusal(path, "is no Unicode text", hint=hint)
     if secret_paths.secret(path):
-        raise refused(path, "may hold secrets", hint=hint)
+        raise refusal(path, "may hold secrets", hint=hint)
     return names
 
 

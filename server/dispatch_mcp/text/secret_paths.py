@@ -64,17 +64,17 @@ def dull(name: str) -> bool:
 
 
 @lru_cache(maxsize=65536)
-def unwanted(name: str) -> bool:
+def unread_file(name: str) -> bool:
     """Returns whether a file of that name is neither read nor indexed."""
     return dull(name) or secret(name)
 
 
-def readable(path: str, *, tracked: bool = False) -> bool:
+def readable(path: str, *, in_git: bool = False) -> bool:
     """Returns whether a file may be indexed, as far as its path says; `tracked` by git counts for built folders."""
     *folders, name = path.split("/")
-    if unwanted(name) or ((path[:1] == "." or "/." in path) and secret(path)):
+    if unread_file(name) or ((path[:1] == "." or "/." in path) and secret(path)):
         return False
-    return not any(skipped_folder(folder, top=not tracked and at == 0) for at, folder in enumerate(folders))
+    return not any(skipped_folder(folder, top=not in_git and at == 0) for at, folder in enumerate(folders))
 
 
 _LONG_LINE = 5_000

@@ -30,7 +30,7 @@ def parts(path: str) -> tuple[str, ...]:
     """
     names = safe_paths.parts(path, "working directory")
     if any(name.lower() in _PRIVATE for name in names):
-        raise safe_paths.refused(path, "is not yours to write")
+        raise safe_paths.refusal(path, "is not yours to write")
     return names
 
 
@@ -42,13 +42,13 @@ def write(root: Path, path: str, text: str) -> None:
     """
     data = text.encode("utf-8", "replace")
     if len(data) > MAX_BYTES:
-        raise safe_paths.refused(path, f"would have {len(data):,} bytes, more than {MAX_BYTES:,}")
+        raise safe_paths.refusal(path, f"would have {len(data):,} bytes, more than {MAX_BYTES:,}")
     *folders, name = parts(path)
     try:
         with _folder(root, folders, make=True) as folder:
             _replace(folder, name, data)
     except OSError as error:
-        raise safe_paths.refused(path, f"cannot be written: {error.strerror}") from error
+        raise safe_paths.refusal(path, f"cannot be written: {error.strerror}") from error
 
 
 def delete(root: Path, path: str) -> None:
@@ -61,10 +61,10 @@ def delete(root: Path, path: str) -> None:
     try:
         with _folder(root, folders, make=False) as folder:
             if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                raise safe_paths.refused(path, "is no plain file")
+                raise safe_paths.refusal(path, "is no plain file")
             os.unlink(name, dir_fd=folder)
     except OSError as error:
-        raise safe_paths.refused(path, f"cannot be deleted: {error.strerror}") from error
+        raise safe_paths.refusal(path, f"cannot be deleted: {error.strerror}") from error
 
 
 def _replace(folder: int, name: str, data: bytes) -> None:
@@ -72,7 +72,7 @@ def _replace(folder: int, name: str, data: bytes) -> None:
     with contextlib.suppress(FileNotFoundError):
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if not stat.S_ISREG(found.st_mode):
-            raise safe_paths.refused(name, "is no plain file")
+            raise safe_paths.refusal(name, "is no plain file")
         mode = stat.S_IMODE(found.st_mode)
     part = f".{secrets.token_hex(8)}.part"
     handle = os.open(part, _NEW, mode, dir_fd=folder)
