@@ -122,12 +122,12 @@ class EmbeddedEngine:
 
     async def watch(self) -> None:
         """Notices other processes' changes and takes over runs whose owner died; runs until cancelled."""
-        seen, next_takeover = -1, 0.0
+        last_version, next_takeover = -1, 0.0
         while True:
             try:
                 version = await self.store.data_version()
-                if version != seen:
-                    seen = version
+                if version != last_version:
+                    last_version = version
                     for drive in list(self._drives.values()):
                         drive.poke()
                     self._beat_pulse()
@@ -147,7 +147,7 @@ class EmbeddedEngine:
                 await self.start(run_id)
 
     @property
-    def driven(self) -> frozenset[str]:
+    def driven_runs(self) -> frozenset[str]:
         """The runs that this process drives now."""
         return frozenset(self._drives)
 
@@ -231,36 +231,36 @@ class Drive:
         """Records one batch and returns what may start; a store that cannot write keeps the batch for later."""
         batch = self._finished[: self._room]
         step = records.Step(now=self.engine.clock(), owner=self.owner, finished=batch, start=transitions.SERVER_WORKERS)
-        began, troubled = time.perf_counter(), False
+        began, answer_lost = time.perf_counter(), False
         while True:
             try:
                 advance = await self.engine.store.advance(self.run_id, step)
                 break
             except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
                 log.warning("run %s waits for the store: %s", self.run_id, trouble)
-                troubled = True
+                answer_lost = True
                 await anyio.sleep(self.engine.pace.retry_store_s)
         self._room = max(LEAST_BATCH, round((time.perf_counter() - began) * BATCH_PER_S))
         del self._finished[: len(batch)]
-        for finished, accepted in zip(batch, advance.accepted, strict=True):
-            if accepted and finished.outcome.state is model.AttemptState.SUCCEEDED:
-                self._results[finished.task_id] = order_builder.upstream_of(finished.task_id, finished.outcome)
-        if troubled:
+        for end, is_accepted in zip(batch, advance.accepted, strict=True):
+            if is_accepted and end.outcome.state is model.AttemptState.SUCCEEDED:
+                self._results[end.task_id] = order_builder.upstream_of(end.task_id, end.outcome)
+        if answer_lost:
             advance = replace(advance, starts=await self._unanswered(advance.starts))
         return advance
 
     async def _unanswered(self, starts: Sequence[transitions.Start]) -> tuple[transitions.Start, ...]:
         """Returns `starts` and the attempts that a commit began whose answer was lost with an error."""
-        known = {start.task_id for start in starts} | self._running.keys()
-        known |= {finished.task_id for finished in self._finished}
-        lost = [
+        task_ids = {start.task_id for start in starts} | self._running.keys()
+        task_ids |= {end.task_id for end in self._finished}
+        missing = [
             transitions.Start(task.id, task.attempt, task.worker, "")
             for task in await self.engine.store.tasks(self.run_id)
             if task.state is model.TaskState.RUNNING
             and task.worker in transitions.SERVER_WORKERS
-            and task.id not in known
+            and task.id not in task_ids
         ]
-        return (*starts, *lost)
+        return (*starts, *missing)
 
     async def _drop_revoked(self, advance: records.Advance) -> None:
         """Cancels executions that somebody else's change has closed."""

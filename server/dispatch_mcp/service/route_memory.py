@@ -78,7 +78,7 @@ class Memory:
         """Keeps lessons without the secrets in their texts, and takes them to heart."""
         if not self.on or not lessons:
             return
-        kept = [
+        clean = [
             learning.Lesson(
                 text=self.redact(lesson.text),
                 agent=lesson.agent,
@@ -91,30 +91,30 @@ class Memory:
             for lesson in lessons
         ]
         try:
-            await self.store.learn(self.principal, kept)
+            await self.store.learn(self.principal, clean)
         except errors.StoreError as trouble:
-            log.warning("what %d tasks teach was not kept: %s", len(kept), trouble)
+            log.warning("what %d tasks teach was not kept: %s", len(clean), trouble)
         await self.refresh()
 
-    def suggested(self, text: str, agent: str) -> None:
+    def note_suggestion(self, text: str, agent: str) -> None:
         """Remembers what was answered, so that a plan with another agent is understood as a correction."""
         words = learning.content(text)
         if self.on and words:
             self._suggested.append((words, agent))
 
-    def corrections(self, tasks: Sequence[model.Task], known: Collection[str], now: float) -> list[learning.Lesson]:
+    def corrections(self, tasks: Sequence[model.Task], agents: Collection[str], now: float) -> list[learning.Lesson]:
         """Returns what explicit agents say about routes that were suggested for texts like these goals before."""
-        found: list[learning.Lesson] = []
+        lessons: list[learning.Lesson] = []
         for task in tasks if self.on and self._suggested else ():
-            suggested = self._suggestion(task.goal) if task.agent in known else ""
-            if task.agent and suggested and suggested != task.agent:
-                found.extend(replaced(task.goal, suggested, task.agent, now))
-        return found
+            suggestion = self._suggestion(task.goal) if task.agent in agents else ""
+            if task.agent and suggestion and suggestion != task.agent:
+                lessons.extend(lessons_of_replacement(task.goal, suggestion, task.agent, now))
+        return lessons
 
     def _suggestion(self, goal: str) -> str:
         words = learning.content(goal)
-        for asked, agent in reversed(self._suggested):
-            if len(asked & words) >= ALIKE * len(asked | words):
+        for earlier_words, agent in reversed(self._suggested):
+            if len(earlier_words & words) >= ALIKE * len(earlier_words | words):
                 return agent
         return ""
 
@@ -131,7 +131,7 @@ async def forget(home: Path) -> int:
         return await store.forget(records.LOCAL)
 
 
-def replaced(goal: str, before: str, after: str, now: float) -> list[learning.Lesson]:
+def lessons_of_replacement(goal: str, before: str, after: str, now: float) -> list[learning.Lesson]:
     """Returns the two lessons of an agent that the user replaced."""
     return [
         learning.Lesson(goal, before, "corrected", at=now),
@@ -139,28 +139,28 @@ def replaced(goal: str, before: str, after: str, now: float) -> list[learning.Le
     ]
 
 
-def edited(before: Sequence[model.Task], after: Sequence[model.Task], now: float) -> list[learning.Lesson]:
+def lessons_of_edits(before: Sequence[model.Task], after: Sequence[model.Task], now: float) -> list[learning.Lesson]:
     """Returns what edits of a plan say that gave a task to another agent."""
     agents = {(task.id, task.goal): task.agent for task in before}
     return [
         lesson
         for task in after
         if task.agent and (old := agents.get((task.id, task.goal))) and old != task.agent
-        for lesson in replaced(task.goal, old, task.agent, now)
+        for lesson in lessons_of_replacement(task.goal, old, task.agent, now)
     ]
 
 
-def ended(loaded: run_view.RunView, task_ids: Collection[str], now: float) -> list[learning.Lesson]:
+def lessons_of_ends(view: run_view.RunView, task_ids: Collection[str], now: float) -> list[learning.Lesson]:
     """Returns what the ends of these tasks teach; simulations, commands and tasks without an agent teach nothing."""
-    if loaded.run.dry_run:
+    if view.run.dry_run:
         return []
-    specs = {task.id: task for task in loaded.plan.tasks}
-    found: list[learning.Lesson] = []
-    for task in loaded.tasks:
+    specs = {task.id: task for task in view.plan.tasks}
+    lessons: list[learning.Lesson] = []
+    for task in view.tasks:
         spec = specs[task.id]
         if task.id in task_ids and spec.agent and not spec.command and task.worker in _TAUGHT_BY:
             outcome = _ENDS.get(task.state)
             if outcome is not None:
                 kind, weight = outcome
-                found.append(learning.Lesson(spec.goal, spec.agent, kind, weight, loaded.run.id, task.id, now))
-    return found
+                lessons.append(learning.Lesson(spec.goal, spec.agent, kind, weight, view.run.id, task.id, now))
+    return lessons
