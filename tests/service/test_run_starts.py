@@ -30,14 +30,6 @@ async def ended(desk: Desk, run_id: str) -> None:
     await desk.app.steer(run_id, "cancel", "", "enough")
 
 
-async def test_the_same_plan_finds_its_open_run_again(desk: Desk) -> None:
-    plan_id = await desk.planned(PART)
-    first, again = await desk.app.dispatch(plan_id=plan_id), await desk.app.dispatch(plan_id=plan_id)
-    assert (first.run_id, first.reused) == (again.run_id, False)
-    assert again.reused
-    assert again.why_worker == ""
-
-
 async def test_a_plan_whose_run_is_over_begins_anew(desk: Desk) -> None:
     plan_id = await desk.planned(PART)
     first = await desk.app.dispatch(plan_id=plan_id)
@@ -86,12 +78,6 @@ async def test_latest_means_the_newest_plan_of_the_workspace(desk: Desk) -> None
     assert (await desk.app.dispatch(run_id="latest")).run_id == progress.run_id
 
 
-@pytest.mark.parametrize("handles", [{}, {"plan_id": "a", "run_id": "b"}])
-async def test_a_dispatch_names_a_plan_or_a_run_and_not_both(desk: Desk, handles: dict[str, str]) -> None:
-    with pytest.raises(errors.InputError, match="Give either plan_id or run_id"):
-        await desk.app.dispatch(**handles)
-
-
 async def test_what_does_not_exist_cannot_begin(desk: Desk) -> None:
     with pytest.raises(errors.UnknownHandle, match="There is no plan 'nothing'"):
         await desk.app.dispatch(plan_id="nothing")
@@ -104,14 +90,6 @@ async def test_a_plan_above_its_ceiling_of_tasks_does_not_begin(desk: Desk) -> N
     with pytest.raises(errors.NotAllowed, match="has 2 tasks; the limit of this dispatch is 1"):
         await desk.app.dispatch(plan_id=plan_id, limits=model.Limits(tasks=1))
     assert await desk.app.store.runs(desk.app.principal) == []
-
-
-async def test_a_server_inside_a_worker_begins_nothing_below_its_limit(tmp_path: Path) -> None:
-    async with dispatcher_setup.opened(tmp_path / "home", rules={"depth": 2, "depth_limit": 2}) as desk:
-        plan_id = await desk.planned(PART)
-        with pytest.raises(errors.NotAllowed, match="at depth 2; the limit is 2") as refused:
-            await desk.app.dispatch(plan_id=plan_id)
-        assert "open_questions" in refused.value.hint
 
 
 async def test_ceilings_of_an_open_run_can_be_changed_and_of_one_that_is_over_not(desk: Desk) -> None:
