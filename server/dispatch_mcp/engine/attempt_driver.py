@@ -96,6 +96,7 @@ class _ServerAttempt:
         except errors.DispatchError as trouble:
             return task_runner.failure("no_material", f"What is to be reviewed could not be read: {trouble}")
         self.before = ready.beat
+        # On its way to the disk before the worker begins: who takes over from a dead process judges by it.
         ctx.beat(**ready.beat)
         return await task_runner.run_task(ctx, ready.work, self.workers)
 

@@ -12,7 +12,11 @@ from dispatch_mcp.runs import handoff_parser, receipts
 from dispatch_mcp.service import answers
 
 MAX_REPORT_CHARS = 2_000_000
+"""Characters of an answer that one report may carry; what is longer belongs into files."""
+
 SUMMARY_CHARS = 1_200
+"""Characters of an outcome's summary, about 300 tokens: dependants read it when there is no handoff."""
+
 KEPT_CHARS = 4_000
 """Characters of an unreadable answer that the next attempt is shown."""
 

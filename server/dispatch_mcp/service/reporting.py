@@ -44,6 +44,7 @@ class Reporting:
             if not why
         ]
         advance = await self.store.advance(run_id, self.contact.step(ends))
+        # The results are on the disk: from here on a repeated report is answered as one that came too late.
         self.engine.poke(run_id)
         if advance.state not in model.RUN_FINAL:
             await self.engine.start(run_id)

@@ -26,6 +26,7 @@ CALIBRATED = 20
 """Rounds that calibration looks back; each is decided again from its reports."""
 
 MANY_EVENTS = 500
+"""Events of a run that are read at once."""
 
 
 class Round(NamedTuple):

@@ -36,14 +36,14 @@ async def read(
     """Returns a view of a run, or the list of runs; takes over no run and starts nothing."""
     async with sqlite_store.open_store(settings.home) as store:
         if not run_id:
-            return await overview(store, records.LOCAL, everything=name == "all", after=cursor)
+            return await overview(store, records.LOCAL, all_runs=name == "all", after=cursor)
         own = handles.Handles(store, records.LOCAL, str(settings.workspace))
         return await trace_view(store, await own.run(run_id), name, task_id, cursor)
 
 
-async def overview(store: sqlite_store.Store, principal: str, *, everything: bool, after: str = "") -> answers.Trace:
+async def overview(store: sqlite_store.Store, principal: str, *, all_runs: bool, after: str = "") -> answers.Trace:
     """Returns the principal's runs, newest first: the open ones, or all of them."""
-    runs = await store.runs(principal, open_only=not everything, limit=PAGE, after=after)
+    runs = await store.runs(principal, open_only=not all_runs, limit=PAGE, after=after)
     lines = [
         answers.RunLine(
             run_id=run.id, state=run.state, plan_id=run.plan_id, counts=run.counts, updated=iso(run.updated_at)
@@ -67,7 +67,7 @@ class Tracing:
     async def trace(self, handle: str, task_id: str, name: View, cursor: str, wait_s: float) -> answers.Trace:
         """Returns a view of a run, or the list of runs when no run is named; may wait up to 45 s for news."""
         if not handle:
-            return await overview(self.store, self.handles.principal, everything=name == "all", after=cursor)
+            return await overview(self.store, self.handles.principal, all_runs=name == "all", after=cursor)
         run_id = await self.handles.run_id(handle)
         after = cursor if name == "timeline" else ""
         view = await self._awaited(run_id, after, min(max(wait_s, 0.0), MAX_WAIT_S))
@@ -109,18 +109,18 @@ async def open_work(store: sqlite_store.Store, principal: str) -> dict[str, list
 
 
 async def trace_view(
-    store: sqlite_store.Store, loaded: run_view.RunView, name: str, task_id: str, cursor: str
+    store: sqlite_store.Store, view: run_view.RunView, name: str, task_id: str, cursor: str
 ) -> answers.Trace:
     """Returns the view of that name; a task id asks for that task's whole result, or its artifacts' text."""
     if name == "artifacts":
-        return await artifacts(store, loaded, task_id, cursor)
+        return await artifacts(store, view, task_id, cursor)
     if task_id or name == "results":
-        return await results(store, loaded, task_id, cursor)
+        return await results(store, view, task_id, cursor)
     if name == "timeline":
-        return await timeline(store, loaded, cursor)
+        return await timeline(store, view, cursor)
     if name == "todo":
-        return todo(loaded)
-    return mermaid(loaded) if name == "mermaid" else await summary(store, loaded)
+        return todo(view)
+    return mermaid(view) if name == "mermaid" else await summary(store, view)
 
 
 async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.Trace:
