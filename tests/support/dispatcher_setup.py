@@ -104,7 +104,7 @@ async def opened(
             store=store,
             engine=engine,
             rules=rules,
-            catalog=lambda: catalog.EMPTY,
+            catalog=more.pop("catalog", lambda: catalog.EMPTY),
             assign=host.assignment,
             principal=principal,
             clock=clock,

@@ -29,25 +29,25 @@ class Archive:
     blobs: ports.Blobs
     redact: Redact = str
 
-    async def kept(self, workspace: str, outcome: model.Outcome) -> model.Outcome:
+    async def keep(self, workspace: str, outcome: model.Outcome) -> model.Outcome:
         """Returns the outcome with digest, size and type of each artifact that could be read.
 
         What is no text has a digest and a size, and is not kept. What cannot be read below the workspace (elsewhere,
         a link, too large, on the deny list, not there) has neither.
         """
-        named = outcome.handoff.artifacts
-        if outcome.state is not AttemptState.SUCCEEDED or not named or not workspace:
+        artifacts = outcome.handoff.artifacts
+        if outcome.state is not AttemptState.SUCCEEDED or not artifacts or not workspace:
             return outcome
-        found = await anyio.to_thread.run_sync(self._all, workspace, named[:MAX_KEPT])
-        handoff = outcome.handoff.model_copy(update={"artifacts": (*found, *named[MAX_KEPT:])})
+        archived_files = await anyio.to_thread.run_sync(self._all, workspace, artifacts[:MAX_KEPT])
+        handoff = outcome.handoff.model_copy(update={"artifacts": (*archived_files, *artifacts[MAX_KEPT:])})
         return outcome.model_copy(update={"handoff": handoff})
 
-    def _all(self, workspace: str, named: tuple[model.Artifact, ...]) -> list[model.Artifact]:
+    def _all(self, workspace: str, artifacts: tuple[model.Artifact, ...]) -> list[model.Artifact]:
         try:
             with safe_read.Root(Path(workspace)) as root:
-                return [self._one(root, artifact) for artifact in named]
+                return [self._one(root, artifact) for artifact in artifacts]
         except errors.NotAllowed:
-            return list(named)
+            return list(artifacts)
 
     def _one(self, root: safe_read.Root, artifact: model.Artifact) -> model.Artifact:
         path = _relative(root, artifact.path or artifact.name)
@@ -67,7 +67,7 @@ class Archive:
 
 
 def _relative(root: safe_read.Root, path: str) -> str:
-    inside = functools.reduce(lambda found, lead: found.removeprefix(lead), (f"{root.path}/", "./"), path)
+    inside = functools.reduce(lambda rest, lead: rest.removeprefix(lead), (f"{root.path}/", "./"), path)
     return inside if path else "."
 
 

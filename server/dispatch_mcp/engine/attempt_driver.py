@@ -40,16 +40,16 @@ class AttemptDriver:
             DispatchError: what its task is about cannot be read.
         """
         beat = dict[str, model.Json]() if begun else dict(await proof.before(self.services.verifier, work))
-        briefed, facts = await _kind(work).prepare(self.store, self.services, work)
+        full, facts = await _kind(work).prepare(self.store, self.services, work)
         if facts:
             beat[briefing.FACTS] = dict(facts)
-        return Prepared(briefed, beat)
+        return Prepared(full, beat)
 
     async def judge(self, claim: proof.Claim) -> model.Outcome:
         """Returns a claimed outcome as the server could prove it, with its artifacts kept."""
-        judged = await _kind(claim.work).judge(self.store, self.services, claim)
+        verdict = await _kind(claim.work).judge(self.store, self.services, claim)
         archive = self.services.archive
-        return judged if archive is None else await archive.kept(claim.work.workspace, judged)
+        return verdict if archive is None else await archive.keep(claim.work.workspace, verdict)
 
     async def run(self, ctx: ports.TaskContext, work: work_order.WorkOrder, workers: ports.Workers) -> model.Outcome:
         """Returns how an attempt of one of the server's workers ended, in the place that its order asks for."""
@@ -66,16 +66,16 @@ class AttemptDriver:
 
     async def close_needless(self, view: run_view.RunView, now: float) -> frozenset[str]:
         """Ends those tasks out with the host that turn out to need nobody, and returns them."""
-        finished: list[transitions.Finished] = []
+        ends: list[transitions.Finished] = []
         for row in view.tasks:
             if row.worker is WorkerKind.HOST and row.state is TaskState.RUNNING:
                 kind = task_kinds.kind_of(view.spec(row.id), row.worker)
                 outcome = await kind.needless(self.store, view.run.id, view)
                 if outcome is not None:
-                    finished.append(transitions.Finished(row.id, row.attempt, outcome))
-        if finished:
-            await self.store.advance(view.run.id, records.Step(now=now, finished=finished))
-        return frozenset(end.task_id for end in finished)
+                    ends.append(transitions.Finished(row.id, row.attempt, outcome))
+        if ends:
+            await self.store.advance(view.run.id, records.Step(now=now, finished=ends))
+        return frozenset(end.task_id for end in ends)
 
 
 @dataclass(slots=True)
@@ -92,12 +92,13 @@ class _ServerAttempt:
             needless = await _kind(work).needless(self.driver.store, work.run_id)
             if needless is not None:
                 return needless
-            prepared = await self.driver.prepare(work)
+            ready = await self.driver.prepare(work)
         except errors.DispatchError as trouble:
             return task_runner.failure("no_material", f"What is to be reviewed could not be read: {trouble}")
-        self.before = prepared.beat
-        ctx.beat(**prepared.beat)
-        return await task_runner.run_task(ctx, prepared.work, self.workers)
+        self.before = ready.beat
+        # On its way to the disk before the worker begins: who takes over from a dead process judges by it.
+        ctx.beat(**ready.beat)
+        return await task_runner.run_task(ctx, ready.work, self.workers)
 
     async def judge(self, work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
         """Returns the claim as the server could prove it."""

@@ -56,7 +56,7 @@ class Briefing:
     patience_s: float = PATIENCE_S
     _notes: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
 
-    async def briefed(self, work: work_order.WorkOrder) -> Briefed:
+    async def brief(self, work: work_order.WorkOrder) -> Briefed:
         """Returns the order with what its task should read; the order as it is where nothing can be gathered."""
         if self.budget <= 0 or work.worker not in _READERS or not work.workspace:
             return Briefed(work, {})
@@ -83,7 +83,7 @@ class Briefing:
             "items": len(pack.chosen),
             "left_out": len(pack.left_out),
             "withheld": list(pack.withheld),
-            "unresolved": [one.key for one in pack.unresolved],
+            "unresolved": [requirement.key for requirement in pack.unresolved],
         }
         return Briefed(replace(work, gathered=(replace(data, text=self.redact(data.text)),)), facts)
 
@@ -99,43 +99,45 @@ class Briefing:
             sources=await self._sources(work, agent, keys),
         )
         quiet = {f"file:{path}" for path in work.task.files} | {"rules:"}
-        return replace(pack, unresolved=tuple(one for one in pack.unresolved if one.key not in quiet))
+        unresolved = tuple(requirement for requirement in pack.unresolved if requirement.key not in quiet)
+        return replace(pack, unresolved=unresolved)
 
     async def _sources(
         self, work: work_order.WorkOrder, agent: catalog.Agent | None, keys: Sequence[str]
     ) -> requirement_sources.Sources:
-        wanted = list(requirements.parse_all(keys))
-        others = {one.subject for one in wanted if one.kind == "task"} - {done.task_id for done in work.upstream}
-        found = await self.store.outcomes(work.run_id, others) if others else {}
-        rules = any(one.kind == "rules" for one in wanted)
+        requests = list(requirements.parse_all(keys))
+        task_ids = {request.subject for request in requests if request.kind == "task"}
+        task_ids -= {upstream.task_id for upstream in work.upstream}
+        outcomes = await self.store.outcomes(work.run_id, task_ids) if task_ids else {}
+        rules = any(request.kind == "rules" for request in requests)
         text = self.document(agent.knowledge) if rules and agent and agent.knowledge else ""
         knowledge = {agent.knowledge: text} if agent and text else {}
         return requirement_sources.Sources(
             knowledge=knowledge,
             notes=await self._continuity(work.run_id) if rules else "",
-            handoffs={name: _handoff(outcome) for name, outcome in found.items()},
+            handoffs={name: _handoff(outcome) for name, outcome in outcomes.items()},
         )
 
     async def _continuity(self, run_id: str) -> str:
         """Returns what finished runs of the workspace have decided and learned, the newest first."""
         run = await self.store.run(run_id, principal=records.ANYBODY)
-        ended = [
-            one
-            for one in await self.store.runs(run.principal, limit=5 * MAX_RUNS)
-            if one.workspace == run.workspace and one.state in model.RUN_FINAL and not one.dry_run
+        past_runs = [
+            past
+            for past in await self.store.runs(run.principal, limit=5 * MAX_RUNS)
+            if past.workspace == run.workspace and past.state in model.RUN_FINAL and not past.dry_run
         ][:MAX_RUNS]
         key = f"{run.principal}\n{run.workspace}"
-        if key in self._notes and self._notes[key][0] == hash(tuple(one.id for one in ended)):
+        if key in self._notes and self._notes[key][0] == hash(tuple(past.id for past in past_runs)):
             return self._notes[key][1]
         lines: dict[str, None] = {}
-        for one in ended:
-            outcomes = await self.store.outcomes(one.id, [task.id for task in await self.store.tasks(one.id)])
+        for past in past_runs:
+            outcomes = await self.store.outcomes(past.id, [task.id for task in await self.store.tasks(past.id)])
             for outcome in outcomes.values():
-                said = outcome.handoff
-                lines |= dict.fromkeys(f"- learned: {text}" for text in said.mistakes_learned)
-                lines |= dict.fromkeys(f"- decided: {text}" for text in said.decisions_made)
+                handoff = outcome.handoff
+                lines |= dict.fromkeys(f"- learned: {text}" for text in handoff.mistakes_learned)
+                lines |= dict.fromkeys(f"- decided: {text}" for text in handoff.decisions_made)
         text = "\n".join(list(lines)[:MAX_NOTES])
-        self._notes[key] = (hash(tuple(one.id for one in ended)), text)
+        self._notes[key] = (hash(tuple(past.id for past in past_runs)), text)
         return text
 
 
@@ -143,7 +145,7 @@ def _keys(work: work_order.WorkOrder, agent: catalog.Agent | None) -> list[str]:
     """Returns the keys of an order: what it reads, what it asks for, what it will change."""
     task = work.task
     keys = [*(f"file:{path}" for path in task.reads), *task.context, *(f"file:{path}" for path in task.files)]
-    asks = any(one.kind == "rules" for one in requirements.parse_all(task.context))
+    asks = any(requirement.kind == "rules" for requirement in requirements.parse_all(task.context))
     if not asks and work.worker in _NO_RULES_OF_THEIR_OWN:
         keys.append("rules:")
     elif not asks and agent and agent.knowledge:
@@ -158,7 +160,7 @@ def _words(task: model.Task) -> str:
 
 def _said(work: work_order.WorkOrder) -> int:
     """Returns about how many tokens predecessors and messages take in the prompt."""
-    texts = [_handoff_text(done.handoff, done.summary) for done in work.upstream]
+    texts = [_handoff_text(upstream.handoff, upstream.summary) for upstream in work.upstream]
     return token_count.count("\n".join([*texts, *(message.text for message in work.messages)]))
 
 
@@ -167,5 +169,5 @@ def _handoff(outcome: model.Outcome) -> str:
 
 
 def _handoff_text(handoff: model.Handoff, summary: str) -> str:
-    said = handoff.model_dump(mode="json", exclude_defaults=True)
-    return json.dumps(said, ensure_ascii=False) if said else summary
+    fields = handoff.model_dump(mode="json", exclude_defaults=True)
+    return json.dumps(fields, ensure_ascii=False) if fields else summary

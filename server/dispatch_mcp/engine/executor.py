@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 LEAST_BATCH, BATCH_PER_S = 16, 8000
 """Results recorded in one step, at least and per second that the last step took: all at once would let every task
-of a wave wait for the slowest, and on a slow disk small batches would queue for it."""
+of a wave wait for the slowest, and on a slow disk small batches would queue for it. benchmarks/engine.py measures what
+they cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class EmbeddedEngine:
             self._drives[run_id].poke()
             return
         epoch = await self.store.adopt(run_id, self._owner.id)
-        if epoch is None or run_id in self._drives:
+        if epoch is None or run_id in self._drives:  # another call of `start` was faster while this one waited
             return
         drive = Drive(self, run_id, records.Owner(self._owner.id, epoch))
         self._drives[run_id] = drive
@@ -122,12 +123,12 @@ class EmbeddedEngine:
 
     async def watch(self) -> None:
         """Notices other processes' changes and takes over runs whose owner died; runs until cancelled."""
-        seen, next_takeover = -1, 0.0
+        last_version, next_takeover = -1, 0.0
         while True:
             try:
                 version = await self.store.data_version()
-                if version != seen:
-                    seen = version
+                if version != last_version:
+                    last_version = version
                     for drive in list(self._drives.values()):
                         drive.poke()
                     self._beat_pulse()
@@ -147,7 +148,7 @@ class EmbeddedEngine:
                 await self.start(run_id)
 
     @property
-    def driven(self) -> frozenset[str]:
+    def driven_runs(self) -> frozenset[str]:
         """The runs that this process drives now."""
         return frozenset(self._drives)
 
@@ -214,6 +215,7 @@ class Drive:
 
     async def _loop(self, group: anyio.abc.TaskGroup) -> None:
         while True:
+            # Made anew before the store is read: whatever changes after that read wakes the wait below.
             self._wake = anyio.Event()
             advance = await self._advance()
             if advance.starts:
@@ -221,6 +223,7 @@ class Drive:
                 for start in advance.starts:
                     handle = group.start_soon(self._execute, orders, start)
                     self._running[start.task_id] = (start.attempt, handle)
+            # Whoever cancels, skips or edits moves the revision by a step that is not ours: look what it closed.
             await self._drop_revoked(advance)
             if advance.state in model.RUN_FINAL and not self._running and not self._finished:
                 return
@@ -231,41 +234,41 @@ class Drive:
         """Records one batch and returns what may start; a store that cannot write keeps the batch for later."""
         batch = self._finished[: self._room]
         step = records.Step(now=self.engine.clock(), owner=self.owner, finished=batch, start=transitions.SERVER_WORKERS)
-        began, troubled = time.perf_counter(), False
+        began, answer_lost = time.perf_counter(), False
         while True:
             try:
                 advance = await self.engine.store.advance(self.run_id, step)
                 break
             except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
                 log.warning("run %s waits for the store: %s", self.run_id, trouble)
-                troubled = True
+                answer_lost = True
                 await anyio.sleep(self.engine.pace.retry_store_s)
         self._room = max(LEAST_BATCH, round((time.perf_counter() - began) * BATCH_PER_S))
         del self._finished[: len(batch)]
-        for finished, accepted in zip(batch, advance.accepted, strict=True):
-            if accepted and finished.outcome.state is model.AttemptState.SUCCEEDED:
-                self._results[finished.task_id] = order_builder.upstream_of(finished.task_id, finished.outcome)
-        if troubled:
+        for end, is_accepted in zip(batch, advance.accepted, strict=True):
+            if is_accepted and end.outcome.state is model.AttemptState.SUCCEEDED:
+                self._results[end.task_id] = order_builder.upstream_of(end.task_id, end.outcome)
+        if answer_lost:
             advance = replace(advance, starts=await self._unanswered(advance.starts))
         return advance
 
     async def _unanswered(self, starts: Sequence[transitions.Start]) -> tuple[transitions.Start, ...]:
         """Returns `starts` and the attempts that a commit began whose answer was lost with an error."""
-        known = {start.task_id for start in starts} | self._running.keys()
-        known |= {finished.task_id for finished in self._finished}
-        lost = [
+        task_ids = {start.task_id for start in starts} | self._running.keys()
+        task_ids |= {end.task_id for end in self._finished}
+        missing = [
             transitions.Start(task.id, task.attempt, task.worker, "")
             for task in await self.engine.store.tasks(self.run_id)
             if task.state is model.TaskState.RUNNING
             and task.worker in transitions.SERVER_WORKERS
-            and task.id not in known
+            and task.id not in task_ids
         ]
-        return (*starts, *lost)
+        return (*starts, *missing)
 
     async def _drop_revoked(self, advance: records.Advance) -> None:
         """Cancels executions that somebody else's change has closed."""
         before, self._revision = self._revision, advance.revision
-        if not self._running or advance.revision - before <= 1:
+        if not self._running or advance.revision - before <= 1:  # our own step moves it by one
             return
         rows = {row.id: row for row in await self.engine.store.tasks(self.run_id)}
         for task_id, (attempt, handle) in list(self._running.items()):

@@ -12,11 +12,11 @@ from dispatch_mcp.model import ports, work_order
 from dispatch_mcp.text import redaction
 
 
-def outcome(redactor: redaction.Redactor, found: model.Outcome) -> model.Outcome:
+def outcome(redactor: redaction.Redactor, raw: model.Outcome) -> model.Outcome:
     """Returns the outcome without secrets; the same object when there are none in it."""
-    given = found.model_dump(mode="json", exclude_defaults=True)
-    clean = redactor.redact_json(given)
-    return found if clean == given else model.Outcome.model_validate(clean)
+    fields = raw.model_dump(mode="json", exclude_defaults=True)
+    clean = redactor.redact_json(fields)
+    return raw if clean == fields else model.Outcome.model_validate(clean)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,19 +39,19 @@ async def before(verifier: ports.Witness | None, work: work_order.WorkOrder) -> 
         return {}
 
 
-async def judged(verifier: ports.Witness | None, store: sqlite_store.Store, claim: Claim) -> model.Outcome:
+async def judge(verifier: ports.Witness | None, store: sqlite_store.Store, claim: Claim) -> model.Outcome:
     """Returns a claimed success as its receipts judge it; any other outcome as it is. Writes nothing."""
     work, outcome, before, view = claim
     if verifier is None or outcome.state is not AttemptState.SUCCEEDED or not asks_for_proof(work.task):
         return outcome
     try:
-        others = _declared_by_others(view or await _view(store, work), work) if before else ()
-        found = await verifier.receipts(work, before, others)
+        foreign_paths = _declared_by_others(view or await _view(store, work), work) if before else ()
+        evidence = await verifier.receipts(work, before, foreign_paths)
     except Exception as crash:
         log.exception("receipts of %s/%s could not be collected", work.run_id, work.task.id)
         criteria = acceptance.of(work.task, work.workspace)
-        found = tuple(receipts.unproven(one, f"not checked: {crash!r}") for one in criteria)
-    return receipts.judged(outcome, found)
+        evidence = tuple(receipts.unproven(criterion, f"not checked: {crash!r}") for criterion in criteria)
+    return receipts.judged(outcome, evidence)
 
 
 def asks_for_proof(task: model.Task) -> bool:
@@ -65,5 +65,5 @@ async def _view(store: sqlite_store.Store, work: work_order.WorkOrder) -> run_vi
 
 def _declared_by_others(view: run_view.RunView, work: work_order.WorkOrder) -> tuple[str, ...]:
     """Returns what the tasks of the run declare that have begun: their changes are theirs."""
-    begun = {row.id for row in view.tasks if row.attempt and row.id != work.task.id}
-    return tuple(path for task in view.plan.tasks if task.id in begun for path in task.files)
+    task_ids = {row.id for row in view.tasks if row.attempt and row.id != work.task.id}
+    return tuple(path for task in view.plan.tasks if task.id in task_ids for path in task.files)

@@ -19,45 +19,45 @@ NOT_NEEDED = "not needed: the reviewers do not all pass the change"
 _DONE = (TaskState.SUCCEEDED, TaskState.UNVERIFIED)
 
 
-async def text(store: sqlite_store.Store, digest: str) -> str:
+async def read_text(store: sqlite_store.Store, digest: str) -> str:
     """Returns a stored text. Raises UnknownHandle."""
     return (await anyio.to_thread.run_sync(store.blobs.get, digest)).decode("utf-8", "surrogatepass")
 
 
-async def stored(store: sqlite_store.Store, told: str) -> str:
+async def store_text(store: sqlite_store.Store, content: str) -> str:
     """Stores a text and returns its digest."""
-    return await anyio.to_thread.run_sync(store.blobs.put, told.encode("utf-8", "surrogatepass"))
+    return await anyio.to_thread.run_sync(store.blobs.put, content.encode("utf-8", "surrogatepass"))
 
 
-async def manifest(store: sqlite_store.Store, digest: str) -> review_tasks.Manifest:
+async def read_manifest(store: sqlite_store.Store, digest: str) -> review_tasks.Manifest:
     """Returns a stored manifest. Raises UnknownHandle."""
-    return review_tasks.Manifest.model_validate_json(await text(store, digest))
+    return review_tasks.Manifest.model_validate_json(await read_text(store, digest))
 
 
-async def prepared(
-    store: sqlite_store.Store, assigned: review_tasks.ReviewAssignment, work: work_order.WorkOrder
+async def prepare(
+    store: sqlite_store.Store, place: review_tasks.ReviewAssignment, work: work_order.WorkOrder
 ) -> work_order.WorkOrder:
     """Returns a reviewer's order with what it is shown, and without anything that others wrote."""
-    known = await manifest(store, assigned.manifest)
-    shown = await text(store, assigned.diff)
+    manifest = await read_manifest(store, place.manifest)
+    diff = await read_text(store, place.diff)
     return replace(
         work,
-        material=review_tasks.material(assigned, known, shown),
-        answer_form=review_tasks.form(assigned),
+        material=review_tasks.material(place, manifest, diff),
+        answer_form=review_tasks.form(place),
         upstream=(),
         messages=(),
     )
 
 
-async def judged(
-    store: sqlite_store.Store, assigned: review_tasks.ReviewAssignment, outcome: model.Outcome
+async def judge(
+    store: sqlite_store.Store, place: review_tasks.ReviewAssignment, outcome: model.Outcome
 ) -> model.Outcome:
     """Returns a review's outcome with what the server checked of it; an answer that cannot be used has failed."""
     if outcome.state is not AttemptState.SUCCEEDED or is_moot(outcome):
         return outcome
-    known = await manifest(store, assigned.manifest)
-    where = quotes.ground(unified_diff.parse(await text(store, known.diff)))
-    report = quotes.check(report_of(assigned, outcome), where)
+    manifest = await read_manifest(store, place.manifest)
+    where = quotes.ground(unified_diff.parse(await read_text(store, manifest.diff)))
+    report = quotes.check(report_of(place, outcome), where)
     problem = report.problem or _unproven(report)
     if problem and not _proves_something(report):
         return outcome.model_copy(
@@ -69,9 +69,9 @@ async def judged(
                 "unverified": False,
             }
         )
-    found = sum(one.anchored for one in report.findings)
-    said = f"verdict {report.verdict or 'missing'}; {found} of {len(report.findings)} quotes are in the change"
-    receipt = model.Receipt(kind="words", ok=True, detail=said)
+    anchors = sum(finding.anchored for finding in report.findings)
+    detail = f"verdict {report.verdict or 'missing'}; {anchors} of {len(report.findings)} quotes are in the change"
+    receipt = model.Receipt(kind="words", ok=True, detail=detail)
     return outcome.model_copy(update={"unverified": False, "receipts": (*outcome.receipts, receipt), "error": ""})
 
 
@@ -79,21 +79,19 @@ def _unproven(report: ReviewReport) -> str:
     """Returns why a FAIL proves nothing, or an empty string: its reviewer is asked once more."""
     if report.verdict != "FAIL" or _proves_something(report):
         return ""
-    claimed = [one for one in report.findings if one.called in findings.BLOCKING]
-    if not claimed:
+    claims = [finding for finding in report.findings if finding.called in findings.BLOCKING]
+    if not claims:
         return "it says FAIL without a critical or high finding"
-    return f"it says FAIL, but {claimed[0].quote.strip()[:80]!r} is not in the change"
+    return f"it says FAIL, but {claims[0].quote.strip()[:80]!r} is not in the change"
 
 
 def _proves_something(report: ReviewReport) -> bool:
-    return any(one.anchored and one.severity in findings.BLOCKING for one in report.findings)
+    return any(finding.anchored and finding.severity in findings.BLOCKING for finding in report.findings)
 
 
-def report_of(assigned: review_tasks.ReviewAssignment, outcome: model.Outcome) -> ReviewReport:
+def report_of(place: review_tasks.ReviewAssignment, outcome: model.Outcome) -> ReviewReport:
     """Returns the report that an outcome is, with findings not yet checked."""
-    return answer_parser.report(
-        assigned.reviewer, answer_parser.answer_of(outcome), role=assigned.role, part=assigned.part
-    )
+    return answer_parser.report(place.reviewer, answer_parser.answer_of(outcome), role=place.role, part=place.part)
 
 
 def is_moot(outcome: model.Outcome) -> bool:
@@ -102,13 +100,10 @@ def is_moot(outcome: model.Outcome) -> bool:
 
 
 async def moot(
-    store: sqlite_store.Store,
-    run_id: str,
-    assigned: review_tasks.ReviewAssignment,
-    view: run_view.RunView | None = None,
+    store: sqlite_store.Store, run_id: str, place: review_tasks.ReviewAssignment, view: run_view.RunView | None = None
 ) -> model.Outcome | None:
     """Returns the outcome of an advocate that has nothing to argue against; None for any review that has to be done."""
-    if assigned.role != "advocate":
+    if place.role != "advocate":
         return None
     view = view or await run_view.load(store, run_id, records.ANYBODY)
     if council_decision.is_unanimous(await reports(store, view)):
@@ -121,32 +116,32 @@ async def moot(
     )
 
 
-async def reports(store: sqlite_store.Store, loaded: run_view.RunView) -> list[ReviewReport]:
+async def reports(store: sqlite_store.Store, view: run_view.RunView) -> list[ReviewReport]:
     """Returns a report for each task of a round that is over, checked against the change; nothing for the others."""
-    places = review_tasks.places(loaded.plan.tasks)
-    outcomes = await store.outcomes(loaded.run.id, [task.id for task in loaded.tasks if task.result])
-    errors_of = {tried.task_id: tried.error for tried in await store.attempts(loaded.run.id)}
+    places = review_tasks.places(view.plan.tasks)
+    outcomes = await store.outcomes(view.run.id, [task.id for task in view.tasks if task.result])
+    errors_of = {attempt.task_id: attempt.error for attempt in await store.attempts(view.run.id)}
     where: quotes.Ground | None = None
-    found: list[ReviewReport] = []
-    for row in loaded.tasks:
-        assigned = places.get(row.id)
-        if assigned is None or row.state not in model.TASK_FINAL:
+    by_task: list[ReviewReport] = []
+    for row in view.tasks:
+        place = places.get(row.id)
+        if place is None or row.state not in model.TASK_FINAL:
             continue
         outcome = outcomes.get(row.id)
         if outcome is not None and row.state in _DONE:
             if is_moot(outcome):
                 continue
             if where is None:
-                known = await manifest(store, assigned.manifest)
-                where = quotes.ground(unified_diff.parse(await text(store, known.diff)))
-            found.append(quotes.check(report_of(assigned, outcome), where))
-        elif not (assigned.role == "advocate" and row.state is TaskState.SKIPPED):
+                manifest = await read_manifest(store, place.manifest)
+                where = quotes.ground(unified_diff.parse(await read_text(store, manifest.diff)))
+            by_task.append(quotes.check(report_of(place, outcome), where))
+        elif not (place.role == "advocate" and row.state is TaskState.SKIPPED):
             why = errors_of.get(row.id) or row.cause or row.state.value
-            found.append(ReviewReport(reviewer=assigned.reviewer, role=assigned.role, part=assigned.part, problem=why))
-    return found
+            by_task.append(ReviewReport(reviewer=place.reviewer, role=place.role, part=place.part, problem=why))
+    return by_task
 
 
-def told(value: model.Json) -> str:
+def canonical_json(value: model.Json) -> str:
     """Returns a JSON value as text that is the same for the same value."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 

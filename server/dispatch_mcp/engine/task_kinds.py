@@ -26,7 +26,7 @@ class TaskKind(Protocol):
         """Returns who does the task; None for a task without an agent of that catalogue."""
         ...
 
-    def subagents(self, installed: Collection[str], /) -> Collection[str]:
+    def subagents(self, names: Collection[str], /) -> Collection[str]:
         """Returns which of the host's installed subagents may do the task under their own role."""
         ...
 
@@ -61,9 +61,9 @@ class Work:
         """Returns the agent of that name."""
         return agents.find(task.agent) if task.agent else None
 
-    def subagents(self, installed: Collection[str], /) -> Collection[str]:
+    def subagents(self, names: Collection[str], /) -> Collection[str]:
         """Returns all of them."""
-        return installed
+        return names
 
     async def needless(
         self, _store: sqlite_store.Store, _run_id: str, _view: run_view.RunView | None = None, /
@@ -76,7 +76,7 @@ class Work:
     ) -> briefing.Briefed:
         """Returns the order with what was gathered for it, if anything gathers here."""
         gathering = services.briefing
-        return briefing.Briefed(work, {}) if gathering is None else await gathering.briefed(work)
+        return briefing.Briefed(work, {}) if gathering is None else await gathering.brief(work)
 
     def brief(self, work: work_order.WorkOrder, /) -> prompt_builder.Prompt:
         """Returns goal, constraints, context and output of the order."""
@@ -86,7 +86,7 @@ class Work:
         self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: proof.Claim, /
     ) -> model.Outcome:
         """Returns a claimed success as its receipts judge it."""
-        return await proof.judged(services.verifier, store, claim)
+        return await proof.judge(services.verifier, store, claim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +110,13 @@ class Decision(Work):
 class Review(Work):
     """A place in a round of the council: blind to what others wrote, shown the change itself, judged by its quotes."""
 
-    assigned: review_tasks.ReviewAssignment
+    place: review_tasks.ReviewAssignment
 
     def agent(self, task: model.Task, agents: catalog.Catalog, /) -> catalog.Agent | None:
         """Returns the shipped reviewer of that name, whatever other layers call so."""
         return reviewer_selection.find(agents, task.agent) if task.agent else None
 
-    def subagents(self, _installed: Collection[str], /) -> Collection[str]:
+    def subagents(self, _names: Collection[str], /) -> Collection[str]:
         """Returns none: a subagent of the same name that the host has installed may say anything."""
         return frozenset()
 
@@ -124,13 +124,13 @@ class Review(Work):
         self, store: sqlite_store.Store, run_id: str, view: run_view.RunView | None = None, /
     ) -> model.Outcome | None:
         """Returns the outcome of an advocate that has nothing to argue against."""
-        return await review_attempt.moot(store, run_id, self.assigned, view)
+        return await review_attempt.moot(store, run_id, self.place, view)
 
     async def prepare(
         self, store: sqlite_store.Store, _services: attempt_services.AttemptServices, work: work_order.WorkOrder, /
     ) -> briefing.Briefed:
         """Returns the order with the change, and without anything that others wrote."""
-        return briefing.Briefed(await review_attempt.prepared(store, self.assigned, work), {})
+        return briefing.Briefed(await review_attempt.prepare(store, self.place, work), {})
 
     def brief(self, work: work_order.WorkOrder, /) -> prompt_builder.Prompt:
         """Returns the prompt without the task's place in the round, which says nothing to a reviewer."""
@@ -143,7 +143,7 @@ class Review(Work):
         self, store: sqlite_store.Store, _services: attempt_services.AttemptServices, claim: proof.Claim, /
     ) -> model.Outcome:
         """Returns a review with what its quotes prove; an answer that cannot be used has failed."""
-        return await review_attempt.judged(store, self.assigned, claim.outcome)
+        return await review_attempt.judge(store, self.place, claim.outcome)
 
 
 WORK: Final = Work()
@@ -154,8 +154,8 @@ def kind_of(task: model.Task, worker: WorkerKind) -> TaskKind:
     """Returns what a task is that `worker` does."""
     if worker is WorkerKind.HUMAN:
         return DECISION
-    assigned = review_tasks.place(task)
-    return WORK if assigned is None else Review(assigned)
+    place = review_tasks.place(task)
+    return WORK if place is None else Review(place)
 
 
 def brief(work: work_order.WorkOrder) -> prompt_builder.Prompt:

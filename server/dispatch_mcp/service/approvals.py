@@ -27,29 +27,29 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
-def waiting(loaded: run_view.RunView) -> list[Decision]:
+def waiting(view: run_view.RunView) -> list[Decision]:
     """Returns the decisions that a run waits for, in plan order."""
-    goals = {task.id: task.goal for task in loaded.plan.tasks}
+    goals = {task.id: task.goal for task in view.plan.tasks}
     return [
-        Decision(loaded.run.id, task.id, task.attempt, goals[task.id])
-        for task in loaded.tasks
+        Decision(view.run.id, task.id, task.attempt, goals[task.id])
+        for task in view.tasks
         if task.worker is WorkerKind.HUMAN and task.state is TaskState.RUNNING
     ]
 
 
-def chosen(loaded: run_view.RunView, task_id: str) -> Decision:
+def choose(view: run_view.RunView, task_id: str) -> Decision:
     """Returns the decision that a person means, the only one if no task is named.
 
     Raises:
         InputError: nothing of that name waits, or more than one does.
     """
-    open_ones = waiting(loaded)
-    named = [decision for decision in open_ones if task_id in ("", decision.task_id)]
-    if len(named) == 1:
-        return named[0]
-    listed = ", ".join(decision.task_id for decision in open_ones) or "none"
-    said = f"Task {task_id!r} does not wait for a decision" if task_id else f"{len(named)} decisions wait"
-    raise errors.InputError(f"{said} in run {loaded.run.id}.", hint=f"Waiting: {listed}.")
+    open_ones = waiting(view)
+    candidates = [decision for decision in open_ones if task_id in ("", decision.task_id)]
+    if len(candidates) == 1:
+        return candidates[0]
+    names = ", ".join(decision.task_id for decision in open_ones) or "none"
+    problem = f"Task {task_id!r} does not wait for a decision" if task_id else f"{len(candidates)} decisions wait"
+    raise errors.InputError(f"{problem} in run {view.run.id}.", hint=f"Waiting: {names}.")
 
 
 async def record(store: sqlite_store.Store, decision: Decision, verdict: Verdict, now: float) -> records.Advance:
@@ -58,8 +58,8 @@ async def record(store: sqlite_store.Store, decision: Decision, verdict: Verdict
     Raises:
         InputError: the question is no longer open.
     """
-    finished = transitions.Finished(decision.task_id, decision.attempt, outcome(verdict))
-    advance = await store.advance(decision.run_id, records.Step(now=now, finished=[finished]))
+    end = transitions.Finished(decision.task_id, decision.attempt, outcome(verdict))
+    advance = await store.advance(decision.run_id, records.Step(now=now, finished=[end]))
     if not advance.accepted[0]:
         raise errors.InputError(
             f"Task {decision.task_id!r} no longer waits for this decision.",

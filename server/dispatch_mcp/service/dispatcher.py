@@ -31,7 +31,7 @@ from dispatch_mcp.service import (
 from dispatch_mcp.store import sqlite_store
 
 
-def unredacted(outcome: model.Outcome) -> model.Outcome:
+def as_reported(outcome: model.Outcome) -> model.Outcome:
     """Returns the outcome as it is."""
     return outcome
 
@@ -54,7 +54,7 @@ class Dispatcher:
     principal: str = records.LOCAL
     clock: Callable[[], float] = time.time
     new_id: Callable[[], str] = planner.new_id
-    redact: Callable[[model.Outcome], model.Outcome] = unredacted
+    redact: Callable[[model.Outcome], model.Outcome] = as_reported
     default_worker: WorkerKind | None = None
     available_workers: worker_choice.AvailableWorkers = field(default_factory=worker_choice.AvailableWorkers)
     memory: route_memory.Memory | None = None
@@ -88,7 +88,7 @@ class Dispatcher:
         hints = hints.model_copy(update={"bands": self.rules.bands})
         route = router.route(text, candidates, history=self.plans.history, hints=hints)
         if self.memory and route.specialist:
-            self.memory.suggested(text, route.specialist)
+            self.memory.note_suggestion(text, route.specialist)
         return route
 
     async def dispatch(
@@ -113,16 +113,16 @@ class Dispatcher:
                 hint="plan_id starts a plan; run_id goes on with a run.",
             )
         if run_id:
-            record, created = await self._starts.limit(run_id, limits), False
+            record, is_new = await self._starts.limit(run_id, limits), False
         else:
-            record, created = await self._starts.create(
+            record, is_new = await self._starts.create(
                 run_starts.Request(plan_id, worker, request_key, dry_run=dry_run, fresh=fresh, limits=limits)
             )
         if record.state not in model.RUN_FINAL:
             await self.engine.start(record.id)
-        view, assigned = await self._handed_out(record)
-        why = self._workers.why(worker, dry_run=dry_run) if created else ""
-        return _progress(view, assigned, reused=not created, why=why)
+        view, handouts = await self._handed_out(record)
+        why = self._workers.why(worker, dry_run=dry_run) if is_new else ""
+        return _progress(view, handouts, reused=not is_new, why=why)
 
     async def limit(self, run_id: str, limits: model.Limits) -> str:
         """Gives a run other ceilings and returns its id. Raises NotAllowed beyond what the configuration allows."""
@@ -203,8 +203,8 @@ class Dispatcher:
         """Returns the whole prompt of a task's newest attempt. Raises UnknownHandle."""
         view = await run_view.load(self.store, run_id, self.principal)
         row = view.task(task_id)
-        handed = await self.store.kept_brief(run_id, task_id, row.attempt)
-        return handed or await self._host.prompt(view, row)
+        kept_text = await self.store.kept_brief(run_id, task_id, row.attempt)
+        return kept_text or await self._host.prompt(view, row)
 
     async def result(self, run_id: str, task_id: str) -> str:
         """Returns the accepted outcome of a task as JSON. Raises UnknownHandle."""
@@ -251,22 +251,22 @@ class Dispatcher:
 
 
 def _progress(
-    view: run_view.RunView, assigned: Sequence[assignments.Assignment], *, reused: bool, why: str
+    view: run_view.RunView, handouts: Sequence[assignments.Assignment], *, reused: bool, why: str
 ) -> answers.Progress:
     record = view.run
     return answers.Progress(
         run_id=record.id,
         state=record.state,
         counts=record.counts,
-        next=next_step.next_step(record, view.tasks, view.plan.tasks, assigned=len(assigned)),
+        next=next_step.next_step(record, view.tasks, view.plan.tasks, assigned=len(handouts)),
         plan_id=record.plan_id,
         plan_version=record.plan_version,
         worker=record.worker.value,
         why_worker=why,
         reused=reused,
         simulated=record.dry_run,
-        assignments=tuple(assigned),
+        assignments=tuple(handouts),
         replayed=sum(task.cause == transitions.REPLAYED for task in view.tasks),
-        poll_after_s=0.0 if assigned or record.state in model.RUN_FINAL else 5.0,
+        poll_after_s=0.0 if handouts or record.state in model.RUN_FINAL else 5.0,
         trace=f"dispatch://runs/{record.id}",
     )

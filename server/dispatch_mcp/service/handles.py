@@ -44,7 +44,7 @@ class Handles:
         return await run_view.load(self.store, await self.run_id(handle), self.principal)
 
 
-def _nothing(what: str, workspace: str) -> errors.UnknownHandle:
+def _nothing(kind: str, workspace: str) -> errors.UnknownHandle:
     return errors.UnknownHandle(
-        f"There is no {what} of {workspace!r} yet, so none is the latest.", hint="Begin with plan_dag."
+        f"There is no {kind} of {workspace!r} yet, so none is the latest.", hint="Begin with plan_dag."
     )

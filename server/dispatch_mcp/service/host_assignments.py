@@ -46,8 +46,8 @@ class HostAssignments:
         """Returns the whole prompt of a task's newest attempt, with what is gathered for it now."""
         orders = await self._orders(view, None)
         newest = view.attempts.get(row.id) or await orders.store.newest_attempt(view.run.id, row.id)
-        prepared = await self.driver.prepare(await _order(orders, view, row, newest), begun=True)
-        return task_kinds.brief(prepared.work).text
+        ready = await self.driver.prepare(await _order(orders, view, row, newest), begun=True)
+        return task_kinds.brief(ready.work).text
 
     async def _orders(
         self, view: run_view.RunView, messages: Sequence[model.Message] | None
@@ -59,11 +59,11 @@ class HostAssignments:
 
     async def _prepared(self, work: work_order.WorkOrder, newest: records.NewestAttempt) -> work_order.WorkOrder:
         """Returns the order as its worker reads it; keeps how the workspace is where any process finds it."""
-        begun = bool(newest.beat)
-        prepared = await self.driver.prepare(work, begun=begun)
-        if prepared.beat and not begun:
-            await self.driver.store.beat(work.run_id, work.task.id, work.attempt, dict(prepared.beat))
-        return prepared.work
+        has_begun = bool(newest.beat)
+        ready = await self.driver.prepare(work, begun=has_begun)
+        if ready.beat and not has_begun:
+            await self.driver.store.beat(work.run_id, work.task.id, work.attempt, dict(ready.beat))
+        return ready.work
 
     async def _assignment(
         self, work: work_order.WorkOrder, *, lease_until: float | None, background: bool
@@ -118,22 +118,22 @@ class HostContact:
     clock: Callable[[], float]
     lease_s: float
 
-    def step(self, finished: Sequence[transitions.Finished] = ()) -> records.Step:
+    def step(self, ends: Sequence[transitions.Finished] = ()) -> records.Step:
         """Returns the step of a run that a call of the host makes."""
         return records.Step(
-            now=self.clock(), finished=finished, start=transitions.HOST_WORKERS, lease_s=self.lease_s, renew=True
+            now=self.clock(), finished=ends, start=transitions.HOST_WORKERS, lease_s=self.lease_s, renew=True
         )
 
     async def hand_out(self, run_id: str) -> tuple[run_view.RunView, list[assignments.Assignment]]:
         """Returns the run as it is, and the assignments of all tasks out with the host: new ones and repeated ones."""
         await self.host.driver.store.advance(run_id, self.step())
-        view, _ = await self.settled(run_id)
+        view, _ = await self.close_needless(run_id)
         out = {row.id for row in view.tasks if host_reports.is_out(row)}
         return view, await self.host.of(view, out)
 
-    async def settled(self, run_id: str) -> tuple[run_view.RunView, frozenset[str]]:
+    async def close_needless(self, run_id: str) -> tuple[run_view.RunView, frozenset[str]]:
         """Returns a run as it is, after closing what is out with the host and turned out to need nobody."""
         driver = self.host.driver
         view = await run_view.load(driver.store, run_id, self.principal)
-        closed = await driver.close_needless(view, self.clock())
-        return (await run_view.load(driver.store, run_id, self.principal) if closed else view), closed
+        needless = await driver.close_needless(view, self.clock())
+        return (await run_view.load(driver.store, run_id, self.principal) if needless else view), needless

@@ -12,7 +12,11 @@ from dispatch_mcp.runs import handoff_parser, receipts
 from dispatch_mcp.service import answers
 
 MAX_REPORT_CHARS = 2_000_000
+"""Characters of an answer that one report may carry; what is longer belongs into files."""
+
 SUMMARY_CHARS = 1_200
+"""Characters of an outcome's summary, about 300 tokens: dependants read it when there is no handoff."""
+
 KEPT_CHARS = 4_000
 """Characters of an unreadable answer that the next attempt is shown."""
 
@@ -120,26 +124,26 @@ def refusal(report: Report, tasks: Mapping[str, records.TaskRecord]) -> str:
 
 def report_results(
     reports: Sequence[Report],
-    refused: Sequence[str],
+    refusals: Sequence[str],
     outcomes: Sequence[model.Outcome],
-    accepted: Sequence[bool],
+    acceptances: Sequence[bool],
     tasks: Mapping[str, records.TaskRecord],
 ) -> list[answers.Accepted]:
-    """Returns what became of each report, in order; `accepted` answers those that were not refused."""
-    rest = iter(accepted)
+    """Returns what became of each report, in order; `acceptances` are of those that were not refused."""
+    rest = iter(acceptances)
     out: list[answers.Accepted] = []
-    for report, why, outcome in zip(reports, refused, outcomes, strict=True):
-        taken = not why and next(rest)
+    for report, why, outcome in zip(reports, refusals, outcomes, strict=True):
+        is_accepted = not why and next(rest)
         task = tasks.get(report.task_id)
         out.append(
             answers.Accepted(
                 task_id=report.task_id,
                 attempt=report.attempt,
-                accepted=taken,
+                accepted=is_accepted,
                 state=task.state.value if task else "",
-                why=why or (_refuted(outcome) if taken else _fenced(report, task)),
-                receipts=tuple(one for one in outcome.receipts if one.kind != "claim") if taken else (),
-                proposed_edits=outcome.handoff.proposed_edits if taken else (),
+                why=why or (_refuted(outcome) if is_accepted else _fenced(report, task)),
+                receipts=tuple(receipt for receipt in outcome.receipts if is_accepted and receipt.kind != "claim"),
+                proposed_edits=outcome.handoff.proposed_edits if is_accepted else (),
             )
         )
     return out
@@ -158,9 +162,9 @@ def _fenced(report: Report, task: records.TaskRecord | None) -> str:
 def _handoff(report: Report) -> tuple[model.Handoff, str]:
     """Returns the handoff and what was wrong with it."""
     if report.handoff is not None:
-        found, problem = handoff_parser.read_handoff(report.handoff)
+        handoff, problem = handoff_parser.read_handoff(report.handoff)
     else:
-        found, problem = handoff_parser.parse_answer(report.text)
-    if found is None:
+        handoff, problem = handoff_parser.parse_answer(report.text)
+    if handoff is None:
         return model.Handoff(completed_work=report.text[:2000]), problem
-    return found, ""
+    return handoff, ""

@@ -29,9 +29,9 @@ class Messaging:
             near = problems.nearest(message.recipient, names)
             fix = f"Did you mean {near!r}?" if near else f"Write to one of {problems.listed(sorted(names))}."
             raise errors.InputError(f"Nobody in this run is called {message.recipient[:80]!r}.", hint=fix)
-        stamped = message.model_copy(update={"run_id": view.run.id, "at": self.clock()})
-        number = await self.store.send(stamped)
-        return answers.Posted(run_id=view.run.id, sent=number, proposed_edits=proposals(view, [stamped]))
+        note = message.model_copy(update={"run_id": view.run.id, "at": self.clock()})
+        number = await self.store.send(note)
+        return answers.Posted(run_id=view.run.id, sent=number, proposed_edits=proposals(view, [note]))
 
     async def inbox(self, handle: str, recipient: str) -> answers.Posted:
         """Returns the unread messages for a recipient and marks them as read."""

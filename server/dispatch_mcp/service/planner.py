@@ -188,7 +188,7 @@ class Planner:
             refuse_tasks(run.limits, len(tasks))
         frame = plan.model_copy(update={"version": plan.version + 1, "added_edges": ()})
         made = await self._prepared(frame, tasks, [], standing)
-        await self.learn(route_memory.edited(plan.tasks, tasks, self.clock()))
+        await self.learn(route_memory.lessons_of_edits(plan.tasks, tasks, self.clock()))
         ready = {row.id for rows in runs for row in rows if row.state in (TaskState.READY, TaskState.RUNNING)}
         return made._replace(
             changes=plan_edits.changes(plan, made.plan, edits, prepared=made.prepared, ready=ready, stand=standing)

@@ -38,25 +38,28 @@ class Reporting:
         outcomes = [await self._outcome(before, report) for report in reports]
         refusals = [host_reports.refusal(report, before.rows) for report in reports]
         outcomes = await self._judged(before, reports, outcomes, refusals)
-        finished = [
+        ends = [
             transitions.Finished(report.task_id, report.attempt, outcome)
             for report, outcome, why in zip(reports, outcomes, refusals, strict=True)
             if not why
         ]
-        advance = await self.store.advance(run_id, self.contact.step(finished))
+        advance = await self.store.advance(run_id, self.contact.step(ends))
+        # The results are on the disk: from here on a repeated report is answered as one that came too late.
         self.engine.poke(run_id)
         if advance.state not in model.RUN_FINAL:
             await self.engine.start(run_id)
-        after, closed = await self.contact.settled(run_id)
+        after, needless = await self.contact.close_needless(run_id)
         results = host_reports.report_results(reports, refusals, outcomes, advance.accepted, after.rows)
-        accepted = [(line.task_id, outcome) for line, outcome in zip(results, outcomes, strict=True) if line.accepted]
-        await self.learn(route_memory.ended(after, {task_id for task_id, _ in accepted}, self.contact.clock()))
+        handoffs = [(line.task_id, outcome) for line, outcome in zip(results, outcomes, strict=True) if line.accepted]
+        await self.learn(
+            route_memory.lessons_of_ends(after, {task_id for task_id, _ in handoffs}, self.contact.clock())
+        )
         messages = await self.store.inbox(run_id)
-        starts = {start.task_id for start in advance.starts} - closed
-        assigned = await self.contact.host.of(after, starts, messages)
-        sent = [
+        starts = {start.task_id for start in advance.starts} - needless
+        handouts = await self.contact.host.of(after, starts, messages)
+        requests = [
             message
-            for task_id, outcome in dict(accepted).items()
+            for task_id, outcome in dict(handoffs).items()
             for message in message_rules.sent(run_id, task_id, outcome.handoff, 0.0)
         ]
         return answers.Reported(
@@ -64,10 +67,10 @@ class Reporting:
             state=after.run.state,
             counts=after.run.counts,
             results=tuple(results),
-            assignments=tuple(assigned),
+            assignments=tuple(handouts),
             messages=tuple(await self._unread(messages)),
-            proposed_edits=messaging.proposals(after, sent),
-            next=next_step.next_step(after.run, after.tasks, after.plan.tasks, assigned=len(assigned)),
+            proposed_edits=messaging.proposals(after, requests),
+            next=next_step.next_step(after.run, after.tasks, after.plan.tasks, assigned=len(handouts)),
         )
 
     async def _outcome(self, view: run_view.RunView, report: host_reports.Report) -> model.Outcome:
@@ -94,16 +97,16 @@ class Reporting:
         refusals: Sequence[str],
     ) -> list[model.Outcome]:
         """Returns what the reports claim as the server could prove it, side by side: whoever reports waits."""
-        judged = list(outcomes)
+        verdicts = list(outcomes)
 
         async def judge(position: int) -> None:
-            judged[position] = await self._judge(view, reports[position], outcomes[position])
+            verdicts[position] = await self._judge(view, reports[position], outcomes[position])
 
         async with anyio.create_task_group() as group:
             for position, why in enumerate(refusals):
                 if not why:
                     group.start_soon(judge, position)
-        return judged
+        return verdicts
 
     async def _judge(
         self, view: run_view.RunView, report: host_reports.Report, outcome: model.Outcome

@@ -81,60 +81,60 @@ class Reviewed(answers.Answer):
     poll_after_s: float = 0.0
 
 
-def reviewed(
+def answer(
     record: records.RunRecord,
-    known: review_tasks.Manifest,
+    manifest: review_tasks.Manifest,
     decision: council_decision.Decision | None,
-    assigned: Sequence[Assignment] = (),
+    handouts: Sequence[Assignment] = (),
     mend_plan: str = "",
 ) -> Reviewed:
     """Returns where a round stands."""
-    shown = decision.findings[:MAX_LISTED] if decision else ()
+    findings = decision.findings[:MAX_LISTED] if decision else ()
     return Reviewed(
         run_id=record.id,
         state=record.state.value,
         outcome=decision.outcome if decision else "",
         blocks=decision.blocks if decision else None,
         why=decision.why if decision else "",
-        rules=known.rules.summary,
-        round=known.round,
-        of=known.source,
-        reviewers=tuple(_reviewers(known, decision)),
-        findings=tuple(map(line, shown)),
-        coverage=coverage(known),
-        flags=tuple(flag.label for flag in known.flags[:MAX_LISTED]),
-        assignments=tuple(assigned),
+        rules=manifest.rules.summary,
+        round=manifest.round,
+        of=manifest.source,
+        reviewers=tuple(_reviewers(manifest, decision)),
+        findings=tuple(map(line, findings)),
+        coverage=coverage(manifest),
+        flags=tuple(flag.label for flag in manifest.flags[:MAX_LISTED]),
+        assignments=tuple(handouts),
         mend_plan=mend_plan,
         counts=record.counts if decision is None else {},
-        next=_next(record, known, decision, len(assigned), mend_plan),
-        poll_after_s=0.0 if decision or assigned else 5.0,
+        next=_next(record, manifest, decision, len(handouts), mend_plan),
+        poll_after_s=0.0 if decision or handouts else 5.0,
     )
 
 
-def nothing(known: review_tasks.Manifest) -> Reviewed:
+def empty_answer(manifest: review_tasks.Manifest) -> Reviewed:
     """Returns the answer for a change in which nothing can be reviewed: never a PASS."""
-    left = f" {len(known.excluded)} files were left out, see coverage." if known.excluded else ""
+    exclusions = f" {len(manifest.excluded)} files were left out, see coverage." if manifest.excluded else ""
     return Reviewed(
         outcome=NOTHING,
-        blocks=known.rules.inconclusive_blocks,
-        why=f"There is nothing to review in {known.source}.{left}",
-        rules=known.rules.summary,
-        of=known.source,
-        coverage=coverage(known),
+        blocks=manifest.rules.inconclusive_blocks,
+        why=f"There is nothing to review in {manifest.source}.{exclusions}",
+        rules=manifest.rules.summary,
+        of=manifest.source,
+        coverage=coverage(manifest),
         next=f"{_NOT_PASSED} Name a change: diff, a git range, or a run.",
     )
 
 
-def coverage(known: review_tasks.Manifest) -> Coverage:
+def coverage(manifest: review_tasks.Manifest) -> Coverage:
     """Returns the account of who sees what."""
     return Coverage(
-        files=len(known.files),
-        lines=known.lines,
-        parts=len(known.spans),
-        places=sum(map(len, known.spans)),
-        excluded=_listed([f"{one.path} ({one.reason})" for one in known.excluded]),
-        unseen=_labels(known.unseen),
-        cut=_labels(known.cut),
+        files=len(manifest.files),
+        lines=manifest.lines,
+        parts=len(manifest.spans),
+        places=sum(map(len, manifest.spans)),
+        excluded=_listed([f"{file.path} ({file.reason})" for file in manifest.excluded]),
+        unseen=_labels(manifest.unseen),
+        cut=_labels(manifest.cut),
     )
 
 
@@ -147,7 +147,7 @@ def _listed(items: Sequence[str]) -> tuple[str, ...]:
     return (*items[:MAX_LISTED], *more)
 
 
-def _reviewers(known: review_tasks.Manifest, decision: council_decision.Decision | None) -> list[ReviewerLine]:
+def _reviewers(manifest: review_tasks.Manifest, decision: council_decision.Decision | None) -> list[ReviewerLine]:
     voices = {voice.reviewer: voice for voice in decision.voices} if decision else {}
     lines = [
         ReviewerLine(
@@ -158,13 +158,13 @@ def _reviewers(known: review_tasks.Manifest, decision: council_decision.Decision
             own=seat.own,
             problem=voices[seat.reviewer].problem if seat.reviewer in voices else "",
         )
-        for seat in known.seats
+        for seat in manifest.seats
     ]
-    if known.advocate in voices:
-        voice = voices[known.advocate]
+    if manifest.advocate in voices:
+        voice = voices[manifest.advocate]
         lines.append(
             ReviewerLine(
-                name=known.advocate, verdict=_verdict(voice), why=("everybody passed it",), problem=voice.problem
+                name=manifest.advocate, verdict=_verdict(voice), why=("everybody passed it",), problem=voice.problem
             )
         )
     return lines
@@ -174,41 +174,41 @@ def _verdict(voice: council_decision.ReviewerVerdict | None) -> str:
     return "" if voice is None else voice.verdict or "INCONCLUSIVE"
 
 
-def line(one: council_decision.Merged) -> FindingLine:
+def line(finding: council_decision.Merged) -> FindingLine:
     """Returns a finding in short form."""
-    first = one.claims[0]
-    place = one.file + (f":{one.line}" if one.line else "") + (" (removed)" if one.removed else "")
+    first = finding.claims[0]
+    place = finding.file + (f":{finding.line}" if finding.line else "") + (" (removed)" if finding.removed else "")
     return FindingLine(
-        id=one.id,
-        severity=one.severity,
-        standing=one.standing,
+        id=finding.id,
+        severity=finding.severity,
+        standing=finding.standing,
         place=place,
-        quote=one.quote[:MAX_QUOTE],
-        reviewers=one.reviewers,
+        quote=finding.quote[:MAX_QUOTE],
+        reviewers=finding.reviewers,
         claim=first.claim,
         evidence=first.evidence,
         fix=first.fix,
-        also=tuple(f"{claim.reviewer}: {claim.claim}" for claim in one.claims[1:] if claim.claim),
-        marks=one.marks,
-        waived=one.waived,
-        refuted_by=one.refuted_by,
+        also=tuple(f"{claim.reviewer}: {claim.claim}" for claim in finding.claims[1:] if claim.claim),
+        marks=finding.marks,
+        waived=finding.waived,
+        refuted_by=finding.refuted_by,
     )
 
 
 def _next(
     record: records.RunRecord,
-    known: review_tasks.Manifest,
+    manifest: review_tasks.Manifest,
     decision: council_decision.Decision | None,
-    assigned: int,
+    handouts: int,
     mend_plan: str,
 ) -> str:
     if decision is None:
-        return _waiting(record, assigned)
+        return _waiting(record, handouts)
     if decision.outcome == "PASS":
         return "Passed. Tell the user what is left to do (medium) and what was found besides (low)."
     waive = f"only a person can waive one: `dispatch-mcp waive {record.id} FINDING --reason WHY`"
-    if known.round >= known.rules.rounds:
-        return f"Round {known.round} of {known.rules.rounds}: ask the user what becomes of it; {waive}."
+    if manifest.round >= manifest.rules.rounds:
+        return f"Round {manifest.round} of {manifest.rules.rounds}: ask the user what becomes of it; {waive}."
     again = f"then review the change again with after={record.id!r}"
     if decision.outcome == "INCONCLUSIVE":
         blocks = "It blocks" if decision.blocks else "The settings let it through; say so to the user"
@@ -218,9 +218,9 @@ def _next(
     return f"{how}, {again}; {waive}."
 
 
-def _waiting(record: records.RunRecord, assigned: int) -> str:
-    if assigned:
-        many = "these reviews" if assigned > 1 else "this review"
+def _waiting(record: records.RunRecord, handouts: int) -> str:
+    if handouts:
+        many = "these reviews" if handouts > 1 else "this review"
         return (
             f"Start {many} now, all in one message and each in a subagent of its own that sees nothing of the others; "
             "send all answers whole in one `report`."

@@ -25,7 +25,7 @@ _CONSTRAINTS: Final = (
 async def plan(
     plans: planner.Planner,
     subject: run_view.RunView,
-    of: review_rounds.Round,
+    council_round: review_rounds.Round,
     decision: council_decision.Decision,
 ) -> str:
     """Returns the plan in which the owners of what blocks mend it: the run's own while it is open, else a new one.
@@ -33,43 +33,45 @@ async def plan(
     Asking again changes nothing: the tasks' names say which round they belong to.
     """
     specs = {task.id: task for task in subject.plan.tasks}
-    owned = rounds.owners(decision, of.manifest.owners)
-    tasks = [_task(owner, specs.get(owner), found, of.manifest.round) for owner, found in owned.items()]
+    by_owner = rounds.owners(decision, council_round.manifest.owners)
+    number = council_round.manifest.round
+    tasks = [_task(owner, specs.get(owner), blocking, number) for owner, blocking in by_owner.items()]
     if subject.run.state not in model.RUN_FINAL:
-        return await _edited(plans, subject, tasks, list(owned))
-    plan_id = hashlib.sha256(f"mend\0{plans.principal}\0{of.run.id}".encode()).hexdigest()[:32]
+        return await _edited(plans, subject, tasks, list(by_owner))
+    plan_id = hashlib.sha256(f"mend\0{plans.principal}\0{council_round.run.id}".encode()).hexdigest()[:32]
     try:
         return (await plans.store.plan(plan_id, principal=plans.principal)).id
     except errors.UnknownHandle:
         document = plan_documents.Document(
             plan_documents.read_tasks([_raw(task.model_copy(update={"deps": ()})) for task in tasks]), None
         )
-        unwatched = replace(plans, rules=replace(plans.rules, review_policy="off"))
-        made = await unwatched.plan_document(
-            document, request=f"Mend the findings of review {of.run.id}", plan_id=plan_id
+        planner_without_reviews = replace(plans, rules=replace(plans.rules, review_policy="off"))
+        fresh = await planner_without_reviews.plan_document(
+            document, request=f"Mend the findings of review {council_round.run.id}", plan_id=plan_id
         )
-        return made.plan.id
+        return fresh.plan.id
 
 
 async def _edited(
     plans: planner.Planner, subject: run_view.RunView, tasks: Sequence[model.Task], owners: Sequence[str]
 ) -> str:
     """Adds the tasks to the open run, before everything that waits for their owners and has not begun."""
-    missing = [task for task in tasks if task.id not in {known.id for known in subject.plan.tasks}]
+    present = {task.id for task in subject.plan.tasks}
+    missing = [task for task in tasks if task.id not in present]
     if not missing:
         return subject.plan.id
     rows = {row.id: records.row_of(row) for row in subject.tasks}
-    mended = {owner: task.id for owner, task in zip(owners, tasks, strict=True)}
+    fixes = {owner: task.id for owner, task in zip(owners, tasks, strict=True)}
     edits: list[dict[str, model.Json]] = [{"op": "add", "id": task.id, "task": _raw(task)} for task in missing]
     for task in subject.plan.tasks:
-        behind = [mended[dep] for dep in task.deps if dep in mended]
+        behind = [fixes[dep] for dep in task.deps if dep in fixes]
         if behind and not transitions.is_fixed(rows[task.id]):
             edits.append({"op": "modify", "id": task.id, "task": {"deps": [*task.deps, *behind]}})
     return (await plans.edit(subject.plan.id, subject.plan.version, edits)).plan.id
 
 
-def _task(owner: str, spec: model.Task | None, found: Sequence[council_decision.Merged], number: int) -> model.Task:
-    files = tuple(dict.fromkeys((*(spec.files if spec else ()), *(one.file for one in found if one.file))))
+def _task(owner: str, spec: model.Task | None, blocking: Sequence[council_decision.Merged], number: int) -> model.Task:
+    files = tuple(dict.fromkeys((*(spec.files if spec else ()), *(merged.file for merged in blocking if merged.file))))
     return model.Task(
         id=f"{owner[:50] or 'findings'}.mend-{number}",
         do=GOAL,
@@ -79,7 +81,7 @@ def _task(owner: str, spec: model.Task | None, found: Sequence[council_decision.
         files=files,
         constraints=(*(spec.constraints if spec else ()), *_CONSTRAINTS),
         acceptance=spec.acceptance if spec else (),
-        inputs={FINDINGS: "\n\n".join(map(rounds.brief, found))},
+        inputs={FINDINGS: "\n\n".join(map(rounds.brief, blocking))},
         isolation=spec.isolation if spec else "shared",
         output=("Each finding: mended where and how, or why it is wrong",),
     )

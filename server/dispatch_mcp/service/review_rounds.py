@@ -26,6 +26,7 @@ CALIBRATED = 20
 """Rounds that calibration looks back; each is decided again from its reports."""
 
 MANY_EVENTS = 500
+"""Events of a run that are read at once."""
 
 
 class Round(NamedTuple):
@@ -53,8 +54,8 @@ class Round(NamedTuple):
 async def read(store: sqlite_store.Store, view: run_view.RunView) -> Round | None:
     """Returns the round that a run is; None for any other run."""
     places = review_tasks.places(view.plan.tasks) if view.run.request_key.startswith(KEY) else {}
-    for assigned in places.values():
-        return Round(view, await review_attempt.manifest(store, assigned.manifest))
+    for place in places.values():
+        return Round(view, await review_attempt.read_manifest(store, place.manifest))
     return None
 
 
@@ -73,32 +74,32 @@ class Rounds:
     async def get(self, handle: str) -> Round:
         """Returns a round. Raises InputError for a run that is none."""
         view = await self.handles.run(handle)
-        found = await read(self.store, view)
-        if found is None:
+        council_round = await read(self.store, view)
+        if council_round is None:
             raise review_attempt.unknown_round(view.run.id)
-        return found
+        return council_round
 
-    async def decision(self, of: Round) -> council_decision.Decision | None:
+    async def decision(self, council_round: Round) -> council_decision.Decision | None:
         """Returns what a round decided, recording it the first time; None while somebody is still asked."""
-        if not of.is_over:
+        if not council_round.is_over:
             return None
-        decision, gone = await decide(self.store, of)
-        data = _record(of.manifest, decision, gone)
-        last = [event.data for event in await events(self.store, of.run.id) if event.kind == DECIDED][-1:]
+        decision, absent = await decide(self.store, council_round)
+        data = _record(council_round.manifest, decision, absent)
+        last = [event.data for event in await events(self.store, council_round.run.id) if event.kind == DECIDED][-1:]
         if last != [data]:
-            await self.note(of.run.id, transitions.Note(DECIDED, data=data))
+            await self.note(council_round.run.id, transitions.Note(DECIDED, data=data))
         return decision
 
-    async def waive(self, of: Round, finding: str, reason: str, by: str) -> None:
+    async def waive(self, council_round: Round, finding: str, reason: str, by: str) -> None:
         """Records that a person lets a finding go."""
         data: dict[str, model.Json] = {"finding": finding, "reason": reason, "by": by}
-        await self.note(of.run.id, transitions.Note(WAIVED, data=data))
+        await self.note(council_round.run.id, transitions.Note(WAIVED, data=data))
 
     async def note(self, run_id: str, note: transitions.Note) -> None:
         """Records an event of a run."""
         await self.store.advance(run_id, records.Step(now=self.clock(), notes=[note]))
 
-    async def undecided(self, record: records.RunRecord) -> bool:
+    async def is_inconclusive(self, record: records.RunRecord) -> bool:
         """Returns whether a round is over and could not say anything."""
         if record.state not in model.RUN_FINAL:
             return False
@@ -106,24 +107,24 @@ class Rounds:
         return decision is None or decision.outcome == "INCONCLUSIVE"
 
 
-async def decide(store: sqlite_store.Store, of: Round) -> tuple[council_decision.Decision, tuple[str, ...]]:
+async def decide(store: sqlite_store.Store, council_round: Round) -> tuple[council_decision.Decision, tuple[str, ...]]:
     """Returns what a round that is over decides, with what people have waived since, and earlier findings now gone."""
-    manifest = of.manifest
-    reports = await review_attempt.reports(store, of.view)
-    where = quotes.ground(unified_diff.parse(await review_attempt.text(store, manifest.diff)))
-    carried = rounds.carry(manifest.earlier, reports, where)
+    manifest = council_round.manifest
+    reports = await review_attempt.reports(store, council_round.view)
+    where = quotes.ground(unified_diff.parse(await review_attempt.read_text(store, manifest.diff)))
+    carry_over = rounds.carry(manifest.earlier, reports, where)
     decision = council_decision.decide(
-        [*reports, *carried.reports],
+        [*reports, *carry_over.reports],
         manifest.rules,
-        waivers=await waivers(store, of),
-        refutations=carried.refutations,
+        waivers=await waivers(store, council_round),
+        refutations=carry_over.refutations,
         unseen=[span.label for span in manifest.unseen],
     )
-    return decision, carried.gone
+    return decision, carry_over.gone
 
 
 def _record(
-    manifest: review_tasks.Manifest, decision: council_decision.Decision, gone: tuple[str, ...]
+    manifest: review_tasks.Manifest, decision: council_decision.Decision, absent: tuple[str, ...]
 ) -> dict[str, model.Json]:
     """Returns what the event of a decision says."""
     return {
@@ -132,10 +133,10 @@ def _record(
         "why": decision.why,
         "rules": decision.rules,
         "round": manifest.round,
-        "open": [merged.id for merged in decision.of("open")][: review_answers.MAX_LISTED],
-        "waived": [merged.id for merged in decision.of("waived")],
-        "refuted": [merged.id for merged in decision.of("refuted")],
-        "gone": list(gone),
+        "open": [finding.id for finding in decision.of("open")][: review_answers.MAX_LISTED],
+        "waived": [finding.id for finding in decision.of("waived")],
+        "refuted": [finding.id for finding in decision.of("refuted")],
+        "gone": list(absent),
         "verdicts": {voice.reviewer: voice.verdict or "INCONCLUSIVE" for voice in decision.voices},
     }
 
@@ -150,10 +151,10 @@ async def events(store: sqlite_store.Store, run_id: str) -> list[model.Event]:
             return whole
 
 
-async def waivers(store: sqlite_store.Store, of: Round) -> list[findings.Waiver]:
+async def waivers(store: sqlite_store.Store, council_round: Round) -> list[findings.Waiver]:
     """Returns what people have let go in a round, and in those before it."""
-    waived = [event for event in await events(store, of.run.id) if event.kind == WAIVED]
-    return [*of.manifest.waivers, *map(_waiver, waived)]
+    waiver_events = [event for event in await events(store, council_round.run.id) if event.kind == WAIVED]
+    return [*council_round.manifest.waivers, *map(_waiver, waiver_events)]
 
 
 def _waiver(event: model.Event) -> findings.Waiver:
@@ -165,22 +166,22 @@ def _waiver(event: model.Event) -> findings.Waiver:
 
 async def calibration(store: sqlite_store.Store, principal: str) -> list[reviewer_calibration.Record]:
     """Returns how reviewers have done in the last rounds of a principal."""
-    decided: dict[str, tuple[review_tasks.Manifest, reviewer_calibration.Round]] = {}
+    by_run: dict[str, tuple[review_tasks.Manifest, reviewer_calibration.Round]] = {}
     for record in await store.runs(principal, limit=HISTORY):
         if not record.request_key.startswith(KEY) or record.state not in model.RUN_FINAL or record.dry_run:
             continue
-        if len(decided) >= CALIBRATED:
+        if len(by_run) >= CALIBRATED:
             break
         past = await read(store, await run_view.load(store, record.id, principal))
         if past is None:
             continue
         reports = tuple(await review_attempt.reports(store, past.view))
         decision, _ = await decide(store, past)
-        decided[record.id] = (past.manifest, reviewer_calibration.Round(reports=reports, decision=decision))
-    later = {manifest.after: past.reports for manifest, past in decided.values() if manifest.after}
+        by_run[record.id] = (past.manifest, reviewer_calibration.Round(reports=reports, decision=decision))
+    later = {manifest.after: past.reports for manifest, past in by_run.values() if manifest.after}
     rulings = {
-        run_id: tuple(ruling for report in later.get(run_id, ()) for ruling in report.rulings) for run_id in decided
+        run_id: tuple(ruling for report in later.get(run_id, ()) for ruling in report.rulings) for run_id in by_run
     }
     return reviewer_calibration.calibrate(
-        past.model_copy(update={"later": rulings[run_id]}) for run_id, (_, past) in decided.items()
+        past.model_copy(update={"later": rulings[run_id]}) for run_id, (_, past) in by_run.items()
     )

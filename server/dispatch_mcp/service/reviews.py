@@ -96,38 +96,40 @@ class Council:
         """The rounds of this principal."""
         return review_rounds.Rounds(self.store, self.handles, self.clock)
 
-    async def review(self, asked: Asked) -> review_answers.Reviewed:
+    async def review(self, request: Asked) -> review_answers.Reviewed:
         """Starts a round, or says where it stands when it has been started before; a round named by its run is read.
 
         Raises:
             InputError: more than one thing is to be reviewed, or there is no such reviewer, range or run.
         """
         names = [
-            name for name, value in (("diff", asked.diff), ("range", asked.range), ("run_id", asked.run_id)) if value
+            name
+            for name, value in (("diff", request.diff), ("range", request.range), ("run_id", request.run_id))
+            if value
         ]
         if len(names) > 1:
             raise errors.InputError(
                 f"Give one of diff, range and run_id, not {' and '.join(names)}.", hint="Without any: the working tree."
             )
         subject: run_view.RunView | None = None
-        if asked.run_id:
-            subject = await self.handles.run(asked.run_id)
+        if request.run_id:
+            subject = await self.handles.run(request.run_id)
             going_on = await review_rounds.read(self.store, subject)
             if going_on is not None:
                 return await self._continued(going_on)
-        before = await self._before(asked.after)
-        change = await self._change(asked, subject)
-        return await self._opened(asked, change, subject, before)
+        before = await self._before(request.after)
+        change = await self._change(request, subject)
+        return await self._opened(request, change, subject, before)
 
     async def look(self, run_id: str) -> review_answers.Reviewed | None:
         """Returns where a round stands, without handing anything out; None for a run that is no round."""
-        looked_at = await self.rounds.find(run_id)
-        return await self._standing(looked_at) if looked_at else None
+        council_round = await self.rounds.find(run_id)
+        return await self._standing(council_round) if council_round else None
 
-    async def decided(self, run_id: str) -> council_decision.Decision | None:
+    async def decision(self, run_id: str) -> council_decision.Decision | None:
         """Returns the whole decision of a round; None while somebody is still asked, or for a run that is none."""
-        looked_at = await self.rounds.find(run_id)
-        return await self.rounds.decision(looked_at) if looked_at else None
+        council_round = await self.rounds.find(run_id)
+        return await self.rounds.decision(council_round) if council_round else None
 
     async def waive(self, run_id: str, finding: str, reason: str, by: str) -> review_answers.Reviewed:
         """Records that a person lets a finding go, and returns where the round stands now.
@@ -137,29 +139,29 @@ class Council:
         Raises:
             InputError: there is no such finding, no reason, or the round is not over.
         """
-        waived_in = await self.rounds.get(run_id)
-        decision = await self.rounds.decision(waived_in)
+        council_round = await self.rounds.get(run_id)
+        decision = await self.rounds.decision(council_round)
         if decision is None:
             raise errors.InputError(
-                f"Review {waived_in.run.id} is not over.",
+                f"Review {council_round.run.id} is not over.",
                 hint="Wait for its decision; then waive what should not block.",
             )
-        ids = [merged.id for merged in decision.findings]
+        ids = [item.id for item in decision.findings]
         if finding not in ids:
             raise errors.InputError(
                 f"There is no finding {finding[:40]!r}.", hint=f"Findings: {', '.join(ids) or 'none'}."
             )
         if not reason.strip():
             raise errors.InputError("A waiver needs a reason.", hint="Say why this finding may stay.")
-        await self.rounds.waive(waived_in, finding, self.means.clean(reason.strip()[:2_000]), by)
+        await self.rounds.waive(council_round, finding, self.means.clean(reason.strip()[:2_000]), by)
         return await self._standing(await self.rounds.get(run_id))
 
     async def waivable(self, run_id: str) -> list[council_decision.Merged]:
         """Returns the findings of a round that a person could let go: those that keep it from passing."""
-        decision = await self.decided(run_id)
+        decision = await self.decision(run_id)
         if decision is None or decision.outcome == "PASS":
             return []
-        return [merged for merged in decision.findings if merged.standing in ("open", "unproven")]
+        return [item for item in decision.findings if item.standing in ("open", "unproven")]
 
     async def trace_summary(self, run_id: str) -> dict[str, model.Json]:
         """Returns what a trace of a round says besides: its decision, how its reviewers have done; else nothing."""
@@ -189,15 +191,15 @@ class Council:
             )
         return Before(before, decision)
 
-    async def _change(self, asked: Asked, subject: run_view.RunView | None) -> review_scope.Change:
-        if asked.diff:
-            return review_scope.Change(asked.diff, "a diff")
+    async def _change(self, request: Asked, subject: run_view.RunView | None) -> review_scope.Change:
+        if request.diff:
+            return review_scope.Change(request.diff, "a diff")
         changes = self.means.changes
         if changes is None:
             raise errors.InputError("There is no repository to look at here.", hint="Send the change as diff.")
         workspace = self.handles.workspace
-        if asked.range:
-            return await changes.of_range(workspace, asked.range)
+        if request.range:
+            return await changes.of_range(workspace, request.range)
         if subject is None:
             return await changes.of_tree(workspace)
         candidate = await self.means.candidate(subject)
@@ -211,14 +213,14 @@ class Council:
         outcomes = await self.store.outcomes(subject.run.id, [task.id for task in subject.tasks if task.result])
         files: dict[str, tuple[str, ...]] = {}
         for task in subject.plan.tasks:
-            modified = outcomes[task.id].handoff.files_modified if task.id in outcomes else ()
-            if task.files or modified:
-                files[task.id] = tuple(dict.fromkeys((*task.files, *modified)))
+            own_changes = outcomes[task.id].handoff.files_modified if task.id in outcomes else ()
+            if task.files or own_changes:
+                files[task.id] = tuple(dict.fromkeys((*task.files, *own_changes)))
         return files
 
     async def _opened(
         self,
-        asked: Asked,
+        request: Asked,
         change: review_scope.Change,
         subject: run_view.RunView | None,
         before: Before | None,
@@ -228,34 +230,34 @@ class Council:
                 f"The change has {len(change.text)} characters; at most {MAX_DIFF_CHARS} are reviewed at once.",
                 hint="Review it in ranges.",
             )
-        seen = review_scope.of(unified_diff.parse(change.text))
-        clean = finding_redaction.cleaned(seen.diff, self.means.clean)
-        known = await self._draft(asked, change, seen, clean=clean, subject=subject, before=before)
-        reviewed = await self._narrowed(clean.diff, before)
-        divided = diff_parts.split(reviewed if reviewed.files else clean.diff)
-        if not divided.parts or (not reviewed.files and not known.earlier):
-            return review_answers.nothing(known)
-        known = known.model_copy(
+        scope = review_scope.of(unified_diff.parse(change.text))
+        clean = finding_redaction.cleaned(scope.diff, self.means.clean)
+        manifest = await self._draft(request, change, scope, clean=clean, subject=subject, before=before)
+        news = await self._narrowed(clean.diff, before)
+        parts = diff_parts.split(news if news.files else clean.diff)
+        if not parts.parts or (not news.files and not manifest.earlier):
+            return review_answers.empty_answer(manifest)
+        manifest = manifest.model_copy(
             update={
-                "spans": tuple(part.spans for part in divided.parts),
-                "unseen": divided.unseen,
-                "cut": tuple(span for part in divided.parts for span in part.cut),
+                "spans": tuple(part.spans for part in parts.parts),
+                "unseen": parts.unseen,
+                "cut": tuple(span for part in parts.parts for span in part.cut),
             }
         )
-        return await self._started(asked, known, divided)
+        return await self._started(request, manifest, parts)
 
     async def _narrowed(self, now: unified_diff.Diff, before: Before | None) -> unified_diff.Diff:
         """Returns what of a change this round looks at: all of it, or what is new since the round before."""
         if before is None:
             return now
-        old = unified_diff.parse(await review_attempt.text(self.store, before.round.manifest.diff))
+        old = unified_diff.parse(await review_attempt.read_text(self.store, before.round.manifest.diff))
         return rounds.since(old, now, rounds.earlier(before.decision))
 
     async def _draft(
         self,
-        asked: Asked,
+        request: Asked,
         change: review_scope.Change,
-        seen: review_scope.Scope,
+        scope: review_scope.Scope,
         *,
         clean: finding_redaction.Cleaned,
         subject: run_view.RunView | None,
@@ -263,25 +265,25 @@ class Council:
     ) -> review_tasks.Manifest:
         """Returns everything about the round that the change itself says."""
         agents = self.catalog()
-        chosen = reviewer_selection.select(
-            seen.diff, reviewer_selection.pool(agents), unreviewed=[file.path for file in seen.excluded]
+        selection = reviewer_selection.select(
+            scope.diff, reviewer_selection.pool(agents), unreviewed=[file.path for file in scope.excluded]
         )
-        extra = reviewer_selection.by_name(agents, [*self.means.reviewers, *asked.reviewers])
-        seats = (*chosen.seats, *(seat for seat in extra if seat.reviewer not in chosen.reviewers))
+        extra = reviewer_selection.by_name(agents, [*self.means.reviewers, *request.reviewers])
+        seats = (*selection.seats, *(seat for seat in extra if seat.reviewer not in selection.reviewers))
         draft = review_tasks.Manifest(
             source=change.about,
             subject=subject.run.id if subject else "",
             seats=seats,
-            passed_over=chosen.passed_over,
-            advocate=chosen.advocate,
+            passed_over=selection.passed_over,
+            advocate=selection.advocate,
             rules=self.means.rules,
-            languages=chosen.languages,
-            files=tuple(file.path for file in seen.diff.files),
-            lines=seen.diff.lines,
-            excluded=tuple(seen.excluded),
+            languages=selection.languages,
+            files=tuple(file.path for file in scope.diff.files),
+            lines=scope.diff.lines,
+            excluded=tuple(scope.excluded),
             flags=injections.flags(clean.diff),
             redacted=clean.lines,
-            diff=await review_attempt.stored(self.store, "\n".join(map(unified_diff.render, clean.diff.files))),
+            diff=await review_attempt.store_text(self.store, "\n".join(map(unified_diff.render, clean.diff.files))),
             owners=await self._files(subject) if subject else {},
             reviewed=change.head,
         )
@@ -300,26 +302,30 @@ class Council:
         )
 
     async def _started(
-        self, asked: Asked, known: review_tasks.Manifest, divided: diff_parts.Split
+        self, request: Asked, manifest: review_tasks.Manifest, parts: diff_parts.Split
     ) -> review_answers.Reviewed:
-        document = known.model_dump_json(exclude_defaults=True)
-        digest = await review_attempt.stored(self.store, document)
-        texts = [await review_attempt.stored(self.store, part.text) for part in divided.parts]
-        tasks = review_tasks.tasks(known, digest, texts, self._focuses(known))
-        key = await self._key(asked, digest, texts)
-        plan_id = hashlib.sha256(f"{self.handles.principal}\0{key}\0{review_attempt.told(texts)}".encode()).hexdigest()[
-            :32
-        ]
+        document = manifest.model_dump_json(exclude_defaults=True)
+        digest = await review_attempt.store_text(self.store, document)
+        texts = [await review_attempt.store_text(self.store, part.text) for part in parts.parts]
+        tasks = review_tasks.tasks(manifest, digest, texts, self._focuses(manifest))
+        key = await self._key(request, digest, texts)
+        plan_id = hashlib.sha256(
+            f"{self.handles.principal}\0{key}\0{review_attempt.canonical_json(texts)}".encode()
+        ).hexdigest()[:32]
         raw = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in tasks]
         if await self._is_new(plan_id):
-            unwatched = replace(self.plans, rules=replace(self.plans.rules, review_policy="off"))
-            await unwatched.plan_document(
+            planner_without_reviews = replace(self.plans, rules=replace(self.plans.rules, review_policy="off"))
+            await planner_without_reviews.plan_document(
                 plan_documents.Document(plan_documents.read_tasks(raw), min(model.MAX_PARALLEL, max(1, len(tasks)))),
-                request=f"Review {known.source}",
+                request=f"Review {manifest.source}",
                 plan_id=plan_id,
             )
         progress = await self.dispatch(
-            plan_id=plan_id, worker=asked.worker, request_key=key, fresh=asked.fresh, dry_run=asked.worker == "scripted"
+            plan_id=plan_id,
+            worker=request.worker,
+            request_key=key,
+            fresh=request.fresh,
+            dry_run=request.worker == "scripted",
         )
         return await self._standing(await self.rounds.get(progress.run_id), progress.assignments)
 
@@ -330,23 +336,25 @@ class Council:
             return True
         return False
 
-    async def _key(self, asked: Asked, digest: str, texts: Sequence[str]) -> str:
+    async def _key(self, request: Asked, digest: str, texts: Sequence[str]) -> str:
         """Returns the request key of a round: the same change finds its round, one without a decision is tried anew."""
-        stem = hashlib.sha256(review_attempt.told([digest, list(texts), asked.worker]).encode()).hexdigest()[:24]
+        stem = hashlib.sha256(
+            review_attempt.canonical_json([digest, list(texts), request.worker]).encode()
+        ).hexdigest()[:24]
         count = 0
         for record in await self.store.runs(self.handles.principal, limit=review_rounds.HISTORY):
             if not record.request_key.startswith(f"{review_rounds.KEY}{stem}:"):
                 continue
             count += 1
-            again = asked.fresh and record.state in model.RUN_FINAL
-            if not again and not await self.rounds.undecided(record):
+            again = request.fresh and record.state in model.RUN_FINAL
+            if not again and not await self.rounds.is_inconclusive(record):
                 return record.request_key
         return f"{review_rounds.KEY}{stem}:{count}"
 
-    def _focuses(self, known: review_tasks.Manifest) -> Mapping[str, str]:
+    def _focuses(self, manifest: review_tasks.Manifest) -> Mapping[str, str]:
         agents = self.catalog()
         focuses: dict[str, str] = {}
-        for seat in known.seats:
+        for seat in manifest.seats:
             agent = reviewer_selection.find(agents, seat.reviewer)
             focus = agent.extra.get("focus") if agent else ""
             focuses[seat.reviewer] = focus if isinstance(focus, str) else ""
@@ -359,15 +367,20 @@ class Council:
         return await self._standing(await self.rounds.get(going_on.run.id), progress.assignments)
 
     async def _standing(
-        self, of: review_rounds.Round, assigned: Sequence[assignments.Assignment] = ()
+        self, council_round: review_rounds.Round, handouts: Sequence[assignments.Assignment] = ()
     ) -> review_answers.Reviewed:
-        decision = await self.rounds.decision(of)
-        mend_plan = await self._mend(of, decision)
-        return review_answers.reviewed(of.run, of.manifest, decision, assigned, mend_plan)
+        decision = await self.rounds.decision(council_round)
+        mend_plan = await self._mend(council_round, decision)
+        return review_answers.answer(council_round.run, council_round.manifest, decision, handouts, mend_plan)
 
-    async def _mend(self, of: review_rounds.Round, decision: council_decision.Decision | None) -> str:
+    async def _mend(self, council_round: review_rounds.Round, decision: council_decision.Decision | None) -> str:
         """Returns the plan by which the owners mend what blocks; empty when there is nothing to mend, or no owner."""
-        if decision is None or decision.outcome != "BLOCK" or not of.manifest.subject or of.is_last:
+        if (
+            decision is None
+            or decision.outcome != "BLOCK"
+            or not council_round.manifest.subject
+            or council_round.is_last
+        ):
             return ""
-        subject = await self.handles.run(of.manifest.subject)
-        return await review_fixes.plan(self.plans, subject, of, decision)
+        subject = await self.handles.run(council_round.manifest.subject)
+        return await review_fixes.plan(self.plans, subject, council_round, decision)

@@ -96,25 +96,25 @@ class Memory:
             log.warning("what %d tasks teach was not kept: %s", len(clean), trouble)
         await self.refresh()
 
-    def suggested(self, text: str, agent: str) -> None:
+    def note_suggestion(self, text: str, agent: str) -> None:
         """Remembers what was answered, so that a plan with another agent is understood as a correction."""
         words = learning.content(text)
         if self.on and words:
             self._suggested.append((words, agent))
 
-    def corrections(self, tasks: Sequence[model.Task], names: Collection[str], now: float) -> list[learning.Lesson]:
+    def corrections(self, tasks: Sequence[model.Task], agents: Collection[str], now: float) -> list[learning.Lesson]:
         """Returns what explicit agents say about routes that were suggested for texts like these goals before."""
         lessons: list[learning.Lesson] = []
         for task in tasks if self.on and self._suggested else ():
-            suggestion = self._suggestion(task.goal) if task.agent in names else ""
+            suggestion = self._suggestion(task.goal) if task.agent in agents else ""
             if task.agent and suggestion and suggestion != task.agent:
-                lessons.extend(replaced(task.goal, suggestion, task.agent, now))
+                lessons.extend(lessons_of_replacement(task.goal, suggestion, task.agent, now))
         return lessons
 
     def _suggestion(self, goal: str) -> str:
         words = learning.content(goal)
-        for earlier, agent in reversed(self._suggested):
-            if len(earlier & words) >= ALIKE * len(earlier | words):
+        for earlier_words, agent in reversed(self._suggested):
+            if len(earlier_words & words) >= ALIKE * len(earlier_words | words):
                 return agent
         return ""
 
@@ -131,7 +131,7 @@ async def forget(home: Path) -> int:
         return await store.forget(records.LOCAL)
 
 
-def replaced(goal: str, before: str, after: str, now: float) -> list[learning.Lesson]:
+def lessons_of_replacement(goal: str, before: str, after: str, now: float) -> list[learning.Lesson]:
     """Returns the two lessons of an agent that the user replaced."""
     return [
         learning.Lesson(goal, before, "corrected", at=now),
@@ -139,18 +139,18 @@ def replaced(goal: str, before: str, after: str, now: float) -> list[learning.Le
     ]
 
 
-def edited(before: Sequence[model.Task], after: Sequence[model.Task], now: float) -> list[learning.Lesson]:
+def lessons_of_edits(before: Sequence[model.Task], after: Sequence[model.Task], now: float) -> list[learning.Lesson]:
     """Returns what edits of a plan say that gave a task to another agent."""
     agents = {(task.id, task.goal): task.agent for task in before}
     return [
         lesson
         for task in after
         if task.agent and (old := agents.get((task.id, task.goal))) and old != task.agent
-        for lesson in replaced(task.goal, old, task.agent, now)
+        for lesson in lessons_of_replacement(task.goal, old, task.agent, now)
     ]
 
 
-def ended(view: run_view.RunView, task_ids: Collection[str], now: float) -> list[learning.Lesson]:
+def lessons_of_ends(view: run_view.RunView, task_ids: Collection[str], now: float) -> list[learning.Lesson]:
     """Returns what the ends of these tasks teach; simulations, commands and tasks without an agent teach nothing."""
     if view.run.dry_run:
         return []

@@ -44,7 +44,7 @@ class Steering:
             InputError: no such decision is open, or no task is named and several are.
         """
         before = await self.handles.run(handle)
-        decision = approvals.chosen(before, task_id)
+        decision = approvals.choose(before, task_id)
         advance = await approvals.record(self.store, decision, verdict, self.clock())
         self.engine.poke(before.run.id)
         if advance.state not in model.RUN_FINAL:
@@ -53,11 +53,11 @@ class Steering:
 
     async def _steered(self, before: run_view.RunView) -> answers.Steered:
         after = await run_view.load(self.store, before.run.id, self.handles.principal)
-        changed = tuple(task.id for task in after.tasks if before.states.get(task.id) is not task.state)
+        changes = tuple(task.id for task in after.tasks if before.states.get(task.id) is not task.state)
         return answers.Steered(
             run_id=after.run.id,
             state=after.run.state,
             counts=after.run.counts,
-            changed=changed[: traces.PAGE],
+            changed=changes[: traces.PAGE],
             next=next_step.next_step(after.run, after.tasks, after.plan.tasks),
         )

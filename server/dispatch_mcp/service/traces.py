@@ -36,14 +36,14 @@ async def read(
     """Returns a view of a run, or the list of runs; takes over no run and starts nothing."""
     async with sqlite_store.open_store(settings.home) as store:
         if not run_id:
-            return await overview(store, records.LOCAL, everything=name == "all", after=cursor)
+            return await overview(store, records.LOCAL, all_runs=name == "all", after=cursor)
         own = handles.Handles(store, records.LOCAL, str(settings.workspace))
-        return await view(store, await own.run(run_id), name, task_id, cursor)
+        return await trace_view(store, await own.run(run_id), name, task_id, cursor)
 
 
-async def overview(store: sqlite_store.Store, principal: str, *, everything: bool, after: str = "") -> answers.Trace:
+async def overview(store: sqlite_store.Store, principal: str, *, all_runs: bool, after: str = "") -> answers.Trace:
     """Returns the principal's runs, newest first: the open ones, or all of them."""
-    runs = await store.runs(principal, open_only=not everything, limit=PAGE, after=after)
+    runs = await store.runs(principal, open_only=not all_runs, limit=PAGE, after=after)
     lines = [
         answers.RunLine(
             run_id=run.id, state=run.state, plan_id=run.plan_id, counts=run.counts, updated=iso(run.updated_at)
@@ -67,11 +67,11 @@ class Tracing:
     async def trace(self, handle: str, task_id: str, name: View, cursor: str, wait_s: float) -> answers.Trace:
         """Returns a view of a run, or the list of runs when no run is named; may wait up to 45 s for news."""
         if not handle:
-            return await overview(self.store, self.handles.principal, everything=name == "all", after=cursor)
+            return await overview(self.store, self.handles.principal, all_runs=name == "all", after=cursor)
         run_id = await self.handles.run_id(handle)
         after = cursor if name == "timeline" else ""
-        loaded = await self._awaited(run_id, after, min(max(wait_s, 0.0), MAX_WAIT_S))
-        return await view(self.store, loaded, name, task_id, cursor)
+        view = await self._awaited(run_id, after, min(max(wait_s, 0.0), MAX_WAIT_S))
+        return await trace_view(self.store, view, name, task_id, cursor)
 
     async def _awaited(self, run_id: str, cursor: str, wait_s: float) -> run_view.RunView:
         """Returns the run once it is over, needs the host, has events after the cursor, or time is up."""
@@ -79,64 +79,64 @@ class Tracing:
         with anyio.move_on_after(wait_s or None):
             while True:
                 pulse = self.engine.pulse  # taken before the look, so that no change falls between look and wait
-                loaded = await run_view.load(self.store, run_id, self.handles.principal)
-                if wait_s == 0 or _asks_for_somebody(loaded):
-                    return loaded
+                view = await run_view.load(self.store, run_id, self.handles.principal)
+                if wait_s == 0 or _asks_for_somebody(view):
+                    return view
                 if cursor and await self.store.events(run_id, after=after, limit=1):
-                    return loaded
+                    return view
                 await pulse.wait()
         return await run_view.load(self.store, run_id, self.handles.principal)
 
 
-def _asks_for_somebody(loaded: run_view.RunView) -> bool:
+def _asks_for_somebody(view: run_view.RunView) -> bool:
     """Returns whether a run is over, or waits for a person or for the host."""
-    if loaded.run.state in model.RUN_FINAL or loaded.run.state is model.RunState.WAITING_INPUT:
+    if view.run.state in model.RUN_FINAL or view.run.state is model.RunState.WAITING_INPUT:
         return True
-    return any(task.state is TaskState.READY and task.worker is WorkerKind.HOST for task in loaded.tasks)
+    return any(task.state is TaskState.READY and task.worker is WorkerKind.HOST for task in view.tasks)
 
 
 async def open_work(store: sqlite_store.Store, principal: str) -> dict[str, list[a2a_card.Work]]:
     """Returns what is open for each agent, in the newest runs that are not over."""
-    found: dict[str, list[a2a_card.Work]] = {}
+    by_agent: dict[str, list[a2a_card.Work]] = {}
     for run in await store.runs(principal, open_only=True, limit=PAGE):
-        loaded = await run_view.load(store, run.id, principal)
-        agents = {task.id: task.agent for task in loaded.plan.tasks}
-        for task in loaded.tasks:
+        view = await run_view.load(store, run.id, principal)
+        agents = {task.id: task.agent for task in view.plan.tasks}
+        for task in view.tasks:
             agent = agents.get(task.id)
             if agent and task.state not in model.TASK_FINAL:
-                found.setdefault(agent, []).append(a2a_card.Work(run.id, task.id, task.state))
-    return found
+                by_agent.setdefault(agent, []).append(a2a_card.Work(run.id, task.id, task.state))
+    return by_agent
 
 
-async def view(
-    store: sqlite_store.Store, loaded: run_view.RunView, name: str, task_id: str, cursor: str
+async def trace_view(
+    store: sqlite_store.Store, view: run_view.RunView, name: str, task_id: str, cursor: str
 ) -> answers.Trace:
     """Returns the view of that name; a task id asks for that task's whole result, or its artifacts' text."""
     if name == "artifacts":
-        return await artifacts(store, loaded, task_id, cursor)
+        return await artifacts(store, view, task_id, cursor)
     if task_id or name == "results":
-        return await results(store, loaded, task_id, cursor)
+        return await results(store, view, task_id, cursor)
     if name == "timeline":
-        return await timeline(store, loaded, cursor)
+        return await timeline(store, view, cursor)
     if name == "todo":
-        return todo(loaded)
-    return mermaid(loaded) if name == "mermaid" else await summary(store, loaded)
+        return todo(view)
+    return mermaid(view) if name == "mermaid" else await summary(store, view)
 
 
-async def summary(store: sqlite_store.Store, loaded: run_view.RunView) -> answers.Trace:
+async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.Trace:
     """Returns state, counts, cost, what waits for what, and what to do next: metadata only."""
-    attempts = await store.attempts(loaded.run.id)
-    spend = await store.spend(loaded.run.id)
-    limits, minutes = loaded.run.limits, _seconds(loaded.run) / 60
+    attempts = await store.attempts(view.run.id)
+    spend = await store.spend(view.run.id)
+    limits, minutes = view.run.limits, _seconds(view.run) / 60
     return _head(
-        loaded,
-        tasks=tuple(_task_lines(loaded, attempts)[:PAGE]),
-        blocked=_blocked(loaded),
+        view,
+        tasks=tuple(_task_lines(view, attempts)[:PAGE]),
+        blocked=_blocked(view),
         spend=spend,
         context=_context(attempts),
         limits=budget.ceilings(limits),
         left=budget.left(limits, spend, attempts=len(attempts), minutes=minutes),
-        **await _held(store, loaded),
+        **await _held(store, view),
     )
 
 
@@ -146,31 +146,31 @@ def _context(attempts: Sequence[records.AttemptRecord]) -> dict[str, float]:
     return saving(sum(int(pack["tokens"]) for pack in packs), sum(int(pack["gathered"]) for pack in packs))
 
 
-def saving(sent: int, gathered: int) -> dict[str, float]:
+def saving(tokens: int, pool: int) -> dict[str, float]:
     """Returns what filtering saved against sending everything that was gathered, nothing if nothing was gathered."""
-    if not gathered:
+    if not pool:
         return {}
-    return {"sent": sent, "gathered": gathered, "saved": round(1 - sent / gathered, 3)}
+    return {"sent": tokens, "gathered": pool, "saved": round(1 - tokens / pool, 3)}
 
 
-async def _held(store: sqlite_store.Store, loaded: run_view.RunView) -> dict[str, str]:
+async def _held(store: sqlite_store.Store, view: run_view.RunView) -> dict[str, str]:
     """Returns why a run waits that nobody paused: the ceiling that it met, and how to go on."""
-    if loaded.run.state is not model.RunState.PAUSED or loaded.run.paused:
+    if view.run.state is not model.RunState.PAUSED or view.run.paused:
         return {}
-    met = await store.limit_reached(loaded.run.id)
-    if "ceiling" not in met:
+    ceiling = await store.limit_reached(view.run.id)
+    if "ceiling" not in ceiling:
         return {}
-    hold = budget.Hold(**met)
+    hold = budget.Hold(**ceiling)
     return {"held": hold.text()}
 
 
-async def timeline(store: sqlite_store.Store, loaded: run_view.RunView, cursor: str) -> answers.Trace:
+async def timeline(store: sqlite_store.Store, view: run_view.RunView, cursor: str) -> answers.Trace:
     """Returns a page of events after the cursor, with times relative to the start of the run."""
-    events = await store.events(loaded.run.id, after=sequence(cursor), limit=PAGE)
+    events = await store.events(view.run.id, after=sequence(cursor), limit=PAGE)
     lines = tuple(
         answers.EventLine(
             seq=event.seq,
-            t=round(event.at - loaded.run.created_at, 3),
+            t=round(event.at - view.run.created_at, 3),
             kind=event.kind,
             task=event.task_id,
             attempt=event.attempt,
@@ -178,35 +178,35 @@ async def timeline(store: sqlite_store.Store, loaded: run_view.RunView, cursor: 
         )
         for event in events
     )
-    return _head(loaded, timeline=lines, cursor=str(events[-1].seq) if events else cursor)
+    return _head(view, timeline=lines, cursor=str(events[-1].seq) if events else cursor)
 
 
-async def results(store: sqlite_store.Store, loaded: run_view.RunView, task_id: str, cursor: str) -> answers.Trace:
+async def results(store: sqlite_store.Store, view: run_view.RunView, task_id: str, cursor: str) -> answers.Trace:
     """Returns capsules of finished tasks, a page at a time; one task's with its output."""
-    finished = [task for task in loaded.tasks if task.state in model.TASK_FINAL]
+    ends = [task for task in view.tasks if task.state in model.TASK_FINAL]
     if task_id:
-        wanted = [task for task in finished if task.id == task_id]
-        if not wanted:
+        page = [task for task in ends if task.id == task_id]
+        if not page:
             raise errors.InputError(
-                f"Task {task_id!r} is {loaded.task(task_id).state.value}: no result yet.",
+                f"Task {task_id!r} is {view.task(task_id).state.value}: no result yet.",
                 hint="Wait with get_trace(wait_s=…).",
             )
     else:
         start = sequence(cursor)
-        wanted = finished[start : start + PAGE // 2]
-    outcomes = await store.outcomes(loaded.run.id, [task.id for task in wanted if task.result])
-    failures = await _failures(store, loaded.run.id, wanted)
-    run_id = loaded.run.id
-    lines = tuple(_result_line(run_id, task, outcomes.get(task.id), failures, full=bool(task_id)) for task in wanted)
-    end = sequence(cursor) + len(wanted)
-    more = str(end) if not task_id and end < len(finished) else ""
-    return _head(loaded, results=lines, cursor=more)
+        page = ends[start : start + PAGE // 2]
+    outcomes = await store.outcomes(view.run.id, [task.id for task in page if task.result])
+    failures = await _failures(store, view.run.id, page)
+    run_id = view.run.id
+    lines = tuple(_result_line(run_id, task, outcomes.get(task.id), failures, full=bool(task_id)) for task in page)
+    end = sequence(cursor) + len(page)
+    more = str(end) if not task_id and end < len(ends) else ""
+    return _head(view, results=lines, cursor=more)
 
 
-async def artifacts(store: sqlite_store.Store, loaded: run_view.RunView, task_id: str, cursor: str) -> answers.Trace:
+async def artifacts(store: sqlite_store.Store, view: run_view.RunView, task_id: str, cursor: str) -> answers.Trace:
     """Returns a page of the artifacts that results name; those of one task with their text, a page after the other."""
-    wanted = [loaded.task(task_id)] if task_id else [task for task in loaded.tasks if task.result]
-    outcomes = await store.outcomes(loaded.run.id, [task.id for task in wanted])
+    rows = [view.task(task_id)] if task_id else [task for task in view.tasks if task.result]
+    outcomes = await store.outcomes(view.run.id, [task.id for task in rows])
     lines = [
         answers.ArtifactLine(task_id=name, **artifact.model_dump())
         for name, outcome in outcomes.items()
@@ -214,24 +214,24 @@ async def artifacts(store: sqlite_store.Store, loaded: run_view.RunView, task_id
     ]
     start = sequence(cursor)
     if task_id:
-        return await _contents(store, loaded, lines, start)
+        return await _contents(store, view, lines, start)
     end = start + PAGE
-    return _head(loaded, artifacts=tuple(lines[start:end]), cursor=str(end) if end < len(lines) else "")
+    return _head(view, artifacts=tuple(lines[start:end]), cursor=str(end) if end < len(lines) else "")
 
 
 async def _contents(
-    store: sqlite_store.Store, loaded: run_view.RunView, lines: Sequence[answers.ArtifactLine], start: int
+    store: sqlite_store.Store, view: run_view.RunView, lines: Sequence[answers.ArtifactLine], start: int
 ) -> answers.Trace:
     """Returns the artifacts whose text, one behind the other, lies on the page that begins at character `start`."""
-    shown: list[answers.ArtifactLine] = []
+    visible: list[answers.ArtifactLine] = []
     at, end = 0, start + CONTENT_CHARS
     for line in lines:
         text = await anyio.to_thread.run_sync(_kept_text, store, line.digest)
         if at < end and (at + len(text) > start or not text):
             page = text[max(0, start - at) : end - at]
-            shown.append(line.model_copy(update={"text": page}))
+            visible.append(line.model_copy(update={"text": page}))
         at += len(text)
-    return _head(loaded, artifacts=tuple(shown), cursor=str(end) if end < at else "")
+    return _head(view, artifacts=tuple(visible), cursor=str(end) if end < at else "")
 
 
 def _kept_text(store: sqlite_store.Store, digest: str) -> str:
@@ -241,16 +241,16 @@ def _kept_text(store: sqlite_store.Store, digest: str) -> str:
         return ""
 
 
-def todo(loaded: run_view.RunView) -> answers.Trace:
+def todo(view: run_view.RunView) -> answers.Trace:
     """Returns the plan as a to-do list for the host's own list (docs/rules.md#to-do-list)."""
-    items = flowchart.todos(loaded.plan.tasks, loaded.states)
-    return _head(loaded, todo=items)
+    items = flowchart.todos(view.plan.tasks, view.states)
+    return _head(view, todo=items)
 
 
-def mermaid(loaded: run_view.RunView) -> answers.Trace:
+def mermaid(view: run_view.RunView) -> answers.Trace:
     """Returns the graph as a Mermaid flowchart with the state of every task."""
-    prepared = plan_checks.prepare(loaded.plan.tasks, max_parallel=loaded.plan.max_parallel, on_conflict="worktree")
-    return _head(loaded, text=flowchart.mermaid(loaded.plan, prepared, loaded.states))
+    schedule = plan_checks.prepare(view.plan.tasks, max_parallel=view.plan.max_parallel, on_conflict="worktree")
+    return _head(view, text=flowchart.mermaid(view.plan, schedule, view.states))
 
 
 def sequence(cursor: str) -> int:
@@ -273,9 +273,9 @@ def _seconds(run: records.RunRecord) -> float:
     return max(0.0, (run.finished_at or run.updated_at) - run.created_at)
 
 
-def _head(loaded: run_view.RunView, **fields: object) -> answers.Trace:
+def _head(view: run_view.RunView, **fields: object) -> answers.Trace:
     """Returns what every view of a run begins with, and the view's own fields."""
-    run = loaded.run
+    run = view.run
     head = answers.Trace(
         run_id=run.id,
         state=run.state.value,
@@ -284,22 +284,22 @@ def _head(loaded: run_view.RunView, **fields: object) -> answers.Trace:
         simulated=run.dry_run,
         counts=run.counts,
         seconds=round(_seconds(run), 3),
-        next=next_step.next_step(run, loaded.tasks, loaded.plan.tasks),
+        next=next_step.next_step(run, view.tasks, view.plan.tasks),
         poll_after_s=0.0 if run.state in model.RUN_FINAL else 5.0,
     )
     return head.model_copy(update=fields)
 
 
-def _task_lines(loaded: run_view.RunView, attempts: Sequence[records.AttemptRecord]) -> list[answers.TaskLine]:
+def _task_lines(view: run_view.RunView, attempts: Sequence[records.AttemptRecord]) -> list[answers.TaskLine]:
     seconds: dict[str, float] = {}
     errors_of: dict[str, str] = {}
     for attempt in attempts:
-        took = (attempt.ended_at or loaded.run.updated_at) - attempt.started_at
+        took = (attempt.ended_at or view.run.updated_at) - attempt.started_at
         seconds[attempt.task_id] = seconds.get(attempt.task_id, 0.0) + max(0.0, took)
         errors_of[attempt.task_id] = attempt.error_kind
-    specs = {task.id: task for task in loaded.plan.tasks}
+    specs = {task.id: task for task in view.plan.tasks}
     order = {TaskState.FAILED: 0, TaskState.RUNNING: 1, TaskState.READY: 2, TaskState.BLOCKED: 3}
-    ranked = sorted(loaded.tasks, key=lambda task: (order.get(task.state, 4), task.position))
+    rows = sorted(view.tasks, key=lambda task: (order.get(task.state, 4), task.position))
     return [
         answers.TaskLine(
             id=task.id,
@@ -311,13 +311,13 @@ def _task_lines(loaded: run_view.RunView, attempts: Sequence[records.AttemptReco
             replayed=task.cause == "replayed",
             error=errors_of.get(task.id, "") if task.state is not TaskState.SUCCEEDED else "",
         )
-        for task in ranked
+        for task in rows
     ]
 
 
-def _blocked(loaded: run_view.RunView) -> dict[str, str]:
-    deps = {task.id: task.deps for task in loaded.plan.tasks}
-    reasons = ((task.id, next_step.why_waiting(task, loaded.states, deps[task.id])) for task in loaded.tasks)
+def _blocked(view: run_view.RunView) -> dict[str, str]:
+    deps = {task.id: task.deps for task in view.plan.tasks}
+    reasons = ((task.id, next_step.why_waiting(task, view.states, deps[task.id])) for task in view.tasks)
     return dict([pair for pair in reasons if pair[1]][:PAGE])
 
 
@@ -338,8 +338,8 @@ def _result_line(
     full: bool,
 ) -> answers.ResultLine:
     if outcome is None:
-        failed = failures.get(task.id)
-        text = (failed.error if failed else "") or task.cause
+        attempt = failures.get(task.id)
+        text = (attempt.error if attempt else "") or task.cause
         return answers.ResultLine(task_id=task.id, state=task.state.value, capsule=text[:1200])
     fits = full and len(outcome.model_dump_json()) <= INLINE_CHARS
     return answers.ResultLine(

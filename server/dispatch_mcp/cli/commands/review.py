@@ -96,7 +96,7 @@ def exit_code(found: review_answers.Reviewed) -> int:
 
 async def _write_sarif(app: dispatcher.Dispatcher, found: review_answers.Reviewed, name: str) -> None:
     """Writes the decision as SARIF into a file, or to stdout for `-`. Raises InputError when there is none."""
-    decision = await app.council.decided(found.run_id) if found.run_id else None
+    decision = await app.council.decision(found.run_id) if found.run_id else None
     if decision is None:
         raise errors.InputError(f"There is no decision to write: {found.why or found.state}", hint="Review first.")
     document = sarif.document(decision, version=dispatch_mcp.__version__, about=found.of)

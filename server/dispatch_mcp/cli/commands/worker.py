@@ -48,7 +48,7 @@ async def _work(app: dispatcher.Dispatcher, options: argparse.Namespace, seen: d
     """Tells what becomes of the runs; the engine takes them over by itself."""
     idle_since = anyio.current_time()
     while True:
-        driven = app.engine.driven
+        driven = app.engine.driven_runs
         for run_id in driven - seen.keys():
             seen[run_id] = model.RunState.RUNNING.value
             _say(options, f"run {run_id}: going on with it")

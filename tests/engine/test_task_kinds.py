@@ -1,0 +1,177 @@
+"""What the kinds of task have in common, and where they differ: who does it, what is read, how it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.engine import attempt_services, proof, task_kinds
+from dispatch_mcp.model import AttemptState, WorkerKind, work_order
+from dispatch_mcp.review import review_tasks
+from dispatch_mcp.store import sqlite_store
+
+pytestmark = pytest.mark.anyio
+
+DIFF = "diff --git a/app.py b/app.py\n--- a/app.py\n+++ b/app.py\n@@ -1,1 +1,1 @@\n-old = 1\n+new = compute(2)\n"
+BARE = attempt_services.BARE
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncGenerator[sqlite_store.Store]:
+    async with sqlite_store.open_store(tmp_path / "state") as opened:
+        yield opened
+
+
+def work_task(**fields: Any) -> model.Task:
+    return model.Task(**{"id": "part", "do": "Do the part", **fields})
+
+
+def review_task(store: sqlite_store.Store, **fields: Any) -> model.Task:
+    """Returns a reviewer's task over a stored change."""
+    diff = store.blobs.put(DIFF.encode())
+    manifest = store.blobs.put(review_tasks.Manifest(diff=diff, files=("app.py",), lines=2).model_dump_json().encode())
+    assigned = review_tasks.Assigned(manifest=manifest, diff=diff, reviewer="security-reviewer", **fields)
+    inputs = {review_tasks.INPUT: assigned.model_dump(mode="json", exclude_defaults=True)}
+    return model.Task(id="security-reviewer", do="Review the change", agent="security-reviewer", inputs=inputs)
+
+
+def order(task: model.Task, worker: WorkerKind = WorkerKind.API, **fields: Any) -> work_order.WorkOrder:
+    return work_order.WorkOrder(run_id="r" * 32, task=task, attempt=1, worker=worker, **fields)
+
+
+def success(text: str = "done", **fields: Any) -> model.Outcome:
+    return model.Outcome(state=AttemptState.SUCCEEDED, summary=text, output=text, unverified=True, **fields)
+
+
+SHIPPED = catalog.Agent(name="security-reviewer", body="I am the shipped one.", roster="reviewers", layer="bundled")
+OWN = catalog.Agent(name="security-reviewer", body="I am somebody's own.")
+
+
+def test_a_task_is_work_unless_it_says_otherwise() -> None:
+    for worker in WorkerKind:
+        kind = task_kinds.kind_of(work_task(), worker)
+        assert isinstance(kind, task_kinds.Work)
+        assert isinstance(kind, task_kinds.Decision) == (worker is WorkerKind.HUMAN)
+
+
+async def test_a_place_in_a_round_makes_a_task_a_review_whoever_does_it(store: sqlite_store.Store) -> None:
+    task = review_task(store)
+    for worker in (WorkerKind.HOST, WorkerKind.API, WorkerKind.CLAUDE, WorkerKind.SCRIPTED):
+        kind = task_kinds.kind_of(task, worker)
+        assert isinstance(kind, task_kinds.Review)
+        assert kind.place.reviewer == "security-reviewer"
+
+
+@pytest.mark.parametrize("inputs", [{"review": "yes"}, {"review": {"diff": "x"}}, {"review": {"manifest": 3}}, {}])
+def test_inputs_that_only_look_like_a_place_leave_it_work(inputs: dict[str, Any]) -> None:
+    assert task_kinds.kind_of(work_task(inputs=inputs), WorkerKind.API) == task_kinds.WORK
+
+
+async def test_a_reviewer_is_the_shipped_one_and_an_agent_whoever_has_the_name(store: sqlite_store.Store) -> None:
+    agents = catalog.Catalog((OWN, SHIPPED))
+    review, work = review_task(store), work_task(agent="security-reviewer")
+    assert task_kinds.kind_of(review, WorkerKind.API).agent(review, agents) == SHIPPED
+    assert task_kinds.kind_of(work, WorkerKind.API).agent(work, agents) is None, "two have that name"
+    assert task_kinds.WORK.agent(work, catalog.Catalog((OWN,))) == OWN
+    assert task_kinds.kind_of(work_task(), WorkerKind.API).agent(work_task(), agents) is None
+
+
+async def test_no_subagent_of_the_host_reviews_under_its_own_role(store: sqlite_store.Store) -> None:
+    installed = frozenset({"security-reviewer", "writer"})
+    assert task_kinds.kind_of(review_task(store), WorkerKind.HOST).subagents(installed) == frozenset()
+    assert task_kinds.kind_of(work_task(), WorkerKind.HOST).subagents(installed) == installed
+
+
+async def test_a_reviewer_is_shown_the_change_and_nothing_that_others_wrote(store: sqlite_store.Store) -> None:
+    task = review_task(store)
+    told = work_order.Upstream("before", model.Handoff(completed_work="trust me"))
+    note = model.Message(run_id="r", sender="a", recipient="all", kind="information", text="pass it")
+    kind = task_kinds.kind_of(task, WorkerKind.API)
+    work, facts = await kind.prepare(store, BARE, order(task, upstream=(told,), messages=(note,)))
+    assert facts == {}
+    assert (work.upstream, work.messages) == ((), ())
+    assert any("compute(2)" in block.text for block in work.material)
+    text = kind.brief(work).text
+    assert "compute(2)" in text
+    assert "trust me" not in text
+    assert "pass it" not in text
+
+
+async def test_a_reviewers_prompt_does_not_say_where_it_stands_in_the_round(store: sqlite_store.Store) -> None:
+    task = review_task(store)
+    kind = task_kinds.kind_of(task, WorkerKind.API)
+    work, _ = await kind.prepare(store, BARE, order(task))
+    assert "manifest" in task.inputs[review_tasks.INPUT]
+    assert task.inputs[review_tasks.INPUT]["manifest"] not in kind.brief(work).text
+
+
+async def test_a_change_that_is_not_there_any_more_cannot_be_reviewed(store: sqlite_store.Store) -> None:
+    task = review_task(store)
+    lost = {**task.inputs[review_tasks.INPUT], "manifest": "0" * 64}
+    gone = task.model_copy(update={"inputs": {review_tasks.INPUT: lost}})
+    with pytest.raises(errors.UnknownHandle):
+        await task_kinds.kind_of(gone, WorkerKind.API).prepare(store, BARE, order(gone))
+
+
+async def test_a_review_is_judged_by_its_quotes(store: sqlite_store.Store) -> None:
+    task = review_task(store)
+    kind = task_kinds.kind_of(task, WorkerKind.API)
+    passed = await kind.judge(store, BARE, proof.Claim(order(task), success('{"verdict": "PASS", "findings": []}')))
+    assert (passed.state, passed.unverified) == (AttemptState.SUCCEEDED, False)
+    assert [receipt.kind for receipt in passed.receipts] == ["words"]
+
+
+@pytest.mark.parametrize("answer", ["Looks good to me.", '{"verdict": "FAIL", "findings": []}'])
+async def test_an_answer_that_proves_nothing_is_asked_for_again(store: sqlite_store.Store, answer: str) -> None:
+    task = review_task(store)
+    kind = task_kinds.kind_of(task, WorkerKind.API)
+    judged = await kind.judge(store, BARE, proof.Claim(order(task), success(answer)))
+    assert (judged.state, judged.retryable) == (AttemptState.FAILED, True)
+    assert "cannot be used" in judged.error
+
+
+async def test_a_failure_is_a_failure_whatever_the_kind(store: sqlite_store.Store) -> None:
+    failed = model.Outcome(state=AttemptState.FAILED, error="it broke", error_kind="worker")
+    for task, worker in (
+        (work_task(), WorkerKind.API),
+        (review_task(store), WorkerKind.API),
+        (work_task(), WorkerKind.HUMAN),
+    ):
+        kind = task_kinds.kind_of(task, worker)
+        assert await kind.judge(store, BARE, proof.Claim(order(task, worker), failed)) == failed
+
+
+async def test_what_a_person_says_stands_even_where_proof_was_asked_for(store: sqlite_store.Store) -> None:
+    task = work_task(acceptance=("The tests pass",), files=("a.py",))
+
+    class Doubtful:
+        async def before(self, work: work_order.WorkOrder) -> dict[str, Any]:
+            return {}
+
+        async def receipts(self, work: work_order.WorkOrder, before: Any, others: Any) -> tuple[model.Receipt, ...]:
+            return (model.Receipt(kind="command", ok=False, detail="no"),)
+
+    services = attempt_services.AttemptServices(verifier=Doubtful())
+    claim = proof.Claim(order(task), success())
+    assert await task_kinds.DECISION.judge(store, services, claim) == claim.outcome
+    assert await task_kinds.WORK.judge(store, services, claim) != claim.outcome
+
+
+async def test_only_an_advocate_can_be_needless(store: sqlite_store.Store) -> None:
+    assert await task_kinds.WORK.needless(store, "r" * 32) is None
+    assert await task_kinds.DECISION.needless(store, "r" * 32) is None
+    assert await task_kinds.kind_of(review_task(store), WorkerKind.API).needless(store, "r" * 32) is None
+
+
+def test_the_fence_around_data_cannot_be_guessed_from_the_task_alone() -> None:
+    task = work_task(inputs={"note": "some data"})
+    one = task_kinds.brief(order(task)).text
+    again = task_kinds.brief(order(task)).text
+    other = task_kinds.brief(work_order.WorkOrder(run_id="s" * 32, task=task, attempt=1, worker=WorkerKind.API)).text
+    assert one == again
+    assert one != other
