@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -21,7 +22,7 @@ def one_field(documents: Sequence[Sequence[str]], *, length: float = 0.5, pairs:
 
 def plain_count(words: Sequence[str], term: str) -> int:
     if " " in term:
-        return sum(f"{left} {right}" == term for left, right in zip(words, words[1:], strict=False))
+        return sum(f"{left} {right}" == term for left, right in itertools.pairwise(words))
     return list(words).count(term)
 
 
