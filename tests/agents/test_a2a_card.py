@@ -57,3 +57,26 @@ def test_open_tasks_are_named_with_their_state() -> None:
         {"runId": "r", "taskId": "a", "state": "TASK_STATE_WORKING"},
         {"runId": "r", "taskId": "b", "state": "TASK_STATE_SUBMITTED"},
     ]
+
+
+def test_each_capability_is_a_skill_and_the_first_has_the_examples() -> None:
+    many = tuple(f"Add table {number}" for number in range(a2a_card.MAX_EXAMPLES + 5))
+    agent = AGENT.model_copy(update={"capabilities": ("query-tuning", "data_models"), "examples": many})
+    first, second = a2a_card.card(agent, version="1")["skills"]
+    assert (first["name"], second["name"]) == ("query tuning", "data models")
+    assert first["examples"] == list(many[: a2a_card.MAX_EXAMPLES])
+    assert "examples" not in second
+
+
+@pytest.mark.parametrize(
+    ("fields", "tags"),
+    [
+        ({"keywords": ("sql", "db")}, ["sql", "db"]),
+        ({"keywords": (), "domain": "data", "roster": "r"}, ["data"]),
+        ({"keywords": (), "roster": "r"}, ["r"]),
+        ({"keywords": ()}, ["db"]),
+    ],
+)
+def test_a_skill_always_has_a_tag(fields: dict[str, Any], tags: list[str]) -> None:
+    [skill] = a2a_card.card(AGENT.model_copy(update=fields), version="1")["skills"]
+    assert skill["tags"] == tags

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import random
 
 import pytest
@@ -187,3 +188,150 @@ def test_the_order_of_agents_does_not_matter() -> None:
     straight, turned = catalog.of(agents), catalog.of(shuffled)
     assert (straight.agents, straight.shadowed) == (turned.agents, turned.shadowed)
     assert agent_index.fingerprint(straight) == agent_index.fingerprint(turned)
+
+
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [("low", -10), ("medium", 0), ("Normal", 0), ("high", 20), ("critical", 40), ("7", 7), ("-2.4", -2), ("", 0)],
+)
+def test_priorities_are_words_or_numbers(word: str, number: int) -> None:
+    found = read(f"---\nname: x\ndescription: d\npriority: {word}\n---\nb")
+    assert (found.priority, found.notes) == (number, ())
+
+
+@pytest.mark.parametrize("word", ["urgent", "1e9", ".nan", ".inf", "[1, 2]"])
+def test_a_priority_that_is_no_number_counts_as_none_and_is_noted(word: str) -> None:
+    found = read(f"---\nname: x\ndescription: d\npriority: {word}\n---\nb")
+    assert found.priority == 0
+    assert word in ("[1, 2]", ".nan", ".inf") or "is no number" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("given_name", "name"),
+    [("My Agent", "My-Agent"), ("../../etc/passwd", "etc-passwd"), ("a/b", "a-b"), ("äöü", "äöü"), ("--", "some-name")],
+)
+def test_names_hold_no_paths_and_no_spaces(given_name: str, name: str) -> None:
+    assert read(f"---\nname: '{given_name}'\ndescription: d\n---\nb").name == name
+
+
+@given(st.text(max_size=120))
+def test_no_name_can_leave_its_folder(name: str) -> None:
+    found = read(f"---\nname: {name!r}\ndescription: d\n---\nb")
+    assert found.name
+    assert not {"/", "\\", "\0", " ", "\n"} & set(found.name)
+    assert not found.name.startswith(".")
+
+
+def test_keys_for_routing_are_read_as_lists_of_names() -> None:
+    text = (
+        "---\nname: x\ndescription: d\nkeywords: sql, 'db'\ncapabilities: [a, b]\nreceives: a\nexcludes: [c]\n"
+        "domain: data\naliases: y, z\nfallback: 'yes'\ntriggers: |\n  - Add a table\n  - Drop it\n---\nb"
+    )
+    found = read(text)
+    assert (found.keywords, found.capabilities, found.receives) == (("sql", "db"), ("a", "b"), ("a",))
+    assert (found.excludes, found.domain, found.aliases, found.fallback) == (("c",), "data", ("y", "z"), True)
+    assert found.examples == ("Add a table", "Drop it")
+
+
+def test_weighted_triggers_of_reviewers_are_kept_as_they_are() -> None:
+    found = read("---\nname: x\ndescription: d\ntriggers: {sql: 3, login: 1}\n---\nb")
+    assert found.extra == {"triggers": {"sql": 3, "login": 1}}
+    assert found.examples == ()
+
+
+@pytest.mark.parametrize(("inputs", "noted"), [("{path: str}", False), ("[path]", True), ("path", True)])
+def test_inputs_are_a_mapping_or_left_out_with_a_note(inputs: str, *, noted: bool) -> None:
+    found = read(f"---\nname: x\ndescription: d\ninputs: {inputs}\n---\nb")
+    assert bool(found.notes) == noted
+    assert found.inputs == ({} if noted else {"path": "str"})
+
+
+@pytest.mark.parametrize(
+    ("tools", "names"), [("Read, Write", ("Read", "Write")), ("[Read]", ("Read",)), ("'*'", None), ("''", ())]
+)
+def test_tools_are_names_or_everything(tools: str, names: tuple[str, ...] | None) -> None:
+    assert read(f"---\nname: x\ndescription: d\ntools: {tools}\n---\nb").tools == names
+
+
+def test_without_tools_an_agent_may_use_what_its_session_has() -> None:
+    assert read("---\nname: x\ndescription: d\n---\nb").tools is None
+
+
+def test_inherit_is_no_model_of_its_own() -> None:
+    assert read("---\nname: x\ndescription: d\nmodel: inherit\n---\nb").model == ""
+
+
+def test_a_very_long_file_is_cut_with_a_note() -> None:
+    found = read(f"---\nname: x\ndescription: d\n---\n{'y' * catalog.MAX_CHARS}")
+    assert len(found.body) < catalog.MAX_CHARS
+    assert "only the first" in found.notes[0]
+
+
+def test_the_digest_is_that_of_the_bytes_when_the_caller_has_it() -> None:
+    assert read(PLAIN).sha256 == hashlib.sha256(PLAIN.encode()).hexdigest()
+    assert read(PLAIN, sha256="abc").sha256 == "abc"
+
+
+def test_what_is_public_of_an_agent_has_no_path_and_no_empty_fields() -> None:
+    fields = read("---\nname: x\ndescription: d\n---\nb").public()
+    assert fields["trusted"] is True
+    assert not {"path", "keywords", "tools"} & fields.keys()
+
+
+LAYERED = st.lists(
+    st.builds(agent, st.sampled_from("abc"), st.sampled_from(catalog.LAYERS), st.sampled_from(["r", "s"])), max_size=12
+)
+
+
+@given(LAYERED)
+def test_every_agent_is_in_force_or_replaced_and_none_is_lost(agents: list[catalog.Agent]) -> None:
+    known = catalog.of(agents)
+    assert len(known.agents) + len(known.shadowed) == len(agents)
+    assert len({found.qualified for found in known.agents}) == len(known.agents)
+    assert sum(known.rosters.values()) == len(agents)
+
+
+@given(LAYERED)
+def test_every_key_of_a_catalogue_finds_the_agent_that_it_stands_for(agents: list[catalog.Agent]) -> None:
+    known = catalog.of(agents)
+    assert len(set(known.keys)) == len(known.routable)
+    for key, found in zip(known.keys, known.routable, strict=True):
+        assert known.find(key) is found
+
+
+@pytest.mark.promise("S7")
+@given(LAYERED)
+def test_no_trusted_agent_is_replaced_by_one_that_is_not(agents: list[catalog.Agent]) -> None:
+    known = catalog.of(agents)
+    for shadowed in known.shadowed:
+        if shadowed.trusted:
+            winners = [found for found in known.agents if found.name == shadowed.name]
+            assert any(found.trusted for found in winners)
+
+
+@pytest.mark.promise("S7")
+def test_a_plugin_does_not_replace_an_agent_of_a_configured_folder_of_its_name() -> None:
+    known = catalog.of([agent("x", "plugin", "tools", description="evil"), agent("x", "configured", "tools")])
+    assert [found.layer for found in known.agents] == ["configured"]
+    assert [found.layer for found in known.shadowed] == ["plugin"]
+
+
+def test_a_bare_name_means_the_trusted_one_of_two() -> None:
+    known = catalog.of([agent("x", roster="a"), agent("x", "project", "b")])
+    assert known.agent("x").roster == "a"
+
+
+def test_a_roster_alone_is_the_same_value_every_time_and_unknown_ones_are_listed() -> None:
+    known = catalog.of([agent("x"), agent("y", roster="b")])
+    assert known.roster("a") is known.roster("a")
+    with pytest.raises(errors.UnknownHandle) as refused:
+        known.roster("c" * 300)
+    assert "`a`" in refused.value.hint
+    assert len(refused.value.message) < 200
+
+
+def test_an_empty_catalogue_knows_nobody() -> None:
+    assert catalog.EMPTY.names == frozenset()
+    assert catalog.EMPTY.keys == ()
+    with pytest.raises(errors.UnknownHandle, match="no agent 'x'"):
+        catalog.EMPTY.agent("x")

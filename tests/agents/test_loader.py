@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dispatch_mcp import errors
+from dispatch_mcp import configuration, errors
 from dispatch_mcp.agents import bundled_files, catalog, loader
 
 FILE = "---\nname: {name}\ndescription: {description}\nmodel: opus\n---\nYou are {name}.\n"
@@ -116,3 +118,145 @@ def test_every_shipped_agent_is_read_without_a_note_and_names_a_document_that_is
 def test_the_lexicon_is_read_once() -> None:
     assert loader.words() is loader.words()
     assert len(loader.words().names) > 90
+
+
+def test_a_new_process_reads_the_files_as_they_are(tmp_path: Path) -> None:
+    path = write(tmp_path / "agents", "one")
+    before = source(tmp_path).catalog()
+    status = path.stat()
+    path.write_text(FILE.format(name="two", description="Database tables and SQL queries."))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size
+    after = source(tmp_path).catalog()
+    assert (before.names, after.names) == ({"one", "user/one"}, {"two", "user/two"})
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["agents"]
+
+
+def test_only_files_that_changed_are_read_again(tmp_path: Path) -> None:
+    write(tmp_path / "agents", "one")
+    other = write(tmp_path / "agents", "two")
+    agents = source(tmp_path)
+    before = agents.catalog()
+    other.write_text(FILE.format(name="two", description="Now about pages."))
+    after = agents.catalog()
+    assert after.agent("one") is before.agent("one")
+    assert after.agent("two") is not before.agent("two")
+
+
+def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "agents", "one")
+    (tmp_path / "agents" / "nowhere.md").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "agents" / "folder.md").mkdir()
+    assert [agent.name for agent in source(tmp_path).catalog().agents] == ["one"]
+
+
+def test_bytes_that_are_no_utf8_still_give_an_agent(tmp_path: Path) -> None:
+    write(tmp_path / "agents", "one").write_bytes(b"---\nname: one\ndescription: caf\xe9\n---\nbody")
+    assert source(tmp_path).catalog().agent("one").description == "caf\ufffd"
+
+
+def test_of_a_very_large_file_the_beginning_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "agents", "one")
+    path.write_text(path.read_text() + "x" * (loader.MAX_BYTES + 10))
+    assert len(source(tmp_path).catalog().agent("one").body) < loader.MAX_BYTES
+
+
+def test_an_agent_knows_its_file_layer_and_digest(tmp_path: Path) -> None:
+    path = write(tmp_path / "agents", "one")
+    agent = source(tmp_path).catalog().agent("one")
+    assert (agent.path, agent.layer, agent.roster) == (str(path), "user", "user")
+    assert agent.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_document_that_bundled_agents_name_must_be_there(tmp_path: Path) -> None:
+    folder = tmp_path / "agents"
+    folder.mkdir()
+    for name, document in (("one", "there.md"), ("two", "gone.md")):
+        (folder / f"{name}.md").write_text(f"---\nname: {name}\ndescription: d\nknowledge: {document}\n---\nb")
+    (tmp_path / "there.md").write_text("x")
+    assert source(tmp_path, "bundled", documents=tmp_path).catalog().missing == {"gone.md"}
+    assert source(tmp_path, "user", documents=tmp_path).catalog().missing == frozenset()
+    assert source(tmp_path, "bundled").catalog().missing == frozenset()
+
+
+@pytest.mark.promise("S7")
+@pytest.mark.parametrize("form", ["list", "object"])
+def test_approvals_are_a_list_of_digests_or_an_object_with_one(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "trusted.json"
+    path.write_text(json.dumps(["a", 4, None, "b"] if form == "list" else {"sha256": ["a", 4, "b"], "other": 1}))
+    assert loader.approved_digests(path) == {"a", "b"}
+
+
+@pytest.mark.parametrize("content", ["[" * 50_000, '{"sha256":' * 50_000, "\ufeff[]", '"text"', "null"])
+def test_hostile_lists_of_approvals_approve_nothing(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "trusted.json"
+    path.write_text(content, encoding="utf-8")
+    assert loader.approved_digests(path) == frozenset()
+
+
+@pytest.mark.parametrize("path", [None, "nowhere.json", "."])
+def test_a_list_of_approvals_that_is_not_there_approves_nothing(tmp_path: Path, path: str | None) -> None:
+    assert loader.approved_digests(None if path is None else tmp_path / path) == frozenset()
+
+
+def settings(tmp_path: Path, **fields: Any) -> configuration.Settings:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir(exist_ok=True)
+    return configuration.Settings(
+        home=tmp_path / "state", workspace=workspace, trusted_agents=tmp_path / "trusted.json", **fields
+    )
+
+
+def test_all_layers_of_the_settings_are_read_and_the_strongest_wins(tmp_path: Path) -> None:
+    home, extra = tmp_path / "home", tmp_path / "extra"
+    write(home / ".claude" / "agents", "database-architect", "The user's own.")
+    write(tmp_path / "workspace" / ".claude" / "agents", "one", "The project's.")
+    write(extra, "one", "The configured one.")
+    agents = loader.Source.of(settings(tmp_path, agent_dirs=(extra,)), home).catalog()
+    assert agents.agent("database-architect").layer == "user"
+    assert agents.agent("one").description == "The configured one."
+    assert agents.agent("project/one").layer == "project"
+    assert {"backend", "dispatch", "roles", "user", "project", "extra"} <= set(agents.rosters)
+
+
+def test_rosters_that_nobody_asked_for_take_no_part_in_routing(tmp_path: Path) -> None:
+    agents = loader.Source.of(settings(tmp_path), tmp_path / "home").catalog()
+    taking_part = {agent.roster for agent in agents.routable}
+    assert taking_part == set(catalog.DEFAULT_ROSTERS)
+    assert "reviewers" in agents.rosters
+
+
+def test_the_host_knows_the_agents_of_user_project_and_plugins(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    write(home / ".claude" / "agents", "mine")
+    write(tmp_path / "workspace" / ".claude" / "agents", "theirs")
+    assert loader.Source.of(settings(tmp_path), home).installed() == {"mine", "theirs"}
+
+
+def test_a_workspace_that_is_a_plugin_brings_its_own_agents(tmp_path: Path) -> None:
+    made = settings(tmp_path)
+    write(made.workspace / "agents", "helper")
+    assert loader.Source.of(made, tmp_path / "home").catalog().find("helper") is None
+    (made.workspace / ".claude-plugin").mkdir()
+    (made.workspace / ".claude-plugin" / "plugin.json").write_text("{}")
+    assert loader.Source.of(made, tmp_path / "home").catalog().agent("workspace/helper").layer == "plugin"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "7",
+        '{"plugins": null}',
+        '{"plugins": {"a": [{"installPath": 4}]}}',
+        '{"installPath": "x"}',
+        "[" * 9_000,
+    ],
+)
+def test_a_list_of_plugins_without_paths_brings_nobody(tmp_path: Path, content: str) -> None:
+    plugins = tmp_path / "home" / ".claude" / "plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "installed_plugins.json").write_text(content)
+    folders = loader.Source.of(settings(tmp_path), tmp_path / "home").folders
+    assert [folder for folder in folders if folder.layer == "plugin"] == []

@@ -146,3 +146,30 @@ def test_nothing_is_clear_without_agents() -> None:
     index = agent_index.of(catalog.EMPTY)
     request = request_reader.read("Add a column", index, catalog.EMPTY.words)
     assert confidence.clarity(request, scoring.score(request, index)) == 0.0
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_more_certainty_never_gives_a_more_careful_strategy(sure: float, surer: float, ready: float) -> None:
+    careful = ("direct", "direct+async-review", "supervised", "human")
+    low, high = sorted((sure, surer))
+    assert careful.index(confidence.strategy(high, ready, BANDS)) <= careful.index(
+        confidence.strategy(low, ready, BANDS)
+    )
+
+
+@given(st.lists(st.floats(0, 1), min_size=5, max_size=5))
+def test_readiness_lies_between_the_factors(values: list[float]) -> None:
+    factors = [confidence.factor(name, value, None, "") for name, value in zip(confidence.WEIGHTS, values, strict=True)]
+    assert min(values) - 1e-9 <= confidence.readiness(factors) <= max(values) + 1e-9
+
+
+def test_a_factor_without_a_hint_says_what_it_was_derived_from() -> None:
+    derived = confidence.factor("clarity", None, 0.9, "one clear favourite")
+    unknown = confidence.factor("resources", None, None, "", otherwise=0.73)
+    assert (derived.source, derived.why) == ("derived", "one clear favourite")
+    assert (unknown.source, unknown.value) == ("unknown", 0.73)
+
+
+def test_a_factor_of_zero_is_a_value() -> None:
+    assert confidence.factor("clarity", 0.0, 0.9, "").value == 0.0
+    assert confidence.factor("clarity", None, 0.0, "").source == "derived"

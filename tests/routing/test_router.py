@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch_mcp import errors
+from dispatch_mcp import errors, model
 from dispatch_mcp.agents import bundled_files, catalog, loader
-from dispatch_mcp.routing import router
+from dispatch_mcp.routing import confidence, router
 from dispatch_mcp.text import lexicon, tokenizer
 
 GOLDEN = {
@@ -318,3 +318,164 @@ def test_requests_for_nobody_are_mostly_refused(everything: catalog.Catalog) -> 
 SHIPPED = loader.Source(
     (loader.Folder(bundled_files.bundled("agents"), "bundled", nested=True),), scope=catalog.DEFAULT_ROSTERS
 ).catalog()
+
+
+def test_what_is_ruled_out_is_not_understood() -> None:
+    """A documented limit (docs/routing.md#what-the-router-does-not-do): the words count, not what is denied of them."""
+    pair = small(*PAIR)
+    asked, denied = (router.route(text, pair) for text in ("Touch the database", "Don't touch the database"))
+    assert denied.ranked[0].name == asked.ranked[0].name == "db"
+
+
+def test_a_mistyped_word_may_still_be_known_by_its_letters(backend: catalog.Catalog) -> None:
+    route = router.route("the databse migratons", backend)
+    assert route.ranked[0].name == "database-architect"
+    assert "databse" not in {piece.quote for piece in route.evidence}
+
+
+def test_a_route_says_in_words_what_it_rests_on() -> None:
+    route = router.route("Write an SQL query", small(*PAIR))
+    assert route.why.startswith(f"db with confidence {route.confidence:.2f}, because of ")
+    assert "“SQL”" in route.why
+
+
+def test_a_refusal_names_the_closest_agent_and_asks_what_is_meant(backend: catalog.Catalog) -> None:
+    route = router.route("Water the ficus in the hall", backend)
+    assert route.specialist is None
+    assert route.why.startswith("No agent is a likely home for this: the closest, ")
+    assert route.ranked[0].name in route.why
+    assert route.question.startswith("Nobody in this roster clearly does this.")
+
+
+def test_words_that_would_help_are_keywords_or_the_name_of_the_agents_in_question() -> None:
+    known = small(
+        agent("blue-whale", "Swims.", keywords=["plankton", "krill", "baleen", "fluke"]), agent("red_fox", "Runs.")
+    )
+    words = router.route("zzz", known).try_words
+    assert {"plankton", "krill", "baleen", "red", "fox"} == set(words)
+
+
+def test_a_clear_route_asks_nothing() -> None:
+    route = router.route("Write an SQL query for the database tables", small(*PAIR))
+    assert (route.question, route.try_words) == ("", ())
+
+
+def test_an_agent_of_the_same_name_in_two_rosters_is_named_with_its_roster() -> None:
+    known = small(agent("db", "Database tables.", roster="a"), agent("db", "SQL queries.", roster="b"))
+    assert {candidate.name for candidate in router.route("SQL tables", known).ranked} == {"a/db", "b/db"}
+
+
+def test_only_the_first_agents_come_with_evidence(everything: catalog.Catalog) -> None:
+    route = router.route("Fix the slow database query behind the login page of the API", everything)
+    assert len(route.ranked) == router.MAX_RANKED
+    assert route.evidence == route.ranked[0].evidence
+    assert 0 < len(route.evidence) <= router.MAX_EVIDENCE
+    assert all(len(candidate.evidence) <= 2 for candidate in route.ranked[1:3])
+    assert all(candidate.evidence == () for candidate in route.ranked[3:])
+
+
+def test_the_lower_of_confidence_and_readiness_decides_the_strategy() -> None:
+    text, known = "Write an SQL query for the database tables", small(*PAIR)
+    plain = router.route(text, known)
+    held = router.route(text, known, hints=router.Hints(clarity=0.0, complexity_match=0.0, resources=0.0))
+    assert held.confidence == plain.confidence
+    assert held.readiness < plain.readiness
+    order = ("human", "supervised", "direct+async-review", "direct")
+    assert order.index(held.strategy) < order.index(plain.strategy)
+
+
+@pytest.mark.parametrize(("urgency", "value"), [("low", 1.0), ("high", 0.5)])
+def test_urgency_is_the_factor_of_time(urgency: str, value: float) -> None:
+    hints = router.Hints.model_validate({"urgency": urgency})
+    factors = {factor.name: factor for factor in router.route("SQL", small(*PAIR), hints=hints).factors}
+    assert (factors["time_pressure"].value, factors["time_pressure"].source) == (value, "given")
+
+
+@pytest.mark.parametrize("name", ["resources", "clarity", "complexity_match", "past_successes"])
+@pytest.mark.parametrize("value", [-0.1, 1.1])
+def test_a_hint_is_a_share(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=name):
+        router.Hints.model_validate({name: value})
+
+
+def test_bands_of_the_settings_decide() -> None:
+    strict = router.Hints(bands=confidence.Bands(direct=1.0, review=1.0, supervise=1.0))
+    assert router.route("Write an SQL query", small(*PAIR), hints=strict).strategy == "human"
+
+
+def test_a_missing_document_without_a_substitute_leaves_general_knowledge() -> None:
+    alone = catalog.of([agent("db", "Database tables and SQL.", knowledge="k/db.md")], missing={"k/db.md"})
+    route = router.route("Write an SQL query", alone)
+    assert route.knowledge == ""
+    assert any("General knowledge has to do." in warning for warning in route.warnings)
+
+
+def test_a_document_that_is_there_is_named_without_a_warning() -> None:
+    route = router.route("Write an SQL query", small(agent("db", "Database and SQL.", knowledge="k/db.md")))
+    assert (route.knowledge, route.warnings) == ("k/db.md", ())
+
+
+def test_runners_up_are_the_next_routes() -> None:
+    same = "Handles widgets."
+    route = router.route("fix the widgets", small(agent("a", same), agent("b", same), agent("c", same)))
+    assert [route.ranked[0].name, *route.fallback] == ["a", "b", "c"]
+
+
+def test_more_agents_with_a_claim_make_the_work_larger() -> None:
+    same = "Handles widgets."
+    many = small(*(agent(name, same) for name in "abcd"))
+    sizes = list(model.Effort)
+    single = router.route("Port the widgets", small(agent("a", same)))
+    assert sizes.index(router.route("Port the widgets", many).effort) > sizes.index(single.effort)
+
+
+PLAIN_WORDS = st.lists(st.sampled_from(["sql", "query", "css", "page", "fix", "slow", "zebra"]), min_size=1, max_size=8)
+
+
+@given(PLAIN_WORDS, st.sampled_from([" ", "  ", ", ", "\n", " - "]))
+def test_case_spaces_and_punctuation_do_not_move_a_route(words: list[str], between: str) -> None:
+    known = small(*PAIR)
+    plain, other = router.route(" ".join(words), known), router.route(between.join(words).upper(), known)
+    assert [candidate.name for candidate in plain.ranked] == [candidate.name for candidate in other.ranked]
+    assert other.confidence == pytest.approx(plain.confidence)
+
+
+@given(PLAIN_WORDS)
+def test_the_order_of_words_moves_little(words: list[str]) -> None:
+    known = small(*PAIR)
+    plain, turned = router.route(" ".join(words), known), router.route(" ".join(reversed(words)), known)
+    shares = [{candidate.name: candidate.share for candidate in route.ranked} for route in (plain, turned)]
+    assert all(abs(shares[0][name] - shares[1][name]) < 0.5 for name in shares[0])
+
+
+def test_what_stands_in_the_middle_of_a_very_long_request_is_not_read() -> None:
+    known, filler = small(*PAIR), "lorem " * 400
+    route = router.route(f"Write an SQL query. {filler} CSS of the page {filler}", known)
+    assert route.ranked[0].name == "db"
+    assert not {"CSS", "page"} & {piece.quote for piece in route.evidence}
+    assert router.route(f"{filler} Write an SQL query", known).ranked[0].name == "db"
+
+
+def test_a_model_that_does_not_exist_is_refused_before_anything_else() -> None:
+    with pytest.raises(errors.InputError, match="no model"):
+        router.route("x", catalog.EMPTY, hints=router.Hints(model="gpt"))
+
+
+def test_an_agent_alone_in_its_roster_is_still_refused_what_is_not_its_own() -> None:
+    known = small(PAIR[0])
+    assert router.route("Write an SQL query", known).specialist == "db"
+    assert router.route("Water the ficus", known).specialist is None
+
+
+def test_a_new_agent_that_fits_better_takes_over() -> None:
+    text = "Shard the ledger over three regions"
+    sharding = agent("sharding", "Shards ledgers over regions.", keywords=["shard", "region"])
+    assert router.route(text, small(*PAIR)).ranked[0].name != "sharding"
+    assert router.route(text, small(*PAIR, sharding)).specialist == "sharding"
+
+
+@pytest.mark.parametrize("layer", ["plugin", "project"])
+def test_the_warning_about_an_agent_without_trust_names_where_it_comes_from(layer: str) -> None:
+    doubted = agent("db", "Database tables and SQL queries.", layer=layer, trusted=False)
+    [warning] = router.route("Write an SQL query", small(doubted)).warnings
+    assert layer in warning

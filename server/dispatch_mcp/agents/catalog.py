@@ -331,7 +331,11 @@ def of(
     Within one layer names may repeat in different rosters; in the same roster the one with the smaller path stays.
     An agent that is not trusted replaces nobody and is replaced by a trusted one of its own roster only.
     """
-    by_strength = sorted(agents, key=lambda agent: (LAYERS.index(agent.layer), agent.roster, agent.path, agent.sha256))
+    # Trusted ones come first whatever their layer: of two with the same roster and name the first one stays (S7).
+    by_strength = sorted(
+        agents,
+        key=lambda agent: (not agent.trusted, LAYERS.index(agent.layer), agent.roster, agent.path, agent.sha256),
+    )
     strongest: dict[str, int] = {}
     for agent in by_strength:
         if agent.trusted:
