@@ -10,46 +10,50 @@ from dataclasses import replace
 from pathlib import Path
 
 from dispatch_mcp import configuration, errors, prices, worker_setup
-from dispatch_mcp.agents import bundled_files, catalog
+from dispatch_mcp.agents import bundled_files, catalog, loader
 from dispatch_mcp.context import pack_builder
-from dispatch_mcp.engine import artifacts, attempt_driver, briefing, executor, outcome_redaction, run_view
-from dispatch_mcp.git import (
-    branch_apply,
-    cleanup,
-    diff_source,
-    git_process,
-    workspace_provider,
-    worktree_leftovers,
+from dispatch_mcp.engine import (
+    artifacts,
+    attempt_services,
+    briefing,
+    executor,
+    order_builder,
+    outcome_redaction,
+    run_view,
 )
-from dispatch_mcp.model import WorkerKind, merge_offer, ports, records, work_order
+from dispatch_mcp.git import branch_apply, diff_source, git_process, workspace_provider
+from dispatch_mcp.model import WorkerKind, ports, records, work_order
 from dispatch_mcp.review import council_decision, review_scope
-from dispatch_mcp.routing import confidence, learning, router
+from dispatch_mcp.routing import confidence, router
 from dispatch_mcp.runs import budget
-from dispatch_mcp.service import answers, dispatcher, handles, host_work, planner, review_subjects, route_memory, traces
-from dispatch_mcp.store import agent_index_files, health, sqlite_store
+from dispatch_mcp.service import checkouts, dispatcher, planner, review_subjects, route_memory
+from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import redaction
 from dispatch_mcp.workers import host, receipt_verifier, workspace_snapshot
 
 
 def server_verifier(settings: configuration.Settings, env: Mapping[str, str], workers: ports.Workers) -> ports.Witness:
     """Returns what collects receipts; commands in `acceptance` run as command tasks do."""
-    camera = workspace_snapshot.Camera(settings.home, settings.child_policy(env))
-    return receipt_verifier.ReceiptVerifier(workers[WorkerKind.COMMAND], camera)
+    git = git_process.Git(settings.home, settings.child_policy(env))
+    snapshotter = workspace_snapshot.Snapshotter(git)
+    return receipt_verifier.ReceiptVerifier(workers[WorkerKind.COMMAND], snapshotter)
 
 
-def server_workspaces(settings: configuration.Settings, env: Mapping[str, str]) -> workspace_provider.Worktrees:
+def server_workspaces(settings: configuration.Settings) -> workspace_provider.WorktreeProvider:
     """Returns what gives attempts worktrees and merges what they change."""
-    return workspace_provider.Worktrees(git_process.Git(settings.home, settings.child_policy(env)), settings.home)
+    return workspace_provider.WorktreeProvider(checkouts.git(settings), settings.home)
 
 
-def order_maker(settings: configuration.Settings, known: Callable[[], catalog.Catalog]) -> executor.MakeOrder:
+def order_maker(settings: configuration.Settings, known: Callable[[], catalog.Catalog]) -> order_builder.MakeOrder:
     """Returns what fills a bare order with its agent's role and the default deadline."""
 
     def make(work: work_order.WorkOrder) -> work_order.WorkOrder:
         deadline = budget.deadline_s(work.task, work.timeout_s or settings.task_timeout_s)
         timed = replace(work, timeout_s=deadline)
         return (
-            timed if timed.worker in (WorkerKind.COMMAND, WorkerKind.SCRIPTED) else host_work.with_agent(timed, known())
+            timed
+            if timed.worker in (WorkerKind.COMMAND, WorkerKind.SCRIPTED)
+            else order_builder.with_agent(timed, known())
         )
 
     return make
@@ -111,7 +115,7 @@ async def open_dispatcher(
     `chat` is whether an assistant calls; `default_worker` does the tasks that name nobody, None for whoever can.
     Without `drives` nothing is carried out meanwhile: what a moment begins it would only break off.
     """
-    source = agent_index_files.source(settings)
+    source = loader.Source.of(settings)
     workers = worker_setup.server_workers(settings, os.environ, redactor)
     async with (
         _gatherer(settings.home) as gatherer,
@@ -120,9 +124,9 @@ async def open_dispatcher(
         maker = order_maker(settings, source.catalog)
         past = route_memory.Memory(store, principal, on=settings.learn, redact=redactor.redact)
         await past.refresh()
-        services = attempt_driver.AttemptServices(
+        services = attempt_services.AttemptServices(
             verifier=server_verifier(settings, os.environ, workers),
-            workspaces=server_workspaces(settings, os.environ),
+            workspaces=server_workspaces(settings),
             archive=artifacts.Archive(store.blobs, redactor.redact),
             briefing=briefing.Briefing(
                 store, gatherer, source.catalog, document, redactor.redact, budget=settings.context_tokens
@@ -144,14 +148,14 @@ async def open_dispatcher(
                 redact=functools.partial(outcome_redaction.outcome, redactor),
                 memory=past,
                 means=council_means(settings, redactor),
-                checkouts=branch_apply.Applier(_git(settings)),
+                checkouts=branch_apply.BranchApply(checkouts.git(settings)),
             )
 
 
 def council_means(settings: configuration.Settings, redactor: redaction.Redactor) -> review_subjects.Means:
     """Returns what reviews need: git for changes, the redactor, and the rules of the settings."""
-    found = diff_source.GitChanges(settings.home, settings.child_policy(os.environ))
-    applier = branch_apply.Applier(_git(settings))
+    found = diff_source.GitChanges(checkouts.git(settings))
+    applier = branch_apply.BranchApply(checkouts.git(settings))
 
     async def candidate(loaded: run_view.RunView) -> review_scope.Change | None:
         try:
@@ -173,66 +177,3 @@ def council_means(settings: configuration.Settings, redactor: redaction.Redactor
         ),
         reviewers=settings.council_reviewers,
     )
-
-
-async def trace(
-    settings: configuration.Settings, run_id: str, view: str, task_id: str = "", cursor: str = ""
-) -> answers.Trace:
-    """Returns a view of a run, or the list of runs; takes over no run and starts nothing."""
-    async with sqlite_store.open_store(settings.home) as store:
-        if not run_id:
-            return await traces.overview(store, records.LOCAL, everything=view == "all", after=cursor)
-        found = await handles.run_id(store, run_id, records.LOCAL, str(settings.workspace))
-        loaded = await run_view.load(store, found, records.LOCAL)
-        return await traces.view(store, loaded, view, task_id, cursor)
-
-
-async def lessons(settings: configuration.Settings) -> list[learning.Lesson]:
-    """Returns what outcomes have taught routing."""
-    async with sqlite_store.open_store(settings.home) as store:
-        return await store.learned(records.LOCAL)
-
-
-async def forget(settings: configuration.Settings) -> int:
-    """Deletes what outcomes have taught routing and returns how many there were."""
-    async with sqlite_store.open_store(settings.home) as store:
-        return await store.forget(records.LOCAL)
-
-
-def check_store(home: Path) -> list[health.Fact]:
-    """Returns what there is to say about the store in `home`; reads only."""
-    return health.facts(home)
-
-
-async def offer(settings: configuration.Settings, run_id: str, expect: str = "") -> merge_offer.Offer:
-    """Returns what a run would bring into the checkout it was planned for; with `expect`, brings it there.
-
-    Raises:
-        DispatchError: there is nothing to apply, or it was refused; nothing was touched.
-    """
-    async with sqlite_store.open_store(settings.home) as store:
-        found = await handles.run_id(store, run_id, records.LOCAL, str(settings.workspace))
-        record = await store.run(found, principal=records.LOCAL)
-    applier = branch_apply.Applier(_git(settings))
-    act = applier.apply(record.workspace, record.id, expect) if expect else applier.look(record.workspace, record.id)
-    return (await act).model_copy(update={"run_state": record.state.value})
-
-
-async def left_over(settings: configuration.Settings, *, prune: bool = False) -> worktree_leftovers.Found:
-    """Returns the worktrees and changes that runs have left; with `prune`, removes what is safe elsewhere first."""
-    keeper = cleanup.Keeper(_git(settings), settings.home, health.open_runs(settings.home))
-    return await (keeper.prune if prune else keeper.look)(str(settings.workspace))
-
-
-def trees_left(settings: configuration.Settings) -> list[worktree_leftovers.Tree]:
-    """Returns the worktrees of runs that are over; reads only."""
-    return [tree for tree in cleanup.trees(settings.home, health.open_runs(settings.home)) if tree.left]
-
-
-async def git_version(settings: configuration.Settings) -> tuple[int, int]:
-    """Returns major and minor of the git that worktrees are made with. Raises WorkerError."""
-    return await _git(settings).version()
-
-
-def _git(settings: configuration.Settings) -> git_process.Git:
-    return git_process.Git(settings.home, settings.child_policy(os.environ))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dispatch_mcp import configuration
-from dispatch_mcp.context import pack_builder, packs, past_commits, search_scope
+from dispatch_mcp.context import git_log, pack_builder, packs, search_scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def asking(
     *,
     budget: int,
     scope: search_scope.Scope,
-    commits: Sequence[past_commits.Commit] | None = None,
+    commits: Sequence[git_log.Commit] | None = None,
 ) -> Generator[Asking]:
     """Yields what asks for packs of the settings' workspace."""
     with ExitStack() as stack:

@@ -67,7 +67,7 @@ async def ask_waiver(run_id: str, action: str, task_id: str, ctx: Context[Any]) 
         return Waiving(decision="keep")
     opening: lazy.Opening = ctx.request_context.lifespan_context
     try:
-        found = await lazy.council().Council(await opening.get()).waivable(run_id)
+        found = await (await opening.get()).council.waivable(run_id)
     except errors.DispatchError:
         return Waiving(decision="keep")
     asked = next((one for one in found if one.id == task_id), None)
@@ -96,9 +96,7 @@ async def waive(app: dispatcher.Dispatcher, run_id: str, finding: str, answer: S
     if not isinstance(waiving, Waiving) or waiving.decision != "waive":
         raise errors.NotAllowed(f"Finding {finding!r} is not waived: no user said so.", hint=HOW_TO_WAIVE)
     said = "the user, asked by the client"
-    found: dict[str, model.Json] = (
-        await lazy.council().Council(app).waive(run_id, finding, waiving.reason, said)
-    ).wire()
+    found: dict[str, model.Json] = (await app.council.waive(run_id, finding, waiving.reason, said)).wire()
     return found
 
 

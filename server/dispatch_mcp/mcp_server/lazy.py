@@ -38,11 +38,6 @@ def prompts() -> ModuleType:
     return import_module("dispatch_mcp.mcp_server.prompts")
 
 
-def council() -> ModuleType:
-    """Returns the module of the review council."""
-    return import_module("dispatch_mcp.service.reviews")
-
-
 def deciding() -> ModuleType:
     """Returns the module of people's decisions."""
     return import_module("dispatch_mcp.service.approvals")

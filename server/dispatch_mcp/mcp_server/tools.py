@@ -51,7 +51,7 @@ async def report(app: dispatcher.Dispatcher, args: tool_arguments.Report) -> dic
     reported = await app.report(args.run_id, args.results)
     answer = reported.wire()
     if reported.state in model.RUN_FINAL:
-        decided = await reviews.Council(app).look(reported.run_id)
+        decided = await app.council.look(reported.run_id)
         answer |= {"decision": decided.wire(), "next": decided.next} if decided else {}
     return answer
 
@@ -61,7 +61,7 @@ async def review_council(app: dispatcher.Dispatcher, args: tool_arguments.Review
     asked = reviews.Asked(
         diff=args.diff, range=args.range, run_id=args.run_id, after=args.after, reviewers=tuple(args.reviewers)
     )
-    return (await reviews.Council(app).review(asked)).wire()
+    return (await app.council.review(asked)).wire()
 
 
 async def get_trace(app: dispatcher.Dispatcher, args: tool_arguments.GetTrace) -> dict[str, model.Json]:
@@ -71,7 +71,7 @@ async def get_trace(app: dispatcher.Dispatcher, args: tool_arguments.GetTrace) -
     )
     shown = trace.wire()
     if trace.run_id and args.view == "summary" and not args.task_id:
-        shown |= await reviews.told(app, trace.run_id)
+        shown |= await app.council.trace_summary(trace.run_id)
     return shown
 
 

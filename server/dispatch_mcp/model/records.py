@@ -1,10 +1,10 @@
-"""What the store stores and hands back, and the one step that moves a run forward, as values."""
+"""What the store keeps and hands back, and the one step that moves a run forward, as values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -59,7 +59,7 @@ class NewRun(model.Value):
 
 
 class TaskRecord(model.Value):
-    """One task of a run; the fields of `moves.TaskRow` plus its place in the plan."""
+    """One task of a run; the fields of `transitions.TaskRow` plus its place in the plan."""
 
     id: str
     position: int
@@ -105,9 +105,39 @@ class AttemptRecord(model.Value):
     beat: dict[str, model.Json] = Field(default_factory=dict[str, model.Json])
 
 
+class NewestAttempt(NamedTuple):
+    """The running attempt of a task, with what earlier ones have left it.
+
+    `beat` is what this attempt has left so far, `last_beat` the newest that any attempt of the task has left.
+    """
+
+    task_id: str
+    lease_until: float | None = None
+    beat: Mapping[str, model.Json] = {}
+    last_beat: Mapping[str, model.Json] = {}
+    last_error: str = ""
+
+
+class WholeRun(NamedTuple):
+    """A run with the version of the plan that it follows, its tasks in plan order, and the attempts that run."""
+
+    run: RunRecord
+    plan: model.Plan
+    tasks: list[TaskRecord]
+    attempts: list[NewestAttempt]
+
+
+class PlanToRun(NamedTuple):
+    """The newest version of a plan and what a new run of it meets: runs that are over, keys of those that are not."""
+
+    plan: model.Plan
+    finished_runs: int
+    open_keys: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The process that drives a run, with the epoch that fences its predecessors."""
+    """The process that drives a run, with the epoch that fences its predecessors (ADR 0003)."""
 
     id: str
     epoch: int
@@ -137,7 +167,7 @@ class Step:
     actions: Sequence[Action] = ()
     start: frozenset[model.WorkerKind] = frozenset()
     free: int | None = None
-    lease_s: float = 1800.0
+    lease_s: float = 1800.0  # half an hour: longer than a subagent works without a word, short enough to wait out
     renew: bool = False
     limits: model.Limits | None = None
     notes: Sequence[transitions.Note] = ()

@@ -104,6 +104,11 @@ def place(task: model.Task) -> ReviewAssignment | None:
         return None
 
 
+def places(tasks: Sequence[model.Task]) -> dict[str, ReviewAssignment]:
+    """Returns the places in a round that the tasks of a plan have, by task id; empty for a plan that is no round."""
+    return {task.id: assignment for task in tasks if (assignment := place(task))}
+
+
 def tasks(manifest: Manifest, digest: str, texts: Sequence[str], focuses: Mapping[str, str]) -> list[model.Task]:
     """Returns the tasks of a round: reviewers without an edge between them, and the advocate behind all of them.
 

@@ -1,4 +1,10 @@
-"""Locks that the kernel frees when their process dies: the write mutex and the owners' liveness."""
+"""Locks that the kernel frees when their process dies: the write mutex and the owners' liveness (ADR 0003).
+
+A process that drives runs holds the lock of a file of its own. Whoever finds the lock free knows that the process is
+dead: there is no heartbeat to miss while a machine sleeps, and no process id that somebody else may have by now. That
+an owner is dead is one half; the epoch in `run`, raised whenever a run changes hands, is the other: a former owner that
+was only stopped for a while is turned away when it comes back.
+"""
 
 from __future__ import annotations
 
@@ -10,39 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-if sys.platform == "win32":
-    import msvcrt
-    import time
-
-    _FAR = 1 << 30  # Windows locks are mandatory: lock a byte that nobody reads
-
-    def _lock(fd: int, *, wait: bool, shared: bool = False) -> bool:  # noqa: ARG001  # there is one kind here
-        while True:
-            os.lseek(fd, _FAR, os.SEEK_SET)
-            with contextlib.suppress(OSError):
-                msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-                return True
-            if not wait:
-                return False
-            time.sleep(0.005)
-
-    def _unlock(fd: int) -> None:
-        os.lseek(fd, _FAR, os.SEEK_SET)
-        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(fd: int, *, wait: bool, shared: bool = False) -> bool:
-        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        try:
-            fcntl.flock(fd, kind if wait else kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(fd: int) -> None:
-        fcntl.flock(fd, fcntl.LOCK_UN)
+from dispatch_mcp.process import file_lock
 
 
 class Mutex:
@@ -57,7 +31,7 @@ class Mutex:
         """Waits for the lock and leaves this process's id in the file, which only its user can read."""
         if self._fd < 0:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        _lock(self._fd, wait=True)
+        file_lock.lock(self._fd, wait=True)
         os.lseek(self._fd, 0, os.SEEK_SET)
         os.write(self._fd, self._mark)
         return self
@@ -66,7 +40,7 @@ class Mutex:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Lets the next process in."""
-        _unlock(self._fd)
+        file_lock.unlock(self._fd)
 
     def close(self) -> None:
         """Closes the lock file, which also releases it."""
@@ -101,6 +75,7 @@ class OwnerLock:
         """Gives the lock up and removes its file."""
         if self._fd < 0:
             return
+        # Away first, then free: nobody ever sees a free lock of ours. Windows cannot remove a file that is open.
         if sys.platform != "win32":
             self._path.unlink(missing_ok=True)
         os.close(self._fd)
@@ -119,7 +94,9 @@ class OwnerLock:
 def _born(path: Path) -> int:
     """Returns the descriptor of a new, locked file, or -1 if a sweep took it in between."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    _lock(fd, wait=True)
+    file_lock.lock(fd, wait=True)
+    # Between the two lines above the file stood there unlocked, as a dead owner's does. If a sweep has removed it, our
+    # lock is on a file without a name, which nobody would find: begin again with another id.
     if path.exists():
         return fd
     os.close(fd)
@@ -137,9 +114,11 @@ def _is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        free = _lock(fd, wait=False, shared=True)
+        free = file_lock.lock(
+            fd, wait=False, shared=True
+        )  # shared, so that two who look do not take each other for the owner
         if free:
-            _unlock(fd)
+            file_lock.unlock(fd)
         return not free
     finally:
         os.close(fd)
@@ -165,7 +144,7 @@ def sweep_owners(home: Path) -> int:
 def _sweep(path: Path) -> bool:
     fd = os.open(path, os.O_RDWR)
     try:
-        if not _lock(fd, wait=False):
+        if not file_lock.lock(fd, wait=False):
             return False
         path.unlink()
         return True

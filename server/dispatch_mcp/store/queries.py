@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dispatch_mcp import model
 from dispatch_mcp.model import records
 from dispatch_mcp.store import codec, owner_locks, table_rows
-from dispatch_mcp.store.reader import Reader
+from dispatch_mcp.store.reader import Reader, Row
 
 _RUN = f"SELECT {table_rows.RUN_COLUMNS}, {table_rows.COUNTS} FROM run WHERE id = ?1 AND ?2 IN (principal, '*')"  # noqa: S608
 _RUNS = f"""
@@ -32,6 +33,34 @@ ORDER BY rowid DESC LIMIT ?3
 _TASKS = """
 SELECT task.id, position, task.worker, task.state, attempt, failures, crashes, ready_at, result, cause
 FROM task JOIN run ON run.no = task.run WHERE run.id = ? AND cause <> 'removed' ORDER BY position
+"""
+_NEWEST_ATTEMPT = """
+SELECT task.id AS id, attempt.lease_until AS lease_until, attempt.beat AS beat,
+  (SELECT past.beat FROM attempt AS past WHERE past.task = task.no AND past.beat <> ''
+   ORDER BY past.attempt DESC LIMIT 1) AS last_beat,
+  (SELECT past.error FROM attempt AS past
+   WHERE past.task = task.no AND past.attempt = task.attempt - 1) AS last_error
+FROM task JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
+"""
+# One statement, so that plan, tasks and attempts are of one moment. JSON keeps 15 digits of a number; times need 17.
+_WHOLE_RUN = f"""
+SELECT {table_rows.RUN_COLUMNS},
+  (SELECT document FROM plan WHERE plan.id = run.plan_id AND plan.version = run.plan_version),
+  (SELECT json_group_array(json_array(id, position, worker, state, attempt, failures, crashes,
+      printf('%!.17g', ready_at), result, cause))
+   FROM (SELECT * FROM task WHERE task.run = run.no AND cause <> 'removed' ORDER BY position)),
+  (SELECT json_group_array(json_array(id, iif(lease_until IS NULL, NULL, printf('%!.17g', lease_until)), beat,
+      last_beat, last_error))
+   FROM ({_NEWEST_ATTEMPT} WHERE task.run = run.no AND task.state = 'running'))
+FROM run WHERE id = ?1 AND ?2 IN (principal, '*')
+"""  # noqa: S608  # constants
+_ONE_NEWEST_ATTEMPT = f"{_NEWEST_ATTEMPT} WHERE task.run = (SELECT no FROM run WHERE id = ?1) AND task.id = ?2"  # noqa: S608
+_PLAN_TO_RUN = """
+SELECT document,
+  (SELECT count(*) FROM run WHERE plan_id = ?1 AND principal = ?2 AND finished_at IS NOT NULL),
+  (SELECT json_group_array(request_key) FROM (
+    SELECT request_key FROM run WHERE plan_id = ?1 AND principal = ?2 AND finished_at IS NULL ORDER BY no DESC))
+FROM plan WHERE id = ?1 AND principal = ?2 ORDER BY version DESC LIMIT 1
 """
 _ATTEMPTS = f"""
 SELECT task.id, attempt.attempt, attempt.state, attempt.worker, started_at, ended_at, lease_until,
@@ -80,50 +109,95 @@ _USAGE_FIELDS = tuple(table_rows.USAGE_COLUMNS.split(", "))
 
 async def plan(reader: Reader, plan_id: str, version: int | None, principal: str) -> model.Plan:
     """Returns a version of a plan. Raises UnknownHandle."""
-    found = await reader.rows(_PLAN, (codec.clean(plan_id), codec.clean(principal), version))
-    if not found:
+    rows = await reader.rows(_PLAN, (codec.clean(plan_id), codec.clean(principal), version))
+    if not rows:
         raise table_rows.unknown_plan(plan_id, version)
-    return codec.load(model.Plan, str(found[0][0]))
+    return codec.load(model.Plan, str(rows[0][0]))
 
 
 async def plans(reader: Reader, principal: str, limit: int, after: str) -> list[model.Plan]:
     """Returns the newest versions of plans, latest first."""
-    found = await reader.rows(_PLANS, (codec.clean(principal), codec.clean(after), limit))
-    return [codec.load(model.Plan, str(row[0])) for row in found]
+    rows = await reader.rows(_PLANS, (codec.clean(principal), codec.clean(after), limit))
+    return [codec.load(model.Plan, str(row[0])) for row in rows]
 
 
 async def run(reader: Reader, run_id: str, principal: str) -> records.RunRecord:
     """Returns a run. Raises UnknownHandle."""
-    found = await reader.rows(_RUN, (codec.clean(run_id), codec.clean(principal)))
-    if not found:
+    rows = await reader.rows(_RUN, (codec.clean(run_id), codec.clean(principal)))
+    if not rows:
         raise table_rows.unknown_run(run_id)
-    return table_rows.counted(found[0])
+    return table_rows.counted(rows[0])
+
+
+async def whole_run(reader: Reader, run_id: str, principal: str) -> records.WholeRun:
+    """Returns a run with its plan, tasks and running attempts, all of one moment. Raises UnknownHandle."""
+    rows = await reader.rows(_WHOLE_RUN, (codec.clean(run_id), codec.clean(principal)))
+    if not rows:
+        raise table_rows.unknown_run(run_id)
+    *cells, document, tasks_json, attempts_json = rows[0]
+    tasks = [_task(row) for row in json.loads(str(tasks_json))]
+    states = Counter(task.state.value for task in tasks)
+    return records.WholeRun(
+        table_rows.run_record(table_rows.RunRow._make(cells), dict(sorted(states.items()))),
+        codec.load(model.Plan, str(document)),
+        tasks,
+        [_newest_attempt(row) for row in json.loads(str(attempts_json))],
+    )
+
+
+async def newest_attempt(reader: Reader, run_id: str, task_id: str) -> records.NewestAttempt:
+    """Returns the newest attempt of a task; one without anything when none has begun."""
+    rows = await reader.rows(_ONE_NEWEST_ATTEMPT, (codec.clean(run_id), codec.clean(task_id)))
+    return _newest_attempt(rows[0]) if rows else records.NewestAttempt(task_id)
+
+
+def _newest_attempt(row: Row) -> records.NewestAttempt:
+    task_id, lease_until, beat, last_beat, last_error = row
+    return records.NewestAttempt(
+        str(task_id),
+        None if lease_until is None else float(lease_until),
+        codec.load_map(str(beat or "")),
+        codec.load_map(str(last_beat or "")),
+        str(last_error or ""),
+    )
+
+
+async def plan_to_run(reader: Reader, plan_id: str, principal: str) -> records.PlanToRun:
+    """Returns the newest version of a plan with what a new run of it meets. Raises UnknownHandle."""
+    rows = await reader.rows(_PLAN_TO_RUN, (codec.clean(plan_id), codec.clean(principal)))
+    if not rows:
+        raise table_rows.unknown_plan(plan_id)
+    document, finished, keys = rows[0]
+    return records.PlanToRun(codec.load(model.Plan, str(document)), _number(finished), tuple(json.loads(str(keys))))
 
 
 async def finished_runs(reader: Reader, plan_id: str, principal: str) -> int:
     """Returns how many runs of a plan are over."""
-    found = await reader.rows(_FINISHED, (codec.clean(plan_id), codec.clean(principal)))
-    return _number(found[0][0])
+    rows = await reader.rows(_FINISHED, (codec.clean(plan_id), codec.clean(principal)))
+    return _number(rows[0][0])
 
 
 async def runs(reader: Reader, principal: str, *, open_only: bool, limit: int, after: str) -> list[records.RunRecord]:
     """Returns runs, latest first."""
-    found = await reader.rows(_RUNS, (codec.clean(principal), open_only, codec.clean(after), limit))
-    return [table_rows.counted(row) for row in found]
+    rows = await reader.rows(_RUNS, (codec.clean(principal), open_only, codec.clean(after), limit))
+    return [table_rows.counted(row) for row in rows]
 
 
 async def tasks(reader: Reader, run_id: str) -> list[records.TaskRecord]:
     """Returns the tasks of a run in plan order."""
+    return [_task(row) for row in await reader.rows(_TASKS, (codec.clean(run_id),))]
+
+
+def _task(row: Sequence[model.Json]) -> records.TaskRecord:
     names = ("id", "position", "worker", "state", "attempt", "failures", "crashes", "ready_at", "result", "cause")
-    found = await reader.rows(_TASKS, (codec.clean(run_id),))
-    return [records.TaskRecord.model_validate(dict(zip(names, row, strict=True))) for row in found]
+    return records.TaskRecord.model_validate(dict(zip(names, row, strict=True)))
 
 
 async def attempts(reader: Reader, run_id: str, task_id: str | None) -> list[records.AttemptRecord]:
     """Returns attempts in the order they began."""
-    wanted = None if task_id is None else codec.clean(task_id)
-    found = await reader.rows(_ATTEMPTS, (codec.clean(run_id), wanted))
-    return [_attempt(run_id, row) for row in found]
+    task_key = None if task_id is None else codec.clean(task_id)
+    rows = await reader.rows(_ATTEMPTS, (codec.clean(run_id), task_key))
+    return [_attempt(run_id, row) for row in rows]
 
 
 def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
@@ -135,27 +209,27 @@ def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
 
 
 def _usage(row: tuple[model.Json, ...]) -> model.Usage:
-    known = {name: value for name, value in zip(_USAGE_FIELDS, row, strict=True) if value is not None}
-    return model.Usage(**known)
+    cells = {name: value for name, value in zip(_USAGE_FIELDS, row, strict=True) if value is not None}
+    return model.Usage(**cells)
 
 
 async def events(reader: Reader, run_id: str, after: int, limit: int) -> list[model.Event]:
     """Returns a page of events."""
     names = ("seq", "kind", "at", "task_id", "attempt")
-    found = await reader.rows(_EVENTS, (codec.clean(run_id), after, limit))
+    rows = await reader.rows(_EVENTS, (codec.clean(run_id), after, limit))
     return [
         model.Event(
             run_id=run_id, data=codec.load_map(str(row[5])), **dict[str, model.Json](zip(names, row[:5], strict=True))
         )
-        for row in found
+        for row in rows
     ]
 
 
 async def bodies(reader: Reader, run_id: str, task_ids: Iterable[str]) -> dict[str, table_rows.Body]:
     """Returns the texts of accepted outcomes by task."""
-    wanted = json.dumps([codec.clean(task_id) for task_id in task_ids])
-    found = await reader.rows(_BODIES, (codec.clean(run_id), wanted))
-    return {str(row[0]): table_rows.Body(_text(row[1]), _text(row[2])) for row in found}
+    ids = json.dumps([codec.clean(task_id) for task_id in task_ids])
+    rows = await reader.rows(_BODIES, (codec.clean(run_id), ids))
+    return {str(row[0]): table_rows.Body(_text(row[1]), _text(row[2])) for row in rows}
 
 
 def _number(cell: model.Json) -> int:
@@ -181,14 +255,14 @@ WHERE principal = ? AND beat LIKE '%"context"%'
 
 async def context_tokens(reader: Reader, principal: str) -> tuple[int, int]:
     """Returns the tokens of all packs of a principal, and of what they were chosen from."""
-    ((sent, gathered),) = await reader.rows(_CONTEXT, (codec.clean(principal),))
-    return _number(sent), _number(gathered)
+    ((packed, available),) = await reader.rows(_CONTEXT, (codec.clean(principal),))
+    return _number(packed), _number(available)
 
 
 async def last_data(reader: Reader, run_id: str, kind: str) -> dict[str, model.Json]:
     """Returns the data of a run's newest event of a kind, or nothing."""
-    found = await reader.rows(_LAST_DATA, (codec.clean(run_id), kind))
-    return codec.load_map(str(found[0][0])) if found else {}
+    rows = await reader.rows(_LAST_DATA, (codec.clean(run_id), kind))
+    return codec.load_map(str(rows[0][0])) if rows else {}
 
 
 async def data_version(reader: Reader) -> int:
@@ -198,20 +272,20 @@ async def data_version(reader: Reader) -> int:
 
 async def adoptable(reader: Reader, home: Path, limit: int) -> list[str]:
     """Returns runs that wait for an owner, oldest first."""
-    found = await reader.rows(_ADOPTABLE)
-    alive = {owner: owner is not None and owner_locks.is_alive(home, str(owner)) for _, owner in found}
-    return [str(run_id) for run_id, owner in found if not alive[owner]][:limit]
+    rows = await reader.rows(_ADOPTABLE)
+    alive = {owner: owner is not None and owner_locks.is_alive(home, str(owner)) for _, owner in rows}
+    return [str(run_id) for run_id, owner in rows if not alive[owner]][:limit]
 
 
 async def last_beat(reader: Reader, run_id: str, task_id: str) -> dict[str, model.Json]:
     """Returns what the latest attempt with a beat left."""
-    found = await reader.rows(_LAST_BEAT, (codec.clean(run_id), codec.clean(task_id)))
-    return codec.load_map(str(found[0][0])) if found else {}
+    rows = await reader.rows(_LAST_BEAT, (codec.clean(run_id), codec.clean(task_id)))
+    return codec.load_map(str(rows[0][0])) if rows else {}
 
 
 async def inbox(reader: Reader, run_id: str, recipient: str | None) -> list[model.Message]:
     """Returns messages in the order they were sent."""
     names = ("id", "sender", "recipient", "kind", "text", "at", "read")
-    wanted = None if recipient is None else codec.clean(recipient)
-    found = await reader.rows(_INBOX, (codec.clean(run_id), wanted))
-    return [model.Message(run_id=run_id, **dict[str, model.Json](zip(names, row, strict=True))) for row in found]
+    name = None if recipient is None else codec.clean(recipient)
+    rows = await reader.rows(_INBOX, (codec.clean(run_id), name))
+    return [model.Message(run_id=run_id, **dict[str, model.Json](zip(names, row, strict=True))) for row in rows]

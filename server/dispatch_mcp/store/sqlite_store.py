@@ -23,7 +23,6 @@ from dispatch_mcp.store import (
     health,
     messages,
     owner_locks,
-    plans,
     prompt_files,
     queries,
     route_outcomes,
@@ -97,8 +96,6 @@ class Store:
         finally:
             await self._writer.close()
 
-    # -- plans
-
     async def save_plan(self, plan: model.Plan, principal: str, *, base_version: int | None = None) -> None:
         """Records a version of a plan.
 
@@ -106,9 +103,8 @@ class Store:
             StaleVersion: the version is not the newest plus one, or `base_version` is not the newest.
             UnknownHandle: the plan belongs to somebody else.
         """
-        document, now = codec.dump(plan), self._clock()
-        entry = plans.Entry(plan.id, plan.version, codec.clean(principal), document, now)
-        await self._writer.run(lambda conn: plans.save(conn, entry, base_version))
+        row = table_rows.PlanRow(plan.id, plan.version, codec.clean(principal), codec.dump(plan), self._clock())
+        await self._writer.run(lambda conn: table_rows.insert_plan(conn, row, base_version))
 
     async def revise(self, plan: model.Plan, principal: str, *, base_version: int) -> None:
         """Records the next version of a plan and lets its open runs go on with it, all in one transaction.
@@ -118,10 +114,10 @@ class Store:
             PlanRejected: an open run has begun or ended what the version changes.
             UnknownHandle: the plan belongs to somebody else.
         """
-        entry = plans.Entry(plan.id, plan.version, codec.clean(principal), codec.dump(plan), self._clock())
+        row = table_rows.PlanRow(plan.id, plan.version, codec.clean(principal), codec.dump(plan), self._clock())
 
         def record(conn: sqlite3.Connection) -> None:
-            plans.save(conn, entry, base_version)
+            table_rows.insert_plan(conn, row, base_version)
             self._runs.edit(conn, plan, principal)
 
         await self._writer.run(record)
@@ -133,8 +129,6 @@ class Store:
     async def plans(self, principal: str, limit: int = 20, after: str = "") -> list[model.Plan]:
         """Returns the newest versions of plans, latest first, behind the plan `after`."""
         return await queries.plans(self._reader, principal, limit, after)
-
-    # -- runs
 
     async def create_run(self, new: records.NewRun) -> tuple[records.RunRecord, bool]:
         """Returns the run and whether this call made it: a principal's request key stands for one run for ever.
@@ -187,6 +181,18 @@ class Store:
         """
         return await queries.run(self._reader, run_id, principal)
 
+    async def whole_run(self, run_id: str, *, principal: str) -> records.WholeRun:
+        """Returns a run with its plan, tasks and running attempts, all of one moment. Raises UnknownHandle."""
+        return await queries.whole_run(self._reader, run_id, principal)
+
+    async def plan_to_run(self, plan_id: str, *, principal: str) -> records.PlanToRun:
+        """Returns the newest version of a plan with what a new run of it meets. Raises UnknownHandle."""
+        return await queries.plan_to_run(self._reader, plan_id, principal)
+
+    async def newest_attempt(self, run_id: str, task_id: str) -> records.NewestAttempt:
+        """Returns the newest attempt of a task with what earlier ones have left it."""
+        return await queries.newest_attempt(self._reader, run_id, task_id)
+
     async def runs(
         self, principal: str, *, open_only: bool = False, limit: int = 20, after: str = ""
     ) -> list[records.RunRecord]:
@@ -215,9 +221,9 @@ class Store:
 
     async def outcomes(self, run_id: str, task_ids: Iterable[str]) -> dict[str, model.Outcome]:
         """Returns the accepted outcomes of those tasks that have one."""
-        found = await queries.bodies(self._reader, run_id, task_ids)
+        bodies = await queries.bodies(self._reader, run_id, task_ids)
         outcomes: dict[str, model.Outcome] = {}
-        for task_id, body in found.items():
+        for task_id, body in bodies.items():
             text = body.inline
             if text is None:
                 text = await anyio.to_thread.run_sync(self._blobs.get, body.blob or "")
@@ -248,8 +254,6 @@ class Store:
         """Returns what there is to say about the health of the store."""
         return await anyio.to_thread.run_sync(health.facts, self._home)
 
-    # -- how routes went
-
     async def learn(self, principal: str, lessons: Sequence[learning.Lesson]) -> None:
         """Adds how routes went; texts are cut to 1,000 characters and must hold no secrets."""
         if lessons:
@@ -261,7 +265,14 @@ class Store:
 
     async def lessons(self, principal: str) -> tuple[int, int]:
         """Returns how many lessons a principal has, and the number of the newest."""
-        return await route_outcomes.count(self._reader, principal)
+        count = (await self.new_lessons(principal, 0))[0]
+        return count.lessons, count.newest
+
+    async def new_lessons(
+        self, principal: str, limit: int, *, after: int = 0
+    ) -> tuple[route_outcomes.LessonCount, list[learning.Lesson]]:
+        """Returns how many lessons a principal has, and the newest `limit` of them behind number `after`."""
+        return await route_outcomes.new_lessons(self._reader, principal, limit, after)
 
     async def forget(self, principal: str) -> int:
         """Deletes all lessons of a principal and returns how many there were."""
@@ -274,8 +285,6 @@ class Store:
     async def kept_brief(self, run_id: str, task_id: str, attempt: int) -> str:
         """Returns what `keep_brief` kept, or an empty string."""
         return await anyio.to_thread.run_sync(self._briefs.get, run_id, task_id, attempt)
-
-    # -- attempts and messages
 
     async def beat(self, run_id: str, task_id: str, attempt: int, details: dict[str, model.Json]) -> bool:
         """Keeps what an attempt wants its successor to know; returns whether it still is the running one."""
@@ -296,8 +305,12 @@ class Store:
         found = await queries.inbox(self._reader, run_id, recipient)
         unread = [message.id for message in found if not message.read]
         if mark_read and unread:
-            await self._writer.run(lambda conn: messages.mark_read(conn, unread))
+            await self.mark_read(unread)
         return found
+
+    async def mark_read(self, numbers: Sequence[int]) -> None:
+        """Marks messages as read, by their ids."""
+        await self._writer.run(lambda conn: messages.mark_read(conn, numbers))
 
 
 def _body(outcome: model.Outcome) -> table_rows.Body | None:

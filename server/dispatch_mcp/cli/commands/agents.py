@@ -12,11 +12,11 @@ from pathlib import Path
 
 import anyio
 
-from dispatch_mcp import composition, configuration, errors, model
-from dispatch_mcp.agents import bundled_files, catalog
+from dispatch_mcp import configuration, errors, model
+from dispatch_mcp.agents import bundled_files, catalog, loader
 from dispatch_mcp.cli import catalog_arguments, console
 from dispatch_mcp.routing import learning
-from dispatch_mcp.store import agent_index_files
+from dispatch_mcp.service import route_memory
 from dispatch_mcp.text import escape, json_types
 
 SHOWN = 90
@@ -167,7 +167,7 @@ def _trust(options: argparse.Namespace, settings: configuration.Settings) -> int
 
 
 def _untrusted(settings: configuration.Settings, name: str | None) -> catalog.Agent:
-    known = agent_index_files.source(settings).catalog()
+    known = loader.Source.of(settings).catalog()
     waiting = [agent for agent in (*known.agents, *known.shadowed) if not agent.trusted]
     chosen = [agent for agent in waiting if name in (agent.name, agent.qualified, agent.path)]
     if len(chosen) == 1:
@@ -215,7 +215,7 @@ def _remembered(path: Path) -> list[str]:
 
 def _misroutes(options: argparse.Namespace, settings: configuration.Settings) -> int:
     """Shows the words that led requests to agents which were the wrong ones."""
-    lessons = anyio.run(composition.lessons, settings)
+    lessons = anyio.run(route_memory.lessons, settings.home)
     found = learning.misleading([lesson.past for lesson in lessons])
     if options.name:
         found = [word for word in found if word.agent == options.name]
@@ -232,7 +232,7 @@ def _misroutes(options: argparse.Namespace, settings: configuration.Settings) ->
 
 def _forget(options: argparse.Namespace, settings: configuration.Settings) -> int:
     """Deletes everything that outcomes taught."""
-    count = anyio.run(composition.forget, settings)
+    count = anyio.run(route_memory.forget, settings.home)
     if options.json:
         console.emit({"forgotten": count})
     else:

@@ -15,10 +15,12 @@ from typing import Literal
 
 import anyio
 
-from dispatch_mcp import __version__, composition, configuration, errors, model, worker_setup
+from dispatch_mcp import __version__, configuration, errors, model, worker_setup
 from dispatch_mcp.agents import bundled_files, loader
 from dispatch_mcp.cli import console
 from dispatch_mcp.git import merge_rules
+from dispatch_mcp.service import checkouts
+from dispatch_mcp.store import health
 
 Mark = Literal["✓", "!", "✗"]
 OLDEST_PYTHON = (3, 11)
@@ -89,7 +91,7 @@ def _home(home: Path) -> Iterator[Fact]:
 
 def _store(home: Path) -> Iterator[Fact]:
     marks: dict[str, Mark] = {"ok": "✓", "warn": "!", "bad": "✗"}
-    for fact in composition.check_store(home):
+    for fact in health.facts(home):
         yield Fact(marks[fact.status], fact.name, fact.detail, fact.hint)
 
 
@@ -104,7 +106,7 @@ def _git(settings: configuration.Settings) -> Fact:
     if git is None:
         return Fact("!", "git", "not found", "Install git for receipts and worktrees.")
     try:
-        found = anyio.run(composition.git_version, settings)
+        found = anyio.run(checkouts.git_version, settings)
     except errors.WorkerError as trouble:
         return Fact("!", "git", f"{git} does not work: {trouble.message}", "Install git for receipts and worktrees.")
     said = f"{git} {found[0]}.{found[1]}"
@@ -115,7 +117,7 @@ def _git(settings: configuration.Settings) -> Fact:
 
 def _worktrees(settings: configuration.Settings) -> Iterator[Fact]:
     try:
-        left = composition.trees_left(settings)
+        left = checkouts.trees_left(settings)
     except errors.StoreError:  # what is wrong with the store has been said
         return
     if left:

@@ -66,7 +66,7 @@ def _worker(app: dispatcher.Dispatcher, asked: str) -> WorkerKind | None:
 
 async def _reviewed(app: dispatcher.Dispatcher, options: argparse.Namespace, worker: str) -> review_answers.Reviewed:
     """Returns where the round stands once nobody here is at work any more."""
-    council = reviews.Council(app)
+    council = app.council
     asked = reviews.Asked(
         diff=input_files.text(options.diff, limit=MAX_BYTES) if options.diff else "",
         range=options.range or "",
@@ -96,7 +96,7 @@ def exit_code(found: review_answers.Reviewed) -> int:
 
 async def _write_sarif(app: dispatcher.Dispatcher, found: review_answers.Reviewed, name: str) -> None:
     """Writes the decision as SARIF into a file, or to stdout for `-`. Raises InputError when there is none."""
-    decision = await reviews.Council(app).decided(found.run_id) if found.run_id else None
+    decision = await app.council.decided(found.run_id) if found.run_id else None
     if decision is None:
         raise errors.InputError(f"There is no decision to write: {found.why or found.state}", hint="Review first.")
     document = sarif.document(decision, version=dispatch_mcp.__version__, about=found.of)

@@ -6,17 +6,17 @@ import argparse
 
 import anyio
 
-from dispatch_mcp import composition, configuration
+from dispatch_mcp import configuration
 from dispatch_mcp.cli import console, wording
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import budget
-from dispatch_mcp.service import answers
+from dispatch_mcp.service import answers, traces
 
 
 def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
     """Prints the list of runs or one run's summary."""
     view = "all" if options.all else "summary"
-    trace = anyio.run(composition.trace, loaded.settings, options.run or "", view)
+    trace = anyio.run(traces.read, loaded.settings, options.run or "", view)
     if options.json:
         console.emit(wording.wire(trace))
     elif options.run:

@@ -6,7 +6,7 @@ import argparse
 
 import anyio
 
-from dispatch_mcp import composition, configuration
+from dispatch_mcp import configuration
 from dispatch_mcp.cli import console, wording
 from dispatch_mcp.cli.commands import status
 from dispatch_mcp.runs import receipts
@@ -15,7 +15,7 @@ from dispatch_mcp.service import answers, traces
 
 def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
     """Prints one view of the run."""
-    found = anyio.run(composition.trace, loaded.settings, options.run, options.view, options.task, options.cursor)
+    found = anyio.run(traces.read, loaded.settings, options.run, options.view, options.task, options.cursor)
     if options.json:
         console.emit(wording.wire(found))
         return console.OK
