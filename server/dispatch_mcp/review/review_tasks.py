@@ -106,7 +106,7 @@ def place(task: model.Task) -> ReviewAssignment | None:
 
 def places(tasks: Sequence[model.Task]) -> dict[str, ReviewAssignment]:
     """Returns the places in a round that the tasks of a plan have, by task id; empty for a plan that is no round."""
-    return {task.id: assigned for task in tasks if (assigned := place(task))}
+    return {task.id: assignment for task in tasks if (assignment := place(task))}
 
 
 def tasks(manifest: Manifest, digest: str, texts: Sequence[str], focuses: Mapping[str, str]) -> list[model.Task]:
