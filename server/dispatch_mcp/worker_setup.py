@@ -69,7 +69,7 @@ async def claude_version(settings: configuration.Settings) -> str:
 
 def api_worker(settings: configuration.Settings, env: Mapping[str, str]) -> ports.Worker:
     """Returns the worker that talks to the API with the key of the environment."""
-    chosen = anthropic_api.Settings(max_turns=settings.worker_turns, in_flight=settings.api_in_flight)
+    chosen = anthropic_api.ApiSettings(max_turns=settings.worker_turns, in_flight=settings.api_in_flight)
     access = file_tools.FileAccess(_paths, _text)
     return anthropic_api.AnthropicWorker(
         anthropic_api.Login.from_env(env), host_work.brief, prices.dollars, access, settings=chosen
@@ -79,7 +79,7 @@ def api_worker(settings: configuration.Settings, env: Mapping[str, str]) -> port
 def claude_worker(settings: configuration.Settings, env: Mapping[str, str]) -> ports.Worker:
     """Returns the worker that runs Claude Code, with the environment's key or the user's login."""
     kept = {name: value for name, value in env.items() if settings.claude_uses_key or name not in _KEYS}
-    chosen = claude_code.Settings(settings.claude_program, settings.worker_turns, settings.worker_commands)
+    chosen = claude_code.ClaudeSettings(settings.claude_program, settings.worker_turns, settings.worker_commands)
     return claude_code.ClaudeWorker(
         settings.home, settings.child_policy(kept), host_work.brief, prices.dollars, settings=chosen
     )

@@ -82,7 +82,7 @@ async def staged(
         host_work.brief,
         prices.dollars,
         file_tools.FileAccess(lambda _root: [], lambda _root, path: path),
-        settings=api_worker.Settings(in_flight=in_flight, silence_s=0.4),
+        settings=api_worker.ApiSettings(in_flight=in_flight, silence_s=0.4),
         clock=clock,
     )
     async with (

@@ -39,7 +39,7 @@ def variables(fake: fake_provider.Provider, home: Path) -> dict[str, str]:
 
 def worker(fake: fake_provider.Provider, home: Path, **settings: Any) -> claude_worker.ClaudeWorker:
     """Returns the worker with the real program."""
-    chosen = claude_worker.Settings(program=PROGRAM, **settings)
+    chosen = claude_worker.ClaudeSettings(program=PROGRAM, **settings)
     policy = child_environment.ChildPolicy(variables(fake, home), frozenset(QUIET))
     return claude_worker.ClaudeWorker(home / "state", policy, host_work.brief, prices.dollars, settings=chosen)
 

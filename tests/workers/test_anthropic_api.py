@@ -43,7 +43,7 @@ def make(
         host_work.brief,
         prices.dollars,
         file_tools.FileAccess(worker_setup._paths, worker_setup._text),
-        settings=api_worker.Settings(silence_s=silence_s, **settings),
+        settings=api_worker.ApiSettings(silence_s=silence_s, **settings),
         clock=lambda: clock,
     )
 

@@ -50,7 +50,7 @@ def claude(tmp_path: Path) -> Double:
 def make(claude: Double, home: Path, *, env: dict[str, str] | None = None, **more: Any) -> claude_worker.ClaudeWorker:
     variables = {"PATH": f"{claude.folder}{os.pathsep}{os.environ['PATH']}", **(env or {})}
     policy = child_environment.ChildPolicy(variables, **more.pop("policy", {}))
-    settings = claude_worker.Settings(**more.pop("settings", {}))
+    settings = claude_worker.ClaudeSettings(**more.pop("settings", {}))
     return claude_worker.ClaudeWorker(
         home / "state",
         policy,

@@ -95,6 +95,8 @@ class BranchApply:
             said = f"Merge run {run_id} of dispatch-mcp\n\nDispatch-Run: {run_id}\n"
             target = await self._merger.commit(repo, tree, (repo.head, offer.revision), said)
         asked = ("merge", "--ff-only", "--quiet", "--no-verify-signatures", "--no-stat", target)
+        # Another swap: `--ff-only` refuses if the branch has left `repo.head` since it was looked at, and git itself
+        # refuses before it touches anything if a file that would change has been changed.
         done = await self.git.run(repo.top, *asked, codes=range(256))
         if done.code:
             raise errors.NotAllowed(

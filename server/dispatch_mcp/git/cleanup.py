@@ -167,6 +167,7 @@ class Cleaner:
             if ref in spent or await self._applied(repo, commit)
         ]
         if drop:
+            # Each with the commit that was looked at: a ref that has moved since stays, and with it all the others.
             await self.git.run(repo.top, "update-ref", "--stdin", stdin="\n".join(drop) + "\n")
         gone = f"delete {root}/merged {work.merged}" in drop
         return work.model_copy(update={"removed": len(drop), "merged": "" if gone else work.merged})

@@ -1,7 +1,9 @@
 """The merge queue: brings the changes of a run's attempts together, one after the other, without any checkout.
 
 What a run has merged is one ref. A merge makes its objects first and then moves the ref, only if nobody else has
-moved it meanwhile: whatever is killed at whatever moment, the ref says either before or after.
+moved it meanwhile (compare and swap): whatever is killed at whatever moment, the ref says either before or after, and
+objects that no ref names are nobody's loss. In one process `Turns` lets one merge of a run in at a time, so that a
+swap seldom fails and the order follows the plan; between processes only the swap counts.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ LOCKED_S = 5.0
 """From which age on the lock of a ref of ours belongs to nobody."""
 
 TRIES = 20
-"""How often a merge is made anew because somebody else's came first."""
+"""How often a merge is made anew because somebody else's came first. Each failure means that another one succeeded."""
 
 
 class Turns:
@@ -45,6 +47,7 @@ class Turns:
             await entry[2].wait()
             yield
         finally:
+            # Whoever is cancelled in the moment of being let in has the turn all the same, and passes it on.
             if entry[2].is_set():
                 self._busy = False
             else:
@@ -79,6 +82,8 @@ class Merger:
         found = await self._read(repo, refs.merged)
         if found:
             return found
+        # Both refs or neither, and only if nobody has made them: of two first attempts at once one is refused, and
+        # both go on with what the other one's transaction has made.
         lines = f"create {refs.merged} {repo.head}\ncreate {refs.base} {repo.head}\n"
         await self._move(repo, lines)
         found = await self._read(repo, refs.merged)
@@ -159,6 +164,8 @@ class Merger:
                 return await self._conflict(repo, refs, work, found, (head, commit, parent))
             said = f"Merge task {work.task.id} of run {work.run_id}\n"
             new = await self.commit(repo, found.tree, (head, commit), said)
+        # The swap: git moves the ref only if it still names `head`. Refused although it does, the reason is another
+        # one (a full disk, a foreign lock), and trying again would not help.
         refused = await self._move(repo, f"update {refs.merged} {new} {head}\n")
         if refused and await self._read(repo, refs.merged) == head:
             raise errors.WorkerError(f"{refs.merged} cannot be moved: {refused}")
@@ -205,6 +212,7 @@ class Merger:
         others = await self._others(repo, f"{parent}..{head}", found.conflicts)
         kept = await self.kept(repo, refs, work.task.id)
         lines = [f"update {refs.of('conflicts', work.task.id, work.attempt)} {commit}"]
+        # In the same transaction, so that a restart finds the change either as one to merge or as one in conflict.
         lines += [
             f"delete {refs.of('done', work.task.id, one.attempt)} {commit}"
             for one in kept
@@ -225,6 +233,8 @@ class Merger:
 
 def _unlocked(lock: Path) -> bool:
     """Returns whether the lock is gone, taken away if it is old."""
+    # Between looking and taking away, another server may have done the same and its git may lock anew: a window of
+    # microseconds after a wait of seconds, and only servers write these refs.
     try:
         if time.time() - lock.stat().st_mtime < LOCKED_S:
             return False

@@ -26,10 +26,10 @@ MAX_NAMED: Final = 12
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHORT_OBJECT = re.compile(r"[0-9a-f]{7,64}")
 _LOCK = re.compile(r"Unable to create '([^'\n]+\.lock)': File exists")
-_LITTER = re.compile(
-    r"(?:^|/)(?:__pycache__|node_modules|\.pytest_cache|\.mypy_cache|\.ruff_cache|\.hypothesis)/|"
-    r"\.py[co]$|(?:^|/)(?:\.DS_Store|Thumbs\.db)$"
+_LITTER_FOLDERS = frozenset(
+    {"__pycache__", "node_modules", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
 )
+_LITTER_FILE = re.compile(r"[^/]*\.py[co]|\.DS_Store|Thumbs\.db")
 
 
 _STATE_OF: Final[Mapping[str, run_refs.State]] = {"done": "done", "conflicts": "conflicts", "kept": "kept"}
@@ -121,7 +121,12 @@ def nested(changes: Iterable[Change]) -> list[str]:
 def litter(changes: Iterable[Change], declared: Collection[str]) -> list[str]:
     """Returns those new files that tools leave behind (caches, installed packages) and the task did not declare."""
     new = (change.path for change in changes if change.status == "A")
-    return [path for path in new if _LITTER.search(path) and path not in declared]
+    return [path for path in new if _is_litter(path) and path not in declared]
+
+
+def _is_litter(path: str) -> bool:
+    *folders, name = path.split("/")
+    return not _LITTER_FOLDERS.isdisjoint(folders) or bool(_LITTER_FILE.fullmatch(name))
 
 
 def forced(task: model.Task) -> list[str]:

@@ -2,6 +2,12 @@
 
 Worktrees begin from what the run has merged so far, never from the user's checkout. What an attempt leaves behind is
 committed before its worktree goes, so nothing is lost.
+
+A success passes four steps, and a server can be killed between any two of them: its outcome is stored as a blob; its
+change is committed under a `done` ref whose message names that blob; the change is merged; the engine accepts the
+outcome. The next attempt looks for a `done` ref first: it takes over the outcome of exactly this task (same digest of
+its spec) and merges again, which is harmless to repeat. So work that was finished is never paid for twice, and a
+change is never merged without the outcome that explains it. The worktree goes last, when the engine says `leave`.
 """
 
 from __future__ import annotations
@@ -22,8 +28,13 @@ from dispatch_mcp.model import AttemptState, Receipt, digests, ports, run_refs, 
 log = logging.getLogger(__name__)
 
 BEAT = "worktree"
+"""The detail of a beat that says which worktree a session works in."""
+
 FAREWELL_S = 5.0
+"""What keeping a cancelled attempt's changes may take: whoever cancels waits for it."""
+
 REMOVAL_S = 30.0
+"""What removing a worktree may take; one that is not removed in time is listed as left over."""
 
 
 @dataclass(slots=True)
@@ -123,6 +134,7 @@ class WorktreeProvider:
         The change is what was there before anybody checked it: what checks leave behind is no part of it.
         """
         try:
+            # In this order: a test run that the judge starts must not add its caches and reports to the change.
             tree = await self.worktrees.tree(copy, placed.task)
             outcome = await judge(placed, outcome)
             if placed.isolation == "merged":
@@ -252,6 +264,7 @@ class WorktreeProvider:
         outcome: model.Outcome,
     ) -> model.Outcome:
         """Keeps a success together with its outcome, so that it can never be paid for again, and merges it."""
+        # The blob before the ref that names it, the ref before the merge (see the head of this file).
         digest = ctx.blobs.put(outcome.model_dump_json(exclude_defaults=True).encode())
         commit = await self.merger.commit(copy.repo, tree, (copy.base,), merge_rules.message(work, digest))
         refs = run_refs.Refs(work.run_id)

@@ -1,4 +1,10 @@
-"""Worktrees as copies of a workspace: made, verified, read and removed. They lie below the state directory."""
+"""Worktrees as copies of a workspace: made, verified, read and removed. They lie below the state directory.
+
+Who may touch one follows from its path, which names run, task and attempt: an attempt makes its own, and the next
+attempt of the same task (in this process, or after a restart) is the only other one that clears it up. The file
+`….begun` beside it divides the two cases of a killed server: without it nobody has worked there, so the folder may
+hold half a checkout and is thrown away; with it, what is there is somebody's work and is committed first.
+"""
 
 from __future__ import annotations
 
@@ -78,11 +84,13 @@ class Worktrees:
                 f"A fresh worktree of {str(repo.common)!r} differs from its own commit in {files}.",
                 hint="Look at their line endings or filters: `git status` in a fresh clone shows the same.",
             )
+        # The last step: from here on what lies there is the attempt's work, never half a checkout.
         await anyio.Path(_begun(path)).touch(mode=0o600)
         return copy
 
     async def _add(self, repo: git_process.Repository, path: Path, base: str) -> None:
         """Makes a worktree; where a killed git has left half of one, that is what keeps git from making others."""
+        # Twice, so that what another process has just begun grows old enough to be known as left behind.
         deadline = anyio.current_time() + 2 * ABANDONED_S
         while True:
             try:

@@ -59,7 +59,7 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ApiSettings:
     """What the user decides about this worker; `in_flight` bounds the requests under way in this process."""
 
     max_turns: int = MAX_TURNS
@@ -127,7 +127,7 @@ class AnthropicWorker:
         price: forecast.Price,
         access: file_tools.FileAccess,
         *,
-        settings: Settings = Settings(),
+        settings: ApiSettings = ApiSettings(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._login = login

@@ -55,7 +55,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ClaudeSettings:
     """What the user decides about this worker; `program` is a path or name, empty for the one that is found."""
 
     program: str = ""
@@ -73,7 +73,7 @@ class ClaudeWorker:
         brief: prompt_builder.Brief,
         price: forecast.Price,
         *,
-        settings: Settings = Settings(),
+        settings: ClaudeSettings = ClaudeSettings(),
         output_cap: int = OUTPUT_CAP,
         clock: Callable[[], float] = time.time,
     ) -> None:
