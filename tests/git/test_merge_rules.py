@@ -146,12 +146,12 @@ def test_raw_changes_are_read_and_inner_repositories_found() -> None:
     text = f":000000 100644 {A} {B} A\0new file\0:100644 000000 {A} {B} D\0old\0:000000 160000 {A} {B} A\0inner\0"
     found = merge_rules.read_changes(text)
     assert [(change.status, change.path) for change in found] == [("A", "new file"), ("D", "old"), ("A", "inner")]
-    assert merge_rules.nested(found) == ["inner"]
+    assert merge_rules.inner_repositories(found) == ["inner"]
 
 
 def test_declared_paths_follow_the_order_into_its_copy() -> None:
     mine = task("t", files=("/w/a", "b"), reads=("/w/c/",), acceptance=("file:/w/a", "glob:x/*"))
-    moved = merge_rules.moved(work_order.WorkOrder("run", mine, 1, C, workspace="/w"), "/copy")
+    moved = merge_rules.order_for_copy(work_order.WorkOrder("run", mine, 1, C, workspace="/w"), "/copy")
     assert (moved.workspace, moved.task.files, moved.task.reads) == ("/copy", ("a", "b"), ("c/",))
     assert moved.task.acceptance == ("file:a", "glob:x/*")
 

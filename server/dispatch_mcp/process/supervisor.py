@@ -98,10 +98,10 @@ def kill_left_over(folder: Path) -> bool:
     # the system does not tell start times (macOS), nothing is killed.
     try:
         note = json.loads((folder / "pid").read_bytes())
-        pid, started = int(note["pid"]), str(note["started"])
+        pid, start = int(note["pid"]), str(note["started"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return bool(started) and _start_time(pid) == started and _kill_group(pid)
+    return bool(start) and _start_time(pid) == start and _kill_group(pid)
 
 
 async def left_over(folder: Path, *, wait_s: float = 3.0) -> ChildResult | None:
@@ -121,10 +121,10 @@ async def left_over(folder: Path, *, wait_s: float = 3.0) -> ChildResult | None:
     try:
         return _result(folder, timed_out=False)
     except (OSError, ValueError, KeyError):
-        return ChildResult(None, signal.SIGKILL, False, _kept(folder, "stdout"), _kept(folder, "stderr"), True, 0.0)
+        return ChildResult(None, signal.SIGKILL, False, _output(folder, "stdout"), _output(folder, "stderr"), True, 0.0)
 
 
-def _kept(folder: Path, name: str) -> bytes:
+def _output(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
     except OSError:

@@ -55,10 +55,10 @@ def descendants() -> list[int]:
                 parents.setdefault(int(stat.read().rpartition(b")")[2].split()[1]), []).append(int(name))
         except (OSError, ValueError, IndexError):
             continue
-    found = [os.getpid()]
-    for pid in found:
-        found += parents.get(pid, ())
-    return found[1:]
+    family = [os.getpid()]
+    for pid in family:
+        family += parents.get(pid, ())
+    return family[1:]
 
 
 def write_file(path: str, text: str) -> None:
@@ -150,13 +150,13 @@ class Watchdog:
         # While this process held the writing ends, the streams of a dead program would never end.
         for _, write in pipes:
             os.close(write)
-        (out, _), (err, _), (failed, _) = pipes
+        (out, _), (err, _), (failure, _) = pipes
         self.taps = {out: Tap(out, f"{self.folder}/stdout", self.cap), err: Tap(err, f"{self.folder}/stderr", self.cap)}
         self._watch(wake)
         self._sweep()
         for tap in self.taps.values():
             tap.close()
-        self.failure = int(os.read(failed, 16) or b"0")
+        self.failure = int(os.read(failure, 16) or b"0")
         self._record()
 
     def _listen(self) -> tuple[int, int]:
@@ -247,16 +247,16 @@ class Watchdog:
     def _sweep(self) -> None:
         """Kills what the program has left: its group, and on Linux what has left the group and was adopted here."""
         until = time.monotonic() + SWEEP_S
-        grouped, children = True, True
-        while (grouped or children) and time.monotonic() < until:
-            grouped = grouped and self._signal(signal.SIGKILL)
+        group, children = True, True
+        while (group or children) and time.monotonic() < until:
+            group = group and self._signal(signal.SIGKILL)
             children = self._reap()
             for pid in descendants() if children else ():
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except OSError:
                     continue
-            if grouped or children:
+            if group or children:
                 select.select([], [], [], 0.002)
 
     def _record(self) -> None:

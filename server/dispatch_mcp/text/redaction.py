@@ -126,8 +126,8 @@ class Redactor:
     def __init__(self, secrets: Collection[str] = ()) -> None:
         # Longest first: a secret that begins with another one must not be cut in two.
         forms = {form for secret in secrets for form in _forms(secret)}
-        ordered = sorted(forms, key=lambda form: (-len(form), form))
-        self._exact = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        alternatives = sorted(forms, key=lambda form: (-len(form), form))
+        self._exact = re.compile("|".join(map(re.escape, alternatives))) if alternatives else None
 
     def redact(self, text: str) -> str:
         """Returns `text` with each secret replaced by `[redacted:<kind>]`."""
@@ -176,13 +176,13 @@ def _mark(kind: str) -> str:
 
 def _forms(secret: str) -> Iterator[str]:
     """Yields the ways in which a secret may stand in text: as it is, escaped, encoded, and line by line."""
-    stripped = secret.strip()
-    if len(stripped) < SHORTEST:
+    core = secret.strip()
+    if len(core) < SHORTEST:
         return
-    yield from {secret, stripped, parse.quote(stripped, safe=""), html.escape(stripped)}
-    yield from {json.dumps(stripped)[1:-1], json.dumps(stripped, ensure_ascii=False)[1:-1]}
-    yield base64.b64encode(stripped.encode("utf-8", "replace")).decode().rstrip("=")
-    yield from (line.strip() for line in stripped.splitlines() if len(line.strip()) >= _LONG_LINE)
+    yield from {secret, core, parse.quote(core, safe=""), html.escape(core)}
+    yield from {json.dumps(core)[1:-1], json.dumps(core, ensure_ascii=False)[1:-1]}
+    yield base64.b64encode(core.encode("utf-8", "replace")).decode().rstrip("=")
+    yield from (line.strip() for line in core.splitlines() if len(line.strip()) >= _LONG_LINE)
 
 
 def _is_object(value: Json) -> TypeGuard[Mapping[str, Json]]:

@@ -107,7 +107,7 @@ class CommandWorker:
         if self._allow.find(command) is None:
             return Refusal(
                 "not_allowed",
-                f"The command {_shown(command)} is not on the user's allow-list.",
+                f"The command {_quoted(command)} is not on the user's allow-list.",
                 "Only the user can allow it: they decide which program and arguments they trust and add them to "
                 "`allow_commands` in config.toml of the state directory; `dispatch-mcp config` shows where and how. "
                 "Without that, give the task to the assistant (worker `host`).",
@@ -119,28 +119,28 @@ class CommandWorker:
     ) -> model.Outcome:
         stderr_chars = self._inline_chars // 4
         texts = {"stdout": _text(result.stdout), "stderr": _text(result.stderr)}
-        stderr = _cut(texts["stderr"], stderr_chars)
-        stdout = _cut(texts["stdout"], self._inline_chars - min(len(stderr), stderr_chars))
-        shown = {"stdout": stdout, "stderr": stderr}
+        stderr = _shorten(texts["stderr"], stderr_chars)
+        stdout = _shorten(texts["stdout"], self._inline_chars - min(len(stderr), stderr_chars))
+        extracts = {"stdout": stdout, "stderr": stderr}
         artifacts = tuple(
             model.Artifact(name=name, digest=ctx.blobs.put(data), size=len(data))
             for name, data in (("stdout", result.stdout), ("stderr", result.stderr))
-            if shown[name] != texts[name]
+            if extracts[name] != texts[name]
         )
-        output = {"exit_code": result.exit_code, **shown, "truncated": result.truncated or bool(artifacts)}
-        ended = _ended(result, work)
-        summary = f"{_shown(work.task.command)} {ended}. {_gist(result)}".rstrip()
-        succeeded = result.exit_code == 0 and not result.timed_out
+        output = {"exit_code": result.exit_code, **extracts, "truncated": result.truncated or bool(artifacts)}
+        ending = _ending(result, work)
+        summary = f"{_quoted(work.task.command)} {ending}. {_gist(result)}".rstrip()
+        success = result.exit_code == 0 and not result.timed_out
         return model.Outcome(
             state=_state(result),
             summary=summary,
-            handoff=model.Handoff(completed_work=summary if succeeded else "", artifacts=artifacts),
+            handoff=model.Handoff(completed_work=summary if success else "", artifacts=artifacts),
             output=output,
-            error="" if succeeded else summary,
+            error="" if success else summary,
             error_kind=_error_kind(result),
             retryable=result.timed_out,
             usage=model.Usage(seconds=result.seconds),
-            receipts=(model.Receipt(kind="exit_code", ok=succeeded, detail=ended),),
+            receipts=(model.Receipt(kind="exit_code", ok=success, detail=ending),),
         )
 
 
@@ -167,14 +167,14 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _cut(text: str, limit: int) -> str:
+def _shorten(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     half = limit // 2
     return text[:half] + _CUT.format(len(text) - 2 * half) + text[-half:]
 
 
-def _shown(command: tuple[str, ...]) -> str:
+def _quoted(command: tuple[str, ...]) -> str:
     return "`" + escape.one_line(" ".join(command), limit=120).replace("`", "'") + "`"
 
 
@@ -182,11 +182,11 @@ def _gist(result: supervisor.ChildResult) -> str:
     stream = result.stdout if result.exit_code == 0 or not result.stderr.strip() else result.stderr
     lines = [line for line in _text(stream[-4096:]).splitlines() if line.strip()]
     count = result.stdout.count(b"\n") + (not result.stdout.endswith(b"\n") and bool(result.stdout))
-    counted = f"{'over ' if result.truncated else ''}{count} line{'' if count == 1 else 's'} of output"
-    return f"{counted}; last: {escape.one_line(lines[-1], limit=200)}" if lines else counted
+    size = f"{'over ' if result.truncated else ''}{count} line{'' if count == 1 else 's'} of output"
+    return f"{size}; last: {escape.one_line(lines[-1], limit=200)}" if lines else size
 
 
-def _ended(result: supervisor.ChildResult, work: work_order.WorkOrder) -> str:
+def _ending(result: supervisor.ChildResult, work: work_order.WorkOrder) -> str:
     if result.timed_out:
         return f"was killed after {work.timeout_s:g} s" if work.timeout_s is not None else "was killed at its deadline"
     if result.signal is not None:

@@ -73,37 +73,37 @@ class Snapshotter:
     max_files: int = MAX_FILES
     max_seconds: float = MAX_SECONDS
 
-    async def take(self, workspace: str, declared: Collection[str], also: Collection[str] = ()) -> WorkspaceSnapshot:
+    async def take(self, workspace: str, files: Collection[str], also: Collection[str] = ()) -> WorkspaceSnapshot:
         """Returns the workspace as it is; `also` names files to look at whatever git says of them."""
         root = Path(workspace)
         try:
             with anyio.fail_after(self.max_seconds):
                 head, differing = await self._status(root)
-                wanted = {*differing, *also}
-                return await safe_look.in_thread(lambda stop: self._digests(root, head, wanted, declared, stop))
+                paths = {*differing, *also}
+                return await safe_look.in_thread(lambda stop: self._digests(root, head, paths, files, stop))
         except Unmeasured as why:
             return WorkspaceSnapshot(problem=str(why))
         except TimeoutError:
             return WorkspaceSnapshot(problem=f"looking took longer than {self.max_seconds:g} s")
 
     async def changed(
-        self, workspace: str, declared: Collection[str], before: WorkspaceSnapshot
+        self, workspace: str, files: Collection[str], before: WorkspaceSnapshot
     ) -> tuple[WorkspaceSnapshot, set[str]]:
         """Returns the workspace now, and which files differ from `before`, relative to the workspace."""
         if before.problem:
             return before, set()
-        now = await self.take(workspace, declared, before.files)
+        now = await self.take(workspace, files, before.files)
         if not now.problem and bool(now.head) != bool(before.head):
             now = WorkspaceSnapshot(problem="the workspace became a git repository in between, or ceased to be one")
         if now.problem:
             return now, set()
         try:
-            moved = await self._moved(Path(workspace), before.head, now.head)
+            between = await self._moved(Path(workspace), before.head, now.head)
         except Unmeasured as why:
             return WorkspaceSnapshot(problem=str(why)), set()
         absent = None if now.head else ""
         differing = {path for path, digest in now.files.items() if before.files.get(path, absent) != digest}
-        return now, differing | (moved - before.files.keys())
+        return now, differing | (between - before.files.keys())
 
     async def _status(self, root: Path) -> tuple[str, set[str]]:
         """Returns the commit, empty without git, and the files that differ from it."""
@@ -139,14 +139,14 @@ class Snapshotter:
             raise Unmeasured(str(trouble)) from None
 
     def _digests(
-        self, root: Path, head: str, wanted: Collection[str], declared: Collection[str], stop: threading.Event
+        self, root: Path, head: str, candidates: Collection[str], files: Collection[str], stop: threading.Event
     ) -> WorkspaceSnapshot:
-        paths = set(wanted)
-        for pattern in (path_globs.normalise(path, str(root)) for path in declared):
+        paths = set(candidates)
+        for pattern in (path_globs.normalise(path, str(root)) for path in files):
             paths |= _named(pattern) if head else set(safe_look.declared(root, pattern, stop))
             if len(paths) > self.max_files:
-                what = "differ from the last commit" if head else "are declared, and there is no git"
-                raise Unmeasured(f"more than {self.max_files} files {what}")
+                why = "differ from the last commit" if head else "are declared, and there is no git"
+                raise Unmeasured(f"more than {self.max_files} files {why}")
         return WorkspaceSnapshot(
             head, {path: safe_look.digest(root, path) for path in sorted(paths) if not stop.is_set()}
         )

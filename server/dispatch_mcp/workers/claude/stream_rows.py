@@ -37,8 +37,8 @@ class Transcript:
     def usage(self, price: forecast.Price) -> model.Usage:
         """Returns what this process used, request by request, at list prices; no price if one is not known."""
         total = usage_meter.NOTHING
-        for name, used in self.requests.values():
-            total = usage_meter.added(total, used.model_copy(update={"cost_usd": price(name, used)}))
+        for name, request in self.requests.values():
+            total = usage_meter.total(total, request.model_copy(update={"cost_usd": price(name, request)}))
         return total
 
 
@@ -46,7 +46,7 @@ def read(stdout: bytes) -> Transcript:
     """Returns what the lines say; what is not a JSON object is passed over."""
     result: Mapping[str, model.Json] = _NO_ROW
     requests: dict[str, tuple[str, model.Usage]] = {}
-    limited, current = None, ""
+    until, current = None, ""
     for row in _rows(stdout):
         kind = row.get("type")
         if kind == "result":
@@ -56,15 +56,15 @@ def read(stdout: bytes) -> Transcript:
         elif kind == "stream_event":
             current = _note_event(requests, _object(row.get("event")), current)
         elif kind == "rate_limit_event":
-            limited = usage_meter.number(_object(row.get("rate_limit_info")).get("resetsAt")) or limited
-    return Transcript(result, requests, limited)
+            until = usage_meter.number(_object(row.get("rate_limit_info")).get("resetsAt")) or until
+    return Transcript(result, requests, until)
 
 
 def keep_bill(folder: Path) -> None:
     """Leaves of what a process wrote only its requests' usage; all else may hold anybody's secrets."""
     try:
-        said = read((folder / "stdout").read_bytes())
-        rows = [_row(key, name, usage) for key, (name, usage) in said.requests.items()]
+        transcript = read((folder / "stdout").read_bytes())
+        rows = [_row(key, name, usage) for key, (name, usage) in transcript.requests.items()]
         (folder / "stdout").write_text("".join(rows), encoding="utf-8")
     except OSError:
         return
@@ -73,7 +73,7 @@ def keep_bill(folder: Path) -> None:
 
 
 def _row(key: str, name: str, usage: model.Usage) -> str:
-    message: dict[str, model.Json] = {"id": key, "model": name, "usage": usage_meter.raw(usage), "content": []}
+    message: dict[str, model.Json] = {"id": key, "model": name, "usage": usage_meter.to_raw(usage), "content": []}
     return json.dumps({"type": "assistant", "message": message}) + "\n"
 
 
@@ -94,8 +94,10 @@ def _note_event(requests: dict[str, tuple[str, model.Usage]], event: Mapping[str
         return _note(requests, _object(event.get("message")))
     if event.get("type") == "message_delta" and current in requests and event.get("usage"):
         name, before = requests[current]
-        told = usage_meter.usage_of(event.get("usage"))
-        parts = {key: max(value, getattr(before, key)) for key, value in told.model_dump(exclude_defaults=True).items()}
+        usage = usage_meter.usage_of(event.get("usage"))
+        parts = {
+            key: max(value, getattr(before, key)) for key, value in usage.model_dump(exclude_defaults=True).items()
+        }
         requests[current] = (name, before.model_copy(update=parts))
     return current
 
