@@ -111,7 +111,7 @@ def test_an_answer_of_merge_tree_is_read_with_its_conflicts() -> None:
     said = "1\0a b\0Auto-merging\0Auto-merging a b\n\0002\0c\0d\0CONFLICT (rename)\0CONFLICT: c\n\0"
     text = f"{A}\0a b\0c\0\0{said}"
     found = merge_rules.read_merge_tree(text)
-    assert (found.conflicts, found.said) == (("a b", "c"), ("CONFLICT: c",))
+    assert (found.conflicts, found.messages) == (("a b", "c"), ("CONFLICT: c",))
 
 
 @given(st.text())

@@ -473,7 +473,7 @@ async def test_a_session_that_is_gone_or_there_already_is_no_failure(
     claude: Double, tmp_path: Path, workspace: Path, *, told: str, first: str, second: str
 ) -> None:
     claude.plays({"rows": [], "exit": 1, "stderr": told}, {"rows": [result()]})
-    beat = claude_worker.Session("0c9a2f4e-0000-4000-8000-000000000000", str(workspace)).wire()
+    beat = claude_worker.Session("0c9a2f4e-0000-4000-8000-000000000000", str(workspace)).to_detail()
     resumed = work(workspace, attempt=2, last_beat=beat) if first == "--resume" else work(workspace)
     outcome = await carried_out(make(claude, tmp_path), resumed)
     assert outcome.state is AttemptState.SUCCEEDED
@@ -494,7 +494,7 @@ async def test_a_beat_that_names_no_session_begins_a_new_one(
 async def test_another_place_or_a_prompt_that_was_too_long_means_a_new_session(
     claude: Double, tmp_path: Path, workspace: Path
 ) -> None:
-    elsewhere = claude_worker.Session("0c9a2f4e-0000-4000-8000-000000000000", "/elsewhere").wire()
+    elsewhere = claude_worker.Session("0c9a2f4e-0000-4000-8000-000000000000", "/elsewhere").to_detail()
     ctx = FakeContext(attempt=2)
     claude.plays({"rows": [result(is_error=True, terminal_reason="prompt_too_long")], "exit": 1}, {"rows": [result()]})
     worker = make(claude, tmp_path)

@@ -120,7 +120,7 @@ async def left_over(folder: Path, *, wait_s: float = 3.0) -> ChildResult | None:
         kill_left_over(folder)
     try:
         return _result(folder, timed_out=False)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return ChildResult(None, signal.SIGKILL, False, _output(folder, "stdout"), _output(folder, "stderr"), True, 0.0)
 
 
