@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -147,7 +147,7 @@ class Git:
         out, err = bytearray(), bytearray()
         async with _child(argv, cwd, whole) as process, anyio.create_task_group() as group:
             # Both streams are read while the input is written: git blocks on whichever pipe is full.
-            group.start_soon(_collect, process.stdout, out, self.output_cap)
+            group.start_soon(_collect, process.stdout, out, self.output_cap, group.cancel_scope.cancel)
             group.start_soon(_drain, process.stderr, err)
             await _feed(process.stdin, stdin)
             await process.wait()
@@ -205,14 +205,16 @@ def _signal(process: anyio.abc.Process, number: signal.Signals) -> None:
         os.killpg(process.pid, number)
 
 
-async def _collect(stream: anyio.abc.ByteReceiveStream | None, into: bytearray, cap: int) -> None:
-    """Appends what comes until it is more than `cap`; then lets go of the stream, which ends the git that prints it."""
+async def _collect(
+    stream: anyio.abc.ByteReceiveStream | None, into: bytearray, cap: int, stop: Callable[[], None]
+) -> None:
+    """Appends what comes; calls `stop` when that is more than `cap`."""
     if stream is None:
         return
     async for chunk in stream:
         into += chunk
         if len(into) > cap:
-            await stream.aclose()
+            stop()
             return
 
 
