@@ -180,15 +180,18 @@ class Git:
 @contextlib.asynccontextmanager
 async def _child(argv: list[str], cwd: Path, env: Mapping[str, str]) -> AsyncGenerator[anyio.abc.Process]:
     """Yields the process; when the block is left early it is told to stop, so that it removes its locks."""
-    process = await anyio.open_process(
-        argv, cwd=cwd, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        # Shielded: a cancelled caller must not leave a git behind that still writes.
-        with anyio.CancelScope(shield=True):
+    # Shielded while it starts: cancelled in the middle of that, git would be killed at once and not reaped. Shielded
+    # again while it ends: a cancelled caller must not leave a git behind that still writes.
+    with anyio.CancelScope(shield=True) as scope:
+        process = await anyio.open_process(
+            argv, cwd=cwd, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            scope.shield = False
+            yield process
+        finally:
+            scope.shield = True
             if process.returncode is None:
                 _signal(process, signal.SIGTERM)
                 with anyio.move_on_after(PATIENCE_S):
