@@ -14,7 +14,7 @@ WORK = work_order.WorkOrder("run", model.Task(id="t", do="do it"), 1, WorkerKind
 
 def test_an_attempt_works_in_its_own_worktree_if_it_has_one() -> None:
     assert WORK.cwd == "/w"
-    assert replace(WORK, directory="/home/worktrees/t.1").cwd == "/home/worktrees/t.1"
+    assert replace(WORK, directory="/state/worktrees/t.1").cwd == "/state/worktrees/t.1"
     assert replace(WORK, workspace="").cwd == ""
 
 
