@@ -29,7 +29,7 @@ async def test_a_store_that_cannot_be_opened_is_told_to_every_caller_until_it_ca
             yield app
 
     with anyio.fail_after(30):
-        async with memory_client.desk(server.make_server(opened)) as desk:
+        async with memory_client.desk(server.make_server(memory_client.loaders(opened))) as desk:
             for _ in range(2):
                 with pytest.raises(memory_client.Refused, match=r"schema 9\. Install a newer"):
                     await desk.call("get_trace")
@@ -47,7 +47,7 @@ async def test_the_dispatcher_is_opened_once_and_closed_at_the_end() -> None:
         seen.append("closed")
 
     with anyio.fail_after(5):
-        opening = lazy.Opening(opened)  # pyright: ignore[reportArgumentType]  # any value will do
+        opening = lazy.Opening(memory_client.loaders(opened))  # pyright: ignore[reportArgumentType]  # any value will do
         async with anyio.create_task_group() as group:
             group.start_soon(opening.keep)
             async with anyio.create_task_group() as callers:
@@ -66,7 +66,7 @@ async def test_a_server_opens_its_store_without_being_asked() -> None:
         yield opened
 
     with anyio.fail_after(5):
-        waiting = lazy.Opening(opening)  # pyright: ignore[reportArgumentType]  # any value will do
+        waiting = lazy.Opening(memory_client.loaders(opening))  # pyright: ignore[reportArgumentType]  # any value will do
         async with anyio.create_task_group() as group:
             group.start_soon(waiting.keep)
             await opened.wait()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dispatch_mcp import __version__, configuration, errors, model
-from dispatch_mcp.cli import wording
+from dispatch_mcp.cli import shell_wording
 from dispatch_mcp.model import problems
 from dispatch_mcp.text import escape
 
@@ -23,7 +23,11 @@ MAX_PROBLEMS = 50
 VIEWS = ("summary", "timeline", "results", "artifacts", "todo", "mermaid")
 
 
-Load = Callable[[str], Callable[[argparse.Namespace, configuration.Loaded], int]]
+RunCommand = Callable[[argparse.Namespace, configuration.Loaded], int]
+"""Carries out a command and returns its exit code; `main` of each module in `cli.commands` is one."""
+
+Load = Callable[[str], RunCommand]
+"""Imports what carries out the command of a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +294,7 @@ def _silence(stream: object) -> None:
 
 def complain(trouble: errors.DispatchError, *, as_json: bool = False) -> int:
     """Prints what was wrong and what to do next, on stdout too when JSON was asked for; returns the exit code."""
-    message, hint = wording.told(trouble.message), wording.told(trouble.hint)
+    message, hint = trouble.message, trouble.advice(shell_wording.words)
     found = trouble.problems if isinstance(trouble, errors.PlanRejected) else ()
     listed = [problem for problem in found if isinstance(problem, problems.Problem)]
     lines = [f"dispatch-mcp: {message}", *(f"  {_line(problem)}" for problem in listed[:MAX_PROBLEMS])]

@@ -14,6 +14,7 @@ import anyio
 from dispatch_mcp import errors, model
 from dispatch_mcp.git import git_process, merge_rules
 from dispatch_mcp.model import run_refs, work_order
+from dispatch_mcp.next_steps import NextStep, StepKind
 
 FOLDER = "worktrees"
 ABANDONED_S = 5.0
@@ -116,7 +117,7 @@ class Copies:
                     return Path(folder)
         raise errors.WorkerError(
             f"{str(copy.path)!r} is no worktree of {str(copy.repo.common)!r} at {copy.base[:12]}.",
-            hint="`dispatch-mcp worktrees` lists what was left behind.",
+            hint=NextStep(StepKind.LIST_WORKTREES),
         )
 
     async def _grew(self, copy: Copy) -> bool:

@@ -12,9 +12,9 @@ from mcp.types import Completion, CompletionArgument
 
 from dispatch_mcp import __version__, errors, model
 from dispatch_mcp.agents import bundled_files, templates
-from dispatch_mcp.mcp_server import lazy
+from dispatch_mcp.mcp_server import lazy, tool_wording
 from dispatch_mcp.planning.drafts import patterns
-from dispatch_mcp.service import dispatcher
+from dispatch_mcp.service import answers, dispatcher
 
 MARKDOWN = "text/markdown"
 JSON = "application/json"
@@ -108,14 +108,14 @@ def _register_store(server: MCPServer[lazy.Opening]) -> None:
     @server.resource("dispatch://runs/{run_id}", name="run", description="Where a run stands.", mime_type=JSON)
     async def run(run_id: str, ctx: Context[lazy.Opening]) -> str:
         with _found(f"run {run_id!r}"):
-            return _json((await (await app_of(ctx)).trace(run_id=run_id)).wire())
+            return _trace(await (await app_of(ctx)).trace(run_id=run_id))
 
     @server.resource(
         "dispatch://runs/{run_id}/trace{?cursor}", name="trace", description="Events of a run, paged.", mime_type=JSON
     )
     async def trace(run_id: str, ctx: Context[lazy.Opening], cursor: str = "") -> str:
         with _found(f"run {run_id!r}"):
-            return _json((await (await app_of(ctx)).trace(run_id=run_id, view="timeline", cursor=cursor)).wire())
+            return _trace(await (await app_of(ctx)).trace(run_id=run_id, view="timeline", cursor=cursor))
 
     @server.resource(
         "dispatch://runs/{run_id}/tasks/{task_id}/prompt",
@@ -149,12 +149,17 @@ class _found:  # noqa: N801  # reads as a word at the call site
 
     def __exit__(self, _kind: object, raised: BaseException | None, _where: object) -> None:
         if isinstance(raised, errors.DispatchError):
-            raise ResourceNotFoundError(f"{self._what}: {raised}") from raised
+            reason = raised.full_text(tool_wording.words)
+            raise ResourceNotFoundError(f"{self._what}: {reason}") from raised
 
 
 async def app_of(ctx: Context[lazy.Opening]) -> dispatcher.Dispatcher:
     """Returns the dispatcher of this connection."""
     return await ctx.request_context.lifespan_context.get()
+
+
+def _trace(trace: answers.Trace) -> str:
+    return _json(trace.wire(tool_wording.words))
 
 
 def _json(value: model.Json) -> str:

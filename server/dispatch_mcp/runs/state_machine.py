@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, digests, transitions
 from dispatch_mcp.model.transitions import Changes, Finished, Start, TaskRow
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import edit_rules, graph
 from dispatch_mcp.runs import budget, pacing, task_isolation
-
-HOW_TO_APPROVE = "A person answers: `dispatch-mcp approve RUN TASK`, or dispatch(run_id) where the client can ask."
 
 _RANK = {model.Priority.HIGH: 0, model.Priority.MEDIUM: 1, model.Priority.LOW: 2}
 
@@ -286,7 +285,7 @@ class RunCore:
         ):
             raise errors.InputError(
                 f"Task {task_id!r} is {row.state}; only a failed, cancelled or upstream-skipped task can be retried.",
-                hint="Read `get_trace` for what the run needs next.",
+                hint=NextStep(StepKind.READ_RUN, self.run_id),
             )
         self.cancelled = False
         row.failures = row.crashes = 0
@@ -310,7 +309,8 @@ class RunCore:
         gate = edit_rules.undecided(task_id, self.plan.tasks, self._rows)
         if gate:
             what = "is a person's decision" if gate == task_id else f"waits for a person's decision in {gate!r}"
-            raise errors.NotAllowed(f"Task {task_id!r} {what} and cannot be skipped.", hint=HOW_TO_APPROVE)
+            decide = NextStep(StepKind.DECIDE, self.run_id, (gate,))
+            raise errors.NotAllowed(f"Task {task_id!r} {what} and cannot be skipped.", hint=decide)
         self._note("task_skipped", row, {"reason": reason, "by": transitions.BY_USER})
         if row.state is TaskState.RUNNING:
             self._end(row, AttemptState.SUPERSEDED)
@@ -376,7 +376,7 @@ class RunCore:
         position = self._graph.index.get(task_id)
         if position is None:
             raise errors.UnknownHandle(
-                f"Run {self.run_id} has no task {task_id!r}.", hint="`get_trace` lists the tasks of the run."
+                f"Run {self.run_id} has no task {task_id!r}.", hint=NextStep(StepKind.LIST_TASKS, self.run_id)
             )
         return position
 

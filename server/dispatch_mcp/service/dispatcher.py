@@ -25,6 +25,7 @@ from dispatch_mcp.model import (
     transitions,
     worker_choice,
 )
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.routing import router
 from dispatch_mcp.runs import budget, message_rules, next_step
 from dispatch_mcp.service import answers, approvals, handles, host_work, planner, review_subjects, route_memory, traces
@@ -124,7 +125,7 @@ class Dispatcher:
         plan = await self.store.plan(await self._plan_id(plan_id), None, principal=self.principal)
         if plan.draft:
             raise errors.InputError(
-                f"Plan {plan_id!r} is a draft.", hint="Fill in its tasks with plan_dag, then dispatch the result."
+                f"Plan {plan_id!r} is a draft.", hint=NextStep(StepKind.COMPLETE_DRAFT, plan=plan.id)
             )
         self._refuse_depth(limits)
         limits = budget.within(limits, self.rules.ceilings)
@@ -371,7 +372,7 @@ class Dispatcher:
     ) -> answers.Steered:
         """Cancels, pauses or resumes a run; retries or skips a task. Never approves anything."""
         if kind in ("retry", "skip") and not task_id:
-            raise errors.InputError(f"{kind!r} needs a task_id.", hint="get_trace(run_id=…) lists the tasks.")
+            raise errors.InputError(f"{kind!r} needs the id of a task.", hint=NextStep(StepKind.LIST_TASKS, run_id))
         run_id = await self._run_id(run_id)
         before = await run_view.load(self.store, run_id, self.principal)
         await self.engine.signal(run_id, records.Action(kind, task_id, reason))
@@ -419,7 +420,7 @@ class Dispatcher:
             NotAllowed: the checkout is in no state for it; nothing was touched.
         """
         if self.checkouts is None:
-            raise errors.InputError("Nothing can be applied from here.", hint="Use `dispatch-mcp apply RUN`.")
+            raise errors.InputError("Nothing can be applied from here.", hint=NextStep(StepKind.LOOK_AT_CHANGE, run_id))
         record = await self.store.run(await self._run_id(run_id), principal=self.principal)
         if expect:
             return await self.checkouts.apply(record.workspace, record.id, expect)
@@ -466,7 +467,7 @@ class Dispatcher:
         if outcome is None:
             raise errors.UnknownHandle(
                 f"Task {task_id!r} is {loaded.states[task_id].value}: no result.",
-                hint="get_trace says what it waits for.",
+                hint=NextStep(StepKind.READ_RUN, run_id),
             )
         return outcome.model_dump_json(exclude_defaults=True)
 

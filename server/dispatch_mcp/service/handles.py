@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dispatch_mcp import errors
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.store import sqlite_store
 
 LATEST = "latest"
@@ -31,5 +32,5 @@ async def plan_id(store: sqlite_store.Store, given: str, principal: str, workspa
 
 def _nothing(what: str, workspace: str) -> errors.UnknownHandle:
     return errors.UnknownHandle(
-        f"There is no {what} of {workspace!r} yet, so none is the latest.", hint="Begin with plan_dag."
+        f"There is no {what} of {workspace!r} yet, so none is the latest.", hint=NextStep(StepKind.MAKE_PLAN)
     )

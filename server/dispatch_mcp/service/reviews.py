@@ -13,6 +13,7 @@ from typing import NamedTuple
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import review_attempt, run_view
 from dispatch_mcp.model import assignments, records, transitions
+from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.review import (
     council_decision,
@@ -172,12 +173,16 @@ class Council:
             raise review_attempt.unknown_round(loaded.run.id)
         decision = await self.decision(loaded)
         if decision is None:
-            raise errors.InputError(f"Review {loaded.run.id} is not over.", hint="Finish it first: dispatch(run_id).")
+            raise errors.InputError(
+                f"Review {loaded.run.id} is not over.", hint=NextStep(StepKind.FINISH_REVIEW, loaded.run.id)
+            )
         known, _ = await self._known(loaded)
         if known.round >= known.rules.rounds:
             raise errors.NotAllowed(
                 f"This was round {known.round} of {known.rules.rounds}; a person decides what becomes of it now.",
-                hint="The user mends it or waives findings with `dispatch-mcp waive`; council_rounds bounds the loop.",
+                hint=NextStep(
+                    StepKind.LEAVE_TO_USER, loaded.run.id, advice="The setting `council_rounds` bounds the loop."
+                ),
             )
         return loaded, known, decision
 
@@ -489,7 +494,7 @@ async def calibration(store: sqlite_store.Store, principal: str) -> list[reviewe
     )
 
 
-async def told(app: dispatcher.Dispatcher, run_id: str) -> dict[str, model.Json]:
+async def told(app: dispatcher.Dispatcher, run_id: str, words: Words) -> dict[str, model.Json]:
     """Returns what a trace of a round says besides: its decision, and how its reviewers have done; else nothing."""
     found = await Council(app).look(run_id)
     if found is None:
@@ -498,5 +503,5 @@ async def told(app: dispatcher.Dispatcher, run_id: str) -> dict[str, model.Json]
     past = await calibration(app.store, app.principal) if found.outcome else []
     shown = [one.shown() for one in past if one.reviewer in names]
     keys = ("outcome", "blocks", "why", "rules", "round", "of", "reviewers", "findings", "coverage", "mend_plan")
-    whole = found.wire()
+    whole = found.wire(words)
     return {"council": {**{key: whole[key] for key in keys if key in whole}, "calibration": shown}}

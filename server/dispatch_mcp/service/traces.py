@@ -11,6 +11,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.agents import a2a_card
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import TaskState, records
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_checks, todo_list
 from dispatch_mcp.runs import budget, next_step, prompt_builder
 from dispatch_mcp.service import answers
@@ -31,10 +32,10 @@ async def overview(store: sqlite_store.Store, principal: str, *, everything: boo
         )
         for run in runs
     ]
-    advice_text = "Read one with get_trace(run_id=…)." if lines else "No open runs; view='all' lists finished ones."
+    step = NextStep(StepKind.READ_RUN if lines else StepKind.LIST_ALL_RUNS)
     cursor = runs[-1].id if len(runs) == PAGE else ""
     context = saving(*await store.context_tokens(principal))
-    return answers.Trace(runs=tuple(lines), context=context, cursor=cursor, next=advice_text)
+    return answers.Trace(runs=tuple(lines), context=context, cursor=cursor, next=step)
 
 
 async def open_work(store: sqlite_store.Store, principal: str) -> dict[str, list[a2a_card.Work]]:
@@ -131,7 +132,7 @@ async def results(store: sqlite_store.Store, loaded: run_view.RunView, task_id: 
         if not wanted:
             raise errors.InputError(
                 f"Task {task_id!r} is {loaded.task(task_id).state.value}: no result yet.",
-                hint="Wait with get_trace(wait_s=…).",
+                hint=NextStep(StepKind.AWAIT_RESULT, loaded.run.id, (task_id,)),
             )
     else:
         start = sequence(cursor)
@@ -257,9 +258,11 @@ def _task_lines(loaded: run_view.RunView, attempts: Sequence[records.AttemptReco
     ]
 
 
-def _blocked(loaded: run_view.RunView) -> dict[str, str]:
+def _blocked(loaded: run_view.RunView) -> dict[str, str | NextStep]:
     deps = {task.id: task.deps for task in loaded.plan.tasks}
-    reasons = ((task.id, next_step.why_waiting(task, loaded.states, deps[task.id])) for task in loaded.tasks)
+    reasons = (
+        (task.id, next_step.why_waiting(loaded.run.id, task, loaded.states, deps[task.id])) for task in loaded.tasks
+    )
     return dict([pair for pair in reasons if pair[1]][:PAGE])
 
 

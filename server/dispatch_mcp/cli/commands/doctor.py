@@ -17,7 +17,7 @@ import anyio
 
 from dispatch_mcp import __version__, composition, configuration, errors, model, worker_setup
 from dispatch_mcp.agents import bundled_files, loader
-from dispatch_mcp.cli import console
+from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.git import merge_rules
 
 Mark = Literal["✓", "!", "✗"]
@@ -90,7 +90,8 @@ def _home(home: Path) -> Iterator[Fact]:
 def _store(home: Path) -> Iterator[Fact]:
     marks: dict[str, Mark] = {"ok": "✓", "warn": "!", "bad": "✗"}
     for fact in composition.check_store(home):
-        yield Fact(marks[fact.status], fact.name, fact.detail, fact.hint)
+        fix = fact.hint if isinstance(fact.hint, str) else shell_wording.words(fact.hint)
+        yield Fact(marks[fact.status], fact.name, fact.detail, fix)
 
 
 def _workspace(workspace: Path) -> Fact:

@@ -7,7 +7,7 @@ import argparse
 import anyio
 
 from dispatch_mcp import composition, configuration, errors, model
-from dispatch_mcp.cli import console, wording
+from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.cli.commands import status
 from dispatch_mcp.service import answers, plan_answers
 
@@ -16,7 +16,7 @@ def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
     """Changes the ceilings and prints where the run stands."""
     answer = anyio.run(_limit, loaded.settings, options.run, plan_answers.read_limits(_read(options.limits)))
     if options.json:
-        console.emit(wording.wire(answer))
+        console.emit(answer.wire(shell_wording.words))
     else:
         status.show_run(answer)
     return console.OK

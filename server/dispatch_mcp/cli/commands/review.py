@@ -10,8 +10,8 @@ from typing import Final
 import anyio
 
 import dispatch_mcp
-from dispatch_mcp import composition, configuration, errors, model
-from dispatch_mcp.cli import console, input_files, logs, wording
+from dispatch_mcp import composition, configuration, errors
+from dispatch_mcp.cli import console, input_files, logs, shell_wording
 from dispatch_mcp.model import WorkerKind
 from dispatch_mcp.review import sarif
 from dispatch_mcp.service import dispatcher, review_answers, reviews
@@ -50,7 +50,7 @@ async def _main(options: argparse.Namespace, loaded: configuration.Loaded) -> in
         if options.sarif:
             await _write_sarif(app, found, options.sarif)
         if options.json:
-            console.emit(wire(found))
+            console.emit(found.wire(shell_wording.words))
         elif options.sarif != "-":
             show(found)
         return exit_code(found)
@@ -119,7 +119,7 @@ def show(found: review_answers.Reviewed) -> None:
         console.say(f"  flagged: {flag}", style="yellow")
     console.say(f"  rules: {found.rules}")
     if found.next:
-        console.note(wording.told(found.next, found.run_id))
+        console.note(shell_wording.words(found.next))
 
 
 def _show_finding(line: review_answers.FindingLine) -> None:
@@ -140,8 +140,3 @@ def _show_coverage(seen: review_answers.Coverage) -> None:
     for label, listed in (("left out", seen.excluded), ("not seen", seen.unseen), ("cut", seen.cut)):
         if listed:
             console.say(f"  {label}: {', '.join(listed)}", style="yellow" if label == "not seen" else "")
-
-
-def wire(found: review_answers.Reviewed) -> dict[str, model.Json]:
-    """Returns the decision as JSON, its advice in the words of a shell."""
-    return {**found.wire(), "next": wording.told(found.next, found.run_id)}

@@ -12,7 +12,7 @@ import rich.live
 import rich.table
 
 from dispatch_mcp import composition, configuration, errors, model
-from dispatch_mcp.cli import console, input_files, logs, wording
+from dispatch_mcp.cli import console, input_files, logs, shell_wording
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, digests, records, transitions
 from dispatch_mcp.planning import plan_documents
@@ -108,7 +108,7 @@ def _advise(loaded: run_view.RunView) -> None:
         )
     elif loaded.run.state is not RunState.SUCCEEDED or task_isolation.has_changes(loaded.plan.tasks, loaded.tasks):
         console.note(
-            wording.told(next_step.next_step(loaded.run, loaded.tasks, loaded.plan.tasks), loaded.run.id),
+            shell_wording.words(next_step.next_step(loaded.run, loaded.tasks, loaded.plan.tasks)),
             style="yellow",
         )
 

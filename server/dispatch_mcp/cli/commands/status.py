@@ -7,7 +7,8 @@ import argparse
 import anyio
 
 from dispatch_mcp import composition, configuration
-from dispatch_mcp.cli import console, wording
+from dispatch_mcp.cli import console, shell_wording
+from dispatch_mcp.next_steps import NextStep
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import budget
 from dispatch_mcp.service import answers
@@ -18,7 +19,7 @@ def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
     view = "all" if options.all else "summary"
     trace = anyio.run(composition.trace, loaded.settings, options.run or "", view)
     if options.json:
-        console.emit(wording.wire(trace))
+        console.emit(trace.wire(shell_wording.words))
     elif options.run:
         show_run(trace)
     else:
@@ -31,7 +32,7 @@ def _show_runs(trace: answers.Trace) -> None:
     if rows:
         console.show(("run", "state", "tasks", "updated"), rows)
     else:
-        console.say(wording.told(trace.next, trace.run_id))
+        console.say(_advice(trace.next))
     if trace.context:
         console.say(f"all runs, {saved(trace.context)}")
 
@@ -39,10 +40,10 @@ def _show_runs(trace: answers.Trace) -> None:
 def show_steered(answer: answers.Steered, *, as_json: bool) -> None:
     """Prints where a run stands after somebody has steered it."""
     if as_json:
-        console.emit(wording.wire(answer))
+        console.emit(answer.wire(shell_wording.words))
         return
     console.say(f"run {answer.run_id}: {answer.state.value} ({counts(answer.counts)})", style="bold")
-    console.say(wording.told(answer.next, answer.run_id))
+    console.say(_advice(answer.next))
 
 
 def show_run(trace: answers.Trace) -> None:
@@ -55,7 +56,7 @@ def show_run(trace: answers.Trace) -> None:
     console.show(("task", "state", "worker", "agent", "tries", "s", ""), rows)
     for line in money(trace):
         console.say(line, style="yellow" if trace.held else "")
-    console.say(wording.told(trace.next, trace.run_id))
+    console.say(_advice(trace.next))
 
 
 def money(trace: answers.Trace) -> list[str]:
@@ -82,9 +83,15 @@ def saved(context: dict[str, float]) -> str:
     )
 
 
+def _advice(step: NextStep | None) -> str:
+    return shell_wording.words(step) if step else ""
+
+
 def note_of(task: answers.TaskLine, trace: answers.Trace) -> str:
     """Returns why a task waits, that it was replayed, or its error."""
-    return wording.told(trace.blocked.get(task.id, ""), trace.run_id) or ("replayed" if task.replayed else task.error)
+    reason = trace.blocked.get(task.id, "")
+    waits = reason if isinstance(reason, str) else shell_wording.words(reason)
+    return waits or ("replayed" if task.replayed else task.error)
 
 
 def counts(found: dict[str, int]) -> str:

@@ -7,7 +7,7 @@ import argparse
 import anyio
 
 from dispatch_mcp import composition, configuration
-from dispatch_mcp.cli import console, wording
+from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.cli.commands import status
 from dispatch_mcp.runs import receipts
 from dispatch_mcp.service import answers, traces
@@ -17,7 +17,7 @@ def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
     """Prints one view of the run."""
     found = anyio.run(composition.trace, loaded.settings, options.run, options.view, options.task, options.cursor)
     if options.json:
-        console.emit(wording.wire(found))
+        console.emit(found.wire(shell_wording.words))
         return console.OK
     _show(found)
     whole_page = options.view in ("results", "artifacts") or len(found.timeline) == traces.PAGE

@@ -10,7 +10,7 @@ import sys
 import anyio
 
 from dispatch_mcp import composition, configuration
-from dispatch_mcp.cli import console
+from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.cli.commands import approve, review
 from dispatch_mcp.service import review_answers, reviews
 
@@ -20,7 +20,7 @@ def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
     approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
     found = anyio.run(_waive, loaded.settings, options)
     if options.json:
-        console.emit(review.wire(found))
+        console.emit(found.wire(shell_wording.words))
     else:
         review.show(found)
     return review.exit_code(found)

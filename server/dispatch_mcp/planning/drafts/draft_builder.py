@@ -129,7 +129,7 @@ def _next(chosen: classifier.Choice, tasks: Sequence[Sketch]) -> str:
         return "Unclear: ask the user which pattern fits, then send tasks."
     if len(tasks) == 1:
         return "A single agent is better: call it directly; a plan adds nothing here."
-    return "Make `fill` exact in each task, adjust, send all as tasks with plan_dag."
+    return "Make `fill` exact in each task, adjust, and send all of them as tasks."
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def is_done(said: Said, ended: supervisor.ChildResult) -> bool:
 def _without_result(ended: supervisor.ChildResult, usage: model.Usage) -> model.Outcome:
     told = escape.one_line(ended.stderr.decode("utf-8", "replace").strip()[-400:], limit=400)
     if ended.exit_code == 1 and told:
-        hint = "Check the version of Claude Code: `dispatch-mcp doctor` shows it."
+        hint = "Check the version of Claude Code; the doctor command shows it."
         return provider_errors.failed(
             provider_errors.Trouble("bad_call", False, hint), f"{_NAME} did not start: {told}", usage
         )

@@ -123,7 +123,7 @@ class ClaudeWorker:
             return _refused(
                 "no_program",
                 "Claude Code is not installed here, or not on the PATH. Install it, or name it in `claude_program` of "
-                "config.toml; `dispatch-mcp doctor` says what is found.",
+                "config.toml; the doctor command says what is found.",
             )
         if not work.place or not Path(work.place).is_dir():
             return _refused("no_workspace", f"The workspace {work.place!r} is not an existing directory.")
