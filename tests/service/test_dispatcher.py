@@ -245,7 +245,7 @@ async def test_a_failed_task_is_skipped_or_tried_again(desk: dispatcher_setup.De
 @pytest.mark.parametrize("kind", ["retry", "skip"])
 async def test_steering_a_task_needs_one_that_is_there(desk: dispatcher_setup.Desk, kind: Any) -> None:
     progress = await desk.app.dispatch(plan_id=await desk.planned(WRITE))
-    with pytest.raises(errors.InputError, match="needs a task_id"):
+    with pytest.raises(errors.InputError, match="needs the id of a task"):
         await desk.app.steer(progress.run_id, kind, "", "")
     with pytest.raises(errors.UnknownHandle, match="no task 'nobody'"):
         await desk.app.steer(progress.run_id, kind, "nobody", "")
