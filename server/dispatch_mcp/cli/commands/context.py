@@ -7,14 +7,16 @@ import gzip
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pydantic
 
 from dispatch_mcp import configuration, errors, model
-from dispatch_mcp.cli import console, context_session, input_files
-from dispatch_mcp.context import packs, past_commits, search_scope
+from dispatch_mcp.cli import console, input_files
+from dispatch_mcp.context import pack_builder, packs, past_commits, search_scope
 
 MAX_TEXT = 200_000
 _MAX_HISTORY = 1 << 28
@@ -22,11 +24,48 @@ _STRINGS = pydantic.TypeAdapter(tuple[str, ...])
 _TEXTS = ("full", "text", "title")
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Packs of one workspace, one budget and one scope; `history` replaces the workspace's own if it is given."""
+
+    gatherer: pack_builder.Gatherer
+    workspace: Path
+    budget: int
+    scope: search_scope.Scope
+    history: pack_builder.History | None = None
+
+    def pack(self, text: str, keys: Sequence[str] = (), *, before: int | None = None, but: str = "") -> packs.Pack:
+        """Returns the pack of a task; of a history that was handed in, commits before `before` and not `but` count.
+
+        Raises:
+            NotAllowed: the workspace cannot be read.
+        """
+        history = self.history.until(before, but) if self.history else None
+        return self.gatherer.pack(
+            self.workspace, text, keys, budget=self.budget, scope=self.scope, past_commits=history
+        )
+
+
+@contextmanager
+def open_session(
+    settings: configuration.Settings,
+    *,
+    budget: int,
+    scope: search_scope.Scope,
+    commits: Sequence[past_commits.Commit] | None = None,
+) -> Generator[Session]:
+    """Yields the session for the settings' workspace."""
+    with ExitStack() as stack:
+        gatherer = stack.enter_context(pack_builder.Gatherer(settings.home))
+        history = stack.enter_context(closing(pack_builder.History(commits))) if commits is not None else None
+        yield Session(gatherer, settings.workspace, budget, scope, history)
+
+
 def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
     """Prints the pack of one task, or a JSON line for each case of a batch."""
     scope = _scope(options.receives or (), options.excludes or ())
     commits = _history(options.history) if options.history else None
-    with context_session.asking(loaded.settings, budget=_budget(options.budget), scope=scope, commits=commits) as asked:
+    with open_session(loaded.settings, budget=_budget(options.budget), scope=scope, commits=commits) as asked:
         if options.batch is not None:
             if options.text:
                 raise errors.InputError(
@@ -79,7 +118,7 @@ def _show(pack: packs.Pack) -> None:
     console.note(f"{pack.tokens:,} of {pack.budget:,} tokens{found}")
 
 
-def _answer(asked: context_session.Asking, case: dict[str, model.Json]) -> dict[str, model.Json]:
+def _answer(asked: Session, case: dict[str, model.Json]) -> dict[str, model.Json]:
     """Returns one case's answer: ranked paths, spans in the order in which they were chosen, and what they cost."""
     text = next(case[key] for key in _TEXTS if isinstance(case.get(key), str))
     keys = _STRINGS.validate_python(case.get("context") or ())
