@@ -42,14 +42,16 @@ def server_workspaces(settings: configuration.Settings, env: Mapping[str, str]) 
     return workspace_provider.Worktrees(git_process.Git(settings.home, settings.child_policy(env)), settings.home)
 
 
-def order_maker(settings: configuration.Settings, known: Callable[[], catalog.Catalog]) -> executor.MakeOrder:
+def order_maker(settings: configuration.Settings, current_catalog: Callable[[], catalog.Catalog]) -> executor.MakeOrder:
     """Returns what fills a bare order with its agent's role and the default deadline."""
 
     def make(work: work_order.WorkOrder) -> work_order.WorkOrder:
         deadline = budget.deadline_s(work.task, work.timeout_s or settings.task_timeout_s)
-        timed = replace(work, timeout_s=deadline)
+        order = replace(work, timeout_s=deadline)
         return (
-            timed if timed.worker in (WorkerKind.COMMAND, WorkerKind.SCRIPTED) else host_work.with_agent(timed, known())
+            order
+            if order.worker in (WorkerKind.COMMAND, WorkerKind.SCRIPTED)
+            else host_work.with_agent(order, current_catalog())
         )
 
     return make
@@ -91,8 +93,8 @@ def rules(settings: configuration.Settings) -> planner.Rules:
 
 @asynccontextmanager
 async def _gatherer(home: Path) -> AsyncGenerator[pack_builder.Gatherer]:
-    with pack_builder.Gatherer(home) as found:
-        yield found
+    with pack_builder.Gatherer(home) as gatherer:
+        yield gatherer
 
 
 @asynccontextmanager
@@ -150,19 +152,19 @@ async def open_dispatcher(
 
 def council_means(settings: configuration.Settings, redactor: redaction.Redactor) -> review_subjects.Means:
     """Returns what reviews need: git for changes, the redactor, and the rules of the settings."""
-    found = diff_source.GitChanges(settings.home, settings.child_policy(os.environ))
+    changes = diff_source.GitChanges(settings.home, settings.child_policy(os.environ))
     applier = branch_apply.Applier(_git(settings))
 
-    async def candidate(loaded: run_view.RunView) -> review_scope.Change | None:
+    async def candidate(view: run_view.RunView) -> review_scope.Change | None:
         try:
-            offer = await applier.look(loaded.run.workspace, loaded.run.id)
+            offer = await applier.look(view.run.workspace, view.run.id)
         except errors.DispatchError:
             return None
-        change = await found.of_range(loaded.run.workspace, f"{offer.head}...{offer.revision}")
-        return change._replace(about=f"what run {loaded.run.id[:8]} would merge")
+        change = await changes.of_range(view.run.workspace, f"{offer.head}...{offer.revision}")
+        return change._replace(about=f"what run {view.run.id[:8]} would merge")
 
     return review_subjects.Means(
-        changes=found,
+        changes=changes,
         candidate=candidate,
         clean=redactor.redact,
         rules=council_decision.CouncilRules(

@@ -61,7 +61,7 @@ def _settle_failures(step: NextStep) -> str:
     task = _task(step)
     return (
         f"Read {_command('trace', step, '--view results')}, then {_command('steer retry', step, task)} or "
-        f"`steer skip {step.run} {task}`, task by task."
+        f"{_command('steer skip', step, task)}, task by task."
     )
 
 

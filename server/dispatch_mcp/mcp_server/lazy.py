@@ -40,7 +40,9 @@ class ToolCalls(Protocol):
         """Carries out a call; `decision` is what the user has decided, None if nobody has."""
         ...
 
-    async def waivable(self, app: dispatcher.Dispatcher, run_id: str, finding: str) -> council_decision.Merged | None:
+    async def waivable(
+        self, app: dispatcher.Dispatcher, run_id: str, finding_id: str
+    ) -> council_decision.Merged | None:
         """Returns the finding of a review that a person could waive, or None."""
         ...
 
@@ -83,7 +85,7 @@ class Loaders:
 class Opening:
     """A dispatcher that is opened by the first call that needs it, or a moment after the start.
 
-    `_wanted` is set by callers and by `end`; `_settled` by `keep`, once there is a dispatcher or a reason why not.
+    `_wanted` is set by callers and by `end`; `_outcome` by `keep`, once there is a dispatcher or a reason why not.
     Both are replaced by new events before those who wait are woken, so that a caller who comes later waits for
     the next try and never for one that is over.
     """
@@ -92,15 +94,15 @@ class Opening:
     _app: dispatcher.Dispatcher | None = None
     _failure: errors.DispatchError = field(default_factory=errors.StoreError)
     _wanted: anyio.Event = field(default_factory=anyio.Event)
-    _settled: anyio.Event = field(default_factory=anyio.Event)
+    _outcome: anyio.Event = field(default_factory=anyio.Event)
     _over: bool = False
 
     async def get(self) -> dispatcher.Dispatcher:
         """Returns the dispatcher. Raises DispatchError when it cannot be opened; the next call tries again."""
         if self._app is None:
-            settled = self._settled
+            outcome = self._outcome
             self._wanted.set()
-            await settled.wait()
+            await outcome.wait()
         if self._app is None:
             raise self._failure
         return self._app
@@ -130,8 +132,8 @@ class Opening:
 
     def _settle(self) -> None:
         """Answers those who wait; from now on `_wanted` says that there is something new to do."""
-        settled, self._settled, self._wanted = self._settled, anyio.Event(), anyio.Event()
-        settled.set()
+        outcome, self._outcome, self._wanted = self._outcome, anyio.Event(), anyio.Event()
+        outcome.set()
 
     def end(self) -> None:
         """Lets `keep` close the dispatcher and return."""

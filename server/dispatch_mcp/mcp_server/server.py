@@ -137,12 +137,12 @@ def once_asked_for(register: Callable[[], None]) -> ServerMiddleware[Any]:
 
     Reading some fifty files takes as long as the rest of our start, and many sessions never ask.
     """
-    registered = False
+    is_registered = False
 
     async def before(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        nonlocal registered
-        if not registered and ctx.method.startswith(("prompts/", "resources/")):
-            registered = True
+        nonlocal is_registered
+        if not is_registered and ctx.method.startswith(("prompts/", "resources/")):
+            is_registered = True
             register()
         return await call_next(ctx)
 
@@ -177,15 +177,15 @@ def answers_without_secrets(redactor: redaction.Redactor) -> ServerMiddleware[An
 
 def tool(name: str) -> Tool:
     """Returns the tool; its schema is that of its arguments' model without what only costs tokens."""
-    expected = tool_arguments.TOOLS[name]
+    arguments_type = tool_arguments.TOOLS[name]
 
     async def call(*, ctx: Context[lazy.Opening], **arguments: model.Json) -> CallToolResult:
         answer, taking = arguments.pop(ANSWER, None), arguments.pop(TAKING, None)
-        args = expected.model_validate(arguments)
+        args = arguments_type.model_validate(arguments)
         opening: lazy.Opening = ctx.request_context.lifespan_context
         return await respond(name, opening, args, taking if _applies(args) else answer)
 
-    _sign(call, expected)
+    _sign(call, arguments_type)
     definition = Tool.from_function(
         call,
         name=name,
@@ -200,7 +200,7 @@ def tool(name: str) -> Tool:
         meta=_meta(name),
         structured_output=False,
     )
-    return definition.model_copy(update={"parameters": tool_arguments.schema(expected)})
+    return definition.model_copy(update={"parameters": tool_arguments.schema(arguments_type)})
 
 
 def _meta(name: str) -> dict[str, Any]:
@@ -209,7 +209,7 @@ def _meta(name: str) -> dict[str, Any]:
     return {"anthropic/searchHint": descriptions.SEARCH_HINTS[name]}
 
 
-def _sign(call: Callable[..., Awaitable[CallToolResult]], expected: type[tool_arguments.Args]) -> None:
+def _sign(call: Callable[..., Awaitable[CallToolResult]], arguments_type: type[tool_arguments.Args]) -> None:
     """Gives `call` the signature of the arguments: the SDK reads names, types and defaults off it."""
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context[lazy.Opening])
     fields = [
@@ -219,11 +219,11 @@ def _sign(call: Callable[..., Awaitable[CallToolResult]], expected: type[tool_ar
             annotation=field.annotation,
             default=inspect.Parameter.empty if field.is_required() else field.get_default(),
         )
-        for name, field in expected.model_fields.items()
+        for name, field in arguments_type.model_fields.items()
     ]
-    if issubclass(expected, tool_arguments.Dispatch):
+    if issubclass(arguments_type, tool_arguments.Dispatch):
         fields.append(inspect.Parameter(ANSWER, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.CHOICE))
-    if issubclass(expected, tool_arguments.SteerRun):
+    if issubclass(arguments_type, tool_arguments.SteerRun):
         fields.append(inspect.Parameter(ANSWER, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.WAIVER))
         fields.append(inspect.Parameter(TAKING, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.TAKING))
     signature = inspect.Signature([*fields, context], return_annotation=CallToolResult)
@@ -260,9 +260,9 @@ def refused(refusal: errors.DispatchError) -> CallToolResult:
         return tool_result({**answer, "changes": dict(refusal.changes), "next": text}, is_error=True)
     if not isinstance(refusal, errors.PlanRejected):
         return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
-    listed = [
+    rows = [
         problem.model_dump(mode="json", exclude_defaults=True)
         for problem in refusal.problems
         if isinstance(problem, problems.Problem)
     ]
-    return tool_result({"ok": False, "errors": listed[:MAX_PROBLEMS], "next": text}, is_error=True)
+    return tool_result({"ok": False, "errors": rows[:MAX_PROBLEMS], "next": text}, is_error=True)

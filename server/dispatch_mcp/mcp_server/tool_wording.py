@@ -28,14 +28,14 @@ def _changes(step: NextStep) -> str:
         return ""
     return (
         "What it changed waits outside of the checkout: steer_run(action='apply') asks the user to take it over, or "
-        f"they run `dispatch-mcp apply {step.run}`."
+        f"they run `dispatch-mcp apply {step.run or 'RUN'}`."
     )
 
 
 def _decide(step: NextStep) -> str:
     return (
         f"A person has to decide: {', '.join(step.tasks[:MOST_TASKS])}. Call dispatch(run_id) to have the user asked "
-        f"here, or let them run `dispatch-mcp approve {step.run}`. Nobody else can approve."
+        f"here, or let them run `dispatch-mcp approve {step.run or 'RUN'}`. Nobody else can approve."
     )
 
 
@@ -63,7 +63,7 @@ def _do_reviews(step: NextStep) -> str:
 
 
 def _waive(step: NextStep) -> str:
-    return f"only a person can waive one: `dispatch-mcp waive {step.run} FINDING --reason WHY`"
+    return f"only a person can waive one: `dispatch-mcp waive {step.run or 'RUN'} FINDING --reason WHY`"
 
 
 def _repeat_review(step: NextStep) -> str:

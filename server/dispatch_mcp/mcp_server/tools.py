@@ -44,10 +44,10 @@ async def call(
     return await HANDLERS[name](app, args)
 
 
-async def waivable(app: dispatcher.Dispatcher, run_id: str, finding: str) -> council_decision.Merged | None:
+async def waivable(app: dispatcher.Dispatcher, run_id: str, finding_id: str) -> council_decision.Merged | None:
     """Returns the finding of a review that a person could waive, or None. Raises DispatchError for no review."""
     findings = await reviews.Council(app).waivable(run_id)
-    return next((merged for merged in findings if merged.id == finding), None)
+    return next((finding for finding in findings if finding.id == finding_id), None)
 
 
 async def applicable(app: dispatcher.Dispatcher, run_id: str, revision: str) -> merge_offer.Offer | None:
@@ -124,14 +124,14 @@ async def route_task(app: dispatcher.Dispatcher, args: tool_arguments.RouteTask)
 async def plan_dag(app: dispatcher.Dispatcher, args: tool_arguments.PlanDag) -> dict[str, model.Json]:
     """Answers with a checked plan, or with everything that is wrong with it."""
     if args.edits or args.plan_id:
-        planned = await app.plans.edit(args.plan_id, args.base_version, args.edits)
+        proposal = await app.plans.edit(args.plan_id, args.base_version, args.edits)
     elif args.tasks:
-        planned = await app.plans.plan(
+        proposal = await app.plans.plan(
             args.tasks, request=args.request, max_parallel=args.max_parallel, on_conflict=args.on_conflict
         )
     else:
         return plan_answers.draft_answer(app.plans.draft(args.request), diagram=args.diagram)
-    return plan_answers.plan_answer(planned, diagram=args.diagram)
+    return plan_answers.plan_answer(proposal, diagram=args.diagram)
 
 
 async def dispatch(app: dispatcher.Dispatcher, args: tool_arguments.Dispatch) -> dict[str, model.Json]:
@@ -150,9 +150,9 @@ async def dispatch(app: dispatcher.Dispatcher, args: tool_arguments.Dispatch) ->
 
 async def report(app: dispatcher.Dispatcher, args: tool_arguments.Report) -> dict[str, model.Json]:
     """Accepts results of the host."""
-    reported = await app.report(args.run_id, args.results)
-    answer = _wire(reported)
-    review = await reviews.Council(app).look(reported.run_id) if reported.state in model.RUN_FINAL else None
+    progress = await app.report(args.run_id, args.results)
+    answer = _wire(progress)
+    review = await reviews.Council(app).look(progress.run_id) if progress.state in model.RUN_FINAL else None
     if review is not None:
         decision = _wire(review)
         answer |= {"decision": decision, "next": decision.get("next", "")}

@@ -39,9 +39,9 @@ def _while_it_runs(run: records.RunRecord, tasks: Sequence[records.TaskRecord], 
     ready = _host_tasks(tasks, TaskState.READY)
     if ready:
         return NextStep(StepKind.FETCH_ASSIGNMENTS, run.id, count=ready)
-    leased = _host_tasks(tasks, TaskState.RUNNING)
-    if leased:
-        return NextStep(StepKind.FINISH_ASSIGNMENTS, run.id, count=leased)
+    out = _host_tasks(tasks, TaskState.RUNNING)
+    if out:
+        return NextStep(StepKind.FINISH_ASSIGNMENTS, run.id, count=out)
     return NextStep(StepKind.WATCH, run.id)
 
 

@@ -15,11 +15,11 @@ from dispatch_mcp.git import apply_rules
 from dispatch_mcp.model import merge_offer
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Prints what would be applied; with a revision, applies it. Raises NotAllowed when an assistant does that."""
     if options.expect:
         approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
-    offer = anyio.run(composition.offer, loaded.settings, options.run, options.expect)
+    offer = anyio.run(composition.offer, setup.settings, options.run, options.expect)
     if options.json:
         console.emit(offer.model_dump(mode="json", exclude_defaults=True))
     else:

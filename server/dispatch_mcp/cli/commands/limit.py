@@ -12,9 +12,9 @@ from dispatch_mcp.cli.commands import status
 from dispatch_mcp.service import answers, plan_answers
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Changes the ceilings and prints where the run stands."""
-    answer = anyio.run(_limit, loaded.settings, options.run, plan_answers.read_limits(_read(options.limits)))
+    answer = anyio.run(_limit, setup.settings, options.run, plan_answers.read_limits(_read(options.limits)))
     if options.json:
         console.emit(answer.wire(shell_wording.words))
     else:
@@ -22,16 +22,16 @@ def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
     return console.OK
 
 
-def _read(given: list[str]) -> dict[str, model.Json]:
-    found: dict[str, model.Json] = {}
-    for entry in given:
+def _read(entries: list[str]) -> dict[str, model.Json]:
+    limits: dict[str, model.Json] = {}
+    for entry in entries:
         name, _, value = entry.partition("=")
         try:
             number = float(value)
         except ValueError:
             raise errors.InputError(f"{entry!r} is not NAME=NUMBER.", hint="Such as dollars=8 or minutes=90.") from None
-        found[name.strip()] = int(number) if number == int(number) else number
-    return found
+        limits[name.strip()] = int(number) if number == int(number) else number
+    return limits
 
 
 async def _limit(settings: configuration.Settings, run: str, limits: model.Limits) -> answers.Trace:

@@ -27,13 +27,13 @@ log = logging.getLogger(__name__)
 EXIT_GRACE_S = 2.0
 
 
-def main(_options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(_options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Serves until the client closes stdin or a signal comes; returns the exit code."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a stray line then goes to stderr at once
-    redactor = logs.to_stderr(loaded)
-    for warning in loaded.warnings:
+    redactor = logs.to_stderr(setup)
+    for warning in setup.warnings:
         log.warning("%s", warning)
-    anyio.run(_serve, loaded.settings, redactor)
+    anyio.run(_serve, setup.settings, redactor)
     return 0
 
 

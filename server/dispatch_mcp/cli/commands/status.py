@@ -14,10 +14,10 @@ from dispatch_mcp.runs import budget
 from dispatch_mcp.service import answers
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Prints the list of runs or one run's summary."""
     view = "all" if options.all else "summary"
-    trace = anyio.run(composition.trace, loaded.settings, options.run or "", view)
+    trace = anyio.run(composition.trace, setup.settings, options.run or "", view)
     if options.json:
         console.emit(trace.wire(shell_wording.words))
     elif options.run:
@@ -69,9 +69,11 @@ def money(trace: answers.Trace) -> list[str]:
     if trace.context:
         lines.append(saved(trace.context))
     if trace.limits:
-        left = [f"{name} {trace.left[name]:g} of {most:g}" for name, most in trace.limits.items() if name in trace.left]
-        others = [f"{name} at most {most:g}" for name, most in trace.limits.items() if name not in trace.left]
-        lines.append(f"left: {', '.join([*left, *others])}")
+        shares = [
+            f"{name} {trace.left[name]:g} of {most:g}" for name, most in trace.limits.items() if name in trace.left
+        ]
+        ceilings = [f"{name} at most {most:g}" for name, most in trace.limits.items() if name not in trace.left]
+        lines.append(f"left: {', '.join([*shares, *ceilings])}")
     return [*lines, f"held: {trace.held}"] if trace.held else lines
 
 
@@ -94,6 +96,6 @@ def note_of(task: answers.TaskLine, trace: answers.Trace) -> str:
     return waits or ("replayed" if task.replayed else task.error)
 
 
-def counts(found: dict[str, int]) -> str:
+def counts(numbers: dict[str, int]) -> str:
     """Returns `2 running, 1 ready`."""
-    return ", ".join(f"{number} {state}" for state, number in sorted(found.items()) if number)
+    return ", ".join(f"{number} {state}" for state, number in sorted(numbers.items()) if number)

@@ -80,7 +80,7 @@ def tasks() -> list[dict[str, model.Json]]:
         {"id": name, "do": goal, "command": list(argv), "effort": "L" if name == "size" else "S"}
         for name, (goal, argv) in COMMANDS.items()
     ]
-    hosted: list[dict[str, model.Json]] = [
+    host_tasks: list[dict[str, model.Json]] = [
         {
             "id": name,
             "do": goal,
@@ -91,7 +91,7 @@ def tasks() -> list[dict[str, model.Json]]:
         }
         for name, (goal, deps) in HOST_TASKS.items()
     ]
-    return commands + hosted
+    return commands + host_tasks
 
 
 def answer(task_id: str, outputs: Mapping[str, str]) -> dict[str, model.Json]:
