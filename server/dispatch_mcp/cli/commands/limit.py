@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 import anyio
 
@@ -26,12 +27,20 @@ def _read(entries: list[str]) -> dict[str, model.Json]:
     limits: dict[str, model.Json] = {}
     for entry in entries:
         name, _, value = entry.partition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            raise errors.InputError(f"{entry!r} is not NAME=NUMBER.", hint="Such as dollars=8 or minutes=90.") from None
-        limits[name.strip()] = int(number) if number == int(number) else number
+        number = _number(value)
+        if number is None:
+            raise errors.InputError(f"{entry!r} is not NAME=NUMBER.", hint="Such as dollars=8 or minutes=90.")
+        limits[name.strip()] = int(number) if number.is_integer() else number
     return limits
+
+
+def _number(text: str) -> float | None:
+    """Returns the number that a text says, None for one that says none or none that is finite."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 async def _limit(settings: configuration.Settings, run: str, limits: model.Limits) -> answers.Trace:

@@ -19,14 +19,15 @@ def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     if options.json:
         console.emit(trace.wire(shell_wording.words))
         return console.OK
-    _show(trace)
+    show(trace)
     whole_page = options.view in ("results", "artifacts") or len(trace.timeline) == traces.PAGE
     if trace.cursor and whole_page:
         console.note(f"more behind --cursor {trace.cursor}")
     return console.OK
 
 
-def _show(trace: answers.Trace) -> None:
+def show(trace: answers.Trace) -> None:
+    """Prints the one view that a trace has, or the run itself."""
     if trace.timeline:
         show_timeline(trace)
     elif trace.results:

@@ -99,7 +99,8 @@ def answer(task_id: str, outputs: Mapping[str, str]) -> dict[str, model.Json]:
     match task_id:
         case "assess":
             work = f"{first(outputs, 'size', last=True)}; {count(outputs, 'history')} recent commits read; "
-            work += f"most commits by {first(outputs, 'authors').split(maxsplit=1)[-1] or 'nobody'}."
+            author = (first(outputs, "authors").split(maxsplit=1) or ["nobody"])[-1]
+            work += f"most commits by {author}."
         case "quality":
             work = f"{count(outputs, 'tests')} files define tests, {count(outputs, 'todos')} hold a TODO or FIXME."
         case _:
