@@ -179,6 +179,12 @@ def test_the_rule_names_a_whole_cycle() -> None:
     assert rules.cycles(modules) == ["core.a -> core.b -> core.c -> core.a"]
 
 
+def test_an_import_by_name_closes_a_cycle() -> None:
+    by_name = "from importlib import import_module\nx = lambda: import_module('dispatch_mcp.core.a')"
+    modules = [source.Module("core.a", "from dispatch_mcp.core import b"), source.Module("core.b", by_name)]
+    assert rules.cycles(modules) == ["core.a -> core.b -> core.a"]
+
+
 def test_every_rule_has_an_offence_that_it_finds() -> None:
     assert {rule for rule, _, _ in OFFENCES} | {"cycles"} == {*RULES, "forbidden_calls"}
 

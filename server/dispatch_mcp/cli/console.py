@@ -30,6 +30,7 @@ STYLES = {
     "✗": "red",
 }
 PIPE_WIDTH = 2_000
+"""Columns of a table that goes to a pipe: so wide that no row is wrapped, for `grep` and `cut` read lines."""
 
 
 class Console(rich.console.Console):

@@ -12,6 +12,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.planning import json_reader, plan_documents
 
 MAX_BYTES = 64 << 20
+"""Bytes of a file that is read into memory: far above the largest plan, and below what would hurt."""
 
 
 def read(name: str) -> plan_documents.Document:

@@ -19,27 +19,27 @@ MOST_FILES = 8
 """Files that a question names."""
 
 
-class Choice(BaseModel):
+class ApprovalAnswer(BaseModel):
     """What a person says to a decision; `later` leaves the run waiting."""
 
     decision: Literal["approve", "reject", "later"] = Field(description="Shall the run go on as planned?")
     reason: str = Field(default="", description="Why, for the record.", max_length=2_000)
 
 
-class Waiving(BaseModel):
+class WaiverAnswer(BaseModel):
     """What a person says about a finding that blocks; `keep` leaves it."""
 
     decision: Literal["waive", "keep"] = Field(description="Shall this finding no longer block the change?")
     reason: str = Field(default="", description="Why it may stay, for the record.", max_length=2_000)
 
 
-class Taking(BaseModel):
+class ApplyAnswer(BaseModel):
     """What a person says to what a run has merged; `keep` leaves the checkout as it is."""
 
     decision: Literal["apply", "keep"] = Field(description="Bring these changes into the checkout?")
 
 
-UserAnswer = ElicitationResult[Choice] | ElicitationResult[Waiving] | ElicitationResult[Taking] | None
+UserAnswer = ElicitationResult[ApprovalAnswer] | ElicitationResult[WaiverAnswer] | ElicitationResult[ApplyAnswer] | None
 
 
 def decision(answer: UserAnswer) -> BaseModel | None:
@@ -47,60 +47,60 @@ def decision(answer: UserAnswer) -> BaseModel | None:
     return answer.data if isinstance(answer, AcceptedElicitation) else None
 
 
-async def ask(run_id: str, ctx: Context[Any]) -> Choice | Elicit[Choice]:
+async def ask(run_id: str, ctx: Context[Any]) -> ApprovalAnswer | Elicit[ApprovalAnswer]:
     """Returns the question for the first decision that a run waits for; no question without one, or without a user."""
     if not run_id or not _can_ask(ctx):
-        return Choice(decision="later")
+        return ApprovalAnswer(decision="later")
     try:
         app = await _opening(ctx).get()
         waiting = await app.decisions(run_id)
     except errors.DispatchError:
-        return Choice(decision="later")
+        return ApprovalAnswer(decision="later")
     if not waiting:
-        return Choice(decision="later")
-    return Elicit(f"{waiting[0].question} ({waiting[0].task_id}, run {waiting[0].run_id[:8]})", Choice)
+        return ApprovalAnswer(decision="later")
+    return Elicit(f"{waiting[0].question} ({waiting[0].task_id}, run {waiting[0].run_id[:8]})", ApprovalAnswer)
 
 
-async def ask_waiver(run_id: str, action: str, task_id: str, ctx: Context[Any]) -> Waiving | Elicit[Waiving]:
+async def ask_waiver(run_id: str, action: str, task_id: str, ctx: Context[Any]) -> WaiverAnswer | Elicit[WaiverAnswer]:
     """Returns the question about the finding that shall be waived; no question without one, or without a user."""
     if action != "waive" or not _can_ask(ctx):
-        return Waiving(decision="keep")
+        return WaiverAnswer(decision="keep")
     opening = _opening(ctx)
     try:
         finding = await opening.loaders.tools().waivable(await opening.get(), run_id, task_id)
     except errors.DispatchError:
-        return Waiving(decision="keep")
+        return WaiverAnswer(decision="keep")
     if finding is None:
-        return Waiving(decision="keep")
+        return WaiverAnswer(decision="keep")
     claim = escape.one_line(finding.claims[0].claim, limit=300)
     place = escape.one_line(f"{finding.file}:{finding.line}", limit=200)
-    return Elicit(f"Waive finding {finding.id}? {finding.severity}, {place}: {claim}", Waiving)
+    return Elicit(f"Waive finding {finding.id}? {finding.severity}, {place}: {claim}", WaiverAnswer)
 
 
-async def ask_taking(run_id: str, action: str, task_id: str, ctx: Context[Any]) -> Taking | Elicit[Taking]:
+async def ask_to_apply(run_id: str, action: str, task_id: str, ctx: Context[Any]) -> ApplyAnswer | Elicit[ApplyAnswer]:
     """Returns the question about the revision `task_id` of a run; no question when it could not be applied anyway."""
     if action != "apply" or not task_id or not _can_ask(ctx):
-        return Taking(decision="keep")
+        return ApplyAnswer(decision="keep")
     opening = _opening(ctx)
     try:
         offer = await opening.loaders.tools().applicable(await opening.get(), run_id, task_id)
     except errors.DispatchError:
-        return Taking(decision="keep")
+        return ApplyAnswer(decision="keep")
     if offer is None:
-        return Taking(decision="keep")
+        return ApplyAnswer(decision="keep")
     files = escape.one_line(", ".join(offer.files[:MOST_FILES]), limit=400)
     more = f" and {len(offer.files) - MOST_FILES} more" if len(offer.files) > MOST_FILES else ""
     question = f"Apply {offer.revision[:12]} of run {offer.run_id[:8]} to {offer.branch!r}? It changes {files}{more}."
-    return Elicit(question, Taking)
+    return Elicit(question, ApplyAnswer)
 
 
-CHOICE = Annotated[ElicitationResult[Choice], Resolve(ask)]
+APPROVAL = Annotated[ElicitationResult[ApprovalAnswer], Resolve(ask)]
 """The parameter of a tool that asks for a decision first."""
 
-WAIVER = Annotated[ElicitationResult[Waiving], Resolve(ask_waiver)]
+WAIVER = Annotated[ElicitationResult[WaiverAnswer], Resolve(ask_waiver)]
 """The parameter of a tool that asks whether a finding shall be waived."""
 
-TAKING = Annotated[ElicitationResult[Taking], Resolve(ask_taking)]
+APPLYING = Annotated[ElicitationResult[ApplyAnswer], Resolve(ask_to_apply)]
 """The parameter of a tool that asks whether a run's changes shall be applied."""
 
 

@@ -19,6 +19,7 @@ from dispatch_mcp.service import answers, dispatcher
 MARKDOWN = "text/markdown"
 JSON = "application/json"
 MAX_COMPLETIONS = 100
+"""Values in one answer: the most that MCP allows."""
 
 
 Current = Callable[[], lazy.Opening]

@@ -42,8 +42,10 @@ log = logging.getLogger(__name__)
 Server = MCPServer[lazy.Opening]
 
 LISTS_TTL_MS = 300_000
+"""Milliseconds for which clients may keep our lists; they change only with the installation or the user's files."""
 MAX_PROBLEMS = 50
-ANSWER, TAKING = "asked", "offered"
+"""Problems of a plan in one answer: more than a model mends at a time."""
+ANSWER, APPLYING = "asked", "offered"
 """The parameters that carry what the user answered; they are not part of the published schema."""
 
 READ_ONLY = frozenset({"route_task", "get_trace"})
@@ -180,10 +182,10 @@ def tool(name: str) -> Tool:
     arguments_type = tool_arguments.TOOLS[name]
 
     async def call(*, ctx: Context[lazy.Opening], **arguments: model.Json) -> CallToolResult:
-        answer, taking = arguments.pop(ANSWER, None), arguments.pop(TAKING, None)
+        answer, apply_answer = arguments.pop(ANSWER, None), arguments.pop(APPLYING, None)
         args = arguments_type.model_validate(arguments)
         opening: lazy.Opening = ctx.request_context.lifespan_context
-        return await respond(name, opening, args, taking if _applies(args) else answer)
+        return await respond(name, opening, args, apply_answer if _applies(args) else answer)
 
     _sign(call, arguments_type)
     definition = Tool.from_function(
@@ -222,10 +224,10 @@ def _sign(call: Callable[..., Awaitable[CallToolResult]], arguments_type: type[t
         for name, field in arguments_type.model_fields.items()
     ]
     if issubclass(arguments_type, tool_arguments.Dispatch):
-        fields.append(inspect.Parameter(ANSWER, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.CHOICE))
+        fields.append(inspect.Parameter(ANSWER, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.APPROVAL))
     if issubclass(arguments_type, tool_arguments.SteerRun):
         fields.append(inspect.Parameter(ANSWER, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.WAIVER))
-        fields.append(inspect.Parameter(TAKING, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.TAKING))
+        fields.append(inspect.Parameter(APPLYING, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.APPLYING))
     signature = inspect.Signature([*fields, context], return_annotation=CallToolResult)
     setattr(call, "__signature__", signature)  # noqa: B010  # functions declare no such attribute
     call.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}

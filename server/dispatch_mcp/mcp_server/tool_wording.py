@@ -8,6 +8,7 @@ from typing import Final
 from dispatch_mcp.next_steps import NextStep, StepKind, counted, sentences
 
 MOST_TASKS: Final = 5
+"""Tasks that a sentence names; the trace lists all."""
 
 
 def words(step: NextStep) -> str:

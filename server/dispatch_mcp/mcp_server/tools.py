@@ -63,7 +63,7 @@ async def applicable(app: dispatcher.Dispatcher, run_id: str, revision: str) -> 
 
 async def _settle(app: dispatcher.Dispatcher, run_id: str, decision: BaseModel | None) -> None:
     """Records what the user said to the first open decision of a run, if they said yes or no."""
-    if not isinstance(decision, elicitation.Choice) or decision.decision == "later":
+    if not isinstance(decision, elicitation.ApprovalAnswer) or decision.decision == "later":
         return
     waiting = await app.decisions(run_id)
     if waiting:
@@ -80,7 +80,7 @@ async def _waive(
         NotAllowed: no user was asked, or the user keeps the finding.
         InputError: there is no such finding, or the user gave no reason.
     """
-    if not isinstance(decision, elicitation.Waiving) or decision.decision != "waive":
+    if not isinstance(decision, elicitation.WaiverAnswer) or decision.decision != "waive":
         raise errors.NotAllowed(f"Finding {args.task_id!r} is not waived: no user said so.", hint=HOW_TO_WAIVE)
     council = reviews.Council(app)
     return _wire(await council.waive(args.run_id, args.task_id, decision.reason, BY_ELICITATION))
@@ -104,7 +104,7 @@ async def _apply(
         )
     apply_rules.refuse(offer, revision)
     if offer.way != "nothing":
-        if not isinstance(decision, elicitation.Taking) or decision.decision != "apply":
+        if not isinstance(decision, elicitation.ApplyAnswer) or decision.decision != "apply":
             raise errors.NotAllowed(f"Revision {revision!r} is not applied: no user said so.", hint=HOW_TO_APPLY)
         offer = await app.offer(args.run_id, revision)
     answer: dict[str, model.Json] = offer.model_dump(mode="json", exclude_defaults=True)
@@ -179,7 +179,7 @@ async def get_trace(app: dispatcher.Dispatcher, args: tool_arguments.GetTrace) -
 
 
 async def steer_run(app: dispatcher.Dispatcher, args: tool_arguments.SteerRun) -> dict[str, model.Json]:
-    """Steers a run. Waiving and applying do not come here: a person decides on them first."""
+    """Steers a run. WaiverAnswer and applying do not come here: a person decides on them first."""
     if args.action == "waive":
         raise errors.NotAllowed("Only a person can waive a finding.", hint=HOW_TO_WAIVE)
     if args.action == "apply":

@@ -21,7 +21,9 @@ from dispatch_mcp.store import agent_index_files
 from dispatch_mcp.text import escape
 
 SHOWN = 90
+"""Characters of a description in the list."""
 MOST_WORDS = 30
+"""Words that misled, the worst first, in the table."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from dispatch_mcp.context import pack_builder, packs, past_commits, search_scope
 
 MAX_TEXT = 200_000
 _MAX_HISTORY = 1 << 28
+"""Characters of an unpacked history: what a small gzip file may unfold to."""
 _STRINGS = pydantic.TypeAdapter(tuple[str, ...])
 _TEXTS = ("full", "text", "title")
 

@@ -14,6 +14,7 @@ from dispatch_mcp.planning.drafts import draft_builder
 from dispatch_mcp.service import plan_answers, planner
 
 MAX_REQUEST = 200_000
+"""Characters of a request that are looked at."""
 
 
 def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:

@@ -21,6 +21,7 @@ BLOCKED: Final = console.FAILED
 INCONCLUSIVE: Final = console.INCONCLUSIVE
 
 MAX_BYTES: Final = 20 << 20
+"""Bytes of a diff; larger ones are refused before anything is paid for."""
 STYLES: Final = {"PASS": "green", "BLOCK": "red", "INCONCLUSIVE": "yellow", review_answers.NOTHING: "yellow"}
 NOBODY: Final = (
     "Nobody here can review: set ANTHROPIC_API_KEY, install Claude Code, or ask your assistant to call review_council. "

@@ -12,6 +12,7 @@ from dispatch_mcp.routing import router
 from dispatch_mcp.service import plan_answers
 
 MAX_TEXT = 200_000
+"""Characters of a request that are looked at."""
 
 
 def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:

@@ -21,6 +21,7 @@ from dispatch_mcp.service import dispatcher, planner
 
 PLAN_ID = re.compile(r"^[0-9a-f]{32}$")
 LIVE_ROWS = 12
+"""Tasks at work that the live table shows, so that it fits a small terminal."""
 _ENDS = {RunState.SUCCEEDED: console.OK, RunState.INCONCLUSIVE: console.INCONCLUSIVE}
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EXIT_GRACE_S = 2.0
+"""Seconds that a stopped server has for its lifespan to end, before the process ends itself."""
 
 
 def main(_options: argparse.Namespace, setup: configuration.Loaded) -> int:

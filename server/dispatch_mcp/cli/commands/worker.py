@@ -12,6 +12,7 @@ from dispatch_mcp.cli import console, logs
 from dispatch_mcp.service import dispatcher
 
 LOOK_S = 0.5
+"""Seconds after which the worker looks even if nothing woke it: another process may have set a run free."""
 
 
 def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:

@@ -19,6 +19,12 @@ def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     if options.json:
         console.emit(leftovers.model_dump(mode="json", exclude_defaults=True))
         return console.OK
+    show(leftovers, prune=prune)
+    return console.OK
+
+
+def show(leftovers: worktree_leftovers.Found, *, prune: bool) -> None:
+    """Prints worktrees and kept changes, and what became of them or could."""
     rows, changes = [_row(tree) for tree in leftovers.trees], [_line(work) for work in leftovers.works]
     if rows:
         console.show(("run", "task", "try", "worktree", ""), rows)
@@ -31,7 +37,6 @@ def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
         console.say(f"Removed {count} ref{'' if count == 1 else 's'} whose commits are held elsewhere.")
     elif rows or changes:
         console.say("`dispatch-mcp worktrees prune` removes what is safe elsewhere; nothing that was not merged.")
-    return console.OK
 
 
 def _row(tree: worktree_leftovers.Tree) -> tuple[str, ...]:

@@ -17,7 +17,9 @@ from dispatch_mcp.cli.demo import demo_server, story
 from dispatch_mcp.model import RunState
 
 LIMIT_S = 60.0
+"""Seconds after which the demo gives up: it takes under thirty on two cores."""
 POLL_S = 0.1
+"""Seconds between two looks at the run, so that the picture moves."""
 _FINAL = {state.value for state in model.RUN_FINAL}
 
 Until = Callable[[Mapping[str, model.Json]], bool]
