@@ -32,7 +32,7 @@ from typing import Any
 
 import platformdirs
 
-from dispatch_mcp.context import context_query, file_index, pack_builder, packs, past_commits
+from dispatch_mcp.context import context_query, file_index, git_log, pack_builder, packs
 from dispatch_mcp.text import languages
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -218,9 +218,7 @@ def history(repo: str, data: Path) -> pack_builder.History:
     file = data / "dev" / "history" / f"{repo.partition('/')[2]}.jsonl.gz"
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         found = [json.loads(line) for line in lines]
-    return pack_builder.History(
-        [past_commits.Commit(sha, at, subject, tuple(files)) for sha, at, subject, files in found]
-    )
+    return pack_builder.History([git_log.Commit(sha, at, subject, tuple(files)) for sha, at, subject, files in found])
 
 
 def over_budget(made: Iterable[packs.Pack], tokenizer: str | None) -> int:

@@ -76,9 +76,11 @@ class Context:
         """Does nothing."""
 
 
-async def by_product(workspaces: workspace_provider.Worktrees, kept: ports.Blobs, repo: Path, number: int) -> float:
+async def by_product(
+    workspaces: workspace_provider.WorktreeProvider, kept: ports.Blobs, repo: Path, number: int
+) -> float:
     async def carry_out(_ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
-        change(Path(work.place), number)
+        change(Path(work.cwd), number)
         return model.Outcome(state=model.AttemptState.SUCCEEDED, summary="done")
 
     async def judge(_work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
@@ -102,7 +104,10 @@ async def measured(files: int, rounds: int) -> dict[str, float]:
         policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": name})
         home = folder / "state"
         (home / "blobs").mkdir(parents=True)
-        workspaces, kept = workspace_provider.Worktrees(git_process.Git(home, policy), home), blobs.FileBlobs(home)
+        workspaces, kept = (
+            workspace_provider.WorktreeProvider(git_process.Git(home, policy), home),
+            blobs.FileBlobs(home),
+        )
         hand: list[float] = []
         product: list[float] = []
         for number in range(rounds):

@@ -22,7 +22,6 @@ from fake_provider import done, script
 from dispatch_mcp import model, prices
 from dispatch_mcp.engine import executor
 from dispatch_mcp.model import WorkerKind, records
-from dispatch_mcp.service import host_work
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import file_tools, scripted
 from dispatch_mcp.workers.anthropic import api_worker
@@ -57,10 +56,10 @@ def waiting(count: int, seconds: float) -> list[model.Task]:
 async def measure(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder, fake_provider.opened() as fake:
         api = api_worker.AnthropicWorker(
-            api_worker.Login.of(fake.env()),
+            api_worker.Login.from_env(fake.env()),
             host_work.brief,
             prices.dollars,
-            file_tools.Sight(lambda _root: [], lambda _root, path: path),
+            file_tools.FileAccess(lambda _root: [], lambda _root, path: path),
         )
         workers = {WorkerKind.API: api, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
         async with sqlite_store.open_store(Path(folder)) as store, executor.open_engine(store, workers) as engine:

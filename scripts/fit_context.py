@@ -1,4 +1,4 @@
-"""Fits the weights of `context/ranking_weights.py` on what public commits changed; needs numpy, unlike the product.
+"""Fits the weights of `context/ranking.py` on what public commits changed; needs numpy, unlike the product.
 
     python scripts/fit_context.py mine CLONES CASES [--most 40]     commits of bare clones as cases, a JSONL file each
     python scripts/fit_context.py fit CLONES CASES [--cross]        weights from cases; --cross leaves each project out
@@ -28,12 +28,10 @@ import numpy as np
 from dispatch_mcp.context import (
     context_query,
     file_index,
+    git_log,
     index_search,
     pack_builder,
-    past_commits,
     ranking,
-    ranking_features,
-    ranking_weights,
 )
 
 PENALTY = 0.003
@@ -76,7 +74,7 @@ def main() -> int:
             learned = fit([one for one in found if one.repo != repo])
             print(repo, told(learned, [one for one in found if one.repo == repo]))
     learned = fit(found)
-    for name, by in zip(("FILE", "PART"), learned, strict=True):
+    for name, by in zip(("FILE_WEIGHTS", "PART_WEIGHTS"), learned, strict=True):
         print(f"{name}: Mapping[str, float] = {{")
         print("".join(f'    "{feature}": {weight:.2f},\n' for feature, weight in by.items()) + "}")
     return 0
@@ -169,24 +167,24 @@ def asked(clone: Path, file: Path) -> Iterator[Found]:
         history.close()
 
 
-def commits(clone: Path) -> list[past_commits.Commit]:
+def commits(clone: Path) -> list[git_log.Commit]:
     log = git(
         clone, "log", "--no-merges", "--no-renames", "--name-only", "-n", "6000", "--format=%x01%H%x02%ct%x02%s%x03"
     )
-    made: list[past_commits.Commit] = []
+    made: list[git_log.Commit] = []
     for entry in log.split("\x01")[1:]:
         about, _, names = entry.partition("\x03")
         sha, time, subject = about.split("\x02", 2)
-        made.append(past_commits.Commit(sha, int(time), subject, tuple(name for name in names.split("\n") if name)))
+        made.append(git_log.Commit(sha, int(time), subject, tuple(name for name in names.split("\n") if name)))
     return made
 
 
 def of_case(found: index_search.Search, history: pack_builder.History, row: Mapping[str, Any]) -> Found:
     query = context_query.read(row["full"])
     evidence = found.evidence(query, history.votes(query))
-    of_files = ranking_features.files(query, evidence)
+    of_files = ranking.file_features(query, evidence)
     chances = ranking.file_chances(of_files)
-    of_parts = ranking_features.parts(query, found.completed(query, evidence, chances), chances)
+    of_parts = ranking.part_features(query, found.completed(query, evidence, chances), chances)
     gold = {one["path"]: one["lines"] for one in row["gold"]}
     return Found(row["repo"], of_files, gold, [(part.path, part.first, part.last, given) for part, given in of_parts])
 
@@ -196,18 +194,18 @@ def of_case(found: index_search.Search, history: pack_builder.History, row: Mapp
 
 def fit(found: Sequence[Found]) -> tuple[dict[str, float], dict[str, float]]:
     """Returns the weights of files and of parts."""
-    files = newton([example for one in found if (example := of_files(one)) is not None], list(ranking_weights.FILE))
-    parts = newton([example for one in found if (example := of_parts(one)) is not None], list(ranking_weights.PART))
+    files = newton([example for one in found if (example := of_files(one)) is not None], list(ranking.FILE_WEIGHTS))
+    parts = newton([example for one in found if (example := of_parts(one)) is not None], list(ranking.PART_WEIGHTS))
     return files, parts
 
 
 def of_files(one: Found) -> Example | None:
-    rows = [[of.get(name, 0.0) for name in ranking_weights.FILE] for of in one.files.values()]
+    rows = [[of.get(name, 0.0) for name in ranking.FILE_WEIGHTS] for of in one.files.values()]
     return example(rows, [float(path in one.gold) for path in one.files])
 
 
 def of_parts(one: Found) -> Example | None:
-    rows = [[of.get(name, 0.0) for name in ranking_weights.PART] for *_, of in one.parts]
+    rows = [[of.get(name, 0.0) for name in ranking.PART_WEIGHTS] for *_, of in one.parts]
     held = [sum(a <= line <= b for line in one.gold.get(path, ())) for path, a, b, _ in one.parts]
     return example(rows, list(map(float, held)))
 

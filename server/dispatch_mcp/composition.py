@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+
 import functools
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -12,46 +13,50 @@ from pathlib import Path
 from dispatch_mcp import configuration, errors, prices, worker_setup
 from dispatch_mcp.agents import bundled_files, catalog
 from dispatch_mcp.context import pack_builder
-from dispatch_mcp.engine import artifacts, attempt_driver, briefing, executor, outcome_redaction, run_view
-from dispatch_mcp.git import (
-    branch_apply,
-    cleanup,
-    diff_source,
-    git_process,
-    workspace_provider,
-    worktree_leftovers,
+from dispatch_mcp.engine import (
+    artifacts,
+    attempt_services,
+    briefing,
+    executor,
+    order_builder,
+    outcome_redaction,
+    run_view,
 )
-from dispatch_mcp.model import WorkerKind, merge_offer, ports, records, work_order
+from dispatch_mcp.git import branch_apply, diff_source, workspace_provider
+from dispatch_mcp.model import WorkerKind, ports, records, work_order
 from dispatch_mcp.review import council_decision, review_scope
-from dispatch_mcp.routing import confidence, learning, router
+from dispatch_mcp.routing import confidence, router
 from dispatch_mcp.runs import budget
-from dispatch_mcp.service import answers, dispatcher, handles, host_work, planner, review_subjects, route_memory, traces
-from dispatch_mcp.store import agent_index_files, health, sqlite_store
+from dispatch_mcp.service import checkouts, dispatcher, planner, review_subjects, route_memory
+from dispatch_mcp.store import agent_index_files, sqlite_store
 from dispatch_mcp.text import redaction
 from dispatch_mcp.workers import host, receipt_verifier, workspace_snapshot
 
 
 def server_verifier(settings: configuration.Settings, env: Mapping[str, str], workers: ports.Workers) -> ports.Witness:
     """Returns what collects receipts; commands in `acceptance` run as command tasks do."""
-    camera = workspace_snapshot.Camera(settings.home, settings.child_policy(env))
-    return receipt_verifier.ReceiptVerifier(workers[WorkerKind.COMMAND], camera)
+    git = git_process.Git(settings.home, settings.child_policy(env))
+    snapshotter = workspace_snapshot.Snapshotter(git)
+    return receipt_verifier.ReceiptVerifier(workers[WorkerKind.COMMAND], snapshotter)
 
 
-def server_workspaces(settings: configuration.Settings, env: Mapping[str, str]) -> workspace_provider.Worktrees:
+def server_workspaces(settings: configuration.Settings, env: Mapping[str, str]) -> workspace_provider.WorktreeProvider:
     """Returns what gives attempts worktrees and merges what they change."""
-    return workspace_provider.Worktrees(git_process.Git(settings.home, settings.child_policy(env)), settings.home)
+    return workspace_provider.WorktreeProvider(
+        git_process.Git(settings.home, settings.child_policy(env)), settings.home
+    )
 
 
-def order_maker(settings: configuration.Settings, current_catalog: Callable[[], catalog.Catalog]) -> executor.MakeOrder:
+def order_maker(settings: configuration.Settings, known: Callable[[], catalog.Catalog]) -> order_builder.MakeOrder:
     """Returns what fills a bare order with its agent's role and the default deadline."""
 
     def make(work: work_order.WorkOrder) -> work_order.WorkOrder:
         deadline = budget.deadline_s(work.task, work.timeout_s or settings.task_timeout_s)
-        order = replace(work, timeout_s=deadline)
+        timed = replace(work, timeout_s=deadline)
         return (
-            order
-            if order.worker in (WorkerKind.COMMAND, WorkerKind.SCRIPTED)
-            else host_work.with_agent(order, current_catalog())
+            timed
+            if timed.worker in (WorkerKind.COMMAND, WorkerKind.SCRIPTED)
+            else order_builder.with_agent(timed, known())
         )
 
     return make
@@ -93,8 +98,8 @@ def rules(settings: configuration.Settings) -> planner.Rules:
 
 @asynccontextmanager
 async def _gatherer(home: Path) -> AsyncGenerator[pack_builder.Gatherer]:
-    with pack_builder.Gatherer(home) as gatherer:
-        yield gatherer
+    with pack_builder.Gatherer(home) as found:
+        yield found
 
 
 @asynccontextmanager
@@ -122,9 +127,9 @@ async def open_dispatcher(
         maker = order_maker(settings, source.catalog)
         past = route_memory.Memory(store, principal, on=settings.learn, redact=redactor.redact)
         await past.refresh()
-        services = attempt_driver.AttemptServices(
+        services = attempt_services.AttemptServices(
             verifier=server_verifier(settings, os.environ, workers),
-            workspaces=server_workspaces(settings, os.environ),
+            workspaces=server_workspaces(settings),
             archive=artifacts.Archive(store.blobs, redactor.redact),
             briefing=briefing.Briefing(
                 store, gatherer, source.catalog, document, redactor.redact, budget=settings.context_tokens
@@ -146,25 +151,25 @@ async def open_dispatcher(
                 redact=functools.partial(outcome_redaction.outcome, redactor),
                 memory=past,
                 means=council_means(settings, redactor),
-                checkouts=branch_apply.Applier(_git(settings)),
+                checkouts=branch_apply.BranchApply(_git(settings)),
             )
 
 
 def council_means(settings: configuration.Settings, redactor: redaction.Redactor) -> review_subjects.Means:
     """Returns what reviews need: git for changes, the redactor, and the rules of the settings."""
-    changes = diff_source.GitChanges(settings.home, settings.child_policy(os.environ))
-    applier = branch_apply.Applier(_git(settings))
+    found = diff_source.GitChanges(_git(settings))
+    checkout = branch_apply.BranchApply(_git(settings))
 
-    async def candidate(view: run_view.RunView) -> review_scope.Change | None:
+    async def candidate(loaded: run_view.RunView) -> review_scope.Change | None:
         try:
-            offer = await applier.look(view.run.workspace, view.run.id)
+            offer = await checkout.look(loaded.run.workspace, loaded.run.id)
         except errors.DispatchError:
             return None
-        change = await changes.of_range(view.run.workspace, f"{offer.head}...{offer.revision}")
-        return change._replace(about=f"what run {view.run.id[:8]} would merge")
+        change = await found.of_range(loaded.run.workspace, f"{offer.head}...{offer.revision}")
+        return change._replace(about=f"what run {loaded.run.id[:8]} would merge")
 
     return review_subjects.Means(
-        changes=changes,
+        changes=found,
         candidate=candidate,
         clean=redactor.redact,
         rules=council_decision.CouncilRules(
@@ -215,18 +220,18 @@ async def offer(settings: configuration.Settings, run_id: str, expect: str = "")
     async with sqlite_store.open_store(settings.home) as store:
         found = await handles.run_id(store, run_id, records.LOCAL, str(settings.workspace))
         record = await store.run(found, principal=records.LOCAL)
-    applier = branch_apply.Applier(_git(settings))
-    act = applier.apply(record.workspace, record.id, expect) if expect else applier.look(record.workspace, record.id)
+    checkout = branch_apply.BranchApply(_git(settings))
+    act = checkout.apply(record.workspace, record.id, expect) if expect else checkout.look(record.workspace, record.id)
     return (await act).model_copy(update={"run_state": record.state.value})
 
 
-async def left_over(settings: configuration.Settings, *, prune: bool = False) -> worktree_leftovers.Found:
+async def left_over(settings: configuration.Settings, *, prune: bool = False) -> worktree_leftovers.Leftovers:
     """Returns the worktrees and changes that runs have left; with `prune`, removes what is safe elsewhere first."""
-    keeper = cleanup.Keeper(_git(settings), settings.home, health.open_runs(settings.home))
-    return await (keeper.prune if prune else keeper.look)(str(settings.workspace))
+    cleaner = cleanup.Cleaner(_git(settings), settings.home, health.open_runs(settings.home))
+    return await (cleaner.prune if prune else cleaner.look)(str(settings.workspace))
 
 
-def trees_left(settings: configuration.Settings) -> list[worktree_leftovers.Tree]:
+def trees_left(settings: configuration.Settings) -> list[worktree_leftovers.LeftWorktree]:
     """Returns the worktrees of runs that are over; reads only."""
     return [tree for tree in cleanup.trees(settings.home, health.open_runs(settings.home)) if tree.left]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+
 import os
 import tempfile
 from collections.abc import Mapping
@@ -9,9 +10,8 @@ from pathlib import Path
 
 from dispatch_mcp import configuration, errors, prices
 from dispatch_mcp.context import file_listing, safe_read
-from dispatch_mcp.engine import outcome_redaction
+from dispatch_mcp.engine import outcome_redaction, task_kinds
 from dispatch_mcp.model import WorkerKind, ports, worker_choice
-from dispatch_mcp.service import host_work
 from dispatch_mcp.text import redaction
 from dispatch_mcp.workers import command, file_tools, scripted
 from dispatch_mcp.workers.anthropic import api_worker as anthropic_api
@@ -49,13 +49,13 @@ def workers_here(
     settings: configuration.Settings, env: Mapping[str, str], *, chat: bool = True
 ) -> worker_choice.AvailableWorkers:
     """Returns who can work here; `chat` is whether an assistant calls."""
-    preferred = None if settings.default_worker == "auto" else WorkerKind(settings.default_worker)
+    preference = None if settings.default_worker == "auto" else WorkerKind(settings.default_worker)
     return worker_choice.AvailableWorkers(
         chat=chat,
         subagents="CLAUDECODE" in env,
-        key=bool(anthropic_api.Login.of(env)),
+        key=bool(anthropic_api.Login.from_env(env)),
         claude=claude_program.find(settings.claude_program, env.get("PATH", "")) or "",
-        preferred=preferred,
+        preferred=preference,
     )
 
 
@@ -69,19 +69,19 @@ async def claude_version(settings: configuration.Settings) -> str:
 
 def api_worker(settings: configuration.Settings, env: Mapping[str, str]) -> ports.Worker:
     """Returns the worker that talks to the API with the key of the environment."""
-    chosen = anthropic_api.Settings(max_turns=settings.worker_turns, in_flight=settings.api_in_flight)
-    sight = file_tools.Sight(_paths, _text)
+    limits = anthropic_api.ApiSettings(max_turns=settings.worker_turns, in_flight=settings.api_in_flight)
+    access = file_tools.FileAccess(_paths, _text)
     return anthropic_api.AnthropicWorker(
-        anthropic_api.Login.of(env), host_work.brief, prices.dollars, sight, settings=chosen
+        anthropic_api.Login.from_env(env), host_work.brief, prices.dollars, access, settings=limits
     )
 
 
 def claude_worker(settings: configuration.Settings, env: Mapping[str, str]) -> ports.Worker:
     """Returns the worker that runs Claude Code, with the environment's key or the user's login."""
-    kept = {name: value for name, value in env.items() if settings.claude_uses_key or name not in _KEYS}
-    chosen = claude_code.Settings(settings.claude_program, settings.worker_turns, settings.worker_commands)
+    variables = {name: value for name, value in env.items() if settings.claude_uses_key or name not in _KEYS}
+    choices = claude_code.ClaudeSettings(settings.claude_program, settings.worker_turns, settings.worker_commands)
     return claude_code.ClaudeWorker(
-        settings.home, settings.child_policy(kept), host_work.brief, prices.dollars, settings=chosen
+        settings.home, settings.child_policy(variables), host_work.brief, prices.dollars, settings=choices
     )
 
 
@@ -90,8 +90,8 @@ def _paths(root: Path) -> list[str]:
 
 
 def _text(root: Path, path: str) -> str:
-    with safe_read.Root(root) as opened:
-        data = opened.read(path).data
+    with safe_read.Root(root) as folder:
+        data = folder.read(path).data
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

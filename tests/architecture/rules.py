@@ -66,8 +66,7 @@ PURE = (
     *("model", "text", "routing", "planning", "review", "runs"),
     *("agents.a2a_card", "agents.catalog", "agents.frontmatter", "agents.plain_yaml", "agents.templates"),
     *("context.assembly", "context.chunks", "context.context_query", "context.gitignore", "context.import_graph"),
-    *("context.pack_evidence", "context.packs", "context.past_commits", "context.ranking", "context.ranking_features"),
-    *("context.ranking_weights", "context.requirements", "context.search_scope", "context.token_budget"),
+    *("context.packs", "context.ranking", "context.requirements", "context.search_scope", "context.token_budget"),
     *("git.apply_rules", "git.merge_rules", "git.worktree_leftovers"),
     *("process.allowlist", "process.child_environment"),
 )

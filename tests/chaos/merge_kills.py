@@ -32,6 +32,7 @@ import anyio
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.engine import executor
 from dispatch_mcp.model import TaskState, WorkerKind, records, run_refs
+from dispatch_mcp.service import checkouts
 from dispatch_mcp.store import sqlite_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
@@ -300,7 +301,7 @@ def patiently(server: subprocess.Popen[bytes]) -> int:
 
 def tidied(watch: Watch) -> int:
     """Returns how many worktrees are still there after tidying up."""
-    anyio.run(lambda: composition.left_over(settings_of(watch.folder), prune=True))
+    anyio.run(lambda: checkouts.left_over(settings_of(watch.folder), prune=True))
     return git(watch.repo, "worktree", "list").count("\n")
 
 

@@ -131,7 +131,9 @@ def test_a_part_of_a_project_that_does_not_exist_is_named() -> None:
         ("x?z", "xyz", False, True),
         ("x?z", "x/z", False, False),
         ("trailing   ", "trailing", False, True),
-        ("[", "[", False, True),
+        ("[", "[", False, False),
+        ("[[:digit:]]x", "7x", False, True),
+        ("[a\\]]", "]", False, True),
     ],
 )
 def test_ignore_rules_mean_what_git_means(rules: str, path: str, folder: bool, out: bool) -> None:  # noqa: FBT001

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dispatch_mcp.context import pack_builder, packs, requirement_sources, safe_read, search_scope
+from dispatch_mcp.context import file_index, git_log, pack_builder, packs, requirement_sources, search_scope
+from dispatch_mcp.process import safe_paths
 
 pytestmark = pytest.mark.anyio
 
@@ -236,7 +237,7 @@ def test_a_pack_is_the_same_again(project: Path, tmp_path: Path) -> None:
 
 
 def test_a_workspace_that_is_no_folder_is_refused(tmp_path: Path, gatherer: pack_builder.Gatherer) -> None:
-    with gatherer, pytest.raises(safe_read.Refused):
+    with gatherer, pytest.raises(safe_paths.Refused):
         gatherer.pack(tmp_path / "nowhere", "x")
 
 
@@ -245,3 +246,77 @@ def test_an_empty_workspace_gives_an_empty_pack(tmp_path: Path, gatherer: pack_b
     with gatherer:
         assert gatherer.pack(tmp_path / "empty", "anything").chosen == ()
         assert gatherer.pack(tmp_path / "empty", "").text == ""
+
+
+def test_an_index_stays_open_for_few_workspaces_and_opens_again_for_others(tmp_path: Path) -> None:
+    roots = [tmp_path / f"project{at}" for at in range(pack_builder.KEPT_OPEN + 3)]
+    for at, root in enumerate(roots):
+        root.mkdir()
+        (root / "app.py").write_text(f"def serve_{at}():\n    return {at}\n")
+    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
+        for _ in range(2):
+            for at, root in enumerate(roots):
+                assert f"def serve_{at}" in gatherer.pack(root, "serve it").text
+
+
+def test_a_refresh_says_what_it_took(project: Path, gatherer: pack_builder.Gatherer) -> None:
+    with gatherer:
+        first = gatherer.refresh(project)
+        assert (first.read, first.gone) == (len(FILES), 0)
+        (project / "CLAUDE.md").unlink()
+        again = gatherer.refresh(project)
+        assert (again.files, again.read, again.gone) == (len(FILES) - 1, 0, 1)
+
+
+def test_a_pack_shows_a_file_as_it_is_now(project: Path, gatherer: pack_builder.Gatherer) -> None:
+    with gatherer:
+        gatherer.pack(project, "list orders")
+        (project / "server/api/orders.py").write_text("def list_invoices(page):\n    return page\n")
+        pack = gatherer.pack(project, "list invoices", ["file:server/api/orders.py"])
+    assert "list_invoices" in pack.text
+    assert "list_orders(page)" not in pack.text
+
+
+@pytest.mark.parametrize(("budget", "granted"), [(0, packs.LEAST_BUDGET), (10**9, packs.MOST_BUDGET), (700, 700)])
+def test_a_budget_is_kept_within_its_bounds(
+    project: Path, gatherer: pack_builder.Gatherer, budget: int, granted: int
+) -> None:
+    with gatherer:
+        assert gatherer.pack(project, "list orders", budget=budget).budget == granted
+
+
+def test_commits_that_are_handed_in_replace_those_of_the_workspace(
+    project: Path, gatherer: pack_builder.Gatherer
+) -> None:
+    commits = [git_log.Commit("a" * 40, 1, "Charge the card", ("server/api/users.py",))]
+    history = pack_builder.History(commits)
+    with gatherer:
+        without = gatherer.pack(project, "Charge the card")
+        pack = gatherer.pack(project, "Charge the card", past_commits=history)
+    history.close()
+    assert "server/api/users.py" not in without.ranked
+    assert pack.ranked == ("server/api/users.py",)
+
+
+def test_an_index_that_is_damaged_while_it_is_open_is_built_anew(
+    project: Path, tmp_path: Path, gatherer: pack_builder.Gatherer
+) -> None:
+    with gatherer:
+        before = gatherer.pack(project, "list orders page")
+        file_index.place(tmp_path / "state", project).write_bytes(b"no database" * 1_000)
+        assert gatherer.pack(project, "list orders page").text == before.text
+
+
+async def test_packing_beside_the_event_loop_gives_the_same_pack(
+    project: Path, gatherer: pack_builder.Gatherer
+) -> None:
+    with gatherer, anyio.fail_after(30):
+        beside = await gatherer.gather(project, "cancel an order", ["symbol:Users"], budget=900)
+        assert beside == gatherer.pack(project, "cancel an order", ["symbol:Users"], budget=900)
+
+
+def test_related_tests_and_documents_are_named_and_not_given(project: Path, gatherer: pack_builder.Gatherer) -> None:
+    with gatherer:
+        pack = gatherer.pack(project, "list orders page")
+    assert {"tests/test_orders.py", "docs/orders.md"} <= set(pack.also)
+    assert not {"tests/test_orders.py", "docs/orders.md"} & {item.path for item in pack.chosen}

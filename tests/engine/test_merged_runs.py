@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from dispatch_mcp import model
-from dispatch_mcp.engine import attempt_driver, executor
+from dispatch_mcp.engine import attempt_services, executor
 from dispatch_mcp.git import branch_apply, git_process, merge_rules, workspace_provider
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records, run_refs
 from dispatch_mcp.process import allowlist, child_environment
@@ -62,7 +62,7 @@ class Pretending:
     async def carry_out(self, ctx: ports.TaskContext, work: Any) -> model.Outcome:
         self.orders.append(work)
         for name, text in work.task.inputs.items():
-            await anyio.Path(Path(work.place) / name).write_text(text)
+            await anyio.Path(Path(work.cwd) / name).write_text(text)
         return model.Outcome(
             state=AttemptState.SUCCEEDED, summary="wrote", usage=model.Usage(input_tokens=10, cost_usd=0.5)
         )
@@ -74,15 +74,15 @@ async def engine(
 ) -> AsyncGenerator[executor.EmbeddedEngine]:
     policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]})
     commands = command.CommandWorker(allowlist.parse([[*PYTHON, "**"]]), home, policy)
-    seen = receipt_verifier.ReceiptVerifier(commands, workspace_snapshot.Camera(home, policy))
-    workspaces = workspace_provider.Worktrees(git_process.Git(home, policy), home)
+    seen = receipt_verifier.ReceiptVerifier(commands, workspace_snapshot.Snapshotter(git_process.Git(home, policy)))
+    workspaces = workspace_provider.WorktreeProvider(git_process.Git(home, policy), home)
     async with (
         sqlite_store.open_store(home) as store,
         executor.open_engine(
             store,
             {WorkerKind.COMMAND: commands, **(workers or {})},
             pace=executor.Pace(look_s=0.01),
-            services=attempt_driver.AttemptServices(seen, workspaces),
+            services=attempt_services.AttemptServices(seen, workspaces),
         ) as found,
     ):
         yield found
@@ -148,9 +148,9 @@ async def test_two_writers_that_clash_end_with_both_changes_after_the_second_beg
         record = await run(found, repo, together("left", "right"), together("right", "left"))
         attempts = await found.store.attempts("run")
         policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"]})
-        applier = branch_apply.Applier(git_process.Git(tmp_path / "state", policy))
-        offer = await applier.look(str(repo), "run")
-        await applier.apply(str(repo), "run", offer.revision)
+        checkout = branch_apply.BranchApply(git_process.Git(tmp_path / "state", policy))
+        offer = await checkout.look(str(repo), "run")
+        await checkout.apply(str(repo), "run", offer.revision)
     assert record.state is RunState.SUCCEEDED
     lines = (repo / "list.txt").read_text().split()
     assert sorted(lines) == ["first", "left", "right"]

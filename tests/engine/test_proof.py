@@ -13,7 +13,8 @@ import pytest
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import attempt_driver, executor
+from dispatch_mcp.engine import executor
+from dispatch_mcp.git import git_process
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.process import allowlist, child_environment
 from dispatch_mcp.service import dispatcher, planner
@@ -49,11 +50,11 @@ async def opened(shop: Path, clock: dispatcher_setup.Clock | None = None) -> Asy
     policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": str(shop.parent)})
     commands = command.CommandWorker(allowlist.parse(ALLOWED), home, policy, grace_s=0.2)
     workers = {WorkerKind.COMMAND: commands, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
-    seen = receipt_verifier.ReceiptVerifier(commands, workspace_snapshot.Camera(home, policy))
+    seen = receipt_verifier.ReceiptVerifier(commands, workspace_snapshot.Snapshotter(git_process.Git(home, policy)))
     async with (
         sqlite_store.open_store(home, clock=clock) as store,
         executor.open_engine(
-            store, workers, clock=clock, pace=dispatcher_setup.PACE, services=attempt_driver.AttemptServices(seen)
+            store, workers, clock=clock, pace=dispatcher_setup.PACE, services=attempt_services.AttemptServices(seen)
         ) as engine,
     ):
         app = dispatcher.Dispatcher(

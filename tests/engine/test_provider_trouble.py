@@ -18,7 +18,6 @@ from fake_provider import done, script
 from dispatch_mcp import model, prices
 from dispatch_mcp.engine import executor
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records
-from dispatch_mcp.service import host_work
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import file_tools
 from dispatch_mcp.workers.anthropic import api_worker
@@ -78,11 +77,11 @@ async def staged(
     fake: fake_provider.Provider, home: Path, clock: dispatcher_setup.Clock, *, in_flight: int = IN_FLIGHT
 ) -> AsyncGenerator[Stage]:
     worker = api_worker.AnthropicWorker(
-        api_worker.Login.of(fake.env()),
+        api_worker.Login.from_env(fake.env()),
         host_work.brief,
         prices.dollars,
-        file_tools.Sight(lambda _root: [], lambda _root, path: path),
-        settings=api_worker.Settings(in_flight=in_flight, silence_s=0.4),
+        file_tools.FileAccess(lambda _root: [], lambda _root, path: path),
+        settings=api_worker.ApiSettings(in_flight=in_flight, silence_s=0.4),
         clock=clock,
     )
     async with (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from workspaces import Site, changes, commit, git, lines, make, nothing, puts, refs, shown, state_of, trees, write
+from temp_repository import Site, changes, commit, git, lines, make, nothing, puts, refs, shown, state_of, trees, write
 
 from dispatch_mcp import errors
 from dispatch_mcp.git import apply_rules, branch_apply, cleanup
@@ -22,13 +22,13 @@ def site(tmp_path: Path) -> Site:
 
 async def look(site: Site) -> merge_offer.Offer:
     with anyio.fail_after(30):
-        return await branch_apply.Applier(site.workspaces.git).look(str(site.repo), "run")
+        return await branch_apply.BranchApply(site.workspaces.git).look(str(site.repo), "run")
 
 
 async def apply(site: Site, expect: str = "") -> merge_offer.Offer:
     with anyio.fail_after(30):
         revision = expect or git(site.repo, "rev-parse", run_refs.Refs("run").merged)
-        return await branch_apply.Applier(site.workspaces.git).apply(str(site.repo), "run", revision)
+        return await branch_apply.BranchApply(site.workspaces.git).apply(str(site.repo), "run", revision)
 
 
 async def test_looking_tells_what_would_change_and_touches_nothing(site: Site) -> None:
@@ -140,8 +140,8 @@ async def test_hooks_of_the_checkout_are_not_run(site: Site, tmp_path: Path) -> 
     assert not (tmp_path / "ran").exists()
 
 
-def keeper(site: Site, *open_runs: str) -> cleanup.Keeper:
-    return cleanup.Keeper(site.workspaces.git, site.home, frozenset(open_runs))
+def cleaner(site: Site, *open_runs: str) -> cleanup.Cleaner:
+    return cleanup.Cleaner(site.workspaces.git, site.home, frozenset(open_runs))
 
 
 def dies(at: Path) -> None:
@@ -153,13 +153,13 @@ async def test_what_a_killed_run_left_is_listed_and_its_changes_survive_tidying(
     await site.attempt(site.order("x"), puts("new.txt", "x"))
     with pytest.raises(RuntimeError):
         await site.attempt(site.order("y"), dies)
-    found = await keeper(site, "run").look(str(site.repo))
+    found = await cleaner(site, "run").look(str(site.repo))
     assert [(tree.task, tree.attempt, tree.left) for tree in found.trees] == [("y", 1, False)]
     assert [work.fate for work in found.works] == ["goes on"]
-    found = await keeper(site).look(str(site.repo))
+    found = await cleaner(site).look(str(site.repo))
     assert [tree.left for tree in found.trees] == [True]
     assert [(work.fate, work.kept) for work in found.works] == [("not applied", 0)]
-    found = await keeper(site).prune(str(site.repo))
+    found = await cleaner(site).prune(str(site.repo))
     assert (found.trees, [work.kept for work in found.works]) == ((), [1])
     assert trees(site.repo) == 0
     assert not list(site.home.glob("worktrees/*"))
@@ -170,10 +170,10 @@ async def test_what_a_killed_run_left_is_listed_and_its_changes_survive_tidying(
 async def test_tidying_removes_only_what_a_branch_holds(site: Site) -> None:
     await site.attempt(site.order("x"), puts("new.txt", "x"))
     await site.attempt(site.order("y"), puts("half.txt", "half"), ends=AttemptState.FAILED)
-    await keeper(site).prune(str(site.repo))
+    await cleaner(site).prune(str(site.repo))
     assert refs(site.repo) == ["refs/dispatch/run/kept/y/1", "refs/dispatch/run/merged"]
     await apply(site)
-    await keeper(site).prune(str(site.repo))
+    await cleaner(site).prune(str(site.repo))
     assert refs(site.repo) == ["refs/dispatch/run/kept/y/1"]
 
 
@@ -182,17 +182,17 @@ async def test_nothing_of_an_open_run_is_tidied(site: Site) -> None:
         await site.attempt(site.order(), dies)
     await site.attempt(site.order("x"), nothing)
     before = refs(site.repo)
-    await keeper(site, "run").prune(str(site.repo))
+    await cleaner(site, "run").prune(str(site.repo))
     assert (refs(site.repo), trees(site.repo)) == (before, 1)
 
 
 async def test_a_broken_worktree_stays_and_the_reason_is_given(site: Site) -> None:
     with pytest.raises(RuntimeError):
         await site.attempt(site.order(), dies)
-    (Path(site.orders[0].place) / ".git").unlink()
-    found = await keeper(site).prune(str(site.repo))
+    (Path(site.orders[0].cwd) / ".git").unlink()
+    found = await cleaner(site).prune(str(site.repo))
     assert found.trees[0].note
-    assert (Path(site.orders[0].place) / "half.txt").exists()
+    assert (Path(site.orders[0].cwd) / "half.txt").exists()
 
 
 async def test_names_that_are_no_unicode_are_merged_told_and_applied(site: Site) -> None:
@@ -213,7 +213,7 @@ async def test_a_success_that_was_never_merged_is_counted_and_stays(site: Site) 
     await site.attempt(site.order("x"), puts("new.txt", "x"))
     await site.attempt(site.order("y"), nothing)
     git(site.repo, "update-ref", "refs/dispatch/run/merged", "HEAD")  # as if it had been cancelled just before
-    found = await keeper(site).look(str(site.repo))
+    found = await cleaner(site).look(str(site.repo))
     assert [work.kept for work in found.works] == [1]
-    await keeper(site).prune(str(site.repo))
+    await cleaner(site).prune(str(site.repo))
     assert refs(site.repo) == ["refs/dispatch/run/done/x/1"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dispatch_mcp import errors
-from dispatch_mcp.git import diff_source
+from dispatch_mcp.git import diff_source, git_process
 from dispatch_mcp.process import child_environment
 from dispatch_mcp.text import unified_diff
 
@@ -51,7 +51,7 @@ def shop(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def found(tmp_path: Path) -> diff_source.GitChanges:
-    return diff_source.GitChanges(tmp_path / "home", child_environment.ChildPolicy(os.environ))
+    return diff_source.GitChanges(git_process.Git(tmp_path / "home", child_environment.ChildPolicy(os.environ)))
 
 
 def files(change: object) -> dict[str, str]:
@@ -142,8 +142,8 @@ async def test_a_folder_without_a_repository_is_refused(tmp_path: Path, found: d
         await found.of_tree(str(tmp_path / "plain"))
 
 
-async def test_a_change_without_end_is_refused_and_not_cut(shop: Path, tmp_path: Path) -> None:
-    small = diff_source.GitChanges(tmp_path / "home", child_environment.ChildPolicy(os.environ), output_cap=2_000)
+async def test_a_change_without_end_is_refused_and_not_cut(shop: Path, found: diff_source.GitChanges) -> None:
+    small = diff_source.GitChanges(found.git, output_cap=2_000)
     (shop / "app.py").write_text("x\n" * 5_000)
     with pytest.raises(errors.InputError, match="smaller ranges"):
         await small.of_tree(str(shop))

@@ -93,8 +93,8 @@ def test_kept_changes_are_read_from_refs_and_anything_else_is_left_out() -> None
         )
     )
     first, second = merge_rules.read_kept(listing, refs)
-    assert first == merge_rules.Kept("kept", "t", 1, B)
-    assert second == merge_rules.Kept("done", "t", 2, A, digests.spec_digest(work.task), "f" * 64)
+    assert first == merge_rules.KeptChange("kept", "t", 1, B)
+    assert second == merge_rules.KeptChange("done", "t", 2, A, digests.spec_digest(work.task), "f" * 64)
 
 
 @given(st.text(), st.text())
@@ -111,7 +111,7 @@ def test_an_answer_of_merge_tree_is_read_with_its_conflicts() -> None:
     said = "1\0a b\0Auto-merging\0Auto-merging a b\n\0002\0c\0d\0CONFLICT (rename)\0CONFLICT: c\n\0"
     text = f"{A}\0a b\0c\0\0{said}"
     found = merge_rules.read_merge_tree(text)
-    assert (found.conflicts, found.said) == (("a b", "c"), ("CONFLICT: c",))
+    assert (found.conflicts, found.messages) == (("a b", "c"), ("CONFLICT: c",))
 
 
 @given(st.text())
@@ -146,12 +146,12 @@ def test_raw_changes_are_read_and_inner_repositories_found() -> None:
     text = f":000000 100644 {A} {B} A\0new file\0:100644 000000 {A} {B} D\0old\0:000000 160000 {A} {B} A\0inner\0"
     found = merge_rules.read_changes(text)
     assert [(change.status, change.path) for change in found] == [("A", "new file"), ("D", "old"), ("A", "inner")]
-    assert merge_rules.nested(found) == ["inner"]
+    assert merge_rules.inner_repositories(found) == ["inner"]
 
 
 def test_declared_paths_follow_the_order_into_its_copy() -> None:
     mine = task("t", files=("/w/a", "b"), reads=("/w/c/",), acceptance=("file:/w/a", "glob:x/*"))
-    moved = merge_rules.moved(work_order.WorkOrder("run", mine, 1, C, workspace="/w"), "/copy")
+    moved = merge_rules.order_for_copy(work_order.WorkOrder("run", mine, 1, C, workspace="/w"), "/copy")
     assert (moved.workspace, moved.task.files, moved.task.reads) == ("/copy", ("a", "b"), ("c/",))
     assert moved.task.acceptance == ("file:a", "glob:x/*")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from workspaces import (
+from temp_repository import (
     Context,
     Site,
     changes,
@@ -53,8 +53,8 @@ async def test_an_attempt_works_in_a_worktree_outside_the_repository_and_its_cha
     outcome = await site.attempt(site.order(), changes("a.txt", "line 1\n", "one\n"))
     placed = site.orders[0]
     assert outcome.state is AttemptState.SUCCEEDED
-    assert Path(placed.place).is_relative_to(site.home)
-    assert not Path(placed.place).is_relative_to(site.repo)
+    assert Path(placed.cwd).is_relative_to(site.home)
+    assert not Path(placed.cwd).is_relative_to(site.repo)
     assert placed.base == before[0]
     assert shown(site.repo, "run", "a.txt").startswith("one\nline 2")
     assert "merged as" in details(outcome)
@@ -75,7 +75,7 @@ async def test_two_writers_of_one_file_at_once_never_share_a_tree_and_both_chang
     async with anyio.create_task_group() as group:
         group.start_soon(one, "x", "line 1\n", "one\n")
         group.start_soon(one, "y", "line 9\n", "nine\n")
-    assert len({placed.place for placed in site.orders}) == 2
+    assert len({placed.cwd for placed in site.orders}) == 2
     assert shown(site.repo, "run", "a.txt") == "one\n" + lines()[7:-7] + "nine"
     assert trees(site.repo) == 0
 
@@ -137,7 +137,7 @@ async def test_a_change_that_is_not_accepted_is_kept_and_not_merged(site: Site) 
 
 async def test_what_checks_leave_behind_and_caches_are_not_part_of_the_change(site: Site) -> None:
     async def messy(work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
-        write(Path(work.place), "report.xml", "<x/>")
+        write(Path(work.cwd), "report.xml", "<x/>")
         return outcome
 
     def do(at: Path) -> None:
@@ -220,7 +220,7 @@ async def test_a_session_goes_on_in_the_worktree_where_it_was(site: Site) -> Non
         await site.attempt(site.order(), _dies, beat={"session_id": "s"})
     later = site.again()
     outcome = await later.attempt(later.order(attempt=2, last_beat=site.context.left), puts("rest.txt", "rest"))
-    assert later.orders[0].place == site.orders[0].place
+    assert later.orders[0].cwd == site.orders[0].cwd
     assert outcome.state is AttemptState.SUCCEEDED
     assert (shown(site.repo, "run", "half.txt"), shown(site.repo, "run", "rest.txt")) == ("half", "rest")
     assert trees(site.repo) == 0
@@ -229,7 +229,7 @@ async def test_a_session_goes_on_in_the_worktree_where_it_was(site: Site) -> Non
 async def test_a_session_that_timed_out_keeps_its_worktree_for_the_next_attempt(site: Site) -> None:
     await site.attempt(site.order(), puts("half.txt", "half"), ends=AttemptState.TIMED_OUT, beat={"session_id": "s"})
     await site.attempt(site.order(attempt=2, last_beat=site.context.left), nothing)
-    assert site.orders[0].place == site.orders[1].place
+    assert site.orders[0].cwd == site.orders[1].cwd
     assert shown(site.repo, "run", "half.txt") == "half"
 
 
@@ -362,7 +362,7 @@ async def test_a_repository_made_inside_a_worktree_fails_the_attempt_and_its_fil
     outcome = await site.attempt(site.order(), do)
     assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, "not_kept", True)
     assert "repository inside" in outcome.error
-    assert (Path(site.orders[0].place) / "inner" / "a.txt").is_file()
+    assert (Path(site.orders[0].cwd) / "inner" / "a.txt").is_file()
 
 
 async def test_a_locked_index_is_nobodys_trouble(site: Site) -> None:
@@ -389,7 +389,7 @@ async def test_a_lock_that_a_killed_git_left_on_a_ref_of_the_run_is_taken_away(s
 
 
 async def test_a_half_made_worktree_of_a_killed_git_goes(site: Site) -> None:
-    left = site.workspaces.copies.path("run", "t", 1)
+    left = site.workspaces.worktrees.path("run", "t", 1)
     left.mkdir(parents=True)
     (left / "a.txt").write_text("half of it")
     admin = site.repo / ".git" / "worktrees" / left.name
@@ -415,7 +415,7 @@ async def test_half_an_entry_of_a_killed_git_keeps_nobody_from_worktrees(site: S
         os.utime(admin, (1.0, 1.0))
         return admin
 
-    ours = entry("x.2", site.workspaces.copies.path("run", "x", 2))
+    ours = entry("x.2", site.workspaces.worktrees.path("run", "x", 2))
     with pytest.raises(subprocess.CalledProcessError):
         git(site.repo, "worktree", "list")
     outcome = await site.attempt(site.order(), puts("new.txt", "x"))
@@ -498,7 +498,7 @@ async def test_a_broken_worktree_is_left_alone_and_the_repository_around_it_is_n
     assert outcome.error_kind == "not_kept"
     assert "is no worktree" in outcome.error
     assert git(site.home.parent, "status", "--porcelain", "-uno") == ""
-    assert (Path(site.orders[0].place) / "a.txt").is_file()
+    assert (Path(site.orders[0].cwd) / "a.txt").is_file()
 
 
 @pytest.mark.promise("S5")
@@ -592,7 +592,9 @@ def pretend(site: Site, script: str) -> Site:
     fake.chmod(0o755)
     policy = child_environment.ChildPolicy({"PATH": f"{fake.parent}:{os.environ['PATH']}", "HOME": os.environ["HOME"]})
     found = site.again()
-    found.workspaces = workspace_provider.Worktrees(git_process.Git(site.home, policy, max_seconds=5.0), site.home)
+    found.workspaces = workspace_provider.WorktreeProvider(
+        git_process.Git(site.home, policy, max_seconds=5.0), site.home
+    )
     return found
 
 
@@ -619,7 +621,7 @@ async def test_a_success_that_cannot_be_kept_is_a_failure_that_is_paid_for(site:
     outcome = await broken.attempt(broken.order(), puts("new.txt", "x"))
     assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, "not_kept", True)
     assert "disk full" in outcome.error
-    assert (Path(broken.orders[0].place) / "new.txt").read_text() == "x"
+    assert (Path(broken.orders[0].cwd) / "new.txt").read_text() == "x"
     again = site.again()
     await again.attempt(again.order(attempt=2), puts("new.txt", "y"))
     assert git(site.repo, "show", "refs/dispatch/run/kept/t/1:new.txt") == "x"
@@ -627,7 +629,9 @@ async def test_a_success_that_cannot_be_kept_is_a_failure_that_is_paid_for(site:
 
 async def test_a_git_that_hangs_is_told_to_stop_and_the_attempt_fails(site: Site) -> None:
     hanging = pretend(site, 'case "$*" in *worktree*add*) exec sleep 60;; esac')
-    hanging.workspaces = workspace_provider.Worktrees(replace(hanging.workspaces.git, max_seconds=0.5), site.home)
+    hanging.workspaces = workspace_provider.WorktreeProvider(
+        replace(hanging.workspaces.git, max_seconds=0.5), site.home
+    )
     outcome = await hanging.attempt(hanging.order(), nothing)
     assert (outcome.error_kind, outcome.retryable) == ("no_worktree", True)
     assert "took longer" in outcome.error
@@ -638,7 +642,7 @@ async def test_an_old_git_and_none_at_all_mean_no_worktree(site: Site) -> None:
     old = pretend(site, 'case "$*" in *version*) echo git version 2.30.0; exit 0;; esac')
     outcome = await old.attempt(old.order(), nothing)
     assert "older than 2.38" in outcome.error
-    site.workspaces = workspace_provider.Worktrees(
+    site.workspaces = workspace_provider.WorktreeProvider(
         git_process.Git(site.home, child_environment.ChildPolicy({"PATH": "bin"})), site.home
     )
     outcome = await site.attempt(site.order(), nothing)

@@ -90,3 +90,81 @@ def test_a_child_may_stand_as_deep_as_the_limit(depth: int, limit: int, *, too_d
 
 def test_a_policy_does_not_show_the_variables() -> None:
     assert "hunter2" not in repr(child_environment.ChildPolicy({"PASSWORD": "hunter2"}))
+
+
+LETTERS = "Abcdef0123456789" * 3
+SHAPES = {
+    "openai or anthropic": ["sk-" + LETTERS],
+    "github": [f"gh{letter}_" + LETTERS for letter in "pousr"],
+    "github, fine-grained": ["github" + "_pat_" + LETTERS],
+    "gitlab": ["glpat" + "-" + LETTERS],
+    "slack": [f"xox{letter}-" + LETTERS for letter in "abeoprs"],
+    "aws": [start + "0123456789ABCDEF" for start in ("AKIA", "ASIA")],
+    "google": ["AIza" + LETTERS],
+    "npm": ["npm" + "_" + LETTERS],
+    "pypi": ["pypi" + "-" + LETTERS],
+    "hugging face": ["hf" + "_" + LETTERS],
+    "stripe": [f"{letter}k_{mode}_" + LETTERS for letter in "rs" for mode in ("live", "test")],
+    "jwt": ["eyJ" + LETTERS + ".eyJ" + LETTERS + ".x"],
+    "private key": [f"-----BEGIN {kind}PRIVATE KEY-----" for kind in ("", "RSA ", "OPENSSH ")],
+}
+
+
+def test_each_shape_has_a_planted_secret() -> None:
+    assert SHAPES.keys() == child_environment.SECRET_SHAPES.keys()
+
+
+@pytest.mark.promise("S8")
+@pytest.mark.parametrize("issuer", SHAPES)
+def test_a_value_is_withheld_for_its_shape_whatever_its_name(issuer: str) -> None:
+    for value in SHAPES[issuer]:
+        assert child_environment.looks_secret("LC_HARMLESS", value), value
+        policy = child_environment.ChildPolicy({"LC_HARMLESS": value})
+        assert "LC_HARMLESS" not in policy.environment()
+        assert policy.environment().keys() == child_environment.FIXED.keys() | {child_environment.DEPTH}
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("api_key", "apikeys", "key", "token", "tokens", "secret", "secrets", "pass", "passwd", "password"),
+        *("passphrase", "credential", "credentials", "auth", "cookie", "dsn", "pat", "db_pwd"),
+    ],
+)
+def test_a_word_of_a_name_gives_a_secret_away_alone_and_between_others(word: str) -> None:
+    for name in (word, f"MY_{word}", f"{word}_1", f"MY_{word.upper()}_PROD"):
+        assert child_environment.looks_secret(name, "x"), name
+    for name in (f"MY{word}", f"{word}ING"):
+        assert not child_environment.looks_secret(name.replace("_", ""), "x"), name
+
+
+@pytest.mark.parametrize("end", ["SOCK", "FILE", "PATH", "DIR"])
+def test_a_name_that_says_where_a_secret_lies_is_none(end: str) -> None:
+    assert not child_environment.looks_secret(f"SSH_KEY_{end}", "/somewhere")
+    assert child_environment.looks_secret(f"SSH_KEY_{end}_TEXT", "/somewhere")
+
+
+@pytest.mark.promise("S9")
+@pytest.mark.parametrize(("depth", "limit", "too_deep"), [(0, 2, False), (1, 2, False), (2, 2, True), (0, 0, True)])
+def test_each_child_stands_one_deeper_and_nothing_can_say_otherwise(depth: int, limit: int, *, too_deep: bool) -> None:
+    policy = child_environment.ChildPolicy(
+        {child_environment.DEPTH: "0"}, frozenset({child_environment.DEPTH}), depth, limit
+    )
+    assert policy.too_deep is too_deep
+    assert policy.environment({child_environment.DEPTH: "0"})[child_environment.DEPTH] == str(depth + 1)
+
+
+def test_what_is_added_wins_over_what_is_passed_and_that_over_what_is_fixed() -> None:
+    policy = child_environment.ChildPolicy({"TERM": "xterm", "HOME": "/me"}, frozenset({"TERM"}))
+    assert policy.environment()["TERM"] == "xterm"
+    assert policy.environment({"TERM": "vt100", "HOME": "/other"}) | {"x": ""} == {
+        **child_environment.FIXED,
+        "TERM": "vt100",
+        "HOME": "/other",
+        child_environment.DEPTH: "1",
+        "x": "",
+    }
+
+
+def test_the_variables_of_a_policy_are_not_shown() -> None:
+    assert "hunter2" not in repr(child_environment.ChildPolicy({"DB_PASSWORD": "hunter2"}))

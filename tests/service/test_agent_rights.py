@@ -6,9 +6,9 @@ import pytest
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
+from dispatch_mcp.engine import order_builder
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.runs import tool_permissions
-from dispatch_mcp.service import host_work
 
 pytestmark = pytest.mark.promise("S7")
 
@@ -28,7 +28,7 @@ def placed(layer: catalog.Layer, text: str = TEXT) -> work_order.WorkOrder:
     work = work_order.WorkOrder(
         "r", model.Task(id="t", goal="x", agent="builder"), 1, WorkerKind.CLAUDE, directory="/own"
     )
-    return host_work.with_agent(work, catalog.Catalog((agent,)))
+    return order_builder.with_agent(work, catalog.Catalog((agent,)))
 
 
 def test_an_agent_of_the_user_has_the_rights_of_its_definition() -> None:

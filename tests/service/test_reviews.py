@@ -11,7 +11,7 @@ import pytest
 from dispatch_mcp import errors, model
 from dispatch_mcp.next_steps import StepKind
 from dispatch_mcp.review import council_decision
-from dispatch_mcp.service import reviews
+from dispatch_mcp.service import review_rounds, reviews
 from dispatch_mcp.text import unified_diff
 
 pytestmark = pytest.mark.anyio
@@ -219,15 +219,15 @@ async def test_a_waiver_needs_a_person_a_reason_and_a_finding(tmp_path: Path) ->
     assert after.outcome == "PASS"
     assert after.findings[0].standing == "waived"
     assert after.findings[0].waived == "Ada at a shell: the table is public"
-    assert kinds.count(reviews.WAIVED) == 1
-    assert kinds.count(reviews.DECIDED) == 2
+    assert kinds.count(review_rounds.WAIVED) == 1
+    assert kinds.count(review_rounds.DECIDED) == 2
 
 
 async def test_a_decision_is_recorded_once_with_the_rules_it_was_made_by(tmp_path: Path) -> None:
     async with council_setup.opened(tmp_path / "state") as room:
         found = await room.reviewed(DIFF)
         await room.council.look(found.run_id)
-        events = [one for one in await room.app.store.events(found.run_id) if one.kind == reviews.DECIDED]
+        events = [one for one in await room.app.store.events(found.run_id) if one.kind == review_rounds.DECIDED]
     assert len(events) == 1
     assert events[0].data["outcome"] == "PASS"
     assert "inconclusive blocks" in events[0].data["rules"]
@@ -346,7 +346,7 @@ async def test_how_reviewers_did_is_counted(tmp_path: Path) -> None:
         first = await room.reviewed(DIFF)
         room.model.answers.clear()
         await room.reviewed(MENDED, after=first.run_id)
-        found = {one.reviewer: one for one in await reviews.calibration(room.app.store, room.app.principal)}
+        found = {one.reviewer: one for one in await review_rounds.calibration(room.app.store, room.app.principal)}
     assert found["security-sentinel"].rounds == 2
     assert found["security-sentinel"].blocking == 1
     assert found["security-sentinel"].agreement == 1.0

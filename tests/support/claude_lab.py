@@ -13,9 +13,9 @@ import anyio
 import fake_provider
 
 from dispatch_mcp import model, prices
+from dispatch_mcp.engine import task_kinds
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.process import child_environment
-from dispatch_mcp.service import host_work
 from dispatch_mcp.workers.claude import claude_worker
 
 PROGRAM = os.environ.get("DISPATCH_MCP_CLIENTS", "")
@@ -39,9 +39,9 @@ def variables(fake: fake_provider.Provider, home: Path) -> dict[str, str]:
 
 def worker(fake: fake_provider.Provider, home: Path, **settings: Any) -> claude_worker.ClaudeWorker:
     """Returns the worker with the real program."""
-    chosen = claude_worker.Settings(program=PROGRAM, **settings)
+    chosen = claude_worker.ClaudeSettings(program=PROGRAM, **settings)
     policy = child_environment.ChildPolicy(variables(fake, home), frozenset(QUIET))
-    return claude_worker.ClaudeWorker(home / "state", policy, host_work.brief, prices.dollars, settings=chosen)
+    return claude_worker.ClaudeWorker(home / "state", policy, task_kinds.brief, prices.dollars, settings=chosen)
 
 
 def work(workspace: Path, *steps: dict[str, Any], **more: Any) -> work_order.WorkOrder:

@@ -14,10 +14,10 @@ import anyio
 
 from dispatch_mcp import configuration, model
 from dispatch_mcp.agents import catalog, loader
-from dispatch_mcp.engine import executor
+from dispatch_mcp.engine import executor, order_builder, task_kinds
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order, worker_choice
 from dispatch_mcp.review import review_scope, review_tasks
-from dispatch_mcp.service import dispatcher, host_work, planner, review_answers, review_subjects, reviews
+from dispatch_mcp.service import dispatcher, planner, review_answers, review_subjects, reviews
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import host, scripted
 
@@ -50,7 +50,7 @@ class Model:
 
     async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         name = work.task.agent or ""
-        self.read.append((name, host_work.brief(work).with_role(work.agent_prompt).text))
+        self.read.append((name, task_kinds.brief(work).with_role(work.agent_prompt).text))
         self.models.add(work.model)
         given = self.answers.get(name, PASS)
         said = given if isinstance(given, str) else given[min(work.attempt, len(given)) - 1]
@@ -69,9 +69,9 @@ class Tree:
     text: str = ""
     asked: list[str] = field(default_factory=list)
 
-    async def of_range(self, workspace: str, asked: str) -> review_scope.Change:
-        self.asked.append(asked)
-        return review_scope.Change(self.text, f"range {asked}", "f00")
+    async def of_range(self, workspace: str, span: str) -> review_scope.Change:
+        self.asked.append(span)
+        return review_scope.Change(self.text, f"range {span}", "f00")
 
     async def of_tree(self, workspace: str, paths: Any = ()) -> review_scope.Change:
         self.asked.append(f"tree {sorted(paths)}")
@@ -107,7 +107,7 @@ async def opened(home: Path, answers: dict[str, Any] | None = None, **means: Any
     fake, tree = Model(answers or {}), Tree()
 
     def make(work: work_order.WorkOrder) -> work_order.WorkOrder:
-        return host_work.with_agent(work, shipped())
+        return order_builder.with_agent(work, shipped())
 
     workers = {WorkerKind.API: fake, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
     async with (
@@ -124,7 +124,7 @@ async def opened(home: Path, answers: dict[str, Any] | None = None, **means: Any
             default_worker=WorkerKind.HOST,
             means=review_subjects.Means(changes=tree, **means),
         )
-        yield Chamber(reviews.Council(app), app, fake, tree)
+        yield Chamber(app.council, app, fake, tree)
 
 
 def part_of(task: model.Task) -> review_tasks.Assigned:

@@ -12,7 +12,7 @@ import anyio
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import artifacts, attempt_driver, executor
+from dispatch_mcp.engine import artifacts, attempt_services, executor
 from dispatch_mcp.model import AttemptState, WorkerKind, assignments, ports, records, work_order
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.service import answers, dispatcher, planner
@@ -81,8 +81,8 @@ def read(tasks: list[dict[str, Any]], **more: Any) -> plan_documents.Document:
     return plan_documents.Document(plan_documents.read_tasks(tasks), **more)
 
 
-def _equipment(store: sqlite_store.Store, archive: artifacts.Redact | None) -> attempt_driver.AttemptServices:
-    return attempt_driver.AttemptServices(archive=artifacts.Archive(store.blobs, archive) if archive else None)
+def _equipment(store: sqlite_store.Store, archive: artifacts.Redact | None) -> attempt_services.AttemptServices:
+    return attempt_services.AttemptServices(archive=artifacts.Archive(store.blobs, archive) if archive else None)
 
 
 @asynccontextmanager

@@ -97,7 +97,7 @@ class Site:
     home: Path
 
     def __post_init__(self) -> None:
-        self.workspaces = workspace_provider.Worktrees(git_process.Git(self.home, self.policy()), self.home)
+        self.workspaces = workspace_provider.WorktreeProvider(git_process.Git(self.home, self.policy()), self.home)
         self.blobs = blobs.FileBlobs(self.home)
         (self.home / "blobs").mkdir(parents=True, exist_ok=True)
         self.orders: list[work_order.WorkOrder] = []
@@ -129,7 +129,7 @@ class Site:
         async def carry_out(ctx: ports.TaskContext, placed: work_order.WorkOrder) -> model.Outcome:
             self.orders.append(placed)
             ctx.beat(**(beat or {}))
-            do(Path(placed.place))
+            do(Path(placed.cwd))
             if also is not None:
                 await also()
             return model.Outcome(state=ends, summary="did it", retryable=ends is not AttemptState.SUCCEEDED)

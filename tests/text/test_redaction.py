@@ -229,3 +229,110 @@ def test_a_megabyte_of_anything_is_done_without_catastrophe() -> None:
         "= \t",
     ]:
         assert redactor.redact(unit * (200_000 // len(unit)))
+
+
+PREFIXES = {
+    "github-token": [("gh" + letter + "_", 36) for letter in "pousr"] + [("github" + "_pat_", 40)],
+    "gitlab-token": [("gl" + kind + "-", 24) for kind in ("pat", "dt", "rt", "cbt", "ptt")],
+    "slack-token": [("xox" + letter + "-", 24) for letter in "abeoprs"] + [("xapp" + "-1-", 24)],
+    "stripe-key": [(f"{letter}k_" + f"{mode}_", 24) for letter in "sr" for mode in ("live", "test")]
+    + [("wh" + "sec_", 24)],
+    "google-token": [("ya29" + ".", 40), ("GOCSPX" + "-", 28)],
+    "vault-token": [("hv" + letter + ".", 28) for letter in "sb"],
+    "provider-key": [
+        (prefix + joint, 40) for prefix, joint in (("gsk", "_"), ("xai", "-"), ("pplx", "-"), ("r8", "_"))
+    ],
+    "service-token": [("dckr" + "_pat_", 27), ("lin" + "_api_", 40), ("ntn" + "_", 46), ("ATATT" + "3", 60)],
+    "openai-key": [("sk-" + kind, 48) for kind in ("", "proj-", "svcacct-", "admin-", "or-v1-")],
+}
+HEX_PREFIXES = {
+    "digitalocean-token": [(f"do{letter}" + "_v1_", 64) for letter in "oprt"],
+    "shopify-token": [(f"shp{kind}" + "_", 32) for kind in ("at", "ca", "pa", "ss")],
+}
+UPPER_PREFIXES = {"aws-key-id": [(f"A{kind}", 16) for kind in ("KIA", "SIA", "BIA", "CCA")]}
+EVERY_PREFIX = [
+    (kind, prefix, length, alphabet)
+    for table, alphabet in ((PREFIXES, ALNUM), (HEX_PREFIXES, HEX), (UPPER_PREFIXES, string.ascii_uppercase))
+    for kind, rows in table.items()
+    for prefix, length in rows
+]
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize(("kind", "prefix", "length", "alphabet"), EVERY_PREFIX, ids=lambda value: str(value)[:12])
+def test_each_alternative_of_a_pattern_is_recognised_by_its_prefix(
+    kind: str, prefix: str, length: int, alphabet: str
+) -> None:
+    pick = random.Random(prefix)
+    body = "".join(pick.choice(alphabet) for _ in range(length))
+    secret = prefix + (body if alphabet == string.ascii_uppercase else f"a1{body[2:]}")
+    assert redaction.Redactor().redact(f"key {secret} end") == f"key [redacted:{kind}] end"
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("password", "passwd", "pwd", "secret", "api_key", "apikey", "api-key", "access_key", "auth_token"),
+        *("access-token", "refresh_token", "DB_PASSWORD", "client.secret"),
+    ],
+)
+def test_a_quoted_value_is_a_secret_under_each_name(name: str) -> None:
+    value = "hunter" + "2hunter2"
+    assert redaction.Redactor().redact(f'{name} = "{value}"') == f'{name} = "[redacted:password]"'
+    assert redaction.Redactor().redact(f"{name}: '{value}'") == f"{name}: '[redacted:password]'"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'password = "${DB_PASSWORD1}"',
+        'password = "<your-password-1>"',
+        'password: "your-password-1"',
+        'password: "changeit"',
+        "postgres://user:${PASSWORD}@host/db",
+        "postgres://user@host:5432/db",
+        "TOKEN_COUNT_LIMIT=none",
+        "a word-with-sk-in-the-middle-of-it",
+        "task-management-is-no-key-at-all",
+        "Basic understanding of things",
+    ],
+)
+def test_what_only_stands_where_a_secret_would_stays(text: str) -> None:
+    assert redaction.Redactor().redact(text) == text
+
+
+def test_a_value_is_found_escaped_encoded_and_line_by_line() -> None:
+    secret = 'pa"ss\nline of a longer secret'
+    redactor = redaction.Redactor([secret])
+    for form in (secret, json.dumps(secret)[1:-1], parse.quote(secret, safe=""), html.escape(secret)):
+        assert redactor.redact(f"<{form}>") == "<[redacted:secret]>"
+    assert redactor.redact("a line of a longer secret!") == "a [redacted:secret]!"
+    encoded = base64.b64encode(secret.encode()).decode()
+    assert encoded.rstrip("=") not in redactor.redact(encoded)
+
+
+def test_the_longer_of_two_secrets_is_taken_out_whole() -> None:
+    assert redaction.Redactor(["abcdef", "abcdefghij"]).redact("abcdefghij") == "[redacted:secret]"
+
+
+def test_json_that_is_nested_too_deeply_is_taken_out_and_not_walked() -> None:
+    value: redaction.Json = "leaf"
+    for _ in range(redaction.MAX_DEPTH + 5):
+        value = [value]
+    shown = redaction.Redactor().redact_json(value)
+    assert "leaf" not in json.dumps(shown)
+    assert "[redacted:too-deep]" in json.dumps(shown)
+
+
+def test_strings_under_names_of_secrets_are_taken_out_whole_and_short_ones_stay() -> None:
+    redactor = redaction.Redactor()
+    assert redactor.redact_json({"client_secret": "anything at all", "secret": "no"}) == {
+        "client_secret": "[redacted:field]",
+        "secret": "no",
+    }
+    assert redactor.redact_json({"secretary": "anything at all", "n": 3, "b": None}) == {
+        "secretary": "anything at all",
+        "n": 3,
+        "b": None,
+    }

@@ -14,7 +14,6 @@ from worker_conformance import FakeContext, MemoryBlobs, WorkerConformance
 
 from dispatch_mcp import errors, model, prices, worker_setup
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, transitions, work_order
-from dispatch_mcp.service import host_work
 from dispatch_mcp.workers import file_tools, provider_errors
 from dispatch_mcp.workers.anthropic import api_worker
 
@@ -39,11 +38,11 @@ def make(
     fake: fake_provider.Provider, *, silence_s: float = 20.0, clock: float = 1_000.0, **settings: Any
 ) -> api_worker.AnthropicWorker:
     return api_worker.AnthropicWorker(
-        api_worker.Login.of(fake.env()),
+        api_worker.Login.from_env(fake.env()),
         host_work.brief,
         prices.dollars,
-        file_tools.Sight(worker_setup._paths, worker_setup._text),
-        settings=api_worker.Settings(silence_s=silence_s, **settings),
+        file_tools.FileAccess(worker_setup._paths, worker_setup._text),
+        settings=api_worker.ApiSettings(silence_s=silence_s, **settings),
         clock=lambda: clock,
     )
 
@@ -158,7 +157,10 @@ async def test_no_answer_and_no_provider_are_failures_of_their_own(
     silent = await carried_out(make(provider, silence_s=0.3), work(workspace, {"hang": True}))
     assert (silent.error_kind, silent.retryable) == ("timeout", True)
     gone = api_worker.AnthropicWorker(
-        api_worker.Login("key", "", "http://127.0.0.1:9"), host_work.brief, prices.dollars, file_tools.Sight(list, str)
+        api_worker.Login("key", "", "http://127.0.0.1:9"),
+        host_work.brief,
+        prices.dollars,
+        file_tools.FileAccess(list, str),
     )
     outcome = await carried_out(gone, work(workspace, done()))
     assert (outcome.error_kind, outcome.retryable) == ("no_connection", True)
@@ -309,7 +311,7 @@ async def test_at_most_so_many_requests_are_under_way(provider: fake_provider.Pr
 async def test_without_a_key_or_with_an_unknown_model_nothing_is_asked(
     provider: fake_provider.Provider, workspace: Path
 ) -> None:
-    sight = file_tools.Sight(list, str)
+    sight = file_tools.FileAccess(list, str)
     keyless = api_worker.AnthropicWorker(api_worker.Login(), host_work.brief, prices.dollars, sight)
     assert (await carried_out(keyless, work(workspace, done()))).error_kind == "not_logged_in"
     unknown = work(workspace, done(), model="--model=evil")
@@ -326,7 +328,7 @@ async def test_a_bug_of_ours_is_not_taken_for_the_providers(provider: fake_provi
         raise ZeroDivisionError if usage.input_tokens else errors.WorkerError
 
     worker = api_worker.AnthropicWorker(
-        api_worker.Login.of(provider.env()), host_work.brief, broken, file_tools.Sight(list, str)
+        api_worker.Login.from_env(provider.env()), host_work.brief, broken, file_tools.FileAccess(list, str)
     )
     with pytest.raises((ZeroDivisionError, errors.WorkerError, ExceptionGroup)):
         await worker.carry_out(FakeContext(), work(workspace, done()))

@@ -19,12 +19,11 @@ from claude_double import Double, asked, result
 from worker_conformance import FakeContext, WorkerConformance
 
 from dispatch_mcp import model, prices
-from dispatch_mcp.engine import outcome_redaction
+from dispatch_mcp.engine import outcome_redaction, task_kinds
 from dispatch_mcp.model import AttemptState, WorkerKind, transitions, work_order
 from dispatch_mcp.process import child_environment
-from dispatch_mcp.service import host_work
 from dispatch_mcp.text import redaction
-from dispatch_mcp.workers import attempt_dir
+from dispatch_mcp.workers import attempt_scope
 from dispatch_mcp.workers.claude import claude_program, claude_worker, command_line, stream_rows
 
 pytestmark = pytest.mark.anyio
@@ -50,11 +49,11 @@ def claude(tmp_path: Path) -> Double:
 def make(claude: Double, home: Path, *, env: dict[str, str] | None = None, **more: Any) -> claude_worker.ClaudeWorker:
     variables = {"PATH": f"{claude.folder}{os.pathsep}{os.environ['PATH']}", **(env or {})}
     policy = child_environment.ChildPolicy(variables, **more.pop("policy", {}))
-    settings = claude_worker.Settings(**more.pop("settings", {}))
+    settings = claude_worker.ClaudeSettings(**more.pop("settings", {}))
     return claude_worker.ClaudeWorker(
         home / "state",
         policy,
-        host_work.brief,
+        task_kinds.brief,
         prices.dollars,
         settings=settings,
         clock=lambda: 1_900_000_000.0,
@@ -473,7 +472,7 @@ async def test_a_session_that_is_gone_or_there_already_is_no_failure(
     claude: Double, tmp_path: Path, workspace: Path, *, told: str, first: str, second: str
 ) -> None:
     claude.plays({"rows": [], "exit": 1, "stderr": told}, {"rows": [result()]})
-    beat = claude_worker.Session("0c9a2f4e-0000-4000-8000-000000000000", str(workspace)).wire()
+    beat = claude_worker.Session("0c9a2f4e-0000-4000-8000-000000000000", str(workspace)).to_detail()
     resumed = work(workspace, attempt=2, last_beat=beat) if first == "--resume" else work(workspace)
     outcome = await carried_out(make(claude, tmp_path), resumed)
     assert outcome.state is AttemptState.SUCCEEDED
@@ -494,7 +493,7 @@ async def test_a_beat_that_names_no_session_begins_a_new_one(
 async def test_another_place_or_a_prompt_that_was_too_long_means_a_new_session(
     claude: Double, tmp_path: Path, workspace: Path
 ) -> None:
-    elsewhere = claude_worker.Session("0c9a2f4e-0000-4000-8000-000000000000", "/elsewhere").wire()
+    elsewhere = claude_worker.Session("0c9a2f4e-0000-4000-8000-000000000000", "/elsewhere").to_detail()
     ctx = FakeContext(attempt=2)
     claude.plays({"rows": [result(is_error=True, terminal_reason="prompt_too_long")], "exit": 1}, {"rows": [result()]})
     worker = make(claude, tmp_path)
@@ -515,7 +514,7 @@ from dispatch_mcp import prices
 from dispatch_mcp import model
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.process import child_environment
-from dispatch_mcp.service import host_work
+from dispatch_mcp.engine import task_kinds
 from dispatch_mcp.workers.claude import claude_worker
 
 class Ctx:
@@ -526,7 +525,7 @@ class Ctx:
 
 async def main(folder, path, timeout):
     policy = child_environment.ChildPolicy({"PATH": path})
-    worker = claude_worker.ClaudeWorker(Path(folder) / "state", policy, host_work.brief, prices.dollars)
+    worker = claude_worker.ClaudeWorker(Path(folder) / "state", policy, task_kinds.brief, prices.dollars)
     task = model.Task(id="t1", goal="Do the work.")
     asked = work_order.WorkOrder("run-1", task, 1, WorkerKind.CLAUDE, workspace=str(Path(folder) / "workspace"),
                             timeout_s=float(timeout) or None)
@@ -612,7 +611,7 @@ async def test_a_cancelled_attempt_leaves_its_bill_and_none_of_its_words(
 ) -> None:
     claude.plays({"rows": [*asked(1), {"type": "user", "text": SECRET}], "sleep_s": 60, "stderr": SECRET})
     worker = make(claude, tmp_path)
-    folder = attempt_dir.of(tmp_path / "state", work(workspace))
+    folder = attempt_scope.folder_of(tmp_path / "state", work(workspace))
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
             group.start_soon(worker.carry_out, FakeContext(), work(workspace))
@@ -631,7 +630,7 @@ def claude_code_output(folder: Path) -> bytes:
 
 async def left_behind(claude: Double, home: Path, workspace: Path, *rows: Any, exit_code: int = 0) -> Path:
     """Leaves what an attempt leaves whose server was killed when its process had just ended."""
-    folder = attempt_dir.of(home / "state", work(workspace))
+    folder = attempt_scope.folder_of(home / "state", work(workspace))
     folder.mkdir(parents=True)
     (folder / "stdout").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "stderr").touch()

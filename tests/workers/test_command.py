@@ -17,7 +17,7 @@ from worker_conformance import FakeContext, WorkerConformance
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, WorkerKind, work_order
 from dispatch_mcp.process import allowlist, child_environment
-from dispatch_mcp.workers import attempt_dir, command
+from dispatch_mcp.workers import attempt_scope, command
 
 pytestmark = pytest.mark.anyio
 
@@ -248,8 +248,8 @@ async def test_nothing_starts_below_the_depth_limit(tmp_path: Path, workspace: P
 
 def test_a_strange_run_id_cannot_leave_the_state_directory() -> None:
     for name in ("..", ".", "", "a/b", "/etc", "a\0b", "x" * 300, "é", "\ud800", "a."):
-        assert attempt_dir._part(name).isalnum()
-    assert attempt_dir._part("run-1_a.b") == "run-1_a.b"
+        assert attempt_scope._part(name).isalnum()
+    assert attempt_scope._part("run-1_a.b") == "run-1_a.b"
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from dispatch_mcp import model
+from dispatch_mcp.git import git_process
 from dispatch_mcp.model import Receipt, WorkerKind, work_order
 from dispatch_mcp.process import allowlist, child_environment
 from dispatch_mcp.workers import command, receipt_verifier, workspace_snapshot
@@ -54,12 +55,12 @@ def work(workspace: Path, *acceptance: str, files: tuple[str, ...] = (), **field
     return work_order.WorkOrder("run", task, 1, WorkerKind.HOST, workspace=str(workspace))
 
 
-def make(home: Path, *allowed: list[str], limit_s: float = 20.0, **camera: int) -> receipt_verifier.ReceiptVerifier:
+def make(home: Path, *allowed: list[str], limit_s: float = 20.0, **limits: int) -> receipt_verifier.ReceiptVerifier:
     policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": str(home)})
     state = home / "state"
     commands = command.CommandWorker(allowlist.parse(allowed), state, policy, grace_s=0.2)
     return receipt_verifier.ReceiptVerifier(
-        commands, workspace_snapshot.Camera(state, policy, **camera), limit_s=limit_s
+        commands, workspace_snapshot.Snapshotter(git_process.Git(state, policy), **limits), limit_s=limit_s
     )
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import TypeGuard
 
 import yaml
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import plain_yaml
+from dispatch_mcp.text import json_types
 
 MAX_HEADER = 64 * 1024
 MAX_DEPTH = 12
@@ -69,7 +68,7 @@ def parse(header: str) -> tuple[dict[str, model.Json], list[str]]:
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
         notes.append(f"front matter is not YAML and was read line by line ({type(error).__name__})")
         loaded = None
-    if not _is_mapping(loaded):
+    if not json_types.is_object(loaded):
         if not notes and header.strip():
             notes.append("front matter is not a mapping and was read line by line")
         return _by_line(header), notes
@@ -84,9 +83,9 @@ def plain(value: object, depth: int = 0) -> model.Json:
         return value if isinstance(value, float) and math.isfinite(value) else None
     if isinstance(value, dt.date):
         return value.isoformat()
-    if _is_mapping(value):
+    if json_types.is_object(value):
         return {str(key)[:200]: plain(item, depth + 1) for key, item in list(value.items())[:MAX_ITEMS]}
-    if _is_list(value):
+    if json_types.is_list(value):
         return [plain(item, depth + 1) for item in value[:MAX_ITEMS]]
     return str(value)[:1000]
 
@@ -95,7 +94,7 @@ def text(value: model.Json) -> str:
     """Returns the value as text: a string as it is, a list joined, nothing for None and mappings."""
     if isinstance(value, str):
         return value
-    if _is_list(value):
+    if json_types.is_list(value):
         return ", ".join(text(item) for item in value)
     if value is None or isinstance(value, dict):
         return ""
@@ -104,13 +103,13 @@ def text(value: model.Json) -> str:
 
 def strings(value: model.Json) -> tuple[str, ...]:
     """Returns the names in a list, or in a string with commas between them."""
-    parts = [text(item) for item in value] if _is_list(value) else text(value).strip("[]").split(",")
+    parts = [text(item) for item in value] if json_types.is_list(value) else text(value).strip("[]").split(",")
     return tuple(part.strip().strip(_QUOTES) for part in parts if part.strip())
 
 
 def lines(value: model.Json) -> tuple[str, ...]:
     """Returns the sentences in a list, or the lines of a string without list marks."""
-    parts = [text(item) for item in value] if _is_list(value) else text(value).splitlines()
+    parts = [text(item) for item in value] if json_types.is_list(value) else text(value).splitlines()
     return tuple(part.strip().removeprefix("- ").strip().strip(_QUOTES) for part in parts if part.strip())
 
 
@@ -152,11 +151,3 @@ def _unquoted(value: str) -> str:
 def _key(name: object) -> str:
     key = str(name).strip()[:100]
     return _NAMES.get(key.lower(), key.lower())
-
-
-def _is_mapping(value: object) -> TypeGuard[Mapping[object, object]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> TypeGuard[Sequence[model.Json]]:
-    return isinstance(value, list | tuple)

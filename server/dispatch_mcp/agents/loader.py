@@ -18,13 +18,12 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeGuard
 
 import pydantic
 
 from dispatch_mcp import configuration, errors
 from dispatch_mcp.agents import bundled_files, catalog
-from dispatch_mcp.text import lexicon
+from dispatch_mcp.text import json_types, lexicon
 
 MAX_FILES = 2_000
 MAX_BYTES = 256 * 1024
@@ -191,7 +190,9 @@ def approved_digests(path: Path | None) -> frozenset[str]:
     except (OSError, ValueError):
         return frozenset()
     listed = found.get("sha256") if isinstance(found, dict) else found
-    return frozenset(digest for digest in listed if isinstance(digest, str)) if _is_list(listed) else frozenset()
+    return (
+        frozenset(digest for digest in listed if isinstance(digest, str)) if json_types.is_list(listed) else frozenset()
+    )
 
 
 def _plugins(home: Path, workspace: Path, bundled: Path) -> Iterator[Folder]:
@@ -208,24 +209,16 @@ def _plugins(home: Path, workspace: Path, bundled: Path) -> Iterator[Folder]:
 
 
 def _install_paths(listed: object, name: str) -> Iterator[tuple[str, str]]:
-    if _is_list(listed):
+    if json_types.is_list(listed):
         for item in listed:
             yield from _install_paths(item, name)
-    elif _is_mapping(listed):
+    elif json_types.is_object(listed):
         place = listed.get("installPath")
         if isinstance(place, str) and name:
             yield name.split("@", 1)[0], place
             return
         for key, item in listed.items():
             yield from _install_paths(item, name if key == "plugins" else key)
-
-
-def _is_list(value: object) -> TypeGuard[list[object]]:
-    return isinstance(value, list)
-
-
-def _is_mapping(value: object) -> TypeGuard[dict[str, object]]:
-    return isinstance(value, dict)
 
 
 def _files(folder: Folder) -> Iterator[_File]:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.planning import json_reader, plan_documents
+from dispatch_mcp.planning import plan_documents
+from dispatch_mcp.text import json_types
 
 MAX_BYTES = 64 << 20
 """Bytes of a file that is read into memory: far above the largest plan, and below what would hurt."""
@@ -64,7 +65,7 @@ def cases(name: str, texts: Sequence[str]) -> Iterator[dict[str, model.Json]]:
             case: model.Json = json.loads(line)
         except (ValueError, RecursionError) as wrong:
             raise _bad_line(name, number, f"is not JSON: {wrong}") from wrong
-        if not json_reader.is_object(case) or not any(isinstance(case.get(key), str) for key in texts):
+        if not json_types.is_object(case) or not any(isinstance(case.get(key), str) for key in texts):
             raise _bad_line(name, number, "has no text")
         yield {"id": number, **case}
 

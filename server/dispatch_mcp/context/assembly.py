@@ -8,17 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from dispatch_mcp.context import pack_evidence, packs, ranking, token_budget
+from dispatch_mcp.context import packs, ranking, token_budget
 from dispatch_mcp.text import token_count
 
 Span = tuple[int, int]
 
 MAX_ALSO: Final = 60
+"""Further paths that a pack lists."""
 CHARACTERS_A_TOKEN: Final = 3.6
 """Whoever counts tokens by characters finds the parts within the budget too."""
 _NAMED: Final = 5
+"""Further paths that are listed with the name of their best part."""
 _LEFT_OUT: Final = 3
+"""Scored parts that did not fit and are listed with their keys."""
 _SHOWN_WITHHELD: Final = 20
+"""Withheld paths that stay in the list when others are cut."""
 _LEAST_CUT: Final = 60
 """Tokens that the head of a text must have to be worth giving without its rest."""
 
@@ -65,7 +69,7 @@ class Request:
 
 def assemble(request: Request) -> packs.Pack:
     """Returns the pack; it never has more tokens than the budget, whatever was asked for."""
-    reserve = min(500, max(40, request.budget * 5 // 100))
+    reserve = min(500, max(40, request.budget * 5 // 100))  # for the lists below the items
     draft = _Draft(request.budget - reserve, request.budget * CHARACTERS_A_TOKEN)
     for offer in request.offers:
         _offer(draft, offer, int(offer.share * request.budget))
@@ -122,14 +126,12 @@ def _key(item: packs.Item, first: int, last: int) -> str:
     return f"file:{item.path}#L{first}-{last}" if item.first else item.key
 
 
-def key_of(part: pack_evidence.Part) -> str:
+def key_of(part: ranking.Part) -> str:
     """Returns the key that fetches a part."""
     return f"file:{part.path}#L{part.first}-{part.last}"
 
 
-def _scored(
-    draft: _Draft, parts: Sequence[tuple[pack_evidence.Part, float]], read: token_budget.Read
-) -> list[packs.LeftOut]:
+def _scored(draft: _Draft, parts: Sequence[tuple[ranking.Part, float]], read: token_budget.Read) -> list[packs.LeftOut]:
     taken: dict[str, list[Span]] = {}
     for item in draft.chosen:
         taken.setdefault(item.path, []).append((item.first, item.last))
@@ -144,16 +146,16 @@ def _scored(
     return [packs.LeftOut(key_of(one.part), one.tokens) for one in got.left]
 
 
-def _name(part: pack_evidence.Part) -> str:
+def _name(part: ranking.Part) -> str:
     return part.name if part.kind != "module" else ""
 
 
-def _inside(spans: Sequence[Span], part: pack_evidence.Part) -> bool:
+def _inside(spans: Sequence[Span], part: ranking.Part) -> bool:
     """Returns whether any of a part's lines are there already."""
     return any(first <= part.last and part.first <= last for first, last in spans)
 
 
-def _tops(parts: Sequence[tuple[pack_evidence.Part, float]]) -> dict[str, str]:
+def _tops(parts: Sequence[tuple[ranking.Part, float]]) -> dict[str, str]:
     """Returns the name of the best named part of each file."""
     names: dict[str, str] = {}
     for part, _ in parts:

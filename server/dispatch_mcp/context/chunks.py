@@ -23,6 +23,7 @@ SHORTEST = 600
 LONGEST = 110
 """Lines of a definition that stays whole."""
 _NAMES = 12
+"""Constants of one part of a module that become its name."""
 
 
 class Chunk(NamedTuple):
@@ -53,56 +54,113 @@ _CONTAINERS = frozenset(
 )
 _TYPES = _CONTAINERS | {"type", "typedef", "macro_rules!", "abstract class"}
 
-_NOT_A_NAME = r"(?!(?:if|for|while|switch|catch|return|else|new|throw|do|with|match|function|await|typeof|sizeof)\b)"
-_BEFORE = r"(?:(?:public|private|protected|internal|static|final|abstract|override|virtual|async|readonly|sealed|open"
-_JS_FUNCTION = r"(?:async[ ]+)?(?:function\b|\([^()\n]*\)[^=\n;]{0,60}=>|\w+[ ]*=>|\($)"
+_MODIFIERS = (
+    *("public", "private", "protected", "internal", "static", "final", "abstract", "override", "virtual", "async"),
+    *("readonly", "sealed", "open"),
+)
+_JVM_MODIFIERS = (
+    *("synchronized", "partial", "default", "native", "unsafe", "extern", "suspend", "inline", "data", "lateinit"),
+    *("operator", "mutating", "fileprivate", "case", "implicit", "lazy", "new"),
+)
+_STATEMENTS = (
+    *("if", "for", "while", "switch", "catch", "return", "else", "new", "throw", "do", "with", "match", "function"),
+    *("await", "typeof", "sizeof"),
+)
 
-_PATTERNS: Mapping[str, str] = {
-    "python": r"\n(?P<i>[ \t]*)(?:async[ ]+)?(?P<k>def|class)[ ]+(?P<n>\w+)",
-    "script": rf"""\n(?P<i>[ \t]*)(?:
-        (?:export[ ]+)?(?:default[ ]+)?(?:declare[ ]+)?(?:async[ ]+)?function\b[*]?[ ]*(?P<n>\w+)
-        | (?:export[ ]+)?(?:default[ ]+)?(?:declare[ ]+)?(?:abstract[ ]+)?
-          (?P<k>class|interface|enum|namespace|type|module)[ ]+(?P<n2>[\w.]+)
-        | (?:export[ ]+)?(?:const|let|var)[ ]+(?P<n3>[\w$]+)[ ]*(?::[^=\n]+)?=[ ]*{_JS_FUNCTION}
-        | (?P<n4>[\w$]+(?:\.[\w$]+)+)[ ]*=[ ]*{_JS_FUNCTION}
-        | (?P<n5>[\w$]+)[ ]*:[ ]*(?:async[ ]+)?function\b
-        | (?:{_BEFORE[3:]}|get|set|accessor)[ ]+)*[*]?{_NOT_A_NAME}(?P<n6>[#\w$]+)[ ]*(?:<[^>\n]*>)?
-          \([^;\n]*\{{[ \t]*(?=\n)
-    )""",
-    "go": r"""\n(?P<i>)(?:func[ ]+(?:\([ ]*(?:\w+[ ]+)?[*]?(?P<o>\w+)[^)\n]*\)[ ]*)?(?P<n>\w+)
-        |(?P<k>type)[ ]+(?P<n2>\w+))""",
-    "rust": r"""\n(?P<i>[ \t]*)(?:pub(?:\([^)\n]*\))?[ ]+)?
-        (?:default[ ]+|async[ ]+|const[ ]+|unsafe[ ]+|extern[ ]+"[^"\n]*"[ ]+)*
-        (?:fn[ ]+(?P<n>\w+)|(?P<k>struct|enum|trait|mod|union|type|macro_rules!)[ ]+(?P<n2>\w+)
-        |(?P<k2>impl)\b(?:<[^{\n]*?>)?[ ]*(?:[^{\n]*?\bfor[ ]+)?
-            (?:&?(?:'\w+[ ]+)?(?:mut[ ]+)?)(?:\w+::)*(?P<n3>\w+))""",
-    "typed": rf"""\n(?P<i>[ \t]*)(?:@\w+[ ]+)*{_BEFORE}|synchronized|partial|default|native|unsafe|extern|suspend|inline
-        |data|lateinit|operator|mutating|fileprivate|case|implicit|lazy|abstract|new|final)[ ]+)*(?:
-        (?P<k>class|interface|enum|struct|record|object|trait|protocol|extension|namespace)[ ]+(?:class[ ]+)?
-            (?P<n>\w[\w.]*)
-        | (?:fun|func|def)[ ]+(?:<[^>\n]*>[ ]*)?(?P<n2>[\w.]+)
-        | (?:[\w<>\[\],.?]+[ ]+){{1,6}}{_NOT_A_NAME}(?P<n3>\w+)[ ]*\([^;\n]*(?:\n|\{{|=>)
-        )""",
-    "c": rf"""\n(?P<i>)(?:(?:typedef[ ]+)?(?P<k>struct|class|union|enum|namespace)[ ]+(?P<n>\w+)(?=[^;()\n]*(?:\{{|\n))
-        | (?:template[ ]*<[^\n]*>[ ]*\n)?(?:[\w:<>,]+[ \t*&]+){{1,6}}{_NOT_A_NAME}(?P<n2>[\w:~]+)[ ]*
-            \((?![^\n]*;[ \t]*\n))""",
-    "ruby": r"\n(?P<i>[ \t]*)(?:def[ ]+(?:self\.)?(?P<n>[\w?!=]+)|(?P<k>class|module)[ ]+(?P<n2>[\w:]+))",
-    "php": rf"""\n(?P<i>[ \t]*){_BEFORE})[ ]+)*(?:function[ ]+&?(?P<n>\w+)
-        |(?P<k>class|interface|trait|enum)[ ]+(?P<n2>\w+))""",
-    "shell": r"\n(?P<i>[ \t]*)(?:function[ ]+(?P<n>[\w:.-]+)|(?P<n2>[\w:.-]+)[ ]*\(\))",
+
+def _before(*more: str) -> str:
+    """Returns the expression for words that may stand before a definition."""
+    return rf"(?:(?:{'|'.join((*_MODIFIERS, *more))})[ ]+)*"
+
+
+_NOT_A_NAME = rf"(?!(?:{'|'.join(_STATEMENTS)})\b)"
+_INDENT = r"(?P<i>[ \t]*)"
+_EXPORTED = r"(?:export[ ]+)?(?:default[ ]+)?(?:declare[ ]+)?"
+# async (one) => …, one => …, function …, or a bracket that the line ends with
+_JS_FUNCTION = r"(?:async[ ]+)?(?:function\b|\([^()\n]*\)[^=\n;]{0,60}=>|\w+[ ]*=>|\($)"
+_JS_BODY = r"\([^;\n]*\{[ \t]*(?=\n)"
+_RUST_VISIBLE = r"(?:pub(?:\([^)\n]*\))?[ ]+)?"
+# async unsafe extern "C"
+_RUST_MODIFIERS = r'(?:default[ ]+|async[ ]+|const[ ]+|unsafe[ ]+|extern[ ]+"[^"\n]*"[ ]+)*'
+# fmt::Display for &'a mut Walker: what is implemented counts as part of what it is implemented for
+_RUST_TARGET = r"(?:[^{\n]*?\bfor[ ]+)?(?:&?(?:'\w+[ ]+)?(?:mut[ ]+)?)(?:\w+::)*(?P<n3>\w+)"
+# what Java, Kotlin, C#, Swift, Scala and Dart call their types
+_TYPED_KIND = r"(?P<k>class|interface|enum|struct|record|object|trait|protocol|extension|namespace)"
+_C_TEMPLATE = r"(?:template[ ]*<[^\n]*>[ ]*\n)?"
+_C_KIND = r"(?:typedef[ ]+)?(?P<k>struct|class|union|enum|namespace)"
+
+_DEFINITIONS: Mapping[str, tuple[str, ...]] = {
+    # What a line with a definition begins with, and the forms of what follows, in verbose syntax. Groups: `i` the
+    # indentation, `k` and `k2` what is defined where it is no function, `o` the owner of a Go method, `n`… its name.
+    "python": (_INDENT, r"(?:async[ ]+)?(?P<k>def|class)[ ]+(?P<n>\w+)"),
+    "script": (
+        _INDENT,
+        # export default async function main
+        rf"{_EXPORTED}(?:async[ ]+)?function\b[*]?[ ]*(?P<n>\w+)",
+        # export abstract class Router, declare namespace api.v1
+        rf"{_EXPORTED}(?:abstract[ ]+)?(?P<k>class|interface|enum|namespace|type|module)[ ]+(?P<n2>[\w.]+)",
+        # const join = async (one, two) => …
+        rf"(?:export[ ]+)?(?:const|let|var)[ ]+(?P<n3>[\w$]+)[ ]*(?::[^=\n]+)?=[ ]*{_JS_FUNCTION}",
+        # Reply.prototype.send = function …
+        rf"(?P<n4>[\w$]+(?:\.[\w$]+)+)[ ]*=[ ]*{_JS_FUNCTION}",
+        r"(?P<n5>[\w$]+)[ ]*:[ ]*(?:async[ ]+)?function\b",
+        # static of<T>(path: string): Router<T> {
+        rf"{_before('get', 'set', 'accessor')}[*]?{_NOT_A_NAME}(?P<n6>[#\w$]+)[ ]*(?:<[^>\n]*>)?{_JS_BODY}",
+    ),
+    "go": (
+        "(?P<i>)",
+        # func (s *Server) Serve, func New
+        r"func[ ]+(?:\([ ]*(?:\w+[ ]+)?[*]?(?P<o>\w+)[^)\n]*\)[ ]*)?(?P<n>\w+)",
+        r"(?P<k>type)[ ]+(?P<n2>\w+)",
+    ),
+    "rust": (
+        f"{_INDENT}{_RUST_VISIBLE}{_RUST_MODIFIERS}",
+        r"fn[ ]+(?P<n>\w+)",
+        r"(?P<k>struct|enum|trait|mod|union|type|macro_rules!)[ ]+(?P<n2>\w+)",
+        # impl<'a> fmt::Display for Walker<'a>
+        rf"(?P<k2>impl)\b(?:<[^{{\n]*?>)?[ ]*{_RUST_TARGET}",
+    ),
+    "typed": (
+        rf"{_INDENT}(?:@\w+[ ]+)*{_before(*_JVM_MODIFIERS)}",
+        rf"{_TYPED_KIND}[ ]+(?:class[ ]+)?(?P<n>\w[\w.]*)",
+        r"(?:fun|func|def)[ ]+(?:<[^>\n]*>[ ]*)?(?P<n2>[\w.]+)",
+        # List<Order> find(String name, int most)
+        rf"(?:[\w<>\[\],.?]+[ ]+){{1,6}}{_NOT_A_NAME}(?P<n3>\w+)[ ]*\([^;\n]*(?:\n|\{{|=>)",
+    ),
+    "c": (
+        "(?P<i>)",
+        rf"{_C_KIND}[ ]+(?P<n>\w+)(?=[^;()\n]*(?:\{{|\n))",
+        # static int add(int a, int b) {, but no declaration, which ends with a semicolon
+        rf"{_C_TEMPLATE}(?:[\w:<>,]+[ \t*&]+){{1,6}}{_NOT_A_NAME}(?P<n2>[\w:~]+)[ ]*\((?![^\n]*;[ \t]*\n)",
+    ),
+    "ruby": (_INDENT, r"def[ ]+(?:self\.)?(?P<n>[\w?!=]+)", r"(?P<k>class|module)[ ]+(?P<n2>[\w:]+)"),
+    "php": (
+        f"{_INDENT}{_before()}",
+        r"function[ ]+&?(?P<n>\w+)",
+        r"(?P<k>class|interface|trait|enum)[ ]+(?P<n2>\w+)",
+    ),
+    "shell": (_INDENT, r"function[ ]+(?P<n>[\w:.-]+)", r"(?P<n2>[\w:.-]+)[ ]*\(\)"),
 }
+_SQL_KINDS = "table|view|function|procedure|trigger|index|type|schema"
 _HEADINGS: Mapping[str, str] = {
-    "sql": r"(?i:\ncreate[ ]+(?:or[ ]+replace[ ]+)?(?:\w+[ ]+){0,2}?(?:table|view|function|procedure|trigger|index|type"
-    r"|schema)[ ]+(?:if[ ]+not[ ]+exists[ ]+)?(?P<n>[\w.\"`\[\]]+))",
+    # CREATE OR REPLACE TEMPORARY VIEW IF NOT EXISTS "users"
+    "sql": rf"(?i:\ncreate[ ]+(?:or[ ]+replace[ ]+)?(?:\w+[ ]+){{0,2}}?(?:{_SQL_KINDS})[ ]+"
+    r"(?:if[ ]+not[ ]+exists[ ]+)?(?P<n>[\w.\"`\[\]]+))",
     "markdown": r"\n#{1,6}[ \t]+(?P<n>[^\n]{1,200})",
     "rst": r"\n(?P<n>[^\s.][^\n]{1,120})\n(?P<u>[=\-~^\"'*+#`])(?P=u){2,}[ \t]*(?=\n)",
 }
 _BRACES = frozenset({"script", "go", "rust", "typed", "c", "php", "shell"})
 _GOES_ON = re.compile(r"[})\];, \t]*(?:else|catch|finally|while)\b")
-_WORDS_INSIDE = r"(?!(?:where|public|private|protected|signals|case|default|rescue|ensure|else|elsif|when|in)\b)"
+_INNER_WORDS = (
+    *("where", "public", "private", "protected", "signals", "case", "default", "rescue", "ensure", "else", "elsif"),
+    *("when", "in"),
+)
+_WORDS_INSIDE = rf"(?!(?:{'|'.join(_INNER_WORDS)})\b)"
+"""Words that stand as far left as the definition they are inside of: labels, branches, `where` clauses."""
 _WORD = re.compile(r"[^\W\d_]{2}")
 _WHOLE = frozenset({"function", "class", "test"})
 _LEADS = ("@", "#", "/", "*", "[")
+# LIMIT = 3, export const limit: number = 3, pub static LIMIT: u8 = 3; not LIMIT == 3
 _ASSIGNED = re.compile(
     r"^[ \t]*(?:export |pub |const |let |var |static |final )*([A-Za-z_]\w+)[ \t]*(?::[^=\n]*)?=[^=]", re.MULTILINE
 )
@@ -110,7 +168,8 @@ _ASSIGNED = re.compile(
 
 @cache
 def _pattern(language: str) -> re.Pattern[str]:
-    return re.compile(_PATTERNS[language], re.VERBOSE)
+    lead, *forms = _DEFINITIONS[language]
+    return re.compile(rf"\n{lead}(?:{'|'.join(forms)})", re.VERBOSE)
 
 
 @cache
@@ -120,7 +179,11 @@ def _heading(language: str) -> re.Pattern[str]:
 
 @cache
 def _edge(language: str, depth: int) -> re.Pattern[str]:
-    """Returns what ends a definition that is indented by `depth` characters; group 1 is a closing word or brace."""
+    """Returns what ends a definition that is indented by `depth` characters; group 1 is a closing word or brace.
+
+    A line that is indented no further ends it, unless it only goes on with it: a closing bracket, a comment, a brace
+    on a line of its own, or a word like `else`.
+    """
     lead = rf"\n[ \t]{{0,{depth}}}"
     if language == "ruby":
         return re.compile(rf"{lead}(?:(end\b)|{_WORDS_INSIDE}(?=[^\s#)\]}}]))")
@@ -133,7 +196,7 @@ def split(text: str, path: str) -> list[Chunk]:
     """Returns the parts of a file in order; together they hold every line that is not blank."""
     language = languages.language(path)
     padded = f"\n{text}\n"
-    if language in _PATTERNS:
+    if language in _DEFINITIONS:
         found = _nested(_definitions(padded, language))
         spans = _parts(padded, found, _Span("module", "", 0, len(padded)))
     elif language in _HEADINGS:

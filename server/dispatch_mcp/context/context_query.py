@@ -12,20 +12,49 @@ from dispatch_mcp.text import tokenizer
 MAX_TERMS = 48
 """Distinct words of a task that are searched for; the first ones count."""
 MAX_PAIRS = 16
+"""Pairs of words that are searched for as phrases."""
 MAX_CHARACTERS = 6_000
+"""Characters of a task that are read; what matters stands in its first sentences."""
 COMMON = 1.6
+"""Inverse document frequency of a stem that every fifth part of the index has: ln(1 + 1/0.2 - 1) ≈ 1.6."""
 _ENOUGH = 4
+"""Rare words without which the common ones are searched for, too."""
 
 _CAMEL = re.compile(r"[A-Z](?:(?<=[a-z0-9].)|(?<=[A-Z].)(?=[a-z]))")
 _WORD = re.compile(r"[^\W_]+")
+# `name`, ``name``, "a few words", 'a few words', but no apostrophe of don't
 _QUOTED = re.compile(r"``?([^`\n]{1,80})``?|\"([^\"\n]{2,60})\"|(?<!\w)'([^'\n]{2,60})'(?!\w)")
-_IDENTIFIER = re.compile(
-    r"[A-Za-z_$][\w$]*(?:(?:\.|::|->|#)[A-Za-z_$][\w$]*)+|\b\w*[a-z0-9][A-Z]\w*|\b\w*\w_\w+|\b[A-Z]{2,}\w+"
+_IDENTIFIERS = (
+    r"[A-Za-z_$][\w$]*(?:(?:\.|::|->|#)[A-Za-z_$][\w$]*)+",  # Cart.total, std::move, $cart->total, Cart#total
+    r"\b\w*[a-z0-9][A-Z]\w*",  # listOrders
+    r"\b\w*\w_\w+",  # list_orders
+    r"\b[A-Z]{2,}\w+",  # HTTPError
 )
+_IDENTIFIER = re.compile("|".join(_IDENTIFIERS))
 _NAME = re.compile(r"[\w$.:#-]+(?:\(\))?")
-_PATH = re.compile(
-    r"[\w.@-]*(?:/[\w.@-]+)+|\b[\w-]+\.(?:py|pyi|jsx?|tsx?|mjs|cjs|go|rs|java|kt|rb|php|cs?|cpp|h|hpp|sql|sh|vue|swift)\b"
+_PATH_ENDINGS = (
+    *(
+        "py",
+        "pyi",
+        "jsx?",
+        "tsx?",
+        "mjs",
+        "cjs",
+        "go",
+        "rs",
+        "java",
+        "kt",
+        "rb",
+        "php",
+        "cs?",
+        "cpp",
+        "h",
+        "hpp",
+        "sql",
+    ),
+    *("sh", "vue", "swift"),
 )
+_PATH = re.compile(rf"[\w.@-]*(?:/[\w.@-]+)+|\b[\w-]+\.(?:{'|'.join(_PATH_ENDINGS)})\b")
 _STOPPED_TEXT = """
 a an the and or but if of to in on at by for with from into onto as is are was were be been being it its this that
 these those there here i we you he she they them their our your his her who whom which what when where why how do

@@ -23,10 +23,9 @@ from dispatch_mcp.context import (
     file_listing,
     git_log,
     import_graph,
-    index_lock,
-    past_commits,
     safe_read,
 )
+from dispatch_mcp.process import file_lock, safe_paths
 from dispatch_mcp.text import languages, secret_paths
 
 VERSION: Final = 1
@@ -34,7 +33,9 @@ VERSION: Final = 1
 _WASTE: Final = 0.4
 """Dead parts in the word tables for one alive, from which on the index is built anew."""
 _SPARE: Final = 2_000
+"""Dead parts that a small index may have, whatever their share."""
 _BUSY_MS = 10_000
+"""Milliseconds that SQLite waits for another process; the lock beside the index makes that rare."""
 _HELD = 16 << 20
 """Bytes of words that are held before they are written: few segments make building and asking cheaper."""
 _HINT = "Check the space and the rights of the state directory."
@@ -82,7 +83,7 @@ class Index:
         except Damaged:
             self.root.close()
             raise
-        self._lock = index_lock.Lock(self.path.with_suffix(".lock"))
+        self._lock = file_lock.FileLock(self.path.with_suffix(".lock"))
         self._db: sqlite3.Connection | None = None
         self._file = (0, 0)
 
@@ -174,7 +175,7 @@ class Index:
             return seen, ""
         try:
             content = self.root.read(path)
-        except safe_read.Refused:
+        except safe_paths.Refused:
             return seen, ""
         state = file_listing.State(content.size, content.mtime_ns)
         if b"\0" in content.data:
@@ -311,7 +312,7 @@ def leaf(name: str) -> str:
     return _LEAF.split(name)[-1].lower() if name else ""
 
 
-def remember(db: sqlite3.Connection, commits: Iterable[past_commits.Commit]) -> None:
+def remember(db: sqlite3.Connection, commits: Iterable[git_log.Commit]) -> None:
     """Adds commits to the history."""
     for one in commits:
         added = db.execute(

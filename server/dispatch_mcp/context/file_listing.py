@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from dispatch_mcp.context import git_log, gitignore
+from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import secret_paths
 
 MAX_FILES: Final = 100_000
 """Files of one workspace; what comes behind them is not indexed."""
 _GITIGNORE = ".gitignore"
 _GITIGNORE_BYTES = 1 << 18
+"""Bytes of one ignore file that are read."""
 
 
 class State(NamedTuple):
@@ -28,7 +30,7 @@ class State(NamedTuple):
 def scan(root: Path) -> Mapping[str, State]:
     """Returns the files to index by path relative to `root`; links are left out, and so is what is ignored."""
     if git_log.belongs_to(root) and (listed := git_log.files(root)) is not None:
-        wanted = [path for path in listed if _sayable(path) and secret_paths.readable(path, tracked=True)]
+        wanted = [path for path in listed if safe_paths.sayable(path) and secret_paths.readable(path, tracked=True)]
         return dict(_stated(root, wanted[:MAX_FILES]))
     return dict(itertools.islice(_walk(root), MAX_FILES))
 
@@ -42,10 +44,6 @@ def _stated(root: Path, paths: list[str]) -> Iterator[tuple[str, State]]:
             continue
         if stat.S_ISREG(found.st_mode):
             yield path, State(found.st_size, found.st_mtime_ns)
-
-
-def _sayable(path: str) -> bool:
-    return path.isascii() or not any("\ud800" <= char <= "\udfff" for char in path)
 
 
 def _walk(root: Path) -> Iterator[tuple[str, State]]:
@@ -83,14 +81,14 @@ def _one(entry: os.DirEntry[str], path: str) -> Iterator[tuple[str, State]]:
 def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
-            return [entry for entry in found if _sayable(entry.name)]
+            return [entry for entry in found if safe_paths.sayable(entry.name)]
     except OSError:
         return []
 
 
 def _read(path: str) -> str:
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        handle = os.open(path, safe_paths.READ)
         with os.fdopen(handle, "rb") as file:
             return file.read(_GITIGNORE_BYTES).decode("utf-8", "replace")
     except OSError:

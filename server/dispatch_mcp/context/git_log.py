@@ -1,21 +1,34 @@
-"""Asks git which files a workspace has and what its past commits touched; git only reads, in a bare environment."""
+"""Asks git which files a workspace has and what its past commits touched; git only reads, in a bare environment.
+
+Git is started here without an event loop, unlike in `git.git_process`: packs are built in threads and by callers that
+have none. A loop of its own would cost each question half as much again, and cannot be started where one runs.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from dispatch_mcp.context import past_commits
-from dispatch_mcp.process import allowlist, child_environment
+from dispatch_mcp.process import allowlist, child_environment, program_path
 
 MAX_COMMITS: Final = 3_000
+"""Newest commits of a workspace that are remembered."""
 _SECONDS: Final = 30.0
+"""Patience with one question; a workspace whose git is slower is walked instead."""
 _READ_ONLY = allowlist.parse(())
 _LOG = ("log", "--no-merges", "--no-renames", "--name-only", "-z", "--format=%x01%H%x02%ct%x02%s%x03")
+
+
+class Commit(NamedTuple):
+    """One commit: `time` in seconds since the epoch, `files` relative to the workspace."""
+
+    sha: str
+    time: int
+    subject: str
+    files: tuple[str, ...]
 
 
 def belongs_to(workspace: Path) -> bool:
@@ -34,7 +47,7 @@ def head(workspace: Path) -> str:
     return (_git(workspace, "rev-parse", "--verify", "-q", "HEAD") or "").strip()
 
 
-def commits(workspace: Path, since: str = "") -> list[past_commits.Commit] | None:
+def commits(workspace: Path, since: str = "") -> list[Commit] | None:
     """Returns the newest commits, newest first, down to `since` without it; None when git cannot say."""
     span = f"{since}..HEAD" if since else "HEAD"
     prefix = _prefix(workspace)
@@ -48,26 +61,26 @@ def _prefix(workspace: Path) -> str:
     return "" if inside == "." else f"{inside}/"
 
 
-def _commits(text: str, prefix: str) -> Iterator[past_commits.Commit]:
+def _commits(text: str, prefix: str) -> Iterator[Commit]:
     for entry in text.split("\x01")[1:]:
         about, _, names = entry.partition("\x03")
         sha, time, subject = about.split("\x02", 2)
         paths = (path.strip("\n") for path in names.split("\0"))
         inside = tuple(path.removeprefix(prefix) for path in paths if path and path.startswith(prefix))
-        yield past_commits.Commit(sha, int(time), subject, inside)
+        yield Commit(sha, int(time), subject, inside)
 
 
 def _git(workspace: Path, *arguments: str) -> str | None:
     """Returns what git prints; None when there is no git, it fails, or it takes too long."""
-    environ = _environment()
-    program = shutil.which("git", path=environ.get("PATH", ""))
+    environment = _environment()
+    program = program_path.found("git", environment["PATH"])
     if program is None:
         return None
     try:
         done = subprocess.run(  # noqa: S603  # a fixed command; the settings that could run programs are off
             [program, *arguments],
             cwd=workspace,
-            env=environ,
+            env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_SECONDS,
@@ -79,8 +92,8 @@ def _git(workspace: Path, *arguments: str) -> str | None:
 
 
 def _environment() -> Mapping[str, str]:
+    """Returns what any child receives, with the settings off by which a repository names programs to run."""
     rule = _READ_ONLY.find(("git", "status"))
     assert rule is not None, "git status is read-only"
-    kept = {name: value for name, value in os.environ.items() if name in child_environment.BASE_NAMES}
-    path = os.pathsep.join(part for part in kept.get("PATH", "").split(os.pathsep) if Path(part).is_absolute())
-    return {**kept, **child_environment.FIXED, **rule.env, "PATH": path}
+    environment = child_environment.ChildPolicy(os.environ).environment(rule.env)
+    return {**environment, "PATH": program_path.absolute(environment.get("PATH", ""))}

@@ -6,6 +6,23 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
+# [a-c], [!a-c], [^a-c], []a] with a bracket as its first member, [[:alpha:]], [\\]] with what is escaped
+_CLASS = re.compile(r"\[(?P<but>[!^])?(?P<members>\]?(?:\[:\w+:\]|\\.|[^\]\\])*)\]", re.DOTALL)
+_MEMBER = re.compile(r"\[:(?P<named>\w+):\]|(?P<least>\\.|.)-(?P<most>\\.|.)|\\.|.", re.DOTALL)
+_NAMED_CLASSES = {
+    "alpha": "a-zA-Z",
+    "digit": "0-9",
+    "alnum": "a-zA-Z0-9",
+    "upper": "A-Z",
+    "lower": "a-z",
+    "xdigit": "0-9a-fA-F",
+    "space": r" \t\n\r\f\v",
+    "blank": r" \t",
+    "punct": r"!-/:-@\[-`{-~",
+}
+_NOTHING = "(?!)"
+"""A class that is not closed matches no path."""
+
 
 class Rule(NamedTuple):
     """One line: `path` it matches below its folder, whether it brings back (`!`), and whether only folders count."""
@@ -72,18 +89,32 @@ def _regex(glob: str) -> str:
 def _piece(glob: str, at: int) -> tuple[str, int]:
     """Returns the expression for what stands at a place of a glob, and how many characters that was."""
     rest = glob[at:]
-    starts = at == 0 or glob[at - 1] == "/"
-    if rest.startswith("**/") and starts:
-        return "(?:.*/)?", 3
-    if rest.startswith("*"):
-        return (".+", 2) if rest == "**" and starts else ("[^/]*", len(rest) - len(rest.lstrip("*")))
-    if rest[0] == "[" and (close := rest.find("]", 3 if rest[1:2] in {"!", "^"} else 2)) > 0:
-        return _class(rest[1:close]), close + 1
+    stars = len(rest) - len(rest.lstrip("*"))
+    if stars > 1 and (at == 0 or glob[at - 1] == "/") and rest[stars : stars + 1] in {"", "/"}:
+        return ("(?:.*/)?", stars + 1) if rest[stars:] else (".+", stars)
+    if stars:
+        return "[^/]*", stars
+    if rest[0] == "[":
+        found = _CLASS.match(rest)
+        return (_class(found), found.end()) if found else (_NOTHING, len(rest))
     if rest[0] == "\\" and len(rest) > 1:
         return re.escape(rest[1]), 2
     return ("[^/]" if rest[0] == "?" else re.escape(rest[0])), 1
 
 
-def _class(inner: str) -> str:
-    inner = inner.replace("\\", "\\\\").replace("[", "\\[")
-    return f"(?!/)[^{inner[1:]}]" if inner[:1] in {"!", "^"} else f"(?!/)[{inner}]"
+def _class(found: re.Match[str]) -> str:
+    """Returns the expression for a class such as `[!a-c]`, which stands for one character but never for a slash."""
+    members = (_member(piece) for piece in _MEMBER.finditer(found["members"]))
+    return f"(?!/)[{'^' if found['but'] else ''}{''.join(members)}]"
+
+
+def _member(piece: re.Match[str]) -> str:
+    if piece["named"]:
+        return _NAMED_CLASSES.get(piece["named"], "")
+    if piece["least"]:
+        return f"{_literal(piece['least'])}-{_literal(piece['most'])}"
+    return _literal(piece[0])
+
+
+def _literal(member: str) -> str:
+    return re.escape(member[-1])

@@ -11,13 +11,17 @@ from dispatch_mcp.text import languages
 MOST = 60
 """Imports of one file that are kept."""
 
+# from ..store import (a, b), from x import y, import a.b, c
 _PYTHON = re.compile(r"\n[ \t]*(?:from[ ]+(\.*)([\w.]*)[ ]+import[ ]+(?:\(([^)]*)\)|([^\n#]*))|import[ ]+([\w., ]+))")
+# import { x } from "./x", require("../y"), import("pkg/z"); a bare package name is no file of the workspace
 _SCRIPT = re.compile(r"""(?:from|require\(|import\(?)\s*['"](\.{1,2}/[^'"\n]+|[^'"\n.][^'"\n]*/[^'"\n]+)['"]""")
 _GO = re.compile(r'^[ \t]*(?:import[ ]+)?(?:[\w.]+[ ]+)?"([\w./-]+/[\w./-]+)"[ \t]*$', re.MULTILINE)
+# use crate::walk::filter, pub mod exec;
 _RUST = re.compile(
     r"^[ \t]*(?:pub(?:\([^)]*\))?[ ]+)?(?:use[ ]+(?:crate|super|self)::([\w:]+)|mod[ ]+(\w+);)", re.MULTILINE
 )
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
+# import static shop.Cart.total, using Shop.Cart, use Shop\\Cart, require_relative 'shop/cart'
 _DOTTED = re.compile(
     r"^[ \t]*(?:import|using|use|require_relative|require)[ ]+(?:static[ ]+)?['\"]?([\w.\\/]+)", re.MULTILINE
 )

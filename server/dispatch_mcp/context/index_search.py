@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from dispatch_mcp.context import chunks, context_query, file_index, pack_evidence, ranking_features, safe_read
+from dispatch_mcp.context import chunks, context_query, file_index, ranking
+from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import languages
 
 PARTS: Final = 200
+"""Parts of source files that a question brings."""
 OTHERS: Final = 50
+"""Parts of tests, documents and examples that a question brings."""
 LARGE: Final = 3_000
 """Files from which on the words that every fourth part holds are not searched for."""
 RAREST: Final = 8
@@ -27,6 +30,7 @@ MEMORY: Final = 5_000
 FULL_FILES: Final = 6
 """Best files of which every part becomes a candidate."""
 NEAREST: Final = 30
+"""Past commits with the most alike subjects, whose files get votes."""
 WIDEST: Final = 15
 """Files of a past commit that still says something about each of them."""
 
@@ -64,7 +68,7 @@ def load(db: sqlite3.Connection) -> Files:
         for name in found:
             importers[_end(name)].append((path, name))
         if role == "source":
-            for stem in ranking_features.path_stems(path)[0]:
+            for stem in ranking.path_stems(path)[0]:
                 by_stem[stem].append(path)
             by_subject[languages.subject(path)].append(path)
             by_base[_end(posixpath.splitext(path)[0])].append(path)
@@ -97,7 +101,7 @@ class Search:
             self._files = load(self._index.db)
         return self._files
 
-    def evidence(self, query: context_query.Query, votes: Mapping[str, float]) -> pack_evidence.Evidence:
+    def evidence(self, query: context_query.Query, votes: Mapping[str, float]) -> ranking.Evidence:
         """Returns everything that bears on `query`; `votes` are those of the history."""
         db, files = self._index.db, self._current()
         rare = rarity(db, query)
@@ -110,7 +114,7 @@ class Search:
         known = {path: share for path, share in votes.items() if path in files.ids}
         wanted = dict.fromkeys([*(part.path for part in own), *named, *linked, *known, *defined])
         tests = dict.fromkeys(part.path for part in others)
-        return pack_evidence.Evidence(
+        return ranking.Evidence(
             parts=own,
             others=others,
             near={path: self._neighbours(path) for path in (*wanted, *tests)},
@@ -121,9 +125,7 @@ class Search:
             roles={path: files.roles[path] for path in (*wanted, *tests)},
         )
 
-    def completed(
-        self, query: context_query.Query, found: pack_evidence.Evidence, paths: Iterable[str]
-    ) -> pack_evidence.Evidence:
+    def completed(self, query: context_query.Query, found: ranking.Evidence, paths: Iterable[str]) -> ranking.Evidence:
         """Returns `found` with all parts of the first FULL_FILES of `paths`, best first."""
         seen = {part.id for part in found.parts}
         rows = [
@@ -148,9 +150,11 @@ class Search:
             kept[path] = self.text(path).split("\n")
         return "\n".join(kept[path][first - 1 : last])
 
-    def _hits(self, table: str, query: context_query.Query, match: str, most: int) -> Iterator[pack_evidence.Part]:
+    def _hits(self, table: str, query: context_query.Query, match: str, most: int) -> Iterator[ranking.Part]:
         if not match:
             return
+        # A word in the path or the name counts four or six times one in the body: weighted columns were measured to
+        # be worth it (ADR 0015).
         rows = self._index.db.execute(
             f"SELECT files.path, hits.score, chunks.id, kind, name, first, last, start, end"  # noqa: S608  # two names
             f" FROM (SELECT rowid, bm25({table}, 4.0, 6.0, 1.0) AS score FROM {table} WHERE {table} MATCH ?"
@@ -164,7 +168,7 @@ class Search:
 
     def _part(
         self, query: context_query.Query, path: str, score: float, row: tuple[int, chunks.Kind, str, int, int, int, int]
-    ) -> pack_evidence.Part:
+    ) -> ranking.Part:
         chunk, kind, name, first, last, start, end = row
         kept = self.files.words
         if chunk not in kept:
@@ -174,7 +178,7 @@ class Search:
             kept[chunk] = (plain, context_query.plain_stems(plain))
         plain, stems = kept[chunk]
         phrases = context_query.phrases(query, plain)
-        return pack_evidence.Part(chunk, path, kind, name, first, last, end - start, score, stems, phrases)
+        return ranking.Part(chunk, path, kind, name, first, last, end - start, score, stems, phrases)
 
     def text(self, path: str) -> str:
         """Returns the text of a file as it is now; empty when it cannot be read."""
@@ -184,7 +188,7 @@ class Search:
                 kept.clear()
             try:
                 kept[path] = self._index.root.read(path).text
-            except safe_read.Refused:
+            except safe_paths.Refused:
                 kept[path] = ""
         return kept[path]
 
@@ -194,7 +198,7 @@ class Search:
         for term in query.terms:
             found = files.by_stem.get(term, ())
             for path in found[:200]:
-                counts[path] = counts.get(path, 0.0) + 1.0 / len(ranking_features.path_stems(path)[0])
+                counts[path] = counts.get(path, 0.0) + 1.0 / len(ranking.path_stems(path)[0])
         best = sorted(counts, key=lambda path: (-counts[path], path))[:40]
         paths = [one.lstrip("./") for one in query.paths]
         written = (

@@ -18,9 +18,9 @@ from dispatch_mcp.context import (
     assembly,
     context_query,
     file_index,
+    git_log,
     index_search,
     packs,
-    past_commits,
     ranking,
     requirement_sources,
     search_scope,
@@ -107,7 +107,7 @@ class Gatherer:
 class History:
     """Past commits that are handed in."""
 
-    def __init__(self, commits: Sequence[past_commits.Commit]) -> None:
+    def __init__(self, commits: Sequence[git_log.Commit]) -> None:
         """Indexes the commits in memory."""
         self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         file_index.create(self._db)

@@ -11,27 +11,33 @@ from dispatch_mcp.context import (
     context_query,
     file_index,
     index_search,
-    pack_evidence,
     packs,
     ranking,
     requirements,
-    safe_read,
     search_scope,
 )
+from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import languages, path_globs
 
 RULES: Final = ("AGENTS.md", "CLAUDE.md")
 """Where a project keeps its rules, in the order in which they count (docs/rules.md#project-rules)."""
 NOTES: Final = "continuity notes"
 _RULES_SHARE: Final = 0.4
+"""Share of the budget that rules may take (docs/rules.md#project-rules)."""
 _PART_SHARE: Final = 0.3
+"""Share of the budget that one question, pattern or folder may take."""
 _DEFINITIONS: Final = 6
+"""Definitions of one name that are given."""
 _FOUND: Final = 4
+"""Parts that answer a question."""
 _WHOLE: Final = 150
 """Lines of a class that is given in one piece."""
 _GLOBBED: Final = 40
+"""Files of one glob that are given."""
 _LISTED: Final = 400
+"""Lines of the tree of a folder."""
 _FEW: Final = 200
+"""Files below a folder that are listed one by one, however deep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ class Resolver:
             return self._structure(one, result)
         try:
             text = self._index.root.read(one.subject).text
-        except safe_read.Refused as why:
+        except safe_paths.Refused as why:
             known = [path for path in files.ids if self._scope.allows(path)]
             reason = "" if one.subject not in files.ids and "cannot be read" in why.message else why.message
             result.unresolved.append(
@@ -219,12 +225,12 @@ class Resolver:
             return None
         return assembly.Offer(tuple(self._piece(part) for part in best[:_FOUND]), _PART_SHARE)
 
-    def _allowed(self, query: context_query.Query, found: pack_evidence.Evidence) -> list[pack_evidence.Part]:
+    def _allowed(self, query: context_query.Query, found: ranking.Evidence) -> list[ranking.Part]:
         return [
             part for part, _ in ranking.rank(query, found).parts if part.score > 0 and self._scope.allows(part.path)
         ]
 
-    def _piece(self, part: pack_evidence.Part, why: packs.Why = "asked") -> packs.Item:
+    def _piece(self, part: ranking.Part, why: packs.Why = "asked") -> packs.Item:
         lines = self._search.text(part.path).split("\n")
         return _item(part.path, lines, (part.first, part.last), part.name if part.kind != "module" else "", why)
 
@@ -250,7 +256,7 @@ class Resolver:
         for name in RULES:
             try:
                 text = self._index.root.read(name).text
-            except safe_read.Refused:
+            except safe_paths.Refused:
                 continue
             if text.strip():
                 yield name, text

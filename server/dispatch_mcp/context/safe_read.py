@@ -1,34 +1,23 @@
 """Reads files below a workspace root and nowhere else (promise S4).
 
-Every component of a path is opened relative to the folder before it and without following links, so that nobody can
-swap a folder for a link in between. What is no regular file, is too large or is on the deny list is refused.
+The way there is that of `process.safe_paths`. What is no regular file, is too large or is on the deny list is refused.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from dispatch_mcp import errors
-from dispatch_mcp.text import secret_paths
+from dispatch_mcp.process import safe_paths
 
 MAX_BYTES: Final = 400_000
 """A larger file is not indexed, and not read for a pack."""
-_LONGEST: Final = 4_096
-_DEEPEST: Final = 64
-_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-_FOLDER = _FLAGS | getattr(os, "O_DIRECTORY", 0)
-_BY_HANDLE = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
-
-
-class Refused(errors.NotAllowed):
-    """A file is not read, for a reason that the message says."""
+_HINT: Final = "Name a file of the workspace by its path relative to it."
 
 
 class Content(NamedTuple):
@@ -45,29 +34,8 @@ class Content(NamedTuple):
         return text.replace("\r\n", "\n").removeprefix("\ufeff") if "\r" in text else text.removeprefix("\ufeff")
 
 
-def parts(path: str) -> tuple[str, ...]:
-    """Returns the components of a relative path.
-
-    Raises:
-        Refused: it is absolute, climbs, is no plain path, or is on the deny list.
-    """
-    if not path or len(path) > _LONGEST or any(char < " " or char == "\x7f" for char in path):
-        raise _refused(path, "is no path of a file")
-    if path.startswith(("/", "\\", "~")) or path[1:2] == ":" or "\\" in path:
-        raise _refused(path, "is not relative to the workspace")
-    found = tuple(path.split("/"))
-    if len(found) > _DEEPEST or any(part in {"", ".", ".."} for part in found):
-        raise _refused(path, "does not stay below the workspace")
-    if any("\ud800" <= char <= "\udfff" for char in path):
-        raise _refused(path, "is no Unicode text")
-    if secret_paths.secret(path):
-        raise _refused(path, "may hold secrets")
-    return found
-
-
-def _refused(path: str, why: str) -> Refused:
-    shown = path if len(path) <= 120 else path[:119] + "…"
-    return Refused(f"{shown!r} {why}.", hint="Name a file of the workspace by its path relative to it.")
+def _refused(path: str, why: str) -> safe_paths.Refused:
+    return safe_paths.refused(path, why, hint=_HINT)
 
 
 class Root:
@@ -78,9 +46,9 @@ class Root:
         self.path = Path(os.path.realpath(workspace))
         self._kept: tuple[tuple[str, ...], int] | None = None
         try:
-            self._fd = os.open(self.path, _FOLDER) if _BY_HANDLE else -1
+            self._fd = os.open(self.path, safe_paths.FOLDER) if safe_paths.BY_HANDLE else -1
         except OSError as error:
-            raise Refused(f"The workspace {str(workspace)!r} cannot be opened: {error.strerror}.") from error
+            raise safe_paths.Refused(f"The workspace {str(workspace)!r} cannot be opened: {error.strerror}.") from error
 
     def close(self) -> None:
         """Closes every folder that is open."""
@@ -103,14 +71,16 @@ class Root:
         Raises:
             Refused: it lies elsewhere, is a link, no regular file, too large, secret, or cannot be read.
         """
-        *folders, name = parts(path)
+        *folders, name = safe_paths.parts(path, "workspace", hint=_HINT)
         try:
             with self._folder(tuple(folders)) as folder:
                 handle = self._open(folder, folders, name)
                 with os.fdopen(handle, "rb", buffering=0) as file:
                     return self._content(path, file.fileno(), limit)
         except OSError as error:
-            raise Refused(f"{path!r} cannot be read: {error.strerror}.", hint="Is it a plain file there?") from error
+            raise safe_paths.Refused(
+                f"{path!r} cannot be read: {error.strerror}.", hint="Is it a plain file there?"
+            ) from error
 
     def _content(self, path: str, handle: int, limit: int) -> Content:
         found = os.fstat(handle)
@@ -126,40 +96,25 @@ class Root:
         return Content(data, found.st_size, found.st_mtime_ns)
 
     def _open(self, folder: int, folders: list[str], name: str) -> int:
-        if _BY_HANDLE:
-            return os.open(name, _FLAGS, dir_fd=folder)
+        if safe_paths.BY_HANDLE:
+            return os.open(name, safe_paths.READ, dir_fd=folder)
         whole = self.path.joinpath(*folders, name)
         if Path(os.path.realpath(whole)) != whole:
             raise _refused("/".join((*folders, name)), "is a link or leads outside")
-        return os.open(whole, _FLAGS | getattr(os, "O_BINARY", 0))
+        return os.open(whole, safe_paths.READ | getattr(os, "O_BINARY", 0))
 
     @contextmanager
     def _folder(self, folders: tuple[str, ...]) -> Generator[int]:
         """Yields the open folder; the last one stays open, as files are mostly read folder by folder."""
-        if not _BY_HANDLE or not folders:
+        if not safe_paths.BY_HANDLE or not folders:
             yield self._fd
             return
         if self._kept is None or self._kept[0] != folders:
             self._forget()
-            self._kept = (folders, self._descend(folders))
+            self._kept = (folders, safe_paths.descend(self._fd, folders))
         yield self._kept[1]
-
-    def _descend(self, folders: tuple[str, ...]) -> int:
-        here = self._fd
-        for part in folders:
-            try:
-                below = os.open(part, _FOLDER, dir_fd=here)
-            finally:
-                if here != self._fd:
-                    os.close(here)
-            here = below
-        return here
 
     def _forget(self) -> None:
         if self._kept is not None:
             os.close(self._kept[1])
             self._kept = None
-
-
-if sys.platform == "win32":
-    assert not _BY_HANDLE, "Windows has no folder handles; every path is resolved instead"

@@ -11,6 +11,7 @@ from typing import Final, Literal, get_args
 from dispatch_mcp.text import languages, path_globs
 
 Facet = Literal["frontend", "backend", "database", "infrastructure", "docs", "tests"]
+"""Parts of a project as their owners speak of them."""
 FACETS: Final[tuple[Facet, ...]] = get_args(Facet)
 ALIASES: Final[Mapping[str, Facet]] = {
     "ui": "frontend",
@@ -25,26 +26,46 @@ ALIASES: Final[Mapping[str, Facet]] = {
     "test": "tests",
 }
 
-_FRONTEND = re.compile(
-    r"\.(?:css|scss|sass|less|styl|html?|jsx|tsx|vue|svelte|astro)$"
-    r"|(?:^|/)(?:front-?end|client|ui|webapp|components?|pages|styles?|css|public|static|assets|widgets|storybook)/",
-    re.IGNORECASE,
+_FRONTEND_FOLDERS = (
+    *("front-?end", "client", "ui", "webapp", "components?", "pages", "styles?", "css", "public", "static", "assets"),
+    *("widgets", "storybook"),
 )
-_DATABASE = re.compile(
-    r"\.(?:sql|prisma|dbml|ddl)$|(?:^|/)(?:migrations?|alembic|db|database|databases|schemas?|seeds|prisma|models|entities)/"
-    r"|(?:^|/)(?:schema|models?|migrate|database|db|seeds?)\.\w+$",
-    re.IGNORECASE,
+_FRONTEND_FILES = r"\.(?:css|scss|sass|less|styl|html?|jsx|tsx|vue|svelte|astro)$"
+_FRONTEND = re.compile(f"{_FRONTEND_FILES}|{languages.below(*_FRONTEND_FOLDERS)}", re.IGNORECASE)
+_DATABASE_FOLDERS = (
+    *("migrations?", "alembic", "db", "database", "databases", "schemas?", "seeds", "prisma", "models", "entities"),
+)
+_DATABASE_FILES = (
+    r"\.(?:sql|prisma|dbml|ddl)$",
+    r"(?:^|/)(?:schema|models?|migrate|database|db|seeds?)\.\w+$",  # models.py, schema.rb
+)
+_DATABASE = re.compile("|".join((languages.below(*_DATABASE_FOLDERS), *_DATABASE_FILES)), re.IGNORECASE)
+_INFRASTRUCTURE_FOLDERS = (
+    *(r"\.github", r"\.gitlab", r"\.circleci", r"\.buildkite", "infra(?:structure)?", "terraform", "ansible", "k8s"),
+    *("deploy(?:ment|ments)?", "kubernetes", "helm", "charts", "docker", "ops", "ci", "nginx", "packaging"),
+)
+_INFRASTRUCTURE_NAMES = (
+    *("dockerfile[^/]*", r"[^/]*compose[^/]*\.ya?ml", "makefile", "procfile", "jenkinsfile", "vagrantfile"),
+    *(
+        r"\.gitlab-ci\.yml",
+        r"\.travis\.yml",
+        r"azure-pipelines\.ya?ml",
+        r"fly\.toml",
+        r"vercel\.json",
+        r"netlify\.toml",
+    ),
+    *(r"nginx[^/]*\.conf", r"serverless\.ya?ml"),
+)
+_INFRASTRUCTURE_FILES = (
+    r"\.(?:tf|tfvars|hcl|nomad|bicep|dockerfile)$",
+    rf"(?:^|/)(?:{'|'.join(_INFRASTRUCTURE_NAMES)})$",
 )
 _INFRASTRUCTURE = re.compile(
-    r"\.(?:tf|tfvars|hcl|nomad|bicep|dockerfile)$"
-    r"|(?:^|/)(?:\.github|\.gitlab|\.circleci|\.buildkite|infra(?:structure)?|terraform|ansible|deploy(?:ment|ments)?|k8s"
-    r"|kubernetes|helm|charts|docker|ops|ci|nginx|packaging)/"
-    r"|(?:^|/)(?:dockerfile[^/]*|[^/]*compose[^/]*\.ya?ml|makefile|procfile|jenkinsfile|vagrantfile|\.gitlab-ci\.yml"
-    r"|\.travis\.yml|azure-pipelines\.ya?ml|fly\.toml|vercel\.json|netlify\.toml|nginx[^/]*\.conf|serverless\.ya?ml)$",
-    re.IGNORECASE,
+    "|".join((languages.below(*_INFRASTRUCTURE_FOLDERS), *_INFRASTRUCTURE_FILES)), re.IGNORECASE
 )
 _SERVER_SIDE = re.compile(
-    r"(?:^|/)(?:back-?end|server|api|services?|controllers?|handlers?|routes|middlewares?)/", re.IGNORECASE
+    languages.below("back-?end", "server", "api", "services?", "controllers?", "handlers?", "routes", "middlewares?"),
+    re.IGNORECASE,
 )
 _BROWSER_LANGUAGES = frozenset({"script", ""})
 

@@ -6,15 +6,18 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from dispatch_mcp.context import pack_evidence
+from dispatch_mcp.context import ranking
 from dispatch_mcp.text import token_count
 
 HEADER: Final = 9
 """Tokens of the line above a part that says its lines."""
 CHARACTERS: Final = 44
+"""Characters of a title, which count 12 tokens at 3.6 characters each (benchmarks/context.py)."""
 GAP: Final = 3
 """Lines between two parts that a pack holds too, rather than a second title."""
 LENGTH_POWER: Final = 0.7
+"""How much a part's length counts against its score: 0 not at all, 1 as score for each token. Raised by hand on
+development cases of benchmarks/context.py (ADR 0015)."""
 _TRIES: Final = 40
 """Parts that may be too large for what is left before the search for a smaller one ends."""
 _SHOWN: Final = 8
@@ -27,7 +30,7 @@ Read = Callable[[str, int, int], str]
 class Choice(NamedTuple):
     """A part with its text and what it costs in tokens with its header."""
 
-    part: pack_evidence.Part
+    part: ranking.Part
     text: str
     tokens: int
 
@@ -41,7 +44,7 @@ class Chosen(NamedTuple):
 
 
 def choose(
-    ranked: Sequence[tuple[pack_evidence.Part, float]], read: Read, budget: int, *, characters: float = math.inf
+    ranked: Sequence[tuple[ranking.Part, float]], read: Read, budget: int, *, characters: float = math.inf
 ) -> Chosen:
     """Returns the parts that are worth most for their tokens and together cost at most `budget`.
 
@@ -55,6 +58,8 @@ def choose(
         full = budget - used < HEADER * 2
         if len(left) >= (_SHOWN if full else _TRIES):
             break
+        # A part is not even read when 0.7 of its estimate is more than what is left: 2 % of parts cost less than that
+        # (8,500 parts of the source distributions of benchmarks/context.py).
         if full or token_count.estimate(part.size) * 7 > (budget - used) * 10:
             left.append(Choice(part, "", token_count.estimate(part.size) + HEADER))
             continue
@@ -71,14 +76,14 @@ def choose(
     return Chosen(tuple(kept), tuple(left), used)
 
 
-def _price(part: pack_evidence.Part, text: str, near: Sequence[tuple[int, int]] | None) -> int:
+def _price(part: ranking.Part, text: str, near: Sequence[tuple[int, int]] | None) -> int:
     """Returns what a part costs beside those of its file that are in the pack already."""
     if near is None:
         return cost(part.path, text)
     return token_count.count(text) + (GAP + 1 if adjoins(near, part.first, part.last) else HEADER)
 
 
-def by_worth(parts: Sequence[tuple[pack_evidence.Part, float]]) -> list[pack_evidence.Part]:
+def by_worth(parts: Sequence[tuple[ranking.Part, float]]) -> list[ranking.Part]:
     """Returns the parts, those first whose score is highest for their length."""
     worth = [
         (score - LENGTH_POWER * math.log(token_count.estimate(part.size) + HEADER * 2), part) for part, score in parts

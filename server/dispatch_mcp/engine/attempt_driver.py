@@ -1,71 +1,108 @@
-"""One attempt from its order to its judged outcome: a place to work in, the worker, the receipts."""
+"""The one driver of an attempt: prepare, carry out, judge.
+
+Whoever carries attempts out goes through it. The server's own workers take all three steps here, in one go. What the
+host carries out is prepared when it is handed out and judged when it is reported, often by another process: what the
+judgement needs from before the work is kept in the attempt's heartbeat.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import artifacts, briefing, proof, review_attempt, task_runner
-from dispatch_mcp.model import ports, work_order
+from dispatch_mcp.engine import attempt_services, briefing, proof, run_view, task_kinds, task_runner
+from dispatch_mcp.model import TaskState, WorkerKind, ports, records, transitions, work_order
 from dispatch_mcp.store import sqlite_store
 
 
+class Prepared(NamedTuple):
+    """An order that can be carried out, and the heartbeat with which its attempt begins."""
+
+    work: work_order.WorkOrder
+    beat: Mapping[str, model.Json]
+
+
 @dataclass(frozen=True, slots=True)
-class AttemptServices:
-    """What attempts have beside their workers; what is not there is done without.
-
-    `witness` collects receipts of what is claimed, `grounds` gives attempts worktrees and merges what they change,
-    `archive` keeps artifacts, `briefing` gathers what tasks should read.
-    """
-
-    verifier: ports.Witness | None = None
-    workspaces: ports.WorkspaceProvider | None = None
-    archive: artifacts.Archive | None = None
-    briefing: briefing.Briefing | None = None
-
-
-BARE = AttemptServices()
-
-
-@dataclass(slots=True)
-class Attempt:
-    """What an attempt needs of its engine; `before` is how its place was when it began."""
+class AttemptDriver:
+    """Takes attempts from their orders to their judged outcomes."""
 
     store: sqlite_store.Store
-    workers: ports.Workers
-    services: AttemptServices = BARE
-    before: Mapping[str, model.Json] = field(default_factory=dict[str, model.Json])
+    services: attempt_services.AttemptServices = attempt_services.BARE
 
-    async def run(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
-        """Returns how the attempt ended, in the place that its order asks for."""
+    async def prepare(self, work: work_order.WorkOrder, *, begun: bool = False) -> Prepared:
+        """Returns the order with what its worker shall read, and what must be known from before the work.
+
+        An attempt that has `begun` is only briefed again: how the workspace was before it can no longer be seen.
+
+        Raises:
+            DispatchError: what its task is about cannot be read.
+        """
+        beat = dict[str, model.Json]() if begun else dict(await proof.before(self.services.verifier, work))
+        briefed, facts = await _kind(work).prepare(self.store, self.services, work)
+        if facts:
+            beat[briefing.FACTS] = dict(facts)
+        return Prepared(briefed, beat)
+
+    async def judge(self, claim: proof.Claim) -> model.Outcome:
+        """Returns a claimed outcome as the server could prove it, with its artifacts kept."""
+        judged = await _kind(claim.work).judge(self.store, self.services, claim)
+        archive = self.services.archive
+        return judged if archive is None else await archive.kept(claim.work.workspace, judged)
+
+    async def run(self, ctx: ports.TaskContext, work: work_order.WorkOrder, workers: ports.Workers) -> model.Outcome:
+        """Returns how an attempt of one of the server's workers ended, in the place that its order asks for."""
+        attempt = _ServerAttempt(self, workers)
         workspaces = self.services.workspaces
         if workspaces is None:
-            return await self._judge(work, await self._carry_out(ctx, work))
-        return await workspaces.within(ctx, work, self._carry_out, self._judge)
+            return await attempt.judge(work, await attempt.carry_out(ctx, work))
+        return await workspaces.within(ctx, work, attempt.carry_out, attempt.judge)
 
     async def leave(self, work: work_order.WorkOrder) -> None:
         """Tidies up once the outcome is known."""
         if self.services.workspaces is not None:
             await self.services.workspaces.leave(work)
 
-    async def _carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
+    async def close_needless(self, view: run_view.RunView, now: float) -> frozenset[str]:
+        """Ends those tasks out with the host that turn out to need nobody, and returns them."""
+        finished: list[transitions.Finished] = []
+        for row in view.tasks:
+            if row.worker is WorkerKind.HOST and row.state is TaskState.RUNNING:
+                kind = task_kinds.kind_of(view.spec(row.id), row.worker)
+                outcome = await kind.needless(self.store, view.run.id, view)
+                if outcome is not None:
+                    finished.append(transitions.Finished(row.id, row.attempt, outcome))
+        if finished:
+            await self.store.advance(view.run.id, records.Step(now=now, finished=finished))
+        return frozenset(end.task_id for end in finished)
+
+
+@dataclass(slots=True)
+class _ServerAttempt:
+    """An attempt that this process carries out itself; `before` is how its place was when it began."""
+
+    driver: AttemptDriver
+    workers: ports.Workers
+    before: Mapping[str, model.Json] = field(default_factory=dict[str, model.Json])
+
+    async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
+        """Returns what the worker claims; a failure when what it should work on cannot be read."""
         try:
-            settled = await review_attempt.moot(self.store, work.run_id, work.task)
-            work = await review_attempt.prepared(self.store, work)
+            needless = await _kind(work).needless(self.driver.store, work.run_id)
+            if needless is not None:
+                return needless
+            prepared = await self.driver.prepare(work)
         except errors.DispatchError as trouble:
             return task_runner.failure("no_material", f"What is to be reviewed could not be read: {trouble}")
-        if settled is not None:
-            return settled
-        self.before = await proof.before(self.services.verifier, work)
-        facts: Mapping[str, model.Json] = {}
-        if self.services.briefing is not None and not work.material:
-            work, facts = await self.services.briefing.briefed(work)
-        ctx.beat(**self.before, **({briefing.FACTS: dict(facts)} if facts else {}))
-        return await task_runner.run_task(ctx, work, self.workers)
+        self.before = prepared.beat
+        ctx.beat(**prepared.beat)
+        return await task_runner.run_task(ctx, prepared.work, self.workers)
 
-    async def _judge(self, work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
-        judged = await proof.judged(self.services.verifier, self.store, work, self.before, outcome)
-        judged = await review_attempt.judged(self.store, work.task, judged)
-        archive = self.services.archive
-        return judged if archive is None else await archive.kept(work.workspace, judged)
+    async def judge(self, work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
+        """Returns the claim as the server could prove it."""
+        return await self.driver.judge(proof.Claim(work, outcome, self.before))
+
+
+def _kind(work: work_order.WorkOrder) -> task_kinds.TaskKind:
+    return task_kinds.kind_of(work.task, work.worker)

@@ -58,7 +58,7 @@ class Briefing:
 
     async def briefed(self, work: work_order.WorkOrder) -> Briefed:
         """Returns the order with what its task should read; the order as it is where nothing can be gathered."""
-        if self.budget <= 0 or work.worker not in _READERS or work.material or not work.workspace:
+        if self.budget <= 0 or work.worker not in _READERS or not work.workspace:
             return Briefed(work, {})
         with anyio.move_on_after(self.patience_s):
             try:

@@ -16,22 +16,12 @@ import anyio
 import anyio.abc
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import attempt_driver, task_runner
+from dispatch_mcp.engine import attempt_driver, attempt_services, order_builder, task_runner
 from dispatch_mcp.model import ports, records, transitions, work_order
-from dispatch_mcp.planning import forecast
-from dispatch_mcp.runs import message_rules, task_isolation
+from dispatch_mcp.runs import task_isolation
 from dispatch_mcp.store import owner_locks, sqlite_store
 
 log = logging.getLogger(__name__)
-
-MakeOrder = Callable[[work_order.WorkOrder], work_order.WorkOrder]
-"""Fills a bare order with what its worker needs (role text, model, messages)."""
-
-
-def bare(work: work_order.WorkOrder) -> work_order.WorkOrder:
-    """Returns the order as it is."""
-    return work
-
 
 LEAST_BATCH, BATCH_PER_S = 16, 8000
 """Results recorded in one step, at least and per second that the last step took: all at once would let every task
@@ -58,9 +48,9 @@ class EmbeddedEngine:
         tasks: anyio.abc.TaskGroup,
         owner: owner_locks.OwnerLock,
         clock: Callable[[], float] = time.time,
-        make_order: MakeOrder = bare,
+        make_order: order_builder.MakeOrder = order_builder.bare,
         pace: Pace = Pace(),
-        services: attempt_driver.AttemptServices = attempt_driver.BARE,
+        services: attempt_services.AttemptServices = attempt_services.BARE,
         drives: bool = True,
     ) -> None:
         self.store = store
@@ -68,16 +58,12 @@ class EmbeddedEngine:
         self.clock = clock
         self.make_order = make_order
         self.pace = pace
-        self.services = services
+        self.attempts = attempt_driver.AttemptDriver(store, services)
         self._tasks = tasks
         self._owner = owner
         self._may_drive = drives
         self._drives: dict[str, Drive] = {}
         self._pulse = anyio.Event()
-
-    def attempt(self) -> attempt_driver.Attempt:
-        """Returns what one attempt needs of this engine."""
-        return attempt_driver.Attempt(self.store, self.workers, self.services)
 
     async def start(self, run_id: str) -> None:
         """Drives the run if nobody alive does; calling it again changes nothing."""
@@ -196,8 +182,7 @@ class Drive:
     _wake: anyio.Event = field(default_factory=anyio.Event)
     _beat: anyio.Event = field(default_factory=anyio.Event)
     _revision: int = -1
-    _timeout_s: float | None = None
-    _placement: Mapping[str, task_isolation.Placed] = field(default_factory=dict[str, task_isolation.Placed])
+    _orders: order_builder.OrderBuilder | None = None
     _room: int = LEAST_BATCH
 
     def poke(self) -> None:
@@ -206,33 +191,36 @@ class Drive:
 
     async def run(self) -> None:
         """Returns when the run is over. Raises Fenced when another process took it."""
-        record = await self.engine.status(self.run_id)
         async with anyio.create_task_group() as group:
             group.start_soon(self._write_beats)
             try:
-                await self._loop(group, record)
+                await self._loop(group)
             finally:
                 group.cancel_scope.cancel()
 
-    async def _plan(self, record: records.RunRecord, version: int) -> dict[str, model.Task]:
-        plan = await self.engine.store.plan(record.plan_id, version, principal=records.ANYBODY)
-        self._timeout_s = plan.timeout_s
-        if self.engine.services.workspaces is not None and not record.dry_run:
-            doing = {task.id: transitions.worker_of(task, record.worker) for task in plan.tasks}
-            self._placement = task_isolation.placement(plan.tasks, doing)
-        return {task.id: task for task in plan.tasks}
+    async def _orders_of(self, plan_version: int) -> order_builder.OrderBuilder:
+        """Returns what builds orders by a version of the plan; read when something begins, as many runs need none."""
+        orders = self._orders
+        if orders is None or orders.plan.version < plan_version:
+            run, plan, _, _ = await self.engine.store.whole_run(self.run_id, principal=records.ANYBODY)
+            placement: Mapping[str, task_isolation.Placed] = {}
+            if self.engine.attempts.services.workspaces is not None and not run.dry_run:
+                workers = {task.id: transitions.worker_of(task, run.worker) for task in plan.tasks}
+                placement = task_isolation.placement(plan.tasks, workers)
+            orders = self._orders = order_builder.OrderBuilder(
+                self.engine.store, run, plan, self.engine.make_order, results=self._results, placement=placement
+            )
+        return orders
 
-    async def _loop(self, group: anyio.abc.TaskGroup, record: records.RunRecord) -> None:
-        version, tasks = 0, dict[str, model.Task]()
+    async def _loop(self, group: anyio.abc.TaskGroup) -> None:
         while True:
             self._wake = anyio.Event()
             advance = await self._advance()
-            if advance.plan_version != version:
-                version = advance.plan_version
-                tasks = await self._plan(record, version)
-            for start in advance.starts:
-                handle = group.start_soon(self._execute, record, tasks[start.task_id], start)
-                self._running[start.task_id] = (start.attempt, handle)
+            if advance.starts:
+                orders = await self._orders_of(advance.plan_version)
+                for start in advance.starts:
+                    handle = group.start_soon(self._execute, orders, start)
+                    self._running[start.task_id] = (start.attempt, handle)
             await self._drop_revoked(advance)
             if advance.state in model.RUN_FINAL and not self._running and not self._finished:
                 return
@@ -256,7 +244,7 @@ class Drive:
         del self._finished[: len(batch)]
         for finished, accepted in zip(batch, advance.accepted, strict=True):
             if accepted and finished.outcome.state is model.AttemptState.SUCCEEDED:
-                self._results[finished.task_id] = upstream_of(finished.task_id, finished.outcome)
+                self._results[finished.task_id] = order_builder.upstream_of(finished.task_id, finished.outcome)
         if troubled:
             advance = replace(advance, starts=await self._unanswered(advance.starts))
         return advance
@@ -290,63 +278,18 @@ class Drive:
         with anyio.move_on_after(delay):
             await self._wake.wait()
 
-    async def _execute(self, record: records.RunRecord, task: model.Task, start: transitions.Start) -> None:
+    async def _execute(self, orders: order_builder.OrderBuilder, start: transitions.Start) -> None:
+        driver = self.engine.attempts
         try:
-            work = await self._order(record, task, start)
-            attempt = self.engine.attempt()
-            outcome = await attempt.run(self._context(work), work)
-            self._finished.append(transitions.Finished(task.id, start.attempt, outcome))
+            work = await orders.order(start)
+            outcome = await driver.run(self._context(work), work, self.engine.workers)
+            self._finished.append(transitions.Finished(start.task_id, start.attempt, outcome))
             self._wake.set()
-            await attempt.leave(work)
+            await driver.leave(work)
         finally:
-            if task.id in self._running and self._running[task.id][0] == start.attempt:
-                del self._running[task.id]
+            if start.task_id in self._running and self._running[start.task_id][0] == start.attempt:
+                del self._running[start.task_id]
             self._wake.set()
-
-    async def _order(
-        self, record: records.RunRecord, task: model.Task, start: transitions.Start
-    ) -> work_order.WorkOrder:
-        last_beat, last_error = {}, ""
-        if start.attempt > 1:
-            last_beat = await self.engine.store.last_beat(self.run_id, task.id)
-            last_error = await self._last_error(task.id, start.attempt)
-        isolation, rank = self._placement.get(task.id, task_isolation.SHARED)
-        return self.engine.make_order(
-            work_order.WorkOrder(
-                run_id=self.run_id,
-                task=task,
-                attempt=start.attempt,
-                worker=start.worker,
-                key=start.key,
-                workspace=record.workspace,
-                timeout_s=task.timeout_s or self._timeout_s,
-                model=task.model,
-                upstream=await self._upstream(task),
-                messages=await self._messages(task, start.worker),
-                last_beat=last_beat,
-                last_error=last_error,
-                ceiling=start.ceiling,
-                isolation=isolation,
-                rank=rank,
-            )
-        )
-
-    async def _messages(self, task: model.Task, worker: model.WorkerKind) -> tuple[model.Message, ...]:
-        """Returns what others have written to a task; only models read."""
-        if worker not in forecast.MODEL_WORKERS:
-            return ()
-        return message_rules.delivered(await self.engine.store.inbox(self.run_id), task)
-
-    async def _upstream(self, task: model.Task) -> tuple[work_order.Upstream, ...]:
-        missing = [dep for dep in task.deps if dep not in self._results]
-        if missing:
-            found = await self.engine.store.outcomes(self.run_id, missing)
-            self._results.update({dep: upstream_of(dep, outcome) for dep, outcome in found.items()})
-        return tuple(self._results[dep] for dep in task.deps if dep in self._results)
-
-    async def _last_error(self, task_id: str, attempt: int) -> str:
-        attempts = await self.engine.store.attempts(self.run_id, task_id)
-        return next((past.error for past in attempts if past.attempt == attempt - 1), "")
 
     def _context(self, work: work_order.WorkOrder) -> task_runner.LocalContext:
         return task_runner.LocalContext(
@@ -369,25 +312,20 @@ class Drive:
                     log.warning("run %s: a heartbeat was not kept: %s", self.run_id, trouble)
 
 
-def upstream_of(task_id: str, outcome: model.Outcome) -> work_order.Upstream:
-    """Returns what dependants of a task receive from its outcome."""
-    return work_order.Upstream(task_id, outcome.handoff, outcome.output, outcome.summary, unverified=outcome.unverified)
-
-
 @asynccontextmanager
 async def open_engine(
     store: sqlite_store.Store,
     workers: ports.Workers,
     *,
     clock: Callable[[], float] = time.time,
-    make_order: MakeOrder = bare,
+    make_order: order_builder.MakeOrder = order_builder.bare,
     pace: Pace = Pace(),
-    services: attempt_driver.AttemptServices = attempt_driver.BARE,
+    services: attempt_services.AttemptServices = attempt_services.BARE,
     drives: bool = True,
 ) -> AsyncGenerator[EmbeddedEngine]:
     """Yields an engine that drives runs until the block ends; then its runs are free for others.
 
-    Without a witness in its `equipment` claims stay as they are; without grounds all work in the workspace itself.
+    Without a verifier in its `services` claims stay as they are; without workspaces all work in the workspace itself.
     One that does not drive carries nothing out: it is for those who only look or steer for a moment.
     """
     owner = owner_locks.OwnerLock(store.home)

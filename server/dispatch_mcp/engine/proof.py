@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from dispatch_mcp import model
+from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import AttemptState, ports, records, work_order
 from dispatch_mcp.planning import acceptance
 from dispatch_mcp.runs import receipts
 from dispatch_mcp.store import sqlite_store
 
 log = logging.getLogger(__name__)
+
+
+class Claim(NamedTuple):
+    """What came back from an attempt, to be judged.
+
+    `before` is what the attempt left when it began; `view` is the run as it is now, read when it is missing and needed.
+    """
+
+    work: work_order.WorkOrder
+    outcome: model.Outcome
+    before: Mapping[str, model.Json] = {}
+    view: run_view.RunView | None = None
 
 
 async def before(verifier: ports.Witness | None, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
@@ -25,18 +39,13 @@ async def before(verifier: ports.Witness | None, work: work_order.WorkOrder) -> 
         return {}
 
 
-async def judged(
-    verifier: ports.Witness | None,
-    store: sqlite_store.Store,
-    work: work_order.WorkOrder,
-    before: Mapping[str, model.Json],
-    outcome: model.Outcome,
-) -> model.Outcome:
+async def judged(verifier: ports.Witness | None, store: sqlite_store.Store, claim: Claim) -> model.Outcome:
     """Returns a claimed success as its receipts judge it; any other outcome as it is. Writes nothing."""
+    work, outcome, before, view = claim
     if verifier is None or outcome.state is not AttemptState.SUCCEEDED or not asks_for_proof(work.task):
         return outcome
     try:
-        others = await _declared_by_others(store, work) if before else ()
+        others = _declared_by_others(view or await _view(store, work), work) if before else ()
         found = await verifier.receipts(work, before, others)
     except Exception as crash:
         log.exception("receipts of %s/%s could not be collected", work.run_id, work.task.id)
@@ -50,9 +59,11 @@ def asks_for_proof(task: model.Task) -> bool:
     return bool(task.acceptance or task.files)
 
 
-async def _declared_by_others(store: sqlite_store.Store, work: work_order.WorkOrder) -> tuple[str, ...]:
+async def _view(store: sqlite_store.Store, work: work_order.WorkOrder) -> run_view.RunView:
+    return await run_view.load(store, work.run_id, records.ANYBODY)
+
+
+def _declared_by_others(view: run_view.RunView, work: work_order.WorkOrder) -> tuple[str, ...]:
     """Returns what the tasks of the run declare that have begun: their changes are theirs."""
-    record = await store.run(work.run_id, principal=records.ANYBODY)
-    plan = await store.plan(record.plan_id, record.plan_version, principal=records.ANYBODY)
-    begun = {row.id for row in await store.tasks(work.run_id) if row.attempt and row.id != work.task.id}
-    return tuple(path for task in plan.tasks if task.id in begun for path in task.files)
+    begun = {row.id for row in view.tasks if row.attempt and row.id != work.task.id}
+    return tuple(path for task in view.plan.tasks if task.id in begun for path in task.files)

@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions, work_order
+from dispatch_mcp.model import AttemptState, TaskState, records, transitions, work_order
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.review import answer_parser, council_decision, findings, quotes, review_tasks
 from dispatch_mcp.review.findings import ReviewReport
@@ -35,11 +35,10 @@ async def manifest(store: sqlite_store.Store, digest: str) -> review_tasks.Manif
     return review_tasks.Manifest.model_validate_json(await text(store, digest))
 
 
-async def prepared(store: sqlite_store.Store, work: work_order.WorkOrder) -> work_order.WorkOrder:
-    """Returns a reviewer's order with what it is shown, and without anything that others wrote; any other as it is."""
-    assigned = review_tasks.place(work.task)
-    if assigned is None:
-        return work
+async def prepared(
+    store: sqlite_store.Store, assigned: review_tasks.Assigned, work: work_order.WorkOrder
+) -> work_order.WorkOrder:
+    """Returns a reviewer's order with what it is shown, and without anything that others wrote."""
     known = await manifest(store, assigned.manifest)
     shown = await text(store, assigned.diff)
     return replace(
@@ -51,21 +50,9 @@ async def prepared(store: sqlite_store.Store, work: work_order.WorkOrder) -> wor
     )
 
 
-def unlabelled(work: work_order.WorkOrder) -> work_order.WorkOrder:
-    """Returns a reviewer's order without its place in the round, which says nothing to a reviewer."""
-    if review_tasks.INPUT not in work.task.inputs or not work.material:
-        return work
-    inputs = {name: value for name, value in work.task.inputs.items() if name != review_tasks.INPUT}
-    return replace(work, task=work.task.model_copy(update={"inputs": inputs}))
-
-
-async def judged(store: sqlite_store.Store, task: model.Task, outcome: model.Outcome) -> model.Outcome:
-    """Returns a review's outcome with what the server checked of it; an answer that cannot be used has failed.
-
-    Any other outcome is returned as it is.
-    """
-    assigned = review_tasks.place(task)
-    if assigned is None or outcome.state is not AttemptState.SUCCEEDED or is_moot(outcome):
+async def judged(store: sqlite_store.Store, assigned: review_tasks.Assigned, outcome: model.Outcome) -> model.Outcome:
+    """Returns a review's outcome with what the server checked of it; an answer that cannot be used has failed."""
+    if outcome.state is not AttemptState.SUCCEEDED or is_moot(outcome):
         return outcome
     known = await manifest(store, assigned.manifest)
     where = quotes.ground(unified_diff.parse(await text(store, known.diff)))
@@ -113,13 +100,14 @@ def is_moot(outcome: model.Outcome) -> bool:
     return outcome.summary == NOT_NEEDED
 
 
-async def moot(store: sqlite_store.Store, run_id: str, task: model.Task) -> model.Outcome | None:
-    """Returns the outcome of an advocate that has nothing to argue against; None for any task that has to be done."""
-    assigned = review_tasks.place(task)
-    if assigned is None or assigned.role != "advocate":
+async def moot(
+    store: sqlite_store.Store, run_id: str, assigned: review_tasks.Assigned, view: run_view.RunView | None = None
+) -> model.Outcome | None:
+    """Returns the outcome of an advocate that has nothing to argue against; None for any review that has to be done."""
+    if assigned.role != "advocate":
         return None
-    loaded = await run_view.load(store, run_id, records.ANYBODY)
-    if council_decision.is_unanimous(await reports(store, loaded)):
+    view = view or await run_view.load(store, run_id, records.ANYBODY)
+    if council_decision.is_unanimous(await reports(store, view)):
         return None
     return model.Outcome(
         state=AttemptState.SUCCEEDED,
@@ -129,29 +117,15 @@ async def moot(store: sqlite_store.Store, run_id: str, task: model.Task) -> mode
     )
 
 
-async def settled(store: sqlite_store.Store, loaded: run_view.RunView, now: float) -> frozenset[str]:
-    """Finishes those tasks out with the host that turn out to need nobody, and returns them."""
-    specs = {task.id: task for task in loaded.plan.tasks}
-    finished: list[transitions.Finished] = []
-    for row in loaded.tasks:
-        if row.worker is WorkerKind.HOST and row.state is TaskState.RUNNING:
-            outcome = await moot(store, loaded.run.id, specs[row.id])
-            if outcome is not None:
-                finished.append(transitions.Finished(row.id, row.attempt, outcome))
-    if finished:
-        await store.advance(loaded.run.id, records.Step(now=now, finished=finished))
-    return frozenset(one.task_id for one in finished)
-
-
 async def reports(store: sqlite_store.Store, loaded: run_view.RunView) -> list[ReviewReport]:
     """Returns a report for each task of a round that is over, checked against the change; nothing for the others."""
-    specs = {task.id: task for task in loaded.plan.tasks}
+    places = review_tasks.places(loaded.plan.tasks)
     outcomes = await store.outcomes(loaded.run.id, [task.id for task in loaded.tasks if task.result])
     errors_of = {tried.task_id: tried.error for tried in await store.attempts(loaded.run.id)}
     where: quotes.Ground | None = None
     found: list[ReviewReport] = []
     for row in loaded.tasks:
-        assigned = review_tasks.place(specs[row.id])
+        assigned = places.get(row.id)
         if assigned is None or row.state not in model.TASK_FINAL:
             continue
         outcome = outcomes.get(row.id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import TaskState, records
@@ -17,11 +18,21 @@ class RunView:
     run: records.RunRecord
     plan: model.Plan
     tasks: list[records.TaskRecord]
+    attempts: Mapping[str, records.NewestAttempt] = field(default_factory=dict[str, records.NewestAttempt])
 
     @property
     def states(self) -> dict[str, TaskState]:
         """State by task id."""
         return {task.id: task.state for task in self.tasks}
+
+    @property
+    def rows(self) -> dict[str, records.TaskRecord]:
+        """Task by id."""
+        return {task.id: task for task in self.tasks}
+
+    def spec(self, task_id: str) -> model.Task:
+        """Returns what a task of the run is to do."""
+        return next(task for task in self.plan.tasks if task.id == task_id)
 
     def task(self, task_id: str) -> records.TaskRecord:
         """Returns a task of the run. Raises UnknownHandle."""
@@ -35,6 +46,5 @@ class RunView:
 
 async def load(store: sqlite_store.Store, run_id: str, principal: str) -> RunView:
     """Returns the run. Raises UnknownHandle when this principal has none of that id."""
-    run = await store.run(run_id, principal=principal)
-    plan = await store.plan(run.plan_id, run.plan_version, principal=principal)
-    return RunView(run, plan, await store.tasks(run_id))
+    run, plan, tasks, attempts = await store.whole_run(run_id, principal=principal)
+    return RunView(run, plan, tasks, {attempt.task_id: attempt for attempt in attempts})

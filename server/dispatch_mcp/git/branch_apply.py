@@ -23,7 +23,7 @@ _BUSY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Applier:
+class BranchApply:
     """Looks at a checkout, and changes it."""
 
     git: git_process.Git
@@ -46,7 +46,7 @@ class Applier:
             repo = await git_process.find(self.git, workspace)
         except git_process.Unusable as why:
             raise errors.InputError(f"Nothing can be applied: {why}.", hint="Run it where the checkout is.") from None
-        revision = await self._merger.merged(repo, run_refs.Refs(run_id))
+        revision = await self._merger.revision(repo, run_refs.Refs(run_id))
         if not revision or repo.bare:
             what = "the repository has no checkout" if revision else "it has merged nothing here"
             raise errors.InputError(
@@ -61,26 +61,26 @@ class Applier:
         )
         if await self._merger.is_in(repo, revision, repo.head):
             return repo, offer, ""
-        return await self._compared(repo, offer)
+        return await self._compare(repo, offer)
 
-    async def _compared(
+    async def _compare(
         self, repo: git_process.Repository, offer: merge_offer.Offer
     ) -> tuple[git_process.Repository, merge_offer.Offer, str]:
         forward = await self._merger.is_in(repo, repo.head, offer.revision)
-        found = merge_rules.Merge(offer.revision)
+        merge = merge_rules.Merge(offer.revision)
         if not forward:
-            found = await self._merger.try_merge(repo, repo.head, offer.revision)
-        files = await self._names(repo, "diff", "--name-only", "-z", "--no-renames", repo.head, found.tree)
+            merge = await self._merger.try_merge(repo, repo.head, offer.revision)
+        files = await self._names(repo, "diff", "--name-only", "-z", "--no-renames", repo.head, merge.tree)
         status = await self._names(repo, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
         count = await self.git.run(repo.top, "rev-list", "--count", "--no-merges", f"{repo.head}..{offer.revision}")
         changes = {
             "way": "forward" if forward else "merge",
             "commits": int(count.out),
-            "files": tuple(merge_rules.shown(files)),
-            "local": tuple(merge_rules.shown(apply_rules.local([entry[3:] for entry in status], files))),
-            "clashes": tuple(merge_rules.shown(found.conflicts)),
+            "files": tuple(merge_rules.printable(files)),
+            "local": tuple(merge_rules.printable(apply_rules.local([entry[3:] for entry in status], files))),
+            "clashes": tuple(merge_rules.printable(merge.conflicts)),
         }
-        return repo, offer.model_copy(update=changes), found.tree
+        return repo, offer.model_copy(update=changes), merge.tree
 
     async def apply(self, workspace: str, run_id: str, expect: str) -> merge_offer.Offer:
         """Brings the run's work into the checkout's branch, and returns what was done.
@@ -95,13 +95,15 @@ class Applier:
             return offer
         target = offer.revision
         if offer.way == "merge":
-            said = f"Merge run {run_id} of dispatch-mcp\n\nDispatch-Run: {run_id}\n"
-            target = await self._merger.commit(repo, tree, (repo.head, offer.revision), said)
-        asked = ("merge", "--ff-only", "--quiet", "--no-verify-signatures", "--no-stat", target)
-        done = await self.git.run(repo.top, *asked, codes=range(256))
-        if done.code:
+            message = f"Merge run {run_id} of dispatch-mcp\n\nDispatch-Run: {run_id}\n"
+            target = await self._merger.commit(repo, tree, (repo.head, offer.revision), message)
+        command = ("merge", "--ff-only", "--quiet", "--no-verify-signatures", "--no-stat", target)
+        # Another swap: `--ff-only` refuses if the branch has left `repo.head` since it was looked at, and git itself
+        # refuses before it touches anything if a file that would change has been changed.
+        answer = await self.git.run(repo.top, *command, codes=range(256))
+        if answer.code:
             raise errors.NotAllowed(
-                f"git did not change the checkout: {done.said}", hint="Settle that, look again, and apply again."
+                f"git did not change the checkout: {answer.complaint}", hint="Settle that, look again, and apply again."
             )
         return offer.model_copy(update={"applied": True})
 
@@ -109,13 +111,13 @@ class Applier:
         return (await self.git.run(repo.top, "symbolic-ref", "--quiet", "--short", "HEAD", codes=(0, 1))).out.strip()
 
     async def _busy(self, repo: git_process.Repository) -> str:
-        asked = [word for name in _BUSY for word in ("--git-path", name)]
-        done = await self.git.run(repo.top, "rev-parse", "--path-format=absolute", *asked)
-        for path, what in zip(done.lines, _BUSY.values(), strict=True):
+        options = [word for name in _BUSY for word in ("--git-path", name)]
+        answer = await self.git.run(repo.top, "rev-parse", "--path-format=absolute", *options)
+        for path, operation in zip(answer.lines, _BUSY.values(), strict=True):
             if await anyio.Path(Path(path)).exists():
-                return what
+                return operation
         return ""
 
-    async def _names(self, repo: git_process.Repository, *asked: str) -> list[str]:
-        done = await self.git.run(repo.top, *asked)
-        return [name for name in done.out.split("\0") if name]
+    async def _names(self, repo: git_process.Repository, *arguments: str) -> list[str]:
+        answer = await self.git.run(repo.top, *arguments)
+        return [name for name in answer.out.split("\0") if name]

@@ -15,154 +15,159 @@ from dispatch_mcp.git import git_process, merge_queue, worktree, worktree_leftov
 from dispatch_mcp.model import run_refs
 
 
-def trees(home: Path, open_runs: Collection[str]) -> list[worktree_leftovers.Tree]:
+def trees(home: Path, open_runs: Collection[str]) -> list[worktree_leftovers.LeftWorktree]:
     """Returns the worktrees below a state directory; only their names are looked at."""
-    going_on = {run_refs.part(run) for run in open_runs}
-    found: list[worktree_leftovers.Tree] = []
+    active = {run_refs.part(run) for run in open_runs}
+    leftovers: list[worktree_leftovers.LeftWorktree] = []
     for path in sorted((home / worktree.FOLDER).glob("*/*")):
         task, _, attempt = path.name.rpartition(".")
         if path.is_dir() and task and attempt.isdigit():
             run = path.parent.name
-            found.append(
-                worktree_leftovers.Tree(
-                    path=str(path), run=run, task=task, attempt=int(attempt), left=run not in going_on
+            leftovers.append(
+                worktree_leftovers.LeftWorktree(
+                    path=str(path), run=run, task=task, attempt=int(attempt), left=run not in active
                 )
             )
-    return found
+    return leftovers
 
 
 @dataclass(frozen=True, slots=True)
-class Keeper:
+class Cleaner:
     """Looks at leftovers and removes them; `open_runs` are those that are not over."""
 
     git: git_process.Git
     home: Path
     open_runs: frozenset[str]
 
-    async def look(self, workspace: str) -> worktree_leftovers.Found:
+    async def look(self, workspace: str) -> worktree_leftovers.Leftovers:
         """Returns everything of this state directory, and of the workspace's repository; touches nothing."""
-        found = trees(self.home, self.open_runs)
-        works = [work for repo in await self._repositories(workspace, found) for work in await self._works(repo)]
-        return worktree_leftovers.Found(trees=tuple(found), works=tuple(works))
+        leftovers = trees(self.home, self.open_runs)
+        works = [
+            work for repo in await self._repositories(workspace, leftovers) for work in await self._left_runs(repo)
+        ]
+        return worktree_leftovers.Leftovers(trees=tuple(leftovers), works=tuple(works))
 
-    async def prune(self, workspace: str) -> worktree_leftovers.Found:
+    async def prune(self, workspace: str) -> worktree_leftovers.Leftovers:
         """Removes what is safe elsewhere; returns the worktrees that stay and why, and what is kept of each run."""
-        found = trees(self.home, self.open_runs)
-        repositories = await self._repositories(workspace, found)
+        leftovers = trees(self.home, self.open_runs)
+        repositories = await self._repositories(workspace, leftovers)
         for repo in repositories:
-            await worktree.Copies(self.git, self.home).heal(repo)
-        stay = [tree for tree in [await self._cleared(tree) for tree in found] if tree is not None]
-        works = [await self._dropped(repo, work) for repo in repositories for work in await self._works(repo)]
-        return worktree_leftovers.Found(trees=tuple(stay), works=tuple(works))
+            await worktree.Worktrees(self.git, self.home).heal(repo)
+        stay = [tree for tree in [await self._clear(tree) for tree in leftovers] if tree is not None]
+        works = [await self._drop(repo, work) for repo in repositories for work in await self._left_runs(repo)]
+        return worktree_leftovers.Leftovers(trees=tuple(stay), works=tuple(works))
 
     async def _repositories(
-        self, workspace: str, found: Iterable[worktree_leftovers.Tree]
+        self, workspace: str, leftovers: Iterable[worktree_leftovers.LeftWorktree]
     ) -> list[git_process.Repository]:
         """Returns the repositories that are concerned, each once."""
-        places = [workspace, *(tree.path for tree in found)]
-        known: dict[Path, git_process.Repository] = {}
-        for place in places:
+        folders = [workspace, *(tree.path for tree in leftovers)]
+        by_folder: dict[Path, git_process.Repository] = {}
+        for folder in folders:
             try:
-                repo = await git_process.find(self.git, place)
+                repo = await git_process.find(self.git, folder)
             except git_process.Unusable:
                 continue
-            known.setdefault(repo.common, replace(repo, top=repo.common))
-        return list(known.values())
+            by_folder.setdefault(repo.common, replace(repo, top=repo.common))
+        return list(by_folder.values())
 
-    async def _cleared(self, tree: worktree_leftovers.Tree) -> worktree_leftovers.Tree | None:
+    async def _clear(self, tree: worktree_leftovers.LeftWorktree) -> worktree_leftovers.LeftWorktree | None:
         """Returns a worktree that stays, and why."""
         if not tree.left:
             return tree
-        copies = worktree.Copies(self.git, self.home)
+        worktrees = worktree.Worktrees(self.git, self.home)
         try:
             repo = await git_process.find(self.git, tree.path)
             repo = replace(repo, top=repo.common)
-            if await copies.discard(repo, Path(tree.path)):
+            if await worktrees.discard(repo, Path(tree.path)):
                 return None
-            copy = worktree.Copy(repo, Path(tree.path), repo.head, tree.attempt)
-            await self._keep(copies, copy, tree)
-            await copies.remove(repo, Path(tree.path))
+            copy = worktree.Worktree(repo, Path(tree.path), repo.head, tree.attempt)
+            await self._keep(worktrees, copy, tree)
+            await worktrees.remove(repo, Path(tree.path))
         except (git_process.Unusable, errors.WorkerError) as why:
             return tree.model_copy(update={"note": str(why)})
         return None
 
-    async def _keep(self, copies: worktree.Copies, copy: worktree.Copy, tree: worktree_leftovers.Tree) -> None:
+    async def _keep(
+        self, worktrees: worktree.Worktrees, copy: worktree.Worktree, tree: worktree_leftovers.LeftWorktree
+    ) -> None:
         """Commits what is in a worktree, unless it is what its commit says and something else holds that."""
         merger = merge_queue.Merger(self.git)
-        kept = await copies.tree(copy, model.Task(id=tree.task, do="left behind"))
-        if kept == await merger.tree(copy.repo, copy.base) and await self._held(copy.repo, copy.base):
+        contents = await worktrees.tree(copy, model.Task(id=tree.task, do="left behind"))
+        if contents == await merger.tree(copy.repo, copy.base) and await self._is_held(copy.repo, copy.base):
             return
-        said = f"{tree.task}: left behind by attempt {tree.attempt}\n\nDispatch-Run: {tree.run}\n"
-        commit = await merger.commit(copy.repo, kept, (copy.base,), said)
+        message = f"{tree.task}: left behind by attempt {tree.attempt}\n\nDispatch-Run: {tree.run}\n"
+        commit = await merger.commit(copy.repo, contents, (copy.base,), message)
         await merger.keep(copy.repo, f"{run_refs.PREFIX}/{tree.run}/kept/{tree.task}/{tree.attempt}", commit)
 
-    async def _held(self, repo: git_process.Repository, commit: str) -> bool:
-        asked = ("for-each-ref", "--count=1", "--format=%(refname)", "--contains", commit)
-        return bool((await self.git.run(repo.top, *asked)).out.strip())
+    async def _is_held(self, repo: git_process.Repository, commit: str) -> bool:
+        command = ("for-each-ref", "--count=1", "--format=%(refname)", "--contains", commit)
+        return bool((await self.git.run(repo.top, *command)).out.strip())
 
-    async def _applied(self, repo: git_process.Repository, commit: str) -> bool:
+    async def _is_applied(self, repo: git_process.Repository, commit: str) -> bool:
         """Returns whether a branch of the user holds a commit."""
-        asked = ("for-each-ref", "--count=1", "--format=%(refname)", "--contains", commit, "refs/heads/")
-        return bool((await self.git.run(repo.top, *asked)).out.strip())
+        command = ("for-each-ref", "--count=1", "--format=%(refname)", "--contains", commit, "refs/heads/")
+        return bool((await self.git.run(repo.top, *command)).out.strip())
 
     async def _refs(self, repo: git_process.Repository) -> dict[str, dict[str, str]]:
         """Returns the refs of each run with their commits."""
-        asked = ("for-each-ref", "--format=%(objectname) %(refname)", f"{run_refs.PREFIX}/")
+        command = ("for-each-ref", "--format=%(objectname) %(refname)", f"{run_refs.PREFIX}/")
         runs: dict[str, dict[str, str]] = {}
-        for line in (await self.git.run(repo.top, *asked)).lines:
+        for line in (await self.git.run(repo.top, *command)).lines:
             commit, _, ref = line.partition(" ")
             runs.setdefault(ref.removeprefix(f"{run_refs.PREFIX}/").partition("/")[0], {})[ref] = commit
         return runs
 
-    async def _works(self, repo: git_process.Repository) -> list[worktree_leftovers.Work]:
-        going_on = {run_refs.part(run) for run in self.open_runs}
-        works: list[worktree_leftovers.Work] = []
+    async def _left_runs(self, repo: git_process.Repository) -> list[worktree_leftovers.LeftRun]:
+        active = {run_refs.part(run) for run in self.open_runs}
+        works: list[worktree_leftovers.LeftRun] = []
         for run, refs in (await self._refs(repo)).items():
             root = f"{run_refs.PREFIX}/{run}"
-            merged = refs.get(f"{root}/merged", "")
+            head = refs.get(f"{root}/merged", "")
             works.append(
-                worktree_leftovers.Work(
+                worktree_leftovers.LeftRun(
                     repository=str(repo.common),
                     run=run,
-                    merged=merged,
-                    applied=bool(merged) and await self._applied(repo, merged),
-                    open=run in going_on,
+                    merged=head,
+                    applied=bool(head) and await self._is_applied(repo, head),
+                    open=run in active,
                     conflicts=sum(ref.startswith(f"{root}/conflicts/") for ref in refs),
                     kept=sum(ref.startswith(f"{root}/kept/") for ref in refs)
-                    + len(await self._waiting(repo, root, refs)),
+                    + len(await self._unmerged_successes(repo, root, refs)),
                 )
             )
         return works
 
-    async def _waiting(self, repo: git_process.Repository, root: str, refs: Mapping[str, str]) -> list[str]:
+    async def _unmerged_successes(self, repo: git_process.Repository, root: str, refs: Mapping[str, str]) -> list[str]:
         """Returns the successes of a run that were never merged, because it was cancelled just then."""
-        done = [ref for ref in refs if ref.startswith(f"{root}/done/")]
-        merged = refs.get(f"{root}/merged", "")
-        if not done or not merged:
-            return done
-        asked = ("for-each-ref", "--format=%(refname)", "--no-merged", merged, f"{root}/done/")
-        apart = (await self.git.run(repo.top, *asked)).lines
-        return [ref for ref in apart if not await self._is_empty(repo, refs.get(ref, merged))]
+        successes = [ref for ref in refs if ref.startswith(f"{root}/done/")]
+        head = refs.get(f"{root}/merged", "")
+        if not successes or not head:
+            return successes
+        command = ("for-each-ref", "--format=%(refname)", "--no-merged", head, f"{root}/done/")
+        candidates = (await self.git.run(repo.top, *command)).lines
+        return [ref for ref in candidates if not await self._is_empty(repo, refs.get(ref, head))]
 
     async def _is_empty(self, repo: git_process.Repository, commit: str) -> bool:
         """Returns whether a commit changes nothing."""
-        asked = await self.git.run(repo.top, "rev-parse", f"{commit}^{{tree}}", f"{commit}^^{{tree}}", codes=(0, 128))
-        return asked.code == 0 and len(set(asked.lines)) == 1
+        answer = await self.git.run(repo.top, "rev-parse", f"{commit}^{{tree}}", f"{commit}^^{{tree}}", codes=(0, 128))
+        return answer.code == 0 and len(set(answer.lines)) == 1
 
-    async def _dropped(self, repo: git_process.Repository, work: worktree_leftovers.Work) -> worktree_leftovers.Work:
+    async def _drop(self, repo: git_process.Repository, work: worktree_leftovers.LeftRun) -> worktree_leftovers.LeftRun:
         """Deletes the refs of a finished run that hold nothing which a branch, or its merged state, does not hold."""
         if work.open:
             return work
         refs = (await self._refs(repo)).get(work.run, {})
         root = f"{run_refs.PREFIX}/{work.run}"
-        waiting = await self._waiting(repo, root, refs)
-        spent = {ref for ref in refs if ref.startswith(f"{root}/done/") and ref not in waiting}
+        waiting = await self._unmerged_successes(repo, root, refs)
+        obsolete = {ref for ref in refs if ref.startswith(f"{root}/done/") and ref not in waiting}
         drop = [
             f"delete {ref} {commit}"
             for ref, commit in refs.items()
-            if ref in spent or await self._applied(repo, commit)
+            if ref in obsolete or await self._is_applied(repo, commit)
         ]
         if drop:
+            # Each with the commit that was looked at: a ref that has moved since stays, and with it all the others.
             await self.git.run(repo.top, "update-ref", "--stdin", stdin="\n".join(drop) + "\n")
-        gone = f"delete {root}/merged {work.merged}" in drop
-        return work.model_copy(update={"removed": len(drop), "merged": "" if gone else work.merged})
+        without_head = f"delete {root}/merged {work.merged}" in drop
+        return work.model_copy(update={"removed": len(drop), "merged": "" if without_head else work.merged})

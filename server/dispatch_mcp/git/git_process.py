@@ -1,15 +1,17 @@
 """Git as this server runs it: argv lists, no hooks, no signatures, no questions, an allow-listed environment.
 
-Unlike the programs of tasks, git is not supervised: it is short, writes whole files only, and one that outlives a
-killed server finishes what it does instead of leaving a lock behind.
+Everything here that starts git does so with `Git.run`, whether it reads or writes. Unlike the programs of tasks, git
+is not supervised: it is short, writes whole files only, and one that outlives a killed server finishes what it does
+instead of leaving a lock behind; one that only prints ends with its pipe.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
-from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +27,11 @@ MAX_SECONDS = 300.0
 PATIENCE_S = 3.0
 """How long a git that is told to stop may take to remove its locks."""
 
+OUTPUT_CAP = 256 << 20
+"""Bytes that one git may print, which are held in memory: the names of some million files."""
+
+# Settings of the user and of the repository that would start programs, ask questions, change what git prints, or leave
+# something running. `core.fsync` flushes commits and refs, so that what a run has merged survives a power cut.
 _SAFE = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -32,6 +39,7 @@ _SAFE = (
     "core.quotePath=false",
     "core.safecrlf=false",
     "commit.gpgSign=false",
+    "log.showSignature=false",
     "gc.auto=0",
     "maintenance.auto=false",
     "submodule.recurse=false",
@@ -39,21 +47,41 @@ _SAFE = (
     "i18n.commitEncoding=UTF-8",
     "merge.autoStash=false",
 )
-_OPTIONS = tuple(word for setting in _SAFE for word in ("-c", setting))
+_COMPLAINT_CAP = 64 << 10
 _ENV = {"GIT_NO_LAZY_FETCH": "1", "GIT_EDITOR": "true", "GIT_SEQUENCE_EDITOR": "true", "LC_ALL": "C.UTF-8"}
+
+
+def _options(settings: Iterable[str]) -> tuple[str, ...]:
+    return tuple(word for setting in settings for word in ("-c", setting))
+
+
+_OPTIONS = _options(_SAFE)
 
 
 class Unusable(Exception):
     """There is no repository here in which worktrees can be made; the text says why."""
 
 
+class TooMuch(errors.WorkerError):
+    """A git printed more than it may."""
+
+
+class TooSlow(errors.WorkerError):
+    """A git took longer than it may."""
+
+
 @dataclass(frozen=True, slots=True)
-class Done:
-    """How a git command ended."""
+class Answer:
+    """How a git command ended: its exit code, negative for a signal, and the bytes that it printed."""
 
     code: int
-    out: str
-    err: str
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def out(self) -> str:
+        """Its output, with names of files as Python has them: what is no UTF-8 survives as surrogates."""
+        return os.fsdecode(self.stdout)
 
     @property
     def lines(self) -> list[str]:
@@ -61,57 +89,72 @@ class Done:
         return self.out.splitlines()
 
     @property
-    def said(self) -> str:
+    def err(self) -> str:
+        """What it complained about."""
+        return os.fsdecode(self.stderr)
+
+    @property
+    def complaint(self) -> str:
         """What it complained about, on one line."""
         return escape.one_line(self.err, limit=400)
 
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """Runs git. `home` is the state directory, above which no repository is looked for."""
+    """Runs git. `home` is the state directory, above which no repository is looked for.
+
+    One command may take `max_seconds` and print `output_cap` bytes.
+    """
 
     home: Path
     policy: child_environment.ChildPolicy
     max_seconds: float = MAX_SECONDS
+    output_cap: int = OUTPUT_CAP
     known_versions: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     _identity: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
 
     async def run(
         self,
-        at: Path,
+        cwd: Path,
         *arguments: str,
+        settings: Iterable[str] = (),
         stdin: str = "",
         env: Mapping[str, str] | None = None,
         codes: Collection[int] = (0,),
-    ) -> Done:
-        """Runs one git command in the folder `at`.
+    ) -> Answer:
+        """Runs one git command in the folder `cwd`; `settings` are `key=value`, beside those that make it safe.
 
         Raises:
-            WorkerError: it is not there, took too long, or ended with another exit code than `codes`.
+            TooSlow, TooMuch: it went over a limit, and was stopped.
+            WorkerError: it is not there, or ended with another exit code than `codes`.
         """
+        argv = [self._program(), *_OPTIONS, *_options(settings), *arguments]
         try:
             with anyio.fail_after(self.max_seconds):
-                done = await self._run([self._program(), *_OPTIONS, *arguments], at, stdin, env or {})
+                answer = await self._run(argv, cwd, stdin, env or {})
         except TimeoutError:
-            raise errors.WorkerError(f"`git {arguments[0]}` took longer than {self.max_seconds:g} s.") from None
+            raise TooSlow(f"`git {arguments[0]}` took longer than {self.max_seconds:g} s.") from None
         except OSError as error:
             raise errors.WorkerError(f"`git {arguments[0]}` could not be started: {error}.") from None
-        if done.code not in codes:
-            raise errors.WorkerError(f"`git {arguments[0]}` failed with exit code {done.code}: {done.said}")
-        return done
+        if len(answer.stdout) > self.output_cap:
+            raise TooMuch(f"`git {arguments[0]}` printed more than {self.output_cap:,} bytes.")
+        if answer.code not in codes:
+            raise errors.WorkerError(f"`git {arguments[0]}` failed with exit code {answer.code}: {answer.complaint}")
+        return answer
 
-    async def _run(self, argv: list[str], at: Path, stdin: str, env: Mapping[str, str]) -> Done:
+    async def _run(self, argv: list[str], cwd: Path, stdin: str, env: Mapping[str, str]) -> Answer:
         whole = {**self.policy.environment(_ENV), "GIT_CEILING_DIRECTORIES": str(self.home.absolute()), **env}
         out, err = bytearray(), bytearray()
-        async with _started(argv, at, whole) as process, anyio.create_task_group() as group:
-            group.start_soon(_collect, process.stdout, out)
-            group.start_soon(_collect, process.stderr, err)
+        async with _child(argv, cwd, whole) as process, anyio.create_task_group() as group:
+            # Both streams are read while the input is written: git blocks on whichever pipe is full.
+            group.start_soon(_collect, process.stdout, out, self.output_cap)
+            group.start_soon(_drain, process.stderr, err)
             await _feed(process.stdin, stdin)
             await process.wait()
-        return Done(process.returncode or 0, os.fsdecode(bytes(out)), os.fsdecode(bytes(err)))
+        return Answer(process.returncode or 0, bytes(out), bytes(err))
 
     def _program(self) -> str:
-        program = program_path.found("git", self.policy.environment().get("PATH", ""))
+        program = program_path.find("git", self.policy.environment().get("PATH", ""))
         if program is None:
             raise errors.WorkerError("git is not on the PATH.", hint="Install git 2.38 or newer.")
         return program
@@ -120,47 +163,65 @@ class Git:
         """Returns major and minor of git. Raises WorkerError."""
         return merge_rules.version((await self.run(Path("/"), "version")).out)
 
-    async def identity(self, at: Path) -> dict[str, str]:
+    async def identity(self, cwd: Path) -> dict[str, str]:
         """Returns the environment that names the author: the user's configured identity, else the product's."""
-        known = self._identity.get(str(at))
-        if known is None:
-            found = await self.run(at, "config", "--get-regexp", r"^user\.(name|email)$", codes=(0, 1))
-            set_up = dict(line.split(" ", 1) for line in found.lines if " " in line)
-            name = set_up.get("user.name", "").strip() or "dispatch-mcp"
-            email = set_up.get("user.email", "").strip() or "dispatch-mcp@localhost"
-            known = {f"GIT_{who}_{what}": said for who in ("AUTHOR", "COMMITTER") for what, said in _named(name, email)}
-            self._identity[str(at)] = known
-        return known
+        identity = self._identity.get(str(cwd))
+        if identity is None:
+            answer = await self.run(cwd, "config", "--get-regexp", r"^user\.(name|email)$", codes=(0, 1))
+            user = dict(line.split(" ", 1) for line in answer.lines if " " in line)
+            name = user.get("user.name", "").strip() or "dispatch-mcp"
+            email = user.get("user.email", "").strip() or "dispatch-mcp@localhost"
+            pairs = (("NAME", name), ("EMAIL", email))
+            identity = {f"GIT_{role}_{key}": text for role in ("AUTHOR", "COMMITTER") for key, text in pairs}
+            self._identity[str(cwd)] = identity
+        return identity
 
 
-def _named(name: str, email: str) -> tuple[tuple[str, str], ...]:
-    return ("NAME", name), ("EMAIL", email)
-
-
-@asynccontextmanager
-async def _started(argv: list[str], at: Path, env: Mapping[str, str]) -> AsyncGenerator[anyio.abc.Process]:
+@contextlib.asynccontextmanager
+async def _child(argv: list[str], cwd: Path, env: Mapping[str, str]) -> AsyncGenerator[anyio.abc.Process]:
     """Yields the process; when the block is left early it is told to stop, so that it removes its locks."""
     process = await anyio.open_process(
-        argv, cwd=at, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        argv, cwd=cwd, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         start_new_session=True,
     )  # fmt: skip
     try:
         yield process
     finally:
+        # Shielded: a cancelled caller must not leave a git behind that still writes.
         with anyio.CancelScope(shield=True):
             if process.returncode is None:
-                process.terminate()
+                _signal(process, signal.SIGTERM)
                 with anyio.move_on_after(PATIENCE_S):
                     await process.wait()
             if process.returncode is None:
-                process.kill()
+                _signal(process, signal.SIGKILL)
             await process.aclose()
 
 
-async def _collect(stream: anyio.abc.ByteReceiveStream | None, into: bytearray) -> None:
-    if stream is not None:
-        async for data in stream:
-            into += data
+def _signal(process: anyio.abc.Process, number: signal.Signals) -> None:
+    """Signals git and what it has started: filters of a repository, which would go on without it."""
+    # The group is git's own (`start_new_session`), and its number is taken until somebody has waited for git.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+async def _collect(stream: anyio.abc.ByteReceiveStream | None, into: bytearray, cap: int) -> None:
+    """Appends what comes until it is more than `cap`; then lets go of the stream, which ends the git that prints it."""
+    if stream is None:
+        return
+    async for chunk in stream:
+        into += chunk
+        if len(into) > cap:
+            await stream.aclose()
+            return
+
+
+async def _drain(stream: anyio.abc.ByteReceiveStream | None, into: bytearray) -> None:
+    """Appends the beginning of what comes, and reads the rest away: warnings must not end a git."""
+    if stream is None:
+        return
+    async for chunk in stream:
+        into += chunk if len(into) < _COMPLAINT_CAP else b""
 
 
 async def _feed(stream: anyio.abc.ByteSendStream | None, text: str) -> None:
@@ -196,13 +257,13 @@ async def find(git: Git, workspace: str, *, away_from: Path | None = None) -> Re
     Raises:
         Unusable: there is none, it has no commit, or git cannot be used with it.
     """
-    at = Path(workspace)
-    if not workspace or not await anyio.Path(at).is_dir():
+    cwd = Path(workspace)
+    if not workspace or not await anyio.Path(cwd).is_dir():
         raise Unusable(f"the workspace {workspace!r} is not there")
     try:
         await _new_enough(git)
-        found = await git.run(at, "rev-parse", *_ASKED, codes=(0, 128))
-        repo = await _bare(git, at, found) if found.lines[:1] == ["true"] else _tree(found)
+        answer = await git.run(cwd, "rev-parse", *_QUESTIONS, codes=(0, 128))
+        repo = await _bare(git, cwd, answer) if answer.lines[:1] == ["true"] else _tree(answer)
     except errors.WorkerError as trouble:
         raise Unusable(str(trouble)) from None
     if away_from is not None and repo.top in (away_from, *away_from.parents):
@@ -213,7 +274,7 @@ async def find(git: Git, workspace: str, *, away_from: Path | None = None) -> Re
 
 
 _HEAD = "HEAD^{commit}"
-_ASKED = (
+_QUESTIONS = (
     "--is-bare-repository",
     "--path-format=absolute",
     "--git-common-dir",
@@ -230,21 +291,18 @@ async def _new_enough(git: Git) -> None:
         raise Unusable("git is older than 2.38, which cannot merge without a checkout")
 
 
-async def _bare(git: Git, at: Path, found: Done) -> Repository:
-    common = Path(found.lines[1])
-    head = await git.run(at, "rev-parse", "--verify", "--quiet", _HEAD, codes=(0, 1, 128))
+async def _bare(git: Git, cwd: Path, answer: Answer) -> Repository:
+    common = Path(answer.lines[1])
+    head = await git.run(cwd, "rev-parse", "--verify", "--quiet", _HEAD, codes=(0, 1, 128))
     return Repository(common, common, "", head.out.strip(), bare=True)
 
 
-def _tree(found: Done) -> Repository:
-    """Returns the repository of an answer to `_ASKED`, which git gives line by line as far as it knows."""
-    if len(found.lines) < 4:
-        what = "is not in a git repository" if _no_repository(found) else f"cannot be used: {found.said}"
-        raise Unusable(f"the workspace {what}")
-    _, common, top, below, *head = found.lines
-    known = head[0] if head and merge_rules.is_object(head[0]) else ""
-    return Repository(Path(top), Path(common), below.rstrip("/"), known)
-
-
-def _no_repository(found: Done) -> bool:
-    return "not a git repository" in found.err
+def _tree(answer: Answer) -> Repository:
+    """Returns the repository of an answer to `_QUESTIONS`, which git gives line by line until it cannot."""
+    if len(answer.lines) < 4:
+        no_repository = "not a git repository" in answer.err
+        why = "is not in a git repository" if no_repository else f"cannot be used: {answer.complaint}"
+        raise Unusable(f"the workspace {why}")
+    _, common, top, below, *rest = answer.lines
+    head = rest[0] if rest and merge_rules.is_object(rest[0]) else ""
+    return Repository(Path(top), Path(common), below.rstrip("/"), head)

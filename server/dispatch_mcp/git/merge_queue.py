@@ -1,7 +1,9 @@
 """The merge queue: brings the changes of a run's attempts together, one after the other, without any checkout.
 
 What a run has merged is one ref. A merge makes its objects first and then moves the ref, only if nobody else has
-moved it meanwhile: whatever is killed at whatever moment, the ref says either before or after.
+moved it meanwhile (compare and swap): whatever is killed at whatever moment, the ref says either before or after, and
+objects that no ref names are nobody's loss. In one process `Turns` lets one merge of a run in at a time, so that a
+swap seldom fails and the order follows the plan; between processes only the swap counts.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ LOCKED_S = 5.0
 """From which age on the lock of a ref of ours belongs to nobody."""
 
 TRIES = 20
-"""How often a merge is made anew because somebody else's came first."""
+"""How often a merge is made anew because somebody else's came first. Each failure means that another one succeeded."""
 
 
 class Turns:
@@ -45,6 +47,7 @@ class Turns:
             await entry[2].wait()
             yield
         finally:
+            # Whoever is cancelled in the moment of being let in has the turn all the same, and passes it on.
             if entry[2].is_set():
                 self._busy = False
             else:
@@ -59,7 +62,7 @@ class Turns:
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergeResult:
     """What the run's ref says after a change was brought to it; `conflict` is set when it could not be."""
 
     head: str
@@ -76,44 +79,46 @@ class Merger:
 
     async def integration(self, repo: git_process.Repository, refs: run_refs.Refs) -> str:
         """Returns what the run has merged so far; before the first time, the checkout's commit. Raises WorkerError."""
-        found = await self._read(repo, refs.merged)
-        if found:
-            return found
+        head = await self._read(repo, refs.merged)
+        if head:
+            return head
+        # Both refs or neither, and only if nobody has made them: of two first attempts at once one is refused, and
+        # both go on with what the other one's transaction has made.
         lines = f"create {refs.merged} {repo.head}\ncreate {refs.base} {repo.head}\n"
         await self._move(repo, lines)
-        found = await self._read(repo, refs.merged)
-        if not found:
+        head = await self._read(repo, refs.merged)
+        if not head:
             raise errors.WorkerError(f"{refs.merged} could not be made in {str(repo.common)!r}.")
-        return found
+        return head
 
-    async def merged(self, repo: git_process.Repository, refs: run_refs.Refs) -> str:
+    async def revision(self, repo: git_process.Repository, refs: run_refs.Refs) -> str:
         """Returns what the run has merged, empty when it has begun nothing here."""
         return await self._read(repo, refs.merged)
 
     async def _read(self, repo: git_process.Repository, ref: str) -> str:
         return (await self.git.run(repo.top, "rev-parse", "--verify", "--quiet", ref, codes=(0, 1, 128))).out.strip()
 
-    async def kept(
+    async def changes_left(
         self, repo: git_process.Repository, refs: run_refs.Refs, task_id: str = ""
-    ) -> list[merge_rules.Kept]:
+    ) -> list[merge_rules.KeptChange]:
         """Returns the changes that attempts of the run, or of one task, have left."""
-        done = await self.git.run(repo.top, "for-each-ref", f"--format={merge_rules.KEPT_FORMAT}", f"{refs.root}/")
-        found = merge_rules.read_kept(done.out, refs)
-        return [one for one in found if not task_id or one.task == run_refs.part(task_id)]
+        answer = await self.git.run(repo.top, "for-each-ref", f"--format={merge_rules.KEPT_FORMAT}", f"{refs.root}/")
+        changes = merge_rules.read_kept(answer.out, refs)
+        return [change for change in changes if not task_id or change.task == run_refs.part(task_id)]
 
     async def commit(self, repo: git_process.Repository, tree: str, parents: Sequence[str], message: str) -> str:
         """Returns a new commit; no ref knows it yet."""
-        asked = [word for parent in parents for word in ("-p", parent)]
-        who = await self.git.identity(repo.top)
-        done = await self.git.run(
-            repo.top, "commit-tree", "--no-gpg-sign", *asked, "-F", "-", tree, stdin=message, env=who
+        options = [word for parent in parents for word in ("-p", parent)]
+        author = await self.git.identity(repo.top)
+        answer = await self.git.run(
+            repo.top, "commit-tree", "--no-gpg-sign", *options, "-F", "-", tree, stdin=message, env=author
         )
-        return done.out.strip()
+        return answer.out.strip()
 
     async def keep(self, repo: git_process.Repository, ref: str, commit: str) -> None:
         """Lets a ref of ours name a commit."""
-        if refused := await self._move(repo, f"update {ref} {commit}\n"):
-            raise errors.WorkerError(f"{ref} cannot be moved: {refused}")
+        if refusal := await self._move(repo, f"update {ref} {commit}\n"):
+            raise errors.WorkerError(f"{ref} cannot be moved: {refusal}")
 
     async def tree(self, repo: git_process.Repository, commit: str) -> str:
         """Returns the tree of a commit."""
@@ -121,12 +126,12 @@ class Merger:
 
     async def is_in(self, repo: git_process.Repository, commit: str, head: str) -> bool:
         """Returns whether `head` holds a commit already."""
-        done = await self.git.run(repo.top, "merge-base", "--is-ancestor", commit, head, codes=(0, 1))
-        return done.code == 0
+        answer = await self.git.run(repo.top, "merge-base", "--is-ancestor", commit, head, codes=(0, 1))
+        return answer.code == 0
 
     async def merge(
         self, repo: git_process.Repository, refs: run_refs.Refs, work: work_order.WorkOrder, commit: str
-    ) -> Merged:
+    ) -> MergeResult:
         """Brings a kept change into what the run has merged; harmless to repeat.
 
         A change that does not merge is kept as one in conflict, and the answer says what to do about it.
@@ -137,32 +142,34 @@ class Merger:
         turns = self._turns.setdefault(f"{repo.common} {refs.root}", Turns())
         async with turns.turn(work.rank):
             for _ in range(TRIES):
-                found = await self._once(repo, refs, work, commit)
-                if found is not None:
-                    return found
+                result = await self._once(repo, refs, work, commit)
+                if result is not None:
+                    return result
         raise errors.WorkerError(f"{refs.merged} is moved by others all the time.", hint="Try again.")
 
     async def _once(
         self, repo: git_process.Repository, refs: run_refs.Refs, work: work_order.WorkOrder, commit: str
-    ) -> Merged | None:
+    ) -> MergeResult | None:
         """Returns what came of one try, or None when somebody else's merge came first."""
         head = await self.integration(repo, refs)
-        asked = await self.git.run(repo.top, "rev-parse", f"{commit}^", f"{commit}^{{tree}}", f"{commit}^^{{tree}}")
-        parent, tree, parent_tree = asked.lines
+        answer = await self.git.run(repo.top, "rev-parse", f"{commit}^", f"{commit}^{{tree}}", f"{commit}^^{{tree}}")
+        parent, tree, parent_tree = answer.lines
         step = merge_rules.step(head, parent, tree, parent_tree)
         if step == "nothing" or (step == "merge" and await self.is_in(repo, commit, head)):
-            return Merged(head, changed=step != "nothing")
+            return MergeResult(head, changed=step != "nothing")
         new = commit
         if step == "merge":
-            found = await self.try_merge(repo, head, commit)
-            if found.conflicts:
-                return await self._conflict(repo, refs, work, found, (head, commit, parent))
-            said = f"Merge task {work.task.id} of run {work.run_id}\n"
-            new = await self.commit(repo, found.tree, (head, commit), said)
-        refused = await self._move(repo, f"update {refs.merged} {new} {head}\n")
-        if refused and await self._read(repo, refs.merged) == head:
-            raise errors.WorkerError(f"{refs.merged} cannot be moved: {refused}")
-        return None if refused else Merged(new)
+            merge = await self.try_merge(repo, head, commit)
+            if merge.conflicts:
+                return await self._conflict(repo, refs, work, merge, (head, commit, parent))
+            message = f"Merge task {work.task.id} of run {work.run_id}\n"
+            new = await self.commit(repo, merge.tree, (head, commit), message)
+        # The swap: git moves the ref only if it still names `head`. Refused although it does, the reason is another
+        # one (a full disk, a foreign lock), and trying again would not help.
+        refusal = await self._move(repo, f"update {refs.merged} {new} {head}\n")
+        if refusal and await self._read(repo, refs.merged) == head:
+            raise errors.WorkerError(f"{refs.merged} cannot be moved: {refusal}")
+        return None if refusal else MergeResult(new)
 
     async def _move(self, repo: git_process.Repository, lines: str) -> str:
         """Moves refs of ours, all or none, and returns why git refused, empty when it did not.
@@ -172,59 +179,62 @@ class Merger:
         """
         deadline = anyio.current_time() + 2 * LOCKED_S
         while True:
-            done = await self.git.run(repo.top, "update-ref", "--stdin", stdin=lines, codes=(0, 128))
-            if done.code == 0:
+            answer = await self.git.run(repo.top, "update-ref", "--stdin", stdin=lines, codes=(0, 128))
+            if answer.code == 0:
                 return ""
-            lock = merge_rules.lock_in(done.err, str(repo.common))
+            lock = merge_rules.lock_in(answer.err, str(repo.common))
             if not lock or anyio.current_time() > deadline:
-                return done.said
+                return answer.complaint
             if not await anyio.to_thread.run_sync(_unlocked, Path(lock)):
                 await anyio.sleep(LOCKED_S / 20)
 
-    async def try_merge(self, repo: git_process.Repository, ours: str, theirs: str) -> merge_rules.Merge:
+    async def try_merge(self, repo: git_process.Repository, head: str, commit: str) -> merge_rules.Merge:
         """Returns what a merge of two commits comes to; touches no ref, index or checkout."""
-        asked = ("merge-tree", "--write-tree", "-z", "--name-only", "--messages")
-        done = await self.git.run(repo.top, *asked, ours, theirs, codes=(0, 1))
+        command = ("merge-tree", "--write-tree", "-z", "--name-only", "--messages")
+        answer = await self.git.run(repo.top, *command, head, commit, codes=(0, 1))
         try:
-            found = merge_rules.read_merge_tree(done.out)
+            merge = merge_rules.read_merge_tree(answer.out)
         except ValueError as error:
-            raise errors.WorkerError(f"`git merge-tree` answered something else: {error} {done.said}") from None
-        if done.code and not found.conflicts:
-            raise errors.WorkerError(f"`git merge-tree` failed: {done.said}")
-        return found
+            raise errors.WorkerError(f"`git merge-tree` answered something else: {error} {answer.complaint}") from None
+        if answer.code and not merge.conflicts:
+            raise errors.WorkerError(f"`git merge-tree` failed: {answer.complaint}")
+        return merge
 
     async def _conflict(
         self,
         repo: git_process.Repository,
         refs: run_refs.Refs,
         work: work_order.WorkOrder,
-        found: merge_rules.Merge,
+        merge: merge_rules.Merge,
         commits: tuple[str, str, str],
-    ) -> Merged:
+    ) -> MergeResult:
         head, commit, parent = commits
-        others = await self._others(repo, f"{parent}..{head}", found.conflicts)
-        kept = await self.kept(repo, refs, work.task.id)
-        lines = [f"update {refs.of('conflicts', work.task.id, work.attempt)} {commit}"]
+        sides = await self._sides(repo, f"{parent}..{head}", merge.conflicts)
+        changes = await self.changes_left(repo, refs, work.task.id)
+        lines = [f"update {refs.change('conflicts', work.task.id, work.attempt)} {commit}"]
+        # In the same transaction, so that a restart finds the change either as one to merge or as one in conflict.
         lines += [
-            f"delete {refs.of('done', work.task.id, one.attempt)} {commit}"
-            for one in kept
-            if one.state == "done" and one.commit == commit
+            f"delete {refs.change('done', work.task.id, change.attempt)} {commit}"
+            for change in changes
+            if change.state == "done" and change.commit == commit
         ]
-        if refused := await self._move(repo, "\n".join(lines) + "\n"):
-            raise errors.WorkerError(f"The conflicting change of {work.task.id!r} cannot be kept: {refused}")
-        return Merged(head, changed=False, conflict=merge_rules.conflict_brief(found, commit, parent, others))
+        if refusal := await self._move(repo, "\n".join(lines) + "\n"):
+            raise errors.WorkerError(f"The conflicting change of {work.task.id!r} cannot be kept: {refusal}")
+        return MergeResult(head, changed=False, conflict=merge_rules.conflict_brief(merge, commit, parent, sides))
 
-    async def _others(self, repo: git_process.Repository, span: str, paths: Sequence[str]) -> list[merge_rules.Side]:
+    async def _sides(self, repo: git_process.Repository, span: str, paths: Sequence[str]) -> list[merge_rules.Side]:
         """Returns which tasks' commits in `span` touched one of the paths, the newest first."""
         form = "--format=%H %(trailers:key=Dispatch-Task,valueonly,separator=%x2C)"
-        asked = ("log", "--no-merges", f"--max-count={merge_rules.MAX_NAMED}", form, span, "--", *paths[:200])
-        done = await self.git.run(repo.top, *asked, env={"GIT_LITERAL_PATHSPECS": "1"})
-        pairs = (line.partition(" ") for line in done.lines)
+        command = ("log", "--no-merges", f"--max-count={merge_rules.MAX_NAMED}", form, span, "--", *paths[:200])
+        answer = await self.git.run(repo.top, *command, env={"GIT_LITERAL_PATHSPECS": "1"})
+        pairs = (line.partition(" ") for line in answer.lines)
         return [merge_rules.Side(task.strip(), commit) for commit, _, task in pairs if task.strip()]
 
 
 def _unlocked(lock: Path) -> bool:
     """Returns whether the lock is gone, taken away if it is old."""
+    # Between looking and taking away, another server may have done the same and its git may lock anew: a window of
+    # microseconds after a wait of seconds, and only servers write these refs.
     try:
         if time.time() - lock.stat().st_mtime < LOCKED_S:
             return False

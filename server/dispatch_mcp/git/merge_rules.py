@@ -25,18 +25,17 @@ ZERO: Final = "0" * 40
 MAX_NAMED: Final = 12
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHORT_OBJECT = re.compile(r"[0-9a-f]{7,64}")
-_WILD = re.compile(r"[*?\[]")
 _LOCK = re.compile(r"Unable to create '([^'\n]+\.lock)': File exists")
-_LITTER = re.compile(
-    r"(?:^|/)(?:__pycache__|node_modules|\.pytest_cache|\.mypy_cache|\.ruff_cache|\.hypothesis)/|"
-    r"\.py[co]$|(?:^|/)(?:\.DS_Store|Thumbs\.db)$"
+_LITTER_FOLDERS = frozenset(
+    {"__pycache__", "node_modules", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
 )
+_LITTER_FILE = re.compile(r"[^/]*\.py[co]|\.DS_Store|Thumbs\.db")
 
 
 _STATE_OF: Final[Mapping[str, run_refs.State]] = {"done": "done", "conflicts": "conflicts", "kept": "kept"}
 
 
-class Kept(NamedTuple):
+class KeptChange(NamedTuple):
     """The change of one attempt, as its ref says; `task` as `part` names it, `spec` and `outcome` are digests."""
 
     state: run_refs.State
@@ -51,24 +50,25 @@ KEPT_FORMAT: Final = "%(refname)%00%(objectname)%00%(contents)%00"
 """What `git for-each-ref` is asked for, for `read_kept`; versions of git differ in how they print single trailers."""
 
 
-def read_kept(listing: str, refs: run_refs.Refs) -> list[Kept]:
+def read_kept(listing: str, refs: run_refs.Refs) -> list[KeptChange]:
     """Returns the changes in an answer of `KEPT_FORMAT`, by task and attempt; other refs are left out."""
     fields = listing.split("\0")
-    found = (_kept(*one, refs) for one in zip(fields[::3], fields[1::3], fields[2::3], strict=False))
-    return sorted((one for one in found if one), key=lambda kept: (kept.task, kept.attempt))
+    triples = zip(fields[::3], fields[1::3], fields[2::3], strict=False)
+    changes = (_change_of_ref(*triple, refs) for triple in triples)
+    return sorted((change for change in changes if change), key=lambda change: (change.task, change.attempt))
 
 
-def _kept(ref: str, commit: str, said: str, refs: run_refs.Refs) -> Kept | None:
+def _change_of_ref(ref: str, commit: str, message: str, refs: run_refs.Refs) -> KeptChange | None:
     names = ref.strip().removeprefix(f"{refs.root}/").split("/")
     state = _STATE_OF.get(names[0])
     if state is None or len(names) != 3 or not names[2].isdigit() or not _OBJECT.fullmatch(commit):
         return None
-    return Kept(state, names[1], int(names[2]), commit, _trailer(said, "Spec"), _trailer(said, "Outcome"))
+    return KeptChange(state, names[1], int(names[2]), commit, _trailer(message, "Spec"), _trailer(message, "Outcome"))
 
 
-def _trailer(said: str, name: str) -> str:
+def _trailer(message: str, name: str) -> str:
     head = f"Dispatch-{name}: "
-    return next((line.removeprefix(head) for line in reversed(said.splitlines()) if line.startswith(head)), "")
+    return next((line.removeprefix(head) for line in reversed(message.splitlines()) if line.startswith(head)), "")
 
 
 def is_object(text: str) -> bool:
@@ -106,15 +106,15 @@ class Change(NamedTuple):
 def read_changes(text: str) -> list[Change]:
     """Returns the changes in the answer of `git diff-index --raw -z --no-renames`."""
     fields = text.split("\0")
-    found: list[Change] = []
+    changes: list[Change] = []
     for head, path in zip(fields[::2], fields[1::2], strict=False):
         words = head.removeprefix(":").split(" ")
         if len(words) == 5:
-            found.append(Change(words[4][:1], words[1], path))
-    return found
+            changes.append(Change(words[4][:1], words[1], path))
+    return changes
 
 
-def nested(changes: Iterable[Change]) -> list[str]:
+def inner_repositories(changes: Iterable[Change]) -> list[str]:
     """Returns the repositories that were made inside the worktree: git would keep their name and lose their files."""
     return [change.path for change in changes if change.status == "A" and change.mode == "160000"]
 
@@ -122,13 +122,18 @@ def nested(changes: Iterable[Change]) -> list[str]:
 def litter(changes: Iterable[Change], declared: Collection[str]) -> list[str]:
     """Returns those new files that tools leave behind (caches, installed packages) and the task did not declare."""
     new = (change.path for change in changes if change.status == "A")
-    return [path for path in new if _LITTER.search(path) and path not in declared]
+    return [path for path in new if _is_litter(path) and path not in declared]
 
 
-def forced(task: model.Task) -> list[str]:
+def _is_litter(path: str) -> bool:
+    *folders, name = path.split("/")
+    return not _LITTER_FOLDERS.isdisjoint(folders) or bool(_LITTER_FILE.fullmatch(name))
+
+
+def files_by_name(task: model.Task) -> list[str]:
     """Returns the files that a task declares by name: they are part of its change even where git ignores them."""
-    named = (path_globs.normalise(path) for path in task.files)
-    return [path for path in named if path and not _WILD.search(path) and not path.startswith(("/", "../"))]
+    paths = (path_globs.normalise(path) for path in task.files)
+    return [path for path in paths if path and not path_globs.WILD.search(path) and not path.startswith(("/", "../"))]
 
 
 class Merge(NamedTuple):
@@ -136,7 +141,7 @@ class Merge(NamedTuple):
 
     tree: str
     conflicts: tuple[str, ...] = ()
-    said: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
 
 
 def read_merge_tree(text: str) -> Merge:
@@ -150,8 +155,8 @@ def read_merge_tree(text: str) -> Merge:
         raise ValueError(f"{fields[0][:80]!r} is not a tree")
     rest = iter(fields[1:])
     paths = list(_until_empty(rest))
-    said = [line.strip() for kind, line in _messages(rest) if kind.startswith("CONFLICT")]
-    return Merge(fields[0], tuple(dict.fromkeys(paths)), tuple(said))
+    conflicts = [line.strip() for kind, line in _messages(rest) if kind.startswith("CONFLICT")]
+    return Merge(fields[0], tuple(dict.fromkeys(paths)), tuple(conflicts))
 
 
 def _until_empty(fields: Iterator[str]) -> Iterator[str]:
@@ -188,15 +193,15 @@ class Side(NamedTuple):
     commit: str
 
 
-def conflict_brief(found: Merge, mine: str, base: str, others: Sequence[Side]) -> str:
+def conflict_brief(merge: Merge, commit: str, base: str, sides: Sequence[Side]) -> str:
     """Returns what the next attempt is told: which files, who else changed them, and where its change is kept."""
-    files = problems.listed(shown(found.conflicts), MAX_NAMED)
-    who = "; ".join(f"task `{side.task}` in {side.commit[:12]}" for side in others[:MAX_NAMED])
-    said = "".join(f"- {escape.one_line(one, limit=200)}\n" for one in found.said[:MAX_NAMED])
+    files = problems.listed(printable(merge.conflicts), MAX_NAMED)
+    tasks = "; ".join(f"task `{side.task}` in {side.commit[:12]}" for side in sides[:MAX_NAMED])
+    complaints = "".join(f"- {escape.one_line(message, limit=200)}\n" for message in merge.messages[:MAX_NAMED])
     return (
         f"This change could not be merged with what other tasks of the run merged meanwhile; in conflict: {files}.\n"
-        f"{said}The other side: {who or 'an earlier commit of this run'}.\n"
-        f"The change is kept as commit {mine[:12]} (`git diff {base[:12]} {mine[:12]}` shows it). The next attempt "
+        f"{complaints}The other side: {tasks or 'an earlier commit of this run'}.\n"
+        f"The change is kept as commit {commit[:12]} (`git diff {base[:12]} {commit[:12]}` shows it). The next attempt "
         "begins from the merged state: make the change again on top of it, and keep what the others did."
     )
 
@@ -210,14 +215,14 @@ def dirty_notice(paths: Sequence[str]) -> str:
     """Returns the notice about changes of the checkout that a worktree does not have; empty without any."""
     if not paths:
         return ""
-    names = shown(paths)
+    names = printable(paths)
     return (
         f"{_count(len(paths), 'file')} of the checkout with uncommitted changes ({problems.listed(names, 3)}): the "
         "worktree does not have these changes."
     )
 
 
-def shown(paths: Iterable[str]) -> list[str]:
+def printable(paths: Iterable[str]) -> list[str]:
     """Returns names of files as they can be printed and stored: one line each, in Unicode."""
     return [escape.one_line(path, limit=200) for path in paths]
 
@@ -226,25 +231,25 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def moved(work: work_order.WorkOrder, workspace: str) -> work_order.WorkOrder:
+def order_for_copy(work: work_order.WorkOrder, workspace: str) -> work_order.WorkOrder:
     """Returns the order for another copy of its workspace; absolute paths that it declares become relative."""
     root = f"{work.workspace.rstrip('/')}/"
     task = work.task
-    named = {"files": task.files, "reads": task.reads, "acceptance": task.acceptance}
-    changed = {name: tuple(one.replace(root, "") for one in texts) for name, texts in named.items()}
-    if changed != named:
-        task = task.model_copy(update=changed)
+    declarations = {"files": task.files, "reads": task.reads, "acceptance": task.acceptance}
+    relative = {name: tuple(text.replace(root, "") for text in texts) for name, texts in declarations.items()}
+    if relative != declarations:
+        task = task.model_copy(update=relative)
     return replace(work, task=task, workspace=workspace)
 
 
-def lock_in(said: str, common: str) -> str:
+def lock_in(complaint: str, common: str) -> str:
     """Returns the lock file that git complains about, if it is one of our own refs' in the repository `common`."""
-    found = _LOCK.search(said)
-    path = posixpath.normpath(found[1]) if found else ""
+    match = _LOCK.search(complaint)
+    path = posixpath.normpath(match[1]) if match else ""
     return path if path.startswith(f"{posixpath.normpath(common)}/{run_refs.PREFIX}/") else ""
 
 
 def version(text: str) -> tuple[int, int]:
     """Returns major and minor of `git version 2.39.5`; zeros for what is none."""
-    found = re.search(r"(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    match = re.search(r"(\d+)\.(\d+)", text)
+    return (int(match[1]), int(match[2])) if match else (0, 0)

@@ -2,32 +2,43 @@
 
 Worktrees begin from what the run has merged so far, never from the user's checkout. What an attempt leaves behind is
 committed before its worktree goes, so nothing is lost.
+
+A success passes four steps, and a server can be killed between any two of them: its outcome is stored as a blob; its
+change is committed under a `done` ref whose message names that blob; the change is merged; the engine accepts the
+outcome. The next attempt looks for a `done` ref first: it takes over the outcome of exactly this task (same digest of
+its spec) and merges again, which is harmless to repeat. So work that was finished is never paid for twice, and a
+change is never merged without the outcome that explains it. The worktree goes last, when the engine says `leave`.
 """
 
 from __future__ import annotations
 
+
 import contextlib
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeGuard
 
 import anyio
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.git import git_process, merge_queue, merge_rules, worktree
 from dispatch_mcp.model import AttemptState, Receipt, digests, ports, run_refs, work_order
+from dispatch_mcp.text import json_types
 
 log = logging.getLogger(__name__)
 
 BEAT = "worktree"
+"""The detail of a beat that says which worktree a session works in."""
+
 FAREWELL_S = 5.0
+"""What keeping a cancelled attempt's changes may take: whoever cancels waits for it."""
+
 REMOVAL_S = 30.0
+"""What removing a worktree may take; one that is not removed in time is listed as left over."""
 
 
 @dataclass(slots=True)
-class _Noted(ports.Relay):
+class _SessionWatch(ports.Relay):
     """The context that a worker gets; notes whether the next attempt would go on with a session."""
 
     resumable: bool = False
@@ -40,48 +51,48 @@ class _Noted(ports.Relay):
 
 
 @dataclass(slots=True)
-class Worktrees:
-    """Implements `contract.Grounds` with git."""
+class WorktreeProvider:
+    """Implements `ports.WorkspaceProvider` with git."""
 
     git: git_process.Git
     home: Path
     merger: merge_queue.Merger = field(init=False)
-    copies: worktree.Copies = field(init=False)
-    _finished: dict[tuple[str, str, int], worktree.Copy] = field(
-        default_factory=dict[tuple[str, str, int], worktree.Copy]
+    worktrees: worktree.Worktrees = field(init=False)
+    _removable: dict[tuple[str, str, int], worktree.Worktree] = field(
+        default_factory=dict[tuple[str, str, int], worktree.Worktree]
     )
-    _noticed: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    _notices_by_run: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     def __post_init__(self) -> None:
         self.merger = merge_queue.Merger(self.git)
-        self.copies = worktree.Copies(self.git, self.home)
+        self.worktrees = worktree.Worktrees(self.git, self.home)
 
     async def within(
         self, ctx: ports.TaskContext, work: work_order.WorkOrder, carry_out: ports.CarryOut, judge: ports.Judge
     ) -> model.Outcome:
-        """Implements `contract.Grounds.within`."""
+        """Implements `ports.WorkspaceProvider.within`."""
         if work.isolation == "shared":
             return await judge(work, await carry_out(ctx, work))
         try:
             repo = await git_process.find(self.git, work.workspace, away_from=self.home.absolute())
         except git_process.Unusable as why:
-            return await _without(ctx, work, str(why), carry_out, judge)
+            return await _without_worktree(ctx, work, str(why), carry_out, judge)
         try:
-            return await self._placed(ctx, work, repo, carry_out, judge)
+            return await self._in_worktree(ctx, work, repo, carry_out, judge)
         except errors.WorkerError as trouble:
             return _failed(merge_rules.NO_WORKTREE, str(trouble), retryable=True)
 
     async def leave(self, work: work_order.WorkOrder) -> None:
-        """Implements `contract.Grounds.leave`."""
-        copy = self._finished.pop((work.run_id, work.task.id, work.attempt), None)
+        """Implements `ports.WorkspaceProvider.leave`."""
+        copy = self._removable.pop((work.run_id, work.task.id, work.attempt), None)
         if copy is not None:
             with anyio.move_on_after(REMOVAL_S, shield=True):
                 try:
-                    await self.copies.remove(copy.repo, copy.path)
+                    await self.worktrees.remove(copy.repo, copy.path)
                 except errors.WorkerError as trouble:
                     log.warning("a worktree of run %s was not removed: %s", work.run_id, trouble)
 
-    async def _placed(
+    async def _in_worktree(
         self,
         ctx: ports.TaskContext,
         work: work_order.WorkOrder,
@@ -91,30 +102,30 @@ class Worktrees:
     ) -> model.Outcome:
         refs = run_refs.Refs(work.run_id)
         if work.attempt > 1 and work.isolation == "own":
-            found = await self._finished_before(ctx, work, repo, refs)
-            if found is not None:
-                return found
+            earlier = await self._earlier_success(ctx, work, repo, refs)
+            if earlier is not None:
+                return earlier
         copy, notices = await self._copy(work, repo, refs)
-        placed = _ordered(work, copy, notices)
-        noted = _Noted(ctx)
+        order = _order_in(work, copy, notices)
+        watch = _SessionWatch(ctx)
         ctx.beat(**{BEAT: {"attempt": copy.attempt, "base": copy.base}})
         try:
-            outcome = await carry_out(noted, placed)
+            outcome = await carry_out(watch, order)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(FAREWELL_S, shield=True):
-                await self._part(copy, work, resumable=noted.resumable)
+                await self._after_failure(copy, work, resumable=watch.resumable)
                 await self.leave(work)
             raise
         if outcome.state is AttemptState.SUCCEEDED:
-            return await self._kept(ctx, copy, placed, outcome, judge)
-        await self._part(copy, work, resumable=noted.resumable and outcome.retryable)
+            return await self._after_success(ctx, copy, order, outcome, judge)
+        await self._after_failure(copy, work, resumable=watch.resumable and outcome.retryable)
         return outcome
 
-    async def _kept(
+    async def _after_success(
         self,
         ctx: ports.TaskContext,
-        copy: worktree.Copy,
-        placed: work_order.WorkOrder,
+        copy: worktree.Worktree,
+        work: work_order.WorkOrder,
         outcome: model.Outcome,
         judge: ports.Judge,
     ) -> model.Outcome:
@@ -123,167 +134,182 @@ class Worktrees:
         The change is what was there before anybody checked it: what checks leave behind is no part of it.
         """
         try:
-            tree = await self.copies.tree(copy, placed.task)
-            outcome = await judge(placed, outcome)
-            if placed.isolation == "merged":
-                return await self._looked(copy, placed, tree, outcome)
+            # In this order: a test run that the judge starts must not add its caches and reports to the change.
+            tree = await self.worktrees.tree(copy, work.task)
+            outcome = await judge(work, outcome)
+            if work.isolation == "merged":
+                return await self._after_look(copy, work, tree, outcome)
             if outcome.state is not AttemptState.SUCCEEDED:
-                await self._keep(copy, placed, tree)
-                self._done_with(copy, placed)
+                await self._keep(copy, work, tree)
+                self._release(copy, work)
                 return outcome
-            return await self._settle(ctx, copy, placed, tree, outcome)
+            return await self._settle(ctx, copy, work, tree, outcome)
         except errors.WorkerError as trouble:
-            return _spoilt(outcome, str(trouble))
+            return _not_kept(outcome, str(trouble))
 
-    async def _finished_before(
+    async def _earlier_success(
         self, ctx: ports.TaskContext, work: work_order.WorkOrder, repo: git_process.Repository, refs: run_refs.Refs
     ) -> model.Outcome | None:
         """Returns the outcome of an earlier attempt that had finished when its server died, merged now; or None."""
-        kept = await self.merger.kept(repo, refs, work.task.id)
-        spec = digests.spec_digest(merge_rules.moved(work, work.workspace).task)
-        for one in reversed([one for one in kept if one.state == "done" and one.spec == spec]):
+        changes = await self.merger.changes_left(repo, refs, work.task.id)
+        spec = digests.spec_digest(merge_rules.order_for_copy(work, work.workspace).task)
+        for change in reversed([change for change in changes if change.state == "done" and change.spec == spec]):
             try:
-                outcome = model.Outcome.model_validate_json(ctx.blobs.get(one.outcome))
+                outcome = model.Outcome.model_validate_json(ctx.blobs.get(change.outcome))
             except (errors.DispatchError, ValueError):
                 log.warning("the outcome of %s/%s is not there any more", work.run_id, work.task.id)
                 continue
-            for _, path in self.copies.earlier(work):
+            for _, path in self.worktrees.earlier(work):
                 await self._clear(repo, path, work)
             try:
-                return await self._merge(repo, work, one.commit, outcome)
+                return await self._merge(repo, work, change.commit, outcome)
             except errors.WorkerError as trouble:
-                return _spoilt(outcome, str(trouble))
+                return _not_kept(outcome, str(trouble))
         return None
 
     async def _copy(
         self, work: work_order.WorkOrder, repo: git_process.Repository, refs: run_refs.Refs
-    ) -> tuple[worktree.Copy, tuple[str, ...]]:
+    ) -> tuple[worktree.Worktree, tuple[str, ...]]:
         """Returns the worktree to work in: the one that a session goes on in, else a new one."""
         head = await self.merger.integration(repo, refs)
-        going_on = self._going_on(work, repo)
-        for attempt, path in self.copies.earlier(work):
-            if going_on is None or attempt != going_on.attempt:
+        session = self._session_worktree(work, repo)
+        for attempt, path in self.worktrees.earlier(work):
+            if session is None or attempt != session.attempt:
                 await self._clear(repo, path, work)
-        if going_on is not None:
+        if session is not None:
             with contextlib.suppress(errors.WorkerError):
-                await self.copies.verify(going_on)
-                return going_on, ()
-        return await self.copies.make(repo, work, head), await self._notices(repo, work)
+                await self.worktrees.verify(session)
+                return session, ()
+        return await self.worktrees.make(repo, work, head), await self._notices(repo, work)
 
-    def _going_on(self, work: work_order.WorkOrder, repo: git_process.Repository) -> worktree.Copy | None:
-        left = work.last_beat.get(BEAT)
-        if not work.last_beat.get(ports.SESSION) or not _is_object(left):
+    def _session_worktree(self, work: work_order.WorkOrder, repo: git_process.Repository) -> worktree.Worktree | None:
+        detail = work.last_beat.get(BEAT)
+        if not work.last_beat.get(ports.SESSION) or not _is_object(detail):
             return None
-        attempt, base = left.get("attempt"), str(left.get("base", ""))
-        found = [
-            worktree.Copy(repo, path, base, known) for known, path in self.copies.earlier(work) if known == attempt
+        attempt, base = detail.get("attempt"), str(detail.get("base", ""))
+        copies = [
+            worktree.Worktree(repo, path, base, number)
+            for number, path in self.worktrees.earlier(work)
+            if number == attempt
         ]
-        return found[0] if found and merge_rules.is_object(base) else None
+        return copies[0] if copies and merge_rules.is_object(base) else None
 
     async def _notices(self, repo: git_process.Repository, work: work_order.WorkOrder) -> tuple[str, ...]:
         """Returns what has to be said about the checkout; it is looked at once a run."""
-        if work.run_id not in self._noticed:
-            self._noticed[work.run_id] = await self._looked_over(repo, work)
-        return self._noticed[work.run_id]
+        if work.run_id not in self._notices_by_run:
+            self._notices_by_run[work.run_id] = await self._checkout_notice(repo, work)
+        return self._notices_by_run[work.run_id]
 
-    async def _looked_over(self, repo: git_process.Repository, work: work_order.WorkOrder) -> tuple[str, ...]:
+    async def _checkout_notice(self, repo: git_process.Repository, work: work_order.WorkOrder) -> tuple[str, ...]:
         if repo.bare:
             return ()
-        asked = ("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
-        done = await self.git.run(Path(work.workspace), *asked)
-        notice = merge_rules.dirty_notice([entry[3:] for entry in done.out.split("\0") if entry])
+        command = ("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
+        answer = await self.git.run(Path(work.workspace), *command)
+        notice = merge_rules.dirty_notice([entry[3:] for entry in answer.out.split("\0") if entry])
         return (notice,) if notice else ()
 
     async def _clear(self, repo: git_process.Repository, path: Path, work: work_order.WorkOrder) -> None:
         """Keeps what an attempt left in its worktree, and removes that; what cannot be kept stays where it is."""
         attempt = int(path.name.rpartition(".")[2])
         try:
-            if await self.copies.discard(repo, path):
+            if await self.worktrees.discard(repo, path):
                 return
             head = await self.git.run(path, "rev-parse", "--verify", "HEAD^{commit}")
-            copy = worktree.Copy(repo, path, head.out.strip(), attempt)
-            mine = replace(work, attempt=attempt)
-            await self._keep(copy, mine, await self.copies.tree(copy, mine.task))
-            await self.copies.remove(repo, path)
+            copy = worktree.Worktree(repo, path, head.out.strip(), attempt)
+            order = replace(work, attempt=attempt)
+            await self._keep(copy, order, await self.worktrees.tree(copy, order.task))
+            await self.worktrees.remove(repo, path)
         except errors.WorkerError as trouble:
             log.warning("the worktree %s was left as it is: %s", path, trouble)
 
-    async def _part(self, copy: worktree.Copy, work: work_order.WorkOrder, *, resumable: bool) -> None:
+    async def _after_failure(self, copy: worktree.Worktree, work: work_order.WorkOrder, *, resumable: bool) -> None:
         """Keeps what an unsuccessful attempt did, and lets its worktree go unless a session goes on in it."""
         if resumable:
             return
         try:
-            await self._keep(copy, work, await self.copies.tree(copy, merge_rules.moved(work, copy.workspace).task))
+            await self._keep(
+                copy, work, await self.worktrees.tree(copy, merge_rules.order_for_copy(work, copy.workspace).task)
+            )
         except errors.WorkerError as trouble:
             log.warning("the worktree %s was left as it is: %s", copy.path, trouble)
         else:
-            self._done_with(copy, work)
+            self._release(copy, work)
 
-    async def _keep(self, copy: worktree.Copy, work: work_order.WorkOrder, tree: str) -> str:
+    async def _keep(self, copy: worktree.Worktree, work: work_order.WorkOrder, tree: str) -> str:
         """Commits a tree under the attempt's name without merging it; returns the commit, or nothing for no change."""
         if tree == await self.merger.tree(copy.repo, copy.base):
             return ""
         commit = await self.merger.commit(copy.repo, tree, (copy.base,), merge_rules.message(work))
-        await self.merger.keep(copy.repo, run_refs.Refs(work.run_id).of("kept", work.task.id, work.attempt), commit)
+        await self.merger.keep(copy.repo, run_refs.Refs(work.run_id).change("kept", work.task.id, work.attempt), commit)
         return commit
 
-    def _done_with(self, copy: worktree.Copy, work: work_order.WorkOrder) -> None:
-        self._finished[work.run_id, work.task.id, work.attempt] = copy
+    def _release(self, copy: worktree.Worktree, work: work_order.WorkOrder) -> None:
+        self._removable[work.run_id, work.task.id, work.attempt] = copy
 
-    async def _looked(
-        self, copy: worktree.Copy, work: work_order.WorkOrder, tree: str, outcome: model.Outcome
+    async def _after_look(
+        self, copy: worktree.Worktree, work: work_order.WorkOrder, tree: str, outcome: model.Outcome
     ) -> model.Outcome:
         """Returns the outcome of an attempt that was only to look; what it changed is kept, but not merged."""
         commit = await self._keep(copy, work, tree)
-        self._done_with(copy, work)
+        self._release(copy, work)
         if not commit:
             return outcome
         detail = f"changed files of a copy that it was to look at; not merged, kept as commit {commit[:12]}"
-        return _with(outcome, Receipt(kind="merge", ok=False, checked=False, detail=detail))
+        return _with_receipt(outcome, Receipt(kind="merge", ok=False, checked=False, detail=detail))
 
     async def _settle(
-        self, ctx: ports.TaskContext, copy: worktree.Copy, work: work_order.WorkOrder, tree: str, outcome: model.Outcome
+        self,
+        ctx: ports.TaskContext,
+        copy: worktree.Worktree,
+        work: work_order.WorkOrder,
+        tree: str,
+        outcome: model.Outcome,
     ) -> model.Outcome:
         """Keeps a success together with its outcome, so that it can never be paid for again, and merges it."""
+        # The blob before the ref that names it, the ref before the merge (see the head of this file).
         digest = ctx.blobs.put(outcome.model_dump_json(exclude_defaults=True).encode())
         commit = await self.merger.commit(copy.repo, tree, (copy.base,), merge_rules.message(work, digest))
         refs = run_refs.Refs(work.run_id)
-        await self.merger.keep(copy.repo, refs.of("done", work.task.id, work.attempt), commit)
-        self._done_with(copy, work)
+        await self.merger.keep(copy.repo, refs.change("done", work.task.id, work.attempt), commit)
+        self._release(copy, work)
         return await self._merge(copy.repo, work, commit, outcome)
 
     async def _merge(
         self, repo: git_process.Repository, work: work_order.WorkOrder, commit: str, outcome: model.Outcome
     ) -> model.Outcome:
         refs = run_refs.Refs(work.run_id)
-        found = await self.merger.merge(repo, refs, work, commit)
-        if found.conflict:
-            refused = outcome.model_copy(
+        result = await self.merger.merge(repo, refs, work, commit)
+        if result.conflict:
+            conflict = outcome.model_copy(
                 update={
                     "state": AttemptState.FAILED,
-                    "error": found.conflict,
+                    "error": result.conflict,
                     "error_kind": merge_rules.CONFLICT,
                     "retryable": True,
                     "unverified": False,
                 }
             )
-            return _with(refused, Receipt(kind="merge", ok=False, detail="it does not merge with what others did"))
-        if not found.changed:
-            return _with(outcome, Receipt(kind="merge", ok=True, detail="nothing was changed, so nothing is merged"))
-        detail = " ".join((merge_rules.merged_detail(found.head, refs), *work.notices))
-        done = _with(outcome, Receipt(kind="merge", ok=True, detail=detail))
+            return _with_receipt(
+                conflict, Receipt(kind="merge", ok=False, detail="it does not merge with what others did")
+            )
+        if not result.changed:
+            return _with_receipt(
+                outcome, Receipt(kind="merge", ok=True, detail="nothing was changed, so nothing is merged")
+            )
+        detail = " ".join((merge_rules.merged_detail(result.head, refs), *work.notices))
+        success = _with_receipt(outcome, Receipt(kind="merge", ok=True, detail=detail))
         artifact = model.Artifact(name="commit", path=commit, mime_type="application/x-git")
-        handoff = done.handoff.model_copy(update={"artifacts": (*done.handoff.artifacts, artifact)})
-        return done.model_copy(update={"handoff": handoff})
+        handoff = success.handoff.model_copy(update={"artifacts": (*success.handoff.artifacts, artifact)})
+        return success.model_copy(update={"handoff": handoff})
 
 
-def _ordered(work: work_order.WorkOrder, copy: worktree.Copy, notices: tuple[str, ...]) -> work_order.WorkOrder:
+def _order_in(work: work_order.WorkOrder, copy: worktree.Worktree, notices: tuple[str, ...]) -> work_order.WorkOrder:
     """Returns the order for a copy of its workspace."""
-    placed = replace(merge_rules.moved(work, copy.workspace), base=copy.base, notices=(*work.notices, *notices))
-    return replace(placed, directory=copy.workspace) if work.isolation == "own" else placed
+    order = replace(merge_rules.order_for_copy(work, copy.workspace), base=copy.base, notices=(*work.notices, *notices))
+    return replace(order, directory=copy.workspace) if work.isolation == "own" else order
 
 
-async def _without(
+async def _without_worktree(
     ctx: ports.TaskContext, work: work_order.WorkOrder, why: str, carry_out: ports.CarryOut, judge: ports.Judge
 ) -> model.Outcome:
     """Returns how the attempt ended in the workspace itself, or why it did not begin."""
@@ -296,23 +322,19 @@ async def _without(
     if work.isolation == "merged":
         return await judge(work, await carry_out(ctx, work))
     notice = f"There is no worktree of its own for this task, because {why}: it works in the workspace itself."
-    placed = replace(work, directory=work.workspace, notices=(*work.notices, notice))
-    outcome = await judge(placed, await carry_out(ctx, placed))
-    return _with(outcome, Receipt(kind="merge", ok=False, checked=False, detail=notice))
+    order = replace(work, directory=work.workspace, notices=(*work.notices, notice))
+    outcome = await judge(order, await carry_out(ctx, order))
+    return _with_receipt(outcome, Receipt(kind="merge", ok=False, checked=False, detail=notice))
 
 
-def _with(outcome: model.Outcome, receipt: Receipt) -> model.Outcome:
+def _with_receipt(outcome: model.Outcome, receipt: Receipt) -> model.Outcome:
     return outcome.model_copy(update={"receipts": (*outcome.receipts, receipt)})
 
 
-def _spoilt(outcome: model.Outcome, why: str) -> model.Outcome:
+def _not_kept(outcome: model.Outcome, why: str) -> model.Outcome:
     """Returns a success as a failure that is paid for: what was done could not be kept."""
     changes = {"state": AttemptState.FAILED, "error": why, "error_kind": "not_kept", "retryable": True}
     return outcome.model_copy(update={**changes, "unverified": False})
-
-
-def _is_object(value: model.Json) -> TypeGuard[Mapping[str, model.Json]]:
-    return isinstance(value, Mapping)
 
 
 def _failed(kind: str, error: str, *, retryable: bool = False) -> model.Outcome:

@@ -1,4 +1,10 @@
-"""Worktrees as copies of a workspace: made, verified, read and removed. They lie below the state directory."""
+"""Worktrees as copies of a workspace: made, verified, read and removed. They lie below the state directory.
+
+Who may touch one follows from its path, which names run, task and attempt: an attempt makes its own, and the next
+attempt of the same task (in this process, or after a restart) is the only other one that clears it up. The file
+`….begun` beside it divides the two cases of a killed server: without it nobody has worked there, so the folder may
+hold half a checkout and is thrown away; with it, what is there is somebody's work and is committed first.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +32,7 @@ _WHERE = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-commo
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class Worktree:
     """A worktree: its folder, the commit that it began from, and the attempt that it was made for."""
 
     repo: git_process.Repository
@@ -41,7 +47,7 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class Copies:
+class Worktrees:
     """Makes, reads and removes worktrees below `home`."""
 
     git: git_process.Git
@@ -61,7 +67,7 @@ class Copies:
             return [(number, newest.parent / f"{stem}.{number}") for number in numbers if number < work.attempt]
         return []
 
-    async def make(self, repo: git_process.Repository, work: work_order.WorkOrder, base: str) -> Copy:
+    async def make(self, repo: git_process.Repository, work: work_order.WorkOrder, base: str) -> Worktree:
         """Returns a new worktree at `base`, verified.
 
         Raises:
@@ -70,7 +76,7 @@ class Copies:
         path = self.path(work.run_id, work.task.id, work.attempt)
         await anyio.to_thread.run_sync(_make_folder, self.home, path.parent)
         await self._add(repo, path, base)
-        copy = Copy(repo, path, base, work.attempt)
+        copy = Worktree(repo, path, base, work.attempt)
         await self.verify(copy)
         status = await self.git.run(path, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
         if status.out:
@@ -79,11 +85,13 @@ class Copies:
                 f"A fresh worktree of {str(repo.common)!r} differs from its own commit in {files}.",
                 hint="Look at their line endings or filters: `git status` in a fresh clone shows the same.",
             )
-        await anyio.Path(_begun(path)).touch(mode=0o600)
+        # The last step: from here on what lies there is the attempt's work, never half a checkout.
+        await anyio.Path(_begun_mark(path)).touch(mode=0o600)
         return copy
 
     async def _add(self, repo: git_process.Repository, path: Path, base: str) -> None:
         """Makes a worktree; where a killed git has left half of one, that is what keeps git from making others."""
+        # Twice, so that what another process has just begun grows old enough to be known as left behind.
         deadline = anyio.current_time() + 2 * ABANDONED_S
         while True:
             try:
@@ -101,31 +109,31 @@ class Copies:
 
         Returns None when there was none, else how many seconds to wait before it is tried again.
         """
-        return await anyio.to_thread.run_sync(_healed, repo.common, self.home.absolute() / FOLDER)
+        return await anyio.to_thread.run_sync(_heal_registry, repo.common, self.home.absolute() / FOLDER)
 
-    async def verify(self, copy: Copy) -> Path:
+    async def verify(self, copy: Worktree) -> Path:
         """Returns git's own folder of a worktree.
 
         Raises:
             WorkerError: the folder is no worktree of that repository, begun from that commit.
         """
         if await anyio.Path(copy.path / ".git").is_file():
-            done = await self.git.run(copy.path, *_WHERE, codes=(0, 128))
-            if done.code == 0 and _same(done.lines[:2], (copy.path, copy.repo.common)):
-                folder, head = done.lines[2:4]
-                if head == copy.base or await self._grew(copy):
+            answer = await self.git.run(copy.path, *_WHERE, codes=(0, 128))
+            if answer.code == 0 and _same(answer.lines[:2], (copy.path, copy.repo.common)):
+                folder, head = answer.lines[2:4]
+                if head == copy.base or await self._has_grown(copy):
                     return Path(folder)
         raise errors.WorkerError(
             f"{str(copy.path)!r} is no worktree of {str(copy.repo.common)!r} at {copy.base[:12]}.",
             hint=NextStep(StepKind.LIST_WORKTREES),
         )
 
-    async def _grew(self, copy: Copy) -> bool:
+    async def _has_grown(self, copy: Worktree) -> bool:
         """Returns whether the worktree's commit is a later one than it began from: the attempt has committed."""
-        asked = ("merge-base", "--is-ancestor", copy.base, "HEAD")
-        return (await self.git.run(copy.path, *asked, codes=(0, 1, 128))).code == 0
+        command = ("merge-base", "--is-ancestor", copy.base, "HEAD")
+        return (await self.git.run(copy.path, *command, codes=(0, 1, 128))).code == 0
 
-    async def tree(self, copy: Copy, task: model.Task) -> str:
+    async def tree(self, copy: Worktree, task: model.Task) -> str:
         """Returns the tree of everything in a worktree that is not ignored, or declared by name.
 
         Caches and installed packages that nobody declared are left out.
@@ -134,41 +142,41 @@ class Copies:
             WorkerError: it is no worktree any more, or holds what git cannot keep.
         """
         env = await self._own_index(copy, await self.verify(copy))
-        at = copy.path
-        await self.git.run(at, "add", "--all", "--sparse", "--", ".", env=env)
-        declared = [f"{copy.repo.below}/{path}".lstrip("/") for path in merge_rules.forced(task)]
-        there = [path for path in declared if await _is_file(at / path)]
-        if there:
-            asked = ("add", "--force", "--sparse", "--pathspec-from-file=-", "--pathspec-file-nul")
-            await self.git.run(at, *asked, stdin="\0".join(there), env={**env, "GIT_LITERAL_PATHSPECS": "1"})
-        listed = ("diff-index", "--cached", "--raw", "-z", "--no-renames", "--full-index", copy.base, "--")
-        changes = merge_rules.read_changes((await self.git.run(at, *listed, env=env)).out)
-        if inner := merge_rules.nested(changes):
+        cwd = copy.path
+        await self.git.run(cwd, "add", "--all", "--sparse", "--", ".", env=env)
+        by_name = [f"{copy.repo.below}/{path}".lstrip("/") for path in merge_rules.files_by_name(task)]
+        present = [path for path in by_name if await _is_file(cwd / path)]
+        if present:
+            command = ("add", "--force", "--sparse", "--pathspec-from-file=-", "--pathspec-file-nul")
+            await self.git.run(cwd, *command, stdin="\0".join(present), env={**env, "GIT_LITERAL_PATHSPECS": "1"})
+        listing = ("diff-index", "--cached", "--raw", "-z", "--no-renames", "--full-index", copy.base, "--")
+        changes = merge_rules.read_changes((await self.git.run(cwd, *listing, env=env)).out)
+        if inner := merge_rules.inner_repositories(changes):
             raise errors.WorkerError(
                 f"The attempt made a repository inside its worktree, in {inner[0]!r}.",
                 hint="Git cannot keep its files. They are still there; the next attempt should not make one.",
             )
-        if drop := merge_rules.litter(changes, declared):
-            asked = ("update-index", "--force-remove", "-z", "--stdin")
-            await self.git.run(at, *asked, stdin="\0".join(drop), env=env)
-        return (await self.git.run(at, "write-tree", env=env)).out.strip()
+        if drop := merge_rules.litter(changes, by_name):
+            command = ("update-index", "--force-remove", "-z", "--stdin")
+            await self.git.run(cwd, *command, stdin="\0".join(drop), env=env)
+        return (await self.git.run(cwd, "write-tree", env=env)).out.strip()
 
-    async def _own_index(self, copy: Copy, folder: Path) -> dict[str, str]:
+    async def _own_index(self, copy: Worktree, folder: Path) -> dict[str, str]:
         """Returns the environment with an index of our own, as the attempt's may be locked or half staged."""
         env = {"GIT_INDEX_FILE": str(folder / _INDEX)}
-        if not await anyio.to_thread.run_sync(_copied, folder / "index", folder / _INDEX):
+        if not await anyio.to_thread.run_sync(_copy_file, folder / "index", folder / _INDEX):
             await self.git.run(copy.path, "read-tree", "HEAD", env=env)
         return env
 
     async def remove(self, repo: git_process.Repository, path: Path) -> None:
         """Removes a worktree whose contents are kept elsewhere. Raises WorkerError."""
-        await anyio.Path(_begun(path)).unlink(missing_ok=True)  # so that one that is half removed can go later
+        await anyio.Path(_begun_mark(path)).unlink(missing_ok=True)  # so that one that is half removed can go later
         await self.git.run(repo.top, *_REMOVE, str(path))
         await anyio.to_thread.run_sync(_forget, path)
 
     async def discard(self, repo: git_process.Repository, path: Path) -> bool:
         """Removes a worktree, complete or not, in which nobody has begun; returns whether it was one."""
-        if await anyio.Path(_begun(path)).exists():
+        if await anyio.Path(_begun_mark(path)).exists():
             return False
         await self.git.run(repo.top, *_REMOVE, str(path), codes=range(256))
         await anyio.to_thread.run_sync(_forget, path)
@@ -177,7 +185,7 @@ class Copies:
         return True
 
 
-def _begun(path: Path) -> Path:
+def _begun_mark(path: Path) -> Path:
     """Returns the file beside a worktree that says that somebody has begun to work in it."""
     return path.with_name(f"{path.name}.begun")
 
@@ -186,26 +194,26 @@ def _forget(path: Path) -> None:
     """Removes what may be left of a worktree, and the folder of its run if it was the last."""
     shutil.rmtree(path, ignore_errors=True)
     with contextlib.suppress(OSError):
-        _begun(path).unlink(missing_ok=True)
+        _begun_mark(path).unlink(missing_ok=True)
         path.parent.rmdir()
 
 
-def _healed(common: Path, folder: Path) -> float | None:
+def _heal_registry(common: Path, folder: Path) -> float | None:
     """Removes the entries of worktrees in `folder` that are half written, or whose worktree is gone, once they are old.
 
     A git that lives writes an entry within milliseconds.
     """
-    found: list[float] = []
+    waits: list[float] = []
     for entry in common.glob("worktrees/*"):
         with contextlib.suppress(OSError):
-            place = Path((entry / "gitdir").read_text().strip())
-            if not place.is_relative_to(folder) or (place.exists() and _text(entry / "commondir")):
+            worktree_file = Path((entry / "gitdir").read_text().strip())
+            if not worktree_file.is_relative_to(folder) or (worktree_file.exists() and _text(entry / "commondir")):
                 continue
             age = time.time() - entry.stat().st_mtime
-            found.append(max(0.0, ABANDONED_S - age))
+            waits.append(max(0.0, ABANDONED_S - age))
             if age >= ABANDONED_S:
                 shutil.rmtree(entry)
-    return min(found, default=None)
+    return min(waits, default=None)
 
 
 def _text(path: Path) -> str:
@@ -222,7 +230,7 @@ def _make_folder(home: Path, folder: Path) -> None:
         ) from None
 
 
-def _copied(source: Path, target: Path) -> bool:
+def _copy_file(source: Path, target: Path) -> bool:
     for lock in (target, target.with_name(f"{target.name}.lock")):
         lock.unlink(missing_ok=True)
     try:
@@ -232,8 +240,8 @@ def _copied(source: Path, target: Path) -> bool:
     return True
 
 
-def _same(found: list[str], wanted: tuple[Path, ...]) -> bool:
-    return [os.path.realpath(one) for one in found] == [os.path.realpath(one) for one in wanted]
+def _same(paths: list[str], expectation: tuple[Path, ...]) -> bool:
+    return [os.path.realpath(path) for path in paths] == [os.path.realpath(path) for path in expectation]
 
 
 async def _is_file(path: Path) -> bool:

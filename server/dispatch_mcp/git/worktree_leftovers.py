@@ -5,10 +5,10 @@ from __future__ import annotations
 from dispatch_mcp import model
 
 
-class Tree(model.Value):
+class LeftWorktree(model.Value):
     """A worktree below the state directory; `left` means that its run is over, or unknown here.
 
-    `run` and `task` are as `merging.part` names them; `note` says why it could not be removed.
+    `run` and `task` are as `run_refs.part` names them; `note` says why it could not be removed.
     """
 
     path: str
@@ -19,7 +19,7 @@ class Tree(model.Value):
     note: str = ""
 
 
-class Work(model.Value):
+class LeftRun(model.Value):
     """What a repository keeps of a run. `applied` means that a branch holds all it has merged.
 
     `conflicts` and `kept` count changes of attempts that were not merged; only their refs hold them. `removed` counts
@@ -45,8 +45,8 @@ class Work(model.Value):
         return "applied" if self.applied else "not applied"
 
 
-class Found(model.Value):
+class Leftovers(model.Value):
     """All that was found, by worktree and by run."""
 
-    trees: tuple[Tree, ...] = ()
-    works: tuple[Work, ...] = ()
+    trees: tuple[LeftWorktree, ...] = ()
+    works: tuple[LeftRun, ...] = ()

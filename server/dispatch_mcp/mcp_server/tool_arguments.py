@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import problems
+from dispatch_mcp.text import json_types
 
 MAX_TEXT = 200_000
 MAX_ITEMS = 500
@@ -265,21 +266,13 @@ def _check_json(value: model.Json, place: str, depth: int) -> None:
 
 def _inside(value: model.Json) -> Iterator[tuple[str, model.Json]]:
     """Yields what is inside an object or list, each with its place; keys are values too."""
-    if _is_object(value):
+    if json_types.is_object(value):
         for key, item in value.items():
             yield "", key
             yield f".{str(key)[:60]}", item
-    elif _is_list(value):
+    elif json_types.is_list(value):
         for position, item in enumerate(value):
             yield f"[{position}]", item
-
-
-def _is_object(value: model.Json) -> TypeGuard[dict[str, model.Json]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: model.Json) -> TypeGuard[list[model.Json]]:
-    return isinstance(value, list)
 
 
 def _explain(tool: str, expected: type[Args], wrong: ValidationError) -> str:

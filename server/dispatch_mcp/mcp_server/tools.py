@@ -46,7 +46,7 @@ async def call(
 
 async def waivable(app: dispatcher.Dispatcher, run_id: str, finding_id: str) -> council_decision.Merged | None:
     """Returns the finding of a review that a person could waive, or None. Raises DispatchError for no review."""
-    findings = await reviews.Council(app).waivable(run_id)
+    findings = await app.council.waivable(run_id)
     return next((finding for finding in findings if finding.id == finding_id), None)
 
 
@@ -82,8 +82,7 @@ async def _waive(
     """
     if not isinstance(decision, elicitation.WaiverAnswer) or decision.decision != "waive":
         raise errors.NotAllowed(f"Finding {args.task_id!r} is not waived: no user said so.", hint=HOW_TO_WAIVE)
-    council = reviews.Council(app)
-    return _wire(await council.waive(args.run_id, args.task_id, decision.reason, BY_ELICITATION))
+    return _wire(await app.council.waive(args.run_id, args.task_id, decision.reason, BY_ELICITATION))
 
 
 async def _apply(
@@ -152,7 +151,7 @@ async def report(app: dispatcher.Dispatcher, args: tool_arguments.Report) -> dic
     """Accepts results of the host."""
     progress = await app.report(args.run_id, args.results)
     answer = _wire(progress)
-    review = await reviews.Council(app).look(progress.run_id) if progress.state in model.RUN_FINAL else None
+    review = await app.council.look(progress.run_id) if progress.state in model.RUN_FINAL else None
     if review is not None:
         decision = _wire(review)
         answer |= {"decision": decision, "next": decision.get("next", "")}
@@ -164,7 +163,7 @@ async def review_council(app: dispatcher.Dispatcher, args: tool_arguments.Review
     change = reviews.Asked(
         diff=args.diff, range=args.range, run_id=args.run_id, after=args.after, reviewers=tuple(args.reviewers)
     )
-    return _wire(await reviews.Council(app).review(change))
+    return _wire(await app.council.review(change))
 
 
 async def get_trace(app: dispatcher.Dispatcher, args: tool_arguments.GetTrace) -> dict[str, model.Json]:
@@ -174,7 +173,7 @@ async def get_trace(app: dispatcher.Dispatcher, args: tool_arguments.GetTrace) -
     )
     answer = _wire(trace)
     if trace.run_id and args.view == "summary" and not args.task_id:
-        answer |= await reviews.told(app, trace.run_id, tool_wording.words)
+        answer |= await app.council.trace_summary(trace.run_id, tool_wording.words)
     return answer
 
 

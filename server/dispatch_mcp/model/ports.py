@@ -106,7 +106,7 @@ class Witness(Protocol):
         ...
 
     async def receipts(
-        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], others: Collection[str]
+        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], other_paths: Collection[str]
     ) -> tuple[model.Receipt, ...]:
         """Returns what can be said for and against a claim that the attempt succeeded; bounded in time.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -103,6 +103,36 @@ class AttemptRecord(model.Value):
     error: str = ""
     error_kind: str = ""
     beat: dict[str, model.Json] = Field(default_factory=dict[str, model.Json])
+
+
+class NewestAttempt(NamedTuple):
+    """The running attempt of a task, with what earlier ones have left it.
+
+    `beat` is what this attempt has left so far, `last_beat` the newest that any attempt of the task has left.
+    """
+
+    task_id: str
+    lease_until: float | None = None
+    beat: Mapping[str, model.Json] = {}
+    last_beat: Mapping[str, model.Json] = {}
+    last_error: str = ""
+
+
+class WholeRun(NamedTuple):
+    """A run with the version of the plan that it follows, its tasks in plan order, and the attempts that run."""
+
+    run: RunRecord
+    plan: model.Plan
+    tasks: list[TaskRecord]
+    attempts: list[NewestAttempt]
+
+
+class PlanToRun(NamedTuple):
+    """The newest version of a plan and what a new run of it meets: runs that are over, keys of those that are not."""
+
+    plan: model.Plan
+    finished_runs: int
+    open_keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

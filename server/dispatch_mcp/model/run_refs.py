@@ -47,6 +47,6 @@ class Refs:
         """The commit that the run began from."""
         return f"{self.root}/base"
 
-    def of(self, state: State, task_id: str, attempt: int) -> str:
+    def change(self, state: State, task_id: str, attempt: int) -> str:
         """Returns the name of an attempt's change in that state."""
         return f"{self.root}/{state}/{part(task_id)}/{attempt}"

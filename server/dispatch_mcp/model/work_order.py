@@ -71,6 +71,6 @@ class WorkOrder:
     answer_form: str = ""
 
     @property
-    def place(self) -> str:
+    def cwd(self) -> str:
         """Where the attempt works: its own worktree if it has one, else the workspace."""
         return self.directory or self.workspace

@@ -6,11 +6,12 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeGuard
+from typing import Final
 
 from dispatch_mcp import model
 from dispatch_mcp.model import problems
 from dispatch_mcp.model.problems import Problem
+from dispatch_mcp.text import json_types
 
 MAX_TEXT: Final = 20_000
 MAX_NAME: Final = 4_096
@@ -23,16 +24,6 @@ MAX_SHOWN_ID: Final = 80
 """Characters of a wrong id or key that are repeated in places."""
 
 _BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
-
-
-def is_object(value: model.Json) -> TypeGuard[Mapping[str, model.Json]]:
-    """Returns whether a JSON value is an object."""
-    return isinstance(value, Mapping)
-
-
-def is_list(value: model.Json) -> TypeGuard[Sequence[model.Json]]:
-    """Returns whether a JSON value is a list."""
-    return isinstance(value, list | tuple)
 
 
 def printable(name: str) -> str:
@@ -129,7 +120,7 @@ class Reader:
 
     def mapping(self, key: str, value: model.Json) -> dict[str, model.Json] | None:
         """Returns a JSON object of bounded depth and size without NaN, infinities or NUL."""
-        if not is_object(value):
+        if not json_types.is_object(value):
             self.wrong(key, value, "an object")
             return None
         fault = _fault(value)
@@ -141,7 +132,7 @@ class Reader:
     def _items(self, key: str, value: model.Json, *, wrapped: bool = False) -> Sequence[model.Json] | None:
         if isinstance(value, str):
             value, wrapped = [value], True
-        if not is_list(value):
+        if not json_types.is_list(value):
             self.wrong(key, value, "a list of strings")
             return None
         if wrapped:
@@ -162,7 +153,7 @@ def _kind(value: model.Json) -> str:
         return f"a number ({_digits(value)})"
     if isinstance(value, str):
         return f"a string ({problems.shown(value)})"
-    return "an object" if is_object(value) else f"a list of {len(value)}"
+    return "an object" if json_types.is_object(value) else f"a list of {len(value)}"
 
 
 def _digits(value: float) -> str:
@@ -181,9 +172,9 @@ def _fault(value: Mapping[str, model.Json]) -> str:
         chars += len(item) if isinstance(item, str) else 0
         if depth > MAX_DEPTH or nodes > MAX_INPUT_NODES or chars > MAX_INPUT_CHARS:
             return "is nested too deeply" if depth > MAX_DEPTH else "is too large"
-        if is_object(item):
+        if json_types.is_object(item):
             stack += [(part, depth + 1) for pair in item.items() for part in pair]
-        elif is_list(item):
+        elif json_types.is_list(item):
             stack += [(part, depth + 1) for part in item]
         elif fault := _leaf_fault(item):
             return fault

@@ -10,6 +10,7 @@ from dispatch_mcp import model
 from dispatch_mcp.model import problems, records
 from dispatch_mcp.model.problems import Notice, Problem
 from dispatch_mcp.planning import json_reader, limits
+from dispatch_mcp.text import json_types
 
 ALIASES: Final[Mapping[str, str]] = {
     "task_id": "id",
@@ -72,7 +73,7 @@ def _paths(reader: json_reader.Reader, key: str, value: model.Json) -> tuple[str
 
 
 def _argv(reader: json_reader.Reader, key: str, value: model.Json) -> tuple[str, ...] | None:
-    if isinstance(value, str) or (json_reader.is_list(value) and "" in value):
+    if isinstance(value, str) or (json_types.is_list(value) and "" in value):
         reader.wrong(key, value, "the program and its arguments as a list of non-empty strings; there is no shell")
         return None
     return reader.texts(key, value)
@@ -135,12 +136,12 @@ def read_tasks(raw: model.Json) -> Reading:
 def read_document(raw: model.Json) -> Document:
     """Returns the tasks and config of a `{"tasks": …, "config": …}` document, or of a bare task list."""
     reader = json_reader.Reader()
-    if not json_reader.is_object(raw):
+    if not json_types.is_object(raw):
         return Document(_finish(reader, _tasks(reader, raw)))
     named = _known_only(reader, raw, ("tasks", "config"))
     config = named.get("config")
     read: dict[str, model.Json] = {}
-    if json_reader.is_object(config):
+    if json_types.is_object(config):
         reader.place = "config"
         for key, value in _known_only(reader, config, tuple(_CONFIG)).items():
             read[key] = None if value is None else _CONFIG[key](reader, key, value)
@@ -170,7 +171,7 @@ def _finish(reader: json_reader.Reader, tasks: Sequence[model.Task]) -> Reading:
 
 
 def _tasks(reader: json_reader.Reader, raw: model.Json) -> list[model.Task]:
-    if not json_reader.is_list(raw):
+    if not json_types.is_list(raw):
         reader.wrong("tasks", raw, "a list of task objects")
         return []
     if len(raw) > model.MAX_TASKS:
@@ -183,7 +184,7 @@ def _tasks(reader: json_reader.Reader, raw: model.Json) -> list[model.Task]:
 
 def _task(reader: json_reader.Reader, at: int, raw: model.Json) -> model.Task | None:
     reader.place, reader.task = f"tasks[{at}]", ""
-    if not json_reader.is_object(raw):
+    if not json_types.is_object(raw):
         reader.wrong("", raw, "an object with `id` and `do`")
         return None
     name = raw.get("id", raw.get("task_id"))
@@ -248,7 +249,7 @@ def _take_paths(values: dict[str, model.Json]) -> None:
 
 
 def _listed(value: model.Json) -> Sequence[model.Json]:
-    return value if json_reader.is_list(value) else ()
+    return value if json_types.is_list(value) else ()
 
 
 def _strings(values: Sequence[model.Json]) -> tuple[str, ...]:

@@ -42,17 +42,17 @@ class Rule:
 
     def matches(self, argv: Sequence[str]) -> bool:
         """Returns whether `argv` is what this entry allows."""
-        fixed = self.tokens[:-1] if self.tokens[-1] == REST else self.tokens
-        if len(argv) < len(fixed) or (len(argv) > len(fixed) and fixed is self.tokens):
+        pattern = self.tokens[:-1] if self.tokens[-1] == REST else self.tokens
+        if len(argv) < len(pattern) or (len(argv) > len(pattern) and pattern is self.tokens):
             return False
-        if argv[0] != fixed[0] or not all(map(_token_matches, fixed[1:], argv[1:])):
+        if argv[0] != pattern[0] or not all(map(_token_matches, pattern[1:], argv[1:])):
             return False
-        return self.options is None or self._options_allowed(argv[len(fixed) :])
+        return self.options is None or self._options_allowed(argv[len(pattern) :])
 
     def _options_allowed(self, rest: Sequence[str]) -> bool:
-        given = [word for word in rest[: _end_of_options(rest)] if word.startswith("-")]
-        allowed = all(self._option_allowed(word) for word in given)
-        return allowed and (not self.needs or not self.needs.isdisjoint(given))
+        options = [word for word in rest[: _end_of_options(rest)] if word.startswith("-")]
+        harmless = all(self._option_allowed(word) for word in options)
+        return harmless and (not self.needs or not self.needs.isdisjoint(options))
 
     def _option_allowed(self, word: str) -> bool:
         assert self.options is not None

@@ -26,21 +26,36 @@ FIXED: Mapping[str, str] = {
 }
 """Set for every child: no colours, pagers or questions, and git reads without refreshing its index."""
 
-_SECRET_NAME = re.compile(
-    r"(?:^|_)(?:API_?KEYS?|KEY|TOKENS?|SECRETS?|PASS|PASSWD|PASSWORD|PASSPHRASE|PWD|CREDENTIALS?|AUTH|COOKIE|DSN|PAT)"
-    r"(?:$|_(?!SOCK$|FILE$|PATH$|DIR$))",
-    re.IGNORECASE,
+_SECRET_WORDS = (
+    *("API_?KEYS?", "KEY", "TOKENS?", "SECRETS?", "PASS", "PASSWD", "PASSWORD", "PASSPHRASE", "PWD"),
+    *("CREDENTIALS?", "AUTH", "COOKIE", "DSN", "PAT"),
 )
+_POINTERS = r"SOCK$|FILE$|PATH$|DIR$"
+# A word between underscores, unless the name says that its value is only where a secret is: `SSH_KEY_FILE`.
+_SECRET_NAME = re.compile(rf"(?:^|_)(?:{'|'.join(_SECRET_WORDS)})(?:$|_(?!{_POINTERS}))", re.IGNORECASE)
 _NOT_SECRET = frozenset({"PWD", "OLDPWD", "XAUTHORITY", "SSH_AUTH_SOCK"})
-_SECRET_VALUE = re.compile(
-    r"""
-    \bsk-[A-Za-z0-9_-]{16,} | \bgh[pousr]_[A-Za-z0-9]{20,} | \bgithub_pat_[A-Za-z0-9_]{20,} | \bglpat-[\w-]{16,}
-    | \bxox[abeoprs]-[A-Za-z0-9-]{10,} | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b | \bAIza[\w-]{30,} | \bnpm_[A-Za-z0-9]{30,}
-    | \bpypi-[\w-]{30,} | \bhf_[A-Za-z0-9]{30,} | \b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}
-    | \beyJ[\w-]{10,}\.eyJ[\w-]{10,}\. | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----
-    """,
-    re.VERBOSE,
-)
+
+SECRET_SHAPES: Mapping[str, str] = {
+    "openai or anthropic": r"\bsk-[A-Za-z0-9_-]{16,}",
+    "github": r"\bgh[pousr]_[A-Za-z0-9]{20,}",
+    "github, fine-grained": r"\bgithub_pat_[A-Za-z0-9_]{20,}",
+    "gitlab": r"\bglpat-[\w-]{16,}",
+    "slack": r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}",
+    "aws": r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
+    "google": r"\bAIza[\w-]{30,}",
+    "npm": r"\bnpm_[A-Za-z0-9]{30,}",
+    "pypi": r"\bpypi-[\w-]{30,}",
+    "hugging face": r"\bhf_[A-Za-z0-9]{30,}",
+    "stripe": r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}",
+    "jwt": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.",
+    "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+}
+"""How the values of secrets look, by who issues them.
+
+Looser than `text.redaction.PATTERNS`, which look for the same in prose: a variable that is withheld by mistake costs
+less than one that is passed on, and the user can name it in the settings.
+"""
+_SECRET_VALUE = re.compile("|".join(SECRET_SHAPES.values()))
 _PASSWORD_IN_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*:([^\s/@]+)@")
 _SHORTEST_SECRET = 8
 
@@ -57,12 +72,12 @@ def secret_values(variables: Mapping[str, str]) -> frozenset[str]:
 
     Values under 8 characters are left out: redacting them would blot out ordinary words.
     """
-    found: set[str] = set()
+    secrets: set[str] = set()
     for name, value in variables.items():
         if looks_secret(name, value):
             passwords = _PASSWORD_IN_URL.findall(value)
-            found |= {value, value.strip(), *passwords, *map(parse.unquote, passwords)}
-    return frozenset(value for value in found if len(value) >= _SHORTEST_SECRET)
+            secrets |= {value, value.strip(), *passwords, *map(parse.unquote, passwords)}
+    return frozenset(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +99,9 @@ class ChildPolicy:
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Returns a child's whole environment: allowed names, fixed settings, `extra`, and its depth."""
-        passed = {name: value for name, value in self.variables.items() if self._passes(name, value)}
-        return {**FIXED, **passed, **(extra or {}), DEPTH: str(self.depth + 1)}
+        # The depth comes last: nothing that is passed or added can make a child look less deep than it stands.
+        variables = {name: value for name, value in self.variables.items() if self._passes(name, value)}
+        return {**FIXED, **variables, **(extra or {}), DEPTH: str(self.depth + 1)}
 
     def _passes(self, name: str, value: str) -> bool:
         if "\0" in value or not name or "=" in name:

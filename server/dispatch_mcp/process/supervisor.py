@@ -31,7 +31,11 @@ import anyio
 from dispatch_mcp import errors
 
 GRACE_S = 1.0
+"""Seconds between SIGTERM and SIGKILL."""
+
 OUTPUT_CAP = 1 << 20
+"""Bytes kept of each stream."""
+
 WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 _GUARD_S = 2.0
@@ -74,6 +78,7 @@ async def run_child(
     Raises:
         WorkerError: the program could not be started, or its watchdog was killed.
     """
+    # No await lies between the start and the `try`, so no cancellation can fall between them and leave a child behind.
     _prepare(folder, stdin)
     child = _Child.start(argv, cwd, env, folder, limits=(grace_s, timeout_s, output_cap), interrupt_s=interrupt_s)
     try:
@@ -89,12 +94,14 @@ def kill_left_over(folder: Path) -> bool:
 
     A process of the same number that started at another time is left alone.
     """
+    # After a crash the number may belong to a stranger. The pair of number and start time does not come twice; where
+    # the system does not tell start times (macOS), nothing is killed.
     try:
         note = json.loads((folder / "pid").read_bytes())
-        pid, started = int(note["pid"]), str(note["started"])
+        pid, start = int(note["pid"]), str(note["started"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return bool(started) and _start_time(pid) == started and _kill_group(pid)
+    return bool(start) and _start_time(pid) == start and _kill_group(pid)
 
 
 async def left_over(folder: Path, *, wait_s: float = 3.0) -> ChildResult | None:
@@ -105,6 +112,7 @@ async def left_over(folder: Path, *, wait_s: float = 3.0) -> ChildResult | None:
     """
     if not (folder / "pid").exists():
         return None
+    # The watchdog's word comes last of all, after the sweep: once it is there, nothing of the child writes any more.
     with anyio.move_on_after(wait_s):
         while not (folder / "exit").exists():  # noqa: ASYNC110 - it is another process that writes it
             await anyio.sleep(0.05)
@@ -112,11 +120,11 @@ async def left_over(folder: Path, *, wait_s: float = 3.0) -> ChildResult | None:
         kill_left_over(folder)
     try:
         return _result(folder, timed_out=False)
-    except (OSError, ValueError, KeyError):
-        return ChildResult(None, signal.SIGKILL, False, _kept(folder, "stdout"), _kept(folder, "stderr"), True, 0.0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return ChildResult(None, signal.SIGKILL, False, _output(folder, "stdout"), _output(folder, "stderr"), True, 0.0)
 
 
-def _kept(folder: Path, name: str) -> bytes:
+def _output(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
     except OSError:
@@ -153,7 +161,12 @@ def _kill_group(pid: int) -> bool:
 
 @dataclass(slots=True)
 class _Child:
-    """A running watchdog and the two pipes to it."""
+    """A running watchdog and the two pipes to it.
+
+    Of `orders` the server holds the only writing end, so its end is how the watchdog learns of the server's death,
+    whatever that was. Of `status` the watchdog holds the only writing end, so its end is how the server learns that
+    nothing lives any more; nothing is ever written to it. Neither pipe can be forgotten: the kernel closes both.
+    """
 
     program: str
     folder: Path
@@ -178,6 +191,7 @@ class _Child:
             raise errors.WorkerError(
                 "Programs cannot be supervised on this system.", hint="Run dispatch-mcp on Linux, macOS or WSL."
             )
+        # Python's pipes are not inherited, so a child that another thread starts meanwhile holds no end of these two.
         orders, status = os.pipe(), os.pipe()
         try:
             watchdog = _watchdog_argv(folder, env, limits, interrupt_s)
@@ -187,6 +201,7 @@ class _Child:
             os.close(status[0])
             raise errors.WorkerError(f"{argv[0]!r} could not be started: {error}.") from error
         finally:
+            # As long as the server held these ends itself, it would never see the other side go.
             os.close(orders[0])
             os.close(status[1])
         return cls(argv[0], folder, process, orders[1], status[0], interrupt_s)
@@ -198,6 +213,9 @@ class _Child:
             self.over = not os.read(self.status, 64)
 
     async def stop(self, grace_s: float) -> None:
+        """Stops what still lives, more firmly from step to step; returns when it is dead."""
+        # Shielded: whoever cancels waits until the child is dead, else it would still write while the next attempt
+        # works in the same folder. A second, native cancellation goes through the shield and ends in `_close`.
         try:
             if not self.over and self.interrupt_s:
                 self._order(b"i")
@@ -231,13 +249,11 @@ class _Child:
         self._order(b"k")
         os.close(self.orders)
         os.close(self.status)
-        if not self.over:
-            self._wait(_GUARD_S)
-        if self.process.poll() is None and self.over:
-            self._wait(_GUARD_S)
+        self._wait(_GUARD_S)
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        # A watchdog that was killed itself (out of memory) has written no end, and its program may still run.
         if not (self.folder / "exit").exists():
             kill_left_over(self.folder)
 
@@ -269,6 +285,7 @@ def _watchdog_argv(
     deadline_s = 0.0 if timeout_s is None else timeout_s + interrupt_s + grace_s + _GUARD_S
     lc_ctype = "set" if "LC_CTYPE" in env else "unset"
     options = (str(folder.absolute()), repr(grace_s), repr(deadline_s), str(output_cap), lc_ctype)
+    # -I and -S: neither the workspace nor the user's packages can put code into the watchdog, and it starts faster.
     return [sys.executable, "-I", "-S", str(WATCHDOG), *options]
 
 

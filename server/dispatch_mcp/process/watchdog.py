@@ -22,6 +22,8 @@ GONE_GRACE_S = 0.3
 """Between TERM and KILL when nobody waits any more; promise R10 leaves one second in all."""
 
 SWEEP_S = 2.0
+"""How long descendants are killed that keep making new ones; a fork bomb must not hold up the end for ever."""
+
 CHUNK = 1 << 16
 STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 PR_SET_PDEATHSIG = 1
@@ -53,10 +55,10 @@ def descendants() -> list[int]:
                 parents.setdefault(int(stat.read().rpartition(b")")[2].split()[1]), []).append(int(name))
         except (OSError, ValueError, IndexError):
             continue
-    found = [os.getpid()]
-    for pid in found:
-        found += parents.get(pid, ())
-    return found[1:]
+    family = [os.getpid()]
+    for pid in family:
+        family += parents.get(pid, ())
+    return family[1:]
 
 
 def write_file(path: str, text: str) -> None:
@@ -90,11 +92,11 @@ class Tap:
             data = os.read(self.source, CHUNK)
         except BlockingIOError:
             return False
-        taken = data[: self.head]
-        if taken:
-            self.head -= len(taken)
-            self._write(taken)
-        self.tail += data[len(taken) :]
+        beginning = data[: self.head]
+        if beginning:
+            self.head -= len(beginning)
+            self._write(beginning)
+        self.tail += data[len(beginning) :]
         if len(self.tail) > self.keep + 8 * CHUNK:
             self._trim()
         return bool(data)
@@ -138,24 +140,27 @@ class Watchdog:
 
     def run(self, program: list[str]) -> None:
         """Starts the program and returns when nothing of it lives and its end is written down."""
+        # Before the fork: signals must find their handlers, and orphans their new parent, from the first moment on.
         wake, _ = self._listen()
         pipes = [os.pipe() for _ in range(3)]
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         self.pid = os.fork()
         if self.pid == 0:
             become(program, self.folder, [write for _, write in pipes])
+        # While this process held the writing ends, the streams of a dead program would never end.
         for _, write in pipes:
             os.close(write)
-        (out, _), (err, _), (failed, _) = pipes
+        (out, _), (err, _), (failure, _) = pipes
         self.taps = {out: Tap(out, f"{self.folder}/stdout", self.cap), err: Tap(err, f"{self.folder}/stderr", self.cap)}
         self._watch(wake)
         self._sweep()
         for tap in self.taps.values():
             tap.close()
-        self.failure = int(os.read(failed, 16) or b"0")
+        self.failure = int(os.read(failure, 16) or b"0")
         self._record()
 
     def _listen(self) -> tuple[int, int]:
+        """Returns a pipe that gets a byte for every signal: so `poll` waits for signals and descriptors at once."""
         ends = os.pipe()
         for end in ends:
             os.set_blocking(end, False)
@@ -204,16 +209,18 @@ class Watchdog:
         if self.deadline is not None and now >= self.deadline:
             self.deadline = None
             self._stop("deadline", self.grace_s)
+        # Again and again: a group can grow between two signals.
         if self.kill_at is not None and now >= self.kill_at:
             self.kill_at = now + 0.05
             self._signal(signal.SIGKILL)
 
     def _stop(self, cause: str, grace_s: float) -> None:
+        # The first cause is the one that is told; a later one can only bring the end forward, never put it off.
         moment = time.monotonic() + grace_s
         if self.kill_at is None:
             self.cause, self.kill_at = cause, moment
             self._signal(signal.SIGTERM)
-            self._signal(signal.SIGCONT)
+            self._signal(signal.SIGCONT)  # a stopped program gets SIGTERM only when it goes on
         self.kill_at = min(self.kill_at, moment)
 
     def _signal(self, number: int) -> bool:
@@ -238,17 +245,18 @@ class Watchdog:
                 self.status = status
 
     def _sweep(self) -> None:
+        """Kills what the program has left: its group, and on Linux what has left the group and was adopted here."""
         until = time.monotonic() + SWEEP_S
-        grouped, children = True, True
-        while (grouped or children) and time.monotonic() < until:
-            grouped = grouped and self._signal(signal.SIGKILL)
+        group, children = True, True
+        while (group or children) and time.monotonic() < until:
+            group = group and self._signal(signal.SIGKILL)
             children = self._reap()
             for pid in descendants() if children else ():
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except OSError:
                     continue
-            if grouped or children:
+            if group or children:
                 select.select([], [], [], 0.002)
 
     def _record(self) -> None:
@@ -274,11 +282,14 @@ def standard_input(folder: str) -> int:
 def become(program: list[str], folder: str, pipes: list[int]) -> None:
     """Turns this fork into the program; writes the error number to the last pipe when that fails."""
     try:
+        # The kernel kills this process when the watchdog dies, but only from `prctl` on: one that died before has
+        # already changed the parent.
         parent = os.getppid()
         os.setsid()
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(127)
+        # Before the program begins: whoever finds this folder later can kill whatever runs.
         pid = os.getpid()
         write_file(f"{folder}/pid", f'{{"pid": {pid}, "started": "{start_time(pid)}"}}\n')
         os.dup2(standard_input(folder), 0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, TypeGuard
+from typing import Final, NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.review import findings
 from dispatch_mcp.review.findings import Answered, Finding, ReviewReport, Severity, Verdict
+from dispatch_mcp.text import json_types
 
 MAX_TEXT: Final = 400_000
 MAX_FINDINGS: Final = 200
@@ -79,7 +80,7 @@ def read(reviewer: str, answer: model.Json) -> Reading:
     Unusable is an answer without a verdict, with two different ones, with a severity that is none, or with findings
     that cannot be read. Findings that could be read are kept even then: a proven fault counts whoever forgot to judge.
     """
-    if _is_object(answer):
+    if json_types.is_object(answer):
         return _object(reviewer, answer)
     if not isinstance(answer, str) or not answer.strip():
         return Reading(problem="there is no answer")
@@ -118,7 +119,7 @@ def answer_of(outcome: model.Outcome) -> model.Json:
     return outcome.output if outcome.output is not None else outcome.handoff.completed_work or outcome.summary
 
 
-def _objects(text: str) -> Iterator[dict[str, model.Json]]:
+def _objects(text: str) -> Iterator[Mapping[str, model.Json]]:
     """Yields the JSON objects of a text that stand in no other one."""
     decoder = json.JSONDecoder(strict=False)
     at = text.find("{")
@@ -129,7 +130,7 @@ def _objects(text: str) -> Iterator[dict[str, model.Json]]:
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
             value, end = _repaired(text, at)
-        if _is_object(value):
+        if json_types.is_object(value):
             yield value
         at = text.find("{", max(end, at + 1))
 
@@ -155,8 +156,8 @@ def _object(reviewer: str, given: Mapping[str, model.Json]) -> Reading:
     listed = named.get("findings")
     items = (
         listed
-        if _is_list(listed)
-        else []
+        if json_types.is_list(listed)
+        else ()
         if listed in (None, "", {}) or str(listed).strip().lower() in _NOTHING
         else None
     )
@@ -177,7 +178,9 @@ def _reading(
         else:
             found.append(one)
     ruled = (
-        tuple(filter(None, (_ruling(reviewer, item) for item in rulings[:MAX_FINDINGS]))) if _is_list(rulings) else ()
+        tuple(filter(None, (_ruling(reviewer, item) for item in rulings[:MAX_FINDINGS])))
+        if json_types.is_list(rulings)
+        else ()
     )
     if len(items) > MAX_FINDINGS:
         problem = problem or f"it has {len(items)} findings; at most {MAX_FINDINGS} are read"
@@ -185,7 +188,7 @@ def _reading(
 
 
 def _finding(reviewer: str, item: model.Json) -> Finding | str:
-    if not _is_object(item):
+    if not json_types.is_object(item):
         return f"a finding is no object but {str(item)[:60]!r}"
     named = _named(item)
     word = str(named.get("severity", "")).strip().strip("*_`[]()\"'.").lower()
@@ -205,7 +208,7 @@ def _finding(reviewer: str, item: model.Json) -> Finding | str:
 
 
 def _ruling(reviewer: str, item: model.Json) -> Answered | None:
-    if not _is_object(item):
+    if not json_types.is_object(item):
         return None
     named = _named(item)
     word = str(named.get("ruling") or named.get("status") or "").strip().lower()
@@ -288,11 +291,3 @@ def _field(name: str) -> str:
     plain = name.strip().lower().replace(" ", "_")
     plain = _ALIASES.get(plain, plain)
     return plain if plain in _FIELDS else ""
-
-
-def _is_object(value: model.Json) -> TypeGuard[dict[str, model.Json]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: model.Json) -> TypeGuard[list[model.Json]]:
-    return isinstance(value, list)

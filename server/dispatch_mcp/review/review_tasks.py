@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeGuard
+from typing import Final
 
 from pydantic import Field, ValidationError
 
 from dispatch_mcp import model
 from dispatch_mcp.model import model_names
 from dispatch_mcp.review import council_decision, diff_parts, findings, review_scope
-from dispatch_mcp.text import fences
+from dispatch_mcp.text import fences, json_types
 
 INPUT: Final = "review"
 """The key of a task's inputs under which its place in a round stands."""
@@ -96,12 +96,17 @@ class Manifest(model.Value):
 def place(task: model.Task) -> Assigned | None:
     """Returns a task's place in a round, or None when it is no review of a council."""
     given = task.inputs.get(INPUT)
-    if not _is_object(given) or "manifest" not in given:
+    if not json_types.is_object(given) or "manifest" not in given:
         return None
     try:
         return Assigned.model_validate(given)
     except ValidationError:
         return None
+
+
+def places(tasks: Sequence[model.Task]) -> dict[str, Assigned]:
+    """Returns the places in a round that the tasks of a plan have, by task id; empty for a plan that is no round."""
+    return {task.id: assigned for task in tasks if (assigned := place(task))}
 
 
 def tasks(manifest: Manifest, digest: str, texts: Sequence[str], focuses: Mapping[str, str]) -> list[model.Task]:
@@ -212,7 +217,3 @@ def _account(assigned: Assigned, manifest: Manifest, files: Sequence[str]) -> st
 def _earlier(one: Earlier) -> str:
     quote = one.quote.replace("\n", "\n    ")
     return f"- {one.id} ({one.severity}) {one.file}:{one.line}: {one.claim}\n    {quote}"
-
-
-def _is_object(value: model.Json) -> TypeGuard[dict[str, model.Json]]:
-    return isinstance(value, dict)

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeGuard
+from typing import Final, NamedTuple
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.model import problems
 from dispatch_mcp.review import diff_facts, diff_shapes, findings, reviewer_roster, signals, signs
-from dispatch_mcp.text import unified_diff
+from dispatch_mcp.text import json_types, unified_diff
 
 DOMAIN: Final = "review"
 SEATS: Final = 2
@@ -198,14 +198,10 @@ def _from_data(agent: catalog.Agent, known: diff_facts.Facts) -> Iterator[Eviden
 
 
 def _weights(given: model.Json) -> Iterator[tuple[str, float]]:
-    if _is_object(given):
+    if json_types.is_object(given):
         for word, weight in given.items():
             if isinstance(weight, int | float) and not isinstance(weight, bool) and word:
                 yield word, min(max(float(weight), 0.0), 9.0)
-
-
-def _is_object(value: model.Json) -> TypeGuard[dict[str, model.Json]]:
-    return isinstance(value, dict)
 
 
 def _times(word: str, known: diff_facts.Facts) -> int:

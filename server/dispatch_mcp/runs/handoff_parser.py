@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 from dispatch_mcp import model
+from dispatch_mcp.text import json_types
 
 _TAIL = 200_000
 _TRIES = 200
@@ -173,22 +174,14 @@ def _messages(items: Sequence[model.Json]) -> Iterator[model.Note]:
 
 
 def _object(value: model.Json) -> dict[str, model.Json]:
-    """Returns a JSON object as it is, and nothing for any other value."""
-    return value if _is_object(value) else {}
-
-
-def _is_object(value: model.Json) -> TypeGuard[dict[str, model.Json]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: model.Json) -> TypeGuard[list[model.Json]]:
-    return isinstance(value, list)
+    """Returns the fields of a JSON object, and none for any other value."""
+    return dict(value) if json_types.is_object(value) else {}
 
 
 def _items(value: model.Json) -> Sequence[model.Json]:
     if value is None or value == "":
         return ()
-    return value[:_MAX_ITEMS] if _is_list(value) else (value,)
+    return value[:_MAX_ITEMS] if json_types.is_list(value) else (value,)
 
 
 def _strings(value: model.Json) -> tuple[str, ...]:

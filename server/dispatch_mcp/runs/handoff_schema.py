@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 from dispatch_mcp import model
-from dispatch_mcp.planning import json_reader
 from dispatch_mcp.runs import handoff_parser, prompt_builder
+from dispatch_mcp.text import json_types
 
 _TEXTS: Final[Mapping[str, model.Json]] = {"type": "array", "items": {"type": "string"}}
 _FILE: Final[Mapping[str, model.Json]] = {
@@ -95,13 +95,13 @@ def read(value: model.Json) -> tuple[model.Handoff | None, str, str]:
     found, problem = handoff_parser.read_handoff(_with_edits(value))
     if found is None or not found.completed_work:
         return None, "", problem or "completed_work is empty"
-    answer = value.get("answer", "") if json_reader.is_object(value) else ""
+    answer = value.get("answer", "") if json_types.is_object(value) else ""
     return found, answer if isinstance(answer, str) else "", ""
 
 
 def _with_edits(value: model.Json) -> model.Json:
     """Returns the answer with its proposed edits read: a closed schema cannot describe them, so they come as text."""
-    if not json_reader.is_object(value) or not json_reader.is_list(value.get(_EDITS)):
+    if not json_types.is_object(value) or not json_types.is_list(value.get(_EDITS)):
         return value
     return {**value, _EDITS: [_loaded(edit) for edit in value[_EDITS]]}
 

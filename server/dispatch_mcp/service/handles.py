@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from dispatch_mcp import errors
+from dispatch_mcp.engine import run_view
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.store import sqlite_store
 
 LATEST = "latest"
 LOOKED_AT = 100
+"""Runs or plans, newest first, among which the latest of a workspace is looked for."""
 
 
-async def run_id(store: sqlite_store.Store, given: str, principal: str, workspace: str) -> str:
-    """Returns the id of a run. Raises UnknownHandle when `latest` finds none in this workspace."""
-    if given != LATEST:
-        return given
-    for run in await store.runs(principal, limit=LOOKED_AT):
-        if run.workspace == workspace:
-            return run.id
-    raise _nothing("run", workspace)
+@dataclass(frozen=True, slots=True)
+class Handles:
+    """What the handles of one principal mean; `workspace` is an absolute path."""
 
+    store: sqlite_store.Store
+    principal: str
+    workspace: str
 
-async def plan_id(store: sqlite_store.Store, given: str, principal: str, workspace: str) -> str:
-    """Returns the id of a plan. Raises UnknownHandle when `latest` finds none in this workspace."""
-    if given != LATEST:
-        return given
-    for plan in await store.plans(principal, limit=LOOKED_AT):
-        if plan.workspace == workspace:
-            return plan.id
-    raise _nothing("plan", workspace)
+    async def run_id(self, handle: str) -> str:
+        """Returns the id of a run. Raises UnknownHandle when `latest` finds none in this workspace."""
+        if handle != LATEST:
+            return handle
+        for run in await self.store.runs(self.principal, limit=LOOKED_AT):
+            if run.workspace == self.workspace:
+                return run.id
+        raise _nothing("run", self.workspace)
+
+    async def plan_id(self, handle: str) -> str:
+        """Returns the id of a plan. Raises UnknownHandle when `latest` finds none in this workspace."""
+        if handle != LATEST:
+            return handle
+        for plan in await self.store.plans(self.principal, limit=LOOKED_AT):
+            if plan.workspace == self.workspace:
+                return plan.id
+        raise _nothing("plan", self.workspace)
+
+    async def run(self, handle: str) -> run_view.RunView:
+        """Returns the run that a handle means. Raises UnknownHandle."""
+        return await run_view.load(self.store, await self.run_id(handle), self.principal)
 
 
 def _nothing(what: str, workspace: str) -> errors.UnknownHandle:

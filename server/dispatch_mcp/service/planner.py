@@ -174,7 +174,7 @@ class Planner:
             NotAllowed: an open run may not have so many tasks.
             PlanRejected: with every problem at once; nothing is stored.
         """
-        plan_id = await handles.plan_id(self.store, plan_id, self.principal, self.rules.workspace)
+        plan_id = await handles.Handles(self.store, self.principal, self.rules.workspace).plan_id(plan_id)
         plan = await self.store.plan(plan_id, principal=self.principal)
         if base_version != plan.version:
             raise await self._stale(plan, base_version)

@@ -11,8 +11,8 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.planning import plan_documents
-from dispatch_mcp.review import council_decision, review_tasks, rounds
-from dispatch_mcp.service import dispatcher
+from dispatch_mcp.review import council_decision, rounds
+from dispatch_mcp.service import planner, review_rounds
 
 FINDINGS: Final = "findings"
 GOAL: Final = "Mend what the review found in this work, with the smallest change that removes each finding"
@@ -23,10 +23,9 @@ _CONSTRAINTS: Final = (
 
 
 async def plan(
-    app: dispatcher.Dispatcher,
-    round_id: str,
+    plans: planner.Planner,
     subject: run_view.RunView,
-    known: review_tasks.Manifest,
+    of: review_rounds.Round,
     decision: council_decision.Decision,
 ) -> str:
     """Returns the plan in which the owners of what blocks mend it: the run's own while it is open, else a new one.
@@ -34,26 +33,26 @@ async def plan(
     Asking again changes nothing: the tasks' names say which round they belong to.
     """
     specs = {task.id: task for task in subject.plan.tasks}
-    owned = rounds.owners(decision, known.owners)
-    tasks = [_task(owner, specs.get(owner), found, known.round) for owner, found in owned.items()]
+    owned = rounds.owners(decision, of.manifest.owners)
+    tasks = [_task(owner, specs.get(owner), found, of.manifest.round) for owner, found in owned.items()]
     if subject.run.state not in model.RUN_FINAL:
-        return await _edited(app, subject, tasks, list(owned))
-    plan_id = hashlib.sha256(f"mend\0{app.principal}\0{round_id}".encode()).hexdigest()[:32]
+        return await _edited(plans, subject, tasks, list(owned))
+    plan_id = hashlib.sha256(f"mend\0{plans.principal}\0{of.run.id}".encode()).hexdigest()[:32]
     try:
-        return (await app.store.plan(plan_id, principal=app.principal)).id
+        return (await plans.store.plan(plan_id, principal=plans.principal)).id
     except errors.UnknownHandle:
         document = plan_documents.Document(
             plan_documents.read_tasks([_raw(task.model_copy(update={"deps": ()})) for task in tasks]), None
         )
-        unwatched = replace(app.plans, rules=replace(app.plans.rules, review_policy="off"))
+        unwatched = replace(plans, rules=replace(plans.rules, review_policy="off"))
         made = await unwatched.plan_document(
-            document, request=f"Mend the findings of review {round_id}", plan_id=plan_id
+            document, request=f"Mend the findings of review {of.run.id}", plan_id=plan_id
         )
         return made.plan.id
 
 
 async def _edited(
-    app: dispatcher.Dispatcher, subject: run_view.RunView, tasks: Sequence[model.Task], owners: Sequence[str]
+    plans: planner.Planner, subject: run_view.RunView, tasks: Sequence[model.Task], owners: Sequence[str]
 ) -> str:
     """Adds the tasks to the open run, before everything that waits for their owners and has not begun."""
     missing = [task for task in tasks if task.id not in {known.id for known in subject.plan.tasks}]
@@ -66,7 +65,7 @@ async def _edited(
         behind = [mended[dep] for dep in task.deps if dep in mended]
         if behind and not transitions.is_fixed(rows[task.id]):
             edits.append({"op": "modify", "id": task.id, "task": {"deps": [*task.deps, *behind]}})
-    return (await app.plans.edit(subject.plan.id, subject.plan.version, edits)).plan.id
+    return (await plans.edit(subject.plan.id, subject.plan.version, edits)).plan.id
 
 
 def _task(owner: str, spec: model.Task | None, found: Sequence[council_decision.Merged], number: int) -> model.Task:

@@ -13,7 +13,7 @@ from dispatch_mcp.review import council_decision, review_scope
 class Changes(Protocol):
     """Where changes come from. Every method raises InputError or WorkerError when there is nothing to be had."""
 
-    async def of_range(self, workspace: str, asked: str) -> review_scope.Change:
+    async def of_range(self, workspace: str, span: str) -> review_scope.Change:
         """Returns what a git range changes."""
         ...
 

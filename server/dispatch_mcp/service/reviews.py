@@ -1,51 +1,45 @@
-"""Rounds of the review council: an ordinary plan of reviewers without edges, joined by a pure function.
+"""The review council: starts rounds, says where they stand, and records what people let go.
 
-Rules: docs/rules.md#review-council.
+A round is an ordinary plan of reviewers without edges, joined by a pure function (docs/rules.md#review-council).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import review_attempt, run_view
-from dispatch_mcp.model import assignments, records, transitions
+from dispatch_mcp.model import assignments
 from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.review import (
     council_decision,
     diff_parts,
     finding_redaction,
-    findings,
     injections,
-    quotes,
     review_scope,
     review_tasks,
-    reviewer_calibration,
     reviewer_roster,
     reviewer_selection,
     rounds,
 )
-from dispatch_mcp.service import dispatcher, review_answers, review_fixes, review_subjects
+from dispatch_mcp.service import (
+    answers,
+    handles,
+    planner,
+    review_answers,
+    review_fixes,
+    review_rounds,
+    review_subjects,
+)
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import unified_diff
 
-KEY = "council:"
-"""What the request key of every round begins with."""
-
-DECIDED = "council_decided"
-WAIVED = "finding_waived"
 MAX_DIFF_CHARS = 20_000_000
-HISTORY = 60
-"""Runs among which a round of the same change is looked for."""
-
-CALIBRATED = 20
-"""Rounds that calibration looks back; each is decided again from its reports."""
-
-MANY_EVENTS = 500
 
 
 class Asked(NamedTuple):
@@ -63,16 +57,46 @@ class Asked(NamedTuple):
     fresh: bool = False
 
 
+class Before(NamedTuple):
+    """The round before this one, and what it decided."""
+
+    round: review_rounds.Round
+    decision: council_decision.Decision
+
+
+class Dispatch(Protocol):
+    """Starts a plan or goes on with a run, as `Dispatcher.dispatch` does."""
+
+    async def __call__(
+        self,
+        *,
+        plan_id: str = "",
+        run_id: str = "",
+        worker: str = "auto",
+        request_key: str = "",
+        dry_run: bool = False,
+        fresh: bool = False,
+    ) -> answers.Progress:
+        """Returns the handle of the run with the host's assignments."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Council:
-    """The council of one dispatcher, with the means that its face has handed in."""
+    """The council of one principal. `means` are what the interface has handed in, `dispatch` runs a round's plan."""
 
-    app: dispatcher.Dispatcher
+    store: sqlite_store.Store
+    handles: handles.Handles
+    catalog: Callable[[], catalog.Catalog]
+    plans: planner.Planner
+    means: review_subjects.Means
+    dispatch: Dispatch
+    clock: Callable[[], float]
 
     @property
-    def means(self) -> review_subjects.Means:
-        """Where changes come from, and what the settings decide."""
-        return self.app.means
+    def rounds(self) -> review_rounds.Rounds:
+        """The rounds of this principal."""
+        return review_rounds.Rounds(self.store, self.handles, self.clock)
 
     async def review(self, asked: Asked) -> review_answers.Reviewed:
         """Starts a round, or says where it stands when it has been started before; a round named by its run is read.
@@ -80,38 +104,32 @@ class Council:
         Raises:
             InputError: more than one thing is to be reviewed, or there is no such reviewer, range or run.
         """
-        given = [
+        names = [
             name for name, value in (("diff", asked.diff), ("range", asked.range), ("run_id", asked.run_id)) if value
         ]
-        if len(given) > 1:
+        if len(names) > 1:
             raise errors.InputError(
-                f"Give one of diff, range and run_id, not {' and '.join(given)}.", hint="Without any: the working tree."
+                f"Give one of diff, range and run_id, not {' and '.join(names)}.", hint="Without any: the working tree."
             )
         subject: run_view.RunView | None = None
         if asked.run_id:
-            subject = await self._loaded(asked.run_id)
-            if is_round(subject.run):
-                return await self._continued(subject)
+            subject = await self.handles.run(asked.run_id)
+            going_on = await review_rounds.read(self.store, subject)
+            if going_on is not None:
+                return await self._continued(going_on)
         before = await self._before(asked.after)
         change = await self._change(asked, subject)
         return await self._opened(asked, change, subject, before)
 
-    async def decision(self, loaded: run_view.RunView) -> council_decision.Decision | None:
-        """Returns what a round decided, recording it the first time; None while somebody is still asked."""
-        if loaded.run.state not in model.RUN_FINAL:
-            return None
-        known, _ = await self._known(loaded)
-        return await decided(self.app.store, loaded, known, self._noted)
-
     async def look(self, run_id: str) -> review_answers.Reviewed | None:
         """Returns where a round stands, without handing anything out; None for a run that is no round."""
-        loaded = await self._loaded(run_id)
-        return await self._standing(loaded) if is_round(loaded.run) else None
+        looked_at = await self.rounds.find(run_id)
+        return await self._standing(looked_at) if looked_at else None
 
     async def decided(self, run_id: str) -> council_decision.Decision | None:
         """Returns the whole decision of a round; None while somebody is still asked, or for a run that is none."""
-        loaded = await self._loaded(run_id)
-        return await self.decision(loaded) if is_round(loaded.run) else None
+        looked_at = await self.rounds.find(run_id)
+        return await self.rounds.decision(looked_at) if looked_at else None
 
     async def waive(self, run_id: str, finding: str, reason: str, by: str) -> review_answers.Reviewed:
         """Records that a person lets a finding go, and returns where the round stands now.
@@ -121,70 +139,61 @@ class Council:
         Raises:
             InputError: there is no such finding, no reason, or the round is not over.
         """
-        loaded = await self._loaded(run_id)
-        if not is_round(loaded.run):
-            raise review_attempt.unknown_round(loaded.run.id)
-        decision = await self.decision(loaded)
+        waived_in = await self.rounds.get(run_id)
+        decision = await self.rounds.decision(waived_in)
         if decision is None:
             raise errors.InputError(
-                f"Review {loaded.run.id} is not over.", hint="Wait for its decision; then waive what should not block."
+                f"Review {waived_in.run.id} is not over.",
+                hint="Wait for its decision; then waive what should not block.",
             )
-        ids = [one.id for one in decision.findings]
+        ids = [merged.id for merged in decision.findings]
         if finding not in ids:
             raise errors.InputError(
                 f"There is no finding {finding[:40]!r}.", hint=f"Findings: {', '.join(ids) or 'none'}."
             )
         if not reason.strip():
             raise errors.InputError("A waiver needs a reason.", hint="Say why this finding may stay.")
-        data: dict[str, model.Json] = {"finding": finding, "reason": self.means.clean(reason.strip()[:2_000]), "by": by}
-        await self._noted(loaded.run.id, transitions.Note(WAIVED, data=data))
-        after = await self._loaded(run_id)
-        known, _ = await self._known(after)
-        await decided(self.app.store, after, known, self._noted)
-        return await self._standing(after)
+        await self.rounds.waive(waived_in, finding, self.means.clean(reason.strip()[:2_000]), by)
+        return await self._standing(await self.rounds.get(run_id))
 
     async def waivable(self, run_id: str) -> list[council_decision.Merged]:
         """Returns the findings of a round that a person could let go: those that keep it from passing."""
-        loaded = await self._loaded(run_id)
-        decision = await self.decision(loaded) if is_round(loaded.run) else None
+        decision = await self.decided(run_id)
         if decision is None or decision.outcome == "PASS":
             return []
-        return [one for one in decision.findings if one.standing in ("open", "unproven")]
+        return [merged for merged in decision.findings if merged.standing in ("open", "unproven")]
 
-    # -- inside
+    async def trace_summary(self, run_id: str, words: Words) -> dict[str, model.Json]:
+        """Returns what a trace of a round says besides: its decision, how its reviewers have done; else nothing."""
+        standing = await self.look(run_id)
+        if standing is None:
+            return {}
+        names = {line.name for line in standing.reviewers}
+        past = await review_rounds.calibration(self.store, self.handles.principal) if standing.outcome else []
+        lines = [record.shown() for record in past if record.reviewer in names]
+        keys = ("outcome", "blocks", "why", "rules", "round", "of", "reviewers", "findings", "coverage", "mend_plan")
+        whole = standing.wire(words)
+        return {"council": {**{key: whole[key] for key in keys if key in whole}, "calibration": lines}}
 
-    async def _loaded(self, run_id: str) -> run_view.RunView:
-        return await run_view.load(self.app.store, await self.app.run_handle(run_id), self.app.principal)
-
-    async def _known(self, loaded: run_view.RunView) -> tuple[review_tasks.Manifest, str]:
-        assigned = next((place for task in loaded.plan.tasks if (place := review_tasks.place(task))), None)
-        if assigned is None:
-            raise review_attempt.unknown_round(loaded.run.id)
-        return await review_attempt.manifest(self.app.store, assigned.manifest), assigned.manifest
-
-    async def _before(
-        self, run_id: str
-    ) -> tuple[run_view.RunView, review_tasks.Manifest, council_decision.Decision] | None:
+    async def _before(self, run_id: str) -> Before | None:
         """Returns the round before with its decision. Raises InputError when it is none, or not over."""
         if not run_id:
             return None
-        loaded = await self._loaded(run_id)
-        if not is_round(loaded.run):
-            raise review_attempt.unknown_round(loaded.run.id)
-        decision = await self.decision(loaded)
+        before = await self.rounds.get(run_id)
+        decision = await self.rounds.decision(before)
         if decision is None:
             raise errors.InputError(
-                f"Review {loaded.run.id} is not over.", hint=NextStep(StepKind.FINISH_REVIEW, loaded.run.id)
+                f"Review {before.run.id} is not over.", hint=NextStep(StepKind.FINISH_REVIEW, before.run.id)
             )
-        known, _ = await self._known(loaded)
-        if known.round >= known.rules.rounds:
+        if before.is_last:
             raise errors.NotAllowed(
-                f"This was round {known.round} of {known.rules.rounds}; a person decides what becomes of it now.",
+                f"This was round {before.manifest.round} of {before.manifest.rules.rounds}; a person decides what "
+                "becomes of it now.",
                 hint=NextStep(
-                    StepKind.LEAVE_TO_USER, loaded.run.id, advice="The setting `council_rounds` bounds the loop."
+                    StepKind.LEAVE_TO_USER, before.run.id, advice="The setting `council_rounds` bounds the loop."
                 ),
             )
-        return loaded, known, decision
+        return Before(before, decision)
 
     async def _change(self, asked: Asked, subject: run_view.RunView | None) -> review_scope.Change:
         if asked.diff:
@@ -192,7 +201,7 @@ class Council:
         changes = self.means.changes
         if changes is None:
             raise errors.InputError("There is no repository to look at here.", hint="Send the change as diff.")
-        workspace = self.app.rules.workspace
+        workspace = self.handles.workspace
         if asked.range:
             return await changes.of_range(workspace, asked.range)
         if subject is None:
@@ -205,20 +214,20 @@ class Council:
 
     async def _files(self, subject: run_view.RunView) -> dict[str, tuple[str, ...]]:
         """Returns the files of each task of a run: those it declares, and those it says it changed."""
-        outcomes = await self.app.store.outcomes(subject.run.id, [task.id for task in subject.tasks if task.result])
-        found: dict[str, tuple[str, ...]] = {}
+        outcomes = await self.store.outcomes(subject.run.id, [task.id for task in subject.tasks if task.result])
+        files: dict[str, tuple[str, ...]] = {}
         for task in subject.plan.tasks:
-            said = outcomes[task.id].handoff.files_modified if task.id in outcomes else ()
-            if task.files or said:
-                found[task.id] = tuple(dict.fromkeys((*task.files, *said)))
-        return found
+            modified = outcomes[task.id].handoff.files_modified if task.id in outcomes else ()
+            if task.files or modified:
+                files[task.id] = tuple(dict.fromkeys((*task.files, *modified)))
+        return files
 
     async def _opened(
         self,
         asked: Asked,
         change: review_scope.Change,
         subject: run_view.RunView | None,
-        before: tuple[run_view.RunView, review_tasks.Manifest, council_decision.Decision] | None,
+        before: Before | None,
     ) -> review_answers.Reviewed:
         if len(change.text) > MAX_DIFF_CHARS:
             raise errors.InputError(
@@ -241,17 +250,12 @@ class Council:
         )
         return await self._started(asked, known, divided)
 
-    async def _narrowed(
-        self,
-        now: unified_diff.Diff,
-        before: tuple[run_view.RunView, review_tasks.Manifest, council_decision.Decision] | None,
-    ) -> unified_diff.Diff:
+    async def _narrowed(self, now: unified_diff.Diff, before: Before | None) -> unified_diff.Diff:
         """Returns what of a change this round looks at: all of it, or what is new since the round before."""
         if before is None:
             return now
-        _, known, decision = before
-        old = unified_diff.parse(await review_attempt.text(self.app.store, known.diff))
-        return rounds.since(old, now, rounds.earlier(decision))
+        old = unified_diff.parse(await review_attempt.text(self.store, before.round.manifest.diff))
+        return rounds.since(old, now, rounds.earlier(before.decision))
 
     async def _draft(
         self,
@@ -261,14 +265,14 @@ class Council:
         *,
         clean: finding_redaction.Cleaned,
         subject: run_view.RunView | None,
-        before: tuple[run_view.RunView, review_tasks.Manifest, council_decision.Decision] | None,
+        before: Before | None,
     ) -> review_tasks.Manifest:
         """Returns everything about the round that the change itself says."""
-        catalog = self.app.catalog()
+        agents = self.catalog()
         chosen = reviewer_selection.select(
-            seen.diff, reviewer_selection.pool(catalog), unreviewed=[one.path for one in seen.excluded]
+            seen.diff, reviewer_selection.pool(agents), unreviewed=[file.path for file in seen.excluded]
         )
-        extra = reviewer_selection.named(catalog, [*self.means.reviewers, *asked.reviewers])
+        extra = reviewer_selection.named(agents, [*self.means.reviewers, *asked.reviewers])
         seats = (*chosen.seats, *(seat for seat in extra if seat.reviewer not in chosen.reviewers))
         draft = review_tasks.Manifest(
             source=change.about,
@@ -278,26 +282,26 @@ class Council:
             advocate=chosen.advocate,
             rules=self.means.rules,
             languages=chosen.languages,
-            files=tuple(one.path for one in seen.diff.files),
+            files=tuple(file.path for file in seen.diff.files),
             lines=seen.diff.lines,
             excluded=tuple(seen.excluded),
             flags=injections.flags(clean.diff),
             redacted=clean.lines,
-            diff=await review_attempt.stored(self.app.store, "\n".join(map(unified_diff.render, clean.diff.files))),
+            diff=await review_attempt.stored(self.store, "\n".join(map(unified_diff.render, clean.diff.files))),
             owners=await self._files(subject) if subject else {},
             reviewed=change.head,
         )
         if before is None:
             return draft
-        loaded, known, decision = before
+        earlier = before.round.manifest
         return draft.model_copy(
             update={
-                "round": known.round + 1,
-                "after": loaded.run.id,
-                "earlier": rounds.earlier(decision),
-                "waivers": tuple(await waivers(self.app.store, loaded.run.id, known)),
-                "subject": draft.subject or known.subject,
-                "owners": draft.owners or known.owners,
+                "round": earlier.round + 1,
+                "after": before.round.run.id,
+                "earlier": rounds.earlier(before.decision),
+                "waivers": tuple(await review_rounds.waivers(self.store, before.round)),
+                "subject": draft.subject or earlier.subject,
+                "owners": draft.owners or earlier.owners,
             }
         )
 
@@ -305,29 +309,29 @@ class Council:
         self, asked: Asked, known: review_tasks.Manifest, divided: diff_parts.Split
     ) -> review_answers.Reviewed:
         document = known.model_dump_json(exclude_defaults=True)
-        digest = await review_attempt.stored(self.app.store, document)
-        texts = [await review_attempt.stored(self.app.store, part.text) for part in divided.parts]
+        digest = await review_attempt.stored(self.store, document)
+        texts = [await review_attempt.stored(self.store, part.text) for part in divided.parts]
         tasks = review_tasks.tasks(known, digest, texts, self._focuses(known))
         key = await self._key(asked, digest, texts)
-        plan_id = hashlib.sha256(f"{self.app.principal}\0{key}\0{review_attempt.told(texts)}".encode()).hexdigest()[:32]
+        plan_id = hashlib.sha256(f"{self.handles.principal}\0{key}\0{review_attempt.told(texts)}".encode()).hexdigest()[
+            :32
+        ]
         raw = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in tasks]
         if await self._is_new(plan_id):
-            plans = self.app.plans
-            unwatched = replace(plans, rules=replace(plans.rules, review_policy="off"))
+            unwatched = replace(self.plans, rules=replace(self.plans.rules, review_policy="off"))
             await unwatched.plan_document(
                 plan_documents.Document(plan_documents.read_tasks(raw), min(model.MAX_PARALLEL, max(1, len(tasks)))),
                 request=f"Review {known.source}",
                 plan_id=plan_id,
             )
-        progress = await self.app.dispatch(
+        progress = await self.dispatch(
             plan_id=plan_id, worker=asked.worker, request_key=key, fresh=asked.fresh, dry_run=asked.worker == "scripted"
         )
-        loaded = await self._loaded(progress.run_id)
-        return await self._standing(loaded, progress.assignments)
+        return await self._standing(await self.rounds.get(progress.run_id), progress.assignments)
 
     async def _is_new(self, plan_id: str) -> bool:
         try:
-            await self.app.store.plan(plan_id, principal=self.app.principal)
+            await self.store.plan(plan_id, principal=self.handles.principal)
         except errors.UnknownHandle:
             return True
         return False
@@ -336,172 +340,40 @@ class Council:
         """Returns the request key of a round: the same change finds its round, one without a decision is tried anew."""
         stem = hashlib.sha256(review_attempt.told([digest, list(texts), asked.worker]).encode()).hexdigest()[:24]
         count = 0
-        for record in await self.app.store.runs(self.app.principal, limit=HISTORY):
-            if not record.request_key.startswith(f"{KEY}{stem}:"):
+        for record in await self.store.runs(self.handles.principal, limit=review_rounds.HISTORY):
+            if not record.request_key.startswith(f"{review_rounds.KEY}{stem}:"):
                 continue
             count += 1
             again = asked.fresh and record.state in model.RUN_FINAL
-            if not again and not await self._undecided(record):
+            if not again and not await self.rounds.undecided(record):
                 return record.request_key
-        return f"{KEY}{stem}:{count}"
-
-    async def _undecided(self, record: records.RunRecord) -> bool:
-        """Returns whether a round is over and could not say anything."""
-        if record.state not in model.RUN_FINAL:
-            return False
-        decision = await self.decision(await run_view.load(self.app.store, record.id, self.app.principal))
-        return decision is None or decision.outcome == "INCONCLUSIVE"
+        return f"{review_rounds.KEY}{stem}:{count}"
 
     def _focuses(self, known: review_tasks.Manifest) -> Mapping[str, str]:
-        catalog = self.app.catalog()
-        found: dict[str, str] = {}
+        agents = self.catalog()
+        focuses: dict[str, str] = {}
         for seat in known.seats:
-            agent = reviewer_roster.find(catalog, seat.reviewer)
+            agent = reviewer_roster.find(agents, seat.reviewer)
             focus = agent.extra.get("focus") if agent else ""
-            found[seat.reviewer] = focus if isinstance(focus, str) else ""
-        return found
+            focuses[seat.reviewer] = focus if isinstance(focus, str) else ""
+        return focuses
 
-    async def _continued(self, loaded: run_view.RunView) -> review_answers.Reviewed:
-        if loaded.run.state in model.RUN_FINAL:
-            return await self._standing(loaded)
-        progress = await self.app.dispatch(run_id=loaded.run.id)
-        return await self._standing(await self._loaded(loaded.run.id), progress.assignments)
+    async def _continued(self, going_on: review_rounds.Round) -> review_answers.Reviewed:
+        if going_on.is_over:
+            return await self._standing(going_on)
+        progress = await self.dispatch(run_id=going_on.run.id)
+        return await self._standing(await self.rounds.get(going_on.run.id), progress.assignments)
 
     async def _standing(
-        self, loaded: run_view.RunView, assigned: Sequence[assignments.Assignment] = ()
+        self, of: review_rounds.Round, assigned: Sequence[assignments.Assignment] = ()
     ) -> review_answers.Reviewed:
-        known, _ = await self._known(loaded)
-        decision = None
-        if loaded.run.state in model.RUN_FINAL:
-            decision = await decided(self.app.store, loaded, known, self._noted)
-        return review_answers.reviewed(loaded.run, known, decision, assigned, await self._mend(loaded, known, decision))
+        decision = await self.rounds.decision(of)
+        mend_plan = await self._mend(of, decision)
+        return review_answers.reviewed(of.run, of.manifest, decision, assigned, mend_plan)
 
-    async def _mend(
-        self, loaded: run_view.RunView, known: review_tasks.Manifest, decision: council_decision.Decision | None
-    ) -> str:
+    async def _mend(self, of: review_rounds.Round, decision: council_decision.Decision | None) -> str:
         """Returns the plan by which the owners mend what blocks; empty when there is nothing to mend, or no owner."""
-        if decision is None or decision.outcome != "BLOCK" or not known.subject or known.round >= known.rules.rounds:
+        if decision is None or decision.outcome != "BLOCK" or not of.manifest.subject or of.is_last:
             return ""
-        subject = await self._loaded(known.subject)
-        return await review_fixes.plan(self.app, loaded.run.id, subject, known, decision)
-
-    async def _noted(self, run_id: str, note: transitions.Note) -> None:
-        await self.app.store.advance(run_id, records.Step(now=self.app.clock(), notes=[note]))
-
-
-Noted = Callable[[str, transitions.Note], Awaitable[None]]
-
-
-def is_round(record: records.RunRecord) -> bool:
-    """Returns whether a run is a round of the council."""
-    return record.request_key.startswith(KEY)
-
-
-async def decided(
-    store: sqlite_store.Store, loaded: run_view.RunView, known: review_tasks.Manifest, noted: Noted | None = None
-) -> council_decision.Decision:
-    """Returns what a round that is over decides, with what people have waived since; `noted` records what is new."""
-    reports = await review_attempt.reports(store, loaded)
-    where = quotes.ground(unified_diff.parse(await review_attempt.text(store, known.diff)))
-    carried = rounds.carry(known.earlier, reports, where)
-    decision = council_decision.decide(
-        [*reports, *carried.reports],
-        known.rules,
-        waivers=await waivers(store, loaded.run.id, known),
-        refutations=carried.refutations,
-        unseen=[span.label for span in known.unseen],
-    )
-    if noted is not None:
-        await _record(store, loaded.run.id, known, decision, carried=carried, noted=noted)
-    return decision
-
-
-async def _record(
-    store: sqlite_store.Store,
-    run_id: str,
-    known: review_tasks.Manifest,
-    decision: council_decision.Decision,
-    *,
-    carried: rounds.Carried,
-    noted: Noted,
-) -> None:
-    data: dict[str, model.Json] = {
-        "outcome": decision.outcome,
-        "blocks": decision.blocks,
-        "why": decision.why,
-        "rules": decision.rules,
-        "round": known.round,
-        "open": [one.id for one in decision.of("open")][: review_answers.MAX_LISTED],
-        "waived": [one.id for one in decision.of("waived")],
-        "refuted": [one.id for one in decision.of("refuted")],
-        "gone": list(carried.gone),
-        "verdicts": {voice.reviewer: voice.verdict or "INCONCLUSIVE" for voice in decision.voices},
-    }
-    last = [event.data for event in await events(store, run_id) if event.kind == DECIDED][-1:]
-    if last != [data]:
-        await noted(run_id, transitions.Note(DECIDED, data=data))
-
-
-async def events(store: sqlite_store.Store, run_id: str) -> list[model.Event]:
-    """Returns all events of a run."""
-    found: list[model.Event] = []
-    while True:
-        page = await store.events(run_id, after=found[-1].seq if found else 0, limit=MANY_EVENTS)
-        found += page
-        if len(page) < MANY_EVENTS:
-            return found
-
-
-async def waivers(store: sqlite_store.Store, run_id: str, known: review_tasks.Manifest) -> list[findings.Waiver]:
-    """Returns what people have let go in a round, and in those before it."""
-    found = list(known.waivers)
-    for event in await events(store, run_id):
-        if event.kind == WAIVED:
-            data = event.data
-            found.append(
-                findings.Waiver(
-                    finding=str(data.get("finding")),
-                    reason=str(data.get("reason")),
-                    by=str(data.get("by")),
-                    at=event.at,
-                )
-            )
-    return found
-
-
-async def calibration(store: sqlite_store.Store, principal: str) -> list[reviewer_calibration.Record]:
-    """Returns how reviewers have done in the last rounds of a principal."""
-    found: dict[str, tuple[review_tasks.Manifest, reviewer_calibration.Round]] = {}
-    for record in await store.runs(principal, limit=HISTORY):
-        if not is_round(record) or record.state not in model.RUN_FINAL or record.dry_run:
-            continue
-        if len(found) >= CALIBRATED:
-            break
-        loaded = await run_view.load(store, record.id, principal)
-        assigned = next((place for task in loaded.plan.tasks if (place := review_tasks.place(task))), None)
-        if assigned is None:
-            continue
-        known = await review_attempt.manifest(store, assigned.manifest)
-        reports = tuple(await review_attempt.reports(store, loaded))
-        decision = await decided(store, loaded, known)
-        found[record.id] = (known, reviewer_calibration.Round(reports=reports, decision=decision))
-    later = {known.after: one.reports for known, one in found.values() if known.after}
-    rulings = {
-        run_id: tuple(ruling for report in later.get(run_id, ()) for ruling in report.rulings) for run_id in found
-    }
-    return reviewer_calibration.calibrate(
-        one.model_copy(update={"later": rulings[run_id]}) for run_id, (_, one) in found.items()
-    )
-
-
-async def told(app: dispatcher.Dispatcher, run_id: str, words: Words) -> dict[str, model.Json]:
-    """Returns what a trace of a round says besides: its decision, and how its reviewers have done; else nothing."""
-    found = await Council(app).look(run_id)
-    if found is None:
-        return {}
-    names = {line.name for line in found.reviewers}
-    past = await calibration(app.store, app.principal) if found.outcome else []
-    shown = [one.shown() for one in past if one.reviewer in names]
-    keys = ("outcome", "blocks", "why", "rules", "round", "of", "reviewers", "findings", "coverage", "mend_plan")
-    whole = found.wire(words)
-    return {"council": {**{key: whole[key] for key in keys if key in whole}, "calibration": shown}}
+        subject = await self.handles.run(of.manifest.subject)
+        return await review_fixes.plan(self.plans, subject, of, decision)

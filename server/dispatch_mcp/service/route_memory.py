@@ -9,10 +9,11 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.model import TaskState, WorkerKind
+from dispatch_mcp.model import TaskState, WorkerKind, records
 from dispatch_mcp.routing import learning
 from dispatch_mcp.store import sqlite_store
 
@@ -63,11 +64,9 @@ class Memory:
             log.warning("routing goes without what was learned: %s", trouble)
 
     async def _refresh(self) -> None:
-        many, newest = await self.store.lessons(self.principal)
+        (many, newest), fresh = await self.store.new_lessons(self.principal, LIMIT, after=self._known[1])
         if (many, newest) == self._known:
             return
-        seen = self._known[1]
-        fresh = await self.store.learned(self.principal, LIMIT, after=seen)
         grew = many == self._known[0] + len(fresh)
         if not grew:
             self.history, fresh = learning.NO_HISTORY, await self.store.learned(self.principal, LIMIT)
@@ -118,6 +117,18 @@ class Memory:
             if len(asked & words) >= ALIKE * len(asked | words):
                 return agent
         return ""
+
+
+async def lessons(home: Path) -> list[learning.Lesson]:
+    """Returns what outcomes have taught routing, from the store in `home`."""
+    async with sqlite_store.open_store(home) as store:
+        return await store.learned(records.LOCAL)
+
+
+async def forget(home: Path) -> int:
+    """Deletes what outcomes have taught routing and returns how many there were."""
+    async with sqlite_store.open_store(home) as store:
+        return await store.forget(records.LOCAL)
 
 
 def replaced(goal: str, before: str, after: str, now: float) -> list[learning.Lesson]:

@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
+import anyio
 import anyio.to_thread
 
-from dispatch_mcp import errors, model
+from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.agents import a2a_card
-from dispatch_mcp.engine import run_view
-from dispatch_mcp.model import TaskState, records
+from dispatch_mcp.engine import executor, run_view
+from dispatch_mcp.model import TaskState, WorkerKind, records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_checks, todo_list
 from dispatch_mcp.runs import budget, next_step, prompt_builder
-from dispatch_mcp.service import answers
+from dispatch_mcp.service import answers, handles
 from dispatch_mcp.store import sqlite_store
+
+View = Literal["summary", "timeline", "results", "artifacts", "todo", "mermaid", "all"]
+
+MAX_WAIT_S = 45.0
+"""How long a trace waits for news at most; hosts give a call up after about a minute."""
 
 PAGE = 50
 INLINE_CHARS = 4_000
 CONTENT_CHARS = 20_000
 """Characters of artifacts' text on one page."""
+
+
+async def read(
+    settings: configuration.Settings, run_id: str, name: View, task_id: str = "", cursor: str = ""
+) -> answers.Trace:
+    """Returns a view of a run, or the list of runs; takes over no run and starts nothing."""
+    async with sqlite_store.open_store(settings.home) as store:
+        if not run_id:
+            return await overview(store, records.LOCAL, everything=name == "all", after=cursor)
+        own = handles.Handles(store, records.LOCAL, str(settings.workspace))
+        return await view(store, await own.run(run_id), name, task_id, cursor)
 
 
 async def overview(store: sqlite_store.Store, principal: str, *, everything: bool, after: str = "") -> answers.Trace:
@@ -36,6 +55,45 @@ async def overview(store: sqlite_store.Store, principal: str, *, everything: boo
     cursor = runs[-1].id if len(runs) == PAGE else ""
     context = saving(*await store.context_tokens(principal))
     return answers.Trace(runs=tuple(lines), context=context, cursor=cursor, next=step)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """Shows the runs of one principal."""
+
+    store: sqlite_store.Store
+    engine: executor.EmbeddedEngine
+    handles: handles.Handles
+
+    async def trace(self, handle: str, task_id: str, name: View, cursor: str, wait_s: float) -> answers.Trace:
+        """Returns a view of a run, or the list of runs when no run is named; may wait up to 45 s for news."""
+        if not handle:
+            return await overview(self.store, self.handles.principal, everything=name == "all", after=cursor)
+        run_id = await self.handles.run_id(handle)
+        after = cursor if name == "timeline" else ""
+        loaded = await self._awaited(run_id, after, min(max(wait_s, 0.0), MAX_WAIT_S))
+        return await view(self.store, loaded, name, task_id, cursor)
+
+    async def _awaited(self, run_id: str, cursor: str, wait_s: float) -> run_view.RunView:
+        """Returns the run once it is over, needs the host, has events after the cursor, or time is up."""
+        after = sequence(cursor)
+        with anyio.move_on_after(wait_s or None):
+            while True:
+                pulse = self.engine.pulse  # taken before the look, so that no change falls between look and wait
+                loaded = await run_view.load(self.store, run_id, self.handles.principal)
+                if wait_s == 0 or _asks_for_somebody(loaded):
+                    return loaded
+                if cursor and await self.store.events(run_id, after=after, limit=1):
+                    return loaded
+                await pulse.wait()
+        return await run_view.load(self.store, run_id, self.handles.principal)
+
+
+def _asks_for_somebody(loaded: run_view.RunView) -> bool:
+    """Returns whether a run is over, or waits for a person or for the host."""
+    if loaded.run.state in model.RUN_FINAL or loaded.run.state is model.RunState.WAITING_INPUT:
+        return True
+    return any(task.state is TaskState.READY and task.worker is WorkerKind.HOST for task in loaded.tasks)
 
 
 async def open_work(store: sqlite_store.Store, principal: str) -> dict[str, list[a2a_card.Work]]:

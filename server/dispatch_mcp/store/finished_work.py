@@ -7,7 +7,7 @@ replayed, and simulated work is replayed only by simulations.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from dispatch_mcp.model import transitions
 from dispatch_mcp.store import table_rows
@@ -23,14 +23,20 @@ Known = dict[str, tuple[transitions.Known, int]]
 
 
 class Search:
-    """One step's look into the history; `found` has the source tasks of what it returned, by key."""
+    """One step's look into the history; `found` has the source tasks of what it returned, by key.
 
-    def __init__(self, known: Mapping[str, tuple[transitions.Known, int]]) -> None:
-        self._known = known
+    The history is read when the first task is about to begin: most steps begin none.
+    """
+
+    def __init__(self, read: Callable[[], Known]) -> None:
+        self._read = read
+        self._known: Known | None = None
         self.found: dict[str, int] = {}
 
     def find(self, key: str) -> transitions.Known | None:
         """Returns finished work, or None."""
+        if self._known is None:
+            self._known = self._read()
         known = self._known.get(key)
         if known is None:
             return None
@@ -46,8 +52,8 @@ class History:
         self._seen: dict[int, int] = {}
         self._known: Known = {}
 
-    def search(self, conn: sqlite3.Connection) -> Search:
-        """Returns a search that knows everything that is committed now."""
+    def known(self, conn: sqlite3.Connection) -> Known:
+        """Returns everything that is committed now."""
         for number, revision in conn.execute(_RUNS, self._scope).fetchall():
             if self._seen.get(number) != revision:
                 self._seen[number] = revision
@@ -55,4 +61,4 @@ class History:
                     there = self._known.get(key)
                     if there is None or there[0].unverified > unverified:
                         self._known[key] = (transitions.Known(digest, bool(unverified)), task)
-        return Search(self._known)
+        return self._known

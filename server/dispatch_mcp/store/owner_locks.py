@@ -10,39 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-if sys.platform == "win32":
-    import msvcrt
-    import time
-
-    _FAR = 1 << 30  # Windows locks are mandatory: lock a byte that nobody reads
-
-    def _lock(fd: int, *, wait: bool, shared: bool = False) -> bool:  # noqa: ARG001  # there is one kind here
-        while True:
-            os.lseek(fd, _FAR, os.SEEK_SET)
-            with contextlib.suppress(OSError):
-                msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-                return True
-            if not wait:
-                return False
-            time.sleep(0.005)
-
-    def _unlock(fd: int) -> None:
-        os.lseek(fd, _FAR, os.SEEK_SET)
-        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(fd: int, *, wait: bool, shared: bool = False) -> bool:
-        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        try:
-            fcntl.flock(fd, kind if wait else kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(fd: int) -> None:
-        fcntl.flock(fd, fcntl.LOCK_UN)
+from dispatch_mcp.process import file_lock
 
 
 class Mutex:
@@ -57,7 +25,7 @@ class Mutex:
         """Waits for the lock and leaves this process's id in the file, which only its user can read."""
         if self._fd < 0:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        _lock(self._fd, wait=True)
+        file_lock.lock(self._fd, wait=True)
         os.lseek(self._fd, 0, os.SEEK_SET)
         os.write(self._fd, self._mark)
         return self
@@ -66,7 +34,7 @@ class Mutex:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Lets the next process in."""
-        _unlock(self._fd)
+        file_lock.unlock(self._fd)
 
     def close(self) -> None:
         """Closes the lock file, which also releases it."""
@@ -119,7 +87,7 @@ class OwnerLock:
 def _born(path: Path) -> int:
     """Returns the descriptor of a new, locked file, or -1 if a sweep took it in between."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    _lock(fd, wait=True)
+    file_lock.lock(fd, wait=True)
     if path.exists():
         return fd
     os.close(fd)
@@ -137,9 +105,9 @@ def _is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        free = _lock(fd, wait=False, shared=True)
+        free = file_lock.lock(fd, wait=False, shared=True)
         if free:
-            _unlock(fd)
+            file_lock.unlock(fd)
         return not free
     finally:
         os.close(fd)
@@ -165,7 +133,7 @@ def sweep_owners(home: Path) -> int:
 def _sweep(path: Path) -> bool:
     fd = os.open(path, os.O_RDWR)
     try:
-        if not _lock(fd, wait=False):
+        if not file_lock.lock(fd, wait=False):
             return False
         path.unlink()
         return True

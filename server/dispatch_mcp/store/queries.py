@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dispatch_mcp import model
 from dispatch_mcp.model import records
 from dispatch_mcp.store import codec, owner_locks, table_rows
-from dispatch_mcp.store.reader import Reader
+from dispatch_mcp.store.reader import Reader, Row
 
 _RUN = f"SELECT {table_rows.RUN_COLUMNS}, {table_rows.COUNTS} FROM run WHERE id = ?1 AND ?2 IN (principal, '*')"  # noqa: S608
 _RUNS = f"""
@@ -32,6 +33,34 @@ ORDER BY rowid DESC LIMIT ?3
 _TASKS = """
 SELECT task.id, position, task.worker, task.state, attempt, failures, crashes, ready_at, result, cause
 FROM task JOIN run ON run.no = task.run WHERE run.id = ? AND cause <> 'removed' ORDER BY position
+"""
+_NEWEST_ATTEMPT = """
+SELECT task.id AS id, attempt.lease_until AS lease_until, attempt.beat AS beat,
+  (SELECT past.beat FROM attempt AS past WHERE past.task = task.no AND past.beat <> ''
+   ORDER BY past.attempt DESC LIMIT 1) AS last_beat,
+  (SELECT past.error FROM attempt AS past
+   WHERE past.task = task.no AND past.attempt = task.attempt - 1) AS last_error
+FROM task JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
+"""
+# One statement, so that plan, tasks and attempts are of one moment. JSON keeps 15 digits of a number; times need 17.
+_WHOLE_RUN = f"""
+SELECT {table_rows.RUN_COLUMNS},
+  (SELECT document FROM plan WHERE plan.id = run.plan_id AND plan.version = run.plan_version),
+  (SELECT json_group_array(json_array(id, position, worker, state, attempt, failures, crashes,
+      printf('%!.17g', ready_at), result, cause))
+   FROM (SELECT * FROM task WHERE task.run = run.no AND cause <> 'removed' ORDER BY position)),
+  (SELECT json_group_array(json_array(id, iif(lease_until IS NULL, NULL, printf('%!.17g', lease_until)), beat,
+      last_beat, last_error))
+   FROM ({_NEWEST_ATTEMPT} WHERE task.run = run.no AND task.state = 'running'))
+FROM run WHERE id = ?1 AND ?2 IN (principal, '*')
+"""  # noqa: S608  # constants
+_ONE_NEWEST_ATTEMPT = f"{_NEWEST_ATTEMPT} WHERE task.run = (SELECT no FROM run WHERE id = ?1) AND task.id = ?2"  # noqa: S608
+_PLAN_TO_RUN = """
+SELECT document,
+  (SELECT count(*) FROM run WHERE plan_id = ?1 AND principal = ?2 AND finished_at IS NOT NULL),
+  (SELECT json_group_array(request_key) FROM (
+    SELECT request_key FROM run WHERE plan_id = ?1 AND principal = ?2 AND finished_at IS NULL ORDER BY no DESC))
+FROM plan WHERE id = ?1 AND principal = ?2 ORDER BY version DESC LIMIT 1
 """
 _ATTEMPTS = f"""
 SELECT task.id, attempt.attempt, attempt.state, attempt.worker, started_at, ended_at, lease_until,
@@ -100,6 +129,48 @@ async def run(reader: Reader, run_id: str, principal: str) -> records.RunRecord:
     return table_rows.counted(found[0])
 
 
+async def whole_run(reader: Reader, run_id: str, principal: str) -> records.WholeRun:
+    """Returns a run with its plan, tasks and running attempts, all of one moment. Raises UnknownHandle."""
+    rows = await reader.rows(_WHOLE_RUN, (codec.clean(run_id), codec.clean(principal)))
+    if not rows:
+        raise table_rows.unknown_run(run_id)
+    *cells, document, tasks_json, attempts_json = rows[0]
+    tasks = [_task(row) for row in json.loads(str(tasks_json))]
+    states = Counter(task.state.value for task in tasks)
+    return records.WholeRun(
+        table_rows.run_record(table_rows.RunRow._make(cells), dict(sorted(states.items()))),
+        codec.load(model.Plan, str(document)),
+        tasks,
+        [_newest_attempt(row) for row in json.loads(str(attempts_json))],
+    )
+
+
+async def newest_attempt(reader: Reader, run_id: str, task_id: str) -> records.NewestAttempt:
+    """Returns the newest attempt of a task; one without anything when none has begun."""
+    rows = await reader.rows(_ONE_NEWEST_ATTEMPT, (codec.clean(run_id), codec.clean(task_id)))
+    return _newest_attempt(rows[0]) if rows else records.NewestAttempt(task_id)
+
+
+def _newest_attempt(row: Row) -> records.NewestAttempt:
+    task_id, lease_until, beat, last_beat, last_error = row
+    return records.NewestAttempt(
+        str(task_id),
+        None if lease_until is None else float(lease_until),
+        codec.load_map(str(beat or "")),
+        codec.load_map(str(last_beat or "")),
+        str(last_error or ""),
+    )
+
+
+async def plan_to_run(reader: Reader, plan_id: str, principal: str) -> records.PlanToRun:
+    """Returns the newest version of a plan with what a new run of it meets. Raises UnknownHandle."""
+    rows = await reader.rows(_PLAN_TO_RUN, (codec.clean(plan_id), codec.clean(principal)))
+    if not rows:
+        raise table_rows.unknown_plan(plan_id)
+    document, finished, keys = rows[0]
+    return records.PlanToRun(codec.load(model.Plan, str(document)), _number(finished), tuple(json.loads(str(keys))))
+
+
 async def finished_runs(reader: Reader, plan_id: str, principal: str) -> int:
     """Returns how many runs of a plan are over."""
     found = await reader.rows(_FINISHED, (codec.clean(plan_id), codec.clean(principal)))
@@ -114,9 +185,12 @@ async def runs(reader: Reader, principal: str, *, open_only: bool, limit: int, a
 
 async def tasks(reader: Reader, run_id: str) -> list[records.TaskRecord]:
     """Returns the tasks of a run in plan order."""
+    return [_task(row) for row in await reader.rows(_TASKS, (codec.clean(run_id),))]
+
+
+def _task(row: Sequence[model.Json]) -> records.TaskRecord:
     names = ("id", "position", "worker", "state", "attempt", "failures", "crashes", "ready_at", "result", "cause")
-    found = await reader.rows(_TASKS, (codec.clean(run_id),))
-    return [records.TaskRecord.model_validate(dict(zip(names, row, strict=True))) for row in found]
+    return records.TaskRecord.model_validate(dict(zip(names, row, strict=True)))
 
 
 async def attempts(reader: Reader, run_id: str, task_id: str | None) -> list[records.AttemptRecord]:

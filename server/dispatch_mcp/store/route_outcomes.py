@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from dispatch_mcp.routing import learning
 from dispatch_mcp.store import codec
@@ -22,7 +23,19 @@ _OUTCOMES: Mapping[str, learning.Outcome] = {
     "rerouted": "rerouted",
 }
 _FORGET = "DELETE FROM route WHERE principal = ?"
-_COUNT = "SELECT count(*), coalesce(max(no), 0) FROM route WHERE principal = ?"
+_NEW = f"""
+SELECT total.many, total.newest, {_COLUMNS}
+FROM (SELECT count(*) AS many, coalesce(max(no), 0) AS newest FROM route WHERE principal = ?1) AS total
+LEFT JOIN (SELECT {_COLUMNS} FROM route WHERE principal = ?1 AND no > ?2 ORDER BY no DESC LIMIT ?3) ON true
+ORDER BY no
+"""  # noqa: S608  # constants
+
+
+class LessonCount(NamedTuple):
+    """How many lessons a principal has, and the number of the newest; 0 when there is none."""
+
+    lessons: int
+    newest: int
 
 
 def learn(conn: sqlite3.Connection, principal: str, lessons: Iterable[learning.Lesson]) -> None:
@@ -71,7 +84,10 @@ def _lesson(row: Row) -> learning.Lesson:
     )
 
 
-async def count(reader: Reader, principal: str) -> tuple[int, int]:
-    """Returns how many lessons a principal has, and the number of the newest."""
-    [(many, newest)] = await reader.rows(_COUNT, (codec.clean(principal),))
-    return int(many or 0), int(newest or 0)
+async def new_lessons(
+    reader: Reader, principal: str, limit: int, after: int
+) -> tuple[LessonCount, list[learning.Lesson]]:
+    """Returns the count of all lessons, and the newest `limit` of them behind number `after`, the newest last."""
+    rows = await reader.rows(_NEW, (codec.clean(principal), after, limit))
+    many, newest = rows[0][:2]
+    return LessonCount(int(many or 0), int(newest or 0)), [_lesson(row[2:]) for row in rows if row[-1] is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +25,10 @@ STEP_BACK_S = 1.0
 """A clock that goes back by more than this has jumped; smaller steps are its discipline."""
 
 _SELECT_PLAN = "SELECT document FROM plan WHERE id = ? AND version = ?"
-_SELECT_REQUEST = "SELECT id FROM run WHERE principal = ? AND request_key = ?"
-_PLAN_OWNER = "SELECT 1 FROM plan WHERE id = ? AND version = ? AND principal = ?"
+_SELECT_REQUEST = """
+SELECT (SELECT id FROM run WHERE principal = ?1 AND request_key = ?2 AND request_key <> ''),
+  (SELECT document FROM plan WHERE id = ?3 AND version = ?4 AND principal = ?1)
+"""
 _LEASED = "SELECT no FROM task WHERE run = ? AND worker = 'host' AND state = 'running'"
 _EXPIRED = """
 SELECT task.id FROM task JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
@@ -35,7 +37,7 @@ WHERE task.run = ? AND task.worker = 'host' AND task.state = 'running' AND attem
 _RENEW = f"UPDATE attempt SET lease_until = ? WHERE state = 'running' AND lease_until < ? AND task IN ({_LEASED})"  # noqa: S608
 _SHIFT_LEASES = f"UPDATE attempt SET lease_until = lease_until - ? WHERE state = 'running' AND task IN ({_LEASED})"  # noqa: S608
 _SHIFT_RETRIES = "UPDATE task SET ready_at = max(0.0, ready_at - ?) WHERE run = ? AND ready_at > 0.0"
-_COUNTS = "SELECT state, count(*) FROM task WHERE run = ? AND cause <> 'removed' GROUP BY state"
+_SELECT_RECORD = f"SELECT {table_rows.RUN_COLUMNS}, {table_rows.COUNTS} FROM run WHERE id = ?"  # noqa: S608
 _OPEN_OF_PLAN = "SELECT id FROM run WHERE plan_id = ? AND principal = ? AND finished_at IS NULL ORDER BY no"
 _EDIT_RUN = "UPDATE run SET plan_version = ?, server_driven = ? WHERE no = ?"
 _SET_LIMITS = "UPDATE run SET limits = ? WHERE no = ?"
@@ -86,30 +88,30 @@ class Runs:
 
     def create(self, conn: sqlite3.Connection, new: records.NewRun) -> tuple[records.RunRecord, bool]:
         """Returns the run and whether it is new; the same principal and request key give the same run."""
-        if new.request_key:
-            keyed = (codec.clean(new.principal), codec.clean(new.request_key))
-            found = conn.execute(_SELECT_REQUEST, keyed).fetchone()
-            if found is not None:
-                return _record(conn, table_rows.run_row(conn, found[0])), False
-        asked = (codec.clean(new.plan_id), new.plan_version, codec.clean(new.principal))
-        if conn.execute(_PLAN_OWNER, asked).fetchone() is None:
+        request = (codec.clean(new.principal), codec.clean(new.request_key))
+        plan_key = (codec.clean(new.plan_id), new.plan_version)
+        run_id, document = conn.execute(_SELECT_REQUEST, (*request, *plan_key)).fetchone()
+        if run_id is not None:
+            return table_rows.counted(conn.execute(_SELECT_RECORD, (run_id,)).fetchone()), False
+        if document is None:
             raise table_rows.unknown_plan(new.plan_id, new.plan_version)
-        return self._begin(conn, new), True
+        plan = self._plans.get(plan_key) or codec.load(model.Plan, document)
+        _remember(self._plans, plan_key, plan)
+        return self._begin(conn, new, plan), True
 
-    def _begin(self, conn: sqlite3.Connection, new: records.NewRun) -> records.RunRecord:
+    def _begin(self, conn: sqlite3.Connection, new: records.NewRun, plan: model.Plan) -> records.RunRecord:
         now = self._clock()
         worker = model.WorkerKind.SCRIPTED if new.dry_run else new.worker
-        plan = self._plan(conn, new.plan_id, new.plan_version)
         core = state_machine.RunCore.begin(new.id, plan, worker, force=new.dry_run)
         server_driven = any(row.worker in transitions.SERVER_WORKERS for row in core.rows)
-        table_rows.insert_run(conn, new, worker.value, server_driven=server_driven, now=now)
-        row = table_rows.run_row(conn, new.id)
+        row, first = table_rows.insert_run(conn, new, worker.value, server_driven=server_driven, now=now)
         core.ledger = samples.ledger(conn, row, plan, self._price)
-        live = Live(core, row.revision, table_rows.insert_tasks(conn, row.no, core.rows))
+        live = Live(core, row.revision, table_rows.insert_tasks(conn, row.no, core.rows, first))
         core.drain()
         data: dict[str, model.Json] = {"plan": new.plan_id, "version": new.plan_version, "worker": worker.value}
         row = self._persist(conn, row, live, Transition(now, notes=[transitions.Note("run_created", data=data)]))
-        return _record(conn, row)
+        states = Counter(task.state.value for task in core.rows)
+        return table_rows.run_record(row, dict(sorted(states.items())))
 
     # -- the one step
 
@@ -187,6 +189,9 @@ class Runs:
         self, conn: sqlite3.Connection, row: table_rows.RunRow, core: state_machine.RunCore, now: float
     ) -> None:
         """Takes back the host's attempts whose lease has run out."""
+        running = [task.worker for task in core.rows if task.state is model.TaskState.RUNNING]
+        if model.WorkerKind.HOST not in running:
+            return
         for (task_id,) in conn.execute(_EXPIRED, (row.no, now)).fetchall():
             core.abandon(task_id, now, crashed=False)
 
@@ -341,14 +346,9 @@ def _restored(row: table_rows.RunRow, plan: model.Plan, found: list[table_rows.T
 def _search(conn: sqlite3.Connection, row: table_rows.RunRow, live: Live) -> finished_work.Search:
     """Returns where this step looks for work that other runs of the plan have finished."""
     if row.fresh:
-        return finished_work.Search({})
-    live.history = live.history or finished_work.History(row)
-    return live.history.search(conn)
-
-
-def _record(conn: sqlite3.Connection, row: table_rows.RunRow) -> records.RunRecord:
-    found = conn.execute(_COUNTS, (row.no,))
-    return table_rows.run_record(row, dict(found.fetchall()))
+        return finished_work.Search(dict)
+    history = live.history = live.history or finished_work.History(row)
+    return finished_work.Search(lambda: history.known(conn))
 
 
 def _fence(row: table_rows.RunRow, owner: records.Owner) -> None:

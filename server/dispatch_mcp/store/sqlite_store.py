@@ -187,6 +187,18 @@ class Store:
         """
         return await queries.run(self._reader, run_id, principal)
 
+    async def whole_run(self, run_id: str, *, principal: str) -> records.WholeRun:
+        """Returns a run with its plan, tasks and running attempts, all of one moment. Raises UnknownHandle."""
+        return await queries.whole_run(self._reader, run_id, principal)
+
+    async def plan_to_run(self, plan_id: str, *, principal: str) -> records.PlanToRun:
+        """Returns the newest version of a plan with what a new run of it meets. Raises UnknownHandle."""
+        return await queries.plan_to_run(self._reader, plan_id, principal)
+
+    async def newest_attempt(self, run_id: str, task_id: str) -> records.NewestAttempt:
+        """Returns the newest attempt of a task with what earlier ones have left it."""
+        return await queries.newest_attempt(self._reader, run_id, task_id)
+
     async def runs(
         self, principal: str, *, open_only: bool = False, limit: int = 20, after: str = ""
     ) -> list[records.RunRecord]:
@@ -261,7 +273,14 @@ class Store:
 
     async def lessons(self, principal: str) -> tuple[int, int]:
         """Returns how many lessons a principal has, and the number of the newest."""
-        return await route_outcomes.count(self._reader, principal)
+        count = (await self.new_lessons(principal, 0))[0]
+        return count.lessons, count.newest
+
+    async def new_lessons(
+        self, principal: str, limit: int, *, after: int = 0
+    ) -> tuple[route_outcomes.LessonCount, list[learning.Lesson]]:
+        """Returns how many lessons a principal has, and the newest `limit` of them behind number `after`."""
+        return await route_outcomes.new_lessons(self._reader, principal, limit, after)
 
     async def forget(self, principal: str) -> int:
         """Deletes all lessons of a principal and returns how many there were."""
@@ -296,8 +315,12 @@ class Store:
         found = await queries.inbox(self._reader, run_id, recipient)
         unread = [message.id for message in found if not message.read]
         if mark_read and unread:
-            await self._writer.run(lambda conn: messages.mark_read(conn, unread))
+            await self.mark_read(unread)
         return found
+
+    async def mark_read(self, numbers: Sequence[int]) -> None:
+        """Marks messages as read, by their ids."""
+        await self._writer.run(lambda conn: messages.mark_read(conn, numbers))
 
 
 def _body(outcome: model.Outcome) -> table_rows.Body | None:

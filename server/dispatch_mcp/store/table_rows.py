@@ -64,6 +64,7 @@ INSERT INTO run (id, plan_id, plan_version, principal, request_key, state, worke
   server_driven, created_at, updated_at)
 VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_RETURN_RUN = f"RETURNING {RUN_COLUMNS}, (SELECT coalesce(max(no), 0) + 1 FROM task)"  # noqa: S608  # constants
 _UPDATE_RUN = """
 UPDATE run SET state = ?, owner = ?, epoch = ?, revision = ?, paused = ?, cancelled = ?, events = ?, updated_at = ?,
   finished_at = ?
@@ -164,12 +165,15 @@ def usage_values(usage: model.Usage) -> tuple[object, ...]:
     )
 
 
-def insert_run(conn: sqlite3.Connection, new: records.NewRun, worker: str, *, server_driven: bool, now: float) -> None:
-    """Adds a run that has no tasks yet."""
+def insert_run(
+    conn: sqlite3.Connection, new: records.NewRun, worker: str, *, server_driven: bool, now: float
+) -> tuple[RunRow, int]:
+    """Adds a run that has no tasks yet; returns its row, and the number that its first task gets."""
     text = codec.clean
     values = (text(new.id), text(new.plan_id), new.plan_version, text(new.principal), text(new.request_key), worker)
     flags = (text(new.workspace), new.dry_run, new.fresh, codec.dump(new.limits), server_driven, now, now)
-    conn.execute(_INSERT_RUN, values + flags)
+    (row,) = conn.execute(_INSERT_RUN + _RETURN_RUN, values + flags).fetchall()
+    return RunRow._make(row[:-1]), row[-1]
 
 
 def update_run(conn: sqlite3.Connection, row: RunRow) -> None:
@@ -183,9 +187,8 @@ def _task_values(row: transitions.TaskRow, number: int) -> tuple[object, ...]:
     return (str(row.state), row.attempt, row.failures, row.crashes, row.ready_at, row.result, cause, number)
 
 
-def insert_tasks(conn: sqlite3.Connection, run_no: int, rows: Sequence[transitions.TaskRow]) -> Numbers:
-    """Adds the tasks of a run in plan order and returns their numbers."""
-    first = conn.execute("SELECT coalesce(max(no), 0) + 1 FROM task").fetchone()[0]
+def insert_tasks(conn: sqlite3.Connection, run_no: int, rows: Sequence[transitions.TaskRow], first: int) -> Numbers:
+    """Adds the tasks of a run in plan order, numbered from `first`, and returns their numbers."""
     numbered = list(enumerate(rows))
     conn.executemany(
         _INSERT_TASK,

@@ -14,6 +14,7 @@ NONCE = re.compile(r"[A-Za-z0-9]{8,64}")
 
 _ANSI = re.compile(r"\x1b|\x9b")
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# The line that `wrap` writes: fence, kind, source, then the optional note and the optional kinds of unseen characters.
 _OPENING = re.compile(
     r'<untrusted-([A-Za-z0-9-]+) kind="([^"]*)" from="([^"]*)"(?: note="([^"]*)")?(?: hidden="[^"]*")?>'
 )
@@ -35,13 +36,13 @@ class Data:
 
 def hidden(text: str) -> tuple[str, ...]:
     """Returns which kinds of unseen characters `text` holds: `ansi`, `bidi`, `control`, `zero-width`."""
-    found = {
+    kinds = {
         "ansi": bool(_ANSI.search(text)),
         "bidi": bool(_BIDI.search(text)),
         "control": bool(escape.CONTROL.search(text.replace("\r\n", "\n"))),
         "zero-width": bool(escape.INVISIBLE.search(_BIDI.sub("", text))),
     }
-    return tuple(name for name, there in found.items() if there)
+    return tuple(name for name, present in kinds.items() if present)
 
 
 def choose(nonce: str, texts: Iterable[str]) -> str:
@@ -51,9 +52,9 @@ def choose(nonce: str, texts: Iterable[str]) -> str:
     """
     if not NONCE.fullmatch(nonce):
         raise ValueError(f"a nonce is 8 to 64 letters and digits, not {nonce!r}")
-    taken = [text for text in texts if nonce in text]
+    suspects = [text for text in texts if nonce in text]
     fence, count = nonce, 0
-    while any(fence in text for text in taken):
+    while any(fence in text for text in suspects):
         count += 1
         fence = f"{nonce}-{count}"
     return fence
@@ -76,10 +77,10 @@ def closing(fence: str) -> str:
 
 def opened(line: str, fence: str) -> Data | None:
     """Returns the data, still without text, that `line` opens under `fence`; None for any other line."""
-    found = _OPENING.fullmatch(line)
-    if not found or found[1] != fence:
+    match = _OPENING.fullmatch(line)
+    if not match or match[1] != fence:
         return None
-    kind, source, note = (html.unescape(part or "") for part in found.group(2, 3, 4))
+    kind, source, note = (html.unescape(part or "") for part in match.group(2, 3, 4))
     return Data(kind, source, "", note)
 
 

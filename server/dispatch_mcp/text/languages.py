@@ -30,18 +30,30 @@ _LANGUAGES: Mapping[str, Language] = {
 _CODE = frozenset(_EXTENSIONS) - {"markdown", "rst"}
 _PROSE = frozenset({"md", "markdown", "mdx", "rst", "txt", "adoc"})
 
-_TEST_PLACE = re.compile(
-    r"(?:^|/)(?:tests?|__tests__|__mocks__|specs?|testdata|test[-_]data|fixtures?|e2e|t|unit[-_]?tests?"
-    r"|integration[-_]tests?|acceptance|testing[-_]resources|test[-_]\w+)/"
-    r"|(?:^|/)(?:test_[^/]*|conftest|tests?)\.\w+$|[-_.](?:tests?|spec|test-d|e2e)\.\w+$|[a-z](?:Tests?|Spec)\.\w+$"
+
+def below(*folders: str) -> str:
+    """Returns the expression for a path below one of the folders, whose names may be expressions."""
+    return rf"(?:^|/)(?:{'|'.join(folders)})/"
+
+
+_TEST_FOLDERS = (
+    *("tests?", "__tests__", "__mocks__", "specs?", "testdata", "test[-_]data", "fixtures?", "e2e", "t"),
+    *("unit[-_]?tests?", "integration[-_]tests?", "acceptance", "testing[-_]resources", r"test[-_]\w+"),
 )
+_TEST_FILES = (
+    r"(?:^|/)(?:test_[^/]*|conftest|tests?)\.\w+$",  # test_cart.py, conftest.py, tests.py
+    r"[-_.](?:tests?|spec|test-d|e2e)\.\w+$",  # cart_test.go, cart.spec.ts
+    r"[a-z](?:Tests?|Spec)\.\w+$",  # CartTest.java
+)
+_TEST_PLACE = re.compile("|".join((below(*_TEST_FOLDERS), *_TEST_FILES)))
 _DOCS_PLACE = re.compile(
-    r"(?:^|/)(?:docs?|documentation|website|man|manual|changelogs?|news(?:fragments)?)/", re.IGNORECASE
+    below("docs?", "documentation", "website", "man", "manual", "changelogs?", "news(?:fragments)?"), re.IGNORECASE
 )
-_EXAMPLE_PLACE = re.compile(
-    r"(?:^|/)(?:_?examples?|samples?|demos?|docs_src|tutorials?|benchmarks?|bench|playground|www|contrib/dev)/",
-    re.IGNORECASE,
+_EXAMPLE_FOLDERS = (
+    *("_?examples?", "samples?", "demos?", "docs_src", "tutorials?", "benchmarks?", "bench", "playground", "www"),
+    "contrib/dev",
 )
+_EXAMPLE_PLACE = re.compile(below(*_EXAMPLE_FOLDERS), re.IGNORECASE)
 
 
 def extension(path: str) -> str:

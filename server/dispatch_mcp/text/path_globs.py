@@ -1,4 +1,8 @@
-"""Paths and globs: one spelling of each, what a pattern matches, and which two can name one file."""
+"""Paths and globs: one spelling of each, what a pattern matches, and which two can name one file.
+
+The one implementation of globs in the product; what `.gitignore` files mean is `context.gitignore`. Everywhere `**` is
+any number of folders, and `*`, `?` and `[...]` stay inside one name. Upper and lower case differ.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,23 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-_CLEAN = re.compile(r"[\w@+-][\w@+.-]*(?:/[\w@+-][\w@+.-]*)*")
-
-
 WILD = re.compile(r"[*?\[]")
-
+"""What makes a path a glob, unless it stands in braces."""
 
 BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+"""Innermost braces with alternatives; without a comma they are part of a name."""
 
+MAX_ALTERNATIVES: Final = 64
+"""Patterns that the braces of one pattern may stand for."""
+
+_CLEAN = re.compile(r"[\w@+-][\w@+.-]*(?:/[\w@+-][\w@+.-]*)*")
+"""Paths that `normalise` would leave as they are: nearly all, and it is called for each of them."""
 
 _CLASS = re.compile(r"\[[^\]]+\]")
 
-
+# Comparing two wildcards takes time in proportion to the product of their lengths, and both come from plans that
+# somebody else wrote. Beyond these sizes the answer is the cautious one: they can name one file.
 _LONG_SEGMENT = 128
-
-
 _MANY_SEGMENTS = 64
 
 
@@ -44,13 +50,13 @@ def normalise(path: str, workspace: str = "") -> str:
     return "" if path == "." else path
 
 
-def touch(left: str, right: str) -> bool:
+def touch(first: str, second: str) -> bool:
     """Returns whether two normalised paths or globs can name one file. In doubt, True."""
-    if left == right or contains(left, right) or contains(right, left):
+    if first == second or contains(first, second) or contains(second, first):
         return True
-    if not (WILD.search(left) or WILD.search(right)):
+    if not (WILD.search(first) or WILD.search(second)):
         return False
-    return _meet(_segments(left), _segments(right))
+    return _meet(_segments(first), _segments(second))
 
 
 def contains(folder: str, path: str) -> bool:
@@ -60,8 +66,8 @@ def contains(folder: str, path: str) -> bool:
     return path.startswith(folder) and path[len(folder) : len(folder) + 1] == "/"
 
 
-def _wild_braces(found: re.Match[str]) -> str:
-    return "**" if "/" in found[0] else "*"
+def _wild_braces(braces: re.Match[str]) -> str:
+    return "**" if "/" in braces[0] else "*"
 
 
 def _segments(path: str) -> list[str]:
@@ -71,28 +77,29 @@ def _segments(path: str) -> list[str]:
     return parts if "." in name or parts[-1] == "**" else [*parts, "**"]
 
 
-def _meet(left: Sequence[str], right: Sequence[str]) -> bool:
+def _meet(first: Sequence[str], second: Sequence[str]) -> bool:
     """Returns whether one path can match both; `**` stands for any number of segments."""
-    if max(len(left), len(right)) > _MANY_SEGMENTS:
+    # `row[j]` says whether the rest of `first` and `second[j:]` can match the same path; rows go from the end forwards.
+    if max(len(first), len(second)) > _MANY_SEGMENTS:
         return True
-    row = _ends(right)
-    for part in reversed(left):
-        row = _meet_row(part, right, row)
+    row = _ends(second)
+    for part in reversed(first):
+        row = _meet_row(part, second, row)
     return row[0]
 
 
-def _ends(right: Sequence[str]) -> list[bool]:
-    """Returns for each suffix of `right` whether it matches no segment at all."""
-    row = [True] * (len(right) + 1)
-    for j in range(len(right) - 1, -1, -1):
-        row[j] = right[j] == "**" and row[j + 1]
+def _ends(second: Sequence[str]) -> list[bool]:
+    """Returns for each suffix of `second` whether it matches no segment at all."""
+    row = [True] * (len(second) + 1)
+    for j in range(len(second) - 1, -1, -1):
+        row[j] = second[j] == "**" and row[j + 1]
     return row
 
 
-def _meet_row(part: str, right: Sequence[str], below: Sequence[bool]) -> list[bool]:
-    row = [part == "**" and below[-1]] * (len(right) + 1)
-    for j in range(len(right) - 1, -1, -1):
-        other = right[j]
+def _meet_row(part: str, second: Sequence[str], below: Sequence[bool]) -> list[bool]:
+    row = [part == "**" and below[-1]] * (len(second) + 1)
+    for j in range(len(second) - 1, -1, -1):
+        other = second[j]
         if part == "**":
             row[j] = below[j] or row[j + 1]
         elif other == "**":
@@ -102,60 +109,65 @@ def _meet_row(part: str, right: Sequence[str], below: Sequence[bool]) -> list[bo
     return row
 
 
-def _same_segment(left: str, right: str) -> bool:
+def _same_segment(first: str, second: str) -> bool:
     """Returns whether one name can match both segments; two wildcards are compared with classes as `?`."""
-    if left == right:
+    if first == second:
         return True
-    wild_left, wild_right = WILD.search(left), WILD.search(right)
-    if not wild_left and not wild_right:
+    wild_first, wild_second = WILD.search(first), WILD.search(second)
+    if not wild_first and not wild_second:
         return False
-    if max(len(left), len(right)) > _LONG_SEGMENT:
+    if max(len(first), len(second)) > _LONG_SEGMENT:
         return True
-    if not wild_right:
-        return fnmatch.fnmatchcase(right, left)
-    if not wild_left:
-        return fnmatch.fnmatchcase(left, right)
-    return _same_pattern(_CLASS.sub("?", left), _CLASS.sub("?", right))
+    if not wild_second:
+        return fnmatch.fnmatchcase(second, first)
+    if not wild_first:
+        return fnmatch.fnmatchcase(first, second)
+    return _same_pattern(_CLASS.sub("?", first), _CLASS.sub("?", second))
 
 
-def _same_pattern(left: str, right: str) -> bool:
-    row = [True] * (len(right) + 1)
-    for j in range(len(right) - 1, -1, -1):
-        row[j] = right[j] == "*" and row[j + 1]
-    for char in reversed(left):
-        below, row = row, [char == "*" and row[-1]] * (len(right) + 1)
-        for j in range(len(right) - 1, -1, -1):
-            if char == "*" or right[j] == "*":
-                row[j] = below[j] or row[j + 1] or (char == "*" == right[j] and below[j + 1])
+def _same_pattern(first: str, second: str) -> bool:
+    row = [True] * (len(second) + 1)
+    for j in range(len(second) - 1, -1, -1):
+        row[j] = second[j] == "*" and row[j + 1]
+    for char in reversed(first):
+        below, row = row, [char == "*" and row[-1]] * (len(second) + 1)
+        for j in range(len(second) - 1, -1, -1):
+            if char == "*" or second[j] == "*":
+                row[j] = below[j] or row[j + 1] or (char == "*" == second[j] and below[j + 1])
                 continue
-            row[j] = below[j + 1] and (char == right[j] or "?" in (char, right[j]))
+            row[j] = below[j + 1] and (char == second[j] or "?" in (char, second[j]))
     return row[0]
 
 
-MAX_ALTERNATIVES: Final = 64
-"""Patterns that the braces of one pattern may stand for."""
-
-
 def matches(pattern: str, path: str) -> bool:
-    """Returns whether a relative path matches a pattern; `**` is any number of segments, `*` stays inside one."""
-    return any(_match(tuple(one.split("/")), path.split("/")) for one in alternatives(pattern))
+    """Returns whether a relative path matches a pattern, braces included."""
+    segments = path.split("/")
+    return any(_match(alternative.split("/"), segments) for alternative in alternatives(pattern))
+
+
+def selects(glob: str, path: str) -> bool:
+    """Returns whether a glob as people write it in searches selects a path.
+
+    Without a slash it is about names, in whatever folder: `*.py`. With one it is about the whole path: `src/*.py`.
+    """
+    return matches(glob, path if "/" in glob else path.rpartition("/")[2])
 
 
 @functools.lru_cache(maxsize=256)
 def alternatives(pattern: str) -> tuple[str, ...]:
     """Returns the patterns that the braces of one stand for, at most `MAX_ALTERNATIVES`."""
     out = [pattern]
-    while any(BRACES.search(one) for one in out) and len(out) <= MAX_ALTERNATIVES:
-        out = [two for one in out for two in _opened(one)]
+    while any(map(BRACES.search, out)) and len(out) <= MAX_ALTERNATIVES:
+        out = [alternative for pattern in out for alternative in _without_first_braces(pattern)]
     return tuple(dict.fromkeys(out[:MAX_ALTERNATIVES]))
 
 
-def _opened(pattern: str) -> Iterable[str]:
-    found = BRACES.search(pattern)
-    if not found:
+def _without_first_braces(pattern: str) -> Iterable[str]:
+    braces = BRACES.search(pattern)
+    if not braces:
         return (pattern,)
-    head, tail = pattern[: found.start()], pattern[found.end() :]
-    return (f"{head}{choice}{tail}" for choice in found[1].split(",")[: MAX_ALTERNATIVES + 1])
+    head, tail = pattern[: braces.start()], pattern[braces.end() :]
+    return (f"{head}{choice}{tail}" for choice in braces[1].split(",")[: MAX_ALTERNATIVES + 1])
 
 
 def _match(pattern: Sequence[str], path: Sequence[str]) -> bool:

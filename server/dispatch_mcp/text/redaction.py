@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+
 import base64
 import html
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
-from typing import Final, NamedTuple, TypeGuard
+from collections.abc import Collection, Iterator
+from typing import Final, NamedTuple
 from urllib import parse
 
+from dispatch_mcp.text import json_types
 from dispatch_mcp.text.json_types import Json
 
 SHORTEST: Final = 6
 """Shorter secrets are not looked for by value: they would blot out ordinary words."""
 
 MAX_DEPTH: Final = 100
+"""How deeply nested JSON is walked; what lies deeper is taken out whole."""
+
 _LONG_LINE = 20
+"""A secret of several lines (a key block) is also looked for line by line, in lines that are no ordinary words."""
 
 
 class Pattern(NamedTuple):
@@ -39,8 +44,28 @@ _START = r"(?:(?<![\w-])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
 _KEY_HEAD = r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
 _KEY_FOOT = r"-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
 _BASE64_LINE = r"[A-Za-z0-9+/=]{40,}"
+# Names under which programs and documents keep a secret; all its alternatives may be written with `_`, `-` or neither.
 _NAMES = r"(?:password|passwd|pwd|secret|api[_-]?key|access[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token)"
+# What stands where a secret would, and is none: a mark of ours, a variable to fill in, a word of an example.
 _NOT_A_VALUE = r"(?!\[redacted|[$<{%*]|(?:your|my|the|an?|some|test|fake|dummy|example|change|none|null|true|false)\b)"
+
+# Scheme, user, then the password up to the `@`; not a template such as `://user:${PASSWORD}@`.
+_URL_LOGIN = r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/@:'\"<>]*:(?P<secret>(?![{$<])[^\s/@'\"]+)@"
+
+# A letter and a digit at least, so that no word with hyphens is one; the prefixes say which of its keys it is.
+_OPENAI_KEY = r"sk-(?:proj-|svcacct-|admin-|or-v1-)?(?=[\w-]{0,200}\d)(?=[\w-]{0,200}[A-Za-z])\w[\w-]{19,}"
+
+# It has no form of its own but 40 characters of Base64: only its name gives it away.
+_AWS_NAME = r"(?i:aws_?secret_?(?:access_?)?key|secretAccessKey)"
+_AWS_SECRET = rf"{_AWS_NAME}[\"']?\s*[:=]\s*[\"']?(?P<secret>[A-Za-z0-9/+]{{40}})\b"
+
+# A name, `=` or `:`, and a quoted value of one word with a digit or sign in it.
+_QUOTED_VALUE = rf"(?P<secret>(?i:{_NOT_A_VALUE})(?=[^\"'\s]{{0,200}}[\d!@#%^&*])[^\"'\s]{{8,200}})"
+_PASSWORD = rf"(?i:{_NAMES})[\"']?\s{{0,4}}[:=]\s{{0,4}}([\"']){_QUOTED_VALUE}\1"
+
+# A line of an environment file or a shell: the name in capitals, and a value without quotes that has a digit.
+_VARIABLE_NAME = r"[A-Z0-9_]{0,40}(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)[A-Z0-9_]{0,40}"
+_PLAIN_VALUE = rf"(?P<secret>(?i:{_NOT_A_VALUE})(?=\S{{0,200}}\d)[^\s\"'`()\[\]]{{8,}})"
 
 PATTERNS: Final[tuple[Pattern, ...]] = (
     _pattern("private-key", "-----BEGIN", rf"{_KEY_HEAD}(?:[^-\"']|-(?!----)){{1,20000}}?{_KEY_FOOT}"),
@@ -50,26 +75,16 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         rf"{_KEY_HEAD}(?P<secret>(?:\s|\\[nr])+{_BASE64_LINE}(?:(?:\s|\\[nr])+{_BASE64_LINE})*)",
     ),
     _pattern("jwt", "eyJ", rf"{_START}eyJ[\w-]{{8,}}\.eyJ[\w-]{{8,}}\.[\w-]*"),
-    _pattern(
-        "url-password", "://", r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/@:'\"<>]*:(?P<secret>(?![{$<])[^\s/@'\"]+)@"
-    ),
+    _pattern("url-password", "://", _URL_LOGIN),
     _pattern("authorization", "earer asic", r"\b(?i:bearer|basic)[ :]+(?P<secret>(?=\S{0,200}\d)[\w.~+/-]{16,}=*)"),
     _pattern("anthropic-key", "sk-ant-", rf"{_START}sk-ant-[\w-]{{16,}}"),
-    _pattern(
-        "openai-key",
-        "sk-",
-        rf"{_START}sk-(?:proj-|svcacct-|admin-|or-v1-)?(?=[\w-]{{0,200}}\d)(?=[\w-]{{0,200}}[A-Za-z])\w[\w-]{{19,}}",
-    ),
+    _pattern("openai-key", "sk-", rf"{_START}{_OPENAI_KEY}"),
     _pattern(
         "github-token", "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_", rf"{_START}(?:gh[pousr]_\w{{30,}}|github_pat_\w{{22,}})"
     ),
     _pattern("gitlab-token", "glpat- gldt- glrt- glcbt- glptt-", rf"{_START}gl(?:pat|dt|rt|cbt|ptt)-[\w-]{{20,}}"),
     _pattern("aws-key-id", "AKIA ASIA ABIA ACCA", rf"{_START}A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{{16}}\b"),
-    _pattern(
-        "aws-secret",
-        "aws AWS secretAccessKey",
-        r"(?i:aws_?secret_?(?:access_?)?key|secretAccessKey)[\"']?\s*[:=]\s*[\"']?(?P<secret>[A-Za-z0-9/+]{40})\b",
-    ),
+    _pattern("aws-secret", "aws AWS secretAccessKey", _AWS_SECRET),
     _pattern("google-key", "AIza", rf"{_START}AIza[\w-]{{35}}"),
     _pattern("google-token", "ya29. GOCSPX-", rf"{_START}(?:ya29\.[\w-]{{20,}}|GOCSPX-[\w-]{{20,}})"),
     _pattern("slack-token", "xox xapp-", rf"{_START}(?:xox[abeoprs]-|xapp-\d-)[\w-]{{10,}}"),
@@ -100,19 +115,8 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
     _pattern(
         "service-token", "dckr_pat_ lin_api_ ntn_ ATATT3", rf"{_START}(?:dckr_pat_|lin_api_|ntn_|ATATT3)[\w=-]{{24,}}"
     ),
-    _pattern(
-        "password",
-        "= :",
-        rf"(?i:{_NAMES})[\"']?\s{{0,4}}[:=]\s{{0,4}}([\"'])(?P<secret>(?i:{_NOT_A_VALUE})"
-        r"(?=[^\"'\s]{0,200}[\d!@#%^&*])[^\"'\s]{8,200})\1",
-    ),
-    _pattern(
-        "variable",
-        "=",
-        r"^(?:export )?[A-Z0-9_]{0,40}(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)[A-Z0-9_]{0,40}="
-        rf"(?P<secret>(?i:{_NOT_A_VALUE})(?=\S{{0,200}}\d)[^\s\"'`()\[\]]{{8,}})",
-        re.MULTILINE,
-    ),
+    _pattern("password", "= :", _PASSWORD),
+    _pattern("variable", "=", rf"^(?:export )?{_VARIABLE_NAME}={_PLAIN_VALUE}", re.MULTILINE),
 )
 
 _SECRET_KEY = re.compile(rf"(?:^|[_.-])(?:{_NAMES}|authorization|private[_-]?key|client[_-]?secret)$", re.IGNORECASE)
@@ -122,9 +126,10 @@ class Redactor:
     """Takes out the values it was given and whatever looks like a secret. Redacting twice changes nothing more."""
 
     def __init__(self, secrets: Collection[str] = ()) -> None:
+        # Longest first: a secret that begins with another one must not be cut in two.
         forms = {form for secret in secrets for form in _forms(secret)}
-        ordered = sorted(forms, key=lambda form: (-len(form), form))
-        self._exact = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        alternatives = sorted(forms, key=lambda form: (-len(form), form))
+        self._exact = re.compile("|".join(map(re.escape, alternatives))) if alternatives else None
 
     def redact(self, text: str) -> str:
         """Returns `text` with each secret replaced by `[redacted:<kind>]`."""
@@ -144,9 +149,9 @@ class Redactor:
             return self.redact(value)
         if depth >= MAX_DEPTH:
             return value if isinstance(value, bool | int | float) or value is None else _mark("too-deep")
-        if _is_list(value):
+        if json_types.is_list(value):
             return [self._walk(item, depth + 1) for item in value]
-        if _is_object(value):
+        if json_types.is_object(value):
             return {self.redact(key): self._field(key, item, depth + 1) for key, item in value.items()}
         return value
 
@@ -159,11 +164,11 @@ class Redactor:
 class _Replacement(NamedTuple):
     kind: str
 
-    def __call__(self, found: re.Match[str]) -> str:
-        if "secret" not in found.re.groupindex:
+    def __call__(self, match: re.Match[str]) -> str:
+        if "secret" not in match.re.groupindex:
             return _mark(self.kind)
-        start, end = found.span("secret")
-        head, tail = found.string[found.start() : start], found.string[end : found.end()]
+        start, end = match.span("secret")
+        head, tail = match.string[match.start() : start], match.string[end : match.end()]
         return f"{head}{_mark(self.kind)}{tail}"
 
 
@@ -173,13 +178,13 @@ def _mark(kind: str) -> str:
 
 def _forms(secret: str) -> Iterator[str]:
     """Yields the ways in which a secret may stand in text: as it is, escaped, encoded, and line by line."""
-    stripped = secret.strip()
-    if len(stripped) < SHORTEST:
+    core = secret.strip()
+    if len(core) < SHORTEST:
         return
-    yield from {secret, stripped, parse.quote(stripped, safe=""), html.escape(stripped)}
-    yield from {json.dumps(stripped)[1:-1], json.dumps(stripped, ensure_ascii=False)[1:-1]}
-    yield base64.b64encode(stripped.encode("utf-8", "replace")).decode().rstrip("=")
-    yield from (line.strip() for line in stripped.splitlines() if len(line.strip()) >= _LONG_LINE)
+    yield from {secret, core, parse.quote(core, safe=""), html.escape(core)}
+    yield from {json.dumps(core)[1:-1], json.dumps(core, ensure_ascii=False)[1:-1]}
+    yield base64.b64encode(core.encode("utf-8", "replace")).decode().rstrip("=")
+    yield from (line.strip() for line in core.splitlines() if len(line.strip()) >= _LONG_LINE)
 
 
 def _is_object(value: Json) -> TypeGuard[Mapping[str, Json]]:

@@ -6,19 +6,20 @@ import re
 from functools import lru_cache
 
 _FOLDERS = frozenset({".git", ".hg", ".svn", ".ssh", ".aws", ".gnupg", ".kube", ".azure", ".gcloud", ".password-store"})
-_SECRET = re.compile(
-    r"""
-    \.env(?:[._-].*)? | .*\.env | \.envrc
-    | .*\.(?:pem|key|p12|pfx|jks|keystore|kdbx|ppk|pkcs12|asc|gpg|tfvars|tfstate(?:\..*)?|ovpn)
-    | id_[a-z0-9]+(?:\.pub|\.bak|\.old)? | .*_(?:rsa|dsa|ecdsa|ed25519)
-    | [._]netrc | \.npmrc | \.yarnrc(?:\.yml)? | \.pypirc | \.git-credentials | \.gitconfig | \.pgpass | \.my\.cnf
-    | \.htpasswd | \.dockercfg | \.docker | \.vault-token | \.boto | \.s3cfg | \.terraformrc
-    | (?:aws_|google_|gcp_)?credentials(?:\.(?:json|ya?ml|toml|ini|cfg|csv|txt|db))?
-    | secrets?\.(?:json|ya?ml|toml|ini|cfg|env|txt) | .*service[-_]?account.*\.json | client_secret.*\.json
-    | known_hosts | authorized_keys | shadow | \.bash_history | \.zsh_history | \.python_history | \.claude\.json
-    """,
-    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+_SECRET_NAMES = (
+    *(r"\.env(?:[._-].*)?", r".*\.env", r"\.envrc"),  # settings of an environment
+    r".*\.(?:pem|key|p12|pfx|jks|keystore|kdbx|ppk|pkcs12|asc|gpg|ovpn)",  # keys and key stores
+    r".*\.(?:tfvars|tfstate(?:\..*)?)",  # Terraform keeps passwords in both
+    *(r"id_[a-z0-9]+(?:\.pub|\.bak|\.old)?", ".*_(?:rsa|dsa|ecdsa|ed25519)"),  # keys of SSH
+    *("[._]netrc", r"\.npmrc", r"\.yarnrc(?:\.yml)?", r"\.pypirc", r"\.git-credentials", r"\.gitconfig", r"\.pgpass"),
+    *(r"\.my\.cnf", r"\.htpasswd", r"\.dockercfg", r"\.docker", r"\.vault-token", r"\.boto", r"\.s3cfg"),
+    *(r"\.terraformrc", r"\.claude\.json"),
+    r"(?:aws_|google_|gcp_)?credentials(?:\.(?:json|ya?ml|toml|ini|cfg|csv|txt|db))?",
+    *(r"secrets?\.(?:json|ya?ml|toml|ini|cfg|env|txt)", r".*service[-_]?account.*\.json", r"client_secret.*\.json"),
+    *("known_hosts", "authorized_keys", "shadow", r"\.bash_history", r"\.zsh_history", r"\.python_history"),
 )
+"""Names of files that hold keys or passwords, or where those were typed; each is a whole name as an expression."""
+_SECRET = re.compile("|".join(_SECRET_NAMES), re.IGNORECASE | re.DOTALL)
 
 _VENDORED = frozenset(
     {
@@ -29,15 +30,18 @@ _VENDORED = frozenset(
     }
 )
 _BUILT = frozenset({"dist", "build", "target", "out", "venv", "env", "htmlcov", "coverage"})
-_DULL = re.compile(
-    r"""
-    .*\.(?:lock|lockb|min\.js|min\.css|bundle\.js|map|snap|svg|png|jpe?g|gif|ico|webp|bmp|tiff?|pdf|zip|gz|tgz|bz2|xz
-        |7z|rar|whl|egg|jar|war|class|pyc|pyo|pyd|so|dylib|dll|exe|o|a|lib|bin|dat|db|sqlite3?|wasm|woff2?|ttf|otf|eot
-        |mp[34]|avi|mov|webm|wav|ogg|flac|npy|npz|pkl|pickle|parquet|onnx|pt|h5|po|mo|pot|log|csv|tsv|patch|diff)
-    | package-lock\.json | npm-shrinkwrap\.json | pnpm-lock\.yaml | go\.sum | \.ds_store | thumbs\.db
-    """,
-    re.VERBOSE | re.IGNORECASE,
+_DULL_ENDINGS = (
+    *("lock", "lockb", r"min\.js", r"min\.css", r"bundle\.js", "map", "snap", "log", "csv", "tsv", "patch", "diff"),
+    *("svg", "png", "jpe?g", "gif", "ico", "webp", "bmp", "tiff?", "pdf", "ttf", "otf", "eot", "woff2?"),
+    *("mp[34]", "avi", "mov", "webm", "wav", "ogg", "flac", "po", "mo", "pot"),
+    *("zip", "gz", "tgz", "bz2", "xz", "7z", "rar", "whl", "egg", "jar", "war", "class", "pyc", "pyo", "pyd", "so"),
+    *("dylib", "dll", "exe", "o", "a", "lib", "bin", "wasm"),
+    *("dat", "db", "sqlite3?", "npy", "npz", "pkl", "pickle", "parquet", "onnx", "pt", "h5"),
 )
+_DULL_NAMES = (
+    *(r"package-lock\.json", r"npm-shrinkwrap\.json", r"pnpm-lock\.yaml", r"go\.sum", r"\.ds_store", r"thumbs\.db"),
+)
+_DULL = re.compile(rf".*\.(?:{'|'.join(_DULL_ENDINGS)})|{'|'.join(_DULL_NAMES)}", re.IGNORECASE)
 
 
 @lru_cache(maxsize=65536)
@@ -74,6 +78,7 @@ def readable(path: str, *, tracked: bool = False) -> bool:
 
 
 _LONG_LINE = 5_000
+"""Characters of a line that nobody wrote by hand; four times as many in one line are enough to tell."""
 
 
 def machine_made(text: str) -> bool:

@@ -19,5 +19,5 @@ def count(text: str) -> int:
 
 
 def estimate(characters: int) -> int:
-    """Returns roughly the tokens of that many characters of code."""
+    """Returns roughly the tokens of that many characters of code: one for 3.5."""
     return -(-characters * 2 // 7)

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
-
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, ports, work_order
 from dispatch_mcp.process import allowlist, child_environment, program_path, supervisor
 from dispatch_mcp.text import escape
-from dispatch_mcp.workers import attempt_dir, heartbeat
+from dispatch_mcp.workers import attempt_scope
 
 INLINE_CHARS = 16_384
 _CUT = "\n[... {} characters left out; the artifact has more ...]\n"
@@ -43,7 +41,7 @@ class CommandWorker:
         grace_s: float = supervisor.GRACE_S,
         output_cap: int = supervisor.OUTPUT_CAP,
         inline_chars: int = INLINE_CHARS,
-        beat_every_s: float = heartbeat.EVERY_S,
+        beat_every_s: float = attempt_scope.BEAT_EVERY_S,
     ) -> None:
         self._allow = allow
         self._home = home
@@ -55,32 +53,16 @@ class CommandWorker:
 
     async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         """Returns success for exit code 0; a refusal, another code, a signal or a timeout otherwise."""
-        started = self._prepared(work)
-        if isinstance(started, Refusal):
-            return _refused(started)
-        argv, env = started
-        folder = attempt_dir.of(self._home, work)
+        call = self._call(work)
+        if isinstance(call, Refusal):
+            return _failure(call.kind, f"{call.error} {call.hint}")
+        argv, env = call
+        folder = attempt_scope.folder_of(self._home, work)
         try:
-            return await self._run(ctx, work, argv, env, folder=folder)
+            async with attempt_scope.heartbeat(ctx, self._beat_every_s):
+                result = await self._end_of(argv, env, work, folder)
         finally:
-            attempt_dir.remove(folder)
-
-    async def _run(
-        self,
-        ctx: ports.TaskContext,
-        work: work_order.WorkOrder,
-        argv: list[str],
-        env: Mapping[str, str],
-        *,
-        folder: Path,
-    ) -> model.Outcome:
-        ctx.beat()
-        result: supervisor.ChildResult | model.Outcome | None = None
-        async with anyio.create_task_group() as group:
-            group.start_soon(heartbeat.go_on, ctx, self._beat_every_s)
-            result = await self._end_of(argv, env, work, folder)
-            group.cancel_scope.cancel()
-        assert result is not None
+            attempt_scope.remove(folder)
         return result if isinstance(result, model.Outcome) else self._outcome(ctx, work, result)
 
     async def _end_of(
@@ -99,7 +81,8 @@ class CommandWorker:
         except errors.WorkerError as error:
             return _failure("not_started", str(error), retryable=True)
 
-    def _prepared(self, work: work_order.WorkOrder) -> tuple[list[str], dict[str, str]] | Refusal:
+    def _call(self, work: work_order.WorkOrder) -> tuple[list[str], dict[str, str]] | Refusal:
+        """Returns the argv with an absolute program and its environment, or why it is not started."""
         command = work.task.command
         refusal = _malformed(command) or self._forbidden(command) or _homeless(work.workspace)
         if refusal:
@@ -107,7 +90,7 @@ class CommandWorker:
         rule = self._allow.find(command)
         assert rule is not None
         env = self._policy.environment(rule.env)
-        program = program_path.found(command[0], env.get("PATH", ""))
+        program = program_path.find(command[0], env.get("PATH", ""))
         if program is None:
             return Refusal(
                 "no_program", f"The program {command[0]!r} is not on the PATH.", "Install it, or check the PATH."
@@ -124,7 +107,7 @@ class CommandWorker:
         if self._allow.find(command) is None:
             return Refusal(
                 "not_allowed",
-                f"The command {_shown(command)} is not on the user's allow-list.",
+                f"The command {_quoted(command)} is not on the user's allow-list.",
                 "Only the user can allow it: they decide which program and arguments they trust and add them to "
                 "`allow_commands` in config.toml of the state directory; the config command shows where and how. "
                 "Without that, give the task to the assistant (worker `host`).",
@@ -136,28 +119,28 @@ class CommandWorker:
     ) -> model.Outcome:
         stderr_chars = self._inline_chars // 4
         texts = {"stdout": _text(result.stdout), "stderr": _text(result.stderr)}
-        stderr = _cut(texts["stderr"], stderr_chars)
-        stdout = _cut(texts["stdout"], self._inline_chars - min(len(stderr), stderr_chars))
-        shown = {"stdout": stdout, "stderr": stderr}
+        stderr = _shorten(texts["stderr"], stderr_chars)
+        stdout = _shorten(texts["stdout"], self._inline_chars - min(len(stderr), stderr_chars))
+        extracts = {"stdout": stdout, "stderr": stderr}
         artifacts = tuple(
             model.Artifact(name=name, digest=ctx.blobs.put(data), size=len(data))
             for name, data in (("stdout", result.stdout), ("stderr", result.stderr))
-            if shown[name] != texts[name]
+            if extracts[name] != texts[name]
         )
-        output = {"exit_code": result.exit_code, **shown, "truncated": result.truncated or bool(artifacts)}
-        ended = _ended(result, work)
-        summary = f"{_shown(work.task.command)} {ended}. {_gist(result)}".rstrip()
-        succeeded = result.exit_code == 0 and not result.timed_out
+        output = {"exit_code": result.exit_code, **extracts, "truncated": result.truncated or bool(artifacts)}
+        ending = _ending(result, work)
+        summary = f"{_quoted(work.task.command)} {ending}. {_gist(result)}".rstrip()
+        success = result.exit_code == 0 and not result.timed_out
         return model.Outcome(
             state=_state(result),
             summary=summary,
-            handoff=model.Handoff(completed_work=summary if succeeded else "", artifacts=artifacts),
+            handoff=model.Handoff(completed_work=summary if success else "", artifacts=artifacts),
             output=output,
-            error="" if succeeded else summary,
+            error="" if success else summary,
             error_kind=_error_kind(result),
             retryable=result.timed_out,
             usage=model.Usage(seconds=result.seconds),
-            receipts=(model.Receipt(kind="exit_code", ok=succeeded, detail=ended),),
+            receipts=(model.Receipt(kind="exit_code", ok=success, detail=ending),),
         )
 
 
@@ -184,14 +167,14 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _cut(text: str, limit: int) -> str:
+def _shorten(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     half = limit // 2
     return text[:half] + _CUT.format(len(text) - 2 * half) + text[-half:]
 
 
-def _shown(command: tuple[str, ...]) -> str:
+def _quoted(command: tuple[str, ...]) -> str:
     return "`" + escape.one_line(" ".join(command), limit=120).replace("`", "'") + "`"
 
 
@@ -199,11 +182,11 @@ def _gist(result: supervisor.ChildResult) -> str:
     stream = result.stdout if result.exit_code == 0 or not result.stderr.strip() else result.stderr
     lines = [line for line in _text(stream[-4096:]).splitlines() if line.strip()]
     count = result.stdout.count(b"\n") + (not result.stdout.endswith(b"\n") and bool(result.stdout))
-    counted = f"{'over ' if result.truncated else ''}{count} line{'' if count == 1 else 's'} of output"
-    return f"{counted}; last: {escape.one_line(lines[-1], limit=200)}" if lines else counted
+    size = f"{'over ' if result.truncated else ''}{count} line{'' if count == 1 else 's'} of output"
+    return f"{size}; last: {escape.one_line(lines[-1], limit=200)}" if lines else size
 
 
-def _ended(result: supervisor.ChildResult, work: work_order.WorkOrder) -> str:
+def _ending(result: supervisor.ChildResult, work: work_order.WorkOrder) -> str:
     if result.timed_out:
         return f"was killed after {work.timeout_s:g} s" if work.timeout_s is not None else "was killed at its deadline"
     if result.signal is not None:
@@ -223,10 +206,6 @@ def _error_kind(result: supervisor.ChildResult) -> str:
     if result.signal is not None:
         return "signal"
     return "exit_code" if result.exit_code else ""
-
-
-def _refused(refusal: Refusal) -> model.Outcome:
-    return _failure(refusal.kind, f"{refusal.error} {refusal.hint}")
 
 
 def _failure(kind: str, error: str, *, retryable: bool = False) -> model.Outcome:

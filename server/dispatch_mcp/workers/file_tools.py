@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
+
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +11,7 @@ from typing import Final
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import work_order
-from dispatch_mcp.planning import json_reader
-from dispatch_mcp.text import path_globs
+from dispatch_mcp.text import json_types, path_globs
 from dispatch_mcp.workers import safe_look, safe_write
 
 MAX_LISTED: Final = 400
@@ -24,7 +23,7 @@ _LINE: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class FileAccess:
     """How files are looked at, handed in: the paths worth knowing below a root, and the text of one of them.
 
     `text` raises DispatchError for what may not be read.
@@ -34,7 +33,7 @@ class Sight:
     text: Callable[[Path, str], str]
 
 
-def _tool(name: str, description: str, required: Collection[str], **properties: str) -> dict[str, model.Json]:
+def _tool(name: str, description: str, mandatory: Collection[str], **properties: str) -> dict[str, model.Json]:
     return {
         "name": name,
         "description": description,
@@ -44,7 +43,7 @@ def _tool(name: str, description: str, required: Collection[str], **properties: 
                 key: {"type": "integer" if text.startswith("# ") else "string", "description": text.removeprefix("# ")}
                 for key, text in properties.items()
             },
-            "required": list(required),
+            "required": list(mandatory),
             "additionalProperties": False,
         },
     }
@@ -90,83 +89,80 @@ _BY_RIGHT: Final[Mapping[str, tuple[dict[str, model.Json], ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Toolbox:
-    """The tools of one attempt. `rights` are names of `runs.tool_permissions`, `declared` the files it may change."""
+    """The tools of one attempt. `rights` are names of `runs.tool_permissions`, `own_files` the files it may change."""
 
     root: Path
     rights: tuple[str, ...]
-    sight: Sight
-    declared: tuple[str, ...] = ()
+    access: FileAccess
+    own_files: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, work: work_order.WorkOrder, rights: tuple[str, ...], sight: Sight) -> Toolbox:
+    def of(cls, work: work_order.WorkOrder, rights: tuple[str, ...], access: FileAccess) -> Toolbox:
         """Returns the tools of an order; paths that it declares are relative to the workspace."""
-        declared = tuple(path_globs.normalise(path, work.workspace) for path in work.task.files)
-        return cls(Path(work.place), rights, sight, declared)
+        files = tuple(path_globs.normalise(path, work.workspace) for path in work.task.files)
+        return cls(Path(work.cwd), rights, access, files)
 
     def definitions(self) -> list[dict[str, model.Json]]:
         """Returns the tools as a request names them."""
         return [tool for right in _BY_RIGHT if right in self.rights for tool in _BY_RIGHT[right]]
 
-    async def use(self, name: str, given: model.Json) -> tuple[str, bool]:
+    async def use(self, name: str, arguments: model.Json) -> tuple[str, bool]:
         """Returns what a call gives, and whether it worked; never raises for what a model asks."""
-        allowed = {str(tool["name"]) for tool in self.definitions()}
-        if name not in allowed:
-            return f"There is no tool {name[:80]!r} here. There are: {', '.join(sorted(allowed))}.", False
-        if not json_reader.is_object(given):
+        names = {str(tool["name"]) for tool in self.definitions()}
+        if name not in names:
+            return f"There is no tool {name[:80]!r} here. There are: {', '.join(sorted(names))}.", False
+        if not json_reader.is_object(arguments):
             return "The input is no object.", False
         try:
-            text = await safe_look.in_thread(lambda stop: self._call(name, _Input(given), stop))
+            text = await safe_look.in_thread(lambda stop: self._call(name, _Input(arguments), stop))
         except errors.DispatchError as refusal:
             return str(refusal), False
         except OSError as error:
             return f"That failed: {error.strerror}.", False
         return _cut(text), True
 
-    def _call(self, name: str, given: _Input, stop: threading.Event) -> str:
+    def _call(self, name: str, arguments: _Input, stop: threading.Event) -> str:
         match name:
             case "list_files":
-                return self._list(given.text("glob", ""))
+                return self._list(arguments.text("glob", ""))
             case "search_files":
-                return self._search(given.text("text"), given.text("glob", ""), stop)
+                return self._search(arguments.text("text"), arguments.text("glob", ""), stop)
             case "read_file":
-                return self._read(given.text("path"), given.number("first_line"), given.number("last_line"))
+                return self._read(arguments.text("path"), arguments.number("first_line"), arguments.number("last_line"))
             case "write_file":
-                return self._write(given.text("path"), given.text("text"))
+                return self._write(arguments.text("path"), arguments.text("text"))
             case "edit_file":
-                return self._edit(given.text("path"), given.text("old"), given.text("new"))
+                return self._edit(arguments.text("path"), arguments.text("old"), arguments.text("new"))
             case _:
-                path = self._own(given.text("path"))
+                path = self._own(arguments.text("path"))
                 safe_write.delete(self.root, path)
                 return f"Deleted {path}."
 
     def _list(self, glob: str) -> str:
-        found = self._matching(glob)
-        more = f"\n… and {len(found) - MAX_LISTED} more; narrow the glob" if len(found) > MAX_LISTED else ""
-        return "\n".join(found[:MAX_LISTED]) + more if found else "No file matches."
+        paths = self._matching(glob)
+        more = f"\n… and {len(paths) - MAX_LISTED} more; narrow the glob" if len(paths) > MAX_LISTED else ""
+        return "\n".join(paths[:MAX_LISTED]) + more if paths else "No file matches."
 
     def _matching(self, glob: str) -> list[str]:
-        files = self.sight.files(self.root)
+        files = self.access.files(self.root)
         if not glob or glob in {"**", "**/*", "*"}:
             return sorted(files)
-        plain = glob.removeprefix("./").replace("**/", "*")
-        return sorted(
-            path for path in files if fnmatch.fnmatch(path, plain) or fnmatch.fnmatch(path.rpartition("/")[2], plain)
-        )
+        return sorted(path for path in files if path_globs.selects(glob.removeprefix("./"), path))
 
     def _search(self, text: str, glob: str, stop: threading.Event) -> str:
-        found: list[str] = []
+        lines: list[str] = []
         for line in self._lines_with(text.casefold(), glob, stop):
-            if len(found) == MAX_FOUND:
-                return "\n".join([*found, "… and more; narrow the search"])
-            found.append(line)
-        return "\n".join(found) or "Nothing was found."
+            if len(lines) == MAX_FOUND:
+                return "\n".join([*lines, "… and more; narrow the search"])
+            lines.append(line)
+        return "\n".join(lines) or "Nothing was found."
 
     def _lines_with(self, text: str, glob: str, stop: threading.Event) -> Iterator[str]:
         for path in self._matching(glob) if text else ():
             if stop.is_set():
                 return
             try:
-                content = self.sight.text(self.root, path)
+                content = self.access.text(self.root, path)
             except errors.DispatchError:
                 continue
             for number, line in enumerate(content.splitlines(), 1):
@@ -174,10 +170,10 @@ class Toolbox:
                     yield f"{path}:{number}: {line.strip()[:_LINE]}"
 
     def _read(self, path: str, first: int | None, last: int | None) -> str:
-        lines = self.sight.text(self.root, _relative(self.root, path)).splitlines()
+        lines = self.access.text(self.root, _relative(self.root, path)).splitlines()
         start, end = max(1, first or 1), min(len(lines), last or len(lines))
-        shown = "\n".join(f"{number}\t{lines[number - 1]}" for number in range(start, end + 1))
-        return shown or f"The file has {len(lines)} lines."
+        extract = "\n".join(f"{number}\t{lines[number - 1]}" for number in range(start, end + 1))
+        return extract or f"The file has {len(lines)} lines."
 
     def _write(self, path: str, text: str) -> str:
         path = self._own(path)
@@ -186,7 +182,7 @@ class Toolbox:
 
     def _edit(self, path: str, old: str, new: str) -> str:
         path = self._own(path)
-        before = self.sight.text(self.root, path)
+        before = self.access.text(self.root, path)
         if "\r\n" in before and "\r" not in old:
             old, new = old.replace("\n", "\r\n"), new.replace("\n", "\r\n")
         times = before.count(old) if old else 0
@@ -198,9 +194,9 @@ class Toolbox:
     def _own(self, path: str) -> str:
         """Returns a path that this attempt may change. Raises NotAllowed."""
         path = _relative(self.root, path)
-        if self.declared and not any(path_globs.touch(pattern, path) for pattern in self.declared):
+        if self.own_files and not any(path_globs.touch(pattern, path) for pattern in self.own_files):
             raise errors.NotAllowed(
-                f"{path[:120]!r} is none of the files that this task may change: {', '.join(self.declared)}.",
+                f"{path[:120]!r} is none of the files that this task may change: {', '.join(self.own_files)}.",
                 hint="Say in open_questions what would have to change there.",
             )
         return path
@@ -210,16 +206,16 @@ class Toolbox:
 class _Input:
     """What a model sent, read strictly."""
 
-    given: Mapping[str, model.Json]
+    fields: Mapping[str, model.Json]
 
     def text(self, key: str, otherwise: str | None = None) -> str:
-        value = self.given.get(key, otherwise)
+        value = self.fields.get(key, otherwise)
         if not isinstance(value, str):
             raise errors.InputError(f"{key!r} must be a string.")
         return value
 
     def number(self, key: str) -> int | None:
-        value = self.given.get(key)
+        value = self.fields.get(key)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int):

@@ -62,14 +62,14 @@ def assignment(
     )
 
 
-def installed(agent: str | None, known: Collection[str]) -> str:
+def installed(agent: str | None, subagents: Collection[str]) -> str:
     """Returns the name under which the host has `agent`, a plugin's prefix included, or an empty string."""
     if not agent:
         return ""
-    if agent in known:
+    if agent in subagents:
         return agent
-    prefixed = sorted(name for name in known if name.endswith(f":{agent}"))
-    return prefixed[0] if len(prefixed) == 1 else ""
+    candidates = sorted(name for name in subagents if name.endswith(f":{agent}"))
+    return candidates[0] if len(candidates) == 1 else ""
 
 
 def alias(name: str | None) -> str | None:

@@ -69,20 +69,20 @@ def trouble(status: int | None, kind: str = "", *, attempt: int = 1) -> Trouble:
 
 
 def failed(
-    found: Trouble, error: str, usage: model.Usage = model.Usage(), *, retry_after_s: float | None = None
+    trouble: Trouble, error: str, usage: model.Usage = model.Usage(), *, retry_after_s: float | None = None
 ) -> model.Outcome:
     """Returns the outcome of an attempt that ended with trouble."""
-    text = f"{error} {found.hint}".strip()
-    asked = None if retry_after_s is None else min(max(retry_after_s, 0.0), LONGEST_ASKED_S)
+    text = f"{error} {trouble.hint}".strip()
+    pause = None if retry_after_s is None else min(max(retry_after_s, 0.0), LONGEST_ASKED_S)
     return model.Outcome(
         state=AttemptState.FAILED,
         summary=text[:1_200],
         error=text,
-        error_kind=found.kind,
-        retryable=found.retryable,
-        retry_after_s=asked,
+        error_kind=trouble.kind,
+        retryable=trouble.retryable,
+        retry_after_s=pause,
         usage=usage,
-        receipts=(model.Receipt(kind="claim", ok=False, detail=found.kind),),
+        receipts=(model.Receipt(kind="claim", ok=False, detail=trouble.kind),),
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+
 import itertools
 import secrets
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeGuard
 
 import anyio
 
@@ -16,8 +16,9 @@ from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, Receipt, WorkerKind, ports, work_order
 from dispatch_mcp.planning import acceptance
 from dispatch_mcp.planning.acceptance import Criterion
+from dispatch_mcp.process import safe_paths
 from dispatch_mcp.runs import receipts
-from dispatch_mcp.text import escape
+from dispatch_mcp.text import escape, json_types
 from dispatch_mcp.workers import safe_look, workspace_snapshot
 
 LIMIT_S = 45.0
@@ -30,9 +31,11 @@ _BEFORE = "before"
 class ReceiptVerifier:
     """The witness of this machine. `commands` carries out criteria as it does tasks: same allow-list, same care."""
 
-    def __init__(self, commands: ports.Worker, camera: workspace_snapshot.Camera, *, limit_s: float = LIMIT_S) -> None:
+    def __init__(
+        self, commands: ports.Worker, snapshotter: workspace_snapshot.Snapshotter, *, limit_s: float = LIMIT_S
+    ) -> None:
         self._commands = commands
-        self._camera = camera
+        self._snapshotter = snapshotter
         self._limit_s = limit_s
 
     async def before(self, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
@@ -43,60 +46,62 @@ class ReceiptVerifier:
         """
         if not _needs_snapshot(work) or _blind(work):
             return {}
-        kept = work.last_beat.get(_BEFORE)
-        if work.base and workspace_snapshot.of(kept).head != work.base:
-            kept = None
-        return {_BEFORE: kept or (await self._camera.take(work.workspace, _declared(work))).wire()}
+        snapshot = work.last_beat.get(_BEFORE)
+        if work.base and workspace_snapshot.from_json(snapshot).head != work.base:
+            snapshot = None
+        return {_BEFORE: snapshot or (await self._snapshotter.take(work.workspace, _files_of_interest(work))).to_json()}
 
     async def receipts(
-        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], others: Collection[str]
+        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], other_paths: Collection[str]
     ) -> tuple[Receipt, ...]:
         """Returns one receipt per criterion, and what was touched if the task declares files."""
         criteria = acceptance.of(work.task, work.workspace)
         if work.worker is WorkerKind.SCRIPTED:
             return receipts.simulated(criteria)
         if blind := _blind(work):
-            return tuple(receipts.unproven(one, blind) for one in criteria)
-        touched = await self._touched(work, before, () if work.base else others)
+            return tuple(receipts.unproven(criterion, blind) for criterion in criteria)
+        changes = await self._changes(work, before, () if work.base else other_paths)
         deadline = anyio.current_time() + self._limit_s
-        found = [await self._receipt(work, one, touched, deadline) for one in criteria]
-        return (*found, *(receipts.of_files(touched) if work.task.files else ()))
+        proofs = [await self._receipt(work, criterion, changes, deadline) for criterion in criteria]
+        return (*proofs, *(receipts.of_files(changes) if work.task.files else ()))
 
-    async def _touched(
-        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], others: Collection[str]
+    async def _changes(
+        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], other_paths: Collection[str]
     ) -> receipts.Touched:
         if not _needs_snapshot(work):
             return receipts.Touched()
-        now, changed = await self._camera.changed(
-            work.workspace, _declared(work), workspace_snapshot.of(before.get(_BEFORE))
+        now, paths = await self._snapshotter.changed(
+            work.workspace, _files_of_interest(work), workspace_snapshot.from_json(before.get(_BEFORE))
         )
         if now.problem:
             return receipts.Touched(problem=now.problem)
-        return receipts.touched(_declared(work), changed, others, workspace=work.workspace, everything=bool(now.head))
+        return receipts.touched(
+            _files_of_interest(work), paths, other_paths, workspace=work.workspace, everything=bool(now.head)
+        )
 
     async def _receipt(
-        self, work: work_order.WorkOrder, one: Criterion, touched: receipts.Touched, deadline: float
+        self, work: work_order.WorkOrder, criterion: Criterion, changes: receipts.Touched, deadline: float
     ) -> Receipt:
-        left = deadline - anyio.current_time()
-        if one.kind == "diff":
-            return receipts.of_diff(one, touched)
-        if one.kind == "command" and left > 0:
-            return await self._command(work, one, left)
-        with anyio.move_on_after(left):
-            return await safe_look.in_thread(lambda stop: _looked(Path(work.workspace), one, stop))
-        return receipts.unproven(one, f"not checked: the checks of one attempt together get {self._limit_s:g} s")
+        seconds = deadline - anyio.current_time()
+        if criterion.kind == "diff":
+            return receipts.of_diff(criterion, changes)
+        if criterion.kind == "command" and seconds > 0:
+            return await self._command(work, criterion, seconds)
+        with anyio.move_on_after(seconds):
+            return await safe_look.in_thread(lambda stop: _look(Path(work.workspace), criterion, stop))
+        return receipts.unproven(criterion, f"not checked: the checks of one attempt together get {self._limit_s:g} s")
 
-    async def _command(self, work: work_order.WorkOrder, one: Criterion, left: float) -> Receipt:
+    async def _command(self, work: work_order.WorkOrder, criterion: Criterion, seconds: float) -> Receipt:
         name = f"{work.task.id} acceptance {secrets.token_hex(8)}"
-        task = model.Task(id=name, do=one.text, command=one.argv)
-        asked = replace(work, task=task, worker=WorkerKind.COMMAND, timeout_s=left)
-        outcome = await self._commands.carry_out(_Aside(work.run_id, name, work.attempt), asked)
-        ended = next((receipt for receipt in outcome.receipts if receipt.kind == "exit_code"), None)
-        if ended is None or outcome.state is AttemptState.TIMED_OUT:
-            return receipts.unproven(one, f"not checked: {outcome.error}")
-        if ended.ok:
-            return receipts.proven(one, ended.detail)
-        return receipts.refuted(one, ended.detail + _tail(outcome.output))
+        task = model.Task(id=name, do=criterion.text, command=criterion.argv)
+        order = replace(work, task=task, worker=WorkerKind.COMMAND, timeout_s=seconds)
+        outcome = await self._commands.carry_out(_Aside(work.run_id, name, work.attempt), order)
+        exit_receipt = next((receipt for receipt in outcome.receipts if receipt.kind == "exit_code"), None)
+        if exit_receipt is None or outcome.state is AttemptState.TIMED_OUT:
+            return receipts.unproven(criterion, f"not checked: {outcome.error}")
+        if exit_receipt.ok:
+            return receipts.proven(criterion, exit_receipt.detail)
+        return receipts.refuted(criterion, exit_receipt.detail + _tail(outcome.output))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +139,18 @@ class _NoBlobs:
 def _needs_snapshot(work: work_order.WorkOrder) -> bool:
     if work.worker is WorkerKind.SCRIPTED:
         return False
-    return bool(work.task.files) or any(one.kind == "diff" for one in acceptance.of(work.task, work.workspace))
+    return bool(work.task.files) or any(
+        criterion.kind == "diff" for criterion in acceptance.of(work.task, work.workspace)
+    )
 
 
-def _declared(work: work_order.WorkOrder) -> tuple[str, ...]:
-    asked = (one.subject for one in acceptance.of(work.task, work.workspace) if one.kind == "diff" and one.subject)
-    return (*work.task.files, *asked)
+def _files_of_interest(work: work_order.WorkOrder) -> tuple[str, ...]:
+    subjects = (
+        criterion.subject
+        for criterion in acceptance.of(work.task, work.workspace)
+        if criterion.kind == "diff" and criterion.subject
+    )
+    return (*work.task.files, *subjects)
 
 
 def _blind(work: work_order.WorkOrder) -> str:
@@ -151,53 +162,59 @@ def _blind(work: work_order.WorkOrder) -> str:
     return ""
 
 
-def _looked(root: Path, one: Criterion, stop: threading.Event) -> Receipt:
+def _look(root: Path, criterion: Criterion, stop: threading.Event) -> Receipt:
     """Returns the receipt of a criterion that looking decides."""
     try:
-        if one.kind == "glob":
-            return _glob(root, one, stop)
-        return _absent(root, one) if one.kind == "absent" else _file(root, one)
+        if criterion.kind == "glob":
+            return _glob(root, criterion, stop)
+        return _absent(root, criterion) if criterion.kind == "absent" else _file(root, criterion)
     except safe_look.Unmeasured as why:
-        return receipts.unproven(one, f"not checked: {why}")
+        return receipts.unproven(criterion, f"not checked: {why}")
     except OSError as error:
-        return receipts.unproven(one, f"not checked: {error.strerror}")
+        return receipts.unproven(criterion, f"not checked: {error.strerror}")
 
 
-def _file(root: Path, one: Criterion) -> Receipt:
-    if one.kind == "words":
-        return receipts.unproven(one, "")
-    place = root / one.subject
-    if not safe_look.holds(root, one.subject):
-        return receipts.unproven(one, "not checked: it leads outside the workspace")
-    if place.is_dir():
-        return receipts.proven(one, "the folder exists")
-    if one.subject.endswith("/"):
-        return receipts.refuted(one, "there is no such folder")
-    if not place.is_file():
-        return receipts.refuted(one, "there is no such file")
-    return receipts.proven(one, f"the file exists, {place.stat().st_size} bytes")
+def _file(root: Path, criterion: Criterion) -> Receipt:
+    if criterion.kind == "words":
+        return receipts.unproven(criterion, "")
+    path = root / criterion.subject
+    if not safe_look.holds(root, criterion.subject):
+        return receipts.unproven(criterion, "not checked: it leads outside the workspace")
+    if path.is_dir():
+        return receipts.proven(criterion, "the folder exists")
+    if criterion.subject.endswith("/"):
+        return receipts.refuted(criterion, "there is no such folder")
+    if not path.is_file():
+        return receipts.refuted(criterion, "there is no such file")
+    return receipts.proven(criterion, f"the file exists, {path.stat().st_size} bytes")
 
 
-def _absent(root: Path, one: Criterion) -> Receipt:
-    if not safe_look.lies_inside(root, one.subject):
-        return receipts.unproven(one, "not checked: it leads outside the workspace")
-    there = (root / one.subject).is_symlink() or (root / one.subject).exists()
-    return receipts.refuted(one, "it exists") if there else receipts.proven(one, "there is nothing of that name")
+def _absent(root: Path, criterion: Criterion) -> Receipt:
+    if not safe_look.lies_inside(root, criterion.subject):
+        return receipts.unproven(criterion, "not checked: it leads outside the workspace")
+    present = (root / criterion.subject).is_symlink() or (root / criterion.subject).exists()
+    return (
+        receipts.refuted(criterion, "it exists")
+        if present
+        else receipts.proven(criterion, "there is nothing of that name")
+    )
 
 
-def _glob(root: Path, one: Criterion, stop: threading.Event) -> Receipt:
-    found = list(itertools.islice(safe_look.matching(root, one.subject, stop), one.least))
-    if len(found) < one.least:
-        return receipts.refuted(one, f"{len(found)} of {one.least} wanted files match" if found else "no file matches")
-    return receipts.proven(one, f"{one.least} or more files match, `{found[0]}` among them")
+def _glob(root: Path, criterion: Criterion, stop: threading.Event) -> Receipt:
+    matches = list(itertools.islice(safe_look.matching(root, criterion.subject, stop), criterion.least))
+    if len(matches) < criterion.least:
+        return receipts.refuted(
+            criterion, f"{len(matches)} of {criterion.least} wanted files match" if matches else "no file matches"
+        )
+    return receipts.proven(criterion, f"{criterion.least} or more files match, `{matches[0]}` among them")
 
 
 def _tail(output: model.Json) -> str:
     """Returns the end of what a program printed."""
-    if not _is_object(output):
+    if not json_types.is_object(output):
         return ""
-    said = "\n".join(str(output.get(name, "")).strip() for name in ("stdout", "stderr")).strip()
-    return f"; it ended with: {escape.one_line(said[-TAIL_CHARS:], limit=TAIL_CHARS)}" if said else ""
+    text = "\n".join(str(output.get(name, "")).strip() for name in ("stdout", "stderr")).strip()
+    return f"; it ended with: {escape.one_line(text[-TAIL_CHARS:], limit=TAIL_CHARS)}" if text else ""
 
 
 def _is_object(value: model.Json) -> TypeGuard[Mapping[str, model.Json]]:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import anyio
 
+from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import path_globs
 
 MAX_ENTRIES = 200_000
@@ -24,7 +25,6 @@ WHOLE_BYTES = 16 << 20
 OUTSIDE = "outside"
 _NOT_PART = frozenset({".git"})
 _WILD = re.compile(r"[*?\[{]")
-_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 Result = TypeVar("Result")
 
@@ -42,19 +42,9 @@ async def in_thread(work: Callable[[threading.Event], Result]) -> Result:
         stop.set()
 
 
-def sayable(name: str) -> bool:
-    """Returns whether a name is Unicode text; others cannot be declared, and are not looked at."""
-    return name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name)
-
-
-def holds(root: Path, path: str) -> bool:
-    """Returns whether the real place of `path` is the workspace `root` or below it."""
-    return Path(os.path.realpath(root / path)).is_relative_to(os.path.realpath(root))
-
-
 def lies_inside(root: Path, path: str) -> bool:
     """Returns whether the entry `path` itself is inside, wherever it may point if it is a link."""
-    return holds(root, str(Path(path).parent))
+    return safe_paths.holds(root, str(Path(path).parent))
 
 
 def digest(root: Path, path: str) -> str:
@@ -98,7 +88,12 @@ def matching(root: Path, pattern: str, stop: threading.Event) -> Iterator[str]:
         stem, _ = _stem(one)
         deepest = None if "**" in one else one.count("/") + 1
         for path in _walk(root, stem, stop, deepest):
-            if path not in seen and path_globs.matches(one, path) and holds(root, path) and (root / path).is_file():
+            if (
+                path not in seen
+                and path_globs.matches(one, path)
+                and safe_paths.holds(root, path)
+                and (root / path).is_file()
+            ):
                 seen.add(path)
                 yield path
 
@@ -111,7 +106,7 @@ def _stem(pattern: str) -> tuple[str, bool]:
 
 def _walk(root: Path, start: str, stop: threading.Event, deepest: int | None = None) -> Iterator[str]:
     """Yields files and links at or below `start`, down to `deepest` segments."""
-    if not holds(root, start):
+    if not safe_paths.holds(root, start):
         raise Unmeasured(f"{start!r} leads outside the workspace")
     if (root / start).is_file():
         yield start
@@ -133,13 +128,13 @@ def _walk(root: Path, start: str, stop: threading.Event, deepest: int | None = N
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
-            return sorted((entry for entry in found if sayable(entry.name)), key=lambda entry: entry.name)
+            return sorted((entry for entry in found if safe_paths.sayable(entry.name)), key=lambda entry: entry.name)
     except OSError:
         return []
 
 
 def _content(path: Path) -> str:
-    handle = os.open(path, _FLAGS)
+    handle = os.open(path, safe_paths.READ)
     with open(handle, "rb") as file:  # noqa: PTH123 - a file that is open already
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):

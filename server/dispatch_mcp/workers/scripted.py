@@ -61,11 +61,11 @@ class ScriptedWorker:
 
 def _script_of(work: work_order.WorkOrder) -> Script:
     """Returns the task's script. Raises ValidationError for a bad one that is certainly meant for this worker."""
-    given = work.task.inputs.get("script")
-    if given is None or not _may_be_meant(work.task):
+    script = work.task.inputs.get("script")
+    if script is None or not _may_be_meant(work.task):
         return _NOTHING
     try:
-        return Script.model_validate(given)
+        return Script.model_validate(script)
     except pydantic.ValidationError:
         if work.task.worker is None:
             return _NOTHING

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+
 import math
 
 from dispatch_mcp import model
-from dispatch_mcp.planning import json_reader
+from dispatch_mcp.text import json_types
 
 NOTHING = model.Usage(cost_usd=0.0)
 """What an attempt has used before its first request."""
 
 
-def added(first: model.Usage, second: model.Usage) -> model.Usage:
+def total(first: model.Usage, second: model.Usage) -> model.Usage:
     """Returns the sum of two usages; its price is unknown when one of them is."""
     costs = (first.cost_usd, second.cost_usd)
     return model.Usage(
@@ -26,16 +27,16 @@ def added(first: model.Usage, second: model.Usage) -> model.Usage:
 
 def usage_of(raw: model.Json) -> model.Usage:
     """Returns a usage as the Messages API writes it."""
-    found = raw if json_reader.is_object(raw) else dict[str, model.Json]()
+    counts = raw if json_reader.is_object(raw) else dict[str, model.Json]()
     return model.Usage(
-        input_tokens=count(found.get("input_tokens")),
-        output_tokens=count(found.get("output_tokens")),
-        cache_read_tokens=count(found.get("cache_read_input_tokens")),
-        cache_write_tokens=count(found.get("cache_creation_input_tokens")),
+        input_tokens=count(counts.get("input_tokens")),
+        output_tokens=count(counts.get("output_tokens")),
+        cache_read_tokens=count(counts.get("cache_read_input_tokens")),
+        cache_write_tokens=count(counts.get("cache_creation_input_tokens")),
     )
 
 
-def raw(usage: model.Usage) -> dict[str, model.Json]:
+def to_raw(usage: model.Usage) -> dict[str, model.Json]:
     """Returns a usage as `usage_of` reads it."""
     return {
         "input_tokens": usage.input_tokens,

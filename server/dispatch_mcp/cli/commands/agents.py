@@ -12,13 +12,13 @@ from pathlib import Path
 
 import anyio
 
-from dispatch_mcp import composition, configuration, errors, model
+from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.agents import bundled_files, catalog
 from dispatch_mcp.cli import catalog_arguments, console
-from dispatch_mcp.planning import json_reader
 from dispatch_mcp.routing import learning
+from dispatch_mcp.service import route_memory
 from dispatch_mcp.store import agent_index_files
-from dispatch_mcp.text import escape
+from dispatch_mcp.text import escape, json_types
 
 SHOWN = 90
 """Characters of a description in the list."""
@@ -212,13 +212,13 @@ def _remembered(path: Path) -> list[str]:
         document: model.Json = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as wrong:
         raise errors.ConfigError(f"{str(path)!r} is not JSON: {wrong}.", hint="Correct or move it first.") from wrong
-    digests = document.get("sha256") if json_reader.is_object(document) else document
-    return [digest for digest in digests if isinstance(digest, str)] if json_reader.is_list(digests) else []
+    digests = document.get("sha256") if json_types.is_object(document) else document
+    return [digest for digest in digests if isinstance(digest, str)] if json_types.is_list(digests) else []
 
 
 def _misroutes(options: argparse.Namespace, settings: configuration.Settings) -> int:
     """Shows the words that led requests to agents which were the wrong ones."""
-    lessons = anyio.run(composition.lessons, settings)
+    lessons = anyio.run(route_memory.lessons, settings.home)
     words = learning.misleading([lesson.past for lesson in lessons])
     if options.name:
         words = [word for word in words if word.agent == options.name]
@@ -235,7 +235,7 @@ def _misroutes(options: argparse.Namespace, settings: configuration.Settings) ->
 
 def _forget(options: argparse.Namespace, settings: configuration.Settings) -> int:
     """Deletes everything that outcomes taught."""
-    count = anyio.run(composition.forget, settings)
+    count = anyio.run(route_memory.forget, settings.home)
     if options.json:
         console.emit({"forgotten": count})
     else:

@@ -8,18 +8,19 @@ import sys
 
 import anyio
 
-from dispatch_mcp import composition, configuration
+from dispatch_mcp import configuration
 from dispatch_mcp.cli import console
 from dispatch_mcp.cli.commands import approve
 from dispatch_mcp.git import apply_rules
 from dispatch_mcp.model import merge_offer
+from dispatch_mcp.service import checkouts
 
 
 def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Prints what would be applied; with a revision, applies it. Raises NotAllowed when an assistant does that."""
     if options.expect:
         approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
-    offer = anyio.run(composition.offer, setup.settings, options.run, options.expect)
+    offer = anyio.run(checkouts.offer, setup.settings, options.run, options.expect)
     if options.json:
         console.emit(offer.model_dump(mode="json", exclude_defaults=True))
     else:

@@ -16,7 +16,7 @@ import pydantic
 
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.cli import console, input_files
-from dispatch_mcp.context import pack_builder, packs, past_commits, search_scope
+from dispatch_mcp.context import git_log, pack_builder, packs, search_scope
 
 MAX_TEXT = 200_000
 _MAX_HISTORY = 1 << 28
@@ -53,7 +53,7 @@ def open_session(
     *,
     budget: int,
     scope: search_scope.Scope,
-    commits: Sequence[past_commits.Commit] | None = None,
+    commits: Sequence[git_log.Commit] | None = None,
 ) -> Generator[Session]:
     """Yields the session for the settings' workspace."""
     with ExitStack() as stack:
@@ -149,7 +149,7 @@ def _answer(session: Session, case: dict[str, model.Json]) -> dict[str, model.Js
     }
 
 
-def _history(name: str) -> list[past_commits.Commit]:
+def _history(name: str) -> list[git_log.Commit]:
     """Returns the commits of a (gzipped) JSONL file of [id, time, subject, files]."""
     try:
         data = Path(name).read_bytes()
@@ -157,7 +157,7 @@ def _history(name: str) -> list[past_commits.Commit]:
         if len(text) > _MAX_HISTORY:
             raise errors.InputError(f"{name!r} is too large.", hint="Keep the newest commits.")
         rows: list[model.Json] = [json.loads(line) for line in text.splitlines() if line.strip()]
-        return [past_commits.Commit(str(row[0]), int(row[1]), str(row[2]), tuple(map(str, row[3]))) for row in rows]
+        return [git_log.Commit(str(row[0]), int(row[1]), str(row[2]), tuple(map(str, row[3]))) for row in rows]
     except (OSError, EOFError, ValueError, TypeError, LookupError) as wrong:
         raise errors.InputError(
             f"{name!r} is no history: {wrong}.",

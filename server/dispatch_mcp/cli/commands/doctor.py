@@ -15,10 +15,12 @@ from typing import Literal
 
 import anyio
 
-from dispatch_mcp import __version__, composition, configuration, errors, model, worker_setup
+from dispatch_mcp import __version__, configuration, errors, model, worker_setup
 from dispatch_mcp.agents import bundled_files, loader
 from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.git import merge_rules
+from dispatch_mcp.service import checkouts
+from dispatch_mcp.store import health
 
 Mark = Literal["✓", "!", "✗"]
 OLDEST_PYTHON = (3, 11)
@@ -89,7 +91,7 @@ def _home(home: Path) -> Iterator[Fact]:
 
 def _store(home: Path) -> Iterator[Fact]:
     marks: dict[str, Mark] = {"ok": "✓", "warn": "!", "bad": "✗"}
-    for fact in composition.check_store(home):
+    for fact in health.facts(home):
         fix = fact.hint if isinstance(fact.hint, str) else shell_wording.words(fact.hint)
         yield Fact(marks[fact.status], fact.name, fact.detail, fix)
 
@@ -105,7 +107,7 @@ def _git(settings: configuration.Settings) -> Fact:
     if git is None:
         return Fact("!", "git", "not found", "Install git for receipts and worktrees.")
     try:
-        version = anyio.run(composition.git_version, settings)
+        version = anyio.run(checkouts.git_version, settings)
     except errors.WorkerError as trouble:
         return Fact("!", "git", f"{git} does not work: {trouble.message}", "Install git for receipts and worktrees.")
     detail = f"{git} {version[0]}.{version[1]}"
@@ -116,7 +118,7 @@ def _git(settings: configuration.Settings) -> Fact:
 
 def _worktrees(settings: configuration.Settings) -> Iterator[Fact]:
     try:
-        trees = composition.trees_left(settings)
+        trees = checkouts.trees_left(settings)
     except errors.StoreError:  # what is wrong with the store has been said
         return
     if trees:

@@ -67,7 +67,7 @@ def _worker(app: dispatcher.Dispatcher, name: str) -> WorkerKind | None:
 
 async def _reviewed(app: dispatcher.Dispatcher, options: argparse.Namespace, worker: str) -> review_answers.Reviewed:
     """Returns where the round stands once nobody here is at work any more."""
-    council = reviews.Council(app)
+    council = app.council
     subject = reviews.Asked(
         diff=input_files.text(options.diff, limit=MAX_BYTES) if options.diff else "",
         range=options.range or "",
@@ -97,7 +97,7 @@ def exit_code(review: review_answers.Reviewed) -> int:
 
 async def _write_sarif(app: dispatcher.Dispatcher, review: review_answers.Reviewed, name: str) -> None:
     """Writes the decision as SARIF into a file, or to stdout for `-`. Raises InputError when there is none."""
-    decision = await reviews.Council(app).decided(review.run_id) if review.run_id else None
+    decision = await app.council.decided(review.run_id) if review.run_id else None
     if decision is None:
         raise errors.InputError(f"There is no decision to write: {review.why or review.state}", hint="Review first.")
     document = sarif.document(decision, version=dispatch_mcp.__version__, about=review.of)

@@ -6,18 +6,18 @@ import argparse
 
 import anyio
 
-from dispatch_mcp import composition, configuration
+from dispatch_mcp import configuration
 from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.next_steps import NextStep
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import budget
-from dispatch_mcp.service import answers
+from dispatch_mcp.service import answers, traces
 
 
 def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Prints the list of runs or one run's summary."""
     view = "all" if options.all else "summary"
-    trace = anyio.run(composition.trace, setup.settings, options.run or "", view)
+    trace = anyio.run(traces.read, setup.settings, options.run or "", view)
     if options.json:
         console.emit(trace.wire(shell_wording.words))
     elif options.run:

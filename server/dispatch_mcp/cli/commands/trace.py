@@ -6,7 +6,7 @@ import argparse
 
 import anyio
 
-from dispatch_mcp import composition, configuration
+from dispatch_mcp import configuration
 from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.cli.commands import status
 from dispatch_mcp.runs import receipts
@@ -15,7 +15,7 @@ from dispatch_mcp.service import answers, traces
 
 def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Prints one view of the run."""
-    trace = anyio.run(composition.trace, setup.settings, options.run, options.view, options.task, options.cursor)
+    trace = anyio.run(traces.read, setup.settings, options.run, options.view, options.task, options.cursor)
     if options.json:
         console.emit(trace.wire(shell_wording.words))
         return console.OK

@@ -12,7 +12,7 @@ import anyio
 from dispatch_mcp import composition, configuration
 from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.cli.commands import approve, review
-from dispatch_mcp.service import review_answers, reviews
+from dispatch_mcp.service import review_answers
 
 
 def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
@@ -29,4 +29,4 @@ def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
 async def _waive(settings: configuration.Settings, options: argparse.Namespace) -> review_answers.Reviewed:
     async with composition.open_dispatcher(settings, drives=False) as app:
         by = f"{getpass.getuser()} at a shell"
-        return await reviews.Council(app).waive(options.run, options.finding, options.reason, by)
+        return await app.council.waive(options.run, options.finding, options.reason, by)

@@ -7,15 +7,16 @@ import functools
 
 import anyio
 
-from dispatch_mcp import composition, configuration
+from dispatch_mcp import configuration
 from dispatch_mcp.cli import console
 from dispatch_mcp.git import worktree_leftovers
+from dispatch_mcp.service import checkouts
 
 
 def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Prints worktrees and kept changes; `prune` removes those that are safe elsewhere before."""
     prune = options.what == "prune"
-    leftovers = anyio.run(functools.partial(composition.left_over, setup.settings, prune=prune))
+    leftovers = anyio.run(functools.partial(checkouts.left_over, setup.settings, prune=prune))
     if options.json:
         console.emit(leftovers.model_dump(mode="json", exclude_defaults=True))
         return console.OK
@@ -39,9 +40,9 @@ def show(leftovers: worktree_leftovers.Found, *, prune: bool) -> None:
         console.say("`dispatch-mcp worktrees prune` removes what is safe elsewhere; nothing that was not merged.")
 
 
-def _row(tree: worktree_leftovers.Tree) -> tuple[str, ...]:
+def _row(tree: worktree_leftovers.LeftWorktree) -> tuple[str, ...]:
     return tree.run[:12], tree.task, str(tree.attempt), "left over" if tree.left else "in use", tree.note
 
 
-def _line(work: worktree_leftovers.Work) -> tuple[str, ...]:
+def _line(work: worktree_leftovers.LeftRun) -> tuple[str, ...]:
     return work.run[:12], work.merged[:12], work.fate, str(work.conflicts or ""), str(work.kept or "")

@@ -21,17 +21,19 @@ def trouble_of(error: Exception, attempt: int) -> provider_errors.Trouble | None
     import httpx2  # noqa: PLC0415  # likewise
 
     if isinstance(error, anthropic.APIStatusError):
-        return _of_status(error.status_code, str(error.type or ""), str(getattr(error, "error_code", "")), attempt)
+        return _trouble_of_status(
+            error.status_code, str(error.type or ""), str(getattr(error, "error_code", "")), attempt
+        )
     kinds: tuple[tuple[tuple[type[Exception], ...], provider_errors.Trouble], ...] = (
         ((anthropic.APITimeoutError, httpx2.TimeoutException), _SILENT),
         ((anthropic.APIConnectionError,), provider_errors.trouble(None)),
         ((httpx2.HTTPError,), _CUT),
         ((anthropic.AnthropicError,), provider_errors.trouble(400)),
     )
-    return next((found for classes, found in kinds if isinstance(error, classes)), None)
+    return next((trouble for classes, trouble in kinds if isinstance(error, classes)), None)
 
 
-def _of_status(status: int, kind: str, code: str, attempt: int) -> provider_errors.Trouble:
+def _trouble_of_status(status: int, kind: str, code: str, attempt: int) -> provider_errors.Trouble:
     if code in SPEND_LIMITS or "spend_limit" in kind:
         return provider_errors.trouble(402)
     return provider_errors.trouble(status, kind, attempt=attempt)
@@ -40,21 +42,23 @@ def _of_status(status: int, kind: str, code: str, attempt: int) -> provider_erro
 def retry_after_s(error: Exception, now: float) -> float | None:
     """Returns how long the provider asks to wait: seconds, milliseconds or a date; None when it does not say."""
     headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", None) or {}
-    told = headers.get("retry-after", "")
+    wait = headers.get("retry-after", "")
     try:
         if milliseconds := headers.get("retry-after-ms"):
             return max(0.0, float(milliseconds) / 1000)
-        return max(0.0, float(told)) if told else None
+        return max(0.0, float(wait)) if wait else None
     except ValueError:
         pass
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(told).timestamp() - now)
+        return max(0.0, email.utils.parsedate_to_datetime(wait).timestamp() - now)
     except ValueError:
         return None
 
 
-def said(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """Returns what went wrong in a sentence, without the request's content."""
-    told = getattr(error, "api_message", None) or getattr(error, "message", None) or str(error) or type(error).__name__
+    message = (
+        getattr(error, "api_message", None) or getattr(error, "message", None) or str(error) or type(error).__name__
+    )
     status = getattr(error, "status_code", None)
-    return f"The provider{f' ({status})' if status else ''}: {str(told)[:600]}"
+    return f"The provider{f' ({status})' if status else ''}: {str(message)[:600]}"

@@ -6,6 +6,7 @@ decide what happens next. Every finished turn is kept, so the next attempt goes 
 
 from __future__ import annotations
 
+
 import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -17,10 +18,10 @@ import anyio
 
 from dispatch_mcp import model
 from dispatch_mcp.model import model_names, ports, work_order
-from dispatch_mcp.planning import forecast, json_reader
+from dispatch_mcp.planning import forecast
 from dispatch_mcp.routing import model_choice
 from dispatch_mcp.runs import handoff_schema, prompt_builder, system_prompt, tool_permissions
-from dispatch_mcp.workers import file_tools, heartbeat, provider_errors, usage_meter
+from dispatch_mcp.workers import attempt_scope, file_tools, provider_errors, usage_meter
 from dispatch_mcp.workers.anthropic import api_errors, conversation
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Login:
     url: str = ""
 
     @classmethod
-    def of(cls, env: Mapping[str, str]) -> Login:
+    def from_env(cls, env: Mapping[str, str]) -> Login:
         """Returns the login that the environment holds."""
         return cls(
             env.get("ANTHROPIC_API_KEY", ""), env.get("ANTHROPIC_AUTH_TOKEN", ""), env.get("ANTHROPIC_BASE_URL", "")
@@ -59,7 +60,7 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ApiSettings:
     """What the user decides about this worker; `in_flight` bounds the requests under way in this process."""
 
     max_turns: int = MAX_TURNS
@@ -82,7 +83,7 @@ class _Answer(NamedTuple):
         return [block for block in self.content if block.get("type") == "tool_use"]
 
 
-class _Ended(Exception):
+class _Over(Exception):
     """The attempt is over; the outcome says how."""
 
     def __init__(self, outcome: model.Outcome) -> None:
@@ -118,26 +119,26 @@ class _Task:
 
 
 class AnthropicWorker:
-    """Talks to the Anthropic API. `brief` makes prompts, `price` prices, `sight` looks at files."""
+    """Talks to the Anthropic API. `brief` makes prompts, `price` prices, `access` looks at files."""
 
     def __init__(
         self,
         login: Login,
         brief: prompt_builder.Brief,
         price: forecast.Price,
-        sight: file_tools.Sight,
+        access: file_tools.FileAccess,
         *,
-        settings: Settings = Settings(),
+        settings: ApiSettings = ApiSettings(),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._login = login
         self._brief = brief
         self._price = price
-        self._sight = sight
+        self._access = access
         self._settings = settings
         self._clock = clock
         self._tls: ssl.SSLContext | None = None
-        self._flights = anyio.CapacityLimiter(settings.in_flight)
+        self._in_flight = anyio.CapacityLimiter(settings.in_flight)
 
     async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         """Returns how the attempt ended, with what it cost; never raises for a failure of the work itself."""
@@ -145,27 +146,21 @@ class AnthropicWorker:
             return provider_errors.failed(provider_errors.trouble(401), "There is no key for the Anthropic API here.")
         if work.model and not model_choice.known(work.model):
             return provider_errors.failed(provider_errors.trouble(404), f"There is no model {work.model[:80]!r}.")
-        ctx.beat()
-        began = anyio.current_time()
-        task = self._task(ctx, work)
-        outcome: model.Outcome | None = None
-        async with anyio.create_task_group() as group:
-            group.start_soon(heartbeat.go_on, ctx)
-            outcome = await self._until_deadline(task)
-            group.cancel_scope.cancel()
-        assert outcome is not None
-        usage = outcome.usage.model_copy(update={"seconds": anyio.current_time() - began})
+        start = anyio.current_time()
+        async with attempt_scope.heartbeat(ctx):
+            outcome = await self._until_deadline(self._task(ctx, work))
+        usage = outcome.usage.model_copy(update={"seconds": anyio.current_time() - start})
         return outcome.model_copy(update={"usage": usage})
 
     def _task(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> _Task:
         rights = tool_permissions.of(work)
-        talk = conversation.of(ctx, work)
+        talk = conversation.resume(ctx, work)
         prompt = handoff_schema.asked(self._brief(work))
-        if not talk.begun:
-            talk.add(conversation.said(prompt.text))
+        if not talk.resumes:
+            talk.add(conversation.user_turn(prompt.text))
         elif talk.turns[-1].get("role") == "assistant":
-            talk.add(conversation.said(handoff_schema.going_on(prompt).text))
-        tools = file_tools.Toolbox.of(work, rights if work.place else (), self._sight)
+            talk.add(conversation.user_turn(handoff_schema.going_on(prompt).text))
+        tools = file_tools.Toolbox.of(work, rights if work.cwd else (), self._access)
         name = model_names.bare(work.model) or model_names.bare(model_names.DEFAULT)
         return _Task(work, name, system_prompt.system(work, rights), tools, talk)
 
@@ -176,8 +171,8 @@ class AnthropicWorker:
         with anyio.move_on_after(early):
             try:
                 async with self._client() as client:
-                    return await self._worked(client, task)
-            except _Ended as end:
+                    return await self._converse(client, task)
+            except _Over as end:
                 return end.outcome
         return provider_errors.timed_out(seconds, task.talk.spent)
 
@@ -197,18 +192,18 @@ class AnthropicWorker:
         ) as client:
             yield client
 
-    async def _worked(self, client: anthropic.AsyncAnthropic, task: _Task) -> model.Outcome:
+    async def _converse(self, client: anthropic.AsyncAnthropic, task: _Task) -> model.Outcome:
         for _ in range(self._settings.max_turns):
-            answer = await self._asked(client, task)
+            answer = await self._ask(client, task)
             match answer.stop:
                 case "tool_use":
-                    await self._tools_used(task, answer)
+                    await self._use_tools(task, answer)
                 case "pause_turn":
                     task.talk.add({"role": "assistant", "content": answer.content})
                 case _:
                     return self._ending(task, answer)
-        found = provider_errors.Trouble("max_turns", True, "The next attempt goes on where this one stopped.")
-        return provider_errors.failed(found, f"No result after {self._settings.max_turns} turns.", task.talk.spent)
+        trouble = provider_errors.Trouble("max_turns", True, "The next attempt goes on where this one stopped.")
+        return provider_errors.failed(trouble, f"No result after {self._settings.max_turns} turns.", task.talk.spent)
 
     def _ending(self, task: _Task, answer: _Answer) -> model.Outcome:
         """Returns what a last answer amounts to: its stop reason first, then the form of its content."""
@@ -221,12 +216,12 @@ class AnthropicWorker:
         if answer.stop == "max_tokens":
             talk.max_tokens = min(2 * (talk.max_tokens or MAX_TOKENS), MOST_TOKENS)
             talk.keep()
-            found = provider_errors.Trouble("max_tokens", True, "The next attempt gets more room.")
-            return provider_errors.failed(found, "The answer was cut off at its longest.", talk.spent)
+            trouble = provider_errors.Trouble("max_tokens", True, "The next attempt gets more room.")
+            return provider_errors.failed(trouble, "The answer was cut off at its longest.", talk.spent)
         if answer.stop not in ("end_turn", "stop_sequence"):
             talk.forget()
-            found = provider_errors.Trouble("context_full", False, "Split the task, or give it less context.")
-            return provider_errors.failed(found, f"The model stopped: {answer.stop[:80]}.", talk.spent)
+            trouble = provider_errors.Trouble("context_full", False, "Split the task, or give it less context.")
+            return provider_errors.failed(trouble, f"The model stopped: {answer.stop[:80]}.", talk.spent)
         talk.add({"role": "assistant", "content": answer.content})
         handoff, whole, problem = handoff_schema.read_text(answer.text)
         if handoff is None:
@@ -235,115 +230,117 @@ class AnthropicWorker:
             )
         return provider_errors.succeeded(handoff, whole, talk.spent, task.model)
 
-    async def _tools_used(self, task: _Task, answer: _Answer) -> None:
+    async def _use_tools(self, task: _Task, answer: _Answer) -> None:
         """Carries out what the model asked for and keeps both turns together: one without the other is no request."""
-        found: list[tuple[str, str, bool]] = []
+        results: list[tuple[str, str, bool]] = []
         for call in answer.calls:
-            text, worked = await task.tools.use(usage_meter.text(call.get("name")), call.get("input"))
-            found.append((usage_meter.text(call.get("id")), text, worked))
-        task.talk.add({"role": "assistant", "content": answer.content}, conversation.results(found))
+            text, success = await task.tools.use(usage_meter.text(call.get("name")), call.get("input"))
+            results.append((usage_meter.text(call.get("id")), text, success))
+        task.talk.add({"role": "assistant", "content": answer.content}, conversation.results(results))
 
-    async def _asked(self, client: anthropic.AsyncAnthropic, task: _Task) -> _Answer:
-        """Returns the model's next answer. Raises _Ended when there is none, or no money for one."""
+    async def _ask(self, client: anthropic.AsyncAnthropic, task: _Task) -> _Answer:
+        """Returns the model's next answer. Raises _Over when there is none, or no money for one."""
         request = task.request()
-        flight = _Flight(task, self._price)
+        meter = _RequestMeter(task, self._price)
         try:
-            async with self._flights:
+            async with self._in_flight:
                 room = await self._room(client, task, request)
                 async with client.messages.stream(max_tokens=room, **request) as stream:
                     async for event in stream:
-                        flight.heard(event.to_dict(warnings=False))
+                        meter.count(event.to_dict(warnings=False))
                     message = (await stream.get_final_message()).to_dict(warnings=False)
         except Exception as error:
-            found = api_errors.trouble_of(error, task.work.attempt)
-            if found is None:
+            trouble = api_errors.trouble_of(error, task.work.attempt)
+            if trouble is None:
                 raise
-            flight.land()
-            if found.kind == "bad_request" and task.talk.begun:
+            meter.settle()
+            if trouble.kind == "bad_request" and task.talk.resumes:
                 task.talk.forget()
             wait = api_errors.retry_after_s(error, self._clock())
-            outcome = provider_errors.failed(found, api_errors.said(error), task.talk.spent, retry_after_s=wait)
-            raise _Ended(outcome) from error
+            outcome = provider_errors.failed(trouble, api_errors.describe(error), task.talk.spent, retry_after_s=wait)
+            raise _Over(outcome) from error
         except BaseException:
-            flight.land()
+            meter.settle()
             raise
-        flight.land(message.get("usage"))
-        content = [_block(one) for one in _items(message.get("content"))]
+        meter.settle(message.get("usage"))
+        content = [_block(block) for block in _items(message.get("content"))]
         return _Answer(usage_meter.text(message.get("stop_reason")), content)
 
     async def _room(self, client: anthropic.AsyncAnthropic, task: _Task, request: Mapping[str, model.Json]) -> int:
         """Returns how many tokens the next answer may have below the attempt's ceiling, counted before it is paid for.
 
         Raises:
-            _Ended: too little is left for an answer.
+            _Over: too little is left for an answer.
         """
         most = task.talk.max_tokens or MAX_TOKENS
         ceiling = task.work.ceiling
         if ceiling.tokens is None and ceiling.dollars is None:
             return most
-        counted = (await client.messages.count_tokens(**request)).input_tokens
-        room = min(most, self._affordable(task, counted))
+        prompt_tokens = (await client.messages.count_tokens(**request)).input_tokens
+        room = min(most, self._affordable(task, prompt_tokens))
         if room >= LEAST_TOKENS:
             return room
-        found = provider_errors.Trouble("budget", True, "Give the task or the run a higher ceiling.")
-        raise _Ended(
+        trouble = provider_errors.Trouble("budget", True, "Give the task or the run a higher ceiling.")
+        raise _Over(
             provider_errors.failed(
-                found, f"The next request ({counted:,} tokens) would go over the ceiling.", task.talk.spent
+                trouble, f"The next request ({prompt_tokens:,} tokens) would go over the ceiling.", task.talk.spent
             )
         )
 
-    def _affordable(self, task: _Task, counted: int) -> int:
-        ceiling, spent = task.work.ceiling, task.talk.usage
+    def _affordable(self, task: _Task, prompt_tokens: int) -> int:
+        ceiling, usage = task.work.ceiling, task.talk.usage
         room = MOST_TOKENS
         if ceiling.tokens is not None:
-            room = min(room, ceiling.tokens - forecast.used(spent) - counted)
+            room = min(room, ceiling.tokens - forecast.used(usage) - prompt_tokens)
         # Written to the cache, the prompt costs a quarter more than fresh: the dearest case counts.
-        paid = self._price(task.model, model.Usage(cache_write_tokens=counted))
-        million = self._price(task.model, model.Usage(output_tokens=1_000_000))
-        if ceiling.dollars is not None and paid is not None and million:
-            room = min(room, int((ceiling.dollars - (spent.cost_usd or 0.0) - paid) / million * 1_000_000))
+        prompt_price = self._price(task.model, model.Usage(cache_write_tokens=prompt_tokens))
+        price_of_million = self._price(task.model, model.Usage(output_tokens=1_000_000))
+        if ceiling.dollars is not None and prompt_price is not None and price_of_million:
+            room = min(
+                room, int((ceiling.dollars - (usage.cost_usd or 0.0) - prompt_price) / price_of_million * 1_000_000)
+            )
         return room
 
 
 @dataclass(slots=True)
-class _Flight:
+class _RequestMeter:
     """A request under way; what it has used counts even if its answer never comes to an end."""
 
     task: _Task
     price: forecast.Price
     usage: model.Usage = field(default_factory=model.Usage)
     letters: int = 0
-    landed: bool = False
+    is_settled: bool = False
 
-    def heard(self, event: Mapping[str, model.Json]) -> None:
+    def count(self, event: Mapping[str, model.Json]) -> None:
         """Takes in one event of the stream."""
         kind = event.get("type")
         if kind == "message_start":
             self.usage = usage_meter.usage_of(_block(event.get("message")).get("usage"))
         elif kind == "message_delta":
-            told = usage_meter.usage_of(event.get("usage"))
-            self.usage = self.usage.model_copy(update={"output_tokens": told.output_tokens})
+            usage = usage_meter.usage_of(event.get("usage"))
+            self.usage = self.usage.model_copy(update={"output_tokens": usage.output_tokens})
         elif kind == "content_block_delta":
             delta = _block(event.get("delta"))
             self.letters += sum(len(usage_meter.text(delta.get(key))) for key in ("text", "thinking", "partial_json"))
 
-    def land(self, final: model.Json = None) -> None:
+    def settle(self, final: model.Json = None) -> None:
         """Stores the request; without the provider's final word its answer counts a token for four letters."""
         usage = usage_meter.usage_of(final) if final else self.usage
         if not final and self.letters:
             usage = usage.model_copy(update={"output_tokens": max(usage.output_tokens, -(-self.letters // 4))})
-        if not self.landed and forecast.used(usage) + usage.cache_read_tokens:
-            self.task.talk.used(usage.model_copy(update={"cost_usd": self.price(self.task.model, usage)}))
-        self.landed = True
+        if not self.is_settled and forecast.used(usage) + usage.cache_read_tokens:
+            self.task.talk.add_usage(usage.model_copy(update={"cost_usd": self.price(self.task.model, usage)}))
+        self.is_settled = True
 
 
 def _items(value: model.Json) -> list[model.Json]:
     """Returns a JSON list, empty for anything else."""
-    return list(value) if json_reader.is_list(value) else []
+    return list(value) if json_types.is_list(value) else []
 
 
 def _block(value: model.Json) -> conversation.Turn:
-    return dict(value) if json_reader.is_object(value) else {}
+    return dict(value) if json_types.is_object(value) else {}
 
 
 def _load(price: forecast.Price) -> ssl.SSLContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Final
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import ports, work_order
-from dispatch_mcp.planning import json_reader
+from dispatch_mcp.text import json_types
 from dispatch_mcp.workers import usage_meter
 
 BEAT: Final = "api"
@@ -30,13 +31,13 @@ class Conversation:
     usage: model.Usage = usage_meter.NOTHING
     unseen: model.Usage = usage_meter.NOTHING
     max_tokens: int = 0
-    begun: bool = False
+    resumes: bool = False
     digests: list[str] = field(default_factory=list[str])
 
     @property
     def spent(self) -> model.Usage:
         """What the attempt has to report."""
-        return usage_meter.added(self.usage, self.unseen)
+        return usage_meter.total(self.usage, self.unseen)
 
     def add(self, *turns: Turn) -> None:
         """Appends turns and keeps them where the next attempt finds them."""
@@ -45,41 +46,41 @@ class Conversation:
         self.digests.append(self.ctx.blobs.put(text.encode("utf-8", "replace")))
         self.keep()
 
-    def used(self, usage: model.Usage) -> None:
+    def add_usage(self, usage: model.Usage) -> None:
         """Notes what a request used."""
-        self.usage = usage_meter.added(self.usage, usage)
+        self.usage = usage_meter.total(self.usage, usage)
         self.keep()
 
     def keep(self) -> None:
         """Leaves everything that the next attempt needs."""
-        kept: dict[str, model.Json] = {
+        detail: dict[str, model.Json] = {
             "turns": list(self.digests),
             "directory": self.directory,
             "usage": self.spent.model_dump(mode="json", exclude_defaults=True),
             "max_tokens": self.max_tokens,
         }
-        self.ctx.beat(**{ports.SESSION: self.digests[-1] if len(self.turns) > 1 else "", BEAT: kept})
+        self.ctx.beat(**{ports.SESSION: self.digests[-1] if len(self.turns) > 1 else "", BEAT: detail})
 
     def forget(self) -> None:
         """Lets the next attempt begin anew."""
         self.ctx.beat(**{ports.SESSION: "", BEAT: {}})
 
 
-def of(ctx: ports.TaskContext, work: work_order.WorkOrder) -> Conversation:
+def resume(ctx: ports.TaskContext, work: work_order.WorkOrder) -> Conversation:
     """Returns the conversation that an attempt goes on with, or an empty one.
 
     An attempt that ended without a word about its failure was cut off with its server; what it used was never reported.
     """
-    kept = work.last_beat.get(BEAT)
-    talk = Conversation(ctx, work.place)
-    if work.attempt == 1 or not json_reader.is_object(kept):
+    detail = work.last_beat.get(BEAT)
+    talk = Conversation(ctx, work.cwd)
+    if work.attempt == 1 or not json_reader.is_object(detail):
         return talk
-    if not work.last_error and kept.get("usage"):
-        talk.unseen = _usage(kept.get("usage"))
-    talk.max_tokens = usage_meter.count(kept.get("max_tokens"))
-    digests = kept.get("turns")
-    if kept.get("directory") == work.place and json_reader.is_list(digests):
-        _restore(talk, [one for one in digests if isinstance(one, str)])
+    if not work.last_error and detail.get("usage"):
+        talk.unseen = _usage(detail.get("usage"))
+    talk.max_tokens = usage_meter.count(detail.get("max_tokens"))
+    digests = detail.get("turns")
+    if detail.get("directory") == work.cwd and json_reader.is_list(digests):
+        _restore(talk, [digest for digest in digests if isinstance(digest, str)])
     return talk
 
 
@@ -90,14 +91,14 @@ def _restore(talk: Conversation, digests: list[str]) -> None:
             turns += _turns(talk.ctx.blobs.get(digest))
     except (errors.DispatchError, ValueError):
         return
-    talk.turns, talk.digests, talk.begun = turns, digests, bool(turns)
+    talk.turns, talk.digests, talk.resumes = turns, digests, bool(turns)
 
 
 def _turns(data: bytes) -> list[Turn]:
-    found = json.loads(data)
-    if not json_reader.is_list(found):
+    turns = json.loads(data)
+    if not json_reader.is_list(turns):
         raise ValueError("no list of turns")
-    return [dict(one) for one in found if json_reader.is_object(one)]
+    return [dict(turn) for turn in turns if json_reader.is_object(turn)]
 
 
 def _usage(raw: model.Json) -> model.Usage:
@@ -113,21 +114,21 @@ def cached(turns: list[Turn]) -> list[Turn]:
     if last.get("role") != "user":
         return turns
     content = last.get("content")
-    if not json_reader.is_list(content) or not content or not json_reader.is_object(content[-1]):
+    if not json_types.is_list(content) or not content or not json_types.is_object(content[-1]):
         return turns
     blocks: list[model.Json] = [*content[:-1], {**content[-1], "cache_control": {"type": "ephemeral"}}]
     return [*before, {**last, "content": blocks}]
 
 
-def said(text: str) -> Turn:
+def user_turn(text: str) -> Turn:
     """Returns a turn of the user."""
     return {"role": "user", "content": [{"type": "text", "text": text}]}
 
 
-def results(found: list[tuple[str, str, bool]]) -> Turn:
+def results(answers: list[tuple[str, str, bool]]) -> Turn:
     """Returns the turn that answers tool calls: their ids, what they gave, and whether they worked."""
     blocks: list[Mapping[str, model.Json]] = [
-        {"type": "tool_result", "tool_use_id": call, "content": text, **({} if worked else {"is_error": True})}
-        for call, text, worked in found
+        {"type": "tool_result", "tool_use_id": call, "content": text, **({} if success else {"is_error": True})}
+        for call, text, success in answers
     ]
     return {"role": "user", "content": blocks}

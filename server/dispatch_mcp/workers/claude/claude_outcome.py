@@ -5,18 +5,19 @@ Rule: docs/rules.md#claude-code-outcomes.
 
 from __future__ import annotations
 
+
 import re
 from collections.abc import Mapping
 from typing import Final
 
 from dispatch_mcp import model
 from dispatch_mcp.model import work_order
-from dispatch_mcp.planning import forecast, json_reader
+from dispatch_mcp.planning import forecast
 from dispatch_mcp.process import supervisor
 from dispatch_mcp.runs import handoff_schema
-from dispatch_mcp.text import escape
+from dispatch_mcp.text import escape, json_types
 from dispatch_mcp.workers import provider_errors, usage_meter
-from dispatch_mcp.workers.claude.stream_rows import Said
+from dispatch_mcp.workers.claude.stream_rows import Transcript
 
 UNKNOWN_SESSION: Final = re.compile(r"no conversation found", re.IGNORECASE)
 SESSION_IN_USE: Final = re.compile(r"already in use", re.IGNORECASE)
@@ -34,113 +35,115 @@ _ENDS: Final[Mapping[str, provider_errors.Trouble]] = {
 """Terminal reasons that have a name of their own."""
 
 
-def spent(said: Said, ended: supervisor.ChildResult, price: forecast.Price, before: float | None) -> model.Usage:
+def spent(
+    transcript: Transcript, child: supervisor.ChildResult, price: forecast.Price, before: float | None
+) -> model.Usage:
     """Returns what this process used.
 
     `before` is what the session had cost when the process began: 0 for a new session, None when nobody knows because
     its last process was killed. The figure of Claude Code counts the whole session, so `before` is taken off; where
     that cannot be done, the requests of this process count at list prices.
     """
-    usage = said.usage(price)
-    if not said.requests and said.result:
-        usage = usage_meter.usage_of(said.result.get("usage"))
-    if said.total is not None and before is not None:
-        usage = usage.model_copy(update={"cost_usd": max(0.0, said.total - before)})
-    return usage.model_copy(update={"seconds": ended.seconds})
+    usage = transcript.usage(price)
+    if not transcript.requests and transcript.result:
+        usage = usage_meter.usage_of(transcript.result.get("usage"))
+    if transcript.total is not None and before is not None:
+        usage = usage.model_copy(update={"cost_usd": max(0.0, transcript.total - before)})
+    return usage.model_copy(update={"seconds": child.seconds})
 
 
 def outcome(
-    said: Said, ended: supervisor.ChildResult, work: work_order.WorkOrder, usage: model.Usage, now: float
+    transcript: Transcript, child: supervisor.ChildResult, work: work_order.WorkOrder, usage: model.Usage, now: float
 ) -> model.Outcome:
     """Returns how the attempt ended: success only for exit 0, a completed result and a structured handoff."""
-    if ended.timed_out:
+    if child.timed_out:
         return provider_errors.timed_out(work.timeout_s, usage)
-    if not said.result:
-        return _without_result(ended, usage)
-    reason = usage_meter.text(said.result.get("terminal_reason"))
-    if ended.exit_code != 0 or said.result.get("is_error") is not False or reason != "completed":
-        return _failed(said, ended, work, usage, now)
-    if said.result.get("stop_reason") == "refusal":
+    if not transcript.result:
+        return _without_result(child, usage)
+    reason = usage_meter.text(transcript.result.get("terminal_reason"))
+    if child.exit_code != 0 or transcript.result.get("is_error") is not False or reason != "completed":
+        return _failed(transcript, child, work, usage, now)
+    if transcript.result.get("stop_reason") == "refusal":
         return provider_errors.failed(
-            provider_errors.Trouble("refusal", False), f"The model refused: {_gist(said)}", usage
+            provider_errors.Trouble("refusal", False), f"The model refused: {_gist(transcript)}", usage
         )
-    handoff, answer, problem = handoff_schema.read(said.result.get("structured_output"))
+    handoff, answer, problem = handoff_schema.read(transcript.result.get("structured_output"))
     if handoff is None:
         return provider_errors.failed(
-            provider_errors.Trouble("no_handoff", True), f"No structured result ({problem}): {_gist(said)}", usage
+            provider_errors.Trouble("no_handoff", True), f"No structured result ({problem}): {_gist(transcript)}", usage
         )
-    return provider_errors.succeeded(_with_denials(handoff, said), answer, usage, _NAME)
+    return provider_errors.succeeded(_with_denials(handoff, transcript), answer, usage, _NAME)
 
 
-def is_done(said: Said, ended: supervisor.ChildResult) -> bool:
+def is_done(transcript: Transcript, child: supervisor.ChildResult) -> bool:
     """Returns whether a process had finished its work, so that its result can be taken over."""
-    reason = usage_meter.text(said.result.get("terminal_reason"))
-    good = ended.exit_code == 0 and said.result.get("is_error") is False and reason == "completed"
-    return good and handoff_schema.read(said.result.get("structured_output"))[0] is not None
+    reason = usage_meter.text(transcript.result.get("terminal_reason"))
+    good = child.exit_code == 0 and transcript.result.get("is_error") is False and reason == "completed"
+    return good and handoff_schema.read(transcript.result.get("structured_output"))[0] is not None
 
 
-def _without_result(ended: supervisor.ChildResult, usage: model.Usage) -> model.Outcome:
-    told = escape.one_line(ended.stderr.decode("utf-8", "replace").strip()[-400:], limit=400)
-    if ended.exit_code == 1 and told:
+def _without_result(child: supervisor.ChildResult, usage: model.Usage) -> model.Outcome:
+    complaint = escape.one_line(child.stderr.decode("utf-8", "replace").strip()[-400:], limit=400)
+    if child.exit_code == 1 and complaint:
         hint = "Check the version of Claude Code; the doctor command shows it."
         return provider_errors.failed(
-            provider_errors.Trouble("bad_call", False, hint), f"{_NAME} did not start: {told}", usage
+            provider_errors.Trouble("bad_call", False, hint), f"{_NAME} did not start: {complaint}", usage
         )
-    how = f"exit code {ended.exit_code}" if ended.signal is None else f"signal {ended.signal}"
+    how = f"exit code {child.exit_code}" if child.signal is None else f"signal {child.signal}"
     return provider_errors.failed(
         provider_errors.Trouble("no_result", True), f"{_NAME} ended without a result ({how}).", usage
     )
 
 
 def _failed(
-    said: Said, ended: supervisor.ChildResult, work: work_order.WorkOrder, usage: model.Usage, now: float
+    transcript: Transcript, child: supervisor.ChildResult, work: work_order.WorkOrder, usage: model.Usage, now: float
 ) -> model.Outcome:
-    reason = usage_meter.text(said.result.get("terminal_reason"))
-    text = _gist(said) or reason or usage_meter.text(said.result.get("subtype"))
+    reason = usage_meter.text(transcript.result.get("terminal_reason"))
+    text = _gist(transcript) or reason or usage_meter.text(transcript.result.get("subtype"))
     if reason in _ENDS:
-        return provider_errors.failed(_ENDS[reason], f"{_NAME} stopped ({reason}). {_gist(said)}".strip(), usage)
+        return provider_errors.failed(_ENDS[reason], f"{_NAME} stopped ({reason}). {_gist(transcript)}".strip(), usage)
     if reason == "api_error":
-        found = provider_errors.trouble(_status(said), attempt=work.attempt)
-        if _status(said) is None and _LIMIT.search(text):
-            found = provider_errors.trouble(429, attempt=work.attempt)
-        return provider_errors.failed(found, f"{_NAME}: {text}", usage, retry_after_s=_wait(said, text, now))
+        trouble = provider_errors.trouble(_status(transcript), attempt=work.attempt)
+        if _status(transcript) is None and _LIMIT.search(text):
+            trouble = provider_errors.trouble(429, attempt=work.attempt)
+        return provider_errors.failed(trouble, f"{_NAME}: {text}", usage, retry_after_s=_wait(transcript, text, now))
     return provider_errors.failed(
         provider_errors.Trouble("interrupted", True),
-        f"{_NAME} ended early ({reason or ended.exit_code}): {text}",
+        f"{_NAME} ended early ({reason or child.exit_code}): {text}",
         usage,
     )
 
 
-def _status(said: Said) -> int | None:
-    found = usage_meter.number(said.result.get("api_error_status"))
-    return None if found is None else int(found)
+def _status(transcript: Transcript) -> int | None:
+    status = usage_meter.number(transcript.result.get("api_error_status"))
+    return None if status is None else int(status)
 
 
-def _wait(said: Said, text: str, now: float) -> float | None:
-    told = _LIMIT_UNTIL.search(text)
-    until = float(told[1]) if told else said.limited_until
+def _wait(transcript: Transcript, text: str, now: float) -> float | None:
+    match = _LIMIT_UNTIL.search(text)
+    until = float(match[1]) if match else transcript.limited_until
     return None if until is None or until <= now else until - now
 
 
-def _gist(said: Said) -> str:
-    found = usage_meter.text(said.result.get("result")) or " ".join(
-        one for one in _list(said.result.get("errors")) if isinstance(one, str)
+def _gist(transcript: Transcript) -> str:
+    text = usage_meter.text(transcript.result.get("result")) or " ".join(
+        error for error in _list(transcript.result.get("errors")) if isinstance(error, str)
     )
-    return escape.one_line(found, limit=600)
+    return escape.one_line(text, limit=600)
 
 
-def _with_denials(handoff: model.Handoff, said: Said) -> model.Handoff:
+def _with_denials(handoff: model.Handoff, transcript: Transcript) -> model.Handoff:
     """Returns the handoff with what Claude Code was not allowed to do, which nothing else tells."""
-    denied = [usage_meter.text(one.get("tool_name")) or "a tool" for one in _denials(said)]
-    if not denied:
+    tools = [usage_meter.text(denial.get("tool_name")) or "a tool" for denial in _denials(transcript)]
+    if not tools:
         return handoff
-    note = f"Not allowed here, so not done: {', '.join(sorted(set(denied)))} ({len(denied)} times)."
+    note = f"Not allowed here, so not done: {', '.join(sorted(set(tools)))} ({len(tools)} times)."
     return handoff.model_copy(update={"open_questions": (*handoff.open_questions, note)})
 
 
-def _denials(said: Said) -> list[Mapping[str, model.Json]]:
-    return [one for one in _list(said.result.get("permission_denials")) if json_reader.is_object(one)]
+def _denials(transcript: Transcript) -> list[Mapping[str, model.Json]]:
+    return [denial for denial in _list(transcript.result.get("permission_denials")) if json_reader.is_object(denial)]
 
 
 def _list(value: model.Json) -> list[model.Json]:
-    return list(value) if json_reader.is_list(value) else []
+    return list(value) if json_types.is_list(value) else []

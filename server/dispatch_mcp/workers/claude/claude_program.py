@@ -16,13 +16,13 @@ NAME: Final = "claude"
 _HELP_S: Final = 20.0
 
 
-def find(configured: str, path: str) -> str | None:
+def find(program: str, path: str) -> str | None:
     """Returns the absolute path of the program, or None.
 
     First what the user configured, then `claude` on `path`, then the one that the package claude-agent-sdk brings.
     Relative entries of the path, which a workspace could fill, do not count.
     """
-    return program_path.found(configured, path) if configured else program_path.found(NAME, path) or _bundled()
+    return program_path.find(program, path) if program else program_path.find(NAME, path) or _bundled()
 
 
 def _bundled() -> str | None:
@@ -38,17 +38,17 @@ def _bundled() -> str | None:
 
 async def flags(program: str, env: Mapping[str, str], folder: Path) -> frozenset[str]:
     """Returns the flags that the program's help names; none when it does not answer."""
-    return command_line.flags_in(await _asked(program, "--help", env, folder))
+    return command_line.flags_in(await _ask(program, "--help", env, folder))
 
 
 async def version(program: str, env: Mapping[str, str], folder: Path) -> str:
     """Returns what the program calls its version; an empty string when it does not answer."""
-    return (await _asked(program, "--version", env, folder)).strip().partition(" ")[0][:40]
+    return (await _ask(program, "--version", env, folder)).strip().partition(" ")[0][:40]
 
 
-async def _asked(program: str, flag: str, env: Mapping[str, str], folder: Path) -> str:
+async def _ask(program: str, flag: str, env: Mapping[str, str], folder: Path) -> str:
     try:
-        ended = await supervisor.run_child([program, flag], cwd=Path("/"), env=env, folder=folder, timeout_s=_HELP_S)
+        child = await supervisor.run_child([program, flag], cwd=Path("/"), env=env, folder=folder, timeout_s=_HELP_S)
     except errors.WorkerError:
         return ""
-    return ended.stdout.decode("utf-8", "replace") if ended.exit_code == 0 else ""
+    return child.stdout.decode("utf-8", "replace") if child.exit_code == 0 else ""

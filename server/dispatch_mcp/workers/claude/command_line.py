@@ -58,7 +58,7 @@ def flags_in(text: str) -> frozenset[str]:
     return frozenset(_FLAG.findall(text))
 
 
-def arguments(call: Call, known: Collection[str]) -> list[str]:
+def arguments(call: Call, flags: Collection[str]) -> list[str]:
     """Returns the arguments after the program; every value that is not ours stands behind its own `=`.
 
     The prompt is not among them: it is read from standard input, so that no text can become a flag and none is too
@@ -67,30 +67,30 @@ def arguments(call: Call, known: Collection[str]) -> list[str]:
     tools = ",".join(call.tools)
     return [
         *("-p", "--output-format=stream-json", "--verbose", "--include-partial-messages"),
-        *_closed(known),
+        *_isolation_flags(flags),
         *("--strict-mcp-config", "--permission-mode=dontAsk", f"--tools={tools}", f"--allowedTools={tools}"),
         f"--system-prompt-file={call.system_file}",
         f"--json-schema={json.dumps(handoff_schema.SCHEMA, separators=(',', ':'))}",
         f"--model={call.model}",
-        *([f"--effort={call.effort}"] if call.effort and "--effort" in known else []),
+        *([f"--effort={call.effort}"] if call.effort and "--effort" in flags else []),
         f"--max-turns={call.max_turns}",
         *([f"--max-budget-usd={call.max_dollars:.6f}"] if call.max_dollars is not None else []),
         f"--resume={call.session}" if call.resume else f"--session-id={call.session}",
     ]
 
 
-def _closed(known: Collection[str]) -> list[str]:
+def _isolation_flags(flags: Collection[str]) -> list[str]:
     """Returns the flags that keep the user's own settings, hooks, plugins and memory out.
 
     Not `--bare`: it lacks tools that find files, and never reads the login of a subscription.
     """
-    wanted = [flag for flag in ("--safe-mode", "--restricted", "--disable-slash-commands") if flag in known]
-    return [*wanted, *(["--setting-sources="] if "--setting-sources" in known else [])]
+    switches = [flag for flag in ("--safe-mode", "--restricted", "--disable-slash-commands") if flag in flags]
+    return [*switches, *(["--setting-sources="] if "--setting-sources" in flags else [])]
 
 
 def variables(policy: child_environment.ChildPolicy, work: work_order.WorkOrder) -> dict[str, str]:
     """Returns the whole environment of the child."""
-    passed = {name: value for name, value in policy.variables.items() if name in PASSED and value and "\0" not in value}
+    login = {name: value for name, value in policy.variables.items() if name in PASSED and value and "\0" not in value}
     dollars = work.ceiling.dollars
     budget = {BUDGET: f"{dollars:.6f}"} if dollars is not None else {}
-    return policy.environment({**passed, **FIXED, **budget})
+    return policy.environment({**login, **FIXED, **budget})

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from dispatch_mcp import model
-from dispatch_mcp.planning import forecast, json_reader
+from dispatch_mcp.planning import forecast
+from dispatch_mcp.text import json_types
 from dispatch_mcp.workers import usage_meter
 
 MAX_LINE: Final = 4 << 20
@@ -18,7 +19,7 @@ _NO_ROW: Final[Mapping[str, model.Json]] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Transcript:
     """Everything that one process said. `result` is its last result row, empty if it ended without one.
 
     `requests` holds the usage of each request of the model by its id, with the model's name; `limited_until` is when
@@ -37,16 +38,16 @@ class Said:
     def usage(self, price: forecast.Price) -> model.Usage:
         """Returns what this process used, request by request, at list prices; no price if one is not known."""
         total = usage_meter.NOTHING
-        for name, used in self.requests.values():
-            total = usage_meter.added(total, used.model_copy(update={"cost_usd": price(name, used)}))
+        for name, request in self.requests.values():
+            total = usage_meter.total(total, request.model_copy(update={"cost_usd": price(name, request)}))
         return total
 
 
-def read(stdout: bytes) -> Said:
+def read(stdout: bytes) -> Transcript:
     """Returns what the lines say; what is not a JSON object is passed over."""
     result: Mapping[str, model.Json] = _NO_ROW
     requests: dict[str, tuple[str, model.Usage]] = {}
-    limited, current = None, ""
+    until, current = None, ""
     for row in _rows(stdout):
         kind = row.get("type")
         if kind == "result":
@@ -56,15 +57,15 @@ def read(stdout: bytes) -> Said:
         elif kind == "stream_event":
             current = _note_event(requests, _object(row.get("event")), current)
         elif kind == "rate_limit_event":
-            limited = usage_meter.number(_object(row.get("rate_limit_info")).get("resetsAt")) or limited
-    return Said(result, requests, limited)
+            until = usage_meter.number(_object(row.get("rate_limit_info")).get("resetsAt")) or until
+    return Transcript(result, requests, until)
 
 
 def keep_bill(folder: Path) -> None:
     """Leaves of what a process wrote only its requests' usage; all else may hold anybody's secrets."""
     try:
-        said = read((folder / "stdout").read_bytes())
-        rows = [_row(key, name, usage) for key, (name, usage) in said.requests.items()]
+        transcript = read((folder / "stdout").read_bytes())
+        rows = [_row(key, name, usage) for key, (name, usage) in transcript.requests.items()]
         (folder / "stdout").write_text("".join(rows), encoding="utf-8")
     except OSError:
         return
@@ -73,7 +74,7 @@ def keep_bill(folder: Path) -> None:
 
 
 def _row(key: str, name: str, usage: model.Usage) -> str:
-    message: dict[str, model.Json] = {"id": key, "model": name, "usage": usage_meter.raw(usage), "content": []}
+    message: dict[str, model.Json] = {"id": key, "model": name, "usage": usage_meter.to_raw(usage), "content": []}
     return json.dumps({"type": "assistant", "message": message}) + "\n"
 
 
@@ -94,8 +95,10 @@ def _note_event(requests: dict[str, tuple[str, model.Usage]], event: Mapping[str
         return _note(requests, _object(event.get("message")))
     if event.get("type") == "message_delta" and current in requests and event.get("usage"):
         name, before = requests[current]
-        told = usage_meter.usage_of(event.get("usage"))
-        parts = {key: max(value, getattr(before, key)) for key, value in told.model_dump(exclude_defaults=True).items()}
+        usage = usage_meter.usage_of(event.get("usage"))
+        parts = {
+            key: max(value, getattr(before, key)) for key, value in usage.model_dump(exclude_defaults=True).items()
+        }
         requests[current] = (name, before.model_copy(update=parts))
     return current
 
@@ -110,4 +113,4 @@ def _note(
 
 
 def _object(value: model.Json) -> Mapping[str, model.Json]:
-    return value if json_reader.is_object(value) else _NO_ROW
+    return value if json_types.is_object(value) else _NO_ROW

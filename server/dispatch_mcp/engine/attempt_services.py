@@ -1,0 +1,25 @@
+"""What attempts have beside their workers: who proves, where they work, who keeps artifacts, who gathers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dispatch_mcp.engine import artifacts, briefing
+from dispatch_mcp.model import ports
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptServices:
+    """What attempts have beside their workers; what is not there is done without.
+
+    `verifier` collects receipts of what is claimed, `workspaces` gives attempts worktrees and merges what they change,
+    `archive` keeps artifacts, `briefing` gathers what tasks should read.
+    """
+
+    verifier: ports.Witness | None = None
+    workspaces: ports.WorkspaceProvider | None = None
+    archive: artifacts.Archive | None = None
+    briefing: briefing.Briefing | None = None
+
+
+BARE = AttemptServices()

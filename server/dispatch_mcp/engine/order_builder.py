@@ -1,0 +1,118 @@
+"""Builds work orders: what a task needs of its run, its predecessors, its messages and its earlier attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dispatch_mcp import model
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.engine import task_kinds
+from dispatch_mcp.model import records, transitions, work_order
+from dispatch_mcp.planning import forecast
+from dispatch_mcp.runs import message_rules, task_isolation, tool_permissions
+from dispatch_mcp.store import sqlite_store
+
+MakeOrder = Callable[[work_order.WorkOrder], work_order.WorkOrder]
+"""Fills a bare order with what its worker needs: role text, model, tools, deadline."""
+
+
+def bare(work: work_order.WorkOrder) -> work_order.WorkOrder:
+    """Returns the order as it is."""
+    return work
+
+
+def with_agent(work: work_order.WorkOrder, agents: catalog.Catalog) -> work_order.WorkOrder:
+    """Returns the order with its agent's role text, model, tools and effort, as far as the agent is trusted with them.
+
+    An agent that nobody has approved has no tools but those that look.
+    """
+    agent = task_kinds.kind_of(work.task, work.worker).agent(work.task, agents)
+    if agent is None:
+        return work
+    return replace(
+        work,
+        agent_prompt=agent.body,
+        model=work.model or (agent.model if agent.trusted else None),
+        tools=tool_permissions.granted(agent.tools, agent.disallowed_tools) if agent.trusted else (),
+        effort=work.effort or (agent.effort if agent.trusted else ""),
+    )
+
+
+def upstream_of(task_id: str, outcome: model.Outcome) -> work_order.Upstream:
+    """Returns what dependants of a task receive from its outcome."""
+    return work_order.Upstream(task_id, outcome.handoff, outcome.output, outcome.summary, unverified=outcome.unverified)
+
+
+@dataclass(slots=True)
+class OrderBuilder:
+    """Builds the orders of one run, for whoever carries them out.
+
+    `messages` are those of the whole run; None reads them for each order whose worker is a model, as only models read.
+    `results` are read once a run: what a task has handed over never changes.
+    """
+
+    store: sqlite_store.Store
+    run: records.RunRecord
+    plan: model.Plan
+    make: MakeOrder = bare
+    messages: Sequence[model.Message] | None = None
+    results: dict[str, work_order.Upstream] = field(default_factory=dict[str, work_order.Upstream])
+    placement: Mapping[str, task_isolation.Placed] = field(default_factory=dict[str, task_isolation.Placed])
+
+    _tasks: Mapping[str, model.Task] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._tasks = {task.id: task for task in self.plan.tasks}
+
+    async def order(
+        self,
+        start: transitions.Start,
+        newest: records.NewestAttempt | None = None,
+        notices: tuple[str, ...] = (),
+    ) -> work_order.WorkOrder:
+        """Returns the order of an attempt; `newest` is what the store has of it, read here if it is a later one."""
+        if newest is None and start.attempt > 1:
+            newest = await self.store.newest_attempt(self.run.id, start.task_id)
+        work = self.bare_order(start, newest or records.NewestAttempt(start.task_id))
+        upstream = await self._upstream(work.task)
+        messages = await self._messages(work.task, start.worker)
+        return self.make(replace(work, upstream=upstream, messages=messages, notices=notices))
+
+    def bare_order(self, start: transitions.Start, newest: records.NewestAttempt) -> work_order.WorkOrder:
+        """Returns the order without what others have written: enough to judge what came back."""
+        task = self._tasks[start.task_id]
+        isolation, rank = self.placement.get(task.id, task_isolation.SHARED)
+        return work_order.WorkOrder(
+            run_id=self.run.id,
+            task=task,
+            attempt=start.attempt,
+            worker=start.worker,
+            key=start.key,
+            workspace=self.run.workspace,
+            timeout_s=task.timeout_s or self.plan.timeout_s,
+            model=task.model,
+            last_beat=newest.last_beat,
+            last_error=newest.last_error,
+            ceiling=start.ceiling,
+            isolation=isolation,
+            rank=rank,
+        )
+
+    async def read_results(self, task_ids: Iterable[str]) -> None:
+        """Reads the results of these tasks, as far as they are not known yet, all at once."""
+        missing = [task_id for task_id in dict.fromkeys(task_ids) if task_id not in self.results]
+        if missing:
+            outcomes = await self.store.outcomes(self.run.id, missing)
+            self.results.update({task_id: upstream_of(task_id, outcome) for task_id, outcome in outcomes.items()})
+
+    async def _upstream(self, task: model.Task) -> tuple[work_order.Upstream, ...]:
+        await self.read_results(task.deps)
+        return tuple(self.results[dep] for dep in task.deps if dep in self.results)
+
+    async def _messages(self, task: model.Task, worker: model.WorkerKind) -> tuple[model.Message, ...]:
+        if self.messages is not None:
+            return message_rules.delivered(self.messages, task)
+        if worker not in forecast.MODEL_WORKERS:
+            return ()
+        return message_rules.delivered(await self.store.inbox(self.run.id), task)

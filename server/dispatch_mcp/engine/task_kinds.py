@@ -1,0 +1,169 @@
+"""The kinds of task: what each shows to its worker before the work, and how each judges what comes back.
+
+`kind_of` is the one place that decides what a task is. Everybody else asks the kind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from dispatch_mcp import model
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.engine import attempt_services, briefing, proof, review_attempt, run_view
+from dispatch_mcp.model import WorkerKind, work_order
+from dispatch_mcp.review import review_tasks, reviewer_roster
+from dispatch_mcp.runs import prompt_builder
+from dispatch_mcp.store import sqlite_store
+
+
+class TaskKind(Protocol):
+    """What a task is. The attempt driver asks these questions in the order in which they stand here."""
+
+    def agent(self, task: model.Task, agents: catalog.Catalog, /) -> catalog.Agent | None:
+        """Returns who does the task; None for a task without an agent of that catalogue."""
+        ...
+
+    def subagents(self, installed: Collection[str], /) -> Collection[str]:
+        """Returns which of the host's installed subagents may do the task under their own role."""
+        ...
+
+    async def needless(
+        self, store: sqlite_store.Store, run_id: str, view: run_view.RunView | None = None, /
+    ) -> model.Outcome | None:
+        """Returns the outcome of a task that turns out to need nobody; None for one that has to be done."""
+        ...
+
+    async def prepare(
+        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, work: work_order.WorkOrder, /
+    ) -> briefing.Briefed:
+        """Returns the order with what its worker shall read. Raises DispatchError when that cannot be had."""
+        ...
+
+    def brief(self, work: work_order.WorkOrder, /) -> prompt_builder.Prompt:
+        """Returns the prompt of a prepared order."""
+        ...
+
+    async def judge(
+        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: proof.Claim, /
+    ) -> model.Outcome:
+        """Returns the claimed outcome as the server could prove it. Writes nothing, so that it can be repeated."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A task that changes or finds out something: it gets a context pack, and its claim is proved by receipts."""
+
+    def agent(self, task: model.Task, agents: catalog.Catalog, /) -> catalog.Agent | None:
+        """Returns the agent of that name."""
+        return agents.find(task.agent) if task.agent else None
+
+    def subagents(self, installed: Collection[str], /) -> Collection[str]:
+        """Returns all of them."""
+        return installed
+
+    async def needless(
+        self, _store: sqlite_store.Store, _run_id: str, _view: run_view.RunView | None = None, /
+    ) -> model.Outcome | None:
+        """Returns None: work has to be done."""
+        return None
+
+    async def prepare(
+        self, _store: sqlite_store.Store, services: attempt_services.AttemptServices, work: work_order.WorkOrder, /
+    ) -> briefing.Briefed:
+        """Returns the order with what was gathered for it, if anything gathers here."""
+        gathering = services.briefing
+        return briefing.Briefed(work, {}) if gathering is None else await gathering.briefed(work)
+
+    def brief(self, work: work_order.WorkOrder, /) -> prompt_builder.Prompt:
+        """Returns goal, constraints, context and output of the order."""
+        return _prompt(work)
+
+    async def judge(
+        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: proof.Claim, /
+    ) -> model.Outcome:
+        """Returns a claimed success as its receipts judge it."""
+        return await proof.judged(services.verifier, store, claim)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Work):
+    """A question that only a person answers: nothing is gathered for it, and the answer stands as it was given."""
+
+    async def prepare(
+        self, _store: sqlite_store.Store, _services: attempt_services.AttemptServices, work: work_order.WorkOrder, /
+    ) -> briefing.Briefed:
+        """Returns the order as it is."""
+        return briefing.Briefed(work, {})
+
+    async def judge(
+        self, _store: sqlite_store.Store, _services: attempt_services.AttemptServices, claim: proof.Claim, /
+    ) -> model.Outcome:
+        """Returns what the person said."""
+        return claim.outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Review(Work):
+    """A place in a round of the council: blind to what others wrote, shown the change itself, judged by its quotes."""
+
+    assigned: review_tasks.Assigned
+
+    def agent(self, task: model.Task, agents: catalog.Catalog, /) -> catalog.Agent | None:
+        """Returns the shipped reviewer of that name, whatever other layers call so."""
+        return reviewer_roster.find(agents, task.agent) if task.agent else None
+
+    def subagents(self, _installed: Collection[str], /) -> Collection[str]:
+        """Returns none: a subagent of the same name that the host has installed may say anything."""
+        return frozenset()
+
+    async def needless(
+        self, store: sqlite_store.Store, run_id: str, view: run_view.RunView | None = None, /
+    ) -> model.Outcome | None:
+        """Returns the outcome of an advocate that has nothing to argue against."""
+        return await review_attempt.moot(store, run_id, self.assigned, view)
+
+    async def prepare(
+        self, store: sqlite_store.Store, _services: attempt_services.AttemptServices, work: work_order.WorkOrder, /
+    ) -> briefing.Briefed:
+        """Returns the order with the change, and without anything that others wrote."""
+        return briefing.Briefed(await review_attempt.prepared(store, self.assigned, work), {})
+
+    def brief(self, work: work_order.WorkOrder, /) -> prompt_builder.Prompt:
+        """Returns the prompt without the task's place in the round, which says nothing to a reviewer."""
+        if not work.material:
+            return _prompt(work)
+        inputs = {name: value for name, value in work.task.inputs.items() if name != review_tasks.INPUT}
+        return _prompt(replace(work, task=work.task.model_copy(update={"inputs": inputs})))
+
+    async def judge(
+        self, store: sqlite_store.Store, _services: attempt_services.AttemptServices, claim: proof.Claim, /
+    ) -> model.Outcome:
+        """Returns a review with what its quotes prove; an answer that cannot be used has failed."""
+        return await review_attempt.judged(store, self.assigned, claim.outcome)
+
+
+WORK: Final = Work()
+DECISION: Final = Decision()
+
+
+def kind_of(task: model.Task, worker: WorkerKind) -> TaskKind:
+    """Returns what a task is that `worker` does."""
+    if worker is WorkerKind.HUMAN:
+        return DECISION
+    assigned = review_tasks.place(task)
+    return WORK if assigned is None else Review(assigned)
+
+
+def brief(work: work_order.WorkOrder) -> prompt_builder.Prompt:
+    """Returns the prompt of a prepared order, whatever kind its task is of."""
+    return kind_of(work.task, work.worker).brief(work)
+
+
+def _prompt(work: work_order.WorkOrder) -> prompt_builder.Prompt:
+    """Returns the prompt of an order; its fences' nonce cannot be guessed without the run's id."""
+    seed = f"{work.run_id}/{work.task.id}/{work.attempt}".encode("utf-8", "surrogatepass")
+    return prompt_builder.build(work, nonce=hashlib.sha256(seed).hexdigest()[:16])

@@ -1,0 +1,46 @@
+"""What runs leave for the user's checkout: changes to apply, and worktrees to tidy up. Takes over no run."""
+
+from __future__ import annotations
+
+import os
+
+from dispatch_mcp import configuration
+from dispatch_mcp.git import branch_apply, cleanup, git_process, worktree_leftovers
+from dispatch_mcp.model import merge_offer, records
+from dispatch_mcp.service import handles
+from dispatch_mcp.store import health, sqlite_store
+
+
+def git(settings: configuration.Settings) -> git_process.Git:
+    """Returns the git that worktrees are made with; children get as much of the environment as the settings allow."""
+    return git_process.Git(settings.home, settings.child_policy(os.environ))
+
+
+async def offer(settings: configuration.Settings, run_id: str, expect: str = "") -> merge_offer.Offer:
+    """Returns what a run would bring into the checkout it was planned for; with `expect`, brings it there.
+
+    Raises:
+        DispatchError: there is nothing to apply, or it was refused; nothing was touched.
+    """
+    async with sqlite_store.open_store(settings.home) as store:
+        own = handles.Handles(store, records.LOCAL, str(settings.workspace))
+        record = await store.run(await own.run_id(run_id), principal=records.LOCAL)
+    applier = branch_apply.Applier(git(settings))
+    act = applier.apply(record.workspace, record.id, expect) if expect else applier.look(record.workspace, record.id)
+    return (await act).model_copy(update={"run_state": record.state.value})
+
+
+async def left_over(settings: configuration.Settings, *, prune: bool = False) -> worktree_leftovers.Found:
+    """Returns the worktrees and changes that runs have left; with `prune`, removes what is safe elsewhere first."""
+    keeper = cleanup.Keeper(git(settings), settings.home, health.open_runs(settings.home))
+    return await (keeper.prune if prune else keeper.look)(str(settings.workspace))
+
+
+def trees_left(settings: configuration.Settings) -> list[worktree_leftovers.Tree]:
+    """Returns the worktrees of runs that are over; reads only."""
+    return [tree for tree in cleanup.trees(settings.home, health.open_runs(settings.home)) if tree.left]
+
+
+async def git_version(settings: configuration.Settings) -> tuple[int, int]:
+    """Returns major and minor of the git that worktrees are made with. Raises WorkerError."""
+    return await git(settings).version()

@@ -1,0 +1,166 @@
+"""What the host reports about its assignments: read, turned into outcomes, and answered one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import Field, ValidationError
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions
+from dispatch_mcp.runs import handoff_parser, receipts
+from dispatch_mcp.service import answers
+
+MAX_REPORT_CHARS = 2_000_000
+SUMMARY_CHARS = 1_200
+KEPT_CHARS = 4_000
+"""Characters of an unreadable answer that the next attempt is shown."""
+
+
+_STATES = {
+    "succeeded": AttemptState.SUCCEEDED,
+    "success": AttemptState.SUCCEEDED,
+    "done": AttemptState.SUCCEEDED,
+    "failed": AttemptState.FAILED,
+    "error": AttemptState.FAILED,
+    "cancelled": AttemptState.CANCELLED,
+}
+
+
+class Report(model.Value):
+    """What the host says about one of its assignments; `text` is the subagent's whole answer."""
+
+    task_id: str
+    attempt: int = Field(ge=1)
+    status: str = "succeeded"
+    text: str = Field(default="", max_length=MAX_REPORT_CHARS)
+    handoff: dict[str, model.Json] | None = None
+    output: model.Json = None
+    error: str = Field(default="", max_length=20_000)
+    retryable: bool = False
+    usage: model.Usage = model.Usage()
+
+
+def read_reports(raw: Sequence[Mapping[str, model.Json]]) -> list[Report]:
+    """Returns the reports. Raises InputError that names the first entry that is not one."""
+    reports: list[Report] = []
+    for position, entry in enumerate(raw):
+        try:
+            reports.append(Report.model_validate(entry))
+        except ValidationError as wrong:
+            first = wrong.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise errors.InputError(
+                f"results[{position}].{place}: {first['msg']} (got {str(first['input'])[:80]!r}).",
+                hint="An entry is {task_id, attempt, status, text or handoff, error, usage}.",
+            ) from None
+    return reports
+
+
+def outcome_of(report: Report) -> model.Outcome:
+    """Returns the outcome that a report claims; unproven success is marked unverified.
+
+    Raises:
+        InputError: the status is not one of succeeded, failed, cancelled.
+    """
+    state = _STATES.get(report.status)
+    if state is None:
+        raise errors.InputError(
+            f"Task {report.task_id!r}: status {report.status!r} is unknown.",
+            hint="Use 'succeeded', 'failed' or 'cancelled'.",
+        )
+    handoff, problem = _handoff(report)
+    claim = model.Receipt(kind="claim", ok=state is AttemptState.SUCCEEDED, detail="reported by the host")
+    return model.Outcome(
+        state=state,
+        summary=(handoff.completed_work or report.text or report.error)[:SUMMARY_CHARS],
+        handoff=handoff,
+        output=report.output if report.output is not None else (report.text or None),
+        error=report.error or problem if state is AttemptState.FAILED else problem,
+        error_kind="host" if state is AttemptState.FAILED else "",
+        retryable=report.retryable,
+        unverified=state is AttemptState.SUCCEEDED,
+        usage=report.usage,
+        receipts=(claim,),
+    )
+
+
+def is_unreadable(outcome: model.Outcome) -> bool:
+    """Returns whether a claimed success tried to hand over and nobody could read it."""
+    return outcome.state is AttemptState.SUCCEEDED and outcome.error.startswith(handoff_parser.BROKEN)
+
+
+def again(report: Report, outcome: model.Outcome) -> model.Outcome:
+    """Returns the outcome that has an unreadable answer asked for once more; what was said goes along."""
+    error = f"The handoff cannot be used: {outcome.error}. The work may be done already: look, do not repeat it."
+    return model.Outcome(
+        state=AttemptState.FAILED,
+        error=f"{error} The answer began:\n{report.text[:KEPT_CHARS]}",
+        error_kind=transitions.UNUSABLE,
+        summary=error,
+        retryable=True,
+        usage=report.usage,
+    )
+
+
+def is_out(task: records.TaskRecord) -> bool:
+    """Returns whether an assignment of the task is out with the host."""
+    return task.worker is WorkerKind.HOST and task.state is TaskState.RUNNING
+
+
+def refusal(report: Report, tasks: Mapping[str, records.TaskRecord]) -> str:
+    """Returns why a report cannot be taken at all, or an empty string."""
+    task = tasks.get(report.task_id)
+    if task is None:
+        return "the run has no such task"
+    if task.worker is not WorkerKind.HOST:
+        return f"the {task.worker.value} worker does this task; its result is not yours to report"
+    return ""
+
+
+def report_results(
+    reports: Sequence[Report],
+    refused: Sequence[str],
+    outcomes: Sequence[model.Outcome],
+    accepted: Sequence[bool],
+    tasks: Mapping[str, records.TaskRecord],
+) -> list[answers.Accepted]:
+    """Returns what became of each report, in order; `accepted` answers those that were not refused."""
+    rest = iter(accepted)
+    out: list[answers.Accepted] = []
+    for report, why, outcome in zip(reports, refused, outcomes, strict=True):
+        taken = not why and next(rest)
+        task = tasks.get(report.task_id)
+        out.append(
+            answers.Accepted(
+                task_id=report.task_id,
+                attempt=report.attempt,
+                accepted=taken,
+                state=task.state.value if task else "",
+                why=why or (_refuted(outcome) if taken else _fenced(report, task)),
+                receipts=tuple(one for one in outcome.receipts if one.kind != "claim") if taken else (),
+                proposed_edits=outcome.handoff.proposed_edits if taken else (),
+            )
+        )
+    return out
+
+
+def _refuted(outcome: model.Outcome) -> str:
+    return outcome.error if outcome.error_kind == receipts.NOT_ACCEPTED else ""
+
+
+def _fenced(report: Report, task: records.TaskRecord | None) -> str:
+    if task is None or task.attempt == report.attempt:
+        return "this attempt is over already; its result was kept once"
+    return f"attempt {report.attempt} was replaced; the newest is {task.attempt}"
+
+
+def _handoff(report: Report) -> tuple[model.Handoff, str]:
+    """Returns the handoff and what was wrong with it."""
+    if report.handoff is not None:
+        found, problem = handoff_parser.read_handoff(report.handoff)
+    else:
+        found, problem = handoff_parser.parse_answer(report.text)
+    if found is None:
+        return model.Handoff(completed_work=report.text[:2000]), problem
+    return found, ""

@@ -1,0 +1,125 @@
+"""Takes the host's reports: each result is judged, accepted exactly once, and answered with what is ready next."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import anyio
+import anyio.to_thread
+
+from dispatch_mcp import model
+from dispatch_mcp.engine import executor, order_builder, proof, run_view
+from dispatch_mcp.model import records, transitions
+from dispatch_mcp.planning import forecast
+from dispatch_mcp.routing import learning
+from dispatch_mcp.runs import budget, message_rules, next_step
+from dispatch_mcp.service import answers, host_assignments, host_reports, messaging, route_memory
+from dispatch_mcp.store import sqlite_store
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """Accepts what the host reports of one run after the other.
+
+    `redact` takes secrets out of what it says, `price` is what its tokens cost, `learn` keeps what the ends teach.
+    """
+
+    store: sqlite_store.Store
+    engine: executor.EmbeddedEngine
+    contact: host_assignments.HostContact
+    redact: Callable[[model.Outcome], model.Outcome]
+    price: forecast.Price
+    learn: Callable[[Sequence[learning.Lesson]], Awaitable[None]]
+
+    async def accept(self, before: run_view.RunView, reports: Sequence[host_reports.Report]) -> answers.Reported:
+        """Returns what became of each report, and what is ready next; `before` is the run as it was."""
+        run_id = before.run.id
+        outcomes = [await self._outcome(before, report) for report in reports]
+        refusals = [host_reports.refusal(report, before.rows) for report in reports]
+        outcomes = await self._judged(before, reports, outcomes, refusals)
+        finished = [
+            transitions.Finished(report.task_id, report.attempt, outcome)
+            for report, outcome, why in zip(reports, outcomes, refusals, strict=True)
+            if not why
+        ]
+        advance = await self.store.advance(run_id, self.contact.step(finished))
+        self.engine.poke(run_id)
+        if advance.state not in model.RUN_FINAL:
+            await self.engine.start(run_id)
+        after, closed = await self.contact.settled(run_id)
+        results = host_reports.report_results(reports, refusals, outcomes, advance.accepted, after.rows)
+        accepted = [(line.task_id, outcome) for line, outcome in zip(results, outcomes, strict=True) if line.accepted]
+        await self.learn(route_memory.ended(after, {task_id for task_id, _ in accepted}, self.contact.clock()))
+        messages = await self.store.inbox(run_id)
+        starts = {start.task_id for start in advance.starts} - closed
+        assigned = await self.contact.host.of(after, starts, messages)
+        sent = [
+            message
+            for task_id, outcome in dict(accepted).items()
+            for message in message_rules.sent(run_id, task_id, outcome.handoff, 0.0)
+        ]
+        return answers.Reported(
+            run_id=run_id,
+            state=after.run.state,
+            counts=after.run.counts,
+            results=tuple(results),
+            assignments=tuple(assigned),
+            messages=tuple(await self._unread(messages)),
+            proposed_edits=messaging.proposals(after, sent),
+            next=next_step.next_step(after.run, after.tasks, after.plan.tasks, assigned=len(assigned)),
+        )
+
+    async def _outcome(self, view: run_view.RunView, report: host_reports.Report) -> model.Outcome:
+        """Returns what a report says, without secrets, and priced if it names tokens but no dollars."""
+        outcome = self.redact(host_reports.outcome_of(report))
+        if host_reports.is_unreadable(outcome) and not await self._was_asked_again(view.run.id, report):
+            outcome = self.redact(host_reports.again(report, outcome))
+        if outcome.usage.cost_usd is not None or budget.is_silent(outcome.usage):
+            return outcome
+        name = next((task.model for task in view.plan.tasks if task.id == report.task_id), None)
+        dollars = await anyio.to_thread.run_sync(self.price, name, outcome.usage)
+        usage = outcome.usage.model_copy(update={"cost_usd": dollars})
+        return outcome.model_copy(update={"usage": usage})
+
+    async def _was_asked_again(self, run_id: str, report: host_reports.Report) -> bool:
+        attempts = await self.store.attempts(run_id, report.task_id)
+        return any(attempt.error_kind == transitions.UNUSABLE for attempt in attempts)
+
+    async def _judged(
+        self,
+        view: run_view.RunView,
+        reports: Sequence[host_reports.Report],
+        outcomes: Sequence[model.Outcome],
+        refusals: Sequence[str],
+    ) -> list[model.Outcome]:
+        """Returns what the reports claim as the server could prove it, side by side: whoever reports waits."""
+        judged = list(outcomes)
+
+        async def judge(position: int) -> None:
+            judged[position] = await self._judge(view, reports[position], outcomes[position])
+
+        async with anyio.create_task_group() as group:
+            for position, why in enumerate(refusals):
+                if not why:
+                    group.start_soon(judge, position)
+        return judged
+
+    async def _judge(
+        self, view: run_view.RunView, report: host_reports.Report, outcome: model.Outcome
+    ) -> model.Outcome:
+        """Returns what a report claims as the server could prove it; what is no longer out stays as it is claimed."""
+        row = view.task(report.task_id)
+        if not host_reports.is_out(row) or row.attempt != report.attempt:
+            return outcome
+        newest = view.attempts.get(row.id) or records.NewestAttempt(row.id)
+        orders = order_builder.OrderBuilder(self.store, view.run, view.plan)
+        work = orders.bare_order(transitions.Start(row.id, row.attempt, row.worker, ""), newest)
+        return await self.contact.host.driver.judge(proof.Claim(work, outcome, newest.beat, view))
+
+    async def _unread(self, messages: Sequence[model.Message]) -> list[model.Message]:
+        """Returns what the orchestrator has not read yet, and marks it as read."""
+        unread = [note for note in messages if note.recipient == message_rules.ORCHESTRATOR and not note.read]
+        if unread:
+            await self.store.mark_read([note.id for note in unread])
+        return unread

@@ -1,0 +1,126 @@
+"""Begins runs of plans, under a key by which a repeated call finds the run that it began, and within ceilings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.engine import executor
+from dispatch_mcp.model import WorkerKind, records, worker_choice
+from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.runs import budget
+from dispatch_mcp.service import handles, planner
+from dispatch_mcp.store import sqlite_store
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """How a plan shall be run. `key` makes a repeated call return the first run; empty for one made from the plan."""
+
+    plan_id: str
+    worker: str = "auto"
+    key: str = ""
+    dry_run: bool = False
+    fresh: bool = False
+    limits: model.Limits = field(default_factory=model.Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Who can work here; `default` is whom the caller has chosen for tasks that name nobody."""
+
+    available: worker_choice.AvailableWorkers
+    default: WorkerKind | None = None
+
+    def kind(self, name: str, *, dry_run: bool = False) -> WorkerKind:
+        """Returns who does tasks that name nobody. Raises InputError when nobody of that name can work here."""
+        if dry_run:
+            return WorkerKind.SCRIPTED
+        if name == "auto":
+            return self.default or self.available.pick().kind
+        kinds = {kind.value: kind for kind in WorkerKind}
+        missing = self.available.missing(kinds[name]) if name in kinds else "there is none of that name"
+        if missing:
+            here = ", ".join(sorted(kind.value for kind in self.available.kinds))
+            raise errors.InputError(f"No worker {name!r} here: {missing}.", hint=f"Use auto or one of: {here}.")
+        return kinds[name]
+
+    def why(self, name: str, *, dry_run: bool) -> str:
+        """Returns why `kind` names whom it names."""
+        if dry_run:
+            return "dry run: every task is simulated by the scripted worker"
+        return "as asked" if name != "auto" or self.default is not None else self.available.pick().why
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarts:
+    """Makes runs for one principal, and changes their ceilings."""
+
+    store: sqlite_store.Store
+    engine: executor.EmbeddedEngine
+    handles: handles.Handles
+    rules: planner.Rules
+    workers: Workers
+    clock: Callable[[], float]
+    new_id: Callable[[], str]
+
+    async def create(self, request: Request) -> tuple[records.RunRecord, bool]:
+        """Returns the run and whether this call made it.
+
+        Raises:
+            InputError: the plan is a draft, or nobody of that name can work here.
+            NotAllowed: the run would be deeper or larger than its limits allow.
+        """
+        principal = self.handles.principal
+        plan_id = await self.handles.plan_id(request.plan_id)
+        plan, finished_runs, open_keys = await self.store.plan_to_run(plan_id, principal=principal)
+        if plan.draft:
+            raise errors.InputError(
+                f"Plan {request.plan_id!r} is a draft.",
+                hint=NextStep(StepKind.COMPLETE_DRAFT, plan=plan.id),
+            )
+        self._refuse_depth(request.limits)
+        limits = budget.within(request.limits, self.rules.ceilings)
+        planner.refuse_tasks(limits, len(plan.tasks))
+        worker = self.workers.kind(request.worker, dry_run=request.dry_run)
+        prefix = f"{plan.id}:{plan.version}:{'dry' if request.dry_run else worker.value}:"
+        # The key of an open run of the same kind finds that run again; when all are over, one more than those begins.
+        own_key = next((key for key in open_keys if key.startswith(prefix)), f"{prefix}{finished_runs}")
+        new = records.NewRun(
+            id=self.new_id(),
+            plan_id=plan.id,
+            plan_version=plan.version,
+            worker=worker,
+            principal=principal,
+            request_key=request.key or own_key,
+            workspace=plan.workspace,
+            dry_run=request.dry_run,
+            fresh=request.fresh,
+            limits=limits,
+        )
+        return await self.store.create_run(new)
+
+    async def limit(self, handle: str, limits: model.Limits) -> records.RunRecord:
+        """Returns a run, with those of its ceilings changed that `limits` names.
+
+        Raises:
+            NotAllowed: the configuration does not allow so much.
+        """
+        run_id, principal = await self.handles.run_id(handle), self.handles.principal
+        record = await self.store.run(run_id, principal=principal)
+        if not limits.model_fields_set or record.state in model.RUN_FINAL:
+            return record
+        self._refuse_depth(limits)
+        ceilings = budget.within(budget.merged(record.limits, limits), self.rules.ceilings)
+        await self.store.advance(run_id, records.Step(now=self.clock(), limits=ceilings))
+        self.engine.poke(run_id)
+        return await self.store.run(run_id, principal=principal)
+
+    def _refuse_depth(self, limits: model.Limits) -> None:
+        deepest = min(limits.depth, self.rules.depth_limit)
+        if self.rules.depth >= deepest:
+            raise errors.NotAllowed(
+                f"This server runs inside a worker at depth {self.rules.depth}; the limit is {deepest}.",
+                hint="Return the sub-tasks to your orchestrator in the handoff's open_questions.",
+            )

@@ -1,0 +1,64 @@
+"""Steers runs: cancels, pauses, resumes, retries, skips, and records what people decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.engine import executor, run_view
+from dispatch_mcp.model import records
+from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.runs import next_step
+from dispatch_mcp.service import answers, approvals, handles, traces
+from dispatch_mcp.store import sqlite_store
+
+Kind = Literal["cancel", "pause", "resume", "retry", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """Steers the runs of one principal."""
+
+    store: sqlite_store.Store
+    engine: executor.EmbeddedEngine
+    handles: handles.Handles
+    clock: Callable[[], float]
+
+    async def steer(self, handle: str, kind: Kind, task_id: str, reason: str) -> answers.Steered:
+        """Cancels, pauses or resumes a run; retries or skips a task. Never approves anything."""
+        if kind in ("retry", "skip") and not task_id:
+            raise errors.InputError(f"{kind!r} needs the id of a task.", hint=NextStep(StepKind.LIST_TASKS, handle))
+        before = await self.handles.run(handle)
+        await self.engine.signal(before.run.id, records.Action(kind, task_id, reason))
+        return await self._steered(before)
+
+    async def decisions(self, handle: str) -> list[approvals.Decision]:
+        """Returns the decisions of people that a run waits for."""
+        return approvals.waiting(await self.handles.run(handle))
+
+    async def decide(self, handle: str, task_id: str, verdict: approvals.Verdict) -> answers.Steered:
+        """Records what a person decided; only interfaces that have asked a person call this.
+
+        Raises:
+            InputError: no such decision is open, or no task is named and several are.
+        """
+        before = await self.handles.run(handle)
+        decision = approvals.chosen(before, task_id)
+        advance = await approvals.record(self.store, decision, verdict, self.clock())
+        self.engine.poke(before.run.id)
+        if advance.state not in model.RUN_FINAL:
+            await self.engine.start(before.run.id)
+        return await self._steered(before)
+
+    async def _steered(self, before: run_view.RunView) -> answers.Steered:
+        after = await run_view.load(self.store, before.run.id, self.handles.principal)
+        changed = tuple(task.id for task in after.tasks if before.states.get(task.id) is not task.state)
+        return answers.Steered(
+            run_id=after.run.id,
+            state=after.run.state,
+            counts=after.run.counts,
+            changed=changed[: traces.PAGE],
+            next=next_step.next_step(after.run, after.tasks, after.plan.tasks),
+        )

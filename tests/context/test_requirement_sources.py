@@ -1,0 +1,223 @@
+"""What the keys of a task stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import temp_repository
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp.context import file_index, index_search, packs, requirement_sources, requirements, search_scope
+
+LONG_CLASS = "class Ledger:\n    size = 3\n\n" + "\n\n".join(
+    f"    def entry_{at}(self):\n" + f"        step({at})\n" * 12 for at in range(20)
+)
+CART_CODE = "class Cart:\n    def total(self):\n        return 1\n\n    class Line:\n        def total(self): ...\n"
+MONEY_CODE = "def rounded(amount):\n    return round(amount)\n\n\ndef total(amounts):\n    return sum(amounts)\n"
+FILES = {
+    "shop/cart.py": CART_CODE,
+    "shop/money.py": MONEY_CODE,
+    "shop/ledger.py": LONG_CLASS,
+    "examples/demo.py": "def total():\n    return 'demo'\n",
+    "tests/test_money.py": "from shop import money\n\n\ndef test_rounded_amounts():\n    assert money.rounded(1.2)\n",
+    "docs/money.md": "# Money\n\nAmounts are rounded to cents.\n",
+    "db/schema.sql": "CREATE TABLE ledger (id int);\n",
+    "AGENTS.md": "Be brief.\n",
+    "empty.py": "",
+}
+
+Resolve = Callable[..., requirement_sources.Resolved]
+
+
+@pytest.fixture
+def resolve(tmp_path: Path) -> Iterator[Resolve]:
+    """Returns what resolves keys in a small shop, within a scope and with sources if there are any."""
+    root = tmp_path / "work"
+    for path, text in FILES.items():
+        temp_repository.write(root, path, text)
+    with file_index.Index(tmp_path / "state", root) as index:
+        index.refresh()
+
+        def resolved(
+            *keys: str,
+            scope: search_scope.Scope = search_scope.EVERYTHING,
+            sources: requirement_sources.Sources = requirement_sources.NO_SOURCES,
+        ) -> requirement_sources.Resolved:
+            return requirement_sources.Resolver(index, index_search.Search(index), scope, sources).resolve(keys)
+
+        yield resolved
+
+
+def pieces(found: requirement_sources.Resolved) -> list[packs.Item]:
+    return [piece for offer in found.offers for piece in offer.pieces]
+
+
+def spans(found: requirement_sources.Resolved) -> list[tuple[str, int, int]]:
+    return [(piece.path, piece.first, piece.last) for piece in pieces(found)]
+
+
+def test_keys_are_resolved_in_their_order(resolve: Resolve) -> None:
+    found = resolve("file:shop/money.py#L1-2", "symbol:Cart", "file:docs/money.md")
+    assert [offer.pieces[0].path for offer in found.offers] == ["shop/money.py", "shop/cart.py", "docs/money.md"]
+
+
+def test_a_file_is_given_whole_and_lines_as_far_as_it_has_them(resolve: Resolve) -> None:
+    assert spans(resolve("file:shop/money.py")) == [("shop/money.py", 1, 6)]
+    assert spans(resolve("file:shop/money.py#L5-900")) == [("shop/money.py", 5, 6)]
+    assert pieces(resolve("file:shop/money.py#L2"))[0].text == "    return round(amount)"
+
+
+def test_an_empty_file_is_one_empty_line(resolve: Resolve) -> None:
+    assert pieces(resolve("file:empty.py"))[0].text == ""
+
+
+def test_lines_behind_the_end_are_not_there_and_the_file_is_offered(resolve: Resolve) -> None:
+    found = resolve("file:shop/money.py#L7-9")
+    assert found.unresolved == [packs.Unresolved("file:shop/money.py#L7-9", "file:shop/money.py", "it has 6 lines")]
+
+
+def test_a_folder_named_as_a_file_is_given_as_a_tree(resolve: Resolve) -> None:
+    for key in ("file:shop", "file:shop/", "structure:shop", "structure:/shop/"):
+        (piece,) = pieces(resolve(key))
+        assert piece.text == "cart.py\nledger.py\nmoney.py"
+        assert piece.why == "structure"
+
+
+def test_a_definition_of_a_file_is_given_with_everything_inside_it(resolve: Resolve) -> None:
+    assert spans(resolve("file:shop/cart.py#Cart")) == [("shop/cart.py", 1, 6)]
+    assert spans(resolve("file:shop/cart.py#Line")) == [("shop/cart.py", 5, 6)]
+
+
+def test_a_long_class_is_given_in_pieces_its_head_first(resolve: Resolve) -> None:
+    found = pieces(resolve("symbol:Ledger"))
+    assert found[0].name == "Ledger"
+    assert found[0].text.startswith("class Ledger:\n    size = 3")
+    assert [piece.name for piece in found[1:3]] == ["Ledger.entry_0", "Ledger.entry_1"]
+
+
+def test_source_comes_before_examples_and_tests_for_one_name(resolve: Resolve) -> None:
+    assert [path for path, *_ in spans(resolve("symbol:total"))] == ["shop/money.py", "examples/demo.py"]
+
+
+@pytest.mark.parametrize("key", ["symbol:Cart.total", "symbol:Cart::total", "symbol:Cart#total", "symbol:cart.TOTAL"])
+def test_a_method_is_named_as_any_language_names_it(resolve: Resolve, key: str) -> None:
+    assert spans(resolve(key)) == [("shop/cart.py", 2, 3)]
+
+
+def test_a_pattern_brings_the_best_definition_and_its_test(resolve: Resolve) -> None:
+    found = pieces(resolve("pattern:rounded amount"))
+    assert [(piece.path, piece.why) for piece in found] == [
+        ("shop/money.py", "asked"),
+        ("tests/test_money.py", "example"),
+    ]
+
+
+def test_a_question_about_documents_looks_in_documents_and_tests(resolve: Resolve) -> None:
+    assert "docs/money.md" in {path for path, *_ in spans(resolve("rag:docs: rounded cents"))}
+    assert {path for path, *_ in spans(resolve("rag:rounded"))} == {"shop/money.py"}
+
+
+def test_a_question_a_pattern_and_a_folder_get_a_part_of_the_budget_and_a_file_all_of_it(resolve: Resolve) -> None:
+    shares = [offer.share for offer in resolve("rag:total", "pattern:total", "structure:", "file:empty.py").offers]
+    assert shares == [0.3, 0.3, 0.3, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("symbol:Legder", "symbol:ledger"),
+        ("symbol:rounde", "symbol:rounded"),
+        ("file:shop/mony.py", "file:shop/money.py"),
+        ("file:money.py", "file:shop/money.py"),
+        ("file:shop/cart.py#totals", "file:shop/cart.py#Cart.total"),
+        ("structure:shopp", "structure:shop"),
+        ("rules:agent.md", "rules:AGENTS.md"),
+        ("file:nothing/*.zig", ""),
+    ],
+)
+def test_what_was_probably_meant_is_offered(resolve: Resolve, key: str, nearest: str) -> None:
+    found = resolve(key)
+    assert not found.offers
+    assert [(one.key, one.nearest) for one in found.unresolved] == [(key, nearest)]
+
+
+@pytest.mark.promise("S4")
+@pytest.mark.parametrize("key", ["file:.env", "file:../outside.txt", "file:/etc/passwd", "file:.git/config"])
+def test_a_refused_path_says_why_and_brings_nothing(resolve: Resolve, key: str) -> None:
+    found = resolve(key)
+    assert not found.offers
+    assert found.unresolved[0].why
+
+
+def test_suggestions_name_nothing_that_the_agent_does_not_receive(resolve: Resolve) -> None:
+    scope = search_scope.Scope(excludes=("database",))
+    for key in ("file:db/schem.sql", "symbol:ledgr", "structure:dbs"):
+        assert "schema" not in repr(resolve(key, scope=scope))
+    assert resolve("structure:db", scope=scope).unresolved
+    assert [piece.text for piece in pieces(resolve("structure:", scope=scope)) if "schema" in piece.text] == []
+
+
+def test_a_path_that_is_named_outright_wins_over_the_scope_and_a_glob_does_not(resolve: Resolve) -> None:
+    scope = search_scope.Scope(excludes=("database",))
+    assert spans(resolve("file:db/schema.sql", scope=scope)) == [("db/schema.sql", 1, 1)]
+    assert resolve("file:db/*.sql", scope=scope).unresolved == [packs.Unresolved("file:db/*.sql")]
+    assert resolve("file:db/schema.sql", scope=scope).named == {"db/schema.sql"}
+
+
+def test_rules_of_a_name_are_found_in_any_case_and_empty_notes_are_none(resolve: Resolve) -> None:
+    sources = requirement_sources.Sources(knowledge={"style": "Use nouns."}, notes="   ")
+    assert [piece.path for piece in pieces(resolve("rules:", sources=sources))] == ["style", "AGENTS.md"]
+    assert [piece.path for piece in pieces(resolve("rules:STYLE", sources=sources))] == ["style"]
+
+
+def test_handoffs_that_are_known_are_given_and_others_are_asked_for(resolve: Resolve) -> None:
+    sources = requirement_sources.Sources(handoffs={"design": "Use cursors."})
+    found = resolve("task:design", "task:build", sources=sources)
+    assert [piece.text for piece in pieces(found)] == ["Use cursors."]
+    assert found.tasks == ["build"]
+
+
+def test_the_same_key_counts_once_and_keys_without_words_not_at_all(resolve: Resolve) -> None:
+    assert len(resolve("symbol:Cart", "symbol:Cart", "", "  ").offers) == 1
+
+
+_PATHS = st.lists(
+    st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=1, max_size=6).map("/".join), min_size=1, unique=True
+)
+
+
+@given(_PATHS)
+def test_a_tree_of_few_files_lists_each_of_them(paths: list[str]) -> None:
+    assert requirement_sources.tree([f"top/{path}" for path in paths], "top") == sorted(paths)
+
+
+def test_a_tree_of_many_files_counts_those_of_deep_folders() -> None:
+    paths = [f"a/{folder}/deep/er/most/f{at}.py" for folder in range(30) for at in range(20)] + ["a/readme.md"]
+    lines = requirement_sources.tree(paths, "")
+    assert len(lines) <= 400
+    assert "a/0/deep/er/ (20 files)" in lines
+    assert "a/readme.md" in lines
+
+
+def test_a_tree_never_has_more_lines_than_it_may() -> None:
+    assert len(requirement_sources.tree([f"f{at}.py" for at in range(5_000)], "")) == 400
+
+
+@given(
+    st.lists(st.sampled_from(["Cart", "Cart.total", "cart.total", "shop.Cart", "total", "Other.total"]), unique=True)
+)
+def test_a_symbol_is_answered_exactly_or_by_its_end_and_only_then_in_any_case(names: list[str]) -> None:
+    answers = requirements.answering("total", names)
+    if "total" in names:
+        assert answers == ["total"]
+    else:
+        assert answers == [name for name in names if name.endswith(".total")]
+
+
+@given(st.text("abc/._", min_size=1, max_size=12), st.lists(st.text("abc/._", min_size=1, max_size=12), max_size=8))
+def test_the_nearest_name_is_one_of_those_that_are_there(name: str, names: list[str]) -> None:
+    assert requirements.nearest(name, names) in {"", *names}
+    assert requirements.nearest(name.upper(), [*names, name]).lower() == name.lower()

@@ -1,0 +1,153 @@
+"""What goes into a token budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp.context import ranking, token_budget
+from dispatch_mcp.text import token_count
+
+LINE = "value = compute(first, second)"
+FILES = {name: [f"{LINE}  # {number}" for number in range(1, 400)] for name in ("a.py", "b.py", "c/d.py")}
+
+
+def read(path: str, first: int, last: int) -> str:
+    return "\n".join(FILES[path][first - 1 : last])
+
+
+def part(path: str, first: int, last: int) -> ranking.Part:
+    size = len(read(path, first, last))
+    return ranking.Part(first, path, "function", f"f{first}", first, last, size, 1.0, frozenset())
+
+
+@st.composite
+def ranked_parts(draw: st.DrawFn) -> list[tuple[ranking.Part, float]]:
+    """Returns parts of several files that do not overlap, with scores, best first."""
+    found: list[tuple[ranking.Part, float]] = []
+    for path in sorted(FILES):
+        at = 1
+        for length in draw(st.lists(st.integers(1, 40), max_size=6)):
+            at += draw(st.integers(0, 8))
+            found.append((part(path, at, at + length - 1), draw(st.floats(-3, 9))))
+            at += length
+    return sorted(found, key=lambda pair: -pair[1])
+
+
+@given(ranked_parts(), st.integers(0, 1_500))
+def test_what_is_chosen_costs_no_more_than_the_budget(ranked: list[tuple[ranking.Part, float]], budget: int) -> None:
+    chosen = token_budget.choose(ranked, read, budget)
+    assert chosen.tokens == sum(choice.tokens for choice in chosen.parts) <= budget
+    assert len({choice.part.id for choice in chosen.parts if choice.part.path == "a.py"}) == len(
+        [choice for choice in chosen.parts if choice.part.path == "a.py"]
+    )
+
+
+@given(ranked_parts(), st.integers(0, 1_500))
+def test_a_part_is_chosen_or_left_never_both_and_has_its_text_if_it_is_chosen(
+    ranked: list[tuple[ranking.Part, float]], budget: int
+) -> None:
+    chosen = token_budget.choose(ranked, read, budget)
+    inside, left = ({(c.part.path, c.part.first) for c in group} for group in (chosen.parts, chosen.left))
+    assert not inside & left
+    assert inside | left <= {(one.path, one.first) for one, _ in ranked}
+    assert all(choice.text == read(*choice.part[1:2], *choice.part[4:6]) for choice in chosen.parts)
+
+
+@given(ranked_parts())
+def test_everything_is_chosen_when_there_is_room_for_all(ranked: list[tuple[ranking.Part, float]]) -> None:
+    chosen = token_budget.choose(ranked, read, 10**6)
+    assert len(chosen.parts) == len(ranked)
+    assert chosen.left == ()
+
+
+@given(ranked_parts(), st.integers(0, 4_000))
+def test_what_is_chosen_has_no_more_characters_than_allowed(
+    ranked: list[tuple[ranking.Part, float]], characters: int
+) -> None:
+    chosen = token_budget.choose(ranked, read, 10**6, characters=characters)
+    assert sum(len(choice.text) for choice in chosen.parts) <= characters
+
+
+def test_a_smaller_part_is_chosen_when_a_better_one_does_not_fit() -> None:
+    ranked = [(part("a.py", 1, 200), 9.0), (part("b.py", 1, 3), 1.0)]
+    chosen = token_budget.choose(ranked, read, 200)
+    assert [choice.part.path for choice in chosen.parts] == ["b.py"]
+    assert [choice.part.path for choice in chosen.left] == ["a.py"]
+
+
+def test_a_full_budget_names_a_few_parts_and_no_more() -> None:
+    ranked = [(part("a.py", 1 + 5 * at, 4 + 5 * at), 9.0 - at / 10) for at in range(60)]
+    chosen = token_budget.choose(ranked, read, 100)
+    assert 0 < len(chosen.left) < len(ranked) - len(chosen.parts)
+
+
+def test_what_is_far_too_large_is_not_even_read() -> None:
+    reads: list[str] = []
+
+    def counted(path: str, first: int, last: int) -> str:
+        reads.append(path)
+        return read(path, first, last)
+
+    token_budget.choose([(part("a.py", 1, 390), 9.0), (part("b.py", 1, 2), 1.0)], counted, 150)
+    assert reads == ["b.py"]
+
+
+def test_a_part_next_to_a_chosen_one_costs_no_title() -> None:
+    near = token_budget.choose([(part("a.py", 1, 5), 2.0), (part("a.py", 6, 10), 1.0)], read, 10**4)
+    far = token_budget.choose([(part("a.py", 1, 5), 2.0), (part("a.py", 60, 64), 1.0)], read, 10**4)
+    assert near.parts[1].tokens < far.parts[1].tokens < far.parts[0].tokens
+
+
+@given(ranked_parts())
+def test_worth_keeps_every_part_and_prefers_the_shorter_of_two_equally_good_ones(
+    ranked: list[tuple[ranking.Part, float]],
+) -> None:
+    same = [(one, 1.0) for one, _ in ranked]
+    ordered = token_budget.by_worth(same)
+    assert sorted(ordered) == sorted(one for one, _ in ranked)
+    lengths = [token_count.estimate(one.size) for one in ordered]
+    assert lengths == sorted(lengths)
+
+
+@pytest.mark.parametrize(
+    ("spans", "first", "last", "adjoins"),
+    [
+        ([(1, 5)], 6, 9, True),
+        ([(1, 5)], 5 + token_budget.GAP + 1, 12, True),
+        ([(1, 5)], 5 + token_budget.GAP + 2, 12, False),
+        ([(10, 15)], 4, 9, True),
+        ([(10, 15)], 1, 6, True),
+        ([(10, 15)], 1, 5, False),
+        ([(10, 15)], 12, 13, False),
+        ([(1, 2), (30, 40)], 41, 50, True),
+        ([], 1, 2, False),
+    ],
+)
+def test_lines_adjoin_a_span_when_few_lines_lie_between(
+    spans: Sequence[tuple[int, int]], first: int, last: int, *, adjoins: bool
+) -> None:
+    assert token_budget.adjoins(spans, first, last) is adjoins
+
+
+@given(st.lists(st.text(alphabet="abc de", max_size=30), max_size=20), st.integers(-5, 120))
+def test_the_first_lines_that_fit_are_given_and_none_behind_one_that_does_not(lines: list[str], budget: int) -> None:
+    fitting = list(token_budget.fitting(lines, budget))
+    assert fitting == lines[: len(fitting)]
+    assert sum(token_count.count(line) + 1 for line in fitting) <= max(budget, 0)
+    if len(fitting) < len(lines):
+        assert sum(token_count.count(line) + 1 for line in lines[: len(fitting) + 1]) > budget
+
+
+def test_the_cost_of_a_part_counts_its_path_and_title() -> None:
+    assert token_budget.cost("a.py", "x") > token_count.count("x") + token_budget.HEADER
+    assert token_budget.cost("a/very/long/path/of/a/file.py", "x") > token_budget.cost("a.py", "x")
+
+
+def test_nothing_is_chosen_from_nothing() -> None:
+    assert token_budget.choose([], read, 1_000) == token_budget.Chosen((), (), 0)
+    assert token_budget.choose([], read, 1_000, characters=math.inf).tokens == 0

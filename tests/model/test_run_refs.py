@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import hashlib
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp.model import run_refs
+
+PART = re.compile(r"[a-z0-9][a-z0-9_.-]{0,80}")
+
+
+@given(st.text())
+def test_any_name_becomes_a_part_of_refs_and_paths(name: str) -> None:
+    part = run_refs.part(name)
+    assert PART.fullmatch(part)
+    assert ".." not in part
+    assert not part.endswith((".", ".lock"))
+    assert run_refs.part(part) == part or "." in part
+
+
+@given(st.text(max_size=8), st.text(max_size=8))
+def test_two_names_never_become_one_part(first: str, second: str) -> None:
+    assert (run_refs.part(first) == run_refs.part(second)) is (first == second)
+
+
+def test_a_plain_name_stays_and_another_one_can_still_be_recognised() -> None:
+    assert run_refs.part("build-api_2") == "build-api_2"
+    digest = hashlib.sha256(b"Build API").hexdigest()[:16]
+    assert run_refs.part("Build API") == f"build-api.{digest}"
+    assert run_refs.part("日本").startswith("x.")
+    assert len(run_refs.part("a" * 500)) < 60
+
+
+def test_everything_of_a_run_lies_below_its_root_and_outside_the_branches() -> None:
+    refs = run_refs.Refs("run-1")
+    names = [refs.merged, refs.base, *(refs.change(state, "t", 2) for state in ("done", "conflicts", "kept"))]
+    assert all(name.startswith(f"{refs.root}/") for name in names)
+    assert len(set(names)) == len(names)
+    assert refs.root.startswith(f"{run_refs.PREFIX}/")
+    assert not refs.root.startswith("refs/heads/")
+    assert refs.change("done", "t", 2) == "refs/dispatch/run-1/done/t/2"
+
+
+@pytest.mark.parametrize("run_id", ["../main", "a/b", "x.lock", "@{1}", "", "HEAD~1"])
+def test_no_run_id_leaves_its_own_folder(run_id: str) -> None:
+    assert run_refs.Refs(run_id).merged.count("/") == 3
+    assert run_refs.Refs(run_id).merged.split("/")[3] == "merged"

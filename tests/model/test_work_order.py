@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from worker_conformance import FakeContext
+
+from dispatch_mcp import model
+from dispatch_mcp.model import WorkerKind, assignments, merge_offer, ports, work_order
+
+WORK = work_order.WorkOrder("run", model.Task(id="t", do="do it"), 1, WorkerKind.HOST, workspace="/w")
+
+
+def test_an_attempt_works_in_its_own_worktree_if_it_has_one() -> None:
+    assert WORK.cwd == "/w"
+    assert replace(WORK, directory="/home/worktrees/t.1").cwd == "/home/worktrees/t.1"
+    assert replace(WORK, workspace="").cwd == ""
+
+
+def test_an_order_cannot_be_changed_once_it_is_given() -> None:
+    with pytest.raises(AttributeError):
+        WORK.attempt = 2  # type: ignore[misc]
+
+
+def test_an_order_without_limits_has_no_ceiling() -> None:
+    assert (WORK.ceiling.tokens, WORK.ceiling.dollars) == (None, None)
+    assert WORK.isolation == "shared"
+    assert WORK.tools is None
+
+
+class Louder(ports.Relay):
+    """Changes one thing and passes all else on."""
+
+    def beat(self, **details: Any) -> None:
+        super().beat(**details, loud=True)
+
+
+def test_a_relay_shows_and_passes_on_what_it_wraps() -> None:
+    inner = FakeContext(run_id="r", task_id="x", attempt=3, last_beat={"old": 1})
+    relay = Louder(inner)
+    assert (relay.run_id, relay.task_id, relay.attempt, relay.last_beat) == ("r", "x", 3, {"old": 1})
+    assert relay.blobs.get(relay.blobs.put(b"bulk")) == b"bulk"
+    relay.beat(step=1)
+    assert inner.beats == [{"step": 1, "loud": True}]
+
+
+def test_an_offer_says_nothing_until_somebody_has_looked() -> None:
+    offer = merge_offer.Offer(run_id="r", revision="a" * 40, head="b" * 40)
+    assert (offer.way, offer.applied, offer.files, offer.clashes) == ("nothing", False, (), ())
+
+
+def test_an_assignment_is_the_hosts_call_word_for_word() -> None:
+    call = assignments.HostCall(
+        subagent_type="general-purpose", description="Do it", prompt="…", run_in_background=False
+    )
+    assignment = assignments.Assignment(run_id="r", task_id="t", attempt=1, call=call)
+    wire = assignment.model_dump(exclude_none=True)
+    assert wire["call"] == {
+        "subagent_type": "general-purpose",
+        "description": "Do it",
+        "prompt": "…",
+        "run_in_background": False,
+    }
+    assert assignments.Assignment.model_validate(wire) == assignment
