@@ -20,7 +20,7 @@ import fake_provider
 from fake_provider import done, script
 
 from dispatch_mcp import model, prices
-from dispatch_mcp.engine import executor
+from dispatch_mcp.engine import executor, task_kinds
 from dispatch_mcp.model import WorkerKind, records
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import file_tools, scripted
@@ -57,7 +57,7 @@ async def measure(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder, fake_provider.opened() as fake:
         api = api_worker.AnthropicWorker(
             api_worker.Login.from_env(fake.env()),
-            host_work.brief,
+            task_kinds.brief,
             prices.dollars,
             file_tools.FileAccess(lambda _root: [], lambda _root, path: path),
         )

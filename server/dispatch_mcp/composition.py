@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import functools
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -22,7 +21,7 @@ from dispatch_mcp.engine import (
     outcome_redaction,
     run_view,
 )
-from dispatch_mcp.git import branch_apply, diff_source, workspace_provider
+from dispatch_mcp.git import branch_apply, diff_source, git_process, workspace_provider
 from dispatch_mcp.model import WorkerKind, ports, records, work_order
 from dispatch_mcp.review import council_decision, review_scope
 from dispatch_mcp.routing import confidence, router
@@ -40,11 +39,9 @@ def server_verifier(settings: configuration.Settings, env: Mapping[str, str], wo
     return receipt_verifier.ReceiptVerifier(workers[WorkerKind.COMMAND], snapshotter)
 
 
-def server_workspaces(settings: configuration.Settings, env: Mapping[str, str]) -> workspace_provider.WorktreeProvider:
+def server_workspaces(settings: configuration.Settings) -> workspace_provider.WorktreeProvider:
     """Returns what gives attempts worktrees and merges what they change."""
-    return workspace_provider.WorktreeProvider(
-        git_process.Git(settings.home, settings.child_policy(env)), settings.home
-    )
+    return workspace_provider.WorktreeProvider(checkouts.git(settings), settings.home)
 
 
 def order_maker(settings: configuration.Settings, known: Callable[[], catalog.Catalog]) -> order_builder.MakeOrder:
@@ -151,18 +148,18 @@ async def open_dispatcher(
                 redact=functools.partial(outcome_redaction.outcome, redactor),
                 memory=past,
                 means=council_means(settings, redactor),
-                checkouts=branch_apply.BranchApply(_git(settings)),
+                checkouts=branch_apply.BranchApply(checkouts.git(settings)),
             )
 
 
 def council_means(settings: configuration.Settings, redactor: redaction.Redactor) -> review_subjects.Means:
     """Returns what reviews need: git for changes, the redactor, and the rules of the settings."""
-    found = diff_source.GitChanges(_git(settings))
-    checkout = branch_apply.BranchApply(_git(settings))
+    found = diff_source.GitChanges(checkouts.git(settings))
+    applier = branch_apply.BranchApply(checkouts.git(settings))
 
     async def candidate(loaded: run_view.RunView) -> review_scope.Change | None:
         try:
-            offer = await checkout.look(loaded.run.workspace, loaded.run.id)
+            offer = await applier.look(loaded.run.workspace, loaded.run.id)
         except errors.DispatchError:
             return None
         change = await found.of_range(loaded.run.workspace, f"{offer.head}...{offer.revision}")
@@ -180,66 +177,3 @@ def council_means(settings: configuration.Settings, redactor: redaction.Redactor
         ),
         reviewers=settings.council_reviewers,
     )
-
-
-async def trace(
-    settings: configuration.Settings, run_id: str, view: str, task_id: str = "", cursor: str = ""
-) -> answers.Trace:
-    """Returns a view of a run, or the list of runs; takes over no run and starts nothing."""
-    async with sqlite_store.open_store(settings.home) as store:
-        if not run_id:
-            return await traces.overview(store, records.LOCAL, everything=view == "all", after=cursor)
-        found = await handles.run_id(store, run_id, records.LOCAL, str(settings.workspace))
-        loaded = await run_view.load(store, found, records.LOCAL)
-        return await traces.view(store, loaded, view, task_id, cursor)
-
-
-async def lessons(settings: configuration.Settings) -> list[learning.Lesson]:
-    """Returns what outcomes have taught routing."""
-    async with sqlite_store.open_store(settings.home) as store:
-        return await store.learned(records.LOCAL)
-
-
-async def forget(settings: configuration.Settings) -> int:
-    """Deletes what outcomes have taught routing and returns how many there were."""
-    async with sqlite_store.open_store(settings.home) as store:
-        return await store.forget(records.LOCAL)
-
-
-def check_store(home: Path) -> list[health.Fact]:
-    """Returns what there is to say about the store in `home`; reads only."""
-    return health.facts(home)
-
-
-async def offer(settings: configuration.Settings, run_id: str, expect: str = "") -> merge_offer.Offer:
-    """Returns what a run would bring into the checkout it was planned for; with `expect`, brings it there.
-
-    Raises:
-        DispatchError: there is nothing to apply, or it was refused; nothing was touched.
-    """
-    async with sqlite_store.open_store(settings.home) as store:
-        found = await handles.run_id(store, run_id, records.LOCAL, str(settings.workspace))
-        record = await store.run(found, principal=records.LOCAL)
-    checkout = branch_apply.BranchApply(_git(settings))
-    act = checkout.apply(record.workspace, record.id, expect) if expect else checkout.look(record.workspace, record.id)
-    return (await act).model_copy(update={"run_state": record.state.value})
-
-
-async def left_over(settings: configuration.Settings, *, prune: bool = False) -> worktree_leftovers.Leftovers:
-    """Returns the worktrees and changes that runs have left; with `prune`, removes what is safe elsewhere first."""
-    cleaner = cleanup.Cleaner(_git(settings), settings.home, health.open_runs(settings.home))
-    return await (cleaner.prune if prune else cleaner.look)(str(settings.workspace))
-
-
-def trees_left(settings: configuration.Settings) -> list[worktree_leftovers.LeftWorktree]:
-    """Returns the worktrees of runs that are over; reads only."""
-    return [tree for tree in cleanup.trees(settings.home, health.open_runs(settings.home)) if tree.left]
-
-
-async def git_version(settings: configuration.Settings) -> tuple[int, int]:
-    """Returns major and minor of the git that worktrees are made with. Raises WorkerError."""
-    return await _git(settings).version()
-
-
-def _git(settings: configuration.Settings) -> git_process.Git:
-    return git_process.Git(settings.home, settings.child_policy(os.environ))

@@ -175,17 +175,17 @@ def load(
     Raises:
         ConfigError: an unknown key or flag, a value that does not fit, or a file that cannot be trusted or read.
     """
-    given = {key: value for key, value in (flags or {}).items() if value is not None}
-    _check_flags(given)
+    flag_values = {key: value for key, value in (flags or {}).items() if value is not None}
+    _check_flags(flag_values)
     draft = _Draft()
-    _lay_home(draft, env, given, home, cwd)
+    _lay_home(draft, env, flag_values, home, cwd)
     base = Path(str(draft.values["home"]))
     _lay_workspace_guess(draft, env, cwd)
     draft.put("trusted_agents", base / "trusted-agents.json", Origin("default"))
     _lay_file(draft, base / FILE_NAME)
     _lay_env(draft, env, cwd)
-    for key in given.keys() - {"home"}:
-        draft.put(key, _absolute(key, given[key], cwd), Origin("flag", "--" + key.replace("_", "-")))
+    for key in flag_values.keys() - {"home"}:
+        draft.put(key, _absolute(key, flag_values[key], cwd), Origin("flag", "--" + key.replace("_", "-")))
     settings = _validated(draft)
     _check_together(settings, draft)
     origin = {key: draft.origin.get(key, Origin("default")) for key in Settings.model_fields}
@@ -202,17 +202,19 @@ def default_home() -> Path:
     return Path(platformdirs.user_data_dir(APP, appauthor=False))
 
 
-def _check_flags(given: Mapping[str, object]) -> None:
-    for key in given.keys() - Settings.model_fields.keys():
+def _check_flags(flag_values: Mapping[str, object]) -> None:
+    for key in flag_values.keys() - Settings.model_fields.keys():
         raise errors.ConfigError(f"There is no setting {key!r}.", hint=_nearest(key, Settings.model_fields))
 
 
-def _lay_home(draft: _Draft, env: Mapping[str, str], given: Mapping[str, object], home: Path | None, cwd: Path) -> None:
+def _lay_home(
+    draft: _Draft, env: Mapping[str, str], flag_values: Mapping[str, object], home: Path | None, cwd: Path
+) -> None:
     variable = PREFIX + "HOME"
     if home is not None:
         draft.put("home", _path(home, cwd), Origin("flag", "home"))
-    elif "home" in given:
-        draft.put("home", _path(given["home"], cwd), Origin("flag", "--home"))
+    elif "home" in flag_values:
+        draft.put("home", _path(flag_values["home"], cwd), Origin("flag", "--home"))
     elif _usable(env.get(variable)):
         draft.put("home", _path(env[variable], cwd), Origin("env", variable))
     else:
@@ -367,8 +369,8 @@ def _key_hint(key: str) -> str:
     return _nearest(key, KEYS) or f"Known keys: {', '.join(sorted(KEYS))}."
 
 
-def _nearest(key: str, known: Mapping[str, object] | frozenset[str]) -> str:
-    close = difflib.get_close_matches(key.lower().replace("-", "_"), sorted(known), n=1, cutoff=0.6)
+def _nearest(key: str, names: Mapping[str, object] | frozenset[str]) -> str:
+    close = difflib.get_close_matches(key.lower().replace("-", "_"), sorted(names), n=1, cutoff=0.6)
     return f"Did you mean {close[0]!r}?" if close else ""
 
 

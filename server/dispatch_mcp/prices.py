@@ -30,11 +30,14 @@ def dollars(name: str | None, usage: model.Usage) -> float | None:
 
 
 @lru_cache(maxsize=1024)
-def _dollars(name: str, fresh: int, output: int, read: int, written: int) -> float | None:
+def _dollars(name: str, fresh: int, output: int, cache_read: int, cache_write: int) -> float | None:
     import genai_prices  # noqa: PLC0415  # half a second, and most starts need no price
 
     usage = genai_prices.Usage(
-        input_tokens=fresh + read + written, output_tokens=output, cache_read_tokens=read, cache_write_tokens=written
+        input_tokens=fresh + cache_read + cache_write,
+        output_tokens=output,
+        cache_read_tokens=cache_read,
+        cache_write_tokens=cache_write,
     )
     try:
         return float(genai_prices.calc_price(usage, name, provider_id="anthropic").total_price)

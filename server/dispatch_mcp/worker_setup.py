@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import os
 import tempfile
 from collections.abc import Mapping
@@ -72,7 +71,7 @@ def api_worker(settings: configuration.Settings, env: Mapping[str, str]) -> port
     limits = anthropic_api.ApiSettings(max_turns=settings.worker_turns, in_flight=settings.api_in_flight)
     access = file_tools.FileAccess(_paths, _text)
     return anthropic_api.AnthropicWorker(
-        anthropic_api.Login.from_env(env), host_work.brief, prices.dollars, access, settings=limits
+        anthropic_api.Login.from_env(env), task_kinds.brief, prices.dollars, access, settings=limits
     )
 
 
@@ -81,7 +80,7 @@ def claude_worker(settings: configuration.Settings, env: Mapping[str, str]) -> p
     variables = {name: value for name, value in env.items() if settings.claude_uses_key or name not in _KEYS}
     choices = claude_code.ClaudeSettings(settings.claude_program, settings.worker_turns, settings.worker_commands)
     return claude_code.ClaudeWorker(
-        settings.home, settings.child_policy(variables), host_work.brief, prices.dollars, settings=choices
+        settings.home, settings.child_policy(variables), task_kinds.brief, prices.dollars, settings=choices
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import executor
+from dispatch_mcp.engine import attempt_services, executor
 from dispatch_mcp.git import git_process
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.process import allowlist, child_environment

@@ -16,7 +16,7 @@ import pytest
 from fake_provider import done, script
 
 from dispatch_mcp import model, prices
-from dispatch_mcp.engine import executor
+from dispatch_mcp.engine import executor, task_kinds
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import file_tools
@@ -78,7 +78,7 @@ async def staged(
 ) -> AsyncGenerator[Stage]:
     worker = api_worker.AnthropicWorker(
         api_worker.Login.from_env(fake.env()),
-        host_work.brief,
+        task_kinds.brief,
         prices.dollars,
         file_tools.FileAccess(lambda _root: [], lambda _root, path: path),
         settings=api_worker.ApiSettings(in_flight=in_flight, silence_s=0.4),

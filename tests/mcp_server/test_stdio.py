@@ -46,7 +46,7 @@ def scripted(count: int, sleep_s: float = 0.02) -> list[dict[str, object]]:
     return tasks
 
 
-def books_of(env: dict[str, str]) -> list[str]:
+def run_ids(env: dict[str, str]) -> list[str]:
     """Returns the ids of all runs in the store."""
     with closing(sqlite3.connect(Path(env["DISPATCH_MCP_HOME"]) / "state.db")) as conn:
         assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -218,8 +218,8 @@ def test_a_client_that_goes_away_in_the_middle_of_a_dispatch_loses_nothing(env: 
                 acknowledged.add(server.answer(number)["result"]["structuredContent"]["run_id"])
             time.sleep(max(0.0, instant - (time.monotonic() - began)))
             assert server.close(10) == 0
-    assert acknowledged <= set(books_of(env))
+    assert acknowledged <= set(run_ids(env))
     with raw_server.Wire(env, shop) as server:
-        states = raw_server.finish(server, books_of(env))
+        states = raw_server.finish(server, run_ids(env))
         assert server.close() == 0
     assert set(states.values()) == {"succeeded"}

@@ -11,7 +11,7 @@ import pytest
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, transitions
 from dispatch_mcp.planning import forecast, limits
-from dispatch_mcp.runs import budget, state_machine
+from dispatch_mcp.runs import budget, ledger, state_machine
 
 SCENARIOS = 1_000
 PAST = forecast.Past()
@@ -22,9 +22,9 @@ def price(name: str | None, usage: model.Usage) -> float | None:
     return forecast.used(usage) / 100_000 if name in ("cheap", "opus") else None
 
 
-def ledger(plan: model.Plan, limits: model.Limits) -> budget.Ledger:
+def account_of(plan: model.Plan, limits: model.Limits) -> ledger.Ledger:
     tasks = {task.id: task for task in plan.tasks}
-    return budget.Ledger(limits, 0.0, tasks, lambda task: PAST.expected(task, price), price)
+    return ledger.Ledger(limits, 0.0, tasks, lambda task: PAST.expected(task, price), price)
 
 
 def plan_of(*tasks: model.Task, workers: int = 5) -> model.Plan:
@@ -37,7 +37,7 @@ def task(name: str, **more: model.Json) -> model.Task:
 
 def core_of(plan: model.Plan, limits: model.Limits, worker: WorkerKind = WorkerKind.HOST) -> state_machine.RunCore:
     core = state_machine.RunCore.begin("r", plan, worker)
-    core.ledger = ledger(plan, limits)
+    core.ledger = account_of(plan, limits)
     return core
 
 
@@ -109,7 +109,7 @@ class Scene:
 
     def reloaded(self) -> state_machine.RunCore:
         """Returns the run as another process would find it; its account goes with it."""
-        core = state_machine.RunCore.restore("r", self.plan, self.core.rows, held=self.core.held)
+        core = state_machine.RunCore.restore("r", self.plan, self.core.rows, at_ceiling=self.core.at_ceiling)
         core.ledger = self.core.ledger
         return core
 
@@ -120,20 +120,20 @@ class Scene:
 
 @pytest.mark.promise("S9")
 def test_no_ceiling_is_overshot_by_more_than_one_attempt_in_a_thousand_random_runs() -> None:
-    overshot = held = 0
+    overshot = waits = 0
     for seed in range(SCENARIOS):
         scene = Scene(seed)
         for _ in range(400):
             scene.turn()
-            if scene.core.over or scene.core.held:
+            if scene.core.over or scene.core.at_ceiling:
                 break
         scale = 1 if scene.kind == "dollars" else 100_000
         assert scene.over() <= scene.biggest * scale + 1e-6 * scale * 20, seed
         overshot += scene.over() > 0
-        assert scene.core.over or scene.core.held, seed
-        held += scene.core.held
+        assert scene.core.over or scene.core.at_ceiling, seed
+        waits += scene.core.at_ceiling
         states = {row.state for row in scene.core.rows}
-        if scene.core.held:
+        if scene.core.at_ceiling:
             assert scene.core.state is RunState.PAUSED
             assert (
                 states - {TaskState.READY, TaskState.BLOCKED, TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SKIPPED}
@@ -141,7 +141,7 @@ def test_no_ceiling_is_overshot_by_more_than_one_attempt_in_a_thousand_random_ru
             )
             assert TaskState.READY in states
         assert TaskState.CANCELLED not in states
-    assert held > 100
+    assert waits > 100
     assert overshot > 50
 
 
@@ -215,7 +215,7 @@ def test_what_a_host_does_not_say_is_estimated_and_corrected_by_a_late_report() 
     assert core.ledger
     assert core.ledger.spent.tokens == pytest.approx(likely * (1 + forecast.SPREAD))
     usage = model.Usage(input_tokens=700)
-    core.ledger.late(budget.Tried("b", 1, WorkerKind.HOST, running=False, usage=usage))
+    core.ledger.late(ledger.AttemptUse("b", 1, WorkerKind.HOST, running=False, usage=usage))
     assert core.ledger.spent.tokens == pytest.approx(likely + 700)
 
 
@@ -235,14 +235,14 @@ def test_an_account_taken_anew_from_the_records_is_the_same() -> None:
     core.finish(transitions.Finished("a", 1, done(0.25, tokens=10)), 1.0)
     core.finish(transitions.Finished("b", 1, done()), 1.0)
     core.abandon("c", 1.0, crashed=True)
-    again = ledger(plan, model.Limits(dollars=50.0))
+    again = account_of(plan, model.Limits(dollars=50.0))
     host, usage = WorkerKind.HOST, model.Usage(input_tokens=10, cost_usd=0.25)
     again.replay(
         [
-            budget.Tried("a", 1, host, running=False, usage=usage),
-            budget.Tried("b", 1, host, running=False, usage=model.Usage()),
-            budget.Tried("c", 1, host, running=False),
-            budget.Tried("d", 1, host, running=True),
+            ledger.AttemptUse("a", 1, host, running=False, usage=usage),
+            ledger.AttemptUse("b", 1, host, running=False, usage=model.Usage()),
+            ledger.AttemptUse("c", 1, host, running=False),
+            ledger.AttemptUse("d", 1, host, running=True),
         ]
     )
     assert core.ledger
@@ -350,3 +350,74 @@ def test_the_last_attempt_below_a_ceiling_may_go_over_it_by_what_is_set_aside() 
     core.finish(transitions.Finished("a", 1, done(0.1, 5_000)), 0.0)
     assert core.next(0.0) == []
     assert core.state is RunState.PAUSED
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "minutes", "otherwise", "deadline"),
+    [
+        (None, None, None, None),
+        (None, None, 300.0, 300.0),
+        (60.0, None, 300.0, 60.0),
+        (None, 2.0, 300.0, 120.0),
+        (60.0, 2.0, 300.0, 60.0),
+        (None, 2.0, None, 120.0),
+    ],
+)
+def test_an_attempt_ends_at_the_nearest_of_its_deadlines(
+    timeout_s: float | None, minutes: float | None, otherwise: float | None, deadline: float | None
+) -> None:
+    limited = task("a", timeout_s=timeout_s, limits={"minutes": minutes})
+    assert budget.deadline_s(limited, otherwise) == deadline
+
+
+def test_what_is_left_is_never_less_than_nothing_and_dollars_need_a_price() -> None:
+    ceilings = model.Limits(dollars=5.0, tokens=1_000, attempts=3)
+    spend = model.Usage(input_tokens=1_200, cost_usd=1.5)
+    assert budget.left(ceilings, spend, attempts=1, minutes=9.0) == {"dollars": 3.5, "tokens": 0.0, "attempts": 2}
+    unpriced = budget.left(ceilings, model.Usage(input_tokens=10), attempts=1, minutes=9.0)
+    assert unpriced == {"tokens": 990, "attempts": 2}
+
+
+def test_only_ceilings_that_bind_while_a_run_goes_on_are_watched() -> None:
+    assert not budget.is_needed(model.Limits(tasks=5), [task("a")])
+    assert budget.is_needed(model.Limits(), [task("a"), task("b", limits={"attempts": 2})])
+    for name in ("dollars", "tokens", "minutes", "attempts", "fan_out"):
+        assert budget.is_needed(model.Limits(**{name: 1}), [])
+
+
+def test_prices_are_needed_only_where_dollars_count() -> None:
+    assert not budget.counts_dollars(model.Limits(tokens=5), [task("a", limits={"tokens": 3})])
+    assert budget.counts_dollars(model.Limits(tokens=5), [task("a", limits={"dollars": 0.5})])
+    assert budget.counts_dollars(model.Limits(dollars=5), [])
+
+
+@pytest.mark.parametrize(
+    ("hold", "text"),
+    [
+        (budget.Hold("attempts", 3, 3, task_id="a"), "limits.attempts is 3, spent are 3"),
+        (
+            budget.Hold("dollars", 1.5, 1.23456, 0.4, "a"),
+            "limits.dollars is 1.5, spent are 1.235; a needs about 0.4 more",
+        ),
+        (
+            budget.Hold("tokens", 2_000_000, 1_999_999.0, 12_345.6, "a"),
+            "limits.tokens is 2,000,000, spent are 1,999,999; a needs about 12,346 more",
+        ),
+    ],
+)
+def test_a_hold_says_what_was_met_in_figures_that_can_be_read(hold: budget.Hold, text: str) -> None:
+    assert hold.text() == text
+
+
+@pytest.mark.parametrize(
+    ("usage", "silent"),
+    [
+        (model.Usage(), True),
+        (model.Usage(seconds=9.0), True),
+        (model.Usage(cost_usd=0.0), False),
+        (model.Usage(cache_read_tokens=1), False),
+        (model.Usage(output_tokens=1), False),
+    ],
+)
+def test_a_usage_without_figures_says_nothing(usage: model.Usage, *, silent: bool) -> None:
+    assert budget.is_silent(usage) == silent

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
-from dispatch_mcp.runs import capsules, handoff_parser
+from dispatch_mcp.runs import handoff_parser
 
 HANDOFF = {
     "completed_work": "Registration works",
@@ -127,43 +127,3 @@ def test_huge_and_deep_answers_end_in_a_handoff_or_a_problem(text: str) -> None:
     assert (handoff is None) == bool(problem)
     if handoff is not None:
         assert handoff.model_dump_json()
-
-
-def test_a_capsule_says_the_most_important_first() -> None:
-    outcome = model.Outcome(
-        state=model.AttemptState.FAILED, error="tests fail", summary="half done", handoff=READ, unverified=True
-    )
-    assert capsules.capsule(outcome).split("\n") == [
-        "error: tests fail",
-        "UNVERIFIED: claimed, not proven",
-        "half done",
-        "Registration works",
-        "question: rate limiting",
-        "decided: bcrypt, not argon2",
-        "changed: src/routes/users.ts",
-        "learned: first attempt had SQL injection",
-        "artifact: api.json",
-    ]
-
-
-def test_a_capsule_of_proven_work_is_what_was_done() -> None:
-    outcome = model.Outcome(state=model.AttemptState.SUCCEEDED, summary="done", handoff=model.Handoff())
-    assert capsules.capsule(outcome) == "done"
-
-
-def test_a_capsule_counts_what_it_leaves_out() -> None:
-    handoff = model.Handoff(completed_work="done", files_modified=tuple(f"src/{n:03}.py" for n in range(500)))
-    capsule = capsules.capsule(handoff)
-    kept = capsule.split("\n")
-    assert len(capsule) <= capsules.LIMIT
-    assert kept[0] == "done"
-    assert kept[-1] == f"(+{501 - (len(kept) - 1)} more)"
-
-
-def test_the_answer_itself_stands_in_for_an_empty_result() -> None:
-    assert capsules.capsule(model.Handoff(), text="It is\nall fine.") == "It is all fine."
-
-
-@given(st.text(), st.lists(st.text()), st.integers(min_value=0, max_value=300))
-def test_a_capsule_never_exceeds_its_limit(done: str, files: list[str], limit: int) -> None:
-    assert len(capsules.capsule(model.Handoff(completed_work=done, files_modified=tuple(files)), limit)) <= limit

@@ -116,12 +116,12 @@ async def test_a_report_reads_no_more_when_others_are_still_out_and_messages_wai
     async with dispatcher_setup.opened(home) as desk:
         progress = await started(desk, host_task("left"), host_task("right"), host_task("end", "left"))
         note = model.Message(
-            run_id=progress.run_id, sender="right", recipient="all", kind="information", text="Mind the gap"
+            run_id=progress.run_id, sender="right", recipient="all", kind="information", text="Mind it"
         )
         await desk.app.send(note)
         result = dispatcher_setup.said(progress.assignments[0])
         reported, selects = await statements.during(desk.app.report(progress.run_id, [result]))
-        assert "Mind the gap" in reported.assignments[0].call.prompt
+        assert "Mind it" in reported.assignments[0].call.prompt
         assert len(selects) <= REPORT, selects
 
 

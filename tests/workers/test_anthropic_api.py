@@ -13,6 +13,7 @@ from rogue_processes import until
 from worker_conformance import FakeContext, MemoryBlobs, WorkerConformance
 
 from dispatch_mcp import errors, model, prices, worker_setup
+from dispatch_mcp.engine import task_kinds
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, transitions, work_order
 from dispatch_mcp.workers import file_tools, provider_errors
 from dispatch_mcp.workers.anthropic import api_worker
@@ -39,7 +40,7 @@ def make(
 ) -> api_worker.AnthropicWorker:
     return api_worker.AnthropicWorker(
         api_worker.Login.from_env(fake.env()),
-        host_work.brief,
+        task_kinds.brief,
         prices.dollars,
         file_tools.FileAccess(worker_setup._paths, worker_setup._text),
         settings=api_worker.ApiSettings(silence_s=silence_s, **settings),
@@ -158,7 +159,7 @@ async def test_no_answer_and_no_provider_are_failures_of_their_own(
     assert (silent.error_kind, silent.retryable) == ("timeout", True)
     gone = api_worker.AnthropicWorker(
         api_worker.Login("key", "", "http://127.0.0.1:9"),
-        host_work.brief,
+        task_kinds.brief,
         prices.dollars,
         file_tools.FileAccess(list, str),
     )
@@ -312,7 +313,7 @@ async def test_without_a_key_or_with_an_unknown_model_nothing_is_asked(
     provider: fake_provider.Provider, workspace: Path
 ) -> None:
     sight = file_tools.FileAccess(list, str)
-    keyless = api_worker.AnthropicWorker(api_worker.Login(), host_work.brief, prices.dollars, sight)
+    keyless = api_worker.AnthropicWorker(api_worker.Login(), task_kinds.brief, prices.dollars, sight)
     assert (await carried_out(keyless, work(workspace, done()))).error_kind == "not_logged_in"
     unknown = work(workspace, done(), model="--model=evil")
     assert (await carried_out(make(provider), unknown)).error_kind == "unknown_model"
@@ -328,7 +329,7 @@ async def test_a_bug_of_ours_is_not_taken_for_the_providers(provider: fake_provi
         raise ZeroDivisionError if usage.input_tokens else errors.WorkerError
 
     worker = api_worker.AnthropicWorker(
-        api_worker.Login.from_env(provider.env()), host_work.brief, broken, file_tools.FileAccess(list, str)
+        api_worker.Login.from_env(provider.env()), task_kinds.brief, broken, file_tools.FileAccess(list, str)
     )
     with pytest.raises((ZeroDivisionError, errors.WorkerError, ExceptionGroup)):
         await worker.carry_out(FakeContext(), work(workspace, done()))

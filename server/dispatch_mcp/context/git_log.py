@@ -73,7 +73,7 @@ def _commits(text: str, prefix: str) -> Iterator[Commit]:
 def _git(workspace: Path, *arguments: str) -> str | None:
     """Returns what git prints; None when there is no git, it fails, or it takes too long."""
     environment = _environment()
-    program = program_path.found("git", environment["PATH"])
+    program = program_path.find("git", environment["PATH"])
     if program is None:
         return None
     try:

@@ -6,7 +6,6 @@ No configured program takes part: no external diff, no text conversion, no hooks
 
 from __future__ import annotations
 
-
 import os
 import re
 import stat
@@ -20,6 +19,7 @@ import anyio.to_thread
 
 from dispatch_mcp import errors
 from dispatch_mcp.git import git_process, merge_rules
+from dispatch_mcp.process import safe_paths
 from dispatch_mcp.review import review_scope
 from dispatch_mcp.text import path_globs, unified_diff
 

@@ -12,7 +12,6 @@ change is never merged without the outcome that explains it. The worktree goes l
 
 from __future__ import annotations
 
-
 import contextlib
 import logging
 from dataclasses import dataclass, field, replace
@@ -184,7 +183,7 @@ class WorktreeProvider:
 
     def _session_worktree(self, work: work_order.WorkOrder, repo: git_process.Repository) -> worktree.Worktree | None:
         detail = work.last_beat.get(BEAT)
-        if not work.last_beat.get(ports.SESSION) or not _is_object(detail):
+        if not work.last_beat.get(ports.SESSION) or not json_types.is_object(detail):
             return None
         attempt, base = detail.get("attempt"), str(detail.get("base", ""))
         copies = [

@@ -10,13 +10,15 @@ from typing import Final
 from dispatch_mcp import model
 
 FUZZY_LIMIT: Final = 10
-"""Fuzzy look-ups per check."""
+"""Fuzzy look-ups per check: more problems than that are read one by one by nobody."""
+
 FUZZY_NAMES: Final = 20_000
 """Names that all fuzzy look-ups of a check may be compared with; each costs up to 20 microseconds."""
 
 _SEPARATORS = re.compile(r"[\s_.-]+")
 _WHOLE = re.compile(r"tasks\[\d+\](\.id)?|tasks")
 _SHOWN = 80
+"""Characters of a value in a message."""
 
 
 class Problem(model.Value):
@@ -73,47 +75,51 @@ class Names:
         """The first few names, for a message."""
         return listed(self._names)
 
-    def nearest(self, wanted: str) -> str:
-        """Returns the known name that `wanted` most likely means, or an empty string."""
-        form = _form(wanted)
+    def nearest(self, name: str) -> str:
+        """Returns the known name that `name` most likely means, or an empty string."""
+        form = _form(name)
         if form in self._by_form:
             return self._by_form[form]
-        if self._fuzzy_left == 0 or len(wanted) > _SHOWN:
+        if self._fuzzy_left == 0 or len(name) > _SHOWN:
             return ""
         self._fuzzy_left -= 1
         close = difflib.get_close_matches(form, self._by_form, n=8, cutoff=0.5)
-        ranked = [(distance(form, candidate), place, candidate) for place, candidate in enumerate(close)]
-        best = min(ranked, default=None)
+        candidates = [(distance(form, candidate), place, candidate) for place, candidate in enumerate(close)]
+        best = min(candidates, default=None)
         return self._by_form[best[2]] if best and _plausible(best[0], form, best[2]) else ""
 
 
-def without_consequences(read: Iterable[Problem], checked: Iterable[Problem]) -> list[Problem]:
+def without_consequences(reading: Iterable[Problem], checks: Iterable[Problem]) -> list[Problem]:
     """Returns everything found in reading, and of what checking found only what does not follow from it.
 
     A value that could not be read is not missing as well, and whoever depends on a task without a readable id may
     mean that one.
     """
-    first = list(read)
+    first = list(reading)
     places = {problem.where for problem in first}
-    lost = any(_WHOLE.fullmatch(place) for place in places)
-    rest = (one for one in checked if one.where not in places and not (lost and one.code == "unknown_dependency"))
-    return [*first, *(one for one in rest if not (lost and one.code == "empty_plan"))]
+    unreadable = any(_WHOLE.fullmatch(place) for place in places)
+    rest = (
+        problem
+        for problem in checks
+        if problem.where not in places and not (unreadable and problem.code == "unknown_dependency")
+    )
+    return [*first, *(problem for problem in rest if not (unreadable and problem.code == "empty_plan"))]
 
 
-def nearest(wanted: str, names: Collection[str]) -> str:
-    """Returns the name of `names` that `wanted` most likely means, or an empty string."""
-    return Names(names).nearest(wanted)
+def nearest(name: str, names: Collection[str]) -> str:
+    """Returns the name of `names` that `name` most likely means, or an empty string."""
+    return Names(names).nearest(name)
 
 
-def distance(left: str, right: str) -> int:
-    """Returns how many insertions, deletions, changes and swaps of neighbours turn `left` into `right`."""
+def distance(first: str, second: str) -> int:
+    """Returns how many insertions, deletions, changes and swaps of neighbours turn `first` into `second`."""
     before: list[int] = []
-    row = list(range(len(right) + 1))
-    for i, char in enumerate(left, start=1):
+    row = list(range(len(second) + 1))
+    for i, char in enumerate(first, start=1):
         previous, row = row, [i]
-        for j, other in enumerate(right, start=1):
+        for j, other in enumerate(second, start=1):
             best = min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (char != other))
-            if i > 1 and j > 1 and char == right[j - 2] and left[i - 2] == other:
+            if i > 1 and j > 1 and char == second[j - 2] and first[i - 2] == other:
                 best = min(best, before[j - 2] + 1)
             row.append(best)
         before = previous
@@ -124,6 +130,6 @@ def _form(name: str) -> str:
     return _SEPARATORS.sub("-", name.strip().casefold())
 
 
-def _plausible(edits: int, wanted: str, candidate: str) -> bool:
-    longest = max(len(wanted), len(candidate))
+def _plausible(edits: int, name: str, candidate: str) -> bool:
+    longest = max(len(name), len(candidate))
     return edits * 2 <= longest if edits <= 2 else edits * 3 <= longest

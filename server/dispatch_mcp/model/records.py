@@ -1,4 +1,4 @@
-"""What the store stores and hands back, and the one step that moves a run forward, as values."""
+"""What the store keeps and hands back, and the one step that moves a run forward, as values."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class NewRun(model.Value):
 
 
 class TaskRecord(model.Value):
-    """One task of a run; the fields of `moves.TaskRow` plus its place in the plan."""
+    """One task of a run; the fields of `transitions.TaskRow` plus its place in the plan."""
 
     id: str
     position: int
@@ -137,7 +137,7 @@ class PlanToRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The process that drives a run, with the epoch that fences its predecessors."""
+    """The process that drives a run, with the epoch that fences its predecessors (ADR 0003)."""
 
     id: str
     epoch: int
@@ -167,7 +167,7 @@ class Step:
     actions: Sequence[Action] = ()
     start: frozenset[model.WorkerKind] = frozenset()
     free: int | None = None
-    lease_s: float = 1800.0
+    lease_s: float = 1800.0  # half an hour: longer than a subagent works without a word, short enough to wait out
     renew: bool = False
     limits: model.Limits | None = None
     notes: Sequence[transitions.Note] = ()

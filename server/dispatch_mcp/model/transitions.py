@@ -13,31 +13,33 @@ HOST_WORKERS = frozenset({WorkerKind.HOST})
 HUMAN_WORKERS = frozenset({WorkerKind.HUMAN})
 SERVER_WORKERS = frozenset(WorkerKind) - HOST_WORKERS - HUMAN_WORKERS
 
+# Why a task is closed or waits, where it is not an error's own word: `TaskRow.cause`.
 BY_USER = "user"
 REPLAYED = "replayed"
 UPSTREAM = "upstream:"
+"""Followed by the id of the task that failed or was cancelled."""
 REMOVED = "removed"
 RATE_LIMIT = "rate_limit"
 LIMIT = "limit:"
+"""Followed by the name of the task's own ceiling that is used up."""
 UNUSABLE = "unusable_answer"
-"""Why a task is closed: the words of `TaskRow.cause` that are not an error's."""
 
 MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.BLOCKED: frozenset({TaskState.READY, TaskState.SKIPPED, TaskState.CANCELLED}),
     TaskState.READY: frozenset(
         {
-            TaskState.BLOCKED,
+            TaskState.BLOCKED,  # back: an edit of the plan gave it a dependency that has not ended
             TaskState.RUNNING,
-            TaskState.SUCCEEDED,
-            TaskState.UNVERIFIED,
-            TaskState.FAILED,
+            TaskState.SUCCEEDED,  # without an attempt: the work of an earlier run is taken over
+            TaskState.UNVERIFIED,  # the same, of work that nobody proved
+            TaskState.FAILED,  # without an attempt: its own ceiling is used up
             TaskState.SKIPPED,
             TaskState.CANCELLED,
         }
     ),
     TaskState.RUNNING: frozenset(
         {
-            TaskState.READY,
+            TaskState.READY,  # back: a failure that may pass, a rate limit, a dead owner or a lease that ran out
             TaskState.SUCCEEDED,
             TaskState.UNVERIFIED,
             TaskState.FAILED,
@@ -45,30 +47,23 @@ MOVES: Mapping[TaskState, frozenset[TaskState]] = {
             TaskState.CANCELLED,
         }
     ),
+    # A result is accepted once and never taken back (promise R3): others build on it.
     TaskState.SUCCEEDED: frozenset(),
     TaskState.UNVERIFIED: frozenset(),
-    TaskState.FAILED: frozenset({TaskState.READY, TaskState.SKIPPED}),
+    TaskState.FAILED: frozenset(
+        {
+            TaskState.READY,  # back: somebody retries it; its dependencies still hold, so it never has to wait
+            TaskState.SKIPPED,  # the user does without it
+        }
+    ),
+    # Back, when the reason for closing is gone: the task itself or what it was skipped for is retried, the lost task
+    # is skipped by the user, or an edit took the dependency on it away or brought the task back.
     TaskState.SKIPPED: frozenset({TaskState.READY, TaskState.BLOCKED}),
+    # Back, when it is retried, or something is that it had to wait for. Nothing skips a cancelled task: that would
+    # count it as satisfied without anybody having decided so.
     TaskState.CANCELLED: frozenset({TaskState.READY, TaskState.BLOCKED}),
 }
-"""The one table of legal task moves; only an edit of the plan makes a ready task wait again, and only a ceiling of its
-own makes it fail."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Retry policy; times in seconds.
-
-    A rate limit that does not say for how long holds for `hold_base_s`, doubling up to `hold_cap_s`; one that does is
-    obeyed up to `longest_hold_s`.
-    """
-
-    backoff_base_s: float = 1.0
-    backoff_cap_s: float = 60.0
-    hold_base_s: float = 15.0
-    hold_cap_s: float = 900.0
-    longest_hold_s: float = 6 * 3600.0
-    max_crashes: int = 3
+"""The one table of legal moves of a task; the moves back say why they are legal."""
 
 
 @dataclass(slots=True)

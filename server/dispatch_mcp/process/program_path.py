@@ -1,4 +1,4 @@
-"""Where a program is that a worker starts."""
+"""Where a program is that we start."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import shutil
 from pathlib import Path
 
 
+def absolute(path: str) -> str:
+    """Returns a PATH without its relative entries, which the workspace could fill."""
+    return os.pathsep.join(entry for entry in path.split(os.pathsep) if Path(entry).is_absolute())
+
+
 def find(program: str, path: str) -> str | None:
-    """Returns the program's absolute path; relative PATH entries, which the workspace could fill, do not count."""
-    if not Path(program).is_absolute():
-        path = os.pathsep.join(entry for entry in path.split(os.pathsep) if Path(entry).is_absolute())
-        return shutil.which(program, path=path) if path else None
-    return shutil.which(program)
+    """Returns the program's absolute path; relative PATH entries do not count."""
+    if Path(program).is_absolute():
+        return shutil.which(program)
+    path = absolute(path)
+    return shutil.which(program, path=path) if path else None

@@ -9,7 +9,7 @@ from dispatch_mcp.runs import receipts
 from dispatch_mcp.text import escape
 
 LIMIT = 1_200
-"""Default size of a capsule in characters."""
+"""Default size of a capsule in characters: about 300 tokens of whoever reads it."""
 
 
 def capsule(result: model.Outcome | model.Handoff, limit: int = LIMIT, *, text: str = "") -> str:
@@ -19,8 +19,9 @@ def capsule(result: model.Outcome | model.Handoff, limit: int = LIMIT, *, text: 
     """
     handoff = result if isinstance(result, model.Handoff) else result.handoff
     lines = [*_outcome_lines(result), handoff.completed_work, *_listed(handoff)]
-    shown = [line for line in dict.fromkeys(lines) if line.strip()] or [text]
-    return _fit([escape.one_line(line, limit=max(limit // 2, 1)) for line in shown], limit)
+    lines = [line for line in dict.fromkeys(lines) if line.strip()] or [text]
+    # No line gets more than half, so that one long sentence does not leave out everything behind it.
+    return _fit([escape.one_line(line, limit=max(limit // 2, 1)) for line in lines], limit)
 
 
 def _outcome_lines(result: model.Outcome | model.Handoff) -> Iterator[str]:
@@ -51,9 +52,9 @@ def _fit(lines: Sequence[str], limit: int) -> str:
     if len(whole) <= limit:
         return whole
     room = limit - len(f"(+{len(lines)} more)")
-    kept: list[str] = []
+    fitting: list[str] = []
     for line in lines:
         if len(line) + 1 <= room:
-            kept.append(line)
+            fitting.append(line)
             room -= len(line) + 1
-    return "\n".join([*kept, f"(+{len(lines) - len(kept)} more)"])[:limit]
+    return "\n".join([*fitting, f"(+{len(lines) - len(fitting)} more)"])[:limit]

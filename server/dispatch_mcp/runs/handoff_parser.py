@@ -11,6 +11,9 @@ from typing import NamedTuple
 from dispatch_mcp import model
 from dispatch_mcp.text import json_types
 
+# Bounds for answers of any size and making. The block stands at the end, so only the last 200,000 characters are read.
+# Each of the 200 tries for an object without a fence may read all of them; answers made to be slow took 0.1 s. Lists
+# and texts are cut below what a dependant's brief can hold at all (`prompt_builder.DATA_LIMIT`).
 _TAIL = 200_000
 _TRIES = 200
 _MAX_ITEMS = 200
@@ -64,18 +67,18 @@ def parse_answer(text: str) -> Answer:
     Fenced blocks come first, then bare objects. Aliases (`decisions`, `files_changed` …), single strings where lists
     belong, trailing commas and a `handoff` or `payload` wrapper are understood; unknown fields are ignored.
     """
-    broken = ""
+    first_error = ""
     for candidate in _candidates(text[-_TAIL:]):
         try:
             value = _loads(candidate)
         except (ValueError, RecursionError) as error:
-            broken = broken or str(error)
+            first_error = first_error or str(error)
             continue
         fields = _fields(value)
         if fields is not None:
             return Answer(_handoff(fields), "")
-    if broken:
-        return Answer(None, f"{BROKEN}: {broken}")
+    if first_error:
+        return Answer(None, f"{BROKEN}: {first_error}")
     return Answer(None, f"no JSON block with any of {', '.join(sorted(_FIELDS))} was found")
 
 
@@ -94,16 +97,16 @@ def _candidates(text: str) -> Iterator[str]:
 
 def _fenced(text: str) -> Iterator[str]:
     """Yields the content of each closed fenced block that may hold JSON."""
-    fence, wanted, block = "", False, list[str]()
+    fence, may_be_json, block = "", False, list[str]()
     for line in text.split("\n"):
         if fence and line.strip() and not line.strip().strip(fence[0]) and len(line.strip()) >= len(fence):
-            if wanted:
+            if may_be_json:
                 yield "\n".join(block)
             fence = ""
         elif fence:
             block.append(line)
-        elif found := _FENCE_LINE.fullmatch(line):
-            fence, wanted, block = found[1], found[2].lower() in _LANGUAGES, []
+        elif opening := _FENCE_LINE.fullmatch(line):
+            fence, may_be_json, block = opening[1], opening[2].lower() in _LANGUAGES, []
 
 
 def _bare_objects(text: str) -> Iterator[str]:
@@ -134,29 +137,28 @@ def _loads(text: str) -> model.Json:
     try:
         return json.loads(text, strict=False)
     except ValueError:
-        repaired = _TRAILING_COMMA.sub(r"\1", text)
-        if repaired == text:
+        without_commas = _TRAILING_COMMA.sub(r"\1", text)
+        if without_commas == text:
             raise
-        return json.loads(repaired, strict=False)
+        return json.loads(without_commas, strict=False)
 
 
 def _fields(value: model.Json) -> dict[str, model.Json] | None:
-    named: dict[str, model.Json] = {}
+    fields: dict[str, model.Json] = {}
     for key, item in _object(value).items():
         name = key.strip().lower().replace("-", "_").replace(" ", "_")
-        named.setdefault(_ALIASES.get(name, name), item)
-    if _FIELDS & named.keys():
-        return {name: named[name] for name in named if name in _FIELDS}
-    inner = (_fields(named[wrapper]) for wrapper in _WRAPPERS if wrapper in named)
+        fields.setdefault(_ALIASES.get(name, name), item)
+    if _FIELDS & fields.keys():
+        return {name: fields[name] for name in fields if name in _FIELDS}
+    inner = (_fields(fields[wrapper]) for wrapper in _WRAPPERS if wrapper in fields)
     return next((fields for fields in inner if fields is not None), None)
 
 
 def _handoff(fields: Mapping[str, model.Json]) -> model.Handoff:
-    done = fields.get("completed_work")
     return model.Handoff(
-        completed_work="; ".join(_strings(done)),
+        completed_work="; ".join(_strings(fields.get("completed_work"))),
         artifacts=tuple(_artifact(item) for item in _items(fields.get("artifacts"))),
-        proposed_edits=tuple(_object(item) for item in _items(fields.get(_EDITS))[:_MAX_EDITS] if _object(item)),
+        proposed_edits=tuple(dict(_object(item)) for item in _items(fields.get(_EDITS))[:_MAX_EDITS] if _object(item)),
         messages=tuple(_messages(_items(fields.get(_MESSAGES))[:_MAX_MESSAGES])),
         **{name: _strings(fields.get(name)) for name in _LISTS},
     )
@@ -167,10 +169,10 @@ def _messages(items: Sequence[model.Json]) -> Iterator[model.Note]:
     for item in items:
         fields = _object(item)
         to = _string(fields.get("to") or fields.get("recipient") or "")[:200]
-        said = _string(fields.get("text") or fields.get("message") or "")
+        text = _string(fields.get("text") or fields.get("message") or "")
         kind = _KINDS.get(_string(fields.get("kind") or fields.get("type") or "").lower(), "information")
-        if to and said:
-            yield model.Note(to=to, kind=kind, text=said)
+        if to and text:
+            yield model.Note(to=to, kind=kind, text=text)
 
 
 def _object(value: model.Json) -> dict[str, model.Json]:

@@ -92,11 +92,11 @@ def read(value: model.Json) -> tuple[model.Handoff | None, str, str]:
 
     A handoff without a word about what was done is none.
     """
-    found, problem = handoff_parser.read_handoff(_with_edits(value))
-    if found is None or not found.completed_work:
+    handoff, problem = handoff_parser.read_handoff(_with_edits(value))
+    if handoff is None or not handoff.completed_work:
         return None, "", problem or "completed_work is empty"
     answer = value.get("answer", "") if json_types.is_object(value) else ""
-    return found, answer if isinstance(answer, str) else "", ""
+    return handoff, answer if isinstance(answer, str) else "", ""
 
 
 def _with_edits(value: model.Json) -> model.Json:

@@ -53,10 +53,10 @@ def proposal(
     """
     if message.kind != "request" or message.recipient in (ORCHESTRATOR, EVERYBODY):
         return None
-    asked = [task for task in tasks if message.recipient in (task.id, task.agent)]
-    if not asked or any(states.get(task.id) in _WAITING for task in asked):
+    addressees = [task for task in tasks if message.recipient in (task.id, task.agent)]
+    if not addressees or any(states.get(task.id) in _WAITING for task in addressees):
         return None
-    last = asked[-1]
+    last = addressees[-1]
     change: dict[str, model.Json] = {
         "do": f"Make the change that {message.sender} asks for: {escape.one_line(message.text, limit=400)}",
         "deps": [last.id],
@@ -73,18 +73,18 @@ def proposals(
 ) -> tuple[dict[str, model.Json], ...]:
     """Returns the edits that these messages ask for, each under an id of its own."""
     out: list[dict[str, model.Json]] = []
-    known = list(tasks)
+    plan = list(tasks)
     for message in messages:
-        edit = proposal(message, known, states)
+        edit = proposal(message, plan, states)
         if edit is not None:
             out.append(edit)
-            known.append(model.Task(id=str(edit["id"]), do="taken"))
+            plan.append(model.Task(id=str(edit["id"]), do="taken"))
     return tuple(out)
 
 
-def _free(task_id: str, taken: Collection[str]) -> str:
+def _free(task_id: str, ids: Collection[str]) -> str:
     base = _NOT_IN_IDS.sub("-", task_id)[:50] + "-change"
     number = 1
-    while (name := base if number == 1 else f"{base}-{number}") in taken:
+    while (name := base if number == 1 else f"{base}-{number}") in ids:
         number += 1
     return name

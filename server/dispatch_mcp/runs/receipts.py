@@ -41,50 +41,50 @@ class Touched(NamedTuple):
 
 
 def touched(
-    declared: Iterable[str], changed: Iterable[str], others: Iterable[str], *, workspace: str = "", everything: bool
+    entries: Iterable[str], changed: Iterable[str], others: Iterable[str], *, workspace: str = "", everything: bool
 ) -> Touched:
     """Returns what the changed files say about the declared paths; what `others` declared is theirs.
 
     `everything` says whether all changes of the workspace are known, or those of declared files only.
     """
-    mine = [path_globs.normalise(path, workspace) for path in declared]
-    theirs = [path_globs.normalise(path, workspace) for path in others]
-    ordered = sorted(changed)
-    hit = [path for path in ordered if _in(mine, path)]
-    strange = tuple(path for path in ordered if not _in(mine, path) and not _in(theirs, path))
-    idle = tuple(dict.fromkeys(path for path in mine if not any(path_globs.touch(path, one) for one in hit)))
-    return Touched(tuple(hit), idle, strange if everything else None)
+    own = [path_globs.normalise(path, workspace) for path in entries]
+    foreign = [path_globs.normalise(path, workspace) for path in others]
+    paths = sorted(changed)
+    hits = [path for path in paths if _in(own, path)]
+    strange = tuple(path for path in paths if not _in(own, path) and not _in(foreign, path))
+    idle = tuple(dict.fromkeys(entry for entry in own if not any(path_globs.touch(entry, path) for path in hits)))
+    return Touched(tuple(hits), idle, strange if everything else None)
 
 
-def _in(declared: Iterable[str], path: str) -> bool:
-    return any(path_globs.touch(one, path) for one in declared)
+def _in(entries: Iterable[str], path: str) -> bool:
+    return any(path_globs.touch(entry, path) for entry in entries)
 
 
-def of_files(found: Touched) -> tuple[Receipt, ...]:
+def of_files(files: Touched) -> tuple[Receipt, ...]:
     """Returns the receipts of a task that declared files: what it changed of them, and what else was changed."""
-    if found.problem:
-        return (Receipt(kind="diff", ok=False, checked=False, detail=f"changes were not measured: {found.problem}"),)
-    rest = f"; untouched: {problems.listed(found.untouched)}" if found.untouched else ""
-    head = f"changed {problems.listed(found.changed)}" if found.changed else "no declared file was changed"
-    receipts = [Receipt(kind="diff", ok=bool(found.changed), detail=head + rest)]
-    if found.undeclared is None:
+    if files.problem:
+        return (Receipt(kind="diff", ok=False, checked=False, detail=f"changes were not measured: {files.problem}"),)
+    rest = f"; untouched: {problems.listed(files.untouched)}" if files.untouched else ""
+    head = f"changed {problems.listed(files.changed)}" if files.changed else "no declared file was changed"
+    receipts = [Receipt(kind="diff", ok=bool(files.changed), detail=head + rest)]
+    if files.undeclared is None:
         detail = "there is no git here, so other changes were not looked for"
         receipts.append(Receipt(kind="touched", ok=False, checked=False, detail=detail))
-    elif found.undeclared:
+    elif files.undeclared:
         detail = (
-            f"changed meanwhile, by this task or somebody else, and not declared: {problems.listed(found.undeclared)}"
+            f"changed meanwhile, by this task or somebody else, and not declared: {problems.listed(files.undeclared)}"
         )
         receipts.append(Receipt(kind="touched", ok=False, detail=detail))
     return tuple(receipts)
 
 
-def of_diff(criterion: Criterion, found: Touched) -> Receipt:
+def of_diff(criterion: Criterion, files: Touched) -> Receipt:
     """Returns the receipt of a `diff` criterion."""
-    if found.problem:
-        return unproven(criterion, f"not measured: {found.problem}")
-    wanted = [path for path in found.changed if not criterion.subject or path_globs.touch(criterion.subject, path)]
-    if wanted:
-        return proven(criterion, f"changed {problems.listed(wanted)}")
+    if files.problem:
+        return unproven(criterion, f"not measured: {files.problem}")
+    hits = [path for path in files.changed if not criterion.subject or path_globs.touch(criterion.subject, path)]
+    if hits:
+        return proven(criterion, f"changed {problems.listed(hits)}")
     return refuted(criterion, f"nothing in `{criterion.subject}` changed" if criterion.subject else "nothing changed")
 
 
@@ -110,21 +110,22 @@ def simulated(criteria: Collection[Criterion]) -> tuple[Receipt, ...]:
     """Returns the receipts of criteria in a run in which nothing is done."""
     detail = "nothing was done, so nothing was checked"
     return tuple(
-        Receipt(kind="simulated", ok=False, checked=False, detail=detail, criterion=one.text) for one in criteria
+        Receipt(kind="simulated", ok=False, checked=False, detail=detail, criterion=criterion.text)
+        for criterion in criteria
     )
 
 
-def judged(outcome: model.Outcome, found: Sequence[Receipt]) -> model.Outcome:
+def judged(outcome: model.Outcome, receipts: Sequence[Receipt]) -> model.Outcome:
     """Returns a claimed success with its receipts as what they make of it; any other outcome as it is."""
     if outcome.state is not AttemptState.SUCCEEDED:
         return outcome
-    every = (*outcome.receipts, *found)
-    refuted = [receipt for receipt in found if is_refuted(receipt)]
-    if refuted:
-        return outcome.model_copy(update={**_refusal(refuted), "receipts": every})
-    proven = any(receipt.ok and receipt.checked and receipt.criterion for receipt in found)
-    unverified = any(map(_is_open, found)) or (outcome.unverified and not proven)
-    return outcome.model_copy(update={"receipts": every, "unverified": unverified})
+    every = (*outcome.receipts, *receipts)
+    refutations = [receipt for receipt in receipts if is_refuted(receipt)]
+    if refutations:
+        return outcome.model_copy(update={**_refusal(refutations), "receipts": every})
+    proven = any(receipt.ok and receipt.checked and receipt.criterion for receipt in receipts)
+    is_open = any(map(_is_open, receipts)) or (outcome.unverified and not proven)
+    return outcome.model_copy(update={"receipts": every, "unverified": is_open})
 
 
 def is_refuted(receipt: Receipt) -> bool:
@@ -156,13 +157,13 @@ def _is_open(receipt: Receipt) -> bool:
     """Returns whether a receipt keeps the work from being verified without refuting it."""
     if receipt.kind in {"words", "simulated"}:
         return False
-    unchecked = bool(receipt.criterion) and not receipt.checked
+    unproven_criterion = bool(receipt.criterion) and not receipt.checked
     empty = receipt.kind == "diff" and not receipt.criterion and receipt.checked and not receipt.ok
-    return unchecked or empty
+    return unproven_criterion or empty
 
 
-def _refusal(refuted: Iterable[Receipt]) -> dict[str, model.Json]:
-    reasons = "\n".join(f"- `{receipt.criterion}`: {receipt.detail}" for receipt in refuted)
+def _refusal(refutations: Iterable[Receipt]) -> dict[str, model.Json]:
+    reasons = "\n".join(f"- `{receipt.criterion}`: {receipt.detail}" for receipt in refutations)
     error = f"Claimed to be done, but its acceptance says otherwise:\n{reasons}"
     return {
         "state": AttemptState.FAILED,

@@ -21,14 +21,14 @@ def is_own(task: model.Task, worker: WorkerKind) -> bool:
     Tasks that ask for it get one from any worker that this server drives and that can change files; agents that edit
     files get one anyway. A task of an agent that declares no files only reads.
     """
-    asked = task.isolation == "worktree" and worker in _PLACED_WORKERS
-    return asked or (worker in _EDITING_WORKERS and bool(task.files))
+    on_request = task.isolation == "worktree" and worker in _PLACED_WORKERS
+    return on_request or (worker in _EDITING_WORKERS and bool(task.files))
 
 
 def has_changes(tasks: Sequence[model.Task], rows: Iterable[records.TaskRecord]) -> bool:
     """Returns whether a task with a worktree of its own has succeeded."""
-    done = {row.id: row.worker for row in rows if row.state in (TaskState.SUCCEEDED, TaskState.UNVERIFIED)}
-    return any(task.id in done and is_own(task, done[task.id]) for task in tasks)
+    workers = {row.id: row.worker for row in rows if row.state in (TaskState.SUCCEEDED, TaskState.UNVERIFIED)}
+    return any(task.id in workers and is_own(task, workers[task.id]) for task in tasks)
 
 
 class Placed(NamedTuple):
@@ -49,7 +49,7 @@ def placement(tasks: Sequence[model.Task], workers: Mapping[str, WorkerKind]) ->
     own = {task.id for task in tasks if is_own(task, workers[task.id])}
     if not own:
         return {}
-    found: dict[str, Placed] = {}
+    places: dict[str, Placed] = {}
     below: set[str] = set()
     for rank, position in enumerate(graph.of(tasks).order):
         task = tasks[position]
@@ -57,10 +57,10 @@ def placement(tasks: Sequence[model.Task], workers: Mapping[str, WorkerKind]) ->
         if behind or task.id in own:
             below.add(task.id)
         if task.id in own:
-            found[task.id] = Placed("own", rank)
+            places[task.id] = Placed("own", rank)
         elif behind and workers[task.id] in _PLACED_WORKERS:
-            found[task.id] = Placed("merged", rank)
-    return found
+            places[task.id] = Placed("merged", rank)
+    return places
 
 
 _OWN_TREE: Final = (
@@ -77,8 +77,8 @@ def host_notices(
     if not has_changes(plan, rows):
         return notices
     refs = run_refs.Refs(run_id)
-    changed = (
+    where = (
         f"What tasks of this run changed in worktrees is in {refs.merged}, not in the workspace: "
         f"`git diff {refs.base} {refs.merged}` shows it, `git show {refs.merged}:PATH` a file."
     )
-    return (*notices, changed)
+    return (*notices, where)

@@ -38,24 +38,24 @@ def of(work: work_order.WorkOrder, *, commands: bool = False) -> tuple[str, ...]
     place = (*LOOK, *CHANGE) if work.directory else LOOK
     if work.tools is None:
         return place
-    wanted = _wanted(work.tools)
-    runs = RUN if commands and work.directory and "Bash" in wanted else ()
-    return tuple(name for name in (*place, *runs) if name in wanted) or LOOK
+    names = _wanted(work.tools)
+    runs = RUN if commands and work.directory and "Bash" in names else ()
+    return tuple(name for name in (*place, *runs) if name in names) or LOOK
 
 
 def granted(tools: tuple[str, ...] | None, without: Collection[str]) -> tuple[str, ...] | None:
     """Returns an agent's tools less those that its definition takes away; None when it may use all."""
     if not without:
         return tools
-    taken = _wanted(without)
-    return tuple(sorted(_wanted(("*",) if tools is None else tools) - taken))
+    less = _wanted(without)
+    return tuple(sorted(_wanted(("*",) if tools is None else tools) - less))
 
 
 def _wanted(names: Collection[str]) -> frozenset[str]:
     """Returns the tools that an agent's list means; `Bash(git *)` counts as its tool, `*` as all."""
     if "*" in names:
         return frozenset((*LOOK, *CHANGE, *RUN))
-    words = (found[1].lower() for name in names if (found := _NAME.match(name)))
+    words = (match[1].lower() for name in names if (match := _NAME.match(name)))
     return frozenset(_KINDS[word] for word in words if word in _KINDS)
 
 

@@ -25,18 +25,18 @@ async def offer(settings: configuration.Settings, run_id: str, expect: str = "")
     async with sqlite_store.open_store(settings.home) as store:
         own = handles.Handles(store, records.LOCAL, str(settings.workspace))
         record = await store.run(await own.run_id(run_id), principal=records.LOCAL)
-    applier = branch_apply.Applier(git(settings))
+    applier = branch_apply.BranchApply(git(settings))
     act = applier.apply(record.workspace, record.id, expect) if expect else applier.look(record.workspace, record.id)
     return (await act).model_copy(update={"run_state": record.state.value})
 
 
-async def left_over(settings: configuration.Settings, *, prune: bool = False) -> worktree_leftovers.Found:
+async def left_over(settings: configuration.Settings, *, prune: bool = False) -> worktree_leftovers.Leftovers:
     """Returns the worktrees and changes that runs have left; with `prune`, removes what is safe elsewhere first."""
-    keeper = cleanup.Keeper(git(settings), settings.home, health.open_runs(settings.home))
-    return await (keeper.prune if prune else keeper.look)(str(settings.workspace))
+    cleaner = cleanup.Cleaner(git(settings), settings.home, health.open_runs(settings.home))
+    return await (cleaner.prune if prune else cleaner.look)(str(settings.workspace))
 
 
-def trees_left(settings: configuration.Settings) -> list[worktree_leftovers.Tree]:
+def trees_left(settings: configuration.Settings) -> list[worktree_leftovers.LeftWorktree]:
     """Returns the worktrees of runs that are over; reads only."""
     return [tree for tree in cleanup.trees(settings.home, health.open_runs(settings.home)) if tree.left]
 

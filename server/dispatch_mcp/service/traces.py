@@ -16,7 +16,7 @@ from dispatch_mcp.engine import executor, run_view
 from dispatch_mcp.model import TaskState, WorkerKind, records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_checks, todo_list
-from dispatch_mcp.runs import budget, next_step, prompt_builder
+from dispatch_mcp.runs import budget, capsules, next_step
 from dispatch_mcp.service import answers, handles
 from dispatch_mcp.store import sqlite_store
 
@@ -348,7 +348,7 @@ def _result_line(
     return answers.ResultLine(
         task_id=task.id,
         state=task.state.value,
-        capsule=prompt_builder.capsule(outcome),
+        capsule=capsules.capsule(outcome),
         receipts=outcome.receipts,
         proposed_edits=outcome.handoff.proposed_edits,
         output=outcome.output if fits else None,

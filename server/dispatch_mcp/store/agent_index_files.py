@@ -19,19 +19,19 @@ def source(settings: configuration.Settings) -> loader.Source:
     return loader.Source.of(settings, ready=functools.partial(restore, settings.home / "cache"))
 
 
-def restore(cache: Path, known: catalog.Catalog) -> None:
+def restore(cache: Path, agents: catalog.Catalog) -> None:
     """Gives the catalogue its stored index, or builds and stores it."""
-    fingerprint = agent_index.fingerprint(known)
+    fingerprint = agent_index.fingerprint(agents)
     path = cache / f"index-{fingerprint[:32]}.bin"
     try:
-        agent_index.adopt(known, index_cache.unpack(path.read_bytes(), fingerprint))
+        agent_index.adopt(agents, index_cache.unpack(path.read_bytes(), fingerprint))
     except (OSError, ValueError, KeyError, TypeError):
-        loader.write(path, index_cache.pack(agent_index.of(known), fingerprint))
+        loader.write(path, index_cache.pack(agent_index.of(agents), fingerprint))
         _prune(cache)
 
 
 def _prune(cache: Path) -> None:
     with contextlib.suppress(OSError):
-        stored = sorted(cache.glob("index-*.bin"), key=lambda path: path.stat().st_mtime_ns)
-        for path in stored[:-MAX_STORED]:
+        files = sorted(cache.glob("index-*.bin"), key=lambda path: path.stat().st_mtime_ns)
+        for path in files[:-MAX_STORED]:
             path.unlink(missing_ok=True)

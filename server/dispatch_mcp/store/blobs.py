@@ -70,7 +70,8 @@ def _write(path: Path, data: bytes) -> None:
 def drafted(path: Path, data: bytes) -> Generator[Path]:
     """Yields a private file with the data beside `path`, for a block that moves it there.
 
-    So a reader sees all or nothing under that name, even after a power loss.
+    So a reader sees all or nothing under that name, even after a power loss: the bytes are flushed before the file gets
+    its name, and the name (the folder) before anybody is told of it.
     """
     path.parent.mkdir(mode=0o700, exist_ok=True)
     draft = path.with_name(f".{uuid.uuid4().hex}")

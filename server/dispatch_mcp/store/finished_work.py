@@ -55,10 +55,12 @@ class History:
     def known(self, conn: sqlite3.Connection) -> Known:
         """Returns everything that is committed now."""
         for number, revision in conn.execute(_RUNS, self._scope).fetchall():
+            # A run of the same revision has accepted nothing since, and results are never changed or taken away.
             if self._seen.get(number) != revision:
                 self._seen[number] = revision
                 for key, digest, unverified, task in conn.execute(_RESULTS, (number,)):
                     there = self._known.get(key)
+                    # Whatever came first stays, so that a run replays the same whenever it asks; proof beats a claim.
                     if there is None or there[0].unverified > unverified:
                         self._known[key] = (transitions.Known(digest, bool(unverified)), task)
         return self._known

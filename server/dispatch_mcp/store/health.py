@@ -30,16 +30,16 @@ class Fact:
 
 def facts(home: Path) -> list[Fact]:
     """Returns what there is to say about the store in `home`, also when it cannot be opened."""
-    found = [_library(), *_folder(home)]
+    lines = [_library(), *_folder(home)]
     if not (home / sqlite.FILE).exists():
-        return [*found, Fact("store", "ok", "There is no store yet; the first use makes it.")]
+        return [*lines, Fact("store", "ok", "There is no store yet; the first use makes it.")]
     try:
         with _reading(home) as conn:
-            found += [_schema(conn, home), _integrity(conn), _size(home)]
+            lines += [_schema(conn, home), _integrity(conn), _size(home)]
     except (sqlite3.Error, errors.StoreError) as error:
         trouble = sqlite.translate(error, home)
-        found.append(Fact("store", "bad", trouble.message, trouble.hint))
-    return [*found, _owners(home)]
+        lines.append(Fact("store", "bad", trouble.message, trouble.hint))
+    return [*lines, _owners(home)]
 
 
 def open_runs(home: Path) -> frozenset[str]:
@@ -63,32 +63,34 @@ def _reading(home: Path) -> Generator[sqlite3.Connection]:
 
 
 def _library() -> Fact:
-    found = f"SQLite {sqlite3.sqlite_version}"
+    version = f"SQLite {sqlite3.sqlite_version}"
     if sqlite3.sqlite_version_info >= FIXED:
-        return Fact("sqlite", "ok", found)
-    detail = f"{found} has the WAL-reset bug, unless your distributor has patched it; the store's write lock avoids it."
+        return Fact("sqlite", "ok", version)
+    detail = (
+        f"{version} has the WAL-reset bug, unless your distributor has patched it; the store's write lock avoids it."
+    )
     return Fact("sqlite", "warn", detail, "Leave the file to dispatch-mcp; other programs should only read it.")
 
 
 def _folder(home: Path) -> list[Fact]:
     if not home.exists():
         return []
-    found: list[Fact] = []
+    troubles: list[Fact] = []
     if os.name == "posix" and home.stat().st_mode & 0o077:
         hint = "Take the permissions of group and others away from that folder."
-        found.append(Fact("folder", "warn", f"Others may look into {str(home)!r}.", hint))
+        troubles.append(Fact("folder", "warn", f"Others may look into {str(home)!r}.", hint))
     if not os.access(home, os.W_OK):
         hint = "Make it writable, or set DISPATCH_MCP_HOME to a folder that is."
-        found.append(Fact("folder", "bad", f"{str(home)!r} cannot be written.", hint))
-    return found or [Fact("folder", "ok", str(home))]
+        troubles.append(Fact("folder", "bad", f"{str(home)!r} cannot be written.", hint))
+    return troubles or [Fact("folder", "ok", str(home))]
 
 
 def _schema(conn: sqlite3.Connection, home: Path) -> Fact:
-    known = len(sqlite.migrations())
-    found = sqlite.check_version(conn, home, known)
-    if found < known:
-        return Fact("schema", "ok", f"Schema {found}; the next use brings it to {known}.")
-    return Fact("schema", "ok", f"Schema {found}.")
+    newest = len(sqlite.migrations())
+    current = sqlite.check_version(conn, home, newest)
+    if current < newest:
+        return Fact("schema", "ok", f"Schema {current}; the next use brings it to {newest}.")
+    return Fact("schema", "ok", f"Schema {current}.")
 
 
 def _integrity(conn: sqlite3.Connection) -> Fact:

@@ -34,12 +34,12 @@ def send(conn: sqlite3.Connection, message: model.Message, now: float) -> int:
 
 
 def of_reports(
-    conn: sqlite3.Connection, row: table_rows.RunRow, accepted: Iterable[transitions.Finished], now: float
+    conn: sqlite3.Connection, row: table_rows.RunRow, reports: Iterable[transitions.Finished], now: float
 ) -> list[transitions.Note]:
     """Adds the messages that accepted handoffs send; returns what to note of them."""
     return [
         _keep(conn, row, message, now)
-        for report in accepted
+        for report in reports
         if report.outcome.handoff.messages
         for message in message_rules.sent(row.id, report.task_id, report.outcome.handoff, now)
     ]
@@ -47,8 +47,8 @@ def of_reports(
 
 def _keep(conn: sqlite3.Connection, row: table_rows.RunRow, message: model.Message, now: float) -> transitions.Note:
     clean = codec.clean
-    said = (clean(message.sender), clean(message.recipient), message.kind, clean(message.text), message.at or now)
-    number = conn.execute(_SEND, (row.no, *said)).lastrowid or 0
+    cells = (clean(message.sender), clean(message.recipient), message.kind, clean(message.text), message.at or now)
+    number = conn.execute(_SEND, (row.no, *cells)).lastrowid or 0
     data = {"id": number, "kind": message.kind, "sender": message.sender, "recipient": message.recipient}
     return transitions.Note("message_sent", data=data)
 

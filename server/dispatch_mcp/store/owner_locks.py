@@ -1,4 +1,10 @@
-"""Locks that the kernel frees when their process dies: the write mutex and the owners' liveness."""
+"""Locks that the kernel frees when their process dies: the write mutex and the owners' liveness (ADR 0003).
+
+A process that drives runs holds the lock of a file of its own. Whoever finds the lock free knows that the process is
+dead: there is no heartbeat to miss while a machine sleeps, and no process id that somebody else may have by now. That
+an owner is dead is one half; the epoch in `run`, raised whenever a run changes hands, is the other: a former owner that
+was only stopped for a while is turned away when it comes back.
+"""
 
 from __future__ import annotations
 
@@ -69,6 +75,7 @@ class OwnerLock:
         """Gives the lock up and removes its file."""
         if self._fd < 0:
             return
+        # Away first, then free: nobody ever sees a free lock of ours. Windows cannot remove a file that is open.
         if sys.platform != "win32":
             self._path.unlink(missing_ok=True)
         os.close(self._fd)
@@ -88,6 +95,8 @@ def _born(path: Path) -> int:
     """Returns the descriptor of a new, locked file, or -1 if a sweep took it in between."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     file_lock.lock(fd, wait=True)
+    # Between the two lines above the file stood there unlocked, as a dead owner's does. If a sweep has removed it, our
+    # lock is on a file without a name, which nobody would find: begin again with another id.
     if path.exists():
         return fd
     os.close(fd)
@@ -105,7 +114,9 @@ def _is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        free = file_lock.lock(fd, wait=False, shared=True)
+        free = file_lock.lock(
+            fd, wait=False, shared=True
+        )  # shared, so that two who look do not take each other for the owner
         if free:
             file_lock.unlock(fd)
         return not free

@@ -109,24 +109,24 @@ _USAGE_FIELDS = tuple(table_rows.USAGE_COLUMNS.split(", "))
 
 async def plan(reader: Reader, plan_id: str, version: int | None, principal: str) -> model.Plan:
     """Returns a version of a plan. Raises UnknownHandle."""
-    found = await reader.rows(_PLAN, (codec.clean(plan_id), codec.clean(principal), version))
-    if not found:
+    rows = await reader.rows(_PLAN, (codec.clean(plan_id), codec.clean(principal), version))
+    if not rows:
         raise table_rows.unknown_plan(plan_id, version)
-    return codec.load(model.Plan, str(found[0][0]))
+    return codec.load(model.Plan, str(rows[0][0]))
 
 
 async def plans(reader: Reader, principal: str, limit: int, after: str) -> list[model.Plan]:
     """Returns the newest versions of plans, latest first."""
-    found = await reader.rows(_PLANS, (codec.clean(principal), codec.clean(after), limit))
-    return [codec.load(model.Plan, str(row[0])) for row in found]
+    rows = await reader.rows(_PLANS, (codec.clean(principal), codec.clean(after), limit))
+    return [codec.load(model.Plan, str(row[0])) for row in rows]
 
 
 async def run(reader: Reader, run_id: str, principal: str) -> records.RunRecord:
     """Returns a run. Raises UnknownHandle."""
-    found = await reader.rows(_RUN, (codec.clean(run_id), codec.clean(principal)))
-    if not found:
+    rows = await reader.rows(_RUN, (codec.clean(run_id), codec.clean(principal)))
+    if not rows:
         raise table_rows.unknown_run(run_id)
-    return table_rows.counted(found[0])
+    return table_rows.counted(rows[0])
 
 
 async def whole_run(reader: Reader, run_id: str, principal: str) -> records.WholeRun:
@@ -173,14 +173,14 @@ async def plan_to_run(reader: Reader, plan_id: str, principal: str) -> records.P
 
 async def finished_runs(reader: Reader, plan_id: str, principal: str) -> int:
     """Returns how many runs of a plan are over."""
-    found = await reader.rows(_FINISHED, (codec.clean(plan_id), codec.clean(principal)))
-    return _number(found[0][0])
+    rows = await reader.rows(_FINISHED, (codec.clean(plan_id), codec.clean(principal)))
+    return _number(rows[0][0])
 
 
 async def runs(reader: Reader, principal: str, *, open_only: bool, limit: int, after: str) -> list[records.RunRecord]:
     """Returns runs, latest first."""
-    found = await reader.rows(_RUNS, (codec.clean(principal), open_only, codec.clean(after), limit))
-    return [table_rows.counted(row) for row in found]
+    rows = await reader.rows(_RUNS, (codec.clean(principal), open_only, codec.clean(after), limit))
+    return [table_rows.counted(row) for row in rows]
 
 
 async def tasks(reader: Reader, run_id: str) -> list[records.TaskRecord]:
@@ -195,9 +195,9 @@ def _task(row: Sequence[model.Json]) -> records.TaskRecord:
 
 async def attempts(reader: Reader, run_id: str, task_id: str | None) -> list[records.AttemptRecord]:
     """Returns attempts in the order they began."""
-    wanted = None if task_id is None else codec.clean(task_id)
-    found = await reader.rows(_ATTEMPTS, (codec.clean(run_id), wanted))
-    return [_attempt(run_id, row) for row in found]
+    task_key = None if task_id is None else codec.clean(task_id)
+    rows = await reader.rows(_ATTEMPTS, (codec.clean(run_id), task_key))
+    return [_attempt(run_id, row) for row in rows]
 
 
 def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
@@ -209,27 +209,27 @@ def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
 
 
 def _usage(row: tuple[model.Json, ...]) -> model.Usage:
-    known = {name: value for name, value in zip(_USAGE_FIELDS, row, strict=True) if value is not None}
-    return model.Usage(**known)
+    cells = {name: value for name, value in zip(_USAGE_FIELDS, row, strict=True) if value is not None}
+    return model.Usage(**cells)
 
 
 async def events(reader: Reader, run_id: str, after: int, limit: int) -> list[model.Event]:
     """Returns a page of events."""
     names = ("seq", "kind", "at", "task_id", "attempt")
-    found = await reader.rows(_EVENTS, (codec.clean(run_id), after, limit))
+    rows = await reader.rows(_EVENTS, (codec.clean(run_id), after, limit))
     return [
         model.Event(
             run_id=run_id, data=codec.load_map(str(row[5])), **dict[str, model.Json](zip(names, row[:5], strict=True))
         )
-        for row in found
+        for row in rows
     ]
 
 
 async def bodies(reader: Reader, run_id: str, task_ids: Iterable[str]) -> dict[str, table_rows.Body]:
     """Returns the texts of accepted outcomes by task."""
-    wanted = json.dumps([codec.clean(task_id) for task_id in task_ids])
-    found = await reader.rows(_BODIES, (codec.clean(run_id), wanted))
-    return {str(row[0]): table_rows.Body(_text(row[1]), _text(row[2])) for row in found}
+    ids = json.dumps([codec.clean(task_id) for task_id in task_ids])
+    rows = await reader.rows(_BODIES, (codec.clean(run_id), ids))
+    return {str(row[0]): table_rows.Body(_text(row[1]), _text(row[2])) for row in rows}
 
 
 def _number(cell: model.Json) -> int:
@@ -255,14 +255,14 @@ WHERE principal = ? AND beat LIKE '%"context"%'
 
 async def context_tokens(reader: Reader, principal: str) -> tuple[int, int]:
     """Returns the tokens of all packs of a principal, and of what they were chosen from."""
-    ((sent, gathered),) = await reader.rows(_CONTEXT, (codec.clean(principal),))
-    return _number(sent), _number(gathered)
+    ((packed, available),) = await reader.rows(_CONTEXT, (codec.clean(principal),))
+    return _number(packed), _number(available)
 
 
 async def last_data(reader: Reader, run_id: str, kind: str) -> dict[str, model.Json]:
     """Returns the data of a run's newest event of a kind, or nothing."""
-    found = await reader.rows(_LAST_DATA, (codec.clean(run_id), kind))
-    return codec.load_map(str(found[0][0])) if found else {}
+    rows = await reader.rows(_LAST_DATA, (codec.clean(run_id), kind))
+    return codec.load_map(str(rows[0][0])) if rows else {}
 
 
 async def data_version(reader: Reader) -> int:
@@ -272,20 +272,20 @@ async def data_version(reader: Reader) -> int:
 
 async def adoptable(reader: Reader, home: Path, limit: int) -> list[str]:
     """Returns runs that wait for an owner, oldest first."""
-    found = await reader.rows(_ADOPTABLE)
-    alive = {owner: owner is not None and owner_locks.is_alive(home, str(owner)) for _, owner in found}
-    return [str(run_id) for run_id, owner in found if not alive[owner]][:limit]
+    rows = await reader.rows(_ADOPTABLE)
+    alive = {owner: owner is not None and owner_locks.is_alive(home, str(owner)) for _, owner in rows}
+    return [str(run_id) for run_id, owner in rows if not alive[owner]][:limit]
 
 
 async def last_beat(reader: Reader, run_id: str, task_id: str) -> dict[str, model.Json]:
     """Returns what the latest attempt with a beat left."""
-    found = await reader.rows(_LAST_BEAT, (codec.clean(run_id), codec.clean(task_id)))
-    return codec.load_map(str(found[0][0])) if found else {}
+    rows = await reader.rows(_LAST_BEAT, (codec.clean(run_id), codec.clean(task_id)))
+    return codec.load_map(str(rows[0][0])) if rows else {}
 
 
 async def inbox(reader: Reader, run_id: str, recipient: str | None) -> list[model.Message]:
     """Returns messages in the order they were sent."""
     names = ("id", "sender", "recipient", "kind", "text", "at", "read")
-    wanted = None if recipient is None else codec.clean(recipient)
-    found = await reader.rows(_INBOX, (codec.clean(run_id), wanted))
-    return [model.Message(run_id=run_id, **dict[str, model.Json](zip(names, row, strict=True))) for row in found]
+    name = None if recipient is None else codec.clean(recipient)
+    rows = await reader.rows(_INBOX, (codec.clean(run_id), name))
+    return [model.Message(run_id=run_id, **dict[str, model.Json](zip(names, row, strict=True))) for row in rows]

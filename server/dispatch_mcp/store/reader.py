@@ -23,8 +23,8 @@ class Reader:
 
     async def open(self, *, read_only: bool = False) -> None:
         """Connects; `read_only` neither needs nor leaves anything beside the file. Raises StoreError."""
-        how = sqlite.reading_mode(self._home) if read_only else "mode=rw"
-        uri = f"{(self._home / sqlite.FILE).absolute().as_uri()}?{how}"
+        mode = sqlite.reading_mode(self._home) if read_only else "mode=rw"
+        uri = f"{(self._home / sqlite.FILE).absolute().as_uri()}?{mode}"
         try:
             conn = await aiosqlite.connect(uri, uri=True, isolation_level=None, cached_statements=256)
         except sqlite3.Error as error:
@@ -32,7 +32,7 @@ class Reader:
         try:
             for setting in (f"busy_timeout = {sqlite.BUSY_MS}", "query_only = ON", "trusted_schema = OFF"):
                 await conn.execute_fetchall(f"PRAGMA {setting}")
-            await conn.execute_fetchall("SELECT 1 FROM run LIMIT 1")
+            await conn.execute_fetchall("SELECT 1 FROM run LIMIT 1")  # only reading a page shows what is wrong with it
         except BaseException as error:
             await conn.close()
             if isinstance(error, sqlite3.Error):

@@ -71,9 +71,9 @@ async def learned(reader: Reader, principal: str, limit: int, after: int) -> lis
 
 
 def _lesson(row: Row) -> learning.Lesson:
-    said, agent, outcome, weight, run_id, task_id, at, number = row
+    text, agent, outcome, weight, run_id, task_id, at, number = row
     return learning.Lesson(
-        text=str(said),
+        text=str(text),
         agent=str(agent),
         outcome=_OUTCOMES[str(outcome)],
         weight=float(weight or 0),

@@ -1,4 +1,10 @@
-"""The transactions that move runs. Everything here runs on the writer's thread, inside its open transaction."""
+"""The transactions that move runs. Everything here runs on the writer's thread, inside its open transaction.
+
+Who may move a run: its owner, who shows the epoch under which it adopted it (`_fence`), or anybody who makes a contact
+of the host, as its attempts belong to no process of ours. The host's own attempts are held to by leases instead: each
+contact renews them, and those that have lapsed are taken back when the next host asks for work (`_expire`), not by a
+clock of ours, so that nothing is lost while nobody would do it anyway.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +18,18 @@ from typing import TypeVar
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.planning import forecast
-from dispatch_mcp.runs import budget, state_machine
+from dispatch_mcp.runs import ledger, state_machine
 from dispatch_mcp.store import codec, failpoints, finished_work, messages, owner_locks, samples, table_rows
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 CORES = 32
-"""How many runs and plans are kept in memory."""
+"""How many runs and plans are kept in memory: more than one server drives at a time. What falls out is read again."""
 
 STEP_BACK_S = 1.0
-"""A clock that goes back by more than this has jumped; smaller steps are its discipline."""
+"""Seconds: a clock that goes back by more than this has jumped; smaller steps are its discipline (Linux slews up to
+half a second) or two processes that did not read it in the order in which they wrote."""
 
 _SELECT_PLAN = "SELECT document FROM plan WHERE id = ? AND version = ?"
 _SELECT_REQUEST = """
@@ -66,7 +73,7 @@ class Transition:
     now: float
     reports: Sequence[Report] = ()
     notes: list[transitions.Note] = field(default_factory=list[transitions.Note])
-    replayed: Mapping[str, int] = field(default_factory=dict[str, int])
+    sources: Mapping[str, int] = field(default_factory=dict[str, int])
     lease_s: float = 0.0
 
 
@@ -83,8 +90,6 @@ class Runs:
     def forget(self) -> None:
         """Drops what is in memory, because a transaction was lost."""
         self._live.clear()
-
-    # -- beginning
 
     def create(self, conn: sqlite3.Connection, new: records.NewRun) -> tuple[records.RunRecord, bool]:
         """Returns the run and whether it is new; the same principal and request key give the same run."""
@@ -105,15 +110,13 @@ class Runs:
         core = state_machine.RunCore.begin(new.id, plan, worker, force=new.dry_run)
         server_driven = any(row.worker in transitions.SERVER_WORKERS for row in core.rows)
         row, first = table_rows.insert_run(conn, new, worker.value, server_driven=server_driven, now=now)
-        core.ledger = samples.ledger(conn, row, plan, self._price)
+        core.ledger = samples.open_ledger(conn, row, plan, self._price)
         live = Live(core, row.revision, table_rows.insert_tasks(conn, row.no, core.rows, first))
         core.drain()
         data: dict[str, model.Json] = {"plan": new.plan_id, "version": new.plan_version, "worker": worker.value}
         row = self._persist(conn, row, live, Transition(now, notes=[transitions.Note("run_created", data=data)]))
         states = Counter(task.state.value for task in core.rows)
         return table_rows.run_record(row, dict(sorted(states.items())))
-
-    # -- the one step
 
     def advance(
         self, conn: sqlite3.Connection, run_id: str, step: records.Step, bodies: Sequence[table_rows.Body | None]
@@ -131,6 +134,7 @@ class Runs:
             self._follow_clock(conn, row, step.now)
             return self._step(conn, row, self._load(conn, row), step, bodies)
         except BaseException:
+            # The savepoint undoes the rows; the machine in memory may be half moved, so it is read again next time.
             self._live.pop(run_id, None)
             raise
 
@@ -148,28 +152,32 @@ class Runs:
             row = self._limit(conn, row, live, step.limits)
             data: dict[str, model.Json] = step.limits.model_dump(mode="json", exclude_none=True)
             notes.append(transitions.Note("limits_changed", data=data))
-        accepted = tuple([core.finish(report, step.now) for report in step.finished])
+        # Reports first: what a person cancels or retries in the same step sees them. Leases are looked at only when the
+        # host may begin something, for only then is there anybody to do the work again.
+        verdicts = tuple([core.finish(report, step.now) for report in step.finished])
         for action in step.actions:
             _act(core, action)
-        notes += _fenced(conn, live, step, accepted)
+        notes += _fenced(conn, live, step, verdicts)
         if model.WorkerKind.HOST in step.start:
             self._expire(conn, row, core, step.now)
-        moved = Transition(step.now, notes=notes, lease_s=step.lease_s)
-        moved.reports = [pair for pair, ok in zip(zip(step.finished, bodies, strict=True), accepted, strict=True) if ok]
-        moved.notes += messages.of_reports(conn, row, [report for report, _ in moved.reports], step.now)
+        transition = Transition(step.now, notes=notes, lease_s=step.lease_s)
+        transition.reports = [
+            pair for pair, ok in zip(zip(step.finished, bodies, strict=True), verdicts, strict=True) if ok
+        ]
+        transition.notes += messages.of_reports(conn, row, [report for report, _ in transition.reports], step.now)
         starts: list[transitions.Start] = []
         if step.start:
             search = _search(conn, row, live)
             starts = core.next(step.now, step.start, step.free, search.find)
-            moved.replayed = search.found
-        row = self._persist(conn, row, live, moved)
+            transition.sources = search.found
+        row = self._persist(conn, row, live, transition)
         if step.renew:
             until = step.now + step.lease_s
             conn.execute(_RENEW, (until, until, row.no))
         return records.Advance(
             core.state,
             row.revision,
-            accepted,
+            verdicts,
             tuple(starts),
             core.waiting_until(),
             core.running,
@@ -182,20 +190,18 @@ class Runs:
         """Gives the run other ceilings and takes account anew."""
         row = row._replace(limits=codec.dump(limits))
         conn.execute(_SET_LIMITS, (row.limits, row.no))
-        live.core.ledger = samples.ledger(conn, row, live.core.plan, self._price)
+        live.core.ledger = samples.open_ledger(conn, row, live.core.plan, self._price)
         return row
 
     def _expire(
         self, conn: sqlite3.Connection, row: table_rows.RunRow, core: state_machine.RunCore, now: float
     ) -> None:
-        """Takes back the host's attempts whose lease has run out."""
+        """Takes back the host's attempts whose lease has run out: no crash, as it may only have forgotten them."""
         running = [task.worker for task in core.rows if task.state is model.TaskState.RUNNING]
         if model.WorkerKind.HOST not in running:
             return
         for (task_id,) in conn.execute(_EXPIRED, (row.no, now)).fetchall():
             core.abandon(task_id, now, crashed=False)
-
-    # -- changing the plan
 
     def edit(self, conn: sqlite3.Connection, plan: model.Plan, principal: str) -> None:
         """Lets every open run of a plan go on with its new version, which is recorded already.
@@ -203,7 +209,7 @@ class Runs:
         Raises:
             PlanRejected: one of them has begun or ended what the version changes; then nothing has happened.
         """
-        open_runs = [found[0] for found in conn.execute(_OPEN_OF_PLAN, (plan.id, codec.clean(principal))).fetchall()]
+        open_runs = [run_id for (run_id,) in conn.execute(_OPEN_OF_PLAN, (plan.id, codec.clean(principal))).fetchall()]
         try:
             for run_id in open_runs:
                 row = table_rows.run_row(conn, run_id)
@@ -221,8 +227,6 @@ class Runs:
         conn.execute(_EDIT_RUN, (plan.version, server_driven, row.no))
         self._persist(conn, row._replace(plan_version=plan.version), live, Transition(self._clock()))
 
-    # -- owning
-
     def adopt(self, conn: sqlite3.Connection, run_id: str, owner_id: str) -> int | None:
         """Returns the epoch under which `owner_id` now drives the run, or None if it is over or somebody lives."""
         row = table_rows.run_row(conn, run_id)
@@ -230,16 +234,22 @@ class Runs:
             return None
         if row.owner == owner_id:
             return row.epoch
+        # Asked inside the transaction: of two that find the owner dead, the second sees the first one's name here.
         if row.owner is not None and owner_locks.is_alive(self._home, row.owner):
             return None
-        crashed = row.owner is not None
+        crashed = row.owner is not None  # an owner that ends in order leaves no name (`release`)
+        # The epoch only ever rises, so a former owner that wakes up (a suspended laptop) is fenced for good, although
+        # its process lives.
         row = row._replace(owner=owner_id, epoch=row.epoch + 1)
         data: dict[str, model.Json] = {"owner": owner_id, "epoch": row.epoch, "crashed": crashed}
         self._change_hands(conn, row, transitions.Note("run_adopted", data=data), crashed=crashed)
         return row.epoch
 
     def release(self, conn: sqlite3.Connection, owner_id: str) -> None:
-        """Leaves every run of an owner to others; what it was running is taken back, not counted as a crash."""
+        """Leaves every run of an owner to others; what it was running is taken back, not counted as a crash.
+
+        The epoch stays: nobody else has written yet, and the next owner raises it.
+        """
         for (run_id,) in conn.execute(_OWNED, (owner_id,)).fetchall():
             row = table_rows.run_row(conn, run_id)._replace(owner=None)
             data: dict[str, model.Json] = {"owner": owner_id}
@@ -251,6 +261,7 @@ class Runs:
         now = self._clock()
         try:
             live = self._load(conn, row)
+            # The host's and people's attempts belong to no process and go on, whoever drives the run.
             for task in live.core.rows:
                 if task.state is model.TaskState.RUNNING and task.worker in transitions.SERVER_WORKERS:
                     live.core.abandon(task.id, now, crashed=crashed)
@@ -259,15 +270,13 @@ class Runs:
             self._live.pop(row.id, None)
             raise
 
-    # -- inside
-
     def _plan(self, conn: sqlite3.Connection, plan_id: str, version: int) -> model.Plan:
         plan = self._plans.get((plan_id, version))
         if plan is None:
-            found = conn.execute(_SELECT_PLAN, (plan_id, version)).fetchone()
-            if found is None:
+            cells = conn.execute(_SELECT_PLAN, (plan_id, version)).fetchone()
+            if cells is None:
                 raise table_rows.unknown_plan(plan_id, version)
-            plan = codec.load(model.Plan, found[0])
+            plan = codec.load(model.Plan, cells[0])
         _remember(self._plans, (plan_id, version), plan)
         return plan
 
@@ -277,12 +286,15 @@ class Runs:
         if live is None or live.revision != row.revision:
             plan = self._plan(conn, row.plan_id, row.plan_version)
             live = _restored(row, plan, conn.execute(table_rows.SELECT_TASKS, (row.no,)).fetchall())
-            live.core.ledger = samples.ledger(conn, row, plan, self._price)
+            live.core.ledger = samples.open_ledger(conn, row, plan, self._price)
         _remember(self._live, row.id, live)
         return live
 
     def _follow_clock(self, conn: sqlite3.Connection, row: table_rows.RunRow, now: float) -> None:
-        """Moves the run's deadlines with a clock that has jumped back, so that nothing waits the jump out."""
+        """Moves the run's deadlines with a clock that has jumped back, so that nothing waits the jump out.
+
+        Forward it needs nothing: a lease or a delay then ends early, which repeats an attempt at worst (promise R12).
+        """
         back = row.updated_at - now
         if back > STEP_BACK_S and row.finished_at is None:
             conn.execute(_SHIFT_LEASES, (back, row.no))
@@ -291,12 +303,12 @@ class Runs:
             self._live.pop(row.id, None)
 
     def _persist(
-        self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live, moved: Transition
+        self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live, transition: Transition
     ) -> table_rows.RunRow:
         """Writes what has changed since the last time, and nothing if nothing has; returns the row as it is now."""
-        core, now = live.core, moved.now
+        core, now = live.core, transition.now
         changes = core.drain()
-        notes = [*changes.notes, *moved.notes]
+        notes = [*changes.notes, *transition.notes]
         if not changes and not notes:
             return row
         state = core.state
@@ -304,8 +316,8 @@ class Runs:
             notes.append(transitions.Note("run_finished", data={"state": state.value}))
         failpoints.hit("before_apply")
         table_rows.update_tasks(conn, live.numbers, changes.rows.values())
-        _write_attempts(conn, live, changes, moved)
-        table_rows.insert_replays(conn, _replays(live, changes.notes, moved.replayed))
+        _write_attempts(conn, live, changes, transition)
+        table_rows.insert_replays(conn, _replays(live, changes.notes, transition.sources))
         table_rows.insert_events(conn, row, notes, now)
         row = _moved_row(row, core, now=now, events=row.events + len(notes))
         table_rows.update_run(conn, row)
@@ -315,13 +327,15 @@ class Runs:
         return row
 
 
-def _write_attempts(conn: sqlite3.Connection, live: Live, changes: transitions.Changes, moved: Transition) -> None:
-    reported = {(report.task_id, report.attempt) for report, _ in moved.reports}
-    silent = [end for end in changes.ends if (end.task_id, end.attempt) not in reported]
-    table_rows.end_attempts(conn, live.numbers, silent, moved.now)
-    table_rows.report_attempts(conn, live.numbers, [report for report, _ in moved.reports], moved.now)
-    table_rows.insert_results(conn, _results(live, moved.reports))
-    table_rows.begin_attempts(conn, live.numbers, changes.starts, now=moved.now, lease_until=moved.now + moved.lease_s)
+def _write_attempts(conn: sqlite3.Connection, live: Live, changes: transitions.Changes, transition: Transition) -> None:
+    attempts = {(report.task_id, report.attempt) for report, _ in transition.reports}
+    silent = [end for end in changes.ends if (end.task_id, end.attempt) not in attempts]
+    table_rows.end_attempts(conn, live.numbers, silent, transition.now)
+    table_rows.report_attempts(conn, live.numbers, [report for report, _ in transition.reports], transition.now)
+    table_rows.insert_results(conn, _results(live, transition.reports))
+    table_rows.begin_attempts(
+        conn, live.numbers, changes.starts, now=transition.now, lease_until=transition.now + transition.lease_s
+    )
     for start in changes.starts:
         live.keys[start.task_id] = start.key
 
@@ -334,13 +348,14 @@ def _remember(cache: OrderedDict[K, V], key: K, value: V) -> None:
         cache.popitem(last=False)
 
 
-def _restored(row: table_rows.RunRow, plan: model.Plan, found: list[table_rows.TaskCells]) -> Live:
-    rows = [table_rows.task_row(cells) for cells in found]
-    held = row.state == model.RunState.PAUSED.value and not row.paused
+def _restored(row: table_rows.RunRow, plan: model.Plan, tasks: list[table_rows.TaskCells]) -> Live:
+    rows = [table_rows.task_row(cells) for cells in tasks]
+    # No column says that a run waits at its ceilings: it is paused without anybody having paused it.
+    at_ceiling = row.state == model.RunState.PAUSED.value and not row.paused
     core = state_machine.RunCore.restore(
-        row.id, plan, rows, paused=bool(row.paused), cancelled=bool(row.cancelled), held=held
+        row.id, plan, rows, paused=bool(row.paused), cancelled=bool(row.cancelled), at_ceiling=at_ceiling
     )
-    return Live(core, row.revision, {cells[1]: cells[0] for cells in found})
+    return Live(core, row.revision, {cells[1]: cells[0] for cells in tasks})
 
 
 def _search(conn: sqlite3.Connection, row: table_rows.RunRow, live: Live) -> finished_work.Search:
@@ -353,8 +368,8 @@ def _search(conn: sqlite3.Connection, row: table_rows.RunRow, live: Live) -> fin
 
 def _fence(row: table_rows.RunRow, owner: records.Owner) -> None:
     """Raises Fenced unless the caller owns the run, or owned it last and the run is over."""
-    mine = row.owner == owner.id or (row.owner is None and row.finished_at is not None)
-    if row.epoch != owner.epoch or not mine:
+    is_owner = row.owner == owner.id or (row.owner is None and row.finished_at is not None)
+    if row.epoch != owner.epoch or not is_owner:
         raise errors.Fenced(
             f"Run {row.id!r} is at epoch {row.epoch}; the owner of epoch {owner.epoch} no longer drives it.",
             hint="Stop its attempts here; whoever owns the run now has taken them over.",
@@ -376,15 +391,15 @@ def _act(core: state_machine.RunCore, action: records.Action) -> None:
 
 
 def _fenced(
-    conn: sqlite3.Connection, live: Live, step: records.Step, accepted: tuple[bool, ...]
+    conn: sqlite3.Connection, live: Live, step: records.Step, verdicts: tuple[bool, ...]
 ) -> list[transitions.Note]:
     """Returns an event for each report that came too late, and keeps what it cost."""
     notes: list[transitions.Note] = []
-    for report, ok in zip(step.finished, accepted, strict=True):
+    for report, ok in zip(step.finished, verdicts, strict=True):
         if not ok:
             if table_rows.add_late_usage(conn, live.numbers, report) and live.core.ledger is not None:
                 worker = live.core.row(report.task_id).worker
-                live.core.ledger.late(budget.tried(report.task_id, report.attempt, worker, report.outcome))
+                live.core.ledger.late(ledger.ended(report.task_id, report.attempt, worker, report.outcome))
             data: dict[str, model.Json] = {
                 "state": str(report.outcome.state),
                 "usage": report.outcome.usage.model_dump(mode="json", exclude_defaults=True),
@@ -394,7 +409,7 @@ def _fenced(
 
 
 def _results(live: Live, reports: Iterable[Report]) -> list[tuple[object, ...]]:
-    """Returns the rows of accepted work for `tables.insert_results`."""
+    """Returns the rows of accepted work for `table_rows.insert_results`."""
     rows: list[tuple[object, ...]] = []
     for report, body in reports:
         key = live.keys.pop(report.task_id, "")
@@ -407,10 +422,10 @@ def _results(live: Live, reports: Iterable[Report]) -> list[tuple[object, ...]]:
     return rows
 
 
-def _replays(live: Live, notes: Iterable[transitions.Note], replayed: Mapping[str, int]) -> list[tuple[int, int]]:
-    """Returns the rows of replayed work for `tables.insert_replays`."""
-    replays = [note for note in notes if note.kind == "task_replayed"] if replayed else []
-    return [(live.numbers[note.task_id], replayed[str(note.data["key"])]) for note in replays]
+def _replays(live: Live, notes: Iterable[transitions.Note], sources: Mapping[str, int]) -> list[tuple[int, int]]:
+    """Returns the rows of replayed work for `table_rows.insert_replays`."""
+    replays = [note for note in notes if note.kind == "task_replayed"] if sources else []
+    return [(live.numbers[note.task_id], sources[str(note.data["key"])]) for note in replays]
 
 
 def _moved_row(row: table_rows.RunRow, core: state_machine.RunCore, *, now: float, events: int) -> table_rows.RunRow:

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from dispatch_mcp import model
 from dispatch_mcp.model import transitions
 from dispatch_mcp.planning import forecast
-from dispatch_mcp.runs import budget
+from dispatch_mcp.runs import budget, ledger
 from dispatch_mcp.store import codec, table_rows
 from dispatch_mcp.store.reader import Reader
 
 NEWEST_RUNS, NEWEST = 100, 500
-"""How many finished runs are looked at, and how many tasks of them, the newest first."""
+"""How many finished runs are looked at, and how many tasks of them, the newest first: enough for medians of every
+agent that is in use, and bounded because a new run waits for this read."""
 
 _SAMPLES = """
 SELECT coalesce(json_extract(spec.value, '$.agent'), ''), coalesce(json_extract(spec.value, '$.effort'), 'M'),
@@ -30,7 +31,7 @@ WHERE attempt.state = 'succeeded' AND attempt.worker IN ('host', 'api', 'claude'
   AND attempt.input_tokens + attempt.output_tokens > 0
 LIMIT ?3
 """
-_TRIED = f"""
+_ATTEMPTS = f"""
 SELECT task.id, attempt.attempt, attempt.worker, attempt.state, attempt.error_kind, {table_rows.USAGE_COLUMNS}
 FROM task JOIN attempt ON attempt.task = task.no WHERE task.run = ?
 """  # noqa: S608  # constants
@@ -38,45 +39,41 @@ FROM task JOIN attempt ON attempt.task = task.no WHERE task.run = ?
 
 async def newest(reader: Reader, principal: str) -> list[forecast.Sample]:
     """Returns what the principal's newest finished tasks took."""
-    found = await reader.rows(_SAMPLES, (codec.clean(principal), NEWEST_RUNS, NEWEST))
-    return [forecast.Sample._make(row) for row in found]
+    rows = await reader.rows(_SAMPLES, (codec.clean(principal), NEWEST_RUNS, NEWEST))
+    return [forecast.Sample._make(row) for row in rows]
 
 
 def past(conn: sqlite3.Connection, principal: str) -> forecast.Past:
     """Returns the same, ready for look-up, inside a transaction."""
-    found = conn.execute(_SAMPLES, (principal, NEWEST_RUNS, NEWEST))
-    return forecast.Past(map(forecast.Sample._make, found.fetchall()))
+    rows = conn.execute(_SAMPLES, (principal, NEWEST_RUNS, NEWEST)).fetchall()
+    return forecast.Past(map(forecast.Sample._make, rows))
 
 
-def ledger(
+def open_ledger(
     conn: sqlite3.Connection, row: table_rows.RunRow, plan: model.Plan, price: forecast.Price
-) -> budget.Ledger | None:
+) -> ledger.Ledger | None:
     """Returns the account of a run, or None if it has no ceilings to watch."""
     limits = codec.load(model.Limits, row.limits)
     if not budget.is_needed(limits, plan.tasks):
         return None
-    known = past(conn, row.principal)
-    asked = price if budget.counts_dollars(limits, plan.tasks) else forecast.no_price
-    made = budget.Ledger(
-        limits,
-        row.created_at,
-        {task.id: task for task in plan.tasks},
-        lambda task: known.expected(task, asked),
-        asked,
-    )
-    made.replay(_tried(conn.execute(_TRIED, (row.no,))))
-    return made
+    history = past(conn, row.principal)
+    # Prices take half a second to load, so nobody is asked for them unless dollars count.
+    price = price if budget.counts_dollars(limits, plan.tasks) else forecast.no_price
+    tasks = {task.id: task for task in plan.tasks}
+    account = ledger.Ledger(limits, row.created_at, tasks, lambda task: history.expected(task, price), price)
+    account.replay(_attempts(conn.execute(_ATTEMPTS, (row.no,))))
+    return account
 
 
-def _tried(rows: Iterable[tuple[model.Json, ...]]) -> Iterable[budget.Tried]:
+def _attempts(rows: Iterable[tuple[model.Json, ...]]) -> Iterable[ledger.AttemptUse]:
     for task_id, attempt, worker, state, error_kind, *cells in rows:
-        yield budget.Tried(
+        yield ledger.AttemptUse(
             task_id,
             attempt,
             table_rows.KINDS[worker],
             running=state == "running",
             usage=None if cells[-1] is None else _usage(cells),
-            limited=error_kind == transitions.RATE_LIMIT,
+            rate_limited=error_kind == transitions.RATE_LIMIT,
         )
 
 

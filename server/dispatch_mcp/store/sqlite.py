@@ -19,6 +19,8 @@ APPLICATION_ID = 0x64_6D_63_70
 
 FILE = "state.db"
 BUSY_MS = 5_000
+"""Milliseconds that SQLite waits for a lock of a foreign program; ours are kept apart by the mutex."""
+
 OLDEST_SQLITE = (3, 37, 0)
 """The first SQLite with STRICT tables."""
 
@@ -65,16 +67,16 @@ _KEEP_IT = NextStep(
 
 def translate(error: Exception, home: Path) -> errors.StoreError:
     """Returns the store's error for one of SQLite or of the operating system; `error` becomes its cause."""
-    found = _translate(error, home)
-    found.__cause__ = error
-    return found
+    trouble = _translate(error, home)
+    trouble.__cause__ = error
+    return trouble
 
 
 def _translate(error: Exception, home: Path) -> errors.StoreError:
     if isinstance(error, errors.StoreError):
         return error
     path = str(home / FILE)
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code; the rest says more than we act on
     if code in _BUSY:
         return errors.StoreBusy(
             f"Another program holds {path!r}.", hint="Close whatever else has the file open, then call again."
@@ -167,12 +169,12 @@ def _configure(conn: sqlite3.Connection) -> None:
     conn.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     conn.execute("PRAGMA journal_mode = WAL").fetchone()
     for setting in (
-        "synchronous = FULL",
+        "synchronous = FULL",  # NORMAL may lose the last commits when the power fails, and those are paid work
         "foreign_keys = ON",
         "recursive_triggers = ON",  # REPLACE would otherwise delete past the triggers
-        "wal_autocheckpoint = 0",
+        "wal_autocheckpoint = 0",  # `Writer` moves the log itself, under the mutex
         "temp_store = MEMORY",
-        "trusted_schema = OFF",
+        "trusted_schema = OFF",  # a file that somebody has prepared must not run functions by its views or triggers
     ):
         conn.execute(f"PRAGMA {setting}")
 
@@ -189,15 +191,15 @@ def version(conn: sqlite3.Connection) -> int:
     return int(conn.execute("PRAGMA user_version").fetchone()[0])
 
 
-def check_version(conn: sqlite3.Connection, home: Path, known: int) -> int:
-    """Returns the version of the file's schema. Raises StoreTooNew if it is above `known`."""
-    found = version(conn)
-    if found > known:
+def check_version(conn: sqlite3.Connection, home: Path, newest: int) -> int:
+    """Returns the version of the file's schema. Raises StoreTooNew if it is above `newest`, the one we know."""
+    current = version(conn)
+    if current > newest:
         raise errors.StoreTooNew(
-            f"The store {str(home / FILE)!r} has schema {found}; this dispatch-mcp knows schemas up to {known}.",
+            f"The store {str(home / FILE)!r} has schema {current}; this dispatch-mcp knows schemas up to {newest}.",
             hint="Upgrade dispatch-mcp, or set DISPATCH_MCP_HOME to another folder.",
         )
-    return found
+    return current
 
 
 def _migrate(conn: sqlite3.Connection, home: Path) -> None:
@@ -205,10 +207,12 @@ def _migrate(conn: sqlite3.Connection, home: Path) -> None:
     conn.execute("PRAGMA foreign_keys = OFF")  # a table that others refer to can only be made anew without them
     conn.execute("BEGIN IMMEDIATE")
     try:
+        # All of it in one transaction: a process that dies in between leaves the file at the version it had, and
+        # whoever opens it next does the same steps.
         _check_identity(conn, home)
-        found = check_version(conn, home, len(steps))
-        if found < len(steps):
-            _run_steps(conn, steps, found)
+        current = check_version(conn, home, len(steps))
+        if current < len(steps):
+            _run_steps(conn, steps, current)
         failpoints.hit("before_migrate")
         conn.execute("COMMIT")
         failpoints.hit("after_migrate")
@@ -230,9 +234,9 @@ def _check_identity(conn: sqlite3.Connection, home: Path) -> None:
         )
 
 
-def _run_steps(conn: sqlite3.Connection, steps: list[str], found: int) -> None:
+def _run_steps(conn: sqlite3.Connection, steps: list[str], current: int) -> None:
     conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    for text in steps[found:]:
+    for text in steps[current:]:
         for statement in statements(text):
             conn.execute(statement)
     if conn.execute("PRAGMA foreign_key_check").fetchone() is not None:
@@ -284,7 +288,7 @@ def reading_mode(home: Path) -> str:
 def truncate(conn: sqlite3.Connection) -> None:
     """Moves the log into the file and empties it, if no reader is in the way; call it with the write mutex held."""
     failpoints.hit("before_checkpoint")
-    conn.execute("PRAGMA busy_timeout = 100")
+    conn.execute("PRAGMA busy_timeout = 100")  # a reader in the way is not worth waiting for: the next turn tries again
     try:
         conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:

@@ -23,7 +23,6 @@ from dispatch_mcp.store import (
     health,
     messages,
     owner_locks,
-    plans,
     prompt_files,
     queries,
     route_outcomes,
@@ -97,8 +96,6 @@ class Store:
         finally:
             await self._writer.close()
 
-    # -- plans
-
     async def save_plan(self, plan: model.Plan, principal: str, *, base_version: int | None = None) -> None:
         """Records a version of a plan.
 
@@ -106,9 +103,8 @@ class Store:
             StaleVersion: the version is not the newest plus one, or `base_version` is not the newest.
             UnknownHandle: the plan belongs to somebody else.
         """
-        document, now = codec.dump(plan), self._clock()
-        entry = plans.Entry(plan.id, plan.version, codec.clean(principal), document, now)
-        await self._writer.run(lambda conn: plans.save(conn, entry, base_version))
+        row = table_rows.PlanRow(plan.id, plan.version, codec.clean(principal), codec.dump(plan), self._clock())
+        await self._writer.run(lambda conn: table_rows.insert_plan(conn, row, base_version))
 
     async def revise(self, plan: model.Plan, principal: str, *, base_version: int) -> None:
         """Records the next version of a plan and lets its open runs go on with it, all in one transaction.
@@ -118,10 +114,10 @@ class Store:
             PlanRejected: an open run has begun or ended what the version changes.
             UnknownHandle: the plan belongs to somebody else.
         """
-        entry = plans.Entry(plan.id, plan.version, codec.clean(principal), codec.dump(plan), self._clock())
+        row = table_rows.PlanRow(plan.id, plan.version, codec.clean(principal), codec.dump(plan), self._clock())
 
         def record(conn: sqlite3.Connection) -> None:
-            plans.save(conn, entry, base_version)
+            table_rows.insert_plan(conn, row, base_version)
             self._runs.edit(conn, plan, principal)
 
         await self._writer.run(record)
@@ -133,8 +129,6 @@ class Store:
     async def plans(self, principal: str, limit: int = 20, after: str = "") -> list[model.Plan]:
         """Returns the newest versions of plans, latest first, behind the plan `after`."""
         return await queries.plans(self._reader, principal, limit, after)
-
-    # -- runs
 
     async def create_run(self, new: records.NewRun) -> tuple[records.RunRecord, bool]:
         """Returns the run and whether this call made it: a principal's request key stands for one run for ever.
@@ -227,9 +221,9 @@ class Store:
 
     async def outcomes(self, run_id: str, task_ids: Iterable[str]) -> dict[str, model.Outcome]:
         """Returns the accepted outcomes of those tasks that have one."""
-        found = await queries.bodies(self._reader, run_id, task_ids)
+        bodies = await queries.bodies(self._reader, run_id, task_ids)
         outcomes: dict[str, model.Outcome] = {}
-        for task_id, body in found.items():
+        for task_id, body in bodies.items():
             text = body.inline
             if text is None:
                 text = await anyio.to_thread.run_sync(self._blobs.get, body.blob or "")
@@ -259,8 +253,6 @@ class Store:
     async def check(self) -> list[health.Fact]:
         """Returns what there is to say about the health of the store."""
         return await anyio.to_thread.run_sync(health.facts, self._home)
-
-    # -- how routes went
 
     async def learn(self, principal: str, lessons: Sequence[learning.Lesson]) -> None:
         """Adds how routes went; texts are cut to 1,000 characters and must hold no secrets."""
@@ -293,8 +285,6 @@ class Store:
     async def kept_brief(self, run_id: str, task_id: str, attempt: int) -> str:
         """Returns what `keep_brief` kept, or an empty string."""
         return await anyio.to_thread.run_sync(self._briefs.get, run_id, task_id, attempt)
-
-    # -- attempts and messages
 
     async def beat(self, run_id: str, task_id: str, attempt: int, details: dict[str, model.Json]) -> bool:
         """Keeps what an attempt wants its successor to know; returns whether it still is the running one."""

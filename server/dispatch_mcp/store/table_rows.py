@@ -22,6 +22,16 @@ Numbers = Mapping[str, int]
 USAGE_COLUMNS = "input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, seconds"
 
 
+class PlanRow(NamedTuple):
+    """One row of `plan`."""
+
+    id: str
+    version: int
+    principal: str
+    document: str
+    created_at: float
+
+
 class RunRow(NamedTuple):
     """One row of `run`, in the order of `RUN_COLUMNS`."""
 
@@ -59,6 +69,8 @@ SELECT_TASKS = (
     "FROM task WHERE run = ? ORDER BY position"
 )
 
+_NEWEST_PLAN = "SELECT version, principal FROM plan WHERE id = ? ORDER BY version DESC LIMIT 1"
+_INSERT_PLAN = "INSERT INTO plan (id, version, principal, document, created_at) VALUES (?, ?, ?, ?, ?)"
 _INSERT_RUN = """
 INSERT INTO run (id, plan_id, plan_version, principal, request_key, state, worker, workspace, dry_run, fresh, limits,
   server_driven, created_at, updated_at)
@@ -110,10 +122,10 @@ class Body:
 
 def run_row(conn: sqlite3.Connection, run_id: str) -> RunRow:
     """Returns a run's row. Raises UnknownHandle."""
-    found = conn.execute(SELECT_RUN, (codec.clean(run_id),)).fetchone()
-    if found is None:
+    cells = conn.execute(SELECT_RUN, (codec.clean(run_id),)).fetchone()
+    if cells is None:
         raise unknown_run(run_id)
-    return RunRow._make(found)
+    return RunRow._make(cells)
 
 
 def unknown_run(run_id: str) -> errors.UnknownHandle:
@@ -136,18 +148,18 @@ def run_record(row: RunRow, counts: Mapping[str, int]) -> records.RunRecord:
     return records.RunRecord(**fields, counts=dict(counts))
 
 
-def counted(found: tuple[object, ...]) -> records.RunRecord:
+def counted(cells: tuple[object, ...]) -> records.RunRecord:
     """Returns the public form of a row that was selected with `COUNTS` behind its columns."""
-    counts: dict[str, int] = json.loads(str(found[-1]))
-    return run_record(RunRow._make(found[:-1]), counts)
+    counts: dict[str, int] = json.loads(str(cells[-1]))
+    return run_record(RunRow._make(cells[:-1]), counts)
 
 
 TaskCells = tuple[int, str, str, str, int, int, int, float, str, str]
 
 
-def task_row(found: TaskCells) -> transitions.TaskRow:
+def task_row(cells: TaskCells) -> transitions.TaskRow:
     """Returns RunCore's form of a row of `SELECT_TASKS`."""
-    _, task_id, worker, state, attempt, failures, crashes, ready_at, result, cause = found
+    _, task_id, worker, state, attempt, failures, crashes, ready_at, result, cause = cells
     return transitions.TaskRow(
         task_id, KINDS[worker], STATES[state], attempt, failures, crashes, ready_at, result, cause
     )
@@ -182,6 +194,25 @@ def update_run(conn: sqlite3.Connection, row: RunRow) -> None:
     conn.execute(_UPDATE_RUN, (*changing, row.finished_at, row.no))
 
 
+def insert_plan(conn: sqlite3.Connection, row: PlanRow, base_version: int | None) -> None:
+    """Adds the next version of a plan; `base_version` is the one that it was made from, None for the newest.
+
+    Raises:
+        StaleVersion: it is not the next, or was not made from the newest.
+        UnknownHandle: the plan is somebody else's.
+    """
+    newest, principal = conn.execute(_NEWEST_PLAN, (row.id,)).fetchone() or (0, row.principal)
+    if principal != row.principal:
+        raise unknown_plan(row.id)
+    if row.version != newest + 1 or base_version not in (None, newest):
+        base = row.version - 1 if base_version is None else base_version
+        raise errors.StaleVersion(
+            f"Plan {row.id!r} is at version {newest}; this change was made to version {base}.",
+            hint=f"Read version {newest} and make the change again.",
+        )
+    conn.execute(_INSERT_PLAN, row)
+
+
 def _task_values(row: transitions.TaskRow, number: int) -> tuple[object, ...]:
     cause = codec.clean(row.cause) if row.cause else ""
     return (str(row.state), row.attempt, row.failures, row.crashes, row.ready_at, row.result, cause, number)
@@ -207,18 +238,18 @@ def place_tasks(
 ) -> Numbers:
     """Puts the tasks of an edited plan in its order, adds those that are new, and returns the numbers of all."""
     first = conn.execute("SELECT coalesce(max(no), 0) + 1 FROM task").fetchone()[0]
-    added = {row.id: first + place for place, row in enumerate([row for row in rows if row.id not in numbers])}
-    known = [(place, str(row.worker), numbers[row.id]) for place, row in enumerate(rows) if row.id in numbers]
-    conn.executemany(_PLACE_TASK, known)
+    new_numbers = {row.id: first + place for place, row in enumerate([row for row in rows if row.id not in numbers])}
+    moves = [(place, str(row.worker), numbers[row.id]) for place, row in enumerate(rows) if row.id in numbers]
+    conn.executemany(_PLACE_TASK, moves)
     conn.executemany(
         _INSERT_TASK,
         [
-            (*_task_values(row, added[row.id]), run_no, row.id, place, str(row.worker))
+            (*_task_values(row, new_numbers[row.id]), run_no, row.id, place, str(row.worker))
             for place, row in enumerate(rows)
-            if row.id in added
+            if row.id in new_numbers
         ],
     )
-    return {**numbers, **added}
+    return {**numbers, **new_numbers}
 
 
 def begin_attempts(
@@ -257,8 +288,8 @@ def report_attempts(
 
 def _report_values(report: transitions.Finished, number: int, now: float) -> tuple[object, ...]:
     outcome = report.outcome
-    said = (codec.clean(outcome.error), codec.clean(outcome.error_kind))
-    return (str(outcome.state), now, *usage_values(outcome.usage), *said, number, report.attempt)
+    texts = (codec.clean(outcome.error), codec.clean(outcome.error_kind))
+    return (str(outcome.state), now, *usage_values(outcome.usage), *texts, number, report.attempt)
 
 
 def add_late_usage(conn: sqlite3.Connection, numbers: Numbers, report: transitions.Finished) -> bool:

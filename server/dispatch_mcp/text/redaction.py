@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import base64
 import html
 import json
@@ -185,11 +184,3 @@ def _forms(secret: str) -> Iterator[str]:
     yield from {json.dumps(core)[1:-1], json.dumps(core, ensure_ascii=False)[1:-1]}
     yield base64.b64encode(core.encode("utf-8", "replace")).decode().rstrip("=")
     yield from (line.strip() for line in core.splitlines() if len(line.strip()) >= _LONG_LINE)
-
-
-def _is_object(value: Json) -> TypeGuard[Mapping[str, Json]]:
-    return isinstance(value, Mapping)
-
-
-def _is_list(value: Json) -> TypeGuard[list[Json] | tuple[Json, ...]]:
-    return isinstance(value, list | tuple)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,7 +110,7 @@ class Toolbox:
         names = {str(tool["name"]) for tool in self.definitions()}
         if name not in names:
             return f"There is no tool {name[:80]!r} here. There are: {', '.join(sorted(names))}.", False
-        if not json_reader.is_object(arguments):
+        if not json_types.is_object(arguments):
             return "The input is no object.", False
         try:
             text = await safe_look.in_thread(lambda stop: self._call(name, _Input(arguments), stop))

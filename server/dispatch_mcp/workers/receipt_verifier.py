@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import itertools
 import secrets
 import threading
@@ -178,7 +177,7 @@ def _file(root: Path, criterion: Criterion) -> Receipt:
     if criterion.kind == "words":
         return receipts.unproven(criterion, "")
     path = root / criterion.subject
-    if not safe_look.holds(root, criterion.subject):
+    if not safe_paths.holds(root, criterion.subject):
         return receipts.unproven(criterion, "not checked: it leads outside the workspace")
     if path.is_dir():
         return receipts.proven(criterion, "the folder exists")
@@ -215,7 +214,3 @@ def _tail(output: model.Json) -> str:
         return ""
     text = "\n".join(str(output.get(name, "")).strip() for name in ("stdout", "stderr")).strip()
     return f"; it ended with: {escape.one_line(text[-TAIL_CHARS:], limit=TAIL_CHARS)}" if text else ""
-
-
-def _is_object(value: model.Json) -> TypeGuard[Mapping[str, model.Json]]:
-    return isinstance(value, Mapping)

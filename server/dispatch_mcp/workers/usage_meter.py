@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import math
 
 from dispatch_mcp import model
@@ -27,7 +26,7 @@ def total(first: model.Usage, second: model.Usage) -> model.Usage:
 
 def usage_of(raw: model.Json) -> model.Usage:
     """Returns a usage as the Messages API writes it."""
-    counts = raw if json_reader.is_object(raw) else dict[str, model.Json]()
+    counts = raw if json_types.is_object(raw) else dict[str, model.Json]()
     return model.Usage(
         input_tokens=count(counts.get("input_tokens")),
         output_tokens=count(counts.get("output_tokens")),

@@ -8,7 +8,6 @@ or takes too long, is not measured, and the snapshot says so.
 
 from __future__ import annotations
 
-
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +18,8 @@ import anyio
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.git import git_process
-from dispatch_mcp.text import path_globs
+from dispatch_mcp.process import safe_paths
+from dispatch_mcp.text import json_types, path_globs
 from dispatch_mcp.workers import safe_look
 from dispatch_mcp.workers.safe_look import Unmeasured
 
@@ -56,7 +56,7 @@ class WorkspaceSnapshot(NamedTuple):
 
 def from_json(value: model.Json) -> WorkspaceSnapshot:
     """Returns the snapshot of a JSON value; one with a problem when it is none."""
-    if not _is_object(value) or not _is_object(value.get("files")):
+    if not json_types.is_object(value) or not json_types.is_object(value.get("files")):
         return WorkspaceSnapshot(problem="there is no snapshot from before the attempt")
     files = {path: str(digest) for path, digest in value["files"].items()}
     return WorkspaceSnapshot(str(value.get("head", "")), files, str(value.get("problem", "")))

@@ -24,7 +24,7 @@ def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     return console.OK
 
 
-def show(leftovers: worktree_leftovers.Found, *, prune: bool) -> None:
+def show(leftovers: worktree_leftovers.Leftovers, *, prune: bool) -> None:
     """Prints worktrees and kept changes, and what became of them or could."""
     rows, changes = [_row(tree) for tree in leftovers.trees], [_line(work) for work in leftovers.works]
     if rows:

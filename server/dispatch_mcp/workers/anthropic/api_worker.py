@@ -6,7 +6,6 @@ decide what happens next. Every finished turn is kept, so the next attempt goes 
 
 from __future__ import annotations
 
-
 import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -20,7 +19,8 @@ from dispatch_mcp import model
 from dispatch_mcp.model import model_names, ports, work_order
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.routing import model_choice
-from dispatch_mcp.runs import handoff_schema, prompt_builder, system_prompt, tool_permissions
+from dispatch_mcp.runs import handoff_schema, prompt_builder, tool_permissions
+from dispatch_mcp.text import json_types
 from dispatch_mcp.workers import attempt_scope, file_tools, provider_errors, usage_meter
 from dispatch_mcp.workers.anthropic import api_errors, conversation
 
@@ -162,7 +162,7 @@ class AnthropicWorker:
             talk.add(conversation.user_turn(handoff_schema.going_on(prompt).text))
         tools = file_tools.Toolbox.of(work, rights if work.cwd else (), self._access)
         name = model_names.bare(work.model) or model_names.bare(model_names.DEFAULT)
-        return _Task(work, name, system_prompt.system(work, rights), tools, talk)
+        return _Task(work, name, prompt_builder.system_prompt(work, rights), tools, talk)
 
     async def _until_deadline(self, task: _Task) -> model.Outcome:
         """Returns the outcome; a little before the deadline, so that what was used until then is still said."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,13 +72,13 @@ def resume(ctx: ports.TaskContext, work: work_order.WorkOrder) -> Conversation:
     """
     detail = work.last_beat.get(BEAT)
     talk = Conversation(ctx, work.cwd)
-    if work.attempt == 1 or not json_reader.is_object(detail):
+    if work.attempt == 1 or not json_types.is_object(detail):
         return talk
     if not work.last_error and detail.get("usage"):
         talk.unseen = _usage(detail.get("usage"))
     talk.max_tokens = usage_meter.count(detail.get("max_tokens"))
     digests = detail.get("turns")
-    if detail.get("directory") == work.cwd and json_reader.is_list(digests):
+    if detail.get("directory") == work.cwd and json_types.is_list(digests):
         _restore(talk, [digest for digest in digests if isinstance(digest, str)])
     return talk
 
@@ -96,9 +95,9 @@ def _restore(talk: Conversation, digests: list[str]) -> None:
 
 def _turns(data: bytes) -> list[Turn]:
     turns = json.loads(data)
-    if not json_reader.is_list(turns):
+    if not json_types.is_list(turns):
         raise ValueError("no list of turns")
-    return [dict(turn) for turn in turns if json_reader.is_object(turn)]
+    return [dict(turn) for turn in turns if json_types.is_object(turn)]
 
 
 def _usage(raw: model.Json) -> model.Usage:

@@ -5,7 +5,6 @@ Rule: docs/rules.md#claude-code-outcomes.
 
 from __future__ import annotations
 
-
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -142,7 +141,7 @@ def _with_denials(handoff: model.Handoff, transcript: Transcript) -> model.Hando
 
 
 def _denials(transcript: Transcript) -> list[Mapping[str, model.Json]]:
-    return [denial for denial in _list(transcript.result.get("permission_denials")) if json_reader.is_object(denial)]
+    return [denial for denial in _list(transcript.result.get("permission_denials")) if json_types.is_object(denial)]
 
 
 def _list(value: model.Json) -> list[model.Json]:

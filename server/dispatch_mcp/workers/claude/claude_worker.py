@@ -8,7 +8,6 @@ is resumed, and either way what it had spent is added to what the new attempt re
 
 from __future__ import annotations
 
-
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -23,7 +22,8 @@ from dispatch_mcp.model import model_names, ports, work_order
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.process import child_environment, supervisor
 from dispatch_mcp.routing import model_choice
-from dispatch_mcp.runs import handoff_schema, prompt_builder, system_prompt, tool_permissions
+from dispatch_mcp.runs import handoff_schema, prompt_builder, tool_permissions
+from dispatch_mcp.text import json_types
 from dispatch_mcp.workers import attempt_scope, provider_errors, usage_meter
 from dispatch_mcp.workers.claude import claude_outcome, claude_program, command_line, stream_rows
 
@@ -169,7 +169,7 @@ class ClaudeWorker:
         tools = tool_permissions.of(work, commands=self._settings.commands)
         prompt = handoff_schema.asked(self._brief(work))
         text = (handoff_schema.going_on(prompt) if session.resume else prompt).text
-        system = _write(folder / "system", system_prompt.system(work, tools))
+        system = _write(folder / "system", prompt_builder.system_prompt(work, tools))
         call = command_line.Call(
             session=session.id,
             resume=session.resume,
@@ -223,7 +223,7 @@ class ClaudeWorker:
 def _session(work: work_order.WorkOrder) -> Session:
     """Returns the session that an attempt goes on with, or a new one."""
     detail = work.last_beat.get(BEAT)
-    if work.attempt == 1 or not json_reader.is_object(detail):
+    if work.attempt == 1 or not json_types.is_object(detail):
         return _new_session(work)
     session, directory = usage_meter.text(detail.get("session")), usage_meter.text(detail.get("directory"))
     if not _is_session(session) or directory != work.cwd:

@@ -1,0 +1,165 @@
+"""The tasks of one run: their rows, what is derived from them, and the moves that keep both true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from dispatch_mcp import model
+from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, transitions
+from dispatch_mcp.model.transitions import Changes, TaskRow
+from dispatch_mcp.planning import graph
+from dispatch_mcp.runs import dependencies, ready_queue
+
+_RANK = {model.Priority.HIGH: 0, model.Priority.MEDIUM: 1, model.Priority.LOW: 2}
+
+
+class TaskTable:
+    """Rows by their position in the plan. Only the rows are stored; everything else is made from them by `arrange`.
+
+    Every move is checked against `transitions.MOVES` and recorded in `changes`. What may move, and why, is decided by
+    `RunCore`.
+    """
+
+    def __init__(self, plan: model.Plan, rows: Iterable[TaskRow]) -> None:
+        by_id = {row.id: row for row in rows}
+        self.changes = Changes()
+        self.rows = [by_id.pop(task.id) for task in plan.tasks]
+        self._removed = by_id
+        self.arrange(plan)
+
+    def arrange(self, plan: model.Plan) -> None:
+        """Derives from the plan and the rows the graph, the queue and the counters."""
+        self.graph = graph.of(plan.tasks)
+        tails = graph.tails(self.graph, [graph.DEFAULT_MINUTES[task.effort] for task in plan.tasks])
+        urgencies = [(-tail, _RANK[task.priority]) for tail, task in zip(tails, plan.tasks, strict=True)]
+        self.queue = ready_queue.ReadyQueue(self.rows, urgencies)
+        has_result = [dependencies.is_satisfied(row) for row in self.rows]
+        # How many dependencies each task waits for: counted down as they end, so that an end costs its followers only.
+        self._missing = [sum(not has_result[dep] for dep in deps) for deps in self.graph.deps]
+        self.unfinished = sum(row.state not in model.TASK_FINAL for row in self.rows)
+        self._busy = {transitions.HOST_WORKERS: 0, transitions.SERVER_WORKERS: 0, transitions.HUMAN_WORKERS: 0}
+        for row in self.rows:
+            if row.state is TaskState.RUNNING:
+                self._busy[transitions.pool(row.worker)] += 1
+
+    @property
+    def running(self) -> int:
+        """How many tasks are running, those that wait for a person's answer included."""
+        return sum(self._busy.values())
+
+    @property
+    def deciding(self) -> int:
+        """How many tasks wait for a person's answer."""
+        return self._busy[transitions.HUMAN_WORKERS]
+
+    def busy(self, kind: WorkerKind) -> int:
+        """Returns how many tasks run in the pool of a worker."""
+        return self._busy[transitions.pool(kind)]
+
+    def begin(self) -> None:
+        """Records the rows of a new run and opens the tasks that wait for nothing."""
+        for position, row in enumerate(self.rows):
+            self._touch(row)
+            if self._missing[position] == 0:
+                self.ready(position)
+
+    def start(self, position: int) -> TaskRow:
+        """Begins the next attempt of a ready task."""
+        row = self.rows[position]
+        row.attempt += 1
+        self._move(row, TaskState.RUNNING)
+        self._busy[transitions.pool(row.worker)] += 1
+        return row
+
+    def end(self, row: TaskRow, state: AttemptState) -> None:
+        """Ends the running attempt of a task; the task itself has still to be moved."""
+        self._busy[transitions.pool(row.worker)] -= 1
+        self.changes.ends.append(transitions.AttemptEnd(row.id, row.attempt, state))
+
+    def ready(self, position: int, at: float = 0.0) -> None:
+        """Puts a task into the queue, from `at` on."""
+        row = self.rows[position]
+        row.ready_at = at
+        self._move(row, TaskState.READY)
+        self.queue.add(position)
+
+    def close(self, position: int, state: TaskState, cause: str) -> None:
+        """Moves a task to a final state."""
+        row = self.rows[position]
+        if row.state not in model.TASK_FINAL:
+            self.unfinished -= 1
+        self._move(row, state)
+        row.cause = cause
+
+    def release(self, position: int) -> None:
+        """Opens the tasks that waited last for this one, which is satisfied now."""
+        for follower in self.graph.dependents[position]:
+            self._missing[follower] -= 1
+            if self._missing[follower] == 0 and self.rows[follower].state is TaskState.BLOCKED:
+                self.ready(follower)
+
+    def reopen(self, position: int) -> None:
+        """Moves a closed task back to where its dependencies put it; the run has one more to finish."""
+        row = self.rows[position]
+        row.cause = ""
+        self.unfinished += 1
+        if self._missing[position] == 0:
+            self.ready(position)
+        else:
+            self._move(row, TaskState.BLOCKED)
+
+    def replace(self, plan: model.Plan, worker: WorkerKind) -> None:
+        """Goes on with another version of the plan; new tasks without a worker of their own get `worker`.
+
+        A removed task is closed and keeps its row: if it comes back, its attempts go on counting, and a report of an
+        attempt from before stays fenced off.
+        """
+        rows = {**self._removed, **{row.id: row for row in self.rows}}
+        self.rows = [transitions.placed(rows.pop(task.id, None), task, worker) for task in plan.tasks]
+        self._removed = rows
+        for row in self.rows:
+            self._touch(row)
+        for row in rows.values():
+            if row.cause != transitions.REMOVED:
+                self._move(row, TaskState.SKIPPED)
+                row.cause = transitions.REMOVED
+        self._settle(graph.of(plan.tasks))
+        self.arrange(plan)
+
+    def _settle(self, tasks: graph.Graph) -> None:
+        """Opens, holds back or skips every task that has not begun, as its dependencies now say.
+
+        In topological order, so that each sees what has become of those before it. This is the only way from ready
+        back to blocked (a dependency was added), and one of those from skipped to ready or blocked (a lost one went).
+        """
+        for position in tasks.order:
+            row = self.rows[position]
+            if transitions.is_fixed(row):
+                continue
+            state, cause = dependencies.standing(tasks, self.rows, position)
+            if state is not row.state or row.cause == transitions.REMOVED:
+                self._move(row, state)
+                row.ready_at = 0.0
+                row.cause = cause
+
+    def _move(self, row: TaskRow, state: TaskState) -> None:
+        if state is not row.state and state not in transitions.MOVES[row.state]:
+            raise AssertionError(f"illegal move of {row.id!r}: {row.state} -> {state}")
+        row.state = state
+        self._touch(row)
+
+    def _touch(self, row: TaskRow) -> None:
+        self.changes.rows[row.id] = row
+
+    def note(self, kind: str, row: TaskRow, data: Mapping[str, model.Json] | None = None) -> None:
+        """Records an event of a task's present attempt."""
+        self.changes.notes.append(transitions.Note(kind, row.id, row.attempt, data or {}))
+
+    def note_run(self, kind: str, task_id: str = "", data: Mapping[str, model.Json] | None = None) -> None:
+        """Records an event of the whole run; `task_id` is the task that it came from, if one did."""
+        self.changes.notes.append(transitions.Note(kind, task_id, data=data or {}))
+
+    def drain(self) -> Changes:
+        """Returns what changed since the last call and forgets it."""
+        changes, self.changes = self.changes, Changes()
+        return changes
