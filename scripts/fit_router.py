@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dispatch_mcp.agents import bundled_files, catalog, loader
-from dispatch_mcp.routing import confidence, request_reader, scoring
+from dispatch_mcp.routing import agent_index, confidence, request_reader, scoring
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
@@ -111,13 +111,14 @@ def example(
     name: str, known: catalog.Catalog, text: str, labels: tuple[str, ...], kind: str, *, fold: int
 ) -> Example | None:
     """Returns what the models see of a request; None for one that is an agent's own example."""
-    request = request_reader.read(text, known.index, known.words)
-    scores = scoring.score(request, known.index)
+    index = agent_index.of(known)
+    request = request_reader.read(text, index, known.words)
+    scores = scoring.score(request, index)
     if max(scores.features[scoring.FEATURES.index("example")]) == 1:
         return None
-    given = confidence.signals(request, scores, known.index)
+    given = confidence.signals(request, scores, index)
     right = known.routable[scores.best[0]].name in labels
-    return Example(name, kind, right, given, known.index.bodied > 0.5, fold)
+    return Example(name, kind, right, given, index.body_share > 0.5, fold)
 
 
 def weigh(examples: Sequence[Example]) -> list[float]:

@@ -10,7 +10,7 @@ import pytest
 from dispatch_mcp import composition, configuration, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.model import WorkerKind, work_order
-from dispatch_mcp.service import approvals
+from dispatch_mcp.service import approvals, checkouts
 
 pytestmark = pytest.mark.anyio
 
@@ -86,5 +86,5 @@ async def test_a_dispatcher_is_open_for_its_block_and_its_runs_are_there_afterwa
 
 
 async def test_what_git_can_do_here_is_said_with_its_version(tmp_path: Path) -> None:
-    assert await composition.git_version(settings(tmp_path)) >= (2, 0)
-    assert not composition.trees_left(settings(tmp_path))
+    assert await checkouts.git_version(settings(tmp_path)) >= (2, 0)
+    assert not checkouts.trees_left(settings(tmp_path))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dispatch_mcp import configuration, errors, prices, worker_setup
-from dispatch_mcp.agents import bundled_files, catalog
+from dispatch_mcp.agents import bundled_files, catalog, loader
 from dispatch_mcp.context import pack_builder
 from dispatch_mcp.engine import (
     artifacts,
@@ -27,7 +27,7 @@ from dispatch_mcp.review import council_decision, review_scope
 from dispatch_mcp.routing import confidence, router
 from dispatch_mcp.runs import budget
 from dispatch_mcp.service import checkouts, dispatcher, planner, review_subjects, route_memory
-from dispatch_mcp.store import agent_index_files, sqlite_store
+from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import redaction
 from dispatch_mcp.workers import host, receipt_verifier, workspace_snapshot
 
@@ -115,7 +115,7 @@ async def open_dispatcher(
     `chat` is whether an assistant calls; `default_worker` does the tasks that name nobody, None for whoever can.
     Without `drives` nothing is carried out meanwhile: what a moment begins it would only break off.
     """
-    source = agent_index_files.source(settings)
+    source = loader.Source.of(settings)
     workers = worker_setup.server_workers(settings, os.environ, redactor)
     async with (
         _gatherer(settings.home) as gatherer,

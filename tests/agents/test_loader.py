@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import functools
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +8,6 @@ import pytest
 
 from dispatch_mcp import errors
 from dispatch_mcp.agents import bundled_files, catalog, loader
-from dispatch_mcp.routing import router
-from dispatch_mcp.store import agent_index_files
 
 FILE = "---\nname: {name}\ndescription: {description}\nmodel: opus\n---\nYou are {name}.\n"
 
@@ -23,10 +19,9 @@ def write(folder: Path, name: str, description: str = "Database tables and SQL q
     return path
 
 
-def source(tmp_path: Path, layer: catalog.Layer = "user", cache: Path | None = None, **more: Any) -> loader.Source:
-    ready = functools.partial(agent_index_files.restore, cache) if cache else None
+def source(tmp_path: Path, layer: catalog.Layer = "user", **more: Any) -> loader.Source:
     folders = (loader.Folder(tmp_path / "agents", layer, layer),)
-    return loader.Source(folders, fresh_s=0, cache=cache, ready=ready, **more)
+    return loader.Source(folders, fresh_s=0, **more)
 
 
 def test_files_of_a_folder_and_below_are_agents(tmp_path: Path) -> None:
@@ -77,13 +72,13 @@ def test_within_the_fresh_time_the_disk_is_left_alone(tmp_path: Path) -> None:
 def test_a_project_agent_is_trusted_once_its_digest_is_listed(tmp_path: Path) -> None:
     write(tmp_path / "agents", "one")
     trusted = tmp_path / "trusted.json"
-    agents = source(tmp_path, "project", trusted=trusted, cache=tmp_path / "cache")
+    agents = source(tmp_path, "project", trusted=trusted)
     doubted = agents.catalog().agent("one")
     assert (doubted.trusted, doubted.model) == (False, "")
     trusted.write_text(json.dumps({"sha256": [doubted.sha256]}))
     assert agents.catalog().agent("one").model == "opus"
-    again = source(tmp_path, "project", cache=tmp_path / "cache")
-    assert not again.catalog().agent("one").trusted
+    trusted.unlink()
+    assert not agents.catalog().agent("one").trusted
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1, null]", '{"sha256": 4}', "7"])
@@ -91,38 +86,6 @@ def test_a_broken_list_of_approvals_approves_nothing(tmp_path: Path, content: st
     path = tmp_path / "trusted.json"
     path.write_text(content)
     assert loader.approved_digests(path) == frozenset()
-
-
-def test_what_was_read_is_kept_for_the_next_process(tmp_path: Path) -> None:
-    path = write(tmp_path / "agents", "one")
-    cache = tmp_path / "cache"
-    first = source(tmp_path, cache=cache).catalog()
-    assert {entry.suffix for entry in cache.iterdir()} == {".json", ".bin"}
-    if os.name == "posix":
-        assert cache.stat().st_mode & 0o077 == 0
-    status = path.stat()
-    path.write_text("x" * status.st_size)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    second = source(tmp_path, cache=cache).catalog()
-    assert second.agents == first.agents
-    assert router.route("sql query", second) == router.route("sql query", first)
-
-
-def test_a_damaged_cache_is_read_anew(tmp_path: Path) -> None:
-    write(tmp_path / "agents", "one")
-    cache = tmp_path / "cache"
-    first = source(tmp_path, cache=cache).catalog()
-    for entry in cache.iterdir():
-        entry.write_bytes(b"nonsense")
-    second = source(tmp_path, cache=cache).catalog()
-    assert (second.agents, second.shadowed, second.scope) == (first.agents, first.shadowed, first.scope)
-    assert router.route("sql query", second).specialist == "one"
-
-
-def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    write(tmp_path / "agents", "one")
-    (tmp_path / "cache").write_text("a file where the folder should be")
-    assert len(source(tmp_path, cache=tmp_path / "cache").catalog().agents) == 1
 
 
 def test_one_folder_can_be_used_alone(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
 PURE = (
     # What holds functions of values only: no clock, randomness, files, network, nothing asynchronous.
     *("model", "text", "routing", "planning", "review", "runs"),
-    *("agents.a2a_card", "agents.catalog", "agents.frontmatter", "agents.plain_yaml", "agents.templates"),
+    *("agents.a2a_card", "agents.catalog", "agents.frontmatter", "agents.templates"),
     *("context.assembly", "context.chunks", "context.context_query", "context.gitignore", "context.import_graph"),
     *("context.packs", "context.ranking", "context.requirements", "context.search_scope", "context.token_budget"),
     *("git.apply_rules", "git.merge_rules", "git.worktree_leftovers"),

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp import errors, model
-from dispatch_mcp.routing import confidence, model_choice
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.routing import agent_index, confidence, request_reader, scoring
 
 BANDS = confidence.Bands()
 
@@ -62,38 +62,87 @@ def test_confidence_never_exceeds_its_parts(in_scope: float, right: float) -> No
     assert sure.abstains == (1 - in_scope > sure.confidence)
 
 
-@pytest.mark.parametrize(
-    "name", ["opus", "sonnet", "haiku", "inherit", "claude-opus-4-5", "claude-sonnet-4-5@20250929"]
+AGENTS = catalog.of(
+    catalog.Agent(name=name, description=description, sha256=name, examples=examples)
+    for name, description, examples in (
+        ("db", "Database tables, SQL queries and migrations", ("Add a column",)),
+        ("web", "Pages, forms and CSS of the website", ()),
+        ("mail", "Newsletters and delivery of email", ()),
+    )
 )
-def test_models_that_exist_are_accepted(name: str) -> None:
-    assert model_choice.check(name) == name
 
 
-@pytest.mark.parametrize("name", ["gpt-9", "claude", "claude-", "opus; rm", "OPUS", "", "claude-x\n"])
-def test_an_unknown_model_is_refused(name: str) -> None:
-    with pytest.raises(errors.InputError, match="no model"):
-        model_choice.check(name)
+def certainty(text: str, agents: catalog.Catalog = AGENTS) -> confidence.Certainty:
+    index = agent_index.of(agents)
+    request = request_reader.read(text, index, agents.words)
+    return confidence.certainty(request, scoring.score(request, index), index)
 
 
-@pytest.mark.parametrize(
-    ("text", "size", "strategy", "name"),
-    [
-        ("Implement the billing engine", model.Effort.L, "direct+async-review", "opus"),
-        ("Investigate the memory growth", model.Effort.M, "supervised", "sonnet"),
-        ("Review the auth module", model.Effort.M, "direct", "sonnet"),
-        ("Which cache should we use?", model.Effort.S, "supervised", "haiku"),
-        ("Add a column", model.Effort.S, "direct", "haiku"),
-        ("Add a column", model.Effort.S, "supervised", "sonnet"),
-    ],
-)
-def test_models_follow_the_tables_of_the_rules(
-    text: str, size: model.Effort, strategy: confidence.Strategy, name: str
-) -> None:
-    assert model_choice.choose(text, size, strategy)[0] == name
+def signals(text: str) -> dict[str, float]:
+    index = agent_index.of(AGENTS)
+    request = request_reader.read(text, index, AGENTS.words)
+    return confidence.signals(request, scoring.score(request, index), index)
 
 
-def test_wide_requests_are_larger_than_narrow_ones() -> None:
-    sizes = list(model.Effort)
-    small = model_choice.effort("Fix a small typo in a label", 1)
-    large = model_choice.effort("Rewrite the entire platform from scratch", 4)
-    assert sizes.index(small) < sizes.index(large)
+@given(st.text(max_size=100))
+def test_certainty_is_a_pair_of_probabilities_for_any_text(text: str) -> None:
+    sure = certainty(text)
+    assert 0 < sure.in_scope <= 1
+    assert 0 < sure.right <= 1
+
+
+def test_a_request_that_the_roster_knows_is_surer_than_one_that_nobody_knows() -> None:
+    known, foreign = certainty("a migration of the database tables"), certainty("water the ficus in the hall")
+    assert known.confidence > foreign.confidence + 0.3
+    assert not known.abstains
+    assert foreign.abstains
+
+
+def test_words_of_two_agents_are_less_sure_than_words_of_one() -> None:
+    alone, torn = certainty("SQL queries of the database"), certainty("SQL queries and CSS forms")
+    assert alone.right > torn.right
+
+
+def test_a_request_that_is_an_example_is_as_sure_as_can_be() -> None:
+    assert certainty("add a column!") == confidence.Certainty(1.0, confidence.EXACT)
+
+
+def test_without_agents_nothing_is_sure() -> None:
+    nobody = certainty("Add a column", catalog.EMPTY)
+    assert (nobody.confidence, nobody.abstains) == (0.0, True)
+
+
+def test_both_models_look_at_signals_that_there_are() -> None:
+    names = signals("a migration of the tables").keys()
+    assert confidence.SCOPE.keys() | confidence.RIGHT.keys() <= names
+
+
+def test_signals_say_who_leads_and_how_much_is_known() -> None:
+    clear, foreign = signals("SQL queries of the database"), signals("water the ficus")
+    assert clear["lead"] > 0
+    assert (clear["known"], foreign["known"]) == (1.0, 0.0)
+    assert (clear["empty"], foreign["empty"]) == (0.0, 1.0)
+    assert clear["strength"] > foreign["strength"]
+
+
+@given(st.text(max_size=100))
+def test_no_signal_grows_without_bounds(text: str) -> None:
+    values = signals(text)
+    assert values["lead"] <= confidence.MOST
+    assert values["strength"] <= confidence.MOST
+    assert abs(values["log odds"]) < 14
+    assert 0 <= values["known"] <= 1
+
+
+@pytest.mark.parametrize(("text", "clearer"), [("SQL queries of the database tables", "SQL"), ("SQL", "SQL forms")])
+def test_a_request_is_clearer_with_more_words_and_one_favourite(text: str, clearer: str) -> None:
+    index = agent_index.of(AGENTS)
+    requests = [request_reader.read(each, index, AGENTS.words) for each in (text, clearer)]
+    more, less = (confidence.clarity(request, scoring.score(request, index)) for request in requests)
+    assert 0 <= less < more <= 1
+
+
+def test_nothing_is_clear_without_agents() -> None:
+    index = agent_index.of(catalog.EMPTY)
+    request = request_reader.read("Add a column", index, catalog.EMPTY.words)
+    assert confidence.clarity(request, scoring.score(request, index)) == 0.0

@@ -56,7 +56,7 @@ def test_a_correction_outweighs_an_earlier_success() -> None:
 def test_an_outcome_of_half_the_weight_moves_half_as_much() -> None:
     learner = learning.Learner(2)
     learner.remember(learning.Past("Tidy the ledger", "db", weight=0.5), 0)
-    assert learner.repeated("tidy the ledger", "") == {0: learning.SAME / 2}
+    assert learner.repetition("tidy the ledger", "") == {0: learning.SAME / 2}
 
 
 def test_similar_requests_are_heard_once_learning_from_them_has_proved_better() -> None:
@@ -137,3 +137,120 @@ def test_words_that_mislead_are_counted() -> None:
     assert found["budget"] == found["page"] == ("db", 3, 0)
     assert not {"fix", "query", "slow"} & found.keys()
     assert learning.misleading([]) == []
+
+
+def test_one_history_serves_several_catalogues_and_forgets_the_oldest() -> None:
+    history = learning.History((learning.Past("Tidy the ledger", "web"),))
+    for number in range(learning.MAX_LEARNERS + 3):
+        agents = catalog.of([*small().agents, catalog.Agent(name=f"n{number}", sha256=str(number))])
+        assert router.route("Tidy the ledger", agents, history=history).ranked[0].name == "web"
+    assert len(history.learners) == learning.MAX_LEARNERS
+
+
+def test_what_was_learned_goes_over_to_the_longer_history() -> None:
+    history = learning.History((learning.Past("Tidy the ledger", "web"),))
+    router.route("x", small(), history=history)
+    longer = history.after(learning.Past("Close the voucher", "db"))
+    assert (len(history.learners), len(longer.learners)) == (0, 1)
+    router.route("x", small(), history=longer)
+    [learner] = longer.learners.values()
+    assert (learner.position, learner.count) == (2, 2)
+
+
+def test_old_outcomes_count_as_repetitions_only() -> None:
+    learner = learning.Learner(2)
+    past = [learning.Past(f"Tidy ledger {number}", "db") for number in range(learning.MAX_TRAINED + 2)]
+    learning.learn(learner, past, lambda _: 0, lambda _: [0.0, 0.0])
+    assert learner.count == learning.MAX_TRAINED
+    assert learner.repetition("tidy ledger 0", "") == {0: learning.SAME}
+
+
+def test_repetitions_are_bounded_however_often_they_come() -> None:
+    learner = learning.Learner(2)
+    for _ in range(50):
+        learner.remember(learning.Past("Tidy the ledger", "db"), 0)
+        learner.remember(learning.Past("Tidy the ledger", "web", good=False), 1)
+    assert learner.repetition("tidy the ledger", "") == {0: learning.SAME, 1: -learning.SAME}
+    assert learner.repetition("something else", "ledg tidi") == {0: learning.NEAR, 1: -learning.NEAR}
+    assert learner.repetition("something else", "") == {}
+
+
+@given(st.lists(st.sampled_from(THINGS), min_size=1, max_size=12))
+def test_vectors_have_the_length_one(words: list[str]) -> None:
+    vector = learning.Learner(2).vector(learning.words(" ".join(words)))
+    assert sum(value * value for value in vector.values()) == pytest.approx(1)
+
+
+def test_words_count_more_than_pairs_and_small_words() -> None:
+    counts = learning.words("tidy the ledger")
+    assert counts == {
+        "tidi": 1.0,
+        "the": learning.STOPPED,
+        "ledg": 1.0,
+        "tidi the": learning.PAIR,
+        "the ledg": learning.PAIR,
+    }
+
+
+@given(st.lists(st.tuples(st.sampled_from(THINGS), st.booleans()), max_size=30), st.sampled_from(THINGS))
+def test_the_quick_change_equals_the_proposal_but_for_faint_words(cases: list[tuple[str, bool]], thing: str) -> None:
+    learner = learning.Learner(2)
+    for number, (word, good) in enumerate(cases):
+        learner.take(learning.Past(f"tidy {word} {number}", "db", good=good), number % 2, [0.0, 0.0])
+    vector = learner.vector(learning.words(f"tidy {thing}"))
+    faint = sum(abs(value) for value in vector.values()) * learning.FAINT
+    assert learner.change(vector) == pytest.approx(learner.proposal(vector), abs=faint + 1e-9)
+    assert learner.change(vector) == learner.change(vector)
+
+
+def test_a_lesson_is_a_past_case_with_its_outcome() -> None:
+    outcomes = {"accepted": True, "rerouted": True, "failed": False, "corrected": False}
+    for outcome, good in outcomes.items():
+        lesson = learning.Lesson("Tidy the ledger", "db", outcome, 0.5)  # pyright: ignore[reportArgumentType] - the keys are all there are
+        assert lesson.past == learning.Past("Tidy the ledger", "db", good=good, weight=0.5)
+
+
+def test_without_similar_tasks_the_share_of_successes_is_unknown() -> None:
+    assert learning.success(None, 0.7) == (None, "")
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.floats(0, 1))
+def test_the_share_of_successes_lies_between_what_was_seen_and_what_is_expected(
+    good: int, bad: int, sure: float
+) -> None:
+    rate, summary = learning.success(learning.Similar(good, bad, ""), sure)
+    observed = good / (good + bad) if good + bad else sure
+    assert rate is not None
+    assert min(observed, sure) - 1e-4 <= rate <= max(observed, sure) + 1e-4
+    assert str(good) in summary
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "summary"),
+    [
+        (1, 0, "1 similar task went well"),
+        (3, 0, "3 similar tasks went well"),
+        (0, 1, "0 of 1 similar task went well"),
+        (4, 1, "4 of 5 similar tasks went well"),
+    ],
+)
+def test_similar_tasks_are_counted_in_words(good: int, bad: int, summary: str) -> None:
+    assert learning.Similar(good, bad, "").summary == summary
+
+
+def test_similar_failures_are_no_evidence_for_an_agent() -> None:
+    past = tuple(learning.Past(f"Tidy the ledger of {month}", "web", good=False) for month in ("May", "June"))
+    route = router.route("Tidy the ledger", small(), history=learning.History(past))
+    assert not [piece for piece in route.evidence if piece.field == "history"]
+
+
+def test_words_mislead_only_when_they_did_so_often_enough() -> None:
+    past = [learning.Past("Fix the budget page", "db", good=False), learning.Past("Tidy the ledger", "db")]
+    assert learning.misleading(past) == []
+    assert {word.word for word in learning.misleading(past, least=1)} == {"fix", "budget", "page"}
+    balanced = [learning.Past("Fix the budget", "db", good=good) for good in (True, False) * 4]
+    assert learning.misleading(balanced) == []
+
+
+def test_the_content_of_a_request_has_no_small_words_and_no_order() -> None:
+    assert learning.content("Tidy the ledger") == learning.content("the ledger: tidied!") == {"tidi", "ledg"}

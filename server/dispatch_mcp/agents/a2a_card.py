@@ -60,11 +60,11 @@ def card(agent: catalog.Agent, *, version: str, work: Sequence[Work] = ()) -> di
 
 def _status(work: Sequence[Work]) -> dict[str, model.Json]:
     tasks = [
-        {"runId": one.run_id, "taskId": one.task_id, "state": _STATES[one.state]}
-        for one in work
-        if one.state in _STATES
+        {"runId": task.run_id, "taskId": task.task_id, "state": _STATES[task.state]}
+        for task in work
+        if task.state in _STATES
     ]
-    busy = any(one.state is TaskState.RUNNING for one in work)
+    busy = any(task.state is TaskState.RUNNING for task in work)
     params = {"status": "working" if busy else "queued" if tasks else "idle", "tasks": tasks}
     description = "What the agent does now and next, in this user's open runs."
     return {"uri": STATUS, "description": description, "required": False, "params": params}

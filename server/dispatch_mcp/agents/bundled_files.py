@@ -42,8 +42,8 @@ def bundled(kind: Kind) -> Path:
 def _bundled(kind: Kind, package: Path) -> Path:
     root = package.parents[1]
     checkout = package.parent.name == "server" and (root / "pyproject.toml").is_file()
-    installed = package / "_bundled" / kind
-    return root / kind if checkout or not installed.is_dir() else installed
+    copy = package / "_bundled" / kind
+    return root / kind if checkout or not copy.is_dir() else copy
 
 
 def entries(kind: Kind, home: Path | None = None) -> tuple[Entry, ...]:
@@ -51,10 +51,10 @@ def entries(kind: Kind, home: Path | None = None) -> tuple[Entry, ...]:
 
     Files of a workspace are never looked at: whoever wrote the repository would choose what the assistant is told.
     """
-    found = {entry.name: entry for entry in _listed(kind, "bundled", bundled(kind))}
+    by_name = {entry.name: entry for entry in _listed(kind, "bundled", bundled(kind))}
     if home is not None:
-        found |= {entry.name: entry for entry in _listed(kind, "user", home / kind)}
-    return tuple(found[name] for name in sorted(found))
+        by_name |= {entry.name: entry for entry in _listed(kind, "user", home / kind)}
+    return tuple(by_name[name] for name in sorted(by_name))
 
 
 def read(entry: Entry) -> str:
@@ -94,13 +94,13 @@ def text(kind: Kind, name: str, home: Path | None = None) -> str:
         UnknownHandle: there is no such file.
         ConfigError: the file cannot be read.
     """
-    found = next((entry for entry in entries(kind, home) if entry.name == name), None)
-    if found is None:
+    entry = next((entry for entry in entries(kind, home) if entry.name == name), None)
+    if entry is None:
         near = problems.nearest(name, names(kind, home))
         raise errors.UnknownHandle(
             f"There is no {kind} file {name[:80]!r}.", hint=f"Did you mean {near!r}?" if near else "List them first."
         )
-    return read(found)
+    return read(entry)
 
 
 def template(name: str, home: Path | None = None) -> templates.Template:
@@ -119,14 +119,14 @@ def all_templates(home: Path | None = None) -> tuple[dict[str, templates.Templat
     Raises:
         ConfigError: a bundled template is broken.
     """
-    found = {entry.name: templates.read_template(read(entry), entry.name) for entry in entries("prompts")}
-    broken: list[str] = []
+    by_name = {entry.name: templates.read_template(read(entry), entry.name) for entry in entries("prompts")}
+    faults: list[str] = []
     for entry in (entry for entry in entries("prompts", home) if entry.layer == "user"):
         try:
-            found[entry.name] = templates.read_template(read(entry), entry.name)
+            by_name[entry.name] = templates.read_template(read(entry), entry.name)
         except errors.ConfigError as error:
-            broken.append(str(error))
-    return dict(sorted(found.items())), tuple(broken)
+            faults.append(str(error))
+    return dict(sorted(by_name.items())), tuple(faults)
 
 
 def _listed(kind: Kind, layer: Layer, folder: Path) -> Iterator[Entry]:

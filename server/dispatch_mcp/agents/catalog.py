@@ -39,26 +39,10 @@ _EXAMPLES_LEFT = re.compile(r"\s*(?:Specifically[^.\n]{0,40}|Examples?)\s*:\s*$"
 _PRIORITIES = {"low": -10, "medium": 0, "normal": 0, "high": 20, "highest": 40, "critical": 40}
 _KNOWN = frozenset(
     (
-        "name",
-        "description",
-        "tools",
-        "model",
-        "keywords",
-        "examples",
-        "triggers",
-        "knowledge",
-        "priority",
-        "domain",
-        "capabilities",
-        "receives",
-        "excludes",
-        "fallback",
-        "inputs",
-        "aliases",
-        "color",
+        *("name", "description", "tools", "model", "keywords", "examples", "triggers", "knowledge", "priority"),
+        *("domain", "capabilities", "receives", "excludes", "fallback", "inputs", "aliases", "color"),
     )
 )
-
 
 Header = dict[str, model.Json]
 
@@ -107,8 +91,8 @@ class Agent(model.Value):
 
     def public(self) -> dict[str, model.Json]:
         """Returns the definition without empty fields and without the path on this machine."""
-        shown = self.model_dump(mode="json", exclude_defaults=True, exclude={"path"})
-        return {**shown, "trusted": self.trusted}
+        fields = self.model_dump(mode="json", exclude_defaults=True, exclude={"path"})
+        return {**fields, "trusted": self.trusted}
 
 
 def read_agent(
@@ -124,15 +108,15 @@ def read_agent(
     if len(text) > MAX_CHARS:
         notes.append(f"only the first {MAX_CHARS} characters are read")
     trusted = layer not in UNTRUSTED or digest in approved
-    told = frontmatter.text(header.get("description"))
-    said = tuple(match.strip() for match in _SAID.findall(told))
-    described = _EXAMPLES_LEFT.sub("", _EXAMPLE.sub("", told).strip()).strip()
-    if not described:
-        described = _first_paragraph(body)
+    prose = frontmatter.text(header.get("description"))
+    requests = tuple(match.strip() for match in _SAID.findall(prose))
+    description = _EXAMPLES_LEFT.sub("", _EXAMPLE.sub("", prose).strip()).strip()
+    if not description:
+        description = _first_paragraph(body)
         notes.append("no description; its first paragraph stands in")
     return Agent(
         name=_name(frontmatter.text(header.get("name")), path, notes),
-        description=described,
+        description=description,
         body=body,
         roster=roster,
         layer=layer,
@@ -141,7 +125,7 @@ def read_agent(
         trusted=trusted,
         asked={name: header[name] for name in _PRIVILEGES if name in header},
         **(_rights(header) if trusted else {}),
-        **_routing_keys(header, said, notes),
+        **_routing_keys(header, requests, notes),
         extra={name: value for name, value in header.items() if _is_extra(name, value)},
         notes=tuple(notes),
     )
@@ -149,12 +133,12 @@ def read_agent(
 
 def _is_extra(name: str, value: model.Json) -> bool:
     """Returns whether a key is kept as it is: one that is not known, and `triggers` with weights (reviewers)."""
-    weighted = name == "triggers" and isinstance(value, dict)
-    return weighted or (name not in _KNOWN and name not in _PRIVILEGES)
+    has_weights = name == "triggers" and isinstance(value, dict)
+    return has_weights or (name not in _KNOWN and name not in _PRIVILEGES)
 
 
-def _name(given: str, path: str, notes: list[str]) -> str:
-    name = _NAME.sub("-", given.strip()).strip("-.")[:100]
+def _name(value: str, path: str, notes: list[str]) -> str:
+    name = _NAME.sub("-", value.strip()).strip("-.")[:100]
     if name:
         return name
     notes.append("no name; the file's name stands in")
@@ -167,10 +151,10 @@ def _first_paragraph(body: str) -> str:
 
 
 def _rights(header: Mapping[str, model.Json]) -> dict[str, model.Json]:
-    given = header.get("tools")
+    tools = header.get("tools")
     model_name = frontmatter.text(header.get("model")).strip()
     return {
-        "tools": None if given is None or given == "*" else frontmatter.strings(given),
+        "tools": None if tools is None or tools == "*" else frontmatter.strings(tools),
         "disallowed_tools": frontmatter.strings(header.get("disallowed_tools")),
         "model": "" if model_name == "inherit" else model_name,
         "effort": frontmatter.text(header.get("effort")),
@@ -179,11 +163,11 @@ def _rights(header: Mapping[str, model.Json]) -> dict[str, model.Json]:
     }
 
 
-def _routing_keys(header: Mapping[str, model.Json], said: Sequence[str], notes: list[str]) -> dict[str, model.Json]:
+def _routing_keys(header: Mapping[str, model.Json], requests: Sequence[str], notes: list[str]) -> dict[str, model.Json]:
     examples = (
         *frontmatter.lines(header.get("examples")),
         *frontmatter.lines(header.get("triggers")),
-        *said,
+        *requests,
     )
     inputs = header.get("inputs")
     if inputs is not None and not isinstance(inputs, dict):
@@ -262,9 +246,9 @@ class Catalog:
         Raises:
             UnknownHandle: nobody has the name, or several have it.
         """
-        found = self.find(name)
-        if found is not None:
-            return found
+        agent = self.find(name)
+        if agent is not None:
+            return agent
         same = [agent.qualified for agent in self.agents if agent.name == name]
         if same:
             raise errors.UnknownHandle(
@@ -284,13 +268,13 @@ class Catalog:
         if name in self._rosters:
             return self._rosters[name]
         everyone = (*self.agents, *self.shadowed)
-        chosen = [agent for agent in everyone if agent.roster == name]
-        if not chosen:
-            known = sorted({agent.roster for agent in everyone if agent.roster})
+        members = [agent for agent in everyone if agent.roster == name]
+        if not members:
+            rosters = sorted({agent.roster for agent in everyone if agent.roster})
             raise errors.UnknownHandle(
-                f"There is no roster {name[:100]!r}.", hint=f"Rosters: {problems.listed(known)}." if known else ""
+                f"There is no roster {name[:100]!r}.", hint=f"Rosters: {problems.listed(rosters)}." if rosters else ""
             )
-        alone = of(chosen, words=self.words, missing=self.missing)
+        alone = of(members, words=self.words, missing=self.missing)
         self._rosters[name] = alone
         return alone
 
@@ -308,16 +292,16 @@ class Catalog:
 
     @cached_property
     def _by_name(self) -> dict[str, Agent]:
-        named: dict[str, list[Agent]] = {}
+        namesakes: dict[str, list[Agent]] = {}
         for agent in self.agents:
             for name in {agent.name, agent.qualified}:
-                named.setdefault(name, []).append(agent)
+                namesakes.setdefault(name, []).append(agent)
         for agent in self.agents:
             for alias in agent.aliases:
                 if not any(agent.name == alias for agent in self.agents):
-                    named.setdefault(alias, []).append(agent)
-        chosen = {name: self._preferred(same) for name, same in named.items()}
-        return {name: agent for name, agent in chosen.items() if agent is not None}
+                    namesakes.setdefault(alias, []).append(agent)
+        by_name = {name: self._preferred(same) for name, same in namesakes.items()}
+        return {name: agent for name, agent in by_name.items() if agent is not None}
 
     def _preferred(self, same: Sequence[Agent]) -> Agent | None:
         """Returns the one that a bare name means: the only one in scope, else the only trusted one."""
@@ -347,23 +331,23 @@ def of(
     Within one layer names may repeat in different rosters; in the same roster the one with the smaller path stays.
     An agent that is not trusted replaces nobody and is replaced by a trusted one of its own roster only.
     """
-    ordered = sorted(agents, key=lambda agent: (LAYERS.index(agent.layer), agent.roster, agent.path, agent.sha256))
+    by_strength = sorted(agents, key=lambda agent: (LAYERS.index(agent.layer), agent.roster, agent.path, agent.sha256))
     strongest: dict[str, int] = {}
-    for agent in ordered:
+    for agent in by_strength:
         if agent.trusted:
             strongest[agent.name] = LAYERS.index(agent.layer)
-    kept: dict[str, Agent] = {}
-    shadowed: list[Agent] = []
-    for agent in ordered:
+    by_qualified: dict[str, Agent] = {}
+    losers: list[Agent] = []
+    for agent in by_strength:
         weaker = agent.trusted and LAYERS.index(agent.layer) < strongest[agent.name]
-        if weaker or agent.qualified in kept:
-            shadowed.append(agent)
+        if weaker or agent.qualified in by_qualified:
+            losers.append(agent)
         else:
-            kept[agent.qualified] = agent
+            by_qualified[agent.qualified] = agent
     return Catalog(
-        agents=tuple(sorted(kept.values(), key=lambda agent: (agent.name, agent.roster))),
+        agents=tuple(sorted(by_qualified.values(), key=lambda agent: (agent.name, agent.roster))),
         scope=None if scope is None else frozenset(scope),
-        shadowed=tuple(shadowed),
+        shadowed=tuple(losers),
         missing=frozenset(missing),
         words=words,
     )

@@ -14,7 +14,6 @@ import re
 import yaml
 
 from dispatch_mcp import model
-from dispatch_mcp.agents import plain_yaml
 from dispatch_mcp.text import json_types
 
 MAX_HEADER = 64 * 1024
@@ -64,15 +63,15 @@ def parse(header: str) -> tuple[dict[str, model.Json], list[str]]:
     """Returns the keys of a header in lower case with underscores as used by Claude Code, and what was odd."""
     notes: list[str] = []
     try:
-        loaded = _load(header)
+        values = _load(header)
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
         notes.append(f"front matter is not YAML and was read line by line ({type(error).__name__})")
-        loaded = None
-    if not json_types.is_object(loaded):
+        values = None
+    if not json_types.is_object(values):
         if not notes and header.strip():
             notes.append("front matter is not a mapping and was read line by line")
         return _by_line(header), notes
-    return {_key(name): plain(value) for name, value in list(loaded.items())[:MAX_ITEMS]}, notes
+    return {_key(name): plain(value) for name, value in list(values.items())[:MAX_ITEMS]}, notes
 
 
 def plain(value: object, depth: int = 0) -> model.Json:
@@ -118,9 +117,6 @@ def _load(header: str) -> object:
         raise ValueError("aliases are not read")
     if header.count("[") + header.count("{") > 200 or header.count("- - ") > 20:
         raise ValueError("nested too deeply")
-    simple = plain_yaml.read(header)
-    if simple is not None:
-        return simple
     loader = _LOADER(header)
     try:
         return loader.get_single_data()
@@ -129,16 +125,16 @@ def _load(header: str) -> object:
 
 
 def _by_line(header: str) -> dict[str, model.Json]:
-    found: dict[str, list[str]] = {}
+    rows_by_key: dict[str, list[str]] = {}
     current: list[str] = []
     for line in header.splitlines():
         match = _LINE.match(line)
-        if match and match.group(1).lower() not in found:
-            current = found.setdefault(match.group(1).lower(), [])
+        if match and match.group(1).lower() not in rows_by_key:
+            current = rows_by_key.setdefault(match.group(1).lower(), [])
             current.append("" if _BLOCK.match(match.group(2).strip()) else match.group(2))
         else:
             current.append(line)
-    return {_key(name): _unquoted("\n".join(rows)) for name, rows in found.items()}
+    return {_key(name): _unquoted("\n".join(rows)) for name, rows in rows_by_key.items()}
 
 
 def _unquoted(value: str) -> str:

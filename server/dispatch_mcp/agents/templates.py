@@ -73,15 +73,15 @@ def render(template: Template, arguments: Mapping[str, str]) -> str:
 
 
 def _check(template: Template, arguments: Mapping[str, str]) -> None:
-    known = [argument.name for argument in template.arguments]
-    required = [argument.name for argument in template.arguments if argument.required]
-    missing = [name for name in required if not arguments.get(name, "").strip()]
-    unknown = [name[:80] for name in arguments if name not in known]
+    names = [argument.name for argument in template.arguments]
+    needs = [argument.name for argument in template.arguments if argument.required]
+    missing = [name for name in needs if not arguments.get(name, "").strip()]
+    unknown = [name[:80] for name in arguments if name not in names]
     if missing or unknown:
         wrong = [f"{missing!r} missing"] * bool(missing) + [f"{unknown!r} unknown"] * bool(unknown)
         raise errors.InputError(
             f"Template {template.name!r}: {' and '.join(wrong)}.",
-            hint=f"Its arguments are {', '.join(known) or 'none'}.",
+            hint=f"Its arguments are {', '.join(names) or 'none'}.",
         )
 
 
@@ -91,18 +91,18 @@ def read_template(text: str, name: str = "") -> Template:
     Raises:
         ConfigError: no front matter, a wrong field, wrong Jinja, or a variable that is not declared as an argument.
     """
-    found = _FRONT_MATTER.match(text)
-    if not found:
+    head = _FRONT_MATTER.match(text)
+    if not head:
         raise _broken(name, "it does not begin with front matter between two `---` lines")
     try:
-        front = _Front.model_validate(yaml.safe_load(found[1]))
-        body = text[found.end() :]
+        front = _Front.model_validate(yaml.safe_load(head[1]))
+        body = text[head.end() :]
         tree = _ENVIRONMENT.parse(body)
     except (yaml.YAMLError, pydantic.ValidationError, jinja2.TemplateSyntaxError, RecursionError) as error:
         raise _broken(name, str(error)) from error
-    used = jinja2.meta.find_undeclared_variables(tree)
-    if undeclared := sorted(used - {argument.name for argument in front.arguments}):
-        raise _broken(name, f"it uses {undeclared!r} without declaring them as arguments")
+    variables = jinja2.meta.find_undeclared_variables(tree)
+    if strangers := sorted(variables - {argument.name for argument in front.arguments}):
+        raise _broken(name, f"it uses {strangers!r} without declaring them as arguments")
     if list(jinja2.meta.find_referenced_templates(tree)):
         raise _broken(name, "it includes, imports or extends another template")
     return Template(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from dispatch_mcp import configuration
 from dispatch_mcp.agents import catalog, loader
-from dispatch_mcp.store import agent_index_files
 
 
 def choose(settings: configuration.Settings, roster: str | None) -> catalog.Catalog:
@@ -19,7 +18,7 @@ def choose(settings: configuration.Settings, roster: str | None) -> catalog.Cata
     """
     if roster and names_folder(roster):
         return loader.load(Path(roster).resolve())
-    catalogue = agent_index_files.source(settings).catalog()
+    catalogue = loader.Source.of(settings).catalog()
     if not roster:
         return catalogue
     if roster not in catalogue.rosters and Path(roster).is_dir():

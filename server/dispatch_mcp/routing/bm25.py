@@ -1,62 +1,145 @@
-"""BM25F over weighted fields as packed postings: scoring a request is one pass over the postings of its terms."""
+"""BM25F over weighted fields: what each term adds to the score of each document that holds it.
+
+What a term adds is worked out when it is first asked for and then kept, so building an index costs little more than
+splitting its texts into words, and scoring a request is one pass over the documents that hold its terms.
+"""
 
 from __future__ import annotations
 
-import bisect
-import itertools
 import math
-import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-K1 = 1.2
-MAX_ROWS = 2048
-Counts = Mapping[str, float]
-Row = tuple[float, Sequence[int], Sequence[float]]
-_NOBODY: Row = (0.0, array("H"), array("f"))
+K1: Final = 1.2
+"""How soon further occurrences of a term stop adding; the usual value of BM25."""
+
+MAX_ROWS: Final = 2048
+"""Terms for which `Postings` keeps what they add."""
+
+Counts = Mapping[int, float]
+"""How often, or how strongly, each document holds a term; documents without it are left out."""
+
+_NOWHERE: Final[Counts] = {}
+
+
+class Words:
+    """The terms of one field, in order: each document's words, and with `pairs` neighbouring ones as well.
+
+    A pair is asked for as `left right`. It is not stored: the places of its rarer word are looked through.
+    """
+
+    __slots__ = ("_documents", "_pairs", "_places", "_words", "totals")
+
+    def __init__(self, documents: Iterable[Sequence[str]], *, pairs: bool = True) -> None:
+        self._pairs = pairs
+        self._words: list[str] = []
+        self._documents: array[int] = array("I")
+        self._places: dict[str, array[int]] = {}
+        self.totals: list[float] = []
+        for document, words in enumerate(documents):
+            self._add(document, words)
+
+    def _add(self, document: int, words: Sequence[str]) -> None:
+        first, places = len(self._words), self._places
+        for place, word in enumerate(words, first):
+            if word in places:
+                places[word].append(place)
+            else:
+                places[word] = array("I", (place,))
+        self._words.extend((*words, ""))  # the empty word ends a document: no pair reaches over it
+        self._documents.extend([document] * (len(words) + 1))
+        self.totals.append(len(words) + max(0, len(words) - 1) * self._pairs)
+
+    def counts(self, term: str) -> Counts:
+        """Returns how often each document holds a word or a pair of words."""
+        places = self._pair(term) if self._pairs and " " in term else self._places.get(term, ())
+        return Counter(map(self._documents.__getitem__, places))
+
+    def _pair(self, term: str) -> Sequence[int]:
+        """Returns the places of a pair; the rarer one of its words is looked through."""
+        left, _, right = term.partition(" ")
+        words, before, after = self._words, self._places.get(left, ()), self._places.get(right, ())
+        if len(before) <= len(after):
+            return [place for place in before if words[place + 1] == right]
+        return [place for place in after if place and words[place - 1] == left]
+
+
+class Weights:
+    """The terms of one field, each document's with a weight of its own."""
+
+    __slots__ = ("_by_term", "totals")
+
+    def __init__(self, documents: Sequence[Mapping[str, float]]) -> None:
+        self._by_term: dict[str, dict[int, float]] = {}
+        self.totals: list[float] = [sum(weights.values()) for weights in documents]
+        for document, weights in enumerate(documents):
+            for term, weight in weights.items():
+                self._by_term.setdefault(term, {})[document] = weight
+
+    def counts(self, term: str) -> Counts:
+        """Returns how strongly each document holds a term."""
+        return self._by_term.get(term, _NOWHERE)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of all documents: its terms, its weight, and how much its length matters (0 to 1)."""
+
+    terms: Words | Weights
+    weight: float
+    length: float
+
+    def scales(self) -> list[float]:
+        """Returns what one occurrence counts in each document: less in a field that is longer than the average."""
+        lengths = [total for total in self.terms.totals if total]
+        average = sum(lengths) / len(lengths) if lengths else 1.0
+        return [self.weight / (1 - self.length + self.length * total / average) for total in self.terms.totals]
+
+
+Row = tuple[float, Mapping[int, float]]
+"""A term's rarity, and what it adds to each document that holds it, its rarity included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Postings:
-    """For each term the documents that hold it and what it adds to their score, its rarity included.
+    """For each term the documents that hold it and what it adds to their score.
 
-    Terms are known by the CRC-32 of their text, in rising order in `keys`: no table of strings has to be built when
-    an index is read, and the few terms that share a number share their postings. The postings of the term at place
-    `i` are `starts[i]:starts[i + 1]`, by rising document. `absent` is the rarity of a term that no document holds.
+    `size` is the number of documents. `absent` is the rarity of a term that no document holds.
     """
 
     size: int
-    keys: array[int]
-    starts: array[int]
-    documents: array[int]
-    impacts: array[float]
-    rarity: array[float]
+    fields: tuple[Field, ...]
+    scales: tuple[list[float], ...]
     absent: float
-
     rows: dict[str, Row] = field(default_factory=dict[str, Row], init=False, compare=False, repr=False)
 
-    def place(self, term: str) -> int:
-        """Returns where a term's postings are; -1 when no document holds it."""
-        key = zlib.crc32(term.encode("utf-8", "surrogatepass"))
-        at = bisect.bisect_left(self.keys, key)
-        return at if at < len(self.keys) and self.keys[at] == key else -1
+    @staticmethod
+    def of(size: int, *fields: Field) -> Postings:
+        """Returns the postings of `size` documents with these fields."""
+        return Postings(size, fields, tuple(each.scales() for each in fields), _rarity(0, size))
 
     def row(self, term: str) -> Row:
-        """Returns a term's rarity, the documents that hold it and its impacts; the last ones asked for are kept."""
+        """Returns a term's row; the last ones asked for are kept."""
         row = self.rows.get(term)
         if row is None:
             if len(self.rows) >= MAX_ROWS:
                 self.rows.clear()
-            row = self.rows[term] = self._row(self.place(term))
+            row = self.rows[term] = self._row(term)
         return row
 
-    def _row(self, place: int) -> Row:
-        if place < 0:
-            return _NOBODY
-        start, end = self.starts[place], self.starts[place + 1]
-        return self.rarity[place], self.documents[start:end], self.impacts[start:end]
+    def _row(self, term: str) -> Row:
+        counts: dict[int, float] = {}
+        for each, scales in zip(self.fields, self.scales, strict=True):
+            for document, count in each.terms.counts(term).items():
+                counts[document] = counts.get(document, 0.0) + count * scales[document]
+        if not counts:
+            return 0.0, _NOWHERE
+        rarity = _rarity(len(counts), self.size)
+        gain = rarity * (K1 + 1)
+        return rarity, {document: gain * count / (count + K1) for document, count in counts.items()}
 
     def rare(self, term: str) -> float:
         """Returns the rarity of a term; one that no document holds tells nothing apart and has 0."""
@@ -67,97 +150,15 @@ class Postings:
         scores = [0.0] * self.size
         most = 0.0
         for term, weight in terms:
-            rarity, documents, impacts = self.rows.get(term) or self.row(term)
+            rarity, impacts = self.rows.get(term) or self.row(term)
             most += weight * (rarity or self.absent)
-            added = impacts if weight == 1.0 else map(float(weight).__mul__, impacts)
-            for document, more in zip(documents, added):  # noqa: B905 - a row has as many of both
-                scores[document] += more
+            for document, impact in impacts.items():
+                scores[document] += weight * impact
         return scores, most * (K1 + 1)
 
     def impact(self, term: str, document: int) -> float:
         """Returns what a term adds to a document's score; 0 when the document lacks it."""
-        _, documents, impacts = self.row(term)
-        at = bisect.bisect_left(documents, document)
-        return impacts[at] if at < len(documents) and documents[at] == document else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of all documents: term counts of each, its weight, and how much its length matters (0 to 1)."""
-
-    counts: Sequence[Counts]
-    weight: float
-    length: float
-
-
-Held = dict[int, float]
-"""What a document holds: weighted counts by the number of the term."""
-
-
-class Keys(dict[str, int]):
-    """The numbers of terms, each worked out once."""
-
-    def __missing__(self, term: str) -> int:
-        key = self[term] = zlib.crc32(term.encode("utf-8", "surrogatepass"))
-        return key
-
-
-def build(fields: Sequence[Field], size: int) -> Postings:
-    """Returns the postings of `size` documents."""
-    return packed(weigh(fields, [{} for _ in range(size)], Keys()))
-
-
-def weigh(fields: Sequence[Field], before: Sequence[Held], keys: Keys) -> list[Held]:
-    """Returns what each document holds, that of these fields added to what was there before."""
-    found = [dict(held) for held in before]
-    for each in fields:
-        totals = [sum(counts.values()) for counts in each.counts]
-        filled = [total for total in totals if total]
-        average = sum(filled) / len(filled) if filled else 1.0
-        for document, counts in enumerate(each.counts):
-            scale = each.weight / (1 - each.length + each.length * totals[document] / average)
-            found[document] = _with(found[document], counts, scale, keys)
-    return found
-
-
-def _with(held: Held, counts: Counts, scale: float, keys: Keys) -> Held:
-    if not held:
-        held = {keys[term]: count * scale for term, count in counts.items()}
-        if len(held) == len(counts):
-            return held
-        held = {}
-    for term, count in counts.items():
-        key = keys[term]
-        held[key] = held.get(key, 0.0) + count * scale
-    return held
-
-
-def packed(found: Sequence[Held]) -> Postings:
-    """Returns the postings of documents that hold these weighted counts."""
-    size = len(found)
-    rarities = [_rarity(holders, size) for holders in range(size + 1)]
-    holders = Counter(itertools.chain.from_iterable(found))
-    keys = sorted(holders)
-    counts = [holders[key] for key in keys]
-    starts = [0, *itertools.accumulate(counts)]
-    following = dict(zip(keys, starts, strict=False))
-    documents, impacts = array("H", bytes(2 * starts[-1])), array("f", bytes(4 * starts[-1]))
-    gains = {count: rarities[count] * (K1 + 1) for count in set(counts)}
-    for document, held in enumerate(found):
-        for key, count in held.items():
-            at = following[key]
-            following[key] = at + 1
-            documents[at] = document
-            impacts[at] = gains[holders[key]] * count / (count + K1)
-    return Postings(
-        size=size,
-        keys=array("I", keys),
-        starts=array("I", starts),
-        documents=documents,
-        impacts=impacts,
-        rarity=array("f", [rarities[count] for count in counts]),
-        absent=rarities[0],
-    )
+        return self.row(term)[1].get(document, 0.0)
 
 
 def _rarity(holders: int, size: int) -> float:

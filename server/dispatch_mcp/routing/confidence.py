@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from dispatch_mcp import model
 from dispatch_mcp.routing import agent_index, request_reader, scoring
@@ -20,8 +20,11 @@ Strategy = Literal["direct", "direct+async-review", "supervised", "human"]
 Source = Literal["derived", "given", "unknown"]
 FactorName = Literal["clarity", "past_successes", "complexity_match", "resources", "time_pressure"]
 
-EXACT = 0.97
-"""A request that an agent's own examples contain word for word."""
+EXACT: Final = 0.97
+"""The probability that a route is right whose request is an example of the agent word for word.
+
+Set by hand: two agents may share an example, and an example may have been written for another purpose.
+"""
 
 
 class Factor(model.Value):
@@ -64,50 +67,58 @@ class Certainty:
 
 
 Model = Mapping[str, tuple[float, float]]
-"""What one unit of each signal adds to the log odds in rosters without and with role texts; "" is the constant."""
+"""What one unit of each signal adds to the log odds in rosters without and with role texts; "" is the constant.
+
+Both tables are printed by `scripts/fit_router.py FOLDER` from the development data of benchmarks/routing.py (November
+2026, ridge logistic regression); the script also prints how they do on rosters left out of the fit. Fit them again
+whenever a feature, a weight of `scoring` or the reading of requests changes.
+"""
 
 SCOPE: Model = {
-    "": (-0.446, -1.904),
-    "log odds": (-0.035, 0.305),
-    "head": (0.608, -0.254),
-    "whole": (0.578, 0.844),
-    "letters": (0.579, 0.025),
-    "rescue": (1.311, -0.628),
-    "concepts": (2.333, -0.907),
-    "cover": (-0.111, 2.147),
-    "known": (3.015, 3.316),
-    "strength": (0.289, 0.535),
-    "empty": (-1.478, 0.020),
+    "": (-0.451, -1.690),
+    "log odds": (-0.015, 0.326),
+    "head": (0.485, -0.264),
+    "whole": (0.426, 0.909),
+    "letters": (0.725, 0.297),
+    "rescue": (1.105, -0.593),
+    "concepts": (2.066, -0.900),
+    "cover": (-0.234, 1.964),
+    "known": (2.949, 3.311),
+    "strength": (0.348, 0.498),
+    "empty": (-1.204, 0.235),
 }
 RIGHT: Model = {
-    "": (-0.097, -0.825),
-    "lead": (0.496, 0.594),
-    "rivals": (-0.492, -0.157),
-    "concepts lead": (1.213, 0.282),
-    "concepts": (1.007, 0.708),
-    "head lead": (-0.053, 0.029),
-    "body lead": (0.000, 0.053),
-    "rescue": (0.687, 0.354),
-    "cover": (0.307, 0.142),
-    "known": (-0.396, -0.075),
-    "empty": (-0.394, -0.079),
-    "fluency": (0.484, 0.679),
+    "": (-0.116, -0.755),
+    "lead": (0.449, 0.556),
+    "rivals": (-0.474, -0.093),
+    "concepts lead": (0.961, 0.281),
+    "concepts": (0.918, 0.693),
+    "head lead": (0.016, 0.058),
+    "body lead": (0.000, 0.064),
+    "rescue": (0.434, 0.359),
+    "cover": (0.212, 0.068),
+    "known": (-0.333, -0.096),
+    "empty": (0.109, -0.011),
+    "fluency": (0.805, 0.725),
 }
-NEAR = 1.0
-MOST = 4.0
+NEAR: Final = 1.0
+"""How much lower, in log odds, a score may be and still be that of a rival."""
+
+MOST: Final = 4.0
+"""A lead or a score beyond this many log odds says no more than this one; both are part of the signals fitted above."""
 
 
-def certainty(request: request_reader.Request, scores: scoring.Scores, found: agent_index.Index) -> Certainty:
+def certainty(request: request_reader.Request, scores: scoring.Scores, index: agent_index.Index) -> Certainty:
     """Returns how sure the first of `scores.best` is; nothing is sure when there are no agents."""
     if not scores.best:
         return Certainty(0.0, 0.0)
     if max(scores.features[scoring.FEATURES.index("example")]) == 1.0:
         return Certainty(1.0, EXACT)
-    given = signals(request, scores, found)
-    return Certainty(*(_logistic(model, given, found.bodied) for model in (SCOPE, RIGHT)))
+    values = signals(request, scores, index)
+    return Certainty(*(_logistic(model, values, index.body_share) for model in (SCOPE, RIGHT)))
 
 
-def signals(request: request_reader.Request, scores: scoring.Scores, found: agent_index.Index) -> dict[str, float]:
+def signals(request: request_reader.Request, scores: scoring.Scores, index: agent_index.Index) -> dict[str, float]:
     """Returns what the two models look at, by name; a lead is that of the first over the best of the others.
 
     The length of the request is left out on purpose: it tells collections of requests apart, not right from wrong. So
@@ -133,37 +144,50 @@ def signals(request: request_reader.Request, scores: scoring.Scores, found: agen
         "concepts lead": _lead(rows["concepts"], first),
         "rescue": own["rescue"],
         "cover": request.cover,
-        "known": known(request, found),
+        "known": recognition(request, index),
         "empty": float(not (own["head"] or own["whole"] or own["concepts"])),
-        "fluency": found.fluency,
+        "fluency": index.fluency,
     }
 
 
 def _lead(row: Sequence[float], first: int) -> float:
-    others = (max(part) for part in (row[:first], row[first + 1 :]) if part)
-    return row[first] - max(others, default=0.0)
+    rivals = (max(part) for part in (row[:first], row[first + 1 :]) if part)
+    return row[first] - max(rivals, default=0.0)
 
 
-def known(request: request_reader.Request, found: agent_index.Index) -> float:
+def recognition(request: request_reader.Request, index: agent_index.Index) -> float:
     """Returns which share of the request's terms any agent of the index knows."""
-    total = sum(weight for _, weight in request.weighted)
-    heard = sum(weight for stem, weight in request.weighted if found.head.rare(stem) > 0)
-    return heard / total if total else 0.0
+    total = sum(weight for _, weight in request.stem_weights)
+    hits = sum(weight for stem, weight in request.stem_weights if index.head.rare(stem) > 0)
+    return hits / total if total else 0.0
 
 
-WEIGHTS = {"clarity": 0.30, "past_successes": 0.20, "complexity_match": 0.25, "resources": 0.15, "time_pressure": 0.10}
+WEIGHTS: Final[Mapping[FactorName, float]] = {
+    "clarity": 0.30,
+    "past_successes": 0.20,
+    "complexity_match": 0.25,
+    "resources": 0.15,
+    "time_pressure": 0.10,
+}
 """Shares of each factor, which add up to 1 (docs/rules.md#confidence-factors)."""
 
 
-def factor(name: FactorName, given: float | None, derived: float | None, why: str, *, otherwise: float = 0.0) -> Factor:
+def factor(name: FactorName, hint: float | None, value: float | None, why: str, *, otherwise: float = 0.0) -> Factor:
     """Returns a factor: as given, else as derived, else unknown with the value that moves nothing."""
     weight = WEIGHTS[name]
-    if given is not None:
-        return Factor(name=name, value=given, weight=weight, source="given", why="from the caller's hints")
-    if derived is not None:
-        return Factor(name=name, value=derived, weight=weight, source="derived", why=why)
+    if hint is not None:
+        return Factor(name=name, value=hint, weight=weight, source="given", why="from the caller's hints")
+    if value is not None:
+        return Factor(name=name, value=value, weight=weight, source="derived", why=why)
     why = "nobody knows; the routing probability stands in"
     return Factor(name=name, value=round(otherwise, 4), weight=weight, source="unknown", why=why)
+
+
+ENOUGH: Final = 4
+"""Content words and meaningful places, together, from which on a request has enough to go by; set by hand."""
+
+LEAD_COUNTS: Final = 0.6
+"""What the lead counts in `clarity`; whether there is enough to go by counts the rest. Set by hand."""
 
 
 def clarity(request: request_reader.Request, scores: scoring.Scores) -> float:
@@ -172,8 +196,8 @@ def clarity(request: request_reader.Request, scores: scoring.Scores) -> float:
         return 0.0
     shares = [scores.shares[place] for place in scores.best[:2]]
     lead = 1.0 if len(shares) < 2 else (shares[0] - shares[1]) / max(shares[0], 1e-9)
-    enough = min(1.0, (len(request.terms) + len(request.matches)) / 4)
-    return 0.6 * lead + 0.4 * enough
+    enough = min(1.0, (len(request.terms) + len(request.matches)) / ENOUGH)
+    return LEAD_COUNTS * lead + (1 - LEAD_COUNTS) * enough
 
 
 def strategy(confidence: float, readiness: float, bands: Bands) -> Strategy:
@@ -191,8 +215,7 @@ def readiness(factors: Sequence[Factor]) -> float:
     return sum(factor.value * factor.weight for factor in factors)
 
 
-def _logistic(model: Model, given: Mapping[str, float], bodied: float) -> float:
-    total = sum(
-        given[name] * (plain * (1 - bodied) + with_texts * bodied) for name, (plain, with_texts) in model.items()
-    )
+def _logistic(model: Model, values: Mapping[str, float], body_share: float) -> float:
+    blend = ((name, plain * (1 - body_share) + with_texts * body_share) for name, (plain, with_texts) in model.items())
+    total = sum(values[name] * weight for name, weight in blend)
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))

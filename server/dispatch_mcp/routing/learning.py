@@ -13,43 +13,70 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
-from typing import Literal
+from typing import Final, Literal
 
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.routing import agent_index, request_reader, route_evidence, scoring
 from dispatch_mcp.text import tokenizer
 
-MAX_TRAINED = 1_000
+MAX_TRAINED: Final = 1_000
 """The newest past requests that train the learners; older ones still count as exact repetitions."""
 
-MAX_TEXT = 1_000
+MAX_TEXT: Final = 1_000
 """Characters of a request that are kept."""
 
-MAX_WORDS = 32
+MAX_WORDS: Final = 32
 """Words of a request that are compared with past ones."""
 
-STRENGTHS = (0.0, 0.2, 0.5, 1.0)
-CENTROID = 16.0
-FAINT = 0.15
-RATE, ROUNDS, RIVALS = 8.0, 2, 12
-STOPPED, PAIR = 0.4, 0.5
-PATIENCE = 0.99
+MAX_LEARNERS: Final = 4
+"""Catalogues for which one history keeps what it has learned."""
+
+# The figures from here to PRIOR were set by hand against benchmarks/feedback.py in November 2026: recurring intents had
+# to gain two points for each confirmation of an agent, and one-off requests must not lose one. No script fits them.
+
+STRENGTHS: Final = (0.0, 0.2, 0.5, 1.0)
+"""How far the learners may be heard; 0 is the router alone, against which the others have to prove themselves."""
+
+CENTROID: Final = 16.0
+"""Log odds that a request gains for an agent whose past requests it equals word by word (cosine 1)."""
+
+FAINT: Final = 0.15
+"""Log odds of one word below which it is not looked at: they cost time and change no order."""
+
+RATE: Final = 8.0
+ROUNDS: Final = 2
+RIVALS: Final = 12
+"""The residual learner: step size in log odds, passes over each outcome, best agents that a pass compares."""
+
+STOPPED: Final = 0.4
+PAIR: Final = 0.5
+"""What a small word and a pair of neighbouring words count beside a content word."""
+
+PATIENCE: Final = 0.99
 """What a prediction counts after the next one has been made: old mistakes are forgiven slowly."""
 
-LEAST, LEAD = 20, 3.0
+LEAST: Final = 20
+LEAD: Final = 3.0
 """From how many predictions on, and by how many nats ahead, the learners are heard at all."""
 
-SAME, NEAR = 14.0, 11.0
-"""What one confirmed repetition adds to a score, word for word or but for order and small words."""
+MAX_LOSS: Final = 8.0
+"""Nats that one prediction costs at most, so that a single surprise does not silence what has proved itself."""
 
-SIMILAR = 0.4
-KEPT = 32
+SAME: Final = 14.0
+NEAR: Final = 11.0
+"""Log odds that one confirmed repetition adds, word for word or but for order and small words.
+
+As much as an example of the agent itself (`scoring.PLAIN`), and a little less.
+"""
+
+SIMILAR: Final = 0.4
+"""Cosine from which on a past request is similar enough to say how such requests went."""
+
+KEPT: Final = 32
 """Past requests of each agent that are looked at to say how similar ones went."""
 
-PRIOR = 2.0
-
-MAX_LEARNERS = 4
-"""Catalogues for which one history keeps what it has learned."""
+PRIOR: Final = 2.0
+"""Outcomes that the routing probability stands for beside those seen, so that one success proves little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +92,8 @@ class Past:
 Outcome = Literal["accepted", "failed", "corrected", "rerouted"]
 """How a route went: its task was done, or failed; its agent was replaced by the user, or is the replacement."""
 
-UNVERIFIED, FAILED = 0.5, 0.5
+UNVERIFIED: Final = 0.5
+FAILED: Final = 0.5
 """A result that nobody has proved says half; so does a failure, whose reason may be anything but the route."""
 
 
@@ -100,9 +128,9 @@ class History:
         whole = (*self.past, *more)
         if len(whole) > limit:
             return History(whole[-limit // 2 :])
-        moved = dict(self.learners)
+        learners = dict(self.learners)
         self.learners.clear()
-        return History(whole, moved)
+        return History(whole, learners)
 
 
 NO_HISTORY = History()
@@ -117,7 +145,7 @@ class Learner:
     """What is learned for one catalogue of `size` agents; `take` adds one outcome, `change` says what it is worth."""
 
     size: int
-    seen: int = 0
+    position: int = 0
     count: int = 0
     frequency: Counter[str] = field(default_factory=Counter[str])
     sums: dict[str, dict[int, float]] = field(default_factory=dict[str, dict[int, float]])
@@ -129,79 +157,79 @@ class Learner:
     near: dict[str, dict[int, float]] = field(default_factory=dict[str, dict[int, float]])
     cases: dict[int, deque[tuple[Vector, bool]]] = field(default_factory=dict[int, "deque[tuple[Vector, bool]]"])
 
-    heard: dict[str, list[tuple[int, float]]] = field(default_factory=dict[str, "list[tuple[int, float]]"])
-    asked: tuple[str, Vector] = ("", {})
+    loud_words: dict[str, list[tuple[int, float]]] = field(default_factory=dict[str, "list[tuple[int, float]]"])
+    last_request: tuple[str, Vector] = ("", {})
 
     def __post_init__(self) -> None:
         self.squares = self.squares or [0.0] * self.size
 
     def remember(self, past: Past, place: int) -> None:
         """Counts an outcome for repetitions of its text."""
-        signed = past.weight if past.good else -past.weight
+        net = past.weight if past.good else -past.weight
         for table, key in ((self.same, tokenizer.key(past.text)), (self.near, agent_index.gist(past.text))):
             if key:
                 row = table.setdefault(key, {})
-                row[place] = row.get(place, 0.0) + signed
+                row[place] = row.get(place, 0.0) + net
 
     def take(self, past: Past, place: int, base: Sequence[float]) -> None:
         """Learns from an outcome; a good one is first predicted at every strength."""
         self.remember(past, place)
-        self.heard.clear()
-        self.asked = ("", {})
-        found = words(past.text)
-        vector = self.vector(found)
-        changes = self.proposed(vector)
+        self.loud_words.clear()
+        self.last_request = ("", {})
+        counts = words(past.text)
+        vector = self.vector(counts)
+        changes = self.proposal(vector)
         if past.good:
             self._judge(base, changes, place, past.weight)
         self._train(vector, base, place, past)
         if past.good:
             self._sum_up(vector, place, past.weight)
         self.cases.setdefault(place, deque(maxlen=KEPT)).append((vector, past.good))
-        self.frequency.update(found.keys())
+        self.frequency.update(counts.keys())
         self.count += 1
 
-    def vector(self, found: Vector) -> Vector:
+    def vector(self, counts: Vector) -> Vector:
         """Returns counts of words weighted by their rarity among past requests, of length 1."""
-        weighted = {word: count * self._rarity(word) for word, count in found.items()}
-        length = math.sqrt(sum(value * value for value in weighted.values())) or 1.0
-        return {word: value / length for word, value in weighted.items()}
+        values = {word: count * self._rarity(word) for word, count in counts.items()}
+        length = math.sqrt(sum(value * value for value in values.values())) or 1.0
+        return {word: value / length for word, value in values.items()}
 
     def _rarity(self, word: str) -> float:
         return math.log(1 + (self.count + 1) / (self.frequency[word] + 1))
 
-    def proposed(self, vector: Vector) -> list[float]:
+    def proposal(self, vector: Vector) -> list[float]:
         """Returns the change of each agent's score that both learners propose at full strength."""
-        near, learned = self._added(self.sums, vector), self._added(self.weights, vector)
+        likenesses, residuals = self._sum(self.sums, vector), self._sum(self.weights, vector)
         return [
             CENTROID * similar / math.sqrt(square) + weight if square else weight
-            for similar, square, weight in zip(near, self.squares, learned, strict=True)
+            for similar, square, weight in zip(likenesses, self.squares, residuals, strict=True)
         ]
 
-    def _added(self, table: Mapping[str, Mapping[int, float]], vector: Vector) -> list[float]:
+    def _sum(self, table: Mapping[str, Mapping[int, float]], vector: Vector) -> list[float]:
         scores = [0.0] * self.size
         for word, value in vector.items():
             for place, weight in table.get(word, _NOBODY).items():
                 scores[place] += value * weight
         return scores
 
-    def repeated(self, key: str, gist: str) -> Mapping[int, float]:
+    def repetition(self, key: str, gist: str) -> Mapping[int, float]:
         """Returns what earlier outcomes of the same request add to the scores, by place."""
-        for table, asked, most in ((self.same, key, SAME), (self.near, gist, NEAR)):
-            if asked in table:
-                return {place: most * max(-1.0, min(1.0, net)) for place, net in table[asked].items()}
+        for table, form, most in ((self.same, key, SAME), (self.near, gist, NEAR)):
+            if form in table:
+                return {place: most * max(-1.0, min(1.0, net)) for place, net in table[form].items()}
         return _NOBODY
 
     def question(self, source: str) -> Vector:
         """Returns the vector of a request; the last one is kept."""
-        if self.asked[0] != source:
-            self.asked = (source, self.vector(words(source)))
-        return self.asked[1]
+        if self.last_request[0] != source:
+            self.last_request = (source, self.vector(words(source)))
+        return self.last_request[1]
 
     def change(self, vector: Vector) -> list[float]:
-        """Returns what `proposed` returns, but for small parts, and faster when nothing was learned in between."""
+        """Returns what `proposal` returns, but for small parts, and faster when nothing was learned in between."""
         scores = [0.0] * self.size
         for word, value in vector.items():
-            for place, weight in self.heard[word] if word in self.heard else self._hear(word):
+            for place, weight in self.loud_words[word] if word in self.loud_words else self._hear(word):
                 scores[place] += value * weight
         return scores
 
@@ -211,7 +239,7 @@ class Learner:
             row[place] = row.get(place, 0.0) + CENTROID * total / math.sqrt(self.squares[place])
         loud = [(place, weight) for place, weight in row.items() if abs(weight) >= FAINT]
         if row:
-            self.heard[word] = loud
+            self.loud_words[word] = loud
         return loud
 
     @property
@@ -231,16 +259,16 @@ class Learner:
             scores = [score + strength * change for score, change in zip(base, changes, strict=True)]
             top = max(scores)
             loss = math.log(sum(math.exp(score - top) for score in scores)) + top - scores[place]
-            self.losses[at] = PATIENCE * self.losses[at] + weight * min(loss, 8.0)
+            self.losses[at] = PATIENCE * self.losses[at] + weight * min(loss, MAX_LOSS)
             self.hits[at] = PATIENCE * self.hits[at] + weight * (scores[place] == top)
 
     def _train(self, vector: Vector, base: Sequence[float], place: int, past: Past) -> None:
         for _ in range(ROUNDS):
-            scores = [score + change for score, change in zip(base, self._added(self.weights, vector), strict=True)]
+            scores = [score + change for score, change in zip(base, self._sum(self.weights, vector), strict=True)]
             rivals = nlargest(RIVALS, range(self.size), key=scores.__getitem__)
-            chosen = rivals if place in rivals else [*rivals, place]
-            shares = scoring.softmax([scores[at] for at in chosen])
-            pushes = _pushes(chosen, shares, place, good=past.good)
+            places = rivals if place in rivals else [*rivals, place]
+            shares = scoring.softmax([scores[at] for at in places])
+            pushes = _pushes(places, shares, place, good=past.good)
             for word, value in vector.items():
                 row = self.weights.setdefault(word, {})
                 for at, push in pushes:
@@ -254,29 +282,29 @@ class Learner:
             self.squares[place] += row[place] ** 2 - old**2
 
 
-def _pushes(chosen: Sequence[int], shares: Sequence[float], place: int, *, good: bool) -> list[tuple[int, float]]:
+def _pushes(places: Sequence[int], shares: Sequence[float], place: int, *, good: bool) -> list[tuple[int, float]]:
     """Returns by how much which score should rise or fall; too small ones are left out."""
     if good:
-        wanted = [(at, (at == place) - share) for at, share in zip(chosen, shares, strict=True)]
+        pushes = [(at, (at == place) - share) for at, share in zip(places, shares, strict=True)]
     else:
-        wanted = [(at, -share) for at, share in zip(chosen, shares, strict=True) if at == place]
-    return [(at, push) for at, push in wanted if abs(push) > 1e-3]
+        pushes = [(at, -share) for at, share in zip(places, shares, strict=True) if at == place]
+    return [(at, push) for at, push in pushes if abs(push) > 1e-3]
 
 
 def words(source: str) -> Vector:
     """Returns the words and neighbouring pairs of a request with what each counts."""
     stems = tokenizer.stems(tokenizer.excerpt(source))[:MAX_WORDS]
-    found: dict[str, float] = {}
+    counts: dict[str, float] = {}
     for stem in stems:
-        found[stem] = found.get(stem, 0.0) + (STOPPED if stem in tokenizer.STOP else 1.0)
+        counts[stem] = counts.get(stem, 0.0) + (STOPPED if stem in tokenizer.STOP else 1.0)
     for pair in agent_index.pairs(stems):
-        found[pair] = found.get(pair, 0.0) + PAIR
-    return found
+        counts[pair] = counts.get(pair, 0.0) + PAIR
+    return counts
 
 
 def learn(learner: Learner, past: Sequence[Past], places: Callable[[str], int], base: Base) -> None:
     """Brings a learner up to a history; `places` returns an agent's place, or -1 for one that is not there."""
-    for number in range(learner.seen, len(past)):
+    for number in range(learner.position, len(past)):
         case = past[number]
         place = places(case.agent)
         if place < 0:
@@ -285,42 +313,43 @@ def learn(learner: Learner, past: Sequence[Past], places: Callable[[str], int], 
             learner.remember(case, place)
         else:
             learner.take(case, place, base(case.text))
-    learner.seen = len(past)
+    learner.position = len(past)
 
 
-def bonus(history: History, request: request_reader.Request, known: catalog.Catalog) -> Mapping[int, float]:
+def bonus(history: History, request: request_reader.Request, agents: catalog.Catalog) -> Mapping[int, float]:
     """Returns what past outcomes add to the scores of routable agents, by their place."""
     if not history.past:
         return _NOBODY
-    learner = _learner(history, known)
-    found = dict(learner.repeated(request.key, request.gist))
+    learner = _learner(history, agents)
+    scores = dict(learner.repetition(request.key, request.gist))
     strength = learner.strength
     if strength:
         changes = learner.change(learner.question(request.source))
-        found = {place: found.get(place, 0.0) + strength * change for place, change in enumerate(changes)}
-    return found
+        scores = {place: scores.get(place, 0.0) + strength * change for place, change in enumerate(changes)}
+    return scores
 
 
-def _learner(history: History, known: catalog.Catalog) -> Learner:
+def _learner(history: History, agents: catalog.Catalog) -> Learner:
     """Returns what the history teaches about these agents; only outcomes that are new since the last call cost."""
-    learner = history.learners.get(agent_index.fingerprint(known))
+    learner = history.learners.get(agent_index.fingerprint(agents))
     if learner is None:
         while len(history.learners) >= MAX_LEARNERS:
             del history.learners[next(iter(history.learners))]
-        learner = history.learners.setdefault(agent_index.fingerprint(known), Learner(len(known.routable)))
-    if learner.seen < len(history.past):
-        numbers = {agent.qualified: place for place, agent in enumerate(known.routable)}
+        learner = history.learners.setdefault(agent_index.fingerprint(agents), Learner(len(agents.routable)))
+    if learner.position < len(history.past):
+        numbers = {agent.qualified: place for place, agent in enumerate(agents.routable)}
 
         def place_of(name: str) -> int:
-            agent = known.find(name)
+            agent = agents.find(name)
             return numbers.get(agent.qualified, -1) if agent else -1
 
-        learn(learner, history.past, place_of, lambda source: _base(source, known))
+        learn(learner, history.past, place_of, lambda source: _base(source, agents))
     return learner
 
 
-def _base(source: str, known: catalog.Catalog) -> Sequence[float]:
-    return scoring.score(request_reader.read(source, agent_index.of(known), known.words), agent_index.of(known)).logits
+def _base(source: str, agents: catalog.Catalog) -> Sequence[float]:
+    index = agent_index.of(agents)
+    return scoring.score(request_reader.read(source, index, agents.words), index).logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +361,7 @@ class Similar:
     word: str
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """Returns the count in words."""
         tasks = "task" if self.good + self.bad == 1 else "tasks"
         if not self.bad:
@@ -340,11 +369,11 @@ class Similar:
         return f"{self.good} of {self.good + self.bad} similar {tasks} went well"
 
 
-def similar(history: History, request: request_reader.Request, known: catalog.Catalog, place: int) -> Similar | None:
+def similar(history: History, request: request_reader.Request, agents: catalog.Catalog, place: int) -> Similar | None:
     """Returns how requests like this one went with the routable agent at this place; None when there were none."""
     if not history.past:
         return None
-    learner = _learner(history, known)
+    learner = _learner(history, agents)
     cases = learner.cases.get(place)
     if not cases:
         return None
@@ -352,45 +381,45 @@ def similar(history: History, request: request_reader.Request, known: catalog.Ca
     alike = [(case, good) for case, good in cases if _likeness(vector, case) >= SIMILAR]
     if not alike:
         return None
-    shared: Counter[str] = Counter()
+    likeness: Counter[str] = Counter()
     for case, _ in alike:
-        shared.update({word: value * case[word] for word, value in vector.items() if word in case})  # pyright: ignore[reportArgumentType] - counters hold floats too
+        likeness.update({word: value * case[word] for word, value in vector.items() if word in case})  # pyright: ignore[reportArgumentType] - counters hold floats too
     good = sum(good for _, good in alike)
-    heaviest = (word for word, _ in shared.most_common() if " " not in word and word not in tokenizer.STOP)
+    heaviest = (word for word, _ in likeness.most_common() if " " not in word and word not in tokenizer.STOP)
     return Similar(good, len(alike) - good, next(heaviest, ""))
 
 
-def _likeness(one: Vector, other: Vector) -> float:
-    return sum(value * other[word] for word, value in one.items() if word in other)
+def _likeness(vector: Vector, other: Vector) -> float:
+    return sum(value * other[word] for word, value in vector.items() if word in other)
 
 
-def success(found: Similar | None, sure: float) -> tuple[float | None, str]:
+def success(cases: Similar | None, sure: float) -> tuple[float | None, str]:
     """Returns the smoothed share of similar past tasks that went well, and the count in words; None if unknown.
 
     `sure`, the routing probability, counts as two tasks, so that few outcomes move little.
 
     Rule: docs/rules.md#confidence-factors.
     """
-    if found is None:
+    if cases is None:
         return None, ""
-    rate = (found.good + PRIOR * sure) / (found.good + found.bad + PRIOR)
-    return round(rate, 4), found.told
+    rate = (cases.good + PRIOR * sure) / (cases.good + cases.bad + PRIOR)
+    return round(rate, 4), cases.summary
 
 
-def explained(
-    shown: tuple[route_evidence.Evidence, ...], found: Similar | None, request: request_reader.Request, most: int
+def with_history(
+    evidence: tuple[route_evidence.Evidence, ...], cases: Similar | None, request: request_reader.Request, most: int
 ) -> tuple[route_evidence.Evidence, ...]:
     """Returns the evidence with the past tasks that speak for the agent; the shares still add up."""
-    if found is None or found.good <= found.bad:
-        return shown
-    term = next((term for term in request.terms if term.stem == found.word), None)
+    if cases is None or cases.good <= cases.bad:
+        return evidence
+    term = next((term for term in request.terms if term.stem == cases.word), None)
     if term is None:
-        return shown
-    weight = round((found.good - found.bad) / (found.good + found.bad + PRIOR), 3)
+        return evidence
+    weight = round((cases.good - cases.bad) / (cases.good + cases.bad + PRIOR), 3)
     piece = route_evidence.Evidence(
-        quote=request.source[term.start : term.end], field="history", matched=found.told, weight=weight
+        quote=request.source[term.start : term.end], field="history", matched=cases.summary, weight=weight
     )
-    rest = (old.model_copy(update={"weight": round(old.weight * (1 - weight), 3)}) for old in shown)
+    rest = (old.model_copy(update={"weight": round(old.weight * (1 - weight), 3)}) for old in evidence)
     return tuple(sorted((*rest, piece), key=lambda old: -old.weight)[:most])
 
 
@@ -416,7 +445,7 @@ def misleading(past: Sequence[Past], least: int = 2) -> list[Misleading]:
         group = (case.agent, case.good)
         totals[group] += 1
         tallies.setdefault(group, Counter()).update(dict.fromkeys(_content(case.text), 1))
-    found: list[tuple[float, Misleading]] = []
+    ranking: list[tuple[float, Misleading]] = []
     for (agent, good), tally in tallies.items():
         if good:
             continue
@@ -424,8 +453,8 @@ def misleading(past: Sequence[Past], least: int = 2) -> list[Misleading]:
         for word, wrong in tally.items():
             odds = _odds(wrong, count[0]) - _odds(fine[word], count[1])
             if wrong >= least and odds > 0:
-                found.append((odds * wrong, Misleading(agent, word, wrong, fine[word])))
-    return [word for _, word in sorted(found, key=lambda pair: (-pair[0], pair[1].agent, pair[1].word))]
+                ranking.append((odds * wrong, Misleading(agent, word, wrong, fine[word])))
+    return [word for _, word in sorted(ranking, key=lambda pair: (-pair[0], pair[1].agent, pair[1].word))]
 
 
 def content(source: str) -> frozenset[str]:
@@ -435,13 +464,13 @@ def content(source: str) -> frozenset[str]:
 
 def _content(source: str) -> list[str]:
     """Returns the content words of a request as written, one for each stem."""
-    found = {
+    forms = {
         word.stem: word.form
         for word in reversed(tokenizer.words(tokenizer.excerpt(source)))
         if word.stem not in tokenizer.STOP
     }
-    return list(found.values())
+    return list(forms.values())
 
 
-def _odds(held: int, total: int) -> float:
-    return math.log((held + 0.5) / (total - held + 0.5))
+def _odds(count: int, total: int) -> float:
+    return math.log((count + 0.5) / (total - count + 0.5))

@@ -19,22 +19,41 @@ MODELS = frozenset({*model_names.TABLE, model_names.INHERIT})
 
 Kind = Literal["implementation", "investigation", "review", "consultation"]
 
-_FULL = re.compile(r"^claude-[a-z0-9][a-z0-9.-]{1,60}(?:@[0-9]{8})?(?:\[1m\])?$")
-_REVIEW = re.compile(
-    r"\b(?:review|audit|look over|critique|check (?:this|my|the) (?:code|diff|pr)|xem lại|đánh giá)\b", re.IGNORECASE
+_FULL = re.compile(r"claude-[a-z0-9][a-z0-9.-]{1,60}(?:@[0-9]{8})?(?:\[1m\])?")
+
+# Words of requests, English first, then Vietnamese, Spanish, French, German and Portuguese. Each is a regular
+# expression; tests/routing/test_model_choice.py has a request for each.
+REVIEWS = (
+    *("review", "audit", "look over", "critique", "check (?:this|my|the) (?:code|diff|pr)"),
+    *("xem lại", "đánh giá"),
 )
-_ASKS = "explain|what (?:is|are|does|do|would)|which|who|when|where|why do|how (?:do|does|should|can|is|are)"
-_ADVICE = "should (?:i|we)|tell me|recommend|advise|giải thích|thế nào|explica|expliqu|erklär|explique"
-_CONSULT = re.compile(rf"\b(?:{_ASKS}|{_ADVICE})|\?\s*$", re.IGNORECASE)
-_LOOKS = "investigat|analy[sz]|debug|diagnos|root cause|find out|profile|trace|why (?:is|are|does|did)"
-_FAULTS = "error|crash|fail|bug|slow|broken|not working|exception|lỗi|sập|điều tra|phân tích|fehler|erreur|erro|depur"
-_INVESTIGATE = re.compile(rf"\b(?:{_LOOKS}|{_FAULTS})", re.IGNORECASE)
-_WIDE = (
-    "entire|whole|comprehensive|across the (?:system|codebase|project)|end.to.end|from scratch|architecture|platform"
+QUESTIONS = (
+    *("explain", "what (?:is|are|does|do|would)", r"which\b", r"who\b", r"when\b", r"where\b", "why do"),
+    *("how (?:do|does|should|can|is|are)", "should (?:i|we)", "tell me", "recommend", "advise"),
+    *("giải thích", "thế nào", "explica", "expliqu", "erklär"),
 )
-_DEEP = "migrate|rewrite|redesign|complete|toàn bộ|all (?:services|modules|files)"
-_LARGE = re.compile(rf"\b(?:{_WIDE}|{_DEEP})\b", re.IGNORECASE)
-_SMALL = re.compile(r"\b(?:typo|rename|small|minor|quick|one.line|simple|just|only|comment|label|nhỏ)\b", re.IGNORECASE)
+INVESTIGATIONS = (
+    *("investigat", "analy[sz]", "debug", "diagnos", "root cause", "find out", "profile", "trace"),
+    *("why (?:is|are|does|did)", "error", "crash", "fail", "bug", "slow", "broken", "not working", "exception"),
+    *("lỗi", "sập", "điều tra", "phân tích", "fehler", "erreur", "erro", "depur"),
+)
+LARGE = (
+    *("entire", "whole", "comprehensive", "across the (?:system|codebase|project)", "end.to.end", "from scratch"),
+    *("architecture", "platform", "migrate", "rewrite", "redesign", "complete", "all (?:services|modules|files)"),
+    "toàn bộ",
+)
+SMALL = (
+    *("typo", "rename", "small", "minor", "quick", "one.line", "simple", "just", "only", "comment", "label"),
+    "nhỏ",
+)
+
+
+def _words(alternatives: tuple[str, ...], *, end: str = r"\b") -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(alternatives)}){end}", re.IGNORECASE)
+
+
+_REVIEW, _LARGE, _SMALL = map(_words, (REVIEWS, LARGE, SMALL))
+_CONSULT, _INVESTIGATE = (_words(beginnings, end="") for beginnings in (QUESTIONS, INVESTIGATIONS))
 
 
 @lru_cache(maxsize=8)
@@ -44,7 +63,7 @@ def kind(text: str) -> Kind:
         return "review"
     if _INVESTIGATE.search(text):
         return "investigation"
-    return "consultation" if _CONSULT.search(text) else "implementation"
+    return "consultation" if _CONSULT.search(text) or text.rstrip().endswith("?") else "implementation"
 
 
 def effort(text: str, parts: int) -> model.Effort:
@@ -60,7 +79,7 @@ def check(name: str) -> str:
     Raises:
         InputError: nothing of that name is known; a guess could cost money.
     """
-    if name in MODELS or _FULL.match(name):
+    if name in MODELS or _FULL.fullmatch(name):
         return name
     raise errors.InputError(
         f"There is no model {name[:80]!r}.", hint=f"Use one of {', '.join(sorted(MODELS))} or a full name `claude-…`."
@@ -69,7 +88,7 @@ def check(name: str) -> str:
 
 def known(name: str) -> bool:
     """Returns whether `check` would accept the name."""
-    return name in MODELS or bool(_FULL.match(name))
+    return name in MODELS or bool(_FULL.fullmatch(name))
 
 
 def choose(text: str, size: model.Effort, strategy: confidence.Strategy) -> tuple[str, str]:

@@ -29,41 +29,41 @@ class _Piece(NamedTuple):
     """A word or concept that speaks for an agent; `concept` is -1 for a word."""
 
     weight: float
-    matched: str
+    stem: str
     concept: int = -1
 
 
-def of(request: request_reader.Request, known: catalog.Catalog, place: int, most: int) -> tuple[Evidence, ...]:
+def of(request: request_reader.Request, agents: catalog.Catalog, place: int, most: int) -> tuple[Evidence, ...]:
     """Returns at most `most` pieces of evidence for the routable agent at this place, the heaviest first."""
-    agent, pieces = known.routable[place], _pieces(request, agent_index.of(known), place)
+    agent, pieces = agents.routable[place], _pieces(request, agent_index.of(agents), place)
     total = sum(piece.weight for piece in pieces.values())
     heaviest = sorted(pieces.items(), key=lambda item: (-item[1].weight, item[0]))[:most]
     return tuple(
         Evidence(
             quote=quote,
-            field="meaning" if piece.concept >= 0 else _field(agent, piece.matched),
-            matched=known.words.names[piece.concept] if piece.concept >= 0 else piece.matched,
+            field="meaning" if piece.concept >= 0 else _field(agent, piece.stem),
+            matched=agents.words.names[piece.concept] if piece.concept >= 0 else piece.stem,
             weight=round(piece.weight / total, 3),
         )
         for quote, piece in heaviest
     )
 
 
-def _pieces(request: request_reader.Request, found: agent_index.Index, place: int) -> dict[str, _Piece]:
+def _pieces(request: request_reader.Request, index: agent_index.Index, place: int) -> dict[str, _Piece]:
     """Returns what speaks for an agent by its quote; of two with the same quote the heavier."""
     pieces: dict[str, _Piece] = {}
     impacts = {
-        stem: max(found.whole.impact(stem, place), found.head.impact(stem, place)) for stem, _ in request.weighted
+        stem: max(index.whole.impact(stem, place), index.head.impact(stem, place)) for stem, _ in request.stem_weights
     }
     for term in request.terms:
         weight = term.weight * impacts[term.stem]
         if weight > 0:
             _keep(pieces, request.source[term.start : term.end], _Piece(weight, term.stem))
-    said = {concept: 0.0 for _, _, meanings in request.matches for concept, _ in meanings}
-    for concept in said:
-        said[concept] = found.concepts.impact(str(concept), place)
+    concepts = {concept: 0.0 for _, _, meanings in request.matches for concept, _ in meanings}
+    for concept in concepts:
+        concepts[concept] = index.concepts.impact(str(concept), place)
     for start, end, meanings in request.matches:
-        weight, concept = max([(share * said[concept], concept) for concept, share in meanings])
+        weight, concept = max([(share * concepts[concept], concept) for concept, share in meanings])
         if weight > 0:
             _keep(pieces, request.source[start:end], _Piece(weight / 2, "", concept))
     return pieces

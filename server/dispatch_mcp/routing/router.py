@@ -35,6 +35,12 @@ MAX_EVIDENCE = 8
 CLOSE = 0.6
 """A runner-up with this share of the first one's share makes a request ambiguous."""
 
+CLAIM = 0.15
+"""The share from which on an agent has a real claim to a request: with several of them the work is larger."""
+
+SECOND = 0.05
+"""The share from which on a runner-up is a fallback; all three set by hand."""
+
 
 class Hints(model.Value):
     """What the caller knows: urgency, files, an explicit model, and factors from 0 to 1.
@@ -121,59 +127,59 @@ class _Routing:
     similar: learning.Similar | None
 
     @staticmethod
-    def of(request: str, known: catalog.Catalog, history: History, hints: Hints) -> _Routing:
-        read = request_reader.read(request, agent_index.of(known), known.words)
-        scores = scoring.score(read, agent_index.of(known), learning.bonus(history, read, known))
-        sure = confidence.certainty(read, scores, agent_index.of(known))
-        similar = learning.similar(history, read, known, scores.best[0])
-        return _Routing(request, known, hints, read, scores, sure, similar)
+    def of(request: str, agents: catalog.Catalog, history: History, hints: Hints) -> _Routing:
+        index = agent_index.of(agents)
+        reading = request_reader.read(request, index, agents.words)
+        scores = scoring.score(reading, index, learning.bonus(history, reading, agents))
+        sure = confidence.certainty(reading, scores, index)
+        similar = learning.similar(history, reading, agents, scores.best[0])
+        return _Routing(request, agents, hints, reading, scores, sure, similar)
 
     def route(self) -> Route:
         best = self.scores.best[:MAX_RANKED]
-        ranked = tuple(self._candidate(place, rank) for rank, place in enumerate(best))
+        candidates = tuple(self._candidate(place, rank) for rank, place in enumerate(best))
         agent = self.catalog.routable[best[0]]
-        chosen = not self.sure.abstains
         sure = round(self.sure.confidence, 4)
         factors = self._factors()
         ready = round(confidence.readiness(factors), 4)
         strategy = confidence.strategy(sure, ready, self.hints.bands)
-        size = model_choice.effort(self.request.source, sum(candidate.share > 0.15 for candidate in ranked))
-        name, reason, refused = self._model(agent, size, strategy)
+        size = model_choice.effort(self.request.source, sum(candidate.share > CLAIM for candidate in candidates))
+        name, reason, refusal = self._model(agent, size, strategy)
         knowledge, missing = self._knowledge(agent)
         return Route(
-            specialist=ranked[0].name if chosen else None,
+            specialist=None if self.sure.abstains else candidates[0].name,
             confidence=sure,
-            ranked=ranked,
-            evidence=ranked[0].evidence,
+            ranked=candidates,
+            evidence=candidates[0].evidence,
             factors=factors,
             readiness=ready,
-            strategy="human" if refused or not chosen else strategy,
+            strategy="human" if refusal or self.sure.abstains else strategy,
             model=name,
             model_reason=reason,
             effort=size,
             knowledge=knowledge,
-            warnings=tuple(filter(None, (missing, refused, _untrusted(agent)))),
-            question=self._question(ranked, chosen=chosen),
-            try_words=self._try_words(ranked, chosen=chosen),
-            fallback=self._fallback(ranked),
-            why=self._why(ranked, sure, chosen=chosen),
+            warnings=tuple(filter(None, (missing, refusal, _untrusted(agent)))),
+            question=self._question(candidates),
+            try_words=self._try_words(candidates),
+            fallback=self._fallback(candidates),
+            why=self._why(candidates, sure),
         )
 
     def _candidate(self, place: int, rank: int) -> Candidate:
         most = MAX_EVIDENCE if rank == 0 else 2 if rank < 3 else 0
-        shown = route_evidence.of(self.request, self.catalog, place, most) if most else ()
+        evidence = route_evidence.of(self.request, self.catalog, place, most) if most else ()
         if rank == 0:
-            shown = learning.explained(shown, self.similar, self.request, most)
-        return Candidate(name=self.catalog.keys[place], share=round(self.scores.shares[place], 4), evidence=shown)
+            evidence = learning.with_history(evidence, self.similar, self.request, most)
+        return Candidate(name=self.catalog.keys[place], share=round(self.scores.shares[place], 4), evidence=evidence)
 
     def _factors(self) -> tuple[Factor, ...]:
         sure, hints = self.sure.confidence, self.hints
         clear = round(confidence.clarity(self.request, self.scores), 4)
-        rate, told = learning.success(self.similar, sure)
+        rate, count = learning.success(self.similar, sure)
         urgency = {"low": 1.0, "normal": None, "high": 0.5}[hints.urgency]
         return (
             confidence.factor("clarity", hints.clarity, clear, "words with a meaning here, and one clear favourite"),
-            confidence.factor("past_successes", hints.past_successes, rate, told, otherwise=sure),
+            confidence.factor("past_successes", hints.past_successes, rate, count, otherwise=sure),
             confidence.factor("complexity_match", hints.complexity_match, round(sure, 4), "the routing probability"),
             confidence.factor("resources", hints.resources, None, "", otherwise=sure),
             confidence.factor("time_pressure", urgency, None, "", otherwise=sure),
@@ -195,23 +201,23 @@ class _Routing:
             return agent.knowledge, ""
         instead = next((other for other in self._fallback_agents() if other.roster == agent.roster), None)
         spare = instead.knowledge if instead and instead.knowledge not in self.catalog.missing else ""
-        told = f" {spare} stands in." if spare else " General knowledge has to do."
-        return spare, f"The knowledge document {agent.knowledge!r} is missing.{told}"
+        substitute = f" {spare} stands in." if spare else " General knowledge has to do."
+        return spare, f"The knowledge document {agent.knowledge!r} is missing.{substitute}"
 
     def _fallback_agents(self) -> list[catalog.Agent]:
         return [self.catalog.routable[place] for place in agent_index.of(self.catalog).fallbacks]
 
-    def _fallback(self, ranked: Sequence[Candidate]) -> tuple[str, ...]:
+    def _fallback(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
         """Returns secondary routes by share, then the roster's declared fallback as the tertiary one."""
-        second = [candidate.name for candidate in ranked[1:3] if candidate.share >= 0.05]
+        second = [candidate.name for candidate in candidates[1:3] if candidate.share >= SECOND]
         home = self.catalog.routable[self.scores.best[0]].roster
         own = [agent for agent in self._fallback_agents() if agent.roster == home]
         last = [self.catalog.key(agent) for agent in own or self._fallback_agents()]
-        return tuple(dict.fromkeys(name for name in (*second, *last[:1]) if name != ranked[0].name))
+        return tuple(dict.fromkeys(name for name in (*second, *last[:1]) if name != candidates[0].name))
 
-    def _question(self, ranked: Sequence[Candidate], *, chosen: bool) -> str:
-        close = self._close(ranked)
-        if not chosen:
+    def _question(self, candidates: Sequence[Candidate]) -> str:
+        close = self._close(candidates)
+        if self.sure.abstains:
             return (
                 "Nobody in this roster clearly does this. Which part of the system is it about, and what should change?"
             )
@@ -219,27 +225,27 @@ class _Routing:
             return f"Is this more for {' or '.join(candidate.name for candidate in close)}?"
         return ""
 
-    def _close(self, ranked: Sequence[Candidate]) -> list[Candidate]:
-        return [candidate for candidate in ranked[:3] if candidate.share >= CLOSE * ranked[0].share]
+    def _close(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        return [candidate for candidate in candidates[:3] if candidate.share >= CLOSE * candidates[0].share]
 
-    def _try_words(self, ranked: Sequence[Candidate], *, chosen: bool) -> tuple[str, ...]:
+    def _try_words(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
         """Returns words that would settle the question: keywords of the agents in question."""
-        if chosen and not self._question(ranked, chosen=chosen):
+        if not self._question(candidates):
             return ()
         words: list[str] = []
-        for candidate in ranked[:3]:
+        for candidate in candidates[:3]:
             agent = self.catalog.find(candidate.name)
             words.extend(agent.keywords[:3] if agent and agent.keywords else _name_words(candidate.name))
         return tuple(dict.fromkeys(words))[:9]
 
-    def _why(self, ranked: Sequence[Candidate], sure: float, *, chosen: bool) -> str:
-        quotes = ", ".join(f"“{piece.quote}” ({piece.matched})" for piece in ranked[0].evidence[:3])
-        said = quotes or "no word that any agent knows"
-        if not chosen:
-            return f"No agent is a likely home for this: the closest, {ranked[0].name}, rests on {said}."
-        close = [candidate.name for candidate in self._close(ranked)[1:]]
+    def _why(self, candidates: Sequence[Candidate], sure: float) -> str:
+        quotes = ", ".join(f"“{piece.quote}” ({piece.matched})" for piece in candidates[0].evidence[:3])
+        reasons = quotes or "no word that any agent knows"
+        if self.sure.abstains:
+            return f"No agent is a likely home for this: the closest, {candidates[0].name}, rests on {reasons}."
+        close = [candidate.name for candidate in self._close(candidates)[1:]]
         rivals = f"; close: {', '.join(close)}" if close else ""
-        return f"{ranked[0].name} with confidence {sure:.2f}, because of {said}{rivals}."
+        return f"{candidates[0].name} with confidence {sure:.2f}, because of {reasons}{rivals}."
 
 
 def _untrusted(agent: catalog.Agent) -> str:

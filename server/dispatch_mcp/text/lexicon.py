@@ -46,7 +46,7 @@ class Lexicon:
 
     `phrases` is keyed by the stems of a term with single spaces, `folded` by the same without accents, `prefixes` by
     beginnings of words, `runs` by Chinese and Japanese terms. `longest` tells how many words a term may have that
-    begins with a stem. `words` are all single words, for the repair of typing errors.
+    begins with a stem.
     """
 
     names: tuple[str, ...] = ()
@@ -55,13 +55,12 @@ class Lexicon:
     prefixes: Mapping[str, Meanings] = field(default_factory=dict[str, Meanings])
     runs: Mapping[str, Meanings] = field(default_factory=dict[str, Meanings])
     longest: Mapping[str, int] = field(default_factory=dict[str, int])
-    words: frozenset[str] = frozenset()
     common: Mapping[str, int] = field(default_factory=dict[str, int])
     digest: str = ""
 
-    def matches(self, found: Sequence[tokenizer.Word], source: str) -> Iterator[Match]:
+    def matches(self, words: Sequence[tokenizer.Word], source: str) -> Iterator[Match]:
         """Yields what the words of `source` mean, longest terms first from left to right, without overlaps."""
-        whole = [word for word in found if not word.part]
+        whole = [word for word in words if not word.part]
         stems = [word.stem for word in whole]
         plain = [word.stem if word.form.isascii() else tokenizer.stem(tokenizer.fold(word.form)) for word in whole]
         at = 0
@@ -73,18 +72,18 @@ class Lexicon:
         if not source.isascii():
             yield from self._run_matches(source)
 
-    def cover(self, found: Sequence[tokenizer.Word], matched: Iterable[Match]) -> float:
+    def cover(self, words: Sequence[tokenizer.Word], matches: Iterable[Match]) -> float:
         """Returns which share of a text's content words means something here, 0 to 1."""
-        whole = [word for word in found if not word.part]
+        whole = [word for word in words if not word.part]
         content = [word for word in whole if word.stem not in tokenizer.STOP]
-        meant = 0.0
-        for match in matched:
+        meaningful = 0.0
+        for match in matches:
             share = max(share for _, share in match.meanings)
             if match.first < 0:
-                meant += share * (match.end - match.start)
+                meaningful += share * (match.end - match.start)
             else:
-                meant += share * sum(word.stem not in tokenizer.STOP for word in whole[match.first : match.last])
-        return min(1.0, meant / max(len(content), 1))
+                meaningful += share * sum(word.stem not in tokenizer.STOP for word in whole[match.first : match.last])
+        return min(1.0, meaningful / max(len(content), 1))
 
     def _match_at(self, stems: Sequence[str], plain: Sequence[str], at: int) -> Match | None:
         most = max(self.longest.get(stems[at], 0), self.longest.get(plain[at], 0))
@@ -151,8 +150,8 @@ def parse(sources: Iterable[str], common: Sequence[str] = ()) -> Lexicon:
     unknown = {other for wider in draft.wider.values() for other in wider} - ids.keys()
     if unknown:
         raise ValueError(f"concepts imply unknown ones: {sorted(unknown)!r}")
-    implied = [_implied(name, draft.wider) for name in draft.names]
-    tables = _Tables([{ids[name]: share for name, share in row.items()} for row in implied])
+    implications = [_implied(name, draft.wider) for name in draft.names]
+    tables = _Tables([{ids[name]: share for name, share in row.items()} for row in implications])
     for term, concept, weight in draft.terms:
         tables.add(term, (ids[concept], weight))
     digest = hashlib.sha256("\0".join([*files, *common]).encode()).hexdigest()
@@ -177,15 +176,15 @@ def _read(source: str, draft: _Draft) -> None:
 
 def _implied(name: str, wider: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Returns the concept itself with weight 1 and what it implies, one step after the other."""
-    found = {name: 1.0}
+    shares = {name: 1.0}
     waiting = [(name, 1.0)]
     while waiting:
         concept, share = waiting.pop()
         for other, step in wider[concept].items():
-            if share * step >= _LEAST_IMPLIED and share * step > found.get(other, 0.0):
-                found[other] = share * step
+            if share * step >= _LEAST_IMPLIED and share * step > shares.get(other, 0.0):
+                shares[other] = share * step
                 waiting.append((other, share * step))
-    return found
+    return shares
 
 
 _Meant = tuple[int, float]
@@ -194,36 +193,34 @@ _Meant = tuple[int, float]
 class _Tables:
     """Collects terms under the keys by which they are looked up; the same term may mean several concepts."""
 
-    def __init__(self, implied: Sequence[Mapping[int, float]]) -> None:
-        self.implied = implied
+    def __init__(self, implications: Sequence[Mapping[int, float]]) -> None:
+        self.implications = implications
         self.phrases: dict[str, tuple[_Meant, ...]] = {}
         self.folded: dict[str, tuple[_Meant, ...]] = {}
         self.prefixes: dict[str, tuple[_Meant, ...]] = {}
         self.runs: dict[str, tuple[_Meant, ...]] = {}
         self.longest: dict[str, int] = {}
-        self.words: set[str] = set()
         self.known: dict[tuple[_Meant, ...], Meanings] = {}
 
-    def add(self, term: str, meant: _Meant) -> None:
+    def add(self, term: str, meaning: _Meant) -> None:
         if not term.isascii() and _RUN.search(term):
-            _put(self.runs, term, meant)
+            _put(self.runs, term, meaning)
         elif term.endswith("*"):
-            _put(self.prefixes, tokenizer.fold(tokenizer.normal(term[:-1])), meant)
+            _put(self.prefixes, tokenizer.fold(tokenizer.normal(term[:-1])), meaning)
         else:
-            self._add_phrase(term, meant)
+            self._add_phrase(term, meaning)
 
-    def _add_phrase(self, term: str, meant: _Meant) -> None:
+    def _add_phrase(self, term: str, meaning: _Meant) -> None:
         parts = _words(term)
         if not parts:
             return
         key = " ".join([word.stem for word in parts])
-        _put(self.phrases, key, meant)
+        _put(self.phrases, key, meaning)
         self._reach(parts[0].stem, len(parts))
         plain = key if term.isascii() else " ".join(tokenizer.stem(tokenizer.fold(word.form)) for word in parts)
         if plain != key and len(plain) >= _LEAST_FOLDED:
-            _put(self.folded, plain, meant)
+            _put(self.folded, plain, meaning)
             self._reach(plain.split(" ", 1)[0], len(parts))
-        self.words.update([word.form for word in parts if len(word.form) > 3 and word.form.isascii()])
 
     def _reach(self, stem: str, count: int) -> None:
         if count > self.longest.get(stem, 0):
@@ -237,22 +234,21 @@ class _Tables:
             self._frozen(self.prefixes),
             self._frozen(self.runs),
             self.longest,
-            frozenset(self.words),
             common,
             digest,
         )
 
     def _frozen(self, table: Mapping[str, tuple[_Meant, ...]]) -> dict[str, Meanings]:
-        return {key: self._meanings(meant) for key, meant in table.items()}
+        return {key: self._meanings(meanings) for key, meanings in table.items()}
 
-    def _meanings(self, meant: tuple[_Meant, ...]) -> Meanings:
-        if meant not in self.known:
+    def _meanings(self, meanings: tuple[_Meant, ...]) -> Meanings:
+        if meanings not in self.known:
             row: dict[int, float] = {}
-            for concept, weight in meant:
-                for other, share in self.implied[concept].items():
+            for concept, weight in meanings:
+                for other, share in self.implications[concept].items():
                     row[other] = max(row.get(other, 0.0), weight * share)
-            self.known[meant] = tuple(sorted(row.items()))
-        return self.known[meant]
+            self.known[meanings] = tuple(sorted(row.items()))
+        return self.known[meanings]
 
 
 def _words(term: str) -> list[tokenizer.Word]:
@@ -261,5 +257,5 @@ def _words(term: str) -> list[tokenizer.Word]:
     return [word for word in tokenizer.words(term) if not word.part]
 
 
-def _put(table: dict[str, tuple[_Meant, ...]], key: str, meant: _Meant) -> None:
-    table[key] = (*table[key], meant) if key in table else (meant,)
+def _put(table: dict[str, tuple[_Meant, ...]], key: str, meaning: _Meant) -> None:
+    table[key] = (*table[key], meaning) if key in table else (meaning,)

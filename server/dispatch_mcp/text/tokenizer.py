@@ -50,23 +50,23 @@ def excerpt(text: str) -> str:
 
 def words(text: str) -> list[Word]:
     """Returns the words of `text` in order; parts of compound names follow the name they are part of."""
-    found: list[Word] = []
+    result: list[Word] = []
     for match in _pattern(text).finditer(text):
         raw = match[0]
         start, end = match.span()
         if _CJK_RUN.match(raw):
-            found.extend(_pairs(raw, start))
+            result.extend(_pairs(raw, start))
             continue
         root, form, parts = _analysed(raw)
-        found.append(Word(root, form, start, end))
+        result.append(Word(root, form, start, end))
         if parts:
-            found.extend(Word(stem(part), part, start, end, part=True) for part in parts)
-    return found
+            result.extend(Word(stem(part), part, start, end, part=True) for part in parts)
+    return result
 
 
 def stems(text: str) -> list[str]:
     """Returns the stems of the words of `text` in order."""
-    return [found for raw in _pattern(text).findall(text) for found in _stems(raw)]
+    return [root for raw in _pattern(text).findall(text) for root in _stems(raw)]
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -91,14 +91,14 @@ def _analysed(raw: str) -> tuple[str, str, tuple[str, ...]]:
 def content(source: str) -> list[str]:
     """Returns the content stems of a long text in order: as `stems` without stop words, faster where it is ASCII."""
     if not source.isascii():
-        return [found for found in stems(source) if found not in STOP]
-    return [found for found in map(_content, _PLAIN.findall(source.lower())) if found]
+        return [root for root in stems(source) if root not in STOP]
+    return [root for root in map(_content, _PLAIN.findall(source.lower())) if root]
 
 
 @lru_cache(maxsize=65536)
 def _content(form: str) -> str:
-    found = stem(form)
-    return "" if found in STOP or len(form) < 2 else found
+    root = stem(form)
+    return "" if root in STOP or len(form) < 2 else root
 
 
 def normal(raw: str) -> str:
@@ -283,8 +283,8 @@ def _suffix(word: str) -> str:
 
 
 def _single(rest: str) -> str:
-    doubled = len(rest) > 3 and rest[-1] == rest[-2] and rest[-1] not in "lsz"
-    return rest[:-1] if doubled else rest
+    twice = len(rest) > 3 and rest[-1] == rest[-2] and rest[-1] not in "lsz"
+    return rest[:-1] if twice else rest
 
 
 def _ending(word: str) -> str:

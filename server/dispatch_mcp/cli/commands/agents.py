@@ -13,11 +13,10 @@ from pathlib import Path
 import anyio
 
 from dispatch_mcp import configuration, errors, model
-from dispatch_mcp.agents import bundled_files, catalog
+from dispatch_mcp.agents import bundled_files, catalog, loader
 from dispatch_mcp.cli import catalog_arguments, console
 from dispatch_mcp.routing import learning
 from dispatch_mcp.service import route_memory
-from dispatch_mcp.store import agent_index_files
 from dispatch_mcp.text import escape, json_types
 
 SHOWN = 90
@@ -170,7 +169,7 @@ def _trust(options: argparse.Namespace, settings: configuration.Settings) -> int
 
 
 def _untrusted(settings: configuration.Settings, name: str | None) -> catalog.Agent:
-    catalogue = agent_index_files.source(settings).catalog()
+    catalogue = loader.Source.of(settings).catalog()
     waiting = [agent for agent in (*catalogue.agents, *catalogue.shadowed) if not agent.trusted]
     matches = [agent for agent in waiting if name in (agent.name, agent.qualified, agent.path)]
     if len(matches) == 1:
