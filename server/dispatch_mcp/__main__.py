@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from dispatch_mcp import __version__
+
+if TYPE_CHECKING:
+    from dispatch_mcp.cli.arguments import RunCommand
 
 FAST = (["--version"], ["-V"])
 
@@ -23,17 +26,16 @@ def main() -> int:
     if not arguments:
         arguments = ["--help"] if sys.stdin is not None and sys.stdin.isatty() else ["serve"]
     try:
-        cli = import_module("dispatch_mcp.cli.arguments")
+        from dispatch_mcp.cli import arguments as command_line  # noqa: PLC0415  # `--version` does not wait for it
     except KeyboardInterrupt:
         return 130
-    code: int = cli.main(arguments, command)
-    return code
+    return command_line.main(arguments, command)
 
 
-def command(name: str) -> Callable[..., int]:
-    """Returns what carries out the command of that name."""
-    main_of: Callable[..., int] = import_module(f"dispatch_mcp.cli.commands.{name}").main
-    return main_of
+def command(name: str) -> RunCommand:
+    """Returns what carries out the command of that name: `main` of its module in `cli.commands`."""
+    run_command: RunCommand = import_module(f"dispatch_mcp.cli.commands.{name}").main
+    return run_command
 
 
 if __name__ == "__main__":

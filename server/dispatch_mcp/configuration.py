@@ -21,6 +21,7 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import allowlist, child_environment
 
 APP = "dispatch-mcp"
@@ -329,7 +330,7 @@ def _validated(draft: _Draft) -> Settings:
         problems = error.errors(include_url=False, include_context=False)
         lines = [_problem(str(problem["loc"][0]), problem["msg"], draft) for problem in problems[:5]]
         raise errors.ConfigError(
-            "\n".join(lines), hint="Correct the value or remove it; `dispatch-mcp config` lists what is possible."
+            "\n".join(lines), hint=NextStep(StepKind.SHOW_SETTINGS, advice="Correct the value or remove it.")
         ) from None
 
 

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from dispatch_mcp.next_steps import NextStep, Words, sentences
+
 __all__ = [
     "ConfigError",
     "DispatchError",
@@ -39,14 +41,25 @@ __all__ = [
 
 
 class DispatchError(Exception):
-    """dispatch-mcp could not do what was asked."""
+    """dispatch-mcp could not do what was asked.
 
-    def __init__(self, message: str = "", *, hint: str = "") -> None:
+    The hint says what to do next: advice that holds in every interface, or a step that an interface puts into words.
+    """
+
+    def __init__(self, message: str = "", *, hint: str | NextStep = "") -> None:
         super().__init__(message or (self.__doc__ or "").strip())
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.args[0]} {self.hint}".rstrip()
+        return self.full_text(_advice_alone)
+
+    def full_text(self, words: Words) -> str:
+        """Returns what was wrong and what to do next, a step in these words."""
+        return sentences(self.message, self.advice(words))
+
+    def advice(self, words: Words) -> str:
+        """Returns what to do next, a step in these words."""
+        return words(self.hint) if isinstance(self.hint, NextStep) else self.hint
 
     @property
     def message(self) -> str:
@@ -65,7 +78,7 @@ class UnknownHandle(InputError):
 class PlanRejected(InputError):
     """The plan has problems."""
 
-    def __init__(self, message: str = "", *, hint: str = "", problems: tuple[object, ...] = ()) -> None:
+    def __init__(self, message: str = "", *, hint: str | NextStep = "", problems: tuple[object, ...] = ()) -> None:
         super().__init__(message, hint=hint)
         self.problems = problems
 
@@ -77,7 +90,7 @@ class StaleVersion(InputError):
         self,
         message: str = "",
         *,
-        hint: str = "",
+        hint: str | NextStep = "",
         version: int = 0,
         changes: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
@@ -120,3 +133,7 @@ class WorkerError(DispatchError):
 
 class ConfigError(DispatchError):
     """A setting is wrong."""
+
+
+def _advice_alone(step: NextStep) -> str:
+    return step.advice

@@ -29,6 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("process", "model"),
     ("text",),
     ("errors",),
+    ("next_steps",),
     ("",),
 )
 NOT_FROM: Mapping[str, tuple[str, ...]] = {
@@ -112,7 +113,10 @@ PURE_PARTS = frozenset({"importlib.metadata", "urllib.parse", "io.StringIO", "io
 PATHS_WITHOUT_DISK = frozenset({"PurePath", "PurePosixPath", "PureWindowsPath"})
 
 LATE_IMPORTS = ("anthropic", "genai_prices", "httpx2", "uvicorn", "opentelemetry.sdk", "temporalio")
-IMPORT_BY_NAME = frozenset({"__main__", "mcp_server.lazy"})
+IMPORT_BY_NAME = frozenset({"__main__"})
+"""Which command is typed decides which module is loaded; the layers count the name that the text begins with."""
+LATE_OWN_IMPORTS = frozenset({"__main__", "cli.commands.serve"})
+"""What starts the program and the server, and imports their parts when they are needed."""
 FORBIDDEN_CALLS = frozenset(
     {
         "print",
@@ -189,17 +193,11 @@ def libraries(modules: Iterable[source.Module]) -> list[str]:
 
 
 def cycles(modules: Iterable[source.Module]) -> list[str]:
-    """Returns the import cycles, TYPE_CHECKING imports included, each as "a -> b -> a"."""
+    """Returns the import cycles, imports by name and under TYPE_CHECKING included, each as "a -> b -> a"."""
     modules = tuple(modules)
     known = source.names(modules)
     edges = {
-        module.name: sorted(
-            {
-                target
-                for one in source.imports(module)
-                if (target := source.own_target(one.target, known)) is not None and target != module.name
-            }
-        )
+        module.name: sorted({target for target, _ in source.own_imports(module, known) if target != module.name})
         for module in modules
     }
     found: list[str] = []
@@ -229,17 +227,22 @@ def relative_imports(modules: Iterable[source.Module]) -> list[str]:
 
 
 def late_imports(modules: Iterable[source.Module]) -> list[str]:
-    """Returns the imports inside functions of anything but LATE_IMPORTS."""
+    """Returns the imports inside functions of anything but LATE_IMPORTS, and of our own outside LATE_OWN_IMPORTS."""
     return [
         f"{module.at(one.node)} imports {one.target} inside a function"
         for module in modules
         for one in source.imports(module)
-        if one.inside_function and not any(_within(one.target, library) for library in LATE_IMPORTS)
+        if one.inside_function and not _may_be_late(module.name, one.target)
     ]
 
 
+def _may_be_late(name: str, target: str) -> bool:
+    own = name in LATE_OWN_IMPORTS and _within(target, source.PACKAGE)
+    return own or any(_within(target, library) for library in LATE_IMPORTS)
+
+
 def imports_by_name(modules: Iterable[source.Module]) -> list[str]:
-    """Returns the uses of importlib.import_module outside the two modules that start the program."""
+    """Returns the uses of importlib.import_module outside the module that starts the program."""
     return [
         f"{module.at(call)} calls {name}"
         for module in modules

@@ -62,6 +62,12 @@ OFFENCES = [
         "cli.arguments",
         "f = lambda: __import__('x')\nclass A:\n    def g(self):\n        from os import path",
     ),
+    (
+        "late_imports",
+        "mcp_server.server",
+        "def f():\n    from dispatch_mcp.mcp_server import tools\n    return tools",
+    ),
+    ("imports_by_name", "mcp_server.lazy", "from importlib import import_module\nx = import_module('rich')"),
     ("imports_by_name", "cli.arguments", "import importlib\nx = importlib.import_module('rich')"),
     ("imports_by_name", "engine.task_runner", "from importlib import import_module\nx = import_module('rich')"),
     ("forbidden_calls", "cli.arguments", "print('x')"),
@@ -106,6 +112,11 @@ ALLOWED = [
         "late_imports",
         "workers.anthropic.api_worker",
         "def f():\n    from opentelemetry.sdk import trace\n    return trace",
+    ),
+    (
+        "late_imports",
+        "cli.commands.serve",
+        "def f():\n    from dispatch_mcp.mcp_server import tools\n    return tools",
     ),
     ("imports_by_name", "__main__", "import importlib\nx = importlib.import_module('rich')"),
     ("forbidden_calls", "workers.command", "import subprocess\nsubprocess.run(['ls'], shell=False)"),
@@ -166,6 +177,12 @@ def test_the_rule_names_a_whole_cycle() -> None:
     chain = {"core.a": "core.b", "core.b": "core.c", "core.c": "core.a"}
     modules = [source.Module(name, f"import dispatch_mcp.{target}") for name, target in chain.items()]
     assert rules.cycles(modules) == ["core.a -> core.b -> core.c -> core.a"]
+
+
+def test_an_import_by_name_closes_a_cycle() -> None:
+    by_name = "from importlib import import_module\nx = lambda: import_module('dispatch_mcp.core.a')"
+    modules = [source.Module("core.a", "from dispatch_mcp.core import b"), source.Module("core.b", by_name)]
+    assert rules.cycles(modules) == ["core.a -> core.b -> core.a"]
 
 
 def test_every_rule_has_an_offence_that_it_finds() -> None:

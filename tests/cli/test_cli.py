@@ -11,7 +11,7 @@ import command_runs
 import pytest
 
 from dispatch_mcp import errors
-from dispatch_mcp.cli import arguments, wording
+from dispatch_mcp.cli import arguments, shell_wording
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records
 from dispatch_mcp.runs import next_step
 
@@ -186,8 +186,9 @@ def test_an_advice_never_names_a_tool(shell: command_runs.Shell) -> None:
             for worker in (WorkerKind.HOST, WorkerKind.COMMAND, WorkerKind.HUMAN):
                 task = records.TaskRecord(id="a", position=0, worker=worker, state=task_state, attempt=1)
                 run = records.RunRecord(id="r", plan_id="p", plan_version=1, state=run_state, worker=worker)
-                said = wording.told(next_step.next_step(run, [task]), "r")
-                said += wording.told(next_step.why_waiting(task, {"a": task_state}, []), "r")
+                said = shell_wording.words(next_step.next_step(run, [task]))
+                reason = next_step.why_waiting("r", task, {"a": task_state}, [])
+                said += reason if isinstance(reason, str) else shell_wording.words(reason)
                 assert not any(word in said for word in TOOL_WORDS), said
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 import anyio
 import memory_client
 import pytest
+from mcp.server.mcpserver import AcceptedElicitation, DeclinedElicitation
 
 from dispatch_mcp import composition, errors
-from dispatch_mcp.mcp_server import lazy, server
+from dispatch_mcp.cli.commands import serve
+from dispatch_mcp.mcp_server import elicitation, lazy, prompts, resources, server, tools
 from dispatch_mcp.service import dispatcher
+from dispatch_mcp.text import redaction
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +32,7 @@ async def test_a_store_that_cannot_be_opened_is_told_to_every_caller_until_it_ca
             yield app
 
     with anyio.fail_after(30):
-        async with memory_client.desk(server.make_server(opened)) as desk:
+        async with memory_client.desk(server.make_server(memory_client.loaders(opened))) as desk:
             for _ in range(2):
                 with pytest.raises(memory_client.Refused, match=r"schema 9\. Install a newer"):
                     await desk.call("get_trace")
@@ -47,7 +50,7 @@ async def test_the_dispatcher_is_opened_once_and_closed_at_the_end() -> None:
         seen.append("closed")
 
     with anyio.fail_after(5):
-        opening = lazy.Opening(opened)  # pyright: ignore[reportArgumentType]  # any value will do
+        opening = lazy.Opening(memory_client.loaders(opened))  # pyright: ignore[reportArgumentType]  # any value will do
         async with anyio.create_task_group() as group:
             group.start_soon(opening.keep)
             async with anyio.create_task_group() as callers:
@@ -66,7 +69,7 @@ async def test_a_server_opens_its_store_without_being_asked() -> None:
         yield opened
 
     with anyio.fail_after(5):
-        waiting = lazy.Opening(opening)  # pyright: ignore[reportArgumentType]  # any value will do
+        waiting = lazy.Opening(memory_client.loaders(opening))  # pyright: ignore[reportArgumentType]  # any value will do
         async with anyio.create_task_group() as group:
             group.start_soon(waiting.keep)
             await opened.wait()
@@ -74,8 +77,25 @@ async def test_a_server_opens_its_store_without_being_asked() -> None:
 
 
 @pytest.mark.promise("R18")
-def test_what_answers_lists_loads_neither_the_engine_nor_the_store() -> None:
-    code = "import sys; import dispatch_mcp.mcp_server.server; print(*sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
-    ours = {name for name in found.stdout.split() if name.startswith("dispatch_mcp.")}
-    assert not {name for name in ours if name.split(".")[1] in ("engine", "store", "workers", "context")}
+@pytest.mark.parametrize("module", ["dispatch_mcp.mcp_server.server", "dispatch_mcp.cli.commands.serve"])
+def test_what_answers_lists_loads_neither_the_engine_nor_the_store(module: str) -> None:
+    code = f"import sys; import {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    ours = {name for name in loaded.stdout.split() if name.startswith("dispatch_mcp.")}
+    assert not {name for name in ours if name.split(".")[1] in ("engine", "store", "workers", "context", "composition")}
+
+
+async def test_a_session_loads_the_real_parts_once_it_needs_them(tmp_path: Path) -> None:
+    settings = memory_client.settings(tmp_path / "home", memory_client.repository(tmp_path / "shop"))
+    loaders = serve.loaders(settings, redaction.Redactor())
+    assert (loaders.tools(), loaders.documents(), loaders.prompts()) == (tools, resources, prompts)
+    with anyio.fail_after(30):
+        async with loaders.dispatcher() as app:
+            assert app.rules.workspace == str(tmp_path / "shop")
+
+
+async def test_a_call_finds_the_answer_of_the_user_and_not_the_clients() -> None:
+    assert elicitation.decision(None) is None
+    assert elicitation.decision(DeclinedElicitation()) is None
+    choice = elicitation.ApprovalAnswer(decision="approve")
+    assert elicitation.decision(AcceptedElicitation(data=choice)) is choice

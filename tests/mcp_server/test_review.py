@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import command_runs
-import fake_provider
 import memory_client
 import pytest
 import raw_server
@@ -165,96 +163,3 @@ async def test_a_round_trip_over_real_pipes(tmp_path: Path) -> None:
     assert QUOTE in whole
     assert answer["decision"]["outcome"] == "BLOCK"
     assert answer["decision"]["findings"][0]["place"] == "db.py:2"
-
-
-@pytest.fixture
-def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> command_runs.Shell:
-    """A shell in a repository with a change."""
-    settings = chosen(tmp_path)
-    monkeypatch.chdir(settings.workspace)
-    return command_runs.shell(monkeypatch, capsys)
-
-
-def answers(fake: fake_provider.Provider, monkeypatch: pytest.MonkeyPatch, security: str = PASS) -> None:
-    """Lets the fake provider review: what the security sentinel says, and PASS of everybody else."""
-    monkeypatch.setenv("ANTHROPIC_API_KEY", fake_provider.KEY)
-    monkeypatch.setenv("ANTHROPIC_BASE_URL", fake.url)
-    fake.rules(
-        {"match": {"system": "You are the security sentinel"}, "steps": [fake_provider.done(answer=security)]},
-        {"match": {"system": "You are the"}, "steps": [fake_provider.done(answer=PASS)]},
-    )
-
-
-def test_a_shell_reviews_with_the_api_and_blocks(
-    typed: command_runs.Shell, provider: fake_provider.Provider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    answers(provider, monkeypatch, fails())
-    found = typed("review", "--json", "--sarif", str(tmp_path / "out.sarif"))
-    assert found.code == 1, found.err
-    assert found.json["outcome"] == "BLOCK"
-    assert found.json["findings"][0]["place"] == "db.py:2"
-    assert all("sonnet" in request["body"]["model"] for request in provider.requests())
-    written = json.loads((tmp_path / "out.sarif").read_text(encoding="utf-8"))
-    assert written["runs"][0]["results"][0]["level"] == "error"
-    asked = len(provider.requests())
-    assert typed("review").code == 1
-    assert len(provider.requests()) == asked, "nothing is paid for twice"
-
-
-def test_a_person_waives_at_a_shell_and_an_assistant_does_not(
-    typed: command_runs.Shell, provider: fake_provider.Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers(provider, monkeypatch, fails())
-    found = typed("review", "--json").json
-    one = found["findings"][0]["id"]
-    monkeypatch.setenv("CLAUDECODE", "1")
-    assert typed("waive", found["run_id"], one, "--reason", "a fixture").code == 1
-    monkeypatch.delenv("CLAUDECODE")
-    waived = typed("waive", found["run_id"], one, "--reason", "a fixture", "--json")
-    assert waived.code == 0, waived.err
-    assert "a fixture" in waived.json["findings"][0]["waived"]
-    assert typed("review").code == 0
-
-
-def test_a_shell_passes_what_everybody_passes(
-    typed: command_runs.Shell, provider: fake_provider.Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers(provider, monkeypatch)
-    found = typed("review")
-    assert found.code == 0, found.err
-    assert found.out.startswith("PASS")
-    assert "devils-advocate: PASS" in found.out
-
-
-def test_without_anybody_who_can_review_nothing_passes(typed: command_runs.Shell) -> None:
-    found = typed("review")
-    assert found.code == 3
-    assert "ANTHROPIC_API_KEY" in found.err
-    assert typed("review", "--json").json["outcome"] == "INCONCLUSIVE"
-
-
-def test_a_simulated_review_is_inconclusive(typed: command_runs.Shell) -> None:
-    found = typed("review", "--worker", "scripted", "--json")
-    assert found.code == 3
-    assert found.json["blocks"]
-
-
-def test_the_opt_out_lets_inconclusive_through_and_says_so(
-    typed: command_runs.Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DISPATCH_MCP_COUNCIL_INCONCLUSIVE_BLOCKS", "no")
-    found = typed("review", "--worker", "scripted")
-    assert found.code == 0
-    assert "DOES NOT BLOCK" in found.out
-
-
-def test_nothing_to_review_is_no_pass(typed: command_runs.Shell) -> None:
-    found = typed("review", "HEAD..HEAD", "--worker", "scripted", "--json")
-    assert found.code == 3
-    assert found.json["outcome"] == "NOTHING_TO_REVIEW"
-
-
-def test_a_range_that_is_none_is_wrong_usage(typed: command_runs.Shell) -> None:
-    found = typed("review", "no-such-branch", "--worker", "scripted")
-    assert found.code == 2
-    assert "no-such-branch" in found.err

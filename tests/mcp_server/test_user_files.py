@@ -33,7 +33,8 @@ async def test_the_users_own_templates_replace_bundled_ones_and_a_workspaces_nev
     template(home, "resume", "Broken.", "{{ nothing.of.that }")
     template(workspace, "review", "The repository's own words.")
     chosen = memory_client.settings(home, workspace)
-    server = mcp_server.make_server(functools.partial(composition.open_dispatcher, chosen), home=home)
+    opened = functools.partial(composition.open_dispatcher, chosen)
+    server = mcp_server.make_server(memory_client.loaders(opened), home=home)
     async with Client(server) as client:
         described = {prompt.name: prompt.description for prompt in (await client.list_prompts()).prompts}
         assert described["handoff"] == "The user's own words."
@@ -51,7 +52,7 @@ async def test_no_answer_holds_a_secret(tmp_path: Path) -> None:
     chosen = memory_client.settings(tmp_path / "home", memory_client.repository(tmp_path / "shop"))
     redactor = redaction.Redactor([secret])
     opened = functools.partial(composition.open_dispatcher, chosen, redactor=redactor)
-    async with Client(mcp_server.make_server(opened, redactor=redactor)) as client:
+    async with Client(mcp_server.make_server(memory_client.loaders(opened), redactor=redactor)) as client:
         for tool, arguments in (
             ("plan_dag", {"tasks": [{"id": "a", "do": f"log in with {secret}", "deps": [secret]}]}),
             ("get_trace", {"run_id": secret}),

@@ -6,6 +6,7 @@ import pytest
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, transitions
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import edit_rules
 from dispatch_mcp.runs import state_machine
 
@@ -151,8 +152,9 @@ def test_a_decision_is_never_taken_over_from_another_run() -> None:
 def test_nobody_can_skip_a_decision() -> None:
     core = gated()
     started(core)
-    with pytest.raises(errors.NotAllowed, match="approve"):
+    with pytest.raises(errors.NotAllowed, match="is a person's decision") as refusal:
         core.skip("gate")
+    assert refusal.value.hint == NextStep(StepKind.DECIDE, core.run_id, ("gate",))
     with pytest.raises(errors.NotAllowed, match="'a' waits for a person's decision in 'gate'"):
         core.skip("a")
 

@@ -10,6 +10,7 @@ import dispatcher_setup
 import pytest
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.service import answers
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +43,7 @@ async def test_a_run_whose_money_is_spent_hands_out_nothing_more_until_its_ceili
         trace = await desk.app.trace(run_id=given.run_id)
         assert (trace.state, trace.limits, trace.left) == ("paused", {"dollars": 0.5}, {"dollars": 0.0})
         assert trace.held.startswith("limits.dollars is 0.5, spent are 0.6")
-        assert "dispatch(run_id, limits)" in trace.next
+        assert trace.next == NextStep(StepKind.RAISE_LIMIT, given.run_id)
         again = await desk.app.dispatch(run_id=given.run_id)
         assert again.assignments == ()
         raised = await desk.app.dispatch(run_id=given.run_id, limits=model.Limits(dollars=5))

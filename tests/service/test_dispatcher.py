@@ -245,7 +245,7 @@ async def test_a_failed_task_is_skipped_or_tried_again(desk: dispatcher_setup.De
 @pytest.mark.parametrize("kind", ["retry", "skip"])
 async def test_steering_a_task_needs_one_that_is_there(desk: dispatcher_setup.Desk, kind: Any) -> None:
     progress = await desk.app.dispatch(plan_id=await desk.planned(WRITE))
-    with pytest.raises(errors.InputError, match="needs a task_id"):
+    with pytest.raises(errors.InputError, match="needs the id of a task"):
         await desk.app.steer(progress.run_id, kind, "", "")
     with pytest.raises(errors.UnknownHandle, match="no task 'nobody'"):
         await desk.app.steer(progress.run_id, kind, "nobody", "")
@@ -264,10 +264,12 @@ async def test_a_claim_of_the_host_is_called_unverified_everywhere(desk: dispatc
     progress = await desk.app.dispatch(plan_id=await desk.planned(WRITE))
     reported = await desk.app.report(progress.run_id, [dispatcher_setup.said(progress.assignments[0])])
     assert (reported.results[0].state, reported.counts) == ("unverified", {"unverified": 1})
-    assert "UNVERIFIED" in reported.next
+    assert reported.next
+    assert reported.next.unproven == 1
     summary = await desk.app.trace(run_id=progress.run_id)
     assert summary.tasks[0].state == "unverified"
-    assert "UNVERIFIED" in summary.next
+    assert summary.next
+    assert summary.next.unproven == 1
     [line] = (await desk.app.trace(run_id=progress.run_id, view="results")).results
     assert (line.state, [receipt.kind for receipt in line.receipts]) == ("unverified", ["claim"])
     finished = [event for event in await desk.app.store.events(progress.run_id) if event.kind == "attempt_finished"]

@@ -12,6 +12,7 @@ import pytest
 
 from dispatch_mcp import errors
 from dispatch_mcp.agents import catalog
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.service import approvals
 
 pytestmark = pytest.mark.anyio
@@ -118,8 +119,8 @@ async def test_a_run_waits_for_a_person_and_goes_on_when_told(desk: dispatcher_s
     assert not given.assignments
     trace = await desk.app.trace(run_id=given.run_id, wait_s=30)
     assert trace.state == "waiting_input"
-    assert "dispatch-mcp approve" in trace.next
-    assert "person" in trace.blocked["gate"]
+    assert trace.next == NextStep(StepKind.DECIDE, given.run_id, ("gate",))
+    assert trace.blocked["gate"] == NextStep(StepKind.WAITS_FOR_PERSON, given.run_id, ("gate",))
     steered = await desk.app.decide(given.run_id, "", YES)
     assert "gate" in steered.changed
     again = await desk.app.dispatch(run_id=given.run_id)

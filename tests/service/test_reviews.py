@@ -9,6 +9,7 @@ import labelled_diffs
 import pytest
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.next_steps import StepKind
 from dispatch_mcp.review import council_decision
 from dispatch_mcp.service import review_rounds, reviews
 from dispatch_mcp.text import unified_diff
@@ -280,7 +281,8 @@ async def test_rounds_are_bounded(tmp_path: Path) -> None:
         first = await room.reviewed(DIFF)
         with pytest.raises(errors.NotAllowed, match="round 1 of 1"):
             await room.reviewed(MENDED, after=first.run_id)
-    assert "waive" in first.next
+    assert first.next
+    assert first.next.kind is StepKind.LEAVE_TO_USER
 
 
 async def test_what_blocks_goes_back_to_who_owns_it(tmp_path: Path) -> None:

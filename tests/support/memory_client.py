@@ -16,7 +16,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.types import ResourceTemplateReference
 
 from dispatch_mcp import composition, configuration
-from dispatch_mcp.mcp_server import server
+from dispatch_mcp.mcp_server import lazy, prompts, resources, server, tools
 from dispatch_mcp.model import records
 
 ALLOWED = (("git", "log", "**"), ("git", "ls-files"), ("python", "-c", "*"))
@@ -40,7 +40,12 @@ def settings(home: Path, workspace: Path) -> configuration.Settings:
 
 
 def make_server(chosen: configuration.Settings, principal: str = records.LOCAL) -> MCPServer[Any]:
-    return server.make_server(functools.partial(composition.open_dispatcher, chosen, principal=principal))
+    return server.make_server(loaders(functools.partial(composition.open_dispatcher, chosen, principal=principal)))
+
+
+def loaders(open_dispatcher: lazy.OpenDispatcher) -> lazy.Loaders:
+    """Returns the server's real parts, loaded already, over any dispatcher."""
+    return lazy.Loaders(open_dispatcher, lambda: tools, lambda: resources, lambda: prompts)
 
 
 class Refused(Exception):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dispatch_mcp import __version__, configuration, errors, model
-from dispatch_mcp.cli import wording
+from dispatch_mcp.cli import shell_wording
 from dispatch_mcp.model import problems
 from dispatch_mcp.text import escape
 
@@ -23,7 +23,11 @@ MAX_PROBLEMS = 50
 VIEWS = ("summary", "timeline", "results", "artifacts", "todo", "mermaid")
 
 
-Load = Callable[[str], Callable[[argparse.Namespace, configuration.Loaded], int]]
+RunCommand = Callable[[argparse.Namespace, configuration.Loaded], int]
+"""Carries out a command and returns its exit code; `main` of each module in `cli.commands` is one."""
+
+Load = Callable[[str], RunCommand]
+"""Imports what carries out the command of a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,24 +234,24 @@ def main(arguments: Sequence[str], load: Load) -> int:
             stream.reconfigure(errors="backslashreplace")
     as_json = "--json" in arguments
     try:
-        options, loaded = read(arguments)
-        code = load(options.command)(options, loaded)
+        options, setup = read(arguments)
+        code = load(options.command)(options, setup)
         sys.stdout.flush()
-    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as raised:
-        return excuse(raised, as_json=as_json)
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
+        return excuse(error, as_json=as_json)
     return code
 
 
-def excuse(raised: BaseException, *, as_json: bool = False) -> int:
+def excuse(error: BaseException, *, as_json: bool = False) -> int:
     """Returns the exit code for what a command raised, however deep in groups, and says what was wrong.
 
     Raises:
         BaseException: what was raised, when nothing in it happens on purpose: a bug needs its traceback.
     """
-    expected = sorted((leaf for leaf in leaves(raised) if _rank(leaf) is not None), key=lambda leaf: _rank(leaf) or 0)
-    if not expected:
-        raise raised
-    first = expected[0]
+    reasons = sorted((leaf for leaf in leaves(error) if _rank(leaf) is not None), key=lambda leaf: _rank(leaf) or 0)
+    if not reasons:
+        raise error
+    first = reasons[0]
     if isinstance(first, KeyboardInterrupt):
         sys.stderr.write("dispatch-mcp: interrupted\n")
         return 130
@@ -262,11 +266,11 @@ def excuse(raised: BaseException, *, as_json: bool = False) -> int:
     return complain(first, as_json=as_json)
 
 
-def leaves(raised: BaseException) -> Iterator[BaseException]:
+def leaves(error: BaseException) -> Iterator[BaseException]:
     """Yields the exceptions in a group of groups; an exception that is no group yields itself."""
-    inside: Sequence[BaseException] | None = getattr(raised, "exceptions", None)
+    inside: Sequence[BaseException] | None = getattr(error, "exceptions", None)
     if inside is None:
-        yield raised
+        yield error
         return
     for inner in inside:
         yield from leaves(inner)
@@ -275,9 +279,9 @@ def leaves(raised: BaseException) -> Iterator[BaseException]:
 _EXPECTED = (KeyboardInterrupt, errors.DispatchError, BrokenPipeError, OSError)
 
 
-def _rank(raised: BaseException) -> int | None:
+def _rank(error: BaseException) -> int | None:
     """Returns how much an exception explains, 0 the most; None for one that is not expected."""
-    return next((rank for rank, kind in enumerate(_EXPECTED) if isinstance(raised, kind)), None)
+    return next((rank for rank, kind in enumerate(_EXPECTED) if isinstance(error, kind)), None)
 
 
 def _silence(stream: object) -> None:
@@ -290,19 +294,19 @@ def _silence(stream: object) -> None:
 
 def complain(trouble: errors.DispatchError, *, as_json: bool = False) -> int:
     """Prints what was wrong and what to do next, on stdout too when JSON was asked for; returns the exit code."""
-    message, hint = wording.told(trouble.message), wording.told(trouble.hint)
-    found = trouble.problems if isinstance(trouble, errors.PlanRejected) else ()
-    listed = [problem for problem in found if isinstance(problem, problems.Problem)]
-    lines = [f"dispatch-mcp: {message}", *(f"  {_line(problem)}" for problem in listed[:MAX_PROBLEMS])]
-    if len(listed) > MAX_PROBLEMS:
-        lines.append(f"  and {len(listed) - MAX_PROBLEMS} more; --json lists all")
+    message, hint = trouble.message, trouble.advice(shell_wording.words)
+    plan_problems = trouble.problems if isinstance(trouble, errors.PlanRejected) else ()
+    rows = [problem for problem in plan_problems if isinstance(problem, problems.Problem)]
+    lines = [f"dispatch-mcp: {message}", *(f"  {_line(problem)}" for problem in rows[:MAX_PROBLEMS])]
+    if len(rows) > MAX_PROBLEMS:
+        lines.append(f"  and {len(rows) - MAX_PROBLEMS} more; --json lists all")
     if hint:
         lines.append(f"  {hint}")
     sys.stderr.write(escape.terminal("\n".join(lines)) + "\n")
     if as_json:
         answer: dict[str, model.Json] = {"ok": False, "error": message, "hint": hint}
-        if listed:
-            answer["errors"] = [problem.model_dump(mode="json", exclude_defaults=True) for problem in listed]
+        if rows:
+            answer["errors"] = [problem.model_dump(mode="json", exclude_defaults=True) for problem in rows]
         sys.stdout.write(json.dumps(answer, indent=2) + "\n")
     wrong_input = isinstance(trouble, errors.InputError | errors.ConfigError)
     return 2 if wrong_input else 1

@@ -18,12 +18,12 @@ def choose(settings: configuration.Settings, roster: str | None) -> catalog.Cata
     """
     if roster and names_folder(roster):
         return loader.load(Path(roster).resolve())
-    known = loader.Source.of(settings).catalog()
+    catalogue = loader.Source.of(settings).catalog()
     if not roster:
-        return known
-    if roster not in known.rosters and Path(roster).is_dir():
+        return catalogue
+    if roster not in catalogue.rosters and Path(roster).is_dir():
         return loader.load(Path(roster).resolve())
-    return known.roster(roster)
+    return catalogue.roster(roster)
 
 
 def names_folder(roster: str) -> bool:

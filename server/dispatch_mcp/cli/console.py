@@ -30,6 +30,7 @@ STYLES = {
     "✗": "red",
 }
 PIPE_WIDTH = 2_000
+"""Columns of a table that goes to a pipe: so wide that no row is wrapped, for `grep` and `cut` read lines."""
 
 
 class Console(rich.console.Console):
@@ -86,12 +87,12 @@ def _ascii() -> bool:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> rich.table.Table:
     """Returns a table of escaped cells; a cell that is a state gets its colour."""
-    made = rich.table.Table(title=plain(title) if title else None, title_justify="left", box=None, pad_edge=False)
+    grid = rich.table.Table(title=plain(title) if title else None, title_justify="left", box=None, pad_edge=False)
     for column in columns:
-        made.add_column(plain(column, "bold"), overflow="fold")
+        grid.add_column(plain(column, "bold"), overflow="fold")
     for row in rows:
-        made.add_row(*(plain(cell, STYLES.get(cell, "")) for cell in row))
-    return made
+        grid.add_row(*(plain(cell, STYLES.get(cell, "")) for cell in row))
+    return grid
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:

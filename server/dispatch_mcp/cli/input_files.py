@@ -13,15 +13,16 @@ from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.text import json_types
 
 MAX_BYTES = 64 << 20
+"""Bytes of a file that is read into memory: far above the largest plan, and below what would hurt."""
 
 
 def read(name: str) -> plan_documents.Document:
     """Returns the document in a file, or on stdin for `-`. Raises InputError when it is not JSON."""
-    written = text(name)
+    content = text(name)
     try:
-        raw = json.loads(written)
+        raw = json.loads(content)
     except (ValueError, RecursionError) as wrong:
-        why = wrong if written.strip() else "it is empty"
+        why = wrong if content.strip() else "it is empty"
         raise errors.InputError(
             f"{'stdin' if name == '-' else repr(name)} is not JSON: {why}.",
             hint='A task document looks like {"tasks": [{"id": "a", "do": "…"}], "config": {}}.',
@@ -35,19 +36,19 @@ def text(name: str, *, limit: int = MAX_BYTES) -> str:
     Raises:
         InputError: it cannot be read, has more than `limit` bytes, or is not UTF-8.
     """
-    shown = "stdin" if name == "-" else repr(name)
+    label = "stdin" if name == "-" else repr(name)
     try:
         data = _bytes(name, limit + 1)
     except (OSError, ValueError) as trouble:
         why = (trouble.strerror or type(trouble).__name__) if isinstance(trouble, OSError) else str(trouble)
-        raise errors.InputError(f"Cannot read {shown}: {why}.", hint="Name a file, or - for stdin.") from trouble
+        raise errors.InputError(f"Cannot read {label}: {why}.", hint="Name a file, or - for stdin.") from trouble
     if len(data) > limit:
-        raise errors.InputError(f"{shown} is larger than {limit:,} bytes.", hint="Split it.")
+        raise errors.InputError(f"{label} is larger than {limit:,} bytes.", hint="Split it.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as wrong:
         raise errors.InputError(
-            f"{shown} is not UTF-8: byte {wrong.start} is {data[wrong.start]:#04x}.", hint="Save it as UTF-8."
+            f"{label} is not UTF-8: byte {wrong.start} is {data[wrong.start]:#04x}.", hint="Save it as UTF-8."
         ) from wrong
 
 
@@ -69,8 +70,10 @@ def cases(name: str, texts: Sequence[str]) -> Iterator[dict[str, model.Json]]:
         yield {"id": number, **case}
 
 
-def _bad_line(name: str, number: int, what: str) -> errors.InputError:
-    return errors.InputError(f"Line {number} of {name!r} {what}.", hint='A line looks like {"id": "1", "text": "…"}.')
+def _bad_line(name: str, number: int, problem: str) -> errors.InputError:
+    return errors.InputError(
+        f"Line {number} of {name!r} {problem}.", hint='A line looks like {"id": "1", "text": "…"}.'
+    )
 
 
 def _bytes(name: str, most: int) -> bytes:

@@ -31,11 +31,11 @@ class LogFilter(logging.Filter):
         return True
 
 
-def to_stderr(loaded: configuration.Loaded) -> redaction.Redactor:
+def to_stderr(setup: configuration.Loaded) -> redaction.Redactor:
     """Sends the log to stderr without secrets; returns the redactor of this configuration."""
-    redactor = redaction.Redactor(loaded.secrets)
+    redactor = redaction.Redactor(setup.secrets)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(FORMAT))
     handler.addFilter(LogFilter(redactor))
-    logging.basicConfig(level=loaded.settings.log_level.upper(), handlers=[handler])
+    logging.basicConfig(level=setup.settings.log_level.upper(), handlers=[handler])
     return redactor

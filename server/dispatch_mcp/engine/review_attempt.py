@@ -10,6 +10,7 @@ import anyio.to_thread
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import AttemptState, TaskState, records, transitions, work_order
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.review import answer_parser, council_decision, findings, quotes, review_tasks
 from dispatch_mcp.review.findings import ReviewReport
 from dispatch_mcp.store import sqlite_store
@@ -148,6 +149,4 @@ def canonical_json(value: model.Json) -> str:
 
 def unknown_round(run_id: str) -> errors.InputError:
     """Returns the error for a run that is no round of a council."""
-    return errors.InputError(
-        f"Run {run_id} is no review.", hint="review_council starts one; get_trace without arguments lists runs."
-    )
+    return errors.InputError(f"Run {run_id} is no review.", hint=NextStep(StepKind.START_REVIEW))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import TaskState, records
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.store import sqlite_store
 
 
@@ -39,7 +40,7 @@ class RunView:
             if task.id == task_id:
                 return task
         raise errors.UnknownHandle(
-            f"Run {self.run.id} has no task {task_id!r}.", hint="get_trace(run_id=…) lists its tasks."
+            f"Run {self.run.id} has no task {task_id!r}.", hint=NextStep(StepKind.LIST_TASKS, self.run.id)
         )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from dispatch_mcp import errors
 from dispatch_mcp.git import merge_rules
 from dispatch_mcp.model import merge_offer, problems
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.text import path_globs
 
 SHOWN: Final = 12
@@ -27,12 +28,12 @@ def refuse(offer: merge_offer.Offer, expect: str) -> None:
     """
     if not merge_rules.is_revision(expect):
         raise errors.InputError(
-            f"{expect!r} is no revision.", hint=f"Look at it first, then give `--expect {offer.revision[:12]}`."
+            f"{expect!r} is no revision.", hint=NextStep(StepKind.NAME_REVISION, offer.run_id, revision=offer.revision)
         )
     if not offer.revision.startswith(expect):
         raise errors.InputError(
             f"The run has merged {offer.revision[:12]} by now, not {expect[:12]!r}.",
-            hint="Look at what changed with `dispatch-mcp apply RUN`, then give the new revision.",
+            hint=NextStep(StepKind.LOOK_AT_CHANGE, offer.run_id),
         )
     if offer.way != "nothing" and (why := obstacle(offer)):
         raise errors.NotAllowed(why[0], hint=why[1])

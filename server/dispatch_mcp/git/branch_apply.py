@@ -10,6 +10,7 @@ import anyio
 from dispatch_mcp import errors
 from dispatch_mcp.git import apply_rules, git_process, merge_queue, merge_rules
 from dispatch_mcp.model import merge_offer, run_refs
+from dispatch_mcp.next_steps import NextStep, StepKind
 
 _BUSY = {
     "MERGE_HEAD": "merge",
@@ -48,7 +49,9 @@ class BranchApply:
         revision = await self._merger.revision(repo, run_refs.Refs(run_id))
         if not revision or repo.bare:
             what = "the repository has no checkout" if revision else "it has merged nothing here"
-            raise errors.InputError(f"Run {run_id} cannot be applied: {what}.", hint="`dispatch-mcp status RUN` says.")
+            raise errors.InputError(
+                f"Run {run_id} cannot be applied: {what}.", hint=NextStep(StepKind.READ_RUN, run_id)
+            )
         offer = merge_offer.Offer(
             run_id=run_id,
             revision=revision,

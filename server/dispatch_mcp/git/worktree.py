@@ -20,6 +20,7 @@ import anyio
 from dispatch_mcp import errors, model
 from dispatch_mcp.git import git_process, merge_rules
 from dispatch_mcp.model import run_refs, work_order
+from dispatch_mcp.next_steps import NextStep, StepKind
 
 FOLDER = "worktrees"
 ABANDONED_S = 5.0
@@ -124,7 +125,7 @@ class Worktrees:
                     return Path(folder)
         raise errors.WorkerError(
             f"{str(copy.path)!r} is no worktree of {str(copy.repo.common)!r} at {copy.base[:12]}.",
-            hint="`dispatch-mcp worktrees` lists what was left behind.",
+            hint=NextStep(StepKind.LIST_WORKTREES),
         )
 
     async def _has_grown(self, copy: Worktree) -> bool:

@@ -1,115 +1,114 @@
-"""Asks the user, through the client, for the decision that a run waits for (MCP elicitation).
+"""Asks the user, through the client, for what only a person decides (MCP elicitation).
 
-The question is put by the client to a person; a model cannot answer it, and no argument of a tool stands for it.
+The client puts the question to a person; a model cannot answer it, and no argument of a tool stands for the answer.
+Each question depends on stored state alone, because the client sends the same call again with the answer.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult, Resolve
 from pydantic import BaseModel, Field
 
-from dispatch_mcp import errors, model
+from dispatch_mcp import errors
 from dispatch_mcp.mcp_server import lazy
 from dispatch_mcp.text import escape
 
-if TYPE_CHECKING:
-    from dispatch_mcp.service import dispatcher
+MOST_FILES = 8
+"""Files that a question names."""
 
 
-class Choice(BaseModel):
+class ApprovalAnswer(BaseModel):
     """What a person says to a decision; `later` leaves the run waiting."""
 
     decision: Literal["approve", "reject", "later"] = Field(description="Shall the run go on as planned?")
     reason: str = Field(default="", description="Why, for the record.", max_length=2_000)
 
 
-async def ask(run_id: str, ctx: Context[Any]) -> Choice | Elicit[Choice]:
-    """Returns the question for the first decision that the run waits for; no question without one, or without a user.
-
-    The text depends on the run's plan alone, because the client sends the same call again with the answer.
-    """
-    capabilities = ctx.client_capabilities
-    if not run_id or capabilities is None or capabilities.elicitation is None:
-        return Choice(decision="later")
-    opening: lazy.Opening = ctx.request_context.lifespan_context
-    try:
-        app = await opening.get()
-        waiting = await app.decisions(run_id)
-    except errors.DispatchError:
-        return Choice(decision="later")
-    if not waiting:
-        return Choice(decision="later")
-    return Elicit(f"{waiting[0].question} ({waiting[0].task_id}, run {waiting[0].run_id[:8]})", Choice)
-
-
-class Waiving(BaseModel):
+class WaiverAnswer(BaseModel):
     """What a person says about a finding that blocks; `keep` leaves it."""
 
     decision: Literal["waive", "keep"] = Field(description="Shall this finding no longer block the change?")
     reason: str = Field(default="", description="Why it may stay, for the record.", max_length=2_000)
 
 
-class Taking(BaseModel):
+class ApplyAnswer(BaseModel):
     """What a person says to what a run has merged; `keep` leaves the checkout as it is."""
 
     decision: Literal["apply", "keep"] = Field(description="Bring these changes into the checkout?")
 
 
-HOW_TO_WAIVE = "Ask the user to run `dispatch-mcp waive RUN FINDING --reason WHY` in a terminal."
+UserAnswer = ElicitationResult[ApprovalAnswer] | ElicitationResult[WaiverAnswer] | ElicitationResult[ApplyAnswer] | None
 
 
-async def ask_waiver(run_id: str, action: str, task_id: str, ctx: Context[Any]) -> Waiving | Elicit[Waiving]:
-    """Returns the question about the finding that shall be waived; no question without one, or without a user."""
-    capabilities = ctx.client_capabilities
-    if action != "waive" or capabilities is None or capabilities.elicitation is None:
-        return Waiving(decision="keep")
-    opening: lazy.Opening = ctx.request_context.lifespan_context
+def decision(answer: UserAnswer) -> BaseModel | None:
+    """Returns what the user has decided; who declines or cancels has not decided."""
+    return answer.data if isinstance(answer, AcceptedElicitation) else None
+
+
+async def ask(run_id: str, ctx: Context[Any]) -> ApprovalAnswer | Elicit[ApprovalAnswer]:
+    """Returns the question for the first decision that a run waits for; no question without one, or without a user."""
+    if not run_id or not _can_ask(ctx):
+        return ApprovalAnswer(decision="later")
     try:
-        found = await (await opening.get()).council.waivable(run_id)
+        app = await _opening(ctx).get()
+        waiting = await app.decisions(run_id)
     except errors.DispatchError:
-        return Waiving(decision="keep")
-    asked = next((one for one in found if one.id == task_id), None)
-    if asked is None:
-        return Waiving(decision="keep")
-    claim = escape.one_line(asked.claims[0].claim, limit=300)
-    place = escape.one_line(f"{asked.file}:{asked.line}", limit=200)
-    return Elicit(f"Waive finding {asked.id}? {asked.severity}, {place}: {claim}", Waiving)
+        return ApprovalAnswer(decision="later")
+    if not waiting:
+        return ApprovalAnswer(decision="later")
+    return Elicit(f"{waiting[0].question} ({waiting[0].task_id}, run {waiting[0].run_id[:8]})", ApprovalAnswer)
 
 
-WAIVER = Annotated[ElicitationResult[Waiving], Resolve(ask_waiver)]
+async def ask_waiver(run_id: str, action: str, task_id: str, ctx: Context[Any]) -> WaiverAnswer | Elicit[WaiverAnswer]:
+    """Returns the question about the finding that shall be waived; no question without one, or without a user."""
+    if action != "waive" or not _can_ask(ctx):
+        return WaiverAnswer(decision="keep")
+    opening = _opening(ctx)
+    try:
+        finding = await opening.loaders.tools().waivable(await opening.get(), run_id, task_id)
+    except errors.DispatchError:
+        return WaiverAnswer(decision="keep")
+    if finding is None:
+        return WaiverAnswer(decision="keep")
+    claim = escape.one_line(finding.claims[0].claim, limit=300)
+    place = escape.one_line(f"{finding.file}:{finding.line}", limit=200)
+    return Elicit(f"Waive finding {finding.id}? {finding.severity}, {place}: {claim}", WaiverAnswer)
+
+
+async def ask_to_apply(run_id: str, action: str, task_id: str, ctx: Context[Any]) -> ApplyAnswer | Elicit[ApplyAnswer]:
+    """Returns the question about the revision `task_id` of a run; no question when it could not be applied anyway."""
+    if action != "apply" or not task_id or not _can_ask(ctx):
+        return ApplyAnswer(decision="keep")
+    opening = _opening(ctx)
+    try:
+        offer = await opening.loaders.tools().applicable(await opening.get(), run_id, task_id)
+    except errors.DispatchError:
+        return ApplyAnswer(decision="keep")
+    if offer is None:
+        return ApplyAnswer(decision="keep")
+    files = escape.one_line(", ".join(offer.files[:MOST_FILES]), limit=400)
+    more = f" and {len(offer.files) - MOST_FILES} more" if len(offer.files) > MOST_FILES else ""
+    question = f"Apply {offer.revision[:12]} of run {offer.run_id[:8]} to {offer.branch!r}? It changes {files}{more}."
+    return Elicit(question, ApplyAnswer)
+
+
+APPROVAL = Annotated[ElicitationResult[ApprovalAnswer], Resolve(ask)]
+"""The parameter of a tool that asks for a decision first."""
+
+WAIVER = Annotated[ElicitationResult[WaiverAnswer], Resolve(ask_waiver)]
 """The parameter of a tool that asks whether a finding shall be waived."""
 
-
-Said = ElicitationResult[Choice] | ElicitationResult[Waiving] | ElicitationResult[Taking] | None
-
-
-async def waive(app: dispatcher.Dispatcher, run_id: str, finding: str, answer: Said) -> dict[str, model.Json]:
-    """Records the user's waiver and returns where the review stands.
-
-    Raises:
-        NotAllowed: no user was asked, or the user keeps the finding.
-        InputError: there is no such finding, or the user gave no reason.
-    """
-    waiving = answer.data if isinstance(answer, AcceptedElicitation) else None
-    if not isinstance(waiving, Waiving) or waiving.decision != "waive":
-        raise errors.NotAllowed(f"Finding {finding!r} is not waived: no user said so.", hint=HOW_TO_WAIVE)
-    said = "the user, asked by the client"
-    found: dict[str, model.Json] = (await app.council.waive(run_id, finding, waiving.reason, said)).wire()
-    return found
+APPLYING = Annotated[ElicitationResult[ApplyAnswer], Resolve(ask_to_apply)]
+"""The parameter of a tool that asks whether a run's changes shall be applied."""
 
 
-ANSWER = Annotated[ElicitationResult[Choice], Resolve(ask)]
-"""The parameter of a tool that asks first."""
+def _can_ask(ctx: Context[Any]) -> bool:
+    capabilities = ctx.client_capabilities
+    return capabilities is not None and capabilities.elicitation is not None
 
 
-async def settle(app: dispatcher.Dispatcher, run_id: str, answer: Said) -> None:
-    """Records what the user said, if they said yes or no; who declines or cancels has not decided."""
-    if not isinstance(answer, AcceptedElicitation) or not isinstance(answer.data, Choice):
-        return
-    choice = answer.data
-    waiting = await app.decisions(run_id) if choice.decision != "later" else []
-    if waiting:
-        verdict = lazy.deciding().Verdict(choice.decision == "approve", "the user, asked by the client", choice.reason)
-        await app.decide(run_id, waiting[0].task_id, verdict)
+def _opening(ctx: Context[Any]) -> lazy.Opening:
+    opening: lazy.Opening = ctx.request_context.lifespan_context
+    return opening

@@ -1,20 +1,28 @@
-"""What the server loads once it answers: every session pays for the start, and few need the rest at once."""
+"""What the server loads once it answers: every session pays for the start, and few need the rest at once.
+
+Whoever starts the server hands the loaders in; what they load is typed by what the server asks of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import anyio.to_thread
+from mcp.server.mcpserver import MCPServer
+from mcp.types import Completion, CompletionArgument
+from pydantic import BaseModel
 
-from dispatch_mcp import errors
+from dispatch_mcp import errors, model
+from dispatch_mcp.mcp_server import tool_arguments
 
 if TYPE_CHECKING:
+    from dispatch_mcp.model import merge_offer
+    from dispatch_mcp.review import council_decision
     from dispatch_mcp.service import dispatcher
 
 OpenDispatcher = Callable[[], "AbstractAsyncContextManager[dispatcher.Dispatcher]"]
@@ -23,53 +31,78 @@ HEAD_START_S = 0.5
 """So long the first requests of a host, which read lists, have the processor for themselves."""
 
 
-def tools() -> ModuleType:
-    """Returns the module that carries out tool calls."""
-    return import_module("dispatch_mcp.mcp_server.tools")
+class ToolCalls(Protocol):
+    """What carries out tool calls, and answers what has to be known before a user is asked."""
+
+    async def call(
+        self, name: str, app: dispatcher.Dispatcher, args: tool_arguments.Args, decision: BaseModel | None
+    ) -> dict[str, model.Json]:
+        """Carries out a call; `decision` is what the user has decided, None if nobody has."""
+        ...
+
+    async def waivable(
+        self, app: dispatcher.Dispatcher, run_id: str, finding_id: str
+    ) -> council_decision.Merged | None:
+        """Returns the finding of a review that a person could waive, or None."""
+        ...
+
+    async def applicable(self, app: dispatcher.Dispatcher, run_id: str, revision: str) -> merge_offer.Offer | None:
+        """Returns what a run has merged, if that is the revision and could be applied, or None."""
+        ...
 
 
-def documents() -> ModuleType:
-    """Returns the module of the resources."""
-    return import_module("dispatch_mcp.mcp_server.resources")
+class Documents(Protocol):
+    """What offers resources and completes their names."""
+
+    def register(self, server: MCPServer[Opening], current: Callable[[], Opening], home: Path | None) -> None:
+        """Adds every resource."""
+        ...
+
+    async def complete(self, opening: Opening, argument: CompletionArgument, home: Path | None) -> Completion | None:
+        """Returns the values that an argument can have, None if it is not a name that is known here."""
+        ...
 
 
-def prompts() -> ModuleType:
-    """Returns the module of the prompts."""
-    return import_module("dispatch_mcp.mcp_server.prompts")
+class Prompts(Protocol):
+    """What offers prompts."""
+
+    def register(self, server: MCPServer[Opening], home: Path | None) -> None:
+        """Adds every prompt."""
+        ...
 
 
-def deciding() -> ModuleType:
-    """Returns the module of people's decisions."""
-    return import_module("dispatch_mcp.service.approvals")
+@dataclass(frozen=True, slots=True)
+class Loaders:
+    """What the server needs only once somebody asks: each is loaded when it is called for the first time."""
 
-
-def offers() -> ModuleType:
-    """Returns the module of what runs have merged for the checkout."""
-    return import_module("dispatch_mcp.git.apply_rules")
-
-
-def wiring() -> ModuleType:
-    """Returns the module that puts a dispatcher together."""
-    return import_module("dispatch_mcp.composition")
+    dispatcher: OpenDispatcher
+    tools: Callable[[], ToolCalls]
+    documents: Callable[[], Documents]
+    prompts: Callable[[], Prompts]
 
 
 @dataclass(slots=True)
 class Opening:
-    """A dispatcher that is opened by the first call that needs it, or a moment after the start."""
+    """A dispatcher that is opened by the first call that needs it, or a moment after the start.
 
-    open: OpenDispatcher
+    `_wanted` is set by callers and by `end`; `_outcome` by `keep`, once there is a dispatcher or a reason why not.
+    Both are replaced by new events before those who wait are woken, so that a caller who comes later waits for
+    the next try and never for one that is over.
+    """
+
+    loaders: Loaders
     _app: dispatcher.Dispatcher | None = None
     _failure: errors.DispatchError = field(default_factory=errors.StoreError)
     _wanted: anyio.Event = field(default_factory=anyio.Event)
-    _settled: anyio.Event = field(default_factory=anyio.Event)
+    _outcome: anyio.Event = field(default_factory=anyio.Event)
     _over: bool = False
 
     async def get(self) -> dispatcher.Dispatcher:
         """Returns the dispatcher. Raises DispatchError when it cannot be opened; the next call tries again."""
         if self._app is None:
-            settled = self._settled
+            outcome = self._outcome
             self._wanted.set()
-            await settled.wait()
+            await outcome.wait()
         if self._app is None:
             raise self._failure
         return self._app
@@ -80,7 +113,7 @@ class Opening:
             await self._wanted.wait()
         while not self._over:
             try:
-                await anyio.to_thread.run_sync(tools)
+                await anyio.to_thread.run_sync(self.loaders.tools)
                 await self._hold()
             except errors.DispatchError as trouble:
                 self._failure = trouble
@@ -88,7 +121,7 @@ class Opening:
                 await self._wanted.wait()
 
     async def _hold(self) -> None:
-        async with self.open() as app:
+        async with self.loaders.dispatcher() as app:
             self._app = app
             self._settle()
             try:
@@ -99,8 +132,8 @@ class Opening:
 
     def _settle(self) -> None:
         """Answers those who wait; from now on `_wanted` says that there is something new to do."""
-        settled, self._settled, self._wanted = self._settled, anyio.Event(), anyio.Event()
-        settled.set()
+        outcome, self._outcome, self._wanted = self._outcome, anyio.Event(), anyio.Event()
+        outcome.set()
 
     def end(self) -> None:
         """Lets `keep` close the dispatcher and return."""

@@ -19,10 +19,10 @@ HIDDEN = frozenset({"subagent-activation", "routing-analysis", "results-report",
 
 def register(server: MCPServer[lazy.Opening], home: Path | None = None) -> None:
     """Adds one prompt for each template; those below `home` replace bundled ones."""
-    found, broken = bundled_files.all_templates(home)
-    for problem in broken:
+    usable, problems = bundled_files.all_templates(home)
+    for problem in problems:
         log.warning("%s The bundled template stands in.", problem)
-    for name, template in found.items():
+    for name, template in usable.items():
         if name not in HIDDEN:
             server.add_prompt(prompt(template))
 
@@ -30,8 +30,8 @@ def register(server: MCPServer[lazy.Opening], home: Path | None = None) -> None:
 def prompt(template: templates.Template) -> Prompt:
     """Returns the prompt of a template; its arguments are the template's."""
 
-    async def render(**given: str) -> UserMessage:
-        return UserMessage(templates.render(template, given))
+    async def render(**values: str) -> UserMessage:
+        return UserMessage(templates.render(template, values))
 
     return Prompt(
         name=template.name,

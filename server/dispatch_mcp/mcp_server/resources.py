@@ -12,13 +12,14 @@ from mcp.types import Completion, CompletionArgument
 
 from dispatch_mcp import __version__, errors, model
 from dispatch_mcp.agents import bundled_files, templates
-from dispatch_mcp.mcp_server import lazy
+from dispatch_mcp.mcp_server import lazy, tool_wording
 from dispatch_mcp.planning.drafts import patterns
-from dispatch_mcp.service import dispatcher
+from dispatch_mcp.service import answers, dispatcher
 
 MARKDOWN = "text/markdown"
 JSON = "application/json"
 MAX_COMPLETIONS = 100
+"""Values in one answer: the most that MCP allows."""
 
 
 Current = Callable[[], lazy.Opening]
@@ -50,15 +51,15 @@ def _register_files(server: MCPServer[lazy.Opening], home: Path | None) -> None:
 
 def _templates(home: Path | None) -> list[bundled_files.Entry]:
     """Returns the templates in force: a broken one of the user's leaves the bundled one in place."""
-    bundled = {file.name: file for file in bundled_files.entries("prompts")}
-    chosen: list[bundled_files.Entry] = []
+    originals = {file.name: file for file in bundled_files.entries("prompts")}
+    entries: list[bundled_files.Entry] = []
     for file in bundled_files.entries("prompts", home):
         try:
             templates.read_template(bundled_files.read(file), file.name)
-            chosen.append(file)
+            entries.append(file)
         except errors.ConfigError:
-            chosen.extend([bundled[file.name]] if file.name in bundled else [])
-    return chosen
+            entries.extend([originals[file.name]] if file.name in originals else [])
+    return entries
 
 
 def _add_file(
@@ -75,15 +76,15 @@ def _register_catalogue(server: MCPServer[lazy.Opening], current: Current) -> No
         "dispatch://agents", name="agents", description="All agents: name, roster and purpose.", mime_type=JSON
     )
     async def agents() -> str:
-        with _found("agents"):
-            known = (await current().get()).catalog().agents
-        return _json([{"name": agent.name, "roster": agent.roster, "for": agent.description} for agent in known])
+        with _Lookup("agents"):
+            everybody = (await current().get()).catalog().agents
+        return _json([{"name": agent.name, "roster": agent.roster, "for": agent.description} for agent in everybody])
 
     @server.resource(
         "dispatch://agents/{name}", name="agent", description="One agent's whole definition.", mime_type=JSON
     )
     async def agent(name: str, ctx: Context[lazy.Opening]) -> str:
-        with _found(f"agent {name!r}"):
+        with _Lookup(f"agent {name!r}"):
             return _json((await app_of(ctx)).catalog().agent(name).public())
 
     @server.resource(
@@ -93,29 +94,29 @@ def _register_catalogue(server: MCPServer[lazy.Opening], current: Current) -> No
         mime_type=JSON,
     )
     async def agent_card(name: str, ctx: Context[lazy.Opening]) -> str:
-        with _found(f"agent {name!r}"):
+        with _Lookup(f"agent {name!r}"):
             return _json(await (await app_of(ctx)).card(name, __version__))
 
 
 def _register_store(server: MCPServer[lazy.Opening]) -> None:
     @server.resource("dispatch://plans/{plan_id}", name="plan", description="A plan, newest version.", mime_type=JSON)
     async def plan(plan_id: str, ctx: Context[lazy.Opening]) -> str:
-        with _found(f"plan {plan_id!r}"):
+        with _Lookup(f"plan {plan_id!r}"):
             app = await app_of(ctx)
-            found = await app.store.plan(plan_id, None, principal=app.principal)
-            return found.model_dump_json(by_alias=True, exclude_defaults=True)
+            stored_plan = await app.store.plan(plan_id, None, principal=app.principal)
+            return stored_plan.model_dump_json(by_alias=True, exclude_defaults=True)
 
     @server.resource("dispatch://runs/{run_id}", name="run", description="Where a run stands.", mime_type=JSON)
     async def run(run_id: str, ctx: Context[lazy.Opening]) -> str:
-        with _found(f"run {run_id!r}"):
-            return _json((await (await app_of(ctx)).trace(run_id=run_id)).wire())
+        with _Lookup(f"run {run_id!r}"):
+            return _trace(await (await app_of(ctx)).trace(run_id=run_id))
 
     @server.resource(
         "dispatch://runs/{run_id}/trace{?cursor}", name="trace", description="Events of a run, paged.", mime_type=JSON
     )
     async def trace(run_id: str, ctx: Context[lazy.Opening], cursor: str = "") -> str:
-        with _found(f"run {run_id!r}"):
-            return _json((await (await app_of(ctx)).trace(run_id=run_id, view="timeline", cursor=cursor)).wire())
+        with _Lookup(f"run {run_id!r}"):
+            return _trace(await (await app_of(ctx)).trace(run_id=run_id, view="timeline", cursor=cursor))
 
     @server.resource(
         "dispatch://runs/{run_id}/tasks/{task_id}/prompt",
@@ -124,7 +125,7 @@ def _register_store(server: MCPServer[lazy.Opening]) -> None:
         mime_type=MARKDOWN,
     )
     async def task_prompt(run_id: str, task_id: str, ctx: Context[lazy.Opening]) -> str:
-        with _found(f"task {task_id!r} of run {run_id!r}"):
+        with _Lookup(f"task {task_id!r} of run {run_id!r}"):
             return await (await app_of(ctx)).brief(run_id, task_id)
 
     @server.resource(
@@ -134,27 +135,32 @@ def _register_store(server: MCPServer[lazy.Opening]) -> None:
         mime_type=JSON,
     )
     async def task_result(run_id: str, task_id: str, ctx: Context[lazy.Opening]) -> str:
-        with _found(f"task {task_id!r} of run {run_id!r}"):
+        with _Lookup(f"task {task_id!r} of run {run_id!r}"):
             return await (await app_of(ctx)).result(run_id, task_id)
 
 
-class _found:  # noqa: N801  # reads as a word at the call site
+class _Lookup:
     """Turns our unknown handles into the SDK's, so that clients see -32602."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, label: str) -> None:
+        self._label = label
 
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, _kind: object, raised: BaseException | None, _where: object) -> None:
-        if isinstance(raised, errors.DispatchError):
-            raise ResourceNotFoundError(f"{self._what}: {raised}") from raised
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        if isinstance(error, errors.DispatchError):
+            reason = error.full_text(tool_wording.words)
+            raise ResourceNotFoundError(f"{self._label}: {reason}") from error
 
 
 async def app_of(ctx: Context[lazy.Opening]) -> dispatcher.Dispatcher:
     """Returns the dispatcher of this connection."""
     return await ctx.request_context.lifespan_context.get()
+
+
+def _trace(trace: answers.Trace) -> str:
+    return _json(trace.wire(tool_wording.words))
 
 
 def _json(value: model.Json) -> str:
@@ -163,8 +169,8 @@ def _json(value: model.Json) -> str:
 
 async def complete(opening: lazy.Opening, argument: CompletionArgument, home: Path | None = None) -> Completion | None:
     """Completes names of agents, plans, runs, patterns, templates and rosters; None for other arguments."""
-    known = await _known(await opening.get(), argument.name, home)
-    return None if known is None else matching(known, argument.value)
+    values = await _known(await opening.get(), argument.name, home)
+    return None if values is None else matching(values, argument.value)
 
 
 async def _known(app: dispatcher.Dispatcher, name: str, home: Path | None) -> Sequence[str] | None:
@@ -172,24 +178,24 @@ async def _known(app: dispatcher.Dispatcher, name: str, home: Path | None) -> Se
     agents = app.catalog().agents
     match name:
         case "run_id":
-            found = [run.id for run in await app.store.runs(app.principal, limit=MAX_COMPLETIONS)]
+            values = [run.id for run in await app.store.runs(app.principal, limit=MAX_COMPLETIONS)]
         case "plan_id":
-            found = [plan.id for plan in await app.store.plans(app.principal, limit=MAX_COMPLETIONS)]
+            values = [plan.id for plan in await app.store.plans(app.principal, limit=MAX_COMPLETIONS)]
         case "agent" | "name" | "specialist":
-            found = [agent.name for agent in agents]
+            values = [agent.name for agent in agents]
         case "roster":
-            found = sorted({agent.roster for agent in agents})
+            values = sorted({agent.roster for agent in agents})
         case "pattern":
-            found = [pattern.name for pattern in patterns.PATTERNS]
+            values = [pattern.name for pattern in patterns.PATTERNS]
         case "template":
-            found = bundled_files.names("prompts", home)
+            values = bundled_files.names("prompts", home)
         case _:
             return None
-    return found
+    return values
 
 
-def matching(known: Sequence[str], typed: str) -> Completion:
+def matching(candidates: Sequence[str], start: str) -> Completion:
     """Returns the known values that start with what was typed, then those that contain it."""
-    starts = [value for value in known if value.startswith(typed)]
-    found = [*starts, *(value for value in known if typed in value and value not in starts)]
-    return Completion(values=found[:MAX_COMPLETIONS], total=len(found), has_more=len(found) > MAX_COMPLETIONS)
+    starts = [value for value in candidates if value.startswith(start)]
+    matches = [*starts, *(value for value in candidates if start in value and value not in starts)]
+    return Completion(values=matches[:MAX_COMPLETIONS], total=len(matches), has_more=len(matches) > MAX_COMPLETIONS)

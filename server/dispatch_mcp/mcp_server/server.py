@@ -1,4 +1,4 @@
-"""The MCP face: eight tools, prompts and resources over one dispatcher."""
+"""The MCP server: eight tools, prompts and resources over one dispatcher."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from mcp.types import (
 
 import dispatch_mcp
 from dispatch_mcp import errors, model
-from dispatch_mcp.mcp_server import descriptions, elicit_apply, elicitation, lazy, tool_arguments
+from dispatch_mcp.mcp_server import descriptions, elicitation, lazy, tool_arguments, tool_wording
 from dispatch_mcp.model import problems
 from dispatch_mcp.text import redaction
 
@@ -42,9 +42,11 @@ log = logging.getLogger(__name__)
 Server = MCPServer[lazy.Opening]
 
 LISTS_TTL_MS = 300_000
+"""Milliseconds for which clients may keep our lists; they change only with the installation or the user's files."""
 MAX_PROBLEMS = 50
-ASKED, OFFERED = "asked", "offered"
-"""The parameter that carries what the user answered; it is not part of the published schema."""
+"""Problems of a plan in one answer: more than a model mends at a time."""
+ANSWER, APPLYING = "asked", "offered"
+"""The parameters that carry what the user answered; they are not part of the published schema."""
 
 READ_ONLY = frozenset({"route_task", "get_trace"})
 
@@ -67,12 +69,12 @@ class StrictArguments(Extension):
 
 
 def make_server(
-    open_dispatcher: lazy.OpenDispatcher,
+    loaders: lazy.Loaders,
     *,
     home: Path | None = None,
     redactor: redaction.Redactor = redaction.Redactor(),
 ) -> Server:
-    """Returns the server; `open_dispatcher` is entered in each lifespan, at the first call or soon after the start.
+    """Returns the server; its dispatcher is opened in each lifespan, at the first call or soon after the start.
 
     `home` holds the user's own templates and documents, which replace bundled ones; `redactor` reads every answer.
     """
@@ -80,7 +82,7 @@ def make_server(
 
     @asynccontextmanager
     async def lifespan(_server: Server) -> AsyncGenerator[lazy.Opening]:
-        opening = lazy.Opening(open_dispatcher)
+        opening = lazy.Opening(loaders)
         current[:] = [opening]
         async with anyio.create_task_group() as group:
             group.start_soon(opening.keep)
@@ -90,16 +92,15 @@ def make_server(
                 opening.end()
 
     def register() -> None:
-        lazy.documents().register(server, lambda: current[-1], home)
-        lazy.prompts().register(server, home)
+        loaders.documents().register(server, lambda: current[-1], home)
+        loaders.prompts().register(server, home)
 
     async def complete(
         _ref: PromptReference | ResourceTemplateReference,
         argument: CompletionArgument,
         _context: CompletionContext | None,
     ) -> Completion | None:
-        found: Completion | None = await lazy.documents().complete(current[-1], argument, home)
-        return found
+        return await loaders.documents().complete(current[-1], argument, home)
 
     hint = CacheHint(ttl_ms=LISTS_TTL_MS, scope="public")
     lists = ("tools/list", "prompts/list", "resources/list", "resources/templates/list", "server/discover")
@@ -138,12 +139,12 @@ def once_asked_for(register: Callable[[], None]) -> ServerMiddleware[Any]:
 
     Reading some fifty files takes as long as the rest of our start, and many sessions never ask.
     """
-    registered = False
+    is_registered = False
 
     async def before(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        nonlocal registered
-        if not registered and ctx.method.startswith(("prompts/", "resources/")):
-            registered = True
+        nonlocal is_registered
+        if not is_registered and ctx.method.startswith(("prompts/", "resources/")):
+            is_registered = True
             register()
         return await call_next(ctx)
 
@@ -167,24 +168,27 @@ def answers_without_secrets(redactor: redaction.Redactor) -> ServerMiddleware[An
         result = await call_next(ctx)
         if ctx.method not in ("tools/call", "resources/read", "prompts/get") or result is None:
             return result
-        given = result if isinstance(result, dict) else result.model_dump(mode="json", by_alias=True, exclude_none=True)
-        clean = redactor.redact_json(given)
-        return result if clean == given else clean
+        answer = (
+            result if isinstance(result, dict) else result.model_dump(mode="json", by_alias=True, exclude_none=True)
+        )
+        clean = redactor.redact_json(answer)
+        return result if clean == answer else clean
 
     return redact
 
 
 def tool(name: str) -> Tool:
     """Returns the tool; its schema is that of its arguments' model without what only costs tokens."""
-    expected = tool_arguments.TOOLS[name]
+    arguments_type = tool_arguments.TOOLS[name]
 
-    async def call(*, ctx: Context[lazy.Opening], **given: model.Json) -> CallToolResult:
-        said, taken = given.pop(ASKED, None), given.pop(OFFERED, None)
-        args = expected.model_validate(given)
-        return await answered(name, ctx.request_context.lifespan_context, args, taken if _applies(args) else said)
+    async def call(*, ctx: Context[lazy.Opening], **arguments: model.Json) -> CallToolResult:
+        answer, apply_answer = arguments.pop(ANSWER, None), arguments.pop(APPLYING, None)
+        args = arguments_type.model_validate(arguments)
+        opening: lazy.Opening = ctx.request_context.lifespan_context
+        return await respond(name, opening, args, apply_answer if _applies(args) else answer)
 
-    _sign(call, expected)
-    made = Tool.from_function(
+    _sign(call, arguments_type)
+    definition = Tool.from_function(
         call,
         name=name,
         title=descriptions.TITLES[name],
@@ -198,7 +202,7 @@ def tool(name: str) -> Tool:
         meta=_meta(name),
         structured_output=False,
     )
-    return made.model_copy(update={"parameters": tool_arguments.schema(expected)})
+    return definition.model_copy(update={"parameters": tool_arguments.schema(arguments_type)})
 
 
 def _meta(name: str) -> dict[str, Any]:
@@ -207,7 +211,7 @@ def _meta(name: str) -> dict[str, Any]:
     return {"anthropic/searchHint": descriptions.SEARCH_HINTS[name]}
 
 
-def _sign(call: Callable[..., Awaitable[CallToolResult]], expected: type[tool_arguments.Args]) -> None:
+def _sign(call: Callable[..., Awaitable[CallToolResult]], arguments_type: type[tool_arguments.Args]) -> None:
     """Gives `call` the signature of the arguments: the SDK reads names, types and defaults off it."""
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=Context[lazy.Opening])
     fields = [
@@ -217,13 +221,13 @@ def _sign(call: Callable[..., Awaitable[CallToolResult]], expected: type[tool_ar
             annotation=field.annotation,
             default=inspect.Parameter.empty if field.is_required() else field.get_default(),
         )
-        for name, field in expected.model_fields.items()
+        for name, field in arguments_type.model_fields.items()
     ]
-    if issubclass(expected, tool_arguments.Dispatch):
-        fields.append(inspect.Parameter(ASKED, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.ANSWER))
-    if issubclass(expected, tool_arguments.SteerRun):
-        fields.append(inspect.Parameter(ASKED, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.WAIVER))
-        fields.append(inspect.Parameter(OFFERED, inspect.Parameter.KEYWORD_ONLY, annotation=elicit_apply.TAKING))
+    if issubclass(arguments_type, tool_arguments.Dispatch):
+        fields.append(inspect.Parameter(ANSWER, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.APPROVAL))
+    if issubclass(arguments_type, tool_arguments.SteerRun):
+        fields.append(inspect.Parameter(ANSWER, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.WAIVER))
+        fields.append(inspect.Parameter(APPLYING, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.APPLYING))
     signature = inspect.Signature([*fields, context], return_annotation=CallToolResult)
     setattr(call, "__signature__", signature)  # noqa: B010  # functions declare no such attribute
     call.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
@@ -233,24 +237,18 @@ def _applies(args: tool_arguments.Args) -> bool:
     return isinstance(args, tool_arguments.SteerRun) and args.action == "apply"
 
 
-async def answered(
-    name: str, opening: lazy.Opening, args: tool_arguments.Args, said: elicitation.Said = None
+async def respond(
+    name: str, opening: lazy.Opening, args: tool_arguments.Args, answer: elicitation.UserAnswer = None
 ) -> CallToolResult:
-    """Returns the tool's answer, or its refusal as a tool error that a model can act on; `said` is the user's word."""
+    """Returns the tool's answer, or its refusal as a tool error that a model can act on; `answer` is the user's."""
     try:
         app = await opening.get()
-        if isinstance(args, tool_arguments.Dispatch):
-            await elicitation.settle(app, args.run_id, said)
-        if isinstance(args, tool_arguments.SteerRun) and args.action == "waive":
-            return told(await elicitation.waive(app, args.run_id, args.task_id, said))
-        if isinstance(args, tool_arguments.SteerRun) and args.action == "apply":
-            return told(await elicit_apply.apply(app, args.run_id, args.task_id, said))
-        return told(await lazy.tools().HANDLERS[name](app, args))
+        return tool_result(await opening.loaders.tools().call(name, app, args, elicitation.decision(answer)))
     except errors.DispatchError as refusal:
         return refused(refusal)
 
 
-def told(answer: dict[str, model.Json], *, is_error: bool = False) -> CallToolResult:
+def tool_result(answer: dict[str, model.Json], *, is_error: bool = False) -> CallToolResult:
     """Returns an answer in both forms: structured, and as text for clients that read only text."""
     text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
     return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=answer, is_error=is_error)
@@ -258,14 +256,15 @@ def told(answer: dict[str, model.Json], *, is_error: bool = False) -> CallToolRe
 
 def refused(refusal: errors.DispatchError) -> CallToolResult:
     """Returns a tool error: a sentence with the value and a hint; for a plan all its problems."""
+    text = refusal.full_text(tool_wording.words)
     if isinstance(refusal, errors.StaleVersion) and refusal.version:
         answer: dict[str, model.Json] = {"ok": False, "code": "base_version_stale", "version": refusal.version}
-        return told({**answer, "changes": dict(refusal.changes), "next": str(refusal)}, is_error=True)
+        return tool_result({**answer, "changes": dict(refusal.changes), "next": text}, is_error=True)
     if not isinstance(refusal, errors.PlanRejected):
-        return CallToolResult(content=[TextContent(type="text", text=str(refusal))], is_error=True)
-    found = [
+        return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+    rows = [
         problem.model_dump(mode="json", exclude_defaults=True)
         for problem in refusal.problems
         if isinstance(problem, problems.Problem)
     ]
-    return told({"ok": False, "errors": found[:MAX_PROBLEMS], "next": str(refusal)}, is_error=True)
+    return tool_result({"ok": False, "errors": rows[:MAX_PROBLEMS], "next": text}, is_error=True)

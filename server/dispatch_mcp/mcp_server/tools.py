@@ -1,16 +1,117 @@
-"""What the eight tools do: one function a tool, from checked arguments to a small answer."""
+"""What the eight tools do: one function a tool, from checked arguments to a small answer.
+
+What only a person decides comes here with the person's decision; without one it is refused.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from pydantic import BaseModel
+
 from dispatch_mcp import errors, model
-from dispatch_mcp.mcp_server import elicit_apply, elicitation, tool_arguments
+from dispatch_mcp.git import apply_rules
+from dispatch_mcp.mcp_server import elicitation, tool_arguments, tool_wording
+from dispatch_mcp.model import merge_offer
+from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.review import council_decision
 from dispatch_mcp.routing import router
-from dispatch_mcp.service import dispatcher, plan_answers, reviews
+from dispatch_mcp.service import answers, approvals, dispatcher, plan_answers, reviews
 
 Handler = Callable[[dispatcher.Dispatcher, Any], Awaitable[dict[str, model.Json]]]
+
+HOW_TO_WAIVE = "Ask the user to run `dispatch-mcp waive RUN FINDING --reason WHY` in a terminal."
+HOW_TO_APPLY = "Ask the user to run `dispatch-mcp apply RUN` in a terminal."
+BY_ELICITATION = "the user, asked by the client"
+"""Who has decided, for the record."""
+
+
+async def call(
+    name: str, app: dispatcher.Dispatcher, args: tool_arguments.Args, decision: BaseModel | None
+) -> dict[str, model.Json]:
+    """Carries out a call and returns its answer; `decision` is what the user has decided, None if nobody has.
+
+    Raises:
+        DispatchError: the call is refused.
+    """
+    if isinstance(args, tool_arguments.Dispatch):
+        await _settle(app, args.run_id, decision)
+    if isinstance(args, tool_arguments.SteerRun) and args.action == "waive":
+        return await _waive(app, args, decision)
+    if isinstance(args, tool_arguments.SteerRun) and args.action == "apply":
+        return await _apply(app, args, decision)
+    return await HANDLERS[name](app, args)
+
+
+async def waivable(app: dispatcher.Dispatcher, run_id: str, finding_id: str) -> council_decision.Merged | None:
+    """Returns the finding of a review that a person could waive, or None. Raises DispatchError for no review."""
+    findings = await app.council.waivable(run_id)
+    return next((finding for finding in findings if finding.id == finding_id), None)
+
+
+async def applicable(app: dispatcher.Dispatcher, run_id: str, revision: str) -> merge_offer.Offer | None:
+    """Returns what a run has merged; None if the checkout has all of it.
+
+    Raises:
+        DispatchError: that is another revision, or the checkout is in no state for it.
+    """
+    offer = await app.offer(run_id)
+    apply_rules.refuse(offer, revision)
+    return None if offer.way == "nothing" else offer
+
+
+async def _settle(app: dispatcher.Dispatcher, run_id: str, decision: BaseModel | None) -> None:
+    """Records what the user said to the first open decision of a run, if they said yes or no."""
+    if not isinstance(decision, elicitation.ApprovalAnswer) or decision.decision == "later":
+        return
+    waiting = await app.decisions(run_id)
+    if waiting:
+        verdict = approvals.Verdict(decision.decision == "approve", BY_ELICITATION, decision.reason)
+        await app.decide(run_id, waiting[0].task_id, verdict)
+
+
+async def _waive(
+    app: dispatcher.Dispatcher, args: tool_arguments.SteerRun, decision: BaseModel | None
+) -> dict[str, model.Json]:
+    """Records the user's waiver and returns where the review stands.
+
+    Raises:
+        NotAllowed: no user was asked, or the user keeps the finding.
+        InputError: there is no such finding, or the user gave no reason.
+    """
+    if not isinstance(decision, elicitation.WaiverAnswer) or decision.decision != "waive":
+        raise errors.NotAllowed(f"Finding {args.task_id!r} is not waived: no user said so.", hint=HOW_TO_WAIVE)
+    return _wire(await app.council.waive(args.run_id, args.task_id, decision.reason, BY_ELICITATION))
+
+
+async def _apply(
+    app: dispatcher.Dispatcher, args: tool_arguments.SteerRun, decision: BaseModel | None
+) -> dict[str, model.Json]:
+    """Applies the revision if the user said so, and returns what was done.
+
+    Raises:
+        NotAllowed: no user was asked, or the user keeps the checkout as it is; or the checkout is in no state for it.
+        InputError: the run has merged something else, or nothing.
+    """
+    revision = args.task_id
+    offer = await app.offer(args.run_id)
+    if not revision:
+        raise errors.InputError(
+            f"Say which revision: {apply_rules.told(offer)}",
+            hint=NextStep(StepKind.NAME_REVISION, offer.run_id, revision=offer.revision),
+        )
+    apply_rules.refuse(offer, revision)
+    if offer.way != "nothing":
+        if not isinstance(decision, elicitation.ApplyAnswer) or decision.decision != "apply":
+            raise errors.NotAllowed(f"Revision {revision!r} is not applied: no user said so.", hint=HOW_TO_APPLY)
+        offer = await app.offer(args.run_id, revision)
+    answer: dict[str, model.Json] = offer.model_dump(mode="json", exclude_defaults=True)
+    return {**answer, "next": apply_rules.told(offer)}
+
+
+def _wire(answer: answers.Answer) -> dict[str, model.Json]:
+    return answer.wire(tool_wording.words)
 
 
 async def route_task(app: dispatcher.Dispatcher, args: tool_arguments.RouteTask) -> dict[str, model.Json]:
@@ -22,14 +123,14 @@ async def route_task(app: dispatcher.Dispatcher, args: tool_arguments.RouteTask)
 async def plan_dag(app: dispatcher.Dispatcher, args: tool_arguments.PlanDag) -> dict[str, model.Json]:
     """Answers with a checked plan, or with everything that is wrong with it."""
     if args.edits or args.plan_id:
-        planned = await app.plans.edit(args.plan_id, args.base_version, args.edits)
+        proposal = await app.plans.edit(args.plan_id, args.base_version, args.edits)
     elif args.tasks:
-        planned = await app.plans.plan(
+        proposal = await app.plans.plan(
             args.tasks, request=args.request, max_parallel=args.max_parallel, on_conflict=args.on_conflict
         )
     else:
         return plan_answers.draft_answer(app.plans.draft(args.request), diagram=args.diagram)
-    return plan_answers.plan_answer(planned, diagram=args.diagram)
+    return plan_answers.plan_answer(proposal, diagram=args.diagram)
 
 
 async def dispatch(app: dispatcher.Dispatcher, args: tool_arguments.Dispatch) -> dict[str, model.Json]:
@@ -43,25 +144,26 @@ async def dispatch(app: dispatcher.Dispatcher, args: tool_arguments.Dispatch) ->
         fresh=args.fresh,
         limits=plan_answers.read_limits(args.limits),
     )
-    return progress.wire()
+    return _wire(progress)
 
 
 async def report(app: dispatcher.Dispatcher, args: tool_arguments.Report) -> dict[str, model.Json]:
     """Accepts results of the host."""
-    reported = await app.report(args.run_id, args.results)
-    answer = reported.wire()
-    if reported.state in model.RUN_FINAL:
-        decided = await app.council.look(reported.run_id)
-        answer |= {"decision": decided.wire(), "next": decided.next} if decided else {}
+    progress = await app.report(args.run_id, args.results)
+    answer = _wire(progress)
+    review = await app.council.look(progress.run_id) if progress.state in model.RUN_FINAL else None
+    if review is not None:
+        decision = _wire(review)
+        answer |= {"decision": decision, "next": decision.get("next", "")}
     return answer
 
 
 async def review_council(app: dispatcher.Dispatcher, args: tool_arguments.ReviewCouncil) -> dict[str, model.Json]:
     """Starts a round of the council, or answers where one stands."""
-    asked = reviews.Asked(
+    change = reviews.Asked(
         diff=args.diff, range=args.range, run_id=args.run_id, after=args.after, reviewers=tuple(args.reviewers)
     )
-    return (await app.council.review(asked)).wire()
+    return _wire(await app.council.review(change))
 
 
 async def get_trace(app: dispatcher.Dispatcher, args: tool_arguments.GetTrace) -> dict[str, model.Json]:
@@ -69,31 +171,31 @@ async def get_trace(app: dispatcher.Dispatcher, args: tool_arguments.GetTrace) -
     trace = await app.trace(
         run_id=args.run_id, task_id=args.task_id, view=args.view, cursor=args.cursor, wait_s=args.wait_s
     )
-    shown = trace.wire()
+    answer = _wire(trace)
     if trace.run_id and args.view == "summary" and not args.task_id:
-        shown |= await app.council.trace_summary(trace.run_id)
-    return shown
+        answer |= await app.council.trace_summary(trace.run_id, tool_wording.words)
+    return answer
 
 
 async def steer_run(app: dispatcher.Dispatcher, args: tool_arguments.SteerRun) -> dict[str, model.Json]:
-    """Steers a run. Waiving does not come here: `asking.waive` asks a person first."""
+    """Steers a run. WaiverAnswer and applying do not come here: a person decides on them first."""
     if args.action == "waive":
-        raise errors.NotAllowed("Only a person can waive a finding.", hint=elicitation.HOW_TO_WAIVE)
+        raise errors.NotAllowed("Only a person can waive a finding.", hint=HOW_TO_WAIVE)
     if args.action == "apply":
-        raise errors.NotAllowed("Only a person can change the checkout.", hint=elicit_apply.HOW_TO_APPLY)
-    return (await app.steer(args.run_id, args.action, args.task_id, args.reason)).wire()
+        raise errors.NotAllowed("Only a person can change the checkout.", hint=HOW_TO_APPLY)
+    return _wire(await app.steer(args.run_id, args.action, args.task_id, args.reason))
 
 
 async def message_agents(app: dispatcher.Dispatcher, args: tool_arguments.MessageAgents) -> dict[str, model.Json]:
     """Sends a message or reads an inbox."""
     if args.action == "inbox":
-        return (await app.inbox(args.run_id, args.recipient)).wire()
+        return _wire(await app.inbox(args.run_id, args.recipient))
     if not args.text.strip():
         raise errors.InputError("The message has no text.", hint="Say in a sentence what the recipient should know.")
     message = model.Message(
         run_id=args.run_id, sender=args.sender, recipient=args.recipient, kind=args.kind, text=args.text
     )
-    return (await app.send(message)).wire()
+    return _wire(await app.send(message))
 
 
 HANDLERS: dict[str, Handler] = {

@@ -43,7 +43,7 @@ class AvailableWorkers:
             return ""
         reasons = {
             WorkerKind.API: "there is no ANTHROPIC_API_KEY in the environment of this server",
-            WorkerKind.CLAUDE: "Claude Code is not installed here; `dispatch-mcp doctor` says where it is looked for",
+            WorkerKind.CLAUDE: "Claude Code is not installed here; the doctor command says where it is looked for",
             WorkerKind.HOST: "no assistant calls; it is the one who has a chat",
         }
         return reasons.get(kind, "it is not for whole runs")

@@ -95,7 +95,7 @@ def _needs_person(task_id: str, why: str) -> Problem:
         code="needs_person",
         task=task_id,
         message=f"Task {task_id!r} {why}.",
-        fix="Ask the user to decide: `dispatch-mcp approve`.",
+        fix="Ask the user to decide; nobody else can approve.",
     )
 
 

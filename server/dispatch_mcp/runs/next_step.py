@@ -1,4 +1,4 @@
-"""What to do next, in one sentence that an assistant can act on."""
+"""What to do next about a run, as a value that the interfaces put into words."""
 
 from __future__ import annotations
 
@@ -6,46 +6,67 @@ from collections.abc import Mapping, Sequence
 
 from dispatch_mcp import model
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import task_isolation
 
-APPLY = (
-    " What it changed waits outside of the checkout: steer_run(action='apply') asks the user to take it over, or they "
-    "run `dispatch-mcp apply {}`."
-)
+MOST_TASKS = 5
+"""Tasks that a step names; a trace lists the others."""
 
 
 def next_step(
     run: records.RunRecord, tasks: Sequence[records.TaskRecord], plan: Sequence[model.Task] = (), *, assigned: int = 0
-) -> str:
-    """Returns the next step for whoever reads: the host or a person at a shell. `plan` has the run's tasks."""
+) -> NextStep:
+    """Returns the next step for whoever reads: the host or a person at a shell.
+
+    Args:
+        run: The run as it stands.
+        tasks: Its tasks as they stand.
+        plan: The same tasks as planned; without them nothing is said of merged changes.
+        assigned: How many assignments the same answer hands out.
+    """
     if run.state in model.RUN_FINAL:
-        return _after_the_end(run, tasks) + (APPLY.format(run.id) if task_isolation.has_changes(plan, tasks) else "")
-    if run.state in _HELD:
-        return _HELD[run.state](run, tasks)
+        return _after_the_end(run, tasks, plan)
+    if run.state is RunState.PAUSED:
+        return NextStep(StepKind.RESUME if run.paused else StepKind.RAISE_LIMIT, run.id)
+    if run.state is RunState.WAITING_INPUT:
+        return NextStep(StepKind.DECIDE, run.id, _decisions(tasks))
+    return _while_it_runs(run, tasks, assigned)
+
+
+def _while_it_runs(run: records.RunRecord, tasks: Sequence[records.TaskRecord], assigned: int) -> NextStep:
     if assigned:
-        return f"Do {_count(assigned, 'assignment')} now, in parallel if you can; send all results in one `report`."
+        return NextStep(StepKind.DO_ASSIGNMENTS, run.id, count=assigned)
     ready = _host_tasks(tasks, TaskState.READY)
     if ready:
-        return f"{_count(ready, 'task')} ready for you: call `dispatch` with this run_id to receive them."
-    leased = _host_tasks(tasks, TaskState.RUNNING)
-    if leased:
-        return (
-            f"{_count(leased, 'assignment')} out with you: finish and `report`; "
-            "`dispatch` with this run_id repeats them if they were lost."
-        )
-    return "Working. Read `get_trace` with wait_s up to 45; do not dispatch again."
+        return NextStep(StepKind.FETCH_ASSIGNMENTS, run.id, count=ready)
+    out = _host_tasks(tasks, TaskState.RUNNING)
+    if out:
+        return NextStep(StepKind.FINISH_ASSIGNMENTS, run.id, count=out)
+    return NextStep(StepKind.WATCH, run.id)
 
 
-def _ask(run: records.RunRecord, tasks: Sequence[records.TaskRecord]) -> str:
-    waiting = [task.id for task in tasks if task.worker is WorkerKind.HUMAN and task.state is TaskState.RUNNING]
-    return (
-        f"A person has to decide: {', '.join(waiting[:5])}. Call dispatch(run_id) to have the user asked here, or let "
-        f"them run `dispatch-mcp approve {run.id}`. Nobody else can approve."
+def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord], plan: Sequence[model.Task]) -> NextStep:
+    failures = tuple(task.id for task in tasks if task.state is TaskState.FAILED)
+    if run.state is RunState.SUCCEEDED:
+        kind, advice = StepKind.READ_RESULTS, "Done."
+    elif failures:
+        kind, advice = StepKind.SETTLE_FAILURES, f"Failed: {', '.join(failures[:MOST_TASKS])}."
+    else:
+        kind, advice = StepKind.REOPEN, f"Ended as {run.state.value}."
+    return NextStep(
+        kind,
+        run.id,
+        failures,
+        advice=advice,
+        unproven=sum(task.state is TaskState.UNVERIFIED for task in tasks),
+        has_changes=task_isolation.has_changes(plan, tasks),
     )
 
 
-def why_waiting(task: records.TaskRecord, states: Mapping[str, TaskState], deps: Sequence[str]) -> str:
-    """Returns why a task has not run, or an empty string."""
+def why_waiting(
+    run_id: str, task: records.TaskRecord, states: Mapping[str, TaskState], deps: Sequence[str]
+) -> str | NextStep:
+    """Returns why a task has not run, or an empty string; a step where somebody has to do something."""
     if task.state is TaskState.BLOCKED:
         waiting = [dep for dep in deps if states[dep] not in (TaskState.SUCCEEDED, TaskState.UNVERIFIED)]
         return "waits for " + ", ".join(f"{dep} ({states[dep].value})" for dep in waiting)
@@ -53,47 +74,22 @@ def why_waiting(task: records.TaskRecord, states: Mapping[str, TaskState], deps:
         return f"skipped: {task.cause}"
     if task.state is TaskState.READY and task.ready_at:
         return f"retries after attempt {task.attempt} ({task.cause or 'failed'})"
-    if (task.worker, task.state) in _WITH:
-        return _WITH[task.worker, task.state]
+    if (task.worker, task.state) in _WAITS_FOR:
+        return NextStep(_WAITS_FOR[task.worker, task.state], run_id, (task.id,))
     if task.state is TaskState.FAILED:
         return f"failed: {task.cause or 'see results'}"
     return ""
 
 
-def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord]) -> str:
-    unproven = sum(task.state is TaskState.UNVERIFIED for task in tasks)
-    note = f" {_count(unproven, 'result')} UNVERIFIED: claimed, not proven." if unproven else ""
-    if run.state is RunState.SUCCEEDED:
-        return f"Done. Read get_trace(view='results').{note}"
-    failed = [task.id for task in tasks if task.state is TaskState.FAILED]
-    if failed:
-        return (
-            f"Failed: {', '.join(failed[:5])}. Read get_trace(view='results'); then steer_run(action='retry') "
-            f"or action='skip', task by task.{note}"
-        )
-    return f"Ended as {run.state.value}. steer_run(action='retry') reopens a task.{note}"
+def _decisions(tasks: Sequence[records.TaskRecord]) -> tuple[str, ...]:
+    return tuple(task.id for task in tasks if task.worker is WorkerKind.HUMAN and task.state is TaskState.RUNNING)
 
 
 def _host_tasks(tasks: Sequence[records.TaskRecord], state: TaskState) -> int:
     return sum(task.state is state and task.worker is model.WorkerKind.HOST for task in tasks)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _paused(run: records.RunRecord, _tasks: Sequence[records.TaskRecord]) -> str:
-    if run.paused:
-        return "Paused. Resume it with steer_run(action='resume')."
-    return (
-        "A ceiling of the run is reached and nothing more begins; get_trace says which. "
-        "If the user agrees to more, raise it by dispatch(run_id, limits)."
-    )
-
-
-_HELD = {RunState.PAUSED: _paused, RunState.WAITING_INPUT: _ask}
-
-_WITH = {
-    (WorkerKind.HUMAN, TaskState.RUNNING): "waits for a person: `dispatch-mcp approve`",
-    (WorkerKind.HOST, TaskState.READY): "ready: `dispatch` with this run_id hands it to you",
+_WAITS_FOR = {
+    (WorkerKind.HUMAN, TaskState.RUNNING): StepKind.WAITS_FOR_PERSON,
+    (WorkerKind.HOST, TaskState.READY): StepKind.WAITS_FOR_ASSISTANT,
 }

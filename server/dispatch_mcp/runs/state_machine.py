@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, digests, transitions
 from dispatch_mcp.model.transitions import Changes, Finished, Start, TaskRow
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import edit_rules
 from dispatch_mcp.runs import budget, dependencies, ledger, retry_policy, task_isolation, task_table
-
-HOW_TO_APPROVE = "A person answers: `dispatch-mcp approve RUN TASK`, or dispatch(run_id) where the client can ask."
 
 _HUMAN = frozenset({WorkerKind.HUMAN})
 
@@ -360,7 +359,7 @@ class RunCore:
         ):
             raise errors.InputError(
                 f"Task {task_id!r} is {row.state}; only a failed, cancelled or upstream-skipped task can be retried.",
-                hint="Read `get_trace` for what the run needs next.",
+                hint=NextStep(StepKind.READ_RUN, self.run_id),
             )
         self.cancelled = False  # the run goes on for this task's sake; what else was cancelled stays so
         row.failures = row.crashes = 0
@@ -398,7 +397,8 @@ class RunCore:
         gate = edit_rules.undecided(row.id, self.plan.tasks, self._tasks.rows)
         if gate:
             reason = "is a person's decision" if gate == row.id else f"waits for a person's decision in {gate!r}"
-            raise errors.NotAllowed(f"Task {row.id!r} {reason} and cannot be skipped.", hint=HOW_TO_APPROVE)
+            decide = NextStep(StepKind.DECIDE, self.run_id, (gate,))
+            raise errors.NotAllowed(f"Task {row.id!r} {reason} and cannot be skipped.", hint=decide)
 
     def edit(self, plan: model.Plan, worker: WorkerKind) -> None:
         """Goes on with another version of the plan; new tasks without a worker of their own get `worker`.
@@ -426,7 +426,7 @@ class RunCore:
         position = self._tasks.graph.index.get(task_id)
         if position is None:
             raise errors.UnknownHandle(
-                f"Run {self.run_id} has no task {task_id!r}.", hint="`get_trace` lists the tasks of the run."
+                f"Run {self.run_id} has no task {task_id!r}.", hint=NextStep(StepKind.LIST_TASKS, self.run_id)
             )
         return position
 

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, PlainSerializer, SerializationInfo
 
 from dispatch_mcp import model
 from dispatch_mcp.model.assignments import Assignment
+from dispatch_mcp.next_steps import NextStep, Words
+
+
+def _in_words(step: NextStep | str, info: SerializationInfo[Words | None]) -> str:
+    """Returns the words of the interface that serialises an answer; without an interface, the bare kind of step."""
+    if isinstance(step, str):
+        return step
+    return info.context(step) if info.context else step.kind.value
+
+
+Step = Annotated[NextStep, PlainSerializer(_in_words)]
+"""A step in an answer: a value for who reads the answer here, words on the wire."""
+
+Reason = Annotated[str | NextStep, PlainSerializer(_in_words)]
+"""Why a task waits: a few words, or what somebody has to do first."""
 
 
 class Answer(model.Value):
     """An answer to a host or a shell."""
 
-    def wire(self) -> dict[str, model.Json]:
-        """Returns the answer as JSON without the fields that have their default value."""
-        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    def wire(self, words: Words) -> dict[str, model.Json]:
+        """Returns the answer as JSON, steps in these words, without the fields that have their default value."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, context=words)
 
 
 class RunAnswer(Answer):
-    """Where a run stands; `next` says in one sentence what to do now."""
+    """Where a run stands, and what to do now."""
 
     run_id: str
     state: model.RunState
     counts: dict[str, int] = Field(default_factory=dict[str, int])
-    next: str = ""
+    next: Step | None = None
 
 
 class Progress(RunAnswer):
@@ -84,7 +101,6 @@ class RunLine(model.Value):
     plan_id: str
     counts: dict[str, int] = Field(default_factory=dict[str, int])
     updated: str = ""
-    next: str = ""
 
 
 class TaskLine(model.Value):
@@ -154,12 +170,12 @@ class Trace(Answer):
     held: str = ""
     runs: tuple[RunLine, ...] = ()
     tasks: tuple[TaskLine, ...] = ()
-    blocked: dict[str, str] = Field(default_factory=dict[str, str])
+    blocked: dict[str, Reason] = Field(default_factory=dict[str, str | NextStep])
     timeline: tuple[EventLine, ...] = ()
     results: tuple[ResultLine, ...] = ()
     artifacts: tuple[ArtifactLine, ...] = ()
     todo: tuple[dict[str, str], ...] = ()
     text: str = ""
     cursor: str = ""
-    next: str = ""
+    next: Step | None = None
     poll_after_s: float = 0.0

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.store import sqlite_store
 
 
@@ -63,7 +64,7 @@ async def record(store: sqlite_store.Store, decision: Decision, verdict: Verdict
     if not advance.accepted[0]:
         raise errors.InputError(
             f"Task {decision.task_id!r} no longer waits for this decision.",
-            hint="`dispatch-mcp status RUN` says where the run stands.",
+            hint=NextStep(StepKind.READ_RUN, decision.run_id),
         )
     return advance
 

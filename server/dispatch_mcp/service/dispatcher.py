@@ -10,6 +10,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.agents import a2a_card, catalog
 from dispatch_mcp.engine import executor, run_view
 from dispatch_mcp.model import WorkerKind, assignments, merge_offer, ports, records, transitions, worker_choice
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.routing import router
 from dispatch_mcp.runs import next_step
 from dispatch_mcp.service import (
@@ -179,7 +180,7 @@ class Dispatcher:
             NotAllowed: the checkout is in no state for it; nothing was touched.
         """
         if self.checkouts is None:
-            raise errors.InputError("Nothing can be applied from here.", hint="Use `dispatch-mcp apply RUN`.")
+            raise errors.InputError("Nothing can be applied from here.", hint=NextStep(StepKind.LOOK_AT_CHANGE, run_id))
         record = await self.store.run(await self.handles.run_id(run_id), principal=self.principal)
         if expect:
             return await self.checkouts.apply(record.workspace, record.id, expect)
@@ -213,7 +214,7 @@ class Dispatcher:
         outcome = await self.store.outcome(run_id, task_id)
         if outcome is None:
             raise errors.UnknownHandle(
-                f"Task {task_id!r} is {row.state.value}: no result.", hint="get_trace says what it waits for."
+                f"Task {task_id!r} is {row.state.value}: no result.", hint=NextStep(StepKind.READ_RUN, run_id)
             )
         return outcome.model_dump_json(exclude_defaults=True)
 

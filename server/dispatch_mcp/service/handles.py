@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dispatch_mcp import errors
 from dispatch_mcp.engine import run_view
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.store import sqlite_store
 
 LATEST = "latest"
@@ -46,5 +47,5 @@ class Handles:
 
 def _nothing(kind: str, workspace: str) -> errors.UnknownHandle:
     return errors.UnknownHandle(
-        f"There is no {kind} of {workspace!r} yet, so none is the latest.", hint="Begin with plan_dag."
+        f"There is no {kind} of {workspace!r} yet, so none is the latest.", hint=NextStep(StepKind.MAKE_PLAN)
     )

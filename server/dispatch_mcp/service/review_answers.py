@@ -9,6 +9,7 @@ from pydantic import Field
 from dispatch_mcp import model
 from dispatch_mcp.model import records
 from dispatch_mcp.model.assignments import Assignment
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.review import council_decision, diff_parts, review_tasks
 from dispatch_mcp.service import answers
 
@@ -77,7 +78,7 @@ class Reviewed(answers.Answer):
     assignments: tuple[Assignment, ...] = ()
     mend_plan: str = ""
     counts: dict[str, int] = Field(default_factory=dict[str, int])
-    next: str = ""
+    next: answers.Step | None = None
     poll_after_s: float = 0.0
 
 
@@ -121,7 +122,7 @@ def empty_answer(manifest: review_tasks.Manifest) -> Reviewed:
         rules=manifest.rules.summary,
         of=manifest.source,
         coverage=coverage(manifest),
-        next=f"{_NOT_PASSED} Name a change: diff, a git range, or a run.",
+        next=NextStep(StepKind.NAME_CHANGE, advice=_NOT_PASSED),
     )
 
 
@@ -201,32 +202,30 @@ def _next(
     decision: council_decision.Decision | None,
     handouts: int,
     mend_plan: str,
-) -> str:
+) -> NextStep:
     if decision is None:
         return _waiting(record, handouts)
     if decision.outcome == "PASS":
-        return "Passed. Tell the user what is left to do (medium) and what was found besides (low)."
-    waive = f"only a person can waive one: `dispatch-mcp waive {record.id} FINDING --reason WHY`"
+        return NextStep(StepKind.SAY_PASSED, record.id)
     if manifest.round >= manifest.rules.rounds:
-        return f"Round {manifest.round} of {manifest.rules.rounds}: ask the user what becomes of it; {waive}."
-    again = f"then review the change again with after={record.id!r}"
+        return NextStep(
+            StepKind.LEAVE_TO_USER,
+            record.id,
+            advice=f"This was round {manifest.round} of {manifest.rules.rounds}.",
+        )
     if decision.outcome == "INCONCLUSIVE":
         blocks = "It blocks" if decision.blocks else "The settings let it through; say so to the user"
-        unproven = f", or {waive}" if decision.findings else ""
-        return f"{blocks}: {decision.why} Call review_council again to try anew{unproven}."
-    how = f"Dispatch plan {mend_plan}: the owners mend the findings" if mend_plan else "Blocked: have it mended"
-    return f"{how}, {again}; {waive}."
+        return NextStep(
+            StepKind.REPEAT_REVIEW,
+            record.id,
+            advice=f"{blocks}: {decision.why}",
+            has_findings=bool(decision.findings),
+        )
+    return NextStep(StepKind.MEND, record.id, plan=mend_plan)
 
 
-def _waiting(record: records.RunRecord, handouts: int) -> str:
+def _waiting(record: records.RunRecord, handouts: int) -> NextStep:
     if handouts:
-        many = "these reviews" if handouts > 1 else "this review"
-        return (
-            f"Start {many} now, all in one message and each in a subagent of its own that sees nothing of the others; "
-            "send all answers whole in one `report`."
-        )
-    if record.state is model.RunState.RUNNING:
-        return (
-            f"Reviewers are at work: get_trace(run_id={record.id!r}, wait_s=45), then review_council with this run_id."
-        )
-    return f"Read get_trace(run_id={record.id!r})."
+        return NextStep(StepKind.DO_REVIEWS, record.id, count=handouts)
+    at_work = record.state is model.RunState.RUNNING
+    return NextStep(StepKind.WATCH_REVIEW if at_work else StepKind.READ_RUN, record.id)

@@ -14,6 +14,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import review_attempt, run_view
 from dispatch_mcp.model import assignments
+from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.review import (
     council_decision,
@@ -163,7 +164,7 @@ class Council:
             return []
         return [item for item in decision.findings if item.standing in ("open", "unproven")]
 
-    async def trace_summary(self, run_id: str) -> dict[str, model.Json]:
+    async def trace_summary(self, run_id: str, words: Words) -> dict[str, model.Json]:
         """Returns what a trace of a round says besides: its decision, how its reviewers have done; else nothing."""
         standing = await self.look(run_id)
         if standing is None:
@@ -172,7 +173,7 @@ class Council:
         past = await review_rounds.calibration(self.store, self.handles.principal) if standing.outcome else []
         lines = [record.shown() for record in past if record.reviewer in names]
         keys = ("outcome", "blocks", "why", "rules", "round", "of", "reviewers", "findings", "coverage", "mend_plan")
-        whole = standing.wire()
+        whole = standing.wire(words)
         return {"council": {**{key: whole[key] for key in keys if key in whole}, "calibration": lines}}
 
     async def _before(self, run_id: str) -> Before | None:
@@ -182,12 +183,16 @@ class Council:
         before = await self.rounds.get(run_id)
         decision = await self.rounds.decision(before)
         if decision is None:
-            raise errors.InputError(f"Review {before.run.id} is not over.", hint="Finish it first: dispatch(run_id).")
+            raise errors.InputError(
+                f"Review {before.run.id} is not over.", hint=NextStep(StepKind.FINISH_REVIEW, before.run.id)
+            )
         if before.is_last:
             raise errors.NotAllowed(
                 f"This was round {before.manifest.round} of {before.manifest.rules.rounds}; a person decides what "
                 "becomes of it now.",
-                hint="The user mends it or waives findings with `dispatch-mcp waive`; council_rounds bounds the loop.",
+                hint=NextStep(
+                    StepKind.LEAVE_TO_USER, before.run.id, advice="The setting `council_rounds` bounds the loop."
+                ),
             )
         return Before(before, decision)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import executor
 from dispatch_mcp.model import WorkerKind, records, worker_choice
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import budget
 from dispatch_mcp.service import handles, planner
 from dispatch_mcp.store import sqlite_store
@@ -77,7 +78,7 @@ class RunStarts:
         if plan.draft:
             raise errors.InputError(
                 f"Plan {request.plan_id!r} is a draft.",
-                hint="Fill in its tasks with plan_dag, then dispatch the result.",
+                hint=NextStep(StepKind.COMPLETE_DRAFT, plan=plan.id),
             )
         self._refuse_depth(request.limits)
         limits = budget.within(request.limits, self.rules.ceilings)

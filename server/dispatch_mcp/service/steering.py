@@ -9,6 +9,7 @@ from typing import Literal
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import executor, run_view
 from dispatch_mcp.model import records
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import next_step
 from dispatch_mcp.service import answers, approvals, handles, traces
 from dispatch_mcp.store import sqlite_store
@@ -28,7 +29,7 @@ class Steering:
     async def steer(self, handle: str, kind: Kind, task_id: str, reason: str) -> answers.Steered:
         """Cancels, pauses or resumes a run; retries or skips a task. Never approves anything."""
         if kind in ("retry", "skip") and not task_id:
-            raise errors.InputError(f"{kind!r} needs a task_id.", hint="get_trace(run_id=…) lists the tasks.")
+            raise errors.InputError(f"{kind!r} needs the id of a task.", hint=NextStep(StepKind.LIST_TASKS, handle))
         before = await self.handles.run(handle)
         await self.engine.signal(before.run.id, records.Action(kind, task_id, reason))
         return await self._steered(before)

@@ -14,6 +14,7 @@ from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.agents import a2a_card
 from dispatch_mcp.engine import executor, run_view
 from dispatch_mcp.model import TaskState, WorkerKind, records
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_checks
 from dispatch_mcp.runs import budget, capsules, next_step
 from dispatch_mcp.service import answers, handles
@@ -50,10 +51,10 @@ async def overview(store: sqlite_store.Store, principal: str, *, all_runs: bool,
         )
         for run in runs
     ]
-    advice_text = "Read one with get_trace(run_id=…)." if lines else "No open runs; view='all' lists finished ones."
+    step = NextStep(StepKind.READ_RUN if lines else StepKind.LIST_ALL_RUNS)
     cursor = runs[-1].id if len(runs) == PAGE else ""
     context = saving(*await store.context_tokens(principal))
-    return answers.Trace(runs=tuple(lines), context=context, cursor=cursor, next=advice_text)
+    return answers.Trace(runs=tuple(lines), context=context, cursor=cursor, next=step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ async def results(store: sqlite_store.Store, view: run_view.RunView, task_id: st
         if not page:
             raise errors.InputError(
                 f"Task {task_id!r} is {view.task(task_id).state.value}: no result yet.",
-                hint="Wait with get_trace(wait_s=…).",
+                hint=NextStep(StepKind.AWAIT_RESULT, view.run.id, (task_id,)),
             )
     else:
         start = sequence(cursor)
@@ -315,9 +316,9 @@ def _task_lines(view: run_view.RunView, attempts: Sequence[records.AttemptRecord
     ]
 
 
-def _blocked(view: run_view.RunView) -> dict[str, str]:
+def _blocked(view: run_view.RunView) -> dict[str, str | NextStep]:
     deps = {task.id: task.deps for task in view.plan.tasks}
-    reasons = ((task.id, next_step.why_waiting(task, view.states, deps[task.id])) for task in view.tasks)
+    reasons = ((task.id, next_step.why_waiting(view.run.id, task, view.states, deps[task.id])) for task in view.tasks)
     return dict([pair for pair in reasons if pair[1]][:PAGE])
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from dispatch_mcp import errors
+from dispatch_mcp.next_steps import NextStep
 from dispatch_mcp.store import owner_locks, sqlite
 
 FIXED = (3, 51, 3)
@@ -24,7 +25,7 @@ class Fact:
     name: str
     status: Literal["ok", "warn", "bad"]
     detail: str
-    hint: str = ""
+    hint: str | NextStep = ""
 
 
 def facts(home: Path) -> list[Fact]:

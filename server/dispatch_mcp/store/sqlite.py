@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from dispatch_mcp import errors
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.store import failpoints
 
 APPLICATION_ID = 0x64_6D_63_70
@@ -58,7 +59,10 @@ _UNAVAILABLE = {
 }
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
-_KEEP_IT = "Keep the file as it is, run `dispatch-mcp doctor`, and set DISPATCH_MCP_HOME to another folder to go on."
+_KEEP_IT = NextStep(
+    StepKind.CHECK_INSTALLATION,
+    advice="Keep the file as it is, and set DISPATCH_MCP_HOME to another folder to go on.",
+)
 
 
 def translate(error: Exception, home: Path) -> errors.StoreError:
@@ -84,7 +88,7 @@ def _translate(error: Exception, home: Path) -> errors.StoreError:
     if isinstance(error, OSError):
         hint = "Check that the disk has space and that the folder is writable, or set DISPATCH_MCP_HOME to another."
         return errors.StoreUnavailable(f"The store in {str(home)!r} cannot be used: {error}.", hint=hint)
-    return errors.StoreError(f"The store {path!r} refused this: {error}.", hint="Run `dispatch-mcp doctor`.")
+    return errors.StoreError(f"The store {path!r} refused this: {error}.", hint=NextStep(StepKind.CHECK_INSTALLATION))
 
 
 def network_filesystem(path: Path, mountinfo: str) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import records, transitions
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.store import codec
 
 STATES = {state.value: state for state in model.TaskState}
@@ -129,13 +130,13 @@ def run_row(conn: sqlite3.Connection, run_id: str) -> RunRow:
 
 def unknown_run(run_id: str) -> errors.UnknownHandle:
     """Returns the answer for a run that does not exist or belongs to somebody else: the same for both."""
-    return errors.UnknownHandle(f"There is no run {run_id!r}.", hint="`get_trace` without arguments lists your runs.")
+    return errors.UnknownHandle(f"There is no run {run_id!r}.", hint=NextStep(StepKind.LIST_RUNS))
 
 
 def unknown_plan(plan_id: str, version: int | None = None) -> errors.UnknownHandle:
     """Returns the answer for a plan that does not exist or belongs to somebody else: the same for both."""
     which = f"plan {plan_id!r}" if version is None else f"version {version} of plan {plan_id!r}"
-    return errors.UnknownHandle(f"There is no {which}.", hint="`plan_dag` makes one and returns its id.")
+    return errors.UnknownHandle(f"There is no {which}.", hint=NextStep(StepKind.MAKE_PLAN))
 
 
 def run_record(row: RunRow, counts: Mapping[str, int]) -> records.RunRecord:

@@ -109,7 +109,7 @@ class CommandWorker:
                 "not_allowed",
                 f"The command {_quoted(command)} is not on the user's allow-list.",
                 "Only the user can allow it: they decide which program and arguments they trust and add them to "
-                "`allow_commands` in config.toml of the state directory; `dispatch-mcp config` shows where and how. "
+                "`allow_commands` in config.toml of the state directory; the config command shows where and how. "
                 "Without that, give the task to the assistant (worker `host`).",
             )
         return None

@@ -91,7 +91,7 @@ def _pointer(work: work_order.WorkOrder, prompt_ref: str, prompt_file: str) -> s
     """Returns what a subagent is told whose prompt is too long to pass through the host."""
     return (
         f"Your task is {work.task.id} of run {work.run_id}: {escape.one_line(work.task.goal, limit=300)}\n\n"
-        f"Before anything else read the MCP resource {prompt_ref} of the server that offers `route_task`"
+        f"Before anything else read the MCP resource {prompt_ref} of the server `dispatch-mcp`"
         f"{f', or the file {prompt_file}' if prompt_file else ''}. It holds GOAL, CONSTRAINTS, CONTEXT and OUTPUT. "
         "Carry it out exactly and answer in the form that its OUTPUT asks for. "
         "If you cannot read it, change nothing and answer with that."
@@ -100,6 +100,6 @@ def _pointer(work: work_order.WorkOrder, prompt_ref: str, prompt_file: str) -> s
 
 def _instructions(work: work_order.WorkOrder) -> str:
     return (
-        "No subagents here? Do it yourself: follow `call.prompt` as if it were addressed to you. Either way call "
-        f"`report` with task_id {work.task.id!r}, attempt {work.attempt} and the whole answer."
+        "No subagents here? Do it yourself: follow `call.prompt` as if it were addressed to you. Either way report "
+        f"task_id {work.task.id!r}, attempt {work.attempt} and the whole answer."
     )

@@ -20,7 +20,9 @@ from dispatch_mcp.service import route_memory
 from dispatch_mcp.text import escape, json_types
 
 SHOWN = 90
+"""Characters of a description in the list."""
 MOST_WORDS = 30
+"""Words that misled, the worst first, in the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,34 +39,34 @@ class Finding:
         return {"code": self.code, "agent": self.agent, "path": self.path, "message": self.message}
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Lists, shows, checks or trusts agents, or what they taught; returns 1 when the check finds something."""
-    return _ACTIONS[options.what](options, loaded.settings)
+    return _ACTIONS[options.what](options, setup.settings)
 
 
 def _list(options: argparse.Namespace, settings: configuration.Settings) -> int:
-    known = catalog_arguments.choose(settings, options.roster or options.name)
+    catalogue = catalog_arguments.choose(settings, options.roster or options.name)
     if options.json:
-        console.emit([_brief(known, agent) for agent in known.agents])
+        console.emit([_brief(catalogue, agent) for agent in catalogue.agents])
         return console.OK
     rows = [
-        (agent.roster, known.key(agent), _origin(agent), escape.one_line(agent.description, limit=SHOWN))
-        for agent in sorted(known.agents, key=lambda agent: (agent.roster, agent.name))
+        (agent.roster, catalogue.key(agent), _origin(agent), escape.one_line(agent.description, limit=SHOWN))
+        for agent in sorted(catalogue.agents, key=lambda agent: (agent.roster, agent.name))
     ]
     console.show(("roster", "agent", "from", "for"), rows)
-    waiting = sorted({agent.roster for agent in known.agents} - {agent.roster for agent in known.routable})
+    waiting = sorted({agent.roster for agent in catalogue.agents} - {agent.roster for agent in catalogue.routable})
     if waiting:
         console.note(f"Only by name or --roster: {', '.join(waiting)}.")
     return console.OK
 
 
-def _brief(known: catalog.Catalog, agent: catalog.Agent) -> dict[str, model.Json]:
+def _brief(catalogue: catalog.Catalog, agent: catalog.Agent) -> dict[str, model.Json]:
     return {
-        "name": known.key(agent),
+        "name": catalogue.key(agent),
         "roster": agent.roster,
         "layer": agent.layer,
         "trusted": agent.trusted,
-        "routed": agent in known.routable,
+        "routed": agent in catalogue.routable,
         "description": agent.description,
         "knowledge": agent.knowledge,
         "path": agent.path,
@@ -102,39 +104,39 @@ def _show(options: argparse.Namespace, settings: configuration.Settings) -> int:
 
 
 def _lint(options: argparse.Namespace, settings: configuration.Settings) -> int:
-    asked = options.roster or options.name
-    known = catalog_arguments.choose(settings, asked)
-    found = list(findings(known, _documents(asked)))
+    roster = options.roster or options.name
+    catalogue = catalog_arguments.choose(settings, roster)
+    report = list(findings(catalogue, _documents(roster)))
     if options.json:
-        console.emit([finding.wire() for finding in found])
+        console.emit([finding.wire() for finding in report])
     else:
-        for finding in found:
+        for finding in report:
             console.say(f"{finding.path}: {finding.code}: {finding.message}", style="yellow")
-        console.say(f"{len(known.agents)} agents, {len(found)} finding{'' if len(found) == 1 else 's'}")
-    return console.FAILED if found else console.OK
+        console.say(f"{len(catalogue.agents)} agents, {len(report)} finding{'' if len(report) == 1 else 's'}")
+    return console.FAILED if report else console.OK
 
 
-def _documents(asked: str | None) -> tuple[Path, ...]:
+def _documents(roster: str | None) -> tuple[Path, ...]:
     """Returns the folders in which knowledge documents may lie: the product's, and those around a folder of agents."""
-    bundled = bundled_files.bundled("knowledgebase").parent
-    if not asked or not Path(asked).is_dir():
-        return (bundled,)
-    folder = Path(asked).resolve()
-    return (bundled, folder, *list(folder.parents)[:2])
+    product = bundled_files.bundled("knowledgebase").parent
+    if not roster or not Path(roster).is_dir():
+        return (product,)
+    folder = Path(roster).resolve()
+    return (product, folder, *list(folder.parents)[:2])
 
 
-def findings(known: catalog.Catalog, documents: tuple[Path, ...]) -> Iterator[Finding]:
+def findings(catalogue: catalog.Catalog, documents: tuple[Path, ...]) -> Iterator[Finding]:
     """Yields what is odd: files read leniently, missing descriptions and knowledge documents, replaced agents."""
-    for agent in known.agents:
+    for agent in catalogue.agents:
         for note in agent.notes:
             code = "no_description" if note.startswith("no description") else "read_leniently"
             yield Finding(code, agent.qualified, agent.path, note)
         if agent.knowledge and not any(_there(folder, agent.knowledge) for folder in documents):
             message = f"the knowledge document {agent.knowledge!r} is not there"
             yield Finding("no_knowledge", agent.qualified, agent.path, message)
-    kept = {agent.name: agent for agent in known.agents}
-    for agent in known.shadowed:
-        instead = kept.get(agent.name)
+    by_name = {agent.name: agent for agent in catalogue.agents}
+    for agent in catalogue.shadowed:
+        instead = by_name.get(agent.name)
         message = f"is replaced by {instead.path if instead else 'another file of its roster'}"
         yield Finding("duplicate", agent.qualified, agent.path, message)
 
@@ -167,15 +169,15 @@ def _trust(options: argparse.Namespace, settings: configuration.Settings) -> int
 
 
 def _untrusted(settings: configuration.Settings, name: str | None) -> catalog.Agent:
-    known = loader.Source.of(settings).catalog()
-    waiting = [agent for agent in (*known.agents, *known.shadowed) if not agent.trusted]
-    chosen = [agent for agent in waiting if name in (agent.name, agent.qualified, agent.path)]
-    if len(chosen) == 1:
-        return chosen[0]
-    listed = ", ".join(agent.qualified for agent in waiting[:20])
+    catalogue = loader.Source.of(settings).catalog()
+    waiting = [agent for agent in (*catalogue.agents, *catalogue.shadowed) if not agent.trusted]
+    matches = [agent for agent in waiting if name in (agent.name, agent.qualified, agent.path)]
+    if len(matches) == 1:
+        return matches[0]
+    names = ", ".join(agent.qualified for agent in waiting[:20])
     raise errors.UnknownHandle(
-        f"{name!r} names {len(chosen)} agents that are not trusted." if name else "`agents trust` needs a name.",
-        hint=f"Not trusted: {listed}." if listed else "Every agent is trusted.",
+        f"{name!r} names {len(matches)} agents that are not trusted." if name else "`agents trust` needs a name.",
+        hint=f"Not trusted: {names}." if names else "Every agent is trusted.",
     )
 
 
@@ -192,12 +194,12 @@ def _approved_by_hand(agent: catalog.Agent) -> bool:
 
 def _remember(path: Path, digest: str) -> None:
     """Adds a digest to the file of approved ones, in one step and for its owner's eyes."""
-    known = sorted({*_remembered(path), digest})
+    digests = sorted({*_remembered(path), digest})
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump({"sha256": known}, file, indent=2)
+        json.dump({"sha256": digests}, file, indent=2)
     new.replace(path)
 
 
@@ -206,23 +208,23 @@ def _remembered(path: Path) -> list[str]:
     if not path.exists():
         return []
     try:
-        found: model.Json = json.loads(path.read_text(encoding="utf-8"))
+        document: model.Json = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as wrong:
         raise errors.ConfigError(f"{str(path)!r} is not JSON: {wrong}.", hint="Correct or move it first.") from wrong
-    listed = found.get("sha256") if json_types.is_object(found) else found
-    return [digest for digest in listed if isinstance(digest, str)] if json_types.is_list(listed) else []
+    digests = document.get("sha256") if json_types.is_object(document) else document
+    return [digest for digest in digests if isinstance(digest, str)] if json_types.is_list(digests) else []
 
 
 def _misroutes(options: argparse.Namespace, settings: configuration.Settings) -> int:
     """Shows the words that led requests to agents which were the wrong ones."""
     lessons = anyio.run(route_memory.lessons, settings.home)
-    found = learning.misleading([lesson.past for lesson in lessons])
+    words = learning.misleading([lesson.past for lesson in lessons])
     if options.name:
-        found = [word for word in found if word.agent == options.name]
+        words = [word for word in words if word.agent == options.name]
     if options.json:
-        console.emit([{"agent": w.agent, "word": w.word, "wrong": w.wrong, "right": w.right} for w in found])
+        console.emit([{"agent": w.agent, "word": w.word, "wrong": w.wrong, "right": w.right} for w in words])
         return console.OK
-    rows = [(word.agent, word.word, str(word.wrong), str(word.right)) for word in found[:MOST_WORDS]]
+    rows = [(word.agent, word.word, str(word.wrong), str(word.right)) for word in words[:MOST_WORDS]]
     if rows:
         console.show(("agent", "word", "went badly", "went well"), rows)
     else:

@@ -16,11 +16,11 @@ from dispatch_mcp.model import merge_offer
 from dispatch_mcp.service import checkouts
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Prints what would be applied; with a revision, applies it. Raises NotAllowed when an assistant does that."""
     if options.expect:
         approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
-    offer = anyio.run(checkouts.offer, loaded.settings, options.run, options.expect)
+    offer = anyio.run(checkouts.offer, setup.settings, options.run, options.expect)
     if options.json:
         console.emit(offer.model_dump(mode="json", exclude_defaults=True))
     else:

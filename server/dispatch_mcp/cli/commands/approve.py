@@ -19,11 +19,11 @@ ASSISTANTS = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CODEX_SANDBOX", "CURSOR_A
 """Variables that assistants set for the commands they run."""
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Records the answer and prints where the run stands. Raises NotAllowed when an assistant runs the command."""
     refuse_assistants(os.environ, terminal=sys.stdin.isatty())
     verdict = approvals.Verdict(not options.reject, f"{getpass.getuser()} at a shell", options.reason)
-    answer = anyio.run(_decide, loaded.settings, options, verdict)
+    answer = anyio.run(_decide, setup.settings, options, verdict)
     status.show_steered(answer, as_json=options.json)
     return console.OK
 
@@ -34,10 +34,10 @@ def refuse_assistants(environment: Mapping[str, str], *, terminal: bool) -> None
     This keeps an assistant from approving its own plan by habit. It is no wall: whoever has the user's shell can do
     what the user can.
     """
-    found = next((name for name in ASSISTANTS if environment.get(name)), "")
-    if found and not terminal:
+    variable = next((name for name in ASSISTANTS if environment.get(name)), "")
+    if variable and not terminal:
         raise errors.NotAllowed(
-            f"This shell belongs to an assistant ({found} is set); a person has to decide.",
+            f"This shell belongs to an assistant ({variable} is set); a person has to decide.",
             hint="Ask the user to run the same command in a terminal of their own.",
         )
 

@@ -7,36 +7,76 @@ import gzip
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pydantic
 
 from dispatch_mcp import configuration, errors, model
-from dispatch_mcp.cli import console, context_session, input_files
-from dispatch_mcp.context import git_log, packs, search_scope
+from dispatch_mcp.cli import console, input_files
+from dispatch_mcp.context import git_log, pack_builder, packs, search_scope
 
 MAX_TEXT = 200_000
 _MAX_HISTORY = 1 << 28
+"""Characters of an unpacked history: what a small gzip file may unfold to."""
 _STRINGS = pydantic.TypeAdapter(tuple[str, ...])
 _TEXTS = ("full", "text", "title")
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Packs of one workspace, one budget and one scope; `history` replaces the workspace's own if it is given."""
+
+    gatherer: pack_builder.Gatherer
+    workspace: Path
+    budget: int
+    scope: search_scope.Scope
+    history: pack_builder.History | None = None
+
+    def pack(self, text: str, keys: Sequence[str] = (), *, before: int | None = None, but: str = "") -> packs.Pack:
+        """Returns the pack of a task; of a history that was handed in, commits before `before` and not `but` count.
+
+        Raises:
+            NotAllowed: the workspace cannot be read.
+        """
+        history = self.history.until(before, but) if self.history else None
+        return self.gatherer.pack(
+            self.workspace, text, keys, budget=self.budget, scope=self.scope, past_commits=history
+        )
+
+
+@contextmanager
+def open_session(
+    settings: configuration.Settings,
+    *,
+    budget: int,
+    scope: search_scope.Scope,
+    commits: Sequence[git_log.Commit] | None = None,
+) -> Generator[Session]:
+    """Yields the session for the settings' workspace."""
+    with ExitStack() as stack:
+        gatherer = stack.enter_context(pack_builder.Gatherer(settings.home))
+        history = stack.enter_context(closing(pack_builder.History(commits))) if commits is not None else None
+        yield Session(gatherer, settings.workspace, budget, scope, history)
+
+
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Prints the pack of one task, or a JSON line for each case of a batch."""
     scope = _scope(options.receives or (), options.excludes or ())
     commits = _history(options.history) if options.history else None
-    with context_session.asking(loaded.settings, budget=_budget(options.budget), scope=scope, commits=commits) as asked:
+    with open_session(setup.settings, budget=_budget(options.budget), scope=scope, commits=commits) as session:
         if options.batch is not None:
             if options.text:
                 raise errors.InputError(
                     f"Both a task and --batch {options.batch!r} are given.", hint="Leave one of them out."
                 )
             for case in input_files.cases(options.batch, _TEXTS):
-                console.line(_answer(asked, case))
+                console.line(_answer(session, case))
             return console.OK
         text = _text(options.text)
-        pack = asked.pack(text, options.need or ())
+        pack = session.pack(text, options.need or ())
     if options.json:
         console.emit({**pack.wire(), "text": pack.text})
     else:
@@ -74,38 +114,38 @@ def _text(words: Sequence[str]) -> str:
 
 def _show(pack: packs.Pack) -> None:
     console.say(pack.text)
-    saved = 1 - pack.tokens / pack.pool if pack.pool > pack.tokens else 0.0
-    found = f"; all that was found has about {pack.pool:,}, so {saved:.0%} is saved" if saved else ""
-    console.note(f"{pack.tokens:,} of {pack.budget:,} tokens{found}")
+    share = 1 - pack.tokens / pack.pool if pack.pool > pack.tokens else 0.0
+    saving = f"; all that was found has about {pack.pool:,}, so {share:.0%} is saved" if share else ""
+    console.note(f"{pack.tokens:,} of {pack.budget:,} tokens{saving}")
 
 
-def _answer(asked: context_session.Asking, case: dict[str, model.Json]) -> dict[str, model.Json]:
+def _answer(session: Session, case: dict[str, model.Json]) -> dict[str, model.Json]:
     """Returns one case's answer: ranked paths, spans in the order in which they were chosen, and what they cost."""
     text = next(case[key] for key in _TEXTS if isinstance(case.get(key), str))
     keys = _STRINGS.validate_python(case.get("context") or ())
-    started = time.perf_counter()
+    start = time.perf_counter()
     date, commit = case.get("date"), case.get("commit")
-    pack = asked.pack(
+    pack = session.pack(
         text[:MAX_TEXT],
         keys,
         before=int(date) if isinstance(date, int | float) else None,
         but=commit if isinstance(commit, str) else "",
     )
     spans = [[item.path, item.first, item.last] for item in pack.chosen if item.first]
-    ranked = list(pack.ranked)
+    paths = list(pack.ranked)
     return {
         "id": case["id"],
-        "ranked": ranked,
+        "ranked": paths,
         "pack": spans,
         "also": list(pack.also),
-        "files": ranked,
+        "files": paths,
         "snippets": spans,
         "named": list(pack.also),
         "left_out": [item.key for item in pack.left_out],
         "withheld": list(pack.withheld),
         "unresolved": [item.key for item in pack.unresolved],
         "tokens": pack.tokens,
-        "ms": round(1000 * (time.perf_counter() - started), 1),
+        "ms": round(1000 * (time.perf_counter() - start), 1),
     }
 
 

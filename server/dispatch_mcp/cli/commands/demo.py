@@ -62,9 +62,9 @@ def _program() -> str:
     return str(script) if script.exists() else "dispatch-mcp"
 
 
-def _repository(given: str | None) -> Path:
+def _repository(repo: str | None) -> Path:
     """Returns the repository to look at: the one asked for, this checkout, or the current directory."""
-    choices = [Path(given)] if given else [bundled_files.bundled("agents").parent, Path.cwd()]
+    choices = [Path(repo)] if repo else [bundled_files.bundled("agents").parent, Path.cwd()]
     for choice in choices:
         if (choice / ".git").exists():
             return choice.resolve()

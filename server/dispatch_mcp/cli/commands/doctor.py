@@ -17,7 +17,7 @@ import anyio
 
 from dispatch_mcp import __version__, configuration, errors, model, worker_setup
 from dispatch_mcp.agents import bundled_files, loader
-from dispatch_mcp.cli import console
+from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.git import merge_rules
 from dispatch_mcp.service import checkouts
 from dispatch_mcp.store import health
@@ -36,9 +36,9 @@ class Fact:
     fix: str = ""
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Prints the facts; returns 1 when something is broken."""
-    facts = list(examine(loaded))
+    facts = list(examine(setup))
     if options.json:
         console.emit([fact_json(fact) for fact in facts])
     else:
@@ -54,9 +54,9 @@ def fact_json(fact: Fact) -> dict[str, model.Json]:
     return {"ok": fact.mark == "✓", "mark": fact.mark, "what": fact.what, "detail": fact.detail, "fix": fact.fix}
 
 
-def examine(loaded: configuration.Loaded) -> Iterator[Fact]:
+def examine(setup: configuration.Loaded) -> Iterator[Fact]:
     """Yields every fact, cheapest first."""
-    settings = loaded.settings
+    settings = setup.settings
     yield _python()
     yield from _home(settings.home)
     yield from _store(settings.home)
@@ -66,7 +66,7 @@ def examine(loaded: configuration.Loaded) -> Iterator[Fact]:
     yield from _workers(settings)
     yield from _agents(settings)
     yield _templates(settings.home)
-    yield from (Fact("!", "setting", warning, "Correct or remove it.") for warning in loaded.warnings)
+    yield from (Fact("!", "setting", warning, "Correct or remove it.") for warning in setup.warnings)
 
 
 def _python() -> Fact:
@@ -92,7 +92,8 @@ def _home(home: Path) -> Iterator[Fact]:
 def _store(home: Path) -> Iterator[Fact]:
     marks: dict[str, Mark] = {"ok": "✓", "warn": "!", "bad": "✗"}
     for fact in health.facts(home):
-        yield Fact(marks[fact.status], fact.name, fact.detail, fact.hint)
+        fix = fact.hint if isinstance(fact.hint, str) else shell_wording.words(fact.hint)
+        yield Fact(marks[fact.status], fact.name, fact.detail, fix)
 
 
 def _workspace(workspace: Path) -> Fact:
@@ -106,24 +107,24 @@ def _git(settings: configuration.Settings) -> Fact:
     if git is None:
         return Fact("!", "git", "not found", "Install git for receipts and worktrees.")
     try:
-        found = anyio.run(checkouts.git_version, settings)
+        version = anyio.run(checkouts.git_version, settings)
     except errors.WorkerError as trouble:
         return Fact("!", "git", f"{git} does not work: {trouble.message}", "Install git for receipts and worktrees.")
-    said = f"{git} {found[0]}.{found[1]}"
-    if found < merge_rules.OLDEST_GIT:
-        return Fact("!", "git", f"{said}, too old for worktrees", "Install git 2.38 or newer; receipts work without.")
-    return Fact("✓", "git", said)
+    detail = f"{git} {version[0]}.{version[1]}"
+    if version < merge_rules.OLDEST_GIT:
+        return Fact("!", "git", f"{detail}, too old for worktrees", "Install git 2.38 or newer; receipts work without.")
+    return Fact("✓", "git", detail)
 
 
 def _worktrees(settings: configuration.Settings) -> Iterator[Fact]:
     try:
-        left = checkouts.trees_left(settings)
+        trees = checkouts.trees_left(settings)
     except errors.StoreError:  # what is wrong with the store has been said
         return
-    if left:
-        said = f"{len(left)} left behind by runs that are over, the first in {left[0].path}"
+    if trees:
+        detail = f"{len(trees)} left behind by runs that are over, the first in {trees[0].path}"
         yield Fact(
-            "!", "worktrees", said, "`dispatch-mcp worktrees` lists them; `prune` keeps their changes as commits."
+            "!", "worktrees", detail, "`dispatch-mcp worktrees` lists them; `prune` keeps their changes as commits."
         )
 
 
@@ -138,13 +139,13 @@ def _workers(settings: configuration.Settings) -> Iterator[Fact]:
     else:
         yield Fact("!", "worker claude", f"{there.claude} does not answer", "Try `claude --version`; reinstall it.")
     for chat in (True, False):
-        picked = worker_setup.workers_here(settings, os.environ, chat=chat).pick()
-        yield Fact("✓", f"worker auto, {'chat' if chat else 'shell'}", f"{picked.kind.value}: {picked.why}")
+        pick = worker_setup.workers_here(settings, os.environ, chat=chat).pick()
+        yield Fact("✓", f"worker auto, {'chat' if chat else 'shell'}", f"{pick.kind.value}: {pick.why}")
 
 
 def _agents(settings: configuration.Settings) -> Iterator[Fact]:
-    loaded = loader.Source.of(settings)
-    agents = loaded.catalog().agents
+    source = loader.Source.of(settings)
+    agents = source.catalog().agents
     lenient = [agent for agent in agents if agent.notes]
     yield Fact("✓", "agents", f"{len(agents)} known, {len(lenient)} read leniently")
     for agent in lenient[:5]:
@@ -152,7 +153,7 @@ def _agents(settings: configuration.Settings) -> Iterator[Fact]:
 
 
 def _templates(home: Path) -> Fact:
-    found, problems = bundled_files.all_templates(home)
+    usable, problems = bundled_files.all_templates(home)
     if problems:
-        return Fact("!", "templates", f"{len(found)} usable; {problems[0]}", "Correct your own template.")
-    return Fact("✓", "templates", f"{len(found)} usable")
+        return Fact("!", "templates", f"{len(usable)} usable; {problems[0]}", "Correct your own template.")
+    return Fact("✓", "templates", f"{len(usable)} usable")

@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 import anyio
 
 from dispatch_mcp import composition, configuration, errors, model
-from dispatch_mcp.cli import console, wording
+from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.cli.commands import status
 from dispatch_mcp.service import answers, plan_answers
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Changes the ceilings and prints where the run stands."""
-    answer = anyio.run(_limit, loaded.settings, options.run, plan_answers.read_limits(_read(options.limits)))
+    answer = anyio.run(_limit, setup.settings, options.run, plan_answers.read_limits(_read(options.limits)))
     if options.json:
-        console.emit(wording.wire(answer))
+        console.emit(answer.wire(shell_wording.words))
     else:
         status.show_run(answer)
     return console.OK
 
 
-def _read(given: list[str]) -> dict[str, model.Json]:
-    found: dict[str, model.Json] = {}
-    for entry in given:
+def _read(entries: list[str]) -> dict[str, model.Json]:
+    limits: dict[str, model.Json] = {}
+    for entry in entries:
         name, _, value = entry.partition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            raise errors.InputError(f"{entry!r} is not NAME=NUMBER.", hint="Such as dollars=8 or minutes=90.") from None
-        found[name.strip()] = int(number) if number == int(number) else number
-    return found
+        number = _number(value)
+        if number is None:
+            raise errors.InputError(f"{entry!r} is not NAME=NUMBER.", hint="Such as dollars=8 or minutes=90.")
+        limits[name.strip()] = int(number) if number.is_integer() else number
+    return limits
+
+
+def _number(text: str) -> float | None:
+    """Returns the number that a text says, None for one that says none or none that is finite."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 async def _limit(settings: configuration.Settings, run: str, limits: model.Limits) -> answers.Trace:

@@ -14,24 +14,25 @@ from dispatch_mcp.planning.drafts import draft_builder
 from dispatch_mcp.service import plan_answers, planner
 
 MAX_REQUEST = 200_000
+"""Characters of a request that are looked at."""
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Checks, schedules and stores the document's plan, or drafts one. Raises PlanRejected with every problem."""
     if options.request is not None:
-        return _draft(options, loaded)
+        return _draft(options, setup)
     if options.roster:
         raise errors.InputError(
             f"--roster {options.roster!r} is for --request only.", hint="Tasks of a document name their agent."
         )
     document = input_files.read(options.file)
-    planned = anyio.run(_plan, loaded.settings, document, options.on_conflict)
+    proposal = anyio.run(_plan, setup.settings, document, options.on_conflict)
     if options.json:
-        listed = {"todo": list(flowchart.todos(planned.plan.tasks))} if options.todo else {}
-        console.emit({**plan_answers.plan_answer(planned, diagram=options.diagram), **listed})
+        todo = {"todo": list(flowchart.todos(proposal.plan.tasks))} if options.todo else {}
+        console.emit({**plan_answers.plan_answer(proposal, diagram=options.diagram), **todo})
     else:
-        _show(planned)
-        _extras(planned.plan, options)
+        _show(proposal)
+        _extras(proposal.plan, options)
     return console.OK
 
 
@@ -42,7 +43,7 @@ async def _plan(
         return await app.plans.plan_document(document, on_conflict=on_conflict)
 
 
-def _draft(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def _draft(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Prints a draft; needs no store, as a draft is not kept."""
     if options.file != "-":
         raise errors.InputError(f"Both a file {options.file!r} and --request are given.", hint="Leave one of them out.")
@@ -50,61 +51,61 @@ def _draft(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
         raise errors.InputError(
             "The request is empty.", hint='Say what is to be done: dispatch-mcp plan --request "…".'
         )
-    known = catalog_arguments.choose(loaded.settings, options.roster)
-    made = draft_builder.draft(options.request[:MAX_REQUEST], known, hints=composition.hints(loaded.settings))
-    plan = draft_builder.plan_of(made)
+    catalogue = catalog_arguments.choose(setup.settings, options.roster)
+    draft = draft_builder.draft(options.request[:MAX_REQUEST], catalogue, hints=composition.hints(setup.settings))
+    plan = draft_builder.plan_of(draft)
     if options.json:
-        listed = {"todo": list(flowchart.todos(plan.tasks))} if options.todo else {}
-        console.emit({**plan_answers.draft_answer(made, diagram=options.diagram), **listed})
+        todo = {"todo": list(flowchart.todos(plan.tasks))} if options.todo else {}
+        console.emit({**plan_answers.draft_answer(draft, diagram=options.diagram), **todo})
         return console.OK
-    console.say(f"pattern: {made.pattern}, confidence {made.pattern_confidence:.2f}", style="bold")
-    if made.why:
-        console.say(f"words that say so: {', '.join(made.why)}")
-    for assumption in made.assumed:
+    console.say(f"pattern: {draft.pattern}, confidence {draft.pattern_confidence:.2f}", style="bold")
+    if draft.why:
+        console.say(f"words that say so: {', '.join(draft.why)}")
+    for assumption in draft.assumed:
         console.say(f"assumed: {assumption}")
-    for offer in made.patterns:
+    for offer in draft.patterns:
         console.say(f"{offer['pattern']} ({offer['share']:.2f}): {offer['when']} Needs {offer['needs']}.")
-    for task in made.tasks:
+    for task in draft.tasks:
         after = f", after {', '.join(task.deps)}" if task.deps else ""
         console.say(
             f"{task.id}: {task.goal} [{task.agent or task.worker or 'anybody'}, {task.model or 'any model'}]{after}"
         )
-    if made.question:
-        console.say(f"ask first: {made.question}", style="yellow")
+    if draft.question:
+        console.say(f"ask first: {draft.question}", style="yellow")
     console.say("a draft: split it into exact tasks and give those to `dispatch-mcp plan FILE`", style="yellow")
     _extras(plan, options)
     return console.OK
 
 
-def _show(planned: planner.Planned) -> None:
-    plan, prepared = planned.plan, planned.prepared
-    for number, wave in enumerate(prepared.waves, 1):
+def _show(proposal: planner.Planned) -> None:
+    plan, schedule = proposal.plan, proposal.prepared
+    for number, wave in enumerate(schedule.waves, 1):
         console.say(f"wave {number}: {', '.join(wave)}")
-    for task_id, choice in planned.decided.items():
-        said = f"{choice['agent']} ({choice['model']}), confidence {choice['conf']:.2f}" if "agent" in choice else ""
-        console.say(f"{task_id}: {said or choice.get('why', '')}")
-    console.say(f"critical path: {' → '.join(prepared.critical_path)}", style="bold")
-    at = prepared.estimate
+    for task_id, choice in proposal.decided.items():
+        agent = f"{choice['agent']} ({choice['model']}), confidence {choice['conf']:.2f}" if "agent" in choice else ""
+        console.say(f"{task_id}: {agent or choice.get('why', '')}")
+    console.say(f"critical path: {' → '.join(schedule.critical_path)}", style="bold")
+    at = schedule.estimate
     console.say(
         f"about {at.parallel:g} min with {plan.max_parallel} at a time ({at.serial:g} one by one, "
         f"{at.speedup:.2f} times faster; no plan is shorter than {at.lower_bound:g})"
     )
     console.say(_expected(plan.forecast))
-    for edge in prepared.added_edges:
+    for edge in schedule.added_edges:
         console.say(f"added: {edge.before} before {edge.after}: {edge.reason}", style="yellow")
-    for notice in prepared.notices:
+    for notice in schedule.notices:
         console.say(f"{notice.code}: {notice.message}", style="yellow")
     console.say(f"plan {plan.id}, version {plan.version}: run it with `dispatch-mcp run {plan.id}`")
 
 
-def _expected(found: Mapping[str, model.Json]) -> str:
+def _expected(figures: Mapping[str, model.Json]) -> str:
     """Returns a forecast in a line."""
-    tokens, minutes = found["tokens"], found["min"]
-    dollars = f", ${found['usd'][0]:.2f} to ${found['usd'][1]:.2f}" if "usd" in found else ""
+    tokens, minutes = figures["tokens"], figures["min"]
+    dollars = f", ${figures['usd'][0]:.2f} to ${figures['usd'][1]:.2f}" if "usd" in figures else ""
     return (
-        f"forecast ({found['basis']}; half the time less than the first figure, nine times in ten less than the "
+        f"forecast ({figures['basis']}; half the time less than the first figure, nine times in ten less than the "
         f"second): {tokens[0]:,} to {tokens[1]:,} tokens{dollars}, {minutes[0]} to {minutes[1]} min, "
-        f"{found['spawns']} agents"
+        f"{figures['spawns']} agents"
     )
 
 

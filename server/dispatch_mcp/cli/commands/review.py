@@ -10,8 +10,8 @@ from typing import Final
 import anyio
 
 import dispatch_mcp
-from dispatch_mcp import composition, configuration, errors, model
-from dispatch_mcp.cli import console, input_files, logs, wording
+from dispatch_mcp import composition, configuration, errors
+from dispatch_mcp.cli import console, input_files, logs, shell_wording
 from dispatch_mcp.model import WorkerKind
 from dispatch_mcp.review import sarif
 from dispatch_mcp.service import dispatcher, review_answers, reviews
@@ -21,6 +21,7 @@ BLOCKED: Final = console.FAILED
 INCONCLUSIVE: Final = console.INCONCLUSIVE
 
 MAX_BYTES: Final = 20 << 20
+"""Bytes of a diff; larger ones are refused before anything is paid for."""
 STYLES: Final = {"PASS": "green", "BLOCK": "red", "INCONCLUSIVE": "yellow", review_answers.NOTHING: "yellow"}
 NOBODY: Final = (
     "Nobody here can review: set ANTHROPIC_API_KEY, install Claude Code, or ask your assistant to call review_council. "
@@ -28,38 +29,38 @@ NOBODY: Final = (
 )
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Reviews, prints the decision, and returns 0 for what does not block, 1 for BLOCK, 3 for inconclusive."""
     try:
-        return anyio.run(_main, options, loaded)
+        return anyio.run(_main, options, setup)
     except KeyboardInterrupt:
         console.note("Finished reviews are kept: the same command goes on with them.", style="yellow")
         raise
 
 
-async def _main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
-    redactor = logs.to_stderr(loaded)
-    async with composition.open_dispatcher(loaded.settings, redactor=redactor, chat=False) as app:
+async def _main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+    redactor = logs.to_stderr(setup)
+    async with composition.open_dispatcher(setup.settings, redactor=redactor, chat=False) as app:
         worker = _worker(app, options.worker)
         if worker is None and not options.run:
             console.note(NOBODY, style="yellow")
             if options.json:
                 console.emit({"outcome": "INCONCLUSIVE", "blocks": True, "why": NOBODY})
             return INCONCLUSIVE
-        found = await _reviewed(app, options, worker.value if worker else "auto")
+        review = await _reviewed(app, options, worker.value if worker else "auto")
         if options.sarif:
-            await _write_sarif(app, found, options.sarif)
+            await _write_sarif(app, review, options.sarif)
         if options.json:
-            console.emit(wire(found))
+            console.emit(review.wire(shell_wording.words))
         elif options.sarif != "-":
-            show(found)
-        return exit_code(found)
+            show(review)
+        return exit_code(review)
 
 
-def _worker(app: dispatcher.Dispatcher, asked: str) -> WorkerKind | None:
+def _worker(app: dispatcher.Dispatcher, name: str) -> WorkerKind | None:
     """Returns who reviews from a shell; None when nobody can."""
-    if asked != "auto":
-        return WorkerKind(asked)
+    if name != "auto":
+        return WorkerKind(name)
     able = (app.available_workers.pick().kind, WorkerKind.API, WorkerKind.CLAUDE)
     return next((kind for kind in able if kind in able[1:] and not app.available_workers.missing(kind)), None)
 
@@ -67,7 +68,7 @@ def _worker(app: dispatcher.Dispatcher, asked: str) -> WorkerKind | None:
 async def _reviewed(app: dispatcher.Dispatcher, options: argparse.Namespace, worker: str) -> review_answers.Reviewed:
     """Returns where the round stands once nobody here is at work any more."""
     council = app.council
-    asked = reviews.Asked(
+    subject = reviews.Asked(
         diff=input_files.text(options.diff, limit=MAX_BYTES) if options.diff else "",
         range=options.range or "",
         run_id=options.run or "",
@@ -76,50 +77,50 @@ async def _reviewed(app: dispatcher.Dispatcher, options: argparse.Namespace, wor
         worker=worker,
         fresh=options.fresh,
     )
-    found = await council.review(asked)
-    if not found.run_id or found.outcome:
-        return found
+    review = await council.review(subject)
+    if not review.run_id or review.outcome:
+        return review
     if not options.json and options.sarif != "-":
-        names = ", ".join(line.name for line in found.reviewers)
-        console.note(f"review {found.run_id}: {names} look at {found.of}", style="bold")
-    async for _ in app.engine.events(found.run_id):
+        names = ", ".join(line.name for line in review.reviewers)
+        console.note(f"review {review.run_id}: {names} look at {review.of}", style="bold")
+    async for _ in app.engine.events(review.run_id):
         pass
-    return await council.look(found.run_id) or found
+    return await council.look(review.run_id) or review
 
 
-def exit_code(found: review_answers.Reviewed) -> int:
+def exit_code(review: review_answers.Reviewed) -> int:
     """Returns the exit code of a decision; what has none yet is inconclusive."""
-    if found.outcome == "BLOCK":
+    if review.outcome == "BLOCK":
         return BLOCKED
-    return PASSED if found.outcome == "PASS" or found.blocks is False else INCONCLUSIVE
+    return PASSED if review.outcome == "PASS" or review.blocks is False else INCONCLUSIVE
 
 
-async def _write_sarif(app: dispatcher.Dispatcher, found: review_answers.Reviewed, name: str) -> None:
+async def _write_sarif(app: dispatcher.Dispatcher, review: review_answers.Reviewed, name: str) -> None:
     """Writes the decision as SARIF into a file, or to stdout for `-`. Raises InputError when there is none."""
-    decision = await app.council.decision(found.run_id) if found.run_id else None
+    decision = await app.council.decision(review.run_id) if review.run_id else None
     if decision is None:
-        raise errors.InputError(f"There is no decision to write: {found.why or found.state}", hint="Review first.")
-    document = sarif.document(decision, version=dispatch_mcp.__version__, about=found.of)
+        raise errors.InputError(f"There is no decision to write: {review.why or review.state}", hint="Review first.")
+    document = sarif.document(decision, version=dispatch_mcp.__version__, about=review.of)
     if name == "-":
         console.emit(document)
     else:
         await anyio.Path(name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def show(found: review_answers.Reviewed) -> None:
+def show(review: review_answers.Reviewed) -> None:
     """Prints where a round stands."""
-    console.say(f"{found.outcome or 'not decided yet'}: {found.why}", style=STYLES.get(found.outcome, ""))
-    for line in found.findings:
+    console.say(f"{review.outcome or 'not decided yet'}: {review.why}", style=STYLES.get(review.outcome, ""))
+    for line in review.findings:
         _show_finding(line)
-    for reviewer in found.reviewers:
-        judged = reviewer.verdict or "waiting"
-        console.say(f"  {reviewer.name}: {judged}" + (f" ({reviewer.problem})" if reviewer.problem else ""))
-    _show_coverage(found.coverage)
-    for flag in found.flags:
+    for reviewer in review.reviewers:
+        verdict = reviewer.verdict or "waiting"
+        console.say(f"  {reviewer.name}: {verdict}" + (f" ({reviewer.problem})" if reviewer.problem else ""))
+    _show_coverage(review.coverage)
+    for flag in review.flags:
         console.say(f"  flagged: {flag}", style="yellow")
-    console.say(f"  rules: {found.rules}")
-    if found.next:
-        console.note(wording.told(found.next, found.run_id))
+    console.say(f"  rules: {review.rules}")
+    if review.next:
+        console.note(shell_wording.words(review.next))
 
 
 def _show_finding(line: review_answers.FindingLine) -> None:
@@ -135,13 +136,9 @@ def _marks(marks: Sequence[str]) -> str:
     return f"; {'; '.join(marks)}" if marks else ""
 
 
-def _show_coverage(seen: review_answers.Coverage) -> None:
-    console.say(f"  seen: {seen.lines} changed lines of {seen.files} files in {seen.parts} parts, {seen.places} places")
-    for label, listed in (("left out", seen.excluded), ("not seen", seen.unseen), ("cut", seen.cut)):
-        if listed:
-            console.say(f"  {label}: {', '.join(listed)}", style="yellow" if label == "not seen" else "")
-
-
-def wire(found: review_answers.Reviewed) -> dict[str, model.Json]:
-    """Returns the decision as JSON, its advice in the words of a shell."""
-    return {**found.wire(), "next": wording.told(found.next, found.run_id)}
+def _show_coverage(coverage: review_answers.Coverage) -> None:
+    lines = f"{coverage.lines} changed lines of {coverage.files} files"
+    console.say(f"  seen: {lines} in {coverage.parts} parts, {coverage.places} places")
+    for label, items in (("left out", coverage.excluded), ("not seen", coverage.unseen), ("cut", coverage.cut)):
+        if items:
+            console.say(f"  {label}: {', '.join(items)}", style="yellow" if label == "not seen" else "")

@@ -12,21 +12,22 @@ from dispatch_mcp.routing import router
 from dispatch_mcp.service import plan_answers
 
 MAX_TEXT = 200_000
+"""Characters of a request that are looked at."""
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Prints the route; returns 3 when nobody is a likely home for the request."""
-    hints = composition.hints(loaded.settings)
+    hints = composition.hints(setup.settings)
     if options.batch is not None:
         if options.text:
             raise errors.InputError(
                 f"Both a request and --batch {options.batch!r} are given.", hint="Leave one of them out."
             )
         cases = [(case["id"], case["text"]) for case in input_files.cases(options.batch, ("text",))]
-        _answer_all(cases, catalog_arguments.choose(loaded.settings, options.roster), hints)
+        _answer_all(cases, catalog_arguments.choose(setup.settings, options.roster), hints)
         return console.OK
     text = _text(options.text)
-    route = router.route(text, catalog_arguments.choose(loaded.settings, options.roster), hints=hints)
+    route = router.route(text, catalog_arguments.choose(setup.settings, options.roster), hints=hints)
     if options.json:
         console.emit(plan_answers.route_answer(route))
     else:
@@ -71,9 +72,9 @@ def _line(label: str, text: str, *, style: str = "") -> None:
     console.say(f"{label}: {text}", style=style)
 
 
-def _answer_all(cases: list[tuple[model.Json, str]], known: catalog.Catalog, hints: router.Hints) -> None:
+def _answer_all(cases: list[tuple[model.Json, str]], catalogue: catalog.Catalog, hints: router.Hints) -> None:
     """Prints one JSON line for each case, in order; the label is null when the router abstains."""
     for case, text in cases:
-        route = router.route(text, known, hints=hints)
-        ranked = [candidate.name for candidate in route.ranked]
-        console.line({"id": case, "label": route.specialist, "confidence": route.confidence, "ranked": ranked})
+        route = router.route(text, catalogue, hints=hints)
+        names = [candidate.name for candidate in route.ranked]
+        console.line({"id": case, "label": route.specialist, "confidence": route.confidence, "ranked": names})

@@ -12,7 +12,7 @@ import rich.live
 import rich.table
 
 from dispatch_mcp import composition, configuration, errors, model
-from dispatch_mcp.cli import console, input_files, logs, wording
+from dispatch_mcp.cli import console, input_files, logs, shell_wording
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, digests, records, transitions
 from dispatch_mcp.planning import plan_documents
@@ -21,16 +21,17 @@ from dispatch_mcp.service import dispatcher, planner
 
 PLAN_ID = re.compile(r"^[0-9a-f]{32}$")
 LIVE_ROWS = 12
+"""Tasks at work that the live table shows, so that it fits a small terminal."""
 _ENDS = {RunState.SUCCEEDED: console.OK, RunState.INCONCLUSIVE: console.INCONCLUSIVE}
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Runs the document and returns 0 for success, 1 for anything less."""
     worker = _worker(options)
     names_plan = PLAN_ID.match(options.file) and not Path(options.file).exists()
     document = None if names_plan else input_files.read(options.file)
     try:
-        return anyio.run(_main, options, loaded, document, worker)
+        return anyio.run(_main, options, setup, document, worker)
     except KeyboardInterrupt:
         console.note("Finished work is kept: the same command goes on with it.", style="yellow")
         raise
@@ -38,18 +39,16 @@ def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
 
 async def _main(
     options: argparse.Namespace,
-    loaded: configuration.Loaded,
+    setup: configuration.Loaded,
     document: plan_documents.Document | None,
     worker: WorkerKind | None,
 ) -> int:
-    redactor = logs.to_stderr(loaded)
-    async with composition.open_dispatcher(
-        loaded.settings, default_worker=worker, chat=False, redactor=redactor
-    ) as app:
+    redactor = logs.to_stderr(setup)
+    async with composition.open_dispatcher(setup.settings, default_worker=worker, chat=False, redactor=redactor) as app:
         plan_id = options.file if document is None else await _stored(app, document)
         if document is not None and document.trace_dir and not options.trace_dir and not options.quiet:
             console.note(f"config.trace_dir {document.trace_dir!r} is only a hint; choose a folder with --trace-dir.")
-        return await _run(app, options, plan_id, loaded.settings.home)
+        return await _run(app, options, plan_id, setup.settings.home)
 
 
 def _worker(options: argparse.Namespace) -> WorkerKind | None:
@@ -59,9 +58,9 @@ def _worker(options: argparse.Namespace) -> WorkerKind | None:
     try:
         return WorkerKind(options.worker)
     except ValueError:
-        known = ", ".join(kind.value for kind in WorkerKind if kind in transitions.SERVER_WORKERS)
+        names = ", ".join(kind.value for kind in WorkerKind if kind in transitions.SERVER_WORKERS)
         raise errors.InputError(
-            f"There is no worker {options.worker!r}.", hint=f"Use auto or one of: {known}."
+            f"There is no worker {options.worker!r}.", hint=f"Use auto or one of: {names}."
         ) from None
 
 
@@ -77,8 +76,8 @@ async def _stored(app: dispatcher.Dispatcher, document: plan_documents.Document)
     try:
         return (await app.store.plan(content, principal=app.principal)).id
     except errors.UnknownHandle:
-        unwatched = replace(app.plans, rules=replace(app.rules, review_policy="off"))
-        return (await unwatched.plan_document(document, plan_id=content)).plan.id
+        plans = replace(app.plans, rules=replace(app.rules, review_policy="off"))
+        return (await plans.plan_document(document, plan_id=content)).plan.id
 
 
 async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id: str, home: Path) -> int:
@@ -90,25 +89,25 @@ async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id:
         if progress.why_worker and not progress.simulated and options.worker == "auto":
             console.note(progress.why_worker)
     await _follow(app, run_id, quiet=options.quiet)
-    loaded = await run_view.load(app.store, run_id, app.principal)
+    view = await run_view.load(app.store, run_id, app.principal)
     folder = Path(options.trace_dir) if options.trace_dir else home / "runs" / run_id / "traces"
-    console.emit(await _document(app, loaded, folder))
+    console.emit(await _document(app, view, folder))
     if not options.quiet:
-        _advise(loaded)
-    return _ENDS.get(loaded.run.state, console.FAILED)
+        _advise(view)
+    return _ENDS.get(view.run.state, console.FAILED)
 
 
-def _advise(loaded: run_view.RunView) -> None:
+def _advise(view: run_view.RunView) -> None:
     """Says on stderr what to do about a run that did not end well here, or whose changes wait to be applied."""
-    if any(task.cause == "no_worker" for task in loaded.tasks):
+    if any(task.cause == "no_worker" for task in view.tasks):
         console.note(
             "Nobody here does tasks without a command. Set ANTHROPIC_API_KEY or install Claude Code, see their flow "
-            f"with --dry-run, or ask your assistant: dispatch plan {loaded.plan.id}.",
+            f"with --dry-run, or ask your assistant: dispatch plan {view.plan.id}.",
             style="yellow",
         )
-    elif loaded.run.state is not RunState.SUCCEEDED or task_isolation.has_changes(loaded.plan.tasks, loaded.tasks):
+    elif view.run.state is not RunState.SUCCEEDED or task_isolation.has_changes(view.plan.tasks, view.tasks):
         console.note(
-            wording.told(next_step.next_step(loaded.run, loaded.tasks, loaded.plan.tasks), loaded.run.id),
+            shell_wording.words(next_step.next_step(view.run, view.tasks, view.plan.tasks)),
             style="yellow",
         )
 
@@ -116,56 +115,56 @@ def _advise(loaded: run_view.RunView) -> None:
 async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> None:
     """Returns when the run is over or only the host could go on; shows progress meanwhile."""
     live = rich.live.Live(console=console.err, auto_refresh=False, transient=True)
-    shown = not quiet and console.err.is_terminal
+    visible = not quiet and console.err.is_terminal
     try:
-        if shown:
+        if visible:
             live.start()
         while True:
             pulse = app.engine.pulse
-            loaded = await run_view.load(app.store, run_id, app.principal)
-            if shown:
-                live.update(_picture(loaded), refresh=True)
-            if _over_here(loaded):
+            view = await run_view.load(app.store, run_id, app.principal)
+            if visible:
+                live.update(_picture(view), refresh=True)
+            if _over_here(view):
                 return
             await pulse.wait()
     finally:
-        if shown:
+        if visible:
             live.stop()
 
 
-def _over_here(loaded: run_view.RunView) -> bool:
+def _over_here(view: run_view.RunView) -> bool:
     """Whether the run is over, or only the host or a person can move it."""
-    if loaded.run.state in model.RUN_FINAL:
+    if view.run.state in model.RUN_FINAL:
         return True
-    running = [task for task in loaded.tasks if task.state is TaskState.RUNNING]
-    if loaded.run.state is RunState.PAUSED:
+    running = [task for task in view.tasks if task.state is TaskState.RUNNING]
+    if view.run.state is RunState.PAUSED:
         return not any(task.worker in transitions.SERVER_WORKERS for task in running)
-    active = [*running, *(task for task in loaded.tasks if task.state is TaskState.READY)]
+    active = [*running, *(task for task in view.tasks if task.state is TaskState.READY)]
     return bool(active) and not any(task.worker in transitions.SERVER_WORKERS for task in active)
 
 
-def _picture(loaded: run_view.RunView) -> rich.table.Table:
-    goals = {task.id: task.goal for task in loaded.plan.tasks}
-    active = [task for task in loaded.tasks if task.state is TaskState.RUNNING][:LIVE_ROWS]
-    counts = ", ".join(f"{count} {state}" for state, count in sorted(loaded.run.counts.items()))
+def _picture(view: run_view.RunView) -> rich.table.Table:
+    goals = {task.id: task.goal for task in view.plan.tasks}
+    active = [task for task in view.tasks if task.state is TaskState.RUNNING][:LIVE_ROWS]
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(view.run.counts.items()))
     rows = [(task.id, task.state.value, task.worker.value, goals[task.id][:60]) for task in active]
-    return console.table(("task", "state", "worker", "goal"), rows, title=f"{loaded.run.state.value}: {counts}")
+    return console.table(("task", "state", "worker", "goal"), rows, title=f"{view.run.state.value}: {counts}")
 
 
-async def _document(app: dispatcher.Dispatcher, loaded: run_view.RunView, folder: Path) -> dict[str, model.Json]:
+async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: Path) -> dict[str, model.Json]:
     """Returns the results (docs/rules.md#result-document), and writes the trace files that they name."""
-    run_id = loaded.run.id
-    outcomes = await app.store.outcomes(run_id, [task.id for task in loaded.tasks if task.result])
+    run_id = view.run.id
+    outcomes = await app.store.outcomes(run_id, [task.id for task in view.tasks if task.result])
     attempts = await app.store.attempts(run_id)
     last = {attempt.task_id: attempt for attempt in attempts}
-    traces = {task.id: _trace(loaded, task, outcomes.get(task.id), attempts) for task in loaded.tasks}
+    traces = {task.id: _trace(view, task, outcomes.get(task.id), attempts) for task in view.tasks}
     files = input_files.write_traces(folder, traces)
-    end = loaded.run.finished_at or loaded.run.updated_at
+    end = view.run.finished_at or view.run.updated_at
     answer = plan_documents.result_document(
-        loaded.tasks, outcomes, last, total_s=max(0.0, end - loaded.run.created_at), trace_files=files
+        view.tasks, outcomes, last, total_s=max(0.0, end - view.run.created_at), trace_files=files
     )
-    simulated = loaded.run.dry_run or any(map(_is_simulated, outcomes.values()))
-    return {**answer, "correlation_id": run_id, **({"simulated": True} if simulated else {})}
+    simulation = view.run.dry_run or any(map(_is_simulated, outcomes.values()))
+    return {**answer, "correlation_id": run_id, **({"simulated": True} if simulation else {})}
 
 
 def _is_simulated(outcome: model.Outcome) -> bool:
@@ -173,13 +172,13 @@ def _is_simulated(outcome: model.Outcome) -> bool:
 
 
 def _trace(
-    loaded: run_view.RunView,
+    view: run_view.RunView,
     task: records.TaskRecord,
     outcome: model.Outcome | None,
     attempts: list[records.AttemptRecord],
 ) -> dict[str, model.Json]:
     return {
-        "correlation_id": loaded.run.id,
+        "correlation_id": view.run.id,
         "task": task.model_dump(mode="json"),
         "attempts": [attempt.model_dump(mode="json") for attempt in attempts if attempt.task_id == task.id],
         "outcome": outcome.model_dump(mode="json") if outcome else None,

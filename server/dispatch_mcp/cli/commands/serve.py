@@ -25,26 +25,47 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EXIT_GRACE_S = 2.0
+"""Seconds that a stopped server has for its lifespan to end, before the process ends itself."""
 
 
-def main(_options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(_options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Serves until the client closes stdin or a signal comes; returns the exit code."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a stray line then goes to stderr at once
-    redactor = logs.to_stderr(loaded)
-    for warning in loaded.warnings:
+    redactor = logs.to_stderr(setup)
+    for warning in setup.warnings:
         log.warning("%s", warning)
-    anyio.run(_serve, loaded.settings, redactor)
+    anyio.run(_serve, setup.settings, redactor)
     return 0
 
 
-async def _serve(settings: configuration.Settings, redactor: redaction.Redactor) -> None:
-    def opened() -> AbstractAsyncContextManager[dispatcher.Dispatcher]:
-        found: AbstractAsyncContextManager[dispatcher.Dispatcher] = lazy.wiring().open_dispatcher(
-            settings, redactor=redactor
-        )
-        return found
+def loaders(settings: configuration.Settings, redactor: redaction.Redactor) -> lazy.Loaders:
+    """Returns what loads the server's parts: imported when they are needed, so that a session starts without them."""
 
-    server = mcp_server.make_server(opened, home=settings.home, redactor=redactor)
+    def dispatcher_of_settings() -> AbstractAsyncContextManager[dispatcher.Dispatcher]:
+        from dispatch_mcp import composition  # noqa: PLC0415
+
+        return composition.open_dispatcher(settings, redactor=redactor)
+
+    def tools() -> lazy.ToolCalls:
+        from dispatch_mcp.mcp_server import tools  # noqa: PLC0415
+
+        return tools
+
+    def documents() -> lazy.Documents:
+        from dispatch_mcp.mcp_server import resources  # noqa: PLC0415
+
+        return resources
+
+    def prompts() -> lazy.Prompts:
+        from dispatch_mcp.mcp_server import prompts  # noqa: PLC0415
+
+        return prompts
+
+    return lazy.Loaders(dispatcher_of_settings, tools, documents, prompts)
+
+
+async def _serve(settings: configuration.Settings, redactor: redaction.Redactor) -> None:
+    server = mcp_server.make_server(loaders(settings, redactor), home=settings.home, redactor=redactor)
     async with anyio.create_task_group() as group:
         if sys.platform != "win32":
             group.start_soon(_stop_on_signal, group.cancel_scope)

@@ -7,18 +7,19 @@ import argparse
 import anyio
 
 from dispatch_mcp import configuration
-from dispatch_mcp.cli import console, wording
+from dispatch_mcp.cli import console, shell_wording
+from dispatch_mcp.next_steps import NextStep
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import budget
 from dispatch_mcp.service import answers, traces
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Prints the list of runs or one run's summary."""
     view = "all" if options.all else "summary"
-    trace = anyio.run(traces.read, loaded.settings, options.run or "", view)
+    trace = anyio.run(traces.read, setup.settings, options.run or "", view)
     if options.json:
-        console.emit(wording.wire(trace))
+        console.emit(trace.wire(shell_wording.words))
     elif options.run:
         show_run(trace)
     else:
@@ -31,7 +32,7 @@ def _show_runs(trace: answers.Trace) -> None:
     if rows:
         console.show(("run", "state", "tasks", "updated"), rows)
     else:
-        console.say(wording.told(trace.next, trace.run_id))
+        console.say(_advice(trace.next))
     if trace.context:
         console.say(f"all runs, {saved(trace.context)}")
 
@@ -39,10 +40,10 @@ def _show_runs(trace: answers.Trace) -> None:
 def show_steered(answer: answers.Steered, *, as_json: bool) -> None:
     """Prints where a run stands after somebody has steered it."""
     if as_json:
-        console.emit(wording.wire(answer))
+        console.emit(answer.wire(shell_wording.words))
         return
     console.say(f"run {answer.run_id}: {answer.state.value} ({counts(answer.counts)})", style="bold")
-    console.say(wording.told(answer.next, answer.run_id))
+    console.say(_advice(answer.next))
 
 
 def show_run(trace: answers.Trace) -> None:
@@ -55,7 +56,7 @@ def show_run(trace: answers.Trace) -> None:
     console.show(("task", "state", "worker", "agent", "tries", "s", ""), rows)
     for line in money(trace):
         console.say(line, style="yellow" if trace.held else "")
-    console.say(wording.told(trace.next, trace.run_id))
+    console.say(_advice(trace.next))
 
 
 def money(trace: answers.Trace) -> list[str]:
@@ -68,9 +69,11 @@ def money(trace: answers.Trace) -> list[str]:
     if trace.context:
         lines.append(saved(trace.context))
     if trace.limits:
-        left = [f"{name} {trace.left[name]:g} of {most:g}" for name, most in trace.limits.items() if name in trace.left]
-        others = [f"{name} at most {most:g}" for name, most in trace.limits.items() if name not in trace.left]
-        lines.append(f"left: {', '.join([*left, *others])}")
+        shares = [
+            f"{name} {trace.left[name]:g} of {most:g}" for name, most in trace.limits.items() if name in trace.left
+        ]
+        ceilings = [f"{name} at most {most:g}" for name, most in trace.limits.items() if name not in trace.left]
+        lines.append(f"left: {', '.join([*shares, *ceilings])}")
     return [*lines, f"held: {trace.held}"] if trace.held else lines
 
 
@@ -82,11 +85,17 @@ def saved(context: dict[str, float]) -> str:
     )
 
 
+def _advice(step: NextStep | None) -> str:
+    return shell_wording.words(step) if step else ""
+
+
 def note_of(task: answers.TaskLine, trace: answers.Trace) -> str:
     """Returns why a task waits, that it was replayed, or its error."""
-    return wording.told(trace.blocked.get(task.id, ""), trace.run_id) or ("replayed" if task.replayed else task.error)
+    reason = trace.blocked.get(task.id, "")
+    waits = reason if isinstance(reason, str) else shell_wording.words(reason)
+    return waits or ("replayed" if task.replayed else task.error)
 
 
-def counts(found: dict[str, int]) -> str:
+def counts(numbers: dict[str, int]) -> str:
     """Returns `2 running, 1 ready`."""
-    return ", ".join(f"{number} {state}" for state, number in sorted(found.items()) if number)
+    return ", ".join(f"{number} {state}" for state, number in sorted(numbers.items()) if number)

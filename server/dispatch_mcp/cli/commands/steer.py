@@ -12,9 +12,9 @@ from dispatch_mcp.cli.commands import status
 from dispatch_mcp.service import answers
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Applies the action and prints where the run stands."""
-    answer = anyio.run(_steer, loaded.settings, options)
+    answer = anyio.run(_steer, setup.settings, options)
     status.show_steered(answer, as_json=options.json)
     return console.OK
 

@@ -7,60 +7,63 @@ import argparse
 import anyio
 
 from dispatch_mcp import configuration
-from dispatch_mcp.cli import console, wording
+from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.cli.commands import status
 from dispatch_mcp.runs import receipts
 from dispatch_mcp.service import answers, traces
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Prints one view of the run."""
-    found = anyio.run(traces.read, loaded.settings, options.run, options.view, options.task, options.cursor)
+    trace = anyio.run(traces.read, setup.settings, options.run, options.view, options.task, options.cursor)
     if options.json:
-        console.emit(wording.wire(found))
+        console.emit(trace.wire(shell_wording.words))
         return console.OK
-    _show(found)
-    whole_page = options.view in ("results", "artifacts") or len(found.timeline) == traces.PAGE
-    if found.cursor and whole_page:
-        console.note(f"more behind --cursor {found.cursor}")
+    show(trace)
+    whole_page = options.view in ("results", "artifacts") or len(trace.timeline) == traces.PAGE
+    if trace.cursor and whole_page:
+        console.note(f"more behind --cursor {trace.cursor}")
     return console.OK
 
 
-def _show(found: answers.Trace) -> None:
-    if found.timeline:
-        show_timeline(found)
-    elif found.results:
-        _show_results(found)
-    elif found.artifacts:
-        _show_artifacts(found)
-    elif found.todo:
-        console.show(("status", "priority", "task"), [(i["status"], i["priority"], i["content"]) for i in found.todo])
-    elif found.text:
-        console.say(found.text)
+def show(trace: answers.Trace) -> None:
+    """Prints the one view that a trace has, or the run itself."""
+    if trace.timeline:
+        show_timeline(trace)
+    elif trace.results:
+        _show_results(trace)
+    elif trace.artifacts:
+        _show_artifacts(trace)
+    elif trace.todo:
+        console.show(("status", "priority", "task"), [(i["status"], i["priority"], i["content"]) for i in trace.todo])
+    elif trace.text:
+        console.say(trace.text)
     else:
-        status.show_run(found)
+        status.show_run(trace)
 
 
-def _show_results(found: answers.Trace) -> None:
-    for line in found.results:
+def _show_results(trace: answers.Trace) -> None:
+    for line in trace.results:
         console.say(f"{line.task_id}: {line.state}", style=console.STYLES.get(line.state, ""))
         console.say(line.capsule)
         for receipt in line.receipts:
             console.say(f"  {receipts.mark(receipt)}: {receipts.said(receipt)}")
 
 
-def _show_artifacts(found: answers.Trace) -> None:
-    for one in found.artifacts:
-        size = f"{one.size:,} bytes, {one.digest[:12]}" if one.digest else "not read"
-        console.say(f"{one.task_id}: {one.path or one.name} ({size})", style="bold" if one.text else "")
-        if one.text:
-            console.say(one.text)
+def _show_artifacts(trace: answers.Trace) -> None:
+    for artifact in trace.artifacts:
+        size = f"{artifact.size:,} bytes, {artifact.digest[:12]}" if artifact.digest else "not read"
+        console.say(
+            f"{artifact.task_id}: {artifact.path or artifact.name} ({size})", style="bold" if artifact.text else ""
+        )
+        if artifact.text:
+            console.say(artifact.text)
 
 
-def show_timeline(found: answers.Trace) -> None:
+def show_timeline(trace: answers.Trace) -> None:
     """Prints a page of events."""
     rows = [
-        (f"{event.t:9.3f}", event.kind, event.task, str(event.attempt or ""), _data(event)) for event in found.timeline
+        (f"{event.t:9.3f}", event.kind, event.task, str(event.attempt or ""), _data(event)) for event in trace.timeline
     ]
     console.show(("s", "event", "task", "try", ""), rows)
 

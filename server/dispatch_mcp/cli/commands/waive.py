@@ -10,20 +10,20 @@ import sys
 import anyio
 
 from dispatch_mcp import composition, configuration
-from dispatch_mcp.cli import console
+from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.cli.commands import approve, review
 from dispatch_mcp.service import review_answers
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Records the waiver and prints where the review stands. Raises NotAllowed when an assistant runs the command."""
     approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
-    found = anyio.run(_waive, loaded.settings, options)
+    outcome = anyio.run(_waive, setup.settings, options)
     if options.json:
-        console.emit(review.wire(found))
+        console.emit(outcome.wire(shell_wording.words))
     else:
-        review.show(found)
-    return review.exit_code(found)
+        review.show(outcome)
+    return review.exit_code(outcome)
 
 
 async def _waive(settings: configuration.Settings, options: argparse.Namespace) -> review_answers.Reviewed:

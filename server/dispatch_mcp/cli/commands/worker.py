@@ -12,28 +12,29 @@ from dispatch_mcp.cli import console, logs
 from dispatch_mcp.service import dispatcher
 
 LOOK_S = 0.5
+"""Seconds after which the worker looks even if nothing woke it: another process may have set a run free."""
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Works until a signal comes or there was nothing to do for long enough; returns 0 either way."""
     if options.idle is not None and not options.idle >= 0:
         raise errors.InputError(f"--idle is {options.idle!r}.", hint="Give seconds, such as --idle 60.")
-    done = anyio.run(_main, options, loaded)
+    states = anyio.run(_main, options, setup)
     if options.json:
-        console.emit({"runs": done})
+        console.emit({"runs": states})
     return console.OK
 
 
-async def _main(options: argparse.Namespace, loaded: configuration.Loaded) -> dict[str, str]:
-    redactor = logs.to_stderr(loaded)
-    seen: dict[str, str] = {}
+async def _main(options: argparse.Namespace, setup: configuration.Loaded) -> dict[str, str]:
+    redactor = logs.to_stderr(setup)
+    states: dict[str, str] = {}
     async with anyio.create_task_group() as group:
         group.start_soon(_stop_on_signal, group.cancel_scope)
-        async with composition.open_dispatcher(loaded.settings, chat=False, redactor=redactor) as app:
+        async with composition.open_dispatcher(setup.settings, chat=False, redactor=redactor) as app:
             _say(options, f"waiting for runs; who works here: {', '.join(sorted(app.available_workers.kinds))}")
-            await _work(app, options, seen)
+            await _work(app, options, states)
         group.cancel_scope.cancel()
-    return seen
+    return states
 
 
 async def _stop_on_signal(scope: anyio.CancelScope) -> None:
@@ -44,17 +45,17 @@ async def _stop_on_signal(scope: anyio.CancelScope) -> None:
             return
 
 
-async def _work(app: dispatcher.Dispatcher, options: argparse.Namespace, seen: dict[str, str]) -> None:
+async def _work(app: dispatcher.Dispatcher, options: argparse.Namespace, states: dict[str, str]) -> None:
     """Tells what becomes of the runs; the engine takes them over by itself."""
     idle_since = anyio.current_time()
     while True:
-        driven = app.engine.driven_runs
-        for run_id in driven - seen.keys():
-            seen[run_id] = model.RunState.RUNNING.value
+        active = app.engine.driven_runs
+        for run_id in active - states.keys():
+            states[run_id] = model.RunState.RUNNING.value
             _say(options, f"run {run_id}: going on with it")
-        for run_id in [run_id for run_id, state in seen.items() if state not in model.RUN_FINAL]:
-            await _follow(app, options, seen, run_id)
-        if driven:
+        for run_id in [run_id for run_id, state in states.items() if state not in model.RUN_FINAL]:
+            await _follow(app, options, states, run_id)
+        if active:
             idle_since = anyio.current_time()
         elif options.idle is not None and anyio.current_time() - idle_since >= options.idle:
             return
@@ -62,10 +63,10 @@ async def _work(app: dispatcher.Dispatcher, options: argparse.Namespace, seen: d
             await app.engine.pulse.wait()
 
 
-async def _follow(app: dispatcher.Dispatcher, options: argparse.Namespace, seen: dict[str, str], run_id: str) -> None:
+async def _follow(app: dispatcher.Dispatcher, options: argparse.Namespace, states: dict[str, str], run_id: str) -> None:
     state = (await app.engine.status(run_id)).state.value
-    if state != seen[run_id]:
-        seen[run_id] = state
+    if state != states[run_id]:
+        states[run_id] = state
         _say(options, f"run {run_id}: {state}")
 
 

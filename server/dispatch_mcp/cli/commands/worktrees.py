@@ -13,26 +13,31 @@ from dispatch_mcp.git import worktree_leftovers
 from dispatch_mcp.service import checkouts
 
 
-def main(options: argparse.Namespace, loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     """Prints worktrees and kept changes; `prune` removes those that are safe elsewhere before."""
     prune = options.what == "prune"
-    found = anyio.run(functools.partial(checkouts.left_over, loaded.settings, prune=prune))
+    leftovers = anyio.run(functools.partial(checkouts.left_over, setup.settings, prune=prune))
     if options.json:
-        console.emit(found.model_dump(mode="json", exclude_defaults=True))
+        console.emit(leftovers.model_dump(mode="json", exclude_defaults=True))
         return console.OK
-    rows, changes = [_row(tree) for tree in found.trees], [_line(work) for work in found.works]
+    show(leftovers, prune=prune)
+    return console.OK
+
+
+def show(leftovers: worktree_leftovers.Leftovers, *, prune: bool) -> None:
+    """Prints worktrees and kept changes, and what became of them or could."""
+    rows, changes = [_row(tree) for tree in leftovers.trees], [_line(work) for work in leftovers.works]
     if rows:
         console.show(("run", "task", "try", "worktree", ""), rows)
     if changes:
         console.show(("run", "merged", "", "in conflict", "kept"), changes)
     if not rows and not changes:
         console.say("No run has left anything.")
-    removed = sum(work.removed for work in found.works)
+    count = sum(work.removed for work in leftovers.works)
     if prune:
-        console.say(f"Removed {removed} ref{'' if removed == 1 else 's'} whose commits are held elsewhere.")
+        console.say(f"Removed {count} ref{'' if count == 1 else 's'} whose commits are held elsewhere.")
     elif rows or changes:
         console.say("`dispatch-mcp worktrees prune` removes what is safe elsewhere; nothing that was not merged.")
-    return console.OK
 
 
 def _row(tree: worktree_leftovers.LeftWorktree) -> tuple[str, ...]:

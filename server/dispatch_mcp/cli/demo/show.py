@@ -17,7 +17,9 @@ from dispatch_mcp.cli.demo import demo_server, story
 from dispatch_mcp.model import RunState
 
 LIMIT_S = 60.0
+"""Seconds after which the demo gives up: it takes under thirty on two cores."""
 POLL_S = 0.1
+"""Seconds between two looks at the run, so that the picture moves."""
 _FINAL = {state.value for state in model.RUN_FINAL}
 
 Until = Callable[[Mapping[str, model.Json]], bool]
@@ -58,8 +60,8 @@ class Show:
         act("route_task: who should do this?")
         rows: list[tuple[str, str, str]] = []
         for request in story.REQUESTS:
-            found = await self._server.call("route_task", task=request)
-            rows.append((request, str(found.get("specialist") or "ask the user"), f"{found.get('confidence', 0):.2f}"))
+            route = await self._server.call("route_task", task=request)
+            rows.append((request, str(route.get("specialist") or "ask the user"), f"{route.get('confidence', 0):.2f}"))
         console.show(("request", "specialist", "confidence"), rows)
         self.facts["routed"] = len(rows)
         await self._beat()
@@ -85,8 +87,8 @@ class Show:
         self._done_before_kill = {task["id"] for task in trace["tasks"] if task["state"] == "succeeded"}
         pid = await self._server.kill()
         running = [task["id"] for task in trace["tasks"] if task["state"] == "running"]
-        finished = len(self._done_before_kill)
-        console.say(f"killed process {pid}: {finished} finished, running: {', '.join(running) or 'none'}", style="red")
+        count = len(self._done_before_kill)
+        console.say(f"killed process {pid}: {count} finished, running: {', '.join(running) or 'none'}", style="red")
         self.facts["killed_with"] = {"finished": sorted(self._done_before_kill), "running": running}
         await self._beat()
 
@@ -94,15 +96,15 @@ class Show:
         act("restart: a new process finds the run and goes on")
         self._server = demo_server.Server(self.home, self.repo, story.allowed())
         await self._server.start()
-        listed = await self._server.call("get_trace")
-        if run_id not in {line["run_id"] for line in listed["runs"]}:
+        overview = await self._server.call("get_trace")
+        if run_id not in {line["run_id"] for line in overview["runs"]}:
             raise errors.DispatchError("The restarted server does not know the run.")
         await self._server.call("dispatch", run_id=run_id)
         trace = await self._watch(run_id, until=_commands_over)
         again = {task["id"] for task in trace["tasks"] if task.get("attempts", 0) > 1}
-        repeated = again & self._done_before_kill
-        if repeated:
-            raise errors.DispatchError(f"Finished work was repeated: {sorted(repeated)}.")
+        twice = again & self._done_before_kill
+        if twice:
+            raise errors.DispatchError(f"Finished work was repeated: {sorted(twice)}.")
         console.say(f"kept: {', '.join(sorted(self._done_before_kill)) or 'nothing had finished'}", style="green")
         console.say(f"begun again because the kill caught them: {', '.join(sorted(again)) or 'none'}")
         self.facts["kept"], self.facts["begun_again"] = sorted(self._done_before_kill), sorted(again)
@@ -113,22 +115,24 @@ class Show:
         progress = await self._server.call("dispatch", run_id=run_id)
         while progress.get("assignments"):
             results: list[model.Json] = []
-            for given in progress["assignments"]:
-                outputs = await self._outputs(run_id, given["task_id"])
-                handoff = story.answer(given["task_id"], outputs)
-                self._answers[given["task_id"]] = str(handoff["completed_work"])
-                console.say(f"assistant ({given['call']['subagent_type']}) on {given['task_id']}:", style="cyan")
+            for assignment in progress["assignments"]:
+                outputs = await self._outputs(run_id, assignment["task_id"])
+                handoff = story.answer(assignment["task_id"], outputs)
+                self._answers[assignment["task_id"]] = str(handoff["completed_work"])
+                console.say(
+                    f"assistant ({assignment['call']['subagent_type']}) on {assignment['task_id']}:", style="cyan"
+                )
                 console.say(f"  {handoff['completed_work']}")
-                results.append({"task_id": given["task_id"], "attempt": given["attempt"], "handoff": handoff})
+                results.append({"task_id": assignment["task_id"], "attempt": assignment["attempt"], "handoff": handoff})
             progress = await self._server.call("report", run_id=run_id, results=results)
         await self._beat()
 
     async def _outputs(self, run_id: str, task_id: str) -> Mapping[str, str]:
         deps = story.HOST_TASKS[task_id][1]
-        asked = [dep for dep in deps if dep not in self._answers]
-        found = {dep: await self._server.call("get_trace", run_id=run_id, task_id=dep) for dep in asked}
+        missing = [dep for dep in deps if dep not in self._answers]
+        traces = {dep: await self._server.call("get_trace", run_id=run_id, task_id=dep) for dep in missing}
         own = {dep: self._answers[dep] for dep in deps if dep in self._answers}
-        return own | {dep: demo_server.outputs_of(results) for dep, results in found.items()}
+        return own | {dep: demo_server.outputs_of(results) for dep, results in traces.items()}
 
     async def _end(self, run_id: str) -> None:
         act("get_trace: what happened")

@@ -80,7 +80,7 @@ def tasks() -> list[dict[str, model.Json]]:
         {"id": name, "do": goal, "command": list(argv), "effort": "L" if name == "size" else "S"}
         for name, (goal, argv) in COMMANDS.items()
     ]
-    hosted: list[dict[str, model.Json]] = [
+    host_tasks: list[dict[str, model.Json]] = [
         {
             "id": name,
             "do": goal,
@@ -91,7 +91,7 @@ def tasks() -> list[dict[str, model.Json]]:
         }
         for name, (goal, deps) in HOST_TASKS.items()
     ]
-    return commands + hosted
+    return commands + host_tasks
 
 
 def answer(task_id: str, outputs: Mapping[str, str]) -> dict[str, model.Json]:
@@ -99,7 +99,8 @@ def answer(task_id: str, outputs: Mapping[str, str]) -> dict[str, model.Json]:
     match task_id:
         case "assess":
             work = f"{first(outputs, 'size', last=True)}; {count(outputs, 'history')} recent commits read; "
-            work += f"most commits by {first(outputs, 'authors').split(maxsplit=1)[-1] or 'nobody'}."
+            author = (first(outputs, "authors").split(maxsplit=1) or ["nobody"])[-1]
+            work += f"most commits by {author}."
         case "quality":
             work = f"{count(outputs, 'tests')} files define tests, {count(outputs, 'todos')} hold a TODO or FIXME."
         case _:

@@ -123,7 +123,7 @@ def _next(tasks: Sequence[TaskDraft]) -> str:
         return "Unclear: choose a pattern, or ask the user, then send tasks with what it needs."
     if len(tasks) == 1:
         return "A single agent is better: call it directly; a plan adds nothing here."
-    return "Make `fill` exact in each task, adjust, send all as tasks with plan_dag."
+    return "Make `fill` exact in each task, adjust, and send all of them as tasks."
 
 
 @dataclass(frozen=True, slots=True)

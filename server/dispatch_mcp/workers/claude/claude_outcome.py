@@ -84,7 +84,7 @@ def is_done(transcript: Transcript, child: supervisor.ChildResult) -> bool:
 def _without_result(child: supervisor.ChildResult, usage: model.Usage) -> model.Outcome:
     complaint = escape.one_line(child.stderr.decode("utf-8", "replace").strip()[-400:], limit=400)
     if child.exit_code == 1 and complaint:
-        hint = "Check the version of Claude Code: `dispatch-mcp doctor` shows it."
+        hint = "Check the version of Claude Code; the doctor command shows it."
         return provider_errors.failed(
             provider_errors.Trouble("bad_call", False, hint), f"{_NAME} did not start: {complaint}", usage
         )

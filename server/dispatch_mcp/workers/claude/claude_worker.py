@@ -120,7 +120,7 @@ class ClaudeWorker:
             return _refusal(
                 "no_program",
                 "Claude Code is not installed here, or not on the PATH. Install it, or name it in `claude_program` of "
-                "config.toml; `dispatch-mcp doctor` says what is found.",
+                "config.toml; the doctor command says what is found.",
             )
         if not work.cwd or not Path(work.cwd).is_dir():
             return _refusal("no_workspace", f"The workspace {work.cwd!r} is not an existing directory.")

@@ -1,0 +1,127 @@
+"""Next steps as a person at a shell takes them: commands to type, and what an assistant has to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from dispatch_mcp.next_steps import NextStep, StepKind, counted, sentences
+
+MOST_TASKS: Final = 5
+"""Tasks that a sentence names; the table above it lists all."""
+
+
+def words(step: NextStep) -> str:
+    """Returns a step as one or a few sentences that name the commands to type."""
+    return sentences(step.advice, _PHRASES[step.kind](step), _unproven(step), _changes(step))
+
+
+def _command(action: str, step: NextStep, rest: str = "") -> str:
+    return f"`dispatch-mcp {action} {step.run or 'RUN'}{rest and ' '}{rest}`"
+
+
+def _task(step: NextStep) -> str:
+    return step.tasks[0] if len(step.tasks) == 1 else "TASK"
+
+
+def _unproven(step: NextStep) -> str:
+    return f"{counted(step.unproven, 'result')} UNVERIFIED: claimed, not proven." if step.unproven else ""
+
+
+def _changes(step: NextStep) -> str:
+    if not step.has_changes:
+        return ""
+    return f"What it changed waits outside of the checkout: take it over with {_command('apply', step)}."
+
+
+def _decide(step: NextStep) -> str:
+    return (
+        f"A person has to decide: {', '.join(step.tasks[:MOST_TASKS])}. Say so with {_command('approve', step)} "
+        "(or --reject)."
+    )
+
+
+def _fetch_assignments(step: NextStep) -> str:
+    tasks = counted(step.count, "task")
+    return f"{tasks} ready for an assistant: ask your assistant to dispatch run {step.run}."
+
+
+def _finish_assignments(step: NextStep) -> str:
+    out = counted(step.count, "assignment")
+    return f"{out} out with your assistant; it gets them again by dispatching run {step.run}."
+
+
+def _raise_limit(step: NextStep) -> str:
+    return (
+        f"A ceiling of the run is reached and nothing more begins; {_command('status', step)} says which. "
+        f"Raise it with {_command('limit', step, '…')}."
+    )
+
+
+def _settle_failures(step: NextStep) -> str:
+    task = _task(step)
+    return (
+        f"Read {_command('trace', step, '--view results')}, then {_command('steer retry', step, task)} or "
+        f"{_command('steer skip', step, task)}, task by task."
+    )
+
+
+def _waive(step: NextStep) -> str:
+    return f"only a person can waive one: {_command('waive', step, 'FINDING --reason WHY')}"
+
+
+def _repeat_review(step: NextStep) -> str:
+    return "Run `dispatch-mcp review` again to try anew" + (f", or {_waive(step)}." if step.has_findings else ".")
+
+
+def _mend(step: NextStep) -> str:
+    how = f"`dispatch-mcp run {step.plan}` has the owners mend the findings" if step.plan else "Blocked: have it mended"
+    return f"{how}, then review the change again with --after {step.run!r}; {_waive(step)}."
+
+
+def _fixed(text: str) -> Callable[[NextStep], str]:
+    return lambda _step: text
+
+
+_PHRASES: Final[Mapping[StepKind, Callable[[NextStep], str]]] = {
+    StepKind.DO_ASSIGNMENTS: lambda step: f"Your assistant has {counted(step.count, 'assignment')} to do now.",
+    StepKind.FETCH_ASSIGNMENTS: _fetch_assignments,
+    StepKind.FINISH_ASSIGNMENTS: _finish_assignments,
+    StepKind.WATCH: _fixed("Working. Look again in a while."),
+    StepKind.DECIDE: _decide,
+    StepKind.RESUME: lambda step: f"Paused. Resume it with {_command('steer resume', step)}.",
+    StepKind.RAISE_LIMIT: _raise_limit,
+    StepKind.READ_RESULTS: lambda step: f"Read {_command('trace', step, '--view results')}.",
+    StepKind.SETTLE_FAILURES: _settle_failures,
+    StepKind.REOPEN: lambda step: f"{_command('steer retry', step, 'TASK')} reopens a task.",
+    StepKind.WAITS_FOR_PERSON: lambda step: f"waits for a person: {_command('approve', step)}",
+    StepKind.WAITS_FOR_ASSISTANT: lambda step: f"ready: your assistant gets it by dispatching run {step.run}",
+    StepKind.LIST_RUNS: _fixed("`dispatch-mcp status --all` lists your runs."),
+    StepKind.LIST_ALL_RUNS: _fixed("No open runs; `dispatch-mcp status --all` lists finished ones."),
+    StepKind.READ_RUN: lambda step: (
+        f"{_command('status', step)} says where it stands."
+        if step.run
+        else f"Read one with {_command('status', step)}."
+    ),
+    StepKind.LIST_TASKS: lambda step: f"{_command('status', step)} lists its tasks.",
+    StepKind.AWAIT_RESULT: _fixed("Look again in a while."),
+    StepKind.CHECK_INSTALLATION: _fixed("`dispatch-mcp doctor` says more."),
+    StepKind.SHOW_SETTINGS: _fixed("`dispatch-mcp config` lists what is possible."),
+    StepKind.LIST_WORKTREES: _fixed("`dispatch-mcp worktrees` lists what was left behind."),
+    StepKind.MAKE_PLAN: _fixed("`dispatch-mcp plan FILE` makes one and prints its id."),
+    StepKind.CORRECT_PLAN: _fixed("Fix all of them and try again."),
+    StepKind.COMPLETE_DRAFT: _fixed("Fill in its tasks in a document and run that."),
+    StepKind.LOOK_AT_CHANGE: lambda step: f"{_command('apply', step)} shows what has been merged by now.",
+    StepKind.NAME_REVISION: lambda step: f"Look at it first, then give `--expect {step.revision[:12]}`.",
+    StepKind.START_REVIEW: _fixed("`dispatch-mcp review` starts one; `dispatch-mcp status --all` lists runs."),
+    StepKind.NAME_CHANGE: _fixed("Name a change: a git range, --diff FILE or --run RUN."),
+    StepKind.DO_REVIEWS: lambda step: f"Your assistant has {counted(step.count, 'review')} to do now.",
+    StepKind.WATCH_REVIEW: lambda step: f"Reviewers are at work: look at {_command('review --run', step)} in a while.",
+    StepKind.FINISH_REVIEW: lambda step: f"Finish it first: {_command('review --run', step)} says where it stands.",
+    StepKind.REPEAT_REVIEW: _repeat_review,
+    StepKind.MEND: _mend,
+    StepKind.LEAVE_TO_USER: lambda step: f"Decide what becomes of it; {_waive(step)}.",
+    StepKind.SAY_PASSED: _fixed(
+        "Passed. What is left to do is marked medium, and what was found besides is marked low."
+    ),
+}

@@ -1,0 +1,129 @@
+"""Next steps as an assistant takes them: calls of this server's tools, and what only the user can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from dispatch_mcp.next_steps import NextStep, StepKind, counted, sentences
+
+MOST_TASKS: Final = 5
+"""Tasks that a sentence names; the trace lists all."""
+
+
+def words(step: NextStep) -> str:
+    """Returns a step as one or a few sentences that name the tools to call."""
+    return sentences(step.advice, _PHRASES[step.kind](step), _unproven(step), _changes(step))
+
+
+def _run_id(step: NextStep) -> str:
+    return f"run_id={step.run!r}" if step.run else "run_id=…"
+
+
+def _unproven(step: NextStep) -> str:
+    return f"{counted(step.unproven, 'result')} UNVERIFIED: claimed, not proven." if step.unproven else ""
+
+
+def _changes(step: NextStep) -> str:
+    if not step.has_changes:
+        return ""
+    return (
+        "What it changed waits outside of the checkout: steer_run(action='apply') asks the user to take it over, or "
+        f"they run `dispatch-mcp apply {step.run or 'RUN'}`."
+    )
+
+
+def _decide(step: NextStep) -> str:
+    return (
+        f"A person has to decide: {', '.join(step.tasks[:MOST_TASKS])}. Call dispatch(run_id) to have the user asked "
+        f"here, or let them run `dispatch-mcp approve {step.run or 'RUN'}`. Nobody else can approve."
+    )
+
+
+def _do_assignments(step: NextStep) -> str:
+    return f"Do {counted(step.count, 'assignment')} now, in parallel if you can; send all results in one `report`."
+
+
+def _fetch_assignments(step: NextStep) -> str:
+    return f"{counted(step.count, 'task')} ready for you: call `dispatch` with this run_id to receive them."
+
+
+def _finish_assignments(step: NextStep) -> str:
+    return (
+        f"{counted(step.count, 'assignment')} out with you: finish and `report`; "
+        "`dispatch` with this run_id repeats them if they were lost."
+    )
+
+
+def _do_reviews(step: NextStep) -> str:
+    these = "these reviews" if step.count > 1 else "this review"
+    return (
+        f"Start {these} now, all in one message and each in a subagent of its own that sees nothing of the others; "
+        "send all answers whole in one `report`."
+    )
+
+
+def _waive(step: NextStep) -> str:
+    return f"only a person can waive one: `dispatch-mcp waive {step.run or 'RUN'} FINDING --reason WHY`"
+
+
+def _repeat_review(step: NextStep) -> str:
+    return "Call review_council again to try anew" + (f", or {_waive(step)}." if step.has_findings else ".")
+
+
+def _mend(step: NextStep) -> str:
+    how = f"Dispatch plan {step.plan}: the owners mend the findings" if step.plan else "Blocked: have it mended"
+    return f"{how}, then review the change again with after={step.run!r}; {_waive(step)}."
+
+
+def _fixed(text: str) -> Callable[[NextStep], str]:
+    return lambda _step: text
+
+
+_PHRASES: Final[Mapping[StepKind, Callable[[NextStep], str]]] = {
+    StepKind.DO_ASSIGNMENTS: _do_assignments,
+    StepKind.FETCH_ASSIGNMENTS: _fetch_assignments,
+    StepKind.FINISH_ASSIGNMENTS: _finish_assignments,
+    StepKind.WATCH: _fixed("Working. Read `get_trace` with wait_s up to 45; do not dispatch again."),
+    StepKind.DECIDE: _decide,
+    StepKind.RESUME: _fixed("Paused. Resume it with steer_run(action='resume')."),
+    StepKind.RAISE_LIMIT: _fixed(
+        "A ceiling of the run is reached and nothing more begins; get_trace says which. "
+        "If the user agrees to more, raise it by dispatch(run_id, limits)."
+    ),
+    StepKind.READ_RESULTS: _fixed("Read get_trace(view='results')."),
+    StepKind.SETTLE_FAILURES: _fixed(
+        "Read get_trace(view='results'); then steer_run(action='retry') or action='skip', task by task."
+    ),
+    StepKind.REOPEN: _fixed("steer_run(action='retry') reopens a task."),
+    StepKind.WAITS_FOR_PERSON: _fixed("waits for a person: `dispatch` with this run_id asks the user"),
+    StepKind.WAITS_FOR_ASSISTANT: _fixed("ready: `dispatch` with this run_id hands it to you"),
+    StepKind.LIST_RUNS: _fixed("`get_trace` without arguments lists your runs."),
+    StepKind.LIST_ALL_RUNS: _fixed("No open runs; get_trace(view='all') lists finished ones."),
+    StepKind.READ_RUN: lambda step: (
+        f"get_trace({_run_id(step)}) says where it stands." if step.run else "Read one with get_trace(run_id=…)."
+    ),
+    StepKind.LIST_TASKS: lambda step: f"get_trace({_run_id(step)}) lists its tasks.",
+    StepKind.AWAIT_RESULT: lambda step: f"Wait with get_trace({_run_id(step)}, wait_s=45).",
+    StepKind.CHECK_INSTALLATION: _fixed("The user can run `dispatch-mcp doctor`, which says more."),
+    StepKind.SHOW_SETTINGS: _fixed("`dispatch-mcp config` lists what is possible."),
+    StepKind.LIST_WORKTREES: _fixed("`dispatch-mcp worktrees` lists what was left behind."),
+    StepKind.MAKE_PLAN: _fixed("`plan_dag` makes one and returns its id."),
+    StepKind.CORRECT_PLAN: _fixed("Fix all of them and call plan_dag again."),
+    StepKind.COMPLETE_DRAFT: _fixed("Fill in its tasks with plan_dag, then dispatch the result."),
+    StepKind.LOOK_AT_CHANGE: lambda step: (
+        f"steer_run(action='apply', {_run_id(step)}) without a task_id says what has been merged by now."
+    ),
+    StepKind.NAME_REVISION: lambda step: f"Call again with task_id={step.revision[:12]!r}; the user is asked then.",
+    StepKind.START_REVIEW: _fixed("review_council starts one; get_trace without arguments lists runs."),
+    StepKind.NAME_CHANGE: _fixed("Name a change: diff, a git range, or a run."),
+    StepKind.DO_REVIEWS: _do_reviews,
+    StepKind.WATCH_REVIEW: lambda step: (
+        f"Reviewers are at work: get_trace({_run_id(step)}, wait_s=45), then review_council with this run_id."
+    ),
+    StepKind.FINISH_REVIEW: lambda step: f"Finish it first: dispatch({_run_id(step)}).",
+    StepKind.REPEAT_REVIEW: _repeat_review,
+    StepKind.MEND: _mend,
+    StepKind.LEAVE_TO_USER: lambda step: f"Ask the user what becomes of it; {_waive(step)}.",
+    StepKind.SAY_PASSED: _fixed("Passed. Tell the user what is left to do (medium) and what was found besides (low)."),
+}

@@ -1,0 +1,99 @@
+"""What whoever reads an answer or an error should do next: a value, which each interface puts into its own words.
+
+An assistant reads tool calls and a person at a shell reads commands, so nothing below the interfaces names either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class StepKind(StrEnum):
+    """The steps that there are; every interface has words for each of them."""
+
+    # A run that goes on.
+    DO_ASSIGNMENTS = "do_assignments"
+    FETCH_ASSIGNMENTS = "fetch_assignments"
+    FINISH_ASSIGNMENTS = "finish_assignments"
+    WATCH = "watch"
+    DECIDE = "decide"
+    RESUME = "resume"
+    RAISE_LIMIT = "raise_limit"
+    # A run that is over.
+    READ_RESULTS = "read_results"
+    SETTLE_FAILURES = "settle_failures"
+    REOPEN = "reopen"
+    # Why one task waits.
+    WAITS_FOR_PERSON = "waits_for_person"
+    WAITS_FOR_ASSISTANT = "waits_for_assistant"
+    # Looking something up.
+    LIST_RUNS = "list_runs"
+    LIST_ALL_RUNS = "list_all_runs"
+    READ_RUN = "read_run"
+    LIST_TASKS = "list_tasks"
+    AWAIT_RESULT = "await_result"
+    CHECK_INSTALLATION = "check_installation"
+    SHOW_SETTINGS = "show_settings"
+    LIST_WORKTREES = "list_worktrees"
+    # Plans.
+    MAKE_PLAN = "make_plan"
+    CORRECT_PLAN = "correct_plan"
+    COMPLETE_DRAFT = "complete_draft"
+    # Merged changes.
+    LOOK_AT_CHANGE = "look_at_change"
+    NAME_REVISION = "name_revision"
+    # Reviews.
+    START_REVIEW = "start_review"
+    NAME_CHANGE = "name_change"
+    DO_REVIEWS = "do_reviews"
+    WATCH_REVIEW = "watch_review"
+    FINISH_REVIEW = "finish_review"
+    REPEAT_REVIEW = "repeat_review"
+    MEND = "mend"
+    LEAVE_TO_USER = "leave_to_user"
+    SAY_PASSED = "say_passed"
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """One step, with what the words of an interface need; what a kind does not speak of stays empty.
+
+    Attributes:
+        kind: Which step it is.
+        run: The id of the run or of the review that it is about.
+        tasks: The tasks that it is about, by id.
+        count: How many assignments, tasks or reviews there are to take care of.
+        plan: The id of a plan to carry out.
+        revision: The commit that an offer of merged changes is about.
+        advice: Sentences that hold in every interface; they come first.
+        unproven: How many results of the run are claimed and not proven.
+        has_changes: Whether the run has merged changes that wait to be applied.
+        has_findings: Whether a review has findings that a person could waive.
+    """
+
+    kind: StepKind
+    run: str = ""
+    tasks: tuple[str, ...] = ()
+    count: int = 0
+    plan: str = ""
+    revision: str = ""
+    advice: str = ""
+    unproven: int = 0
+    has_changes: bool = False
+    has_findings: bool = False
+
+
+Words = Callable[[NextStep], str]
+"""What an interface says for a step."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns the number with its noun, in the plural unless it is one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def sentences(*parts: str) -> str:
+    """Returns the parts that say something, one behind the other."""
+    return " ".join(filter(None, parts))

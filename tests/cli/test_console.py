@@ -1,0 +1,95 @@
+"""What reaches a terminal or a pipe."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp.cli import console
+
+
+@given(st.text())
+def test_no_text_brings_control_sequences_to_a_terminal(text: str) -> None:
+    plain = console.plain(text).plain
+    assert not [letter for letter in plain if ord(letter) < 32 and letter not in "\n\t"]
+    assert "\x1b" not in plain
+    assert "\x9b" not in plain
+
+
+def test_markup_in_a_text_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+    console.say("[bold]not bold[/bold] :smile:")
+    assert capsys.readouterr().out == "[bold]not bold[/bold] :smile:\n"
+
+
+def test_a_long_line_is_not_broken_for_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    console.say("word " * 200)
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_a_pipe_gets_every_row_on_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show(("task", "goal"), [("a", "x" * 500), ("b", "short")])
+    heading, first, second = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["task", "goal"]
+    assert first.split() == ["a", "x" * 500]
+    assert second.split() == ["b", "short"]
+
+
+def test_a_cell_cannot_break_out_of_its_row(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show(("task",), [("one\x1b[2Jtwo",)])
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_note_goes_beside_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    console.note("by the way")
+    seen = capsys.readouterr()
+    assert (seen.out, seen.err) == ("", "by the way\n")
+
+
+def test_what_is_said_beside_a_json_document_leaves_stdout_to_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.beside_json(as_json=True):
+        console.say("for people")
+    console.say("afterwards")
+    seen = capsys.readouterr()
+    assert (seen.out, seen.err) == ("afterwards\n", "for people\n")
+
+
+def test_stdout_is_back_even_when_the_block_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError), console.beside_json(as_json=True):
+        raise ZeroDivisionError
+    console.say("afterwards")
+    assert capsys.readouterr().out == "afterwards\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "ascii", "cp1252"])
+@pytest.mark.parametrize("write", [console.emit, console.line], ids=["document", "line"])
+def test_json_can_be_read_whatever_stdout_can_encode(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, write: object
+) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    value = {"text": "表 → ü", "list": [1, 2.5, None]}
+    assert callable(write)
+    write(value)
+    stream.flush()
+    text = raw.getvalue().decode(encoding)
+    assert json.loads(text) == value
+    assert ("表" in text) == (encoding.lower().replace("-", "") == "utf8")
+
+
+def test_a_json_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    console.line({"text": "two\nlines", "list": [1, 2]})
+    assert capsys.readouterr().out == '{"text":"two\\nlines","list":[1,2]}\n'
+
+
+def test_states_have_their_colour_and_other_cells_none() -> None:
+    table = console.table(("state", "task"), [("failed", "failed task"), ("succeeded", "b")])
+    states = [str(getattr(cell, "style", "")) for cell in table.columns[0].cells]
+    tasks = [str(getattr(cell, "style", "")) for cell in table.columns[1].cells]
+    assert states == [console.STYLES["failed"], console.STYLES["succeeded"]]
+    assert tasks == ["", ""]

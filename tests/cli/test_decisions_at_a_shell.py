@@ -1,0 +1,134 @@
+"""What a person decides at a shell: approvals, ceilings, and steps of a run; an assistant's shell may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import command_runs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp import errors
+from dispatch_mcp.cli.commands import apply, approve
+from dispatch_mcp.model import merge_offer
+
+GATE = {"id": "gate", "do": "May we go on?", "worker": "human"}
+WORK = {"id": "work", "do": "Write it", "deps": ["gate"], "worker": "host"}
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> command_runs.Shell:
+    return command_runs.shell(monkeypatch, capsys)
+
+
+@pytest.fixture
+def run_id(shell: command_runs.Shell, tmp_path: Path) -> str:
+    """A run that waits for a person."""
+    return str(shell("run", command_runs.written(tmp_path, [GATE, WORK]), "--quiet").json["correlation_id"])
+
+
+def test_a_run_that_waits_for_a_person_says_what_to_type(shell: command_runs.Shell, run_id: str) -> None:
+    out = shell("status", run_id).out
+    assert f"waits for a person: `dispatch-mcp approve {run_id}`" in out
+    assert f"A person has to decide: gate. Say so with `dispatch-mcp approve {run_id}` (or --reject)." in out
+
+
+def test_a_yes_lets_the_run_go_on(shell: command_runs.Shell, run_id: str) -> None:
+    answer = shell("approve", run_id, "--reason", "looks right")
+    assert answer.code == 0, answer.err
+    assert f"run {run_id}: running" in answer.out
+    assert f"ask your assistant to dispatch run {run_id}." in answer.out
+    again = shell("approve", run_id)
+    assert again.code == 2
+    assert "Waiting: none." in again.err
+
+
+def test_a_no_ends_what_depends_on_it(shell: command_runs.Shell, run_id: str) -> None:
+    answer = shell("approve", run_id, "--reject", "--json")
+    assert answer.json["state"] == "failed"
+    states = {task["id"]: task["state"] for task in shell("status", run_id, "--json").json["tasks"]}
+    assert states == {"gate": "failed", "work": "skipped"}
+
+
+def test_a_decision_cannot_be_skipped(shell: command_runs.Shell, run_id: str) -> None:
+    for task in ("gate", "work"):
+        answer = shell("steer", "skip", run_id, task)
+        assert answer.code == 1
+        assert "cannot be skipped" in answer.err
+        assert f"A person has to decide: gate. Say so with `dispatch-mcp approve {run_id}`" in answer.err
+
+
+@pytest.mark.parametrize("action", ["retry", "skip"])
+def test_a_step_for_one_task_needs_the_task(shell: command_runs.Shell, run_id: str, action: str) -> None:
+    answer = shell("steer", action, run_id)
+    assert answer.code == 2
+    assert answer.err.startswith(f"dispatch-mcp: '{action}' needs the id of a task.\n")
+    assert f"`dispatch-mcp status {run_id}` lists its tasks." in answer.err
+
+
+def test_a_task_that_is_not_there_is_named_with_where_the_others_are(shell: command_runs.Shell, run_id: str) -> None:
+    answer = shell("steer", "retry", run_id, "nothing")
+    assert answer.code == 2
+    assert "has no task 'nothing'" in answer.err
+    assert f"`dispatch-mcp status {run_id}` lists its tasks." in answer.err
+
+
+def test_new_ceilings_are_shown_with_what_they_leave(shell: command_runs.Shell, run_id: str) -> None:
+    answer = shell("limit", run_id, "dollars=8", "minutes=90.5", "attempts=4")
+    assert answer.code == 0, answer.err
+    assert "dollars at most 8" in answer.out
+    assert "attempts 3 of 4" in answer.out
+    limits = shell("limit", run_id, "dollars=9", "--json").json["limits"]
+    assert (limits["dollars"], limits["minutes"]) == (9.0, 90.5)
+
+
+@pytest.mark.parametrize("entry", ["dollars", "dollars=many", "dollars=-1", "=5", "dollars=nan", "tokens=inf"])
+def test_a_ceiling_that_is_none_is_refused(shell: command_runs.Shell, run_id: str, entry: str) -> None:
+    answer = shell("limit", run_id, entry)
+    assert answer.code == 2
+    assert answer.err.startswith("dispatch-mcp: ")
+
+
+@given(st.sampled_from(approve.ASSISTANTS), st.booleans())
+def test_an_assistants_shell_may_not_decide_without_a_terminal(variable: str, terminal: object) -> None:
+    if terminal:
+        approve.refuse_assistants({variable: "1"}, terminal=True)
+    else:
+        with pytest.raises(errors.NotAllowed, match=variable):
+            approve.refuse_assistants({variable: "1"}, terminal=False)
+
+
+def test_a_variable_that_is_empty_makes_no_assistant() -> None:
+    approve.refuse_assistants({"CLAUDECODE": "", "HOME": "/home/ann"}, terminal=False)
+
+
+OFFER = merge_offer.Offer(
+    run_id="r", revision="0123456789abcdef", head="fedcba", branch="main", way="forward", commits=1, files=("a.py",)
+)
+
+
+def test_an_offer_comes_with_the_command_that_takes_it() -> None:
+    assert apply.advice(OFFER) == ["Do it: dispatch-mcp apply r --expect 0123456789ab"]
+
+
+def test_an_offer_of_a_run_that_goes_on_says_that_more_may_come() -> None:
+    lines = apply.advice(OFFER.model_copy(update={"run_state": "running"}))
+    assert lines[0] == "The run is still running: more may come."
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"busy": "rebase"}, {"branch": ""}, {"clashes": ("a.py",)}, {"local": ("a.py",)}],
+    ids=lambda c: next(iter(c)),
+)
+def test_an_offer_that_cannot_be_taken_says_why_and_not_how(change: dict[str, object]) -> None:
+    lines = apply.advice(OFFER.model_copy(update=change))
+    assert len(lines) == 2
+    assert not [line for line in lines if line.startswith("Do it")]
+
+
+@pytest.mark.parametrize("change", [{"way": "nothing"}, {"applied": True}], ids=["nothing", "applied"])
+def test_nothing_is_advised_where_nothing_is_left_to_do(change: dict[str, object]) -> None:
+    assert apply.advice(OFFER.model_copy(update=change)) == []

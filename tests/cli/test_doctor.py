@@ -1,0 +1,88 @@
+"""What the doctor finds, and what to do about it; it changes nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import command_runs
+import pytest
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> command_runs.Shell:
+    return command_runs.shell(monkeypatch, capsys)
+
+
+def facts(shell: command_runs.Shell, *words: str) -> dict[str, dict[str, str]]:
+    return {fact["what"]: fact for fact in shell("doctor", "--json", *words).json}
+
+
+def test_a_home_that_is_not_there_yet_is_no_fault_and_no_store_is_made(
+    shell: command_runs.Shell, own_home: Path
+) -> None:
+    assert "will be made on first use" in facts(shell)["state directory"]["detail"]
+    assert not (own_home / "state" / "state.db").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX")
+def test_a_home_that_others_can_read_is_to_be_made_private(shell: command_runs.Shell, own_home: Path) -> None:
+    (own_home / "state").mkdir(mode=0o755)
+    (own_home / "state").chmod(0o755)
+    fact = facts(shell)["state directory"]
+    assert (fact["mark"], fact["fix"]) == ("!", "Make it private: chmod 700.")
+
+
+def test_a_store_that_is_none_is_a_fault_with_a_way_out(shell: command_runs.Shell, own_home: Path) -> None:
+    (own_home / "state").mkdir(mode=0o700)
+    (own_home / "state" / "state.db").write_bytes(b"this is no database at all" * 100)
+    answer = shell("doctor", "--json")
+    assert answer.code == 1
+    [fact] = [fact for fact in answer.json if fact["mark"] == "✗"]
+    assert "set DISPATCH_MCP_HOME to another folder to go on" in fact["fix"]
+    assert shell("doctor").code == 1
+
+
+@pytest.mark.parametrize(("git", "detail"), [(True, "(git)"), (False, "(no git repository)")])
+def test_a_workspace_may_be_a_repository_or_not(
+    shell: command_runs.Shell, tmp_path: Path, git: object, detail: str
+) -> None:
+    if git:
+        (tmp_path / ".git").mkdir()
+    assert facts(shell, "--workspace", str(tmp_path))["workspace"]["detail"] == f"{tmp_path} {detail}"
+
+
+def test_who_works_is_said_for_a_chat_and_for_a_shell(
+    shell: command_runs.Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert facts(shell)["worker api"]["detail"].startswith("no ANTHROPIC_API_KEY")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a key for a test")
+    found = facts(shell)
+    assert found["worker api"]["detail"] == "there is a key"
+    assert found["worker auto, shell"]["detail"].startswith("api: ")
+    assert "a key for a test" not in str(found)
+
+
+def test_without_git_receipts_and_worktrees_are_missing(
+    shell: command_runs.Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    fact = facts(shell)["git"]
+    assert (fact["mark"], fact["fix"]) == ("!", "Install git for receipts and worktrees.")
+
+
+def test_a_template_of_the_users_that_is_broken_is_named(shell: command_runs.Shell, own_home: Path) -> None:
+    folder = own_home / "state" / "prompts"
+    folder.mkdir(parents=True)
+    (own_home / "state").chmod(0o700)
+    (folder / "handoff.md.j2").write_text("no front matter {{", encoding="utf-8")
+    fact = facts(shell)["templates"]
+    assert fact["mark"] == "!"
+    assert "handoff" in fact["detail"]
+
+
+def test_a_variable_that_nobody_knows_is_a_warning(shell: command_runs.Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPATCH_MCP_MAX_PARALEL", "3")
+    fact = facts(shell)["setting"]
+    assert (fact["mark"], fact["fix"]) == ("!", "Correct or remove it.")
+    assert "DISPATCH_MCP_MAX_PARALEL" in fact["detail"]

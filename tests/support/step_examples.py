@@ -1,0 +1,17 @@
+"""One next step of every kind, with all that its words may need."""
+
+from __future__ import annotations
+
+from dispatch_mcp.next_steps import NextStep, StepKind
+
+RUN = "1f0c" * 8
+PLAN = "2a3b" * 8
+REVISION = "3c4d" * 10
+EXAMPLES = tuple(
+    NextStep(kind, RUN, ("api", "web"), 2, PLAN, REVISION, "The advice comes first.", 3, has_changes, has_findings)
+    for kind in StepKind
+    for has_changes in (False, True)
+    for has_findings in (False, True)
+)
+BARE = tuple(NextStep(kind) for kind in StepKind)
+TOOLS = ("route_task", "plan_dag", "review_council", "get_trace", "steer_run", "message_agents")

@@ -1,0 +1,90 @@
+"""The product put together from its settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dispatch_mcp import composition, configuration, model
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.model import WorkerKind, work_order
+from dispatch_mcp.service import approvals, checkouts
+
+pytestmark = pytest.mark.anyio
+
+
+def settings(tmp_path: Path, **values: object) -> configuration.Settings:
+    chosen = configuration.load({}, flags={"home": tmp_path / "home", "workspace": tmp_path}, cwd=tmp_path).settings
+    return chosen.model_copy(update=values)
+
+
+def order(worker: WorkerKind, timeout_s: float | None = None) -> work_order.WorkOrder:
+    task = model.Task(id="a", do="Write it", agent="coder")
+    bare = work_order.WorkOrder(run_id="r", attempt=1, task=task, worker=worker)
+    return replace(bare, timeout_s=timeout_s)
+
+
+def agents() -> catalog.Catalog:
+    return catalog.of((catalog.Agent(name="coder", roster="dispatch", description="Writes code", body="You write."),))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_there"),
+    [
+        ("knowledgebase/no-such-document.md", False),
+        ("agents/coder.md", False),
+        ("../knowledgebase/x", False),
+        ("", False),
+    ],
+)
+def test_an_agent_can_name_only_documents_that_come_with_the_product(name: str, is_there: object) -> None:
+    assert bool(composition.document(name)) is is_there
+
+
+def test_a_document_that_comes_with_the_product_is_read_with_or_without_its_ending() -> None:
+    folder = Path(__file__).parents[1] / "knowledgebase"
+    name = next(iter(sorted(folder.rglob("*.md")))).relative_to(folder).with_suffix("").as_posix()
+    text = composition.document(f"knowledgebase/{name}.md")
+    assert text
+    assert composition.document(f"knowledgebase/{name}") == text
+
+
+def test_settings_decide_from_which_confidence_on_a_route_is_direct(tmp_path: Path) -> None:
+    bands = composition.hints(settings(tmp_path, direct_from=0.9, review_from=0.5, supervise_from=0.1)).bands
+    assert (bands.direct, bands.review, bands.supervise) == (0.9, 0.5, 0.1)
+
+
+def test_settings_decide_what_every_call_may_do(tmp_path: Path) -> None:
+    rules = composition.rules(settings(tmp_path, lease_minutes=2, max_parallel=3))
+    assert (rules.lease_s, rules.max_parallel, rules.workspace) == (120.0, 3, str(tmp_path))
+
+
+@pytest.mark.parametrize("worker", [WorkerKind.COMMAND, WorkerKind.SCRIPTED, WorkerKind.API, WorkerKind.HOST])
+def test_only_who_reads_a_prompt_is_given_the_agents_role(tmp_path: Path, worker: WorkerKind) -> None:
+    make = composition.order_maker(settings(tmp_path, task_timeout_s=77.0), agents)
+    work = make(order(worker))
+    assert bool(work.agent_prompt) == (worker in (WorkerKind.API, WorkerKind.HOST))
+    assert work.timeout_s == 77.0
+
+
+def test_a_deadline_of_its_own_comes_before_that_of_the_settings(tmp_path: Path) -> None:
+    make = composition.order_maker(settings(tmp_path, task_timeout_s=77.0), agents)
+    assert make(order(WorkerKind.COMMAND, timeout_s=5.0)).timeout_s == 5.0
+
+
+async def test_a_dispatcher_is_open_for_its_block_and_its_runs_are_there_afterwards(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, review_policy="off")
+    async with composition.open_dispatcher(chosen, drives=False) as app:
+        planned = await app.plans.plan([{"id": "gate", "do": "May we?", "worker": "human"}])
+        run_id = (await app.dispatch(plan_id=planned.plan.id)).run_id
+    async with composition.open_dispatcher(chosen, drives=False) as app:
+        assert [decision.task_id for decision in await app.decisions(run_id)] == ["gate"]
+        await app.decide(run_id, "", approvals.Verdict(approved=True, by="a test", reason=""))
+        assert (await app.trace(run_id=run_id)).state == "succeeded"
+
+
+async def test_what_git_can_do_here_is_said_with_its_version(tmp_path: Path) -> None:
+    assert await checkouts.git_version(settings(tmp_path)) >= (2, 0)
+    assert not checkouts.trees_left(settings(tmp_path))
