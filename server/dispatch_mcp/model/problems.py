@@ -96,8 +96,12 @@ def without_consequences(read: Iterable[Problem], checked: Iterable[Problem]) ->
     first = list(read)
     places = {problem.where for problem in first}
     lost = any(_WHOLE.fullmatch(place) for place in places)
-    rest = (one for one in checked if one.where not in places and not (lost and one.code == "unknown_dependency"))
-    return [*first, *(one for one in rest if not (lost and one.code == "empty_plan"))]
+    rest = (
+        problem
+        for problem in checked
+        if problem.where not in places and not (lost and problem.code == "unknown_dependency")
+    )
+    return [*first, *(problem for problem in rest if not (lost and problem.code == "empty_plan"))]
 
 
 def nearest(wanted: str, names: Collection[str]) -> str:

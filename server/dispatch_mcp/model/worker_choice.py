@@ -32,10 +32,10 @@ class AvailableWorkers:
     @property
     def kinds(self) -> frozenset[WorkerKind]:
         """Everybody who can be asked here."""
-        found = {WorkerKind.COMMAND, WorkerKind.SCRIPTED}
-        found |= {WorkerKind.HOST} if self.chat else set[WorkerKind]()
-        found |= {WorkerKind.API} if self.key else set[WorkerKind]()
-        return frozenset(found | ({WorkerKind.CLAUDE} if self.claude else set[WorkerKind]()))
+        kinds = {WorkerKind.COMMAND, WorkerKind.SCRIPTED}
+        kinds |= {WorkerKind.HOST} if self.chat else set[WorkerKind]()
+        kinds |= {WorkerKind.API} if self.key else set[WorkerKind]()
+        return frozenset(kinds | ({WorkerKind.CLAUDE} if self.claude else set[WorkerKind]()))
 
     def missing(self, kind: WorkerKind) -> str:
         """Returns why a worker cannot be asked here, or an empty string."""

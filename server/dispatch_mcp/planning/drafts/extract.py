@@ -34,9 +34,9 @@ def plain(request: str) -> str:
 def things(request: str) -> tuple[str, ...]:
     """Returns the short things that the request lists or pairs, in its order; empty when it lists none."""
     for sentence in _SENTENCE.split(plain(request)):
-        first, *others = _BETWEEN.split(sentence)
+        first, *rest = _BETWEEN.split(sentence)
         leads = [match.end() for match in _BEFORE_THINGS.finditer(first)]
-        items = [first[leads[-1] if leads else 0 :], *others]
+        items = [first[leads[-1] if leads else 0 :], *rest]
         short = next((at for at, item in enumerate(items) if len(item.split()) > MAX_WORDS), len(items))
         items = [item.strip(" ,.:") for item in items[:short]]
         if len(items) > (1 if leads else 2) and not any(item.split()[-1:] in _PRONOUNS for item in items):
