@@ -34,9 +34,8 @@ STEP: Final = 0.1
 
 _SENTENCE_END = re.compile(r"[.;!?] ")
 _CODE = re.compile(r"[`_]|\w\(|\w\.\w")
-_COUNT = re.compile(
-    r"\b(?:[2-9]|1\d|two|three|four|five|six|seven|eight|hai|ba|bốn|năm|dos|tres|deux|trois|zwei|drei|dois|três)\b"
-)
+_NUMBERS: Final = "two three four five six seven eight hai ba bốn năm dos tres deux trois zwei drei dois três"
+_COUNT = re.compile(rf"\b(?:[2-9]|1\d|{'|'.join(_NUMBERS.split())})\b")
 
 
 class Choice(model.Value):
