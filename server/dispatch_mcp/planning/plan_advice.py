@@ -12,20 +12,18 @@ from dispatch_mcp.planning import conflicts
 
 _LISTED = 20
 _GOAL_HEAD = 200
-_WRITING: Final = frozenset(
-    (
-        "add build change code connect convert create delete develop extend extract fix generate implement integrate "
-        "introduce migrate modify optimise optimize patch port refactor remove rename replace rewrite scaffold update "
-        "upgrade wire write"
-    ).split()
-)
-_THINKING: Final = frozenset(
-    (
-        "analyse analyze assess audit benchmark check compare debug describe design diagnose evaluate explain explore "
-        "find inspect investigate list measure monitor plan profile report research review run study summarise "
-        "summarize test trace validate verify"
-    ).split()
-)
+_WRITING_VERBS = """
+add build change code connect convert create delete develop extend extract fix generate implement integrate
+introduce migrate modify optimise optimize patch port refactor remove rename replace rewrite scaffold update
+upgrade wire write
+"""
+_WRITING = frozenset(_WRITING_VERBS.split())
+_THINKING_VERBS = """
+analyse analyze assess audit benchmark check compare debug describe design diagnose evaluate explain explore
+find inspect investigate list measure monitor plan profile report research review run study summarise
+summarize test trace validate verify
+"""
+_THINKING = frozenset(_THINKING_VERBS.split())
 _WORD = re.compile(r"\w+")
 _HOT_NAMES = frozenset(
     {
