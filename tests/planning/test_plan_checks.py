@@ -259,13 +259,6 @@ def test_the_worked_shopping_cart_gives_its_groups() -> None:
     assert found.slack["4"] == 15.0
 
 
-def test_tasks_become_ready_as_others_finish_longest_remaining_path_first() -> None:
-    found = plan_checks.prepare(plan_documents.read_tasks(CART).tasks, max_parallel=5)
-    assert plan_checks.next_tasks(found) == found.next
-    assert plan_checks.next_tasks(found, ["1", "2"]) == ("3", "4")
-    assert plan_checks.next_tasks(found, ["2"]) == ("1", "4")
-
-
 def test_priority_breaks_ties_of_equal_remaining_path() -> None:
     tasks = [task("a", priority="low"), task("b"), task("c", priority="high")]
     assert plan_checks.prepare(tasks, max_parallel=1).next == ("c", "b", "a")

@@ -29,32 +29,32 @@ def arg(
 ) -> Any:  # noqa: ANN401  # as pydantic's Field, so that a field's annotation is what counts
     """Returns a field; its published schema is `schema` if given."""
 
-    def trim(derived: dict[str, model.Json]) -> None:
+    def trim(property_schema: dict[str, model.Json]) -> None:
         if schema is not None:
-            derived.clear()
-            derived.update(schema)
-        if not derived.get("default", True):
-            derived.pop("default")
+            property_schema.clear()
+            property_schema.update(schema)
+        if not property_schema.get("default", True):
+            property_schema.pop("default")
         if description:
-            derived["description"] = description
+            property_schema["description"] = description
 
     return Field(default, json_schema_extra=trim, **bounds)
 
 
-def schema(expected: type[Args]) -> dict[str, model.Json]:
+def schema(arguments: type[Args]) -> dict[str, model.Json]:
     """Returns the published schema of a tool: no titles, and limits on text are left to the check."""
-    whole = expected.model_json_schema()
-    properties = {name: _bare(derived) for name, derived in whole["properties"].items()}
-    required = {"required": whole["required"]} if "required" in whole else {}
-    return {"type": "object", "properties": properties, **required, "additionalProperties": False}
+    whole = arguments.model_json_schema()
+    properties = {name: _bare(property_schema) for name, property_schema in whole["properties"].items()}
+    needs = {"required": whole["required"]} if "required" in whole else {}
+    return {"type": "object", "properties": properties, **needs, "additionalProperties": False}
 
 
 _CHECKED_ONLY = frozenset({"title", "maxLength", "minLength", "maxItems", "maximum", "minimum"})
 """What the check of a call says in words when it matters; the schema is read far more often than it is broken."""
 
 
-def _bare(derived: Mapping[str, model.Json]) -> dict[str, model.Json]:
-    return {key: value for key, value in derived.items() if key not in _CHECKED_ONLY}
+def _bare(property_schema: Mapping[str, model.Json]) -> dict[str, model.Json]:
+    return {key: value for key, value in property_schema.items() if key not in _CHECKED_ONLY}
 
 
 class Args(BaseModel):
@@ -82,15 +82,15 @@ _JSON_TYPES: Mapping[model.TaskValue, Schema] = {
 def task_schema(task_type: type[model.Task]) -> Schema:
     """Returns the schema of a task: the fields that it offers to a model, and no more than a model needs to know."""
     fields = model.task_fields(task_type)
-    required = [name for name, field in fields.items() if task_type.model_fields[field.attribute].is_required()]
+    needs = [name for name, field in fields.items() if task_type.model_fields[field.attribute].is_required()]
     properties = {name: _task_property(field) for name, field in fields.items() if field.is_a.offered}
-    return {"type": "object", "required": required, "properties": properties}
+    return {"type": "object", "required": needs, "properties": properties}
 
 
 def _task_property(field: model.DeclaredField) -> Schema:
     words = field.is_a.values or field.words
-    described = {"description": field.is_a.about} if field.is_a.about else {}
-    return {**({"enum": list(words)} if words else _JSON_TYPES[field.is_a.holds]), **described}
+    description = {"description": field.is_a.about} if field.is_a.about else {}
+    return {**({"enum": list(words)} if words else _JSON_TYPES[field.is_a.holds]), **description}
 
 
 _TASK = task_schema(model.Task)
@@ -237,19 +237,19 @@ def check(tool: str, raw: Mapping[str, model.Json]) -> None:
     Raises:
         InputError: naming the argument, its value and what would be right.
     """
-    expected = TOOLS[tool]
-    arguments = {name: _unpacked(expected, name, value) for name, value in raw.items()}
+    args_type = TOOLS[tool]
+    arguments = {name: _unpacked(args_type, name, value) for name, value in raw.items()}
     for name, value in arguments.items():
         _check_json(value, name, 0)
     try:
-        expected.model_validate(arguments)
+        args_type.model_validate(arguments)
     except ValidationError as wrong:
-        raise errors.InputError(_explain(tool, expected, wrong), hint=_signature(tool, expected)) from None
+        raise errors.InputError(_explain(tool, args_type, wrong), hint=_signature(tool, args_type)) from None
 
 
-def _unpacked(expected: type[Args], name: str, value: model.Json) -> model.Json:
+def _unpacked(args_type: type[Args], name: str, value: model.Json) -> model.Json:
     """Some clients send lists and objects as JSON text; the SDK unpacks them likewise."""
-    field = expected.model_fields.get(name)
+    field = args_type.model_fields.get(name)
     if field is None or not isinstance(value, str) or field.annotation is str:
         return value
     try:
@@ -283,20 +283,20 @@ def _inside(value: model.Json) -> Iterator[tuple[str, model.Json]]:
             yield f"[{position}]", item
 
 
-def _explain(tool: str, expected: type[Args], wrong: ValidationError) -> str:
+def _explain(tool: str, args_type: type[Args], wrong: ValidationError) -> str:
     lines: list[str] = []
-    for found in wrong.errors()[:5]:
-        place = ".".join(str(part) for part in found["loc"]) or tool
-        if found["type"] == "extra_forbidden":
-            near = problems.nearest(place, list(expected.model_fields))
+    for fault in wrong.errors()[:5]:
+        place = ".".join(str(part) for part in fault["loc"]) or tool
+        if fault["type"] == "extra_forbidden":
+            near = problems.nearest(place, list(args_type.model_fields))
             lines.append(f"{tool} takes no {place[:80]!r}" + (f"; did you mean {near!r}?" if near else "."))
-        elif found["type"] == "missing":
+        elif fault["type"] == "missing":
             lines.append(f"{place!r} is missing.")
         else:
-            lines.append(f"{place}: {found['msg']} (got {problems.shown(found['input'])}).")
+            lines.append(f"{place}: {fault['msg']} (got {problems.shown(fault['input'])}).")
     return " ".join(lines)
 
 
-def _signature(tool: str, expected: type[Args]) -> str:
-    names = [name if field.is_required() else f"{name}?" for name, field in expected.model_fields.items()]
+def _signature(tool: str, args_type: type[Args]) -> str:
+    names = [name if field.is_required() else f"{name}?" for name, field in args_type.model_fields.items()]
     return f"Call {tool}({', '.join(names)})."

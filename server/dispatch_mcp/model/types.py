@@ -205,10 +205,10 @@ def task_fields(task_type: type[Task] = Task) -> Mapping[str, DeclaredField]:
     """
     fields: dict[str, DeclaredField] = {}
     for name, info in task_type.model_fields.items():
-        declared = next((mark for mark in info.metadata if isinstance(mark, TaskField)), None)
-        if declared is None:
+        own_mark = next((mark for mark in info.metadata if isinstance(mark, TaskField)), None)
+        if own_mark is None:
             raise TypeError(f"{task_type.__name__}.{name} declares no TaskField.")
-        fields[info.alias or name] = DeclaredField(name, declared, _words(info.annotation))
+        fields[info.alias or name] = DeclaredField(name, own_mark, _words(info.annotation))
     return fields
 
 

@@ -73,21 +73,23 @@ class Fault(NamedTuple):
 def of(task: model.Task, workspace: str = "") -> tuple[Criterion, ...]:
     """Returns the criteria of a task in its order; one with a fault counts as words."""
     read_ones = ((text, read(text, workspace)) for text in task.acceptance)
-    return tuple([one if isinstance(one, Criterion) else Criterion(text, "words") for text, one in read_ones])
+    return tuple(
+        [criterion if isinstance(criterion, Criterion) else Criterion(text, "words") for text, criterion in read_ones]
+    )
 
 
 def read(text: str, workspace: str = "") -> Criterion | Fault:
     """Returns what a criterion says, or what is wrong with it. `workspace` is an absolute path, or empty."""
     if text.strip(f" \t\n.{_QUOTES}").casefold() == "diff":
         return Criterion(text, "diff")
-    found = _FORM.fullmatch(text)
-    if not found:
+    form = _FORM.fullmatch(text)
+    if not form:
         return Criterion(text, "words")
-    name, rest = found[1].casefold(), found[2]
+    name, rest = form[1].casefold(), form[2]
     kind = _kind(name, rest)
     if kind is None:
-        meant = _misspelt(name, rest)
-        return _typo(found[1], meant, rest) if meant else Criterion(text, "words")
+        nearest = _misspelt(name, rest)
+        return _typo(form[1], nearest, rest) if nearest else Criterion(text, "words")
     return _READERS[kind](text, rest, workspace)
 
 
@@ -95,8 +97,8 @@ def found_problems(tasks: Sequence[model.Task], workspace: str = "") -> Iterator
     """Yields a `bad_acceptance` for every criterion that cannot be what it says."""
     for position, task in enumerate(tasks):
         for place, text in enumerate(task.acceptance):
-            one = read(text, workspace)
-            fault = one if isinstance(one, Fault) else _baseless(one, task)
+            criterion = read(text, workspace)
+            fault = criterion if isinstance(criterion, Fault) else _baseless(criterion, task)
             if fault:
                 yield problems.Problem(
                     code="bad_acceptance",
@@ -118,8 +120,8 @@ def told(criterion: Criterion) -> str:
         "command": f"`{shlex.join(criterion.argv)}` ends with exit code 0",
         "diff": f"something in `{subject}` has really changed" if subject else "a declared file has really changed",
     }
-    said = sentences.get(criterion.kind)
-    return f"{said} (the server checks this)" if said else criterion.text
+    sentence = sentences.get(criterion.kind)
+    return f"{sentence} (the server checks this)" if sentence else criterion.text
 
 
 def _kind(name: str, rest: str) -> Kind | None:
@@ -133,17 +135,17 @@ def _kind(name: str, rest: str) -> Kind | None:
 def _misspelt(name: str, rest: str) -> Kind | None:
     if not rest or name in _ORDINARY:
         return None
-    meant = min(FORMS, key=functools.partial(problems.distance, name))
-    away = problems.distance(name, meant)
+    nearest = min(FORMS, key=functools.partial(problems.distance, name))
+    away = problems.distance(name, nearest)
     path_like = not _blank(rest) and re.search(r"[/*]" if away == 2 else r"[/*.]", rest) is not None
-    return meant if away <= 2 and (meant == "command" or path_like) else None
+    return nearest if away <= 2 and (nearest == "command" or path_like) else None
 
 
-def _typo(name: str, meant: Kind, rest: str) -> Fault:
+def _typo(name: str, nearest: Kind, rest: str) -> Fault:
     return Fault(
         f"{problems.shown(name)} is no form of acceptance.",
-        f"Use `{meant}:`, or put it into words that do not begin with a name and a colon.",
-        f"{meant}:{' ' if meant == 'command' else ''}{rest}"[:200],
+        f"Use `{nearest}:`, or put it into words that do not begin with a name and a colon.",
+        f"{nearest}:{' ' if nearest == 'command' else ''}{rest}"[:200],
     )
 
 
@@ -173,8 +175,8 @@ def _read_absent(text: str, rest: str, workspace: str) -> Criterion | Fault:
 
 
 def _read_glob(text: str, rest: str, workspace: str) -> Criterion | Fault:
-    counted = _LEAST.fullmatch(rest)
-    pattern, least = (counted[1], int(counted[2])) if counted else (rest, 1)
+    match = _LEAST.fullmatch(rest)
+    pattern, least = (match[1], int(match[2])) if match else (rest, 1)
     place = _place("glob", pattern, workspace)
     if isinstance(place, Fault):
         return place
@@ -182,7 +184,7 @@ def _read_glob(text: str, rest: str, workspace: str) -> Criterion | Fault:
         return Fault(f"`glob:` asks for {least} files.", f"Ask for 1 to {MAX_LEAST}; `absent:PATH` asks for none.")
     if len(path_globs.alternatives(place)) >= path_globs.MAX_ALTERNATIVES:
         return Fault(f"The braces of {problems.shown(place)} stand for too many patterns.", "Write several criteria.")
-    if any(".." in one.split("/") for one in path_globs.alternatives(place)):
+    if any(".." in choice.split("/") for choice in path_globs.alternatives(place)):
         return Fault(f"{problems.shown(place)} leads outside the workspace.", "Name a path relative to the workspace.")
     return Criterion(text, "glob", f"{place}**" if place.endswith("/") else place, least=least)
 
@@ -231,21 +233,21 @@ _READERS: Final = {
 
 
 def _blank(text: str) -> bool:
-    quoted = len(text) > 1 and text[0] in _QUOTES and text[-1] == text[0]
-    return not quoted and bool(re.search(r"\s", text))
+    in_quotes = len(text) > 1 and text[0] in _QUOTES and text[-1] == text[0]
+    return not in_quotes and bool(re.search(r"\s", text))
 
 
-def _place(kind: Kind, given: str, workspace: str) -> str | Fault:
+def _place(kind: Kind, subject: str, workspace: str) -> str | Fault:
     """Returns a path below the workspace, or why it is none."""
-    if _blank(given):
-        first = given.split(maxsplit=1)[0]
-        meant = f"{kind}:{first}"[:200] if re.search(r"[/.*]", first) else ""
+    if _blank(subject):
+        first = subject.split(maxsplit=1)[0]
+        example = f"{kind}:{first}"[:200] if re.search(r"[/.*]", first) else ""
         return Fault(
-            f"`{kind}:` takes one path, not {problems.shown(given)}.",
+            f"`{kind}:` takes one path, not {problems.shown(subject)}.",
             f"Put a path with blanks into quotes; a criterion in words must not begin with `{kind}:`.",
-            meant,
+            example,
         )
-    path = given.strip(_QUOTES).replace("\\", "/")
+    path = subject.strip(_QUOTES).replace("\\", "/")
     if not path or _UNSEEN.search(path):
         return Fault(f"`{kind}:` names no path.", f"Name one inside the workspace, such as `{kind}:src/users.py`.")
     inside = _inside(path, posixpath.normpath(workspace.replace("\\", "/")) if workspace else "")

@@ -31,10 +31,10 @@ class Touching:
     others: Mapping[str, Sequence[str]]
     paths: int = 0
 
-    def shared(self, left: Iterable[str], right: Collection[str]) -> str:
+    def shared(self, paths: Iterable[str], rivals: Collection[str]) -> str:
         """Returns the first path of `left` that touches one of `right`, or an empty string."""
-        for path in left:
-            if path in right or any(other in right for other in self.others.get(path, ())):
+        for path in paths:
+            if path in rivals or any(other in rivals for other in self.others.get(path, ())):
                 return path or "."
         return ""
 
@@ -64,34 +64,37 @@ def declared(tasks: Sequence[model.Task], workspace: str = "") -> Declared:
         reads = {
             node: tuple([path_globs.normalise(path, workspace) for path in paths]) for node, paths in reads.items()
         }
-    known = _distinct(writes, reads)
-    globs = [] if plain else [path for path in known if path_globs.WILD.search(path)]
-    exact = not globs or _glob_checks(sorted(known), globs) <= GLOB_CHECKS
+    paths_by_name = _distinct(writes, reads)
+    globs = [] if plain else [path for path in paths_by_name if path_globs.WILD.search(path)]
+    exact = not globs or _glob_checks(sorted(paths_by_name), globs) <= GLOB_CHECKS
     if not exact:
         writes = {node: tuple(map(_stem, paths)) for node, paths in writes.items()}
         reads = {node: tuple(map(_stem, paths)) for node, paths in reads.items()}
-        known = _distinct(writes, reads)
-    return Declared(writes, reads, touching(known, globs if exact else ()), exact)
+        paths_by_name = _distinct(writes, reads)
+    return Declared(writes, reads, touching(paths_by_name, globs if exact else ()), exact)
 
 
 def holders(
-    mine: Mapping[int, Sequence[str]], theirs: Mapping[int, Sequence[str]], found: Touching, place: Sequence[int]
+    paths_of: Mapping[int, Sequence[str]],
+    rival_paths: Mapping[int, Sequence[str]],
+    overlaps: Touching,
+    place: Sequence[int],
 ) -> dict[int, int]:
     """Returns for each node of `mine` the bit set of places of other nodes of `theirs` with a touching path."""
-    if mine is theirs and not found.others and sum(map(len, mine.values())) == found.paths:
+    if paths_of is rival_paths and not overlaps.others and sum(map(len, paths_of.values())) == overlaps.paths:
         return {}
     nodes: dict[str, list[int]] = {}
-    for node, paths in theirs.items():
+    for node, paths in rival_paths.items():
         for path in paths:
             nodes.setdefault(path, []).append(node)
     masks: dict[str, int] = {}
     out: dict[int, int] = {}
-    for node, paths in mine.items():
+    for node, paths in paths_of.items():
         mask = 0
         for path in paths:
-            if path in found.others or nodes.get(path, [node]) != [node]:
+            if path in overlaps.others or nodes.get(path, [node]) != [node]:
                 if path not in masks:
-                    masks[path] = _mask(nodes, [path, *found.others.get(path, ())], place)
+                    masks[path] = _mask(nodes, [path, *overlaps.others.get(path, ())], place)
                 mask |= masks[path]
         mask &= ~(1 << place[node])
         if mask:
@@ -99,30 +102,30 @@ def holders(
     return out
 
 
-def touching(known: Collection[str], globs: Sequence[str]) -> Touching:
+def touching(paths: Collection[str], globs: Sequence[str]) -> Touching:
     """Returns which of the normalised, distinct paths touch each other; `globs` are those with wildcards."""
-    others: dict[str, list[str]] = {}
-    folders = {above for parent in {path[: path.rfind("/") + 1] for path in known} for above in _upwards(parent)}
-    if not folders.isdisjoint(known):
-        _nest(known, others)
-    ordered = sorted(known) if globs else []
+    overlaps: dict[str, list[str]] = {}
+    folders = {above for parent in {path[: path.rfind("/") + 1] for path in paths} for above in _upwards(parent)}
+    if not folders.isdisjoint(paths):
+        _nest(paths, overlaps)
+    in_order = sorted(paths) if globs else []
     for glob in globs:
-        linked = set(others.get(glob, ()))
-        for other in _near(ordered, globs, _stem(glob)):
-            if other != glob and other not in linked and path_globs.touch(glob, other):
-                linked.add(other)
-                others.setdefault(glob, []).append(other)
-                others.setdefault(other, []).append(glob)
-    return Touching(others, len(known))
+        partners = set(overlaps.get(glob, ()))
+        for other in _near(in_order, globs, _stem(glob)):
+            if other != glob and other not in partners and path_globs.touch(glob, other):
+                partners.add(other)
+                overlaps.setdefault(glob, []).append(other)
+                overlaps.setdefault(other, []).append(glob)
+    return Touching(overlaps, len(paths))
 
 
-def _nest(known: Collection[str], others: dict[str, list[str]]) -> None:
+def _nest(paths: Collection[str], overlaps: dict[str, list[str]]) -> None:
     """Adds every known folder and the known paths in it to each other's `others`."""
-    for path in known:
+    for path in paths:
         for folder in _upwards(path[: path.rfind("/") + 1]):
-            if folder in known and path_globs.contains(folder, path):
-                others.setdefault(path, []).append(folder)
-                others.setdefault(folder, []).append(path)
+            if folder in paths and path_globs.contains(folder, path):
+                overlaps.setdefault(path, []).append(folder)
+                overlaps.setdefault(folder, []).append(path)
 
 
 def _all_plain(tasks: Sequence[model.Task]) -> bool:
@@ -145,20 +148,20 @@ def _mask(nodes: Mapping[str, Sequence[int]], paths: Sequence[str], place: Seque
     return mask
 
 
-def _glob_checks(ordered: Sequence[str], globs: Sequence[str]) -> int:
-    return sum(high - low + len(globs) for low, high in (_below(ordered, _stem(glob)) for glob in globs))
+def _glob_checks(in_order: Sequence[str], globs: Sequence[str]) -> int:
+    return sum(high - low + len(globs) for low, high in (_below(in_order, _stem(glob)) for glob in globs))
 
 
-def _near(ordered: Sequence[str], globs: Sequence[str], stem: str) -> Iterable[str]:
+def _near(in_order: Sequence[str], globs: Sequence[str], stem: str) -> Iterable[str]:
     """Returns the paths below the folder `stem`, and all globs."""
-    low, high = _below(ordered, stem)
-    return itertools.chain(ordered[low:high], globs)
+    low, high = _below(in_order, stem)
+    return itertools.chain(in_order[low:high], globs)
 
 
-def _below(ordered: Sequence[str], stem: str) -> tuple[int, int]:
+def _below(in_order: Sequence[str], stem: str) -> tuple[int, int]:
     if not stem:
-        return 0, len(ordered)
-    return bisect.bisect_left(ordered, f"{stem}/"), bisect.bisect_right(ordered, f"{stem}/{_LAST}")
+        return 0, len(in_order)
+    return bisect.bisect_left(in_order, f"{stem}/"), bisect.bisect_right(in_order, f"{stem}/{_LAST}")
 
 
 def _stem(path: str) -> str:
@@ -223,33 +226,33 @@ def sweep(plan: graph.Graph, line: Line, rivals: Mapping[int, int]) -> Reach:
     """
     before: list[int] = []
     implied_by_node: dict[int, tuple[int, ...]] = {}
-    added: list[tuple[int, int]] = []
+    edges: list[tuple[int, int]] = []
     nodes, place = line.nodes, line.place
     for position, node in enumerate(nodes):
         deps = plan.deps[node]
         if len(deps) == 1:
-            mask, implied = before[place[deps[0]]], ()
+            mask, redundant = before[place[deps[0]]], ()
         else:
-            mask, implied = _join(before, map(place.__getitem__, deps)) if deps else (0, ())
+            mask, redundant = _join(before, map(place.__getitem__, deps)) if deps else (0, ())
         rival = rivals.get(node)
         if rival:
             near = _nearest(before, rival & ((1 << position) - 1) & ~mask)
             if near:
-                added += [(nodes[other], node) for other in near]
-                mask, implied = _join(before, [*near, *map(place.__getitem__, deps)])
-        if implied:
-            implied_by_node[node] = tuple([nodes[other] for other in implied])
+                edges += [(nodes[other], node) for other in near]
+                mask, redundant = _join(before, [*near, *map(place.__getitem__, deps)])
+        if redundant:
+            implied_by_node[node] = tuple([nodes[other] for other in redundant])
         before.append(mask | 1 << position)
-    return Reach(line, tuple(before), implied_by_node, tuple(added))
+    return Reach(line, tuple(before), implied_by_node, tuple(edges))
 
 
-def unordered(reach: Reach, others: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+def unordered(reach: Reach, masks: Mapping[int, int]) -> Iterator[tuple[int, int]]:
     """Yields each node of `others` with those of its bit set that come earlier in line and have no path to it.
 
     `others[node]` is the bit set of places to hold against `node`; nodes come in line order.
     """
     for position, node in enumerate(reach.line.nodes):
-        other = others.get(node)
+        other = masks.get(node)
         if other:
             free = other & ((1 << position) - 1) & ~reach.before[position]
             if free:
@@ -264,16 +267,16 @@ def places(mask: int) -> Iterator[int]:
         mask ^= 1 << place
 
 
-def _join(before: Sequence[int], waited: Iterable[int]) -> tuple[int, Sequence[int]]:
+def _join(before: Sequence[int], waits: Iterable[int]) -> tuple[int, Sequence[int]]:
     """Returns everything before the places `waited`, and which of them the others imply."""
     mask = 0
-    implied: list[int] = []
-    for place in sorted(waited, reverse=True):
+    redundant: list[int] = []
+    for place in sorted(waits, reverse=True):
         if mask >> place & 1:
-            implied.append(place)
+            redundant.append(place)
         else:
             mask |= before[place]
-    return mask, implied
+    return mask, redundant
 
 
 def _nearest(before: Sequence[int], rivals: int) -> list[int]:

@@ -21,72 +21,73 @@ def refusals(
     Codes: task_started (it runs or has ended, so it stays as it is), needs_person (a person's decision would be
     removed, changed or gone round). `added` are the edges of `before` that planning made: nobody's decision.
     """
-    fixed = {row.id: row for row in rows if transitions.is_fixed(row)}
-    wanted = {task.id: task for task in after}
-    gates = _undecided(before, fixed.values())
-    begun = {task_id: row for task_id, row in fixed.items() if task_id not in gates}
-    return [*_started(before, wanted, begun), *_decisions(bare(before, added, fixed), wanted, fixed, gates)]
+    final_rows = {row.id: row for row in rows if transitions.is_fixed(row)}
+    tasks = {task.id: task for task in after}
+    gates = _undecided(before, final_rows.values())
+    work_rows = {task_id: row for task_id, row in final_rows.items() if task_id not in gates}
+    return [*_started(before, tasks, work_rows), *_decisions(bare(before, added, final_rows), tasks, final_rows, gates)]
 
 
 def bare(tasks: Sequence[model.Task], added: Iterable[model.AddedEdge], keep: Collection[str] = ()) -> list[model.Task]:
     """Returns the tasks without the edges that planning added, but for those into the tasks `keep`."""
-    dropped: dict[str, set[str]] = {}
+    cuts: dict[str, set[str]] = {}
     for edge in added:
         if edge.after not in keep:
-            dropped.setdefault(edge.after, set()).add(edge.before)
+            cuts.setdefault(edge.after, set()).add(edge.before)
     return [
-        task.model_copy(update={"deps": tuple(dep for dep in task.deps if dep not in dropped[task.id])})
-        if task.id in dropped
+        task.model_copy(update={"deps": tuple(dep for dep in task.deps if dep not in cuts[task.id])})
+        if task.id in cuts
         else task
         for task in tasks
     ]
 
 
 def _started(
-    before: Sequence[model.Task], wanted: Mapping[str, model.Task], fixed: Mapping[str, transitions.TaskRow]
+    before: Sequence[model.Task], tasks: Mapping[str, model.Task], rows: Mapping[str, transitions.TaskRow]
 ) -> Iterable[Problem]:
     for task in before:
-        row = fixed.get(task.id)
-        if row is not None and wanted.get(task.id) != task and not _only_relinked(task, wanted, fixed):
-            done = "removed" if task.id not in wanted else "changed"
+        row = rows.get(task.id)
+        if row is not None and tasks.get(task.id) != task and not _only_relinked(task, tasks, rows):
+            deed = "removed" if task.id not in tasks else "changed"
             yield Problem(
                 code="task_started",
                 task=task.id,
-                message=f"Task {task.id!r} is {row.state.value} and cannot be {done}.",
+                message=f"Task {task.id!r} is {row.state.value} and cannot be {deed}.",
                 fix="Leave it as it is; add a task, or change those that have not begun.",
             )
 
 
-def _only_relinked(task: model.Task, wanted: Mapping[str, model.Task], fixed: Collection[str]) -> bool:
+def _only_relinked(task: model.Task, tasks: Mapping[str, model.Task], final_ids: Collection[str]) -> bool:
     """Returns whether a task has changed only because one that it waited for was removed, which is refused itself."""
-    now = wanted.get(task.id)
-    gone = any(dep in fixed and dep not in wanted for dep in task.deps)
-    return now is not None and gone and now.model_copy(update={"deps": task.deps}) == task
+    now = tasks.get(task.id)
+    loses_dep = any(dep in final_ids and dep not in tasks for dep in task.deps)
+    return now is not None and loses_dep and now.model_copy(update={"deps": task.deps}) == task
 
 
 def _decisions(
     before: Sequence[model.Task],
-    wanted: Mapping[str, model.Task],
-    fixed: Collection[str],
+    tasks: Mapping[str, model.Task],
+    final_ids: Collection[str],
     gates: Sequence[str],
 ) -> list[Problem]:
     """Returns what would let work begin that a person has not approved, or has rejected; not what follows from it."""
-    changed = [task for task in before if task.id in gates and wanted.get(task.id) != task]
-    touched = [task.id for task in changed if not _only_relinked(task, wanted, fixed)]
-    if touched:
+    differing = [task for task in before if task.id in gates and tasks.get(task.id) != task]
+    gate_ids = [task.id for task in differing if not _only_relinked(task, tasks, final_ids)]
+    if gate_ids:
         return [
-            _needs_person(one, "is a person's decision; an edit can neither remove nor change it") for one in touched
+            _needs_person(gate_id, "is a person's decision; an edit can neither remove nor change it")
+            for gate_id in gate_ids
         ]
-    freed: dict[str, str] = {}
+    gate_of: dict[str, str] = {}
     for gate in gates:
-        now = behind(gate, wanted.values())
+        now = behind(gate, tasks.values())
         for task_id in sorted(behind(gate, before)):
-            if task_id in wanted and task_id not in now and task_id not in fixed:
-                freed.setdefault(task_id, gate)
+            if task_id in tasks and task_id not in now and task_id not in final_ids:
+                gate_of.setdefault(task_id, gate)
     return [
         _needs_person(task_id, f"depends on a person's decision in {gate!r} and has to go on doing so")
-        for task_id, gate in freed.items()
-        if freed.keys().isdisjoint(wanted[task_id].deps)
+        for task_id, gate in gate_of.items()
+        if gate_of.keys().isdisjoint(tasks[task_id].deps)
     ]
 
 
@@ -101,8 +102,8 @@ def _needs_person(task_id: str, why: str) -> Problem:
 
 def _undecided(tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> list[str]:
     """Returns the decisions that no person has approved."""
-    approved = {row.id for row in rows if row.state is TaskState.SUCCEEDED}
-    return [task.id for task in tasks if task.worker is WorkerKind.HUMAN and task.id not in approved]
+    approvals = {row.id for row in rows if row.state is TaskState.SUCCEEDED}
+    return [task.id for task in tasks if task.worker is WorkerKind.HUMAN and task.id not in approvals]
 
 
 def undecided(task_id: str, tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> str:
@@ -117,11 +118,11 @@ def behind(first: str, tasks: Iterable[model.Task]) -> set[str]:
     for task in tasks:
         for dep in task.deps:
             followers.setdefault(dep, []).append(task.id)
-    found: set[str] = set()
+    descendants: set[str] = set()
     stack = [first]
     while stack:
         for follower in followers.get(stack.pop(), ()):
-            if follower not in found:
-                found.add(follower)
+            if follower not in descendants:
+                descendants.add(follower)
                 stack.append(follower)
-    return found
+    return descendants

@@ -30,10 +30,10 @@ def mermaid(plan: model.Plan, prepared: plan_checks.Prepared, states: Mapping[st
     Edges that others imply are left out. Above `MAX_NODES` tasks it shows the critical path and then the first
     waves, and says how many tasks are left out. `states` colours the tasks.
     """
-    shown = _chosen(prepared)
-    names = {task_id: f"t{prepared.graph.index[task_id]}" for task_id in shown}
+    task_ids = _chosen(prepared)
+    names = {task_id: f"t{prepared.graph.index[task_id]}" for task_id in task_ids}
     lines = ["flowchart LR", *_waves(prepared, names)]
-    left_out = len(prepared.tasks) - len(shown)
+    left_out = len(prepared.tasks) - len(task_ids)
     if left_out:
         lines.append(f'  more["{left_out} more tasks not shown"]')
     lines += _edges(plan, prepared, names)
@@ -65,13 +65,13 @@ def _label(prepared: plan_checks.Prepared, task_id: str) -> str:
 
 def _edges(plan: model.Plan, prepared: plan_checks.Prepared, names: Mapping[str, str]) -> Iterator[str]:
     critical = set(itertools.pairwise(prepared.critical_path))
-    hidden = set(prepared.redundant)
-    added = {(edge.before, edge.after) for edge in (*plan.added_edges, *prepared.added_edges)}
+    redundant = set(prepared.redundant)
+    by_planning = {(edge.before, edge.after) for edge in (*plan.added_edges, *prepared.added_edges)}
     for task in prepared.tasks:
         for dep in dict.fromkeys(task.deps):
             edge = (dep, task.id)
-            if dep in names and task.id in names and edge not in hidden:
-                arrow = "==>" if edge in critical else "-.->" if edge in added else "-->"
+            if dep in names and task.id in names and edge not in redundant:
+                arrow = "==>" if edge in critical else "-.->" if edge in by_planning else "-->"
                 yield f"  {names[dep]} {arrow} {names[task.id]}"
 
 
@@ -95,11 +95,11 @@ _STATUS: Final[Mapping[TaskState, str]] = {
 
 def todos(tasks: Iterable[model.Task], states: Mapping[str, TaskState] | None = None) -> tuple[dict[str, str], ...]:
     """Returns an item for each task, in their order; without a state a task is pending."""
-    known = states or {}
+    state_of = states or {}
     return tuple(
         {
             "content": f"{task.id}: {task.goal}"[:MAX_CONTENT],
-            "status": _STATUS.get(known.get(task.id, TaskState.BLOCKED), "pending"),
+            "status": _STATUS.get(state_of.get(task.id, TaskState.BLOCKED), "pending"),
             "priority": task.priority.value,
         }
         for task in tasks

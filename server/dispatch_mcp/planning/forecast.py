@@ -143,18 +143,18 @@ class Past:
     def of(self, task: model.Task) -> Sequence[Sample]:
         """Returns what speaks for a task: at least `LEAST` samples, or none."""
         for key in (_by_agent(task.agent or "", task.effort), _by_model(task.model or "", task.effort)):
-            found = self._groups.get(key, [])
-            if len(found) >= LEAST:
-                return found
+            samples = self._groups.get(key, [])
+            if len(samples) >= LEAST:
+                return samples
         return ()
 
     def durations(self, tasks: Iterable[model.Task]) -> dict[str, float]:
         """Returns median minutes by task id, for tasks whose agent has done enough of that effort."""
         out: dict[str, float] = {}
         for task in tasks:
-            found = self._groups.get(_by_agent(task.agent or "", task.effort), [])
-            if task.agent and len(found) >= LEAST:
-                out[task.id] = _range([sample.minutes for sample in found]).p50
+            samples = self._groups.get(_by_agent(task.agent or "", task.effort), [])
+            if task.agent and len(samples) >= LEAST:
+                out[task.id] = _range([sample.minutes for sample in samples]).p50
         return out
 
     def expected(self, task: model.Task, price: Price) -> Expected:
@@ -163,20 +163,20 @@ class Past:
         if not uses_model(task):
             return Expected(NOTHING, NOTHING, Range(minutes, minutes * SPREAD))
         usage = prior(task.effort, model_choice.kind(task.goal))
-        found = self.of(task)
-        if not found:
+        samples = self.of(task)
+        if not samples:
             tokens = used(usage)
             dollars = _priced(price(task.model, usage), SPREAD)
             return Expected(Range(tokens, tokens * SPREAD), dollars, Range(minutes, minutes * SPREAD))
-        tokens = _range([sample.tokens for sample in found])
-        costs = [sample.dollars for sample in found if sample.dollars is not None]
+        tokens = _range([sample.tokens for sample in samples])
+        costs = [sample.dollars for sample in samples if sample.dollars is not None]
         if len(costs) >= LEAST:
             dollars = _range(costs)
         else:
             whole = price(task.model, usage)
             share = 0.0 if whole is None else whole / used(usage)
             dollars = None if whole is None else Range(tokens.p50 * share, tokens.p90 * share)
-        return Expected(tokens, dollars, _range([sample.minutes for sample in found]), len(found))
+        return Expected(tokens, dollars, _range([sample.minutes for sample in samples]), len(samples))
 
 
 def prior(effort: Effort, kind: str) -> model.Usage:
@@ -193,23 +193,23 @@ def prior(effort: Effort, kind: str) -> model.Usage:
 
 def of_plan(prepared: plan_checks.Prepared, workers: int, past: Past, price: Price) -> Forecast:
     """Returns what a plan on `workers` at a time is expected to use."""
-    known: dict[tuple[object, ...], Expected] = {}
-    expected: list[Expected] = []
+    by_kind: dict[tuple[object, ...], Expected] = {}
+    uses: list[Expected] = []
     for task in prepared.tasks:
         key = (task.agent, task.effort, task.model, task.worker, bool(task.command), model_choice.kind(task.goal))
-        if key not in known:
-            known[key] = past.expected(task, price)
-        expected.append(known[key])
-    by_model = [one for task, one in zip(prepared.tasks, expected, strict=True) if uses_model(task)]
-    costs = [one.dollars for one in by_model if one.dollars is not None]
+        if key not in by_kind:
+            by_kind[key] = past.expected(task, price)
+        uses.append(by_kind[key])
+    by_model = [use for task, use in zip(prepared.tasks, uses, strict=True) if uses_model(task)]
+    costs = [use.dollars for use in by_model if use.dollars is not None]
     return Forecast(
-        tokens=total([one.tokens for one in by_model]),
+        tokens=total([use.tokens for use in by_model]),
         dollars=total(costs) if costs or not by_model else None,
-        minutes=makespan(prepared, [one.minutes for one in expected], workers),
+        minutes=makespan(prepared, [use.minutes for use in uses], workers),
         spawns=len(by_model),
         tasks=len(by_model),
         unpriced=len(by_model) - len(costs),
-        learned=sum(one.samples > 0 for one in by_model),
+        learned=sum(use.samples > 0 for use in by_model),
     )
 
 
@@ -244,11 +244,11 @@ def makespan(prepared: plan_checks.Prepared, minutes: Sequence[Range], workers: 
         path = total([minutes[prepared.graph.index[task_id]] for task_id in prepared.critical_path])
         stretch = prepared.estimate.parallel / (prepared.estimate.critical or 1.0)
         return Range(path.p50 * stretch, path.p90 * stretch)
-    sigmas = [_sigma(*one) for one in minutes]
+    sigmas = [_sigma(*task_minutes) for task_minutes in minutes]
     spans = sorted(
         schedule.makespan(
             prepared.graph,
-            [one.p50 * math.exp(sigmas[at] * _draw(turn, at)) for at, one in enumerate(minutes)],
+            [task_minutes.p50 * math.exp(sigmas[at] * _draw(turn, at)) for at, task_minutes in enumerate(minutes)],
             prepared.urgent,
             workers,
         )
@@ -259,10 +259,10 @@ def makespan(prepared: plan_checks.Prepared, minutes: Sequence[Range], workers: 
 
 def _draw(turn: int, at: int) -> float:
     """Returns a standard normal deviate that depends on nothing but its place (splitmix64)."""
-    mixed = (turn * 0x9E3779B97F4A7C15 + at * 0xD1B54A32D192ED03 + 0x632BE59BD9B4E019) & 0xFFFFFFFFFFFFFFFF
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-    return _NORMAL.inv_cdf(((mixed ^ (mixed >> 31)) + 0.5) / 2**64)
+    bits = (turn * 0x9E3779B97F4A7C15 + at * 0xD1B54A32D192ED03 + 0x632BE59BD9B4E019) & 0xFFFFFFFFFFFFFFFF
+    bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return _NORMAL.inv_cdf(((bits ^ (bits >> 31)) + 0.5) / 2**64)
 
 
 def _sigma(p50: float, p90: float) -> float:
@@ -270,15 +270,15 @@ def _sigma(p50: float, p90: float) -> float:
 
 
 def _range(values: Sequence[float]) -> Range:
-    ordered = sorted(values)
-    return Range(_quantile(ordered, 0.5), _quantile(ordered, 0.9))
+    in_order = sorted(values)
+    return Range(_quantile(in_order, 0.5), _quantile(in_order, 0.9))
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    place = (len(ordered) - 1) * share
+def _quantile(in_order: Sequence[float], share: float) -> float:
+    place = (len(in_order) - 1) * share
     low = math.floor(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+    high = min(low + 1, len(in_order) - 1)
+    return in_order[low] + (in_order[high] - in_order[low]) * (place - low)
 
 
 def _priced(dollars: float | None, spread: float) -> Range | None:

@@ -61,15 +61,15 @@ def of(tasks: Sequence[model.Task]) -> Graph:
 
 def _reversed(deps: Sequence[Collection[int]]) -> tuple[tuple[int, ...], ...]:
     out: list[list[int]] = [[] for _ in deps]
-    for node, wanted in enumerate(deps):
-        for dep in wanted:
+    for node, needs in enumerate(deps):
+        for dep in needs:
             out[dep].append(node)
     return tuple(map(tuple, out))
 
 
 def topological(deps: Sequence[Sequence[int]], dependents: Sequence[Sequence[int]]) -> list[int]:
     """Returns the nodes that no cycle holds back, dependencies first, stable in input order."""
-    missing = [len(wanted) for wanted in deps]
+    missing = [len(needs) for needs in deps]
     order = [node for node, count in enumerate(missing) if count == 0]
     for node in order:
         for follower in dependents[node]:
@@ -102,17 +102,17 @@ def shortest_cycles(deps: Sequence[Collection[int]]) -> list[list[int]]:
 
 def _on_cycles(deps: Sequence[Collection[int]], followers: Sequence[Collection[int]]) -> list[int]:
     """Returns the nodes that stay when everything before and after the cycles is peeled away."""
-    gone = [False] * len(deps)
+    peeled_away = [False] * len(deps)
     for inward, outward in ((deps, followers), (followers, deps)):
-        missing = [sum(not gone[other] for other in inward[node]) for node in range(len(deps))]
-        peel = [node for node, count in enumerate(missing) if count == 0 and not gone[node]]
+        missing = [sum(not peeled_away[other] for other in inward[node]) for node in range(len(deps))]
+        peel = [node for node, count in enumerate(missing) if count == 0 and not peeled_away[node]]
         for node in peel:
-            gone[node] = True
+            peeled_away[node] = True
             for other in outward[node]:
                 missing[other] -= 1
-                if missing[other] == 0 and not gone[other]:
+                if missing[other] == 0 and not peeled_away[other]:
                     peel.append(other)
-    return [node for node, away in enumerate(gone) if not away]
+    return [node for node, is_away in enumerate(peeled_away) if not is_away]
 
 
 def _components(followers: Sequence[Sequence[int]], nodes: Sequence[int]) -> list[list[int]]:
@@ -170,10 +170,10 @@ def _shortest(followers: Sequence[Sequence[int]], part: Sequence[int]) -> list[i
     best: list[int] = []
     work = WORK
     for head in _heads(followers, inside, part):
-        found, looked = _through(followers, inside, head, len(best) - 1 if best else len(part))
-        best = found or best
+        cycle, looks = _through(followers, inside, head, len(best) - 1 if best else len(part))
+        best = cycle or best
         inside.discard(head)
-        work -= looked
+        work -= looks
         if len(best) == 2 or work < 0:
             break
     first = best.index(min(best))
@@ -191,19 +191,19 @@ def _through(followers: Sequence[Sequence[int]], inside: set[int], head: int, lo
     """Returns the shortest cycle through `head` of at most `longest` nodes, or none, and the edges looked at."""
     came_from = {head: head}
     layer = [head]
-    looked = 0
+    looks = 0
     for _ in range(longest):
         following: list[int] = []
         for node in layer:
-            looked += len(followers[node])
+            looks += len(followers[node])
             for other in followers[node]:
                 if other == head:
-                    return _walk_back(came_from, node, head), looked
+                    return _walk_back(came_from, node, head), looks
                 if other in inside and other not in came_from:
                     came_from[other] = node
                     following.append(other)
         layer = following
-    return [], looked
+    return [], looks
 
 
 def _walk_back(came_from: dict[int, int], node: int, head: int) -> list[int]:

@@ -104,18 +104,18 @@ class Reader:
             return None
         return value
 
-    def choice(self, key: str, value: model.Json, allowed: Collection[str]) -> str | None:
+    def choice(self, key: str, value: model.Json, words: Collection[str]) -> str | None:
         """Returns one of the `allowed` words, whatever the case it was written in."""
         if not isinstance(value, str):
-            self.wrong(key, value, f"one of {problems.listed(tuple(allowed))}")
+            self.wrong(key, value, f"one of {problems.listed(tuple(words))}")
             return None
-        folded = value.strip().casefold()
-        for word in allowed:
-            if word.casefold() == folded:
+        word_form = value.strip().casefold()
+        for word in words:
+            if word.casefold() == word_form:
                 return word
         message = f"{problems.shown(key)} is {problems.shown(value)}."
-        meant = problems.nearest(value, allowed)
-        self.problem("bad_value", key, message, fix=f"Use one of {problems.listed(tuple(allowed))}.", meant=meant)
+        nearest = problems.nearest(value, words)
+        self.problem("bad_value", key, message, fix=f"Use one of {problems.listed(tuple(words))}.", meant=nearest)
         return None
 
     def mapping(self, key: str, value: model.Json) -> dict[str, model.Json] | None:

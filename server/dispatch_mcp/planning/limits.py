@@ -26,6 +26,6 @@ def canonical(raw: Mapping[str, model.Json]) -> dict[str, model.Json]:
     for name, value in raw.items():
         own = ALIASES.get(name, name)
         there = out.get(own)
-        both = isinstance(there, int | float) and isinstance(value, int | float)
-        out[own] = min(there, value) if both else value
+        are_numbers = isinstance(there, int | float) and isinstance(value, int | float)
+        out[own] = min(there, value) if are_numbers else value
     return out

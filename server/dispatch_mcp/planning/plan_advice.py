@@ -12,15 +12,19 @@ from dispatch_mcp.planning import conflicts
 
 _LISTED = 20
 _GOAL_HEAD = 200
-_VERB = re.compile(
-    r"\b(?:(?P<writes>add|build|change|code|connect|convert|create|delete|develop|extend|extract|fix|generate|"
-    r"implement|integrate|introduce|migrate|modify|optimise|optimize|patch|port|refactor|remove|"
-    r"rename|replace|rewrite|scaffold|update|upgrade|wire|write)|"
-    r"(?P<thinks>analyse|analyze|assess|audit|benchmark|check|compare|debug|describe|design|diagnose|"
-    r"evaluate|explain|explore|find|inspect|investigate|list|measure|monitor|plan|profile|"
-    r"report|research|review|run|study|summarise|summarize|test|trace|validate|verify))\b",
-    re.IGNORECASE,
-)
+_WRITING_VERBS = """
+add build change code connect convert create delete develop extend extract fix generate implement integrate
+introduce migrate modify optimise optimize patch port refactor remove rename replace rewrite scaffold update
+upgrade wire write
+"""
+_WRITING = frozenset(_WRITING_VERBS.split())
+_THINKING_VERBS = """
+analyse analyze assess audit benchmark check compare debug describe design diagnose evaluate explain explore
+find inspect investigate list measure monitor plan profile report research review run study summarise
+summarize test trace validate verify
+"""
+_THINKING = frozenset(_THINKING_VERBS.split())
+_WORD = re.compile(r"\w+")
 _HOT_NAMES = frozenset(
     {
         "__init__.py",
@@ -138,5 +142,5 @@ def _path(paths: conflicts.Declared, reader: int, writer: int) -> str:
 
 def _writes_code(task: model.Task) -> bool:
     """Returns whether the first telling verb of the goal is one of writing."""
-    verb = None if task.command else _VERB.search(task.goal, 0, _GOAL_HEAD)
-    return verb is not None and verb.lastgroup == "writes"
+    words = [] if task.command else _WORD.findall(task.goal[:_GOAL_HEAD].lower())
+    return next((word in _WRITING for word in words if word in _WRITING or word in _THINKING), False)

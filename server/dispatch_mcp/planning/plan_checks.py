@@ -150,26 +150,28 @@ def _check_goals(tasks: Sequence[model.Task]) -> Iterable[Problem]:
 def _check_choices(
     tasks: Sequence[model.Task], agents: Collection[str] | None, models: Collection[str]
 ) -> Iterable[Problem]:
-    known = {"model": frozenset(models)} if agents is None else {"agent": frozenset(agents), "model": frozenset(models)}
-    names = {kind: problems.Names(sorted(allowed)) for kind, allowed in known.items()}
+    names_of = (
+        {"model": frozenset(models)} if agents is None else {"agent": frozenset(agents), "model": frozenset(models)}
+    )
+    names = {kind: problems.Names(sorted(choices)) for kind, choices in names_of.items()}
     for position, task in enumerate(tasks):
-        for kind, allowed in known.items():
-            chosen = task.agent if kind == "agent" else task.model
-            if chosen is not None and chosen not in allowed:
+        for kind, choices in names_of.items():
+            choice = task.agent if kind == "agent" else task.model
+            if choice is not None and choice not in choices:
                 yield _unknown_choice(task, kind, f"tasks[{position}].{kind}", names[kind])
 
 
 def _unknown_choice(task: model.Task, kind: str, where: str, names: problems.Names) -> Problem:
-    chosen = (task.agent if kind == "agent" else task.model) or ""
-    meant = names.nearest(chosen)
+    choice = (task.agent if kind == "agent" else task.model) or ""
+    nearest = names.nearest(choice)
     otherwise = "Leave it out to have one chosen" if kind == "agent" else f"Use one of {names.listed}"
     return Problem(
         code=f"unknown_{kind}",
         task=task.id,
         where=where,
-        message=f"There is no {kind} {problems.shown(chosen)}.",
-        did_you_mean=meant,
-        fix=f"Use `{meant}`." if meant else f"{otherwise}.",
+        message=f"There is no {kind} {problems.shown(choice)}.",
+        did_you_mean=nearest,
+        fix=f"Use `{nearest}`." if nearest else f"{otherwise}.",
     )
 
 
@@ -191,38 +193,38 @@ def _check_deps(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterab
 
 
 def _unknown_dependency(task: model.Task, dep: str, where: str, names: problems.Names) -> Problem:
-    meant = names.nearest(dep)
-    meant = "" if meant == task.id else meant
+    nearest = names.nearest(dep)
+    nearest = "" if nearest == task.id else nearest
     return Problem(
         code="unknown_dependency",
         task=task.id,
         where=where,
         message=f"Task {problems.shown(task.id)} waits for {problems.shown(dep)}, which is not in the plan.",
-        did_you_mean=meant,
-        fix=f"Use `{meant}`." if meant else "Add that task or remove the dep.",
+        did_you_mean=nearest,
+        fix=f"Use `{nearest}`." if nearest else "Add that task or remove the dep.",
     )
 
 
 def _check_cycles(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterable[Problem]:
     get = index.get
     deps = [[at for dep in task.deps if (at := get(dep)) is not None and at != node] for node, task in enumerate(tasks)]
-    for found in graph.shortest_cycles(deps):
-        path = tuple(tasks[node].id for node in (*found, found[0]))
-        last = found.index(max(found))
+    for cycle in graph.shortest_cycles(deps):
+        path = tuple(tasks[node].id for node in (*cycle, cycle[0]))
+        last = cycle.index(max(cycle))
         waiting = path[last + 1]
         yield Problem(
             code="cycle",
             task=path[0],
             path=path,
-            where=f"tasks[{found[(last + 1) % len(found)]}].deps",
+            where=f"tasks[{cycle[(last + 1) % len(cycle)]}].deps",
             message=f"These tasks wait for each other: {_arrows(path)}.",
             fix=f"Remove `{path[last]}` from the deps of `{waiting}`.",
         )
 
 
 def _arrows(path: Sequence[str]) -> str:
-    shown = path if len(path) <= 12 else (*path[:6], f"… {len(path) - 12} more …", *path[-6:])
-    return " -> ".join(shown)
+    steps = path if len(path) <= 12 else (*path[:6], f"… {len(path) - 12} more …", *path[-6:])
+    return " -> ".join(steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,18 +259,18 @@ def prepare(
     line = conflicts.line_up(first.plan, first.at.tails)
     rivals = conflicts.holders(paths.writes, paths.writes, paths.touching, line.place)
     reach = conflicts.sweep(first.plan, line, rivals if on_conflict == "serialize" else {})
-    settled = _SETTLERS[on_conflict](_Clash(tasks, paths, reach, rivals))
-    resolved = _resolved(tasks, first.plan, settled)
-    now = _forecast(resolved, minutes, max_parallel) if settled.edges else first
+    outcome = _SETTLERS[on_conflict](_Clash(tasks, paths, reach, rivals))
+    final_tasks = _resolved(tasks, first.plan, outcome)
+    now = _forecast(final_tasks, minutes, max_parallel) if outcome.edges else first
     advice = (
         *plan_advice.of_tasks(tasks),
-        *settled.notices,
+        *outcome.notices,
         *_slower(first.makespan, now.makespan),
         *plan_advice.of_paths(tasks, paths),
         *plan_advice.of_reads(tasks, paths, reach),
         *plan_advice.of_shape(tasks, serial=sum(minutes), critical=now.at.critical),
     )
-    return _prepared(resolved, now, settled, reach.implied, advice)
+    return _prepared(final_tasks, now, outcome, reach.implied, advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,38 +291,31 @@ def _forecast(tasks: Sequence[model.Task], minutes: Sequence[float], workers: in
 
 def _prepared(
     tasks: Sequence[model.Task],
-    found: _Forecast,
-    settled: _Settled,
-    implied: Mapping[int, tuple[int, ...]],
+    outlook: _Forecast,
+    outcome: _Settled,
+    redundant: Mapping[int, tuple[int, ...]],
     advice: Sequence[Notice],
 ) -> Prepared:
-    ids, deps, at = found.plan.ids, found.plan.deps, found.at
-    waves = schedule.waves(found.plan)
+    ids, deps, at = outlook.plan.ids, outlook.plan.deps, outlook.at
+    waves = schedule.waves(outlook.plan)
     serial = sum(at.minutes)
     return Prepared(
         tasks=tuple(tasks),
-        graph=found.plan,
+        graph=outlook.plan,
         times=at,
-        urgent=found.urgent,
+        urgent=outlook.urgent,
         waves=tuple([tuple([ids[node] for node in wave]) for wave in waves]),
-        critical_path=tuple([ids[node] for node in schedule.critical_path(found.plan, at)]),
-        estimate=Estimate(serial, found.makespan, at.critical, max(at.critical, serial / found.workers)),
+        critical_path=tuple([ids[node] for node in schedule.critical_path(outlook.plan, at)]),
+        estimate=Estimate(serial, outlook.makespan, at.critical, max(at.critical, serial / outlook.workers)),
         width=max(map(len, waves), default=0),
         peak=schedule.peak(at),
-        implied=implied,
-        added_edges=tuple(settled.edges),
-        isolated=tuple([ids[node] for node in settled.isolated]),
-        next=tuple([ids[node] for node in found.urgent if not deps[node]]),
-        problems=tuple(settled.problems),
+        implied=redundant,
+        added_edges=tuple(outcome.edges),
+        isolated=tuple([ids[node] for node in outcome.isolated]),
+        next=tuple([ids[node] for node in outlook.urgent if not deps[node]]),
+        problems=tuple(outcome.problems),
         notices=tuple(advice),
     )
-
-
-def next_tasks(prepared: Prepared, satisfied: Collection[str] = ()) -> tuple[str, ...]:
-    """Returns every task that can start once `satisfied` are done, longest remaining path first."""
-    ids, deps = prepared.graph.ids, prepared.graph.deps
-    done = {prepared.graph.index[task_id] for task_id in satisfied}
-    return tuple(ids[node] for node in prepared.urgent if node not in done and done.issuperset(deps[node]))
 
 
 def _minutes(tasks: Sequence[model.Task], durations: Mapping[str, float]) -> list[float]:
@@ -358,12 +353,12 @@ def _serialize(clash: _Clash) -> _Settled:
 
 
 def _isolate(clash: _Clash) -> _Settled:
-    involved = 0
-    for node, others in conflicts.unordered(clash.reach, clash.rivals):
-        involved |= others | 1 << clash.reach.line.place[node]
-    if not involved:
+    members = 0
+    for node, rivals in conflicts.unordered(clash.reach, clash.rivals):
+        members |= rivals | 1 << clash.reach.line.place[node]
+    if not members:
         return _Settled()
-    nodes = [clash.reach.line.nodes[place] for place in conflicts.places(involved)][::-1]
+    nodes = [clash.reach.line.nodes[place] for place in conflicts.places(members)][::-1]
     order = [clash.tasks[node].id for node in nodes]
     message = f"Each works in a worktree of its own; they are merged in this order: {problems.listed(order)}."
     return _Settled(isolated=nodes, notices=[Notice(code="merged_in_order", tasks=tuple(order), message=message)])
@@ -371,22 +366,22 @@ def _isolate(clash: _Clash) -> _Settled:
 
 def _refuse(clash: _Clash) -> _Settled:
     total = 0
-    found: list[Problem] = []
-    for second, others in conflicts.unordered(clash.reach, clash.rivals):
-        total += others.bit_count()
-        for place in conflicts.places(others):
-            if len(found) == MAX_CONFLICTS:
+    clashes: list[Problem] = []
+    for second, rivals in conflicts.unordered(clash.reach, clash.rivals):
+        total += rivals.bit_count()
+        for place in conflicts.places(rivals):
+            if len(clashes) == MAX_CONFLICTS:
                 break
-            found.append(_write_conflict(clash, clash.reach.line.nodes[place], second))
-    if total > len(found):
-        found.append(
+            clashes.append(_write_conflict(clash, clash.reach.line.nodes[place], second))
+    if total > len(clashes):
+        clashes.append(
             Problem(
                 code="write_conflict",
-                message=f"{total - len(found)} more pairs of tasks write the same files.",
+                message=f"{total - len(clashes)} more pairs of tasks write the same files.",
                 fix="Order them, or set on_conflict to `serialize` or `worktree`.",
             )
         )
-    return _Settled(problems=found)
+    return _Settled(problems=clashes)
 
 
 def _write_conflict(clash: _Clash, first: int, second: int) -> Problem:
@@ -407,17 +402,17 @@ _SETTLERS: Final[Mapping[model.Conflict, Callable[[_Clash], _Settled]]] = {
 }
 
 
-def _resolved(tasks: Sequence[model.Task], plan: graph.Graph, settled: _Settled) -> list[model.Task]:
+def _resolved(tasks: Sequence[model.Task], plan: graph.Graph, outcome: _Settled) -> list[model.Task]:
     """Returns the tasks without repeated deps, with the added ones and the isolation decided."""
     changes: dict[int, dict[str, model.Json]] = {}
     for node, task in enumerate(tasks):
         if len(task.deps) != len(plan.deps[node]):
             changes[node] = {"deps": tuple(dict.fromkeys(task.deps))}
-    for edge in settled.edges:
+    for edge in outcome.edges:
         node = plan.index[edge.after]
         change = changes.setdefault(node, {"deps": tasks[node].deps})
         change["deps"] = (*change["deps"], edge.before)
-    for node in settled.isolated:
+    for node in outcome.isolated:
         changes.setdefault(node, {})["isolation"] = "worktree"
     out = list(tasks)
     for node, change in changes.items():
@@ -478,16 +473,16 @@ def refusal(found: Sequence[Problem], limit: int = MAX_CONFLICTS) -> dict[str, m
     return {**out, "more": len(found) - limit} if len(found) > limit else out
 
 
-def _decided(prepared: Prepared, decided: Mapping[str, Mapping[str, model.Json]]) -> dict[str, dict[str, model.Json]]:
-    isolated = set(prepared.isolated)
+def _decided(prepared: Prepared, decisions: Mapping[str, Mapping[str, model.Json]]) -> dict[str, dict[str, model.Json]]:
+    in_worktrees = set(prepared.isolated)
     out: dict[str, dict[str, model.Json]] = {}
     for node, task_id in enumerate(prepared.graph.ids):
-        chosen = dict(decided.get(task_id, {}))
+        decision = dict(decisions.get(task_id, {}))
         slack = round(prepared.times.slack(node))
         if slack:
-            chosen["slack"] = slack
-        if task_id in isolated:
-            chosen["isolation"] = "worktree"
-        if chosen:
-            out[task_id] = chosen
+            decision["slack"] = slack
+        if task_id in in_worktrees:
+            decision["isolation"] = "worktree"
+        if decision:
+            out[task_id] = decision
     return out

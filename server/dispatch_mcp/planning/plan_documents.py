@@ -49,8 +49,8 @@ class Document:
     trace_dir: str | None = None
 
 
-def _choice(allowed: Sequence[str]) -> _Read:
-    return lambda reader, key, value: reader.choice(key, value, allowed)
+def _choice(words: Sequence[str]) -> _Read:
+    return lambda reader, key, value: reader.choice(key, value, words)
 
 
 def _attempts(reader: json_reader.Reader, key: str, value: model.Json) -> int | None:
@@ -75,15 +75,15 @@ def _argv(reader: json_reader.Reader, key: str, value: model.Json) -> tuple[str,
 
 def _limits(reader: json_reader.Reader, key: str, value: model.Json) -> model.TaskLimits | None:
     """Returns a task's own ceilings, under whichever of their names they were sent."""
-    given = reader.mapping(key, value)
-    if given is None:
+    raw = reader.mapping(key, value)
+    if raw is None:
         return None
     read: dict[str, model.Json] = {}
-    known = {*model.TaskLimits.model_fields}
-    for name, amount in limits.canonical(given).items():
-        if name not in known:
-            meant = problems.nearest(name, known)
-            fix = f"Use `{meant}`." if meant else f"A task's limits are {problems.listed(sorted(known))}."
+    names = {*model.TaskLimits.model_fields}
+    for name, amount in limits.canonical(raw).items():
+        if name not in names:
+            nearest = problems.nearest(name, names)
+            fix = f"Use `{nearest}`." if nearest else f"A task's limits are {problems.listed(sorted(names))}."
             reader.problem("unknown_field", f"{key}.{json_reader.printable(name)}", "There is no such limit.", fix=fix)
         elif amount is not None:
             whole = name in ("tokens", "attempts")
@@ -133,8 +133,8 @@ def read_document(raw: model.Json) -> Document:
     reader = json_reader.Reader()
     if not json_types.is_object(raw):
         return Document(_finish(reader, _tasks(reader, raw)))
-    named = _known_only(reader, raw, ("tasks", "config"))
-    config = named.get("config")
+    sections = _known_only(reader, raw, ("tasks", "config"))
+    config = sections.get("config")
     read: dict[str, model.Json] = {}
     if json_types.is_object(config):
         reader.place = "config"
@@ -143,7 +143,7 @@ def read_document(raw: model.Json) -> Document:
     elif config is not None:
         reader.wrong("config", config, "an object")
     reader.place = reader.task = ""
-    reading = _finish(reader, _tasks(reader, named.get("tasks", [])))
+    reading = _finish(reader, _tasks(reader, sections.get("tasks", [])))
     return Document(reading, read.get("max_workers"), read.get("timeout_seconds"), read.get("trace_dir"))
 
 
@@ -210,23 +210,23 @@ def _canonical(reader: json_reader.Reader, raw: Mapping[str, model.Json]) -> dic
 
 
 def _known_only(
-    reader: json_reader.Reader, raw: Mapping[str, model.Json], known: Sequence[str]
+    reader: json_reader.Reader, raw: Mapping[str, model.Json], names: Sequence[str]
 ) -> dict[str, model.Json]:
     """Returns the entries with known keys and notes the others as problems.
 
     A misspelt key counts as the one that was meant, if that is free: its value is not missing as well.
     """
-    out = {key: value for key, value in raw.items() if key in known}
-    strange = [key for key in raw if key not in known]
+    out = {key: value for key, value in raw.items() if key in names}
+    strange = [key for key in raw if key not in names]
     for key in strange[:MAX_UNKNOWN]:
-        meant = problems.nearest(str(key), known)
-        fix = f"Use `{meant}`." if meant else f"Known fields: {problems.listed(known, len(known))}."
-        shown = problems.shown(key)
+        nearest = problems.nearest(str(key), names)
+        fix = f"Use `{nearest}`." if nearest else f"Known fields: {problems.listed(names, len(names))}."
+        quotation = problems.shown(key)
         reader.problem(
-            "unknown_field", json_reader.printable(str(key)), f"There is no field {shown}.", fix=fix, meant=meant
+            "unknown_field", json_reader.printable(str(key)), f"There is no field {quotation}.", fix=fix, meant=nearest
         )
-        if meant and ALIASES.get(meant, meant) not in {ALIASES.get(name, name) for name in out}:
-            out[meant] = raw[key]
+        if nearest and ALIASES.get(nearest, nearest) not in {ALIASES.get(name, name) for name in out}:
+            out[nearest] = raw[key]
     if len(strange) > MAX_UNKNOWN:
         reader.problem("unknown_field", "", f"{len(strange) - MAX_UNKNOWN} more unknown fields.")
     return out
@@ -235,10 +235,10 @@ def _known_only(
 def _take_paths(values: dict[str, model.Json]) -> None:
     """Declares the paths that `input_data` names as files and reads, unless the task declares its own."""
     inputs = values["inputs"]
-    written = _strings([inputs.get("output_path")])
+    outputs = _strings([inputs.get("output_path")])
     read = _strings([*_listed(inputs.get("context_files")), *_listed(inputs.get("affected_files"))])
-    if written:
-        values.setdefault("files", written)
+    if outputs:
+        values.setdefault("files", outputs)
     if read:
         values.setdefault("reads", read)
 
@@ -305,8 +305,8 @@ def _output(outcome: model.Outcome | None) -> model.Json:
 
 
 def _error(task: records.TaskRecord, outcome: model.Outcome | None, attempt: records.AttemptRecord | None) -> str:
-    said = (outcome.error if outcome else "") or (attempt.error if attempt else "")
-    return said or (f"{task.state.value}: {task.cause}" if task.cause else task.state.value)
+    message = (outcome.error if outcome else "") or (attempt.error if attempt else "")
+    return message or (f"{task.state.value}: {task.cause}" if task.cause else task.state.value)
 
 
 def _milliseconds(outcome: model.Outcome | None, attempt: records.AttemptRecord | None) -> int:

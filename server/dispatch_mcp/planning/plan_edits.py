@@ -24,14 +24,14 @@ def apply(
     `cascade` all that depends on it too; `remove` drops it and links what came before it to what came after.
     """
     current = {task.id: task for task in tasks}
-    found: list[problems.Problem] = []
+    faults: list[problems.Problem] = []
     for position, edit in enumerate(edits):
         problem = _misformed(position, edit, current)
         if problem is None:
-            found += _applied(position, edit, current)
+            faults += _applied(position, edit, current)
         else:
-            found.append(problem)
-    return list(current.values()), found
+            faults.append(problem)
+    return list(current.values()), faults
 
 
 def _misformed(
@@ -39,9 +39,9 @@ def _misformed(
 ) -> problems.Problem | None:
     op, task_id, where = edit.get("op"), edit.get("id"), f"edits[{position}]"
     if op not in OPS:
-        meant = problems.nearest(op, OPS) if isinstance(op, str) else ""
-        fix = f"Use `{meant}`." if meant else f"Use one of {', '.join(OPS)}."
-        return _bad_edit(task_id, f"{where}.op", f"op {problems.shown(op)} is unknown.", fix, meant)
+        nearest = problems.nearest(op, OPS) if isinstance(op, str) else ""
+        fix = f"Use `{nearest}`." if nearest else f"Use one of {', '.join(OPS)}."
+        return _bad_edit(task_id, f"{where}.op", f"op {problems.shown(op)} is unknown.", fix, nearest)
     if not isinstance(task_id, str) or not task_id:
         return _bad_edit("", f"{where}.id", f"id {problems.shown(task_id)} is not a task id.", "Name the task.")
     wrong = _misplaced(where, task_id, edit)
@@ -64,34 +64,36 @@ def _misplaced(where: str, task_id: str, edit: Mapping[str, model.Json]) -> prob
     """Returns a problem if the fields of a task are not in `task`, or mean another one."""
     strange = next((key for key in edit if key not in FIELDS), None)
     if strange is not None:
-        meant = problems.nearest(strange, FIELDS)
-        fix = f"Use `{meant}`." if meant else "Fields of the task belong into `task`."
-        return _bad_edit(task_id, f"{where}.{strange[:80]}", f"There is no {problems.shown(strange)} here.", fix, meant)
+        nearest = problems.nearest(strange, FIELDS)
+        fix = f"Use `{nearest}`." if nearest else "Fields of the task belong into `task`."
+        return _bad_edit(
+            task_id, f"{where}.{strange[:80]}", f"There is no {problems.shown(strange)} here.", fix, nearest
+        )
     if edit["op"] not in ("add", "modify"):
         return None
     fields = edit.get("task")
     if not isinstance(fields, dict) or not fields:
         message = f"op {edit['op']} needs `task`, not {problems.shown(fields)}."
         return _bad_edit(task_id, f"{where}.task", message, "Send the fields of the task as an object.")
-    named: model.Json = edit["task"].get("id", task_id)
-    if str(named).strip() != task_id:
-        message = f"The edit is of {task_id!r}, its task has the id {problems.shown(named)}."
+    own_id: model.Json = edit["task"].get("id", task_id)
+    if str(own_id).strip() != task_id:
+        message = f"The edit is of {task_id!r}, its task has the id {problems.shown(own_id)}."
         return _bad_edit(task_id, f"{where}.task.id", message, "Leave the id out of `task`; to rename, remove and add.")
     return None
 
 
-def _bad_edit(task_id: model.Json, where: str, message: str, fix: str, meant: str = "") -> problems.Problem:
+def _bad_edit(task_id: model.Json, where: str, message: str, fix: str, nearest: str = "") -> problems.Problem:
     task = task_id if isinstance(task_id, str) else ""
-    return problems.Problem(code="bad_edit", message=message, task=task, fix=fix, did_you_mean=meant, where=where)
+    return problems.Problem(code="bad_edit", message=message, task=task, fix=fix, did_you_mean=nearest, where=where)
 
 
 def _applied(position: int, edit: Mapping[str, model.Json], current: dict[str, model.Task]) -> list[problems.Problem]:
     op, task_id = edit["op"], str(edit["id"])
     if op in ("skip", "remove"):
-        for gone_id in edit_rules.behind(task_id, current.values()) if op == "skip" and edit.get("cascade") else ():
-            del current[gone_id]
-        gone = current.pop(task_id)
-        _relink(current, gone, keep_order=op == "remove")
+        for follower_id in edit_rules.behind(task_id, current.values()) if op == "skip" and edit.get("cascade") else ():
+            del current[follower_id]
+        victim = current.pop(task_id)
+        _relink(current, victim, keep_order=op == "remove")
         return []
     fields: dict[str, model.Json] = edit["task"]
     before = current[task_id].model_dump(mode="json", by_alias=True, exclude_defaults=True) if op == "modify" else {}
@@ -108,11 +110,11 @@ def _applied(position: int, edit: Mapping[str, model.Json], current: dict[str, m
     return []
 
 
-def _relink(current: dict[str, model.Task], gone: model.Task, *, keep_order: bool) -> None:
+def _relink(current: dict[str, model.Task], victim: model.Task, *, keep_order: bool) -> None:
     for task in list(current.values()):
-        if gone.id in task.deps:
-            before = gone.deps if keep_order else ()
-            deps = dict.fromkeys([*(dep for dep in task.deps if dep != gone.id), *before])
+        if victim.id in task.deps:
+            before = victim.deps if keep_order else ()
+            deps = dict.fromkeys([*(dep for dep in task.deps if dep != victim.id), *before])
             current[task.id] = task.model_copy(update={"deps": tuple(deps)})
 
 
@@ -134,10 +136,10 @@ NOTHING_BEGUN = Standing()
 
 def standing(runs: Sequence[Sequence[transitions.TaskRow]]) -> Standing:
     """Returns where tasks stand in these runs together."""
-    fixed = [{row.id for row in rows if transitions.is_fixed(row)} for rows in runs]
+    final_ids = [{row.id for row in rows if transitions.is_fixed(row)} for rows in runs]
     ended = [{row.id for row in rows if transitions.is_fixed(row) and row.state in model.TASK_FINAL} for rows in runs]
     everywhere = frozenset[str]().union(*ended).intersection(*ended)
-    return Standing(everywhere, frozenset[str]().union(*fixed) - everywhere)
+    return Standing(everywhere, frozenset[str]().union(*final_ids) - everywhere)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +155,8 @@ class Rest:
 
     def merged(self, whole: Sequence[model.Task], scheduled: Sequence[model.Task]) -> tuple[model.Task, ...]:
         """Returns all tasks as scheduled, each with its dependencies on what has ended put back."""
-        settled = {task.id: task for task in scheduled if task.id not in self.running}
-        return tuple(_with_deps(settled[task.id], task.deps) if task.id in settled else task for task in whole)
+        by_id = {task.id: task for task in scheduled if task.id not in self.running}
+        return tuple(_with_deps(by_id[task.id], task.deps) if task.id in by_id else task for task in whole)
 
 
 def rest(tasks: Sequence[model.Task], standing: Standing, workspace: str = "") -> Rest:
@@ -162,24 +164,24 @@ def rest(tasks: Sequence[model.Task], standing: Standing, workspace: str = "") -
 
     Running tasks that write the same count as ordered: nobody can keep them apart any more.
     """
-    left = [_without(task, standing.ended) for task in tasks if task.id not in standing.ended]
-    running = [task for task in left if task.id in standing.running and task.files]
+    remainder = [_without(task, standing.ended) for task in tasks if task.id not in standing.ended]
+    running = [task for task in remainder if task.id in standing.running and task.files]
     edges: list[model.AddedEdge] = []
     for busy in running:
-        waiting = edit_rules.behind(busy.id, left)
-        for place, task in enumerate(left):
-            shared = "" if task.id in waiting or task.id == busy.id else _shared(busy, task, workspace)
-            if shared and busy.id not in edit_rules.behind(task.id, left):
-                left[place] = _with_deps(task, (busy.id,))
+        waiting = edit_rules.behind(busy.id, remainder)
+        for place, task in enumerate(remainder):
+            path = "" if task.id in waiting or task.id == busy.id else _shared(busy, task, workspace)
+            if path and busy.id not in edit_rules.behind(task.id, remainder):
+                remainder[place] = _with_deps(task, (busy.id,))
                 if task.id not in standing.running:
-                    edges.append(model.AddedEdge(before=busy.id, after=task.id, reason=f"both write `{shared}`"))
-    return Rest(left, edges, standing.running)
+                    edges.append(model.AddedEdge(before=busy.id, after=task.id, reason=f"both write `{path}`"))
+    return Rest(remainder, edges, standing.running)
 
 
-def _shared(one: model.Task, other: model.Task, workspace: str) -> str:
-    mine = [path_globs.normalise(path, workspace) for path in one.files]
-    theirs = [path_globs.normalise(path, workspace) for path in other.files]
-    return next((right for right in theirs if any(path_globs.touch(left, right) for left in mine)), "")
+def _shared(first: model.Task, second: model.Task, workspace: str) -> str:
+    first_paths = [path_globs.normalise(path, workspace) for path in first.files]
+    second_paths = [path_globs.normalise(path, workspace) for path in second.files]
+    return next((right for right in second_paths if any(path_globs.touch(path, right) for path in first_paths)), "")
 
 
 def _without(task: model.Task, ended: Collection[str]) -> model.Task:
@@ -216,16 +218,16 @@ def changes(
 
     `ready` are the tasks that were ready or running before; only what is not empty is there.
     """
-    found = difference(before.tasks, after.tasks)
+    versions = difference(before.tasks, after.tasks)
     skips = {str(edit.get("id")) for edit in edits if edit.get("op") == "skip"}
-    left = rest(before.tasks, stand).tasks
-    was = plan_checks.prepare(left, max_parallel=before.max_parallel, on_conflict="worktree").estimate.critical
-    said: dict[str, model.Json] = {
-        "added": found["added"],
-        "changed": found["changed"],
-        "skipped": [task_id for task_id in found["removed"] if task_id in skips],
-        "removed": [task_id for task_id in found["removed"] if task_id not in skips],
+    remainder = rest(before.tasks, stand).tasks
+    was = plan_checks.prepare(remainder, max_parallel=before.max_parallel, on_conflict="worktree").estimate.critical
+    summary: dict[str, model.Json] = {
+        "added": versions["added"],
+        "changed": versions["changed"],
+        "skipped": [task_id for task_id in versions["removed"] if task_id in skips],
+        "removed": [task_id for task_id in versions["removed"] if task_id not in skips],
         "newly_ready": [task_id for task_id in prepared.next if task_id not in ready],
         "critical_min": [round(was), round(prepared.estimate.critical)],
     }
-    return {key: value for key, value in said.items() if value}
+    return {key: value for key, value in summary.items() if value}

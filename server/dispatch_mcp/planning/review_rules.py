@@ -49,39 +49,41 @@ def with_reviews(
     if policy == "off":
         return Reviewed(tasks)
     names = _Names({task.id for task in tasks} | set(taken))
-    asked = _having(tasks, strategies, "human")
-    gate = names.free(GATE) if asked else ""
-    watched = {task.id: names.free(f"{task.id}.{REVIEW}") for task in _having(tasks, strategies, "supervised")}
+    for_person = _having(tasks, strategies, "human")
+    gate = names.free(GATE) if for_person else ""
+    review_of = {task.id: names.free(f"{task.id}.{REVIEW}") for task in _having(tasks, strategies, "supervised")}
     beside = _having(tasks, strategies, "direct+async-review")
-    out: list[model.Task] = [_decision(gate, asked)] if asked else []
-    gated = {task.id for task in asked}
+    out: list[model.Task] = [_decision(gate, for_person)] if for_person else []
+    behind_gate = {task.id for task in for_person}
     for task in tasks:
         deps = (
-            *((gate,) if task.id in gated else ()),
+            *((gate,) if task.id in behind_gate else ()),
             *task.deps,
-            *(watched[dep] for dep in task.deps if dep in watched),
+            *(review_of[dep] for dep in task.deps if dep in review_of),
         )
         out.append(task if deps == task.deps else task.model_copy(update={"deps": deps}))
-        if task.id in watched:
-            out.append(_review(watched[task.id], [task], reviewers))
+        if task.id in review_of:
+            out.append(_review(review_of[task.id], [task], reviewers))
     if beside:
         out.append(_review(names.free(REVIEW), beside, reviewers))
-    return Reviewed(out, _notices(gate, asked, watched, out[-1].id if beside else "", beside), _reasons(out, tasks))
+    return Reviewed(
+        out, _notices(gate, for_person, review_of, out[-1].id if beside else "", beside), _reasons(out, tasks)
+    )
 
 
 def _having(
-    tasks: Sequence[model.Task], strategies: Mapping[str, confidence.Strategy], wanted: confidence.Strategy
+    tasks: Sequence[model.Task], strategies: Mapping[str, confidence.Strategy], strategy: confidence.Strategy
 ) -> list[model.Task]:
-    return [task for task in tasks if strategies.get(task.id) == wanted]
+    return [task for task in tasks if strategies.get(task.id) == strategy]
 
 
 @dataclass(slots=True)
 class _Names:
     taken: set[str]
 
-    def free(self, wanted: str) -> str:
+    def free(self, first: str) -> str:
         """Returns the wanted id, or the first free one with a number behind it, at most 64 characters long."""
-        number, name = 1, wanted if len(wanted) <= 64 else f"{wanted[:48]}.{REVIEW}"
+        number, name = 1, first if len(first) <= 64 else f"{first[:48]}.{REVIEW}"
         stem = name[:58]
         while name in self.taken:
             number += 1
@@ -90,8 +92,10 @@ class _Names:
         return name
 
 
-def _decision(gate: str, asked: Sequence[model.Task]) -> model.Task:
-    names = ", ".join(task.id for task in asked[:20]) + (f" and {len(asked) - 20} more" if len(asked) > 20 else "")
+def _decision(gate: str, subjects: Sequence[model.Task]) -> model.Task:
+    names = ", ".join(task.id for task in subjects[:20]) + (
+        f" and {len(subjects) - 20} more" if len(subjects) > 20 else ""
+    )
     return model.Task(
         id=gate,
         do=f"Decide whether these tasks go on as planned; no specialist is sure for them: {names}.",
@@ -103,11 +107,11 @@ def _decision(gate: str, asked: Sequence[model.Task]) -> model.Task:
 
 
 def _review(name: str, subjects: Sequence[model.Task], reviewers: Mapping[str, str]) -> model.Task:
-    what = ", ".join(f"`{task.id}`" for task in subjects[:20])
+    subject_names = ", ".join(f"`{task.id}`" for task in subjects[:20])
     return model.Task(
         id=name,
         do=(
-            f"Review the work of {what} against its goals: is it right, complete, tested and safe? "
+            f"Review the work of {subject_names} against its goals: is it right, complete, tested and safe? "
             "Report status failed if a critical or high finding stands."
         ),
         deps=tuple(task.id for task in subjects),
@@ -122,25 +126,29 @@ def _review(name: str, subjects: Sequence[model.Task], reviewers: Mapping[str, s
 
 
 def _notices(
-    gate: str, asked: Sequence[model.Task], watched: Mapping[str, str], beside_id: str, beside: Sequence[model.Task]
+    gate: str,
+    for_person: Sequence[model.Task],
+    review_of: Mapping[str, str],
+    beside_id: str,
+    beside: Sequence[model.Task],
 ) -> list[Notice]:
-    found: list[Notice] = []
-    if asked:
+    notices: list[Notice] = []
+    if for_person:
         message = f"`{gate}` waits for a person: name an agent for these tasks to plan them without it."
-        found.append(Notice(code="needs_decision", tasks=tuple(task.id for task in asked), message=message))
-    if watched:
+        notices.append(Notice(code="needs_decision", tasks=tuple(task.id for task in for_person), message=message))
+    if review_of:
         message = "What depends on these waits for their reviews."
-        found.append(Notice(code="supervised", tasks=tuple(watched), message=message))
+        notices.append(Notice(code="supervised", tasks=tuple(review_of), message=message))
     if beside:
         message = f"`{beside_id}` looks at these afterwards; nothing waits for it."
-        found.append(Notice(code="reviewed_after", tasks=tuple(task.id for task in beside), message=message))
-    return found
+        notices.append(Notice(code="reviewed_after", tasks=tuple(task.id for task in beside), message=message))
+    return notices
 
 
 def _reasons(out: Sequence[model.Task], before: Sequence[model.Task]) -> dict[str, str]:
-    known = {task.id for task in before}
+    old_ids = {task.id for task in before}
     return {
         task.id: "a person decides" if task.worker is model.WorkerKind.HUMAN else "review"
         for task in out
-        if task.id not in known
+        if task.id not in old_ids
     }

@@ -31,11 +31,11 @@ def route_answer(route: router.Route) -> dict[str, model.Json]:
     return route.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
-def draft_answer(made: draft_builder.Draft, *, diagram: bool = False) -> dict[str, model.Json]:
+def draft_answer(draft: draft_builder.Draft, *, diagram: bool = False) -> dict[str, model.Json]:
     """Returns a draft in short form, with a flowchart when asked for."""
-    answer = draft_builder.answer(made)
+    answer = draft_builder.answer(draft)
     if diagram:
-        answer["diagram"] = flowchart(draft_builder.plan_of(made))
+        answer["diagram"] = flowchart(draft_builder.plan_of(draft))
     return answer
 
 

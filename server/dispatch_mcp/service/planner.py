@@ -13,7 +13,6 @@ import anyio.to_thread
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.model import TaskState, WorkerKind, problems, records
-from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import edit_rules, forecast, plan_checks, plan_documents, plan_edits, review_rules
 from dispatch_mcp.planning.drafts import draft_builder
 from dispatch_mcp.routing import confidence, learning, router
@@ -157,10 +156,10 @@ class Planner:
             on_conflict=on_conflict,
             timeout_s=document.timeout_s,
         )
-        made = await self._prepared(frame, reading.tasks, reading.notes)
+        planned = await self._prepared(frame, reading.tasks, reading.notes)
         if self.memory:
             await self.learn(self.memory.corrections(reading.tasks, self.catalog().names, self.clock()))
-        return made
+        return planned
 
     def check(self, reading: plan_documents.Reading) -> list[problems.Problem]:
         """Returns everything that is wrong with a document's tasks."""
@@ -182,17 +181,19 @@ class Planner:
         runs = [[records.row_of(task) for task in await self.store.tasks(run.id)] for run in open_runs]
         standing = plan_edits.standing(runs)
         base = edit_rules.bare(plan.tasks, plan.added_edges, standing.fixed)
-        tasks, found = plan_edits.apply(base, edits)
-        touched = [problem for rows in (runs or [[]]) for problem in edit_rules.refusals(base, tasks, rows)]
-        refuse(found or [*self._check(tasks), *dict.fromkeys(touched)])
+        tasks, faults = plan_edits.apply(base, edits)
+        refusals = [problem for rows in (runs or [[]]) for problem in edit_rules.refusals(base, tasks, rows)]
+        refuse(faults or [*self._check(tasks), *dict.fromkeys(refusals)])
         for run in open_runs:
             refuse_tasks(run.limits, len(tasks))
         frame = plan.model_copy(update={"version": plan.version + 1, "added_edges": ()})
-        made = await self._prepared(frame, tasks, [], standing)
+        next_version = await self._prepared(frame, tasks, [], standing)
         await self.learn(route_memory.lessons_of_edits(plan.tasks, tasks, self.clock()))
         ready = {row.id for rows in runs for row in rows if row.state in (TaskState.READY, TaskState.RUNNING)}
-        return made._replace(
-            changes=plan_edits.changes(plan, made.plan, edits, prepared=made.prepared, ready=ready, stand=standing)
+        return next_version._replace(
+            changes=plan_edits.changes(
+                plan, next_version.plan, edits, prepared=next_version.prepared, ready=ready, stand=standing
+            )
         )
 
     async def _open_runs(self, plan_id: str) -> list[records.RunRecord]:
@@ -205,8 +206,8 @@ class Planner:
             changes = plan_edits.difference(base.tasks, plan.tasks)
         except errors.UnknownHandle:
             changes = {}
-        said = "; ".join(f"{kind}: {', '.join(ids)}" for kind, ids in changes.items() if ids)
-        since = f" Since then: {said}." if said else ""
+        summary = "; ".join(f"{kind}: {', '.join(ids)}" for kind, ids in changes.items() if ids)
+        since = f" Since then: {summary}." if summary else ""
         return errors.StaleVersion(
             f"Plan {plan.id} is at version {plan.version}, not {base_version}.{since}",
             hint=f"Send the edits again with base_version={plan.version}.",
@@ -217,16 +218,16 @@ class Planner:
     async def _prepared(
         self,
         frame: model.Plan,
-        checked: Sequence[model.Task],
+        tasks_read: Sequence[model.Task],
         notes: Sequence[problems.Notice],
         standing: plan_edits.Standing = plan_edits.NOTHING_BEGUN,
     ) -> Planned:
         """Assigns and schedules checked tasks and stores them as the frame's version."""
-        made = self._assign(checked, standing.fixed)
-        reviewed = review_rules.with_reviews(
-            made.tasks, made.strategies, reviewers=made.reviewers, policy=self.rules.review_policy
+        assignment = self._assign(tasks_read, standing.fixed)
+        with_reviews = review_rules.with_reviews(
+            assignment.tasks, assignment.strategies, reviewers=assignment.reviewers, policy=self.rules.review_policy
         )
-        rest = plan_edits.rest(reviewed.tasks, standing, frame.workspace)
+        rest = plan_edits.rest(with_reviews.tasks, standing, frame.workspace)
         past = forecast.Past(await self.store.samples(self.principal))
         prepared = plan_checks.prepare(
             rest.tasks,
@@ -237,23 +238,25 @@ class Planner:
         )
         refuse(prepared.problems)
         edges = (*rest.edges, *prepared.added_edges)
-        tasks = rest.merged(reviewed.tasks, prepared.tasks)
+        tasks = rest.merged(with_reviews.tasks, prepared.tasks)
         plan = frame.model_copy(update={"tasks": tasks, "added_edges": edges})
         plan = plan.model_copy(update={"forecast": await self._forecast(prepared, plan.max_parallel, past)})
         if plan.version == 1:
             await self.store.save_plan(plan, self.principal)
         else:
             await self._revise(plan)
-        added = {task_id: {"why": why} for task_id, why in reviewed.added.items()}
-        told = prepared.with_notices([*notes, *made.notices, *reviewed.notices, *prompt_lint.of_tasks(checked)])
-        return Planned(plan, told, {**made.decided, **added})
+        review_reasons = {task_id: {"why": why} for task_id, why in with_reviews.added.items()}
+        outlook = prepared.with_notices(
+            [*notes, *assignment.notices, *with_reviews.notices, *prompt_lint.of_tasks(tasks_read)]
+        )
+        return Planned(plan, outlook, {**assignment.decided, **review_reasons})
 
     async def _forecast(
         self, prepared: plan_checks.Prepared, workers: int, past: forecast.Past
     ) -> dict[str, model.Json]:
         """Returns what is left to do is expected to use; in a thread, as the price list takes long to load."""
-        made = await anyio.to_thread.run_sync(forecast.of_plan, prepared, workers, past, self.rules.price)
-        return made.answer()
+        estimate = await anyio.to_thread.run_sync(forecast.of_plan, prepared, workers, past, self.rules.price)
+        return estimate.answer()
 
     async def _revise(self, plan: model.Plan) -> None:
         """Stores the next version. Raises StaleVersion that says what changed, also when somebody was faster."""
@@ -264,10 +267,10 @@ class Planner:
             raise await self._stale(newest, plan.version - 1) from None
 
     def _check(self, tasks: Sequence[model.Task]) -> list[problems.Problem]:
-        known = self.catalog()
+        roster = self.catalog()
         return plan_checks.check(
             tasks,
-            agents=known.names,
+            agents=roster.names,
             models=router.MODELS,
             max_tasks=model.MAX_TASKS,
             workspace=self.rules.workspace,
@@ -275,47 +278,53 @@ class Planner:
 
     def _assign(self, tasks: Sequence[model.Task], fixed: Collection[str] = ()) -> _Assigned:
         """Gives each task without an agent the best one, if the router is sure enough to name one."""
-        made = _Assigned()
+        assignment = _Assigned()
         for task in tasks:
-            if task.agent or task.command or task.worker in UNROUTED or task.id in fixed or made.routed >= MAX_ROUTED:
-                made.tasks.append(task)
+            if (
+                task.agent
+                or task.command
+                or task.worker in UNROUTED
+                or task.id in fixed
+                or assignment.routed >= MAX_ROUTED
+            ):
+                assignment.tasks.append(task)
             else:
-                self._route(task, made)
-        return made
+                self._route(task, assignment)
+        return assignment
 
-    def _route(self, task: model.Task, made: _Assigned) -> None:
-        known = self.catalog()
+    def _route(self, task: model.Task, assignment: _Assigned) -> None:
+        roster = self.catalog()
         hints = router.Hints(bands=self.rules.bands, files=task.files)
-        route = router.route(task.goal, known, history=self.history, hints=hints)
-        made.routed += 1
+        route = router.route(task.goal, roster, history=self.history, hints=hints)
+        assignment.routed += 1
         if route.specialist or self.rules.review_policy == "strict":
-            made.strategies[task.id] = route.strategy
+            assignment.strategies[task.id] = route.strategy
         if route.strategy in ("supervised", "direct+async-review"):
-            made.reviewers[task.id] = self._reviewer(task.goal, known)
+            assignment.reviewers[task.id] = self._reviewer(task.goal, roster)
         if route.specialist is None:
-            made.notices.append(problems.Notice(code="low_confidence_route", tasks=(task.id,), message=route.why))
-            made.tasks.append(task)
+            assignment.notices.append(problems.Notice(code="low_confidence_route", tasks=(task.id,), message=route.why))
+            assignment.tasks.append(task)
             return
-        chosen = {"agent": route.specialist, "model": task.model or route.model}
-        made.tasks.append(task.model_copy(update=chosen))
-        made.decided[task.id] = {**chosen, "conf": round(route.confidence, 2)}
+        choice = {"agent": route.specialist, "model": task.model or route.model}
+        assignment.tasks.append(task.model_copy(update=choice))
+        assignment.decided[task.id] = {**choice, "conf": round(route.confidence, 2)}
 
     @staticmethod
-    def _reviewer(goal: str, known: catalog.Catalog) -> str:
+    def _reviewer(goal: str, roster: catalog.Catalog) -> str:
         """Returns the reviewer who fits a goal best, or the one who always takes part."""
-        if REVIEWERS not in known.rosters:
+        if REVIEWERS not in roster.rosters:
             return ""
-        ranked = router.route(goal, known.roster(REVIEWERS)).ranked
-        return ranked[0].name if ranked else ""
+        candidates = router.route(goal, roster.roster(REVIEWERS)).ranked
+        return candidates[0].name if candidates else ""
 
 
-def refuse(found: Sequence[problems.Problem]) -> None:
+def refuse(faults: Sequence[problems.Problem]) -> None:
     """Raises PlanRejected when there are problems."""
-    if found:
+    if faults:
         raise errors.PlanRejected(
-            f"The plan has {len(found)} problem{'s' if len(found) > 1 else ''}; nothing was stored.",
-            hint=NextStep(StepKind.CORRECT_PLAN),
-            problems=tuple(found),
+            f"The plan has {len(faults)} problem{'s' if len(faults) > 1 else ''}; nothing was stored.",
+            hint="Fix all of them and call plan_dag again.",
+            problems=tuple(faults),
         )
 
 

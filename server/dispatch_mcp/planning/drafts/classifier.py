@@ -34,9 +34,8 @@ STEP: Final = 0.1
 
 _SENTENCE_END = re.compile(r"[.;!?] ")
 _CODE = re.compile(r"[`_]|\w\(|\w\.\w")
-_COUNT = re.compile(
-    r"\b(?:[2-9]|1\d|two|three|four|five|six|seven|eight|hai|ba|bốn|năm|dos|tres|deux|trois|zwei|drei|dois|três)\b"
-)
+_NUMBERS: Final = "two three four five six seven eight hai ba bốn năm dos tres deux trois zwei drei dois três"
+_COUNT = re.compile(rf"\b(?:[2-9]|1\d|{'|'.join(_NUMBERS.split())})\b")
 
 
 class Choice(model.Value):
@@ -69,14 +68,14 @@ def features(request: str) -> Mapping[str, str]:
     text = extract.plain(request)
     words = extract.WORD.findall(text)
     marks = {tokenizer.fold(word)[:PREFIX]: word for word in reversed(words)}
-    commas, listed = text.count(",") + text.count("、"), len(extract.things(text))
+    commas, things = text.count(",") + text.count("、"), len(extract.things(text))
     outline = {
         "#short": len(words) <= SHORT,
         "#long": len(words) >= LONG,
         "#comma": commas == 1,
         "#commas": commas > 1,
-        "#pair": listed == 2,
-        "#list": listed > 2,
+        "#pair": things == 2,
+        "#list": things > 2,
         "#steps": len(extract.steps(text)) > 1,
         "#question": "?" in text,
         "#colon": ": " in text,
@@ -105,12 +104,12 @@ _EMPTY: Final = frozenset({"", *tokenizer.STOP})
 _NOTHING: Final = (0.0,) * len(NAMES)
 
 
-def _reasons(marks: Mapping[str, str], chosen: int) -> tuple[str, ...]:
+def _reasons(marks: Mapping[str, str], pattern: int) -> tuple[str, ...]:
     """Returns the words that put the chosen pattern ahead of the others, the strongest first."""
     leads: dict[str, float] = {}
     for mark, word in marks.items():
         weights = _weights().get(mark, _NOTHING)
         if word not in _EMPTY:
-            leads[word] = weights[chosen] - (sum(weights) - weights[chosen]) / (len(weights) - 1)
+            leads[word] = weights[pattern] - (sum(weights) - weights[pattern]) / (len(weights) - 1)
     strongest = sorted(leads, key=lambda word: -leads[word])[:MAX_REASONS]
     return tuple(word for word in strongest if leads[word] > LEAST)

@@ -111,9 +111,9 @@ def plan_of(proposal: Draft) -> model.Plan:
 
 
 def _offers(choice: classifier.Choice) -> tuple[dict[str, model.Json], ...]:
-    known = {pattern.name: pattern for pattern in patterns.PATTERNS}
+    by_name = {pattern.name: pattern for pattern in patterns.PATTERNS}
     return tuple(
-        {"pattern": name, "share": share, "when": known[name].when, "needs": known[name].needs}
+        {"pattern": name, "share": share, "when": by_name[name].when, "needs": by_name[name].needs}
         for name, share in choice.ranked
     )
 
@@ -196,8 +196,8 @@ def _work(context: _DraftContext) -> Part:
 
 def _single(context: _DraftContext) -> list[TaskDraft]:
     size = model_choice.effort(context.request[:2000], 1)
-    chosen = {"model": context.route(context.request).model or None, "effort": size}
-    return [task.model_copy(update=chosen) for task in skeletons.single(_work(context))]
+    changes = {"model": context.route(context.request).model or None, "effort": size}
+    return [task.model_copy(update=changes) for task in skeletons.single(_work(context))]
 
 
 def _feedback_loop(context: _DraftContext) -> list[TaskDraft]:
@@ -206,9 +206,9 @@ def _feedback_loop(context: _DraftContext) -> list[TaskDraft]:
 
 
 def _parallel_investigation(context: _DraftContext) -> list[TaskDraft]:
-    listed = context.things()
-    own = [] if listed else context.own()
-    looks = listed or [*own, *context.standing(_TROUBLE, own)][:MAX_AREAS]
+    things = context.things()
+    own = [] if things else context.own()
+    looks = things or [*own, *context.standing(_TROUBLE, own)][:MAX_AREAS]
     return skeletons.parallel_investigation(looks or [context.placeholder("first-suspect")])
 
 
@@ -242,10 +242,10 @@ def _parallel_implementation(context: _DraftContext) -> list[TaskDraft]:
 
 
 def _phased_rollout(context: _DraftContext) -> list[TaskDraft]:
-    listed, own = context.things()[:MAX_AREAS], context.own()
-    if listed or context.words & _EVERYWHERE:
+    things, own = context.things()[:MAX_AREAS], context.own()
+    if things or context.words & _EVERYWHERE:
         base = (own or [context.part(_BASE)])[0]
-        areas = listed or context.others(base.agent)
+        areas = things or context.others(base.agent)
         return skeletons.phased_rollout(base, areas or [context.placeholder("first-area")])
     context.assumed.append("new, so researched and planned before it is built")
     research = [*own, *context.standing(_LARGE, own)][:MAX_AREAS] or [context.placeholder("domain")]

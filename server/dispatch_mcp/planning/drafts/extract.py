@@ -15,14 +15,12 @@ _AND: Final = r"(?:and|or|as well as|và|hoặc|hay|y|o|et|ou|und|oder|sowie|e)"
 _PRONOUNS: Final = (["it"], ["them"])
 _SENTENCE = re.compile(r"[.;!?](?: |$)")
 _BETWEEN = re.compile(rf", {_AND} |[,、] ?| {_AND} ")
-_BEFORE_THINGS = re.compile(  # prepositions and articles of six languages, the last of which begins the list
-    r"\b(?:in|on|to|for|from|of|with|across|into|both|our|the|its|is it|ở|cả|cho|vào|trong|en|de|para|los|las|les|"
-    r"dans|pour|für|der|die|das|den|nos|nas)\b |: "
-)
-_BETWEEN_STEPS = re.compile(
-    r",? (?:and then|then|after that|afterwards|finally|rồi|sau đó|luego|después|puis|ensuite|und dann|dann|danach|"
-    r"depois)\b,? ?"
-)
+# Words of six languages: what stands before a list of things, and between steps; `_` is a space.
+_PREPOSITIONS: Final = "in on to for from of with across into is_it ở cho vào trong en de para dans pour für nos nas"
+_ARTICLES: Final = "both our the its cả los las les der die das den"
+_BEFORE_THINGS = re.compile(rf"\b(?:{'|'.join(f'{_PREPOSITIONS} {_ARTICLES}'.split()).replace('_', ' ')})\b |: ")
+_THEN: Final = "then after_that afterwards finally rồi sau_đó luego después puis ensuite dann danach depois"
+_BETWEEN_STEPS = re.compile(rf",? (?:(?:and|und) )?(?:{'|'.join(_THEN.split()).replace('_', ' ')})\b,? ?")
 _PATH = re.compile(r"(?:[\w.-]+/)*[\w-]+\.(?:[a-z]{1,4}|ipynb|proto|swift)\b|(?:[\w.-]+/)+[\w.-]+")
 
 
@@ -34,9 +32,9 @@ def plain(request: str) -> str:
 def things(request: str) -> tuple[str, ...]:
     """Returns the short things that the request lists or pairs, in its order; empty when it lists none."""
     for sentence in _SENTENCE.split(plain(request)):
-        first, *others = _BETWEEN.split(sentence)
+        first, *rest = _BETWEEN.split(sentence)
         leads = [match.end() for match in _BEFORE_THINGS.finditer(first)]
-        items = [first[leads[-1] if leads else 0 :], *others]
+        items = [first[leads[-1] if leads else 0 :], *rest]
         short = next((at for at, item in enumerate(items) if len(item.split()) > MAX_WORDS), len(items))
         items = [item.strip(" ,.:") for item in items[:short]]
         if len(items) > (1 if leads else 2) and not any(item.split()[-1:] in _PRONOUNS for item in items):

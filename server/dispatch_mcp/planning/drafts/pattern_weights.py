@@ -1,7 +1,7 @@
 """How much the beginning of a word speaks for each pattern: fitted to labelled requests.
 
 Written by `scripts/fit_patterns.py`; do not edit by hand. An entry is a feature and a letter for each
-pattern, in the order of `classifier.NAMES`, in log-odds: `ZERO` and `STEP` there say what a letter means.
+pattern, in the order of `classifier.NAMES`; `ZERO` and `STEP` there say what a letter means.
 """
 
 from __future__ import annotations

@@ -175,8 +175,8 @@ def as_json(pattern: Pattern) -> dict[str, model.Json]:
         }
         for step in pattern.skeleton
     ]
-    said = pattern._asdict() | {"signs": list(pattern.signs), "skeleton": steps}
-    return {**said, "prompt": pattern.prompt}
+    fields = pattern._asdict() | {"signs": list(pattern.signs), "skeleton": steps}
+    return {**fields, "prompt": pattern.prompt}
 
 
 def decision_matrix() -> str:

@@ -47,11 +47,11 @@ def single(work: Part, do: str = "Do it and prove it with a test") -> list[TaskD
 
 def parallel_investigation(looks: Sequence[Part]) -> list[TaskDraft]:
     """Returns one look for each part, beside each other, and a conclusion that waits for all of them."""
-    found = _each("look", "Look into {}", looks, THOROUGH, (), ("do",))
+    tasks = _each("look", "Look into {}", looks, THOROUGH, (), ("do",))
     conclusion = TaskDraft(
-        id="conclude", do="Cause, evidence and next step from all findings", deps=_ids(found), model=THOROUGH
+        id="conclude", do="Cause, evidence and next step from all findings", deps=_ids(tasks), model=THOROUGH
     )
-    return [*found, conclusion]
+    return [*tasks, conclusion]
 
 
 def sequential_handoff(steps: Sequence[Part], *, looks_first: bool = False) -> list[TaskDraft]:
@@ -59,16 +59,16 @@ def sequential_handoff(steps: Sequence[Part], *, looks_first: bool = False) -> l
 
     With `looks_first` the first step finds something out instead of defining something.
     """
-    made: list[TaskDraft] = []
+    tasks: list[TaskDraft] = []
     for number, step in enumerate(steps):
-        task_id, last = f"step-{number + 1}", made[-1:]
+        task_id, last = f"step-{number + 1}", tasks[-1:]
         if number == 0 and looks_first:
-            made.append(_draft(task_id, f"Find out: {step.name}", step, THOROUGH, (), ("do",)))
+            tasks.append(_draft(task_id, f"Find out: {step.name}", step, THOROUGH, (), ("do",)))
         elif number == 0:
-            made.append(_draft(task_id, f"Define: {step.name}", step, DEEP, (), _WRITES))
+            tasks.append(_draft(task_id, f"Define: {step.name}", step, DEEP, (), _WRITES))
         else:
-            made.append(_draft(task_id, f"With the handoff: {step.name}", step, DEEP, _ids(last), _WRITES))
-    return made
+            tasks.append(_draft(task_id, f"With the handoff: {step.name}", step, DEEP, _ids(last), _WRITES))
+    return tasks
 
 
 def consultation(knows: Part, builds: Part) -> list[TaskDraft]:
@@ -145,13 +145,13 @@ def feedback_loop(work: Part, reviewer: Part, rounds: int = 2) -> list[TaskDraft
     """
     if not 1 <= rounds <= MAX_ROUNDS:
         raise ValueError(f"rounds is {rounds!r}; a loop has 1 to {MAX_ROUNDS}")
-    made = [_draft("execute", "Do the work", work, DEEP, (), _WRITES)]
+    tasks = [_draft("execute", "Do the work", work, DEEP, (), _WRITES)]
     for number in range(1, rounds + 1):
-        review = _draft(f"review-{number}", "Review: PASS or findings", reviewer, THOROUGH, _ids(made[-1:]), ())
+        review = _draft(f"review-{number}", "Review: PASS or findings", reviewer, THOROUGH, _ids(tasks[-1:]), ())
         refine = _draft(f"refine-{number}", "Apply the findings; skip on PASS", work, DEEP, (review.id,), ())
-        made += [review, refine]
-    gate = TaskDraft(id="approve", do="A person approves the result", deps=_ids(made[-1:]), worker=WorkerKind.HUMAN)
-    return [*made, gate]
+        tasks += [review, refine]
+    gate = TaskDraft(id="approve", do="A person approves the result", deps=_ids(tasks[-1:]), worker=WorkerKind.HUMAN)
+    return [*tasks, gate]
 
 
 def groups(tasks: Sequence[TaskDraft]) -> list[list[str]]:
@@ -177,14 +177,14 @@ _WRITES: Final = ("do", "files")
 
 
 def _draft(  # noqa: PLR0917  # all positional: read like a row of a table
-    task_id: str, do: str, part: Part, chosen: str, deps: Sequence[str], fill: tuple[str, ...], /
+    task_id: str, do: str, part: Part, model_name: str, deps: Sequence[str], fill: tuple[str, ...], /
 ) -> TaskDraft:
     return TaskDraft(
         id=task_id,
         do=do,
         deps=tuple(deps),
         agent=part.agent or None,
-        model=chosen or None,
+        model=model_name or None,
         files=part.files,
         fill=_open(fill, part),
     )
@@ -192,27 +192,27 @@ def _draft(  # noqa: PLR0917  # all positional: read like a row of a table
 
 def _open(fill: tuple[str, ...], part: Part) -> tuple[str, ...]:
     """Returns what is left to fill in: known paths are not, a missing specialist is."""
-    left = tuple(name for name in fill if not (name == "files" and part.files))
-    return left if part.agent else (*left, "agent")
+    fields = tuple(name for name in fill if not (name == "files" and part.files))
+    return fields if part.agent else (*fields, "agent")
 
 
 def _each(  # noqa: PLR0917  # as _draft
-    prefix: str, do: str, parts: Sequence[Part], chosen: str, deps: Sequence[str], fill: tuple[str, ...], /
+    prefix: str, do: str, parts: Sequence[Part], model_name: str, deps: Sequence[str], fill: tuple[str, ...], /
 ) -> list[TaskDraft]:
     return [
-        _draft(task_id, do.format(part.name), part, chosen, deps, fill)
+        _draft(task_id, do.format(part.name), part, model_name, deps, fill)
         for task_id, part in zip(_names(prefix, parts), parts, strict=True)
     ]
 
 
 def _names(prefix: str, parts: Sequence[Part]) -> list[str]:
     """Returns an id for each part: the prefix and what the part is called, or its number."""
-    made: list[str] = []
+    names: list[str] = []
     for number, part in enumerate(parts, 1):
         slug = _SLUG.sub("-", tokenizer.fold(part.name.casefold())).strip("-")[:18].rstrip("-")
         name = f"{prefix}-{slug or number}"
-        made.append(name if name not in made else f"{name}-{number}")
-    return made
+        names.append(name if name not in names else f"{name}-{number}")
+    return names
 
 
 def _ids(tasks: Sequence[TaskDraft]) -> tuple[str, ...]:
