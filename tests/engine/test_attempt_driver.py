@@ -142,7 +142,7 @@ async def test_what_a_claim_names_is_kept_once_it_is_judged(store: sqlite_store.
 
 
 async def test_a_review_whose_change_is_gone_fails_before_anybody_is_asked(store: sqlite_store.Store) -> None:
-    place = review_tasks.Assigned(manifest="0" * 64, diff="0" * 64, reviewer="critic")
+    place = review_tasks.ReviewAssignment(manifest="0" * 64, diff="0" * 64, reviewer="critic")
     inputs = {review_tasks.INPUT: place.model_dump(mode="json", exclude_defaults=True)}
     worker = Worker(SUCCESS)
     driver = attempt_driver.AttemptDriver(store)

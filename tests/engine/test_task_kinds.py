@@ -35,7 +35,7 @@ def review_task(store: sqlite_store.Store, **fields: Any) -> model.Task:
     """Returns a reviewer's task over a stored change."""
     diff = store.blobs.put(DIFF.encode())
     manifest = store.blobs.put(review_tasks.Manifest(diff=diff, files=("app.py",), lines=2).model_dump_json().encode())
-    assigned = review_tasks.Assigned(manifest=manifest, diff=diff, reviewer="security-reviewer", **fields)
+    assigned = review_tasks.ReviewAssignment(manifest=manifest, diff=diff, reviewer="security-reviewer", **fields)
     inputs = {review_tasks.INPUT: assigned.model_dump(mode="json", exclude_defaults=True)}
     return model.Task(id="security-reviewer", do="Review the change", agent="security-reviewer", inputs=inputs)
 

@@ -23,7 +23,7 @@ def record(state: RunState = RunState.SUCCEEDED) -> records.RunRecord:
 
 
 def manifest(**fields: Any) -> review_tasks.Manifest:
-    seats = (findings.Seat(reviewer="critic", why=("always",), score=1.25), findings.Seat(reviewer="tester"))
+    seats = (findings.Reviewer(reviewer="critic", why=("always",), score=1.25), findings.Reviewer(reviewer="tester"))
     return review_tasks.Manifest(**{"source": "a diff", "seats": seats, "advocate": "advocate", **fields})
 
 
@@ -45,8 +45,8 @@ def merged(number: int = 1, **fields: Any) -> council_decision.Merged:
 
 def decision(outcome: council_decision.Outcome, *found: council_decision.Merged, **fields: Any) -> Any:
     voices = (
-        council_decision.Voice(reviewer="critic", verdict="FAIL"),
-        council_decision.Voice(reviewer="tester", problem="said nothing"),
+        council_decision.ReviewerVerdict(reviewer="critic", verdict="FAIL"),
+        council_decision.ReviewerVerdict(reviewer="tester", problem="said nothing"),
     )
     default = {"blocks": outcome != "PASS", "why": "Because.", "rules": "strict", "findings": found, "voices": voices}
     return council_decision.Decision(**{"outcome": outcome, **default, **fields})
@@ -86,7 +86,7 @@ def test_a_decision_shows_who_judged_how_and_whose_answer_was_of_no_use() -> Non
 
 
 def test_the_advocate_is_listed_only_when_it_was_heard() -> None:
-    heard = decision("PASS", voices=(council_decision.Voice(reviewer="advocate", verdict="PASS", role="advocate"),))
+    heard = decision("PASS", voices=(council_decision.ReviewerVerdict(reviewer="advocate", verdict="PASS", role="advocate"),))
     assert review_answers.answer(record(), manifest(), heard).reviewers[-1].name == "advocate"
     assert all(line.name != "advocate" for line in review_answers.answer(record(), manifest(), None).reviewers)
 
