@@ -71,7 +71,7 @@ def cpu_ms(step: Callable[[], object]) -> float:
 
 
 def selection(pool: reviewer_selection.Pool) -> bool:
-    seen = review_scope.of(unified_diff.parse(change(5_000, 40)))
+    seen = review_scope.split_scope(unified_diff.parse(change(5_000, 40)))
     first = time.process_time()
     reviewer_selection.select(seen.diff, pool)
     cold = (time.process_time() - first) * 1000
@@ -86,7 +86,7 @@ def selection(pool: reviewer_selection.Pool) -> bool:
 
 
 def coverage() -> bool:
-    whole = review_scope.of(unified_diff.parse(change(50_000, 300))).diff
+    whole = review_scope.split_scope(unified_diff.parse(change(50_000, 300))).diff
     spent = cpu_ms(lambda: diff_parts.split(whole))
     divided = diff_parts.split(whole)
     shown = {
@@ -94,13 +94,13 @@ def coverage() -> bool:
         for part in divided.parts
         for one in unified_diff.parse(part.text).files
         for hunk in one.hunks
-        for line in unified_diff.numbered(hunk)
+        for line in unified_diff.lines_with_numbers(hunk)
     }
     wanted = {
         (one.path, line.mark, line.number, line.text)
         for one in whole.files
         for hunk in one.hunks
-        for line in unified_diff.numbered(hunk)
+        for line in unified_diff.lines_with_numbers(hunk)
     }
     named = sum(span.last - span.first + 1 for span in divided.unseen)
     over = spent > SPLIT_BOUND_MS or not (wanted <= shown or divided.unseen)

@@ -118,7 +118,7 @@ def points(more: int, count: int) -> str:
 def cost(data: Path) -> bool:
     """Prints what 500 past cases add to a route among 50 agents; returns whether it is within the limit."""
     known, cases = read(data, "banking77")
-    some = catalog.of(known.agents[:50], words=known.words)
+    some = catalog.merge(known.agents[:50], words=known.words)
     names = some.names
     cases = [case for case in cases if case.labels[0] in names]
     history = learned((cases * 500)[:500])

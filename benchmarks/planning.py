@@ -179,7 +179,7 @@ def tokens() -> bool:
         tasks, minutes = random_plan(rng, size)
         prepared = plan_checks.prepare(tasks, max_parallel=5, durations=minutes)
         chosen = {task.id: {"agent": rng.choice(AGENTS), "model": "sonnet", "conf": 0.87} for task in tasks}
-        told = prepared.with_notices(prompt_lint.of_tasks(tasks))
+        told = prepared.with_notices(prompt_lint.lint_tasks(tasks))
         answer = plan_checks.answer(told, plan_id="0" * 32, version=1, decided=chosen)
         answer["forecast"] = forecast.of_plan(prepared, 5, forecast.Past(), prices.dollars).answer()
         each = count(answer) / size

@@ -117,7 +117,7 @@ def read_set(data: Path, name: str) -> tuple[catalog.Catalog, list[Case]]:
 
 def read_roster(data: Path, name: str) -> catalog.Catalog:
     rows = json.loads((data / "rosters" / f"{name}.json").read_text(encoding="utf-8"))["agents"]
-    return catalog.of((agent_of(row, name) for row in rows), words=loader.words())
+    return catalog.merge((agent_of(row, name) for row in rows), words=loader.words())
 
 
 def agent_of(row: dict[str, Any], roster: str) -> catalog.Agent:
@@ -173,7 +173,7 @@ def without_the_right_one(known: catalog.Catalog, cases: Sequence[Case]) -> list
             by_labels[case.labels].append(case)
     found: list[float] = []
     for labels, group in by_labels.items():
-        rest = catalog.of((agent for agent in known.agents if agent.name not in labels), words=known.words)
+        rest = catalog.merge((agent for agent in known.agents if agent.name not in labels), words=known.words)
         found.extend(router.route(case.text, rest).confidence for case in group)
     return found
 
@@ -191,7 +191,7 @@ def plain_bm25f(known: catalog.Catalog, request: str) -> list[str]:
     """Returns all agents by plain BM25F over name, description, keywords, examples and body: the guard."""
     terms = [stem for stem in tokenizer.stems(tokenizer.excerpt(request)) if stem not in tokenizer.STOP]
     weighted = [*((stem, 1.0) for stem in dict.fromkeys(terms)), *((pair, 0.5) for pair in agent_index.pairs(terms))]
-    scores, _ = agent_index.of(known).whole.scores(weighted)
+    scores, _ = agent_index.index_of(known).whole.scores(weighted)
     return [known.routable[place].name for place in sorted(range(len(scores)), key=lambda place: -scores[place])]
 
 
@@ -303,7 +303,7 @@ def load(data: Path) -> None:
     start = time.process_time()
     loader.words()
     print(f"  lexicon {(time.process_time() - start) * 1e3:8.1f}")
-    folder = bundled_files.bundled("agents")
+    folder = bundled_files.shipped_folder("agents")
     timed_load("shipped rosters", loader.Folder(folder, "bundled", nested=True), catalog.DEFAULT_ROSTERS)
     with tempfile.TemporaryDirectory() as place:
         write_many(data, Path(place), 400)

@@ -76,7 +76,7 @@ def main() -> int:
 
 def collect(data: Path) -> Iterator[Example]:
     generic = [case.text for case in bench.read_cases(data, "clinc150")][::5]
-    folder = loader.Folder(bundled_files.bundled("agents"), "bundled", nested=True)
+    folder = loader.Folder(bundled_files.shipped_folder("agents"), "bundled", nested=True)
     shipped = loader.Source((folder,), scope=catalog.DEFAULT_ROSTERS).catalog()
     for path in sorted((data / "cases").glob("*.jsonl")):
         known, cases = bench.read_set(data, path.stem)
@@ -100,7 +100,7 @@ def read(name: str, known: catalog.Catalog, cases: Sequence[bench.Case], generic
 def missing(name: str, known: catalog.Catalog, cases: Sequence[bench.Case]) -> Iterator[Example]:
     """Yields each request put to the roster without the agents that are right."""
     for labels in sorted({case.labels for case in cases if case.labels}):
-        rest = catalog.of((agent for agent in known.agents if agent.name not in labels), words=known.words)
+        rest = catalog.merge((agent for agent in known.agents if agent.name not in labels), words=known.words)
         for number, case in enumerate(cases):
             found = example(name, rest, case.text, (), "near", fold=number % FOLDS) if case.labels == labels else None
             if found:
@@ -111,7 +111,7 @@ def example(
     name: str, known: catalog.Catalog, text: str, labels: tuple[str, ...], kind: str, *, fold: int
 ) -> Example | None:
     """Returns what the models see of a request; None for one that is an agent's own example."""
-    index = agent_index.of(known)
+    index = agent_index.index_of(known)
     request = request_reader.read(text, index, known.words)
     scores = scoring.score(request, index)
     if max(scores.features[scoring.FEATURES.index("example")]) == 1:

@@ -27,7 +27,9 @@ def order(worker: WorkerKind, timeout_s: float | None = None) -> work_order.Work
 
 
 def agents() -> catalog.Catalog:
-    return catalog.of((catalog.Agent(name="coder", roster="dispatch", description="Writes code", body="You write."),))
+    return catalog.merge(
+        (catalog.Agent(name="coder", roster="dispatch", description="Writes code", body="You write."),)
+    )
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from dispatch_mcp.text import redaction
 from dispatch_mcp.workers import host, receipt_verifier, workspace_snapshot
 
 
-def server_verifier(settings: configuration.Settings, env: Mapping[str, str], workers: ports.Workers) -> ports.Witness:
+def server_verifier(settings: configuration.Settings, env: Mapping[str, str], workers: ports.Workers) -> ports.Verifier:
     """Returns what collects receipts; commands in `acceptance` run as command tasks do."""
     git = git_process.Git(settings.home, settings.child_policy(env))
     snapshotter = workspace_snapshot.Snapshotter(git)
@@ -115,7 +115,7 @@ async def open_dispatcher(
     `chat` is whether an assistant calls; `default_worker` does the tasks that name nobody, None for whoever can.
     Without `drives` nothing is carried out meanwhile: what a moment begins it would only break off.
     """
-    source = loader.Source.of(settings)
+    source = loader.Source.from_settings(settings)
     workers = worker_setup.server_workers(settings, os.environ, redactor)
     async with (
         _gatherer(settings.home) as gatherer,
@@ -152,7 +152,7 @@ async def open_dispatcher(
             )
 
 
-def council_means(settings: configuration.Settings, redactor: redaction.Redactor) -> review_subjects.Means:
+def council_means(settings: configuration.Settings, redactor: redaction.Redactor) -> review_subjects.ReviewMeans:
     """Returns what reviews need: git for changes, the redactor, and the rules of the settings."""
     found = diff_source.GitChanges(checkouts.git(settings))
     applier = branch_apply.BranchApply(checkouts.git(settings))
@@ -165,7 +165,7 @@ def council_means(settings: configuration.Settings, redactor: redaction.Redactor
         change = await found.of_range(loaded.run.workspace, f"{offer.head}...{offer.revision}")
         return change._replace(about=f"what run {loaded.run.id[:8]} would merge")
 
-    return review_subjects.Means(
+    return review_subjects.ReviewMeans(
         changes=found,
         candidate=candidate,
         clean=redactor.redact,

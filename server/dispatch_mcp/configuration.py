@@ -139,7 +139,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedSettings:
     """The settings, the origin of each by name, what looked odd, and the values to redact."""
 
     settings: Settings
@@ -166,7 +166,7 @@ def load(
     flags: Mapping[str, object] | None = None,
     home: Path | None = None,
     cwd: Path,
-) -> Loaded:
+) -> LoadedSettings:
     """Returns the settings in force. A flag of None and an empty variable count as not given.
 
     `home` is the state directory if the caller has decided on it; `cwd` is the absolute directory that relative
@@ -189,7 +189,7 @@ def load(
     settings = _validated(draft)
     _check_together(settings, draft)
     origin = {key: draft.origin.get(key, Origin("default")) for key in Settings.model_fields}
-    return Loaded(settings, origin, tuple(draft.warnings), child_environment.secret_values(env))
+    return LoadedSettings(settings, origin, tuple(draft.warnings), child_environment.secret_values(env))
 
 
 def secret_values(env: Mapping[str, str]) -> frozenset[str]:

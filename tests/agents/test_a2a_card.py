@@ -22,7 +22,7 @@ def status(card: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_shipped_agent_has_a_card_with_all_required_fields() -> None:
-    source = loader.Source((loader.Folder(bundled_files.bundled("agents"), "bundled", nested=True),))
+    source = loader.Source((loader.Folder(bundled_files.shipped_folder("agents"), "bundled", nested=True),))
     known = source.catalog().agents
     assert len(known) > 50
     for agent in known:

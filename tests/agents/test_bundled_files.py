@@ -19,7 +19,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["prompts", "agents", "knowledgebase"])
 def test_a_checkout_reads_its_own_folders(kind: bundled_files.Kind) -> None:
-    assert bundled_files.bundled(kind) == ROOT / kind
+    assert bundled_files.shipped_folder(kind) == ROOT / kind
 
 
 def test_an_installed_package_reads_what_came_with_it(tmp_path: Path) -> None:

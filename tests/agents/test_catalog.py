@@ -134,7 +134,7 @@ def test_a_project_file_holds_no_rights_until_its_digest_is_approved() -> None:
 
 
 def test_a_stronger_layer_replaces_an_agent_of_the_same_name() -> None:
-    known = catalog.of([agent("x"), agent("x", "user", "user", description="mine")])
+    known = catalog.merge([agent("x"), agent("x", "user", "user", description="mine")])
     assert [found.qualified for found in known.agents] == ["user/x"]
     assert [found.qualified for found in known.shadowed] == ["a/x"]
     assert known.agent("x").description == "mine"
@@ -142,13 +142,13 @@ def test_a_stronger_layer_replaces_an_agent_of_the_same_name() -> None:
 
 @pytest.mark.promise("S7")
 def test_an_untrusted_agent_replaces_nobody() -> None:
-    known = catalog.of([agent("x"), agent("x", "project", "project", description="evil")])
+    known = catalog.merge([agent("x"), agent("x", "project", "project", description="evil")])
     assert known.agent("x").layer == "bundled"
     assert known.agent("project/x").description == "evil"
 
 
 def test_names_that_repeat_in_a_layer_need_their_roster() -> None:
-    known = catalog.of([agent("x", roster="a"), agent("x", roster="b")])
+    known = catalog.merge([agent("x", roster="a"), agent("x", roster="b")])
     assert known.keys == ("a/x", "b/x")
     assert known.find("x") is None
     with pytest.raises(errors.UnknownHandle, match="2 agents") as told:
@@ -157,25 +157,25 @@ def test_names_that_repeat_in_a_layer_need_their_roster() -> None:
 
 
 def test_a_bare_name_means_the_one_in_scope() -> None:
-    known = catalog.of([agent("x", roster="a"), agent("x", roster="b")], scope={"b"})
+    known = catalog.merge([agent("x", roster="a"), agent("x", roster="b")], scope={"b"})
     assert known.agent("x").roster == "b"
     assert known.keys == ("x",)
 
 
 def test_an_alias_finds_its_agent_unless_somebody_has_that_name() -> None:
-    known = catalog.of([agent("coder", aliases=["agent_coder", "debug"]), agent("debug")])
+    known = catalog.merge([agent("coder", aliases=["agent_coder", "debug"]), agent("debug")])
     assert known.agent("agent_coder").name == "coder"
     assert known.agent("debug").name == "debug"
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(errors.UnknownHandle) as told:
-        catalog.of([agent("database-architect")]).agent("databse-architect")
+        catalog.merge([agent("database-architect")]).agent("databse-architect")
     assert "'database-architect'" in told.value.hint
 
 
 def test_a_roster_alone_has_what_stronger_layers_replaced() -> None:
-    known = catalog.of([agent("x"), agent("y"), agent("x", "user", "user")])
+    known = catalog.merge([agent("x"), agent("y"), agent("x", "user", "user")])
     assert [found.qualified for found in known.roster("a").agents] == ["a/x", "a/y"]
     with pytest.raises(errors.UnknownHandle, match="no roster"):
         known.roster("b")
@@ -185,7 +185,7 @@ def test_the_order_of_agents_does_not_matter() -> None:
     agents = [agent(f"n{i % 7}", layer, f"r{i % 3}", sha256=str(i)) for i, layer in enumerate(catalog.LAYERS * 5)]
     shuffled = agents[:]
     random.Random(4).shuffle(shuffled)
-    straight, turned = catalog.of(agents), catalog.of(shuffled)
+    straight, turned = catalog.merge(agents), catalog.merge(shuffled)
     assert (straight.agents, straight.shadowed) == (turned.agents, turned.shadowed)
     assert agent_index.fingerprint(straight) == agent_index.fingerprint(turned)
 
@@ -285,7 +285,7 @@ LAYERED = st.lists(
 
 @given(LAYERED)
 def test_every_agent_is_in_force_or_replaced_and_none_is_lost(agents: list[catalog.Agent]) -> None:
-    known = catalog.of(agents)
+    known = catalog.merge(agents)
     assert len(known.agents) + len(known.shadowed) == len(agents)
     assert len({found.qualified for found in known.agents}) == len(known.agents)
     assert sum(known.rosters.values()) == len(agents)
@@ -293,7 +293,7 @@ def test_every_agent_is_in_force_or_replaced_and_none_is_lost(agents: list[catal
 
 @given(LAYERED)
 def test_every_key_of_a_catalogue_finds_the_agent_that_it_stands_for(agents: list[catalog.Agent]) -> None:
-    known = catalog.of(agents)
+    known = catalog.merge(agents)
     assert len(set(known.keys)) == len(known.routable)
     for key, found in zip(known.keys, known.routable, strict=True):
         assert known.find(key) is found
@@ -302,7 +302,7 @@ def test_every_key_of_a_catalogue_finds_the_agent_that_it_stands_for(agents: lis
 @pytest.mark.promise("S7")
 @given(LAYERED)
 def test_no_trusted_agent_is_replaced_by_one_that_is_not(agents: list[catalog.Agent]) -> None:
-    known = catalog.of(agents)
+    known = catalog.merge(agents)
     for shadowed in known.shadowed:
         if shadowed.trusted:
             winners = [found for found in known.agents if found.name == shadowed.name]
@@ -311,18 +311,18 @@ def test_no_trusted_agent_is_replaced_by_one_that_is_not(agents: list[catalog.Ag
 
 @pytest.mark.promise("S7")
 def test_a_plugin_does_not_replace_an_agent_of_a_configured_folder_of_its_name() -> None:
-    known = catalog.of([agent("x", "plugin", "tools", description="evil"), agent("x", "configured", "tools")])
+    known = catalog.merge([agent("x", "plugin", "tools", description="evil"), agent("x", "configured", "tools")])
     assert [found.layer for found in known.agents] == ["configured"]
     assert [found.layer for found in known.shadowed] == ["plugin"]
 
 
 def test_a_bare_name_means_the_trusted_one_of_two() -> None:
-    known = catalog.of([agent("x", roster="a"), agent("x", "project", "b")])
+    known = catalog.merge([agent("x", roster="a"), agent("x", "project", "b")])
     assert known.agent("x").roster == "a"
 
 
 def test_a_roster_alone_is_the_same_value_every_time_and_unknown_ones_are_listed() -> None:
-    known = catalog.of([agent("x"), agent("y", roster="b")])
+    known = catalog.merge([agent("x"), agent("y", roster="b")])
     assert known.roster("a") is known.roster("a")
     with pytest.raises(errors.UnknownHandle) as refused:
         known.roster("c" * 300)

@@ -29,11 +29,11 @@ def test_what_yaml_wrote_is_read_back(header: dict[str, Json]) -> None:
 
 
 def test_every_shipped_header_is_what_yaml_says() -> None:
-    files = sorted(bundled_files.bundled("agents").rglob("*.md"))
+    files = sorted(bundled_files.shipped_folder("agents").rglob("*.md"))
     assert len(files) > 70
     for path in files:
         text = path.read_text(encoding="utf-8")
-        header, body, notes = frontmatter.split(text)
+        header, body, notes = frontmatter.read_front_matter(text)
         assert notes == [], path
         assert header == {key.lower(): value for key, value in yaml.safe_load(text.split("---\n")[1]).items()}, path
         assert body
@@ -51,20 +51,20 @@ def test_every_shipped_header_is_what_yaml_says() -> None:
     ],
 )
 def test_a_text_without_a_header_is_all_body(text: str, note: str) -> None:
-    header, body, notes = frontmatter.split(text)
+    header, body, notes = frontmatter.read_front_matter(text)
     assert (header, notes) == ({}, [note])
     assert body in text
 
 
 def test_line_ends_and_byte_order_marks_do_not_matter() -> None:
     plain = "---\nname: x\n---\nOne\nTwo\n"
-    assert frontmatter.split(plain)[:2] == ({"name": "x"}, "One\nTwo")
+    assert frontmatter.read_front_matter(plain)[:2] == ({"name": "x"}, "One\nTwo")
     for other in (plain.replace("\n", "\r\n"), plain.replace("\n", "\r"), "\ufeff" + plain):
-        assert frontmatter.split(other) == frontmatter.split(plain)
+        assert frontmatter.read_front_matter(other) == frontmatter.read_front_matter(plain)
 
 
 def test_a_rule_in_the_body_does_not_end_the_header_again() -> None:
-    assert frontmatter.split("---\nname: x\n---\nOne\n---\nTwo")[1] == "One\n---\nTwo"
+    assert frontmatter.read_front_matter("---\nname: x\n---\nOne\n---\nTwo")[1] == "One\n---\nTwo"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_aliases_and_tags_of_python_are_not_followed(header: str) -> None:
 
 def test_a_header_longer_than_the_limit_does_not_end() -> None:
     text = f"---\nname: {'x' * frontmatter.MAX_HEADER}\n---\nbody"
-    assert frontmatter.split(text)[2] == ["front matter does not end"]
+    assert frontmatter.read_front_matter(text)[2] == ["front matter does not end"]
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_values_are_read_as_text_names_or_lines(
 
 @given(st.text(max_size=300))
 def test_any_text_is_split_without_an_error(text: str) -> None:
-    header, body, _ = frontmatter.split(text)
+    header, body, _ = frontmatter.read_front_matter(text)
     assert all(isinstance(key, str) for key in header)
     assert body in text.replace("\r\n", "\n").replace("\r", "\n")
 

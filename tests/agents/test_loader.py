@@ -103,12 +103,12 @@ def test_installed_plugins_bring_their_agents(tmp_path: Path) -> None:
     (home / ".claude" / "plugins").mkdir(parents=True)
     listed = {"version": 2, "plugins": {"tools@market": [{"installPath": str(place)}]}}
     (home / ".claude" / "plugins" / "installed_plugins.json").write_text(json.dumps(listed))
-    found = list(loader._plugins(home, tmp_path, bundled_files.bundled("agents")))  # pyright: ignore[reportPrivateUsage] - no home of our own
+    found = list(loader._plugins(home, tmp_path, bundled_files.shipped_folder("agents")))  # pyright: ignore[reportPrivateUsage] - no home of our own
     assert found == [loader.Folder(place / "agents", "plugin", "tools")]
 
 
 def test_every_shipped_agent_is_read_without_a_note_and_names_a_document_that_is_there() -> None:
-    bundled = bundled_files.bundled("agents")
+    bundled = bundled_files.shipped_folder("agents")
     known = loader.Source((loader.Folder(bundled, "bundled", nested=True),), documents=bundled.parent).catalog()
     assert {agent.qualified: agent.notes for agent in known.agents if agent.notes} == {}
     assert known.missing == frozenset()
@@ -212,7 +212,7 @@ def test_all_layers_of_the_settings_are_read_and_the_strongest_wins(tmp_path: Pa
     write(home / ".claude" / "agents", "database-architect", "The user's own.")
     write(tmp_path / "workspace" / ".claude" / "agents", "one", "The project's.")
     write(extra, "one", "The configured one.")
-    agents = loader.Source.of(settings(tmp_path, agent_dirs=(extra,)), home).catalog()
+    agents = loader.Source.from_settings(settings(tmp_path, agent_dirs=(extra,)), home).catalog()
     assert agents.agent("database-architect").layer == "user"
     assert agents.agent("one").description == "The configured one."
     assert agents.agent("project/one").layer == "project"
@@ -220,7 +220,7 @@ def test_all_layers_of_the_settings_are_read_and_the_strongest_wins(tmp_path: Pa
 
 
 def test_rosters_that_nobody_asked_for_take_no_part_in_routing(tmp_path: Path) -> None:
-    agents = loader.Source.of(settings(tmp_path), tmp_path / "home").catalog()
+    agents = loader.Source.from_settings(settings(tmp_path), tmp_path / "home").catalog()
     taking_part = {agent.roster for agent in agents.routable}
     assert taking_part == set(catalog.DEFAULT_ROSTERS)
     assert "reviewers" in agents.rosters
@@ -230,16 +230,16 @@ def test_the_host_knows_the_agents_of_user_project_and_plugins(tmp_path: Path) -
     home = tmp_path / "home"
     write(home / ".claude" / "agents", "mine")
     write(tmp_path / "workspace" / ".claude" / "agents", "theirs")
-    assert loader.Source.of(settings(tmp_path), home).installed() == {"mine", "theirs"}
+    assert loader.Source.from_settings(settings(tmp_path), home).installed() == {"mine", "theirs"}
 
 
 def test_a_workspace_that_is_a_plugin_brings_its_own_agents(tmp_path: Path) -> None:
     made = settings(tmp_path)
     write(made.workspace / "agents", "helper")
-    assert loader.Source.of(made, tmp_path / "home").catalog().find("helper") is None
+    assert loader.Source.from_settings(made, tmp_path / "home").catalog().find("helper") is None
     (made.workspace / ".claude-plugin").mkdir()
     (made.workspace / ".claude-plugin" / "plugin.json").write_text("{}")
-    assert loader.Source.of(made, tmp_path / "home").catalog().agent("workspace/helper").layer == "plugin"
+    assert loader.Source.from_settings(made, tmp_path / "home").catalog().agent("workspace/helper").layer == "plugin"
 
 
 @pytest.mark.parametrize(
@@ -258,5 +258,5 @@ def test_a_list_of_plugins_without_paths_brings_nobody(tmp_path: Path, content: 
     plugins = tmp_path / "home" / ".claude" / "plugins"
     plugins.mkdir(parents=True)
     (plugins / "installed_plugins.json").write_text(content)
-    folders = loader.Source.of(settings(tmp_path), tmp_path / "home").folders
+    folders = loader.Source.from_settings(settings(tmp_path), tmp_path / "home").folders
     assert [folder for folder in folders if folder.layer == "plugin"] == []

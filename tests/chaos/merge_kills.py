@@ -214,7 +214,9 @@ def unsound(repo: Path, *, over: bool) -> str:
             ["git", "fsck", "--no-dangling"], cwd=repo, check=False, capture_output=True, text=True
         )  # fmt: skip
         said = (done.stdout + done.stderr).strip() if done.returncode else done.stdout.strip()
-        half_made = all("worktrees/" in line for line in said.splitlines())  # "worktrees/x.2/HEAD: detached HEAD points …"
+        half_made = all(
+            "worktrees/" in line for line in said.splitlines()
+        )  # "worktrees/x.2/HEAD: detached HEAD points …"
         if not said or (half_made and not over):
             return ""
         if time.monotonic() > end:

@@ -59,7 +59,7 @@ def test_the_command_that_was_typed_is_loaded_and_no_other(tmp_path: Path) -> No
     seen: list[tuple[str, object]] = []
 
     def load(name: str) -> arguments.RunCommand:
-        def run_command(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+        def run_command(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
             seen.append((name, options.run))
             return 7
 

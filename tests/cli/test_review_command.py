@@ -128,22 +128,22 @@ def test_a_range_that_is_none_is_wrong_usage(typed: command_runs.Shell) -> None:
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
-        (review_answers.Reviewed(outcome="PASS", blocks=False), 0),
-        (review_answers.Reviewed(outcome="BLOCK", blocks=True), 1),
-        (review_answers.Reviewed(outcome="INCONCLUSIVE", blocks=True), 3),
-        (review_answers.Reviewed(outcome="INCONCLUSIVE", blocks=False), 0),
-        (review_answers.Reviewed(outcome=review_answers.NOTHING, blocks=True), 3),
-        (review_answers.Reviewed(run_id="r", state="running"), 3),
+        (review_answers.ReviewAnswer(outcome="PASS", blocks=False), 0),
+        (review_answers.ReviewAnswer(outcome="BLOCK", blocks=True), 1),
+        (review_answers.ReviewAnswer(outcome="INCONCLUSIVE", blocks=True), 3),
+        (review_answers.ReviewAnswer(outcome="INCONCLUSIVE", blocks=False), 0),
+        (review_answers.ReviewAnswer(outcome=review_answers.NOTHING, blocks=True), 3),
+        (review_answers.ReviewAnswer(run_id="r", state="running"), 3),
     ],
     ids=["pass", "block", "inconclusive", "let through", "nothing", "at work"],
 )
-def test_only_what_has_passed_or_does_not_block_is_exit_code_0(answer: review_answers.Reviewed, code: int) -> None:
+def test_only_what_has_passed_or_does_not_block_is_exit_code_0(answer: review_answers.ReviewAnswer, code: int) -> None:
     assert review.exit_code(answer) == code
 
 
 def test_a_decision_shows_each_finding_with_its_grounds(capsys: pytest.CaptureFixture[str]) -> None:
     review.show(
-        review_answers.Reviewed(
+        review_answers.ReviewAnswer(
             run_id="r",
             outcome="BLOCK",
             blocks=True,
@@ -177,7 +177,7 @@ def test_a_decision_shows_each_finding_with_its_grounds(capsys: pytest.CaptureFi
 
 def test_a_waived_finding_says_who_let_it_go_and_why(capsys: pytest.CaptureFixture[str]) -> None:
     waived = FINDING.model_copy(update={"standing": "waived", "waived": "ann at a shell: a fixture"})
-    review.show(review_answers.Reviewed(outcome="PASS", findings=(waived,)))
+    review.show(review_answers.ReviewAnswer(outcome="PASS", findings=(waived,)))
     assert "    waived: ann at a shell: a fixture\n" in capsys.readouterr().out
 
 
@@ -185,7 +185,7 @@ def test_what_nobody_sees_is_listed_with_what_was_seen(capsys: pytest.CaptureFix
     coverage = review_answers.Coverage(
         files=2, lines=40, parts=1, places=3, excluded=("uv.lock (generated)",), unseen=("a.py:1-9",), cut=("b.py:5",)
     )
-    review.show(review_answers.Reviewed(outcome="PASS", coverage=coverage))
+    review.show(review_answers.ReviewAnswer(outcome="PASS", coverage=coverage))
     out = capsys.readouterr().out
     assert "  seen: 40 changed lines of 2 files in 1 parts, 3 places\n" in out
     assert "  left out: uv.lock (generated)\n  not seen: a.py:1-9\n  cut: b.py:5\n" in out

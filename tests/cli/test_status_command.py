@@ -82,7 +82,7 @@ def test_a_count_of_nothing_is_left_out() -> None:
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_steered_run_says_what_to_type_next(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:  # noqa: FBT001
-    answer = answers.Steered(
+    answer = answers.SteeringAnswer(
         run_id="r", state=RunState.PAUSED, counts={"ready": 1}, next=NextStep(StepKind.RESUME, "r")
     )
     status.show_steered(answer, as_json=as_json)

@@ -135,7 +135,7 @@ async def test_a_bare_order_holds_nothing_that_others_wrote(store: sqlite_store.
 
 async def test_the_place_of_a_task_follows_from_the_plan_and_is_shared_by_default(store: sqlite_store.Store) -> None:
     await begun(store, {"id": "a", "do": "A"}, {"id": "b", "do": "B"})
-    orders = await builder(store, placement={"b": task_isolation.Placed("own", 3)})
+    orders = await builder(store, placement={"b": task_isolation.Placement("own", 3)})
     shared, own = await orders.order(start("a")), await orders.order(start("b"))
     assert (shared.isolation, shared.rank) == ("shared", 0)
     assert (own.isolation, own.rank) == ("own", 3)

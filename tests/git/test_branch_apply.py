@@ -38,7 +38,7 @@ async def test_looking_tells_what_would_change_and_touches_nothing(site: Site) -
     offer = await look(site)
     assert (offer.way, offer.commits, offer.files) == ("forward", 2, ("a.txt", "new.txt"))
     assert apply_rules.obstacle(offer) is None
-    assert "Would apply 2 commits" in apply_rules.told(offer)
+    assert "Would apply 2 commits" in apply_rules.describe_offer(offer)
     assert state_of(site.repo) == before
 
 

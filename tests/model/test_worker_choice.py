@@ -48,8 +48,8 @@ def test_who_is_missing_is_said_and_why() -> None:
 def test_every_short_name_has_one_model_and_where_that_is_known_from(name: str) -> None:
     assert model_names.resolve(name).startswith(f"claude-{name}-")
     assert model_names.TABLE[name].provenance
-    assert model_choice.known(name)
-    assert model_choice.known(model_names.resolve(name))
+    assert model_choice.exists(name)
+    assert model_choice.exists(model_names.resolve(name))
 
 
 def test_other_names_are_taken_as_they_are_and_suffixes_have_no_price() -> None:
@@ -66,20 +66,20 @@ def work(directory: str = "", tools: tuple[str, ...] | None = None) -> work_orde
 @pytest.mark.promise("S8")
 def test_without_a_directory_nothing_can_be_changed_whatever_the_agent_may() -> None:
     for tools in (None, ("*",), ("Edit", "Write", "Bash"), ("MultiEdit",)):
-        assert not tool_permissions.changes_files(tool_permissions.of(work(tools=tools), commands=True))
+        assert not tool_permissions.changes_files(tool_permissions.tools_for(work(tools=tools), commands=True))
 
 
 @pytest.mark.promise("S8")
 def test_tools_narrow_and_never_widen() -> None:
-    own = tool_permissions.of(work("/own"))
-    assert set(tool_permissions.of(work("/own", ("Read", "Teleport")))) < set(own)
-    assert "Bash" not in tool_permissions.of(work("/own", ("*",)))
-    assert "Bash" in tool_permissions.of(work("/own", ("*",)), commands=True)
-    assert "Bash" not in tool_permissions.of(work("/own"), commands=True)
+    own = tool_permissions.tools_for(work("/own"))
+    assert set(tool_permissions.tools_for(work("/own", ("Read", "Teleport")))) < set(own)
+    assert "Bash" not in tool_permissions.tools_for(work("/own", ("*",)))
+    assert "Bash" in tool_permissions.tools_for(work("/own", ("*",)), commands=True)
+    assert "Bash" not in tool_permissions.tools_for(work("/own"), commands=True)
 
 
 def test_what_a_definition_takes_away_is_gone() -> None:
-    assert tool_permissions.granted(("Read", "Edit"), ()) == ("Read", "Edit")
-    assert tool_permissions.granted(None, ()) is None
-    assert tool_permissions.granted(None, ("Edit", "Write", "Bash")) == ("Glob", "Grep", "Read")
-    assert tool_permissions.granted(("Read", "Bash(git *)"), ("Bash",)) == ("Read",)
+    assert tool_permissions.tools_of_agent(("Read", "Edit"), ()) == ("Read", "Edit")
+    assert tool_permissions.tools_of_agent(None, ()) is None
+    assert tool_permissions.tools_of_agent(None, ("Edit", "Write", "Bash")) == ("Glob", "Grep", "Read")
+    assert tool_permissions.tools_of_agent(("Read", "Bash(git *)"), ("Bash",)) == ("Read",)

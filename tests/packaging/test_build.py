@@ -75,7 +75,7 @@ def test_an_installed_copy_finds_its_own_bundled_files(kind: str, site: Path, tm
         f"import sys; sys.path.insert(0, {str(site)!r})\n"
         "from dispatch_mcp.agents import bundled_files\n"
         f"assert {str(site)!r} in bundled_files.__file__, bundled_files.__file__\n"
-        f"print(len(bundled_files.entries({kind!r})), bundled_files.bundled({kind!r}))"
+        f"print(len(bundled_files.entries({kind!r})), bundled_files.shipped_folder({kind!r}))"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False

@@ -139,7 +139,7 @@ def test_patterns_match_segment_by_segment(pattern: str, path: str, *, expected:
 
 def test_the_brief_says_what_the_server_checks() -> None:
     texts = ("file:a.py", "glob:t/* >= 2", "command: pytest -q", "diff", "absent:b", "is quick")
-    told = [acceptance.told(one) for one in acceptance.of(model.Task(id="a", do="x", acceptance=texts))]
+    told = [acceptance.describe(one) for one in acceptance.criteria_of(model.Task(id="a", do="x", acceptance=texts))]
     assert told == [
         "`a.py` exists (the server checks this)",
         "at least 2 files match `t/*` (the server checks this)",
@@ -173,7 +173,7 @@ def test_any_text_is_a_criterion_inside_the_workspace_or_a_fault(text: str, work
         assert ".." not in pattern.split("/")
         assert not posixpath.normpath(pattern or "a").startswith("..")
     assert found.kind != "command" or found.argv
-    acceptance.told(found)
+    acceptance.describe(found)
 
 
 @settings(max_examples=300, deadline=None)

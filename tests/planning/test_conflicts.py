@@ -88,7 +88,7 @@ def test_the_index_finds_what_comparing_each_pair_finds() -> None:
     for _ in range(500):
         paths = {"/".join(rng.sample(parts, rng.randint(1, 4))) for _ in range(8)} | {rng.choice(["", "a"])}
         known = sorted(paths)
-        found = conflicts.touching(known, [path for path in known if set(path) & set("*?[")])
+        found = conflicts.overlaps(known, [path for path in known if set(path) & set("*?[")])
         for path in known:
             expected = {other for other in known if other != path and path_globs.touch(path, other)}
             assert set(found.others.get(path, ())) == expected

@@ -145,7 +145,7 @@ def test_a_decision_begins_by_itself_and_is_nobodys_to_carry_out() -> None:
 
 def test_a_decision_is_never_taken_over_from_another_run() -> None:
     core = gated()
-    core.next(1.0, find_result=lambda _key: transitions.Known("digest"))
+    core.next(1.0, find_result=lambda _key: transitions.EarlierResult("digest"))
     assert states(core)["gate"] == "running"
 
 

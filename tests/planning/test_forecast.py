@@ -17,10 +17,10 @@ EFFORTS = st.sampled_from(list(Effort))
 
 
 def price(name: str | None, usage: model.Usage) -> float | None:
-    return None if name is None else forecast.used(usage) / 1e6
+    return None if name is None else forecast.counted_tokens(usage) / 1e6
 
 
-def prepared(*tasks: model.Task, workers: int = 5) -> plan_checks.Prepared:
+def prepared(*tasks: model.Task, workers: int = 5) -> plan_checks.ScheduledPlan:
     return plan_checks.prepare(tasks, max_parallel=workers)
 
 
@@ -104,6 +104,6 @@ def test_the_same_plan_has_the_same_forecast(efforts: list[Effort]) -> None:
 
 
 def test_more_effort_is_expected_to_use_more() -> None:
-    used = [forecast.used(forecast.prior(effort, "implementation")) for effort in Effort]
+    used = [forecast.counted_tokens(forecast.prior(effort, "implementation")) for effort in Effort]
     assert used == sorted(used)
     assert len(set(used)) == len(used)

@@ -264,7 +264,7 @@ def test_priority_breaks_ties_of_equal_remaining_path() -> None:
     assert plan_checks.prepare(tasks, max_parallel=1).next == ("c", "b", "a")
 
 
-def codes(found: plan_checks.Prepared) -> list[str]:
+def codes(found: plan_checks.ScheduledPlan) -> list[str]:
     return [one.code for one in found.notices]
 
 

@@ -73,7 +73,7 @@ def test_any_mixture_stays_a_valid_graph_that_keeps_the_old_order(
     ]
     strategies: dict[str, confidence.Strategy] = {names[place]: strategy for place, (strategy, _) in enumerate(rows)}
     reviewed = review_rules.with_reviews(before, strategies, reviewers={})
-    graph.of(reviewed.tasks)
+    graph.graph_of(reviewed.tasks)
     now = {task.id: task for task in reviewed.tasks}
     for task in before:
         assert set(task.deps) <= set(now[task.id].deps)

@@ -42,14 +42,14 @@ def leave(folder: Path, pid: int = 999_999_999, started: str = "0", **end: Any) 
 
 
 async def test_a_folder_in_which_nothing_began_has_left_nothing(tmp_path: Path) -> None:
-    assert await supervisor.left_over(tmp_path / "never") is None
+    assert await supervisor.result_left_over(tmp_path / "never") is None
     (tmp_path / "stdin").write_text("only what it would have read")
-    assert await supervisor.left_over(tmp_path) is None
+    assert await supervisor.result_left_over(tmp_path) is None
 
 
 async def test_a_child_that_ended_by_itself_is_told_with_its_output(tmp_path: Path) -> None:
     with anyio.fail_after(10):
-        child = await supervisor.left_over(leave(tmp_path, exit_code=3))
+        child = await supervisor.result_left_over(leave(tmp_path, exit_code=3))
     assert child is not None
     assert (child.exit_code, child.signal, child.timed_out, child.seconds) == (3, None, False, 1.5)
     assert (child.stdout, child.stderr) == (b"what it said", b"and complained")
@@ -58,14 +58,14 @@ async def test_a_child_that_ended_by_itself_is_told_with_its_output(tmp_path: Pa
 @pytest.mark.parametrize(("cause", "timed_out"), [("deadline", True), ("gone", False), ("stop", False), ("", False)])
 async def test_only_the_deadline_is_a_timeout(tmp_path: Path, cause: str, *, timed_out: bool) -> None:
     with anyio.fail_after(10):
-        child = await supervisor.left_over(leave(tmp_path, exit_code=None, signal=15, cause=cause))
+        child = await supervisor.result_left_over(leave(tmp_path, exit_code=None, signal=15, cause=cause))
     assert child is not None
     assert (child.timed_out, child.signal) == (timed_out, 15)
 
 
 async def test_without_the_word_of_its_watchdog_a_child_counts_as_killed(tmp_path: Path) -> None:
     with anyio.fail_after(10):
-        child = await supervisor.left_over(leave(tmp_path), wait_s=0.0)
+        child = await supervisor.result_left_over(leave(tmp_path), wait_s=0.0)
     assert child is not None
     assert (child.exit_code, child.signal, child.truncated) == (None, signal.SIGKILL, True)
     assert child.stdout == b"what it said"
@@ -76,7 +76,7 @@ async def test_a_damaged_end_counts_as_a_kill_too(tmp_path_factory: pytest.TempP
     folder = leave(tmp_path_factory.mktemp("left"), exit_code=0)
     (folder / "exit").write_bytes(data)
     with anyio.fail_after(10):
-        child = await supervisor.left_over(folder)
+        child = await supervisor.result_left_over(folder)
     assert child is not None
     assert child.signal == signal.SIGKILL
 
@@ -95,14 +95,14 @@ async def test_what_still_runs_is_killed_when_its_watchdog_is_gone(
 ) -> None:
     leave(tmp_path, sleeper.pid, watchdog.start_time(sleeper.pid))
     with anyio.fail_after(10):
-        await supervisor.left_over(tmp_path, wait_s=0.0)
+        await supervisor.result_left_over(tmp_path, wait_s=0.0)
     assert sleeper.wait(timeout=10) == -signal.SIGKILL
 
 
 async def test_a_stranger_with_the_same_number_lives_on(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
     leave(tmp_path, sleeper.pid, "another start")
     with anyio.fail_after(10):
-        await supervisor.left_over(tmp_path, wait_s=0.0)
+        await supervisor.result_left_over(tmp_path, wait_s=0.0)
     assert sleeper.poll() is None
 
 
@@ -117,7 +117,7 @@ async def test_a_late_word_of_the_watchdog_is_waited_for(tmp_path: Path) -> None
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
             group.start_soon(end_late)
-            child = await supervisor.left_over(tmp_path, wait_s=15.0)
+            child = await supervisor.result_left_over(tmp_path, wait_s=15.0)
     assert child is not None
     assert child.exit_code == 7
 

@@ -23,7 +23,7 @@ def without(secret: str, mark: str = "[redacted:key]") -> Callable[[str], str]:
     return lambda text: text.replace(secret, mark)
 
 
-def texts(cleaned: finding_redaction.Cleaned) -> list[str]:
+def texts(cleaned: finding_redaction.CleanDiff) -> list[str]:
     return [line for file in cleaned.diff.files for hunk in file.hunks for line in hunk.lines]
 
 
@@ -31,21 +31,21 @@ def test_a_secret_in_one_line_leaves_it_and_is_counted() -> None:
     diff = diff_samples.diff(
         diff_samples.change("a.py", " x", "-token = 's3cret'", "+token = env('T')", "+y = 's3cret'")
     )
-    cleaned = finding_redaction.cleaned(diff, without("s3cret"))
+    cleaned = finding_redaction.clean(diff, without("s3cret"))
     assert texts(cleaned) == [" x", "-token = '[redacted:key]'", "+token = env('T')", "+y = '[redacted:key]'"]
     assert cleaned.lines == 2
 
 
 def test_a_secret_of_several_lines_leaves_and_places_stay() -> None:
     diff = diff_samples.diff(diff_samples.new_file("x.py", "a = 1", *KEY.split("\n"), "b = 2"))
-    cleaned = finding_redaction.cleaned(diff, without(KEY))
+    cleaned = finding_redaction.clean(diff, without(KEY))
     assert texts(cleaned) == ["+a = 1", *["+[redacted]"] * 4, "+b = 2"]
     assert cleaned.lines == 4
 
 
 def test_a_secret_that_only_one_side_holds_together_is_found() -> None:
     lines = ["+-----BEGIN KEY-----", "-old = 1", "+abc", "-old = 2", "+def", "+-----END KEY-----"]
-    cleaned = finding_redaction.cleaned(diff_samples.diff(diff_samples.change("x.py", *lines)), without(KEY))
+    cleaned = finding_redaction.clean(diff_samples.diff(diff_samples.change("x.py", *lines)), without(KEY))
     assert not any("abc" in line or "def" in line for line in texts(cleaned))
     assert [line for line in texts(cleaned) if line[0] == "-"] == ["-old = 1", "-old = 2"]
 
@@ -53,7 +53,7 @@ def test_a_secret_that_only_one_side_holds_together_is_found() -> None:
 @hypothesis.given(diff_samples.CHANGES, st.text("abcxyz", min_size=1, max_size=3))
 def test_whatever_is_taken_out_no_line_moves(changes: list[unified_diff.FileChange], secret: str) -> None:
     diff = unified_diff.Diff(tuple(changes))
-    cleaned = finding_redaction.cleaned(diff, without(secret, "•"))
+    cleaned = finding_redaction.clean(diff, without(secret, "•"))
     before = [line for file in diff.files for hunk in file.hunks for line in hunk.lines]
     after = texts(cleaned)
     assert [line[0] for line in after] == [line[0] for line in before]
@@ -63,20 +63,20 @@ def test_whatever_is_taken_out_no_line_moves(changes: list[unified_diff.FileChan
 @hypothesis.given(diff_samples.CHANGES)
 def test_a_change_without_secrets_stays_as_it_is(changes: list[unified_diff.FileChange]) -> None:
     diff = unified_diff.Diff(tuple(change for change in changes if not finding_redaction.is_secret(change.path)))
-    assert finding_redaction.cleaned(diff, unchanged) == finding_redaction.Cleaned(diff, 0)
+    assert finding_redaction.clean(diff, unchanged) == finding_redaction.CleanDiff(diff, 0)
 
 
 def test_names_of_files_and_sections_go_through_the_cleaner_too() -> None:
     hunk = unified_diff.Hunk(1, 1, "def s3cret():", ("+x",))
     file = unified_diff.FileChange("s3cret.py", "old-s3cret.py", "renamed", (hunk,))
-    [cleaned] = finding_redaction.cleaned(diff_samples.diff(file), without("s3cret", "•")).diff.files
+    [cleaned] = finding_redaction.clean(diff_samples.diff(file), without("s3cret", "•")).diff.files
     assert (cleaned.path, cleaned.old_path, cleaned.hunks[0].section) == ("•.py", "old-•.py", "def •():")
 
 
 @pytest.mark.promise("S4")
 def test_values_of_secret_files_are_never_shown_and_their_names_are() -> None:
     lines = ["PORT=80", "export STRIPE = abc", '"key": "v"', "# note", "", "just a value", "-----BEGIN KEY-----"]
-    cleaned = finding_redaction.cleaned(diff_samples.diff(diff_samples.new_file(".env", *lines)), unchanged)
+    cleaned = finding_redaction.clean(diff_samples.diff(diff_samples.new_file(".env", *lines)), unchanged)
     assert texts(cleaned) == [
         "+PORT=[redacted]",
         "+export STRIPE = [redacted]",

@@ -11,7 +11,7 @@ from dispatch_mcp.text import unified_diff
 
 
 def scope(*changes: unified_diff.FileChange) -> review_scope.Scope:
-    return review_scope.of(diff_samples.diff(*changes))
+    return review_scope.split_scope(diff_samples.diff(*changes))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def tasks(known: review_tasks.Manifest, *texts: str) -> list[model.Task]:
 
 
 def assignment(task: model.Task) -> review_tasks.ReviewAssignment:
-    found = review_tasks.place(task)
+    found = review_tasks.assignment_of(task)
     assert found is not None
     return found
 
@@ -89,8 +89,8 @@ def test_the_place_of_a_task_in_its_round_is_read_back() -> None:
     "value", [None, "text", 3, [], {}, {"diff": "d"}, {"manifest": 3}, {"manifest": "m", "diff": "d", "part": "two"}]
 )
 def test_any_other_task_is_no_review(value: model.Json) -> None:
-    assert review_tasks.place(model.Task(id="t", do="x", inputs={review_tasks.INPUT: value})) is None
-    assert review_tasks.place(model.Task(id="t", do="x")) is None
+    assert review_tasks.assignment_of(model.Task(id="t", do="x", inputs={review_tasks.INPUT: value})) is None
+    assert review_tasks.assignment_of(model.Task(id="t", do="x")) is None
 
 
 @hypothesis.given(st.text(max_size=90))

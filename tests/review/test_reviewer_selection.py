@@ -45,7 +45,7 @@ def test_the_pool_is_the_six_named_experts_and_an_advocate() -> None:
 
 
 def test_a_catalogue_without_bundled_reviewers_has_an_empty_pool() -> None:
-    pool = reviewer_selection.pool(catalog.of([]))
+    pool = reviewer_selection.pool(catalog.merge([]))
     assert (pool.always, pool.choice, pool.own, pool.advocate) == ((), (), (), None)
     assert reviewer_selection.select(unified_diff.Diff(), pool).seats == ()
 
@@ -461,7 +461,7 @@ def reviewer(text: str, layer: catalog.Layer, approved: frozenset[str] = frozens
 
 
 def with_own(*agents: catalog.Agent) -> catalog.Catalog:
-    return catalog.of([*labelled_diffs.shipped().agents, *agents])
+    return catalog.merge([*labelled_diffs.shipped().agents, *agents])
 
 
 def chosen(text: str, *agents: catalog.Agent) -> reviewer_selection.Selection:

@@ -102,23 +102,23 @@ def test_an_empty_roster_has_an_index() -> None:
 
 
 def test_only_agents_in_scope_are_looked_up() -> None:
-    agents = catalog.of([agent("a", roster="r"), agent("b", roster="s")], scope={"s"})
-    assert agent_index.of(agents).size == 1
+    agents = catalog.merge([agent("a", roster="r"), agent("b", roster="s")], scope={"s"})
+    assert agent_index.index_of(agents).size == 1
 
 
 def test_capabilities_count_as_keywords() -> None:
-    agents = catalog.of([agent("a", capabilities=["billing"])])
-    assert agent_index.of(agents).keywords == {"bill": (0,)}
+    agents = catalog.merge([agent("a", capabilities=["billing"])])
+    assert agent_index.index_of(agents).keywords == {"bill": (0,)}
 
 
 def test_of_a_long_role_text_only_the_beginning_is_read() -> None:
     body = "filler " * (agent_index.MAX_BODY_INDEXED // 7 + 1) + "ostrich"
-    assert agent_index.of(catalog.of([agent("a", body=body)])).body.rare("ostrich") == 0
+    assert agent_index.index_of(catalog.merge([agent("a", body=body)])).body.rare("ostrich") == 0
 
 
 def test_an_index_is_built_once_and_goes_with_its_catalogue() -> None:
-    agents = catalog.of([agent("a")])
-    assert agent_index.of(agents) is agent_index.of(agents)
+    agents = catalog.merge([agent("a")])
+    assert agent_index.index_of(agents) is agent_index.index_of(agents)
     held = len(agent_index._INDEXES)  # pyright: ignore[reportPrivateUsage] - what is let go cannot be seen otherwise
     del agents
     gc.collect()
@@ -126,13 +126,13 @@ def test_an_index_is_built_once_and_goes_with_its_catalogue() -> None:
 
 
 def test_a_fingerprint_changes_with_agents_their_order_of_places_and_the_lexicon() -> None:
-    one = catalog.of([agent("a"), agent("b")])
-    assert agent_index.fingerprint(one) == agent_index.fingerprint(catalog.of([agent("b"), agent("a")]))
+    one = catalog.merge([agent("a"), agent("b")])
+    assert agent_index.fingerprint(one) == agent_index.fingerprint(catalog.merge([agent("b"), agent("a")]))
     others = (
-        catalog.of([agent("a")]),
-        catalog.of([agent("a"), agent("b", sha256="changed")]),
-        catalog.of([agent("a"), agent("b")], words=loader.words()),
-        catalog.of([agent("a"), agent("b", roster="r")]),
+        catalog.merge([agent("a")]),
+        catalog.merge([agent("a"), agent("b", sha256="changed")]),
+        catalog.merge([agent("a"), agent("b")], words=loader.words()),
+        catalog.merge([agent("a"), agent("b", roster="r")]),
     )
     assert agent_index.fingerprint(one) not in {agent_index.fingerprint(other) for other in others}
 

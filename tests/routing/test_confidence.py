@@ -62,7 +62,7 @@ def test_confidence_never_exceeds_its_parts(in_scope: float, right: float) -> No
     assert sure.abstains == (1 - in_scope > sure.confidence)
 
 
-AGENTS = catalog.of(
+AGENTS = catalog.merge(
     catalog.Agent(name=name, description=description, sha256=name, examples=examples)
     for name, description, examples in (
         ("db", "Database tables, SQL queries and migrations", ("Add a column",)),
@@ -73,13 +73,13 @@ AGENTS = catalog.of(
 
 
 def certainty(text: str, agents: catalog.Catalog = AGENTS) -> confidence.Certainty:
-    index = agent_index.of(agents)
+    index = agent_index.index_of(agents)
     request = request_reader.read(text, index, agents.words)
     return confidence.certainty(request, scoring.score(request, index), index)
 
 
 def signals(text: str) -> dict[str, float]:
-    index = agent_index.of(AGENTS)
+    index = agent_index.index_of(AGENTS)
     request = request_reader.read(text, index, AGENTS.words)
     return confidence.signals(request, scoring.score(request, index), index)
 
@@ -136,14 +136,14 @@ def test_no_signal_grows_without_bounds(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "clearer"), [("SQL queries of the database tables", "SQL"), ("SQL", "SQL forms")])
 def test_a_request_is_clearer_with_more_words_and_one_favourite(text: str, clearer: str) -> None:
-    index = agent_index.of(AGENTS)
+    index = agent_index.index_of(AGENTS)
     requests = [request_reader.read(each, index, AGENTS.words) for each in (text, clearer)]
     more, less = (confidence.clarity(request, scoring.score(request, index)) for request in requests)
     assert 0 <= less < more <= 1
 
 
 def test_nothing_is_clear_without_agents() -> None:
-    index = agent_index.of(catalog.EMPTY)
+    index = agent_index.index_of(catalog.EMPTY)
     request = request_reader.read("Add a column", index, catalog.EMPTY.words)
     assert confidence.clarity(request, scoring.score(request, index)) == 0.0
 

@@ -15,7 +15,7 @@ ASKED = ("tidy the {}", "what about my {}", "is the {} still open", "close {} nu
 
 
 def small() -> catalog.Catalog:
-    return catalog.of(
+    return catalog.merge(
         catalog.Agent(name=name, description=description, roster="r", sha256=name) for name, description in PAIR
     )
 
@@ -142,7 +142,7 @@ def test_words_that_mislead_are_counted() -> None:
 def test_one_history_serves_several_catalogues_and_forgets_the_oldest() -> None:
     history = learning.History((learning.Past("Tidy the ledger", "web"),))
     for number in range(learning.MAX_LEARNERS + 3):
-        agents = catalog.of([*small().agents, catalog.Agent(name=f"n{number}", sha256=str(number))])
+        agents = catalog.merge([*small().agents, catalog.Agent(name=f"n{number}", sha256=str(number))])
         assert router.route("Tidy the ledger", agents, history=history).ranked[0].name == "web"
     assert len(history.learners) == learning.MAX_LEARNERS
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dispatch_mcp.agents import catalog, loader
 from dispatch_mcp.routing import agent_index, request_reader, route_evidence
 
-AGENTS = catalog.of(
+AGENTS = catalog.merge(
     [
         catalog.Agent(
             name="sql-expert",
@@ -26,8 +26,8 @@ AGENTS = catalog.of(
 
 
 def evidence(text: str, place: int = 0, most: int = 8) -> tuple[route_evidence.Evidence, ...]:
-    request = request_reader.read(text, agent_index.of(AGENTS), AGENTS.words)
-    return route_evidence.of(request, AGENTS, place, most)
+    request = request_reader.read(text, agent_index.index_of(AGENTS), AGENTS.words)
+    return route_evidence.evidence_for(request, AGENTS, place, most)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ GOLDEN_CASES = [(request, name) for name, requests in GOLDEN.items() for request
 
 @pytest.fixture(scope="module")
 def everything() -> catalog.Catalog:
-    folder = loader.Folder(bundled_files.bundled("agents"), "bundled", nested=True)
+    folder = loader.Folder(bundled_files.shipped_folder("agents"), "bundled", nested=True)
     return loader.Source((folder,), scope=catalog.DEFAULT_ROSTERS).catalog()
 
 
@@ -63,7 +63,7 @@ def backend(everything: catalog.Catalog) -> catalog.Catalog:
 
 
 def small(*agents: catalog.Agent) -> catalog.Catalog:
-    return catalog.of(agents, words=loader.words())
+    return catalog.merge(agents, words=loader.words())
 
 
 def agent(name: str, description: str, **more: object) -> catalog.Agent:
@@ -207,7 +207,7 @@ def test_a_missing_knowledge_document_is_told_and_replaced() -> None:
         agent("db", "Database tables and SQL.", knowledge="k/db.md", roster="r"),
         agent("guide", "General questions.", knowledge="k/overview.md", fallback=True, roster="r"),
     )
-    route = router.route("Write an SQL query", catalog.of(agents, words=loader.words(), missing={"k/db.md"}))
+    route = router.route("Write an SQL query", catalog.merge(agents, words=loader.words(), missing={"k/db.md"}))
     assert route.specialist == "db"
     assert route.knowledge == "k/overview.md"
     assert any("k/db.md" in warning for warning in route.warnings)
@@ -246,7 +246,7 @@ def test_evidence_quotes_the_request(words: list[str]) -> None:
 
 
 def test_the_order_of_agents_does_not_matter(backend: catalog.Catalog) -> None:
-    turned = catalog.of(reversed(backend.agents), words=backend.words)
+    turned = catalog.merge(reversed(backend.agents), words=backend.words)
     for request_, _ in GOLDEN_CASES[::5]:
         assert router.route(request_, turned) == router.route(request_, backend)
 
@@ -257,7 +257,7 @@ def test_routes_are_the_same_for_every_hash_seed() -> None:
     program = (
         "from dispatch_mcp.agents import bundled_files, loader\n"
         "from dispatch_mcp.routing import router\n"
-        "source = loader.Source((loader.Folder(bundled_files.bundled('agents'), 'bundled', nested=True),))\n"
+        "source = loader.Source((loader.Folder(bundled_files.shipped_folder('agents'), 'bundled', nested=True),))\n"
         "known = source.catalog()\n"
         "for request in ('fix the login', 'slow sql qeury', 'Thêm phân quyền', 'poem'):\n"
         "    print(router.route(request, known).model_dump_json())\n"
@@ -316,7 +316,7 @@ def test_requests_for_nobody_are_mostly_refused(everything: catalog.Catalog) -> 
 
 
 SHIPPED = loader.Source(
-    (loader.Folder(bundled_files.bundled("agents"), "bundled", nested=True),), scope=catalog.DEFAULT_ROSTERS
+    (loader.Folder(bundled_files.shipped_folder("agents"), "bundled", nested=True),), scope=catalog.DEFAULT_ROSTERS
 ).catalog()
 
 
@@ -404,7 +404,7 @@ def test_bands_of_the_settings_decide() -> None:
 
 
 def test_a_missing_document_without_a_substitute_leaves_general_knowledge() -> None:
-    alone = catalog.of([agent("db", "Database tables and SQL.", knowledge="k/db.md")], missing={"k/db.md"})
+    alone = catalog.merge([agent("db", "Database tables and SQL.", knowledge="k/db.md")], missing={"k/db.md"})
     route = router.route("Write an SQL query", alone)
     assert route.knowledge == ""
     assert any("General knowledge has to do." in warning for warning in route.warnings)

@@ -31,11 +31,11 @@ def roster(**fields: object) -> catalog.Catalog:
         )
         for name, description, keywords, examples in ROSTER
     ]
-    return catalog.of(agents, words=loader.words())
+    return catalog.merge(agents, words=loader.words())
 
 
 AGENTS = roster()
-INDEX = agent_index.of(AGENTS)
+INDEX = agent_index.index_of(AGENTS)
 NAMES = [agent.name for agent in AGENTS.routable]
 
 
@@ -89,7 +89,7 @@ def test_each_feature_speaks_for_the_agent_that_it_should(name: str, text: str, 
 def test_without_role_texts_the_body_says_nothing() -> None:
     assert set(feature("migrations", "body").values()) == {0.0}
     with_texts = roster(body="Knows about ostriches.")
-    index = agent_index.of(with_texts)
+    index = agent_index.index_of(with_texts)
     request = request_reader.read("ostriches", index, with_texts.words)
     assert max(scoring.measure(request, index)[scoring.FEATURES.index("body")]) > 0
 
@@ -102,7 +102,7 @@ def test_an_example_counts_in_full_and_a_turned_one_a_little_less() -> None:
 
 def test_a_keyword_of_one_agent_counts_more_than_one_of_two() -> None:
     shared = roster(keywords=["billing"])
-    index = agent_index.of(shared)
+    index = agent_index.index_of(shared)
     request = request_reader.read("billing", index, shared.words)
     row = scoring.measure(request, index)[scoring.FEATURES.index("keywords")]
     assert row == pytest.approx([1 / 3] * 3)
@@ -116,11 +116,11 @@ def test_meaning_is_heard_a_second_time_only_where_words_found_little() -> None:
 
 
 def test_a_roster_that_the_lexicon_does_not_understand_is_routed_by_words_alone() -> None:
-    agents = catalog.of(
+    agents = catalog.merge(
         (catalog.Agent(name=name, description=f"{name} {name}ish", sha256=name) for name in ("blorp", "quix")),
         words=loader.words(),
     )
-    index = agent_index.of(agents)
+    index = agent_index.index_of(agents)
     request = request_reader.read("blorp the database", index, agents.words)
     features = dict(zip(scoring.FEATURES, scoring.measure(request, index), strict=True))
     assert features["concepts"] == features["rescue"] == [0.0, 0.0]
@@ -138,11 +138,11 @@ def test_a_bonus_is_added_to_the_score_of_its_agent_alone() -> None:
 
 def test_equal_scores_go_by_priority_and_then_by_place() -> None:
     def tied(*priorities: int) -> list[int]:
-        agents = catalog.of(
+        agents = catalog.merge(
             catalog.Agent(name=f"a{at}", description="Widgets", sha256=str(at), priority=priority)
             for at, priority in enumerate(priorities)
         )
-        index = agent_index.of(agents)
+        index = agent_index.index_of(agents)
         return scoring.score(request_reader.read("widgets", index, agents.words), index).best
 
     assert tied(0, 0, 0) == [0, 1, 2]
@@ -150,8 +150,8 @@ def test_equal_scores_go_by_priority_and_then_by_place() -> None:
 
 
 def test_of_many_agents_only_the_best_are_named() -> None:
-    agents = catalog.of(catalog.Agent(name=f"a{at:02}", description="Widgets", sha256=str(at)) for at in range(30))
-    index = agent_index.of(agents)
+    agents = catalog.merge(catalog.Agent(name=f"a{at:02}", description="Widgets", sha256=str(at)) for at in range(30))
+    index = agent_index.index_of(agents)
     scores = scoring.score(request_reader.read("widgets", index, agents.words), index)
     assert len(scores.best) == scoring.MAX_BEST
     assert len(scores.shares) == 30

@@ -19,7 +19,7 @@ PAST = forecast.Past()
 
 def price(name: str | None, usage: model.Usage) -> float | None:
     """Ten dollars per million tokens of whatever is called cheap or opus."""
-    return forecast.used(usage) / 100_000 if name in ("cheap", "opus") else None
+    return forecast.counted_tokens(usage) / 100_000 if name in ("cheap", "opus") else None
 
 
 def account_of(plan: model.Plan, limits: model.Limits) -> ledger.Ledger:
@@ -191,7 +191,7 @@ def test_finished_work_is_taken_over_even_when_the_money_is_spent() -> None:
     core = core_of(plan_of(task("a"), task("b", deps=("a",))), model.Limits(tokens=10))
     start(core)
     core.finish(transitions.Finished("a", 1, done(tokens=50)), 1.0)
-    assert core.next(1.0, transitions.HOST_WORKERS, find_result=lambda _key: transitions.Known("digest")) == []
+    assert core.next(1.0, transitions.HOST_WORKERS, find_result=lambda _key: transitions.EarlierResult("digest")) == []
     assert core.row("b").state is TaskState.SUCCEEDED
 
 
@@ -209,7 +209,7 @@ def test_what_a_host_does_not_say_is_estimated_and_corrected_by_a_late_report() 
     plan = plan_of(task("a"), task("b"))
     core = core_of(plan, model.Limits(tokens=10_000_000))
     start(core)
-    likely = forecast.used(forecast.prior(model.Effort.M, "implementation"))
+    likely = forecast.counted_tokens(forecast.prior(model.Effort.M, "implementation"))
     core.finish(transitions.Finished("a", 1, done()), 1.0)
     core.abandon("b", 2.0, crashed=False)
     assert core.ledger
@@ -253,14 +253,14 @@ def test_an_account_taken_anew_from_the_records_is_the_same() -> None:
 
 def test_a_call_may_ask_for_less_than_the_configuration_allows_but_never_for_more() -> None:
     ceilings = model.Limits(dollars=10.0, tokens=1_000)
-    assert budget.within(model.Limits(dollars=2.0), ceilings) == model.Limits(dollars=2.0, tokens=1_000)
+    assert budget.limits_in_force(model.Limits(dollars=2.0), ceilings) == model.Limits(dollars=2.0, tokens=1_000)
     with pytest.raises(errors.NotAllowed, match=r"limits\.dollars is 12; the configuration allows at most 10"):
-        budget.within(model.Limits(dollars=12.0), ceilings)
+        budget.limits_in_force(model.Limits(dollars=12.0), ceilings)
 
 
 def test_limits_given_later_replace_only_what_they_name() -> None:
     old = model.Limits(dollars=1.0, attempts=9)
-    assert budget.merged(old, model.Limits(dollars=3.0)) == model.Limits(dollars=3.0, attempts=9)
+    assert budget.with_changes(old, model.Limits(dollars=3.0)) == model.Limits(dollars=3.0, attempts=9)
 
 
 def test_limits_are_read_under_the_names_that_models_write() -> None:
@@ -373,8 +373,8 @@ def test_an_attempt_ends_at_the_nearest_of_its_deadlines(
 def test_what_is_left_is_never_less_than_nothing_and_dollars_need_a_price() -> None:
     ceilings = model.Limits(dollars=5.0, tokens=1_000, attempts=3)
     spend = model.Usage(input_tokens=1_200, cost_usd=1.5)
-    assert budget.left(ceilings, spend, attempts=1, minutes=9.0) == {"dollars": 3.5, "tokens": 0.0, "attempts": 2}
-    unpriced = budget.left(ceilings, model.Usage(input_tokens=10), attempts=1, minutes=9.0)
+    assert budget.remaining(ceilings, spend, attempts=1, minutes=9.0) == {"dollars": 3.5, "tokens": 0.0, "attempts": 2}
+    unpriced = budget.remaining(ceilings, model.Usage(input_tokens=10), attempts=1, minutes=9.0)
     assert unpriced == {"tokens": 990, "attempts": 2}
 
 

@@ -68,19 +68,19 @@ def test_a_handoff_is_found_in_whatever_stands_around_it(text: str) -> None:
     ],
 )
 def test_values_of_the_wrong_shape_are_understood(value: model.Json, expected: model.Handoff) -> None:
-    assert handoff_parser.read_handoff(value) == (expected, "")
+    assert handoff_parser.parse_handoff(value) == (expected, "")
 
 
 @pytest.mark.parametrize("value", [None, 1, "x", [], {}, {"a": 1}, {"handoff": {"a": 1}}])
 def test_a_value_that_is_no_handoff_says_what_one_is(value: model.Json) -> None:
-    handoff, problem = handoff_parser.read_handoff(value)
+    handoff, problem = handoff_parser.parse_handoff(value)
     assert handoff is None
     assert "completed_work" in problem
 
 
 def test_what_a_worker_claims_about_digests_and_sizes_is_not_believed() -> None:
     claimed = {"artifacts": [{"name": "a", "path": "a", "digest": "f" * 64, "size": 3}]}
-    handoff, _ = handoff_parser.read_handoff(claimed)
+    handoff, _ = handoff_parser.parse_handoff(claimed)
     assert handoff is not None
     assert handoff.artifacts == (model.Artifact(name="a", path="a"),)
 

@@ -38,7 +38,7 @@ def test_every_object_of_the_schema_is_closed_and_all_its_fields_are_required() 
 
 
 def test_an_answer_gives_the_handoff_and_the_whole_text() -> None:
-    handoff, answer, problem = handoff_schema.read_text(json.dumps(WHOLE))
+    handoff, answer, problem = handoff_schema.parse_text(json.dumps(WHOLE))
     assert handoff is not None
     assert (handoff.completed_work, handoff.files_modified, answer, problem) == ("Done.", ("a.py",), "All of it.", "")
     assert handoff.artifacts == (model.Artifact(name="log", path="out/log"),)
@@ -47,14 +47,14 @@ def test_an_answer_gives_the_handoff_and_the_whole_text() -> None:
 
 @pytest.mark.parametrize("value", [None, [], "x", {}, {"completed_work": ""}, {"answer": "x"}, {"proposed_edits": "x"}])
 def test_what_says_nothing_of_the_work_is_no_handoff(value: Any) -> None:
-    handoff, _, problem = handoff_schema.read(value)
+    handoff, _, problem = handoff_schema.parse(value)
     assert handoff is None
     assert problem
 
 
 def test_text_that_is_no_json_is_no_handoff() -> None:
     for text in ("", "Done.", "{", "[" * 100_000):
-        assert handoff_schema.read_text(text)[0] is None
+        assert handoff_schema.parse_text(text)[0] is None
 
 
 def prompt(**more: Any) -> prompt_builder.Prompt:
@@ -63,14 +63,14 @@ def prompt(**more: Any) -> prompt_builder.Prompt:
 
 
 def test_the_prompt_asks_for_the_form_instead_of_a_block_and_still_reads_back() -> None:
-    asked = handoff_schema.asked(prompt())
+    asked = handoff_schema.for_structured_answer(prompt())
     assert "```json" not in asked.text
-    assert handoff_schema.ASKED in asked.text
+    assert handoff_schema.STRUCTURED_ANSWER in asked.text
     assert prompt_builder.parse(asked.text) == asked
 
 
 def test_who_goes_on_is_told_why_and_not_the_task_again() -> None:
-    told = handoff_schema.going_on(handoff_schema.asked(prompt(last_error="the connection broke")))
+    told = handoff_schema.continuation(handoff_schema.for_structured_answer(prompt(last_error="the connection broke")))
     assert "the connection broke" in told.text
     assert "## GOAL\nWork" not in told.text
-    assert "CONTEXT" not in handoff_schema.going_on(prompt()).text
+    assert "CONTEXT" not in handoff_schema.continuation(prompt()).text

@@ -25,7 +25,7 @@ def expect(_task: model.Task) -> forecast.Expected:
 
 
 def price(_name: str | None, usage: model.Usage) -> float | None:
-    return forecast.used(usage) / 1_000
+    return forecast.counted_tokens(usage) / 1_000
 
 
 def account(limits: Mapping[str, float] | None = None, **own: Mapping[str, float]) -> ledger.Ledger:

@@ -24,7 +24,7 @@ def note(sender: str, recipient: str, kind: model.MessageKind = "information", t
 
 def test_a_task_reads_what_is_for_it_its_agent_or_everybody_but_not_its_own() -> None:
     sent = [note("x", "page"), note("x", "frontend"), note("x", "all"), note("page", "all"), note("x", "api")]
-    assert message_rules.delivered(sent, TASKS[1]) == tuple(sent[:3])
+    assert message_rules.messages_for(sent, TASKS[1]) == tuple(sent[:3])
 
 
 def test_a_request_to_work_that_waits_is_left_to_its_brief() -> None:
@@ -68,6 +68,6 @@ def test_other_notes_change_no_plan(message: model.Message) -> None:
     ],
 )
 def test_the_messages_of_a_handoff_are_read_leniently(said: Any, read: tuple[str, str, str] | None) -> None:
-    handoff, _ = handoff_parser.read_handoff({"completed_work": "done", "messages": [said]})
+    handoff, _ = handoff_parser.parse_handoff({"completed_work": "done", "messages": [said]})
     assert handoff is not None
     assert [(note.to, note.kind, note.text) for note in handoff.messages] == ([read] if read else [])

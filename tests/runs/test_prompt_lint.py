@@ -90,9 +90,9 @@ def test_a_plan_is_told_in_one_notice_what_its_briefs_lack_and_whose() -> None:
         model.Task.model_validate({"id": "vague", "do": "Improve the login page"}),
         model.Task.model_validate({"id": "shell", "do": "Test", "command": ["make", "test"]}),
     ]
-    (notice,) = prompt_lint.of_tasks(tasks)
+    (notice,) = prompt_lint.lint_tasks(tasks)
     assert notice.code == "brief_gaps"
     assert notice.message == "goal cannot be measured: vague; no constraints: vague; no output: vague"
-    (notice,) = prompt_lint.of_tasks(tasks[1:] * 3)
+    (notice,) = prompt_lint.lint_tasks(tasks[1:] * 3)
     assert notice.message == "goal cannot be measured: all; no constraints: all; no output: all"
-    assert prompt_lint.of_tasks(tasks[:1]) == []
+    assert prompt_lint.lint_tasks(tasks[:1]) == []

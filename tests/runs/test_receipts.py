@@ -13,7 +13,7 @@ CLAIM = model.Outcome(state=AttemptState.SUCCEEDED, summary="All done")
 
 
 def criterion(text: str) -> acceptance.Criterion:
-    [only] = acceptance.of(model.Task(id="t", do="x", acceptance=(text,)), "/project")
+    [only] = acceptance.criteria_of(model.Task(id="t", do="x", acceptance=(text,)), "/project")
     return only
 
 
@@ -49,12 +49,12 @@ def test_a_receipt_is_of_the_kind_that_its_criterion_asks_for(text: str, kind: s
 
 
 def test_a_claim_whose_every_criterion_holds_is_verified_whoever_made_it() -> None:
-    judged = receipts.judged(CLAIM.model_copy(update={"unverified": True}), [HOLDS])
+    judged = receipts.judge(CLAIM.model_copy(update={"unverified": True}), [HOLDS])
     assert (judged.state, judged.unverified, judged.receipts) == (AttemptState.SUCCEEDED, False, (HOLDS,))
 
 
 def test_a_claim_against_evidence_is_a_failure_that_says_which_criterion_and_may_be_tried_again() -> None:
-    judged = receipts.judged(CLAIM, [HOLDS, FALSE])
+    judged = receipts.judge(CLAIM, [HOLDS, FALSE])
     assert (judged.state, judged.error_kind, judged.retryable) == (AttemptState.FAILED, receipts.NOT_ACCEPTED, True)
     assert "- `command: pytest -q`: exit code 1" in judged.error
     assert "a.txt" not in judged.error
@@ -62,25 +62,25 @@ def test_a_claim_against_evidence_is_a_failure_that_says_which_criterion_and_may
 
 
 def test_what_nobody_could_check_leaves_the_work_unverified() -> None:
-    judged = receipts.judged(CLAIM, [HOLDS, OPEN])
+    judged = receipts.judge(CLAIM, [HOLDS, OPEN])
     assert judged.unverified
     assert receipts.doubts(judged) == ("`glob:*.py`: nobody looked",)
 
 
 def test_words_prove_nothing_and_refute_nothing() -> None:
-    assert not receipts.judged(CLAIM, [WORDS]).unverified
-    assert receipts.judged(CLAIM.model_copy(update={"unverified": True}), [WORDS]).unverified
+    assert not receipts.judge(CLAIM, [WORDS]).unverified
+    assert receipts.judge(CLAIM.model_copy(update={"unverified": True}), [WORDS]).unverified
     assert WORDS.detail == "in words: for whoever reviews it"
 
 
 def test_declared_files_that_did_not_change_are_no_proof_whatever_else_holds() -> None:
-    untouched = receipts.of_files(receipts.Touched(untouched=("a.py",)))
-    assert receipts.judged(CLAIM, [*untouched, HOLDS]).unverified
+    untouched = receipts.from_changes(receipts.FileChanges(untouched=("a.py",)))
+    assert receipts.judge(CLAIM, [*untouched, HOLDS]).unverified
 
 
 def test_a_failure_stays_as_it_is_whatever_the_evidence() -> None:
     failure = model.Outcome(state=AttemptState.FAILED, error="no")
-    assert receipts.judged(failure, [HOLDS]) is failure
+    assert receipts.judge(failure, [HOLDS]) is failure
 
 
 @given(st.lists(any_receipt, max_size=6), st.booleans())
@@ -88,7 +88,7 @@ def test_a_claim_fails_exactly_when_it_is_refuted_and_keeps_all_of_its_receipts(
     found: list[Receipt],
     unverified: bool,  # noqa: FBT001  # hypothesis hands it over by place
 ) -> None:
-    judged = receipts.judged(CLAIM.model_copy(update={"unverified": unverified}), found)
+    judged = receipts.judge(CLAIM.model_copy(update={"unverified": unverified}), found)
     refuted = any(receipts.is_refuted(receipt) for receipt in found)
     assert (judged.state is AttemptState.FAILED) == refuted
     assert judged.receipts == tuple(found)
@@ -98,7 +98,7 @@ def test_a_claim_fails_exactly_when_it_is_refuted_and_keeps_all_of_its_receipts(
 
 @given(st.lists(any_receipt, max_size=6), any_receipt)
 def test_more_evidence_against_a_claim_never_makes_it_better(found: list[Receipt], more: Receipt) -> None:
-    before, after = receipts.judged(CLAIM, found), receipts.judged(CLAIM, [*found, more])
+    before, after = receipts.judge(CLAIM, found), receipts.judge(CLAIM, [*found, more])
     if before.state is AttemptState.FAILED:
         assert after.state is AttemptState.FAILED
     if before.unverified and after.state is AttemptState.SUCCEEDED:
@@ -107,24 +107,24 @@ def test_more_evidence_against_a_claim_never_makes_it_better(found: list[Receipt
 
 def test_an_endless_error_is_cut() -> None:
     endless = receipts.refuted(criterion("file:a.txt"), "x" * 10_000)
-    assert len(receipts.judged(CLAIM, [endless]).error) == receipts.ERROR_CHARS + 1
+    assert len(receipts.judge(CLAIM, [endless]).error) == receipts.ERROR_CHARS + 1
 
 
 def test_changes_are_told_apart_by_whose_they_are() -> None:
-    touched = receipts.touched(
+    touched = receipts.compare_changes(
         ["src/", "./README.md"],
         ["src/a.py", "docs/guide.md", "tests/b.py"],
         ["docs/**"],
         workspace="/project",
         everything=True,
     )
-    assert touched == receipts.Touched(("src/a.py",), ("README.md",), ("tests/b.py",))
+    assert touched == receipts.FileChanges(("src/a.py",), ("README.md",), ("tests/b.py",))
 
 
 def test_nothing_is_said_about_other_files_when_only_the_declared_ones_were_looked_at() -> None:
-    touched = receipts.touched(["a.py"], ["a.py", "b.py"], [], everything=False)
+    touched = receipts.compare_changes(["a.py"], ["a.py", "b.py"], [], everything=False)
     assert touched.undeclared is None
-    [diff, others] = receipts.of_files(touched)
+    [diff, others] = receipts.from_changes(touched)
     assert (diff.ok, others.kind, others.checked) == (True, "touched", False)
 
 
@@ -132,24 +132,24 @@ def test_nothing_is_said_about_other_files_when_only_the_declared_ones_were_look
 def test_a_change_is_declared_or_foreign_or_undeclared_but_never_two_of_these(
     changed: list[str], declared: set[str]
 ) -> None:
-    touched = receipts.touched(declared, changed, ["docs/**"], everything=True)
+    touched = receipts.compare_changes(declared, changed, ["docs/**"], everything=True)
     assert not set(touched.changed) & set(touched.undeclared or ())
     assert set(touched.changed) | set(touched.undeclared or ()) == {path for path in changed if path != "docs/z"}
     assert set(touched.untouched) == declared - set(changed)
 
 
 def test_undeclared_changes_are_shown_and_hold_nothing_up() -> None:
-    found = receipts.of_files(receipts.Touched(("a.py",), (), ("b.py",)))
+    found = receipts.from_changes(receipts.FileChanges(("a.py",), (), ("b.py",)))
     assert [receipt.ok for receipt in found] == [True, False]
     assert "not declared: `b.py`" in found[1].detail
-    assert not receipts.judged(CLAIM, [*found, HOLDS]).unverified
+    assert not receipts.judge(CLAIM, [*found, HOLDS]).unverified
 
 
 def test_what_was_not_measured_is_not_refuted() -> None:
-    unknown = receipts.Touched(problem="the repository is too large")
-    [receipt] = receipts.of_files(unknown)
+    unknown = receipts.FileChanges(problem="the repository is too large")
+    [receipt] = receipts.from_changes(unknown)
     assert (receipt.checked, receipt.detail) == (False, "changes were not measured: the repository is too large")
-    assert not receipts.is_refuted(receipts.of_diff(criterion("diff"), unknown))
+    assert not receipts.is_refuted(receipts.from_diff(criterion("diff"), unknown))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_what_was_not_measured_is_not_refuted() -> None:
     ],
 )
 def test_a_diff_criterion_asks_for_a_change_that_matches(text: str, changed: tuple[str, ...], mark: str) -> None:
-    assert receipts.mark(receipts.of_diff(criterion(text), receipts.Touched(changed))) == mark
+    assert receipts.mark(receipts.from_diff(criterion(text), receipts.FileChanges(changed))) == mark
 
 
 def test_every_receipt_has_a_word() -> None:
@@ -173,6 +173,6 @@ def test_every_receipt_has_a_word() -> None:
 
 
 def test_a_receipt_fits_on_a_line() -> None:
-    line = receipts.said(receipts.proven(criterion("file:a.txt"), "many\nlines " * 100), 80)
+    line = receipts.describe(receipts.proven(criterion("file:a.txt"), "many\nlines " * 100), 80)
     assert len(line) <= 80
     assert line.startswith("`file:a.txt`: many")

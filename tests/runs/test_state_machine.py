@@ -251,11 +251,11 @@ def test_an_unknown_task_is_named_in_the_error() -> None:
 
 def test_work_that_was_finished_before_is_replayed_without_an_attempt() -> None:
     first = begin(plan(*DIAMOND))
-    finished: dict[str, transitions.Known] = {}
+    finished: dict[str, transitions.EarlierResult] = {}
     while starts := first.next(0.0):
         for start in starts:
             succeed(first, start, start.task_id)
-            finished[start.key] = transitions.Known(first.row(start.task_id).result)
+            finished[start.key] = transitions.EarlierResult(first.row(start.task_id).result)
     second = begin(plan(*DIAMOND))
     assert second.next(0.0, find_result=finished.get) == []
     assert second.state is RunState.SUCCEEDED
@@ -265,13 +265,13 @@ def test_work_that_was_finished_before_is_replayed_without_an_attempt() -> None:
 
 def test_replayed_work_that_nobody_proved_stays_unverified() -> None:
     core = begin(plan(("a", ()), ("b", ("a",))))
-    assert core.next(0.0, find_result=lambda _key: transitions.Known("digest", unverified=True)) == []
+    assert core.next(0.0, find_result=lambda _key: transitions.EarlierResult("digest", unverified=True)) == []
     assert [row.state for row in core.rows] == [TaskState.UNVERIFIED, TaskState.UNVERIFIED]
 
 
 def test_a_commands_result_is_never_replayed() -> None:
     core = begin(plan(("a", ())), WorkerKind.COMMAND)
-    assert ids(core.next(0.0, find_result=lambda _key: transitions.Known("digest"))) == ["a"]
+    assert ids(core.next(0.0, find_result=lambda _key: transitions.EarlierResult("digest"))) == ["a"]
 
 
 def test_a_changed_upstream_result_changes_the_key_of_what_builds_on_it() -> None:

@@ -76,7 +76,7 @@ def test_whoever_has_a_worktree_is_placed_and_whoever_comes_behind_sees_what_was
 def test_ranks_are_places_in_topological_order(plan: tuple[list[model.Task], dict[str, WorkerKind]]) -> None:
     tasks, kinds = plan
     places = task_isolation.placement(tasks, kinds)
-    order = [tasks[position].id for position in graph.of(tasks).order]
+    order = [tasks[position].id for position in graph.graph_of(tasks).order]
     assert all(order[place.rank] == name for name, place in places.items())
 
 

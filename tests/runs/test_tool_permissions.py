@@ -18,7 +18,7 @@ lists = st.none() | st.lists(names, max_size=6).map(tuple)
 
 def rights(tools: tuple[str, ...] | None, directory: str, *, commands: bool) -> frozenset[str]:
     work = work_order.WorkOrder("r", model.Task(id="t", goal="x"), 1, WorkerKind.API, directory=directory, tools=tools)
-    return frozenset(tool_permissions.of(work, commands=commands))
+    return frozenset(tool_permissions.tools_for(work, commands=commands))
 
 
 @given(tools=lists, directory=st.sampled_from(["", "/own"]), commands=st.booleans())
@@ -45,12 +45,12 @@ def test_naming_tools_never_gives_more_than_naming_none(tools: tuple[str, ...]) 
 
 @given(lists, st.lists(names, max_size=4))
 def test_what_a_definition_takes_away_cannot_come_back(tools: tuple[str, ...] | None, without: list[str]) -> None:
-    granted = tool_permissions.granted(tools, without)
+    granted = tool_permissions.tools_of_agent(tools, without)
     if not without:
         assert granted == tools
     else:
         assert granted is not None
-        again = tool_permissions.granted(("*",), without)
+        again = tool_permissions.tools_of_agent(("*",), without)
         assert again is not None
         assert set(granted) <= set(again)
 
@@ -60,7 +60,7 @@ def test_what_a_definition_takes_away_cannot_come_back(tools: tuple[str, ...] | 
     [("Bash(git status)", "Bash"), ("  multiedit", "Edit"), ("NotebookEdit", "Edit"), ("ls", "Glob"), ("VIEW", "Read")],
 )
 def test_tools_are_known_by_the_names_of_other_programs(name: str, tool: str) -> None:
-    assert tool_permissions.granted((name,), ("Write",)) == (tool,)
+    assert tool_permissions.tools_of_agent((name,), ("Write",)) == (tool,)
 
 
 def test_an_agent_whose_tools_nobody_knows_may_still_look() -> None:

@@ -34,16 +34,16 @@ def placed(layer: catalog.Layer, text: str = TEXT) -> work_order.WorkOrder:
 def test_an_agent_of_the_user_has_the_rights_of_its_definition() -> None:
     work = placed("user")
     assert (work.model, work.effort) == ("opus", "max")
-    assert tool_permissions.of(work, commands=True) == ("Read", "Edit", "Write", "Bash")
+    assert tool_permissions.tools_for(work, commands=True) == ("Read", "Edit", "Write", "Bash")
 
 
 def test_an_agent_of_a_project_that_nobody_approved_only_looks() -> None:
     work = placed("project")
     assert work.agent_prompt.strip() == "You build things."
     assert (work.model, work.effort) == (None, "")
-    assert tool_permissions.of(work, commands=True) == tool_permissions.LOOK
+    assert tool_permissions.tools_for(work, commands=True) == tool_permissions.LOOK
 
 
 def test_what_a_definition_disallows_is_not_given() -> None:
     work = placed("user", TEXT.replace("tools: Read, Edit, Write, Bash", "disallowedTools: Write, Bash"))
-    assert tool_permissions.of(work, commands=True) == ("Read", "Glob", "Grep", "Edit")
+    assert tool_permissions.tools_for(work, commands=True) == ("Read", "Glob", "Grep", "Edit")

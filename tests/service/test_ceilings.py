@@ -27,8 +27,8 @@ def task(name: str, *deps: str, **more: Any) -> dict[str, Any]:
 
 
 async def report_all(
-    desk: dispatcher_setup.Desk, given: answers.Progress | answers.Reported, **usage: float
-) -> answers.Reported:
+    desk: dispatcher_setup.Desk, given: answers.Progress | answers.ReportAnswer, **usage: float
+) -> answers.ReportAnswer:
     results = [dispatcher_setup.said(one, usage=usage) for one in given.assignments]
     return await desk.app.report(given.run_id, results)
 

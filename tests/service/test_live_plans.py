@@ -17,7 +17,7 @@ from dispatch_mcp.service import approvals
 
 pytestmark = pytest.mark.anyio
 
-KNOWN = catalog.of(
+KNOWN = catalog.merge(
     catalog.Agent(name=name, description=description, roster="r", sha256=name)
     for name, description in (("db", "Database tables and SQL queries"), ("web", "Pages, forms and CSS of the website"))
 )

@@ -27,7 +27,7 @@ def manifest(**fields: Any) -> review_tasks.Manifest:
     return review_tasks.Manifest(**{"source": "a diff", "seats": seats, "advocate": "advocate", **fields})
 
 
-def merged(number: int = 1, **fields: Any) -> council_decision.Merged:
+def merged(number: int = 1, **fields: Any) -> council_decision.MergedFinding:
     claims = (
         council_decision.Claim(reviewer="critic", severity="high", claim="It leaks", evidence="a=1", fix="close it"),
         council_decision.Claim(reviewer="tester", severity="low", claim="It is slow"),
@@ -40,10 +40,10 @@ def merged(number: int = 1, **fields: Any) -> council_decision.Merged:
         "quote": "open(x)",
         "claims": claims,
     }
-    return council_decision.Merged(**{"id": f"f{number}", "claims": claims, **default, **fields})
+    return council_decision.MergedFinding(**{"id": f"f{number}", "claims": claims, **default, **fields})
 
 
-def decision(outcome: council_decision.Outcome, *found: council_decision.Merged, **fields: Any) -> Any:
+def decision(outcome: council_decision.Outcome, *found: council_decision.MergedFinding, **fields: Any) -> Any:
     voices = (
         council_decision.ReviewerVerdict(reviewer="critic", verdict="FAIL"),
         council_decision.ReviewerVerdict(reviewer="tester", problem="said nothing"),
@@ -86,7 +86,9 @@ def test_a_decision_shows_who_judged_how_and_whose_answer_was_of_no_use() -> Non
 
 
 def test_the_advocate_is_listed_only_when_it_was_heard() -> None:
-    heard = decision("PASS", voices=(council_decision.ReviewerVerdict(reviewer="advocate", verdict="PASS", role="advocate"),))
+    heard = decision(
+        "PASS", voices=(council_decision.ReviewerVerdict(reviewer="advocate", verdict="PASS", role="advocate"),)
+    )
     assert review_answers.answer(record(), manifest(), heard).reviewers[-1].name == "advocate"
     assert all(line.name != "advocate" for line in review_answers.answer(record(), manifest(), None).reviewers)
 

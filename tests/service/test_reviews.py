@@ -136,7 +136,10 @@ SEEDED = labelled_diffs.load("seeded.diffs")
 async def test_every_seeded_fault_is_blocked_by_its_specialist(tmp_path: Path, case: labelled_diffs.Case) -> None:
     change = unified_diff.parse(case.text).files[0]
     line = next(
-        line for hunk in change.hunks for line in unified_diff.numbered(hunk) if line.mark in "+-" and line.text.strip()
+        line
+        for hunk in change.hunks
+        for line in unified_diff.lines_with_numbers(hunk)
+        if line.mark in "+-" and line.text.strip()
     )
     answers = {case.wanted: council_setup.fails(line.text.strip(), change.path, "critical")}
     async with council_setup.opened(tmp_path / "state", answers) as room:
@@ -324,7 +327,7 @@ async def test_what_blocks_is_mended_in_the_run_while_it_is_open(tmp_path: Path)
 
 async def test_a_dry_run_never_passes(tmp_path: Path) -> None:
     async with council_setup.opened(tmp_path / "state") as room:
-        found = await room.ended(await room.council.review(reviews.Asked(diff=DIFF, worker="scripted")))
+        found = await room.ended(await room.council.review(reviews.ReviewRequest(diff=DIFF, worker="scripted")))
     assert found.outcome == "INCONCLUSIVE"
 
 

@@ -20,11 +20,11 @@ LINE = 'password = "hunter2 is not a secret"'
 DIFF = f"diff --git a/app.py b/app.py\n--- a/app.py\n+++ b/app.py\n@@ -1,2 +1,2 @@\n import os\n-x = 1\n+{LINE}\n"
 
 
-async def started(room: Chamber, **fields: Any) -> review_answers.Reviewed:
-    return await room.council.review(reviews.Asked(diff=DIFF, worker="host", **fields))
+async def started(room: Chamber, **fields: Any) -> review_answers.ReviewAnswer:
+    return await room.council.review(reviews.ReviewRequest(diff=DIFF, worker="host", **fields))
 
 
-async def report(room: Chamber, run_id: str, *answered: tuple[assignments.Assignment, str]) -> answers.Reported:
+async def report(room: Chamber, run_id: str, *answered: tuple[assignments.Assignment, str]) -> answers.ReportAnswer:
     results = [{"task_id": one.task_id, "attempt": one.attempt, "text": text} for one, text in answered]
     return await room.app.report(run_id, results)
 
@@ -50,7 +50,7 @@ async def test_asking_again_hands_out_the_same_reviews(tmp_path: Path) -> None:
     async with council_setup.opened(tmp_path / "state") as room:
         first = await started(room)
         again = await started(room)
-        by_run = await room.council.review(reviews.Asked(run_id=first.run_id))
+        by_run = await room.council.review(reviews.ReviewRequest(run_id=first.run_id))
         assert first.run_id == again.run_id == by_run.run_id
         calls = [
             [(one.task_id, one.attempt, one.call) for one in found.assignments] for found in (first, again, by_run)
@@ -124,7 +124,7 @@ async def test_a_round_that_is_not_over_has_no_next_one_and_nothing_to_waive(tmp
     async with council_setup.opened(tmp_path / "state") as room:
         found = await started(room)
         with pytest.raises(errors.InputError, match="is not over"):
-            await room.council.review(reviews.Asked(diff=DIFF, after=found.run_id))
+            await room.council.review(reviews.ReviewRequest(diff=DIFF, after=found.run_id))
         with pytest.raises(errors.InputError, match="is not over"):
             await room.council.waive(found.run_id, "f", "because", "Ada")
         assert await room.council.waivable(found.run_id) == []
@@ -134,4 +134,4 @@ async def test_a_round_that_is_not_over_has_no_next_one_and_nothing_to_waive(tmp
 async def test_one_thing_is_reviewed_at_a_time(tmp_path: Path, fields: dict[str, str]) -> None:
     async with council_setup.opened(tmp_path / "state") as room:
         with pytest.raises(errors.InputError, match="Give one of diff, range and run_id"):
-            await room.council.review(reviews.Asked(diff=DIFF, **fields))
+            await room.council.review(reviews.ReviewRequest(diff=DIFF, **fields))

@@ -34,7 +34,7 @@ async def started(desk: Desk, *tasks: dict[str, Any]) -> answers.Progress:
     return await desk.app.dispatch(plan_id=await desk.planned(*tasks))
 
 
-async def finished(desk: Desk, progress: answers.Progress, **more: Any) -> answers.Reported:
+async def finished(desk: Desk, progress: answers.Progress, **more: Any) -> answers.ReportAnswer:
     return await desk.app.report(progress.run_id, [said(one, **more) for one in progress.assignments])
 
 

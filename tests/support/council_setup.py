@@ -87,12 +87,12 @@ class Chamber:
     model: Model
     tree: Tree
 
-    async def reviewed(self, diff: str = "", **asked: Any) -> review_answers.Reviewed:
+    async def reviewed(self, diff: str = "", **asked: Any) -> review_answers.ReviewAnswer:
         """Returns the decision of a round that the fake model carries out."""
-        started = await self.council.review(reviews.Asked(diff=diff, worker="api", **asked))
+        started = await self.council.review(reviews.ReviewRequest(diff=diff, worker="api", **asked))
         return await self.ended(started) if started.run_id else started
 
-    async def ended(self, started: review_answers.Reviewed) -> review_answers.Reviewed:
+    async def ended(self, started: review_answers.ReviewAnswer) -> review_answers.ReviewAnswer:
         with anyio.fail_after(20):
             async for _ in self.app.engine.events(started.run_id):
                 pass
@@ -122,13 +122,13 @@ async def opened(home: Path, answers: dict[str, Any] | None = None, **means: Any
             assign=host.assignment,
             available_workers=worker_choice.AvailableWorkers(key=True),
             default_worker=WorkerKind.HOST,
-            means=review_subjects.Means(changes=tree, **means),
+            means=review_subjects.ReviewMeans(changes=tree, **means),
         )
         yield Chamber(app.council, app, fake, tree)
 
 
 def part_of(task: model.Task) -> review_tasks.ReviewAssignment:
-    found = review_tasks.place(task)
+    found = review_tasks.assignment_of(task)
     assert found is not None
     return found
 

@@ -39,4 +39,9 @@ def diff(*changes: unified_diff.FileChange) -> unified_diff.Diff:
 
 def lines(change: unified_diff.Diff) -> set[tuple[str, unified_diff.Numbered]]:
     """Returns every line of a change with its file and number."""
-    return {(file.path, line) for file in change.files for hunk in file.hunks for line in unified_diff.numbered(hunk)}
+    return {
+        (file.path, line)
+        for file in change.files
+        for hunk in file.hunks
+        for line in unified_diff.lines_with_numbers(hunk)
+    }

@@ -51,7 +51,7 @@ def test_what_git_writes_is_understood() -> None:
     renamed, new, binary, mode, deleted = unified_diff.parse(GIT).files
     assert (renamed.kind, renamed.old_path, renamed.path) == ("renamed", "old name.py", "new name.py")
     assert renamed.hunks[0].section == "def f():"
-    assert [line.mark for line in unified_diff.numbered(renamed.hunks[0])] == [" ", "-", "+"]
+    assert [line.mark for line in unified_diff.lines_with_numbers(renamed.hunks[0])] == [" ", "-", "+"]
     assert (new.kind, new.path) == ("new", "tränen.txt")
     assert binary.binary
     assert not mode.hunks
@@ -66,7 +66,7 @@ def test_a_plain_diff_without_git_headers_is_understood() -> None:
 def test_lines_that_look_like_headers_are_content() -> None:
     text = "--- a/x.sql\n+++ b/x.sql\n@@ -1,2 +1,2 @@\n--- drop it\n-- keep\n+++ add it\n -- end\n"
     [one] = unified_diff.parse(text).files
-    assert [line.text for line in unified_diff.numbered(one.hunks[0])] == [
+    assert [line.text for line in unified_diff.lines_with_numbers(one.hunks[0])] == [
         "-- drop it",
         "- keep",
         "++ add it",
@@ -202,7 +202,7 @@ def test_the_words_of_a_mail_around_a_diff_are_passed_over() -> None:
 @hypothesis.given(diff_samples.CHANGES)
 def test_counts_and_numbers_of_any_change_fit_together(changes: list[unified_diff.FileChange]) -> None:
     for hunk in (hunk for change in changes for hunk in change.hunks):
-        lines = list(unified_diff.numbered(hunk))
+        lines = list(unified_diff.lines_with_numbers(hunk))
         assert sum(line.mark != "-" for line in lines) == hunk.new_count
         assert sum(line.mark != "+" for line in lines) == hunk.old_count
         new = [line.number for line in lines if line.mark != "-"]

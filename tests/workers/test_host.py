@@ -52,10 +52,10 @@ def test_without_the_subagent_a_general_one_plays_the_role() -> None:
 
 
 def test_a_subagent_of_a_plugin_is_found_under_its_prefix_when_only_one_plugin_has_it() -> None:
-    assert host.installed("eng-backend", {"dispatch:eng-backend"}) == "dispatch:eng-backend"
-    assert host.installed("eng-backend", {"a:eng-backend", "b:eng-backend"}) == ""
-    assert host.installed("eng-backend", {"a:eng-backend", "eng-backend"}) == "eng-backend"
-    assert host.installed(None, {"eng-backend"}) == ""
+    assert host.installed_name("eng-backend", {"dispatch:eng-backend"}) == "dispatch:eng-backend"
+    assert host.installed_name("eng-backend", {"a:eng-backend", "b:eng-backend"}) == ""
+    assert host.installed_name("eng-backend", {"a:eng-backend", "eng-backend"}) == "eng-backend"
+    assert host.installed_name(None, {"eng-backend"}) == ""
 
 
 def test_a_long_prompt_goes_by_reference_and_its_pointer_says_how_to_get_it() -> None:

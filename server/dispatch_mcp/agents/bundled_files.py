@@ -31,7 +31,7 @@ class Entry:
     path: Path
 
 
-def bundled(kind: Kind) -> Path:
+def shipped_folder(kind: Kind) -> Path:
     """Returns the folder of the files that come with this copy of the product.
 
     A checkout uses its own folders: an editable install also leaves a copy in the package, and that one grows stale.
@@ -51,7 +51,7 @@ def entries(kind: Kind, home: Path | None = None) -> tuple[Entry, ...]:
 
     Files of a workspace are never looked at: whoever wrote the repository would choose what the assistant is told.
     """
-    by_name = {entry.name: entry for entry in _listed(kind, "bundled", bundled(kind))}
+    by_name = {entry.name: entry for entry in _listed(kind, "bundled", shipped_folder(kind))}
     if home is not None:
         by_name |= {entry.name: entry for entry in _listed(kind, "user", home / kind)}
     return tuple(by_name[name] for name in sorted(by_name))

@@ -104,7 +104,7 @@ def read_agent(
     missing description from the first paragraph. `sha256` is the digest of the file's bytes when the caller has it.
     """
     digest = sha256 or hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    header, body, notes = frontmatter.split(text[:MAX_CHARS])
+    header, body, notes = frontmatter.read_front_matter(text[:MAX_CHARS])
     if len(text) > MAX_CHARS:
         notes.append(f"only the first {MAX_CHARS} characters are read")
     trusted = layer not in UNTRUSTED or digest in approved
@@ -252,7 +252,7 @@ class Catalog:
         same = [agent.qualified for agent in self.agents if agent.name == name]
         if same:
             raise errors.UnknownHandle(
-                f"{name!r} is the name of {len(same)} agents.", hint=f"Use one of {problems.listed(same)}."
+                f"{name!r} is the name of {len(same)} agents.", hint=f"Use one of {problems.in_backticks(same)}."
             )
         near = problems.nearest(name[:100], sorted(self.names))
         raise errors.UnknownHandle(
@@ -272,9 +272,10 @@ class Catalog:
         if not members:
             rosters = sorted({agent.roster for agent in everyone if agent.roster})
             raise errors.UnknownHandle(
-                f"There is no roster {name[:100]!r}.", hint=f"Rosters: {problems.listed(rosters)}." if rosters else ""
+                f"There is no roster {name[:100]!r}.",
+                hint=f"Rosters: {problems.in_backticks(rosters)}." if rosters else "",
             )
-        alone = of(members, words=self.words, missing=self.missing)
+        alone = merge(members, words=self.words, missing=self.missing)
         self._rosters[name] = alone
         return alone
 
@@ -319,7 +320,7 @@ class Catalog:
 EMPTY = Catalog()
 
 
-def of(
+def merge(
     agents: Iterable[Agent],
     *,
     words: lexicon.Lexicon = lexicon.EMPTY,

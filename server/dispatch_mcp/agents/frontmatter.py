@@ -45,7 +45,7 @@ _NAMES = {
 _LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 
-def split(text: str) -> tuple[dict[str, model.Json], str, list[str]]:
+def read_front_matter(text: str) -> tuple[dict[str, model.Json], str, list[str]]:
     """Returns the header, the body after it, and what was odd; a text without a header is all body."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if not text.startswith("---"):

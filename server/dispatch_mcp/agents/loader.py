@@ -76,10 +76,10 @@ class Source:
     _looked_at: float | None = field(default=None, repr=False)
 
     @staticmethod
-    def of(settings: configuration.Settings, home: Path | None = None) -> Source:
+    def from_settings(settings: configuration.Settings, home: Path | None = None) -> Source:
         """Returns the source of all layers that these settings name; `home` is the user's home directory."""
         home = home or Path.home()
-        shipped_folder = bundled_files.bundled("agents")
+        shipped_folder = bundled_files.shipped_folder("agents")
         folders = (
             Folder(shipped_folder, "bundled", nested=True),
             Folder(home / ".claude" / "agents", "user", "user"),
@@ -119,7 +119,7 @@ class Source:
                 agents[file] = agent
         self._agents = agents
         missing = _missing(agents.values(), self.documents)
-        self._catalog = catalog.of(agents.values(), words=words(), scope=self.scope, missing=missing)
+        self._catalog = catalog.merge(agents.values(), words=words(), scope=self.scope, missing=missing)
 
 
 def load(folder: Path) -> catalog.Catalog:

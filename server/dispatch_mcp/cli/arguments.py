@@ -23,7 +23,7 @@ MAX_PROBLEMS = 50
 VIEWS = ("summary", "timeline", "results", "artifacts", "todo", "mermaid")
 
 
-RunCommand = Callable[[argparse.Namespace, configuration.Loaded], int]
+RunCommand = Callable[[argparse.Namespace, configuration.LoadedSettings], int]
 """Carries out a command and returns its exit code; `main` of each module in `cli.commands` is one."""
 
 Load = Callable[[str], RunCommand]
@@ -217,7 +217,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def read(arguments: Sequence[str]) -> tuple[argparse.Namespace, configuration.Loaded]:
+def read(arguments: Sequence[str]) -> tuple[argparse.Namespace, configuration.LoadedSettings]:
     """Returns the options and the settings in force. Raises ConfigError; argparse exits on wrong usage."""
     options = parser().parse_args(arguments)
     flags = {"home": options.home, "workspace": options.workspace}

@@ -18,7 +18,7 @@ def choose(settings: configuration.Settings, roster: str | None) -> catalog.Cata
     """
     if roster and names_folder(roster):
         return loader.load(Path(roster).resolve())
-    catalogue = loader.Source.of(settings).catalog()
+    catalogue = loader.Source.from_settings(settings).catalog()
     if not roster:
         return catalogue
     if roster not in catalogue.rosters and Path(roster).is_dir():

@@ -31,7 +31,7 @@ class LogFilter(logging.Filter):
         return True
 
 
-def to_stderr(setup: configuration.Loaded) -> redaction.Redactor:
+def to_stderr(setup: configuration.LoadedSettings) -> redaction.Redactor:
     """Sends the log to stderr without secrets; returns the redactor of this configuration."""
     redactor = redaction.Redactor(setup.secrets)
     handler = logging.StreamHandler(sys.stderr)

@@ -16,7 +16,7 @@ class AttemptServices:
     `archive` keeps artifacts, `briefing` gathers what tasks should read.
     """
 
-    verifier: ports.Witness | None = None
+    verifier: ports.Verifier | None = None
     workspaces: ports.WorkspaceProvider | None = None
     archive: artifacts.Archive | None = None
     briefing: briefing.Briefing | None = None

@@ -36,7 +36,7 @@ FACTS: Final = "context"
 """Where the heartbeat of an attempt keeps what its pack was."""
 
 
-class Briefed(NamedTuple):
+class BriefedOrder(NamedTuple):
     """An order with its pack, and the pack's figures; no figures if nothing was gathered."""
 
     work: work_order.WorkOrder
@@ -56,26 +56,26 @@ class Briefing:
     patience_s: float = PATIENCE_S
     _notes: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
 
-    async def brief(self, work: work_order.WorkOrder) -> Briefed:
+    async def brief(self, work: work_order.WorkOrder) -> BriefedOrder:
         """Returns the order with what its task should read; the order as it is where nothing can be gathered."""
         if self.budget <= 0 or work.worker not in _READERS or not work.workspace:
-            return Briefed(work, {})
+            return BriefedOrder(work, {})
         with anyio.move_on_after(self.patience_s):
             try:
                 pack = await self._pack(work)
             except errors.DispatchError as refused:
                 log.info("nothing was gathered for %s/%s: %s", work.run_id, work.task.id, refused)
-                return Briefed(work, {})
+                return BriefedOrder(work, {})
             except Exception:
                 log.exception("nothing could be gathered for %s/%s", work.run_id, work.task.id)
-                return Briefed(work, {})
+                return BriefedOrder(work, {})
             return self._filled(work, pack)
         log.info("gathering for %s/%s takes longer than %g s", work.run_id, work.task.id, self.patience_s)
-        return Briefed(work, {})
+        return BriefedOrder(work, {})
 
-    def _filled(self, work: work_order.WorkOrder, pack: packs.Pack) -> Briefed:
+    def _filled(self, work: work_order.WorkOrder, pack: packs.Pack) -> BriefedOrder:
         if not pack.chosen and not pack.also:
-            return Briefed(work, {})
+            return BriefedOrder(work, {})
         data = pack.data()
         facts = {
             "tokens": pack.tokens,
@@ -85,7 +85,7 @@ class Briefing:
             "withheld": list(pack.withheld),
             "unresolved": [requirement.key for requirement in pack.unresolved],
         }
-        return Briefed(replace(work, gathered=(replace(data, text=self.redact(data.text)),)), facts)
+        return BriefedOrder(replace(work, gathered=(replace(data, text=self.redact(data.text)),)), facts)
 
     async def _pack(self, work: work_order.WorkOrder) -> packs.Pack:
         agent = self.catalog().find(work.task.agent) if work.task.agent else None

@@ -204,7 +204,7 @@ class Drive:
         orders = self._orders
         if orders is None or orders.plan.version < plan_version:
             run, plan, _, _ = await self.engine.store.whole_run(self.run_id, principal=records.ANYBODY)
-            placement: Mapping[str, task_isolation.Placed] = {}
+            placement: Mapping[str, task_isolation.Placement] = {}
             if self.engine.attempts.services.workspaces is not None and not run.dry_run:
                 workers = {task.id: transitions.worker_of(task, run.worker) for task in plan.tasks}
                 placement = task_isolation.placement(plan.tasks, workers)

@@ -34,7 +34,7 @@ def with_agent(work: work_order.WorkOrder, agents: catalog.Catalog) -> work_orde
         work,
         agent_prompt=agent.body,
         model=work.model or (agent.model if agent.trusted else None),
-        tools=tool_permissions.granted(agent.tools, agent.disallowed_tools) if agent.trusted else (),
+        tools=tool_permissions.tools_of_agent(agent.tools, agent.disallowed_tools) if agent.trusted else (),
         effort=work.effort or (agent.effort if agent.trusted else ""),
     )
 
@@ -58,7 +58,7 @@ class OrderBuilder:
     make: MakeOrder = bare
     messages: Sequence[model.Message] | None = None
     results: dict[str, work_order.Upstream] = field(default_factory=dict[str, work_order.Upstream])
-    placement: Mapping[str, task_isolation.Placed] = field(default_factory=dict[str, task_isolation.Placed])
+    placement: Mapping[str, task_isolation.Placement] = field(default_factory=dict[str, task_isolation.Placement])
 
     _tasks: Mapping[str, model.Task] = field(init=False)
 
@@ -112,7 +112,7 @@ class OrderBuilder:
 
     async def _messages(self, task: model.Task, worker: model.WorkerKind) -> tuple[model.Message, ...]:
         if self.messages is not None:
-            return message_rules.delivered(self.messages, task)
+            return message_rules.messages_for(self.messages, task)
         if worker not in forecast.MODEL_WORKERS:
             return ()
-        return message_rules.delivered(await self.store.inbox(self.run.id), task)
+        return message_rules.messages_for(await self.store.inbox(self.run.id), task)

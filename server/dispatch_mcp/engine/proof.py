@@ -28,7 +28,7 @@ class Claim(NamedTuple):
     view: run_view.RunView | None = None
 
 
-async def before(verifier: ports.Witness | None, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
+async def before(verifier: ports.Verifier | None, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
     """Returns what must be known from before the attempt; nothing for a task that declares nothing."""
     if verifier is None or not asks_for_proof(work.task):
         return {}
@@ -39,7 +39,7 @@ async def before(verifier: ports.Witness | None, work: work_order.WorkOrder) -> 
         return {}
 
 
-async def judge(verifier: ports.Witness | None, store: sqlite_store.Store, claim: Claim) -> model.Outcome:
+async def judge(verifier: ports.Verifier | None, store: sqlite_store.Store, claim: Claim) -> model.Outcome:
     """Returns a claimed success as its receipts judge it; any other outcome as it is. Writes nothing."""
     work, outcome, before, view = claim
     if verifier is None or outcome.state is not AttemptState.SUCCEEDED or not asks_for_proof(work.task):
@@ -49,9 +49,9 @@ async def judge(verifier: ports.Witness | None, store: sqlite_store.Store, claim
         evidence = await verifier.receipts(work, before, foreign_paths)
     except Exception as crash:
         log.exception("receipts of %s/%s could not be collected", work.run_id, work.task.id)
-        criteria = acceptance.of(work.task, work.workspace)
+        criteria = acceptance.criteria_of(work.task, work.workspace)
         evidence = tuple(receipts.unproven(criterion, f"not checked: {crash!r}") for criterion in criteria)
-    return receipts.judged(outcome, evidence)
+    return receipts.judge(outcome, evidence)
 
 
 def asks_for_proof(task: model.Task) -> bool:

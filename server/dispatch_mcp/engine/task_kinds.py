@@ -38,7 +38,7 @@ class TaskKind(Protocol):
 
     async def prepare(
         self, store: sqlite_store.Store, services: attempt_services.AttemptServices, work: work_order.WorkOrder, /
-    ) -> briefing.Briefed:
+    ) -> briefing.BriefedOrder:
         """Returns the order with what its worker shall read. Raises DispatchError when that cannot be had."""
         ...
 
@@ -73,10 +73,10 @@ class Work:
 
     async def prepare(
         self, _store: sqlite_store.Store, services: attempt_services.AttemptServices, work: work_order.WorkOrder, /
-    ) -> briefing.Briefed:
+    ) -> briefing.BriefedOrder:
         """Returns the order with what was gathered for it, if anything gathers here."""
         gathering = services.briefing
-        return briefing.Briefed(work, {}) if gathering is None else await gathering.brief(work)
+        return briefing.BriefedOrder(work, {}) if gathering is None else await gathering.brief(work)
 
     def brief(self, work: work_order.WorkOrder, /) -> prompt_builder.Prompt:
         """Returns goal, constraints, context and output of the order."""
@@ -95,9 +95,9 @@ class Decision(Work):
 
     async def prepare(
         self, _store: sqlite_store.Store, _services: attempt_services.AttemptServices, work: work_order.WorkOrder, /
-    ) -> briefing.Briefed:
+    ) -> briefing.BriefedOrder:
         """Returns the order as it is."""
-        return briefing.Briefed(work, {})
+        return briefing.BriefedOrder(work, {})
 
     async def judge(
         self, _store: sqlite_store.Store, _services: attempt_services.AttemptServices, claim: proof.Claim, /
@@ -128,9 +128,9 @@ class Review(Work):
 
     async def prepare(
         self, store: sqlite_store.Store, _services: attempt_services.AttemptServices, work: work_order.WorkOrder, /
-    ) -> briefing.Briefed:
+    ) -> briefing.BriefedOrder:
         """Returns the order with the change, and without anything that others wrote."""
-        return briefing.Briefed(await review_attempt.prepare(store, self.place, work), {})
+        return briefing.BriefedOrder(await review_attempt.prepare(store, self.place, work), {})
 
     def brief(self, work: work_order.WorkOrder, /) -> prompt_builder.Prompt:
         """Returns the prompt without the task's place in the round, which says nothing to a reviewer."""
@@ -154,7 +154,7 @@ def kind_of(task: model.Task, worker: WorkerKind) -> TaskKind:
     """Returns what a task is that `worker` does."""
     if worker is WorkerKind.HUMAN:
         return DECISION
-    place = review_tasks.place(task)
+    place = review_tasks.assignment_of(task)
     return WORK if place is None else Review(place)
 
 

@@ -47,18 +47,18 @@ def obstacle(offer: merge_offer.Offer) -> tuple[str, str] | None:
         return "The checkout is on no branch (detached HEAD).", "Switch to the branch that should get the changes."
     if offer.clashes:
         return (
-            f"The branch `{offer.branch}` and the run both changed {problems.listed(offer.clashes, SHOWN)}.",
+            f"The branch `{offer.branch}` and the run both changed {problems.in_backticks(offer.clashes, SHOWN)}.",
             f"Merge by hand, where you can settle it: `git merge {offer.revision[:12]}`.",
         )
     if offer.local:
         return (
-            f"Uncommitted changes would be written over in {problems.listed(offer.local, SHOWN)}.",
+            f"Uncommitted changes would be written over in {problems.in_backticks(offer.local, SHOWN)}.",
             "Commit these files, then apply again.",
         )
     return None
 
 
-def told(offer: merge_offer.Offer) -> str:
+def describe_offer(offer: merge_offer.Offer) -> str:
     """Returns in one or two lines what would happen, or has happened."""
     if offer.way == "nothing":
         return f"`{offer.branch or offer.head[:12]}` already has everything that run {offer.run_id} has merged."
@@ -67,5 +67,5 @@ def told(offer: merge_offer.Offer) -> str:
     did = "Applied" if offer.applied else "Would apply"
     return (
         f"{did} {commits} of run {offer.run_id}: `{offer.branch or 'HEAD'}` {how} {offer.revision[:12]}.\n"
-        f"Files: {problems.listed(offer.files, SHOWN)}."
+        f"Files: {problems.in_backticks(offer.files, SHOWN)}."
     )

@@ -17,7 +17,7 @@ from dispatch_mcp.model import run_refs
 
 def trees(home: Path, open_runs: Collection[str]) -> list[worktree_leftovers.LeftWorktree]:
     """Returns the worktrees below a state directory; only their names are looked at."""
-    active = {run_refs.part(run) for run in open_runs}
+    active = {run_refs.safe_part(run) for run in open_runs}
     leftovers: list[worktree_leftovers.LeftWorktree] = []
     for path in sorted((home / worktree.FOLDER).glob("*/*")):
         task, _, attempt = path.name.rpartition(".")
@@ -119,7 +119,7 @@ class Cleaner:
         return runs
 
     async def _left_runs(self, repo: git_process.Repository) -> list[worktree_leftovers.LeftRun]:
-        active = {run_refs.part(run) for run in self.open_runs}
+        active = {run_refs.safe_part(run) for run in self.open_runs}
         works: list[worktree_leftovers.LeftRun] = []
         for run, refs in (await self._refs(repo)).items():
             root = f"{run_refs.PREFIX}/{run}"

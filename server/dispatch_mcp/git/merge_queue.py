@@ -104,7 +104,7 @@ class Merger:
         """Returns the changes that attempts of the run, or of one task, have left."""
         answer = await self.git.run(repo.top, "for-each-ref", f"--format={merge_rules.KEPT_FORMAT}", f"{refs.root}/")
         changes = merge_rules.read_kept(answer.out, refs)
-        return [change for change in changes if not task_id or change.task == run_refs.part(task_id)]
+        return [change for change in changes if not task_id or change.task == run_refs.safe_part(task_id)]
 
     async def commit(self, repo: git_process.Repository, tree: str, parents: Sequence[str], message: str) -> str:
         """Returns a new commit; no ref knows it yet."""

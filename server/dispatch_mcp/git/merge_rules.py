@@ -195,7 +195,7 @@ class Side(NamedTuple):
 
 def conflict_brief(merge: Merge, commit: str, base: str, sides: Sequence[Side]) -> str:
     """Returns what the next attempt is told: which files, who else changed them, and where its change is kept."""
-    files = problems.listed(printable(merge.conflicts), MAX_NAMED)
+    files = problems.in_backticks(printable(merge.conflicts), MAX_NAMED)
     tasks = "; ".join(f"task `{side.task}` in {side.commit[:12]}" for side in sides[:MAX_NAMED])
     complaints = "".join(f"- {escape.one_line(message, limit=200)}\n" for message in merge.messages[:MAX_NAMED])
     return (
@@ -215,10 +215,10 @@ def dirty_notice(paths: Sequence[str]) -> str:
     """Returns the notice about changes of the checkout that a worktree does not have; empty without any."""
     if not paths:
         return ""
-    names = printable(paths)
+    names = problems.in_backticks(printable(paths), 3)
     return (
-        f"{_count(len(paths), 'file')} of the checkout with uncommitted changes ({problems.listed(names, 3)}): the "
-        "worktree does not have these changes."
+        f"{_count(len(paths), 'file')} of the checkout with uncommitted changes ({names}): the worktree does not have "
+        "these changes."
     )
 
 

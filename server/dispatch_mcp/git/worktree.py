@@ -55,7 +55,7 @@ class Worktrees:
 
     def path(self, run_id: str, task_id: str, attempt: int) -> Path:
         """Returns where the worktree of an attempt lies."""
-        return self.home.absolute() / FOLDER / run_refs.part(run_id) / f"{run_refs.part(task_id)}.{attempt}"
+        return self.home.absolute() / FOLDER / run_refs.safe_part(run_id) / f"{run_refs.safe_part(task_id)}.{attempt}"
 
     def earlier(self, work: work_order.WorkOrder) -> list[tuple[int, Path]]:
         """Returns the worktrees that earlier attempts of the task have left, by attempt."""

@@ -42,7 +42,7 @@ class ToolCalls(Protocol):
 
     async def waivable(
         self, app: dispatcher.Dispatcher, run_id: str, finding_id: str
-    ) -> council_decision.Merged | None:
+    ) -> council_decision.MergedFinding | None:
         """Returns the finding of a review that a person could waive, or None."""
         ...
 

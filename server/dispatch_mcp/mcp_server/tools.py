@@ -44,7 +44,7 @@ async def call(
     return await HANDLERS[name](app, args)
 
 
-async def waivable(app: dispatcher.Dispatcher, run_id: str, finding_id: str) -> council_decision.Merged | None:
+async def waivable(app: dispatcher.Dispatcher, run_id: str, finding_id: str) -> council_decision.MergedFinding | None:
     """Returns the finding of a review that a person could waive, or None. Raises DispatchError for no review."""
     findings = await app.council.waivable(run_id)
     return next((finding for finding in findings if finding.id == finding_id), None)
@@ -98,7 +98,7 @@ async def _apply(
     offer = await app.offer(args.run_id)
     if not revision:
         raise errors.InputError(
-            f"Say which revision: {apply_rules.told(offer)}",
+            f"Say which revision: {apply_rules.describe_offer(offer)}",
             hint=NextStep(StepKind.NAME_REVISION, offer.run_id, revision=offer.revision),
         )
     apply_rules.refuse(offer, revision)
@@ -107,7 +107,7 @@ async def _apply(
             raise errors.NotAllowed(f"Revision {revision!r} is not applied: no user said so.", hint=HOW_TO_APPLY)
         offer = await app.offer(args.run_id, revision)
     answer: dict[str, model.Json] = offer.model_dump(mode="json", exclude_defaults=True)
-    return {**answer, "next": apply_rules.told(offer)}
+    return {**answer, "next": apply_rules.describe_offer(offer)}
 
 
 def _wire(answer: answers.Answer) -> dict[str, model.Json]:
@@ -160,7 +160,7 @@ async def report(app: dispatcher.Dispatcher, args: tool_arguments.Report) -> dic
 
 async def review_council(app: dispatcher.Dispatcher, args: tool_arguments.ReviewCouncil) -> dict[str, model.Json]:
     """Starts a round of the council, or answers where one stands."""
-    change = reviews.Asked(
+    change = reviews.ReviewRequest(
         diff=args.diff, range=args.range, run_id=args.run_id, after=args.after, reviewers=tuple(args.reviewers)
     )
     return _wire(await app.council.review(change))

@@ -98,7 +98,7 @@ class Worker(Protocol):
 Workers = Mapping[model.WorkerKind, Worker]
 
 
-class Witness(Protocol):
+class Verifier(Protocol):
     """Looks at the workspace before and after an attempt, so that nobody has to be believed."""
 
     async def before(self, work: work_order.WorkOrder) -> Mapping[str, model.Json]:

@@ -45,13 +45,13 @@ class Notice(model.Value):
     tasks: tuple[str, ...] = ()
 
 
-def shown(value: model.Json) -> str:
+def quoted(value: model.Json) -> str:
     """Returns `repr(value)` cut to a length that fits in a message."""
     text = repr(value[: _SHOWN * 2] if isinstance(value, str) else value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def listed(names: Sequence[str], limit: int = 8) -> str:
+def in_backticks(names: Sequence[str], limit: int = 8) -> str:
     """Returns names in backticks, at most `limit` of them and how many are left."""
     head = ", ".join(f"`{name}`" for name in names[:limit])
     return head if len(names) <= limit else f"{head} and {len(names) - limit} more"
@@ -73,7 +73,7 @@ class Names:
     @property
     def listed(self) -> str:
         """The first few names, for a message."""
-        return listed(self._names)
+        return in_backticks(self._names)
 
     def nearest(self, name: str) -> str:
         """Returns the known name that `name` most likely means, or an empty string."""

@@ -170,7 +170,7 @@ class Step:
     lease_s: float = 1800.0  # half an hour: longer than a subagent works without a word, short enough to wait out
     renew: bool = False
     limits: model.Limits | None = None
-    notes: Sequence[transitions.Note] = ()
+    notes: Sequence[transitions.NewEvent] = ()
 
 
 @dataclass(frozen=True, slots=True)

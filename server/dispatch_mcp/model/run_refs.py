@@ -13,7 +13,7 @@ PREFIX: Final = "refs/dispatch"
 _PLAIN_PART = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
-def part(name: str) -> str:
+def safe_part(name: str) -> str:
     """Returns `name` if it can be part of a ref and of a path everywhere, else a name that no other name gets."""
     if _PLAIN_PART.fullmatch(name):
         return name
@@ -35,7 +35,7 @@ class Refs:
     @property
     def root(self) -> str:
         """Everything of the run is below it."""
-        return f"{PREFIX}/{part(self.run_id)}"
+        return f"{PREFIX}/{safe_part(self.run_id)}"
 
     @property
     def merged(self) -> str:
@@ -49,4 +49,4 @@ class Refs:
 
     def change(self, state: State, task_id: str, attempt: int) -> str:
         """Returns the name of an attempt's change in that state."""
-        return f"{self.root}/{state}/{part(task_id)}/{attempt}"
+        return f"{self.root}/{state}/{safe_part(task_id)}/{attempt}"

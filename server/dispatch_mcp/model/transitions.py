@@ -111,7 +111,7 @@ class AttemptEnd:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class NewEvent:
     """An event to append; its sequence number and time are the store's."""
 
     kind: str
@@ -127,24 +127,24 @@ class Changes:
     rows: dict[str, TaskRow] = field(default_factory=dict[str, TaskRow])
     starts: list[Start] = field(default_factory=list[Start])
     ends: list[AttemptEnd] = field(default_factory=list[AttemptEnd])
-    notes: list[Note] = field(default_factory=list[Note])
+    notes: list[NewEvent] = field(default_factory=list[NewEvent])
 
     def __bool__(self) -> bool:
         return bool(self.rows or self.starts or self.ends or self.notes)
 
 
-class Known(NamedTuple):
+class EarlierResult(NamedTuple):
     """Accepted work of an earlier run: the digest of its result, and whether nobody proved it."""
 
     digest: str
     unverified: bool = False
 
 
-FindResult = Callable[[str], Known | None]
+FindResult = Callable[[str], EarlierResult | None]
 """Returns the accepted work with this key, or None."""
 
 
-def no_result(_key: str) -> Known | None:
+def no_result(_key: str) -> EarlierResult | None:
     """Returns None: nothing was finished before."""
     return None
 
@@ -178,7 +178,7 @@ def is_closed_by_others(row: TaskRow) -> bool:
     return row.state is TaskState.CANCELLED or (row.state is TaskState.SKIPPED and row.cause.startswith(UPSTREAM))
 
 
-def placed(row: TaskRow | None, task: model.Task, default: WorkerKind) -> TaskRow:
+def row_in_version(row: TaskRow | None, task: model.Task, default: WorkerKind) -> TaskRow:
     """Returns the row of a task in a new version of the plan; who carries it out may have changed."""
     if row is None:
         return TaskRow(task.id, worker_of(task, default))

@@ -70,7 +70,7 @@ class Fault(NamedTuple):
     meant: str = ""
 
 
-def of(task: model.Task, workspace: str = "") -> tuple[Criterion, ...]:
+def criteria_of(task: model.Task, workspace: str = "") -> tuple[Criterion, ...]:
     """Returns the criteria of a task in its order; one with a fault counts as words."""
     read_ones = ((text, read(text, workspace)) for text in task.acceptance)
     return tuple(
@@ -93,7 +93,7 @@ def read(text: str, workspace: str = "") -> Criterion | Fault:
     return _READERS[kind](text, rest, workspace)
 
 
-def found_problems(tasks: Sequence[model.Task], workspace: str = "") -> Iterator[problems.Problem]:
+def problems_of(tasks: Sequence[model.Task], workspace: str = "") -> Iterator[problems.Problem]:
     """Yields a `bad_acceptance` for every criterion that cannot be what it says."""
     for position, task in enumerate(tasks):
         for place, text in enumerate(task.acceptance):
@@ -110,7 +110,7 @@ def found_problems(tasks: Sequence[model.Task], workspace: str = "") -> Iterator
                 )
 
 
-def told(criterion: Criterion) -> str:
+def describe(criterion: Criterion) -> str:
     """Returns the criterion as a sentence for whoever does the work."""
     subject = criterion.subject
     sentences: dict[Kind, str] = {
@@ -143,7 +143,7 @@ def _misspelt(name: str, rest: str) -> Kind | None:
 
 def _typo(name: str, nearest: Kind, rest: str) -> Fault:
     return Fault(
-        f"{problems.shown(name)} is no form of acceptance.",
+        f"{problems.quoted(name)} is no form of acceptance.",
         f"Use `{nearest}:`, or put it into words that do not begin with a name and a colon.",
         f"{nearest}:{' ' if nearest == 'command' else ''}{rest}"[:200],
     )
@@ -153,7 +153,7 @@ def _baseless(criterion: Criterion, task: model.Task) -> Fault | None:
     if criterion.kind != "diff" or criterion.subject or task.files:
         return None
     return Fault(
-        f"Task {problems.shown(task.id)} asks for a diff and declares no files.",
+        f"Task {problems.quoted(task.id)} asks for a diff and declares no files.",
         "List `files` that the task writes, or name what changes, such as `diff:src/**`.",
     )
 
@@ -163,14 +163,14 @@ def _read_file(text: str, rest: str, workspace: str) -> Criterion | Fault:
         return _read_glob(text, rest, workspace)
     place = _place("file", rest, workspace)
     if isinstance(place, str) and path_globs.BRACES.search(place):
-        return Fault(f"`file:` takes one path, not {problems.shown(place)}.", "Write one criterion per file.")
+        return Fault(f"`file:` takes one path, not {problems.quoted(place)}.", "Write one criterion per file.")
     return place if isinstance(place, Fault) else Criterion(text, "file", place)
 
 
 def _read_absent(text: str, rest: str, workspace: str) -> Criterion | Fault:
     place = _place("absent", rest, workspace)
     if isinstance(place, str) and re.search(r"[*?]", place):
-        return Fault(f"`absent:` takes a path, not the pattern {problems.shown(place)}.", "Name one path.")
+        return Fault(f"`absent:` takes a path, not the pattern {problems.quoted(place)}.", "Name one path.")
     return place if isinstance(place, Fault) else Criterion(text, "absent", place.rstrip("/"))
 
 
@@ -183,9 +183,9 @@ def _read_glob(text: str, rest: str, workspace: str) -> Criterion | Fault:
     if not 1 <= least <= MAX_LEAST:
         return Fault(f"`glob:` asks for {least} files.", f"Ask for 1 to {MAX_LEAST}; `absent:PATH` asks for none.")
     if len(path_globs.alternatives(place)) >= path_globs.MAX_ALTERNATIVES:
-        return Fault(f"The braces of {problems.shown(place)} stand for too many patterns.", "Write several criteria.")
+        return Fault(f"The braces of {problems.quoted(place)} stand for too many patterns.", "Write several criteria.")
     if any(".." in choice.split("/") for choice in path_globs.alternatives(place)):
-        return Fault(f"{problems.shown(place)} leads outside the workspace.", "Name a path relative to the workspace.")
+        return Fault(f"{problems.quoted(place)} leads outside the workspace.", "Name a path relative to the workspace.")
     return Criterion(text, "glob", f"{place}**" if place.endswith("/") else place, least=least)
 
 
@@ -201,13 +201,13 @@ def _read_command(text: str, rest: str, _workspace: str) -> Criterion | Fault:
     try:
         argv = _argv(rest)
     except (ValueError, RecursionError) as wrong:
-        return Fault(f"The command {problems.shown(rest)} cannot be read: {wrong}.", example)
+        return Fault(f"The command {problems.quoted(rest)} cannot be read: {wrong}.", example)
     if not argv or not argv[0] or any(_UNSEEN.search(word) for word in argv):
         return Fault("`command:` names no program, or holds characters that cannot be seen.", example)
     shell = next((word for word in argv if word in _SHELL or word.startswith("$(") or word.endswith(";")), "")
     if shell:
         return Fault(
-            f"There is no shell, so {problems.shown(shell)} means nothing.", f"{example} Give each its own criterion."
+            f"There is no shell, so {problems.quoted(shell)} means nothing.", f"{example} Give each its own criterion."
         )
     return Criterion(text, "command", argv=argv)
 
@@ -243,7 +243,7 @@ def _place(kind: Kind, subject: str, workspace: str) -> str | Fault:
         first = subject.split(maxsplit=1)[0]
         example = f"{kind}:{first}"[:200] if re.search(r"[/.*]", first) else ""
         return Fault(
-            f"`{kind}:` takes one path, not {problems.shown(subject)}.",
+            f"`{kind}:` takes one path, not {problems.quoted(subject)}.",
             f"Put a path with blanks into quotes; a criterion in words must not begin with `{kind}:`.",
             example,
         )
@@ -252,7 +252,7 @@ def _place(kind: Kind, subject: str, workspace: str) -> str | Fault:
         return Fault(f"`{kind}:` names no path.", f"Name one inside the workspace, such as `{kind}:src/users.py`.")
     inside = _inside(path, posixpath.normpath(workspace.replace("\\", "/")) if workspace else "")
     if not inside:
-        return Fault(f"{problems.shown(path)} is not inside the workspace.", "Name a path relative to the workspace.")
+        return Fault(f"{problems.quoted(path)} is not inside the workspace.", "Name a path relative to the workspace.")
     return inside + "/" * path.endswith("/")
 
 

@@ -25,7 +25,7 @@ _LAST = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
-class Touching:
+class Overlaps:
     """For each normalised path the other paths it touches; `paths` is how many distinct ones there are."""
 
     others: Mapping[str, Sequence[str]]
@@ -40,7 +40,7 @@ class Touching:
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class DeclaredPaths:
     """The normalised paths that each node writes and reads, for nodes that have any.
 
     `exact` is False when there are so many globs that each counts as the folder it starts in.
@@ -48,11 +48,11 @@ class Declared:
 
     writes: Mapping[int, Sequence[str]]
     reads: Mapping[int, Sequence[str]]
-    touching: Touching
+    touching: Overlaps
     exact: bool = True
 
 
-def declared(tasks: Sequence[model.Task], workspace: str = "") -> Declared:
+def declared_paths(tasks: Sequence[model.Task], workspace: str = "") -> DeclaredPaths:
     """Returns what tasks declare; tasks in a worktree of their own write nothing that others see."""
     plain = _all_plain(tasks)
     writes = {node: task.files for node, task in enumerate(tasks) if task.files and task.isolation == "shared"}
@@ -71,13 +71,13 @@ def declared(tasks: Sequence[model.Task], workspace: str = "") -> Declared:
         writes = {node: tuple(map(_stem, paths)) for node, paths in writes.items()}
         reads = {node: tuple(map(_stem, paths)) for node, paths in reads.items()}
         paths_by_name = _distinct(writes, reads)
-    return Declared(writes, reads, touching(paths_by_name, globs if exact else ()), exact)
+    return DeclaredPaths(writes, reads, overlaps(paths_by_name, globs if exact else ()), exact)
 
 
 def holders(
     paths_of: Mapping[int, Sequence[str]],
     rival_paths: Mapping[int, Sequence[str]],
-    overlaps: Touching,
+    overlaps: Overlaps,
     place: Sequence[int],
 ) -> dict[int, int]:
     """Returns for each node of `mine` the bit set of places of other nodes of `theirs` with a touching path."""
@@ -102,7 +102,7 @@ def holders(
     return out
 
 
-def touching(paths: Collection[str], globs: Sequence[str]) -> Touching:
+def overlaps(paths: Collection[str], globs: Sequence[str]) -> Overlaps:
     """Returns which of the normalised, distinct paths touch each other; `globs` are those with wildcards."""
     overlaps: dict[str, list[str]] = {}
     folders = {above for parent in {path[: path.rfind("/") + 1] for path in paths} for above in _upwards(parent)}
@@ -116,7 +116,7 @@ def touching(paths: Collection[str], globs: Sequence[str]) -> Touching:
                 partners.add(other)
                 overlaps.setdefault(glob, []).append(other)
                 overlaps.setdefault(other, []).append(glob)
-    return Touching(overlaps, len(paths))
+    return Overlaps(overlaps, len(paths))
 
 
 def _nest(paths: Collection[str], overlaps: dict[str, list[str]]) -> None:
@@ -246,7 +246,7 @@ def sweep(plan: graph.Graph, line: Line, rivals: Mapping[int, int]) -> Reach:
     return Reach(line, tuple(before), implied_by_node, tuple(edges))
 
 
-def unordered(reach: Reach, masks: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+def unordered_pairs(reach: Reach, masks: Mapping[int, int]) -> Iterator[tuple[int, int]]:
     """Yields each node of `others` with those of its bit set that come earlier in line and have no path to it.
 
     `others[node]` is the bit set of places to hold against `node`; nodes come in line order.

@@ -24,7 +24,9 @@ _CLASSES: Final[Mapping[TaskState, str]] = {
 }
 
 
-def mermaid(plan: model.Plan, prepared: plan_checks.Prepared, states: Mapping[str, TaskState] | None = None) -> str:
+def mermaid(
+    plan: model.Plan, prepared: plan_checks.ScheduledPlan, states: Mapping[str, TaskState] | None = None
+) -> str:
     """Returns a `flowchart LR` with one subgraph a wave, the critical path thick and added edges dotted.
 
     Edges that others imply are left out. Above `MAX_NODES` tasks it shows the critical path and then the first
@@ -41,14 +43,14 @@ def mermaid(plan: model.Plan, prepared: plan_checks.Prepared, states: Mapping[st
     return "\n".join(lines) + "\n"
 
 
-def _chosen(prepared: plan_checks.Prepared) -> list[str]:
+def _chosen(prepared: plan_checks.ScheduledPlan) -> list[str]:
     if len(prepared.tasks) <= MAX_NODES:
         return list(prepared.graph.ids)
     in_order = itertools.chain(prepared.critical_path, *prepared.waves)
     return list(itertools.islice(dict.fromkeys(in_order), MAX_NODES))
 
 
-def _waves(prepared: plan_checks.Prepared, names: Mapping[str, str]) -> Iterator[str]:
+def _waves(prepared: plan_checks.ScheduledPlan, names: Mapping[str, str]) -> Iterator[str]:
     for number, wave in enumerate(prepared.waves, start=1):
         inside = [task_id for task_id in wave if task_id in names]
         if inside:
@@ -57,13 +59,13 @@ def _waves(prepared: plan_checks.Prepared, names: Mapping[str, str]) -> Iterator
             yield "  end"
 
 
-def _label(prepared: plan_checks.Prepared, task_id: str) -> str:
+def _label(prepared: plan_checks.ScheduledPlan, task_id: str) -> str:
     goal = escape.mermaid_label(prepared.tasks[prepared.graph.index[task_id]].goal, limit=GOAL_CHARS)
     name = escape.mermaid_label(task_id, limit=64)
     return f"{name}<br/>{goal}" if goal else name
 
 
-def _edges(plan: model.Plan, prepared: plan_checks.Prepared, names: Mapping[str, str]) -> Iterator[str]:
+def _edges(plan: model.Plan, prepared: plan_checks.ScheduledPlan, names: Mapping[str, str]) -> Iterator[str]:
     critical = set(itertools.pairwise(prepared.critical_path))
     redundant = set(prepared.redundant)
     by_planning = {(edge.before, edge.after) for edge in (*plan.added_edges, *prepared.added_edges)}

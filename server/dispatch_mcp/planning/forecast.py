@@ -120,7 +120,7 @@ class Forecast:
         return {**out, "min": [round(m) for m in self.minutes], "spawns": self.spawns, "basis": self.basis}
 
 
-def used(usage: model.Usage) -> int:
+def counted_tokens(usage: model.Usage) -> int:
     """Returns the tokens of a usage that forecasts and ceilings count: all but those read again from a cache."""
     return usage.input_tokens + usage.output_tokens + usage.cache_write_tokens
 
@@ -165,7 +165,7 @@ class Past:
         usage = prior(task.effort, model_choice.kind(task.goal))
         samples = self.of(task)
         if not samples:
-            tokens = used(usage)
+            tokens = counted_tokens(usage)
             dollars = _priced(price(task.model, usage), SPREAD)
             return Expected(Range(tokens, tokens * SPREAD), dollars, Range(minutes, minutes * SPREAD))
         tokens = _range([sample.tokens for sample in samples])
@@ -174,7 +174,7 @@ class Past:
             dollars = _range(costs)
         else:
             whole = price(task.model, usage)
-            share = 0.0 if whole is None else whole / used(usage)
+            share = 0.0 if whole is None else whole / counted_tokens(usage)
             dollars = None if whole is None else Range(tokens.p50 * share, tokens.p90 * share)
         return Expected(tokens, dollars, _range([sample.minutes for sample in samples]), len(samples))
 
@@ -191,7 +191,7 @@ def prior(effort: Effort, kind: str) -> model.Usage:
     )
 
 
-def of_plan(prepared: plan_checks.Prepared, workers: int, past: Past, price: Price) -> Forecast:
+def of_plan(prepared: plan_checks.ScheduledPlan, workers: int, past: Past, price: Price) -> Forecast:
     """Returns what a plan on `workers` at a time is expected to use."""
     by_kind: dict[tuple[object, ...], Expected] = {}
     uses: list[Expected] = []
@@ -232,7 +232,7 @@ def total(parts: Iterable[Range]) -> Range:
     return Range(p50, p50 * math.exp(_P90 * math.sqrt(sigma2)))
 
 
-def makespan(prepared: plan_checks.Prepared, minutes: Sequence[Range], workers: int) -> Range:
+def makespan(prepared: plan_checks.ScheduledPlan, minutes: Sequence[Range], workers: int) -> Range:
     """Returns the range of a plan's minutes on `workers`.
 
     Small plans are played through in scenarios whose durations are log-normal and drawn by a fixed rule, the same

@@ -54,7 +54,7 @@ def build(edges: Sequence[tuple[str, Sequence[str]]]) -> Graph:
     return Graph(ids, index, deps, dependents, tuple(order))
 
 
-def of(tasks: Sequence[model.Task]) -> Graph:
+def graph_of(tasks: Sequence[model.Task]) -> Graph:
     """Returns the graph of already checked tasks. Raises ValueError as `build`."""
     return build([(task.id, task.deps) for task in tasks])
 

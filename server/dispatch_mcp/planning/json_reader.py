@@ -47,7 +47,7 @@ class Reader:
 
     def wrong(self, key: str, value: model.Json, wanted: str) -> None:
         """Notes that a value has the wrong type."""
-        self.problem("wrong_type", key, f"{problems.shown(key)} is {_kind(value)}.", fix=f"Send {wanted}.")
+        self.problem("wrong_type", key, f"{problems.quoted(key)} is {_kind(value)}.", fix=f"Send {wanted}.")
 
     def text(self, key: str, value: model.Json, limit: int = MAX_TEXT) -> str | None:
         """Returns a text of at most `limit` characters, or None."""
@@ -55,11 +55,11 @@ class Reader:
             self.wrong(key, value, "a string")
             return None
         if len(value) > limit:
-            message = f"{problems.shown(key)} has {len(value)} characters; at most {limit} are allowed."
+            message = f"{problems.quoted(key)} has {len(value)} characters; at most {limit} are allowed."
             self.problem("too_long", key, message, fix="Shorten it, or put it into a file and name the file.")
             return None
         if _BAD_TEXT.search(value):
-            message = f"{problems.shown(key)} holds a NUL or half a character: {problems.shown(value)}."
+            message = f"{problems.quoted(key)} holds a NUL or half a character: {problems.quoted(value)}."
             self.problem("bad_text", key, message, fix="Remove that character.")
             return None
         return value
@@ -96,26 +96,26 @@ class Reader:
             return None
         if not (math.isfinite(value) if isinstance(value, float) else True) or not low <= value <= high:
             self.problem(
-                "bad_value", key, f"{problems.shown(key)} is {_digits(value)}.", fix=f"Use {low:g} to {high:g}."
+                "bad_value", key, f"{problems.quoted(key)} is {_digits(value)}.", fix=f"Use {low:g} to {high:g}."
             )
             return None
         if whole and value != int(value):
-            self.problem("bad_value", key, f"{problems.shown(key)} is {value!r}.", fix="Use a whole number.")
+            self.problem("bad_value", key, f"{problems.quoted(key)} is {value!r}.", fix="Use a whole number.")
             return None
         return value
 
     def choice(self, key: str, value: model.Json, words: Collection[str]) -> str | None:
         """Returns one of the `allowed` words, whatever the case it was written in."""
         if not isinstance(value, str):
-            self.wrong(key, value, f"one of {problems.listed(tuple(words))}")
+            self.wrong(key, value, f"one of {problems.in_backticks(tuple(words))}")
             return None
         word_form = value.strip().casefold()
         for word in words:
             if word.casefold() == word_form:
                 return word
-        message = f"{problems.shown(key)} is {problems.shown(value)}."
+        message = f"{problems.quoted(key)} is {problems.quoted(value)}."
         nearest = problems.nearest(value, words)
-        self.problem("bad_value", key, message, fix=f"Use one of {problems.listed(tuple(words))}.", meant=nearest)
+        self.problem("bad_value", key, message, fix=f"Use one of {problems.in_backticks(tuple(words))}.", meant=nearest)
         return None
 
     def mapping(self, key: str, value: model.Json) -> dict[str, model.Json] | None:
@@ -125,7 +125,7 @@ class Reader:
             return None
         fault = _fault(value)
         if fault:
-            self.problem("bad_value", key, f"{problems.shown(key)} {fault}.", fix="Send plain, finite, smaller JSON.")
+            self.problem("bad_value", key, f"{problems.quoted(key)} {fault}.", fix="Send plain, finite, smaller JSON.")
             return None
         return {str(name): item for name, item in value.items()}
 
@@ -138,7 +138,7 @@ class Reader:
         if wrapped:
             self.repaired["strings taken as lists"] = None
         if len(value) > MAX_LIST:
-            message = f"{problems.shown(key)} has {len(value)} entries; at most {MAX_LIST} are allowed."
+            message = f"{problems.quoted(key)} has {len(value)} entries; at most {MAX_LIST} are allowed."
             self.problem("too_long", key, message, fix="Name a folder or a glob, or split the task.")
             return None
         return value
@@ -152,7 +152,7 @@ def _kind(value: model.Json) -> str:
     if isinstance(value, int | float):
         return f"a number ({_digits(value)})"
     if isinstance(value, str):
-        return f"a string ({problems.shown(value)})"
+        return f"a string ({problems.quoted(value)})"
     return "an object" if json_types.is_object(value) else f"a list of {len(value)}"
 
 
@@ -188,4 +188,4 @@ def _leaf_fault(item: model.Json) -> str:
         return "" if math.isfinite(item) else f"holds {item!r}"
     if isinstance(item, int):
         return "" if abs(item) < MAX_INTEGER else "holds an integer beyond 64 bits"
-    return "" if item is None else f"holds {problems.shown(item)}"
+    return "" if item is None else f"holds {problems.quoted(item)}"

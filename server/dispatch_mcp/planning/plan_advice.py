@@ -63,7 +63,7 @@ def of_tasks(tasks: Sequence[model.Task]) -> Iterator[problems.Notice]:
             yield _about("no_files_declared", silent, "No `files`: write conflicts with these cannot be seen.")
 
 
-def of_paths(tasks: Sequence[model.Task], paths: conflicts.Declared) -> Iterator[problems.Notice]:
+def of_paths(tasks: Sequence[model.Task], paths: conflicts.DeclaredPaths) -> Iterator[problems.Notice]:
     """Yields what the declared paths show: files that others tend to change too, and too many globs."""
     hot = _hot(paths.writes) if len(tasks) > 1 else []
     if hot:
@@ -79,7 +79,7 @@ def of_paths(tasks: Sequence[model.Task], paths: conflicts.Declared) -> Iterator
 
 
 def of_reads(
-    tasks: Sequence[model.Task], paths: conflicts.Declared, reach: conflicts.Reach
+    tasks: Sequence[model.Task], paths: conflicts.DeclaredPaths, reach: conflicts.Reach
 ) -> Iterator[problems.Notice]:
     """Yields one notice if tasks read what a task without a path to them writes."""
     if not (paths.reads and paths.writes):
@@ -117,7 +117,7 @@ def _few(reach: conflicts.Reach, others: dict[int, int]) -> Iterator[tuple[int, 
     """Yields the first (earlier, later) pairs of nodes without a path either way."""
     pairs = (
         (reach.line.nodes[place], later)
-        for later, free in conflicts.unordered(reach, others)
+        for later, free in conflicts.unordered_pairs(reach, others)
         for place in conflicts.places(free)
     )
     return itertools.islice(pairs, _LISTED)
@@ -136,7 +136,7 @@ def _is_hot(path: str) -> bool:
     return name in _HOT_NAMES or name.endswith(_HOT_ENDS) or any(part in path for part in _HOT_FOLDERS)
 
 
-def _path(paths: conflicts.Declared, reader: int, writer: int) -> str:
+def _path(paths: conflicts.DeclaredPaths, reader: int, writer: int) -> str:
     return f"`{paths.touching.shared(paths.reads[reader], paths.writes[writer])}`"
 
 

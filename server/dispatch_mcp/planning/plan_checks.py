@@ -38,7 +38,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class ScheduledPlan:
     """How a checked plan would run.
 
     `tasks` carry the added edges among their deps and the isolation that was decided; everything else is of these
@@ -74,7 +74,7 @@ class Prepared:
         """Minutes that each task can be late without making the plan longer, with unlimited workers."""
         return {task_id: self.times.slack(node) for node, task_id in enumerate(self.graph.ids)}
 
-    def with_notices(self, extra: Iterable[Notice]) -> Prepared:
+    def with_notices(self, extra: Iterable[Notice]) -> ScheduledPlan:
         """Returns the same plan with `extra` in front of its notices."""
         return replace(self, notices=(*extra, *self.notices))
 
@@ -106,7 +106,7 @@ def check(
         *_check_goals(tasks),
         *_check_choices(tasks, agents, models),
         *_check_deps(tasks, index),
-        *acceptance.found_problems(tasks, workspace),
+        *acceptance.problems_of(tasks, workspace),
         *_check_cycles(tasks, index),
     ]
 
@@ -119,7 +119,7 @@ def _check_ids(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterabl
                 code="bad_id",
                 task=task.id,
                 where=f"tasks[{position}].id",
-                message=f"Id {problems.shown(task.id)} is not a task id." if task.id else "The task has no id.",
+                message=f"Id {problems.quoted(task.id)} is not a task id." if task.id else "The task has no id.",
                 fix="Use 1-64 letters, digits, `.`, `_` or `-`, starting with a letter or digit.",
             )
         elif index[task.id] != position:
@@ -142,7 +142,7 @@ def _check_goals(tasks: Sequence[model.Task]) -> Iterable[Problem]:
                 code="empty_goal",
                 task=task.id,
                 where=f"tasks[{position}].do",
-                message=f"Task {problems.shown(task.id)} does not say what to do.",
+                message=f"Task {problems.quoted(task.id)} does not say what to do.",
                 fix="Give one measurable goal in `do`.",
             )
 
@@ -169,7 +169,7 @@ def _unknown_choice(task: model.Task, kind: str, where: str, names: problems.Nam
         code=f"unknown_{kind}",
         task=task.id,
         where=where,
-        message=f"There is no {kind} {problems.shown(choice)}.",
+        message=f"There is no {kind} {problems.quoted(choice)}.",
         did_you_mean=nearest,
         fix=f"Use `{nearest}`." if nearest else f"{otherwise}.",
     )
@@ -184,7 +184,7 @@ def _check_deps(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterab
                     code="self_dependency",
                     task=task.id,
                     where=f"tasks[{position}].deps[{place}]",
-                    message=f"Task {problems.shown(task.id)} waits for itself.",
+                    message=f"Task {problems.quoted(task.id)} waits for itself.",
                     fix=f"Remove `{task.id}` from its own deps.",
                 )
             elif dep not in index:
@@ -199,7 +199,7 @@ def _unknown_dependency(task: model.Task, dep: str, where: str, names: problems.
         code="unknown_dependency",
         task=task.id,
         where=where,
-        message=f"Task {problems.shown(task.id)} waits for {problems.shown(dep)}, which is not in the plan.",
+        message=f"Task {problems.quoted(task.id)} waits for {problems.quoted(dep)}, which is not in the plan.",
         did_you_mean=nearest,
         fix=f"Use `{nearest}`." if nearest else "Add that task or remove the dep.",
     )
@@ -244,7 +244,7 @@ def prepare(
     on_conflict: model.Conflict = "serialize",
     durations: Mapping[str, float] | None = None,
     workspace: str = "",
-) -> Prepared:
+) -> ScheduledPlan:
     """Returns how a plan without problems would run, with its write conflicts settled as `on_conflict` says.
 
     `durations` are minutes by task id, instead of what the effort suggests; paths below `workspace` count as
@@ -255,7 +255,7 @@ def prepare(
     """
     minutes = _minutes(tasks, durations or {})
     first = _forecast(tasks, minutes, max_parallel)
-    paths = conflicts.declared(tasks, workspace)
+    paths = conflicts.declared_paths(tasks, workspace)
     line = conflicts.line_up(first.plan, first.at.tails)
     rivals = conflicts.holders(paths.writes, paths.writes, paths.touching, line.place)
     reach = conflicts.sweep(first.plan, line, rivals if on_conflict == "serialize" else {})
@@ -283,7 +283,7 @@ class _Forecast:
 
 
 def _forecast(tasks: Sequence[model.Task], minutes: Sequence[float], workers: int) -> _Forecast:
-    plan = graph.of(tasks)
+    plan = graph.graph_of(tasks)
     at = schedule.times(plan, minutes)
     urgent = schedule.urgency(at, [_RANK[task.priority] for task in tasks])
     return _Forecast(plan, at, urgent, schedule.makespan(plan, minutes, urgent, workers), workers)
@@ -295,11 +295,11 @@ def _prepared(
     outcome: _Settled,
     redundant: Mapping[int, tuple[int, ...]],
     advice: Sequence[Notice],
-) -> Prepared:
+) -> ScheduledPlan:
     ids, deps, at = outlook.plan.ids, outlook.plan.deps, outlook.at
     waves = schedule.waves(outlook.plan)
     serial = sum(at.minutes)
-    return Prepared(
+    return ScheduledPlan(
         tasks=tuple(tasks),
         graph=outlook.plan,
         times=at,
@@ -331,7 +331,7 @@ class _Clash:
     """Tasks, what they declare, who comes before whom, and the bit sets of those who write the same."""
 
     tasks: Sequence[model.Task]
-    paths: conflicts.Declared
+    paths: conflicts.DeclaredPaths
     reach: conflicts.Reach
     rivals: Mapping[int, int]
 
@@ -354,20 +354,20 @@ def _serialize(clash: _Clash) -> _Settled:
 
 def _isolate(clash: _Clash) -> _Settled:
     members = 0
-    for node, rivals in conflicts.unordered(clash.reach, clash.rivals):
+    for node, rivals in conflicts.unordered_pairs(clash.reach, clash.rivals):
         members |= rivals | 1 << clash.reach.line.place[node]
     if not members:
         return _Settled()
     nodes = [clash.reach.line.nodes[place] for place in conflicts.places(members)][::-1]
     order = [clash.tasks[node].id for node in nodes]
-    message = f"Each works in a worktree of its own; they are merged in this order: {problems.listed(order)}."
+    message = f"Each works in a worktree of its own; they are merged in this order: {problems.in_backticks(order)}."
     return _Settled(isolated=nodes, notices=[Notice(code="merged_in_order", tasks=tuple(order), message=message)])
 
 
 def _refuse(clash: _Clash) -> _Settled:
     total = 0
     clashes: list[Problem] = []
-    for second, rivals in conflicts.unordered(clash.reach, clash.rivals):
+    for second, rivals in conflicts.unordered_pairs(clash.reach, clash.rivals):
         total += rivals.bit_count()
         for place in conflicts.places(rivals):
             if len(clashes) == MAX_CONFLICTS:
@@ -430,7 +430,7 @@ def _slower(before: float, after: float) -> Iterable[Notice]:
 
 
 def answer(
-    prepared: Prepared,
+    prepared: ScheduledPlan,
     *,
     plan_id: str = "",
     version: int = 1,
@@ -473,7 +473,9 @@ def refusal(found: Sequence[Problem], limit: int = MAX_CONFLICTS) -> dict[str, m
     return {**out, "more": len(found) - limit} if len(found) > limit else out
 
 
-def _decided(prepared: Prepared, decisions: Mapping[str, Mapping[str, model.Json]]) -> dict[str, dict[str, model.Json]]:
+def _decided(
+    prepared: ScheduledPlan, decisions: Mapping[str, Mapping[str, model.Json]]
+) -> dict[str, dict[str, model.Json]]:
     in_worktrees = set(prepared.isolated)
     out: dict[str, dict[str, model.Json]] = {}
     for node, task_id in enumerate(prepared.graph.ids):

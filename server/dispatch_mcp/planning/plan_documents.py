@@ -83,7 +83,7 @@ def _limits(reader: json_reader.Reader, key: str, value: model.Json) -> model.Ta
     for name, amount in limits.canonical(raw).items():
         if name not in names:
             nearest = problems.nearest(name, names)
-            fix = f"Use `{nearest}`." if nearest else f"A task's limits are {problems.listed(sorted(names))}."
+            fix = f"Use `{nearest}`." if nearest else f"A task's limits are {problems.in_backticks(sorted(names))}."
             reader.problem("unknown_field", f"{key}.{json_reader.printable(name)}", "There is no such limit.", fix=fix)
         elif amount is not None:
             whole = name in ("tokens", "attempts")
@@ -220,8 +220,8 @@ def _known_only(
     strange = [key for key in raw if key not in names]
     for key in strange[:MAX_UNKNOWN]:
         nearest = problems.nearest(str(key), names)
-        fix = f"Use `{nearest}`." if nearest else f"Known fields: {problems.listed(names, len(names))}."
-        quotation = problems.shown(key)
+        fix = f"Use `{nearest}`." if nearest else f"Known fields: {problems.in_backticks(names, len(names))}."
+        quotation = problems.quoted(key)
         reader.problem(
             "unknown_field", json_reader.printable(str(key)), f"There is no field {quotation}.", fix=fix, meant=nearest
         )

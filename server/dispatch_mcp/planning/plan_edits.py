@@ -41,9 +41,9 @@ def _misformed(
     if op not in OPS:
         nearest = problems.nearest(op, OPS) if isinstance(op, str) else ""
         fix = f"Use `{nearest}`." if nearest else f"Use one of {', '.join(OPS)}."
-        return _bad_edit(task_id, f"{where}.op", f"op {problems.shown(op)} is unknown.", fix, nearest)
+        return _bad_edit(task_id, f"{where}.op", f"op {problems.quoted(op)} is unknown.", fix, nearest)
     if not isinstance(task_id, str) or not task_id:
-        return _bad_edit("", f"{where}.id", f"id {problems.shown(task_id)} is not a task id.", "Name the task.")
+        return _bad_edit("", f"{where}.id", f"id {problems.quoted(task_id)} is not a task id.", "Name the task.")
     wrong = _misplaced(where, task_id, edit)
     if wrong is not None:
         return wrong
@@ -67,17 +67,17 @@ def _misplaced(where: str, task_id: str, edit: Mapping[str, model.Json]) -> prob
         nearest = problems.nearest(strange, FIELDS)
         fix = f"Use `{nearest}`." if nearest else "Fields of the task belong into `task`."
         return _bad_edit(
-            task_id, f"{where}.{strange[:80]}", f"There is no {problems.shown(strange)} here.", fix, nearest
+            task_id, f"{where}.{strange[:80]}", f"There is no {problems.quoted(strange)} here.", fix, nearest
         )
     if edit["op"] not in ("add", "modify"):
         return None
     fields = edit.get("task")
     if not isinstance(fields, dict) or not fields:
-        message = f"op {edit['op']} needs `task`, not {problems.shown(fields)}."
+        message = f"op {edit['op']} needs `task`, not {problems.quoted(fields)}."
         return _bad_edit(task_id, f"{where}.task", message, "Send the fields of the task as an object.")
     own_id: model.Json = edit["task"].get("id", task_id)
     if str(own_id).strip() != task_id:
-        message = f"The edit is of {task_id!r}, its task has the id {problems.shown(own_id)}."
+        message = f"The edit is of {task_id!r}, its task has the id {problems.quoted(own_id)}."
         return _bad_edit(task_id, f"{where}.task.id", message, "Leave the id out of `task`; to rename, remove and add.")
     return None
 
@@ -210,7 +210,7 @@ def changes(
     after: model.Plan,
     edits: Sequence[Mapping[str, model.Json]],
     *,
-    prepared: plan_checks.Prepared,
+    prepared: plan_checks.ScheduledPlan,
     ready: Collection[str],
     stand: Standing,
 ) -> dict[str, model.Json]:

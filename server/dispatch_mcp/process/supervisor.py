@@ -104,7 +104,7 @@ def kill_left_over(folder: Path) -> bool:
     return bool(start) and _start_time(pid) == start and _kill_group(pid)
 
 
-async def left_over(folder: Path, *, wait_s: float = 3.0) -> ChildResult | None:
+async def result_left_over(folder: Path, *, wait_s: float = 3.0) -> ChildResult | None:
     """Returns how a child ended whose server was killed, once nothing of it lives; None if there was none.
 
     Its watchdog gets `wait_s` to see to that; then what is left is killed. Without the watchdog's word the child counts

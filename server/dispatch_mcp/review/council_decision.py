@@ -58,7 +58,7 @@ class Claim(model.Value):
     fix: str = ""
 
 
-class Merged(model.Value):
+class MergedFinding(model.Value):
     """One place that findings are about, with everybody who found it. `severity` is the worst that counts."""
 
     id: str
@@ -99,12 +99,12 @@ class Decision(model.Value):
     blocks: bool
     why: str
     rules: str
-    findings: tuple[Merged, ...] = ()
+    findings: tuple[MergedFinding, ...] = ()
     voices: tuple[ReviewerVerdict, ...] = ()
     unseen: tuple[str, ...] = ()
     next: Literal["", "devils_advocate"] = ""
 
-    def of(self, *standings: Standing) -> tuple[Merged, ...]:
+    def of(self, *standings: Standing) -> tuple[MergedFinding, ...]:
         """Returns the findings of these standings."""
         return tuple(finding for finding in self.findings if finding.standing in standings)
 
@@ -136,7 +136,7 @@ def decide(
 def _judged(
     reports: Sequence[ReviewReport],
     voices: Sequence[ReviewerVerdict],
-    places: Sequence[Merged],
+    places: Sequence[MergedFinding],
     rules: CouncilRules,
     unseen: Sequence[str],
 ) -> tuple[Outcome, str, Literal["", "devils_advocate"]]:
@@ -154,7 +154,7 @@ def _judged(
     return "PASS", _passed(voices, settlements), ""
 
 
-def _passed(voices: Sequence[ReviewerVerdict], places: Sequence[Merged]) -> str:
+def _passed(voices: Sequence[ReviewerVerdict], places: Sequence[MergedFinding]) -> str:
     waivers = sum(place.standing == "waived" for place in places)
     refutations = len(places) - waivers
     reasons = [f"{waivers} waived by a person"] if waivers else []
@@ -166,7 +166,7 @@ def _passed(voices: Sequence[ReviewerVerdict], places: Sequence[Merged]) -> str:
 def _doubt(
     reports: Sequence[ReviewReport],
     voices: Sequence[ReviewerVerdict],
-    places: Sequence[Merged],
+    places: Sequence[MergedFinding],
     rules: CouncilRules,
     unseen: Sequence[str],
 ) -> str:
@@ -185,7 +185,7 @@ def _doubt(
     return ""
 
 
-def _objections(reports: Sequence[ReviewReport], places: Sequence[Merged]) -> list[str]:
+def _objections(reports: Sequence[ReviewReport], places: Sequence[MergedFinding]) -> list[str]:
     """Returns the reviewers whose FAIL cannot be explained.
 
     Nobody blocks here, so none of them has an open critical or high finding. A FAIL counts as explained when a finding
@@ -233,7 +233,7 @@ def _verdict(name: str, role: findings.Role, own: Sequence[ReviewReport]) -> Rev
 
 def merge(
     reports: Iterable[ReviewReport], waivers: Sequence[Waiver] = (), refutations: Sequence[Refutation] = ()
-) -> list[Merged]:
+) -> list[MergedFinding]:
     """Returns all findings, those about one place as one with all its reviewers, the worst first."""
     groups: list[list[Finding]] = []
     for finding in sorted((finding for report in reports for finding in report.findings), key=_order):
@@ -243,7 +243,7 @@ def merge(
         else:
             group.append(finding)
     names: Counter[str] = Counter()
-    places: list[Merged] = []
+    places: list[MergedFinding] = []
     for group in groups:
         own = findings.key(group[0].file, group[0].quote or group[0].claim)
         name = next((finding.earlier for finding in group if finding.earlier), own)
@@ -280,7 +280,7 @@ def _is_same_place(finding: Finding, other: Finding) -> bool:
 
 def _merged(
     name: str, group: Sequence[Finding], waivers: Sequence[Waiver], refutations: Sequence[Refutation]
-) -> Merged:
+) -> MergedFinding:
     first = group[0]
     raisers = {finding.reviewer for finding in group}
     opponents = {
@@ -289,7 +289,7 @@ def _merged(
         if refutation.finding == name and refutation.anchored and refutation.evidence.strip()
     }
     waiver = next((waiver for waiver in waivers if waiver.finding == name), None)
-    return Merged(
+    return MergedFinding(
         id=name,
         severity=first.severity,
         standing=_standing(first, waived=waiver is not None, refuted=len(opponents) >= len(raisers)),

@@ -134,7 +134,7 @@ def _shown(line: str) -> str:
 def _long(path: str, hunk: unified_diff.Hunk) -> tuple[Span, ...]:
     return tuple(
         Span(path=path, first=line.number, last=line.number, removed=line.mark == "-")
-        for line in unified_diff.numbered(hunk)
+        for line in unified_diff.lines_with_numbers(hunk)
         if len(line.text) > LINE_LIMIT
     )
 

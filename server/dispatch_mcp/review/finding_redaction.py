@@ -13,14 +13,14 @@ MARK: Final = "[redacted]"
 
 
 @dataclass(frozen=True, slots=True)
-class Cleaned:
+class CleanDiff:
     """A change without secrets, and how many of its lines held one."""
 
     diff: unified_diff.Diff
     lines: int = 0
 
 
-def cleaned(diff: unified_diff.Diff, clean: Callable[[str], str]) -> Cleaned:
+def clean(diff: unified_diff.Diff, clean: Callable[[str], str]) -> CleanDiff:
     """Returns a change whose texts and names went through `clean`; it has as many lines as before."""
     count = 0
     files: list[unified_diff.FileChange] = []
@@ -31,7 +31,7 @@ def cleaned(diff: unified_diff.Diff, clean: Callable[[str], str]) -> Cleaned:
             count += sum(before != after for before, after in zip(hunk.lines, lines, strict=True))
             hunks.append(replace(hunk, lines=lines, section=clean(hunk.section)))
         files.append(replace(change, hunks=tuple(hunks), path=clean(change.path), old_path=clean(change.old_path)))
-    return Cleaned(unified_diff.Diff(tuple(files)), count)
+    return CleanDiff(unified_diff.Diff(tuple(files)), count)
 
 
 def is_secret(path: str) -> bool:

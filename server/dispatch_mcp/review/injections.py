@@ -186,7 +186,7 @@ def _of_file(change: unified_diff.FileChange) -> Iterator[findings.Flag]:
     for hunk in change.hunks:
         if not _worth_reading("\n".join(hunk.lines)):
             continue
-        for line in unified_diff.numbered(hunk):
+        for line in unified_diff.lines_with_numbers(hunk):
             kind = kind_of(line.text)
             if kind and line.mark != "-":
                 yield findings.Flag(path=escape.one_line(change.path, limit=200), line=line.number, kind=kind)

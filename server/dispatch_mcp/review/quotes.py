@@ -76,7 +76,7 @@ def ground(diff: unified_diff.Diff) -> Ground:
     for change in diff.files:
         new, old = sides.setdefault(change.path, ([], []))
         for hunk in change.hunks:
-            for line in unified_diff.numbered(hunk):
+            for line in unified_diff.lines_with_numbers(hunk):
                 (old if line.mark == "-" else new).append(_Line(line.number, findings.plain(line.text)))
     return Ground(sides)
 

@@ -79,7 +79,7 @@ class Scope:
     excluded: Sequence[Excluded] = ()
 
 
-def of(diff: unified_diff.Diff) -> Scope:
+def split_scope(diff: unified_diff.Diff) -> Scope:
     """Returns what of a change is reviewed; each file is either in it or listed with a reason."""
     files: list[unified_diff.FileChange] = []
     exclusions: list[Excluded] = []

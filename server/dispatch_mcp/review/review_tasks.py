@@ -93,7 +93,7 @@ class Manifest(model.Value):
     reviewed: str = ""
 
 
-def place(task: model.Task) -> ReviewAssignment | None:
+def assignment_of(task: model.Task) -> ReviewAssignment | None:
     """Returns a task's place in a round, or None when it is no review of a council."""
     value = task.inputs.get(INPUT)
     if not json_types.is_object(value) or "manifest" not in value:
@@ -106,7 +106,7 @@ def place(task: model.Task) -> ReviewAssignment | None:
 
 def places(tasks: Sequence[model.Task]) -> dict[str, ReviewAssignment]:
     """Returns the places in a round that the tasks of a plan have, by task id; empty for a plan that is no round."""
-    return {task.id: assignment for task in tasks if (assignment := place(task))}
+    return {task.id: assignment for task in tasks if (assignment := assignment_of(task))}
 
 
 def tasks(manifest: Manifest, digest: str, texts: Sequence[str], focuses: Mapping[str, str]) -> list[model.Task]:

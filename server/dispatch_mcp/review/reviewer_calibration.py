@@ -77,17 +77,17 @@ def _with_round(record: Record, council_round: Round, voice: council_decision.Re
     return record.model_copy(update={name: getattr(record, name) + int(count) for name, count in counts.items()})
 
 
-def _called(place: council_decision.Merged, reviewer: str) -> findings.Severity:
+def _called(place: council_decision.MergedFinding, reviewer: str) -> findings.Severity:
     return findings.worst([claim.severity for claim in place.claims if claim.reviewer == reviewer])
 
 
-def _upheld(place: council_decision.Merged, later: Sequence[EarlierRuling]) -> bool:
+def _upheld(place: council_decision.MergedFinding, later: Sequence[EarlierRuling]) -> bool:
     if place.standing == "unproven":
         return False
     return len(place.reviewers) > 1 or _ruled(place, later, "gone") or _ruled(place, later, "stands")
 
 
-def _ruled(place: council_decision.Merged, later: Sequence[EarlierRuling], ruling: findings.Ruling) -> bool:
+def _ruled(place: council_decision.MergedFinding, later: Sequence[EarlierRuling], ruling: findings.Ruling) -> bool:
     return any(
         answer.finding == place.id and answer.ruling == ruling and (answer.anchored or ruling == "stands")
         for answer in later

@@ -146,7 +146,9 @@ def by_name(agents: catalog.Catalog, names: Sequence[str]) -> tuple[findings.Rev
         agent = find(agents, name)
         if agent is None or not _may_review(agent):
             able = sorted({other.name for other in (*agents.agents, *agents.shadowed) if _may_review(other)})
-            raise errors.InputError(f"{name[:100]!r} is no reviewer here.", hint=f"Reviewers: {problems.listed(able)}.")
+            raise errors.InputError(
+                f"{name[:100]!r} is no reviewer here.", hint=f"Reviewers: {problems.in_backticks(able)}."
+            )
         reviewers.append(findings.Reviewer(reviewer=name, why=("asked for by name",), own=True))
     return tuple(reviewers)
 

@@ -109,9 +109,9 @@ def _again(earlier_finding: review_tasks.Earlier, reviewer: str, place: quotes.P
 
 def owners(
     decision: council_decision.Decision, files_of: Mapping[str, Sequence[str]]
-) -> dict[str, list[council_decision.Merged]]:
+) -> dict[str, list[council_decision.MergedFinding]]:
     """Returns the blocking findings by the task that owns their file; those of nobody under an empty name."""
-    findings_of: dict[str, list[council_decision.Merged]] = {}
+    findings_of: dict[str, list[council_decision.MergedFinding]] = {}
     for finding in decision.of("open"):
         path = path_globs.normalise(finding.file, "")
         task = next((task for task, paths in files_of.items() if any(_owns(own, path) for own in paths)), "")
@@ -123,7 +123,7 @@ def _owns(own: str, path: str) -> bool:
     return path_globs.touch(path_globs.normalise(own, ""), path)
 
 
-def brief(finding: council_decision.Merged) -> str:
+def brief(finding: council_decision.MergedFinding) -> str:
     """Returns a finding as the one who has to mend it reads it."""
     first = finding.claims[0]
     lines = [f"{finding.severity}: {finding.file}:{finding.line}: {first.claim}", f"It says: {finding.quote}"]

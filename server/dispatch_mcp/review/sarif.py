@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dispatch_mcp import model
-from dispatch_mcp.review.council_decision import Decision, Merged
+from dispatch_mcp.review.council_decision import Decision, MergedFinding
 
 SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS: Final = {"critical": "error", "high": "error", "medium": "warning", "low": "note"}
@@ -45,7 +45,7 @@ def _invocation(decision: Decision) -> dict[str, model.Json]:
     }
 
 
-def _result(finding: Merged, names: Sequence[str]) -> dict[str, model.Json]:
+def _result(finding: MergedFinding, names: Sequence[str]) -> dict[str, model.Json]:
     first = finding.claims[0]
     text = "\n".join(
         part for part in (first.claim or finding.quote, first.evidence, first.fix and f"Fix: {first.fix}") if part
@@ -72,7 +72,7 @@ def _result(finding: Merged, names: Sequence[str]) -> dict[str, model.Json]:
     return result
 
 
-def _location(finding: Merged) -> dict[str, model.Json]:
+def _location(finding: MergedFinding) -> dict[str, model.Json]:
     place: dict[str, model.Json] = {"artifactLocation": {"uri": uri(finding.file)}}
     if finding.line:
         region: dict[str, model.Json] = {"startLine": finding.line, "endLine": max(finding.line, finding.last)}

@@ -95,7 +95,7 @@ _INDEXES: Final[WeakKeyDictionary[catalog.Catalog, Index]] = WeakKeyDictionary()
 """The index of each catalogue that is in use; catalogues are immutable, so an entry stays true as long as it lives."""
 
 
-def of(agents: catalog.Catalog) -> Index:
+def index_of(agents: catalog.Catalog) -> Index:
     """Returns what routing looks requests up in, built at first use."""
     index = _INDEXES.get(agents)
     if index is None:

@@ -348,7 +348,7 @@ def _learner(history: History, agents: catalog.Catalog) -> Learner:
 
 
 def _base(source: str, agents: catalog.Catalog) -> Sequence[float]:
-    index = agent_index.of(agents)
+    index = agent_index.index_of(agents)
     return scoring.score(request_reader.read(source, index, agents.words), index).logits
 
 

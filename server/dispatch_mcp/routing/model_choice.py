@@ -86,7 +86,7 @@ def check(name: str) -> str:
     )
 
 
-def known(name: str) -> bool:
+def exists(name: str) -> bool:
     """Returns whether `check` would accept the name."""
     return name in MODELS or bool(_FULL.fullmatch(name))
 

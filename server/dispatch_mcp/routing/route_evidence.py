@@ -33,9 +33,11 @@ class _Piece(NamedTuple):
     concept: int = -1
 
 
-def of(request: request_reader.Request, agents: catalog.Catalog, place: int, most: int) -> tuple[Evidence, ...]:
+def evidence_for(
+    request: request_reader.Request, agents: catalog.Catalog, place: int, most: int
+) -> tuple[Evidence, ...]:
     """Returns at most `most` pieces of evidence for the routable agent at this place, the heaviest first."""
-    agent, pieces = agents.routable[place], _pieces(request, agent_index.of(agents), place)
+    agent, pieces = agents.routable[place], _pieces(request, agent_index.index_of(agents), place)
     total = sum(piece.weight for piece in pieces.values())
     heaviest = sorted(pieces.items(), key=lambda item: (-item[1].weight, item[0]))[:most]
     return tuple(

@@ -128,7 +128,7 @@ class _Routing:
 
     @staticmethod
     def of(request: str, agents: catalog.Catalog, history: History, hints: Hints) -> _Routing:
-        index = agent_index.of(agents)
+        index = agent_index.index_of(agents)
         reading = request_reader.read(request, index, agents.words)
         scores = scoring.score(reading, index, learning.bonus(history, reading, agents))
         sure = confidence.certainty(reading, scores, index)
@@ -167,7 +167,7 @@ class _Routing:
 
     def _candidate(self, place: int, rank: int) -> Candidate:
         most = MAX_EVIDENCE if rank == 0 else 2 if rank < 3 else 0
-        evidence = route_evidence.of(self.request, self.catalog, place, most) if most else ()
+        evidence = route_evidence.evidence_for(self.request, self.catalog, place, most) if most else ()
         if rank == 0:
             evidence = learning.with_history(evidence, self.similar, self.request, most)
         return Candidate(name=self.catalog.keys[place], share=round(self.scores.shares[place], 4), evidence=evidence)
@@ -189,7 +189,7 @@ class _Routing:
         """Returns the model, the reason, and why the agent's own model is refused."""
         if self.hints.model:
             return self.hints.model, "asked for explicitly", ""
-        if agent.model and model_choice.known(agent.model):
+        if agent.model and model_choice.exists(agent.model):
             return agent.model, f"declared by {agent.name}", ""
         if agent.model:
             return "", "the declared model is unknown", f"{agent.name} declares the unknown model {agent.model[:60]!r}."
@@ -205,7 +205,7 @@ class _Routing:
         return spare, f"The knowledge document {agent.knowledge!r} is missing.{substitute}"
 
     def _fallback_agents(self) -> list[catalog.Agent]:
-        return [self.catalog.routable[place] for place in agent_index.of(self.catalog).fallbacks]
+        return [self.catalog.routable[place] for place in agent_index.index_of(self.catalog).fallbacks]
 
     def _fallback(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
         """Returns secondary routes by share, then the roster's declared fallback as the tertiary one."""

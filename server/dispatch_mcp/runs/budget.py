@@ -11,7 +11,7 @@ from dispatch_mcp.planning import forecast
 _NAMES: Final = ("dollars", "tokens", "minutes", "attempts", "tasks", "fan_out")
 
 
-def within(limits: model.Limits, ceilings: model.Limits) -> model.Limits:
+def limits_in_force(limits: model.Limits, ceilings: model.Limits) -> model.Limits:
     """Returns the limits in force: what was asked for, and the configuration's ceiling where nothing was.
 
     Raises:
@@ -31,7 +31,7 @@ def within(limits: model.Limits, ceilings: model.Limits) -> model.Limits:
     return limits.model_copy(update=changes)
 
 
-def merged(old: model.Limits, changes: model.Limits) -> model.Limits:
+def with_changes(old: model.Limits, changes: model.Limits) -> model.Limits:
     """Returns the limits of a run after some of them were given anew."""
     return old.model_copy(update={name: getattr(changes, name) for name in changes.model_fields_set})
 
@@ -41,9 +41,14 @@ def ceilings(limits: model.Limits) -> dict[str, float]:
     return {name: getattr(limits, name) for name in _NAMES if getattr(limits, name) is not None}
 
 
-def left(limits: model.Limits, spend: model.Usage, *, attempts: int, minutes: float) -> dict[str, float]:
+def remaining(limits: model.Limits, spend: model.Usage, *, attempts: int, minutes: float) -> dict[str, float]:
     """Returns what is left below the ceilings that are set; dollars only if everything spent has a price."""
-    amounts = {"dollars": spend.cost_usd, "tokens": forecast.used(spend), "minutes": minutes, "attempts": attempts}
+    amounts = {
+        "dollars": spend.cost_usd,
+        "tokens": forecast.counted_tokens(spend),
+        "minutes": minutes,
+        "attempts": attempts,
+    }
     sums = {name: amount for name, amount in amounts.items() if amount is not None}
     below = {name: ceiling - sums[name] for name, ceiling in ceilings(limits).items() if name in sums}
     return {name: round(max(0.0, rest), 4) for name, rest in below.items()}
@@ -87,7 +92,7 @@ class Hold(NamedTuple):
 
 def is_silent(usage: model.Usage) -> bool:
     """Returns whether a usage says nothing about what was spent."""
-    return usage.cost_usd is None and forecast.used(usage) + usage.cache_read_tokens == 0
+    return usage.cost_usd is None and forecast.counted_tokens(usage) + usage.cache_read_tokens == 0
 
 
 def _figure(value: float) -> str:

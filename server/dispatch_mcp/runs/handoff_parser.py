@@ -82,7 +82,7 @@ def parse_answer(text: str) -> Answer:
     return Answer(None, f"no JSON block with any of {', '.join(sorted(_FIELDS))} was found")
 
 
-def read_handoff(value: model.Json) -> Answer:
+def parse_handoff(value: model.Json) -> Answer:
     """Returns the handoff that a JSON value says, as leniently as `parse_answer`."""
     fields = _fields(value)
     if fields is None:

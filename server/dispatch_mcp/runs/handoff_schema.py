@@ -59,14 +59,16 @@ SCHEMA: Final[Mapping[str, model.Json]] = {
 }
 """What a worker's structured answer looks like: a handoff, and beside it the whole answer."""
 
-ASKED: Final = "Give your result in the structured form that you are asked for; [] where there is nothing to say."
+STRUCTURED_ANSWER: Final = (
+    "Give your result in the structured form that you are asked for; [] where there is nothing to say."
+)
 GO_ON: Final = (
     "Go on with the task that this conversation began with: your last try was cut off before it was done. Do not "
     "repeat what is done already; look where it stopped, finish it, and give the result in the same form."
 )
 
 
-def asked(prompt: prompt_builder.Prompt) -> prompt_builder.Prompt:
+def for_structured_answer(prompt: prompt_builder.Prompt) -> prompt_builder.Prompt:
     """Returns the prompt for a worker whose answer is held to the schema instead of ending with a JSON block."""
     sections = tuple(
         replace(section, parts=tuple(_unless_at_the_end(part) for part in section.parts)) for section in prompt.sections
@@ -76,23 +78,23 @@ def asked(prompt: prompt_builder.Prompt) -> prompt_builder.Prompt:
 
 def _unless_at_the_end(part: prompt_builder.Part) -> prompt_builder.Part:
     if isinstance(part, prompt_builder.Words) and part.label == prompt_builder.AT_THE_END:
-        return replace(part, text=ASKED)
+        return replace(part, text=STRUCTURED_ANSWER)
     return part
 
 
-def going_on(prompt: prompt_builder.Prompt) -> prompt_builder.Prompt:
+def continuation(prompt: prompt_builder.Prompt) -> prompt_builder.Prompt:
     """Returns what a conversation is told that already knows `prompt`: to go on, and why it was cut off."""
     errors = tuple(data for data in prompt.section("CONTEXT").data if data.kind == "error")
     context = (prompt_builder.Section("CONTEXT", errors),) if errors else ()
     return replace(prompt, sections=(prompt_builder.Section("GOAL", (prompt_builder.Words(GO_ON),)), *context))
 
 
-def read(value: model.Json) -> tuple[model.Handoff | None, str, str]:
+def parse(value: model.Json) -> tuple[model.Handoff | None, str, str]:
     """Returns the handoff of a structured answer, its whole answer, and what is wrong with it if there is no handoff.
 
     A handoff without a word about what was done is none.
     """
-    handoff, problem = handoff_parser.read_handoff(_with_edits(value))
+    handoff, problem = handoff_parser.parse_handoff(_with_edits(value))
     if handoff is None or not handoff.completed_work:
         return None, "", problem or "completed_work is empty"
     answer = value.get("answer", "") if json_types.is_object(value) else ""
@@ -115,10 +117,10 @@ def _loaded(edit: model.Json) -> model.Json:
         return None
 
 
-def read_text(text: str) -> tuple[model.Handoff | None, str, str]:
+def parse_text(text: str) -> tuple[model.Handoff | None, str, str]:
     """Returns what `read` does for a structured answer that is still text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         return None, "", f"it is no JSON: {error}"
-    return read(value)
+    return parse(value)

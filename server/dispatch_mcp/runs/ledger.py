@@ -208,7 +208,7 @@ class Ledger:
         dollars = usage.cost_usd
         if dollars is None:
             dollars = 0.0 if budget.is_silent(usage) else self.price(DEAREST, usage) or 0.0
-        return Amount(forecast.used(usage), dollars)
+        return Amount(forecast.counted_tokens(usage), dollars)
 
     def _set_aside(self, task_id: str) -> Amount:
         most, own = self._share(task_id).most, self._own_ceilings(task_id)

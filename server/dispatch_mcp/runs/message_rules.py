@@ -27,13 +27,13 @@ def recipients(tasks: Iterable[model.Task]) -> set[str]:
     return {*names, ORCHESTRATOR, EVERYBODY}
 
 
-def delivered(messages: Iterable[model.Message], task: model.Task) -> tuple[model.Message, ...]:
+def messages_for(messages: Iterable[model.Message], task: model.Task) -> tuple[model.Message, ...]:
     """Returns the messages that belong into the brief of a task: to it, to its agent or to everybody, not its own."""
     names = {task.id, EVERYBODY, *([task.agent] if task.agent else [])}
     return tuple(message for message in messages if message.recipient in names and message.sender != task.id)
 
 
-def sent(run_id: str, task_id: str, handoff: model.Handoff, at: float) -> list[model.Message]:
+def messages_of(run_id: str, task_id: str, handoff: model.Handoff, at: float) -> list[model.Message]:
     """Returns the messages that the handoff of a task sends."""
     return [
         model.Message(

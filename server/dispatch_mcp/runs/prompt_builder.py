@@ -205,7 +205,9 @@ def system_prompt(work: work_order.WorkOrder, tools: Collection[str]) -> str:
 def _goal(task: model.Task, workspace: str) -> Iterator[Part]:
     yield Words(task.goal)
     if task.acceptance:
-        yield Items(tuple(acceptance.told(criterion) for criterion in acceptance.of(task, workspace)), DONE_WHEN)
+        yield Items(
+            tuple(acceptance.describe(criterion) for criterion in acceptance.criteria_of(task, workspace)), DONE_WHEN
+        )
 
 
 def _limits(work: work_order.WorkOrder) -> Iterator[str]:

@@ -28,7 +28,7 @@ REASON_CHARS: Final = 400
 _KINDS: Final[Mapping[acceptance.Kind, model.ReceiptKind]] = {"command": "exit_code", "diff": "diff", "words": "words"}
 
 
-class Touched(NamedTuple):
+class FileChanges(NamedTuple):
     """What became of the files that a task declared, as paths relative to the workspace.
 
     `undeclared` is None where only declared files were looked at; `problem` says why nothing is known.
@@ -40,9 +40,9 @@ class Touched(NamedTuple):
     problem: str = ""
 
 
-def touched(
+def compare_changes(
     entries: Iterable[str], changed: Iterable[str], others: Iterable[str], *, workspace: str = "", everything: bool
-) -> Touched:
+) -> FileChanges:
     """Returns what the changed files say about the declared paths; what `others` declared is theirs.
 
     `everything` says whether all changes of the workspace are known, or those of declared files only.
@@ -53,38 +53,37 @@ def touched(
     hits = [path for path in paths if _in(own, path)]
     strange = tuple(path for path in paths if not _in(own, path) and not _in(foreign, path))
     idle = tuple(dict.fromkeys(entry for entry in own if not any(path_globs.touch(entry, path) for path in hits)))
-    return Touched(tuple(hits), idle, strange if everything else None)
+    return FileChanges(tuple(hits), idle, strange if everything else None)
 
 
 def _in(entries: Iterable[str], path: str) -> bool:
     return any(path_globs.touch(entry, path) for entry in entries)
 
 
-def of_files(files: Touched) -> tuple[Receipt, ...]:
+def from_changes(files: FileChanges) -> tuple[Receipt, ...]:
     """Returns the receipts of a task that declared files: what it changed of them, and what else was changed."""
     if files.problem:
         return (Receipt(kind="diff", ok=False, checked=False, detail=f"changes were not measured: {files.problem}"),)
-    rest = f"; untouched: {problems.listed(files.untouched)}" if files.untouched else ""
-    head = f"changed {problems.listed(files.changed)}" if files.changed else "no declared file was changed"
+    rest = f"; untouched: {problems.in_backticks(files.untouched)}" if files.untouched else ""
+    head = f"changed {problems.in_backticks(files.changed)}" if files.changed else "no declared file was changed"
     receipts = [Receipt(kind="diff", ok=bool(files.changed), detail=head + rest)]
     if files.undeclared is None:
         detail = "there is no git here, so other changes were not looked for"
         receipts.append(Receipt(kind="touched", ok=False, checked=False, detail=detail))
     elif files.undeclared:
-        detail = (
-            f"changed meanwhile, by this task or somebody else, and not declared: {problems.listed(files.undeclared)}"
-        )
+        names = problems.in_backticks(files.undeclared)
+        detail = f"changed meanwhile, by this task or somebody else, and not declared: {names}"
         receipts.append(Receipt(kind="touched", ok=False, detail=detail))
     return tuple(receipts)
 
 
-def of_diff(criterion: Criterion, files: Touched) -> Receipt:
+def from_diff(criterion: Criterion, files: FileChanges) -> Receipt:
     """Returns the receipt of a `diff` criterion."""
     if files.problem:
         return unproven(criterion, f"not measured: {files.problem}")
     hits = [path for path in files.changed if not criterion.subject or path_globs.touch(criterion.subject, path)]
     if hits:
-        return proven(criterion, f"changed {problems.listed(hits)}")
+        return proven(criterion, f"changed {problems.in_backticks(hits)}")
     return refuted(criterion, f"nothing in `{criterion.subject}` changed" if criterion.subject else "nothing changed")
 
 
@@ -115,7 +114,7 @@ def simulated(criteria: Collection[Criterion]) -> tuple[Receipt, ...]:
     )
 
 
-def judged(outcome: model.Outcome, receipts: Sequence[Receipt]) -> model.Outcome:
+def judge(outcome: model.Outcome, receipts: Sequence[Receipt]) -> model.Outcome:
     """Returns a claimed success with its receipts as what they make of it; any other outcome as it is."""
     if outcome.state is not AttemptState.SUCCEEDED:
         return outcome
@@ -135,10 +134,10 @@ def is_refuted(receipt: Receipt) -> bool:
 
 def doubts(outcome: model.Outcome) -> tuple[str, ...]:
     """Returns why an outcome is unverified, one line a reason; nothing when nobody asked for proof."""
-    return tuple(said(receipt) for receipt in outcome.receipts if _is_open(receipt))
+    return tuple(describe(receipt) for receipt in outcome.receipts if _is_open(receipt))
 
 
-def said(receipt: Receipt, limit: int = REASON_CHARS) -> str:
+def describe(receipt: Receipt, limit: int = REASON_CHARS) -> str:
     """Returns a receipt as one line of at most `limit` characters."""
     head = f"`{receipt.criterion}`: " if receipt.criterion else ""
     return escape.one_line(f"{head}{receipt.detail}", limit=limit)

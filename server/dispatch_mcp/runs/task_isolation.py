@@ -31,17 +31,17 @@ def has_changes(tasks: Sequence[model.Task], rows: Iterable[records.TaskRecord])
     return any(task.id in workers and is_own(task, workers[task.id]) for task in tasks)
 
 
-class Placed(NamedTuple):
+class Placement(NamedTuple):
     """Where a task works, and its place in topological order."""
 
     isolation: work_order.Isolation
     rank: int
 
 
-SHARED: Final = Placed("shared", 0)
+SHARED: Final = Placement("shared", 0)
 
 
-def placement(tasks: Sequence[model.Task], workers: Mapping[str, WorkerKind]) -> dict[str, Placed]:
+def placement(tasks: Sequence[model.Task], workers: Mapping[str, WorkerKind]) -> dict[str, Placement]:
     """Returns where tasks work that do not work in the shared workspace; `workers` says who does each.
 
     What depends on a task with a worktree of its own, directly or not, has to see what was merged.
@@ -49,17 +49,17 @@ def placement(tasks: Sequence[model.Task], workers: Mapping[str, WorkerKind]) ->
     own = {task.id for task in tasks if is_own(task, workers[task.id])}
     if not own:
         return {}
-    places: dict[str, Placed] = {}
+    places: dict[str, Placement] = {}
     below: set[str] = set()
-    for rank, position in enumerate(graph.of(tasks).order):
+    for rank, position in enumerate(graph.graph_of(tasks).order):
         task = tasks[position]
         behind = not below.isdisjoint(task.deps)
         if behind or task.id in own:
             below.add(task.id)
         if task.id in own:
-            places[task.id] = Placed("own", rank)
+            places[task.id] = Placement("own", rank)
         elif behind and workers[task.id] in _PLACED_WORKERS:
-            places[task.id] = Placed("merged", rank)
+            places[task.id] = Placement("merged", rank)
     return places
 
 

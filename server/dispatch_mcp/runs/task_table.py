@@ -29,7 +29,7 @@ class TaskTable:
 
     def arrange(self, plan: model.Plan) -> None:
         """Derives from the plan and the rows the graph, the queue and the counters."""
-        self.graph = graph.of(plan.tasks)
+        self.graph = graph.graph_of(plan.tasks)
         tails = graph.tails(self.graph, [graph.DEFAULT_MINUTES[task.effort] for task in plan.tasks])
         urgencies = [(-tail, _RANK[task.priority]) for tail, task in zip(tails, plan.tasks, strict=True)]
         self.queue = ready_queue.ReadyQueue(self.rows, urgencies)
@@ -115,7 +115,7 @@ class TaskTable:
         attempt from before stays fenced off.
         """
         rows = {**self._removed, **{row.id: row for row in self.rows}}
-        self.rows = [transitions.placed(rows.pop(task.id, None), task, worker) for task in plan.tasks]
+        self.rows = [transitions.row_in_version(rows.pop(task.id, None), task, worker) for task in plan.tasks]
         self._removed = rows
         for row in self.rows:
             self._touch(row)
@@ -123,7 +123,7 @@ class TaskTable:
             if row.cause != transitions.REMOVED:
                 self._move(row, TaskState.SKIPPED)
                 row.cause = transitions.REMOVED
-        self._settle(graph.of(plan.tasks))
+        self._settle(graph.graph_of(plan.tasks))
         self.arrange(plan)
 
     def _settle(self, tasks: graph.Graph) -> None:
@@ -153,11 +153,11 @@ class TaskTable:
 
     def note(self, kind: str, row: TaskRow, data: Mapping[str, model.Json] | None = None) -> None:
         """Records an event of a task's present attempt."""
-        self.changes.notes.append(transitions.Note(kind, row.id, row.attempt, data or {}))
+        self.changes.notes.append(transitions.NewEvent(kind, row.id, row.attempt, data or {}))
 
     def note_run(self, kind: str, task_id: str = "", data: Mapping[str, model.Json] | None = None) -> None:
         """Records an event of the whole run; `task_id` is the task that it came from, if one did."""
-        self.changes.notes.append(transitions.Note(kind, task_id, data=data or {}))
+        self.changes.notes.append(transitions.NewEvent(kind, task_id, data=data or {}))
 
     def drain(self) -> Changes:
         """Returns what changed since the last call and forgets it."""

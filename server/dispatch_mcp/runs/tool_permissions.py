@@ -29,7 +29,7 @@ _KINDS: Final[Mapping[str, str]] = {
 _NAME: Final = re.compile(r"\s*([A-Za-z_]+)")
 
 
-def of(work: work_order.WorkOrder, *, commands: bool = False) -> tuple[str, ...]:
+def tools_for(work: work_order.WorkOrder, *, commands: bool = False) -> tuple[str, ...]:
     """Returns the tools of an attempt, in a fixed order.
 
     `commands` is whether the user's configuration lets workers run programs; they are given only to an agent whose
@@ -43,7 +43,7 @@ def of(work: work_order.WorkOrder, *, commands: bool = False) -> tuple[str, ...]
     return tuple(name for name in (*place, *runs) if name in names) or LOOK
 
 
-def granted(tools: tuple[str, ...] | None, without: Collection[str]) -> tuple[str, ...] | None:
+def tools_of_agent(tools: tuple[str, ...] | None, without: Collection[str]) -> tuple[str, ...] | None:
     """Returns an agent's tools less those that its definition takes away; None when it may use all."""
     if not without:
         return tools

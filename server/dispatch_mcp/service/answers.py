@@ -69,7 +69,7 @@ class Accepted(model.Value):
     proposed_edits: tuple[dict[str, model.Json], ...] = ()
 
 
-class Reported(RunAnswer):
+class ReportAnswer(RunAnswer):
     """The answer to `report`."""
 
     results: tuple[Accepted, ...] = ()
@@ -78,13 +78,13 @@ class Reported(RunAnswer):
     proposed_edits: tuple[dict[str, model.Json], ...] = ()
 
 
-class Steered(RunAnswer):
+class SteeringAnswer(RunAnswer):
     """The answer to `steer_run`."""
 
     changed: tuple[str, ...] = ()
 
 
-class Posted(Answer):
+class MessagesAnswer(Answer):
     """The answer to `message_agents`."""
 
     run_id: str

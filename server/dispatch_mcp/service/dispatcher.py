@@ -60,7 +60,7 @@ class Dispatcher:
     available_workers: worker_choice.AvailableWorkers = field(default_factory=worker_choice.AvailableWorkers)
     memory: route_memory.Memory | None = None
     checkouts: ports.Checkouts | None = None
-    means: review_subjects.Means = field(default_factory=review_subjects.Means)
+    means: review_subjects.ReviewMeans = field(default_factory=review_subjects.ReviewMeans)
 
     @property
     def handles(self) -> handles.Handles:
@@ -129,7 +129,7 @@ class Dispatcher:
         """Gives a run other ceilings and returns its id. Raises NotAllowed beyond what the configuration allows."""
         return (await self._starts.limit(run_id, limits)).id
 
-    async def report(self, run_id: str, raw: Sequence[Mapping[str, model.Json]]) -> answers.Reported:
+    async def report(self, run_id: str, raw: Sequence[Mapping[str, model.Json]]) -> answers.ReportAnswer:
         """Accepts results of host-made attempts, each exactly once, and hands out what is ready next.
 
         Raises:
@@ -154,7 +154,7 @@ class Dispatcher:
         tracing = traces.Tracing(self.store, self.engine, self.handles)
         return await tracing.trace(run_id, task_id, view, cursor, wait_s)
 
-    async def steer(self, run_id: str, kind: steering.Kind, task_id: str, reason: str) -> answers.Steered:
+    async def steer(self, run_id: str, kind: steering.Kind, task_id: str, reason: str) -> answers.SteeringAnswer:
         """Cancels, pauses or resumes a run; retries or skips a task. Never approves anything."""
         return await self._steering.steer(run_id, kind, task_id, reason)
 
@@ -162,7 +162,7 @@ class Dispatcher:
         """Returns the decisions of people that a run waits for."""
         return await self._steering.decisions(run_id)
 
-    async def decide(self, run_id: str, task_id: str, verdict: approvals.Verdict) -> answers.Steered:
+    async def decide(self, run_id: str, task_id: str, verdict: approvals.Verdict) -> answers.SteeringAnswer:
         """Records what a person decided; only interfaces that have asked a person call this.
 
         Raises:
@@ -186,11 +186,11 @@ class Dispatcher:
             return await self.checkouts.apply(record.workspace, record.id, expect)
         return await self.checkouts.look(record.workspace, record.id)
 
-    async def send(self, message: model.Message) -> answers.Posted:
+    async def send(self, message: model.Message) -> answers.MessagesAnswer:
         """Posts a message between agents of a run. Raises InputError if nobody of that name takes part."""
         return await self._messaging.send(message)
 
-    async def inbox(self, run_id: str, recipient: str) -> answers.Posted:
+    async def inbox(self, run_id: str, recipient: str) -> answers.MessagesAnswer:
         """Returns the unread messages for a recipient and marks them as read."""
         return await self._messaging.inbox(run_id, recipient)
 

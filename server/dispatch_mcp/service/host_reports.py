@@ -162,7 +162,7 @@ def _fenced(report: Report, task: records.TaskRecord | None) -> str:
 def _handoff(report: Report) -> tuple[model.Handoff, str]:
     """Returns the handoff and what was wrong with it."""
     if report.handoff is not None:
-        handoff, problem = handoff_parser.read_handoff(report.handoff)
+        handoff, problem = handoff_parser.parse_handoff(report.handoff)
     else:
         handoff, problem = handoff_parser.parse_answer(report.text)
     if handoff is None:

@@ -14,7 +14,7 @@ from dispatch_mcp.routing import router
 from dispatch_mcp.service import planner
 
 
-def plan_answer(planned: planner.Planned, *, diagram: bool) -> dict[str, model.Json]:
+def plan_answer(planned: planner.PlanProposal, *, diagram: bool) -> dict[str, model.Json]:
     """Returns what planning decided, without the input (docs/rules.md#plan-answers)."""
     plan = planned.plan
     answer = plan_checks.answer(planned.prepared, plan_id=plan.id, version=plan.version, decided=planned.decided)

@@ -56,14 +56,14 @@ class Rules:
     price: forecast.Price = forecast.no_price
 
 
-class Planned(NamedTuple):
+class PlanProposal(NamedTuple):
     """A stored plan, its schedule, and what was decided for each task that did not say: agent, model, confidence.
 
     `changes` says what an edit did (`replan.changes`); the schedule of an edited plan is of what has not ended.
     """
 
     plan: model.Plan
-    prepared: plan_checks.Prepared
+    prepared: plan_checks.ScheduledPlan
     decided: Mapping[str, Mapping[str, model.Json]]
     changes: Mapping[str, model.Json] = {}
 
@@ -121,7 +121,7 @@ class Planner:
         request: str = "",
         max_parallel: int | None = None,
         on_conflict: model.Conflict = "serialize",
-    ) -> Planned:
+    ) -> PlanProposal:
         """Checks, assigns, schedules and stores version 1 of a plan of tasks as a model sends them.
 
         Raises:
@@ -137,7 +137,7 @@ class Planner:
         request: str = "",
         on_conflict: model.Conflict = "serialize",
         plan_id: str = "",
-    ) -> Planned:
+    ) -> PlanProposal:
         """Does what `plan` does with a document that has been read; its plan gets `plan_id` or a new id.
 
         Raises:
@@ -165,7 +165,7 @@ class Planner:
         """Returns everything that is wrong with a document's tasks."""
         return problems.without_consequences(reading.problems, self._check(reading.tasks))
 
-    async def edit(self, plan_id: str, base_version: int, edits: Sequence[Mapping[str, model.Json]]) -> Planned:
+    async def edit(self, plan_id: str, base_version: int, edits: Sequence[Mapping[str, model.Json]]) -> PlanProposal:
         """Stores the next version of a plan, and lets its open runs go on with it; all edits or none.
 
         Raises:
@@ -221,7 +221,7 @@ class Planner:
         tasks_read: Sequence[model.Task],
         notes: Sequence[problems.Notice],
         standing: plan_edits.Standing = plan_edits.NOTHING_BEGUN,
-    ) -> Planned:
+    ) -> PlanProposal:
         """Assigns and schedules checked tasks and stores them as the frame's version."""
         assignment = self._assign(tasks_read, standing.fixed)
         with_reviews = review_rules.with_reviews(
@@ -247,12 +247,12 @@ class Planner:
             await self._revise(plan)
         review_reasons = {task_id: {"why": why} for task_id, why in with_reviews.added.items()}
         outlook = prepared.with_notices(
-            [*notes, *assignment.notices, *with_reviews.notices, *prompt_lint.of_tasks(tasks_read)]
+            [*notes, *assignment.notices, *with_reviews.notices, *prompt_lint.lint_tasks(tasks_read)]
         )
-        return Planned(plan, outlook, {**assignment.decided, **review_reasons})
+        return PlanProposal(plan, outlook, {**assignment.decided, **review_reasons})
 
     async def _forecast(
-        self, prepared: plan_checks.Prepared, workers: int, past: forecast.Past
+        self, prepared: plan_checks.ScheduledPlan, workers: int, past: forecast.Past
     ) -> dict[str, model.Json]:
         """Returns what is left to do is expected to use; in a thread, as the price list takes long to load."""
         estimate = await anyio.to_thread.run_sync(forecast.of_plan, prepared, workers, past, self.rules.price)

@@ -32,7 +32,7 @@ class Reporting:
     price: forecast.Price
     learn: Callable[[Sequence[learning.Lesson]], Awaitable[None]]
 
-    async def accept(self, before: run_view.RunView, reports: Sequence[host_reports.Report]) -> answers.Reported:
+    async def accept(self, before: run_view.RunView, reports: Sequence[host_reports.Report]) -> answers.ReportAnswer:
         """Returns what became of each report, and what is ready next; `before` is the run as it was."""
         run_id = before.run.id
         outcomes = [await self._outcome(before, report) for report in reports]
@@ -60,9 +60,9 @@ class Reporting:
         requests = [
             message
             for task_id, outcome in dict(handoffs).items()
-            for message in message_rules.sent(run_id, task_id, outcome.handoff, 0.0)
+            for message in message_rules.messages_of(run_id, task_id, outcome.handoff, 0.0)
         ]
-        return answers.Reported(
+        return answers.ReportAnswer(
             run_id=run_id,
             state=after.run.state,
             counts=after.run.counts,

@@ -60,7 +60,7 @@ class Coverage(model.Value):
     cut: tuple[str, ...] = ()
 
 
-class Reviewed(answers.Answer):
+class ReviewAnswer(answers.Answer):
     """The answer to `review_council`. No `outcome` means that reviewers are still at work; `blocks` is what counts."""
 
     run_id: str = ""
@@ -88,10 +88,10 @@ def answer(
     decision: council_decision.Decision | None,
     handouts: Sequence[Assignment] = (),
     mend_plan: str = "",
-) -> Reviewed:
+) -> ReviewAnswer:
     """Returns where a round stands."""
     findings = decision.findings[:MAX_LISTED] if decision else ()
-    return Reviewed(
+    return ReviewAnswer(
         run_id=record.id,
         state=record.state.value,
         outcome=decision.outcome if decision else "",
@@ -112,10 +112,10 @@ def answer(
     )
 
 
-def empty_answer(manifest: review_tasks.Manifest) -> Reviewed:
+def empty_answer(manifest: review_tasks.Manifest) -> ReviewAnswer:
     """Returns the answer for a change in which nothing can be reviewed: never a PASS."""
     exclusions = f" {len(manifest.excluded)} files were left out, see coverage." if manifest.excluded else ""
-    return Reviewed(
+    return ReviewAnswer(
         outcome=NOTHING,
         blocks=manifest.rules.inconclusive_blocks,
         why=f"There is nothing to review in {manifest.source}.{exclusions}",
@@ -175,7 +175,7 @@ def _verdict(voice: council_decision.ReviewerVerdict | None) -> str:
     return "" if voice is None else voice.verdict or "INCONCLUSIVE"
 
 
-def line(finding: council_decision.Merged) -> FindingLine:
+def line(finding: council_decision.MergedFinding) -> FindingLine:
     """Returns a finding in short form."""
     first = finding.claims[0]
     place = finding.file + (f":{finding.line}" if finding.line else "") + (" (removed)" if finding.removed else "")

@@ -70,7 +70,9 @@ async def _edited(
     return (await plans.edit(subject.plan.id, subject.plan.version, edits)).plan.id
 
 
-def _task(owner: str, spec: model.Task | None, blocking: Sequence[council_decision.Merged], number: int) -> model.Task:
+def _task(
+    owner: str, spec: model.Task | None, blocking: Sequence[council_decision.MergedFinding], number: int
+) -> model.Task:
     files = tuple(dict.fromkeys((*(spec.files if spec else ()), *(merged.file for merged in blocking if merged.file))))
     return model.Task(
         id=f"{owner[:50] or 'findings'}.mend-{number}",

@@ -87,15 +87,15 @@ class Rounds:
         data = _record(council_round.manifest, decision, absent)
         last = [event.data for event in await events(self.store, council_round.run.id) if event.kind == DECIDED][-1:]
         if last != [data]:
-            await self.note(council_round.run.id, transitions.Note(DECIDED, data=data))
+            await self.note(council_round.run.id, transitions.NewEvent(DECIDED, data=data))
         return decision
 
     async def waive(self, council_round: Round, finding: str, reason: str, by: str) -> None:
         """Records that a person lets a finding go."""
         data: dict[str, model.Json] = {"finding": finding, "reason": reason, "by": by}
-        await self.note(council_round.run.id, transitions.Note(WAIVED, data=data))
+        await self.note(council_round.run.id, transitions.NewEvent(WAIVED, data=data))
 
-    async def note(self, run_id: str, note: transitions.Note) -> None:
+    async def note(self, run_id: str, note: transitions.NewEvent) -> None:
         """Records an event of a run."""
         await self.store.advance(run_id, records.Step(now=self.clock(), notes=[note]))
 

@@ -37,7 +37,7 @@ def as_it_is(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class ReviewMeans:
     """What a face hands in: where changes come from, what takes secrets out, and what the settings decide."""
 
     changes: Changes | None = None

@@ -41,7 +41,7 @@ from dispatch_mcp.text import unified_diff
 MAX_DIFF_CHARS = 20_000_000
 
 
-class Asked(NamedTuple):
+class ReviewRequest(NamedTuple):
     """What shall be reviewed: one of a diff, a range or a run; else the working tree.
 
     `after` is the round before; `reviewers` sit beside those whom the council chooses.
@@ -88,7 +88,7 @@ class Council:
     handles: handles.Handles
     catalog: Callable[[], catalog.Catalog]
     plans: planner.Planner
-    means: review_subjects.Means
+    means: review_subjects.ReviewMeans
     dispatch: Dispatch
     clock: Callable[[], float]
 
@@ -97,7 +97,7 @@ class Council:
         """The rounds of this principal."""
         return review_rounds.Rounds(self.store, self.handles, self.clock)
 
-    async def review(self, request: Asked) -> review_answers.Reviewed:
+    async def review(self, request: ReviewRequest) -> review_answers.ReviewAnswer:
         """Starts a round, or says where it stands when it has been started before; a round named by its run is read.
 
         Raises:
@@ -122,7 +122,7 @@ class Council:
         change = await self._change(request, subject)
         return await self._opened(request, change, subject, before)
 
-    async def look(self, run_id: str) -> review_answers.Reviewed | None:
+    async def look(self, run_id: str) -> review_answers.ReviewAnswer | None:
         """Returns where a round stands, without handing anything out; None for a run that is no round."""
         council_round = await self.rounds.find(run_id)
         return await self._standing(council_round) if council_round else None
@@ -132,7 +132,7 @@ class Council:
         council_round = await self.rounds.find(run_id)
         return await self.rounds.decision(council_round) if council_round else None
 
-    async def waive(self, run_id: str, finding: str, reason: str, by: str) -> review_answers.Reviewed:
+    async def waive(self, run_id: str, finding: str, reason: str, by: str) -> review_answers.ReviewAnswer:
         """Records that a person lets a finding go, and returns where the round stands now.
 
         Only interfaces that have asked a person call this.
@@ -157,7 +157,7 @@ class Council:
         await self.rounds.waive(council_round, finding, self.means.clean(reason.strip()[:2_000]), by)
         return await self._standing(await self.rounds.get(run_id))
 
-    async def waivable(self, run_id: str) -> list[council_decision.Merged]:
+    async def waivable(self, run_id: str) -> list[council_decision.MergedFinding]:
         """Returns the findings of a round that a person could let go: those that keep it from passing."""
         decision = await self.decision(run_id)
         if decision is None or decision.outcome == "PASS":
@@ -196,7 +196,7 @@ class Council:
             )
         return Before(before, decision)
 
-    async def _change(self, request: Asked, subject: run_view.RunView | None) -> review_scope.Change:
+    async def _change(self, request: ReviewRequest, subject: run_view.RunView | None) -> review_scope.Change:
         if request.diff:
             return review_scope.Change(request.diff, "a diff")
         changes = self.means.changes
@@ -225,18 +225,18 @@ class Council:
 
     async def _opened(
         self,
-        request: Asked,
+        request: ReviewRequest,
         change: review_scope.Change,
         subject: run_view.RunView | None,
         before: Before | None,
-    ) -> review_answers.Reviewed:
+    ) -> review_answers.ReviewAnswer:
         if len(change.text) > MAX_DIFF_CHARS:
             raise errors.InputError(
                 f"The change has {len(change.text)} characters; at most {MAX_DIFF_CHARS} are reviewed at once.",
                 hint="Review it in ranges.",
             )
-        scope = review_scope.of(unified_diff.parse(change.text))
-        clean = finding_redaction.cleaned(scope.diff, self.means.clean)
+        scope = review_scope.split_scope(unified_diff.parse(change.text))
+        clean = finding_redaction.clean(scope.diff, self.means.clean)
         manifest = await self._draft(request, change, scope, clean=clean, subject=subject, before=before)
         news = await self._narrowed(clean.diff, before)
         parts = diff_parts.split(news if news.files else clean.diff)
@@ -260,11 +260,11 @@ class Council:
 
     async def _draft(
         self,
-        request: Asked,
+        request: ReviewRequest,
         change: review_scope.Change,
         scope: review_scope.Scope,
         *,
-        clean: finding_redaction.Cleaned,
+        clean: finding_redaction.CleanDiff,
         subject: run_view.RunView | None,
         before: Before | None,
     ) -> review_tasks.Manifest:
@@ -307,8 +307,8 @@ class Council:
         )
 
     async def _started(
-        self, request: Asked, manifest: review_tasks.Manifest, parts: diff_parts.Split
-    ) -> review_answers.Reviewed:
+        self, request: ReviewRequest, manifest: review_tasks.Manifest, parts: diff_parts.Split
+    ) -> review_answers.ReviewAnswer:
         document = manifest.model_dump_json(exclude_defaults=True)
         digest = await review_attempt.store_text(self.store, document)
         texts = [await review_attempt.store_text(self.store, part.text) for part in parts.parts]
@@ -341,7 +341,7 @@ class Council:
             return True
         return False
 
-    async def _key(self, request: Asked, digest: str, texts: Sequence[str]) -> str:
+    async def _key(self, request: ReviewRequest, digest: str, texts: Sequence[str]) -> str:
         """Returns the request key of a round: the same change finds its round, one without a decision is tried anew."""
         stem = hashlib.sha256(
             review_attempt.canonical_json([digest, list(texts), request.worker]).encode()
@@ -365,7 +365,7 @@ class Council:
             focuses[seat.reviewer] = focus if isinstance(focus, str) else ""
         return focuses
 
-    async def _continued(self, going_on: review_rounds.Round) -> review_answers.Reviewed:
+    async def _continued(self, going_on: review_rounds.Round) -> review_answers.ReviewAnswer:
         if going_on.is_over:
             return await self._standing(going_on)
         progress = await self.dispatch(run_id=going_on.run.id)
@@ -373,7 +373,7 @@ class Council:
 
     async def _standing(
         self, council_round: review_rounds.Round, handouts: Sequence[assignments.Assignment] = ()
-    ) -> review_answers.Reviewed:
+    ) -> review_answers.ReviewAnswer:
         decision = await self.rounds.decision(council_round)
         mend_plan = await self._mend(council_round, decision)
         return review_answers.answer(council_round.run, council_round.manifest, decision, handouts, mend_plan)

@@ -81,7 +81,7 @@ class RunStarts:
                 hint=NextStep(StepKind.COMPLETE_DRAFT, plan=plan.id),
             )
         self._refuse_depth(request.limits)
-        limits = budget.within(request.limits, self.rules.ceilings)
+        limits = budget.limits_in_force(request.limits, self.rules.ceilings)
         planner.refuse_tasks(limits, len(plan.tasks))
         worker = self.workers.kind(request.worker, dry_run=request.dry_run)
         prefix = f"{plan.id}:{plan.version}:{'dry' if request.dry_run else worker.value}:"
@@ -112,7 +112,7 @@ class RunStarts:
         if not limits.model_fields_set or record.state in model.RUN_FINAL:
             return record
         self._refuse_depth(limits)
-        ceilings = budget.within(budget.merged(record.limits, limits), self.rules.ceilings)
+        ceilings = budget.limits_in_force(budget.with_changes(record.limits, limits), self.rules.ceilings)
         await self.store.advance(run_id, records.Step(now=self.clock(), limits=ceilings))
         self.engine.poke(run_id)
         return await self.store.run(run_id, principal=principal)

@@ -26,7 +26,7 @@ class Steering:
     handles: handles.Handles
     clock: Callable[[], float]
 
-    async def steer(self, handle: str, kind: Kind, task_id: str, reason: str) -> answers.Steered:
+    async def steer(self, handle: str, kind: Kind, task_id: str, reason: str) -> answers.SteeringAnswer:
         """Cancels, pauses or resumes a run; retries or skips a task. Never approves anything."""
         if kind in ("retry", "skip") and not task_id:
             raise errors.InputError(f"{kind!r} needs the id of a task.", hint=NextStep(StepKind.LIST_TASKS, handle))
@@ -38,7 +38,7 @@ class Steering:
         """Returns the decisions of people that a run waits for."""
         return approvals.waiting(await self.handles.run(handle))
 
-    async def decide(self, handle: str, task_id: str, verdict: approvals.Verdict) -> answers.Steered:
+    async def decide(self, handle: str, task_id: str, verdict: approvals.Verdict) -> answers.SteeringAnswer:
         """Records what a person decided; only interfaces that have asked a person call this.
 
         Raises:
@@ -52,10 +52,10 @@ class Steering:
             await self.engine.start(before.run.id)
         return await self._steered(before)
 
-    async def _steered(self, before: run_view.RunView) -> answers.Steered:
+    async def _steered(self, before: run_view.RunView) -> answers.SteeringAnswer:
         after = await run_view.load(self.store, before.run.id, self.handles.principal)
         changes = tuple(task.id for task in after.tasks if before.states.get(task.id) is not task.state)
-        return answers.Steered(
+        return answers.SteeringAnswer(
             run_id=after.run.id,
             state=after.run.state,
             counts=after.run.counts,

@@ -136,7 +136,7 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
         spend=spend,
         context=_context(attempts),
         limits=budget.ceilings(limits),
-        left=budget.left(limits, spend, attempts=len(attempts), minutes=minutes),
+        left=budget.remaining(limits, spend, attempts=len(attempts), minutes=minutes),
         **await _held(store, view),
     )
 

@@ -18,7 +18,7 @@ SELECT key, digest, result.unverified, result.task FROM task JOIN result ON resu
 WHERE task.run = ? ORDER BY result.unverified, task.no
 """
 
-Known = dict[str, tuple[transitions.Known, int]]
+Known = dict[str, tuple[transitions.EarlierResult, int]]
 """Accepted work and the numbers of the tasks that made it, by work key."""
 
 
@@ -33,7 +33,7 @@ class Search:
         self._known: Known | None = None
         self.found: dict[str, int] = {}
 
-    def find(self, key: str) -> transitions.Known | None:
+    def find(self, key: str) -> transitions.EarlierResult | None:
         """Returns finished work, or None."""
         if self._known is None:
             self._known = self._read()
@@ -62,5 +62,5 @@ class History:
                     there = self._known.get(key)
                     # Whatever came first stays, so that a run replays the same whenever it asks; proof beats a claim.
                     if there is None or there[0].unverified > unverified:
-                        self._known[key] = (transitions.Known(digest, bool(unverified)), task)
+                        self._known[key] = (transitions.EarlierResult(digest, bool(unverified)), task)
         return self._known

@@ -35,22 +35,22 @@ def send(conn: sqlite3.Connection, message: model.Message, now: float) -> int:
 
 def send_of_reports(
     conn: sqlite3.Connection, row: table_rows.RunRow, reports: Iterable[transitions.Finished], now: float
-) -> list[transitions.Note]:
+) -> list[transitions.NewEvent]:
     """Adds the messages that accepted handoffs send; returns what to note of them."""
     return [
         _keep(conn, row, message, now)
         for report in reports
         if report.outcome.handoff.messages
-        for message in message_rules.sent(row.id, report.task_id, report.outcome.handoff, now)
+        for message in message_rules.messages_of(row.id, report.task_id, report.outcome.handoff, now)
     ]
 
 
-def _keep(conn: sqlite3.Connection, row: table_rows.RunRow, message: model.Message, now: float) -> transitions.Note:
+def _keep(conn: sqlite3.Connection, row: table_rows.RunRow, message: model.Message, now: float) -> transitions.NewEvent:
     clean = codec.clean
     cells = (clean(message.sender), clean(message.recipient), message.kind, clean(message.text), message.at or now)
     number = conn.execute(_SEND, (row.no, *cells)).lastrowid or 0
     data = {"id": number, "kind": message.kind, "sender": message.sender, "recipient": message.recipient}
-    return transitions.Note("message_sent", data=data)
+    return transitions.NewEvent("message_sent", data=data)
 
 
 def mark_read(conn: sqlite3.Connection, numbers: Iterable[int]) -> None:

@@ -126,7 +126,7 @@ async def run(reader: Reader, run_id: str, principal: str) -> records.RunRecord:
     rows = await reader.rows(_RUN, (codec.clean(run_id), codec.clean(principal)))
     if not rows:
         raise table_rows.unknown_run(run_id)
-    return table_rows.counted(rows[0])
+    return table_rows.record_of_cells(rows[0])
 
 
 async def whole_run(reader: Reader, run_id: str, principal: str) -> records.WholeRun:
@@ -180,7 +180,7 @@ async def finished_runs(reader: Reader, plan_id: str, principal: str) -> int:
 async def runs(reader: Reader, principal: str, *, open_only: bool, limit: int, after: str) -> list[records.RunRecord]:
     """Returns runs, latest first."""
     rows = await reader.rows(_RUNS, (codec.clean(principal), open_only, codec.clean(after), limit))
-    return [table_rows.counted(row) for row in rows]
+    return [table_rows.record_of_cells(row) for row in rows]
 
 
 async def tasks(reader: Reader, run_id: str) -> list[records.TaskRecord]:

@@ -72,7 +72,7 @@ class Transition:
 
     now: float
     reports: Sequence[Report] = ()
-    notes: list[transitions.Note] = field(default_factory=list[transitions.Note])
+    notes: list[transitions.NewEvent] = field(default_factory=list[transitions.NewEvent])
     sources: Mapping[str, int] = field(default_factory=dict[str, int])
     lease_s: float = 0.0
 
@@ -97,7 +97,7 @@ class Runs:
         plan_key = (codec.clean(new.plan_id), new.plan_version)
         run_id, document = conn.execute(_SELECT_REQUEST, (*request, *plan_key)).fetchone()
         if run_id is not None:
-            return table_rows.counted(conn.execute(_SELECT_RECORD, (run_id,)).fetchone()), False
+            return table_rows.record_of_cells(conn.execute(_SELECT_RECORD, (run_id,)).fetchone()), False
         if document is None:
             raise table_rows.unknown_plan(new.plan_id, new.plan_version)
         plan = self._plans.get(plan_key) or codec.load(model.Plan, document)
@@ -114,7 +114,7 @@ class Runs:
         live = Live(core, row.revision, table_rows.insert_tasks(conn, row.no, core.rows, first))
         core.drain()
         data: dict[str, model.Json] = {"plan": new.plan_id, "version": new.plan_version, "worker": worker.value}
-        row = self._persist(conn, row, live, Transition(now, notes=[transitions.Note("run_created", data=data)]))
+        row = self._persist(conn, row, live, Transition(now, notes=[transitions.NewEvent("run_created", data=data)]))
         states = Counter(task.state.value for task in core.rows)
         return table_rows.run_record(row, dict(sorted(states.items())))
 
@@ -147,11 +147,11 @@ class Runs:
         bodies: Sequence[table_rows.Body | None],
     ) -> records.Advance:
         core = live.core
-        notes: list[transitions.Note] = [*step.notes]
+        notes: list[transitions.NewEvent] = [*step.notes]
         if step.limits is not None:
             row = self._limit(conn, row, live, step.limits)
             data: dict[str, model.Json] = step.limits.model_dump(mode="json", exclude_none=True)
-            notes.append(transitions.Note("limits_changed", data=data))
+            notes.append(transitions.NewEvent("limits_changed", data=data))
         # Reports first: what a person cancels or retries in the same step sees them. Leases are looked at only when the
         # host may begin something, for only then is there anybody to do the work again.
         verdicts = tuple([core.finish(report, step.now) for report in step.finished])
@@ -242,7 +242,7 @@ class Runs:
         # its process lives.
         row = row._replace(owner=owner_id, epoch=row.epoch + 1)
         data: dict[str, model.Json] = {"owner": owner_id, "epoch": row.epoch, "crashed": crashed}
-        self._change_hands(conn, row, transitions.Note("run_adopted", data=data), crashed=crashed)
+        self._change_hands(conn, row, transitions.NewEvent("run_adopted", data=data), crashed=crashed)
         return row.epoch
 
     def release(self, conn: sqlite3.Connection, owner_id: str) -> None:
@@ -253,10 +253,10 @@ class Runs:
         for (run_id,) in conn.execute(_OWNED, (owner_id,)).fetchall():
             row = table_rows.run_row(conn, run_id)._replace(owner=None)
             data: dict[str, model.Json] = {"owner": owner_id}
-            self._change_hands(conn, row, transitions.Note("run_released", data=data), crashed=False)
+            self._change_hands(conn, row, transitions.NewEvent("run_released", data=data), crashed=False)
 
     def _change_hands(
-        self, conn: sqlite3.Connection, row: table_rows.RunRow, note: transitions.Note, *, crashed: bool
+        self, conn: sqlite3.Connection, row: table_rows.RunRow, note: transitions.NewEvent, *, crashed: bool
     ) -> None:
         now = self._clock()
         try:
@@ -313,7 +313,7 @@ class Runs:
             return row
         state = core.state
         if state.value != row.state and state in model.RUN_FINAL:
-            notes.append(transitions.Note("run_finished", data={"state": state.value}))
+            notes.append(transitions.NewEvent("run_finished", data={"state": state.value}))
         failpoints.hit("before_apply")
         table_rows.update_tasks(conn, live.numbers, changes.rows.values())
         _write_attempts(conn, live, changes, transition)
@@ -392,9 +392,9 @@ def _act(core: state_machine.RunCore, action: records.Action) -> None:
 
 def _fenced(
     conn: sqlite3.Connection, live: Live, step: records.Step, verdicts: tuple[bool, ...]
-) -> list[transitions.Note]:
+) -> list[transitions.NewEvent]:
     """Returns an event for each report that came too late, and keeps what it cost."""
-    notes: list[transitions.Note] = []
+    notes: list[transitions.NewEvent] = []
     for report, ok in zip(step.finished, verdicts, strict=True):
         if not ok:
             if table_rows.add_late_usage(conn, live.numbers, report) and live.core.ledger is not None:
@@ -404,7 +404,7 @@ def _fenced(
                 "state": str(report.outcome.state),
                 "usage": report.outcome.usage.model_dump(mode="json", exclude_defaults=True),
             }
-            notes.append(transitions.Note("attempt_fenced", report.task_id, report.attempt, data))
+            notes.append(transitions.NewEvent("attempt_fenced", report.task_id, report.attempt, data))
     return notes
 
 
@@ -422,7 +422,7 @@ def _results(live: Live, reports: Iterable[Report]) -> list[tuple[object, ...]]:
     return rows
 
 
-def _replays(live: Live, notes: Iterable[transitions.Note], sources: Mapping[str, int]) -> list[tuple[int, int]]:
+def _replays(live: Live, notes: Iterable[transitions.NewEvent], sources: Mapping[str, int]) -> list[tuple[int, int]]:
     """Returns the rows of replayed work for `table_rows.insert_replays`."""
     replays = [note for note in notes if note.kind == "task_replayed"] if sources else []
     return [(live.numbers[note.task_id], sources[str(note.data["key"])]) for note in replays]

@@ -148,7 +148,7 @@ def run_record(row: RunRow, counts: Mapping[str, int]) -> records.RunRecord:
     return records.RunRecord(**fields, counts=dict(counts))
 
 
-def counted(cells: tuple[object, ...]) -> records.RunRecord:
+def record_of_cells(cells: tuple[object, ...]) -> records.RunRecord:
     """Returns the public form of a row that was selected with `COUNTS` behind its columns."""
     counts: dict[str, int] = json.loads(str(cells[-1]))
     return run_record(RunRow._make(cells[:-1]), counts)
@@ -308,7 +308,7 @@ def insert_replays(conn: sqlite3.Connection, rows: Iterable[tuple[int, int]]) ->
     conn.executemany(_INSERT_REPLAY, rows)
 
 
-def insert_events(conn: sqlite3.Connection, row: RunRow, notes: Iterable[transitions.Note], now: float) -> None:
+def insert_events(conn: sqlite3.Connection, row: RunRow, notes: Iterable[transitions.NewEvent], now: float) -> None:
     """Appends events behind the `row.events` that the run has."""
     conn.executemany(
         _INSERT_EVENT,

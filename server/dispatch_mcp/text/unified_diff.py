@@ -155,7 +155,7 @@ def language(path: str) -> str:
     return NAMED.get(name) or (LANGUAGES.get(extension, "") if stem or name.startswith(".env") else "")
 
 
-def numbered(hunk: Hunk) -> Iterator[Numbered]:
+def lines_with_numbers(hunk: Hunk) -> Iterator[Numbered]:
     """Yields the lines of a hunk with their numbers."""
     old, new = hunk.old_start, hunk.new_start
     for line in hunk.lines:

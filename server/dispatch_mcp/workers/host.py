@@ -39,7 +39,7 @@ def assignment(
         background: Whether other work goes on beside it.
         inline: Whether to hand over the whole prompt however long it is.
     """
-    subagent = installed(work.task.agent, known_subagents)
+    subagent = installed_name(work.task.agent, known_subagents)
     whole = prompt if subagent else prompt.with_role(work.agent_prompt)
     text = whole.text
     by_reference = prompt_ref is not None and not inline and len(text) > assignments.INLINE_LIMIT
@@ -62,7 +62,7 @@ def assignment(
     )
 
 
-def installed(agent: str | None, subagents: Collection[str]) -> str:
+def installed_name(agent: str | None, subagents: Collection[str]) -> str:
     """Returns the name under which the host has `agent`, a plugin's prefix included, or an empty string."""
     if not agent:
         return ""

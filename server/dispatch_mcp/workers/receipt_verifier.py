@@ -54,7 +54,7 @@ class ReceiptVerifier:
         self, work: work_order.WorkOrder, before: Mapping[str, model.Json], other_paths: Collection[str]
     ) -> tuple[Receipt, ...]:
         """Returns one receipt per criterion, and what was touched if the task declares files."""
-        criteria = acceptance.of(work.task, work.workspace)
+        criteria = acceptance.criteria_of(work.task, work.workspace)
         if work.worker is WorkerKind.SCRIPTED:
             return receipts.simulated(criteria)
         if blind := _blind(work):
@@ -62,28 +62,28 @@ class ReceiptVerifier:
         changes = await self._changes(work, before, () if work.base else other_paths)
         deadline = anyio.current_time() + self._limit_s
         proofs = [await self._receipt(work, criterion, changes, deadline) for criterion in criteria]
-        return (*proofs, *(receipts.of_files(changes) if work.task.files else ()))
+        return (*proofs, *(receipts.from_changes(changes) if work.task.files else ()))
 
     async def _changes(
         self, work: work_order.WorkOrder, before: Mapping[str, model.Json], other_paths: Collection[str]
-    ) -> receipts.Touched:
+    ) -> receipts.FileChanges:
         if not _needs_snapshot(work):
-            return receipts.Touched()
+            return receipts.FileChanges()
         now, paths = await self._snapshotter.changed(
             work.workspace, _files_of_interest(work), workspace_snapshot.from_json(before.get(_BEFORE))
         )
         if now.problem:
-            return receipts.Touched(problem=now.problem)
-        return receipts.touched(
+            return receipts.FileChanges(problem=now.problem)
+        return receipts.compare_changes(
             _files_of_interest(work), paths, other_paths, workspace=work.workspace, everything=bool(now.head)
         )
 
     async def _receipt(
-        self, work: work_order.WorkOrder, criterion: Criterion, changes: receipts.Touched, deadline: float
+        self, work: work_order.WorkOrder, criterion: Criterion, changes: receipts.FileChanges, deadline: float
     ) -> Receipt:
         seconds = deadline - anyio.current_time()
         if criterion.kind == "diff":
-            return receipts.of_diff(criterion, changes)
+            return receipts.from_diff(criterion, changes)
         if criterion.kind == "command" and seconds > 0:
             return await self._command(work, criterion, seconds)
         with anyio.move_on_after(seconds):
@@ -139,14 +139,14 @@ def _needs_snapshot(work: work_order.WorkOrder) -> bool:
     if work.worker is WorkerKind.SCRIPTED:
         return False
     return bool(work.task.files) or any(
-        criterion.kind == "diff" for criterion in acceptance.of(work.task, work.workspace)
+        criterion.kind == "diff" for criterion in acceptance.criteria_of(work.task, work.workspace)
     )
 
 
 def _files_of_interest(work: work_order.WorkOrder) -> tuple[str, ...]:
     subjects = (
         criterion.subject
-        for criterion in acceptance.of(work.task, work.workspace)
+        for criterion in acceptance.criteria_of(work.task, work.workspace)
         if criterion.kind == "diff" and criterion.subject
     )
     return (*work.task.files, *subjects)

@@ -39,7 +39,7 @@ class Finding:
         return {"code": self.code, "agent": self.agent, "path": self.path, "message": self.message}
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Lists, shows, checks or trusts agents, or what they taught; returns 1 when the check finds something."""
     return _ACTIONS[options.what](options, setup.settings)
 
@@ -118,7 +118,7 @@ def _lint(options: argparse.Namespace, settings: configuration.Settings) -> int:
 
 def _documents(roster: str | None) -> tuple[Path, ...]:
     """Returns the folders in which knowledge documents may lie: the product's, and those around a folder of agents."""
-    product = bundled_files.bundled("knowledgebase").parent
+    product = bundled_files.shipped_folder("knowledgebase").parent
     if not roster or not Path(roster).is_dir():
         return (product,)
     folder = Path(roster).resolve()
@@ -169,7 +169,7 @@ def _trust(options: argparse.Namespace, settings: configuration.Settings) -> int
 
 
 def _untrusted(settings: configuration.Settings, name: str | None) -> catalog.Agent:
-    catalogue = loader.Source.of(settings).catalog()
+    catalogue = loader.Source.from_settings(settings).catalog()
     waiting = [agent for agent in (*catalogue.agents, *catalogue.shadowed) if not agent.trusted]
     matches = [agent for agent in waiting if name in (agent.name, agent.qualified, agent.path)]
     if len(matches) == 1:

@@ -16,7 +16,7 @@ from dispatch_mcp.model import merge_offer
 from dispatch_mcp.service import checkouts
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Prints what would be applied; with a revision, applies it. Raises NotAllowed when an assistant does that."""
     if options.expect:
         approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
@@ -24,7 +24,7 @@ def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     if options.json:
         console.emit(offer.model_dump(mode="json", exclude_defaults=True))
     else:
-        console.say(apply_rules.told(offer), style="bold")
+        console.say(apply_rules.describe_offer(offer), style="bold")
         for line in advice(offer):
             console.say(line)
     return console.OK

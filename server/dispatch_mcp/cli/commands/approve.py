@@ -19,7 +19,7 @@ ASSISTANTS = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CODEX_SANDBOX", "CURSOR_A
 """Variables that assistants set for the commands they run."""
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Records the answer and prints where the run stands. Raises NotAllowed when an assistant runs the command."""
     refuse_assistants(os.environ, terminal=sys.stdin.isatty())
     verdict = approvals.Verdict(not options.reject, f"{getpass.getuser()} at a shell", options.reason)
@@ -44,6 +44,6 @@ def refuse_assistants(environment: Mapping[str, str], *, terminal: bool) -> None
 
 async def _decide(
     settings: configuration.Settings, options: argparse.Namespace, verdict: approvals.Verdict
-) -> answers.Steered:
+) -> answers.SteeringAnswer:
     async with composition.open_dispatcher(settings, drives=False) as app:
         return await app.decide(options.run, options.task, verdict)

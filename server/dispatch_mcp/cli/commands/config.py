@@ -9,7 +9,7 @@ from dispatch_mcp import configuration
 from dispatch_mcp.cli import console
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Prints every setting; nothing secret is among them."""
     values = setup.settings.model_dump(mode="json")
     if options.json:

@@ -62,7 +62,7 @@ def open_session(
         yield Session(gatherer, settings.workspace, budget, scope, history)
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Prints the pack of one task, or a JSON line for each case of a batch."""
     scope = _scope(options.receives or (), options.excludes or ())
     commits = _history(options.history) if options.history else None

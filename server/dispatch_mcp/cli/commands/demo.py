@@ -23,7 +23,7 @@ Register it:
 Then ask your assistant: "Use dispatch to plan and run this with several agents: ..." """
 
 
-def main(options: argparse.Namespace, _loaded: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, _loaded: configuration.LoadedSettings) -> int:
     """Plays the demo; returns 0 when everything held."""
     repo = _repository(options.repo)
     with console.beside_json(options.json):
@@ -57,14 +57,14 @@ def _play(play: show.Show) -> None:
 
 
 def _program() -> str:
-    checkout = bundled_files.bundled("agents").parent
+    checkout = bundled_files.shipped_folder("agents").parent
     script = checkout / ".venv" / "bin" / "dispatch-mcp"
     return str(script) if script.exists() else "dispatch-mcp"
 
 
 def _repository(repo: str | None) -> Path:
     """Returns the repository to look at: the one asked for, this checkout, or the current directory."""
-    choices = [Path(repo)] if repo else [bundled_files.bundled("agents").parent, Path.cwd()]
+    choices = [Path(repo)] if repo else [bundled_files.shipped_folder("agents").parent, Path.cwd()]
     for choice in choices:
         if (choice / ".git").exists():
             return choice.resolve()

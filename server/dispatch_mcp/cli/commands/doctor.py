@@ -36,7 +36,7 @@ class Fact:
     fix: str = ""
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Prints the facts; returns 1 when something is broken."""
     facts = list(examine(setup))
     if options.json:
@@ -54,7 +54,7 @@ def fact_json(fact: Fact) -> dict[str, model.Json]:
     return {"ok": fact.mark == "✓", "mark": fact.mark, "what": fact.what, "detail": fact.detail, "fix": fact.fix}
 
 
-def examine(setup: configuration.Loaded) -> Iterator[Fact]:
+def examine(setup: configuration.LoadedSettings) -> Iterator[Fact]:
     """Yields every fact, cheapest first."""
     settings = setup.settings
     yield _python()
@@ -144,7 +144,7 @@ def _workers(settings: configuration.Settings) -> Iterator[Fact]:
 
 
 def _agents(settings: configuration.Settings) -> Iterator[Fact]:
-    source = loader.Source.of(settings)
+    source = loader.Source.from_settings(settings)
     agents = source.catalog().agents
     lenient = [agent for agent in agents if agent.notes]
     yield Fact("✓", "agents", f"{len(agents)} known, {len(lenient)} read leniently")

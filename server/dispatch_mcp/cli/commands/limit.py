@@ -13,7 +13,7 @@ from dispatch_mcp.cli.commands import status
 from dispatch_mcp.service import answers, plan_answers
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Changes the ceilings and prints where the run stands."""
     answer = anyio.run(_limit, setup.settings, options.run, plan_answers.read_limits(_read(options.limits)))
     if options.json:

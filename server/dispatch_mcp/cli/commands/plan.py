@@ -17,7 +17,7 @@ MAX_REQUEST = 200_000
 """Characters of a request that are looked at."""
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Checks, schedules and stores the document's plan, or drafts one. Raises PlanRejected with every problem."""
     if options.request is not None:
         return _draft(options, setup)
@@ -38,12 +38,12 @@ def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
 
 async def _plan(
     settings: configuration.Settings, document: plan_documents.Document, on_conflict: model.Conflict
-) -> planner.Planned:
+) -> planner.PlanProposal:
     async with composition.open_dispatcher(settings, drives=False) as app:
         return await app.plans.plan_document(document, on_conflict=on_conflict)
 
 
-def _draft(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def _draft(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Prints a draft; needs no store, as a draft is not kept."""
     if options.file != "-":
         raise errors.InputError(f"Both a file {options.file!r} and --request are given.", hint="Leave one of them out.")
@@ -77,7 +77,7 @@ def _draft(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     return console.OK
 
 
-def _show(proposal: planner.Planned) -> None:
+def _show(proposal: planner.PlanProposal) -> None:
     plan, schedule = proposal.plan, proposal.prepared
     for number, wave in enumerate(schedule.waves, 1):
         console.say(f"wave {number}: {', '.join(wave)}")

@@ -29,7 +29,7 @@ NOBODY: Final = (
 )
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Reviews, prints the decision, and returns 0 for what does not block, 1 for BLOCK, 3 for inconclusive."""
     try:
         return anyio.run(_main, options, setup)
@@ -38,7 +38,7 @@ def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
         raise
 
 
-async def _main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+async def _main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     redactor = logs.to_stderr(setup)
     async with composition.open_dispatcher(setup.settings, redactor=redactor, chat=False) as app:
         worker = _worker(app, options.worker)
@@ -65,10 +65,12 @@ def _worker(app: dispatcher.Dispatcher, name: str) -> WorkerKind | None:
     return next((kind for kind in able if kind in able[1:] and not app.available_workers.missing(kind)), None)
 
 
-async def _reviewed(app: dispatcher.Dispatcher, options: argparse.Namespace, worker: str) -> review_answers.Reviewed:
+async def _reviewed(
+    app: dispatcher.Dispatcher, options: argparse.Namespace, worker: str
+) -> review_answers.ReviewAnswer:
     """Returns where the round stands once nobody here is at work any more."""
     council = app.council
-    subject = reviews.Asked(
+    subject = reviews.ReviewRequest(
         diff=input_files.text(options.diff, limit=MAX_BYTES) if options.diff else "",
         range=options.range or "",
         run_id=options.run or "",
@@ -88,14 +90,14 @@ async def _reviewed(app: dispatcher.Dispatcher, options: argparse.Namespace, wor
     return await council.look(review.run_id) or review
 
 
-def exit_code(review: review_answers.Reviewed) -> int:
+def exit_code(review: review_answers.ReviewAnswer) -> int:
     """Returns the exit code of a decision; what has none yet is inconclusive."""
     if review.outcome == "BLOCK":
         return BLOCKED
     return PASSED if review.outcome == "PASS" or review.blocks is False else INCONCLUSIVE
 
 
-async def _write_sarif(app: dispatcher.Dispatcher, review: review_answers.Reviewed, name: str) -> None:
+async def _write_sarif(app: dispatcher.Dispatcher, review: review_answers.ReviewAnswer, name: str) -> None:
     """Writes the decision as SARIF into a file, or to stdout for `-`. Raises InputError when there is none."""
     decision = await app.council.decision(review.run_id) if review.run_id else None
     if decision is None:
@@ -107,7 +109,7 @@ async def _write_sarif(app: dispatcher.Dispatcher, review: review_answers.Review
         await anyio.Path(name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def show(review: review_answers.Reviewed) -> None:
+def show(review: review_answers.ReviewAnswer) -> None:
     """Prints where a round stands."""
     console.say(f"{review.outcome or 'not decided yet'}: {review.why}", style=STYLES.get(review.outcome, ""))
     for line in review.findings:

@@ -15,7 +15,7 @@ MAX_TEXT = 200_000
 """Characters of a request that are looked at."""
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Prints the route; returns 3 when nobody is a likely home for the request."""
     hints = composition.hints(setup.settings)
     if options.batch is not None:

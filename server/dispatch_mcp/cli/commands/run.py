@@ -25,7 +25,7 @@ LIVE_ROWS = 12
 _ENDS = {RunState.SUCCEEDED: console.OK, RunState.INCONCLUSIVE: console.INCONCLUSIVE}
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Runs the document and returns 0 for success, 1 for anything less."""
     worker = _worker(options)
     names_plan = PLAN_ID.match(options.file) and not Path(options.file).exists()
@@ -39,7 +39,7 @@ def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
 
 async def _main(
     options: argparse.Namespace,
-    setup: configuration.Loaded,
+    setup: configuration.LoadedSettings,
     document: plan_documents.Document | None,
     worker: WorkerKind | None,
 ) -> int:

@@ -28,7 +28,7 @@ EXIT_GRACE_S = 2.0
 """Seconds that a stopped server has for its lifespan to end, before the process ends itself."""
 
 
-def main(_options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(_options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Serves until the client closes stdin or a signal comes; returns the exit code."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a stray line then goes to stderr at once
     redactor = logs.to_stderr(setup)

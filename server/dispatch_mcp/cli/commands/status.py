@@ -14,7 +14,7 @@ from dispatch_mcp.runs import budget
 from dispatch_mcp.service import answers, traces
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Prints the list of runs or one run's summary."""
     view = "all" if options.all else "summary"
     trace = anyio.run(traces.read, setup.settings, options.run or "", view)
@@ -37,7 +37,7 @@ def _show_runs(trace: answers.Trace) -> None:
         console.say(f"all runs, {saved(trace.context)}")
 
 
-def show_steered(answer: answers.Steered, *, as_json: bool) -> None:
+def show_steered(answer: answers.SteeringAnswer, *, as_json: bool) -> None:
     """Prints where a run stands after somebody has steered it."""
     if as_json:
         console.emit(answer.wire(shell_wording.words))
@@ -65,7 +65,7 @@ def money(trace: answers.Trace) -> list[str]:
     spend = trace.spend
     if spend is not None and not budget.is_silent(spend):
         dollars = "" if spend.cost_usd is None else f", ${spend.cost_usd:.2f}"
-        lines.append(f"used {forecast.used(spend):,} tokens{dollars}")
+        lines.append(f"used {forecast.counted_tokens(spend):,} tokens{dollars}")
     if trace.context:
         lines.append(saved(trace.context))
     if trace.limits:

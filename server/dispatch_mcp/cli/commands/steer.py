@@ -12,13 +12,13 @@ from dispatch_mcp.cli.commands import status
 from dispatch_mcp.service import answers
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Applies the action and prints where the run stands."""
     answer = anyio.run(_steer, setup.settings, options)
     status.show_steered(answer, as_json=options.json)
     return console.OK
 
 
-async def _steer(settings: configuration.Settings, options: argparse.Namespace) -> answers.Steered:
+async def _steer(settings: configuration.Settings, options: argparse.Namespace) -> answers.SteeringAnswer:
     async with composition.open_dispatcher(settings, drives=False) as app:
         return await app.steer(options.run, options.action, options.task, options.reason)

@@ -13,7 +13,7 @@ from dispatch_mcp.runs import receipts
 from dispatch_mcp.service import answers, traces
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Prints one view of the run."""
     trace = anyio.run(traces.read, setup.settings, options.run, options.view, options.task, options.cursor)
     if options.json:
@@ -47,7 +47,7 @@ def _show_results(trace: answers.Trace) -> None:
         console.say(f"{line.task_id}: {line.state}", style=console.STYLES.get(line.state, ""))
         console.say(line.capsule)
         for receipt in line.receipts:
-            console.say(f"  {receipts.mark(receipt)}: {receipts.said(receipt)}")
+            console.say(f"  {receipts.mark(receipt)}: {receipts.describe(receipt)}")
 
 
 def _show_artifacts(trace: answers.Trace) -> None:

@@ -15,7 +15,7 @@ from dispatch_mcp.cli.commands import approve, review
 from dispatch_mcp.service import review_answers
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Records the waiver and prints where the review stands. Raises NotAllowed when an assistant runs the command."""
     approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
     outcome = anyio.run(_waive, setup.settings, options)
@@ -26,7 +26,7 @@ def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     return review.exit_code(outcome)
 
 
-async def _waive(settings: configuration.Settings, options: argparse.Namespace) -> review_answers.Reviewed:
+async def _waive(settings: configuration.Settings, options: argparse.Namespace) -> review_answers.ReviewAnswer:
     async with composition.open_dispatcher(settings, drives=False) as app:
         by = f"{getpass.getuser()} at a shell"
         return await app.council.waive(options.run, options.finding, options.reason, by)

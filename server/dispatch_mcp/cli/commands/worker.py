@@ -15,7 +15,7 @@ LOOK_S = 0.5
 """Seconds after which the worker looks even if nothing woke it: another process may have set a run free."""
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Works until a signal comes or there was nothing to do for long enough; returns 0 either way."""
     if options.idle is not None and not options.idle >= 0:
         raise errors.InputError(f"--idle is {options.idle!r}.", hint="Give seconds, such as --idle 60.")
@@ -25,7 +25,7 @@ def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
     return console.OK
 
 
-async def _main(options: argparse.Namespace, setup: configuration.Loaded) -> dict[str, str]:
+async def _main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> dict[str, str]:
     redactor = logs.to_stderr(setup)
     states: dict[str, str] = {}
     async with anyio.create_task_group() as group:

@@ -13,7 +13,7 @@ from dispatch_mcp.git import worktree_leftovers
 from dispatch_mcp.service import checkouts
 
 
-def main(options: argparse.Namespace, setup: configuration.Loaded) -> int:
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Prints worktrees and kept changes; `prune` removes those that are safe elsewhere before."""
     prune = options.what == "prune"
     leftovers = anyio.run(functools.partial(checkouts.left_over, setup.settings, prune=prune))

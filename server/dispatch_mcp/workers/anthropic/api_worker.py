@@ -144,7 +144,7 @@ class AnthropicWorker:
         """Returns how the attempt ended, with what it cost; never raises for a failure of the work itself."""
         if not self._login:
             return provider_errors.failed(provider_errors.trouble(401), "There is no key for the Anthropic API here.")
-        if work.model and not model_choice.known(work.model):
+        if work.model and not model_choice.exists(work.model):
             return provider_errors.failed(provider_errors.trouble(404), f"There is no model {work.model[:80]!r}.")
         start = anyio.current_time()
         async with attempt_scope.heartbeat(ctx):
@@ -153,13 +153,13 @@ class AnthropicWorker:
         return outcome.model_copy(update={"usage": usage})
 
     def _task(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> _Task:
-        rights = tool_permissions.of(work)
+        rights = tool_permissions.tools_for(work)
         talk = conversation.resume(ctx, work)
-        prompt = handoff_schema.asked(self._brief(work))
+        prompt = handoff_schema.for_structured_answer(self._brief(work))
         if not talk.resumes:
             talk.add(conversation.user_turn(prompt.text))
         elif talk.turns[-1].get("role") == "assistant":
-            talk.add(conversation.user_turn(handoff_schema.going_on(prompt).text))
+            talk.add(conversation.user_turn(handoff_schema.continuation(prompt).text))
         tools = file_tools.Toolbox.of(work, rights if work.cwd else (), self._access)
         name = model_names.bare(work.model) or model_names.bare(model_names.DEFAULT)
         return _Task(work, name, prompt_builder.system_prompt(work, rights), tools, talk)
@@ -223,7 +223,7 @@ class AnthropicWorker:
             trouble = provider_errors.Trouble("context_full", False, "Split the task, or give it less context.")
             return provider_errors.failed(trouble, f"The model stopped: {answer.stop[:80]}.", talk.spent)
         talk.add({"role": "assistant", "content": answer.content})
-        handoff, whole, problem = handoff_schema.read_text(answer.text)
+        handoff, whole, problem = handoff_schema.parse_text(answer.text)
         if handoff is None:
             return provider_errors.failed(
                 provider_errors.Trouble("no_handoff", True), f"No structured result: {problem}.", talk.spent
@@ -291,7 +291,7 @@ class AnthropicWorker:
         ceiling, usage = task.work.ceiling, task.talk.usage
         room = MOST_TOKENS
         if ceiling.tokens is not None:
-            room = min(room, ceiling.tokens - forecast.used(usage) - prompt_tokens)
+            room = min(room, ceiling.tokens - forecast.counted_tokens(usage) - prompt_tokens)
         # Written to the cache, the prompt costs a quarter more than fresh: the dearest case counts.
         prompt_price = self._price(task.model, model.Usage(cache_write_tokens=prompt_tokens))
         price_of_million = self._price(task.model, model.Usage(output_tokens=1_000_000))
@@ -329,7 +329,7 @@ class _RequestMeter:
         usage = usage_meter.usage_of(final) if final else self.usage
         if not final and self.letters:
             usage = usage.model_copy(update={"output_tokens": max(usage.output_tokens, -(-self.letters // 4))})
-        if not self.is_settled and forecast.used(usage) + usage.cache_read_tokens:
+        if not self.is_settled and forecast.counted_tokens(usage) + usage.cache_read_tokens:
             self.task.talk.add_usage(usage.model_copy(update={"cost_usd": self.price(self.task.model, usage)}))
         self.is_settled = True
 

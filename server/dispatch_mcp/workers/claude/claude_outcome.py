@@ -66,7 +66,7 @@ def outcome(
         return provider_errors.failed(
             provider_errors.Trouble("refusal", False), f"The model refused: {_gist(transcript)}", usage
         )
-    handoff, answer, problem = handoff_schema.read(transcript.result.get("structured_output"))
+    handoff, answer, problem = handoff_schema.parse(transcript.result.get("structured_output"))
     if handoff is None:
         return provider_errors.failed(
             provider_errors.Trouble("no_handoff", True), f"No structured result ({problem}): {_gist(transcript)}", usage
@@ -78,7 +78,7 @@ def is_done(transcript: Transcript, child: supervisor.ChildResult) -> bool:
     """Returns whether a process had finished its work, so that its result can be taken over."""
     reason = usage_meter.text(transcript.result.get("terminal_reason"))
     good = child.exit_code == 0 and transcript.result.get("is_error") is False and reason == "completed"
-    return good and handoff_schema.read(transcript.result.get("structured_output"))[0] is not None
+    return good and handoff_schema.parse(transcript.result.get("structured_output"))[0] is not None
 
 
 def _without_result(child: supervisor.ChildResult, usage: model.Usage) -> model.Outcome:

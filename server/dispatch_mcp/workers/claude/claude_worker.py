@@ -124,7 +124,7 @@ class ClaudeWorker:
             )
         if not work.cwd or not Path(work.cwd).is_dir():
             return _refusal("no_workspace", f"The workspace {work.cwd!r} is not an existing directory.")
-        if work.model and not model_choice.known(work.model):
+        if work.model and not model_choice.exists(work.model):
             return _refusal("unknown_model", f"There is no model {work.model[:80]!r}.")
         return None
 
@@ -166,9 +166,9 @@ class ClaudeWorker:
         folder = attempt_scope.folder_of(self._home, work)
         env = command_line.variables(self._policy, work)
         flags = await self._flags(program, env, folder)
-        tools = tool_permissions.of(work, commands=self._settings.commands)
-        prompt = handoff_schema.asked(self._brief(work))
-        text = (handoff_schema.going_on(prompt) if session.resume else prompt).text
+        tools = tool_permissions.tools_for(work, commands=self._settings.commands)
+        prompt = handoff_schema.for_structured_answer(self._brief(work))
+        text = (handoff_schema.continuation(prompt) if session.resume else prompt).text
         system = _write(folder / "system", prompt_builder.system_prompt(work, tools))
         call = command_line.Call(
             session=session.id,
@@ -208,7 +208,7 @@ class ClaudeWorker:
         unseen, outcome = usage_meter.NOTHING, None
         for attempt in range(1, work.attempt):
             folder = attempt_scope.folder_of(self._home, work, attempt)
-            child = await supervisor.left_over(folder)
+            child = await supervisor.result_left_over(folder)
             if child is None:
                 continue
             transcript = stream_rows.read(child.stdout)
