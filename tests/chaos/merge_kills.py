@@ -214,9 +214,8 @@ def unsound(repo: Path, *, over: bool) -> str:
             ["git", "fsck", "--no-dangling"], cwd=repo, check=False, capture_output=True, text=True
         )  # fmt: skip
         said = (done.stdout + done.stderr).strip() if done.returncode else done.stdout.strip()
-        half_made = all(
-            "worktrees/" in line for line in said.splitlines()
-        )  # "worktrees/x.2/HEAD: detached HEAD points …"
+        # Such a line reads "worktrees/x.2/HEAD: detached HEAD points …".
+        half_made = all("worktrees/" in line for line in said.splitlines())
         if not said or (half_made and not over):
             return ""
         if time.monotonic() > end:

@@ -176,7 +176,7 @@ async def test_the_workspace_provider_decides_where_the_work_happens(store: sqli
     assert await driver.run(context(store, []), work, {WorkerKind.SCRIPTED: worker}) == SUCCESS
     await driver.leave(work)
     assert steps == ["placed", "merged", "left"]
-    assert worker.orders[0].place == "/elsewhere"
+    assert worker.orders[0].cwd == "/elsewhere"
 
 
 async def test_leaving_without_a_workspace_provider_changes_nothing(store: sqlite_store.Store) -> None:

@@ -8,6 +8,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
+from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model import RunState, WorkerKind, assignments, records
 from dispatch_mcp.review import council_decision, findings, review_scope, review_tasks
 from dispatch_mcp.service import review_answers
@@ -59,20 +60,28 @@ def assignment() -> assignments.Assignment:
     return assignments.Assignment(run_id=RUN, task_id="critic", attempt=1, call=call)
 
 
+def advice(answer: review_answers.Reviewed) -> str:
+    """Returns what an assistant reads as the next step."""
+    assert answer.next is not None
+    text = answer.wire(tool_wording.words)["next"]
+    assert text == tool_wording.words(answer.next)
+    return str(text)
+
+
 def test_while_somebody_is_asked_there_is_no_outcome() -> None:
     answer = review_answers.answer(record(RunState.RUNNING), manifest(), None)
     assert (answer.outcome, answer.blocks, answer.findings) == ("", None, ())
     assert answer.counts == {"running": 2}
     assert answer.poll_after_s > 0
-    assert RUN in answer.next
+    assert RUN in advice(answer)
 
 
 @pytest.mark.parametrize(("count", "words"), [(1, "this review"), (3, "these reviews")])
 def test_reviews_for_the_host_are_to_be_started_blind_and_all_at_once(count: int, words: str) -> None:
     answer = review_answers.answer(record(RunState.RUNNING), manifest(), None, [assignment()] * count)
     assert len(answer.assignments) == count
-    assert words in answer.next
-    assert "sees nothing of the others" in answer.next
+    assert words in advice(answer)
+    assert "sees nothing of the others" in advice(answer)
     assert answer.poll_after_s == 0
 
 
@@ -86,9 +95,8 @@ def test_a_decision_shows_who_judged_how_and_whose_answer_was_of_no_use() -> Non
 
 
 def test_the_advocate_is_listed_only_when_it_was_heard() -> None:
-    heard = decision(
-        "PASS", voices=(council_decision.ReviewerVerdict(reviewer="advocate", verdict="PASS", role="advocate"),)
-    )
+    advocate = council_decision.ReviewerVerdict(reviewer="advocate", verdict="PASS", role="advocate")
+    heard = decision("PASS", voices=(advocate,))
     assert review_answers.answer(record(), manifest(), heard).reviewers[-1].name == "advocate"
     assert all(line.name != "advocate" for line in review_answers.answer(record(), manifest(), None).reviewers)
 
@@ -123,15 +131,16 @@ def test_nothing_to_review_is_no_pass() -> None:
     answer = review_answers.empty_answer(manifest(excluded=(review_scope.Excluded(path="a.lock", reason="generated"),)))
     assert (answer.outcome, answer.blocks) == (review_answers.NOTHING, True)
     assert "1 files were left out" in answer.why
-    assert "nothing has passed" in answer.next
+    assert "nothing has passed" in advice(answer)
 
 
 def test_a_pass_says_what_else_was_found() -> None:
-    assert review_answers.answer(record(), manifest(), decision("PASS")).next.startswith("Passed.")
+    text = advice(review_answers.answer(record(), manifest(), decision("PASS")))
+    assert text.startswith("Passed.")
 
 
 def test_what_blocks_goes_to_its_owners_and_then_into_the_next_round() -> None:
-    text = review_answers.answer(record(), manifest(), decision("BLOCK", merged()), mend_plan="fix-it").next
+    text = advice(review_answers.answer(record(), manifest(), decision("BLOCK", merged()), mend_plan="fix-it"))
     assert "fix-it" in text
     assert f"after={RUN!r}" in text
     assert "only a person can waive" in text
@@ -139,18 +148,18 @@ def test_what_blocks_goes_to_its_owners_and_then_into_the_next_round() -> None:
 
 def test_the_last_round_ends_with_a_person() -> None:
     rules = council_decision.CouncilRules(rounds=2)
-    text = review_answers.answer(record(), manifest(round=2, rules=rules), decision("BLOCK", merged())).next
-    assert text.startswith("Round 2 of 2: ask the user")
+    text = advice(review_answers.answer(record(), manifest(round=2, rules=rules), decision("BLOCK", merged())))
+    assert text.startswith("This was round 2 of 2. Ask the user")
 
 
 @pytest.mark.parametrize(("blocks", "words"), [(True, "It blocks"), (False, "let it through")])
 def test_an_inconclusive_round_says_what_it_means_and_how_to_try_anew(*, blocks: bool, words: str) -> None:
-    text = review_answers.answer(record(), manifest(), decision("INCONCLUSIVE", blocks=blocks)).next
+    text = advice(review_answers.answer(record(), manifest(), decision("INCONCLUSIVE", blocks=blocks)))
     assert words in text
     assert "try anew" in text
 
 
 def test_the_wire_leaves_out_what_says_nothing() -> None:
-    wire = review_answers.answer(record(), manifest(), decision("PASS", voices=())).wire()
+    wire = review_answers.answer(record(), manifest(), decision("PASS", voices=())).wire(tool_wording.words)
     assert wire["outcome"] == "PASS"
     assert not {"findings", "flags", "assignments", "mend_plan", "counts", "poll_after_s"} & set(wire)

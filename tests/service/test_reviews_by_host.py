@@ -11,6 +11,7 @@ import pytest
 from council_setup import PASS, Chamber, fails
 
 from dispatch_mcp import errors
+from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model import RunState, assignments
 from dispatch_mcp.service import answers, review_answers, reviews
 
@@ -107,13 +108,13 @@ async def test_a_quote_that_is_not_in_the_change_is_asked_for_once_more(tmp_path
 async def test_a_trace_says_what_a_round_decided_and_nothing_of_other_runs(tmp_path: Path) -> None:
     async with council_setup.opened(tmp_path / "state", {}) as room:
         found = await room.reviewed(DIFF)
-        shown = await room.council.trace_summary(found.run_id)
+        shown = await room.council.trace_summary(found.run_id, tool_wording.words)
         assert shown["council"]["outcome"] == "PASS"
         assert isinstance(shown["council"]["calibration"], list)
         assert len(json.dumps(shown)) < 10_000
         plan = await room.app.plans.plan([{"id": "part", "do": "Do it", "worker": "host"}])
         other = await room.app.dispatch(plan_id=plan.plan.id)
-        assert await room.council.trace_summary(other.run_id) == {}
+        assert await room.council.trace_summary(other.run_id, tool_wording.words) == {}
         assert await room.council.look(other.run_id) is None
         assert await room.council.waivable(other.run_id) == []
         with pytest.raises(errors.InputError, match="is no review"):

@@ -14,6 +14,8 @@ import pytest
 from dispatcher_setup import Desk, said
 
 from dispatch_mcp import configuration, errors, model
+from dispatch_mcp.cli import shell_wording
+from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model import RunState
 from dispatch_mcp.service import answers, traces
 
@@ -49,7 +51,10 @@ async def test_without_a_run_the_open_ones_are_listed_newest_first(desk: Desk) -
 
 
 async def test_nothing_to_list_says_where_to_look(desk: Desk) -> None:
-    assert "view='all'" in (await desk.app.trace()).next
+    step = (await desk.app.trace()).next
+    assert step is not None
+    assert "view='all'" in tool_wording.words(step)
+    assert "status --all" in shell_wording.words(step)
 
 
 async def test_a_summary_says_what_each_task_waits_for(desk: Desk) -> None:

@@ -14,11 +14,14 @@ import pytest
 import store_setup
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.cli import shell_wording
+from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model import records
 from dispatch_mcp.store import blobs, health, sqlite, sqlite_store
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("R8")]
 
+WORDINGS = (tool_wording.words, shell_wording.words)
 HERE = str(Path(__file__).parents[1] / "support")
 
 
@@ -165,7 +168,7 @@ async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Pa
     with pytest.raises(errors.StoreDamaged) as caught:
         async with sqlite_store.open_store(tmp_path):
             pass
-    assert "Keep the file" in caught.value.hint
+    assert all("Keep the file" in caught.value.advice(words) for words in WORDINGS)
     assert (tmp_path / "state.db").read_bytes() == rubbish
     assert statuses(tmp_path)["store"] == "bad"
 
@@ -208,7 +211,7 @@ async def test_a_corrupt_page_is_reported_and_other_pages_are_still_read(tmp_pat
     async with sqlite_store.open_store(tmp_path) as store:
         with pytest.raises(errors.StoreDamaged) as caught:
             await store.events("run")
-        assert "Keep the file" in caught.value.hint
+        assert all("Keep the file" in caught.value.advice(words) for words in WORDINGS)
         with pytest.raises(errors.StoreDamaged):
             await store.send(model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x"))
         assert (await store.run("run", principal=records.LOCAL)).counts == {"succeeded": 1}

@@ -12,7 +12,7 @@ from dispatch_mcp.engine import executor, run_view
 from dispatch_mcp.model import WorkerKind, assignments, merge_offer, ports, records, transitions, worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.routing import router
-from dispatch_mcp.runs import next_step
+from dispatch_mcp.runs import step_choice
 from dispatch_mcp.service import (
     answers,
     approvals,
@@ -21,7 +21,7 @@ from dispatch_mcp.service import (
     host_reports,
     messaging,
     planner,
-    reporting,
+    report_acceptance,
     review_subjects,
     reviews,
     route_memory,
@@ -136,7 +136,7 @@ class Dispatcher:
             InputError: an entry cannot be read; then none is accepted.
         """
         reports = host_reports.read_reports(raw)
-        accepting = reporting.Reporting(
+        accepting = report_acceptance.Reporting(
             self.store, self.engine, self._contact, self.redact, self.rules.price, self.plans.learn
         )
         return await accepting.accept(await self.handles.run(run_id), reports)
@@ -259,7 +259,7 @@ def _progress(
         run_id=record.id,
         state=record.state,
         counts=record.counts,
-        next=next_step.next_step(record, view.tasks, view.plan.tasks, assigned=len(handouts)),
+        next=step_choice.next_step(record, view.tasks, view.plan.tasks, assigned=len(handouts)),
         plan_id=record.plan_id,
         plan_version=record.plan_version,
         worker=record.worker.value,

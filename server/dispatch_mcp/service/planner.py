@@ -13,6 +13,7 @@ import anyio.to_thread
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.model import TaskState, WorkerKind, problems, records
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import edit_rules, forecast, plan_checks, plan_documents, plan_edits, review_rules
 from dispatch_mcp.planning.drafts import draft_builder
 from dispatch_mcp.routing import confidence, learning, router
@@ -323,7 +324,7 @@ def refuse(faults: Sequence[problems.Problem]) -> None:
     if faults:
         raise errors.PlanRejected(
             f"The plan has {len(faults)} problem{'s' if len(faults) > 1 else ''}; nothing was stored.",
-            hint="Fix all of them and call plan_dag again.",
+            hint=NextStep(StepKind.CORRECT_PLAN),
             problems=tuple(faults),
         )
 

@@ -13,7 +13,7 @@ from dispatch_mcp.engine import executor, order_builder, proof, run_view
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.routing import learning
-from dispatch_mcp.runs import budget, message_rules, next_step
+from dispatch_mcp.runs import budget, message_rules, step_choice
 from dispatch_mcp.service import answers, host_assignments, host_reports, messaging, route_memory
 from dispatch_mcp.store import sqlite_store
 
@@ -70,7 +70,7 @@ class Reporting:
             assignments=tuple(handouts),
             messages=tuple(await self._unread(messages)),
             proposed_edits=messaging.proposals(after, requests),
-            next=next_step.next_step(after.run, after.tasks, after.plan.tasks, assigned=len(handouts)),
+            next=step_choice.next_step(after.run, after.tasks, after.plan.tasks, assigned=len(handouts)),
         )
 
     async def _outcome(self, view: run_view.RunView, report: host_reports.Report) -> model.Outcome:

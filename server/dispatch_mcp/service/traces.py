@@ -16,7 +16,7 @@ from dispatch_mcp.engine import executor, run_view
 from dispatch_mcp.model import TaskState, WorkerKind, records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_checks
-from dispatch_mcp.runs import budget, capsules, next_step
+from dispatch_mcp.runs import budget, capsules, step_choice
 from dispatch_mcp.service import answers, handles
 from dispatch_mcp.store import sqlite_store
 
@@ -285,7 +285,7 @@ def _head(view: run_view.RunView, **fields: object) -> answers.Trace:
         simulated=run.dry_run,
         counts=run.counts,
         seconds=round(_seconds(run), 3),
-        next=next_step.next_step(run, view.tasks, view.plan.tasks),
+        next=step_choice.next_step(run, view.tasks, view.plan.tasks),
         poll_after_s=0.0 if run.state in model.RUN_FINAL else 5.0,
     )
     return head.model_copy(update=fields)
@@ -318,7 +318,7 @@ def _task_lines(view: run_view.RunView, attempts: Sequence[records.AttemptRecord
 
 def _blocked(view: run_view.RunView) -> dict[str, str | NextStep]:
     deps = {task.id: task.deps for task in view.plan.tasks}
-    reasons = ((task.id, next_step.why_waiting(view.run.id, task, view.states, deps[task.id])) for task in view.tasks)
+    reasons = ((task.id, step_choice.why_waiting(view.run.id, task, view.states, deps[task.id])) for task in view.tasks)
     return dict([pair for pair in reasons if pair[1]][:PAGE])
 
 
