@@ -13,7 +13,7 @@ import pytest
 from dispatch_mcp import errors
 from dispatch_mcp.cli import arguments, shell_wording
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records
-from dispatch_mcp.runs import next_step
+from dispatch_mcp.runs import step_choice
 
 TOOL_WORDS = ("get_trace", "steer_run", "plan_dag", "wait_s", "run_id", "route_task", "`report`")
 AGENT = """---
@@ -186,8 +186,8 @@ def test_an_advice_never_names_a_tool(shell: command_runs.Shell) -> None:
             for worker in (WorkerKind.HOST, WorkerKind.COMMAND, WorkerKind.HUMAN):
                 task = records.TaskRecord(id="a", position=0, worker=worker, state=task_state, attempt=1)
                 run = records.RunRecord(id="r", plan_id="p", plan_version=1, state=run_state, worker=worker)
-                said = shell_wording.words(next_step.next_step(run, [task]))
-                reason = next_step.why_waiting("r", task, {"a": task_state}, [])
+                said = shell_wording.words(step_choice.next_step(run, [task]))
+                reason = step_choice.why_waiting("r", task, {"a": task_state}, [])
                 said += reason if isinstance(reason, str) else shell_wording.words(reason)
                 assert not any(word in said for word in TOOL_WORDS), said
 

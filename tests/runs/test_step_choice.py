@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dispatch_mcp import model
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.runs import next_step
+from dispatch_mcp.runs import step_choice
 
 
 def run(state: RunState, *, paused: bool = False) -> records.RunRecord:
@@ -26,7 +26,7 @@ def task(name: str, state: TaskState, worker: WorkerKind = WorkerKind.HOST, **mo
 
 def test_assignments_in_the_same_answer_come_before_everything_else() -> None:
     rows = [task("a", TaskState.READY), task("b", TaskState.RUNNING)]
-    step = next_step.next_step(run(RunState.RUNNING), rows, assigned=2)
+    step = step_choice.next_step(run(RunState.RUNNING), rows, assigned=2)
     assert step == NextStep(StepKind.DO_ASSIGNMENTS, "r", count=2)
 
 
@@ -49,12 +49,12 @@ def test_assignments_in_the_same_answer_come_before_everything_else() -> None:
 def test_a_run_that_goes_on_asks_the_host_for_what_only_the_host_can_do(
     rows: list[records.TaskRecord], step: NextStep
 ) -> None:
-    assert next_step.next_step(run(RunState.RUNNING), rows) == step
+    assert step_choice.next_step(run(RunState.RUNNING), rows) == step
 
 
 def test_a_run_that_somebody_paused_is_resumed_and_one_at_a_ceiling_needs_a_higher_one() -> None:
-    assert next_step.next_step(run(RunState.PAUSED, paused=True), []).kind is StepKind.RESUME
-    assert next_step.next_step(run(RunState.PAUSED), []).kind is StepKind.RAISE_LIMIT
+    assert step_choice.next_step(run(RunState.PAUSED, paused=True), []).kind is StepKind.RESUME
+    assert step_choice.next_step(run(RunState.PAUSED), []).kind is StepKind.RAISE_LIMIT
 
 
 def test_a_run_that_waits_for_a_person_names_the_decisions_that_are_open() -> None:
@@ -63,22 +63,22 @@ def test_a_run_that_waits_for_a_person_names_the_decisions_that_are_open() -> No
         task("later", TaskState.BLOCKED, WorkerKind.HUMAN),
         task("work", TaskState.RUNNING),
     ]
-    assert next_step.next_step(run(RunState.WAITING_INPUT), rows) == NextStep(StepKind.DECIDE, "r", ("gate",))
+    assert step_choice.next_step(run(RunState.WAITING_INPUT), rows) == NextStep(StepKind.DECIDE, "r", ("gate",))
 
 
 def test_the_end_says_what_is_claimed_without_proof() -> None:
     rows = [task("a", TaskState.SUCCEEDED), task("b", TaskState.UNVERIFIED)]
-    step = next_step.next_step(run(RunState.SUCCEEDED), rows)
+    step = step_choice.next_step(run(RunState.SUCCEEDED), rows)
     assert step == NextStep(StepKind.READ_RESULTS, "r", advice="Done.", unproven=1)
 
 
 def test_failures_come_before_whatever_else_a_run_ended_as() -> None:
     rows = [task(f"t{number}", TaskState.FAILED) for number in range(7)]
-    step = next_step.next_step(run(RunState.FAILED), rows)
+    step = step_choice.next_step(run(RunState.FAILED), rows)
     assert step.kind is StepKind.SETTLE_FAILURES
     assert step.tasks == tuple(f"t{number}" for number in range(7))
     assert step.advice == "Failed: t0, t1, t2, t3, t4."
-    without = next_step.next_step(run(RunState.CANCELLED), [task("a", TaskState.CANCELLED)])
+    without = step_choice.next_step(run(RunState.CANCELLED), [task("a", TaskState.CANCELLED)])
     assert without == NextStep(StepKind.REOPEN, "r", advice="Ended as cancelled.")
 
 
@@ -100,7 +100,7 @@ def test_failures_come_before_whatever_else_a_run_ended_as() -> None:
 )
 def test_a_task_says_why_it_waits(row: records.TaskRecord, reason: str | NextStep) -> None:
     states = {"b": TaskState.RUNNING, "c": TaskState.UNVERIFIED, "d": TaskState.SUCCEEDED}
-    assert next_step.why_waiting("r", row, states, ["b", "c", "d"]) == reason
+    assert step_choice.why_waiting("r", row, states, ["b", "c", "d"]) == reason
 
 
 @given(
@@ -113,7 +113,7 @@ def test_every_state_of_a_run_has_a_step_that_is_about_it(
     state: RunState, paused: Any, rows: list[tuple[TaskState, WorkerKind]], assigned: int
 ) -> None:
     tasks = [task(f"t{place}", of_task, worker) for place, (of_task, worker) in enumerate(rows)]
-    step = next_step.next_step(run(state, paused=paused), tasks, assigned=assigned)
+    step = step_choice.next_step(run(state, paused=paused), tasks, assigned=assigned)
     assert step.run == "r"
     assert set(step.tasks) <= {row.id for row in tasks}
     over = step.kind in (StepKind.READ_RESULTS, StepKind.SETTLE_FAILURES, StepKind.REOPEN)
