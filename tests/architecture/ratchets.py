@@ -32,7 +32,7 @@ TOOL = re.compile(
 )
 COMMAND = re.compile(r"\bdispatch-mcp (-*[a-z]+|$)")
 PATTERN_CALLS = frozenset({"compile", "findall", "finditer", "fullmatch", "match", "search", "split", "sub", "subn"})
-PATTERN_SIGNS = re.compile(r"\(\?|\\[bBdDsSwW]|\[\^|\[[a-z]-[a-z]")
+PATTERN_SIGNS = re.compile(r"\(\?[:=!<#aiLmsuxP]|\\[bBdDsSwW]|\[\^|\[[a-z]-[a-z]")
 ALTERNATIVES = 4
 # Written so that this file does not contain what it looks for.
 CITATION = re.compile(r"\b(?:seeds?)\s+0\d\d\b|\((?:facts):|\b(?:facts): [a-z]+ §", re.IGNORECASE)

@@ -193,4 +193,4 @@ def test_an_edge_that_planning_added_may_go_even_behind_a_decision() -> None:
     before = [task("gate", worker="human"), task("a", "gate"), task("free", "a")]
     after = [task("gate", worker="human"), task("a", "gate"), task("free")]
     assert edit_rules.refusals(before, after)
-    assert not edit_rules.refusals(before, after, added=[edge])
+    assert not edit_rules.refusals(before, after, additions=[edge])

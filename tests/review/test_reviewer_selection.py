@@ -29,7 +29,7 @@ CHOICE = POOL - {"architecture-strategist"}
 
 
 def select(*changes: unified_diff.FileChange, other_paths: Sequence[str] = ()) -> reviewer_selection.Selection:
-    return reviewer_selection.select(diff_samples.diff(*changes), labelled_diffs.pool(), unreviewed=other_paths)
+    return reviewer_selection.select(diff_samples.diff(*changes), labelled_diffs.pool(), skipped_paths=other_paths)
 
 
 def reasons(selection: reviewer_selection.Selection, reviewer: str) -> tuple[str, ...]:
@@ -149,7 +149,7 @@ def agent(triggers: str, name: str = "own", layer: catalog.Layer = "user", more:
 def score(triggers: str, *changes: unified_diff.FileChange, other_paths: Sequence[str] = ()) -> float:
     """Returns what a reviewer with nothing but these triggers scores."""
     pool = reviewer_selection.Pool(choice=(agent(triggers),))
-    [seat] = reviewer_selection.select(diff_samples.diff(*changes), pool, unreviewed=other_paths).seats
+    [seat] = reviewer_selection.select(diff_samples.diff(*changes), pool, skipped_paths=other_paths).seats
     return seat.score
 
 

@@ -26,7 +26,7 @@ def task(name: str, state: TaskState, worker: WorkerKind = WorkerKind.HOST, **mo
 
 def test_assignments_in_the_same_answer_come_before_everything_else() -> None:
     rows = [task("a", TaskState.READY), task("b", TaskState.RUNNING)]
-    step = step_choice.next_step(run(RunState.RUNNING), rows, assigned=2)
+    step = step_choice.next_step(run(RunState.RUNNING), rows, assignments=2)
     assert step == NextStep(StepKind.DO_ASSIGNMENTS, "r", count=2)
 
 
@@ -113,7 +113,7 @@ def test_every_state_of_a_run_has_a_step_that_is_about_it(
     state: RunState, paused: Any, rows: list[tuple[TaskState, WorkerKind]], assigned: int
 ) -> None:
     tasks = [task(f"t{place}", of_task, worker) for place, (of_task, worker) in enumerate(rows)]
-    step = step_choice.next_step(run(state, paused=paused), tasks, assigned=assigned)
+    step = step_choice.next_step(run(state, paused=paused), tasks, assignments=assigned)
     assert step.run == "r"
     assert set(step.tasks) <= {row.id for row in tasks}
     over = step.kind in (StepKind.READ_RESULTS, StepKind.SETTLE_FAILURES, StepKind.REOPEN)

@@ -43,4 +43,4 @@ def pool() -> reviewer_selection.Pool:
 
 def select(text: str, chosen: reviewer_selection.Pool | None = None) -> reviewer_selection.Selection:
     seen = review_scope.split_scope(unified_diff.parse(text))
-    return reviewer_selection.select(seen.diff, chosen or pool(), unreviewed=[one.path for one in seen.excluded])
+    return reviewer_selection.select(seen.diff, chosen or pool(), skipped_paths=[one.path for one in seen.excluded])

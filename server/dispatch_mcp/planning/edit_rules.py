@@ -14,7 +14,7 @@ def refusals(
     after: Sequence[model.Task],
     rows: Iterable[transitions.TaskRow] = (),
     *,
-    added: Collection[model.AddedEdge] = (),
+    additions: Collection[model.AddedEdge] = (),
 ) -> list[Problem]:
     """Returns everything that keeps a run whose tasks are at `rows` from going on with `after`.
 
@@ -25,13 +25,18 @@ def refusals(
     tasks = {task.id: task for task in after}
     gates = _undecided(before, final_rows.values())
     work_rows = {task_id: row for task_id, row in final_rows.items() if task_id not in gates}
-    return [*_started(before, tasks, work_rows), *_decisions(bare(before, added, final_rows), tasks, final_rows, gates)]
+    return [
+        *_started(before, tasks, work_rows),
+        *_decisions(bare(before, additions, final_rows), tasks, final_rows, gates),
+    ]
 
 
-def bare(tasks: Sequence[model.Task], added: Iterable[model.AddedEdge], keep: Collection[str] = ()) -> list[model.Task]:
+def bare(
+    tasks: Sequence[model.Task], additions: Iterable[model.AddedEdge], keep: Collection[str] = ()
+) -> list[model.Task]:
     """Returns the tasks without the edges that planning added, but for those into the tasks `keep`."""
     cuts: dict[str, set[str]] = {}
-    for edge in added:
+    for edge in additions:
         if edge.after not in keep:
             cuts.setdefault(edge.after, set()).add(edge.before)
     return [
@@ -48,11 +53,11 @@ def _started(
     for task in before:
         row = rows.get(task.id)
         if row is not None and tasks.get(task.id) != task and not _only_relinked(task, tasks, rows):
-            deed = "removed" if task.id not in tasks else "changed"
+            change = "removed" if task.id not in tasks else "changed"
             yield Problem(
                 code="task_started",
                 task=task.id,
-                message=f"Task {task.id!r} is {row.state.value} and cannot be {deed}.",
+                message=f"Task {task.id!r} is {row.state.value} and cannot be {change}.",
                 fix="Leave it as it is; add a task, or change those that have not begun.",
             )
 

@@ -25,51 +25,51 @@ _CLASSES: Final[Mapping[TaskState, str]] = {
 
 
 def mermaid(
-    plan: model.Plan, prepared: plan_checks.ScheduledPlan, states: Mapping[str, TaskState] | None = None
+    plan: model.Plan, schedule: plan_checks.ScheduledPlan, states: Mapping[str, TaskState] | None = None
 ) -> str:
     """Returns a `flowchart LR` with one subgraph a wave, the critical path thick and added edges dotted.
 
     Edges that others imply are left out. Above `MAX_NODES` tasks it shows the critical path and then the first
     waves, and says how many tasks are left out. `states` colours the tasks.
     """
-    task_ids = _chosen(prepared)
-    names = {task_id: f"t{prepared.graph.index[task_id]}" for task_id in task_ids}
-    lines = ["flowchart LR", *_waves(prepared, names)]
-    left_out = len(prepared.tasks) - len(task_ids)
+    task_ids = _chosen(schedule)
+    names = {task_id: f"t{schedule.graph.index[task_id]}" for task_id in task_ids}
+    lines = ["flowchart LR", *_waves(schedule, names)]
+    left_out = len(schedule.tasks) - len(task_ids)
     if left_out:
         lines.append(f'  more["{left_out} more tasks not shown"]')
-    lines += _edges(plan, prepared, names)
+    lines += _edges(plan, schedule, names)
     lines += _styles(names, states or {})
     return "\n".join(lines) + "\n"
 
 
-def _chosen(prepared: plan_checks.ScheduledPlan) -> list[str]:
-    if len(prepared.tasks) <= MAX_NODES:
-        return list(prepared.graph.ids)
-    in_order = itertools.chain(prepared.critical_path, *prepared.waves)
+def _chosen(schedule: plan_checks.ScheduledPlan) -> list[str]:
+    if len(schedule.tasks) <= MAX_NODES:
+        return list(schedule.graph.ids)
+    in_order = itertools.chain(schedule.critical_path, *schedule.waves)
     return list(itertools.islice(dict.fromkeys(in_order), MAX_NODES))
 
 
-def _waves(prepared: plan_checks.ScheduledPlan, names: Mapping[str, str]) -> Iterator[str]:
-    for number, wave in enumerate(prepared.waves, start=1):
+def _waves(schedule: plan_checks.ScheduledPlan, names: Mapping[str, str]) -> Iterator[str]:
+    for number, wave in enumerate(schedule.waves, start=1):
         inside = [task_id for task_id in wave if task_id in names]
         if inside:
             yield f'  subgraph w{number}["Wave {number}"]'
-            yield from (f'    {names[task_id]}["{_label(prepared, task_id)}"]' for task_id in inside)
+            yield from (f'    {names[task_id]}["{_label(schedule, task_id)}"]' for task_id in inside)
             yield "  end"
 
 
-def _label(prepared: plan_checks.ScheduledPlan, task_id: str) -> str:
-    goal = escape.mermaid_label(prepared.tasks[prepared.graph.index[task_id]].goal, limit=GOAL_CHARS)
+def _label(schedule: plan_checks.ScheduledPlan, task_id: str) -> str:
+    goal = escape.mermaid_label(schedule.tasks[schedule.graph.index[task_id]].goal, limit=GOAL_CHARS)
     name = escape.mermaid_label(task_id, limit=64)
     return f"{name}<br/>{goal}" if goal else name
 
 
-def _edges(plan: model.Plan, prepared: plan_checks.ScheduledPlan, names: Mapping[str, str]) -> Iterator[str]:
-    critical = set(itertools.pairwise(prepared.critical_path))
-    redundant = set(prepared.redundant)
-    by_planning = {(edge.before, edge.after) for edge in (*plan.added_edges, *prepared.added_edges)}
-    for task in prepared.tasks:
+def _edges(plan: model.Plan, schedule: plan_checks.ScheduledPlan, names: Mapping[str, str]) -> Iterator[str]:
+    critical = set(itertools.pairwise(schedule.critical_path))
+    redundant = set(schedule.redundant)
+    by_planning = {(edge.before, edge.after) for edge in (*plan.added_edges, *schedule.added_edges)}
+    for task in schedule.tasks:
         for dep in dict.fromkeys(task.deps):
             edge = (dep, task.id)
             if dep in names and task.id in names and edge not in redundant:

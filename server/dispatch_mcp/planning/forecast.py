@@ -191,21 +191,21 @@ def prior(effort: Effort, kind: str) -> model.Usage:
     )
 
 
-def of_plan(prepared: plan_checks.ScheduledPlan, workers: int, past: Past, price: Price) -> Forecast:
+def of_plan(schedule: plan_checks.ScheduledPlan, workers: int, past: Past, price: Price) -> Forecast:
     """Returns what a plan on `workers` at a time is expected to use."""
     by_kind: dict[tuple[object, ...], Expected] = {}
     uses: list[Expected] = []
-    for task in prepared.tasks:
+    for task in schedule.tasks:
         key = (task.agent, task.effort, task.model, task.worker, bool(task.command), model_choice.kind(task.goal))
         if key not in by_kind:
             by_kind[key] = past.expected(task, price)
         uses.append(by_kind[key])
-    by_model = [use for task, use in zip(prepared.tasks, uses, strict=True) if uses_model(task)]
+    by_model = [use for task, use in zip(schedule.tasks, uses, strict=True) if uses_model(task)]
     costs = [use.dollars for use in by_model if use.dollars is not None]
     return Forecast(
         tokens=total([use.tokens for use in by_model]),
         dollars=total(costs) if costs or not by_model else None,
-        minutes=makespan(prepared, [use.minutes for use in uses], workers),
+        minutes=makespan(schedule, [use.minutes for use in uses], workers),
         spawns=len(by_model),
         tasks=len(by_model),
         unpriced=len(by_model) - len(costs),
@@ -232,7 +232,7 @@ def total(parts: Iterable[Range]) -> Range:
     return Range(p50, p50 * math.exp(_P90 * math.sqrt(sigma2)))
 
 
-def makespan(prepared: plan_checks.ScheduledPlan, minutes: Sequence[Range], workers: int) -> Range:
+def makespan(plan: plan_checks.ScheduledPlan, minutes: Sequence[Range], workers: int) -> Range:
     """Returns the range of a plan's minutes on `workers`.
 
     Small plans are played through in scenarios whose durations are log-normal and drawn by a fixed rule, the same
@@ -241,15 +241,15 @@ def makespan(prepared: plan_checks.ScheduledPlan, minutes: Sequence[Range], work
     count = len(minutes)
     rounds = min(ROUNDS, NODES // max(1, count))
     if rounds < LEAST_ROUNDS:
-        path = total([minutes[prepared.graph.index[task_id]] for task_id in prepared.critical_path])
-        stretch = prepared.estimate.parallel / (prepared.estimate.critical or 1.0)
+        path = total([minutes[plan.graph.index[task_id]] for task_id in plan.critical_path])
+        stretch = plan.estimate.parallel / (plan.estimate.critical or 1.0)
         return Range(path.p50 * stretch, path.p90 * stretch)
     sigmas = [_sigma(*task_minutes) for task_minutes in minutes]
     spans = sorted(
         schedule.makespan(
-            prepared.graph,
+            plan.graph,
             [task_minutes.p50 * math.exp(sigmas[at] * _draw(turn, at)) for at, task_minutes in enumerate(minutes)],
-            prepared.urgent,
+            plan.urgent,
             workers,
         )
         for turn in range(rounds)

@@ -42,12 +42,12 @@ def build(edges: Sequence[tuple[str, Sequence[str]]]) -> Graph:
     if len(index) != len(ids):
         raise ValueError("repeated id")
     try:
-        found = [tuple(map(index.__getitem__, wanted)) for _, wanted in edges]
+        positions = [tuple(map(index.__getitem__, needs)) for _, needs in edges]
     except KeyError as unknown:
         raise ValueError(f"unknown dependency {unknown}") from None
-    deps = tuple([wanted if len(wanted) < 2 else tuple(dict.fromkeys(wanted)) for wanted in found])
+    deps = tuple([needs if len(needs) < 2 else tuple(dict.fromkeys(needs)) for needs in positions])
     dependents = _reversed(deps)
-    in_order = all(not wanted or max(wanted) < node for node, wanted in enumerate(deps))
+    in_order = all(not needs or max(needs) < node for node, needs in enumerate(deps))
     order = range(len(ids)) if in_order else topological(deps, dependents)
     if len(order) != len(ids):
         raise ValueError("cycle")

@@ -51,9 +51,9 @@ _HOT_MARKS = (*_HOT_NAMES, *_HOT_FOLDERS, *_HOT_ENDS)
 
 def of_tasks(tasks: Sequence[model.Task]) -> Iterator[problems.Notice]:
     """Yields what the tasks themselves show: repeated dependencies, too big, no files declared."""
-    repeated = [task.id for task in tasks if len(task.deps) > 1 and len(task.deps) != len(set(task.deps))]
-    if repeated:
-        yield _about("duplicate_dependency", repeated, "Repeated dependencies dropped.")
+    duplicates = [task.id for task in tasks if len(task.deps) > 1 and len(task.deps) != len(set(task.deps))]
+    if duplicates:
+        yield _about("duplicate_dependency", duplicates, "Repeated dependencies dropped.")
     big = [task.id for task in tasks if task.effort is model.Effort.XL]
     if big:
         yield _about("oversized", big, "XL: split, so that parts can run at once and be verified.")
@@ -90,13 +90,13 @@ def of_reads(
     pairs = [(reader, writer) for writer, reader in _few(reach, late_readers)]
     pairs += [pair for pair in _few(reach, late_writers) if pair not in pairs]
     if pairs:
-        said = [
+        sentence = [
             f"`{tasks[reader].id}` reads {_path(paths, reader, writer)}, which `{tasks[writer].id}` writes"
             for reader, writer in pairs[:3]
         ]
         more = f" (and {len(pairs) - 3} more)" if len(pairs) > 3 else ""
         readers = [tasks[reader].id for reader, _ in pairs]
-        yield _about("read_after_write_unordered", readers, f"{'; '.join(said)}{more}; add a dep if order matters.")
+        yield _about("read_after_write_unordered", readers, f"{'; '.join(sentence)}{more}; add a dep if order matters.")
 
 
 def of_shape(tasks: Sequence[model.Task], *, serial: float, critical: float) -> Iterator[problems.Notice]:
@@ -113,11 +113,11 @@ def _about(code: str, tasks: Sequence[str], message: str) -> problems.Notice:
     return problems.Notice(code=code, tasks=tuple(distinct[:_LISTED]), message=message + more)
 
 
-def _few(reach: conflicts.Reach, others: dict[int, int]) -> Iterator[tuple[int, int]]:
+def _few(reach: conflicts.Reach, rivals: dict[int, int]) -> Iterator[tuple[int, int]]:
     """Yields the first (earlier, later) pairs of nodes without a path either way."""
     pairs = (
         (reach.line.nodes[place], later)
-        for later, free in conflicts.unordered_pairs(reach, others)
+        for later, free in conflicts.unordered_pairs(reach, rivals)
         for place in conflicts.places(free)
     )
     return itertools.islice(pairs, _LISTED)

@@ -430,7 +430,7 @@ def _slower(before: float, after: float) -> Iterable[Notice]:
 
 
 def answer(
-    prepared: ScheduledPlan,
+    schedule: ScheduledPlan,
     *,
     plan_id: str = "",
     version: int = 1,
@@ -443,44 +443,44 @@ def answer(
     have some; estimates are in minutes.
     """
     head: dict[str, model.Json] = {"plan_id": plan_id, "version": version} if plan_id else {}
-    guess = prepared.estimate
+    guess = schedule.estimate
     out: dict[str, model.Json] = {
         **head,
-        "ok": not prepared.problems,
+        "ok": not schedule.problems,
         "pattern": pattern,
-        "waves": [list(wave) for wave in prepared.waves],
-        "tasks": _decided(prepared, decided or {}),
-        "critical_path": list(prepared.critical_path),
+        "waves": [list(wave) for wave in schedule.waves],
+        "tasks": _decided(schedule, decided or {}),
+        "critical_path": list(schedule.critical_path),
         "est_min": {
             "serial": round(guess.serial),
             "parallel": round(guess.parallel),
             "critical": round(guess.critical),
             "speedup": round(guess.speedup, 2),
         },
-        "added_edges": [edge.model_dump() for edge in prepared.added_edges],
-        "warnings": [notice.model_dump(mode="json", exclude_defaults=True) for notice in prepared.notices],
-        "next": list(prepared.next),
+        "added_edges": [edge.model_dump() for edge in schedule.added_edges],
+        "warnings": [notice.model_dump(mode="json", exclude_defaults=True) for notice in schedule.notices],
+        "next": list(schedule.next),
     }
     return {key: value for key, value in out.items() if value not in ("", [], {})}
 
 
-def refusal(found: Sequence[Problem], limit: int = MAX_CONFLICTS) -> dict[str, model.Json]:
+def refusal(problems: Sequence[Problem], limit: int = MAX_CONFLICTS) -> dict[str, model.Json]:
     """Returns the compact answer to a plan with problems: the first `limit` of them and how many are left."""
     out: dict[str, model.Json] = {
         "ok": False,
-        "errors": [problem.model_dump(mode="json", exclude_defaults=True) for problem in found[:limit]],
+        "errors": [problem.model_dump(mode="json", exclude_defaults=True) for problem in problems[:limit]],
     }
-    return {**out, "more": len(found) - limit} if len(found) > limit else out
+    return {**out, "more": len(problems) - limit} if len(problems) > limit else out
 
 
 def _decided(
-    prepared: ScheduledPlan, decisions: Mapping[str, Mapping[str, model.Json]]
+    schedule: ScheduledPlan, decisions: Mapping[str, Mapping[str, model.Json]]
 ) -> dict[str, dict[str, model.Json]]:
-    in_worktrees = set(prepared.isolated)
+    in_worktrees = set(schedule.isolated)
     out: dict[str, dict[str, model.Json]] = {}
-    for node, task_id in enumerate(prepared.graph.ids):
+    for node, task_id in enumerate(schedule.graph.ids):
         decision = dict(decisions.get(task_id, {}))
-        slack = round(prepared.times.slack(node))
+        slack = round(schedule.times.slack(node))
         if slack:
             decision["slack"] = slack
         if task_id in in_worktrees:

@@ -23,6 +23,7 @@ MAX_UNKNOWN: Final = 20
 """Unknown fields named per object."""
 
 MAX_TIMEOUT_S: Final = 7 * 86_400.0
+"""Seconds: a task may take a week at most; chosen, so that a typing error does not hold a worker for years."""
 
 _Read = Callable[[json_reader.Reader, str, model.Json], model.Json]
 

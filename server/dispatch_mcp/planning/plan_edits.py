@@ -153,9 +153,9 @@ class Rest:
     edges: Sequence[model.AddedEdge]
     running: frozenset[str] = frozenset()
 
-    def merged(self, whole: Sequence[model.Task], scheduled: Sequence[model.Task]) -> tuple[model.Task, ...]:
+    def merged(self, whole: Sequence[model.Task], schedule: Sequence[model.Task]) -> tuple[model.Task, ...]:
         """Returns all tasks as scheduled, each with its dependencies on what has ended put back."""
-        by_id = {task.id: task for task in scheduled if task.id not in self.running}
+        by_id = {task.id: task for task in schedule if task.id not in self.running}
         return tuple(_with_deps(by_id[task.id], task.deps) if task.id in by_id else task for task in whole)
 
 
@@ -184,8 +184,8 @@ def _shared(first: model.Task, second: model.Task, workspace: str) -> str:
     return next((right for right in second_paths if any(path_globs.touch(path, right) for path in first_paths)), "")
 
 
-def _without(task: model.Task, ended: Collection[str]) -> model.Task:
-    deps = tuple(dep for dep in task.deps if dep not in ended)
+def _without(task: model.Task, final_ids: Collection[str]) -> model.Task:
+    deps = tuple(dep for dep in task.deps if dep not in final_ids)
     return task if deps == task.deps else task.model_copy(update={"deps": deps})
 
 
@@ -210,7 +210,7 @@ def changes(
     after: model.Plan,
     edits: Sequence[Mapping[str, model.Json]],
     *,
-    prepared: plan_checks.ScheduledPlan,
+    schedule: plan_checks.ScheduledPlan,
     ready: Collection[str],
     stand: Standing,
 ) -> dict[str, model.Json]:
@@ -227,7 +227,7 @@ def changes(
         "changed": versions["changed"],
         "skipped": [task_id for task_id in versions["removed"] if task_id in skips],
         "removed": [task_id for task_id in versions["removed"] if task_id not in skips],
-        "newly_ready": [task_id for task_id in prepared.next if task_id not in ready],
-        "critical_min": [round(was), round(prepared.estimate.critical)],
+        "newly_ready": [task_id for task_id in schedule.next if task_id not in ready],
+        "critical_min": [round(was), round(schedule.estimate.critical)],
     }
     return {key: value for key, value in summary.items() if value}

@@ -94,8 +94,8 @@ def peak(at: Times) -> int:
     """Returns how many nodes run at once when every one starts as early as it can."""
     ends = sorted([start + length for start, length in zip(at.starts, at.minutes, strict=True)])
     over = most = 0
-    for begun, start in enumerate(sorted(at.starts), start=1):
-        while ends[over] <= start and over < begun - 1:
+    for starts, start in enumerate(sorted(at.starts), start=1):
+        while ends[over] <= start and over < starts - 1:
             over += 1
-        most = max(most, begun - over)
+        most = max(most, starts - over)
     return most

@@ -154,14 +154,14 @@ def by_name(agents: catalog.Catalog, names: Sequence[str]) -> tuple[findings.Rev
 
 
 def select(
-    diff: unified_diff.Diff, candidates: Pool, *, unreviewed: Sequence[str] = (), seats: int = SEATS
+    diff: unified_diff.Diff, candidates: Pool, *, skipped_paths: Sequence[str] = (), seats: int = SEATS
 ) -> Selection:
     """Returns who reviews a change: always the same for the same change and pool.
 
     `unreviewed` are paths that nobody reviews but that say something, such as lock files.
     """
     files = [_file_text(change) for change in diff.files]
-    vocabulary = _Vocabulary(files, unreviewed)
+    vocabulary = _Vocabulary(files, skipped_paths)
     signs = tuple(_signs(files))
     ranking = _ranking(vocabulary, candidates.choice, signs)
     always = [findings.Reviewer(reviewer=agent.name, why=("sits in every round",)) for agent in candidates.always]

@@ -74,6 +74,7 @@ Both tables are printed by `scripts/fit_router.py FOLDER` from the development d
 whenever a feature, a weight of `scoring` or the reading of requests changes.
 """
 
+# Printed by scripts/fit_router.py; log odds a unit of the signal, see `Model`.
 SCOPE: Model = {
     "": (-0.451, -1.690),
     "log odds": (-0.015, 0.326),
@@ -87,6 +88,7 @@ SCOPE: Model = {
     "strength": (0.348, 0.498),
     "empty": (-1.204, 0.235),
 }
+# Printed by scripts/fit_router.py; log odds a unit of the signal, see `Model`.
 RIGHT: Model = {
     "": (-0.116, -0.755),
     "lead": (0.449, 0.556),

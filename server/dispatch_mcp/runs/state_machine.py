@@ -408,7 +408,7 @@ class RunCore:
         Raises:
             PlanRejected: the version touches a task that runs or has ended, or goes round a person's decision.
         """
-        refusals = edit_rules.refusals(self.plan.tasks, plan.tasks, self._tasks.rows, added=self.plan.added_edges)
+        refusals = edit_rules.refusals(self.plan.tasks, plan.tasks, self._tasks.rows, additions=self.plan.added_edges)
         if refusals:
             raise errors.PlanRejected(
                 f"The change has {len(refusals)} problem(s); nothing was changed.",

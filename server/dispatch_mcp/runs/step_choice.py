@@ -14,7 +14,11 @@ MOST_TASKS = 5
 
 
 def next_step(
-    run: records.RunRecord, tasks: Sequence[records.TaskRecord], plan: Sequence[model.Task] = (), *, assigned: int = 0
+    run: records.RunRecord,
+    tasks: Sequence[records.TaskRecord],
+    plan: Sequence[model.Task] = (),
+    *,
+    assignments: int = 0,
 ) -> NextStep:
     """Returns the next step for whoever reads: the host or a person at a shell.
 
@@ -22,7 +26,7 @@ def next_step(
         run: The run as it stands.
         tasks: Its tasks as they stand.
         plan: The same tasks as planned; without them nothing is said of merged changes.
-        assigned: How many assignments the same answer hands out.
+        assignments: How many assignments the same answer hands out.
     """
     if run.state in model.RUN_FINAL:
         return _after_the_end(run, tasks, plan)
@@ -30,12 +34,12 @@ def next_step(
         return NextStep(StepKind.RESUME if run.paused else StepKind.RAISE_LIMIT, run.id)
     if run.state is RunState.WAITING_INPUT:
         return NextStep(StepKind.DECIDE, run.id, _decisions(tasks))
-    return _while_it_runs(run, tasks, assigned)
+    return _while_it_runs(run, tasks, assignments)
 
 
-def _while_it_runs(run: records.RunRecord, tasks: Sequence[records.TaskRecord], assigned: int) -> NextStep:
-    if assigned:
-        return NextStep(StepKind.DO_ASSIGNMENTS, run.id, count=assigned)
+def _while_it_runs(run: records.RunRecord, tasks: Sequence[records.TaskRecord], assignments: int) -> NextStep:
+    if assignments:
+        return NextStep(StepKind.DO_ASSIGNMENTS, run.id, count=assignments)
     ready = _host_tasks(tasks, TaskState.READY)
     if ready:
         return NextStep(StepKind.FETCH_ASSIGNMENTS, run.id, count=ready)

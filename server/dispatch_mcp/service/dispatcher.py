@@ -259,7 +259,7 @@ def _progress(
         run_id=record.id,
         state=record.state,
         counts=record.counts,
-        next=step_choice.next_step(record, view.tasks, view.plan.tasks, assigned=len(handouts)),
+        next=step_choice.next_step(record, view.tasks, view.plan.tasks, assignments=len(handouts)),
         plan_id=record.plan_id,
         plan_version=record.plan_version,
         worker=record.worker.value,

@@ -14,15 +14,15 @@ from dispatch_mcp.routing import router
 from dispatch_mcp.service import planner
 
 
-def plan_answer(planned: planner.PlanProposal, *, diagram: bool) -> dict[str, model.Json]:
+def plan_answer(proposal: planner.PlanProposal, *, diagram: bool) -> dict[str, model.Json]:
     """Returns what planning decided, without the input (docs/rules.md#plan-answers)."""
-    plan = planned.plan
-    answer = plan_checks.answer(planned.prepared, plan_id=plan.id, version=plan.version, decided=planned.decided)
+    plan = proposal.plan
+    answer = plan_checks.answer(proposal.prepared, plan_id=plan.id, version=plan.version, decided=proposal.decided)
     answer["forecast"] = plan.forecast
-    if planned.changes:
-        answer["changes"] = planned.changes
+    if proposal.changes:
+        answer["changes"] = proposal.changes
     if diagram:
-        answer["diagram"] = diagrams.mermaid(plan, planned.prepared)
+        answer["diagram"] = diagrams.mermaid(plan, proposal.prepared)
     return answer
 
 
@@ -41,8 +41,8 @@ def draft_answer(draft: draft_builder.Draft, *, diagram: bool = False) -> dict[s
 
 def flowchart(plan: model.Plan) -> str:
     """Returns any plan, draft or stored, as a Mermaid flowchart."""
-    prepared = plan_checks.prepare(plan.tasks, max_parallel=plan.max_parallel, on_conflict="worktree")
-    return diagrams.mermaid(plan, prepared)
+    schedule = plan_checks.prepare(plan.tasks, max_parallel=plan.max_parallel, on_conflict="worktree")
+    return diagrams.mermaid(plan, schedule)
 
 
 def read_limits(raw: Mapping[str, model.Json]) -> model.Limits:

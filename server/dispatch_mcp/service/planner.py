@@ -101,7 +101,7 @@ class Planner:
         if self.memory:
             await self.memory.learn(lessons)
 
-    def draft(self, request: str, *, known: catalog.Catalog | None = None) -> draft_builder.Draft:
+    def draft(self, request: str, *, agents: catalog.Catalog | None = None) -> draft_builder.Draft:
         """Returns a proposal for a request in free words; nothing is stored. `known` stands in for the catalogue.
 
         Raises:
@@ -113,7 +113,7 @@ class Planner:
                 hint="Send tasks: a list of {id, do, deps, files}.",
             )
         hints = router.Hints(bands=self.rules.bands)
-        return draft_builder.draft(request, known or self.catalog(), history=self.history, hints=hints)
+        return draft_builder.draft(request, agents or self.catalog(), history=self.history, hints=hints)
 
     async def plan(
         self,
@@ -157,10 +157,10 @@ class Planner:
             on_conflict=on_conflict,
             timeout_s=document.timeout_s,
         )
-        planned = await self._prepared(frame, reading.tasks, reading.notes)
+        proposal = await self._prepared(frame, reading.tasks, reading.notes)
         if self.memory:
             await self.learn(self.memory.corrections(reading.tasks, self.catalog().names, self.clock()))
-        return planned
+        return proposal
 
     def check(self, reading: plan_documents.Reading) -> list[problems.Problem]:
         """Returns everything that is wrong with a document's tasks."""
@@ -193,7 +193,7 @@ class Planner:
         ready = {row.id for rows in runs for row in rows if row.state in (TaskState.READY, TaskState.RUNNING)}
         return next_version._replace(
             changes=plan_edits.changes(
-                plan, next_version.plan, edits, prepared=next_version.prepared, ready=ready, stand=standing
+                plan, next_version.plan, edits, schedule=next_version.prepared, ready=ready, stand=standing
             )
         )
 
@@ -230,33 +230,33 @@ class Planner:
         )
         rest = plan_edits.rest(with_reviews.tasks, standing, frame.workspace)
         past = forecast.Past(await self.store.samples(self.principal))
-        prepared = plan_checks.prepare(
+        schedule = plan_checks.prepare(
             rest.tasks,
             max_parallel=frame.max_parallel,
             on_conflict=frame.on_conflict,
             durations=past.durations(rest.tasks),
             workspace=frame.workspace,
         )
-        refuse(prepared.problems)
-        edges = (*rest.edges, *prepared.added_edges)
-        tasks = rest.merged(with_reviews.tasks, prepared.tasks)
+        refuse(schedule.problems)
+        edges = (*rest.edges, *schedule.added_edges)
+        tasks = rest.merged(with_reviews.tasks, schedule.tasks)
         plan = frame.model_copy(update={"tasks": tasks, "added_edges": edges})
-        plan = plan.model_copy(update={"forecast": await self._forecast(prepared, plan.max_parallel, past)})
+        plan = plan.model_copy(update={"forecast": await self._forecast(schedule, plan.max_parallel, past)})
         if plan.version == 1:
             await self.store.save_plan(plan, self.principal)
         else:
             await self._revise(plan)
         review_reasons = {task_id: {"why": why} for task_id, why in with_reviews.added.items()}
-        outlook = prepared.with_notices(
+        outlook = schedule.with_notices(
             [*notes, *assignment.notices, *with_reviews.notices, *prompt_lint.lint_tasks(tasks_read)]
         )
         return PlanProposal(plan, outlook, {**assignment.decided, **review_reasons})
 
     async def _forecast(
-        self, prepared: plan_checks.ScheduledPlan, workers: int, past: forecast.Past
+        self, schedule: plan_checks.ScheduledPlan, workers: int, past: forecast.Past
     ) -> dict[str, model.Json]:
         """Returns what is left to do is expected to use; in a thread, as the price list takes long to load."""
-        estimate = await anyio.to_thread.run_sync(forecast.of_plan, prepared, workers, past, self.rules.price)
+        estimate = await anyio.to_thread.run_sync(forecast.of_plan, schedule, workers, past, self.rules.price)
         return estimate.answer()
 
     async def _revise(self, plan: model.Plan) -> None:
@@ -277,7 +277,7 @@ class Planner:
             workspace=self.rules.workspace,
         )
 
-    def _assign(self, tasks: Sequence[model.Task], fixed: Collection[str] = ()) -> _Assigned:
+    def _assign(self, tasks: Sequence[model.Task], pinned_ids: Collection[str] = ()) -> _Assigned:
         """Gives each task without an agent the best one, if the router is sure enough to name one."""
         assignment = _Assigned()
         for task in tasks:
@@ -285,7 +285,7 @@ class Planner:
                 task.agent
                 or task.command
                 or task.worker in UNROUTED
-                or task.id in fixed
+                or task.id in pinned_ids
                 or assignment.routed >= MAX_ROUTED
             ):
                 assignment.tasks.append(task)

@@ -73,7 +73,9 @@ async def _edited(
 def _task(
     owner: str, spec: model.Task | None, blocking: Sequence[council_decision.MergedFinding], number: int
 ) -> model.Task:
-    files = tuple(dict.fromkeys((*(spec.files if spec else ()), *(merged.file for merged in blocking if merged.file))))
+    files = tuple(
+        dict.fromkeys((*(spec.files if spec else ()), *(finding.file for finding in blocking if finding.file)))
+    )
     return model.Task(
         id=f"{owner[:50] or 'findings'}.mend-{number}",
         do=GOAL,

@@ -271,7 +271,7 @@ class Council:
         """Returns everything about the round that the change itself says."""
         agents = self.catalog()
         selection = reviewer_selection.select(
-            scope.diff, reviewer_selection.pool(agents), unreviewed=[file.path for file in scope.excluded]
+            scope.diff, reviewer_selection.pool(agents), skipped_paths=[file.path for file in scope.excluded]
         )
         extra = reviewer_selection.by_name(agents, [*self.means.reviewers, *request.reviewers])
         seats = (*selection.seats, *(seat for seat in extra if seat.reviewer not in selection.reviewers))

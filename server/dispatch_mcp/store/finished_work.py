@@ -37,11 +37,11 @@ class Search:
         """Returns finished work, or None."""
         if self._known is None:
             self._known = self._read()
-        known = self._known.get(key)
-        if known is None:
+        match = self._known.get(key)
+        if match is None:
             return None
-        self.found[key] = known[1]
-        return known[0]
+        self.found[key] = match[1]
+        return match[0]
 
 
 class History:

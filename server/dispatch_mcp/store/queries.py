@@ -167,8 +167,10 @@ async def plan_to_run(reader: Reader, plan_id: str, principal: str) -> records.P
     rows = await reader.rows(_PLAN_TO_RUN, (codec.clean(plan_id), codec.clean(principal)))
     if not rows:
         raise table_rows.unknown_plan(plan_id)
-    document, finished, keys = rows[0]
-    return records.PlanToRun(codec.load(model.Plan, str(document)), _number(finished), tuple(json.loads(str(keys))))
+    document, finished_count, keys = rows[0]
+    return records.PlanToRun(
+        codec.load(model.Plan, str(document)), _number(finished_count), tuple(json.loads(str(keys)))
+    )
 
 
 async def finished_runs(reader: Reader, plan_id: str, principal: str) -> int:
@@ -255,8 +257,8 @@ WHERE principal = ? AND beat LIKE '%"context"%'
 
 async def context_tokens(reader: Reader, principal: str) -> tuple[int, int]:
     """Returns the tokens of all packs of a principal, and of what they were chosen from."""
-    ((packed, available),) = await reader.rows(_CONTEXT, (codec.clean(principal),))
-    return _number(packed), _number(available)
+    ((tokens_sent, available),) = await reader.rows(_CONTEXT, (codec.clean(principal),))
+    return _number(tokens_sent), _number(available)
 
 
 async def last_data(reader: Reader, run_id: str, kind: str) -> dict[str, model.Json]:

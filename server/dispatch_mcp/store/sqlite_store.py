@@ -302,11 +302,11 @@ class Store:
 
     async def inbox(self, run_id: str, recipient: str | None = None, *, mark_read: bool = False) -> list[model.Message]:
         """Returns the messages of a run, to one recipient or to all, as they were before this call marked them."""
-        found = await queries.inbox(self._reader, run_id, recipient)
-        unread = [message.id for message in found if not message.read]
+        mail = await queries.inbox(self._reader, run_id, recipient)
+        unread = [message.id for message in mail if not message.read]
         if mark_read and unread:
             await self.mark_read(unread)
-        return found
+        return mail
 
     async def mark_read(self, numbers: Sequence[int]) -> None:
         """Marks messages as read, by their ids."""

@@ -135,8 +135,8 @@ def unknown_run(run_id: str) -> errors.UnknownHandle:
 
 def unknown_plan(plan_id: str, version: int | None = None) -> errors.UnknownHandle:
     """Returns the answer for a plan that does not exist or belongs to somebody else: the same for both."""
-    which = f"plan {plan_id!r}" if version is None else f"version {version} of plan {plan_id!r}"
-    return errors.UnknownHandle(f"There is no {which}.", hint=NextStep(StepKind.MAKE_PLAN))
+    plan_name = f"plan {plan_id!r}" if version is None else f"version {version} of plan {plan_id!r}"
+    return errors.UnknownHandle(f"There is no {plan_name}.", hint=NextStep(StepKind.MAKE_PLAN))
 
 
 def run_record(row: RunRow, counts: Mapping[str, int]) -> records.RunRecord:
@@ -220,12 +220,12 @@ def _task_values(row: transitions.TaskRow, number: int) -> tuple[object, ...]:
 
 def insert_tasks(conn: sqlite3.Connection, run_no: int, rows: Sequence[transitions.TaskRow], first: int) -> Numbers:
     """Adds the tasks of a run in plan order, numbered from `first`, and returns their numbers."""
-    numbered = list(enumerate(rows))
+    places = list(enumerate(rows))
     conn.executemany(
         _INSERT_TASK,
-        [(*_task_values(row, first + place), run_no, row.id, place, str(row.worker)) for place, row in numbered],
+        [(*_task_values(row, first + place), run_no, row.id, place, str(row.worker)) for place, row in places],
     )
-    return {row.id: first + place for place, row in numbered}
+    return {row.id: first + place for place, row in places}
 
 
 def update_tasks(conn: sqlite3.Connection, numbers: Numbers, rows: Iterable[transitions.TaskRow]) -> None:

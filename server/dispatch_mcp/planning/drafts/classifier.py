@@ -38,7 +38,7 @@ _NUMBERS: Final = "two three four five six seven eight hai ba bốn năm dos tre
 _COUNT = re.compile(rf"\b(?:[2-9]|1\d|{'|'.join(_NUMBERS.split())})\b")
 
 
-class Choice(model.Value):
+class PatternGuess(model.Value):
     """A pattern with the probability that it fits, the words that spoke for it, and all patterns, likeliest first."""
 
     pattern: str
@@ -47,7 +47,7 @@ class Choice(model.Value):
     ranked: tuple[tuple[str, float], ...] = ()
 
 
-def choose(request: str) -> Choice:
+def choose(request: str) -> PatternGuess:
     """Returns the pattern that fits the request best; every text gives an answer, an unclear one little confidence."""
     marks = features(request)
     scores = list(_weights()[""])
@@ -55,7 +55,7 @@ def choose(request: str) -> Choice:
         scores = [score + weight for score, weight in zip(scores, _weights().get(mark, _NOTHING), strict=True)]
     shares = soft_maximum(scores)
     order = sorted(range(len(shares)), key=lambda at: (-shares[at], at))
-    return Choice(
+    return PatternGuess(
         pattern=NAMES[order[0]],
         confidence=round(shares[order[0]], 3),
         why=_reasons(marks, order[0]),

@@ -110,7 +110,7 @@ def plan_of(proposal: Draft) -> model.Plan:
     return model.Plan(id="draft", tasks=tasks, pattern=proposal.pattern, draft=True)
 
 
-def _offers(choice: classifier.Choice) -> tuple[dict[str, model.Json], ...]:
+def _offers(choice: classifier.PatternGuess) -> tuple[dict[str, model.Json], ...]:
     by_name = {pattern.name: pattern for pattern in patterns.PATTERNS}
     return tuple(
         {"pattern": name, "share": share, "when": by_name[name].when, "needs": by_name[name].needs}
