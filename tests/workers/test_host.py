@@ -120,7 +120,7 @@ def test_a_description_has_three_to_six_visible_words_for_any_goal(goal: str) ->
 def test_a_host_without_subagents_is_told_what_to_do_and_how_to_report() -> None:
     instructions = host.assignment(work(), prompt(work()), known_subagents=()).instructions
     assert "Do it yourself" in instructions
-    assert "report task_id" in instructions
+    assert "call report with task_id" in instructions
     assert "task_id 'api', attempt 2" in instructions
     assert len(instructions) < 250
 
