@@ -50,7 +50,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "anthropic": ("workers.anthropic",),
     "httpx2": ("workers.anthropic",),
     "genai_prices": ("prices",),
-    "jinja2": ("runs.prompt_builder", "agents.templates"),
+    "jinja2": ("agents.templates",),
     "yaml": ("agents.frontmatter", "agents.templates"),
     "mcp": ("mcp_server", "cli"),
     "mcp_types": ("mcp_server", "cli"),

@@ -100,6 +100,6 @@ def _pointer(work: work_order.WorkOrder, prompt_ref: str, prompt_file: str) -> s
 
 def _instructions(work: work_order.WorkOrder) -> str:
     return (
-        "No subagents here? Do it yourself: follow `call.prompt` as if it were addressed to you. Either way call report "
-        f"with task_id {work.task.id!r}, attempt {work.attempt} and the whole answer."
+        "No subagents here? Do it yourself: follow `call.prompt` as if it were addressed to you. Either way call "
+        f"report with task_id {work.task.id!r}, attempt {work.attempt} and the whole answer."
     )
