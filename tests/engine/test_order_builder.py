@@ -30,7 +30,7 @@ async def begun(store: sqlite_store.Store, *tasks: dict[str, Any], **plan: Any) 
     """Begins a run of these tasks for the host, and hands out what is ready."""
     made = model.Plan(id="plan", tasks=tuple(model.Task(**task) for task in tasks), **plan)
     await store.save_plan(made, records.LOCAL)
-    new = records.NewRun(id=RUN, plan_id="plan", plan_version=1, worker=WorkerKind.HOST, workspace="/work/place")
+    new = records.NewRun(id=RUN, plan_id="plan", plan_version=1, worker=WorkerKind.HOST, workspace="/shop")
     await store.create_run(new)
     await handed_out(store)
 
@@ -61,7 +61,7 @@ async def test_an_order_names_run_task_workspace_and_deadline(store: sqlite_stor
     orders = await builder(store)
     work = await orders.order(start("a"))
     assert (work.run_id, work.task.id, work.attempt, work.worker, work.key) == (RUN, "a", 1, WorkerKind.HOST, "key")
-    assert (work.workspace, work.model, work.timeout_s) == ("/work/place", "opus", 60)
+    assert (work.workspace, work.model, work.timeout_s) == ("/shop", "opus", 60)
     assert (await orders.order(start("b"))).timeout_s == 5
 
 

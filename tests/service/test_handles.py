@@ -14,7 +14,7 @@ from dispatch_mcp.store import sqlite_store
 
 pytestmark = pytest.mark.anyio
 
-HERE, ELSEWHERE = "/work/here", "/work/elsewhere"
+HERE, ELSEWHERE = "/shop", "/elsewhere"
 
 
 @pytest.fixture
