@@ -56,6 +56,41 @@ async def test_a_key_of_the_callers_own_stands_for_one_run_for_ever(desk: Desk) 
     assert again.assignments == ()
 
 
+@pytest.mark.promise("R7")
+@pytest.mark.parametrize("limits", [{}, {"attempts": 3}])
+async def test_the_same_request_under_its_key_finds_its_run_also_after_its_ceilings_were_raised(
+    desk: Desk, limits: dict[str, int]
+) -> None:
+    plan_id = await desk.planned(PART)
+    request: dict[str, Any] = {"plan_id": plan_id, "request_key": "mine", "limits": model.Limits(**limits)}
+    first = await desk.app.dispatch(**request)
+    await desk.app.limit(first.run_id, model.Limits(attempts=9))
+    assert (await desk.app.dispatch(**request)).run_id == first.run_id
+    assert (await desk.app.dispatch(**{**request, "worker": "host"})).run_id == first.run_id
+
+
+@pytest.mark.promise("R7")
+async def test_a_key_used_for_something_else_is_refused_with_both_ids_and_starts_nothing(desk: Desk) -> None:
+    plan_id, other_plan = await desk.planned(PART), await desk.planned(MORE)
+    first = await desk.app.dispatch(plan_id=plan_id, request_key="mine")
+    for other in (
+        {"plan_id": other_plan},
+        {"plan_id": plan_id, "worker": "scripted"},
+        {"plan_id": plan_id, "dry_run": True},
+        {"plan_id": plan_id, "limits": model.Limits(attempts=1)},
+    ):
+        with pytest.raises(errors.InputError, match=f"belongs to run {first.run_id} of plan {plan_id}"):
+            await desk.app.dispatch(**other, request_key="mine")
+    assert len(await desk.app.store.runs(desk.app.principal)) == 1
+
+
+async def test_an_open_run_is_not_taken_for_one_with_other_ceilings(desk: Desk) -> None:
+    plan_id = await desk.planned(PART)
+    await desk.app.dispatch(plan_id=plan_id)
+    with pytest.raises(errors.InputError, match=r"limits\.attempts 2 instead of none"):
+        await desk.app.dispatch(plan_id=plan_id, limits=model.Limits(attempts=2))
+
+
 async def test_two_keys_are_two_runs_of_one_plan(desk: Desk) -> None:
     plan_id = await desk.planned(PART)
     runs = {(await desk.app.dispatch(plan_id=plan_id, request_key=key)).run_id for key in ("one", "two", "one")}

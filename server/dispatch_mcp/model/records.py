@@ -44,7 +44,10 @@ class RunRecord(model.Value):
 
 
 class NewRun(model.Value):
-    """What `Store.create_run` records; `request_key` makes a re-issued call return the first run."""
+    """What `Store.create_run` records; `request_key` makes a re-issued call return the first run.
+
+    `named_limits` are the ceilings that the request itself names; `limits` are those in force.
+    """
 
     id: str
     plan_id: str
@@ -56,6 +59,7 @@ class NewRun(model.Value):
     dry_run: bool = False
     fresh: bool = False
     limits: model.Limits = model.Limits()
+    named_limits: dict[str, model.Json] = Field(default_factory=dict[str, model.Json])
 
 
 class TaskRecord(model.Value):

@@ -18,7 +18,7 @@ from typing import TypeVar
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.planning import forecast
-from dispatch_mcp.runs import ledger, state_machine
+from dispatch_mcp.runs import ledger, request_reuse, state_machine
 from dispatch_mcp.store import codec, failpoints, finished_work, messages, owner_locks, samples, table_rows
 
 K = TypeVar("K")
@@ -114,6 +114,8 @@ class Runs:
         live = Live(core, row.revision, table_rows.insert_tasks(conn, row.no, core.rows, first))
         core.drain()
         data: dict[str, model.Json] = {"plan": new.plan_id, "version": new.plan_version, "worker": worker.value}
+        if new.named_limits:
+            data[request_reuse.LIMITS] = new.named_limits
         row = self._persist(conn, row, live, Transition(now, notes=[transitions.NewEvent("run_created", data=data)]))
         states = Counter(task.state.value for task in core.rows)
         return table_rows.run_record(row, dict(sorted(states.items())))

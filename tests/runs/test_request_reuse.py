@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import RunState, WorkerKind, records
+from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.runs import request_reuse
+
+CREATED = {request_reuse.LIMITS: {"dollars": 5.0}}
+
+
+def run(**more: object) -> records.RunRecord:
+    """A run of plan p-1 by the host that was asked for with five dollars and has been raised to nine since."""
+    fields = {"id": "r-1", "plan_id": "p-1", "plan_version": 1, "state": RunState.RUNNING, "worker": WorkerKind.HOST}
+    return records.RunRecord(**{**fields, "limits": model.Limits(dollars=9.0), **more})
+
+
+def repeat(
+    plan_id: str = "p-1", worker: WorkerKind | None = None, limits: Mapping[str, float] | None = None, key: str = "mine"
+) -> request_reuse.Repeat:
+    return request_reuse.Repeat(plan_id, worker, model.Limits(**(limits or {})), key)
+
+
+@pytest.mark.promise("R7")
+@pytest.mark.parametrize(
+    "again",
+    [
+        repeat(),
+        repeat(worker=WorkerKind.HOST),
+        repeat(limits={"dollars": 5}),
+        repeat(limits={"dollars": 5.0}, worker=WorkerKind.HOST, key=""),
+    ],
+)
+def test_the_same_request_again_is_harmless_whatever_became_of_the_run(again: request_reuse.Repeat) -> None:
+    request_reuse.refuse(again, run(), CREATED)
+
+
+@pytest.mark.promise("R7")
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (repeat("p-2"), "plan p-2"),
+        (repeat(worker=WorkerKind.API), "worker 'api' instead of 'host'"),
+        (repeat(limits={"dollars": 9}), "limits.dollars 9 instead of 5"),
+        (repeat(limits={"dollars": 5, "tokens": 100}), "limits.tokens 100 instead of none"),
+        (repeat("p-2", WorkerKind.API), "plan p-2 and worker 'api' instead of 'host'"),
+    ],
+)
+def test_another_request_under_the_same_key_is_refused_with_the_run_and_its_plan(
+    other: request_reuse.Repeat, words: str
+) -> None:
+    with pytest.raises(errors.InputError) as refused:
+        request_reuse.refuse(other, run(), CREATED)
+    assert (
+        refused.value.message == f"The request key 'mine' belongs to run r-1 of plan p-1; this call asks for {words}."
+    )
+    assert isinstance(refused.value.hint, NextStep)
+    assert (refused.value.hint.kind, refused.value.hint.run) == (StepKind.READ_RUN, "r-1")
+
+
+def test_a_ceiling_that_an_open_run_does_not_have_is_refused_without_a_key_too() -> None:
+    with pytest.raises(errors.InputError, match=r"already run r-1 of plan p-1; .* limits\.minutes 3 instead of none"):
+        request_reuse.refuse(repeat(limits={"minutes": 3}, key=""), run(), CREATED)
+
+
+def test_a_run_that_kept_no_request_is_held_to_the_ceilings_in_force() -> None:
+    request_reuse.refuse(repeat(limits={"dollars": 9}), run(), {})
+    with pytest.raises(errors.InputError):
+        request_reuse.refuse(repeat(limits={"dollars": 5}), run(), {})
