@@ -8,6 +8,7 @@ from typing import NamedTuple
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import WorkerKind, records
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.text import json_types
 
 LIMITS = "limits"
 """In the data of `run_created`: the ceilings that the first request named, whatever became of them since."""
@@ -59,7 +60,7 @@ def _differences(repeat: Repeat, run: records.RunRecord, limits: model.Json) -> 
     if repeat.worker not in (None, run.worker):
         differences.append(f"worker {repeat.worker.value!r} instead of {run.worker.value!r}")
     # A run whose first request named none, or of a build that did not keep them, is held to those in force.
-    before: Mapping[str, model.Json] = limits if isinstance(limits, dict) else run.limits.model_dump(mode="json")
+    before: Mapping[str, model.Json] = limits if json_types.is_object(limits) else run.limits.model_dump(mode="json")
     for name, ceiling in limits_named(repeat.limits).items():
         if before.get(name) != ceiling:
             differences.append(f"limits.{name} {_figure(ceiling)} instead of {_figure(before.get(name))}")
