@@ -20,8 +20,17 @@ def run(**more: object) -> records.RunRecord:
 
 def repeat(
     plan_id: str = "p-1", worker: WorkerKind | None = None, limits: Mapping[str, float] | None = None, key: str = "mine"
-) -> request_reuse.Repeat:
-    return request_reuse.Repeat(plan_id, worker, model.Limits(**(limits or {})), key)
+) -> records.NewRun:
+    """A request that names these; the run that it would make has another id."""
+    return records.NewRun(
+        id="r-2",
+        plan_id=plan_id,
+        plan_version=1,
+        worker=worker or WorkerKind.API,
+        named_key=key,
+        named_worker=worker,
+        named_limits=dict(limits or {}),
+    )
 
 
 @pytest.mark.promise("R7")
@@ -34,7 +43,7 @@ def repeat(
         repeat(limits={"dollars": 5.0}, worker=WorkerKind.HOST, key=""),
     ],
 )
-def test_the_same_request_again_is_harmless_whatever_became_of_the_run(again: request_reuse.Repeat) -> None:
+def test_the_same_request_again_is_harmless_whatever_became_of_the_run(again: records.NewRun) -> None:
     request_reuse.refuse(again, run(), CREATED)
 
 
@@ -50,7 +59,7 @@ def test_the_same_request_again_is_harmless_whatever_became_of_the_run(again: re
     ],
 )
 def test_another_request_under_the_same_key_is_refused_with_the_run_and_its_plan(
-    other: request_reuse.Repeat, words: str
+    other: records.NewRun, words: str
 ) -> None:
     with pytest.raises(errors.InputError) as refused:
         request_reuse.refuse(other, run(), CREATED)

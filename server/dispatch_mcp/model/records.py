@@ -46,7 +46,8 @@ class RunRecord(model.Value):
 class NewRun(model.Value):
     """What `Store.create_run` records; `request_key` makes a re-issued call return the first run.
 
-    `named_limits` are the ceilings that the request itself names; `limits` are those in force.
+    `named_key`, `named_worker` and `named_limits` are what the request itself names, as far as it does; `request_key`,
+    `worker` and `limits` are what holds.
     """
 
     id: str
@@ -59,6 +60,8 @@ class NewRun(model.Value):
     dry_run: bool = False
     fresh: bool = False
     limits: model.Limits = model.Limits()
+    named_key: str = ""
+    named_worker: model.WorkerKind | None = None
     named_limits: dict[str, model.Json] = Field(default_factory=dict[str, model.Json])
 
 

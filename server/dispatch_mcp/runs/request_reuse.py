@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import WorkerKind, records
+from dispatch_mcp.model import records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.text import json_types
 
@@ -14,35 +13,18 @@ LIMITS = "limits"
 """In the data of `run_created`: the ceilings that the first request named, whatever became of them since."""
 
 
-class Repeat(NamedTuple):
-    """A request whose run exists already; `worker` is None when it leaves the choice to us.
-
-    `key` is the caller's own, empty for one made from the plan; `limits` are the ceilings that the request names.
-    """
-
-    plan_id: str
-    worker: WorkerKind | None
-    limits: model.Limits
-    key: str = ""
-
-
-def limits_named(limits: model.Limits) -> dict[str, model.Json]:
-    """Returns the ceilings that a request names, as `run_created` keeps them."""
-    return limits.model_dump(mode="json", exclude_unset=True)
-
-
-def refuse(repeat: Repeat, run: records.RunRecord, birth: Mapping[str, model.Json]) -> None:
-    """Does nothing when a repeated request asks for what the run under its key gives.
+def refuse(again: records.NewRun, run: records.RunRecord, birth: Mapping[str, model.Json]) -> None:
+    """Does nothing when a repeated request names nothing but what the run under its key has.
 
     `birth` is the data of the run's first event.
 
     Raises:
-        InputError: it asks for something else, which it would not get; the ids of the run and of its plan are named.
+        InputError: it names something else, which it would not get; the ids of the run and of its plan are told.
     """
-    differences = _differences(repeat, run, birth.get(LIMITS))
+    differences = _differences(again, run, birth.get(LIMITS))
     if not differences:
         return
-    whose = f"The request key {repeat.key!r} belongs to" if repeat.key else "There is already"
+    whose = f"The request key {again.named_key!r} belongs to" if again.named_key else "There is already"
     raise errors.InputError(
         f"{whose} run {run.id} of plan {run.plan_id}; this call asks for {' and '.join(differences)}.",
         hint=NextStep(
@@ -53,15 +35,15 @@ def refuse(repeat: Repeat, run: records.RunRecord, birth: Mapping[str, model.Jso
     )
 
 
-def _differences(repeat: Repeat, run: records.RunRecord, limits: model.Json) -> list[str]:
+def _differences(again: records.NewRun, run: records.RunRecord, limits: model.Json) -> list[str]:
     differences: list[str] = []
-    if repeat.plan_id != run.plan_id:
-        differences.append(f"plan {repeat.plan_id}")
-    if repeat.worker not in (None, run.worker):
-        differences.append(f"worker {repeat.worker.value!r} instead of {run.worker.value!r}")
+    if again.plan_id != run.plan_id:
+        differences.append(f"plan {again.plan_id}")
+    if again.named_worker not in (None, run.worker):
+        differences.append(f"worker {again.named_worker.value!r} instead of {run.worker.value!r}")
     # A run whose first request named none, or of a build that did not keep them, is held to those in force.
     before: Mapping[str, model.Json] = limits if json_types.is_object(limits) else run.limits.model_dump(mode="json")
-    for name, ceiling in limits_named(repeat.limits).items():
+    for name, ceiling in again.named_limits.items():
         if before.get(name) != ceiling:
             differences.append(f"limits.{name} {_figure(ceiling)} instead of {_figure(before.get(name))}")
     return differences

@@ -9,7 +9,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.engine import executor
 from dispatch_mcp.model import WorkerKind, records, worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.runs import budget, request_reuse
+from dispatch_mcp.runs import budget
 from dispatch_mcp.service import handles, planner
 from dispatch_mcp.store import sqlite_store
 
@@ -98,15 +98,11 @@ class RunStarts:
             dry_run=request.dry_run,
             fresh=request.fresh,
             limits=limits,
-            named_limits=request_reuse.limits_named(request.limits),
+            named_key=request.key,
+            named_worker=None if request.worker == "auto" and not request.dry_run else worker,
+            named_limits=request.limits.model_dump(mode="json", exclude_unset=True),
         )
-        run, is_new = await self.store.create_run(new)
-        if not is_new:
-            choice = None if request.worker == "auto" and not request.dry_run else worker
-            repeat = request_reuse.Repeat(plan.id, choice, request.limits, request.key)
-            [first_event] = await self.store.events(run.id, limit=1)
-            request_reuse.refuse(repeat, run, first_event.data)
-        return run, is_new
+        return await self.store.create_run(new)
 
     async def limit(self, handle: str, limits: model.Limits) -> records.RunRecord:
         """Returns a run, with those of its ceilings changed that `limits` names.

@@ -33,8 +33,9 @@ half a second) or two processes that did not read it in the order in which they 
 
 _SELECT_PLAN = "SELECT document FROM plan WHERE id = ? AND version = ?"
 _SELECT_REQUEST = """
-SELECT (SELECT id FROM run WHERE principal = ?1 AND request_key = ?2 AND request_key <> ''),
+SELECT id, (SELECT data FROM event WHERE run = no AND seq = 1),
   (SELECT document FROM plan WHERE id = ?3 AND version = ?4 AND principal = ?1)
+FROM (SELECT 1) LEFT JOIN run ON principal = ?1 AND request_key = ?2 AND request_key <> ''
 """
 _LEASED = "SELECT no FROM task WHERE run = ? AND worker = 'host' AND state = 'running'"
 _EXPIRED = """
@@ -92,12 +93,18 @@ class Runs:
         self._live.clear()
 
     def create(self, conn: sqlite3.Connection, new: records.NewRun) -> tuple[records.RunRecord, bool]:
-        """Returns the run and whether it is new; the same principal and request key give the same run."""
+        """Returns the run and whether it is new; the same principal and request key give the same run.
+
+        Raises:
+            InputError: the key belongs to the run of another request.
+        """
         request = (codec.clean(new.principal), codec.clean(new.request_key))
         plan_key = (codec.clean(new.plan_id), new.plan_version)
-        run_id, document = conn.execute(_SELECT_REQUEST, (*request, *plan_key)).fetchone()
+        run_id, birth, document = conn.execute(_SELECT_REQUEST, (*request, *plan_key)).fetchone()
         if run_id is not None:
-            return table_rows.record_of_cells(conn.execute(_SELECT_RECORD, (run_id,)).fetchone()), False
+            run = table_rows.record_of_cells(conn.execute(_SELECT_RECORD, (run_id,)).fetchone())
+            request_reuse.refuse(new, run, codec.load_map(birth))
+            return run, False
         if document is None:
             raise table_rows.unknown_plan(new.plan_id, new.plan_version)
         plan = self._plans.get(plan_key) or codec.load(model.Plan, document)

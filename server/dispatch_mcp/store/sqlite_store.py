@@ -134,6 +134,7 @@ class Store:
         """Returns the run and whether this call made it: a principal's request key stands for one run for ever.
 
         Raises:
+            InputError: the key belongs to the run of another request.
             UnknownHandle: the principal has no such version of the plan.
         """
         return await self._writer.run(lambda conn: self._runs.create(conn, new))
