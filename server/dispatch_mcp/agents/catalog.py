@@ -33,9 +33,9 @@ DEFAULT_ROSTERS = ("backend", "dispatch", "roles")
 MAX_CHARS = 256 * 1024
 _NAME = re.compile(r"[^\w.-]+")
 _PRIVILEGES = ("tools", "disallowed_tools", "model", "permission_mode", "mcp_servers", "hooks", "isolation", "effort")
-_EXAMPLE = re.compile(r"<example>.*?</example>", re.DOTALL)
-_SAID = re.compile(r"^\s*user:\s*[\"'\u201c\u2018](.+?)[\"'\u201d\u2019]\s*$", re.MULTILINE)
-_EXAMPLES_LEFT = re.compile(r"\s*(?:Specifically[^.\n]{0,40}|Examples?)\s*:\s*$")
+_EXAMPLE = re.compile(r"<example>(?:(?!<example>).)*?</example>", re.DOTALL)
+_SAID = re.compile(r"^[ \t]*+user:\s*+[\"'\u201c\u2018](.+?)[\"'\u201d\u2019][ \t\r]*+$", re.MULTILINE)
+_EXAMPLES_LEFT = re.compile(r"(?<!\s)\s*+(?:Specifically[^.\n:]{0,40}|Examples?\s*+):\s*+$")
 _PRIORITIES = {"low": -10, "medium": 0, "normal": 0, "high": 20, "highest": 40, "critical": 40}
 _KNOWN = frozenset(
     (

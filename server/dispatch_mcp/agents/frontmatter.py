@@ -27,7 +27,7 @@ _KEYS = (
     "isolation effort hooks skills mcp_servers mcpservers memory version author tags category proactive allowed_tools "
     "allowed-tools disallowed-tools permission-mode max-turns background when focus"
 )
-_LINE = re.compile(rf"^({'|'.join(map(re.escape, _KEYS.split()))})[ \t]*:[ \t]*(.*)$", re.IGNORECASE)
+_LINE = re.compile(rf"^({'|'.join(map(re.escape, _KEYS.split()))})[ \t]*+:[ \t]*+(.*)$", re.IGNORECASE)
 _ALIAS = re.compile(r"(?:^|[\s:,\[{-])[&*][A-Za-z0-9_]", re.MULTILINE)
 _QUOTES = "\"'"
 _BLOCK = re.compile(r"^[|>][+-]?\d?$")

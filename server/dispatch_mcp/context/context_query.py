@@ -25,7 +25,7 @@ _WORD = re.compile(r"[^\W_]+")
 # `name`, ``name``, "a few words", 'a few words', but no apostrophe of don't
 _QUOTED = re.compile(r"``?([^`\n]{1,80})``?|\"([^\"\n]{2,60})\"|(?<!\w)'([^'\n]{2,60})'(?!\w)")
 _IDENTIFIERS = (
-    r"[A-Za-z_$][\w$]*(?:(?:\.|::|->|#)[A-Za-z_$][\w$]*)+",  # Cart.total, std::move, $cart->total, Cart#total
+    r"(?<![\w$])[A-Za-z_$][\w$]*+(?:(?:\.|::|->|#)[A-Za-z_$][\w$]*+)+",  # Cart.total, std::move, $cart->total, A#b
     r"\b\w*[a-z0-9][A-Z]\w*",  # listOrders
     r"\b\w*\w_\w+",  # list_orders
     r"\b[A-Z]{2,}\w+",  # HTTPError
@@ -54,7 +54,7 @@ _PATH_ENDINGS = (
     ),
     *("sh", "vue", "swift"),
 )
-_PATH = re.compile(rf"[\w.@-]*(?:/[\w.@-]+)+|\b[\w-]+\.(?:{'|'.join(_PATH_ENDINGS)})\b")
+_PATH = re.compile(rf"(?<![\w.@-])[\w.@-]*+(?:/[\w.@-]++)+|(?<![\w-])[\w-]++\.(?:{'|'.join(_PATH_ENDINGS)})\b")
 _STOPPED_TEXT = """
 a an the and or but if of to in on at by for with from into onto as is are was were be been being it its this that
 these those there here i we you he she they them their our your his her who whom which what when where why how do

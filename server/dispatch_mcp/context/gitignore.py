@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 # [a-c], [!a-c], [^a-c], []a] with a bracket as its first member, [[:alpha:]], [\\]] with what is escaped
-_CLASS = re.compile(r"\[(?P<but>[!^])?(?P<members>\]?(?:\[:\w+:\]|\\.|[^\]\\])*)\]", re.DOTALL)
+_CLASS = re.compile(r"\[(?P<but>[!^])?(?P<members>\]?(?:\[:\w+:\]|\\.|[^\]\\])*+)\]", re.DOTALL)
 _MEMBER = re.compile(r"\[:(?P<named>\w+):\]|(?P<least>\\.|.)-(?P<most>\\.|.)|\\.|.", re.DOTALL)
 _NAMED_CLASSES = {
     "alpha": "a-zA-Z",

@@ -12,10 +12,12 @@ MOST = 60
 """Imports of one file that are kept."""
 
 # from ..store import (a, b), from x import y, import a.b, c
-_PYTHON = re.compile(r"\n[ \t]*(?:from[ ]+(\.*)([\w.]*)[ ]+import[ ]+(?:\(([^)]*)\)|([^\n#]*))|import[ ]+([\w., ]+))")
+_PYTHON = re.compile(
+    r"\n[ \t]*+(?:from[ ]++(\.*+)([\w.]*+)[ ]++import[ ]++(?:\(([^()]*+)\)|([^\n#(]*+))|import[ ]++([\w., ]++))"
+)
 # import { x } from "./x", require("../y"), import("pkg/z"); a bare package name is no file of the workspace
-_SCRIPT = re.compile(r"""(?:from|require\(|import\(?)\s*['"](\.{1,2}/[^'"\n]+|[^'"\n.][^'"\n]*/[^'"\n]+)['"]""")
-_GO = re.compile(r'^[ \t]*(?:import[ ]+)?(?:[\w.]+[ ]+)?"([\w./-]+/[\w./-]+)"[ \t]*$', re.MULTILINE)
+_SCRIPT = re.compile(r"""(?:from|require\(|import\(?)\s*['"](\.{1,2}/[^'"\n]++|[^'"\n.][^'"\n/]*+/[^'"\n]++)['"]""")
+_GO = re.compile(r'^[ \t]*+(?:import[ ]++)?(?:[\w.]++[ ]++)?"([\w./-]++)"[ \t]*+$', re.MULTILINE)
 # use crate::walk::filter, pub mod exec;
 _RUST = re.compile(
     r"^[ \t]*(?:pub(?:\([^)]*\))?[ ]+)?(?:use[ ]+(?:crate|super|self)::([\w:]+)|mod[ ]+(\w+);)", re.MULTILINE
@@ -35,7 +37,7 @@ def of(text: str, path: str) -> tuple[str, ...]:
     elif kind == "script":
         names = _script(text, path)
     elif kind == "go":
-        names = (f"{name}/" for name in _GO.findall(text))
+        names = (f"{name}/" for name in _GO.findall(text) if "/" in name[1:-1])
     elif kind == "rust":
         names = ((use or module).replace("::", "/").removesuffix("/") for use, module in _RUST.findall(text))
     elif kind == "c":

@@ -21,9 +21,9 @@ from typing import Literal, NamedTuple
 Kind = Literal["file", "symbol", "structure", "pattern", "rag", "task", "rules"]
 
 MAX_KEYS = 64
-_KEY = re.compile(r"\s*(file|symbol|structure|pattern|rag|task|rules)\s*:\s*(.*?)\s*", re.DOTALL | re.IGNORECASE)
+_KEY = re.compile(r"\s*+(file|symbol|structure|pattern|rag|task|rules)\s*+:(.*+)", re.DOTALL | re.IGNORECASE)
 _LINES = re.compile(r"L?(\d{1,7})(?:\s*-\s*L?(\d{1,7}))?", re.IGNORECASE)
-_PATH = re.compile(r"[^\s:]*[\w*]+\.[A-Za-z]\w{0,9}(?:#\S+)?|[^\s:]+/[^\s:]*")
+_PATH = re.compile(r"[^\s:#]*[\w*]\.[A-Za-z]\w{0,9}(?:#\S+)?|[^\s:]+/[^\s:]*")
 _DOCS = re.compile(r"(?:docs?|documentation)\s*[:/]\s*", re.IGNORECASE)
 
 
@@ -46,7 +46,7 @@ def parse(key: str) -> Requirement:
         subject = key.strip()
         kind: Kind = "file" if _PATH.fullmatch(subject) else "rag"
         return _file(key, subject) if kind == "file" else Requirement(key, kind, subject)
-    name, subject = match[1].lower(), match[2].strip("`'\"")
+    name, subject = match[1].lower(), match[2].strip().strip("`'\"")
     if name == "file":
         return _file(key, subject)
     if name == "rag":

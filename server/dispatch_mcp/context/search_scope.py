@@ -45,7 +45,7 @@ _INFRASTRUCTURE_FOLDERS = (
     *("deploy(?:ment|ments)?", "kubernetes", "helm", "charts", "docker", "ops", "ci", "nginx", "packaging"),
 )
 _INFRASTRUCTURE_NAMES = (
-    *("dockerfile[^/]*", r"[^/]*compose[^/]*\.ya?ml", "makefile", "procfile", "jenkinsfile", "vagrantfile"),
+    *("dockerfile[^/]*", r"[^/]*compose[^/]{0,40}\.ya?ml", "makefile", "procfile", "jenkinsfile", "vagrantfile"),
     *(
         r"\.gitlab-ci\.yml",
         r"\.travis\.yml",

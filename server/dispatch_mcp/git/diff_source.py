@@ -48,7 +48,7 @@ _EMPTY_TREE: Final = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """What git calls the tree of no files; every git knows it."""
 
 _REVISION: Final = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_./@{}~^+:=-]{0,300}")
-_SPAN: Final = re.compile(r"(?P<from>.*?)(?P<dots>\.{2,3})(?P<to>.*)")
+_SPAN: Final = re.compile(r"(?P<from>[^.\n]*+(?:\.(?!\.)[^.\n]*+)*+)(?P<dots>\.{2,3})(?P<to>.*)")
 
 
 @dataclass(frozen=True, slots=True)

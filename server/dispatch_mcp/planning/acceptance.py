@@ -38,8 +38,8 @@ _ALIASES: Final[dict[str, Kind]] = {"files": "file", "exists": "file", "cmd": "c
 _ORDINARY: Final = frozenset({"comment", "comments", "commend", "demand", "commands"})
 """Words that look like a misspelt form and begin ordinary sentences."""
 
-_FORM = re.compile(r"\s*([A-Za-z][A-Za-z_-]{1,15})\s*:(?!//)\s*(.*?)\s*", re.DOTALL)
-_LEAST = re.compile(r"(.*?)\s+(?:>=|≥)\s*(\d{1,9})", re.DOTALL)
+_FORM = re.compile(r"\s*+([A-Za-z][A-Za-z_-]{1,15})\s*+:(?!//)(.*+)", re.DOTALL)
+_LEAST = re.compile(r"\s(?:>=|≥)\s*+(\d{1,9})\Z")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _UNSEEN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _SHELL = frozenset({"&&", "||", "|", ";", "&", ">", ">>", "<", "<<", "2>&1", "2>"})
@@ -85,7 +85,7 @@ def read(text: str, workspace: str = "") -> Criterion | Fault:
     form = _FORM.fullmatch(text)
     if not form:
         return Criterion(text, "words")
-    name, rest = form[1].casefold(), form[2]
+    name, rest = form[1].casefold(), form[2].strip()
     kind = _kind(name, rest)
     if kind is None:
         nearest = _misspelt(name, rest)
@@ -175,8 +175,8 @@ def _read_absent(text: str, rest: str, workspace: str) -> Criterion | Fault:
 
 
 def _read_glob(text: str, rest: str, workspace: str) -> Criterion | Fault:
-    match = _LEAST.fullmatch(rest)
-    pattern, least = (match[1], int(match[2])) if match else (rest, 1)
+    match = _LEAST.search(rest)
+    pattern, least = (rest[: match.start()].rstrip(), int(match[1])) if match else (rest, 1)
     place = _place("glob", pattern, workspace)
     if isinstance(place, Fault):
         return place

@@ -47,8 +47,8 @@ SECRET_SHAPES: Mapping[str, str] = {
     "pypi": r"\bpypi-[\w-]{30,}",
     "hugging face": r"\bhf_[A-Za-z0-9]{30,}",
     "stripe": r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}",
-    "jwt": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.",
-    "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    "jwt": r"(?<![\w-])eyJ[\w-]{10,}+\.eyJ[\w-]{10,}+\.",
+    "private key": r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----",
 }
 """How the values of secrets look, by who issues them.
 
@@ -56,7 +56,7 @@ Looser than `text.redaction.PATTERNS`, which look for the same in prose: a varia
 less than one that is passed on, and the user can name it in the settings.
 """
 _SECRET_VALUE = re.compile("|".join(SECRET_SHAPES.values()))
-_PASSWORD_IN_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*:([^\s/@]+)@")
+_PASSWORD_IN_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/@:]*+:([^\s/@]++)@")
 _SHORTEST_SECRET = 8
 
 

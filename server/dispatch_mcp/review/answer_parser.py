@@ -20,7 +20,8 @@ MAX_FIELD: Final = 4_000
 _TRIES = 400
 
 _VERDICT_LINE = re.compile(
-    r"^[\s#>*_`-]{0,12}(?:final\s+)?verdict[\s*_`]*[:=][\s*_`\"']*(\w+)[\s*_`\"'.,!]*$", re.IGNORECASE | re.MULTILINE
+    r"^[\s#>*_`-]{0,12}(?:final\s++)?verdict[\s*_`]*+[:=][\s*_`\"']*+([^\W_]++)[ \t\r*_`\"'.,!]*+$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _VERDICTS: Final[Mapping[str, Verdict]] = {"pass": "PASS", "passed": "PASS", "fail": "FAIL", "failed": "FAIL"}
 

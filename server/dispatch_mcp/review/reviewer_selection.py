@@ -401,8 +401,8 @@ _DEFINERS: Final = "def|class|function|func|fn|fun|interface|struct|enum|trait|t
 _MODIFIERS: Final = "export|default|public|protected|static|final|abstract|async|pub|open|override|suspend|sealed|data"
 # A line that defines a name: modifiers and a word such as `def`, or a method as Java and C# write it.
 _DEFINITION = re.compile(
-    rf"^\s*(?:(?:{_MODIFIERS})\s+)*(?:(?:{_DEFINERS})\s+(?:\([^)]*\)\s*)?(?:self\.)?([A-Za-z]\w*)"
-    r"|(?:public|protected)\s[^=;(]*?(\w+)\s*\()",
+    rf"^[ \t]*+(?:(?:{_MODIFIERS})[ \t]++)*(?:(?:{_DEFINERS})[ \t]++(?:\([^)\n]*+\)\s*+)?(?:self\.)?([A-Za-z]\w*)"
+    r"|(?:public|protected)\s[^=;(\n]*?\b(\w++)\s*+\()",
     re.MULTILINE,
 )
 FEW_LINES: Final = 5
@@ -429,11 +429,11 @@ def _definitions(text: str) -> set[str]:
 
 # The head of a loop: a statement, or a method that takes a function or a block.
 _LOOP = re.compile(
-    r"\s*\}?\s*(?:for|while|foreach|loop|until)\b|.*\.(?:for_?each|flat_?map|map|each|times)\w*\s*(?:[({]|do\b)"
+    r"\s*+(?:\}\s*+)?(?:for|while|foreach|loop|until)\b|.*\.(?:for_?each|flat_?map|map|each|times)\w*+\s*+(?:[({]|do\b)"
 )
 _CALLS: Final = (
     *(r"\bawait\b", r"\bquery", r"\.objects\b", r"execute", r"\.(?:find|fetch|get|load|save|count|index)\w*\("),
-    *(r"\bfetch\(", r"\bhttp", r"session\.", r"client\.", r"repo\w*\.", r"\bdb\.", r"\.where\(", r"\bselect\b"),
+    *(r"\bfetch\(", r"\bhttp", r"session\.", r"client\.", r"repo\w{0,40}\.", r"\bdb\.", r"\.where\(", r"\bselect\b"),
     *(r"\bopen\(", r"compile\(", r"_set\."),
 )
 _CALL = re.compile("|".join(_CALLS))

@@ -49,7 +49,7 @@ _KINDS: Mapping[str, model.MessageKind] = {
 }
 _FIELDS = frozenset({"completed_work", "artifacts", _EDITS, _MESSAGES, *_LISTS})
 _WRAPPERS = ("handoff", "payload", "result")
-_FENCE_LINE = re.compile(r"[ \t]*(```+|~~~+)[ \t]*(\w*)[^`\n]*")
+_FENCE_LINE = re.compile(r"[ \t]*+(```+|~~~++)[ \t]*+(\w*+)[^`\n]*+")
 _LANGUAGES = frozenset({"", "json", "jsonc", "json5"})
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 

@@ -26,7 +26,7 @@ _KINDS: Final[Mapping[str, str]] = {
     "search": "Grep",
     "view": "Read",
 }
-_NAME: Final = re.compile(r"\s*([A-Za-z_]+)")
+_NAME: Final = re.compile(r"\s*+([A-Za-z_]++)")
 
 
 def tools_for(work: work_order.WorkOrder, *, commands: bool = False) -> tuple[str, ...]:

@@ -18,7 +18,9 @@ INVISIBLE = re.compile(f"[{_ZERO_WIDTH}{_BIDI}{_TAGS}]")
 CONTROL = re.compile(f"[{_CONTROLS}]")
 """C0 and C1 controls and DEL, without newline and tab."""
 
-_STRING_SEQUENCE = re.compile(r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)")
+_STRING_SEQUENCE = re.compile(
+    r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\n]*+(?:\x07|\x1b\\|\x9c)"
+)
 _CSI_SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]")
 _SHORT_SEQUENCE = re.compile(r"\x1b[ -/]*[0-~]")
 _LINE_ENDS = re.compile("\r\n|[\u2028\u2029]")

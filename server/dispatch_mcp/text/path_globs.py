@@ -16,7 +16,7 @@ from typing import Final
 WILD = re.compile(r"[*?\[]")
 """What makes a path a glob, unless it stands in braces."""
 
-BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+BRACES = re.compile(r"\{([^{},]*+,[^{}]*+)\}")
 """Innermost braces with alternatives; without a comma they are part of a name."""
 
 MAX_ALTERNATIVES: Final = 64
@@ -25,11 +25,11 @@ MAX_ALTERNATIVES: Final = 64
 _CLEAN = re.compile(r"[\w@+-][\w@+.-]*(?:/[\w@+-][\w@+.-]*)*")
 """Paths that `normalise` would leave as they are: nearly all, and it is called for each of them."""
 
-_CLASS = re.compile(r"\[[^\]]+\]")
 
 # Comparing two wildcards takes time in proportion to the product of their lengths, and both come from plans that
 # somebody else wrote. Beyond these sizes the answer is the cautious one: they can name one file.
 _LONG_SEGMENT = 128
+_CLASS = re.compile(rf"\[[^\]]{{1,{_LONG_SEGMENT}}}\]")
 _MANY_SEGMENTS = 64
 
 

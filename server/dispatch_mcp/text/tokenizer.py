@@ -27,7 +27,7 @@ _ASCII_WORD = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z0-9]+)*(?:\+\+|#(?!\w))?")
 _CJK_RUN = re.compile(rf"[{_CJK}]")
 _PLAIN = re.compile(r"[a-z0-9]+(?:\+\+|#)?")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_INNER_CASE = re.compile(r"[a-z][A-Z]|[A-Z]{2,}[a-z]{2}")
+_INNER_CASE = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]{2}")
 
 
 class Word(NamedTuple):

@@ -21,7 +21,9 @@ _ARTICLES: Final = "both our the its cả los las les der die das den"
 _BEFORE_THINGS = re.compile(rf"\b(?:{'|'.join(f'{_PREPOSITIONS} {_ARTICLES}'.split()).replace('_', ' ')})\b |: ")
 _THEN: Final = "then after_that afterwards finally rồi sau_đó luego después puis ensuite dann danach depois"
 _BETWEEN_STEPS = re.compile(rf",? (?:(?:and|und) )?(?:{'|'.join(_THEN.split()).replace('_', ' ')})\b,? ?")
-_PATH = re.compile(r"(?:[\w.-]+/)*[\w-]+\.(?:[a-z]{1,4}|ipynb|proto|swift)\b|(?:[\w.-]+/)+[\w.-]+")
+_PATH = re.compile(
+    r"(?<![\w./-])(?:[\w.-]++/)*+[\w-]++\.(?:[a-z]{1,4}|ipynb|proto|swift)\b|(?<![\w./-])(?:[\w.-]++/)++[\w.-]++"
+)
 
 
 def plain(request: str) -> str:

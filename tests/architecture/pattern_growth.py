@@ -1,0 +1,245 @@
+"""Every compiled pattern of the package, and strings made from it that would make it slow if it can be slow."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import re._parser as regex_parser  # pyright: ignore[reportMissingModuleSource]
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dispatch_mcp
+
+TINY, SHORT, LONG = 12, 400, 1600
+GROWTH = 8
+"""Four times the length may cost this much more: a linear pattern needs 4 times as long, a quadratic one 16."""
+
+NOTICEABLE_S = 0.0003
+"""What costs less than this for LONG characters is not looked at: the clock cannot tell it from noise."""
+
+EXPLOSIVE_S = 0.002
+"""What costs this for TINY characters grows with a power of the length; longer strings would never end."""
+
+_UNITS = (
+    "a",
+    "A",
+    "1",
+    " ",
+    "\n",
+    "\t",
+    "_",
+    "a.",
+    "a/",
+    "a b",
+    "a\n",
+    "aA",
+    " \n",
+    "/",
+    ".",
+    "-a",
+    "\\",
+    '"',
+    "'",
+    "`",
+)
+_METHODS = "search|match|fullmatch|finditer|findall|subn?|split"
+
+
+class Attack(NamedTuple):
+    """A string that grows: its beginning, what is repeated, its end."""
+
+    beginning: str
+    unit: str
+    end: str
+
+    def text(self, length: int) -> str:
+        return self.beginning + (self.unit * (length // len(self.unit) + 1))[:length] + self.end
+
+
+class NamedPattern(NamedTuple):
+    """A pattern, the name under which it stands, and the methods that are called of it."""
+
+    name: str
+    pattern: re.Pattern[str]
+    methods: frozenset[str]
+
+
+def of_package() -> list[NamedPattern]:
+    """Returns every pattern that a module of the package holds, alone or in a table."""
+    patterns: dict[tuple[str, int], NamedPattern] = {}
+    for module in pkgutil.walk_packages(dispatch_mcp.__path__, "dispatch_mcp."):
+        if module.name.endswith("__main__"):
+            continue
+        content = importlib.import_module(module.name)
+        source = _source(content)
+        for name, value in list(vars(content).items()):
+            for pattern in _patterns(value):
+                methods = frozenset(re.findall(rf"\b{name}\.({_METHODS})\b", source)) or {"search"}
+                key = (pattern.pattern, pattern.flags)
+                patterns.setdefault(key, NamedPattern(f"{module.name}.{name}", pattern, frozenset(methods)))
+    return sorted(patterns.values(), key=lambda pattern: pattern.name)
+
+
+def _source(module: Any) -> str:
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return ""
+    return Path(file).read_text("utf-8")
+
+
+def _patterns(value: Any, depth: int = 0) -> Iterator[re.Pattern[str]]:
+    if isinstance(value, re.Pattern):
+        if isinstance(value.pattern, str):
+            yield value
+    elif depth < 4 and not isinstance(value, type):
+        fields = getattr(value, "__dataclass_fields__", None)
+        inner: Iterable[Any] = ()
+        if isinstance(value, Mapping):
+            inner = value.values()
+        elif isinstance(value, (list, tuple)) and len(value) < 500:
+            inner = value
+        elif fields:
+            inner = [getattr(value, field, None) for field in fields]
+        for item in inner:
+            yield from _patterns(item, depth + 1)
+
+
+def attacks(pattern: re.Pattern[str]) -> list[Attack]:
+    """Returns strings that repeat what the pattern repeats, behind what comes before it, and end in what it lacks."""
+    tree = regex_parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
+    letters = list(dict.fromkeys(_letters(tree)))[:16]
+    units = dict.fromkeys([*letters, _example(tree), *_UNITS])
+    repeats = list(dict.fromkeys(_repeats(tree)))
+    every = [
+        *(Attack("", unit, "\x00") for unit in units if unit),
+        *(Attack(beginning, unit, end) for beginning, unit in repeats for end in ("\x00", "\n!")),
+        *(Attack("", beginning + unit, "\x00") for beginning, unit in repeats),
+    ]
+    return list(dict.fromkeys(every))
+
+
+def _letters(tree: Any) -> Iterator[str]:
+    for operation, argument in tree:
+        name = str(operation)
+        if name == "LITERAL":
+            yield chr(argument)
+        elif name == "IN":
+            for kind, content in argument:
+                if str(kind) == "LITERAL":
+                    yield chr(content)
+                elif str(kind) == "RANGE":
+                    yield chr(content[0])
+                elif str(kind) == "CATEGORY":
+                    yield {"CATEGORY_SPACE": " ", "CATEGORY_DIGIT": "1", "CATEGORY_NOT_WORD": " "}.get(
+                        str(content), "a"
+                    )
+                else:
+                    yield "a"
+        elif name in ("ANY", "NOT_LITERAL"):
+            yield "a" if name == "ANY" or chr(argument) != "a" else "b"
+        else:
+            for part in _parts(name, argument):
+                yield from _letters(part)
+
+
+def _parts(name: str, argument: Any) -> list[Any]:
+    if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
+        return [argument[2]]
+    if name == "SUBPATTERN":
+        return [argument[3]]
+    if name == "BRANCH":
+        return list(argument[1])
+    if name == "ATOMIC_GROUP":
+        return [argument]
+    return [argument[1]] if name in ("ASSERT", "ASSERT_NOT") else []
+
+
+def _example(tree: Any) -> str:
+    """Returns a string that the pattern matches, or nearly."""
+    text = ""
+    for operation, argument in tree:
+        name = str(operation)
+        if name in ("AT", "ASSERT", "ASSERT_NOT", "GROUPREF"):
+            continue
+        parts = _parts(name, argument)
+        if not parts:
+            text += next(_letters([(operation, argument)]), "a")
+        else:
+            times = max(argument[0], 1) if name.endswith("REPEAT") else 1
+            text += _example(parts[0]) * times
+    return text
+
+
+def _repeats(tree: Any, before: str = "") -> Iterator[tuple[str, str]]:
+    """Yields what the pattern repeats without a small bound, each with what has to stand before it."""
+    items = list(tree)
+    for position, (operation, argument) in enumerate(items):
+        name = str(operation)
+        parts = _parts(name, argument)
+        if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT") and argument[1] > 50:
+            # What comes next, again and again: a repeat that could hold it gives it back once for each time.
+            following = _example(items[position + 1 : position + 4])
+            for unit in dict.fromkeys([_example(parts[0]), *list(_letters(parts[0]))[:3], f"{following} "]):
+                if unit:
+                    yield before, unit
+        for part in parts:
+            yield from _repeats(part, before)
+        if name not in ("AT", "ASSERT", "ASSERT_NOT"):
+            before += _example([(operation, argument)])
+
+
+def slow(pattern: NamedPattern, tries: Collection[Attack] | None = None) -> list[str]:
+    """Returns for each attack that costs more than linear time what it was and what it cost; at most one a method."""
+    faults: list[str] = []
+    every = attacks(pattern.pattern) if tries is None else tries
+    for method in sorted(pattern.methods):
+        call = _call(pattern.pattern, method)
+        for attack in every:
+            if _cost(call, attack.text(TINY)) > EXPLOSIVE_S:
+                faults.append(
+                    f"{pattern.name}.{method}: {attack.beginning!r} + {attack.unit!r} * n: grows without bound"
+                )
+                break
+            costs = _growth(call, attack)
+            if costs:
+                growth = f"{costs[0] * 1000:.2f} ms for {SHORT} characters, {costs[1] * 1000:.2f} ms for {LONG}"
+                faults.append(f"{pattern.name}.{method}: {attack.beginning!r} + {attack.unit!r} * n: {growth}")
+                break
+    return faults
+
+
+def _growth(call: Callable[[str], object], attack: Attack) -> tuple[float, float] | None:
+    """Returns what SHORT and LONG characters cost where that is more than linear, each of three times; else None."""
+    costs: tuple[float, float] | None = None
+    for _ in range(3):
+        long = _cost(call, attack.text(LONG))
+        if long < NOTICEABLE_S:
+            return None
+        costs = (_cost(call, attack.text(SHORT)), long)
+        if long <= GROWTH * costs[0]:
+            return None
+    return costs
+
+
+def _call(pattern: re.Pattern[str], method: str) -> Callable[[str], object]:
+    if method in ("sub", "subn"):
+        return lambda text: pattern.sub("", text)
+    if method == "finditer":
+        return lambda text: sum(1 for _ in pattern.finditer(text))
+    function: Callable[[str], object] = getattr(pattern, method)
+    return function
+
+
+def _cost(call: Callable[[str], object], text: str) -> float:
+    """Returns the processor time of a call in seconds, the best of a few: others may use the machine."""
+    best = float("inf")
+    for _ in range(4):
+        began = time.thread_time()
+        call(text)
+        best = min(best, time.thread_time() - began)
+        if best < NOTICEABLE_S or best > 0.05:
+            break
+    return best
