@@ -19,6 +19,7 @@ MAX_FINDINGS: Final = 200
 MAX_FIELD: Final = 4_000
 _TRIES = 400
 
+# `VERDICT: PASS`, also in bold, in a heading or a list, and as `**Final verdict** = "fail".`
 _VERDICT_LINE = re.compile(
     r"^[\s#>*_`-]{0,12}(?:final\s++)?verdict[\s*_`]*+[:=][\s*_`\"']*+([^\W_]++)[ \t\r*_`\"'.,!]*+$",
     re.IGNORECASE | re.MULTILINE,

@@ -400,11 +400,9 @@ _DEFINERS: Final = "def|class|function|func|fn|fun|interface|struct|enum|trait|t
 # Words before these.
 _MODIFIERS: Final = "export|default|public|protected|static|final|abstract|async|pub|open|override|suspend|sealed|data"
 # A line that defines a name: modifiers and a word such as `def`, or a method as Java and C# write it.
-_DEFINITION = re.compile(
-    rf"^[ \t]*+(?:(?:{_MODIFIERS})[ \t]++)*(?:(?:{_DEFINERS})[ \t]++(?:\([^)\n]*+\)\s*+)?(?:self\.)?([A-Za-z]\w*)"
-    r"|(?:public|protected)\s[^=;(\n]*?\b(\w++)\s*+\()",
-    re.MULTILINE,
-)
+_DEFINITION_BY_WORD: Final = rf"(?:{_DEFINERS})[ \t]++(?:\([^)\n]*+\)\s*+)?(?:self\.)?([A-Za-z]\w*)"
+_METHOD: Final = r"(?:public|protected)\s[^=;(\n]*?\b(\w++)\s*+\("
+_DEFINITION = re.compile(rf"^[ \t]*+(?:(?:{_MODIFIERS})[ \t]++)*(?:{_DEFINITION_BY_WORD}|{_METHOD})", re.MULTILINE)
 FEW_LINES: Final = 5
 """Lines of code that may go without a sign."""
 

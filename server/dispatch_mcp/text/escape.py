@@ -18,6 +18,7 @@ INVISIBLE = re.compile(f"[{_ZERO_WIDTH}{_BIDI}{_TAGS}]")
 CONTROL = re.compile(f"[{_CONTROLS}]")
 """C0 and C1 controls and DEL, without newline and tab."""
 
+# From an opening (OSC, DCS, SOS, PM, APC; two characters or one) to BEL or ST; another opening begins a new one.
 _STRING_SEQUENCE = re.compile(
     r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\n]*+(?:\x07|\x1b\\|\x9c)"
 )

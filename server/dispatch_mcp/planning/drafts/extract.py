@@ -21,6 +21,7 @@ _ARTICLES: Final = "both our the its cả los las les der die das den"
 _BEFORE_THINGS = re.compile(rf"\b(?:{'|'.join(f'{_PREPOSITIONS} {_ARTICLES}'.split()).replace('_', ' ')})\b |: ")
 _THEN: Final = "then after_that afterwards finally rồi sau_đó luego después puis ensuite dann danach depois"
 _BETWEEN_STEPS = re.compile(rf",? (?:(?:and|und) )?(?:{'|'.join(_THEN.split()).replace('_', ' ')})\b,? ?")
+# docs/guide.md, a file of a known kind with or without folders; or src/shop/cart, a path that has a folder.
 _PATH = re.compile(
     r"(?<![\w./-])(?:[\w.-]++/)*+[\w-]++\.(?:[a-z]{1,4}|ipynb|proto|swift)\b|(?<![\w./-])(?:[\w.-]++/)++[\w.-]++"
 )
