@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-import re._parser as regex_parser  # pyright: ignore[reportMissingModuleSource]
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import dispatch_mcp
+
+_PARSER: Any = importlib.import_module("re._parser")
+"""The parser of the standard library, which has no public name and no types."""
 
 TINY, SHORT, LONG = 12, 400, 1600
 GROWTH = 8
@@ -92,24 +94,29 @@ def _source(module: Any) -> str:
 
 def _patterns(value: Any, depth: int = 0) -> Iterator[re.Pattern[str]]:
     if isinstance(value, re.Pattern):
-        if isinstance(value.pattern, str):
-            yield value
+        pattern: re.Pattern[Any] = value
+        if isinstance(pattern.pattern, str):
+            yield pattern
     elif depth < 4 and not isinstance(value, type):
-        fields = getattr(value, "__dataclass_fields__", None)
-        inner: Iterable[Any] = ()
-        if isinstance(value, Mapping):
-            inner = value.values()
-        elif isinstance(value, (list, tuple)) and len(value) < 500:
-            inner = value
-        elif fields:
-            inner = [getattr(value, field, None) for field in fields]
-        for item in inner:
+        for item in _inner(value):
             yield from _patterns(item, depth + 1)
+
+
+def _inner(value: Any) -> list[Any]:
+    """Returns what a table or a record holds; nothing of long tables of data."""
+    if isinstance(value, Mapping):
+        table: Mapping[Any, Any] = value
+        return list(table.values())
+    if isinstance(value, (list, tuple)):
+        items: list[Any] = list(value)
+        return items if len(items) < 500 else []
+    fields: Mapping[str, Any] = getattr(value, "__dataclass_fields__", {})
+    return [getattr(value, field, None) for field in fields]
 
 
 def attacks(pattern: re.Pattern[str]) -> list[Attack]:
     """Returns strings that repeat what the pattern repeats, behind what comes before it, and end in what it lacks."""
-    tree = regex_parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
+    tree: Any = _PARSER.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
     letters = list(dict.fromkeys(_letters(tree)))[:16]
     units = dict.fromkeys([*letters, _example(tree), *_UNITS])
     repeats = list(dict.fromkeys(_repeats(tree)))
