@@ -1,12 +1,15 @@
 """Every compiled pattern of the package, and strings made from it that would make it slow if it can be slow."""
 
+# What the modules of a package hold has no types.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import importlib
 import pkgutil
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
