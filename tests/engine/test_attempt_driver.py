@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 
 from dispatch_mcp import model
 from dispatch_mcp.engine import artifacts, attempt_driver, attempt_services, proof, run_view, task_runner
-from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions, work_order
+from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, ports, records, transitions, work_order
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.store import sqlite_store
 
@@ -27,7 +27,7 @@ class Verifier:
     state: str = "clean"
     ok: bool = True
     looks: list[str] = field(default_factory=list)
-    others: list[Collection[str]] = field(default_factory=list)
+    around: list[ports.Surroundings] = field(default_factory=list)
     befores: list[Mapping[str, model.Json]] = field(default_factory=list)
 
     async def before(self, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
@@ -35,10 +35,10 @@ class Verifier:
         return {"before": self.state}
 
     async def receipts(
-        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], others: Collection[str]
+        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
     ) -> tuple[model.Receipt, ...]:
         self.befores.append(before)
-        self.others.append(others)
+        self.around.append(around)
         return (model.Receipt(kind="diff", ok=self.ok, detail="looked"),)
 
 
@@ -119,7 +119,7 @@ async def test_the_host_and_a_worker_of_the_server_are_judged_alike(store: sqlit
     assert by_server == by_host
     assert beats == [dict(prepared.beat)]
     assert verifier.befores == [{"before": "clean"}] * 2
-    assert verifier.others == [("b.py",)] * 2
+    assert [(around.active, around.foreign) for around in verifier.around] == [(("b.py",), ("b.py",))] * 2
 
 
 async def test_a_claim_is_judged_the_same_however_often(store: sqlite_store.Store) -> None:

@@ -18,6 +18,7 @@ from dispatch_mcp.engine import attempt_services, executor
 from dispatch_mcp.git import branch_apply, git_process, merge_rules, workspace_provider
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records, run_refs
 from dispatch_mcp.process import allowlist, child_environment
+from dispatch_mcp.runs import receipts
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import command, receipt_verifier, workspace_snapshot
 
@@ -179,14 +180,44 @@ async def test_conflicts_end_with_the_attempts_that_a_task_has_and_the_change_is
     assert loser in git(repo, "show", f"refs/dispatch/run/conflicts/{loser}/1:list.txt")
 
 
-async def test_a_task_that_changes_nothing_of_what_it_declared_is_not_proven(tmp_path: Path, repo: Path) -> None:
+async def test_a_task_that_changes_nothing_of_what_it_declared_has_failed(tmp_path: Path, repo: Path) -> None:
     idle = adds("idle", "x", command=(*PYTHON, "pass"))
     asked = adds("asked", "x", command=(*PYTHON, "pass"), acceptance=("diff",), max_attempts=1)
     async with engine(tmp_path / "state") as found:
         await run(found, repo, idle, asked)
         states = {task.id: task.state for task in await found.store.tasks("run")}
-    assert states == {"idle": TaskState.UNVERIFIED, "asked": TaskState.FAILED}
+        errors = {attempt.task_id: attempt.error_kind for attempt in await found.store.attempts("run")}
+    assert states == {"idle": TaskState.FAILED, "asked": TaskState.FAILED}
+    assert errors == {"idle": receipts.NOTHING_CHANGED, "asked": receipts.NOT_ACCEPTED}
     assert git(repo, "rev-parse", run_refs.Refs("run").merged) == git(repo, "rev-parse", "HEAD")
+
+
+async def test_an_agent_that_was_to_change_something_and_changed_nothing_has_failed(tmp_path: Path, repo: Path) -> None:
+    tasks = (
+        model.Task(id="idle", do="Change it", isolation="worktree", max_attempts=1),
+        model.Task(id="busy", do="Change it", isolation="worktree", inputs={"new.txt": "x"}),
+        model.Task(id="look", do="Look at it"),
+        model.Task(id="none", do="Change it", files=("list.txt",), max_attempts=1),
+        model.Task(id="done", do="Change it", files=("list.txt",), inputs={"list.txt": "second\n"}),
+    )
+    async with engine(tmp_path / "state", {WorkerKind.API: Pretending()}) as found:
+        await run(found, repo, *tasks, worker=WorkerKind.API)
+        states = {task.id: task.state.value for task in await found.store.tasks("run")}
+        errors = {attempt.task_id: attempt.error_kind for attempt in await found.store.attempts("run")}
+    assert [name for name, state in states.items() if state == "failed"] == ["idle", "none"]
+    assert (errors["idle"], errors["none"]) == (receipts.NOTHING_CHANGED,) * 2
+
+
+async def test_an_agent_that_finds_its_file_changed_by_another_task_of_the_run_has_not_failed(
+    tmp_path: Path, repo: Path
+) -> None:
+    stray = model.Task(id="stray", do="Write", files=("a.txt",), inputs={"a.txt": "x", "b.txt": "x"})
+    late = model.Task(id="late", do="Write", files=("b.txt",), deps=("stray",), max_attempts=1)
+    async with engine(tmp_path / "state", {WorkerKind.API: Pretending()}) as found:
+        await run(found, repo, stray, late, worker=WorkerKind.API)
+        outcome = (await found.store.outcomes("run", ["late"]))["late"]
+    assert outcome.state is AttemptState.SUCCEEDED
+    assert "`b.txt` had been changed in this run before the task began" in outcome.receipts[0].detail
 
 
 async def test_acceptance_is_checked_in_the_worktree_before_anything_is_merged(tmp_path: Path, repo: Path) -> None:

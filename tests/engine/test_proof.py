@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import pytest
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import attempt_services, executor
+from dispatch_mcp.engine import attempt_driver, attempt_services, executor
 from dispatch_mcp.git import git_process
-from dispatch_mcp.model import WorkerKind, work_order
+from dispatch_mcp.model import WorkerKind, ports, work_order
 from dispatch_mcp.process import allowlist, child_environment
 from dispatch_mcp.service import dispatcher, planner
 from dispatch_mcp.store import sqlite_store
@@ -95,14 +95,13 @@ async def test_a_claim_against_evidence_is_no_result_and_the_next_attempt_is_tol
         plan = await at.planned(task(acceptance=["command: sh check.sh"]), {"id": "next", "do": "go on", "deps": ["t"]})
         given = await at.app.dispatch(plan_id=plan)
         first = await at.app.report(given.run_id, [dispatcher_setup.said(given.assignments[0])])
-        assert (first.results[0].accepted, first.results[0].state) == (True, "ready")
+        assert first.results[0].accepted
         assert "made.txt is missing" in first.results[0].why
         assert (await at.states(given.run_id))["next"] == "blocked"
-        at.clock.now += 120
-        again = await at.app.dispatch(run_id=given.run_id)
-        assert "made.txt is missing" in again.assignments[0].call.prompt
+        [again] = first.assignments
+        assert (again.attempt, "made.txt is missing" in again.call.prompt) == (2, True)
         (shop / "made.txt").write_text("x")
-        second = await at.app.report(given.run_id, [dispatcher_setup.said(again.assignments[0])])
+        second = await at.app.report(given.run_id, [dispatcher_setup.said(again)])
     assert second.results[0].state == "succeeded"
     assert [one.task_id for one in second.assignments] == ["next"]
 
@@ -122,13 +121,17 @@ async def test_what_was_not_checked_is_unverified_and_its_dependants_are_told(sh
     assert "make test" in shown.results[0].capsule
 
 
-async def test_a_write_task_that_changed_nothing_is_not_proven(shop: Path) -> None:
+async def test_a_write_task_that_changed_nothing_has_failed_and_is_handed_out_again_with_the_reason(shop: Path) -> None:
     async with opened(shop) as at:
         plan = await at.planned(task(files=["a.py"], acceptance=["file:a.py"]))
         given = await at.app.dispatch(plan_id=plan)
         reported = await at.app.report(given.run_id, [dispatcher_setup.said(given.assignments[0])])
-    assert reported.results[0].state == "unverified"
-    assert reported.results[0].receipts[-1].detail == "no declared file was changed; untouched: `a.py`"
+        (shop / "a.py").write_text("two")
+        second = await at.app.report(given.run_id, [dispatcher_setup.said(reported.assignments[0])])
+    reason = "no declared file was changed; untouched: `a.py`"
+    assert reason in reported.results[0].why
+    assert reason in reported.assignments[0].call.prompt
+    assert second.results[0].state == "succeeded"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,7 @@ async def test_a_write_task_that_changed_nothing_is_not_proven(shop: Path) -> No
     [
         ("fix.sh", ["diff"], "succeeded"),
         ("lie.sh", ["diff"], "failed"),
-        ("lie.sh", [], "unverified"),
+        ("lie.sh", [], "failed"),
         ("fix.sh", [], "succeeded"),
     ],
 )
@@ -211,12 +214,12 @@ async def test_a_witness_that_crashes_proves_nothing_and_refutes_nothing(shop: P
             raise OSError(work.task.id)
 
         async def receipts(
-            self, work: work_order.WorkOrder, before: Mapping[str, model.Json], others: Collection[str]
+            self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
         ) -> tuple[model.Receipt, ...]:
-            raise OSError(work.task.id, before, others)
+            raise OSError(work.task.id, before, around)
 
     async with opened(shop) as at:
-        at.app.engine.verifier = Broken()
+        at.app.engine.attempts = attempt_driver.AttemptDriver(at.app.store, attempt_services.AttemptServices(Broken()))
         plan = await at.planned(task(files=["a.py"], acceptance=["file:a.py"]))
         given = await at.app.dispatch(plan_id=plan)
         reported = await at.app.report(given.run_id, [dispatcher_setup.said(given.assignments[0])])

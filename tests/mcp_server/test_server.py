@@ -110,7 +110,7 @@ async def test_the_lists_are_the_same_bytes_for_every_server(tmp_path: Path) -> 
     assert len(seen) == 1
 
 
-async def test_a_request_goes_all_the_way_from_route_to_results(desk: memory_client.Desk) -> None:
+async def test_a_request_goes_all_the_way_from_route_to_results(desk: memory_client.Desk, tmp_path: Path) -> None:
     route = await desk.call("route_task", task="Add pagination to the orders REST API in Django")
     assert 0 <= route["confidence"] <= 1
     plan = await desk.call("plan_dag", request="Build the basket", tasks=[LOOK, WRITE, STYLE, CHECK, SUMMARY])
@@ -122,6 +122,8 @@ async def test_a_request_goes_all_the_way_from_route_to_results(desk: memory_cli
     assert {"subagent_type", "description", "prompt", "run_in_background"} <= call.keys()
     assert "GOAL" in call["prompt"]
 
+    for name in ("basket.py", "STYLE.md"):
+        (tmp_path / "shop" / name).write_text("new\n")
     wave = await desk.call("report", run_id=run_id, results=[success(one) for one in run["assignments"]])
     assert [(one["task_id"], one["accepted"]) for one in wave["results"]] == [("write", True), ("style", True)]
     assert {one["state"] for one in wave["results"]} == {"unverified"}
@@ -185,8 +187,9 @@ async def test_the_same_call_without_a_key_finds_the_open_run(desk: memory_clien
 
 
 @pytest.mark.promise("R3")
-async def test_a_repeated_report_is_fenced_with_a_reason(desk: memory_client.Desk) -> None:
+async def test_a_repeated_report_is_fenced_with_a_reason(desk: memory_client.Desk, tmp_path: Path) -> None:
     run = await desk.call("dispatch", plan_id=await desk.planned(WRITE, STYLE))
+    (tmp_path / "shop" / "basket.py").write_text("new\n")
     write = next(one for one in run["assignments"] if one["task_id"] == "write")
     await desk.call("report", run_id=run["run_id"], results=[success(write)])
     [again] = (await desk.call("report", run_id=run["run_id"], results=[success(write, "other")]))["results"]
@@ -349,13 +352,14 @@ async def test_documents_are_readable_from_the_first_day(desk: memory_client.Des
     assert card["capabilities"]["extensions"][0]["params"]["status"] == "idle"
 
 
-async def test_plans_runs_traces_briefs_and_results_are_readable(desk: memory_client.Desk) -> None:
+async def test_plans_runs_traces_briefs_and_results_are_readable(desk: memory_client.Desk, tmp_path: Path) -> None:
     plan_id = await desk.planned(LOOK, WRITE)
     run_id = (await desk.call("dispatch", plan_id=plan_id))["run_id"]
     assert json.loads(await desk.read(f"dispatch://plans/{plan_id}"))["id"] == plan_id
     assert json.loads(await desk.read(f"dispatch://runs/{run_id}"))["run_id"] == run_id
     assert json.loads(await desk.read(f"dispatch://runs/{run_id}/trace"))["timeline"]
     assert "Write the basket module" in await desk.read(f"dispatch://runs/{run_id}/tasks/write/prompt")
+    (tmp_path / "shop" / "basket.py").write_text("new\n")
     wave = [{"task_id": "write", "attempt": 1, "text": "Written."}]
     await desk.call("report", run_id=run_id, results=wave)
     await desk.finished(run_id)

@@ -5,14 +5,16 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
 from dispatch_mcp import model
 from dispatch_mcp.git import git_process
-from dispatch_mcp.model import Receipt, WorkerKind, work_order
+from dispatch_mcp.model import Receipt, WorkerKind, ports, work_order
 from dispatch_mcp.process import allowlist, child_environment
+from dispatch_mcp.review import rounds
 from dispatch_mcp.workers import command, receipt_verifier, workspace_snapshot
 
 pytestmark = pytest.mark.anyio
@@ -68,10 +70,10 @@ async def looked(
     found: receipt_verifier.ReceiptVerifier,
     work: work_order.WorkOrder,
     before: Mapping[str, model.Json] | None = None,
-    *others: str,
+    **around: Any,
 ) -> list[Receipt]:
     with anyio.fail_after(20):
-        return list(await found.receipts(work, before or {}, others))
+        return list(await found.receipts(work, before or {}, ports.Surroundings(**around)))
 
 
 async def noted(found: receipt_verifier.ReceiptVerifier, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
@@ -157,7 +159,7 @@ async def test_what_was_declared_and_changed_is_told_from_the_rest(tmp_path: Pat
     write(repository, "dirty.txt", "after")
     write(repository, "theirs.txt", "x")
     write(repository, "build/ignored.o", "x")
-    diff, narrow, declared, strange = await looked(found, asked, before, "theirs.txt")
+    diff, narrow, declared, strange = await looked(found, asked, before, active=("theirs.txt",))
     assert (diff.ok, narrow.ok, declared.ok) == (True, True, True)
     assert declared.detail == "changed `src/a.py`, `src/new/c.py`; untouched: `src/b.py`"
     assert strange.kind == "touched"
@@ -239,6 +241,146 @@ async def test_a_later_attempt_goes_on_with_the_first_snapshot(tmp_path: Path, r
     write(repository, "src/a.py", "two")
     second = await noted(found, replace(asked, attempt=2, last_beat={"session": "x", **first}))
     assert second == first
+
+
+async def test_an_attempt_before_which_nobody_could_look_is_not_refuted_for_finding_the_work_done(
+    tmp_path: Path, repository: Path
+) -> None:
+    found, asked = make(tmp_path), replace(work(repository, "diff", files=("src/a.py",)), attempt=2)
+    diff, declared = await looked(found, asked, await noted(found, asked))
+    assert facts([diff, declared]) == [(False, False)] * 2
+    assert "first attempt" in declared.detail
+
+
+async def test_a_file_that_a_later_version_of_the_task_declares_is_not_taken_for_a_change(
+    tmp_path: Path, repository: Path
+) -> None:
+    found, asked = make(tmp_path), work(repository, files=("src/a.py",))
+    before = await noted(found, asked)
+    [declared] = await looked(found, work(repository, files=("src/a.py", "src/b.py")), before)
+    assert (declared.ok, declared.checked) == (False, True)
+
+
+@pytest.mark.parametrize("declared", ["build/", "build/**/*.js", "build/out.js"])
+async def test_files_that_git_ignores_count_where_the_task_declares_them(
+    tmp_path: Path, repository: Path, declared: str
+) -> None:
+    write(repository, "build/out.js", "old")
+    found, asked = make(tmp_path), work(repository, files=(declared,))
+    before = await noted(found, asked)
+    assert not (await looked(found, asked, before))[0].ok
+    write(repository, "build/out.js", "new")
+    assert (await looked(found, asked, before))[0].detail == "changed `build/out.js`"
+    (repository / "build/out.js").unlink()
+    assert (await looked(found, asked, before))[0].detail == "changed `build/out.js`"
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+async def test_caches_that_tests_leave_in_a_declared_folder_are_no_change(
+    tmp_path: Path, repository: Path, *, ignored: bool
+) -> None:
+    if ignored:
+        write(repository, ".gitignore", "__pycache__/\n")
+        commit(repository)
+    found, asked = make(tmp_path), work(repository, files=("src/",))
+    before = await noted(found, asked)
+    write(repository, "src/__pycache__/a.cpython-311.pyc", "x")
+    [declared, *_] = await looked(found, asked, before)
+    assert (declared.ok, declared.checked) == (False, True)
+
+
+async def test_more_ignored_files_than_can_be_looked_at_refute_nothing(tmp_path: Path, repository: Path) -> None:
+    for at in range(4):
+        write(repository, f"build/{at}.js", "x")
+    found, asked = make(tmp_path, max_files=6), work(repository, files=("build/",))
+    [declared] = await looked(found, asked, await noted(found, asked))
+    assert (declared.ok, declared.checked) == (False, False)
+
+
+async def test_a_program_that_was_made_executable_has_changed(tmp_path: Path, repository: Path) -> None:
+    found, asked = make(tmp_path), work(repository, files=("src/a.py",))
+    before = await noted(found, asked)
+    (repository / "src/a.py").chmod(0o755)
+    assert (await looked(found, asked, before))[0].ok
+
+
+async def test_a_declared_link_changes_with_the_file_that_it_leads_to_and_no_link_is_followed_outside(
+    tmp_path: Path, repository: Path
+) -> None:
+    write(tmp_path, "outside.txt", "one")
+    (repository / "inner").symlink_to("src/a.py")
+    (repository / "outer").symlink_to(tmp_path / "outside.txt")
+    commit(repository)
+    found = make(tmp_path)
+    inner, outer = (work(repository, files=(name,)) for name in ("inner", "outer"))
+    before = {name: await noted(found, asked) for name, asked in (("inner", inner), ("outer", outer))}
+    write(repository, "src/a.py", "two")
+    write(tmp_path, "outside.txt", "two")
+    assert (await looked(found, inner, before["inner"]))[0].ok
+    assert not (await looked(found, outer, before["outer"]))[0].ok
+
+
+async def test_a_declared_folder_that_is_a_repository_of_its_own_is_not_refuted(
+    tmp_path: Path, repository: Path
+) -> None:
+    inner = repository / "vendor"
+    inner.mkdir()
+    git(inner, "init", "-q")
+    write(inner, "a.c", "one")
+    found, asked = make(tmp_path), work(repository, files=("vendor/**",))
+    before = await noted(found, asked)
+    write(inner, "a.c", "two")
+    [declared] = await looked(found, asked, before)
+    assert (declared.ok, declared.checked) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("stray", "declares", "refuted"),
+    [
+        ("src/a.py", (), False),
+        ("src/a.py", ("src/**",), True),
+        ("src/b.py", (), True),
+    ],
+    ids=["a stray change", "the declared work of another task", "a change elsewhere"],
+)
+async def test_work_that_another_task_did_by_the_way_refutes_nobody_who_finds_it_done(
+    tmp_path: Path, repository: Path, stray: str, declares: tuple[str, ...], *, refuted: bool
+) -> None:
+    found, asked = make(tmp_path), work(repository, "diff", files=("src/a.py",))
+    first = await noted(found, work(repository, files=("CHANGES.md",)))
+    write(repository, stray, "two")
+    before = await noted(found, asked)
+
+    async def first_look() -> Mapping[str, model.Json]:
+        return first
+
+    diff, declared = await looked(found, asked, before, active=declares, first_look=first_look)
+    assert facts([diff, declared]) == [(False, refuted)] * 2
+
+
+async def test_whoever_mends_findings_may_leave_one_that_is_wrong(tmp_path: Path, repository: Path) -> None:
+    asked = work(repository, files=("src/a.py",), inputs={rounds.MEND_INPUT: "a.py:1 is wrong"})
+    mend = replace(asked, task=asked.task.model_copy(update={"goal": rounds.MEND_GOAL}))
+    found = make(tmp_path)
+    assert facts(await looked(found, asked, await noted(found, asked))) == [(False, True)]
+    assert facts(await looked(found, mend, await noted(found, mend))) == [(False, False)]
+
+
+async def test_a_claim_of_files_that_are_as_they_were_or_anothers_is_told(tmp_path: Path, repository: Path) -> None:
+    found, asked = make(tmp_path), work(repository, files=("src/a.py", "src/b.py"))
+    before = await noted(found, asked)
+    write(repository, "src/a.py", "changed by whomever")
+    for claims, lies in (
+        (("src/a.py",), False),
+        (("src/b.py",), True),
+        (("docs/b.md",), True),
+        (("src/b.py", "docs/b.md"), True),
+        (("src/b.py", "src/a.py"), False),
+        (("src/b.py", "somewhere else"), False),
+    ):
+        receipts = await looked(found, asked, before, claims=claims, foreign=("docs/b.md",))
+        assert [receipt.kind for receipt in receipts] == ["diff", *(["claim"] if lies else [])]
+        assert all(not receipt.ok and receipt.checked for receipt in receipts if receipt.kind == "claim")
 
 
 async def test_too_much_is_not_measured_and_says_so(tmp_path: Path, repository: Path) -> None:

@@ -41,12 +41,12 @@ async def before(verifier: ports.Verifier | None, work: work_order.WorkOrder) ->
 
 async def judge(verifier: ports.Verifier | None, store: sqlite_store.Store, claim: Claim) -> model.Outcome:
     """Returns a claimed success as its receipts judge it; any other outcome as it is. Writes nothing."""
-    work, outcome, before, view = claim
+    work, outcome, before, _ = claim
     if verifier is None or outcome.state is not AttemptState.SUCCEEDED or not asks_for_proof(work.task):
         return outcome
     try:
-        foreign_paths = _declared_by_others(view or await _view(store, work), work) if before else ()
-        evidence = await verifier.receipts(work, before, foreign_paths)
+        around = await _surroundings(store, claim) if before else ports.Surroundings()
+        evidence = await verifier.receipts(work, before, around)
     except Exception as crash:
         log.exception("receipts of %s/%s could not be collected", work.run_id, work.task.id)
         criteria = acceptance.criteria_of(work.task, work.workspace)
@@ -59,11 +59,19 @@ def asks_for_proof(task: model.Task) -> bool:
     return bool(task.acceptance or task.files)
 
 
-async def _view(store: sqlite_store.Store, work: work_order.WorkOrder) -> run_view.RunView:
-    return await run_view.load(store, work.run_id, records.ANYBODY)
+async def _surroundings(store: sqlite_store.Store, claim: Claim) -> ports.Surroundings:
+    """Returns what the witness has to know of the rest of the run."""
+    work, outcome, _, view = claim
+    view = view or await run_view.load(store, work.run_id, records.ANYBODY)
+    active_ids = {row.id for row in view.tasks if row.attempt}
+    rest = [task for task in view.plan.tasks if task.id != work.task.id]
 
+    async def first_look() -> Mapping[str, model.Json]:
+        return await store.first_look(work.run_id, in_copy=bool(work.base))
 
-def _declared_by_others(view: run_view.RunView, work: work_order.WorkOrder) -> tuple[str, ...]:
-    """Returns what the tasks of the run declare that have begun: their changes are theirs."""
-    task_ids = {row.id for row in view.tasks if row.attempt and row.id != work.task.id}
-    return tuple(path for task in view.plan.tasks if task.id in task_ids for path in task.files)
+    return ports.Surroundings(
+        claims=outcome.handoff.files_modified,
+        active=tuple(path for task in rest if task.id in active_ids for path in task.files),
+        foreign=tuple(path for task in rest for path in task.files),
+        first_look=first_look,
+    )

@@ -122,10 +122,11 @@ def inner_repositories(changes: Iterable[Change]) -> list[str]:
 def litter(changes: Iterable[Change], declared: Collection[str]) -> list[str]:
     """Returns those new files that tools leave behind (caches, installed packages) and the task did not declare."""
     new = (change.path for change in changes if change.status == "A")
-    return [path for path in new if _is_litter(path) and path not in declared]
+    return [path for path in new if is_litter(path) and path not in declared]
 
 
-def _is_litter(path: str) -> bool:
+def is_litter(path: str) -> bool:
+    """Returns whether a file is what tools leave behind: a cache, or an installed package."""
     *folders, name = path.split("/")
     return not _LITTER_FOLDERS.isdisjoint(folders) or bool(_LITTER_FILE.fullmatch(name))
 

@@ -22,12 +22,10 @@ import anyio
 from dispatch_mcp import errors, model
 from dispatch_mcp.git import git_process, merge_queue, merge_rules, worktree
 from dispatch_mcp.model import AttemptState, Receipt, digests, ports, run_refs, work_order
+from dispatch_mcp.runs import receipts, task_isolation, tool_permissions
 from dispatch_mcp.text import json_types
 
 log = logging.getLogger(__name__)
-
-BEAT = "worktree"
-"""The detail of a beat that says which worktree a session works in."""
 
 FAREWELL_S = 5.0
 """What keeping a cancelled attempt's changes may take: whoever cancels waits for it."""
@@ -107,7 +105,7 @@ class WorktreeProvider:
         copy, notices = await self._copy(work, repo, refs)
         order = _order_in(work, copy, notices)
         watch = _SessionWatch(ctx)
-        ctx.beat(**{BEAT: {"attempt": copy.attempt, "base": copy.base}})
+        ctx.beat(**{ports.COPY: {"attempt": copy.attempt, "base": copy.base}})
         try:
             outcome = await carry_out(watch, order)
         except anyio.get_cancelled_exc_class():
@@ -135,6 +133,8 @@ class WorktreeProvider:
         try:
             # In this order: a test run that the judge starts must not add its caches and reports to the change.
             tree = await self.worktrees.tree(copy, work.task)
+            if _is_to_change(work) and tree == await self.merger.tree(copy.repo, copy.base):
+                outcome = receipts.nothing_changed(outcome)
             outcome = await judge(work, outcome)
             if work.isolation == "merged":
                 return await self._after_look(copy, work, tree, outcome)
@@ -182,7 +182,7 @@ class WorktreeProvider:
         return await self.worktrees.make(repo, work, head), await self._notices(repo, work)
 
     def _session_worktree(self, work: work_order.WorkOrder, repo: git_process.Repository) -> worktree.Worktree | None:
-        detail = work.last_beat.get(BEAT)
+        detail = work.last_beat.get(ports.COPY)
         if not work.last_beat.get(ports.SESSION) or not json_types.is_object(detail):
             return None
         attempt, base = detail.get("attempt"), str(detail.get("base", ""))
@@ -300,6 +300,15 @@ class WorktreeProvider:
         artifact = model.Artifact(name="commit", path=commit, mime_type="application/x-git")
         handoff = success.handoff.model_copy(update={"artifacts": (*success.handoff.artifacts, artifact)})
         return success.model_copy(update={"handoff": handoff})
+
+
+def _is_to_change(work: work_order.WorkOrder) -> bool:
+    """Returns whether an attempt is there to change something, though its task does not say which files.
+
+    Of declared files the judge knows more: whether somebody else had changed them before.
+    """
+    is_agent = work.worker in task_isolation.EDITING_WORKERS and not work.task.files
+    return is_agent and work.isolation == "own" and tool_permissions.changes_files(tool_permissions.tools_for(work))
 
 
 def _order_in(work: work_order.WorkOrder, copy: worktree.Worktree, notices: tuple[str, ...]) -> work_order.WorkOrder:

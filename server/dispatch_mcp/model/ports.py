@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +46,12 @@ class TaskContext(Protocol):
         """Says that the attempt is alive; `details` reach the next attempt if this one is lost."""
         ...
 
+
+LOOK = "before"
+"""The detail of a beat that says how the workspace was before the attempt; its form is the verifier's own."""
+
+COPY = "worktree"
+"""The detail of a beat that says which copy of the workspace the attempt works in."""
 
 SESSION = "session_id"
 """The detail of a beat by which a worker says that its next attempt goes on where this one was."""
@@ -98,6 +104,25 @@ class Worker(Protocol):
 Workers = Mapping[model.WorkerKind, Worker]
 
 
+async def _no_look() -> Mapping[str, model.Json]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a witness is told besides the order: what its worker claims, and what the rest of the run is about.
+
+    `claims` are the files that the worker says it changed. `active` are paths that other, begun tasks declare:
+    what changes there is theirs; `foreign` are those of all other tasks. `first_look` returns what `before` had
+    returned at the beginning of the run, for work in the same kind of place; empty when nobody looked.
+    """
+
+    claims: tuple[str, ...] = ()
+    active: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+    first_look: Callable[[], Awaitable[Mapping[str, model.Json]]] = _no_look
+
+
 class Verifier(Protocol):
     """Looks at the workspace before and after an attempt, so that nobody has to be believed."""
 
@@ -106,11 +131,11 @@ class Verifier(Protocol):
         ...
 
     async def receipts(
-        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], other_paths: Collection[str]
+        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: Surroundings
     ) -> tuple[model.Receipt, ...]:
         """Returns what can be said for and against a claim that the attempt succeeded; bounded in time.
 
-        `before` is what `before` returned; `others` are paths that other tasks declare and may have changed meanwhile.
+        `before` is what `before` returned.
         """
         ...
 

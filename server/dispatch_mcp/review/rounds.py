@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from dispatch_mcp import model
 from dispatch_mcp.review import council_decision, findings, quotes, review_tasks
 from dispatch_mcp.review.findings import Finding, Refutation, ReviewReport
 from dispatch_mcp.text import path_globs, unified_diff
+
+MEND_GOAL: Final = "Mend what the review found in this work, with the smallest change that removes each finding"
+MEND_INPUT: Final = "findings"
+"""The goal of a task that mends what a round found, and the input in which it finds it."""
+
+
+def is_mend(task: model.Task) -> bool:
+    """Returns whether a task mends what a round found: it leaves a finding that is wrong as it is."""
+    return task.goal == MEND_GOAL and MEND_INPUT in task.inputs
 
 
 class Carried(NamedTuple):

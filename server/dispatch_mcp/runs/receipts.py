@@ -1,15 +1,17 @@
 """What receipts say about claimed work: proven, shown to be false, or neither (principle: honest).
 
-- A criterion that was shown to be false fails the attempt, and another attempt is told which one and why: a claim
-  against evidence is no result, and whoever waits for it must not begin.
+- What was checked and is not so fails the attempt, and another attempt is told what and why: a claim against evidence
+  is no result, and whoever waits for it must not begin. That is a criterion that does not hold, declared files of which
+  none was changed, an empty change where one was to be made, and a claim that names only files it did not change.
 - A criterion that nobody could check leaves the work unverified: the worker may well be right.
 - Every criterion that the server can check holds, and there is at least one: verified, whoever did the work.
-- A task that declared files and changed none of them is not proven, whatever else holds.
-- Words prove nothing and refute nothing; changes that were not declared are shown, as they may be somebody else's.
+- What counts is what the task changed, since before its first attempt; where that cannot be told, nothing is refuted.
+- Words prove nothing and refute nothing; changes that were not declared are shown, as they may be anybody's.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -20,24 +22,48 @@ from dispatch_mcp.planning.acceptance import Criterion
 from dispatch_mcp.text import escape, path_globs
 
 NOT_ACCEPTED: Final = "not_accepted"
-"""The kind of error of an attempt whose claim was shown to be false."""
+NOTHING_CHANGED: Final = "nothing_changed"
+WRONG_CLAIM: Final = "wrong_claim"
+"""The kinds of error of an attempt whose claim was shown to be false: by a criterion, by files that are as they were,
+by the files that it names itself."""
+
+REFUTATIONS: Final = (NOT_ACCEPTED, NOTHING_CHANGED, WRONG_CLAIM)
+"""All of them, the gravest first."""
 
 ERROR_CHARS: Final = 4_000
 REASON_CHARS: Final = 400
 
 _KINDS: Final[Mapping[acceptance.Kind, model.ReceiptKind]] = {"command": "exit_code", "diff": "diff", "words": "words"}
+_SHOWN_ONLY: Final = frozenset({"touched", "words", "simulated"})
+"""Kinds of receipts that say nothing against a task by themselves."""
+
+_PATH_BEFORE = re.compile(r"[\w./-]$")
+_PATH_BEHIND = re.compile(r"[\w/-]|\.\w")
+MAX_CLAIMS: Final = 64
+"""Files that a worker may say it changed and that are still looked up one by one."""
 
 
 class FileChanges(NamedTuple):
     """What became of the files that a task declared, as paths relative to the workspace.
 
-    `undeclared` is None where only declared files were looked at; `problem` says why nothing is known.
+    `undeclared` is None where only declared files were looked at; `problem` says why nothing is known. `earlier` are
+    declared files that the run had changed before the task began, for no task that declares them; `unclear` says why a
+    file that looks untouched may have been changed after all.
     """
 
     changed: tuple[str, ...] = ()
     untouched: tuple[str, ...] = ()
     undeclared: tuple[str, ...] | None = ()
     problem: str = ""
+    earlier: tuple[str, ...] = ()
+    unclear: str = ""
+
+    def excuse(self, subject: str = "") -> str:
+        """Returns why it is no proof of idleness that nothing changed in `subject`, or an empty string."""
+        earlier = [path for path in self.earlier if not subject or path_globs.touch(subject, path)]
+        if earlier:
+            return f"{problems.in_backticks(earlier)} had been changed in this run before the task began"
+        return self.unclear
 
 
 def compare_changes(
@@ -64,17 +90,25 @@ def from_changes(files: FileChanges) -> tuple[Receipt, ...]:
     """Returns the receipts of a task that declared files: what it changed of them, and what else was changed."""
     if files.problem:
         return (Receipt(kind="diff", ok=False, checked=False, detail=f"changes were not measured: {files.problem}"),)
-    rest = f"; untouched: {problems.in_backticks(files.untouched)}" if files.untouched else ""
-    head = f"changed {problems.in_backticks(files.changed)}" if files.changed else "no declared file was changed"
-    receipts = [Receipt(kind="diff", ok=bool(files.changed), detail=head + rest)]
+    receipts = [_of_declared(files)]
     if files.undeclared is None:
         detail = "there is no git here, so other changes were not looked for"
         receipts.append(Receipt(kind="touched", ok=False, checked=False, detail=detail))
     elif files.undeclared:
         names = problems.in_backticks(files.undeclared)
-        detail = f"changed meanwhile, by this task or somebody else, and not declared: {names}"
-        receipts.append(Receipt(kind="touched", ok=False, detail=detail))
+        receipts.append(
+            Receipt(kind="touched", ok=True, detail=f"changed meanwhile too, by whoever works here: {names}")
+        )
     return tuple(receipts)
+
+
+def _of_declared(files: FileChanges) -> Receipt:
+    rest = f"; untouched: {problems.in_backticks(files.untouched)}" if files.untouched else ""
+    if files.changed:
+        return Receipt(kind="diff", ok=True, detail=f"changed {problems.in_backticks(files.changed)}{rest}")
+    excuse = files.excuse()
+    why = f", which proves nothing: {excuse}" if excuse else ""
+    return Receipt(kind="diff", ok=False, checked=not excuse, detail=f"no declared file was changed{rest}{why}")
 
 
 def from_diff(criterion: Criterion, files: FileChanges) -> Receipt:
@@ -84,7 +118,49 @@ def from_diff(criterion: Criterion, files: FileChanges) -> Receipt:
     hits = [path for path in files.changed if not criterion.subject or path_globs.touch(criterion.subject, path)]
     if hits:
         return proven(criterion, f"changed {problems.in_backticks(hits)}")
-    return refuted(criterion, f"nothing in `{criterion.subject}` changed" if criterion.subject else "nothing changed")
+    detail = f"nothing in `{criterion.subject}` changed" if criterion.subject else "nothing changed"
+    excuse = files.excuse(criterion.subject)
+    return unproven(criterion, f"{detail}, which proves nothing: {excuse}") if excuse else refuted(criterion, detail)
+
+
+def from_claim(
+    claims: Sequence[str], files: FileChanges, foreign_paths: Iterable[str], workspace: str = ""
+) -> tuple[Receipt, ...]:
+    """Returns a receipt against a worker that names the files it changed, if none of them is one; else nothing.
+
+    `foreign_paths` are those that other tasks of the run declare. A name that means nothing to the server says nothing:
+    only names of declared files count, the task's own that are untouched and those of others.
+    """
+    if not 0 < len(claims) <= MAX_CLAIMS or files.problem or files.excuse():
+        return ()
+    real = (*files.changed, *(files.undeclared or ()))
+    foreign = [path_globs.normalise(path, workspace) for path in foreign_paths]
+    verdicts = [_of_name(claim, real, files.untouched, foreign, workspace) for claim in claims]
+    if not all(verdicts):
+        return ()
+    reasons = "; ".join(dict.fromkeys(verdicts))
+    return (Receipt(kind="claim", ok=False, detail=f"of the files that it says it changed, {reasons}"),)
+
+
+def _of_name(claim: str, real: Iterable[str], idle: Iterable[str], foreign: Iterable[str], workspace: str) -> str:
+    """Returns what is wrong with a file that a worker says it changed; nothing where that cannot be told."""
+    if any(_names(claim, path, workspace) for path in real):
+        return ""
+    for path in idle:
+        if _names(claim, path, workspace):
+            return f"`{path}` is untouched"
+    return next((f"`{path}` is another task's" for path in foreign if _names(claim, path, workspace)), "")
+
+
+def _names(claim: str, path: str, workspace: str) -> bool:
+    """Returns whether words of a worker name a path: spelt in any way, by its end, or within a sentence."""
+    if not path:
+        return False
+    own = path_globs.normalise(claim.strip("`'\" \t"), workspace)
+    if own and (path_globs.touch(own, path) or path.endswith(f"/{own}") or own.endswith(f"/{path}")):
+        return True
+    before, match, behind = claim.partition(path)
+    return bool(match) and not _PATH_BEFORE.search(before.removesuffix("./")) and not _PATH_BEHIND.match(behind)
 
 
 def proven(criterion: Criterion, detail: str) -> Receipt:
@@ -119,7 +195,7 @@ def judge(outcome: model.Outcome, receipts: Sequence[Receipt]) -> model.Outcome:
     if outcome.state is not AttemptState.SUCCEEDED:
         return outcome
     every = (*outcome.receipts, *receipts)
-    refutations = [receipt for receipt in receipts if is_refuted(receipt)]
+    refutations = [receipt for receipt in every if is_refuted(receipt)]
     if refutations:
         return outcome.model_copy(update={**_refusal(refutations), "receipts": every})
     proven = any(receipt.ok and receipt.checked and receipt.criterion for receipt in receipts)
@@ -127,9 +203,15 @@ def judge(outcome: model.Outcome, receipts: Sequence[Receipt]) -> model.Outcome:
     return outcome.model_copy(update={"receipts": every, "unverified": is_open})
 
 
+def nothing_changed(outcome: model.Outcome) -> model.Outcome:
+    """Returns a claimed success of an attempt that was to change files and whose worktree is as it began."""
+    return judge(outcome, [Receipt(kind="diff", ok=False, detail="nothing was changed in the task's worktree")])
+
+
 def is_refuted(receipt: Receipt) -> bool:
-    """Returns whether it shows that a criterion does not hold."""
-    return bool(receipt.criterion) and receipt.checked and not receipt.ok
+    """Returns whether it shows that a claim is not so: a criterion that does not hold, or nothing done."""
+    is_verdict = bool(receipt.criterion) or receipt.kind not in _SHOWN_ONLY
+    return is_verdict and receipt.checked and not receipt.ok
 
 
 def doubts(outcome: model.Outcome) -> tuple[str, ...]:
@@ -149,25 +231,32 @@ def mark(receipt: Receipt) -> str:
         return "simulated"
     if not receipt.checked:
         return "unproven"
+    if receipt.kind == "touched":
+        return "seen"
     return "ok" if receipt.ok else "not ok"
 
 
 def _is_open(receipt: Receipt) -> bool:
     """Returns whether a receipt keeps the work from being verified without refuting it."""
-    if receipt.kind in {"words", "simulated"}:
-        return False
-    unproven_criterion = bool(receipt.criterion) and not receipt.checked
-    empty = receipt.kind == "diff" and not receipt.criterion and receipt.checked and not receipt.ok
-    return unproven_criterion or empty
+    return receipt.kind not in {"words", "simulated"} and bool(receipt.criterion) and not receipt.checked
 
 
-def _refusal(refutations: Iterable[Receipt]) -> dict[str, model.Json]:
-    reasons = "\n".join(f"- `{receipt.criterion}`: {receipt.detail}" for receipt in refutations)
-    error = f"Claimed to be done, but its acceptance says otherwise:\n{reasons}"
+def _refusal(refutations: Sequence[Receipt]) -> dict[str, model.Json]:
+    reasons = "\n".join(f"- {_reason(receipt)}" for receipt in refutations)
+    error = f"Claimed to be done, but the receipts say otherwise:\n{reasons}"
     return {
         "state": AttemptState.FAILED,
         "error": error if len(error) <= ERROR_CHARS else f"{error[:ERROR_CHARS]}…",
-        "error_kind": NOT_ACCEPTED,
+        "error_kind": min(map(_kind_of_error, refutations), key=REFUTATIONS.index),
         "retryable": True,
         "unverified": False,
     }
+
+
+def _kind_of_error(receipt: Receipt) -> str:
+    by_kind = {"diff": NOTHING_CHANGED, "claim": WRONG_CLAIM}
+    return NOT_ACCEPTED if receipt.criterion else by_kind.get(receipt.kind, NOT_ACCEPTED)
+
+
+def _reason(receipt: Receipt) -> str:
+    return f"`{receipt.criterion}`: {receipt.detail}" if receipt.criterion else receipt.detail

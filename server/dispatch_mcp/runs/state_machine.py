@@ -13,7 +13,7 @@ from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, di
 from dispatch_mcp.model.transitions import Changes, Finished, Start, TaskRow
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import edit_rules
-from dispatch_mcp.runs import budget, dependencies, ledger, retry_policy, task_isolation, task_table
+from dispatch_mcp.runs import budget, dependencies, ledger, receipts, retry_policy, task_isolation, task_table
 
 _HUMAN = frozenset({WorkerKind.HUMAN})
 
@@ -268,9 +268,9 @@ class RunCore:
         if not outcome.retryable or row.failures >= self.plan.tasks[position].max_attempts:
             self._fail_for_good(position, outcome.error_kind)
             return
-        # running -> ready: the trouble may pass, so it waits; an answer that could not be used was no trouble of
-        # anybody's, and the next attempt is told what was wrong with it.
-        waits = outcome.error_kind != transitions.UNUSABLE
+        # running -> ready: the trouble may pass, so it waits; an answer that could not be used, or is not true, was no
+        # trouble of anybody's, and the next attempt is told what was wrong with it.
+        waits = outcome.error_kind not in (transitions.UNUSABLE, *receipts.REFUTATIONS)
         delay = max(self.policy.backoff_s(self.run_id, row), outcome.retry_after_s or 0.0) if waits else 0.0
         self._tasks.ready(position, now + delay)
         row.cause = outcome.error_kind

@@ -9,10 +9,10 @@ from dispatch_mcp import model
 from dispatch_mcp.model import TaskState, WorkerKind, records, run_refs, work_order
 from dispatch_mcp.planning import graph
 
-_EDITING_WORKERS: Final = frozenset({WorkerKind.API, WorkerKind.CLAUDE})
+EDITING_WORKERS: Final = frozenset({WorkerKind.API, WorkerKind.CLAUDE})
 
 
-_PLACED_WORKERS: Final = _EDITING_WORKERS | {WorkerKind.COMMAND}
+_PLACED_WORKERS: Final = EDITING_WORKERS | {WorkerKind.COMMAND}
 
 
 def is_own(task: model.Task, worker: WorkerKind) -> bool:
@@ -22,7 +22,7 @@ def is_own(task: model.Task, worker: WorkerKind) -> bool:
     files get one anyway. A task of an agent that declares no files only reads.
     """
     on_request = task.isolation == "worktree" and worker in _PLACED_WORKERS
-    return on_request or (worker in _EDITING_WORKERS and bool(task.files))
+    return on_request or (worker in EDITING_WORKERS and bool(task.files))
 
 
 def has_changes(tasks: Sequence[model.Task], rows: Iterable[records.TaskRecord]) -> bool:

@@ -150,7 +150,7 @@ def report_results(
 
 
 def _refuted(outcome: model.Outcome) -> str:
-    return outcome.error if outcome.error_kind == receipts.NOT_ACCEPTED else ""
+    return outcome.error if outcome.error_kind in receipts.REFUTATIONS else ""
 
 
 def _fenced(report: Report, task: records.TaskRecord | None) -> str:

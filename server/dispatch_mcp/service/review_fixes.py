@@ -14,8 +14,6 @@ from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.review import council_decision, rounds
 from dispatch_mcp.service import planner, review_rounds
 
-FINDINGS: Final = "findings"
-GOAL: Final = "Mend what the review found in this work, with the smallest change that removes each finding"
 _CONSTRAINTS: Final = (
     "Mend the causes, not the words that the reviewers quote.",
     "If a finding is wrong, leave it and say with evidence why, under open_questions.",
@@ -78,14 +76,14 @@ def _task(
     )
     return model.Task(
         id=f"{owner[:50] or 'findings'}.mend-{number}",
-        do=GOAL,
+        do=rounds.MEND_GOAL,
         deps=(owner,) if owner else (),
         agent=spec.agent if spec else None,
         model=spec.model if spec else None,
         files=files,
         constraints=(*(spec.constraints if spec else ()), *_CONSTRAINTS),
         acceptance=spec.acceptance if spec else (),
-        inputs={FINDINGS: "\n\n".join(map(rounds.brief, blocking))},
+        inputs={rounds.MEND_INPUT: "\n\n".join(map(rounds.brief, blocking))},
         isolation=spec.isolation if spec else "shared",
         output=("Each finding: mended where and how, or why it is wrong",),
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dispatch_mcp import model
-from dispatch_mcp.model import records
+from dispatch_mcp.model import ports, records
 from dispatch_mcp.store import codec, owner_locks, table_rows
 from dispatch_mcp.store.reader import Reader, Row
 
@@ -100,6 +100,12 @@ _LAST_BEAT = """
 SELECT beat FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
 WHERE run.id = ? AND task.id = ? AND beat <> '' ORDER BY attempt.attempt DESC LIMIT 1
 """
+_FIRST_LOOK = f"""
+SELECT beat FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
+WHERE run.id = ? AND beat LIKE '%"{ports.LOOK}"%' AND json_extract(beat, '$.{ports.LOOK}') IS NOT NULL
+  AND (json_extract(beat, '$.{ports.COPY}') IS NOT NULL) = ?
+ORDER BY attempt.started_at, task.no LIMIT 1
+"""  # noqa: S608  # constants
 _INBOX = """
 SELECT id, sender, recipient, kind, text, at, read FROM message
 WHERE run = (SELECT no FROM run WHERE id = ?1) AND recipient = coalesce(?2, recipient) ORDER BY id
@@ -282,6 +288,12 @@ async def adoptable(reader: Reader, home: Path, limit: int) -> list[str]:
 async def last_beat(reader: Reader, run_id: str, task_id: str) -> dict[str, model.Json]:
     """Returns what the latest attempt with a beat left."""
     rows = await reader.rows(_LAST_BEAT, (codec.clean(run_id), codec.clean(task_id)))
+    return codec.load_map(str(rows[0][0])) if rows else {}
+
+
+async def first_look(reader: Reader, run_id: str, *, in_copy: bool) -> dict[str, model.Json]:
+    """Returns what the first attempt left that was looked at in such a place: a copy, or the workspace itself."""
+    rows = await reader.rows(_FIRST_LOOK, (codec.clean(run_id), int(in_copy)))
     return codec.load_map(str(rows[0][0])) if rows else {}
 
 

@@ -296,6 +296,10 @@ class Store:
         """Returns the details that the latest attempt with any left behind."""
         return await queries.last_beat(self._reader, run_id, task_id)
 
+    async def first_look(self, run_id: str, *, in_copy: bool) -> dict[str, model.Json]:
+        """Returns what the run's first attempt left that had looked at its place: a copy, or the workspace itself."""
+        return await queries.first_look(self._reader, run_id, in_copy=in_copy)
+
     async def send(self, message: model.Message) -> int:
         """Delivers a message and returns its id; a message without a time gets the present one."""
         now = self._clock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from dispatch_mcp.model import AttemptState, Receipt, WorkerKind, ports, work_or
 from dispatch_mcp.planning import acceptance
 from dispatch_mcp.planning.acceptance import Criterion
 from dispatch_mcp.process import safe_paths
+from dispatch_mcp.review import rounds
 from dispatch_mcp.runs import receipts
 from dispatch_mcp.text import escape, json_types
 from dispatch_mcp.workers import safe_look, workspace_snapshot
@@ -24,7 +25,8 @@ LIMIT_S = 45.0
 """What all checks of one attempt may take together; whoever reports waits for them."""
 
 TAIL_CHARS = 700
-_BEFORE = "before"
+_MENDS = "a finding of a review that is wrong is to be left as it is"
+_TOO_LATE = "nobody had looked before the first attempt, which may have changed it"
 
 
 class ReceiptVerifier:
@@ -40,43 +42,72 @@ class ReceiptVerifier:
     async def before(self, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
         """Returns a snapshot for a task that declares files or asks for a diff, else nothing.
 
-        A later attempt goes on with the first one's: what counts is what the task changed. In a worktree it does so
-        only where that began from the same commit.
+        A later attempt goes on with the first one's: what counts is what the task changed, and an attempt that finds
+        the work done is not refuted for it. In a worktree it does so only where that began from the same commit.
         """
         if not _needs_snapshot(work) or _blind(work):
             return {}
-        snapshot = work.last_beat.get(_BEFORE)
-        if work.base and workspace_snapshot.from_json(snapshot).head != work.base:
-            snapshot = None
-        return {_BEFORE: snapshot or (await self._snapshotter.take(work.workspace, _files_of_interest(work))).to_json()}
+        earlier = work.last_beat.get(ports.LOOK)
+        if earlier and work.base in ("", workspace_snapshot.from_json(earlier).head):
+            return {ports.LOOK: earlier}
+        look = await self._snapshotter.take(work.workspace, _files_of_interest(work))
+        if work.attempt > 1 and not work.base:
+            look = look._replace(unclear=_TOO_LATE)
+        return {ports.LOOK: look.to_json()}
 
     async def receipts(
-        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], other_paths: Collection[str]
+        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
     ) -> tuple[Receipt, ...]:
-        """Returns one receipt per criterion, and what was touched if the task declares files."""
+        """Returns one receipt per criterion, and for declared files what was touched and whether the claim fits."""
         criteria = acceptance.criteria_of(work.task, work.workspace)
         if work.worker is WorkerKind.SCRIPTED:
             return receipts.simulated(criteria)
         if blind := _blind(work):
             return tuple(receipts.unproven(criterion, blind) for criterion in criteria)
-        changes = await self._changes(work, before, () if work.base else other_paths)
+        changes = await self._changes(work, before, around)
         deadline = anyio.current_time() + self._limit_s
         proofs = [await self._receipt(work, criterion, changes, deadline) for criterion in criteria]
-        return (*proofs, *(receipts.from_changes(changes) if work.task.files else ()))
+        if not work.task.files:
+            return tuple(proofs)
+        lies = receipts.from_claim(around.claims, changes, around.foreign, work.workspace)
+        return (*proofs, *receipts.from_changes(changes), *lies)
 
     async def _changes(
-        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], other_paths: Collection[str]
+        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
     ) -> receipts.FileChanges:
         if not _needs_snapshot(work):
             return receipts.FileChanges()
-        now, paths = await self._snapshotter.changed(
-            work.workspace, _files_of_interest(work), workspace_snapshot.from_json(before.get(_BEFORE))
-        )
+        files = _files_of_interest(work)
+        look = workspace_snapshot.from_json(before.get(ports.LOOK))
+        now, paths = await self._snapshotter.changed(work.workspace, files, look)
         if now.problem:
             return receipts.FileChanges(problem=now.problem)
-        return receipts.compare_changes(
-            _files_of_interest(work), paths, other_paths, workspace=work.workspace, everything=bool(now.head)
-        )
+        # What changes in a worktree of its own is nobody else's.
+        active = () if work.base else around.active
+        changes = receipts.compare_changes(files, paths, active, workspace=work.workspace, everything=bool(now.head))
+        mends = _MENDS if rounds.is_mend(work.task) else ""
+        changes = changes._replace(unclear=look.unclear or now.unclear or mends)
+        if changes.changed and not _asks_for_certain_changes(work):
+            return changes
+        return changes._replace(earlier=await self._changed_earlier(work, around, look))
+
+    async def _changed_earlier(
+        self, work: work_order.WorkOrder, around: ports.Surroundings, look: workspace_snapshot.WorkspaceSnapshot
+    ) -> tuple[str, ...]:
+        """Returns files of the task that the run had changed before the task began, but for no task that declares them.
+
+        A task that finds its work done by another one, which should not have touched it, is not refuted for that.
+        """
+        first = workspace_snapshot.from_json((await around.first_look()).get(ports.LOOK))
+        if not first.head or first == look:
+            return ()
+        _, paths = await self._snapshotter.changed(work.workspace, (), first)
+        declared_work = receipts.compare_changes(
+            around.active, paths, (), workspace=work.workspace, everything=True
+        ).changed
+        rest = paths.difference(declared_work)
+        files = _files_of_interest(work)
+        return receipts.compare_changes(files, rest, (), workspace=work.workspace, everything=True).changed
 
     async def _receipt(
         self, work: work_order.WorkOrder, criterion: Criterion, changes: receipts.FileChanges, deadline: float
@@ -150,6 +181,13 @@ def _files_of_interest(work: work_order.WorkOrder) -> tuple[str, ...]:
         if criterion.kind == "diff" and criterion.subject
     )
     return (*work.task.files, *subjects)
+
+
+def _asks_for_certain_changes(work: work_order.WorkOrder) -> bool:
+    return any(
+        criterion.kind == "diff" and criterion.subject
+        for criterion in acceptance.criteria_of(work.task, work.workspace)
+    )
 
 
 def _blind(work: work_order.WorkOrder) -> str:

@@ -54,12 +54,22 @@ def digest(root: Path, path: str) -> str:
     try:
         found = (root / path).lstat()
         if stat.S_ISLNK(found.st_mode):
-            return f"link {_short(os.fsencode((root / path).readlink()))}"
+            return f"link {_short(os.fsencode((root / path).readlink()))}{_behind(root, path)}"
         if stat.S_ISREG(found.st_mode):
-            return _content(root / path)
+            return _content(root / path) + " x" * bool(found.st_mode & stat.S_IXUSR)
     except OSError:
         return ""
     return "" if stat.S_ISDIR(found.st_mode) else "special"
+
+
+def _behind(root: Path, path: str) -> str:
+    """Returns the state of the file that a link leads to, if that lies inside; an empty string otherwise."""
+    try:
+        target = (root / path).resolve(strict=True)
+        inside = target.relative_to(root.resolve()).as_posix()
+    except (OSError, ValueError, RuntimeError):
+        return ""
+    return f" {_content(target)}" if target.is_file() and safe_paths.holds(root, inside) else ""
 
 
 def declared(root: Path, pattern: str, stop: threading.Event) -> Iterator[str]:

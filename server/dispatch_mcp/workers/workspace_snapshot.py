@@ -1,9 +1,10 @@
 """Which files an attempt touched: the workspace before it, and again after it.
 
-With git, a snapshot is the commit and a digest of every file that differs from it or is declared by name: small,
-whatever the size of the repository. Without git, it is a digest of every declared file, and nothing is known of
-others. A symbolic link is compared by where it points and never followed. Everything is bounded: what is too much,
-or takes too long, is not measured, and the snapshot says so.
+With git, a snapshot is the commit and a digest of every file that differs from it or is declared by name, and of those
+that git ignores in declared folders and globs: small, whatever the size of the repository. Without git, it is a digest
+of every declared file, and nothing is known of others. A symbolic link is never followed out of the workspace. Caches
+and installed packages are no change. Everything is bounded: what is too much, or takes too long, is not measured, and
+the snapshot says so.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import anyio
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.git import git_process
+from dispatch_mcp.git import git_process, merge_rules
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import json_types, path_globs
 from dispatch_mcp.workers import safe_look
@@ -42,16 +43,19 @@ _UNBORN = "(initial)"
 class WorkspaceSnapshot(NamedTuple):
     """A workspace at one moment. `head` is a commit, `(initial)`, or empty without git.
 
-    `files` has a digest per file, empty for one that is not there; `problem` says why nothing was measured.
+    `files` has a digest per file, empty for one that is not there; `problem` says why nothing was measured. `unclear`
+    says why a declared file that looks as before may have been changed all the same.
     """
 
     head: str = ""
     files: Mapping[str, str] = {}
     problem: str = ""
+    unclear: str = ""
 
     def to_json(self) -> dict[str, model.Json]:
         """Returns the snapshot as JSON; `from_json` reads it back."""
-        return {"head": self.head, "files": dict(self.files), "problem": self.problem}
+        rest = {"unclear": self.unclear} if self.unclear else {}
+        return {"head": self.head, "files": dict(self.files), "problem": self.problem, **rest}
 
 
 def from_json(value: model.Json) -> WorkspaceSnapshot:
@@ -59,7 +63,20 @@ def from_json(value: model.Json) -> WorkspaceSnapshot:
     if not json_types.is_object(value) or not json_types.is_object(value.get("files")):
         return WorkspaceSnapshot(problem="there is no snapshot from before the attempt")
     files = {path: str(digest) for path, digest in value["files"].items()}
-    return WorkspaceSnapshot(str(value.get("head", "")), files, str(value.get("problem", "")))
+    head, problem, unclear = (str(value.get(name, "")) for name in ("head", "problem", "unclear"))
+    return WorkspaceSnapshot(head, files, problem, unclear)
+
+
+class _Listing(NamedTuple):
+    """What git says of a workspace: the commit, empty without git, and the files that differ from it.
+
+    `extras` are declared files that git ignores; `unclear` is as in a snapshot.
+    """
+
+    head: str = ""
+    differing: frozenset[str] = frozenset()
+    extras: frozenset[str] = frozenset()
+    unclear: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +89,22 @@ class Snapshotter:
 
     async def take(self, workspace: str, files: Collection[str], also: Collection[str] = ()) -> WorkspaceSnapshot:
         """Returns the workspace as it is; `also` names files to look at whatever git says of them."""
+        return (await self._look(workspace, files, also))[0]
+
+    async def _look(
+        self, workspace: str, files: Collection[str], also: Collection[str]
+    ) -> tuple[WorkspaceSnapshot, _Listing]:
         root = Path(workspace)
+        listing = _Listing()
         try:
             with anyio.fail_after(self.max_seconds):
-                head, differing = await self._status(root)
-                paths = {*differing, *also}
-                return await safe_look.in_thread(lambda stop: self._digests(root, head, paths, files, stop))
+                listing = await self._listing(root, files)
+                paths = {*listing.differing, *listing.extras, *also}
+                return await safe_look.in_thread(lambda stop: self._digests(root, listing, paths, files, stop)), listing
         except Unmeasured as why:
-            return WorkspaceSnapshot(problem=str(why))
+            return WorkspaceSnapshot(problem=str(why)), listing
         except TimeoutError:
-            return WorkspaceSnapshot(problem=f"looking took longer than {self.max_seconds:g} s")
+            return WorkspaceSnapshot(problem=f"looking took longer than {self.max_seconds:g} s"), listing
 
     async def changed(
         self, workspace: str, files: Collection[str], before: WorkspaceSnapshot
@@ -89,7 +112,7 @@ class Snapshotter:
         """Returns the workspace now, and which files differ from `before`, relative to the workspace."""
         if before.problem:
             return before, set()
-        now = await self.take(workspace, files, before.files)
+        now, listing = await self._look(workspace, files, before.files)
         if not now.problem and bool(now.head) != bool(before.head):
             now = WorkspaceSnapshot(problem="the workspace became a git repository in between, or ceased to be one")
         if now.problem:
@@ -98,22 +121,50 @@ class Snapshotter:
             between = await self._moved(Path(workspace), before.head, now.head)
         except Unmeasured as why:
             return WorkspaceSnapshot(problem=str(why)), set()
-        absent = None if now.head else ""
-        differing = {path for path, digest in now.files.items() if before.files.get(path, absent) != digest}
-        return now, differing | (between - before.files.keys())
+        differing = {path for path, digest in before.files.items() if now.files.get(path, "") != digest}
+        # Of what was not looked at before, git says whether it is as committed; without git it was not there.
+        new = listing.differing | listing.extras | between if now.head else now.files.keys()
+        paths = differing | (new - before.files.keys())
+        by_name = {path_globs.normalise(path, workspace) for path in files}
+        return now, {path for path in paths if path in by_name or not merge_rules.is_litter(path)}
 
-    async def _status(self, root: Path) -> tuple[str, set[str]]:
-        """Returns the commit, empty without git, and the files that differ from it."""
+    async def _listing(self, root: Path, files: Collection[str]) -> _Listing:
         top = _top(root)
         if top is None or self.git.policy.too_deep:
-            return "", set()
+            return _Listing()
         head, paths = "", set[str]()
         for entry in (await self._git(root, *_STATUS)).split("\0"):
             if entry.startswith(_HEAD):
                 head = entry.removeprefix(_HEAD)
             elif entry[:1] in _BLANKS_BEFORE_PATH:
                 paths.add(entry.split(" ", _BLANKS_BEFORE_PATH[entry[0]])[-1])
-        return head, _below(root, top, paths)
+        differing = frozenset(_below(root, top, paths))
+        patterns = [path_globs.normalise(path, str(root)) for path in files]
+        try:
+            extras = await self._ignored_files(root, top, patterns)
+        except Unmeasured:
+            return _Listing(head, differing, unclear="git ignores too many files there")
+        inner = next((path for path in sorted(differing) if _is_inner(root, path, patterns)), "")
+        return _Listing(head, differing, extras, f"`{inner}` is a repository of its own" if inner else "")
+
+    async def _ignored_files(self, root: Path, top: Path, patterns: Collection[str]) -> frozenset[str]:
+        """Returns files in declared folders and globs that git ignores, but for what tools leave behind."""
+        open_ended = [text for text in patterns if path_globs.WILD.search(text) or (root / text).is_dir()]
+        specs = [
+            f":(top,glob){_prefix(root, top)}{text}{end}"
+            for text in open_ended
+            if _is_inside(text)
+            for end in ("", "/**")
+        ]
+        if not specs:
+            return frozenset()
+        command = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--full-name", "--", *specs)
+        paths = _below(root, top, {path for path in (await self._git(root, *command)).split("\0") if path})
+        own = {path for path in paths if any(path_globs.touch(text, path) for text in open_ended)}
+        files = frozenset(path for path in own if not merge_rules.is_litter(path))
+        if len(files) > self.max_files // 2:
+            raise Unmeasured("git ignores too many files there")
+        return files
 
     async def _moved(self, root: Path, before: str, now: str) -> set[str]:
         """Returns the files that differ between two commits."""
@@ -136,17 +187,16 @@ class Snapshotter:
             raise Unmeasured(str(trouble)) from None
 
     def _digests(
-        self, root: Path, head: str, candidates: Collection[str], files: Collection[str], stop: threading.Event
+        self, root: Path, listing: _Listing, candidates: Collection[str], files: Collection[str], stop: threading.Event
     ) -> WorkspaceSnapshot:
-        paths = set(candidates)
+        paths, head = set(candidates), listing.head
         for pattern in (path_globs.normalise(path, str(root)) for path in files):
             paths |= _named(pattern) if head else set(safe_look.declared(root, pattern, stop))
             if len(paths) > self.max_files:
                 why = "differ from the last commit" if head else "are declared, and there is no git"
                 raise Unmeasured(f"more than {self.max_files} files {why}")
-        return WorkspaceSnapshot(
-            head, {path: safe_look.digest(root, path) for path in sorted(paths) if not stop.is_set()}
-        )
+        digests = {path: safe_look.digest(root, path) for path in sorted(paths) if not stop.is_set()}
+        return WorkspaceSnapshot(head, digests, unclear=listing.unclear)
 
 
 def _named(pattern: str) -> set[str]:
@@ -158,8 +208,22 @@ def _top(root: Path) -> Path | None:
     return next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
 
 
+def _prefix(root: Path, top: Path) -> str:
+    prefix = root.relative_to(top).as_posix()
+    return "" if prefix == "." else f"{prefix}/"
+
+
+def _is_inside(pattern: str) -> bool:
+    return not pattern.startswith(("/", ".."))
+
+
+def _is_inner(root: Path, path: str, patterns: Collection[str]) -> bool:
+    """Returns whether a path that git names is a folder, which git does not look into, and declared."""
+    folder = path.rstrip("/")
+    return (root / folder).is_dir() and any(path_globs.touch(pattern, folder) for pattern in patterns)
+
+
 def _below(root: Path, top: Path, paths: Collection[str]) -> set[str]:
     """Returns those paths, relative to the repository, that lie in the workspace, relative to it."""
-    prefix = root.relative_to(top).as_posix()
-    head = "" if prefix == "." else f"{prefix}/"
+    head = _prefix(root, top)
     return {path.removeprefix(head) for path in paths if path.startswith(head) and safe_paths.sayable(path)}

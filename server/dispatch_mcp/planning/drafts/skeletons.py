@@ -148,7 +148,7 @@ def feedback_loop(work: Part, reviewer: Part, rounds: int = 2) -> list[TaskDraft
     tasks = [_draft("execute", "Do the work", work, DEEP, (), _WRITES)]
     for number in range(1, rounds + 1):
         review = _draft(f"review-{number}", "Review: PASS or findings", reviewer, THOROUGH, _ids(tasks[-1:]), ())
-        refine = _draft(f"refine-{number}", "Apply the findings; skip on PASS", work, DEEP, (review.id,), ())
+        refine = _draft(f"refine-{number}", "Apply the findings; skip on PASS", work, DEEP, (review.id,), ("files",))
         tasks += [review, refine]
     gate = TaskDraft(id="approve", do="A person approves the result", deps=_ids(tasks[-1:]), worker=WorkerKind.HUMAN)
     return [*tasks, gate]
@@ -179,13 +179,16 @@ _WRITES: Final = ("do", "files")
 def _draft(  # noqa: PLR0917  # all positional: read like a row of a table
     task_id: str, do: str, part: Part, model_name: str, deps: Sequence[str], fill: tuple[str, ...], /
 ) -> TaskDraft:
+    """Returns a task; it writes the paths of its part if the host has to say which, and reads them otherwise."""
+    writes = "files" in fill
     return TaskDraft(
         id=task_id,
         do=do,
         deps=tuple(deps),
         agent=part.agent or None,
         model=model_name or None,
-        files=part.files,
+        files=part.files if writes else (),
+        reads=() if writes else part.files,
         fill=_open(fill, part),
     )
 
