@@ -26,9 +26,9 @@ class Verifier:
 
     state: str = "clean"
     ok: bool = True
-    looks: list[str] = field(default_factory=list)
-    around: list[ports.Surroundings] = field(default_factory=list)
-    befores: list[Mapping[str, model.Json]] = field(default_factory=list)
+    looks: list[str] = field(default_factory=list[str])
+    around: list[ports.Surroundings] = field(default_factory=list[ports.Surroundings])
+    befores: list[Mapping[str, model.Json]] = field(default_factory=list[Mapping[str, model.Json]])
 
     async def before(self, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
         self.looks.append(work.task.id)
@@ -47,9 +47,10 @@ class Worker:
     """Claims what a test wants it to claim."""
 
     outcome: model.Outcome
-    orders: list[work_order.WorkOrder] = field(default_factory=list)
+    orders: list[work_order.WorkOrder] = field(default_factory=list[work_order.WorkOrder])
 
-    async def carry_out(self, _ctx: Any, work: work_order.WorkOrder) -> model.Outcome:
+    async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
+        ctx.beat()
         self.orders.append(work)
         return self.outcome
 
@@ -160,22 +161,28 @@ async def test_the_workspace_provider_decides_where_the_work_happens(store: sqli
     steps: list[str] = []
 
     class Elsewhere:
-        async def within(self, ctx: Any, work: work_order.WorkOrder, carry_out: Any, judge: Any) -> model.Outcome:
+        async def within(
+            self,
+            ctx: ports.TaskContext,
+            work: work_order.WorkOrder,
+            carry_out: ports.CarryOut,
+            judge: ports.Judge,
+        ) -> model.Outcome:
             steps.append("placed")
             placed = work_order.WorkOrder(RUN, work.task, 1, work.worker, directory="/elsewhere")
             outcome = await judge(placed, await carry_out(ctx, placed))
             steps.append("merged")
             return outcome
 
-        async def leave(self, _work: work_order.WorkOrder) -> None:
-            steps.append("left")
+        async def leave(self, work: work_order.WorkOrder) -> None:
+            steps.append(f"left {work.task.id}")
 
     worker = Worker(SUCCESS)
     driver = attempt_driver.AttemptDriver(store, attempt_services.AttemptServices(workspaces=Elsewhere()))
     work = order(PART)
     assert await driver.run(context(store, []), work, {WorkerKind.SCRIPTED: worker}) == SUCCESS
     await driver.leave(work)
-    assert steps == ["placed", "merged", "left"]
+    assert steps == ["placed", "merged", "left part"]
     assert worker.orders[0].cwd == "/elsewhere"
 
 
