@@ -5,9 +5,13 @@ An assistant reads tool calls and a person at a shell reads commands, so nothing
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+_MINUTE: Final = 60
 
 
 class StepKind(StrEnum):
@@ -17,6 +21,8 @@ class StepKind(StrEnum):
     DO_ASSIGNMENTS = "do_assignments"
     FETCH_ASSIGNMENTS = "fetch_assignments"
     FINISH_ASSIGNMENTS = "finish_assignments"
+    KEEP_ASSIGNMENTS = "keep_assignments"
+    AWAIT_RETRY = "await_retry"
     WATCH = "watch"
     DECIDE = "decide"
     RESUME = "resume"
@@ -65,6 +71,10 @@ class NextStep:
         run: The id of the run or of the review that it is about.
         tasks: The tasks that it is about, by id.
         count: How many assignments, tasks or reviews there are to take care of.
+        repeats: How many assignments beside those are out already and only repeated.
+        out_s: For how many seconds the first of what is out has been out.
+        retries: The tasks that are tried again after a pause.
+        retry_s: In how many seconds the first of them begins.
         plan: The id of a plan to carry out.
         revision: The commit that an offer of merged changes is about.
         advice: Sentences that hold in every interface; they come first.
@@ -77,6 +87,10 @@ class NextStep:
     run: str = ""
     tasks: tuple[str, ...] = ()
     count: int = 0
+    repeats: int = 0
+    out_s: float = 0.0
+    retries: tuple[str, ...] = ()
+    retry_s: float = 0.0
     plan: str = ""
     revision: str = ""
     advice: str = ""
@@ -92,6 +106,37 @@ Words = Callable[[NextStep], str]
 def counted(number: int, noun: str) -> str:
     """Returns the number with its noun, in the plural unless it is one."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """Returns a time as a person says it, rounded up: `40 s`, `3 min`, `2 h 5 min`."""
+    whole = math.ceil(max(0.0, seconds))
+    if whole < 2 * _MINUTE:
+        return f"{whole} s"
+    minutes = -(-whole // _MINUTE)
+    hours, rest = divmod(minutes, _MINUTE)
+    if not hours:
+        return f"{minutes} min"
+    return f"{hours} h {rest} min" if rest else f"{hours} h"
+
+
+def have_been_out(step: NextStep, number: int) -> str:
+    """Returns that so many assignments are out already, and for how long."""
+    verb = "has" if number == 1 else "have"
+    first = "" if number == 1 else ", the first"
+    return f"{verb} already been out{first} for {duration(step.out_s)}"
+
+
+def tried_again(step: NextStep) -> str:
+    """Returns when the next attempt of what has failed begins, or an empty string."""
+    first, *later = step.retries or ("",)
+    rest = f" (and {len(later)} more later)" if later else ""
+    return f"{first!r} is tried again in {duration(step.retry_s)}{rest}." if first else ""
+
+
+def constant_words(text: str) -> Words:
+    """Returns the words of a step that are the same whatever it is about."""
+    return lambda _step: text
 
 
 def sentences(*parts: str) -> str:

@@ -24,10 +24,66 @@ def task(name: str, state: TaskState, worker: WorkerKind = WorkerKind.HOST, **mo
     )
 
 
+def newest(name: str, started_at: float, lease_until: float | None = None) -> records.NewestAttempt:
+    return records.NewestAttempt(name, lease_until, started_at=started_at)
+
+
+def moment(now: float, *attempts: records.NewestAttempt, max_parallel: int = 5) -> step_choice.Moment:
+    return step_choice.Moment(now, {attempt.task_id: attempt for attempt in attempts}, max_parallel)
+
+
 def test_assignments_in_the_same_answer_come_before_everything_else() -> None:
     rows = [task("a", TaskState.READY), task("b", TaskState.RUNNING)]
-    step = step_choice.next_step(run(RunState.RUNNING), rows, assignments=2)
+    step = step_choice.next_step(run(RunState.RUNNING), rows, handouts=step_choice.Handouts(2))
     assert step == NextStep(StepKind.DO_ASSIGNMENTS, "r", count=2)
+
+
+def test_only_new_assignments_count_as_work_and_the_others_as_out_since_the_first_of_them() -> None:
+    rows = [task(name, TaskState.RUNNING) for name in "abc"]
+    now = moment(700.0, newest("a", 400.0), newest("b", 100.0), newest("c", 700.0))
+    step = step_choice.next_step(run(RunState.RUNNING), rows, moment=now, handouts=step_choice.Handouts(1, 2))
+    assert step == NextStep(StepKind.DO_ASSIGNMENTS, "r", count=1, repeats=2, out_s=600.0)
+    step = step_choice.next_step(run(RunState.RUNNING), rows, moment=now, handouts=step_choice.Handouts(0, 3))
+    assert step == NextStep(StepKind.KEEP_ASSIGNMENTS, "r", repeats=3, out_s=600.0)
+
+
+@pytest.mark.parametrize("worker", [WorkerKind.HOST, WorkerKind.API])
+def test_a_pause_before_the_next_attempt_says_when_it_is_over(worker: WorkerKind) -> None:
+    rows = [
+        task("late", TaskState.READY, worker, ready_at=90.0),
+        task("soon", TaskState.READY, worker, ready_at=40.0),
+        task("after", TaskState.BLOCKED, worker),
+    ]
+    step = step_choice.next_step(run(RunState.RUNNING), rows, moment=moment(10.0))
+    assert step == NextStep(StepKind.AWAIT_RETRY, "r", retries=("soon", "late"), retry_s=30.0)
+    rows[2] = task("after", TaskState.RUNNING, WorkerKind.API)
+    step = step_choice.next_step(run(RunState.RUNNING), rows, moment=moment(10.0))
+    assert step == NextStep(StepKind.WATCH, "r", retries=("soon", "late"), retry_s=30.0)
+
+
+def test_a_pause_that_is_over_is_work_to_fetch() -> None:
+    rows = [task("a", TaskState.READY, ready_at=40.0)]
+    step = step_choice.next_step(run(RunState.RUNNING), rows, moment=moment(40.0))
+    assert step == NextStep(StepKind.FETCH_ASSIGNMENTS, "r", count=1)
+
+
+def test_what_is_ready_beyond_the_room_of_the_run_is_not_offered() -> None:
+    rows = [
+        *(task(f"out{n}", TaskState.RUNNING) for n in range(2)),
+        *(task(f"t{n}", TaskState.READY) for n in range(4)),
+    ]
+    full, room = (
+        step_choice.next_step(run(RunState.RUNNING), rows, moment=moment(0.0, max_parallel=n)) for n in (2, 5)
+    )
+    assert full == NextStep(StepKind.FINISH_ASSIGNMENTS, "r", count=2)
+    assert room == NextStep(StepKind.FETCH_ASSIGNMENTS, "r", count=3)
+
+
+def test_an_assignment_whose_lease_is_over_can_be_fetched_anew() -> None:
+    rows = [task("a", TaskState.RUNNING), task("b", TaskState.RUNNING)]
+    attempts = (newest("a", 0.0, 600.0), newest("b", 0.0, 601.0))
+    step = step_choice.next_step(run(RunState.RUNNING), rows, moment=moment(600.0, *attempts))
+    assert step == NextStep(StepKind.FETCH_ASSIGNMENTS, "r", count=1)
 
 
 @pytest.mark.parametrize(
@@ -87,8 +143,11 @@ def test_failures_come_before_whatever_else_a_run_ended_as() -> None:
     [
         (task("a", TaskState.BLOCKED), "waits for b (running)"),
         (task("a", TaskState.SKIPPED, cause="upstream:b"), "skipped: upstream:b"),
-        (task("a", TaskState.READY, ready_at=9.0, cause="timed_out"), "retries after attempt 1 (timed_out)"),
-        (task("a", TaskState.READY, ready_at=9.0), "retries after attempt 1 (failed)"),
+        (
+            task("a", TaskState.READY, ready_at=209.0, cause="timeout"),
+            "attempt 2 begins in 4 min, after attempt 1 (timeout)",
+        ),
+        (task("a", TaskState.READY, ready_at=9.0), "attempt 2 begins in 9 s, after attempt 1 (failed)"),
         (task("a", TaskState.FAILED), "failed: see results"),
         (task("a", TaskState.FAILED, cause="bad_call"), "failed: bad_call"),
         (task("a", TaskState.SUCCEEDED), ""),
@@ -113,7 +172,8 @@ def test_every_state_of_a_run_has_a_step_that_is_about_it(
     state: RunState, paused: Any, rows: list[tuple[TaskState, WorkerKind]], assigned: int
 ) -> None:
     tasks = [task(f"t{place}", of_task, worker) for place, (of_task, worker) in enumerate(rows)]
-    step = step_choice.next_step(run(state, paused=paused), tasks, assignments=assigned)
+    handouts = step_choice.Handouts(assigned // 2, assigned - assigned // 2)
+    step = step_choice.next_step(run(state, paused=paused), tasks, handouts=handouts)
     assert step.run == "r"
     assert set(step.tasks) <= {row.id for row in tasks}
     over = step.kind in (StepKind.READ_RESULTS, StepKind.SETTLE_FAILURES, StepKind.REOPEN)

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import dispatcher_setup
 import pytest
 from dispatcher_setup import LEASE_S, Desk, said
@@ -13,6 +14,7 @@ from dispatcher_setup import LEASE_S, Desk, said
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.model import WorkerKind, assignments
+from dispatch_mcp.next_steps import NextStep, StepKind
 
 pytestmark = pytest.mark.anyio
 
@@ -63,9 +65,56 @@ async def test_a_long_brief_is_read_from_a_resource_or_a_file_of_the_servers_own
     assert "You write plainly." in whole
 
 
-async def test_who_asks_again_is_handed_the_same(desk: Desk) -> None:
+async def test_who_asks_again_is_handed_the_same_and_told_since_when_it_is_out(desk: Desk) -> None:
     first = await handed(desk, task("a"), task("b"))
-    assert (await desk.app.dispatch(run_id=first[0].run_id)).assignments == first
+    desk.clock.now += 180
+    again = await desk.app.dispatch(run_id=first[0].run_id)
+    assert [one.call for one in again.assignments] == [one.call for one in first]
+    assert {one.already_out for one in first} == {""}
+    assert {one.already_out for one in again.assignments} == {"for 3 min"}
+    assert again.next == NextStep(StepKind.KEEP_ASSIGNMENTS, again.run_id, repeats=2, out_s=180.0)
+
+
+async def test_new_work_is_told_from_what_is_only_repeated(desk: Desk) -> None:
+    first, _ = await handed(desk, task("a"), task("b"), task("c", "a"))
+    await desk.app.steer(first.run_id, "skip", "a", "not needed")
+    desk.clock.now += 45
+    again = await desk.app.dispatch(run_id=first.run_id)
+    assert {one.task_id: one.already_out for one in again.assignments} == {"b": "for 45 s", "c": ""}
+    assert again.next == NextStep(StepKind.DO_ASSIGNMENTS, first.run_id, count=1, repeats=1, out_s=45.0)
+
+
+async def test_a_pause_before_another_attempt_is_said_with_its_end(desk: Desk) -> None:
+    [one] = await handed(desk, task("a"))
+    failure = {"task_id": "a", "attempt": 1, "status": "failed", "error": "busy", "retryable": True}
+    reported = await desk.app.report(one.run_id, [failure])
+    again = await desk.app.dispatch(run_id=one.run_id)
+    assert reported.next == again.next
+    assert again.next is not None
+    assert (again.next.kind, again.next.retries, again.assignments) == (StepKind.AWAIT_RETRY, ("a",), ())
+    assert again.poll_after_s == pytest.approx(again.next.retry_s, abs=0.1)
+    trace = await desk.app.trace(run_id=one.run_id)
+    assert str(trace.blocked["a"]).startswith("attempt 2 begins in 1 s")
+    desk.clock.now += again.next.retry_s
+    assert [two.attempt for two in (await desk.app.dispatch(run_id=one.run_id)).assignments] == [2]
+
+
+async def test_who_waits_for_a_run_is_woken_when_the_pause_is_over(desk: Desk) -> None:
+    [one] = await handed(desk, task("a"))
+    failure = {"task_id": "a", "attempt": 1, "status": "failed", "error": "busy", "retryable": True}
+    step = (await desk.app.report(one.run_id, [failure])).next
+    assert step is not None
+    desk.clock.now += step.retry_s - 0.01
+    async with anyio.create_task_group() as group:
+
+        async def wait() -> None:
+            trace = await desk.app.trace(run_id=one.run_id, wait_s=40)
+            assert trace.next == NextStep(StepKind.FETCH_ASSIGNMENTS, one.run_id, count=1)
+
+        with anyio.fail_after(20):
+            group.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            desk.clock.now += 1
 
 
 async def test_several_tasks_go_on_beside_each_other_and_one_alone_does_not(desk: Desk) -> None:

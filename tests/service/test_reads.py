@@ -95,7 +95,7 @@ async def test_repeating_a_dispatch_reads_no_more_than_the_first(home: Path, sta
         first = await desk.app.dispatch(plan_id=plan_id)
         again, selects = await statements.during(desk.app.dispatch(plan_id=plan_id))
         assert (again.run_id, again.reused) == (first.run_id, True)
-        assert again.assignments == first.assignments
+        assert [one.call for one in again.assignments] == [one.call for one in first.assignments]
         assert len(selects) <= DISPATCH, selects
 
 

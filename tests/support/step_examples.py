@@ -8,7 +8,19 @@ RUN = "1f0c" * 8
 PLAN = "2a3b" * 8
 REVISION = "3c4d" * 10
 EXAMPLES = tuple(
-    NextStep(kind, RUN, ("api", "web"), 2, PLAN, REVISION, "The advice comes first.", 3, has_changes, has_findings)
+    NextStep(
+        *(kind, RUN, ("api", "web"), 2),
+        repeats=3,
+        out_s=200.0,
+        retries=("api", "web"),
+        retry_s=40.0,
+        plan=PLAN,
+        revision=REVISION,
+        advice="The advice comes first.",
+        unproven=3,
+        has_changes=has_changes,
+        has_findings=has_findings,
+    )
     for kind in StepKind
     for has_changes in (False, True)
     for has_findings in (False, True)

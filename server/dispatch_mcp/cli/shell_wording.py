@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-from dispatch_mcp.next_steps import NextStep, StepKind, counted, sentences
+from dispatch_mcp.next_steps import (
+    NextStep,
+    StepKind,
+    Words,
+    constant_words,
+    counted,
+    duration,
+    have_been_out,
+    sentences,
+    tried_again,
+)
 
 MOST_TASKS: Final = 5
 """Tasks that a sentence names; the table above it lists all."""
@@ -13,7 +23,7 @@ MOST_TASKS: Final = 5
 
 def words(step: NextStep) -> str:
     """Returns a step as one or a few sentences that name the commands to type."""
-    return sentences(step.advice, _PHRASES[step.kind](step), _unproven(step), _changes(step))
+    return sentences(step.advice, _PHRASES[step.kind](step), tried_again(step), _unproven(step), _changes(step))
 
 
 def _command(action: str, step: NextStep, rest: str = "") -> str:
@@ -48,7 +58,8 @@ def _fetch_assignments(step: NextStep) -> str:
 
 def _finish_assignments(step: NextStep) -> str:
     out = counted(step.count, "assignment")
-    return f"{out} out with your assistant; it gets them again by dispatching run {step.run}."
+    since = f" for {duration(step.out_s)}" if step.out_s else ""
+    return f"{out} out with your assistant{since}; it gets them again by dispatching run {step.run}."
 
 
 def _raise_limit(step: NextStep) -> str:
@@ -79,15 +90,15 @@ def _mend(step: NextStep) -> str:
     return f"{how}, then review the change again with --after {step.run!r}; {_waive(step)}."
 
 
-def _fixed(text: str) -> Callable[[NextStep], str]:
-    return lambda _step: text
-
-
-_PHRASES: Final[Mapping[StepKind, Callable[[NextStep], str]]] = {
+_PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.DO_ASSIGNMENTS: lambda step: f"Your assistant has {counted(step.count, 'assignment')} to do now.",
     StepKind.FETCH_ASSIGNMENTS: _fetch_assignments,
     StepKind.FINISH_ASSIGNMENTS: _finish_assignments,
-    StepKind.WATCH: _fixed("Working. Look again in a while."),
+    StepKind.KEEP_ASSIGNMENTS: lambda step: (
+        f"Nothing new: {counted(step.repeats, 'assignment')} {have_been_out(step, step.repeats)} with your assistant."
+    ),
+    StepKind.AWAIT_RETRY: constant_words("Nothing to do now. Look again in a while."),
+    StepKind.WATCH: constant_words("Working. Look again in a while."),
     StepKind.DECIDE: _decide,
     StepKind.RESUME: lambda step: f"Paused. Resume it with {_command('steer resume', step)}.",
     StepKind.RAISE_LIMIT: _raise_limit,
@@ -96,32 +107,32 @@ _PHRASES: Final[Mapping[StepKind, Callable[[NextStep], str]]] = {
     StepKind.REOPEN: lambda step: f"{_command('steer retry', step, 'TASK')} reopens a task.",
     StepKind.WAITS_FOR_PERSON: lambda step: f"waits for a person: {_command('approve', step)}",
     StepKind.WAITS_FOR_ASSISTANT: lambda step: f"ready: your assistant gets it by dispatching run {step.run}",
-    StepKind.LIST_RUNS: _fixed("`dispatch-mcp status --all` lists your runs."),
-    StepKind.LIST_ALL_RUNS: _fixed("No open runs; `dispatch-mcp status --all` lists finished ones."),
+    StepKind.LIST_RUNS: constant_words("`dispatch-mcp status --all` lists your runs."),
+    StepKind.LIST_ALL_RUNS: constant_words("No open runs; `dispatch-mcp status --all` lists finished ones."),
     StepKind.READ_RUN: lambda step: (
         f"{_command('status', step)} says where it stands."
         if step.run
         else f"Read one with {_command('status', step)}."
     ),
     StepKind.LIST_TASKS: lambda step: f"{_command('status', step)} lists its tasks.",
-    StepKind.AWAIT_RESULT: _fixed("Look again in a while."),
-    StepKind.CHECK_INSTALLATION: _fixed("`dispatch-mcp doctor` says more."),
-    StepKind.SHOW_SETTINGS: _fixed("`dispatch-mcp config` lists what is possible."),
-    StepKind.LIST_WORKTREES: _fixed("`dispatch-mcp worktrees` lists what was left behind."),
-    StepKind.MAKE_PLAN: _fixed("`dispatch-mcp plan FILE` makes one and prints its id."),
-    StepKind.CORRECT_PLAN: _fixed("Fix all of them and try again."),
-    StepKind.COMPLETE_DRAFT: _fixed("Fill in its tasks in a document and run that."),
+    StepKind.AWAIT_RESULT: constant_words("Look again in a while."),
+    StepKind.CHECK_INSTALLATION: constant_words("`dispatch-mcp doctor` says more."),
+    StepKind.SHOW_SETTINGS: constant_words("`dispatch-mcp config` lists what is possible."),
+    StepKind.LIST_WORKTREES: constant_words("`dispatch-mcp worktrees` lists what was left behind."),
+    StepKind.MAKE_PLAN: constant_words("`dispatch-mcp plan FILE` makes one and prints its id."),
+    StepKind.CORRECT_PLAN: constant_words("Fix all of them and try again."),
+    StepKind.COMPLETE_DRAFT: constant_words("Fill in its tasks in a document and run that."),
     StepKind.LOOK_AT_CHANGE: lambda step: f"{_command('apply', step)} shows what has been merged by now.",
     StepKind.NAME_REVISION: lambda step: f"Look at it first, then give `--expect {step.revision[:12]}`.",
-    StepKind.START_REVIEW: _fixed("`dispatch-mcp review` starts one; `dispatch-mcp status --all` lists runs."),
-    StepKind.NAME_CHANGE: _fixed("Name a change: a git range, --diff FILE or --run RUN."),
+    StepKind.START_REVIEW: constant_words("`dispatch-mcp review` starts one; `dispatch-mcp status --all` lists runs."),
+    StepKind.NAME_CHANGE: constant_words("Name a change: a git range, --diff FILE or --run RUN."),
     StepKind.DO_REVIEWS: lambda step: f"Your assistant has {counted(step.count, 'review')} to do now.",
     StepKind.WATCH_REVIEW: lambda step: f"Reviewers are at work: look at {_command('review --run', step)} in a while.",
     StepKind.FINISH_REVIEW: lambda step: f"Finish it first: {_command('review --run', step)} says where it stands.",
     StepKind.REPEAT_REVIEW: _repeat_review,
     StepKind.MEND: _mend,
     StepKind.LEAVE_TO_USER: lambda step: f"Decide what becomes of it; {_waive(step)}.",
-    StepKind.SAY_PASSED: _fixed(
+    StepKind.SAY_PASSED: constant_words(
         "Passed. What is left to do is marked medium, and what was found besides is marked low."
     ),
 }

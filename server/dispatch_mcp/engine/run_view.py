@@ -8,17 +8,19 @@ from dataclasses import dataclass, field
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import TaskState, records
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.runs import step_choice
 from dispatch_mcp.store import sqlite_store
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run with everything that its views are made of."""
+    """A run with everything that its views are made of; `now` is when it was read, in seconds since the epoch."""
 
     run: records.RunRecord
     plan: model.Plan
     tasks: list[records.TaskRecord]
     attempts: Mapping[str, records.NewestAttempt] = field(default_factory=dict[str, records.NewestAttempt])
+    now: float = 0.0
 
     @property
     def states(self) -> dict[str, TaskState]:
@@ -29,6 +31,15 @@ class RunView:
     def rows(self) -> dict[str, records.TaskRecord]:
         """Task by id."""
         return {task.id: task for task in self.tasks}
+
+    @property
+    def moment(self) -> step_choice.Moment:
+        """What of the run is not in its rows."""
+        return step_choice.Moment(self.now, self.attempts, self.plan.max_parallel)
+
+    def next_step(self, handouts: step_choice.Handouts = step_choice.NONE_HANDED_OUT) -> NextStep:
+        """Returns what to do next about the run; `handouts` are the assignments that the same answer holds."""
+        return step_choice.next_step(self.run, self.tasks, self.plan.tasks, moment=self.moment, handouts=handouts)
 
     def spec(self, task_id: str) -> model.Task:
         """Returns what a task of the run is to do."""
@@ -47,4 +58,4 @@ class RunView:
 async def load(store: sqlite_store.Store, run_id: str, principal: str) -> RunView:
     """Returns the run. Raises UnknownHandle when this principal has none of that id."""
     run, plan, tasks, attempts = await store.whole_run(run_id, principal=principal)
-    return RunView(run, plan, tasks, {attempt.task_id: attempt for attempt in attempts})
+    return RunView(run, plan, tasks, {attempt.task_id: attempt for attempt in attempts}, store.now())

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-from dispatch_mcp.next_steps import NextStep, StepKind, counted, sentences
+from dispatch_mcp.next_steps import (
+    NextStep,
+    StepKind,
+    Words,
+    constant_words,
+    counted,
+    duration,
+    have_been_out,
+    sentences,
+    tried_again,
+)
 
 MOST_TASKS: Final = 5
 """Tasks that a sentence names; the trace lists all."""
@@ -13,7 +23,7 @@ MOST_TASKS: Final = 5
 
 def words(step: NextStep) -> str:
     """Returns a step as one or a few sentences that name the tools to call."""
-    return sentences(step.advice, _PHRASES[step.kind](step), _unproven(step), _changes(step))
+    return sentences(step.advice, _PHRASES[step.kind](step), tried_again(step), _unproven(step), _changes(step))
 
 
 def _run_id(step: NextStep) -> str:
@@ -41,7 +51,23 @@ def _decide(step: NextStep) -> str:
 
 
 def _do_assignments(step: NextStep) -> str:
-    return f"Do {counted(step.count, 'assignment')} now, in parallel if you can; send all results in one `report`."
+    rest = f"{step.repeats} more {have_been_out(step, step.repeats)}: do not start {_it(step.repeats)} again."
+    return sentences(
+        f"Do {counted(step.count, 'assignment')} now, in parallel if you can; send all results in one `report`.",
+        rest if step.repeats else "",
+    )
+
+
+def _it(number: int) -> str:
+    return "it" if number == 1 else "them"
+
+
+def _keep_assignments(step: NextStep) -> str:
+    it = _it(step.repeats)
+    return (
+        f"Nothing new: {counted(step.repeats, 'assignment')} {have_been_out(step, step.repeats)}; `report` {it} when "
+        f"done, and start a `call` again only if its subagent is lost."
+    )
 
 
 def _fetch_assignments(step: NextStep) -> str:
@@ -49,8 +75,9 @@ def _fetch_assignments(step: NextStep) -> str:
 
 
 def _finish_assignments(step: NextStep) -> str:
+    since = f" for {duration(step.out_s)}" if step.out_s else ""
     return (
-        f"{counted(step.count, 'assignment')} out with you: finish and `report`; "
+        f"{counted(step.count, 'assignment')} out with you{since}: finish and `report`; "
         "`dispatch` with this run_id repeats them if they were lost."
     )
 
@@ -76,47 +103,45 @@ def _mend(step: NextStep) -> str:
     return f"{how}, then review the change again with after={step.run!r}; {_waive(step)}."
 
 
-def _fixed(text: str) -> Callable[[NextStep], str]:
-    return lambda _step: text
-
-
-_PHRASES: Final[Mapping[StepKind, Callable[[NextStep], str]]] = {
+_PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.DO_ASSIGNMENTS: _do_assignments,
     StepKind.FETCH_ASSIGNMENTS: _fetch_assignments,
     StepKind.FINISH_ASSIGNMENTS: _finish_assignments,
-    StepKind.WATCH: _fixed("Working. Read `get_trace` with wait_s up to 45; do not dispatch again."),
+    StepKind.KEEP_ASSIGNMENTS: _keep_assignments,
+    StepKind.AWAIT_RETRY: lambda step: f"Nothing to do now: wait with get_trace({_run_id(step)}, wait_s=45).",
+    StepKind.WATCH: constant_words("Working. Read `get_trace` with wait_s up to 45; do not dispatch again."),
     StepKind.DECIDE: _decide,
-    StepKind.RESUME: _fixed("Paused. Resume it with steer_run(action='resume')."),
-    StepKind.RAISE_LIMIT: _fixed(
+    StepKind.RESUME: constant_words("Paused. Resume it with steer_run(action='resume')."),
+    StepKind.RAISE_LIMIT: constant_words(
         "A ceiling of the run is reached and nothing more begins; get_trace says which. "
         "If the user agrees to more, raise it by dispatch(run_id, limits)."
     ),
-    StepKind.READ_RESULTS: _fixed("Read get_trace(view='results')."),
-    StepKind.SETTLE_FAILURES: _fixed(
+    StepKind.READ_RESULTS: constant_words("Read get_trace(view='results')."),
+    StepKind.SETTLE_FAILURES: constant_words(
         "Read get_trace(view='results'); then steer_run(action='retry') or action='skip', task by task."
     ),
-    StepKind.REOPEN: _fixed("steer_run(action='retry') reopens a task."),
-    StepKind.WAITS_FOR_PERSON: _fixed("waits for a person: `dispatch` with this run_id asks the user"),
-    StepKind.WAITS_FOR_ASSISTANT: _fixed("ready: `dispatch` with this run_id hands it to you"),
-    StepKind.LIST_RUNS: _fixed("`get_trace` without arguments lists your runs."),
-    StepKind.LIST_ALL_RUNS: _fixed("No open runs; get_trace(view='all') lists finished ones."),
+    StepKind.REOPEN: constant_words("steer_run(action='retry') reopens a task."),
+    StepKind.WAITS_FOR_PERSON: constant_words("waits for a person: `dispatch` with this run_id asks the user"),
+    StepKind.WAITS_FOR_ASSISTANT: constant_words("ready: `dispatch` with this run_id hands it to you"),
+    StepKind.LIST_RUNS: constant_words("`get_trace` without arguments lists your runs."),
+    StepKind.LIST_ALL_RUNS: constant_words("No open runs; get_trace(view='all') lists finished ones."),
     StepKind.READ_RUN: lambda step: (
         f"get_trace({_run_id(step)}) says where it stands." if step.run else "Read one with get_trace(run_id=…)."
     ),
     StepKind.LIST_TASKS: lambda step: f"get_trace({_run_id(step)}) lists its tasks.",
     StepKind.AWAIT_RESULT: lambda step: f"Wait with get_trace({_run_id(step)}, wait_s=45).",
-    StepKind.CHECK_INSTALLATION: _fixed("The user can run `dispatch-mcp doctor`, which says more."),
-    StepKind.SHOW_SETTINGS: _fixed("`dispatch-mcp config` lists what is possible."),
-    StepKind.LIST_WORKTREES: _fixed("`dispatch-mcp worktrees` lists what was left behind."),
-    StepKind.MAKE_PLAN: _fixed("`plan_dag` makes one and returns its id."),
-    StepKind.CORRECT_PLAN: _fixed("Fix all of them and call plan_dag again."),
-    StepKind.COMPLETE_DRAFT: _fixed("Fill in its tasks with plan_dag, then dispatch the result."),
+    StepKind.CHECK_INSTALLATION: constant_words("The user can run `dispatch-mcp doctor`, which says more."),
+    StepKind.SHOW_SETTINGS: constant_words("`dispatch-mcp config` lists what is possible."),
+    StepKind.LIST_WORKTREES: constant_words("`dispatch-mcp worktrees` lists what was left behind."),
+    StepKind.MAKE_PLAN: constant_words("`plan_dag` makes one and returns its id."),
+    StepKind.CORRECT_PLAN: constant_words("Fix all of them and call plan_dag again."),
+    StepKind.COMPLETE_DRAFT: constant_words("Fill in its tasks with plan_dag, then dispatch the result."),
     StepKind.LOOK_AT_CHANGE: lambda step: (
         f"steer_run(action='apply', {_run_id(step)}) without a task_id says what has been merged by now."
     ),
     StepKind.NAME_REVISION: lambda step: f"Call again with task_id={step.revision[:12]!r}; the user is asked then.",
-    StepKind.START_REVIEW: _fixed("review_council starts one; get_trace without arguments lists runs."),
-    StepKind.NAME_CHANGE: _fixed("Name a change: diff, a git range, or a run."),
+    StepKind.START_REVIEW: constant_words("review_council starts one; get_trace without arguments lists runs."),
+    StepKind.NAME_CHANGE: constant_words("Name a change: diff, a git range, or a run."),
     StepKind.DO_REVIEWS: _do_reviews,
     StepKind.WATCH_REVIEW: lambda step: (
         f"Reviewers are at work: get_trace({_run_id(step)}, wait_s=45), then review_council with this run_id."
@@ -125,5 +150,7 @@ _PHRASES: Final[Mapping[StepKind, Callable[[NextStep], str]]] = {
     StepKind.REPEAT_REVIEW: _repeat_review,
     StepKind.MEND: _mend,
     StepKind.LEAVE_TO_USER: lambda step: f"Ask the user what becomes of it; {_waive(step)}.",
-    StepKind.SAY_PASSED: _fixed("Passed. Tell the user what is left to do (medium) and what was found besides (low)."),
+    StepKind.SAY_PASSED: constant_words(
+        "Passed. Tell the user what is left to do (medium) and what was found besides (low)."
+    ),
 }

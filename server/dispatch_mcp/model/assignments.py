@@ -25,7 +25,7 @@ class Assignment(model.Value):
     """One attempt that waits for the host until `lease_until`, in seconds since the epoch; any contact renews it.
 
     `prompt_ref` is the address of the whole prompt when `call.prompt` only points to it. `instructions` are for hosts
-    that have no subagents.
+    that have no subagents. `already_out` says since when, if it is only repeated: it was handed out before.
     """
 
     run_id: str
@@ -36,3 +36,4 @@ class Assignment(model.Value):
     prompt_ref: str = ""
     instructions: str = ""
     lease_until: float | None = None
+    already_out: str = ""

@@ -123,6 +123,7 @@ class NewestAttempt(NamedTuple):
     beat: Mapping[str, model.Json] = {}
     last_beat: Mapping[str, model.Json] = {}
     last_error: str = ""
+    started_at: float = 0.0
 
 
 class WholeRun(NamedTuple):

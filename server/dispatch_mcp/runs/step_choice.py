@@ -3,14 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records
-from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.next_steps import NextStep, StepKind, duration
 from dispatch_mcp.runs import task_isolation
 
 MOST_TASKS = 5
 """Tasks that a step names; a trace lists the others."""
+
+
+class Handouts(NamedTuple):
+    """How many assignments an answer holds: those that are handed out by it, and those that were out before."""
+
+    new: int = 0
+    repeats: int = 0
+
+
+NONE_HANDED_OUT = Handouts()
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What of a run is not in its rows: the time in seconds since the epoch, and the attempts that run.
+
+    `max_parallel` is how many assignments may be out at once.
+    """
+
+    now: float = 0.0
+    attempts: Mapping[str, records.NewestAttempt] = field(default_factory=dict[str, records.NewestAttempt])
+    max_parallel: int = model.MAX_PARALLEL
+
+    def is_due(self, task: records.TaskRecord) -> bool:
+        """Returns whether a ready task may begin now, or still pauses before its next attempt."""
+        return task.state is TaskState.READY and task.ready_at <= self.now
+
+    def has_lapsed(self, task: records.TaskRecord) -> bool:
+        """Returns whether the lease of a running task is over: whoever asks next for work is handed another attempt."""
+        newest = self.attempts.get(task.id)
+        until = None if newest is None else newest.lease_until
+        return task.state is TaskState.RUNNING and until is not None and until <= self.now
+
+    def out(self, tasks: Sequence[records.TaskRecord]) -> list[records.TaskRecord]:
+        """Returns the tasks that are out with the host under a lease that holds."""
+        return [task for task in tasks if _is_out(task) and not self.has_lapsed(task)]
+
+    def fetchable(self, tasks: Sequence[records.TaskRecord]) -> int:
+        """Returns how many assignments the host would be handed if it asked now."""
+        due = sum(task.worker is WorkerKind.HOST and (self.is_due(task) or self.has_lapsed(task)) for task in tasks)
+        return min(due, max(0, self.max_parallel - len(self.out(tasks))))
+
+    def out_s(self, tasks: Sequence[records.TaskRecord]) -> float:
+        """Returns for how many seconds the first of these tasks has been out; 0 if nobody knows."""
+        starts = [self.attempts[task.id].started_at for task in tasks if task.id in self.attempts]
+        return max(0.0, self.now - min(starts, default=self.now))
+
+
+UNTIMED = Moment()
 
 
 def next_step(
@@ -18,7 +69,8 @@ def next_step(
     tasks: Sequence[records.TaskRecord],
     plan: Sequence[model.Task] = (),
     *,
-    assignments: int = 0,
+    moment: Moment = UNTIMED,
+    handouts: Handouts = NONE_HANDED_OUT,
 ) -> NextStep:
     """Returns the next step for whoever reads: the host or a person at a shell.
 
@@ -26,7 +78,8 @@ def next_step(
         run: The run as it stands.
         tasks: Its tasks as they stand.
         plan: The same tasks as planned; without them nothing is said of merged changes.
-        assignments: How many assignments the same answer hands out.
+        moment: When that is, and which attempts run.
+        handouts: How many assignments the same answer holds.
     """
     if run.state in model.RUN_FINAL:
         return _after_the_end(run, tasks, plan)
@@ -34,19 +87,35 @@ def next_step(
         return NextStep(StepKind.RESUME if run.paused else StepKind.RAISE_LIMIT, run.id)
     if run.state is RunState.WAITING_INPUT:
         return NextStep(StepKind.DECIDE, run.id, _decisions(tasks))
-    return _while_it_runs(run, tasks, assignments)
+    return _with_pauses(_while_it_runs(run, tasks, moment, handouts), tasks, moment)
 
 
-def _while_it_runs(run: records.RunRecord, tasks: Sequence[records.TaskRecord], assignments: int) -> NextStep:
-    if assignments:
-        return NextStep(StepKind.DO_ASSIGNMENTS, run.id, count=assignments)
-    ready = _host_tasks(tasks, TaskState.READY)
+def _while_it_runs(
+    run: records.RunRecord, tasks: Sequence[records.TaskRecord], moment: Moment, handouts: Handouts
+) -> NextStep:
+    out = moment.out(tasks)
+    out_s = moment.out_s(out)
+    if handouts.new:
+        return NextStep(StepKind.DO_ASSIGNMENTS, run.id, count=handouts.new, repeats=handouts.repeats, out_s=out_s)
+    if handouts.repeats:
+        return NextStep(StepKind.KEEP_ASSIGNMENTS, run.id, repeats=handouts.repeats, out_s=out_s)
+    ready = moment.fetchable(tasks)
     if ready:
         return NextStep(StepKind.FETCH_ASSIGNMENTS, run.id, count=ready)
-    out = _host_tasks(tasks, TaskState.RUNNING)
     if out:
-        return NextStep(StepKind.FINISH_ASSIGNMENTS, run.id, count=out)
+        return NextStep(StepKind.FINISH_ASSIGNMENTS, run.id, count=len(out), out_s=out_s)
     return NextStep(StepKind.WATCH, run.id)
+
+
+def _with_pauses(step: NextStep, tasks: Sequence[records.TaskRecord], moment: Moment) -> NextStep:
+    """Returns the step with what is tried again after a pause, the first one first."""
+    pausing = sorted((task.ready_at, task.id) for task in tasks if _pauses(task, moment))
+    if not pausing:
+        return step
+    alone = step.kind is StepKind.WATCH and not any(task.state is TaskState.RUNNING for task in tasks)
+    kind = StepKind.AWAIT_RETRY if alone else step.kind
+    retries = tuple(task_id for _, task_id in pausing)
+    return replace(step, kind=kind, retries=retries, retry_s=pausing[0][0] - moment.now)
 
 
 def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord], plan: Sequence[model.Task]) -> NextStep:
@@ -68,16 +137,17 @@ def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord], 
 
 
 def why_waiting(
-    run_id: str, task: records.TaskRecord, states: Mapping[str, TaskState], deps: Sequence[str]
+    run_id: str, task: records.TaskRecord, states: Mapping[str, TaskState], deps: Sequence[str], now: float = 0.0
 ) -> str | NextStep:
-    """Returns why a task has not run, or an empty string; a step where somebody has to do something."""
+    """Returns why a task has not run at the time `now`, or an empty string; a step where somebody has to act."""
     if task.state is TaskState.BLOCKED:
         waiting = [dep for dep in deps if states[dep] not in (TaskState.SUCCEEDED, TaskState.UNVERIFIED)]
         return "waits for " + ", ".join(f"{dep} ({states[dep].value})" for dep in waiting)
     if task.state is TaskState.SKIPPED and task.cause:
         return f"skipped: {task.cause}"
-    if task.state is TaskState.READY and task.ready_at:
-        return f"retries after attempt {task.attempt} ({task.cause or 'failed'})"
+    if task.state is TaskState.READY and task.ready_at > now:
+        pause = duration(task.ready_at - now)
+        return f"attempt {task.attempt + 1} begins in {pause}, after attempt {task.attempt} ({task.cause or 'failed'})"
     if (task.worker, task.state) in _WAITS_FOR:
         return NextStep(_WAITS_FOR[task.worker, task.state], run_id, (task.id,))
     if task.state is TaskState.FAILED:
@@ -89,8 +159,12 @@ def _decisions(tasks: Sequence[records.TaskRecord]) -> tuple[str, ...]:
     return tuple(task.id for task in tasks if task.worker is WorkerKind.HUMAN and task.state is TaskState.RUNNING)
 
 
-def _host_tasks(tasks: Sequence[records.TaskRecord], state: TaskState) -> int:
-    return sum(task.state is state and task.worker is model.WorkerKind.HOST for task in tasks)
+def _is_out(task: records.TaskRecord) -> bool:
+    return task.state is TaskState.RUNNING and task.worker is WorkerKind.HOST
+
+
+def _pauses(task: records.TaskRecord, moment: Moment) -> bool:
+    return task.state is TaskState.READY and not moment.is_due(task)
 
 
 _WAITS_FOR = {

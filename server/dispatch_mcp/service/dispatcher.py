@@ -31,6 +31,9 @@ from dispatch_mcp.service import (
 )
 from dispatch_mcp.store import sqlite_store
 
+POLL_S = 5.0
+"""After how many seconds it is worth looking at a run again that only the server works on."""
+
 
 def as_reported(outcome: model.Outcome) -> model.Outcome:
     """Returns the outcome as it is."""
@@ -255,11 +258,14 @@ def _progress(
     view: run_view.RunView, handouts: Sequence[assignments.Assignment], *, reused: bool, why: str
 ) -> answers.Progress:
     record = view.run
+    repeats = sum(bool(handout.already_out) for handout in handouts)
+    step = view.next_step(step_choice.Handouts(len(handouts) - repeats, repeats))
+    pause_s = step.retry_s if step.retries else POLL_S
     return answers.Progress(
         run_id=record.id,
         state=record.state,
         counts=record.counts,
-        next=step_choice.next_step(record, view.tasks, view.plan.tasks, assignments=len(handouts)),
+        next=step,
         plan_id=record.plan_id,
         plan_version=record.plan_version,
         worker=record.worker.value,
@@ -268,6 +274,6 @@ def _progress(
         simulated=record.dry_run,
         assignments=tuple(handouts),
         replayed=sum(task.cause == transitions.REPLAYED for task in view.tasks),
-        poll_after_s=0.0 if handouts or record.state in model.RUN_FINAL else 5.0,
+        poll_after_s=0.0 if handouts or record.state in model.RUN_FINAL else round(pause_s, 1),
         trace=f"dispatch://runs/{record.id}",
     )

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from dispatch_mcp import model
+from dispatch_mcp import model, next_steps
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import attempt_driver, order_builder, run_view, task_kinds
 from dispatch_mcp.model import assignments, records, transitions, work_order
@@ -27,9 +27,17 @@ class HostAssignments:
     assign: Assign
 
     async def of(
-        self, view: run_view.RunView, task_ids: Collection[str], messages: Sequence[model.Message] | None = None
+        self,
+        view: run_view.RunView,
+        task_ids: Collection[str],
+        messages: Sequence[model.Message] | None = None,
+        *,
+        new: Collection[str] | None = None,
     ) -> list[assignments.Assignment]:
-        """Returns the assignments of these running host tasks, in plan order; `messages` are all of the run."""
+        """Returns the assignments of these running host tasks, in plan order; `messages` are all of the run.
+
+        Those that are not `new` (None: all are) were handed out before and say so.
+        """
         rows = [row for row in view.tasks if row.id in task_ids]
         if not rows:
             return []
@@ -39,7 +47,9 @@ class HostAssignments:
         for row in rows:
             newest = view.attempts.get(row.id) or records.NewestAttempt(row.id)
             work = await self._prepared(await _order(orders, view, row, newest), newest)
-            out.append(await self._assignment(work, lease_until=newest.lease_until, background=len(rows) > 1))
+            handout = await self._assignment(work, lease_until=newest.lease_until, background=len(rows) > 1)
+            is_repeated = new is not None and row.id not in new
+            out.append(_repeated(handout, view.now - newest.started_at) if is_repeated else handout)
         return out
 
     async def prompt(self, view: run_view.RunView, row: records.TaskRecord) -> str:
@@ -95,6 +105,11 @@ class HostAssignments:
         )
 
 
+def _repeated(handout: assignments.Assignment, out_s: float) -> assignments.Assignment:
+    """Returns an assignment that was handed out so many seconds ago and is only repeated."""
+    return handout.model_copy(update={"already_out": f"for {next_steps.duration(out_s)}"})
+
+
 async def _order(
     orders: order_builder.OrderBuilder,
     view: run_view.RunView,
@@ -126,10 +141,10 @@ class HostContact:
 
     async def hand_out(self, run_id: str) -> tuple[run_view.RunView, list[assignments.Assignment]]:
         """Returns the run as it is, and the assignments of all tasks out with the host: new ones and repeated ones."""
-        await self.host.driver.store.advance(run_id, self.step())
+        advance = await self.host.driver.store.advance(run_id, self.step())
         view, _ = await self.close_needless(run_id)
         out = {row.id for row in view.tasks if host_reports.is_out(row)}
-        return view, await self.host.of(view, out)
+        return view, await self.host.of(view, out, new={start.task_id for start in advance.starts})
 
     async def close_needless(self, run_id: str) -> tuple[run_view.RunView, frozenset[str]]:
         """Returns a run as it is, after closing what is out with the host and turned out to need nobody."""

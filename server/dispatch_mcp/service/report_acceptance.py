@@ -70,7 +70,7 @@ class Reporting:
             assignments=tuple(handouts),
             messages=tuple(await self._unread(messages)),
             proposed_edits=messaging.proposals(after, requests),
-            next=step_choice.next_step(after.run, after.tasks, after.plan.tasks, assignments=len(handouts)),
+            next=after.next_step(step_choice.Handouts(len(handouts))),
         )
 
     async def _outcome(self, view: run_view.RunView, report: host_reports.Report) -> model.Outcome:

@@ -10,7 +10,6 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.engine import executor, run_view
 from dispatch_mcp.model import records
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.runs import step_choice
 from dispatch_mcp.service import answers, approvals, handles, traces
 from dispatch_mcp.store import sqlite_store
 
@@ -60,5 +59,5 @@ class Steering:
             state=after.run.state,
             counts=after.run.counts,
             changed=changes[: traces.PAGE],
-            next=step_choice.next_step(after.run, after.tasks, after.plan.tasks),
+            next=after.next_step(),
         )

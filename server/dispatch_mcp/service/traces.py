@@ -85,7 +85,8 @@ class Tracing:
                     return view
                 if cursor and await self.store.events(run_id, after=after, limit=1):
                     return view
-                await pulse.wait()
+                with anyio.move_on_after(_until_due(view)):
+                    await pulse.wait()
         return await run_view.load(self.store, run_id, self.handles.principal)
 
 
@@ -93,7 +94,15 @@ def _asks_for_somebody(view: run_view.RunView) -> bool:
     """Returns whether a run is over, or waits for a person or for the host."""
     if view.run.state in model.RUN_FINAL or view.run.state is model.RunState.WAITING_INPUT:
         return True
-    return any(task.state is TaskState.READY and task.worker is WorkerKind.HOST for task in view.tasks)
+    return view.moment.fetchable(view.tasks) > 0
+
+
+def _until_due(view: run_view.RunView) -> float | None:
+    """Returns in how many seconds a task of the host is tried again or its lease is over; None if none has a time."""
+    host = [task for task in view.tasks if task.worker is WorkerKind.HOST]
+    times = [task.ready_at for task in host if task.state is TaskState.READY and task.ready_at > view.now]
+    times += [attempt.lease_until for attempt in view.attempts.values() if attempt.lease_until is not None]
+    return max(0.0, min(times) - view.now) if times else None
 
 
 async def open_work(store: sqlite_store.Store, principal: str) -> dict[str, list[a2a_card.Work]]:
@@ -285,7 +294,7 @@ def _head(view: run_view.RunView, **fields: object) -> answers.Trace:
         simulated=run.dry_run,
         counts=run.counts,
         seconds=round(_seconds(run), 3),
-        next=step_choice.next_step(run, view.tasks, view.plan.tasks),
+        next=view.next_step(),
         poll_after_s=0.0 if run.state in model.RUN_FINAL else 5.0,
     )
     return head.model_copy(update=fields)
@@ -318,7 +327,10 @@ def _task_lines(view: run_view.RunView, attempts: Sequence[records.AttemptRecord
 
 def _blocked(view: run_view.RunView) -> dict[str, str | NextStep]:
     deps = {task.id: task.deps for task in view.plan.tasks}
-    reasons = ((task.id, step_choice.why_waiting(view.run.id, task, view.states, deps[task.id])) for task in view.tasks)
+    states = view.states
+    reasons = (
+        (task.id, step_choice.why_waiting(view.run.id, task, states, deps[task.id], view.now)) for task in view.tasks
+    )
     return dict([pair for pair in reasons if pair[1]][:PAGE])
 
 

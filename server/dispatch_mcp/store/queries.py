@@ -39,7 +39,8 @@ SELECT task.id AS id, attempt.lease_until AS lease_until, attempt.beat AS beat,
   (SELECT past.beat FROM attempt AS past WHERE past.task = task.no AND past.beat <> ''
    ORDER BY past.attempt DESC LIMIT 1) AS last_beat,
   (SELECT past.error FROM attempt AS past
-   WHERE past.task = task.no AND past.attempt = task.attempt - 1) AS last_error
+   WHERE past.task = task.no AND past.attempt = task.attempt - 1) AS last_error,
+  attempt.started_at AS started_at
 FROM task JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
 """
 # One statement, so that plan, tasks and attempts are of one moment. JSON keeps 15 digits of a number; times need 17.
@@ -50,7 +51,7 @@ SELECT {table_rows.RUN_COLUMNS},
       printf('%!.17g', ready_at), result, cause))
    FROM (SELECT * FROM task WHERE task.run = run.no AND cause <> 'removed' ORDER BY position)),
   (SELECT json_group_array(json_array(id, iif(lease_until IS NULL, NULL, printf('%!.17g', lease_until)), beat,
-      last_beat, last_error))
+      last_beat, last_error, printf('%!.17g', started_at)))
    FROM ({_NEWEST_ATTEMPT} WHERE task.run = run.no AND task.state = 'running'))
 FROM run WHERE id = ?1 AND ?2 IN (principal, '*')
 """  # noqa: S608  # constants
@@ -158,13 +159,14 @@ async def newest_attempt(reader: Reader, run_id: str, task_id: str) -> records.N
 
 
 def _newest_attempt(row: Row) -> records.NewestAttempt:
-    task_id, lease_until, beat, last_beat, last_error = row
+    task_id, lease_until, beat, last_beat, last_error, started_at = row
     return records.NewestAttempt(
         str(task_id),
         None if lease_until is None else float(lease_until),
         codec.load_map(str(beat or "")),
         codec.load_map(str(last_beat or "")),
         str(last_error or ""),
+        float(started_at or 0.0),
     )
 
 

@@ -67,6 +67,10 @@ class Store:
         """Bulk by reference; as durable as the store."""
         return self._blobs
 
+    def now(self) -> float:
+        """Returns the time as the store writes it down, in seconds since the epoch."""
+        return self._clock()
+
     async def open(self) -> None:
         """Opens the file, creating or migrating it; a store in a read-only folder is opened for reading.
 

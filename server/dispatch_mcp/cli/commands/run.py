@@ -16,7 +16,7 @@ from dispatch_mcp.cli import console, input_files, logs, shell_wording
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, digests, records, transitions
 from dispatch_mcp.planning import plan_documents
-from dispatch_mcp.runs import step_choice, task_isolation
+from dispatch_mcp.runs import task_isolation
 from dispatch_mcp.service import dispatcher, planner
 
 PLAN_ID = re.compile(r"^[0-9a-f]{32}$")
@@ -107,7 +107,7 @@ def _advise(view: run_view.RunView) -> None:
         )
     elif view.run.state is not RunState.SUCCEEDED or task_isolation.has_changes(view.plan.tasks, view.tasks):
         console.note(
-            shell_wording.words(step_choice.next_step(view.run, view.tasks, view.plan.tasks)),
+            shell_wording.words(view.next_step()),
             style="yellow",
         )
 

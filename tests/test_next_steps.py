@@ -1,0 +1,67 @@
+"""What all interfaces share of the words for next steps: numbers, times and sentences."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp import next_steps
+from dispatch_mcp.next_steps import NextStep, StepKind
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "0 s"),
+        (0, "0 s"),
+        (0.2, "1 s"),
+        (40, "40 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (121, "3 min"),
+        (3_599, "1 h"),
+        (3_600, "1 h"),
+        (7_500, "2 h 5 min"),
+        (90_000, "25 h"),
+    ],
+)
+def test_a_time_is_said_as_a_person_would_say_it_and_never_too_short(seconds: float, text: str) -> None:
+    assert next_steps.duration(seconds) == text
+
+
+@given(st.floats(0, 1e7))
+def test_no_time_is_said_shorter_than_it_is(seconds: float) -> None:
+    units = {"h": 3_600, "min": 60, "s": 1}
+    parts = re.findall(r"(\d+) (h|min|s)", next_steps.duration(seconds))
+    spoken = sum(int(number) * units[unit] for number, unit in parts)
+    assert seconds <= spoken < seconds + 61
+
+
+def test_a_number_of_things_is_in_the_plural_unless_it_is_one() -> None:
+    assert [next_steps.counted(n, "task") for n in (0, 1, 2)] == ["0 tasks", "1 task", "2 tasks"]
+
+
+def test_assignments_that_are_out_say_for_how_long() -> None:
+    step = NextStep(StepKind.KEEP_ASSIGNMENTS, repeats=2, out_s=200)
+    assert next_steps.have_been_out(step, 1) == "has already been out for 4 min"
+    assert next_steps.have_been_out(step, 2) == "have already been out, the first for 4 min"
+
+
+def test_a_pause_names_the_task_that_goes_on_first_and_when() -> None:
+    assert next_steps.tried_again(NextStep(StepKind.WATCH)) == ""
+    one = NextStep(StepKind.WATCH, retries=("api",), retry_s=12.3)
+    assert next_steps.tried_again(one) == "'api' is tried again in 13 s."
+    several = NextStep(StepKind.WATCH, retries=("api", "web", "docs"), retry_s=60)
+    assert next_steps.tried_again(several) == "'api' is tried again in 60 s (and 2 more later)."
+
+
+def test_words_that_are_the_same_for_every_step_say_nothing_about_it() -> None:
+    words = next_steps.constant_words("Look again.")
+    assert words(NextStep(StepKind.WATCH, "r")) == words(NextStep(StepKind.RESUME)) == "Look again."
+
+
+def test_sentences_without_words_leave_no_gap() -> None:
+    assert next_steps.sentences("Done.", "", "Read it.") == "Done. Read it."
