@@ -23,7 +23,7 @@ WRITER = catalog.Agent(name="writer", description="Writes", body="You write plai
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncGenerator[Desk]:
-    fields = {"catalog": lambda: catalog.Catalog((WRITER,)), "rules": {"review_policy": "off"}}
+    fields: dict[str, Any] = {"catalog": lambda: catalog.Catalog((WRITER,)), "rules": {"review_policy": "off"}}
     async with dispatcher_setup.opened(tmp_path / "home", **fields) as opened:
         yield opened
 
@@ -45,7 +45,7 @@ async def test_a_short_brief_is_in_the_call_itself_with_the_role_of_its_agent(de
 
 
 async def test_an_agent_that_the_host_has_installed_needs_no_role(tmp_path: Path) -> None:
-    fields = {"catalog": lambda: catalog.Catalog((WRITER,)), "installed": lambda: frozenset({"writer"})}
+    fields: dict[str, Any] = {"catalog": lambda: catalog.Catalog((WRITER,)), "installed": lambda: frozenset({"writer"})}
     async with dispatcher_setup.opened(tmp_path / "home", **fields) as desk:
         [one] = await handed(desk, task("a", agent="writer"))
         assert one.call.subagent_type == "writer"

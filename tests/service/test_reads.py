@@ -31,7 +31,7 @@ DISPATCH, REPORT, TRACE = 8, 8, 5
 class Statements:
     """What SQLite has run on all connections, in order."""
 
-    texts: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list[str])
 
     async def during(self, call: Awaitable[T]) -> tuple[T, list[str]]:
         """Returns what a call returned, and the SELECTs until nothing is at work any more."""
