@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from dispatch_mcp.review import answer_form
+
 ROOT = Path(__file__).parents[2]
 AGENTS = ROOT / "agents"
 FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n(.*)\Z", re.DOTALL)
@@ -228,12 +230,11 @@ def test_reviewers_weigh_their_triggers() -> None:
             assert all(1 <= weight <= 8 for weight in weights.values())
 
 
-def test_reviewers_share_one_answer_format() -> None:
-    answers = {body(path).partition("## Answer\n")[2] for path in (AGENTS / "reviewers").glob("*.md")}
+def test_reviewers_share_one_answer_form() -> None:
+    paths = [*(AGENTS / "reviewers").glob("*.md"), *(AGENTS / "roles").glob("review-*.md")]
+    answers = {body(path).partition("## Answer\n")[2] for path in paths}
     assert len(answers) == 1
-    answer = answers.pop()
-    assert all(word in answer for word in ("VERDICT", "PASS", "FAIL", "FINDINGS"))
-    assert all(f"{field}:" in answer for field in ("severity", "file", "line", "quote", "claim", "evidence", "fix"))
+    assert answers.pop().startswith(f"{answer_form.FORM}\n\n")
 
 
 def test_reviewers_say_what_each_severity_means() -> None:

@@ -13,6 +13,10 @@ from dispatch_mcp.review import council_decision, findings
 from dispatch_mcp.review.council_decision import CouncilRules
 from dispatch_mcp.review.findings import Finding, Refutation, ReviewReport, Severity, Verdict, Waiver
 
+BOTH = (
+    "1 high finding in the change; b said FAIL for 2 medium findings in the change: mend what is open, then review "
+    "again."
+)
 LAX = CouncilRules(inconclusive_blocks=False)
 CASES: list[tuple[Verdict | None, Severity | None]] = [
     (verdict, severity)
@@ -43,6 +47,12 @@ def report(
     return ReviewReport(reviewer=by, verdict=verdict, findings=found, role=role, part=part, problem=problem)
 
 
+def blocks(one: ReviewReport) -> bool:
+    """Returns whether a report holds a finding in the change that is critical or high, or on which its FAIL rests."""
+    proven = [each for each in one.findings if each.anchored]
+    return any(each.severity in findings.BLOCKING for each in proven) or (one.verdict == "FAIL" and bool(proven))
+
+
 ADVOCATE = report("PASS", by="devils-advocate", role="advocate")
 
 
@@ -62,10 +72,9 @@ def test_no_combination_of_verdicts_passes_without_usable_ones() -> None:
     for reports in multisets():
         seen += 1
         verdicts = [one.verdict for one in reports]
-        severities = {one.severity for each in reports for one in each.findings}
         for advocate in ([], [ADVOCATE]):
             decision = council_decision.decide([*reports, *advocate])
-            if severities & findings.BLOCKING:
+            if any(map(blocks, reports)):
                 assert decision.outcome == "BLOCK"
             elif not verdicts or None in verdicts or "FAIL" in verdicts:
                 assert decision.outcome == "INCONCLUSIVE", reports
@@ -81,7 +90,7 @@ def test_even_the_loosest_rules_pass_nothing_without_a_usable_verdict() -> None:
     for reports in multisets():
         decision = council_decision.decide(reports, rules)
         usable = [one for one in reports if one.verdict]
-        blocking = any(one.severity in findings.BLOCKING for each in reports for one in each.findings)
+        blocking = any(map(blocks, reports))
         if not usable:
             assert decision.outcome == ("BLOCK" if blocking else "INCONCLUSIVE")
         if decision.outcome == "PASS":
@@ -92,7 +101,7 @@ def test_even_the_loosest_rules_pass_nothing_without_a_usable_verdict() -> None:
 
 def test_critical_and_high_block_medium_is_a_todo_and_low_is_informational() -> None:
     standing = {
-        severity: council_decision.decide([report("FAIL", finding(severity))]).findings[0].standing
+        severity: council_decision.decide([report("PASS", finding(severity))]).findings[0].standing
         for severity in findings.SEVERITIES
     }
     assert standing == {"critical": "open", "high": "open", "medium": "todo", "low": "info"}
@@ -128,10 +137,54 @@ def test_the_word_pass_does_not_outweigh_a_proven_fault() -> None:
     assert council_decision.decide([report("PASS", finding("critical")), ADVOCATE]).outcome == "BLOCK"
 
 
-def test_a_fail_that_proves_nothing_is_no_pass_and_no_block() -> None:
-    invented = finding("low", anchored=False, claimed="critical")
-    for reports in ([report("FAIL")], [report("FAIL", finding("medium"))], [report("FAIL", invented)]):
-        assert council_decision.decide([*reports, report("PASS", by="b")]).outcome == "INCONCLUSIVE"
+@pytest.mark.parametrize("rest", [(), (finding("low", anchored=False, claimed="critical"),)])
+def test_a_fail_that_proves_nothing_is_no_pass_and_no_block(rest: tuple[Finding, ...]) -> None:
+    decision = council_decision.decide([report("FAIL", *rest), report("PASS", by="b")])
+    assert (decision.outcome, decision.next) == ("INCONCLUSIVE", "ask_again")
+    assert len(decision.findings) == len(rest)
+
+
+@pytest.mark.parametrize("severity", ["medium", "low"])
+def test_a_fail_blocks_by_what_it_rests_on_whatever_that_is_called(severity: Severity) -> None:
+    decision = council_decision.decide([report("FAIL", finding(severity)), report("PASS", by="b")])
+    assert (decision.outcome, decision.next) == ("BLOCK", "mend")
+    assert decision.why == f"a said FAIL for 1 {severity} finding in the change: mend what is open, then review again."
+    [place] = decision.findings
+    assert (place.severity, place.standing, place.failed_by) == (severity, "open", ("a",))
+
+
+def test_a_fail_rests_on_its_gravest_findings_and_on_no_others() -> None:
+    decision = council_decision.decide(
+        [report("FAIL", finding("medium", line=3), finding("medium", line=40), finding("low", line=80))]
+    )
+    assert [(place.line, place.standing) for place in decision.findings] == [(3, "open"), (40, "open"), (80, "info")]
+
+
+def test_a_medium_finding_beside_a_high_one_is_a_todo() -> None:
+    decision = council_decision.decide([report("FAIL", finding("high", line=3), finding("medium", line=40))])
+    assert [place.standing for place in decision.findings] == ["open", "todo"]
+    assert [place.failed_by for place in decision.findings] == [(), ()]
+
+
+def test_what_one_fails_for_and_another_only_notes_is_open() -> None:
+    reports = [report("FAIL", finding("medium", by="a"), by="a"), report("PASS", finding("medium", by="b"), by="b")]
+    [place] = council_decision.decide(reports).findings
+    assert (place.standing, place.reviewers, place.failed_by) == ("open", ("a", "b"), ("a",))
+
+
+def test_a_person_waives_all_that_a_fail_rests_on_to_settle_it() -> None:
+    reports = [report("FAIL", finding("medium", line=3), finding("medium", line=40)), report("PASS", by="b")]
+    waivers = [Waiver(finding=place.id, reason="r", by="Ada") for place in council_decision.decide(reports).findings]
+    assert council_decision.decide(reports, waivers=waivers[:1]).outcome == "BLOCK"
+    assert council_decision.decide(reports, waivers=waivers).outcome == "PASS"
+
+
+def test_what_is_settled_in_one_part_explains_no_fail_of_another_part() -> None:
+    reports = [report("FAIL", finding("high", claim="here"), part=1), report("FAIL", part=2), report("PASS", by="b")]
+    [place] = council_decision.decide(reports).findings
+    waiver = Waiver(finding=place.id, reason="r", by="Ada")
+    assert council_decision.decide(reports[:1], waivers=[waiver]).outcome == "PASS"
+    assert council_decision.decide(reports, waivers=[waiver]).outcome == "INCONCLUSIVE"
 
 
 def test_a_finding_whose_quote_is_not_there_does_not_block() -> None:
@@ -144,6 +197,8 @@ def test_what_nobody_saw_is_no_pass() -> None:
     decision = council_decision.decide([report("PASS"), ADVOCATE], unseen=["big.py:1-900"])
     assert decision.outcome == "INCONCLUSIVE"
     assert decision.unseen == ("big.py:1-900",)
+    assert decision.next == "review_in_parts"
+    assert "smaller parts" in decision.why
 
 
 def test_one_missing_part_makes_a_reviewer_unusable() -> None:
@@ -259,7 +314,7 @@ def test_nothing_passes_without_usable_verdicts_whatever_the_rules(
 
 @hypothesis.given(st.lists(ANY_REPORT, max_size=6), ANY_RULES)
 def test_a_proven_blocking_finding_always_blocks(reports: list[ReviewReport], rules: CouncilRules) -> None:
-    proven = any(one.anchored and one.severity in findings.BLOCKING for each in reports for one in each.findings)
+    proven = any(map(blocks, reports))
     decision = council_decision.decide(reports, rules)
     assert (decision.outcome == "BLOCK") is proven
     assert decision.blocks or not proven
@@ -300,19 +355,26 @@ def test_waiving_everything_leaves_nothing_open(reports: list[ReviewReport]) -> 
 @pytest.mark.parametrize(
     ("reports", "why"),
     [
-        ([], "No reviewer gave a usable verdict."),
-        ([report(None, by="b"), report("PASS")], "No usable verdict from b."),
+        ([], "No reviewer gave a usable verdict: review again."),
+        ([report(None, by="b"), report("PASS")], "No usable verdict from b: review again."),
         (
             [report("FAIL"), report("PASS", by="b")],
-            "a said FAIL without a critical or high finding that is in the change.",
+            "a said FAIL without a finding that is in the change: read the answer, then review again.",
         ),
         ([report("PASS")], "Everybody passes it and nobody has argued against it yet."),
         ([report("PASS"), ADVOCATE], "Nothing critical or high stands after 2 reviews."),
         (
             [report("FAIL", finding(line=3), finding("critical", line=40))],
-            "1 critical and 1 high findings in the change.",
+            "1 critical and 1 high findings in the change: mend what is open, then review again.",
         ),
-        ([report("FAIL", finding())], "1 high finding in the change."),
+        ([report("FAIL", finding())], "1 high finding in the change: mend what is open, then review again."),
+        (
+            [
+                report("FAIL", finding()),
+                report("FAIL", finding("medium", by="b", line=40), finding("medium", by="b", line=60), by="b"),
+            ],
+            BOTH,
+        ),
     ],
 )
 def test_the_decision_says_why_in_one_sentence(reports: list[ReviewReport], why: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
-from dispatch_mcp.review import council_decision, diff_parts, findings, review_scope, review_tasks
+from dispatch_mcp.review import answer_form, council_decision, diff_parts, findings, review_scope, review_tasks
 
 SEATS = tuple(findings.Reviewer(reviewer=name) for name in ("security-sentinel", "user/money"))
 FOCUSES = {"security-sentinel": "injection"}
@@ -74,7 +74,7 @@ def test_tasks_are_small_may_be_tried_twice_and_change_nothing() -> None:
     for task in tasks(manifest()):
         assert (task.max_attempts, task.effort, task.priority) == (2, model.Effort.S, model.Priority.HIGH)
         assert "Change nothing." in task.constraints
-        assert task.output == (review_tasks.OUTPUT,)
+        assert task.output == (answer_form.OUTPUT,)
         assert task.model
 
 

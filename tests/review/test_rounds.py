@@ -231,3 +231,11 @@ def test_who_mends_a_finding_reads_everything_that_was_said_about_it() -> None:
         "Proposed: bind it",
         "Also: bob says",
     ]
+
+
+def test_what_a_fail_rested_on_is_asked_about_again_and_blocks_while_it_stands() -> None:
+    mild = Finding(reviewer="ann", severity="medium", file="app.py", line=2, quote="charge(total)", anchored=True)
+    decision = council_decision.decide([ReviewReport(reviewer="ann", verdict="FAIL", findings=(mild,))])
+    [earlier] = rounds.earlier(decision)
+    assert earlier.severity == "medium"
+    assert outcome(carried(old=earlier)) == "BLOCK"

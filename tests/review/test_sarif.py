@@ -121,7 +121,7 @@ def test_an_inconclusive_round_says_that_it_did_not_succeed_and_why() -> None:
     document = run(council_decision.decide([ReviewReport(reviewer="ann", problem="it has no verdict")]))
     [invocation] = document["invocations"]
     assert invocation["executionSuccessful"] is False
-    assert invocation["exitCodeDescription"] == "No reviewer gave a usable verdict."
+    assert invocation["exitCodeDescription"] == "No reviewer gave a usable verdict: review again."
     assert invocation["toolExecutionNotifications"][0]["message"]["text"] == "ann: it has no verdict"
     assert document["properties"]["outcome"] == "INCONCLUSIVE"
     assert document["properties"]["about"] == "a diff"

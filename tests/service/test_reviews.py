@@ -354,3 +354,28 @@ async def test_how_reviewers_did_is_counted(tmp_path: Path) -> None:
     assert found["security-sentinel"].blocking == 1
     assert found["security-sentinel"].agreement == 1.0
     assert found["architecture-strategist"].agreement == 0.5
+
+
+@pytest.mark.parametrize("severity", ["medium", "low"])
+async def test_a_fail_with_mild_findings_blocks_keeps_them_and_is_not_asked_again(
+    tmp_path: Path, severity: str
+) -> None:
+    mild = {"security-sentinel": council_setup.fails(QUERY.strip(), severity=severity)}
+    async with council_setup.opened(tmp_path / "state", mild) as room:
+        review = await room.reviewed(DIFF)
+    assert (review.outcome, review.blocks) == ("BLOCK", True)
+    assert [(line.severity, line.standing, line.marks[-1]) for line in review.findings] == [
+        (severity, "open", "security-sentinel said FAIL for it")
+    ]
+    assert len(room.model.prompts("security-sentinel")) == 1
+
+
+async def test_a_fail_without_a_finding_is_asked_again_and_then_passes_nothing(tmp_path: Path) -> None:
+    async with council_setup.opened(
+        tmp_path / "state", {"security-sentinel": '{"verdict": "FAIL", "findings": []}'}
+    ) as room:
+        review = await room.reviewed(DIFF)
+    assert "FAIL without a finding" in room.model.prompts("security-sentinel")[1]
+    assert (review.outcome, review.blocks) == ("INCONCLUSIVE", True)
+    assert review.next
+    assert "review again" in review.next.advice

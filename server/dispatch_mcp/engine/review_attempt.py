@@ -78,12 +78,11 @@ async def judge(
 
 def _unproven(report: ReviewReport) -> str:
     """Returns why a FAIL proves nothing, or an empty string: its reviewer is asked once more."""
-    if report.verdict != "FAIL" or _proves_something(report):
+    if report.verdict != "FAIL" or any(finding.anchored for finding in report.findings):
         return ""
-    claims = [finding for finding in report.findings if finding.called in findings.BLOCKING]
-    if not claims:
-        return "it says FAIL without a critical or high finding"
-    return f"it says FAIL, but {claims[0].quote.strip()[:80]!r} is not in the change"
+    if not report.findings:
+        return "it says FAIL without a finding"
+    return f"it says FAIL, but {report.findings[0].quote.strip()[:80]!r} is not in the change"
 
 
 def _proves_something(report: ReviewReport) -> bool:

@@ -1,7 +1,8 @@
 """What a round decides, from reports alone: PASS, BLOCK or INCONCLUSIVE (docs/rules.md#review-council).
 
-Nothing passes by accident: without a usable verdict of everybody who was asked there is no PASS, nor with a FAIL whose
-reason nobody could find, nor with lines that nobody saw, nor when nobody argued against a unanimous PASS.
+Critical and high findings block, and so does what a FAIL rests on, whatever it is called. Nothing passes by accident:
+without a usable verdict of everybody who was asked there is no PASS, nor with a FAIL whose reason nobody could find,
+nor with lines that nobody saw, nor when nobody argued against a unanimous PASS.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from dispatch_mcp.review.findings import Finding, Refutation, ReviewReport, Seve
 
 Outcome = Literal["PASS", "BLOCK", "INCONCLUSIVE"]
 Standing = Literal["open", "todo", "info", "unproven", "refuted", "waived"]
+Remedy = Literal["", "mend", "ask_again", "review_in_parts", "devils_advocate"]
+"""What keeps a round from being stuck where it is; nothing is left to do about a PASS."""
 
 _STANDINGS: Final[tuple[Standing, ...]] = ("open", "todo", "info", "unproven", "refuted", "waived")
 """In the order in which they are shown: what has to be done first."""
@@ -59,7 +62,10 @@ class Claim(model.Value):
 
 
 class MergedFinding(model.Value):
-    """One place that findings are about, with everybody who found it. `severity` is the worst that counts."""
+    """One place that findings are about, with everybody who found it. `severity` is the worst that counts.
+
+    `failed_by` are the reviewers whose FAIL rests on it though it is neither critical nor high.
+    """
 
     id: str
     severity: Severity
@@ -73,6 +79,7 @@ class MergedFinding(model.Value):
     marks: tuple[str, ...] = ()
     waived: str = ""
     refuted_by: tuple[str, ...] = ()
+    failed_by: tuple[str, ...] = ()
 
     @property
     def reviewers(self) -> tuple[str, ...]:
@@ -102,7 +109,7 @@ class Decision(model.Value):
     findings: tuple[MergedFinding, ...] = ()
     voices: tuple[ReviewerVerdict, ...] = ()
     unseen: tuple[str, ...] = ()
-    next: Literal["", "devils_advocate"] = ""
+    next: Remedy = ""
 
     def of(self, *standings: Standing) -> tuple[MergedFinding, ...]:
         """Returns the findings of these standings."""
@@ -139,19 +146,33 @@ def _judged(
     places: Sequence[MergedFinding],
     rules: CouncilRules,
     unseen: Sequence[str],
-) -> tuple[Outcome, str, Literal["", "devils_advocate"]]:
+) -> tuple[Outcome, str, Remedy]:
     blocking = [place for place in places if place.standing == "open"]
     if blocking:
-        counts = Counter(place.severity for place in blocking)
-        severities = " and ".join(f"{counts[name]} {name}" for name in findings.SEVERITIES if counts[name])
-        return "BLOCK", f"{severities} finding{'s' if len(blocking) > 1 else ''} in the change.", ""
-    doubt = _doubt(reports, voices, places, rules, unseen)
+        return "BLOCK", _blocked(blocking), "mend"
+    doubt, remedy = _doubt(reports, voices, places, rules, unseen)
     if doubt:
-        return "INCONCLUSIVE", doubt, ""
+        return "INCONCLUSIVE", doubt, remedy
     if rules.devils_advocate and is_unanimous(reports) and not any(voice.role == "advocate" for voice in voices):
         return "INCONCLUSIVE", "Everybody passes it and nobody has argued against it yet.", "devils_advocate"
     settlements = [place for place in places if place.standing in ("waived", "refuted")]
     return "PASS", _passed(voices, settlements), ""
+
+
+def _blocked(blocking: Sequence[MergedFinding]) -> str:
+    """Returns why a round blocks: what is critical or high, then what somebody's FAIL rests on."""
+    grave = [place for place in blocking if place.severity in findings.BLOCKING]
+    rest = [place for place in blocking if place.severity not in findings.BLOCKING]
+    names = ", ".join(dict.fromkeys(name for place in rest for name in place.failed_by))
+    reasons = [f"{_counted(grave)} in the change"] * bool(grave)
+    reasons += [f"{names} said FAIL for {_counted(rest)} in the change"] * bool(rest)
+    return f"{'; '.join(reasons)}: mend what is open, then review again."
+
+
+def _counted(places: Sequence[MergedFinding]) -> str:
+    counts = Counter(place.severity for place in places)
+    severities = " and ".join(f"{counts[name]} {name}" for name in findings.SEVERITIES if counts[name])
+    return f"{severities} finding{'s' if len(places) > 1 else ''}"
 
 
 def _passed(voices: Sequence[ReviewerVerdict], places: Sequence[MergedFinding]) -> str:
@@ -169,34 +190,38 @@ def _doubt(
     places: Sequence[MergedFinding],
     rules: CouncilRules,
     unseen: Sequence[str],
-) -> str:
-    """Returns why a round without a blocking finding cannot pass, or an empty string."""
+) -> tuple[str, Remedy]:
+    """Returns why a round without a blocking finding cannot pass and what to do about it; nothing when it can."""
     usable = [voice for voice in voices if voice.verdict and voice.role == "reviewer"]
     if not usable:
-        return "No reviewer gave a usable verdict."
+        return "No reviewer gave a usable verdict: review again.", "ask_again"
     missing = [voice.reviewer for voice in voices if not voice.verdict]
     if missing and (rules.quorum == "all" or any(voice.role == "advocate" and not voice.verdict for voice in voices)):
-        return f"No usable verdict from {', '.join(missing)}."
-    objecting = _objections(reports, places)
+        return f"No usable verdict from {', '.join(missing)}: review again.", "ask_again"
+    objecting = ", ".join(_objections(reports, places))
     if objecting:
-        return f"{', '.join(objecting)} said FAIL without a critical or high finding that is in the change."
+        why = f"{objecting} said FAIL without a finding that is in the change: read the answer, then review again."
+        return why, "ask_again"
     if unseen:
-        return f"{len(unseen)} place{'s' if len(unseen) > 1 else ''} of the change were not seen by everybody."
-    return ""
+        count = f"{len(unseen)} place{'s' if len(unseen) > 1 else ''}"
+        return f"{count} of the change were not seen by everybody: review it in smaller parts.", "review_in_parts"
+    return "", ""
 
 
 def _objections(reports: Sequence[ReviewReport], places: Sequence[MergedFinding]) -> list[str]:
     """Returns the reviewers whose FAIL cannot be explained.
 
-    Nobody blocks here, so none of them has an open critical or high finding. A FAIL counts as explained when a finding
-    of its reviewer was waived or refuted: that was the reason, and it is settled.
+    Nobody blocks here, so no finding on which a FAIL rests is open. A FAIL counts as explained when one of its findings
+    was waived or refuted: that was the reason, and it is settled.
     """
-    proven = {claim.reviewer for place in places if place.standing in ("waived", "refuted") for claim in place.claims}
+    settlements = {claim for place in places if place.standing in ("waived", "refuted") for claim in place.claims}
     return list(
         dict.fromkeys(
             report.reviewer
             for report in reports
-            if report.verdict == "FAIL" and report.role != "earlier" and report.reviewer not in proven
+            if report.verdict == "FAIL"
+            and report.role != "earlier"
+            and not any(_claim(finding) in settlements for finding in report.findings)
         )
     )
 
@@ -236,7 +261,7 @@ def merge(
 ) -> list[MergedFinding]:
     """Returns all findings, those about one place as one with all its reviewers, the worst first."""
     groups: list[list[Finding]] = []
-    for finding in sorted((finding for report in reports for finding in report.findings), key=_order):
+    for finding in sorted((finding for report in reports for finding in _weighed(report)), key=_order):
         group = next((group for group in groups if _is_same_place(group[0], finding)), None)
         if group is None:
             groups.append([finding])
@@ -259,6 +284,23 @@ def merge(
             place.line,
         ),
     )
+
+
+def _weighed(report: ReviewReport) -> Sequence[Finding]:
+    """Returns the findings of a report; those on which its FAIL rests are marked when their severity does not say so.
+
+    These are the gravest ones that are in the change, unless they are critical or high and block by themselves.
+    """
+    proofs = [finding for finding in report.findings if finding.anchored]
+    if report.verdict != "FAIL" or not proofs:
+        return report.findings
+    gravest = findings.worst([finding.severity for finding in proofs])
+    if gravest in findings.BLOCKING:
+        return report.findings
+    return [
+        finding.model_copy(update={"decides": finding.anchored and finding.severity == gravest})
+        for finding in report.findings
+    ]
 
 
 def _order(finding: Finding) -> tuple[int, str, int, str]:
@@ -289,39 +331,47 @@ def _merged(
         if refutation.finding == name and refutation.anchored and refutation.evidence.strip()
     }
     waiver = next((waiver for waiver in waivers if waiver.finding == name), None)
+    failed_by = tuple(dict.fromkeys(finding.reviewer for finding in group if finding.decides))
     return MergedFinding(
         id=name,
         severity=first.severity,
-        standing=_standing(first, waived=waiver is not None, refuted=len(opponents) >= len(raisers)),
+        standing=_standing(
+            first, waived=waiver is not None, refuted=len(opponents) >= len(raisers), decides=bool(failed_by)
+        ),
         file=first.file,
         line=first.line,
         last=first.last,
         removed=first.removed,
         quote=first.quote,
-        claims=tuple(
-            Claim(
-                reviewer=finding.reviewer,
-                severity=finding.called,
-                claim=finding.claim,
-                evidence=finding.evidence,
-                fix=finding.fix,
-            )
-            for finding in group
-        ),
+        claims=tuple(map(_claim, group)),
         marks=tuple(dict.fromkeys(mark for finding in group for mark in finding.marks)),
         waived=f"{waiver.by}: {waiver.reason}" if waiver else "",
         refuted_by=tuple(sorted(opponents)),
+        failed_by=failed_by if first.severity not in findings.BLOCKING else (),
     )
 
 
-def _standing(finding: Finding, *, waived: bool, refuted: bool) -> Standing:
-    """Returns what becomes of a finding; it is refuted by as many reviewers with proof as have raised it."""
+def _claim(finding: Finding) -> Claim:
+    return Claim(
+        reviewer=finding.reviewer,
+        severity=finding.called,
+        claim=finding.claim,
+        evidence=finding.evidence,
+        fix=finding.fix,
+    )
+
+
+def _standing(finding: Finding, *, waived: bool, refuted: bool, decides: bool) -> Standing:
+    """Returns what becomes of a finding; it is refuted by as many reviewers with proof as have raised it.
+
+    What somebody's FAIL rests on is open like what is critical or high.
+    """
     if waived:
         return "waived"
     if not finding.anchored:
         return "unproven"
     if refuted:
         return "refuted"
-    if finding.severity in findings.BLOCKING:
+    if decides or finding.severity in findings.BLOCKING:
         return "open"
     return "todo" if finding.severity == "medium" else "info"

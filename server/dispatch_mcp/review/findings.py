@@ -28,6 +28,7 @@ class Finding(model.Value):
 
     `anchored` says that the server found the quote in the change; a finding without is demoted to low, and `claimed`
     keeps what its reviewer called it. `earlier` is its id in an earlier round; `marks` say what the server corrected.
+    `decides` says that its reviewer's FAIL rests on it.
     """
 
     reviewer: str
@@ -44,6 +45,7 @@ class Finding(model.Value):
     claimed: Severity | Literal[""] = ""
     earlier: str = ""
     marks: tuple[str, ...] = ()
+    decides: bool = False
 
     @property
     def called(self) -> Severity:

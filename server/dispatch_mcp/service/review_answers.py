@@ -190,10 +190,14 @@ def line(finding: council_decision.MergedFinding) -> FindingLine:
         evidence=first.evidence,
         fix=first.fix,
         also=tuple(f"{claim.reviewer}: {claim.claim}" for claim in finding.claims[1:] if claim.claim),
-        marks=finding.marks,
+        marks=(*finding.marks, *_decisive(finding)),
         waived=finding.waived,
         refuted_by=finding.refuted_by,
     )
+
+
+def _decisive(finding: council_decision.MergedFinding) -> tuple[str, ...]:
+    return (f"{', '.join(finding.failed_by)} said FAIL for it",) if finding.failed_by else ()
 
 
 def _next(
@@ -215,12 +219,8 @@ def _next(
         )
     if decision.outcome == "INCONCLUSIVE":
         blocks = "It blocks" if decision.blocks else "The settings let it through; say so to the user"
-        return NextStep(
-            StepKind.REPEAT_REVIEW,
-            record.id,
-            advice=f"{blocks}: {decision.why}",
-            has_findings=bool(decision.findings),
-        )
+        again = StepKind.NAME_CHANGE if decision.next == "review_in_parts" else StepKind.REPEAT_REVIEW
+        return NextStep(again, record.id, advice=f"{blocks}: {decision.why}", has_findings=bool(decision.findings))
     return NextStep(StepKind.MEND, record.id, plan=mend_plan)
 
 
