@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -26,7 +27,7 @@ CASES: list[tuple[Verdict | None, Severity | None]] = [
 
 
 def finding(
-    severity: Severity = "high", *, by: str = "a", anchored: bool = True, line: int = 3, **more: str
+    severity: Severity = "high", *, by: str = "a", anchored: bool = True, line: int = 3, **more: Any
 ) -> Finding:
     return Finding(
         reviewer=by,
@@ -255,16 +256,27 @@ def test_a_waiver_lets_one_finding_go_and_no_other() -> None:
     assert council_decision.decide(reports, waivers=[Waiver(finding=name, reason="r", by="p")]).outcome == "BLOCK"
 
 
+def any_report(
+    verdict: Verdict | None,
+    severity: Severity | None,
+    by: str,
+    *,
+    anchored: bool,
+    role: findings.Role = "reviewer",
+    line: int = 3,
+) -> ReviewReport:
+    proof = [finding(severity, by=by, anchored=anchored, line=line)] if severity else []
+    return report(verdict, *proof, by=by, role=role)
+
+
 @hypothesis.given(
     st.lists(
         st.builds(
-            lambda verdict, severity, anchored, by: report(
-                verdict, *([finding(severity, by=by, anchored=anchored)] if severity else []), by=by
-            ),
+            any_report,
             st.sampled_from(["PASS", "FAIL", None]),
             st.sampled_from([None, *findings.SEVERITIES]),
-            st.booleans(),
             st.sampled_from("abc"),
+            anchored=st.booleans(),
         ),
         max_size=6,
     )
@@ -276,15 +288,13 @@ def test_the_order_of_reports_changes_nothing_but_their_order(reports: list[Revi
 
 
 ANY_REPORT = st.builds(
-    lambda verdict, severity, anchored, by, role, line: report(
-        verdict, *([finding(severity, by=by, anchored=anchored, line=line)] if severity else []), by=by, role=role
-    ),
+    any_report,
     st.sampled_from(["PASS", "FAIL", None]),
     st.sampled_from([None, *findings.SEVERITIES]),
-    st.booleans(),
     st.sampled_from("abc"),
-    st.sampled_from(["reviewer", "advocate", "earlier"]),
-    st.sampled_from([3, 40]),
+    anchored=st.booleans(),
+    role=st.sampled_from(["reviewer", "advocate", "earlier"]),
+    line=st.sampled_from([3, 40]),
 )
 ANY_RULES = st.builds(
     CouncilRules,

@@ -333,9 +333,12 @@ async def test_a_dry_run_never_passes(tmp_path: Path) -> None:
 
 async def test_secrets_are_taken_out_before_anything_is_stored(tmp_path: Path) -> None:
     secret = "hunter2-hunter2"
-    clean = {"clean": lambda text: text.replace(secret, "[redacted:password]")}
+
+    def clean(text: str) -> str:
+        return text.replace(secret, "[redacted:password]")
+
     diff = DIFF.replace(QUERY, f'    password = "{secret}"')
-    async with council_setup.opened(tmp_path / "state", **clean) as room:
+    async with council_setup.opened(tmp_path / "state", clean=clean) as room:
         await room.reviewed(diff)
     assert all(secret not in prompt for _, prompt in room.model.read)
     stored = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]

@@ -214,7 +214,7 @@ def _objections(reports: Sequence[ReviewReport], places: Sequence[MergedFinding]
     Nobody blocks here, so no finding on which a FAIL rests is open. A FAIL counts as explained when one of its findings
     was waived or refuted: that was the reason, and it is settled.
     """
-    settlements = {claim for place in places if place.standing in ("waived", "refuted") for claim in place.claims}
+    settlements = [claim for place in places if place.standing in ("waived", "refuted") for claim in place.claims]
     return list(
         dict.fromkeys(
             report.reviewer
