@@ -161,3 +161,57 @@ def test_markdown_text_stays_one_line_of_words(text: str, frame: str) -> None:
 def test_markdown_cells_cannot_open_another_cell() -> None:
     table = f"| a | b |\n|---|---|\n| {escape.markdown('x | y')} | z |\n"
     assert MARKDOWN.render(table).count("<td>") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "line"),
+    [
+        ("short", 5, "short"),
+        ("longer", 5, "long…"),
+        ("ab  cd", 4, "ab…"),
+        ("a\tb\r\nc", None, "a b c"),
+        ("  around  ", None, "around"),
+        ("", 3, ""),
+        ("anything", 1, "…"),
+        ("a\u2028b", 3, "a b"),
+        ("\x1b[31mred\x1b[0m", 3, "red"),
+    ],
+)
+def test_a_line_is_cut_where_it_would_be_too_long(text: str, limit: int | None, line: str) -> None:
+    assert escape.one_line(text, limit=limit) == line
+
+
+@given(st.text(), st.integers(1, 20))
+def test_a_cut_line_is_never_longer_than_its_limit_and_begins_as_the_whole_line_does(text: str, limit: int) -> None:
+    whole, line = escape.one_line(text), escape.one_line(text, limit=limit)
+    assert len(line) <= limit
+    assert whole.startswith(line.removesuffix("…"))
+    assert (line == whole) or (line.endswith("…") and len(whole) > limit)
+
+
+def test_a_mermaid_label_has_sixty_characters_unless_told_otherwise() -> None:
+    assert mermaid_reads(escape.mermaid_label("x" * 60)) == "x" * 60
+    assert mermaid_reads(escape.mermaid_label("x" * 61)) == "x" * 59 + "…"
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_html_text_cannot_leave_an_attribute_in_either_quotes(quote: str) -> None:
+    assert quote not in escape.html(f"x{quote} onclick=alert(1) y={quote}")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("1. first", "1\\. first"),
+        ("12) twelfth", "12\\) twelfth"),
+        ("- item", "\\- item"),
+        ("=====", "\\====="),
+        ("a-b = c.d", "a-b = c.d"),
+        ("see https://x.example", "see https\\://x.example"),
+        ("snake_case", "snake\\_case"),
+        ("a & b < c", "a &amp; b &lt; c"),
+        ("plain words, with (signs): yes?", "plain words, with (signs): yes?"),
+    ],
+)
+def test_markdown_escapes_what_would_mean_something_and_nothing_else(text: str, shown: str) -> None:
+    assert escape.markdown(text) == shown

@@ -336,3 +336,47 @@ def test_strings_under_names_of_secrets_are_taken_out_whole_and_short_ones_stay(
         "n": 3,
         "b": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("known", "text", "shown"),
+    [
+        ("sixsix", "a sixsix b", "a [redacted:secret] b"),
+        ("fives", "a fives b", "a fives b"),
+        ("  sixsix\n", "a sixsix b", "a [redacted:secret] b"),
+        ("  fives  ", "a fives b", "a fives b"),
+        ("x" * 20 + "\nend", "a " + "x" * 20 + " b", "a [redacted:secret] b"),
+        ("x" * 19 + "\nend", "a " + "x" * 19 + " b", "a " + "x" * 19 + " b"),
+        ('p\u00e4"ssw', 'a {"k": "p\\u00e4\\"ssw"} b', 'a {"k": "[redacted:secret]"} b'),
+        ('p\u00e4"ssw', 'a {"k": "p\u00e4\\"ssw"} b', 'a {"k": "[redacted:secret]"} b'),
+        ("a b&c/d", "?q=a%20b%26c%2Fd&x", "?q=[redacted:secret]&x"),
+        (".*.*.*", "a .*.*.* b abcdef", "a [redacted:secret] b abcdef"),
+    ],
+)
+def test_known_values_are_found_from_six_characters_on_and_lines_of_them_from_twenty(
+    known: str, text: str, shown: str
+) -> None:
+    assert redaction.Redactor([known]).redact(text) == shown
+
+
+@pytest.mark.parametrize("before", ["cl\u00e9", "\u9375", "(", "\t"])
+def test_a_letter_of_another_alphabet_before_a_token_does_not_hide_it(before: str) -> None:
+    token = "ghp" + "_" + "a1" * 18
+    assert redaction.Redactor().redact(before + token) == f"{before}[redacted:github-token]"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("export DB_PASSWORD=s3cr3tvalue", "export DB_PASSWORD=[redacted:variable]"),
+        ("A=1\nGITHUB_TOKEN=abcdefg8\nB=2", "A=1\nGITHUB_TOKEN=[redacted:variable]\nB=2"),
+        ("db_token=abcdefg8", "db_token=abcdefg8"),
+        ("TOKEN=abcdefgh", "TOKEN=abcdefgh"),
+        ("TOKEN=abcdef8", "TOKEN=abcdef8"),
+        ("  TOKEN=abcdefg8", "  TOKEN=abcdefg8"),
+        ("https://me:p4ss@host/x", "https://me:[redacted:url-password]@host/x"),
+        ("a://b:c1@d e://f:g2@h", "a://b:[redacted:url-password]@d e://f:[redacted:url-password]@h"),
+    ],
+)
+def test_variables_and_addresses_give_away_where_their_secrets_stand(text: str, shown: str) -> None:
+    assert redaction.Redactor().redact(text) == shown

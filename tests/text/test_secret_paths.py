@@ -67,8 +67,77 @@ def test_built_folders_count_only_at_the_top_and_for_what_git_does_not_know() ->
     assert not secret_paths.readable("src/node_modules/x.js", in_git=True)
 
 
-def test_very_long_lines_are_made_by_machines() -> None:
-    assert secret_paths.machine_made("x" * 30_000)
-    assert secret_paths.machine_made("short\n" * 50 + "x" * 25_000)
-    assert not secret_paths.machine_made("def f(): ...\n" * 5_000)
-    assert not secret_paths.machine_made("")
+@pytest.mark.parametrize(
+    ("path", "in_git", "expected"),
+    [
+        ("src/app.py", False, True),
+        (".github/workflows/ci.yml", False, True),
+        ("src/.hidden/app.py", False, True),
+        (".env", True, False),
+        ("src/.env.local", True, False),
+        (".ssh/config", True, False),
+        ("src/.ssh/config", True, False),
+        ("src/.docker/config.json", True, False),
+        ("src/yarn.lock", True, False),
+        ("node_modules/x/index.js", True, False),
+        ("web/third_party/x.js", True, False),
+        ("Pods/x.m", False, False),
+        (".venv/lib/x.py", False, False),
+        ("dist/app.py", False, False),
+        ("dist/app.py", True, True),
+        ("web/dist/app.py", False, True),
+        ("coverage/index.py", False, False),
+    ],
+)
+def test_what_may_be_indexed_is_known_by_the_path(path: str, *, in_git: bool, expected: bool) -> None:
+    assert secret_paths.readable(path, in_git=in_git) is expected
+
+
+@pytest.mark.parametrize(
+    ("folder", "top", "expected"),
+    [
+        ("node_modules", False, True),
+        ("__pycache__", False, True),
+        (".git", False, True),
+        (".GIT", False, True),
+        (".ssh", True, True),
+        ("build", True, True),
+        ("build", False, False),
+        ("target", True, True),
+        ("src", True, False),
+        (".github", True, False),
+    ],
+)
+def test_folders_of_other_people_and_of_tools_are_left_out(folder: str, *, top: bool, expected: bool) -> None:
+    assert secret_paths.skipped_folder(folder, top=top) is expected
+
+
+@pytest.mark.promise("S4")
+@given(st.sampled_from(SECRETS), st.text("ab.\n", min_size=1, max_size=5))
+def test_a_secret_stays_one_as_a_file_in_a_folder_of_any_name(name: str, folder: str) -> None:
+    assert secret_paths.secret(f"{folder}/{name}")
+    assert secret_paths.unread_file(name)
+
+
+@pytest.mark.promise("S4")
+@pytest.mark.parametrize("name", [".env.a\nb", "id_rsa.pub", ".env-backup", "terraform.tfstate.backup", "prod\n.env"])
+def test_a_secret_name_with_more_in_it_is_still_one(name: str) -> None:
+    assert secret_paths.secret(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x" * 400, False),
+        ("x" * 401, True),
+        (("x" * 398 + "\n") * 20, False),
+        ("short\n" * 10_000 + "x" * 20_000, False),
+        ("short\n" * 10_000 + "x" * 20_001, True),
+        ("short\n" * 10_000 + "x" * 20_001 + "\nshort", True),
+        ("\n" * 6_000, False),
+        ("def f(): ...\n" * 5_000, False),
+        ("", False),
+    ],
+)
+def test_text_is_made_by_machines_from_a_length_of_lines_on(text: str, *, expected: bool) -> None:
+    assert secret_paths.machine_made(text) is expected

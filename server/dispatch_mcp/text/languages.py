@@ -43,7 +43,7 @@ _TEST_FOLDERS = (
 _TEST_FILES = (
     r"(?:^|/)(?:test_[^/]*|conftest|tests?)\.\w+$",  # test_cart.py, conftest.py, tests.py
     r"[-_.](?:tests?|spec|test-d|e2e)\.\w+$",  # cart_test.go, cart.spec.ts
-    r"[a-z](?:Tests?|Spec)\.\w+$",  # CartTest.java
+    r"[A-Za-z0-9](?:Tests?|Spec)\.\w+$",  # CartTest.java
 )
 _TEST_PLACE = re.compile("|".join((below(*_TEST_FOLDERS), *_TEST_FILES)))
 _DOCS_PLACE = re.compile(
@@ -80,8 +80,11 @@ def role(path: str) -> Role:
     return "source" if kind in _CODE and kind else "other"
 
 
+# Marks stand apart from the name, or begin with a capital: `latest` and `contest` are names.
 _TEST_MARKS = re.compile(
-    r"^(?:test|tests|unit|it)[-_.]+|[-_.]?(?:tests?|spec|test-d|e2e|unit|internal)$", re.IGNORECASE
+    r"(?i:^(?:tests?|unit|it)[-_.]+)"  # test_cart
+    r"|(?i:[-_.](?:tests?|spec|test-d|e2e|unit|internal))$"  # cart_test, cart-e2e
+    r"|(?<=[A-Za-z0-9])(?:Tests?|Spec)$"  # CartTest
 )
 
 

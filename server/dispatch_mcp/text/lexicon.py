@@ -20,8 +20,9 @@ Meanings = tuple[tuple[int, float], ...]
 
 MAX_WORDS = 5
 MIN_PREFIX = 4
-_MAX_RUN = 10
-_RUN = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
+_CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_RUN = re.compile(rf"[A-Za-z]*[{_CJK}][{_CJK}A-Za-z]*")
+"""A run of Chinese or Japanese characters, with the Latin letters that are written into it: `APIキー`."""
 _LEAST_FOLDED = 6
 _LEAST_IMPLIED = 0.1
 
@@ -109,6 +110,10 @@ class Lexicon:
     def _beginnings(self) -> frozenset[str]:
         return frozenset(prefix[:MIN_PREFIX] for prefix in self.prefixes)
 
+    @cached_property
+    def _longest_run(self) -> int:
+        return max(map(len, self.runs), default=0)
+
     def _run_matches(self, source: str) -> Iterator[Match]:
         for run in _RUN.finditer(source):
             at = run.start()
@@ -119,8 +124,8 @@ class Lexicon:
                 at = match.end if match is not None else at + 1
 
     def _run_at(self, source: str, at: int, stop: int) -> Match | None:
-        for end in range(min(at + _MAX_RUN, stop), at, -1):
-            meanings = self.runs.get(source[at:end])
+        for end in range(min(at + self._longest_run, stop), at, -1):
+            meanings = self.runs.get(source[at:end].lower())
             if meanings is not None:
                 return Match(-1, -1, meanings, at, end)
         return None
@@ -140,7 +145,7 @@ def parse(sources: Iterable[str], common: Sequence[str] = ()) -> Lexicon:
     """Returns the lexicon that these files describe; `common` are everyday English words, the commonest first.
 
     Raises:
-        ValueError: a concept implies one that does not exist.
+        ValueError: a concept implies one that does not exist, or no word can ever begin with a term that ends in `*`.
     """
     files = list(sources)
     draft = _Draft()
@@ -204,9 +209,9 @@ class _Tables:
 
     def add(self, term: str, meaning: _Meant) -> None:
         if not term.isascii() and _RUN.search(term):
-            _put(self.runs, term, meaning)
+            _put(self.runs, term.lower(), meaning)
         elif term.endswith("*"):
-            _put(self.prefixes, tokenizer.fold(tokenizer.normal(term[:-1])), meaning)
+            _put(self.prefixes, _prefix(term), meaning)
         else:
             self._add_phrase(term, meaning)
 
@@ -249,6 +254,13 @@ class _Tables:
                     row[other] = max(row.get(other, 0.0), weight * share)
             self.known[meanings] = tuple(sorted(row.items()))
         return self.known[meanings]
+
+
+def _prefix(term: str) -> str:
+    form = tokenizer.fold(tokenizer.normal(term[:-1]))
+    if len(form) < MIN_PREFIX or len(_words(form)) != 1:
+        raise ValueError(f"no word begins with {term!r}: give one beginning of {MIN_PREFIX} letters or more")
+    return form
 
 
 def _words(term: str) -> list[tokenizer.Word]:

@@ -21,13 +21,13 @@ They are fewer than `MAX_WHOLE` so that the longest request costs no more than o
 """
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_LETTER = rf"[^\W_{_CJK}]"
-_WORD = re.compile(rf"[{_CJK}]+|{_LETTER}+(?:['\u2019]{_LETTER}+)*(?:\+\+|#(?!\w))?")
+_LETTER = rf"[^\W_{_CJK}][\u0300-\u036f]*"  # with its accents: macOS and some keyboards write them apart
+_WORD = re.compile(rf"[{_CJK}]+|(?:{_LETTER})+(?:['\u2019](?:{_LETTER})+)*(?:\+\+|#(?!\w))?")
 _ASCII_WORD = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z0-9]+)*(?:\+\+|#(?!\w))?")
 _CJK_RUN = re.compile(rf"[{_CJK}]")
 _PLAIN = re.compile(r"[a-z0-9]+(?:\+\+|#)?")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_INNER_CASE = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]{2}")
+_INNER_CASE = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]{2}|[0-9][A-Z][a-z]")
 
 
 class Word(NamedTuple):

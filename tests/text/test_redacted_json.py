@@ -1,0 +1,57 @@
+"""Secrets taken out of JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp.text import redaction
+
+
+def nested(value: redaction.Json, depth: int, wrap: Callable[[redaction.Json], redaction.Json]) -> redaction.Json:
+    for _ in range(depth):
+        value = wrap(value)
+    return value
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"k": inner}], ids=["lists", "objects"])
+@pytest.mark.parametrize("leaf", ["text", 7, 1.5, True, None])
+def test_json_is_walked_to_its_last_allowed_level_and_no_further(
+    leaf: redaction.Json, wrap: Callable[[redaction.Json], redaction.Json]
+) -> None:
+    redactor = redaction.Redactor()
+    whole = nested(leaf, redaction.MAX_DEPTH, wrap)
+    assert redactor.redact_json(whole) == whole
+    assert redactor.redact_json(wrap(whole)) == nested("[redacted:too-deep]", redaction.MAX_DEPTH, wrap)
+
+
+_SECRET_VALUES = st.sampled_from(["hunter22", "plain", "sk-" + "ant-" + "a1" * 12, "", 7, None, True])
+_JSON = st.recursive(
+    _SECRET_VALUES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["password", "n", "hunter22", "api_key"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@pytest.mark.promise("S10")
+@given(_JSON)
+def test_redacted_json_holds_no_secret_keeps_its_shape_and_does_not_change_again(value: redaction.Json) -> None:
+    redactor = redaction.Redactor(["hunter22"])
+    once = redactor.redact_json(value)
+    assert "hunter22" not in json.dumps(once)
+    assert "a1a1" not in json.dumps(once)
+    assert redactor.redact_json(once) == once
+    assert type(once) is type(value)
+    assert not isinstance(value, list | dict) or len(once) == len(value)
+
+
+def test_what_was_redacted_before_keeps_the_kind_that_it_was_given() -> None:
+    value = {"password": "[redacted:url-password]", "secret": "[re"}
+    assert redaction.Redactor().redact_json(value) == value
