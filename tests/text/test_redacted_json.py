@@ -18,7 +18,10 @@ def nested(value: redaction.Json, depth: int, wrap: Callable[[redaction.Json], r
     return value
 
 
-@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"k": inner}], ids=["lists", "objects"])
+WRAPS: list[Callable[[redaction.Json], redaction.Json]] = [lambda inner: [inner], lambda inner: {"k": inner}]
+
+
+@pytest.mark.parametrize("wrap", WRAPS, ids=["lists", "objects"])
 @pytest.mark.parametrize("leaf", ["text", 7, 1.5, True, None])
 def test_json_is_walked_to_its_last_allowed_level_and_no_further(
     leaf: redaction.Json, wrap: Callable[[redaction.Json], redaction.Json]
@@ -49,7 +52,7 @@ def test_redacted_json_holds_no_secret_keeps_its_shape_and_does_not_change_again
     assert "a1a1" not in json.dumps(once)
     assert redactor.redact_json(once) == once
     assert type(once) is type(value)
-    assert not isinstance(value, list | dict) or len(once) == len(value)
+    assert isinstance(value, str | int | None) or len(once) == len(value)
 
 
 def test_what_was_redacted_before_keeps_the_kind_that_it_was_given() -> None:
