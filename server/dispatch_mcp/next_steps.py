@@ -30,6 +30,9 @@ class StepKind(StrEnum):
     # A run that is over.
     READ_RESULTS = "read_results"
     SETTLE_FAILURES = "settle_failures"
+    SETTLE_REVIEWS = "settle_reviews"
+    READ_DECISION = "read_decision"
+    LET_REVIEW_GO = "let_review_go"
     REOPEN = "reopen"
     # Why one task waits.
     WAITS_FOR_PERSON = "waits_for_person"

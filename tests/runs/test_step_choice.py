@@ -178,3 +178,35 @@ def test_every_state_of_a_run_has_a_step_that_is_about_it(
     assert set(step.tasks) <= {row.id for row in tasks}
     over = step.kind in (StepKind.READ_RESULTS, StepKind.SETTLE_FAILURES, StepKind.REOPEN)
     assert over == (state in model.RUN_FINAL)
+
+
+@pytest.mark.parametrize(
+    ("state", "rows", "kind", "advice"),
+    [
+        (RunState.NEEDS_CHANGES, ["r"], StepKind.SETTLE_REVIEWS, "Blocked by review: r."),
+        (RunState.NEEDS_CHANGES, [], StepKind.READ_DECISION, "Blocked by review."),
+        (
+            RunState.INCONCLUSIVE,
+            ["r", "s"],
+            StepKind.SETTLE_REVIEWS,
+            "Reviewed without a verdict, which does not count as passed: r, s.",
+        ),
+    ],
+)
+def test_a_run_that_a_review_ended_says_so_and_what_settles_it(
+    state: RunState, rows: list[str], kind: StepKind, advice: str
+) -> None:
+    step = step_choice.next_step(run(state), [task(name, TaskState.FAILED) for name in rows])
+    assert (step.kind, step.advice, step.tasks) == (kind, advice, tuple(rows))
+
+
+@pytest.mark.parametrize(
+    ("dep", "why"),
+    [
+        (TaskState.READY, "blocks what it reviewed; waits for a (ready)"),
+        (TaskState.SUCCEEDED, "blocks what it reviewed; waits for other reviews"),
+    ],
+)
+def test_a_review_that_objects_says_what_it_waits_for(dep: TaskState, why: str) -> None:
+    row = task("r", TaskState.BLOCKED, cause="needs_changes")
+    assert step_choice.why_waiting("run", row, {"a": dep}, ("a",)) == why

@@ -71,8 +71,10 @@ def test_pools_are_counted_apart() -> None:
 
 
 @pytest.mark.parametrize("state", [TaskState.SUCCEEDED, TaskState.UNVERIFIED])
-@pytest.mark.parametrize("target", TaskState)
-def test_a_result_is_never_taken_back(state: TaskState, target: TaskState) -> None:
+@pytest.mark.parametrize("target", sorted(model.TASK_FINAL | {TaskState.RUNNING}))
+def test_what_has_a_result_never_becomes_anything_else_but_work_that_is_sent_back(
+    state: TaskState, target: TaskState
+) -> None:
     table = table_of(("a", ()))
     table.close(0, state, "")
     if target is not state:
@@ -88,12 +90,12 @@ def test_the_table_of_moves_lets_every_state_be_reached_and_names_every_state() 
     assert reachable == set(TaskState)
 
 
-def test_nothing_moves_back_from_a_result_and_only_closed_or_open_tasks_move_back() -> None:
+def test_every_closed_task_can_be_opened_again_and_only_what_is_ready_begins() -> None:
     back = {(state, target) for state, targets in transitions.MOVES.items() for target in targets}
     reopened = {
         (state, target) for state, target in back if state in model.TASK_FINAL and target not in model.TASK_FINAL
     }
-    assert {state for state, _ in reopened} == {TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED}
+    assert {state for state, _ in reopened} == model.TASK_FINAL
     assert not any(target is TaskState.RUNNING for state, target in back if state is not TaskState.READY)
 
 
@@ -156,6 +158,58 @@ def test_what_is_counted_is_what_counting_the_rows_would_give(moves: list[str], 
     copies = [transitions.TaskRow(row.id, row.worker, row.state) for row in table.rows]
     again = task_table.TaskTable(plan_of(*((row.id, table_deps(table, row.id)) for row in copies)), copies)
     assert (again.running, again.unfinished, states(again)) == counted
+
+
+def reviewed_table() -> task_table.TaskTable:
+    """Returns work with a result, a review that passed it, and three that built on it: waiting, ready and running."""
+    tasks = [model.Task(id="a", do="x"), model.Task(id="r", do="x", deps=("a",), reviews=("a",))]
+    tasks += [model.Task(id=name, do="x", deps=("r",)) for name in ("waits", "runs")]
+    tasks += [model.Task(id="last", do="x", deps=("waits",)), model.Task(id="beside", do="x", deps=("a",))]
+    rows = [transitions.TaskRow(task.id, HOST) for task in tasks]
+    table = task_table.TaskTable(model.Plan(id="p", tasks=tuple(tasks)), rows)
+    table.begin()
+    for position in (0, 1):
+        table.start(position)
+        table.end(table.rows[position], AttemptState.SUCCEEDED)
+        table.close(position, TaskState.SUCCEEDED, "")
+        table.rows[position].result = "digest"
+        table.release(position)
+    table.start(3)
+    return table
+
+
+def test_work_that_is_sent_back_makes_wait_what_has_not_begun_and_lets_go_on_what_has() -> None:
+    table = reviewed_table()
+    assert table.unfinished == 4
+    table.send_back(0)
+    assert states(table) == {
+        "a": "ready",
+        "r": "blocked",
+        "waits": "blocked",
+        "runs": "running",
+        "last": "blocked",
+        "beside": "blocked",
+    }
+    assert table.unfinished == 6
+    assert [(row.result, row.rounds, row.cause) for row in table.rows[:2]] == [("", 1, "sent_back"), ("", 0, "")]
+
+
+def test_a_review_that_objects_is_told_from_one_that_waits_by_the_rows_alone() -> None:
+    table = reviewed_table()
+    table.send_back(0)
+    assert table.objecting == set()
+    table.start(0)
+    table.end(table.rows[0], AttemptState.SUCCEEDED)
+    table.close(0, TaskState.SUCCEEDED, "")
+    table.release(0)
+    table.start(1)
+    table.end(table.rows[1], AttemptState.FAILED)
+    table.await_mending(1)
+    again = task_table.TaskTable(
+        model.Plan(id="p", tasks=(model.Task(id="a", do="x"), model.Task(id="r", do="x", deps=("a",), reviews=("a",)))),
+        table.rows[:2],
+    )
+    assert table.objecting == again.objecting == {1}
 
 
 def table_deps(table: task_table.TaskTable, task_id: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,14 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.store import sqlite
 
 RUN = "INSERT INTO run (id, plan_id, plan_version, principal, request_key, state, worker, workspace, dry_run, fresh, limits, server_driven, created_at, updated_at) VALUES (?, 'p', 1, 'me', ?, ?, ?, '', 0, 0, '{}', 1, 0, 0)"  # noqa: E501
-TASK = "INSERT INTO task VALUES (?, 1, ?, 0, ?, ?, 0, 0, 0, 0.0, '', '')"
+TASK = (
+    "INSERT INTO task (no, run, id, position, worker, state, attempt, failures, crashes, ready_at, result, cause) "
+    "VALUES (?, 1, ?, 0, ?, ?, 0, 0, 0, 0.0, '', '')"
+)
 ATTEMPT = "INSERT INTO attempt (task, attempt, state, worker, started_at) VALUES (1, ?, ?, ?, 0.0)"
-RESULT = "INSERT INTO result VALUES (?, 1, 'key', 'digest', 0, ?, ?)"
+RESULT = (
+    "INSERT INTO result (task, attempt, key, digest, unverified, body, blob) VALUES (?, 1, 'key', 'digest', 0, ?, ?)"
+)
 
 
 @pytest.fixture
@@ -90,7 +95,7 @@ def test_a_request_key_stands_for_one_run_of_a_principal_and_no_key_for_any_numb
 
 
 @pytest.mark.promise("R3")
-def test_a_task_has_one_result_and_it_stays_as_it_is(conn: sqlite3.Connection) -> None:
+def test_an_attempt_has_one_result_and_it_stays_as_it_is(conn: sqlite3.Connection) -> None:
     conn.execute(RESULT, (1, "{}", None))
     refuses(conn, RESULT, (1, "[]", None))
     refuses(conn, "UPDATE result SET digest = 'other'", match="immutable")
@@ -151,20 +156,65 @@ def test_a_file_that_is_not_ours_to_write_is_refused_and_left_alone(
     assert (tmp_path / sqlite.FILE).read_bytes() == before
 
 
-def test_a_store_of_an_older_schema_keeps_its_rows_on_the_way_up(tmp_path: Path) -> None:
-    sqlite.prepare_home(tmp_path)
-    first, *later = sqlite.migrations()
-    with closing(sqlite3.connect(tmp_path / sqlite.FILE, isolation_level=None)) as old:
+@contextmanager
+def old_store(home: Path, schema: int) -> Iterator[sqlite3.Connection]:
+    """Yields a store as the code of an older schema left it, with a plan."""
+    sqlite.prepare_home(home)
+    with closing(sqlite3.connect(home / sqlite.FILE, isolation_level=None)) as old:
         old.execute(f"PRAGMA application_id = {sqlite.APPLICATION_ID}")
-        for statement in sqlite.statements(first):
-            old.execute(statement)
-        old.execute("PRAGMA user_version = 1")
+        for step in sqlite.migrations()[:schema]:
+            for statement in sqlite.statements(step):
+                old.execute(statement)
+        old.execute(f"PRAGMA user_version = {schema}")
         old.execute("INSERT INTO plan VALUES ('p', 1, 'me', '{}', 0.0)")
+        yield old
+
+
+@pytest.mark.promise("R9")
+@pytest.mark.parametrize(
+    ("events", "state"),
+    [
+        (['{"outcome": "PASS"}'], "succeeded"),
+        (['{"outcome": "BLOCK"}'], "needs_changes"),
+        (['{"outcome": "BLOCK"}', '{"outcome": "PASS"}'], "succeeded"),
+        (['{"outcome": "INCONCLUSIVE"}'], "inconclusive"),
+        ([], "inconclusive"),
+    ],
+)
+def test_rounds_of_earlier_builds_say_what_they_decided(tmp_path: Path, events: list[str], state: str) -> None:
+    with old_store(tmp_path, 3) as old:
+        for number, key in enumerate(("council:abc:0", "other"), 1):
+            old.execute(RUN, (f"run-{number}", key, "succeeded", "host"))
+            old.execute("UPDATE run SET finished_at = 9.0 WHERE no = ?", (number,))
+            for at, data in enumerate(events, 1):
+                old.execute("INSERT INTO event VALUES (?, ?, 'council_decided', 0.0, '', 0, ?)", (number, at, data))
+    with closing(sqlite.open_writer(tmp_path)) as conn:
+        rows = conn.execute("SELECT state, verdict, held_until FROM run ORDER BY no").fetchall()
+    assert rows == [(state, state, 0.0), ("succeeded", "", 0.0)]
+
+
+@pytest.mark.promise("R9")
+def test_replays_of_an_older_schema_still_find_the_results_that_they_took_over(tmp_path: Path) -> None:
+    with old_store(tmp_path, 3) as old:
+        old.execute(RUN, ("run", "", "running", "host"))
+        for number in (5, 7):
+            old.execute(TASK, (number, f"t{number}", "host", "succeeded"))
+        old.execute("INSERT INTO result VALUES (7, 2, 'key', 'digest', 0, '{}', NULL)")
+        old.execute("INSERT INTO replay VALUES (5, 7)")
+    with closing(sqlite.open_writer(tmp_path)) as conn:
+        found = conn.execute("SELECT result.task, result.attempt FROM replay JOIN result ON result.no = source")
+        assert found.fetchall() == [(7, 2)]
+        conn.execute("INSERT INTO result VALUES (NULL, 7, 3, 'key', 'other', 0, '{}', NULL)")
+        assert conn.execute("SELECT max(no) FROM result").fetchone() == (8,)
+
+
+def test_a_store_of_an_older_schema_keeps_its_rows_on_the_way_up(tmp_path: Path) -> None:
+    with old_store(tmp_path, 1) as old:
         old.execute(RUN, ("run", "", "running", "host"))
         old.execute(TASK, (1, "a", "host", "running"))
         old.execute(ATTEMPT, (1, "running", "host"))
     with closing(sqlite.open_writer(tmp_path)) as conn:
-        assert sqlite.version(conn) == 1 + len(later)
+        assert sqlite.version(conn) == len(sqlite.migrations())
         assert conn.execute("SELECT id, state FROM task").fetchall() == [("a", "running")]
         assert conn.execute("SELECT task, attempt FROM attempt").fetchall() == [(1, 1)]
         assert conn.execute("PRAGMA foreign_key_check").fetchall() == []

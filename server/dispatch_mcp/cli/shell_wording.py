@@ -81,6 +81,18 @@ def _waive(step: NextStep) -> str:
     return f"only a person can waive one: {_command('waive', step, 'FINDING --reason WHY')}"
 
 
+def _settle_reviews(step: NextStep) -> str:
+    return (
+        f"Read {_command('trace', step, '--view results')}; {_command('steer retry', step, 'TASK')} has the work "
+        f"mended and reviewed again; {_let_review_go(step)}"
+    )
+
+
+def _let_review_go(step: NextStep) -> str:
+    review = step.tasks[0] if len(step.tasks) == 1 else "REVIEW"
+    return f"{_command('steer skip', step, review)} lets the review go."
+
+
 def _repeat_review(step: NextStep) -> str:
     return "Run `dispatch-mcp review` again to try anew" + (f", or {_waive(step)}." if step.has_findings else ".")
 
@@ -104,6 +116,9 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.RAISE_LIMIT: _raise_limit,
     StepKind.READ_RESULTS: lambda step: f"Read {_command('trace', step, '--view results')}.",
     StepKind.SETTLE_FAILURES: _settle_failures,
+    StepKind.SETTLE_REVIEWS: _settle_reviews,
+    StepKind.READ_DECISION: lambda step: f"{_command('review --run', step)} has the decision and what follows.",
+    StepKind.LET_REVIEW_GO: _let_review_go,
     StepKind.REOPEN: lambda step: f"{_command('steer retry', step, 'TASK')} reopens a task.",
     StepKind.WAITS_FOR_PERSON: lambda step: f"waits for a person: {_command('approve', step)}",
     StepKind.WAITS_FOR_ASSISTANT: lambda step: f"ready: your assistant gets it by dispatching run {step.run}",

@@ -94,6 +94,18 @@ def _waive(step: NextStep) -> str:
     return f"only a person can waive one: `dispatch-mcp waive {step.run or 'RUN'} FINDING --reason WHY`"
 
 
+def _let_review_go(step: NextStep) -> str:
+    review = step.tasks[0] if len(step.tasks) == 1 else "REVIEW"
+    return f"only the user can let a review go: `dispatch-mcp steer skip {step.run or 'RUN'} {review}`"
+
+
+def _settle_reviews(step: NextStep) -> str:
+    return (
+        "Read get_trace(view='results'); steer_run(action='retry') on the work has it mended and reviewed again, on "
+        f"the review asks once more; {_let_review_go(step)}."
+    )
+
+
 def _repeat_review(step: NextStep) -> str:
     return "Call review_council again to try anew" + (f", or {_waive(step)}." if step.has_findings else ".")
 
@@ -120,6 +132,9 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.SETTLE_FAILURES: constant_words(
         "Read get_trace(view='results'); then steer_run(action='retry') or action='skip', task by task."
     ),
+    StepKind.SETTLE_REVIEWS: _settle_reviews,
+    StepKind.READ_DECISION: lambda step: f"review_council({_run_id(step)}) has the decision and what follows.",
+    StepKind.LET_REVIEW_GO: lambda step: f"Have the work mended until it passes; {_let_review_go(step)}.",
     StepKind.REOPEN: constant_words("steer_run(action='retry') reopens a task."),
     StepKind.WAITS_FOR_PERSON: constant_words("waits for a person: `dispatch` with this run_id asks the user"),
     StepKind.WAITS_FOR_ASSISTANT: constant_words("ready: `dispatch` with this run_id hands it to you"),

@@ -78,6 +78,7 @@ class TaskRecord(model.Value):
     ready_at: float = 0.0
     result: str = ""
     cause: str = ""
+    rounds: int = 0
 
 
 def row_of(task: TaskRecord) -> transitions.TaskRow:
@@ -92,6 +93,7 @@ def row_of(task: TaskRecord) -> transitions.TaskRow:
         task.ready_at,
         task.result,
         task.cause,
+        task.rounds,
     )
 
 
@@ -153,11 +155,19 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A steering move on a run or one of its tasks."""
+    """A steering move on a run or one of its tasks; `by_person` is whether a person asks for it themselves."""
 
     kind: Literal["cancel", "pause", "resume", "retry", "skip"]
     task_id: str = ""
     reason: str = ""
+    by_person: bool = False
+
+
+class Verdict(NamedTuple):
+    """What a council's round that is over comes to, decided from the run as it was at `revision`."""
+
+    state: model.RunState
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +177,7 @@ class Step:
     `owner` is None for a contact of the host, which anybody may make. `start` says whose ready tasks may begin;
     host attempts begin under a lease of `lease_s` seconds. `renew` extends the leases of running host attempts.
     `limits` are the run's ceilings from now on; `notes` are events of others to record, also of a run that is over.
+    `verdict` settles a round of the council, with a note that says so; it is dropped when the run has moved on since.
     """
 
     now: float
@@ -179,11 +190,15 @@ class Step:
     renew: bool = False
     limits: model.Limits | None = None
     notes: Sequence[transitions.NewEvent] = ()
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """What a step did. `accepted` answers `Step.finished` one to one; False means fenced off."""
+    """What a step did. `accepted` answers `Step.finished` one to one; False means fenced off.
+
+    `needs_verdict` says that everybody of a council's round has answered and its verdict has yet to be recorded.
+    """
 
     state: model.RunState
     revision: int
@@ -192,3 +207,4 @@ class Advance:
     waiting_until: float | None
     running: int
     plan_version: int = 0
+    needs_verdict: bool = False

@@ -12,6 +12,8 @@ from dispatch_mcp.model import AttemptState, TaskState, WorkerKind
 HOST_WORKERS = frozenset({WorkerKind.HOST})
 HUMAN_WORKERS = frozenset({WorkerKind.HUMAN})
 SERVER_WORKERS = frozenset(WorkerKind) - HOST_WORKERS - HUMAN_WORKERS
+MENDING_WORKERS = frozenset({WorkerKind.HOST, WorkerKind.API, WorkerKind.CLAUDE})
+"""Workers that read what a review found: a command does the same again, whatever anybody objects."""
 
 # Why a task is closed or waits, where it is not an error's own word: `TaskRow.cause`.
 BY_USER = "user"
@@ -23,6 +25,12 @@ RATE_LIMIT = "rate_limit"
 LIMIT = "limit:"
 """Followed by the name of the task's own ceiling that is used up."""
 UNUSABLE = "unusable_answer"
+NEEDS_CHANGES = "needs_changes"
+"""Of a review: it blocks what it judged. Of work that has a result: a review objects to it."""
+SENT_BACK = "sent_back"
+"""Of work that a review has opened again."""
+INCONCLUSIVE = "inconclusive"
+"""Of a review that was asked twice and gave no verdict that can be used."""
 
 MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.BLOCKED: frozenset({TaskState.READY, TaskState.SKIPPED, TaskState.CANCELLED}),
@@ -40,6 +48,7 @@ MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.RUNNING: frozenset(
         {
             TaskState.READY,  # back: a failure that may pass, a rate limit, a dead owner or a lease that ran out
+            TaskState.BLOCKED,  # back: a review that objects waits until the work is done again
             TaskState.SUCCEEDED,
             TaskState.UNVERIFIED,
             TaskState.FAILED,
@@ -47,12 +56,14 @@ MOVES: Mapping[TaskState, frozenset[TaskState]] = {
             TaskState.CANCELLED,
         }
     ),
-    # A result is accepted once and never taken back (promise R3): others build on it.
-    TaskState.SUCCEEDED: frozenset(),
-    TaskState.UNVERIFIED: frozenset(),
+    # Back, when a review objects to the work and has rounds left, or when what a review passed is done again: only
+    # what has not begun waits once more. Nothing else takes an accepted result back (promise R3): others build on it.
+    TaskState.SUCCEEDED: frozenset({TaskState.READY, TaskState.BLOCKED}),
+    TaskState.UNVERIFIED: frozenset({TaskState.READY, TaskState.BLOCKED}),
     TaskState.FAILED: frozenset(
         {
-            TaskState.READY,  # back: somebody retries it; its dependencies still hold, so it never has to wait
+            TaskState.READY,  # back: somebody retries it; its dependencies still hold, so it has to wait for nothing
+            TaskState.BLOCKED,  # back: the work that this review blocked is sent back once more
             TaskState.SKIPPED,  # the user does without it
         }
     ),
@@ -68,7 +79,10 @@ MOVES: Mapping[TaskState, frozenset[TaskState]] = {
 
 @dataclass(slots=True)
 class TaskRow:
-    """Where one task of the run stands; the store stores exactly these fields."""
+    """Where one task of the run stands; the store stores exactly these fields.
+
+    `rounds` counts, for a review, how often it blocked; for other work, how often reviews have sent it back.
+    """
 
     id: str
     worker: WorkerKind
@@ -79,6 +93,7 @@ class TaskRow:
     ready_at: float = 0.0
     result: str = ""
     cause: str = ""
+    rounds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +178,25 @@ def pool(kind: WorkerKind) -> frozenset[WorkerKind]:
     return HUMAN_WORKERS if kind is WorkerKind.HUMAN else SERVER_WORKERS
 
 
+def is_objecting(row: TaskRow) -> bool:
+    """Returns whether a review has blocked what it judged and waits until that is done again."""
+    return row.state is TaskState.BLOCKED and row.cause == NEEDS_CHANGES
+
+
+def stands_against(row: TaskRow) -> bool:
+    """Returns whether a review has said no, or could say nothing, and has not passed its subject since."""
+    if row.state is TaskState.FAILED:
+        return True
+    return row.rounds > 0 and row.state not in (TaskState.SUCCEEDED, TaskState.UNVERIFIED, TaskState.SKIPPED)
+
+
 def is_fixed(row: TaskRow) -> bool:
-    """Returns whether the plan of a live run may no longer change this task: it runs or has ended.
+    """Returns whether the plan of a live run may no longer change this task: it runs, has ended, or objects.
 
     A task that was skipped only because another one failed has not ended: other dependencies can revive it.
     """
+    if is_objecting(row):
+        return True
     if row.state is TaskState.SKIPPED:
         return not row.cause.startswith(UPSTREAM) and row.cause != REMOVED
     return row.state is TaskState.RUNNING or row.state in model.TASK_FINAL

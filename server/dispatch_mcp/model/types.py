@@ -58,13 +58,17 @@ class WorkerKind(StrEnum):
 
 
 class RunState(StrEnum):
-    """State of a run; the last five are final."""
+    """State of a run; the last six are final.
+
+    `needs_changes` is a run with work that a review blocks, `inconclusive` one with a review that came to no verdict.
+    """
 
     RUNNING = "running"
     WAITING_INPUT = "waiting_input"
     PAUSED = "paused"
     SUCCEEDED = "succeeded"
     PARTIAL = "partial"
+    NEEDS_CHANGES = "needs_changes"
     FAILED = "failed"
     CANCELLED = "cancelled"
     INCONCLUSIVE = "inconclusive"
@@ -96,7 +100,14 @@ class AttemptState(StrEnum):
 
 
 RUN_FINAL = frozenset(
-    {RunState.SUCCEEDED, RunState.PARTIAL, RunState.FAILED, RunState.CANCELLED, RunState.INCONCLUSIVE}
+    {
+        RunState.SUCCEEDED,
+        RunState.PARTIAL,
+        RunState.NEEDS_CHANGES,
+        RunState.FAILED,
+        RunState.CANCELLED,
+        RunState.INCONCLUSIVE,
+    }
 )
 TASK_FINAL = frozenset(
     {TaskState.SUCCEEDED, TaskState.UNVERIFIED, TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED}
@@ -144,7 +155,11 @@ class TaskField:
 
 
 class Task(Value):
-    """One unit of work for one agent."""
+    """One unit of work for one agent.
+
+    `reviews` makes it a review: the ids of the tasks whose work it judges, on which it depends. `rounds` is how often
+    it may judge; every time but the last, what it blocks goes back to be mended.
+    """
 
     id: Annotated[str, TaskField("name", "never", offered=True, aliases=("task_id",))]
     goal: Annotated[
@@ -186,6 +201,8 @@ class Task(Value):
     timeout_s: Annotated[float | None, TaskField("seconds", "never")] = Field(default=None, gt=0, allow_inf_nan=False)
     max_attempts: Annotated[int, TaskField("count", "never")] = Field(default=3, ge=1, le=20)
     isolation: Annotated[Literal["shared", "worktree"], TaskField("choice", "always")] = "shared"
+    reviews: Annotated[Names, TaskField("names", "when_set")] = ()
+    rounds: Annotated[int, TaskField("count", "never")] = Field(default=3, ge=1, le=20)
     limits: Annotated[TaskLimits, TaskField("ceilings", "never")] = NO_LIMITS
 
 
@@ -316,7 +333,7 @@ class Outcome(Value):
     """How one attempt ended.
 
     `retryable` says whether another attempt could end differently; `unverified` that the work is claimed
-    but not proven.
+    but not proven; `sends_back` names the tasks whose work a review objects to.
     """
 
     state: AttemptState
@@ -330,6 +347,7 @@ class Outcome(Value):
     unverified: bool = False
     usage: Usage = Usage()
     receipts: tuple[Receipt, ...] = ()
+    sends_back: tuple[str, ...] = ()
 
 
 class Limits(TaskLimits):

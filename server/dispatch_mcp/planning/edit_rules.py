@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.model import TaskState, WorkerKind, transitions
@@ -18,17 +19,33 @@ def refusals(
 ) -> list[Problem]:
     """Returns everything that keeps a run whose tasks are at `rows` from going on with `after`.
 
-    Codes: task_started (it runs or has ended, so it stays as it is), needs_person (a person's decision would be
-    removed, changed or gone round). `added` are the edges of `before` that planning made: nobody's decision.
+    Codes: task_started (it runs or has ended, so it stays as it is), needs_person (a person's decision, or a review
+    that objects, would be removed, changed or gone round). `additions` are the edges of `before` that planning made:
+    nobody's decision.
     """
+    rows = list(rows)
     final_rows = {row.id: row for row in rows if transitions.is_fixed(row)}
     tasks = {task.id: task for task in after}
-    gates = _undecided(before, final_rows.values())
+    gates = dict.fromkeys(_undecided(before, final_rows.values()), _DECISION)
+    gates |= dict.fromkeys(_against(before, rows), _OBJECTION)
     work_rows = {task_id: row for task_id, row in final_rows.items() if task_id not in gates}
     return [
         *_started(before, tasks, work_rows),
         *_decisions(bare(before, additions, final_rows), tasks, final_rows, gates),
     ]
+
+
+class _Gate(NamedTuple):
+    """What keeps work from beginning: how it is called in a sentence, and who could open it."""
+
+    name: str
+    fix: str
+
+
+_DECISION: Final = _Gate("a person's decision", "Ask the user to decide; nobody else can approve.")
+_OBJECTION: Final = _Gate(
+    "a review that has not passed", "Have the work mended until it passes; only the user can let the review go."
+)
 
 
 def bare(
@@ -73,14 +90,16 @@ def _decisions(
     before: Sequence[model.Task],
     tasks: Mapping[str, model.Task],
     final_ids: Collection[str],
-    gates: Sequence[str],
+    gates: Mapping[str, _Gate],
 ) -> list[Problem]:
-    """Returns what would let work begin that a person has not approved, or has rejected; not what follows from it."""
+    """Returns what would let work begin that a person or a review has not approved; not what follows from it."""
     differing = [task for task in before if task.id in gates and tasks.get(task.id) != task]
     gate_ids = [task.id for task in differing if not _only_relinked(task, tasks, final_ids)]
     if gate_ids:
         return [
-            _needs_person(gate_id, "is a person's decision; an edit can neither remove nor change it")
+            _needs_person(
+                gate_id, f"is {gates[gate_id].name}; an edit can neither remove nor change it", gates[gate_id]
+            )
             for gate_id in gate_ids
         ]
     gate_of: dict[str, str] = {}
@@ -90,25 +109,32 @@ def _decisions(
             if task_id in tasks and task_id not in now and task_id not in final_ids:
                 gate_of.setdefault(task_id, gate)
     return [
-        _needs_person(task_id, f"depends on a person's decision in {gate!r} and has to go on doing so")
+        _needs_person(task_id, f"depends on {gates[gate].name}, {gate!r}, and has to go on doing so", gates[gate])
         for task_id, gate in gate_of.items()
         if gate_of.keys().isdisjoint(tasks[task_id].deps)
     ]
 
 
-def _needs_person(task_id: str, why: str) -> Problem:
-    return Problem(
-        code="needs_person",
-        task=task_id,
-        message=f"Task {task_id!r} {why}.",
-        fix="Ask the user to decide; nobody else can approve.",
-    )
+def _needs_person(task_id: str, why: str, gate: _Gate) -> Problem:
+    return Problem(code="needs_person", task=task_id, message=f"Task {task_id!r} {why}.", fix=gate.fix)
 
 
 def _undecided(tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> list[str]:
     """Returns the decisions that no person has approved."""
     approvals = {row.id for row in rows if row.state is TaskState.SUCCEEDED}
     return [task.id for task in tasks if task.worker is WorkerKind.HUMAN and task.id not in approvals]
+
+
+def _against(tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> list[str]:
+    """Returns the reviews that object, or came to no verdict, and that no person has let go."""
+    objecting = {row.id for row in rows if transitions.stands_against(row)}
+    return [task.id for task in tasks if task.reviews and task.id in objecting]
+
+
+def blocking_review(task_id: str, tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> str:
+    """Returns a review that has not passed and that a task is or waits for, or an empty string."""
+    reviews = _against(tasks, rows)
+    return next((review for review in reviews if review == task_id or task_id in behind(review, tasks)), "")
 
 
 def undecided(task_id: str, tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> str:

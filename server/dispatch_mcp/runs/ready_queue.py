@@ -79,6 +79,11 @@ class ReadyQueue:
 
     def _drop_stale(self, heap: list[tuple[Urgency, int]]) -> bool:
         """Drops what is no longer ready from the front; returns whether a ready task stands there now."""
-        while heap and self._rows[heap[0][1]].state is not TaskState.READY:
+        while heap and not self._may_begin(heap[0][1]):
             heapq.heappop(heap)
         return bool(heap)
+
+    def _may_begin(self, position: int) -> bool:
+        """Returns whether a task is ready and behind no delay: one that is stands among the delayed as well."""
+        row = self._rows[position]
+        return row.state is TaskState.READY and row.ready_at <= 0.0

@@ -13,7 +13,17 @@ from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, di
 from dispatch_mcp.model.transitions import Changes, Finished, Start, TaskRow
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import edit_rules
-from dispatch_mcp.runs import budget, dependencies, ledger, receipts, retry_policy, task_isolation, task_table
+from dispatch_mcp.review import review_tasks
+from dispatch_mcp.runs import (
+    budget,
+    dependencies,
+    ledger,
+    objections,
+    receipts,
+    retry_policy,
+    task_isolation,
+    task_table,
+)
 
 _HUMAN = frozenset({WorkerKind.HUMAN})
 
@@ -37,6 +47,7 @@ class RunCore:
         self.paused = False
         self.cancelled = False
         self.at_ceiling = False
+        self.verdict: RunState | None = None
         self.ledger: ledger.Ledger | None = None
         self._specs: dict[int, str] = {}
         self._tasks = task_table.TaskTable(plan, rows)
@@ -68,11 +79,12 @@ class RunCore:
         paused: bool = False,
         cancelled: bool = False,
         at_ceiling: bool = False,
+        verdict: RunState | None = None,
         policy: retry_policy.RetryPolicy = retry_policy.RetryPolicy(),
     ) -> RunCore:
         """Returns the run as its rows say. A row that `plan` lacks is of a task that an edit has removed."""
         core = cls(run_id, plan, rows, policy)
-        core.paused, core.cancelled, core.at_ceiling = paused, cancelled, at_ceiling
+        core.paused, core.cancelled, core.at_ceiling, core.verdict = paused, cancelled, at_ceiling, verdict
         return core
 
     @property
@@ -99,10 +111,24 @@ class RunCore:
             return RunState.WAITING_INPUT if self._waits_for_people() else RunState.RUNNING
         if self.cancelled:
             return RunState.CANCELLED
-        bad = sum(not dependencies.is_satisfied(row) for row in self._tasks.rows)
-        if bad == 0:
-            return RunState.SUCCEEDED
-        return RunState.FAILED if bad == len(self._tasks.rows) else RunState.PARTIAL
+        if self.verdict is not None:
+            return self.verdict
+        return objections.ending(self._tasks.rows, self._tasks.subjects)
+
+    @property
+    def needs_verdict(self) -> bool:
+        """Whether everybody of a council's round has answered and nobody has said yet what that decides."""
+        return self.over and not self.cancelled and self.verdict is None and self._is_council
+
+    @property
+    def _is_council(self) -> bool:
+        """Whether the run is a round of the council, which its tasks alone do not decide."""
+        return any(review_tasks.assignment_of(task) for task in self.plan.tasks[:1])
+
+    def settle(self, verdict: RunState) -> None:
+        """Takes over what a council decided, also when a person has changed that since."""
+        if self.over and self._is_council and not self.cancelled:
+            self.verdict = verdict
 
     def _waits_for_people(self) -> bool:
         tasks = self._tasks
@@ -179,14 +205,25 @@ class RunCore:
     def _replay(self, position: int, key: str, find_result: transitions.FindResult) -> bool:
         """Returns whether the task is done by taking over what is known of its work."""
         row = self._tasks.rows[position]
-        always_new = row.worker is WorkerKind.COMMAND or task_isolation.is_own(self.plan.tasks[position], row.worker)
-        earlier = None if always_new else find_result(key)
+        earlier = None if self._is_always_new(position) else find_result(key)
         if earlier is None:
             return False
         self._tasks.note("task_replayed", row, {"key": key})
         self._succeed(position, earlier.digest, unverified=earlier.unverified)
         row.cause = transitions.REPLAYED
         return True
+
+    def _is_always_new(self, position: int) -> bool:
+        """Returns whether nothing can be taken over for a task, whoever has done the same before.
+
+        What a review sent back is to be done otherwise; a verdict holds for the work that it is about, which was done
+        anew unless all of it was taken over as well.
+        """
+        row, rows = self._tasks.rows[position], self._tasks.rows
+        if row.worker is WorkerKind.COMMAND or task_isolation.is_own(self.plan.tasks[position], row.worker):
+            return True
+        subjects = self._tasks.subjects.get(position, ())
+        return row.rounds > 0 or any(rows[subject].cause != transitions.REPLAYED for subject in subjects)
 
     def _fail_at_own_ceiling(self, position: int) -> bool:
         """Returns whether the task has failed because its own ceiling leaves no further attempt."""
@@ -195,6 +232,7 @@ class RunCore:
         if limit:
             self._tasks.note("limit_reached", row, {"limit": limit, "of": "task"})
             self._fail_for_good(position, f"{transitions.LIMIT}{limit}")
+            self._send_back()
         return bool(limit)
 
     def _refusal(self, position: int, now: float) -> budget.Hold | None:
@@ -251,8 +289,11 @@ class RunCore:
             self._skip_dependants(position)
         elif outcome.error_kind == transitions.RATE_LIMIT:
             self._hold_back(position, outcome, now)
+        elif outcome.error_kind == transitions.NEEDS_CHANGES and position in self._tasks.subjects:
+            self._block(position, outcome)
         else:
             self._fail(position, outcome, now)
+        self._send_back()
         return True
 
     def _succeed(self, position: int, result: str, *, unverified: bool) -> None:
@@ -260,13 +301,61 @@ class RunCore:
         row.result = result
         self._tasks.close(position, TaskState.UNVERIFIED if unverified else TaskState.SUCCEEDED, "")
         self._tasks.release(position)
+        self._drop_objections(position)
+
+    def _block(self, position: int, outcome: model.Outcome) -> None:
+        """Takes a review's objection: what it objects to goes back if it has rounds left, else the review has failed.
+
+        running -> blocked while the work is done again: its judgement stands until it has judged that too.
+        """
+        tasks, row = self._tasks, self._tasks.rows[position]
+        row.rounds += 1
+        subjects = tasks.subjects[position]
+        targets = [subject for subject in subjects if tasks.rows[subject].id in outcome.sends_back] or list(subjects)
+        for subject in targets:
+            if tasks.rows[subject].state in objections.DONE:
+                tasks.mark(subject, transitions.NEEDS_CHANGES)
+        names: list[model.Json] = [tasks.rows[subject].id for subject in targets]
+        most = self.plan.tasks[position].rounds
+        tasks.note("review_blocked", row, {"round": row.rounds, "of": most, "tasks": names})
+        if row.rounds < most and any(objections.can_be_mended(tasks.rows[subject]) for subject in targets):
+            tasks.await_mending(position)
+        else:
+            self._fail_for_good(position, transitions.NEEDS_CHANGES)
+
+    def _send_back(self) -> None:
+        """Opens the work that reviews object to, as soon as all who judge it have said what they have to say.
+
+        succeeded, unverified -> ready or blocked, and so the reviews that passed it: one round of findings, one
+        attempt to mend them.
+        """
+        tasks = self._tasks
+        subjects = [subject for review in tasks.objecting for subject in tasks.subjects[review]]
+        for subject in objections.to_send_back(tasks.rows, subjects, tasks.reviews_of) if subjects else ():
+            row = tasks.rows[subject]
+            tasks.note("task_sent_back", row, {"round": row.rounds + 1})
+            tasks.send_back(subject)
+
+    def _drop_objections(self, position: int) -> None:
+        """Clears what a review says against work that it now passes or nobody waits for it to pass."""
+        for subject in self._tasks.subjects.get(position, ()):
+            if self._tasks.rows[subject].cause == transitions.NEEDS_CHANGES and not any(
+                self._tasks.rows[review].cause == transitions.NEEDS_CHANGES
+                for review in self._tasks.reviews_of[subject]
+            ):
+                self._tasks.mark(subject, "")
 
     def _fail(self, position: int, outcome: model.Outcome, now: float) -> None:
         """Closes a failed task, or sends it back to the queue while it has attempts left."""
         row = self._tasks.rows[position]
         row.failures += 1
+        is_review = position in self._tasks.subjects
+        if is_review and outcome.error_kind == row.cause == transitions.UNUSABLE:
+            self._fail_for_good(position, transitions.INCONCLUSIVE)  # it was asked once more already
+            return
         if not outcome.retryable or row.failures >= self.plan.tasks[position].max_attempts:
-            self._fail_for_good(position, outcome.error_kind)
+            is_mute = is_review and outcome.error_kind == transitions.UNUSABLE
+            self._fail_for_good(position, transitions.INCONCLUSIVE if is_mute else outcome.error_kind)
             return
         # running -> ready: the trouble may pass, so it waits; an answer that could not be used, or is not true, was no
         # trouble of anybody's, and the next attempt is told what was wrong with it.
@@ -313,6 +402,7 @@ class RunCore:
         self._tasks.note("attempt_abandoned", row, {"crashes": row.crashes} if crashed else {})
         if crashed and row.crashes >= self.policy.max_crashes:
             self._fail_for_good(position, "quarantined")
+            self._send_back()
         else:
             self._tasks.ready(position, now)
 
@@ -347,13 +437,16 @@ class RunCore:
         failed, skipped, cancelled -> ready or blocked, by a person's or the host's word only. What is upstream of it
         and lost opens too, for else it would wait for ever; its attempt number goes on, so that reports of the attempts
         before stay fenced off, but failures and crashes count from nothing: whoever retries has removed their cause.
+        Work that a review has blocked for good is sent back once more (succeeded, unverified -> ready), and the review
+        waits for it (failed -> blocked) with all its rounds.
 
         Raises:
             InputError: the task is in a state that leaves nothing to retry.
         """
         position = self._position(task_id)
-        row = self._tasks.rows[position]
-        if (
+        row, rows = self._tasks.rows[position], self._tasks.rows
+        blocking = objections.final_reviews(position, rows, self._tasks.reviews_of)
+        if not blocking and (
             row.state not in (TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED)
             or row.cause == transitions.BY_USER
         ):
@@ -362,23 +455,28 @@ class RunCore:
                 hint=NextStep(StepKind.READ_RUN, self.run_id),
             )
         self.cancelled = False  # the run goes on for this task's sake; what else was cancelled stays so
-        row.failures = row.crashes = 0
+        self.verdict = None
         self._tasks.note("task_retried", row)
-        seeds = {position, *dependencies.lost_upstream(self._tasks.graph, self._tasks.rows, position)}
-        for follower in dependencies.revived_with(self._tasks.graph, self._tasks.rows, seeds):
+        for target in blocking or (position,):
+            self._tasks.forgive(target)
+        if blocking:
+            self._tasks.send_back(position)
+        seeds = {*blocking} or {position, *dependencies.lost_upstream(self._tasks.graph, rows, position)}
+        for follower in dependencies.revived_with(self._tasks.graph, rows, seeds):
             self._tasks.reopen(follower)
 
-    def skip(self, task_id: str, reason: str = "") -> None:
+    def skip(self, task_id: str, reason: str = "", *, by_person: bool = False) -> None:
         """Counts an unfinished or failed task as satisfied without its work.
 
         What had been skipped because the task failed opens again (skipped -> ready or blocked): its reason is gone.
 
         Raises:
             InputError: the task has a result already, or was cancelled or skipped.
+            NotAllowed: it is, or waits for, a person's decision, or a review that objects and that no person lets go.
         """
         position = self._position(task_id)
         row = self._tasks.rows[position]
-        self._check_skippable(row)
+        self._check_skippable(row, by_person=by_person)
         self._tasks.note("task_skipped", row, {"reason": reason, "by": transitions.BY_USER})
         if row.state is TaskState.RUNNING:
             self._end(row, AttemptState.SUPERSEDED)
@@ -387,8 +485,10 @@ class RunCore:
             if follower != position:
                 self._tasks.reopen(follower)
         self._tasks.release(position)
+        self._drop_objections(position)
+        self._send_back()
 
-    def _check_skippable(self, row: TaskRow) -> None:
+    def _check_skippable(self, row: TaskRow, *, by_person: bool) -> None:
         if TaskState.SKIPPED not in transitions.MOVES[row.state]:
             raise errors.InputError(
                 f"Task {row.id!r} is {row.state} and cannot be skipped.",
@@ -399,6 +499,13 @@ class RunCore:
             reason = "is a person's decision" if gate == row.id else f"waits for a person's decision in {gate!r}"
             decide = NextStep(StepKind.DECIDE, self.run_id, (gate,))
             raise errors.NotAllowed(f"Task {row.id!r} {reason} and cannot be skipped.", hint=decide)
+        review = "" if by_person else edit_rules.blocking_review(row.id, self.plan.tasks, self._tasks.rows)
+        if review:
+            reason = "is a review that has not passed" if review == row.id else f"waits for the review {review!r}"
+            raise errors.NotAllowed(
+                f"Task {row.id!r} {reason}; only a person can let it go.",
+                hint=NextStep(StepKind.LET_REVIEW_GO, self.run_id, (review,)),
+            )
 
     def edit(self, plan: model.Plan, worker: WorkerKind) -> None:
         """Goes on with another version of the plan; new tasks without a worker of their own get `worker`.
@@ -417,6 +524,7 @@ class RunCore:
             )
         self._tasks.replace(plan, worker)
         self.plan = plan
+        self._send_back()
         self._specs.clear()
         if self.ledger is not None:
             self.ledger.replan({task.id: task for task in plan.tasks})

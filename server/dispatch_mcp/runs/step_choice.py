@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import RunState, TaskState, WorkerKind, records
+from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind, duration
 from dispatch_mcp.runs import task_isolation
 
@@ -122,6 +122,9 @@ def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord], 
     failures = tuple(task.id for task in tasks if task.state is TaskState.FAILED)
     if run.state is RunState.SUCCEEDED:
         kind, advice = StepKind.READ_RESULTS, "Done."
+    elif run.state in _BY_REVIEWS:
+        kind = StepKind.SETTLE_REVIEWS if failures else StepKind.READ_DECISION
+        advice = f"{_BY_REVIEWS[run.state]}{': ' if failures else ''}{', '.join(failures[:MOST_TASKS])}."
     elif failures:
         kind, advice = StepKind.SETTLE_FAILURES, f"Failed: {', '.join(failures[:MOST_TASKS])}."
     else:
@@ -142,7 +145,8 @@ def why_waiting(
     """Returns why a task has not run at the time `now`, or an empty string; a step where somebody has to act."""
     if task.state is TaskState.BLOCKED:
         waiting = [dep for dep in deps if states[dep] not in (TaskState.SUCCEEDED, TaskState.UNVERIFIED)]
-        return "waits for " + ", ".join(f"{dep} ({states[dep].value})" for dep in waiting)
+        why = "blocks what it reviewed; " if task.cause == transitions.NEEDS_CHANGES else ""
+        return f"{why}waits for " + (", ".join(f"{dep} ({states[dep].value})" for dep in waiting) or "other reviews")
     if task.state is TaskState.SKIPPED and task.cause:
         return f"skipped: {task.cause}"
     if task.state is TaskState.READY and task.ready_at > now:
@@ -167,6 +171,10 @@ def _pauses(task: records.TaskRecord, moment: Moment) -> bool:
     return task.state is TaskState.READY and not moment.is_due(task)
 
 
+_BY_REVIEWS = {
+    RunState.NEEDS_CHANGES: "Blocked by review",
+    RunState.INCONCLUSIVE: "Reviewed without a verdict, which does not count as passed",
+}
 _WAITS_FOR = {
     (WorkerKind.HUMAN, TaskState.RUNNING): StepKind.WAITS_FOR_PERSON,
     (WorkerKind.HOST, TaskState.READY): StepKind.WAITS_FOR_ASSISTANT,

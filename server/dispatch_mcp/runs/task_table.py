@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, transitions
@@ -36,6 +36,8 @@ class TaskTable:
         has_result = [dependencies.is_satisfied(row) for row in self.rows]
         # How many dependencies each task waits for: counted down as they end, so that an end costs its followers only.
         self._missing = [sum(not has_result[dep] for dep in deps) for deps in self.graph.deps]
+        self.subjects, self.reviews_of = _reviewing(self.graph, plan.tasks)
+        self._objecting = {review for review in self.subjects if transitions.is_objecting(self.rows[review])}
         self.unfinished = sum(row.state not in model.TASK_FINAL for row in self.rows)
         self._busy = {transitions.HOST_WORKERS: 0, transitions.SERVER_WORKERS: 0, transitions.HUMAN_WORKERS: 0}
         for row in self.rows:
@@ -96,7 +98,57 @@ class TaskTable:
         for follower in self.graph.dependents[position]:
             self._missing[follower] -= 1
             if self._missing[follower] == 0 and self.rows[follower].state is TaskState.BLOCKED:
+                self.rows[follower].cause = ""
                 self.ready(follower)
+
+    def await_mending(self, position: int) -> None:
+        """Lets a review wait until what it blocks is done again."""
+        row = self.rows[position]
+        row.failures = row.crashes = 0
+        self._move(row, TaskState.BLOCKED)
+        row.cause = transitions.NEEDS_CHANGES
+        self._objecting.add(position)
+
+    @property
+    def objecting(self) -> set[int]:
+        """The reviews that wait until what they block is done again."""
+        self._objecting = {review for review in self._objecting if transitions.is_objecting(self.rows[review])}
+        return self._objecting
+
+    def mark(self, position: int, cause: str) -> None:
+        """Says of a task why it stands where it does."""
+        self.rows[position].cause = cause
+        self._touch(self.rows[position])
+
+    def forgive(self, position: int) -> None:
+        """Lets everything that counts against a closed task count from nothing; work was sent back all the same."""
+        row = self.rows[position]
+        row.failures = row.crashes = 0
+        if position in self.subjects:
+            row.rounds = 0
+
+    def send_back(self, position: int) -> None:
+        """Opens work that has a result, to be done again, and the reviews that passed it.
+
+        What waits for it waits again; what has begun on it goes on, and what is done stays so.
+        """
+        row = self.rows[position]
+        row.rounds += 1
+        row.failures = row.crashes = 0
+        self._withdraw(position)
+        row.cause = transitions.SENT_BACK
+
+    def _withdraw(self, position: int) -> None:
+        self.rows[position].result = ""
+        for follower in self.graph.dependents[position]:
+            self._missing[follower] += 1
+            if self.rows[follower].state is TaskState.READY:
+                self.rows[follower].ready_at = 0.0
+                self._move(self.rows[follower], TaskState.BLOCKED)
+        self.reopen(position)
+        for review in self.reviews_of.get(position, ()):
+            if self.rows[review].state in (TaskState.SUCCEEDED, TaskState.UNVERIFIED):
+                self._withdraw(review)
 
     def reopen(self, position: int) -> None:
         """Moves a closed task back to where its dependencies put it; the run has one more to finish."""
@@ -163,3 +215,18 @@ class TaskTable:
         """Returns what changed since the last call and forgets it."""
         changes, self.changes = self.changes, Changes()
         return changes
+
+
+_Positions = Mapping[int, tuple[int, ...]]
+
+
+def _reviewing(tasks: graph.Graph, plan: Sequence[model.Task]) -> tuple[_Positions, _Positions]:
+    """Returns the work that each review judges, and the reviews of each task, both by position in the plan."""
+    subjects: dict[int, tuple[int, ...]] = {}
+    reviews: dict[int, tuple[int, ...]] = {}
+    for position, task in enumerate(plan):
+        if task.reviews:
+            subjects[position] = tuple(tasks.index[name] for name in task.reviews if name in tasks.index)
+            for subject in subjects[position]:
+                reviews[subject] = (*reviews.get(subject, ()), position)
+    return subjects, reviews

@@ -157,9 +157,14 @@ class Dispatcher:
         tracing = traces.Tracing(self.store, self.engine, self.handles)
         return await tracing.trace(run_id, task_id, view, cursor, wait_s)
 
-    async def steer(self, run_id: str, kind: steering.Kind, task_id: str, reason: str) -> answers.SteeringAnswer:
-        """Cancels, pauses or resumes a run; retries or skips a task. Never approves anything."""
-        return await self._steering.steer(run_id, kind, task_id, reason)
+    async def steer(
+        self, run_id: str, kind: steering.Kind, task_id: str, reason: str, *, by_person: bool = False
+    ) -> answers.SteeringAnswer:
+        """Cancels, pauses or resumes a run; retries or skips a task. Never approves anything.
+
+        Only interfaces that a person uses directly say `by_person`, who may let a review go that has not passed.
+        """
+        return await self._steering.steer(run_id, kind, task_id, reason, by_person=by_person)
 
     async def decisions(self, run_id: str) -> list[approvals.Decision]:
         """Returns the decisions of people that a run waits for."""

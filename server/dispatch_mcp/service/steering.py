@@ -25,12 +25,17 @@ class Steering:
     handles: handles.Handles
     clock: Callable[[], float]
 
-    async def steer(self, handle: str, kind: Kind, task_id: str, reason: str) -> answers.SteeringAnswer:
-        """Cancels, pauses or resumes a run; retries or skips a task. Never approves anything."""
+    async def steer(
+        self, handle: str, kind: Kind, task_id: str, reason: str, *, by_person: bool = False
+    ) -> answers.SteeringAnswer:
+        """Cancels, pauses or resumes a run; retries or skips a task. Never approves anything.
+
+        Only interfaces that a person uses directly say `by_person`, who may let a review go that has not passed.
+        """
         if kind in ("retry", "skip") and not task_id:
             raise errors.InputError(f"{kind!r} needs the id of a task.", hint=NextStep(StepKind.LIST_TASKS, handle))
         before = await self.handles.run(handle)
-        await self.engine.signal(before.run.id, records.Action(kind, task_id, reason))
+        await self.engine.signal(before.run.id, records.Action(kind, task_id, reason, by_person))
         return await self._steered(before)
 
     async def decisions(self, handle: str) -> list[approvals.Decision]:

@@ -14,16 +14,17 @@ from dispatch_mcp.store import table_rows
 
 _RUNS = "SELECT no, revision FROM run WHERE plan_id = ? AND principal = ? AND dry_run = ? AND no <> ?"
 _RESULTS = """
-SELECT key, digest, result.unverified, result.task FROM task JOIN result ON result.task = task.no
+SELECT key, digest, result.unverified, result.no
+FROM task JOIN result ON result.task = task.no AND result.digest = task.result
 WHERE task.run = ? ORDER BY result.unverified, task.no
 """
 
 Known = dict[str, tuple[transitions.EarlierResult, int]]
-"""Accepted work and the numbers of the tasks that made it, by work key."""
+"""Accepted work and the numbers of its results, by work key."""
 
 
 class Search:
-    """One step's look into the history; `found` has the source tasks of what it returned, by key.
+    """One step's look into the history; `found` has the numbers of the results that it returned, by key.
 
     The history is read when the first task is about to begin: most steps begin none.
     """
@@ -55,12 +56,13 @@ class History:
     def known(self, conn: sqlite3.Connection) -> Known:
         """Returns everything that is committed now."""
         for number, revision in conn.execute(_RUNS, self._scope).fetchall():
-            # A run of the same revision has accepted nothing since, and results are never changed or taken away.
+            # A run of the same revision has accepted nothing since. What a review sends back later stays known here:
+            # whoever takes it over has it reviewed anew.
             if self._seen.get(number) != revision:
                 self._seen[number] = revision
-                for key, digest, unverified, task in conn.execute(_RESULTS, (number,)):
+                for key, digest, unverified, result in conn.execute(_RESULTS, (number,)):
                     there = self._known.get(key)
                     # Whatever came first stays, so that a run replays the same whenever it asks; proof beats a claim.
                     if there is None or there[0].unverified > unverified:
-                        self._known[key] = (transitions.EarlierResult(digest, bool(unverified)), task)
+                        self._known[key] = (transitions.EarlierResult(digest, bool(unverified)), result)
         return self._known

@@ -31,7 +31,7 @@ WHERE principal = ?1 AND version = (SELECT max(version) FROM plan WHERE id = new
 ORDER BY rowid DESC LIMIT ?3
 """
 _TASKS = """
-SELECT task.id, position, task.worker, task.state, attempt, failures, crashes, ready_at, result, cause
+SELECT task.id, position, task.worker, task.state, attempt, failures, crashes, ready_at, result, cause, rounds
 FROM task JOIN run ON run.no = task.run WHERE run.id = ? AND cause <> 'removed' ORDER BY position
 """
 _NEWEST_ATTEMPT = """
@@ -48,7 +48,7 @@ _WHOLE_RUN = f"""
 SELECT {table_rows.RUN_COLUMNS},
   (SELECT document FROM plan WHERE plan.id = run.plan_id AND plan.version = run.plan_version),
   (SELECT json_group_array(json_array(id, position, worker, state, attempt, failures, crashes,
-      printf('%!.17g', ready_at), result, cause))
+      printf('%!.17g', ready_at), result, cause, rounds))
    FROM (SELECT * FROM task WHERE task.run = run.no AND cause <> 'removed' ORDER BY position)),
   (SELECT json_group_array(json_array(id, iif(lease_until IS NULL, NULL, printf('%!.17g', lease_until)), beat,
       last_beat, last_error, printf('%!.17g', started_at)))
@@ -77,8 +77,9 @@ _BODIES = """
 SELECT task.id, result.body, result.blob
 FROM json_each(?2) AS wanted
 JOIN task ON task.run = (SELECT no FROM run WHERE id = ?1) AND task.id = wanted.value
-LEFT JOIN replay ON replay.task = task.no
-JOIN result ON result.task = coalesce(replay.source, task.no)
+JOIN result ON result.no = coalesce(
+  (SELECT own.no FROM result AS own WHERE own.task = task.no ORDER BY own.attempt DESC LIMIT 1),
+  (SELECT source FROM replay WHERE replay.task = task.no))
 """
 _SPEND = """
 SELECT coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0),
@@ -111,6 +112,9 @@ _INBOX = """
 SELECT id, sender, recipient, kind, text, at, read FROM message
 WHERE run = (SELECT no FROM run WHERE id = ?1) AND recipient = coalesce(?2, recipient) ORDER BY id
 """
+_TASK_FIELDS = (
+    *("id", "position", "worker", "state", "attempt", "failures", "crashes", "ready_at", "result", "cause", "rounds"),
+)
 _USAGE_FIELDS = tuple(table_rows.USAGE_COLUMNS.split(", "))
 
 
@@ -199,8 +203,7 @@ async def tasks(reader: Reader, run_id: str) -> list[records.TaskRecord]:
 
 
 def _task(row: Sequence[model.Json]) -> records.TaskRecord:
-    names = ("id", "position", "worker", "state", "attempt", "failures", "crashes", "ready_at", "result", "cause")
-    return records.TaskRecord.model_validate(dict(zip(names, row, strict=True)))
+    return records.TaskRecord.model_validate(dict(zip(_TASK_FIELDS, row, strict=True)))
 
 
 async def attempts(reader: Reader, run_id: str, task_id: str | None) -> list[records.AttemptRecord]:

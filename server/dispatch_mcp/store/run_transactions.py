@@ -166,6 +166,8 @@ class Runs:
         verdicts = tuple([core.finish(report, step.now) for report in step.finished])
         for action in step.actions:
             _act(core, action)
+        if step.verdict is not None and step.verdict.revision == row.revision:
+            core.settle(step.verdict.state)
         notes += _fenced(conn, live, step, verdicts)
         if model.WorkerKind.HOST in step.start:
             self._expire(conn, row, core, step.now)
@@ -191,6 +193,7 @@ class Runs:
             core.waiting_until(),
             core.running,
             plan_version=row.plan_version,
+            needs_verdict=core.needs_verdict,
         )
 
     def _limit(
@@ -362,7 +365,13 @@ def _restored(row: table_rows.RunRow, plan: model.Plan, tasks: list[table_rows.T
     # No column says that a run waits at its ceilings: it is paused without anybody having paused it.
     at_ceiling = row.state == model.RunState.PAUSED.value and not row.paused
     core = state_machine.RunCore.restore(
-        row.id, plan, rows, paused=bool(row.paused), cancelled=bool(row.cancelled), at_ceiling=at_ceiling
+        row.id,
+        plan,
+        rows,
+        paused=bool(row.paused),
+        cancelled=bool(row.cancelled),
+        at_ceiling=at_ceiling,
+        verdict=model.RunState(row.verdict) if row.verdict else None,
     )
     return Live(core, row.revision, {cells[1]: cells[0] for cells in tasks})
 
@@ -396,7 +405,7 @@ def _act(core: state_machine.RunCore, action: records.Action) -> None:
         case "retry":
             core.retry(action.task_id)
         case "skip":
-            core.skip(action.task_id, action.reason)
+            core.skip(action.task_id, action.reason, by_person=action.by_person)
 
 
 def _fenced(
@@ -449,4 +458,5 @@ def _moved_row(row: table_rows.RunRow, core: state_machine.RunCore, *, now: floa
         events=events,
         updated_at=now,
         finished_at=(row.finished_at or now) if over else None,
+        verdict=core.verdict.value if over and core.verdict else "",
     )

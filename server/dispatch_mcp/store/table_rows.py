@@ -56,6 +56,7 @@ class RunRow(NamedTuple):
     created_at: float
     updated_at: float
     finished_at: float | None
+    verdict: str
 
 
 RUN_COLUMNS = ", ".join(RunRow._fields)
@@ -65,7 +66,7 @@ COUNTS = (
     "(SELECT state, count(*) AS n FROM task WHERE task.run = run.no AND cause <> 'removed' GROUP BY state))"
 )
 SELECT_TASKS = (
-    "SELECT no, id, worker, state, attempt, failures, crashes, ready_at, result, cause "
+    "SELECT no, id, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds "
     "FROM task WHERE run = ? ORDER BY position"
 )
 
@@ -79,15 +80,15 @@ VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?)
 _RETURN_RUN = f"RETURNING {RUN_COLUMNS}, (SELECT coalesce(max(no), 0) + 1 FROM task)"  # noqa: S608  # constants
 _UPDATE_RUN = """
 UPDATE run SET state = ?, owner = ?, epoch = ?, revision = ?, paused = ?, cancelled = ?, events = ?, updated_at = ?,
-  finished_at = ?
+  finished_at = ?, verdict = ?
 WHERE no = ?
 """
 _INSERT_TASK = """
-INSERT INTO task (state, attempt, failures, crashes, ready_at, result, cause, no, run, id, position, worker)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO task (state, attempt, failures, crashes, ready_at, result, cause, rounds, no, run, id, position, worker)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _UPDATE_TASK = """
-UPDATE task SET state = ?, attempt = ?, failures = ?, crashes = ?, ready_at = ?, result = ?, cause = ?
+UPDATE task SET state = ?, attempt = ?, failures = ?, crashes = ?, ready_at = ?, result = ?, cause = ?, rounds = ?
 WHERE no = ?
 """
 _PLACE_TASK = "UPDATE task SET position = ?, worker = ? WHERE no = ?"
@@ -142,7 +143,7 @@ def unknown_plan(plan_id: str, version: int | None = None) -> errors.UnknownHand
 def run_record(row: RunRow, counts: Mapping[str, int]) -> records.RunRecord:
     """Returns the public form of a run's row."""
     fields = row._asdict()
-    del fields["no"], fields["events"]
+    del fields["no"], fields["events"], fields["verdict"]
     fields["owner"] = row.owner or ""
     fields["limits"] = codec.load(model.Limits, row.limits)
     return records.RunRecord(**fields, counts=dict(counts))
@@ -154,14 +155,14 @@ def record_of_cells(cells: tuple[object, ...]) -> records.RunRecord:
     return run_record(RunRow._make(cells[:-1]), counts)
 
 
-TaskCells = tuple[int, str, str, str, int, int, int, float, str, str]
+TaskCells = tuple[int, str, str, str, int, int, int, float, str, str, int]
 
 
 def task_row(cells: TaskCells) -> transitions.TaskRow:
     """Returns RunCore's form of a row of `SELECT_TASKS`."""
-    _, task_id, worker, state, attempt, failures, crashes, ready_at, result, cause = cells
+    _, task_id, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds = cells
     return transitions.TaskRow(
-        task_id, KINDS[worker], STATES[state], attempt, failures, crashes, ready_at, result, cause
+        task_id, KINDS[worker], STATES[state], attempt, failures, crashes, ready_at, result, cause, rounds
     )
 
 
@@ -191,7 +192,7 @@ def insert_run(
 def update_run(conn: sqlite3.Connection, row: RunRow) -> None:
     """Writes everything of a run that can change."""
     changing = (row.state, row.owner, row.epoch, row.revision, row.paused, row.cancelled, row.events, row.updated_at)
-    conn.execute(_UPDATE_RUN, (*changing, row.finished_at, row.no))
+    conn.execute(_UPDATE_RUN, (*changing, row.finished_at, row.verdict, row.no))
 
 
 def insert_plan(conn: sqlite3.Connection, row: PlanRow, base_version: int | None) -> None:
@@ -215,7 +216,8 @@ def insert_plan(conn: sqlite3.Connection, row: PlanRow, base_version: int | None
 
 def _task_values(row: transitions.TaskRow, number: int) -> tuple[object, ...]:
     cause = codec.clean(row.cause) if row.cause else ""
-    return (str(row.state), row.attempt, row.failures, row.crashes, row.ready_at, row.result, cause, number)
+    counts = (row.attempt, row.failures, row.crashes)
+    return (str(row.state), *counts, row.ready_at, row.result, cause, row.rounds, number)
 
 
 def insert_tasks(conn: sqlite3.Connection, run_no: int, rows: Sequence[transitions.TaskRow], first: int) -> Numbers:
@@ -299,12 +301,15 @@ def add_late_usage(conn: sqlite3.Connection, numbers: Numbers, report: transitio
 
 
 def insert_results(conn: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> None:
-    """Adds accepted results: (task number, attempt, key, digest, unverified, inline body, blob digest)."""
+    """Adds accepted results: (task number, attempt, key, digest, unverified, inline body, blob digest).
+
+    The newest of a task is the one that stands; those before it were sent back.
+    """
     conn.executemany(_INSERT_RESULT, rows)
 
 
 def insert_replays(conn: sqlite3.Connection, rows: Iterable[tuple[int, int]]) -> None:
-    """Adds where replayed results were made: (task number, number of the task that made it)."""
+    """Adds which results were replayed: (task number, number of the result)."""
     conn.executemany(_INSERT_REPLAY, rows)
 
 

@@ -21,4 +21,4 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 
 async def _steer(settings: configuration.Settings, options: argparse.Namespace) -> answers.SteeringAnswer:
     async with composition.open_dispatcher(settings, drives=False) as app:
-        return await app.steer(options.run, options.action, options.task, options.reason)
+        return await app.steer(options.run, options.action, options.task, options.reason, by_person=True)

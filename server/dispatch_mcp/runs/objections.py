@@ -1,0 +1,70 @@
+"""What reviews that object mean for a run: which work is done again, and how the run ends.
+
+A review objects to work that has a result. The work goes back once every review of it that is asked has answered, so
+that one attempt mends what all of them found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from dispatch_mcp import model
+from dispatch_mcp.model import RunState, TaskState, transitions
+from dispatch_mcp.model.transitions import TaskRow
+from dispatch_mcp.runs import dependencies
+
+DONE: Final = frozenset({TaskState.SUCCEEDED, TaskState.UNVERIFIED})
+_ASKED: Final = frozenset({TaskState.READY, TaskState.RUNNING})
+_LOST: Final = frozenset({TaskState.FAILED, TaskState.CANCELLED})
+
+
+def can_be_mended(row: TaskRow) -> bool:
+    """Returns whether somebody can do work again with a review's findings before them, or does so already."""
+    return row.worker in transitions.MENDING_WORKERS and (row.state in DONE or row.rounds > 0)
+
+
+def to_send_back(
+    rows: Sequence[TaskRow], subjects: Iterable[int], reviews_of: Mapping[int, Sequence[int]]
+) -> list[int]:
+    """Returns which subjects of reviews that object are to be done again now, in plan order.
+
+    One of those reviews objects to it, somebody can mend it, and none of its reviews is still asked.
+    """
+    return [
+        subject
+        for subject in sorted({*subjects})
+        if rows[subject].cause == transitions.NEEDS_CHANGES
+        and rows[subject].state in DONE
+        and can_be_mended(rows[subject])
+        and not any(rows[review].state in _ASKED for review in reviews_of[subject])
+    ]
+
+
+def final_reviews(subject: int, rows: Sequence[TaskRow], reviews_of: Mapping[int, Sequence[int]]) -> tuple[int, ...]:
+    """Returns the reviews that have blocked a task for good; none while another one is asked or waits for it."""
+    reviews = reviews_of.get(subject, ())
+    if rows[subject].state not in DONE or any(rows[review].state not in model.TASK_FINAL for review in reviews):
+        return ()
+    return tuple(
+        review
+        for review in reviews
+        if rows[review].state is TaskState.FAILED and rows[review].cause == transitions.NEEDS_CHANGES
+    )
+
+
+def ending(rows: Sequence[TaskRow], reviews: Iterable[int]) -> RunState:
+    """Returns how a run ends whose tasks are all final; `reviews` are the positions of those that judge others.
+
+    A review that blocks outweighs every failure, and a failure one that came to no verdict.
+    """
+    verdicts = {position: rows[position] for position in reviews if rows[position].state in _LOST}
+    if any(row.cause == transitions.NEEDS_CHANGES for row in verdicts.values()):
+        return RunState.NEEDS_CHANGES
+    bad = sum(not dependencies.is_satisfied(row) for row in rows)
+    if bad == 0:
+        return RunState.SUCCEEDED
+    failures = [position for position, row in enumerate(rows) if row.state in _LOST]
+    if verdicts and all(position in verdicts for position in failures):
+        return RunState.INCONCLUSIVE
+    return RunState.FAILED if bad == len(rows) else RunState.PARTIAL
