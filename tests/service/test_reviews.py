@@ -9,6 +9,7 @@ import labelled_diffs
 import pytest
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.engine import council_rounds
 from dispatch_mcp.next_steps import StepKind
 from dispatch_mcp.review import council_decision
 from dispatch_mcp.service import review_rounds, reviews
@@ -222,15 +223,15 @@ async def test_a_waiver_needs_a_person_a_reason_and_a_finding(tmp_path: Path) ->
     assert after.outcome == "PASS"
     assert after.findings[0].standing == "waived"
     assert after.findings[0].waived == "Ada at a shell: the table is public"
-    assert kinds.count(review_rounds.WAIVED) == 1
-    assert kinds.count(review_rounds.DECIDED) == 2
+    assert kinds.count(council_rounds.WAIVED) == 1
+    assert kinds.count(council_rounds.DECIDED) == 2
 
 
 async def test_a_decision_is_recorded_once_with_the_rules_it_was_made_by(tmp_path: Path) -> None:
     async with council_setup.opened(tmp_path / "state") as room:
         found = await room.reviewed(DIFF)
         await room.council.look(found.run_id)
-        events = [one for one in await room.app.store.events(found.run_id) if one.kind == review_rounds.DECIDED]
+        events = [one for one in await room.app.store.events(found.run_id) if one.kind == council_rounds.DECIDED]
     assert len(events) == 1
     assert events[0].data["outcome"] == "PASS"
     assert "inconclusive blocks" in events[0].data["rules"]

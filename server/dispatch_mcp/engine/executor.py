@@ -16,7 +16,7 @@ import anyio
 import anyio.abc
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import attempt_driver, attempt_services, order_builder, task_runner
+from dispatch_mcp.engine import attempt_driver, attempt_services, council_rounds, order_builder, task_runner
 from dispatch_mcp.model import ports, records, transitions, work_order
 from dispatch_mcp.runs import task_isolation
 from dispatch_mcp.store import owner_locks, sqlite_store
@@ -227,7 +227,9 @@ class Drive:
             await self._drop_revoked(advance)
             if advance.state in model.RUN_FINAL and not self._running and not self._finished:
                 return
-            if not self._finished:
+            if advance.needs_verdict and not self._running and not self._finished:
+                await self._settle()
+            elif not self._finished:
                 await self._wait(advance.waiting_until)
 
     async def _advance(self) -> records.Advance:
@@ -251,6 +253,14 @@ class Drive:
         if answer_lost:
             advance = replace(advance, starts=await self._unanswered(advance.starts))
         return advance
+
+    async def _settle(self) -> None:
+        """Records what a council decides whose last reviewer has answered; a store that cannot write is asked later."""
+        try:
+            await council_rounds.load(self.engine.store, self.run_id, records.ANYBODY)
+        except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
+            log.warning("round %s waits for the store: %s", self.run_id, trouble)
+            await anyio.sleep(self.engine.pace.retry_store_s)
 
     async def _unanswered(self, starts: Sequence[transitions.Start]) -> tuple[transitions.Start, ...]:
         """Returns `starts` and the attempts that a commit began whose answer was lost with an error."""

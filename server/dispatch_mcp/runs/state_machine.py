@@ -111,8 +111,8 @@ class RunCore:
             return RunState.WAITING_INPUT if self._waits_for_people() else RunState.RUNNING
         if self.cancelled:
             return RunState.CANCELLED
-        if self.verdict is not None:
-            return self.verdict
+        if self._is_council:
+            return self.verdict or RunState.RUNNING
         return objections.ending(self._tasks.rows, self._tasks.subjects)
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import a2a_card, catalog
-from dispatch_mcp.engine import executor, run_view
+from dispatch_mcp.engine import council_rounds, executor, run_view
 from dispatch_mcp.model import WorkerKind, assignments, merge_offer, ports, records, transitions, worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.routing import router
@@ -255,7 +255,7 @@ class Dispatcher:
     async def _handed_out(self, record: records.RunRecord) -> tuple[run_view.RunView, list[assignments.Assignment]]:
         """Returns a run with the assignments that are out with whoever calls; none for a caller that is no host."""
         if record.state in model.RUN_FINAL or not self.available_workers.chat:
-            return await run_view.load(self.store, record.id, self.principal), []
+            return await council_rounds.load(self.store, record.id, self.principal), []
         return await self._contact.hand_out(record.id)
 
 

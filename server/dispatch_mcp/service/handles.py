@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dispatch_mcp import errors
-from dispatch_mcp.engine import run_view
+from dispatch_mcp.engine import council_rounds, run_view
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.store import sqlite_store
 
@@ -42,7 +42,7 @@ class Handles:
 
     async def run(self, handle: str) -> run_view.RunView:
         """Returns the run that a handle means. Raises UnknownHandle."""
-        return await run_view.load(self.store, await self.run_id(handle), self.principal)
+        return await council_rounds.load(self.store, await self.run_id(handle), self.principal)
 
 
 def _nothing(kind: str, workspace: str) -> errors.UnknownHandle:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from dispatch_mcp import model, next_steps
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import attempt_driver, order_builder, run_view, task_kinds
+from dispatch_mcp.engine import attempt_driver, council_rounds, order_builder, run_view, task_kinds
 from dispatch_mcp.model import assignments, records, transitions, work_order
 from dispatch_mcp.runs import task_isolation
 from dispatch_mcp.service import host_reports
@@ -149,6 +149,6 @@ class HostContact:
     async def close_needless(self, run_id: str) -> tuple[run_view.RunView, frozenset[str]]:
         """Returns a run as it is, after closing what is out with the host and turned out to need nobody."""
         driver = self.host.driver
-        view = await run_view.load(driver.store, run_id, self.principal)
+        view = await council_rounds.load(driver.store, run_id, self.principal)
         needless = await driver.close_needless(view, self.clock())
-        return (await run_view.load(driver.store, run_id, self.principal) if needless else view), needless
+        return (await council_rounds.load(driver.store, run_id, self.principal) if needless else view), needless

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Final
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import run_view
+from dispatch_mcp.engine import council_rounds, run_view
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.review import council_decision, rounds
-from dispatch_mcp.service import planner, review_rounds
+from dispatch_mcp.service import planner
 
 _CONSTRAINTS: Final = (
     "Mend the causes, not the words that the reviewers quote.",
@@ -23,7 +23,7 @@ _CONSTRAINTS: Final = (
 async def plan(
     plans: planner.Planner,
     subject: run_view.RunView,
-    council_round: review_rounds.Round,
+    council_round: council_rounds.Round,
     decision: council_decision.Decision,
 ) -> str:
     """Returns the plan in which the owners of what blocks mend it: the run's own while it is open, else a new one.

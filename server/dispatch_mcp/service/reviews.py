@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import review_attempt, run_view
+from dispatch_mcp.engine import council_rounds, review_attempt, run_view
 from dispatch_mcp.model import assignments
 from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import plan_documents
@@ -59,7 +59,7 @@ class ReviewRequest(NamedTuple):
 class Before(NamedTuple):
     """The round before this one, and what it decided."""
 
-    round: review_rounds.Round
+    round: council_rounds.Round
     decision: council_decision.Decision
 
 
@@ -115,7 +115,7 @@ class Council:
         subject: run_view.RunView | None = None
         if request.run_id:
             subject = await self.handles.run(request.run_id)
-            going_on = await review_rounds.read(self.store, subject)
+            going_on = await council_rounds.read(self.store, subject)
             if going_on is not None:
                 return await self._continued(going_on)
         before = await self._before(request.after)
@@ -155,6 +155,7 @@ class Council:
         if not reason.strip():
             raise errors.InputError("A waiver needs a reason.", hint="Say why this finding may stay.")
         await self.rounds.waive(council_round, finding, self.means.clean(reason.strip()[:2_000]), by)
+        await self.rounds.decision(await self.rounds.get(run_id))  # before it is shown: the run may end otherwise now
         return await self._standing(await self.rounds.get(run_id))
 
     async def waivable(self, run_id: str) -> list[council_decision.MergedFinding]:
@@ -300,7 +301,7 @@ class Council:
                 "round": earlier.round + 1,
                 "after": before.round.run.id,
                 "earlier": rounds.earlier(before.decision),
-                "waivers": tuple(await review_rounds.waivers(self.store, before.round)),
+                "waivers": tuple(await council_rounds.waivers(self.store, before.round)),
                 "subject": draft.subject or earlier.subject,
                 "owners": draft.owners or earlier.owners,
             }
@@ -365,20 +366,20 @@ class Council:
             focuses[seat.reviewer] = focus if isinstance(focus, str) else ""
         return focuses
 
-    async def _continued(self, going_on: review_rounds.Round) -> review_answers.ReviewAnswer:
+    async def _continued(self, going_on: council_rounds.Round) -> review_answers.ReviewAnswer:
         if going_on.is_over:
             return await self._standing(going_on)
         progress = await self.dispatch(run_id=going_on.run.id)
         return await self._standing(await self.rounds.get(going_on.run.id), progress.assignments)
 
     async def _standing(
-        self, council_round: review_rounds.Round, handouts: Sequence[assignments.Assignment] = ()
+        self, council_round: council_rounds.Round, handouts: Sequence[assignments.Assignment] = ()
     ) -> review_answers.ReviewAnswer:
         decision = await self.rounds.decision(council_round)
         mend_plan = await self._mend(council_round, decision)
         return review_answers.answer(council_round.run, council_round.manifest, decision, handouts, mend_plan)
 
-    async def _mend(self, council_round: review_rounds.Round, decision: council_decision.Decision | None) -> str:
+    async def _mend(self, council_round: council_rounds.Round, decision: council_decision.Decision | None) -> str:
         """Returns the plan by which the owners mend what blocks; empty when there is nothing to mend, or no owner."""
         if (
             decision is None

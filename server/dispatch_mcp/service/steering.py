@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import executor, run_view
+from dispatch_mcp.engine import council_rounds, executor, run_view
 from dispatch_mcp.model import records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.service import answers, approvals, handles, traces
@@ -57,7 +57,7 @@ class Steering:
         return await self._steered(before)
 
     async def _steered(self, before: run_view.RunView) -> answers.SteeringAnswer:
-        after = await run_view.load(self.store, before.run.id, self.handles.principal)
+        after = await council_rounds.load(self.store, before.run.id, self.handles.principal)
         changes = tuple(task.id for task in after.tasks if before.states.get(task.id) is not task.state)
         return answers.SteeringAnswer(
             run_id=after.run.id,

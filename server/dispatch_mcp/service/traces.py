@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.agents import a2a_card
-from dispatch_mcp.engine import executor, run_view
+from dispatch_mcp.engine import council_rounds, executor, run_view
 from dispatch_mcp.model import TaskState, WorkerKind, records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_checks
@@ -80,14 +80,14 @@ class Tracing:
         with anyio.move_on_after(wait_s or None):
             while True:
                 pulse = self.engine.pulse  # taken before the look, so that no change falls between look and wait
-                view = await run_view.load(self.store, run_id, self.handles.principal)
+                view = await council_rounds.load(self.store, run_id, self.handles.principal)
                 if wait_s == 0 or _asks_for_somebody(view):
                     return view
                 if cursor and await self.store.events(run_id, after=after, limit=1):
                     return view
                 with anyio.move_on_after(_until_due(view)):
                     await pulse.wait()
-        return await run_view.load(self.store, run_id, self.handles.principal)
+        return await council_rounds.load(self.store, run_id, self.handles.principal)
 
 
 def _asks_for_somebody(view: run_view.RunView) -> bool:

@@ -88,11 +88,13 @@ SELECT coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce
   coalesce(sum(seconds), 0.0)
 FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no WHERE run.id = ?
 """
+# An open run without an open task is a round of the council that nobody has settled.
 _ADOPTABLE = """
 SELECT id, owner FROM run
-WHERE finished_at IS NULL AND server_driven AND EXISTS (
-  SELECT 1 FROM task WHERE task.run = run.no AND task.state IN ('ready', 'running')
+WHERE finished_at IS NULL AND server_driven AND (
+  EXISTS (SELECT 1 FROM task WHERE task.run = run.no AND task.state IN ('ready', 'running')
     AND task.worker NOT IN ('host', 'human'))
+  OR NOT EXISTS (SELECT 1 FROM task WHERE task.run = run.no AND task.state IN ('blocked', 'ready', 'running')))
 ORDER BY no
 """
 _LAST_DATA = """

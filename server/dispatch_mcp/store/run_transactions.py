@@ -156,7 +156,9 @@ class Runs:
         bodies: Sequence[table_rows.Body | None],
     ) -> records.Advance:
         core = live.core
-        notes: list[transitions.NewEvent] = [*step.notes]
+        # What was decided from an earlier state of the run is dropped with all that it says of it.
+        is_stale = step.verdict is not None and step.verdict.revision != row.revision
+        notes: list[transitions.NewEvent] = [] if is_stale else [*step.notes]
         if step.limits is not None:
             row = self._limit(conn, row, live, step.limits)
             data: dict[str, model.Json] = step.limits.model_dump(mode="json", exclude_none=True)
@@ -166,7 +168,7 @@ class Runs:
         verdicts = tuple([core.finish(report, step.now) for report in step.finished])
         for action in step.actions:
             _act(core, action)
-        if step.verdict is not None and step.verdict.revision == row.revision:
+        if step.verdict is not None and not is_stale:
             core.settle(step.verdict.state)
         notes += _fenced(conn, live, step, verdicts)
         if model.WorkerKind.HOST in step.start:
