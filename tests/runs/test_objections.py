@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +21,7 @@ ALL = frozenset(WorkerKind)
 DONE = (TaskState.SUCCEEDED, TaskState.UNVERIFIED)
 
 
-def task(name: str, *deps: str, **fields: object) -> model.Task:
+def task(name: str, *deps: str, **fields: Any) -> model.Task:
     return model.Task(id=name, do=f"Do {name}", deps=deps, **fields)
 
 

@@ -15,7 +15,7 @@ API, HOST, HUMAN = WorkerKind.API, WorkerKind.HOST, WorkerKind.HUMAN
 
 
 def plan_of(*edges: tuple[str, Sequence[str]], version: int = 1) -> model.Plan:
-    tasks = tuple(model.Task(id=task_id, goal=task_id, deps=tuple(deps)) for task_id, deps in edges)
+    tasks = tuple(model.Task(id=task_id, do=task_id, deps=tuple(deps)) for task_id, deps in edges)
     return model.Plan(id="plan", version=version, tasks=tasks)
 
 

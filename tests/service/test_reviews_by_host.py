@@ -132,7 +132,7 @@ async def test_a_round_that_is_not_over_has_no_next_one_and_nothing_to_waive(tmp
 
 
 @pytest.mark.parametrize("fields", [{"range": "a..b"}, {"run_id": "x"}])
-async def test_one_thing_is_reviewed_at_a_time(tmp_path: Path, fields: dict[str, str]) -> None:
+async def test_one_thing_is_reviewed_at_a_time(tmp_path: Path, fields: dict[str, Any]) -> None:
     async with council_setup.opened(tmp_path / "state") as room:
         with pytest.raises(errors.InputError, match="Give one of diff, range and run_id"):
             await room.council.review(reviews.ReviewRequest(diff=DIFF, **fields))

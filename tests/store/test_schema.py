@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -137,18 +137,15 @@ def test_opening_a_store_twice_changes_nothing(conn: sqlite3.Connection, tmp_pat
 
 @pytest.mark.parametrize(
     ("spoil", "error"),
-    [
-        (lambda conn: conn.execute("PRAGMA user_version = 99"), errors.StoreTooNew),
-        (lambda conn: conn.execute("PRAGMA application_id = 7"), errors.StoreDamaged),
-    ],
+    [("PRAGMA user_version = 99", errors.StoreTooNew), ("PRAGMA application_id = 7", errors.StoreDamaged)],
 )
 def test_a_file_that_is_not_ours_to_write_is_refused_and_left_alone(
     conn: sqlite3.Connection,
     tmp_path: Path,
-    spoil: Callable[[sqlite3.Connection], object],
+    spoil: str,
     error: type[errors.StoreError],
 ) -> None:
-    spoil(conn)
+    conn.execute(spoil)
     conn.close()
     before = (tmp_path / sqlite.FILE).read_bytes()
     with pytest.raises(error):
@@ -157,7 +154,7 @@ def test_a_file_that_is_not_ours_to_write_is_refused_and_left_alone(
 
 
 @contextmanager
-def old_store(home: Path, schema: int) -> Iterator[sqlite3.Connection]:
+def old_store(home: Path, schema: int) -> Generator[sqlite3.Connection]:
     """Yields a store as the code of an older schema left it, with a plan."""
     sqlite.prepare_home(home)
     with closing(sqlite3.connect(home / sqlite.FILE, isolation_level=None)) as old:
