@@ -176,7 +176,8 @@ def test_every_state_of_a_run_has_a_step_that_is_about_it(
     step = step_choice.next_step(run(state, paused=paused), tasks, handouts=handouts)
     assert step.run == "r"
     assert set(step.tasks) <= {row.id for row in tasks}
-    over = step.kind in (StepKind.READ_RESULTS, StepKind.SETTLE_FAILURES, StepKind.REOPEN)
+    ends = (StepKind.READ_RESULTS, StepKind.SETTLE_FAILURES, StepKind.REOPEN)
+    over = step.kind in (*ends, StepKind.SETTLE_REVIEWS, StepKind.READ_DECISION)
     assert over == (state in model.RUN_FINAL)
 
 
