@@ -10,7 +10,7 @@ from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import task_kinds
 from dispatch_mcp.model import records, transitions, work_order
 from dispatch_mcp.planning import forecast
-from dispatch_mcp.runs import message_rules, task_isolation, tool_permissions
+from dispatch_mcp.runs import budget, message_rules, task_isolation, tool_permissions
 from dispatch_mcp.store import sqlite_store
 
 MakeOrder = Callable[[work_order.WorkOrder], work_order.WorkOrder]
@@ -90,7 +90,7 @@ class OrderBuilder:
             worker=start.worker,
             key=start.key,
             workspace=self.run.workspace,
-            timeout_s=task.timeout_s or self.plan.timeout_s,
+            timeout_s=budget.deadline_s(task, self.plan.timeout_s),
             model=task.model,
             last_beat=newest.last_beat,
             last_error=newest.last_error,

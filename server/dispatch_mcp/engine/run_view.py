@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import TaskState, records
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.runs import step_choice
+from dispatch_mcp.runs import budget, step_choice
 from dispatch_mcp.store import sqlite_store
 
 
@@ -44,6 +44,10 @@ class RunView:
     def spec(self, task_id: str) -> model.Task:
         """Returns what a task of the run is to do."""
         return next(task for task in self.plan.tasks if task.id == task_id)
+
+    def deadline_s(self, task_id: str) -> float | None:
+        """Returns the seconds that an attempt of a task may take with the host, None for no deadline."""
+        return budget.deadline_s(self.spec(task_id), self.plan.timeout_s)
 
     def task(self, task_id: str) -> records.TaskRecord:
         """Returns a task of the run. Raises UnknownHandle."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from dispatch_mcp import model
-from dispatch_mcp.model import AttemptState, ports, work_order
+from dispatch_mcp.model import AttemptState, ports, transitions, work_order
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,9 @@ def failure(kind: str, error: str, *, retryable: bool = False) -> model.Outcome:
 def timed_out(seconds: float) -> model.Outcome:
     """Returns the outcome of an attempt that outlived its deadline of `seconds`."""
     text = f"No result after {seconds:g} s."
-    return model.Outcome(state=AttemptState.TIMED_OUT, error=text, error_kind="timeout", summary=text, retryable=True)
+    return model.Outcome(
+        state=AttemptState.TIMED_OUT, error=text, error_kind=transitions.TIMEOUT, summary=text, retryable=True
+    )
 
 
 @dataclass(slots=True)

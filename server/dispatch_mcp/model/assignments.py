@@ -24,6 +24,7 @@ class HostCall(model.Value):
 class Assignment(model.Value):
     """One attempt that waits for the host until `lease_until`, in seconds since the epoch; any contact renews it.
 
+    An attempt with a `timeout_s` ends so many seconds after it was handed out, whoever is in contact.
     `prompt_ref` is the address of the whole prompt when `call.prompt` only points to it. `instructions` are for hosts
     that have no subagents. `already_out` says since when, if it is only repeated: it was handed out before.
     """
@@ -36,4 +37,5 @@ class Assignment(model.Value):
     prompt_ref: str = ""
     instructions: str = ""
     lease_until: float | None = None
+    timeout_s: float | None = None
     already_out: str = ""

@@ -175,7 +175,9 @@ class Step:
     """One transaction's worth of progress of a run.
 
     `owner` is None for a contact of the host, which anybody may make. `start` says whose ready tasks may begin;
-    host attempts begin under a lease of `lease_s` seconds. `renew` extends the leases of running host attempts.
+    host attempts begin under a lease of `lease_s` seconds, or until their deadline if their task has one. `renew`
+    extends the leases of running host attempts, but no deadline. `received_at` is when a host reported what is
+    `finished`, if that was before `now`: deadlines are held to it.
     `limits` are the run's ceilings from now on; `notes` are events of others to record, also of a run that is over.
     `verdict` settles a round of the council, with a note that says so; it is dropped when the run has moved on since.
     """
@@ -188,6 +190,7 @@ class Step:
     free: int | None = None
     lease_s: float = 1800.0  # half an hour: longer than a subagent works without a word, short enough to wait out
     renew: bool = False
+    received_at: float | None = None
     limits: model.Limits | None = None
     notes: Sequence[transitions.NewEvent] = ()
     verdict: Verdict | None = None

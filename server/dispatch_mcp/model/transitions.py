@@ -31,6 +31,7 @@ SENT_BACK = "sent_back"
 """Of work that a review has opened again."""
 INCONCLUSIVE = "inconclusive"
 """Of a review that was asked twice and gave no verdict that can be used."""
+TIMEOUT = "timeout"
 
 MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.BLOCKED: frozenset({TaskState.READY, TaskState.SKIPPED, TaskState.CANCELLED}),
@@ -118,11 +119,13 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """An attempt that is over, for the attempt's record."""
+    """An attempt that is over, for the attempt's record; `error` and its kind say why if nobody reported it."""
 
     task_id: str
     attempt: int
     state: AttemptState
+    error: str = ""
+    error_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -358,8 +358,9 @@ class RunCore:
             self._fail_for_good(position, transitions.INCONCLUSIVE if is_mute else outcome.error_kind)
             return
         # running -> ready: the trouble may pass, so it waits; an answer that could not be used, or is not true, was no
-        # trouble of anybody's, and the next attempt is told what was wrong with it.
-        waits = outcome.error_kind not in (transitions.UNUSABLE, *receipts.REFUTATIONS)
+        # trouble of anybody's, and the next attempt is told what was wrong with it. A host's deadline was wait enough.
+        is_late = row.worker is WorkerKind.HOST and outcome.state is AttemptState.TIMED_OUT
+        waits = not is_late and outcome.error_kind not in (transitions.UNUSABLE, *receipts.REFUTATIONS)
         delay = max(self.policy.backoff_s(self.run_id, row), outcome.retry_after_s or 0.0) if waits else 0.0
         self._tasks.ready(position, now + delay)
         row.cause = outcome.error_kind
@@ -386,6 +387,30 @@ class RunCore:
         self._tasks.note("rate_limited", row, {"worker": str(row.worker), "until": until})
         row.cause = transitions.RATE_LIMIT
         self._tasks.ready(position, until)
+
+    def deadline_s(self, task_id: str) -> float | None:
+        """Returns the seconds that an attempt of a task of the host may take, None for no deadline."""
+        return budget.deadline_s(self.plan.tasks[self._position(task_id)], self.plan.timeout_s)
+
+    def time_out(self, task_id: str, now: float) -> None:
+        """Ends a running attempt whose deadline has passed: a failure, tried again like one.
+
+        What it used is not known yet; whoever reports it late still says so.
+        """
+        position = self._position(task_id)
+        row = self._tasks.rows[position]
+        if row.state is not TaskState.RUNNING:
+            return
+        seconds = self.deadline_s(task_id) or 0.0
+        outcome = model.Outcome(
+            state=AttemptState.TIMED_OUT,
+            error=f"No result after {seconds:g} s.",
+            error_kind=transitions.TIMEOUT,
+            retryable=True,
+        )
+        self._end(row, outcome.state, error=outcome.error, error_kind=outcome.error_kind)
+        self._note_finished(row, outcome)
+        self._fail(position, outcome, now)
 
     def abandon(self, task_id: str, now: float, *, crashed: bool) -> None:
         """Takes a running attempt back: its owner died (`crashed`) or its lease ran out.
@@ -538,9 +563,17 @@ class RunCore:
             )
         return position
 
-    def _end(self, row: TaskRow, state: AttemptState, outcome: model.Outcome | None = None) -> None:
-        """Records that the running attempt of a task is over, and what it used."""
-        self._tasks.end(row, state)
+    def _end(
+        self,
+        row: TaskRow,
+        state: AttemptState,
+        outcome: model.Outcome | None = None,
+        *,
+        error: str = "",
+        error_kind: str = "",
+    ) -> None:
+        """Records that the running attempt of a task is over, and what it used if an outcome says so."""
+        self._tasks.end(row, state, error, error_kind)
         if self.ledger is not None:
             self.ledger.end(ledger.ended(row.id, row.attempt, row.worker, outcome))
 

@@ -73,10 +73,10 @@ class TaskTable:
         self._busy[transitions.pool(row.worker)] += 1
         return row
 
-    def end(self, row: TaskRow, state: AttemptState) -> None:
+    def end(self, row: TaskRow, state: AttemptState, error: str = "", error_kind: str = "") -> None:
         """Ends the running attempt of a task; the task itself has still to be moved."""
         self._busy[transitions.pool(row.worker)] -= 1
-        self.changes.ends.append(transitions.AttemptEnd(row.id, row.attempt, state))
+        self.changes.ends.append(transitions.AttemptEnd(row.id, row.attempt, state, error, error_kind))
 
     def ready(self, position: int, at: float = 0.0) -> None:
         """Puts a task into the queue, from `at` on."""

@@ -102,7 +102,7 @@ class HostAssignments:
             prompt_file=file,
             lease_until=lease_until,
             background=background,
-        )
+        ).model_copy(update={"timeout_s": work.timeout_s})
 
 
 def _repeated(handout: assignments.Assignment, out_s: float) -> assignments.Assignment:
@@ -125,7 +125,7 @@ async def _order(
 class HostContact:
     """What happens whenever the host calls: leases are renewed, ready tasks are handed out, needless ones closed.
 
-    `lease_s` is how long the host has for an attempt, in seconds, counted from its last call.
+    `lease_s` is how long the host has for an attempt without a deadline, in seconds, counted from its last call.
     """
 
     host: HostAssignments
@@ -133,10 +133,15 @@ class HostContact:
     clock: Callable[[], float]
     lease_s: float
 
-    def step(self, ends: Sequence[transitions.Finished] = ()) -> records.Step:
-        """Returns the step of a run that a call of the host makes."""
+    def step(self, ends: Sequence[transitions.Finished] = (), *, received_at: float | None = None) -> records.Step:
+        """Returns the step of a run that a call of the host makes; `received_at` is when it reported these ends."""
         return records.Step(
-            now=self.clock(), finished=ends, start=transitions.HOST_WORKERS, lease_s=self.lease_s, renew=True
+            now=self.clock(),
+            finished=ends,
+            start=transitions.HOST_WORKERS,
+            lease_s=self.lease_s,
+            renew=True,
+            received_at=received_at,
         )
 
     async def hand_out(self, run_id: str) -> tuple[run_view.RunView, list[assignments.Assignment]]:

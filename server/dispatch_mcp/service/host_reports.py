@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from pydantic import Field, ValidationError
 
@@ -128,8 +129,13 @@ def report_results(
     outcomes: Sequence[model.Outcome],
     acceptances: Sequence[bool],
     tasks: Mapping[str, records.TaskRecord],
+    *,
+    reasons: Mapping[tuple[str, int], str] = MappingProxyType({}),
 ) -> list[answers.Accepted]:
-    """Returns what became of each report, in order; `acceptances` are of those that were not refused."""
+    """Returns what became of each report, in order; `acceptances` are of those that were not refused.
+
+    `reasons` say of attempts, by task and number, why what is said of them comes too late.
+    """
     rest = iter(acceptances)
     out: list[answers.Accepted] = []
     for report, why, outcome in zip(reports, refusals, outcomes, strict=True):
@@ -141,7 +147,7 @@ def report_results(
                 attempt=report.attempt,
                 accepted=is_accepted,
                 state=task.state.value if task else "",
-                why=why or (_refuted(outcome) if is_accepted else _fenced(report, task)),
+                why=why or (_refuted(outcome) if is_accepted else _fenced(report, task, reasons)),
                 receipts=tuple(receipt for receipt in outcome.receipts if is_accepted and receipt.kind != "claim"),
                 proposed_edits=outcome.handoff.proposed_edits if is_accepted else (),
             )
@@ -153,10 +159,35 @@ def _refuted(outcome: model.Outcome) -> str:
     return outcome.error if outcome.error_kind in receipts.REFUTATIONS else ""
 
 
-def _fenced(report: Report, task: records.TaskRecord | None) -> str:
+def _fenced(report: Report, task: records.TaskRecord | None, reasons: Mapping[tuple[str, int], str]) -> str:
+    reason = reasons.get((report.task_id, report.attempt))
+    if task is not None and reason:
+        return f"{reason}; {_since(task)}"
     if task is None or task.attempt == report.attempt:
         return "this attempt is over already; its result was kept once"
     return f"attempt {report.attempt} was replaced; the newest is {task.attempt}"
+
+
+def _since(task: records.TaskRecord) -> str:
+    """Returns what became of a task after an attempt of it that came to nothing."""
+    match task.state:
+        case TaskState.RUNNING:
+            return f"attempt {task.attempt} is out"
+        case TaskState.READY | TaskState.BLOCKED:
+            return f"attempt {task.attempt + 1} comes next"
+        case _:
+            return f"the task is {task.state.value} after attempt {task.attempt}"
+
+
+def timeouts(
+    attempts: Iterable[records.AttemptRecord], seconds: Callable[[str], float | None]
+) -> dict[tuple[str, int], str]:
+    """Returns of those attempts that missed their deadline, by task and number, after how many `seconds` they did."""
+    return {
+        (attempt.task_id, attempt.attempt): f"timed out after {seconds(attempt.task_id) or 0.0:g} s"
+        for attempt in attempts
+        if attempt.state is AttemptState.TIMED_OUT and attempt.worker is WorkerKind.HOST
+    }
 
 
 def _handoff(report: Report) -> tuple[model.Handoff, str]:

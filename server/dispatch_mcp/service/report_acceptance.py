@@ -34,7 +34,7 @@ class Reporting:
 
     async def accept(self, before: run_view.RunView, reports: Sequence[host_reports.Report]) -> answers.ReportAnswer:
         """Returns what became of each report, and what is ready next; `before` is the run as it was."""
-        run_id = before.run.id
+        run_id, received_at = before.run.id, self.contact.clock()
         outcomes = [await self._outcome(before, report) for report in reports]
         refusals = [host_reports.refusal(report, before.rows) for report in reports]
         outcomes = await self._judged(before, reports, outcomes, refusals)
@@ -43,13 +43,14 @@ class Reporting:
             for report, outcome, why in zip(reports, outcomes, refusals, strict=True)
             if not why
         ]
-        advance = await self.store.advance(run_id, self.contact.step(ends))
+        advance = await self.store.advance(run_id, self.contact.step(ends, received_at=received_at))
         # The results are on the disk: from here on a repeated report is answered as one that came too late.
         self.engine.poke(run_id)
         if advance.state not in model.RUN_FINAL:
             await self.engine.start(run_id)
         after, needless = await self.contact.close_needless(run_id)
-        results = host_reports.report_results(reports, refusals, outcomes, advance.accepted, after.rows)
+        late = {} if all(advance.accepted) else await self._timeouts(after)
+        results = host_reports.report_results(reports, refusals, outcomes, advance.accepted, after.rows, reasons=late)
         handoffs = [(line.task_id, outcome) for line, outcome in zip(results, outcomes, strict=True) if line.accepted]
         await self.learn(
             route_memory.lessons_of_ends(after, {task_id for task_id, _ in handoffs}, self.contact.clock())
@@ -119,6 +120,10 @@ class Reporting:
         orders = order_builder.OrderBuilder(self.store, view.run, view.plan)
         work = orders.bare_order(transitions.Start(row.id, row.attempt, row.worker, ""), newest)
         return await self.contact.host.driver.judge(proof.Claim(work, outcome, newest.beat, view))
+
+    async def _timeouts(self, view: run_view.RunView) -> dict[tuple[str, int], str]:
+        """Returns which attempts missed their deadline, for whoever reports them nevertheless."""
+        return host_reports.timeouts(await self.store.attempts(view.run.id), view.deadline_s)
 
     async def _unread(self, messages: Sequence[model.Message]) -> list[model.Message]:
         """Returns what the orchestrator has not read yet, and marks it as read."""

@@ -3,11 +3,13 @@
 Who may move a run: its owner, who shows the epoch under which it adopted it (`_fence`), or anybody who makes a contact
 of the host, as its attempts belong to no process of ours. The host's own attempts are held to by leases instead: each
 contact renews them, and those that have lapsed are taken back when the next host asks for work (`_expire`), not by a
-clock of ours, so that nothing is lost while nobody would do it anyway.
+clock of ours, so that nothing is lost while nobody would do it anyway. The lease of a task with a deadline ends with
+it, whoever is in contact; what is reported later is turned away (`_hold_deadlines`).
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,7 +44,10 @@ _EXPIRED = """
 SELECT task.id FROM task JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
 WHERE task.run = ? AND task.worker = 'host' AND task.state = 'running' AND attempt.lease_until <= ?
 """
-_RENEW = f"UPDATE attempt SET lease_until = ? WHERE state = 'running' AND lease_until < ? AND task IN ({_LEASED})"  # noqa: S608
+_RENEW = f"""
+UPDATE attempt SET lease_until = ? WHERE state = 'running' AND lease_until < ?
+  AND task IN ({_LEASED} AND id NOT IN (SELECT value FROM json_each(?)))
+"""  # noqa: S608  # constants
 _SHIFT_LEASES = f"UPDATE attempt SET lease_until = lease_until - ? WHERE state = 'running' AND task IN ({_LEASED})"  # noqa: S608
 _SHIFT_RETRIES = "UPDATE task SET ready_at = max(0.0, ready_at - ?) WHERE run = ? AND ready_at > 0.0"
 _SELECT_RECORD = f"SELECT {table_rows.RUN_COLUMNS}, {table_rows.COUNTS} FROM run WHERE id = ?"  # noqa: S608
@@ -163,6 +168,8 @@ class Runs:
             row = self._limit(conn, row, live, step.limits)
             data: dict[str, model.Json] = step.limits.model_dump(mode="json", exclude_none=True)
             notes.append(transitions.NewEvent("limits_changed", data=data))
+        if model.WorkerKind.HOST in step.start:
+            self._hold_deadlines(conn, row, core, step)
         # Reports first: what a person cancels or retries in the same step sees them. Leases are looked at only when the
         # host may begin something, for only then is there anybody to do the work again.
         verdicts = tuple([core.finish(report, step.now) for report in step.finished])
@@ -186,7 +193,7 @@ class Runs:
         row = self._persist(conn, row, live, transition)
         if step.renew:
             until = step.now + step.lease_s
-            conn.execute(_RENEW, (until, until, row.no))
+            conn.execute(_RENEW, (until, until, row.no, json.dumps(_bounded(core))))
         return records.Advance(
             core.state,
             row.revision,
@@ -207,15 +214,26 @@ class Runs:
         live.core.ledger = samples.open_ledger(conn, row, live.core.plan, self._price)
         return row
 
+    def _hold_deadlines(
+        self, conn: sqlite3.Connection, row: table_rows.RunRow, core: state_machine.RunCore, step: records.Step
+    ) -> None:
+        """Ends the host's attempts whose deadline had passed when this contact was made."""
+        bounded_ids = _bounded(core)
+        contact_at = step.now if step.received_at is None else step.received_at
+        for (task_id,) in conn.execute(_EXPIRED, (row.no, contact_at)).fetchall() if bounded_ids else ():
+            if task_id in bounded_ids:
+                core.time_out(task_id, step.now)
+
     def _expire(
         self, conn: sqlite3.Connection, row: table_rows.RunRow, core: state_machine.RunCore, now: float
     ) -> None:
         """Takes back the host's attempts whose lease has run out: no crash, as it may only have forgotten them."""
-        running = [task.worker for task in core.rows if task.state is model.TaskState.RUNNING]
-        if model.WorkerKind.HOST not in running:
+        if not _out(core):
             return
+        bounded_ids = _bounded(core)
         for (task_id,) in conn.execute(_EXPIRED, (row.no, now)).fetchall():
-            core.abandon(task_id, now, crashed=False)
+            if task_id not in bounded_ids:
+                core.abandon(task_id, now, crashed=False)
 
     def edit(self, conn: sqlite3.Connection, plan: model.Plan, principal: str) -> None:
         """Lets every open run of a plan go on with its new version, which is recorded already.
@@ -348,10 +366,38 @@ def _write_attempts(conn: sqlite3.Connection, live: Live, changes: transitions.C
     table_rows.report_attempts(conn, live.numbers, [report for report, _ in transition.reports], transition.now)
     table_rows.insert_results(conn, _results(live, transition.reports))
     table_rows.begin_attempts(
-        conn, live.numbers, changes.starts, now=transition.now, lease_until=transition.now + transition.lease_s
+        conn,
+        live.numbers,
+        changes.starts,
+        now=transition.now,
+        leases=_leases(live.core, changes.starts, transition),
     )
     for start in changes.starts:
         live.keys[start.task_id] = start.key
+
+
+def _out(core: state_machine.RunCore) -> list[str]:
+    """Returns the tasks that are out with the host."""
+    return [
+        task.id for task in core.rows if task.state is model.TaskState.RUNNING and task.worker is model.WorkerKind.HOST
+    ]
+
+
+def _bounded(core: state_machine.RunCore) -> list[str]:
+    """Returns the tasks that are out with the host and have a deadline."""
+    return [task_id for task_id in _out(core) if core.deadline_s(task_id) is not None]
+
+
+def _leases(
+    core: state_machine.RunCore, starts: Iterable[transitions.Start], transition: Transition
+) -> dict[str, float]:
+    """Returns until when the host has each task that begins, in seconds since the epoch; others have no lease."""
+    leases: dict[str, float] = {}
+    for start in starts:
+        if start.worker is model.WorkerKind.HOST:
+            deadline_s = core.deadline_s(start.task_id)
+            leases[start.task_id] = transition.now + (transition.lease_s if deadline_s is None else deadline_s)
+    return leases
 
 
 def _remember(cache: OrderedDict[K, V], key: K, value: V) -> None:

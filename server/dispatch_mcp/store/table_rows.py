@@ -95,7 +95,7 @@ _PLACE_TASK = "UPDATE task SET position = ?, worker = ? WHERE no = ?"
 _BEGIN_ATTEMPT = """
 INSERT INTO attempt (task, attempt, state, worker, started_at, lease_until) VALUES (?, ?, 'running', ?, ?, ?)
 """
-_END_ATTEMPT = "UPDATE attempt SET state = ?, ended_at = ? WHERE task = ? AND attempt = ?"
+_END_ATTEMPT = "UPDATE attempt SET state = ?, ended_at = ?, error = ?, error_kind = ? WHERE task = ? AND attempt = ?"
 _REPORT_ATTEMPT = """
 UPDATE attempt SET state = ?, ended_at = ?, input_tokens = ?, output_tokens = ?, cache_read_tokens = ?,
   cache_write_tokens = ?, cost_usd = ?, seconds = ?, error = ?, error_kind = ?
@@ -255,20 +255,18 @@ def place_tasks(
 
 
 def begin_attempts(
-    conn: sqlite3.Connection, numbers: Numbers, starts: Iterable[transitions.Start], *, now: float, lease_until: float
+    conn: sqlite3.Connection,
+    numbers: Numbers,
+    starts: Iterable[transitions.Start],
+    *,
+    now: float,
+    leases: Mapping[str, float],
 ) -> None:
-    """Adds running attempts; only the host's have a lease."""
-    host = model.WorkerKind.HOST
+    """Adds running attempts, each with the end of its task's lease if it has one."""
     conn.executemany(
         _BEGIN_ATTEMPT,
         [
-            (
-                numbers[start.task_id],
-                start.attempt,
-                str(start.worker),
-                now,
-                lease_until if start.worker is host else None,
-            )
+            (numbers[start.task_id], start.attempt, str(start.worker), now, leases.get(start.task_id))
             for start in starts
         ],
     )
@@ -278,7 +276,10 @@ def end_attempts(
     conn: sqlite3.Connection, numbers: Numbers, ends: Iterable[transitions.AttemptEnd], now: float
 ) -> None:
     """Closes attempts that nobody reported."""
-    conn.executemany(_END_ATTEMPT, [(str(end.state), now, numbers[end.task_id], end.attempt) for end in ends])
+    conn.executemany(
+        _END_ATTEMPT,
+        [(str(end.state), now, end.error, end.error_kind, numbers[end.task_id], end.attempt) for end in ends],
+    )
 
 
 def report_attempts(

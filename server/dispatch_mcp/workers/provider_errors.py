@@ -93,7 +93,7 @@ def timed_out(seconds: float | None, usage: model.Usage) -> model.Outcome:
         state=AttemptState.TIMED_OUT,
         summary=text,
         error=text,
-        error_kind="timeout",
+        error_kind=transitions.TIMEOUT,
         retryable=True,
         usage=usage,
         receipts=(model.Receipt(kind="claim", ok=False, detail="ended at its deadline"),),
