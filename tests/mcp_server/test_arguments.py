@@ -58,7 +58,12 @@ def test_a_nul_is_found_wherever_it_hides() -> None:
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_a_number_that_json_cannot_say_is_refused(number: float) -> None:
     with pytest.raises(errors.InputError, match="not a JSON number"):
-        tool_arguments.check("report", {"run_id": "a", "results": [{"task_id": "a", "usage": {"cost_usd": number}}]})
+        tool_arguments.check("dispatch", {"plan_id": "a", "limits": {"dollars": number}})
+
+
+@pytest.mark.parametrize("entry", [{"task_id": "a", "usage": {"cost_usd": math.nan}}, {"text": "a\0b"}, "done", None])
+def test_a_wrong_entry_of_a_report_is_left_to_who_refuses_it_alone(entry: object) -> None:
+    tool_arguments.check("report", {"run_id": "a", "results": [entry, {"task_id": "b", "attempt": 1}]})
 
 
 def test_endless_nesting_is_refused() -> None:

@@ -21,6 +21,7 @@ from mcp import MCPError
 from mcp.types import INVALID_PARAMS
 
 from dispatch_mcp.mcp_server import tool_arguments
+from dispatch_mcp.text import json_types
 
 FULL = os.environ.get("DISPATCH_MCP_CHAOS") == "full"
 CASES = 2_000 if FULL else 150
@@ -28,6 +29,9 @@ TABLES = ("plan", "run", "message")
 TEN_MB = "x" * 10_000_000
 Count = Callable[[], list[int]]
 GOOD_TASKS = [{"id": "a", "do": "Write a"}, {"id": "b", "do": "Write b", "deps": ["a"]}]
+
+UNASKED = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+"""What hypothesis need not watch here: the calls are drawn to be large and odd."""
 
 pytestmark = pytest.mark.anyio
 
@@ -76,51 +80,51 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=10,
 )
-NASTY = st.sampled_from(
-    [
-        "",
-        " ",
-        "\0",
-        "a\0b",
-        "\ud800",
-        "\u202egnp.exe",
-        "\u200b",
-        "../../etc/passwd",
-        "latest",
-        "%s%n",
-        "'; DROP TABLE run; --",
-        "{{7*7}}",
-        "-1",
-        -1,
-        0,
-        2**63,
-        10**400,
-        1e308,
-        math.nan,
-        math.inf,
-        True,
-        None,
-        [],
-        {},
-        [[]],
-        {"": ""},
-        "x" * 5_000,
-    ]
-)
+VALUES: list[Any] = [
+    "",
+    " ",
+    "\0",
+    "a\0b",
+    "\ud800",
+    "\u202egnp.exe",
+    "\u200b",
+    "../../etc/passwd",
+    "latest",
+    "%s%n",
+    "'; DROP TABLE run; --",
+    "{{7*7}}",
+    "-1",
+    -1,
+    0,
+    2**63,
+    10**400,
+    1e308,
+    math.nan,
+    math.inf,
+    True,
+    None,
+    [],
+    {},
+    [[]],
+    {"": ""},
+    "x" * 5_000,
+]
+NASTY = st.sampled_from(VALUES)
+
+
+def merged(objects: tuple[dict[Any, Any], dict[Any, Any]]) -> dict[Any, Any]:
+    return {**objects[0], **objects[1]}
 
 
 def mutated(value: Any) -> st.SearchStrategy[Any]:
     """Draws the value with one or more of its parts replaced, dropped, doubled or added."""
     whole = st.just(value) | NASTY | JSON
-    if isinstance(value, dict):
+    if json_types.is_object(value):
         kept = {key: mutated(item) for key, item in value.items()}
         parts = st.fixed_dictionaries({}, optional=kept)
-        return (
-            whole
-            | parts
-            | st.builds(lambda a, b: {**a, **b}, parts, st.dictionaries(st.text(max_size=8), JSON, max_size=2))
-        )
-    if isinstance(value, list):
+        more = st.dictionaries(st.text(max_size=8), JSON, max_size=2)
+        return whole | parts | st.tuples(parts, more).map(merged)
+    if json_types.is_list(value):
         return whole | st.lists(st.one_of([mutated(item) for item in value] or [JSON]), max_size=5)
     return whole
 
@@ -204,7 +208,7 @@ async def test_whatever_is_sent_to_a_tool_is_answered_in_words(
     drawn: list[dict[str, Any]] = []
 
     @seed(int(time.time()) if FULL else 13)
-    @settings(max_examples=CASES, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=CASES, database=None, suppress_health_check=UNASKED)
     @given(cases(tool, {"plan_id": plan_id, "run_id": run_id}))
     def collect(call: dict[str, Any]) -> None:
         drawn.append(call)
@@ -348,14 +352,13 @@ async def test_a_refused_call_writes_nothing(desk: memory_client.Desk, stored: C
     plan_id = await desk.planned(*GOOD_TASKS)
     run_id = (await desk.call("dispatch", plan_id=plan_id))["run_id"]
     before = json.dumps([await desk.call("get_trace", run_id=run_id, view="timeline"), stored()])
-    good = {"task_id": "a", "attempt": 1, "text": "done"}
     for tool, wrong in (
         ("plan_dag", {"tasks": [*GOOD_TASKS, {"id": "c", "do": "x", "deps": ["nobody"]}]}),
         ("plan_dag", {"plan_id": plan_id, "base_version": 1, "edits": [{"op": "add", "id": "n", "task": {"do": 5}}]}),
         ("dispatch", {"plan_id": plan_id, "limits": {"tasks": -1}}),
         ("dispatch", {"plan_id": plan_id, "run_id": run_id}),
-        ("report", {"run_id": run_id, "results": [good, {"task_id": "b"}]}),
-        ("report", {"run_id": run_id, "results": [good, {"task_id": "b", "attempt": 1, "status": "maybe"}]}),
+        ("report", {"run_id": run_id, "results": [{"task_id": "a"}, {"task_id": "b"}]}),
+        ("report", {"run_id": run_id, "results": [{"task_id": "a", "attempt": 1, "status": "maybe"}]}),
         ("steer_run", {"run_id": run_id, "action": "retry"}),
         ("steer_run", {"run_id": run_id, "action": "skip", "task_id": "nobody"}),
         ("message_agents", {"run_id": run_id, "action": "send", "text": " "}),

@@ -43,7 +43,8 @@ def core_of(plan: model.Plan, limits: model.Limits, worker: WorkerKind = WorkerK
 
 def done(dollars: float | None = None, tokens: int = 0, **more: model.Json) -> model.Outcome:
     usage = model.Usage(input_tokens=tokens, cost_usd=dollars)
-    return model.Outcome(**{"state": AttemptState.SUCCEEDED, "usage": usage, **more})
+    default: dict[str, model.Json] = {"state": AttemptState.SUCCEEDED, "usage": usage}
+    return model.Outcome(**{**default, **more})
 
 
 def start(core: state_machine.RunCore, now: float = 0.0) -> list[str]:
@@ -321,12 +322,12 @@ def test_a_rate_limit_that_asks_for_days_or_for_nothing_is_bounded() -> None:
 def test_each_attempt_is_told_its_part_of_what_is_left() -> None:
     own = model.TaskLimits(dollars=2.0)
     plan = plan_of(task("a"), task("b", limits=own), task("c"), workers=3)
-    core = core_of(plan, model.Limits(dollars=30.0), WorkerKind.API)
+    core = core_of(plan, model.Limits(dollars=60.0), WorkerKind.API)
     starts = {one.task_id: one.ceiling for one in core.next(0.0)}
-    assert starts["a"].dollars == pytest.approx(10.0)
+    assert starts["a"].dollars == pytest.approx(20.0)
     assert starts["b"].dollars == pytest.approx(2.0)
     assert starts["c"].dollars is not None
-    assert starts["c"].dollars < 10.0
+    assert starts["c"].dollars < 20.0
     assert starts["a"].tokens is None
     core.finish(transitions.Finished("b", 1, done(1.5, state=AttemptState.FAILED, retryable=True)), 0.0)
     (again,) = core.next(1_000.0)

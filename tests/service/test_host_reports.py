@@ -1,4 +1,4 @@
-"""What the host reports: read whole or refused whole, turned into outcomes, and answered one by one."""
+"""What the host reports: turned into outcomes, and answered one by one."""
 
 from __future__ import annotations
 
@@ -11,68 +11,44 @@ import pytest
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions
+from dispatch_mcp.runs import report_reader
 from dispatch_mcp.service import host_reports
 
-TEXTS = st.text(max_size=200)
-REPORTS = st.fixed_dictionaries(
-    {"task_id": st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True), "attempt": st.integers(1, 9)},
-    optional={"status": st.sampled_from(["succeeded", "failed", "cancelled"]), "text": TEXTS, "error": TEXTS},
-)
 
-
-def report(**fields: Any) -> host_reports.Report:
-    return host_reports.Report(**{"task_id": "part", "attempt": 1, **fields})
+def report(**fields: Any) -> report_reader.Report:
+    default: dict[str, Any] = {"task_id": "part", "attempt": 1}
+    return report_reader.Report(**{**default, **fields})
 
 
 def row(task_id: str = "part", **fields: Any) -> records.TaskRecord:
-    default = {"position": 0, "worker": WorkerKind.HOST, "state": TaskState.RUNNING, "attempt": 1}
+    default: dict[str, Any] = {"position": 0, "worker": WorkerKind.HOST, "state": TaskState.RUNNING, "attempt": 1}
     return records.TaskRecord(id=task_id, **{**default, **fields})
 
 
-@hypothesis.given(st.lists(REPORTS, max_size=5))
-def test_entries_of_the_right_form_are_all_read_in_order(raw: list[dict[str, Any]]) -> None:
-    reports = host_reports.read_reports(raw)
-    assert [(one.task_id, one.attempt) for one in reports] == [(entry["task_id"], entry["attempt"]) for entry in raw]
+def test_entries_that_can_be_taken_are_taken_beside_those_that_cannot() -> None:
+    raw = [{"task_id": "part", "attempt": 1}, {"task_id": "part"}, "done"]
+    good, *bad = host_reports.read_entries(raw, {"part": row()})
+    assert good == report()
+    refusals = [entry for entry in bad if isinstance(entry, report_reader.RefusedEntry)]
+    assert [(entry.task_id, entry.why.split()[0]) for entry in refusals] == [
+        ("part", "results[1].attempt"),
+        ("", "results[2]"),
+    ]
 
 
-@pytest.mark.parametrize(
-    ("entry", "place"),
-    [
-        ({"attempt": 1}, "task_id"),
-        ({"task_id": "a"}, "attempt"),
-        ({"task_id": "a", "attempt": 0}, "attempt"),
-        ({"task_id": "a", "attempt": 1, "handoff": "done"}, "handoff"),
-        ({"task_id": "a", "attempt": 1, "usage": {"input_tokens": "many"}}, "usage.input_tokens"),
-        ({"task_id": "a", "attempt": 1, "text": "x" * (host_reports.MAX_REPORT_CHARS + 1)}, "text"),
-    ],
-)
-def test_the_first_wrong_entry_is_named_with_its_place(entry: dict[str, Any], place: str) -> None:
+def test_a_wave_in_which_nothing_can_be_taken_is_refused_with_every_reason() -> None:
     with pytest.raises(errors.InputError) as refused:
-        host_reports.read_reports([{"task_id": "fine", "attempt": 1}, entry])
-    assert f"results[1].{place}:" in refused.value.message
-    assert len(refused.value.message) < 300
-    assert "task_id" in refused.value.hint
+        host_reports.read_entries([{"task_id": "part"}, {"task_id": "part", "attempt": 0}], {"part": row()})
+    assert "results[0].attempt" in refused.value.message
+    assert "results[1].attempt" in refused.value.message
+    assert "task_id" in str(refused.value.hint)
 
 
-@pytest.mark.parametrize(
-    ("status", "state"),
-    [
-        ("succeeded", AttemptState.SUCCEEDED),
-        ("success", AttemptState.SUCCEEDED),
-        ("done", AttemptState.SUCCEEDED),
-        ("failed", AttemptState.FAILED),
-        ("error", AttemptState.FAILED),
-        ("cancelled", AttemptState.CANCELLED),
-    ],
-)
-def test_what_hosts_call_an_end_is_understood(status: str, state: AttemptState) -> None:
-    assert host_reports.outcome_of(report(status=status)).state is state
-
-
-def test_a_status_nobody_knows_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(errors.InputError, match="'finished' is unknown") as refused:
-        host_reports.outcome_of(report(status="finished"))
-    assert "'succeeded'" in refused.value.hint
+def test_a_refusal_of_very_many_entries_stays_short() -> None:
+    with pytest.raises(errors.InputError) as refused:
+        host_reports.read_entries([{"task_id": "x" * 10_000}] * 500, {"part": row()})
+    assert "495 more" in refused.value.message
+    assert len(refused.value.message) < 2_000
 
 
 @hypothesis.given(text=st.text(max_size=3_000), status=st.sampled_from(["succeeded", "failed", "cancelled"]))
@@ -122,16 +98,11 @@ def test_a_broken_handoff_is_asked_for_again_with_the_beginning_of_the_answer() 
     assert "do not repeat it" in again.error
 
 
-def test_only_a_running_task_of_the_host_is_out() -> None:
-    assert host_reports.is_out(row())
-    assert not host_reports.is_out(row(state=TaskState.READY))
-    assert not host_reports.is_out(row(worker=WorkerKind.API))
-
-
 def test_reports_for_others_are_refused_with_the_reason() -> None:
     rows = {"part": row(), "made": row("made", worker=WorkerKind.COMMAND)}
     assert host_reports.refusal(report(), rows) == ""
     assert host_reports.refusal(report(task_id="nobody"), rows) == "the run has no such task"
+    assert host_reports.refusal(report(task_id="parts"), rows) == "the run has no such task; did you mean 'part'?"
     assert "command worker" in host_reports.refusal(report(task_id="made"), rows)
 
 
@@ -153,6 +124,34 @@ def test_a_report_that_came_too_late_says_which_attempt_counts() -> None:
     first, _, second = results(False, False, attempt=2)
     assert first.why == "attempt 1 was replaced; the newest is 2"
     assert second.why == "this attempt is over already; its result was kept once"
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"attempt": 1}, "there has been no attempt 7; the newest is 1"),
+        ({"attempt": 0, "state": TaskState.READY}, "there has been no attempt 7; the task has not begun"),
+        ({"attempt": 7, "state": TaskState.UNVERIFIED}, "this attempt is over already; its result was kept once"),
+        ({"attempt": 9}, "attempt 7 was replaced; the newest is 9"),
+    ],
+)
+def test_an_attempt_that_never_was_is_called_that(fields: dict[str, Any], why: str) -> None:
+    entry = report(attempt=7)
+    outcome = host_reports.outcome_of(entry)
+    [line] = host_reports.report_results([entry], [""], [outcome], [False], {"part": row(**fields)})
+    assert (line.accepted, line.why) == (False, why)
+
+
+def test_entries_that_could_not_be_read_keep_their_place_in_the_answer() -> None:
+    first, last = report_reader.RefusedEntry("", 0, "results[0] is 7"), report_reader.RefusedEntry("part", 1, "no")
+    rows = {"part": row()}
+    accepted = host_reports.report_results([report()], [""], [host_reports.outcome_of(report())], [True], rows)
+    lines = host_reports.with_refused_entries(accepted, [first, report(), last], rows)
+    assert [(line.accepted, line.why, line.state) for line in lines] == [
+        (False, "results[0] is 7", ""),
+        (True, "", "running"),
+        (False, "no", "running"),
+    ]
 
 
 def test_claims_are_no_receipts() -> None:

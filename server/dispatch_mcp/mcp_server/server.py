@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import logging
@@ -35,7 +36,7 @@ import dispatch_mcp
 from dispatch_mcp import errors, model
 from dispatch_mcp.mcp_server import descriptions, elicitation, lazy, tool_arguments, tool_wording
 from dispatch_mcp.model import problems
-from dispatch_mcp.text import redaction
+from dispatch_mcp.text import json_types, redaction
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def make_server(
             lifespan=lifespan,
             log_level="WARNING",
             extensions=[StrictArguments()],
-            middleware=[once_asked_for(register), prompt_errors, answers_without_secrets(redactor)],
+            middleware=[once_asked_for(register), prompt_errors, answers_without_secrets(redactor), drop_left_out],
             cache_hints=dict.fromkeys(lists, hint),
         )
     server.completion()(complete)
@@ -159,6 +160,16 @@ async def prompt_errors(ctx: ServerRequestContext[Any, Any], call_next: CallNext
         if ctx.method == "prompts/get":
             raise MCPError(INVALID_PARAMS, str(wrong)) from wrong
         raise
+
+
+async def drop_left_out(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Takes out of a tool call the arguments that were left out: some clients send null or "" for each of them."""
+    params = ctx.params or {}
+    tool_name, raw = str(params.get("name")), params.get("arguments")
+    if ctx.method == "tools/call" and tool_name in tool_arguments.TOOLS and json_types.is_object(raw):
+        arguments = tool_arguments.without_left_out(tool_name, raw)
+        ctx = dataclasses.replace(ctx, params={**params, "arguments": arguments})
+    return await call_next(ctx)
 
 
 def answers_without_secrets(redactor: redaction.Redactor) -> ServerMiddleware[Any]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,7 +14,6 @@ from dispatch_mcp.text import json_types
 
 MAX_TEXT = 200_000
 MAX_ITEMS = 500
-MAX_DEPTH = 60
 
 Schema = dict[str, model.Json]
 
@@ -58,9 +56,17 @@ def _bare(property_schema: Mapping[str, model.Json]) -> dict[str, model.Json]:
 
 
 class Args(BaseModel):
-    """Arguments of a tool; unknown names are refused."""
+    """Arguments of a tool; unknown names are refused.
+
+    An optional argument that is null or an empty text was left out (`without_left_out`); of those in `EMPTY_SAYS` an
+    empty text is a value like any other. Lists in `JUDGED_SINGLY` are taken with wrong entries too: whoever reads them
+    refuses those alone.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    EMPTY_SAYS: ClassVar[frozenset[str]] = frozenset()
+    JUDGED_SINGLY: ClassVar[frozenset[str]] = frozenset()
 
 
 _NAMES: Schema = {"type": "array", "items": {"type": "string"}}
@@ -173,14 +179,16 @@ class Dispatch(Args):
 class Report(Args):
     """What `report` takes: results of assignments."""
 
+    JUDGED_SINGLY = frozenset({"results"})
+
     run_id: str = arg("", min_length=1, max_length=200)
-    results: list[dict[str, Any]] = arg(
-        "", schema={"type": "array", "items": _RESULT}, min_length=1, max_length=MAX_ITEMS
-    )
+    results: list[Any] = arg("", schema={"type": "array", "items": _RESULT}, min_length=1, max_length=MAX_ITEMS)
 
 
 class ReviewCouncil(Args):
-    """What `review_council` takes."""
+    """What `review_council` takes. An empty diff is a change with nothing in it."""
+
+    EMPTY_SAYS = frozenset({"diff"})
 
     diff: str = arg("Unified diff.", "", max_length=9_000_000)
     range: str = arg("Git range.", "", max_length=500)
@@ -231,6 +239,21 @@ TOOLS: Mapping[str, type[Args]] = {
 }
 
 
+def without_left_out(tool: str, raw: Mapping[str, model.Json]) -> dict[str, model.Json]:
+    """Returns the arguments of a call that say something; null and empty texts stand for what was left out."""
+    args_type = TOOLS[tool]
+    return {name: value for name, value in raw.items() if not _is_left_out(args_type, name, value)}
+
+
+def _is_left_out(args_type: type[Args], name: str, value: model.Json) -> bool:
+    field = args_type.model_fields.get(name)
+    if field is None:
+        return False
+    if value == "":
+        return not field.is_required() and name not in args_type.EMPTY_SAYS
+    return _unpacked(args_type, name, value) is None
+
+
 def check(tool: str, raw: Mapping[str, model.Json]) -> None:
     """Checks a call's raw arguments.
 
@@ -240,7 +263,9 @@ def check(tool: str, raw: Mapping[str, model.Json]) -> None:
     args_type = TOOLS[tool]
     arguments = {name: _unpacked(args_type, name, value) for name, value in raw.items()}
     for name, value in arguments.items():
-        _check_json(value, name, 0)
+        fault = None if name in args_type.JUDGED_SINGLY else json_types.fault_in(value, name)
+        if fault:
+            raise errors.InputError(fault.message, hint=fault.fix)
     try:
         args_type.model_validate(arguments)
     except ValidationError as wrong:
@@ -256,31 +281,6 @@ def _unpacked(args_type: type[Args], name: str, value: model.Json) -> model.Json
         return json.loads(value)
     except (ValueError, RecursionError):
         return value
-
-
-def _check_json(value: model.Json, place: str, depth: int) -> None:
-    """Raises InputError for a NUL, a number that JSON cannot say, or nesting without end."""
-    if depth > MAX_DEPTH:
-        raise errors.InputError(f"{place} is nested deeper than {MAX_DEPTH} levels.", hint="Send a flatter value.")
-    if isinstance(value, str) and "\0" in value:
-        raise errors.InputError(
-            f"{place} holds a NUL character at position {value.index(chr(0))}.", hint="Send the text without it."
-        )
-    if isinstance(value, float) and not math.isfinite(value):
-        raise errors.InputError(f"{place} is {value!r}, which is not a JSON number.", hint="Send a finite number.")
-    for inner, item in _inside(value):
-        _check_json(item, place + inner, depth + 1)
-
-
-def _inside(value: model.Json) -> Iterator[tuple[str, model.Json]]:
-    """Yields what is inside an object or list, each with its place; keys are values too."""
-    if json_types.is_object(value):
-        for key, item in value.items():
-            yield "", key
-            yield f".{str(key)[:60]}", item
-    elif json_types.is_list(value):
-        for position, item in enumerate(value):
-            yield f"[{position}]", item
 
 
 def _explain(tool: str, args_type: type[Args], wrong: ValidationError) -> str:

@@ -1,8 +1,11 @@
 """The values that all parts share: plans, runs, outcomes and their states."""
 
 from dispatch_mcp.model.types import (
+    MAX_DOLLARS,
     MAX_PARALLEL,
+    MAX_SECONDS,
     MAX_TASKS,
+    MAX_TOKENS,
     NO_LIMITS,
     RUN_FINAL,
     TASK_FINAL,
@@ -39,8 +42,11 @@ from dispatch_mcp.model.types import (
 from dispatch_mcp.text.json_types import Json
 
 __all__ = [
+    "MAX_DOLLARS",
     "MAX_PARALLEL",
+    "MAX_SECONDS",
     "MAX_TASKS",
+    "MAX_TOKENS",
     "NO_LIMITS",
     "RUN_FINAL",
     "TASK_FINAL",

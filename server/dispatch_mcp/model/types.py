@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal, NamedTuple, get_args
+from typing import Annotated, Final, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -302,8 +302,17 @@ class Handoff(Value):
     messages: tuple[Note, ...] = ()
 
 
+MAX_TOKENS: Final = 10**12
+MAX_DOLLARS: Final = 10.0**9
+MAX_SECONDS: Final = 10.0**9
+"""The most, of each kind, that anybody is believed to have used in one attempt.
+
+Far above what is possible, and far below where sums of a whole run would leave the range of the store's integers.
+"""
+
+
 class Usage(Value):
-    """What an attempt used; `cost_usd` is None when no price is known."""
+    """What an attempt or a run used; `cost_usd` is None when no price is known."""
 
     input_tokens: int = Field(default=0, ge=0)
     output_tokens: int = Field(default=0, ge=0)
@@ -311,6 +320,11 @@ class Usage(Value):
     cache_write_tokens: int = Field(default=0, ge=0)
     cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+    @property
+    def tokens(self) -> int:
+        """All tokens, also those that were read from a cache or written to one."""
+        return self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write_tokens
 
 
 ReceiptKind = Literal["exit_code", "file", "diff", "touched", "claim", "words", "approval", "simulated", "merge"]

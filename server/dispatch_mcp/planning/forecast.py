@@ -121,8 +121,8 @@ class Forecast:
 
 
 def counted_tokens(usage: model.Usage) -> int:
-    """Returns the tokens of a usage that forecasts and ceilings count: all but those read again from a cache."""
-    return usage.input_tokens + usage.output_tokens + usage.cache_write_tokens
+    """Returns the tokens of a usage that forecasts and ceilings count: all, also those read again from a cache."""
+    return usage.tokens
 
 
 def uses_model(task: model.Task) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from dispatch_mcp import model
+from dispatch_mcp.text import json_types
 
 ALIASES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("usd", "max_usd", "max_dollars", "dollar", "cost", "cost_usd", "max_cost"), "dollars"),
@@ -21,9 +22,9 @@ ALIASES: Final[Mapping[str, str]] = {
 
 
 def canonical(raw: Mapping[str, model.Json]) -> dict[str, model.Json]:
-    """Returns limits under their own names; of two names for one ceiling, the lower value counts."""
+    """Returns the limits that are set, under their own names; of two names for one ceiling, the lower value counts."""
     out: dict[str, model.Json] = {}
-    for name, value in raw.items():
+    for name, value in json_types.without_left_out(raw).items():
         own = ALIASES.get(name, name)
         there = out.get(own)
         are_numbers = isinstance(there, int | float) and isinstance(value, int | float)

@@ -86,7 +86,7 @@ def _limits(reader: json_reader.Reader, key: str, value: model.Json) -> model.Ta
             nearest = problems.nearest(name, names)
             fix = f"Use `{nearest}`." if nearest else f"A task's limits are {problems.in_backticks(sorted(names))}."
             reader.problem("unknown_field", f"{key}.{json_reader.printable(name)}", "There is no such limit.", fix=fix)
-        elif amount is not None:
+        else:
             whole = name in ("tokens", "attempts")
             read[name] = reader.number(
                 f"{key}.{name}", amount, 1 if whole else 1e-6, json_reader.MAX_INTEGER, whole=whole
@@ -139,9 +139,9 @@ def read_document(raw: model.Json) -> Document:
     read: dict[str, model.Json] = {}
     if json_types.is_object(config):
         reader.place = "config"
-        for key, value in _known_only(reader, config, tuple(_CONFIG)).items():
-            read[key] = None if value is None else _CONFIG[key](reader, key, value)
-    elif config is not None:
+        for key, value in _known_only(reader, json_types.without_left_out(config), tuple(_CONFIG)).items():
+            read[key] = _CONFIG[key](reader, key, value)
+    elif not json_types.is_left_out(config):
         reader.wrong("config", config, "an object")
     reader.place = reader.task = ""
     reading = _finish(reader, _tasks(reader, sections.get("tasks", [])))
@@ -183,14 +183,14 @@ def _task(reader: json_reader.Reader, at: int, raw: model.Json) -> model.Task | 
     if not json_types.is_object(raw):
         reader.wrong("", raw, "an object with `id` and `do`")
         return None
+    raw = json_types.without_left_out(raw)
     name = raw.get("id", raw.get("task_id"))
     reader.task = json_reader.printable(name) if isinstance(name, str) else ""
     values: dict[str, model.Json] = {"id": "", "do": ""}
     for key, value in _canonical(reader, raw).items():
-        if value is not None:
-            read = _FIELDS[key](reader, key, value)
-            if read is not None and read != "":
-                values[key] = read
+        read = _FIELDS[key](reader, key, value)
+        if not json_types.is_left_out(read):
+            values[key] = read
     if "input_data" in raw and isinstance(values.get("inputs"), dict):
         _take_paths(values)
     return model.Task(**values)

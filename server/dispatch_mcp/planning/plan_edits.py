@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dispatch_mcp import model
 from dispatch_mcp.model import problems, transitions
 from dispatch_mcp.planning import edit_rules, plan_checks, plan_documents
-from dispatch_mcp.text import path_globs
+from dispatch_mcp.text import json_types, path_globs
 
 OPS = ("add", "modify", "skip", "remove")
 FIELDS = ("op", "id", "task", "reason", "cascade")
@@ -25,13 +25,20 @@ def apply(
     """
     current = {task.id: task for task in tasks}
     faults: list[problems.Problem] = []
-    for position, edit in enumerate(edits):
+    for position, edit in enumerate(map(_without_left_out, edits)):
         problem = _misformed(position, edit, current)
         if problem is None:
             faults += _applied(position, edit, current)
         else:
             faults.append(problem)
     return list(current.values()), faults
+
+
+def _without_left_out(edit: Mapping[str, model.Json]) -> dict[str, model.Json]:
+    """Returns what an edit says: a field without a value is one that it does not name, also in its task."""
+    fields = json_types.without_left_out(edit)
+    task = fields.get("task")
+    return {**fields, "task": json_types.without_left_out(task)} if json_types.is_object(task) else fields
 
 
 def _misformed(

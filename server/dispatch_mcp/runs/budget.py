@@ -92,7 +92,7 @@ class Hold(NamedTuple):
 
 def is_silent(usage: model.Usage) -> bool:
     """Returns whether a usage says nothing about what was spent."""
-    return usage.cost_usd is None and forecast.counted_tokens(usage) + usage.cache_read_tokens == 0
+    return usage.cost_usd is None and not usage.tokens
 
 
 def _figure(value: float) -> str:

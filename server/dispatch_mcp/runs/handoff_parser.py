@@ -47,7 +47,9 @@ _KINDS: Mapping[str, model.MessageKind] = {
     "confirmation": "confirmation",
     "handoff": "handoff",
 }
-_FIELDS = frozenset({"completed_work", "artifacts", _EDITS, _MESSAGES, *_LISTS})
+FIELDS = frozenset({"completed_work", "artifacts", _EDITS, _MESSAGES, *_LISTS})
+"""The fields of a handoff."""
+
 _WRAPPERS = ("handoff", "payload", "result")
 _FENCE_LINE = re.compile(r"[ \t]*+(```+|~~~++)[ \t]*+(\w*+)[^`\n]*+")
 _LANGUAGES = frozenset({"", "json", "jsonc", "json5"})
@@ -79,14 +81,14 @@ def parse_answer(text: str) -> Answer:
             return Answer(_handoff(fields), "")
     if first_error:
         return Answer(None, f"{BROKEN}: {first_error}")
-    return Answer(None, f"no JSON block with any of {', '.join(sorted(_FIELDS))} was found")
+    return Answer(None, f"no JSON block with any of {', '.join(sorted(FIELDS))} was found")
 
 
 def parse_handoff(value: model.Json) -> Answer:
     """Returns the handoff that a JSON value says, as leniently as `parse_answer`."""
     fields = _fields(value)
     if fields is None:
-        return Answer(None, f"a handoff is an object with any of {', '.join(sorted(_FIELDS))}")
+        return Answer(None, f"a handoff is an object with any of {', '.join(sorted(FIELDS))}")
     return Answer(_handoff(fields), "")
 
 
@@ -122,7 +124,7 @@ def _bare_objects(text: str) -> Iterator[str]:
 
 
 def _names_a_field(text: str) -> bool:
-    return any(f'"{name}"' in text for name in (*_FIELDS, *_ALIASES))
+    return any(f'"{name}"' in text for name in (*FIELDS, *_ALIASES))
 
 
 def _first_object(text: str) -> str:
@@ -148,8 +150,8 @@ def _fields(value: model.Json) -> dict[str, model.Json] | None:
     for key, item in _object(value).items():
         name = key.strip().lower().replace("-", "_").replace(" ", "_")
         fields.setdefault(_ALIASES.get(name, name), item)
-    if _FIELDS & fields.keys():
-        return {name: fields[name] for name in fields if name in _FIELDS}
+    if FIELDS & fields.keys():
+        return {name: fields[name] for name in fields if name in FIELDS}
     inner = (_fields(fields[wrapper]) for wrapper in _WRAPPERS if wrapper in fields)
     return next((fields for fields in inner if fields is not None), None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from dispatch_mcp import errors, model
@@ -132,17 +132,20 @@ class Dispatcher:
         """Gives a run other ceilings and returns its id. Raises NotAllowed beyond what the configuration allows."""
         return (await self._starts.limit(run_id, limits)).id
 
-    async def report(self, run_id: str, raw: Sequence[Mapping[str, model.Json]]) -> answers.ReportAnswer:
+    async def report(self, run_id: str, raw: Sequence[model.Json]) -> answers.ReportAnswer:
         """Accepts results of host-made attempts, each exactly once, and hands out what is ready next.
 
+        An entry that cannot be read is refused alone.
+
         Raises:
-            InputError: an entry cannot be read; then none is accepted.
+            InputError: no entry can be read.
         """
-        reports = host_reports.read_reports(raw)
+        view = await self.handles.run(run_id)
+        entries = host_reports.read_entries(raw, view.rows)
         accepting = report_acceptance.Reporting(
             self.store, self.engine, self._contact, self.redact, self.rules.price, self.plans.learn
         )
-        return await accepting.accept(await self.handles.run(run_id), reports)
+        return await accepting.accept(view, entries)
 
     async def trace(
         self,

@@ -10,8 +10,7 @@ from dispatch_mcp import model, next_steps
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import attempt_driver, council_rounds, order_builder, run_view, task_kinds
 from dispatch_mcp.model import assignments, records, transitions, work_order
-from dispatch_mcp.runs import task_isolation
-from dispatch_mcp.service import host_reports
+from dispatch_mcp.runs import report_reader, task_isolation
 
 Assign = Callable[..., assignments.Assignment]
 """`workers.host.assignment`, handed in."""
@@ -148,7 +147,7 @@ class HostContact:
         """Returns the run as it is, and the assignments of all tasks out with the host: new ones and repeated ones."""
         advance = await self.host.driver.store.advance(run_id, self.step())
         view, _ = await self.close_needless(run_id)
-        out = {row.id for row in view.tasks if host_reports.is_out(row)}
+        out = {row.id for row in view.tasks if report_reader.is_out(row)}
         return view, await self.host.of(view, out, new={start.task_id for start in advance.starts})
 
     async def close_needless(self, run_id: str) -> tuple[run_view.RunView, frozenset[str]]:

@@ -5,75 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from pydantic import Field, ValidationError
-
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions
-from dispatch_mcp.runs import handoff_parser, receipts
+from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, problems, records, transitions
+from dispatch_mcp.runs import handoff_parser, receipts, report_reader
 from dispatch_mcp.service import answers
 
-MAX_REPORT_CHARS = 2_000_000
-"""Characters of an answer that one report may carry; what is longer belongs into files."""
+MOST_REFUSALS = 5
+"""Refusals that one error tells."""
 
 SUMMARY_CHARS = 1_200
 """Characters of an outcome's summary, about 300 tokens: dependants read it when there is no handoff."""
 
-KEPT_CHARS = 4_000
-"""Characters of an unreadable answer that the next attempt is shown."""
-
-
-_STATES = {
+_STATES: Mapping[report_reader.End, AttemptState] = {
     "succeeded": AttemptState.SUCCEEDED,
-    "success": AttemptState.SUCCEEDED,
-    "done": AttemptState.SUCCEEDED,
     "failed": AttemptState.FAILED,
-    "error": AttemptState.FAILED,
     "cancelled": AttemptState.CANCELLED,
 }
 
-
-class Report(model.Value):
-    """What the host says about one of its assignments; `text` is the subagent's whole answer."""
-
-    task_id: str
-    attempt: int = Field(ge=1)
-    status: str = "succeeded"
-    text: str = Field(default="", max_length=MAX_REPORT_CHARS)
-    handoff: dict[str, model.Json] | None = None
-    output: model.Json = None
-    error: str = Field(default="", max_length=20_000)
-    retryable: bool = False
-    usage: model.Usage = model.Usage()
+Entry = report_reader.Report | report_reader.RefusedEntry
 
 
-def read_reports(raw: Sequence[Mapping[str, model.Json]]) -> list[Report]:
-    """Returns the reports. Raises InputError that names the first entry that is not one."""
-    reports: list[Report] = []
-    for position, entry in enumerate(raw):
-        try:
-            reports.append(Report.model_validate(entry))
-        except ValidationError as wrong:
-            first = wrong.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise errors.InputError(
-                f"results[{position}].{place}: {first['msg']} (got {str(first['input'])[:80]!r}).",
-                hint="An entry is {task_id, attempt, status, text or handoff, error, usage}.",
-            ) from None
-    return reports
-
-
-def outcome_of(report: Report) -> model.Outcome:
-    """Returns the outcome that a report claims; unproven success is marked unverified.
+def read_entries(raw: Sequence[model.Json], tasks: Mapping[str, records.TaskRecord]) -> list[Entry]:
+    """Returns what each entry of a report says, in their order, or why it cannot be taken.
 
     Raises:
-        InputError: the status is not one of succeeded, failed, cancelled.
+        InputError: none can be taken.
     """
-    state = _STATES.get(report.status)
-    if state is None:
+    entries = report_reader.read(raw, tasks)
+    refusals = [entry.why for entry in entries if isinstance(entry, report_reader.RefusedEntry)]
+    if refusals and len(refusals) == len(entries):
+        more = f" ({len(refusals) - MOST_REFUSALS} more)" if len(refusals) > MOST_REFUSALS else ""
         raise errors.InputError(
-            f"Task {report.task_id!r}: status {report.status!r} is unknown.",
-            hint="Use 'succeeded', 'failed' or 'cancelled'.",
+            " ".join(refusals[:MOST_REFUSALS]) + more,
+            hint="An entry is {task_id, attempt, status, text or handoff, error, usage}.",
         )
+    return entries
+
+
+def outcome_of(report: report_reader.Report) -> model.Outcome:
+    """Returns the outcome that a report claims; unproven success is marked unverified."""
+    state = _STATES[report.status]
     handoff, problem = _handoff(report)
     claim = model.Receipt(kind="claim", ok=state is AttemptState.SUCCEEDED, detail="reported by the host")
     return model.Outcome(
@@ -85,7 +56,7 @@ def outcome_of(report: Report) -> model.Outcome:
         error_kind="host" if state is AttemptState.FAILED else "",
         retryable=report.retryable,
         unverified=state is AttemptState.SUCCEEDED,
-        usage=report.usage,
+        usage=report.usage.usage,
         receipts=(claim,),
     )
 
@@ -95,36 +66,32 @@ def is_unreadable(outcome: model.Outcome) -> bool:
     return outcome.state is AttemptState.SUCCEEDED and outcome.error.startswith(handoff_parser.BROKEN)
 
 
-def again(report: Report, outcome: model.Outcome) -> model.Outcome:
+def again(report: report_reader.Report, outcome: model.Outcome) -> model.Outcome:
     """Returns the outcome that has an unreadable answer asked for once more; what was said goes along."""
     error = f"The handoff cannot be used: {outcome.error}. The work may be done already: look, do not repeat it."
     return model.Outcome(
         state=AttemptState.FAILED,
-        error=f"{error} The answer began:\n{report.text[:KEPT_CHARS]}",
+        error=f"{error} The answer began:\n{report.text[: report_reader.KEPT_CHARS]}",
         error_kind=transitions.UNUSABLE,
         summary=error,
         retryable=True,
-        usage=report.usage,
+        usage=report.usage.usage,
     )
 
 
-def is_out(task: records.TaskRecord) -> bool:
-    """Returns whether an assignment of the task is out with the host."""
-    return task.worker is WorkerKind.HOST and task.state is TaskState.RUNNING
-
-
-def refusal(report: Report, tasks: Mapping[str, records.TaskRecord]) -> str:
+def refusal(report: report_reader.Report, tasks: Mapping[str, records.TaskRecord]) -> str:
     """Returns why a report cannot be taken at all, or an empty string."""
     task = tasks.get(report.task_id)
     if task is None:
-        return "the run has no such task"
+        nearest = problems.nearest(report.task_id, list(tasks))
+        return "the run has no such task" + (f"; did you mean {nearest!r}?" if nearest else "")
     if task.worker is not WorkerKind.HOST:
         return f"the {task.worker.value} worker does this task; its result is not yours to report"
     return ""
 
 
 def report_results(
-    reports: Sequence[Report],
+    reports: Sequence[report_reader.Report],
     refusals: Sequence[str],
     outcomes: Sequence[model.Outcome],
     acceptances: Sequence[bool],
@@ -155,16 +122,40 @@ def report_results(
     return out
 
 
+def with_refused_entries(
+    lines: Sequence[answers.Accepted], entries: Sequence[Entry], tasks: Mapping[str, records.TaskRecord]
+) -> tuple[answers.Accepted, ...]:
+    """Returns the lines of all reports with those of the entries that could not be read, in the entries' order."""
+    rest = iter(lines)
+    return tuple(
+        [
+            _refused_line(entry, tasks) if isinstance(entry, report_reader.RefusedEntry) else next(rest)
+            for entry in entries
+        ]
+    )
+
+
+def _refused_line(entry: report_reader.RefusedEntry, tasks: Mapping[str, records.TaskRecord]) -> answers.Accepted:
+    task = tasks.get(entry.task_id)
+    state = task.state.value if task else ""
+    return answers.Accepted(task_id=entry.task_id, attempt=entry.attempt, accepted=False, state=state, why=entry.why)
+
+
 def _refuted(outcome: model.Outcome) -> str:
     return outcome.error if outcome.error_kind in receipts.REFUTATIONS else ""
 
 
-def _fenced(report: Report, task: records.TaskRecord | None, reasons: Mapping[tuple[str, int], str]) -> str:
+def _fenced(
+    report: report_reader.Report, task: records.TaskRecord | None, reasons: Mapping[tuple[str, int], str]
+) -> str:
     reason = reasons.get((report.task_id, report.attempt))
     if task is not None and reason:
         return f"{reason}; {_since(task)}"
     if task is None or task.attempt == report.attempt:
         return "this attempt is over already; its result was kept once"
+    if task.attempt < report.attempt:
+        newest = f"the newest is {task.attempt}" if task.attempt else "the task has not begun"
+        return f"there has been no attempt {report.attempt}; {newest}"
     return f"attempt {report.attempt} was replaced; the newest is {task.attempt}"
 
 
@@ -190,7 +181,7 @@ def timeouts(
     }
 
 
-def _handoff(report: Report) -> tuple[model.Handoff, str]:
+def _handoff(report: report_reader.Report) -> tuple[model.Handoff, str]:
     """Returns the handoff and what was wrong with it."""
     if report.handoff is not None:
         handoff, problem = handoff_parser.parse_handoff(report.handoff)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
 import anyio.to_thread
 
-from dispatch_mcp import model
+from dispatch_mcp import model, next_steps
 from dispatch_mcp.engine import executor, order_builder, proof, run_view
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.routing import learning
-from dispatch_mcp.runs import budget, message_rules, step_choice
+from dispatch_mcp.runs import budget, message_rules, report_reader, step_choice
 from dispatch_mcp.service import answers, host_assignments, host_reports, messaging, route_memory
 from dispatch_mcp.store import sqlite_store
 
@@ -32,9 +33,10 @@ class Reporting:
     price: forecast.Price
     learn: Callable[[Sequence[learning.Lesson]], Awaitable[None]]
 
-    async def accept(self, before: run_view.RunView, reports: Sequence[host_reports.Report]) -> answers.ReportAnswer:
+    async def accept(self, before: run_view.RunView, entries: Sequence[host_reports.Entry]) -> answers.ReportAnswer:
         """Returns what became of each report, and what is ready next; `before` is the run as it was."""
         run_id, received_at = before.run.id, self.contact.clock()
+        reports = [entry for entry in entries if isinstance(entry, report_reader.Report)]
         outcomes = [await self._outcome(before, report) for report in reports]
         refusals = [host_reports.refusal(report, before.rows) for report in reports]
         outcomes = await self._judged(before, reports, outcomes, refusals)
@@ -67,14 +69,14 @@ class Reporting:
             run_id=run_id,
             state=after.run.state,
             counts=after.run.counts,
-            results=tuple(results),
+            results=host_reports.with_refused_entries(results, entries, after.rows),
             assignments=tuple(handouts),
             messages=tuple(await self._unread(messages)),
             proposed_edits=messaging.proposals(after, requests),
-            next=after.next_step(step_choice.Handouts(len(handouts))),
+            next=_with_refusals(after.next_step(step_choice.Handouts(len(handouts))), len(entries) - len(reports)),
         )
 
-    async def _outcome(self, view: run_view.RunView, report: host_reports.Report) -> model.Outcome:
+    async def _outcome(self, view: run_view.RunView, report: report_reader.Report) -> model.Outcome:
         """Returns what a report says, without secrets, and priced if it names tokens but no dollars."""
         outcome = self.redact(host_reports.outcome_of(report))
         if host_reports.is_unreadable(outcome) and not await self._was_asked_again(view.run.id, report):
@@ -82,18 +84,17 @@ class Reporting:
         if outcome.usage.cost_usd is not None or budget.is_silent(outcome.usage):
             return outcome
         name = next((task.model for task in view.plan.tasks if task.id == report.task_id), None)
-        dollars = await anyio.to_thread.run_sync(self.price, name, outcome.usage)
-        usage = outcome.usage.model_copy(update={"cost_usd": dollars})
+        usage = await anyio.to_thread.run_sync(report.usage.priced, name, self.price)
         return outcome.model_copy(update={"usage": usage})
 
-    async def _was_asked_again(self, run_id: str, report: host_reports.Report) -> bool:
+    async def _was_asked_again(self, run_id: str, report: report_reader.Report) -> bool:
         attempts = await self.store.attempts(run_id, report.task_id)
         return any(attempt.error_kind == transitions.UNUSABLE for attempt in attempts)
 
     async def _judged(
         self,
         view: run_view.RunView,
-        reports: Sequence[host_reports.Report],
+        reports: Sequence[report_reader.Report],
         outcomes: Sequence[model.Outcome],
         refusals: Sequence[str],
     ) -> list[model.Outcome]:
@@ -110,11 +111,11 @@ class Reporting:
         return verdicts
 
     async def _judge(
-        self, view: run_view.RunView, report: host_reports.Report, outcome: model.Outcome
+        self, view: run_view.RunView, report: report_reader.Report, outcome: model.Outcome
     ) -> model.Outcome:
         """Returns what a report claims as the server could prove it; what is no longer out stays as it is claimed."""
         row = view.task(report.task_id)
-        if not host_reports.is_out(row) or row.attempt != report.attempt:
+        if not report_reader.is_out(row) or row.attempt != report.attempt:
             return outcome
         newest = view.attempts.get(row.id) or records.NewestAttempt(row.id)
         orders = order_builder.OrderBuilder(self.store, view.run, view.plan)
@@ -131,3 +132,12 @@ class Reporting:
         if unread:
             await self.store.mark_read([note.id for note in unread])
         return unread
+
+
+def _with_refusals(step: next_steps.NextStep, refusals: int) -> next_steps.NextStep:
+    """Returns the step; entries that could not be read come first, as the host still has what they were to say."""
+    if not refusals:
+        return step
+    entries = "1 entry" if refusals == 1 else f"{refusals} entries"
+    advice = f"{entries} could not be taken: correct what `why` says and report again."
+    return dataclasses.replace(step, advice=next_steps.sentences(advice, step.advice))

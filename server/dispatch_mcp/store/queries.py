@@ -82,10 +82,11 @@ JOIN result ON result.no = coalesce(
   (SELECT source FROM replay WHERE replay.task = task.no))
 """
 _SPEND = """
-SELECT coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), coalesce(sum(cache_read_tokens), 0),
-  coalesce(sum(cache_write_tokens), 0),
-  CASE WHEN sum(cost_usd IS NULL AND input_tokens + output_tokens > 0) > 0 THEN NULL ELSE sum(cost_usd) END,
-  coalesce(sum(seconds), 0.0)
+SELECT CAST(total(input_tokens) AS INTEGER), CAST(total(output_tokens) AS INTEGER),
+  CAST(total(cache_read_tokens) AS INTEGER), CAST(total(cache_write_tokens) AS INTEGER),
+  CASE WHEN sum(cost_usd IS NULL AND input_tokens + output_tokens + cache_read_tokens + cache_write_tokens > 0) > 0
+    THEN NULL ELSE sum(cost_usd) END,
+  total(seconds)
 FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no WHERE run.id = ?
 """
 # An open run without an open task is a round of the council that nobody has settled.
@@ -117,7 +118,6 @@ WHERE run = (SELECT no FROM run WHERE id = ?1) AND recipient = coalesce(?2, reci
 _TASK_FIELDS = (
     *("id", "position", "worker", "state", "attempt", "failures", "crashes", "ready_at", "result", "cause", "rounds"),
 )
-_USAGE_FIELDS = tuple(table_rows.USAGE_COLUMNS.split(", "))
 
 
 async def plan(reader: Reader, plan_id: str, version: int | None, principal: str) -> model.Plan:
@@ -218,14 +218,9 @@ async def attempts(reader: Reader, run_id: str, task_id: str | None) -> list[rec
 def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
     names = ("task_id", "attempt", "state", "worker", "started_at", "ended_at", "lease_until")
     fields: dict[str, model.Json] = dict(zip(names, row[:7], strict=True))
-    fields["usage"] = _usage(row[7:13])
+    fields["usage"] = table_rows.usage_of(row[7:13])
     fields["error"], fields["error_kind"], fields["beat"] = row[13], row[14], codec.load_map(row[15])
     return records.AttemptRecord(run_id=run_id, **fields)
-
-
-def _usage(row: tuple[model.Json, ...]) -> model.Usage:
-    cells = {name: value for name, value in zip(_USAGE_FIELDS, row, strict=True) if value is not None}
-    return model.Usage(**cells)
 
 
 async def events(reader: Reader, run_id: str, after: int, limit: int) -> list[model.Event]:
@@ -257,7 +252,7 @@ def _text(cell: model.Json) -> str | None:
 
 async def spend(reader: Reader, run_id: str) -> model.Usage:
     """Returns the sum over the attempts of a run."""
-    return _usage((await reader.rows(_SPEND, (codec.clean(run_id),)))[0])
+    return table_rows.usage_of((await reader.rows(_SPEND, (codec.clean(run_id),)))[0])
 
 
 _CONTEXT = """

@@ -19,7 +19,8 @@ agent that is in use, and bounded because a new run waits for this read."""
 _SAMPLES = """
 SELECT coalesce(json_extract(spec.value, '$.agent'), ''), coalesce(json_extract(spec.value, '$.effort'), 'M'),
   coalesce(json_extract(spec.value, '$.model'), ''), (attempt.ended_at - attempt.started_at) / 60.0,
-  attempt.input_tokens + attempt.output_tokens + attempt.cache_write_tokens, attempt.cost_usd
+  attempt.input_tokens + attempt.output_tokens + attempt.cache_read_tokens + attempt.cache_write_tokens,
+  attempt.cost_usd
 FROM (
   SELECT no, plan_id, plan_version FROM run
   WHERE principal = ?1 AND NOT dry_run AND finished_at IS NOT NULL ORDER BY no DESC LIMIT ?2) AS ended
@@ -28,7 +29,7 @@ CROSS JOIN json_each(plan.document, '$.tasks') AS spec
 CROSS JOIN task ON task.run = ended.no AND task.id = json_extract(spec.value, '$.id')
 CROSS JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
 WHERE attempt.state = 'succeeded' AND attempt.worker IN ('host', 'api', 'claude')
-  AND attempt.input_tokens + attempt.output_tokens > 0
+  AND attempt.input_tokens + attempt.output_tokens + attempt.cache_read_tokens + attempt.cache_write_tokens > 0
 LIMIT ?3
 """
 _ATTEMPTS = f"""
@@ -72,11 +73,6 @@ def _attempts(rows: Iterable[tuple[model.Json, ...]]) -> Iterable[ledger.Attempt
             attempt,
             table_rows.KINDS[worker],
             running=state == "running",
-            usage=None if cells[-1] is None else _usage(cells),
+            usage=None if cells[-1] is None else table_rows.usage_of(cells),
             rate_limited=error_kind == transitions.RATE_LIMIT,
         )
-
-
-def _usage(cells: list[model.Json]) -> model.Usage:
-    names = table_rows.USAGE_COLUMNS.split(", ")
-    return model.Usage(**{name: cell for name, cell in zip(names, cells, strict=True) if cell is not None})

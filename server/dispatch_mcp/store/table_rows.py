@@ -178,6 +178,19 @@ def usage_values(usage: model.Usage) -> tuple[object, ...]:
     )
 
 
+_MOST = (*(model.MAX_TOKENS,) * 4, model.MAX_DOLLARS, model.MAX_SECONDS)
+
+
+def usage_of(cells: Sequence[model.Json]) -> model.Usage:
+    """Returns the usage in cells in the order of `USAGE_COLUMNS`.
+
+    What is beyond all bounds counts as the bound: files from before there were any may hold it, and sums of it.
+    """
+    names = USAGE_COLUMNS.split(", ")
+    figures = zip(names, cells, _MOST, strict=True)
+    return model.Usage(**{name: min(cell, most) for name, cell, most in figures if cell is not None})
+
+
 def insert_run(
     conn: sqlite3.Connection, new: records.NewRun, worker: str, *, server_driven: bool, now: float
 ) -> tuple[RunRow, int]:

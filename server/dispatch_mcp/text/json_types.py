@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeGuard
 
 Json = Any
 """A JSON value: None, bool, int, finite float, str, list or dict with str keys."""
+
+MAX_DEPTH: Final = 60
+"""Levels of nesting that anybody's values may have."""
+
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+class Impossible(NamedTuple):
+    """Why a value is none that we take, and what to send instead."""
+
+    message: str
+    fix: str
 
 
 def is_object(value: Json) -> TypeGuard[Mapping[str, Json]]:
@@ -17,3 +31,47 @@ def is_object(value: Json) -> TypeGuard[Mapping[str, Json]]:
 def is_list(value: Json) -> TypeGuard[Sequence[Json]]:
     """Returns whether a value is a list; a tuple is one, too, but a text or a set is none."""
     return isinstance(value, list | tuple)
+
+
+def is_number(value: Json) -> TypeGuard[float]:
+    """Returns whether a value is a number; a truth value is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_left_out(value: Json) -> bool:
+    """Returns whether a value stands for one that was not given: clients send null or an empty text for those."""
+    return value is None or value == ""
+
+
+def without_left_out(values: Mapping[str, Json]) -> dict[str, Json]:
+    """Returns the entries of an object that say something."""
+    return {key: value for key, value in values.items() if not is_left_out(value)}
+
+
+def plain_name(key: str) -> str:
+    """Returns a key in small letters with underscores, however its author joins words."""
+    return _HUMP.sub("_", key.strip()).lower().replace("-", "_").replace(" ", "_")
+
+
+def fault_in(value: Json, place: str, depth: int = 0) -> Impossible | None:
+    """Returns the first NUL, number that JSON cannot say, or nesting without end; `place` is the name of the value."""
+    if depth > MAX_DEPTH:
+        return Impossible(f"{place} is nested deeper than {MAX_DEPTH} levels.", "Send a flatter value.")
+    if isinstance(value, str) and "\0" in value:
+        position = value.index("\0")
+        return Impossible(f"{place} holds a NUL character at position {position}.", "Send the text without it.")
+    if isinstance(value, float) and not math.isfinite(value):
+        return Impossible(f"{place} is {value!r}, which is not a JSON number.", "Send a finite number.")
+    faults = (fault_in(item, place + inner, depth + 1) for inner, item in _inside(value))
+    return next(filter(None, faults), None)
+
+
+def _inside(value: Json) -> Iterator[tuple[str, Json]]:
+    """Yields what is inside an object or list, each with its place; keys are values too."""
+    if is_object(value):
+        for key, item in value.items():
+            yield "", key
+            yield f".{str(key)[:60]}", item
+    elif is_list(value):
+        for position, item in enumerate(value):
+            yield f"[{position}]", item

@@ -53,8 +53,8 @@ def number(value: model.Json) -> float | None:
 
 
 def count(value: model.Json) -> int:
-    """Returns a whole number that is not negative; 0 for anything else."""
-    return int(number(value) or 0)
+    """Returns a whole number of tokens; 0 for what is none, and at most what an attempt can have used."""
+    return int(min(number(value) or 0, model.MAX_TOKENS))
 
 
 def text(value: model.Json) -> str:

@@ -329,7 +329,7 @@ class _RequestMeter:
         usage = usage_meter.usage_of(final) if final else self.usage
         if not final and self.letters:
             usage = usage.model_copy(update={"output_tokens": max(usage.output_tokens, -(-self.letters // 4))})
-        if not self.is_settled and forecast.counted_tokens(usage) + usage.cache_read_tokens:
+        if not self.is_settled and usage.tokens:
             self.task.talk.add_usage(usage.model_copy(update={"cost_usd": self.price(self.task.model, usage)}))
         self.is_settled = True
 

@@ -1,0 +1,257 @@
+"""Entries of a report as hosts write them: each is read by itself, and one that cannot be taken spoils no other.
+
+A host pays for every result, so its habits are read as they are meant: other names of fields and ends, null for
+nothing, an answer as a list of content blocks, a handoff as text, usage in its own words. What is not known is ignored.
+What contradicts itself or cannot be is refused, with the place, the value and what to send.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from dispatch_mcp import model
+from dispatch_mcp.model import TaskState, WorkerKind, problems, records, usage_reader
+from dispatch_mcp.runs import handoff_parser
+from dispatch_mcp.text import json_types
+
+MAX_REPORT_CHARS: Final = 2_000_000
+"""Characters of an answer that one report may carry; what is longer belongs into files."""
+
+MAX_ERROR_CHARS: Final = 20_000
+"""Characters of an error that are kept; it is shown to whoever tries next."""
+
+MAX_ATTEMPT: Final = 1_000_000
+"""The highest number of an attempt that anybody could mean."""
+
+KEPT_CHARS: Final = 4_000
+"""Characters of work that did not come to its end which the next attempt is shown."""
+
+MOST_TASKS: Final = 5
+"""Tasks that a refusal names."""
+
+End = Literal["succeeded", "failed", "cancelled"]
+Meaning = Literal[End, "partial", "out"]
+"""What a word for a state means: an end, one with some of the work done, or none, as it is still out."""
+
+ENDS: Final[tuple[End, ...]] = ("succeeded", "failed", "cancelled")
+
+_WORDS: Final[Mapping[Meaning, str]] = {
+    "succeeded": "succeeded success successful succeed done ok okay complete completed finished finish passed pass",
+    "failed": "failed failure fail error errored crashed broken blocked rejected refused timeout timed_out",
+    "cancelled": "cancelled canceled cancel aborted abort killed stopped interrupted terminated skipped",
+    "partial": "partial partially partially_done partially_complete partially_completed incomplete unfinished",
+    "out": "out running in_progress pending queued started working waiting active launched async_launched",
+}
+_MEANINGS: Final[Mapping[str, Meaning]] = {word: meaning for meaning, words in _WORDS.items() for word in words.split()}
+"""What hosts call the states of work."""
+
+_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "task_id": ("task_id", "id", "task"),
+    "attempt": ("attempt", "attempt_number", "attempt_no"),
+    "status": ("status", "state"),
+    "text": ("text", "answer", "content", "result", "response", "message"),
+    "handoff": ("handoff", "hand_off"),
+    "output": ("output", "structured_output"),
+    "error": ("error", "error_message", "errors"),
+    "retryable": ("retryable", "retry"),
+    "usage": ("usage", "token_usage"),
+    "is_error": ("is_error",),
+}
+"""The fields of an entry, each with the names it is read under, the first that says something first."""
+
+_NO_LETTERS: Final = re.compile(r"[^a-z]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What the host says about one of its assignments; `text` is the subagent's whole answer."""
+
+    task_id: str
+    attempt: int
+    status: End = "succeeded"
+    text: str = ""
+    handoff: Mapping[str, model.Json] | None = None
+    output: model.Json = None
+    error: str = ""
+    retryable: bool = False
+    usage: usage_reader.ReportedUsage = usage_reader.NOTHING
+
+
+class RefusedEntry(NamedTuple):
+    """An entry that cannot be taken, as far as it could be read, and why."""
+
+    task_id: str
+    attempt: int
+    why: str
+
+
+class _Wrong(Exception):
+    """Why an entry is refused, with its place and value and what to send."""
+
+
+def read(raw: Sequence[model.Json], rows: Mapping[str, records.TaskRecord]) -> list[Report | RefusedEntry]:
+    """Returns what each entry says, in their order; `rows` are the tasks of the run by id."""
+    return [_read(entry, f"results[{position}]", rows) for position, entry in enumerate(raw)]
+
+
+def _read(raw: model.Json, place: str, rows: Mapping[str, records.TaskRecord]) -> Report | RefusedEntry:
+    task_id, attempt = "", 0
+    try:
+        entry = _object(raw, place)
+        fields = _fields(entry)
+        task_id = _task_id(fields, place, rows)
+        attempt = _attempt(fields, place, rows.get(task_id))
+        return _report(task_id, attempt, fields, entry, place)
+    except (_Wrong, usage_reader.UnreadableUsage) as wrong:
+        more = " Correct it, or leave the usage out." if isinstance(wrong, usage_reader.UnreadableUsage) else ""
+        return RefusedEntry(task_id, attempt, f"{wrong}{more}")
+
+
+def _object(raw: model.Json, place: str) -> Mapping[str, model.Json]:
+    """Returns an object, also one that comes as text."""
+    entry = _unpacked(raw) if isinstance(raw, str) else raw
+    if not json_types.is_object(entry):
+        raise _Wrong(f"{place} is {problems.quoted(raw)}, not an object of task_id, attempt, status and text.")
+    fault = json_types.fault_in(entry, place)
+    if fault:
+        raise _Wrong(f"{fault.message} {fault.fix}")
+    return entry
+
+
+def _unpacked(text: str) -> model.Json:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _fields(entry: Mapping[str, model.Json]) -> dict[str, model.Json]:
+    """Returns the fields that say something under their own names."""
+    plain: dict[str, model.Json] = {}
+    for key, value in json_types.without_left_out(entry).items():
+        plain.setdefault(json_types.plain_name(key), value)
+    return {
+        name: next(plain[alias] for alias in aliases if alias in plain)
+        for name, aliases in _NAMES.items()
+        if any(alias in plain for alias in aliases)
+    }
+
+
+def _task_id(fields: Mapping[str, model.Json], place: str, rows: Mapping[str, records.TaskRecord]) -> str:
+    """Returns the id as the run has it, whatever its case and the blanks around it, or as it was sent."""
+    value = fields.get("task_id")
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        subject = "is missing" if value is None else f"is {problems.quoted(value)}"
+        raise _Wrong(f"{place}.task_id {subject}; {_list_out(rows.values())}.")
+    name = value.strip()
+    if name in rows:
+        return name
+    twins = [task_id for task_id in rows if task_id.casefold() == name.casefold()]
+    return twins[0] if len(twins) == 1 else name
+
+
+def _list_out(rows: Iterable[records.TaskRecord]) -> str:
+    ids = [row.id for row in rows if is_out(row)]
+    if not ids:
+        return "nothing is out with you"
+    more = f" and {len(ids) - MOST_TASKS} more" if len(ids) > MOST_TASKS else ""
+    return f"out with you: {', '.join(ids[:MOST_TASKS])}{more}"
+
+
+def is_out(task: records.TaskRecord) -> bool:
+    """Returns whether an assignment of the task is out with the host."""
+    return task.worker is WorkerKind.HOST and task.state is TaskState.RUNNING
+
+
+def _attempt(fields: Mapping[str, model.Json], place: str, row: records.TaskRecord | None) -> int:
+    value = fields.get("attempt")
+    newest = f"; the newest is {row.attempt}" if row is not None and row.attempt else ""
+    if value is None:
+        raise _Wrong(f"{place}.attempt is missing{newest}. It is in the assignment.")
+    number = int(value) if isinstance(value, str) and value.strip().isdecimal() and len(value) <= 9 else value
+    if json_types.is_number(number) and 1 <= number <= MAX_ATTEMPT and number == int(number):
+        return int(number)
+    raise _Wrong(f"{place}.attempt is {problems.quoted(value)}, not the number of an attempt{newest}.")
+
+
+def _report(
+    task_id: str, attempt: int, fields: Mapping[str, model.Json], entry: Mapping[str, model.Json], place: str
+) -> Report:
+    output = fields.get("output")
+    text = _text(fields.get("text")) or (output if isinstance(output, str) else "")
+    if len(text) > MAX_REPORT_CHARS:
+        raise _Wrong(
+            f"{place}.text has {len(text):,} characters; at most {MAX_REPORT_CHARS:,} are taken. Put the rest into a "
+            "file and name it."
+        )
+    error = _text(fields.get("error"))[:MAX_ERROR_CHARS]
+    end = _end(fields, place)
+    if end == "partial":
+        error = error or f"Only part of it was done. The answer began:\n{text[:KEPT_CHARS]}"
+    usage = usage_reader.read(usage_reader.collect(fields.get("usage"), entry), f"{place}.usage")
+    return Report(
+        task_id=task_id,
+        attempt=attempt,
+        status="failed" if end == "partial" else end,
+        text=text,
+        handoff=_handoff(fields.get("handoff"), entry, place),
+        output=output,
+        error=error,
+        retryable=end == "partial" or _is_true(fields.get("retryable")),
+        usage=usage_reader.trailing(text) if usage == usage_reader.NOTHING else usage,
+    )
+
+
+def _text(value: model.Json) -> str:
+    """Returns a text, also one that comes as content blocks or as another JSON value."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if json_types.is_list(value):
+        return "\n".join(filter(None, map(_text, value)))
+    if json_types.is_object(value):
+        inner = next((value[key] for key in ("text", "content", "message") if value.get(key)), None)
+        if inner is not None:
+            return _text(inner)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _end(fields: Mapping[str, model.Json], place: str) -> Literal[End, "partial"]:
+    """Returns how the work ended; without a word for it, an error says that it failed."""
+    value = fields.get("status")
+    if value is None:
+        return "failed" if _is_true(fields.get("is_error")) or "error" in fields else "succeeded"
+    if isinstance(value, bool):
+        return "succeeded" if value else "failed"
+    word = _NO_LETTERS.sub("_", value.casefold()).strip("_") if isinstance(value, str) else ""
+    meaning = _MEANINGS.get(word)
+    if meaning == "out":
+        raise _Wrong(f"{place}.status is {problems.quoted(value)}; report it when it has ended.")
+    if meaning is None:
+        nearest = problems.nearest(word, list(_MEANINGS)) if word else ""
+        instead = f"did you mean {nearest!r}?" if nearest else f"use one of {', '.join(ENDS)}."
+        raise _Wrong(f"{place}.status is {problems.quoted(value)}; {instead}")
+    return "failed" if meaning == "succeeded" and _is_true(fields.get("is_error")) else meaning
+
+
+def _is_true(value: model.Json) -> bool:
+    return value.strip().casefold() in ("true", "yes", "1") if isinstance(value, str) else bool(value)
+
+
+def _handoff(value: model.Json, entry: Mapping[str, model.Json], place: str) -> Mapping[str, model.Json] | None:
+    """Returns a handoff as an object: itself, read out of a text, or of fields that stand in the entry instead."""
+    if json_types.is_list(value) and len(value) == 1:
+        value = value[0]
+    if value is None:
+        return {key: entry[key] for key in handoff_parser.FIELDS if not json_types.is_left_out(entry.get(key))} or None
+    if isinstance(value, str):
+        handoff = handoff_parser.parse_answer(value).handoff
+        return {"completed_work": value} if handoff is None else handoff.model_dump(mode="json")
+    if not json_types.is_object(value):
+        raise _Wrong(f"{place}.handoff is {problems.quoted(value)}, not an object.")
+    return value
