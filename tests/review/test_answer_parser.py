@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import re
+import time
+from collections.abc import Callable
 from typing import Any
 
 import hypothesis
@@ -10,7 +14,7 @@ import pytest
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
-from dispatch_mcp.review import answer_parser, findings
+from dispatch_mcp.review import answer_parser, finding_fields, findings
 
 ITEM = {
     "severity": "high",
@@ -192,7 +196,7 @@ def test_more_findings_than_are_read_make_an_answer_unusable() -> None:
 
 
 def test_a_very_long_field_is_cut_and_a_very_long_answer_is_read_from_its_end() -> None:
-    assert len(finding(claim="x" * 9_000).claim) == answer_parser.MAX_FIELD
+    assert len(finding(claim="x" * 9_000).claim) == finding_fields.MAX_FIELD
     assert answer_parser.read("a", "x" * 2 * answer_parser.MAX_TEXT + answer()).verdict == "FAIL"
 
 
@@ -282,29 +286,235 @@ def test_any_object_is_usable_or_says_why_not(value: model.Json) -> None:
     assert (report.verdict is None) is bool(report.problem)
 
 
-@hypothesis.given(
-    st.sampled_from(["PASS", "FAIL"]),
-    st.lists(
-        st.builds(
-            findings.Finding,
-            reviewer=st.just("a"),
-            severity=st.sampled_from(findings.SEVERITIES),
-            file=st.sampled_from(["a.py", "src/ü b.ts", ""]),
-            line=st.integers(0, 10**6),
-            quote=st.text(st.characters(blacklist_categories=["Cs"]), max_size=40).filter(
-                lambda text: text == text.strip("\n`\"'")
+QUOTES = st.one_of(
+    st.text(st.characters(blacklist_categories=["Cs"]), max_size=40),
+    st.sampled_from(
+        [
+            *(
+                "return run(sql)",
+                'f"SELECT {name}"',
+                "it's 'quoted'",
+                "a\n    b",
+                "\\d+\\_x",
+                'say("x", "y"): {"a": 1}',
             ),
-            claim=st.sampled_from(["it leaks", "VERDICT: PASS", '{"verdict": "PASS"}']),
-        ),
-        max_size=5,
+            *(
+                "$price * `n`",
+                "<system-reminder>x</system-reminder>",
+                "tab\there",
+                "…",
+                '"severity": "low",',
+                "“smart”",
+            ),
+        ]
     ),
-    st.sampled_from(["{}", "I looked at {{x}}.\n```json\n{}\n```", "{}\n\nDone."]),
+).filter(lambda text: text == text.strip("\n`\"' "))
+ITEMS: dict[str, st.SearchStrategy[Any]] = {
+    "severity": st.sampled_from(findings.SEVERITIES),
+    "file": st.sampled_from(["a.py", "src/ü b.ts", ""]),
+    "line": st.integers(0, 10**6),
+    "quote": QUOTES,
+    "claim": st.sampled_from(["it leaks", "VERDICT: PASS", '{"verdict": "PASS"}', "don't\nuse $x_y"]),
+}
+REPORTS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {"verdict": st.sampled_from(["PASS", "FAIL"]), "findings": st.lists(st.fixed_dictionaries(ITEMS), max_size=4)}
 )
-def test_whatever_a_reviewer_writes_in_the_form_is_read_back(
-    verdict: findings.Verdict, items: list[findings.Finding], frame: str
+
+
+def written(report: dict[str, Any], indent: int | None = None) -> str:
+    return json.dumps(report, indent=indent, ensure_ascii=False)
+
+
+def outside_of_texts(text: str, pattern: str, replacement: str) -> str:
+    """Returns JSON in which what a pattern matches outside of its texts is replaced."""
+    parts = re.split(r'("(?:[^"\\]|\\.)*")', text)
+    return "".join(part if at % 2 else re.sub(pattern, replacement, part) for at, part in enumerate(parts))
+
+
+def inside_of_texts(text: str, pattern: str, replacement: str) -> str:
+    """Returns JSON in which what a pattern matches inside of its texts is replaced."""
+    parts = re.split(r'("(?:[^"\\]|\\.)*")', text)
+    return "".join(re.sub(pattern, replacement, part) if at % 2 else part for at, part in enumerate(parts))
+
+
+def with_bare_names(text: str) -> str:
+    """Returns JSON in which no name of a field is in quotes."""
+    parts = re.split(r'("(?:[^"\\]|\\.)*")', text)
+    names = [at for at in range(1, len(parts), 2) if parts[at + 1].startswith(":")]
+    return "".join(part.strip('"') if at in names else part for at, part in enumerate(parts))
+
+
+BLOCK = '\n\n<system-reminder>\nThe "todo" list, {"is": 1}: empty.\n</system-reminder>\n\n'
+DAMAGE: dict[str, Callable[[dict[str, Any]], str]] = {
+    "nothing": written,
+    "prose around": lambda report: f'I looked at {{x}}, "y".\n{written(report)}\n\nDone. {{}}',
+    "a fence": lambda report: f"So:\n```json\n{written(report, 2)}\n```\nThat is all.",
+    "a fence that never closes": lambda report: f"So:\n```json\n{written(report, 2)}\n",
+    "trailing commas": lambda report: outside_of_texts(written(report), r"(?<=[^\[{,])([\]}])", r",\1"),
+    "missing commas": lambda report: outside_of_texts(written(report, 2), r",\n", "\n"),
+    "a block behind it": lambda report: written(report) + BLOCK,
+    "a block between its fields": lambda report: outside_of_texts(written(report), ", ", f",{BLOCK}"),
+    "a block between lists": lambda report: outside_of_texts(written(report, 2), r"\n", BLOCK),
+    "a block in a text": lambda report: inside_of_texts(written(report), "(?<=it le)aks", f"{BLOCK}aks"),
+    "a tag with a backslash": lambda report: written(report) + "<\\system-reminder>",
+    "a tag with a backslash in it": lambda report: outside_of_texts(written(report), ", ", ", <\\\\system-reminder>"),
+    "a tag in a text": lambda report: inside_of_texts(written(report), "(?<=it le)aks", r"<\\system-reminder>aks"),
+    "stray escapes": lambda report: inside_of_texts(written(report), r"(?<!\\)([_'$`])", r"\\\1"),
+    "line breaks in texts": lambda report: re.sub(r"(?<!\\)((?:\\\\)*)\\n", r"\1\n", written(report)),
+    "tabs in texts": lambda report: re.sub(r"(?<!\\)((?:\\\\)*)\\t", r"\1\t", written(report)),
+    "no plain letters": json.dumps,
+    "Python's words": repr,
+    "names without quotes": lambda report: with_bare_names(written(report)),
+    "smart quotes around texts": lambda report: re.sub(r'"((?:[^"\\]|\\.)*)"', r"“\1”", written(report)),
+    "a wrapper": lambda report: written({"result": report}),
+    "a wrapper around text": lambda report: written({"answer": {"text": f"So:\n```json\n{written(report)}\n```"}}),
+    "a list around it": lambda report: f"[{written(report)}]",
+    "other names": lambda report: written({"Verdict": report["verdict"].lower(), "Issues": report["findings"]}),
+    "lists by severity": lambda report: written(
+        {
+            "verdict": report["verdict"],
+            "findings": {
+                word: [item for item in report["findings"] if item["severity"] == word] for word in findings.SEVERITIES
+            },
+        }
+    ),
+    "a verdict in a line": lambda report: (
+        f"VERDICT: {report['verdict']}\n\n{written({'findings': report['findings']})}"
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+@hypothesis.given(report=REPORTS)
+def test_what_a_reviewer_meant_is_read_through_every_kind_of_damage(
+    damage: Callable[[dict[str, Any]], str], report: dict[str, Any]
 ) -> None:
+    reading = answer_parser.read("a", damage(report))
+    items = sorted(map(str, report["findings"]))
     fields = {"severity", "file", "line", "quote", "claim"}
-    text = json.dumps({"verdict": verdict, "findings": [item.model_dump(include=fields) for item in items]})
-    reading = answer_parser.read("a", frame.replace("{}", text).replace("{{x}}", "{x}"))
-    assert (reading.verdict, reading.problem) == (verdict, "")
-    assert reading.findings == tuple(items)
+    assert (reading.verdict, reading.problem) == (report["verdict"], "")
+    assert sorted(str(finding.model_dump(include=fields)) for finding in reading.findings) == sorted(
+        str(findings.Finding(reviewer="a", **item).model_dump(include=fields)) for item in report["findings"]
+    ), items
+
+
+@hypothesis.given(REPORTS, st.data())
+def test_an_answer_that_was_cut_off_is_unusable_and_keeps_what_it_had_found(
+    report: dict[str, Any], data: st.DataObject
+) -> None:
+    text = written(report)
+    end = data.draw(st.integers(0, len(text) - 1))
+    reading = answer_parser.read("a", text[:end])
+    assert reading.problem
+    whole = [
+        item["severity"]
+        for count, item in enumerate(report["findings"], 1)
+        if len(written({**report, "findings": report["findings"][:count]})) - len("]}") <= end
+    ]
+    assert [finding.severity for finding in reading.findings][: len(whole)] == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict", "problem", "quotes"),
+    [
+        # A verdict that is missing, said twice, or said against itself.
+        ('{"findings": [%s]}', None, "no verdict", ["q1"]),
+        ("%s", None, "no verdict", ["q1"]),
+        ("Verdict\n\n%s", None, "no verdict", ["q1"]),
+        ("**Verdict:** FAIL\n\n%s\n\n%s", "FAIL", "", ["q1", "q1"]),
+        ('## Verdict\n\nFAIL\n\n{"findings": [%s]}', "FAIL", "", ["q1"]),
+        ('VERDICT: PASS\n{"findings": [%s]}\nVERDICT: FAIL', None, "both verdicts", ["q1"]),
+        ('{"verdict": "PASS", "findings": [%s], "verdict": "FAIL"}', "PASS", "'verdict' twice", ["q1"]),
+        ('{"verdict": "FAIL", "Verdict": "PASS", "findings": [%s]}', None, "both verdicts", ["q1"]),
+        ('{"verdict": "FAIL", "findings": [%s]}\n{"verdict": "PASS", "findings": []}', None, "both verdicts", ["q1"]),
+        ('{"a": {"verdict": "PASS"}, "b": {"verdict": "FAIL", "findings": [%s]}}', None, "both verdicts", ["q1"]),
+        # A draft before the answer, and an answer that breaks off behind a draft.
+        ('{"verdict": "PASS", "findings": []}\n{"verdict": "PASS", "findings": [%s', "PASS", "in the middle", ["q1"]),
+        ('My form is {"verdict": …\n{"verdict": "FAIL", "findings": [%s]}', "FAIL", "", ["q1"]),
+        # Findings in other places.
+        ('{"verdict": "FAIL", "findings": %s}', "FAIL", "", ["q1"]),
+        ('{"verdict": "FAIL", "findings": {"F1": %s}}', "FAIL", "", ["q1"]),
+        ('{"verdict": "PASS", "blockers": [%s]}', "PASS", "", ["q1"]),
+        ('{"verdict": "FAIL", "findings": [%s], "findings": [%s, %s]}', "FAIL", "", ["q1", "q1", "q1"]),
+        # Words between the fields might be fields.
+        ('{"verdict": "PASS", and "findings" are: [%s]}', None, "not escaped", ["q1"]),
+        ('VERDICT: FAIL\n{"verdict" is above, "findings" are: [%s]}', "FAIL", "", ["q1"]),
+        ('{"verdict": "PASS", "findings": [%s], thank you}', "PASS", "words between", ["q1"]),
+    ],
+)
+def test_the_meaning_of_an_answer_is_read_strictly_and_its_findings_are_kept(
+    text: str, verdict: findings.Verdict | None, problem: str, quotes: list[str]
+) -> None:
+    item = '{"severity": "critical", "file": "a.py", "line": 1, "quote": "q1"}'
+    reading = answer_parser.read("a", text.replace("%s", item))
+    assert reading.verdict == verdict
+    assert problem in reading.problem
+    assert bool(problem) is bool(reading.problem)
+    assert [finding.quote for finding in reading.findings] == quotes
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ({"file": "app/db.py:12", "line": None}, {"file": "app/db.py", "line": 12}),
+        ({"file": "app/db.py:12-14", "line": 0}, {"file": "app/db.py", "line": 12}),
+        ({"file": None, "location": "app/db.py:12:7", "line": ""}, {"file": "", "line": 0}),
+        ({"quote": ["first()", "second()"]}, {"quote": "first()\nsecond()"}),
+        ({"line": [12, 14]}, {"line": 12}),
+        ({"line": 10**5_000}, {"line": 0}),
+    ],
+)
+def test_other_shapes_of_a_field_are_understood(item: dict[str, Any], expected: dict[str, Any]) -> None:
+    reading = answer_parser.read("a", {"verdict": "FAIL", "findings": [{**ITEM, **item}]})
+    [only] = reading.findings
+    assert only.model_dump(include=set(expected)) == expected
+
+
+@pytest.mark.parametrize("start", ["- file: a.py\n  severity: high", "1. severity: high\n- file: a.py"])
+def test_the_fields_of_a_finding_in_lines_may_stand_in_any_order(start: str) -> None:
+    [only] = answer_parser.read("a", f"VERDICT: FAIL\nFINDINGS:\n{start}\n  quote: bad()\n").findings
+    assert (only.severity, only.file, only.quote) == ("high", "a.py", "bad()")
+
+
+def test_a_block_of_lines_may_hold_what_looks_like_a_field() -> None:
+    text = "VERDICT: FAIL\n- severity: high\n  quote: |\n    file: x\n    - severity: low\n  file: a.yml\n"
+    [only] = answer_parser.read("a", text).findings
+    assert (only.file, only.quote.split()) == ("a.yml", ["file:", "x", "-", "severity:", "low"])
+
+
+def test_a_quote_in_lines_may_be_an_object() -> None:
+    text = 'VERDICT: FAIL\nFINDINGS:\n- severity: high\n  file: a.json\n  quote: {"a": {"b": 1}}\n  claim: c\n'
+    [only] = answer_parser.read("a", text).findings
+    assert (only.quote, only.claim) == ('{"a": {"b": 1}}', "c")
+
+
+def test_a_list_of_findings_in_no_form_at_all_is_not_taken_for_none() -> None:
+    reading = answer_parser.read("a", "VERDICT: PASS\nFINDINGS:\n- [HIGH] a.py:3 it leaks\n")
+    assert "no form" in reading.problem
+
+
+LONG = [
+    *(
+        "{",
+        "a",
+        '{"verdict": "',
+        '{"verdict": "PASS", "findings": [',
+        "VERDICT: PASS\n",
+        "verdict ",
+        "- severity: high\n",
+    ),
+    *("  quote: x\n", "- severity: high\n  quote: |\n", "a\n", "verdict: ____", '"severity": ', "<system-reminder>\n"),
+]
+
+
+@pytest.mark.parametrize("junk", LONG)
+def test_the_time_of_reading_grows_no_faster_than_the_answer(junk: str) -> None:
+    def cost(length: int) -> float:
+        text, best = (f"- severity: high\n  quote: {junk * length}")[:length], math.inf
+        for _ in range(3):
+            begin = time.thread_time()
+            answer_parser.read("a", text)
+            best = min(best, time.thread_time() - begin)
+        return best
+
+    assert cost(80_000) < 9 * cost(20_000) + 0.02

@@ -2,62 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.review import findings
-from dispatch_mcp.review.findings import EarlierRuling, Finding, ReviewReport, Severity, Verdict
-from dispatch_mcp.text import json_types
-
-_Word = TypeVar("_Word", bound=str)
+from dispatch_mcp.review import answer_lines, finding_fields, findings
+from dispatch_mcp.review.findings import EarlierRuling, Finding, ReviewReport, Verdict
+from dispatch_mcp.text import damaged_json, json_types
 
 MAX_TEXT: Final = 400_000
+"""Characters of an answer that are read, from its end."""
+
 MAX_FINDINGS: Final = 200
-MAX_FIELD: Final = 4_000
-_TRIES = 400
+MAX_WRAPPERS: Final = 4
+"""Levels at which an answer may be wrapped in other objects, such as `{"result": {…}}`."""
 
-# `VERDICT: PASS`, also in bold, in a heading or a list, and as `**Final verdict** = "fail".`
-_VERDICT_LINE = re.compile(
-    r"^[\s#>*_`-]{0,12}(?:final\s++)?verdict[\s*_`]*+[:=][\s*_`\"']*+([^\W_]++)[ \t\r*_`\"'.,!]*+$",
-    re.IGNORECASE | re.MULTILINE,
-)
-_VERDICTS: Final[Mapping[str, Verdict]] = {"pass": "PASS", "passed": "PASS", "fail": "FAIL", "failed": "FAIL"}
-
-
-def _synonyms(table: Mapping[_Word, str]) -> Mapping[str, _Word]:
-    """Returns the word of the form for each of its synonyms, which blanks part."""
-    return {synonym: word for word, synonyms in table.items() for synonym in synonyms.split()}
-
-
-# Other words that models write for those of the form.
-_SEVERITY: Final[Mapping[str, Severity]] = _synonyms(
-    {
-        "critical": "critical blocker",
-        "high": "high major",
-        "medium": "medium moderate",
-        "low": "low minor info informational note nit",
-    }
-)
-_ALIASES: Final = _synonyms(
-    {
-        "file": "path filename",
-        "line": "line_number lines",
-        "quote": "quoted_text quoted text code snippet",
-        "claim": "title message description issue problem",
-        "evidence": "proof why",
-        "fix": "suggestion recommendation remedy",
-        "finding": "id",
-    }
-)
-_FIELDS: Final = frozenset({"severity", "file", "line", "quote", "claim", "evidence", "fix"})
-_ITEM = re.compile(r"^\s*(?:[-*]|\d+[.)])\s+[*_`]*([A-Za-z][\w ]{1,20}?)[*_`]*\s*:\s*(.*)$")
-_FIELD = re.compile(r"^\s*[*_`]*([A-Za-z][\w ]{1,20}?)[*_`]*\s*:\s*(.*)$")
-_NUMBER = re.compile(r"\d{1,9}")
-_TRAILING_COMMA = re.compile(r",(\s*[}\]])")
-_NOTHING = frozenset({"", "[]", "none", "none.", "(none)", "-", "n/a", "no findings", "no findings."})
+_FINDING = re.compile(r"\{\s*+[\"'“]?severity\b", re.IGNORECASE)
+_TOP: Final = frozenset({"verdict", "findings", "earlier"})
+_NO_VERDICT: Final = "it has no verdict"
+_BOTH: Final = "it holds both verdicts"
 
 
 class Reading(NamedTuple):
@@ -69,28 +33,34 @@ class Reading(NamedTuple):
     problem: str = ""
 
 
-def read(reviewer: str, answer: model.Json) -> Reading:
-    """Returns what an answer says: an object, a text that ends with one, or the form of the reviewers' files.
+class _Draft(NamedTuple):
+    """An object with a verdict or findings. `problem` is what was wrong with its form."""
 
-    Unusable is an answer without a verdict, with two different ones, with a severity that is none, or with findings
-    that cannot be read. Findings that could be read are kept even then: a proven fault counts whoever forgot to judge.
+    fields: Mapping[str, model.Json]
+    problem: str = ""
+
+
+def read(reviewer: str, answer: model.Json) -> Reading:
+    """Returns what an answer says: an object, a text that ends with one, or findings in lines.
+
+    Unusable is an answer without a verdict, with two different ones, with a severity that is none, with findings that
+    cannot be read, or one that ends in the middle. Findings that could be read are kept even then: a proven fault
+    counts whoever forgot to judge.
     """
     if json_types.is_object(answer):
-        return _object(reviewer, answer)
+        drafts = [_Draft(fields) for fields in _answers(answer)]
+        return _joined(reviewer, drafts, "") if drafts else _of_wrapped_text(reviewer, answer)
     if not isinstance(answer, str) or not answer.strip():
         return Reading(problem="there is no answer")
     text = answer[-MAX_TEXT:]
-    objects = [item for item in _objects(text) if "verdict" in _named(item)]
-    if not objects:
-        return _lines(reviewer, text)
-    readings = [_object(reviewer, item) for item in objects]
-    last = readings[-1]
-    verdicts = {reading.verdict for reading in readings} | {
-        _VERDICTS.get(word.lower()) for word in _VERDICT_LINE.findall(text)
-    }
-    if len(verdicts - {None}) > 1:
-        return last._replace(verdict=None, problem="it holds both verdicts")
-    return last
+    reading, is_exact = _of_text(reviewer, text)
+    remainder = text if is_exact else damaged_json.without_reminders(text)
+    if remainder == text:
+        return reading
+    # Tags in two texts of an answer look like a block that a harness put in; cutting it out must not cost a finding.
+    other, _ = _of_text(reviewer, remainder)
+    more = len(other.findings) - len(reading.findings)
+    return other if (more >= 0 and not other.problem) or (more > 0 and reading.problem) else reading
 
 
 def report(reviewer: str, answer: model.Json, *, role: findings.Role = "reviewer", part: int = 1) -> ReviewReport:
@@ -114,175 +84,144 @@ def answer_of(outcome: model.Outcome) -> model.Json:
     return outcome.output if outcome.output is not None else outcome.handoff.completed_work or outcome.summary
 
 
-def _objects(text: str) -> Iterator[Mapping[str, model.Json]]:
-    """Yields the JSON objects of a text that stand in no other one."""
-    decoder = json.JSONDecoder(strict=False)
-    at = text.find("{")
-    for _ in range(_TRIES):
-        if at < 0:
+def _of_text(reviewer: str, text: str) -> tuple[Reading, bool]:
+    """Returns what a text says, and whether nothing had to be repaired to read it."""
+    pieces = list(damaged_json.objects(text))
+    drafts = list(_drafts(pieces))
+    outside = _outside(text, pieces)
+    if drafts:
+        reading = _joined(reviewer, drafts, outside)
+    else:
+        reading = _of_lines(reviewer, damaged_json.without_reminders(text, "\n"))
+    if not reading.findings and (reading.problem or not drafts):
+        loose = _joined(reviewer, [_loose_findings(text)], outside)
+        other = reading._replace(findings=loose.findings) if drafts else loose
+        reading = other if loose.findings else reading
+    return reading, all(piece.exact for piece in pieces)
+
+
+def _drafts(pieces: Iterable[damaged_json.Piece]) -> Iterator[_Draft]:
+    """Yields the answers among the objects of a text; nothing that stands in one that was cut off is another one."""
+    for piece in pieces:
+        for fields in _answers(piece.value):
+            yield _Draft(fields, "; ".join(piece.doubts))
+        if not piece.whole and _is_answer(piece.value):
             return
-        try:
-            value, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            value, end = _repaired(text, at)
-        if json_types.is_object(value):
-            yield value
-        at = text.find("{", max(end, at + 1))
 
 
-def _repaired(text: str, at: int) -> tuple[model.Json, int]:
-    """Returns the object that begins at a place if only commas too many keep it from being one."""
-    end = text.find("\n```", at)
-    end = len(text) if end < 0 else end
-    source = _TRAILING_COMMA.sub(r"\1", text[at:end])
-    if len(source) == end - at:
-        return None, at + 1
-    try:
-        value, _ = json.JSONDecoder(strict=False).raw_decode(source)
-    except (ValueError, RecursionError):
-        return None, at + 1
-    return value, end
+def _loose_findings(text: str) -> _Draft:
+    """Returns the findings that stand alone in a text, or in an answer that could not be read."""
+    start = _FINDING.search(text)
+    pieces = damaged_json.objects(text[start.start() :]) if start else ()
+    loose = [piece for piece in pieces if finding_fields.is_finding(piece.value)]
+    doubts = dict.fromkeys(doubt for piece in loose for doubt in piece.doubts)
+    return _Draft({"findings": [piece.value for piece in loose]}, "; ".join(doubts))
 
 
-def _object(reviewer: str, answer: Mapping[str, model.Json]) -> Reading:
-    fields = _named(answer)
-    word = str(fields.get("verdict", "")).strip().strip("*_`.\"'").lower()
-    verdict = _VERDICTS.get(word)
-    value = fields.get("findings")
-    items = (
-        value
-        if json_types.is_list(value)
-        else ()
-        if value in (None, "", {}) or str(value).strip().lower() in _NOTHING
-        else None
+def _of_wrapped_text(reviewer: str, answer: Mapping[str, model.Json]) -> Reading:
+    text = "\n".join(_texts(answer))
+    return read(reviewer, text) if text.strip() else Reading(problem=_NO_VERDICT)
+
+
+def _outside(text: str, pieces: Sequence[damaged_json.Piece]) -> str:
+    """Returns what stands around the objects of a text."""
+    parts: list[str] = []
+    at = 0
+    for piece in pieces:
+        parts.append(text[at : piece.first])
+        at = max(at, piece.end)
+    return "\n".join([*parts, text[at:]])
+
+
+def _answers(value: model.Json, depth: int = 0) -> Iterator[Mapping[str, model.Json]]:
+    """Yields the objects that hold a verdict or findings: the value itself, or what is wrapped in it, in a text too."""
+    if isinstance(value, str):
+        pieces = damaged_json.objects(value) if "{" in value else ()
+        for piece in pieces:
+            yield from _answers(piece.value, depth + 1) if piece.whole else ()
+    elif json_types.is_object(value) and _is_answer(value):
+        yield value
+    elif finding_fields.is_finding(value):
+        return
+    elif depth < MAX_WRAPPERS and (json_types.is_object(value) or json_types.is_list(value)):
+        for item in value.values() if json_types.is_object(value) else value:
+            yield from _answers(item, depth + 1)
+
+
+def _is_answer(value: Mapping[str, model.Json]) -> bool:
+    names = {key.strip().lower() for key in value}
+    return bool(names & {"verdict", "findings"}) or any(map(finding_fields.holds_findings, value.values()))
+
+
+def _texts(value: model.Json, depth: int = 0) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif json_types.is_object(value) and depth < MAX_WRAPPERS:
+        for item in value.values():
+            yield from _texts(item, depth + 1)
+
+
+def _joined(reviewer: str, drafts: Sequence[_Draft], outside: str) -> Reading:
+    """Returns the last of several answers, whose verdict may stand outside of it; all of them must agree in it.
+
+    What a problem of form has spoilt counts only when no sound answer follows: objects inside one that never closes do.
+    """
+    readings = [_of_object(reviewer, draft.fields) for draft in drafts]
+    words = {finding_fields.VERDICTS.get(word) for word in answer_lines.verdicts(outside)}
+    verdicts = ({reading.verdict for reading in readings} | words) - {None}
+    if len(verdicts) > 1:
+        union: list[Finding] = []
+        union += [finding for reading in readings for finding in reading.findings if finding not in union]
+        return Reading(None, tuple(union), readings[-1].rulings, _BOTH)
+    last = readings[-1]
+    if last.problem == _NO_VERDICT and verdicts:
+        last = last._replace(verdict=verdicts.pop(), problem="")
+    return last._replace(problem=drafts[-1].problem or last.problem)
+
+
+def _of_object(reviewer: str, answer: Mapping[str, model.Json]) -> Reading:
+    fields = [(finding_fields.name(key), value) for key, value in answer.items()]
+    words = {finding_fields.plain_word(value or "") for name, value in fields if name == "verdict"} - {""}
+    lists = [(value, finding_fields.listed(value)) for name, value in fields if name == "findings"]
+    # A list of findings under another name holds findings too.
+    lists += [(value, value) for name, value in fields if name not in _TOP and finding_fields.holds_findings(value)]
+    reading = _reading(
+        reviewer, words.pop() if len(words) == 1 else "", [item for _, items in lists for item in items or ()]
     )
-    if items is None:
-        return Reading(verdict, problem=f"its findings are no list but {str(value)[:60]!r}")
-    return _reading(reviewer, verdict, word, items, fields.get("earlier") or fields.get("rulings"))
+    problem = next(
+        (f"its findings are no list but {finding_fields.shown(value)!r}" for value, items in lists if items is None), ""
+    )
+    rulings = [value for name, value in fields if name == "earlier"]
+    return reading._replace(
+        problem=_BOTH if words else problem or reading.problem,
+        rulings=finding_fields.rulings(reviewer, rulings[0] if rulings else (), MAX_FINDINGS),
+    )
 
 
-def _reading(
-    reviewer: str, verdict: Verdict | None, word: str, items: Sequence[model.Json], rulings: model.Json = None
-) -> Reading:
+def _of_lines(reviewer: str, text: str) -> Reading:
+    """Reads the form in lines: `VERDICT:`, then a list of findings, one field a line."""
+    words = list(answer_lines.verdicts(text))
+    verdicts = {finding_fields.VERDICTS.get(word) for word in words}
+    word = words[-1] if len(verdicts) == 1 else ""
+    items = list(answer_lines.items(text))
+    reading = _reading(reviewer, word, items)
+    if len(verdicts - {None}) > 1:
+        return reading._replace(problem=_BOTH)
+    if not items and not reading.problem and answer_lines.lists_something(text):
+        return reading._replace(problem="its findings are in no form that can be read")
+    return reading
+
+
+def _reading(reviewer: str, word: str, items: Sequence[model.Json]) -> Reading:
+    verdict = finding_fields.VERDICTS.get(word)
     results: list[Finding] = []
-    problem = "" if verdict else f"its verdict is {word[:40]!r}" if word else "it has no verdict"
+    problem = "" if verdict else f"its verdict is {word[:40]!r}" if word else _NO_VERDICT
     for item in items[:MAX_FINDINGS]:
-        finding = _finding(reviewer, item)
+        finding = finding_fields.finding(reviewer, item)
         if isinstance(finding, str):
             problem = problem or finding
         else:
             results.append(finding)
-    earlier = (
-        tuple(filter(None, (_ruling(reviewer, item) for item in rulings[:MAX_FINDINGS])))
-        if json_types.is_list(rulings)
-        else ()
-    )
     if len(items) > MAX_FINDINGS:
         problem = problem or f"it has {len(items)} findings; at most {MAX_FINDINGS} are read"
-    return Reading(verdict, tuple(results), earlier, problem)
-
-
-def _finding(reviewer: str, item: model.Json) -> Finding | str:
-    if not json_types.is_object(item):
-        return f"a finding is no object but {str(item)[:60]!r}"
-    fields = _named(item)
-    word = str(fields.get("severity", "")).strip().strip("*_`[]()\"'.").lower()
-    severity = _SEVERITY.get(word)
-    if severity is None:
-        return f"a finding has the severity {word[:40]!r}"
-    return Finding(
-        reviewer=reviewer,
-        severity=severity,
-        file=_text(fields.get("file")).strip("`\"' "),
-        line=_number(fields.get("line")),
-        quote=_unquoted(_text(fields.get("quote"), strip=False)),
-        claim=_text(fields.get("claim")),
-        evidence=_text(fields.get("evidence")),
-        fix=_text(fields.get("fix")),
-    )
-
-
-def _ruling(reviewer: str, item: model.Json) -> EarlierRuling | None:
-    if not json_types.is_object(item):
-        return None
-    fields = _named(item)
-    word = str(fields.get("ruling") or fields.get("status") or "").strip().lower()
-    if word not in ("stands", "gone", "refuted") or not isinstance(fields.get("finding"), str):
-        return None
-    return EarlierRuling(
-        finding=fields["finding"].strip(),
-        ruling=word,
-        reviewer=reviewer,
-        file=_text(fields.get("file")).strip("`\"' "),
-        line=_number(fields.get("line")),
-        quote=_unquoted(_text(fields.get("quote"), strip=False)),
-        evidence=_text(fields.get("evidence")),
-    )
-
-
-def _named(item: Mapping[str, model.Json]) -> dict[str, model.Json]:
-    fields: dict[str, model.Json] = {}
-    for key, value in item.items():
-        name = key.strip().lower().replace(" ", "_").replace("-", "_")
-        fields.setdefault(_ALIASES.get(name, name), value)
-    return fields
-
-
-def _text(value: model.Json, *, strip: bool = True) -> str:
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    text = text.encode("utf-8", "replace").decode("utf-8")[:MAX_FIELD]
-    return text.strip() if strip else text.strip("\n")
-
-
-def _number(value: model.Json) -> int:
-    if isinstance(value, bool):
-        return 0
-    match = _NUMBER.search(str(value))
-    return int(match[0]) if match else 0
-
-
-def _unquoted(text: str) -> str:
-    core = text.strip()
-    for mark in ("```", "`", '"', "'"):
-        if len(core) > 2 * len(mark) and core.startswith(mark) and core.endswith(mark):
-            return core[len(mark) : -len(mark)].strip("\n")
-    return text
-
-
-def _lines(reviewer: str, text: str) -> Reading:
-    """Reads the form of the reviewers' files: a line `VERDICT:`, then a list of findings, one key a line."""
-    words = [word.lower() for word in _VERDICT_LINE.findall(text)]
-    verdicts: set[Verdict | None] = {_VERDICTS.get(word) for word in words}
-    verdict = next(iter(verdicts)) if len(verdicts) == 1 else None
-    reading = _reading(reviewer, verdict, words[-1] if words else "", list(_items(text)))
-    return reading._replace(problem="it holds both verdicts") if len(verdicts - {None}) > 1 else reading
-
-
-def _items(text: str) -> Iterator[dict[str, model.Json]]:
-    """Yields the findings that stand in lines; each begins with a list mark and its severity."""
-    current: dict[str, model.Json] = {}
-    name = ""
-    for line in text.split("\n"):
-        start = _ITEM.match(line)
-        field = start or _FIELD.match(line)
-        key = _field(field[1]) if field else ""
-        if start and key == "severity":
-            if current:
-                yield current
-            current, name = {"severity": start[2]}, "severity"
-        elif field and current and key and key not in current:
-            current[key], name = ("" if field[2].strip() in ("|", ">", "|-", ">-") else field[2]), key
-        elif current and name and name != "severity" and line.strip() and not _VERDICT_LINE.match(line):
-            current[name] = f"{current[name]}\n{line}".lstrip("\n")
-        elif not line.strip() and name != "quote":
-            name = ""
-    if current:
-        yield current
-
-
-def _field(name: str) -> str:
-    plain = name.strip().lower().replace(" ", "_")
-    plain = _ALIASES.get(plain, plain)
-    return plain if plain in _FIELDS else ""
+    return Reading(verdict, tuple(results), (), problem)
