@@ -28,6 +28,7 @@ OTHER_VALUES: dict[str, tuple[Any, str]] = {
     "review_from": (0.6, ".6"),
     "supervise_from": (0.1, "1e-1"),
     "review_policy": ("strict", "strict"),
+    "unproven_runs": ("partial", "partial"),
     "council_inconclusive_blocks": (False, "no"),
     "council_quorum": ("any", "any"),
     "council_devils_advocate": (False, "no"),

@@ -119,7 +119,7 @@ async def open_dispatcher(
     workers = worker_setup.server_workers(settings, os.environ, redactor)
     async with (
         _gatherer(settings.home) as gatherer,
-        sqlite_store.open_store(settings.home, price=prices.dollars) as store,
+        sqlite_store.open_store(settings.home, price=prices.dollars, unproven_end=settings.unproven_runs) as store,
     ):
         maker = order_maker(settings, source.catalog)
         past = route_memory.Memory(store, principal, on=settings.learn, redact=redactor.redact)

@@ -84,6 +84,7 @@ class Settings(model.Value):
     review_from: Share = 0.70
     supervise_from: Share = 0.40
     review_policy: Literal["standard", "strict", "off"] = "standard"
+    unproven_runs: model.UnprovenEnd = "succeeded"
     council_inconclusive_blocks: bool = True
     council_quorum: Literal["all", "any"] = "all"
     council_devils_advocate: bool = True

@@ -81,7 +81,9 @@ class NextStep:
         plan: The id of a plan to carry out.
         revision: The commit that an offer of merged changes is about.
         advice: Sentences that hold in every interface; they come first.
-        unproven: How many results of the run are claimed and not proven.
+        proven: How many tasks of the run are proven.
+        unproven: How many are claimed and not proven.
+        total: How many tasks the run was to do; what a person skipped is not among them.
         has_changes: Whether the run has merged changes that wait to be applied.
         has_findings: Whether a review has findings that a person could waive.
     """
@@ -97,13 +99,25 @@ class NextStep:
     plan: str = ""
     revision: str = ""
     advice: str = ""
+    proven: int = 0
     unproven: int = 0
+    total: int = 0
     has_changes: bool = False
     has_findings: bool = False
 
 
 Words = Callable[[NextStep], str]
 """What an interface says for a step."""
+
+
+def proof(step: NextStep) -> str:
+    """Returns how much of a run that is over is proven; an empty string where nothing is only claimed."""
+    return f"{step.proven} of {step.total} proven" if step.unproven else ""
+
+
+def proof_sentence(step: NextStep) -> str:
+    """Returns `proof` as a sentence that says what the rest is; it comes before everything else."""
+    return f"{proof(step)}, {step.unproven} UNVERIFIED (claimed, not proven)." if step.unproven else ""
 
 
 def counted(number: int, noun: str) -> str:

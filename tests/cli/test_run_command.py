@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,14 @@ FLOWS = {
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> command_runs.Shell:
     return command_runs.shell(monkeypatch, capsys)
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns a repository without commits that is the workspace."""
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    monkeypatch.setenv("DISPATCH_MCP_WORKSPACE", str(tmp_path))
+    return tmp_path
 
 
 def history(shell: command_runs.Shell, run_id: str) -> list[tuple[str, str]]:
@@ -106,6 +115,44 @@ def test_a_failure_is_partial_and_says_what_was_skipped(shell: command_runs.Shel
     }
     assert "Failed: a." in said.err
     assert "get_trace" not in said.err
+
+
+CLAIMED = {"id": "a", "do": "List the files", "command": ["git", "ls-files"], "acceptance": ["command: make test"]}
+PROVEN = {"id": "b", "do": "List the files", "command": ["git", "ls-files"]}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("succeeded", (), ("success", 0)),
+        ("succeeded", ("--strict",), ("success", 1)),
+        ("partial", (), ("partial", 1)),
+        ("partial", ("--strict",), ("partial", 1)),
+    ],
+)
+def test_a_run_with_unproven_work_says_so_first_and_ends_as_the_user_wants(
+    shell: command_runs.Shell,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    case: tuple[str, tuple[str, ...], tuple[str, int]],
+) -> None:
+    setting, arguments, ends = case
+    monkeypatch.setenv("DISPATCH_MCP_UNPROVEN_RUNS", setting)
+    said = shell("run", command_runs.written(repository, [CLAIMED, PROVEN]), *arguments)
+    assert (said.json["status"], said.code) == ends
+    assert next(iter(said.json.items())) == ("proof", "1 of 2 proven")
+    assert "\n1 of 2 proven, 1 UNVERIFIED (claimed, not proven). " in said.err
+    assert [line.get("unverified", False) for line in said.json["results"]] == [True, False]
+    shown = shell("status", said.json["correlation_id"]).out.splitlines()
+    assert shown[:2] == [
+        "1 of 2 proven",
+        f"run {said.json['correlation_id']}: {ends[0].replace('success', 'succeeded')}",
+    ]
+
+
+def test_a_run_whose_work_is_all_proven_says_nothing_of_proof(shell: command_runs.Shell, repository: Path) -> None:
+    said = shell("run", command_runs.written(repository, [PROVEN]), "--strict")
+    assert (said.code, "proof" in said.json, "proven" in said.err) == (0, False, False)
 
 
 def test_without_a_worker_every_task_says_so_and_none_pretends(shell: command_runs.Shell) -> None:

@@ -12,6 +12,7 @@ import step_examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dispatch_mcp import next_steps
 from dispatch_mcp.cli import arguments, shell_wording
 from dispatch_mcp.next_steps import NextStep, StepKind
 
@@ -21,9 +22,9 @@ STANDS_FOR = {"…": "dollars=8", "FILE": "plan.json"}
 
 
 @pytest.mark.parametrize("step", [*step_examples.EXAMPLES, *step_examples.BARE], ids=lambda step: step.kind.value)
-def test_every_step_has_words_and_its_advice_comes_first(step: NextStep) -> None:
+def test_every_step_has_words_and_what_is_proven_and_its_advice_come_first(step: NextStep) -> None:
     text = shell_wording.words(step)
-    assert text.startswith(step.advice)
+    assert text.startswith(next_steps.sentences(next_steps.proof_sentence(step), step.advice))
     assert len(text) > len(step.advice)
     assert "  " not in text
 

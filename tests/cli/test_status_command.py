@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import command_runs
 import pytest
 
@@ -94,6 +96,29 @@ def test_the_list_of_runs_is_empty_with_advice_and_full_with_a_table(
 ) -> None:
     assert shell("status").out == "No open runs; `dispatch-mcp status --all` lists finished ones.\n"
     assert shell("status", "--json").json == {"next": "No open runs; `dispatch-mcp status --all` lists finished ones."}
+
+
+CLAIMED = NextStep(StepKind.READ_RESULTS, "r", proven=1, unproven=2, total=3)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        {"timeline": (answers.EventLine(seq=1, t=0.0, kind="run_created"),)},
+        {"results": (answers.ResultLine(task_id="a", state="unverified"),)},
+        {"artifacts": (answers.ArtifactLine(task_id="a", name="report"),)},
+        {"todo": ({"status": "completed", "priority": "high", "content": "a"},)},
+        {},
+    ],
+    ids=lambda view: next(iter(view), "summary"),
+)
+def test_whatever_is_shown_of_a_run_that_is_over_begins_with_how_much_is_proven(
+    view: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace.show(answers.Trace(run_id="r", state="succeeded", next=CLAIMED, **view))
+    assert capsys.readouterr().out.startswith("1 of 3 proven\n")
+    trace.show(answers.Trace(run_id="r", state="succeeded", next=NextStep(StepKind.READ_RESULTS, "r"), **view))
+    assert "proven" not in capsys.readouterr().out
 
 
 def test_a_page_of_results_shows_each_receipt(capsys: pytest.CaptureFixture[str]) -> None:

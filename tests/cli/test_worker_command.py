@@ -68,6 +68,16 @@ async def test_a_run_that_a_chat_has_left_is_brought_to_its_end(tmp_path: Path) 
     assert (await record(tmp_path, run_id)).state == "succeeded"
 
 
+async def test_a_run_that_ends_with_claims_is_told_with_how_much_is_proven(tmp_path: Path) -> None:
+    claim = {"id": "two", "do": "Look", "command": ["git", "--version"], "acceptance": ["command: make test"]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([["git", "--version"]]))
+        run_id = await left(tmp_path, scripted("one"), claim)
+        with started("--idle", "1") as process:
+            _, err = await ended(process)
+    assert f"run {run_id}: 1 of 2 proven, succeeded" in err
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_it_stops_cleanly_with_its_children_and_lets_its_runs_go(tmp_path: Path, number: signal.Signals) -> None:
     claude = Double(tmp_path / "bin")

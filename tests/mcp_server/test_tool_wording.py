@@ -9,6 +9,7 @@ import step_examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dispatch_mcp import next_steps
 from dispatch_mcp.cli import arguments
 from dispatch_mcp.mcp_server import tool_arguments, tool_wording
 from dispatch_mcp.next_steps import NextStep, StepKind
@@ -18,9 +19,9 @@ COMMAND = re.compile(r"dispatch-mcp ([a-z]+)")
 
 
 @pytest.mark.parametrize("step", [*step_examples.EXAMPLES, *step_examples.BARE], ids=lambda step: step.kind.value)
-def test_every_step_has_words_and_its_advice_comes_first(step: NextStep) -> None:
+def test_every_step_has_words_and_what_is_proven_and_its_advice_come_first(step: NextStep) -> None:
     text = tool_wording.words(step)
-    assert text.startswith(step.advice)
+    assert text.startswith(next_steps.sentences(next_steps.proof_sentence(step), step.advice))
     assert len(text) > len(step.advice)
     assert "  " not in text
 
@@ -49,8 +50,8 @@ def test_every_command_that_the_user_is_sent_to_is_there(step: NextStep) -> None
             "3 tasks ready for you: call `dispatch` with this run_id to receive them.",
         ),
         (
-            NextStep(StepKind.READ_RESULTS, "r", advice="Done.", unproven=1),
-            "Done. Read get_trace(view='results'). 1 result UNVERIFIED: claimed, not proven.",
+            NextStep(StepKind.READ_RESULTS, "r", proven=2, unproven=1, total=3),
+            "2 of 3 proven, 1 UNVERIFIED (claimed, not proven). Read get_trace(view='results').",
         ),
         (
             NextStep(StepKind.SETTLE_FAILURES, "r", ("a",), advice="Failed: a."),

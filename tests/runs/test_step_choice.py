@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
-from dispatch_mcp.model import RunState, TaskState, WorkerKind, records
+from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import step_choice
 
@@ -122,10 +122,22 @@ def test_a_run_that_waits_for_a_person_names_the_decisions_that_are_open() -> No
     assert step_choice.next_step(run(RunState.WAITING_INPUT), rows) == NextStep(StepKind.DECIDE, "r", ("gate",))
 
 
-def test_the_end_says_what_is_claimed_without_proof() -> None:
-    rows = [task("a", TaskState.SUCCEEDED), task("b", TaskState.UNVERIFIED)]
-    step = step_choice.next_step(run(RunState.SUCCEEDED), rows)
-    assert step == NextStep(StepKind.READ_RESULTS, "r", advice="Done.", unproven=1)
+CLAIMED = [task("a", TaskState.SUCCEEDED), task("b", TaskState.UNVERIFIED), task("c", TaskState.SUCCEEDED)]
+
+
+@pytest.mark.parametrize("state", [RunState.SUCCEEDED, RunState.PARTIAL])
+def test_the_end_says_how_much_is_proven_whatever_the_user_calls_such_a_run(state: RunState) -> None:
+    step = step_choice.next_step(run(state), CLAIMED)
+    assert step == NextStep(StepKind.READ_RESULTS, "r", proven=2, unproven=1, total=3)
+    assert step_choice.next_step(run(RunState.SUCCEEDED), CLAIMED[:1]).advice == "Done."
+
+
+def test_what_was_not_done_counts_as_unproven_unless_a_person_does_without_it() -> None:
+    rest = [task("d", TaskState.FAILED), task("e", TaskState.SKIPPED, cause="upstream:d")]
+    step = step_choice.next_step(run(RunState.PARTIAL), [*CLAIMED, *rest])
+    assert (step.kind, step.proven, step.unproven, step.total) == (StepKind.SETTLE_FAILURES, 2, 1, 5)
+    skipped = task("f", TaskState.SKIPPED, cause=transitions.BY_USER)
+    assert step_choice.next_step(run(RunState.SUCCEEDED), [*CLAIMED, skipped]).total == 3
 
 
 def test_failures_come_before_whatever_else_a_run_ended_as() -> None:

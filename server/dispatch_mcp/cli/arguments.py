@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, Command] = {
             flag("--worker", default="auto", help="who does tasks that do not say (default: auto)"),
             flag("--dry-run", action="store_true", help="simulate every task; labelled as such"),
             flag("--reuse", action="store_true", help="take over results of earlier runs of the same document"),
+            flag("--strict", action="store_true", help="exit code 1 also when work was only claimed and not proven"),
             flag("--trace-dir", help="also write one trace file a task into this folder"),
             flag("--quiet", action="store_true", help="no progress on stderr"),
         ),

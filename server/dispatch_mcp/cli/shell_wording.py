@@ -13,6 +13,7 @@ from dispatch_mcp.next_steps import (
     counted,
     duration,
     have_been_out,
+    proof_sentence,
     sentences,
     tried_again,
 )
@@ -23,7 +24,7 @@ MOST_TASKS: Final = 5
 
 def words(step: NextStep) -> str:
     """Returns a step as one or a few sentences that name the commands to type."""
-    return sentences(step.advice, _PHRASES[step.kind](step), tried_again(step), _unproven(step), _changes(step))
+    return sentences(proof_sentence(step), step.advice, _PHRASES[step.kind](step), tried_again(step), _changes(step))
 
 
 def _command(action: str, step: NextStep, rest: str = "") -> str:
@@ -32,10 +33,6 @@ def _command(action: str, step: NextStep, rest: str = "") -> str:
 
 def _task(step: NextStep) -> str:
     return step.tasks[0] if len(step.tasks) == 1 else "TASK"
-
-
-def _unproven(step: NextStep) -> str:
-    return f"{counted(step.unproven, 'result')} UNVERIFIED: claimed, not proven." if step.unproven else ""
 
 
 def _changes(step: NextStep) -> str:

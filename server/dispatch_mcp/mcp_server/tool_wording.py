@@ -13,6 +13,7 @@ from dispatch_mcp.next_steps import (
     counted,
     duration,
     have_been_out,
+    proof_sentence,
     sentences,
     tried_again,
 )
@@ -23,15 +24,11 @@ MOST_TASKS: Final = 5
 
 def words(step: NextStep) -> str:
     """Returns a step as one or a few sentences that name the tools to call."""
-    return sentences(step.advice, _PHRASES[step.kind](step), tried_again(step), _unproven(step), _changes(step))
+    return sentences(proof_sentence(step), step.advice, _PHRASES[step.kind](step), tried_again(step), _changes(step))
 
 
 def _run_id(step: NextStep) -> str:
     return f"run_id={step.run!r}" if step.run else "run_id=…"
-
-
-def _unproven(step: NextStep) -> str:
-    return f"{counted(step.unproven, 'result')} UNVERIFIED: claimed, not proven." if step.unproven else ""
 
 
 def _changes(step: NextStep) -> str:

@@ -74,6 +74,10 @@ class RunState(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+UnprovenEnd = Literal["succeeded", "partial"]
+"""The state of a run that is over, without a failure, and holds work that nobody proved: the user's choice."""
+
+
 class TaskState(StrEnum):
     """State of a task in a run; the last five are final."""
 

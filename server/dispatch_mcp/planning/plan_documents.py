@@ -259,17 +259,18 @@ def result_document(
     *,
     total_s: float,
     trace_files: Mapping[str, str] | None = None,
+    is_partial: bool = False,
 ) -> dict[str, model.Json]:
     """Returns the results of a run in the format of docs/rules.md#result-document.
 
     Outcomes, last attempts and trace files are by task id; any may be missing. A task that the user skipped counts
     as an error without work; work that nobody proved is a success with `unverified` beside it. `total_s` is the wall
-    time of the run in seconds.
+    time of the run in seconds; `is_partial` is whether the run ended as that, though each task may be a success.
     """
     traces = trace_files or {}
     results = [_result(task, outcomes.get(task.id), attempts.get(task.id), traces.get(task.id, "")) for task in tasks]
     good = sum(result["status"] == "success" for result in results)
-    whole = "success" if good == len(results) else "partial" if good else "failure"
+    whole = "success" if good == len(results) and not is_partial else "partial" if good else "failure"
     return {
         "status": whole,
         "results": results,

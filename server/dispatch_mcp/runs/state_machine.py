@@ -40,8 +40,11 @@ class RunCore:
         plan: model.Plan,
         rows: Iterable[TaskRow],
         policy: retry_policy.RetryPolicy = retry_policy.RetryPolicy(),
+        *,
+        unproven_end: model.UnprovenEnd = "succeeded",
     ) -> None:
         self.run_id = run_id
+        self.unproven_end = unproven_end
         self.plan = plan
         self.policy = policy
         self.paused = False
@@ -61,10 +64,11 @@ class RunCore:
         *,
         force: bool = False,
         policy: retry_policy.RetryPolicy = retry_policy.RetryPolicy(),
+        unproven_end: model.UnprovenEnd = "succeeded",
     ) -> RunCore:
         """Returns a new run of `plan`; tasks without a worker of their own get `worker`, all of them if `force`."""
         rows = [TaskRow(task.id, worker if force else transitions.worker_of(task, worker)) for task in plan.tasks]
-        core = cls(run_id, plan, rows, policy)
+        core = cls(run_id, plan, rows, policy, unproven_end=unproven_end)
         core._specs = {position: digests.spec_digest(task) for position, task in enumerate(plan.tasks)}
         core._tasks.begin()
         return core
@@ -81,9 +85,10 @@ class RunCore:
         at_ceiling: bool = False,
         verdict: RunState | None = None,
         policy: retry_policy.RetryPolicy = retry_policy.RetryPolicy(),
+        unproven_end: model.UnprovenEnd = "succeeded",
     ) -> RunCore:
         """Returns the run as its rows say. A row that `plan` lacks is of a task that an edit has removed."""
-        core = cls(run_id, plan, rows, policy)
+        core = cls(run_id, plan, rows, policy, unproven_end=unproven_end)
         core.paused, core.cancelled, core.at_ceiling, core.verdict = paused, cancelled, at_ceiling, verdict
         return core
 
@@ -113,7 +118,9 @@ class RunCore:
             return RunState.CANCELLED
         if self._is_council:
             return self.verdict or RunState.RUNNING
-        return objections.ending(self._tasks.rows, self._tasks.subjects)
+        end = objections.ending(self._tasks.rows, self._tasks.subjects)
+        is_claimed = any(row.state is TaskState.UNVERIFIED for row in self._tasks.rows)
+        return RunState(self.unproven_end) if end is RunState.SUCCEEDED and is_claimed else end
 
     @property
     def needs_verdict(self) -> bool:

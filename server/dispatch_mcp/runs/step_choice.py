@@ -9,7 +9,7 @@ from typing import NamedTuple
 from dispatch_mcp import model
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind, duration
-from dispatch_mcp.runs import task_isolation
+from dispatch_mcp.runs import dependencies, task_isolation
 
 MOST_TASKS = 5
 """Tasks that a step names; a trace lists the others."""
@@ -120,23 +120,29 @@ def _with_pauses(step: NextStep, tasks: Sequence[records.TaskRecord], moment: Mo
 
 def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord], plan: Sequence[model.Task]) -> NextStep:
     failures = tuple(task.id for task in tasks if task.state is TaskState.FAILED)
-    if run.state is RunState.SUCCEEDED:
-        kind, advice = StepKind.READ_RESULTS, "Done."
-    elif run.state in _BY_REVIEWS:
+    step = NextStep(StepKind.READ_RESULTS, run.id, failures, has_changes=task_isolation.has_changes(plan, tasks))
+    unproven = sum(task.state is TaskState.UNVERIFIED for task in tasks)
+    if unproven:
+        step = replace(step, unproven=unproven, **_proven(tasks))
+    if run.state is RunState.SUCCEEDED or (run.state is RunState.PARTIAL and _is_satisfied(tasks)):
+        return replace(step, advice="" if unproven else "Done.")
+    names = ", ".join(failures[:MOST_TASKS])
+    if run.state in _BY_REVIEWS:
         kind = StepKind.SETTLE_REVIEWS if failures else StepKind.READ_DECISION
-        advice = f"{_BY_REVIEWS[run.state]}{': ' if failures else ''}{', '.join(failures[:MOST_TASKS])}."
-    elif failures:
-        kind, advice = StepKind.SETTLE_FAILURES, f"Failed: {', '.join(failures[:MOST_TASKS])}."
-    else:
-        kind, advice = StepKind.REOPEN, f"Ended as {run.state.value}."
-    return NextStep(
-        kind,
-        run.id,
-        failures,
-        advice=advice,
-        unproven=sum(task.state is TaskState.UNVERIFIED for task in tasks),
-        has_changes=task_isolation.has_changes(plan, tasks),
-    )
+        return replace(step, kind=kind, advice=f"{_BY_REVIEWS[run.state]}{': ' if failures else ''}{names}.")
+    if failures:
+        return replace(step, kind=StepKind.SETTLE_FAILURES, advice=f"Failed: {names}.")
+    return replace(step, kind=StepKind.REOPEN, advice=f"Ended as {run.state.value}.")
+
+
+def _proven(tasks: Sequence[records.TaskRecord]) -> dict[str, int]:
+    """Returns how many tasks are proven, of how many; those that a person skipped do not count."""
+    total = sum(task.state is not TaskState.SKIPPED or not _is_satisfied([task]) for task in tasks)
+    return {"proven": sum(task.state is TaskState.SUCCEEDED for task in tasks), "total": total}
+
+
+def _is_satisfied(tasks: Sequence[records.TaskRecord]) -> bool:
+    return all(dependencies.is_satisfied(records.row_of(task)) for task in tasks)
 
 
 def why_waiting(

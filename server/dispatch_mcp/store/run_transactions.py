@@ -86,10 +86,17 @@ class Transition:
 class Runs:
     """Runs as state machines over their rows, with the machines of recent runs kept in memory."""
 
-    def __init__(self, home: Path, clock: Callable[[], float], price: forecast.Price = forecast.no_price) -> None:
+    def __init__(
+        self,
+        home: Path,
+        clock: Callable[[], float],
+        price: forecast.Price = forecast.no_price,
+        unproven_end: model.UnprovenEnd = "succeeded",
+    ) -> None:
         self._home = home
         self._clock = clock
         self._price = price
+        self._unproven_end: model.UnprovenEnd = unproven_end
         self._live: OrderedDict[str, Live] = OrderedDict()
         self._plans: OrderedDict[tuple[str, int], model.Plan] = OrderedDict()
 
@@ -119,7 +126,7 @@ class Runs:
     def _begin(self, conn: sqlite3.Connection, new: records.NewRun, plan: model.Plan) -> records.RunRecord:
         now = self._clock()
         worker = model.WorkerKind.SCRIPTED if new.dry_run else new.worker
-        core = state_machine.RunCore.begin(new.id, plan, worker, force=new.dry_run)
+        core = state_machine.RunCore.begin(new.id, plan, worker, force=new.dry_run, unproven_end=self._unproven_end)
         server_driven = any(row.worker in transitions.SERVER_WORKERS for row in core.rows)
         row, first = table_rows.insert_run(conn, new, worker.value, server_driven=server_driven, now=now)
         core.ledger = samples.open_ledger(conn, row, plan, self._price)
@@ -317,7 +324,7 @@ class Runs:
         live = self._live.get(row.id)
         if live is None or live.revision != row.revision:
             plan = self._plan(conn, row.plan_id, row.plan_version)
-            live = _restored(row, plan, conn.execute(table_rows.SELECT_TASKS, (row.no,)).fetchall())
+            live = _restored(row, plan, conn.execute(table_rows.SELECT_TASKS, (row.no,)).fetchall(), self._unproven_end)
             live.core.ledger = samples.open_ledger(conn, row, plan, self._price)
         _remember(self._live, row.id, live)
         return live
@@ -408,7 +415,9 @@ def _remember(cache: OrderedDict[K, V], key: K, value: V) -> None:
         cache.popitem(last=False)
 
 
-def _restored(row: table_rows.RunRow, plan: model.Plan, tasks: list[table_rows.TaskCells]) -> Live:
+def _restored(
+    row: table_rows.RunRow, plan: model.Plan, tasks: list[table_rows.TaskCells], unproven_end: model.UnprovenEnd
+) -> Live:
     rows = [table_rows.task_row(cells) for cells in tasks]
     # No column says that a run waits at its ceilings: it is paused without anybody having paused it.
     at_ceiling = row.state == model.RunState.PAUSED.value and not row.paused
@@ -420,6 +429,7 @@ def _restored(row: table_rows.RunRow, plan: model.Plan, tasks: list[table_rows.T
         cancelled=bool(row.cancelled),
         at_ceiling=at_ceiling,
         verdict=model.RunState(row.verdict) if row.verdict else None,
+        unproven_end=unproven_end,
     )
     return Live(core, row.revision, {cells[1]: cells[0] for cells in tasks})
 

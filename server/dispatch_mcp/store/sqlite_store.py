@@ -48,10 +48,11 @@ class Store:
         clock: Callable[[], float] = time.time,
         wait_s: float = WAIT_S,
         price: forecast.Price = forecast.no_price,
+        unproven_end: model.UnprovenEnd = "succeeded",
     ) -> None:
         self._home = home
         self._clock = clock
-        self._runs = run_transactions.Runs(home, clock, price)
+        self._runs = run_transactions.Runs(home, clock, price, unproven_end)
         self._writer = Writer(home, wait_s=wait_s, on_rollback=self._runs.forget)
         self._reader = Reader(home)
         self._blobs = blobs.FileBlobs(home)
@@ -336,15 +337,16 @@ async def open_store(
     clock: Callable[[], float] = time.time,
     wait_s: float = WAIT_S,
     price: forecast.Price = forecast.no_price,
+    unproven_end: model.UnprovenEnd = "succeeded",
 ) -> AsyncGenerator[Store]:
     """Yields the store in `home`, made if it is not there; `wait_s` is how long a write may wait for its turn.
 
-    `price` is what ceilings in dollars are counted by.
+    `price` is what ceilings in dollars are counted by; `unproven_end` is how runs end that hold unverified work.
 
     Raises:
         StoreError: the file cannot be used; the hint says what to do.
     """
-    store = Store(home, clock=clock, wait_s=wait_s, price=price)
+    store = Store(home, clock=clock, wait_s=wait_s, price=price, unproven_end=unproven_end)
     await store.open()
     try:
         yield store

@@ -11,22 +11,25 @@ import anyio
 import rich.live
 import rich.table
 
-from dispatch_mcp import composition, configuration, errors, model
+from dispatch_mcp import composition, configuration, errors, model, next_steps
 from dispatch_mcp.cli import console, input_files, logs, shell_wording
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, digests, records, transitions
 from dispatch_mcp.planning import plan_documents
-from dispatch_mcp.runs import task_isolation
 from dispatch_mcp.service import dispatcher, planner
 
 PLAN_ID = re.compile(r"^[0-9a-f]{32}$")
 LIVE_ROWS = 12
 """Tasks at work that the live table shows, so that it fits a small terminal."""
-_ENDS = {RunState.SUCCEEDED: console.OK, RunState.INCONCLUSIVE: console.INCONCLUSIVE}
+ENDS = {RunState.SUCCEEDED: console.OK, RunState.INCONCLUSIVE: console.INCONCLUSIVE}
+"""Exit codes of runs that did not fail."""
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
-    """Runs the document and returns 0 for success, 1 for anything less."""
+    """Runs the document and returns 0 if nothing failed and nothing was refuted, 1 for anything less.
+
+    With `--strict`, what was only claimed is less too.
+    """
     worker = _worker(options)
     names_plan = PLAN_ID.match(options.file) and not Path(options.file).exists()
     document = None if names_plan else input_files.read(options.file)
@@ -94,22 +97,26 @@ async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id:
     console.emit(await _document(app, view, folder))
     if not options.quiet:
         _advise(view)
-    return _ENDS.get(view.run.state, console.FAILED)
+    return exit_code(view, strict=options.strict)
+
+
+def exit_code(view: run_view.RunView, *, strict: bool) -> int:
+    """Returns the exit code of a run (docs/reference/states.md)."""
+    is_unproven = any(task.state is TaskState.UNVERIFIED for task in view.tasks)
+    return console.FAILED if strict and is_unproven else ENDS.get(view.run.state, console.FAILED)
 
 
 def _advise(view: run_view.RunView) -> None:
-    """Says on stderr what to do about a run that did not end well here, or whose changes wait to be applied."""
+    """Says on stderr how much is proven, and what to do about a run that did not end well or waits to be applied."""
+    step = view.next_step()
     if any(task.cause == "no_worker" for task in view.tasks):
         console.note(
             "Nobody here does tasks without a command. Set ANTHROPIC_API_KEY or install Claude Code, see their flow "
             f"with --dry-run, or ask your assistant: dispatch plan {view.plan.id}.",
             style="yellow",
         )
-    elif view.run.state is not RunState.SUCCEEDED or task_isolation.has_changes(view.plan.tasks, view.tasks):
-        console.note(
-            shell_wording.words(view.next_step()),
-            style="yellow",
-        )
+    elif view.run.state is not RunState.SUCCEEDED or step.unproven or step.has_changes:
+        console.note(shell_wording.words(step), style="yellow")
 
 
 async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> None:
@@ -161,10 +168,21 @@ async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: 
     files = input_files.write_traces(folder, traces)
     end = view.run.finished_at or view.run.updated_at
     answer = plan_documents.result_document(
-        view.tasks, outcomes, last, total_s=max(0.0, end - view.run.created_at), trace_files=files
+        view.tasks,
+        outcomes,
+        last,
+        total_s=max(0.0, end - view.run.created_at),
+        trace_files=files,
+        is_partial=view.run.state is RunState.PARTIAL,
     )
+    proof = next_steps.proof(view.next_step())
     simulation = view.run.dry_run or any(map(_is_simulated, outcomes.values()))
-    return {**answer, "correlation_id": run_id, **({"simulated": True} if simulation else {})}
+    return {
+        **({"proof": proof} if proof else {}),
+        **answer,
+        "correlation_id": run_id,
+        **({"simulated": True} if simulation else {}),
+    }
 
 
 def _is_simulated(outcome: model.Outcome) -> bool:

@@ -6,7 +6,7 @@ import argparse
 
 import anyio
 
-from dispatch_mcp import configuration
+from dispatch_mcp import configuration, next_steps
 from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.next_steps import NextStep
 from dispatch_mcp.planning import forecast
@@ -48,6 +48,7 @@ def show_steered(answer: answers.SteeringAnswer, *, as_json: bool) -> None:
 
 def show_run(trace: answers.Trace) -> None:
     """Prints one run: state, tasks, why something waits, what next."""
+    show_proof(trace)
     console.say(f"run {trace.run_id}: {trace.state}{' (simulated)' if trace.simulated else ''}", style="bold")
     rows = [
         (task.id, task.state, task.worker, task.agent, str(task.attempts), f"{task.seconds:.1f}", note_of(task, trace))
@@ -57,6 +58,13 @@ def show_run(trace: answers.Trace) -> None:
     for line in money(trace):
         console.say(line, style="yellow" if trace.held else "")
     console.say(_advice(trace.next))
+
+
+def show_proof(trace: answers.Trace) -> None:
+    """Prints how much of a run that is over is proven, before everything else, unless all of it is."""
+    proof = next_steps.proof(trace.next) if trace.next else ""
+    if proof:
+        console.say(proof, style="bold yellow")
 
 
 def money(trace: answers.Trace) -> list[str]:

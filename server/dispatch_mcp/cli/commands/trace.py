@@ -28,6 +28,8 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 
 def show(trace: answers.Trace) -> None:
     """Prints the one view that a trace has, or the run itself."""
+    if trace.timeline or trace.results or trace.artifacts or trace.todo:
+        status.show_proof(trace)
     if trace.timeline:
         show_timeline(trace)
     elif trace.results:

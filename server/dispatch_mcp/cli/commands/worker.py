@@ -7,8 +7,10 @@ import signal
 
 import anyio
 
-from dispatch_mcp import composition, configuration, errors, model
+from dispatch_mcp import composition, configuration, errors, model, next_steps
 from dispatch_mcp.cli import console, logs
+from dispatch_mcp.engine import run_view
+from dispatch_mcp.model import records
 from dispatch_mcp.service import dispatcher
 
 LOOK_S = 0.5
@@ -64,10 +66,12 @@ async def _work(app: dispatcher.Dispatcher, options: argparse.Namespace, states:
 
 
 async def _follow(app: dispatcher.Dispatcher, options: argparse.Namespace, states: dict[str, str], run_id: str) -> None:
-    state = (await app.engine.status(run_id)).state.value
+    view = await run_view.load(app.store, run_id, records.ANYBODY)
+    state = view.run.state.value
     if state != states[run_id]:
         states[run_id] = state
-        _say(options, f"run {run_id}: {state}")
+        proof = next_steps.proof(view.next_step())
+        _say(options, f"run {run_id}: {f'{proof}, ' if proof else ''}{state}")
 
 
 def _say(options: argparse.Namespace, text: str) -> None:

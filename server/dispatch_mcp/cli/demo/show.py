@@ -141,7 +141,7 @@ class Show:
         console.show(("s", "event", "task"), rows)
         if trace["state"] != RunState.SUCCEEDED.value:
             raise errors.DispatchError(f"The run ended as {trace['state']}.")
-        console.say(f"run {run_id}: {trace['state']}. {trace['next']}", style="green")
+        console.say(f"{trace['next']}\nrun {run_id}: {trace['state']}", style="green")
         self.facts |= {"run_id": run_id, "state": trace["state"], "counts": trace["counts"]}
 
     async def _watch(self, run_id: str, until: Until) -> dict[str, model.Json]:
