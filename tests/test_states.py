@@ -285,21 +285,29 @@ RUNS: dict[str, tuple[list[str], dict[str, Any], str, int]] = {
     'the same, and unproven_runs = "partial" is set': (["unverified"], {"unproven_end": "partial"}, "partial", 1),
     "some failed or were skipped because of that, others not": (["failed", "succeeded"], {}, "partial", 1),
     "all failed or were skipped because of that": (["failed", "skipped:upstream:t0"], {}, "failed", 1),
+    "a review blocks what was done, whatever else failed": (
+        ["unverified", "review:failed:needs_changes", "failed"], {}, "needs_changes", 1,
+    ),
+    "a review came to no verdict, and nothing else failed": (
+        ["unverified", "review:failed:inconclusive"], {}, "inconclusive", 3,
+    ),
     "somebody cancelled it": (["cancelled", "succeeded"], {"cancelled": True}, "cancelled", 1),
     "it waits for the assistant or for a person": (["running", "unverified"], {}, "running", 1),
-}
+}  # fmt: skip
+"""The states and causes of the tasks of a run, `review:` before those of a review of the first one."""
 
 
 @pytest.mark.parametrize("what", RUNS)
 def test_a_run_ends_as_the_page_says(what: str) -> None:
     states, how, state, code = RUNS[what]
-    rows = [
-        transitions.TaskRow(
-            f"t{number}", WorkerKind.HOST, TaskState(name.partition(":")[0]), cause=name.partition(":")[2]
-        )
-        for number, name in enumerate(states)
-    ]
-    plan = model.Plan(id="p", tasks=tuple(model.Task(id=row.id, do="x") for row in rows))
+    rows: list[transitions.TaskRow] = []
+    tasks: list[model.Task] = []
+    for number, text in enumerate(states):
+        name, _, cause = text.removeprefix("review:").partition(":")
+        rows.append(transitions.TaskRow(f"t{number}", WorkerKind.HOST, TaskState(name), cause=cause))
+        reviews = ("t0",) if text.startswith("review:") else ()
+        tasks.append(model.Task(id=f"t{number}", do="x", reviews=reviews))
+    plan = model.Plan(id="p", tasks=tuple(tasks))
     core = state_machine.RunCore.restore("r", plan, rows, **how)
     assert core.state.value == state
     assert run_command.ENDS.get(core.state, console.FAILED) == code

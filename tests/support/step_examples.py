@@ -17,7 +17,9 @@ EXAMPLES = tuple(
         plan=PLAN,
         revision=REVISION,
         advice="The advice comes first.",
+        proven=1,
         unproven=3,
+        total=4,
         has_changes=has_changes,
         has_findings=has_findings,
     )
