@@ -78,7 +78,10 @@ def write(home: Path, text: str) -> Path:
 
 
 def comparable(value: Any) -> Any:
-    return [comparable(part) for part in value] if isinstance(value, tuple) else value
+    if not isinstance(value, tuple):
+        return value
+    parts: tuple[Any, ...] = value
+    return [comparable(part) for part in parts]
 
 
 def test_the_defaults(home: Path, project: Path) -> None:
