@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,7 @@ def write(home: Path, text: str) -> Path:
 
 
 def comparable(value: Any) -> Any:
-    if not isinstance(value, tuple):
-        return value
-    parts: tuple[Any, ...] = value
-    return [comparable(part) for part in parts]
+    return json.loads(json.dumps(value)) if isinstance(value, tuple) else value
 
 
 def test_the_defaults(home: Path, project: Path) -> None:
