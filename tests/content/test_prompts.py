@@ -10,7 +10,9 @@ from dispatch_mcp.agents import bundled_files, templates
 TOOLS = frozenset(
     {"route_task", "plan_dag", "dispatch", "report", "review_council", "get_trace", "steer_run", "message_agents"}
 )
-ARGUMENTS = frozenset({"plan_id", "run_id", "task_id", "request_key", "run_in_background", "depends_on"})
+ARGUMENTS = frozenset(
+    {"plan_id", "run_id", "task_id", "request_key", "run_in_background", "depends_on", "timeout_s", "already_out"}
+)
 EXPECTED = frozenset(
     {
         "dispatch-task",
@@ -71,6 +73,13 @@ def test_every_template_renders_with_all_and_with_only_the_required_arguments(na
 
 def test_every_template_names_only_tools_that_exist(name: str) -> None:
     assert set(SNAKE.findall(filled(name, every=True))) <= TOOLS | ARGUMENTS
+
+
+def test_a_template_that_has_files_written_asks_for_proof(name: str) -> None:
+    text = filled(name, every=True)
+    plans_writing = "`plan_dag` with" in text or "`plan_dag`: tasks" in text or "`plan_dag` it reads" in text
+    only_reads = {"pattern-parallel-investigation"}
+    assert name in only_reads or not plans_writing or "acceptance" in text
 
 
 def test_every_template_fails_on_a_missing_argument(name: str) -> None:

@@ -65,6 +65,25 @@ async def test_the_tools_are_the_eight_and_cost_little(desk: memory_client.Desk)
     assert 0 < len(instructions) <= 1500
 
 
+async def test_a_model_that_reads_only_the_schema_or_the_instructions_learns_to_ask_for_proof(
+    desk: memory_client.Desk,
+) -> None:
+    plan_dag = next(tool for tool in (await desk.client.list_tools()).tools if tool.name == "plan_dag")
+    fields = plan_dag.input_schema["properties"]["tasks"]["items"]["properties"]
+    assert {"acceptance", "timeout_s", "attempts"} <= fields.keys()
+    assert "human" in fields["worker"]["enum"]
+    assert "command:" in fields["acceptance"]["description"]
+    instructions = desk.client.instructions or ""
+    assert all(word in instructions for word in ("acceptance", "command: pytest", "timeout_s", "attempts", "human"))
+
+
+async def test_the_definition_of_the_tool_for_plans_stays_within_450_tokens(desk: memory_client.Desk) -> None:
+    tool = next(tool for tool in (await desk.client.list_tools()).tools if tool.name == "plan_dag")
+    definition = {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
+    # `make bench-planning` counts with a real vocabulary; of this text 4.24 characters are a token.
+    assert len(compact(definition)) <= 1_900
+
+
 @pytest.mark.promise("S16")
 async def test_names_descriptions_and_schemas_change_only_on_purpose(desk: memory_client.Desk) -> None:
     tools = (await desk.client.list_tools()).tools

@@ -45,7 +45,7 @@ def test_wire_names_are_read_as_they_are() -> None:
                 "command": ["pytest", "-q"],
                 "worker": "command",
                 "timeout_s": 60,
-                "max_attempts": 2,
+                "attempts": 2,
                 "isolation": "worktree",
             }
         ]
@@ -96,8 +96,8 @@ def test_strings_numbers_and_nulls_are_taken_as_meant() -> None:
         ({"timeout_s": math.inf}, ("bad_value", "tasks[0].timeout_s")),
         ({"timeout_s": 10**5000}, ("bad_value", "tasks[0].timeout_s")),
         ({"timeout_s": True}, ("wrong_type", "tasks[0].timeout_s")),
-        ({"max_attempts": 2.5}, ("bad_value", "tasks[0].max_attempts")),
-        ({"max_attempts": 21}, ("bad_value", "tasks[0].max_attempts")),
+        ({"attempts": 2.5}, ("bad_value", "tasks[0].attempts")),
+        ({"max_attempts": 21}, ("bad_value", "tasks[0].attempts")),
         ({"inputs": {"a": [math.nan]}}, ("bad_value", "tasks[0].inputs")),
         ({"inputs": {"a": "\x00"}}, ("bad_value", "tasks[0].inputs")),
         ({"inputs": {"\ud800": 1}}, ("bad_value", "tasks[0].inputs")),

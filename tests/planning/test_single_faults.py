@@ -212,7 +212,7 @@ def wrong_type(rng: random.Random) -> Fault:
     key, wrong = rng.choice(
         [
             *(("do", 5), ("deps", {"a": 1}), ("files", 7), ("agent", ["a"]), ("effort", 3), ("inputs", "text")),
-            *(("constraints", 1), ("timeout_s", "soon"), ("max_attempts", True), ("command", "make test"), ("id", 1.5)),
+            *(("constraints", 1), ("timeout_s", "soon"), ("attempts", True), ("command", "make test"), ("id", 1.5)),
             ("", "text"),
         ]
     )
@@ -277,7 +277,7 @@ PLAN_FAULTS: Final[Mapping[str, Callable[[random.Random], Fault]]] = {
     "bad_text": wrong_value([("do", "a\x00b", ""), ("constraints", ["half \ud800"], ""), ("agent", "a\x00", "")]),
     "bad_value": wrong_value(
         [
-            *(("max_attempts", 0, ""), ("max_attempts", 1.5, ""), ("timeout_s", -1, ""), ("timeout_s", 1e12, "")),
+            *(("attempts", 0, ""), ("attempts", 1.5, ""), ("timeout_s", -1, ""), ("timeout_s", 1e12, "")),
             *(("priority", "hihg", "high"), ("priority", "medum", "medium"), ("worker", "hots", "host")),
             *(
                 ("worker", "comand", "command"),
@@ -461,7 +461,7 @@ def needs_person(rng: random.Random, _tasks: list[model.Task], _rows: list[trans
             ("gate", {"op": "modify", "id": "gate", "task": {"worker": "host"}}),
             ("behind", {"op": "modify", "id": "behind", "task": {"depends_on": []}}),
             ("last", {"op": "skip", "id": "behind"}),
-            ("last", {"op": "modify", "id": "last", "task": {"deps": None}}),
+            ("last", {"op": "modify", "id": "last", "task": {"deps": []}}),
         ]
     )
     return Fault([], task_id, edits=[edit])
@@ -520,7 +520,7 @@ def test_one_fault_in_an_edit_gives_exactly_its_problem_and_the_right_suggestion
 
 def test_an_edit_takes_every_name_of_a_field_that_a_document_takes() -> None:
     before = [model.Task(id="a", goal="Do a", deps=()), model.Task(id="b", goal="Do b", agent="x", deps=("a",))]
-    fields = {"description": "Do else", "depends_on": None, "specialist": "y"}
+    fields = {"description": "Do else", "depends_on": [], "specialist": "y"}
     [_, after], found = plan_edits.apply(before, [{"op": "modify", "id": "b", "task": fields}])
     assert found == []
     assert (after.goal, after.deps, after.agent) == ("Do else", (), "y")

@@ -47,8 +47,10 @@ def schema(arguments: type[Args]) -> dict[str, model.Json]:
     return {"type": "object", "properties": properties, **needs, "additionalProperties": False}
 
 
-_CHECKED_ONLY = frozenset({"title", "maxLength", "minLength", "maxItems", "maximum", "minimum"})
-"""What the check of a call says in words when it matters; the schema is read far more often than it is broken."""
+_CHECKED_ONLY = frozenset({"title", "default", "maxLength", "minLength", "maxItems", "maximum", "minimum"})
+"""What the check of a call says in words when it matters, and values that need not be sent: the schema is read far more
+often than it is broken. The first word of a choice is its default.
+"""
 
 
 def _bare(property_schema: Mapping[str, model.Json]) -> dict[str, model.Json]:
@@ -127,15 +129,15 @@ class RouteTask(Args):
     task: str = arg("What is to be done, one or two sentences.", min_length=1, max_length=1_000_000)
     files: list[str] = arg("Paths it concerns.", [], max_length=MAX_ITEMS)
     roster: str = arg("One roster only, e.g. backend, roles.", "", max_length=200)
-    urgency: Literal["low", "normal", "high"] = arg("", "normal")
+    urgency: Literal["normal", "low", "high"] = arg("", "normal")
 
 
 class PlanDag(Args):
     """What `plan_dag` takes: a request, tasks, or edits of a plan."""
 
-    request: str = arg("The user's request, verbatim.", "", max_length=MAX_TEXT)
+    request: str = arg("Verbatim.", "", max_length=MAX_TEXT)
     tasks: list[dict[str, Any]] = arg("", [], schema={"type": "array", "items": _TASK}, max_length=model.MAX_TASKS)
-    plan_id: str = arg("With edits: the plan to change.", "", max_length=200)
+    plan_id: str = arg("", "", max_length=200)
     base_version: int = arg("", 0, ge=0, le=1_000_000)
     edits: list[dict[str, Any]] = arg(
         "",
@@ -149,7 +151,6 @@ class PlanDag(Args):
                     "op": {"enum": ["add", "modify", "skip", "remove"]},
                     "id": {"type": "string"},
                     "task": {"type": "object"},
-                    "reason": {"type": "string"},
                 },
             },
         },
@@ -220,7 +221,7 @@ class MessageAgents(Args):
     """What `message_agents` takes."""
 
     run_id: str = arg("", min_length=1, max_length=200)
-    action: Literal["send", "inbox"] = arg("", "inbox")
+    action: Literal["inbox", "send"] = arg("", "inbox")
     sender: str = arg("", "orchestrator", max_length=200)
     recipient: str = arg("Task id, agent or orchestrator.", "orchestrator", max_length=200)
     kind: Literal["information", "request", "warning", "confirmation", "handoff"] = arg("", "information")

@@ -179,11 +179,12 @@ class Task(Value):
         str | None, TaskField("name", "always", offered=True, values=("haiku", "sonnet", "opus", "fable"))
     ] = None
     worker: Annotated[
-        WorkerKind | None, TaskField("choice", "always", offered=True, values=("host", "api", "claude", "command"))
+        WorkerKind | None,
+        TaskField("choice", "always", offered=True, values=("host", "api", "claude", "command", "human")),
     ] = None
     effort: Annotated[Effort, TaskField("choice", "never", offered=True)] = Effort.M
     priority: Annotated[Priority, TaskField("choice", "never", offered=True)] = Priority.MEDIUM
-    files: Annotated[Names, TaskField("paths", "always", offered=True, about="Paths or globs it will write.")] = ()
+    files: Annotated[Names, TaskField("paths", "always", offered=True, about="Paths it writes.")] = ()
     reads: Annotated[Names, TaskField("paths", "always", offered=True)] = ()
     context: Annotated[
         Names,
@@ -197,13 +198,19 @@ class Task(Value):
     ] = ()
     constraints: Annotated[Names, TaskField("texts", "always", offered=True)] = ()
     output: Annotated[Names, TaskField("texts", "always", offered=True, about="Exact deliverables.")] = ()
-    acceptance: Annotated[Names, TaskField("texts", "always")] = ()
+    acceptance: Annotated[
+        Names, TaskField("texts", "always", offered=True, about="command: pytest -q; file:p; diff")
+    ] = ()
     inputs: Annotated[
         dict[str, json_types.Json], TaskField("object", "always", offered=True, aliases=("input_data",))
     ] = Field(default_factory=dict)
-    command: Annotated[Names, TaskField("argv", "always", offered=True, about="argv, if the user allows it.")] = ()
-    timeout_s: Annotated[float | None, TaskField("seconds", "never")] = Field(default=None, gt=0, allow_inf_nan=False)
-    max_attempts: Annotated[int, TaskField("count", "never")] = Field(default=3, ge=1, le=20)
+    command: Annotated[Names, TaskField("argv", "always", offered=True, about="argv, if allowed")] = ()
+    timeout_s: Annotated[float | None, TaskField("seconds", "never", offered=True)] = Field(
+        default=None, gt=0, allow_inf_nan=False
+    )
+    max_attempts: Annotated[int, TaskField("count", "never", offered=True, aliases=("max_attempts",))] = Field(
+        default=3, ge=1, le=20, alias="attempts"
+    )
     isolation: Annotated[Literal["shared", "worktree"], TaskField("choice", "always")] = "shared"
     reviews: Annotated[Names, TaskField("names", "when_set")] = ()
     rounds: Annotated[int, TaskField("count", "never")] = Field(default=3, ge=1, le=20)
