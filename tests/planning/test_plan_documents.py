@@ -6,6 +6,7 @@ Rules: docs/rules.md#task-document-format and #result-document.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -60,14 +61,14 @@ def test_wire_names_are_read_as_they_are() -> None:
 
 
 def test_aliases_are_normalised_and_noted_once() -> None:
-    raw = [
+    raw: list[dict[str, Any]] = [
         {"task_id": f"t{v}", "description": "work", "dependencies": [], "input_data": {}, "context_requirements": []}
         for v in range(3)
     ]
     raw += [{"id": "x", "goal": "work", "depends_on": ["t1"], "subagent_type": "coder"}]
     reading = plan_documents.read_tasks(raw)
     assert reading.problems == ()
-    assert reading.tasks[3] == model.Task(id="x", goal="work", deps=("t1",), agent="coder")
+    assert reading.tasks[3] == model.Task(id="x", do="work", deps=("t1",), agent="coder")
     (note,) = reading.notes
     assert note.message.count("`task_id` as `id`") == 1
 
@@ -77,41 +78,41 @@ def test_strings_numbers_and_nulls_are_taken_as_meant() -> None:
         [{"id": 1, "do": "x", "deps": "2, 3", "files": "a b.py", "agent": None, "model": ""}]
     )
     assert reading.problems == ()
-    assert reading.tasks == (model.Task(id="1", goal="x", deps=("2", "3"), files=("a b.py",)),)
+    assert reading.tasks == (model.Task(id="1", do="x", deps=("2", "3"), files=("a b.py",)),)
     assert [note.code for note in reading.notes] == ["normalised"]
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"deps": 1}, ("wrong_type", "tasks[0].deps")),
-        ({"deps": ["x", {}]}, ("wrong_type", "tasks[0].deps[1]")),
-        ({"do": ["work"]}, ("wrong_type", "tasks[0].do")),
-        ({"id": True}, ("wrong_type", "tasks[0].id")),
-        ({"inputs": []}, ("wrong_type", "tasks[0].inputs")),
-        ({"command": "rm -rf x"}, ("wrong_type", "tasks[0].command")),
-        ({"command": ["echo", ""]}, ("wrong_type", "tasks[0].command")),
-        ({"effort": "huge"}, ("bad_value", "tasks[0].effort")),
-        ({"timeout_s": math.nan}, ("bad_value", "tasks[0].timeout_s")),
-        ({"timeout_s": math.inf}, ("bad_value", "tasks[0].timeout_s")),
-        ({"timeout_s": 10**5000}, ("bad_value", "tasks[0].timeout_s")),
-        ({"timeout_s": True}, ("wrong_type", "tasks[0].timeout_s")),
-        ({"attempts": 2.5}, ("bad_value", "tasks[0].attempts")),
-        ({"max_attempts": 21}, ("bad_value", "tasks[0].attempts")),
-        ({"inputs": {"a": [math.nan]}}, ("bad_value", "tasks[0].inputs")),
-        ({"inputs": {"a": "\x00"}}, ("bad_value", "tasks[0].inputs")),
-        ({"inputs": {"\ud800": 1}}, ("bad_value", "tasks[0].inputs")),
-        ({"inputs": {"a": 10**5000}}, ("bad_value", "tasks[0].inputs")),
-        ({"inputs": {"a": "x" * (json_reader.MAX_INPUT_CHARS + 1)}}, ("bad_value", "tasks[0].inputs")),
-        ({"do": "a\x00b"}, ("bad_text", "tasks[0].do")),
-        ({"files": ["\udfff"]}, ("bad_text", "tasks[0].files[0]")),
-        ({"do": "x" * 20_001}, ("too_long", "tasks[0].do")),
-        ({"files": ["x"] * 1_001}, ("too_long", "tasks[0].files")),
-        ({"files": ["x" * 5_000]}, ("too_long", "tasks[0].files[0]")),
-        ({"goal": "other"}, ("conflicting_fields", "tasks[0].do")),
-        ({"filez": []}, ("unknown_field", "tasks[0].filez")),
-    ],
-)
+FAULTS: list[tuple[dict[str, model.Json], tuple[str, str]]] = [
+    ({"deps": 1}, ("wrong_type", "tasks[0].deps")),
+    ({"deps": ["x", {}]}, ("wrong_type", "tasks[0].deps[1]")),
+    ({"do": ["work"]}, ("wrong_type", "tasks[0].do")),
+    ({"id": True}, ("wrong_type", "tasks[0].id")),
+    ({"inputs": []}, ("wrong_type", "tasks[0].inputs")),
+    ({"command": "rm -rf x"}, ("wrong_type", "tasks[0].command")),
+    ({"command": ["echo", ""]}, ("wrong_type", "tasks[0].command")),
+    ({"effort": "huge"}, ("bad_value", "tasks[0].effort")),
+    ({"timeout_s": math.nan}, ("bad_value", "tasks[0].timeout_s")),
+    ({"timeout_s": math.inf}, ("bad_value", "tasks[0].timeout_s")),
+    ({"timeout_s": 10**5000}, ("bad_value", "tasks[0].timeout_s")),
+    ({"timeout_s": True}, ("wrong_type", "tasks[0].timeout_s")),
+    ({"attempts": 2.5}, ("bad_value", "tasks[0].attempts")),
+    ({"max_attempts": 21}, ("bad_value", "tasks[0].attempts")),
+    ({"inputs": {"a": [math.nan]}}, ("bad_value", "tasks[0].inputs")),
+    ({"inputs": {"a": "\x00"}}, ("bad_value", "tasks[0].inputs")),
+    ({"inputs": {"\ud800": 1}}, ("bad_value", "tasks[0].inputs")),
+    ({"inputs": {"a": 10**5000}}, ("bad_value", "tasks[0].inputs")),
+    ({"inputs": {"a": "x" * (json_reader.MAX_INPUT_CHARS + 1)}}, ("bad_value", "tasks[0].inputs")),
+    ({"do": "a\x00b"}, ("bad_text", "tasks[0].do")),
+    ({"files": ["\udfff"]}, ("bad_text", "tasks[0].files[0]")),
+    ({"do": "x" * 20_001}, ("too_long", "tasks[0].do")),
+    ({"files": ["x"] * 1_001}, ("too_long", "tasks[0].files")),
+    ({"files": ["x" * 5_000]}, ("too_long", "tasks[0].files[0]")),
+    ({"goal": "other"}, ("conflicting_fields", "tasks[0].do")),
+    ({"filez": []}, ("unknown_field", "tasks[0].filez")),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), FAULTS)
 def test_each_fault_is_one_problem_with_its_place(change: dict[str, model.Json], expected: tuple[str, str]) -> None:
     assert one_problem([{**ONE, **change}]) == expected
 
@@ -186,7 +187,7 @@ def test_any_json_is_read_as_a_document_without_an_exception(raw: model.Json) ->
     plan_documents.read_document(raw)
 
 
-FOUR = {
+FOUR: dict[str, Any] = {
     "tasks": [
         {"task_id": "gen-effect", "agent": "coder", "description": "Generate the Effect node", "dependencies": []},
         {"task_id": "gen-compute", "agent": "coder", "description": "Generate the Compute node", "dependencies": []},

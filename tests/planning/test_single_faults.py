@@ -15,11 +15,13 @@ from dispatch_mcp import model
 from dispatch_mcp.model import WorkerKind, problems, transitions
 from dispatch_mcp.planning import edit_rules, plan_checks, plan_documents, plan_edits
 from dispatch_mcp.runs import state_machine
+from dispatch_mcp.text import json_types
 
 SEEDS = 50
 LARGEST = 60
 LEAST_RIGHT = 0.95
 CORE = Path(plan_checks.__file__).parent
+NO_TASKS: Final[list[Any]] = ["x", None, {}]
 
 Raw = dict[str, Any]
 
@@ -232,7 +234,7 @@ def wrong_value(values: list[tuple[str, Any, str]]) -> Callable[[random.Random],
         at, one = at_random(rng, tasks)
         key, wrong, meant = rng.choice(values)
         one[key] = wrong
-        place = f"tasks[{at}].{key}" + ("[0]" if isinstance(wrong, list) and len(wrong) == 1 else "")
+        place = f"tasks[{at}].{key}" + ("[0]" if json_types.is_list(wrong) and len(wrong) == 1 else "")
         return Fault(tasks, one["id"], place, meant, typo=str(wrong) if meant else "")
 
     return make
@@ -419,9 +421,7 @@ def bad_edit(rng: random.Random, tasks: list[model.Task], _rows: list[transition
         Fault([], "", "edits[0].id", edits=[{"op": op, "id": rng.choice(["", None, 5])}]),
         Fault([], task_id, "edits[0].deps", edits=[{"op": "modify", "id": task_id, "deps": []}]),
         Fault([], task_id, "edits[0].tsak", "task", edits=[{"op": "modify", "id": task_id, "tsak": {"do": "x"}}]),
-        Fault(
-            [], task_id, "edits[0].task", edits=[{"op": "modify", "id": task_id, "task": rng.choice(["x", None, {}])}]
-        ),
+        Fault([], task_id, "edits[0].task", edits=[{"op": "modify", "id": task_id, "task": rng.choice(NO_TASKS)}]),
         Fault([], task_id, "edits[0].task.id", edits=[{"op": "modify", "id": task_id, "task": {"id": "other"}}]),
     ]
     return rng.choice(choices)
@@ -454,16 +454,15 @@ def task_started(rng: random.Random, _tasks: list[model.Task], rows: list[transi
 
 
 def needs_person(rng: random.Random, _tasks: list[model.Task], _rows: list[transitions.TaskRow]) -> Fault:
-    task_id, edit = rng.choice(
-        [
-            ("gate", {"op": "remove", "id": "gate"}),
-            ("gate", {"op": "skip", "id": "gate"}),
-            ("gate", {"op": "modify", "id": "gate", "task": {"worker": "host"}}),
-            ("behind", {"op": "modify", "id": "behind", "task": {"depends_on": []}}),
-            ("last", {"op": "skip", "id": "behind"}),
-            ("last", {"op": "modify", "id": "last", "task": {"deps": []}}),
-        ]
-    )
+    edits: list[tuple[str, dict[str, Any]]] = [
+        ("gate", {"op": "remove", "id": "gate"}),
+        ("gate", {"op": "skip", "id": "gate"}),
+        ("gate", {"op": "modify", "id": "gate", "task": {"worker": "host"}}),
+        ("behind", {"op": "modify", "id": "behind", "task": {"depends_on": []}}),
+        ("last", {"op": "skip", "id": "behind"}),
+        ("last", {"op": "modify", "id": "last", "task": {"deps": []}}),
+    ]
+    task_id, edit = rng.choice(edits)
     return Fault([], task_id, edits=[edit])
 
 
@@ -519,8 +518,8 @@ def test_one_fault_in_an_edit_gives_exactly_its_problem_and_the_right_suggestion
 
 
 def test_an_edit_takes_every_name_of_a_field_that_a_document_takes() -> None:
-    before = [model.Task(id="a", goal="Do a", deps=()), model.Task(id="b", goal="Do b", agent="x", deps=("a",))]
-    fields = {"description": "Do else", "depends_on": [], "specialist": "y"}
+    before = [model.Task(id="a", do="Do a", deps=()), model.Task(id="b", do="Do b", agent="x", deps=("a",))]
+    fields: dict[str, Any] = {"description": "Do else", "depends_on": [], "specialist": "y"}
     [_, after], found = plan_edits.apply(before, [{"op": "modify", "id": "b", "task": fields}])
     assert found == []
     assert (after.goal, after.deps, after.agent) == ("Do else", (), "y")
