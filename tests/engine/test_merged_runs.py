@@ -15,7 +15,7 @@ import pytest
 
 from dispatch_mcp import model
 from dispatch_mcp.engine import attempt_services, executor
-from dispatch_mcp.git import branch_apply, git_process, merge_rules, workspace_provider
+from dispatch_mcp.git import branch_apply, git_process, workspace_provider
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records, run_refs
 from dispatch_mcp.process import allowlist, child_environment
 from dispatch_mcp.runs import receipts
@@ -155,7 +155,7 @@ async def test_two_writers_that_clash_end_with_both_changes_after_the_second_beg
     assert record.state is RunState.SUCCEEDED
     lines = (repo / "list.txt").read_text().split()
     assert sorted(lines) == ["first", "left", "right"]
-    clashed = [past for past in attempts if past.error_kind == merge_rules.CONFLICT]
+    clashed = [past for past in attempts if past.error_kind == "merge_conflict"]
     assert len(attempts) == 3
     assert [past.state for past in clashed] == [AttemptState.FAILED]
     assert "`list.txt`" in clashed[0].error

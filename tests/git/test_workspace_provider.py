@@ -424,7 +424,7 @@ async def test_half_an_entry_of_a_killed_git_keeps_nobody_from_worktrees(site: S
     assert git(site.repo, "fsck", "--no-dangling") == ""
     theirs = entry("theirs", tmp_path / "theirs")
     outcome = await site.attempt(site.order("y"), nothing)
-    assert (outcome.error_kind, theirs.exists()) == ("no_worktree", True)
+    assert (outcome.error_kind, theirs.exists()) == ("git_failed", True)
 
 
 async def test_hooks_signatures_and_monitors_of_the_repository_are_not_run(site: Site, tmp_path: Path) -> None:
@@ -633,7 +633,7 @@ async def test_a_git_that_hangs_is_told_to_stop_and_the_attempt_fails(site: Site
         replace(hanging.workspaces.git, max_seconds=0.5), site.home
     )
     outcome = await hanging.attempt(hanging.order(), nothing)
-    assert (outcome.error_kind, outcome.retryable) == ("no_worktree", True)
+    assert (outcome.error_kind, outcome.retryable) == ("git_failed", True)
     assert "took longer" in outcome.error
     assert hanging.orders == []
 
@@ -666,7 +666,7 @@ async def test_a_fresh_worktree_that_differs_from_its_commit_is_refused_with_the
     git(site.repo, "add", ".gitattributes")
     git(site.repo, "commit", "-q", "-m", "Attributes")
     outcome = await site.attempt(site.order(), nothing)
-    assert outcome.error_kind == "no_worktree"
+    assert (outcome.error_kind, outcome.retryable) == ("no_worktree", False)
     assert "`dos.txt`" in outcome.error
 
 

@@ -175,7 +175,7 @@ async def test_a_malformed_command_is_refused(tmp_path: Path, workspace: Path, a
 
 async def test_arguments_that_are_too_long_are_a_failure(tmp_path: Path, workspace: Path) -> None:
     outcome = await carried_out(make(tmp_path, ["true", "**"]), work(workspace, "true", *["x" * 100_000] * 40))
-    assert outcome.error_kind == "not_started"
+    assert (outcome.error_kind, outcome.retryable) == ("unstartable", False)
 
 
 @pytest.mark.promise("S5")

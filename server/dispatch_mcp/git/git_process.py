@@ -20,6 +20,7 @@ import anyio.abc
 
 from dispatch_mcp import errors
 from dispatch_mcp.git import merge_rules
+from dispatch_mcp.model import failures
 from dispatch_mcp.process import child_environment, program_path
 from dispatch_mcp.text import escape
 
@@ -60,6 +61,14 @@ _OPTIONS = _options(_SAFE)
 
 class Unusable(Exception):
     """There is no repository here in which worktrees can be made; the text says why."""
+
+
+class Lasting(errors.WorkerError):
+    """Git refused what it will refuse again; `kind` says what became of the attempt."""
+
+    def __init__(self, message: str, *, kind: failures.FailureKind, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.kind: failures.FailureKind = kind
 
 
 class TooMuch(errors.WorkerError):
@@ -126,6 +135,7 @@ class Git:
 
         Raises:
             TooSlow, TooMuch: it went over a limit, and was stopped.
+            Lasting: the repository is in its way, and would be again.
             WorkerError: it is not there, or ended with another exit code than `codes`.
         """
         argv = [self._program(), *_OPTIONS, *_options(settings), *arguments]
@@ -139,7 +149,7 @@ class Git:
         if len(answer.stdout) > self.output_cap:
             raise TooMuch(f"`git {arguments[0]}` printed more than {self.output_cap:,} bytes.")
         if answer.code not in codes:
-            raise errors.WorkerError(f"`git {arguments[0]}` failed with exit code {answer.code}: {answer.complaint}")
+            raise _refusal(arguments[0], answer)
         return answer
 
     async def _run(self, argv: list[str], cwd: Path, stdin: str, env: Mapping[str, str]) -> Answer:
@@ -175,6 +185,13 @@ class Git:
             identity = {f"GIT_{role}_{key}": text for role in ("AUTHOR", "COMMITTER") for key, text in pairs}
             self._identity[str(cwd)] = identity
         return identity
+
+
+def _refusal(command: str, answer: Answer) -> errors.WorkerError:
+    """Returns what to raise for a command that ended with an exit code that nobody expected."""
+    message = f"`git {command}` failed with exit code {answer.code}: {answer.complaint}"
+    obstacle = merge_rules.lasting_obstacle(answer.err)
+    return Lasting(message, kind=obstacle.kind, hint=obstacle.hint) if obstacle else errors.WorkerError(message)
 
 
 @contextlib.asynccontextmanager

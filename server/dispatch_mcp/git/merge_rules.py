@@ -12,11 +12,9 @@ from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import digests, problems, run_refs, work_order
+from dispatch_mcp.model import digests, failures, problems, run_refs, work_order
 from dispatch_mcp.text import escape, path_globs
 
-CONFLICT: Final = "merge_conflict"
-NO_WORKTREE: Final = "no_worktree"
 OLDEST_GIT: Final = (2, 38)
 """The first git that can merge without a checkout (`git merge-tree --write-tree`)."""
 
@@ -26,6 +24,8 @@ MAX_NAMED: Final = 12
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHORT_OBJECT = re.compile(r"[0-9a-f]{7,64}")
 _LOCK = re.compile(r"Unable to create '([^'\n]+\.lock)': File exists")
+_BROKEN_FILTER = re.compile(r"(?:smudge|clean) filter '?([^'\n]+?)'? failed")
+_BROKEN_STORE = re.compile(r"unable to read (?:tree|sha1 file)|is corrupt|bad object|promisor remote")
 _LITTER_FOLDERS = frozenset(
     {"__pycache__", "node_modules", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis"}
 )
@@ -248,6 +248,24 @@ def lock_in(complaint: str, common: str) -> str:
     match = _LOCK.search(complaint)
     path = posixpath.normpath(match[1]) if match else ""
     return path if path.startswith(f"{posixpath.normpath(common)}/{run_refs.PREFIX}/") else ""
+
+
+class Obstacle(NamedTuple):
+    """What keeps git from doing something however often it is tried, and what the user can do about it."""
+
+    kind: failures.FailureKind
+    hint: str
+
+
+def lasting_obstacle(complaint: str) -> Obstacle | None:
+    """Returns the lasting obstacle that a complaint of git tells of; None for what may pass, or is unknown."""
+    if match := _BROKEN_FILTER.search(complaint):
+        name = escape.one_line(match[1], limit=40)
+        program = " (git-lfs)" if name == "lfs" else ""
+        return Obstacle("broken_filter", f"Install the program{program} that git's filter `{name}` runs, then retry.")
+    if _BROKEN_STORE.search(complaint):
+        return Obstacle("no_worktree", "Objects of the repository are missing or damaged; `git fsck` says which.")
+    return None
 
 
 def version(text: str) -> tuple[int, int]:

@@ -16,12 +16,13 @@ import contextlib
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 import anyio
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.git import git_process, merge_queue, merge_rules, worktree
-from dispatch_mcp.model import AttemptState, Receipt, digests, ports, run_refs, work_order
+from dispatch_mcp.model import AttemptState, Receipt, digests, failures, ports, run_refs, work_order
 from dispatch_mcp.runs import receipts, task_isolation, tool_permissions
 from dispatch_mcp.text import json_types
 
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 FAREWELL_S = 5.0
 """What keeping a cancelled attempt's changes may take: whoever cancels waits for it."""
+
+_CONFLICT: Final = "merge_conflict"
 
 REMOVAL_S = 30.0
 """What removing a worktree may take; one that is not removed in time is listed as left over."""
@@ -77,7 +80,7 @@ class WorktreeProvider:
         try:
             return await self._in_worktree(ctx, work, repo, carry_out, judge)
         except errors.WorkerError as trouble:
-            return _failed(merge_rules.NO_WORKTREE, str(trouble), retryable=True)
+            return _failed(_kind_of(trouble, "git_failed"), str(trouble))
 
     async def leave(self, work: work_order.WorkOrder) -> None:
         """Implements `ports.WorkspaceProvider.leave`."""
@@ -144,7 +147,7 @@ class WorktreeProvider:
                 return outcome
             return await self._settle(ctx, copy, work, tree, outcome)
         except errors.WorkerError as trouble:
-            return _not_kept(outcome, str(trouble))
+            return _not_kept(outcome, trouble)
 
     async def _earlier_success(
         self, ctx: ports.TaskContext, work: work_order.WorkOrder, repo: git_process.Repository, refs: run_refs.Refs
@@ -163,7 +166,7 @@ class WorktreeProvider:
             try:
                 return await self._merge(repo, work, change.commit, outcome)
             except errors.WorkerError as trouble:
-                return _not_kept(outcome, str(trouble))
+                return _not_kept(outcome, trouble)
         return None
 
     async def _copy(
@@ -283,8 +286,8 @@ class WorktreeProvider:
                 update={
                     "state": AttemptState.FAILED,
                     "error": result.conflict,
-                    "error_kind": merge_rules.CONFLICT,
-                    "retryable": True,
+                    "error_kind": _CONFLICT,
+                    "retryable": failures.is_retryable(_CONFLICT),
                     "unverified": False,
                 }
             )
@@ -323,7 +326,7 @@ async def _without_worktree(
     """Returns how the attempt ended in the workspace itself, or why it did not begin."""
     if work.isolation == "own" and work.task.isolation == "worktree":
         return _failed(
-            merge_rules.NO_WORKTREE,
+            "no_worktree",
             f"Task {work.task.id!r} asks for a worktree of its own, but {why}. "
             "Plan it with isolation `shared`, and on_conflict `serialize`.",
         )
@@ -339,13 +342,22 @@ def _with_receipt(outcome: model.Outcome, receipt: Receipt) -> model.Outcome:
     return outcome.model_copy(update={"receipts": (*outcome.receipts, receipt)})
 
 
-def _not_kept(outcome: model.Outcome, why: str) -> model.Outcome:
+def _not_kept(outcome: model.Outcome, trouble: errors.WorkerError) -> model.Outcome:
     """Returns a success as a failure that is paid for: what was done could not be kept."""
-    changes = {"state": AttemptState.FAILED, "error": why, "error_kind": "not_kept", "retryable": True}
-    return outcome.model_copy(update={**changes, "unverified": False})
+    kind = _kind_of(trouble, "not_kept")
+    changes = {"state": AttemptState.FAILED, "error": str(trouble), "error_kind": kind, "unverified": False}
+    return outcome.model_copy(update={**changes, "retryable": failures.is_retryable(kind)})
 
 
-def _failed(kind: str, error: str, *, retryable: bool = False) -> model.Outcome:
+def _kind_of(trouble: errors.WorkerError, otherwise: failures.FailureKind) -> failures.FailureKind:
+    return trouble.kind if isinstance(trouble, git_process.Lasting) else otherwise
+
+
+def _failed(kind: failures.FailureKind, error: str) -> model.Outcome:
     return model.Outcome(
-        state=AttemptState.FAILED, error=error, error_kind=kind, summary=error[:1200], retryable=retryable
+        state=AttemptState.FAILED,
+        error=error,
+        error_kind=kind,
+        summary=error[:1200],
+        retryable=failures.is_retryable(kind),
     )

@@ -81,8 +81,9 @@ class Worktrees:
         status = await self.git.run(path, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
         if status.out:
             files = ", ".join(f"`{line[3:]}`" for line in status.out.split("\0")[:3] if line)
-            raise errors.WorkerError(
+            raise git_process.Lasting(
                 f"A fresh worktree of {str(repo.common)!r} differs from its own commit in {files}.",
+                kind="no_worktree",
                 hint="Look at their line endings or filters: `git status` in a fresh clone shows the same.",
             )
         # The last step: from here on what lies there is the attempt's work, never half a checkout.

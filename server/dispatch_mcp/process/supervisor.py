@@ -17,6 +17,7 @@ session of its own escapes there.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -40,6 +41,15 @@ WATCHDOG = Path(__file__).with_name("watchdog.py")
 
 _GUARD_S = 2.0
 """How much later than the server the watchdog acts on the deadline by itself."""
+
+_MAY_PASS = frozenset(
+    {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ETXTBSY, errno.EINTR}
+)
+"""What keeps a program from being started this time: no memory, no room, no free process, a file being written."""
+
+
+class Unstartable(errors.WorkerError):
+    """The program cannot be started here, however often it is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,8 @@ async def run_child(
     from its end. When cancelled, by anyio or natively, it stops the child first.
 
     Raises:
-        WorkerError: the program could not be started, or its watchdog was killed.
+        Unstartable: the program cannot be started, however often it is tried.
+        WorkerError: it could not be started this time, or its watchdog was killed.
     """
     # No await lies between the start and the `try`, so no cancellation can fall between them and leave a child behind.
     _prepare(folder, stdin)
@@ -188,7 +199,7 @@ class _Child:
         interrupt_s: float,
     ) -> _Child:
         if os.name != "posix":
-            raise errors.WorkerError(
+            raise Unstartable(
                 "Programs cannot be supervised on this system.", hint="Run dispatch-mcp on Linux, macOS or WSL."
             )
         # Python's pipes are not inherited, so a child that another thread starts meanwhile holds no end of these two.
@@ -199,7 +210,7 @@ class _Child:
         except (OSError, ValueError) as error:
             os.close(orders[1])
             os.close(status[0])
-            raise errors.WorkerError(f"{argv[0]!r} could not be started: {error}.") from error
+            raise _not_started(argv[0], error) from error
         finally:
             # As long as the server held these ends itself, it would never see the other side go.
             os.close(orders[0])
@@ -237,7 +248,7 @@ class _Child:
                 hint="The machine may be short of memory; the attempt can be repeated.",
             ) from None
         if end["errno"]:
-            raise errors.WorkerError(f"{self.program!r} could not be started: {os.strerror(end['errno'])}.")
+            raise _not_started(self.program, OSError(end["errno"], os.strerror(end["errno"])))
         return _result(self.folder, timed_out=timed_out)
 
     def _order(self, order: bytes) -> None:
@@ -260,6 +271,13 @@ class _Child:
     def _wait(self, seconds: float) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
+
+
+def _not_started(program: str, error: OSError | ValueError) -> errors.WorkerError:
+    """Returns what to raise for a program that could not be started."""
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    kind = errors.WorkerError if isinstance(error, OSError) and error.errno in _MAY_PASS else Unstartable
+    return kind(f"{program!r} could not be started: {why}.")
 
 
 def _prepare(folder: Path, stdin: bytes) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import AttemptState, ports, work_order
+from dispatch_mcp.model import AttemptState, failures, ports, work_order
 from dispatch_mcp.process import allowlist, child_environment, program_path, supervisor
 from dispatch_mcp.text import escape
 from dispatch_mcp.workers import attempt_scope
@@ -20,7 +21,7 @@ _CUT = "\n[... {} characters left out; the artifact has more ...]\n"
 class Refusal:
     """Why a command is not started; nothing that a repeated attempt would change."""
 
-    kind: str
+    kind: failures.FailureKind
     error: str
     hint: str
 
@@ -78,8 +79,10 @@ class CommandWorker:
                 grace_s=self._grace_s,
                 output_cap=self._output_cap,
             )
+        except supervisor.Unstartable as error:
+            return _failure("unstartable", str(error))
         except errors.WorkerError as error:
-            return _failure("not_started", str(error), retryable=True)
+            return _failure("not_started", str(error))
 
     def _call(self, work: work_order.WorkOrder) -> tuple[list[str], dict[str, str]] | Refusal:
         """Returns the argv with an absolute program and its environment, or why it is not started."""
@@ -131,14 +134,15 @@ class CommandWorker:
         ending = _ending(result, work)
         summary = f"{_quoted(work.task.command)} {ending}. {_gist(result)}".rstrip()
         success = result.exit_code == 0 and not result.timed_out
+        kind = _error_kind(result)
         return model.Outcome(
             state=_state(result),
             summary=summary,
             handoff=model.Handoff(completed_work=summary if success else "", artifacts=artifacts),
             output=output,
             error="" if success else summary,
-            error_kind=_error_kind(result),
-            retryable=result.timed_out,
+            error_kind=kind,
+            retryable=bool(kind) and failures.is_retryable(kind),
             usage=model.Usage(seconds=result.seconds),
             receipts=(model.Receipt(kind="exit_code", ok=success, detail=ending),),
         )
@@ -200,7 +204,7 @@ def _state(result: supervisor.ChildResult) -> AttemptState:
     return AttemptState.SUCCEEDED if result.exit_code == 0 else AttemptState.FAILED
 
 
-def _error_kind(result: supervisor.ChildResult) -> str:
+def _error_kind(result: supervisor.ChildResult) -> failures.FailureKind | Literal[""]:
     if result.timed_out:
         return "timeout"
     if result.signal is not None:
@@ -208,5 +212,11 @@ def _error_kind(result: supervisor.ChildResult) -> str:
     return "exit_code" if result.exit_code else ""
 
 
-def _failure(kind: str, error: str, *, retryable: bool = False) -> model.Outcome:
-    return model.Outcome(state=AttemptState.FAILED, summary=error, error=error, error_kind=kind, retryable=retryable)
+def _failure(kind: failures.FailureKind, error: str) -> model.Outcome:
+    return model.Outcome(
+        state=AttemptState.FAILED,
+        summary=error,
+        error=error,
+        error_kind=kind,
+        retryable=failures.is_retryable(kind),
+    )

@@ -1,4 +1,4 @@
-"""What goes wrong at a model's provider: which kind it is, and whether another attempt could end differently."""
+"""What goes wrong at a model's provider: which kind of failure it is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import AttemptState, transitions
+from dispatch_mcp.model import AttemptState, failures, transitions
 
 MAX_HOLDS: Final = 30
 """Attempts that meet a rate limit or overload and are put back; after hours of that a task fails like any other."""
@@ -18,22 +18,26 @@ LONGEST_ASKED_S: Final = 3_600.0
 class Trouble(NamedTuple):
     """One kind of failure; `hint` says what the user can do."""
 
-    kind: str
-    retryable: bool
+    kind: failures.FailureKind
     hint: str = ""
+
+    @property
+    def retryable(self) -> bool:
+        """Whether another attempt could end differently."""
+        return failures.is_retryable(self.kind)
 
 
 _LOGIN: Final = "Check ANTHROPIC_API_KEY, or log in to Claude Code with `claude auth`."
 _STATUSES: Final[Mapping[int, Trouble]] = {
-    400: Trouble("bad_request", False),
-    401: Trouble("not_logged_in", False, _LOGIN),
-    402: Trouble("billing", False, "Check the account's credit and spend limit."),
-    403: Trouble("no_permission", False, "Check what this key or login may use."),
-    404: Trouble("unknown_model", False, "Name another model; `sonnet` always means the current one."),
-    408: Trouble("timeout", True),
-    409: Trouble("conflict", True),
-    413: Trouble("too_large", False, "Split the task, or give it less context."),
-    422: Trouble("bad_request", False),
+    400: Trouble("bad_request"),
+    401: Trouble("not_logged_in", _LOGIN),
+    402: Trouble("billing", "Check the account's credit and spend limit."),
+    403: Trouble("no_permission", "Check what this key or login may use."),
+    404: Trouble("unknown_model", "Name another model; `sonnet` always means the current one."),
+    408: Trouble("timeout"),
+    409: Trouble("conflict"),
+    413: Trouble("too_large", "Split the task, or give it less context."),
+    422: Trouble("bad_request"),
 }
 _TYPES: Final[Mapping[str, int]] = {
     "invalid_request_error": 400,
@@ -59,13 +63,13 @@ def trouble(status: int | None, kind: str = "", *, attempt: int = 1) -> Trouble:
         status = _TYPES.get(kind, 0)
     if status in (429, 529):
         if attempt <= MAX_HOLDS:
-            return Trouble(transitions.RATE_LIMIT, True)
-        return Trouble("rate_limited" if status == 429 else "overloaded", True, "Try again later, or on another model.")
+            return Trouble(transitions.RATE_LIMIT)
+        return Trouble("rate_limited" if status == 429 else "overloaded", "Try again later, or on another model.")
     if status in _STATUSES:
         return _STATUSES[status]
     if status == 0:
-        return Trouble("no_connection", True, "Check the network and ANTHROPIC_BASE_URL.")
-    return Trouble("server_error", True) if status >= 500 else Trouble("bad_request", False)
+        return Trouble("no_connection", "Check the network and ANTHROPIC_BASE_URL.")
+    return Trouble("server_error") if status >= 500 else Trouble("bad_request")
 
 
 def failed(
@@ -94,7 +98,7 @@ def timed_out(seconds: float | None, usage: model.Usage) -> model.Outcome:
         summary=text,
         error=text,
         error_kind=transitions.TIMEOUT,
-        retryable=True,
+        retryable=failures.is_retryable(transitions.TIMEOUT),
         usage=usage,
         receipts=(model.Receipt(kind="claim", ok=False, detail="ended at its deadline"),),
     )

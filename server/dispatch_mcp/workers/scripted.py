@@ -11,7 +11,7 @@ import pydantic
 from pydantic import Field
 
 from dispatch_mcp import model
-from dispatch_mcp.model import AttemptState, ports, work_order
+from dispatch_mcp.model import AttemptState, failures, ports, work_order
 
 LABEL = "simulated"
 
@@ -85,7 +85,7 @@ def _ending(work: work_order.WorkOrder, script: Script) -> model.Outcome:
     if script.fail == "permanent":
         return _failed(work, script.error, "simulated_permanent", usage=script.usage)
     if script.fail == "transient" or work.attempt <= script.fail:
-        return _failed(work, script.error, "simulated_transient", retryable=True, usage=script.usage)
+        return _failed(work, script.error, "simulated_transient", usage=script.usage)
     summary = f"{LABEL}: {work.task.goal[:200]}"
     return model.Outcome(
         state=AttemptState.SUCCEEDED,
@@ -98,14 +98,14 @@ def _ending(work: work_order.WorkOrder, script: Script) -> model.Outcome:
 
 
 def _failed(
-    work: work_order.WorkOrder, error: str, kind: str, *, retryable: bool = False, usage: model.Usage = _NOTHING.usage
+    work: work_order.WorkOrder, error: str, kind: failures.FailureKind, *, usage: model.Usage = _NOTHING.usage
 ) -> model.Outcome:
     return model.Outcome(
         state=AttemptState.FAILED,
         summary=f"{LABEL} failure of {work.task.id}: {error[:200]}",
         error=error,
         error_kind=kind,
-        retryable=retryable,
+        retryable=failures.is_retryable(kind),
         usage=usage,
         receipts=_FAILED,
     )
@@ -117,6 +117,6 @@ def _timed_out(work: work_order.WorkOrder, seconds: float) -> model.Outcome:
         summary=f"{LABEL} timeout of {work.task.id}",
         error=f"No result after {seconds:g} s.",
         error_kind="timeout",
-        retryable=True,
+        retryable=failures.is_retryable("timeout"),
         receipts=_FAILED,
     )

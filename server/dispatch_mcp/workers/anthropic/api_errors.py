@@ -11,8 +11,8 @@ from dispatch_mcp.workers import provider_errors
 SPEND_LIMITS: Final = frozenset({"enforced_spend_limit_reached", "contract_spend_limit_reached"})
 """Codes of a 429 that waiting does not cure."""
 
-_SILENT: Final = provider_errors.Trouble("timeout", True, "The provider said nothing for too long.")
-_CUT: Final = provider_errors.Trouble("cut_off", True, "The connection broke in the middle of an answer.")
+_SILENT: Final = provider_errors.Trouble("timeout", "The provider said nothing for too long.")
+_CUT: Final = provider_errors.Trouble("cut_off", "The connection broke in the middle of an answer.")
 
 
 def trouble_of(error: Exception, attempt: int) -> provider_errors.Trouble | None:

@@ -202,7 +202,7 @@ class AnthropicWorker:
                     task.talk.add({"role": "assistant", "content": answer.content})
                 case _:
                     return self._ending(task, answer)
-        trouble = provider_errors.Trouble("max_turns", True, "The next attempt goes on where this one stopped.")
+        trouble = provider_errors.Trouble("max_turns", "The next attempt goes on where this one stopped.")
         return provider_errors.failed(trouble, f"No result after {self._settings.max_turns} turns.", task.talk.spent)
 
     def _ending(self, task: _Task, answer: _Answer) -> model.Outcome:
@@ -211,22 +211,22 @@ class AnthropicWorker:
         if answer.stop == "refusal":
             talk.forget()
             return provider_errors.failed(
-                provider_errors.Trouble("refusal", False), f"The model refused: {answer.text[:600]}", talk.spent
+                provider_errors.Trouble("refusal"), f"The model refused: {answer.text[:600]}", talk.spent
             )
         if answer.stop == "max_tokens":
             talk.max_tokens = min(2 * (talk.max_tokens or MAX_TOKENS), MOST_TOKENS)
             talk.keep()
-            trouble = provider_errors.Trouble("max_tokens", True, "The next attempt gets more room.")
+            trouble = provider_errors.Trouble("max_tokens", "The next attempt gets more room.")
             return provider_errors.failed(trouble, "The answer was cut off at its longest.", talk.spent)
         if answer.stop not in ("end_turn", "stop_sequence"):
             talk.forget()
-            trouble = provider_errors.Trouble("context_full", False, "Split the task, or give it less context.")
+            trouble = provider_errors.Trouble("context_full", "Split the task, or give it less context.")
             return provider_errors.failed(trouble, f"The model stopped: {answer.stop[:80]}.", talk.spent)
         talk.add({"role": "assistant", "content": answer.content})
         handoff, whole, problem = handoff_schema.parse_text(answer.text)
         if handoff is None:
             return provider_errors.failed(
-                provider_errors.Trouble("no_handoff", True), f"No structured result: {problem}.", talk.spent
+                provider_errors.Trouble("no_handoff"), f"No structured result: {problem}.", talk.spent
             )
         return provider_errors.succeeded(handoff, whole, talk.spent, task.model)
 
@@ -280,7 +280,7 @@ class AnthropicWorker:
         room = min(most, self._affordable(task, prompt_tokens))
         if room >= LEAST_TOKENS:
             return room
-        trouble = provider_errors.Trouble("budget", True, "Give the task or the run a higher ceiling.")
+        trouble = provider_errors.Trouble("budget", "Give the task or the run a higher ceiling.")
         raise _Over(
             provider_errors.failed(
                 trouble, f"The next request ({prompt_tokens:,} tokens) would go over the ceiling.", task.talk.spent

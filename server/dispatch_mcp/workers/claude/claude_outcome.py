@@ -25,11 +25,9 @@ _LIMIT: Final = re.compile(r"\b(?:usage|rate|session|weekly|hourly) limit\b", re
 _NAME: Final = "Claude Code"
 
 _ENDS: Final[Mapping[str, provider_errors.Trouble]] = {
-    "prompt_too_long": provider_errors.Trouble("prompt_too_long", False, "Split the task, or give it less context."),
-    "max_turns": provider_errors.Trouble("max_turns", True, "The next attempt goes on where this one stopped."),
-    "budget_exhausted": provider_errors.Trouble(
-        "budget", True, "Give the task or the run a higher ceiling of dollars."
-    ),
+    "prompt_too_long": provider_errors.Trouble("prompt_too_long", "Split the task, or give it less context."),
+    "max_turns": provider_errors.Trouble("max_turns", "The next attempt goes on where this one stopped."),
+    "budget_exhausted": provider_errors.Trouble("budget", "Give the task or the run a higher ceiling of dollars."),
 }
 """Terminal reasons that have a name of their own."""
 
@@ -64,12 +62,12 @@ def outcome(
         return _failed(transcript, child, work, usage, now)
     if transcript.result.get("stop_reason") == "refusal":
         return provider_errors.failed(
-            provider_errors.Trouble("refusal", False), f"The model refused: {_gist(transcript)}", usage
+            provider_errors.Trouble("refusal"), f"The model refused: {_gist(transcript)}", usage
         )
     handoff, answer, problem = handoff_schema.parse(transcript.result.get("structured_output"))
     if handoff is None:
         return provider_errors.failed(
-            provider_errors.Trouble("no_handoff", True), f"No structured result ({problem}): {_gist(transcript)}", usage
+            provider_errors.Trouble("no_handoff"), f"No structured result ({problem}): {_gist(transcript)}", usage
         )
     return provider_errors.succeeded(_with_denials(handoff, transcript), answer, usage, _NAME)
 
@@ -86,11 +84,11 @@ def _without_result(child: supervisor.ChildResult, usage: model.Usage) -> model.
     if child.exit_code == 1 and complaint:
         hint = "Check the version of Claude Code; the doctor command shows it."
         return provider_errors.failed(
-            provider_errors.Trouble("bad_call", False, hint), f"{_NAME} did not start: {complaint}", usage
+            provider_errors.Trouble("bad_call", hint), f"{_NAME} did not start: {complaint}", usage
         )
     how = f"exit code {child.exit_code}" if child.signal is None else f"signal {child.signal}"
     return provider_errors.failed(
-        provider_errors.Trouble("no_result", True), f"{_NAME} ended without a result ({how}).", usage
+        provider_errors.Trouble("no_result"), f"{_NAME} ended without a result ({how}).", usage
     )
 
 
@@ -107,7 +105,7 @@ def _failed(
             trouble = provider_errors.trouble(429, attempt=work.attempt)
         return provider_errors.failed(trouble, f"{_NAME}: {text}", usage, retry_after_s=_wait(transcript, text, now))
     return provider_errors.failed(
-        provider_errors.Trouble("interrupted", True),
+        provider_errors.Trouble("interrupted"),
         f"{_NAME} ended early ({reason or child.exit_code}): {text}",
         usage,
     )

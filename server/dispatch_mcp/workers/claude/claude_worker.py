@@ -18,7 +18,7 @@ from typing import Final
 import anyio
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import model_names, ports, work_order
+from dispatch_mcp.model import failures, model_names, ports, work_order
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.process import child_environment, supervisor
 from dispatch_mcp.routing import model_choice
@@ -107,8 +107,10 @@ class ClaudeWorker:
     async def _start(self, ctx: ports.TaskContext, work: work_order.WorkOrder, program: str) -> model.Outcome:
         try:
             return await self._work(ctx, work, program)
+        except supervisor.Unstartable as error:
+            return _refusal("unstartable", str(error))
         except errors.WorkerError as error:
-            return provider_errors.failed(provider_errors.Trouble("not_started", True), str(error))
+            return provider_errors.failed(provider_errors.Trouble("not_started"), str(error))
 
     def _refusal(self, work: work_order.WorkOrder, program: str | None) -> model.Outcome | None:
         if self._policy.too_deep:
@@ -250,5 +252,5 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def _refusal(kind: str, error: str) -> model.Outcome:
-    return provider_errors.failed(provider_errors.Trouble(kind, False), error)
+def _refusal(kind: failures.FailureKind, error: str) -> model.Outcome:
+    return provider_errors.failed(provider_errors.Trouble(kind), error)

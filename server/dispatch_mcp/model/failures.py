@@ -1,0 +1,65 @@
+"""The ways in which an attempt fails, and whether another attempt could end differently.
+
+The one place that decides it for git and for the server's workers: what must fail again is neither tried nor paid for
+again; what may pass, or what the next attempt is told about, is.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+MayPass = Literal[
+    "budget",  # a higher ceiling may have been given
+    "conflict",  # the provider is busy with an earlier request
+    "cut_off",  # the connection broke
+    "git_failed",  # a lock, a full disk, a slow machine
+    "interrupted",  # something ended the program from outside
+    "max_tokens",  # the next attempt gets more room
+    "max_turns",  # the next attempt goes on where this one stopped
+    "merge_conflict",  # the next attempt begins from the merged state
+    "no_connection",
+    "no_handoff",  # the next attempt is told which form was missing
+    "no_result",  # something ended the program from outside
+    "not_kept",  # a lock, a full disk, a slow machine
+    "not_started",  # the machine is short of memory or processes
+    "overloaded",
+    "rate_limit",  # holds the worker, and counts as no failure
+    "rate_limited",
+    "server_error",
+    "simulated_transient",
+    "timeout",  # may be quicker, or go on where it stopped
+]
+MustFailAgain = Literal[
+    "bad_call",  # the installed version does not know the call
+    "bad_command",
+    "bad_request",  # the same request is refused again
+    "bad_script",
+    "billing",
+    "broken_filter",  # a filter that the repository needs is missing or fails
+    "context_full",
+    "depth_limit",
+    "exit_code",  # the same program on the same files
+    "inner_repository",  # a repository was made inside a worktree, and git does not keep it
+    "no_permission",
+    "no_program",
+    "no_workspace",
+    "no_worktree",  # the repository, or what is no repository
+    "not_allowed",
+    "not_logged_in",  # no key, or one that is not valid
+    "prompt_too_long",
+    "refusal",
+    "signal",  # the same program on the same files
+    "simulated_permanent",
+    "submodule",  # work inside of a submodule is never merged
+    "too_large",
+    "unknown_model",
+    "unstartable",  # the file is no program that this machine can start
+]
+FailureKind = MayPass | MustFailAgain
+
+_MAY_PASS: Final = frozenset[str](get_args(MayPass))
+
+
+def is_retryable(kind: FailureKind) -> bool:
+    """Returns whether another attempt could end differently."""
+    return kind in _MAY_PASS
