@@ -94,7 +94,9 @@ def test_what_must_fail_again_is_tried_once_and_says_why(
     repo = temp_repository.make(tmp_path / "repo")
     case.prepare(repo)
     monkeypatch.setenv("DISPATCH_MCP_WORKSPACE", str(repo))
-    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([["python", "-S", "-c", "**"], [NO_PROGRAM], ["odd"], ["false"]]))
+    monkeypatch.setenv(
+        "DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([["python", "-S", "-c", "**"], [NO_PROGRAM], ["odd"], ["false"]])
+    )
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
     shell = command_runs.shell(monkeypatch, capsys)
     task: dict[str, Any] = {"id": "t", "do": "Change a file", "command": case.command, "max_attempts": 3}
