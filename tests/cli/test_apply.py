@@ -92,6 +92,28 @@ def test_another_revision_and_local_changes_are_refused_with_what_to_do(
     assert (repo / "list.txt").read_text() == "mine\n"
 
 
+def test_a_file_that_git_ignores_is_refused_by_the_look_and_by_applying_and_stays(
+    shell: command_runs.Shell, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = ["python", "-S", "-c", "import os; os.mkdir('local'); open('local/settings.json', 'w').write('theirs')"]
+    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([write]))
+    (repo / ".gitignore").write_text("local/\n")
+    git(repo, "add", ".gitignore")
+    git(repo, "commit", "-q", "-m", "Ignore")
+    (repo / "local").mkdir()
+    (repo / "local" / "settings.json").write_text("mine")
+    files = ["local/settings.json"]
+    task = {"id": "t", "do": "Write the settings", "files": files, "isolation": "worktree", "command": write}
+    assert shell("run", command_runs.written(tmp_path, [task]), "--quiet").code == 0
+    preview = shell("apply", "latest")
+    assert "would be written over in `local/settings.json`" in preview.out
+    assert "Do it:" not in preview.out
+    offer = shell("apply", "latest", "--json").json
+    answer = shell("apply", "latest", "--expect", offer["revision"])
+    assert (answer.code, "`local/settings.json`" in answer.err) == (1, True)
+    assert (repo / "local" / "settings.json").read_text() == "mine"
+
+
 def test_a_run_that_merged_nothing_says_so(shell: command_runs.Shell, repo: Path, tmp_path: Path) -> None:
     task = {"id": "look", "do": "Look", "command": ["git", "log", "--oneline"]}
     assert shell("run", command_runs.written(tmp_path, [task]), "--quiet").code == 0

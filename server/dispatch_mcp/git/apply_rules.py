@@ -53,7 +53,7 @@ def obstacle(offer: merge_offer.Offer) -> tuple[str, str] | None:
     if offer.local:
         return (
             f"Uncommitted changes would be written over in {problems.in_backticks(offer.local, SHOWN)}.",
-            "Commit these files, then apply again.",
+            "Commit these files or move them away, then apply again.",
         )
     return None
 

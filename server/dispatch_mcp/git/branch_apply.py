@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
 from dispatch_mcp import errors
-from dispatch_mcp.git import apply_rules, git_process, merge_queue, merge_rules
+from dispatch_mcp.git import apply_rules, git_process, merge_queue, merge_rules, path_obstacles
 from dispatch_mcp.model import merge_offer, run_refs
 from dispatch_mcp.next_steps import NextStep, StepKind
 
@@ -70,17 +72,26 @@ class BranchApply:
         merge = merge_rules.Merge(offer.revision)
         if not forward:
             merge = await self._merger.try_merge(repo, repo.head, offer.revision)
-        files = await self._names(repo, "diff", "--name-only", "-z", "--no-renames", repo.head, merge.tree)
+        difference = ("diff", "--raw", "-z", "--no-renames", "--full-index", repo.head, merge.tree)
+        coming = merge_rules.read_changes((await self.git.run(repo.top, *difference)).out)
+        files = [change.path for change in coming]
         status = await self._names(repo, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
         count = await self.git.run(repo.top, "rev-list", "--count", "--no-merges", f"{repo.head}..{offer.revision}")
+        uncommitted = apply_rules.local([entry[3:] for entry in status], files)
         changes = {
             "way": "forward" if forward else "merge",
             "commits": int(count.out),
             "files": tuple(merge_rules.printable(files)),
-            "local": tuple(merge_rules.printable(apply_rules.local([entry[3:] for entry in status], files))),
+            "local": tuple(merge_rules.printable(sorted({*uncommitted, *await self._in_the_way(repo, coming)}))),
             "clashes": tuple(merge_rules.printable(merge.conflicts)),
         }
         return repo, offer.model_copy(update=changes), merge.tree
+
+    async def _in_the_way(self, repo: git_process.Repository, coming: Sequence[merge_rules.Change]) -> list[str]:
+        ask = ("config", "--get", "--type=bool", "--default=false", "core.ignoreCase")
+        ignore_case = (await self.git.run(repo.top, *ask)).out.strip() == "true"
+        look = functools.partial(path_obstacles.in_the_way, repo.top, coming, ignore_case=ignore_case)
+        return await anyio.to_thread.run_sync(look)
 
     async def apply(self, workspace: str, run_id: str, expect: str) -> merge_offer.Offer:
         """Brings the run's work into the checkout's branch, and returns what was done.
@@ -97,10 +108,10 @@ class BranchApply:
         if offer.way == "merge":
             message = f"Merge run {run_id} of dispatch-mcp\n\nDispatch-Run: {run_id}\n"
             target = await self._merger.commit(repo, tree, (repo.head, offer.revision), message)
-        command = ("merge", "--ff-only", "--quiet", "--no-verify-signatures", "--no-stat", target)
+        command = ("merge", "--ff-only", "--no-overwrite-ignore", "--quiet", "--no-verify-signatures", "--no-stat")
         # Another swap: `--ff-only` refuses if the branch has left `repo.head` since it was looked at, and git itself
-        # refuses before it touches anything if a file that would change has been changed.
-        answer = await self.git.run(repo.top, *command, codes=range(256))
+        # refuses before it touches anything if a file that would change has been changed, or an ignored one has come.
+        answer = await self.git.run(repo.top, *command, target, codes=range(256))
         if answer.code:
             raise errors.NotAllowed(
                 f"git did not change the checkout: {answer.complaint}", hint="Settle that, look again, and apply again."

@@ -96,21 +96,24 @@ def message(work: work_order.WorkOrder, outcome: str = "") -> str:
 
 
 class Change(NamedTuple):
-    """One line of a raw diff: what happened to a path, and the mode that it has now."""
+    """One line of a raw diff: what happened to a path, and its modes and objects, those from before last."""
 
     status: str
     mode: str
     path: str
+    object: str = ""
+    old_mode: str = ""
+    old_object: str = ""
 
 
 def read_changes(text: str) -> list[Change]:
-    """Returns the changes in the answer of `git diff-index --raw -z --no-renames`."""
+    """Returns the changes in the answer of `git diff --raw -z --no-renames --full-index`, or `diff-index`."""
     fields = text.split("\0")
     changes: list[Change] = []
     for head, path in zip(fields[::2], fields[1::2], strict=False):
         words = head.removeprefix(":").split(" ")
         if len(words) == 5:
-            changes.append(Change(words[4][:1], words[1], path))
+            changes.append(Change(words[4][:1], words[1], path, words[3], words[0], words[2]))
     return changes
 
 

@@ -13,8 +13,9 @@ Way = Literal["nothing", "forward", "merge"]
 class Offer(model.Value):
     """What `apply` would do. `revision` is what the run has merged, `head` the commit of the checkout.
 
-    `files` are those that would change, `local` the user's own uncommitted changes among them, `clashes` the files
-    that git cannot merge; `busy` is what the checkout is in the middle of.
+    `files` are those that would change, `local` what is the user's own and not committed in their way (changed,
+    untracked and ignored files, folders, other repositories), `clashes` the files that git cannot merge; `busy` is
+    what the checkout is in the middle of.
     """
 
     run_id: str
