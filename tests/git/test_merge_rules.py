@@ -142,11 +142,23 @@ def test_caches_are_litter_unless_they_are_declared() -> None:
     assert merge_rules.litter(changes, {"keep.pyc"}) == ["x/__pycache__/a.pyc", "node_modules/m/i.js", ".DS_Store"]
 
 
-def test_raw_changes_are_read_and_inner_repositories_found() -> None:
-    text = f":000000 100644 {A} {B} A\0new file\0:100644 000000 {A} {B} D\0old\0:000000 160000 {A} {B} A\0inner\0"
-    found = merge_rules.read_changes(text)
-    assert [(change.status, change.path) for change in found] == [("A", "new file"), ("D", "old"), ("A", "inner")]
-    assert merge_rules.inner_repositories(found) == ["inner"]
+def test_raw_changes_are_read_with_the_commits_of_other_repositories() -> None:
+    text = f":000000 100644 {A} {B} A\0new file\0:100644 000000 {A} {B} D\0old\0:160000 160000 {A} {B} M\0inner\0"
+    changes = merge_rules.read_changes(text)
+    assert [(change.status, change.path) for change in changes] == [("A", "new file"), ("D", "old"), ("M", "inner")]
+    assert merge_rules.links({"other": A, "inner": B}, changes, ["new"]) == {
+        "other": merge_rules.Link(A, A),
+        "inner": merge_rules.Link(A, B),
+        "new": merge_rules.Link(),
+    }
+    lines = (f"0 {merge_rules.ZERO}\tnew file", f"100644 {A}\told", f"160000 {A}\tinner")
+    assert merge_rules.index_lines(changes) == "".join(f"{line}\0" for line in lines)
+
+
+def test_names_of_submodules_are_read_by_path() -> None:
+    listing = "submodule.a b.path\nparts/pump/\0submodule.x.path\nx\0"
+    assert merge_rules.submodule_names(listing) == {"parts/pump": "a b", "x": "x"}
+    assert merge_rules.submodule_names("") == {}
 
 
 def test_declared_paths_follow_the_order_into_its_copy() -> None:

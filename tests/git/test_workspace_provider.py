@@ -360,8 +360,8 @@ async def test_a_repository_made_inside_a_worktree_fails_the_attempt_and_its_fil
         make(at / "inner")
 
     outcome = await site.attempt(site.order(), do)
-    assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, "not_kept", True)
-    assert "repository inside" in outcome.error
+    assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, "inner_repository", False)
+    assert "repository `inner`: 1 commit of its own" in outcome.error
     assert (Path(site.orders[0].cwd) / "inner" / "a.txt").is_file()
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.git import git_process, merge_queue, worktree, worktree_leftovers
+from dispatch_mcp.git import git_process, inner_work, merge_queue, worktree, worktree_leftovers
 from dispatch_mcp.model import run_refs
 
 
@@ -25,7 +25,12 @@ def trees(home: Path, open_runs: Collection[str]) -> list[worktree_leftovers.Lef
             run = path.parent.name
             leftovers.append(
                 worktree_leftovers.LeftWorktree(
-                    path=str(path), run=run, task=task, attempt=int(attempt), left=run not in active
+                    path=str(path),
+                    run=run,
+                    task=task,
+                    attempt=int(attempt),
+                    left=run not in active,
+                    note=worktree.reason(path),
                 )
             )
     return leftovers
@@ -81,8 +86,10 @@ class Cleaner:
             repo = replace(repo, top=repo.common)
             if await worktrees.discard(repo, Path(tree.path)):
                 return None
-            copy = worktree.Worktree(repo, Path(tree.path), repo.head, tree.attempt)
-            await self._keep(worktrees, copy, tree)
+            copy = await worktrees.left_over(repo, Path(tree.path), tree.attempt)
+            works = await self._keep(worktrees, copy, tree)
+            if any(not work.ref for work in works):
+                return tree.model_copy(update={"note": inner_work.remark(works)})
             await worktrees.remove(repo, Path(tree.path))
         except (git_process.Unusable, errors.WorkerError) as why:
             return tree.model_copy(update={"note": str(why)})
@@ -90,15 +97,20 @@ class Cleaner:
 
     async def _keep(
         self, worktrees: worktree.Worktrees, copy: worktree.Worktree, tree: worktree_leftovers.LeftWorktree
-    ) -> None:
-        """Commits what is in a worktree, unless it is what its commit says and something else holds that."""
+    ) -> tuple[inner_work.InnerWork, ...]:
+        """Commits what is in a worktree, unless it is what its commit says and something else holds that.
+
+        Returns the work inside other repositories, which that commit does not hold.
+        """
         merger = merge_queue.Merger(self.git)
-        contents = await worktrees.tree(copy, model.Task(id=tree.task, do="left behind"))
-        if contents == await merger.tree(copy.repo, copy.base) and await self._is_held(copy.repo, copy.base):
-            return
+        ref = f"{run_refs.PREFIX}/{tree.run}/kept/{tree.task}/{tree.attempt}"
+        contents = await worktrees.contents(copy, model.Task(id=tree.task, do="left behind"), ref)
+        if contents.tree == await merger.tree(copy.repo, copy.base) and await self._is_held(copy.repo, copy.base):
+            return contents.works
         message = f"{tree.task}: left behind by attempt {tree.attempt}\n\nDispatch-Run: {tree.run}\n"
-        commit = await merger.commit(copy.repo, contents, (copy.base,), message)
-        await merger.keep(copy.repo, f"{run_refs.PREFIX}/{tree.run}/kept/{tree.task}/{tree.attempt}", commit)
+        commit = await merger.commit(copy.repo, contents.tree, (copy.base,), message)
+        await merger.keep(copy.repo, ref, commit)
+        return contents.works
 
     async def _is_held(self, repo: git_process.Repository, commit: str) -> bool:
         command = ("for-each-ref", "--count=1", "--format=%(refname)", "--contains", commit)

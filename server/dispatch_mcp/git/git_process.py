@@ -149,7 +149,7 @@ class Git:
         if len(answer.stdout) > self.output_cap:
             raise TooMuch(f"`git {arguments[0]}` printed more than {self.output_cap:,} bytes.")
         if answer.code not in codes:
-            raise _refusal(arguments[0], answer)
+            raise refusal(arguments[0], answer)
         return answer
 
     async def _run(self, argv: list[str], cwd: Path, stdin: str, env: Mapping[str, str]) -> Answer:
@@ -187,7 +187,7 @@ class Git:
         return identity
 
 
-def _refusal(command: str, answer: Answer) -> errors.WorkerError:
+def refusal(command: str, answer: Answer) -> errors.WorkerError:
     """Returns what to raise for a command that ended with an exit code that nobody expected."""
     message = f"`git {command}` failed with exit code {answer.code}: {answer.complaint}"
     obstacle = merge_rules.lasting_obstacle(answer.err)

@@ -19,11 +19,14 @@ OLDEST_GIT: Final = (2, 38)
 """The first git that can merge without a checkout (`git merge-tree --write-tree`)."""
 
 ZERO: Final = "0" * 40
+GITLINK: Final = "160000"
+"""The mode of a tree's entry that is a commit of another repository."""
 
 MAX_NAMED: Final = 12
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHORT_OBJECT = re.compile(r"[0-9a-f]{7,64}")
 _LOCK = re.compile(r"Unable to create '([^'\n]+\.lock)': File exists")
+_UNBORN = re.compile(r"'([^'\n]+)' does not have a commit checked out")
 _BROKEN_FILTER = re.compile(r"(?:smudge|clean) filter '?([^'\n]+?)'? failed")
 _BROKEN_STORE = re.compile(r"unable to read (?:tree|sha1 file)|is corrupt|bad object|promisor remote")
 _LITTER_FOLDERS = frozenset(
@@ -117,9 +120,94 @@ def read_changes(text: str) -> list[Change]:
     return changes
 
 
-def inner_repositories(changes: Iterable[Change]) -> list[str]:
-    """Returns the repositories that were made inside the worktree: git would keep their name and lose their files."""
-    return [change.path for change in changes if change.status == "A" and change.mode == "160000"]
+def gitlinks(listing: str) -> dict[str, str]:
+    """Returns the commits of other repositories in an answer of `git ls-files --stage -z`, by path."""
+    head = f"{GITLINK} "
+    entries = (entry for entry in listing.split("\0") if entry.startswith(head))
+    return {path: words.split(" ")[1] for words, _, path in (entry.partition("\t") for entry in entries)}
+
+
+def submodule_names(listing: str) -> dict[str, str]:
+    """Returns the names of submodules by path, from an answer of `git config -z --get-regexp` for their paths."""
+    pairs = (entry.partition("\n") for entry in listing.split("\0") if entry)
+    return {path.rstrip("/"): key.removeprefix("submodule.").removesuffix(".path") for key, _, path in pairs}
+
+
+def unborn_repository(complaint: str) -> str:
+    """Returns the repository without a commit that `git add` complains about, empty for another complaint."""
+    match = _UNBORN.search(complaint)
+    return match[1].rstrip("/") if match else ""
+
+
+_STAYS: Final = "The folder of submodule {} was gone; the submodule stays, because `.gitmodules` still lists it."
+
+
+class Link(NamedTuple):
+    """The commits of an inner repository that the base of a worktree and its index record; empty for none."""
+
+    before: str = ""
+    now: str = ""
+
+
+def links(now: Mapping[str, str], changes: Iterable[Change], unborn: Iterable[str]) -> dict[str, Link]:
+    """Returns the inner repositories of a worktree by path: entries of its index and base, and those without a commit.
+
+    Those among caches and installed packages are nobody's work.
+    """
+    entries = {path: Link(commit, commit) for path, commit in now.items() if not is_litter(path)}
+    for change in changes:
+        before = change.old_object if change.old_mode == GITLINK else ""
+        if before or change.mode == GITLINK:
+            entries[change.path] = Link(before, change.object if change.mode == GITLINK else "")
+    return {**entries, **{path: Link() for path in unborn if not is_litter(path)}}
+
+
+def is_within(path: str, folders: Collection[str]) -> bool:
+    """Returns whether a path is one of the folders or lies in one."""
+    parts = path.split("/")
+    return any("/".join(parts[:depth]) in folders for depth in range(1, len(parts) + 1))
+
+
+def links_to_put_back(changes: Sequence[Change], held_back: Collection[str], names: Collection[str]) -> list[Change]:
+    """Returns the changes of entries that are commits which may not be part of a tree.
+
+    Those at the paths `held_back` would name commits, or leave out work, that the user does not have; and a submodule
+    whose folder is gone without a word stays: whoever takes one out takes it out of `.gitmodules` too (`names` are the
+    paths in it), or puts files in its place.
+    """
+    new = [change.path for change in changes if change.status != "D"]
+    absent = [change for change in changes if _is_absent(change) and change.path in names]
+    silent = [change for change in absent if not any(path.startswith(f"{change.path}/") for path in new)]
+    return [*silent, *(change for change in changes if change.mode == GITLINK and change.path in held_back)]
+
+
+def _is_absent(change: Change) -> bool:
+    return change.status == "D" and change.old_mode == GITLINK
+
+
+def link_remarks(changes: Iterable[Change], back: Collection[Change], absent: Iterable[str]) -> Iterator[str]:
+    """Yields what is to be said of the submodules in a change, given what was put back and which folders are gone."""
+    for path in absent:
+        yield _STAYS.format(problems.in_backticks(printable([path])))
+    for change in changes:
+        name = problems.in_backticks(printable([change.path]))
+        if change.path == ".gitmodules":
+            yield f"{name} is changed: look at its addresses before you update submodules."
+        elif change in back and _is_absent(change):
+            yield _STAYS.format(name)
+        elif change.mode == GITLINK and change not in back and change.object != change.old_object:
+            yield f"Submodule {name} moves to commit {change.object[:12]}."
+        elif _is_absent(change):
+            yield f"Submodule {name} is taken out."
+
+
+def index_lines(entries: Iterable[Change]) -> str:
+    """Returns what `git update-index -z --index-info` reads, to put paths back to what they were before a change."""
+    return "".join(
+        f"{entry.old_mode if entry.status != 'A' else 0} {entry.old_object if entry.status != 'A' else ZERO}\t"
+        f"{entry.path}\0"
+        for entry in entries
+    )
 
 
 def litter(changes: Iterable[Change], declared: Collection[str]) -> list[str]:
@@ -129,7 +217,7 @@ def litter(changes: Iterable[Change], declared: Collection[str]) -> list[str]:
 
 
 def is_litter(path: str) -> bool:
-    """Returns whether a file is what tools leave behind: a cache, or an installed package."""
+    """Returns whether a file or folder is a cache, or something installed."""
     *folders, name = path.split("/")
     return not _LITTER_FOLDERS.isdisjoint(folders) or bool(_LITTER_FILE.fullmatch(name))
 

@@ -16,22 +16,19 @@ import contextlib
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
 
 import anyio
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.git import git_process, merge_queue, merge_rules, worktree
+from dispatch_mcp.git import checkout_watch, git_process, inner_work, merge_queue, merge_rules, worktree
 from dispatch_mcp.model import AttemptState, Receipt, digests, failures, ports, run_refs, work_order
 from dispatch_mcp.runs import receipts, task_isolation, tool_permissions
-from dispatch_mcp.text import json_types
+from dispatch_mcp.text import escape, json_types
 
 log = logging.getLogger(__name__)
 
 FAREWELL_S = 5.0
 """What keeping a cancelled attempt's changes may take: whoever cancels waits for it."""
-
-_CONFLICT: Final = "merge_conflict"
 
 REMOVAL_S = 30.0
 """What removing a worktree may take; one that is not removed in time is listed as left over."""
@@ -109,6 +106,8 @@ class WorktreeProvider:
         order = _order_in(work, copy, notices)
         watch = _SessionWatch(ctx)
         ctx.beat(**{ports.COPY: {"attempt": copy.attempt, "base": copy.base}})
+        checkout = checkout_watch.CheckoutWatch(self.git, repo, _declared(work, repo))
+        before = await checkout.look()
         try:
             outcome = await carry_out(watch, order)
         except anyio.get_cancelled_exc_class():
@@ -116,10 +115,11 @@ class WorktreeProvider:
                 await self._after_failure(copy, work, resumable=watch.resumable)
                 await self.leave(work)
             raise
+        outcome = _with_changes(outcome, before, await checkout.look() if before else None)
         if outcome.state is AttemptState.SUCCEEDED:
             return await self._after_success(ctx, copy, order, outcome, judge)
-        await self._after_failure(copy, work, resumable=watch.resumable and outcome.retryable)
-        return outcome
+        receipt = await self._after_failure(copy, work, resumable=watch.resumable and outcome.retryable)
+        return _with_receipt(outcome, receipt) if receipt else outcome
 
     async def _after_success(
         self,
@@ -135,17 +135,19 @@ class WorktreeProvider:
         """
         try:
             # In this order: a test run that the judge starts must not add its caches and reports to the change.
-            tree = await self.worktrees.tree(copy, work.task)
-            if _is_to_change(work) and tree == await self.merger.tree(copy.repo, copy.base):
+            contents = await self._contents(copy, work)
+            if contents.works and work.isolation == "own":
+                return await self._hold_back(copy, work, contents, outcome)
+            if _is_to_change(work) and contents.tree == await self.merger.tree(copy.repo, copy.base):
                 outcome = receipts.nothing_changed(outcome)
             outcome = await judge(work, outcome)
             if work.isolation == "merged":
-                return await self._after_look(copy, work, tree, outcome)
+                return await self._after_look(copy, work, contents, outcome)
             if outcome.state is not AttemptState.SUCCEEDED:
-                await self._keep(copy, work, tree)
+                await self._keep(copy, work, contents.tree)
                 self._release(copy, work)
                 return outcome
-            return await self._settle(ctx, copy, work, tree, outcome)
+            return await self._settle(ctx, copy, work, contents, outcome)
         except errors.WorkerError as trouble:
             return _not_kept(outcome, trouble)
 
@@ -206,7 +208,10 @@ class WorktreeProvider:
         if repo.bare:
             return ()
         command = ("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
-        answer = await self.git.run(Path(work.workspace), *command)
+        try:
+            answer = await self.git.run(Path(work.workspace), *command)
+        except errors.WorkerError as trouble:
+            return (f"The checkout could not be looked at: {escape.one_line(str(trouble), limit=300)}",)
         notice = merge_rules.dirty_notice([entry[3:] for entry in answer.out.split("\0") if entry])
         return (notice,) if notice else ()
 
@@ -216,26 +221,55 @@ class WorktreeProvider:
         try:
             if await self.worktrees.discard(repo, path):
                 return
-            head = await self.git.run(path, "rev-parse", "--verify", "HEAD^{commit}")
-            copy = worktree.Worktree(repo, path, head.out.strip(), attempt)
+            copy = await self.worktrees.left_over(repo, path, attempt)
             order = replace(work, attempt=attempt)
-            await self._keep(copy, order, await self.worktrees.tree(copy, order.task))
-            await self.worktrees.remove(repo, path)
+            contents = await self._contents(copy, order)
+            await self._keep(copy, order, contents.tree)
+            if not contents.works:
+                await self.worktrees.remove(repo, path)
         except errors.WorkerError as trouble:
             log.warning("the worktree %s was left as it is: %s", path, trouble)
 
-    async def _after_failure(self, copy: worktree.Worktree, work: work_order.WorkOrder, *, resumable: bool) -> None:
-        """Keeps what an unsuccessful attempt did, and lets its worktree go unless a session goes on in it."""
+    async def _after_failure(
+        self, copy: worktree.Worktree, work: work_order.WorkOrder, *, resumable: bool
+    ) -> Receipt | None:
+        """Keeps what an unsuccessful attempt did, and lets its worktree go unless a session goes on in it.
+
+        Returns the receipt of a worktree that stays for another reason.
+        """
         if resumable:
-            return
+            return None
         try:
-            await self._keep(
-                copy, work, await self.worktrees.tree(copy, merge_rules.order_for_copy(work, copy.workspace).task)
-            )
+            contents = await self._contents(copy, merge_rules.order_for_copy(work, copy.workspace))
+            await self._keep(copy, work, contents.tree)
         except errors.WorkerError as trouble:
             log.warning("the worktree %s was left as it is: %s", copy.path, trouble)
-        else:
-            self._release(copy, work)
+            detail = f"the worktree {copy.path} was left as it is: {trouble}"
+            return Receipt(kind="merge", ok=False, checked=False, detail=detail)
+        if contents.works:
+            return inner_work.receipt(contents.works, str(copy.path))
+        self._release(copy, work)
+        return None
+
+    async def _contents(self, copy: worktree.Worktree, work: work_order.WorkOrder) -> worktree.Contents:
+        """Returns what is in a worktree; work inside other repositories keeps it from being removed."""
+        ref = run_refs.Refs(work.run_id).change("kept", work.task.id, work.attempt)
+        contents = await self.worktrees.contents(copy, work.task, ref)
+        if contents.works:
+            await self.worktrees.mark(copy.path, inner_work.remark(contents.works))
+        return contents
+
+    async def _hold_back(
+        self,
+        copy: worktree.Worktree,
+        work: work_order.WorkOrder,
+        contents: worktree.Contents,
+        outcome: model.Outcome,
+    ) -> model.Outcome:
+        """Returns a success as a failure whose work lies inside other repositories: kept, named, and not merged."""
+        rest = await self._keep(copy, work, contents.tree)
+        kind, error = inner_work.kind(contents.works), inner_work.refusal(contents.works, str(copy.path), rest)
+        return _with_receipt(_as_failure(outcome, kind, error), inner_work.receipt(contents.works, str(copy.path)))
 
     async def _keep(self, copy: worktree.Worktree, work: work_order.WorkOrder, tree: str) -> str:
         """Commits a tree under the attempt's name without merging it; returns the commit, or nothing for no change."""
@@ -249,11 +283,15 @@ class WorktreeProvider:
         self._removable[work.run_id, work.task.id, work.attempt] = copy
 
     async def _after_look(
-        self, copy: worktree.Worktree, work: work_order.WorkOrder, tree: str, outcome: model.Outcome
+        self, copy: worktree.Worktree, work: work_order.WorkOrder, contents: worktree.Contents, outcome: model.Outcome
     ) -> model.Outcome:
         """Returns the outcome of an attempt that was only to look; what it changed is kept, but not merged."""
-        commit = await self._keep(copy, work, tree)
-        self._release(copy, work)
+        commit = await self._keep(copy, work, contents.tree)
+        if contents.works:
+            receipt = inner_work.receipt(contents.works, str(copy.path), checked=False)
+            outcome = _with_receipt(outcome, receipt)
+        else:
+            self._release(copy, work)
         if not commit:
             return outcome
         detail = f"changed files of a copy that it was to look at; not merged, kept as commit {commit[:12]}"
@@ -264,16 +302,18 @@ class WorktreeProvider:
         ctx: ports.TaskContext,
         copy: worktree.Worktree,
         work: work_order.WorkOrder,
-        tree: str,
+        contents: worktree.Contents,
         outcome: model.Outcome,
     ) -> model.Outcome:
         """Keeps a success together with its outcome, so that it can never be paid for again, and merges it."""
         # The blob before the ref that names it, the ref before the merge (see the head of this file).
         digest = ctx.blobs.put(outcome.model_dump_json(exclude_defaults=True).encode())
-        commit = await self.merger.commit(copy.repo, tree, (copy.base,), merge_rules.message(work, digest))
+        message = merge_rules.message(work, digest)
+        commit = await self.merger.commit(copy.repo, contents.tree, (copy.base,), message)
         refs = run_refs.Refs(work.run_id)
         await self.merger.keep(copy.repo, refs.change("done", work.task.id, work.attempt), commit)
         self._release(copy, work)
+        work = replace(work, notices=(*work.notices, *contents.remarks))
         return await self._merge(copy.repo, work, commit, outcome)
 
     async def _merge(
@@ -282,15 +322,7 @@ class WorktreeProvider:
         refs = run_refs.Refs(work.run_id)
         result = await self.merger.merge(repo, refs, work, commit)
         if result.conflict:
-            conflict = outcome.model_copy(
-                update={
-                    "state": AttemptState.FAILED,
-                    "error": result.conflict,
-                    "error_kind": _CONFLICT,
-                    "retryable": failures.is_retryable(_CONFLICT),
-                    "unverified": False,
-                }
-            )
+            conflict = _as_failure(outcome, "merge_conflict", result.conflict)
             return _with_receipt(
                 conflict, Receipt(kind="merge", ok=False, detail="it does not merge with what others did")
             )
@@ -338,14 +370,34 @@ async def _without_worktree(
     return _with_receipt(outcome, Receipt(kind="merge", ok=False, checked=False, detail=notice))
 
 
+def _declared(work: work_order.WorkOrder, repo: git_process.Repository) -> list[str]:
+    """Returns the files that a task declares by name, below the top of the repository."""
+    task = merge_rules.order_for_copy(work, work.workspace).task
+    return [f"{repo.below}/{path}".lstrip("/") for path in merge_rules.files_by_name(task)]
+
+
+def _with_changes(
+    outcome: model.Outcome, before: checkout_watch.CheckoutState | None, after: checkout_watch.CheckoutState | None
+) -> model.Outcome:
+    """Returns the outcome, with a receipt when the checkout changed while the attempt worked in its worktree."""
+    parts = checkout_watch.differences(before, after) if before and after else []
+    if not parts:
+        return outcome
+    return _with_receipt(outcome, Receipt(kind="touched", ok=False, detail=checkout_watch.notice(parts)))
+
+
 def _with_receipt(outcome: model.Outcome, receipt: Receipt) -> model.Outcome:
     return outcome.model_copy(update={"receipts": (*outcome.receipts, receipt)})
 
 
 def _not_kept(outcome: model.Outcome, trouble: errors.WorkerError) -> model.Outcome:
     """Returns a success as a failure that is paid for: what was done could not be kept."""
-    kind = _kind_of(trouble, "not_kept")
-    changes = {"state": AttemptState.FAILED, "error": str(trouble), "error_kind": kind, "unverified": False}
+    return _as_failure(outcome, _kind_of(trouble, "not_kept"), str(trouble))
+
+
+def _as_failure(outcome: model.Outcome, kind: failures.FailureKind, error: str) -> model.Outcome:
+    """Returns a claimed success as a failure; what it used is paid for all the same."""
+    changes = {"state": AttemptState.FAILED, "error": error, "error_kind": kind, "unverified": False}
     return outcome.model_copy(update={**changes, "retryable": failures.is_retryable(kind)})
 
 

@@ -12,13 +12,15 @@ import contextlib
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.git import git_process, merge_rules
+from dispatch_mcp.git import foreign_repositories, git_process, inner_repositories, inner_work, merge_rules
 from dispatch_mcp.model import run_refs, work_order
 from dispatch_mcp.next_steps import NextStep, StepKind
 
@@ -44,6 +46,14 @@ class Worktree:
     def workspace(self) -> str:
         """The folder in it that stands for the order's workspace."""
         return str(self.path / self.repo.below)
+
+
+class Contents(NamedTuple):
+    """What is in a worktree: the tree that git can keep, the work in other repositories, and what is to be said."""
+
+    tree: str
+    works: tuple[inner_work.InnerWork, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,7 @@ class Worktrees:
             )
         # The last step: from here on what lies there is the attempt's work, never half a checkout.
         await anyio.Path(_begun_mark(path)).touch(mode=0o600)
+        await anyio.Path(_begun_mark(path)).write_text(base)
         return copy
 
     async def _add(self, repo: git_process.Repository, path: Path, base: str) -> None:
@@ -134,33 +145,47 @@ class Worktrees:
         command = ("merge-base", "--is-ancestor", copy.base, "HEAD")
         return (await self.git.run(copy.path, *command, codes=(0, 1, 128))).code == 0
 
-    async def tree(self, copy: Worktree, task: model.Task) -> str:
-        """Returns the tree of everything in a worktree that is not ignored, or declared by name.
+    async def contents(self, copy: Worktree, task: model.Task, ref: str) -> Contents:
+        """Returns everything in a worktree that is not ignored, or declared by name, and what is in no tree.
 
-        Caches and installed packages that nobody declared are left out.
+        Caches and installed packages that nobody declared are left out. Work in submodules is kept under `ref` in the
+        user's own copies of these, where they are; where it is not, the tree has the submodule as it was.
 
         Raises:
-            WorkerError: it is no worktree any more, or holds what git cannot keep.
+            WorkerError: it is no worktree any more, or git failed.
         """
-        env = await self._own_index(copy, await self.verify(copy))
+        admin = await self.verify(copy)
+        env = await self._own_index(copy, admin)
+        names = await foreign_repositories.submodule_names(self.git, copy.path)
+        foreign = foreign_repositories.ForeignGit(self.git, copy.repo, copy.path, admin)
+        staged = await foreign.stage(copy.path, env, names)
+        changes = await self._changes(copy, task, staged, env)
+        links = merge_rules.links(staged.links, changes, staged.unborn)
+        works = await inner_repositories.InnerRepositories(foreign, ref, names).examine(links)
+        back = merge_rules.links_to_put_back(changes, [work.path for work in works], names)
+        if back:
+            lines = merge_rules.index_lines(back)
+            await self.git.run(copy.path, "update-index", "-z", "--index-info", stdin=lines, env=env)
+        tree = (await self.git.run(copy.path, "write-tree", env=env)).out.strip()
+        return Contents(tree, tuple(works), tuple(merge_rules.link_remarks(changes, back, staged.absent)))
+
+    async def _changes(
+        self, copy: Worktree, task: model.Task, staged: foreign_repositories.Staged, env: Mapping[str, str]
+    ) -> list[merge_rules.Change]:
+        """Returns what an index changes of the base, with the task's declared files and without litter."""
         cwd = copy.path
-        await self.git.run(cwd, "add", "--all", "--sparse", "--", ".", env=env)
         by_name = [f"{copy.repo.below}/{path}".lstrip("/") for path in merge_rules.files_by_name(task)]
-        present = [path for path in by_name if await _is_file(cwd / path)]
+        inner = (*staged.links, *staged.unborn)
+        present = [path for path in by_name if not merge_rules.is_within(path, inner) and await _is_file(cwd / path)]
         if present:
             command = ("add", "--force", "--sparse", "--pathspec-from-file=-", "--pathspec-file-nul")
             await self.git.run(cwd, *command, stdin="\0".join(present), env={**env, "GIT_LITERAL_PATHSPECS": "1"})
         listing = ("diff-index", "--cached", "--raw", "-z", "--no-renames", "--full-index", copy.base, "--")
         changes = merge_rules.read_changes((await self.git.run(cwd, *listing, env=env)).out)
-        if inner := merge_rules.inner_repositories(changes):
-            raise errors.WorkerError(
-                f"The attempt made a repository inside its worktree, in {inner[0]!r}.",
-                hint="Git cannot keep its files. They are still there; the next attempt should not make one.",
-            )
         if drop := merge_rules.litter(changes, by_name):
             command = ("update-index", "--force-remove", "-z", "--stdin")
             await self.git.run(cwd, *command, stdin="\0".join(drop), env=env)
-        return (await self.git.run(cwd, "write-tree", env=env)).out.strip()
+        return [change for change in changes if change.path not in drop]
 
     async def _own_index(self, copy: Worktree, folder: Path) -> dict[str, str]:
         """Returns the environment with an index of our own, as the attempt's may be locked or half staged."""
@@ -168,6 +193,18 @@ class Worktrees:
         if not await anyio.to_thread.run_sync(_copy_file, folder / "index", folder / _INDEX):
             await self.git.run(copy.path, "read-tree", "HEAD", env=env)
         return env
+
+    async def mark(self, path: Path, why: str) -> None:
+        """Notes beside a worktree why it stays; `reason` reads it."""
+        await anyio.Path(_stay_mark(path)).write_text(why, errors="replace")
+
+    async def left_over(self, repo: git_process.Repository, path: Path, attempt: int) -> Worktree:
+        """Returns a worktree that an attempt has left, as it began. Raises WorkerError."""
+        mark = anyio.Path(_begun_mark(path))
+        base = (await mark.read_text(errors="replace")).strip() if await mark.exists() else ""
+        if not merge_rules.is_object(base):  # made by an earlier version
+            base = (await self.git.run(path, "rev-parse", "--verify", "HEAD^{commit}")).out.strip()
+        return Worktree(repo, path, base, attempt)
 
     async def remove(self, repo: git_process.Repository, path: Path) -> None:
         """Removes a worktree whose contents are kept elsewhere. Raises WorkerError."""
@@ -191,11 +228,25 @@ def _begun_mark(path: Path) -> Path:
     return path.with_name(f"{path.name}.begun")
 
 
+def _stay_mark(path: Path) -> Path:
+    """Returns the file beside a worktree that says why it stays."""
+    return path.with_name(f"{path.name}.stays")
+
+
+def reason(path: Path) -> str:
+    """Returns why a worktree stays, as its attempt noted it; empty when it may go."""
+    try:
+        return _stay_mark(path).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
 def _forget(path: Path) -> None:
     """Removes what may be left of a worktree, and the folder of its run if it was the last."""
     shutil.rmtree(path, ignore_errors=True)
     with contextlib.suppress(OSError):
         _begun_mark(path).unlink(missing_ok=True)
+        _stay_mark(path).unlink(missing_ok=True)
         path.parent.rmdir()
 
 

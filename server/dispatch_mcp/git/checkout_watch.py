@@ -1,0 +1,156 @@
+"""Whether the user's checkout changed while somebody worked in a worktree: an attempt can write anywhere it may.
+
+The user and others work there too, so a change is told and held against nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import anyio
+
+from dispatch_mcp import errors
+from dispatch_mcp.git import git_process, merge_rules
+from dispatch_mcp.model import problems
+
+LOOK_S: Final = 10.0
+"""What one look may take; a checkout that takes longer is not watched."""
+
+OUTPUT_CAP: Final = 8 << 20
+NAMED: Final = 5
+
+_STATUS: Final = (
+    *("status", "--porcelain=v2", "--branch", "-z", "--no-renames"),
+    *("--untracked-files=normal", "--ignored=matching"),
+)
+_BLANKS_BEFORE_PATH: Final[Mapping[str, int]] = {"1": 8, "u": 10, "?": 1, "!": 1}
+"""Fields before the path of each kind of entry: changed, unmerged, untracked, ignored."""
+
+_REFS: Final = ("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads/", "refs/tags/", "refs/stash")
+_KINDS: Final[Mapping[str, str]] = {"refs/heads/": "branch ", "refs/tags/": "tag ", "refs/stash": "the stash"}
+
+
+class CheckoutState(NamedTuple):
+    """A checkout at one moment: what is checked out, refs with their commits, marks of uncommitted files by path.
+
+    `settings` are marks of the files that steer git: its configuration and hooks.
+    """
+
+    branch: str = ""
+    head: str = ""
+    refs: Mapping[str, str] = {}
+    files: Mapping[str, str] = {}
+    settings: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutWatch:
+    """Looks at the checkout of `repo`; `declared` are files to look at even where git ignores their folder."""
+
+    git: git_process.Git
+    repo: git_process.Repository
+    declared: Collection[str] = ()
+
+    async def look(self) -> CheckoutState | None:
+        """Returns the checkout as it is; None when that takes too long or cannot be seen."""
+        git = replace(self.git, max_seconds=LOOK_S, output_cap=OUTPUT_CAP)
+        try:
+            status = "" if self.repo.bare else (await git.run(self.repo.top, *_STATUS)).out
+            lines = (await git.run(self.repo.top, *_REFS)).lines
+        except errors.WorkerError:
+            return None
+        refs = {ref: commit for commit, _, ref in (line.partition(" ") for line in lines)}
+        return await anyio.to_thread.run_sync(self._state, status.split("\0"), refs)
+
+    def _state(self, entries: Collection[str], refs: Mapping[str, str]) -> CheckoutState:
+        header = {key: text for key, _, text in (entry[2:].partition(" ") for entry in entries if entry[:2] == "# ")}
+        marks = {path: words for words, path in map(_split, entries) if path and not merge_rules.is_litter(path)}
+        marks = {path: f"{words} {_mark(self.repo.top / path)}" for path, words in marks.items()}
+        rest = {path: _mark(self.repo.top / path) for path in self.declared if path not in marks}
+        common = self.repo.common
+        steering = [common / "config", common / "config.worktree", *sorted(common.glob("hooks/*"))]
+        return CheckoutState(
+            branch=header.get("branch.head", ""),
+            head=header.get("branch.oid", ""),
+            refs=refs,
+            files={**rest, **marks},
+            settings={f".git/{path.relative_to(common).as_posix()}": _digest(path) for path in steering},
+        )
+
+
+def differences(before: CheckoutState, after: CheckoutState) -> list[str]:
+    """Returns what changed between two looks, each in a few words."""
+    files = sorted(path for path in {**before.files, **after.files} if _differs(before, after, path))
+    settings = [path for path in {**before.settings, **after.settings} if _differing(before, after, path)]
+    parts = [*_moves(before, after)]
+    if files or settings:
+        parts.append(problems.in_backticks(merge_rules.printable([*files, *settings]), NAMED))
+    return parts
+
+
+def notice(parts: Collection[str]) -> str:
+    """Returns what a receipt says of such changes."""
+    return f"changed meanwhile in the checkout itself, by this task or somebody else: {'; '.join(parts)}"
+
+
+def _differs(before: CheckoutState, after: CheckoutState, path: str) -> bool:
+    """Returns whether a file changed; what was committed or reset meanwhile and kept its contents did not."""
+    pair = before.files.get(path, ""), after.files.get(path, "")
+    if pair[0] == pair[1]:
+        return False
+    return before.head == after.head or "" not in pair
+
+
+def _differing(before: CheckoutState, after: CheckoutState, path: str) -> bool:
+    return before.settings.get(path, "") != after.settings.get(path, "")
+
+
+def _moves(before: CheckoutState, after: CheckoutState) -> Iterator[str]:
+    """Yields what became of the branch that is checked out, and of every ref."""
+    if before.branch != after.branch:
+        yield f"`{after.branch}` is checked out instead of `{before.branch}`"
+    elif before.head != after.head and f"refs/heads/{after.branch}" not in after.refs:
+        yield f"the detached commit went from {before.head[:12]} to {after.head[:12]}"
+    changed = [ref for ref in {**before.refs, **after.refs} if before.refs.get(ref) != after.refs.get(ref)]
+    for ref in sorted(changed)[:NAMED]:
+        yield f"{_name(ref)} {_move(before.refs.get(ref, ''), after.refs.get(ref, ''))}"
+    if len(changed) > NAMED:
+        yield f"{len(changed) - NAMED} more branches and tags"
+
+
+def _name(ref: str) -> str:
+    head = next(head for head in _KINDS if ref.startswith(head))
+    name = ref.removeprefix(head)
+    return f"{_KINDS[head]}{problems.in_backticks(merge_rules.printable([name])) if name else ''}"
+
+
+def _move(before: str, after: str) -> str:
+    if not before:
+        return f"is new, at {after[:12]}"
+    return f"went from {before[:12]} to {after[:12]}" if after else f"is gone (it was at {before[:12]})"
+
+
+def _split(entry: str) -> tuple[str, str]:
+    """Returns the words and the path of an entry of porcelain v2; no path for a header."""
+    *words, path = entry.split(" ", _BLANKS_BEFORE_PATH.get(entry[:1], 0))
+    return (" ".join(words), path) if entry[:1] in _BLANKS_BEFORE_PATH else ("", "")
+
+
+def _mark(path: Path) -> str:
+    """Returns what tells two states of a file apart without reading it; empty when it is not there."""
+    try:
+        status = path.lstat()
+    except (OSError, ValueError):
+        return ""
+    return f"{status.st_mode:o} {status.st_size} {status.st_mtime_ns}"
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
