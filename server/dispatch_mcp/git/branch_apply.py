@@ -77,12 +77,12 @@ class BranchApply:
         files = [change.path for change in coming]
         status = await self._names(repo, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
         count = await self.git.run(repo.top, "rev-list", "--count", "--no-merges", f"{repo.head}..{offer.revision}")
-        uncommitted = apply_rules.local([entry[3:] for entry in status], files)
+        dirty = apply_rules.local([entry[3:] for entry in status], files)
         changes = {
             "way": "forward" if forward else "merge",
             "commits": int(count.out),
             "files": tuple(merge_rules.printable(files)),
-            "local": tuple(merge_rules.printable(sorted({*uncommitted, *await self._in_the_way(repo, coming)}))),
+            "local": tuple(merge_rules.printable(sorted({*dirty, *await self._in_the_way(repo, coming)}))),
             "clashes": tuple(merge_rules.printable(merge.conflicts)),
         }
         return repo, offer.model_copy(update=changes), merge.tree

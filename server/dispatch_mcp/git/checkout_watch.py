@@ -49,11 +49,11 @@ class CheckoutState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CheckoutWatch:
-    """Looks at the checkout of `repo`; `declared` are files to look at even where git ignores their folder."""
+    """Looks at the checkout of `repo`; `extra_files` are those to look at even where git ignores their folder."""
 
     git: git_process.Git
     repo: git_process.Repository
-    declared: Collection[str] = ()
+    extra_files: Collection[str] = ()
 
     async def look(self) -> CheckoutState | None:
         """Returns the checkout as it is; None when that takes too long or cannot be seen."""
@@ -70,7 +70,7 @@ class CheckoutWatch:
         header = {key: text for key, _, text in (entry[2:].partition(" ") for entry in entries if entry[:2] == "# ")}
         marks = {path: words for words, path in map(_split, entries) if path and not merge_rules.is_litter(path)}
         marks = {path: f"{words} {_mark(self.repo.top / path)}" for path, words in marks.items()}
-        rest = {path: _mark(self.repo.top / path) for path in self.declared if path not in marks}
+        rest = {path: _mark(self.repo.top / path) for path in self.extra_files if path not in marks}
         common = self.repo.common
         steering = [common / "config", common / "config.worktree", *sorted(common.glob("hooks/*"))]
         return CheckoutState(
@@ -115,11 +115,11 @@ def _moves(before: CheckoutState, after: CheckoutState) -> Iterator[str]:
         yield f"`{after.branch}` is checked out instead of `{before.branch}`"
     elif before.head != after.head and f"refs/heads/{after.branch}" not in after.refs:
         yield f"the detached commit went from {before.head[:12]} to {after.head[:12]}"
-    changed = [ref for ref in {**before.refs, **after.refs} if before.refs.get(ref) != after.refs.get(ref)]
-    for ref in sorted(changed)[:NAMED]:
+    refs = [ref for ref in {**before.refs, **after.refs} if before.refs.get(ref) != after.refs.get(ref)]
+    for ref in sorted(refs)[:NAMED]:
         yield f"{_name(ref)} {_move(before.refs.get(ref, ''), after.refs.get(ref, ''))}"
-    if len(changed) > NAMED:
-        yield f"{len(changed) - NAMED} more branches and tags"
+    if len(refs) > NAMED:
+        yield f"{len(refs) - NAMED} more branches and tags"
 
 
 def _name(ref: str) -> str:

@@ -95,15 +95,15 @@ def _gone(at: Path, links: Collection[str], names: Collection[str]) -> tuple[lis
 
     What is still listed stays: in the first case it gave way to a file.
     """
-    gone = [path for path in links if _is_replaced(at / path, listed=path in names)]
-    return gone, [path for path in links if path not in gone and not (at / path).exists()]
+    obsolete = [path for path in links if _is_replaced(at / path, is_listed=path in names)]
+    return obsolete, [path for path in links if path not in obsolete and not (at / path).exists()]
 
 
-def _is_replaced(path: Path, *, listed: bool) -> bool:
+def _is_replaced(path: Path, *, is_listed: bool) -> bool:
     if path.is_symlink() or path.is_file():
         return True
     files = path.is_dir() and git_directory(path) is None and any(path.iterdir())
-    return not listed and (files or not path.exists())
+    return not is_listed and (files or not path.exists())
 
 
 def common_directory(git_dir: Path) -> Path:
@@ -143,9 +143,9 @@ class ForeignGit:
         commit that it is at. One whose folder is gone stays staged as long as `.gitmodules` lists it.
         """
         links = merge_rules.gitlinks((await self.git.run(at, "ls-files", "--stage", "-z", env=env)).out)
-        gone, absent = await anyio.to_thread.run_sync(_gone, at, links, names)
-        await self._update_index(at, env, "--force-remove", gone)
-        inner = {path: await self.locate(at / path) for path in links if path not in gone}
+        obsolete, absent = await anyio.to_thread.run_sync(_gone, at, links, names)
+        await self._update_index(at, env, "--force-remove", obsolete)
+        inner = {path: await self.locate(at / path) for path in links if path not in obsolete}
         await self._update_index(at, env, "--skip-worktree", inner)
         unborn = await self._add(at, env)
         heads = {path: repository.head for path, repository in inner.items() if repository and repository.head}
@@ -190,8 +190,11 @@ class ForeignGit:
         head = await self._read(git_dir, *_HEAD, codes=(0, 1))
         return ForeignRepository(folder, git_dir, common, is_own, head.out.strip())
 
-    async def commits(self, inner: ForeignRepository, recorded: Collection[str], keeper: Path | None) -> list[str]:
-        """Returns the commits that neither the remotes of a repository have nor the user's copy of it."""
+    async def commits(self, inner: ForeignRepository, outer: Collection[str], keeper: Path | None) -> list[str]:
+        """Returns the commits that neither a repository's remotes nor the user's copy of it have, the newest first.
+
+        `outer` are commits that the repository around it records.
+        """
         heads = [inner.head] if inner.head else []
         if inner.is_own:
             every = ["--all", "--reflog", *heads, "--not", "--remotes"]
@@ -199,9 +202,9 @@ class ForeignGit:
             every = [*heads, "--not", f"--exclude={run_refs.PREFIX}/*", "--branches", "--tags", "--remotes"]
         else:
             return []
-        held = "".join(f"^{commit}\n" for commit in [*recorded, *await self._refs(keeper)])
+        exclusions = "".join(f"^{commit}\n" for commit in [*outer, *await self._refs(keeper)])
         ask = ("rev-list", f"--max-count={MAX_COMMITS}", "--ignore-missing", *every, "--stdin")
-        return (await self._read(inner.git_dir, *ask, stdin=held)).lines
+        return (await self._read(inner.git_dir, *ask, stdin=exclusions)).lines
 
     async def _refs(self, keeper: Path | None) -> list[str]:
         """Returns the commits that the user's own refs name."""
@@ -232,14 +235,14 @@ class ForeignGit:
             await anyio.Path(file).unlink(missing_ok=True)
         env = {**inner.env, "GIT_DIR": str(keeper or self.repo.common), "GIT_INDEX_FILE": str(index)}
         await self.git.run(inner.folder, "read-tree", inner.head or "--empty", env=env)
-        staged = await self.stage(inner.folder, env, await submodule_names(self.git, inner.folder))
+        index = await self.stage(inner.folder, env, await submodule_names(self.git, inner.folder))
         changes = await self._changes(inner, env)
         litter = merge_rules.litter(changes, ())
         await self.remove(inner.folder, env, litter)
         files = [change.path for change in changes if change.path not in litter]
-        links = {path: commit for path, commit in staged.links.items() if path not in litter}
+        links = {path: commit for path, commit in index.links.items() if path not in litter}
         tree = await self.git.run(inner.folder, "write-tree", env=env)
-        return Uncommitted((*files, *staged.unborn), tree.out.strip(), links)
+        return Uncommitted((*files, *index.unborn), tree.out.strip(), links)
 
     async def _changes(self, inner: ForeignRepository, env: Mapping[str, str]) -> list[merge_rules.Change]:
         if not inner.head:
@@ -268,7 +271,7 @@ class ForeignGit:
     async def bring(self, inner: ForeignRepository, keeper: Path, ref: str, commit: str) -> None:
         """Brings a commit and all that it builds on into the user's copy, under a ref."""
         if inner.common != keeper:
-            lines = (commit, *(f"^{held}" for held in await self._refs(keeper)))
+            lines = (commit, *(f"^{commit_id}" for commit_id in await self._refs(keeper)))
             pack = ("pack-objects", "--revs", "--quiet", "--non-empty", str(keeper / "objects" / "pack" / "pack"))
             env = {**inner.env, "GIT_DIR": str(keeper)}
             await self.git.run(inner.folder, *pack, stdin="".join(f"{line}\n" for line in lines), env=env)

@@ -65,14 +65,14 @@ class InnerRepositories:
     async def _enter(self, path: str, link: merge_rules.Link, *, is_submodule: bool, depth: int = 0) -> None:
         """Notes what is in the folder of one entry, and in the repositories inside of it."""
         plain = inner_work.InnerWork(path, is_submodule)
-        work, nested = plain, dict[str, str]()
+        work, links = plain, dict[str, str]()
         try:
-            work, nested = await self._look(plain, link)
+            work, links = await self._look(plain, link)
         except errors.WorkerError as trouble:
             work = plain._replace(trouble=str(trouble))
         if work != plain or not is_submodule:
             self.works.append(work)
-        for name, commit in nested.items() if depth < MAX_DEPTH else ():
+        for name, commit in links.items() if depth < MAX_DEPTH else ():
             await self._enter(f"{path}/{name}", merge_rules.Link(commit, commit), is_submodule=True, depth=depth + 1)
 
     async def _look(

@@ -56,14 +56,14 @@ def refusal(works: Sequence[InnerWork], worktree: str, rest: str) -> str:
 
 def remark(works: Sequence[InnerWork]) -> str:
     """Returns the same in one line, without where it is."""
-    what = "; ".join(describe(work) for work in works[:3])
-    return f"not merged: {what}{f'; and {len(works) - 3} more' if len(works) > 3 else ''}"
+    parts = "; ".join(describe(work) for work in works[:3])
+    return f"not merged: {parts}{f'; and {len(works) - 3} more' if len(works) > 3 else ''}"
 
 
-def receipt(works: Sequence[InnerWork], worktree: str, *, checked: bool = True) -> model.Receipt:
+def receipt(works: Sequence[InnerWork], worktree: str, *, is_failure: bool = True) -> model.Receipt:
     """Returns the receipt of an attempt that left such work."""
     detail = f"{remark(works)}; it is still in the worktree {escape.one_line(worktree, limit=400)}"
-    return model.Receipt(kind="merge", ok=False, checked=checked, detail=detail)
+    return model.Receipt(kind="merge", ok=False, checked=is_failure, detail=detail)
 
 
 def describe(work: InnerWork) -> str:

@@ -288,7 +288,7 @@ class WorktreeProvider:
         """Returns the outcome of an attempt that was only to look; what it changed is kept, but not merged."""
         commit = await self._keep(copy, work, contents.tree)
         if contents.works:
-            receipt = inner_work.receipt(contents.works, str(copy.path), checked=False)
+            receipt = inner_work.receipt(contents.works, str(copy.path), is_failure=False)
             outcome = _with_receipt(outcome, receipt)
         else:
             self._release(copy, work)

@@ -158,24 +158,24 @@ class Worktrees:
         env = await self._own_index(copy, admin)
         names = await foreign_repositories.submodule_names(self.git, copy.path)
         foreign = foreign_repositories.ForeignGit(self.git, copy.repo, copy.path, admin)
-        staged = await foreign.stage(copy.path, env, names)
-        changes = await self._changes(copy, task, staged, env)
-        links = merge_rules.links(staged.links, changes, staged.unborn)
+        index = await foreign.stage(copy.path, env, names)
+        changes = await self._changes(copy, task, index, env)
+        links = merge_rules.links(index.links, changes, index.unborn)
         works = await inner_repositories.InnerRepositories(foreign, ref, names).examine(links)
         back = merge_rules.links_to_put_back(changes, [work.path for work in works], names)
         if back:
             lines = merge_rules.index_lines(back)
             await self.git.run(copy.path, "update-index", "-z", "--index-info", stdin=lines, env=env)
         tree = (await self.git.run(copy.path, "write-tree", env=env)).out.strip()
-        return Contents(tree, tuple(works), tuple(merge_rules.link_remarks(changes, back, staged.absent)))
+        return Contents(tree, tuple(works), tuple(merge_rules.link_remarks(changes, back, index.absent)))
 
     async def _changes(
-        self, copy: Worktree, task: model.Task, staged: foreign_repositories.Staged, env: Mapping[str, str]
+        self, copy: Worktree, task: model.Task, index: foreign_repositories.Staged, env: Mapping[str, str]
     ) -> list[merge_rules.Change]:
         """Returns what an index changes of the base, with the task's declared files and without litter."""
         cwd = copy.path
         by_name = [f"{copy.repo.below}/{path}".lstrip("/") for path in merge_rules.files_by_name(task)]
-        inner = (*staged.links, *staged.unborn)
+        inner = (*index.links, *index.unborn)
         present = [path for path in by_name if not merge_rules.is_within(path, inner) and await _is_file(cwd / path)]
         if present:
             command = ("add", "--force", "--sparse", "--pathspec-from-file=-", "--pathspec-file-nul")
@@ -188,7 +188,7 @@ class Worktrees:
         return [change for change in changes if change.path not in drop]
 
     async def _own_index(self, copy: Worktree, folder: Path) -> dict[str, str]:
-        """Returns the environment with an index of our own, as the attempt's may be locked or half staged."""
+        """Returns the environment with an index of our own, as the attempt's may be locked or half index."""
         env = {"GIT_INDEX_FILE": str(folder / _INDEX)}
         if not await anyio.to_thread.run_sync(_copy_file, folder / "index", folder / _INDEX):
             await self.git.run(copy.path, "read-tree", "HEAD", env=env)

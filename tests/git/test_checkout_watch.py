@@ -1,0 +1,154 @@
+"""What changes in the user's checkout while an attempt works in its worktree is told, and held against nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from temp_repository import Site, commit, git, make, nothing, puts, write
+
+from dispatch_mcp import model
+from dispatch_mcp.git import checkout_watch, git_process
+from dispatch_mcp.git.checkout_watch import CheckoutState
+from dispatch_mcp.model import AttemptState
+from dispatch_mcp.process import child_environment
+
+pytestmark = pytest.mark.anyio
+
+InBoth = Callable[[Path, Path], object]
+"""Does something, given the checkout and the worktree."""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    repo = make(tmp_path / "repo")
+    write(repo, ".gitignore", "*.env\nbuild/\n")
+    commit(repo)
+    write(repo, "own.txt", "mine, not tracked")
+    write(repo, "src/b.txt", "mine, not committed")
+    write(repo, "build/settings.json", "mine, ignored")
+    return Site(repo, tmp_path / "state")
+
+
+async def told(site: Site, act: InBoth, **more: object) -> str:
+    """Returns what receipts tell of the checkout after an attempt that did something."""
+    outcome = await site.attempt(site.order(**more), lambda at: act(site.repo, at) and None)
+    assert outcome.state is AttemptState.SUCCEEDED, outcome.error
+    return " / ".join(receipt.detail for receipt in outcome.receipts if receipt.kind == "touched")
+
+
+def removes(path: str) -> InBoth:
+    return lambda checkout, _at: (checkout / path).unlink()
+
+
+def writes(path: str, text: str = "theirs") -> InBoth:
+    return lambda checkout, _at: write(checkout, path, text)
+
+
+def runs(*arguments: str) -> InBoth:
+    """Returns what runs git in the checkout."""
+    return lambda checkout, _at: git(checkout, *arguments)
+
+
+def runs_in_worktree(*arguments: str) -> InBoth:
+    return lambda _checkout, at: git(at, *arguments)
+
+
+def commits_on_a_branch(_checkout: Path, at: Path) -> None:
+    git(at, "checkout", "-q", "-b", "feature")
+    write(at, "new.txt", "x")
+    commit(at, "On a branch")
+
+
+def stashes(_checkout: Path, at: Path) -> None:
+    write(at, "a.txt", "stashed")
+    git(at, "stash", "-q")
+
+
+def adds_hook(checkout: Path, _at: Path) -> None:
+    write(checkout, ".git/hooks/post-merge", "#!/bin/sh\n")
+
+
+CHANGES = {
+    "a tracked file": (writes("a.txt"), "`a.txt`"),
+    "a tracked file that is gone": (removes("a.txt"), "`a.txt`"),
+    "a new file": (writes("new.txt"), "`new.txt`"),
+    "a file of the user's that was not committed": (writes("src/b.txt"), "`src/b.txt`"),
+    "a file of the user's that was not tracked": (writes("own.txt"), "`own.txt`"),
+    "one that is gone": (removes("own.txt"), "`own.txt`"),
+    "an ignored file": (writes("secret.env"), "`secret.env`"),
+    "a file that was staged": (runs("add", "src/b.txt"), "`src/b.txt`"),
+    "a commit": (runs("commit", "-q", "--allow-empty", "-m", "Theirs"), "branch `main` went from "),
+    "another branch": (runs("checkout", "-q", "-b", "other"), "`other` is checked out instead of `main`"),
+    "a detached commit": (runs("checkout", "-q", "--detach"), "`(detached)` is checked out instead of `main`"),
+    "a new branch": (commits_on_a_branch, "branch `feature` is new, at "),
+    "a moved branch": (runs_in_worktree("branch", "-f", "side", "HEAD~1"), "branch `side` went from "),
+    "a deleted branch": (runs_in_worktree("branch", "-D", "side"), "branch `side` is gone (it was at "),
+    "a tag": (runs_in_worktree("tag", "v1"), "tag `v1` is new, at "),
+    "the stash": (stashes, "the stash is new, at "),
+    "a setting": (runs_in_worktree("config", "alias.x", "status"), "`.git/config`"),
+    "a hook": (adds_hook, "`.git/hooks/post-merge`"),
+}
+
+
+@pytest.mark.promise("S8")
+@pytest.mark.parametrize(("act", "words"), CHANGES.values(), ids=CHANGES.keys())
+async def test_a_change_of_the_checkout_is_told_and_the_result_stays_what_it_is(
+    site: Site, act: InBoth, words: str
+) -> None:
+    git(site.repo, "branch", "side")
+    receipt = await told(site, act)
+    assert receipt.startswith("changed meanwhile in the checkout itself, by this task or somebody else: ")
+    assert words in receipt
+
+
+async def test_an_attempt_that_looks_only_and_one_that_fails_are_told_of_as_well(site: Site) -> None:
+    assert "`a.txt`" in await told(site, writes("a.txt"), isolation="merged")
+    outcome = await site.attempt(site.order("u"), lambda _at: write(site.repo, "b.txt", "x"), ends=AttemptState.FAILED)
+    assert [receipt.kind for receipt in outcome.receipts] == ["touched"]
+
+
+async def test_a_declared_file_is_looked_at_even_in_a_folder_that_git_ignores(site: Site) -> None:
+    task = model.Task(id="t", do="x", isolation="worktree", files=("build/settings.json",))
+    assert "`build/settings.json`" in await told(site, writes("build/settings.json"), task=task)
+
+
+@pytest.mark.parametrize("act", [nothing, puts("new.txt", "x"), puts("a.txt", "x")], ids=["nothing", "new", "changed"])
+async def test_work_in_the_worktree_alone_is_no_change_of_the_checkout(
+    site: Site, act: Callable[[Path], object]
+) -> None:
+    assert await told(site, lambda _checkout, at: act(at)) == ""
+    assert await told(site.again(), lambda _checkout, at: write(at, "more.txt", "x"), attempt=1) == ""
+
+
+async def test_caches_are_no_change_of_the_checkout(site: Site) -> None:
+    assert await told(site, writes("__pycache__/a.cpython-311.pyc")) == ""
+
+
+async def test_what_the_user_commits_meanwhile_is_told_by_its_branch_alone(site: Site) -> None:
+    receipt = await told(site, lambda checkout, _at: commit(checkout, "Mine"))
+    assert "branch `main` went from" in receipt
+    assert "src/b.txt" not in receipt
+
+
+async def test_a_bare_repository_is_watched_by_its_branches(site: Site, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "-q", "--bare", str(site.repo), "bare.git")
+    bare = Site(tmp_path / "bare.git", site.home)
+    assert "branch `other` is new" in await told(bare, runs_in_worktree("branch", "other"))
+
+
+async def test_a_checkout_that_cannot_be_looked_at_is_not_told_of(site: Site) -> None:
+    git_here = git_process.Git(site.home, child_environment.ChildPolicy({"PATH": "bin"}))
+    repo = git_process.Repository(site.repo, site.repo / ".git", "", "0" * 40)
+    assert await checkout_watch.CheckoutWatch(git_here, repo).look() is None
+
+
+def test_many_changes_are_told_by_the_first_and_a_count() -> None:
+    before = CheckoutState(branch="main")
+    refs = {f"refs/heads/b{number}": "1" * 40 for number in range(8)}
+    after = CheckoutState(branch="main", refs=refs, files={f"f{number}": "x" for number in range(9)})
+    parts = checkout_watch.differences(before, after)
+    assert len(parts) == checkout_watch.NAMED + 2
+    assert parts[-2] == "3 more branches and tags"
+    assert parts[-1] == "`f0`, `f1`, `f2`, `f3`, `f4` and 4 more"
