@@ -422,7 +422,7 @@ def sizes(module: source.Module) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFu
         body = function.body[1:] if ast.get_docstring(function) is not None else function.body
         if body and not all(_empty(statement) for statement in body):
             size = sum(function.lineno <= line <= (function.end_lineno or 0) for line in ends)
-            yield function, size - sum(1 for inner in _with_docstring(function))
+            yield function, size - sum(1 for _ in _with_docstring(function))
 
 
 def _logical_lines(text: str) -> list[int]:

@@ -164,7 +164,7 @@ async def test_what_is_the_users_own_in_the_way_of_a_change_is_named_and_stays(
     assert (state_of(site.repo), contents(site.repo.parent)) == (before, files)
 
 
-FREE = {
+FREE: dict[str, tuple[Work, Work]] = {
     "an ignored file elsewhere": (own_at("local/settings.json"), puts("new.txt", "x")),
     "an ignored file beside": (own_at("src/own.key"), puts("src/new.txt", "x")),
     "an empty folder": (lambda at: (at / "new").mkdir(), puts("new/x.txt", "x")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from temp_repository import Site, commit, git, make, nothing, puts, write
@@ -31,9 +32,13 @@ def site(tmp_path: Path) -> Site:
     return Site(repo, tmp_path / "state")
 
 
-async def told(site: Site, act: InBoth, **more: object) -> str:
+async def told(site: Site, act: InBoth, **more: Any) -> str:
     """Returns what receipts tell of the checkout after an attempt that did something."""
-    outcome = await site.attempt(site.order(**more), lambda at: act(site.repo, at) and None)
+
+    def work(at: Path) -> None:
+        act(site.repo, at)
+
+    outcome = await site.attempt(site.order(**more), work)
     assert outcome.state is AttemptState.SUCCEEDED, outcome.error
     return " / ".join(receipt.detail for receipt in outcome.receipts if receipt.kind == "touched")
 

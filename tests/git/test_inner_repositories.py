@@ -54,6 +54,15 @@ def then(*works: Work) -> Work:
     return work
 
 
+def runs(*arguments: str) -> Work:
+    """Returns work that runs git."""
+
+    def work(at: Path) -> None:
+        git(at, *arguments)
+
+    return work
+
+
 def in_shared_worktree(repo: Path) -> Work:
     """Returns work that takes the submodule's folder from the user's own copy, and commits there."""
 
@@ -241,9 +250,7 @@ async def test_without_the_users_copy_of_a_submodule_its_commits_stay_in_the_wor
 
 async def test_a_submodule_never_moves_to_a_commit_that_nobody_has(site: Site) -> None:
     nowhere = "1" * 40
-    outcome = await site.attempt(
-        site.order(), lambda at: git(at, "update-index", "--cacheinfo", f"160000,{nowhere},{PLACE}") and None
-    )
+    outcome = await site.attempt(site.order(), runs("update-index", "--cacheinfo", f"160000,{nowhere},{PLACE}"))
     assert (outcome.state, outcome.error_kind) == (AttemptState.FAILED, "submodule")
     assert f"moved to commit {nowhere[:12]}" in outcome.error
     assert link(site.repo, MERGED) == link(site.repo, "HEAD")
@@ -292,16 +299,17 @@ async def test_files_in_the_place_of_a_submodule_never_come_into_the_users_copy_
 
 
 async def test_a_new_submodule_is_not_merged_before_the_user_has_a_copy_of_it(site: Site, upstream: Path) -> None:
-    outcome = await site.attempt(
-        site.order(), lambda at: git(at, *LOCAL, "submodule", "--quiet", "add", str(upstream), "other") and None
-    )
+    outcome = await site.attempt(site.order(), runs(*LOCAL, "submodule", "--quiet", "add", str(upstream), "other"))
     assert (outcome.state, outcome.error_kind) == (AttemptState.FAILED, "submodule")
     assert "submodule `other`" in outcome.error
     assert link(site.repo, MERGED, "other") == ""
 
 
 def makes_repository(path: str) -> Work:
-    return lambda at: make(at / path) and None
+    def work(at: Path) -> None:
+        make(at / path)
+
+    return work
 
 
 def makes_unborn(path: str) -> Work:

@@ -6,6 +6,7 @@ import random
 import string
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def tools(tmp_path: Path) -> Path:
 
 
 def work(workspace: Path | str, *argv: str, timeout_s: float | None = None) -> work_order.WorkOrder:
-    task = model.Task(id="t1", goal="run it", command=argv)
+    task = model.Task(id="t1", do="run it", command=argv)
     return work_order.WorkOrder("run-1", task, 1, WorkerKind.COMMAND, workspace=str(workspace), timeout_s=timeout_s)
 
 
@@ -247,9 +248,12 @@ async def test_nothing_starts_below_the_depth_limit(tmp_path: Path, workspace: P
 
 
 def test_a_strange_run_id_cannot_leave_the_state_directory() -> None:
+    order = work("/workspace", "true")
     for name in ("..", ".", "", "a/b", "/etc", "a\0b", "x" * 300, "é", "\ud800", "a."):
-        assert attempt_scope._part(name).isalnum()
-    assert attempt_scope._part("run-1_a.b") == "run-1_a.b"
+        folder = attempt_scope.folder_of(Path("/state"), replace(order, run_id=name))
+        assert folder.parent.parent.name.isalnum()
+        assert folder.parents[3] == Path("/state")
+    assert attempt_scope.folder_of(Path("/state"), replace(order, run_id="a_b.c")) == Path("/state/runs/a_b.c/t1/1")
 
 
 @pytest.fixture
