@@ -99,7 +99,7 @@ def test_what_must_fail_again_is_tried_once_and_says_why(
     )
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
     shell = command_runs.shell(monkeypatch, capsys)
-    task: dict[str, Any] = {"id": "t", "do": "Change a file", "command": case.command, "max_attempts": 3}
+    task: dict[str, Any] = {"id": "t", "do": "Change a file", "command": case.command, "attempts": 3}
     more = {"files": ["a.txt"], "isolation": "worktree"} if case.own_tree else {}
     answer = shell("run", command_runs.written(tmp_path, [{**task, **more}]), "--quiet")
     assert answer.code == 1

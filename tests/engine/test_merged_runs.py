@@ -169,7 +169,7 @@ async def test_conflicts_end_with_the_attempts_that_a_task_has_and_the_change_is
 ) -> None:
     def together(mine: str, other: str) -> model.Task:
         argv = (*PYTHON, ADD_TOGETHER, "list.txt", mine, str(tmp_path), mine, other)
-        return adds(mine, mine, command=argv, max_attempts=1)
+        return adds(mine, mine, command=argv, attempts=1)
 
     async with engine(tmp_path / "state") as found:
         record = await run(found, repo, together("left", "right"), together("right", "left"))
@@ -182,7 +182,7 @@ async def test_conflicts_end_with_the_attempts_that_a_task_has_and_the_change_is
 
 async def test_a_task_that_changes_nothing_of_what_it_declared_has_failed(tmp_path: Path, repo: Path) -> None:
     idle = adds("idle", "x", command=(*PYTHON, "pass"))
-    asked = adds("asked", "x", command=(*PYTHON, "pass"), acceptance=("diff",), max_attempts=1)
+    asked = adds("asked", "x", command=(*PYTHON, "pass"), acceptance=("diff",), attempts=1)
     async with engine(tmp_path / "state") as found:
         await run(found, repo, idle, asked)
         states = {task.id: task.state for task in await found.store.tasks("run")}
@@ -194,10 +194,10 @@ async def test_a_task_that_changes_nothing_of_what_it_declared_has_failed(tmp_pa
 
 async def test_an_agent_that_was_to_change_something_and_changed_nothing_has_failed(tmp_path: Path, repo: Path) -> None:
     tasks = (
-        model.Task(id="idle", do="Change it", isolation="worktree", max_attempts=1),
+        model.Task(id="idle", do="Change it", isolation="worktree", attempts=1),
         model.Task(id="busy", do="Change it", isolation="worktree", inputs={"new.txt": "x"}),
         model.Task(id="look", do="Look at it"),
-        model.Task(id="none", do="Change it", files=("list.txt",), max_attempts=1),
+        model.Task(id="none", do="Change it", files=("list.txt",), attempts=1),
         model.Task(id="done", do="Change it", files=("list.txt",), inputs={"list.txt": "second\n"}),
     )
     async with engine(tmp_path / "state", {WorkerKind.API: Pretending()}) as found:
@@ -212,7 +212,7 @@ async def test_an_agent_that_finds_its_file_changed_by_another_task_of_the_run_h
     tmp_path: Path, repo: Path
 ) -> None:
     stray = model.Task(id="stray", do="Write", files=("a.txt",), inputs={"a.txt": "x", "b.txt": "x"})
-    late = model.Task(id="late", do="Write", files=("b.txt",), deps=("stray",), max_attempts=1)
+    late = model.Task(id="late", do="Write", files=("b.txt",), deps=("stray",), attempts=1)
     async with engine(tmp_path / "state", {WorkerKind.API: Pretending()}) as found:
         await run(found, repo, stray, late, worker=WorkerKind.API)
         outcome = (await found.store.outcomes("run", ["late"]))["late"]
@@ -223,7 +223,7 @@ async def test_an_agent_that_finds_its_file_changed_by_another_task_of_the_run_h
 async def test_acceptance_is_checked_in_the_worktree_before_anything_is_merged(tmp_path: Path, repo: Path) -> None:
     check = "command: python -S -c \"open('left', 'w'); assert 'good' in open('list.txt').read()\""
     good = adds("good", "good", acceptance=(check,))
-    bad = adds("bad", "bad", acceptance=(check.replace("'good'", "'better'"),), max_attempts=1)
+    bad = adds("bad", "bad", acceptance=(check.replace("'good'", "'better'"),), attempts=1)
     async with engine(tmp_path / "state") as found:
         await run(found, repo, good, bad)
         states = {task.id: task.state for task in await found.store.tasks("run")}
