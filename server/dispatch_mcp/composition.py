@@ -22,7 +22,7 @@ from dispatch_mcp.engine import (
     run_view,
 )
 from dispatch_mcp.git import branch_apply, diff_source, git_process, workspace_provider
-from dispatch_mcp.model import WorkerKind, ports, records, work_order
+from dispatch_mcp.model import WorkerKind, ports, records, transitions, work_order
 from dispatch_mcp.review import council_decision, review_scope
 from dispatch_mcp.routing import confidence, router
 from dispatch_mcp.runs import budget
@@ -52,7 +52,7 @@ def order_maker(settings: configuration.Settings, known: Callable[[], catalog.Ca
         timed = replace(work, timeout_s=deadline)
         return (
             timed
-            if timed.worker in (WorkerKind.COMMAND, WorkerKind.SCRIPTED)
+            if timed.worker in transitions.SERVER_WORKERS - transitions.MODEL_WORKERS
             else order_builder.with_agent(timed, known())
         )
 

@@ -21,6 +21,7 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.model import worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import allowlist, child_environment
 
@@ -45,7 +46,7 @@ def _no_bool(value: object) -> object:
 
 
 def _variable(name: str) -> str:
-    if not _VARIABLE.match(name):
+    if not _VARIABLE.fullmatch(name):
         raise ValueError(f"{name!r} is not the name of an environment variable")
     return name
 
@@ -73,7 +74,7 @@ class Settings(model.Value):
     pass_env: tuple[Annotated[str, AfterValidator(_variable)], ...] = ()
     agent_dirs: tuple[Path, ...] = ()
     trusted_agents: Path
-    default_worker: Literal["auto", "host", "api", "claude", "command", "scripted"] = "auto"
+    default_worker: worker_choice.WorkerName = "auto"
     max_parallel: Annotated[Count, Field(ge=1, le=model.MAX_PARALLEL)] = 5
     lease_minutes: Annotated[Number, Field(gt=0, le=1440)] = 30.0
     task_timeout_s: Annotated[Number, Field(gt=0, le=86_400)] = 300.0

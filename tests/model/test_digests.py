@@ -55,13 +55,6 @@ def test_the_order_in_which_an_object_was_written_does_not_matter(inputs: dict[s
     assert digests.digest(inputs) == digests.digest(turned)
 
 
-@hypothesis.given(st.lists(st.tuples(TEXTS, TEXTS), unique=True, max_size=5))
-def test_the_key_of_a_work_ignores_the_order_of_what_it_builds_on(upstream: list[tuple[str, str]]) -> None:
-    key = digests.work_key("spec", upstream)
-    assert digests.work_key("spec", reversed(upstream)) == key
-    assert digests.work_key("other", upstream) != key
-
-
 @hypothesis.given(TEXTS, TEXTS)
 def test_a_result_that_tells_its_dependants_something_else_has_another_digest(first: str, second: str) -> None:
     results = [model.Outcome(state=model.AttemptState.SUCCEEDED, summary=summary) for summary in (first, second)]
@@ -72,3 +65,65 @@ def test_a_result_that_tells_its_dependants_something_else_has_another_digest(fi
 def test_numbers_that_json_cannot_say_have_no_digest() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         digests.digest(float("nan"))
+
+
+OUTCOME = model.Outcome.model_validate(GOLDEN["result"]["outcome"])
+ARTIFACT = model.Artifact(name="log", digest="0")
+
+
+@pytest.mark.parametrize(
+    "handoff",
+    [
+        {"completed_work": "other"},
+        {"files_modified": ("other.py",)},
+        {"decisions_made": ("other",)},
+        {"open_questions": ("other?",)},
+        {"mistakes_learned": ("other",)},
+        {"artifacts": (ARTIFACT,)},
+        {"artifacts": (ARTIFACT.model_copy(update={"digest": "1"}),)},
+    ],
+)
+def test_what_dependants_receive_makes_another_result(handoff: dict[str, model.Json]) -> None:
+    changed = OUTCOME.model_copy(update={"handoff": OUTCOME.handoff.model_copy(update=handoff)})
+    assert digests.result_digest(changed) != digests.result_digest(OUTCOME)
+
+
+@pytest.mark.parametrize("outcome", [{"output": {"other": 1}}, {"output": None}, {"summary": "other"}])
+def test_output_and_summary_are_part_of_a_result(outcome: dict[str, model.Json]) -> None:
+    assert digests.result_digest(OUTCOME.model_copy(update=outcome)) != digests.result_digest(OUTCOME)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        {"usage": model.Usage(input_tokens=7)},
+        {"unverified": True},
+        {"receipts": (model.Receipt(kind="claim", ok=True, detail="d"),)},
+        {"retryable": True},
+        {"handoff": OUTCOME.handoff.model_copy(update={"messages": (model.Note(to="all", text="hello"),)})},
+    ],
+)
+def test_how_a_result_came_about_does_not_make_it_another_one(outcome: dict[str, model.Json]) -> None:
+    assert digests.result_digest(OUTCOME.model_copy(update=outcome)) == digests.result_digest(OUTCOME)
+
+
+_PAIRS = st.lists(st.tuples(st.sampled_from(["a", "b", "c.1"]), st.sampled_from(["0", "1"])), max_size=4)
+
+
+@hypothesis.given(_PAIRS, _PAIRS)
+def test_work_is_the_same_exactly_if_it_builds_on_the_same_results_in_whatever_order(
+    first: list[tuple[str, str]], second: list[tuple[str, str]]
+) -> None:
+    same = sorted(first) == sorted(second)
+    assert (digests.work_key("spec", first) == digests.work_key("spec", reversed(second))) is same
+    assert digests.work_key("spec", first) != digests.work_key("other", first)
+
+
+@hypothesis.given(st.text(), st.text())
+def test_two_texts_have_one_digest_only_if_they_are_one(first: str, second: str) -> None:
+    assert (digests.digest([first]) == digests.digest([second])) is (first == second)
+    assert digests.digest(first) != digests.digest([first])
+
+
+def test_half_a_pair_of_surrogates_has_a_digest_too() -> None:
+    assert len(digests.digest("\ud800")) == len(digests.digest("")) == 64

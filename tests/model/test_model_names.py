@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dispatch_mcp.model import model_names
 
@@ -40,3 +42,20 @@ def test_the_models_that_are_used_unasked_are_in_the_table() -> None:
 def test_an_effort_is_one_of_the_words_of_a_request_or_none() -> None:
     assert [model_names.effort(f" {word.upper()} ") for word in model_names.EFFORTS] == list(model_names.EFFORTS)
     assert model_names.effort("extreme") == model_names.effort("") == ""
+
+
+_NAMES = st.sampled_from([*model_names.TABLE, model_names.INHERIT, "claude-x-1", ""]) | st.text("ab-1m", max_size=12)
+_SUFFIXES = st.sampled_from(["", "@20261101", "[1m]", "@20261101[1m]"])
+
+
+@given(_NAMES, _SUFFIXES)
+def test_a_name_is_full_after_once_and_bare_after_once(name: str, suffix: str) -> None:
+    full = model_names.resolve(name)
+    assert model_names.resolve(full) == full
+    assert model_names.resolve(name + suffix) in {name + suffix, full}
+    assert model_names.bare(full + suffix) == model_names.bare(full) == full
+
+
+@pytest.mark.parametrize("name", ["Opus", "OPUS", " opus", "opus ", "opus5", "claude-opus", "opus[1m]"])
+def test_only_the_short_names_themselves_are_short_for_anything(name: str) -> None:
+    assert model_names.resolve(name) == name

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
 
 import pytest
 from hypothesis import given
@@ -48,3 +49,48 @@ def test_everything_of_a_run_lies_below_its_root_and_outside_the_branches() -> N
 def test_no_run_id_leaves_its_own_folder(run_id: str) -> None:
     assert run_refs.Refs(run_id).merged.count("/") == 3
     assert run_refs.Refs(run_id).merged.split("/")[3] == "merged"
+
+
+STATES: tuple[run_refs.State, ...] = ("done", "conflicts", "kept")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "r1",
+        "Build API",
+        "日本",
+        "a..b",
+        "x.lock",
+        "@{1}",
+        "-rf",
+        ".hidden",
+        "a~1^2:3?*[",
+        "end.",
+        "a//b",
+        "\x7f\n",
+        "@",
+    ],
+)
+def test_git_accepts_every_name_and_reads_it_as_it_is(name: str) -> None:
+    refs = run_refs.Refs(name)
+    for ref in (refs.merged, refs.base, *(refs.change(state, name, 1) for state in STATES)):
+        checked = subprocess.run(
+            ["git", "check-ref-format", "--normalize", ref], capture_output=True, text=True, check=True
+        )
+        assert checked.stdout == f"{ref}\n"
+
+
+@given(st.text(max_size=6), st.text(max_size=6), st.integers(1, 99), st.integers(1, 99))
+def test_no_two_attempts_share_a_name(task: str, other: str, attempt: int, later: int) -> None:
+    refs = run_refs.Refs("r1")
+    same = (task, attempt) == (other, later)
+    assert (refs.change("done", task, attempt) == refs.change("done", other, later)) is same
+    assert refs.change("done", task, attempt) != refs.change("kept", task, attempt)
+    assert refs.change("done", task, attempt) != run_refs.Refs("r2").change("done", task, attempt)
+
+
+@given(st.text("abc.-/", max_size=6), st.text("abc.-/", max_size=6))
+def test_no_name_of_a_run_is_a_folder_of_another_ones(first: str, second: str) -> None:
+    one, other = run_refs.Refs(first), run_refs.Refs(second)
+    assert first == second or not one.merged.startswith(f"{other.root}/")

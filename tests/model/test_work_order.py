@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import MISSING, replace
+from dataclasses import fields as fields_of
 from typing import Any
 
 import pytest
@@ -63,3 +64,19 @@ def test_an_assignment_is_the_hosts_call_word_for_word() -> None:
         "run_in_background": False,
     }
     assert assignments.Assignment.model_validate(wire) == assignment
+
+
+def test_what_a_worker_is_told_of_an_attempt_is_fixed_before_anybody_elses_text_is_read() -> None:
+    fields = {field.name: field for field in fields_of(work_order.WorkOrder)}
+    needed = [name for name, field in fields.items() if field.default is MISSING and field.default_factory is MISSING]
+    assert needed == ["run_id", "task", "attempt", "worker"]
+    for name in ("upstream", "messages", "notices", "material", "gathered", "gathered_at"):
+        assert getattr(WORK, name) == ()
+    assert WORK.last_beat == {}
+    assert WORK.last_beat is not work_order.WorkOrder("run", WORK.task, 1, WorkerKind.HOST).last_beat
+
+
+def test_a_dependency_that_was_not_proved_says_so() -> None:
+    upstream = work_order.Upstream("a", model.Handoff())
+    assert (upstream.output, upstream.summary, upstream.unverified) == (None, "", False)
+    assert replace(upstream, unverified=True) != upstream

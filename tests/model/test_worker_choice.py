@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 
 from dispatch_mcp import model
@@ -25,9 +28,7 @@ KEY, CLAUDE = {"key": True}, {"claude": "/usr/bin/claude"}
         ({"chat": False, "preferred": WorkerKind.HOST, **CLAUDE}, WorkerKind.CLAUDE, "Claude Code is installed"),
     ],
 )
-def test_whoever_is_there_is_picked_and_the_reason_is_said(
-    there: dict[str, object], kind: WorkerKind, why: str
-) -> None:
+def test_whoever_is_there_is_picked_and_the_reason_is_said(there: dict[str, Any], kind: WorkerKind, why: str) -> None:
     picked = worker_choice.AvailableWorkers(**there).pick()
     assert picked.kind is kind
     assert why in picked.why
@@ -60,7 +61,7 @@ def test_other_names_are_taken_as_they_are_and_suffixes_have_no_price() -> None:
 
 
 def work(directory: str = "", tools: tuple[str, ...] | None = None) -> work_order.WorkOrder:
-    return work_order.WorkOrder("r", model.Task(id="t", goal="x"), 1, WorkerKind.API, directory=directory, tools=tools)
+    return work_order.WorkOrder("r", model.Task(id="t", do="x"), 1, WorkerKind.API, directory=directory, tools=tools)
 
 
 @pytest.mark.promise("S8")
@@ -83,3 +84,46 @@ def test_what_a_definition_takes_away_is_gone() -> None:
     assert tool_permissions.tools_of_agent(None, ()) is None
     assert tool_permissions.tools_of_agent(None, ("Edit", "Write", "Bash")) == ("Glob", "Grep", "Read")
     assert tool_permissions.tools_of_agent(("Read", "Bash(git *)"), ("Bash",)) == ("Read",)
+
+
+EVERYWHERE = [
+    worker_choice.AvailableWorkers(chat=chat, subagents=subagents, key=key, claude=claude, preferred=preferred)
+    for chat in (True, False)
+    for subagents in (True, False)
+    for key in (True, False)
+    for claude in ("", "/usr/bin/claude")
+    for preferred in (None, *WorkerKind)
+]
+
+
+def test_whoever_is_picked_can_be_asked_or_nobody_can() -> None:
+    for there in EVERYWHERE:
+        kind = there.pick().kind
+        alone = not (there.chat or there.key or there.claude or there.preferred in there.kinds)
+        assert (kind in there.kinds) is not alone, there
+        assert not alone or kind is WorkerKind.API
+
+
+def test_who_is_preferred_is_picked_wherever_he_can_be_asked_and_changes_nothing_elsewhere() -> None:
+    for there in EVERYWHERE:
+        without = dataclasses.replace(there, preferred=None)
+        if there.preferred in there.kinds:
+            assert there.pick().kind is there.preferred
+            assert there.pick().why.startswith(f"{there.preferred}: ")
+        else:
+            assert there.pick() == without.pick()
+
+
+def test_a_worker_is_missing_exactly_if_he_cannot_be_asked_and_people_are_never_for_whole_runs() -> None:
+    for there in EVERYWHERE:
+        assert {kind for kind in WorkerKind if not there.missing(kind)} == there.kinds
+        assert {WorkerKind.COMMAND, WorkerKind.SCRIPTED} <= there.kinds
+        assert WorkerKind.HUMAN not in there.kinds
+        assert (WorkerKind.HOST in there.kinds) is there.chat
+
+
+def test_a_key_that_a_host_with_subagents_hands_down_does_not_move_the_work_to_the_api() -> None:
+    for there in EVERYWHERE:
+        if there.chat and there.subagents and there.preferred not in there.kinds:
+            assert there.pick().kind is WorkerKind.HOST
+            assert there.pick() == dataclasses.replace(there, key=not there.key).pick() or there.preferred

@@ -13,7 +13,7 @@ import anyio
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import pack_builder, packs, requirement_sources, requirements, search_scope
-from dispatch_mcp.model import WorkerKind, records, work_order
+from dispatch_mcp.model import WorkerKind, records, transitions, work_order
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import token_count
 
@@ -28,7 +28,6 @@ PATIENCE_S: Final = 8.0
 MAX_RUNS, MAX_NOTES = 10, 30
 """How many earlier runs of a workspace the continuity notes are made of, and how many lines they have."""
 
-_READERS = frozenset({WorkerKind.HOST, WorkerKind.API, WorkerKind.CLAUDE})
 _NO_RULES_OF_THEIR_OWN = frozenset({WorkerKind.API})
 """Workers that read no project rules by themselves."""
 
@@ -58,7 +57,7 @@ class Briefing:
 
     async def brief(self, work: work_order.WorkOrder) -> BriefedOrder:
         """Returns the order with what its task should read; the order as it is where nothing can be gathered."""
-        if self.budget <= 0 or work.worker not in _READERS or not work.workspace:
+        if self.budget <= 0 or work.worker not in transitions.MODEL_WORKERS or not work.workspace:
             return BriefedOrder(work, {})
         with anyio.move_on_after(self.patience_s):
             try:

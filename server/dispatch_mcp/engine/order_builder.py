@@ -9,7 +9,6 @@ from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import task_kinds
 from dispatch_mcp.model import records, transitions, work_order
-from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import budget, message_rules, task_isolation, tool_permissions
 from dispatch_mcp.store import sqlite_store
 
@@ -113,6 +112,6 @@ class OrderBuilder:
     async def _messages(self, task: model.Task, worker: model.WorkerKind) -> tuple[model.Message, ...]:
         if self.messages is not None:
             return message_rules.messages_for(self.messages, task)
-        if worker not in forecast.MODEL_WORKERS:
+        if worker not in transitions.MODEL_WORKERS:
             return ()
         return message_rules.messages_for(await self.store.inbox(self.run.id), task)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import problems
+from dispatch_mcp.model import problems, worker_choice
 from dispatch_mcp.text import json_types
 
 MAX_TEXT = 200_000
@@ -166,7 +166,7 @@ class Dispatch(Args):
 
     plan_id: str = arg("Start this plan; or latest.", "", max_length=200)
     run_id: str = arg("Or go on with this run (or latest); lost assignments are repeated.", "", max_length=200)
-    worker: Literal["auto", "host", "api", "claude", "command", "scripted"] = arg("", "auto")
+    worker: worker_choice.WorkerName = arg("", "auto")
     request_key: str = arg("Same key, same run.", "", max_length=200)
     dry_run: bool = arg("Simulate every task; labelled.", False)
     fresh: bool = arg("Do finished work again.", False)

@@ -12,8 +12,9 @@ from dispatch_mcp.model import AttemptState, TaskState, WorkerKind
 HOST_WORKERS = frozenset({WorkerKind.HOST})
 HUMAN_WORKERS = frozenset({WorkerKind.HUMAN})
 SERVER_WORKERS = frozenset(WorkerKind) - HOST_WORKERS - HUMAN_WORKERS
-MENDING_WORKERS = frozenset({WorkerKind.HOST, WorkerKind.API, WorkerKind.CLAUDE})
-"""Workers that read what a review found: a command does the same again, whatever anybody objects."""
+MODEL_WORKERS = frozenset({WorkerKind.HOST, WorkerKind.API, WorkerKind.CLAUDE})
+"""Those that are language models: they have an agent, are given context, use tokens, and teach the router. They also
+read what a review found; a command does the same again, whatever anybody objects."""
 
 # Why a task is closed or waits, where it is not an error's own word: `TaskRow.cause`.
 BY_USER = "user"

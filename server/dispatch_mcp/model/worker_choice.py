@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from dispatch_mcp.model import WorkerKind
+
+WorkerName = Literal["auto", "host", "api", "claude", "command", "scripted"]
+"""Who may be asked for whole runs: every kind of worker but people, or whoever can."""
 
 
 class Pick(NamedTuple):

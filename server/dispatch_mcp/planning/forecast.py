@@ -16,7 +16,7 @@ from statistics import NormalDist
 from typing import Final, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import Effort, WorkerKind
+from dispatch_mcp.model import Effort, transitions
 from dispatch_mcp.planning import graph, plan_checks, schedule
 from dispatch_mcp.routing import model_choice
 
@@ -41,8 +41,6 @@ ROUNDS, NODES = 64, 2_000
 """Most scenarios of a plan's makespan, and most tasks simulated over all of them; larger plans are approximated."""
 
 LEAST_ROUNDS: Final = 16
-MODEL_WORKERS: Final = frozenset({WorkerKind.HOST, WorkerKind.API, WorkerKind.CLAUDE})
-"""Who uses a model, and so tokens and dollars."""
 
 _NORMAL: Final = NormalDist()
 _P90: Final = _NORMAL.inv_cdf(0.9)
@@ -127,7 +125,7 @@ def counted_tokens(usage: model.Usage) -> int:
 
 def uses_model(task: model.Task) -> bool:
     """Returns whether a task is a model's work, as far as the plan says."""
-    return task.worker in MODEL_WORKERS if task.worker is not None else not task.command
+    return task.worker in transitions.MODEL_WORKERS if task.worker is not None else not task.command
 
 
 class Past:

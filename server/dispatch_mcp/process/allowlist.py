@@ -57,7 +57,7 @@ class Rule:
     def _option_allowed(self, word: str) -> bool:
         assert self.options is not None
         name, equals, _ = word.partition("=")
-        return name + equals in self.options or ("-NUMBER" in self.options and bool(_NUMBER.match(word)))
+        return name + equals in self.options or ("-NUMBER" in self.options and bool(_NUMBER.fullmatch(word)))
 
 
 def _end_of_options(words: Sequence[str]) -> int:

@@ -114,7 +114,7 @@ class Ledger:
             ceiling = getattr(self.limits, name)
             if ceiling is not None and amount >= ceiling:
                 return budget.Hold(name, ceiling, amount, task_id=task_id)
-        if worker not in forecast.MODEL_WORKERS:
+        if worker not in transitions.MODEL_WORKERS:
             return None
         need = self._set_aside(task_id)
         return self._short("dollars", task_id, need) or self._short("tokens", task_id, need)
@@ -168,13 +168,13 @@ class Ledger:
         if worker is WorkerKind.HUMAN:
             return
         self.attempts += 1
-        if worker in forecast.MODEL_WORKERS:
+        if worker in transitions.MODEL_WORKERS:
             self._running[task_id] = self._set_aside(task_id)
             self.reserved = self.reserved.plus(self._running[task_id])
 
     def end(self, attempt: AttemptUse) -> None:
         """Notes that the running attempt of a task has ended, and what it used."""
-        if attempt.worker not in forecast.MODEL_WORKERS:
+        if attempt.worker not in transitions.MODEL_WORKERS:
             return
         aside = self._running.pop(attempt.task_id, NOTHING)
         # With nothing set aside the sum is nothing exactly: taking floats away leaves dust that adds up over a run.

@@ -21,7 +21,7 @@ _LOST: Final = frozenset({TaskState.FAILED, TaskState.CANCELLED})
 
 def can_be_mended(row: TaskRow) -> bool:
     """Returns whether somebody can do work again with a review's findings before them, or does so already."""
-    return row.worker in transitions.MENDING_WORKERS and (row.state in DONE or row.rounds > 0)
+    return row.worker in transitions.MODEL_WORKERS and (row.state in DONE or row.rounds > 0)
 
 
 def to_send_back(

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import TaskState, WorkerKind, records, run_refs, work_order
+from dispatch_mcp.model import TaskState, WorkerKind, records, run_refs, transitions, work_order
 from dispatch_mcp.planning import graph
 
-EDITING_WORKERS: Final = frozenset({WorkerKind.API, WorkerKind.CLAUDE})
-
+EDITING_WORKERS: Final = transitions.MODEL_WORKERS & transitions.SERVER_WORKERS
+"""Language models that this server starts: nobody else sees what they change."""
 
 _PLACED_WORKERS: Final = EDITING_WORKERS | {WorkerKind.COMMAND}
 

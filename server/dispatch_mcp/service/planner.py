@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.model import TaskState, WorkerKind, problems, records
+from dispatch_mcp.model import TaskState, WorkerKind, problems, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import edit_rules, forecast, plan_checks, plan_documents, plan_edits, review_rules
 from dispatch_mcp.planning.drafts import draft_builder
@@ -27,7 +27,7 @@ MAX_OPEN_RUNS = 1_000
 MAX_ROUTED = 500
 """Tasks of one plan that get an agent by routing; more than that would make planning slow."""
 
-UNROUTED = (WorkerKind.COMMAND, WorkerKind.SCRIPTED, WorkerKind.HUMAN)
+UNROUTED = frozenset(WorkerKind) - transitions.MODEL_WORKERS
 """Workers that need no agent."""
 
 REVIEWERS = "reviewers"

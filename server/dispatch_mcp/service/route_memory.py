@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.model import TaskState, WorkerKind, records
+from dispatch_mcp.model import TaskState, records, transitions
 from dispatch_mcp.routing import learning
 from dispatch_mcp.store import sqlite_store
 
@@ -24,7 +24,6 @@ SUGGESTIONS = 64
 """Routes of this process that a later plan may turn out to correct."""
 
 ALIKE = 0.5
-_TAUGHT_BY = (WorkerKind.HOST, WorkerKind.API, WorkerKind.CLAUDE)
 _ENDS: Mapping[TaskState, tuple[learning.Outcome, float]] = {
     TaskState.SUCCEEDED: ("accepted", 1.0),
     TaskState.UNVERIFIED: ("accepted", learning.UNVERIFIED),
@@ -158,7 +157,7 @@ def lessons_of_ends(view: run_view.RunView, task_ids: Collection[str], now: floa
     lessons: list[learning.Lesson] = []
     for task in view.tasks:
         spec = specs[task.id]
-        if task.id in task_ids and spec.agent and not spec.command and task.worker in _TAUGHT_BY:
+        if task.id in task_ids and spec.agent and not spec.command and task.worker in transitions.MODEL_WORKERS:
             outcome = _ENDS.get(task.state)
             if outcome is not None:
                 kind, weight = outcome

@@ -35,7 +35,7 @@ def remove(folder: Path) -> None:
 
 def _part(name: str) -> str:
     """Returns `name` if it can be a folder's name everywhere, else its digest."""
-    if _SAFE_PART.match(name) and not name.endswith("."):
+    if _SAFE_PART.fullmatch(name) and not name.endswith("."):
         return name
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

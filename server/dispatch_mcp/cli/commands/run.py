@@ -31,7 +31,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     With `--strict`, what was only claimed is less too.
     """
     worker = _worker(options)
-    names_plan = PLAN_ID.match(options.file) and not Path(options.file).exists()
+    names_plan = PLAN_ID.fullmatch(options.file) and not Path(options.file).exists()
     document = None if names_plan else input_files.read(options.file)
     try:
         return anyio.run(_main, options, setup, document, worker)
