@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import cast
 
 import pydantic
 import pytest
@@ -30,20 +31,29 @@ KINDS: list[type[Value]] = sorted(
 by_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
 
+def by_attribute(stored: model.Json) -> model.Json:
+    """Returns a text with the goals of its tasks under the name of their attribute."""
+    if isinstance(stored, list):
+        return [by_attribute(item) for item in cast("list[model.Json]", stored)]
+    if isinstance(stored, dict):
+        fields = cast("dict[str, model.Json]", stored)
+        return {"goal" if name == "do" else name: by_attribute(item) for name, item in fields.items()}
+    return stored
+
+
 @by_kind
-def test_a_value_is_read_from_what_was_written_before_and_written_so_again(kind: type[Value]) -> None:
+def test_a_value_is_read_from_what_was_written_before_and_loses_nothing_of_it(kind: type[Value]) -> None:
     stored = OLD[kind.__name__]
     value = kind.model_validate_json(json.dumps(stored))
-    assert json.loads(value.model_dump_json(exclude_unset=True)) == stored
+    assert value.model_dump(mode="json", exclude_unset=True, by_alias=False) == by_attribute(stored)
     assert kind.model_validate(json.loads(value.model_dump_json())) == value
 
 
 @by_kind
 def test_a_field_that_older_values_do_not_have_has_a_default(kind: type[Value]) -> None:
-    written = set(OLD[kind.__name__])
-    fields = {info.alias or name: info for name, info in kind.model_fields.items()}
-    assert written <= set(fields)
-    assert all(not info.is_required() for name, info in fields.items() if name not in written)
+    written = set(by_attribute(OLD[kind.__name__]))
+    assert written <= set(kind.model_fields)
+    assert not [name for name, info in kind.model_fields.items() if info.is_required() and name not in written]
 
 
 @by_kind

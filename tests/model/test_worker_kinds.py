@@ -36,7 +36,7 @@ def test_no_run_is_given_to_anybody_else(name: str) -> None:
 
 def test_a_task_is_offered_only_workers_that_there_are() -> None:
     offered = model.task_fields()["worker"].is_a.values
-    assert {WorkerKind(name) for name in offered} == set(WorkerKind) - {WorkerKind.SCRIPTED, WorkerKind.HUMAN}
+    assert {WorkerKind(name) for name in offered} == set(WorkerKind) - {WorkerKind.SCRIPTED}
 
 
 def test_a_shell_offers_only_workers_that_there_are() -> None:
