@@ -65,3 +65,22 @@ def test_words_that_are_the_same_for_every_step_say_nothing_about_it() -> None:
 
 def test_sentences_without_words_leave_no_gap() -> None:
     assert next_steps.sentences("Done.", "", "Read it.") == "Done. Read it."
+
+
+@pytest.mark.parametrize(
+    ("ids", "text"),
+    [
+        ((), ""),
+        (("a",), "'a'"),
+        (("a", "b"), "'a' and 'b'"),
+        (("a", "b", "c"), "'a', 'b' and 'c'"),
+        (tuple("abcdefg"), "'a', 'b', 'c', 'd', 'e' and 2 more"),
+    ],
+)
+def test_a_few_ids_are_named_and_the_others_counted(ids: tuple[str, ...], text: str) -> None:
+    assert next_steps.names(ids) == text
+
+
+def test_what_ended_unread_names_its_tasks() -> None:
+    step = NextStep(StepKind.WATCH, unread=("api", "web"))
+    assert next_steps.ended_unread(step, "a note") == "'api' and 'web' ended without having read a note"

@@ -6,12 +6,13 @@ An assistant reads tool calls and a person at a shell reads commands, so nothing
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 _MINUTE: Final = 60
+_MOST_NAMES: Final = 5
 
 
 class StepKind(StrEnum):
@@ -78,6 +79,8 @@ class NextStep:
         out_s: For how many seconds the first of what is out has been out.
         retries: The tasks that are tried again after a pause.
         retry_s: In how many seconds the first of them begins.
+        pass_on: The tasks at work to which the answer has messages.
+        unread: The tasks that ended without having read a message that the answer has.
         plan: The id of a plan to carry out.
         revision: The commit that an offer of merged changes is about.
         advice: Sentences that hold in every interface; they come first.
@@ -96,6 +99,8 @@ class NextStep:
     out_s: float = 0.0
     retries: tuple[str, ...] = ()
     retry_s: float = 0.0
+    pass_on: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
     plan: str = ""
     revision: str = ""
     advice: str = ""
@@ -149,6 +154,19 @@ def tried_again(step: NextStep) -> str:
     first, *later = step.retries or ("",)
     rest = f" (and {len(later)} more later)" if later else ""
     return f"{first!r} is tried again in {duration(step.retry_s)}{rest}." if first else ""
+
+
+def ended_unread(step: NextStep, noun: str) -> str:
+    """Returns which tasks ended without having read what the noun says."""
+    return f"{names(step.unread)} ended without having read {noun}"
+
+
+def names(ids: Sequence[str]) -> str:
+    """Returns a few ids as a list in words: `'a'`, `'a' and 'b'`, `'a', 'b', 'c' and 4 more`."""
+    first = [repr(name) for name in ids[:_MOST_NAMES]]
+    more = len(ids) - len(first)
+    last = f"{more} more" if more else first.pop() if first else ""
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def constant_words(text: str) -> Words:

@@ -74,8 +74,11 @@ def order(task: model.Task, worker: WorkerKind = WorkerKind.SCRIPTED, **fields: 
 
 
 def context(store: sqlite_store.Store, beats: list[dict[str, model.Json]]) -> task_runner.LocalContext:
+    async def no_mail() -> tuple[model.Message, ...]:
+        return ()
+
     return task_runner.LocalContext(
-        RUN, "part", 1, {}, store.blobs, lambda _task, _attempt, beat: beats.append(dict(beat))
+        RUN, "part", 1, {}, store.blobs, lambda _task, _attempt, beat: beats.append(dict(beat)), no_mail
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def start(task_id: str, attempt: int = 1, worker: WorkerKind = WorkerKind.HOST) 
 
 
 def end(task_id: str, attempt: int = 1, **fields: Any) -> transitions.Finished:
-    outcome = {"state": AttemptState.SUCCEEDED, "summary": f"{task_id} is done", **fields}
+    outcome: dict[str, Any] = {"state": AttemptState.SUCCEEDED, "summary": f"{task_id} is done", **fields}
     return transitions.Finished(task_id, attempt, model.Outcome(**outcome))
 
 
@@ -99,7 +100,7 @@ async def test_models_read_the_messages_to_them_and_commands_none(store: sqlite_
 async def test_messages_that_somebody_has_read_already_are_taken_as_they_are(store: sqlite_store.Store) -> None:
     await begun(store, {"id": "a", "do": "A"})
     note = model.Message(run_id=RUN, sender="x", recipient="a", kind="warning", text="from hand")
-    orders = await builder(store, messages=[note])
+    orders = await builder(store, mail=records.Mail((note,)))
     assert (await orders.order(start("a"))).messages == (note,)
 
 
@@ -114,7 +115,12 @@ async def test_a_later_attempt_is_told_the_error_and_the_newest_beat_of_the_earl
 ) -> None:
     await begun(store, {"id": "a", "do": "A", "max_attempts": 3})
     await store.beat(RUN, "a", 1, {"session": "first"})
-    failure = {"state": AttemptState.FAILED, "error": "it broke", "error_kind": "host", "retryable": True}
+    failure: dict[str, Any] = {
+        "state": AttemptState.FAILED,
+        "error": "it broke",
+        "error_kind": "host",
+        "retryable": True,
+    }
     await handed_out(store, end("a", **failure))
     ready_at = (await store.tasks(RUN))[0].ready_at
     await store.advance(RUN, records.Step(now=ready_at + 1, start=transitions.HOST_WORKERS))
@@ -146,7 +152,7 @@ async def test_orders_are_filled_by_whoever_knows_agents(store: sqlite_store.Sto
     writer = catalog.Agent(
         name="writer", description="writes", body="You write.", model="haiku", tools=("Read",), trusted=True
     )
-    orders = await builder(store, make=lambda work: order_builder.with_agent(work, catalog.Catalog((writer,))))
+    orders = await builder(store, make=functools.partial(order_builder.with_agent, agents=catalog.Catalog((writer,))))
     work = await orders.order(start("a"))
     assert (work.agent_prompt, work.model, work.tools) == ("You write.", "haiku", ("Read",))
     assert (await orders.order(start("b"))).agent_prompt == ""

@@ -41,7 +41,7 @@ class Leaky:
 
 @dataclass
 class Shelf:
-    held: dict[str, bytes] = field(default_factory=dict)
+    held: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
     def put(self, data: bytes) -> str:
         self.held[str(len(self.held))] = data
@@ -56,17 +56,20 @@ class Context:
     run_id: str = "r"
     task_id: str = "t"
     attempt: int = 1
-    last_beat: Mapping[str, model.Json] = field(default_factory=dict)
+    last_beat: Mapping[str, model.Json] = field(default_factory=dict[str, model.Json])
     blobs: Shelf = field(default_factory=Shelf)
-    kept: list[model.Json] = field(default_factory=list)
+    kept: list[model.Json] = field(default_factory=list[model.Json])
 
     def beat(self, **details: model.Json) -> None:
         self.kept.append(details)
 
+    async def mail(self) -> tuple[model.Message, ...]:
+        return ()
+
 
 async def test_nothing_that_a_worker_leaves_behind_holds_a_secret() -> None:
     ctx = Context()
-    task = model.Task(id="t", goal="x")
+    task = model.Task(id="t", do="x")
     work = work_order.WorkOrder(run_id="r", task=task, attempt=1, worker=WorkerKind.COMMAND)
     outcome = await outcome_redaction.Worker(Leaky(), REDACTOR).carry_out(ctx, work)
     seen = f"{outcome.model_dump_json()} {ctx.kept} {ctx.blobs.held}"

@@ -37,7 +37,7 @@ class Clock:
 class Counting:
     """A command worker that starts nothing and keeps what it was asked to run."""
 
-    ran: list[str] = field(default_factory=list)
+    ran: list[str] = field(default_factory=list[str])
 
     async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         self.ran.append(work.task.id)
@@ -87,14 +87,23 @@ def _equipment(store: sqlite_store.Store, archive: artifacts.Redact | None) -> a
 
 @asynccontextmanager
 async def opened(
-    home: Path, *, principal: str = records.LOCAL, archive: artifacts.Redact | None = None, **more: Any
+    home: Path,
+    *,
+    principal: str = records.LOCAL,
+    archive: artifacts.Redact | None = None,
+    models: ports.Workers | None = None,
+    **more: Any,
 ) -> AsyncGenerator[Desk]:
-    """Yields a desk that keeps artifacts as `archive` cleans them.
+    """Yields a desk that keeps artifacts as `archive` cleans them, with `models` as further workers of the server.
 
     `more` are fields of the dispatcher, and those of its rules under `rules`.
     """
     clock, commands = Clock(), Counting()
-    workers = {WorkerKind.COMMAND: commands, WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
+    workers: ports.Workers = {
+        WorkerKind.COMMAND: commands,
+        WorkerKind.SCRIPTED: scripted.ScriptedWorker(),
+        **(models or {}),
+    }
     rules = planner.Rules(workspace=str(home.parent), lease_s=LEASE_S, **more.pop("rules", {}))
     async with (
         sqlite_store.open_store(home, clock=clock) as store,

@@ -84,6 +84,9 @@ class Context:
     def beat(self, **details: model.Json) -> None:
         self.left.update(details)
 
+    async def mail(self) -> tuple[model.Message, ...]:
+        return ()
+
 
 async def agreed(_work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
     return outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,14 +37,20 @@ class FakeContext:
     run_id: str = "run-1"
     task_id: str = "t1"
     attempt: int = 1
-    last_beat: Mapping[str, Any] = field(default_factory=dict)
+    last_beat: Mapping[str, Any] = field(default_factory=dict[str, Any])
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
-    beats: list[dict[str, Any]] = field(default_factory=list)
+    beats: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    post: list[model.Message] = field(default_factory=list[model.Message])
     beaten: anyio.Event = field(default_factory=anyio.Event)
 
     def beat(self, **details: Any) -> None:
         self.beats.append(details)
         self.beaten.set()
+
+    async def mail(self) -> Sequence[model.Message]:
+        """Returns the messages that a test has left in `post`, each once."""
+        messages, self.post = self.post, []
+        return messages
 
 
 class WorkerConformance:
@@ -133,7 +139,7 @@ class WorkerConformance:
     async def test_a_cancelled_scope_stops_the_attempt_and_its_leavings(
         self, worker: ports.Worker, hanging: work_order.WorkOrder
     ) -> None:
-        ctx, outcomes = FakeContext(), []
+        ctx, outcomes = FakeContext(), list[model.Outcome]()
 
         async def attempt() -> None:
             outcomes.append(await worker.carry_out(ctx, hanging))

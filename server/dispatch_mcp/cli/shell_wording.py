@@ -12,7 +12,9 @@ from dispatch_mcp.next_steps import (
     constant_words,
     counted,
     duration,
+    ended_unread,
     have_been_out,
+    names,
     proof_sentence,
     sentences,
     tried_again,
@@ -24,7 +26,14 @@ MOST_TASKS: Final = 5
 
 def words(step: NextStep) -> str:
     """Returns a step as one or a few sentences that name the commands to type."""
-    return sentences(proof_sentence(step), step.advice, _PHRASES[step.kind](step), tried_again(step), _changes(step))
+    return sentences(
+        proof_sentence(step),
+        step.advice,
+        _PHRASES[step.kind](step),
+        tried_again(step),
+        _messages(step),
+        _changes(step),
+    )
 
 
 def _command(action: str, step: NextStep, rest: str = "") -> str:
@@ -33,6 +42,12 @@ def _command(action: str, step: NextStep, rest: str = "") -> str:
 
 def _task(step: NextStep) -> str:
     return step.tasks[0] if len(step.tasks) == 1 else "TASK"
+
+
+def _messages(step: NextStep) -> str:
+    pass_on = f"Your assistant has messages to pass on to {names(step.pass_on)}."
+    unread = f"{ended_unread(step, 'a message')}."
+    return sentences(pass_on if step.pass_on else "", unread if step.unread else "")
 
 
 def _changes(step: NextStep) -> str:

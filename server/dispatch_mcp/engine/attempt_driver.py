@@ -7,14 +7,18 @@ judgement needs from before the work is kept in the attempt's heartbeat.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import attempt_services, briefing, proof, run_view, task_kinds, task_runner
 from dispatch_mcp.model import TaskState, WorkerKind, ports, records, transitions, work_order
+from dispatch_mcp.runs import message_rules
 from dispatch_mcp.store import sqlite_store
+
+log = logging.getLogger(__name__)
 
 
 class Prepared(NamedTuple):
@@ -59,6 +63,26 @@ class AttemptDriver:
             return await attempt.judge(work, await attempt.carry_out(ctx, work))
         return await workspaces.within(ctx, work, attempt.carry_out, attempt.judge)
 
+    async def mail(self, work: work_order.WorkOrder) -> Sequence[model.Message]:
+        """Returns what has come for a task at work since it was briefed or asked last; nothing for a review."""
+        if not message_rules.reads_messages(work.task):
+            return ()
+        try:
+            unread = message_rules.unread_by(await self.store.mail(work.run_id), work.task)
+            await self.deliver(work, unread, "turn")
+        except errors.StoreError as trouble:
+            log.warning("messages for %s/%s wait: %s", work.run_id, work.task.id, trouble)
+            return ()
+        return unread
+
+    async def deliver(
+        self, work: work_order.WorkOrder, messages: Sequence[model.Message], means: records.Means = "brief"
+    ) -> None:
+        """Records that messages have come to the attempt of an order."""
+        number, reader = work.attempt, work.task.id
+        deliveries = [records.Delivery(message.id, reader, means, number) for message in messages]
+        await self.store.deliver(work.run_id, deliveries)
+
     async def leave(self, work: work_order.WorkOrder) -> None:
         """Tidies up once the outcome is known."""
         if self.services.workspaces is not None:
@@ -98,6 +122,7 @@ class _ServerAttempt:
         self.before = ready.beat
         # On its way to the disk before the worker begins: who takes over from a dead process judges by it.
         ctx.beat(**ready.beat)
+        await self.driver.deliver(ready.work, ready.work.messages)
         return await task_runner.run_task(ctx, ready.work, self.workers)
 
     async def judge(self, work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:

@@ -6,6 +6,7 @@ runs are taken over at once and a sleeping laptop loses nothing; the epoch fence
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -305,8 +306,10 @@ class Drive:
             self._wake.set()
 
     def _context(self, work: work_order.WorkOrder) -> task_runner.LocalContext:
+        store, attempts = self.engine.store, self.engine.attempts
         return task_runner.LocalContext(
-            work.run_id, work.task.id, work.attempt, work.last_beat, self.engine.store.blobs, self._keep_beat
+            *(work.run_id, work.task.id, work.attempt, work.last_beat, store.blobs, self._keep_beat),
+            functools.partial(attempts.mail, work),
         )
 
     def _keep_beat(self, task_id: str, attempt: int, details: Mapping[str, model.Json]) -> None:

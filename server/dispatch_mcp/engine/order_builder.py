@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dispatch_mcp import model
@@ -47,7 +47,7 @@ def upstream_of(task_id: str, outcome: model.Outcome) -> work_order.Upstream:
 class OrderBuilder:
     """Builds the orders of one run, for whoever carries them out.
 
-    `messages` are those of the whole run; None reads them for each order whose worker is a model, as only models read.
+    `mail` is that of the whole run; None reads it for each order whose worker is a model, as only models read.
     `results` are read once a run: what a task has handed over never changes.
     """
 
@@ -55,7 +55,7 @@ class OrderBuilder:
     run: records.RunRecord
     plan: model.Plan
     make: MakeOrder = bare
-    messages: Sequence[model.Message] | None = None
+    mail: records.Mail | None = None
     results: dict[str, work_order.Upstream] = field(default_factory=dict[str, work_order.Upstream])
     placement: Mapping[str, task_isolation.Placement] = field(default_factory=dict[str, task_isolation.Placement])
 
@@ -75,8 +75,10 @@ class OrderBuilder:
             newest = await self.store.newest_attempt(self.run.id, start.task_id)
         work = self.bare_order(start, newest or records.NewestAttempt(start.task_id))
         upstream = await self._upstream(work.task)
-        messages = await self._messages(work.task, start.worker)
-        return self.make(replace(work, upstream=upstream, messages=messages, notices=notices))
+        mail = await self._mail(start.worker)
+        messages = message_rules.messages_for(mail.messages, work.task)
+        news = message_rules.news_for(mail, work.task) if start.attempt > 1 else ()
+        return self.make(replace(work, upstream=upstream, messages=messages, news=news, notices=notices))
 
     def bare_order(self, start: transitions.Start, newest: records.NewestAttempt) -> work_order.WorkOrder:
         """Returns the order without what others have written: enough to judge what came back."""
@@ -109,9 +111,7 @@ class OrderBuilder:
         await self.read_results(task.deps)
         return tuple(self.results[dep] for dep in task.deps if dep in self.results)
 
-    async def _messages(self, task: model.Task, worker: model.WorkerKind) -> tuple[model.Message, ...]:
-        if self.messages is not None:
-            return message_rules.messages_for(self.messages, task)
-        if worker not in transitions.MODEL_WORKERS:
-            return ()
-        return message_rules.messages_for(await self.store.inbox(self.run.id), task)
+    async def _mail(self, worker: model.WorkerKind) -> records.Mail:
+        if self.mail is not None:
+            return self.mail
+        return await self.store.mail(self.run.id) if worker in transitions.MODEL_WORKERS else records.Mail()

@@ -47,6 +47,7 @@ async def prepare(
         answer_form=review_tasks.form(place),
         upstream=(),
         messages=(),
+        news=(),
     )
 
 

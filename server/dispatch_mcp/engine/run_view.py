@@ -38,7 +38,7 @@ class RunView:
         return step_choice.Moment(self.now, self.attempts, self.plan.max_parallel)
 
     def next_step(self, handouts: step_choice.Handouts = step_choice.NONE_HANDED_OUT) -> NextStep:
-        """Returns what to do next about the run; `handouts` are the assignments that the same answer holds."""
+        """Returns what to do next about the run; `handouts` is what the same answer holds beside it."""
         return step_choice.next_step(self.run, self.tasks, self.plan.tasks, moment=self.moment, handouts=handouts)
 
     def spec(self, task_id: str) -> model.Task:

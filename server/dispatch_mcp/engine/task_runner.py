@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -57,7 +57,10 @@ def timed_out(seconds: float) -> model.Outcome:
 
 @dataclass(slots=True)
 class LocalContext:
-    """The task context of the embedded engine; `keep` is told the attempt's details when they change."""
+    """The task context of the embedded engine.
+
+    `keep` is told the attempt's details when they change, `fetch` gets the messages that have come.
+    """
 
     run_id: str
     task_id: str
@@ -65,6 +68,7 @@ class LocalContext:
     last_beat: Mapping[str, model.Json]
     blobs: ports.Blobs
     keep: Callable[[str, int, Mapping[str, model.Json]], None]
+    fetch: Callable[[], Awaitable[Sequence[model.Message]]]
     _details: dict[str, model.Json] = field(default_factory=dict[str, model.Json])
 
     def beat(self, **details: model.Json) -> None:
@@ -72,3 +76,7 @@ class LocalContext:
         if details:
             self._details.update(details)
             self.keep(self.task_id, self.attempt, self._details)
+
+    async def mail(self) -> Sequence[model.Message]:
+        """Returns the messages that have come for the task since it was briefed or asked last."""
+        return await self.fetch()

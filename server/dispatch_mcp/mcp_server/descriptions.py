@@ -51,7 +51,7 @@ DESCRIPTIONS = {
         "Cancel, pause or resume a run; retry or skip a task. waive and apply (merged changes into the checkout) ask "
         "the user. Approves nothing."
     ),
-    "message_agents": "Send a note to an agent of a run, or read an inbox.",
+    "message_agents": "Send a note to an agent of a run (answers who reads it when), or read an inbox.",
 }
 
 TITLES = {

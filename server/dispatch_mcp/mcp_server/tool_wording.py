@@ -12,7 +12,9 @@ from dispatch_mcp.next_steps import (
     constant_words,
     counted,
     duration,
+    ended_unread,
     have_been_out,
+    names,
     proof_sentence,
     sentences,
     tried_again,
@@ -24,11 +26,24 @@ MOST_TASKS: Final = 5
 
 def words(step: NextStep) -> str:
     """Returns a step as one or a few sentences that name the tools to call."""
-    return sentences(proof_sentence(step), step.advice, _PHRASES[step.kind](step), tried_again(step), _changes(step))
+    return sentences(
+        proof_sentence(step),
+        step.advice,
+        _PHRASES[step.kind](step),
+        tried_again(step),
+        _messages(step),
+        _changes(step),
+    )
 
 
 def _run_id(step: NextStep) -> str:
     return f"run_id={step.run!r}" if step.run else "run_id=…"
+
+
+def _messages(step: NextStep) -> str:
+    pass_on = f"Pass `pass_on` on to {names(step.pass_on)} now; where you cannot, check the result against it."
+    unread = f"{ended_unread(step, '`unread`')}: check the result, and have it changed if it matters."
+    return sentences(pass_on if step.pass_on else "", unread if step.unread else "")
 
 
 def _changes(step: NextStep) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,6 +44,10 @@ class TaskContext(Protocol):
 
     def beat(self, **details: model.Json) -> None:
         """Says that the attempt is alive; `details` reach the next attempt if this one is lost."""
+        ...
+
+    async def mail(self) -> Sequence[model.Message]:
+        """Returns the messages that have come for the task since it was briefed or asked last; they count as read."""
         ...
 
 
@@ -91,6 +95,10 @@ class Relay:
     def beat(self, **details: model.Json) -> None:
         """Passes the beat on."""
         self.inner.beat(**details)
+
+    async def mail(self) -> Sequence[model.Message]:
+        """Returns the messages that have come."""
+        return await self.inner.mail()
 
 
 class Worker(Protocol):

@@ -128,6 +128,28 @@ class NewestAttempt(NamedTuple):
     started_at: float = 0.0
 
 
+Means = Literal["brief", "turn", "inbox", "host", "told"]
+"""How a message came to a reader: in the brief of an attempt, between two turns of its worker, or by looking into the
+inbox. `host` is the assistant, who was asked to pass it on; `told`: its sender or the orchestrator knows that nobody
+read it."""
+
+
+class Delivery(NamedTuple):
+    """A message that came to a reader: a task by its id, or whoever looked into an inbox by the name on it."""
+
+    message: int
+    reader: str
+    means: Means
+    attempt: int = 0
+
+
+class Mail(NamedTuple):
+    """The messages of a run in the order in which they were sent, and to whom they have come."""
+
+    messages: Sequence[model.Message] = ()
+    deliveries: Sequence[Delivery] = ()
+
+
 class WholeRun(NamedTuple):
     """A run with the version of the plan that it follows, its tasks in plan order, and the attempts that run."""
 

@@ -40,7 +40,9 @@ class WorkOrder:
     `isolation` and `rank` (the place in topological order) follow from the plan. `base` is the commit that a copy of
     the workspace began from, empty in the workspace itself; `notices` say what whoever works there should know of it.
 
-    `gathered` is what was found for the task and fits its budget, `gathered_at` where it can be read instead.
+    `news` are those of the `messages` that came after the task was briefed for the first time: what a conversation has
+    to be told that goes on. `gathered` is what was found for the task and fits its budget, `gathered_at` where it can
+    be read instead.
     `material` is what the task is about, shown whole; `answer_form` says how the answer ends if not with a handoff.
     """
 
@@ -55,6 +57,7 @@ class WorkOrder:
     model: str | None = None
     upstream: tuple[Upstream, ...] = ()
     messages: tuple[model.Message, ...] = ()
+    news: tuple[model.Message, ...] = ()
     last_error: str = ""
     last_beat: Mapping[str, Json] = field(default_factory=dict[str, Json])
     directory: str = ""

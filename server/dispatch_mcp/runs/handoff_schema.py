@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -67,6 +67,11 @@ GO_ON: Final = (
     "repeat what is done already; look where it stopped, finish it, and give the result in the same form."
 )
 
+NEWS: Final = (
+    "While you work, others of the same run have written to you. Take it into account where it concerns your task, "
+    "and go on with that."
+)
+
 
 def for_structured_answer(prompt: prompt_builder.Prompt) -> prompt_builder.Prompt:
     """Returns the prompt for a worker whose answer is held to the schema instead of ending with a JSON block."""
@@ -82,11 +87,20 @@ def _unless_at_the_end(part: prompt_builder.Part) -> prompt_builder.Part:
     return part
 
 
-def continuation(prompt: prompt_builder.Prompt) -> prompt_builder.Prompt:
-    """Returns what a conversation is told that already knows `prompt`: to go on, and why it was cut off."""
+def continuation(prompt: prompt_builder.Prompt, messages: Sequence[model.Message] = ()) -> prompt_builder.Prompt:
+    """Returns what a conversation is told that already knows `prompt`: to go on, why it was cut off, and what came."""
     errors = tuple(data for data in prompt.section("CONTEXT").data if data.kind == "error")
-    context = (prompt_builder.Section("CONTEXT", errors),) if errors else ()
-    return replace(prompt, sections=(prompt_builder.Section("GOAL", (prompt_builder.Words(GO_ON),)), *context))
+    return _turn(prompt, GO_ON, (*errors, *prompt_builder.message_data(messages)))
+
+
+def news(prompt: prompt_builder.Prompt, messages: Sequence[model.Message]) -> prompt_builder.Prompt:
+    """Returns what a conversation that knows `prompt` is told of messages that have come meanwhile."""
+    return _turn(prompt, NEWS, tuple(prompt_builder.message_data(messages)))
+
+
+def _turn(prompt: prompt_builder.Prompt, words: str, data: tuple[prompt_builder.Part, ...]) -> prompt_builder.Prompt:
+    context = (prompt_builder.Section("CONTEXT", data),) if data else ()
+    return replace(prompt, sections=(prompt_builder.Section("GOAL", (prompt_builder.Words(words),)), *context))
 
 
 def parse(value: model.Json) -> tuple[model.Handoff | None, str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
@@ -168,7 +168,14 @@ def build(
     Raises:
         ValueError: `nonce` is not 8 to 64 letters and digits.
     """
-    data = [*context, *_notices(work), *_upstream(work), *_messages(work), *_inputs(work), *_last_error(work)]
+    data = [
+        *context,
+        *_notices(work),
+        *_upstream(work),
+        *message_data(work.messages),
+        *_inputs(work),
+        *_last_error(work),
+    ]
     blocks, left_out = data[:MAX_BLOCKS], data[MAX_BLOCKS:]
     whole = [*work.gathered, *work.material]
     sections = (
@@ -254,8 +261,9 @@ def _upstream(work: work_order.WorkOrder) -> Iterator[fences.Data]:
             yield fences.Data("output", source, _json(result.output), note)
 
 
-def _messages(work: work_order.WorkOrder) -> Iterator[fences.Data]:
-    for message in work.messages:
+def message_data(messages: Iterable[model.Message]) -> Iterator[fences.Data]:
+    """Returns messages as data, as everything that others wrote."""
+    for message in messages:
         yield fences.Data(f"message: {message.kind}", escape.one_line(message.sender), message.text)
 
 

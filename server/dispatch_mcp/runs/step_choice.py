@@ -16,10 +16,16 @@ MOST_TASKS = 5
 
 
 class Handouts(NamedTuple):
-    """How many assignments an answer holds: those that are handed out by it, and those that were out before."""
+    """What an answer about a run holds beside where it stands.
+
+    `new` is how many assignments it hands out, `repeats` how many it holds that were out before. `pass_on` are the
+    tasks out with the host to which it has messages, `unread` those that ended without having read one.
+    """
 
     new: int = 0
     repeats: int = 0
+    pass_on: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 NONE_HANDED_OUT = Handouts()
@@ -79,8 +85,19 @@ def next_step(
         tasks: Its tasks as they stand.
         plan: The same tasks as planned; without them nothing is said of merged changes.
         moment: When that is, and which attempts run.
-        handouts: How many assignments the same answer holds.
+        handouts: What the same answer holds beside it.
     """
+    step = _of_state(run, tasks, plan, moment, handouts)
+    return replace(step, pass_on=handouts.pass_on, unread=handouts.unread)
+
+
+def _of_state(
+    run: records.RunRecord,
+    tasks: Sequence[records.TaskRecord],
+    plan: Sequence[model.Task],
+    moment: Moment,
+    handouts: Handouts,
+) -> NextStep:
     if run.state in model.RUN_FINAL:
         return _after_the_end(run, tasks, plan)
     if run.state is RunState.PAUSED:

@@ -25,6 +25,15 @@ Reason = Annotated[str | NextStep, PlainSerializer(_in_words)]
 """Why a task waits: a few words, or what somebody has to do first."""
 
 
+class MessageLine(model.Value):
+    """A message to tasks that have not read it; `to` are the tasks, or a name that nobody has."""
+
+    sender: str
+    to: tuple[str, ...]
+    kind: str
+    text: str
+
+
 class Answer(model.Value):
     """An answer to a host or a shell."""
 
@@ -34,12 +43,17 @@ class Answer(model.Value):
 
 
 class RunAnswer(Answer):
-    """Where a run stands, and what to do now."""
+    """Where a run stands, and what to do now.
+
+    `pass_on` are messages to tasks that are out with the assistant, `unread` those whose tasks ended without reading.
+    """
 
     run_id: str
     state: model.RunState
     counts: dict[str, int] = Field(default_factory=dict[str, int])
     next: Step | None = None
+    pass_on: tuple[MessageLine, ...] = ()
+    unread: tuple[MessageLine, ...] = ()
 
 
 class Progress(RunAnswer):
@@ -85,10 +99,11 @@ class SteeringAnswer(RunAnswer):
 
 
 class MessagesAnswer(Answer):
-    """The answer to `message_agents`."""
+    """The answer to `message_agents`; `reaches` says what becomes of a message, with the tasks of which it is true."""
 
     run_id: str
     sent: int = 0
+    reaches: dict[str, tuple[str, ...]] = Field(default_factory=dict[str, tuple[str, ...]])
     messages: tuple[model.Message, ...] = ()
     proposed_edits: tuple[dict[str, model.Json], ...] = ()
 
@@ -175,6 +190,8 @@ class Trace(Answer):
     results: tuple[ResultLine, ...] = ()
     artifacts: tuple[ArtifactLine, ...] = ()
     todo: tuple[dict[str, str], ...] = ()
+    pass_on: tuple[MessageLine, ...] = ()
+    unread: tuple[MessageLine, ...] = ()
     text: str = ""
     cursor: str = ""
     next: Step | None = None

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import a2a_card, catalog
 from dispatch_mcp.engine import council_rounds, executor, run_view
-from dispatch_mcp.model import WorkerKind, assignments, merge_offer, ports, records, transitions, worker_choice
+from dispatch_mcp.model import WorkerKind, merge_offer, ports, records, transitions, worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.routing import router
-from dispatch_mcp.runs import step_choice
 from dispatch_mcp.service import (
     answers,
     approvals,
@@ -124,9 +123,9 @@ class Dispatcher:
             )
         if record.state not in model.RUN_FINAL:
             await self.engine.start(record.id)
-        view, handouts = await self._handed_out(record)
+        handover = await self._handed_out(record)
         why = self._workers.why(worker, dry_run=dry_run) if is_new else ""
-        return _progress(view, handouts, reused=not is_new, why=why)
+        return _progress(handover, reused=not is_new, why=why)
 
     async def limit(self, run_id: str, limits: model.Limits) -> str:
         """Gives a run other ceilings and returns its id. Raises NotAllowed beyond what the configuration allows."""
@@ -255,32 +254,31 @@ class Dispatcher:
     def _contact(self) -> host_assignments.HostContact:
         return host_assignments.HostContact(self._host, self.principal, self.clock, self.rules.lease_s)
 
-    async def _handed_out(self, record: records.RunRecord) -> tuple[run_view.RunView, list[assignments.Assignment]]:
+    async def _handed_out(self, record: records.RunRecord) -> host_assignments.Handover:
         """Returns a run with the assignments that are out with whoever calls; none for a caller that is no host."""
         if record.state in model.RUN_FINAL or not self.available_workers.chat:
-            return await council_rounds.load(self.store, record.id, self.principal), []
+            return host_assignments.Handover(await council_rounds.load(self.store, record.id, self.principal))
         return await self._contact.hand_out(record.id)
 
 
-def _progress(
-    view: run_view.RunView, handouts: Sequence[assignments.Assignment], *, reused: bool, why: str
-) -> answers.Progress:
-    record = view.run
-    repeats = sum(bool(handout.already_out) for handout in handouts)
-    step = view.next_step(step_choice.Handouts(len(handouts) - repeats, repeats))
+def _progress(handover: host_assignments.Handover, *, reused: bool, why: str) -> answers.Progress:
+    view, handouts = handover.view, handover.assignments
+    record, step = view.run, handover.next_step()
     pause_s = step.retry_s if step.retries else POLL_S
     return answers.Progress(
         run_id=record.id,
         state=record.state,
         counts=record.counts,
         next=step,
+        pass_on=handover.news.pass_on,
+        unread=handover.news.unread,
         plan_id=record.plan_id,
         plan_version=record.plan_version,
         worker=record.worker.value,
         why_worker=why,
         reused=reused,
         simulated=record.dry_run,
-        assignments=tuple(handouts),
+        assignments=handouts,
         replayed=sum(task.cause == transitions.REPLAYED for task in view.tasks),
         poll_after_s=0.0 if handouts or record.state in model.RUN_FINAL else round(pause_s, 1),
         trace=f"dispatch://runs/{record.id}",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from dispatch_mcp import model, next_steps
+from dispatch_mcp import next_steps
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import attempt_driver, council_rounds, order_builder, run_view, task_kinds
 from dispatch_mcp.model import assignments, records, transitions, work_order
-from dispatch_mcp.runs import report_reader, task_isolation
+from dispatch_mcp.runs import report_reader, step_choice, task_isolation
+from dispatch_mcp.service import messaging
 
 Assign = Callable[..., assignments.Assignment]
 """`workers.host.assignment`, handed in."""
@@ -26,45 +28,37 @@ class HostAssignments:
     assign: Assign
 
     async def of(
-        self,
-        view: run_view.RunView,
-        task_ids: Collection[str],
-        messages: Sequence[model.Message] | None = None,
-        *,
-        new: Collection[str] | None = None,
-    ) -> list[assignments.Assignment]:
-        """Returns the assignments of these running host tasks, in plan order; `messages` are all of the run.
+        self, view: run_view.RunView, task_ids: Collection[str], mail: records.Mail, *, new: Collection[str]
+    ) -> tuple[list[assignments.Assignment], list[records.Delivery]]:
+        """Returns the assignments of these running host tasks, in plan order, and which messages their briefs hold.
 
-        Those that are not `new` (None: all are) were handed out before and say so.
+        Those that are not `new` were handed out before and say so; what came since then is not in the brief that their
+        subagent has.
         """
         rows = [row for row in view.tasks if row.id in task_ids]
-        if not rows:
-            return []
-        orders = await self._orders(view, messages)
+        orders = self._orders(view, mail)
         await orders.read_results(dep for row in rows for dep in view.spec(row.id).deps)
         out: list[assignments.Assignment] = []
+        deliveries: list[records.Delivery] = []
         for row in rows:
             newest = view.attempts.get(row.id) or records.NewestAttempt(row.id)
             work = await self._prepared(await _order(orders, view, row, newest), newest)
             handout = await self._assignment(work, lease_until=newest.lease_until, background=len(rows) > 1)
-            is_repeated = new is not None and row.id not in new
-            out.append(_repeated(handout, view.now - newest.started_at) if is_repeated else handout)
-        return out
+            out.append(handout if row.id in new else _repeated(handout, view.now - newest.started_at))
+            if row.id in new:
+                deliveries += [records.Delivery(note.id, row.id, "brief", row.attempt) for note in work.messages]
+        return out, deliveries
 
     async def prompt(self, view: run_view.RunView, row: records.TaskRecord) -> str:
         """Returns the whole prompt of a task's newest attempt, with what is gathered for it now."""
-        orders = await self._orders(view, None)
+        orders = self._orders(view, await self.driver.store.mail(view.run.id))
         newest = view.attempts.get(row.id) or await orders.store.newest_attempt(view.run.id, row.id)
         ready = await self.driver.prepare(await _order(orders, view, row, newest), begun=True)
         return task_kinds.brief(ready.work).text
 
-    async def _orders(
-        self, view: run_view.RunView, messages: Sequence[model.Message] | None
-    ) -> order_builder.OrderBuilder:
-        store = self.driver.store
+    def _orders(self, view: run_view.RunView, mail: records.Mail) -> order_builder.OrderBuilder:
         fill = functools.partial(order_builder.with_agent, agents=self.agents)
-        inbox = await store.inbox(view.run.id) if messages is None else messages
-        return order_builder.OrderBuilder(store, view.run, view.plan, fill, messages=inbox)
+        return order_builder.OrderBuilder(self.driver.store, view.run, view.plan, fill, mail=mail)
 
     async def _prepared(self, work: work_order.WorkOrder, newest: records.NewestAttempt) -> work_order.WorkOrder:
         """Returns the order as its worker reads it; keeps how the workspace is where any process finds it."""
@@ -120,6 +114,21 @@ async def _order(
     return await orders.order(transitions.Start(row.id, row.attempt, row.worker, ""), newest, notices)
 
 
+class Handover(NamedTuple):
+    """What a call of the host is answered with: the run, assignments, and what there is to say of messages."""
+
+    view: run_view.RunView
+    assignments: tuple[assignments.Assignment, ...] = ()
+    news: messaging.News = messaging.News()
+    mail: records.Mail = records.Mail()
+
+    def next_step(self) -> next_steps.NextStep:
+        """Returns what to do next."""
+        repeats = sum(bool(handout.already_out) for handout in self.assignments)
+        pass_on, unread = messaging.addressees(self.news.pass_on), messaging.addressees(self.news.unread)
+        return self.view.next_step(step_choice.Handouts(len(self.assignments) - repeats, repeats, pass_on, unread))
+
+
 @dataclass(frozen=True, slots=True)
 class HostContact:
     """What happens whenever the host calls: leases are renewed, ready tasks are handed out, needless ones closed.
@@ -143,12 +152,27 @@ class HostContact:
             received_at=received_at,
         )
 
-    async def hand_out(self, run_id: str) -> tuple[run_view.RunView, list[assignments.Assignment]]:
+    async def hand_out(self, run_id: str) -> Handover:
         """Returns the run as it is, and the assignments of all tasks out with the host: new ones and repeated ones."""
         advance = await self.host.driver.store.advance(run_id, self.step())
         view, _ = await self.close_needless(run_id)
         out = {row.id for row in view.tasks if report_reader.is_out(row)}
-        return view, await self.host.of(view, out, new={start.task_id for start in advance.starts})
+        return await self.hand_over(view, out, new={start.task_id for start in advance.starts}, again=True)
+
+    async def hand_over(
+        self, view: run_view.RunView, task_ids: Collection[str], *, new: Collection[str], again: bool = False
+    ) -> Handover:
+        """Returns the assignments of these tasks, and what there is to say of messages; `again`: also what was said.
+
+        What the answer says is recorded before it is given.
+        """
+        store = self.host.driver.store
+        mail = await store.mail(view.run.id)
+        handouts, briefs = await self.host.of(view, task_ids, mail, new=new)
+        mail = mail._replace(deliveries=(*mail.deliveries, *briefs))
+        news = messaging.news(view, mail, again=again)
+        await store.deliver(view.run.id, [*briefs, *news.deliveries])
+        return Handover(view, tuple(handouts), news, mail)
 
     async def close_needless(self, run_id: str) -> tuple[run_view.RunView, frozenset[str]]:
         """Returns a run as it is, after closing what is out with the host and turned out to need nobody."""

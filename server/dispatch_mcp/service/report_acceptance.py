@@ -14,7 +14,7 @@ from dispatch_mcp.engine import executor, order_builder, proof, run_view
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.routing import learning
-from dispatch_mcp.runs import budget, message_rules, report_reader, step_choice
+from dispatch_mcp.runs import budget, message_rules, report_reader
 from dispatch_mcp.service import answers, host_assignments, host_reports, messaging, route_memory
 from dispatch_mcp.store import sqlite_store
 
@@ -57,9 +57,8 @@ class Reporting:
         await self.learn(
             route_memory.lessons_of_ends(after, {task_id for task_id, _ in handoffs}, self.contact.clock())
         )
-        messages = await self.store.inbox(run_id)
         starts = {start.task_id for start in advance.starts} - needless
-        handouts = await self.contact.host.of(after, starts, messages)
+        handover = await self.contact.hand_over(after, starts, new=starts)
         requests = [
             message
             for task_id, outcome in dict(handoffs).items()
@@ -70,10 +69,12 @@ class Reporting:
             state=after.run.state,
             counts=after.run.counts,
             results=host_reports.with_refused_entries(results, entries, after.rows),
-            assignments=tuple(handouts),
-            messages=tuple(await self._unread(messages)),
+            assignments=handover.assignments,
+            messages=tuple(await self._unread(handover.mail.messages)),
+            pass_on=handover.news.pass_on,
+            unread=handover.news.unread,
             proposed_edits=messaging.proposals(after, requests),
-            next=_with_refusals(after.next_step(step_choice.Handouts(len(handouts))), len(entries) - len(reports)),
+            next=_with_refusals(handover.next_step(), len(entries) - len(reports)),
         )
 
     async def _outcome(self, view: run_view.RunView, report: report_reader.Report) -> model.Outcome:

@@ -17,7 +17,7 @@ from dispatch_mcp.model import TaskState, WorkerKind, records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_checks
 from dispatch_mcp.runs import budget, capsules, step_choice
-from dispatch_mcp.service import answers, handles
+from dispatch_mcp.service import answers, handles, messaging
 from dispatch_mcp.store import sqlite_store
 
 View = Literal["summary", "timeline", "results", "artifacts", "todo", "mermaid", "all"]
@@ -134,12 +134,22 @@ async def trace_view(
 
 
 async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.Trace:
-    """Returns state, counts, cost, what waits for what, and what to do next: metadata only."""
+    """Returns state, counts, cost, what waits for what, and what to do next: metadata, and messages that wait.
+
+    Looking changes nothing: the messages count as told of only when the assistant reports or fetches work.
+    """
+    news = messaging.news(view, await store.mail(view.run.id))
+    handouts = step_choice.Handouts(
+        pass_on=messaging.addressees(news.pass_on), unread=messaging.addressees(news.unread)
+    )
     attempts = await store.attempts(view.run.id)
     spend = await store.spend(view.run.id)
     limits, minutes = view.run.limits, _seconds(view.run) / 60
     return _head(
         view,
+        next=view.next_step(handouts),
+        pass_on=news.pass_on,
+        unread=news.unread,
         tasks=tuple(_task_lines(view, attempts)[:PAGE]),
         blocked=_blocked(view),
         spend=spend,

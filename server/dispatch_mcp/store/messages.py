@@ -6,9 +6,15 @@ import sqlite3
 from collections.abc import Iterable
 
 from dispatch_mcp import model
-from dispatch_mcp.model import transitions
+from dispatch_mcp.model import records, transitions
 from dispatch_mcp.runs import message_rules
 from dispatch_mcp.store import codec, table_rows
+
+SENT, DELIVERED = "message_sent", "message_delivered"
+"""The kinds of event that say that a message was sent, and to whom messages have come."""
+
+FOLLOWED = "followed"
+"""In the data of `SENT`: that deliveries of the message are recorded. Older builds did not."""
 
 _BEAT = """
 UPDATE attempt SET beat = ?
@@ -27,10 +33,20 @@ def send(conn: sqlite3.Connection, message: model.Message, now: float) -> int:
     """Adds a message and its event; returns the message's id."""
     row = table_rows.run_row(conn, message.run_id)
     note = _keep(conn, row, message, now)
-    table_rows.insert_events(conn, row, [note], now)
-    # The revision stays: the run's tasks have not moved, and machines in memory stay true.
-    conn.execute("UPDATE run SET events = events + 1 WHERE no = ?", (row.no,))
+    table_rows.append_events(conn, message.run_id, [note], now)
     return int(note.data["id"])
+
+
+def deliver(conn: sqlite3.Connection, run_id: str, deliveries: Iterable[records.Delivery], now: float) -> None:
+    """Records to whom messages have come: an event for each reader and way."""
+    numbers: dict[tuple[str, int, str], list[model.Json]] = {}
+    for message, reader, means, attempt in deliveries:
+        numbers.setdefault((reader, attempt, means), []).append(message)
+    notes = [
+        transitions.NewEvent(DELIVERED, codec.clean(reader), attempt, {"ids": ids, "means": means})
+        for (reader, attempt, means), ids in numbers.items()
+    ]
+    table_rows.append_events(conn, run_id, notes, now)
 
 
 def send_of_reports(
@@ -50,7 +66,7 @@ def _keep(conn: sqlite3.Connection, row: table_rows.RunRow, message: model.Messa
     cells = (clean(message.sender), clean(message.recipient), message.kind, clean(message.text), message.at or now)
     number = conn.execute(_SEND, (row.no, *cells)).lastrowid or 0
     data = {"id": number, "kind": message.kind, "sender": message.sender, "recipient": message.recipient}
-    return transitions.NewEvent("message_sent", data=data)
+    return transitions.NewEvent(SENT, data={**data, FOLLOWED: True})
 
 
 def mark_read(conn: sqlite3.Connection, numbers: Iterable[int]) -> None:

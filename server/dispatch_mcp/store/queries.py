@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dispatch_mcp import model
 from dispatch_mcp.model import ports, records
-from dispatch_mcp.store import codec, owner_locks, table_rows
+from dispatch_mcp.store import codec, messages, owner_locks, table_rows
 from dispatch_mcp.store.reader import Reader, Row
 
 _RUN = f"SELECT {table_rows.RUN_COLUMNS}, {table_rows.COUNTS} FROM run WHERE id = ?1 AND ?2 IN (principal, '*')"  # noqa: S608
@@ -111,6 +111,16 @@ WHERE run.id = ? AND beat LIKE '%"{ports.LOOK}"%' AND json_extract(beat, '$.{por
   AND (json_extract(beat, '$.{ports.COPY}') IS NOT NULL) = ?
 ORDER BY attempt.started_at, task.no LIMIT 1
 """  # noqa: S608  # constants
+_MAIL = """
+SELECT
+  (SELECT json_group_array(json_array(id, sender, recipient, kind, text, at, read))
+   FROM (SELECT * FROM message WHERE run = no ORDER BY id)),
+  CASE WHEN EXISTS (SELECT 1 FROM message WHERE run = no) THEN
+    (SELECT json_group_array(json_array(kind, task, attempt, json(data))) FROM event
+     WHERE run = no AND (kind = ?2 OR kind = ?3))
+  ELSE '[]' END
+FROM run WHERE id = ?1
+"""
 _INBOX = """
 SELECT id, sender, recipient, kind, text, at, read FROM message
 WHERE run = (SELECT no FROM run WHERE id = ?1) AND recipient = coalesce(?2, recipient) ORDER BY id
@@ -299,9 +309,34 @@ async def first_look(reader: Reader, run_id: str, *, in_copy: bool) -> dict[str,
     return codec.load_map(str(rows[0][0])) if rows else {}
 
 
+async def mail(reader: Reader, run_id: str) -> records.Mail:
+    """Returns the messages of a run and to whom they have come; one look, cheap where nobody writes.
+
+    A message from before deliveries were recorded counts as read.
+    """
+    rows = await reader.rows(_MAIL, (codec.clean(run_id), messages.DELIVERED, messages.SENT))
+    if not rows:
+        return records.Mail()
+    rows_of_messages, events = (json.loads(str(cell)) for cell in rows[0])
+    traceable = {data["id"] for kind, _, _, data in events if kind == messages.SENT and data.get(messages.FOLLOWED)}
+    mail = [_message(run_id, row) for row in rows_of_messages]
+    return records.Mail(
+        tuple(note if note.id in traceable else note.model_copy(update={"read": True}) for note in mail),
+        tuple(
+            records.Delivery(int(number), task_id, data["means"], attempt)
+            for kind, task_id, attempt, data in events
+            if kind == messages.DELIVERED
+            for number in data["ids"]
+        ),
+    )
+
+
+def _message(run_id: str, cells: Sequence[model.Json]) -> model.Message:
+    names = ("id", "sender", "recipient", "kind", "text", "at", "read")
+    return model.Message(run_id=run_id, **dict[str, model.Json](zip(names, cells, strict=True)))
+
+
 async def inbox(reader: Reader, run_id: str, recipient: str | None) -> list[model.Message]:
     """Returns messages in the order they were sent."""
-    names = ("id", "sender", "recipient", "kind", "text", "at", "read")
     name = None if recipient is None else codec.clean(recipient)
-    rows = await reader.rows(_INBOX, (codec.clean(run_id), name))
-    return [model.Message(run_id=run_id, **dict[str, model.Json](zip(names, row, strict=True))) for row in rows]
+    return [_message(run_id, row) for row in await reader.rows(_INBOX, (codec.clean(run_id), name))]

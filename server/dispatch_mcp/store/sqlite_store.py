@@ -318,6 +318,16 @@ class Store:
             await self.mark_read(unread)
         return mail
 
+    async def mail(self, run_id: str) -> records.Mail:
+        """Returns the messages of a run and to whom they have come."""
+        return await queries.mail(self._reader, run_id)
+
+    async def deliver(self, run_id: str, deliveries: Sequence[records.Delivery]) -> None:
+        """Records to whom messages of a run have come."""
+        now = self._clock()
+        if deliveries:
+            await self._writer.run(lambda conn: messages.deliver(conn, run_id, deliveries, now))
+
     async def mark_read(self, numbers: Sequence[int]) -> None:
         """Marks messages as read, by their ids."""
         await self._writer.run(lambda conn: messages.mark_read(conn, numbers))

@@ -95,6 +95,7 @@ _PLACE_TASK = "UPDATE task SET position = ?, worker = ? WHERE no = ?"
 _BEGIN_ATTEMPT = """
 INSERT INTO attempt (task, attempt, state, worker, started_at, lease_until) VALUES (?, ?, 'running', ?, ?, ?)
 """
+_COUNT_EVENTS = "UPDATE run SET events = events + ? WHERE id = ? RETURNING no, events"
 _END_ATTEMPT = "UPDATE attempt SET state = ?, ended_at = ?, error = ?, error_kind = ? WHERE task = ? AND attempt = ?"
 _REPORT_ATTEMPT = """
 UPDATE attempt SET state = ?, ended_at = ?, input_tokens = ?, output_tokens = ?, cache_read_tokens = ?,
@@ -327,12 +328,32 @@ def insert_replays(conn: sqlite3.Connection, rows: Iterable[tuple[int, int]]) ->
     conn.executemany(_INSERT_REPLAY, rows)
 
 
+def append_events(conn: sqlite3.Connection, run_id: str, notes: Sequence[transitions.NewEvent], now: float) -> None:
+    """Appends events to a run whose tasks do not move: its revision stays, and machines in memory stay true.
+
+    Raises:
+        UnknownHandle: there is no such run.
+    """
+    key = codec.clean(run_id)
+    cells = conn.execute(_COUNT_EVENTS, (len(notes), key)).fetchone()
+    if cells is None:
+        raise unknown_run(run_id)
+    run_no, count = cells
+    _insert_events(conn, run_no, count - len(notes), notes, now)
+
+
 def insert_events(conn: sqlite3.Connection, row: RunRow, notes: Iterable[transitions.NewEvent], now: float) -> None:
     """Appends events behind the `row.events` that the run has."""
+    _insert_events(conn, row.no, row.events, notes, now)
+
+
+def _insert_events(
+    conn: sqlite3.Connection, run_no: int, count: int, notes: Iterable[transitions.NewEvent], now: float
+) -> None:
     conn.executemany(
         _INSERT_EVENT,
         [
-            (row.no, seq, note.kind, now, note.task_id, note.attempt, codec.dump_map(note.data))
-            for seq, note in enumerate(notes, row.events + 1)
+            (run_no, seq, note.kind, now, note.task_id, note.attempt, codec.dump_map(note.data))
+            for seq, note in enumerate(notes, count + 1)
         ],
     )

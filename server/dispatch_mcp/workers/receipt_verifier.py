@@ -153,6 +153,10 @@ class _Aside:
     def beat(self, **details: model.Json) -> None:
         """Does nothing."""
 
+    async def mail(self) -> tuple[model.Message, ...]:
+        """Returns nothing: nobody writes to a check."""
+        return ()
+
 
 class _NoBlobs:
     """Keeps nothing: of a check, its exit code and the end of its output count."""

@@ -12,6 +12,7 @@ from dispatch_mcp.next_steps import NextStep
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import budget
 from dispatch_mcp.service import answers, traces
+from dispatch_mcp.text import escape
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
@@ -57,6 +58,8 @@ def show_run(trace: answers.Trace) -> None:
     console.show(("task", "state", "worker", "agent", "tries", "s", ""), rows)
     for line in money(trace):
         console.say(line, style="yellow" if trace.held else "")
+    for line in messages(trace):
+        console.say(line, style="yellow")
     console.say(_advice(trace.next))
 
 
@@ -65,6 +68,16 @@ def show_proof(trace: answers.Trace) -> None:
     proof = next_steps.proof(trace.next) if trace.next else ""
     if proof:
         console.say(proof, style="bold yellow")
+
+
+def messages(trace: answers.Trace) -> list[str]:
+    """Returns the messages that tasks at work have yet to be told of, and those that came too late."""
+    kinds = (("to pass on to", trace.pass_on), ("not read by", trace.unread))
+    return [
+        f"{line.kind} from {line.sender}, {fate} {', '.join(line.to)}: {escape.one_line(line.text, limit=200)}"
+        for fate, lines in kinds
+        for line in lines
+    ]
 
 
 def money(trace: answers.Trace) -> list[str]:

@@ -98,6 +98,7 @@ class _Task:
     work: work_order.WorkOrder
     model: str
     system: str
+    prompt: prompt_builder.Prompt
     tools: file_tools.Toolbox
     talk: conversation.Conversation
 
@@ -159,10 +160,12 @@ class AnthropicWorker:
         if not talk.resumes:
             talk.add(conversation.user_turn(prompt.text))
         elif talk.turns[-1].get("role") == "assistant":
-            talk.add(conversation.user_turn(handoff_schema.continuation(prompt).text))
+            talk.add(conversation.user_turn(handoff_schema.continuation(prompt, work.news).text))
+        elif work.news:
+            talk.add(conversation.user_turn(handoff_schema.news(prompt, work.news).text))
         tools = file_tools.Toolbox.of(work, rights if work.cwd else (), self._access)
         name = model_names.bare(work.model) or model_names.bare(model_names.DEFAULT)
-        return _Task(work, name, prompt_builder.system_prompt(work, rights), tools, talk)
+        return _Task(work, name, prompt_builder.system_prompt(work, rights), prompt, tools, talk)
 
     async def _until_deadline(self, task: _Task) -> model.Outcome:
         """Returns the outcome; a little before the deadline, so that what was used until then is still said."""
@@ -231,12 +234,17 @@ class AnthropicWorker:
         return provider_errors.succeeded(handoff, whole, talk.spent, task.model)
 
     async def _use_tools(self, task: _Task, answer: _Answer) -> None:
-        """Carries out what the model asked for and keeps both turns together: one without the other is no request."""
+        """Carries out what the model asked for and keeps both turns together: one without the other is no request.
+
+        Messages that have come for the task meanwhile go along.
+        """
         results: list[tuple[str, str, bool]] = []
         for call in answer.calls:
             text, success = await task.tools.use(usage_meter.text(call.get("name")), call.get("input"))
             results.append((usage_meter.text(call.get("id")), text, success))
-        task.talk.add({"role": "assistant", "content": answer.content}, conversation.results(results))
+        messages = await task.talk.ctx.mail()
+        news = handoff_schema.news(task.prompt, messages).text if messages else ""
+        task.talk.add({"role": "assistant", "content": answer.content}, conversation.results(results, news))
 
     async def _ask(self, client: anthropic.AsyncAnthropic, task: _Task) -> _Answer:
         """Returns the model's next answer. Raises _Over when there is none, or no money for one."""

@@ -124,10 +124,11 @@ def user_turn(text: str) -> Turn:
     return {"role": "user", "content": [{"type": "text", "text": text}]}
 
 
-def results(answers: list[tuple[str, str, bool]]) -> Turn:
-    """Returns the turn that answers tool calls: their ids, what they gave, and whether they worked."""
+def results(answers: list[tuple[str, str, bool]], news: str = "") -> Turn:
+    """Returns the turn that answers tool calls: their ids, what they gave, whether they worked; and any news."""
     blocks: list[Mapping[str, model.Json]] = [
         {"type": "tool_result", "tool_use_id": call, "content": text, **({} if success else {"is_error": True})}
         for call, text, success in answers
     ]
+    blocks += [{"type": "text", "text": news}] if news else []
     return {"role": "user", "content": blocks}

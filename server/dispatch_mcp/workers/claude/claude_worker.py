@@ -170,7 +170,7 @@ class ClaudeWorker:
         flags = await self._flags(program, env, folder)
         tools = tool_permissions.tools_for(work, commands=self._settings.commands)
         prompt = handoff_schema.for_structured_answer(self._brief(work))
-        text = (handoff_schema.continuation(prompt) if session.resume else prompt).text
+        text = (handoff_schema.continuation(prompt, work.news) if session.resume else prompt).text
         system = _write(folder / "system", prompt_builder.system_prompt(work, tools))
         call = command_line.Call(
             session=session.id,
