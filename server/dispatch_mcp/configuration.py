@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -116,6 +116,12 @@ class Settings(model.Value):
     def commands(self) -> allowlist.AllowList:
         """Returns the allow-list of the `command` worker."""
         return allowlist.parse(self.allow_commands, defaults=self.allow_read_only_git)
+
+    def how_to_allow(self, argv: Sequence[str]) -> str:
+        """Returns what the user writes where so that a command may start."""
+        file = str(self.home / FILE_NAME)
+        variable = PREFIX + allowlist.SETTING.upper()
+        return allowlist.how_to_allow(argv, self.allow_commands, config_file=file, variable=variable)
 
     def child_policy(self, env: Mapping[str, str]) -> child_environment.ChildPolicy:
         """Returns what children receive of `env`."""

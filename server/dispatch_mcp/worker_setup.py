@@ -31,6 +31,7 @@ def server_workers(
         grace_s=settings.grace_s,
         output_cap=settings.output_cap_bytes,
         inline_chars=settings.inline_output_chars,
+        how_to_allow=settings.how_to_allow,
     )
     workers: dict[WorkerKind, ports.Worker] = {
         WorkerKind.COMMAND: outcome_redaction.Worker(commands, redactor),

@@ -91,3 +91,31 @@ def test_a_list_of_things_to_do_has_the_most_urgent_priority_with_each(
     assert "[ ] a: Write the form (high)" in shell("plan", path, "--todo").out
     [item] = shell("plan", path, "--todo", "--json").json["todo"]
     assert (item["status"], item["priority"]) == ("pending", "high")
+
+
+def test_a_plan_that_asks_for_no_proof_is_told_what_could_prove_it(
+    shell: command_runs.Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = tmp_path / "shop"
+    (shop / "tests").mkdir(parents=True)
+    (shop / "pytest.ini").touch()
+    monkeypatch.setenv("DISPATCH_MCP_WORKSPACE", str(shop))
+    tasks = [
+        {"id": "code", "do": "Add a discount", "files": ["cart.py"]},
+        {"id": "docs", "do": "Describe it", "files": ["README.md"]},
+    ]
+    document = tmp_path / "tasks.json"
+    document.write_text(json.dumps({"tasks": tasks}), encoding="utf-8")
+    answer = shell("plan", str(document))
+    assert 'no proof is asked for: "acceptance": ["diff"] would do for code, docs' in answer.out
+    assert (
+        '`pytest -q` would prove more. Only the user can allow it: `allow_commands = [["pytest", "-q"]]`' in answer.out
+    )
+    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", '[["pytest", "-q"]]')
+    answer = shell("plan", str(document))
+    assert '"acceptance": ["diff", "command: pytest -q"] would do for code\n' in answer.out
+    assert "would prove more" not in answer.out
+    assert shell("plan", str(document), "--json").json["prove"] == {
+        "*": ["diff", "command: pytest -q"],
+        "docs": ["diff"],
+    }

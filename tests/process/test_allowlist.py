@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
+import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -150,3 +153,38 @@ def test_the_users_entries_come_after_the_defaults_or_alone() -> None:
     assert both.find(["git", "status"])
     assert both.find(["make", "test"])
     assert allowlist.parse([["make", "test"]], defaults=False).find(["git", "status"]) is None
+
+
+@given(ARGV)
+def test_the_entry_for_an_argv_allows_exactly_that(argv: list[str]) -> None:
+    entry = allowlist.entry_for(argv)
+    if entry is None:
+        assert not all(word.isprintable() for word in argv) or any(sign in argv[0] for sign in "*?[/\\")
+        return
+    assert allowed(list(entry), argv)
+    for at in range(len(argv)):
+        assert not allowed(list(entry), [*argv[:at], f"{argv[at]}x", *argv[at + 1 :]])
+    assert not allowed(list(entry), [*argv, "more"])
+
+
+@given(ARGV.filter(lambda argv: allowlist.entry_for(argv) is not None), st.lists(ARGV, max_size=2))
+def test_the_line_and_the_variable_that_are_offered_can_be_pasted(argv: list[str], entries: list[list[str]]) -> None:
+    advice = allowlist.how_to_allow(argv, entries, config_file="/h/config.toml", variable="VARIABLE")
+    entry = allowlist.entry_for(argv)
+    assert entry is not None
+    if "add `" in advice:
+        assert json.loads(advice.partition("add `")[2].rpartition("` to the list")[0]) == list(entry)
+        return
+    line = advice.partition("allow it: `")[2].partition("` in /h/config.toml, or ")[0]
+    expected = [*entries, list(entry)]
+    assert tomllib.loads(line) == {"allow_commands": expected}
+    [variable] = shlex.split(advice.partition("/h/config.toml, or ")[2].rpartition(" in the server's")[0])
+    assert json.loads(variable.removeprefix("VARIABLE=")) == expected
+
+
+@pytest.mark.parametrize(
+    "argv", [[], ["./test"], ["bin/test"], ["py*", "x"], ["rm", "\x1b[2J"], ["rm", "\u202egpj.exe"]]
+)
+def test_no_line_is_offered_for_what_no_entry_can_say_or_no_person_can_read(argv: list[str]) -> None:
+    advice = allowlist.how_to_allow(argv, [], config_file="/h/config.toml", variable="VARIABLE")
+    assert advice.startswith("No entry of `allow_commands` can allow it")

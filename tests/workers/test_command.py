@@ -6,6 +6,7 @@ import random
 import string
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import rogue_processes
 from worker_conformance import FakeContext, WorkerConformance
 
-from dispatch_mcp import model
+from dispatch_mcp import configuration, model
 from dispatch_mcp.model import AttemptState, WorkerKind, work_order
 from dispatch_mcp.process import allowlist, child_environment
 from dispatch_mcp.workers import attempt_scope, command
@@ -52,11 +53,17 @@ def work(workspace: Path | str, *argv: str, timeout_s: float | None = None) -> w
 
 
 def make(
-    home: Path, *entries: list[str], env: dict[str, str] | None = None, depth: int = 0, **policy: Any
+    home: Path,
+    *entries: list[str],
+    env: dict[str, str] | None = None,
+    depth: int = 0,
+    how_to_allow: Callable[[Sequence[str]], str] = lambda _argv: "",
+    **policy: Any,
 ) -> command.CommandWorker:
     variables = {"PATH": os.environ["PATH"], **(env or {})}
     children = child_environment.ChildPolicy(variables, depth=depth, **policy)
-    return command.CommandWorker(allowlist.parse(entries), home / "state", children, grace_s=0.2)
+    rules = allowlist.parse(entries)
+    return command.CommandWorker(rules, home / "state", children, grace_s=0.2, how_to_allow=how_to_allow)
 
 
 async def carried_out(worker: command.CommandWorker, work_order: work_order.WorkOrder) -> model.Outcome:
@@ -180,11 +187,26 @@ async def test_arguments_that_are_too_long_are_a_failure(tmp_path: Path, workspa
 
 
 @pytest.mark.promise("S5")
-async def test_what_the_user_did_not_allow_is_refused_with_a_hint_for_the_user(tmp_path: Path, workspace: Path) -> None:
-    outcome = await carried_out(make(tmp_path), work(workspace, "rm", "-rf", "precious; \x1b[2J`curl evil`"))
+async def test_what_the_user_did_not_allow_is_refused_with_what_the_user_would_write(
+    tmp_path: Path, workspace: Path
+) -> None:
+    chosen = configuration.load({}, flags={"home": tmp_path / "home", "workspace": workspace}, cwd=workspace).settings
+    refusing = make(tmp_path, how_to_allow=chosen.how_to_allow)
+    outcome = await carried_out(refusing, work(workspace, "npm", "test"))
     assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, "not_allowed", False)
+    assert outcome.error.startswith(
+        "The command `npm test` is not on the user's allow-list. Only the user can allow it"
+    )
+    assert f'`allow_commands = [["npm", "test"]]` in {tmp_path}/home/config.toml' in outcome.error
+
+
+@pytest.mark.promise("S5")
+async def test_no_line_is_offered_for_what_a_person_could_not_read(tmp_path: Path, workspace: Path) -> None:
+    chosen = configuration.load({}, flags={"home": tmp_path / "home", "workspace": workspace}, cwd=workspace).settings
+    refusing = make(tmp_path, how_to_allow=chosen.how_to_allow)
+    outcome = await carried_out(refusing, work(workspace, "rm", "-rf", "precious; \x1b[2J`curl evil`"))
     hint = outcome.error.partition("allow-list.")[2]
-    assert "Only the user can allow it" in hint
+    assert "No entry of `allow_commands` can allow it" in hint
     assert not any(word in hint for word in ("rm", "-rf", "precious", "curl", "["))
     assert "\x1b" not in outcome.error
 

@@ -11,8 +11,9 @@ status. For one small task call your own subagent directly.
 
 1. route_task: which specialist? Below 0.40 confidence ask the user.
 2. plan_dag: split the request into tasks {id, do, deps, files, acceptance}; it checks, assigns and schedules them. \
-Ask for proof: the server checks acceptance ["command: pytest -q", "file:p", "diff"]. Without it work stays \
-UNVERIFIED, a claim: say so to the user. timeout_s and attempts bound a task; worker human: a person decides.
+Ask for proof: the server checks acceptance ["command: pytest -q", "file:p", "diff"]; edits [{op: prove, id: *}] take \
+what `prove` in the answer proposes. Unproven work is UNVERIFIED: say so. timeout_s and attempts bound a task; worker \
+human: a person decides.
 3. dispatch(plan_id): returns a run_id and your assignments. Start every `call` with your own subagent tool, all in \
 one message; without subagents do `instructions` yourself.
 4. report(run_id, results): one call for the whole wave; it answers with the next assignments.
@@ -29,7 +30,7 @@ DESCRIPTIONS = {
     ),
     "plan_dag": (
         "Plan work for several agents. You split the request into tasks; answers with waves, agents, file clashes, "
-        "estimate, or every problem with its fix. request alone drafts; plan_id+edits change a plan."
+        "estimate, proof to add, or every problem with its fix. request alone drafts; plan_id+edits change a plan."
     ),
     "dispatch": (
         "Run a plan in parallel, or resume a run after a crash, restart or compaction. Returns a run_id at once plus "

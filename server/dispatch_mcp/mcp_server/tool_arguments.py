@@ -148,7 +148,7 @@ class PlanDag(Args):
                 "type": "object",
                 "required": ["op", "id"],
                 "properties": {
-                    "op": {"enum": ["add", "modify", "skip", "remove"]},
+                    "op": {"enum": ["add", "modify", "skip", "remove", "prove"]},
                     "id": {"type": "string"},
                     "task": {"type": "object"},
                 },

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from dispatch_mcp import model
 from dispatch_mcp.model import problems, transitions
-from dispatch_mcp.planning import edit_rules, plan_checks, plan_documents
+from dispatch_mcp.planning import edit_rules, plan_checks, plan_documents, proof_proposals
 from dispatch_mcp.text import json_types, path_globs
 
-OPS = ("add", "modify", "skip", "remove")
+OPS = ("add", "modify", "skip", "remove", "prove")
 FIELDS = ("op", "id", "task", "reason", "cascade")
 """What an edit may hold."""
 
 
+Propose = Callable[[model.Task], tuple[str, ...]]
+"""Returns the acceptance that a task could be given, nothing for one that needs none."""
+
+
+def no_proposal(_task: model.Task) -> tuple[str, ...]:
+    """Returns nothing: nobody has looked what could prove the task."""
+    return ()
+
+
 def apply(
-    tasks: Sequence[model.Task], edits: Sequence[Mapping[str, model.Json]]
+    tasks: Sequence[model.Task], edits: Sequence[Mapping[str, model.Json]], propose: Propose = no_proposal
 ) -> tuple[list[model.Task], list[problems.Problem]]:
     """Returns the tasks after all edits in order, and every problem met.
 
     `modify` replaces the fields that it names; `skip` drops a task and counts it as satisfied, or drops with
-    `cascade` all that depends on it too; `remove` drops it and links what came before it to what came after.
+    `cascade` all that depends on it too; `remove` drops it and links what came before it to what came after. `prove`
+    gives a task, or all that ask for no proof, the acceptance that `propose` has for it.
     """
     current = {task.id: task for task in tasks}
     faults: list[problems.Problem] = []
     for position, edit in enumerate(map(_without_left_out, edits)):
         problem = _misformed(position, edit, current)
         if problem is None:
-            faults += _applied(position, edit, current)
+            faults += _applied(position, edit, current, propose)
         else:
             faults.append(problem)
     return list(current.values()), faults
@@ -57,7 +67,7 @@ def _misformed(
     if op == "add" and task_id in current:
         message = f"Task {task_id!r} exists."
         return problems.Problem(code="duplicate_id", message=message, task=task_id, fix="Use op modify.", where=where)
-    if op != "add" and task_id not in current:
+    if op != "add" and task_id not in current and (op, task_id) != ("prove", proof_proposals.EVERY_TASK):
         near = problems.nearest(task_id, list(current))
         message = f"Task {task_id!r} is not in the plan."
         fix = f"Did you mean {near!r}?" if near else "Read the plan's resource for its tasks."
@@ -94,8 +104,12 @@ def _bad_edit(task_id: model.Json, where: str, message: str, fix: str, nearest: 
     return problems.Problem(code="bad_edit", message=message, task=task, fix=fix, did_you_mean=nearest, where=where)
 
 
-def _applied(position: int, edit: Mapping[str, model.Json], current: dict[str, model.Task]) -> list[problems.Problem]:
+def _applied(
+    position: int, edit: Mapping[str, model.Json], current: dict[str, model.Task], propose: Propose
+) -> list[problems.Problem]:
     op, task_id = edit["op"], str(edit["id"])
+    if op == "prove":
+        return _prove(position, task_id, current, propose)
     if op in ("skip", "remove"):
         for follower_id in edit_rules.behind(task_id, current.values()) if op == "skip" and edit.get("cascade") else ():
             del current[follower_id]
@@ -115,6 +129,19 @@ def _applied(position: int, edit: Mapping[str, model.Json], current: dict[str, m
         ]
     current[task_id] = reading.tasks[0]
     return []
+
+
+def _prove(position: int, task_id: str, current: dict[str, model.Task], propose: Propose) -> list[problems.Problem]:
+    tasks = list(current.values()) if task_id == proof_proposals.EVERY_TASK else [current[task_id]]
+    proposals = {task.id: propose(task) for task in tasks}
+    for task in tasks:
+        if proposals[task.id]:
+            current[task.id] = task.model_copy(update={"acceptance": proposals[task.id]})
+    if any(proposals.values()):
+        return []
+    fix = "A task that declares no `files`, has begun or asks for proof already gets none: modify its `acceptance`."
+    message = f"There is no proof to propose for {problems.quoted(task_id)}."
+    return [_bad_edit(task_id, f"edits[{position}].id", message, fix)]
 
 
 def _relink(current: dict[str, model.Task], victim: model.Task, *, keep_order: bool) -> None:

@@ -102,7 +102,7 @@ def _decision(gate: str, subjects: Sequence[model.Task]) -> model.Task:
         worker=model.WorkerKind.HUMAN,
         effort=model.Effort.S,
         priority=model.Priority.HIGH,
-        max_attempts=1,
+        attempts=1,
     )
 
 
@@ -121,7 +121,7 @@ def _review(name: str, subjects: Sequence[model.Task], reviewers: Mapping[str, s
         reads=tuple(dict.fromkeys(path for task in subjects for path in task.files)),
         output=("Findings with severity (critical, high, medium, low), place and evidence", "Verdict PASS or FAIL"),
         constraints=("Change nothing.",),
-        max_attempts=2,
+        attempts=2,
     )
 
 

@@ -14,12 +14,19 @@ An entry is an argv pattern, matched token by token against the whole argv:
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Final
 
 from dispatch_mcp import errors
+
+SETTING: Final = "allow_commands"
+MOST_CHARS: Final = 300
+"""Characters of all entries together up to which they are shown whole."""
 
 REST = "**"
 MAX_TOKENS = 4096
@@ -93,6 +100,38 @@ def parse(entries: Sequence[Sequence[str]], *, defaults: bool = True) -> AllowLi
     """
     rules = tuple(Rule(_checked(tuple(entry))) for entry in entries)
     return AllowList((*READ_ONLY, *rules) if defaults else rules)
+
+
+def entry_for(argv: Sequence[str]) -> tuple[str, ...] | None:
+    """Returns the entry that allows exactly this argv, or None where there is none that a person could read."""
+    if not argv or not all(word.isprintable() for word in argv):
+        return None
+    entry = (argv[0], *(_WILD.sub(r"[\g<0>]", word) for word in argv[1:]))
+    return None if _problem(entry) else entry
+
+
+def how_to_allow(argv: Sequence[str], entries: Sequence[Sequence[str]], *, config_file: str, variable: str) -> str:
+    """Returns what a person writes where so that exactly this argv may start; `entries` are those they have already."""
+    entry = entry_for(argv)
+    if entry is None:
+        return (
+            f"No entry of `{SETTING}` can allow it: name the program by a bare name or an absolute path, and use no "
+            "characters that cannot be seen."
+        )
+    whole = _as_text([*entries, entry])
+    if len(whole) <= MOST_CHARS:
+        places = f"`{SETTING} = {whole}` in {config_file}, or {variable}={shlex.quote(whole)}"
+    else:
+        places = f"add `{_as_text(entry)}` to the list {SETTING} in {config_file}, or to {variable}"
+    return (
+        f"Only the user can allow it: {places} in the server's environment, which outranks the file; then restart the "
+        "server."
+    )
+
+
+def _as_text(value: Sequence[object]) -> str:
+    """Returns a list in the form that TOML and JSON share."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _checked(entry: tuple[str, ...]) -> tuple[str, ...]:

@@ -155,7 +155,7 @@ def _task(assignment: ReviewAssignment, goal: str, *, deps: tuple[str, ...] = ()
         ),
         output=(answer_form.OUTPUT,),
         inputs={INPUT: place.model_dump(mode="json", exclude_defaults=True)},
-        max_attempts=ATTEMPTS,
+        attempts=ATTEMPTS,
     )
 
 

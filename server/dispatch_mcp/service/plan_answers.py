@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.planning import flowchart as diagrams
-from dispatch_mcp.planning import limits, plan_checks
+from dispatch_mcp.planning import limits, plan_checks, proof_proposals
 from dispatch_mcp.planning.drafts import draft_builder
 from dispatch_mcp.routing import router
 from dispatch_mcp.service import planner
@@ -19,6 +19,7 @@ def plan_answer(proposal: planner.PlanProposal, *, diagram: bool) -> dict[str, m
     plan = proposal.plan
     answer = plan_checks.answer(proposal.prepared, plan_id=plan.id, version=plan.version, decided=proposal.decided)
     answer["forecast"] = plan.forecast
+    answer |= proof_proposals.answer(proposal.proofs)
     if proposal.changes:
         answer["changes"] = proposal.changes
     if diagram:

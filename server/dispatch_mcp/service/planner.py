@@ -12,10 +12,20 @@ import anyio.to_thread
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
+from dispatch_mcp.context import project_files
 from dispatch_mcp.model import TaskState, WorkerKind, problems, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.planning import edit_rules, forecast, plan_checks, plan_documents, plan_edits, review_rules
+from dispatch_mcp.planning import (
+    edit_rules,
+    forecast,
+    plan_checks,
+    plan_documents,
+    plan_edits,
+    proof_proposals,
+    review_rules,
+)
 from dispatch_mcp.planning.drafts import draft_builder
+from dispatch_mcp.process import allowlist
 from dispatch_mcp.routing import confidence, learning, router
 from dispatch_mcp.runs import prompt_lint
 from dispatch_mcp.service import handles, route_memory
@@ -23,6 +33,7 @@ from dispatch_mcp.store import sqlite_store
 
 BANDS = confidence.Bands()
 NO_CEILINGS = model.Limits()
+NO_COMMANDS = allowlist.AllowList()
 MAX_OPEN_RUNS = 1_000
 MAX_ROUTED = 500
 """Tasks of one plan that get an agent by routing; more than that would make planning slow."""
@@ -43,7 +54,8 @@ def new_id() -> str:
 class Rules:
     """What the configuration decides for every call; `workspace` is an absolute path, the lease is in seconds.
 
-    `ceilings` are the most that a run may be given, `price` is what forecasts and reports are priced by.
+    `ceilings` are the most that a run may be given, `price` is what forecasts and reports are priced by, `allowed` what
+    the server may start, and `how_to_allow` what the user writes for a command that it may not.
     """
 
     workspace: str
@@ -55,18 +67,22 @@ class Rules:
     review_policy: review_rules.Policy = "standard"
     ceilings: model.Limits = NO_CEILINGS
     price: forecast.Price = forecast.no_price
+    allowed: allowlist.AllowList = NO_COMMANDS
+    how_to_allow: Callable[[Sequence[str]], str] = lambda _argv: ""
 
 
 class PlanProposal(NamedTuple):
     """A stored plan, its schedule, and what was decided for each task that did not say: agent, model, confidence.
 
     `changes` says what an edit did (`replan.changes`); the schedule of an edited plan is of what has not ended.
+    `proofs` are acceptance that its tasks could be given.
     """
 
     plan: model.Plan
     prepared: plan_checks.ScheduledPlan
     decided: Mapping[str, Mapping[str, model.Json]]
     changes: Mapping[str, model.Json] = {}
+    proofs: proof_proposals.Proposals = proof_proposals.Proposals()
 
 
 @dataclass(slots=True)
@@ -182,7 +198,13 @@ class Planner:
         runs = [[records.row_of(task) for task in await self.store.tasks(run.id)] for run in open_runs]
         standing = plan_edits.standing(runs)
         base = edit_rules.bare(plan.tasks, plan.added_edges, standing.fixed)
-        tasks, faults = plan_edits.apply(base, edits)
+        runners = await self._runners()
+
+        def propose(task: model.Task) -> tuple[str, ...]:
+            fixed = task.id in standing.fixed
+            return () if fixed else proof_proposals.proposal_for(task, runners, self.rules.allowed)[0]
+
+        tasks, faults = plan_edits.apply(base, edits, propose)
         refusals = [problem for rows in (runs or [[]]) for problem in edit_rules.refusals(base, tasks, rows)]
         refuse(faults or [*self._check(tasks), *dict.fromkeys(refusals)])
         for run in open_runs:
@@ -248,9 +270,21 @@ class Planner:
             await self._revise(plan)
         review_reasons = {task_id: {"why": why} for task_id, why in with_reviews.added.items()}
         outlook = schedule.with_notices(
-            [*notes, *assignment.notices, *with_reviews.notices, *prompt_lint.lint_tasks(tasks_read)]
+            [
+                *notes,
+                *assignment.notices,
+                *with_reviews.notices,
+                *prompt_lint.lint_tasks(tasks_read),
+                *proof_proposals.refused_commands(rest.tasks, self.rules.allowed, self.rules.how_to_allow),
+            ]
         )
-        return PlanProposal(plan, outlook, {**assignment.decided, **review_reasons})
+        proofs = proof_proposals.propose(rest.tasks, await self._runners(), self.rules.allowed)
+        return PlanProposal(plan, outlook, {**assignment.decided, **review_reasons}, proofs=proofs)
+
+    async def _runners(self) -> tuple[proof_proposals.Runner, ...]:
+        """Returns what runs the tests of the workspace, as it is now."""
+        files = await anyio.to_thread.run_sync(project_files.read, self.rules.workspace)
+        return proof_proposals.runners_of(files)
 
     async def _forecast(
         self, schedule: plan_checks.ScheduledPlan, workers: int, past: forecast.Past

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,6 +31,7 @@ class CommandWorker:
 
     `home` is the state directory: output goes to files under `<home>/runs` while the program runs. `inline_chars`
     bounds what an outcome carries of standard output and error together; more is stored as blobs, by reference.
+    `how_to_allow` says what the user writes where so that a command may start.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class CommandWorker:
         output_cap: int = supervisor.OUTPUT_CAP,
         inline_chars: int = INLINE_CHARS,
         beat_every_s: float = attempt_scope.BEAT_EVERY_S,
+        how_to_allow: Callable[[Sequence[str]], str] = lambda _argv: "Only the user can allow it.",
     ) -> None:
         self._allow = allow
         self._home = home
@@ -51,6 +53,7 @@ class CommandWorker:
         self._output_cap = output_cap
         self._inline_chars = inline_chars
         self._beat_every_s = beat_every_s
+        self._how_to_allow = how_to_allow
 
     async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         """Returns success for exit code 0; a refusal, another code, a signal or a timeout otherwise."""
@@ -111,9 +114,7 @@ class CommandWorker:
             return Refusal(
                 "not_allowed",
                 f"The command {_quoted(command)} is not on the user's allow-list.",
-                "Only the user can allow it: they decide which program and arguments they trust and add them to "
-                "`allow_commands` in config.toml of the state directory; the config command shows where and how. "
-                "Without that, give the task to the assistant (worker `host`).",
+                self._how_to_allow(command),
             )
         return None
 

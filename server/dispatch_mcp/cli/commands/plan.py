@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import json
+import shlex
+from collections.abc import Iterator, Mapping
 
 import anyio
 
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.cli import catalog_arguments, console, input_files
-from dispatch_mcp.planning import flowchart, plan_documents
+from dispatch_mcp.planning import flowchart, plan_documents, proof_proposals
 from dispatch_mcp.planning.drafts import draft_builder
 from dispatch_mcp.service import plan_answers, planner
+
+MOST_TASKS = 5
+"""Tasks that a line names."""
 
 MAX_REQUEST = 200_000
 """Characters of a request that are looked at."""
@@ -31,7 +36,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
         todo = {"todo": list(flowchart.todos(proposal.plan.tasks))} if options.todo else {}
         console.emit({**plan_answers.plan_answer(proposal, diagram=options.diagram), **todo})
     else:
-        _show(proposal)
+        _show(proposal, setup.settings)
         _extras(proposal.plan, options)
     return console.OK
 
@@ -77,7 +82,7 @@ def _draft(options: argparse.Namespace, setup: configuration.LoadedSettings) -> 
     return console.OK
 
 
-def _show(proposal: planner.PlanProposal) -> None:
+def _show(proposal: planner.PlanProposal, settings: configuration.Settings) -> None:
     plan, schedule = proposal.plan, proposal.prepared
     for number, wave in enumerate(schedule.waves, 1):
         console.say(f"wave {number}: {', '.join(wave)}")
@@ -95,7 +100,22 @@ def _show(proposal: planner.PlanProposal) -> None:
         console.say(f"added: {edge.before} before {edge.after}: {edge.reason}", style="yellow")
     for notice in schedule.notices:
         console.say(f"{notice.code}: {notice.message}", style="yellow")
+    for line in _proofs(proposal.proofs, settings):
+        console.say(line, style="yellow")
     console.say(f"plan {plan.id}, version {plan.version}: run it with `dispatch-mcp run {plan.id}`")
+
+
+def _proofs(proofs: proof_proposals.Proposals, settings: configuration.Settings) -> Iterator[str]:
+    """Yields what could prove the tasks that ask for no proof, in the words of a task document."""
+    by_acceptance: dict[tuple[str, ...], list[str]] = {}
+    for task_id, acceptance in proofs.by_task.items():
+        by_acceptance.setdefault(acceptance, []).append(task_id)
+    for acceptance, ids in by_acceptance.items():
+        names = ", ".join(ids[:MOST_TASKS]) + (f" and {len(ids) - MOST_TASKS} more" if len(ids) > MOST_TASKS else "")
+        field = f'"acceptance": {json.dumps(acceptance, ensure_ascii=False)}'
+        yield f"no proof is asked for: {field} would do for {names}"
+    if proofs.if_allowed:
+        yield f"`{shlex.join(proofs.if_allowed)}` would prove more. {settings.how_to_allow(proofs.if_allowed)}"
 
 
 def _expected(figures: Mapping[str, model.Json]) -> str:
