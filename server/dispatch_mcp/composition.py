@@ -90,7 +90,7 @@ def rules(settings: configuration.Settings) -> planner.Rules:
         review_policy=settings.review_policy,
         ceilings=settings.ceilings(),
         price=prices.dollars,
-        allowed=settings.commands(),
+        allow_list=settings.commands(),
         how_to_allow=settings.how_to_allow,
     )
 

@@ -45,10 +45,10 @@ def _names(folder: Path) -> list[str]:
 
 def _texts(root: Path, names: set[str]) -> Iterator[tuple[str, str]]:
     try:
-        with safe_read.Root(root) as opened:
+        with safe_read.Root(root) as folder:
             for name in READ:
                 if name in names:
-                    yield from _text(opened, name)
+                    yield from _text(folder, name)
     except safe_paths.Refused:
         return
 

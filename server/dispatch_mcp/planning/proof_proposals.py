@@ -112,8 +112,8 @@ def runners_of(project: ProjectFiles) -> tuple[Runner, ...]:
 
 def _of_python(project: ProjectFiles) -> Iterator[Runner]:
     has_tests = any(languages.role(name) == "test" and languages.language(name) == "python" for name in project.names)
-    named = any("pytest" in project.texts.get(name, "") for name in _PYTEST_FILES)
-    if named or project.names & {"pytest.ini", "conftest.py", "tests/conftest.py"}:
+    mentions_pytest = any("pytest" in project.texts.get(name, "") for name in _PYTEST_FILES)
+    if mentions_pytest or project.names & {"pytest.ini", "conftest.py", "tests/conftest.py"}:
         yield _PYTEST
     elif has_tests:
         yield from (_UNITTEST, _PYTEST)
@@ -139,24 +139,24 @@ def _of_makefile(project: ProjectFiles) -> Iterator[Runner]:
 
 
 def proposal_for(
-    task: model.Task, runners: Sequence[Runner], allowed: allowlist.AllowList
+    task: model.Task, runners: Sequence[Runner], allow_list: allowlist.AllowList
 ) -> tuple[tuple[str, ...], Argv]:
     """Returns acceptance for a task that declares files and asks for no proof, and the call that it lacks leave for."""
     if task.acceptance or not task.files or task.command or task.worker in _BY_HAND:
         return (), ()
     fitting = [runner for runner in runners if _tests(runner, task.files)]
-    call = next(filter(None, (_allowed_call(runner, task, allowed) for runner in fitting)), ())
+    call = next(filter(None, (_allowed_call(runner, task, allow_list) for runner in fitting)), ())
     command = f"command: {shlex.join(call)}" if call else ""
     proposal = (_change_of(task.files), command) if command else (_change_of(task.files),)
     return proposal, fitting[0].calls[0] if fitting and not call else ()
 
 
-def propose(tasks: Iterable[model.Task], runners: Sequence[Runner], allowed: allowlist.AllowList) -> Proposals:
+def propose(tasks: Iterable[model.Task], runners: Sequence[Runner], allow_list: allowlist.AllowList) -> Proposals:
     """Returns what could prove those of the tasks that declare files and ask for no proof."""
     by_task: dict[str, tuple[str, ...]] = {}
     if_allowed: Argv = ()
     for task in tasks:
-        proposal, call = proposal_for(task, runners, allowed)
+        proposal, call = proposal_for(task, runners, allow_list)
         if_allowed = if_allowed or call
         if proposal:
             by_task[task.id] = proposal
@@ -168,25 +168,25 @@ def answer(proposals: Proposals) -> dict[str, model.Json]:
     if not proposals.by_task:
         return {}
     [(common, _)] = Counter(proposals.by_task.values()).most_common(1)
-    others = {task_id: list(proposal) for task_id, proposal in proposals.by_task.items() if proposal != common}
-    out: dict[str, model.Json] = {"prove": {EVERY_TASK: list(common), **others}}
+    particular = {task_id: list(proposal) for task_id, proposal in proposals.by_task.items() if proposal != common}
+    out: dict[str, model.Json] = {"prove": {EVERY_TASK: list(common), **particular}}
     return {**out, "prove_if_allowed": shlex.join(proposals.if_allowed)} if proposals.if_allowed else out
 
 
 def refused_commands(
-    tasks: Sequence[model.Task], allowed: allowlist.AllowList, how_to_allow: Callable[[Argv], str]
+    tasks: Sequence[model.Task], allow_list: allowlist.AllowList, how_to_allow: Callable[[Argv], str]
 ) -> Iterator[problems.Notice]:
     """Yields a notice for each command that a plan asks for and that would be refused, with what the user writes."""
-    wanted: dict[Argv, list[str]] = {}
+    task_ids: dict[Argv, list[str]] = {}
     for task in tasks:
         for argv in dict.fromkeys(_commands(task)):
-            if allowed.find(argv) is None:
-                wanted.setdefault(argv, []).append(task.id)
-    for argv, ids in list(wanted.items())[:MOST_COMMANDS]:
+            if allow_list.find(argv) is None:
+                task_ids.setdefault(argv, []).append(task.id)
+    for argv, ids in list(task_ids.items())[:MOST_COMMANDS]:
         message = f"{problems.quoted(shlex.join(argv))} is not on the user's allow-list. {how_to_allow(argv)}"
         yield problems.Notice(code="not_allowed", tasks=tuple(ids[:20]), message=message)
-    if len(wanted) > MOST_COMMANDS:
-        rest = len(wanted) - MOST_COMMANDS
+    if len(task_ids) > MOST_COMMANDS:
+        rest = len(task_ids) - MOST_COMMANDS
         yield problems.Notice(code="not_allowed", message=f"{rest} more commands are not on it either.")
 
 
@@ -212,14 +212,14 @@ def _code(path: str) -> languages.Language | None:
     return "" if is_folder and role == "other" else None
 
 
-def _allowed_call(runner: Runner, task: model.Task, allowed: allowlist.AllowList) -> Argv:
+def _allowed_call(runner: Runner, task: model.Task, allow_list: allowlist.AllowList) -> Argv:
     """Returns the first call of a runner that the user allows: a usual one, one of their entries, or one for files."""
-    own = [rule.tokens for rule in allowed.rules if rule.options is None and runner.words <= {*rule.tokens}]
+    own = [rule.tokens for rule in allow_list.rules if rule.options is None and runner.words <= {*rule.tokens}]
     calls = [*runner.calls, *(tokens[:-1] if tokens[-1] == allowlist.REST else tokens for tokens in own)]
     tests = tuple(path for path in task.files if languages.role(path) == "test" and not re.search(r"[*?\[]", path))
     if tests and len(tests) <= MOST_FILES:
         calls += [(*call, *tests) for call in runner.calls]
-    return next((call for call in calls if allowed.find(call) and _is_readable(call)), ())
+    return next((call for call in calls if allow_list.find(call) and _is_readable(call)), ())
 
 
 def _is_readable(argv: Argv) -> bool:

@@ -54,8 +54,8 @@ def new_id() -> str:
 class Rules:
     """What the configuration decides for every call; `workspace` is an absolute path, the lease is in seconds.
 
-    `ceilings` are the most that a run may be given, `price` is what forecasts and reports are priced by, `allowed` what
-    the server may start, and `how_to_allow` what the user writes for a command that it may not.
+    `ceilings` are the most that a run may be given, `price` is what forecasts and reports are priced by, `allow_list`
+    what the server may start, and `how_to_allow` what the user writes for a command that it may not.
     """
 
     workspace: str
@@ -67,7 +67,7 @@ class Rules:
     review_policy: review_rules.Policy = "standard"
     ceilings: model.Limits = NO_CEILINGS
     price: forecast.Price = forecast.no_price
-    allowed: allowlist.AllowList = NO_COMMANDS
+    allow_list: allowlist.AllowList = NO_COMMANDS
     how_to_allow: Callable[[Sequence[str]], str] = lambda _argv: ""
 
 
@@ -201,8 +201,8 @@ class Planner:
         runners = await self._runners()
 
         def propose(task: model.Task) -> tuple[str, ...]:
-            fixed = task.id in standing.fixed
-            return () if fixed else proof_proposals.proposal_for(task, runners, self.rules.allowed)[0]
+            is_fixed = task.id in standing.fixed
+            return () if is_fixed else proof_proposals.proposal_for(task, runners, self.rules.allow_list)[0]
 
         tasks, faults = plan_edits.apply(base, edits, propose)
         refusals = [problem for rows in (runs or [[]]) for problem in edit_rules.refusals(base, tasks, rows)]
@@ -275,10 +275,10 @@ class Planner:
                 *assignment.notices,
                 *with_reviews.notices,
                 *prompt_lint.lint_tasks(tasks_read),
-                *proof_proposals.refused_commands(rest.tasks, self.rules.allowed, self.rules.how_to_allow),
+                *proof_proposals.refused_commands(rest.tasks, self.rules.allow_list, self.rules.how_to_allow),
             ]
         )
-        proofs = proof_proposals.propose(rest.tasks, await self._runners(), self.rules.allowed)
+        proofs = proof_proposals.propose(rest.tasks, await self._runners(), self.rules.allow_list)
         return PlanProposal(plan, outlook, {**assignment.decided, **review_reasons}, proofs=proofs)
 
     async def _runners(self) -> tuple[proof_proposals.Runner, ...]:
