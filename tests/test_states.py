@@ -24,7 +24,7 @@ from dispatch_mcp.cli import console
 from dispatch_mcp.cli.commands import run as run_command
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, transitions
-from dispatch_mcp.runs import receipts, state_machine
+from dispatch_mcp.runs import state_machine
 from dispatch_mcp.store import sqlite_store
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "states.md"
@@ -135,7 +135,7 @@ def test_the_page_lists_exactly_what_is_carried_out_here() -> None:
 
 
 def test_every_way_to_refute_a_claim_is_on_the_page() -> None:
-    assert set(receipts.REFUTATIONS) <= {row.ends[2] for row in ROWS}
+    assert set(transitions.REFUTATIONS) <= {row.ends[2] for row in ROWS}
 
 
 @pytest.fixture(params=["git", "plain"])

@@ -137,6 +137,7 @@ async def open_dispatcher(
         async with executor.open_engine(
             store, workers, make_order=maker, pace=pace, services=services, drives=drives
         ) as engine:
+            engine.at_end = past.learn_from_run
             yield dispatcher.Dispatcher(
                 store=store,
                 engine=engine,

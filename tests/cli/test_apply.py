@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import command_runs
+import fake_provider
 import pytest
+
+from dispatch_mcp.model import records
+from dispatch_mcp.store import sqlite_store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs are supervised on POSIX only")
 
@@ -145,3 +151,30 @@ def test_doctor_says_which_git_there_is_and_when_it_is_too_old(
     facts = {fact["what"]: fact for fact in shell("doctor", "--json").json}
     assert facts["git"]["mark"] == "!"
     assert "too old for worktrees" in facts["git"]["detail"]
+
+
+def test_what_a_person_takes_over_speaks_for_the_agent_that_did_it(
+    shell: command_runs.Shell,
+    repo: Path,
+    tmp_path: Path,
+    provider: fake_provider.Provider,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def lessons() -> list[tuple[str, str, float]]:
+        async with sqlite_store.open_store(Path(os.environ["DISPATCH_MCP_HOME"])) as store:
+            return [(one.agent, one.outcome, one.weight) for one in await store.learned(records.LOCAL)]
+
+    for name, value in provider.env().items():
+        monkeypatch.setenv(name, value)
+    edit = {"tool": "edit_file", "input": {"path": "list.txt", "old": "first", "new": "second"}}
+    goal = fake_provider.script(edit, fake_provider.done())
+    task = {"id": "t", "do": goal, "files": ["list.txt"], "worker": "api", "model": "haiku", "agent": "eng-qa"}
+    said = shell("run", command_runs.written(tmp_path, [task]), "--quiet")
+    assert (said.code, said.json["proof"]) == (0, "0 of 1 proven")
+    assert anyio.run(lessons) == []
+    run_id = said.json["correlation_id"]
+    revision = shell("apply", run_id, "--json").json["revision"]
+    assert anyio.run(lessons) == []
+    assert shell("apply", run_id, "--expect", revision).code == 0
+    assert (repo / "list.txt").read_text() == "second\n"
+    assert anyio.run(lessons) == [("eng-qa", "accepted", 1.0)]

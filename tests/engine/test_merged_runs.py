@@ -16,9 +16,8 @@ import pytest
 from dispatch_mcp import model
 from dispatch_mcp.engine import attempt_services, executor
 from dispatch_mcp.git import branch_apply, git_process, workspace_provider
-from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records, run_refs
+from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records, run_refs, transitions
 from dispatch_mcp.process import allowlist, child_environment
-from dispatch_mcp.runs import receipts
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import command, receipt_verifier, workspace_snapshot
 
@@ -188,7 +187,7 @@ async def test_a_task_that_changes_nothing_of_what_it_declared_has_failed(tmp_pa
         states = {task.id: task.state for task in await found.store.tasks("run")}
         errors = {attempt.task_id: attempt.error_kind for attempt in await found.store.attempts("run")}
     assert states == {"idle": TaskState.FAILED, "asked": TaskState.FAILED}
-    assert errors == {"idle": receipts.NOTHING_CHANGED, "asked": receipts.NOT_ACCEPTED}
+    assert errors == {"idle": transitions.NOTHING_CHANGED, "asked": transitions.NOT_ACCEPTED}
     assert git(repo, "rev-parse", run_refs.Refs("run").merged) == git(repo, "rev-parse", "HEAD")
 
 
@@ -205,7 +204,7 @@ async def test_an_agent_that_was_to_change_something_and_changed_nothing_has_fai
         states = {task.id: task.state.value for task in await found.store.tasks("run")}
         errors = {attempt.task_id: attempt.error_kind for attempt in await found.store.attempts("run")}
     assert [name for name, state in states.items() if state == "failed"] == ["idle", "none"]
-    assert (errors["idle"], errors["none"]) == (receipts.NOTHING_CHANGED,) * 2
+    assert (errors["idle"], errors["none"]) == (transitions.NOTHING_CHANGED,) * 2
 
 
 async def test_an_agent_that_finds_its_file_changed_by_another_task_of_the_run_has_not_failed(

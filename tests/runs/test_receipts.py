@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
-from dispatch_mcp.model import AttemptState, Receipt
+from dispatch_mcp.model import AttemptState, Receipt, transitions
 from dispatch_mcp.planning import acceptance
 from dispatch_mcp.runs import receipts
 
@@ -55,7 +55,7 @@ def test_a_claim_whose_every_criterion_holds_is_verified_whoever_made_it() -> No
 
 def test_a_claim_against_evidence_is_a_failure_that_says_which_criterion_and_may_be_tried_again() -> None:
     judged = receipts.judge(CLAIM, [HOLDS, FALSE])
-    assert (judged.state, judged.error_kind, judged.retryable) == (AttemptState.FAILED, receipts.NOT_ACCEPTED, True)
+    assert (judged.state, judged.error_kind, judged.retryable) == (AttemptState.FAILED, transitions.NOT_ACCEPTED, True)
     assert "- `command: pytest -q`: exit code 1" in judged.error
     assert "a.txt" not in judged.error
     assert judged.receipts == (HOLDS, FALSE)
@@ -76,7 +76,11 @@ def test_words_prove_nothing_and_refute_nothing() -> None:
 def test_declared_files_that_did_not_change_fail_the_attempt_whatever_else_holds() -> None:
     untouched = receipts.from_changes(receipts.FileChanges(untouched=("a.py",)))
     judged = receipts.judge(CLAIM, [*untouched, HOLDS])
-    assert (judged.state, judged.error_kind, judged.retryable) == (AttemptState.FAILED, receipts.NOTHING_CHANGED, True)
+    assert (judged.state, judged.error_kind, judged.retryable) == (
+        AttemptState.FAILED,
+        transitions.NOTHING_CHANGED,
+        True,
+    )
     assert judged.error.endswith("- no declared file was changed; untouched: `a.py`")
 
 
@@ -99,7 +103,11 @@ def test_files_that_may_have_been_changed_before_refute_nothing_and_prove_nothin
 
 def test_a_task_that_was_to_change_files_and_left_its_worktree_as_it_was_has_failed() -> None:
     judged = receipts.nothing_changed(CLAIM)
-    assert (judged.state, judged.error_kind, judged.retryable) == (AttemptState.FAILED, receipts.NOTHING_CHANGED, True)
+    assert (judged.state, judged.error_kind, judged.retryable) == (
+        AttemptState.FAILED,
+        transitions.NOTHING_CHANGED,
+        True,
+    )
 
 
 CHANGED = receipts.FileChanges(("src/a.py",), ("src/b.py", "docs"), ("new.txt",))
@@ -139,7 +147,7 @@ def test_a_claim_is_refuted_only_when_every_file_it_names_is_untouched_or_anothe
     found = receipts.from_claim(claims, CHANGED, ["app/theirs.py"], "/project")
     assert bool(found) == refuted
     judged = receipts.judge(CLAIM, [*receipts.from_changes(CHANGED), *found])
-    assert judged.error_kind == (receipts.WRONG_CLAIM if refuted else "")
+    assert judged.error_kind == (transitions.WRONG_CLAIM if refuted else "")
 
 
 def test_without_git_only_what_is_declared_can_refute_a_claim() -> None:
@@ -176,7 +184,7 @@ def test_no_outcome_with_a_receipt_that_refutes_it_ends_as_succeeded(  # noqa: P
     judged = receipts.judge(CLAIM.model_copy(update={"unverified": unverified}), evidence)
     if not files.changed or any(map(receipts.is_refuted, evidence)):
         assert judged.state is AttemptState.FAILED
-        assert judged.error_kind in receipts.REFUTATIONS
+        assert judged.error_kind in transitions.REFUTATIONS
         assert judged.retryable
     else:
         assert judged.state is AttemptState.SUCCEEDED

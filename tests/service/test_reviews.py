@@ -12,7 +12,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.engine import council_rounds
 from dispatch_mcp.next_steps import StepKind
 from dispatch_mcp.review import council_decision
-from dispatch_mcp.service import review_rounds, reviews
+from dispatch_mcp.service import review_rounds, reviews, route_memory
 from dispatch_mcp.text import unified_diff
 
 pytestmark = pytest.mark.anyio
@@ -308,6 +308,25 @@ async def test_what_blocks_goes_back_to_who_owns_it(tmp_path: Path) -> None:
     assert plan.tasks[0].files == ("app.py",)
     assert again is not None
     assert again.mend_plan == found.mend_plan
+
+
+async def test_a_round_that_blocks_work_of_a_run_speaks_against_its_agent_once(tmp_path: Path) -> None:
+    async with council_setup.opened(
+        tmp_path / "state", {"security-sentinel": council_setup.fails(QUERY.strip())}
+    ) as room:
+        memory = room.app.memory = route_memory.Memory(room.app.store, room.app.principal)
+        task = {"id": "write", "do": "Write the query", "files": ["app.py"], "agent": "eng-backend"}
+        other = {"id": "else", "do": "Write the docs", "files": ["docs.md"], "agent": "eng-qa"}
+        planned = await room.app.plans.plan([task, other])
+        progress = await room.app.dispatch(plan_id=planned.plan.id)
+        room.tree.text = DIFF
+        started = await room.app.council.review(reviews.ReviewRequest(run_id=progress.run_id, worker="api"))
+        for _ in range(2):
+            await room.ended(started)
+            await room.app.council.look(started.run_id)
+        lessons = await room.app.store.learned(room.app.principal)
+    assert [(one.agent, one.outcome, one.text) for one in lessons] == [("eng-backend", "failed", "Write the query")]
+    assert [past.good for past in memory.history.past] == [False]
 
 
 async def test_what_blocks_is_mended_in_the_run_while_it_is_open(tmp_path: Path) -> None:

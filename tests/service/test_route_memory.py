@@ -1,17 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
 
 import dispatcher_setup
 import pytest
 
-from dispatch_mcp import errors
+from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.model import records
+from dispatch_mcp.engine import attempt_driver, attempt_services
+from dispatch_mcp.model import AttemptState, WorkerKind, ports, records, transitions, work_order
 from dispatch_mcp.routing import learning
-from dispatch_mcp.service import route_memory
+from dispatch_mcp.service import approvals, route_memory
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import redaction
 
@@ -21,7 +22,7 @@ KNOWN = catalog.merge(
     catalog.Agent(name=name, description=description, roster="r", sha256=name)
     for name, description in (("db", "Database tables and SQL queries"), ("web", "Pages, forms and CSS of the website"))
 )
-QUERY = {"id": "q", "do": "Speed up the SQL query of the orders table", "agent": "db"}
+QUERY: dict[str, Any] = {"id": "q", "do": "Speed up the SQL query of the orders table", "agent": "db"}
 Lessons = list[tuple[str, str, float]]
 
 
@@ -45,11 +46,98 @@ async def reported(desk: dispatcher_setup.Desk, *tasks: dict[str, Any], dry_run:
     await desk.app.report(progress.run_id, [dispatcher_setup.said(one, **said) for one in progress.assignments])
 
 
-async def test_a_result_that_the_host_claims_counts_half(desk: dispatcher_setup.Desk) -> None:
-    await reported(desk, QUERY)
-    assert await known(desk) == [("db", "accepted", 0.5)]
-    [lesson] = await desk.app.store.learned(records.LOCAL)
-    assert (lesson.text, lesson.task_id, lesson.at) == (QUERY["do"], "q", desk.clock.now)
+class Proving:
+    """A witness for whom every criterion holds."""
+
+    async def before(self, work: work_order.WorkOrder) -> dict[str, model.Json]:
+        return {"task": work.task.id}
+
+    async def receipts(
+        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
+    ) -> tuple[model.Receipt, ...]:
+        assert (before, around.foreign) == ({"task": work.task.id}, ())
+        return tuple(model.Receipt(kind="file", ok=True, detail="seen", criterion=one) for one in work.task.acceptance)
+
+
+@pytest.fixture
+async def strict_desk(desk: dispatcher_setup.Desk) -> dispatcher_setup.Desk:
+    """A desk at which a task with `acceptance` is proven."""
+    desk.app.engine.attempts = attempt_driver.AttemptDriver(
+        desk.app.store, attempt_services.AttemptServices(verifier=Proving())
+    )
+    return desk
+
+
+PROVEN = {**QUERY, "acceptance": ["file:a"]}
+REVIEW = {"id": "r", "do": "Review q", "agent": "web", "deps": ["q"], "reviews": ["q"], "rounds": 1}
+GATE = {"id": "g", "do": "Is it right?", "deps": ["q"], "worker": "human"}
+
+
+async def test_a_result_that_nobody_has_proved_teaches_nothing(strict_desk: dispatcher_setup.Desk) -> None:
+    await reported(strict_desk, QUERY)
+    assert await known(strict_desk) == []
+
+
+async def test_a_result_that_receipts_prove_speaks_for_its_agent(strict_desk: dispatcher_setup.Desk) -> None:
+    await reported(strict_desk, PROVEN)
+    assert await known(strict_desk) == [("db", "accepted", 1.0)]
+    [lesson] = await strict_desk.app.store.learned(records.LOCAL)
+    assert (lesson.text, lesson.task_id, lesson.at) == (QUERY["do"], "q", strict_desk.clock.now)
+
+
+@pytest.mark.parametrize(("approved", "lesson"), [(True, ("db", "accepted", 1.0)), (False, ("db", "failed", 0.5))])
+async def test_what_a_person_says_of_a_result_speaks_for_or_against_its_agent(
+    desk: dispatcher_setup.Desk, *, approved: bool, lesson: tuple[str, str, float]
+) -> None:
+    progress = await desk.app.dispatch(plan_id=await desk.planned(QUERY, GATE))
+    await desk.app.report(progress.run_id, [dispatcher_setup.said(progress.assignments[0])])
+    assert await known(desk) == []
+    await desk.app.decide(progress.run_id, "g", approvals.Verdict(approved, "Ann"))
+    assert await known(desk) == [lesson]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "lessons"),
+    [
+        (model.Outcome(state=AttemptState.FAILED, error_kind=transitions.NEEDS_CHANGES), [("db", "failed", 0.5)]),
+        (model.Outcome(state=AttemptState.SUCCEEDED, summary="PASS"), [("db", "accepted", 1.0)]),
+    ],
+    ids=["blocks", "passes"],
+)
+async def test_proven_work_speaks_for_its_agent_once_its_review_has_passed_it_and_against_it_if_blocked(
+    strict_desk: dispatcher_setup.Desk, verdict: model.Outcome, lessons: Lessons
+) -> None:
+    app = strict_desk.app
+    progress = await app.dispatch(plan_id=await strict_desk.planned(PROVEN, REVIEW))
+    await app.report(progress.run_id, [dispatcher_setup.said(progress.assignments[0])])
+    assert await known(strict_desk) == [], "its review may still say no"
+    end = transitions.Finished("r", 1, verdict)
+    await app.store.advance(progress.run_id, records.Step(now=strict_desk.clock.now, finished=[end]))
+    assert app.memory is not None
+    await app.memory.learn_from_run(progress.run_id)
+    assert await known(strict_desk) == lessons
+
+
+async def test_a_run_that_the_server_drives_teaches_at_its_end_and_only_its_own_user(
+    strict_desk: dispatcher_setup.Desk,
+) -> None:
+    class Agent:
+        async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
+            ctx.beat()
+            return model.Outcome(state=AttemptState.SUCCEEDED, summary=work.task.goal, unverified=True)
+
+    app = strict_desk.app
+    ann = route_memory.Memory(app.store, "ann")
+    assert app.memory is not None
+    app.engine.workers = {**app.engine.workers, WorkerKind.API: Agent()}
+    app.available_workers = app.available_workers.__class__(key=True)
+    app.engine.at_end = app.memory.learn_from_run
+    progress = await app.dispatch(plan_id=await strict_desk.planned(PROVEN), worker="api")
+    await strict_desk.ended(progress.run_id)
+    await app.memory.learn_from_run(progress.run_id)
+    await ann.learn_from_run(progress.run_id)
+    assert await known(strict_desk) == [("db", "accepted", 1.0)]
+    assert await app.store.learned("ann") == []
 
 
 async def test_a_failure_speaks_against_the_agent_once_it_is_final(desk: dispatcher_setup.Desk) -> None:
@@ -57,11 +145,11 @@ async def test_a_failure_speaks_against_the_agent_once_it_is_final(desk: dispatc
     assert await known(desk) == [("db", "failed", 0.5)]
 
 
-async def test_a_report_that_comes_twice_teaches_once(desk: dispatcher_setup.Desk) -> None:
-    progress = await desk.app.dispatch(plan_id=await desk.planned(QUERY))
+async def test_a_report_that_comes_twice_teaches_once(strict_desk: dispatcher_setup.Desk) -> None:
+    progress = await strict_desk.app.dispatch(plan_id=await strict_desk.planned(PROVEN))
     for _ in range(2):
-        await desk.app.report(progress.run_id, [dispatcher_setup.said(one) for one in progress.assignments])
-    assert len(await known(desk)) == 1
+        await strict_desk.app.report(progress.run_id, [dispatcher_setup.said(one) for one in progress.assignments])
+    assert len(await known(strict_desk)) == 1
 
 
 async def test_simulations_commands_and_tasks_without_an_agent_teach_nothing(desk: dispatcher_setup.Desk) -> None:
@@ -104,34 +192,34 @@ async def test_what_was_learned_moves_the_next_route(desk: dispatcher_setup.Desk
     assert any(piece.field == "history" for piece in route.evidence)
 
 
-async def test_it_survives_the_process_and_is_gone_once_forgotten(desk: dispatcher_setup.Desk) -> None:
-    await reported(desk, QUERY)
-    later = route_memory.Memory(desk.app.store, records.LOCAL)
+async def test_it_survives_the_process_and_is_gone_once_forgotten(strict_desk: dispatcher_setup.Desk) -> None:
+    await reported(strict_desk, PROVEN)
+    later = route_memory.Memory(strict_desk.app.store, records.LOCAL)
     await later.refresh()
     assert [past.agent for past in later.history.past] == ["db"]
-    assert await desk.app.store.forget(records.LOCAL) == 1
+    assert await strict_desk.app.store.forget(records.LOCAL) == 1
     await later.refresh()
     assert later.history.past == ()
-    await reported(desk, QUERY)
+    await reported(strict_desk, PROVEN)
     await later.refresh()
     assert len(later.history.past) == 1
 
 
-async def test_one_user_learns_nothing_from_another(desk: dispatcher_setup.Desk) -> None:
-    await reported(desk, QUERY)
-    other = route_memory.Memory(desk.app.store, "ann")
+async def test_one_user_learns_nothing_from_another(strict_desk: dispatcher_setup.Desk) -> None:
+    await reported(strict_desk, PROVEN)
+    other = route_memory.Memory(strict_desk.app.store, "ann")
     await other.refresh()
     assert other.history.past == ()
 
 
-async def test_switched_off_it_keeps_and_reads_nothing(desk: dispatcher_setup.Desk) -> None:
-    await reported(desk, QUERY)
-    desk.app.memory = off = route_memory.Memory(desk.app.store, records.LOCAL, on=False)
+async def test_switched_off_it_keeps_and_reads_nothing(strict_desk: dispatcher_setup.Desk) -> None:
+    await reported(strict_desk, PROVEN)
+    strict_desk.app.memory = off = route_memory.Memory(strict_desk.app.store, records.LOCAL, on=False)
     await off.refresh()
-    desk.app.route(QUERY["do"])
-    await reported(desk, {**QUERY, "agent": "web"})
+    strict_desk.app.route(str(PROVEN["do"]))
+    await reported(strict_desk, {**PROVEN, "agent": "web"})
     assert off.history.past == ()
-    assert await known(desk) == [("db", "accepted", 0.5)]
+    assert await known(strict_desk) == [("db", "accepted", 1.0)]
 
 
 @pytest.mark.promise("S10")
@@ -139,7 +227,7 @@ async def test_a_secret_in_a_goal_is_not_kept(desk: dispatcher_setup.Desk) -> No
     secret = "-".join(("hunter2", "hunter2", "hunter2"))
     redactor = redaction.Redactor([secret])
     desk.app.memory = route_memory.Memory(desk.app.store, records.LOCAL, redact=redactor.redact)
-    await reported(desk, {**QUERY, "do": f"Log in to the database with {secret}"})
+    await reported(desk, {**QUERY, "do": f"Log in to the database with {secret}"}, status="failed")
     [lesson] = await desk.app.store.learned(records.LOCAL)
     assert secret not in lesson.text
 

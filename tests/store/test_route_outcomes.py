@@ -17,7 +17,7 @@ from dispatch_mcp.store import sqlite, sqlite_store
 pytestmark = pytest.mark.anyio
 
 FIRST_SCHEMA = Path(__file__).parent / "fixtures" / "store-v1.db.gz"
-LESSON = learning.Lesson("Fix the login", "auth", "accepted", 0.5, "run", "a", 12.5)
+LESSON = learning.Lesson("Fix the login", "auth", "failed", 0.5, task_id="a", at=12.5)
 
 
 def first_store(home: Path) -> Path:
@@ -86,6 +86,32 @@ async def test_lessons_come_back_newest_last_and_to_their_owner_only(tmp_path: P
         assert await store.lessons("ann") == (5, 5)
         assert await store.learned("nobody") == []
         assert await store.lessons("nobody") == (0, 0)
+
+
+async def test_what_a_run_teaches_of_a_task_is_kept_once_for_each_outcome(tmp_path: Path) -> None:
+    lesson = replace(LESSON, run_id="run")
+    good = replace(lesson, outcome="accepted", weight=1.0)
+    async with sqlite_store.open_store(tmp_path) as store:
+        for _ in range(2):
+            await store.learn("ann", [lesson, good, lesson, replace(good, task_id="b"), replace(good, run_id="next")])
+        await store.learn("bob", [lesson])
+        kept = [(one.run_id, one.task_id, one.outcome) for one in await store.learned("ann")]
+        assert kept == [
+            ("run", "a", "failed"),
+            ("run", "a", "accepted"),
+            ("run", "b", "accepted"),
+            ("next", "a", "accepted"),
+        ]
+        assert len(await store.learned("bob")) == 1
+
+
+async def test_what_an_earlier_version_kept_of_unproven_work_is_no_longer_heard(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path) as store:
+        claim = replace(LESSON, outcome="accepted", weight=0.5)
+        await store.learn("ann", [claim, LESSON, replace(LESSON, outcome="accepted", weight=1.0)])
+        assert [lesson.outcome for lesson in await store.learned("ann")] == ["failed", "accepted"]
+        count, fresh = await store.new_lessons("ann", 10, after=1)
+        assert (count.lessons, [lesson.no for lesson in fresh]) == (2, [2, 3])
 
 
 async def test_long_and_odd_texts_are_cut_and_kept(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -28,6 +28,10 @@ LEAST_BATCH, BATCH_PER_S = 16, 8000
 """Results recorded in one step, at least and per second that the last step took: all at once would let every task
 of a wave wait for the slowest, and on a slow disk small batches would queue for it. benchmarks/engine.py measures what
 they cost."""
+
+
+AtEnd = Callable[[str], Awaitable[None]]
+"""Is told which run is over, once this process has driven it to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class EmbeddedEngine:
         self._tasks = tasks
         self._owner = owner
         self._may_drive = drives
+        self.at_end: AtEnd | None = None
         self._drives: dict[str, Drive] = {}
         self._pulse = anyio.Event()
 
@@ -157,6 +162,8 @@ class EmbeddedEngine:
         """Drives one run to its end; whatever happens to it stays with it."""
         try:
             await drive.run()
+            if self.at_end is not None:
+                await self.at_end(drive.run_id)
         except errors.Fenced:
             log.info("run %s was taken over by another process", drive.run_id)
         except Exception:

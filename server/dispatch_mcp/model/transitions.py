@@ -33,6 +33,15 @@ SENT_BACK = "sent_back"
 INCONCLUSIVE = "inconclusive"
 """Of a review that was asked twice and gave no verdict that can be used."""
 TIMEOUT = "timeout"
+NOT_ACCEPTED = "not_accepted"
+NOTHING_CHANGED = "nothing_changed"
+WRONG_CLAIM = "wrong_claim"
+"""Of work whose claim was shown to be false: by a criterion, by files that are as they were, by the files that it names
+itself."""
+REFUTATIONS = (NOT_ACCEPTED, NOTHING_CHANGED, WRONG_CLAIM)
+"""All of them, the gravest first."""
+BY_WORKER = "host"
+"""Of work that the host itself says has failed."""
 
 MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.BLOCKED: frozenset({TaskState.READY, TaskState.SKIPPED, TaskState.CANCELLED}),

@@ -90,11 +90,11 @@ class Past:
 
 
 Outcome = Literal["accepted", "failed", "corrected", "rerouted"]
-"""How a route went: its task was done, or failed; its agent was replaced by the user, or is the replacement."""
+"""How a route went: its task was proved or accepted by a person, or it failed or was blocked by a review; its agent was
+replaced by the user, or is the replacement."""
 
-UNVERIFIED: Final = 0.5
 FAILED: Final = 0.5
-"""A result that nobody has proved says half; so does a failure, whose reason may be anything but the route."""
+"""A failure says half: its reason may be anything but the route."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,19 +16,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import AttemptState, Receipt, problems
+from dispatch_mcp.model import AttemptState, Receipt, problems, transitions
 from dispatch_mcp.planning import acceptance
 from dispatch_mcp.planning.acceptance import Criterion
 from dispatch_mcp.text import escape, path_globs
-
-NOT_ACCEPTED: Final = "not_accepted"
-NOTHING_CHANGED: Final = "nothing_changed"
-WRONG_CLAIM: Final = "wrong_claim"
-"""The kinds of error of an attempt whose claim was shown to be false: by a criterion, by files that are as they were,
-by the files that it names itself."""
-
-REFUTATIONS: Final = (NOT_ACCEPTED, NOTHING_CHANGED, WRONG_CLAIM)
-"""All of them, the gravest first."""
 
 ERROR_CHARS: Final = 4_000
 REASON_CHARS: Final = 400
@@ -247,15 +238,15 @@ def _refusal(refutations: Sequence[Receipt]) -> dict[str, model.Json]:
     return {
         "state": AttemptState.FAILED,
         "error": error if len(error) <= ERROR_CHARS else f"{error[:ERROR_CHARS]}…",
-        "error_kind": min(map(_kind_of_error, refutations), key=REFUTATIONS.index),
+        "error_kind": min(map(_kind_of_error, refutations), key=transitions.REFUTATIONS.index),
         "retryable": True,
         "unverified": False,
     }
 
 
 def _kind_of_error(receipt: Receipt) -> str:
-    by_kind = {"diff": NOTHING_CHANGED, "claim": WRONG_CLAIM}
-    return NOT_ACCEPTED if receipt.criterion else by_kind.get(receipt.kind, NOT_ACCEPTED)
+    by_kind = {"diff": transitions.NOTHING_CHANGED, "claim": transitions.WRONG_CLAIM}
+    return transitions.NOT_ACCEPTED if receipt.criterion else by_kind.get(receipt.kind, transitions.NOT_ACCEPTED)
 
 
 def _reason(receipt: Receipt) -> str:

@@ -19,7 +19,6 @@ from dispatch_mcp.runs import (
     dependencies,
     ledger,
     objections,
-    receipts,
     retry_policy,
     task_isolation,
     task_table,
@@ -367,7 +366,7 @@ class RunCore:
         # running -> ready: the trouble may pass, so it waits; an answer that could not be used, or is not true, was no
         # trouble of anybody's, and the next attempt is told what was wrong with it. A host's deadline was wait enough.
         is_late = row.worker is WorkerKind.HOST and outcome.state is AttemptState.TIMED_OUT
-        waits = not is_late and outcome.error_kind not in (transitions.UNUSABLE, *receipts.REFUTATIONS)
+        waits = not is_late and outcome.error_kind not in (transitions.UNUSABLE, *transitions.REFUTATIONS)
         delay = max(self.policy.backoff_s(self.run_id, row), outcome.retry_after_s or 0.0) if waits else 0.0
         self._tasks.ready(position, now + delay)
         row.cause = outcome.error_kind

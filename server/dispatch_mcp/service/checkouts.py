@@ -7,8 +7,10 @@ import os
 from dispatch_mcp import configuration
 from dispatch_mcp.git import branch_apply, cleanup, git_process, worktree_leftovers
 from dispatch_mcp.model import merge_offer, records
-from dispatch_mcp.service import handles
+from dispatch_mcp.process import child_environment
+from dispatch_mcp.service import handles, route_memory
 from dispatch_mcp.store import health, sqlite_store
+from dispatch_mcp.text import redaction
 
 
 def git(settings: configuration.Settings) -> git_process.Git:
@@ -25,9 +27,18 @@ async def offer(settings: configuration.Settings, run_id: str, expect: str = "")
     async with sqlite_store.open_store(settings.home) as store:
         own = handles.Handles(store, records.LOCAL, str(settings.workspace))
         record = await store.run(await own.run_id(run_id), principal=records.LOCAL)
-    applier = branch_apply.BranchApply(git(settings))
-    act = applier.apply(record.workspace, record.id, expect) if expect else applier.look(record.workspace, record.id)
-    return (await act).model_copy(update={"run_state": record.state.value})
+        applier = branch_apply.BranchApply(git(settings))
+        if expect:
+            result = await applier.apply(record.workspace, record.id, expect)
+            await _memory(settings, store).learn_from_applying(record.id)
+        else:
+            result = await applier.look(record.workspace, record.id)
+    return result.model_copy(update={"run_state": record.state.value})
+
+
+def _memory(settings: configuration.Settings, store: sqlite_store.Store) -> route_memory.Memory:
+    redactor = redaction.Redactor(child_environment.secret_values(os.environ))
+    return route_memory.Memory(store, records.LOCAL, on=settings.learn, redact=redactor.redact)
 
 
 async def left_over(settings: configuration.Settings, *, prune: bool = False) -> worktree_leftovers.Leftovers:

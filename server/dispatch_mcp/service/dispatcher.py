@@ -178,7 +178,10 @@ class Dispatcher:
         Raises:
             InputError: no such decision is open, or no task is named and several are.
         """
-        return await self._steering.decide(run_id, task_id, verdict)
+        answer = await self._steering.decide(run_id, task_id, verdict)
+        if self.memory:
+            await self.memory.learn_from_run(answer.run_id)
+        return answer
 
     async def offer(self, run_id: str, expect: str = "") -> merge_offer.Offer:
         """Returns what a run would bring into its checkout; with `expect`, what it brought there.
@@ -192,9 +195,12 @@ class Dispatcher:
         if self.checkouts is None:
             raise errors.InputError("Nothing can be applied from here.", hint=NextStep(StepKind.LOOK_AT_CHANGE, run_id))
         record = await self.store.run(await self.handles.run_id(run_id), principal=self.principal)
-        if expect:
-            return await self.checkouts.apply(record.workspace, record.id, expect)
-        return await self.checkouts.look(record.workspace, record.id)
+        if not expect:
+            return await self.checkouts.look(record.workspace, record.id)
+        offer = await self.checkouts.apply(record.workspace, record.id, expect)
+        if self.memory:
+            await self.memory.learn_from_applying(record.id)
+        return offer
 
     async def send(self, message: model.Message) -> answers.MessagesAnswer:
         """Posts a message between agents of a run. Raises InputError if nobody of that name takes part."""

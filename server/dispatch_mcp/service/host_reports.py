@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, problems, records, transitions
-from dispatch_mcp.runs import handoff_parser, receipts, report_reader
+from dispatch_mcp.runs import handoff_parser, report_reader
 from dispatch_mcp.service import answers
 
 MOST_REFUSALS = 5
@@ -53,7 +53,7 @@ def outcome_of(report: report_reader.Report) -> model.Outcome:
         handoff=handoff,
         output=report.output if report.output is not None else (report.text or None),
         error=report.error or problem if state is AttemptState.FAILED else problem,
-        error_kind="host" if state is AttemptState.FAILED else "",
+        error_kind=transitions.BY_WORKER if state is AttemptState.FAILED else "",
         retryable=report.retryable,
         unverified=state is AttemptState.SUCCEEDED,
         usage=report.usage.usage,
@@ -142,7 +142,7 @@ def _refused_line(entry: report_reader.RefusedEntry, tasks: Mapping[str, records
 
 
 def _refuted(outcome: model.Outcome) -> str:
-    return outcome.error if outcome.error_kind in receipts.REFUTATIONS else ""
+    return outcome.error if outcome.error_kind in transitions.REFUTATIONS else ""
 
 
 def _fenced(

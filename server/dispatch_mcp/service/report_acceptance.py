@@ -54,9 +54,8 @@ class Reporting:
         late = {} if all(advance.accepted) else await self._timeouts(after)
         results = host_reports.report_results(reports, refusals, outcomes, advance.accepted, after.rows, reasons=late)
         handoffs = [(line.task_id, outcome) for line, outcome in zip(results, outcomes, strict=True) if line.accepted]
-        await self.learn(
-            route_memory.lessons_of_ends(after, {task_id for task_id, _ in handoffs}, self.contact.clock())
-        )
+        names = after.rows.keys() if after.run.state in model.RUN_FINAL else {task_id for task_id, _ in handoffs}
+        await self.learn(route_memory.lessons_of_ends(after, names, self.contact.clock()))
         starts = {start.task_id for start in advance.starts} - needless
         handover = await self.contact.hand_over(after, starts, new=starts)
         requests = [

@@ -34,6 +34,7 @@ from dispatch_mcp.service import (
     review_fixes,
     review_rounds,
     review_subjects,
+    route_memory,
 )
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import unified_diff
@@ -381,12 +382,11 @@ class Council:
 
     async def _mend(self, council_round: council_rounds.Round, decision: council_decision.Decision | None) -> str:
         """Returns the plan by which the owners mend what blocks; empty when there is nothing to mend, or no owner."""
-        if (
-            decision is None
-            or decision.outcome != "BLOCK"
-            or not council_round.manifest.subject
-            or council_round.is_last
-        ):
+        if decision is None or decision.outcome != "BLOCK" or not council_round.manifest.subject:
             return ""
         subject = await self.handles.run(council_round.manifest.subject)
+        owners = rounds.owners(decision, council_round.manifest.owners)
+        await self.plans.learn(route_memory.lessons_of_block(subject, owners, council_round.run.updated_at))
+        if council_round.is_last:
+            return ""
         return await review_fixes.plan(self.plans, subject, council_round, decision)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.model import TaskState, records, transitions
-from dispatch_mcp.routing import learning
+from dispatch_mcp.model import records
+from dispatch_mcp.review import review_tasks
+from dispatch_mcp.routing import learning, run_lessons
+from dispatch_mcp.runs import task_isolation
 from dispatch_mcp.store import sqlite_store
 
 log = logging.getLogger(__name__)
@@ -24,11 +26,6 @@ SUGGESTIONS = 64
 """Routes of this process that a later plan may turn out to correct."""
 
 ALIKE = 0.5
-_ENDS: Mapping[TaskState, tuple[learning.Outcome, float]] = {
-    TaskState.SUCCEEDED: ("accepted", 1.0),
-    TaskState.UNVERIFIED: ("accepted", learning.UNVERIFIED),
-    TaskState.FAILED: ("failed", learning.FAILED),
-}
 
 
 def plain(text: str) -> str:
@@ -95,6 +92,30 @@ class Memory:
             log.warning("what %d tasks teach was not kept: %s", len(clean), trouble)
         await self.refresh()
 
+    async def learn_from_run(self, run_id: str) -> None:
+        """Keeps what the ends of all tasks of a run teach, each lesson once however often it is asked."""
+        view = await self._view(run_id)
+        if view is not None:
+            await self.learn(lessons_of_ends(view, view.rows.keys(), view.run.updated_at))
+
+    async def learn_from_applying(self, run_id: str) -> None:
+        """Keeps what it teaches that a person has taken over what a run had merged."""
+        view = await self._view(run_id)
+        if view is not None:
+            await self.learn(lessons_of_applying(view))
+
+    async def _view(self, run_id: str) -> run_view.RunView | None:
+        """Returns a run of this principal; None for another's, and where it cannot be read."""
+        if not self.on:
+            return None
+        try:
+            return await run_view.load(self.store, run_id, self.principal)
+        except errors.UnknownHandle:
+            return None
+        except errors.StoreError as trouble:
+            log.warning("what run %s teaches was not kept: %s", run_id, trouble)
+            return None
+
     def note_suggestion(self, text: str, agent: str) -> None:
         """Remembers what was answered, so that a plan with another agent is understood as a correction."""
         words = learning.content(text)
@@ -150,16 +171,30 @@ def lessons_of_edits(before: Sequence[model.Task], after: Sequence[model.Task], 
 
 
 def lessons_of_ends(view: run_view.RunView, task_ids: Collection[str], now: float) -> list[learning.Lesson]:
-    """Returns what the ends of these tasks teach; simulations, commands and tasks without an agent teach nothing."""
-    if view.run.dry_run:
+    """Returns what the ends of these tasks teach, and of those that they judge.
+
+    Simulations teach nothing, nor do rounds of the council about their reviewers.
+    """
+    if view.run.dry_run or review_tasks.places(view.plan.tasks):
         return []
-    specs = {task.id: task for task in view.plan.tasks}
-    lessons: list[learning.Lesson] = []
-    for task in view.tasks:
-        spec = specs[task.id]
-        if task.id in task_ids and spec.agent and not spec.command and task.worker in transitions.MODEL_WORKERS:
-            outcome = _ENDS.get(task.state)
-            if outcome is not None:
-                kind, weight = outcome
-                lessons.append(learning.Lesson(spec.goal, spec.agent, kind, weight, view.run.id, task.id, now))
-    return lessons
+    ends = _ends(view)
+    return ends.lessons(ends.related(task_ids), now)
+
+
+def lessons_of_applying(view: run_view.RunView) -> list[learning.Lesson]:
+    """Returns what it teaches that a person has taken over what the run had merged."""
+    own = {row.id for row in view.tasks if task_isolation.is_own(view.spec(row.id), row.worker)}
+    return _ends(view, own).lessons(own, view.run.updated_at)
+
+
+def lessons_of_block(view: run_view.RunView, owners: Collection[str], now: float) -> list[learning.Lesson]:
+    """Returns what it teaches that a round of the council has blocked files of these tasks of a run."""
+    return [
+        learning.Lesson(task.goal, task.agent, "failed", learning.FAILED, view.run.id, task.id, now)
+        for task in view.plan.tasks
+        if task.id in owners and task.agent
+    ]
+
+
+def _ends(view: run_view.RunView, taken_over: Collection[str] = ()) -> run_lessons.Ends:
+    return run_lessons.Ends(view.run.id, view.plan.tasks, view.rows, taken_over)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dispatch_mcp.routing import learning
@@ -12,8 +12,12 @@ from dispatch_mcp.store.reader import Reader, Row
 
 _COLUMNS = "text, agent, outcome, weight, run, task, at, no"
 _INSERT = "INSERT INTO route (principal, text, agent, outcome, weight, run, task, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_COUNTS = "(outcome <> 'accepted' OR weight >= 1.0)"
+"""Earlier versions kept a result that nobody had proved as one that was accepted, with less weight: it says nothing."""
+
 _SELECT = f"""
-SELECT {_COLUMNS} FROM (SELECT {_COLUMNS} FROM route WHERE principal = ? AND no > ? ORDER BY no DESC LIMIT ?)
+SELECT {_COLUMNS} FROM (
+  SELECT {_COLUMNS} FROM route WHERE principal = ? AND no > ? AND {_COUNTS} ORDER BY no DESC LIMIT ?)
 ORDER BY no
 """  # noqa: S608  # constants
 _OUTCOMES: Mapping[str, learning.Outcome] = {
@@ -22,11 +26,13 @@ _OUTCOMES: Mapping[str, learning.Outcome] = {
     "corrected": "corrected",
     "rerouted": "rerouted",
 }
+_OF_RUN = "SELECT task, outcome FROM route WHERE principal = ? AND run = ?"
 _FORGET = "DELETE FROM route WHERE principal = ?"
 _NEW = f"""
 SELECT total.many, total.newest, {_COLUMNS}
-FROM (SELECT count(*) AS many, coalesce(max(no), 0) AS newest FROM route WHERE principal = ?1) AS total
-LEFT JOIN (SELECT {_COLUMNS} FROM route WHERE principal = ?1 AND no > ?2 ORDER BY no DESC LIMIT ?3) ON true
+FROM (SELECT count(*) AS many, coalesce(max(no), 0) AS newest FROM route WHERE principal = ?1 AND {_COUNTS}) AS total
+LEFT JOIN (
+  SELECT {_COLUMNS} FROM route WHERE principal = ?1 AND no > ?2 AND {_COUNTS} ORDER BY no DESC LIMIT ?3) ON true
 ORDER BY no
 """  # noqa: S608  # constants
 
@@ -38,9 +44,10 @@ class LessonCount(NamedTuple):
     newest: int
 
 
-def learn(conn: sqlite3.Connection, principal: str, lessons: Iterable[learning.Lesson]) -> None:
-    """Adds lessons; their texts are cut to 1,000 characters."""
+def learn(conn: sqlite3.Connection, principal: str, lessons: Sequence[learning.Lesson]) -> None:
+    """Adds lessons; their texts are cut to 1,000 characters. What a run has taught of a task is taught once."""
     clean = codec.clean
+    fresh = _fresh(conn, principal, lessons)
     conn.executemany(
         _INSERT,
         [
@@ -54,9 +61,27 @@ def learn(conn: sqlite3.Connection, principal: str, lessons: Iterable[learning.L
                 clean(lesson.task_id),
                 lesson.at,
             )
-            for lesson in lessons
+            for lesson in fresh
         ],
     )
+
+
+def _fresh(conn: sqlite3.Connection, principal: str, lessons: Sequence[learning.Lesson]) -> list[learning.Lesson]:
+    """Returns the lessons that are not there yet."""
+    runs = {codec.clean(lesson.run_id) for lesson in lessons if lesson.run_id}
+    present = {
+        (run_id, *rest)
+        for run_id in runs
+        for rest in conn.execute(_OF_RUN, (codec.clean(principal), run_id)).fetchall()
+    }
+    fresh: list[learning.Lesson] = []
+    for lesson in lessons:
+        key = (codec.clean(lesson.run_id), codec.clean(lesson.task_id), lesson.outcome)
+        if key not in present:
+            fresh.append(lesson)
+        if lesson.run_id:
+            present.add(key)
+    return fresh
 
 
 def forget(conn: sqlite3.Connection, principal: str) -> int:
