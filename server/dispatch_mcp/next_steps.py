@@ -56,6 +56,7 @@ class StepKind(StrEnum):
     NAME_REVISION = "name_revision"
     # Reviews.
     START_REVIEW = "start_review"
+    BEGIN_REVIEW = "begin_review"
     NAME_CHANGE = "name_change"
     DO_REVIEWS = "do_reviews"
     WATCH_REVIEW = "watch_review"

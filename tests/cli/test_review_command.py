@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import command_runs
@@ -209,3 +211,53 @@ def test_what_is_left_to_do_in_json_is_in_the_words_of_a_shell(typed: command_ru
     assert "`dispatch-mcp review` again" in answer.json["next"]
     again = typed("review", "--run", answer.json["run_id"], "--json")
     assert again.json["outcome"] == "INCONCLUSIVE"
+
+
+PATCH = "diff --git a/db.py b/db.py\n--- a/db.py\n+++ b/db.py\n@@ -1 +1 @@\n-x = 1\n+password = eval('Größe')\n"
+
+
+@pytest.mark.parametrize("arguments", [("",), ("--run", ""), ("--diff", "empty.patch"), ("--diff", "-")])
+def test_an_empty_change_is_nothing_to_review_and_never_the_working_tree(
+    typed: command_runs.Shell, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    Path("empty.patch").write_bytes(b"")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    answer = typed("review", *arguments, "--json")
+    assert (answer.code, answer.json["outcome"]) == (3, "NOTHING_TO_REVIEW")
+    assert "it is empty" in answer.json["why"]
+
+
+def test_a_diff_without_a_file_is_wrong_usage(typed: command_runs.Shell) -> None:
+    answer = typed("review", "--diff", "")
+    assert answer.code == 2
+    assert "Cannot read ''" in answer.err
+
+
+def test_a_file_that_is_no_diff_is_wrong_usage_whoever_could_review_it(typed: command_runs.Shell) -> None:
+    Path("change.patch").write_text("*** Begin Patch\n*** Update File: a\n@@\n-a\n+b\n*** End Patch\n")
+    answer = typed("review", "--diff", "change.patch")
+    assert answer.code == 2
+    assert "apply_patch envelope" in answer.err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_a_diff_is_read_in_the_encodings_that_shells_and_files_have(typed: command_runs.Shell, encoding: str) -> None:
+    Path("change.patch").write_bytes(PATCH.encode(encoding))
+    answer = typed("review", "--diff", "change.patch", "--choose", "--json")
+    assert (answer.code, answer.json["files"]) == (0, ["db.py (2 lines)"])
+
+
+def test_a_choice_is_shown_with_its_reasons_and_starts_nothing(typed: command_runs.Shell) -> None:
+    Path("change.patch").write_text(PATCH, encoding="utf-8")
+    answer = typed("review", "--diff", "change.patch", "--choose")
+    assert answer.code == 0, answer.err
+    assert "  architecture-strategist: sits in every round\n" in answer.out
+    assert "`password*` is in the change" in answer.out
+    assert "  not chosen: " in answer.out
+    assert "  db.py (2 lines)\n" in answer.out
+    assert "Nothing was stored or started" in answer.err
+    assert "No open runs" in typed("status", "--all").out + typed("status", "--all").err
+
+
+def test_a_choice_about_nothing_ends_as_the_review_would(typed: command_runs.Shell) -> None:
+    assert typed("review", "HEAD..HEAD", "--choose").code == 3

@@ -20,6 +20,11 @@ COMMAND = re.compile(r"`dispatch-mcp ([^`]+)`")
 STANDS_FOR = {"…": "dollars=8", "FILE": "plan.json"}
 """What a person types instead of a part of an advice that stands for something."""
 
+NAME_CHANGE = (
+    "Nothing was reviewed. Name a change: a git range, --diff FILE or --run RUN; without any, what changed since the "
+    "last commit."
+)
+
 
 @pytest.mark.parametrize("step", [*step_examples.EXAMPLES, *step_examples.BARE], ids=lambda step: step.kind.value)
 def test_every_step_has_words_and_what_is_proven_and_its_advice_come_first(step: NextStep) -> None:
@@ -82,7 +87,7 @@ def test_every_command_in_the_words_can_be_typed(step: NextStep) -> None:
         ),
         (
             NextStep(StepKind.NAME_CHANGE, advice="Nothing was reviewed."),
-            "Nothing was reviewed. Name a change: a git range, --diff FILE or --run RUN.",
+            NAME_CHANGE,
         ),
     ],
     ids=lambda value: value.kind.value if isinstance(value, NextStep) else "",

@@ -306,7 +306,7 @@ async def test_a_note_reaches_its_recipient_once(desk: memory_client.Desk) -> No
 
 
 async def test_the_council_passes_nothing_when_there_is_nothing(desk: memory_client.Desk) -> None:
-    found = await desk.call("review_council", diff="--- a\n+++ b\n")
+    found = await desk.call("review_council", diff="diff --git a/x b/x\nold mode 100644\nnew mode 100755\n")
     assert found["outcome"] == "NOTHING_TO_REVIEW"
     assert found["blocks"]
 

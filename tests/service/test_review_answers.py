@@ -25,7 +25,8 @@ def record(state: RunState = RunState.SUCCEEDED) -> records.RunRecord:
 
 def manifest(**fields: Any) -> review_tasks.Manifest:
     seats = (findings.Reviewer(reviewer="critic", why=("always",), score=1.25), findings.Reviewer(reviewer="tester"))
-    return review_tasks.Manifest(**{"source": "a diff", "seats": seats, "advocate": "advocate", **fields})
+    values: dict[str, Any] = {"source": "a diff", "seats": seats, "advocate": "advocate", **fields}
+    return review_tasks.Manifest(**values)
 
 
 def merged(number: int = 1, **fields: Any) -> council_decision.MergedFinding:
@@ -33,7 +34,7 @@ def merged(number: int = 1, **fields: Any) -> council_decision.MergedFinding:
         council_decision.Claim(reviewer="critic", severity="high", claim="It leaks", evidence="a=1", fix="close it"),
         council_decision.Claim(reviewer="tester", severity="low", claim="It is slow"),
     )
-    default = {
+    default: dict[str, Any] = {
         "severity": "high",
         "standing": "open",
         "file": "app.py",
@@ -41,7 +42,8 @@ def merged(number: int = 1, **fields: Any) -> council_decision.MergedFinding:
         "quote": "open(x)",
         "claims": claims,
     }
-    return council_decision.MergedFinding(**{"id": f"f{number}", "claims": claims, **default, **fields})
+    values: dict[str, Any] = {**default, "id": f"f{number}", **fields}
+    return council_decision.MergedFinding(**values)
 
 
 def decision(outcome: council_decision.Outcome, *found: council_decision.MergedFinding, **fields: Any) -> Any:
@@ -49,8 +51,15 @@ def decision(outcome: council_decision.Outcome, *found: council_decision.MergedF
         council_decision.ReviewerVerdict(reviewer="critic", verdict="FAIL"),
         council_decision.ReviewerVerdict(reviewer="tester", problem="said nothing"),
     )
-    default = {"blocks": outcome != "PASS", "why": "Because.", "rules": "strict", "findings": found, "voices": voices}
-    return council_decision.Decision(**{"outcome": outcome, **default, **fields})
+    default: dict[str, Any] = {
+        "blocks": outcome != "PASS",
+        "why": "Because.",
+        "rules": "strict",
+        "findings": found,
+        "voices": voices,
+    }
+    values: dict[str, Any] = {**default, "outcome": outcome, **fields}
+    return council_decision.Decision(**values)
 
 
 def assignment() -> assignments.Assignment:
@@ -60,7 +69,7 @@ def assignment() -> assignments.Assignment:
     return assignments.Assignment(run_id=RUN, task_id="critic", attempt=1, call=call)
 
 
-def advice(answer: review_answers.Reviewed) -> str:
+def advice(answer: review_answers.ReviewAnswer) -> str:
     """Returns what an assistant reads as the next step."""
     assert answer.next is not None
     text = answer.wire(tool_wording.words)["next"]
@@ -130,7 +139,7 @@ def test_what_is_left_out_of_a_list_is_counted(count: int) -> None:
 def test_nothing_to_review_is_no_pass() -> None:
     answer = review_answers.empty_answer(manifest(excluded=(review_scope.Excluded(path="a.lock", reason="generated"),)))
     assert (answer.outcome, answer.blocks) == (review_answers.NOTHING, True)
-    assert "1 files were left out" in answer.why
+    assert "1 file left out" in answer.why
     assert "nothing has passed" in advice(answer)
 
 

@@ -44,9 +44,11 @@ def fails(quote: str, file: str = "app.py", severity: str = "high", **more: Any)
 class Model:
     """Answers each reviewer by name, else PASS. `read` are the prompts, by reviewer and in order."""
 
-    answers: dict[str, list[str | model.Outcome] | str] = field(default_factory=dict)
-    read: list[tuple[str, str]] = field(default_factory=list)
-    models: set[str | None] = field(default_factory=set)
+    answers: dict[str, list[str | model.Outcome] | str] = field(
+        default_factory=dict[str, "list[str | model.Outcome] | str"]
+    )
+    read: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    models: set[str | None] = field(default_factory=set["str | None"])
 
     async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         name = work.task.agent or ""
@@ -67,7 +69,7 @@ class Tree:
     """Changes that a test hands out."""
 
     text: str = ""
-    asked: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list[str])
 
     async def of_range(self, workspace: str, span: str) -> review_scope.Change:
         self.asked.append(span)
@@ -87,7 +89,7 @@ class Chamber:
     model: Model
     tree: Tree
 
-    async def reviewed(self, diff: str = "", **asked: Any) -> review_answers.ReviewAnswer:
+    async def reviewed(self, diff: str | None = None, **asked: Any) -> review_answers.ReviewAnswer:
         """Returns the decision of a round that the fake model carries out."""
         started = await self.council.review(reviews.ReviewRequest(diff=diff, worker="api", **asked))
         return await self.ended(started) if started.run_id else started

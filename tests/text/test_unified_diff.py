@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from dispatch_mcp.text import unified_diff
+from dispatch_mcp.text import diff_languages, unified_diff
 
 GIT = """diff --git a/old name.py b/new name.py
 similarity index 80%
@@ -228,4 +228,4 @@ def test_counts_and_numbers_of_any_change_fit_together(changes: list[unified_dif
     ],
 )
 def test_the_language_of_a_file_is_what_its_name_says(path: str, language: str) -> None:
-    assert unified_diff.language(path) == language
+    assert diff_languages.language(path) == language

@@ -172,6 +172,7 @@ COMMANDS: Mapping[str, Command] = {
             flag("--after", help="the review before, whose findings are checked again"),
             flag("--reviewer", action="append", help="one more reviewer beside those chosen; can be repeated"),
             flag("--worker", choices=("auto", "api", "claude", "scripted"), default="auto", help="who reviews"),
+            flag("--choose", action="store_true", help="only say who would review what and why; starts nothing"),
             flag("--sarif", metavar="FILE", help="also write SARIF 2.1.0 into this file, - for stdout"),
             flag("--fresh", action="store_true", help="review again what has been reviewed"),
         ),

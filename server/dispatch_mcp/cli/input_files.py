@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
@@ -36,20 +37,41 @@ def text(name: str, *, limit: int = MAX_BYTES) -> str:
     Raises:
         InputError: it cannot be read, has more than `limit` bytes, or is not UTF-8.
     """
-    label = "stdin" if name == "-" else repr(name)
-    try:
-        data = _bytes(name, limit + 1)
-    except (OSError, ValueError) as trouble:
-        why = (trouble.strerror or type(trouble).__name__) if isinstance(trouble, OSError) else str(trouble)
-        raise errors.InputError(f"Cannot read {label}: {why}.", hint="Name a file, or - for stdin.") from trouble
-    if len(data) > limit:
-        raise errors.InputError(f"{label} is larger than {limit:,} bytes.", hint="Split it.")
+    data = _content(name, limit)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as wrong:
         raise errors.InputError(
-            f"{label} is not UTF-8: byte {wrong.start} is {data[wrong.start]:#04x}.", hint="Save it as UTF-8."
+            f"{_label(name)} is not UTF-8: byte {wrong.start} is {data[wrong.start]:#04x}.", hint="Save it as UTF-8."
         ) from wrong
+
+
+def diff(name: str, *, limit: int = MAX_BYTES) -> str:
+    """Returns a diff from a file, or from stdin for `-`, whose lines may be of files in any encoding.
+
+    Some shells write UTF-16, and say so at its beginning. Bytes that are not UTF-8 become replacement characters.
+
+    Raises:
+        InputError: it cannot be read, or has more than `limit` bytes.
+    """
+    data = _content(name, limit)
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    return data.decode(encoding, "replace")
+
+
+def _label(name: str) -> str:
+    return "stdin" if name == "-" else repr(name)
+
+
+def _content(name: str, limit: int) -> bytes:
+    try:
+        data = _bytes(name, limit + 1)
+    except (OSError, ValueError) as trouble:
+        why = (trouble.strerror or type(trouble).__name__) if isinstance(trouble, OSError) else str(trouble)
+        raise errors.InputError(f"Cannot read {_label(name)}: {why}.", hint="Name a file, or - for stdin.") from trouble
+    if len(data) > limit:
+        raise errors.InputError(f"{_label(name)} is larger than {limit:,} bytes.", hint="Split it.")
+    return data
 
 
 def cases(name: str, texts: Sequence[str]) -> Iterator[dict[str, model.Json]]:

@@ -152,7 +152,12 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.LOOK_AT_CHANGE: lambda step: f"{_command('apply', step)} shows what has been merged by now.",
     StepKind.NAME_REVISION: lambda step: f"Look at it first, then give `--expect {step.revision[:12]}`.",
     StepKind.START_REVIEW: constant_words("`dispatch-mcp review` starts one; `dispatch-mcp status --all` lists runs."),
-    StepKind.NAME_CHANGE: constant_words("Name a change: a git range, --diff FILE or --run RUN."),
+    StepKind.BEGIN_REVIEW: constant_words(
+        "Nothing was stored or started: the same command without --choose starts it."
+    ),
+    StepKind.NAME_CHANGE: constant_words(
+        "Name a change: a git range, --diff FILE or --run RUN; without any, what changed since the last commit."
+    ),
     StepKind.DO_REVIEWS: lambda step: f"Your assistant has {counted(step.count, 'review')} to do now.",
     StepKind.WATCH_REVIEW: lambda step: f"Reviewers are at work: look at {_command('review --run', step)} in a while.",
     StepKind.FINISH_REVIEW: lambda step: f"Finish it first: {_command('review --run', step)} says where it stands.",

@@ -191,11 +191,14 @@ class ReviewCouncil(Args):
 
     EMPTY_SAYS = frozenset({"diff"})
 
-    diff: str = arg("Unified diff.", "", max_length=9_000_000)
-    range: str = arg("Git range.", "", max_length=500)
-    run_id: str = arg("A run's change; or a review: its decision.", "", max_length=200)
+    diff: str | None = arg("Unified diff.", None, schema={"type": "string"}, max_length=9_000_000)
+    range: str | None = arg("Git range.", None, schema={"type": "string"}, max_length=500)
+    run_id: str | None = arg(
+        "A run's change; or a review: its decision.", None, schema={"type": "string"}, max_length=200
+    )
     after: str = arg("Review whose findings to check again.", "", max_length=200)
     reviewers: list[str] = arg("Beside those chosen.", [], max_length=8)
+    dry_run: bool = arg("Only say who would review what.", False)
 
 
 class GetTrace(Args):

@@ -168,7 +168,10 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     ),
     StepKind.NAME_REVISION: lambda step: f"Call again with task_id={step.revision[:12]!r}; the user is asked then.",
     StepKind.START_REVIEW: constant_words("review_council starts one; get_trace without arguments lists runs."),
-    StepKind.NAME_CHANGE: constant_words("Name a change: diff, a git range, or a run."),
+    StepKind.BEGIN_REVIEW: constant_words("Nothing was stored or started: review_council without dry_run starts it."),
+    StepKind.NAME_CHANGE: constant_words(
+        "Name a change: diff, a git range, or a run; without any, what changed since the last commit."
+    ),
     StepKind.DO_REVIEWS: _do_reviews,
     StepKind.WATCH_REVIEW: lambda step: (
         f"Reviewers are at work: get_trace({_run_id(step)}, wait_s=45), then review_council with this run_id."

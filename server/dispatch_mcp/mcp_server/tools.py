@@ -161,7 +161,12 @@ async def report(app: dispatcher.Dispatcher, args: tool_arguments.Report) -> dic
 async def review_council(app: dispatcher.Dispatcher, args: tool_arguments.ReviewCouncil) -> dict[str, model.Json]:
     """Starts a round of the council, or answers where one stands."""
     change = reviews.ReviewRequest(
-        diff=args.diff, range=args.range, run_id=args.run_id, after=args.after, reviewers=tuple(args.reviewers)
+        diff=args.diff,
+        range=args.range,
+        run_id=args.run_id,
+        after=args.after,
+        reviewers=tuple(args.reviewers),
+        dry_run=args.dry_run,
     )
     return _wire(await app.council.review(change))
 

@@ -56,11 +56,15 @@ _HEAD_LINES = 8
 
 
 class Change(NamedTuple):
-    """A change as its source gives it: a diff, what it is of, and the commit it ends at, empty for a working tree."""
+    """A change as its source gives it: a diff, what it is of, and the commit it ends at, empty for a working tree.
+
+    `note` says why it may be empty.
+    """
 
     text: str
     about: str
     head: str = ""
+    note: str = ""
 
 
 class Excluded(model.Value):

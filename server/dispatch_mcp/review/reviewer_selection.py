@@ -21,7 +21,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.model import problems
 from dispatch_mcp.review import findings
-from dispatch_mcp.text import json_types, path_globs, unified_diff
+from dispatch_mcp.text import diff_languages, json_types, path_globs, unified_diff
 
 ROSTER: Final = "reviewers"
 """The bundled roster that the pool comes from."""
@@ -341,11 +341,11 @@ def _kind(change: unified_diff.FileChange) -> _Kind:
         return "test"
     if change.language == "text":
         return "text"
-    return "config" if change.language in unified_diff.NOT_CODE else "code"
+    return "config" if change.language in diff_languages.NOT_CODE else "code"
 
 
 def _signs(files: Sequence[_FileText]) -> Iterator[_Sign]:
-    tests = [file for file in files if file.kind == "test" and file.change.language not in unified_diff.NOT_CODE]
+    tests = [file for file in files if file.kind == "test" and file.change.language not in diff_languages.NOT_CODE]
     code = [file for file in files if file.kind == "code"]
     yield from _of_tests(tests)
     if tests and not code:

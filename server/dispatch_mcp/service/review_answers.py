@@ -9,9 +9,10 @@ from pydantic import Field
 from dispatch_mcp import model
 from dispatch_mcp.model import records
 from dispatch_mcp.model.assignments import Assignment
-from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.next_steps import NextStep, StepKind, counted, sentences
 from dispatch_mcp.review import council_decision, diff_parts, review_tasks
 from dispatch_mcp.service import answers
+from dispatch_mcp.text import unified_diff
 
 NOTHING = "NOTHING_TO_REVIEW"
 MAX_LISTED = 50
@@ -61,7 +62,10 @@ class Coverage(model.Value):
 
 
 class ReviewAnswer(answers.Answer):
-    """The answer to `review_council`. No `outcome` means that reviewers are still at work; `blocks` is what counts."""
+    """The answer to `review_council`. No `outcome` means that reviewers are still at work; `blocks` is what counts.
+
+    `not_chosen` and `files` are of a choice that was only asked for: what the others scored, and what would be seen.
+    """
 
     run_id: str = ""
     state: str = ""
@@ -72,6 +76,8 @@ class ReviewAnswer(answers.Answer):
     round: int = 0
     of: str = ""
     reviewers: tuple[ReviewerLine, ...] = ()
+    not_chosen: dict[str, float] = Field(default_factory=dict[str, float])
+    files: tuple[str, ...] = ()
     findings: tuple[FindingLine, ...] = ()
     coverage: Coverage = Coverage()
     flags: tuple[str, ...] = ()
@@ -112,17 +118,36 @@ def answer(
     )
 
 
-def empty_answer(manifest: review_tasks.Manifest) -> ReviewAnswer:
+def empty_answer(manifest: review_tasks.Manifest, note: str = "") -> ReviewAnswer:
     """Returns the answer for a change in which nothing can be reviewed: never a PASS."""
-    exclusions = f" {len(manifest.excluded)} files were left out, see coverage." if manifest.excluded else ""
+    exclusions = f"{counted(len(manifest.excluded), 'file')} left out, see coverage." if manifest.excluded else ""
     return ReviewAnswer(
         outcome=NOTHING,
         blocks=manifest.rules.inconclusive_blocks,
-        why=f"There is nothing to review in {manifest.source}.{exclusions}",
+        why=sentences(f"There is nothing to review in {manifest.source}.", exclusions, note),
         rules=manifest.rules.summary,
         of=manifest.source,
         coverage=coverage(manifest),
         next=NextStep(StepKind.NAME_CHANGE, advice=_NOT_PASSED),
+    )
+
+
+def choice(manifest: review_tasks.Manifest, change: unified_diff.Diff) -> ReviewAnswer:
+    """Returns who would review what, for a round that nobody has started."""
+    names = ", ".join(seat.reviewer for seat in manifest.seats)
+    advocate = f", and {manifest.advocate} if all of them pass it" if manifest.advocate else ""
+    lines = counted(manifest.lines, "changed line")
+    return ReviewAnswer(
+        why=f"{names} would look at {lines} of {manifest.source}{advocate}.",
+        rules=manifest.rules.summary,
+        round=manifest.round,
+        of=manifest.source,
+        reviewers=tuple(_reviewers(manifest, None)),
+        not_chosen=manifest.passed_over,
+        files=_listed([f"{file.path} ({counted(file.size, 'line')})" for file in change.files]),
+        coverage=coverage(manifest),
+        flags=tuple(flag.label for flag in manifest.flags[:MAX_LISTED]),
+        next=NextStep(StepKind.BEGIN_REVIEW),
     )
 
 

@@ -39,22 +39,30 @@ from dispatch_mcp.service import (
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import unified_diff
 
-MAX_DIFF_CHARS = 20_000_000
-
 
 class ReviewRequest(NamedTuple):
-    """What shall be reviewed: one of a diff, a range or a run; else the working tree.
+    """What shall be reviewed: one of a diff, a range or a run; where None was given of all, the working tree.
 
-    `after` is the round before; `reviewers` sit beside those whom the council chooses.
+    `after` is the round before; `reviewers` sit beside those whom the council chooses. `dry_run` asks who would review
+    what, and starts nothing.
     """
 
-    diff: str = ""
-    range: str = ""
-    run_id: str = ""
+    diff: str | None = None
+    range: str | None = None
+    run_id: str | None = None
     after: str = ""
     reviewers: tuple[str, ...] = ()
     worker: str = "auto"
     fresh: bool = False
+    dry_run: bool = False
+
+
+class Opening(NamedTuple):
+    """A round before anything of it is stored. `change` is what its manifest will name by its digest."""
+
+    manifest: review_tasks.Manifest
+    parts: diff_parts.Split
+    change: unified_diff.Diff
 
 
 class Before(NamedTuple):
@@ -102,26 +110,27 @@ class Council:
         """Starts a round, or says where it stands when it has been started before; a round named by its run is read.
 
         Raises:
-            InputError: more than one thing is to be reviewed, or there is no such reviewer, range or run.
+            InputError: more than one thing is to be reviewed, the change cannot be read, or there is no such reviewer,
+                range or run.
         """
-        names = [
-            name
-            for name, value in (("diff", request.diff), ("range", request.range), ("run_id", request.run_id))
-            if value
-        ]
-        if len(names) > 1:
-            raise errors.InputError(
-                f"Give one of diff, range and run_id, not {' and '.join(names)}.", hint="Without any: the working tree."
-            )
+        target = review_subjects.target(request.diff, request.range, request.run_id)
+        if target.is_empty:
+            return review_answers.empty_answer(review_tasks.Manifest(source=target.label, rules=self.means.rules))
         subject: run_view.RunView | None = None
-        if request.run_id:
-            subject = await self.handles.run(request.run_id)
+        if target.kind == "run":
+            subject = await self.handles.run(target.value)
             going_on = await council_rounds.read(self.store, subject)
             if going_on is not None:
-                return await self._continued(going_on)
+                return await (self._standing(going_on) if request.dry_run else self._continued(going_on))
         before = await self._before(request.after)
-        change = await self._change(request, subject)
-        return await self._opened(request, change, subject, before)
+        change = await self._change(target, subject)
+        diff = review_subjects.readable(change, is_text=target.kind == "diff")
+        opening = await self._opening(request, change, diff, subject=subject, before=before)
+        if not opening.parts.parts:
+            return review_answers.empty_answer(opening.manifest, change.note)
+        if request.dry_run:
+            return review_answers.choice(opening.manifest, opening.change)
+        return await self._started(request, opening)
 
     async def look(self, run_id: str) -> review_answers.ReviewAnswer | None:
         """Returns where a round stands, without handing anything out; None for a run that is no round."""
@@ -198,15 +207,15 @@ class Council:
             )
         return Before(before, decision)
 
-    async def _change(self, request: ReviewRequest, subject: run_view.RunView | None) -> review_scope.Change:
-        if request.diff:
-            return review_scope.Change(request.diff, "a diff")
+    async def _change(self, target: review_subjects.Target, subject: run_view.RunView | None) -> review_scope.Change:
+        if target.kind == "diff":
+            return review_scope.Change(target.value, "the diff")
         changes = self.means.changes
         if changes is None:
             raise errors.InputError("There is no repository to look at here.", hint="Send the change as diff.")
         workspace = self.handles.workspace
-        if request.range:
-            return await changes.of_range(workspace, request.range)
+        if target.kind == "range":
+            return await changes.of_range(workspace, target.value)
         if subject is None:
             return await changes.of_tree(workspace)
         candidate = await self.means.candidate(subject)
@@ -225,25 +234,23 @@ class Council:
                 files[task.id] = tuple(dict.fromkeys((*task.files, *own_changes)))
         return files
 
-    async def _opened(
+    async def _opening(
         self,
         request: ReviewRequest,
         change: review_scope.Change,
+        diff: unified_diff.Diff,
+        *,
         subject: run_view.RunView | None,
         before: Before | None,
-    ) -> review_answers.ReviewAnswer:
-        if len(change.text) > MAX_DIFF_CHARS:
-            raise errors.InputError(
-                f"The change has {len(change.text)} characters; at most {MAX_DIFF_CHARS} are reviewed at once.",
-                hint="Review it in ranges.",
-            )
-        scope = review_scope.split_scope(unified_diff.parse(change.text))
+    ) -> Opening:
+        """Returns the round that a change makes; without parts when there is nothing to look at."""
+        scope = review_scope.split_scope(diff)
         clean = finding_redaction.clean(scope.diff, self.means.clean)
         manifest = await self._draft(request, change, scope, clean=clean, subject=subject, before=before)
         news = await self._narrowed(clean.diff, before)
         parts = diff_parts.split(news if news.files else clean.diff)
         if not parts.parts or (not news.files and not manifest.earlier):
-            return review_answers.empty_answer(manifest)
+            return Opening(manifest, diff_parts.Split(), clean.diff)
         manifest = manifest.model_copy(
             update={
                 "spans": tuple(part.spans for part in parts.parts),
@@ -251,7 +258,7 @@ class Council:
                 "cut": tuple(span for part in parts.parts for span in part.cut),
             }
         )
-        return await self._started(request, manifest, parts)
+        return Opening(manifest, parts, clean.diff)
 
     async def _narrowed(self, now: unified_diff.Diff, before: Before | None) -> unified_diff.Diff:
         """Returns what of a change this round looks at: all of it, or what is new since the round before."""
@@ -290,7 +297,6 @@ class Council:
             excluded=tuple(scope.excluded),
             flags=injections.flags(clean.diff),
             redacted=clean.lines,
-            diff=await review_attempt.store_text(self.store, "\n".join(map(unified_diff.render, clean.diff.files))),
             owners=await self._files(subject) if subject else {},
             reviewed=change.head,
         )
@@ -308,12 +314,12 @@ class Council:
             }
         )
 
-    async def _started(
-        self, request: ReviewRequest, manifest: review_tasks.Manifest, parts: diff_parts.Split
-    ) -> review_answers.ReviewAnswer:
+    async def _started(self, request: ReviewRequest, opening: Opening) -> review_answers.ReviewAnswer:
+        change = "\n".join(map(unified_diff.render, opening.change.files))
+        manifest = opening.manifest.model_copy(update={"diff": await review_attempt.store_text(self.store, change)})
         document = manifest.model_dump_json(exclude_defaults=True)
         digest = await review_attempt.store_text(self.store, document)
-        texts = [await review_attempt.store_text(self.store, part.text) for part in parts.parts]
+        texts = [await review_attempt.store_text(self.store, part.text) for part in opening.parts.parts]
         tasks = review_tasks.tasks(manifest, digest, texts, self._focuses(manifest))
         key = await self._key(request, digest, texts)
         plan_id = hashlib.sha256(

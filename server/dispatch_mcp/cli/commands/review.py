@@ -42,12 +42,16 @@ async def _main(options: argparse.Namespace, setup: configuration.LoadedSettings
     redactor = logs.to_stderr(setup)
     async with composition.open_dispatcher(setup.settings, redactor=redactor, chat=False) as app:
         worker = _worker(app, options.worker)
-        if worker is None and not options.run:
+        subject = _subject(options, worker.value if worker else "auto")
+        if options.choose or (worker is None and subject.run_id is None):
+            choice = await app.council.review(subject._replace(dry_run=True))
+            if options.choose or choice.outcome:
+                return _choice(choice, options)
             console.note(NOBODY, style="yellow")
             if options.json:
                 console.emit({"outcome": "INCONCLUSIVE", "blocks": True, "why": NOBODY})
             return INCONCLUSIVE
-        review = await _reviewed(app, options, worker.value if worker else "auto")
+        review = await _reviewed(app, options, subject)
         if options.sarif:
             await _write_sarif(app, review, options.sarif)
         if options.json:
@@ -55,6 +59,30 @@ async def _main(options: argparse.Namespace, setup: configuration.LoadedSettings
         elif options.sarif != "-":
             show(review)
         return exit_code(review)
+
+
+def _subject(options: argparse.Namespace, worker: str) -> reviews.ReviewRequest:
+    """Returns what is to be reviewed; an empty word stands for an empty change, and never for another one."""
+    return reviews.ReviewRequest(
+        diff=None if options.diff is None else input_files.diff(options.diff, limit=MAX_BYTES),
+        range=options.range,
+        run_id=options.run,
+        after=options.after or "",
+        reviewers=tuple(options.reviewer or ()),
+        worker=worker,
+        fresh=options.fresh,
+    )
+
+
+def _choice(choice: review_answers.ReviewAnswer, options: argparse.Namespace) -> int:
+    """Prints who would review what, and returns 0; 3 when there is nothing to review or a round has decided."""
+    if options.json:
+        console.emit(choice.wire(shell_wording.words))
+    elif choice.outcome or choice.run_id:
+        show(choice)
+    else:
+        show_choice(choice)
+    return exit_code(choice) if choice.outcome else PASSED
 
 
 def _worker(app: dispatcher.Dispatcher, name: str) -> WorkerKind | None:
@@ -66,19 +94,10 @@ def _worker(app: dispatcher.Dispatcher, name: str) -> WorkerKind | None:
 
 
 async def _reviewed(
-    app: dispatcher.Dispatcher, options: argparse.Namespace, worker: str
+    app: dispatcher.Dispatcher, options: argparse.Namespace, subject: reviews.ReviewRequest
 ) -> review_answers.ReviewAnswer:
     """Returns where the round stands once nobody here is at work any more."""
     council = app.council
-    subject = reviews.ReviewRequest(
-        diff=input_files.text(options.diff, limit=MAX_BYTES) if options.diff else "",
-        range=options.range or "",
-        run_id=options.run or "",
-        after=options.after or "",
-        reviewers=tuple(options.reviewer or ()),
-        worker=worker,
-        fresh=options.fresh,
-    )
     review = await council.review(subject)
     if not review.run_id or review.outcome:
         return review
@@ -123,6 +142,25 @@ def show(review: review_answers.ReviewAnswer) -> None:
     console.say(f"  rules: {review.rules}")
     if review.next:
         console.note(shell_wording.words(review.next))
+
+
+def show_choice(choice: review_answers.ReviewAnswer) -> None:
+    """Prints who would review which change, and why."""
+    console.say(choice.why, style="bold")
+    for reviewer in choice.reviewers:
+        own = " (your own)" if reviewer.own else ""
+        score = f" [{reviewer.score}]" if reviewer.score else ""
+        console.say(f"  {reviewer.name}{own}{score}: {'; '.join(reviewer.why)}")
+    if choice.not_chosen:
+        scores = ", ".join(f"{name} [{round(score, 1)}]" for name, score in choice.not_chosen.items())
+        console.say(f"  not chosen: {scores}")
+    for line in choice.files:
+        console.say(f"  {line}")
+    _show_coverage(choice.coverage)
+    for flag in choice.flags:
+        console.say(f"  flagged: {flag}", style="yellow")
+    if choice.next:
+        console.note(shell_wording.words(choice.next))
 
 
 def _show_finding(line: review_answers.FindingLine) -> None:
