@@ -249,15 +249,13 @@ class RunCore:
 
     def _start(self, position: int, key: str, now: float) -> Start:
         tasks = self._tasks
-        waiting, room = (
-            tasks.unfinished - tasks.running,
-            self.plan.max_parallel - tasks.busy(tasks.rows[position].worker),
-        )
+        room = self.plan.max_parallel - tasks.busy(tasks.rows[position].worker)
+        slots = min(room, tasks.unfinished - tasks.running)
         row = tasks.start(position)
         data: dict[str, model.Json] = {"worker": str(row.worker)}
         ceiling = model.NO_LIMITS
         if self.ledger is not None:
-            ceiling = self.ledger.begin(row.id, row.worker, now, min(waiting, room))
+            ceiling = self.ledger.begin(row.id, row.worker, now, slots)
         if ceiling != model.NO_LIMITS:
             data[transitions.CEILING] = ceiling.model_dump(mode="json", exclude_none=True)
         tasks.note("attempt_started", row, data)
@@ -295,7 +293,7 @@ class RunCore:
         position = self._position(report.task_id)
         outcome = report.outcome
         self._end(row, outcome.state, outcome)
-        self._note_finished(row, outcome)
+        self._tasks.note_finished(row, outcome)
         if outcome.state is AttemptState.SUCCEEDED:
             self._succeed(position, digests.result_digest(outcome), unverified=outcome.unverified)
         elif outcome.state is AttemptState.CANCELLED:
@@ -427,7 +425,7 @@ class RunCore:
             retryable=True,
         )
         self._end(row, outcome.state, error=outcome.error, error_kind=outcome.error_kind)
-        self._note_finished(row, outcome)
+        self._tasks.note_finished(row, outcome)
         self._fail(position, outcome, now)
 
     def abandon(self, task_id: str, now: float, *, crashed: bool) -> None:
@@ -594,13 +592,3 @@ class RunCore:
         self._tasks.end(row, state, error, error_kind)
         if self.ledger is not None:
             self.ledger.end(ledger.ended(row.id, row.attempt, row.worker, outcome))
-
-    def _note_finished(self, row: TaskRow, outcome: model.Outcome) -> None:
-        data: dict[str, model.Json] = {"state": str(outcome.state)}
-        if outcome.error_kind:
-            data["error_kind"] = outcome.error_kind
-        if outcome.unverified:
-            data["unverified"] = True
-        self._tasks.note("attempt_finished", row, data)
-        if outcome.handoff.proposed_edits:
-            self._tasks.note("edits_proposed", row, {"edits": list(outcome.handoff.proposed_edits)})
