@@ -26,7 +26,7 @@ def named_in(text: str) -> set[str]:
 
 def named_in_all() -> set[str]:
     texts = (path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py"))
-    return set().union(*map(named_in, texts))
+    return set[str]().union(*map(named_in, texts))
 
 
 def disagreements(promises: dict[str, dict[str, str]], named: Iterable[str]) -> list[str]:
@@ -68,3 +68,8 @@ def test_markers_are_found_wherever_they_stand() -> None:
         "import pytest\npytestmark = [pytest.mark.promise('R1')]\n@pytest.mark.promise('S5', 'R2')\ndef test_x(): ..."
     )
     assert named_in(text) == {"R1", "R2", "S5"}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/keep-within-a-budget.md"])
+def test_what_ceilings_promise_is_said_in_the_same_words_everywhere(page: str) -> None:
+    assert PROMISES["S9"]["says"] in (TESTS.parent / page).read_text(encoding="utf-8")

@@ -48,7 +48,7 @@ def order_maker(settings: configuration.Settings, known: Callable[[], catalog.Ca
     """Returns what fills a bare order with its agent's role and the default deadline."""
 
     def make(work: work_order.WorkOrder) -> work_order.WorkOrder:
-        deadline = budget.deadline_s(work.task, work.timeout_s or settings.task_timeout_s)
+        deadline = budget.deadline_s(work.task, work.timeout_s or settings.task_timeout_s, work.ceiling)
         timed = replace(work, timeout_s=deadline)
         return (
             timed

@@ -70,9 +70,8 @@ async def claude_version(settings: configuration.Settings) -> str:
 def api_worker(settings: configuration.Settings, env: Mapping[str, str]) -> ports.Worker:
     """Returns the worker that talks to the API with the key of the environment."""
     limits = anthropic_api.ApiSettings(max_turns=settings.worker_turns, in_flight=settings.api_in_flight)
-    access = file_tools.FileAccess(_paths, _text)
     return anthropic_api.AnthropicWorker(
-        anthropic_api.Login.from_env(env), task_kinds.brief, prices.dollars, access, settings=limits
+        anthropic_api.Login.from_env(env), task_kinds.brief, prices.dollars, file_access(), settings=limits
     )
 
 
@@ -83,6 +82,11 @@ def claude_worker(settings: configuration.Settings, env: Mapping[str, str]) -> p
     return claude_code.ClaudeWorker(
         settings.home, settings.child_policy(variables), task_kinds.brief, prices.dollars, settings=choices
     )
+
+
+def file_access() -> file_tools.FileAccess:
+    """Returns how a model looks at the files of a workspace."""
+    return file_tools.FileAccess(_paths, _text)
 
 
 def _paths(root: Path) -> list[str]:

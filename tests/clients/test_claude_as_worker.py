@@ -145,7 +145,7 @@ async def test_a_deadline_stops_it_and_the_next_attempt_resumes_at_no_extra_cost
     second = await carried_out(worker, again)
     assert second.state is AttemptState.SUCCEEDED, second.error
     assert first.usage.cost_usd
-    assert first.usage.cost_usd + second.usage.cost_usd == pytest.approx(provider.booked(), abs=1e-6)
+    assert first.usage.cost_usd + (second.usage.cost_usd or 0.0) == pytest.approx(provider.booked(), abs=1e-6)
     assert "hello" in json.dumps(provider.requests()[-1]["body"]["messages"])
 
 
@@ -157,9 +157,11 @@ sys.path[:0] = json.loads(sys.argv[2])
 import claude_lab, fake_provider
 class Ctx:
     run_id, task_id, attempt, last_beat, blobs = "run-1", "t1", 1, {}, None
+    details = {}
     def beat(self, **details):
         if details:
-            Path(sys.argv[1], "beat").write_text(json.dumps(details))
+            self.details.update(details)
+            Path(sys.argv[1], "beat").write_text(json.dumps(self.details))
 folder = Path(sys.argv[1])
 steps = json.loads(sys.argv[4])
 worker = claude_lab.worker(fake_provider.Provider(sys.argv[3]), folder / "home")
@@ -197,7 +199,7 @@ async def test_no_orphan_of_a_killed_server_spends_money_and_the_session_is_resu
 async def test_a_cancelled_attempt_leaves_no_process(
     provider: fake_provider.Provider, tmp_path: Path, workspace: Path
 ) -> None:
-    worker = claude_lab.worker(provider, tmp_path / "home")
+    worker, pid = claude_lab.worker(provider, tmp_path / "home"), 0
     with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(worker.carry_out, FakeContext(), claude_lab.work(workspace, {"hang": True}))

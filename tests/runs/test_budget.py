@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -41,6 +43,12 @@ def core_of(plan: model.Plan, limits: model.Limits, worker: WorkerKind = WorkerK
     return core
 
 
+def limited(retry_after_s: float | None = None, usage: model.Usage = model.Usage()) -> model.Outcome:
+    return model.Outcome(
+        state=AttemptState.FAILED, error_kind=transitions.RATE_LIMIT, retry_after_s=retry_after_s, usage=usage
+    )
+
+
 def done(dollars: float | None = None, tokens: int = 0, **more: model.Json) -> model.Outcome:
     usage = model.Usage(input_tokens=tokens, cost_usd=dollars)
     default: dict[str, model.Json] = {"state": AttemptState.SUCCEEDED, "usage": usage}
@@ -54,96 +62,128 @@ def start(core: state_machine.RunCore, now: float = 0.0) -> list[str]:
 
 @dataclass
 class Scene:
-    """One random run: tasks with ceilings of their own, workers of both kinds, and costs up to those ceilings."""
+    """One random run: prices, ceilings, efforts and costs of all sizes, and workers of all kinds.
+
+    An attempt wants to spend something. The API's stops before it would go over what it was given, Claude Code's and
+    the host's with an answer more, of at most `answer`.
+    """
 
     seed: int
+    kinds: tuple[WorkerKind, ...]
     now: float = 0.0
     spent: float = 0.0
-    biggest: float = 0.0
+    stops: int = 0
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.seed)
+        self.rate = 10 ** self.dice.uniform(-7.0, -4.0)
+        self.answer = self.rate * 10 ** self.dice.uniform(2.0, 5.0)
         names = [f"t{at}" for at in range(self.dice.randint(1, 14))]
         self.plan = plan_of(*[self.made(names, at) for at in range(len(names))], workers=self.dice.randint(1, 6))
         self.kind = self.dice.choice(("dollars", "tokens"))
-        ceiling = self.dice.uniform(0.5, 12.0)
-        self.ceiling = ceiling if self.kind == "dollars" else round(ceiling * 100_000)
-        self.core = core_of(self.plan, model.Limits.model_validate({self.kind: self.ceiling}))
+        ceiling = self.rate * 10 ** self.dice.uniform(3.0, 7.5)
+        self.ceiling = ceiling if self.kind == "dollars" else math.ceil(ceiling / self.rate)
+        self.limits = model.Limits.model_validate({self.kind: self.ceiling})
+        self.core = state_machine.RunCore.begin("r", self.plan, WorkerKind.HOST)
+        self.core.ledger = self.account()
+        self.parts: dict[str, float] = {}
+
+    def price(self, _name: str | None, usage: model.Usage) -> float:
+        return usage.tokens * self.rate
+
+    def account(self) -> ledger.Ledger:
+        tasks = {task.id: task for task in self.plan.tasks}
+        return ledger.Ledger(self.limits, 0.0, tasks, lambda task: PAST.expected(task, self.price), self.price)
 
     def made(self, names: list[str], at: int) -> model.Task:
         deps = tuple(self.dice.sample(names[:at], min(at, self.dice.randint(0, 2))))
-        most = round(self.dice.uniform(0.1, 3.0), 2)
-        own = model.TaskLimits(dollars=most, tokens=round(most * 100_000))
-        worker = self.dice.choice((WorkerKind.HOST, WorkerKind.API, WorkerKind.CLAUDE))
-        return task(names[at], deps=deps, worker=worker, limits=own if self.dice.random() < 0.7 else model.NO_LIMITS)
+        most = self.rate * 10 ** self.dice.uniform(3.0, 6.5)
+        own = model.TaskLimits(dollars=most, tokens=math.ceil(most / self.rate))
+        more: dict[str, model.Json] = {"effort": self.dice.choice(list(model.Effort)), "deps": deps}
+        more["limits"] = own if self.dice.random() < 0.3 else model.NO_LIMITS
+        return task(names[at], worker=self.dice.choice(self.kinds), **more)
 
-    def costs(self, row: transitions.TaskRow) -> float:
-        """Returns dollars up to the task's own ceiling, or else up to its p90."""
-        spec = next(one for one in self.plan.tasks if one.id == row.id)
-        most = spec.limits.dollars or PAST.expected(spec, price).tokens.p90 / 100_000
-        return self.dice.uniform(0.0, most)
+    def turn(self) -> None:
+        self.now += self.dice.choice((0.1, 3.0, 30.0))
+        everyone = transitions.HOST_WORKERS | transitions.SERVER_WORKERS
+        for begun in self.core.next(self.now, everyone):
+            part = getattr(begun.ceiling, self.kind)
+            self.parts[begun.task_id] = part if self.kind == "dollars" else part * self.rate
+        running = [row for row in self.core.rows if row.state is TaskState.RUNNING]
+        for row in self.dice.sample(running, min(len(running), self.dice.randint(1, 3))):
+            assert self.core.finish(transitions.Finished(row.id, row.attempt, self.outcome(row)), self.now)
 
-    def outcome(self, cost: float) -> model.Outcome:
-        usage = model.Usage(input_tokens=round(cost * 100_000), cost_usd=cost)
+    def outcome(self, row: transitions.TaskRow) -> model.Outcome:
+        if row.worker is WorkerKind.COMMAND:
+            return model.Outcome(state=AttemptState.SUCCEEDED)
+        part, wish = self.parts[row.id], self.rate * 10 ** self.dice.uniform(2.0, 7.0)
+        tokens = math.floor(min(part, wish) / self.rate)
+        if wish > part and row.worker is not WorkerKind.API:
+            tokens += self.dice.randint(0, math.floor(self.answer / self.rate))
+            self.stops += 1
+        cost = tokens * self.rate
+        self.spent += cost
+        usage = model.Usage(input_tokens=tokens, cost_usd=cost)
+        if wish > part and row.worker is not WorkerKind.HOST:
+            stop = transitions.CEILINGS[self.kind]
+            return model.Outcome(state=AttemptState.FAILED, error_kind=stop, retryable=True, usage=usage)
         roll = self.dice.random()
         if roll < 0.1:
-            return model.Outcome(
-                state=AttemptState.FAILED,
-                error_kind=transitions.RATE_LIMIT,
-                usage=usage,
-                retry_after_s=self.dice.choice((None, 5.0)),
-            )
+            return limited(self.dice.choice((None, 5.0)), usage)
         if roll < 0.2:
             return model.Outcome(state=AttemptState.FAILED, retryable=True, usage=usage)
         return model.Outcome(state=AttemptState.SUCCEEDED, usage=usage)
 
-    def turn(self) -> None:
-        self.now += self.dice.choice((0.1, 3.0, 30.0))
-        start(self.core, self.now)
-        self.core = self.reloaded() if self.dice.random() < 0.1 else self.core
-        running = [row for row in self.core.rows if row.state is TaskState.RUNNING]
-        for row in self.dice.sample(running, min(len(running), self.dice.randint(1, 3))):
-            cost = self.costs(row)
-            self.spent += cost
-            self.biggest = max(self.biggest, cost)
-            assert self.core.finish(transitions.Finished(row.id, row.attempt, self.outcome(cost)), self.now)
-
-    def reloaded(self) -> state_machine.RunCore:
-        """Returns the run as another process would find it; its account goes with it."""
-        core = state_machine.RunCore.restore("r", self.plan, self.core.rows, at_ceiling=self.core.at_ceiling)
-        core.ledger = self.core.ledger
-        return core
-
-    def over(self) -> float:
-        used = self.spent if self.kind == "dollars" else self.spent * 100_000
-        return used - float(self.ceiling)
-
-
-@pytest.mark.promise("S9")
-def test_no_ceiling_is_overshot_by_more_than_one_attempt_in_a_thousand_random_runs() -> None:
-    overshot = waits = 0
-    for seed in range(SCENARIOS):
-        scene = Scene(seed)
+    def played(self) -> Scene:
         for _ in range(400):
-            scene.turn()
-            if scene.core.over or scene.core.at_ceiling:
+            self.turn()
+            if self.core.over or self.core.at_ceiling:
                 break
-        scale = 1 if scene.kind == "dollars" else 100_000
-        assert scene.over() <= scene.biggest * scale + 1e-6 * scale * 20, seed
-        overshot += scene.over() > 0
+        return self
+
+    @property
+    def over(self) -> float:
+        """Dollars beyond the ceiling; less than nothing below it."""
+        return self.spent - (self.ceiling if self.kind == "dollars" else self.ceiling * self.rate)
+
+
+@pytest.mark.promise("S9", "S18")
+@pytest.mark.parametrize(
+    ("kinds", "answers"),
+    [
+        ((WorkerKind.API,), 0),
+        ((WorkerKind.API, WorkerKind.COMMAND), 0),
+        ((WorkerKind.CLAUDE,), 1),
+        ((WorkerKind.HOST, WorkerKind.API, WorkerKind.CLAUDE), 1),
+    ],
+    ids=["api", "api and commands", "claude", "all"],
+)
+def test_no_run_goes_over_its_ceiling_by_more_than_one_answer_of_each_attempt_under_way(
+    kinds: tuple[WorkerKind, ...], answers: int
+) -> None:
+    ends = Counter[str]()
+    for seed in range(SCENARIOS // 2):
+        scene = Scene(seed, kinds).played()
+        under_way = scene.plan.max_parallel * (2 if WorkerKind.HOST in kinds else 1)
+        assert scene.over <= scene.answer * answers * under_way + scene.rate, seed
         assert scene.core.over or scene.core.at_ceiling, seed
-        waits += scene.core.at_ceiling
         states = {row.state for row in scene.core.rows}
+        assert not states & {TaskState.RUNNING, TaskState.CANCELLED}, seed
         if scene.core.at_ceiling:
-            assert scene.core.state is RunState.PAUSED
-            assert (
-                states - {TaskState.READY, TaskState.BLOCKED, TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SKIPPED}
-                == set()
-            )
-            assert TaskState.READY in states
-        assert TaskState.CANCELLED not in states
-    assert waits > 100
-    assert overshot > 50
+            assert (scene.core.state, TaskState.READY in states) == (RunState.PAUSED, True), seed
+        ends["waits" if scene.core.at_ceiling else "over"] += 1
+        ends["begun"] += scene.spent > 0
+        ends["stopped"] += scene.stops > 0
+    assert min(ends["waits"], ends["over"], ends["begun"]) > SCENARIOS // 20, ends
+    assert (ends["stopped"] > SCENARIOS // 50) == bool(answers), ends
+
+
+@pytest.mark.promise("S18")
+def test_one_attempt_after_the_other_goes_over_a_ceiling_by_at_most_one_answer() -> None:
+    for seed in range(SCENARIOS // 2):
+        scene = Scene(seed, (WorkerKind.CLAUDE,))
+        scene.plan = scene.core.plan = scene.plan.model_copy(update={"max_parallel": 1})
+        assert scene.played().over <= scene.answer, seed
 
 
 def test_only_one_attempt_begins_when_the_next_would_not_fit_beside_it() -> None:
@@ -155,7 +195,7 @@ def test_only_one_attempt_begins_when_the_next_would_not_fit_beside_it() -> None
 
 
 def test_a_run_whose_ceiling_is_reached_waits_says_so_once_and_goes_on_when_it_is_raised() -> None:
-    core = core_of(plan_of(task("a"), task("b", deps=("a",))), model.Limits(dollars=1.0))
+    core = core_of(plan_of(task("a"), task("b", deps=("a",))), model.Limits(dollars=5.0))
     assert start(core) == ["a"]
     core.finish(transitions.Finished("a", 1, done(1.2)), 1.0)
     core.drain()
@@ -164,7 +204,7 @@ def test_a_run_whose_ceiling_is_reached_waits_says_so_once_and_goes_on_when_it_i
     notes = [note for note in core.drain().notes if note.kind == "limit_reached"]
     assert [(note.task_id, note.data["limit"], note.data["spent"]) for note in notes] == [("b", "dollars", 1.2)]
     assert core.ledger
-    core.ledger.limits = model.Limits(dollars=3.0)
+    core.ledger.limits = model.Limits(dollars=6.0)
     assert start(core, 3.0) == ["b"]
     assert core.state is RunState.RUNNING
 
@@ -182,16 +222,16 @@ def test_counts_and_time_bound_what_begins_whoever_works(limits: Mapping[str, fl
 
 
 def test_a_command_costs_nothing_and_runs_when_the_money_is_spent() -> None:
-    core = core_of(plan_of(task("a"), task("b", deps=("a",), command=("true",))), model.Limits(dollars=1.0))
+    core = core_of(plan_of(task("a"), task("b", deps=("a",), command=("true",))), model.Limits(dollars=5.0))
     start(core)
     core.finish(transitions.Finished("a", 1, done(9.0)), 1.0)
     assert start(core, 1.0) == ["b"]
 
 
 def test_finished_work_is_taken_over_even_when_the_money_is_spent() -> None:
-    core = core_of(plan_of(task("a"), task("b", deps=("a",))), model.Limits(tokens=10))
-    start(core)
-    core.finish(transitions.Finished("a", 1, done(tokens=50)), 1.0)
+    core = core_of(plan_of(task("a"), task("b", deps=("a",))), model.Limits(tokens=500_000))
+    assert start(core) == ["a"]
+    core.finish(transitions.Finished("a", 1, done(tokens=500_000)), 1.0)
     assert core.next(1.0, transitions.HOST_WORKERS, find_result=lambda _key: transitions.EarlierResult("digest")) == []
     assert core.row("b").state is TaskState.SUCCEEDED
 
@@ -220,9 +260,22 @@ def test_what_a_host_does_not_say_is_estimated_and_corrected_by_a_late_report() 
     assert core.ledger.spent.tokens == pytest.approx(likely + 700)
 
 
-def test_work_without_a_known_price_counts_as_the_dearest_under_a_ceiling_of_dollars() -> None:
+@pytest.mark.promise("S18")
+def test_a_model_without_a_known_price_makes_a_run_with_a_ceiling_of_dollars_wait_and_says_so() -> None:
     odd = model.Task(id="a", do="implement", model="claude-of-the-future")
     core = core_of(plan_of(odd), model.Limits(dollars=100.0))
+    assert start(core) == []
+    assert core.state is RunState.PAUSED
+    (note,) = [note for note in core.drain().notes if note.kind == "limit_reached"]
+    assert budget.Hold(**note.data).text() == (
+        "limits.dollars is 100, but nobody knows a price of 'claude-of-the-future', the model of a; name another "
+        "model, or give limits.tokens alone"
+    )
+    assert start(core_of(plan_of(odd), model.Limits(tokens=10_000_000))) == ["a"]
+
+
+def test_usage_whose_price_nobody_says_counts_as_the_dearest_models() -> None:
+    core = core_of(plan_of(task("a")), model.Limits(dollars=100.0))
     start(core)
     core.finish(transitions.Finished("a", 1, done(tokens=300_000)), 1.0)
     assert core.ledger
@@ -272,12 +325,6 @@ def test_limits_are_read_under_the_names_that_models_write() -> None:
 # -- rate limits
 
 
-def limited(after: float | None = None) -> model.Outcome:
-    return model.Outcome(
-        state=AttemptState.FAILED, error="429", error_kind=transitions.RATE_LIMIT, retryable=False, retry_after_s=after
-    )
-
-
 def test_a_rate_limit_holds_everybody_of_its_worker_and_counts_no_failure() -> None:
     plan = plan_of(task("a"), task("b"), task("c", worker=WorkerKind.API), workers=1)
     core = core_of(plan, model.Limits())
@@ -318,20 +365,52 @@ def test_a_rate_limit_that_asks_for_days_or_for_nothing_is_bounded() -> None:
         assert least <= (core.waiting_until() or 0.0) <= most
 
 
-@pytest.mark.promise("S9")
+@pytest.mark.promise("S9", "S18")
 def test_each_attempt_is_told_its_part_of_what_is_left() -> None:
     own = model.TaskLimits(dollars=2.0)
-    plan = plan_of(task("a"), task("b", limits=own), task("c"), workers=3)
-    core = core_of(plan, model.Limits(dollars=60.0), WorkerKind.API)
+    plan = plan_of(task("a", effort="S"), task("b", limits=own), task("c", effort="S"), workers=3)
+    core = core_of(plan, model.Limits(dollars=30.0), WorkerKind.API)
     starts = {one.task_id: one.ceiling for one in core.next(0.0)}
-    assert starts["a"].dollars == pytest.approx(20.0)
     assert starts["b"].dollars == pytest.approx(2.0)
-    assert starts["c"].dollars is not None
-    assert starts["c"].dollars < 20.0
+    assert sum(ceiling.dollars or 0.0 for ceiling in starts.values()) == pytest.approx(30.0)
+    assert starts["a"].dollars == pytest.approx(14.0, abs=4.01)
     assert starts["a"].tokens is None
     core.finish(transitions.Finished("b", 1, done(1.5, state=AttemptState.FAILED, retryable=True)), 0.0)
     (again,) = core.next(1_000.0)
     assert again.ceiling.dollars == pytest.approx(0.5)
+
+
+@pytest.mark.promise("S18")
+def test_what_an_attempt_was_given_stands_in_the_trace() -> None:
+    core = core_of(plan_of(task("a")), model.Limits(dollars=30.0, minutes=5.0), WorkerKind.API)
+    core.next(60.0)
+    (note,) = [note for note in core.drain().notes if note.kind == "attempt_started"]
+    assert note.data == {"worker": "api", "ceiling": {"dollars": 30.0, "minutes": 4.0}}
+
+
+@pytest.mark.promise("S18")
+def test_an_attempt_that_stopped_at_its_ceiling_is_no_failure_and_waits_for_more() -> None:
+    core = core_of(plan_of(task("a", max_attempts=1)), model.Limits(dollars=6.0), WorkerKind.API)
+    core.next(0.0)
+    stop = done(5.5, state=AttemptState.FAILED, error_kind=transitions.CEILINGS["dollars"], retryable=True)
+    core.finish(transitions.Finished("a", 1, stop), 0.0)
+    assert core.next(0.0) == []
+    assert (core.state, core.row("a").state, core.row("a").failures) == (RunState.PAUSED, TaskState.READY, 0)
+    assert core.ledger
+    core.ledger.limits = model.Limits(dollars=12.0)
+    (again,) = core.next(0.0)
+    assert (again.attempt, again.ceiling.dollars) == (2, pytest.approx(6.5))
+
+
+@pytest.mark.promise("S18")
+def test_a_task_that_stopped_at_its_own_ceiling_fails_with_that_cause() -> None:
+    bounded = task("a", limits=model.TaskLimits(dollars=1.0), max_attempts=9)
+    core = core_of(plan_of(bounded), model.Limits(), WorkerKind.API)
+    core.next(0.0)
+    stop = done(0.7, state=AttemptState.FAILED, error_kind=transitions.CEILINGS["dollars"], retryable=True)
+    core.finish(transitions.Finished("a", 1, stop), 0.0)
+    assert core.next(0.0) == []
+    assert (core.row("a").state, core.row("a").cause) == (TaskState.FAILED, "limit:dollars")
 
 
 def test_without_ceilings_an_attempt_has_none() -> None:
@@ -341,16 +420,14 @@ def test_without_ceilings_an_attempt_has_none() -> None:
         assert one.ceiling == model.NO_LIMITS
 
 
-@pytest.mark.promise("S9")
-def test_the_last_attempt_below_a_ceiling_may_go_over_it_by_what_is_set_aside() -> None:
-    plan = plan_of(task("a"), task("b"), workers=1)
-    core = core_of(plan, model.Limits(tokens=1_000), WorkerKind.API)
-    (first,) = core.next(0.0)
-    assert first.ceiling.tokens is not None
-    assert first.ceiling.tokens > 1_000
-    core.finish(transitions.Finished("a", 1, done(0.1, 5_000)), 0.0)
-    assert core.next(0.0) == []
+@pytest.mark.promise("S18")
+@pytest.mark.parametrize("worker", [WorkerKind.API, WorkerKind.CLAUDE, WorkerKind.HOST])
+def test_a_cent_begins_nothing_that_is_expected_to_cost_dollars(worker: WorkerKind) -> None:
+    core = core_of(plan_of(task("a", effort="XL"), workers=1), model.Limits(dollars=0.01), worker)
+    assert start(core) == []
     assert core.state is RunState.PAUSED
+    (note,) = [note for note in core.drain().notes if note.kind == "limit_reached"]
+    assert budget.Hold(**note.data).text().startswith("limits.dollars is 0.01, spent are 0; a needs about ")
 
 
 @pytest.mark.parametrize(
@@ -369,6 +446,12 @@ def test_an_attempt_ends_at_the_nearest_of_its_deadlines(
 ) -> None:
     limited = task("a", timeout_s=timeout_s, limits={"minutes": minutes})
     assert budget.deadline_s(limited, otherwise) == deadline
+
+
+def test_an_attempt_ends_with_the_minutes_of_its_run() -> None:
+    ceiling = model.TaskLimits(minutes=1.5)
+    assert budget.deadline_s(task("a"), 300.0, ceiling) == budget.deadline_s(task("a"), None, ceiling) == 90.0
+    assert budget.deadline_s(task("a", timeout_s=60.0), 300.0, ceiling) == 60.0
 
 
 def test_what_is_left_is_never_less_than_nothing_and_dollars_need_a_price() -> None:

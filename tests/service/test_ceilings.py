@@ -19,7 +19,7 @@ PRICED = 1e-6
 
 
 def price(name: str | None, usage: model.Usage) -> float | None:
-    return None if name == "unheard-of" else (usage.input_tokens + usage.output_tokens) * PRICED
+    return None if name == "haiku" else (usage.input_tokens + usage.output_tokens) * PRICED
 
 
 def task(name: str, *deps: str, **more: Any) -> dict[str, Any]:
@@ -52,13 +52,51 @@ async def test_a_run_whose_money_is_spent_hands_out_nothing_more_until_its_ceili
 
 
 async def test_a_hold_outlives_the_process_that_met_it(tmp_path: Path) -> None:
-    limits = model.Limits(tokens=1000)
+    limits = model.Limits(tokens=200_000)
     async with dispatcher_setup.opened(tmp_path / "home") as desk:
         given = await desk.app.dispatch(plan_id=await desk.planned(task("a"), task("b", "a")), limits=limits)
-        await report_all(desk, given, input_tokens=1000)
+        assert [one.task_id for one in given.assignments] == ["a"]
+        await report_all(desk, given, cache_read_tokens=150_000, input_tokens=40_000)
     async with dispatcher_setup.opened(tmp_path / "home") as desk:
         assert (await desk.app.dispatch(run_id=given.run_id)).assignments == ()
         assert (await desk.app.trace(run_id=given.run_id)).held
+
+
+@pytest.mark.promise("S18")
+async def test_a_run_whose_ceiling_is_below_its_first_forecast_begins_nothing_and_says_what_it_needs(
+    tmp_path: Path,
+) -> None:
+    async with dispatcher_setup.opened(tmp_path / "home", rules={"price": price}) as desk:
+        plan_id = await desk.planned(task("a", effort="XL"), task("b", command=["true"]))
+        begun = await desk.app.dispatch(plan_id=plan_id, limits=model.Limits(dollars=0.01))
+        assert begun.assignments == ()
+        with anyio.fail_after(5):
+            while not (trace := await desk.app.trace(run_id=begun.run_id)).held:
+                await desk.app.engine.pulse.wait()
+        assert (trace.state, trace.next) == ("paused", NextStep(StepKind.RAISE_LIMIT, begun.run_id))
+        assert trace.held.startswith("limits.dollars is 0.01, spent are 0; a needs about 0.0")
+        assert trace.spend == model.Usage()
+        raised = await desk.app.dispatch(run_id=begun.run_id, limits=model.Limits(dollars=1.0))
+        assert [one.task_id for one in raised.assignments] == ["a"]
+
+
+@pytest.mark.promise("S18")
+async def test_a_raise_that_is_too_small_is_answered_with_the_new_figures(tmp_path: Path) -> None:
+    async with dispatcher_setup.opened(tmp_path / "home", rules={"price": price}) as desk:
+        begun = await desk.app.dispatch(plan_id=await desk.planned(task("a")), limits=model.Limits(dollars=0.001))
+        await desk.app.dispatch(run_id=begun.run_id, limits=model.Limits(dollars=0.002))
+        assert (await desk.app.trace(run_id=begun.run_id)).held.startswith("limits.dollars is 0.002, spent are 0;")
+
+
+@pytest.mark.promise("S18")
+async def test_a_model_whose_price_nobody_knows_begins_under_a_ceiling_of_tokens_alone(tmp_path: Path) -> None:
+    async with dispatcher_setup.opened(tmp_path / "home", rules={"price": price}) as desk:
+        plan_id = await desk.planned(task("a", model="haiku"))
+        begun = await desk.app.dispatch(plan_id=plan_id, limits=model.Limits(dollars=50.0), request_key="dollars")
+        assert begun.assignments == ()
+        assert "nobody knows a price of 'haiku'" in (await desk.app.trace(run_id=begun.run_id)).held
+        tokens = await desk.app.dispatch(plan_id=plan_id, limits=model.Limits(tokens=900_000), request_key="tokens")
+        assert [one.task_id for one in tokens.assignments] == ["a"]
 
 
 @pytest.mark.promise("S9")

@@ -21,7 +21,10 @@ INSERT INTO run (id, plan_id, plan_version, principal, request_key, state, worke
   server_driven, created_at, updated_at)
 VALUES ('run', 'p', 1, 'local', 'mine', 'running', 'host', '', 0, 0, ?, 0, 0, 0)
 """
-TASK = "INSERT INTO task VALUES (1, 1, 'a', 0, 'host', 'failed', 1, 1, 0, 0.0, '', 'timeout')"
+TASK = """
+INSERT INTO task (no, run, id, position, worker, state, attempt, failures, crashes, ready_at, result, cause)
+VALUES (1, 1, 'a', 0, 'host', 'failed', 1, 1, 0, 0.0, '', 'timeout')
+"""
 ATTEMPT = """
 INSERT INTO attempt (task, attempt, state, worker, started_at, input_tokens, output_tokens, cache_read_tokens,
   cache_write_tokens, cost_usd, seconds)

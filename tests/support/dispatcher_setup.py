@@ -106,7 +106,7 @@ async def opened(
     }
     rules = planner.Rules(workspace=str(home.parent), lease_s=LEASE_S, **more.pop("rules", {}))
     async with (
-        sqlite_store.open_store(home, clock=clock) as store,
+        sqlite_store.open_store(home, clock=clock, price=rules.price) as store,
         executor.open_engine(store, workers, clock=clock, pace=PACE, services=_equipment(store, archive)) as engine,
     ):
         app = dispatcher.Dispatcher(

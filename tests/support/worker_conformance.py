@@ -32,7 +32,7 @@ class MemoryBlobs:
 
 @dataclass
 class FakeContext:
-    """A task context that remembers its beats and lets a test wait for the first."""
+    """A task context that remembers its beats, each with what those before had said, and lets a test wait for one."""
 
     run_id: str = "run-1"
     task_id: str = "t1"
@@ -44,7 +44,7 @@ class FakeContext:
     beaten: anyio.Event = field(default_factory=anyio.Event)
 
     def beat(self, **details: Any) -> None:
-        self.beats.append(details)
+        self.beats.append({**(self.beats[-1] if self.beats else {}), **details})
         self.beaten.set()
 
     async def mail(self) -> Sequence[model.Message]:

@@ -62,7 +62,7 @@ def make(claude: Double, home: Path, *, env: dict[str, str] | None = None, **mor
 
 
 def work(workspace: Path, **more: Any) -> work_order.WorkOrder:
-    task = model.Task(id="t1", goal=more.pop("goal", "Do the work."))
+    task = model.Task(id="t1", do=more.pop("goal", "Do the work."))
     return work_order.WorkOrder(
         "run-1", task, more.pop("attempt", 1), WorkerKind.CLAUDE, workspace=str(workspace), **more
     )
@@ -279,6 +279,80 @@ async def test_tools_follow_from_the_place_the_agent_and_the_settings(
     assert flag(claude.calls[0], "--tools") == given
 
 
+@pytest.mark.promise("S9", "S18")
+@pytest.mark.parametrize(
+    ("ceiling", "kind"),
+    [(model.TaskLimits(tokens=9_000), "token_budget"), (model.TaskLimits(dollars=0.05), "budget")],
+)
+async def test_a_process_at_its_ceiling_is_stopped_with_its_bill_and_its_session(
+    claude: Double, tmp_path: Path, workspace: Path, ceiling: model.TaskLimits, kind: str
+) -> None:
+    claude.plays({"rows": [*asked(1, tokens=2_500), *asked(2, tokens=2_500)], "sleep_s": 60})
+    ctx = FakeContext()
+    outcome = await carried_out(make(claude, tmp_path), work(workspace, ceiling=ceiling), ctx)
+    assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, kind, True)
+    assert outcome.usage.tokens == 10_000
+    assert outcome.usage.cost_usd == pytest.approx(prices.dollars("sonnet", outcome.usage))
+    assert rogue_processes.survivors(call["pid"] for call in claude.calls) == []
+    claude.plays({"rows": [result()]})
+    await carried_out(make(claude, tmp_path), work(workspace, attempt=2, last_error="x", last_beat=ctx.beats[-1]))
+    assert flag(claude.calls[-1], "--resume") == ctx.beats[-1]["session_id"]
+
+
+async def test_a_process_that_has_finished_above_its_ceiling_is_believed(
+    claude: Double, tmp_path: Path, workspace: Path
+) -> None:
+    claude.plays({"rows": [*asked(1, tokens=9_000), result()], "sleep_s": 0.5})
+    outcome = await carried_out(make(claude, tmp_path), work(workspace, ceiling=model.TaskLimits(tokens=9_000)))
+    assert outcome.state is AttemptState.SUCCEEDED
+
+
+@pytest.mark.promise("S18")
+async def test_what_a_ceiling_leaves_bounds_the_answers_too_and_too_little_starts_nothing(
+    claude: Double, tmp_path: Path, workspace: Path
+) -> None:
+    worker = make(claude, tmp_path)
+    for ceiling in (model.TaskLimits(), model.TaskLimits(dollars=50.0, tokens=10**7)):
+        await carried_out(worker, work(workspace, ceiling=ceiling))
+        assert command_line.MAX_ANSWER not in claude.calls[-1]["env"]
+    await carried_out(worker, work(workspace, ceiling=model.TaskLimits(dollars=0.1)))
+    assert 5_000 < int(claude.calls[-1]["env"][command_line.MAX_ANSWER]) < 10_000
+    refused = await carried_out(worker, work(workspace, ceiling=model.TaskLimits(dollars=0.005)))
+    assert (refused.error_kind, refused.usage.tokens, len(claude.calls)) == ("budget", 0, 3)
+
+
+@pytest.mark.promise("S18")
+async def test_dollars_that_nobody_can_count_start_nothing(claude: Double, tmp_path: Path, workspace: Path) -> None:
+    unknown = {"model": "claude-of-the-future", "ceiling": model.TaskLimits(dollars=5.0)}
+    outcome = await carried_out(make(claude, tmp_path), work(workspace, **unknown))
+    assert (outcome.error_kind, outcome.retryable, claude.calls) == ("no_price", False, [])
+    counted = {**unknown, "ceiling": model.TaskLimits(tokens=90_000)}
+    await carried_out(make(claude, tmp_path), work(workspace, **counted))
+    assert len(claude.calls) == 1
+
+
+@pytest.mark.promise("R21")
+async def test_a_fault_of_ours_after_the_process_ended_leaves_its_result_to_the_next_attempt(
+    claude: Double, tmp_path: Path, workspace: Path
+) -> None:
+    class Broken(FakeContext):
+        """A context whose beats fail once the process has said what it cost."""
+
+        def beat(self, **details: Any) -> None:
+            if details.get("claude", {}).get("cost"):
+                raise ZeroDivisionError
+            super().beat(**details)
+
+    claude.plays({"rows": [*asked(1), result(total_cost_usd=0.5)]})
+    ctx = Broken()
+    with pytest.raises((ZeroDivisionError, ExceptionGroup)):
+        await carried_out(make(claude, tmp_path), work(workspace), ctx)
+    again = work(workspace, attempt=2, last_error="The claude worker crashed", last_beat=ctx.beats[-1])
+    outcome = await carried_out(make(claude, tmp_path), again)
+    assert (outcome.state, outcome.output) == (AttemptState.SUCCEEDED, "The whole answer.")
+    assert (len(claude.calls), outcome.usage.tokens) == (1, 0)
+
+
 def injections() -> list[str]:
     """Returns 200 texts that try to become a flag, a second argument, a shell word or the end of something."""
     rng = random.Random(5)
@@ -317,7 +391,7 @@ async def test_no_text_of_a_task_becomes_an_argument(claude: Double, tmp_path: P
     side_by_side = anyio.CapacityLimiter(4)
 
     async def carry_out(number: int, text: str) -> None:
-        task = model.Task(id=f"t{number}", goal=text, constraints=(text,), inputs={"text": text})
+        task = model.Task(id=f"t{number}", do=text, constraints=(text,), inputs={"text": text})
         asked_for = replace(
             work(workspace, attempt=2, last_error=text, agent_prompt=text, effort=text),
             task=task,
@@ -363,6 +437,7 @@ async def test_the_child_learns_only_what_it_needs(claude: Double, tmp_path: Pat
     env = claude.calls[0]["env"]
     kept = {"ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "CLAUDE_CONFIG_DIR", "HOME", "LC_ALL", "PATH"}
     ours = {*child_environment.FIXED, *command_line.FIXED, child_environment.DEPTH, command_line.BUDGET}
+    ours |= {command_line.MAX_ANSWER}
     assert set(env) == kept | ours
     assert (env[child_environment.DEPTH], env[command_line.BUDGET]) == ("1", "0.750000")
 
@@ -519,9 +594,11 @@ from dispatch_mcp.workers.claude import claude_worker
 
 class Ctx:
     run_id, task_id, attempt, last_beat, blobs = "run-1", "t1", 1, {}, None
+    details = {}
     def beat(self, **details):
         if details:
-            Path(sys.argv[1], "beat").write_text(json.dumps(details))
+            self.details.update(details)
+            Path(sys.argv[1], "beat").write_text(json.dumps(self.details))
 
 async def main(folder, path, timeout):
     policy = child_environment.ChildPolicy({"PATH": path})

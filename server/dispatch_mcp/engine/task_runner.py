@@ -14,6 +14,19 @@ from dispatch_mcp.model import AttemptState, ports, transitions, work_order
 log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class _SpendWatch(ports.Relay):
+    """The context that a worker gets; keeps what the attempt has used so far, in case the worker cannot say it."""
+
+    usage: model.Usage = field(default_factory=model.Usage)
+
+    def beat(self, **details: model.Json) -> None:
+        """Passes the beat on."""
+        if ports.SPENT in details:
+            self.usage = model.Usage.model_validate(details[ports.SPENT])
+        self.inner.beat(**details)
+
+
 async def run_task(
     ctx: ports.TaskContext, work: work_order.WorkOrder, workers: Mapping[model.WorkerKind, ports.Worker]
 ) -> model.Outcome:
@@ -25,19 +38,21 @@ async def run_task(
             f"No {work.worker.value!r} worker is available here. Give the task a command, or dispatch its plan from an "
             "assistant.",
         )
+    watch = _SpendWatch(ctx)
     if work.timeout_s is None:
-        return await _carried_out(worker, ctx, work)
+        return await _carried_out(worker, watch, work)
     with anyio.move_on_after(work.timeout_s):
-        return await _carried_out(worker, ctx, work)
-    return timed_out(work.timeout_s)
+        return await _carried_out(worker, watch, work)
+    return timed_out(work.timeout_s, watch.usage)
 
 
-async def _carried_out(worker: ports.Worker, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
+async def _carried_out(worker: ports.Worker, watch: _SpendWatch, work: work_order.WorkOrder) -> model.Outcome:
     try:
-        return await worker.carry_out(ctx, work)
+        return await worker.carry_out(watch, work)
     except Exception as crash:
         log.exception("the %s worker crashed on %s/%s", work.worker, work.run_id, work.task.id)
-        return failure("worker_crashed", f"The {work.worker.value} worker crashed: {crash!r}", retryable=True)
+        text = f"The {work.worker.value} worker crashed: {crash!r}"
+        return failure("worker_crashed", text, retryable=True).model_copy(update={"usage": watch.usage})
 
 
 def failure(kind: str, error: str, *, retryable: bool = False) -> model.Outcome:
@@ -47,11 +62,16 @@ def failure(kind: str, error: str, *, retryable: bool = False) -> model.Outcome:
     )
 
 
-def timed_out(seconds: float) -> model.Outcome:
+def timed_out(seconds: float, usage: model.Usage) -> model.Outcome:
     """Returns the outcome of an attempt that outlived its deadline of `seconds`."""
     text = f"No result after {seconds:g} s."
     return model.Outcome(
-        state=AttemptState.TIMED_OUT, error=text, error_kind=transitions.TIMEOUT, summary=text, retryable=True
+        state=AttemptState.TIMED_OUT,
+        error=text,
+        error_kind=transitions.TIMEOUT,
+        summary=text,
+        retryable=True,
+        usage=usage,
     )
 
 

@@ -28,6 +28,7 @@ MayPass = Literal[
     "server_error",
     "simulated_transient",
     "timeout",  # may be quicker, or go on where it stopped
+    "token_budget",  # a higher ceiling may have been given
 ]
 MustFailAgain = Literal[
     "bad_call",  # the installed version does not know the call
@@ -41,6 +42,7 @@ MustFailAgain = Literal[
     "exit_code",  # the same program on the same files
     "inner_repository",  # a repository was made inside a worktree, and git does not keep it
     "no_permission",
+    "no_price",  # a ceiling of dollars, and a model whose price nobody knows
     "no_program",
     "no_workspace",
     "no_worktree",  # the repository, or what is no repository

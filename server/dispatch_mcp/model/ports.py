@@ -57,6 +57,9 @@ LOOK = "before"
 COPY = "worktree"
 """The detail of a beat that says which copy of the workspace the attempt works in."""
 
+SPENT = "spent"
+"""The detail of a beat that says what the attempt has used so far: a `Usage`, which counts if nobody reports it."""
+
 SESSION = "session_id"
 """The detail of a beat by which a worker says that its next attempt goes on where this one was."""
 

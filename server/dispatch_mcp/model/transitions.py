@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind
@@ -42,6 +42,10 @@ REFUTATIONS = (NOT_ACCEPTED, NOTHING_CHANGED, WRONG_CLAIM)
 """All of them, the gravest first."""
 BY_WORKER = "host"
 """Of work that the host itself says has failed."""
+CEILING = "ceiling"
+"""In the data of `attempt_started`: what the attempt was given."""
+CEILINGS: Mapping[str, Literal["budget", "token_budget"]] = {"dollars": "budget", "tokens": "token_budget"}
+"""Kinds of error of attempts that stopped at what they were given, by what that was."""
 
 MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.BLOCKED: frozenset({TaskState.READY, TaskState.SKIPPED, TaskState.CANCELLED}),

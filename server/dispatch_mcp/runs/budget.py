@@ -54,12 +54,14 @@ def remaining(limits: model.Limits, spend: model.Usage, *, attempts: int, minute
     return {name: round(max(0.0, rest), 4) for name, rest in below.items()}
 
 
-def deadline_s(task: model.Task, otherwise: float | None) -> float | None:
-    """Returns the seconds that an attempt of a task may take: the least of its timeout and its own ceiling."""
+def deadline_s(task: model.Task, otherwise: float | None, ceiling: model.TaskLimits = model.NO_LIMITS) -> float | None:
+    """Returns the seconds that an attempt of a task may take: the least of its timeout, its own and its run's ceiling.
+
+    `ceiling` is what the attempt was given of the run.
+    """
     own = otherwise if task.timeout_s is None else task.timeout_s
-    if task.limits.minutes is None:
-        return own
-    return min(own or task.limits.minutes * 60, task.limits.minutes * 60)
+    minutes = (task.limits.minutes, ceiling.minutes)
+    return min([seconds for seconds in (own, *(m * 60 for m in minutes if m is not None)) if seconds], default=None)
 
 
 def is_needed(limits: model.Limits, tasks: Iterable[model.Task]) -> bool:
@@ -76,18 +78,32 @@ def counts_dollars(limits: model.Limits, tasks: Iterable[model.Task]) -> bool:
 
 
 class Hold(NamedTuple):
-    """Why an attempt may not begin: the ceiling, what is spent, what is set aside, and what the task needs."""
+    """Why an attempt may not begin: the ceiling, what is spent, and what the task needs.
+
+    `at_end` is whether the task's last attempt stopped there and no more is left than then; `unpriced_model` is one
+    whose price nobody knows, empty when that is not the reason.
+    """
 
     limit: str
     ceiling: float
     spent: float
     needed: float = 0.0
     task_id: str = ""
+    at_end: bool = False
+    unpriced_model: str = ""
 
     def text(self) -> str:
         """Returns the reason in words."""
+        ceiling = f"limits.{self.limit} is {_figure(self.ceiling)}"
+        if self.unpriced_model:
+            return (
+                f"{ceiling}, but nobody knows a price of {self.unpriced_model!r}, the model of {self.task_id}; name "
+                "another model, or give limits.tokens alone"
+            )
         need = f"; {self.task_id} needs about {_figure(self.needed)} more" if self.needed else ""
-        return f"limits.{self.limit} is {_figure(self.ceiling)}, spent are {_figure(self.spent)}{need}"
+        if self.at_end:
+            need = f"; {self.task_id} stopped at what was left and needs more"
+        return f"{ceiling}, spent are {_figure(self.spent)}{need}"
 
 
 def is_silent(usage: model.Usage) -> bool:

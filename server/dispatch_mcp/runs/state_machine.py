@@ -179,7 +179,7 @@ class RunCore:
         if self.paused or self.cancelled:
             return starts
         self._tasks.queue.wake(now)
-        self._ask_people()
+        self._ask_people(now)
         workers = self._tasks.queue.unthrottled(workers, now)
         while free is None or len(starts) < free:
             position = self._tasks.queue.take(workers, self._has_room)
@@ -190,7 +190,7 @@ class RunCore:
             if self._replay(position, key, find_result) or self._fail_at_own_ceiling(position):
                 continue
             if self._refusal(position, now) is None:
-                starts.append(self._start(position, key))
+                starts.append(self._start(position, key, now))
             else:
                 # Back into the queue as it was: raised limits or a cheaper outcome let it begin. Its worker begins
                 # nothing else either, or small tasks would keep passing the most urgent one until the money is spent.
@@ -203,10 +203,10 @@ class RunCore:
     def _has_room(self, kind: WorkerKind) -> bool:
         return self._tasks.busy(kind) < self.plan.max_parallel
 
-    def _ask_people(self) -> None:
+    def _ask_people(self, now: float) -> None:
         """Begins every ready task of a person; it runs until somebody has answered."""
         while (position := self._tasks.queue.take(_HUMAN, lambda _kind: True)) is not None:
-            self._tasks.changes.starts += [self._start(position, self.key(self._tasks.rows[position].id))]
+            self._tasks.changes.starts += [self._start(position, self.key(self._tasks.rows[position].id), now)]
 
     def _replay(self, position: int, key: str, find_result: transitions.FindResult) -> bool:
         """Returns whether the task is done by taking over what is known of its work."""
@@ -246,13 +246,18 @@ class RunCore:
         running = self._tasks.running - self._tasks.deciding
         return self.ledger.refusal(row.id, row.worker, now, running) if self.ledger else None
 
-    def _start(self, position: int, key: str) -> Start:
-        row = self._tasks.start(position)
+    def _start(self, position: int, key: str, now: float) -> Start:
+        tasks = self._tasks
+        room = self.plan.max_parallel - tasks.busy(tasks.rows[position].worker)
+        slots = min(room, tasks.unfinished - tasks.running)
+        row = tasks.start(position)
+        data: dict[str, model.Json] = {"worker": str(row.worker)}
         ceiling = model.NO_LIMITS
         if self.ledger is not None:
-            ceiling = self.ledger.ceiling(row.id, min(self.plan.max_parallel, self._tasks.unfinished))
-            self.ledger.begin(row.id, row.worker)
-        self._tasks.note("attempt_started", row, {"worker": str(row.worker)})
+            ceiling = self.ledger.begin(row.id, row.worker, now, slots)
+        if ceiling != model.NO_LIMITS:
+            data[transitions.CEILING] = ceiling.model_dump(mode="json", exclude_none=True)
+        tasks.note("attempt_started", row, data)
         return Start(row.id, row.attempt, row.worker, key, ceiling)
 
     def _wait_at_ceiling(self, now: float) -> None:
@@ -287,7 +292,7 @@ class RunCore:
         position = self._position(report.task_id)
         outcome = report.outcome
         self._end(row, outcome.state, outcome)
-        self._note_finished(row, outcome)
+        self._tasks.note_finished(row, outcome)
         if outcome.state is AttemptState.SUCCEEDED:
             self._succeed(position, digests.result_digest(outcome), unverified=outcome.unverified)
         elif outcome.state is AttemptState.CANCELLED:
@@ -297,6 +302,10 @@ class RunCore:
             self._hold_back(position, outcome, now)
         elif outcome.error_kind == transitions.NEEDS_CHANGES and position in self._tasks.subjects:
             self._block(position, outcome)
+        elif self.ledger is not None and ledger.stopped_by(outcome.error_kind):
+            # running -> ready without counting a failure: the ceiling ended it, and `refusal` says when it goes on.
+            row.cause = outcome.error_kind
+            self._tasks.ready(position)
         else:
             self._fail(position, outcome, now)
         self._send_back()
@@ -415,7 +424,7 @@ class RunCore:
             retryable=True,
         )
         self._end(row, outcome.state, error=outcome.error, error_kind=outcome.error_kind)
-        self._note_finished(row, outcome)
+        self._tasks.note_finished(row, outcome)
         self._fail(position, outcome, now)
 
     def abandon(self, task_id: str, now: float, *, crashed: bool) -> None:
@@ -582,13 +591,3 @@ class RunCore:
         self._tasks.end(row, state, error, error_kind)
         if self.ledger is not None:
             self.ledger.end(ledger.ended(row.id, row.attempt, row.worker, outcome))
-
-    def _note_finished(self, row: TaskRow, outcome: model.Outcome) -> None:
-        data: dict[str, model.Json] = {"state": str(outcome.state)}
-        if outcome.error_kind:
-            data["error_kind"] = outcome.error_kind
-        if outcome.unverified:
-            data["unverified"] = True
-        self._tasks.note("attempt_finished", row, data)
-        if outcome.handoff.proposed_edits:
-            self._tasks.note("edits_proposed", row, {"edits": list(outcome.handoff.proposed_edits)})

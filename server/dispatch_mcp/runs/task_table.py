@@ -207,6 +207,17 @@ class TaskTable:
         """Records an event of a task's present attempt."""
         self.changes.notes.append(transitions.NewEvent(kind, row.id, row.attempt, data or {}))
 
+    def note_finished(self, row: TaskRow, outcome: model.Outcome) -> None:
+        """Records the event of an attempt that somebody has reported."""
+        data: dict[str, model.Json] = {"state": str(outcome.state)}
+        if outcome.error_kind:
+            data["error_kind"] = outcome.error_kind
+        if outcome.unverified:
+            data["unverified"] = True
+        self.note("attempt_finished", row, data)
+        if outcome.handoff.proposed_edits:
+            self.note("edits_proposed", row, {"edits": list(outcome.handoff.proposed_edits)})
+
     def note_run(self, kind: str, task_id: str = "", data: Mapping[str, model.Json] | None = None) -> None:
         """Records an event of the whole run; `task_id` is the task that it came from, if one did."""
         self.changes.notes.append(transitions.NewEvent(kind, task_id, data=data or {}))

@@ -180,6 +180,8 @@ class Runs:
         # Reports first: what a person cancels or retries in the same step sees them. Leases are looked at only when the
         # host may begin something, for only then is there anybody to do the work again.
         verdicts = tuple([core.finish(report, step.now) for report in step.finished])
+        if step.actions and core.ledger is not None:
+            core.ledger.remember(samples.trails(conn, row.no))
         for action in step.actions:
             _act(core, action)
         if step.verdict is not None and not is_stale:
@@ -219,6 +221,7 @@ class Runs:
         row = row._replace(limits=codec.dump(limits))
         conn.execute(_SET_LIMITS, (row.limits, row.no))
         live.core.ledger = samples.open_ledger(conn, row, live.core.plan, self._price)
+        live.core.at_ceiling = False  # whether it waits at the new ones is seen, and said, by the next look
         return row
 
     def _hold_deadlines(
@@ -300,6 +303,8 @@ class Runs:
         now = self._clock()
         try:
             live = self._load(conn, row)
+            if live.core.ledger is not None:
+                live.core.ledger.remember(samples.trails(conn, row.no))
             # The host's and people's attempts belong to no process and go on, whoever drives the run.
             for task in live.core.rows:
                 if task.state is model.TaskState.RUNNING and task.worker in transitions.SERVER_WORKERS:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
 
 from dispatch_mcp import model
-from dispatch_mcp.model import transitions
+from dispatch_mcp.model import ports, transitions
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import budget, ledger
 from dispatch_mcp.store import codec, table_rows
@@ -32,9 +31,20 @@ WHERE attempt.state = 'succeeded' AND attempt.worker IN ('host', 'api', 'claude'
   AND attempt.input_tokens + attempt.output_tokens + attempt.cache_read_tokens + attempt.cache_write_tokens > 0
 LIMIT ?3
 """
+_TRAIL = f"json_extract(nullif(attempt.beat, ''), '$.{ports.SPENT}')"
 _ATTEMPTS = f"""
-SELECT task.id, attempt.attempt, attempt.worker, attempt.state, attempt.error_kind, {table_rows.USAGE_COLUMNS}
-FROM task JOIN attempt ON attempt.task = task.no WHERE task.run = ?
+SELECT task.id, attempt.attempt, attempt.worker, attempt.state, attempt.error_kind,
+  iif(attempt.seconds IS NULL, {_TRAIL}, NULL), {table_rows.USAGE_COLUMNS}
+FROM task JOIN attempt ON attempt.task = task.no WHERE task.run = ? ORDER BY task.no, attempt.attempt
+"""  # noqa: S608  # constants
+_TRAILS = f"""
+SELECT task.id, attempt.attempt, {_TRAIL}
+FROM task JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
+WHERE task.run = ? AND task.state = 'running'
+"""  # noqa: S608  # constants
+_ALLOTMENTS = f"""
+SELECT task, attempt, json_extract(data, '$.{transitions.CEILING}') FROM event
+WHERE run = ? AND kind = 'attempt_started' AND data LIKE '%"{transitions.CEILING}"%'
 """  # noqa: S608  # constants
 
 
@@ -62,17 +72,51 @@ def open_ledger(
     price = price if budget.counts_dollars(limits, plan.tasks) else forecast.no_price
     tasks = {task.id: task for task in plan.tasks}
     account = ledger.Ledger(limits, row.created_at, tasks, lambda task: history.expected(task, price), price)
-    account.replay(_attempts(conn.execute(_ATTEMPTS, (row.no,))))
+    attempts = [_attempt(cells) for cells in conn.execute(_ATTEMPTS, (row.no,))]
+    # What attempts were given matters while they run, and where they stopped.
+    if any(attempt.running or attempt.stopped_by for attempt in attempts):
+        allotments = {(task_id, n): _allotment(text) for task_id, n, text in conn.execute(_ALLOTMENTS, (row.no,))}
+        attempts = [
+            attempt._replace(allotment=allotments.get((attempt.task_id, attempt.attempt), model.NO_LIMITS))
+            for attempt in attempts
+        ]
+    account.replay(attempts)
     return account
 
 
-def _attempts(rows: Iterable[tuple[model.Json, ...]]) -> Iterable[ledger.AttemptUse]:
-    for task_id, attempt, worker, state, error_kind, *cells in rows:
-        yield ledger.AttemptUse(
-            task_id,
-            attempt,
-            table_rows.KINDS[worker],
-            running=state == "running",
-            usage=None if cells[-1] is None else table_rows.usage_of(cells),
-            rate_limited=error_kind == transitions.RATE_LIMIT,
-        )
+def trails(conn: sqlite3.Connection, run_no: int) -> dict[tuple[str, int], model.Usage]:
+    """Returns what the running attempts of a run have left word of, by task and attempt."""
+    return {
+        (task_id, attempt): usage
+        for task_id, attempt, text in conn.execute(_TRAILS, (run_no,)).fetchall()
+        if (usage := _trail(text)) is not None
+    }
+
+
+def _attempt(row: tuple[model.Json, ...]) -> ledger.AttemptUse:
+    task_id, attempt, worker, state, error_kind, trail, *cells = row
+    return ledger.AttemptUse(
+        task_id,
+        attempt,
+        table_rows.KINDS[worker],
+        running=state == "running",
+        usage=None if cells[-1] is None else table_rows.usage_of(cells),
+        rate_limited=error_kind == transitions.RATE_LIMIT,
+        trail=_trail(trail),
+        stopped_by=ledger.stopped_by(str(error_kind)),
+    )
+
+
+def _trail(text: model.Json) -> model.Usage | None:
+    """Returns the usage of a heartbeat, None where there is none that can be read."""
+    try:
+        return None if text is None else codec.load(model.Usage, str(text))
+    except ValueError:
+        return None
+
+
+def _allotment(text: model.Json) -> model.TaskLimits:
+    try:
+        return codec.load(model.TaskLimits, str(text))
+    except ValueError:
+        return model.NO_LIMITS

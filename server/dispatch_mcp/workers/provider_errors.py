@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, failures, transitions
+from dispatch_mcp.planning import forecast
 
 MAX_HOLDS: Final = 30
 """Attempts that meet a rate limit or overload and are put back; after hours of that a task fails like any other."""
@@ -70,6 +71,21 @@ def trouble(status: int | None, kind: str = "", *, attempt: int = 1) -> Trouble:
     if status == 0:
         return Trouble("no_connection", "Check the network and ANTHROPIC_BASE_URL.")
     return Trouble("server_error") if status >= 500 else Trouble("bad_request")
+
+
+def at_ceiling(stopper: str) -> Trouble:
+    """Returns the trouble of an attempt that stops at what it was given of `stopper`, dollars or tokens."""
+    return Trouble(transitions.CEILINGS[stopper], f"Give the task or the run a higher ceiling of {stopper}.")
+
+
+def unpriced(name: str, ceiling: model.TaskLimits, price: forecast.Price) -> model.Outcome | None:
+    """Returns why an attempt does not begin whose dollars nobody could count, or None."""
+    if ceiling.dollars is None or price(name, model.Usage(output_tokens=1)) is not None:
+        return None
+    return failed(
+        Trouble("no_price", "Name another model, or give a ceiling of tokens alone."),
+        f"Nobody knows a price of {name!r}, and there is a ceiling of dollars.",
+    )
 
 
 def failed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from dispatch_mcp import model
 from dispatch_mcp.text import json_types
@@ -35,6 +36,19 @@ def usage_of(raw: model.Json) -> model.Usage:
     )
 
 
+def letters(event: Mapping[str, model.Json]) -> int:
+    """Returns how many letters of an answer an event of a stream brings."""
+    delta = event.get("delta")
+    if event.get("type") != "content_block_delta" or not json_types.is_object(delta):
+        return 0
+    return sum(len(text(delta.get(key))) for key in ("text", "thinking", "partial_json"))
+
+
+def tokens_of(count_of_letters: int) -> int:
+    """Returns about the tokens of an answer whose provider has not counted it: one for four letters."""
+    return -(-count_of_letters // 4)
+
+
 def to_raw(usage: model.Usage) -> dict[str, model.Json]:
     """Returns a usage as `usage_of` reads it."""
     return {
@@ -43,6 +57,11 @@ def to_raw(usage: model.Usage) -> dict[str, model.Json]:
         "cache_read_input_tokens": usage.cache_read_tokens,
         "cache_creation_input_tokens": usage.cache_write_tokens,
     }
+
+
+def kept(usage: model.Usage) -> dict[str, model.Json]:
+    """Returns a usage as heartbeats keep it."""
+    return usage.model_dump(mode="json", exclude_defaults=True)
 
 
 def number(value: model.Json) -> float | None:

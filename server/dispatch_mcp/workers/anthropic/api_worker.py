@@ -21,7 +21,7 @@ from dispatch_mcp.planning import forecast
 from dispatch_mcp.routing import model_choice
 from dispatch_mcp.runs import handoff_schema, prompt_builder, tool_permissions
 from dispatch_mcp.text import json_types
-from dispatch_mcp.workers import attempt_scope, file_tools, provider_errors, usage_meter
+from dispatch_mcp.workers import answer_room, attempt_scope, file_tools, provider_errors, usage_meter
 from dispatch_mcp.workers.anthropic import api_errors, conversation
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 MAX_TURNS: Final = 60
 MAX_TOKENS: Final = 32_000
 MOST_TOKENS: Final = 128_000
-LEAST_TOKENS: Final = 512
-"""With less room below its ceiling an attempt asks nothing more."""
-
 SILENCE_S: Final = 120.0
 """A provider that says nothing for so long is given up; a stream that goes on says something every few seconds."""
 
@@ -69,10 +66,11 @@ class ApiSettings:
 
 
 class _Answer(NamedTuple):
-    """One whole answer of the model."""
+    """One whole answer of the model, and the room that it had."""
 
     stop: str
     content: list[conversation.Turn]
+    room: answer_room.Room
 
     @property
     def text(self) -> str:
@@ -147,6 +145,9 @@ class AnthropicWorker:
             return provider_errors.failed(provider_errors.trouble(401), "There is no key for the Anthropic API here.")
         if work.model and not model_choice.exists(work.model):
             return provider_errors.failed(provider_errors.trouble(404), f"There is no model {work.model[:80]!r}.")
+        refusal = provider_errors.unpriced(_model_of(work), work.ceiling, self._price)
+        if refusal is not None:
+            return refusal
         start = anyio.current_time()
         async with attempt_scope.heartbeat(ctx):
             outcome = await self._until_deadline(self._task(ctx, work))
@@ -164,8 +165,7 @@ class AnthropicWorker:
         elif work.news:
             talk.add(conversation.user_turn(handoff_schema.news(prompt, work.news).text))
         tools = file_tools.Toolbox.of(work, rights if work.cwd else (), self._access)
-        name = model_names.bare(work.model) or model_names.bare(model_names.DEFAULT)
-        return _Task(work, name, prompt_builder.system_prompt(work, rights), prompt, tools, talk)
+        return _Task(work, _model_of(work), prompt_builder.system_prompt(work, rights), prompt, tools, talk)
 
     async def _until_deadline(self, task: _Task) -> model.Outcome:
         """Returns the outcome; a little before the deadline, so that what was used until then is still said."""
@@ -216,6 +216,9 @@ class AnthropicWorker:
             return provider_errors.failed(
                 provider_errors.Trouble("refusal"), f"The model refused: {answer.text[:600]}", talk.spent
             )
+        if answer.stop == "max_tokens" and answer.room.stopper:
+            trouble = provider_errors.at_ceiling(answer.room.stopper)
+            return provider_errors.failed(trouble, "The answer was cut off where the ceiling pays no more.", talk.spent)
         if answer.stop == "max_tokens":
             talk.max_tokens = min(2 * (talk.max_tokens or MAX_TOKENS), MOST_TOKENS)
             talk.keep()
@@ -253,7 +256,7 @@ class AnthropicWorker:
         try:
             async with self._in_flight:
                 room = await self._room(client, task, request)
-                async with client.messages.stream(max_tokens=room, **request) as stream:
+                async with client.messages.stream(max_tokens=room.tokens, **request) as stream:
                     async for event in stream:
                         meter.count(event.to_dict(warnings=False))
                     message = (await stream.get_final_message()).to_dict(warnings=False)
@@ -272,10 +275,12 @@ class AnthropicWorker:
             raise
         meter.settle(message.get("usage"))
         content = [_block(block) for block in _items(message.get("content"))]
-        return _Answer(usage_meter.text(message.get("stop_reason")), content)
+        return _Answer(usage_meter.text(message.get("stop_reason")), content, room)
 
-    async def _room(self, client: anthropic.AsyncAnthropic, task: _Task, request: Mapping[str, model.Json]) -> int:
-        """Returns how many tokens the next answer may have below the attempt's ceiling, counted before it is paid for.
+    async def _room(
+        self, client: anthropic.AsyncAnthropic, task: _Task, request: Mapping[str, model.Json]
+    ) -> answer_room.Room:
+        """Returns the room that the next answer has below the attempt's ceiling, counted before it is paid for.
 
         Raises:
             _Over: too little is left for an answer.
@@ -283,31 +288,18 @@ class AnthropicWorker:
         most = task.talk.max_tokens or MAX_TOKENS
         ceiling = task.work.ceiling
         if ceiling.tokens is None and ceiling.dollars is None:
-            return most
-        prompt_tokens = (await client.messages.count_tokens(**request)).input_tokens
-        room = min(most, self._affordable(task, prompt_tokens))
-        if room >= LEAST_TOKENS:
+            return answer_room.Room(most)
+        tokens = (await client.messages.count_tokens(**request)).input_tokens
+        room = answer_room.room(most, ceiling, task.talk.usage, (task.model, tokens), self._price)
+        if room.is_enough:
             return room
-        trouble = provider_errors.Trouble("budget", "Give the task or the run a higher ceiling.")
         raise _Over(
             provider_errors.failed(
-                trouble, f"The next request ({prompt_tokens:,} tokens) would go over the ceiling.", task.talk.spent
+                provider_errors.at_ceiling(room.stopper),
+                f"The next request ({tokens:,} tokens and an answer) could go over the ceiling.",
+                task.talk.spent,
             )
         )
-
-    def _affordable(self, task: _Task, prompt_tokens: int) -> int:
-        ceiling, usage = task.work.ceiling, task.talk.usage
-        room = MOST_TOKENS
-        if ceiling.tokens is not None:
-            room = min(room, ceiling.tokens - forecast.counted_tokens(usage) - prompt_tokens)
-        # Written to the cache, the prompt costs a quarter more than fresh: the dearest case counts.
-        prompt_price = self._price(task.model, model.Usage(cache_write_tokens=prompt_tokens))
-        price_of_million = self._price(task.model, model.Usage(output_tokens=1_000_000))
-        if ceiling.dollars is not None and prompt_price is not None and price_of_million:
-            room = min(
-                room, int((ceiling.dollars - (usage.cost_usd or 0.0) - prompt_price) / price_of_million * 1_000_000)
-            )
-        return room
 
 
 @dataclass(slots=True)
@@ -328,18 +320,23 @@ class _RequestMeter:
         elif kind == "message_delta":
             usage = usage_meter.usage_of(event.get("usage"))
             self.usage = self.usage.model_copy(update={"output_tokens": usage.output_tokens})
-        elif kind == "content_block_delta":
-            delta = _block(event.get("delta"))
-            self.letters += sum(len(usage_meter.text(delta.get(key))) for key in ("text", "thinking", "partial_json"))
+        else:
+            self.letters += usage_meter.letters(event)
 
     def settle(self, final: model.Json = None) -> None:
         """Stores the request; without the provider's final word its answer counts a token for four letters."""
         usage = usage_meter.usage_of(final) if final else self.usage
         if not final and self.letters:
-            usage = usage.model_copy(update={"output_tokens": max(usage.output_tokens, -(-self.letters // 4))})
+            usage = usage.model_copy(
+                update={"output_tokens": max(usage.output_tokens, usage_meter.tokens_of(self.letters))}
+            )
         if not self.is_settled and usage.tokens:
             self.task.talk.add_usage(usage.model_copy(update={"cost_usd": self.price(self.task.model, usage)}))
         self.is_settled = True
+
+
+def _model_of(work: work_order.WorkOrder) -> str:
+    return model_names.bare(work.model) or model_names.bare(model_names.DEFAULT)
 
 
 def _items(value: model.Json) -> list[model.Json]:

@@ -55,10 +55,12 @@ class Conversation:
         detail: dict[str, model.Json] = {
             "turns": list(self.digests),
             "directory": self.directory,
-            "usage": self.spent.model_dump(mode="json", exclude_defaults=True),
+            "usage": usage_meter.kept(self.spent),
             "max_tokens": self.max_tokens,
         }
-        self.ctx.beat(**{ports.SESSION: self.digests[-1] if len(self.turns) > 1 else "", BEAT: detail})
+        session = self.digests[-1] if len(self.turns) > 1 else ""
+        # Its own use alone: what it adds of an earlier attempt, that one has left word of itself.
+        self.ctx.beat(**{ports.SESSION: session, ports.SPENT: usage_meter.kept(self.usage), BEAT: detail})
 
     def forget(self) -> None:
         """Lets the next attempt begin anew."""

@@ -27,7 +27,7 @@ _NAME: Final = "Claude Code"
 _ENDS: Final[Mapping[str, provider_errors.Trouble]] = {
     "prompt_too_long": provider_errors.Trouble("prompt_too_long", "Split the task, or give it less context."),
     "max_turns": provider_errors.Trouble("max_turns", "The next attempt goes on where this one stopped."),
-    "budget_exhausted": provider_errors.Trouble("budget", "Give the task or the run a higher ceiling of dollars."),
+    "budget_exhausted": provider_errors.at_ceiling("dollars"),
 }
 """Terminal reasons that have a name of their own."""
 
@@ -50,13 +50,23 @@ def spent(
 
 
 def outcome(
-    transcript: Transcript, child: supervisor.ChildResult, work: work_order.WorkOrder, usage: model.Usage, now: float
+    transcript: Transcript,
+    child: supervisor.ChildResult,
+    work: work_order.WorkOrder,
+    usage: model.Usage,
+    now: float,
+    *,
+    stopper: str = "",
 ) -> model.Outcome:
-    """Returns how the attempt ended: success only for exit 0, a completed result and a structured handoff."""
-    if child.timed_out:
-        return provider_errors.timed_out(work.timeout_s, usage)
-    if not transcript.result:
-        return _without_result(child, usage)
+    """Returns how the attempt ended: success only for exit 0, a completed result and a structured handoff.
+
+    `stopper` is the ceiling at which it was stopped, empty for none.
+    """
+    if stopper and not is_done(transcript, child):
+        text = f"{_NAME} was stopped at its ceiling of {stopper}."
+        return provider_errors.failed(provider_errors.at_ceiling(stopper), text, usage)
+    if child.timed_out or not transcript.result:
+        return provider_errors.timed_out(work.timeout_s, usage) if child.timed_out else _without_result(child, usage)
     reason = usage_meter.text(transcript.result.get("terminal_reason"))
     if child.exit_code != 0 or transcript.result.get("is_error") is not False or reason != "completed":
         return _failed(transcript, child, work, usage, now)

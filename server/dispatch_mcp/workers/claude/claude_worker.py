@@ -8,12 +8,13 @@ is resumed, and either way what it had spent is added to what the new attempt re
 
 from __future__ import annotations
 
+import functools
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 
@@ -23,12 +24,17 @@ from dispatch_mcp.planning import forecast
 from dispatch_mcp.process import child_environment, supervisor
 from dispatch_mcp.routing import model_choice
 from dispatch_mcp.runs import handoff_schema, prompt_builder, tool_permissions
-from dispatch_mcp.text import json_types
-from dispatch_mcp.workers import attempt_scope, provider_errors, usage_meter
-from dispatch_mcp.workers.claude import claude_outcome, claude_program, command_line, stream_rows
+from dispatch_mcp.text import json_types, token_count
+from dispatch_mcp.workers import answer_room, attempt_scope, provider_errors, usage_meter
+from dispatch_mcp.workers.claude import ceiling_watch, claude_outcome, claude_program, command_line, stream_rows
 
-OUTPUT_CAP: Final = 8 << 20
+OUTPUT_CAP: Final = 24 << 20
+"""Bytes kept of the stream; the first half, some 150,000 tokens of answers, can be read while the process works."""
+
 MAX_TURNS: Final = 60
+MAX_ANSWER: Final = 128_000
+"""Tokens that Claude Code 2.1 lets an answer have when nobody says otherwise."""
+
 WIND_UP_S: Final = 4.0
 """How long before its deadline a process is asked to stop, at most; a tenth of shorter deadlines."""
 
@@ -64,6 +70,23 @@ class ClaudeSettings:
     commands: bool = False
 
 
+class _Brief(NamedTuple):
+    """What a process is told: its prompt, its role and its tools; `room` is what its first answer may have."""
+
+    text: str
+    system: str
+    tools: tuple[str, ...]
+    room: answer_room.Room
+
+
+class _End(NamedTuple):
+    """How a process ended and what it said; `stopper` is the ceiling that it was stopped at, empty for none."""
+
+    child: supervisor.ChildResult
+    transcript: stream_rows.Transcript
+    stopper: str = ""
+
+
 class ClaudeWorker:
     """Runs `claude -p` in the order's place. `home` is the state directory; `brief` makes prompts, `price` prices."""
 
@@ -97,9 +120,10 @@ class ClaudeWorker:
         try:
             async with attempt_scope.heartbeat(ctx):
                 outcome = await self._start(ctx, work, program)
-        except BaseException:
-            # Cancelled, or worse: the next attempt has to be told what this one spent (`_leftovers`).
-            stream_rows.keep_bill(folder)
+        except BaseException as end:
+            # Cancelled: the next attempt has to be told what this one spent. A fault of ours: it has to find the result
+            # too, which is paid for (`_leftovers`).
+            stream_rows.keep_bill(folder, with_result=isinstance(end, Exception))
             raise
         attempt_scope.remove(folder)
         return outcome
@@ -128,7 +152,7 @@ class ClaudeWorker:
             return _refusal("no_workspace", f"The workspace {work.cwd!r} is not an existing directory.")
         if work.model and not model_choice.exists(work.model):
             return _refusal("unknown_model", f"There is no model {work.model[:80]!r}.")
-        return None
+        return provider_errors.unpriced(_model_of(work), work.ceiling, self._price)
 
     async def _work(self, ctx: ports.TaskContext, work: work_order.WorkOrder, program: str) -> model.Outcome:
         await anyio.to_thread.run_sync(
@@ -138,52 +162,67 @@ class ClaudeWorker:
         if earlier is not None:
             return earlier
         session = _session(work)
-        child, transcript, session = await self._converse(ctx, work, program, session)
+        brief = self._briefed(work, session)
+        if not brief.room.is_enough:
+            text = "The first request and an answer could go over the ceiling."
+            return provider_errors.failed(provider_errors.at_ceiling(brief.room.stopper), text, unseen)
+        end, session = await self._converse(ctx, work, program, session)
+        child, transcript = end.child, end.transcript
         usage = usage_meter.total(claude_outcome.spent(transcript, child, self._price, session.cost), unseen)
-        outcome = claude_outcome.outcome(transcript, child, work, usage, self._clock())
+        outcome = claude_outcome.outcome(transcript, child, work, usage, self._clock(), stopper=end.stopper)
         over = outcome.error_kind == "prompt_too_long"
         ctx.beat(**(_NOTHING if over else Session(session.id, work.cwd, transcript.total).to_detail()))
         return outcome
 
     async def _converse(
         self, ctx: ports.TaskContext, work: work_order.WorkOrder, program: str, session: Session
-    ) -> tuple[supervisor.ChildResult, stream_rows.Transcript, Session]:
+    ) -> tuple[_End, Session]:
         """Returns how the process ended, what it said and its session; one that is gone is begun anew."""
-        child, transcript = await self._run(ctx, work, program, session)
-        if transcript.result or child.exit_code != 1:
-            return child, transcript, session
-        complaint = child.stderr.decode("utf-8", "replace")
+        end = await self._run(ctx, work, program, session)
+        if end.transcript.result or end.child.exit_code != 1:
+            return end, session
+        complaint = end.child.stderr.decode("utf-8", "replace")
         if session.resume and claude_outcome.UNKNOWN_SESSION.search(complaint):
             session = _new_session(work)
         elif not session.resume and claude_outcome.SESSION_IN_USE.search(complaint):
             session = Session(session.id, work.cwd, None, resume=True)
         else:
-            return child, transcript, session
-        return *await self._run(ctx, work, program, session), session
+            return end, session
+        return await self._run(ctx, work, program, session), session
 
-    async def _run(
-        self, ctx: ports.TaskContext, work: work_order.WorkOrder, program: str, session: Session
-    ) -> tuple[supervisor.ChildResult, stream_rows.Transcript]:
-        ctx.beat(**Session(session.id, work.cwd, None).to_detail())
-        folder = attempt_scope.folder_of(self._home, work)
-        env = command_line.variables(self._policy, work)
-        flags = await self._flags(program, env, folder)
+    def _briefed(self, work: work_order.WorkOrder, session: Session) -> _Brief:
+        """Returns what the process is told, and how long its first answer may be."""
         tools = tool_permissions.tools_for(work, commands=self._settings.commands)
         prompt = handoff_schema.for_structured_answer(self._brief(work))
         text = (handoff_schema.continuation(prompt, work.news) if session.resume else prompt).text
-        system = _write(folder / "system", prompt_builder.system_prompt(work, tools))
+        system = prompt_builder.system_prompt(work, tools)
+        room = answer_room.Room(MAX_ANSWER)
+        if work.ceiling.tokens is not None or work.ceiling.dollars is not None:
+            tokens = token_count.count(system) + token_count.count(text)
+            room = answer_room.room(
+                MAX_ANSWER, work.ceiling, usage_meter.NOTHING, (_model_of(work), tokens), self._price
+            )
+        return _Brief(text, system, tools, room)
+
+    async def _run(self, ctx: ports.TaskContext, work: work_order.WorkOrder, program: str, session: Session) -> _End:
+        ctx.beat(**Session(session.id, work.cwd, None).to_detail())
+        folder = attempt_scope.folder_of(self._home, work)
+        brief = self._briefed(work, session)
+        env = command_line.variables(self._policy, work, brief.room if brief.room.stopper else None)
+        flags = await self._flags(program, env, folder)
         call = command_line.Call(
             session=session.id,
             resume=session.resume,
-            model=model_names.resolve(work.model) or model_names.resolve(model_names.DEFAULT),
+            model=_model_of(work),
             effort=model_names.effort(work.effort),
-            tools=tools,
-            system_file=str(system),
+            tools=brief.tools,
+            system_file=str(_write(folder / "system", brief.system)),
             max_turns=self._settings.max_turns,
             max_dollars=work.ceiling.dollars,
         )
         wind_up = 0.0 if work.timeout_s is None else min(WIND_UP_S, work.timeout_s / 10)
-        child = await supervisor.run_child(
+        start = functools.partial(
+            supervisor.run_child,
             [program, *command_line.arguments(call, flags)],
             cwd=Path(work.cwd),
             env=env,
@@ -191,10 +230,22 @@ class ClaudeWorker:
             timeout_s=None if work.timeout_s is None else work.timeout_s - wind_up,
             grace_s=wind_up * 0.4 or supervisor.GRACE_S,
             output_cap=self._output_cap,
-            stdin=text.encode("utf-8", "replace"),
+            stdin=brief.text.encode("utf-8", "replace"),
             interrupt_s=wind_up * 0.4 or supervisor.GRACE_S,
         )
-        return child, stream_rows.read(child.stdout)
+        watch = ceiling_watch.CeilingWatch(
+            folder / "stdout",
+            work.ceiling,
+            self._price,
+            lambda usage: ctx.beat(**{ports.SPENT: usage_meter.kept(usage)}),
+            readable=self._output_cap // 2,
+        )
+        child = await watch.over(start) or await supervisor.result_left_over(folder)
+        if child is None:
+            raise errors.WorkerError("Claude Code was stopped at its ceiling and left nothing.")
+        # In a thread: a long day's talk takes a second to read.
+        transcript = await anyio.to_thread.run_sync(stream_rows.read, child.stdout, abandon_on_cancel=True)
+        return _End(child, transcript, watch.stopper)
 
     async def _flags(self, program: str, env: Mapping[str, str], folder: Path) -> frozenset[str]:
         """Returns what the installed version knows; asked once."""
@@ -213,9 +264,11 @@ class ClaudeWorker:
             child = await supervisor.result_left_over(folder)
             if child is None:
                 continue
-            transcript = stream_rows.read(child.stdout)
+            transcript = await anyio.to_thread.run_sync(stream_rows.read, child.stdout, abandon_on_cancel=True)
             usage = claude_outcome.spent(transcript, child, self._price, None)
-            unseen = usage_meter.total(unseen, usage)
+            # Of an attempt that ended with an error of ours, the engine has said what it used.
+            is_said = attempt == work.attempt - 1 and bool(work.last_error)
+            unseen = unseen if is_said else usage_meter.total(unseen, usage)
             if (_session(work).resume or not work.directory) and claude_outcome.is_done(transcript, child):
                 outcome = claude_outcome.outcome(transcript, child, work, unseen, self._clock())
             attempt_scope.remove(folder)
@@ -236,6 +289,10 @@ def _session(work: work_order.WorkOrder) -> Session:
 def _new_session(work: work_order.WorkOrder) -> Session:
     """Returns a session whose id follows from the attempt, so that no two processes can mean different ones."""
     return Session(str(uuid.uuid5(_SESSIONS, f"{work.run_id}/{work.task.id}/{work.attempt}")), work.cwd)
+
+
+def _model_of(work: work_order.WorkOrder) -> str:
+    return model_names.resolve(work.model) or model_names.resolve(model_names.DEFAULT)
 
 
 def _is_session(text: str) -> bool:

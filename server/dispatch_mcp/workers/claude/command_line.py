@@ -11,6 +11,7 @@ from typing import Final
 from dispatch_mcp.model import work_order
 from dispatch_mcp.process import child_environment
 from dispatch_mcp.runs import handoff_schema
+from dispatch_mcp.workers import answer_room
 
 PASSED: Final = frozenset(
     {
@@ -32,6 +33,9 @@ FIXED: Final[Mapping[str, str]] = {
 }
 BUDGET: Final = "DISPATCH_MCP_MAX_DOLLARS"
 """What a dispatcher below the worker may spend at most: it inherits what the attempt has left."""
+
+MAX_ANSWER: Final = "CLAUDE_CODE_MAX_OUTPUT_TOKENS"
+"""How many tokens of Claude Code's one answer may have."""
 
 _FLAG: Final = re.compile(r"--[a-z][a-z-]+")
 
@@ -88,9 +92,12 @@ def _isolation_flags(flags: Collection[str]) -> list[str]:
     return [*switches, *(["--setting-sources="] if "--setting-sources" in flags else [])]
 
 
-def variables(policy: child_environment.ChildPolicy, work: work_order.WorkOrder) -> dict[str, str]:
-    """Returns the whole environment of the child."""
+def variables(
+    policy: child_environment.ChildPolicy, work: work_order.WorkOrder, room: answer_room.Room | None = None
+) -> dict[str, str]:
+    """Returns the whole environment of the child; `room` is how long its answers may be, None for its own choice."""
     login = {name: value for name, value in policy.variables.items() if name in PASSED and value and "\0" not in value}
     dollars = work.ceiling.dollars
     budget = {BUDGET: f"{dollars:.6f}"} if dollars is not None else {}
-    return policy.environment({**login, **FIXED, **budget})
+    answers = {MAX_ANSWER: str(room.tokens)} if room is not None else {}
+    return policy.environment({**login, **FIXED, **budget, **answers})
