@@ -21,7 +21,7 @@ from dispatch_mcp.engine import (
     outcome_redaction,
     run_view,
 )
-from dispatch_mcp.git import branch_apply, diff_source, git_process, workspace_provider
+from dispatch_mcp.git import branch_apply, diff_source, git_process, inner_repositories, workspace_provider
 from dispatch_mcp.model import WorkerKind, ports, records, transitions, work_order
 from dispatch_mcp.review import council_decision, review_scope
 from dispatch_mcp.routing import confidence, router
@@ -152,6 +152,7 @@ async def open_dispatcher(
                 memory=past,
                 means=council_means(settings, redactor),
                 checkouts=branch_apply.BranchApply(checkouts.git(settings)),
+                inner_folders=functools.partial(inner_repositories.inner_folders, checkouts.git(settings)),
             )
 
 

@@ -34,6 +34,17 @@ def task(name: str, script: str, file: str) -> dict[str, object]:
     return {"id": name, "do": name, "files": [file], "isolation": "worktree", "command": ["sh", "-c", script]}
 
 
+def test_a_plan_says_which_files_lie_in_a_submodule_before_anything_runs(
+    tmp_path: Path, repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell = command_runs.shell(monkeypatch, capsys)
+    document = command_runs.written(tmp_path, [task("inner", COMMIT, f"{PLACE}/a.txt"), task("plain", PLAIN, "b.txt")])
+    answer = shell("plan", document, "--json").json
+    notices = {notice["code"]: notice for notice in answer["warnings"]}
+    assert notices["inside_submodule"]["tasks"] == ["inner"]
+    assert f"`{PLACE}`" in notices["inside_submodule"]["message"]
+
+
 def test_work_inside_a_submodule_fails_once_says_where_it_is_and_lets_the_rest_be_applied(
     tmp_path: Path, repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,7 @@ from submodule_setup import LOCAL, PLACE, add_submodule, commits, fill, filled, 
 from temp_repository import Site, Work, commit, git, lines, make, puts, refs, shown, state_of, trees, write
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.git import branch_apply, cleanup
+from dispatch_mcp.git import branch_apply, cleanup, inner_repositories
 from dispatch_mcp.model import AttemptState
 
 pytestmark = pytest.mark.anyio
@@ -496,3 +496,38 @@ async def test_tidying_leaves_the_commits_of_a_submodule_that_the_user_has_no_co
     for _ in range(3):
         await cleaner(site).prune(str(site.repo))
         assert git(tree_of(site) / PLACE, "show", "HEAD:a.txt") == "work"
+
+
+@pytest.mark.parametrize("below", ["", "parts"])
+async def test_submodules_of_a_workspace_are_known_and_repositories_around_its_paths(site: Site, below: str) -> None:
+    make(site.repo / "parts" / "own")
+    (site.repo / "parts" / "pump" / ".git").unlink()
+    paths = [str(site.repo / "parts" / "own" / "a.txt"), "parts/*/x", "../out/a", "/elsewhere/a"]
+    folders = await inner_repositories.inner_folders(site.workspaces.git, str(site.repo / below), paths)
+    assert folders == [path.removeprefix(f"{below}/") for path in (PLACE, "parts/own")]
+
+
+async def test_outside_of_a_repository_and_without_a_workspace_there_are_no_submodules(
+    site: Site, tmp_path: Path
+) -> None:
+    (tmp_path / "plain").mkdir()
+    for workspace in (str(tmp_path / "plain"), "", str(tmp_path / "gone")):
+        assert await inner_repositories.inner_folders(site.workspaces.git, workspace, ["a.txt"]) == []
+
+
+async def test_a_run_is_not_applied_while_the_users_copy_of_a_submodule_lacks_its_commit(
+    site: Site, upstream: Path
+) -> None:
+    commit(upstream, "Newer")
+    outcome = await site.attempt(site.order(), fetches)
+    assert outcome.state is AttemptState.SUCCEEDED, outcome.error
+    git(inner(site), "update-ref", "-d", KEPT)
+    before = state_of(site.repo)
+    applier = branch_apply.BranchApply(site.workspaces.git)
+    offer = await applier.look(str(site.repo), "run")
+    assert offer.lacking == (PLACE,)
+    with pytest.raises(errors.NotAllowed, match=f"your copies of them lack: `{PLACE}`"):
+        await applier.apply(str(site.repo), "run", offer.revision)
+    assert state_of(site.repo) == before
+    git(inner(site), *LOCAL, "fetch", "-q")
+    assert (await applier.apply(str(site.repo), "run", offer.revision)).applied

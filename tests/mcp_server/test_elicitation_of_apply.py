@@ -81,3 +81,25 @@ async def test_a_client_that_cannot_ask_and_another_revision_change_nothing(tmp_
         with pytest.raises(memory_client.Refused, match="by now"):
             await desk.call("steer_run", run_id=run_id, action="apply", task_id="0000000")
     assert (shop / "README.md").read_text() == before
+
+
+async def test_the_look_names_what_is_in_the_way_and_nobody_is_asked_about_it(tmp_path: Path) -> None:
+    async def never(_context: object, _params: Any) -> ElicitResult:
+        raise AssertionError("nobody should be asked")
+
+    shop = memory_client.repository(tmp_path / "shop")
+    write = ["python", "-c", "import os; os.mkdir('local'); open('local/keys.txt', 'w').write('theirs')"]
+    task = {**TASK, "files": ["local/keys.txt"], "command": write}
+    (shop / ".git" / "info" / "exclude").write_text("local/\n")
+    server = memory_client.make_server(memory_client.settings(tmp_path / "home", shop))
+    async with memory_client.desk(server, elicitation_callback=never) as desk:
+        run_id = (await desk.call("dispatch", plan_id=await desk.planned(task)))["run_id"]
+        with anyio.fail_after(60):
+            await desk.finished(run_id)
+        (shop / "local").mkdir()
+        (shop / "local" / "keys.txt").write_text("mine")
+        revision = git(shop, "rev-parse", f"refs/dispatch/{run_id}/merged")
+        for words in ({}, {"task_id": revision}):
+            with pytest.raises(memory_client.Refused, match=r"written over in `local/keys\.txt`"):
+                await desk.call("steer_run", run_id=run_id, action="apply", **words)
+    assert (shop / "local" / "keys.txt").read_text() == "mine"

@@ -47,15 +47,24 @@ def obstacle(offer: merge_offer.Offer) -> tuple[str, str] | None:
         return "The checkout is on no branch (detached HEAD).", "Switch to the branch that should get the changes."
     if offer.clashes:
         return (
-            f"The branch `{offer.branch}` and the run both changed {problems.in_backticks(offer.clashes, SHOWN)}.",
+            f"The branch `{offer.branch}` and the run both changed {_named(offer.clashes)}.",
             f"Merge by hand, where you can settle it: `git merge {offer.revision[:12]}`.",
+        )
+    if offer.lacking:
+        return (
+            f"Submodules would move to commits that your copies of them lack: {_named(offer.lacking)}.",
+            "Fetch these commits in the submodules first, then apply again.",
         )
     if offer.local:
         return (
-            f"Uncommitted changes would be written over in {problems.in_backticks(offer.local, SHOWN)}.",
+            f"Uncommitted changes would be written over in {_named(offer.local)}.",
             "Commit these files or move them away, then apply again.",
         )
     return None
+
+
+def _named(paths: Sequence[str]) -> str:
+    return problems.in_backticks(paths, SHOWN)
 
 
 def describe_offer(offer: merge_offer.Offer) -> str:
@@ -67,5 +76,5 @@ def describe_offer(offer: merge_offer.Offer) -> str:
     did = "Applied" if offer.applied else "Would apply"
     return (
         f"{did} {commits} of run {offer.run_id}: `{offer.branch or 'HEAD'}` {how} {offer.revision[:12]}.\n"
-        f"Files: {problems.in_backticks(offer.files, SHOWN)}."
+        f"Files: {_named(offer.files)}."
     )

@@ -10,7 +10,15 @@ from pathlib import Path
 import anyio
 
 from dispatch_mcp import errors
-from dispatch_mcp.git import apply_rules, git_process, merge_queue, merge_rules, path_obstacles
+from dispatch_mcp.git import (
+    apply_rules,
+    foreign_repositories,
+    git_process,
+    inner_repositories,
+    merge_queue,
+    merge_rules,
+    path_obstacles,
+)
 from dispatch_mcp.model import merge_offer, run_refs
 from dispatch_mcp.next_steps import NextStep, StepKind
 
@@ -84,6 +92,7 @@ class BranchApply:
             "files": tuple(merge_rules.printable(files)),
             "local": tuple(merge_rules.printable(sorted({*dirty, *await self._in_the_way(repo, coming)}))),
             "clashes": tuple(merge_rules.printable(merge.conflicts)),
+            "lacking": tuple(merge_rules.printable(await self._lacking(repo, coming, merge.tree))),
         }
         return repo, offer.model_copy(update=changes), merge.tree
 
@@ -92,6 +101,22 @@ class BranchApply:
         ignore_case = (await self.git.run(repo.top, *ask)).out.strip() == "true"
         look = functools.partial(path_obstacles.in_the_way, repo.top, coming, ignore_case=ignore_case)
         return await anyio.to_thread.run_sync(look)
+
+    async def _lacking(
+        self, repo: git_process.Repository, coming: Sequence[merge_rules.Change], tree: str
+    ) -> list[str]:
+        """Returns the submodules that would move to a commit which the user's copies of them do not have."""
+        moves = [change for change in coming if change.mode == merge_rules.GITLINK]
+        if not moves:
+            return []
+        foreign = foreign_repositories.ForeignGit(self.git, repo, repo.top, repo.common)
+        names = await foreign_repositories.submodule_names(self.git, repo.top, blob=f"{tree}:.gitmodules")
+        homes = [(move, await inner_repositories.keeper(repo, move.path, names, None)) for move in moves]
+        return [
+            move.path
+            for move, home in homes
+            if home is None or not await foreign.is_held(home, move.object, by_runs=True)
+        ]
 
     async def apply(self, workspace: str, run_id: str, expect: str) -> merge_offer.Offer:
         """Brings the run's work into the checkout's branch, and returns what was done.

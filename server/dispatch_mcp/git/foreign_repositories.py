@@ -114,12 +114,17 @@ def common_directory(git_dir: Path) -> Path:
         return git_dir.resolve()
 
 
-async def submodule_names(git: git_process.Git, top: Path) -> dict[str, str]:
-    """Returns the names of the submodules that the `.gitmodules` of a folder lists, by path. Raises WorkerError."""
+async def submodule_names(git: git_process.Git, top: Path, *, blob: str = "") -> dict[str, str]:
+    """Returns the names of the submodules that the `.gitmodules` of a folder lists, or a `blob`, by path.
+
+    Raises:
+        WorkerError: git could not be run.
+    """
     file = top / ".gitmodules"
-    if not await anyio.Path(file).is_file():
+    if not blob and not await anyio.Path(file).is_file():
         return {}
-    ask = ("config", "--file", str(file), "-z", "--get-regexp", r"^submodule\..*\.path$")
+    source = ("--blob", blob) if blob else ("--file", str(file))
+    ask = ("config", *source, "-z", "--get-regexp", r"^submodule\..*\.path$")
     answer = await git.run(top, *ask, codes=range(256))
     return merge_rules.submodule_names(answer.out) if answer.code == 0 else {}
 

@@ -6,7 +6,7 @@ the user's own copy of that submodule if there is one; the rest stays where it i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ import anyio
 
 from dispatch_mcp import errors
 from dispatch_mcp.git import foreign_repositories, git_process, inner_work, merge_rules
+from dispatch_mcp.text import path_globs
 
 MAX_DEPTH: Final = 10
 MAX_FILES: Final = 1_000
@@ -35,6 +36,36 @@ async def keeper(repo: git_process.Repository, path: str, names: Mapping[str, st
         if candidate is not None and await anyio.Path(candidate / "HEAD").is_file():
             return foreign_repositories.common_directory(candidate)
     return None
+
+
+async def inner_folders(git: git_process.Git, workspace: str, paths: Collection[str]) -> list[str]:
+    """Implements `ports.InnerFolders`; what cannot be read is none."""
+    root = Path(workspace)
+    enclosing = await anyio.to_thread.run_sync(_enclosing, root, list(paths))
+    top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
+    if not workspace or top is None:
+        return enclosing
+    try:
+        names = await foreign_repositories.submodule_names(git, top)
+    except errors.WorkerError:
+        return enclosing
+    submodules = [top / path for path in names]
+    inside = [path.relative_to(root).as_posix() for path in submodules if root in path.parents]
+    return [*inside, *(folder for folder in enclosing if folder not in inside)]
+
+
+def _enclosing(root: Path, paths: Collection[str]) -> list[str]:
+    """Returns the repositories below a workspace that hold some of the paths."""
+    folders: dict[str, None] = {}
+    for path in (path_globs.normalise(path, str(root)) for path in paths):
+        if path.startswith(("/", "../")):
+            continue
+        parts = path.split("/")
+        heads = ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+        folders.update(
+            (head, None) for head in heads if not path_globs.WILD.search(head) and (root / head / ".git").exists()
+        )
+    return list(folders)
 
 
 @dataclass(slots=True)

@@ -97,6 +97,8 @@ async def _apply(
     revision = args.task_id
     offer = await app.offer(args.run_id)
     if not revision:
+        if offer.way != "nothing" and (why := apply_rules.obstacle(offer)):
+            raise errors.NotAllowed(f"{apply_rules.describe_offer(offer)} {why[0]}", hint=why[1])
         raise errors.InputError(
             f"Say which revision: {apply_rules.describe_offer(offer)}",
             hint=NextStep(StepKind.NAME_REVISION, offer.run_id, revision=offer.revision),

@@ -14,8 +14,8 @@ class Offer(model.Value):
     """What `apply` would do. `revision` is what the run has merged, `head` the commit of the checkout.
 
     `files` are those that would change, `local` what is the user's own and not committed in their way (changed,
-    untracked and ignored files, folders, other repositories), `clashes` the files that git cannot merge; `busy` is
-    what the checkout is in the middle of.
+    untracked and ignored files, folders, other repositories), `clashes` the files that git cannot merge, `lacking` the
+    submodules whose new commit the user's copies of them do not have; `busy` is what the checkout is in the middle of.
     """
 
     run_id: str
@@ -27,6 +27,7 @@ class Offer(model.Value):
     files: tuple[str, ...] = ()
     local: tuple[str, ...] = ()
     clashes: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
     busy: str = ""
     run_state: str = ""
     applied: bool = False

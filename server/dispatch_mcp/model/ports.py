@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -156,6 +156,10 @@ CarryOut = Callable[[TaskContext, work_order.WorkOrder], Awaitable[model.Outcome
 
 Judge = Callable[[work_order.WorkOrder, model.Outcome], Awaitable[model.Outcome]]
 """Returns a claim as its receipts judge it, collected in the place that the order names."""
+
+
+InnerFolders = Callable[[str, Collection[str]], Awaitable[Collection[str]]]
+"""Returns the submodules of a workspace, and other repositories in it that hold some of the paths, relative to it."""
 
 
 class Checkouts(Protocol):

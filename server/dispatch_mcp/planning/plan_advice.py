@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from dispatch_mcp import model
 from dispatch_mcp.model import problems
 from dispatch_mcp.planning import conflicts
+from dispatch_mcp.text import escape, path_globs
 
 _LISTED = 20
 _GOAL_HEAD = 200
@@ -46,6 +47,11 @@ _HOT_NAMES = frozenset(
 )
 _HOT_FOLDERS = ("migrations/", "migrate/", "alembic/")
 _HOT_ENDS = (".lock", "migrations")
+_IN_CHECKOUT = frozenset({model.WorkerKind.HOST, model.WorkerKind.HUMAN})
+_INSIDE = (
+    "`{0}` is a repository of its own: a worktree has only its empty folder, and work inside is kept and never merged. "
+    "Plan such work with that folder as the workspace; a task here may only move a submodule to another commit."
+)
 _HOT_MARKS = (*_HOT_NAMES, *_HOT_FOLDERS, *_HOT_ENDS)
 
 
@@ -97,6 +103,23 @@ def of_reads(
         more = f" (and {len(pairs) - 3} more)" if len(pairs) > 3 else ""
         readers = [tasks[reader].id for reader, _ in pairs]
         yield _about("read_after_write_unordered", readers, f"{'; '.join(sentence)}{more}; add a dep if order matters.")
+
+
+def of_inner_folders(
+    tasks: Sequence[model.Task], folders: Collection[str], workspace: str
+) -> Iterator[problems.Notice]:
+    """Yields one notice for each submodule, or other repository in the workspace, that declared files lie in.
+
+    `folders` are these, relative to the workspace. What the assistant or a person does is done in the checkout itself.
+    """
+    ids_by_folder: dict[str, list[str]] = {}
+    for task in tasks if folders else ():
+        paths = [] if task.worker in _IN_CHECKOUT else [path_globs.normalise(path, workspace) for path in task.files]
+        for folder in folders:
+            if any(path == folder or path.startswith(f"{folder}/") for path in paths):
+                ids_by_folder.setdefault(folder, []).append(task.id)
+    for folder, ids in ids_by_folder.items():
+        yield _about("inside_submodule", ids, _INSIDE.format(escape.one_line(folder, limit=120)))
 
 
 def of_shape(tasks: Sequence[model.Task], *, serial: float, critical: float) -> Iterator[problems.Notice]:

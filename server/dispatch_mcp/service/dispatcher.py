@@ -62,6 +62,7 @@ class Dispatcher:
     available_workers: worker_choice.AvailableWorkers = field(default_factory=worker_choice.AvailableWorkers)
     memory: route_memory.Memory | None = None
     checkouts: ports.Checkouts | None = None
+    inner_folders: ports.InnerFolders | None = None
     means: review_subjects.ReviewMeans = field(default_factory=review_subjects.ReviewMeans)
 
     @property
@@ -73,7 +74,14 @@ class Dispatcher:
     def plans(self) -> planner.Planner:
         """What makes and changes plans, with the same store and rules."""
         return planner.Planner(
-            self.store, self.rules, self.catalog, self.principal, self.clock, self.new_id, self.memory
+            self.store,
+            self.rules,
+            self.catalog,
+            self.principal,
+            self.clock,
+            self.new_id,
+            self.memory,
+            self.inner_folders,
         )
 
     @property

@@ -13,11 +13,12 @@ import anyio.to_thread
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import project_files
-from dispatch_mcp.model import TaskState, WorkerKind, problems, records, transitions
+from dispatch_mcp.model import TaskState, WorkerKind, ports, problems, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import (
     edit_rules,
     forecast,
+    plan_advice,
     plan_checks,
     plan_documents,
     plan_edits,
@@ -97,7 +98,10 @@ class _Assigned:
 
 @dataclass(slots=True)
 class Planner:
-    """Makes and changes plans for one principal. `memory` is what routing learns from; without it, nothing."""
+    """Makes and changes plans for one principal. `memory` is what routing learns from; without it, nothing.
+
+    `inner_folders` tells which submodules and other repositories there are in a workspace, around some paths of it.
+    """
 
     store: sqlite_store.Store
     rules: Rules
@@ -106,6 +110,7 @@ class Planner:
     clock: Callable[[], float] = time.time
     new_id: Callable[[], str] = new_id
     memory: route_memory.Memory | None = None
+    inner_folders: ports.InnerFolders | None = None
 
     @property
     def history(self) -> router.History:
@@ -269,6 +274,7 @@ class Planner:
         else:
             await self._revise(plan)
         review_reasons = {task_id: {"why": why} for task_id, why in with_reviews.added.items()}
+        inside = plan_advice.of_inner_folders(tasks_read, await self._inner_folders(frame, tasks_read), frame.workspace)
         outlook = schedule.with_notices(
             [
                 *notes,
@@ -276,6 +282,7 @@ class Planner:
                 *with_reviews.notices,
                 *prompt_lint.lint_tasks(tasks_read),
                 *proof_proposals.refused_commands(rest.tasks, self.rules.allow_list, self.rules.how_to_allow),
+                *inside,
             ]
         )
         proofs = proof_proposals.propose(rest.tasks, await self._runners(), self.rules.allow_list)
@@ -285,6 +292,10 @@ class Planner:
         """Returns what runs the tests of the workspace, as it is now."""
         files = await anyio.to_thread.run_sync(project_files.read, self.rules.workspace)
         return proof_proposals.runners_of(files)
+
+    async def _inner_folders(self, frame: model.Plan, tasks: Sequence[model.Task]) -> Collection[str]:
+        paths = {path for task in tasks for path in task.files}
+        return await self.inner_folders(frame.workspace, paths) if self.inner_folders and paths else ()
 
     async def _forecast(
         self, schedule: plan_checks.ScheduledPlan, workers: int, past: forecast.Past
