@@ -51,6 +51,7 @@ class StepKind(StrEnum):
     MAKE_PLAN = "make_plan"
     CORRECT_PLAN = "correct_plan"
     COMPLETE_DRAFT = "complete_draft"
+    BEGIN_ANEW = "begin_anew"
     # Merged changes.
     LOOK_AT_CHANGE = "look_at_change"
     NAME_REVISION = "name_revision"

@@ -149,6 +149,10 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.MAKE_PLAN: constant_words("`dispatch-mcp plan FILE` makes one and prints its id."),
     StepKind.CORRECT_PLAN: constant_words("Fix all of them and try again."),
     StepKind.COMPLETE_DRAFT: constant_words("Fill in its tasks in a document and run that."),
+    StepKind.BEGIN_ANEW: lambda step: (
+        f"`dispatch-mcp run {step.plan or 'FILE'} --reuse` starts a run of the new version and takes over the results "
+        "that still hold."
+    ),
     StepKind.LOOK_AT_CHANGE: lambda step: f"{_command('apply', step)} shows what has been merged by now.",
     StepKind.NAME_REVISION: lambda step: f"Look at it first, then give `--expect {step.revision[:12]}`.",
     StepKind.START_REVIEW: constant_words("`dispatch-mcp review` starts one; `dispatch-mcp status --all` lists runs."),

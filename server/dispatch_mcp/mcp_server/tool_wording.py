@@ -163,6 +163,10 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.MAKE_PLAN: constant_words("`plan_dag` makes one and returns its id."),
     StepKind.CORRECT_PLAN: constant_words("Fix all of them and call plan_dag again."),
     StepKind.COMPLETE_DRAFT: constant_words("Fill in its tasks with plan_dag, then dispatch the result."),
+    StepKind.BEGIN_ANEW: lambda step: (
+        f"dispatch(plan_id={step.plan or '…'!r}) starts a run of the new version and takes over the results that still "
+        "hold."
+    ),
     StepKind.LOOK_AT_CHANGE: lambda step: (
         f"steer_run(action='apply', {_run_id(step)}) without a task_id says what has been merged by now."
     ),

@@ -228,6 +228,8 @@ def row_in_version(row: TaskRow | None, task: model.Task, default: WorkerKind) -
     """Returns the row of a task in a new version of the plan; who carries it out may have changed."""
     if row is None:
         return TaskRow(task.id, worker_of(task, default))
-    if not is_fixed(row):
+    if not is_fixed(row) or row.state in (TaskState.FAILED, TaskState.CANCELLED):
         row.worker = worker_of(task, default)
+    if row.state is TaskState.CANCELLED and row.cause == REMOVED:
+        row.cause = ""  # it is back in the plan; whether it is done is for whoever retries it to say
     return row

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
 from dispatch_mcp.model import TaskState, WorkerKind, transitions
 from dispatch_mcp.model.problems import Problem
+from dispatch_mcp.next_steps import NextStep, StepKind
 
 
 def refusals(
@@ -16,21 +17,23 @@ def refusals(
     rows: Iterable[transitions.TaskRow] = (),
     *,
     additions: Collection[model.AddedEdge] = (),
+    reopening: bool = False,
 ) -> list[Problem]:
     """Returns everything that keeps a run whose tasks are at `rows` from going on with `after`.
 
     Codes: task_started (it runs or has ended, so it stays as it is), needs_person (a person's decision, or a review
     that objects, would be removed, changed or gone round). `additions` are the edges of `before` that planning made:
-    nobody's decision.
+    nobody's decision. For a run that is over and is `reopening`, what failed or was cancelled has not ended.
     """
     rows = list(rows)
-    final_rows = {row.id: row for row in rows if transitions.is_fixed(row)}
+    reopenable = (TaskState.FAILED, TaskState.CANCELLED) if reopening else ()
+    final_rows = {row.id: row for row in rows if transitions.is_fixed(row) and row.state not in reopenable}
     tasks = {task.id: task for task in after}
     gates = dict.fromkeys(_undecided(before, final_rows.values()), _DECISION)
     gates |= dict.fromkeys(_against(before, rows), _OBJECTION)
     work_rows = {task_id: row for task_id, row in final_rows.items() if task_id not in gates}
     return [
-        *_started(before, tasks, work_rows),
+        *_started(before, tasks, work_rows, reopening=reopening),
         *_decisions(bare(before, additions, final_rows), tasks, final_rows, gates),
     ]
 
@@ -46,6 +49,40 @@ _DECISION: Final = _Gate("a person's decision", "Ask the user to decide; nobody 
 _OBJECTION: Final = _Gate(
     "a review that has not passed", "Have the work mended until it passes; only the user can let the review go."
 )
+
+
+def refuse_skip(
+    run_id: str,
+    row: transitions.TaskRow,
+    tasks: Sequence[model.Task],
+    rows: Iterable[transitions.TaskRow],
+    *,
+    by_person: bool,
+) -> None:
+    """Does nothing when a task of a run may be skipped, by a person or by anybody.
+
+    Raises:
+        InputError: the task has a result already, or was cancelled or skipped.
+        NotAllowed: it is, or waits for, a person's decision, or a review that objects and that no person lets go.
+    """
+    if TaskState.SKIPPED not in transitions.MOVES[row.state]:
+        raise errors.InputError(
+            f"Task {row.id!r} is {row.state} and cannot be skipped.",
+            hint="Skip a task that has not finished, or that failed.",
+        )
+    rows = list(rows)
+    gate = undecided(row.id, tasks, rows)
+    if gate:
+        reason = "is a person's decision" if gate == row.id else f"waits for a person's decision in {gate!r}"
+        decide = NextStep(StepKind.DECIDE, run_id, (gate,))
+        raise errors.NotAllowed(f"Task {row.id!r} {reason} and cannot be skipped.", hint=decide)
+    review = "" if by_person else blocking_review(row.id, tasks, rows)
+    if review:
+        reason = "is a review that has not passed" if review == row.id else f"waits for the review {review!r}"
+        raise errors.NotAllowed(
+            f"Task {row.id!r} {reason}; only a person can let it go.",
+            hint=NextStep(StepKind.LET_REVIEW_GO, run_id, (review,)),
+        )
 
 
 def bare(
@@ -65,11 +102,17 @@ def bare(
 
 
 def _started(
-    before: Sequence[model.Task], tasks: Mapping[str, model.Task], rows: Mapping[str, transitions.TaskRow]
+    before: Sequence[model.Task],
+    tasks: Mapping[str, model.Task],
+    rows: Mapping[str, transitions.TaskRow],
+    *,
+    reopening: bool,
 ) -> Iterable[Problem]:
     for task in before:
-        row = rows.get(task.id)
-        if row is not None and tasks.get(task.id) != task and not _only_relinked(task, tasks, rows):
+        row, new = rows.get(task.id), tasks.get(task.id)
+        # In a run that is over, what would have come before work that is done no longer matters.
+        is_same = new == task or (reopening and new is not None and new.model_copy(update={"deps": task.deps}) == task)
+        if row is not None and not is_same and not _only_relinked(task, tasks, rows):
             change = "removed" if task.id not in tasks else "changed"
             yield Problem(
                 code="task_started",

@@ -516,7 +516,7 @@ class RunCore:
         """
         position = self._position(task_id)
         row = self._tasks.rows[position]
-        self._check_skippable(row, by_person=by_person)
+        edit_rules.refuse_skip(self.run_id, row, self.plan.tasks, self._tasks.rows, by_person=by_person)
         self._tasks.note("task_skipped", row, {"reason": reason, "by": transitions.BY_USER})
         if row.state is TaskState.RUNNING:
             self._end(row, AttemptState.SUPERSEDED)
@@ -528,38 +528,25 @@ class RunCore:
         self._drop_objections(position)
         self._send_back()
 
-    def _check_skippable(self, row: TaskRow, *, by_person: bool) -> None:
-        if TaskState.SKIPPED not in transitions.MOVES[row.state]:
-            raise errors.InputError(
-                f"Task {row.id!r} is {row.state} and cannot be skipped.",
-                hint="Skip a task that has not finished, or that failed.",
-            )
-        gate = edit_rules.undecided(row.id, self.plan.tasks, self._tasks.rows)
-        if gate:
-            reason = "is a person's decision" if gate == row.id else f"waits for a person's decision in {gate!r}"
-            decide = NextStep(StepKind.DECIDE, self.run_id, (gate,))
-            raise errors.NotAllowed(f"Task {row.id!r} {reason} and cannot be skipped.", hint=decide)
-        review = "" if by_person else edit_rules.blocking_review(row.id, self.plan.tasks, self._tasks.rows)
-        if review:
-            reason = "is a review that has not passed" if review == row.id else f"waits for the review {review!r}"
-            raise errors.NotAllowed(
-                f"Task {row.id!r} {reason}; only a person can let it go.",
-                hint=NextStep(StepKind.LET_REVIEW_GO, self.run_id, (review,)),
-            )
-
     def edit(self, plan: model.Plan, worker: WorkerKind) -> None:
         """Goes on with another version of the plan; new tasks without a worker of their own get `worker`.
 
-        Removed tasks are closed but keep their row, so that their attempts stay fenced if they come back.
+        Removed tasks are closed but keep their row, so that their attempts stay fenced if they come back. In a run that
+        is over only what has a result has ended: what failed or was cancelled may be opened again as changed.
 
         Raises:
             PlanRejected: the version touches a task that runs or has ended, or goes round a person's decision.
         """
-        refusals = edit_rules.refusals(self.plan.tasks, plan.tasks, self._tasks.rows, additions=self.plan.added_edges)
+        tasks, rows = self.plan.tasks, self._tasks.rows
+        additions = self.plan.added_edges
+        refusals = edit_rules.refusals(tasks, plan.tasks, rows, additions=additions, reopening=self.over)
         if refusals:
             raise errors.PlanRejected(
-                f"The change has {len(refusals)} problem(s); nothing was changed.",
-                hint="Leave what runs or has ended as it is.",
+                f"Run {self.run_id} cannot go on with version {plan.version} of its plan: "
+                f"{len(refusals)} problem{'s' if len(refusals) > 1 else ''}; nothing was changed.",
+                hint=NextStep(StepKind.BEGIN_ANEW, self.run_id, plan=plan.id)
+                if self.over
+                else "Leave what runs or has ended as it is.",
                 problems=tuple(refusals),
             )
         self._tasks.replace(plan, worker)

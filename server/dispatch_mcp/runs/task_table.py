@@ -173,7 +173,9 @@ class TaskTable:
             self._touch(row)
         for row in rows.values():
             if row.cause != transitions.REMOVED:
-                self._move(row, TaskState.SKIPPED)
+                if row.state is not TaskState.CANCELLED:
+                    self._move(row, TaskState.SKIPPED)
+                self._touch(row)
                 row.cause = transitions.REMOVED
         self._settle(graph.graph_of(plan.tasks))
         self.arrange(plan)

@@ -93,9 +93,10 @@ class ReportAnswer(RunAnswer):
 
 
 class SteeringAnswer(RunAnswer):
-    """The answer to `steer_run`."""
+    """The answer to `steer_run`; `plan_version` is what the run goes on with, if that is another version now."""
 
     changed: tuple[str, ...] = ()
+    plan_version: int = 0
 
 
 class MessagesAnswer(Answer):

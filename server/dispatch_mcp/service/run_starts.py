@@ -84,9 +84,11 @@ class RunStarts:
         limits = budget.limits_in_force(request.limits, self.rules.ceilings)
         planner.refuse_tasks(limits, len(plan.tasks))
         worker = self.workers.kind(request.worker, dry_run=request.dry_run)
-        prefix = f"{plan.id}:{plan.version}:{'dry' if request.dry_run else worker.value}:"
-        # The key of an open run of the same kind finds that run again; when all are over, one more than those begins.
-        own_key = next((key for key in open_keys if key.startswith(prefix)), f"{prefix}{finished_runs}")
+        kind = "dry" if request.dry_run else worker.value
+        # The key of an open run of the same kind finds that run again, whichever version it began with, as open runs
+        # follow the plan; when all are over, one more than those begins.
+        own_keys = [key for key in open_keys if key.startswith(f"{plan.id}:") and key.split(":")[2:3] == [kind]]
+        own_key = next(iter(own_keys), f"{plan.id}:{plan.version}:{kind}:{finished_runs}")
         new = records.NewRun(
             id=self.new_id(),
             plan_id=plan.id,

@@ -64,5 +64,6 @@ class Steering:
             state=after.run.state,
             counts=after.run.counts,
             changed=changes[: traces.PAGE],
+            plan_version=after.plan.version if after.plan.version != before.plan.version else 0,
             next=after.next_step(),
         )

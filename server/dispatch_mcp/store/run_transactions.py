@@ -52,6 +52,10 @@ _SHIFT_LEASES = f"UPDATE attempt SET lease_until = lease_until - ? WHERE state =
 _SHIFT_RETRIES = "UPDATE task SET ready_at = max(0.0, ready_at - ?) WHERE run = ? AND ready_at > 0.0"
 _SELECT_RECORD = f"SELECT {table_rows.RUN_COLUMNS}, {table_rows.COUNTS} FROM run WHERE id = ?"  # noqa: S608
 _OPEN_OF_PLAN = "SELECT id FROM run WHERE plan_id = ? AND principal = ? AND finished_at IS NULL ORDER BY no"
+_NEWEST_VERSION = "SELECT max(version) FROM plan WHERE id = ?"
+_REOPENING = ("retry", "skip")
+"""What opens a run again that is over."""
+
 _EDIT_RUN = "UPDATE run SET plan_version = ?, server_driven = ? WHERE no = ?"
 _SET_LIMITS = "UPDATE run SET limits = ? WHERE no = ?"
 _OWNED = "SELECT id FROM run WHERE owner = ? AND finished_at IS NULL"
@@ -180,6 +184,8 @@ class Runs:
         # Reports first: what a person cancels or retries in the same step sees them. Leases are looked at only when the
         # host may begin something, for only then is there anybody to do the work again.
         verdicts = tuple([core.finish(report, step.now) for report in step.finished])
+        if core.over and any(action.kind in _REOPENING for action in step.actions):
+            row = self._follow(conn, row, live)
         if step.actions and core.ledger is not None:
             core.ledger.remember(samples.trails(conn, row.no))
         for action in step.actions:
@@ -261,13 +267,25 @@ class Runs:
                 self._live.pop(run_id, None)
             raise
 
+    def _follow(self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live) -> table_rows.RunRow:
+        """Lets a run that was over go on with the newest version of its plan; edits have only moved open ones."""
+        newest = conn.execute(_NEWEST_VERSION, (row.plan_id,)).fetchone()[0]
+        if newest == row.plan_version:
+            return row
+        return self._go_on_with(conn, row, live, self._plan(conn, row.plan_id, newest))
+
     def _edit(self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live, plan: model.Plan) -> None:
+        self._persist(conn, self._go_on_with(conn, row, live, plan), live, Transition(self._clock()))
+
+    def _go_on_with(
+        self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live, plan: model.Plan
+    ) -> table_rows.RunRow:
         live.core.edit(plan, model.WorkerKind(row.worker))
         live.numbers = table_rows.place_tasks(conn, row.no, live.core.rows, live.numbers)
         live.history = None
         server_driven = any(task.worker in transitions.SERVER_WORKERS for task in live.core.rows)
         conn.execute(_EDIT_RUN, (plan.version, server_driven, row.no))
-        self._persist(conn, row._replace(plan_version=plan.version), live, Transition(self._clock()))
+        return row._replace(plan_version=plan.version)
 
     def adopt(self, conn: sqlite3.Connection, run_id: str, owner_id: str) -> int | None:
         """Returns the epoch under which `owner_id` now drives the run, or None if it is over or somebody lives."""
