@@ -324,13 +324,6 @@ def test_any_value_is_a_usage_within_bounds_or_a_refusal_in_words(raw: Any) -> N
         assert spent.cost_usd is None or 0 <= spent.cost_usd <= model.MAX_DOLLARS
 
 
-def test_the_end_of_a_subagents_answer_is_read_where_its_host_wrote_one() -> None:
-    assert usage_reader.trailing(f"I did it.\nagentId: a1\n{NOTIFICATION}\n").usage.tokens == 37_000
-    assert usage_reader.trailing(f"{NOTIFICATION}\nand more work") == usage_reader.NOTHING
-    assert usage_reader.trailing("I did it.") == usage_reader.NOTHING
-    assert usage_reader.trailing("<usage>total_tokens: -5</usage>") == usage_reader.NOTHING
-
-
 def test_long_texts_are_read_in_time_that_grows_with_them_only() -> None:
     for unit in ("<a>", "a: ", "<usage>", "x=1, ", "<a>1</a>", "{"):
         with pytest.raises(usage_reader.UnreadableUsage):

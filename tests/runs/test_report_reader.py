@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
-from dispatch_mcp.model import TaskState, WorkerKind, records
+from dispatch_mcp.model import TaskState, WorkerKind, records, usage_reader
 from dispatch_mcp.runs import handoff_parser, report_reader
 
 HANDOFF = {"completed_work": "Wrote it", "files_modified": ["a.py"]}
@@ -161,10 +161,9 @@ def test_usage_beside_the_answer_counts_as_usage() -> None:
     assert entry({**LEAST, "total_tokens": 100, "usage": None}).usage.usage == model.Usage(input_tokens=100)
 
 
-def test_the_usage_at_the_end_of_an_answer_counts_where_no_other_was_sent() -> None:
-    text = "Wrote it.\n<usage>total_tokens: 37000\ntool_uses: 3\nduration_ms: 12345</usage>"
-    assert entry({**LEAST, "text": text}).usage.usage == model.Usage(input_tokens=37_000, seconds=12.345)
-    assert entry({**LEAST, "text": text, "usage": {"output_tokens": 1}}).usage.usage == model.Usage(output_tokens=1)
+def test_what_an_answer_says_of_its_own_usage_is_not_believed() -> None:
+    text = "Wrote it.\n<usage>total_tokens: 1\ntool_uses: 3\nduration_ms: 12345</usage>"
+    assert entry({**LEAST, "text": text}).usage == usage_reader.NOTHING
 
 
 WRONG: list[tuple[Any, str]] = [

@@ -40,7 +40,10 @@ def arg(
 
 
 def schema(arguments: type[Args]) -> dict[str, model.Json]:
-    """Returns the published schema of a tool: no titles, and limits on text are left to the check."""
+    """Returns the published schema of a tool: no titles, and limits on text are left to the check.
+
+    Null for what is left out is taken and not published: it would make the schemas a tenth longer.
+    """
     whole = arguments.model_json_schema()
     properties = {name: _bare(property_schema) for name, property_schema in whole["properties"].items()}
     needs = {"required": whole["required"]} if "required" in whole else {}
@@ -118,7 +121,7 @@ _RESULT: Schema = {
         "output": {},
         "error": {"type": "string"},
         "retryable": {"type": "boolean"},
-        "usage": {"type": "object", "description": "input_tokens, output_tokens, cost_usd"},
+        "usage": {"description": "As your subagent tool gave it: total_tokens, input_tokens, cost_usd …"},
     },
 }
 

@@ -151,17 +151,6 @@ def collect(usage: model.Json, entry: Mapping[str, model.Json]) -> model.Json:
     return {**figures, **json_types.without_left_out(usage)} if json_types.is_object(usage) else usage
 
 
-def trailing(text: str) -> ReportedUsage:
-    """Returns the usage with which Claude Code ends a subagent's answer, or `NOTHING`."""
-    start = text.rfind(_OPEN, -MAX_TEXT)
-    if start < 0 or not text.rstrip().endswith(_CLOSE):
-        return NOTHING
-    try:
-        return read(text[start:])
-    except UnreadableUsage:
-        return NOTHING
-
-
 def _of_object(raw: model.Json, place: str) -> ReportedUsage:
     if not json_types.is_object(raw):
         raise UnreadableUsage(f"{place} is {problems.quoted(raw)}, not an object.")

@@ -194,7 +194,6 @@ def _report(
     end = _end(fields, place)
     if end == "partial":
         error = error or f"Only part of it was done. The answer began:\n{text[:KEPT_CHARS]}"
-    usage = usage_reader.read(usage_reader.collect(fields.get("usage"), entry), f"{place}.usage")
     return Report(
         task_id=task_id,
         attempt=attempt,
@@ -204,7 +203,7 @@ def _report(
         output=output,
         error=error,
         retryable=end == "partial" or _is_true(fields.get("retryable")),
-        usage=usage_reader.trailing(text) if usage == usage_reader.NOTHING else usage,
+        usage=usage_reader.read(usage_reader.collect(fields.get("usage"), entry), f"{place}.usage"),
     )
 
 
