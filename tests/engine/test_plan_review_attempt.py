@@ -35,7 +35,7 @@ def answer(case: tuple[str, str]) -> str:
 
 
 def review(name: str, *, rounds: int = 1) -> model.Task:
-    return model.Task(id=name, do="Review it", deps=("work",), reviews=("work",), rounds=rounds, max_attempts=3)
+    return model.Task(id=name, do="Review it", deps=("work",), reviews=("work",), rounds=rounds, attempts=3)
 
 
 def order(task: model.Task, worker: WorkerKind) -> work_order.WorkOrder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import attempt_services, proof, task_kinds
-from dispatch_mcp.model import AttemptState, WorkerKind, work_order
+from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.store import sqlite_store
 
@@ -28,7 +28,8 @@ async def store(tmp_path: Path) -> AsyncGenerator[sqlite_store.Store]:
 
 
 def work_task(**fields: Any) -> model.Task:
-    return model.Task(**{"id": "part", "do": "Do the part", **fields})
+    named: dict[str, Any] = {"id": "part", "do": "Do the part", **fields}
+    return model.Task(**named)
 
 
 def review_task(store: sqlite_store.Store, **fields: Any) -> model.Task:
@@ -163,8 +164,10 @@ async def test_what_a_person_says_stands_even_where_proof_was_asked_for(store: s
         async def before(self, work: work_order.WorkOrder) -> dict[str, Any]:
             return {}
 
-        async def receipts(self, work: work_order.WorkOrder, before: Any, others: Any) -> tuple[model.Receipt, ...]:
-            return (model.Receipt(kind="command", ok=False, detail="no"),)
+        async def receipts(
+            self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
+        ) -> tuple[model.Receipt, ...]:
+            return (model.Receipt(kind="exit_code", ok=False, detail="no"),)
 
     services = attempt_services.AttemptServices(verifier=Doubtful())
     claim = proof.Claim(order(task), success())

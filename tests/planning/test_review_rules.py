@@ -126,7 +126,7 @@ def test_each_covers_whatever_does_not_clearly_only_look(task: model.Task, *, is
 
 def test_each_leaves_alone_what_is_sure_reviewed_already_or_can_no_longer_change() -> None:
     work = [named("sure"), named("own"), named("look", "own", reviews=("own",)), named("fixed"), named("z", "fixed")]
-    rules = review_rules.Rules(scope="each", fixed={"fixed", "z"})
+    rules = review_rules.Rules(scope="each", final_ids={"fixed", "z"})
     reviewed = review_rules.with_reviews(work, {"sure": "direct"}, rules)
     assert list(reviewed.tasks) == work
 

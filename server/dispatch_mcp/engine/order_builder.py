@@ -111,11 +111,13 @@ class OrderBuilder:
 
         It begins a conversation of its own: the one before it has come to its end, and was paid for.
         """
-        past = [one for one in await self.store.attempts(self.run.id, work.task.id) if one.attempt < work.attempt]
-        sent_back = max([one.attempt for one in past if one.state is model.AttemptState.SUCCEEDED], default=0)
+        attempts = [
+            past for past in await self.store.attempts(self.run.id, work.task.id) if past.attempt < work.attempt
+        ]
+        sent_back = max([past.attempt for past in attempts if past.state is model.AttemptState.SUCCEEDED], default=0)
         objections: list[work_order.Objection] = []
         for review in self._reviews[work.task.id]:
-            answers = [one for one in await self.store.attempts(self.run.id, review) if one.ended_at is not None]
+            answers = [past for past in await self.store.attempts(self.run.id, review) if past.ended_at is not None]
             if answers and answers[-1].error_kind == transitions.NEEDS_CHANGES:
                 objections.append(work_order.Objection(review, answers[-1].error))
         work = replace(work, objections=tuple(objections), sent_back=sent_back)

@@ -58,7 +58,7 @@ class Evidence:
     clean: Callable[[str], str] = str
 
 
-class _Shown(NamedTuple):
+class _Exhibit(NamedTuple):
     """What a reviewer is shown: the change as text, and the server's account of it."""
 
     diff: str
@@ -74,21 +74,21 @@ async def prepare(
     """
     view = await run_view.load(store, work.run_id, records.ANYBODY)
     attempts = await store.attempts(work.run_id, work.task.id)
-    kept = work.last_beat.get(BEAT)
-    shown = await _kept(store, kept, work.attempt)
-    if shown is None:
-        shown = await _shown(store, evidence, view, work.task)
-        digest = await review_attempt.store_text(store, shown.diff)
-        kept = {"attempt": work.attempt, "diff": digest, "account": shown.account}
+    detail = work.last_beat.get(BEAT)
+    exhibit = await _kept(store, detail, work.attempt)
+    if exhibit is None:
+        exhibit = await _exhibit(store, evidence, view, work.task)
+        digest = await review_attempt.store_text(store, exhibit.diff)
+        detail = {"attempt": work.attempt, "diff": digest, "account": exhibit.account}
     order = replace(
         work,
         messages=(),
         last_beat={},
         last_error=_last_error(work, attempts),
-        material=tuple(_material(view, work.task, attempts, shown)),
+        material=tuple(_material(view, work.task, attempts, exhibit)),
         answer_form=answer_form.FORM,
     )
-    return briefing.BriefedOrder(order, {}, {BEAT: kept})
+    return briefing.BriefedOrder(order, {}, {BEAT: detail})
 
 
 def _last_error(work: work_order.WorkOrder, attempts: Sequence[records.AttemptRecord]) -> str:
@@ -98,24 +98,24 @@ def _last_error(work: work_order.WorkOrder, attempts: Sequence[records.AttemptRe
     return "" if is_verdict else work.last_error
 
 
-async def _kept(store: sqlite_store.Store, kept: model.Json, attempt: int) -> _Shown | None:
-    if not json_types.is_object(kept) or kept.get("attempt") != attempt:
+async def _kept(store: sqlite_store.Store, detail: model.Json, attempt: int) -> _Exhibit | None:
+    if not json_types.is_object(detail) or detail.get("attempt") != attempt:
         return None
-    return _Shown(await review_attempt.read_text(store, str(kept.get("diff"))), str(kept.get("account")))
+    return _Exhibit(await review_attempt.read_text(store, str(detail.get("diff"))), str(detail.get("account")))
 
 
 def _material(
-    view: run_view.RunView, review: model.Task, attempts: Sequence[records.AttemptRecord], shown: _Shown
+    view: run_view.RunView, review: model.Task, attempts: Sequence[records.AttemptRecord], exhibit: _Exhibit
 ) -> Iterable[fences.Data]:
-    yield fences.Data("account", "the server", shown.account)
+    yield fences.Data("account", "the server", exhibit.account)
     for subject in _subjects(view, review):
         yield fences.Data("goal", f"task {subject.id}", _goal(subject, view.run.workspace))
     earlier = [attempt.error for attempt in attempts if attempt.error_kind == transitions.NEEDS_CHANGES]
     if earlier:
         note = "this is what you blocked last time, and the work was done again: say what of it still stands"
         yield fences.Data("earlier findings", "the round before", earlier[-1], note)
-    if shown.diff:
-        yield fences.Data("diff", "the change under review", shown.diff)
+    if exhibit.diff:
+        yield fences.Data("diff", "the change under review", exhibit.diff)
 
 
 def _subjects(view: run_view.RunView, review: model.Task) -> list[model.Task]:
@@ -129,13 +129,13 @@ def _goal(subject: model.Task, workspace: str) -> str:
     return "\n\n".join([subject.goal, *parts])
 
 
-async def _shown(
+async def _exhibit(
     store: sqlite_store.Store, evidence: Evidence | None, view: run_view.RunView, review: model.Task
-) -> _Shown:
+) -> _Exhibit:
     """Returns the change of what a review judges, without secrets and generated files, and the account of it."""
     names = ", ".join(review.reviews)
     if evidence is None:
-        return _Shown("", f"Work under review: {names}. No change can be shown here; look at the workspace.")
+        return _Exhibit("", f"Work under review: {names}. No change can be shown here; look at the workspace.")
     files = await _files(store, view, review)
     change = await _change(store, evidence.changes, view, review, files)
     scope = review_scope.split_scope(unified_diff.parse(change.text))
@@ -151,7 +151,7 @@ async def _shown(
         lines.append(f"Too long to show here, so read it in the workspace before you judge: {where}.")
     if clean.lines:
         lines.append(f"{clean.lines} lines hold something that looks like a secret; it reads [redacted:…] here.")
-    return _Shown("\n".join(part.text for part in parts.parts), "\n".join(lines))
+    return _Exhibit("\n".join(part.text for part in parts.parts), "\n".join(lines))
 
 
 async def _files(store: sqlite_store.Store, view: run_view.RunView, review: model.Task) -> dict[str, tuple[str, ...]]:
@@ -197,11 +197,11 @@ async def _merged(
         whole = await changes.of_range(view.run.workspace, f"{refs.base}..{refs.merged}")
     except errors.DispatchError as trouble:
         return review_scope.Change("", f"nothing that was merged from worktrees ({trouble})")
-    wanted = [path_globs.normalise(path, view.run.workspace) for paths in files.values() for path in paths]
+    patterns = [path_globs.normalise(path, view.run.workspace) for paths in files.values() for path in paths]
     parts = [
         unified_diff.render(file)
         for file in unified_diff.parse(whole.text).files
-        if not wanted or any(path_globs.touch(pattern, file.path) for pattern in wanted)
+        if not patterns or any(path_globs.touch(pattern, file.path) for pattern in patterns)
     ]
     return review_scope.Change("\n".join(parts), "what was merged from worktrees")
 
@@ -224,8 +224,8 @@ async def _in_workspace(
             return change._replace(about=f"changes in the workspace {since}, whoever made them")
     except errors.DispatchError as trouble:
         why = str(trouble)
-    named = [path for path in paths if not path_globs.WILD.search(path)]
-    text = await anyio.to_thread.run_sync(_as_they_are, workspace, named) if workspace else ""
+    plain_paths = [path for path in paths if not path_globs.WILD.search(path)]
+    text = await anyio.to_thread.run_sync(_as_they_are, workspace, plain_paths) if workspace else ""
     about = "no change, but the files as they are" if text else "no change in the workspace"
     return review_scope.Change(text, f"{about} ({why})")
 
@@ -285,8 +285,8 @@ async def judge(store: sqlite_store.Store, claim: proof.Claim) -> model.Outcome:
 
 async def _ground(store: sqlite_store.Store, before: Mapping[str, model.Json]) -> quotes.Ground | None:
     """Returns the lines that the reviewer was shown, None when nothing was."""
-    kept = before.get(BEAT)
-    digest = kept.get("diff") if json_types.is_object(kept) else None
+    detail = before.get(BEAT)
+    digest = detail.get("diff") if json_types.is_object(detail) else None
     if not isinstance(digest, str):
         return None
     text = await review_attempt.read_text(store, digest)

@@ -96,7 +96,7 @@ _STATUS: Final[Mapping[TaskState, str]] = {
 
 
 def todos(
-    tasks: Iterable[model.Task], states: Mapping[str, TaskState] | None = None, left: Iterable[str] = ()
+    tasks: Iterable[model.Task], states: Mapping[str, TaskState] | None = None, follow_ups: Iterable[str] = ()
 ) -> tuple[dict[str, str], ...]:
     """Returns an item for each task, in their order, and for what reviews leave; without a state it is pending."""
     state_of = states or {}
@@ -108,5 +108,5 @@ def todos(
         }
         for task in tasks
     ]
-    rest = [{"content": text[:MAX_CONTENT], "status": "pending", "priority": "medium"} for text in left]
+    rest = [{"content": text[:MAX_CONTENT], "status": "pending", "priority": "medium"} for text in follow_ups]
     return (*items, *rest)

@@ -206,12 +206,12 @@ def _check_reviews(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Ite
                 fix="Name the work that both are to judge.",
             )
         if task.reviews and (task.command or task.files):
-            what, fix = ("runs a command", "command") if task.command else ("writes files", "files")
+            act, fix = ("runs a command", "command") if task.command else ("writes files", "files")
             yield Problem(
                 code="bad_review",
                 task=task.id,
                 where=where,
-                message=f"Task {problems.quoted(task.id)} reviews others and {what}.",
+                message=f"Task {problems.quoted(task.id)} reviews others and {act}.",
                 fix=f"Leave `{fix}` to a task of its own.",
             )
 

@@ -50,7 +50,7 @@ def nobody(_task: model.Task) -> str:
 class Rules:
     """What the settings decide about reviews; `rounds` is how often each of them may judge.
 
-    `reviewer` returns who should judge a task, empty for nobody in particular; `fixed` are the tasks of a live plan
+    `reviewer` returns who should judge a task, empty for nobody in particular; `final_ids` are the tasks of a live plan
     that may no longer change.
     """
 
@@ -58,7 +58,7 @@ class Rules:
     scope: Scope = "standard"
     rounds: int = 3
     reviewer: Callable[[model.Task], str] = nobody
-    fixed: Collection[str] = ()
+    final_ids: Collection[str] = ()
 
 
 STANDARD: Final = Rules()
@@ -80,26 +80,26 @@ def with_reviews(
     """
     names = _Names({task.id for task in tasks} | set(taken))
     for_person = [] if rules.policy == "off" else _having(tasks, strategies, "human")
-    watched, beside = _subjects(tasks, strategies, rules)
+    before_others, beside = _subjects(tasks, strategies, rules)
     gate = names.free(GATE) if for_person else ""
-    review_of = {task.id: names.free(f"{task.id}.{REVIEW}") for task in watched}
+    review_of = {task.id: names.free(f"{task.id}.{REVIEW}") for task in before_others}
     out: list[model.Task] = [_decision(gate, for_person)] if for_person else []
     behind_gate = {task.id for task in for_person}
     for task in tasks:
         deps = (
             *((gate,) if task.id in behind_gate else ()),
             *task.deps,
-            *(review_of[dep] for dep in task.deps if dep in review_of and task.id not in rules.fixed),
+            *(review_of[dep] for dep in task.deps if dep in review_of and task.id not in rules.final_ids),
         )
         out.append(task if deps == task.deps else task.model_copy(update={"deps": deps}))
         if task.id in review_of:
             out.append(_review(review_of[task.id], [task], rules))
-    shared: dict[str, Sequence[model.Task]] = {}
+    together: dict[str, Sequence[model.Task]] = {}
     for start in range(0, len(beside), MAX_SUBJECTS):
         subjects = beside[start : start + MAX_SUBJECTS]
-        shared[names.free(REVIEW)] = subjects
-    out += [_review(name, subjects, rules) for name, subjects in shared.items()]
-    return Reviewed(out, _notices(gate, for_person, review_of, shared), _reasons(out, tasks))
+        together[names.free(REVIEW)] = subjects
+    out += [_review(name, subjects, rules) for name, subjects in together.items()]
+    return Reviewed(out, _notices(gate, for_person, review_of, together), _reasons(out, tasks))
 
 
 def _subjects(
@@ -111,14 +111,19 @@ def _subjects(
         return _having(tasks, strategies, "supervised"), _having(tasks, strategies, "direct+async-review")
     if rules.scope != "each":
         return [], []
-    judged = {task_id for task in tasks for task_id in task.reviews}
-    needed = {dep for task in tasks for dep in task.deps if not task.reviews}
+    subject_ids = {task_id for task in tasks for task_id in task.reviews}
+    foundations = {dep for task in tasks for dep in task.deps if not task.reviews}
     subjects = [
         task
         for task in tasks
-        if writes(task) and task.id not in judged and task.id not in rules.fixed and strategies.get(task.id) != "direct"
+        if writes(task)
+        and task.id not in subject_ids
+        and task.id not in rules.final_ids
+        and strategies.get(task.id) != "direct"
     ]
-    return [task for task in subjects if task.id in needed], [task for task in subjects if task.id not in needed]
+    return [task for task in subjects if task.id in foundations], [
+        task for task in subjects if task.id not in foundations
+    ]
 
 
 def writes(task: model.Task) -> bool:
@@ -209,7 +214,7 @@ def _notices(
     gate: str,
     for_person: Sequence[model.Task],
     review_of: Mapping[str, str],
-    shared: Mapping[str, Sequence[model.Task]],
+    together: Mapping[str, Sequence[model.Task]],
 ) -> list[Notice]:
     notices: list[Notice] = []
     if for_person:
@@ -218,7 +223,7 @@ def _notices(
     if review_of:
         message = "What depends on these waits for their reviews."
         notices.append(Notice(code="supervised", tasks=tuple(review_of), message=message))
-    for name, subjects in shared.items():
+    for name, subjects in together.items():
         message = f"`{name}` looks at these afterwards; nothing waits for it."
         notices.append(Notice(code="reviewed_after", tasks=tuple(task.id for task in subjects), message=message))
     return notices

@@ -58,8 +58,8 @@ def line(finding: Finding) -> str:
 
 def feedback(report: ReviewReport, answer: model.Json) -> str:
     """Returns what a review found, for whoever mends it and for the round after, the worst first."""
-    ordered = sorted(report.findings, key=lambda finding: findings.SEVERITIES.index(finding.called))
-    blocks = [_block(finding) for finding in ordered]
+    in_order = sorted(report.findings, key=lambda finding: findings.SEVERITIES.index(finding.called))
+    blocks = [_block(finding) for finding in in_order]
     if not blocks and isinstance(answer, str):
         blocks = [answer.strip()[-MAX_PROSE:]]
     return "\n\n".join(block for block in blocks if block) or "The review says FAIL and gives no reason."

@@ -137,8 +137,8 @@ def find(agents: catalog.Catalog, name: str) -> catalog.Agent | None:
 
 def names(agents: catalog.Catalog) -> frozenset[str]:
     """Returns the names of all agents that review: the bundled ones, and trusted ones of the domain `review`."""
-    trusted = (agent for agent in agents.agents if _may_review(agent))
-    return frozenset(agent.name for agent in (*_shipped(agents), *trusted))
+    own = (agent for agent in agents.agents if _may_review(agent))
+    return frozenset(agent.name for agent in (*_shipped(agents), *own))
 
 
 def by_name(agents: catalog.Catalog, names: Sequence[str]) -> tuple[findings.Reviewer, ...]:

@@ -76,13 +76,13 @@ async def _stored(app: dispatcher.Dispatcher, document: plan_documents.Document)
     reading = document.reading
     planner.refuse(app.plans.check(reading))
     tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in reading.tasks]
-    added = [app.rules.reviews] if app.rules.reviews == "each" else []
-    content = digests.digest([tasks, app.rules.workspace, document.max_parallel, document.timeout_s, *added])[:32]
+    extras = [app.rules.reviews] if app.rules.reviews == "each" else []
+    content = digests.digest([tasks, app.rules.workspace, document.max_parallel, document.timeout_s, *extras])[:32]
     try:
         return (await app.store.plan(content, principal=app.principal)).id
     except errors.UnknownHandle:
-        reviewed = replace(app.plans, rules=replace(app.rules, review_policy="off"))
-        plans = reviewed if app.rules.reviews == "each" else app.plans.without_additions()
+        with_each = replace(app.plans, rules=replace(app.rules, review_policy="off"))
+        plans = with_each if app.rules.reviews == "each" else app.plans.without_additions()
         return (await plans.plan_document(document, plan_id=content)).plan.id
 
 
