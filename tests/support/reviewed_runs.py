@@ -38,9 +38,15 @@ def shop(at: Path, *, git: bool = True) -> Path:
     (at / "app/cart.py").write_text(CART)
     (at / "CHANGES.md").write_text("# Changes\n")
     if git:
-        for command in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "First"]):
-            subprocess.run(["git", *command], cwd=at, check=True)
+        subprocess.run(["git", "init", "-q", "-b", "main"], cwd=at, check=True)
+        commit(at)
     return at
+
+
+def commit(at: Path) -> None:
+    """Commits everything in a workspace."""
+    for command in (["add", "."], ["commit", "-q", "-m", "Change"]):
+        subprocess.run(["git", *command], cwd=at, check=True)
 
 
 @dataclass

@@ -144,7 +144,7 @@ async def test_rounds_are_bounded_by_the_setting_and_then_the_run_needs_changes(
         assert last.state.value == "needs_changes"
         assert last.next is not None
         words = tool_wording.words(last.next)
-        assert words.startswith("Blocked by review: fix.review.")
+        assert "Blocked by review: fix.review." in words
         assert "steer_run(action='retry')" in words
         rows = {row.id: row for row in await chat.app.store.tasks(chat.run_id)}
         assert (rows["fix"].cause, rows["fix"].rounds) == ("needs_changes", 1)
@@ -191,7 +191,7 @@ async def test_work_that_was_committed_on_the_way_is_shown_all_the_same(tmp_path
     async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
         await chat.begin(FIX, DOCS)
         (workspace / "app/cart.py").write_text(BETTER)
-        reviewed_runs.subprocess.run(["git", "commit", "-qam", "Fix"], cwd=workspace, check=True)
+        reviewed_runs.commit(workspace)
         await chat.report("fix")
         assert "+    return sum(line.price for line in cart)" in await chat.prompt("fix.review")
 
