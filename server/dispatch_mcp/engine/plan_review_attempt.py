@@ -83,6 +83,7 @@ async def prepare(
     order = replace(
         work,
         messages=(),
+        news=(),
         last_beat={},
         last_error=_last_error(work, attempts),
         material=tuple(_material(view, work.task, attempts, exhibit)),
