@@ -19,6 +19,7 @@ from dispatch_mcp.engine import (
     executor,
     order_builder,
     outcome_redaction,
+    plan_review_attempt,
     run_view,
 )
 from dispatch_mcp.git import branch_apply, diff_source, git_process, inner_repositories, workspace_provider
@@ -88,6 +89,8 @@ def rules(settings: configuration.Settings) -> planner.Rules:
         depth_limit=settings.depth_limit,
         bands=hints(settings).bands,
         review_policy=settings.review_policy,
+        reviews=settings.reviews,
+        review_rounds=settings.council_rounds,
         ceilings=settings.ceilings(),
         price=prices.dollars,
         allow_list=settings.commands(),
@@ -133,6 +136,7 @@ async def open_dispatcher(
             briefing=briefing.Briefing(
                 store, gatherer, source.catalog, document, redactor.redact, budget=settings.context_tokens
             ),
+            evidence=plan_review_attempt.Evidence(diff_source.GitChanges(checkouts.git(settings)), redactor.redact),
         )
         async with executor.open_engine(
             store, workers, make_order=maker, pace=pace, services=services, drives=drives

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import attempt_services, proof, task_kinds
-from dispatch_mcp.model import AttemptState, WorkerKind, work_order
+from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.store import sqlite_store
 
@@ -28,7 +28,8 @@ async def store(tmp_path: Path) -> AsyncGenerator[sqlite_store.Store]:
 
 
 def work_task(**fields: Any) -> model.Task:
-    return model.Task(**{"id": "part", "do": "Do the part", **fields})
+    named: dict[str, Any] = {"id": "part", "do": "Do the part", **fields}
+    return model.Task(**named)
 
 
 def review_task(store: sqlite_store.Store, **fields: Any) -> model.Task:
@@ -67,6 +68,16 @@ async def test_a_place_in_a_round_makes_a_task_a_review_whoever_does_it(store: s
         assert kind.place.reviewer == "security-reviewer"
 
 
+def test_a_task_that_names_what_it_reviews_is_a_review_unless_a_person_does_it() -> None:
+    task = work_task(reviews=("other",), agent="security-reviewer")
+    for worker in WorkerKind:
+        kind = task_kinds.kind_of(task, worker)
+        assert isinstance(kind, task_kinds.PlanReview) == (worker is not WorkerKind.HUMAN)
+    assert task_kinds.PLAN_REVIEW.agent(task, catalog.Catalog((OWN, SHIPPED))) == SHIPPED
+    assert task_kinds.PLAN_REVIEW.agent(task, catalog.Catalog((OWN,))) == OWN
+    assert task_kinds.PLAN_REVIEW.subagents({"security-reviewer"}) == frozenset()
+
+
 @pytest.mark.parametrize("inputs", [{"review": "yes"}, {"review": {"diff": "x"}}, {"review": {"manifest": 3}}, {}])
 def test_inputs_that_only_look_like_a_place_leave_it_work(inputs: dict[str, Any]) -> None:
     assert task_kinds.kind_of(work_task(inputs=inputs), WorkerKind.API) == task_kinds.WORK
@@ -92,7 +103,7 @@ async def test_a_reviewer_is_shown_the_change_and_nothing_that_others_wrote(stor
     told = work_order.Upstream("before", model.Handoff(completed_work="trust me"))
     note = model.Message(run_id="r", sender="a", recipient="all", kind="information", text="pass it")
     kind = task_kinds.kind_of(task, WorkerKind.API)
-    work, facts = await kind.prepare(store, BARE, order(task, upstream=(told,), messages=(note,)))
+    work, facts, _ = await kind.prepare(store, BARE, order(task, upstream=(told,), messages=(note,)))
     assert facts == {}
     assert (work.upstream, work.messages) == ((), ())
     assert any("compute(2)" in block.text for block in work.material)
@@ -105,7 +116,7 @@ async def test_a_reviewer_is_shown_the_change_and_nothing_that_others_wrote(stor
 async def test_a_reviewers_prompt_does_not_say_where_it_stands_in_the_round(store: sqlite_store.Store) -> None:
     task = review_task(store)
     kind = task_kinds.kind_of(task, WorkerKind.API)
-    work, _ = await kind.prepare(store, BARE, order(task))
+    work, *_ = await kind.prepare(store, BARE, order(task))
     assert "manifest" in task.inputs[review_tasks.INPUT]
     assert task.inputs[review_tasks.INPUT]["manifest"] not in kind.brief(work).text
 
@@ -153,8 +164,10 @@ async def test_what_a_person_says_stands_even_where_proof_was_asked_for(store: s
         async def before(self, work: work_order.WorkOrder) -> dict[str, Any]:
             return {}
 
-        async def receipts(self, work: work_order.WorkOrder, before: Any, others: Any) -> tuple[model.Receipt, ...]:
-            return (model.Receipt(kind="command", ok=False, detail="no"),)
+        async def receipts(
+            self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
+        ) -> tuple[model.Receipt, ...]:
+            return (model.Receipt(kind="exit_code", ok=False, detail="no"),)
 
     services = attempt_services.AttemptServices(verifier=Doubtful())
     claim = proof.Claim(order(task), success())

@@ -167,6 +167,21 @@ def self_dependency(rng: random.Random) -> Fault:
     return Fault(tasks, one["id"], f"tasks[{at}].deps[{len(one['deps']) - 1}]")
 
 
+def bad_review(rng: random.Random) -> Fault:
+    tasks = sound(rng, 3)
+    at = rng.randrange(2, len(tasks))
+    one, work = tasks[at], tasks[0]
+    one["deps"] = []
+    if rng.random() < 0.5:
+        one |= {"reviews": [work["id"]], **rng.choice([{"files": ["src/a.py"]}, {"command": ["make"]}])}
+    else:
+        tasks[1] = {"id": tasks[1]["id"], "do": "Review it", "reviews": [work["id"]]}
+        one["reviews"] = [tasks[1]["id"]]
+        one.pop("files", None)
+        one.pop("command", None)
+    return Fault(tasks, one["id"], f"tasks[{at}].reviews")
+
+
 def cycle(rng: random.Random) -> Fault:
     tasks = sound(rng, 2)
     ring = sorted(rng.sample(range(len(tasks)), rng.randint(2, min(6, len(tasks)))))
@@ -271,6 +286,7 @@ PLAN_FAULTS: Final[Mapping[str, Callable[[random.Random], Fault]]] = {
     "unknown_model": unknown_choice("model", MODELS),
     "unknown_dependency": unknown_dependency,
     "self_dependency": self_dependency,
+    "bad_review": bad_review,
     "cycle": cycle,
     "bad_acceptance": bad_acceptance,
     "write_conflict": write_conflict,

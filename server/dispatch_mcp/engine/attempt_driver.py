@@ -44,10 +44,10 @@ class AttemptDriver:
             DispatchError: what its task is about cannot be read.
         """
         beat = dict[str, model.Json]() if begun else dict(await proof.before(self.services.verifier, work))
-        full, facts = await _kind(work).prepare(self.store, self.services, work)
+        full, facts, details = await _kind(work).prepare(self.store, self.services, work)
         if facts:
             beat[briefing.FACTS] = dict(facts)
-        return Prepared(full, beat)
+        return Prepared(full, {**beat, **details})
 
     async def judge(self, claim: proof.Claim) -> model.Outcome:
         """Returns a claimed outcome as the server could prove it, with its artifacts kept."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dispatch_mcp.engine import artifacts, briefing
+from dispatch_mcp.engine import artifacts, briefing, plan_review_attempt
 from dispatch_mcp.model import ports
 
 
@@ -13,13 +13,14 @@ class AttemptServices:
     """What attempts have beside their workers; what is not there is done without.
 
     `verifier` collects receipts of what is claimed, `workspaces` gives attempts worktrees and merges what they change,
-    `archive` keeps artifacts, `briefing` gathers what tasks should read.
+    `archive` keeps artifacts, `briefing` gathers what tasks should read, `evidence` shows reviews what was changed.
     """
 
     verifier: ports.Verifier | None = None
     workspaces: ports.WorkspaceProvider | None = None
     archive: artifacts.Archive | None = None
     briefing: briefing.Briefing | None = None
+    evidence: plan_review_attempt.Evidence | None = None
 
 
 BARE = AttemptServices()

@@ -36,10 +36,14 @@ FACTS: Final = "context"
 
 
 class BriefedOrder(NamedTuple):
-    """An order with its pack, and the pack's figures; no figures if nothing was gathered."""
+    """An order with what its worker shall read, the figures of its pack if there is one, and what to keep of it.
+
+    `beat` is what the judgement of the attempt needs to know of what was read.
+    """
 
     work: work_order.WorkOrder
     facts: Mapping[str, model.Json]
+    beat: Mapping[str, model.Json] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import task_kinds
-from dispatch_mcp.model import records, transitions, work_order
+from dispatch_mcp.model import ports, records, transitions, work_order
 from dispatch_mcp.runs import budget, message_rules, task_isolation, tool_permissions
 from dispatch_mcp.store import sqlite_store
 
@@ -48,7 +48,7 @@ class OrderBuilder:
     """Builds the orders of one run, for whoever carries them out.
 
     `mail` is that of the whole run; None reads it for each order whose worker is a model, as only models read.
-    `results` are read once a run: what a task has handed over never changes.
+    `results` are read once a run: what a task has handed over never changes, unless reviews send it back.
     """
 
     store: sqlite_store.Store
@@ -60,9 +60,13 @@ class OrderBuilder:
     placement: Mapping[str, task_isolation.Placement] = field(default_factory=dict[str, task_isolation.Placement])
 
     _tasks: Mapping[str, model.Task] = field(init=False)
+    _reviews: Mapping[str, Sequence[str]] = field(init=False)
 
     def __post_init__(self) -> None:
         self._tasks = {task.id: task for task in self.plan.tasks}
+        self._reviews = {}
+        for review in self.plan.tasks:
+            self._reviews |= {task_id: (*self._reviews.get(task_id, ()), review.id) for task_id in review.reviews}
 
     async def order(
         self,
@@ -74,6 +78,8 @@ class OrderBuilder:
         if newest is None and start.attempt > 1:
             newest = await self.store.newest_attempt(self.run.id, start.task_id)
         work = self.bare_order(start, newest or records.NewestAttempt(start.task_id))
+        if start.attempt > 1 and start.task_id in self._reviews:
+            work = await self._with_objections(work)
         upstream = await self._upstream(work.task)
         mail = await self._mail(start.worker)
         messages = message_rules.messages_for(mail.messages, work.task)
@@ -100,9 +106,31 @@ class OrderBuilder:
             rank=rank,
         )
 
+    async def _with_objections(self, work: work_order.WorkOrder) -> work_order.WorkOrder:
+        """Returns the order of work that reviews have sent back with what they found.
+
+        It begins a conversation of its own: the one before it has come to its end, and was paid for.
+        """
+        attempts = [
+            past for past in await self.store.attempts(self.run.id, work.task.id) if past.attempt < work.attempt
+        ]
+        sent_back = max([past.attempt for past in attempts if past.state is model.AttemptState.SUCCEEDED], default=0)
+        objections: list[work_order.Objection] = []
+        for review in self._reviews[work.task.id]:
+            answers = [past for past in await self.store.attempts(self.run.id, review) if past.ended_at is not None]
+            if answers and answers[-1].error_kind == transitions.NEEDS_CHANGES:
+                objections.append(work_order.Objection(review, answers[-1].error))
+        work = replace(work, objections=tuple(objections), sent_back=sent_back)
+        if sent_back < work.attempt - 1:
+            return work
+        look = {name: value for name, value in work.last_beat.items() if name == ports.LOOK}
+        return replace(work, last_beat=look, last_error="")
+
     async def read_results(self, task_ids: Iterable[str]) -> None:
-        """Reads the results of these tasks, as far as they are not known yet, all at once."""
-        missing = [task_id for task_id in dict.fromkeys(task_ids) if task_id not in self.results]
+        """Reads the results of these tasks, as far as they are not known yet or may have changed, all at once."""
+        missing = [
+            task_id for task_id in dict.fromkeys(task_ids) if task_id not in self.results or task_id in self._reviews
+        ]
         if missing:
             outcomes = await self.store.outcomes(self.run.id, missing)
             self.results.update({task_id: upstream_of(task_id, outcome) for task_id, outcome in outcomes.items()})

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import attempt_services, briefing, proof, review_attempt, run_view
+from dispatch_mcp.engine import attempt_services, briefing, plan_review_attempt, proof, review_attempt, run_view
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.review import review_tasks, reviewer_selection
 from dispatch_mcp.runs import prompt_builder
@@ -146,7 +146,36 @@ class Review(Work):
         return await review_attempt.judge(store, self.place, claim.outcome)
 
 
+@dataclass(frozen=True, slots=True)
+class PlanReview(Work):
+    """A task of a plan that judges the work of others: shown their goals and their change, read as the council reads.
+
+    Whatever whoever reports it calls its end, its answer decides: what it does not pass goes back or blocks.
+    """
+
+    def agent(self, task: model.Task, agents: catalog.Catalog, /) -> catalog.Agent | None:
+        """Returns the shipped reviewer of that name, whatever other layers call so; else the agent of that name."""
+        return reviewer_selection.find(agents, task.agent) if task.agent else None
+
+    def subagents(self, _names: Collection[str], /) -> Collection[str]:
+        """Returns none: a subagent of the same name that the host has installed may say anything."""
+        return frozenset()
+
+    async def prepare(
+        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, work: work_order.WorkOrder, /
+    ) -> briefing.BriefedOrder:
+        """Returns the order with what it judges."""
+        return await plan_review_attempt.prepare(store, services.evidence, work)
+
+    async def judge(
+        self, store: sqlite_store.Store, _services: attempt_services.AttemptServices, claim: proof.Claim, /
+    ) -> model.Outcome:
+        """Returns the outcome that its answer amounts to."""
+        return await plan_review_attempt.judge(store, claim)
+
+
 WORK: Final = Work()
+PLAN_REVIEW: Final = PlanReview()
 DECISION: Final = Decision()
 
 
@@ -155,7 +184,9 @@ def kind_of(task: model.Task, worker: WorkerKind) -> TaskKind:
     if worker is WorkerKind.HUMAN:
         return DECISION
     place = review_tasks.assignment_of(task)
-    return WORK if place is None else Review(place)
+    if place is not None:
+        return Review(place)
+    return PLAN_REVIEW if task.reviews else WORK
 
 
 def brief(work: work_order.WorkOrder) -> prompt_builder.Prompt:

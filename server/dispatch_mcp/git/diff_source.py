@@ -75,13 +75,17 @@ class GitChanges:
             )
         return review_scope.Change(_readable(answer), f"range {span.strip()[:200]}", end)
 
-    async def of_tree(self, workspace: str, paths: Sequence[str] = ()) -> review_scope.Change:
-        """Returns what the working tree changes against HEAD, new files too; only below `paths` if there are any.
+    async def of_tree(self, workspace: str, paths: Sequence[str] = (), base: str = "") -> review_scope.Change:
+        """Returns what the working tree changes against `base` (HEAD), new files too; only below `paths` if any.
 
         Raises:
-            InputError: the workspace is in no repository.
+            InputError: the workspace is in no repository, or `base` is no commit of it.
         """
-        head = await self._run(workspace, "rev-parse", "--verify", "--quiet", "--end-of-options", "HEAD^{commit}")
+        head = await self._run(
+            workspace, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base or 'HEAD'}^{{commit}}"
+        )
+        if base and head.code != 0:
+            raise errors.InputError(f"There is no commit {base[:200]!r} here.", hint="Name one that is.")
         base = head.out.strip() if head.code == 0 else _EMPTY_TREE
         limits = ("--", *(_pathspec(path) for path in paths if path and "\0" not in path))
         answer = await self._run(workspace, *_DIFF, "--end-of-options", base, *limits)

@@ -157,7 +157,9 @@ class WorktreeProvider:
         """Returns the outcome of an earlier attempt that had finished when its server died, merged now; or None."""
         changes = await self.merger.changes_left(repo, refs, work.task.id)
         spec = digests.spec_digest(merge_rules.order_for_copy(work, work.workspace).task)
-        for change in reversed([change for change in changes if change.state == "done" and change.spec == spec]):
+        successes = [change for change in changes if change.state == "done" and change.spec == spec]
+        # What a review has sent back is merged and was not enough.
+        for change in reversed([change for change in successes if change.attempt > work.sent_back]):
             try:
                 outcome = model.Outcome.model_validate_json(ctx.blobs.get(change.outcome))
             except (errors.DispatchError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.model import Json
@@ -26,6 +26,13 @@ class Upstream:
     unverified: bool = False
 
 
+class Objection(NamedTuple):
+    """What a review found in the work that a task has handed over, for the attempt that mends it."""
+
+    review: str
+    text: str
+
+
 NO_CEILING = model.NO_LIMITS
 
 
@@ -44,6 +51,7 @@ class WorkOrder:
     to be told that goes on. `gathered` is what was found for the task and fits its budget, `gathered_at` where it can
     be read instead.
     `material` is what the task is about, shown whole; `answer_form` says how the answer ends if not with a handoff.
+    `objections` are what reviews found in the result of attempt `sent_back`, the last one that was accepted.
     """
 
     run_id: str
@@ -72,6 +80,8 @@ class WorkOrder:
     gathered: tuple[fences.Data, ...] = ()
     gathered_at: tuple[str, ...] = ()
     answer_form: str = ""
+    objections: tuple[Objection, ...] = ()
+    sent_back: int = 0
 
     @property
     def cwd(self) -> str:

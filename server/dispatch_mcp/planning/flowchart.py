@@ -95,14 +95,18 @@ _STATUS: Final[Mapping[TaskState, str]] = {
 }
 
 
-def todos(tasks: Iterable[model.Task], states: Mapping[str, TaskState] | None = None) -> tuple[dict[str, str], ...]:
-    """Returns an item for each task, in their order; without a state a task is pending."""
+def todos(
+    tasks: Iterable[model.Task], states: Mapping[str, TaskState] | None = None, follow_ups: Iterable[str] = ()
+) -> tuple[dict[str, str], ...]:
+    """Returns an item for each task, in their order, and for what reviews leave; without a state it is pending."""
     state_of = states or {}
-    return tuple(
+    items = [
         {
             "content": f"{task.id}: {task.goal}"[:MAX_CONTENT],
             "status": _STATUS.get(state_of.get(task.id, TaskState.BLOCKED), "pending"),
             "priority": task.priority.value,
         }
         for task in tasks
-    )
+    ]
+    rest = [{"content": text[:MAX_CONTENT], "status": "pending", "priority": "medium"} for text in follow_ups]
+    return (*items, *rest)

@@ -163,6 +163,12 @@ def _path(paths: conflicts.DeclaredPaths, reader: int, writer: int) -> str:
     return f"`{paths.touching.shared(paths.reads[reader], paths.writes[writer])}`"
 
 
+def only_looks(task: model.Task) -> bool:
+    """Returns whether the first telling verb of the goal is one of finding out, such as `investigate`."""
+    words = _WORD.findall(task.goal[:_GOAL_HEAD].lower())
+    return next((word in _THINKING for word in words if word in _WRITING or word in _THINKING), False)
+
+
 def _writes_code(task: model.Task) -> bool:
     """Returns whether the first telling verb of the goal is one of writing."""
     words = [] if task.command else _WORD.findall(task.goal[:_GOAL_HEAD].lower())

@@ -90,8 +90,8 @@ def check(
     """Returns all problems of a plan; one is enough to refuse it as a whole. None for `agents` checks no agent.
 
     Codes: empty_plan, too_many_tasks, bad_id, duplicate_id, empty_goal, unknown_agent, unknown_model,
-    unknown_dependency, self_dependency, bad_acceptance, cycle. Absolute paths in `acceptance` must lie below
-    `workspace`.
+    unknown_dependency, self_dependency, bad_review, bad_acceptance, cycle. Absolute paths in `acceptance` must lie
+    below `workspace`.
     """
     if not tasks:
         return [Problem(code="empty_plan", message="The plan has no tasks.", fix="Send at least one task.")]
@@ -106,6 +106,7 @@ def check(
         *_check_goals(tasks),
         *_check_choices(tasks, agents, models),
         *_check_deps(tasks, index),
+        *_check_reviews(tasks, index),
         *acceptance.problems_of(tasks, workspace),
         *_check_cycles(tasks, index),
     ]
@@ -190,6 +191,29 @@ def _check_deps(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterab
             elif dep not in index:
                 names = names or problems.Names(index)
                 yield _unknown_dependency(task, dep, f"tasks[{position}].deps[{place}]", names)
+
+
+def _check_reviews(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterable[Problem]:
+    for position, task in enumerate(tasks):
+        where = f"tasks[{position}].reviews"
+        reviews = [name for name in task.reviews if name in index and name != task.id and tasks[index[name]].reviews]
+        if reviews:
+            yield Problem(
+                code="bad_review",
+                task=task.id,
+                where=where,
+                message=f"Task {problems.quoted(task.id)} reviews {problems.quoted(reviews[0])}, a review itself.",
+                fix="Name the work that both are to judge.",
+            )
+        if task.reviews and (task.command or task.files):
+            act, fix = ("runs a command", "command") if task.command else ("writes files", "files")
+            yield Problem(
+                code="bad_review",
+                task=task.id,
+                where=where,
+                message=f"Task {problems.quoted(task.id)} reviews others and {act}.",
+                fix=f"Leave `{fix}` to a task of its own.",
+            )
 
 
 def _unknown_dependency(task: model.Task, dep: str, where: str, names: problems.Names) -> Problem:

@@ -193,6 +193,8 @@ def _task(reader: json_reader.Reader, at: int, raw: model.Json) -> model.Task | 
             values[key] = read
     if "input_data" in raw and isinstance(values.get("inputs"), dict):
         _take_paths(values)
+    if "reviews" in values:
+        values["deps"] = tuple(dict.fromkeys((*values.get("deps", ()), *values["reviews"])))
     return model.Task(**values)
 
 

@@ -145,11 +145,16 @@ def _prove(position: int, task_id: str, current: dict[str, model.Task], propose:
 
 
 def _relink(current: dict[str, model.Task], victim: model.Task, *, keep_order: bool) -> None:
-    for task in list(current.values()):
-        if victim.id in task.deps:
-            before = victim.deps if keep_order else ()
-            deps = dict.fromkeys([*(dep for dep in task.deps if dep != victim.id), *before])
-            current[task.id] = task.model_copy(update={"deps": tuple(deps)})
+    for task_id in list(current):
+        task = current.get(task_id)
+        if task is None or victim.id not in task.deps:
+            continue
+        before = victim.deps if keep_order else ()
+        deps = dict.fromkeys([*(dep for dep in task.deps if dep != victim.id), *before])
+        reviews = tuple(name for name in task.reviews if name != victim.id)
+        current[task_id] = task.model_copy(update={"deps": tuple(deps), "reviews": reviews})
+        if task.reviews and not reviews:  # a review of nothing that is left goes with it
+            _relink(current, current.pop(task_id), keep_order=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,35 @@
-"""The strategy of each route as tasks of the plan: reviews, and one decision of a person.
+"""Which work of a plan is reviewed, and what a person decides first: tasks of the plan like all others.
 
 Rule: docs/rules.md#confidence-bands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from dispatch_mcp import model
 from dispatch_mcp.model import model_names
 from dispatch_mcp.model.problems import Notice
+from dispatch_mcp.planning import plan_advice
+from dispatch_mcp.review import answer_form, review_tasks
 from dispatch_mcp.routing import confidence
 
 Policy = Literal["standard", "strict", "off"]
 """What becomes of strategies: `standard` follows every route, `strict` also asks a person about tasks without one."""
 
+Scope = Literal["standard", "each", "none"]
+"""What is reviewed: `standard` what the strategy of its route asks for, `each` whatever writes and is not sure."""
 
 GATE: Final = "decision"
 REVIEW: Final = "review"
+
+MAX_SUBJECTS: Final = 8
+"""Tasks whose work one shared review judges; their changes have to fit one prompt."""
+
+ATTEMPTS: Final = 3
+"""Attempts of a review in a round: two answers, and one that trouble of a provider may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,44 +41,120 @@ class Reviewed:
     added: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+def nobody(_task: model.Task) -> str:
+    """Returns an empty string."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings decide about reviews; `rounds` is how often each of them may judge.
+
+    `reviewer` returns who should judge a task, empty for nobody in particular; `final_ids` are the tasks of a live plan
+    that may no longer change.
+    """
+
+    policy: Policy = "standard"
+    scope: Scope = "standard"
+    rounds: int = 3
+    reviewer: Callable[[model.Task], str] = nobody
+    final_ids: Collection[str] = ()
+
+
+STANDARD: Final = Rules()
+
+
 def with_reviews(
     tasks: Sequence[model.Task],
     strategies: Mapping[str, confidence.Strategy],
+    rules: Rules = STANDARD,
     *,
-    reviewers: Mapping[str, str],
-    policy: Policy = "standard",
     taken: Collection[str] = (),
 ) -> Reviewed:
-    """Returns the tasks with a review or a decision where the strategy of their route asks for one.
+    """Returns the tasks with a review or a decision where the strategy of their route or the scope asks for one.
 
-    A supervised task is followed by a review that everything behind it waits for; one more review looks at all tasks
-    that go on unwatched, and nobody waits for it; one decision comes before every task whose route is a person's to
-    judge. `strategies` and `reviewers` are by task id; ids in `taken` are not used again. `added` says why each new
-    task is there.
+    What others build on and is to be supervised gets a review that everything behind it waits for; shared reviews
+    look at what goes on unwatched, and nobody waits for them; one decision comes before every task whose route is a
+    person's to judge. `strategies` are by task id; ids in `taken` are not used again. `added` says why each new task is
+    there.
     """
-    if policy == "off":
-        return Reviewed(tasks)
     names = _Names({task.id for task in tasks} | set(taken))
-    for_person = _having(tasks, strategies, "human")
+    for_person = [] if rules.policy == "off" else _having(tasks, strategies, "human")
+    before_others, beside = _subjects(tasks, strategies, rules)
     gate = names.free(GATE) if for_person else ""
-    review_of = {task.id: names.free(f"{task.id}.{REVIEW}") for task in _having(tasks, strategies, "supervised")}
-    beside = _having(tasks, strategies, "direct+async-review")
+    review_of = {task.id: names.free(f"{task.id}.{REVIEW}") for task in before_others}
     out: list[model.Task] = [_decision(gate, for_person)] if for_person else []
     behind_gate = {task.id for task in for_person}
     for task in tasks:
         deps = (
             *((gate,) if task.id in behind_gate else ()),
             *task.deps,
-            *(review_of[dep] for dep in task.deps if dep in review_of),
+            *(review_of[dep] for dep in task.deps if dep in review_of and task.id not in rules.final_ids),
         )
         out.append(task if deps == task.deps else task.model_copy(update={"deps": deps}))
         if task.id in review_of:
-            out.append(_review(review_of[task.id], [task], reviewers))
-    if beside:
-        out.append(_review(names.free(REVIEW), beside, reviewers))
-    return Reviewed(
-        out, _notices(gate, for_person, review_of, out[-1].id if beside else "", beside), _reasons(out, tasks)
-    )
+            out.append(_review(review_of[task.id], [task], rules))
+    together: dict[str, Sequence[model.Task]] = {}
+    for start in range(0, len(beside), MAX_SUBJECTS):
+        subjects = beside[start : start + MAX_SUBJECTS]
+        together[names.free(REVIEW)] = subjects
+    out += [_review(name, subjects, rules) for name, subjects in together.items()]
+    return Reviewed(out, _notices(gate, for_person, review_of, together), _reasons(out, tasks))
+
+
+def _subjects(
+    tasks: Sequence[model.Task], strategies: Mapping[str, confidence.Strategy], rules: Rules
+) -> tuple[list[model.Task], list[model.Task]]:
+    """Returns what is reviewed before anything builds on it, and what is reviewed beside the rest."""
+    standard = rules.scope == "standard" and rules.policy != "off"
+    if standard:
+        return _having(tasks, strategies, "supervised"), _having(tasks, strategies, "direct+async-review")
+    if rules.scope != "each":
+        return [], []
+    subject_ids = {task_id for task in tasks for task_id in task.reviews}
+    foundations = {dep for task in tasks for dep in task.deps if not task.reviews}
+    subjects = [
+        task
+        for task in tasks
+        if writes(task)
+        and task.id not in subject_ids
+        and task.id not in rules.final_ids
+        and strategies.get(task.id) != "direct"
+    ]
+    return [task for task in subjects if task.id in foundations], [
+        task for task in subjects if task.id not in foundations
+    ]
+
+
+def writes(task: model.Task) -> bool:
+    """Returns whether a task changes something as far as anybody can tell: it says so, or does not say that it looks.
+
+    What a command changes is decided by who allowed it, and a person's word and a review change nothing.
+    """
+    if task.reviews or task.command or task.worker in (model.WorkerKind.HUMAN, model.WorkerKind.COMMAND):
+        return False
+    return bool(task.files) or not plan_advice.only_looks(task)
+
+
+def with_reviewers(tasks: Sequence[model.Task], reviewers: Collection[str]) -> list[model.Task]:
+    """Returns the tasks, with those as reviews that a reviewer has, that write nothing and depend on work of others.
+
+    They judge all the work that they depend on. `reviewers` are the names of agents that review.
+    """
+    by_id = {task.id: task for task in tasks}
+
+    def reviewing(task: model.Task) -> model.Task:
+        is_review = task.agent in reviewers and not (task.reviews or task.files or task.command)
+        if not is_review or task.worker is model.WorkerKind.HUMAN or review_tasks.assignment_of(task):
+            return task
+        subjects = tuple(dep for dep in task.deps if dep in by_id and _is_work(by_id[dep], reviewers))
+        return task.model_copy(update={"reviews": subjects}) if subjects else task
+
+    return [reviewing(task) for task in tasks]
+
+
+def _is_work(task: model.Task, reviewers: Collection[str]) -> bool:
+    return writes(task) and task.agent not in reviewers
 
 
 def _having(
@@ -106,22 +192,21 @@ def _decision(gate: str, subjects: Sequence[model.Task]) -> model.Task:
     )
 
 
-def _review(name: str, subjects: Sequence[model.Task], reviewers: Mapping[str, str]) -> model.Task:
-    subject_names = ", ".join(f"`{task.id}`" for task in subjects[:20])
+def _review(name: str, subjects: Sequence[model.Task], rules: Rules) -> model.Task:
+    subject_names = ", ".join(f"`{task.id}`" for task in subjects)
     return model.Task(
         id=name,
-        do=(
-            f"Review the work of {subject_names} against its goals: is it right, complete, tested and safe? "
-            "Report status failed if a critical or high finding stands."
-        ),
+        do=f"Review the work of {subject_names} against its goals: is it right, complete, tested and safe?",
         deps=tuple(task.id for task in subjects),
-        agent=next((reviewers[task.id] for task in subjects if task.id in reviewers), None),
+        agent=next((name for task in subjects if (name := rules.reviewer(task))), None),
         model=model_names.REVIEW_MODEL,
         effort=model.Effort.S,
         reads=tuple(dict.fromkeys(path for task in subjects for path in task.files)),
-        output=("Findings with severity (critical, high, medium, low), place and evidence", "Verdict PASS or FAIL"),
+        output=(answer_form.OUTPUT,),
         constraints=("Change nothing.",),
-        attempts=2,
+        attempts=ATTEMPTS,
+        reviews=tuple(task.id for task in subjects),
+        rounds=rules.rounds,
     )
 
 
@@ -129,8 +214,7 @@ def _notices(
     gate: str,
     for_person: Sequence[model.Task],
     review_of: Mapping[str, str],
-    beside_id: str,
-    beside: Sequence[model.Task],
+    together: Mapping[str, Sequence[model.Task]],
 ) -> list[Notice]:
     notices: list[Notice] = []
     if for_person:
@@ -139,9 +223,9 @@ def _notices(
     if review_of:
         message = "What depends on these waits for their reviews."
         notices.append(Notice(code="supervised", tasks=tuple(review_of), message=message))
-    if beside:
-        message = f"`{beside_id}` looks at these afterwards; nothing waits for it."
-        notices.append(Notice(code="reviewed_after", tasks=tuple(task.id for task in beside), message=message))
+    for name, subjects in together.items():
+        message = f"`{name}` looks at these afterwards; nothing waits for it."
+        notices.append(Notice(code="reviewed_after", tasks=tuple(task.id for task in subjects), message=message))
     return notices
 
 

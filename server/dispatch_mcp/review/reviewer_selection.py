@@ -135,6 +135,12 @@ def find(agents: catalog.Catalog, name: str) -> catalog.Agent | None:
     return agent or agents.find(name)
 
 
+def names(agents: catalog.Catalog) -> frozenset[str]:
+    """Returns the names of all agents that review: the bundled ones, and trusted ones of the domain `review`."""
+    own = (agent for agent in agents.agents if _may_review(agent))
+    return frozenset(agent.name for agent in (*_shipped(agents), *own))
+
+
 def by_name(agents: catalog.Catalog, names: Sequence[str]) -> tuple[findings.Reviewer, ...]:
     """Returns the reviewers that somebody asks for by name: any trusted agents of the domain `review`.
 

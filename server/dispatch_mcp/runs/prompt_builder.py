@@ -34,6 +34,12 @@ DEFAULT_CONSTRAINT = "Do only what the goal asks; leave everything else as it is
 DEFAULT_CONTEXT = "Nothing was gathered for this task; look up what you need."
 DEFAULT_OUTPUT = "The result that the goal describes, and how you checked it"
 
+FINDINGS: Final = "findings"
+MEND: Final = (
+    "This was done before, and a review blocked it: the work is in place, so mend the cause of each finding with the "
+    "smallest change. If a finding is wrong, leave it and say with evidence why, under open_questions."
+)
+
 UNPROVEN = "claimed, not proven: check what you build on"
 DONE_WHEN = "Done when:"
 FILES = "Files to change:"
@@ -177,7 +183,7 @@ def build(
         *_last_error(work),
     ]
     blocks, left_out = data[:MAX_BLOCKS], data[MAX_BLOCKS:]
-    whole = [*work.gathered, *work.material]
+    whole = [*work.gathered, *work.material, *_objections(work)]
     sections = (
         Section("GOAL", tuple(_goal(work.task, work.workspace))),
         Section("CONSTRAINTS", (Items(tuple(_limits(work))),)),
@@ -219,6 +225,8 @@ def _goal(task: model.Task, workspace: str) -> Iterator[Part]:
 
 def _limits(work: work_order.WorkOrder) -> Iterator[str]:
     yield from work.task.constraints or (DEFAULT_CONSTRAINT,)
+    if work.objections:
+        yield MEND
     if work.task.files:
         yield "Change no file but those listed under `Files to change`."
     if work.timeout_s is not None:
@@ -276,6 +284,11 @@ def _last_error(work: work_order.WorkOrder) -> Iterator[fences.Data]:
     if work.last_error:
         source = f"attempt {work.attempt - 1}"
         yield fences.Data("error", source, work.last_error, "this ended the last attempt: do not repeat it")
+
+
+def _objections(work: work_order.WorkOrder) -> Iterator[fences.Data]:
+    for objection in work.objections:
+        yield fences.Data(FINDINGS, f"review {objection.review}", objection.text, f"of attempt {work.sent_back}")
 
 
 def _json(value: model.Json) -> str:

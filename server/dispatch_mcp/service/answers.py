@@ -184,6 +184,7 @@ class Trace(Answer):
     limits: dict[str, float] = Field(default_factory=dict[str, float])
     left: dict[str, float] = Field(default_factory=dict[str, float])
     held: str = ""
+    follow_ups: tuple[str, ...] = ()
     runs: tuple[RunLine, ...] = ()
     tasks: tuple[TaskLine, ...] = ()
     blocked: dict[str, Reason] = Field(default_factory=dict[str, str | NextStep])

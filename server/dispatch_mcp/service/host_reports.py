@@ -16,6 +16,9 @@ MOST_REFUSALS = 5
 SUMMARY_CHARS = 1_200
 """Characters of an outcome's summary, about 300 tokens: dependants read it when there is no handoff."""
 
+WHY_CHARS = 400
+"""Characters of why a result was not taken as it was meant; the trace has the rest."""
+
 _STATES: Mapping[report_reader.End, AttemptState] = {
     "succeeded": AttemptState.SUCCEEDED,
     "failed": AttemptState.FAILED,
@@ -142,6 +145,8 @@ def _refused_line(entry: report_reader.RefusedEntry, tasks: Mapping[str, records
 
 
 def _refuted(outcome: model.Outcome) -> str:
+    if outcome.error_kind in (transitions.NEEDS_CHANGES, transitions.UNUSABLE):
+        return (outcome.summary if outcome.sends_back else outcome.error)[:WHY_CHARS]
     return outcome.error if outcome.error_kind in transitions.REFUTATIONS else ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import anyio.to_thread
@@ -13,7 +13,7 @@ import anyio.to_thread
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import project_files
-from dispatch_mcp.model import TaskState, WorkerKind, ports, problems, records, transitions
+from dispatch_mcp.model import TaskState, WorkerKind, model_names, ports, problems, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import (
     edit_rules,
@@ -27,6 +27,7 @@ from dispatch_mcp.planning import (
 )
 from dispatch_mcp.planning.drafts import draft_builder
 from dispatch_mcp.process import allowlist
+from dispatch_mcp.review import reviewer_selection
 from dispatch_mcp.routing import confidence, learning, router
 from dispatch_mcp.runs import prompt_lint
 from dispatch_mcp.service import handles, route_memory
@@ -56,7 +57,8 @@ class Rules:
     """What the configuration decides for every call; `workspace` is an absolute path, the lease is in seconds.
 
     `ceilings` are the most that a run may be given, `price` is what forecasts and reports are priced by, `allow_list`
-    what the server may start, and `how_to_allow` what the user writes for a command that it may not.
+    what the server may start, and `how_to_allow` what the user writes for a command that it may not. `reviews` says
+    what is reviewed, and `review_rounds` how often a review of it may judge.
     """
 
     workspace: str
@@ -66,6 +68,8 @@ class Rules:
     depth_limit: int = 2
     bands: confidence.Bands = BANDS
     review_policy: review_rules.Policy = "standard"
+    reviews: review_rules.Scope = "standard"
+    review_rounds: int = 3
     ceilings: model.Limits = NO_CEILINGS
     price: forecast.Price = forecast.no_price
     allow_list: allowlist.AllowList = NO_COMMANDS
@@ -92,7 +96,6 @@ class _Assigned:
     notices: list[problems.Notice] = field(default_factory=list[problems.Notice])
     decided: dict[str, dict[str, model.Json]] = field(default_factory=dict[str, dict[str, model.Json]])
     strategies: dict[str, confidence.Strategy] = field(default_factory=dict[str, confidence.Strategy])
-    reviewers: dict[str, str] = field(default_factory=dict[str, str])
     routed: int = 0
 
 
@@ -251,9 +254,10 @@ class Planner:
         standing: plan_edits.Standing = plan_edits.NOTHING_BEGUN,
     ) -> PlanProposal:
         """Assigns and schedules checked tasks and stores them as the frame's version."""
-        assignment = self._assign(tasks_read, standing.fixed)
+        judging = review_rules.with_reviewers(tasks_read, reviewer_selection.names(self.catalog()))
+        assignment = self._assign(judging, standing.fixed)
         with_reviews = review_rules.with_reviews(
-            assignment.tasks, assignment.strategies, reviewers=assignment.reviewers, policy=self.rules.review_policy
+            assignment.tasks, assignment.strategies, self._review_rules(standing.fixed)
         )
         rest = plan_edits.rest(with_reviews.tasks, standing, frame.workspace)
         past = forecast.Past(await self.store.samples(self.principal))
@@ -322,11 +326,24 @@ class Planner:
             workspace=self.rules.workspace,
         )
 
+    def without_additions(self) -> Planner:
+        """Returns a planner that adds nothing to the tasks that it is given."""
+        return replace(self, rules=replace(self.rules, review_policy="off", reviews="none"))
+
+    def _review_rules(self, pinned_ids: Collection[str]) -> review_rules.Rules:
+        rules = self.rules
+        return review_rules.Rules(
+            rules.review_policy, rules.reviews, rules.review_rounds, self._reviewer, frozenset(pinned_ids)
+        )
+
     def _assign(self, tasks: Sequence[model.Task], pinned_ids: Collection[str] = ()) -> _Assigned:
         """Gives each task without an agent the best one, if the router is sure enough to name one."""
         assignment = _Assigned()
         for task in tasks:
-            if (
+            if task.reviews and not task.agent and task.worker is not WorkerKind.HUMAN and task.id not in pinned_ids:
+                choice = {"agent": self._reviewer(task) or None, "model": task.model or model_names.REVIEW_MODEL}
+                assignment.tasks.append(task.model_copy(update=choice))
+            elif (
                 task.agent
                 or task.command
                 or task.worker in UNROUTED
@@ -345,8 +362,6 @@ class Planner:
         assignment.routed += 1
         if route.specialist or self.rules.review_policy == "strict":
             assignment.strategies[task.id] = route.strategy
-        if route.strategy in ("supervised", "direct+async-review"):
-            assignment.reviewers[task.id] = self._reviewer(task.goal, roster)
         if route.specialist is None:
             assignment.notices.append(problems.Notice(code="low_confidence_route", tasks=(task.id,), message=route.why))
             assignment.tasks.append(task)
@@ -355,12 +370,12 @@ class Planner:
         assignment.tasks.append(task.model_copy(update=choice))
         assignment.decided[task.id] = {**choice, "conf": round(route.confidence, 2)}
 
-    @staticmethod
-    def _reviewer(goal: str, roster: catalog.Catalog) -> str:
-        """Returns the reviewer who fits a goal best, or the one who always takes part."""
+    def _reviewer(self, task: model.Task) -> str:
+        """Returns the reviewer who fits a task's goal best, or the one who always takes part."""
+        roster = self.catalog()
         if REVIEWERS not in roster.rosters:
             return ""
-        candidates = router.route(goal, roster.roster(REVIEWERS)).ranked
+        candidates = router.route(task.goal, roster.roster(REVIEWERS)).ranked
         return candidates[0].name if candidates else ""
 
 

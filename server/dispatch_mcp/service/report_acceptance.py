@@ -79,7 +79,8 @@ class Reporting:
     async def _outcome(self, view: run_view.RunView, report: report_reader.Report) -> model.Outcome:
         """Returns what a report says, without secrets, and priced if it names tokens but no dollars."""
         outcome = self.redact(host_reports.outcome_of(report))
-        if host_reports.is_unreadable(outcome) and not await self._was_asked_again(view.run.id, report):
+        is_work = not any(task.reviews for task in view.plan.tasks if task.id == report.task_id)
+        if is_work and host_reports.is_unreadable(outcome) and not await self._was_asked_again(view.run.id, report):
             outcome = self.redact(host_reports.again(report, outcome))
         if outcome.usage.cost_usd is not None or budget.is_silent(outcome.usage):
             return outcome

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from dispatch_mcp import errors, model
@@ -43,8 +42,7 @@ async def plan(
         document = plan_documents.Document(
             plan_documents.read_tasks([_raw(task.model_copy(update={"deps": ()})) for task in tasks]), None
         )
-        planner_without_reviews = replace(plans, rules=replace(plans.rules, review_policy="off"))
-        fresh = await planner_without_reviews.plan_document(
+        fresh = await plans.without_additions().plan_document(
             document, request=f"Mend the findings of review {council_round.run.id}", plan_id=plan_id
         )
         return fresh.plan.id

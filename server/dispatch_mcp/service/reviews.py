@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from dispatch_mcp import errors, model
@@ -327,8 +327,7 @@ class Council:
         ).hexdigest()[:32]
         raw = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in tasks]
         if await self._is_new(plan_id):
-            planner_without_reviews = replace(self.plans, rules=replace(self.plans.rules, review_policy="off"))
-            await planner_without_reviews.plan_document(
+            await self.plans.without_additions().plan_document(
                 plan_documents.Document(plan_documents.read_tasks(raw), min(model.MAX_PARALLEL, max(1, len(tasks)))),
                 request=f"Review {manifest.source}",
                 plan_id=plan_id,

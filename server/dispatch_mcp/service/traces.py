@@ -25,6 +25,7 @@ View = Literal["summary", "timeline", "results", "artifacts", "todo", "mermaid",
 MAX_WAIT_S = 45.0
 """How long a trace waits for news at most; hosts give a call up after about a minute."""
 
+DONE = (TaskState.SUCCEEDED, TaskState.UNVERIFIED)
 PAGE = 50
 INLINE_CHARS = 4_000
 CONTENT_CHARS = 20_000
@@ -129,7 +130,7 @@ async def trace_view(
     if name == "timeline":
         return await timeline(store, view, cursor)
     if name == "todo":
-        return todo(view)
+        return await todo(store, view)
     return mermaid(view) if name == "mermaid" else await summary(store, view)
 
 
@@ -156,6 +157,7 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
         context=_context(attempts),
         limits=budget.ceilings(limits),
         left=budget.remaining(limits, spend, attempts=len(attempts), minutes=minutes),
+        follow_ups=tuple((await _left_to_do(store, view))[:PAGE]),
         **await _held(store, view),
     )
 
@@ -261,10 +263,17 @@ def _kept_text(store: sqlite_store.Store, digest: str) -> str:
         return ""
 
 
-def todo(view: run_view.RunView) -> answers.Trace:
-    """Returns the plan as a to-do list for the host's own list (docs/rules.md#to-do-list)."""
-    items = flowchart.todos(view.plan.tasks, view.states)
+async def todo(store: sqlite_store.Store, view: run_view.RunView) -> answers.Trace:
+    """Returns the plan as a to-do list for the host's own list (docs/rules.md#to-do-list), and what reviews leave."""
+    items = flowchart.todos(view.plan.tasks, view.states, await _left_to_do(store, view))
     return _head(view, todo=items)
+
+
+async def _left_to_do(store: sqlite_store.Store, view: run_view.RunView) -> list[str]:
+    """Returns what reviews that passed have found all the same, and nobody has to do before the run goes on."""
+    reviews = [task.id for task in view.plan.tasks if task.reviews and view.states.get(task.id) in DONE]
+    outcomes = await store.outcomes(view.run.id, reviews) if reviews else {}
+    return [f"{name}: {text}" for name in outcomes for text in outcomes[name].handoff.open_questions]
 
 
 def mermaid(view: run_view.RunView) -> answers.Trace:

@@ -70,16 +70,19 @@ def _worker(options: argparse.Namespace) -> WorkerKind | None:
 async def _stored(app: dispatcher.Dispatcher, document: plan_documents.Document) -> str:
     """Stores the document as a plan under a name made from its content, so that running it again finds it.
 
-    Whoever runs a file has decided who does what in it: nothing is added.
+    Whoever runs a file has decided who does what in it: nothing is added but the reviews that the settings ask for by
+    name.
     """
     reading = document.reading
     planner.refuse(app.plans.check(reading))
     tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in reading.tasks]
-    content = digests.digest([tasks, app.rules.workspace, document.max_parallel, document.timeout_s])[:32]
+    extras = [app.rules.reviews] if app.rules.reviews == "each" else []
+    content = digests.digest([tasks, app.rules.workspace, document.max_parallel, document.timeout_s, *extras])[:32]
     try:
         return (await app.store.plan(content, principal=app.principal)).id
     except errors.UnknownHandle:
-        plans = replace(app.plans, rules=replace(app.rules, review_policy="off"))
+        with_each = replace(app.plans, rules=replace(app.rules, review_policy="off"))
+        plans = with_each if app.rules.reviews == "each" else app.plans.without_additions()
         return (await plans.plan_document(document, plan_id=content)).plan.id
 
 

@@ -201,7 +201,7 @@ def _single(context: _DraftContext) -> list[TaskDraft]:
 
 
 def _feedback_loop(context: _DraftContext) -> list[TaskDraft]:
-    context.assumed.append("two rounds of review, then a person approves")
+    context.assumed.append("up to three rounds of review, then a person approves")
     return skeletons.feedback_loop(_work(context), context.part(_REVIEW, "review"))
 
 

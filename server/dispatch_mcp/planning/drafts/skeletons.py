@@ -21,7 +21,7 @@ QUICK: Final = "haiku"
 
 MAX_PARTS: Final = 12
 MAX_ROUNDS: Final = 3
-"""Rounds of review and refinement a loop may have; each costs two tasks whether it is needed or not."""
+"""Rounds of review that a loop may have; each but the first costs only when the one before blocks."""
 
 _SLUG = re.compile(r"[^a-z0-9]+")
 
@@ -133,25 +133,22 @@ def three_phases(research: Sequence[Part], execution: Sequence[TaskDraft]) -> li
     return [*looks, plan, *later]
 
 
-def feedback_loop(work: Part, reviewer: Part, rounds: int = 2) -> list[TaskDraft]:
-    """Returns execute, `rounds` of review and refine, and a person's approval (docs/rules.md#feedback-loop).
+def feedback_loop(work: Part, reviewer: Part, rounds: int = MAX_ROUNDS) -> list[TaskDraft]:
+    """Returns execute, up to `rounds` of review, and a person's approval (docs/rules.md#feedback-loop).
 
-    The rounds are tasks like all others: the plan shows the most that it can cost, the engine needs no second kind of
-    flow, and a review that passes lets the rest of the loop be skipped. After the last round nothing loops on: what is
-    still not right goes to a person, and no model can approve.
+    A review that blocks sends the work back to whoever did it. After the last round nothing loops on: what is still not
+    right goes to a person, and no model can approve.
 
     Raises:
         ValueError: fewer rounds than 1 or more than `MAX_ROUNDS`.
     """
     if not 1 <= rounds <= MAX_ROUNDS:
         raise ValueError(f"rounds is {rounds!r}; a loop has 1 to {MAX_ROUNDS}")
-    tasks = [_draft("execute", "Do the work", work, DEEP, (), _WRITES)]
-    for number in range(1, rounds + 1):
-        review = _draft(f"review-{number}", "Review: PASS or findings", reviewer, THOROUGH, _ids(tasks[-1:]), ())
-        refine = _draft(f"refine-{number}", "Apply the findings; skip on PASS", work, DEEP, (review.id,), ("files",))
-        tasks += [review, refine]
-    gate = TaskDraft(id="approve", do="A person approves the result", deps=_ids(tasks[-1:]), worker=WorkerKind.HUMAN)
-    return [*tasks, gate]
+    execute = _draft("execute", "Do the work", work, DEEP, (), _WRITES)
+    review = _draft("review", "Review the work: PASS or findings", reviewer, THOROUGH, ("execute",), ())
+    judging = review.model_copy(update={"reviews": ("execute",), "rounds": rounds})
+    gate = TaskDraft(id="approve", do="A person approves the result", deps=("review",), worker=WorkerKind.HUMAN)
+    return [execute, judging, gate]
 
 
 def groups(tasks: Sequence[TaskDraft]) -> list[list[str]]:

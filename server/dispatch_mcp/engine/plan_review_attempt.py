@@ -1,0 +1,344 @@
+"""Reviews of a plan's work as attempts: what the reviewer is shown of the work, and what its answer comes to."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+import anyio.to_thread
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.context import safe_read
+from dispatch_mcp.engine import briefing, proof, review_attempt, run_view
+from dispatch_mcp.git import merge_rules
+from dispatch_mcp.model import AttemptState, WorkerKind, ports, records, run_refs, transitions, work_order
+from dispatch_mcp.planning import acceptance
+from dispatch_mcp.review import (
+    answer_form,
+    answer_parser,
+    diff_parts,
+    finding_redaction,
+    plan_reviews,
+    quotes,
+    review_scope,
+)
+from dispatch_mcp.runs import task_isolation
+from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.text import fences, json_types, path_globs, unified_diff
+
+BEAT: Final = "review"
+"""The detail of a beat that says what the reviewer of an attempt was shown."""
+
+MAX_SHOWN: Final = 4
+"""Parts of a large change that one reviewer is shown (`diff_parts.LIMIT` characters each); the rest is named."""
+
+_BY_HOST: Final = "host"
+
+
+class Changes(Protocol):
+    """Where changes come from. Every method raises DispatchError when there is nothing to be had."""
+
+    async def of_range(self, workspace: str, git_range: str, /) -> review_scope.Change:
+        """Returns what a git range changes."""
+        ...
+
+    async def of_tree(self, workspace: str, paths: Sequence[str] = (), base: str = "") -> review_scope.Change:
+        """Returns what the working tree changes against a commit, the last one if none is given; new files too."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where reviews of plans get what they show: changes, and what takes secrets out of them."""
+
+    changes: Changes
+    clean: Callable[[str], str] = str
+
+
+class _Exhibit(NamedTuple):
+    """What a reviewer is shown: the change as text, and the server's account of it."""
+
+    diff: str
+    account: str
+
+
+async def prepare(
+    store: sqlite_store.Store, evidence: Evidence | None, work: work_order.WorkOrder
+) -> briefing.BriefedOrder:
+    """Returns a reviewer's order with the goals and the change of what it judges, and what it said of it before.
+
+    An attempt that has begun is shown the same again, however the workspace is now.
+    """
+    view = await run_view.load(store, work.run_id, records.ANYBODY)
+    attempts = await store.attempts(work.run_id, work.task.id)
+    detail = work.last_beat.get(BEAT)
+    exhibit = await _kept(store, detail, work.attempt)
+    if exhibit is None:
+        exhibit = await _exhibit(store, evidence, view, work.task)
+        digest = await review_attempt.store_text(store, exhibit.diff)
+        detail = {"attempt": work.attempt, "diff": digest, "account": exhibit.account}
+    order = replace(
+        work,
+        messages=(),
+        news=(),
+        last_beat={},
+        last_error=_last_error(work, attempts),
+        material=tuple(_material(view, work.task, attempts, exhibit)),
+        answer_form=answer_form.FORM,
+    )
+    return briefing.BriefedOrder(order, {}, {BEAT: detail})
+
+
+def _last_error(work: work_order.WorkOrder, attempts: Sequence[records.AttemptRecord]) -> str:
+    """Returns why the last answer could not be used; that it blocked is no error, and is shown as what it was."""
+    before = next((attempt for attempt in attempts if attempt.attempt == work.attempt - 1), None)
+    is_verdict = before is not None and before.error_kind == transitions.NEEDS_CHANGES
+    return "" if is_verdict else work.last_error
+
+
+async def _kept(store: sqlite_store.Store, detail: model.Json, attempt: int) -> _Exhibit | None:
+    if not json_types.is_object(detail) or detail.get("attempt") != attempt:
+        return None
+    return _Exhibit(await review_attempt.read_text(store, str(detail.get("diff"))), str(detail.get("account")))
+
+
+def _material(
+    view: run_view.RunView, review: model.Task, attempts: Sequence[records.AttemptRecord], exhibit: _Exhibit
+) -> Iterable[fences.Data]:
+    yield fences.Data("account", "the server", exhibit.account)
+    for subject in _subjects(view, review):
+        yield fences.Data("goal", f"task {subject.id}", _goal(subject, view.run.workspace))
+    earlier = [attempt.error for attempt in attempts if attempt.error_kind == transitions.NEEDS_CHANGES]
+    if earlier:
+        note = "this is what you blocked last time, and the work was done again: say what of it still stands"
+        yield fences.Data("earlier findings", "the round before", earlier[-1], note)
+    if exhibit.diff:
+        yield fences.Data("diff", "the change under review", exhibit.diff)
+
+
+def _subjects(view: run_view.RunView, review: model.Task) -> list[model.Task]:
+    return [task for task in view.plan.tasks if task.id in review.reviews]
+
+
+def _goal(subject: model.Task, workspace: str) -> str:
+    criteria = [acceptance.describe(criterion) for criterion in acceptance.criteria_of(subject, workspace)]
+    lists = (("Constraints", subject.constraints), ("Output", subject.output), ("Done when", criteria))
+    parts = [f"{name}:\n" + "\n".join(f"- {item}" for item in items) for name, items in lists if items]
+    return "\n\n".join([subject.goal, *parts])
+
+
+async def _exhibit(
+    store: sqlite_store.Store, evidence: Evidence | None, view: run_view.RunView, review: model.Task
+) -> _Exhibit:
+    """Returns the change of what a review judges, without secrets and generated files, and the account of it."""
+    names = ", ".join(review.reviews)
+    if evidence is None:
+        return _Exhibit("", f"Work under review: {names}. No change can be shown here; look at the workspace.")
+    files = await _files(store, view, review)
+    change = await _change(store, evidence.changes, view, review, files)
+    scope = review_scope.split_scope(unified_diff.parse(change.text))
+    clean = finding_redaction.clean(scope.diff, evidence.clean)
+    parts = diff_parts.split(clean.diff, max_parts=MAX_SHOWN)
+    lines = [f"Work under review: {names}.", f"Shown: {change.about}."]
+    if not parts.parts:
+        lines.append("No changed line was found: judge by the results below and by the workspace.")
+    if scope.excluded:
+        lines.append(f"Not shown: {', '.join(f'{file.path} ({file.reason})' for file in scope.excluded[:60])}.")
+    if parts.unseen:
+        where = ", ".join(span.label for span in parts.unseen[:60])
+        lines.append(f"Too long to show here, so read it in the workspace before you judge: {where}.")
+    if clean.lines:
+        lines.append(f"{clean.lines} lines hold something that looks like a secret; it reads [redacted:…] here.")
+    return _Exhibit("\n".join(part.text for part in parts.parts), "\n".join(lines))
+
+
+async def _files(store: sqlite_store.Store, view: run_view.RunView, review: model.Task) -> dict[str, tuple[str, ...]]:
+    """Returns the files of each task under review: those it declares, and those it says it changed."""
+    outcomes = await store.outcomes(view.run.id, review.reviews)
+    return {
+        subject.id: tuple(
+            dict.fromkeys(
+                (*subject.files, *(outcomes[subject.id].handoff.files_modified if subject.id in outcomes else ()))
+            )
+        )
+        for subject in _subjects(view, review)
+    }
+
+
+async def _change(
+    store: sqlite_store.Store,
+    changes: Changes,
+    view: run_view.RunView,
+    review: model.Task,
+    files: Mapping[str, Sequence[str]],
+) -> review_scope.Change:
+    """Returns what was changed: merged from worktrees, or in the workspace since the work began; else the files."""
+    workers = {row.id: row.worker for row in view.tasks}
+    subjects = _subjects(view, review)
+    own = [subject.id for subject in subjects if task_isolation.is_own(subject, workers[subject.id])]
+    beside = [subject.id for subject in subjects if subject.id not in own]
+    texts: list[str] = []
+    abouts: list[str] = []
+    for names, read in ((own, _merged), (beside, _in_workspace)):
+        if names:
+            change = await read(store, changes, view, {name: files[name] for name in names})
+            texts.append(change.text)
+            abouts.append(change.about)
+    return review_scope.Change("\n".join(texts), "; ".join(abouts))
+
+
+async def _merged(
+    _store: sqlite_store.Store, changes: Changes, view: run_view.RunView, files: Mapping[str, Sequence[str]]
+) -> review_scope.Change:
+    refs = run_refs.Refs(view.run.id)
+    try:
+        whole = await changes.of_range(view.run.workspace, f"{refs.base}..{refs.merged}")
+    except errors.DispatchError as trouble:
+        return review_scope.Change("", f"nothing that was merged from worktrees ({trouble})")
+    patterns = [path_globs.normalise(path, view.run.workspace) for paths in files.values() for path in paths]
+    parts = [
+        unified_diff.render(file)
+        for file in unified_diff.parse(whole.text).files
+        if not patterns or any(path_globs.touch(pattern, file.path) for pattern in patterns)
+    ]
+    return review_scope.Change("\n".join(parts), "what was merged from worktrees")
+
+
+async def _in_workspace(
+    store: sqlite_store.Store, changes: Changes, view: run_view.RunView, files: Mapping[str, Sequence[str]]
+) -> review_scope.Change:
+    """Returns what the workspace has that it had not when the first of the work began; files as they are without git.
+
+    Changes of others that were there before, and are not committed, are among it: nobody can tell them apart.
+    """
+    workspace = view.run.workspace
+    paths = _paths(files, workspace)
+    base = await _base(store, view.run.id, files)
+    why = "nothing has changed there"
+    try:
+        change = await changes.of_tree(workspace, paths, base)
+        if change.text.strip():
+            since = f"since commit {base[:12]}" if base else "since the last commit"
+            return change._replace(about=f"changes in the workspace {since}, whoever made them")
+    except errors.DispatchError as trouble:
+        why = str(trouble)
+    plain_paths = [path for path in paths if not path_globs.WILD.search(path)]
+    text = await anyio.to_thread.run_sync(_as_they_are, workspace, plain_paths) if workspace else ""
+    about = "no change, but the files as they are" if text else "no change in the workspace"
+    return review_scope.Change(text, f"{about} ({why})")
+
+
+def _paths(files: Mapping[str, Sequence[str]], workspace: str) -> list[str]:
+    """Returns where to look; nowhere in particular when one of the tasks names no file in the workspace."""
+    by_task = [[path_globs.normalise(path, workspace) for path in own] for own in files.values()]
+    inside = [[path for path in own if path and not path.startswith(("/", ".."))] for own in by_task]
+    return sorted({path for own in inside for path in own}) if all(inside) else []
+
+
+def _as_they_are(workspace: str, paths: Sequence[str]) -> str:
+    """Returns files of the workspace as a change that adds them; those that cannot be read are left out."""
+    parts: list[str] = []
+    with safe_read.Root(Path(workspace)) as root:
+        for path in paths:
+            with contextlib.suppress(errors.DispatchError):
+                lines = tuple(f"+{line}" for line in root.read(path).text.removesuffix("\n").split("\n"))
+                hunk = unified_diff.Hunk(0, 1, "", lines)
+                parts.append(unified_diff.render(unified_diff.FileChange(path, path, "new", (hunk,))))
+    return "\n".join(parts)
+
+
+async def _base(store: sqlite_store.Store, run_id: str, task_ids: Iterable[str]) -> str:
+    """Returns the commit at which the first attempt of these tasks began; empty where nobody noted it."""
+    heads: list[tuple[float, str]] = []
+    for task_id in task_ids:
+        for attempt in (await store.attempts(run_id, task_id))[:1]:
+            look = attempt.beat.get(ports.LOOK)
+            head = look.get("head") if json_types.is_object(look) else ""
+            heads.append((attempt.started_at, head if isinstance(head, str) else ""))
+    first = min(heads, default=(0.0, ""))[1]
+    return first if merge_rules.is_object(first) else ""
+
+
+async def judge(store: sqlite_store.Store, claim: proof.Claim) -> model.Outcome:
+    """Returns a review's outcome by what it answers, whatever whoever reports it calls that.
+
+    A review that blocks has failed with what it found as its error; so has one that cannot be used, which is asked
+    once more. Trouble of the server's own workers stays what it was unless there is a usable answer all the same.
+    """
+    outcome, work = claim.outcome, claim.work
+    if work.worker is WorkerKind.SCRIPTED and (await store.run(work.run_id, principal=records.ANYBODY)).dry_run:
+        return outcome
+    answer = answer_parser.answer_of(outcome)
+    judgement = plan_reviews.judge(work.task.agent or "reviewer", answer, await _ground(store, claim.before))
+    match judgement.ruling:
+        case "pass":
+            return _passed(outcome, judgement)
+        case "block":
+            view = claim.view or await run_view.load(store, work.run_id, records.ANYBODY)
+            files = await _files(store, view, work.task)
+            return _blocked(outcome, judgement, answer, plan_reviews.sends_back(judgement.report, files))
+        case "unusable":
+            return _unusable(outcome, judgement)
+
+
+async def _ground(store: sqlite_store.Store, before: Mapping[str, model.Json]) -> quotes.Ground | None:
+    """Returns the lines that the reviewer was shown, None when nothing was."""
+    detail = before.get(BEAT)
+    digest = detail.get("diff") if json_types.is_object(detail) else None
+    if not isinstance(digest, str):
+        return None
+    text = await review_attempt.read_text(store, digest)
+    return quotes.ground(unified_diff.parse(text)) if text else None
+
+
+def _passed(outcome: model.Outcome, judgement: plan_reviews.Judgement) -> model.Outcome:
+    todos = plan_reviews.todos(judgement.report)
+    count = len(judgement.report.findings)
+    return outcome.model_copy(
+        update={
+            "state": AttemptState.SUCCEEDED,
+            "summary": f"PASS with {count} finding{'s' * (count != 1)}, none of them critical or high",
+            "handoff": model.Handoff(completed_work="Reviewed: PASS.", open_questions=tuple(todos)),
+            "error": "",
+            "error_kind": "",
+            "retryable": False,
+            "unverified": False,
+            "receipts": (*outcome.receipts, model.Receipt(kind="words", ok=True, detail=judgement.why)),
+        }
+    )
+
+
+def _blocked(
+    outcome: model.Outcome, judgement: plan_reviews.Judgement, answer: model.Json, targets: Sequence[str]
+) -> model.Outcome:
+    return outcome.model_copy(
+        update={
+            "state": AttemptState.FAILED,
+            "summary": f"The review blocks: {judgement.why}.",
+            "error": plan_reviews.feedback(judgement.report, answer),
+            "error_kind": transitions.NEEDS_CHANGES,
+            "retryable": False,
+            "unverified": False,
+            "sends_back": tuple(targets),
+            "receipts": (*outcome.receipts, model.Receipt(kind="words", ok=False, detail=judgement.why)),
+        }
+    )
+
+
+def _unusable(outcome: model.Outcome, judgement: plan_reviews.Judgement) -> model.Outcome:
+    if outcome.state is AttemptState.CANCELLED:
+        return outcome
+    if outcome.state is not AttemptState.SUCCEEDED and outcome.error_kind not in (_BY_HOST, transitions.UNUSABLE):
+        return outcome
+    return outcome.model_copy(
+        update={
+            "state": AttemptState.FAILED,
+            "error": f"The review cannot be used: {judgement.why}. Answer again in the form that was asked for.",
+            "error_kind": transitions.UNUSABLE,
+            "retryable": True,
+            "unverified": False,
+        }
+    )

@@ -1,0 +1,265 @@
+"""Reviews of a plan from the plan to the end of the run, with a host that answers whatever a test says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reviewed_runs
+from reviewed_runs import BETTER, DOCS, FIX, PASS, Chat, verdict
+
+from dispatch_mcp import errors
+from dispatch_mcp.mcp_server import tool_wording
+from dispatch_mcp.next_steps import StepKind
+
+pytestmark = pytest.mark.anyio
+
+GARBAGE = "looks fine to me"
+
+
+async def reviewed(chat: Chat, workspace: Path, *tasks: dict[str, Any]) -> None:
+    """Brings a run to where the work is done and its review is out."""
+    await chat.begin(*(tasks or (FIX, DOCS)))
+    (workspace / "app/cart.py").write_text(BETTER)
+    await chat.report("fix")
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "passes"),
+    [
+        ("succeeded", PASS, True),
+        ("succeeded", verdict("PASS", "medium", "low"), True),
+        ("failed", PASS, True),
+        ("cancelled", PASS, True),
+        ("succeeded", verdict("FAIL", "critical"), False),
+        ("succeeded", verdict("FAIL", "low"), False),
+        ("succeeded", verdict("FAIL"), False),
+        ("succeeded", verdict("PASS", "high"), False),
+        ("succeeded", verdict("PASS", "critical", quote="nowhere in the change"), False),
+        ("failed", verdict("FAIL", "critical"), False),
+        ("succeeded", "VERDICT: FAIL", False),
+        ("succeeded", GARBAGE, False),
+        ("succeeded", "", False),
+        ("failed", "", False),
+        ("failed", GARBAGE, False),
+        ("cancelled", GARBAGE, False),
+        ("succeeded", '{"completed_work": "reviewed, all is well"}', False),
+        ("succeeded", '```json\n{"verdict": "PASS", "findings": [{"severity"', False),
+    ],
+)
+async def test_what_builds_on_work_begins_only_when_its_review_answers_a_usable_pass(
+    tmp_path: Path, status: str, text: str, *, passes: bool
+) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await reviewed(chat, workspace)
+        answer = await chat.report("fix.review", text, status=status)
+        assert ("docs" in {one.task_id for one in answer.assignments}) is passes
+        assert ((await chat.states())["docs"] == "running") is passes
+
+
+async def test_a_review_is_shown_the_goal_and_the_change_and_the_next_attempt_what_it_found(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await reviewed(chat, workspace)
+        shown = await chat.prompt("fix.review")
+        for text in ("Make the totals right", "-    return sum(cart)", "+    return sum(line.price for line in cart)"):
+            assert text in shown
+        assert '"verdict": "PASS or FAIL"' in shown
+        answer = await chat.report("fix.review", verdict("FAIL", "critical"))
+        assert await chat.states() == {
+            "fix": "running",
+            "fix.review": "blocked",
+            "docs": "blocked",
+            "review": "blocked",
+        }
+        assert answer.results[0].why == "The review blocks: 1 finding, at worst critical."
+        again = await chat.prompt("fix")
+        assert "critical: app/cart.py:2: A critical fault" in again
+        assert "a review blocked it" in again
+        assert "this ended the last attempt" not in again
+
+
+async def test_the_next_round_is_shown_what_it_said_and_the_change_as_it_is_then(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await reviewed(chat, workspace)
+        await chat.report("fix.review", verdict("FAIL", "critical"))
+        (workspace / "app/cart.py").write_text(BETTER.replace("line.price", "float(line.price)"))
+        await chat.report("fix", "mended")
+        shown = await chat.prompt("fix.review")
+        assert "earlier findings" in shown
+        assert "A critical fault" in shown
+        assert "float(line.price)" in shown
+        await chat.report("fix.review", PASS)
+        (workspace / "CHANGES.md").write_text("# Changes\n\nTotals are right.\n")
+        await chat.report("docs", "described")
+        last = await chat.report("review", PASS)
+        assert last.state.value == "succeeded"
+
+
+async def test_a_reviewer_whose_answer_cannot_be_used_is_told_why_and_shown_the_same_change_again(
+    tmp_path: Path,
+) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await reviewed(chat, workspace)
+        first = (await chat.out())["fix.review"]
+        repeated = (await chat.out())["fix.review"]
+        assert repeated.call == first.call
+        answer = await chat.report("fix.review", GARBAGE)
+        assert answer.results[0].why.startswith("The review cannot be used: it has no verdict.")
+        shown = await chat.prompt("fix.review")
+        assert "The review cannot be used" in shown
+        assert "line.price" in shown
+
+
+async def test_an_inconclusive_review_blocks_and_says_so_everywhere(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await reviewed(chat, workspace)
+        await chat.report("fix.review", GARBAGE)
+        last = await chat.report("fix.review", GARBAGE)
+        assert last.state.value == "inconclusive"
+        assert await chat.states() == {
+            "fix": "unverified",
+            "fix.review": "failed",
+            "docs": "skipped",
+            "review": "skipped",
+        }
+        trace = await chat.trace()
+        assert (trace.state, trace.blocked["fix.review"]) == ("inconclusive", "failed: inconclusive")
+        assert trace.next is not None
+        assert trace.next.kind is StepKind.SETTLE_REVIEWS
+
+
+async def test_rounds_are_bounded_by_the_setting_and_then_the_run_needs_changes(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, council_rounds=2) as chat:
+        await reviewed(chat, workspace)
+        await chat.report("fix.review", verdict("FAIL", "high"))
+        await chat.report("fix", "again")
+        last = await chat.report("fix.review", verdict("FAIL", "high"))
+        assert last.state.value == "needs_changes"
+        assert last.next is not None
+        words = tool_wording.words(last.next)
+        assert "Blocked by review: fix.review." in words
+        assert "steer_run(action='retry')" in words
+        rows = {row.id: row for row in await chat.app.store.tasks(chat.run_id)}
+        assert (rows["fix"].cause, rows["fix"].rounds) == ("needs_changes", 1)
+        assert (rows["fix.review"].cause, rows["fix.review"].rounds) == ("needs_changes", 2)
+        results = {line.task_id: line for line in (await chat.trace("results")).results}
+        assert "A high fault" in results["fix.review"].capsule
+
+
+async def test_a_review_that_nobody_waits_for_still_decides_how_the_run_ends(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, council_rounds=1) as chat:
+        await chat.begin(FIX)
+        (workspace / "app/cart.py").write_text(BETTER)
+        assert {one.task_id for one in (await chat.report("fix")).assignments} == {"review"}
+        last = await chat.report("review", verdict("FAIL", "high"))
+        assert last.state.value == "needs_changes"
+
+
+async def test_what_a_passing_review_found_besides_is_left_to_do_on_the_run(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await reviewed(chat, workspace)
+        assert (await chat.trace()).follow_ups == ()
+        await chat.report("fix.review", verdict("PASS", "medium", "low"))
+        line = "fix.review: medium: app/cart.py:2: A medium fault"
+        assert (await chat.trace()).follow_ups == (line,)
+        todo = (await chat.trace("todo")).todo
+        assert todo[-1] == {"content": line, "status": "pending", "priority": "medium"}
+        assert len(todo) == len(await chat.states()) + 1
+        assert "A medium fault" in await chat.prompt("docs")
+
+
+async def test_without_a_repository_the_files_are_shown_as_they_are(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop", git=False)
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await reviewed(chat, workspace)
+        shown = await chat.prompt("fix.review")
+        assert "+    return sum(line.price for line in cart)" in shown
+        assert "the files as they are" in shown
+
+
+async def test_work_that_was_committed_on_the_way_is_shown_all_the_same(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await chat.begin(FIX, DOCS)
+        (workspace / "app/cart.py").write_text(BETTER)
+        reviewed_runs.commit(workspace)
+        await chat.report("fix")
+        assert "+    return sum(line.price for line in cart)" in await chat.prompt("fix.review")
+
+
+async def test_secrets_in_the_change_reach_no_reviewer_and_no_file_of_ours(tmp_path: Path) -> None:
+    secret = "ghp_" + "a1B2" * 9
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await chat.begin(FIX, DOCS)
+        (workspace / "app/cart.py").write_text(f"TOKEN = '{secret}'\n")
+        await chat.report("fix")
+        assert secret not in await chat.prompt("fix.review")
+    assert not [
+        path for path in (tmp_path / "state").rglob("*") if path.is_file() and secret.encode() in path.read_bytes()
+    ]
+
+
+@pytest.mark.parametrize(
+    "review",
+    [
+        {"id": "look", "do": "Is it right?", "reviews": ["fix"]},
+        {"id": "look", "do": "Is it right?", "deps": ["fix"], "agent": "security-sentinel"},
+    ],
+    ids=["declared", "given to a reviewer"],
+)
+async def test_a_review_of_a_users_own_plan_is_a_review(tmp_path: Path, review: dict[str, Any]) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        ship = {"id": "ship", "do": "Ship it", "deps": ["look"], "agent": "coder"}
+        await chat.begin(FIX, review, ship)
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        assert "line.price" in await chat.prompt("look")
+        await chat.report("look", verdict("FAIL", "high"))
+        assert await chat.states() == {"fix": "running", "look": "blocked", "ship": "blocked"}
+
+
+async def test_only_a_person_lets_a_review_go_that_has_not_passed(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, council_rounds=1) as chat:
+        await reviewed(chat, workspace)
+        await chat.report("fix.review", verdict("FAIL", "high"))
+        with pytest.raises(errors.NotAllowed, match="only a person"):
+            await chat.app.steer(chat.run_id, "skip", "fix.review", "never mind")
+        steered = await chat.app.steer(chat.run_id, "skip", "fix.review", "known", by_person=True)
+        assert steered.state.value == "running"
+        assert (await chat.states())["docs"] == "ready"
+
+
+async def test_a_dry_run_goes_through_its_reviews_and_says_that_it_is_simulated(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        plan = await chat.app.plans.plan([FIX, DOCS])
+        progress = await chat.app.dispatch(plan_id=plan.plan.id, dry_run=True)
+        async for _ in chat.app.engine.events(progress.run_id):
+            pass
+        trace = await chat.app.trace(run_id=progress.run_id)
+        assert (trace.state, trace.simulated) == ("succeeded", True)
+
+
+async def test_a_simulated_review_of_real_work_passes_nothing(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        look = {"id": "look", "do": "Review it", "reviews": ["fix"], "worker": "scripted"}
+        await chat.begin(FIX, look, {"id": "ship", "do": "Ship", "deps": ["look"], "agent": "coder"})
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        async for event in chat.app.engine.events(chat.run_id):
+            if event.kind == "run_finished":
+                break
+        assert await chat.states() == {"fix": "unverified", "look": "failed", "ship": "skipped"}
