@@ -11,7 +11,17 @@ TOOLS = frozenset(
     {"route_task", "plan_dag", "dispatch", "report", "review_council", "get_trace", "steer_run", "message_agents"}
 )
 ARGUMENTS = frozenset(
-    {"plan_id", "run_id", "task_id", "request_key", "run_in_background", "depends_on", "timeout_s", "already_out"}
+    {
+        "plan_id",
+        "run_id",
+        "task_id",
+        "request_key",
+        "run_in_background",
+        "depends_on",
+        "timeout_s",
+        "already_out",
+        "pass_on",
+    }
 )
 EXPECTED = frozenset(
     {
