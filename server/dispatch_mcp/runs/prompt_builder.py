@@ -220,7 +220,7 @@ def _goal(task: model.Task, workspace: str) -> Iterator[Part]:
 def _limits(work: work_order.WorkOrder) -> Iterator[str]:
     yield from work.task.constraints or (DEFAULT_CONSTRAINT,)
     if work.task.files:
-        yield "Change no file but those listed under `Files to change`."
+        yield "Change no file but those listed under `Files to change`; if none of them changes, the task has failed."
     if work.timeout_s is not None:
         yield f"Finish within {_duration(work.timeout_s)}."
 
