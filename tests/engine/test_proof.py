@@ -115,7 +115,7 @@ async def test_what_was_not_checked_is_unverified_and_its_dependants_are_told(sh
         reported = await at.app.report(given.run_id, [dispatcher_setup.said(given.assignments[0])])
         shown = await at.app.trace(run_id=given.run_id, view="results")
     assert reported.results[0].state == "unverified"
-    assert "allow_commands" in reported.results[0].receipts[1].detail
+    assert "is not on the user's allow-list" in reported.results[0].receipts[0].detail, "what is open comes first"
     assert "claimed, not proven" in reported.assignments[0].call.prompt
     assert "UNVERIFIED" in shown.results[0].capsule
     assert "make test" in shown.results[0].capsule

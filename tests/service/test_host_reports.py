@@ -12,7 +12,7 @@ import pytest
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions
 from dispatch_mcp.runs import report_reader
-from dispatch_mcp.service import host_reports
+from dispatch_mcp.service import answers, host_reports
 
 
 def report(**fields: Any) -> report_reader.Report:
@@ -156,3 +156,26 @@ def test_entries_that_could_not_be_read_keep_their_place_in_the_answer() -> None
 
 def test_claims_are_no_receipts() -> None:
     assert results(True, True)[0].receipts == ()
+
+
+@hypothesis.given(
+    st.text(max_size=600),
+    st.lists(
+        st.builds(
+            model.Receipt,
+            kind=st.sampled_from(["diff", "file", "exit_code", "touched"]),
+            ok=st.booleans(),
+            detail=st.text(max_size=600),
+            criterion=st.text(max_size=300),
+        ),
+        max_size=8,
+    ),
+)
+def test_a_line_of_the_answer_is_short_and_counts_what_it_leaves_out(why: str, evidence: list[model.Receipt]) -> None:
+    line = host_reports.fitted(
+        answers.Accepted(task_id="t", attempt=1, accepted=True, why=why, receipts=tuple(evidence))
+    )
+    texts = [line.why, *(receipt.model_dump_json(exclude_defaults=True) for receipt in line.receipts)]
+    assert sum(map(len, texts)) <= host_reports.ENTRY_CHARS
+    assert len(line.receipts) + line.more_receipts == len(evidence)
+    assert [receipt.kind for receipt in line.receipts] == [receipt.kind for receipt in evidence[: len(line.receipts)]]

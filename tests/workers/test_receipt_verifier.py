@@ -133,7 +133,7 @@ async def test_acceptance_runs_nothing_that_the_user_did_not_allow(tmp_path: Pat
     )  # fmt: skip
     found = await looked(make(tmp_path), asked)
     assert facts(found) == [(False, False)] * 5
-    assert all("allow_commands" in receipt.detail for receipt in found)
+    assert all("is not on the user's allow-list" in receipt.detail for receipt in found)
     assert not (workspace / "owned").exists()
 
 

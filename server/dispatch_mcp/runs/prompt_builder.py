@@ -228,7 +228,7 @@ def _limits(work: work_order.WorkOrder) -> Iterator[str]:
     if work.objections:
         yield MEND
     if work.task.files:
-        yield "Change no file but those listed under `Files to change`."
+        yield "Change no file but those listed under `Files to change`; if none of them changes, the task has failed."
     if work.timeout_s is not None:
         yield f"Finish within {_duration(work.timeout_s)}."
 

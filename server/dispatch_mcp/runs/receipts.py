@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -126,21 +127,23 @@ def from_claim(
         return ()
     real = (*files.changed, *(files.undeclared or ()))
     foreign = [path_globs.normalise(path, workspace) for path in foreign_paths]
-    verdicts = [_of_name(claim, real, files.untouched, foreign, workspace) for claim in claims]
-    if not all(verdicts):
-        return ()
-    reasons = "; ".join(dict.fromkeys(verdicts))
-    return (Receipt(kind="claim", ok=False, detail=f"of the files that it says it changed, {reasons}"),)
-
-
-def _of_name(claim: str, real: Iterable[str], idle: Iterable[str], foreign: Iterable[str], workspace: str) -> str:
-    """Returns what is wrong with a file that a worker says it changed; nothing where that cannot be told."""
-    if any(_names(claim, path, workspace) for path in real):
-        return ""
-    for path in idle:
-        if _names(claim, path, workspace):
-            return f"`{path}` is untouched"
-    return next((f"`{path}` is another task's" for path in foreign if _names(claim, path, workspace)), "")
+    idle: list[str] = []
+    alien: list[str] = []
+    for claim in claims:
+        names = functools.partial(_names, claim, workspace=workspace)
+        own_path, alien_path = (next(filter(names, paths), "") for paths in (files.untouched, foreign))
+        if any(map(names, real)) or not (own_path or alien_path):
+            return ()
+        if own_path:
+            idle.append(own_path)
+        else:
+            alien.append(alien_path)
+    reasons = [
+        f"{problems.in_backticks(tuple(dict.fromkeys(paths)))} {standing}"
+        for paths, standing in ((idle, "untouched"), (alien, "declared by other tasks"))
+        if paths
+    ]
+    return (Receipt(kind="claim", ok=False, detail=f"of the files that it says it changed: {'; '.join(reasons)}"),)
 
 
 def _names(claim: str, path: str, workspace: str) -> bool:
@@ -205,6 +208,28 @@ def is_refuted(receipt: Receipt) -> bool:
     return is_verdict and receipt.checked and not receipt.ok
 
 
+def reasons(outcome: model.Outcome, limit: int) -> str:
+    """Returns why a claim was refuted, in about `limit` characters on one line; an empty string for other outcomes."""
+    if outcome.error_kind not in transitions.REFUTATIONS:
+        return ""
+    refutations = [receipt for receipt in outcome.receipts if is_refuted(receipt)]
+    room = limit // max(1, len(refutations))
+    texts = [escape.one_line(_reason(receipt), limit=room) for receipt in refutations]
+    return "; ".join([*texts, *_ways_out(outcome.error_kind)])
+
+
+def beside_reasons(outcome: model.Outcome) -> tuple[Receipt, ...]:
+    """Returns the receipts that `reasons` does not speak of, what is open first; claims are none."""
+    rest = [receipt for receipt in outcome.receipts if receipt.kind != "claim" and not is_refuted(receipt)]
+    return tuple(sorted(rest, key=lambda receipt: not _is_open(receipt)))
+
+
+def cut(receipt: Receipt, limit: int) -> Receipt:
+    """Returns a receipt whose texts have at most `limit` characters each."""
+    texts = {"detail": receipt.detail, "criterion": receipt.criterion}
+    return receipt.model_copy(update={name: escape.one_line(text, limit=limit) for name, text in texts.items()})
+
+
 def doubts(outcome: model.Outcome) -> tuple[str, ...]:
     """Returns why an outcome is unverified, one line a reason; nothing when nobody asked for proof."""
     return tuple(describe(receipt) for receipt in outcome.receipts if _is_open(receipt))
@@ -233,15 +258,21 @@ def _is_open(receipt: Receipt) -> bool:
 
 
 def _refusal(refutations: Sequence[Receipt]) -> dict[str, model.Json]:
-    reasons = "\n".join(f"- {_reason(receipt)}" for receipt in refutations)
-    error = f"Claimed to be done, but the receipts say otherwise:\n{reasons}"
+    kind = min(map(_kind_of_error, refutations), key=transitions.REFUTATIONS.index)
+    lines = (*map(_reason, refutations), *_ways_out(kind))
+    error = "\n- ".join(("Claimed to be done, but the receipts say otherwise:", *lines))
     return {
         "state": AttemptState.FAILED,
         "error": error if len(error) <= ERROR_CHARS else f"{error[:ERROR_CHARS]}…",
-        "error_kind": min(map(_kind_of_error, refutations), key=transitions.REFUTATIONS.index),
+        "error_kind": kind,
         "retryable": True,
         "unverified": False,
     }
+
+
+def _ways_out(kind: str) -> tuple[str, ...]:
+    """Returns what else can be done about a refuted claim than doing the work."""
+    return ("if nothing is left to change, the task can be skipped",) if kind == transitions.NOTHING_CHANGED else ()
 
 
 def _kind_of_error(receipt: Receipt) -> str:

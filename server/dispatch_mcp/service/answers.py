@@ -72,7 +72,10 @@ class Progress(RunAnswer):
 
 
 class Accepted(model.Value):
-    """What became of one reported result; `proposed_edits` are the orchestrator's to send to `plan_dag`, or not."""
+    """What became of one reported result; `proposed_edits` are the orchestrator's to send to `plan_dag`, or not.
+
+    `more_receipts` counts those that are left out here; the trace has all, and whole.
+    """
 
     task_id: str
     attempt: int
@@ -80,6 +83,7 @@ class Accepted(model.Value):
     state: str = ""
     why: str = ""
     receipts: tuple[model.Receipt, ...] = ()
+    more_receipts: int = 0
     proposed_edits: tuple[dict[str, model.Json], ...] = ()
 
 

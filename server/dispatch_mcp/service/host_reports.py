@@ -7,17 +7,20 @@ from types import MappingProxyType
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, problems, records, transitions
-from dispatch_mcp.runs import handoff_parser, report_reader
+from dispatch_mcp.runs import handoff_parser, receipts, report_reader
 from dispatch_mcp.service import answers
+from dispatch_mcp.text import escape
 
 MOST_REFUSALS = 5
 """Refusals that one error tells."""
 
+REASONS_CHARS, WHY_CHARS = 220, 300
+FIRST_RECEIPT_CHARS, RECEIPT_CHARS, ENTRY_CHARS = 280, 120, 460
+"""Characters of the texts in the answer to one result: of what refutes it, of why it was not taken (that included), of
+the most telling receipt, of each other one, of all together."""
+
 SUMMARY_CHARS = 1_200
 """Characters of an outcome's summary, about 300 tokens: dependants read it when there is no handoff."""
-
-WHY_CHARS = 400
-"""Characters of why a result was not taken as it was meant; the trace has the rest."""
 
 _STATES: Mapping[report_reader.End, AttemptState] = {
     "succeeded": AttemptState.SUCCEEDED,
@@ -117,12 +120,29 @@ def report_results(
                 attempt=report.attempt,
                 accepted=is_accepted,
                 state=task.state.value if task else "",
-                why=why or (_refuted(outcome) if is_accepted else _fenced(report, task, reasons)),
-                receipts=tuple(receipt for receipt in outcome.receipts if is_accepted and receipt.kind != "claim"),
+                why=why
+                or (_reasons(outcome) if is_accepted else _fenced(report, task, reasons)),
+                receipts=receipts.beside_reasons(outcome) if is_accepted else (),
                 proposed_edits=outcome.handoff.proposed_edits if is_accepted else (),
             )
         )
     return out
+
+
+def fitted(line: answers.Accepted) -> answers.Accepted:
+    """Returns the line of a report in few characters; whoever did the work is told everything, and so is the trace."""
+    why = escape.one_line(line.why, limit=WHY_CHARS)
+    limits = (FIRST_RECEIPT_CHARS, *[RECEIPT_CHARS] * len(line.receipts))
+    short = [receipts.cut(receipt, limit) for receipt, limit in zip(line.receipts, limits, strict=False)]
+    room = ENTRY_CHARS - len(line.task_id) - len(why)
+    visible: list[model.Receipt] = []
+    for receipt in short:
+        room -= len(receipt.model_dump_json(exclude_defaults=True)) + 1
+        if room < 0:
+            break
+        visible.append(receipt)
+    more = len(short) - len(visible)
+    return line.model_copy(update={"why": why, "receipts": tuple(visible), "more_receipts": more})
 
 
 def with_refused_entries(
@@ -144,10 +164,11 @@ def _refused_line(entry: report_reader.RefusedEntry, tasks: Mapping[str, records
     return answers.Accepted(task_id=entry.task_id, attempt=entry.attempt, accepted=False, state=state, why=entry.why)
 
 
-def _refuted(outcome: model.Outcome) -> str:
+def _reasons(outcome: model.Outcome) -> str:
+    """Returns why work that was taken did not count as done, or was sent back; nothing for what succeeded."""
     if outcome.error_kind in (transitions.NEEDS_CHANGES, transitions.UNUSABLE):
-        return (outcome.summary if outcome.sends_back else outcome.error)[:WHY_CHARS]
-    return outcome.error if outcome.error_kind in transitions.REFUTATIONS else ""
+        return outcome.summary if outcome.sends_back else outcome.error
+    return receipts.reasons(outcome, REASONS_CHARS)
 
 
 def _fenced(

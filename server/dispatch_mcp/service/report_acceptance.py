@@ -67,7 +67,7 @@ class Reporting:
             run_id=run_id,
             state=after.run.state,
             counts=after.run.counts,
-            results=host_reports.with_refused_entries(results, entries, after.rows),
+            results=tuple(map(host_reports.fitted, host_reports.with_refused_entries(results, entries, after.rows))),
             assignments=handover.assignments,
             messages=tuple(await self._unread(handover.mail.messages)),
             pass_on=handover.news.pass_on,

@@ -21,7 +21,7 @@ Meanings = tuple[tuple[int, float], ...]
 MAX_WORDS = 5
 MIN_PREFIX = 4
 _CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_RUN = re.compile(rf"[A-Za-z]*[{_CJK}][{_CJK}A-Za-z]*")
+_RUN = re.compile(rf"(?<![A-Za-z])[A-Za-z]*+[{_CJK}][{_CJK}A-Za-z]*+")
 """A run of Chinese or Japanese characters, with the Latin letters that are written into it: `APIキー`."""
 _LEAST_FOLDED = 6
 _LEAST_IMPLIED = 0.1
