@@ -20,7 +20,7 @@ from dispatch_mcp.text import path_globs
 GLOB_CHECKS: Final = 20_000
 """Comparisons with globs per plan; beyond it each glob counts as the folder that it starts in."""
 
-_MARKS = ("*", "?", "[", "{", "\\", "//", "/.", "./", "\n.", "\n/", "/\n")
+_MARKS = ("*", "?", "[", "{", "\\", "//", "/.", "./", "\n.", "\n/", "/\n", "\n ", " \n")
 _LAST = "\U0010ffff"
 
 

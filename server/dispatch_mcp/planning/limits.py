@@ -22,11 +22,14 @@ ALIASES: Final[Mapping[str, str]] = {
 
 
 def canonical(raw: Mapping[str, model.Json]) -> dict[str, model.Json]:
-    """Returns the limits that are set, under their own names; of two names for one ceiling, the lower value counts."""
+    """Returns the limits that are set, under their own names.
+
+    Of two names for one ceiling, the lower value counts; one that is no number stays, to be refused by who reads it.
+    """
     out: dict[str, model.Json] = {}
     for name, value in json_types.without_left_out(raw).items():
         own = ALIASES.get(name, name)
-        there = out.get(own)
-        are_numbers = isinstance(there, int | float) and isinstance(value, int | float)
-        out[own] = min(there, value) if are_numbers else value
+        values = [out[own], value] if own in out else [value]
+        wrong = [value for value in values if not isinstance(value, int | float)]
+        out[own] = wrong[0] if wrong else min(values)
     return out

@@ -94,13 +94,14 @@ def of_reads(
     late_readers = conflicts.holders(paths.reads, paths.writes, paths.touching, place)
     late_writers = conflicts.holders(paths.writes, paths.reads, paths.touching, place)
     pairs = [(reader, writer) for writer, reader in _few(reach, late_readers)]
-    pairs += [pair for pair in _few(reach, late_writers) if pair not in pairs]
+    pairs += _few(reach, late_writers)
     if pairs:
+        total = _count(reach, late_readers) + _count(reach, late_writers)
         sentence = [
             f"`{tasks[reader].id}` reads {_path(paths, reader, writer)}, which `{tasks[writer].id}` writes"
             for reader, writer in pairs[:3]
         ]
-        more = f" (and {len(pairs) - 3} more)" if len(pairs) > 3 else ""
+        more = f" (and {total - 3} more)" if total > 3 else ""
         readers = [tasks[reader].id for reader, _ in pairs]
         yield _about("read_after_write_unordered", readers, f"{'; '.join(sentence)}{more}; add a dep if order matters.")
 
@@ -144,6 +145,11 @@ def _few(reach: conflicts.Reach, rivals: dict[int, int]) -> Iterator[tuple[int, 
         for place in conflicts.places(free)
     )
     return itertools.islice(pairs, _LISTED)
+
+
+def _count(reach: conflicts.Reach, rivals: dict[int, int]) -> int:
+    """Returns how many such pairs there are."""
+    return sum(free.bit_count() for _, free in conflicts.unordered_pairs(reach, rivals))
 
 
 def _hot(writes: Mapping[int, Sequence[str]]) -> list[int]:

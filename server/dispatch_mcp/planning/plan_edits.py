@@ -86,6 +86,12 @@ def _misplaced(where: str, task_id: str, edit: Mapping[str, model.Json]) -> prob
         return _bad_edit(
             task_id, f"{where}.{strange[:80]}", f"There is no {problems.quoted(strange)} here.", fix, nearest
         )
+    cascade = edit.get("cascade", False)
+    if not isinstance(cascade, bool):
+        message = f"cascade is {problems.quoted(cascade)}."
+        return _bad_edit(
+            task_id, f"{where}.cascade", message, "Send true to drop all that depends on it too, or false."
+        )
     if edit["op"] not in ("add", "modify"):
         return None
     fields = edit.get("task")
