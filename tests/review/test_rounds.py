@@ -173,6 +173,15 @@ def test_what_an_earlier_finding_is_about_is_looked_at_again() -> None:
     assert rounds.since(diff, diff, [OLD.model_copy(update={"file": "other.py"})]).files == ()
 
 
+def test_every_earlier_finding_of_a_file_is_looked_at_again() -> None:
+    hunks = [
+        diff_samples.change("app.py", line, start=at).hunks[0] for line, at in (("+charge(it)", 1), ("+log(it)", 90))
+    ]
+    diff = unified_diff.Diff((unified_diff.FileChange("app.py", "app.py", "modified", tuple(hunks)),))
+    quotes_of = [OLD.model_copy(update={"quote": quote}) for quote in ("+charge( it )", "log(it)")]
+    assert rounds.since(diff, diff, quotes_of) == diff
+
+
 def test_a_file_without_lines_is_looked_at_when_it_is_new() -> None:
     renamed = unified_diff.FileChange("new.py", "old.py", "renamed")
     assert rounds.since(unified_diff.Diff(), diff_samples.diff(renamed)).files == (renamed,)

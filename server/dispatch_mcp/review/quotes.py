@@ -1,22 +1,19 @@
-"""Quotes checked against the change: a finding that quotes what is not there is demoted and marked."""
+"""Quotes checked against the change: a finding stands where its quote stands, and without one it is demoted."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from dispatch_mcp.review import findings
+from dispatch_mcp.review import quote_search
 from dispatch_mcp.review.findings import EarlierRuling, Finding, ReviewReport
 from dispatch_mcp.text import unified_diff
 
-LEAST: Final = 3
-"""Letters and digits that a quote must have to prove anything."""
-
 NOT_THERE: Final = "quotes what is not in the change"
 TOO_SHORT: Final = "quotes nothing"
-_SIGNIFICANT = re.compile(r"\w")
+MOST_PLACES: Final = 500
+"""Places among which the nearest one of a quote is looked for; a quote of more says little about any of them."""
 
 
 class Place(NamedTuple):
@@ -28,89 +25,67 @@ class Place(NamedTuple):
     removed: bool
 
 
-class _Line(NamedTuple):
-    number: int
-    text: str
-
-
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """The lines of a change by file, new side and old side, ready for finding quotes."""
+    """The lines of a change by file, ready for finding quotes."""
 
-    sides: Mapping[str, tuple[Sequence[_Line], Sequence[_Line]]]
+    files: Mapping[str, quote_search.FileText]
 
     def find(self, file: str, line: int, quote: str) -> Place | None:
-        """Returns where a quote stands, nearest to `line`; in the named file, or in the only one that has it."""
-        parts = [findings.plain(part) for part in quote.split("\n")]
-        parts = [part for part in parts if part]
-        if len(_SIGNIFICANT.findall("".join(parts))) < LEAST:
-            return None
-        path = self._file(file)
-        if path is not None:
-            return self._within(path, line, parts) or self._within(path, line, _unmarked(parts))
-        places = [place for path in self.sides if (place := self._within(path, line, parts))]
-        return places[0] if len(places) == 1 else None
+        """Returns where a quote stands, nearest to `line`; in the named file, or in the only one that has it.
 
-    def _file(self, file: str) -> str | None:
+        So strict is what may let something pass: an earlier finding that is gone, a proof against one.
+        """
+        words = quote_search.Quote(quote)
+        path = self.path(file)
+        if not words.is_significant:
+            return None
+        if path is not None:
+            return _nearest(path, line, self.files[path].find(words))
+        places = (place for path in self.files if (place := _nearest(path, line, self.files[path].find(words))))
+        first, second = next(places, None), next(places, None)
+        return first if second is None else None
+
+    def everywhere(self, quote: str) -> dict[str, list[quote_search.Match]]:
+        """Returns the places at which a quote stands, by file; of very many, about the first MOST_PLACES."""
+        words = quote_search.Quote(quote)
+        matches: dict[str, list[quote_search.Match]] = {}
+        count = 0
+        for path, text in self.files.items() if words.is_significant else ():
+            places = text.find(words)
+            count += len(places)
+            if places:
+                matches[path] = places
+            if count >= MOST_PLACES:
+                break
+        return matches
+
+    def path(self, file: str) -> str | None:
+        """Returns the file of the change that a name means, if it means one."""
         name = file.strip().removeprefix("./")
         for candidate in (name, name.removeprefix("a/"), name.removeprefix("b/")):
-            if candidate in self.sides:
+            if candidate in self.files:
                 return candidate
-        near = [path for path in self.sides if name and (path.endswith(f"/{name}") or name.endswith(f"/{path}"))]
+        near = [path for path in self.files if name and (path.endswith(f"/{name}") or name.endswith(f"/{path}"))]
         return near[0] if len(near) == 1 else None
-
-    def _within(self, path: str, line: int, parts: Sequence[str]) -> Place | None:
-        new, old = self.sides[path]
-        matches = [(place, False) for place in _matches(new, parts)] or [
-            (place, True) for place in _matches(old, parts)
-        ]
-        if not matches:
-            return None
-        (first, last), old_side = min(matches, key=lambda match: (abs(match[0][0] - line), match[0][0]))
-        return Place(path, first, last, old_side)
 
 
 def ground(diff: unified_diff.Diff) -> Ground:
     """Returns the lines of a change; quotes may come from added, removed and unchanged lines that it shows."""
-    sides: dict[str, tuple[list[_Line], list[_Line]]] = {}
+    files: dict[str, quote_search.FileText] = {}
     for change in diff.files:
-        new, old = sides.setdefault(change.path, ([], []))
+        text = files.setdefault(change.path, quote_search.FileText())
         for hunk in change.hunks:
-            for line in unified_diff.lines_with_numbers(hunk):
-                (old if line.mark == "-" else new).append(_Line(line.number, findings.plain(line.text)))
-    return Ground(sides)
+            text.add(hunk)
+    return Ground(files)
 
 
-def _matches(lines: Sequence[_Line], parts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    if not parts:
-        return
-    first, rest = parts[0], parts[1:]
-    for at, line in enumerate(lines):
-        if first in line.text if not rest else line.text.endswith(first):
-            last = _continued(lines, at, rest)
-            if last is not None:
-                yield line.number, last
-
-
-def _continued(lines: Sequence[_Line], at: int, rest: Sequence[str]) -> int | None:
-    """Returns the number of the line in which the rest of a quote ends; blank lines do not count."""
-    last = lines[at].number
-    for place, part in enumerate(rest):
-        at += 1
-        while at < len(lines) and not lines[at].text:
-            at += 1
-        if at >= len(lines):
-            return None
-        text = lines[at].text
-        if text != part and not (place == len(rest) - 1 and text.startswith(part)):
-            return None
-        last = lines[at].number
-    return last
-
-
-def _unmarked(parts: Sequence[str]) -> list[str]:
-    """Returns the lines of a quote that was copied with the marks of the diff."""
-    return [part[1:].strip() if part[:1] in "+-" else part for part in parts]
+def _nearest(path: str, line: int, matches: list[quote_search.Match]) -> Place | None:
+    """Returns the match nearest to a line; without a line, the first one among changed lines."""
+    if not matches:
+        return None
+    best = min(matches, key=lambda match: (abs(match.first - line) if line else not match.is_changed, match.first))
+    return Place(path, best.first, best.last, best.removed)
 
 
 def check(report: ReviewReport, where: Ground) -> ReviewReport:
@@ -124,19 +99,27 @@ def check(report: ReviewReport, where: Ground) -> ReviewReport:
 
 
 def anchored(finding: Finding, where: Ground) -> Finding:
-    """Returns a finding with the place where its quote stands; without one it is low, whatever it was called."""
+    """Returns a finding with the place where its quote stands; without one it is low, whatever it was called.
+
+    A quote of another file or line than the finding names is looked for in the whole change, and the finding moves to
+    the nearest place that has it.
+    """
     place = where.find(finding.file, finding.line, finding.quote)
-    if place is None:
-        short = len(_SIGNIFICANT.findall(finding.quote)) < LEAST
+    if place is not None:
+        return _at(finding, place, [*_corrections(finding, place)])
+    matches = where.everywhere(finding.quote)
+    if not matches:
+        short = not quote_search.Quote(finding.quote).is_significant
         mark = TOO_SHORT if short else NOT_THERE
         return finding.model_copy(
             update={"severity": "low", "claimed": finding.called, "anchored": False, "marks": (*finding.marks, mark)}
         )
-    marks = list(finding.marks)
-    if finding.line and finding.line != place.line:
-        marks.append(f"line corrected from {finding.line}")
-    if finding.file and place.file != finding.file.strip():
-        marks.append(f"file corrected from {finding.file[:200]}")
+    nearest = (_nearest(path, finding.line, places) for path, places in matches.items())
+    place = min(filter(None, nearest), key=lambda place: _distance(finding, place))
+    return _at(finding, place, [*_moves(finding, sum(map(len, matches.values())))])
+
+
+def _at(finding: Finding, place: Place, marks: list[str]) -> Finding:
     return finding.model_copy(
         update={
             "file": place.file,
@@ -144,9 +127,38 @@ def anchored(finding: Finding, where: Ground) -> Finding:
             "last": place.last,
             "removed": place.removed,
             "anchored": True,
-            "marks": tuple(marks),
+            "marks": (*finding.marks, *marks),
         }
     )
+
+
+def _corrections(finding: Finding, place: Place) -> Iterator[str]:
+    """Yields what of a finding's place was not right though its quote is where it says."""
+    if finding.line and finding.line != place.line:
+        yield f"line corrected from {finding.line}"
+    if finding.file and place.file != finding.file.strip():
+        yield f"file corrected from {finding.file[:200]}"
+
+
+def _moves(finding: Finding, count: int) -> Iterator[str]:
+    """Yields how a finding came to a place that it does not name."""
+    named = finding.file[:200] + (f":{finding.line}" if finding.line else "")
+    if named:
+        yield f"moved from {named}: its quote stands here"
+    if count > 1:
+        number = f"{count} places" if count < MOST_PLACES else f"{MOST_PLACES} places or more"
+        yield f"its quote stands at {number}, this is the nearest"
+
+
+def _distance(finding: Finding, place: Place) -> tuple[int, int, str, int]:
+    """Returns how far a place is from the one that a finding names: by the end of the path first, then by the line."""
+    pairs = zip(reversed(finding.file.split("/")), reversed(place.file.split("/")), strict=False)
+    alike = 0
+    for own, other in pairs:
+        if own != other:
+            break
+        alike += 1
+    return -alike, abs(place.line - finding.line) if finding.line else 0, place.file, place.line
 
 
 def _ruled(ruling: EarlierRuling, where: Ground) -> EarlierRuling:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.review import council_decision, findings, quotes, review_tasks
+from dispatch_mcp.review import council_decision, quote_search, quotes, review_tasks
 from dispatch_mcp.review.findings import Finding, Refutation, ReviewReport
 from dispatch_mcp.text import path_globs, unified_diff
 
@@ -29,17 +29,19 @@ class Carried(NamedTuple):
 
 
 def since(
-    before: unified_diff.Diff, now: unified_diff.Diff, quotes: Sequence[review_tasks.Earlier] = ()
+    before: unified_diff.Diff, now: unified_diff.Diff, earlier_findings: Sequence[review_tasks.Earlier] = ()
 ) -> unified_diff.Diff:
     """Returns the hunks of a change that were not in it before, and those that earlier findings are about."""
     old_hunks = {(change.path, _content(hunk)) for change in before.files for hunk in change.hunks}
-    quoted_lines = {finding.file: [findings.plain(part) for part in finding.quote.split("\n")] for finding in quotes}
+    texts: dict[str, list[str]] = {}
+    for finding in earlier_findings:
+        texts.setdefault(finding.file, []).append(finding.quote)
     files: list[unified_diff.FileChange] = []
     for change in now.files:
         hunks = tuple(
             hunk
             for hunk in change.hunks
-            if (change.path, _content(hunk)) not in old_hunks or _holds(hunk, quoted_lines.get(change.path, ()))
+            if (change.path, _content(hunk)) not in old_hunks or _holds(hunk, texts.get(change.path, ()))
         )
         if hunks or (not change.hunks and change not in before.files):
             files.append(unified_diff.FileChange(change.path, change.old_path, change.kind, hunks, change.binary))
@@ -50,9 +52,12 @@ def _content(hunk: unified_diff.Hunk) -> str:
     return "\n".join(line for line in hunk.lines if line[0] in "+-")
 
 
-def _holds(hunk: unified_diff.Hunk, parts: Sequence[str]) -> bool:
-    lines = [findings.plain(line[1:]) for line in hunk.lines]
-    return any(part and part in line for part in parts for line in lines)
+def _holds(hunk: unified_diff.Hunk, texts: Sequence[str]) -> bool:
+    """Returns whether a hunk has a quote, or one of its lines."""
+    lines = quote_search.FileText()
+    lines.add(hunk)
+    parts = [part for text in texts for part in (text, *text.split("\n")) if part.strip()]
+    return any(lines.find(quote_search.Quote(part)) for part in parts)
 
 
 def earlier(decision: council_decision.Decision) -> tuple[review_tasks.Earlier, ...]:
