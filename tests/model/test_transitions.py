@@ -180,7 +180,7 @@ def test_a_new_version_of_the_plan_gives_a_task_another_worker_only_while_it_may
 ) -> None:
     task = model.Task.model_validate({"id": "t", "do": "it", "worker": "api"})
     before = row(state, cause)
-    fixed = transitions.is_fixed(before)
+    fixed = transitions.is_fixed(before) and state not in (TaskState.FAILED, TaskState.CANCELLED)
     after = transitions.row_in_version(before, task, WorkerKind.CLAUDE)
     assert after is before
     assert after.worker is (WorkerKind.HOST if fixed else WorkerKind.API)

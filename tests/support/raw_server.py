@@ -36,6 +36,7 @@ def environment(home: Path, workspace: Path, allow: Sequence[Sequence[str]] = ()
         "DISPATCH_MCP_HOME": str(home),
         "DISPATCH_MCP_WORKSPACE": str(workspace),
         "DISPATCH_MCP_ALLOW_COMMANDS": json.dumps(allow),
+        "DISPATCH_MCP_REVIEWS": "none",
     }
     return kept | own | more
 

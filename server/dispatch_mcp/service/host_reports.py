@@ -120,8 +120,7 @@ def report_results(
                 attempt=report.attempt,
                 accepted=is_accepted,
                 state=task.state.value if task else "",
-                why=why
-                or (_reasons(outcome) if is_accepted else _fenced(report, task, reasons)),
+                why=why or (_reasons(outcome) if is_accepted else _fenced(report, task, reasons)),
                 receipts=receipts.beside_reasons(outcome) if is_accepted else (),
                 proposed_edits=outcome.handoff.proposed_edits if is_accepted else (),
             )
