@@ -36,11 +36,11 @@ _LOOSE: Final = str.maketrans({"\\": None, **dict.fromkeys(_QUOTES, "'"), **dict
 
 
 class Match(NamedTuple):
-    """Lines at which a quote stands, by number: of the new version, or of the old one where `removed`."""
+    """Lines at which a quote stands, by number: of the new version, or of the old one where `is_removed`."""
 
     first: int
     last: int
-    removed: bool
+    is_removed: bool
     is_changed: bool
 
 
@@ -90,8 +90,8 @@ class _View:
         is_changed = any(line.mark != " " for line in lines)
         new = [line for line in lines if line.mark != "-"]
         if new and (any(line.mark == "+" for line in lines) or not is_changed):
-            return Match(new[0].new, new[-1].new, removed=False, is_changed=is_changed)
-        return Match(lines[0].old, lines[-1].old, removed=True, is_changed=True)
+            return Match(new[0].new, new[-1].new, is_removed=False, is_changed=is_changed)
+        return Match(lines[0].old, lines[-1].old, is_removed=True, is_changed=True)
 
 
 class FileText:

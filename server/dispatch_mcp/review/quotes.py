@@ -17,12 +17,12 @@ MOST_PLACES: Final = 500
 
 
 class Place(NamedTuple):
-    """Where a quote was found; numbers are of the new version, or of the old one where `removed`."""
+    """Where a quote was found; numbers are of the new version, or of the old one where `is_removed`."""
 
     file: str
     line: int
     last: int
-    removed: bool
+    is_removed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _nearest(path: str, line: int, matches: list[quote_search.Match]) -> Place |
     if not matches:
         return None
     best = min(matches, key=lambda match: (abs(match.first - line) if line else not match.is_changed, match.first))
-    return Place(path, best.first, best.last, best.removed)
+    return Place(path, best.first, best.last, best.is_removed)
 
 
 def check(report: ReviewReport, where: Ground) -> ReviewReport:
@@ -125,7 +125,7 @@ def _at(finding: Finding, place: Place, marks: list[str]) -> Finding:
             "file": place.file,
             "line": place.line,
             "last": place.last,
-            "removed": place.removed,
+            "removed": place.is_removed,
             "anchored": True,
             "marks": (*finding.marks, *marks),
         }

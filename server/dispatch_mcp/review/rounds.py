@@ -112,7 +112,7 @@ def _again(earlier_finding: review_tasks.Earlier, reviewer: str, place: quotes.P
         file=place.file,
         line=place.line,
         last=place.last,
-        removed=place.removed,
+        removed=place.is_removed,
         quote=earlier_finding.quote,
         claim=earlier_finding.claim,
         anchored=True,
