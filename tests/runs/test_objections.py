@@ -132,6 +132,35 @@ def test_an_async_review_that_blocks_sends_its_work_back_and_lets_go_on_what_has
     assert set(started(core)) == {"later", "r"}
 
 
+def test_work_that_crashes_while_what_it_builds_on_is_done_again_waits_for_it() -> None:
+    core = begun(task("a"), task("begun", "a"), review("r", "a"))
+    started(core)
+    end(core, "a", "done")
+    assert set(started(core)) == {"begun", "r"}
+    end(core, "r", "block")
+    core.abandon("begun", 0.0, crashed=True)
+    assert states(core) == {"a": "ready", "begun": "blocked", "r": "blocked"}
+    assert started(core) == ["a"]
+    end(core, "a", "done")
+    assert set(started(core)) == {"begun", "r"}
+
+
+def test_work_that_nobody_can_do_again_is_blocked_for_good_by_its_review() -> None:
+    core = begun(task("a", max_attempts=1), task("b", "a"), review("ra", "a"), review("rb", "b"))
+    started(core)
+    end(core, "a", "done")
+    assert set(started(core)) == {"b", "ra"}
+    end(core, "b", "done")
+    assert started(core) == ["rb"]
+    end(core, "ra", "block")
+    assert started(core) == ["a"]
+    end(core, "a", "fail")
+    end(core, "rb", "block")
+    assert core.over
+    assert (core.row("b").state, core.row("rb").state) == (TaskState.SUCCEEDED, TaskState.FAILED)
+    assert core.state is RunState.NEEDS_CHANGES
+
+
 def test_an_async_review_nobody_waits_for_decides_how_the_run_ends() -> None:
     core = begun(task("a"), review("r", "a", rounds=1))
     started(core)

@@ -48,7 +48,14 @@ CEILINGS: Mapping[str, Literal["budget", "token_budget"]] = {"dollars": "budget"
 """Kinds of error of attempts that stopped at what they were given, by what that was."""
 
 MOVES: Mapping[TaskState, frozenset[TaskState]] = {
-    TaskState.BLOCKED: frozenset({TaskState.READY, TaskState.SKIPPED, TaskState.CANCELLED}),
+    TaskState.BLOCKED: frozenset(
+        {
+            TaskState.READY,
+            TaskState.FAILED,  # a review that waits for work to be done again which nobody can do again
+            TaskState.SKIPPED,
+            TaskState.CANCELLED,
+        }
+    ),
     TaskState.READY: frozenset(
         {
             TaskState.BLOCKED,  # back: an edit of the plan gave it a dependency that has not ended
@@ -63,7 +70,9 @@ MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.RUNNING: frozenset(
         {
             TaskState.READY,  # back: a failure that may pass, a rate limit, a dead owner or a lease that ran out
-            TaskState.BLOCKED,  # back: a review that objects waits until the work is done again
+            # back: a review that objects waits until the work is done again; so does what failed or crashed while the
+            # work that it builds on had been sent back
+            TaskState.BLOCKED,
             TaskState.SUCCEEDED,
             TaskState.UNVERIFIED,
             TaskState.FAILED,

@@ -348,6 +348,11 @@ class RunCore:
         subjects = [subject for review in tasks.objecting for subject in tasks.subjects[review]]
         for subject in objections.to_send_back(tasks.rows, subjects, tasks.reviews_of) if subjects else ():
             row = tasks.rows[subject]
+            if dependencies.standing(tasks.graph, tasks.rows, subject)[0] is TaskState.SKIPPED:
+                # What the work was built on is lost, so nobody can do it again: its reviews have blocked it for good.
+                for review in tasks.objecting.intersection(tasks.reviews_of[subject]):
+                    self._fail_for_good(review, transitions.NEEDS_CHANGES)
+                continue
             tasks.note("task_sent_back", row, {"round": row.rounds + 1})
             tasks.send_back(subject)
 

@@ -79,8 +79,12 @@ class TaskTable:
         self.changes.ends.append(transitions.AttemptEnd(row.id, row.attempt, state, error, error_kind))
 
     def ready(self, position: int, at: float = 0.0) -> None:
-        """Puts a task into the queue, from `at` on."""
+        """Puts a task into the queue, from `at` on; one whose dependency was sent back meanwhile waits for it again."""
         row = self.rows[position]
+        if self._missing[position]:
+            row.ready_at = 0.0
+            self._move(row, TaskState.BLOCKED)
+            return
         row.ready_at = at
         self._move(row, TaskState.READY)
         self.queue.add(position)
