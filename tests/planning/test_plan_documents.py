@@ -348,6 +348,11 @@ def test_the_status_of_a_result_adds_up(states: list[TaskState], status: str) ->
     assert answer["status"] == status
 
 
+def test_a_run_that_did_not_succeed_is_partial_though_each_of_its_tasks_did() -> None:
+    answer = plan_documents.result_document([row("a", TaskState.SUCCEEDED)], {}, {}, total_s=0, is_partial=True)
+    assert answer["status"] == "partial"
+
+
 def test_unproven_work_is_marked_in_a_result() -> None:
     answer = plan_documents.result_document([row("a", TaskState.UNVERIFIED)], {}, {}, total_s=0)
     assert answer["results"][0]["unverified"] is True

@@ -267,7 +267,8 @@ def result_document(
 
     Outcomes, last attempts and trace files are by task id; any may be missing. A task that the user skipped counts
     as an error without work; work that nobody proved is a success with `unverified` beside it. `total_s` is the wall
-    time of the run in seconds; `is_partial` is whether the run ended as that, though each task may be a success.
+    time of the run in seconds; `is_partial` is whether the run did not succeed, though each task may be a success:
+    a review blocks it, or what is unproven counts as partial.
     """
     traces = trace_files or {}
     results = [_result(task, outcomes.get(task.id), attempts.get(task.id), traces.get(task.id, "")) for task in tasks]

@@ -176,7 +176,7 @@ async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: 
         last,
         total_s=max(0.0, end - view.run.created_at),
         trace_files=files,
-        is_partial=view.run.state is RunState.PARTIAL,
+        is_partial=view.run.state is not RunState.SUCCEEDED,
     )
     proof = next_steps.proof(view.next_step())
     simulation = view.run.dry_run or any(map(_is_simulated, outcomes.values()))
