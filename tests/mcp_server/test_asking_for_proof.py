@@ -131,7 +131,10 @@ async def test_a_command_that_is_not_allowed_is_refused_with_the_line_that_allow
     (shop / "basket.py").write_text("ITEMS = []\n", encoding="utf-8")
     answer = await reported(desk, run["run_id"])
     assert answer["results"][0]["state"] == "unverified"
-    assert line in answer["results"][0]["receipts"][0]["detail"]
+    assert "not on the user's allow-list" in answer["results"][0]["receipts"][0]["detail"]
+    trace = await desk.call("get_trace", run_id=run["run_id"], view="results")
+    details = [receipt["detail"] for receipt in trace["results"][0]["receipts"]]
+    assert any(line in detail for detail in details), "the answer to a report is short, the trace is whole"
 
 
 async def test_a_task_whose_command_is_not_allowed_ends_with_the_line_that_allows_it(desk: memory_client.Desk) -> None:

@@ -131,7 +131,8 @@ def how_to_allow(argv: Sequence[str], entries: Sequence[Sequence[str]], *, confi
 
 def _as_text(value: Sequence[object]) -> str:
     """Returns a list in the form that TOML and JSON share."""
-    return json.dumps(value, ensure_ascii=False)
+    # Both JSON and TOML read this; of what JSON lets stand, TOML refuses only DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _checked(entry: tuple[str, ...]) -> tuple[str, ...]:
