@@ -171,6 +171,15 @@ def names(ids: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def in_words(step: NextStep, phrase: str, messages: str, changes: str) -> str:
+    """Returns a step in the words of an interface, in the order that all of them keep: what is proven comes first.
+
+    `phrase`, `messages` and `changes` are what the interface says of the step itself, of messages and of changes that
+    wait to be applied; empty where there is nothing to say.
+    """
+    return sentences(proof_sentence(step), step.advice, phrase, tried_again(step), messages, changes)
+
+
 def constant_words(text: str) -> Words:
     """Returns the words of a step that are the same whatever it is about."""
     return lambda _step: text

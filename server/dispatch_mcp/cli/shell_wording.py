@@ -14,10 +14,9 @@ from dispatch_mcp.next_steps import (
     duration,
     ended_unread,
     have_been_out,
+    in_words,
     names,
-    proof_sentence,
     sentences,
-    tried_again,
 )
 
 MOST_TASKS: Final = 5
@@ -26,14 +25,7 @@ MOST_TASKS: Final = 5
 
 def words(step: NextStep) -> str:
     """Returns a step as one or a few sentences that name the commands to type."""
-    return sentences(
-        proof_sentence(step),
-        step.advice,
-        _PHRASES[step.kind](step),
-        tried_again(step),
-        _messages(step),
-        _changes(step),
-    )
+    return in_words(step, _PHRASES[step.kind](step), _messages(step), _changes(step))
 
 
 def _command(action: str, step: NextStep, rest: str = "") -> str:

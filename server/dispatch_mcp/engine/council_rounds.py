@@ -13,9 +13,8 @@ from typing import Final, NamedTuple
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import review_attempt, run_view
 from dispatch_mcp.model import RunState, records, transitions
-from dispatch_mcp.review import council_decision, findings, quotes, review_tasks, rounds
+from dispatch_mcp.review import council_decision, findings, review_tasks, rounds
 from dispatch_mcp.store import sqlite_store
-from dispatch_mcp.text import unified_diff
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +119,8 @@ async def _record(
 async def decide(store: sqlite_store.Store, council_round: Round) -> tuple[council_decision.Decision, tuple[str, ...]]:
     """Returns what a round that is over decides, with what people have waived since, and earlier findings now gone."""
     manifest = council_round.manifest
-    reports = await review_attempt.reports(store, council_round.view)
-    where = quotes.ground(unified_diff.parse(await review_attempt.read_text(store, manifest.diff)))
+    where = await review_attempt.read_ground(store, manifest.diff)
+    reports = await review_attempt.reports(store, council_round.view, where)
     carry_over = rounds.carry(manifest.earlier, reports, where)
     decision = council_decision.decide(
         [*reports, *carry_over.reports],

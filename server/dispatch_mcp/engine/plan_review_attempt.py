@@ -333,12 +333,4 @@ def _unusable(outcome: model.Outcome, judgement: plan_reviews.Judgement) -> mode
         return outcome
     if outcome.state is not AttemptState.SUCCEEDED and outcome.error_kind not in (_BY_HOST, transitions.UNUSABLE):
         return outcome
-    return outcome.model_copy(
-        update={
-            "state": AttemptState.FAILED,
-            "error": f"The review cannot be used: {judgement.why}. Answer again in the form that was asked for.",
-            "error_kind": transitions.UNUSABLE,
-            "retryable": True,
-            "unverified": False,
-        }
-    )
+    return review_attempt.unusable(outcome, judgement.why)

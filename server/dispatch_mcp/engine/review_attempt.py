@@ -35,6 +35,11 @@ async def read_manifest(store: sqlite_store.Store, digest: str) -> review_tasks.
     return review_tasks.Manifest.model_validate_json(await read_text(store, digest))
 
 
+async def read_ground(store: sqlite_store.Store, digest: str) -> quotes.Ground:
+    """Returns the lines of a stored change, in which quotes are looked up. Raises UnknownHandle."""
+    return quotes.ground(unified_diff.parse(await read_text(store, digest)))
+
+
 async def prepare(
     store: sqlite_store.Store, place: review_tasks.ReviewAssignment, work: work_order.WorkOrder
 ) -> work_order.WorkOrder:
@@ -58,23 +63,28 @@ async def judge(
     if outcome.state is not AttemptState.SUCCEEDED or is_moot(outcome):
         return outcome
     manifest = await read_manifest(store, place.manifest)
-    where = quotes.ground(unified_diff.parse(await read_text(store, manifest.diff)))
+    where = await read_ground(store, manifest.diff)
     report = quotes.check(report_of(place, outcome), where)
     problem = report.problem or _unproven(report)
     if problem and not _proves_something(report):
-        return outcome.model_copy(
-            update={
-                "state": AttemptState.FAILED,
-                "error": f"The review cannot be used: {problem}. Answer again in the form that was asked for.",
-                "error_kind": transitions.UNUSABLE,
-                "retryable": True,
-                "unverified": False,
-            }
-        )
+        return unusable(outcome, problem)
     anchors = sum(finding.anchored for finding in report.findings)
     detail = f"verdict {report.verdict or 'missing'}; {anchors} of {len(report.findings)} quotes are in the change"
     receipt = model.Receipt(kind="words", ok=True, detail=detail)
     return outcome.model_copy(update={"unverified": False, "receipts": (*outcome.receipts, receipt), "error": ""})
+
+
+def unusable(outcome: model.Outcome, problem: str) -> model.Outcome:
+    """Returns the outcome of an answer that cannot be used as the failure that has it asked for again."""
+    return outcome.model_copy(
+        update={
+            "state": AttemptState.FAILED,
+            "error": f"The review cannot be used: {problem}. Answer again in the form that was asked for.",
+            "error_kind": transitions.UNUSABLE,
+            "retryable": True,
+            "unverified": False,
+        }
+    )
 
 
 def _unproven(report: ReviewReport) -> str:
@@ -117,12 +127,16 @@ async def moot(
     )
 
 
-async def reports(store: sqlite_store.Store, view: run_view.RunView) -> list[ReviewReport]:
-    """Returns a report for each task of a round that is over, checked against the change; nothing for the others."""
+async def reports(
+    store: sqlite_store.Store, view: run_view.RunView, where: quotes.Ground | None = None
+) -> list[ReviewReport]:
+    """Returns a report for each task of a round that is over, checked against the change; nothing for the others.
+
+    `where` are the lines of that change, for who has them; without it they are read where a quote has to be looked up.
+    """
     places = review_tasks.places(view.plan.tasks)
     outcomes = await store.outcomes(view.run.id, [task.id for task in view.tasks if task.result])
     errors_of = {attempt.task_id: attempt.error for attempt in await store.attempts(view.run.id)}
-    where: quotes.Ground | None = None
     by_task: list[ReviewReport] = []
     for row in view.tasks:
         place = places.get(row.id)
@@ -134,7 +148,7 @@ async def reports(store: sqlite_store.Store, view: run_view.RunView) -> list[Rev
                 continue
             if where is None:
                 manifest = await read_manifest(store, place.manifest)
-                where = quotes.ground(unified_diff.parse(await read_text(store, manifest.diff)))
+                where = await read_ground(store, manifest.diff)
             by_task.append(quotes.check(report_of(place, outcome), where))
         elif not (place.role == "advocate" and row.state is TaskState.SKIPPED):
             why = errors_of.get(row.id) or row.cause or row.state.value
