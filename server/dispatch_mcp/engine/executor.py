@@ -85,6 +85,7 @@ class EmbeddedEngine:
         drive = Drive(self, run_id, records.Owner(self._owner.id, epoch))
         self._drives[run_id] = drive
         self._tasks.start_soon(self._keep, drive)
+        self._beat_pulse()  # who tells what this process drives would miss a run that is over before their next look
 
     async def signal(self, run_id: str, action: records.Action) -> records.Advance:
         """Applies a steering action and returns where the run stands."""
