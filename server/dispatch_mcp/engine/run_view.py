@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import TaskState, records
@@ -12,9 +13,12 @@ from dispatch_mcp.runs import budget, step_choice
 from dispatch_mcp.store import sqlite_store
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunView:
-    """A run with everything that its views are made of; `now` is when it was read, in seconds since the epoch."""
+    """A run with everything that its views are made of; `now` is when it was read, in seconds since the epoch.
+
+    It has no slots, for what is looked up by task id is derived once: an answer asks for it with every task.
+    """
 
     run: records.RunRecord
     plan: model.Plan
@@ -22,15 +26,20 @@ class RunView:
     attempts: Mapping[str, records.NewestAttempt] = field(default_factory=dict[str, records.NewestAttempt])
     now: float = 0.0
 
-    @property
-    def states(self) -> dict[str, TaskState]:
+    @cached_property
+    def states(self) -> Mapping[str, TaskState]:
         """State by task id."""
         return {task.id: task.state for task in self.tasks}
 
-    @property
-    def rows(self) -> dict[str, records.TaskRecord]:
+    @cached_property
+    def rows(self) -> Mapping[str, records.TaskRecord]:
         """Task by id."""
         return {task.id: task for task in self.tasks}
+
+    @cached_property
+    def specs(self) -> Mapping[str, model.Task]:
+        """What each task is to do, by task id."""
+        return {task.id: task for task in self.plan.tasks}
 
     @property
     def moment(self) -> step_choice.Moment:
@@ -43,7 +52,7 @@ class RunView:
 
     def spec(self, task_id: str) -> model.Task:
         """Returns what a task of the run is to do."""
-        return next(task for task in self.plan.tasks if task.id == task_id)
+        return self.specs[task_id]
 
     def deadline_s(self, task_id: str) -> float | None:
         """Returns the seconds that an attempt of a task may take with the host, None for no deadline."""
@@ -51,9 +60,9 @@ class RunView:
 
     def task(self, task_id: str) -> records.TaskRecord:
         """Returns a task of the run. Raises UnknownHandle."""
-        for task in self.tasks:
-            if task.id == task_id:
-                return task
+        row = self.rows.get(task_id)
+        if row is not None:
+            return row
         raise errors.UnknownHandle(
             f"Run {self.run.id} has no task {task_id!r}.", hint=NextStep(StepKind.LIST_TASKS, self.run.id)
         )

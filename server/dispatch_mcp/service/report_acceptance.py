@@ -79,13 +79,13 @@ class Reporting:
     async def _outcome(self, view: run_view.RunView, report: report_reader.Report) -> model.Outcome:
         """Returns what a report says, without secrets, and priced if it names tokens but no dollars."""
         outcome = self.redact(host_reports.outcome_of(report))
-        is_work = not any(task.reviews for task in view.plan.tasks if task.id == report.task_id)
+        spec = view.specs.get(report.task_id)
+        is_work = spec is None or not spec.reviews
         if is_work and host_reports.is_unreadable(outcome) and not await self._was_asked_again(view.run.id, report):
             outcome = self.redact(host_reports.again(report, outcome))
         if outcome.usage.cost_usd is not None or budget.is_silent(outcome.usage):
             return outcome
-        name = next((task.model for task in view.plan.tasks if task.id == report.task_id), None)
-        usage = await anyio.to_thread.run_sync(report.usage.priced, name, self.price)
+        usage = await anyio.to_thread.run_sync(report.usage.priced, spec.model if spec else None, self.price)
         return outcome.model_copy(update={"usage": usage})
 
     async def _was_asked_again(self, run_id: str, report: report_reader.Report) -> bool:
@@ -101,9 +101,10 @@ class Reporting:
     ) -> list[model.Outcome]:
         """Returns what the reports claim as the server could prove it, side by side: whoever reports waits."""
         verdicts = list(outcomes)
+        orders = order_builder.OrderBuilder(self.store, view.run, view.plan)
 
         async def judge(position: int) -> None:
-            verdicts[position] = await self._judge(view, reports[position], outcomes[position])
+            verdicts[position] = await self._judge(view, orders, reports[position], outcomes[position])
 
         async with anyio.create_task_group() as group:
             for position, why in enumerate(refusals):
@@ -112,14 +113,17 @@ class Reporting:
         return verdicts
 
     async def _judge(
-        self, view: run_view.RunView, report: report_reader.Report, outcome: model.Outcome
+        self,
+        view: run_view.RunView,
+        orders: order_builder.OrderBuilder,
+        report: report_reader.Report,
+        outcome: model.Outcome,
     ) -> model.Outcome:
         """Returns what a report claims as the server could prove it; what is no longer out stays as it is claimed."""
         row = view.task(report.task_id)
         if not report_reader.is_out(row) or row.attempt != report.attempt:
             return outcome
         newest = view.attempts.get(row.id) or records.NewestAttempt(row.id)
-        orders = order_builder.OrderBuilder(self.store, view.run, view.plan)
         work = orders.bare_order(transitions.Start(row.id, row.attempt, row.worker, ""), newest)
         return await self.contact.host.driver.judge(proof.Claim(work, outcome, newest.beat, view))
 

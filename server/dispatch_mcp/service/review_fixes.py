@@ -29,10 +29,9 @@ async def plan(
 
     Asking again changes nothing: the tasks' names say which round they belong to.
     """
-    specs = {task.id: task for task in subject.plan.tasks}
     by_owner = rounds.owners(decision, council_round.manifest.owners)
     number = council_round.manifest.round
-    tasks = [_task(owner, specs.get(owner), blocking, number) for owner, blocking in by_owner.items()]
+    tasks = [_task(owner, subject.specs.get(owner), blocking, number) for owner, blocking in by_owner.items()]
     if subject.run.state not in model.RUN_FINAL:
         return await _edited(plans, subject, tasks, list(by_owner))
     plan_id = hashlib.sha256(f"mend\0{plans.principal}\0{council_round.run.id}".encode()).hexdigest()[:32]

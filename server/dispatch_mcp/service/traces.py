@@ -326,7 +326,6 @@ def _task_lines(view: run_view.RunView, attempts: Sequence[records.AttemptRecord
         took = (attempt.ended_at or view.run.updated_at) - attempt.started_at
         seconds[attempt.task_id] = seconds.get(attempt.task_id, 0.0) + max(0.0, took)
         errors_of[attempt.task_id] = attempt.error_kind
-    specs = {task.id: task for task in view.plan.tasks}
     order = {TaskState.FAILED: 0, TaskState.RUNNING: 1, TaskState.READY: 2, TaskState.BLOCKED: 3}
     rows = sorted(view.tasks, key=lambda task: (order.get(task.state, 4), task.position))
     return [
@@ -334,7 +333,7 @@ def _task_lines(view: run_view.RunView, attempts: Sequence[records.AttemptRecord
             id=task.id,
             state=task.state.value,
             worker=task.worker.value,
-            agent=specs[task.id].agent or "",
+            agent=view.specs[task.id].agent or "",
             attempts=task.attempt,
             seconds=round(seconds.get(task.id, 0.0), 3),
             replayed=task.cause == "replayed",
