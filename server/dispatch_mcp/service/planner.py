@@ -181,7 +181,7 @@ class Planner:
             on_conflict=on_conflict,
             timeout_s=document.timeout_s,
         )
-        proposal = await self._prepared(frame, reading.tasks, reading.notes)
+        proposal = await self._prepared(frame, reading.tasks, reading.notes, await self._runners())
         if self.memory:
             await self.learn(self.memory.corrections(reading.tasks, self.catalog().names, self.clock()))
         return proposal
@@ -218,7 +218,7 @@ class Planner:
         for run in open_runs:
             refuse_tasks(run.limits, len(tasks))
         frame = plan.model_copy(update={"version": plan.version + 1, "added_edges": ()})
-        next_version = await self._prepared(frame, tasks, [], standing)
+        next_version = await self._prepared(frame, tasks, [], runners, standing)
         await self.learn(route_memory.lessons_of_edits(plan.tasks, tasks, self.clock()))
         ready = {row.id for rows in runs for row in rows if row.state in (TaskState.READY, TaskState.RUNNING)}
         return next_version._replace(
@@ -251,9 +251,10 @@ class Planner:
         frame: model.Plan,
         tasks_read: Sequence[model.Task],
         notes: Sequence[problems.Notice],
+        runners: Sequence[proof_proposals.Runner],
         standing: plan_edits.Standing = plan_edits.NOTHING_BEGUN,
     ) -> PlanProposal:
-        """Assigns and schedules checked tasks and stores them as the frame's version."""
+        """Assigns and schedules checked tasks and stores them as the frame's version; `runners` run its tests."""
         judging = review_rules.with_reviewers(tasks_read, reviewer_selection.names(self.catalog()))
         assignment = self._assign(judging, standing.fixed)
         with_reviews = review_rules.with_reviews(
@@ -289,7 +290,7 @@ class Planner:
                 *inside,
             ]
         )
-        proofs = proof_proposals.propose(rest.tasks, await self._runners(), self.rules.allow_list)
+        proofs = proof_proposals.propose(rest.tasks, runners, self.rules.allow_list)
         return PlanProposal(plan, outlook, {**assignment.decided, **review_reasons}, proofs=proofs)
 
     async def _runners(self) -> tuple[proof_proposals.Runner, ...]:
