@@ -46,7 +46,7 @@ async def answered(desk: memory_client.Desk, started: dict[str, Any], answers: d
     answer, waiting = started, started["assignments"]
     while waiting:
         results = [
-            {"task_id": one["task_id"], "attempt": one["attempt"], "text": answers.get(one["agent"], PASS)}
+            {"task_id": one["task_id"], "attempt": one["attempt"], "text": answers.get(one["task_id"], PASS)}
             for one in waiting
         ]
         answer = await desk.call("report", run_id=started["run_id"], results=results)
@@ -58,7 +58,10 @@ async def answered(desk: memory_client.Desk, started: dict[str, Any], answers: d
 async def test_a_host_carries_out_a_round_in_two_calls(tmp_path: Path, era: str) -> None:
     async with memory_client.desk(memory_client.make_server(chosen(tmp_path)), era) as desk:
         started = await desk.call("review_council")
-        assert [one["agent"] for one in started["assignments"]][:2] == ["architecture-strategist", "security-sentinel"]
+        assert [one["task_id"] for one in started["assignments"]][:2] == [
+            "architecture-strategist",
+            "security-sentinel",
+        ]
         assert {one["call"]["model"] for one in started["assignments"]} == {"sonnet"}
         assert all(one["call"]["run_in_background"] for one in started["assignments"])
         answer = await answered(desk, started, {"security-sentinel": fails()})
@@ -72,7 +75,7 @@ async def test_the_advocate_is_handed_out_when_everybody_passes(tmp_path: Path) 
         started = await desk.call("review_council")
         results = [{"task_id": one["task_id"], "attempt": 1, "text": PASS} for one in started["assignments"]]
         second = await desk.call("report", run_id=started["run_id"], results=results)
-        assert [one["agent"] for one in second["assignments"]] == ["devils-advocate"]
+        assert [one["task_id"] for one in second["assignments"]] == ["devils-advocate"]
         assert "decision" not in second
         last = await answered(desk, {**second, "run_id": started["run_id"]}, {})
     assert last["decision"]["outcome"] == "PASS"
@@ -81,12 +84,12 @@ async def test_the_advocate_is_handed_out_when_everybody_passes(tmp_path: Path) 
 async def test_an_unusable_answer_comes_back_once(tmp_path: Path) -> None:
     async with memory_client.desk(memory_client.make_server(chosen(tmp_path))) as desk:
         started = await desk.call("review_council")
-        answers = {one["agent"]: PASS for one in started["assignments"]} | {"security-sentinel": "LGTM"}
+        answers = {one["task_id"]: PASS for one in started["assignments"]} | {"security-sentinel": "LGTM"}
         results = [
-            {"task_id": one["task_id"], "attempt": 1, "text": answers[one["agent"]]} for one in started["assignments"]
+            {"task_id": one["task_id"], "attempt": 1, "text": answers[one["task_id"]]} for one in started["assignments"]
         ]
         second = await desk.call("report", run_id=started["run_id"], results=results)
-        assert [(one["agent"], one["attempt"]) for one in second["assignments"]] == [("security-sentinel", 2)]
+        assert [(one["task_id"], one["attempt"]) for one in second["assignments"]] == [("security-sentinel", 2)]
         last = await answered(desk, {**second, "run_id": started["run_id"]}, answers)
     assert last["decision"]["outcome"] == "INCONCLUSIVE"
     assert last["decision"]["blocks"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
@@ -20,7 +20,12 @@ from dispatch_mcp.store import sqlite_store
 
 
 class TaskKind(Protocol):
-    """What a task is. The attempt driver asks these questions in the order in which they stand here."""
+    """What a task is. The attempt driver asks these questions in the order in which they stand here.
+
+    `by_reference` is whether the host is only told where the brief is, however short it is.
+    """
+
+    by_reference: ClassVar[bool]
 
     def agent(self, task: model.Task, agents: catalog.Catalog, /) -> catalog.Agent | None:
         """Returns who does the task; None for a task without an agent of that catalogue."""
@@ -56,6 +61,8 @@ class TaskKind(Protocol):
 @dataclass(frozen=True, slots=True)
 class Work:
     """A task that changes or finds out something: it gets a context pack, and its claim is proved by receipts."""
+
+    by_reference: ClassVar[bool] = False
 
     def agent(self, task: model.Task, agents: catalog.Catalog, /) -> catalog.Agent | None:
         """Returns the agent of that name."""
@@ -109,6 +116,8 @@ class Decision(Work):
 @dataclass(frozen=True, slots=True)
 class Review(Work):
     """A place in a round of the council: blind to what others wrote, shown the change itself, judged by its quotes."""
+
+    by_reference: ClassVar[bool] = True
 
     place: review_tasks.ReviewAssignment
 

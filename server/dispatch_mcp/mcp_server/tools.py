@@ -17,7 +17,7 @@ from dispatch_mcp.model import merge_offer
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.review import council_decision
 from dispatch_mcp.routing import router
-from dispatch_mcp.service import answers, approvals, dispatcher, plan_answers, reviews
+from dispatch_mcp.service import answers, approvals, dispatcher, plan_answers, review_answers, reviews
 
 Handler = Callable[[dispatcher.Dispatcher, Any], Awaitable[dict[str, model.Json]]]
 
@@ -170,7 +170,7 @@ async def review_council(app: dispatcher.Dispatcher, args: tool_arguments.Review
         reviewers=tuple(args.reviewers),
         dry_run=args.dry_run,
     )
-    return _wire(await app.council.review(change))
+    return _wire(review_answers.in_short(await app.council.review(change)))
 
 
 async def get_trace(app: dispatcher.Dispatcher, args: tool_arguments.GetTrace) -> dict[str, model.Json]:

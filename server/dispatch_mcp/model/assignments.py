@@ -25,16 +25,18 @@ class Assignment(model.Value):
     """One attempt that waits for the host until `lease_until`, in seconds since the epoch; any contact renews it.
 
     An attempt with a `timeout_s` ends so many seconds after it was handed out, whoever is in contact.
-    `prompt_ref` is the address of the whole prompt when `call.prompt` only points to it. `instructions` are for hosts
-    that have no subagents. `already_out` says since when, if it is only repeated: it was handed out before.
+    `prompt_ref` is the address of the whole prompt when `call.prompt` only points to it; `prompt_file` is the same as
+    a file, where the call does not name it. `instructions` are for hosts that have no subagents. `already_out` says
+    since when, if it is only repeated: it was handed out before. Without a `run_id` it is of the answer's own run.
     """
 
-    run_id: str
+    run_id: str = ""
     task_id: str
     attempt: int
     agent: str = ""
     call: HostCall
     prompt_ref: str = ""
+    prompt_file: str = ""
     instructions: str = ""
     lease_until: float | None = None
     timeout_s: float | None = None

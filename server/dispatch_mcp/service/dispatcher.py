@@ -88,7 +88,7 @@ class Dispatcher:
     def council(self) -> reviews.Council:
         """What reviews changes."""
         return reviews.Council(
-            self.store, self.handles, self.catalog, self.plans, self.means, self.dispatch, self.clock
+            self.store, self.handles, self.catalog, self.plans, self.means, self.dispatch, self._workers, self.clock
         )
 
     def route(self, text: str, *, roster: str = "", hints: router.Hints = router.NO_HINTS) -> router.Route:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from dispatch_mcp import next_steps
+from dispatch_mcp import model, next_steps
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import attempt_driver, council_rounds, order_builder, run_view, task_kinds
 from dispatch_mcp.model import assignments, records, transitions, work_order
-from dispatch_mcp.runs import report_reader, step_choice, task_isolation
+from dispatch_mcp.runs import prompt_builder, report_reader, step_choice, task_isolation
 from dispatch_mcp.service import messaging
 
 Assign = Callable[..., assignments.Assignment]
@@ -54,7 +54,16 @@ class HostAssignments:
         orders = self._orders(view, await self.driver.store.mail(view.run.id))
         newest = view.attempts.get(row.id) or await orders.store.newest_attempt(view.run.id, row.id)
         ready = await self.driver.prepare(await _order(orders, view, row, newest), begun=True)
-        return task_kinds.brief(ready.work).text
+        kind = task_kinds.kind_of(ready.work.task, ready.work.worker)
+        return self._with_role(kind, ready.work.task, kind.brief(ready.work)).text
+
+    def _with_role(
+        self, kind: task_kinds.TaskKind, task: model.Task, brief: prompt_builder.Prompt
+    ) -> prompt_builder.Prompt:
+        """Returns a brief for whoever opens it: with the role of its agent, unless the host has a subagent for that."""
+        agent = kind.agent(task, self.agents)
+        is_needed = agent is not None and agent.name not in kind.subagents(self.installed)
+        return brief.with_role(agent.body) if agent and is_needed else brief
 
     def _orders(self, view: run_view.RunView, mail: records.Mail) -> order_builder.OrderBuilder:
         fill = functools.partial(order_builder.with_agent, agents=self.agents)
@@ -73,17 +82,17 @@ class HostAssignments:
     ) -> assignments.Assignment:
         """Returns the assignment of an order; what was gathered goes by reference if it is long.
 
-        A brief that the host should not hold is a file of our own too, for subagents that cannot read resources.
+        A brief that the host should not hold is a file of our own too, for subagents that cannot read resources. That
+        of a reviewer always is one: the host that starts several holds none of them.
         """
         kind = task_kinds.kind_of(work.task, work.worker)
         reference = f"dispatch://runs/{work.run_id}/tasks/{work.task.id}/prompt"
         whole = kind.brief(work)
         subagents = kind.subagents(self.installed)
         file = ""
-        if len(whole.text) > assignments.INLINE_LIMIT:
-            agent = kind.agent(work.task, self.agents)
-            full = whole.with_role(agent.body) if agent and agent.name not in subagents else whole
-            path = await self.driver.store.keep_brief(work.run_id, work.task.id, work.attempt, full.text)
+        if kind.by_reference or len(whole.text) > assignments.INLINE_LIMIT:
+            full = self._with_role(kind, work.task, whole).text
+            path = await self.driver.store.keep_brief(work.run_id, work.task.id, work.attempt, full)
             file = str(path or "")
         places = tuple(place for place in (reference, file) if place)
         short = replace(work, gathered=(), gathered_at=places) if file and work.gathered else work
@@ -95,6 +104,7 @@ class HostAssignments:
             prompt_file=file,
             lease_until=lease_until,
             background=background,
+            brief=kind.by_reference,
         ).model_copy(update={"timeout_s": work.timeout_s})
 
 

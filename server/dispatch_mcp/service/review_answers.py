@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from pydantic import Field
 
@@ -64,6 +65,7 @@ class Coverage(model.Value):
 class ReviewAnswer(answers.Answer):
     """The answer to `review_council`. No `outcome` means that reviewers are still at work; `blocks` is what counts.
 
+    `briefs` is the folder in which the prompts of the assignments are files, named by task and attempt.
     `not_chosen` and `files` are of a choice that was only asked for: what the others scored, and what would be seen.
     """
 
@@ -82,6 +84,7 @@ class ReviewAnswer(answers.Answer):
     coverage: Coverage = Coverage()
     flags: tuple[str, ...] = ()
     assignments: tuple[Assignment, ...] = ()
+    briefs: str = ""
     mend_plan: str = ""
     counts: dict[str, int] = Field(default_factory=dict[str, int])
     next: answers.Step | None = None
@@ -93,9 +96,11 @@ def answer(
     manifest: review_tasks.Manifest,
     decision: council_decision.Decision | None,
     handouts: Sequence[Assignment] = (),
+    *,
     mend_plan: str = "",
+    step: NextStep | None = None,
 ) -> ReviewAnswer:
-    """Returns where a round stands."""
+    """Returns where a round stands; `step` is what to do with handouts that are only repeated."""
     findings = decision.findings[:MAX_LISTED] if decision else ()
     return ReviewAnswer(
         run_id=record.id,
@@ -113,8 +118,29 @@ def answer(
         assignments=tuple(handouts),
         mend_plan=mend_plan,
         counts=record.counts if decision is None else {},
-        next=_next(record, manifest, decision, len(handouts), mend_plan),
+        next=_next(record, manifest, decision, handouts, mend_plan) if step is None else step,
         poll_after_s=0.0 if decision or handouts else 5.0,
+    )
+
+
+def in_short(review: ReviewAnswer) -> ReviewAnswer:
+    """Returns what an assistant has to read of a round that nothing is decided of: the rest comes with the decision.
+
+    Only that some of the change is too much for anybody to see is said at once.
+    """
+    if review.outcome or not review.run_id:
+        return review
+    unseen = counted(len(review.coverage.unseen), "place")
+    briefs = [handout.prompt_file for handout in review.assignments if handout.prompt_file]
+    return ReviewAnswer(
+        run_id=review.run_id,
+        state=review.state,
+        why=f"{unseen} too many to show: it cannot pass; review it in ranges." if review.coverage.unseen else "",
+        reviewers=() if review.assignments else tuple(ReviewerLine(name=line.name) for line in review.reviewers),
+        assignments=tuple(handout.model_copy(update={"prompt_file": ""}) for handout in review.assignments),
+        briefs=str(PurePath(briefs[0]).parent) if briefs else "",
+        next=review.next,
+        poll_after_s=review.poll_after_s,
     )
 
 
@@ -229,7 +255,7 @@ def _next(
     record: records.RunRecord,
     manifest: review_tasks.Manifest,
     decision: council_decision.Decision | None,
-    handouts: int,
+    handouts: Sequence[Assignment],
     mend_plan: str,
 ) -> NextStep:
     if decision is None:
@@ -249,8 +275,8 @@ def _next(
     return NextStep(StepKind.MEND, record.id, plan=mend_plan)
 
 
-def _waiting(record: records.RunRecord, handouts: int) -> NextStep:
+def _waiting(record: records.RunRecord, handouts: Sequence[Assignment]) -> NextStep:
     if handouts:
-        return NextStep(StepKind.DO_REVIEWS, record.id, count=handouts)
+        return NextStep(StepKind.DO_REVIEWS, record.id, count=len(handouts))
     at_work = record.state is model.RunState.RUNNING
     return NextStep(StepKind.WATCH_REVIEW if at_work else StepKind.READ_RUN, record.id)

@@ -13,7 +13,6 @@ from typing import NamedTuple, Protocol
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import council_rounds, review_attempt, run_view
-from dispatch_mcp.model import assignments
 from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.review import (
@@ -35,6 +34,7 @@ from dispatch_mcp.service import (
     review_rounds,
     review_subjects,
     route_memory,
+    run_starts,
 )
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import unified_diff
@@ -91,7 +91,10 @@ class Dispatch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Council:
-    """The council of one principal. `means` are what the interface has handed in, `dispatch` runs a round's plan."""
+    """The council of one principal. `means` are what the interface has handed in, `dispatch` runs a round's plan.
+
+    `workers` are who can review.
+    """
 
     store: sqlite_store.Store
     handles: handles.Handles
@@ -99,6 +102,7 @@ class Council:
     plans: planner.Planner
     means: review_subjects.ReviewMeans
     dispatch: Dispatch
+    workers: run_starts.Workers
     clock: Callable[[], float]
 
     @property
@@ -328,7 +332,7 @@ class Council:
         raw = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in tasks]
         if await self._is_new(plan_id):
             await self.plans.without_additions().plan_document(
-                plan_documents.Document(plan_documents.read_tasks(raw), min(model.MAX_PARALLEL, max(1, len(tasks)))),
+                plan_documents.Document(plan_documents.read_tasks(raw), self._at_once(request, manifest, len(tasks))),
                 request=f"Review {manifest.source}",
                 plan_id=plan_id,
             )
@@ -339,7 +343,16 @@ class Council:
             fresh=request.fresh,
             dry_run=request.worker == "scripted",
         )
-        return await self._standing(await self.rounds.get(progress.run_id), progress.assignments)
+        return await self._standing(await self.rounds.get(progress.run_id), progress)
+
+    def _at_once(self, request: ReviewRequest, manifest: review_tasks.Manifest, tasks: int) -> int:
+        """Returns how many of a round's tasks may be at work: all of them, or what an assistant can read at once.
+
+        An assistant is handed each part of a large change when it has reported the one before.
+        """
+        is_simulated = request.worker == model.WorkerKind.SCRIPTED
+        by_host = self.workers.kind(request.worker, dry_run=is_simulated) is model.WorkerKind.HOST
+        return min(model.MAX_PARALLEL, max(1, len(manifest.seats) if by_host else tasks))
 
     async def _is_new(self, plan_id: str) -> bool:
         try:
@@ -376,14 +389,19 @@ class Council:
         if going_on.is_over:
             return await self._standing(going_on)
         progress = await self.dispatch(run_id=going_on.run.id)
-        return await self._standing(await self.rounds.get(going_on.run.id), progress.assignments)
+        return await self._standing(await self.rounds.get(going_on.run.id), progress)
 
     async def _standing(
-        self, council_round: council_rounds.Round, handouts: Sequence[assignments.Assignment] = ()
+        self, council_round: council_rounds.Round, progress: answers.Progress | None = None
     ) -> review_answers.ReviewAnswer:
         decision = await self.rounds.decision(council_round)
         mend_plan = await self._mend(council_round, decision)
-        return review_answers.answer(council_round.run, council_round.manifest, decision, handouts, mend_plan)
+        handouts = progress.assignments if progress else ()
+        is_repeated = bool(handouts) and all(handout.already_out for handout in handouts)
+        step = progress.next if progress and is_repeated else None
+        return review_answers.answer(
+            council_round.run, council_round.manifest, decision, handouts, mend_plan=mend_plan, step=step
+        )
 
     async def _mend(self, council_round: council_rounds.Round, decision: council_decision.Decision | None) -> str:
         """Returns the plan by which the owners mend what blocks; empty when there is nothing to mend, or no owner."""

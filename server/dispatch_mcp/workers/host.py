@@ -26,6 +26,7 @@ def assignment(
     lease_until: float | None = None,
     background: bool = False,
     inline: bool = False,
+    brief: bool = False,
 ) -> assignments.Assignment:
     """Returns the assignment of one attempt.
 
@@ -38,7 +39,10 @@ def assignment(
         lease_until: When the attempt is taken back, in seconds since the epoch.
         background: Whether other work goes on beside it.
         inline: Whether to hand over the whole prompt however long it is.
+        brief: Whether to hand over no more than the call itself, which only says where the prompt is.
     """
+    if brief and prompt_ref:
+        return _in_short(work, prompt_ref, prompt_file, background=background)
     subagent = installed_name(work.task.agent, known_subagents)
     whole = prompt if subagent else prompt.with_role(work.agent_prompt)
     text = whole.text
@@ -60,6 +64,20 @@ def assignment(
         instructions=_instructions(work),
         lease_until=lease_until,
     )
+
+
+def _in_short(
+    work: work_order.WorkOrder, prompt_ref: str, prompt_file: str, *, background: bool
+) -> assignments.Assignment:
+    """Returns an assignment whose prompt is read where it is kept, in as few words as a subagent needs to get there."""
+    call = assignments.HostCall(
+        subagent_type=GENERAL,
+        model=alias(work.model),
+        description=f"Review: {work.task.id}",
+        prompt=f"Read the MCP resource {prompt_ref} and do exactly what it says.",
+        run_in_background=background,
+    )
+    return assignments.Assignment(task_id=work.task.id, attempt=work.attempt, call=call, prompt_file=prompt_file)
 
 
 def installed_name(agent: str | None, subagents: Collection[str]) -> str:
