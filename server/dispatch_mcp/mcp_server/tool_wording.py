@@ -89,9 +89,8 @@ def _finish_assignments(step: NextStep) -> str:
 def _do_reviews(step: NextStep) -> str:
     these = "these reviews" if step.count > 1 else "this review"
     return (
-        f"Start {these} now, all in one message, each in a subagent of its own that sees nothing of the others "
-        "(without subagents one by one); where it has no resources it reads `briefs`/TASK-ATTEMPT.md. "
-        "Send all answers whole in one `report`."
+        f"Start {these} now, all in one message, each in a subagent of its own that sees nothing of the others; "
+        "without resources it reads `briefs`/TASK-ATTEMPT.md. Send all answers whole in one `report`."
     )
 
 

@@ -135,7 +135,7 @@ def in_short(review: ReviewAnswer) -> ReviewAnswer:
     return ReviewAnswer(
         run_id=review.run_id,
         state=review.state,
-        why=f"{unseen} too many to show: it cannot pass; review it in ranges." if review.coverage.unseen else "",
+        why=f"{unseen} too many to show: it cannot pass; review ranges." if review.coverage.unseen else "",
         reviewers=() if review.assignments else tuple(ReviewerLine(name=line.name) for line in review.reviewers),
         assignments=tuple(handout.model_copy(update={"prompt_file": ""}) for handout in review.assignments),
         briefs=str(PurePath(briefs[0]).parent) if briefs else "",

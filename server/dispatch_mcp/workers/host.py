@@ -74,7 +74,7 @@ def _in_short(
         subagent_type=GENERAL,
         model=alias(work.model),
         description=f"Review: {work.task.id}",
-        prompt=f"Read the MCP resource {prompt_ref} and do exactly what it says.",
+        prompt=f"Read MCP resource {prompt_ref} and do exactly what it says.",
         run_in_background=background,
     )
     return assignments.Assignment(task_id=work.task.id, attempt=work.attempt, call=call, prompt_file=prompt_file)
