@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 
 import pytest
 
@@ -27,3 +29,59 @@ def test_no_log_line_or_traceback_holds_a_secret(capsys: pytest.CaptureFixture[s
     assert SECRET not in told
     assert "the key is [redacted:secret]" in told
     assert "ValueError: " in told
+
+
+def record(text: str) -> logging.LogRecord:
+    return logging.LogRecord("tests", logging.WARNING, __file__, 1, text, (), None)
+
+
+def test_a_log_that_nobody_reads_keeps_nobody_waiting_and_says_later_what_was_left_out() -> None:
+    reading, writing = os.pipe()
+    handler = logs.BackgroundHandler(writing)
+    for number in range(3 * logs.MAX_WAITING):
+        handler.emit(record(f"{number} {'x' * 200}"))
+    text = ""
+    while "left out" not in text:
+        text += os.read(reading, 2**20).decode()
+        handler.emit(record("and on"))
+    handler.flush()
+    assert text.startswith("0 xxx")
+    assert re.search(r"\n\d+ lines of the log were left out: nobody read them\.\n", text)
+    os.close(reading)
+
+
+def test_the_last_lines_are_written_before_the_process_ends() -> None:
+    reading, writing = os.pipe()
+    handler = logs.BackgroundHandler(writing)
+    handler.emit(record("the last"))
+    handler.flush()
+    os.set_blocking(reading, False)
+    assert os.read(reading, 100) == b"the last\n"
+    os.close(reading)
+
+
+@pytest.mark.parametrize("end", ["closed", "gone"])
+def test_a_log_whose_reader_is_gone_harms_nobody(end: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    if end == "closed":
+        os.close(writing)
+    handler = logs.BackgroundHandler(writing)
+    for number in range(10):
+        handler.emit(record(f"line {number}"))
+    handler.flush()
+    handler.emit(record("and on"))
+    handler.flush()
+    handler.close()
+
+
+def test_lines_of_the_log_come_in_order_and_whole() -> None:
+    reading, writing = os.pipe()
+    handler = logs.BackgroundHandler(writing)
+    for number in range(100):
+        handler.emit(record(f"é\ud83d {number}"))
+    handler.flush()
+    text = os.read(reading, 2**16).decode()
+    assert text == "".join(f"é? {number}\n" for number in range(100))
+    os.close(reading)
+    os.close(writing)

@@ -45,12 +45,20 @@ class Wire:
     """One server process; everything it writes to stdout is kept in `lines`."""
 
     def __init__(
-        self, env: Mapping[str, str], cwd: Path, *, python: Sequence[str] = (), log: Path | None = None
+        self,
+        env: Mapping[str, str],
+        cwd: Path,
+        *,
+        python: Sequence[str] = (),
+        log: Path | int | None = None,
+        era: str = "auto",
     ) -> None:
+        """Starts the server; `log` is the file or pipe that its stderr is, `era` that of the protocol we speak."""
         self.lines: list[bytes] = []
         self._rest = b""
         self._number = 0
-        with (log or Path(os.devnull)).open("ab") as stderr:
+        self._meta: Mapping[str, Any] = {"_meta": ENVELOPE} if era == "auto" else {}
+        with open(os.devnull if log is None else log, "ab") as stderr:  # noqa: PTH123  # a pipe, too
             self.process = subprocess.Popen(
                 [sys.executable, *python, "-m", "dispatch_mcp", "serve"],
                 env=dict(env),
@@ -77,9 +85,20 @@ class Wire:
     def send(self, method: str, params: Mapping[str, Any]) -> int:
         """Writes a request and returns its number. Raises Gone."""
         self._number += 1
-        body = {"jsonrpc": "2.0", "id": self._number, "method": method, "params": {**params, "_meta": ENVELOPE}}
+        body = {"jsonrpc": "2.0", "id": self._number, "method": method, "params": {**params, **self._meta}}
         self.write(json.dumps(body).encode() + b"\n")
         return self._number
+
+    def greet(self) -> None:
+        """Does the handshake of the older protocol, in which a connection begins with one."""
+        if not self._meta:
+            client = {
+                "protocolVersion": "2025-06-18",
+                "capabilities": {},
+                "clientInfo": {"name": "wire", "version": "1"},
+            }
+            self.request("initialize", **client)
+            self.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
 
     def write(self, data: bytes) -> None:
         assert self.process.stdin

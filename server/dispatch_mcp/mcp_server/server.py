@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import io
 import json
 import logging
 import sys
@@ -14,11 +15,12 @@ from typing import Any
 
 import anyio
 from mcp import MCPError
-from mcp.server import CacheHint
+from mcp.server import CacheHint, stdio
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.server.extension import Extension
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.tools import Tool
+from mcp.shared.message import SessionMessage
 from mcp.types import (
     INVALID_PARAMS,
     CallToolRequestParams,
@@ -34,13 +36,11 @@ from mcp.types import (
 
 import dispatch_mcp
 from dispatch_mcp import errors, model
-from dispatch_mcp.mcp_server import descriptions, elicitation, lazy, tool_arguments, tool_wording
+from dispatch_mcp.mcp_server import descriptions, elicitation, lazy, stdio_messages, tool_arguments, tool_wording
 from dispatch_mcp.model import problems
 from dispatch_mcp.text import json_types, redaction
 
 log = logging.getLogger(__name__)
-
-Server = MCPServer[lazy.Opening]
 
 LISTS_TTL_MS = 300_000
 """Milliseconds for which clients may keep our lists; they change only with the installation or the user's files."""
@@ -49,7 +49,38 @@ MAX_PROBLEMS = 50
 ANSWER, APPLYING = "asked", "offered"
 """The parameters that carry what the user answered; they are not part of the published schema."""
 
+LAST_ANSWERS_S = 2.0
+"""Seconds that a client has to read the last answers once it has closed stdin; then the process ends itself."""
+
 READ_ONLY = frozenset({"route_task", "get_trace"})
+
+
+class Server(MCPServer[lazy.Opening]):
+    """The SDK's server, with a stdin on which every line is answered (`stdio_messages`)."""
+
+    async def run_stdio_async(self) -> None:
+        """Serves on stdin and stdout until the client closes one of them, and not much longer."""
+        try:
+            await self._serve_stdio()
+        except* BrokenPipeError:
+            log.info("The client has closed the pipe that it read from.")
+
+    async def _serve_stdio(self) -> None:
+        send, inbox = anyio.create_memory_object_stream[SessionMessage | Exception]()
+        empty = anyio.wrap_file(io.StringIO())
+        with stdio_messages.private_stdin() as stdin:
+            async with (
+                stdio.stdio_server(stdin=empty) as (no_messages, outbox),
+                no_messages,
+                outbox.clone() as answers,
+                anyio.create_task_group() as group,
+            ):
+                group.start_soon(stdio_messages.relay, stdio_messages.Lines(stdin), send, answers.send)
+                try:
+                    options = self._lowlevel_server.create_initialization_options()
+                    await self._lowlevel_server.run(inbox, outbox, options)
+                finally:
+                    stdio_messages.exit_within(LAST_ANSWERS_S)
 
 
 class StrictArguments(Extension):
@@ -82,7 +113,7 @@ def make_server(
     current: list[lazy.Opening] = []
 
     @asynccontextmanager
-    async def lifespan(_server: Server) -> AsyncGenerator[lazy.Opening]:
+    async def lifespan(_server: MCPServer[lazy.Opening]) -> AsyncGenerator[lazy.Opening]:
         opening = lazy.Opening(loaders)
         current[:] = [opening]
         async with anyio.create_task_group() as group:
@@ -106,7 +137,7 @@ def make_server(
     hint = CacheHint(ttl_ms=LISTS_TTL_MS, scope="public")
     lists = ("tools/list", "prompts/list", "resources/list", "resources/templates/list", "server/discover")
     with without_rich():
-        server: Server = MCPServer(
+        server = Server(
             "dispatch",
             title="dispatch-mcp",
             version=dispatch_mcp.__version__,

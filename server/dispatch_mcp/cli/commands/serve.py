@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import signal
 import sys
-import threading
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,7 @@ import anyio
 
 from dispatch_mcp import configuration
 from dispatch_mcp.cli import logs
-from dispatch_mcp.mcp_server import lazy
+from dispatch_mcp.mcp_server import lazy, stdio_messages
 from dispatch_mcp.mcp_server import server as mcp_server
 from dispatch_mcp.text import redaction
 
@@ -31,7 +29,7 @@ EXIT_GRACE_S = 2.0
 def main(_options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Serves until the client closes stdin or a signal comes; returns the exit code."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a stray line then goes to stderr at once
-    redactor = logs.to_stderr(setup)
+    redactor = logs.to_stderr(setup, waits=False)
     for warning in setup.warnings:
         log.warning("%s", warning)
     anyio.run(_serve, setup.settings, redactor)
@@ -77,8 +75,6 @@ async def _stop_on_signal(scope: anyio.CancelScope) -> None:
     """Cancels the server on SIGTERM or SIGINT; the stdin thread never wakes, so the process ends itself."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for _ in signals:
-            last = threading.Timer(EXIT_GRACE_S, os._exit, (0,))
-            last.daemon = True
-            last.start()
+            stdio_messages.exit_within(EXIT_GRACE_S)
             scope.cancel()
             return

@@ -28,7 +28,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 
 
 async def _main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> dict[str, str]:
-    redactor = logs.to_stderr(setup)
+    redactor = logs.to_stderr(setup, waits=False)
     states: dict[str, str] = {}
     async with anyio.create_task_group() as group:
         group.start_soon(_stop_on_signal, group.cancel_scope)
