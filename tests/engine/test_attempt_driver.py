@@ -77,8 +77,11 @@ def context(store: sqlite_store.Store, beats: list[dict[str, model.Json]]) -> ta
     async def no_mail() -> tuple[model.Message, ...]:
         return ()
 
+    async def written(_task: str, _attempt: int) -> None:
+        pass
+
     return task_runner.LocalContext(
-        RUN, "part", 1, {}, store.blobs, lambda _task, _attempt, beat: beats.append(dict(beat)), no_mail
+        RUN, "part", 1, {}, store.blobs, lambda _task, _attempt, beat: beats.append(dict(beat)), no_mail, written
     )
 
 

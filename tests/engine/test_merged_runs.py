@@ -269,5 +269,39 @@ async def test_cancelling_a_run_ends_its_attempts_and_keeps_what_they_did(tmp_pa
     assert git(repo, "worktree", "list").count("\n") == 0
 
 
+@pytest.mark.promise("R21")
+async def test_a_change_that_git_could_not_keep_is_kept_later_without_asking_its_agent_again(
+    tmp_path: Path, repo: Path
+) -> None:
+    agent = Pretending()
+    obstacle = repo / ".git" / "refs" / "dispatch" / "run" / "done"
+    obstacle.parent.mkdir(parents=True)
+    obstacle.write_text("in the way of refs of that name")
+    task = model.Task(id="w", do="write", files=("new.txt",), inputs={"new.txt": "new"}, attempts=3)
+
+    async with engine(tmp_path / "state", {WorkerKind.API: agent}) as found, anyio.create_task_group() as group:
+
+        async def clear() -> None:
+            async for event in found.events("run"):
+                if event.kind == "attempt_finished" and event.attempt == 1:
+                    obstacle.unlink(missing_ok=True)
+
+        plan = model.Plan(id="plan-run", tasks=(task,), workspace=str(repo))
+        await found.store.save_plan(plan, records.LOCAL)
+        new = records.NewRun(id="run", plan_id=plan.id, plan_version=1, workspace=str(repo), worker=WorkerKind.API)
+        await found.store.create_run(new)
+        group.start_soon(clear)
+        await found.start("run")
+        with anyio.fail_after(60):
+            async for _ in found.events("run"):
+                pass
+    async with sqlite_store.open_store(tmp_path / "state") as store:
+        kinds = [past.error_kind for past in await store.attempts("run")]
+        spend = await store.spend("run")
+    assert kinds == ["not_kept", ""]
+    assert (len(agent.orders), spend.cost_usd) == (1, 0.5)
+    assert merged(repo, "new.txt") == "new"
+
+
 if sys.platform == "win32":
     pytest.skip("programs are supervised on POSIX only", allow_module_level=True)

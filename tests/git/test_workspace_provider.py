@@ -693,3 +693,45 @@ async def test_a_shared_task_is_passed_through(site: Site) -> None:
     assert outcome.summary == "judged"
     assert site.orders == [work]
     assert refs(site.repo) == []
+
+
+@pytest.mark.promise("R21")
+async def test_an_answer_goes_on_in_the_worktree_where_it_was_given(site: Site) -> None:
+    with pytest.raises(RuntimeError):
+        await site.attempt(site.order(), _dies, beat={"answer": {"outcome": "x"}})
+    later = site.again()
+    outcome = await later.attempt(later.order(attempt=2, last_beat=site.context.left), nothing)
+    assert outcome.state is AttemptState.SUCCEEDED
+    assert shown(site.repo, "run", "half.txt") == "half"
+
+
+async def test_locks_that_a_killed_git_left_in_a_worktree_do_not_stop_who_goes_on_in_it(site: Site) -> None:
+    locks: list[Path] = []
+
+    def leaves_locks(at: Path) -> None:
+        folder = Path(git(at, "rev-parse", "--absolute-git-dir"))
+        locks.extend([folder / "index.lock", folder / "HEAD.lock"])
+        for lock in locks:
+            lock.touch()
+            os.utime(lock, (1.0, 1.0))
+        _dies(at)
+
+    def commits(at: Path) -> None:
+        git(at, "add", "-A")
+        git(at, "commit", "-q", "-m", "Go on")
+
+    with pytest.raises(RuntimeError):
+        await site.attempt(site.order(), leaves_locks, beat={"session_id": "s"})
+    assert all(lock.exists() for lock in locks)
+    outcome = await site.attempt(site.order(attempt=2, last_beat=site.context.left), commits)
+    assert outcome.state is AttemptState.SUCCEEDED, outcome.error
+    assert shown(site.repo, "run", "half.txt") == "half"
+
+
+async def test_no_git_of_ours_locks_the_index_of_the_users_checkout_to_look_at_it(tmp_path: Path, repo: Path) -> None:
+    policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]})
+    index = repo / ".git" / "index"
+    (repo / "a.txt").touch()  # a `git status` that may would refresh the index
+    before = (index.stat().st_mtime_ns, index.stat().st_ino)
+    await git_process.Git(tmp_path / "state", policy).run(repo, "status", "--porcelain")
+    assert (index.stat().st_mtime_ns, index.stat().st_ino) == before

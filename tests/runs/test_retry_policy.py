@@ -68,3 +68,9 @@ def test_failures_and_crashes_are_not_taken_for_limits() -> None:
 def test_another_policy_is_another_wait(failures: int, most: float) -> None:
     policy = retry_policy.RetryPolicy(backoff_base_s=2.0, backoff_cap_s=5.0)
     assert most / 2 <= policy.backoff_s("run", row(failures=failures)) <= most
+
+
+@pytest.mark.parametrize("crashes", range(1, 9))
+def test_a_fault_waits_as_long_as_a_failure_whatever_has_failed_before(crashes: int) -> None:
+    hurt = row(failures=0, crashes=crashes)
+    assert POLICY.fault_s("run", hurt) == POLICY.backoff_s("run", row(failures=crashes))

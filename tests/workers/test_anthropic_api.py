@@ -599,3 +599,30 @@ async def test_windows_line_ends_survive_an_edit(provider: fake_provider.Provide
 def test_blobs_of_the_tests_refuse_unknown_digests() -> None:
     with pytest.raises(errors.UnknownHandle):
         MemoryBlobs().get("0")
+
+
+@pytest.mark.promise("R21")
+async def test_a_conversation_that_had_come_to_its_end_when_its_server_died_is_not_asked_again(
+    provider: fake_provider.Provider, workspace: Path
+) -> None:
+    ctx = FakeContext()
+    first = await carried_out(make(provider), work(workspace, READ, done()), ctx)
+    again = work(workspace, attempt=2, last_beat=ctx.beats[-1])
+    second = await carried_out(make(provider), again, FakeContext(attempt=2, blobs=ctx.blobs))
+    assert len(provider.requests()) == 2
+    assert (second.handoff, second.output) == (first.handoff, first.output)
+    assert second.usage.cost_usd == pytest.approx(provider.booked())
+
+
+@pytest.mark.parametrize("ending", [{"last_error": "It was not accepted."}, {"sent_back": 1}])
+async def test_a_conversation_whose_end_was_not_enough_is_asked_again(
+    provider: fake_provider.Provider, workspace: Path, ending: dict[str, Any]
+) -> None:
+    ctx = FakeContext()
+    await carried_out(make(provider), work(workspace, done()), ctx)
+    provider.rules({"match": {"user": "Work"}, "steps": [done(), done()]})
+    again = work(workspace, done(), attempt=2, last_beat=ctx.beats[-1], **ending)
+    await carried_out(make(provider), again, FakeContext(attempt=2, blobs=ctx.blobs))
+    requests = provider.requests()
+    assert len(requests) == 2
+    assert len(requests[1]["body"]["messages"]) == (1 if "sent_back" in ending else 3)

@@ -13,8 +13,26 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import attempt_services, briefing, proof, run_view, task_kinds, task_runner
-from dispatch_mcp.model import TaskState, WorkerKind, ports, records, transitions, work_order
+from dispatch_mcp.engine import (
+    attempt_services,
+    briefing,
+    paid_answers,
+    proof,
+    run_view,
+    store_waits,
+    task_kinds,
+    task_runner,
+)
+from dispatch_mcp.model import (
+    AttemptState,
+    TaskState,
+    WorkerKind,
+    failures,
+    ports,
+    records,
+    transitions,
+    work_order,
+)
 from dispatch_mcp.runs import message_rules
 from dispatch_mcp.store import sqlite_store
 
@@ -55,13 +73,30 @@ class AttemptDriver:
         archive = self.services.archive
         return verdict if archive is None else await archive.keep(claim.work.workspace, verdict)
 
-    async def run(self, ctx: ports.TaskContext, work: work_order.WorkOrder, workers: ports.Workers) -> model.Outcome:
-        """Returns how an attempt of one of the server's workers ended, in the place that its order asks for."""
-        attempt = _ServerAttempt(self, workers)
+    async def run(
+        self, ctx: task_runner.LocalContext, work: work_order.WorkOrder, workers: ports.Workers
+    ) -> model.Outcome:
+        """Returns how an attempt of one of the server's workers ended, in the place that its order asks for.
+
+        An exception of ours ends it as a failure that counts as a crash. What a model had answered before is kept, and
+        the next attempt goes on from there.
+        """
+        attempt = _ServerAttempt(self, ctx, workers)
+        try:
+            outcome = await self._placed(attempt, work)
+        except errors.Fenced:
+            raise
+        except Exception as crash:
+            log.exception("attempt %d of %s/%s failed for a fault of ours", work.attempt, work.run_id, work.task.id)
+            outcome = task_runner.fault(crash, attempt.spent)
+        await attempt.close(outcome)
+        return outcome
+
+    async def _placed(self, attempt: _ServerAttempt, work: work_order.WorkOrder) -> model.Outcome:
         workspaces = self.services.workspaces
         if workspaces is None:
-            return await attempt.judge(work, await attempt.carry_out(ctx, work))
-        return await workspaces.within(ctx, work, attempt.carry_out, attempt.judge)
+            return await attempt.judge(work, await attempt.carry_out(attempt.own, work))
+        return await workspaces.within(attempt.own, work, attempt.carry_out, attempt.judge)
 
     async def mail(self, work: work_order.WorkOrder) -> Sequence[model.Message]:
         """Returns what has come for a task at work since it was briefed or asked last; nothing for a review."""
@@ -84,9 +119,13 @@ class AttemptDriver:
         await self.store.deliver(work.run_id, deliveries)
 
     async def leave(self, work: work_order.WorkOrder) -> None:
-        """Tidies up once the outcome is known."""
-        if self.services.workspaces is not None:
+        """Tidies up once the outcome is known; what cannot be tidied up changes nothing of it."""
+        if self.services.workspaces is None:
+            return
+        try:
             await self.services.workspaces.leave(work)
+        except Exception:
+            log.exception("what attempt %d of %s/%s has left lies there", work.attempt, work.run_id, work.task.id)
 
     async def close_needless(self, view: run_view.RunView, now: float) -> frozenset[str]:
         """Ends those tasks out with the host that turn out to need nobody, and returns them."""
@@ -104,26 +143,81 @@ class AttemptDriver:
 
 @dataclass(slots=True)
 class _ServerAttempt:
-    """An attempt that this process carries out itself; `before` is how its place was when it began."""
+    """An attempt that this process carries out itself.
+
+    `before` is how its place was when it began, `claim` what its worker claims, `answer` the detail that names what a
+    model has answered, in this attempt or an earlier one.
+    """
 
     driver: AttemptDriver
+    own: task_runner.LocalContext
     workers: ports.Workers
     before: Mapping[str, model.Json] = field(default_factory=dict[str, model.Json])
+    claim: model.Outcome | None = None
+    answer: Mapping[str, model.Json] | None = None
+
+    @property
+    def spent(self) -> model.Usage:
+        """What the attempt has used so far, as far as anybody knows."""
+        return self.own.spent if self.claim is None else self.claim.usage
 
     async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
-        """Returns what the worker claims; a failure when what it should work on cannot be read."""
+        """Returns what the worker claims, or has claimed; a failure when what it should work on cannot be read."""
+        self.claim = await self._earlier(ctx, work)
+        if self.claim is not None:
+            return self.claim
+        waiter = f"attempt {work.attempt} of {work.run_id}/{work.task.id}"
         try:
-            needless = await _kind(work).needless(self.driver.store, work.run_id)
-            if needless is not None:
-                return needless
-            ready = await self.driver.prepare(work)
+            ready = await store_waits.served(lambda: self._ready(work), waiter)
+        except errors.StoreError:
+            raise
         except errors.DispatchError as trouble:
             return task_runner.failure("no_material", f"What is to be reviewed could not be read: {trouble}")
-        self.before = ready.beat
+        if isinstance(ready, model.Outcome):
+            return ready
+        self.before, order = ready.beat, ready.work
         # On its way to the disk before the worker begins: who takes over from a dead process judges by it.
         ctx.beat(**ready.beat)
-        await self.driver.deliver(ready.work, ready.work.messages)
-        return await task_runner.run_task(ctx, ready.work, self.workers)
+        await store_waits.served(lambda: self.driver.deliver(order, order.messages), waiter)
+        self.claim = await task_runner.run_task(ctx, order, self.workers)
+        if paid_answers.is_paid(work, self.claim):
+            await self._keep(work, self.claim)
+        return self.claim
+
+    async def _ready(self, work: work_order.WorkOrder) -> Prepared | model.Outcome:
+        """Returns the prepared order, or the outcome of a task that turns out to need nobody."""
+        needless = await _kind(work).needless(self.driver.store, work.run_id)
+        return await self.driver.prepare(work) if needless is None else needless
+
+    async def _earlier(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome | None:
+        """Returns what a model has answered to an earlier attempt of just this order, and nobody could accept."""
+        detail = paid_answers.detail_of(work)
+        outcome = None if detail is None else await paid_answers.read(ctx.blobs, detail)
+        if outcome is None:
+            return None
+        log.info("%s/%s goes on from the answer of attempt %s", work.run_id, work.task.id, (detail or {})["attempt"])
+        self.before, self.answer = work.last_beat, detail
+        ctx.beat(**paid_answers.legacy(work), **paid_answers.look(work))
+        return outcome
+
+    async def _keep(self, work: work_order.WorkOrder, claim: model.Outcome) -> None:
+        """Keeps an answer, as what comes next may fail; one that cannot be kept is still judged and accepted."""
+        waiter = f"the answer to {work.run_id}/{work.task.id}"
+        try:
+            self.answer = await store_waits.served(lambda: paid_answers.keep(self.own.blobs, work, claim), waiter)
+        except Exception:
+            log.exception("%s is not kept", waiter)
+            return
+        self.own.beat(**{ports.ANSWER: dict(self.answer)})
+        await self.own.settled()
+
+    async def close(self, outcome: model.Outcome) -> None:
+        """Leaves the next attempt the answer if that still holds, else has it ask for another one."""
+        if self.answer is None or outcome.state is AttemptState.SUCCEEDED:
+            return
+        is_good = failures.keeps_answer(outcome.error_kind)
+        self.own.beat(**{ports.ANSWER: paid_answers.booked(self.answer) if is_good else {}})
+        await self.own.settled()
 
     async def judge(self, work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
         """Returns the claim as the server could prove it."""

@@ -17,10 +17,19 @@ import anyio
 import anyio.abc
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import attempt_driver, attempt_services, council_rounds, order_builder, task_runner
+from dispatch_mcp.engine import (
+    attempt_driver,
+    attempt_services,
+    council_rounds,
+    order_builder,
+    paid_answers,
+    store_waits,
+    task_runner,
+)
 from dispatch_mcp.model import ports, records, transitions, work_order
 from dispatch_mcp.runs import task_isolation
 from dispatch_mcp.store import owner_locks, sqlite_store
+from dispatch_mcp.text import escape
 
 log = logging.getLogger(__name__)
 
@@ -30,17 +39,21 @@ of a wave wait for the slowest, and on a slow disk small batches would queue for
 they cost."""
 
 
+LONGEST_PAUSE_S = 60.0
+"""Seconds that this process leaves a run alone at most whose drives fail."""
+
 AtEnd = Callable[[str], Awaitable[None]]
 """Is told which run is over, once this process has driven it to its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often the engine looks at the store, in seconds."""
+    """How often the engine looks at the store, in seconds; `drive_again_s` is half the pause after a failed drive."""
 
     look_s: float = 0.05
     takeover_s: float = 0.5
     retry_store_s: float = 0.5
+    drive_again_s: float = 0.5
 
 
 class EmbeddedEngine:
@@ -70,6 +83,8 @@ class EmbeddedEngine:
         self._may_drive = drives
         self.at_end: AtEnd | None = None
         self._drives: dict[str, Drive] = {}
+        self._pauses: dict[str, tuple[int, float]] = {}
+        self._epochs: dict[str, int] = {}
         self._pulse = anyio.Event()
 
     async def start(self, run_id: str) -> None:
@@ -83,7 +98,8 @@ class EmbeddedEngine:
         if epoch is None or run_id in self._drives:  # another call of `start` was faster while this one waited
             return
         drive = Drive(self, run_id, records.Owner(self._owner.id, epoch))
-        self._drives[run_id] = drive
+        drive.answer_lost = self._epochs.get(run_id) == epoch  # an earlier drive of ours did not let go
+        self._drives[run_id], self._epochs[run_id] = drive, epoch
         self._tasks.start_soon(self._keep, drive)
         self._beat_pulse()  # who tells what this process drives would miss a run that is over before their next look
 
@@ -145,11 +161,21 @@ class EmbeddedEngine:
             except errors.StoreError as trouble:
                 log.warning("cannot read the store: %s", trouble)
                 await anyio.sleep(self.pace.retry_store_s)
+            except Exception:
+                log.exception("the look at what other processes do failed")
+                await anyio.sleep(self.pace.retry_store_s)
             await anyio.sleep(self.pace.look_s)
 
     async def _take_over(self) -> None:
-        """Drives runs that nobody drives, but none whose worker is not here: it may be elsewhere, with its key."""
-        for run_id in await self.store.adoptable(limit=20) if self._may_drive else ():
+        """Drives runs that nobody drives, but none whose worker is not here: it may be elsewhere, with its key.
+
+        Nobody drives either what this process has adopted and does not drive: whoever asked for it was cancelled.
+        """
+        if not self._may_drive:
+            return
+        for run_id in await self.store.adoptable(limit=20, own=self._owner.id, drives=self.driven_runs):
+            if self._pauses.get(run_id, (0, 0.0))[1] > time.monotonic():
+                continue
             kind = (await self.status(run_id)).worker
             if kind in self.workers or kind not in transitions.SERVER_WORKERS:
                 await self.start(run_id)
@@ -160,27 +186,61 @@ class EmbeddedEngine:
         return frozenset(self._drives)
 
     async def _keep(self, drive: Drive) -> None:
-        """Drives one run to its end; whatever happens to it stays with it."""
+        """Drives one run to its end; whatever happens to it stays with it, and is told of."""
         try:
             await drive.run()
-            if self.at_end is not None:
-                await self.at_end(drive.run_id)
+            del self._epochs[drive.run_id]
+            self._pauses.pop(drive.run_id, None)
+            await self._tell_end(drive.run_id)
         except errors.Fenced:
             log.info("run %s was taken over by another process", drive.run_id)
-        except Exception:
-            log.exception("stopped driving run %s", drive.run_id)
+        except Exception as fault:
+            log.exception("a drive of run %s failed", drive.run_id)
+            await self._let_go(drive, fault)
         finally:
             self._drives.pop(drive.run_id, None)
             self._beat_pulse()
 
+    async def _tell_end(self, run_id: str) -> None:
+        try:
+            if self.at_end is not None:
+                await self.at_end(run_id)
+        except Exception:
+            log.exception("what run %s came to was not passed on", run_id)
+
+    async def _let_go(self, drive: Drive, fault: Exception) -> None:
+        """Leaves a run whose drive has failed to whoever tries next, here or elsewhere, with a pause that doubles.
+
+        The store counts how often that has happened, and ends what cannot be driven.
+        """
+        tries = self._pauses.get(drive.run_id, (0, 0.0))[0] + 1
+        self._pauses[drive.run_id] = tries, time.monotonic() + min(self.pace.drive_again_s * 2**tries, LONGEST_PAUSE_S)
+        why = escape.one_line(repr(fault), limit=600)
+        while True:
+            try:
+                await self.store.fail_drive(drive.run_id, drive.owner, why)
+            except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
+                log.warning("run %s cannot be let go yet: %s", drive.run_id, trouble)
+                await anyio.sleep(self.pace.retry_store_s)
+                continue
+            except errors.Fenced:
+                pass
+            except Exception:
+                log.exception("run %s could not be let go", drive.run_id)
+            return
+
 
 @dataclass(slots=True)
 class Drive:
-    """The loop around one owned run: record what finished, start what may start, wait."""
+    """The loop around one owned run: record what finished, start what may start, wait.
+
+    `answer_lost` is whether attempts may run in the store that nobody here carries out.
+    """
 
     engine: EmbeddedEngine
     run_id: str
     owner: records.Owner
+    answer_lost: bool = False
     _finished: list[transitions.Finished] = field(default_factory=list[transitions.Finished])
     _running: dict[str, tuple[int, anyio.TaskHandle[None]]] = field(
         default_factory=dict[str, tuple[int, anyio.TaskHandle[None]]]
@@ -191,6 +251,8 @@ class Drive:
     )
     _wake: anyio.Event = field(default_factory=anyio.Event)
     _beat: anyio.Event = field(default_factory=anyio.Event)
+    _beating: anyio.Lock = field(default_factory=anyio.Lock)
+    _ordering: anyio.Lock = field(default_factory=anyio.Lock)
     _revision: int = -1
     _orders: order_builder.OrderBuilder | None = None
     _room: int = LEAST_BATCH
@@ -200,13 +262,28 @@ class Drive:
         self._wake.set()
 
     async def run(self) -> None:
-        """Returns when the run is over. Raises Fenced when another process took it."""
+        """Returns when the run is over.
+
+        Raises:
+            Fenced: another process took it.
+            Exception: a fault of ours, to which no single attempt could be held.
+        """
+        fault: Exception | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(self._write_beats)
             try:
                 await self._loop(group)
+            except Exception as trouble:
+                fault = trouble  # raised as it is, and not within a group
             finally:
                 group.cancel_scope.cancel()
+        if fault is not None:
+            raise fault
+
+    async def _order(self, plan_version: int, start: transitions.Start) -> work_order.WorkOrder:
+        async with self._ordering:
+            orders = await self._orders_of(plan_version)
+        return await orders.order(start)
 
     async def _orders_of(self, plan_version: int) -> order_builder.OrderBuilder:
         """Returns what builds orders by a version of the plan; read when something begins, as many runs need none."""
@@ -227,11 +304,9 @@ class Drive:
             # Made anew before the store is read: whatever changes after that read wakes the wait below.
             self._wake = anyio.Event()
             advance = await self._advance()
-            if advance.starts:
-                orders = await self._orders_of(advance.plan_version)
-                for start in advance.starts:
-                    handle = group.start_soon(self._execute, orders, start)
-                    self._running[start.task_id] = (start.attempt, handle)
+            for start in advance.starts:
+                handle = group.start_soon(self._execute, advance.plan_version, start)
+                self._running[start.task_id] = (start.attempt, handle)
             # Whoever cancels, skips or edits moves the revision by a step that is not ours: look what it closed.
             await self._drop_revoked(advance)
             if advance.state in model.RUN_FINAL and not self._running and not self._finished:
@@ -245,22 +320,24 @@ class Drive:
         """Records one batch and returns what may start; a store that cannot write keeps the batch for later."""
         batch = self._finished[: self._room]
         step = records.Step(now=self.engine.clock(), owner=self.owner, finished=batch, start=transitions.SERVER_WORKERS)
-        began, answer_lost = time.perf_counter(), False
+        began = time.perf_counter()
         while True:
             try:
                 advance = await self.engine.store.advance(self.run_id, step)
                 break
             except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
                 log.warning("run %s waits for the store: %s", self.run_id, trouble)
-                answer_lost = True
+                self.answer_lost = True
                 await anyio.sleep(self.engine.pace.retry_store_s)
         self._room = max(LEAST_BATCH, round((time.perf_counter() - began) * BATCH_PER_S))
         del self._finished[: len(batch)]
         for end, is_accepted in zip(batch, advance.accepted, strict=True):
             if is_accepted and end.outcome.state is model.AttemptState.SUCCEEDED:
                 self._results[end.task_id] = order_builder.upstream_of(end.task_id, end.outcome)
-        if answer_lost:
-            advance = replace(advance, starts=await self._unanswered(advance.starts))
+        if self.answer_lost:
+            read = functools.partial(self._unanswered, advance.starts)
+            advance = replace(advance, starts=await store_waits.served(read, f"run {self.run_id}"))
+            self.answer_lost = False
         return advance
 
     async def _settle(self) -> None:
@@ -272,27 +349,24 @@ class Drive:
             await anyio.sleep(self.engine.pace.retry_store_s)
 
     async def _unanswered(self, starts: Sequence[transitions.Start]) -> tuple[transitions.Start, ...]:
-        """Returns `starts` and the attempts that a commit began whose answer was lost with an error."""
-        task_ids = {start.task_id for start in starts} | self._running.keys()
-        task_ids |= {end.task_id for end in self._finished}
-        missing = [
-            transitions.Start(task.id, task.attempt, task.worker, "")
-            for task in await self.engine.store.tasks(self.run_id)
-            if task.state is model.TaskState.RUNNING
-            and task.worker in transitions.SERVER_WORKERS
-            and task.id not in task_ids
-        ]
-        return (*starts, *missing)
+        """Returns `starts` and the attempts that a commit began whose answer was lost with an error, as they began.
+
+        So also what a drive that failed has left behind in this process.
+        """
+        busy_ids = {start.task_id for start in starts} | self._running.keys() | {end.task_id for end in self._finished}
+        running_attempts = await self.engine.store.begun(self.run_id)
+        return (*starts, *(start for start in running_attempts if start.task_id not in busy_ids))
 
     async def _drop_revoked(self, advance: records.Advance) -> None:
         """Cancels executions that somebody else's change has closed."""
         before, self._revision = self._revision, advance.revision
         if not self._running or advance.revision - before <= 1:  # our own step moves it by one
             return
-        rows = {row.id: row for row in await self.engine.store.tasks(self.run_id)}
+        read = functools.partial(self.engine.store.tasks, self.run_id)
+        rows = {row.id: row for row in await store_waits.served(read, f"run {self.run_id}")}
         for task_id, (attempt, handle) in list(self._running.items()):
-            row = rows[task_id]
-            if row.state is not model.TaskState.RUNNING or row.attempt != attempt:
+            row = rows.get(task_id)
+            if row is None or row.state is not model.TaskState.RUNNING or row.attempt != attempt:
                 handle.cancel()
 
     async def _wait(self, until: float | None) -> None:
@@ -300,14 +374,22 @@ class Drive:
         with anyio.move_on_after(delay):
             await self._wake.wait()
 
-    async def _execute(self, orders: order_builder.OrderBuilder, start: transitions.Start) -> None:
-        driver = self.engine.attempts
+    async def _execute(self, plan_version: int, start: transitions.Start) -> None:
+        """Carries an attempt out; it comes to an outcome whatever happens to it, unless somebody has taken it over."""
+        driver, work = self.engine.attempts, None
         try:
-            work = await orders.order(start)
-            outcome = await driver.run(self._context(work), work, self.engine.workers)
+            try:
+                work = await store_waits.served(lambda: self._order(plan_version, start), f"run {self.run_id}")
+                outcome = await driver.run(self._context(work), work, self.engine.workers)
+            except errors.Fenced:
+                raise
+            except Exception as crash:
+                log.exception("no order for %s/%s", self.run_id, start.task_id)
+                outcome = task_runner.fault(crash, model.Usage())
             self._finished.append(transitions.Finished(start.task_id, start.attempt, outcome))
             self._wake.set()
-            await driver.leave(work)
+            if work is not None:
+                await driver.leave(work)
         finally:
             if start.task_id in self._running and self._running[start.task_id][0] == start.attempt:
                 del self._running[start.task_id]
@@ -318,22 +400,38 @@ class Drive:
         return task_runner.LocalContext(
             *(work.run_id, work.task.id, work.attempt, work.last_beat, store.blobs, self._keep_beat),
             functools.partial(attempts.mail, work),
+            self._settle_beat,
+            paid_answers.legacy(work),
         )
 
     def _keep_beat(self, task_id: str, attempt: int, details: Mapping[str, model.Json]) -> None:
         self._beats[task_id, attempt] = dict(details)
         self._beat.set()
 
+    async def _settle_beat(self, task_id: str, attempt: int) -> None:
+        await self._write_beat((task_id, attempt), store_waits.PATIENCE_S)
+
     async def _write_beats(self) -> None:
         """Writes what attempts leave for their successors, so that a crash does not lose it; until cancelled."""
         while True:
             await self._beat.wait()
-            self._beat, beats, self._beats = anyio.Event(), self._beats, {}
-            for (task_id, attempt), details in beats.items():
-                try:
-                    await self.engine.store.beat(self.run_id, task_id, attempt, details)
-                except errors.StoreError as trouble:
-                    log.warning("run %s: a heartbeat was not kept: %s", self.run_id, trouble)
+            self._beat = anyio.Event()
+            for key in list(self._beats):
+                await self._write_beat(key, 0.0)
+
+    async def _write_beat(self, key: tuple[str, int], patience_s: float) -> None:
+        """Writes the newest that an attempt has left, if nobody has; what the store does not take is told of."""
+        async with self._beating:  # one after the other, or an older one could be written over a newer one
+            details = self._beats.pop(key, None)
+            if details is None:
+                return
+            write = functools.partial(self.engine.store.beat, self.run_id, *key, details)
+            try:
+                await store_waits.served(write, f"run {self.run_id}", patience_s=patience_s)
+            except errors.StoreError as trouble:
+                log.warning("run %s: a heartbeat was not kept: %s", self.run_id, trouble)
+            except Exception:
+                log.exception("run %s: a heartbeat of %s was not kept", self.run_id, key[0])
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import anyio
 
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, ports, transitions, work_order
+from dispatch_mcp.text import escape
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,12 @@ def failure(kind: str, error: str, *, retryable: bool = False) -> model.Outcome:
     )
 
 
+def fault(crash: Exception, usage: model.Usage) -> model.Outcome:
+    """Returns the outcome of an attempt that met an exception of ours, when `usage` had been used."""
+    text = f"dispatch-mcp itself failed: {escape.one_line(repr(crash), limit=600)}"
+    return failure(transitions.FAULT, text, retryable=True).model_copy(update={"usage": usage})
+
+
 def timed_out(seconds: float, usage: model.Usage) -> model.Outcome:
     """Returns the outcome of an attempt that outlived its deadline of `seconds`."""
     text = f"No result after {seconds:g} s."
@@ -79,7 +86,8 @@ def timed_out(seconds: float, usage: model.Usage) -> model.Outcome:
 class LocalContext:
     """The task context of the embedded engine.
 
-    `keep` is told the attempt's details when they change, `fetch` gets the messages that have come.
+    `keep` is told the attempt's details when they change, `write` returns once they are on the disk, `fetch` gets the
+    messages that have come. `details` begin with what the attempt goes on from.
     """
 
     run_id: str
@@ -89,13 +97,23 @@ class LocalContext:
     blobs: ports.Blobs
     keep: Callable[[str, int, Mapping[str, model.Json]], None]
     fetch: Callable[[], Awaitable[Sequence[model.Message]]]
-    _details: dict[str, model.Json] = field(default_factory=dict[str, model.Json])
+    write: Callable[[str, int], Awaitable[None]]
+    details: dict[str, model.Json] = field(default_factory=dict[str, model.Json])
 
     def beat(self, **details: model.Json) -> None:
         """Keeps the newest details for the next attempt."""
         if details:
-            self._details.update(details)
-            self.keep(self.task_id, self.attempt, self._details)
+            self.details.update(details)
+            self.keep(self.task_id, self.attempt, self.details)
+
+    async def settled(self) -> None:
+        """Returns once everything that the attempt has left is on the disk, however long the store cannot write."""
+        await self.write(self.task_id, self.attempt)
+
+    @property
+    def spent(self) -> model.Usage:
+        """What the attempt has left word of having used."""
+        return model.Usage.model_validate(self.details.get(ports.SPENT, {}))
 
     async def mail(self) -> Sequence[model.Message]:
         """Returns the messages that have come for the task since it was briefed or asked last."""

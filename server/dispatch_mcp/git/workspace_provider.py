@@ -176,7 +176,7 @@ class WorktreeProvider:
     async def _copy(
         self, work: work_order.WorkOrder, repo: git_process.Repository, refs: run_refs.Refs
     ) -> tuple[worktree.Worktree, tuple[str, ...]]:
-        """Returns the worktree to work in: the one that a session goes on in, else a new one."""
+        """Returns the worktree to work in: the one that a session or an answer goes on in, else a new one."""
         head = await self.merger.integration(repo, refs)
         session = self._session_worktree(work, repo)
         for attempt, path in self.worktrees.earlier(work):
@@ -184,13 +184,14 @@ class WorktreeProvider:
                 await self._clear(repo, path, work)
         if session is not None:
             with contextlib.suppress(errors.WorkerError):
-                await self.worktrees.verify(session)
+                await self.worktrees.unlock(session)
                 return session, ()
         return await self.worktrees.make(repo, work, head), await self._notices(repo, work)
 
     def _session_worktree(self, work: work_order.WorkOrder, repo: git_process.Repository) -> worktree.Worktree | None:
         detail = work.last_beat.get(ports.COPY)
-        if not work.last_beat.get(ports.SESSION) or not json_types.is_object(detail):
+        goes_on = work.last_beat.get(ports.SESSION) or work.last_beat.get(ports.ANSWER)
+        if not goes_on or not json_types.is_object(detail):
             return None
         attempt, base = detail.get("attempt"), str(detail.get("base", ""))
         copies = [

@@ -140,6 +140,19 @@ class Worktrees:
             hint=NextStep(StepKind.LIST_WORKTREES),
         )
 
+    async def unlock(self, copy: Worktree) -> None:
+        """Verifies a worktree that an attempt goes on in, and takes away the locks that a killed git has left in it.
+
+        Raises:
+            WorkerError: as `verify` says.
+        """
+        folder = await self.verify(copy)
+        deadline = anyio.current_time() + 2 * ABANDONED_S
+        while (young := await anyio.to_thread.run_sync(_drop_locks, folder)) is not None:
+            if anyio.current_time() > deadline:
+                return  # who lives holds it; what needs it says so
+            await anyio.sleep(young)
+
     async def _has_grown(self, copy: Worktree) -> bool:
         """Returns whether the worktree's commit is a later one than it began from: the attempt has committed."""
         command = ("merge-base", "--is-ancestor", copy.base, "HEAD")
@@ -265,6 +278,22 @@ def _heal_registry(common: Path, folder: Path) -> float | None:
             waits.append(max(0.0, ABANDONED_S - age))
             if age >= ABANDONED_S:
                 shutil.rmtree(entry)
+    return min(waits, default=None)
+
+
+def _drop_locks(folder: Path) -> float | None:
+    """Removes the locks in git's own folder of a worktree that are old; returns how many seconds the others need.
+
+    Whoever worked there died with its server, and a git that outlives that is done within milliseconds.
+    """
+    waits: list[float] = []
+    for lock in folder.glob("*.lock"):
+        with contextlib.suppress(OSError):
+            age = time.time() - lock.stat().st_mtime
+            if age >= ABANDONED_S:
+                lock.unlink()
+            else:
+                waits.append(min(ABANDONED_S, max(0.1, ABANDONED_S - age)))
     return min(waits, default=None)
 
 

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
+Ours = Literal[
+    "git_failed",  # a lock, a full disk, a slow machine
+    "internal_error",  # a fault of this program, or of the machine that it runs on
+    "not_kept",  # a lock, a full disk, a slow machine
+]
+"""What no worker can do anything about: what it has answered still holds."""
+
 MayPass = Literal[
     "budget",  # a higher ceiling may have been given
     "conflict",  # the provider is busy with an earlier request
     "cut_off",  # the connection broke
-    "git_failed",  # a lock, a full disk, a slow machine
     "interrupted",  # something ended the program from outside
     "max_tokens",  # the next attempt gets more room
     "max_turns",  # the next attempt goes on where this one stopped
@@ -20,7 +26,6 @@ MayPass = Literal[
     "no_connection",
     "no_handoff",  # the next attempt is told which form was missing
     "no_result",  # something ended the program from outside
-    "not_kept",  # a lock, a full disk, a slow machine
     "not_started",  # the machine is short of memory or processes
     "overloaded",
     "rate_limit",  # holds the worker, and counts as no failure
@@ -57,11 +62,17 @@ MustFailAgain = Literal[
     "unknown_model",
     "unstartable",  # the file is no program that this machine can start
 ]
-FailureKind = MayPass | MustFailAgain
+FailureKind = Ours | MayPass | MustFailAgain
 
-_MAY_PASS: Final = frozenset[str](get_args(MayPass))
+_OURS: Final = frozenset[str]((*get_args(Ours), "broken_filter", "no_worktree"))
+_MAY_PASS: Final = frozenset[str]((*get_args(Ours), *get_args(MayPass)))
 
 
 def is_retryable(kind: FailureKind) -> bool:
     """Returns whether another attempt could end differently."""
     return kind in _MAY_PASS
+
+
+def keeps_answer(kind: str) -> bool:
+    """Returns whether a failure leaves what a worker has answered as good as it was."""
+    return kind in _OURS

@@ -60,6 +60,9 @@ COPY = "worktree"
 SPENT = "spent"
 """The detail of a beat that says what the attempt has used so far: a `Usage`, which counts if nobody reports it."""
 
+ANSWER = "answer"
+"""The detail of a beat that names what a model has answered: it is not paid for again, whatever fails after it."""
+
 SESSION = "session_id"
 """The detail of a beat by which a worker says that its next attempt goes on where this one was."""
 

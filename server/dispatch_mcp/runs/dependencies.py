@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import TaskState, transitions
+from dispatch_mcp.model import TaskState, WorkerKind, transitions
 from dispatch_mcp.model.transitions import TaskRow
 from dispatch_mcp.planning import graph
 
@@ -24,6 +24,14 @@ def is_satisfied(row: TaskRow) -> bool:
 def may_satisfy(row: TaskRow) -> bool:
     """Returns whether dependants may still hope for this task."""
     return row.state not in model.TASK_FINAL or is_satisfied(row)
+
+
+def next_of(workers: Collection[WorkerKind], rows: Rows) -> list[int]:
+    """Returns what these workers have to do next, or all that is left for them if they wait for others."""
+    rest = [
+        position for position, row in enumerate(rows) if row.worker in workers and row.state not in model.TASK_FINAL
+    ]
+    return [position for position in rest if rows[position].state is TaskState.READY] or rest
 
 
 def lost_upstream(tasks: graph.Graph, rows: Rows, position: int) -> set[int]:

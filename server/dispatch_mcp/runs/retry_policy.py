@@ -20,7 +20,8 @@ class RetryPolicy:
     """How often and how late work is tried again; times in seconds.
 
     A rate limit that does not say for how long holds for `hold_base_s`, doubling up to `hold_cap_s`; one that does is
-    obeyed up to `longest_hold_s`. A task whose owner died `max_crashes` times while it ran is not begun again.
+    obeyed up to `longest_hold_s`. A task that met `max_crashes` is not begun again: its owner died while it ran, or an
+    exception of ours ended its attempt.
     """
 
     # Chosen, not fitted. A second lets a flaky command's cause pass; a minute is as long as a person waits before
@@ -36,7 +37,14 @@ class RetryPolicy:
 
     def backoff_s(self, run_id: str, row: TaskRow) -> float:
         """Returns a delay in seconds that doubles with each failure, cut to 50-100 %."""
-        doublings = min(row.failures - 1, _DOUBLINGS)
+        return self._delay_s(run_id, row, row.failures)
+
+    def fault_s(self, run_id: str, row: TaskRow) -> float:
+        """Returns the same for each crash: a machine that is short of something has that long to recover."""
+        return self._delay_s(run_id, row, row.crashes)
+
+    def _delay_s(self, run_id: str, row: TaskRow, times: int) -> float:
+        doublings = min(times - 1, _DOUBLINGS)
         return min(self.backoff_cap_s, self.backoff_base_s * 2.0**doublings) * (0.5 + _spread(run_id, row) / 2)
 
     def hold_s(self, run_id: str, row: TaskRow, requested_s: float | None) -> float:

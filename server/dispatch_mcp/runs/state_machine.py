@@ -300,6 +300,9 @@ class RunCore:
             self._skip_dependants(position)
         elif outcome.error_kind == transitions.RATE_LIMIT:
             self._hold_back(position, outcome, now)
+        elif outcome.error_kind == transitions.FAULT:
+            row.crashes += 1
+            self._take_back(position, now + self.policy.fault_s(self.run_id, row), transitions.FAULT)
         elif outcome.error_kind == transitions.NEEDS_CHANGES and position in self._tasks.subjects:
             self._block(position, outcome)
         elif self.ledger is not None and ledger.stopped_by(outcome.error_kind):
@@ -445,11 +448,23 @@ class RunCore:
         row.crashes += crashed
         self._end(row, AttemptState.ABANDONED)
         self._tasks.note("attempt_abandoned", row, {"crashes": row.crashes} if crashed else {})
-        if crashed and row.crashes >= self.policy.max_crashes:
-            self._fail_for_good(position, "quarantined")
-            self._send_back()
+        self._take_back(position, now, "quarantined" if crashed else "")
+        self._send_back()
+
+    def _take_back(self, position: int, at: float, cause: str) -> None:
+        """Puts a task back, from `at` on; one that has met too many crashes fails for that `cause` instead."""
+        if cause and self._tasks.rows[position].crashes >= self.policy.max_crashes:
+            self._fail_for_good(position, cause)
         else:
-            self._tasks.ready(position, now)
+            self._tasks.ready(position, at)
+
+    def give_up(self, workers: frozenset[WorkerKind]) -> None:
+        """Ends what these workers should do next, or all that is left for them: nobody can drive the run."""
+        self.settle(RunState.INCONCLUSIVE)
+        for position in dependencies.next_of(workers, self.rows):
+            if self.rows[position].state not in model.TASK_FINAL:  # neither failed nor skipped with one before
+                self._fail_for_good(position, transitions.FAULT)
+        self._send_back()
 
     def pause(self) -> None:
         """Starts nothing until `resume`."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from dispatch_mcp import model
-from dispatch_mcp.model import ports, records
-from dispatch_mcp.store import codec, messages, owner_locks, table_rows
+from dispatch_mcp.model import ports, records, transitions
+from dispatch_mcp.runs import state_machine
+from dispatch_mcp.store import codec, messages, owner_locks, samples, table_rows
 from dispatch_mcp.store.reader import Reader, Row
 
 _RUN = f"SELECT {table_rows.RUN_COLUMNS}, {table_rows.COUNTS} FROM run WHERE id = ?1 AND ?2 IN (principal, '*')"  # noqa: S608
@@ -98,6 +99,13 @@ WHERE finished_at IS NULL AND server_driven AND (
   OR NOT EXISTS (SELECT 1 FROM task WHERE task.run = run.no AND task.state IN ('blocked', 'ready', 'running')))
 ORDER BY no
 """
+_BEGUN = f"""
+SELECT task.id, task.attempt, task.worker,
+  (SELECT json_extract(data, '$.{transitions.CEILING}') FROM event
+   WHERE event.run = run.no AND kind = 'attempt_started' AND event.task = task.id AND event.attempt = task.attempt)
+FROM run JOIN task ON task.run = run.no
+WHERE run.id = ? AND task.state = 'running' AND task.worker NOT IN ('host', 'human')
+"""  # noqa: S608  # constants
 _LAST_DATA = """
 SELECT data FROM event WHERE run = (SELECT no FROM run WHERE id = ?) AND kind = ? ORDER BY seq DESC LIMIT 1
 """
@@ -290,11 +298,31 @@ async def data_version(reader: Reader) -> int:
     return _number((await reader.rows("PRAGMA data_version"))[0][0])
 
 
-async def adoptable(reader: Reader, home: Path, limit: int) -> list[str]:
-    """Returns runs that wait for an owner, oldest first."""
-    rows = await reader.rows(_ADOPTABLE)
-    alive = {owner: owner is not None and owner_locks.is_alive(home, str(owner)) for _, owner in rows}
-    return [str(run_id) for run_id, owner in rows if not alive[owner]][:limit]
+async def adoptable(reader: Reader, home: Path, limit: int, own: str, drives: Collection[str]) -> list[str]:
+    """Returns runs that wait for an owner, or that `own` has and does not drive, oldest first."""
+    rows = [(str(run_id), owner) for run_id, owner in await reader.rows(_ADOPTABLE) if str(run_id) not in drives]
+    owners = {str(owner) for _, owner in rows if owner is not None} - {own}
+    alive = {owner for owner in owners if owner_locks.is_alive(home, owner)}
+    return [run_id for run_id, owner in rows if owner not in alive][:limit]
+
+
+async def begun(reader: Reader, run_id: str) -> list[transitions.Start]:
+    """Returns the attempts of the server's workers that run, as they began."""
+    rows = await reader.rows(_BEGUN, (codec.clean(run_id),))
+    if not rows:
+        return []
+    run, plan, tasks, _ = await whole_run(reader, run_id, records.ANYBODY)
+    core = state_machine.RunCore.restore(run.id, plan, map(records.row_of, tasks))
+    return [
+        transitions.Start(
+            str(task_id),
+            _number(attempt),
+            table_rows.KINDS[str(worker)],
+            core.key(str(task_id)),
+            samples.allotment(ceiling) if ceiling else model.NO_LIMITS,
+        )
+        for task_id, attempt, worker, ceiling in rows
+    ]
 
 
 async def last_beat(reader: Reader, run_id: str, task_id: str) -> dict[str, model.Json]:

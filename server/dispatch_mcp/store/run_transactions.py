@@ -58,6 +58,16 @@ _REOPENING = ("retry", "skip")
 
 _EDIT_RUN = "UPDATE run SET plan_version = ?, server_driven = ? WHERE no = ?"
 _SET_LIMITS = "UPDATE run SET limits = ? WHERE no = ?"
+_FAILED_DRIVES = """
+SELECT count(*) FROM event WHERE run = ?1 AND kind = 'drive_failed' AND seq > coalesce(
+  (SELECT max(seq) FROM event WHERE run = ?1 AND kind IN ('attempt_finished', 'task_retried', 'plan_edited')), 0)
+"""
+"""How many drives of a run have failed since it last got anywhere."""
+
+MOST_FAILED_DRIVES = 4
+"""As many in a row end what only a drive can go on with: with their pauses that is some seconds, in which a machine
+that was short of something has had its chance."""
+
 _OWNED = "SELECT id FROM run WHERE owner = ? AND finished_at IS NULL"
 
 
@@ -315,8 +325,30 @@ class Runs:
             data: dict[str, model.Json] = {"owner": owner_id}
             self._change_hands(conn, row, transitions.NewEvent("run_released", data=data), crashed=False)
 
+    def fail_drive(self, conn: sqlite3.Connection, run_id: str, owner: records.Owner, why: str) -> None:
+        """Takes a run from the owner whose drive of it has failed, and gives up what has failed too often.
+
+        Raises:
+            Fenced: the run is somebody else's.
+        """
+        row = table_rows.run_row(conn, run_id)
+        _fence(row, owner)
+        if row.finished_at is not None:
+            return
+        failures = conn.execute(_FAILED_DRIVES, (row.no,)).fetchone()[0] + 1
+        is_last = failures >= MOST_FAILED_DRIVES
+        data: dict[str, model.Json] = {"error": why, "failures": failures, "gives_up": is_last}
+        note = transitions.NewEvent("drive_failed", data=data)
+        self._change_hands(conn, row._replace(owner=None), note, crashed=True, gives_up=is_last)
+
     def _change_hands(
-        self, conn: sqlite3.Connection, row: table_rows.RunRow, note: transitions.NewEvent, *, crashed: bool
+        self,
+        conn: sqlite3.Connection,
+        row: table_rows.RunRow,
+        note: transitions.NewEvent,
+        *,
+        crashed: bool,
+        gives_up: bool = False,
     ) -> None:
         now = self._clock()
         try:
@@ -327,6 +359,8 @@ class Runs:
             for task in live.core.rows:
                 if task.state is model.TaskState.RUNNING and task.worker in transitions.SERVER_WORKERS:
                     live.core.abandon(task.id, now, crashed=crashed)
+            if gives_up:
+                live.core.give_up(transitions.SERVER_WORKERS)
             self._persist(conn, row, live, Transition(now, notes=[note]))
         except BaseException:
             self._live.pop(row.id, None)

@@ -75,7 +75,7 @@ def open_ledger(
     attempts = [_attempt(cells) for cells in conn.execute(_ATTEMPTS, (row.no,))]
     # What attempts were given matters while they run, and where they stopped.
     if any(attempt.running or attempt.stopped_by for attempt in attempts):
-        allotments = {(task_id, n): _allotment(text) for task_id, n, text in conn.execute(_ALLOTMENTS, (row.no,))}
+        allotments = {(task_id, n): allotment(text) for task_id, n, text in conn.execute(_ALLOTMENTS, (row.no,))}
         attempts = [
             attempt._replace(allotment=allotments.get((attempt.task_id, attempt.attempt), model.NO_LIMITS))
             for attempt in attempts
@@ -115,7 +115,8 @@ def _trail(text: model.Json) -> model.Usage | None:
         return None
 
 
-def _allotment(text: model.Json) -> model.TaskLimits:
+def allotment(text: model.Json) -> model.TaskLimits:
+    """Returns what an attempt was given, as its event says; nothing where that cannot be read."""
     try:
         return codec.load(model.TaskLimits, str(text))
     except ValueError:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio.to_thread
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import records
+from dispatch_mcp.model import records, transitions
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.routing import learning
 from dispatch_mcp.store import (
@@ -175,9 +175,27 @@ class Store:
         """Leaves the owner's runs to others and takes their running attempts back, not as crashed."""
         await self._writer.run(lambda conn: self._runs.release(conn, owner_id))
 
-    async def adoptable(self, limit: int = 100) -> list[str]:
-        """Returns open runs with work for the server that nobody alive drives, oldest first."""
-        return await queries.adoptable(self._reader, self._home, limit)
+    async def fail_drive(self, run_id: str, owner: records.Owner, why: str) -> None:
+        """Takes a run from an owner whose drive of it has failed, and tells why; the next owner tries again.
+
+        Its running attempts are taken back as crashed. After too many failures in a row what only a drive could go on
+        with is ended instead.
+
+        Raises:
+            Fenced: somebody else owns the run.
+        """
+        await self._writer.run(lambda conn: self._runs.fail_drive(conn, run_id, owner, why))
+
+    async def adoptable(self, limit: int = 100, *, own: str = "", drives: Collection[str] = ()) -> list[str]:
+        """Returns open runs with work for the server that nobody alive drives, oldest first.
+
+        So also those of the owner `own` that are not among its `drives`.
+        """
+        return await queries.adoptable(self._reader, self._home, limit, own, drives)
+
+    async def begun(self, run_id: str) -> list[transitions.Start]:
+        """Returns the attempts of the server's workers that run, as they began, with the ceilings they were given."""
+        return await queries.begun(self._reader, run_id)
 
     async def run(self, run_id: str, *, principal: str) -> records.RunRecord:
         """Returns a run; `records.ANYBODY` reads everybody's.

@@ -148,15 +148,18 @@ class AnthropicWorker:
         refusal = provider_errors.unpriced(_model_of(work), work.ceiling, self._price)
         if refusal is not None:
             return refusal
+        talk = conversation.resume(ctx, work)
+        handoff, whole, _ = handoff_schema.parse_text(talk.last_words)
+        if handoff is not None:  # its server died between its last answer and the end
+            return provider_errors.succeeded(handoff, whole, talk.spent, _model_of(work))
         start = anyio.current_time()
         async with attempt_scope.heartbeat(ctx):
-            outcome = await self._until_deadline(self._task(ctx, work))
+            outcome = await self._until_deadline(self._task(talk, work))
         usage = outcome.usage.model_copy(update={"seconds": anyio.current_time() - start})
         return outcome.model_copy(update={"usage": usage})
 
-    def _task(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> _Task:
+    def _task(self, talk: conversation.Conversation, work: work_order.WorkOrder) -> _Task:
         rights = tool_permissions.tools_for(work)
-        talk = conversation.resume(ctx, work)
         prompt = handoff_schema.for_structured_answer(self._brief(work))
         if not talk.resumes:
             talk.add(conversation.user_turn(prompt.text))

@@ -21,7 +21,8 @@ class Conversation:
     """Turns so far, what they used, and whether an earlier attempt began them.
 
     `usage` is of this attempt; `unseen` is what an earlier attempt used without reporting it, because its server was
-    killed. `max_tokens` is the most that one answer may have, 0 for the default; `digests` name the kept turns.
+    killed. `max_tokens` is the most that one answer may have, 0 for the default; `digests` name the kept turns;
+    `is_cut_off` is whether the attempt before has said nothing of its end.
     """
 
     ctx: ports.TaskContext
@@ -31,6 +32,7 @@ class Conversation:
     unseen: model.Usage = usage_meter.NOTHING
     max_tokens: int = 0
     resumes: bool = False
+    is_cut_off: bool = False
     digests: list[str] = field(default_factory=list[str])
 
     @property
@@ -57,10 +59,21 @@ class Conversation:
             "directory": self.directory,
             "usage": usage_meter.kept(self.spent),
             "max_tokens": self.max_tokens,
+            "attempt": self.ctx.attempt,
         }
         session = self.digests[-1] if len(self.turns) > 1 else ""
         # Its own use alone: what it adds of an earlier attempt, that one has left word of itself.
         self.ctx.beat(**{ports.SESSION: session, ports.SPENT: usage_meter.kept(self.usage), BEAT: detail})
+
+    @property
+    def last_words(self) -> str:
+        """What the model had said last when the attempt before was cut off; empty when it still has to answer."""
+        last = self.turns[-1] if self.resumes and self.is_cut_off else {}
+        content = last.get("content") if last.get("role") == "assistant" else None
+        blocks = (
+            [dict(block) for block in content if json_types.is_object(block)] if json_types.is_list(content) else []
+        )
+        return "".join(usage_meter.text(block.get("text")) for block in blocks if block.get("type") == "text")
 
     def forget(self) -> None:
         """Lets the next attempt begin anew."""
@@ -76,7 +89,10 @@ def resume(ctx: ports.TaskContext, work: work_order.WorkOrder) -> Conversation:
     talk = Conversation(ctx, work.cwd)
     if work.attempt == 1 or not json_types.is_object(detail):
         return talk
-    if not work.last_error and detail.get("usage"):
+    if 0 < usage_meter.count(detail.get("attempt")) <= work.sent_back:
+        return talk  # what it came to was accepted, and sent back
+    talk.is_cut_off = not work.last_error
+    if talk.is_cut_off and detail.get("usage"):
         talk.unseen = _usage(detail.get("usage"))
     talk.max_tokens = usage_meter.count(detail.get("max_tokens"))
     digests = detail.get("turns")

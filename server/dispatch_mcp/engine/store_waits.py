@@ -1,0 +1,40 @@
+"""Waits for a store that cannot serve now: another process holds its lock, or its disk takes nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+
+from dispatch_mcp import errors
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+PAUSE_S = 0.5
+"""Seconds between two tries."""
+
+PATIENCE_S = 60.0
+"""Seconds that one attempt waits for what only it needs: a disk that is full for longer is seen to by people."""
+
+
+async def served(
+    call: Callable[[], Awaitable[T]], waiter: str, *, pause_s: float = PAUSE_S, patience_s: float = PATIENCE_S
+) -> T:
+    """Returns what `call` returns, tried again until the store serves; `waiter` waits for it, as the log says.
+
+    Raises:
+        StoreError: it did not serve for `patience_s`, is damaged, or has a newer schema.
+    """
+    deadline = anyio.current_time() + patience_s
+    while True:
+        try:
+            return await call()
+        except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
+            if anyio.current_time() >= deadline:
+                raise
+            log.warning("%s waits for the store: %s", waiter, trouble)
+        await anyio.sleep(pause_s)
