@@ -15,6 +15,7 @@ import pytest
 
 from dispatch_mcp.cli.commands import review
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.review import answer_form
 from dispatch_mcp.service import review_answers
 
 BAD = "def find(db, name):\n    return db.execute(f\"SELECT id FROM users WHERE name = '{name}'\")\n"
@@ -66,6 +67,21 @@ def test_a_shell_reviews_with_the_api_and_blocks(
     asked = len(provider.requests())
     assert typed("review").code == 1
     assert len(provider.requests()) == asked, "nothing is paid for twice"
+
+
+def test_reviewers_of_the_api_are_held_to_one_form_and_answer_in_it(
+    typed: command_runs.Shell, provider: fake_provider.Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers(provider, monkeypatch)
+    answer = json.loads(council_setup.fails(QUOTE, "db.py", "critical", line=2).split("```json")[1].strip("`\n"))
+    provider.rules(
+        {"match": {"system": "You are the security sentinel"}, "steps": [{"json": answer}]},
+        {"match": {"system": "You are the"}, "steps": [{"json": json.loads(council_setup.PASS)}]},
+    )
+    review = typed("review", "--json")
+    assert (review.code, review.json["outcome"], review.json["findings"][0]["place"]) == (1, "BLOCK", "db.py:2")
+    schemas = [request["body"]["output_config"]["format"]["schema"] for request in provider.requests()]
+    assert schemas == [answer_form.SCHEMA] * 3
 
 
 def test_a_person_waives_at_a_shell_and_an_assistant_does_not(

@@ -68,5 +68,17 @@ def test_whatever_the_schema_allows_is_a_usable_answer_with_all_its_findings(
     assert len(reading.rulings) == len(answer.get("earlier", []))
 
 
+@pytest.mark.parametrize("form", [answer_form.FORM, answer_form.SCHEMA_FORM])
+def test_the_rules_are_the_same_whether_a_schema_holds_the_answer_or_not(form: str) -> None:
+    assert form.endswith(answer_form.RULES)
+
+
+def test_who_is_held_to_a_schema_is_shown_no_other_form() -> None:
+    held = answer_form.SCHEMA_FORM + answer_form.EARLIER_SCHEMA_FORM
+    assert "```" not in held
+    assert "{" not in held
+    assert all(f"`{ruling}`" in held for ruling in answer_form.RULINGS)
+
+
 def test_the_form_itself_is_no_answer() -> None:
     assert answer_parser.report("a", answer_form.FORM).verdict is None

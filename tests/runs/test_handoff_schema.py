@@ -57,20 +57,25 @@ def test_text_that_is_no_json_is_no_handoff() -> None:
         assert handoff_schema.parse_text(text)[0] is None
 
 
+def order(**more: Any) -> work_order.WorkOrder:
+    return work_order.WorkOrder("r", model.Task(id="t", goal="Work"), 2, WorkerKind.API, **more)
+
+
 def prompt(**more: Any) -> prompt_builder.Prompt:
-    work = work_order.WorkOrder("r", model.Task(id="t", goal="Work"), 2, WorkerKind.API, **more)
-    return prompt_builder.build(work, nonce="0123456789abcdef")
+    return prompt_builder.build(order(**more), nonce="0123456789abcdef")
 
 
 def test_the_prompt_asks_for_the_form_instead_of_a_block_and_still_reads_back() -> None:
-    asked = handoff_schema.for_structured_answer(prompt())
+    asked = handoff_schema.for_structured_answer(prompt(), order())
     assert "```json" not in asked.text
     assert handoff_schema.STRUCTURED_ANSWER in asked.text
     assert prompt_builder.parse(asked.text) == asked
 
 
 def test_who_goes_on_is_told_why_and_not_the_task_again() -> None:
-    told = handoff_schema.continuation(handoff_schema.for_structured_answer(prompt(last_error="the connection broke")))
+    told = handoff_schema.continuation(
+        handoff_schema.for_structured_answer(prompt(last_error="the connection broke"), order())
+    )
     assert "the connection broke" in told.text
     assert "## GOAL\nWork" not in told.text
     assert "CONTEXT" not in handoff_schema.continuation(prompt()).text

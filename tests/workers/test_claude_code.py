@@ -245,7 +245,7 @@ async def test_the_call_is_lean_closed_and_bounded(claude: Double, tmp_path: Pat
 
 
 async def test_flags_that_the_installed_version_does_not_know_are_left_out() -> None:
-    call = command_line.Call("s", False, "claude-haiku-5-5", "low", ("Read",), "/system", 5)
+    call = command_line.Call("s", False, "claude-haiku-5-5", {}, "low", ("Read",), "/system", 5)
     assert not {"--safe-mode", "--restricted", "--effort=low"} & set(command_line.arguments(call, ()))
     assert command_line.flags_in("  --model <m>  -p, --print  --effort <level>") == {"--model", "--print", "--effort"}
 

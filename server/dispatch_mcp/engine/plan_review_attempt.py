@@ -88,6 +88,8 @@ async def prepare(
         last_error=_last_error(work, attempts),
         material=tuple(_material(view, work.task, attempts, exhibit)),
         answer_form=answer_form.FORM,
+        schema=answer_form.SCHEMA,
+        schema_form=answer_form.SCHEMA_FORM,
     )
     return briefing.BriefedOrder(order, {}, {BEAT: detail})
 

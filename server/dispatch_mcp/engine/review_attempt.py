@@ -50,6 +50,8 @@ async def prepare(
         work,
         material=review_tasks.material(place, manifest, diff),
         answer_form=review_tasks.form(place),
+        schema=review_tasks.schema(place),
+        schema_form=review_tasks.schema_form(place),
         upstream=(),
         messages=(),
         news=(),

@@ -51,6 +51,8 @@ class WorkOrder:
     to be told that goes on. `gathered` is what was found for the task and fits its budget, `gathered_at` where it can
     be read instead.
     `material` is what the task is about, shown whole; `answer_form` says how the answer ends if not with a handoff.
+    `schema` is the JSON schema of such an answer, None for a handoff; a worker whose provider can hold an answer to it
+    has it do so and says `schema_form` instead of `answer_form`.
     `objections` are what reviews found in the result of attempt `sent_back`, the last one that was accepted.
     """
 
@@ -80,6 +82,8 @@ class WorkOrder:
     gathered: tuple[fences.Data, ...] = ()
     gathered_at: tuple[str, ...] = ()
     answer_form: str = ""
+    schema: Mapping[str, Json] | None = None
+    schema_form: str = ""
     objections: tuple[Objection, ...] = ()
     sent_back: int = 0
 

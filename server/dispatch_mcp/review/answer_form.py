@@ -28,14 +28,20 @@ _EXAMPLE: Final[Mapping[str, model.Json]] = {
     "findings": [{name: words or 0 for name, words in FIELDS.items()}],
 }
 
+RULES: Final = """\
+FAIL when at least one finding is critical or high, otherwise PASS; with nothing to report `"findings": []`. `line` is \
+the line of the quote in the new version of the file (for a removed line, in the old one). The server looks up every \
+quote in the change: a finding whose quote is not there counts for nothing."""
+
 FORM: Final = f"""\
 End your answer with one fenced JSON block of this form and nothing after it:
 ```json
 {json.dumps(_EXAMPLE)}
 ```
-FAIL when at least one finding is critical or high, otherwise PASS; with nothing to report `"findings": []`. `line` is \
-the line of the quote in the new version of the file (for a removed line, in the old one). The server looks up every \
-quote in the change: a finding whose quote is not there counts for nothing."""
+{RULES}"""
+
+SCHEMA_FORM: Final = f"Answer in the structured form that you are asked for, without a fenced block. {RULES}"
+"""What is said in place of `FORM` to whoever is held to the schema."""
 
 OUTPUT: Final = (
     f'One JSON object as the whole answer: {{"verdict": "{" or ".join(VERDICTS)}", "findings": '
@@ -48,10 +54,16 @@ _RULING: Final[Mapping[str, model.Json]] = {
     **{name: 0 if name == "line" else "" for name in ("file", "line", "quote", "evidence")},
 }
 
+_RULINGS: Final = (
+    "with one entry for each earlier finding: `gone` quotes what now stands there instead, `refuted` quotes the "
+    "counter-evidence, `stands` needs neither."
+)
+
 EARLIER_FORM: Final = f"""\
 
-Add `"earlier": [{json.dumps(_RULING)}]` with one entry for each earlier finding: `gone` quotes what now stands there \
-instead, `refuted` quotes the counter-evidence, `stands` needs neither."""
+Add `"earlier": [{json.dumps(_RULING)}]` {_RULINGS}"""
+
+EARLIER_SCHEMA_FORM: Final = f"\nFill in `earlier` {_RULINGS}"
 
 
 def schema(*, earlier: bool = False) -> dict[str, model.Json]:

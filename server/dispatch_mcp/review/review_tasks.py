@@ -179,6 +179,16 @@ def form(assignment: ReviewAssignment) -> str:
     return answer_form.FORM + (answer_form.EARLIER_FORM if assignment.earlier else "")
 
 
+def schema_form(assignment: ReviewAssignment) -> str:
+    """Returns what a reviewer is told whose answer is held to `schema`."""
+    return answer_form.SCHEMA_FORM + (answer_form.EARLIER_SCHEMA_FORM if assignment.earlier else "")
+
+
+def schema(assignment: ReviewAssignment) -> dict[str, model.Json]:
+    """Returns the JSON schema of a reviewer's answer."""
+    return answer_form.schema(earlier=bool(assignment.earlier))
+
+
 def _account(assignment: ReviewAssignment, manifest: Manifest, files: Sequence[str]) -> str:
     size = f"{len(manifest.files)} files, {manifest.lines} changed lines in all."
     lines = [

@@ -1,4 +1,8 @@
-"""The handoff as a form that a model fills in: the schema it is held to, and our own reading of what comes back."""
+"""Answers as forms that a model fills in: the schema it is held to, and our own reading of what comes back.
+
+Most answers are handoffs. An order with a `schema` of its own asks for something else, which its task's kind reads: it
+is passed on as it came, in whatever form, so that a provider that does not hold to schemas costs nothing but form.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,9 @@ from dataclasses import replace
 from typing import Final
 
 from dispatch_mcp import model
+from dispatch_mcp.model import work_order
 from dispatch_mcp.runs import handoff_parser, prompt_builder
-from dispatch_mcp.text import json_types
+from dispatch_mcp.text import escape, json_types
 
 _TEXTS: Final[Mapping[str, model.Json]] = {"type": "array", "items": {"type": "string"}}
 _FILE: Final[Mapping[str, model.Json]] = {
@@ -62,6 +67,9 @@ SCHEMA: Final[Mapping[str, model.Json]] = {
 STRUCTURED_ANSWER: Final = (
     "Give your result in the structured form that you are asked for; [] where there is nothing to say."
 )
+GIST: Final = 300
+"""Characters of an answer of another form that stand where a handoff says what is done."""
+
 GO_ON: Final = (
     "Go on with the task that this conversation began with: your last try was cut off before it was done. Do not "
     "repeat what is done already; look where it stopped, finish it, and give the result in the same form."
@@ -73,17 +81,24 @@ NEWS: Final = (
 )
 
 
-def for_structured_answer(prompt: prompt_builder.Prompt) -> prompt_builder.Prompt:
+def schema_of(work: work_order.WorkOrder) -> Mapping[str, model.Json]:
+    """Returns what the answer of an order is held to."""
+    return SCHEMA if work.schema is None else work.schema
+
+
+def for_structured_answer(prompt: prompt_builder.Prompt, work: work_order.WorkOrder) -> prompt_builder.Prompt:
     """Returns the prompt for a worker whose answer is held to the schema instead of ending with a JSON block."""
+    words = STRUCTURED_ANSWER if work.schema is None else work.schema_form
     sections = tuple(
-        replace(section, parts=tuple(_unless_at_the_end(part) for part in section.parts)) for section in prompt.sections
+        replace(section, parts=tuple(_unless_at_the_end(part, words) for part in section.parts))
+        for section in prompt.sections
     )
     return replace(prompt, sections=sections)
 
 
-def _unless_at_the_end(part: prompt_builder.Part) -> prompt_builder.Part:
+def _unless_at_the_end(part: prompt_builder.Part, words: str) -> prompt_builder.Part:
     if isinstance(part, prompt_builder.Words) and part.label == prompt_builder.AT_THE_END:
-        return replace(part, text=STRUCTURED_ANSWER)
+        return replace(part, text=words)
     return part
 
 
@@ -101,6 +116,25 @@ def news(prompt: prompt_builder.Prompt, messages: Sequence[model.Message]) -> pr
 def _turn(prompt: prompt_builder.Prompt, words: str, data: tuple[prompt_builder.Part, ...]) -> prompt_builder.Prompt:
     context = (prompt_builder.Section("CONTEXT", data),) if data else ()
     return replace(prompt, sections=(prompt_builder.Section("GOAL", (prompt_builder.Words(words),)), *context))
+
+
+def read(work: work_order.WorkOrder, value: model.Json, text: str = "") -> tuple[model.Handoff | None, str, str]:
+    """Returns the handoff of an attempt's answer, the whole answer, and what is wrong with it if there is no handoff.
+
+    `value` is the structured answer, None where there is none; `text` what was said besides. With a schema of its own
+    an order takes the one or the other, and whoever asked judges it.
+    """
+    if work.schema is None:
+        return parse(value)
+    whole = text.strip() if value is None else json.dumps(value, ensure_ascii=False)
+    if not whole:
+        return None, "", "there is no answer"
+    return model.Handoff(completed_work=f"Answered: {escape.one_line(whole, limit=GIST)}"), whole, ""
+
+
+def read_text(work: work_order.WorkOrder, text: str) -> tuple[model.Handoff | None, str, str]:
+    """Returns what `read` does for a structured answer that is still text."""
+    return parse_text(text) if work.schema is None else read(work, None, text)
 
 
 def parse(value: model.Json) -> tuple[model.Handoff | None, str, str]:
@@ -132,7 +166,7 @@ def _loaded(edit: model.Json) -> model.Json:
 
 
 def parse_text(text: str) -> tuple[model.Handoff | None, str, str]:
-    """Returns what `read` does for a structured answer that is still text."""
+    """Returns what `parse` does for a structured answer that is still text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -110,7 +110,7 @@ class _Task:
             "system": [{"type": "text", "text": self.system, **mark}],
             "messages": conversation.cached(self.talk.turns),
             "output_config": {
-                "format": {"type": "json_schema", "schema": handoff_schema.SCHEMA},
+                "format": {"type": "json_schema", "schema": handoff_schema.schema_of(self.work)},
                 **({"effort": effort} if effort else {}),
             },
             **({"tools": definitions} if definitions else {}),
@@ -160,7 +160,7 @@ class AnthropicWorker:
 
     def _task(self, talk: conversation.Conversation, work: work_order.WorkOrder) -> _Task:
         rights = tool_permissions.tools_for(work)
-        prompt = handoff_schema.for_structured_answer(self._brief(work))
+        prompt = handoff_schema.for_structured_answer(self._brief(work), work)
         if not talk.resumes:
             talk.add(conversation.user_turn(prompt.text))
         elif talk.turns[-1].get("role") == "assistant":
@@ -232,7 +232,7 @@ class AnthropicWorker:
             trouble = provider_errors.Trouble("context_full", "Split the task, or give it less context.")
             return provider_errors.failed(trouble, f"The model stopped: {answer.stop[:80]}.", talk.spent)
         talk.add({"role": "assistant", "content": answer.content})
-        handoff, whole, problem = handoff_schema.parse_text(answer.text)
+        handoff, whole, problem = handoff_schema.read_text(task.work, answer.text)
         if handoff is None:
             return provider_errors.failed(
                 provider_errors.Trouble("no_handoff"), f"No structured result: {problem}.", talk.spent

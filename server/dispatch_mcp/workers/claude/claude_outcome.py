@@ -62,7 +62,7 @@ def outcome(
 
     `stopper` is the ceiling at which it was stopped, empty for none.
     """
-    if stopper and not is_done(transcript, child):
+    if stopper and not is_done(transcript, child, work):
         text = f"{_NAME} was stopped at its ceiling of {stopper}."
         return provider_errors.failed(provider_errors.at_ceiling(stopper), text, usage)
     if child.timed_out or not transcript.result:
@@ -74,7 +74,7 @@ def outcome(
         return provider_errors.failed(
             provider_errors.Trouble("refusal"), f"The model refused: {_gist(transcript)}", usage
         )
-    handoff, answer, problem = handoff_schema.parse(transcript.result.get("structured_output"))
+    handoff, answer, problem = _answer(transcript, work)
     if handoff is None:
         return provider_errors.failed(
             provider_errors.Trouble("no_handoff"), f"No structured result ({problem}): {_gist(transcript)}", usage
@@ -82,11 +82,17 @@ def outcome(
     return provider_errors.succeeded(_with_denials(handoff, transcript), answer, usage, _NAME)
 
 
-def is_done(transcript: Transcript, child: supervisor.ChildResult) -> bool:
+def is_done(transcript: Transcript, child: supervisor.ChildResult, work: work_order.WorkOrder) -> bool:
     """Returns whether a process had finished its work, so that its result can be taken over."""
     reason = usage_meter.text(transcript.result.get("terminal_reason"))
     good = child.exit_code == 0 and transcript.result.get("is_error") is False and reason == "completed"
-    return good and handoff_schema.parse(transcript.result.get("structured_output"))[0] is not None
+    return good and _answer(transcript, work)[0] is not None
+
+
+def _answer(transcript: Transcript, work: work_order.WorkOrder) -> tuple[model.Handoff | None, str, str]:
+    """Returns the structured answer read; where a schema was never met, an order with its own takes the last words."""
+    text = usage_meter.text(transcript.result.get("result"))
+    return handoff_schema.read(work, transcript.result.get("structured_output"), text)
 
 
 def _without_result(child: supervisor.ChildResult, usage: model.Usage) -> model.Outcome:

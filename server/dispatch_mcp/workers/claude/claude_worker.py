@@ -193,7 +193,7 @@ class ClaudeWorker:
     def _briefed(self, work: work_order.WorkOrder, session: Session) -> _Brief:
         """Returns what the process is told, and how long its first answer may be."""
         tools = tool_permissions.tools_for(work, commands=self._settings.commands)
-        prompt = handoff_schema.for_structured_answer(self._brief(work))
+        prompt = handoff_schema.for_structured_answer(self._brief(work), work)
         text = (handoff_schema.continuation(prompt, work.news) if session.resume else prompt).text
         system = prompt_builder.system_prompt(work, tools)
         room = answer_room.Room(MAX_ANSWER)
@@ -214,6 +214,7 @@ class ClaudeWorker:
             session=session.id,
             resume=session.resume,
             model=_model_of(work),
+            schema=handoff_schema.schema_of(work),
             effort=model_names.effort(work.effort),
             tools=brief.tools,
             system_file=str(_write(folder / "system", brief.system)),
@@ -269,7 +270,7 @@ class ClaudeWorker:
             # Of an attempt that ended with an error of ours, the engine has said what it used.
             is_said = attempt == work.attempt - 1 and bool(work.last_error)
             unseen = unseen if is_said else usage_meter.total(unseen, usage)
-            if (_session(work).resume or not work.directory) and claude_outcome.is_done(transcript, child):
+            if (_session(work).resume or not work.directory) and claude_outcome.is_done(transcript, child, work):
                 outcome = claude_outcome.outcome(transcript, child, work, unseen, self._clock())
             attempt_scope.remove(folder)
         return unseen, outcome

@@ -8,9 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from dispatch_mcp.model import work_order
+from dispatch_mcp.model import Json, work_order
 from dispatch_mcp.process import child_environment
-from dispatch_mcp.runs import handoff_schema
 from dispatch_mcp.workers import answer_room
 
 PASSED: Final = frozenset(
@@ -44,12 +43,13 @@ _FLAG: Final = re.compile(r"--[a-z][a-z-]+")
 class Call:
     """One start of Claude Code. `session` is its id; `resume` goes on with it. `system_file` is a path.
 
-    `model` is a full name.
+    `model` is a full name, `schema` what the answer is held to.
     """
 
     session: str
     resume: bool
     model: str
+    schema: Mapping[str, Json]
     effort: str
     tools: tuple[str, ...]
     system_file: str
@@ -74,7 +74,7 @@ def arguments(call: Call, flags: Collection[str]) -> list[str]:
         *_isolation_flags(flags),
         *("--strict-mcp-config", "--permission-mode=dontAsk", f"--tools={tools}", f"--allowedTools={tools}"),
         f"--system-prompt-file={call.system_file}",
-        f"--json-schema={json.dumps(handoff_schema.SCHEMA, separators=(',', ':'))}",
+        f"--json-schema={json.dumps(call.schema, separators=(',', ':'))}",
         f"--model={call.model}",
         *([f"--effort={call.effort}"] if call.effort and "--effort" in flags else []),
         f"--max-turns={call.max_turns}",
