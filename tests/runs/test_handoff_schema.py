@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from dispatch_mcp import model
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.runs import handoff_schema, prompt_builder
+from dispatch_mcp.text import json_types
 
 WHOLE: dict[str, Any] = {
     "completed_work": "Done.",
@@ -23,8 +24,8 @@ WHOLE: dict[str, Any] = {
 }
 
 
-def objects(schema: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(schema, dict):
+def objects(schema: model.Json) -> Iterator[Mapping[str, Any]]:
+    if json_types.is_object(schema):
         if schema.get("type") == "object":
             yield schema
         for part in schema.values():
@@ -58,7 +59,7 @@ def test_text_that_is_no_json_is_no_handoff() -> None:
 
 
 def order(**more: Any) -> work_order.WorkOrder:
-    return work_order.WorkOrder("r", model.Task(id="t", goal="Work"), 2, WorkerKind.API, **more)
+    return work_order.WorkOrder("r", model.Task(id="t", do="Work"), 2, WorkerKind.API, **more)
 
 
 def prompt(**more: Any) -> prompt_builder.Prompt:
