@@ -181,12 +181,16 @@ async def test_a_reviewer_that_is_asked_again_opens_the_round_and_its_verdict(tm
         assert await room.council.decision(started.run_id) is None
 
 
-async def test_a_round_whose_change_is_lost_is_inconclusive(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [None, b"", b"{}", b"other bytes"])
+async def test_a_round_whose_change_is_lost_or_damaged_is_inconclusive(tmp_path: Path, damage: bytes | None) -> None:
     async with council_setup.opened(tmp_path / "state") as room:
         run_id = await interrupted(room, PASS)
         view = await run_view.load(room.app.store, run_id, records.ANYBODY)
         place = council_setup.part_of(view.plan.tasks[0])
-        (tmp_path / "state" / "blobs" / place.manifest[:2] / place.manifest).unlink()
+        manifest = tmp_path / "state" / "blobs" / place.manifest[:2] / place.manifest
+        manifest.unlink()
+        if damage is not None:
+            manifest.write_bytes(damage)
         trace = await room.app.trace(run_id=run_id)
         assert trace.state == RunState.INCONCLUSIVE.value
         events = await council_rounds.events(room.app.store, run_id)

@@ -86,10 +86,32 @@ class Places:
 
 
 @dataclass
+class Moody:
+    """A store of which a test decides what becomes of a step: `after` sees what it did, `before` that it comes."""
+
+    inner: sqlite_store.Store
+    before: Callable[[], None] = lambda: None
+    after: Callable[[records.Advance], None] = lambda _advance: None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def advance(self, run_id: str, step: records.Step) -> records.Advance:
+        self.before()
+        advance = await self.inner.advance(run_id, step)
+        self.after(advance)
+        return advance
+
+    async def fail_drive(self, run_id: str, owner: records.Owner, why: str) -> None:
+        self.before()
+        await self.inner.fail_drive(run_id, owner, why)
+
+
+@dataclass
 class Stage:
     """Engines one after the other over one store, with faults at their ports."""
 
-    store: sqlite_store.Store
+    store: Any
     workspace: Path
     faults: Faults = field(default_factory=Faults)
     model: Model = field(default_factory=Model)
@@ -311,3 +333,55 @@ async def test_a_run_that_a_cancelled_call_has_adopted_is_driven_all_the_same(st
         assert places.gate is not None
         places.gate.set()
         assert await ended(engine, new.id) is RunState.SUCCEEDED
+
+
+async def test_an_attempt_whose_start_nobody_heard_of_runs_with_the_ceiling_that_it_was_given(stage: Stage) -> None:
+    losses = iter([True])
+
+    def lose(advance: records.Advance) -> None:
+        if advance.starts and next(losses, False):
+            raise errors.StoreUnavailable("the disk is full")
+
+    orders: list[work_order.WorkOrder] = []
+
+    class Watching(Model):
+        async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
+            orders.append(work)
+            return await super().carry_out(ctx, work)
+
+    stage.store, stage.model = Moody(stage.store, after=lose), Watching()
+    task = model.Task(id="a", do="Do it", limits=model.TaskLimits(tokens=300_000))
+    assert await stage.run(task) is RunState.SUCCEEDED
+    [start] = await stage.events("attempt_started")
+    [order] = orders
+    assert (order.attempt, order.ceiling.tokens) == (1, 300_000)
+    assert start.data["ceiling"] == {"tokens": 300_000}
+    assert order.key
+
+
+async def test_a_store_that_is_busy_for_a_while_costs_no_attempt(stage: Stage) -> None:
+    refusals = iter(range(5))
+
+    def refuse() -> None:
+        if next(refusals, None) is not None:
+            raise errors.StoreBusy("another process writes")
+
+    stage.store = Moody(stage.store, before=refuse)
+    assert await stage.run() is RunState.SUCCEEDED
+    assert len(await stage.store.attempts(RUN)) == 1
+    assert await stage.events("drive_failed") == []
+
+
+async def test_what_a_newer_program_has_taken_over_is_left_to_it(stage: Stage) -> None:
+    def outdated() -> None:
+        raise errors.StoreTooNew("a newer program has migrated it")
+
+    await stage.begin()
+    real, stage.store = stage.store, Moody(stage.store, before=outdated)
+    async with stage.engine() as engine:
+        await engine.start(RUN)
+        with anyio.fail_after(10):
+            while not await real.adoptable():
+                await engine.pulse.wait()
+        assert engine.driven_runs == frozenset()
+    assert stage.model.requests == 0

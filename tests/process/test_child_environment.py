@@ -168,3 +168,10 @@ def test_what_is_added_wins_over_what_is_passed_and_that_over_what_is_fixed() ->
 
 def test_the_variables_of_a_policy_are_not_shown() -> None:
     assert "hunter2" not in repr(child_environment.ChildPolicy({"DB_PASSWORD": "hunter2"}))
+
+
+@pytest.mark.parametrize(("dollars", "budget"), [(None, None), (0.25, "0.250000"), (1e-6, "0.000001")])
+def test_a_child_is_told_what_it_may_spend_and_nothing_can_raise_it(dollars: float | None, budget: str | None) -> None:
+    policy = child_environment.ChildPolicy({})
+    extra = {} if budget is None else {child_environment.BUDGET: "1000"}
+    assert policy.environment(extra, dollars=dollars).get(child_environment.BUDGET) == budget

@@ -337,3 +337,18 @@ async def test_reading_git_changes_no_byte_and_runs_no_configured_program(tmp_pa
         await carried_out(worker, work(repository, *line.split()))
     assert contents(repository) == before
     assert sprung not in contents(tmp_path)
+
+
+@pytest.mark.promise("S9")
+async def test_a_command_that_dispatches_in_its_turn_is_told_what_it_may_spend(
+    tmp_path: Path, workspace: Path, tools: Path
+) -> None:
+    program = str(tools / "echo-argv")
+    worker = make(tmp_path, [program], env={"DISPATCH_MCP_MAX_DOLLARS": "1000"})
+    order = replace(work(workspace, program), ceiling=model.TaskLimits(dollars=0.5))
+    outcome = await carried_out(worker, order)
+    assert json.loads(outcome.output["stdout"])["env"]["DISPATCH_MCP_MAX_DOLLARS"] == "0.500000"
+    assert (
+        "DISPATCH_MCP_MAX_DOLLARS"
+        not in json.loads((await carried_out(worker, work(workspace, program))).output["stdout"])["env"]
+    )

@@ -81,14 +81,14 @@ def needs_verdict(view: run_view.RunView) -> bool:
 async def settle(store: sqlite_store.Store, view: run_view.RunView) -> None:
     """Records what a round decides that everybody has answered, and so ends its run; doing it twice changes nothing.
 
-    A round whose change or manifest is lost decides nothing: it is inconclusive.
+    A round whose change or manifest is lost or damaged decides nothing: it is inconclusive.
     """
     try:
         council_round = await read(store, view)
         if council_round is None:
             return
         decision, absent = await decide(store, council_round)
-    except (errors.UnknownHandle, ValueError) as trouble:
+    except (errors.UnknownHandle, errors.StoreDamaged, ValueError) as trouble:
         log.warning("round %s cannot be decided: %s", view.run.id, trouble)
         why = f"What was reviewed can no longer be read: {trouble}"
         await _record(store, view, RunState.INCONCLUSIVE, {"outcome": "INCONCLUSIVE", "blocks": True, "why": why})

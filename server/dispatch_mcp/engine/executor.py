@@ -225,9 +225,17 @@ class EmbeddedEngine:
                 continue
             except errors.Fenced:
                 pass
+            except errors.StoreTooNew:
+                self._stand_down()
             except Exception:
                 log.exception("run %s could not be let go", drive.run_id)
             return
+
+    def _stand_down(self) -> None:
+        """Drives nothing any more and shows that: a newer program has the store, and can take its runs over."""
+        log.warning("this process drives no runs any more: a newer dispatch-mcp has the store")
+        self._may_drive = False
+        self._owner.close()
 
 
 @dataclass(slots=True)
@@ -471,5 +479,13 @@ async def open_engine(
                 group.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-            await store.release(owner.id)
+            await _release(store, owner.id)
         owner.close()
+
+
+async def _release(store: sqlite_store.Store, owner_id: str) -> None:
+    """Leaves the runs of an owner to others; where the store cannot write, its end says the same a little later."""
+    try:
+        await store.release(owner_id)
+    except errors.StoreError as trouble:
+        log.warning("runs were not released: %s", trouble)

@@ -49,14 +49,7 @@ _SAFE = (
     "merge.autoStash=false",
 )
 _COMPLAINT_CAP = 64 << 10
-# No optional locks: a `git status` of ours that is killed must not leave a lock in the user's checkout.
-_ENV = {
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_EDITOR": "true",
-    "GIT_SEQUENCE_EDITOR": "true",
-    "LC_ALL": "C.UTF-8",
-}
+_ENV = {"GIT_NO_LAZY_FETCH": "1", "GIT_EDITOR": "true", "GIT_SEQUENCE_EDITOR": "true", "LC_ALL": "C.UTF-8"}
 
 
 def _options(settings: Iterable[str]) -> tuple[str, ...]:

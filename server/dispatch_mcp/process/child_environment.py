@@ -10,6 +10,9 @@ from urllib import parse
 DEPTH = "DISPATCH_MCP_DEPTH"
 """How many dispatch-mcp servers stand above this process; blocks recursion."""
 
+BUDGET = "DISPATCH_MCP_MAX_DOLLARS"
+"""What dispatchers below this process may spend at most on a run: they inherit what an attempt was given."""
+
 BASE_NAMES = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"),
@@ -97,11 +100,15 @@ class ChildPolicy:
         """Whether a child would stand deeper than the limit."""
         return self.depth + 1 > self.depth_limit
 
-    def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Returns a child's whole environment: allowed names, fixed settings, `extra`, and its depth."""
-        # The depth comes last: nothing that is passed or added can make a child look less deep than it stands.
+    def environment(self, extra: Mapping[str, str] | None = None, *, dollars: float | None = None) -> dict[str, str]:
+        """Returns a child's whole environment: allowed names, fixed settings, `extra`, its budget and its depth.
+
+        `dollars` is what dispatchers below it may spend, None for no ceiling.
+        """
+        # These two come last: nothing that is passed or added can make a child richer or less deep than it is.
         variables = {name: value for name, value in self.variables.items() if self._passes(name, value)}
-        return {**FIXED, **variables, **(extra or {}), DEPTH: str(self.depth + 1)}
+        budget = {} if dollars is None else {BUDGET: f"{dollars:.6f}"}
+        return {**FIXED, **variables, **(extra or {}), **budget, DEPTH: str(self.depth + 1)}
 
     def _passes(self, name: str, value: str) -> bool:
         if "\0" in value or not name or "=" in name:

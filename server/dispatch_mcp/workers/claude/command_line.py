@@ -30,9 +30,6 @@ FIXED: Final[Mapping[str, str]] = {
     "DISABLE_ERROR_REPORTING": "1",
     "DISABLE_TELEMETRY": "1",
 }
-BUDGET: Final = "DISPATCH_MCP_MAX_DOLLARS"
-"""What a dispatcher below the worker may spend at most: it inherits what the attempt has left."""
-
 MAX_ANSWER: Final = "CLAUDE_CODE_MAX_OUTPUT_TOKENS"
 """How many tokens of Claude Code's one answer may have."""
 
@@ -97,7 +94,5 @@ def variables(
 ) -> dict[str, str]:
     """Returns the whole environment of the child; `room` is how long its answers may be, None for its own choice."""
     login = {name: value for name, value in policy.variables.items() if name in PASSED and value and "\0" not in value}
-    dollars = work.ceiling.dollars
-    budget = {BUDGET: f"{dollars:.6f}"} if dollars is not None else {}
     answers = {MAX_ANSWER: str(room.tokens)} if room is not None else {}
-    return policy.environment({**login, **FIXED, **budget, **answers})
+    return policy.environment({**login, **FIXED, **answers}, dollars=work.ceiling.dollars)
