@@ -14,6 +14,7 @@ from dispatch_mcp import model
 from dispatch_mcp.engine import council_rounds, run_view
 from dispatch_mcp.model import AttemptState, RunState, records, transitions
 from dispatch_mcp.service import review_answers, reviews
+from dispatch_mcp.store import owner_locks
 
 pytestmark = pytest.mark.anyio
 
@@ -134,13 +135,17 @@ async def test_a_server_takes_over_a_round_that_its_owner_left_unsettled(
         names = [row.id for row in await room.app.store.tasks(started.run_id)]
         plan = (await run_view.load(room.app.store, started.run_id, records.ANYBODY)).plan
         new = records.NewRun(id="served", plan_id=plan.id, plan_version=1, worker=model.WorkerKind.API)
-        await room.app.store.create_run(new)
+        lock = owner_locks.OwnerLock(tmp_path / "state")
+        store = room.app.store
+        await store.create_run(new)
+        owner = records.Owner(lock.id, await store.adopt("served", lock.id) or 0)
         for name in names:
-            await room.app.store.advance("served", records.Step(now=1.0, start=transitions.SERVER_WORKERS))
-            row = next(row for row in await room.app.store.tasks("served") if row.id == name)
+            await store.advance("served", records.Step(now=1.0, owner=owner, start=transitions.SERVER_WORKERS))
+            row = next(row for row in await store.tasks("served") if row.id == name)
             claim = model.Outcome(state=AttemptState.SUCCEEDED, summary="x", output=answer)
             end = transitions.Finished(name, row.attempt, claim)
-            await room.app.store.advance("served", records.Step(now=1.0, finished=[end]))
+            await store.advance("served", records.Step(now=1.0, owner=owner, finished=[end]))
+        lock.close()
         with anyio.fail_after(20):
             async for _ in room.app.engine.events("served"):
                 pass
