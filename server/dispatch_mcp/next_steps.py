@@ -51,6 +51,8 @@ class StepKind(StrEnum):
     MAKE_PLAN = "make_plan"
     CORRECT_PLAN = "correct_plan"
     COMPLETE_DRAFT = "complete_draft"
+    SPLIT_REQUEST = "split_request"
+    REFUSE_ADDED = "refuse_added"
     BEGIN_ANEW = "begin_anew"
     # Merged changes.
     LOOK_AT_CHANGE = "look_at_change"
@@ -83,7 +85,8 @@ class NextStep:
         retry_s: In how many seconds the first of them begins.
         pass_on: The tasks at work to which the answer has messages.
         unread: The tasks that ended without having read a message that the answer has.
-        plan: The id of a plan to carry out.
+        plan: The id of a plan to carry out or to change.
+        version: Its version, for a plan to change.
         revision: The commit that an offer of merged changes is about.
         advice: Sentences that hold in every interface; they come first.
         proven: How many tasks of the run are proven.
@@ -104,6 +107,7 @@ class NextStep:
     pass_on: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     plan: str = ""
+    version: int = 0
     revision: str = ""
     advice: str = ""
     proven: int = 0

@@ -1,4 +1,4 @@
-"""Plans and drafts at a shell."""
+"""Plans, and requests on the way to one, at a shell."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 
 import command_runs
+import fake_provider
 import pytest
+
+AGENTS = Path(__file__).parents[2] / "agents"
 
 CLASH = [
     {"id": "a", "do": "Write the form", "files": ["app.py"]},
@@ -21,20 +24,77 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return command_runs.shell(monkeypatch, capsys)
 
 
-def test_a_draft_says_how_sure_it_is_and_that_it_is_one(shell: command_runs.Shell) -> None:
-    answer = shell("plan", "--request", "Find out why the login fails, then fix it", "--todo", "--diagram")
+def test_a_request_gets_a_pattern_agents_and_its_own_words_back(shell: command_runs.Shell) -> None:
+    answer = shell("plan", "--request", "Find out why the login fails, then fix it")
     assert answer.code == 0, answer.err
     assert answer.out.startswith("pattern: ")
-    assert "a draft: split it into exact tasks and give those to `dispatch-mcp plan FILE`" in answer.out
-    assert "flowchart" in answer.out
-    assert "[ ] " in answer.out
+    assert "request: Find out why the login fails, then fix it\n" in answer.out
+    assert "eng-backend: " in answer.out
+    assert '--pattern NAME --part "…"' in answer.out
 
 
-def test_a_draft_as_json_has_tasks_and_what_to_do_with_them(shell: command_runs.Shell) -> None:
-    answer = shell("plan", "--request", "Find out why the login fails, then fix it", "--json", "--todo").json
-    assert {"pattern", "tasks", "next", "todo"} <= answer.keys()
-    assert len(answer["todo"]) == len(answer["tasks"])
+def test_a_request_as_json_has_no_tasks_and_names_no_tools(shell: command_runs.Shell) -> None:
+    answer = shell("plan", "--request", "Tìm nguyên nhân lỗi đăng nhập 🧾", "--json").json
+    assert answer["request"] == "Tìm nguyên nhân lỗi đăng nhập 🧾"
+    assert {"pattern", "parts", "agents", "fill", "next"} <= answer.keys()
+    assert not {"tasks", "plan_id"} & answer.keys()
     assert "plan_dag" not in json.dumps(answer)
+
+
+def test_a_folder_of_agents_can_stand_in_for_the_roster(shell: command_runs.Shell) -> None:
+    words = ("plan", "--request", "Fix bug trong budget tracking", "--roster", str(AGENTS / "example-backend-lead"))
+    assert "agentic-agent" in shell(*words, "--json").json["agents"]
+    planned = shell(*words, "--json", "--pattern", "single", "--part", "Fix bug trong budget tracking").json
+    assert planned["tasks"]["work"]["agent"] == "agentic-agent"
+
+
+def test_parts_of_a_request_become_a_plan_in_their_own_words(shell: command_runs.Shell) -> None:
+    words = ("--request", "Audit logging", "--pattern", "phased-rollout", "--part", "Add the table", "--part", "Log in")
+    answer = shell("plan", *words, "--todo", "--mermaid")
+    assert answer.code == 0, answer.err
+    assert answer.out.startswith("added: verify (pattern phased-rollout)\n")
+    assert "add-the-table: Add the table\n" in answer.out
+    assert "[ ] log-in: Log in (medium)" in answer.out
+    assert "flowchart LR" in answer.out
+
+
+def test_a_model_writes_the_plan_and_what_is_wrong_with_it_goes_back_once(
+    shell: command_runs.Shell, provider: fake_provider.Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", fake_provider.KEY)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", provider.url)
+    good = {"tasks": [{"id": "a", "do": "Find out why the login fails"}, {"id": "b", "do": "Fix it", "deps": ["a"]}]}
+    bad = json.dumps({"tasks": [{"id": "a", "do": "Find out", "deps": ["nobody"]}]})
+    answers = {"unknown_dependency": json.dumps(good), "Find out why": f"Here it is:\n```json\n{bad}\n```"}
+    lead = "You are the main planner"
+    provider.rules(
+        {
+            "match": {"system": lead, "user": "not in the plan"},
+            "steps": [fake_provider.done(answer=answers["unknown_dependency"])],
+        },
+        {"match": {"system": lead}, "steps": [fake_provider.done(answer=answers["Find out why"])]},
+    )
+    answer = shell("plan", "--request", "Find out why the login fails, then fix it", "--with", "api", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["waves"] == [["a"], ["b"]]
+    assert len(provider.requests()) == 2
+
+
+def test_a_model_that_writes_no_plan_is_told_apart_from_one_that_does(
+    shell: command_runs.Shell, provider: fake_provider.Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", fake_provider.KEY)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", provider.url)
+    provider.rules({"match": {}, "steps": [fake_provider.done(answer="I would rather not.")]})
+    answer = shell("plan", "--request", "Fix the login", "--with", "api")
+    assert answer.code == 1
+    assert "holds no tasks" in answer.err
+
+
+def test_without_a_key_nobody_writes_a_plan(shell: command_runs.Shell) -> None:
+    answer = shell("plan", "--request", "Fix the login", "--with", "api")
+    assert answer.code == 2
+    assert "api" in answer.err
 
 
 @pytest.mark.parametrize(
@@ -43,8 +103,16 @@ def test_a_draft_as_json_has_tasks_and_what_to_do_with_them(shell: command_runs.
         (("plan", "x.json", "--request", "Fix it"), "Both a file 'x.json' and --request are given."),
         (("plan", "--request", "  "), "The request is empty."),
         (("plan", "x.json", "--roster", "backend"), "--roster 'backend' is for --request only."),
+        (("plan", "x.json", "--with", "api"), "--with 'api' is for --request only."),
+        (("plan", "--request", "Fix it", "--part", "a"), "--part needs a --pattern."),
+        (("plan", "--request", "Fix it", "--pattern", "waterfall"), "There is no pattern 'waterfall'."),
+        (
+            ("plan", "--request", "Fix it", "--with", "api", "--part", "a"),
+            "Both --with 'api' and --part ['a'] are given.",
+        ),
+        (("plan", "--request", "Fix it", "--todo"), "--todo needs tasks."),
     ],
-    ids=["both", "empty", "roster"],
+    ids=["both", "empty", "roster", "writer", "no pattern", "no such pattern", "two ways", "todo"],
 )
 def test_options_that_do_not_go_together_are_refused(
     shell: command_runs.Shell, words: tuple[str, ...], message: str

@@ -1,4 +1,4 @@
-"""A field of a task is declared once: schema, reader, digest and draft take it from there."""
+"""A field of a task is declared once: schema, reader and digest take it from there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from dispatch_mcp import model
 from dispatch_mcp.mcp_server import tool_arguments
 from dispatch_mcp.model import digests
 from dispatch_mcp.planning import plan_documents
-from dispatch_mcp.planning.drafts import skeletons
 
 FIELDS: Final = model.task_fields()
 SAMPLES: Final[dict[model.TaskValue, model.Json]] = {
@@ -95,14 +94,6 @@ def test_what_is_published_is_read(name: str) -> None:
 def test_a_field_counts_in_the_digest_if_it_says_so(name: str) -> None:
     bare, changed = read({}), read({name: sample(name)})
     assert (digests.spec_digest(bare) != digests.spec_digest(changed)) == (FIELDS[name].is_a.spec != "never")
-
-
-@pytest.mark.parametrize("name", FIELDS)
-def test_a_draft_carries_every_field_over_to_the_task_and_to_the_answer(name: str) -> None:
-    task = read({name: sample(name)})
-    draft = skeletons.TaskDraft.model_validate({**task.model_dump(), "fill": ("do",)})
-    assert skeletons.as_task(draft) == task
-    assert name == "effort" or name in skeletons.wire(draft)
 
 
 def test_one_declaration_reaches_schema_reader_and_digest() -> None:

@@ -58,10 +58,21 @@ COMMANDS: Mapping[str, Command] = {
         ),
     ),
     "plan": Command(
-        "check and schedule a task document without running it, or draft a plan from a request",
+        "check and schedule a task document without running it, or make a plan of a request",
         (
             flag("file", nargs="?", default="-", help="a JSON file {tasks, config}, - for stdin"),
-            flag("--request", help="instead of a file: what is to be done, in free words; answers with a draft"),
+            flag(
+                "--request",
+                help="instead of a file: what is to be done, in free words; alone, what is offered for it",
+            ),
+            flag("--pattern", help="for --request: how its parts stand to each other; one of those that it names"),
+            flag("--part", action="append", help="for --request: one part of it, in your own words; once for each"),
+            flag(
+                "--with",
+                dest="writer",
+                choices=("api", "claude"),
+                help="for --request: have the lead write the plan, with your API key or Claude Code",
+            ),
             flag("--roster", help="for --request: a roster's name, or a folder of agent files that is used alone"),
             flag("--diagram", "--mermaid", action="store_true", help="add a Mermaid flowchart"),
             flag("--todo", action="store_true", help="add a to-do list: content, status, priority"),

@@ -141,6 +141,11 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.MAKE_PLAN: constant_words("`dispatch-mcp plan FILE` makes one and prints its id."),
     StepKind.CORRECT_PLAN: constant_words("Fix all of them and try again."),
     StepKind.COMPLETE_DRAFT: constant_words("Fill in its tasks in a document and run that."),
+    StepKind.SPLIT_REQUEST: constant_words(
+        'Split it in your own words: --pattern NAME --part "…" --part "…", or write tasks into a file for '
+        "`dispatch-mcp plan FILE`; `--with api` or `--with claude` has a model write them."
+    ),
+    StepKind.REFUSE_ADDED: constant_words("To do without, write the tasks that you want into a file and plan that."),
     StepKind.BEGIN_ANEW: lambda step: (
         f"`dispatch-mcp run {step.plan or 'FILE'} --reuse` starts a run of the new version and takes over the results "
         "that still hold."

@@ -29,8 +29,8 @@ DESCRIPTIONS = {
         "evidence, calibrated confidence, model, review strategy, runners-up, or the question to ask."
     ),
     "plan_dag": (
-        "Plan work for several agents. You split the request into tasks; answers with waves, agents, file clashes, "
-        "estimate, proof to add, or every problem with its fix. request alone drafts; plan_id+edits change a plan."
+        "Plan work for several agents: order, agents, file clashes, forecast, or every problem with its fix. Send "
+        "tasks, or pattern+parts (the request's own words); request alone: what fits; plan_id+edits: change it."
     ),
     "dispatch": (
         "Run a plan in parallel, or resume a run after a crash, restart or compaction. Returns a run_id at once plus "

@@ -57,7 +57,8 @@ often than it is broken. The first word of a choice is its default.
 
 
 def _bare(property_schema: Mapping[str, model.Json]) -> dict[str, model.Json]:
-    return {key: value for key, value in property_schema.items() if key not in _CHECKED_ONLY}
+    implied = {"type"} if "enum" in property_schema else set[str]()
+    return {key: value for key, value in property_schema.items() if key not in _CHECKED_ONLY | implied}
 
 
 class Args(BaseModel):
@@ -136,9 +137,11 @@ class RouteTask(Args):
 
 
 class PlanDag(Args):
-    """What `plan_dag` takes: a request, tasks, or edits of a plan."""
+    """What `plan_dag` takes: a request, its parts, tasks, or edits of a plan."""
 
-    request: str = arg("Verbatim.", "", max_length=MAX_TEXT)
+    request: str = arg("", "", max_length=MAX_TEXT)
+    pattern: str = arg("", "", max_length=200)
+    parts: list[str] = arg("", [], schema=_NAMES, max_length=model.MAX_TASKS)
     tasks: list[dict[str, Any]] = arg("", [], schema={"type": "array", "items": _TASK}, max_length=model.MAX_TASKS)
     plan_id: str = arg("", "", max_length=200)
     base_version: int = arg("", 0, ge=0, le=1_000_000)

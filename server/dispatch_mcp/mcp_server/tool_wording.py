@@ -119,6 +119,13 @@ def _mend(step: NextStep) -> str:
     return f"{how}, then review the change again with after={step.run!r}; {_waive(step)}."
 
 
+def _refuse_added(step: NextStep) -> str:
+    return (
+        f"plan_dag(plan_id, base_version={step.version}, edits) with {{op: remove, id: {(*step.tasks, '…')[0]}}} "
+        "takes it out."
+    )
+
+
 _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.DO_ASSIGNMENTS: _do_assignments,
     StepKind.FETCH_ASSIGNMENTS: _fetch_assignments,
@@ -155,6 +162,11 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.MAKE_PLAN: constant_words("`plan_dag` makes one and returns its id."),
     StepKind.CORRECT_PLAN: constant_words("Fix all of them and call plan_dag again."),
     StepKind.COMPLETE_DRAFT: constant_words("Fill in its tasks with plan_dag, then dispatch the result."),
+    StepKind.SPLIT_REQUEST: constant_words(
+        "Split it in the request's own words: plan_dag(request, pattern, parts). Or send tasks. One part for one agent "
+        "needs no plan."
+    ),
+    StepKind.REFUSE_ADDED: _refuse_added,
     StepKind.BEGIN_ANEW: lambda step: (
         f"dispatch(plan_id={step.plan or '…'!r}) starts a run of the new version and takes over the results that still "
         "hold."

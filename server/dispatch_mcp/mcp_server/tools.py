@@ -6,7 +6,7 @@ What only a person decides comes here with the person's decision; without one it
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypedDict
 
 from pydantic import BaseModel
 
@@ -15,6 +15,7 @@ from dispatch_mcp.git import apply_rules
 from dispatch_mcp.mcp_server import elicitation, tool_arguments, tool_wording
 from dispatch_mcp.model import merge_offer
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.planning.drafts import patterns
 from dispatch_mcp.review import council_decision
 from dispatch_mcp.routing import router
 from dispatch_mcp.service import answers, approvals, dispatcher, plan_answers, review_answers, reviews
@@ -123,16 +124,38 @@ async def route_task(app: dispatcher.Dispatcher, args: tool_arguments.RouteTask)
 
 
 async def plan_dag(app: dispatcher.Dispatcher, args: tool_arguments.PlanDag) -> dict[str, model.Json]:
-    """Answers with a checked plan, or with everything that is wrong with it."""
+    """Answers with a checked plan, with everything that is wrong with it, or with what is offered for a request."""
     if args.edits or args.plan_id:
         proposal = await app.plans.edit(args.plan_id, args.base_version, args.edits)
-    elif args.tasks:
-        proposal = await app.plans.plan(
-            args.tasks, request=args.request, max_parallel=args.max_parallel, on_conflict=args.on_conflict
-        )
+    elif args.tasks and not args.parts:
+        proposal = await app.plans.plan(args.tasks, pattern=args.pattern, **_plan_settings(args))
+    elif args.parts:
+        _refuse_parts(args)
+        proposal = await app.plans.plan_parts(args.parts, args.pattern, **_plan_settings(args))
     else:
-        return plan_answers.draft_answer(app.plans.draft(args.request), diagram=args.diagram)
-    return plan_answers.plan_answer(proposal, diagram=args.diagram)
+        return plan_answers.offer_answer(app.plans.offer(args.request, args.pattern), tool_wording.words)
+    return plan_answers.plan_answer(proposal, tool_wording.words, diagram=args.diagram)
+
+
+class _PlanSettings(TypedDict):
+    request: str
+    max_parallel: int | None
+    on_conflict: model.Conflict
+
+
+def _plan_settings(args: tool_arguments.PlanDag) -> _PlanSettings:
+    return {"request": args.request, "max_parallel": args.max_parallel, "on_conflict": args.on_conflict}
+
+
+def _refuse_parts(args: tool_arguments.PlanDag) -> None:
+    if args.tasks:
+        raise errors.InputError(
+            f"Both {len(args.tasks)} tasks and {len(args.parts)} parts are given.",
+            hint="Send parts with a pattern, or tasks.",
+        )
+    if not args.pattern:
+        names = ", ".join(shape.name for shape in patterns.SHAPES)
+        raise errors.InputError("Parts need a pattern (got '').", hint=f"Choose one: {names}.")
 
 
 async def dispatch(app: dispatcher.Dispatcher, args: tool_arguments.Dispatch) -> dict[str, model.Json]:

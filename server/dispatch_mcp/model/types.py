@@ -173,7 +173,7 @@ class Task(Value):
     deps: Annotated[Names, TaskField("names", "never", offered=True, aliases=("dependencies", "depends_on"))] = ()
     agent: Annotated[
         str | None,
-        TaskField("name", "always", offered=True, about="Else routed.", aliases=("specialist", "subagent_type")),
+        TaskField("name", "always", offered=True, aliases=("specialist", "subagent_type")),
     ] = None
     model: Annotated[
         str | None, TaskField("name", "always", offered=True, values=("haiku", "sonnet", "opus", "fable"))

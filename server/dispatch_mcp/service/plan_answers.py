@@ -7,17 +7,23 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import flowchart as diagrams
 from dispatch_mcp.planning import limits, plan_checks, proof_proposals
-from dispatch_mcp.planning.drafts import draft_builder
+from dispatch_mcp.planning.drafts import plan_offer
 from dispatch_mcp.routing import router
 from dispatch_mcp.service import planner
 
 
-def plan_answer(proposal: planner.PlanProposal, *, diagram: bool) -> dict[str, model.Json]:
-    """Returns what planning decided, without the input (docs/rules.md#plan-answers)."""
+def plan_answer(proposal: planner.PlanProposal, words: Words, *, diagram: bool) -> dict[str, model.Json]:
+    """Returns what planning decided, without the input (docs/rules.md#plan-answers).
+
+    What nobody asked for stands first, with the way to refuse it in an interface's `words`. Of the input only the parts
+    of a pattern come back: they say which task is whose.
+    """
     plan = proposal.plan
-    answer = plan_checks.answer(proposal.prepared, plan_id=plan.id, version=plan.version, decided=proposal.decided)
+    schedule = plan_checks.answer(proposal.prepared, plan_id=plan.id, version=plan.version, decided=_decided(proposal))
+    answer = {**_added(proposal, words), **schedule}
     answer["forecast"] = plan.forecast
     answer |= proof_proposals.answer(proposal.proofs)
     if proposal.changes:
@@ -27,21 +33,35 @@ def plan_answer(proposal: planner.PlanProposal, *, diagram: bool) -> dict[str, m
     return answer
 
 
+def _added(proposal: planner.PlanProposal, words: Words) -> dict[str, model.Json]:
+    if not proposal.added:
+        return {}
+    plan = proposal.plan
+    step = NextStep(StepKind.REFUSE_ADDED, plan=plan.id, version=plan.version, tasks=tuple(proposal.added))
+    return {"added": dict(proposal.added), "refuse": words(step)}
+
+
+def _decided(proposal: planner.PlanProposal) -> Mapping[str, Mapping[str, model.Json]]:
+    goals = {task_id: {"do": do} for task_id, do in proposal.goals.items()}
+    ids = dict.fromkeys([*goals, *proposal.decided])
+    return {task_id: {**goals.get(task_id, {}), **proposal.decided.get(task_id, {})} for task_id in ids}
+
+
 def route_answer(route: router.Route) -> dict[str, model.Json]:
     """Returns the route without empty fields."""
     return route.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
-def draft_answer(draft: draft_builder.Draft, *, diagram: bool = False) -> dict[str, model.Json]:
-    """Returns a draft in short form, with a flowchart when asked for."""
-    answer = draft_builder.answer(draft)
-    if diagram:
-        answer["diagram"] = flowchart(draft_builder.plan_of(draft))
-    return answer
+def offer_answer(offer: plan_offer.Offer, words: Words) -> dict[str, model.Json]:
+    """Returns what is offered for a request, with what is left to fill in; what comes next in an interface's words."""
+    known = offer.model_dump(mode="json", exclude_defaults=True, exclude={"request"})
+    fill = ["pattern", "parts"] if offer.pattern == plan_offer.UNSURE else ["parts"]
+    step = NextStep(StepKind.SPLIT_REQUEST)
+    return {"ok": True, "draft": True, **known, "fill": fill, "next": words(step), "request": offer.request}
 
 
 def flowchart(plan: model.Plan) -> str:
-    """Returns any plan, draft or stored, as a Mermaid flowchart."""
+    """Returns a plan as a Mermaid flowchart."""
     schedule = plan_checks.prepare(plan.tasks, max_parallel=plan.max_parallel, on_conflict="worktree")
     return diagrams.mermaid(plan, schedule)
 

@@ -25,7 +25,7 @@ from dispatch_mcp.planning import (
     proof_proposals,
     review_rules,
 )
-from dispatch_mcp.planning.drafts import draft_builder
+from dispatch_mcp.planning.drafts import pattern_graphs, patterns, plan_offer
 from dispatch_mcp.process import allowlist
 from dispatch_mcp.review import reviewer_selection
 from dispatch_mcp.routing import confidence, learning, router
@@ -80,7 +80,8 @@ class PlanProposal(NamedTuple):
     """A stored plan, its schedule, and what was decided for each task that did not say: agent, model, confidence.
 
     `changes` says what an edit did (`replan.changes`); the schedule of an edited plan is of what has not ended.
-    `proofs` are acceptance that its tasks could be given.
+    `proofs` are acceptance that its tasks could be given. `added` are the tasks that nobody sent, with the reason for
+    each; `goals` are those that were made of parts, in the words that they were sent in.
     """
 
     plan: model.Plan
@@ -88,15 +89,26 @@ class PlanProposal(NamedTuple):
     decided: Mapping[str, Mapping[str, model.Json]]
     changes: Mapping[str, model.Json] = {}
     proofs: proof_proposals.Proposals = proof_proposals.Proposals()
+    added: Mapping[str, str] = {}
+    goals: Mapping[str, str] = {}
 
 
 @dataclass(slots=True)
 class _Assigned:
     tasks: list[model.Task] = field(default_factory=list[model.Task])
-    notices: list[problems.Notice] = field(default_factory=list[problems.Notice])
     decided: dict[str, dict[str, model.Json]] = field(default_factory=dict[str, dict[str, model.Json]])
     strategies: dict[str, confidence.Strategy] = field(default_factory=dict[str, confidence.Strategy])
+    unclaimed: dict[str, str] = field(default_factory=dict[str, str])
     routed: int = 0
+
+    @property
+    def notices(self) -> list[problems.Notice]:
+        """What to tell of tasks for which nobody was found, each with the reason if it is only one."""
+        ids = tuple(self.unclaimed)
+        if not ids:
+            return []
+        why = self.unclaimed[ids[0]] if len(ids) == 1 else "No agent is a likely home for these: name one, or go on."
+        return [problems.Notice(code="low_confidence_route", tasks=ids, message=why)]
 
 
 @dataclass(slots=True)
@@ -125,19 +137,62 @@ class Planner:
         if self.memory:
             await self.memory.learn(lessons)
 
-    def draft(self, request: str, *, agents: catalog.Catalog | None = None) -> draft_builder.Draft:
-        """Returns a proposal for a request in free words; nothing is stored. `known` stands in for the catalogue.
+    def offer(self, request: str, pattern: str = "", *, agents: catalog.Catalog | None = None) -> plan_offer.Offer:
+        """Returns what is offered for a request in free words; nothing is stored. `agents` stand in for the catalogue.
 
         Raises:
             InputError: the request is empty.
+            PlanRejected: there is no such pattern.
         """
         if not request.strip():
             raise errors.InputError(
                 "There is nothing to plan: request, tasks and edits are all empty.",
                 hint="Send tasks: a list of {id, do, deps, files}.",
             )
+        name = self._pattern(pattern)
         hints = router.Hints(bands=self.rules.bands)
-        return draft_builder.draft(request, agents or self.catalog(), history=self.history, hints=hints)
+        return plan_offer.offer(request, agents or self.catalog(), pattern=name, history=self.history, hints=hints)
+
+    def _pattern(self, name: str) -> str:
+        """Returns a pattern's own name. Raises PlanRejected if there is none of that name; an empty one stays empty."""
+        shape = patterns.shape(name) if name else None
+        refuse(pattern_graphs.problems_of(name, ()) if name and shape is None else [])
+        return shape.name if shape else ""
+
+    async def plan_parts(
+        self,
+        parts: Sequence[str],
+        pattern: str,
+        *,
+        request: str = "",
+        max_parallel: int | None = None,
+        on_conflict: model.Conflict = "serialize",
+    ) -> PlanProposal:
+        """Does what `plan` does with the graph of a pattern around the caller's own words.
+
+        Raises:
+            PlanRejected: with every problem at once; nothing is stored.
+        """
+        refuse(pattern_graphs.problems_of(pattern, parts))
+        graph = pattern_graphs.build(pattern, parts)
+        reading = plan_documents.read_tasks([self._like_another(task, graph) for task in graph.tasks])
+        refuse([fault.model_copy(update={"where": graph.place(fault.where)}) for fault in self.check(reading)])
+        proposal = await self.plan_document(
+            plan_documents.Document(reading, max_parallel), request=request, on_conflict=on_conflict, pattern=pattern
+        )
+        return proposal._replace(
+            added={**{task_id: f"pattern {name}" for task_id, name in graph.added.items()}, **proposal.added},
+            goals={task["id"]: task["do"] for task in graph.tasks if task["id"] not in graph.added},
+        )
+
+    def _like_another(self, task: pattern_graphs.RawTask, graph: pattern_graphs.PatternPlan) -> pattern_graphs.RawTask:
+        """Returns a task with the agent of the task whose agent it is to have, where the router is sure of one."""
+        source = next((other for other in graph.tasks if other["id"] == graph.follows.get(task["id"])), None)
+        hints = router.Hints(bands=self.rules.bands)
+        agent = (
+            router.route(source["do"], self.catalog(), history=self.history, hints=hints).specialist if source else ""
+        )
+        return {**task, "agent": agent} if agent else task
 
     async def plan(
         self,
@@ -146,6 +201,7 @@ class Planner:
         request: str = "",
         max_parallel: int | None = None,
         on_conflict: model.Conflict = "serialize",
+        pattern: str = "",
     ) -> PlanProposal:
         """Checks, assigns, schedules and stores version 1 of a plan of tasks as a model sends them.
 
@@ -153,7 +209,7 @@ class Planner:
             PlanRejected: with every problem at once; nothing is stored.
         """
         document = plan_documents.Document(plan_documents.read_tasks(raw), max_parallel)
-        return await self.plan_document(document, request=request, on_conflict=on_conflict)
+        return await self.plan_document(document, request=request, on_conflict=on_conflict, pattern=pattern)
 
     async def plan_document(
         self,
@@ -162,6 +218,7 @@ class Planner:
         request: str = "",
         on_conflict: model.Conflict = "serialize",
         plan_id: str = "",
+        pattern: str = "",
     ) -> PlanProposal:
         """Does what `plan` does with a document that has been read; its plan gets `plan_id` or a new id.
 
@@ -170,12 +227,14 @@ class Planner:
         """
         reading = document.reading
         refuse(self.check(reading))
+        pattern = self._pattern(pattern)
         if self.memory:
             await self.memory.refresh()
         frame = model.Plan(
             id=plan_id or self.new_id(),
             tasks=(),
             request=request,
+            pattern=pattern,
             workspace=self.rules.workspace,
             max_parallel=document.max_parallel or self.rules.max_parallel,
             on_conflict=on_conflict,
@@ -278,7 +337,6 @@ class Planner:
             await self.store.save_plan(plan, self.principal)
         else:
             await self._revise(plan)
-        review_reasons = {task_id: {"why": why} for task_id, why in with_reviews.added.items()}
         inside = plan_advice.of_inner_folders(tasks_read, await self._inner_folders(frame, tasks_read), frame.workspace)
         outlook = schedule.with_notices(
             [
@@ -291,7 +349,7 @@ class Planner:
             ]
         )
         proofs = proof_proposals.propose(rest.tasks, runners, self.rules.allow_list)
-        return PlanProposal(plan, outlook, {**assignment.decided, **review_reasons}, proofs=proofs)
+        return PlanProposal(plan, outlook, assignment.decided, proofs=proofs, added=with_reviews.added)
 
     async def _runners(self) -> tuple[proof_proposals.Runner, ...]:
         """Returns what runs the tests of the workspace, as it is now."""
@@ -364,7 +422,7 @@ class Planner:
         if route.specialist or self.rules.review_policy == "strict":
             assignment.strategies[task.id] = route.strategy
         if route.specialist is None:
-            assignment.notices.append(problems.Notice(code="low_confidence_route", tasks=(task.id,), message=route.why))
+            assignment.unclaimed[task.id] = route.why
             assignment.tasks.append(task)
             return
         choice = {"agent": route.specialist, "model": task.model or route.model}

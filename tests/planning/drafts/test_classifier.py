@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from dispatch_mcp.planning.drafts import classifier, draft_builder, pattern_weights, patterns
+from dispatch_mcp.planning.drafts import classifier, pattern_weights, patterns
 
 Rows = list[dict[str, str]]
 DATA = Path(__file__).parent / "data"
@@ -100,7 +100,23 @@ def test_the_outline_of_a_request_counts_beside_its_words() -> None:
 
 @pytest.mark.parametrize("request_text", ["", "   ", "…", "42", "asdf qwer"])
 def test_a_text_that_says_nothing_is_left_to_a_person(request_text: str) -> None:
-    assert classifier.choose(request_text).confidence < draft_builder.NEEDS_HUMAN + 0.2
+    assert not classifier.choose(request_text).is_sure
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    ["ログインの不具合を直してください", "修复登录错误", "Исправь вход, потом напиши тесты", "Βάλε αναζήτηση"],
+)
+def test_a_language_that_the_fit_has_not_seen_gets_no_suggestion(request_text: str) -> None:
+    assert not classifier.choose(request_text).is_sure
+
+
+def test_a_suggestion_is_right_more_than_four_times_of_five() -> None:
+    for labelled in (KEPT, FRESH):  # measured: 0.851 of 67, 0.854 of 48
+        outcomes = [(classifier.choose(row["text"]), row["pattern"]) for row in labelled]
+        hits = [choice.pattern == label for choice, label in outcomes if choice.is_sure]
+        assert len(hits) >= len(labelled) * 0.4
+        assert sum(hits) / len(hits) >= 0.8
 
 
 @hypothesis.given(st.text(max_size=400))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from dispatch_mcp.agents import bundled_files
 from dispatch_mcp.planning.drafts import patterns
 
@@ -57,6 +59,16 @@ def test_a_pattern_as_json_names_steps_as_plan_dag_does() -> None:
         "role": "the specialist who knows",
         "model": "haiku",
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [("three phases", "three-phases"), ("API_first", "api-first"), ("Sequential with handoff", "sequential-handoff")],
+)
+def test_a_pattern_is_found_however_its_name_is_written(words: str, name: str) -> None:
+    shape = patterns.shape(words)
+    assert shape is not None
+    assert shape.name == name
 
 
 def test_an_unknown_pattern_is_none() -> None:

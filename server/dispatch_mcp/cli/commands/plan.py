@@ -1,4 +1,7 @@
-"""`dispatch-mcp plan FILE`: every problem at once, or waves, critical path and estimate; `--request`: a draft."""
+"""`dispatch-mcp plan FILE`: every problem at once, or waves, critical path and estimate.
+
+With `--request` instead of a file: what is offered for it, or the plan of its parts, or one that a model writes.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +9,37 @@ import argparse
 import json
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import anyio
 
 from dispatch_mcp import composition, configuration, errors, model
-from dispatch_mcp.cli import catalog_arguments, console, input_files
+from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, shell_wording
+from dispatch_mcp.model import WorkerKind
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_documents, proof_proposals
-from dispatch_mcp.planning.drafts import draft_builder
-from dispatch_mcp.service import plan_answers, planner
+from dispatch_mcp.planning.drafts import pattern_graphs, patterns, plan_offer
+from dispatch_mcp.service import plan_answers, plan_writer, planner
 
 MOST_TASKS = 5
 """Tasks that a line names."""
 
-MAX_REQUEST = 200_000
-"""Characters of a request that are looked at."""
+OF_REQUESTS = ("roster", "pattern", "part", "writer")
+"""Options that only mean something beside a request."""
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
-    """Checks, schedules and stores the document's plan, or drafts one. Raises PlanRejected with every problem."""
+    """Plans a document, or looks at a request. Raises PlanRejected with every problem."""
     if options.request is not None:
-        return _draft(options, setup)
-    if options.roster:
+        return _from_request(options, setup)
+    stray = next((name for name in OF_REQUESTS if getattr(options, name)), None)
+    if stray:
+        name, value = f"--{stray.replace('writer', 'with')}", getattr(options, stray)
         raise errors.InputError(
-            f"--roster {options.roster!r} is for --request only.", hint="Tasks of a document name their agent."
+            f"{name} {value!r} is for --request only.", hint="Tasks of a document name their agent."
         )
     document = input_files.read(options.file)
-    proposal = anyio.run(_plan, setup.settings, document, options.on_conflict)
-    if options.json:
-        todo = {"todo": list(flowchart.todos(proposal.plan.tasks))} if options.todo else {}
-        console.emit({**plan_answers.plan_answer(proposal, diagram=options.diagram), **todo})
-    else:
-        _show(proposal, setup.settings)
-        _extras(proposal.plan, options)
-    return console.OK
+    return _answer(anyio.run(_plan, setup.settings, document, options.on_conflict), options, setup)
 
 
 async def _plan(
@@ -48,47 +49,111 @@ async def _plan(
         return await app.plans.plan_document(document, on_conflict=on_conflict)
 
 
-def _draft(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
-    """Prints a draft; needs no store, as a draft is not kept."""
+def _from_request(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
+    """Answers with a plan of the request's parts, with one that a model has written, or with what is offered."""
     if options.file != "-":
         raise errors.InputError(f"Both a file {options.file!r} and --request are given.", hint="Leave one of them out.")
     if not options.request.strip():
         raise errors.InputError(
             "The request is empty.", hint='Say what is to be done: dispatch-mcp plan --request "…".'
         )
-    catalogue = catalog_arguments.choose(setup.settings, options.roster)
-    draft = draft_builder.draft(options.request[:MAX_REQUEST], catalogue, hints=composition.hints(setup.settings))
-    plan = draft_builder.plan_of(draft)
-    if options.json:
-        todo = {"todo": list(flowchart.todos(plan.tasks))} if options.todo else {}
-        console.emit({**plan_answers.draft_answer(draft, diagram=options.diagram), **todo})
-        return console.OK
-    console.say(f"pattern: {draft.pattern}, confidence {draft.pattern_confidence:.2f}", style="bold")
-    if draft.why:
-        console.say(f"words that say so: {', '.join(draft.why)}")
-    for assumption in draft.assumed:
-        console.say(f"assumed: {assumption}")
-    for offer in draft.patterns:
-        console.say(f"{offer['pattern']} ({offer['share']:.2f}): {offer['when']} Needs {offer['needs']}.")
-    for task in draft.tasks:
-        after = f", after {', '.join(task.deps)}" if task.deps else ""
-        console.say(
-            f"{task.id}: {task.goal} [{task.agent or task.worker or 'anybody'}, {task.model or 'any model'}]{after}"
+    if options.writer:
+        _refuse_parts(options)
+        return _answer(anyio.run(_written, options, setup), options, setup)
+    if options.part:
+        return _answer(anyio.run(_of_parts, options, setup.settings), options, setup)
+    return _offer(options, setup)
+
+
+def _refuse_parts(options: argparse.Namespace) -> None:
+    stray = next((name for name in ("part", "pattern", "roster") if getattr(options, name)), None)
+    if stray:
+        raise errors.InputError(
+            f"Both --with {options.writer!r} and --{stray} {getattr(options, stray)!r} are given.",
+            hint="Split the request yourself, or have a model write the whole plan.",
         )
-    if draft.question:
-        console.say(f"ask first: {draft.question}", style="yellow")
-    console.say("a draft: split it into exact tasks and give those to `dispatch-mcp plan FILE`", style="yellow")
-    _extras(plan, options)
+
+
+async def _written(options: argparse.Namespace, setup: configuration.LoadedSettings) -> planner.PlanProposal:
+    redactor = logs.to_stderr(setup)
+    worker = WorkerKind(options.writer)
+    async with composition.open_dispatcher(setup.settings, redactor=redactor, chat=False) as app:
+        if not options.json:
+            console.note(f"{plan_writer.LEAD} writes the plan, with {worker.value}")
+        return await plan_writer.PlanWriter(app, worker).write(options.request)
+
+
+async def _of_parts(options: argparse.Namespace, settings: configuration.Settings) -> planner.PlanProposal:
+    if not options.pattern:
+        names = ", ".join(shape.name for shape in patterns.SHAPES)
+        raise errors.InputError("--part needs a --pattern.", hint=f"Choose one: {names}.")
+    async with composition.open_dispatcher(settings, drives=False) as app:
+        plans = app.plans
+        if options.roster:
+            catalogue = catalog_arguments.choose(settings, options.roster)
+            plans = replace(plans, catalog=lambda: catalogue)
+        return await plans.plan_parts(
+            options.part, options.pattern, request=options.request, on_conflict=options.on_conflict
+        )
+
+
+def _offer(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
+    """Prints what is offered for a request; needs no store, as nothing of it is kept."""
+    for name in ("todo", "diagram"):
+        if getattr(options, name):
+            raise errors.InputError(f"--{name} needs tasks.", hint='Add --pattern NAME and a --part "…" for each part.')
+    catalogue = catalog_arguments.choose(setup.settings, options.roster)
+    shape = patterns.shape(options.pattern) if options.pattern else None
+    if options.pattern and shape is None:
+        planner.refuse(pattern_graphs.problems_of(options.pattern, ()))
+    offer = plan_offer.offer(
+        options.request, catalogue, pattern=shape.name if shape else "", hints=composition.hints(setup.settings)
+    )
+    if options.json:
+        console.emit(plan_answers.offer_answer(offer, shell_wording.words))
+    else:
+        _show_offer(offer)
+    return console.OK
+
+
+def _show_offer(offer: plan_offer.Offer) -> None:
+    sure = "" if offer.confidence is None else f", confidence {offer.confidence:.2f}"
+    console.say(f"pattern: {offer.pattern}{sure}", style="bold")
+    if offer.why:
+        console.say(f"words that say so: {', '.join(offer.why)}")
+    for name, parts in offer.parts.items():
+        console.say(f"{name} takes {parts}")
+    for name, purpose in offer.agents.items():
+        console.say(f"{name}: {purpose}")
+    if offer.question:
+        console.say(f"ask first: {offer.question}", style="yellow")
+    console.say(f"request: {offer.request}")
+    console.say(shell_wording.words(NextStep(StepKind.SPLIT_REQUEST)), style="yellow")
+
+
+def _answer(proposal: planner.PlanProposal, options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
+    """Prints a stored plan, as JSON or for people."""
+    if options.json:
+        todo = {"todo": list(flowchart.todos(proposal.plan.tasks))} if options.todo else {}
+        console.emit({**plan_answers.plan_answer(proposal, shell_wording.words, diagram=options.diagram), **todo})
+    else:
+        _show(proposal, setup.settings)
+        _extras(proposal.plan, options)
     return console.OK
 
 
 def _show(proposal: planner.PlanProposal, settings: configuration.Settings) -> None:
     plan, schedule = proposal.plan, proposal.prepared
+    for task_id, why in proposal.added.items():
+        console.say(f"added: {task_id} ({why})", style="yellow")
+    if proposal.added:
+        console.say(shell_wording.words(NextStep(StepKind.REFUSE_ADDED, plan=plan.id, version=plan.version)))
     for number, wave in enumerate(schedule.waves, 1):
         console.say(f"wave {number}: {', '.join(wave)}")
+    for task_id, do in proposal.goals.items():
+        console.say(f"{task_id}: {do}")
     for task_id, choice in proposal.decided.items():
-        agent = f"{choice['agent']} ({choice['model']}), confidence {choice['conf']:.2f}" if "agent" in choice else ""
-        console.say(f"{task_id}: {agent or choice.get('why', '')}")
+        console.say(f"{task_id}: {choice['agent']} ({choice['model']}), confidence {choice['conf']:.2f}")
     console.say(f"critical path: {' → '.join(schedule.critical_path)}", style="bold")
     at = schedule.estimate
     console.say(

@@ -1,7 +1,7 @@
 """Says how likely each of the six patterns is for a request, from the beginnings of its words and its outline.
 
-A guess to begin with, for people at a shell and for models that want to be asked: the caller reads better than this
-does. A log-linear model; `scripts/fit_patterns.py` fits and `docs/how-to/draft-a-plan.md` says what it measured.
+A suggestion, or none: the caller reads better than this does. A log-linear model; `scripts/fit_patterns.py` fits and
+`docs/how-to/draft-a-plan.md` says what it measured.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from dispatch_mcp import model
-from dispatch_mcp.planning.drafts import extract, pattern_weights, patterns
+from dispatch_mcp.planning.drafts import pattern_weights, patterns
 from dispatch_mcp.text import tokenizer
 
 NAMES: Final = tuple(pattern.name for pattern in patterns.PATTERNS)
@@ -24,6 +24,12 @@ PREFIX: Final = 4
 SHORT, LONG = 8, 20
 """Words up to which a request counts as short, and from which on as long."""
 
+SURE: Final = 0.6
+"""The probability from which on a pattern is suggested; below it the caller is told that nobody knows."""
+
+FAMILIAR: Final = 0.5
+"""The share of a request's words that the fit must have seen: of a text that it cannot read it says nothing."""
+
 MAX_REASONS: Final = 3
 LEAST: Final = 0.3
 """A word that puts the pattern less than this ahead of the others is no reason worth naming."""
@@ -32,6 +38,7 @@ ZERO: Final = ord("m")
 STEP: Final = 0.1
 """A weight is a letter: `m` is 0, each letter on is a tenth more, down to `a` and up to `z`."""
 
+_TOKEN = re.compile(r"\w+(?:['-]\w+)*")
 _SENTENCE_END = re.compile(r"[.;!?] ")
 _CODE = re.compile(r"[`_]|\w\(|\w\.\w")
 _NUMBERS: Final = "two three four five six seven eight hai ba bốn năm dos tres deux trois zwei drei dois três"
@@ -39,12 +46,21 @@ _COUNT = re.compile(rf"\b(?:[2-9]|1\d|{'|'.join(_NUMBERS.split())})\b")
 
 
 class PatternGuess(model.Value):
-    """A pattern with the probability that it fits, the words that spoke for it, and all patterns, likeliest first."""
+    """A pattern with the probability that it fits, the words that spoke for it, and all patterns, likeliest first.
+
+    `familiar` is the share of the request's words that the fit had seen, 0 to 1.
+    """
 
     pattern: str
     confidence: float
     why: tuple[str, ...] = ()
     ranked: tuple[tuple[str, float], ...] = ()
+    familiar: float = 0.0
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the pattern may be suggested."""
+        return self.confidence >= SURE and self.familiar >= FAMILIAR
 
 
 def choose(request: str) -> PatternGuess:
@@ -60,23 +76,21 @@ def choose(request: str) -> PatternGuess:
         confidence=round(shares[order[0]], 3),
         why=_reasons(marks, order[0]),
         ranked=tuple((NAMES[at], round(shares[at], 3)) for at in order),
+        familiar=round(_familiar(marks), 3),
     )
 
 
 def features(request: str) -> Mapping[str, str]:
     """Returns what counts of a request, each with its word: word beginnings and, with `#`, its outline."""
-    text = extract.plain(request)
-    words = extract.WORD.findall(text)
+    text = " ".join(tokenizer.normal(tokenizer.excerpt(request)).split())
+    words = _TOKEN.findall(text)
     marks = {tokenizer.fold(word)[:PREFIX]: word for word in reversed(words)}
-    commas, things = text.count(",") + text.count("、"), len(extract.things(text))
+    commas = text.count(",") + text.count("、")
     outline = {
         "#short": len(words) <= SHORT,
         "#long": len(words) >= LONG,
         "#comma": commas == 1,
         "#commas": commas > 1,
-        "#pair": things == 2,
-        "#list": things > 2,
-        "#steps": len(extract.steps(text)) > 1,
         "#question": "?" in text,
         "#colon": ": " in text,
         "#sentences": bool(_SENTENCE_END.search(text)),
@@ -84,6 +98,11 @@ def features(request: str) -> Mapping[str, str]:
         "#count": bool(_COUNT.search(text)),
     }
     return marks | {name: "" for name, there in outline.items() if there}
+
+
+def _familiar(marks: Mapping[str, str]) -> float:
+    words = [mark for mark, word in marks.items() if word]
+    return sum(mark in _weights() for mark in words) / len(words) if words else 0.0
 
 
 def soft_maximum(scores: list[float]) -> list[float]:

@@ -9,47 +9,49 @@ from __future__ import annotations
 from typing import Final
 
 TABLE: Final = """
-:uramnl #code:ziijmi #colon:lpjllp #comma:jtimpj #commas:irkiez #count:komhwi #list:fscczs #pair:oklisk
-#question:ozgkii #sentences:mqnnij #short:rmhass #steps:bnzngj 12:knmlql 16:mllmpl 3:plmmkm 404:qlllml 50:qkmlmm
-a:rhljit abou:oojqjj acco:njktkl acro:kolkit add:jclspq advi:kllsmk afte:mjuikm agen:kklrnl all:dkigzu alle:klmmqm
-an:nnlkjp anal:loqkjm and:dlrazp andr:mmjnpk any:kpmlmm anyt:lqkolj api:ilqlqk app:iojolp are:jtnljm as:jllqpl
-ask:llksll ask-:lmmlpl at:jrolkl audi:ijopis auth:jmnmkq aws:llmlmp bad:lpllmm bang:mlplml be:prnhlk befo:hnvnji
-bi:mplllm bo:lmmkmq borr:lllqll both:kkmixk brin:kmmmlq budg:plmnll bug:plolkk buil:lfmrjr bump:kmmlql butt:nlplml
-ca:jklltn cach:lmhwjl calc:slkmkl call:jlrnjn can:knpkkn cata:lllqlm cau:rkllml caus:lsmllk chan:nmpjll char:nlqkmm
-chat:mlkqlm chin:llmllr cho:lhlrom chua:lpknll chur:qnkmkl ci:kkllls clas:pklkqk clie:mkorkj code:kpqjmk coll:klnllr
-colu:nmplll comm:jmlqnl comp:koikjw conf:rkmklm conn:krkllo cons:jpkqjn conv:lkjprj copy:nlmkpk corr:qkolkl
-cost:kmktmi coun:pmlnkl cras:pknlkm crea:kioqmn crm:kmnplk crud:mlmmpk csv:plokmk cua:klltll curr:qnlkmk dang:njkqml
-danh:qmkmkl data:hronho date:lkmsmj dau:lpklln db:lrmkml de:pfskok depe:kponkk depr:rjklok des:jkskok desc:lqmmll
-desi:kkrlko dien:njmkks disp:qlmlll do:mmukjj docs:ojklpn docu:ljnmmp does:nlktkk doi:lllpnl done:knqnkj draf:mlqkmm
-dung:jklnls duri:krlmll e:lkrknl e-co:klmmks each:grmhwi ein:llmllq em:klnlql empt:plmllm en:njkrml encr:lkjrkp
-end-:mllmkq endp:jkqlsh engi:llnlkp enti:imlmkt et:kkmlnp even:rlnjkm ever:enghys expe:kljslm expl:lpjplk
-expo:jlolrk fail:lqujhj feat:klkpmp find:lprmij fini:kpmmlm firs:lklnmp five:kmlmql fix:uirikk flag:plmmll
-foll:llnplm form:qikrlj from:gopsgn full:klmljt func:rkklok gate:lmipqk gene:liqlqk gion:lmmpll go:mkpkpk gom:mllmlp
-ham:qlmmlm hand:lmlqnj have:jojqnl hay:mqklml he:nmlkkq head:jkmlvk heat:lnlqmk help:lmmpkl hoan:llmllp hour:lrllll
-how:jrfyhj hpsm:nnkplk imag:qmpjjk impl:gdrzin impo:jnjumj in:okfosm incl:lklllt infr:mqllhp inte:jlojmr into:jlqkln
-intr:kjllkv inve:mrrlhi invo:kkronk ios:kllnql is:quklhj issu:krmmmk it:ohzhhm item:plllmm job:ojjsll jobs:kqmlpj
-json:kmnmqk key:lllqlm khi:kqlnll know:kmkskm lai:qkmmll lam:lkqpkk land:llplmm larg:kpkmln last:msmlki late:lsllkm
-le:nmkpjn lent:lrllll les:kllqpj like:lkkulk limi:pjlmmn livr:kkmlnp load:mrllll loca:llmlql log:ljqmnk logo:njmlql
-logs:knnkpl loi:pnnkkk look:nviohj make:kiooqk mana:mklmlq mat:opllkl mau:kmlplm me:mrklll memo:npllkl metr:lllnpk
-micr:hkllto midd:llmlql migr:ilpljt mode:kjnmks modu:nglpql moi:llnlpl mone:nlklql moni:mmlmkq mono:jlmlmr
-mult:lllllr my:sjllmm name:vljlkl nami:mljrlm need:ilksqi neve:krmmll new:dfoovp nigh:lrllll no:rlkklo node:mmlmqk
-not:plllmm numb:lqmmjm o:ompmlj obse:jllplp of:pqjkni old:lmqklm on:rjkoni one:mkkrpj open:kplmnl opin:lmkqmm
-opti:monloi or:mpllll orde:nmnmoj os:kmmmql othe:lplpjm our:lqhkjt out:hpqmjn outp:lmqllm over:juojkk pack:jklltn
-page:okpkoj pagi:pkloll pago:klrllm paie:kkmlnp pars:oonjmk part:lklqko paym:kmplmm perf:mwllgl perm:llllls
-pham:llllmp plac:kpmljp plat:hijmjz plea:tpjilj por:lpklln pric:lnlrkk prod:jlkllu prof:kknlrl prog:kljnpo
-proj:krllll prov:jrlljq put:kllkrn que:lplnll quer:qmmlkl queu:kpkqkl quic:pkjpmm rat:lqklll reac:lmpjlo read:ojojqj
-real:klmllq reas:lrllll redi:qnmllj requ:mskknj rese:nskllk rest:mlkkqo resu:mlpmll retr:njnpoi retu:rkoklk
-ro:lqllll roi:lkpoll role:llmllq roll:llklnq root:kqnmll s3:olllqj sach:rknlkl same:kjkqql san:llllmp sao:kpmmlm
-sau:lkqlll scan:okqkkm sche:ljsipl scor:pnjnll scre:pjkkql scri:rkkmml sear:qklokk secr:lrlljn secu:iomrkk
-seit:lqllll sens:mlkpmm serv:cnornn sett:nklpkn shar:klknsl shop:imilps shou:oiomok simi:lmmqll site:mnjjop
-slow:jsokkk sms:mklqlm so:qlljlo solv:lllqmm some:msllkk sort:tmjlll spen:mpkmml sre:lljrlm stac:iolnlp star:lnqimm
-stor:jklohv sua:tinlkl supp:lpkjpn swap:llmkql swif:olklpk swit:lklokq syst:fojmgz ta:mlplll tabl:qkrkkj take:lsknjk
-team:ilkvkm tell:lqjoll test:pinipo text:pllmmk than:lqkmml that:rnuhfl the:ugrrgg them:hfypkk then:lfxnim
-theo:jllokr ther:lqmmmk thi:lkskll thon:nmnjkq thos:mlplll thre:jtomjk tim:lpnlll time:msimkl to:miilps toan:knkkls
-toda:lpmlkn trac:mlksim traf:kplmmm trai:qmmknj tran:tiollj tren:polklk trie:llmlkr truy:plmllm tu:jkplkr
-twic:qlmlll type:mlnlkp ui:ilqojo und:ljopll undo:kmlqll ung:lnlllp unit:sjlloj up:nkmjmq upda:okqlmj uplo:qnlmkk
-usag:lqlmmk use:jkjumn user:lplkqj usin:lmmpkl va:lllhum vers:ljqkom viet:liqqlj want:imlpmo ware:lqllnk warn:pklmnl
-waru:lqllll way:jllull we:jvgmir web:jninrm webs:kmnmiq well:llklsl what:jroojk when:prmikj wher:lukllj whic:lnnpkk
-whol:jmkjkw why:numjjj widg:jlmpqj with:mjlofu work:jmnoko woul:krkoll writ:lgpupg wron:tmjkll xay:lklllr
-xong:lktkll y:jmoqml you:nknqkk
+:rrhkmj #code:ziiini #colon:kqikmq #comma:duklsj #commas:fskhhz #count:knmhwi #question:pzgkii #sentences:irrnhj
+#short:smeatt 12:knllql 3:plmmkm 404:rlllml 50:qkllmm a:rimjit abou:oojqkj acco:njltkl acro:knkjju add:jcmtoq
+admi:kknopj advi:kllsmk afte:mjwijm agen:kklrnl all:dkjgyu alle:klmmqm an:nnkljq anal:korlim and:amuazp any:kpmlmm
+anyt:lqlolj api:hmqmqk app:ipinnq are:jtnljm as:illqqk ask:lkktll ask-:llllql at:krnljl audi:ijpphs auth:jmnllq
+aws:llmlmp back:oomjnk bang:mlqlll bao:nommjn be:oqohkk befo:inunjj bi:mplllm bo:lmlkmq borr:lllqll both:kkniwk
+brin:kmlmlq budg:pllnll bug:qkolkk buil:lfnshr bump:kmmlql ca:jkllsn cach:lmhxil calc:sljmkl call:jlrnjn can:koqljn
+cata:lllrlm cau:rkllml caus:ksmlkk char:nlqklm chat:lllqlm chin:lllllr cho:lhlqpm chua:lpknll chur:pnkmll
+chuy:llknmp ci:kkllls clas:oknkpk clie:mkmrlk code:jqpjmk coll:klnllr colu:nmqlkk comm:jmlpom comp:kohjjx
+conf:skmklm conn:krjllo cons:jpjpln conv:mkiprj copy:nlmkpk corr:qkplkk cost:knktmi coun:pmlnkl cras:rkmmkm
+crea:khnqnn crm:kmnplk crud:mllmqk csv:qlokmk cua:klltll curr:qnlkmk cust:lojlqm dang:njkrll danh:qmlnkl dans:klllpo
+data:grpnho date:kkmsnj dau:lpllln db:krnkml de:pfsjpk depe:jqpnkk depl:knpnjn depr:qkllok deri:lmqlml des:jkuknk
+desc:lqmmll desi:kkrlko diag:lmpmlm die:mkpknm dien:njmlks disp:qlmlll do:mmvkii dock:pmnlkl docs:ojklqn does:nljtkk
+doi:llmpml done:kopnkk draf:llrkll du:mmpmkk dung:jklnls duri:krlmll e:kkrkol e-co:klmmks each:grmhwh edit:lllpjo
+ein:llmllq el:lmpnlk em:klnlql empt:pllllm en:njkrml encr:lkjrkp end-:mllmkq endp:kkqlsh enti:jmlmjt esqu:lmpllm
+et:lkllnq even:qlnjkm ever:enghys expe:kljslm expl:lpjplk expo:jlnlrk fail:lqwjgj feat:kkkpmp file:pkomlk
+find:kotmhj fini:kqmmlm five:lmkmrl fix:uirhkj flag:plmmll fold:olmkpl foll:lkopll form:rikslj from:goqsfn
+full:klllkt func:rkklpk gate:lnipqj gene:lirlqk gion:mmlpll go:lkqjpk goi:kpolll gom:mlmmlp hace:pllmll ham:qlmmlm
+hand:lmlrnj have:jokqml hay:mpllll he:nmkkkq head:jkllvk heat:lnlqmk help:lmnqjl hinh:lkqlol hoan:llmllp hoi:ollpll
+hour:lrllll how:jrgyhj icon:mlplll imag:qmojjl impl:gcrzin impo:jmlvli in:okform incl:lkllkt infr:mqllhp inte:jlmjor
+into:jlskln intr:kjllkv inve:mrrlhi invo:kkqonk ios:klmnql is:qullgj issu:krmmmk it:mhziel item:plllmm job:ojjsll
+jobs:kqmlpj json:jmomqk key:lllqkm khi:kqlokl know:kmkskm lai:qkmmkl lam:kkrqjk larg:lpkmln last:nsmlki late:lsllkm
+le:nllqjn lent:lrmmkk les:klkqpj lieu:jnpnll like:lkkulk limi:pjlmmn livr:lkllnq load:mrllll loca:llmlrl log:ljrmnk
+logo:njllrl logs:komkql loi:qnnkkk look:nviohj loop:plmmkm mail:nklqjo make:lioopk mana:mllmlq mat:opmljl mau:kmmqlm
+me:mrklll memo:nqllkl micr:hkkltp midd:llllsl migr:ilpljt mode:jjomks modu:ngkpql mone:nlklpl moni:mmmmjq
+mono:jlllmr mult:lllmkq my:sjllmm name:vljlkk nami:mljrlm nang:llmpnl need:illspi neve:krlmll new:dfoovp nigh:lrllll
+no:sljkln node:mmklqk not:qlllmm numb:lqlmjm o:omqmli obse:jllplp of:pqjknj old:lmrkkm on:rjloni one:lklsoj
+open:kpkmnl opin:lmkqmm opti:mooloi or:lqllml orde:nmnmoj os:lmlmql othe:lplpjm our:lrgkjt out:hprmin outp:kmqllm
+over:juojkk pack:jkkktn page:okpkoj pagi:qkkoll pago:jltllm paie:lkllnq pars:ooojmk part:lklqjo paym:kmqlll
+perf:mvkkgm perm:lllllr pham:llklnq plac:kpllkp plat:hijmiz plea:splikj por:lpllln port:llklpo pric:lnlrkk
+prod:jljkmu prof:kknmql prog:kljnpp proj:ksklml prom:llpknl prov:krlliq puis:klqnll put:klmkrn que:lplnkl
+quer:pmnlkl queu:kpkqkl quic:pkjpmm rat:lqllll reac:llqjlo read:ojpirj real:klmllq reas:lrllll reco:knqmin
+redi:qnmklj repo:jnnmom requ:lslkni rese:mskllk rest:mlkkpo resu:mlqmll retr:njopni retu:sknklk reve:lnplll
+ro:lqmlll roi:kkrolk role:llmllq roll:llkknr root:kqnmll s3:olllpj sach:rknlkl same:kjjprl san:llklnq sau:lkslll
+scan:pkpjkm sche:ljripl scor:pnjnll scre:pjkkql scri:skjlmm sear:qklolk secr:lrlkjn secu:ipnrkk seit:lqmlll
+sens:mlkpmm serv:cnprnm sett:mklqkn shar:klknsl shop:hmjlps shou:niqmoj simi:lmlrll site:lnjjop slow:jspkkk
+sms:lklrkm so:rlljko solv:lllqmm some:msllkk sort:tmjlll spen:mpkmml sre:mljrlm stac:iolnkp star:lnpimm stat:jlpmmn
+stor:jklohv sua:tinlkl summ:mlpmlm supp:kpjjpn swap:llmkql swif:olllpk swit:lkmokp syst:fojmgz tabl:qkskjj
+take:lsknjk tao:llplll team:ilkwkm tell:lqjoll test:pimipo text:pllmnk than:lqklml that:smuhek the:vgrrgg
+them:hfzqjk then:jfzohl theo:jlkokr ther:lqmmmk thi:lkslll thon:nmnjkq thos:mlqlkl thre:isomjk thu:lkpmln
+time:msimkl to:mhilps toan:jokkls top:llqmlm topi:mlpmll tra:opllkl trac:mlktim traf:kpmmmm trai:qmmknj tran:tipklj
+tren:pomklk trie:llmlkr tu:jkplkr twic:qlmlll ui:jlpojo um:oklplk und:ljppll undo:kmlqll ung:lnlllp unit:tjkkoj
+up:nknjlq upda:okqlmj uplo:qnlmkk usag:lqlmmk use:jkkukm user:lpkkrk usin:lmmpkl va:klmgwm vao:lmqnkk vers:ljplpm
+viet:liprlk want:imlpno ware:lqllok warn:pkmlnl waru:lqmlll way:jllull we:jvfmhr web:jnimsm webs:knnljq well:klkktl
+what:jqpoik when:qrmikj wher:lukllj whic:lmnqjk whol:jmkjjw why:numjji widg:jllpqj wire:lmpkmm with:mjjpgv
+woul:krjoll writ:lgpuof wron:tljkll xay:lklmlr xong:lktkkl y:impqlk you:nknrjk
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
@@ -21,7 +22,10 @@ class Step(NamedTuple):
 
 
 class Pattern(NamedTuple):
-    """One way to split work. `signs` are what a request shows when it fits, `needs` what a plan of it asks for."""
+    """One way to split work. `signs` are what a request shows when it fits.
+
+    `needs` says which parts of the request a plan of it is built of, in their order, and `least` how many at least.
+    """
 
     name: str
     title: str
@@ -31,6 +35,7 @@ class Pattern(NamedTuple):
     signs: tuple[str, ...]
     needs: str
     skeleton: tuple[Step, ...]
+    least: int = 1
 
     @property
     def prompt(self) -> str:
@@ -62,7 +67,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         execution="sequential",
         example="Fix the bug in budget tracking",
         signs=("one domain", "no dependencies"),
-        needs="one goal and its files",
+        needs="the whole, as one part",
         skeleton=(Step("work", "the domain's specialist", "Find the cause, fix it, and prove it with a test"),),
     ),
     Pattern(
@@ -72,7 +77,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         execution="parallel",
         example="Calls to the ticket service are slow",
         signs=("several domains", "the cause is unknown", "nobody waits for anybody"),
-        needs="the areas to look into",
+        needs="one part for each thing to look into",
         skeleton=(
             Step(
                 "look", "one specialist per domain", "Investigate this domain and report findings", (), "sonnet", True
@@ -89,7 +94,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         execution="sequential",
         example="Add retries to the ticket client and log failures to the database",
         signs=("output of one is input of another",),
-        needs="the steps in their order, and what each hands on",
+        needs="the steps, in their order",
         skeleton=(
             Step("design", "the specialist who defines the contract", "Define the schema or interface"),
             Step("build", "the specialist who uses it", "Implement against the handed-over contract", ("design",)),
@@ -102,11 +107,12 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         execution="consult then implement",
         example="Track the cost of ticket API calls the way the agent module does",
         signs=("a pattern of another domain is to be followed", "a short, focused question"),
-        needs="who knows, the question to ask, and who builds",
+        needs="the questions first, the work last",
         skeleton=(
             Step("ask", "the specialist who knows", "Answer the question with code and patterns to reuse", (), "haiku"),
             Step("build", "the specialist who implements", "Implement with the answer", ("ask",)),
         ),
+        least=2,
     ),
     Pattern(
         name="parallel-implementation",
@@ -115,7 +121,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         execution="parallel",
         example="Refactor the middleware chain in both servers",
         signs=("same change", "separate files", "a shared interface"),
-        needs="the places, and what they must all agree on",
+        needs="one part for each place",
         skeleton=(
             Step("contract", "the lead", "Write down the interface that all of them share"),
             Step("change", "one specialist per place", "Make the change in this place", ("contract",), "", True),
@@ -129,7 +135,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         execution="phased",
         example="Add audit logging across the whole system",
         signs=("infrastructure first", "many integration points", "verification at the end"),
-        needs="the base, the areas that build on it, and who verifies",
+        needs="the base first, then one part for each area",
         skeleton=(
             Step("base", "the infrastructure specialist", "Build what everything else rests on"),
             Step("integrate", "one specialist per area", "Integrate this area with the base", ("base",), "", True),
@@ -155,6 +161,32 @@ MODEL_TABLE: Final[tuple[ModelChoice, ...]] = (
     ModelChoice("Quick consultation", "haiku", "answers fast and to the point"),
     ModelChoice("Code review", "sonnet", "is good at matching patterns"),
 )
+
+
+class Shape(NamedTuple):
+    """A graph that can be built: its name, which parts it takes in which order, and how many at least."""
+
+    name: str
+    parts: str
+    least: int = 1
+
+
+SHAPES: Final[tuple[Shape, ...]] = (
+    *(Shape(pattern.name, pattern.needs, pattern.least) for pattern in PATTERNS),
+    Shape("three-phases", "what to find out first, one part each, the work last", 2),
+    Shape("api-first", "the interface first, then one part for each side that builds on it", 2),
+    Shape("feedback-loop", "the work; a review until it passes and a person's word follow"),
+)
+"""The six patterns, and three orders of work (docs/rules.md#three-phases, #api-first, #feedback-loop)."""
+
+_BETWEEN_WORDS = re.compile(r"[\W_]+")
+
+
+def shape(name: str) -> Shape | None:
+    """Returns what is meant by a name, however its words are joined, or None."""
+    plain = _BETWEEN_WORDS.sub("-", name.strip().casefold())
+    titles = {_BETWEEN_WORDS.sub("-", pattern.title.casefold()): pattern.name for pattern in PATTERNS}
+    return next((each for each in SHAPES if each.name == titles.get(plain, plain)), None)
 
 
 def find(name: str) -> Pattern | None:
