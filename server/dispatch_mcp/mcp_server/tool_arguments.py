@@ -57,8 +57,8 @@ often than it is broken. The first word of a choice is its default.
 
 
 def _bare(property_schema: Mapping[str, model.Json]) -> dict[str, model.Json]:
-    implied = {"type"} if "enum" in property_schema else set[str]()
-    return {key: value for key, value in property_schema.items() if key not in _CHECKED_ONLY | implied}
+    redundant = {"type"} if "enum" in property_schema else set[str]()
+    return {key: value for key, value in property_schema.items() if key not in _CHECKED_ONLY | redundant}
 
 
 class Args(BaseModel):

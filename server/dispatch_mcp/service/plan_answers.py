@@ -34,11 +34,11 @@ def plan_answer(proposal: planner.PlanProposal, words: Words, *, diagram: bool) 
 
 
 def _added(proposal: planner.PlanProposal, words: Words) -> dict[str, model.Json]:
-    if not proposal.added:
+    if not proposal.additions:
         return {}
     plan = proposal.plan
-    step = NextStep(StepKind.REFUSE_ADDED, plan=plan.id, version=plan.version, tasks=tuple(proposal.added))
-    return {"added": dict(proposal.added), "refuse": words(step)}
+    step = NextStep(StepKind.REFUSE_ADDED, plan=plan.id, version=plan.version, tasks=tuple(proposal.additions))
+    return {"added": dict(proposal.additions), "refuse": words(step)}
 
 
 def _decided(proposal: planner.PlanProposal) -> Mapping[str, Mapping[str, model.Json]]:
@@ -54,10 +54,10 @@ def route_answer(route: router.Route) -> dict[str, model.Json]:
 
 def offer_answer(offer: plan_offer.Offer, words: Words) -> dict[str, model.Json]:
     """Returns what is offered for a request, with what is left to fill in; what comes next in an interface's words."""
-    known = offer.model_dump(mode="json", exclude_defaults=True, exclude={"request"})
+    fields = offer.model_dump(mode="json", exclude_defaults=True, exclude={"request"})
     fill = ["pattern", "parts"] if offer.pattern == plan_offer.UNSURE else ["parts"]
     step = NextStep(StepKind.SPLIT_REQUEST)
-    return {"ok": True, "draft": True, **known, "fill": fill, "next": words(step), "request": offer.request}
+    return {"ok": True, "draft": True, **fields, "fill": fill, "next": words(step), "request": offer.request}
 
 
 def flowchart(plan: model.Plan) -> str:

@@ -80,8 +80,8 @@ class PlanProposal(NamedTuple):
     """A stored plan, its schedule, and what was decided for each task that did not say: agent, model, confidence.
 
     `changes` says what an edit did (`replan.changes`); the schedule of an edited plan is of what has not ended.
-    `proofs` are acceptance that its tasks could be given. `added` are the tasks that nobody sent, with the reason for
-    each; `goals` are those that were made of parts, in the words that they were sent in.
+    `proofs` are acceptance that its tasks could be given. `additions` are the tasks that nobody sent, each with its
+    reason; `goals` are those that were made of parts, in the words that they were sent in.
     """
 
     plan: model.Plan
@@ -89,7 +89,7 @@ class PlanProposal(NamedTuple):
     decided: Mapping[str, Mapping[str, model.Json]]
     changes: Mapping[str, model.Json] = {}
     proofs: proof_proposals.Proposals = proof_proposals.Proposals()
-    added: Mapping[str, str] = {}
+    additions: Mapping[str, str] = {}
     goals: Mapping[str, str] = {}
 
 
@@ -98,16 +98,16 @@ class _Assigned:
     tasks: list[model.Task] = field(default_factory=list[model.Task])
     decided: dict[str, dict[str, model.Json]] = field(default_factory=dict[str, dict[str, model.Json]])
     strategies: dict[str, confidence.Strategy] = field(default_factory=dict[str, confidence.Strategy])
-    unclaimed: dict[str, str] = field(default_factory=dict[str, str])
+    without_home: dict[str, str] = field(default_factory=dict[str, str])
     routed: int = 0
 
     @property
     def notices(self) -> list[problems.Notice]:
         """What to tell of tasks for which nobody was found, each with the reason if it is only one."""
-        ids = tuple(self.unclaimed)
+        ids = tuple(self.without_home)
         if not ids:
             return []
-        why = self.unclaimed[ids[0]] if len(ids) == 1 else "No agent is a likely home for these: name one, or go on."
+        why = self.without_home[ids[0]] if len(ids) == 1 else "No agent is a likely home for these: name one, or go on."
         return [problems.Notice(code="low_confidence_route", tasks=ids, message=why)]
 
 
@@ -181,8 +181,11 @@ class Planner:
             plan_documents.Document(reading, max_parallel), request=request, on_conflict=on_conflict, pattern=pattern
         )
         return proposal._replace(
-            added={**{task_id: f"pattern {name}" for task_id, name in graph.added.items()}, **proposal.added},
-            goals={task["id"]: task["do"] for task in graph.tasks if task["id"] not in graph.added},
+            additions={
+                **{task_id: f"pattern {name}" for task_id, name in graph.additions.items()},
+                **proposal.additions,
+            },
+            goals={task["id"]: task["do"] for task in graph.tasks if task["id"] not in graph.additions},
         )
 
     def _like_another(self, task: pattern_graphs.RawTask, graph: pattern_graphs.PatternPlan) -> pattern_graphs.RawTask:
@@ -349,7 +352,7 @@ class Planner:
             ]
         )
         proofs = proof_proposals.propose(rest.tasks, runners, self.rules.allow_list)
-        return PlanProposal(plan, outlook, assignment.decided, proofs=proofs, added=with_reviews.added)
+        return PlanProposal(plan, outlook, assignment.decided, proofs=proofs, additions=with_reviews.added)
 
     async def _runners(self) -> tuple[proof_proposals.Runner, ...]:
         """Returns what runs the tests of the workspace, as it is now."""
@@ -422,7 +425,7 @@ class Planner:
         if route.specialist or self.rules.review_policy == "strict":
             assignment.strategies[task.id] = route.strategy
         if route.specialist is None:
-            assignment.unclaimed[task.id] = route.why
+            assignment.without_home[task.id] = route.why
             assignment.tasks.append(task)
             return
         choice = {"agent": route.specialist, "model": task.model or route.model}

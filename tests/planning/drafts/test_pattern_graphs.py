@@ -41,7 +41,7 @@ def tasks(pattern: str, parts: tuple[str, ...] = PARTS) -> list[model.Task]:
 
 def waves(pattern: str, parts: tuple[str, ...] = PARTS) -> list[list[str]]:
     """Returns the goals of each wave; of the pattern's own tasks their ids."""
-    own = pattern_graphs.build(pattern, parts).added
+    own = pattern_graphs.build(pattern, parts).additions
     goals = {task.id: task.id if task.id in own else task.goal for task in tasks(pattern, parts)}
     prepared = plan_checks.prepare(tasks(pattern, parts), max_parallel=5)
     return [sorted(goals[name] for name in wave) for wave in prepared.waves]
@@ -95,10 +95,10 @@ def test_whoever_lays_the_base_verifies_the_whole() -> None:
 @hypothesis.given(st.sampled_from(NAMES), st.lists(WORDS | ODD, min_size=2, max_size=8, unique=True))
 def test_every_part_is_the_whole_goal_of_one_task_and_all_else_is_named_as_added(name: str, parts: list[str]) -> None:
     graph = pattern_graphs.build(name, parts)
-    goals = [task["do"] for task in graph.tasks if task["id"] not in graph.added]
+    goals = [task["do"] for task in graph.tasks if task["id"] not in graph.additions]
     assert goals == (["\n".join(parts)] if name == "single" else parts)
-    assert [task["id"] for task in graph.tasks[len(goals) :]] == list(graph.added)
-    assert set(graph.added.values()) <= {name}
+    assert [task["id"] for task in graph.tasks[len(goals) :]] == list(graph.additions)
+    assert set(graph.additions.values()) <= {name}
     read = plan_documents.read_tasks(list(graph.tasks))
     assert not read.problems
     assert not plan_checks.check(read.tasks, agents=None, models=("opus", "sonnet", "haiku"))

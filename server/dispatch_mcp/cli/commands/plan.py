@@ -144,9 +144,9 @@ def _answer(proposal: planner.PlanProposal, options: argparse.Namespace, setup: 
 
 def _show(proposal: planner.PlanProposal, settings: configuration.Settings) -> None:
     plan, schedule = proposal.plan, proposal.prepared
-    for task_id, why in proposal.added.items():
+    for task_id, why in proposal.additions.items():
         console.say(f"added: {task_id} ({why})", style="yellow")
-    if proposal.added:
+    if proposal.additions:
         console.say(shell_wording.words(NextStep(StepKind.REFUSE_ADDED, plan=plan.id, version=plan.version)))
     for number, wave in enumerate(schedule.waves, 1):
         console.say(f"wave {number}: {', '.join(wave)}")

@@ -39,18 +39,18 @@ RawTask = dict[str, model.Json]
 class PatternPlan(NamedTuple):
     """The tasks of a plan, in the words of a task document.
 
-    `added` are the ids that stand for no part, each with the pattern that has them; `follows` says whose agent a task
+    `additions` are the ids that stand for no part, each with its pattern; `follows` says whose agent a task
     gets: the same as another's. The first tasks are those of the parts, in their order.
     """
 
     tasks: tuple[RawTask, ...]
-    added: Mapping[str, str]
+    additions: Mapping[str, str]
     follows: Mapping[str, str]
 
     def place(self, where: str) -> str:
         """Returns the part that stands in a place of the tasks, such as `tasks[2].do`; other places as they are."""
         match = _GOAL_PLACE.fullmatch(where)
-        if match is None or int(match[1]) >= len(self.tasks) - len(self.added):
+        if match is None or int(match[1]) >= len(self.tasks) - len(self.additions):
             return where
         return "parts" if len(self.tasks) == 1 else f"parts[{match[1]}]"
 
@@ -115,18 +115,18 @@ def _too_few(shape: patterns.Shape, parts: Sequence[str]) -> Problem:
 
 def _named(parts: Sequence[str]) -> list[_Part]:
     """Returns the parts with an id each: their first words, or their number."""
-    named: list[_Part] = []
-    used = {*_OWN_IDS}
+    result: list[_Part] = []
+    ids = {*_OWN_IDS}
     for number, words in enumerate(parts, 1):
         slug = _SLUG.sub("-", tokenizer.fold(words[:200].casefold())).strip("-")
         name = slug if len(slug) <= MAX_SLUG else slug[: max(slug.rfind("-", 0, MAX_SLUG + 1), 8)].strip("-")
         name = name or f"part-{number}"
-        name = name if name not in used else f"{name}-{number}"
-        while name in used:
+        name = name if name not in ids else f"{name}-{number}"
+        while name in ids:
             name += "-"
-        used.add(name)
-        named.append(_Part(name, words))
-    return named
+        ids.add(name)
+        result.append(_Part(name, words))
+    return result
 
 
 def _task(part: _Part, deps: Sequence[str] = (), *, model_name: str = "", effort: str = "") -> RawTask:
@@ -158,8 +158,8 @@ def _sequential_handoff(parts: Sequence[_Part]) -> _Graph:
 
 def _consultation(parts: Sequence[_Part]) -> _Graph:
     *questions, work = parts
-    asked = [_task(part, model_name=QUICK, effort="S") for part in questions]
-    return _Graph([*asked, _task(work, _ids(questions))])
+    quick = [_task(part, model_name=QUICK, effort="S") for part in questions]
+    return _Graph([*quick, _task(work, _ids(questions))])
 
 
 def _parallel_implementation(parts: Sequence[_Part]) -> _Graph:
@@ -170,8 +170,8 @@ def _parallel_implementation(parts: Sequence[_Part]) -> _Graph:
 
 def _api_first(parts: Sequence[_Part]) -> _Graph:
     interface, *sides = parts
-    built = [_task(part, [interface.id]) for part in sides]
-    return _Graph([_task(interface), *built], [_compared(sides)])
+    rest = [_task(part, [interface.id]) for part in sides]
+    return _Graph([_task(interface), *rest], [_compared(sides)])
 
 
 def _compared(parts: Sequence[_Part]) -> RawTask:
@@ -180,9 +180,9 @@ def _compared(parts: Sequence[_Part]) -> RawTask:
 
 def _phased_rollout(parts: Sequence[_Part]) -> _Graph:
     base, *areas = parts
-    built = [_task(part, [base.id]) for part in areas]
+    rest = [_task(part, [base.id]) for part in areas]
     proof = _own(VERIFY, "Verify the whole together.", _ids(areas or [base]), model_name=THOROUGH)
-    return _Graph([_task(base), *built], [proof], {VERIFY: base.id})
+    return _Graph([_task(base), *rest], [proof], {VERIFY: base.id})
 
 
 def _three_phases(parts: Sequence[_Part]) -> _Graph:
