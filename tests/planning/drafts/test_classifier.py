@@ -79,7 +79,8 @@ def test_sure_choices_are_right_more_often_than_unsure_ones() -> None:
 
 
 def test_every_weight_is_a_letter_for_every_pattern() -> None:
-    entries = dict(entry.rsplit(":", 1) for entry in pattern_weights.TABLE.split())
+    rows_of_table = (entry.rsplit(":", 1) for entry in pattern_weights.TABLE.split())
+    entries = {name: letters for name, letters in rows_of_table}  # noqa: C416  # pyright reads dict() of pairs as bytes
     assert "" in entries
     assert {len(letters) for letters in entries.values()} == {len(patterns.PATTERNS)}
     assert set("".join(entries.values())) <= set("abcdefghijklmnopqrstuvwxyz")
