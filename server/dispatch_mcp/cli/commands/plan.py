@@ -14,12 +14,12 @@ from dataclasses import replace
 import anyio
 
 from dispatch_mcp import composition, configuration, errors, model
-from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, shell_wording
+from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, plan_writer, shell_wording
 from dispatch_mcp.model import WorkerKind
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_documents, proof_proposals
 from dispatch_mcp.planning.drafts import pattern_graphs, patterns, plan_offer
-from dispatch_mcp.service import plan_answers, plan_writer, planner
+from dispatch_mcp.service import plan_answers, planner
 
 MOST_TASKS = 5
 """Tasks that a line names."""
