@@ -30,7 +30,7 @@ DESCRIPTIONS = {
     ),
     "plan_dag": (
         "Plan work for several agents: order, agents, file clashes, forecast, or every problem with its fix. Send "
-        "tasks, or pattern+parts (the request's own words); request alone: what fits; plan_id+edits: change it."
+        "tasks, or pattern+parts (the request's words); request alone: what fits; plan_id+edits: change it."
     ),
     "dispatch": (
         "Run a plan in parallel, or resume a run after a crash, restart or compaction. Returns a run_id at once plus "
