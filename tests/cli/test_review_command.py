@@ -84,6 +84,33 @@ def test_reviewers_of_the_api_are_held_to_one_form_and_answer_in_it(
     assert schemas == [answer_form.SCHEMA] * 3
 
 
+@pytest.mark.parametrize(
+    ("security", "end"),
+    [(council_setup.fails(QUOTE, "db.py", "critical", line=2), ("needs_changes", 1)), ("LGTM", ("inconclusive", 3))],
+    ids=["blocked", "inconclusive"],
+)
+def test_a_round_that_has_not_passed_says_so_wherever_it_is_looked_at(
+    typed: command_runs.Shell,
+    provider: fake_provider.Provider,
+    monkeypatch: pytest.MonkeyPatch,
+    security: str,
+    end: tuple[str, int],
+) -> None:
+    state, code = end
+    answers(provider, monkeypatch, security)
+    review = typed("review", "--json")
+    assert (review.code, review.json["state"]) == (code, state)
+    run_id = review.json["run_id"]
+    standing = typed("status", run_id, "--json").json
+    decision = f"`dispatch-mcp review --run {run_id}` has the decision"
+    assert (standing["state"], decision in standing["next"], "skip" in standing["next"]) == (state, True, False)
+    assert f"outcome={review.json['outcome']} blocks=True" in typed("trace", run_id).out
+    again = typed("run", standing["plan_id"], "--worker", "api")
+    assert (again.code, again.json["status"], again.json["state"]) == (code, "partial", state)
+    assert "has the decision" in again.err
+    assert typed("review", "--run", run_id).code == code
+
+
 def test_a_person_waives_at_a_shell_and_an_assistant_does_not(
     typed: command_runs.Shell, provider: fake_provider.Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,15 @@ def test_failures_come_before_whatever_else_a_run_ended_as() -> None:
     assert without == NextStep(StepKind.REOPEN, "r", advice="Ended as cancelled.")
 
 
+@pytest.mark.parametrize("state", [RunState.NEEDS_CHANGES, RunState.INCONCLUSIVE])
+def test_what_follows_from_a_round_of_the_council_is_in_its_decision_whoever_failed(state: RunState) -> None:
+    seat = model.Task(id="a", do="Review", inputs={"review": {"manifest": "m", "diff": "d", "reviewer": "a"}})
+    rows = [task("a", TaskState.FAILED)]
+    assert step_choice.next_step(run(state), rows, [seat]).kind is StepKind.READ_DECISION
+    work = model.Task(id="a", do="Work")
+    assert step_choice.next_step(run(state), rows, [work]).kind is StepKind.SETTLE_REVIEWS
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [

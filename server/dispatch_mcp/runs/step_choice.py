@@ -9,6 +9,7 @@ from typing import NamedTuple
 from dispatch_mcp import model
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind, duration
+from dispatch_mcp.review import review_tasks
 from dispatch_mcp.runs import dependencies, task_isolation
 
 MOST_TASKS = 5
@@ -145,7 +146,9 @@ def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord], 
         return replace(step, advice="" if unproven else "Done.")
     names = ", ".join(failures[:MOST_TASKS])
     if run.state in _BY_REVIEWS:
-        kind = StepKind.SETTLE_REVIEWS if failures else StepKind.READ_DECISION
+        # What a round of the council came to, and what follows, is in its decision, whichever seat it is about.
+        is_round = bool(plan) and review_tasks.assignment_of(plan[0]) is not None
+        kind = StepKind.SETTLE_REVIEWS if failures and not is_round else StepKind.READ_DECISION
         return replace(step, kind=kind, advice=f"{_BY_REVIEWS[run.state]}{': ' if failures else ''}{names}.")
     if failures:
         return replace(step, kind=StepKind.SETTLE_FAILURES, advice=f"Failed: {names}.")

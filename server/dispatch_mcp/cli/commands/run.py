@@ -183,6 +183,7 @@ async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: 
     return {
         **({"proof": proof} if proof else {}),
         **answer,
+        **({} if view.run.state is RunState.SUCCEEDED else {"state": view.run.state.value}),
         "correlation_id": run_id,
         **({"simulated": True} if simulation else {}),
     }
