@@ -137,6 +137,7 @@ async def open_dispatcher(
                 store, gatherer, source.catalog, document, redactor.redact, budget=settings.context_tokens
             ),
             evidence=plan_review_attempt.Evidence(diff_source.GitChanges(checkouts.git(settings)), redactor.redact),
+            agents=source.catalog,
         )
         async with executor.open_engine(
             store, workers, make_order=maker, pace=pace, services=services, drives=drives

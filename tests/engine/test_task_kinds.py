@@ -73,8 +73,8 @@ def test_a_task_that_names_what_it_reviews_is_a_review_unless_a_person_does_it()
     for worker in WorkerKind:
         kind = task_kinds.kind_of(task, worker)
         assert isinstance(kind, task_kinds.PlanReview) == (worker is not WorkerKind.HUMAN)
-    assert task_kinds.PLAN_REVIEW.agent(task, catalog.Catalog((OWN, SHIPPED))) == SHIPPED
-    assert task_kinds.PLAN_REVIEW.agent(task, catalog.Catalog((OWN,))) == OWN
+    assert task_kinds.PLAN_REVIEW.agent("security-reviewer", catalog.Catalog((OWN, SHIPPED))) == SHIPPED
+    assert task_kinds.PLAN_REVIEW.agent("security-reviewer", catalog.Catalog((OWN,))) == OWN
     assert task_kinds.PLAN_REVIEW.subagents({"security-reviewer"}) == frozenset()
 
 
@@ -86,10 +86,10 @@ def test_inputs_that_only_look_like_a_place_leave_it_work(inputs: dict[str, Any]
 async def test_a_reviewer_is_the_shipped_one_and_an_agent_whoever_has_the_name(store: sqlite_store.Store) -> None:
     agents = catalog.Catalog((OWN, SHIPPED))
     review, work = review_task(store), work_task(agent="security-reviewer")
-    assert task_kinds.kind_of(review, WorkerKind.API).agent(review, agents) == SHIPPED
-    assert task_kinds.kind_of(work, WorkerKind.API).agent(work, agents) is None, "two have that name"
-    assert task_kinds.WORK.agent(work, catalog.Catalog((OWN,))) == OWN
-    assert task_kinds.kind_of(work_task(), WorkerKind.API).agent(work_task(), agents) is None
+    assert task_kinds.kind_of(review, WorkerKind.API).agent("security-reviewer", agents) == SHIPPED
+    assert task_kinds.kind_of(work, WorkerKind.API).agent("security-reviewer", agents) is None, "two have that name"
+    assert task_kinds.WORK.agent("security-reviewer", catalog.Catalog((OWN,))) == OWN
+    assert task_kinds.kind_of(work_task(), WorkerKind.API).agent("", agents) is None
 
 
 async def test_no_subagent_of_the_host_reviews_under_its_own_role(store: sqlite_store.Store) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ import anyio
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import artifacts, attempt_services, executor
+from dispatch_mcp.engine import artifacts, attempt_services, executor, order_builder
 from dispatch_mcp.model import AttemptState, WorkerKind, assignments, ports, records, work_order
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.service import answers, dispatcher, planner
@@ -81,8 +81,11 @@ def read(tasks: list[dict[str, Any]], **more: Any) -> plan_documents.Document:
     return plan_documents.Document(plan_documents.read_tasks(tasks), **more)
 
 
-def _equipment(store: sqlite_store.Store, archive: artifacts.Redact | None) -> attempt_services.AttemptServices:
-    return attempt_services.AttemptServices(archive=artifacts.Archive(store.blobs, archive) if archive else None)
+def _equipment(
+    store: sqlite_store.Store, archive: artifacts.Redact | None, agents: Callable[[], catalog.Catalog]
+) -> attempt_services.AttemptServices:
+    kept = artifacts.Archive(store.blobs, archive) if archive else None
+    return attempt_services.AttemptServices(archive=kept, agents=agents)
 
 
 @asynccontextmanager
@@ -104,16 +107,24 @@ async def opened(
         WorkerKind.SCRIPTED: scripted.ScriptedWorker(),
         **(models or {}),
     }
+    agents: Callable[[], catalog.Catalog] = more.pop("catalog", lambda: catalog.EMPTY)
     rules = planner.Rules(workspace=str(home.parent), lease_s=LEASE_S, **more.pop("rules", {}))
     async with (
         sqlite_store.open_store(home, clock=clock, price=rules.price) as store,
-        executor.open_engine(store, workers, clock=clock, pace=PACE, services=_equipment(store, archive)) as engine,
+        executor.open_engine(
+            store,
+            workers,
+            clock=clock,
+            make_order=lambda work: order_builder.with_agent(work, agents()) if agents().agents else work,
+            pace=PACE,
+            services=_equipment(store, archive, agents),
+        ) as engine,
     ):
         app = dispatcher.Dispatcher(
             store=store,
             engine=engine,
             rules=rules,
-            catalog=more.pop("catalog", lambda: catalog.EMPTY),
+            catalog=agents,
             assign=host.assignment,
             principal=principal,
             clock=clock,

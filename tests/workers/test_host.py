@@ -125,6 +125,12 @@ def test_a_host_without_subagents_is_told_what_to_do_and_how_to_report() -> None
     assert len(instructions) < 250
 
 
+def test_a_host_that_may_lack_the_subagent_is_told_to_say_so() -> None:
+    one = host.assignment(work(), prompt(work()), known_subagents={work().task.agent or ""})
+    assert f"No {one.call.subagent_type!r} here? Report that refusal as failed" in one.instructions
+    assert len(one.instructions) < 330
+
+
 def test_an_assignment_survives_the_wire() -> None:
     made = host.assignment(work(), prompt(work()), known_subagents=())
     assert type(made).model_validate_json(made.model_dump_json()) == made

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import (
+    activation,
     attempt_services,
     briefing,
     paid_answers,
@@ -69,6 +70,8 @@ class AttemptDriver:
 
     async def judge(self, claim: proof.Claim) -> model.Outcome:
         """Returns a claimed outcome as the server could prove it, with its artifacts kept."""
+        if activation.is_missing(claim.outcome):
+            return activation.settled(claim.work, claim.outcome, self.services.agents())
         verdict = await _kind(claim.work).judge(self.store, self.services, claim)
         archive = self.services.archive
         return verdict if archive is None else await archive.keep(claim.work.workspace, verdict)
@@ -187,7 +190,11 @@ class _ServerAttempt:
     async def _ready(self, work: work_order.WorkOrder) -> Prepared | model.Outcome:
         """Returns the prepared order, or the outcome of a task that turns out to need nobody."""
         needless = await _kind(work).needless(self.driver.store, work.run_id)
-        return await self.driver.prepare(work) if needless is None else needless
+        if needless is not None:
+            return needless
+        if activation.is_without_role(work):
+            return task_runner.failure(transitions.NO_AGENT, work.no_role)
+        return await self.driver.prepare(work)
 
     async def _earlier(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome | None:
         """Returns what a model has answered to an earlier attempt of just this order, and nobody could accept."""

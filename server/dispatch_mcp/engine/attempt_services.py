@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import artifacts, briefing, plan_review_attempt
 from dispatch_mcp.model import ports
 
@@ -13,7 +15,8 @@ class AttemptServices:
     """What attempts have beside their workers; what is not there is done without.
 
     `verifier` collects receipts of what is claimed, `workspaces` gives attempts worktrees and merges what they change,
-    `archive` keeps artifacts, `briefing` gathers what tasks should read, `evidence` shows reviews what was changed.
+    `archive` keeps artifacts, `briefing` gathers what tasks should read, `evidence` shows reviews what was changed;
+    `agents` are those who may stand in for each other.
     """
 
     verifier: ports.Verifier | None = None
@@ -21,6 +24,7 @@ class AttemptServices:
     archive: artifacts.Archive | None = None
     briefing: briefing.Briefing | None = None
     evidence: plan_review_attempt.Evidence | None = None
+    agents: Callable[[], catalog.Catalog] = catalog.Catalog
 
 
 BARE = AttemptServices()

@@ -91,7 +91,7 @@ class Briefing:
         return BriefedOrder(replace(work, gathered=(replace(data, text=self.redact(data.text)),)), facts)
 
     async def _pack(self, work: work_order.WorkOrder) -> packs.Pack:
-        agent = self.catalog().find(work.task.agent) if work.task.agent else None
+        agent = self.catalog().find(work.agent) if work.agent else None
         keys = _keys(work, agent)
         pack = await self.gatherer.gather(
             work.workspace,

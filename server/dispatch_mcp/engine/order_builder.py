@@ -26,12 +26,13 @@ def with_agent(work: work_order.WorkOrder, agents: catalog.Catalog) -> work_orde
 
     An agent that nobody has approved has no tools but those that look.
     """
-    agent = task_kinds.kind_of(work.task, work.worker).agent(work.task, agents)
+    agent = task_kinds.kind_of(work.task, work.worker).agent(work.agent, agents)
     if agent is None:
-        return work
+        return replace(work, no_role=f"There is no agent {work.agent!r} here.") if work.agent else work
     return replace(
         work,
         agent_prompt=agent.body,
+        no_role="" if agent.body.strip() else f"The file of agent {work.agent!r} holds no role text.",
         model=work.model or (agent.model if agent.trusted else None),
         tools=tool_permissions.tools_of_agent(agent.tools, agent.disallowed_tools) if agent.trusted else (),
         effort=work.effort or (agent.effort if agent.trusted else ""),
@@ -104,6 +105,7 @@ class OrderBuilder:
             ceiling=start.ceiling,
             isolation=isolation,
             rank=rank,
+            stand_ins=start.stand_ins,
         )
 
     async def _with_objections(self, work: work_order.WorkOrder) -> work_order.WorkOrder:

@@ -54,6 +54,10 @@ class RunView:
         """Returns what a task of the run is to do."""
         return self.specs[task_id]
 
+    def agent_of(self, task: records.TaskRecord) -> str:
+        """Returns who does a task of the run: its own agent or who stands in, empty for nobody by name."""
+        return task.stand_ins[-1].agent if task.stand_ins else self.specs[task.id].agent or ""
+
     def deadline_s(self, task_id: str) -> float | None:
         """Returns the seconds that an attempt of a task may take with the host, None for no deadline."""
         return budget.deadline_s(self.spec(task_id), self.plan.timeout_s)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Protocol
 
@@ -15,6 +15,7 @@ from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import attempt_services, briefing, plan_review_attempt, proof, review_attempt, run_view
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.review import review_tasks, reviewer_selection
+from dispatch_mcp.routing import router
 from dispatch_mcp.runs import prompt_builder
 from dispatch_mcp.store import sqlite_store
 
@@ -27,8 +28,12 @@ class TaskKind(Protocol):
 
     by_reference: ClassVar[bool]
 
-    def agent(self, task: model.Task, agents: catalog.Catalog, /) -> catalog.Agent | None:
-        """Returns who does the task; None for a task without an agent of that catalogue."""
+    def agent(self, name: str, agents: catalog.Catalog, /) -> catalog.Agent | None:
+        """Returns who does the task under that name; None for nobody, and for a name that the catalogue lacks."""
+        ...
+
+    def others(self, task: model.Task, agents: catalog.Catalog, /) -> Sequence[str]:
+        """Returns which agents may do the task in place of its own if that cannot be started, the best first."""
         ...
 
     def subagents(self, names: Collection[str], /) -> Collection[str]:
@@ -64,9 +69,13 @@ class Work:
 
     by_reference: ClassVar[bool] = False
 
-    def agent(self, task: model.Task, agents: catalog.Catalog, /) -> catalog.Agent | None:
+    def agent(self, name: str, agents: catalog.Catalog, /) -> catalog.Agent | None:
         """Returns the agent of that name."""
-        return agents.find(task.agent) if task.agent else None
+        return agents.find(name) if name else None
+
+    def others(self, task: model.Task, agents: catalog.Catalog, /) -> Sequence[str]:
+        """Returns those to whom routing would give the goal."""
+        return router.runners_up(task.goal, agents, task.agent or "")
 
     def subagents(self, names: Collection[str], /) -> Collection[str]:
         """Returns all of them."""
@@ -121,9 +130,13 @@ class Review(Work):
 
     place: review_tasks.ReviewAssignment
 
-    def agent(self, task: model.Task, agents: catalog.Catalog, /) -> catalog.Agent | None:
+    def agent(self, name: str, agents: catalog.Catalog, /) -> catalog.Agent | None:
         """Returns the shipped reviewer of that name, whatever other layers call so."""
-        return reviewer_selection.find(agents, task.agent) if task.agent else None
+        return reviewer_selection.find(agents, name) if name else None
+
+    def others(self, _task: model.Task, _agents: catalog.Catalog, /) -> Sequence[str]:
+        """Returns nobody: who reviews was chosen for the change."""
+        return ()
 
     def subagents(self, _names: Collection[str], /) -> Collection[str]:
         """Returns none: a subagent of the same name that the host has installed may say anything."""
@@ -162,9 +175,13 @@ class PlanReview(Work):
     Whatever whoever reports it calls its end, its answer decides: what it does not pass goes back or blocks.
     """
 
-    def agent(self, task: model.Task, agents: catalog.Catalog, /) -> catalog.Agent | None:
+    def agent(self, name: str, agents: catalog.Catalog, /) -> catalog.Agent | None:
         """Returns the shipped reviewer of that name, whatever other layers call so; else the agent of that name."""
-        return reviewer_selection.find(agents, task.agent) if task.agent else None
+        return reviewer_selection.find(agents, name) if name else None
+
+    def others(self, _task: model.Task, _agents: catalog.Catalog, /) -> Sequence[str]:
+        """Returns nobody: who judges was chosen for the work."""
+        return ()
 
     def subagents(self, _names: Collection[str], /) -> Collection[str]:
         """Returns none: a subagent of the same name that the host has installed may say anything."""

@@ -7,6 +7,10 @@ from dispatch_mcp import model
 INLINE_LIMIT = 6_000
 """Characters of a prompt up to which the host holds it itself; a longer one goes by reference."""
 
+GENERALS = ("general-purpose", "generalPurpose", "general", "default", "worker", "generalist")
+"""What hosts call the subagent that becomes a specialist through its prompt (docs/rules.md#specialists-by-prompt), the
+first one unless a host says that it has another."""
+
 
 class HostCall(model.Value):
     """The arguments of the host's subagent tool, named as the host names them (docs/rules.md#subagent-call).
@@ -26,14 +30,16 @@ class Assignment(model.Value):
 
     An attempt with a `timeout_s` ends so many seconds after it was handed out, whoever is in contact.
     `prompt_ref` is the address of the whole prompt when `call.prompt` only points to it; `prompt_file` is the same as
-    a file, where the call does not name it. `instructions` are for hosts that have no subagents. `already_out` says
-    since when, if it is only repeated: it was handed out before. Without a `run_id` it is of the answer's own run.
+    a file, where the call does not name it. `instructions` are for hosts that have no subagents. `in_place_of` are
+    those that could not be started for the task before. `already_out` says since when, if it is only repeated: it was
+    handed out before. Without a `run_id` it is of the answer's own run.
     """
 
     run_id: str = ""
     task_id: str
     attempt: int
     agent: str = ""
+    in_place_of: tuple[str, ...] = ()
     call: HostCall
     prompt_ref: str = ""
     prompt_file: str = ""

@@ -79,6 +79,8 @@ class TaskRecord(model.Value):
     result: str = ""
     cause: str = ""
     rounds: int = 0
+    stand_ins: tuple[model.StandIn, ...] = ()
+    unstarted: int = 0
 
 
 def row_of(task: TaskRecord) -> transitions.TaskRow:
@@ -94,7 +96,14 @@ def row_of(task: TaskRecord) -> transitions.TaskRow:
         task.result,
         task.cause,
         task.rounds,
+        task.stand_ins,
+        task.unstarted,
     )
+
+
+def start_of(task: TaskRecord) -> transitions.Start:
+    """Returns the attempt of a task that runs, as it began."""
+    return transitions.Start(task.id, task.attempt, task.worker, "", stand_ins=task.stand_ins)
 
 
 class AttemptRecord(model.Value):

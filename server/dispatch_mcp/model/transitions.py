@@ -42,6 +42,8 @@ WRONG_CLAIM = "wrong_claim"
 itself."""
 REFUTATIONS = (NOT_ACCEPTED, NOTHING_CHANGED, WRONG_CLAIM)
 """All of them, the gravest first."""
+NO_AGENT = "no_agent"
+"""Of work that never began: its agent could not be started."""
 BY_WORKER = "host"
 """Of work that the host itself says has failed."""
 CEILING = "ceiling"
@@ -71,7 +73,9 @@ MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     ),
     TaskState.RUNNING: frozenset(
         {
-            TaskState.READY,  # back: a failure that may pass, a rate limit, a dead owner or a lease that ran out
+            # back: a failure that may pass, a rate limit, a dead owner, a lease that ran out, or an agent that could
+            # not be started and has a stand-in
+            TaskState.READY,
             # back: a review that objects waits until the work is done again; so does what failed or crashed while the
             # work that it builds on had been sent back
             TaskState.BLOCKED,
@@ -108,6 +112,8 @@ class TaskRow:
     """Where one task of the run stands; the store stores exactly these fields.
 
     `rounds` counts, for a review, how often it blocked; for other work, how often reviews have sent it back.
+    `stand_ins` do the task in place of its agent, the newest last; `unstarted` counts attempts whose agent could not be
+    started.
     """
 
     id: str
@@ -120,17 +126,23 @@ class TaskRow:
     result: str = ""
     cause: str = ""
     rounds: int = 0
+    stand_ins: tuple[model.StandIn, ...] = ()
+    unstarted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """An attempt that may begin once it is recorded; `ceiling` is what it may use at most."""
+    """An attempt that may begin once it is recorded; `ceiling` is what it may use at most.
+
+    `stand_ins` are those of its task.
+    """
 
     task_id: str
     attempt: int
     worker: WorkerKind
     key: str
     ceiling: model.TaskLimits = model.NO_LIMITS
+    stand_ins: tuple[model.StandIn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -354,11 +354,22 @@ class Receipt(Value):
     checked: bool = True
 
 
+class StandIn(NamedTuple):
+    """Who does a task in place of its own agent, which could not be started.
+
+    `subagent` is the host's subagent to call, whatever it has installed; empty for the agent's own.
+    """
+
+    agent: str = ""
+    subagent: str = ""
+
+
 class Outcome(Value):
     """How one attempt ended.
 
     `retryable` says whether another attempt could end differently; `unverified` that the work is claimed
-    but not proven; `sends_back` names the tasks whose work a review objects to.
+    but not proven; `sends_back` names the tasks whose work a review objects to; `stand_in` is who does the task next
+    if its agent could not be started.
     """
 
     state: AttemptState
@@ -373,6 +384,7 @@ class Outcome(Value):
     usage: Usage = Usage()
     receipts: tuple[Receipt, ...] = ()
     sends_back: tuple[str, ...] = ()
+    stand_in: StandIn | None = None
 
 
 class Limits(TaskLimits):

@@ -54,6 +54,8 @@ class WorkOrder:
     `schema` is the JSON schema of such an answer, None for a handoff; a worker whose provider can hold an answer to it
     has it do so and says `schema_form` instead of `answer_form`.
     `objections` are what reviews found in the result of attempt `sent_back`, the last one that was accepted.
+    `stand_ins` do the task in place of its own agent, the newest last; `no_role` says why there is no role text for
+    the agent, empty when there is, or when nobody is named.
     """
 
     run_id: str
@@ -86,6 +88,18 @@ class WorkOrder:
     schema_form: str = ""
     objections: tuple[Objection, ...] = ()
     sent_back: int = 0
+    stand_ins: tuple[model.StandIn, ...] = ()
+    no_role: str = ""
+
+    @property
+    def agent(self) -> str:
+        """Who does the task: its own agent or who stands in, empty for nobody by name."""
+        return self.stand_ins[-1].agent if self.stand_ins else self.task.agent or ""
+
+    @property
+    def subagent(self) -> str:
+        """The host's subagent to call in place of the agent's own, empty for none."""
+        return self.stand_ins[-1].subagent if self.stand_ins else ""
 
     @property
     def cwd(self) -> str:

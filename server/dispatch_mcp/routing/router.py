@@ -114,6 +114,14 @@ def route(text: str, catalog: catalog.Catalog, *, history: History = NO_HISTORY,
     return _Routing.of(text, catalog, history, hints).route()
 
 
+def runners_up(text: str, agents: catalog.Catalog, name: str) -> tuple[str, ...]:
+    """Returns who would get what `text` asks for if the agent of that name were not there, the best first."""
+    answer = route(text, agents)
+    likely = [candidate.name for candidate in answer.ranked if candidate.share >= SECOND]
+    names = answer.fallback if answer.specialist is None else (*likely, *answer.fallback)
+    return tuple(dict.fromkeys(other for other in names if other != name))
+
+
 @dataclass(frozen=True, slots=True)
 class _Routing:
     """One request on its way through reading, scoring and certainty to an answer."""

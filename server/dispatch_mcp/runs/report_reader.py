@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import TaskState, WorkerKind, problems, records, usage_reader
+from dispatch_mcp.model import TaskState, WorkerKind, agent_refusals, problems, records, usage_reader
 from dispatch_mcp.runs import handoff_parser
 from dispatch_mcp.text import json_types
 
@@ -29,6 +29,9 @@ MAX_ATTEMPT: Final = 1_000_000
 
 KEPT_CHARS: Final = 4_000
 """Characters of work that did not come to its end which the next attempt is shown."""
+
+MAX_REFUSAL_CHARS: Final = 1_000
+"""Characters of an answer that may be a host's refusal to start a subagent and nothing else."""
 
 MOST_TASKS: Final = 5
 """Tasks that a refusal names."""
@@ -162,6 +165,18 @@ def _list_out(rows: Iterable[records.TaskRecord]) -> str:
         return "nothing is out with you"
     more = f" and {len(ids) - MOST_TASKS} more" if len(ids) > MOST_TASKS else ""
     return f"out with you: {', '.join(ids[:MOST_TASKS])}{more}"
+
+
+def is_unstarted(report: Report, subagents: Collection[str]) -> bool:
+    """Returns whether a report says that the host has no such subagent, so that nobody began; whatever it calls that.
+
+    `subagents` are the names under which somebody may have been called.
+    """
+    if report.status == "failed":
+        return agent_refusals.read(report.error or report.text, subagents) is not None
+    # A host's refusal passed on as if it were the answer: nothing but that sentence.
+    is_bare = report.status == "succeeded" and report.handoff is None and len(report.text) <= MAX_REFUSAL_CHARS
+    return is_bare and agent_refusals.read(report.text) is not None
 
 
 def is_out(task: records.TaskRecord) -> bool:

@@ -234,7 +234,7 @@ class RunCore:
     def _fail_at_own_ceiling(self, position: int) -> bool:
         """Returns whether the task has failed because its own ceiling leaves no further attempt."""
         row = self._tasks.rows[position]
-        limit = self.ledger.used_up(row.id, row.attempt) if self.ledger else ""
+        limit = self.ledger.used_up(row.id, row.attempt - row.unstarted) if self.ledger else ""
         if limit:
             self._tasks.note("limit_reached", row, {"limit": limit, "of": "task"})
             self._fail_for_good(position, f"{transitions.LIMIT}{limit}")
@@ -258,7 +258,7 @@ class RunCore:
         if ceiling != model.NO_LIMITS:
             data[transitions.CEILING] = ceiling.model_dump(mode="json", exclude_none=True)
         tasks.note("attempt_started", row, data)
-        return Start(row.id, row.attempt, row.worker, key, ceiling)
+        return Start(row.id, row.attempt, row.worker, key, ceiling, row.stand_ins)
 
     def _wait_at_ceiling(self, now: float) -> None:
         """Makes the run wait, visibly, when its ceilings let nothing begin and nothing runs.
@@ -293,11 +293,15 @@ class RunCore:
         outcome = report.outcome
         self._end(row, outcome.state, outcome)
         self._tasks.note_finished(row, outcome)
+        row.unstarted += outcome.error_kind == transitions.NO_AGENT
         if outcome.state is AttemptState.SUCCEEDED:
             self._succeed(position, digests.result_digest(outcome), unverified=outcome.unverified)
         elif outcome.state is AttemptState.CANCELLED:
             self._tasks.close(position, TaskState.CANCELLED, outcome.error_kind)
             self._skip_dependants(position)
+        elif outcome.stand_in is not None:
+            # running -> ready at once, without counting a failure: the work itself never had its chance.
+            self._tasks.replace_agent(position, outcome.stand_in)
         elif outcome.error_kind == transitions.RATE_LIMIT:
             self._hold_back(position, outcome, now)
         elif outcome.error_kind == transitions.FAULT:
@@ -319,7 +323,7 @@ class RunCore:
         row.result = result
         self._tasks.close(position, TaskState.UNVERIFIED if unverified else TaskState.SUCCEEDED, "")
         self._tasks.release(position)
-        self._drop_objections(position)
+        self._tasks.drop_objections(position)
 
     def _block(self, position: int, outcome: model.Outcome) -> None:
         """Takes a review's objection: what it objects to goes back if it has rounds left, else the review has failed.
@@ -358,15 +362,6 @@ class RunCore:
                 continue
             tasks.note("task_sent_back", row, {"round": row.rounds + 1})
             tasks.send_back(subject)
-
-    def _drop_objections(self, position: int) -> None:
-        """Clears what a review says against work that it now passes or nobody waits for it to pass."""
-        for subject in self._tasks.subjects.get(position, ()):
-            if self._tasks.rows[subject].cause == transitions.NEEDS_CHANGES and not any(
-                self._tasks.rows[review].cause == transitions.NEEDS_CHANGES
-                for review in self._tasks.reviews_of[subject]
-            ):
-                self._tasks.mark(subject, "")
 
     def _fail(self, position: int, outcome: model.Outcome, now: float) -> None:
         """Closes a failed task, or sends it back to the queue while it has attempts left."""
@@ -545,7 +540,7 @@ class RunCore:
             if follower != position:
                 self._tasks.reopen(follower)
         self._tasks.release(position)
-        self._drop_objections(position)
+        self._tasks.drop_objections(position)
         self._send_back()
 
     def edit(self, plan: model.Plan, worker: WorkerKind) -> None:

@@ -30,6 +30,7 @@ class TaskTable:
     def arrange(self, plan: model.Plan) -> None:
         """Derives from the plan and the rows the graph, the queue and the counters."""
         self.graph = graph.graph_of(plan.tasks)
+        self._agents = [task.agent or "" for task in plan.tasks]
         tails = graph.tails(self.graph, [graph.DEFAULT_MINUTES[task.effort] for task in plan.tasks])
         urgencies = [(-tail, _RANK[task.priority]) for tail, task in zip(tails, plan.tasks, strict=True)]
         self.queue = ready_queue.ReadyQueue(self.rows, urgencies)
@@ -124,10 +125,35 @@ class TaskTable:
         self.rows[position].cause = cause
         self._touch(self.rows[position])
 
+    def drop_objections(self, position: int) -> None:
+        """Clears what a review says against work that it now passes or nobody waits for it to pass."""
+        for subject in self.subjects.get(position, ()):
+            reviews = [self.rows[review] for review in self.reviews_of[subject]]
+            if self.rows[subject].cause == transitions.NEEDS_CHANGES and not any(
+                review.cause == transitions.NEEDS_CHANGES for review in reviews
+            ):
+                self.mark(subject, "")
+
+    def replace_agent(self, position: int, stand_in: model.StandIn) -> None:
+        """Puts a task back whose agent could not be started, for whoever stands in."""
+        row = self.rows[position]
+        before = row.stand_ins[-1].agent if row.stand_ins else self._agents[position]
+        data: dict[str, model.Json] = {"agent": before, "by": stand_in.agent}
+        if stand_in.subagent:
+            data["subagent"] = stand_in.subagent
+        self.note("agent_replaced", row, data)
+        row.stand_ins += (stand_in,)
+        self.ready(position)
+        row.cause = transitions.NO_AGENT
+
     def forgive(self, position: int) -> None:
-        """Lets everything that counts against a closed task count from nothing; work was sent back all the same."""
+        """Lets everything that counts against a closed task count from nothing; work was sent back all the same.
+
+        Its own agent gets another try too: whoever retries may have installed it.
+        """
         row = self.rows[position]
         row.failures = row.crashes = 0
+        row.stand_ins = ()
         if position in self.subjects:
             row.rounds = 0
 
@@ -170,10 +196,13 @@ class TaskTable:
         A removed task is closed and keeps its row: if it comes back, its attempts go on counting, and a report of an
         attempt from before stays fenced off.
         """
+        agents = dict(zip(self.graph.ids, self._agents, strict=True))
         rows = {**self._removed, **{row.id: row for row in self.rows}}
         self.rows = [transitions.row_in_version(rows.pop(task.id, None), task, worker) for task in plan.tasks]
         self._removed = rows
-        for row in self.rows:
+        for row, task in zip(self.rows, plan.tasks, strict=True):
+            if (task.agent or "") != agents.get(row.id, ""):
+                row.stand_ins = ()  # they stood in for somebody else
             self._touch(row)
         for row in rows.values():
             if row.cause != transitions.REMOVED:

@@ -124,12 +124,13 @@ class RunLine(model.Value):
 
 
 class TaskLine(model.Value):
-    """One task of a trace: metadata only."""
+    """One task of a trace: metadata only. `in_place_of` is its own agent, if that could not be started."""
 
     id: str
     state: str
     worker: str = ""
     agent: str = ""
+    in_place_of: str = ""
     attempts: int = 0
     seconds: float = 0.0
     replayed: bool = False

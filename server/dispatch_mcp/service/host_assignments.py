@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from dispatch_mcp import model, next_steps
+from dispatch_mcp import next_steps
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import attempt_driver, council_rounds, order_builder, run_view, task_kinds
 from dispatch_mcp.model import assignments, records, transitions, work_order
@@ -55,15 +55,19 @@ class HostAssignments:
         newest = view.attempts.get(row.id) or await orders.store.newest_attempt(view.run.id, row.id)
         ready = await self.driver.prepare(await _order(orders, view, row, newest), begun=True)
         kind = task_kinds.kind_of(ready.work.task, ready.work.worker)
-        return self._with_role(kind, ready.work.task, kind.brief(ready.work)).text
+        return self._with_role(kind, ready.work, kind.brief(ready.work)).text
 
     def _with_role(
-        self, kind: task_kinds.TaskKind, task: model.Task, brief: prompt_builder.Prompt
+        self, kind: task_kinds.TaskKind, work: work_order.WorkOrder, brief: prompt_builder.Prompt
     ) -> prompt_builder.Prompt:
         """Returns a brief for whoever opens it: with the role of its agent, unless the host has a subagent for that."""
-        agent = kind.agent(task, self.agents)
-        is_needed = agent is not None and agent.name not in kind.subagents(self.installed)
+        agent = kind.agent(work.agent, self.agents)
+        is_needed = agent is not None and agent.name not in self._subagents(kind, work)
         return brief.with_role(agent.body) if agent and is_needed else brief
+
+    def _subagents(self, kind: task_kinds.TaskKind, work: work_order.WorkOrder) -> Collection[str]:
+        """Returns which of the host's subagents may do the task under their own role: none where another stands in."""
+        return () if work.subagent else kind.subagents(self.installed)
 
     def _orders(self, view: run_view.RunView, mail: records.Mail) -> order_builder.OrderBuilder:
         fill = functools.partial(order_builder.with_agent, agents=self.agents)
@@ -88,10 +92,10 @@ class HostAssignments:
         kind = task_kinds.kind_of(work.task, work.worker)
         reference = f"dispatch://runs/{work.run_id}/tasks/{work.task.id}/prompt"
         whole = kind.brief(work)
-        subagents = kind.subagents(self.installed)
+        subagents = self._subagents(kind, work)
         file = ""
         if kind.by_reference or len(whole.text) > assignments.INLINE_LIMIT:
-            full = self._with_role(kind, work.task, whole).text
+            full = self._with_role(kind, work, whole).text
             path = await self.driver.store.keep_brief(work.run_id, work.task.id, work.attempt, full)
             file = str(path or "")
         places = tuple(place for place in (reference, file) if place)
@@ -121,7 +125,7 @@ async def _order(
 ) -> work_order.WorkOrder:
     """Returns the order of a task's newest attempt, whoever carries it out."""
     notices = task_isolation.host_notices(view.spec(row.id), view.plan.tasks, view.tasks, view.run.id)
-    return await orders.order(transitions.Start(row.id, row.attempt, row.worker, ""), newest, notices)
+    return await orders.order(records.start_of(row), newest, notices)
 
 
 class Handover(NamedTuple):

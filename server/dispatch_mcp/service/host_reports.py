@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from dispatch_mcp import errors, model
@@ -48,8 +48,18 @@ def read_entries(raw: Sequence[model.Json], tasks: Mapping[str, records.TaskReco
     return entries
 
 
-def outcome_of(report: report_reader.Report) -> model.Outcome:
-    """Returns the outcome that a report claims; unproven success is marked unverified."""
+def outcome_of(report: report_reader.Report, subagents: Collection[str] = ()) -> model.Outcome:
+    """Returns the outcome that a report claims; unproven success is marked unverified.
+
+    `subagents` are the names under which somebody may have been called for it: a host that has none of them says so.
+    """
+    if report_reader.is_unstarted(report, subagents):
+        return model.Outcome(
+            state=AttemptState.FAILED,
+            error=report.error or report.text,
+            error_kind=transitions.NO_AGENT,
+            usage=report.usage.usage,
+        )
     state = _STATES[report.status]
     handoff, problem = _handoff(report)
     claim = model.Receipt(kind="claim", ok=state is AttemptState.SUCCEEDED, detail="reported by the host")
@@ -165,6 +175,8 @@ def _refused_line(entry: report_reader.RefusedEntry, tasks: Mapping[str, records
 
 def _reasons(outcome: model.Outcome) -> str:
     """Returns why work that was taken did not count as done, or was sent back; nothing for what succeeded."""
+    if outcome.error_kind == transitions.NO_AGENT:
+        return outcome.summary
     if outcome.error_kind in (transitions.NEEDS_CHANGES, transitions.UNUSABLE):
         return outcome.summary if outcome.sends_back else outcome.error
     return receipts.reasons(outcome, REASONS_CHARS)

@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from dispatch_mcp import model, next_steps
 from dispatch_mcp.engine import executor, order_builder, proof, run_view
-from dispatch_mcp.model import records, transitions
+from dispatch_mcp.model import assignments, records, transitions
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.routing import learning
 from dispatch_mcp.runs import budget, message_rules, report_reader
@@ -78,8 +78,8 @@ class Reporting:
 
     async def _outcome(self, view: run_view.RunView, report: report_reader.Report) -> model.Outcome:
         """Returns what a report says, without secrets, and priced if it names tokens but no dollars."""
-        outcome = self.redact(host_reports.outcome_of(report))
         spec = view.specs.get(report.task_id)
+        outcome = self.redact(host_reports.outcome_of(report, _subagents(view, report.task_id)))
         is_work = spec is None or not spec.reviews
         if is_work and host_reports.is_unreadable(outcome) and not await self._was_asked_again(view.run.id, report):
             outcome = self.redact(host_reports.again(report, outcome))
@@ -124,7 +124,7 @@ class Reporting:
         if not report_reader.is_out(row) or row.attempt != report.attempt:
             return outcome
         newest = view.attempts.get(row.id) or records.NewestAttempt(row.id)
-        work = orders.bare_order(transitions.Start(row.id, row.attempt, row.worker, ""), newest)
+        work = orders.bare_order(records.start_of(row), newest)
         return await self.contact.host.driver.judge(proof.Claim(work, outcome, newest.beat, view))
 
     async def _timeouts(self, view: run_view.RunView) -> dict[tuple[str, int], str]:
@@ -137,6 +137,15 @@ class Reporting:
         if unread:
             await self.store.mark_read([note.id for note in unread])
         return unread
+
+
+def _subagents(view: run_view.RunView, task_id: str) -> tuple[str, ...]:
+    """Returns the names under which the host may have been told to call somebody for a task."""
+    row, spec = view.rows.get(task_id), view.specs.get(task_id)
+    if row is None or spec is None:
+        return ()
+    stand_ins = [name for stand_in in row.stand_ins for name in stand_in if name]
+    return (*filter(None, (spec.agent,)), *stand_ins, *assignments.GENERALS)
 
 
 def _with_refusals(step: next_steps.NextStep, refusals: int) -> next_steps.NextStep:

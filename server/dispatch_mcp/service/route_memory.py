@@ -197,4 +197,8 @@ def lessons_of_block(view: run_view.RunView, owners: Collection[str], now: float
 
 
 def _ends(view: run_view.RunView, taken_over: Collection[str] = ()) -> run_lessons.Ends:
-    return run_lessons.Ends(view.run.id, view.plan.tasks, view.rows, taken_over)
+    tasks = [
+        view.specs[row.id].model_copy(update={"agent": view.agent_of(row)}) if row.stand_ins else view.specs[row.id]
+        for row in view.tasks
+    ]
+    return run_lessons.Ends(view.run.id, tasks, view.rows, taken_over)

@@ -13,7 +13,7 @@ import anyio.to_thread
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.agents import a2a_card
 from dispatch_mcp.engine import council_rounds, executor, run_view
-from dispatch_mcp.model import TaskState, WorkerKind, records
+from dispatch_mcp.model import TaskState, WorkerKind, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_checks
 from dispatch_mcp.runs import budget, capsules, step_choice
@@ -156,10 +156,15 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
         spend=spend,
         context=_context(attempts),
         limits=budget.ceilings(limits),
-        left=budget.remaining(limits, spend, attempts=len(attempts), minutes=minutes),
+        left=budget.remaining(limits, spend, attempts=_counting(attempts), minutes=minutes),
         follow_ups=tuple((await _left_to_do(store, view))[:PAGE]),
         **await _held(store, view),
     )
+
+
+def _counting(attempts: Sequence[records.AttemptRecord]) -> int:
+    """Returns how many attempts count against a ceiling: all whose agent could be started."""
+    return sum(attempt.error_kind != transitions.NO_AGENT for attempt in attempts)
 
 
 def _context(attempts: Sequence[records.AttemptRecord]) -> dict[str, float]:
@@ -333,7 +338,8 @@ def _task_lines(view: run_view.RunView, attempts: Sequence[records.AttemptRecord
             id=task.id,
             state=task.state.value,
             worker=task.worker.value,
-            agent=view.specs[task.id].agent or "",
+            agent=view.agent_of(task),
+            in_place_of=(view.specs[task.id].agent or "") if task.stand_ins else "",
             attempts=task.attempt,
             seconds=round(seconds.get(task.id, 0.0), 3),
             replayed=task.cause == "replayed",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from dispatch_mcp import model
@@ -48,6 +48,16 @@ def _dump_word(name: str, value: str) -> str:
 def load_map(text: str) -> dict[str, model.Json]:
     """Returns the mapping that `dump_map` wrote."""
     return json.loads(text) if text else {}
+
+
+def dump_stand_ins(stand_ins: Sequence[model.StandIn]) -> str:
+    """Returns the JSON of who stands in; nobody takes no space."""
+    return _encode(stand_ins) if stand_ins else ""
+
+
+def load_stand_ins(text: str) -> tuple[model.StandIn, ...]:
+    """Returns those whom `dump_stand_ins` wrote."""
+    return tuple([model.StandIn(*names) for names in json.loads(text)]) if text else ()
 
 
 def clean(text: str) -> str:

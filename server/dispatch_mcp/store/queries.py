@@ -32,7 +32,8 @@ WHERE principal = ?1 AND version = (SELECT max(version) FROM plan WHERE id = new
 ORDER BY rowid DESC LIMIT ?3
 """
 _TASKS = """
-SELECT task.id, position, task.worker, task.state, attempt, failures, crashes, ready_at, result, cause, rounds
+SELECT task.id, position, task.worker, task.state, attempt, failures, crashes, ready_at, result, cause, rounds,
+  stand_ins, unstarted
 FROM task JOIN run ON run.no = task.run WHERE run.id = ? AND cause <> 'removed' ORDER BY position
 """
 _NEWEST_ATTEMPT = """
@@ -40,7 +41,8 @@ SELECT task.id AS id, attempt.lease_until AS lease_until, attempt.beat AS beat,
   (SELECT past.beat FROM attempt AS past WHERE past.task = task.no AND past.beat <> ''
    ORDER BY past.attempt DESC LIMIT 1) AS last_beat,
   (SELECT past.error FROM attempt AS past
-   WHERE past.task = task.no AND past.attempt = task.attempt - 1) AS last_error,
+   WHERE past.task = task.no AND past.attempt < task.attempt AND past.error_kind <> 'no_agent'
+   ORDER BY past.attempt DESC LIMIT 1) AS last_error,
   attempt.started_at AS started_at
 FROM task JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
 """
@@ -49,7 +51,7 @@ _WHOLE_RUN = f"""
 SELECT {table_rows.RUN_COLUMNS},
   (SELECT document FROM plan WHERE plan.id = run.plan_id AND plan.version = run.plan_version),
   (SELECT json_group_array(json_array(id, position, worker, state, attempt, failures, crashes,
-      printf('%!.17g', ready_at), result, cause, rounds))
+      printf('%!.17g', ready_at), result, cause, rounds, stand_ins, unstarted))
    FROM (SELECT * FROM task WHERE task.run = run.no AND cause <> 'removed' ORDER BY position)),
   (SELECT json_group_array(json_array(id, iif(lease_until IS NULL, NULL, printf('%!.17g', lease_until)), beat,
       last_beat, last_error, printf('%!.17g', started_at)))
@@ -135,6 +137,7 @@ WHERE run = (SELECT no FROM run WHERE id = ?1) AND recipient = coalesce(?2, reci
 """
 _TASK_FIELDS = (
     *("id", "position", "worker", "state", "attempt", "failures", "crashes", "ready_at", "result", "cause", "rounds"),
+    *("stand_ins", "unstarted"),
 )
 
 
@@ -223,7 +226,9 @@ async def tasks(reader: Reader, run_id: str) -> list[records.TaskRecord]:
 
 
 def _task(row: Sequence[model.Json]) -> records.TaskRecord:
-    return records.TaskRecord.model_validate(dict(zip(_TASK_FIELDS, row, strict=True)))
+    fields = dict(zip(_TASK_FIELDS, row, strict=True))
+    fields["stand_ins"] = codec.load_stand_ins(fields["stand_ins"])
+    return records.TaskRecord.model_validate(fields)
 
 
 async def attempts(reader: Reader, run_id: str, task_id: str | None) -> list[records.AttemptRecord]:
@@ -320,6 +325,7 @@ async def begun(reader: Reader, run_id: str) -> list[transitions.Start]:
             table_rows.KINDS[str(worker)],
             core.key(str(task_id)),
             samples.allotment(ceiling) if ceiling else model.NO_LIMITS,
+            core.row(str(task_id)).stand_ins,
         )
         for task_id, attempt, worker, ceiling in rows
     ]

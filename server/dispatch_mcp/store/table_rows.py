@@ -66,8 +66,8 @@ COUNTS = (
     "(SELECT state, count(*) AS n FROM task WHERE task.run = run.no AND cause <> 'removed' GROUP BY state))"
 )
 SELECT_TASKS = (
-    "SELECT no, id, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds "
-    "FROM task WHERE run = ? ORDER BY position"
+    "SELECT no, id, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds, "
+    "stand_ins, unstarted FROM task WHERE run = ? ORDER BY position"
 )
 
 _NEWEST_PLAN = "SELECT version, principal FROM plan WHERE id = ? ORDER BY version DESC LIMIT 1"
@@ -84,11 +84,13 @@ UPDATE run SET state = ?, owner = ?, epoch = ?, revision = ?, paused = ?, cancel
 WHERE no = ?
 """
 _INSERT_TASK = """
-INSERT INTO task (state, attempt, failures, crashes, ready_at, result, cause, rounds, no, run, id, position, worker)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO task (state, attempt, failures, crashes, ready_at, result, cause, rounds, stand_ins, unstarted, no, run, id,
+  position, worker)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _UPDATE_TASK = """
-UPDATE task SET state = ?, attempt = ?, failures = ?, crashes = ?, ready_at = ?, result = ?, cause = ?, rounds = ?
+UPDATE task SET state = ?, attempt = ?, failures = ?, crashes = ?, ready_at = ?, result = ?, cause = ?, rounds = ?,
+  stand_ins = ?, unstarted = ?
 WHERE no = ?
 """
 _PLACE_TASK = "UPDATE task SET position = ?, worker = ? WHERE no = ?"
@@ -156,15 +158,15 @@ def record_of_cells(cells: tuple[object, ...]) -> records.RunRecord:
     return run_record(RunRow._make(cells[:-1]), counts)
 
 
-TaskCells = tuple[int, str, str, str, int, int, int, float, str, str, int]
+TaskCells = tuple[int, str, str, str, int, int, int, float, str, str, int, str, int]
 
 
 def task_row(cells: TaskCells) -> transitions.TaskRow:
     """Returns RunCore's form of a row of `SELECT_TASKS`."""
-    _, task_id, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds = cells
-    return transitions.TaskRow(
-        task_id, KINDS[worker], STATES[state], attempt, failures, crashes, ready_at, result, cause, rounds
-    )
+    _, task_id, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds, stand_ins, unstarted = cells
+    kinds = KINDS[worker], STATES[state]
+    more = codec.load_stand_ins(stand_ins), unstarted
+    return transitions.TaskRow(task_id, *kinds, attempt, failures, crashes, ready_at, result, cause, rounds, *more)
 
 
 def usage_values(usage: model.Usage) -> tuple[object, ...]:
@@ -231,7 +233,8 @@ def insert_plan(conn: sqlite3.Connection, row: PlanRow, base_version: int | None
 def _task_values(row: transitions.TaskRow, number: int) -> tuple[object, ...]:
     cause = codec.clean(row.cause) if row.cause else ""
     counts = (row.attempt, row.failures, row.crashes)
-    return (str(row.state), *counts, row.ready_at, row.result, cause, row.rounds, number)
+    more = (row.rounds, codec.dump_stand_ins(row.stand_ins), row.unstarted)
+    return (str(row.state), *counts, row.ready_at, row.result, cause, *more, number)
 
 
 def insert_tasks(conn: sqlite3.Connection, run_no: int, rows: Sequence[transitions.TaskRow], first: int) -> Numbers:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from dispatch_mcp import model
 from dispatch_mcp.model import assignments, model_names, work_order
 from dispatch_mcp.runs import prompt_builder
 from dispatch_mcp.text import escape
 
-GENERAL = "general-purpose"
+GENERAL = assignments.GENERALS[0]
 """The host's subagent that becomes a specialist through its prompt (docs/rules.md#specialists-by-prompt)."""
 
 _WORD = re.compile(r"[^\W_][\w./'-]*")
@@ -43,12 +44,12 @@ def assignment(
     """
     if brief and prompt_ref:
         return _in_short(work, prompt_ref, prompt_file, background=background)
-    subagent = installed_name(work.task.agent, known_subagents)
+    subagent = "" if work.subagent else installed_name(work.agent, known_subagents)
     whole = prompt if subagent else prompt.with_role(work.agent_prompt)
     text = whole.text
     by_reference = prompt_ref is not None and not inline and len(text) > assignments.INLINE_LIMIT
     call = assignments.HostCall(
-        subagent_type=subagent or GENERAL,
+        subagent_type=subagent or work.subagent or GENERAL,
         model=alias(work.model),
         description=description(work),
         prompt=_pointer(work, prompt_ref, prompt_file) if by_reference and prompt_ref else text,
@@ -58,10 +59,11 @@ def assignment(
         run_id=work.run_id,
         task_id=work.task.id,
         attempt=work.attempt,
-        agent=work.task.agent or "",
+        agent=work.agent,
+        in_place_of=_missing_agents(work),
         call=call,
         prompt_ref=prompt_ref or "" if by_reference else "",
-        instructions=_instructions(work),
+        instructions=_instructions(work, call.subagent_type),
         lease_until=lease_until,
     )
 
@@ -71,13 +73,27 @@ def _in_short(
 ) -> assignments.Assignment:
     """Returns an assignment whose prompt is read where it is kept, in as few words as a subagent needs to get there."""
     call = assignments.HostCall(
-        subagent_type=GENERAL,
+        subagent_type=work.subagent or GENERAL,
         model=alias(work.model),
         description=f"Review: {work.task.id}",
         prompt=f"Read MCP resource {prompt_ref} and do exactly what it says.",
         run_in_background=background,
     )
-    return assignments.Assignment(task_id=work.task.id, attempt=work.attempt, call=call, prompt_file=prompt_file)
+    return assignments.Assignment(
+        task_id=work.task.id,
+        attempt=work.attempt,
+        call=call,
+        prompt_file=prompt_file,
+        in_place_of=_missing_agents(work),
+    )
+
+
+def _missing_agents(work: work_order.WorkOrder) -> tuple[str, ...]:
+    """Returns who could not be started, by the names under which they were to be called; the planned one first."""
+    if not work.stand_ins:
+        return ()
+    earlier = (model.StandIn(work.task.agent or ""), *work.stand_ins[:-1])
+    return tuple(dict.fromkeys(stand_in.subagent or stand_in.agent or GENERAL for stand_in in earlier))
 
 
 def installed_name(agent: str | None, subagents: Collection[str]) -> str:
@@ -93,7 +109,7 @@ def installed_name(agent: str | None, subagents: Collection[str]) -> str:
 def alias(name: str | None) -> str | None:
     """Returns the host's alias for a model, such as `opus` for `claude-opus-5-5`; None when it has none."""
     parts = re.split(r"[^a-z]+", (name or "").lower())
-    return next((model for model in model_names.TABLE if model in parts), None)
+    return next((short for short in model_names.TABLE if short in parts), None)
 
 
 def description(work: work_order.WorkOrder) -> str:
@@ -116,8 +132,10 @@ def _pointer(work: work_order.WorkOrder, prompt_ref: str, prompt_file: str) -> s
     )
 
 
-def _instructions(work: work_order.WorkOrder) -> str:
+def _instructions(work: work_order.WorkOrder, subagent: str) -> str:
+    is_own = subagent != GENERAL
+    missing = f" No {subagent!r} here? Report that refusal as failed; who stands in comes back." if is_own else ""
     return (
         "No subagents here? Do it yourself: follow `call.prompt` as if it were addressed to you. Either way call "
-        f"report with task_id {work.task.id!r}, attempt {work.attempt} and the whole answer."
+        f"report with task_id {work.task.id!r}, attempt {work.attempt} and the whole answer.{missing}"
     )
