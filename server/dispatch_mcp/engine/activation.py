@@ -28,7 +28,9 @@ def is_without_role(work: work_order.WorkOrder) -> bool:
     return bool(work.no_role) and not work.subagent and work.worker in (WorkerKind.API, WorkerKind.CLAUDE)
 
 
-def settled(work: work_order.WorkOrder, outcome: model.Outcome, agents: catalog.Catalog = NO_AGENTS) -> model.Outcome:
+def with_stand_in(
+    work: work_order.WorkOrder, outcome: model.Outcome, agents: catalog.Catalog = NO_AGENTS
+) -> model.Outcome:
     """Returns the outcome of an attempt whose agent could not be started, with who does the task next.
 
     When nobody is left it says so, and what whoever reads it can do.
@@ -66,16 +68,16 @@ def _runners_up(
     work: work_order.WorkOrder, refusal: agent_refusals.AgentRefusal, agents: catalog.Catalog
 ) -> Iterator[model.StandIn]:
     """Yields other agents that could be started, as far as anybody knows, the best first."""
-    planned = agents.find(work.agent)
-    for name in task_kinds.kind_of(work.task, work.worker).others(work.task, agents):
+    own_agent = agents.find(work.agent)
+    for name in task_kinds.kind_of(work.task, work.worker).runners_up(work.task, agents):
         agent = agents.find(name)
-        if agent is None or agent is planned or not agent.body.strip():
+        if agent is None or agent is own_agent or not agent.body.strip():
             continue
         if not refusal.available:
             yield model.StandIn(name)
             continue
         # Its own name as the host has it, or else a general subagent with its role.
-        own = next((one for one in refusal.available if agent_refusals.is_same(one, agent.name)), "")
+        own = next((other for other in refusal.available if agent_refusals.is_same(other, agent.name)), "")
         subagent = own or _general(work, refusal)
         if subagent:
             yield model.StandIn(name, subagent)
@@ -86,7 +88,7 @@ def _general(work: work_order.WorkOrder, refusal: agent_refusals.AgentRefusal) -
     missing = [refusal.name, *[stand_in.subagent for stand_in in work.stand_ins]]
     for general in assignments.GENERALS:
         is_missing = any(agent_refusals.is_same(name, general) for name in missing)
-        own = next((one for one in refusal.available if agent_refusals.is_same(one, general)), "")
+        own = next((name for name in refusal.available if agent_refusals.is_same(name, general)), "")
         if not is_missing and (own or not refusal.available):
             return own or general
     return ""
@@ -99,7 +101,7 @@ def _is_general(name: str) -> bool:
 def _called(work: work_order.WorkOrder) -> list[str]:
     """Returns the names under which somebody was to be called for the task, the newest last."""
     chain = [model.StandIn(work.task.agent or ""), *work.stand_ins]
-    return list(dict.fromkeys(who.subagent or who.agent or assignments.GENERALS[0] for who in chain))
+    return list(dict.fromkeys(link.subagent or link.agent or assignments.GENERALS[0] for link in chain))
 
 
 def _guidance(work: work_order.WorkOrder, refusal: agent_refusals.AgentRefusal, reason: str) -> str:

@@ -71,7 +71,7 @@ class AttemptDriver:
     async def judge(self, claim: proof.Claim) -> model.Outcome:
         """Returns a claimed outcome as the server could prove it, with its artifacts kept."""
         if activation.is_missing(claim.outcome):
-            return activation.settled(claim.work, claim.outcome, self.services.agents())
+            return activation.with_stand_in(claim.work, claim.outcome, self.services.agents())
         verdict = await _kind(claim.work).judge(self.store, self.services, claim)
         archive = self.services.archive
         return verdict if archive is None else await archive.keep(claim.work.workspace, verdict)

@@ -32,7 +32,7 @@ class TaskKind(Protocol):
         """Returns who does the task under that name; None for nobody, and for a name that the catalogue lacks."""
         ...
 
-    def others(self, task: model.Task, agents: catalog.Catalog, /) -> Sequence[str]:
+    def runners_up(self, task: model.Task, agents: catalog.Catalog, /) -> Sequence[str]:
         """Returns which agents may do the task in place of its own if that cannot be started, the best first."""
         ...
 
@@ -73,7 +73,7 @@ class Work:
         """Returns the agent of that name."""
         return agents.find(name) if name else None
 
-    def others(self, task: model.Task, agents: catalog.Catalog, /) -> Sequence[str]:
+    def runners_up(self, task: model.Task, agents: catalog.Catalog, /) -> Sequence[str]:
         """Returns those to whom routing would give the goal."""
         return router.runners_up(task.goal, agents, task.agent or "")
 
@@ -134,7 +134,7 @@ class Review(Work):
         """Returns the shipped reviewer of that name, whatever other layers call so."""
         return reviewer_selection.find(agents, name) if name else None
 
-    def others(self, _task: model.Task, _agents: catalog.Catalog, /) -> Sequence[str]:
+    def runners_up(self, _task: model.Task, _agents: catalog.Catalog, /) -> Sequence[str]:
         """Returns nobody: who reviews was chosen for the change."""
         return ()
 
@@ -179,7 +179,7 @@ class PlanReview(Work):
         """Returns the shipped reviewer of that name, whatever other layers call so; else the agent of that name."""
         return reviewer_selection.find(agents, name) if name else None
 
-    def others(self, _task: model.Task, _agents: catalog.Catalog, /) -> Sequence[str]:
+    def runners_up(self, _task: model.Task, _agents: catalog.Catalog, /) -> Sequence[str]:
         """Returns nobody: who judges was chosen for the work."""
         return ()
 

@@ -114,8 +114,8 @@ def _is_about_subagents(
 
 def is_same(name: str, other: str) -> bool:
     """Returns whether two names mean one subagent, whatever their case and the plugin's prefix of one of them."""
-    left, right = name.casefold(), other.casefold()
-    return left == right or left.endswith(f":{right}") or right.endswith(f":{left}")
+    first, second = name.casefold(), other.casefold()
+    return first == second or first.endswith(f":{second}") or second.endswith(f":{first}")
 
 
 def _is_among(name: str, names: Collection[str]) -> bool:

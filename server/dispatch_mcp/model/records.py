@@ -80,7 +80,7 @@ class TaskRecord(model.Value):
     cause: str = ""
     rounds: int = 0
     stand_ins: tuple[model.StandIn, ...] = ()
-    unstarted: int = 0
+    false_starts: int = 0
 
 
 def row_of(task: TaskRecord) -> transitions.TaskRow:
@@ -97,7 +97,7 @@ def row_of(task: TaskRecord) -> transitions.TaskRow:
         task.cause,
         task.rounds,
         task.stand_ins,
-        task.unstarted,
+        task.false_starts,
     )
 
 

@@ -112,8 +112,8 @@ class TaskRow:
     """Where one task of the run stands; the store stores exactly these fields.
 
     `rounds` counts, for a review, how often it blocked; for other work, how often reviews have sent it back.
-    `stand_ins` do the task in place of its agent, the newest last; `unstarted` counts attempts whose agent could not be
-    started.
+    `stand_ins` do the task in place of its agent, the newest last; `false_starts` counts attempts whose agent could not
+    be started.
     """
 
     id: str
@@ -127,7 +127,7 @@ class TaskRow:
     cause: str = ""
     rounds: int = 0
     stand_ins: tuple[model.StandIn, ...] = ()
-    unstarted: int = 0
+    false_starts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class AttemptUse(NamedTuple):
     """An attempt as the store has it; `usage` is None when nobody reported any.
 
     `trail` is what an attempt that nobody reported had left word of; `allotment` is what it was given, as far as that
-    is known; `stopped_by` is the ceiling that it stopped at, None for none. One that is `unstarted` had no agent.
+    is known; `stopped_by` is the ceiling that it stopped at, None for none. A `false_start` had no agent.
     """
 
     task_id: str
@@ -70,7 +70,7 @@ class AttemptUse(NamedTuple):
     running: bool
     usage: model.Usage | None = None
     rate_limited: bool = False
-    unstarted: bool = False
+    false_start: bool = False
     trail: model.Usage | None = None
     allotment: model.TaskLimits = model.NO_LIMITS
     stopped_by: Money | None = None
@@ -87,7 +87,7 @@ def ended(task_id: str, attempt: int, worker: WorkerKind, outcome: model.Outcome
         running=False,
         usage=outcome.usage,
         rate_limited=outcome.error_kind == transitions.RATE_LIMIT,
-        unstarted=outcome.error_kind == transitions.NO_AGENT,
+        false_start=outcome.error_kind == transitions.NO_AGENT,
         stopped_by=stopped_by(outcome.error_kind),
     )
 
@@ -275,7 +275,7 @@ class Ledger:
         """Notes that the running attempt of a task has ended, and what it used."""
         if attempt.worker not in transitions.MODEL_WORKERS:
             return
-        self.attempts -= attempt.unstarted
+        self.attempts -= attempt.false_start
         allotment = self._running.pop(attempt.task_id, NOTHING)
         # With nothing set aside the sum is nothing exactly: taking floats away leaves dust that adds up over a run.
         self.reserved = self.reserved.plus(allotment, -1) if self._running else NOTHING
@@ -358,5 +358,5 @@ class Ledger:
 
 def _left_open(attempt: AttemptUse, usage: model.Usage) -> bool:
     """Returns whether a report says nothing of what was spent; what met a limit or never began really cost nothing."""
-    is_free = attempt.rate_limited or attempt.unstarted
+    is_free = attempt.rate_limited or attempt.false_start
     return budget.is_silent(usage) and attempt.worker is WorkerKind.HOST and not is_free

@@ -56,7 +56,7 @@ class RetryPolicy:
         if requested_s is None:
             # What is neither a failure nor a crash, nor was judged by a review, and had an agent, has met a rate limit:
             # so many times.
-            limits_met = max(1, row.attempt - row.failures - row.crashes - row.rounds - row.unstarted)
+            limits_met = max(1, row.attempt - row.failures - row.crashes - row.rounds - row.false_starts)
             requested_s = min(self.hold_cap_s, self.hold_base_s * 2.0 ** min(limits_met - 1, _DOUBLINGS))
         return min(max(requested_s, self.backoff_base_s), self.longest_hold_s) * (1 + _spread(run_id, row) / 10)
 

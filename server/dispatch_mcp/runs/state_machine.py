@@ -234,7 +234,7 @@ class RunCore:
     def _fail_at_own_ceiling(self, position: int) -> bool:
         """Returns whether the task has failed because its own ceiling leaves no further attempt."""
         row = self._tasks.rows[position]
-        limit = self.ledger.used_up(row.id, row.attempt - row.unstarted) if self.ledger else ""
+        limit = self.ledger.used_up(row.id, row.attempt - row.false_starts) if self.ledger else ""
         if limit:
             self._tasks.note("limit_reached", row, {"limit": limit, "of": "task"})
             self._fail_for_good(position, f"{transitions.LIMIT}{limit}")
@@ -293,7 +293,7 @@ class RunCore:
         outcome = report.outcome
         self._end(row, outcome.state, outcome)
         self._tasks.note_finished(row, outcome)
-        row.unstarted += outcome.error_kind == transitions.NO_AGENT
+        row.false_starts += outcome.error_kind == transitions.NO_AGENT
         if outcome.state is AttemptState.SUCCEEDED:
             self._succeed(position, digests.result_digest(outcome), unverified=outcome.unverified)
         elif outcome.state is AttemptState.CANCELLED:

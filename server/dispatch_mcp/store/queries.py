@@ -33,7 +33,7 @@ ORDER BY rowid DESC LIMIT ?3
 """
 _TASKS = """
 SELECT task.id, position, task.worker, task.state, attempt, failures, crashes, ready_at, result, cause, rounds,
-  stand_ins, unstarted
+  stand_ins, false_starts
 FROM task JOIN run ON run.no = task.run WHERE run.id = ? AND cause <> 'removed' ORDER BY position
 """
 _NEWEST_ATTEMPT = """
@@ -51,7 +51,7 @@ _WHOLE_RUN = f"""
 SELECT {table_rows.RUN_COLUMNS},
   (SELECT document FROM plan WHERE plan.id = run.plan_id AND plan.version = run.plan_version),
   (SELECT json_group_array(json_array(id, position, worker, state, attempt, failures, crashes,
-      printf('%!.17g', ready_at), result, cause, rounds, stand_ins, unstarted))
+      printf('%!.17g', ready_at), result, cause, rounds, stand_ins, false_starts))
    FROM (SELECT * FROM task WHERE task.run = run.no AND cause <> 'removed' ORDER BY position)),
   (SELECT json_group_array(json_array(id, iif(lease_until IS NULL, NULL, printf('%!.17g', lease_until)), beat,
       last_beat, last_error, printf('%!.17g', started_at)))
@@ -137,7 +137,7 @@ WHERE run = (SELECT no FROM run WHERE id = ?1) AND recipient = coalesce(?2, reci
 """
 _TASK_FIELDS = (
     *("id", "position", "worker", "state", "attempt", "failures", "crashes", "ready_at", "result", "cause", "rounds"),
-    *("stand_ins", "unstarted"),
+    *("stand_ins", "false_starts"),
 )
 
 

@@ -102,7 +102,7 @@ def _attempt(row: tuple[model.Json, ...]) -> ledger.AttemptUse:
         running=state == "running",
         usage=None if cells[-1] is None else table_rows.usage_of(cells),
         rate_limited=error_kind == transitions.RATE_LIMIT,
-        unstarted=error_kind == transitions.NO_AGENT,
+        false_start=error_kind == transitions.NO_AGENT,
         trail=_trail(trail),
         stopped_by=ledger.stopped_by(str(error_kind)),
     )

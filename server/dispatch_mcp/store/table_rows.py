@@ -67,7 +67,7 @@ COUNTS = (
 )
 SELECT_TASKS = (
     "SELECT no, id, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds, "
-    "stand_ins, unstarted FROM task WHERE run = ? ORDER BY position"
+    "stand_ins, false_starts FROM task WHERE run = ? ORDER BY position"
 )
 
 _NEWEST_PLAN = "SELECT version, principal FROM plan WHERE id = ? ORDER BY version DESC LIMIT 1"
@@ -84,13 +84,13 @@ UPDATE run SET state = ?, owner = ?, epoch = ?, revision = ?, paused = ?, cancel
 WHERE no = ?
 """
 _INSERT_TASK = """
-INSERT INTO task (state, attempt, failures, crashes, ready_at, result, cause, rounds, stand_ins, unstarted, no, run, id,
-  position, worker)
+INSERT INTO task (state, attempt, failures, crashes, ready_at, result, cause, rounds, stand_ins, false_starts, no, run,
+  id, position, worker)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _UPDATE_TASK = """
 UPDATE task SET state = ?, attempt = ?, failures = ?, crashes = ?, ready_at = ?, result = ?, cause = ?, rounds = ?,
-  stand_ins = ?, unstarted = ?
+  stand_ins = ?, false_starts = ?
 WHERE no = ?
 """
 _PLACE_TASK = "UPDATE task SET position = ?, worker = ? WHERE no = ?"
@@ -163,9 +163,11 @@ TaskCells = tuple[int, str, str, str, int, int, int, float, str, str, int, str, 
 
 def task_row(cells: TaskCells) -> transitions.TaskRow:
     """Returns RunCore's form of a row of `SELECT_TASKS`."""
-    _, task_id, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds, stand_ins, unstarted = cells
+    _, task_id, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds, stand_ins, false_starts = (
+        cells
+    )
     kinds = KINDS[worker], STATES[state]
-    more = codec.load_stand_ins(stand_ins), unstarted
+    more = codec.load_stand_ins(stand_ins), false_starts
     return transitions.TaskRow(task_id, *kinds, attempt, failures, crashes, ready_at, result, cause, rounds, *more)
 
 
@@ -233,7 +235,7 @@ def insert_plan(conn: sqlite3.Connection, row: PlanRow, base_version: int | None
 def _task_values(row: transitions.TaskRow, number: int) -> tuple[object, ...]:
     cause = codec.clean(row.cause) if row.cause else ""
     counts = (row.attempt, row.failures, row.crashes)
-    more = (row.rounds, codec.dump_stand_ins(row.stand_ins), row.unstarted)
+    more = (row.rounds, codec.dump_stand_ins(row.stand_ins), row.false_starts)
     return (str(row.state), *counts, row.ready_at, row.result, cause, *more, number)
 
 

@@ -2,4 +2,4 @@
 -- how many of its attempts never began for that reason.
 ALTER TABLE task ADD COLUMN stand_ins TEXT NOT NULL DEFAULT '';
 
-ALTER TABLE task ADD COLUMN unstarted INTEGER NOT NULL DEFAULT 0 CHECK (unstarted >= 0);
+ALTER TABLE task ADD COLUMN false_starts INTEGER NOT NULL DEFAULT 0 CHECK (false_starts >= 0);
