@@ -106,3 +106,39 @@ def test_any_text_can_be_read_and_what_stands_behind_a_refusal_changes_nothing_o
     refusal = agent_refusals.read(f"{form}\n\n{noise}", CALLED)
     assert refusal is not None
     assert refusal.name == "db-expert"
+
+
+@pytest.mark.parametrize(
+    "prefix", ["", "Error: ", "  ✗ ", "Task failed: ", "**Error**: ", "The Agent tool refused it: "]
+)
+@pytest.mark.parametrize("form", FORMS[:6])
+def test_what_a_host_puts_before_the_sentence_does_not_hide_it(prefix: str, form: str) -> None:
+    refusal = agent_refusals.read(prefix + form)
+    assert refusal is not None
+    assert refusal.name == "db-expert"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_refusal_is_read_whatever_its_case(form: str) -> None:
+    refusal = agent_refusals.read(form.upper(), CALLED)
+    assert refusal is not None
+    assert refusal.name.casefold() == "db-expert"
+
+
+def test_a_refusal_further_in_counts_only_for_a_name_that_was_called() -> None:
+    text = "I tried to start somebody for this. Agent type 'db-expert' not found."
+    assert agent_refusals.read(text) is None
+    assert agent_refusals.read(text, ("other",)) is None
+    assert agent_refusals.read(text, ("my:db-expert",)) == agent_refusals.AgentRefusal("db-expert")
+
+
+def test_a_long_list_of_subagents_is_read_up_to_a_bound() -> None:
+    names = [f"agent-{number}" for number in range(agent_refusals.MOST_NAMES + 50)]
+    refusal = agent_refusals.read(f"{MISSING} Available agents: {', '.join(names)}")
+    assert refusal is not None
+    assert refusal.available == tuple(names[: agent_refusals.MOST_NAMES])
+
+
+def test_the_name_that_is_refused_is_never_among_those_that_are_there() -> None:
+    refusal = agent_refusals.read(f"{MISSING} Available agents: x, y")
+    assert refusal == agent_refusals.AgentRefusal("x", ("y",))

@@ -148,3 +148,20 @@ async def test_where_nobody_looked_before_there_is_nothing_to_compare_with() -> 
     around = ports.Surroundings()
     assert await around.first_look() == {}
     assert (around.claims, around.active, around.foreign) == ((), (), ())
+
+
+def test_an_attempt_that_runs_begins_again_with_whoever_stands_in() -> None:
+    stand_ins = (model.StandIn("other", "general"),)
+    task = records.TaskRecord(
+        id="a",
+        position=0,
+        worker=model.WorkerKind.HOST,
+        state=model.TaskState.RUNNING,
+        attempt=2,
+        stand_ins=stand_ins,
+        false_starts=1,
+    )
+    start = records.start_of(task)
+    assert (start.task_id, start.attempt, start.worker, start.stand_ins) == ("a", 2, task.worker, stand_ins)
+    row = records.row_of(task)
+    assert (row.stand_ins, row.false_starts) == (stand_ins, 1)

@@ -80,3 +80,22 @@ def test_a_dependency_that_was_not_proved_says_so() -> None:
     upstream = work_order.Upstream("a", model.Handoff())
     assert (upstream.output, upstream.summary, upstream.unverified) == (None, "", False)
     assert replace(upstream, unverified=True) != upstream
+
+
+@pytest.mark.parametrize(
+    ("stand_ins", "agent", "subagent"),
+    [
+        ((), "planned", ""),
+        ((model.StandIn("other"),), "other", ""),
+        ((model.StandIn("other"), model.StandIn("planned", "general-purpose")), "planned", "general-purpose"),
+    ],
+)
+def test_who_stands_in_last_does_the_task(stand_ins: tuple[model.StandIn, ...], agent: str, subagent: str) -> None:
+    task = model.Task(id="a", do="Do a", agent="planned")
+    order = work_order.WorkOrder("run", task, 1, model.WorkerKind.HOST, stand_ins=stand_ins)
+    assert (order.agent, order.subagent, order.task.agent) == (agent, subagent, "planned")
+
+
+def test_a_task_for_nobody_by_name_has_no_agent() -> None:
+    order = work_order.WorkOrder("run", model.Task(id="a", do="Do a"), 1, model.WorkerKind.HOST)
+    assert (order.agent, order.subagent) == ("", "")

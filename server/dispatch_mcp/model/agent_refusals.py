@@ -69,9 +69,9 @@ _NO_NAMES: Final = frozenset(
     {"and", "or", "none", "received", "are", "only", "still", "is", "was", "that", "it", "the"}
 )
 _OPENING: Final = re.compile(
-    r"[\W_]*+(?:tool_use_error\W*+)?"
-    r"(?:(?:\w{1,40}[ ]){0,4}?(?:error|failed|failure|refused|rejected|tool)\b[^:\n]{0,60}:\W{0,5})?"
-    r"(?:subagent_type\W{1,3})?",
+    r"(?:[\W_]*+(?:tool_use_error\W*+)?"
+    r"(?:(?:\w{1,40}[ ]){0,4}?(?:error|failed|failure|refused|rejected|tool)\b[^:\n]{0,60}:\W{0,5})?){2}"
+    r"[\W_]*+(?:tool_use_error\W*+)?(?:subagent_type\W{1,3})?",
     re.IGNORECASE,
 )
 """What a host or an assistant puts before the sentence: marks, `Error:`, `Task failed:`, `the Task tool said:`."""
