@@ -27,11 +27,14 @@ _MARKED: Final = rf"(?:[:=][ ]?|[ ](?={_LEFT})){_LEFT}?(?P<name>{_WORD}){_RIGHT}
 """A name that a colon or quotes mark as one."""
 
 _PLAIN: Final = rf"(?:[:=][ ]?|[ ]){_LEFT}?(?P<name>{_WORD}){_RIGHT}?"
+_NOT: Final = (
+    "found exist available installed registered loaded defined recognized recognised configured supported known"
+)
 _MISSING: Final = (
-    r"[ ](?:is[ ]|was[ ]|could[ ]|does[ ]|has[ ])?(?:currently[ ])?"
-    r"(?:not[ ](?:be[ ]|been[ ])?(?:found|exist|available|installed|registered|loaded|defined|recogni[sz]ed|configured"
-    r"|supported|known|an?[ ](?:valid|known|registered))|unavailable|unknown|invalid|missing|disabled"
-    r"|a[ ]primary[ ]agent)\b"
+    # `is not available` · `does not exist` · `could not be found`
+    rf"[ ](?:(?:is|was|could|does|has)[ ])?(?:currently[ ])?(?:not[ ](?:be[ ]|been[ ])?(?:{_NOT.replace(' ', '|')})"
+    # `is not a valid …` · `is unavailable` · `is a primary agent`
+    r"|not[ ]an?[ ](?:valid|known|registered)|unavailable|unknown|invalid|missing|disabled|a[ ]primary[ ]agent)\b"
 )
 _UNKNOWN: Final = r"\b(?:unknown|invalid|unrecogni[sz]ed|unsupported|undefined)[ ]"
 _FORMS: Final = tuple(
@@ -59,21 +62,20 @@ _FORMS: Final = tuple(
 )
 _ENUM: Final = re.compile(r"\binvalid[ ](?:enum[ ]value|option)\b", re.IGNORECASE)
 _SUBAGENT: Final = re.compile(r"sub[-_ ]?agent", re.IGNORECASE)
+# `Available agents:` · `valid subagent types are:`
+_AVAILABLE: Final = r"\b(?:available|valid|allowed|known|supported|registered|existing)\b[^:\n.]{0,60}:"
+# `Available agents: a, b` · `must be one of: a, b` · `Expected 'a' | 'b'`
 _LIST: Final = re.compile(
-    r"(?:\b(?:available|valid|allowed|known|supported|registered|existing)\b[^:\n.]{0,60}:|\bexpected(?:[ ]one[ ]of)?"
-    r"|\bone[ ]of:?)[ ]?\[?(?P<names>[^\n\]]{1,8000})",
-    re.IGNORECASE,
+    rf"(?:{_AVAILABLE}|\bexpected(?:[ ]one[ ]of)?|\bone[ ]of:?)[ ]?\[?(?P<names>[^\n\]]{{1,8000}})", re.IGNORECASE
 )
 _ITEM: Final = re.compile(_WORD)
 _NO_NAMES: Final = frozenset(
     {"and", "or", "none", "received", "are", "only", "still", "is", "was", "that", "it", "the"}
 )
-_OPENING: Final = re.compile(
-    r"(?:[\W_]*+(?:tool_use_error\W*+)?"
-    r"(?:(?:\w{1,40}[ ]){0,4}?(?:error|failed|failure|refused|rejected|tool)\b[^:\n]{0,60}:\W{0,5})?){2}"
-    r"[\W_]*+(?:tool_use_error\W*+)?(?:subagent_type\W{1,3})?",
-    re.IGNORECASE,
-)
+_TAG: Final = r"[\W_]*+(?:tool_use_error\W*+)?"
+# `Error: ` · `Task failed: ` · `The Task tool refused it: `
+_TROUBLE: Final = r"(?:\w{1,40}[ ]){0,4}?(?:error|failed|failure|refused|rejected|tool)\b[^:\n]{0,60}:\W{0,5}"
+_OPENING: Final = re.compile(rf"(?:{_TAG}(?:{_TROUBLE})?){{2}}{_TAG}(?:subagent_type\W{{1,3}})?", re.IGNORECASE)
 """What a host or an assistant puts before the sentence: marks, `Error:`, `Task failed:`, `the Task tool said:`."""
 
 
