@@ -228,12 +228,12 @@ def test_a_waived_finding_says_who_let_it_go_and_why(capsys: pytest.CaptureFixtu
 
 def test_what_nobody_sees_is_listed_with_what_was_seen(capsys: pytest.CaptureFixture[str]) -> None:
     coverage = review_answers.Coverage(
-        files=2, lines=40, parts=1, places=3, excluded=("uv.lock (generated)",), unseen=("a.py:1-9",), cut=("b.py:5",)
+        files=2, lines=40, parts=1, places=3, excluded=("uv.lock (generated)",), unseen=("a.py:1-9",)
     )
     review.show(review_answers.ReviewAnswer(outcome="PASS", coverage=coverage))
     out = capsys.readouterr().out
     assert "  seen: 40 changed lines of 2 files in 1 parts, 3 places\n" in out
-    assert "  left out: uv.lock (generated)\n  not seen: a.py:1-9\n  cut: b.py:5\n" in out
+    assert "  left out: uv.lock (generated)\n  not seen: a.py:1-9\n" in out
 
 
 def test_a_round_that_is_not_over_has_no_decision_to_write(typed: command_runs.Shell, tmp_path: Path) -> None:

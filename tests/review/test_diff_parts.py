@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import diff_samples
 import hypothesis
@@ -36,7 +37,6 @@ def test_a_change_that_fits_one_prompt_is_one_part_and_the_same_change(changes: 
     [part] = diff_parts.split(diff).parts
     assert diff_samples.lines(unified_diff.parse(part.text)) == diff_samples.lines(diff)
     assert part.files == tuple(change.path for change in changes)
-    assert part.cut == ()
 
 
 @hypothesis.given(st.lists(st.integers(1, 120), min_size=1, max_size=12), st.integers(2_000, 6_000))
@@ -68,26 +68,41 @@ def test_a_hunk_too_long_for_one_prompt_is_cut_with_overlap() -> None:
     assert shown(diff_parts.split(diff, limit=3_000)) == diff_samples.lines(diff)
 
 
-def test_a_line_too_long_is_cut_and_named() -> None:
-    diff = diff_samples.diff(diff_samples.change("x.js", "-" + "z" * 8_000, "+" + "y" * 9_000, "+short"))
+def rejoined(split: diff_parts.Split, mark: str) -> str:
+    """Returns the pieces of a long line as one text again."""
+    texts = "\n".join(part.text for part in split.parts).split("\n")
+    pieces = [line for line in texts if line.startswith(mark) and line.endswith("of this line]")]
+    return "".join(re.sub(r" \[piece \d+ of \d+ of this line\]$", "", line)[1:] for line in pieces)
+
+
+@hypothesis.given(st.integers(3_000, 40_000), st.integers(1_500, 6_000), st.sampled_from("+-"))
+def test_a_line_too_long_for_one_prompt_is_shown_in_pieces(size: int, limit: int, mark: str) -> None:
+    line = "".join(chr(ord("a") + at % 26) for at in range(size))
+    diff = diff_samples.diff(diff_samples.change("x.js", " before", f"{mark}{line}", " after"))
+    split = diff_parts.split(diff, limit=limit)
+    assert rejoined(split, mark) == line or any(f"{mark}{line}\n" in part.text for part in split.parts)
+    assert all(len(part.text) <= limit for part in split.parts)
+    assert split.unseen == ()
+    assert all(any(context in part.text for part in split.parts) for context in (" before", " after"))
+
+
+def test_a_line_that_fits_one_prompt_is_shown_whole() -> None:
+    diff = diff_samples.diff(diff_samples.change("x.js", "+" + "y" * 50_000 + "e"))
     [part] = diff_parts.split(diff).parts
-    assert len(part.text) < 5_000
-    assert "[…7000 characters more]" in part.text
-    assert [span.label for span in part.cut] == ["x.js:1 (removed)", "x.js:1"]
+    assert part.text.endswith("ye")
 
 
-@pytest.mark.parametrize(("size", "is_cut"), [(diff_parts.LINE_LIMIT, False), (diff_parts.LINE_LIMIT + 1, True)])
-def test_a_line_is_named_exactly_when_its_end_is_not_shown(size: int, *, is_cut: bool) -> None:
-    [part] = diff_parts.split(diff_samples.diff(diff_samples.change("x.js", "+" + "y" * (size - 1) + "e"))).parts
-    assert part.text.endswith("e") is not is_cut
-    assert bool(part.cut) is is_cut
+def test_a_line_too_long_for_all_prompts_is_named() -> None:
+    diff = diff_samples.diff(diff_samples.change("x.js", "+" + "y" * 500_000))
+    split = diff_parts.split(diff, max_parts=2)
+    assert {span.label for span in split.unseen} == {"x.js:1"}
 
 
-def test_a_single_line_may_make_a_part_longer_than_its_limit() -> None:
-    diff = diff_samples.diff(diff_samples.change("x.js", "+" + "y" * 1_900))
-    [part] = diff_parts.split(diff, limit=1_000).parts
-    assert len(part.text) > 1_000
-    assert shown(diff_parts.Split((part,))) == diff_samples.lines(diff)
+def test_lines_shown_again_leave_most_of_a_prompt_to_what_is_new() -> None:
+    diff = diff_samples.diff(diff_samples.change("x.js", *(f"+{number}{'y' * 9_000}" for number in range(60))))
+    split = diff_parts.split(diff)
+    assert len(split.parts) < 15
+    assert shown(split) == diff_samples.lines(diff)
 
 
 def test_a_file_without_lines_is_named_in_a_part() -> None:

@@ -134,6 +134,26 @@ async def test_an_inconclusive_review_blocks_and_says_so_everywhere(tmp_path: Pa
         assert trace.next.kind is StepKind.SETTLE_REVIEWS
 
 
+@pytest.mark.parametrize(
+    ("answer", "state"), [(reviewed_runs.PASS, "inconclusive"), (verdict("FAIL", "high"), "needs_changes")]
+)
+async def test_what_is_too_long_for_one_review_is_not_passed_by_it(tmp_path: Path, answer: str, state: str) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, council_rounds=1) as chat:
+        await chat.begin(FIX)
+        lines = "".join(f"price_{number} = lookup({number})\n" for number in range(12_000))
+        (workspace / "app/cart.py").write_text(lines)
+        assert {handout.task_id for handout in (await chat.report("fix")).assignments} == {"review"}
+        assert "price_3 = lookup(3)" in await chat.prompt("review")
+        assert "price_11999 = lookup(11999)" not in await chat.prompt("review")
+        last = await chat.report("review", answer)
+        assert last.state.value == state
+        [line] = last.results
+        assert ("nobody has seen app/cart.py:" in line.why) is (state == "inconclusive")
+        rows = {row.id: row for row in await chat.app.store.tasks(chat.run_id)}
+        assert rows["review"].attempt == 1, "asking again brings no verdict"
+
+
 async def test_rounds_are_bounded_by_the_setting_and_then_the_run_needs_changes(tmp_path: Path) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
     async with reviewed_runs.opened(tmp_path / "state", workspace, council_rounds=2) as chat:

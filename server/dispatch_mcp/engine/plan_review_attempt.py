@@ -33,7 +33,13 @@ BEAT: Final = "review"
 """The detail of a beat that says what the reviewer of an attempt was shown."""
 
 MAX_SHOWN: Final = 4
-"""Parts of a large change that one reviewer is shown (`diff_parts.LIMIT` characters each); the rest is named."""
+"""Parts of a large change that one reviewer is shown (`diff_parts.LIMIT` characters each).
+
+The rest is named, and no PASS counts for it.
+"""
+
+MAX_NAMED: Final = 60
+"""Places that nobody was shown which are named."""
 
 _BY_HOST: Final = "host"
 
@@ -59,10 +65,11 @@ class Evidence:
 
 
 class _Exhibit(NamedTuple):
-    """What a reviewer is shown: the change as text, and the server's account of it."""
+    """What a reviewer is shown: the change as text, and the server's account of it. `unseen` is what it is not."""
 
     diff: str
     account: str
+    unseen: tuple[str, ...] = ()
 
 
 async def prepare(
@@ -79,7 +86,7 @@ async def prepare(
     if exhibit is None:
         exhibit = await _exhibit(store, evidence, view, work.task)
         digest = await review_attempt.store_text(store, exhibit.diff)
-        detail = {"attempt": work.attempt, "diff": digest, "account": exhibit.account}
+        detail = {"attempt": work.attempt, "diff": digest, "account": exhibit.account, "unseen": [*exhibit.unseen]}
     order = replace(
         work,
         messages=(),
@@ -104,7 +111,13 @@ def _last_error(work: work_order.WorkOrder, attempts: Sequence[records.AttemptRe
 async def _kept(store: sqlite_store.Store, detail: model.Json, attempt: int) -> _Exhibit | None:
     if not json_types.is_object(detail) or detail.get("attempt") != attempt:
         return None
-    return _Exhibit(await review_attempt.read_text(store, str(detail.get("diff"))), str(detail.get("account")))
+    text = await review_attempt.read_text(store, str(detail.get("diff")))
+    return _Exhibit(text, str(detail.get("account")), _unseen(detail))
+
+
+def _unseen(detail: Mapping[str, model.Json]) -> tuple[str, ...]:
+    places = detail.get("unseen")
+    return tuple(map(str, places)) if json_types.is_list(places) else ()
 
 
 def _material(
@@ -149,12 +162,13 @@ async def _exhibit(
         lines.append("No changed line was found: judge by the results below and by the workspace.")
     if scope.excluded:
         lines.append(f"Not shown: {', '.join(f'{file.path} ({file.reason})' for file in scope.excluded[:60])}.")
+    unseen = [span.label for span in parts.unseen[:MAX_NAMED]]
     if parts.unseen:
-        where = ", ".join(span.label for span in parts.unseen[:60])
-        lines.append(f"Too long to show here, so read it in the workspace before you judge: {where}.")
+        unseen += [f"and {len(parts.unseen) - MAX_NAMED} more"] * (len(parts.unseen) > MAX_NAMED)
+        lines.append(f"Too long to show here, so nobody can pass it here; find what you can: {', '.join(unseen)}.")
     if clean.lines:
         lines.append(f"{clean.lines} lines hold something that looks like a secret; it reads [redacted:…] here.")
-    return _Exhibit("\n".join(part.text for part in parts.parts), "\n".join(lines))
+    return _Exhibit("\n".join(part.text for part in parts.parts), "\n".join(lines), tuple(unseen))
 
 
 async def _files(store: sqlite_store.Store, view: run_view.RunView, review: model.Task) -> dict[str, tuple[str, ...]]:
@@ -277,7 +291,9 @@ async def judge(store: sqlite_store.Store, claim: proof.Claim) -> model.Outcome:
     judgement = plan_reviews.judge(work.task.agent or "reviewer", answer, await _ground(store, claim.before))
     match judgement.ruling:
         case "pass":
-            return _passed(outcome, judgement)
+            detail = claim.before.get(BEAT)
+            unseen = _unseen(detail) if json_types.is_object(detail) else ()
+            return _passed_in_part(outcome, unseen) if unseen else _passed(outcome, judgement)
         case "block":
             view = claim.view or await run_view.load(store, work.run_id, records.ANYBODY)
             files = await _files(store, view, work.task)
@@ -311,6 +327,15 @@ def _passed(outcome: model.Outcome, judgement: plan_reviews.Judgement) -> model.
             "receipts": (*outcome.receipts, model.Receipt(kind="words", ok=True, detail=judgement.why)),
         }
     )
+
+
+def _passed_in_part(outcome: model.Outcome, unseen: Sequence[str]) -> model.Outcome:
+    """Returns a PASS of what was shown as what it is for the whole: no verdict, and asking again brings none."""
+    why = (
+        "It passes what it was shown, but the change is too long for one review, and nobody has seen "
+        f"{', '.join(unseen)}. Have the change reviewed in parts by the council, or split the work into smaller tasks."
+    )
+    return review_attempt.unusable(outcome, "").model_copy(update={"summary": why, "error": why, "retryable": False})
 
 
 def _blocked(

@@ -17,8 +17,11 @@ MAX_PARTS = 64
 OVERLAP = 12
 """Lines that a hunk which is cut shows again before its next piece."""
 
-LINE_LIMIT = 2_000
-"""Characters of one line that are shown."""
+OVERLAP_SHARE = 4
+"""These lines take at most this part of a prompt: one in so many."""
+
+LEAST_ROOM = 1_000
+"""Characters of lines in one piece, however long the name of their file is."""
 
 
 class Span(model.Value):
@@ -38,12 +41,11 @@ class Span(model.Value):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one prompt holds: a diff in text, and the hunks in it. `cut` are lines of which the end is not shown."""
+    """What one prompt holds: a diff in text, and the hunks in it."""
 
     text: str
     spans: tuple[Span, ...] = ()
     files: tuple[str, ...] = ()
-    cut: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +62,14 @@ class _Piece:
     span: Span
     path: str
     head: str
-    cut: tuple[Span, ...] = ()
 
 
 def split(diff: unified_diff.Diff, *, limit: int = LIMIT, max_parts: int = MAX_PARTS) -> Split:
-    """Returns the change in parts of at most `limit` characters (a single line may make one longer), file by file.
+    """Returns the change in parts of at most `limit` characters (names of files may make one longer), file by file.
 
     A file goes into one part if it fits; a hunk too long for one is cut, and each further piece repeats the last
-    lines of the one before. Every hunk is in a part, or in `unseen` when there would be more than `max_parts`.
+    lines of the one before; so is a line too long for one. Everything is in a part, or in `unseen` when there would be
+    more than `max_parts`.
     """
     groups: list[list[_Piece]] = []
     size = 0
@@ -107,7 +109,6 @@ def _part(pieces: Sequence[_Piece]) -> Part:
         "\n".join(lines),
         tuple(piece.span for piece in pieces),
         files,
-        tuple(cut for piece in pieces for cut in piece.cut),
     )
 
 
@@ -118,25 +119,24 @@ def _pieces(change: unified_diff.FileChange, limit: int) -> list[_Piece]:
     names = unified_diff.render(change, change.hunks[:1]).split("\n")
     head = "\n".join(names[: len(names) - 1 - len(change.hunks[0].lines)])
     return [
-        _Piece(f"{piece.header}\n" + "\n".join(_shown(line) for line in piece.lines), span, change.path, head, cut)
+        _Piece(f"{piece.header}\n{text}", _span(change.path, piece), change.path, head)
+        for room in [max(limit - len(head) - 100, LEAST_ROOM)]
         for hunk in change.hunks
-        for piece in _cut(hunk, max(limit - len(head) - 100, 1_000))
-        for span, cut in [(_span(change.path, piece), _long(change.path, piece))]
+        for piece in _cut(hunk, room)
+        for text in _texts(piece, room)
     ]
 
 
-def _shown(line: str) -> str:
-    """Returns a line with its mark, cut after LINE_LIMIT characters of text."""
-    end = 1 + LINE_LIMIT
-    return line if len(line) <= end else f"{line[:end]} […{len(line) - end} characters more]"
-
-
-def _long(path: str, hunk: unified_diff.Hunk) -> tuple[Span, ...]:
-    return tuple(
-        Span(path=path, first=line.number, last=line.number, removed=line.mark == "-")
-        for line in unified_diff.lines_with_numbers(hunk)
-        if len(line.text) > LINE_LIMIT
-    )
+def _texts(piece: unified_diff.Hunk, room: int) -> Iterator[str]:
+    """Yields the lines of a hunk; a single line that is too long in pieces, which say so, each with the line's mark."""
+    text = "\n".join(piece.lines)
+    if len(piece.lines) > 1 or len(text) <= room:
+        yield text
+        return
+    mark, whole = text[:1], text[1:]
+    starts = range(0, len(whole), room)
+    for number, start in enumerate(starts, 1):
+        yield f"{mark}{whole[start : start + room]} [piece {number} of {len(starts)} of this line]"
 
 
 def _span(path: str, hunk: unified_diff.Hunk) -> Span:
@@ -151,13 +151,22 @@ def _cut(hunk: unified_diff.Hunk, limit: int) -> Iterator[unified_diff.Hunk]:
     begin = 0
     while begin < len(hunk.lines):
         size, end = 0, begin
-        while end < len(hunk.lines) and (end == begin or size + min(len(hunk.lines[end]), LINE_LIMIT) + 40 <= limit):
-            size += min(len(hunk.lines[end]), LINE_LIMIT) + 1
+        while end < len(hunk.lines) and (end == begin or size + len(hunk.lines[end]) + 40 <= limit):
+            size += len(hunk.lines[end]) + 1
             end += 1
         yield _slice(hunk, begin, end)
         if end >= len(hunk.lines):
             return
-        begin = max(end - OVERLAP, begin + 1)
+        begin = _overlapping(hunk, begin, end, limit)
+
+
+def _overlapping(hunk: unified_diff.Hunk, begin: int, end: int, limit: int) -> int:
+    """Returns where the next piece begins: a few lines earlier, as far as these leave most of it to what is new."""
+    first, size = end, 0
+    while first - 1 > begin and end - first < OVERLAP and size + len(hunk.lines[first - 1]) <= limit // OVERLAP_SHARE:
+        first -= 1
+        size += len(hunk.lines[first]) + 1
+    return first
 
 
 def _slice(hunk: unified_diff.Hunk, begin: int, end: int) -> unified_diff.Hunk:

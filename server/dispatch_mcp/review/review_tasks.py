@@ -46,7 +46,10 @@ class Earlier(model.Value):
 
 
 class Manifest(model.Value):
-    """Everything about a round that is known before anybody answers."""
+    """Everything about a round that is known before anybody answers.
+
+    `cut` is of rounds by earlier versions, which did not show the ends of long lines.
+    """
 
     round: int = 1
     after: str = ""

@@ -59,7 +59,6 @@ class Coverage(model.Value):
     places: int = 0
     excluded: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
-    cut: tuple[str, ...] = ()
 
 
 class ReviewAnswer(answers.Answer):
@@ -185,8 +184,7 @@ def coverage(manifest: review_tasks.Manifest) -> Coverage:
         parts=len(manifest.spans),
         places=sum(map(len, manifest.spans)),
         excluded=_listed([f"{file.path} ({file.reason})" for file in manifest.excluded]),
-        unseen=_labels(manifest.unseen),
-        cut=_labels(manifest.cut),
+        unseen=_labels((*manifest.unseen, *manifest.cut)),
     )
 
 

@@ -259,7 +259,6 @@ class Council:
             update={
                 "spans": tuple(part.spans for part in parts.parts),
                 "unseen": parts.unseen,
-                "cut": tuple(span for part in parts.parts for span in part.cut),
             }
         )
         return Opening(manifest, parts, clean.diff)

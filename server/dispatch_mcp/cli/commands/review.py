@@ -179,6 +179,6 @@ def _marks(marks: Sequence[str]) -> str:
 def _show_coverage(coverage: review_answers.Coverage) -> None:
     lines = f"{coverage.lines} changed lines of {coverage.files} files"
     console.say(f"  seen: {lines} in {coverage.parts} parts, {coverage.places} places")
-    for label, items in (("left out", coverage.excluded), ("not seen", coverage.unseen), ("cut", coverage.cut)):
+    for label, items in (("left out", coverage.excluded), ("not seen", coverage.unseen)):
         if items:
             console.say(f"  {label}: {', '.join(items)}", style="yellow" if label == "not seen" else "")
