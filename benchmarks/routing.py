@@ -304,13 +304,13 @@ def load(data: Path) -> None:
     loader.words()
     print(f"  lexicon {(time.process_time() - start) * 1e3:8.1f}")
     folder = bundled_files.shipped_folder("agents")
-    timed_load("shipped rosters", loader.Folder(folder, "bundled", nested=True), catalog.DEFAULT_ROSTERS)
+    timed_load("shipped rosters", loader.Folder(folder, "bundled", nested=True), frozenset())
     with tempfile.TemporaryDirectory() as place:
         write_many(data, Path(place), 400)
         timed_load("400 files", loader.Folder(Path(place), "configured", "many"))
 
 
-def timed_load(name: str, folder: loader.Folder, scope: Sequence[str] | None = None) -> None:
+def timed_load(name: str, folder: loader.Folder, scope: frozenset[str] | None = None) -> None:
     """Prints what reading a folder and the first route in it cost."""
     start = time.process_time()
     known = loader.Source((folder,), scope=scope).catalog()

@@ -77,7 +77,7 @@ def main() -> int:
 def collect(data: Path) -> Iterator[Example]:
     generic = [case.text for case in bench.read_cases(data, "clinc150")][::5]
     folder = loader.Folder(bundled_files.shipped_folder("agents"), "bundled", nested=True)
-    shipped = loader.Source((folder,), scope=catalog.DEFAULT_ROSTERS).catalog()
+    shipped = loader.Source((folder,), scope=frozenset[str]()).catalog()
     for path in sorted((data / "cases").glob("*.jsonl")):
         known, cases = bench.read_set(data, path.stem)
         others = [] if path.stem.startswith(("seed", *BROAD)) else generic

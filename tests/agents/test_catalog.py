@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import errors
-from dispatch_mcp.agents import catalog, frontmatter
+from dispatch_mcp.agents import catalog, frontmatter, rosters
 from dispatch_mcp.routing import agent_index
 
 PLAIN = """---
@@ -153,7 +153,7 @@ def test_names_that_repeat_in_a_layer_need_their_roster() -> None:
     assert known.find("x") is None
     with pytest.raises(errors.UnknownHandle, match="2 agents") as told:
         known.agent("x")
-    assert "`a/x`" in told.value.hint
+    assert "`a/x`" in str(told.value.hint)
 
 
 def test_a_bare_name_means_the_one_in_scope() -> None:
@@ -171,7 +171,7 @@ def test_an_alias_finds_its_agent_unless_somebody_has_that_name() -> None:
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(errors.UnknownHandle) as told:
         catalog.merge([agent("database-architect")]).agent("databse-architect")
-    assert "'database-architect'" in told.value.hint
+    assert "'database-architect'" in str(told.value.hint)
 
 
 def test_a_roster_alone_has_what_stronger_layers_replaced() -> None:
@@ -326,7 +326,7 @@ def test_a_roster_alone_is_the_same_value_every_time_and_unknown_ones_are_listed
     assert known.roster("a") is known.roster("a")
     with pytest.raises(errors.UnknownHandle) as refused:
         known.roster("c" * 300)
-    assert "`a`" in refused.value.hint
+    assert "`a`" in str(refused.value.hint)
     assert len(refused.value.message) < 200
 
 
@@ -335,3 +335,31 @@ def test_an_empty_catalogue_knows_nobody() -> None:
     assert catalog.EMPTY.keys == ()
     with pytest.raises(errors.UnknownHandle, match="no agent 'x'"):
         catalog.EMPTY.agent("x")
+
+
+def test_who_does_ordinary_work_is_the_host_s_fallback() -> None:
+    helper = agent("helper", roster=catalog.HOST_ROSTER, fallback=True)
+    assert catalog.merge([agent("x"), helper]).general == helper
+    assert catalog.merge([agent("x", fallback=True)]).general is None
+    assert catalog.merge([helper, agent("x")], scope={"a"}).general is None
+
+
+def test_rosters_that_wait_are_named_but_for_internal_ones() -> None:
+    declarations = [rosters.Roster(name=name, internal=name == "c") for name in "abc"]
+    known = catalog.merge([agent(name, roster=name) for name in "abc"], scope={"a"}, declarations=declarations)
+    assert [roster.name for roster in known.off] == ["b"]
+    assert catalog.merge([agent("x")], declarations=declarations).off == ()
+
+
+def test_a_group_is_a_roster_of_its_parts() -> None:
+    declarations = [rosters.Roster(name=name, group="all") for name in "ab"]
+    known = catalog.merge([agent(name, roster=name) for name in "abc"], declarations=declarations)
+    assert [found.name for found in known.roster("all").agents] == ["a", "b"]
+    assert [found.name for found in known.roster("b").agents] == ["b"]
+
+
+def test_a_roster_that_is_switched_on_comes_with_the_reason() -> None:
+    web = rosters.Roster(name="a", dependencies=("flask",))
+    signs = rosters.Signs(dependencies=frozenset({"flask"}))
+    assert catalog.merge([agent("x")], declarations=[web], signs=signs).switched_on == {"a": "flask is a dependency"}
+    assert catalog.merge([agent("x")], declarations=[web]).switched_on == {}

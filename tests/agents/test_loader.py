@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dispatch_mcp import configuration, errors
-from dispatch_mcp.agents import bundled_files, catalog, loader
+from dispatch_mcp.agents import bundled_files, catalog, loader, rosters
 
 FILE = "---\nname: {name}\ndescription: {description}\nmodel: opus\n---\nYou are {name}.\n"
 
@@ -112,7 +112,7 @@ def test_every_shipped_agent_is_read_without_a_note_and_names_a_document_that_is
     known = loader.Source((loader.Folder(bundled, "bundled", nested=True),), documents=bundled.parent).catalog()
     assert {agent.qualified: agent.notes for agent in known.agents if agent.notes} == {}
     assert known.missing == frozenset()
-    assert set(catalog.DEFAULT_ROSTERS) <= set(known.rosters)
+    assert {roster.name for roster in known.declarations} == set(known.rosters)
 
 
 def test_the_lexicon_is_read_once() -> None:
@@ -216,21 +216,85 @@ def test_all_layers_of_the_settings_are_read_and_the_strongest_wins(tmp_path: Pa
     assert agents.agent("database-architect").layer == "user"
     assert agents.agent("one").description == "The configured one."
     assert agents.agent("project/one").layer == "project"
-    assert {"backend", "dispatch", "roles", "user", "project", "extra"} <= set(agents.rosters)
+    assert {"backend", "dispatch", "engineering", "user", "project", "extra"} <= set(agents.rosters)
 
 
 def test_rosters_that_nobody_asked_for_take_no_part_in_routing(tmp_path: Path) -> None:
     agents = loader.Source.from_settings(settings(tmp_path), tmp_path / "home").catalog()
     taking_part = {agent.roster for agent in agents.routable}
-    assert taking_part == set(catalog.DEFAULT_ROSTERS)
+    assert taking_part == {"host", "engineering", "operations", "review", "coordination"}
     assert "reviewers" in agents.rosters
+    off = {roster.name for roster in agents.off}
+    assert {"business", "growth", "product", "data", "backend", "dispatch", "example-backend-lead"} <= off
+    assert "reviewers" not in off
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "roster"),
+    [
+        ("requirements.txt", "# web\nFlask==3.0\n", "backend"),
+        ("requirements-dev.txt", "flask_login\nflask>=2 ; python_version > '3.8'\n", "backend"),
+        ("pyproject.toml", "[project]\nname = 'x'\ndependencies = ['flask[async]>=3']\n", "backend"),
+        ("pyproject.toml", "[tool.poetry.dependencies]\npython = '^3.11'\nFlask = '^3'\n", "backend"),
+        ("pyproject.toml", "[dependency-groups]\nml = ['scikit_learn']\n", "data"),
+        ("setup.cfg", "[options]\ninstall_requires =\n    flask\n", "backend"),
+        ("dbt_project.yml", "", "data"),
+    ],
+)
+def test_what_a_workspace_depends_on_switches_a_roster_on(tmp_path: Path, name: str, content: str, roster: str) -> None:
+    place = settings(tmp_path)
+    (place.workspace / name).write_text(content)
+    agents = loader.Source.from_settings(place, tmp_path / "home").catalog()
+    assert roster in {agent.roster for agent in agents.routable}
+    assert list(agents.switched_on) == [roster]
+    assert roster not in {other.name for other in agents.off}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("pyproject.toml", "[project]\nname = 'flask'\ndescription = 'like flask'\n"),
+        ("pyproject.toml", "not toml [[["),
+        ("package.json", '{"name": "flask", "dependencies": ["flask"]}'),
+        ("package.json", "{" * 5_000),
+        ("requirements.txt", "# flask\n-r flask\n"),
+        ("notes.txt", "flask\n"),
+    ],
+)
+def test_a_word_that_is_no_dependency_switches_nothing_on(tmp_path: Path, name: str, content: str) -> None:
+    place = settings(tmp_path)
+    (place.workspace / name).write_text(content)
+    assert loader.Source.from_settings(place, tmp_path / "home").catalog().switched_on == {}
+
+
+def test_a_manifest_that_changes_switches_a_roster_on_in_a_living_server(tmp_path: Path) -> None:
+    living = loader.Source.from_settings(settings(tmp_path), tmp_path / "home")
+    living.fresh_s = 0
+    assert "backend" in {roster.name for roster in living.catalog().off}
+    (tmp_path / "workspace" / "requirements.txt").write_text("flask\n")
+    assert living.catalog().switched_on == {"backend": "flask is a dependency"}
+
+
+def test_a_roster_inside_a_folder_is_a_part_of_the_larger_one(tmp_path: Path) -> None:
+    agents = loader.Source.from_settings(settings(tmp_path), tmp_path / "home").catalog()
+    assert len(agents.roster("roles").agents) == 41
+    assert {agent.roster for agent in agents.roster("business").agents} == {"business"}
+
+
+def test_a_declaration_that_cannot_be_read_switches_nothing_on() -> None:
+    for declaration in ("", "when: always", "when: [always]", "when: {always: yes-please}", "- 1", ": :", "\tfor: x"):
+        roster = rosters.read("odd", declaration)
+        assert not roster.always
+        assert roster.evidence(rosters.Signs(dependencies=frozenset({"flask"}))) == ""
 
 
 def test_the_host_knows_the_agents_of_user_project_and_plugins(tmp_path: Path) -> None:
     home = tmp_path / "home"
     write(home / ".claude" / "agents", "mine")
     write(tmp_path / "workspace" / ".claude" / "agents", "theirs")
-    assert loader.Source.from_settings(settings(tmp_path), home).installed() == {"mine", "theirs"}
+    assert loader.Source.from_settings(settings(tmp_path), home).installed() == {
+        *("mine", "theirs", "general-purpose", "Explore", "Plan")
+    }
 
 
 def test_a_workspace_that_is_a_plugin_brings_its_own_agents(tmp_path: Path) -> None:

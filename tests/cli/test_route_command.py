@@ -34,7 +34,7 @@ def settings(tmp_path: Path) -> configuration.Settings:
 
 def test_a_request_may_come_from_standard_input(shell: command_runs.Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Fix the JWT login")))
-    assert shell("route", "--json").json["specialist"] == "auth-system-architect"
+    assert shell("route", "--json", "--roster", "backend").json["specialist"] == "auth-system-architect"
 
 
 def test_nothing_on_standard_input_is_nothing_to_route(
@@ -60,10 +60,12 @@ def test_a_batch_says_null_where_nobody_is_a_likely_home(
     cases = [{"id": "cook", "text": "What should we cook tonight?"}, {"id": "jwt", "text": "Fix the JWT login"}]
     data = "\n".join(map(json.dumps, cases)).encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-    first, second = map(json.loads, shell("route", "--batch", "-").out.splitlines())
+    first, second = map(json.loads, shell("route", "--batch", "-", "--roster", "backend").out.splitlines())
     assert (first["id"], first["label"]) == ("cook", None)
     assert (second["id"], second["label"]) == ("jwt", "auth-system-architect")
     assert second["ranked"][0] == "auth-system-architect"
+    assert len(first["offered"]) == 8
+    assert "auth-system-architect" in second["offered"]
     assert 0.0 <= first["confidence"] < second["confidence"] <= 1.0
 
 
@@ -97,3 +99,25 @@ def test_a_roster_that_is_neither_is_refused(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(("roster", "folder"), [("backend", False), (".", True), ("..", True), ("a/b", True)])
 def test_only_what_has_a_separator_or_dots_can_only_be_a_folder(roster: str, folder: object) -> None:
     assert catalog_arguments.names_folder(roster) is folder
+
+
+def test_an_unsure_route_shows_whom_to_choose_from_and_which_rosters_are_off(shell: command_runs.Shell) -> None:
+    answer = shell("route", "Prepare a sales proposal for the hospital deal")
+    labels = [line.partition(": ")[0] for line in answer.out.splitlines()]
+    assert labels.count("Choose from") == 5
+    assert "business" in next(line for line in answer.out.splitlines() if line.startswith("Rosters that are off: "))
+    assert answer.code == 3
+
+
+def test_a_named_roster_is_chosen_from_alone(shell: command_runs.Shell) -> None:
+    route = shell("route", "Prepare a sales proposal for the hospital deal", "--roster", "business", "--json").json
+    assert route["specialist"] == "biz-sales"
+    assert "off" not in route["offer"]
+
+
+def test_a_roster_that_the_workspace_switches_on_is_named_with_the_reason(
+    shell: command_runs.Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "requirements.txt").write_text("flask\n")
+    monkeypatch.chdir(tmp_path)
+    assert "Switched on: backend, because flask is a dependency" in shell("route", "Do it").out

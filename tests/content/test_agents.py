@@ -22,7 +22,15 @@ COUNTS = {
     "example-backend-lead": 6,
     "orchestration": 14,
     "reviewers": 7,
-    "roles": 41,
+    "host": 3,
+    "engineering": 8,
+    "operations": 8,
+    "business": 8,
+    "data": 3,
+    "product": 3,
+    "growth": 4,
+    "review": 3,
+    "coordination": 4,
 }
 DOMAINS = {
     "engineering": 8,
@@ -60,7 +68,7 @@ KEYS = {
     "triggers": dict,
     "path_triggers": dict,
 }
-FALLBACKS = {"backend": "backend-overview-architect", "orchestration": "project-analyst", "roles": "orch-planner"}
+FALLBACKS = {"backend": "backend-overview-architect", "orchestration": "project-analyst", "host": "general-purpose"}
 
 BACKEND_KEYWORDS = {
     "auth-system-architect": (
@@ -103,7 +111,7 @@ def body(path: Path) -> str:
 
 
 def roster(name: str) -> dict[str, dict[str, Any]]:
-    return {path.stem: front(path) for path in sorted((AGENTS / name).glob("*.md"))}
+    return {path.stem: front(path) for path in FILES if path.parent.name == name or path.parts[-3] == name}
 
 
 @pytest.fixture(params=FILES, ids=[f"{path.parent.name}/{path.stem}" for path in FILES])
@@ -124,6 +132,11 @@ def test_only_known_keys_of_the_right_type_are_used(agent: Path) -> None:
     assert not wrong
 
 
+def model_is_ours(path: Path) -> bool:
+    """Returns whether the model is ours to choose: the host's own types run on whatever the host gives them."""
+    return path.parent.name != "host"
+
+
 def test_the_description_is_one_short_line(agent: Path) -> None:
     description = front(agent)["description"]
     assert 40 <= len(description) <= 400
@@ -132,7 +145,7 @@ def test_the_description_is_one_short_line(agent: Path) -> None:
 
 def test_model_tools_and_facets_are_known(agent: Path) -> None:
     header = front(agent)
-    assert header["model"] in MODELS
+    assert header["model"] in MODELS if model_is_ours(agent) else "model" not in header
     assert set(header["tools"].split(", ")) <= TOOLS
     assert set(header["receives"]) <= FACETS
     assert set(header.get("excludes", ())) <= FACETS - set(header["receives"])
@@ -231,7 +244,7 @@ def test_reviewers_weigh_their_triggers() -> None:
 
 
 def test_reviewers_share_one_answer_form() -> None:
-    paths = [*(AGENTS / "reviewers").glob("*.md"), *(AGENTS / "roles").glob("review-*.md")]
+    paths = [*(AGENTS / "reviewers").glob("*.md"), *(AGENTS / "roles" / "review").glob("*.md")]
     answers = {body(path).partition("## Answer\n")[2] for path in paths}
     assert len(answers) == 1
     assert answers.pop().startswith(f"{answer_form.FORM}\n\n")

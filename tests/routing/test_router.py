@@ -14,47 +14,16 @@ from dispatch_mcp.agents import bundled_files, catalog, loader
 from dispatch_mcp.routing import confidence, router
 from dispatch_mcp.text import lexicon, tokenizer
 
-GOLDEN = {
-    "auth-system-architect": (
-        "Fix JWT authentication issues|Implement login system|Add password validation|Debug token expiration|"
-        "Setup session management|Fix JWT token expiration problems"
-    ),
-    "database-architect": (
-        "Create user model|Fix database connection|Add new table relationship|Optimize SQL queries|"
-        "Setup database migration|Add new table for user sessions|Create new user model relationships"
-    ),
-    "api-endpoints-architect": (
-        "Create new API endpoint|Fix CORS issues|Add REST route|Debug 404 errors|Implement pagination|"
-        "API returning 404 errors for entities endpoint|Add REST endpoint for user search"
-    ),
-    "user-management-architect": (
-        "Add user CRUD operations|Implement role-based access|Fix user search functionality|Add manager hierarchy|"
-        "Setup admin panel"
-    ),
-    "services-architect": (
-        "Setup email service|Integrate OpenAI API|Fix email sending|Add external service|Configure SMTP"
-    ),
-    "config-architect": (
-        "Setup production config|Add environment variables|Fix config loading|Deploy to staging|Configure secrets"
-    ),
-    "troubleshooting-architect": (
-        "Fix server crash|Debug 500 error|App won't start|Fix authentication bug|Resolve database error|"
-        "Server crashes with 500 error on startup|Fix authentication database connection error"
-    ),
-    "backend-overview-architect": (
-        "Explain backend architecture|General backend question|How does the system work|Project structure help|"
-        "Help me understand the backend"
-    ),
-}
-"""The 39 triggers and 8 worked requests of docs/rules.md#specialists in scope, with what docs/routing.md decided."""
-
-GOLDEN_CASES = [(request, name) for name, requests in GOLDEN.items() for request in requests.split("|")]
+REQUESTS = (
+    *("Change the login form", "Why is the orders query slow?", "Send a mail after sign-up", "Sort the list of teams"),
+    *("The app does not start", "Set the secret for staging", "Page through the results"),
+)
 
 
 @pytest.fixture(scope="module")
 def everything() -> catalog.Catalog:
     folder = loader.Folder(bundled_files.shipped_folder("agents"), "bundled", nested=True)
-    return loader.Source((folder,), scope=catalog.DEFAULT_ROSTERS).catalog()
+    return loader.Source((folder,), scope=frozenset[str]()).catalog()
 
 
 @pytest.fixture(scope="module")
@@ -74,17 +43,6 @@ PAIR = (
     agent("db", "Database tables, SQL queries and migrations.", keywords=["database", "sql"], model="opus"),
     agent("web", "Web pages, forms and CSS in the browser.", keywords=["css", "page"]),
 )
-
-
-def test_the_golden_set_has_all_in_scope_requests_of_the_backend_roster() -> None:
-    assert len(GOLDEN_CASES) == 47
-
-
-@pytest.mark.parametrize(("request_", "name"), GOLDEN_CASES)
-def test_the_roster_s_own_requests_reach_their_specialist(backend: catalog.Catalog, request_: str, name: str) -> None:
-    route = router.route(request_, backend)
-    assert route.specialist == name
-    assert route.confidence >= 0.4
 
 
 @pytest.mark.parametrize(
@@ -247,7 +205,7 @@ def test_evidence_quotes_the_request(words: list[str]) -> None:
 
 def test_the_order_of_agents_does_not_matter(backend: catalog.Catalog) -> None:
     turned = catalog.merge(reversed(backend.agents), words=backend.words)
-    for request_, _ in GOLDEN_CASES[::5]:
+    for request_ in REQUESTS:
         assert router.route(request_, turned) == router.route(request_, backend)
 
 
@@ -316,7 +274,7 @@ def test_requests_for_nobody_are_mostly_refused(everything: catalog.Catalog) -> 
 
 
 SHIPPED = loader.Source(
-    (loader.Folder(bundled_files.shipped_folder("agents"), "bundled", nested=True),), scope=catalog.DEFAULT_ROSTERS
+    (loader.Folder(bundled_files.shipped_folder("agents"), "bundled", nested=True),), scope=frozenset[str]()
 ).catalog()
 
 

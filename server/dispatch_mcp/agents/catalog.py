@@ -19,7 +19,7 @@ from typing import Literal
 from pydantic import Field
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.agents import frontmatter
+from dispatch_mcp.agents import frontmatter, rosters
 from dispatch_mcp.model import problems
 from dispatch_mcp.text import lexicon
 
@@ -27,8 +27,8 @@ Layer = Literal["bundled", "user", "plugin", "project", "configured"]
 
 LAYERS: tuple[Layer, ...] = ("bundled", "user", "plugin", "project", "configured")
 UNTRUSTED: frozenset[Layer] = frozenset({"plugin", "project"})
-DEFAULT_ROSTERS = ("backend", "dispatch", "roles")
-"""Bundled rosters that take part in routing when none is named; reviewers, orchestration and examples wait."""
+HOST_ROSTER = "host"
+"""The agent types that the host brings along; one of them does what no specialist claims."""
 
 MAX_CHARS = 256 * 1024
 _NAME = re.compile(r"[^\w.-]+")
@@ -206,7 +206,8 @@ class Catalog:
     """All agents after merging, sorted by name and roster; the same for every order of the files.
 
     `scope` are the rosters that take part in routing, None for all. `shadowed` are agents that one of a stronger
-    layer replaces. `missing` are knowledge paths that are named but not there.
+    layer replaces. `missing` are knowledge paths that are named but not there. `declarations` are the rosters that say
+    when they take part; `signs` is what the workspace shows.
     """
 
     agents: tuple[Agent, ...] = ()
@@ -214,6 +215,8 @@ class Catalog:
     shadowed: tuple[Agent, ...] = ()
     missing: frozenset[str] = frozenset()
     words: lexicon.Lexicon = lexicon.EMPTY
+    declarations: tuple[rosters.Roster, ...] = ()
+    signs: rosters.Signs = rosters.NO_SIGNS
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -226,6 +229,27 @@ class Catalog:
         if self.scope is None:
             return self.agents
         return tuple(agent for agent in self.agents if agent.roster in self.scope)
+
+    @cached_property
+    def general(self) -> Agent | None:
+        """Returns who does ordinary work that no specialist claims; None where only specialists take part."""
+        return next((agent for agent in self.routable if agent.roster == HOST_ROSTER and agent.fallback), None)
+
+    @cached_property
+    def off(self) -> tuple[rosters.Roster, ...]:
+        """Returns the rosters that take part only by name, and would if somebody named them."""
+        present = {agent.roster for agent in self.agents}
+        waiting = present - (present if self.scope is None else self.scope)
+        return tuple(roster for roster in self.declarations if roster.name in waiting and not roster.internal)
+
+    @cached_property
+    def switched_on(self) -> dict[str, str]:
+        """Returns the rosters that the workspace switches on, each with what in it does."""
+        return {
+            roster.name: evidence
+            for roster in self.declarations
+            if not roster.always and (evidence := roster.evidence(self.signs))
+        }
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
@@ -260,7 +284,7 @@ class Catalog:
         )
 
     def roster(self, name: str) -> Catalog:
-        """Returns the catalogue of one roster alone, with agents that stronger layers had replaced in it.
+        """Returns the catalogue of one roster or group of rosters alone, with agents that stronger layers replaced.
 
         Raises:
             UnknownHandle: there is no such roster.
@@ -268,14 +292,15 @@ class Catalog:
         if name in self._rosters:
             return self._rosters[name]
         everyone = (*self.agents, *self.shadowed)
-        members = [agent for agent in everyone if agent.roster == name]
+        parts = {name, *(roster.name for roster in self.declarations if roster.group == name)}
+        members = [agent for agent in everyone if agent.roster in parts]
         if not members:
-            rosters = sorted({agent.roster for agent in everyone if agent.roster})
+            names = sorted({agent.roster for agent in everyone if agent.roster})
             raise errors.UnknownHandle(
                 f"There is no roster {name[:100]!r}.",
-                hint=f"Rosters: {problems.in_backticks(rosters)}." if rosters else "",
+                hint=f"Rosters: {problems.in_backticks(names)}." if names else "",
             )
-        alone = merge(members, words=self.words, missing=self.missing)
+        alone = merge(members, words=self.words, missing=self.missing, signs=self.signs)
         self._rosters[name] = alone
         return alone
 
@@ -326,6 +351,8 @@ def merge(
     words: lexicon.Lexicon = lexicon.EMPTY,
     scope: Collection[str] | None = None,
     missing: Collection[str] = (),
+    declarations: Iterable[rosters.Roster] = (),
+    signs: rosters.Signs = rosters.NO_SIGNS,
 ) -> Catalog:
     """Returns the catalogue of these agents: stronger layers replace agents of the same name.
 
@@ -355,6 +382,8 @@ def merge(
         shadowed=tuple(losers),
         missing=frozenset(missing),
         words=words,
+        declarations=tuple(sorted(declarations, key=lambda roster: roster.name)),
+        signs=signs,
     )
 
 

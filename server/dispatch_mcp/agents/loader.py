@@ -21,7 +21,7 @@ from typing import Final, TypeGuard
 import pydantic
 
 from dispatch_mcp import configuration, errors, model
-from dispatch_mcp.agents import bundled_files, catalog
+from dispatch_mcp.agents import bundled_files, catalog, rosters, workspace_signs
 from dispatch_mcp.text import json_types, lexicon
 
 MAX_FILES = 2_000
@@ -37,7 +37,7 @@ _SKIPPED: Final = frozenset({"readme.md", "claude.md", "agents.md", "license.md"
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder of agent files. With `nested` each folder directly below it is a roster of its own."""
+    """A folder of agent files. With `nested` each folder below it that holds some is a roster of its own."""
 
     path: Path
     layer: catalog.Layer
@@ -60,14 +60,16 @@ class _File:
 class Source:
     """The agents that a server offers; `catalog()` returns the same value until a file changes.
 
-    `scope` are the rosters that take part in routing when none is named, None for all; `documents` the folder that
-    knowledge paths start from; `trusted` the file of approved digests.
+    `scope` are rosters that take part in routing when none is named, beside those that say so themselves or that
+    something in `workspace` switches on; None for all. `documents` is the folder that knowledge paths start from,
+    `trusted` the file of approved digests.
     """
 
     folders: tuple[Folder, ...]
     scope: Collection[str] | None = None
     trusted: Path | None = None
     documents: Path | None = None
+    workspace: Path | None = None
     clock: Callable[[], float] = time.monotonic
     fresh_s: float = FRESH_S
     _agents: dict[_File, catalog.Agent] = field(default_factory=dict[_File, catalog.Agent], repr=False)
@@ -87,8 +89,13 @@ class Source:
             Folder(settings.workspace / ".claude" / "agents", "project", "project"),
             *(Folder(path, "configured", path.name or "configured") for path in settings.agent_dirs),
         )
-        scope = frozenset({*catalog.DEFAULT_ROSTERS, *(folder.roster for folder in folders if folder.roster)})
-        return Source(folders, scope=scope, trusted=settings.trusted_agents, documents=shipped_folder.parent)
+        return Source(
+            folders,
+            scope=frozenset(folder.roster for folder in folders if folder.roster),
+            trusted=settings.trusted_agents,
+            documents=shipped_folder.parent,
+            workspace=settings.workspace,
+        )
 
     def catalog(self) -> catalog.Catalog:
         """Returns the catalogue of the files as they are, or were not longer than `fresh_s` ago."""
@@ -97,7 +104,7 @@ class Source:
             return self._catalog
         digests = approved_digests(self.trusted)
         files = [file for folder in self.folders for file in _files(folder)][:MAX_FILES]
-        state = (tuple(files), digests)
+        state = (tuple(files), digests, workspace_signs.stamp(self.workspace) if self.workspace else ())
         if state != self._state:
             self._refresh(files, digests)
             self._state = state
@@ -107,7 +114,11 @@ class Source:
     def installed(self) -> frozenset[str]:
         """Returns the names that the host itself knows as subagents: the user's, the plugins' and the project's."""
         agents, layers = self.catalog(), ("user", "project", "plugin")
-        return frozenset(agent.name for agent in (*agents.agents, *agents.shadowed) if agent.layer in layers)
+        return frozenset(
+            agent.name
+            for agent in (*agents.agents, *agents.shadowed)
+            if agent.layer in layers or agent.roster == catalog.HOST_ROSTER
+        )
 
     def _refresh(self, files: list[_File], digests: frozenset[str]) -> None:
         agents: dict[_File, catalog.Agent] = {}
@@ -118,8 +129,32 @@ class Source:
             if agent is not None:
                 agents[file] = agent
         self._agents = agents
-        missing = _missing(agents.values(), self.documents)
-        self._catalog = catalog.merge(agents.values(), words=words(), scope=self.scope, missing=missing)
+        signs = workspace_signs.read(self.workspace) if self.workspace else rosters.NO_SIGNS
+        declarations = [roster for folder in self.folders if folder.nested for roster in _declarations(folder.path)]
+        self._catalog = catalog.merge(
+            agents.values(),
+            words=words(),
+            scope=_taking_part(self.scope, declarations, signs),
+            missing=_missing(agents.values(), self.documents),
+            declarations=declarations,
+            signs=signs,
+        )
+
+
+def _taking_part(
+    scope: Collection[str] | None, declarations: Iterable[rosters.Roster], signs: rosters.Signs
+) -> frozenset[str] | None:
+    """Returns the rosters of the scope, and those that say so or that the workspace switches on; None for all."""
+    if scope is None:
+        return None
+    return frozenset({*scope, *(roster.name for roster in declarations if roster.always or roster.evidence(signs))})
+
+
+def _declarations(folder: Path) -> Iterator[rosters.Roster]:
+    """Yields the rosters below a folder; one inside another folder is a part of that one."""
+    for path in sorted(folder.glob(f"**/{rosters.DECLARATION}")):
+        *above, name = path.relative_to(folder).parts[:-1] or ("",)
+        yield rosters.read(name, path.read_text(encoding="utf-8"), group=above[0] if above else "")
 
 
 def load(folder: Path) -> catalog.Catalog:
@@ -197,7 +232,7 @@ def _install_paths(plugins: model.Json, name: str) -> Iterator[tuple[str, str]]:
 def _files(folder: Folder) -> Iterator[_File]:
     for path in _markdown(folder.path):
         parts = path.relative_to(folder.path).parts
-        roster = parts[0] if folder.nested and len(parts) > 1 else folder.roster
+        roster = parts[-2] if folder.nested and len(parts) > 1 else folder.roster
         try:
             status = path.stat()
         except OSError:

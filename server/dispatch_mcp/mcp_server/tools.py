@@ -17,13 +17,14 @@ from dispatch_mcp.model import merge_offer
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning.drafts import patterns
 from dispatch_mcp.review import council_decision
-from dispatch_mcp.routing import router
+from dispatch_mcp.routing import route_answers, router
 from dispatch_mcp.service import answers, approvals, dispatcher, plan_answers, review_answers, reviews
 
 Handler = Callable[[dispatcher.Dispatcher, Any], Awaitable[dict[str, model.Json]]]
 
 HOW_TO_WAIVE = "Ask the user to run `dispatch-mcp waive RUN FINDING --reason WHY` in a terminal."
 HOW_TO_APPLY = "Ask the user to run `dispatch-mcp apply RUN` in a terminal."
+CHOOSE = "Choose one and name it as the task's agent in plan_dag; unsure: ask the user."
 BY_ELICITATION = "the user, asked by the client"
 """Who has decided, for the record."""
 
@@ -118,9 +119,10 @@ def _wire(answer: answers.Answer) -> dict[str, model.Json]:
 
 
 async def route_task(app: dispatcher.Dispatcher, args: tool_arguments.RouteTask) -> dict[str, model.Json]:
-    """Answers who should do a task."""
+    """Answers who should do a task, or whom to choose from."""
     hints = router.Hints(urgency=args.urgency, files=tuple(args.files))
-    return plan_answers.route_answer(app.route(args.task, roster=args.roster, hints=hints))
+    route = app.route(args.task, roster=args.roster, hints=hints)
+    return route_answers.answer(route, args.view, then=CHOOSE)
 
 
 async def plan_dag(app: dispatcher.Dispatcher, args: tool_arguments.PlanDag) -> dict[str, model.Json]:

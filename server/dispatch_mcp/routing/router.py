@@ -7,7 +7,7 @@ decided contradictions).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,9 +20,13 @@ from dispatch_mcp.routing import (
     confidence,
     learning,
     model_choice,
+    offers,
+    preferences,
+    request_parts,
     request_reader,
     route_evidence,
     scoring,
+    suitability,
 )
 
 MODELS = model_choice.MODELS
@@ -30,16 +34,27 @@ Effort = model.Effort
 Evidence = route_evidence.Evidence
 Factor = confidence.Factor
 Strategy = confidence.Strategy
-MAX_RANKED = scoring.MAX_BEST
+MAX_RANKED = 8
 MAX_EVIDENCE = 8
+MAX_MATCHED = 3
+"""Words of the request that are shown for an agent to choose from."""
 CLOSE = 0.6
 """A runner-up with this share of the first one's share makes a request ambiguous."""
+
+SURE = confidence.Bands().review
+"""The confidence from which on an agent is named; below, several are offered."""
 
 CLAIM = 0.15
 """The share from which on an agent has a real claim to a request: with several of them the work is larger."""
 
 SECOND = 0.05
 """The share from which on a runner-up is a fallback; all three set by hand."""
+
+PART = 0.6
+"""The confidence from which on a part of a request counts as another agent's."""
+
+GENERAL = 0.45
+"""How sure it is that who does ordinary work is right for a request about code that no specialist claims."""
 
 
 class Hints(model.Value):
@@ -80,7 +95,8 @@ class Route(model.Value):
     """The answer to a request. `specialist` is None when the router abstains; then `question` says what to ask.
 
     `confidence` is the calibrated probability that `ranked[0]` is right. `readiness` is the weighted mean of
-    `factors`; the strategy follows the lower of both. `fallback` are the secondary, tertiary … routes.
+    `factors`; the strategy follows the lower of both. `fallback` are the secondary, tertiary … routes. `offer` is what
+    a model chooses from; `general` who does the work when it chooses nobody.
     """
 
     specialist: str | None
@@ -99,6 +115,13 @@ class Route(model.Value):
     try_words: tuple[str, ...] = ()
     fallback: tuple[str, ...] = ()
     why: str = ""
+    offer: offers.Offer = offers.Offer()
+    general: str = ""
+
+    @property
+    def sure(self) -> bool:
+        """Returns whether the first is named without a choice."""
+        return self.specialist is not None and not self.offer.parts and self.confidence >= SURE
 
 
 def route(text: str, catalog: catalog.Catalog, *, history: History = NO_HISTORY, hints: Hints = NO_HINTS) -> Route:
@@ -133,21 +156,33 @@ class _Routing:
     scores: scoring.Scores
     sure: confidence.Certainty
     similar: learning.Similar | None
+    misfits: frozenset[int]
 
     @staticmethod
     def of(request: str, agents: catalog.Catalog, history: History, hints: Hints) -> _Routing:
         index = agent_index.index_of(agents)
         reading = request_reader.read(request, index, agents.words)
+        misfits = suitability.misfits(request, hints.files, agents)
         scores = scoring.score(reading, index, learning.bonus(history, reading, agents))
-        sure = confidence.certainty(reading, scores, index)
+        scores = preferences.preferred(scores, reading, index, agents, misfits)
+        sure = _certainty(reading, scores, index)
+        general = agents.general
+        if general and sure.confidence < hints.bands.supervise and request_parts.names_code(request):
+            scores, sure = _put_first(scores, agents.routable.index(general)), confidence.Certainty(1.0, GENERAL)
         similar = learning.similar(history, reading, agents, scores.best[0])
-        return _Routing(request, agents, hints, reading, scores, sure, similar)
+        return _Routing(request, agents, hints, reading, scores, sure, similar, misfits)
+
+    @property
+    def abstains(self) -> bool:
+        """Whether nobody is a likely home, or the likeliest must not do this."""
+        return self.sure.abstains or self.scores.best[0] in self.misfits
 
     def route(self) -> Route:
         best = self.scores.best[:MAX_RANKED]
         candidates = tuple(self._candidate(place, rank) for rank, place in enumerate(best))
         agent = self.catalog.routable[best[0]]
-        sure = round(self.sure.confidence, 4)
+        offer = self._offer()
+        sure = round(min(self.sure.confidence, confidence.ONE_WORD if offer.parts else 1.0), 4)
         factors = self._factors()
         ready = round(confidence.readiness(factors), 4)
         strategy = confidence.strategy(sure, ready, self.hints.bands)
@@ -155,13 +190,13 @@ class _Routing:
         name, reason, refusal = self._model(agent, size, strategy)
         knowledge, missing = self._knowledge(agent)
         return Route(
-            specialist=None if self.sure.abstains else candidates[0].name,
+            specialist=None if self.abstains else candidates[0].name,
             confidence=sure,
             ranked=candidates,
             evidence=candidates[0].evidence,
             factors=factors,
             readiness=ready,
-            strategy="human" if refusal or self.sure.abstains else strategy,
+            strategy="human" if refusal or self.abstains else strategy,
             model=name,
             model_reason=reason,
             effort=size,
@@ -171,7 +206,61 @@ class _Routing:
             try_words=self._try_words(candidates),
             fallback=self._fallback(candidates),
             why=self._why(candidates, sure),
+            offer=offer,
+            general=self.catalog.key(self.catalog.general) if self.catalog.general else "",
         )
+
+    def _offer(self) -> offers.Offer:
+        """Returns five to choose from: the parts' own, the likeliest, and who does ordinary work; then the others."""
+        keys, parts = self.catalog.keys, self._parts()
+        fits = [place for place in self.scores.best if place not in self.misfits]
+        general = self.catalog.general
+        last = [] if general is None else [self.catalog.routable.index(general)]
+        part_agents = {part.agent for part in parts}
+        order = [*(place for place, key in enumerate(keys) if key in part_agents), *fits]
+        five = list(dict.fromkeys(order))[: offers.FIVE]
+        if last and last[0] not in (*five, *self.misfits):
+            five[offers.FIVE - 1 :] = last
+        order_of_all = sorted(range(len(keys)), key=lambda place: (-self.scores.logits[place], place))
+        beyond = [keys[place] for place in order_of_all if place not in five]
+        names, groups = offers.beyond_five(beyond, self._group_of(beyond))
+        return offers.Offer(
+            choices=tuple(self._choice(place) for place in five),
+            rest=names,
+            groups=groups,
+            off=tuple(roster.name for roster in self.catalog.off),
+            switched_on=self.catalog.switched_on,
+            tie=self._tie(),
+            parts=parts,
+        )
+
+    def _choice(self, place: int) -> offers.Choice:
+        quotes = [piece.quote for piece in route_evidence.evidence_for(self.request, self.catalog, place, MAX_MATCHED)]
+        about = offers.about(self.catalog.routable[place].description)
+        return offers.Choice(agent=self.catalog.keys[place], about=about, hits=tuple(quotes))
+
+    def _group_of(self, names: Sequence[str]) -> Callable[[str], str]:
+        rosters = {agent.roster for agent in self.catalog.routable}
+        if len(rosters) == 1:
+            return offers.group_by_words(names)
+        return lambda name: agent.roster if (agent := self.catalog.find(name)) else ""
+
+    def _tie(self) -> tuple[str, ...]:
+        equal = [] if self.abstains else confidence.equals(self.scores)
+        return tuple(self.catalog.keys[place] for place in (self.scores.best[0], *equal)) if equal else ()
+
+    def _parts(self) -> tuple[offers.Part, ...]:
+        """Returns the parts of the request if they clearly belong to different agents."""
+        words = request_parts.parts(self.text)
+        if len(words) < 2:
+            return ()
+        routings = [_Routing.of(part, self.catalog, NO_HISTORY, self.hints) for part in words]
+        own = [
+            offers.Part(words=part, agent=self.catalog.keys[routing.scores.best[0]])
+            for part, routing in zip(words, routings, strict=True)
+            if not routing.abstains and routing.sure.confidence >= PART
+        ]
+        return tuple(own) if len({part.agent for part in own}) > 1 else ()
 
     def _candidate(self, place: int, rank: int) -> Candidate:
         most = MAX_EVIDENCE if rank == 0 else 2 if rank < 3 else 0
@@ -225,7 +314,7 @@ class _Routing:
 
     def _question(self, candidates: Sequence[Candidate]) -> str:
         close = self._close(candidates)
-        if self.sure.abstains:
+        if self.abstains:
             return (
                 "Nobody in this roster clearly does this. Which part of the system is it about, and what should change?"
             )
@@ -249,11 +338,26 @@ class _Routing:
     def _why(self, candidates: Sequence[Candidate], sure: float) -> str:
         quotes = ", ".join(f"“{piece.quote}” ({piece.matched})" for piece in candidates[0].evidence[:3])
         reasons = quotes or "no word that any agent knows"
-        if self.sure.abstains:
+        if self.abstains:
             return f"No agent is a likely home for this: the closest, {candidates[0].name}, rests on {reasons}."
         close = [candidate.name for candidate in self._close(candidates)[1:]]
         rivals = f"; close: {', '.join(close)}" if close else ""
         return f"{candidates[0].name} with confidence {sure:.2f}, because of {reasons}{rivals}."
+
+
+def _certainty(
+    request: request_reader.Request, scores: scoring.Scores, index: agent_index.Index
+) -> confidence.Certainty:
+    sure = confidence.certainty(request, scores, index)
+    if confidence.is_example(scores):
+        return sure
+    matches = confidence.words_for(request, index, scores.best[0])
+    return confidence.bounded(sure, matches, len(confidence.equals(scores)))
+
+
+def _put_first(scores: scoring.Scores, place: int) -> scoring.Scores:
+    rest = [other for other in scores.best if other != place]
+    return scoring.Scores(scores.features, scores.logits, scores.shares, [place, *rest][: scoring.MAX_BEST])
 
 
 def _untrusted(agent: catalog.Agent) -> str:

@@ -37,8 +37,8 @@ FLUENT: Final = (0.2, 0.7)
 """The lexicon is silent for rosters of which it understands less than the first share, heard in full from the second
 on; all four set by hand like the weights above."""
 
-MAX_BEST: Final = 8
-"""Places that `Scores.best` has at most."""
+MAX_BEST: Final = 15
+"""Places that `Scores.best` has at most: five to choose from and the next ten."""
 
 EQUAL: Final = 2e-6
 """Scores that are this close may be equal: rounding decides, then priority."""
@@ -68,6 +68,11 @@ def score(request: request_reader.Request, index: agent_index.Index, bonus: Mapp
             logits = list(map(operator.add, logits, map(weight.__mul__, feature)))
     for at, more in bonus.items():
         logits[at] += more
+    return ranked(features, logits, index)
+
+
+def ranked(features: tuple[list[float], ...], logits: list[float], index: agent_index.Index) -> Scores:
+    """Returns the scores with these sums."""
     return Scores(features, logits, softmax(logits), _best(logits, index))
 
 

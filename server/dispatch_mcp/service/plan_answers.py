@@ -1,4 +1,4 @@
-"""Plans and routes in the short form that a model reads."""
+"""Plans in the short form that a model reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import flowchart as diagrams
 from dispatch_mcp.planning import limits, plan_checks, proof_proposals
 from dispatch_mcp.planning.drafts import plan_offer
-from dispatch_mcp.routing import router
 from dispatch_mcp.service import planner
 
 
@@ -45,11 +44,6 @@ def _decided(proposal: planner.PlanProposal) -> Mapping[str, Mapping[str, model.
     goals = {task_id: {"do": do} for task_id, do in proposal.goals.items()}
     ids = dict.fromkeys([*goals, *proposal.decided])
     return {task_id: {**goals.get(task_id, {}), **proposal.decided.get(task_id, {})} for task_id in ids}
-
-
-def route_answer(route: router.Route) -> dict[str, model.Json]:
-    """Returns the route without empty fields."""
-    return route.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def offer_answer(offer: plan_offer.Offer, words: Words) -> dict[str, model.Json]:

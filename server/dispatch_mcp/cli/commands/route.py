@@ -8,8 +8,7 @@ import sys
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.cli import catalog_arguments, console, input_files
-from dispatch_mcp.routing import router
-from dispatch_mcp.service import plan_answers
+from dispatch_mcp.routing import offers, route_answers, router
 
 MAX_TEXT = 200_000
 """Characters of a request that are looked at."""
@@ -29,7 +28,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     text = _text(options.text)
     route = router.route(text, catalog_arguments.choose(setup.settings, options.roster), hints=hints)
     if options.json:
-        console.emit(plan_answers.route_answer(route))
+        console.emit(route_answers.full(route))
     else:
         _show(route)
     return console.OK if route.specialist else console.INCONCLUSIVE
@@ -60,12 +59,27 @@ def _show(route: router.Route) -> None:
     rivals = [candidate for candidate in route.ranked if candidate.name != route.specialist][:3]
     if rivals:
         _line("Runners-up", ", ".join(f"{rival.name} {rival.share:.1%}" for rival in rivals))
+    if not route.sure:
+        _show_offer(route.offer)
     for warning in route.warnings:
         _line("Warning", warning, style="yellow")
     if route.question:
         _line("Ask first", route.question, style="yellow")
     if route.try_words:
         _line("Words that would help", ", ".join(route.try_words))
+
+
+def _show_offer(offer: offers.Offer) -> None:
+    for choice in offer.choices:
+        _line("Choose from", f"{choice.agent} - {choice.about}")
+    for part in offer.parts:
+        _line("Part", f"{part.words}: {part.agent}")
+    if offer.rest:
+        _line("Others", offers.line(offer.rest))
+    if offer.off:
+        _line("Rosters that are off", f"{', '.join(offer.off)} (--roster NAME)")
+    for name, evidence in offer.switched_on.items():
+        _line("Switched on", f"{name}, because {evidence}")
 
 
 def _line(label: str, text: str, *, style: str = "") -> None:
@@ -77,4 +91,12 @@ def _answer_all(cases: list[tuple[model.Json, str]], catalogue: catalog.Catalog,
     for case, text in cases:
         route = router.route(text, catalogue, hints=hints)
         names = [candidate.name for candidate in route.ranked]
-        console.line({"id": case, "label": route.specialist, "confidence": route.confidence, "ranked": names})
+        console.line(
+            {
+                "id": case,
+                "label": route.specialist,
+                "confidence": route.confidence,
+                "ranked": names,
+                "offered": list(route_answers.names_offered(route)),
+            }
+        )
