@@ -9,7 +9,7 @@ checks what was done, and keeps every run on disk. You (or your subagents) do th
 Use it when a request has several parts, must survive a lost session or compaction, or asks for a plan, review or \
 status. For one small task call your own subagent directly.
 
-1. route_task: which specialist? If unsure, choose from its names yourself and put it as the task's agent.
+1. route_task: which specialist? You choose among several.
 2. plan_dag: split the request into tasks {id, do, deps, files, acceptance}; it checks, assigns and schedules them. \
 Ask for proof: the server checks acceptance ["command: pytest -q", "file:p", "diff"]; edits [{op: prove, id: *}] take \
 what `prove` in the answer proposes. Unproven work is UNVERIFIED: say so. timeout_s and attempts bound a task; worker \
