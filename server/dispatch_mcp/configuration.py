@@ -18,10 +18,10 @@ from typing import Annotated, Literal
 
 import platformdirs
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import worker_choice
+from dispatch_mcp.model import bounds, worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import allowlist, child_environment
 
@@ -39,12 +39,6 @@ _TILDE = "~"
 Layer = Literal["flag", "env", "file", "default"]
 
 
-def _no_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports only this one
-    return value
-
-
 def _variable(name: str) -> str:
     if not _VARIABLE.fullmatch(name):
         raise ValueError(f"{name!r} is not the name of an environment variable")
@@ -59,9 +53,7 @@ def _entries(entries: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...
     return entries
 
 
-Count = Annotated[int, BeforeValidator(_no_bool)]
-Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
-Share = Annotated[Number, Field(ge=0, le=1)]
+Share = Annotated[bounds.Number, Field(ge=0, le=1)]
 
 
 class Settings(model.Value):
@@ -75,12 +67,12 @@ class Settings(model.Value):
     agent_dirs: tuple[Path, ...] = ()
     trusted_agents: Path
     default_worker: worker_choice.WorkerName = "auto"
-    max_parallel: Annotated[Count, Field(ge=1, le=model.MAX_PARALLEL)] = 5
-    lease_minutes: Annotated[Number, Field(gt=0, le=1440)] = 30.0
-    task_timeout_s: Annotated[Number, Field(gt=0, le=86_400)] = 300.0
-    grace_s: Annotated[Number, Field(ge=0, le=60)] = 1.0
-    output_cap_bytes: Annotated[Count, Field(ge=1024, le=64 << 20)] = 1 << 20
-    inline_output_chars: Annotated[Count, Field(ge=256, le=262_144)] = 16_384
+    max_parallel: Annotated[bounds.Count, Field(ge=1, le=bounds.MAX_PARALLEL)] = 5
+    lease_minutes: Annotated[bounds.Number, Field(gt=0, le=1440)] = 30.0
+    task_timeout_s: Annotated[bounds.Number, Field(gt=0, le=86_400)] = 300.0
+    grace_s: Annotated[bounds.Number, Field(ge=0, le=60)] = 1.0
+    output_cap_bytes: Annotated[bounds.Count, Field(ge=1024, le=64 << 20)] = 1 << 20
+    inline_output_chars: Annotated[bounds.Count, Field(ge=256, le=262_144)] = 16_384
     direct_from: Share = 0.95
     review_from: Share = 0.70
     supervise_from: Share = 0.40
@@ -90,22 +82,22 @@ class Settings(model.Value):
     council_inconclusive_blocks: bool = True
     council_quorum: Literal["all", "any"] = "all"
     council_devils_advocate: bool = True
-    council_rounds: Annotated[Count, Field(ge=1, le=10)] = 3
+    council_rounds: Annotated[bounds.Count, Field(ge=1, le=10)] = 3
     council_reviewers: Annotated[tuple[str, ...], Field(max_length=8)] = ()
-    depth: Annotated[Count, Field(ge=0, le=64)] = 0
-    depth_limit: Annotated[Count, Field(ge=0, le=8)] = 2
-    max_dollars: Annotated[Number, Field(gt=0)] | None = None
-    max_tokens: Annotated[Count, Field(ge=1)] | None = None
-    max_minutes: Annotated[Number, Field(gt=0)] | None = None
-    max_attempts: Annotated[Count, Field(ge=1)] | None = None
-    max_tasks: Annotated[Count, Field(ge=1, le=model.MAX_TASKS)] | None = None
-    max_fan_out: Annotated[Count, Field(ge=1, le=model.MAX_PARALLEL)] | None = None
+    depth: Annotated[bounds.Count, Field(ge=0, le=64)] = 0
+    depth_limit: Annotated[bounds.Count, Field(ge=0, le=8)] = 2
+    max_dollars: bounds.DollarCeiling | None = None
+    max_tokens: bounds.TokenCeiling | None = None
+    max_minutes: bounds.MinuteCeiling | None = None
+    max_attempts: bounds.AttemptCeiling | None = None
+    max_tasks: bounds.TaskCeiling | None = None
+    max_fan_out: bounds.FanOutCeiling | None = None
     claude_program: Annotated[str, Field(max_length=4096)] = ""
     claude_uses_key: bool = True
     worker_commands: bool = False
-    worker_turns: Annotated[Count, Field(ge=1, le=1000)] = 60
-    api_in_flight: Annotated[Count, Field(ge=1, le=256)] = 8
-    context_tokens: Annotated[Count, Field(ge=0, le=200_000)] = 5_000
+    worker_turns: Annotated[bounds.Count, Field(ge=1, le=1000)] = 60
+    api_in_flight: Annotated[bounds.Count, Field(ge=1, le=256)] = 8
+    context_tokens: Annotated[bounds.Count, Field(ge=0, le=200_000)] = 5_000
     learn: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
@@ -303,7 +295,7 @@ def _from_text(name: str, key: str, text: str) -> object:
     if text.lstrip().startswith("["):
         try:
             return json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise errors.ConfigError(f"{name} is not a JSON list: {error}.", hint="Check its quotes.") from error
     if key == "allow_commands":
         raise errors.ConfigError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import string
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -215,3 +216,31 @@ def test_without_problems_in_reading_every_check_counts() -> None:
     checks = [problem("tasks[5].deps", "unknown_dependency"), problem("tasks", "empty_plan")]
     assert problems.without_consequences([], checks) == checks
     assert problems.without_consequences(iter(checks[:1]), iter(())) == checks[:1]
+
+
+class Counted(list[int]):
+    """A list that counts how many of its items are read."""
+
+    reads = 0
+
+    def __iter__(self) -> Iterator[int]:
+        for item in super().__iter__():
+            self.reads += 1
+            yield item
+
+
+def test_of_a_great_value_only_the_beginning_is_read() -> None:
+    great = Counted(range(1_000_000))
+    assert problems.quoted({"a": great}).startswith("{'a': [0, 1, 2, 3")
+    assert great.reads <= 100
+    assert problems.quoted([10**5_000]) == "['a number of thousands of digits']"
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_a_value_is_quoted_as_python_writes_it(value: model.Json) -> None:
+    assert problems.quoted(value).removesuffix("…") == repr(value)[:80]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
+from dispatch_mcp.model import bounds
 from dispatch_mcp.model.types import Value
 
 Json = st.recursive(
@@ -26,8 +27,8 @@ _TEXT = st.text(max_size=20)
 _TEXTS = st.lists(_TEXT, max_size=3).map(tuple)
 _NAMES = st.lists(st.text(min_size=1, max_size=8), max_size=3).map(tuple)
 _COUNT = st.integers(0, 10**12)
-_SIZE = st.integers(1, 10**12) | st.none()
-_AMOUNT = st.floats(0.001, 1e9) | st.none()
+_SIZE = st.integers(1, 10**6) | st.none()
+_AMOUNT = st.floats(0.001, 1e7) | st.none()
 _LIMITS = st.builds(model.TaskLimits, dollars=_AMOUNT, tokens=_SIZE, minutes=_AMOUNT, attempts=_SIZE)
 _TASKS = st.builds(
     model.Task,
@@ -52,7 +53,7 @@ _PLANS = st.builds(
     version=_COUNT,
     tasks=st.lists(_TASKS, max_size=3).map(tuple),
     request=_TEXT,
-    max_parallel=st.integers(1, model.MAX_PARALLEL),
+    max_parallel=st.integers(1, bounds.MAX_PARALLEL),
     added_edges=st.lists(st.builds(model.AddedEdge, before=_TEXT, after=_TEXT, reason=_TEXT), max_size=2).map(tuple),
     draft=st.booleans(),
     forecast=_OBJECTS,

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
+from dispatch_mcp.model import bounds
 from dispatch_mcp.model.types import Value
 
 TASK: dict[str, model.Json] = {"id": "a", "do": "write it"}
@@ -26,8 +27,8 @@ BOUNDS: list[Row] = [
     (model.TaskLimits, {}, "tokens", [None, 1, 10**9], [0, -1, 1.5, "many", *ENDLESS]),
     (model.TaskLimits, {}, "minutes", [None, 0.5, 1e6], [0, -0.1, *ENDLESS]),
     (model.TaskLimits, {}, "attempts", [None, 1, 50], [0, -1, 2.5]),
-    (model.Limits, {}, "tasks", [None, 1, model.MAX_TASKS], [0, -1]),
-    (model.Limits, {}, "fan_out", [None, 1, model.MAX_PARALLEL], [0, -1]),
+    (model.Limits, {}, "tasks", [None, 1, bounds.MAX_TASKS], [0, -1]),
+    (model.Limits, {}, "fan_out", [None, 1, bounds.MAX_PARALLEL], [0, -1]),
     (model.Limits, {}, "depth", [0, 2, 8], [-1, 9, None]),
     (model.Limits, {}, "dollars", [0.01], [0, *ENDLESS]),
     (model.Task, TASK, "timeout_s", [None, 0.1, 86_400], [0, -1, *ENDLESS]),
@@ -43,7 +44,7 @@ BOUNDS: list[Row] = [
     (model.Task, TASK, "command", [[], ["make", "test"]], ["make test", [""]]),
     (model.Task, TASK, "inputs", [{}, {"k": [1, None, {"deep": True}]}], [[], "k", None]),
     (model.Task, TASK, "limits", [{}, {"dollars": 1.5}], [{"dollars": 0}, {"euros": 1}, None]),
-    (model.Plan, PLAN, "max_parallel", [1, 5, model.MAX_PARALLEL], [0, model.MAX_PARALLEL + 1, None]),
+    (model.Plan, PLAN, "max_parallel", [1, 5, bounds.MAX_PARALLEL], [0, bounds.MAX_PARALLEL + 1, None]),
     (model.Plan, PLAN, "version", [1, 7], ["first", 1.5, None]),
     (model.Plan, PLAN, "forecast", [{}, {"tokens": [1, 2]}], [[], None]),
     (model.Plan, PLAN, "draft", [True, False], ["perhaps", None]),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
-from dispatch_mcp.model import usage_reader
+from dispatch_mcp.model import bounds, usage_reader
 
 COUNTS = st.integers(0, 10**9)
 USAGES = st.builds(
@@ -274,9 +274,12 @@ def test_half_a_token_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        [{"input_tokens": model.MAX_TOKENS}, {"input_tokens": 1}],
-        {"a": {"costUSD": model.MAX_DOLLARS, "inputTokens": 1}, "b": {"costUSD": model.MAX_DOLLARS, "inputTokens": 1}},
-        [{"duration_s": model.MAX_SECONDS}, {"duration_s": 1}],
+        [{"input_tokens": bounds.MAX_TOKENS}, {"input_tokens": 1}],
+        {
+            "a": {"costUSD": bounds.MAX_DOLLARS, "inputTokens": 1},
+            "b": {"costUSD": bounds.MAX_DOLLARS, "inputTokens": 1},
+        },
+        [{"duration_s": bounds.MAX_SECONDS}, {"duration_s": 1}],
     ],
 )
 def test_parts_that_add_up_to_too_much_are_refused(raw: Any) -> None:
@@ -320,8 +323,8 @@ def test_any_value_is_a_usage_within_bounds_or_a_refusal_in_words(raw: Any) -> N
     if isinstance(spent, str):
         assert "usage" in spent
     else:
-        assert 0 <= spent.tokens <= 4 * model.MAX_TOKENS
-        assert spent.cost_usd is None or 0 <= spent.cost_usd <= model.MAX_DOLLARS
+        assert 0 <= spent.tokens <= 4 * bounds.MAX_TOKENS
+        assert spent.cost_usd is None or 0 <= spent.cost_usd <= bounds.MAX_DOLLARS
 
 
 def test_long_texts_are_read_in_time_that_grows_with_them_only() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
-from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records
+from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, bounds, records
 from dispatch_mcp.planning import json_reader, plan_checks, plan_documents
 
 ONE = {"id": "a", "do": "work"}
@@ -145,7 +145,7 @@ def test_entries_that_are_no_objects_are_refused_and_the_others_read() -> None:
 
 
 def test_too_many_tasks_are_not_even_read() -> None:
-    assert one_problem([None] * (model.MAX_TASKS + 1)) == ("too_many_tasks", "tasks")
+    assert one_problem([None] * (bounds.MAX_TASKS + 1)) == ("too_many_tasks", "tasks")
 
 
 def test_missing_id_and_goal_are_left_for_the_check() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from dispatch_mcp import model
-from dispatch_mcp.model import WorkerKind, problems, transitions
+from dispatch_mcp.model import WorkerKind, bounds, problems, transitions
 from dispatch_mcp.planning import edit_rules, plan_checks, plan_documents, plan_edits
 from dispatch_mcp.runs import state_machine
 from dispatch_mcp.text import json_types
@@ -56,7 +56,7 @@ class Fault:
     task: str = ""
     where: str = ""
     meant: str = ""
-    max_tasks: int = model.MAX_TASKS
+    max_tasks: int = bounds.MAX_TASKS
     edits: list[Raw] = field(default_factory=list[Raw])
     typo: str = ""
 

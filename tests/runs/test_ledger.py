@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
-from dispatch_mcp.model import AttemptState, WorkerKind, transitions
+from dispatch_mcp.model import AttemptState, WorkerKind, bounds, transitions
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import ledger
 
@@ -325,9 +325,10 @@ def test_absurd_figures_leave_sums_that_can_be_counted_with() -> None:
     run = account({"dollars": 5.0, "tokens": 10})
     for name in "ab":
         run.begin(name, HOST, 0.0)
-        usage = model.Usage(input_tokens=2**62, output_tokens=2**62, cost_usd=1.7e308)
+        figures = {"input_tokens": 2**62, "output_tokens": 2**62, "cost_usd": 1.7e308}
+        usage = model.Usage().model_copy(update=figures)
         run.end(ledger.AttemptUse(name, 1, HOST, running=False, usage=usage))
-    assert run.spent == (2 * model.MAX_TOKENS, 2 * model.MAX_DOLLARS)
+    assert run.spent == (2 * bounds.MAX_TOKENS, 2 * bounds.MAX_DOLLARS)
     run.late(use("a", 5))
     assert all(math.isfinite(figure) for figure in (*run.spent, *run.reserved))
 

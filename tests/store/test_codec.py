@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.model.types import Value
 from dispatch_mcp.store import blobs, codec, sqlite
 
 anything = st.text(st.characters())
@@ -35,7 +37,7 @@ outcomes = st.builds(
     error=anything,
     unverified=st.booleans(),
     handoff=st.builds(model.Handoff, completed_work=anything, decisions_made=st.lists(anything, max_size=2).map(tuple)),
-    usage=st.builds(model.Usage, input_tokens=st.integers(0, 2**40), cost_usd=st.none() | st.floats(0, 1e6)),
+    usage=st.builds(model.Usage, input_tokens=st.integers(0, 10**12), cost_usd=st.none() | st.floats(0, 1e6)),
 )
 
 
@@ -94,3 +96,35 @@ def test_a_draft_that_could_not_be_finished_leaves_nothing(tmp_path: Path) -> No
     with pytest.raises(InterruptedError):
         stop_halfway()
     assert list((tmp_path / "folder").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new"),
+    [
+        (model.Usage, {"input_tokens": 2**62, "cost_usd": 1.7e308, "seconds": 1}, {"input_tokens": 10**12}),
+        (model.Limits, {"dollars": 1.7e308, "tokens": 2**70, "attempts": 10**9, "depth": 3}, {"tokens": 10**12}),
+        (model.TaskLimits, {"minutes": 1e300}, {"minutes": 1e7}),
+    ],
+)
+def test_figures_from_before_there_were_bounds_are_read_as_the_bounds(
+    kind: type[Value], old: dict[str, float], new: dict[str, float]
+) -> None:
+    value = codec.load(kind, json.dumps(old))
+    assert {name: getattr(value, name) for name in new} == new
+    assert codec.load(kind, codec.dump(value)) == value
+
+
+def test_figures_are_bounded_wherever_they_stand_in_a_value() -> None:
+    tasks = [{"id": "a", "do": "x"}, {"id": "b", "do": "x", "limits": {"tokens": 2**62}}]
+    plan = codec.load(model.Plan, json.dumps({"id": "p", "tasks": tasks}))
+    assert [task.limits.tokens for task in plan.tasks] == [None, 10**12]
+    outcome = codec.load(model.Outcome, json.dumps({"state": "failed", "usage": {"seconds": 1e300}}))
+    assert outcome.usage.seconds == 1e9
+
+
+@pytest.mark.parametrize(
+    "text", ['{"tokens": -1}', '{"tokens": 4611686018427387904, "speed": 1}', '{"tokens": "many"}']
+)
+def test_any_other_fault_of_a_stored_value_is_one(text: str) -> None:
+    with pytest.raises(ValueError, match="validation error"):
+        codec.load(model.TaskLimits, text)

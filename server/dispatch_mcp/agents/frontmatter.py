@@ -8,12 +8,12 @@ gigabytes.
 from __future__ import annotations
 
 import datetime as dt
-import math
 import re
 
 import yaml
 
 from dispatch_mcp import model
+from dispatch_mcp.model import bounds
 from dispatch_mcp.text import json_types
 
 MAX_HEADER = 64 * 1024
@@ -75,11 +75,11 @@ def parse(header: str) -> tuple[dict[str, model.Json], list[str]]:
 
 
 def plain(value: object, depth: int = 0) -> model.Json:
-    """Returns a JSON value for anything that YAML can hold; what is too deep becomes None."""
-    if value is None or isinstance(value, bool | str | int):
+    """Returns a JSON value for anything that YAML can hold; None for what is too deep or beyond 64 bits."""
+    if value is None or isinstance(value, bool | str):
         return value
-    if isinstance(value, float) or depth >= MAX_DEPTH:
-        return value if isinstance(value, float) and math.isfinite(value) else None
+    if isinstance(value, int | float) or depth >= MAX_DEPTH:
+        return value if isinstance(value, int | float) and abs(value) < bounds.MAX_INTEGER else None
     if isinstance(value, dt.date):
         return value.isoformat()
     if json_types.is_object(value):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import problems, worker_choice
+from dispatch_mcp.model import bounds, problems, worker_choice
 from dispatch_mcp.text import json_types
 
 MAX_TEXT = 200_000
@@ -142,10 +142,10 @@ class PlanDag(Args):
 
     request: str = arg("", "", max_length=MAX_TEXT)
     pattern: str = arg("", "", max_length=200)
-    parts: list[str] = arg("", [], schema=_NAMES, max_length=model.MAX_TASKS)
-    tasks: list[dict[str, Any]] = arg("", [], schema={"type": "array", "items": _TASK}, max_length=model.MAX_TASKS)
+    parts: list[str] = arg("", [], schema=_NAMES, max_length=bounds.MAX_TASKS)
+    tasks: list[dict[str, Any]] = arg("", [], schema={"type": "array", "items": _TASK}, max_length=bounds.MAX_TASKS)
     plan_id: str = arg("", "", max_length=200)
-    base_version: int = arg("", 0, ge=0, le=1_000_000)
+    base_version: bounds.Count = arg("", 0, ge=0, le=1_000_000)
     edits: list[dict[str, Any]] = arg(
         "",
         [],
@@ -163,7 +163,7 @@ class PlanDag(Args):
         },
         max_length=MAX_ITEMS,
     )
-    max_parallel: int = arg("", 5, ge=1, le=model.MAX_PARALLEL)
+    max_parallel: bounds.Count = arg("", 5, ge=1, le=bounds.MAX_PARALLEL)
     on_conflict: Literal["serialize", "worktree", "error"] = arg("", "serialize")
     diagram: bool = arg("", False)
 
@@ -215,7 +215,7 @@ class GetTrace(Args):
     task_id: str = arg("One task's whole result.", "", max_length=200)
     view: Literal["summary", "timeline", "results", "artifacts", "todo", "mermaid", "all"] = arg("", "summary")
     cursor: str = arg("", "", max_length=40)
-    wait_s: float = arg("Wait for news, at most 45.", 0, ge=0, le=45, allow_inf_nan=False)
+    wait_s: bounds.Number = arg("Wait for news, at most 45.", 0, ge=0, le=45)
 
 
 class SteerRun(Args):

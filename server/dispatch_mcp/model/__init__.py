@@ -1,11 +1,6 @@
 """The values that all parts share: plans, runs, outcomes and their states."""
 
 from dispatch_mcp.model.types import (
-    MAX_DOLLARS,
-    MAX_PARALLEL,
-    MAX_SECONDS,
-    MAX_TASKS,
-    MAX_TOKENS,
     NO_LIMITS,
     RUN_FINAL,
     TASK_FINAL,
@@ -44,11 +39,6 @@ from dispatch_mcp.model.types import (
 from dispatch_mcp.text.json_types import Json
 
 __all__ = [
-    "MAX_DOLLARS",
-    "MAX_PARALLEL",
-    "MAX_SECONDS",
-    "MAX_TASKS",
-    "MAX_TOKENS",
     "NO_LIMITS",
     "RUN_FINAL",
     "TASK_FINAL",

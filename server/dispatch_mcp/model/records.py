@@ -107,7 +107,10 @@ def start_of(task: TaskRecord) -> transitions.Start:
 
 
 class AttemptRecord(model.Value):
-    """One try of a task. `lease_until` is set for host assignments only."""
+    """One try of a task. `lease_until` is set for host assignments only.
+
+    `beyond` names the figures of its usage that the store has from before there were bounds, and nobody can have used.
+    """
 
     run_id: str
     task_id: str
@@ -118,6 +121,7 @@ class AttemptRecord(model.Value):
     ended_at: float | None = None
     lease_until: float | None = None
     usage: model.Usage = model.Usage()
+    beyond: tuple[str, ...] = ()
     error: str = ""
     error_kind: str = ""
     beat: dict[str, model.Json] = Field(default_factory=dict[str, model.Json])

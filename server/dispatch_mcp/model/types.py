@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Final, Literal, NamedTuple, get_args
+from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from dispatch_mcp.model import bounds
 from dispatch_mcp.text import json_types
 
-MAX_TASKS = 10_000
-MAX_PARALLEL = 64
 TASK_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -124,10 +123,10 @@ Names = tuple[Annotated[str, StringConstraints(min_length=1)], ...]
 class TaskLimits(Value):
     """Ceilings of all attempts of a task together, None for none; `minutes` is for each attempt."""
 
-    dollars: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    tokens: int | None = Field(default=None, ge=1)
-    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    attempts: int | None = Field(default=None, ge=1)
+    dollars: bounds.DollarCeiling | None = None
+    tokens: bounds.TokenCeiling | None = None
+    minutes: bounds.MinuteCeiling | None = None
+    attempts: bounds.AttemptCeiling | None = None
 
 
 NO_LIMITS = TaskLimits()
@@ -267,7 +266,7 @@ class Plan(Value):
     request: str = ""
     pattern: str = ""
     workspace: str = ""
-    max_parallel: int = Field(default=5, ge=1, le=MAX_PARALLEL)
+    max_parallel: int = Field(default=5, ge=1, le=bounds.MAX_PARALLEL)
     on_conflict: Conflict = "serialize"
     added_edges: tuple[AddedEdge, ...] = ()
     timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -313,24 +312,25 @@ class Handoff(Value):
     messages: tuple[Note, ...] = ()
 
 
-MAX_TOKENS: Final = 10**12
-MAX_DOLLARS: Final = 10.0**9
-MAX_SECONDS: Final = 10.0**9
-"""The most, of each kind, that anybody is believed to have used in one attempt.
-
-Far above what is possible, and far below where sums of a whole run would leave the range of the store's integers.
-"""
-
-
 class Usage(Value):
     """What an attempt or a run used; `cost_usd` is None when no price is known."""
 
-    input_tokens: int = Field(default=0, ge=0)
-    output_tokens: int = Field(default=0, ge=0)
-    cache_read_tokens: int = Field(default=0, ge=0)
-    cache_write_tokens: int = Field(default=0, ge=0)
-    cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    input_tokens: bounds.Tokens = 0
+    output_tokens: bounds.Tokens = 0
+    cache_read_tokens: bounds.Tokens = 0
+    cache_write_tokens: bounds.Tokens = 0
+    cost_usd: bounds.Dollars | None = None
+    seconds: bounds.Seconds = 0.0
+
+    @classmethod
+    def within_bounds(cls, figures: Mapping[str, float | None]) -> Usage:
+        """Returns the usage of these figures; one beyond its bound counts as the bound, one of None as left out.
+
+        For sums, and for what cannot be refused any more; NaN counts as nothing.
+        """
+        most = bounds.USAGE
+        amounts = {name: min(max(0, figure), most[name]) for name, figure in figures.items() if figure is not None}
+        return cls.model_validate(amounts)
 
     @property
     def tokens(self) -> int:
@@ -379,7 +379,7 @@ class Outcome(Value):
     error: str = ""
     error_kind: str = ""
     retryable: bool = False
-    retry_after_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    retry_after_s: bounds.Seconds | None = None
     unverified: bool = False
     usage: Usage = Usage()
     receipts: tuple[Receipt, ...] = ()
@@ -394,9 +394,9 @@ class Limits(TaskLimits):
     run at once, `depth` how deep dispatchers may call each other.
     """
 
-    tasks: int | None = Field(default=None, ge=1)
-    fan_out: int | None = Field(default=None, ge=1)
-    depth: int = Field(default=2, ge=0, le=8)
+    tasks: bounds.TaskCeiling | None = None
+    fan_out: bounds.FanOutCeiling | None = None
+    depth: bounds.DepthCeiling = 2
 
 
 class Message(Value):

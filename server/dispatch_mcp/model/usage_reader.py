@@ -19,8 +19,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from pydantic import ValidationError
+
 from dispatch_mcp import model
-from dispatch_mcp.model import problems
+from dispatch_mcp.model import bounds, problems
 from dispatch_mcp.text import json_types
 
 MAX_PARTS: Final = 500
@@ -96,7 +98,7 @@ class ReportedUsage:
             return self._sum(self.cost_usd)
         prices = [_dollars(part, name, price) for part in self.parts]
         amounts = [dollars for dollars in prices if dollars is not None]
-        return self._sum(sum(amounts) if amounts and len(amounts) == len(prices) else None)
+        return self._sum(min(sum(amounts), bounds.MAX_DOLLARS) if amounts and len(amounts) == len(prices) else None)
 
     @property
     def usage(self) -> model.Usage:
@@ -138,9 +140,12 @@ def read(raw: model.Json, place: str = "usage") -> ReportedUsage:
         return NOTHING
     if isinstance(raw, str):
         raw = _of_text(raw, place)
-    if json_types.is_list(raw):
-        return _checked(_sum_of([_of_object(item, f"{place}[{at}]") for at, item in enumerate(raw)]), place)
-    return _checked(_of_object(raw, place), place)
+    try:
+        if json_types.is_list(raw):
+            return _checked(_sum_of([_of_object(item, f"{place}[{at}]") for at, item in enumerate(raw)]), place)
+        return _checked(_of_object(raw, place), place)
+    except ValidationError:
+        raise UnreadableUsage(f"{place} adds up to more than one attempt can have used.") from None
 
 
 def collect(usage: model.Json, entry: Mapping[str, model.Json]) -> model.Json:
@@ -159,13 +164,11 @@ def _of_object(raw: model.Json, place: str) -> ReportedUsage:
 
 
 def _checked(usage: ReportedUsage, place: str) -> ReportedUsage:
-    """Returns the usage. Raises UnreadableUsage for one that adds up to more than an attempt can have used."""
+    """Returns the usage. Raises UnreadableUsage or ValidationError if it is more than an attempt can have used."""
     if len(usage.parts) > MAX_PARTS:
         raise UnreadableUsage(f"{place} has {len(usage.parts)} parts; at most {MAX_PARTS} are read.")
-    whole = usage.usage
-    tokens = (whole.input_tokens, whole.output_tokens, whole.cache_read_tokens, whole.cache_write_tokens)
-    if max(tokens) > model.MAX_TOKENS or (whole.cost_usd or 0) > model.MAX_DOLLARS or whole.seconds > model.MAX_SECONDS:
-        raise UnreadableUsage(f"{place} adds up to more than one attempt can have used.")
+    dollars = usage.cost_usd if usage.cost_usd is not None else sum(part.usage.cost_usd or 0.0 for part in usage.parts)
+    model.Usage.model_validate({**dict(usage.usage), "cost_usd": dollars})
     return usage
 
 
@@ -235,22 +238,22 @@ def _of_fields(fields: _Fields) -> ReportedUsage:
     _, name = fields.get("model", ("", ""))
     part = Part(usage, name if isinstance(name, str) else "", is_split=not surplus)
     parts = (part,) if usage.tokens else ()
-    return ReportedUsage(parts, _figure(fields, _DOLLARS, model.MAX_DOLLARS), _duration(fields))
+    return ReportedUsage(parts, _figure(fields, _DOLLARS, bounds.MAX_DOLLARS), _duration(fields))
 
 
 def _duration(fields: _Fields) -> float:
     """Returns the seconds that a usage says it took, 0 if it says nothing."""
-    milliseconds = _figure(fields, _MILLISECONDS, model.MAX_SECONDS * 1000)
+    milliseconds = _figure(fields, _MILLISECONDS, bounds.MAX_SECONDS * 1000)
     if milliseconds is not None:
         return milliseconds / 1000
-    return _figure(fields, _SECONDS, model.MAX_SECONDS) or 0.0
+    return _figure(fields, _SECONDS, bounds.MAX_SECONDS) or 0.0
 
 
 def _count(fields: _Fields, names: tuple[str, ...]) -> int:
     """Returns the whole number of the first of these fields that is there, or 0; of an object, the sum of it."""
     where, value = next((fields[name] for name in names if name in fields), ("", 0))
     values = list(value.values()) if json_types.is_object(value) else [value]
-    return sum(int(_number(where, item, model.MAX_TOKENS, whole=True)) for item in values if item is not None)
+    return sum(int(_number(where, item, bounds.MAX_TOKENS, whole=True)) for item in values if item is not None)
 
 
 def _figure(fields: _Fields, names: tuple[str, ...], most: float) -> float | None:

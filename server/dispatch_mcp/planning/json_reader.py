@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dispatch_mcp import model
-from dispatch_mcp.model import problems
+from dispatch_mcp.model import bounds, problems
 from dispatch_mcp.model.problems import Problem
 from dispatch_mcp.text import json_types
 
@@ -19,7 +19,6 @@ MAX_LIST: Final = 1_000
 MAX_DEPTH: Final = 32
 MAX_INPUT_NODES: Final = 20_000
 MAX_INPUT_CHARS: Final = 500_000
-MAX_INTEGER: Final = 2**63
 MAX_SHOWN_ID: Final = 80
 """Characters of a wrong id or key that are repeated in places."""
 
@@ -66,7 +65,7 @@ class Reader:
 
     def name(self, key: str, value: model.Json) -> str | None:
         """Returns a short text without blanks around it; whole numbers are taken as text."""
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_INTEGER:
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < bounds.MAX_INTEGER:
             self.repaired["numbers taken as text"] = None
             return str(value)
         read = self.text(key, value, MAX_NAME)
@@ -158,7 +157,7 @@ def _kind(value: model.Json) -> str:
 
 def _digits(value: float) -> str:
     """Returns a number for a message; Python refuses to print integers of thousands of digits."""
-    huge = isinstance(value, int) and abs(value) >= MAX_INTEGER
+    huge = isinstance(value, int) and abs(value) >= bounds.MAX_INTEGER
     return f"an integer of {value.bit_length()} bits" if huge and isinstance(value, int) else repr(value)
 
 
@@ -187,5 +186,5 @@ def _leaf_fault(item: model.Json) -> str:
     if isinstance(item, float):
         return "" if math.isfinite(item) else f"holds {item!r}"
     if isinstance(item, int):
-        return "" if abs(item) < MAX_INTEGER else "holds an integer beyond 64 bits"
+        return "" if abs(item) < bounds.MAX_INTEGER else "holds an integer beyond 64 bits"
     return "" if item is None else f"holds {problems.quoted(item)}"

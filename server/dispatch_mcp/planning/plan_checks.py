@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from dispatch_mcp import model
-from dispatch_mcp.model import problems
+from dispatch_mcp.model import bounds, problems
 from dispatch_mcp.model.problems import Notice, Problem
 from dispatch_mcp.planning import acceptance, conflicts, graph, plan_advice, schedule
 
@@ -84,7 +84,7 @@ def check(
     *,
     agents: Collection[str] | None,
     models: Collection[str],
-    max_tasks: int = model.MAX_TASKS,
+    max_tasks: int = bounds.MAX_TASKS,
     workspace: str = "",
 ) -> list[Problem]:
     """Returns all problems of a plan; one is enough to refuse it as a whole. None for `agents` checks no agent.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dispatch_mcp import model
-from dispatch_mcp.model import problems, records
+from dispatch_mcp.model import bounds, problems, records
 from dispatch_mcp.model.problems import Notice, Problem
 from dispatch_mcp.planning import json_reader, limits
 from dispatch_mcp.text import json_types
@@ -87,11 +87,10 @@ def _limits(reader: json_reader.Reader, key: str, value: model.Json) -> model.Ta
             fix = f"Use `{nearest}`." if nearest else f"A task's limits are {problems.in_backticks(sorted(names))}."
             reader.problem("unknown_field", f"{key}.{json_reader.printable(name)}", "There is no such limit.", fix=fix)
         else:
-            whole = name in ("tokens", "attempts")
             read[name] = reader.number(
-                f"{key}.{name}", amount, 1 if whole else 1e-6, json_reader.MAX_INTEGER, whole=whole
+                f"{key}.{name}", amount, *bounds.CEILINGS[name][:2], whole=bounds.CEILINGS[name].whole
             )
-    return model.TaskLimits(**{name: int(n) if name in ("tokens", "attempts") else n for name, n in read.items() if n})
+    return model.TaskLimits(**{name: int(n) if bounds.CEILINGS[name].whole else n for name, n in read.items() if n})
 
 
 _READERS: Final[Mapping[model.TaskValue, _Read]] = {
@@ -149,7 +148,7 @@ def read_document(raw: model.Json) -> Document:
 
 
 def _workers(reader: json_reader.Reader, key: str, value: model.Json) -> int | None:
-    read = reader.number(key, value, 1, model.MAX_PARALLEL, whole=True)
+    read = reader.number(key, value, 1, bounds.MAX_PARALLEL, whole=True)
     return None if read is None else int(read)
 
 
@@ -170,8 +169,8 @@ def _tasks(reader: json_reader.Reader, raw: model.Json) -> list[model.Task]:
     if not json_types.is_list(raw):
         reader.wrong("tasks", raw, "a list of task objects")
         return []
-    if len(raw) > model.MAX_TASKS:
-        message = f"The plan has {len(raw)} tasks; at most {model.MAX_TASKS} are allowed."
+    if len(raw) > bounds.MAX_TASKS:
+        message = f"The plan has {len(raw)} tasks; at most {bounds.MAX_TASKS} are allowed."
         reader.problem("too_many_tasks", "tasks", message, fix="Merge small tasks or send several plans.")
         return []
     tasks = [_task(reader, at, item) for at, item in enumerate(raw)]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import WorkerKind, model_names, transitions
+from dispatch_mcp.model import WorkerKind, bounds, model_names, transitions
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import budget
 
@@ -337,7 +337,7 @@ class Ledger:
         if dollars is None:
             dollars = 0.0 if budget.is_silent(usage) else self.price(DEAREST, usage) or 0.0
         # Bounded, so that no figure of anybody's can take the sums out of what a float can tell apart.
-        return Amount(min(forecast.counted_tokens(usage), model.MAX_TOKENS), min(dollars, model.MAX_DOLLARS))
+        return Amount(min(forecast.counted_tokens(usage), bounds.MAX_TOKENS), min(dollars, bounds.MAX_DOLLARS))
 
     def _own_ceilings(self, task_id: str) -> model.TaskLimits:
         task = self.tasks.get(task_id)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import TaskState, WorkerKind, agent_refusals, problems, records, usage_reader
+from dispatch_mcp.model import TaskState, WorkerKind, agent_refusals, bounds, problems, records, usage_reader
 from dispatch_mcp.runs import handoff_parser
 from dispatch_mcp.text import json_types
 
@@ -24,7 +24,6 @@ MAX_REPORT_CHARS: Final = 2_000_000
 MAX_ERROR_CHARS: Final = 20_000
 """Characters of an error that are kept; it is shown to whoever tries next."""
 
-MAX_ATTEMPT: Final = 1_000_000
 """The highest number of an attempt that anybody could mean."""
 
 KEPT_CHARS: Final = 4_000
@@ -190,7 +189,7 @@ def _attempt(fields: Mapping[str, model.Json], place: str, row: records.TaskReco
     if value is None:
         raise _Wrong(f"{place}.attempt is missing{newest}. It is in the assignment.")
     number = int(value) if isinstance(value, str) and value.strip().isdecimal() and len(value) <= 9 else value
-    if json_types.is_number(number) and 1 <= number <= MAX_ATTEMPT and number == int(number):
+    if json_types.is_number(number) and 1 <= number <= bounds.MAX_ATTEMPT and number == int(number):
         return int(number)
     raise _Wrong(f"{place}.attempt is {problems.quoted(value)}, not the number of an attempt{newest}.")
 

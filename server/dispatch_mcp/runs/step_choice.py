@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, transitions
+from dispatch_mcp.model import RunState, TaskState, WorkerKind, bounds, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind, duration
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.runs import dependencies, task_isolation
@@ -41,7 +41,7 @@ class Moment:
 
     now: float = 0.0
     attempts: Mapping[str, records.NewestAttempt] = field(default_factory=dict[str, records.NewestAttempt])
-    max_parallel: int = model.MAX_PARALLEL
+    max_parallel: int = bounds.MAX_PARALLEL
 
     def is_due(self, task: records.TaskRecord) -> bool:
         """Returns whether a ready task may begin now, or still pauses before its next attempt."""

@@ -189,6 +189,7 @@ class Trace(Answer):
     limits: dict[str, float] = Field(default_factory=dict[str, float])
     left: dict[str, float] = Field(default_factory=dict[str, float])
     held: str = ""
+    doubts: tuple[str, ...] = ()
     follow_ups: tuple[str, ...] = ()
     runs: tuple[RunLine, ...] = ()
     tasks: tuple[TaskLine, ...] = ()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.model import bounds, problems
 from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import flowchart as diagrams
 from dispatch_mcp.planning import limits, plan_checks, proof_proposals
@@ -65,8 +66,10 @@ def read_limits(raw: Mapping[str, model.Json]) -> model.Limits:
     try:
         return model.Limits.model_validate(limits.canonical(raw))
     except ValidationError as wrong:
-        first = wrong.errors()[0]
+        name, value = next((str(fault["loc"][0]), fault["input"]) for fault in wrong.errors())
+        ceiling = bounds.CEILINGS.get(name)
+        reason = f"it can be {ceiling}." if ceiling else "there is no such limit."
         raise errors.InputError(
-            f"limits.{'.'.join(map(str, first['loc']))}: {first['msg']} (got {str(first['input'])[:80]!r}).",
-            hint=f"Limits are {', '.join(model.Limits.model_fields)}: positive numbers.",
+            f"limits.{name[:80]} is {problems.quoted(value)}; {reason}",
+            hint=f"Limits are {', '.join(model.Limits.model_fields)}.",
         ) from None

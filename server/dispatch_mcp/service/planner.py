@@ -13,7 +13,7 @@ import anyio.to_thread
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import project_files
-from dispatch_mcp.model import TaskState, WorkerKind, model_names, ports, problems, records, transitions
+from dispatch_mcp.model import TaskState, WorkerKind, bounds, model_names, ports, problems, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import (
     edit_rules,
@@ -384,7 +384,7 @@ class Planner:
             tasks,
             agents=roster.names,
             models=router.MODELS,
-            max_tasks=model.MAX_TASKS,
+            max_tasks=bounds.MAX_TASKS,
             workspace=self.rules.workspace,
         )
 

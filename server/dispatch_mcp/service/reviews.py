@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import council_rounds, review_attempt, run_view
+from dispatch_mcp.model import bounds
 from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.review import (
@@ -351,7 +352,7 @@ class Council:
         """
         is_simulated = request.worker == model.WorkerKind.SCRIPTED
         by_host = self.workers.kind(request.worker, dry_run=is_simulated) is model.WorkerKind.HOST
-        return min(model.MAX_PARALLEL, max(1, len(manifest.seats) if by_host else tasks))
+        return min(bounds.MAX_PARALLEL, max(1, len(manifest.seats) if by_host else tasks))
 
     async def _is_new(self, plan_id: str) -> bool:
         try:

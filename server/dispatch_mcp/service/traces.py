@@ -27,6 +27,7 @@ MAX_WAIT_S = 45.0
 
 DONE = (TaskState.SUCCEEDED, TaskState.UNVERIFIED)
 PAGE = 50
+SHOWN_DOUBTS = 5
 INLINE_CHARS = 4_000
 CONTENT_CHARS = 20_000
 """Characters of artifacts' text on one page."""
@@ -155,6 +156,7 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
         blocked=_blocked(view),
         spend=spend,
         context=_context(attempts),
+        doubts=_doubts(attempts),
         limits=budget.ceilings(limits),
         left=budget.remaining(limits, spend, attempts=_counting(attempts), minutes=minutes),
         follow_ups=tuple((await _left_to_do(store, view))[:PAGE]),
@@ -165,6 +167,17 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
 def _counting(attempts: Sequence[records.AttemptRecord]) -> int:
     """Returns how many attempts count against a ceiling: all whose agent could be started."""
     return sum(attempt.error_kind != transitions.NO_AGENT for attempt in attempts)
+
+
+def _doubts(attempts: Sequence[records.AttemptRecord]) -> tuple[str, ...]:
+    """Returns which attempts have figures that nobody can have used, and what is counted instead."""
+    lines = [
+        f"Attempt {attempt.attempt} of task {attempt.task_id!r} has {', '.join(attempt.beyond)} beyond what an attempt "
+        "can have used, stored by an earlier version; the most that is possible is counted."
+        for attempt in attempts
+        if attempt.beyond
+    ]
+    return (*lines[:SHOWN_DOUBTS], f"{len(lines) - SHOWN_DOUBTS} more.") if len(lines) > SHOWN_DOUBTS else tuple(lines)
 
 
 def _context(attempts: Sequence[records.AttemptRecord]) -> dict[str, float]:

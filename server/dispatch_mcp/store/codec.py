@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
+
+from pydantic import ValidationError
 
 from dispatch_mcp import model
 
@@ -23,11 +26,26 @@ def dump(value: model.Value, *, sparse: bool = False) -> str:
 
 
 def load(kind: type[V], text: str | bytes) -> V:
-    """Returns the value that `dump` wrote."""
+    """Returns the value that `dump` wrote; a figure from before there were bounds counts as its bound."""
     try:
         return kind.model_validate_json(text)
     except ValueError:
-        return kind.model_validate(json.loads(text))
+        raw: model.Json = json.loads(text)
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as wrong:
+        return kind.model_validate(_bounded(raw, wrong))
+
+
+def _bounded(raw: model.Json, wrong: ValidationError) -> model.Json:
+    """Returns a value with its figures cut to the bounds they break. Raises ValidationError for other faults."""
+    for fault in wrong.errors(include_url=False, include_input=False):
+        most = fault.get("ctx", {}).get("le")
+        if most is None:
+            raise wrong
+        *outside, name = fault["loc"]
+        functools.reduce(operator.getitem, outside, raw)[name] = most
+    return raw
 
 
 def dump_map(data: Mapping[str, model.Json]) -> str:

@@ -241,7 +241,7 @@ async def attempts(reader: Reader, run_id: str, task_id: str | None) -> list[rec
 def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
     names = ("task_id", "attempt", "state", "worker", "started_at", "ended_at", "lease_until")
     fields: dict[str, model.Json] = dict(zip(names, row[:7], strict=True))
-    fields["usage"] = table_rows.usage_of(row[7:13])
+    fields["usage"], fields["beyond"] = table_rows.usage_of(row[7:13]), table_rows.figures_beyond(row[7:13])
     fields["error"], fields["error_kind"], fields["beat"] = row[13], row[14], codec.load_map(row[15])
     return records.AttemptRecord(run_id=run_id, **fields)
 
@@ -279,8 +279,8 @@ async def spend(reader: Reader, run_id: str) -> model.Usage:
 
 
 _CONTEXT = """
-SELECT coalesce(sum(json_extract(beat, '$.context.tokens')), 0),
-  coalesce(sum(json_extract(beat, '$.context.gathered')), 0)
+SELECT CAST(total(json_extract(beat, '$.context.tokens')) AS INTEGER),
+  CAST(total(json_extract(beat, '$.context.gathered')) AS INTEGER)
 FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
 WHERE principal = ? AND beat LIKE '%"context"%'
 """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import records, transitions
+from dispatch_mcp.model import bounds, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.store import codec
 
@@ -172,18 +172,9 @@ def task_row(cells: TaskCells) -> transitions.TaskRow:
 
 
 def usage_values(usage: model.Usage) -> tuple[object, ...]:
-    """Returns a usage in the order of `USAGE_COLUMNS`."""
-    return (
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_tokens,
-        usage.cost_usd,
-        usage.seconds,
-    )
-
-
-_MOST = (*(model.MAX_TOKENS,) * 4, model.MAX_DOLLARS, model.MAX_SECONDS)
+    """Returns a usage in the order of `USAGE_COLUMNS`, nothing of it beyond its bound."""
+    figures = model.Usage.within_bounds(dict(usage))
+    return tuple(getattr(figures, name) for name in USAGE_COLUMNS.split(", "))
 
 
 def usage_of(cells: Sequence[model.Json]) -> model.Usage:
@@ -191,9 +182,13 @@ def usage_of(cells: Sequence[model.Json]) -> model.Usage:
 
     What is beyond all bounds counts as the bound: files from before there were any may hold it, and sums of it.
     """
-    names = USAGE_COLUMNS.split(", ")
-    figures = zip(names, cells, _MOST, strict=True)
-    return model.Usage(**{name: min(cell, most) for name, cell, most in figures if cell is not None})
+    return model.Usage.within_bounds(dict(zip(USAGE_COLUMNS.split(", "), cells, strict=True)))
+
+
+def figures_beyond(cells: Sequence[model.Json]) -> tuple[str, ...]:
+    """Returns the names of the figures that no attempt can have used, in cells in the order of `USAGE_COLUMNS`."""
+    names = zip(bounds.USAGE.items(), cells, strict=True)
+    return tuple(name for (name, most), cell in names if cell is not None and not 0 <= cell <= most)
 
 
 def insert_run(

@@ -12,8 +12,8 @@ from dispatch_mcp.text import diff_languages, patch_forms
 
 Kind = Literal["modified", "new", "deleted", "renamed", "copied"]
 
-_HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
-_COMBINED = re.compile(r"@@@+ ((?:-\d+(?:,\d+)? )+)\+(\d+)(?:,(\d+))? @@@+ ?(.*)")
+_HUNK = re.compile(r"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@ ?(.*)")
+_COMBINED = re.compile(r"@@@+ ((?:-\d{1,9}(?:,\d{1,9})? )+)\+(\d{1,9})(?:,(\d{1,9}))? @@@+ ?(.*)")
 _SIDE = re.compile(r"-(\d+)(?:,(\d+))?")
 _FILE = re.compile(r"diff (?:--(?:git|cc|combined) |-[A-Za-z])")
 _MAIL = re.compile(r"From [0-9a-f]{7,64} ")

@@ -11,7 +11,7 @@ import pydantic
 from pydantic import Field
 
 from dispatch_mcp import model
-from dispatch_mcp.model import AttemptState, failures, ports, work_order
+from dispatch_mcp.model import AttemptState, bounds, failures, ports, work_order
 
 LABEL = "simulated"
 
@@ -19,7 +19,7 @@ LABEL = "simulated"
 class Script(model.Value):
     """What an attempt pretends to do; `fail` is a number of attempts that fail first, or a kind of failure."""
 
-    sleep_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    sleep_s: bounds.Seconds = 0.0
     output: model.Json = Field(default=None, alias="result")
     handoff: model.Handoff | None = None
     fail: int | Literal["permanent", "transient"] = 0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 
 from dispatch_mcp import model
+from dispatch_mcp.model import bounds
 from dispatch_mcp.text import json_types
 
 NOTHING = model.Usage(cost_usd=0.0)
@@ -15,14 +16,15 @@ NOTHING = model.Usage(cost_usd=0.0)
 def total(first: model.Usage, second: model.Usage) -> model.Usage:
     """Returns the sum of two usages; its price is unknown when one of them is."""
     costs = (first.cost_usd, second.cost_usd)
-    return model.Usage(
-        input_tokens=first.input_tokens + second.input_tokens,
-        output_tokens=first.output_tokens + second.output_tokens,
-        cache_read_tokens=first.cache_read_tokens + second.cache_read_tokens,
-        cache_write_tokens=first.cache_write_tokens + second.cache_write_tokens,
-        cost_usd=None if costs[0] is None or costs[1] is None else costs[0] + costs[1],
-        seconds=first.seconds + second.seconds,
-    )
+    figures: dict[str, float | None] = {
+        "input_tokens": first.input_tokens + second.input_tokens,
+        "output_tokens": first.output_tokens + second.output_tokens,
+        "cache_read_tokens": first.cache_read_tokens + second.cache_read_tokens,
+        "cache_write_tokens": first.cache_write_tokens + second.cache_write_tokens,
+        "cost_usd": None if costs[0] is None or costs[1] is None else costs[0] + costs[1],
+        "seconds": first.seconds + second.seconds,
+    }
+    return model.Usage.within_bounds(figures)
 
 
 def usage_of(raw: model.Json) -> model.Usage:
@@ -68,12 +70,18 @@ def number(value: model.Json) -> float | None:
     """Returns a finite number that is not negative, or None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) and value >= 0 else None
+    return float(value) if 0 <= value <= sys.float_info.max else None
+
+
+def dollars(value: model.Json) -> float | None:
+    """Returns an amount of dollars, at most what an attempt can have cost; None for what is none."""
+    amount = number(value)
+    return None if amount is None else min(amount, bounds.MAX_DOLLARS)
 
 
 def count(value: model.Json) -> int:
     """Returns a whole number of tokens; 0 for what is none, and at most what an attempt can have used."""
-    return int(min(number(value) or 0, model.MAX_TOKENS))
+    return int(min(number(value) or 0, bounds.MAX_TOKENS))
 
 
 def text(value: model.Json) -> str:

@@ -51,7 +51,7 @@ def retry_after_s(error: Exception, now: float) -> float | None:
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(wait).timestamp() - now)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

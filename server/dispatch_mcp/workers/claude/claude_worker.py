@@ -284,7 +284,7 @@ def _session(work: work_order.WorkOrder) -> Session:
     session, directory = usage_meter.text(detail.get("session")), usage_meter.text(detail.get("directory"))
     if not _is_session(session) or directory != work.cwd:
         return _new_session(work)
-    return Session(session, directory, usage_meter.number(detail.get("cost")), resume=True)
+    return Session(session, directory, usage_meter.dollars(detail.get("cost")), resume=True)
 
 
 def _new_session(work: work_order.WorkOrder) -> Session:

@@ -34,7 +34,7 @@ class Transcript:
     @property
     def total(self) -> float | None:
         """The dollars that the whole session has cost so far, as Claude Code counts."""
-        return usage_meter.number(self.result.get("total_cost_usd"))
+        return usage_meter.dollars(self.result.get("total_cost_usd"))
 
     def usage(self, price: forecast.Price) -> model.Usage:
         """Returns what this process used, request by request, at list prices; no price if one is not known."""
