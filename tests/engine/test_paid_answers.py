@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from worker_conformance import MemoryBlobs
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
 from dispatch_mcp.engine import paid_answers
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
 
@@ -24,9 +24,15 @@ def later(detail: Mapping[str, Any], **more: Any) -> work_order.WorkOrder:
     return replace(WORK, attempt=2, last_beat={ports.ANSWER: dict(detail)}, **more)
 
 
-async def kept(work: work_order.WorkOrder = WORK) -> tuple[MemoryBlobs, dict[str, Any]]:
-    blobs = MemoryBlobs()
-    return blobs, await paid_answers.keep(blobs, work, ANSWER)
+async def kept(
+    work: work_order.WorkOrder = WORK, blobs: MemoryBlobs | None = None
+) -> tuple[MemoryBlobs, dict[str, Any]]:
+    blobs = blobs or MemoryBlobs()
+    return blobs, await paid_answers.PaidAnswers(blobs).keep(work, ANSWER)
+
+
+async def read(blobs: MemoryBlobs, detail: Mapping[str, Any]) -> model.Outcome | None:
+    return await paid_answers.PaidAnswers(blobs).read(detail)
 
 
 @pytest.mark.parametrize(
@@ -46,12 +52,12 @@ def test_what_models_have_answered_is_paid(worker: WorkerKind, state: AttemptSta
 async def test_an_answer_is_read_as_it_was_kept() -> None:
     blobs, detail = await kept()
     assert paid_answers.detail_of(later(detail)) == detail
-    assert await paid_answers.read(blobs, detail) == ANSWER
+    assert await read(blobs, detail) == ANSWER
 
 
 async def test_an_answer_whose_cost_was_reported_costs_nothing_more() -> None:
     blobs, detail = await kept()
-    outcome = await paid_answers.read(blobs, paid_answers.booked(detail))
+    outcome = await read(blobs, paid_answers.booked(detail))
     assert outcome == ANSWER.model_copy(update={"usage": model.Usage(cost_usd=0.0)})
 
 
@@ -86,9 +92,9 @@ def test_what_is_no_detail_of_an_answer_is_none(detail: Any) -> None:
 @pytest.mark.parametrize("digest", ["", "0" * 64, 7])
 async def test_an_answer_that_is_not_there_any_more_is_none(digest: Any) -> None:
     blobs, detail = await kept()
-    assert await paid_answers.read(blobs, {**detail, "outcome": digest}) is None
+    assert await read(blobs, {**detail, "outcome": digest}) is None
     blobs.kept[str(detail["outcome"])] = b"{"
-    assert await paid_answers.read(blobs, detail) is None
+    assert await read(blobs, detail) is None
 
 
 def test_what_an_attempt_was_given_and_has_used_is_nobody_elses() -> None:
@@ -96,3 +102,15 @@ def test_what_an_attempt_was_given_and_has_used_is_nobody_elses() -> None:
     work = replace(WORK, attempt=2, last_beat=beat)
     assert paid_answers.legacy(work) == {"api": {}, "worktree": {}}
     assert paid_answers.look(work) == {"before": {"x": 1}}
+
+
+async def test_an_answer_that_cannot_be_written_is_kept_in_memory_until_nobody_needs_it() -> None:
+    class Lost(MemoryBlobs):
+        def put(self, data: bytes) -> str:
+            raise errors.StoreDamaged("it takes nothing")
+
+    answers = paid_answers.PaidAnswers(Lost())
+    detail = await answers.keep(WORK, ANSWER)
+    assert await answers.read(detail) == ANSWER
+    answers.forget(detail)
+    assert await answers.read(detail) is None

@@ -626,3 +626,26 @@ async def test_a_conversation_whose_end_was_not_enough_is_asked_again(
     requests = provider.requests()
     assert len(requests) == 2
     assert len(requests[1]["body"]["messages"]) == (1 if "sent_back" in ending else 3)
+
+
+@pytest.mark.parametrize("refusals", [{1}, {2}, {1, 2}, {3}])
+async def test_turns_that_cannot_be_kept_for_a_while_break_nothing_off_and_are_kept_later(
+    provider: fake_provider.Provider, workspace: Path, refusals: set[int]
+) -> None:
+    class Full(MemoryBlobs):
+        puts = 0
+
+        def put(self, data: bytes) -> str:
+            self.puts += 1
+            if self.puts in refusals:
+                raise errors.StoreUnavailable("the disk is full")
+            return super().put(data)
+
+    ctx = FakeContext(blobs=Full())
+    outcome = await carried_out(make(provider), work(workspace, READ, READ, done()), ctx)
+    assert outcome.state is AttemptState.SUCCEEDED
+    assert len(provider.requests()) == 3
+    again = work(workspace, attempt=2, last_beat=ctx.beats[-1])
+    repeat = await carried_out(make(provider), again, FakeContext(attempt=2, blobs=ctx.blobs))
+    assert repeat.output == outcome.output
+    assert len(provider.requests()) == 3

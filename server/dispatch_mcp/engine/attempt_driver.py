@@ -53,6 +53,10 @@ class AttemptDriver:
 
     store: sqlite_store.Store
     services: attempt_services.AttemptServices = attempt_services.BARE
+    answers: paid_answers.PaidAnswers = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answers", paid_answers.PaidAnswers(self.store.blobs))
 
     async def prepare(self, work: work_order.WorkOrder, *, begun: bool = False) -> Prepared:
         """Returns the order with what its worker shall read, and what must be known from before the work.
@@ -199,7 +203,7 @@ class _ServerAttempt:
     async def _earlier(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome | None:
         """Returns what a model has answered to an earlier attempt of just this order, and nobody could accept."""
         detail = paid_answers.detail_of(work)
-        outcome = None if detail is None else await paid_answers.read(ctx.blobs, detail)
+        outcome = None if detail is None else await self.driver.answers.read(detail)
         if outcome is None:
             return None
         log.info("%s/%s goes on from the answer of attempt %s", work.run_id, work.task.id, (detail or {})["attempt"])
@@ -209,18 +213,21 @@ class _ServerAttempt:
 
     async def _keep(self, work: work_order.WorkOrder, claim: model.Outcome) -> None:
         """Keeps an answer, as what comes next may fail; one that cannot be kept is still judged and accepted."""
-        waiter = f"the answer to {work.run_id}/{work.task.id}"
         try:
-            self.answer = await store_waits.served(lambda: paid_answers.keep(self.own.blobs, work, claim), waiter)
+            self.answer = await self.driver.answers.keep(work, claim)
         except Exception:
-            log.exception("%s is not kept", waiter)
+            log.exception("the answer to %s/%s is not kept", work.run_id, work.task.id)
             return
         self.own.beat(**{ports.ANSWER: dict(self.answer)})
         await self.own.settled()
 
     async def close(self, outcome: model.Outcome) -> None:
         """Leaves the next attempt the answer if that still holds, else has it ask for another one."""
-        if self.answer is None or outcome.state is AttemptState.SUCCEEDED:
+        if self.answer is None:
+            return
+        if not failures.keeps_answer(outcome.error_kind):
+            self.driver.answers.forget(self.answer)
+        if outcome.state is AttemptState.SUCCEEDED:
             return
         is_good = failures.keeps_answer(outcome.error_kind)
         self.own.beat(**{ports.ANSWER: paid_answers.booked(self.answer) if is_good else {}})

@@ -7,14 +7,19 @@ it, the next attempt takes the answer from here and goes on with ours, without a
 from __future__ import annotations
 
 import functools
+import hashlib
+import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import anyio.to_thread
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import briefing
+from dispatch_mcp.engine import briefing, store_waits
 from dispatch_mcp.model import AttemptState, ports, transitions, work_order
 from dispatch_mcp.text import json_types
+
+log = logging.getLogger(__name__)
 
 _BOOKED = "booked"
 """Whether an attempt has reported what the answer cost."""
@@ -28,10 +33,45 @@ def is_paid(work: work_order.WorkOrder, outcome: model.Outcome) -> bool:
     return outcome.state is AttemptState.SUCCEEDED and work.worker in transitions.MODEL_WORKERS
 
 
-async def keep(blobs: ports.Blobs, work: work_order.WorkOrder, outcome: model.Outcome) -> dict[str, model.Json]:
-    """Stores an answer and returns the detail of a beat that names it. Raises StoreError."""
-    digest = await anyio.to_thread.run_sync(blobs.put, outcome.model_dump_json(exclude_defaults=True).encode())
-    return {"outcome": digest, "attempt": work.attempt, "key": work.key, "directory": _place(work), _BOOKED: False}
+@dataclass(frozen=True, slots=True)
+class PaidAnswers:
+    """The answers that a process has: as blobs, or in memory as long as these cannot be written."""
+
+    blobs: ports.Blobs
+    _unkept: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+    async def keep(self, work: work_order.WorkOrder, outcome: model.Outcome) -> dict[str, model.Json]:
+        """Stores an answer and returns the detail of a beat that names it.
+
+        One that cannot be stored is kept in memory, and the log says so: it is lost with this process alone.
+        """
+        data = outcome.model_dump_json(exclude_defaults=True).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        waiter = f"the answer to {work.run_id}/{work.task.id}"
+        write = functools.partial(self.blobs.put, data)
+        try:
+            await store_waits.served(lambda: anyio.to_thread.run_sync(write), waiter)
+        except errors.StoreError as trouble:
+            log.warning("%s is kept in memory only: %s", waiter, trouble)
+            self._unkept[digest] = data
+        return {"outcome": digest, "attempt": work.attempt, "key": work.key, "directory": _place(work), _BOOKED: False}
+
+    async def read(self, detail: Mapping[str, model.Json]) -> model.Outcome | None:
+        """Returns the answer that a detail names, as it has still to be paid for; None when it is nowhere any more."""
+        digest = str(detail.get("outcome"))
+        try:
+            data = self._unkept.get(digest) or await anyio.to_thread.run_sync(self.blobs.get, digest)
+            outcome = model.Outcome.model_validate_json(data)
+        except (errors.UnknownHandle, errors.StoreDamaged, ValueError):
+            return None
+        if detail.get(_BOOKED) is not True:
+            return outcome
+        cost = None if outcome.usage.cost_usd is None else 0.0
+        return outcome.model_copy(update={"usage": model.Usage(cost_usd=cost)})
+
+    def forget(self, detail: Mapping[str, model.Json]) -> None:
+        """Drops an answer that nobody needs any more from memory."""
+        self._unkept.pop(str(detail.get("outcome")), None)
 
 
 def booked(detail: Mapping[str, model.Json]) -> dict[str, model.Json]:
@@ -63,19 +103,6 @@ def detail_of(work: work_order.WorkOrder) -> Mapping[str, model.Json] | None:
     attempt = detail.get("attempt")
     is_late = isinstance(attempt, int) and work.sent_back < attempt < work.attempt
     return detail if is_late and detail.get("directory") == _place(work) else None
-
-
-async def read(blobs: ports.Blobs, detail: Mapping[str, model.Json]) -> model.Outcome | None:
-    """Returns the answer that a detail names, as it has still to be paid for; None when it is not there any more."""
-    read_blob = functools.partial(blobs.get, str(detail.get("outcome")))
-    try:
-        outcome = model.Outcome.model_validate_json(await anyio.to_thread.run_sync(read_blob))
-    except (errors.UnknownHandle, errors.StoreDamaged, ValueError):
-        return None
-    if detail.get(_BOOKED) is not True:
-        return outcome
-    cost = None if outcome.usage.cost_usd is None else 0.0
-    return outcome.model_copy(update={"usage": model.Usage(cost_usd=cost)})
 
 
 def _place(work: work_order.WorkOrder) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, ports, transitions, work_order
 from dispatch_mcp.text import escape
 
@@ -50,6 +50,8 @@ async def run_task(
 async def _carried_out(worker: ports.Worker, watch: _SpendWatch, work: work_order.WorkOrder) -> model.Outcome:
     try:
         return await worker.carry_out(watch, work)
+    except errors.StoreError:
+        raise  # no fault of the worker's
     except Exception as crash:
         log.exception("the %s worker crashed on %s/%s", work.worker, work.run_id, work.task.id)
         text = f"The {work.worker.value} worker crashed: {crash!r}"

@@ -64,7 +64,7 @@ MustFailAgain = Literal[
 ]
 FailureKind = Ours | MayPass | MustFailAgain
 
-_OURS: Final = frozenset[str]((*get_args(Ours), "broken_filter", "no_worktree"))
+_OURS: Final = frozenset[str](get_args(Ours))
 _MAY_PASS: Final = frozenset[str]((*get_args(Ours), *get_args(MayPass)))
 
 
@@ -73,6 +73,11 @@ def is_retryable(kind: FailureKind) -> bool:
     return kind in _MAY_PASS
 
 
+def is_ours(kind: str) -> bool:
+    """Returns whether a failure is nobody's but ours, or the machine's: it counts as a crash and not as a failure."""
+    return kind in _OURS
+
+
 def keeps_answer(kind: str) -> bool:
     """Returns whether a failure leaves what a worker has answered as good as it was."""
-    return kind in _OURS
+    return is_ours(kind) or kind in ("broken_filter", "no_worktree")

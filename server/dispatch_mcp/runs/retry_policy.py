@@ -32,20 +32,22 @@ class RetryPolicy:
     hold_base_s: float = 15.0
     hold_cap_s: float = 900.0
     longest_hold_s: float = 6 * 3600.0
+    # Locks are freed and disks are tidied up by programs within seconds, and three tries are all there are.
+    fault_base_s: float = 2.0
     # Once may be the machine and twice an accident; work that takes its server with it three times does so each time.
     max_crashes: int = 3
 
     def backoff_s(self, run_id: str, row: TaskRow) -> float:
         """Returns a delay in seconds that doubles with each failure, cut to 50-100 %."""
-        return self._delay_s(run_id, row, row.failures)
+        return self._delay_s(run_id, row, self.backoff_base_s, row.failures)
 
     def fault_s(self, run_id: str, row: TaskRow) -> float:
         """Returns the same for each crash: a machine that is short of something has that long to recover."""
-        return self._delay_s(run_id, row, row.crashes)
+        return self._delay_s(run_id, row, self.fault_base_s, row.crashes)
 
-    def _delay_s(self, run_id: str, row: TaskRow, times: int) -> float:
+    def _delay_s(self, run_id: str, row: TaskRow, base_s: float, times: int) -> float:
         doublings = min(times - 1, _DOUBLINGS)
-        return min(self.backoff_cap_s, self.backoff_base_s * 2.0**doublings) * (0.5 + _spread(run_id, row) / 2)
+        return min(self.backoff_cap_s, base_s * 2.0**doublings) * (0.5 + _spread(run_id, row) / 2)
 
     def hold_s(self, run_id: str, row: TaskRow, requested_s: float | None) -> float:
         """Returns the seconds that a rate limit holds: what it asked for within bounds, else a delay that doubles.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, digests, transitions
+from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, digests, failures, transitions
 from dispatch_mcp.model.transitions import Changes, Finished, Start, TaskRow
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import edit_rules
@@ -304,9 +304,9 @@ class RunCore:
             self._tasks.replace_agent(position, outcome.stand_in)
         elif outcome.error_kind == transitions.RATE_LIMIT:
             self._hold_back(position, outcome, now)
-        elif outcome.error_kind == transitions.FAULT:
+        elif failures.is_ours(outcome.error_kind):
             row.crashes += 1
-            self._take_back(position, now + self.policy.fault_s(self.run_id, row), transitions.FAULT)
+            self._take_back(position, now + self.policy.fault_s(self.run_id, row), outcome.error_kind)
         elif outcome.error_kind == transitions.NEEDS_CHANGES and position in self._tasks.subjects:
             self._block(position, outcome)
         elif self.ledger is not None and ledger.stopped_by(outcome.error_kind):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,6 +12,8 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.model import ports, work_order
 from dispatch_mcp.text import json_types
 from dispatch_mcp.workers import usage_meter
+
+log = logging.getLogger(__name__)
 
 BEAT: Final = "api"
 Turn = dict[str, model.Json]
@@ -21,8 +24,8 @@ class Conversation:
     """Turns so far, what they used, and whether an earlier attempt began them.
 
     `usage` is of this attempt; `unseen` is what an earlier attempt used without reporting it, because its server was
-    killed. `max_tokens` is the most that one answer may have, 0 for the default; `digests` name the kept turns;
-    `is_cut_off` is whether the attempt before has said nothing of its end.
+    killed. `max_tokens` is the most that one answer may have, 0 for the default; `digests` name the kept turns,
+    `unkept` are the others; `is_cut_off` is whether the attempt before has said nothing of its end.
     """
 
     ctx: ports.TaskContext
@@ -34,6 +37,7 @@ class Conversation:
     resumes: bool = False
     is_cut_off: bool = False
     digests: list[str] = field(default_factory=list[str])
+    unkept: list[Turn] = field(default_factory=list[Turn])
 
     @property
     def spent(self) -> model.Usage:
@@ -41,10 +45,15 @@ class Conversation:
         return usage_meter.total(self.usage, self.unseen)
 
     def add(self, *turns: Turn) -> None:
-        """Appends turns and keeps them where the next attempt finds them."""
+        """Appends turns and keeps them where the next attempt finds them, together with any that could not be kept."""
         self.turns += turns
-        text = json.dumps(turns, ensure_ascii=False)
-        self.digests.append(self.ctx.blobs.put(text.encode("utf-8", "replace")))
+        self.unkept += turns
+        text = json.dumps(self.unkept, ensure_ascii=False)
+        try:
+            self.digests.append(self.ctx.blobs.put(text.encode("utf-8", "replace")))
+            self.unkept = []
+        except errors.StoreError as trouble:  # no reason to break off what is paid for
+            log.warning("turns of %s/%s are not kept yet: %s", self.ctx.run_id, self.ctx.task_id, trouble)
         self.keep()
 
     def add_usage(self, usage: model.Usage) -> None:
@@ -61,7 +70,7 @@ class Conversation:
             "max_tokens": self.max_tokens,
             "attempt": self.ctx.attempt,
         }
-        session = self.digests[-1] if len(self.turns) > 1 else ""
+        session = self.digests[-1] if len(self.turns) > 1 and self.digests else ""
         # Its own use alone: what it adds of an earlier attempt, that one has left word of itself.
         self.ctx.beat(**{ports.SESSION: session, ports.SPENT: usage_meter.kept(self.usage), BEAT: detail})
 
