@@ -735,3 +735,19 @@ async def test_no_git_of_ours_locks_the_index_of_the_users_checkout_to_look_at_i
     before = (index.stat().st_mtime_ns, index.stat().st_ino)
     await git_process.Git(tmp_path / "state", policy).run(repo, "status", "--porcelain")
     assert (index.stat().st_mtime_ns, index.stat().st_ino) == before
+
+
+@pytest.mark.promise("R21")
+async def test_who_had_a_worktree_never_goes_on_in_the_checkout_while_git_cannot_be_used(site: Site) -> None:
+    with pytest.raises(RuntimeError):
+        await site.attempt(site.order(), _dies, beat={"answer": {"outcome": "x"}})
+    order = site.order(attempt=2, last_beat=site.context.left)
+    objects = site.repo / ".git" / "objects"
+    objects.rename(site.repo / ".git" / "elsewhere")
+    outcome = await site.attempt(order, puts("rest.txt", "rest"))
+    assert (outcome.state, outcome.error_kind, len(site.orders)) == (AttemptState.FAILED, "git_failed", 1)
+    assert not (site.repo / "rest.txt").exists()
+    (site.repo / ".git" / "elsewhere").rename(objects)
+    outcome = await site.attempt(replace(order, attempt=3), nothing)
+    assert outcome.state is AttemptState.SUCCEEDED, outcome.error
+    assert shown(site.repo, "run", "half.txt") == "half"

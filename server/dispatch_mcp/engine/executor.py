@@ -27,7 +27,7 @@ from dispatch_mcp.engine import (
     task_runner,
 )
 from dispatch_mcp.model import ports, records, transitions, work_order
-from dispatch_mcp.runs import task_isolation
+from dispatch_mcp.runs import budget, task_isolation
 from dispatch_mcp.store import owner_locks, sqlite_store
 from dispatch_mcp.text import escape
 
@@ -315,7 +315,7 @@ class Drive:
             for start in advance.starts:
                 handle = group.start_soon(self._execute, advance.plan_version, start)
                 self._running[start.task_id] = (start.attempt, handle)
-            # Whoever cancels, skips or edits moves the revision by a step that is not ours: look what it closed.
+            # Whoever cancels, skips or edits moves the run by a step that is not ours: look what it closed.
             await self._drop_revoked(advance)
             if advance.state in model.RUN_FINAL and not self._running and not self._finished:
                 return
@@ -367,8 +367,8 @@ class Drive:
 
     async def _drop_revoked(self, advance: records.Advance) -> None:
         """Cancels executions that somebody else's change has closed."""
-        before, self._revision = self._revision, advance.revision
-        if not self._running or advance.revision - before <= 1:  # our own step moves it by one
+        last, self._revision = self._revision, advance.revision
+        if not self._running or advance.revision_before == last:
             return
         read = functools.partial(self.engine.store.tasks, self.run_id)
         rows = {row.id: row for row in await store_waits.served(read, f"run {self.run_id}")}
@@ -383,13 +383,22 @@ class Drive:
             await self._wake.wait()
 
     async def _execute(self, plan_version: int, start: transitions.Start) -> None:
-        """Carries an attempt out; it comes to an outcome whatever happens to it, unless somebody has taken it over."""
-        driver, work = self.engine.attempts, None
+        """Carries an attempt out; it comes to an outcome whatever happens to it, unless somebody has taken it over.
+
+        One that is stopped in the middle comes to what it has used: that was paid, whatever becomes of the task.
+        """
+        driver, work, context = self.engine.attempts, None, None
         try:
             try:
                 work = await store_waits.served(lambda: self._order(plan_version, start), f"run {self.run_id}")
-                outcome = await driver.run(self._context(work), work, self.engine.workers)
+                context = self._context(work)
+                outcome = await driver.run(context, work, self.engine.workers)
             except errors.Fenced:
+                raise
+            except anyio.get_cancelled_exc_class():
+                if context is not None and not budget.is_silent(context.spent):
+                    stop = model.Outcome(state=model.AttemptState.CANCELLED, usage=context.spent)
+                    self._finished.append(transitions.Finished(start.task_id, start.attempt, stop))
                 raise
             except Exception as crash:
                 log.exception("no order for %s/%s", self.run_id, start.task_id)

@@ -73,6 +73,8 @@ class WorktreeProvider:
         try:
             repo = await git_process.find(self.git, work.workspace, away_from=self.home.absolute())
         except git_process.Unusable as why:
+            if work.last_beat.get(ports.COPY):  # an earlier attempt had one: this is trouble, and no other way to work
+                return _failed("git_failed", f"Task {work.task.id!r} has a worktree to go on in, but {why}.")
             return await _without_worktree(ctx, work, str(why), carry_out, judge)
         try:
             return await self._in_worktree(ctx, work, repo, carry_out, judge)

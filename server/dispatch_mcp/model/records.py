@@ -235,6 +235,8 @@ class Step:
 class Advance:
     """What a step did. `accepted` answers `Step.finished` one to one; False means fenced off.
 
+    `revision_before` is the run's revision before it: another one than that of the last step means that somebody else
+    has moved the run in between.
     `needs_verdict` says that everybody of a council's round has answered and its verdict has yet to be recorded.
     """
 
@@ -245,4 +247,5 @@ class Advance:
     waiting_until: float | None
     running: int
     plan_version: int = 0
+    revision_before: int = 0
     needs_verdict: bool = False

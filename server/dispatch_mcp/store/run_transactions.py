@@ -181,7 +181,7 @@ class Runs:
         step: records.Step,
         bodies: Sequence[table_rows.Body | None],
     ) -> records.Advance:
-        core = live.core
+        core, revision_before = live.core, row.revision
         # What was decided from an earlier state of the run is dropped with all that it says of it.
         is_stale = step.verdict is not None and step.verdict.revision != row.revision
         notes: list[transitions.NewEvent] = [] if is_stale else [*step.notes]
@@ -227,6 +227,7 @@ class Runs:
             core.waiting_until(),
             core.running,
             plan_version=row.plan_version,
+            revision_before=revision_before,
             needs_verdict=core.needs_verdict,
         )
 
