@@ -1,0 +1,34 @@
+"""Submodules and ignored files under attack, at CI size; DISPATCH_MCP_CHAOS=full runs the whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.timeout(3000),
+    pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL"),
+    pytest.mark.skipif(shutil.which("git") is None, reason="there is no git"),
+]
+
+KILLS = 100 if os.environ.get("DISPATCH_MCP_CHAOS") == "full" else 5
+SCRIPT = Path(__file__).parent / "inner_kills.py"
+
+
+@pytest.mark.promise("R2")
+def test_kills_lose_nothing_of_the_users_in_submodules_or_ignored_files_and_nothing_that_was_done_inside() -> None:
+    argv = [sys.executable, str(SCRIPT), "--json", "--kills", str(KILLS)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=2900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert found["kills"] >= KILLS
+    never = ("lost_of_user", "lost_inside", "unnamed", "dangling_links", "unmerged", "disorder", "false_success")
+    assert {name: found[name] for name in never} == dict.fromkeys(never, 0)
+    assert found["faults"] == []
