@@ -98,7 +98,12 @@ def test_the_defaults(home: Path, project: Path) -> None:
 
 
 def test_every_setting_has_a_case_below() -> None:
-    assert configuration.KEYS - OTHER_VALUES.keys() == {"workspace", "trusted_agents", "agent_dirs"}
+    assert configuration.KEYS - OTHER_VALUES.keys() == {
+        "workspace",
+        "trusted_agents",
+        "agent_dirs",
+        "trusted_repositories",
+    }
 
 
 @pytest.mark.parametrize("key", OTHER_VALUES)
@@ -167,11 +172,12 @@ def test_nothing_in_the_workspace_is_read(home: Path, project: Path) -> None:
     assert loaded.settings.commands().find(["rm", "-rf", "/"]) is None
 
 
-def test_relative_paths_start_where_they_are_written(home: Path, project: Path) -> None:
-    write(home, 'agent_dirs = ["agents", "/abs"]\n')
-    assert configuration.load({}, home=home, cwd=project).settings.agent_dirs == (home / "agents", Path("/abs"))
-    env = {"DISPATCH_MCP_AGENT_DIRS": os.pathsep.join(("a", "~/b"))}
-    assert configuration.load(env, home=home, cwd=project).settings.agent_dirs == (
+@pytest.mark.parametrize("key", ["agent_dirs", "trusted_repositories"])
+def test_relative_paths_start_where_they_are_written(home: Path, project: Path, key: str) -> None:
+    write(home, f'{key} = ["agents", "/abs"]\n')
+    assert getattr(configuration.load({}, home=home, cwd=project).settings, key) == (home / "agents", Path("/abs"))
+    env = {f"DISPATCH_MCP_{key.upper()}": os.pathsep.join(("a", "~/b"))}
+    assert getattr(configuration.load(env, home=home, cwd=project).settings, key) == (
         project / "a",
         Path("~/b").expanduser(),
     )

@@ -35,7 +35,7 @@ from dispatch_mcp.workers import host, receipt_verifier, workspace_snapshot
 
 def server_verifier(settings: configuration.Settings, env: Mapping[str, str], workers: ports.Workers) -> ports.Verifier:
     """Returns what collects receipts; commands in `acceptance` run as command tasks do."""
-    git = git_process.Git(settings.home, settings.child_policy(env))
+    git = git_process.Git(settings.home, settings.child_policy(env), settings.trusted_repositories)
     snapshotter = workspace_snapshot.Snapshotter(git)
     return receipt_verifier.ReceiptVerifier(workers[WorkerKind.COMMAND], snapshotter)
 

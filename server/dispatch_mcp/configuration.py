@@ -65,6 +65,7 @@ class Settings(model.Value):
     allow_read_only_git: bool = True
     pass_env: tuple[Annotated[str, AfterValidator(_variable)], ...] = ()
     agent_dirs: tuple[Path, ...] = ()
+    trusted_repositories: tuple[Path, ...] = ()
     trusted_agents: Path
     default_worker: worker_choice.WorkerName = "auto"
     max_parallel: Annotated[bounds.Count, Field(ge=1, le=bounds.MAX_PARALLEL)] = 5
@@ -126,6 +127,7 @@ KEYS = frozenset(Settings.model_fields) - {"home", "depth"}
 
 _PARTS = pydantic.TypeAdapter(list[object])
 _PATHS = frozenset({"home", "workspace", "trusted_agents"})
+_FOLDERS = frozenset({"agent_dirs", "trusted_repositories"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +292,7 @@ def _lay_env(draft: _Draft, env: Mapping[str, str], cwd: Path) -> None:
 
 def _from_text(name: str, key: str, text: str) -> object:
     """Returns the value that a variable's text stands for: lists are JSON, or names or paths in a row."""
-    if key not in ("allow_commands", "pass_env", "agent_dirs", "council_reviewers"):
+    if key not in ("allow_commands", "pass_env", "council_reviewers", *_FOLDERS):
         return text.strip()
     if text.lstrip().startswith("["):
         try:
@@ -301,14 +303,14 @@ def _from_text(name: str, key: str, text: str) -> object:
         raise errors.ConfigError(
             f"{name} must be a JSON list of lists, not {_brief(text)}.", hint='Such as `[["pytest", "-q"]]`.'
         )
-    parts = text.split(os.pathsep if key == "agent_dirs" else ",")
+    parts = text.split(os.pathsep if key in _FOLDERS else ",")
     return [part.strip() for part in parts if part.strip()]
 
 
 def _absolute(key: str, value: object, base: Path) -> object:
     if key in _PATHS and isinstance(value, str | Path):
         return _path(value, base)
-    if key == "agent_dirs" and isinstance(value, list | tuple):
+    if key in _FOLDERS and isinstance(value, list | tuple):
         return [_path(part, base) if isinstance(part, str | Path) else part for part in _PARTS.validate_python(value)]
     return value
 

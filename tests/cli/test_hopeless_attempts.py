@@ -26,14 +26,14 @@ def as_it_is(_repo: Path) -> None:
 
 
 def with_filter(**programs: str) -> Callable[[Path], None]:
-    """Returns what lets the repository need a filter for its text files."""
+    """Returns what lets the repository need a filter for its text files that the user has set up."""
 
     def prepare(repo: Path) -> None:
         temp_repository.write(repo, ".gitattributes", "*.txt filter=lfs\n")
         temp_repository.commit(repo)
         for kind, program in programs.items():
-            temp_repository.git(repo, "config", f"filter.lfs.{kind}", program)
-        temp_repository.git(repo, "config", "filter.lfs.required", "true")
+            temp_repository.git(repo, "config", "--global", f"filter.lfs.{kind}", program)
+        temp_repository.git(repo, "config", "--global", "filter.lfs.required", "true")
 
     return prepare
 

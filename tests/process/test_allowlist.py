@@ -121,6 +121,83 @@ def test_the_default_list_refuses_what_writes_runs_or_leaves_the_repository(line
     assert DEFAULTS.find(line.split(" ")) is None
 
 
+WAYS_OUT = [
+    *("/etc/passwd", "..", "../x", "a/../../x", "a/..", ":/", ":/x", ":(top)x", ":(icase,top)x", ":../x", "//host/x"),
+    *(":(literal)/etc", "HEAD:../x", "C:/x", "C:\\x", "..\\x", "a\\..\\x", ":(top,glob)**"),
+]
+STAYS_IN = [
+    *("a", "src/a.py", "HEAD..main", "main...HEAD", "..main", "HEAD^..", "v1..v2", "a..b/c", ".", "./a", "HEAD~3"),
+    *("...", ":(glob)**/*.py", ":!a", "a:b", "origin/main..HEAD", ".gitignore", "..a", "a..", "HEAD@{1}"),
+]
+CALLS = {rule.tokens[1]: ["git", rule.tokens[1], *sorted(rule.needs)[:1]] for rule in allowlist.READ_ONLY}
+CALLS["grep"] = ["git", "grep", "-n", "text"]
+
+
+@pytest.mark.promise("S5")
+@pytest.mark.parametrize("name", CALLS)
+def test_no_argument_of_a_default_command_leads_out_of_the_folder(name: str) -> None:
+    for ways, expected in ((WAYS_OUT, False), (STAYS_IN, True)):
+        for way in ways:
+            for argv in (
+                [*CALLS[name], way],
+                [*CALLS[name], "HEAD", way],
+                [*CALLS[name], "--", way],
+                [*CALLS[name], way, "a"],
+            ):
+                assert (DEFAULTS.find(argv) is not None) is expected, argv
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("git grep /api/v1", True),
+        ("git grep -n ../x src", True),
+        ("git grep -A 3 /api/v1", True),
+        ("git grep -e /api -e ../b -- src", True),
+        ("git grep -e /api /etc/passwd", False),
+        ("git grep /api /etc/passwd", False),
+        ("git grep /api -- ../x", False),
+        ("git grep -- ../x", False),
+        ("git log --grep=/api", True),
+    ],
+)
+def test_a_text_to_search_for_is_no_path(line: str, *, expected: bool) -> None:
+    assert (DEFAULTS.find(line.split()) is not None) is expected
+
+
+@pytest.mark.promise("S5")
+def test_git_compares_files_outside_without_being_told_no_index(tmp_path: Path) -> None:
+    """Shows why arguments that lead out are refused, and not only `--no-index`."""
+    (tmp_path / "repo").mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path / "repo", check=True)
+    (tmp_path / "secret").write_text("one\ntwo\n")
+    argv = ["git", "diff", "--numstat", "/dev/null", str(tmp_path / "secret")]
+    done = subprocess.run(argv, cwd=tmp_path / "repo", check=False, capture_output=True, text=True)
+    assert done.stdout.startswith("2\t0\t")
+    assert DEFAULTS.find(argv) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("git status -s", "/bin/git status --ignore-submodules=dirty -s"),
+        ("git diff --stat -- a", "/bin/git diff --no-ext-diff --no-textconv --ignore-submodules=dirty --stat -- a"),
+        ("git log -n 3", "/bin/git log -n 3"),
+    ],
+)
+def test_options_that_keep_git_from_starting_programs_come_first(line: str, expected: str) -> None:
+    rule = DEFAULTS.find(line.split())
+    assert rule is not None
+    assert rule.argv(line.split(), "/bin/git") == expected.split()
+
+
+@given(argv=ARGV)
+def test_what_the_user_allows_is_started_as_it_is_written(argv: list[str]) -> None:
+    rule = allowlist.parse([["tool", "**"]]).find(["tool", *argv])
+    assert rule is not None
+    assert rule.argv(["tool", *argv], "/bin/tool") == ["/bin/tool", *argv]
+
+
 @pytest.mark.promise("S5")
 @given(
     name=st.sampled_from([rule.tokens[1] for rule in allowlist.READ_ONLY]),

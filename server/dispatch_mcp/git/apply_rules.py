@@ -50,10 +50,20 @@ def obstacle(offer: merge_offer.Offer) -> tuple[str, str] | None:
             f"The branch `{offer.branch}` and the run both changed {_named(offer.clashes)}.",
             f"Merge by hand, where you can settle it: `git merge {offer.revision[:12]}`.",
         )
+    return _obstacle_in_files(offer)
+
+
+def _obstacle_in_files(offer: merge_offer.Offer) -> tuple[str, str] | None:
     if offer.lacking:
         return (
             f"Submodules would move to commits that your copies of them lack: {_named(offer.lacking)}.",
             "Fetch these commits in the submodules first, then apply again.",
+        )
+    if offer.filtered:
+        trust = "If you trust them, add the folder of the repository to the setting `trusted_repositories`"
+        return (
+            f"Filters that this repository configures itself, and that may not run, write {_named(offer.filtered)}.",
+            f"{trust}; or merge by hand: `git merge {offer.revision[:12]}`.",
         )
     if offer.local:
         return (

@@ -85,7 +85,7 @@ class BranchApply:
         files = [change.path for change in coming]
         status = await self._names(repo, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
         count = await self.git.run(repo.top, "rev-list", "--count", "--no-merges", f"{repo.head}..{offer.revision}")
-        dirty = apply_rules.local([entry[3:] for entry in status], files)
+        dirty = {*apply_rules.local([entry[3:] for entry in status], files), *await self._dirty_inside(repo, coming)}
         changes = {
             "way": "forward" if forward else "merge",
             "commits": int(count.out),
@@ -93,6 +93,7 @@ class BranchApply:
             "local": tuple(merge_rules.printable(sorted({*dirty, *await self._in_the_way(repo, coming)}))),
             "clashes": tuple(merge_rules.printable(merge.conflicts)),
             "lacking": tuple(merge_rules.printable(await self._lacking(repo, coming, merge.tree))),
+            "filtered": tuple(merge_rules.printable(await self._filtered(repo, files))),
         }
         return repo, offer.model_copy(update=changes), merge.tree
 
@@ -101,6 +102,29 @@ class BranchApply:
         ignore_case = (await self.git.run(repo.top, *ask)).out.strip() == "true"
         look = functools.partial(path_obstacles.in_the_way, repo.top, coming, ignore_case=ignore_case)
         return await anyio.to_thread.run_sync(look)
+
+    async def _filtered(self, repo: git_process.Repository, files: Sequence[str]) -> list[str]:
+        """Returns the files that only a filter which may not run would write as the user expects them."""
+        filters = (await self.git.own_programs(repo.top)).filters
+        if not filters or not files:
+            return []
+        ask = ("check-attr", "--stdin", "-z", "filter")
+        fields = (await self.git.run(repo.top, *ask, stdin="\0".join(files) + "\0")).out.split("\0")
+        return [path for path, name in zip(fields[::3], fields[2::3], strict=False) if name in filters]
+
+    async def _dirty_inside(self, repo: git_process.Repository, coming: Sequence[merge_rules.Change]) -> list[str]:
+        """Returns the submodules that the change touches and in which something is in no commit."""
+        moves = [change.path for change in coming if merge_rules.GITLINK in (change.mode, change.old_mode)]
+        names = await foreign_repositories.submodule_names(self.git, repo.top) if moves else {}
+        filled = [path for path in moves if foreign_repositories.git_directory(repo.top / path)]
+        return [path for path in filled if await self._is_dirty(repo, path, names.get(path, path))]
+
+    async def _is_dirty(self, repo: git_process.Repository, path: str, name: str) -> bool:
+        ask = ("config", "--get", f"submodule.{name}.ignore")
+        ignore = (await self.git.run(repo.top, *ask, codes=(0, 1))).out.strip()
+        untracked = "no" if ignore == "untracked" else "normal"
+        ask = ("status", "--porcelain", "-z", f"--untracked-files={untracked}")
+        return ignore not in ("all", "dirty") and bool((await self.git.run(repo.top / path, *ask)).out)
 
     async def _lacking(
         self, repo: git_process.Repository, coming: Sequence[merge_rules.Change], tree: str

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import anyio
 
 from dispatch_mcp import errors
-from dispatch_mcp.git import git_process, merge_rules
+from dispatch_mcp.git import foreign_repositories, git_process, merge_rules
 from dispatch_mcp.model import problems
 
 LOOK_S: Final = 10.0
@@ -22,6 +22,8 @@ LOOK_S: Final = 10.0
 
 OUTPUT_CAP: Final = 8 << 20
 NAMED: Final = 5
+MAX_SUBMODULES: Final = 20
+"""Submodules that are looked into."""
 
 _STATUS: Final = (
     *("status", "--porcelain=v2", "--branch", "-z", "--no-renames"),
@@ -61,15 +63,25 @@ class CheckoutWatch:
         try:
             status = "" if self.repo.bare else (await git.run(self.repo.top, *_STATUS)).out
             lines = (await git.run(self.repo.top, *_REFS)).lines
+            inner = {} if self.repo.bare else await self._inner(git)
         except errors.WorkerError:
             return None
         refs = {ref: commit for commit, _, ref in (line.partition(" ") for line in lines)}
-        return await anyio.to_thread.run_sync(self._state, status.split("\0"), refs)
+        return await anyio.to_thread.run_sync(self._state, status.split("\0"), refs, inner)
 
-    def _state(self, entries: Collection[str], refs: Mapping[str, str]) -> CheckoutState:
-        header = {key: text for key, _, text in (entry[2:].partition(" ") for entry in entries if entry[:2] == "# ")}
-        marks = {path: words for words, path in map(_split, entries) if path and not merge_rules.is_litter(path)}
-        marks = {path: f"{words} {_mark(self.repo.top / path)}" for path, words in marks.items()}
+    async def _inner(self, git: git_process.Git) -> dict[str, str]:
+        """Returns what git says of each submodule that is filled, by its path: it never looks in there by itself."""
+        names = list(await foreign_repositories.submodule_names(git, self.repo.top))[:MAX_SUBMODULES]
+        filled = [path for path in names if foreign_repositories.git_directory(self.repo.top / path)]
+        return {path: (await git.run(self.repo.top / path, *_STATUS)).out for path in filled}
+
+    def _state(self, entries: Collection[str], refs: Mapping[str, str], inner: Mapping[str, str]) -> CheckoutState:
+        header = _header(entries)
+        marks = _marks(self.repo.top, entries)
+        for path, status in inner.items():
+            inside = _header(status.split("\0"))
+            marks[path] = f"{inside.get('branch.oid', '')} {inside.get('branch.head', '')}"
+            marks |= {f"{path}/{name}": mark for name, mark in _marks(self.repo.top / path, status.split("\0")).items()}
         rest = {path: _mark(self.repo.top / path) for path in self.extra_files if path not in marks}
         common = self.repo.common
         steering = [common / "config", common / "config.worktree", *sorted(common.glob("hooks/*"))]
@@ -132,6 +144,16 @@ def _move(before: str, after: str) -> str:
     if not before:
         return f"is new, at {after[:12]}"
     return f"went from {before[:12]} to {after[:12]}" if after else f"is gone (it was at {before[:12]})"
+
+
+def _header(entries: Collection[str]) -> dict[str, str]:
+    return {key: text for key, _, text in (entry[2:].partition(" ") for entry in entries if entry[:2] == "# ")}
+
+
+def _marks(top: Path, entries: Collection[str]) -> dict[str, str]:
+    """Returns a mark for each file that git names, without litter."""
+    words = {path: words for words, path in map(_split, entries) if path and not merge_rules.is_litter(path)}
+    return {path: f"{text} {_mark(top / path)}" for path, text in words.items()}
 
 
 def _split(entry: str) -> tuple[str, str]:

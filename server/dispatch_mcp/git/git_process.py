@@ -1,6 +1,7 @@
 """Git as this server runs it: argv lists, no hooks, no signatures, no questions, an allow-listed environment.
 
-Everything here that starts git does so with `Git.run`, whether it reads or writes. Unlike the programs of tasks, git
+Everything here that starts git does so with `Git.run`, whether it reads or writes, and no program that a repository's
+own configuration names is started with it, unless the user trusts that repository. Unlike the programs of tasks, git
 is not supervised: it is short, writes whole files only, and one that outlives a killed server finishes what it does
 instead of leaving a lock behind; one that only prints ends with its pipe.
 """
@@ -11,7 +12,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import anyio
 import anyio.abc
 
 from dispatch_mcp import errors
-from dispatch_mcp.git import merge_rules
+from dispatch_mcp.git import merge_rules, repository_programs
 from dispatch_mcp.model import failures
 from dispatch_mcp.process import child_environment, program_path
 from dispatch_mcp.text import escape
@@ -49,7 +50,24 @@ _SAFE = (
     "merge.autoStash=false",
 )
 _COMPLAINT_CAP = 64 << 10
-_ENV = {"GIT_NO_LAZY_FETCH": "1", "GIT_EDITOR": "true", "GIT_SEQUENCE_EDITOR": "true", "LC_ALL": "C.UTF-8"}
+_ENV = {
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_EDITOR": "true",
+    "GIT_SEQUENCE_EDITOR": "true",
+    "LC_ALL": "C.UTF-8",
+}
+_COMPARES_SUBMODULES = ("--ignore-submodules=dirty",)
+"""Git would look for uncommitted changes of a submodule by a git inside of it, under the configuration in there."""
+
+_SHOWS_PATCHES = ("--no-ext-diff", "--no-textconv")
+_ALWAYS: Mapping[str, tuple[str, ...]] = {
+    "status": _COMPARES_SUBMODULES,
+    "diff": (*_SHOWS_PATCHES, *_COMPARES_SUBMODULES),
+    "diff-index": (*_SHOWS_PATCHES, *_COMPARES_SUBMODULES),
+    "log": _SHOWS_PATCHES,
+}
+"""Options by which a command starts no program."""
 
 
 def _options(settings: Iterable[str]) -> tuple[str, ...]:
@@ -112,11 +130,13 @@ class Answer:
 class Git:
     """Runs git. `home` is the state directory, above which no repository is looked for.
 
-    One command may take `max_seconds` and print `output_cap` bytes.
+    One command may take `max_seconds` and print `output_cap` bytes. The filters and merge drivers that repositories
+    configure themselves run only where these lie in a folder of `trusted`.
     """
 
     home: Path
     policy: child_environment.ChildPolicy
+    trusted: tuple[Path, ...] = ()
     max_seconds: float = MAX_SECONDS
     output_cap: int = OUTPUT_CAP
     known_versions: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
@@ -138,18 +158,55 @@ class Git:
             Lasting: the repository is in its way, and would be again.
             WorkerError: it is not there, or ended with another exit code than `codes`.
         """
-        argv = [self._program(), *_OPTIONS, *_options(settings), *arguments]
+        variables = dict(env or {})
+        if arguments[0] not in repository_programs.READING_ONLY:
+            variables = repository_programs.joined(variables, (await self.own_programs(cwd, env)).replacements())
+        command = (arguments[0], *_ALWAYS.get(arguments[0], ()), *arguments[1:])
+        return await self._answer(cwd, (*_options(settings), *command), stdin, variables, codes)
+
+    async def own_programs(self, cwd: Path, env: Mapping[str, str] | None = None) -> repository_programs.OwnPrograms:
+        """Returns what the repository of a folder configures itself and may not start; nothing if it is trusted.
+
+        Raises:
+            Lasting: its configuration says that its files lie elsewhere than around that folder.
+            WorkerError: git could not be run.
+        """
+        listing = await self._answer(cwd, repository_programs.LISTING, "", env or {}, range(256))
+        programs = repository_programs.read(listing.out)
+        if programs.is_elsewhere and "GIT_WORK_TREE" not in (env or {}):
+            await self._check_place(cwd)
+        is_trusted = any(programs[:3]) and self.trusted and await self._is_trusted(cwd, env or {})
+        return repository_programs.OwnPrograms() if is_trusted else programs
+
+    async def _check_place(self, cwd: Path) -> None:
+        top = (await self._answer(cwd, ("rev-parse", "--show-toplevel"), "", {}, range(256))).out.strip()
+        if top and not is_around(Path(top), cwd):
+            raise Lasting(
+                f"The configuration of the repository in {str(cwd)!r} says that its files are in {top!r}.",
+                kind="no_worktree",
+                hint="Remove `core.worktree` from it, or work in that folder.",
+            )
+
+    async def _is_trusted(self, cwd: Path, env: Mapping[str, str]) -> bool:
+        ask = ("rev-parse", "--path-format=absolute", "--git-common-dir")
+        common = (await self._answer(cwd, ask, "", env, range(256))).out.strip()
+        return bool(common) and any(is_around(folder, Path(common)) for folder in self.trusted)
+
+    async def _answer(
+        self, cwd: Path, arguments: Sequence[str], stdin: str, env: Mapping[str, str], codes: Collection[int]
+    ) -> Answer:
+        argv, command = [self._program(), *_OPTIONS, *arguments], _command(arguments)
         try:
             with anyio.fail_after(self.max_seconds):
-                answer = await self._run(argv, cwd, stdin, env or {})
+                answer = await self._run(argv, cwd, stdin, env)
         except TimeoutError:
-            raise TooSlow(f"`git {arguments[0]}` took longer than {self.max_seconds:g} s.") from None
+            raise TooSlow(f"`git {command}` took longer than {self.max_seconds:g} s.") from None
         except OSError as error:
-            raise errors.WorkerError(f"`git {arguments[0]}` could not be started: {error}.") from None
+            raise errors.WorkerError(f"`git {command}` could not be started: {error}.") from None
         if len(answer.stdout) > self.output_cap:
-            raise TooMuch(f"`git {arguments[0]}` printed more than {self.output_cap:,} bytes.")
+            raise TooMuch(f"`git {command}` printed more than {self.output_cap:,} bytes.")
         if answer.code not in codes:
-            raise refusal(arguments[0], answer)
+            raise refusal(command, answer)
         return answer
 
     async def _run(self, argv: list[str], cwd: Path, stdin: str, env: Mapping[str, str]) -> Answer:
@@ -185,6 +242,19 @@ class Git:
             identity = {f"GIT_{role}_{key}": text for role in ("AUTHOR", "COMMITTER") for key, text in pairs}
             self._identity[str(cwd)] = identity
         return identity
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """Returns the git command that arguments name, behind its settings."""
+    at = 0
+    while arguments[at] == "-c":
+        at += 2
+    return arguments[at]
+
+
+def is_around(folder: Path, path: Path) -> bool:
+    """Returns whether a folder is a path or holds it, links resolved."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def refusal(command: str, answer: Answer) -> errors.WorkerError:
@@ -286,6 +356,8 @@ async def find(git: Git, workspace: str, *, away_from: Path | None = None) -> Re
         await _new_enough(git)
         answer = await git.run(cwd, "rev-parse", *_QUESTIONS, codes=(0, 128))
         repo = await _bare(git, cwd, answer) if answer.lines[:1] == ["true"] else _tree(answer)
+        if not repo.bare and not is_around(repo.top, cwd):
+            raise Unusable(f"the configuration of the repository says that its files are in {str(repo.top)!r}")
     except errors.WorkerError as trouble:
         raise Unusable(str(trouble)) from None
     if away_from is not None and repo.top in (away_from, *away_from.parents):

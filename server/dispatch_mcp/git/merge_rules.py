@@ -314,6 +314,17 @@ def dirty_notice(paths: Sequence[str]) -> str:
     )
 
 
+def filter_notice(names: Sequence[str]) -> str:
+    """Returns the notice about filters that do not run in worktrees; empty without any."""
+    if not names:
+        return ""
+    filters = problems.in_backticks(printable(names), 3)
+    return (
+        f"The filters {filters}, which this repository configures itself, do not run: "
+        "files that go through them are as git stores them. The user may allow them with `trusted_repositories`."
+    )
+
+
 def printable(paths: Iterable[str]) -> list[str]:
     """Returns names of files as they can be printed and stored: one line each, in Unicode."""
     return [escape.one_line(path, limit=200) for path in paths]

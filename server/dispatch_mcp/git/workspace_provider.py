@@ -215,10 +215,12 @@ class WorktreeProvider:
         command = ("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames")
         try:
             answer = await self.git.run(Path(work.workspace), *command)
+            filters = (await self.git.own_programs(repo.top)).filters
         except errors.WorkerError as trouble:
             return (f"The checkout could not be looked at: {escape.one_line(str(trouble), limit=300)}",)
-        notice = merge_rules.dirty_notice([entry[3:] for entry in answer.out.split("\0") if entry])
-        return (notice,) if notice else ()
+        paths = [entry[3:] for entry in answer.out.split("\0") if entry]
+        notices = (merge_rules.dirty_notice(paths), merge_rules.filter_notice(filters))
+        return tuple(notice for notice in notices if notice)
 
     async def _clear(self, repo: git_process.Repository, path: Path, work: work_order.WorkOrder) -> None:
         """Keeps what an attempt left in its worktree, and removes that; what cannot be kept stays where it is."""

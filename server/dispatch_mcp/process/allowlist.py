@@ -32,20 +32,31 @@ REST = "**"
 MAX_TOKENS = 4096
 _WILD = re.compile(r"[*?\[]")
 _NUMBER = re.compile(r"^-[0-9]{1,6}$")
+_WAY_OUT = re.compile(
+    r"(?:^|[:)])(?:/|\.\.(?:/|$))"  # absolute, from the top of the repository (`:/`), or climbing at once
+    r"|/\.\.(?:/|$)"  # climbing on the way
+    r"|^[A-Za-z]:/"  # a drive
+    r"|^:\([a-z,:]{0,60}top\b"  # `:(top)` and its like
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One entry. With `options`, only those options are let through `**`, and one of `needs` must be among them.
 
-    An option that takes a value is listed with its `=` (`--since=`). What follows `--` is not an option. `env` is
-    added to the environment of the program.
+    An option that takes a value is listed with its `=` (`--since=`). What follows `--` is not an option. Then the
+    other arguments must not lead out of the folder that the program is started in either, but for a text to search
+    for, of which there is one if it `searches`. `env` is added to the environment of the program, `more` to its
+    arguments, behind the tokens. `reads_repository` says that it is git, which is to run no program of a repository.
     """
 
     tokens: tuple[str, ...]
     options: frozenset[str] | None = None
     needs: frozenset[str] = frozenset()
     env: Mapping[str, str] = field(default_factory=dict[str, str])
+    more: tuple[str, ...] = ()
+    searches: bool = False
+    reads_repository: bool = False
 
     def matches(self, argv: Sequence[str]) -> bool:
         """Returns whether `argv` is what this entry allows."""
@@ -59,12 +70,33 @@ class Rule:
     def _options_allowed(self, rest: Sequence[str]) -> bool:
         options = [word for word in rest[: _end_of_options(rest)] if word.startswith("-")]
         harmless = all(self._option_allowed(word) for word in options)
-        return harmless and (not self.needs or not self.needs.isdisjoint(options))
+        stays = not any(map(_leads_out, self._places(rest)))
+        return harmless and stays and (not self.needs or not self.needs.isdisjoint(options))
+
+    def _places(self, rest: Sequence[str]) -> list[str]:
+        """Returns the arguments that may name revisions and files."""
+        end = _end_of_options(rest)
+        words = [(at, word) for at, word in enumerate(rest[:end]) if not word.startswith("-")]
+        places = [word for at, word in words if not (self.searches and at and rest[at - 1] == "-e")]
+        if self.searches and "-e" not in rest[:end]:
+            first = next((word for word in places if not word.isdigit()), None)
+            places = [word for at, word in enumerate(places) if first is None or at != places.index(first)]
+        return [*places, *rest[end + 1 :]]
+
+    def argv(self, argv: Sequence[str], program: str) -> list[str]:
+        """Returns what to start for an argv that matches; `program` is the path of its program."""
+        fixed = len(self.tokens) - (self.tokens[-1] == REST)
+        return [program, *argv[1:fixed], *self.more, *argv[fixed:]]
 
     def _option_allowed(self, word: str) -> bool:
         assert self.options is not None
         name, equals, _ = word.partition("=")
         return name + equals in self.options or ("-NUMBER" in self.options and bool(_NUMBER.fullmatch(word)))
+
+
+def _leads_out(word: str) -> bool:
+    """Returns whether an argument of git leads out of the current folder: absolute, climbing, or from the top."""
+    return bool(_WAY_OUT.search(word.replace("\\", "/")))
 
 
 def _end_of_options(words: Sequence[str]) -> int:
@@ -174,11 +206,16 @@ _GIT_ENV: Mapping[str, str] = {
             ("gpg.openpgp.program", "false"),
             ("gpg.x509.program", "false"),
             ("gpg.ssh.program", "false"),
+            ("grep.fallbackToNoIndex", "false"),
+            ("submodule.recurse", "false"),
         )
     )
     for part, text in zip(("KEY", "VALUE"), pair, strict=True)
-} | {"GIT_CONFIG_COUNT": "7", "GIT_NO_LAZY_FETCH": "1"}
-"""Switches off the settings by which a repository's own configuration names programs that reading would run."""
+} | {"GIT_CONFIG_COUNT": "9", "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
+"""Switches off the settings by which a repository's own configuration names programs that reading would run.
+
+The drivers that attributes name are switched off by their names, which whoever starts git has to read first.
+"""
 
 _STATS = "--stat --stat= --numstat --shortstat --name-only --name-status --summary --dirstat"
 _HISTORY = """
@@ -201,19 +238,34 @@ _GIT: Mapping[str, str] = {
         -A -B -C --context= --and --or --not --all-match -z --null -o --only-matching --heading --break --max-depth
         -m --max-count= -q --cached --untracked -nE -nF -nI -nw -ni -cE -cI -lE -lI -nIE -cIE""",
     "diff": f"{_STATS} --cached --staged --merge-base -z --no-renames --no-ext-diff --no-textconv",
-    "describe": "--tags --always --long --abbrev= --dirty --all --match=",
+    "describe": "--tags --always --long --abbrev= --all --match=",
     "count-objects": "-v --verbose -H -vH --human-readable",
 }
+_MORE: Mapping[str, tuple[str, ...]] = {
+    "status": ("--ignore-submodules=dirty",),
+    "diff": ("--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty"),
+}
+"""Git would look for uncommitted changes of a submodule by a git inside of it, under the configuration in there."""
+
 _NEEDS: Mapping[str, frozenset[str]] = {"diff": _words(_STATS)}
 
 READ_ONLY: tuple[Rule, ...] = tuple(
-    Rule(("git", name, REST), _words(options), _NEEDS.get(name, frozenset()), _GIT_ENV)
+    Rule(
+        ("git", name, REST),
+        _words(options),
+        _NEEDS.get(name, frozenset()),
+        _GIT_ENV,
+        _MORE.get(name, ()),
+        searches=name == "grep",
+        reads_repository=True,
+    )
     for name, options in _GIT.items()
 )
 """Git commands that read history and the index, with the options that neither write nor run a program.
 
 Left out on purpose: everything that shows a patch or a blob (text conversion drivers run programs), and `-c`,
 `--exec-path`, `--output`, `--ext-diff`, `--textconv`, `-O`, `--open-files-in-pager`, `--upload-pack`, `--no-index`
-with all their abbreviations. A repository whose own configuration names filter drivers is trusted as far as git
-itself trusts it (`safe.directory`).
+with all their abbreviations, and `describe --dirty`, which asks inside of submodules. `diff` compares any two files of
+the machine when one of them is outside of the repository, without having been told `--no-index`: hence no arguments
+that lead out.
 """

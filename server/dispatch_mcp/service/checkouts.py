@@ -15,7 +15,7 @@ from dispatch_mcp.text import redaction
 
 def git(settings: configuration.Settings) -> git_process.Git:
     """Returns the git that worktrees are made with; children get as much of the environment as the settings allow."""
-    return git_process.Git(settings.home, settings.child_policy(os.environ))
+    return git_process.Git(settings.home, settings.child_policy(os.environ), settings.trusted_repositories)
 
 
 async def offer(settings: configuration.Settings, run_id: str, expect: str = "") -> merge_offer.Offer:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.git import git_process, repository_programs
 from dispatch_mcp.model import AttemptState, failures, ports, work_order
 from dispatch_mcp.process import allowlist, child_environment, program_path, supervisor
 from dispatch_mcp.text import escape
@@ -31,7 +32,8 @@ class CommandWorker:
 
     `home` is the state directory: output goes to files under `<home>/runs` while the program runs. `inline_chars`
     bounds what an outcome carries of standard output and error together; more is stored as blobs, by reference.
-    `how_to_allow` says what the user writes where so that a command may start.
+    `how_to_allow` says what the user writes where so that a command may start. `trusted` are folders of repositories
+    whose own programs git may start, as in `git_process`.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class CommandWorker:
         inline_chars: int = INLINE_CHARS,
         beat_every_s: float = attempt_scope.BEAT_EVERY_S,
         how_to_allow: Callable[[Sequence[str]], str] = lambda _argv: "Only the user can allow it.",
+        trusted: tuple[Path, ...] = (),
     ) -> None:
         self._allow = allow
         self._home = home
@@ -54,10 +57,11 @@ class CommandWorker:
         self._inline_chars = inline_chars
         self._beat_every_s = beat_every_s
         self._how_to_allow = how_to_allow
+        self._git = git_process.Git(home, policy, trusted)
 
     async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         """Returns success for exit code 0; a refusal, another code, a signal or a timeout otherwise."""
-        call = self._call(work)
+        call = await self._call(work)
         if isinstance(call, Refusal):
             return _failure(call.kind, f"{call.error} {call.hint}")
         argv, env = call
@@ -87,7 +91,7 @@ class CommandWorker:
         except errors.WorkerError as error:
             return _failure("not_started", str(error))
 
-    def _call(self, work: work_order.WorkOrder) -> tuple[list[str], dict[str, str]] | Refusal:
+    async def _call(self, work: work_order.WorkOrder) -> tuple[list[str], dict[str, str]] | Refusal:
         """Returns the argv with an absolute program and its environment, or why it is not started."""
         command = work.task.command
         refusal = _malformed(command) or self._forbidden(command) or _homeless(work.workspace)
@@ -101,7 +105,16 @@ class CommandWorker:
             return Refusal(
                 "no_program", f"The program {command[0]!r} is not on the PATH.", "Install it, or check the PATH."
             )
-        return [program, *command[1:]], env
+        try:
+            env = await self._without_programs(env, work.workspace) if rule.reads_repository else env
+        except errors.WorkerError as trouble:
+            return Refusal("not_allowed", str(trouble), "Only commands that you allow yourself may start there.")
+        return rule.argv(command, program), env
+
+    async def _without_programs(self, env: dict[str, str], workspace: str) -> dict[str, str]:
+        """Returns the environment in which git starts no program that the workspace's repository configures."""
+        programs = await self._git.own_programs(Path(workspace))
+        return repository_programs.joined(env, programs.replacements())
 
     def _forbidden(self, command: tuple[str, ...]) -> Refusal | None:
         if self._policy.too_deep:

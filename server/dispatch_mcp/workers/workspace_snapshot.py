@@ -18,7 +18,7 @@ from typing import NamedTuple
 import anyio
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.git import git_process, merge_rules
+from dispatch_mcp.git import foreign_repositories, git_process, merge_rules
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import json_types, path_globs
 from dispatch_mcp.workers import safe_look
@@ -145,11 +145,20 @@ class Snapshotter:
         except Unmeasured:
             return _Listing(head, differing, unclear="git ignores too many files there")
         inner = next((path for path in sorted(differing) if _is_inner(root, path, patterns)), "")
+        inner = inner or await self._submodule(root, top, _open_ended(root, patterns))
         return _Listing(head, differing, extras, f"`{inner}` is a repository of its own" if inner else "")
+
+    async def _submodule(self, root: Path, top: Path, patterns: Collection[str]) -> str:
+        """Returns a submodule in which a declared folder or glob may lie; git does not say what changed in there."""
+        try:
+            names = await foreign_repositories.submodule_names(self.git, top) if patterns else {}
+        except errors.WorkerError as trouble:
+            raise Unmeasured(str(trouble)) from None
+        return next((path for path in sorted(_below(root, top, set(names))) if _is_inner(root, path, patterns)), "")
 
     async def _ignored_files(self, root: Path, top: Path, patterns: Collection[str]) -> frozenset[str]:
         """Returns files in declared folders and globs that git ignores, but for what tools leave behind."""
-        open_ended = [text for text in patterns if path_globs.WILD.search(text) or (root / text).is_dir()]
+        open_ended = _open_ended(root, patterns)
         specs = [
             f":(top,glob){_prefix(root, top)}{text}{end}"
             for text in open_ended
@@ -197,6 +206,11 @@ class Snapshotter:
                 raise Unmeasured(f"more than {self.max_files} files {why}")
         digests = {path: safe_look.digest(root, path) for path in sorted(paths) if not stop.is_set()}
         return WorkspaceSnapshot(head, digests, unclear=listing.unclear)
+
+
+def _open_ended(root: Path, patterns: Collection[str]) -> list[str]:
+    """Returns the patterns that name no single file: globs and folders."""
+    return [text for text in patterns if path_globs.WILD.search(text) or (root / text).is_dir()]
 
 
 def _named(pattern: str) -> set[str]:
