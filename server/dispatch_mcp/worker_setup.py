@@ -32,7 +32,7 @@ def server_workers(
         output_cap=settings.output_cap_bytes,
         inline_chars=settings.inline_output_chars,
         how_to_allow=settings.how_to_allow,
-        trusted=settings.trusted_repositories,
+        trusted_folders=settings.trusted_repositories,
     )
     workers: dict[WorkerKind, ports.Worker] = {
         WorkerKind.COMMAND: outcome_redaction.Worker(commands, redactor),

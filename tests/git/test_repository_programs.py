@@ -138,7 +138,7 @@ async def test_apply_writes_no_file_that_needs_a_filter_which_may_not_run(site: 
     await site.attempt(site.order(), puts("new.txt", "new\n"))
     applier = branch_apply.BranchApply(site.workspaces.git)
     offer = await applier.look(str(site.repo), "run")
-    assert offer.filtered == ("new.txt",)
+    assert offer.behind_filters == ("new.txt",)
     with pytest.raises(errors.NotAllowed, match="configures itself"):
         await applier.apply(str(site.repo), "run", offer.revision)
     assert not (site.repo / "new.txt").exists()
@@ -152,13 +152,13 @@ async def test_what_goes_through_no_filter_is_applied(site: Site) -> None:
 
 
 async def test_filters_run_in_repositories_that_the_user_trusts(site: Site) -> None:
-    trusted = trusting(site, site.repo.parent)
-    assert await trusted.own_programs(site.repo) == repository_programs.OwnPrograms()
-    await trusted.run(site.repo, "worktree", "add", "--detach", "--quiet", str(site.repo.parent / "copy"))
+    git_of = trusting(site, site.repo.parent)
+    assert await git_of.own_programs(site.repo) == repository_programs.OwnPrograms()
+    await git_of.run(site.repo, "worktree", "add", "--detach", "--quiet", str(site.repo.parent / "copy"))
     assert (site.repo.parent / "copy" / "a.txt").read_text() == lines().upper()
-    site.workspaces = type(site.workspaces)(trusted, site.home)
+    site.workspaces = type(site.workspaces)(git_of, site.home)
     await site.attempt(site.order(), puts("new.txt", "NEW\n"))
-    applier = branch_apply.BranchApply(trusted)
+    applier = branch_apply.BranchApply(git_of)
     offer = await applier.look(str(site.repo), "run")
     assert (await applier.apply(str(site.repo), "run", offer.revision)).applied
     assert git(site.repo, "show", "HEAD:new.txt") == "new"

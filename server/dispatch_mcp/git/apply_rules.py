@@ -59,10 +59,10 @@ def _obstacle_in_files(offer: merge_offer.Offer) -> tuple[str, str] | None:
             f"Submodules would move to commits that your copies of them lack: {_named(offer.lacking)}.",
             "Fetch these commits in the submodules first, then apply again.",
         )
-    if offer.filtered:
+    if offer.behind_filters:
         trust = "If you trust them, add the folder of the repository to the setting `trusted_repositories`"
         return (
-            f"Filters that this repository configures itself, and that may not run, write {_named(offer.filtered)}.",
+            f"Filters that this repository configures itself, and that may not run, write {_named(offer.behind_filters)}.",
             f"{trust}; or merge by hand: `git merge {offer.revision[:12]}`.",
         )
     if offer.local:

@@ -93,7 +93,7 @@ class BranchApply:
             "local": tuple(merge_rules.printable(sorted({*dirty, *await self._in_the_way(repo, coming)}))),
             "clashes": tuple(merge_rules.printable(merge.conflicts)),
             "lacking": tuple(merge_rules.printable(await self._lacking(repo, coming, merge.tree))),
-            "filtered": tuple(merge_rules.printable(await self._filtered(repo, files))),
+            "behind_filters": tuple(merge_rules.printable(await self._filtered(repo, files))),
         }
         return repo, offer.model_copy(update=changes), merge.tree
 
@@ -116,14 +116,14 @@ class BranchApply:
         """Returns the submodules that the change touches and in which something is in no commit."""
         moves = [change.path for change in coming if merge_rules.GITLINK in (change.mode, change.old_mode)]
         names = await foreign_repositories.submodule_names(self.git, repo.top) if moves else {}
-        filled = [path for path in moves if foreign_repositories.git_directory(repo.top / path)]
-        return [path for path in filled if await self._is_dirty(repo, path, names.get(path, path))]
+        folders = [path for path in moves if foreign_repositories.git_directory(repo.top / path)]
+        return [path for path in folders if await self._is_dirty(repo, path, names.get(path, path))]
 
     async def _is_dirty(self, repo: git_process.Repository, path: str, name: str) -> bool:
         ask = ("config", "--get", f"submodule.{name}.ignore")
         ignore = (await self.git.run(repo.top, *ask, codes=(0, 1))).out.strip()
-        untracked = "no" if ignore == "untracked" else "normal"
-        ask = ("status", "--porcelain", "-z", f"--untracked-files={untracked}")
+        others = "no" if ignore == "untracked" else "normal"
+        ask = ("status", "--porcelain", "-z", f"--untracked-files={others}")
         return ignore not in ("all", "dirty") and bool((await self.git.run(repo.top / path, *ask)).out)
 
     async def _lacking(

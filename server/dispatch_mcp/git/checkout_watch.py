@@ -72,8 +72,8 @@ class CheckoutWatch:
     async def _inner(self, git: git_process.Git) -> dict[str, str]:
         """Returns what git says of each submodule that is filled, by its path: it never looks in there by itself."""
         names = list(await foreign_repositories.submodule_names(git, self.repo.top))[:MAX_SUBMODULES]
-        filled = [path for path in names if foreign_repositories.git_directory(self.repo.top / path)]
-        return {path: (await git.run(self.repo.top / path, *_STATUS)).out for path in filled}
+        folders = [path for path in names if foreign_repositories.git_directory(self.repo.top / path)]
+        return {path: (await git.run(self.repo.top / path, *_STATUS)).out for path in folders}
 
     def _state(self, entries: Collection[str], refs: Mapping[str, str], inner: Mapping[str, str]) -> CheckoutState:
         header = _header(entries)

@@ -131,12 +131,12 @@ class Git:
     """Runs git. `home` is the state directory, above which no repository is looked for.
 
     One command may take `max_seconds` and print `output_cap` bytes. The filters and merge drivers that repositories
-    configure themselves run only where these lie in a folder of `trusted`.
+    configure themselves run only where these lie in a folder of `trusted_folders`.
     """
 
     home: Path
     policy: child_environment.ChildPolicy
-    trusted: tuple[Path, ...] = ()
+    trusted_folders: tuple[Path, ...] = ()
     max_seconds: float = MAX_SECONDS
     output_cap: int = OUTPUT_CAP
     known_versions: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
@@ -175,7 +175,7 @@ class Git:
         programs = repository_programs.read(listing.out)
         if programs.is_elsewhere and "GIT_WORK_TREE" not in (env or {}):
             await self._check_place(cwd)
-        is_trusted = any(programs[:3]) and self.trusted and await self._is_trusted(cwd, env or {})
+        is_trusted = any(programs[:3]) and self.trusted_folders and await self._is_trusted(cwd, env or {})
         return repository_programs.OwnPrograms() if is_trusted else programs
 
     async def _check_place(self, cwd: Path) -> None:
@@ -190,7 +190,7 @@ class Git:
     async def _is_trusted(self, cwd: Path, env: Mapping[str, str]) -> bool:
         ask = ("rev-parse", "--path-format=absolute", "--git-common-dir")
         common = (await self._answer(cwd, ask, "", env, range(256))).out.strip()
-        return bool(common) and any(is_around(folder, Path(common)) for folder in self.trusted)
+        return bool(common) and any(is_around(folder, Path(common)) for folder in self.trusted_folders)
 
     async def _answer(
         self, cwd: Path, arguments: Sequence[str], stdin: str, env: Mapping[str, str], codes: Collection[int]

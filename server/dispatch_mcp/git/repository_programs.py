@@ -2,7 +2,7 @@
 
 Content must not give rights, and the configuration of a folder is content: whoever packed it wrote it, and a worker
 may change it. What the user has set up for all repositories stays as it is. The drivers that git looks up by a name in
-`.gitattributes` can only be switched off name by name, so their names are read first; all other settings that name
+`.gitattributes` can only be switched off name by name, so their names are read variables; all other settings that name
 programs have one name each, and are in `git_process`.
 """
 
@@ -74,8 +74,8 @@ def environment(settings: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {**variables, "GIT_CONFIG_COUNT": str(count)} if count else {}
 
 
-def joined(first: Mapping[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
+def joined(variables: Mapping[str, str], settings: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Returns variables with settings behind those that they hold already."""
-    count = int(first.get("GIT_CONFIG_COUNT", "0"))
-    pairs = [(first[f"GIT_CONFIG_KEY_{at}"], first[f"GIT_CONFIG_VALUE_{at}"]) for at in range(count)]
-    return {**first, **environment([*pairs, *more])}
+    count = int(variables.get("GIT_CONFIG_COUNT", "0"))
+    pairs = [(variables[f"GIT_CONFIG_KEY_{at}"], variables[f"GIT_CONFIG_VALUE_{at}"]) for at in range(count)]
+    return {**variables, **environment([*pairs, *settings])}

@@ -46,7 +46,7 @@ class Rule:
 
     An option that takes a value is listed with its `=` (`--since=`). What follows `--` is not an option. Then the
     other arguments must not lead out of the folder that the program is started in either, but for a text to search
-    for, of which there is one if it `searches`. `env` is added to the environment of the program, `more` to its
+    for, of which there is one if it `searches`. `env` is added to the environment of the program, `safe_options` to its
     arguments, behind the tokens. `reads_repository` says that it is git, which is to run no program of a repository.
     """
 
@@ -54,7 +54,7 @@ class Rule:
     options: frozenset[str] | None = None
     needs: frozenset[str] = frozenset()
     env: Mapping[str, str] = field(default_factory=dict[str, str])
-    more: tuple[str, ...] = ()
+    safe_options: tuple[str, ...] = ()
     searches: bool = False
     reads_repository: bool = False
 
@@ -85,8 +85,8 @@ class Rule:
 
     def argv(self, argv: Sequence[str], program: str) -> list[str]:
         """Returns what to start for an argv that matches; `program` is the path of its program."""
-        fixed = len(self.tokens) - (self.tokens[-1] == REST)
-        return [program, *argv[1:fixed], *self.more, *argv[fixed:]]
+        size = len(self.tokens) - (self.tokens[-1] == REST)
+        return [program, *argv[1:size], *self.safe_options, *argv[size:]]
 
     def _option_allowed(self, word: str) -> bool:
         assert self.options is not None

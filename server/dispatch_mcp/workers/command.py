@@ -32,7 +32,7 @@ class CommandWorker:
 
     `home` is the state directory: output goes to files under `<home>/runs` while the program runs. `inline_chars`
     bounds what an outcome carries of standard output and error together; more is stored as blobs, by reference.
-    `how_to_allow` says what the user writes where so that a command may start. `trusted` are folders of repositories
+    `how_to_allow` says what the user writes where so that a command may start. `trusted_folders` are those of repositories
     whose own programs git may start, as in `git_process`.
     """
 
@@ -47,7 +47,7 @@ class CommandWorker:
         inline_chars: int = INLINE_CHARS,
         beat_every_s: float = attempt_scope.BEAT_EVERY_S,
         how_to_allow: Callable[[Sequence[str]], str] = lambda _argv: "Only the user can allow it.",
-        trusted: tuple[Path, ...] = (),
+        trusted_folders: tuple[Path, ...] = (),
     ) -> None:
         self._allow = allow
         self._home = home
@@ -57,7 +57,7 @@ class CommandWorker:
         self._inline_chars = inline_chars
         self._beat_every_s = beat_every_s
         self._how_to_allow = how_to_allow
-        self._git = git_process.Git(home, policy, trusted)
+        self._git = git_process.Git(home, policy, trusted_folders)
 
     async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         """Returns success for exit code 0; a refusal, another code, a signal or a timeout otherwise."""
