@@ -62,7 +62,7 @@ def _obstacle_in_files(offer: merge_offer.Offer) -> tuple[str, str] | None:
     if offer.behind_filters:
         trust = "If you trust them, add the folder of the repository to the setting `trusted_repositories`"
         return (
-            f"Filters that this repository configures itself, and that may not run, write {_named(offer.behind_filters)}.",
+            f"Filters that this repository configures itself may not run, and write {_named(offer.behind_filters)}.",
             f"{trust}; or merge by hand: `git merge {offer.revision[:12]}`.",
         )
     if offer.local:

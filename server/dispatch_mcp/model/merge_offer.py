@@ -15,8 +15,8 @@ class Offer(model.Value):
 
     `files` are those that would change, `local` what is the user's own and not committed in their way (changed,
     untracked and ignored files, folders, other repositories), `clashes` the files that git cannot merge, `lacking` the
-    submodules whose new commit the user's copies of them do not have, `behind_filters` the files that go through filters
-    which the repository configures itself and may not start; `busy` is what the checkout is in the middle of.
+    submodules whose new commit the user's copies of them do not have, `behind_filters` the files that go through
+    filters which the repository configures itself and may not start; `busy` is what the checkout is in the middle of.
     """
 
     run_id: str

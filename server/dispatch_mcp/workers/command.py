@@ -32,8 +32,8 @@ class CommandWorker:
 
     `home` is the state directory: output goes to files under `<home>/runs` while the program runs. `inline_chars`
     bounds what an outcome carries of standard output and error together; more is stored as blobs, by reference.
-    `how_to_allow` says what the user writes where so that a command may start. `trusted_folders` are those of repositories
-    whose own programs git may start, as in `git_process`.
+    `how_to_allow` says what the user writes where so that a command may start. `trusted_folders` are those of
+    repositories whose own programs git may start, as in `git_process`.
     """
 
     def __init__(
