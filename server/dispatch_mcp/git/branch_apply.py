@@ -122,8 +122,8 @@ class BranchApply:
     async def _is_dirty(self, repo: git_process.Repository, path: str, name: str) -> bool:
         ask = ("config", "--get", f"submodule.{name}.ignore")
         ignore = (await self.git.run(repo.top, *ask, codes=(0, 1))).out.strip()
-        others = "no" if ignore == "untracked" else "normal"
-        ask = ("status", "--porcelain", "-z", f"--untracked-files={others}")
+        new_files = "no" if ignore == "untracked" else "normal"
+        ask = ("status", "--porcelain", "-z", f"--untracked-files={new_files}")
         return ignore not in ("all", "dirty") and bool((await self.git.run(repo.top / path, *ask)).out)
 
     async def _lacking(
