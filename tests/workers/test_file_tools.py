@@ -218,3 +218,31 @@ async def test_a_file_that_is_no_text_is_refused(root: Path) -> None:
     (root / "image.png").write_bytes(b"\x89PNG\xff\xfe")
     text, success = await use(toolbox(root), "read_file", path="image.png")
     assert (success, "UTF-8" in text or "binary" in text) == (False, True)
+
+
+@pytest.mark.promise("S4")
+@pytest.mark.parametrize(
+    "path", [".gitattributes", ".github/workflows/ci.yml", ".vscode/tasks.json", "src/.envrc.py/.pth"]
+)
+async def test_what_runs_by_itself_later_is_changed_only_where_the_task_names_exactly_that_file(
+    root: Path, path: str
+) -> None:
+    folder = path.rpartition("/")[0]
+    for files in ((), ("**",), (".*/**", "src/**"), (folder or "*",), (f"{path}*",), ("README.md",)):
+        for name, arguments in (
+            ("write_file", {"text": "x"}),
+            ("delete_file", {}),
+            ("edit_file", {"old": "x", "new": "y"}),
+        ):
+            text, success = await use(toolbox(root, files=files), name, path=path, **arguments)
+            assert not success, (files, name)
+            assert "name exactly that path" in text or "is none of the files" in text
+    text, success = await use(toolbox(root, files=("README.md", f"./{path}")), "write_file", path=path, text="x")
+    assert success, text
+    assert (root / path).read_text() == "x"
+
+
+async def test_what_no_task_may_write_stays_so_though_it_is_named(root: Path) -> None:
+    for path in (".git/config", ".claude/settings.json", ".mcp.json", "src/.git/hooks/pre-commit"):
+        text, success = await use(toolbox(root, files=(path,)), "write_file", path=path, text="x")
+        assert not success, text

@@ -18,11 +18,10 @@ _PLACED_WORKERS: Final = EDITING_WORKERS | {WorkerKind.COMMAND}
 def is_own(task: model.Task, worker: WorkerKind) -> bool:
     """Returns whether a task's changes are made in a worktree of its own (promise S8).
 
-    Tasks that ask for it get one from any worker that this server drives and that can change files; agents that edit
-    files get one anyway. A task of an agent that declares no files only reads.
+    Any worker that this server drives and that can change files gets one for a task that declares files, or asks for
+    it: nobody writes into the user's checkout. A task of an agent that declares no files only reads.
     """
-    on_request = task.isolation == "worktree" and worker in _PLACED_WORKERS
-    return on_request or (worker in EDITING_WORKERS and bool(task.files))
+    return worker in _PLACED_WORKERS and (bool(task.files) or task.isolation == "worktree")
 
 
 def has_changes(tasks: Sequence[model.Task], rows: Iterable[records.TaskRecord]) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import work_order
-from dispatch_mcp.text import json_types, path_globs
+from dispatch_mcp.text import json_types, path_globs, startup_paths
 from dispatch_mcp.workers import safe_look, safe_write
 
 MAX_LISTED: Final = 400
@@ -196,6 +196,12 @@ class Toolbox:
         if self.own_files and not any(path_globs.touch(pattern, path) for pattern in self.own_files):
             raise errors.NotAllowed(
                 f"{path[:120]!r} is none of the files that this task may change: {', '.join(self.own_files)}.",
+                hint="Say in open_questions what would have to change there.",
+            )
+        if startup_paths.starts_by_itself(path) and path not in self.own_files:
+            raise errors.NotAllowed(
+                f"{path[:120]!r} is read or run by other programs by themselves; a task changes it only when its files "
+                "name exactly that path.",
                 hint="Say in open_questions what would have to change there.",
             )
         return path
