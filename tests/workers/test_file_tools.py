@@ -13,7 +13,7 @@ from dispatch_mcp.workers import file_tools
 pytestmark = pytest.mark.anyio
 
 EVERYTHING = ("Read", "Glob", "Grep", "Edit", "Write")
-ACCESS = file_tools.FileAccess(worker_setup._paths, worker_setup._text)
+ACCESS = worker_setup.file_access()
 FILES = {
     "README.md": "Read me.\n",
     "src/app.py": "import os\n\n\ndef start():\n    return 'Started'\n",
@@ -97,7 +97,7 @@ async def test_files_are_listed_by_globs_without_secrets(root: Path, glob: str, 
 
 async def test_a_list_that_finds_nothing_or_too_much_says_so(root: Path) -> None:
     assert await use(toolbox(root), "list_files", glob="*.rs") == ("No file matches.", True)
-    many = file_tools.FileAccess(lambda _root: [f"f{number:04}" for number in range(500)], worker_setup._text)
+    many = file_tools.FileAccess(lambda _root: [f"f{number:04}" for number in range(500)], ACCESS.text)
     text, _ = await use(file_tools.Toolbox(root, EVERYTHING, many), "list_files")
     assert len(text.splitlines()) == file_tools.MAX_LISTED + 1
     assert text.endswith(f"… and {500 - file_tools.MAX_LISTED} more; narrow the glob")
