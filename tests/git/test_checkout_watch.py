@@ -1,16 +1,21 @@
-"""What changes in the user's checkout while an attempt works in its worktree is told, and held against nobody."""
+"""What changes in the user's checkout while an attempt works in its worktree is told; it fails by its own moves."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from temp_repository import Site, commit, git, make, nothing, puts, write
 
 from dispatch_mcp import model
-from dispatch_mcp.git import checkout_watch, git_process
+from dispatch_mcp.git import checkout_watch, command_log, git_process
 from dispatch_mcp.git.checkout_watch import CheckoutState
 from dispatch_mcp.model import AttemptState
 from dispatch_mcp.process import child_environment
@@ -147,6 +152,106 @@ async def test_a_checkout_that_cannot_be_looked_at_is_not_told_of(site: Site) ->
     git_here = git_process.Git(site.home, child_environment.ChildPolicy({"PATH": "bin"}))
     repo = git_process.Repository(site.repo, site.repo / ".git", "", "0" * 40)
     assert await checkout_watch.CheckoutWatch(git_here, repo).look() is None
+
+
+def worker_git(site: Site, *arguments: str) -> InBoth:
+    """Returns what runs git as a program of the worker's does; `{repo}` stands for the checkout."""
+
+    def act(checkout: Path, at: Path) -> None:
+        words = [word.replace("{repo}", str(checkout)) for word in arguments]
+        env = {**os.environ, command_log.VARIABLE: site.orders[-1].git_log}
+        subprocess.run(["git", *words], cwd=at, env=env, check=True, capture_output=True)
+
+    return act
+
+
+MOVES = {
+    "a commit in the checkout": (
+        ("-C", "{repo}", "commit", "-q", "--allow-empty", "-m", "x"),
+        "branch `main` went from",
+    ),
+    "a reset in the checkout": (("-C", "{repo}", "reset", "-q", "--soft", "HEAD~1"), "branch `main` went from"),
+    "another branch in the checkout": (("-C", "{repo}", "checkout", "-q", "-b", "o"), "`o` is checked out instead of"),
+    "a detached checkout": (("-C", "{repo}", "checkout", "-q", "--detach"), "`(detached)` is checked out instead of"),
+    "the branch from afar": (("update-ref", "refs/heads/main", "HEAD~1"), "branch `main` went from"),
+    "HEAD from afar": (("-C", "{repo}", "symbolic-ref", "HEAD", "refs/heads/side"), "`side` is checked out instead of"),
+    "another branch": (("branch", "-f", "side", "HEAD~1"), "branch `side` went from"),
+    "another branch by its ref": (("update-ref", "refs/heads/side", "HEAD~1"), "branch `side` went from"),
+    "a push to another branch": (("push", "-q", "-f", ".", "HEAD~1:side"), "branch `side` went from"),
+    "a branch that is deleted": (("branch", "-D", "side"), "branch `side` is gone"),
+}
+
+
+@pytest.mark.promise("S8")
+@pytest.mark.parametrize("name", MOVES)
+async def test_an_attempt_that_moves_the_users_branch_fails_with_that_reason_and_its_work_is_kept(
+    site: Site, name: str
+) -> None:
+    git(site.repo, "branch", "side")
+    arguments, words = MOVES[name]
+
+    def work(at: Path) -> None:
+        write(at, "new.txt", "work")
+        worker_git(site, *arguments)(site.repo, at)
+
+    outcome = await site.attempt(site.order(), work)
+    assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, "moved_branch", False)
+    assert words in outcome.error
+    assert git(site.repo, "show", "refs/dispatch/run/kept/t/1:new.txt") == "work"
+    assert git(site.repo, "for-each-ref", "refs/dispatch/run/done") == ""
+
+
+async def test_without_its_own_log_of_git_a_move_from_afar_is_still_known(site: Site) -> None:
+    def work(at: Path) -> None:
+        git(at, "update-ref", "refs/heads/main", "HEAD~1")
+
+    outcome = await site.attempt(site.order(), work)
+    assert outcome.error_kind == "moved_branch"
+
+
+HARMLESS = {
+    "commits in its worktree": ("commit", "-q", "--allow-empty", "-m", "x"),
+    "a branch of its own": ("checkout", "-q", "-b", "feature"),
+    "reads the checkout": ("-C", "{repo}", "log", "-1"),
+    "reads a branch": ("log", "-1", "main"),
+    "merges a branch": ("merge", "-q", "side"),
+}
+
+
+@pytest.mark.parametrize("arguments", HARMLESS.values(), ids=HARMLESS.keys())
+async def test_an_attempt_is_not_blamed_for_what_the_user_does_meanwhile(
+    site: Site, arguments: tuple[str, ...]
+) -> None:
+    git(site.repo, "branch", "side")
+
+    def work(at: Path) -> None:
+        write(at, "new.txt", "work")
+        worker_git(site, *arguments)(site.repo, at)
+        commit(site.repo, "Mine")
+        git(site.repo, "checkout", "-q", "-b", "mine")
+
+    outcome = await site.attempt(site.order(), work)
+    assert outcome.state is AttemptState.SUCCEEDED, outcome.error
+
+
+async def test_a_log_of_gits_commands_goes_with_the_worktree(site: Site) -> None:
+    def work(at: Path) -> None:
+        worker_git(site, "status")(site.repo, at)
+        assert command_log.read(Path(site.orders[-1].git_log))
+
+    await site.attempt(site.order(), work)
+    assert not list((site.home / "worktrees").rglob("*"))
+
+
+@given(
+    st.lists(st.text(max_size=80) | st.sampled_from(['{"event":"start"}', '{"event":"cmd_name","name":1}', '"start"']))
+)
+def test_a_log_that_is_none_names_no_command(lines: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log"
+        path.write_text("\n".join(lines), "utf-8", "replace")
+        assert command_log.read(path) == []
+        assert command_log.read(path.with_name("none")) == []
 
 
 def test_many_changes_are_told_by_the_first_and_a_count() -> None:

@@ -1,6 +1,7 @@
 """Whether the user's checkout changed while somebody worked in a worktree: an attempt can write anywhere it may.
 
-The user and others work there too, so a change is told and held against nobody.
+The user and others work there too, so a change is told and held against nobody, but for branches and what is checked
+out where it can be seen that the attempt itself moved them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final, NamedTuple
 import anyio
 
 from dispatch_mcp import errors
-from dispatch_mcp.git import foreign_repositories, git_process, merge_rules
+from dispatch_mcp.git import command_log, foreign_repositories, git_process, merge_rules
 from dispatch_mcp.model import problems
 
 LOOK_S: Final = 10.0
@@ -32,14 +33,16 @@ _STATUS: Final = (
 _BLANKS_BEFORE_PATH: Final[Mapping[str, int]] = {"1": 8, "u": 10, "?": 1, "!": 1}
 """Fields before the path of each kind of entry: changed, unmerged, untracked, ignored."""
 
-_REFS: Final = ("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads/", "refs/tags/", "refs/stash")
-_KINDS: Final[Mapping[str, str]] = {"refs/heads/": "branch ", "refs/tags/": "tag ", "refs/stash": "the stash"}
+_BRANCHES: Final = "refs/heads/"
+_REFS: Final = ("for-each-ref", "--format=%(objectname) %(refname)", _BRANCHES, "refs/tags/", "refs/stash")
+_KINDS: Final[Mapping[str, str]] = {_BRANCHES: "branch ", "refs/tags/": "tag ", "refs/stash": "the stash"}
 
 
 class CheckoutState(NamedTuple):
     """A checkout at one moment: what is checked out, refs with their commits, marks of uncommitted files by path.
 
-    `settings` are marks of the files that steer git: its configuration and hooks.
+    `settings` are marks of the files that steer git: its configuration and hooks. `log` is a mark of git's own log of
+    what was checked out here, empty where it keeps none.
     """
 
     branch: str = ""
@@ -47,6 +50,7 @@ class CheckoutState(NamedTuple):
     refs: Mapping[str, str] = {}
     files: Mapping[str, str] = {}
     settings: Mapping[str, str] = {}
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class CheckoutWatch:
             refs=refs,
             files={**rest, **marks},
             settings={f".git/{path.relative_to(common).as_posix()}": _digest(path) for path in steering},
+            log=_mark((foreign_repositories.git_directory(self.repo.top) or common) / "logs" / "HEAD"),
         )
 
 
@@ -109,6 +114,45 @@ def notice(parts: Collection[str]) -> str:
     return f"changed meanwhile in the checkout itself, by this task or somebody else: {'; '.join(parts)}"
 
 
+def own_moves(
+    before: CheckoutState, after: CheckoutState, commands: Collection[command_log.GitCommand], top: Path
+) -> list[str]:
+    """Returns the moves of the user's branches, and of what is checked out in `top`, that an attempt made itself.
+
+    What is checked out there moves with an entry in that checkout's own log when the user does it. Other branches are
+    the attempt's doing when one of its git commands names them. A new branch is nobody's loss.
+    """
+    is_here = any(command.moves_checkout(top) for command in commands)
+    is_unexplained = bool(before.log) and before.log == after.log
+    moves = list(_checkout_moves(before, after)) if is_here or is_unexplained else []
+    for ref in sorted(ref for ref in before.refs if ref.startswith(_BRANCHES)):
+        branch = ref.removeprefix(_BRANCHES)
+        is_move = branch != before.branch and before.refs[ref] != after.refs.get(ref)
+        if is_move and any(command.moves_branch(branch) for command in commands):
+            moves.append(f"{_name(ref)} {_move(before.refs[ref], after.refs.get(ref, ''))}")
+    return moves
+
+
+def _checkout_moves(before: CheckoutState, after: CheckoutState) -> Iterator[str]:
+    """Yields how what is checked out moved, or its branch."""
+    ref = f"{_BRANCHES}{before.branch}"
+    if before.branch != after.branch:
+        yield f"`{after.branch}` is checked out instead of `{before.branch}`"
+    if before.refs.get(ref, "") != after.refs.get(ref, ""):
+        yield f"{_name(ref)} {_move(before.refs.get(ref, ''), after.refs.get(ref, ''))}"
+    elif before.branch == after.branch and before.head != after.head and ref not in after.refs:
+        yield f"the detached commit went from {before.head[:12]} to {after.head[:12]}"
+
+
+def refusal(moves: Collection[str]) -> str:
+    """Returns why an attempt that moved the user's branches, or what is checked out, is no success."""
+    return (
+        f"It moved what is the user's own: {'; '.join(moves)}. Work belongs into the worktree; it is merged there, "
+        "and applied when the user says so. What is in the worktree is kept and not merged, and nothing was put back: "
+        "`git reflog` in the checkout says where it was."
+    )
+
+
 def _differs(before: CheckoutState, after: CheckoutState, path: str) -> bool:
     """Returns whether a file changed; what was committed or reset meanwhile and kept its contents did not."""
     pair = before.files.get(path, ""), after.files.get(path, "")
@@ -125,7 +169,7 @@ def _moves(before: CheckoutState, after: CheckoutState) -> Iterator[str]:
     """Yields what became of the branch that is checked out, and of every ref."""
     if before.branch != after.branch:
         yield f"`{after.branch}` is checked out instead of `{before.branch}`"
-    elif before.head != after.head and f"refs/heads/{after.branch}" not in after.refs:
+    elif before.head != after.head and f"{_BRANCHES}{after.branch}" not in after.refs:
         yield f"the detached commit went from {before.head[:12]} to {after.head[:12]}"
     refs = [ref for ref in {**before.refs, **after.refs} if before.refs.get(ref) != after.refs.get(ref)]
     for ref in sorted(refs)[:NAMED]:

@@ -20,7 +20,7 @@ from pathlib import Path
 import anyio
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.git import checkout_watch, git_process, inner_work, merge_queue, merge_rules, worktree
+from dispatch_mcp.git import checkout_watch, command_log, git_process, inner_work, merge_queue, merge_rules, worktree
 from dispatch_mcp.model import AttemptState, Receipt, digests, failures, ports, run_refs, work_order
 from dispatch_mcp.runs import receipts, task_isolation, tool_permissions
 from dispatch_mcp.text import escape, json_types
@@ -110,6 +110,7 @@ class WorktreeProvider:
         ctx.beat(**{ports.COPY: {"attempt": copy.attempt, "base": copy.base}})
         checkout = checkout_watch.CheckoutWatch(self.git, repo, _declared(work, repo))
         before = await checkout.look()
+        command_log.begin(command_log.file_beside(copy.path))
         try:
             outcome = await carry_out(watch, order)
         except anyio.get_cancelled_exc_class():
@@ -117,11 +118,28 @@ class WorktreeProvider:
                 await self._after_failure(copy, work, resumable=watch.resumable)
                 await self.leave(work)
             raise
-        outcome = _with_changes(outcome, before, await checkout.look() if before else None)
+        after = await checkout.look() if before else None
+        outcome = _with_changes(outcome, before, after)
+        if outcome.state is AttemptState.SUCCEEDED and before and after:
+            outcome = await self._unless_moved(copy, outcome, before, after)
         if outcome.state is AttemptState.SUCCEEDED:
             return await self._after_success(ctx, copy, order, outcome, judge)
         receipt = await self._after_failure(copy, work, resumable=watch.resumable and outcome.retryable)
         return _with_receipt(outcome, receipt) if receipt else outcome
+
+    async def _unless_moved(
+        self,
+        copy: worktree.Worktree,
+        outcome: model.Outcome,
+        before: checkout_watch.CheckoutState,
+        after: checkout_watch.CheckoutState,
+    ) -> model.Outcome:
+        """Returns a success as a failure if the attempt moved the user's branches or what is checked out."""
+        commands = await anyio.to_thread.run_sync(command_log.read, command_log.file_beside(copy.path))
+        moves = checkout_watch.own_moves(before, after, commands, copy.repo.top)
+        if not moves:
+            return outcome
+        return _as_failure(outcome, "moved_branch", checkout_watch.refusal(moves))
 
     async def _after_success(
         self,
@@ -356,6 +374,7 @@ def _is_to_change(work: work_order.WorkOrder) -> bool:
 def _order_in(work: work_order.WorkOrder, copy: worktree.Worktree, notices: tuple[str, ...]) -> work_order.WorkOrder:
     """Returns the order for a copy of its workspace."""
     order = replace(merge_rules.order_for_copy(work, copy.workspace), base=copy.base, notices=(*work.notices, *notices))
+    order = replace(order, git_log=str(command_log.file_beside(copy.path)))
     return replace(order, directory=copy.workspace) if work.isolation == "own" else order
 
 

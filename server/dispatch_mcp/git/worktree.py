@@ -20,7 +20,7 @@ from typing import NamedTuple
 import anyio
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.git import foreign_repositories, git_process, inner_repositories, inner_work, merge_rules
+from dispatch_mcp.git import command_log, foreign_repositories, git_process, inner_repositories, inner_work, merge_rules
 from dispatch_mcp.model import run_refs, work_order
 from dispatch_mcp.next_steps import NextStep, StepKind
 
@@ -260,6 +260,7 @@ def _forget(path: Path) -> None:
     with contextlib.suppress(OSError):
         _begun_mark(path).unlink(missing_ok=True)
         _stay_mark(path).unlink(missing_ok=True)
+        command_log.file_beside(path).unlink(missing_ok=True)
         path.parent.rmdir()
 
 

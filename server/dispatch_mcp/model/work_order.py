@@ -45,7 +45,8 @@ class WorkOrder:
     model thinks, empty for the model's default; `ceiling` is what this attempt may use at most.
 
     `isolation` and `rank` (the place in topological order) follow from the plan. `base` is the commit that a copy of
-    the workspace began from, empty in the workspace itself; `notices` say what whoever works there should know of it.
+    the workspace began from, empty in the workspace itself; `notices` say what whoever works there should know of it;
+    `git_log` is the file in which git is to log the commands of programs that a worker starts, empty for none.
 
     `news` are those of the `messages` that came after the task was briefed for the first time: what a conversation has
     to be told that goes on. `gathered` is what was found for the task and fits its budget, `gathered_at` where it can
@@ -80,6 +81,7 @@ class WorkOrder:
     rank: int = 0
     base: str = ""
     notices: tuple[str, ...] = ()
+    git_log: str = ""
     material: tuple[fences.Data, ...] = ()
     gathered: tuple[fences.Data, ...] = ()
     gathered_at: tuple[str, ...] = ()

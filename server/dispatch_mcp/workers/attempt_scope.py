@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 
+from dispatch_mcp.git import command_log
 from dispatch_mcp.model import ports, work_order
 
 BEAT_EVERY_S = 10.0
@@ -31,6 +32,11 @@ def remove(folder: Path) -> None:
     for parent in (folder.parent, folder.parent.parent):
         with contextlib.suppress(OSError):
             parent.rmdir()
+
+
+def git_log(work: work_order.WorkOrder) -> dict[str, str]:
+    """Returns the variable by which git logs the commands of an attempt."""
+    return {command_log.VARIABLE: work.git_log} if work.git_log else {}
 
 
 def _part(name: str) -> str:

@@ -99,7 +99,7 @@ class CommandWorker:
             return refusal
         rule = self._allow.find(command)
         assert rule is not None
-        env = self._policy.environment(rule.env, dollars=work.ceiling.dollars)
+        env = self._policy.environment({**rule.env, **attempt_scope.git_log(work)}, dollars=work.ceiling.dollars)
         program = program_path.find(command[0], env.get("PATH", ""))
         if program is None:
             return Refusal(

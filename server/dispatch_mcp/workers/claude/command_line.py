@@ -10,7 +10,7 @@ from typing import Final
 
 from dispatch_mcp.model import Json, work_order
 from dispatch_mcp.process import child_environment
-from dispatch_mcp.workers import answer_room
+from dispatch_mcp.workers import answer_room, attempt_scope
 
 PASSED: Final = frozenset(
     {
@@ -95,4 +95,6 @@ def variables(
     """Returns the whole environment of the child; `room` is how long its answers may be, None for its own choice."""
     login = {name: value for name, value in policy.variables.items() if name in PASSED and value and "\0" not in value}
     answers = {MAX_ANSWER: str(room.tokens)} if room is not None else {}
-    return policy.environment({**login, **FIXED, **answers}, dollars=work.ceiling.dollars)
+    return policy.environment(
+        {**login, **FIXED, **answers, **attempt_scope.git_log(work)}, dollars=work.ceiling.dollars
+    )

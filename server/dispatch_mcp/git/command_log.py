@@ -1,0 +1,88 @@
+"""Which git commands a worker started, as git itself logs them: by that a change of the checkout is known as its own.
+
+Git writes one JSON object a line into the file that a variable names, which programs hand on. A worker may drop it, so
+what is missing proves nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from dispatch_mcp import model
+from dispatch_mcp.text import json_types
+
+VARIABLE: Final = "GIT_TRACE2_EVENT"
+MAX_BYTES: Final = 16 << 20
+"""Of a log; an attempt that ran some ten thousand commands is known by the first of them."""
+
+_MOVING_HERE: Final = frozenset(
+    {
+        *("am", "branch", "checkout", "cherry-pick", "commit", "fast-import", "merge", "pull", "rebase", "reset"),
+        *("revert", "switch", "symbolic-ref", "update-ref"),
+    }
+)
+"""Commands that move what is checked out, or its branch, where they run."""
+
+_MOVING_ANY: Final = _MOVING_HERE | {"fetch", "push"}
+"""Commands that move the branch that they name."""
+
+
+class GitCommand(NamedTuple):
+    """One git command: its name, its words, and the top folder of the checkout that it ran in."""
+
+    name: str
+    words: tuple[str, ...] = ()
+    top: str = ""
+
+    def moves_checkout(self, top: Path) -> bool:
+        """Returns whether it may move what is checked out in a folder."""
+        return self.name in _MOVING_HERE and bool(self.top) and os.path.realpath(self.top) == os.path.realpath(top)
+
+    def moves_branch(self, branch: str) -> bool:
+        """Returns whether it names a branch and may move that."""
+        names = (branch, f"refs/heads/{branch}")
+        return self.name in _MOVING_ANY and any(word.rpartition(":")[2].lstrip("+") in names for word in self.words)
+
+
+def file_beside(worktree: Path) -> Path:
+    """Returns where the log of the attempt in a worktree is."""
+    return worktree.with_name(f"{worktree.name}.git-log")
+
+
+def begin(path: Path) -> None:
+    """Forgets what an earlier attempt has logged."""
+    path.unlink(missing_ok=True)
+
+
+def read(path: Path) -> list[GitCommand]:
+    """Returns the commands in a log, none where there is no log; what is no event is skipped."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return []
+    return list(_commands(text.splitlines()))
+
+
+def _commands(lines: Iterable[str]) -> Iterator[GitCommand]:
+    """Yields a command for each session in which git said what it does."""
+    sessions: dict[str, dict[str, Mapping[str, model.Json]]] = {}
+    for event in filter(json_types.is_object, map(_event, lines)):
+        sessions.setdefault(str(event.get("sid")), {}).setdefault(str(event.get("event")), event)
+    for events in sessions.values():
+        name, start = events.get("cmd_name", {}).get("name"), events.get("start", {}).get("argv")
+        top = events.get("def_repo", {}).get("worktree")
+        if isinstance(name, str):
+            words = tuple(map(str, start)) if json_types.is_list(start) else ()
+            yield GitCommand(name, words, top if isinstance(top, str) else "")
+
+
+def _event(line: str) -> model.Json:
+    try:
+        return json.loads(line) if '"start"' in line or '"def_repo"' in line or '"cmd_name"' in line else None
+    except (ValueError, RecursionError):
+        return None
