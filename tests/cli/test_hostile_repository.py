@@ -14,6 +14,7 @@ import hostile_repository
 import memory_client
 import pytest
 
+from dispatch_mcp.cli import arguments
 from dispatch_mcp.process import allowlist
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs are supervised on POSIX only")
@@ -108,14 +109,22 @@ def test_no_command_starts_a_program_that_the_repository_names(
     results = {result["task_id"]: result for result in answer.json["results"]}
     assert {name: results[name]["status"] for name in WRITERS} == dict.fromkeys(WRITERS, "success")
     run_id = answer.json["correlation_id"]
-    typed("status", run_id)
-    typed("trace", run_id)
+    for words in (
+        ("status", run_id),
+        ("trace", run_id),
+        ("limit", run_id, "dollars=8"),
+        ("approve", run_id),
+        ("waive", run_id, "f1", "--reason", "x"),
+        ("steer", "retry", run_id, "look0"),
+        ("worker", "--idle", "0.1", "--quiet"),
+    ):
+        typed(*words)
     revision = typed("apply", run_id, "--json").json["revision"]
     refused = typed("apply", run_id, "--expect", revision)
     assert "`trusted_repositories`" in refused.err, refused
     typed("worktrees", "list")
     typed("worktrees", "prune")
-    assert len(set(asked)) >= 12
+    assert set(asked) == set(arguments.COMMANDS) - {"serve", "demo"}
 
 
 @pytest.mark.promise("S5")

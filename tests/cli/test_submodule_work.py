@@ -72,6 +72,31 @@ def test_work_inside_a_submodule_fails_once_says_where_it_is_and_lets_the_rest_b
     assert kept in shell("trace", run_id, "--view", "results").out
 
 
+def test_a_task_behind_one_that_failed_does_not_begin_and_what_the_others_did_is_kept(
+    tmp_path: Path, repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell = command_runs.shell(monkeypatch, capsys)
+    broken = f"{LOOSE}; exit 3"
+    tasks = [
+        task("inner", COMMIT, PLACE),
+        {**task("behind", LOOSE, "log.txt"), "deps": ["inner"]},
+        task("broken", broken, "log.txt"),
+        {**task("last", PLAIN, "plain.txt"), "deps": ["broken"]},
+    ]
+    answer = shell("run", command_runs.written(tmp_path, tasks), "--quiet")
+    run_id = answer.json["correlation_id"]
+    lines = {
+        line["id"]: (line["state"], line.get("attempts", 0)) for line in shell("status", run_id, "--json").json["tasks"]
+    }
+    assert lines == {"inner": ("failed", 1), "behind": ("skipped", 0), "broken": ("failed", 1), "last": ("skipped", 0)}
+    kept = f"refs/dispatch/{run_id}/kept"
+    assert git(repo / PLACE, "show", f"{kept}/inner/1:a.txt") == "two"
+    assert git(repo, "show", f"{kept}/broken/1:log.txt") == "kept"
+    [left] = [tree for tree in shell("worktrees", "--json").json["trees"] if tree["task"] == "broken"]
+    assert (Path(left["path"]) / PLACE / "new.txt").read_text() == "loose\n"
+    assert "new.txt" in left["note"]
+
+
 def test_a_task_that_writes_into_the_checkout_itself_is_told_of(
     tmp_path: Path, repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
