@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,7 +55,7 @@ def plans(draw: st.DrawFn) -> tuple[list[model.Task], dict[str, WorkerKind]]:
     ],
 )
 def test_who_changes_files_does_so_in_a_place_of_its_own(
-    fields: dict[str, object], worker: WorkerKind, *, own: bool
+    fields: dict[str, Any], worker: WorkerKind, *, own: bool
 ) -> None:
     assert task_isolation.is_own(task(**fields), worker) == own
 
