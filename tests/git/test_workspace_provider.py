@@ -543,8 +543,8 @@ async def test_git_gets_an_allow_listed_environment(
     assert "SECRET_TOKEN" not in seen
     assert {name for name in seen if name.startswith("GIT_")} <= {
         "GIT_AUTHOR_EMAIL", "GIT_AUTHOR_NAME", "GIT_CEILING_DIRECTORIES", "GIT_COMMITTER_EMAIL", "GIT_COMMITTER_NAME",
-        "GIT_EDITOR", "GIT_EXEC_PATH", "GIT_INDEX_FILE", "GIT_LITERAL_PATHSPECS", "GIT_NO_LAZY_FETCH",
-        "GIT_OPTIONAL_LOCKS", "GIT_PAGER", "GIT_SEQUENCE_EDITOR", "GIT_TERMINAL_PROMPT",
+        "GIT_ALLOW_PROTOCOL", "GIT_EDITOR", "GIT_EXEC_PATH", "GIT_INDEX_FILE", "GIT_LITERAL_PATHSPECS",
+        "GIT_NO_LAZY_FETCH", "GIT_OPTIONAL_LOCKS", "GIT_PAGER", "GIT_SEQUENCE_EDITOR", "GIT_TERMINAL_PROMPT",
     }  # fmt: skip
 
 
