@@ -9,10 +9,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 _MINUTE: Final = 60
 _MOST_NAMES: Final = 5
+_MOST_CAUSES: Final = 2
 
 
 class StepKind(StrEnum):
@@ -70,6 +71,14 @@ class StepKind(StrEnum):
     SAY_PASSED = "say_passed"
 
 
+class LikeFailures(NamedTuple):
+    """Attempts that failed alike: of which tasks, how many, and the common cause with what can be done about it."""
+
+    tasks: tuple[str, ...]
+    attempts: int
+    cause: str
+
+
 @dataclass(frozen=True, slots=True)
 class NextStep:
     """One step, with what the words of an interface need; what a kind does not speak of stays empty.
@@ -89,6 +98,7 @@ class NextStep:
         version: Its version, for a plan to change.
         revision: The commit that an offer of merged changes is about.
         advice: Sentences that hold in every interface; they come first.
+        alike: What has failed alike, the most of it first.
         proven: How many tasks of the run are proven.
         unproven: How many are claimed and not proven.
         total: How many tasks the run was to do; what a person skipped is not among them.
@@ -110,6 +120,7 @@ class NextStep:
     version: int = 0
     revision: str = ""
     advice: str = ""
+    alike: tuple[LikeFailures, ...] = ()
     proven: int = 0
     unproven: int = 0
     total: int = 0
@@ -167,6 +178,25 @@ def ended_unread(step: NextStep, noun: str) -> str:
     return f"{names(step.unread)} ended without having read {noun}"
 
 
+def failed_alike(step: NextStep) -> str:
+    """Returns what has failed alike, one sentence for each common cause; an empty string for nothing."""
+    lines = [f"{_subject(like)} failed alike: {like.cause}" for like in step.alike[:_MOST_CAUSES]]
+    more = sum(len(like.tasks) for like in step.alike[_MOST_CAUSES:])
+    return sentences(*lines, f"{counted(more, 'more task')} failed alike in other ways." if more else "")
+
+
+def _subject(like: LikeFailures) -> str:
+    tasks = len(like.tasks)
+    if like.attempts > tasks and tasks <= 2:
+        return f"{like.attempts} attempts of {names(like.tasks)}"
+    return f"{counted(tasks, 'task')} ({names(like.tasks)})"
+
+
+def settle_alike(step: NextStep) -> bool:
+    """Returns whether everything that failed did so alike, so that nothing else has to be looked up."""
+    return bool(step.alike) and set(step.tasks) <= {name for like in step.alike for name in like.tasks}
+
+
 def names(ids: Sequence[str]) -> str:
     """Returns a few ids as a list in words: `'a'`, `'a' and 'b'`, `'a', 'b', 'c' and 4 more`."""
     first = [repr(name) for name in ids[:_MOST_NAMES]]
@@ -181,7 +211,9 @@ def in_words(step: NextStep, phrase: str, messages: str, changes: str) -> str:
     `phrase`, `messages` and `changes` are what the interface says of the step itself, of messages and of changes that
     wait to be applied; empty where there is nothing to say.
     """
-    return sentences(proof_sentence(step), step.advice, phrase, tried_again(step), messages, changes)
+    return sentences(
+        *(proof_sentence(step), step.advice, failed_alike(step), phrase, tried_again(step), messages, changes)
+    )
 
 
 def constant_words(text: str) -> Words:

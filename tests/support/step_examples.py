@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.next_steps import LikeFailures, NextStep, StepKind
 
 RUN = "1f0c" * 8
 PLAN = "2a3b" * 8
@@ -17,6 +17,7 @@ EXAMPLES = tuple(
         plan=PLAN,
         revision=REVISION,
         advice="The advice comes first.",
+        alike=(LikeFailures(("api", "web", "docs"), 3, "The disk is full. Make room."),),
         proven=1,
         unproven=3,
         total=4,

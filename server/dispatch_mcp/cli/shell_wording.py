@@ -17,6 +17,7 @@ from dispatch_mcp.next_steps import (
     in_words,
     names,
     sentences,
+    settle_alike,
 )
 
 MOST_TASKS: Final = 5
@@ -75,8 +76,9 @@ def _raise_limit(step: NextStep) -> str:
 
 def _settle_failures(step: NextStep) -> str:
     task = _task(step)
+    look = f"Read {_command('trace', step, '--view results')}, then"
     return (
-        f"Read {_command('trace', step, '--view results')}, then {_command('steer retry', step, task)} or "
+        f"{'When that is mended,' if settle_alike(step) else look} {_command('steer retry', step, task)} or "
         f"{_command('steer skip', step, task)}, task by task."
     )
 

@@ -297,7 +297,7 @@ class Drive:
         """Returns what builds orders by a version of the plan; read when something begins, as many runs need none."""
         orders = self._orders
         if orders is None or orders.plan.version < plan_version:
-            run, plan, _, _ = await self.engine.store.whole_run(self.run_id, principal=records.ANYBODY)
+            run, plan, *_ = await self.engine.store.whole_run(self.run_id, principal=records.ANYBODY)
             placement: Mapping[str, task_isolation.Placement] = {}
             if self.engine.attempts.services.workspaces is not None and not run.dry_run:
                 workers = {task.id: transitions.worker_of(task, run.worker) for task in plan.tasks}

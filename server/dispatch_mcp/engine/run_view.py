@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import TaskState, records
+from dispatch_mcp.model import TaskState, like_failures, records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import budget, step_choice
 from dispatch_mcp.store import sqlite_store
@@ -17,6 +17,7 @@ from dispatch_mcp.store import sqlite_store
 class RunView:
     """A run with everything that its views are made of; `now` is when it was read, in seconds since the epoch.
 
+    `failures` are those of tasks that are not done, the first ones of very many.
     It has no slots, for what is looked up by task id is derived once: an answer asks for it with every task.
     """
 
@@ -25,6 +26,7 @@ class RunView:
     tasks: list[records.TaskRecord]
     attempts: Mapping[str, records.NewestAttempt] = field(default_factory=dict[str, records.NewestAttempt])
     now: float = 0.0
+    failures: Sequence[like_failures.Failure] = ()
 
     @cached_property
     def states(self) -> Mapping[str, TaskState]:
@@ -41,10 +43,15 @@ class RunView:
         """What each task is to do, by task id."""
         return {task.id: task for task in self.plan.tasks}
 
+    @cached_property
+    def alike(self) -> frozenset[str]:
+        """The tasks that failed alike, of which `next_step` tells at once."""
+        return frozenset(name for like in like_failures.alike(self.failures) for name in like.tasks)
+
     @property
     def moment(self) -> step_choice.Moment:
         """What of the run is not in its rows."""
-        return step_choice.Moment(self.now, self.attempts, self.plan.max_parallel)
+        return step_choice.Moment(self.now, self.attempts, self.plan.max_parallel, self.failures)
 
     def next_step(self, handouts: step_choice.Handouts = step_choice.NONE_HANDED_OUT) -> NextStep:
         """Returns what to do next about the run; `handouts` is what the same answer holds beside it."""
@@ -74,5 +81,5 @@ class RunView:
 
 async def load(store: sqlite_store.Store, run_id: str, principal: str) -> RunView:
     """Returns the run. Raises UnknownHandle when this principal has none of that id."""
-    run, plan, tasks, attempts = await store.whole_run(run_id, principal=principal)
-    return RunView(run, plan, tasks, {attempt.task_id: attempt for attempt in attempts}, store.now())
+    run, plan, tasks, attempts, failures = await store.whole_run(run_id, principal=principal)
+    return RunView(run, plan, tasks, {attempt.task_id: attempt for attempt in attempts}, store.now(), failures)

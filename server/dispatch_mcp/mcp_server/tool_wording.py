@@ -17,6 +17,7 @@ from dispatch_mcp.next_steps import (
     in_words,
     names,
     sentences,
+    settle_alike,
 )
 
 MOST_TASKS: Final = 5
@@ -103,6 +104,11 @@ def _let_review_go(step: NextStep) -> str:
     return f"only the user can let a review go: `dispatch-mcp steer skip {step.run or 'RUN'} {review}`"
 
 
+def _settle_failures(step: NextStep) -> str:
+    look = "When that is mended," if settle_alike(step) else "Read get_trace(view='results'); then"
+    return f"{look} steer_run(action='retry') or action='skip', task by task."
+
+
 def _settle_reviews(step: NextStep) -> str:
     return (
         "Read get_trace(view='results'); steer_run(action='retry') on the work has it mended and reviewed again, on "
@@ -140,9 +146,7 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
         "If the user agrees to more, raise it by dispatch(run_id, limits)."
     ),
     StepKind.READ_RESULTS: constant_words("Read get_trace(view='results')."),
-    StepKind.SETTLE_FAILURES: constant_words(
-        "Read get_trace(view='results'); then steer_run(action='retry') or action='skip', task by task."
-    ),
+    StepKind.SETTLE_FAILURES: _settle_failures,
     StepKind.SETTLE_REVIEWS: _settle_reviews,
     StepKind.READ_DECISION: lambda step: f"review_council({_run_id(step)}) has the decision and what follows.",
     StepKind.LET_REVIEW_GO: lambda step: f"Have the work mended until it passes; {_let_review_go(step)}.",

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from dispatch_mcp import model
-from dispatch_mcp.model import transitions
+from dispatch_mcp.model import like_failures, transitions
 
 LOCAL = "local"
 """The principal of everything that happens over stdio and on the command line."""
@@ -164,12 +164,16 @@ class Mail(NamedTuple):
 
 
 class WholeRun(NamedTuple):
-    """A run with the version of the plan that it follows, its tasks in plan order, and the attempts that run."""
+    """A run with the version of the plan that it follows, its tasks in plan order, and the attempts that run.
+
+    `failures` are the attempts that failed of tasks that are not done.
+    """
 
     run: RunRecord
     plan: model.Plan
     tasks: list[TaskRecord]
     attempts: list[NewestAttempt]
+    failures: list[like_failures.Failure]
 
 
 class PlanToRun(NamedTuple):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import RunState, TaskState, WorkerKind, bounds, records, transitions
+from dispatch_mcp.model import RunState, TaskState, WorkerKind, bounds, like_failures, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind, duration
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.runs import dependencies, task_isolation
@@ -36,12 +36,13 @@ NONE_HANDED_OUT = Handouts()
 class Moment:
     """What of a run is not in its rows: the time in seconds since the epoch, and the attempts that run.
 
-    `max_parallel` is how many assignments may be out at once.
+    `max_parallel` is how many assignments may be out at once, `failures` are those of tasks that are not done.
     """
 
     now: float = 0.0
     attempts: Mapping[str, records.NewestAttempt] = field(default_factory=dict[str, records.NewestAttempt])
     max_parallel: int = bounds.MAX_PARALLEL
+    failures: Sequence[like_failures.Failure] = ()
 
     def is_due(self, task: records.TaskRecord) -> bool:
         """Returns whether a ready task may begin now, or still pauses before its next attempt."""
@@ -88,8 +89,18 @@ def next_step(
         moment: When that is, and which attempts run.
         handouts: What the same answer holds beside it.
     """
-    step = _of_state(run, tasks, plan, moment, handouts)
+    alike = like_failures.alike(moment.failures)
+    step = replace(_of_state(run, tasks, plan, moment, handouts), alike=alike)
+    if alike and step.kind is StepKind.SETTLE_FAILURES:
+        step = replace(step, advice=_failed_otherwise(step))
     return replace(step, pass_on=handouts.pass_on, unread=handouts.unread)
+
+
+def _failed_otherwise(step: NextStep) -> str:
+    """Returns which tasks failed that did not fail alike; those that did are told of with their cause."""
+    names = {name for like in step.alike for name in like.tasks}
+    rest = [task_id for task_id in step.tasks if task_id not in names]
+    return f"Failed otherwise: {', '.join(rest[:MOST_TASKS])}." if rest else ""
 
 
 def _of_state(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, problems, records, transitions
+from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, like_failures, problems, records, transitions
 from dispatch_mcp.runs import handoff_parser, receipts, report_reader
 from dispatch_mcp.service import answers
 from dispatch_mcp.text import escape
@@ -135,7 +135,8 @@ def report_results(
                 proposed_edits=outcome.handoff.proposed_edits if is_accepted else (),
             )
         )
-    return out
+    short = like_failures.references({line.task_id: line.why for line in out if line.accepted})
+    return [line.model_copy(update={"why": short.get(line.task_id, line.why)}) for line in out]
 
 
 def fitted(line: answers.Accepted) -> answers.Accepted:

@@ -13,7 +13,7 @@ import anyio.to_thread
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.agents import a2a_card
 from dispatch_mcp.engine import council_rounds, executor, run_view
-from dispatch_mcp.model import TaskState, WorkerKind, records, transitions
+from dispatch_mcp.model import TaskState, WorkerKind, like_failures, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_checks
 from dispatch_mcp.runs import budget, capsules, step_choice
@@ -237,7 +237,9 @@ async def results(store: sqlite_store.Store, view: run_view.RunView, task_id: st
     outcomes = await store.outcomes(view.run.id, [task.id for task in page if task.result])
     failures = await _failures(store, view.run.id, page)
     run_id = view.run.id
-    lines = tuple(_result_line(run_id, task, outcomes.get(task.id), failures, full=bool(task_id)) for task in page)
+    lines = _told_once(
+        [_result_line(run_id, task, outcomes.get(task.id), failures, full=bool(task_id)) for task in page]
+    )
     end = sequence(cursor) + len(page)
     more = str(end) if not task_id and end < len(ends) else ""
     return _head(view, results=lines, cursor=more)
@@ -366,7 +368,9 @@ def _blocked(view: run_view.RunView) -> dict[str, str | NextStep]:
     deps = {task.id: task.deps for task in view.plan.tasks}
     states = view.states
     reasons = (
-        (task.id, step_choice.why_waiting(view.run.id, task, states, deps[task.id], view.now)) for task in view.tasks
+        (task.id, step_choice.why_waiting(view.run.id, task, states, deps[task.id], view.now))
+        for task in view.tasks
+        if not (task.state is TaskState.FAILED and task.id in view.alike)  # `next` says why, once for all of them
     )
     return dict([pair for pair in reasons if pair[1]][:PAGE])
 
@@ -377,6 +381,15 @@ async def _failures(
     if all(task.result for task in tasks):
         return {}
     return {attempt.task_id: attempt for attempt in await store.attempts(run_id)}
+
+
+def _told_once(lines: Sequence[answers.ResultLine]) -> tuple[answers.ResultLine, ...]:
+    """Returns the lines of results, what several failed tasks say in the same words only with the first of them."""
+    failures = {line.task_id: line.capsule for line in lines if line.state == TaskState.FAILED}
+    short = like_failures.references(failures)
+    return tuple(
+        [line.model_copy(update={"capsule": short[line.task_id]}) if line.task_id in short else line for line in lines]
+    )
 
 
 def _result_line(

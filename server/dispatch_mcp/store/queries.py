@@ -8,10 +8,13 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from dispatch_mcp import model
-from dispatch_mcp.model import ports, records, transitions
+from dispatch_mcp.model import like_failures, ports, records, transitions
 from dispatch_mcp.runs import state_machine
 from dispatch_mcp.store import codec, messages, owner_locks, samples, table_rows
 from dispatch_mcp.store.reader import Reader, Row
+
+MOST_FAILURES = 500
+"""Failures of a run that are compared with each other."""
 
 _RUN = f"SELECT {table_rows.RUN_COLUMNS}, {table_rows.COUNTS} FROM run WHERE id = ?1 AND ?2 IN (principal, '*')"  # noqa: S608
 _RUNS = f"""
@@ -46,6 +49,15 @@ SELECT task.id AS id, attempt.lease_until AS lease_until, attempt.beat AS beat,
   attempt.started_at AS started_at
 FROM task JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
 """
+# Of tasks that wait for another attempt, or for somebody to decide what becomes of them.
+_FAILURES = f"""
+SELECT task.id AS id, attempt.error_kind AS error_kind, substr(attempt.error, 1, {like_failures.MOST_CHARS}) AS error
+FROM task JOIN attempt ON attempt.task = task.no
+WHERE task.run = run.no AND task.cause <> 'removed' AND attempt.error_kind <> ''
+  AND (task.state = 'failed' OR (task.state IN ('ready', 'running', 'blocked')
+    AND (task.failures > 0 OR task.crashes > 0 OR task.cause = '{transitions.RATE_LIMIT}')))
+ORDER BY task.position, attempt.attempt LIMIT {MOST_FAILURES}
+"""  # noqa: S608  # constants
 # One statement, so that plan, tasks and attempts are of one moment. JSON keeps 15 digits of a number; times need 17.
 _WHOLE_RUN = f"""
 SELECT {table_rows.RUN_COLUMNS},
@@ -55,7 +67,8 @@ SELECT {table_rows.RUN_COLUMNS},
    FROM (SELECT * FROM task WHERE task.run = run.no AND cause <> 'removed' ORDER BY position)),
   (SELECT json_group_array(json_array(id, iif(lease_until IS NULL, NULL, printf('%!.17g', lease_until)), beat,
       last_beat, last_error, printf('%!.17g', started_at)))
-   FROM ({_NEWEST_ATTEMPT} WHERE task.run = run.no AND task.state = 'running'))
+   FROM ({_NEWEST_ATTEMPT} WHERE task.run = run.no AND task.state = 'running')),
+  (SELECT json_group_array(json_array(id, error_kind, error)) FROM ({_FAILURES}))
 FROM run WHERE id = ?1 AND ?2 IN (principal, '*')
 """  # noqa: S608  # constants
 _ONE_NEWEST_ATTEMPT = f"{_NEWEST_ATTEMPT} WHERE task.run = (SELECT no FROM run WHERE id = ?1) AND task.id = ?2"  # noqa: S608
@@ -168,7 +181,7 @@ async def whole_run(reader: Reader, run_id: str, principal: str) -> records.Whol
     rows = await reader.rows(_WHOLE_RUN, (codec.clean(run_id), codec.clean(principal)))
     if not rows:
         raise table_rows.unknown_run(run_id)
-    *cells, document, tasks_json, attempts_json = rows[0]
+    *cells, document, tasks_json, attempts_json, failures_json = rows[0]
     tasks = [_task(row) for row in json.loads(str(tasks_json))]
     states = Counter(task.state.value for task in tasks)
     return records.WholeRun(
@@ -176,6 +189,7 @@ async def whole_run(reader: Reader, run_id: str, principal: str) -> records.Whol
         codec.load(model.Plan, str(document)),
         tasks,
         [_newest_attempt(row) for row in json.loads(str(attempts_json))],
+        [like_failures.Failure(*row) for row in json.loads(str(failures_json))],
     )
 
 
@@ -316,7 +330,7 @@ async def begun(reader: Reader, run_id: str) -> list[transitions.Start]:
     rows = await reader.rows(_BEGUN, (codec.clean(run_id),))
     if not rows:
         return []
-    run, plan, tasks, _ = await whole_run(reader, run_id, records.ANYBODY)
+    run, plan, tasks, *_ = await whole_run(reader, run_id, records.ANYBODY)
     core = state_machine.RunCore.restore(run.id, plan, map(records.row_of, tasks))
     return [
         transitions.Start(
