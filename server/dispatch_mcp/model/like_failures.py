@@ -23,6 +23,7 @@ CAUSE_CHARS: Final = 280
 MOST_CHARS: Final = 600
 """Characters of a text that are compared."""
 
+# `/a/b` · `C:\\a` · `~/a` · `../a` · `a/b.py`
 _PATHS: Final = re.compile(
     r"(?<![\w/])(?:[A-Za-z]:|~|\.{1,2})?(?:[/\\][\w.@+-]{1,200}){1,40}|\b[\w.-]{1,80}(?:/[\w.@+-]{1,200}){1,40}"
 )
