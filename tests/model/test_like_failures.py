@@ -43,7 +43,7 @@ CASES = {
     ),
     "the assistant's own words": (
         transitions.BY_WORKER,
-        "Could not read /home/me/wt-{n}/src/part_{n}.py: disk quota exceeded after {n}12 files",
+        "Could not read /srv/build/wt-{n}/src/part_{n}.py: disk quota exceeded after {n}12 files",
         "common cause",
     ),
     "a deadline": (transitions.TIMEOUT, "No result after {n}00 s.", "timeout_s"),
