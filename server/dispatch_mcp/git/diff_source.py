@@ -1,32 +1,34 @@
 """Changes as git gives them: of a range, or of the working tree with its new files.
 
-What a user calls a range is resolved to commits first, so no word of a user reaches the command that makes the diff.
-No configured program takes part: no external diff, no text conversion, no hooks, no file system monitor.
+What a user calls a range is resolved to commits first (`git.revisions`), so no word of a user reaches the command that
+makes the diff. No configured program takes part: no external diff, no text conversion, no hooks, no monitor of files.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 import anyio.to_thread
 
 from dispatch_mcp import errors
-from dispatch_mcp.git import git_process, merge_rules
+from dispatch_mcp.git import git_process, revisions
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.review import review_scope
-from dispatch_mcp.text import path_globs, unified_diff
+from dispatch_mcp.text import escape, path_globs, unified_diff
 
 MAX_SECONDS: Final = 60.0
 OUTPUT_CAP: Final = 20 << 20
 MAX_NEW_FILES: Final = 2_000
-MAX_FILE_BYTES: Final = 1 << 20
+MAX_FILE_BYTES: Final = OUTPUT_CAP
+MAX_NAMED: Final = 8
 CONTEXT_LINES: Final = 6
 
 _SETTINGS: Final = (
@@ -36,6 +38,7 @@ _SETTINGS: Final = (
     "diff.external=",
     "diff.relative=false",
     "diff.orderFile=/dev/null",
+    "diff.suppressBlankEmpty=false",
     "color.ui=false",
 )
 """So that a diff has one form whatever the user has configured: the one that `text.unified_diff` reads."""
@@ -44,11 +47,20 @@ _DIFF: Final = (
     *("diff", "--no-ext-diff", "--no-textconv", "--no-color", "--find-renames", f"--unified={CONTEXT_LINES}"),
     *("--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--ignore-submodules=dirty", "--no-indent-heuristic"),
 )
-_EMPTY_TREE: Final = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-"""What git calls the tree of no files; every git knows it."""
+_STAGED: Final = frozenset({"--cached", "--staged"})
+"""What people call the index, who know `git diff`."""
 
-_REVISION: Final = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_./@{}~^+:=-]{0,300}")
-_SPAN: Final = re.compile(r"(?P<from>[^.\n]*+(?:\.(?!\.)[^.\n]*+)*+)(?P<dots>\.{2,3})(?P<to>.*)")
+_UNMERGED: Final = re.compile(r"^\* Unmerged path .*\n?", re.MULTILINE)
+"""What git says before the diff of a file with conflicts, which is whole all the same."""
+
+_WILD_MARK: Final = re.compile(r"[*?\[]")
+
+
+class _Tree(NamedTuple):
+    """A checkout: its folder, and the path of the workspace below it, empty or with a slash at its end."""
+
+    top: str
+    below: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,65 +72,103 @@ class GitChanges:
     output_cap: int = OUTPUT_CAP
 
     async def of_range(self, workspace: str, span: str) -> review_scope.Change:
-        """Returns what a range changes: `A..B`, `A...B`, or `A` for everything since it branched off up to HEAD.
+        """Returns what a range of commits changes (`git.revisions`), or what is staged for `--cached`.
 
         Raises:
             InputError: it is no range, or names what is not there.
         """
-        first, dots, last = _ends(span.strip())
-        begin = await self._commit(workspace, first or "HEAD")
-        end = await self._commit(workspace, last or "HEAD")
-        answer = await self._run(workspace, *_DIFF, "--end-of-options", f"{begin}{dots}{end}", "--")
-        if answer.code != 0:
-            raise errors.InputError(
-                f"git cannot compare {span[:200]!r}: {answer.complaint}", hint="Use two dots: A..B."
-            )
-        return review_scope.Change(_readable(answer), f"range {span.strip()[:200]}", end)
+        if span.strip() in _STAGED:
+            return await self._staged(workspace)
+        commits = await self._revisions(workspace).span(span)
+        text = await self._diff(workspace, commits.begin, commits.end)
+        return review_scope.Change(text, f"range {escape.one_line(span, limit=200)}", commits.end, commits.note)
 
-    async def of_tree(self, workspace: str, paths: Sequence[str] = (), base: str = "") -> review_scope.Change:
-        """Returns what the working tree changes against `base` (HEAD), new files too; only below `paths` if any.
+    async def of_tree(
+        self, workspace: str, paths: Sequence[str] = (), base: str = "", leave_out: Collection[str] = ()
+    ) -> review_scope.Change:
+        """Returns what the working tree changes against `base` (HEAD), new files too, wherever in it one stands.
+
+        `paths`, relative to the workspace, say where to look, and `leave_out` which files not to look at.
 
         Raises:
-            InputError: the workspace is in no repository, or `base` is no commit of it.
+            InputError: the workspace is in no checkout, all paths lie outside of it, or `base` is no commit of it.
         """
-        head = await self._run(
-            workspace, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{base or 'HEAD'}^{{commit}}"
-        )
-        if base and head.code != 0:
-            raise errors.InputError(f"There is no commit {base[:200]!r} here.", hint="Name one that is.")
-        base = head.out.strip() if head.code == 0 else _EMPTY_TREE
-        limits = ("--", *(_pathspec(path) for path in paths if path and "\0" not in path))
-        answer = await self._run(workspace, *_DIFF, "--end-of-options", base, *limits)
+        tree = await self._tree(workspace)
+        start = await self._revisions(tree.top).commit(base) if base else await self._head(tree)
+        limits = (*_limits(tree, workspace, paths), *(_named(tree, path, "exclude,") for path in leave_out))
+        text = await self._diff(tree.top, start, limits=limits)
+        new = await self._new_files(tree.top, limits)
+        return review_scope.Change("\n".join([text.rstrip("\n"), *new]), "the working tree")
+
+    async def _staged(self, workspace: str) -> review_scope.Change:
+        """Returns what the next commit would change."""
+        tree = await self._tree(workspace)
+        text = await self._diff(tree.top, await self._head(tree), options=("--cached",))
+        return review_scope.Change(text, "what is staged", note="Nothing is staged; `git add` stages files.")
+
+    async def _tree(self, workspace: str) -> _Tree:
+        answer = await self._run(workspace, "rev-parse", "--show-toplevel", "--show-prefix")
         if answer.code != 0:
             raise errors.InputError(
                 f"git cannot say what changed in {workspace!r}: {answer.complaint}",
+                hint="Send the change as diff instead, or name a range.",
+            )
+        top, _, below = answer.out.removesuffix("\n").partition("\n")
+        return _Tree(top, below)
+
+    async def _head(self, tree: _Tree) -> str:
+        """Returns the present commit; before the first one the tree of no files."""
+        answer = await self._run(tree.top, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        return answer.out.strip() if answer.code == 0 else await self._revisions(tree.top).empty_tree()
+
+    def _revisions(self, folder: str) -> revisions.Revisions:
+        return revisions.Revisions(functools.partial(self._run, folder))
+
+    async def _diff(self, folder: str, *ends: str, options: Sequence[str] = (), limits: Sequence[str] = ()) -> str:
+        """Returns a diff between these ends, or the last of them and the files, as Unicode.
+
+        Text that the repository's attributes call binary is shown all the same: nobody leaves a review by that.
+        """
+        call = (*_DIFF, *options)
+        answer = await self._run(folder, *call, "--end-of-options", *ends, "--", *limits)
+        if answer.code != 0:
+            raise errors.InputError(
+                f"git cannot compare {' and '.join(end[:12] for end in ends)}: {answer.complaint}",
                 hint="Send the change as diff instead.",
             )
-        new = await self._new_files(workspace, limits)
-        return review_scope.Change("\n".join([_readable(answer).rstrip("\n"), *new]), "the working tree")
+        text = _UNMERGED.sub("", _readable(answer))
+        if "\nBinary files " not in text:
+            return text
+        diff = unified_diff.parse(text)
+        names = [f":(top,literal){file.path}" for file in diff.files if file.binary]
+        again = await self._run(folder, *call, "--text", "--end-of-options", *ends, "--", *names[:MAX_NEW_FILES])
+        shown = {file.path: file for file in unified_diff.parse(_readable(again)).files if _is_text(file)}
+        return "\n".join(unified_diff.render(shown.get(file.path, file)) for file in diff.files)
 
-    async def _new_files(self, workspace: str, limits: Sequence[str]) -> list[str]:
+    async def _new_files(self, top: str, limits: Sequence[str]) -> list[str]:
         """Returns a diff for each file that git neither knows nor ignores."""
-        listing = await self._run(workspace, "ls-files", "--others", "--exclude-standard", "-z", *limits)
+        listing = await self._run(top, "ls-files", "--others", "--exclude-standard", "-z", "--", *limits)
         names = [name for name in listing.out.split("\0") if name]
         if len(names) > MAX_NEW_FILES:
             raise errors.InputError(
                 f"There are {len(names)} new files; at most {MAX_NEW_FILES} are looked at.",
                 hint="Add what is not meant to be reviewed to .gitignore, or commit and name a range.",
             )
-        return await anyio.to_thread.run_sync(lambda: list(_diffs(Path(workspace), names)))
+        return await anyio.to_thread.run_sync(lambda: list(self._within(_diffs(Path(top), names))))
 
-    async def _commit(self, workspace: str, name: str) -> str:
-        if not _REVISION.fullmatch(name) or ".." in name:
-            raise errors.InputError(f"{name[:200]!r} is no revision.", hint="Such as main, HEAD~3 or v1.2..HEAD.")
-        revision = f"{name}^{{commit}}"
-        answer = await self._run(workspace, "rev-parse", "--verify", "--quiet", "--end-of-options", revision)
-        commit = answer.out.strip()
-        if answer.code != 0 or not merge_rules.is_object(commit):
-            raise errors.InputError(
-                f"There is no commit {name[:200]!r} here.", hint=answer.complaint or "`git branch -a` lists branches."
-            )
-        return commit
+    def _within(self, diffs: Iterable[str]) -> Iterator[str]:
+        """Yields diffs as long as they fit the cap together. Raises InputError when they do not."""
+        size = 0
+        for diff in diffs:
+            size += len(diff)
+            if size > self.output_cap:
+                raise self._too_large()
+            yield diff
+
+    def _too_large(self) -> errors.InputError:
+        return errors.InputError(
+            f"The change is larger than {self.output_cap >> 20} MiB.", hint="Review it in smaller ranges."
+        )
 
     async def _run(self, workspace: str, *arguments: str) -> git_process.Answer:
         """Runs one git command, whatever its exit code.
@@ -136,9 +186,7 @@ class GitChanges:
         except git_process.TooSlow as trouble:
             raise errors.WorkerError(str(trouble), hint="Review a smaller range.") from None
         except git_process.TooMuch:
-            raise errors.InputError(
-                f"The change is larger than {self.output_cap >> 20} MiB.", hint="Review it in smaller ranges."
-            ) from None
+            raise self._too_large() from None
 
 
 def _readable(answer: git_process.Answer) -> str:
@@ -146,15 +194,36 @@ def _readable(answer: git_process.Answer) -> str:
     return answer.stdout.decode("utf-8", "replace")
 
 
-def _ends(span: str) -> tuple[str, str, str]:
-    """Returns the beginning of a range, its dots and its end; one revision stands for everything since it."""
-    match = _SPAN.fullmatch(span)
-    return (match["from"], match["dots"], match["to"]) if match else (span, "...", "")
+def _limits(tree: _Tree, workspace: str, paths: Sequence[str]) -> Iterator[str]:
+    """Yields what git takes for where to look; nothing where that is everywhere.
+
+    Raises:
+        InputError: none of the paths is in the workspace.
+    """
+    inside = [clean for path in paths if _is_inside(clean := path_globs.normalise(path, workspace))]
+    if paths and not inside:
+        raise errors.InputError(
+            f"None of these paths is in {workspace!r}: {', '.join(map(repr, paths[:MAX_NAMED]))}.",
+            hint="Name files below it.",
+        )
+    folder = _WILD_MARK.sub(r"[\g<0>]", tree.below)
+    for path in dict.fromkeys(inside):
+        yield _named(tree, path)
+        if path_globs.WILD.search(path):
+            yield f":(top,glob){folder}{path}"
 
 
-def _pathspec(path: str) -> str:
-    """Returns a path or glob as git takes it."""
-    return f":(top,glob){path}" if path_globs.WILD.search(path) else f":(literal){path}"
+def _is_inside(path: str) -> bool:
+    return not path.startswith(("/", "..")) and "\0" not in path
+
+
+def _named(tree: _Tree, path: str, more: str = "") -> str:
+    """Returns a path below the workspace as git takes it, whatever characters it has; an empty one is all of it."""
+    return f":({more}top,literal){tree.below}{path}".removesuffix("/")
+
+
+def _is_text(file: unified_diff.FileChange) -> bool:
+    return bool(file.hunks) and not any("\0" in line for hunk in file.hunks for line in hunk.lines)
 
 
 def _diffs(root: Path, names: Sequence[str]) -> Iterator[str]:
