@@ -136,7 +136,11 @@ async def open_dispatcher(
             briefing=briefing.Briefing(
                 store, gatherer, source.catalog, document, redactor.redact, budget=settings.context_tokens
             ),
-            evidence=plan_review_attempt.Evidence(diff_source.GitChanges(checkouts.git(settings)), redactor.redact),
+            evidence=plan_review_attempt.Evidence(
+                diff_source.GitChanges(checkouts.git(settings)),
+                redactor.redact,
+                workspace_snapshot.Snapshotter(checkouts.git(settings)).unchanged,
+            ),
             agents=source.catalog,
         )
         async with executor.open_engine(

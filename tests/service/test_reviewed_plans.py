@@ -12,6 +12,7 @@ from reviewed_runs import BETTER, DOCS, FIX, PASS, Chat, verdict
 from dispatch_mcp import errors
 from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.next_steps import StepKind
+from dispatch_mcp.service import reviews
 
 pytestmark = pytest.mark.anyio
 
@@ -132,6 +133,27 @@ async def test_an_inconclusive_review_blocks_and_says_so_everywhere(tmp_path: Pa
         assert (trace.state, trace.blocked["fix.review"]) == ("inconclusive", "failed: inconclusive")
         assert trace.next is not None
         assert trace.next.kind is StepKind.SETTLE_REVIEWS
+
+
+async def test_edits_from_before_the_work_are_no_part_of_it(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    (workspace / "app/tax.py").write_text("RATE = 7\n")
+    reviewed_runs.commit(workspace)
+    (workspace / "app/tax.py").write_text("RATE = 19  # mine, in the middle of something\n")
+    (workspace / "app/notes.py").write_text("# mine too\n")
+    (workspace / "CHANGES.md").write_text("# Changes\n\nmine\n")
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await chat.begin({**FIX, "files": ["app/*.py", "CHANGES.md"]})
+        (workspace / "app/cart.py").write_text(BETTER)
+        (workspace / "CHANGES.md").write_text("# Changes\n\nmine\nand the work's\n")
+        await chat.report("fix")
+        shown = await chat.prompt("review")
+        again = await chat.app.council.review(reviews.ReviewRequest(run_id=chat.run_id, dry_run=True))
+    assert "line.price" in shown
+    assert "and the work's" in shown
+    assert "in the middle of something" not in shown
+    assert "mine too" not in shown
+    assert [line.partition(" ")[0] for line in again.files] == ["CHANGES.md", "app/cart.py"]
 
 
 @pytest.mark.parametrize(

@@ -426,3 +426,19 @@ async def test_a_repository_of_hostile_settings_runs_no_program(tmp_path: Path, 
     found, asked = make(tmp_path), work(repository, files=("src/a.py",))
     await looked(found, asked, await noted(found, asked))
     assert not (tmp_path / "owned").exists()
+
+
+async def test_files_that_are_as_an_earlier_look_found_them_are_told_from_those_that_are_not(
+    repository: Path, tmp_path: Path
+) -> None:
+    write(repository, "src/a.py", "mine")
+    write(repository, "src/new.py", "mine")
+    write(repository, "src/b.py", "mine too")
+    verifier = make(tmp_path)
+    look = (await verifier.before(work(repository, files=("src/*.py", "src/later.py"))))[ports.LOOK]
+    write(repository, "src/b.py", "the work's")
+    (repository / "src/a.py").chmod(0o755)
+    policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
+    snapshotter = workspace_snapshot.Snapshotter(git_process.Git(tmp_path / "state", policy))
+    assert set(await snapshotter.unchanged(str(repository), look)) == {"src/new.py", "src/later.py"}
+    assert await snapshotter.unchanged(str(repository), None) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -51,17 +51,31 @@ class Changes(Protocol):
         """Returns what a git range changes."""
         ...
 
-    async def of_tree(self, workspace: str, paths: Sequence[str] = (), base: str = "") -> review_scope.Change:
-        """Returns what the working tree changes against a commit, the last one if none is given; new files too."""
+    async def of_tree(
+        self, workspace: str, paths: Sequence[str] = (), base: str = "", leave_out: Collection[str] = ()
+    ) -> review_scope.Change:
+        """Returns what the working tree changes against a commit, the last one if none is given; new files too.
+
+        Files to `leave_out` are not looked at.
+        """
         ...
+
+
+async def none_known(_workspace: str, _look: model.Json, /) -> list[str]:
+    """Returns nothing: where nobody looks, nobody knows what is as it was."""
+    return []
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Where reviews of plans get what they show: changes, and what takes secrets out of them."""
+    """Where reviews of plans get what they show: changes, and what takes secrets out of them.
+
+    `unchanged` returns which files of a workspace are as they were at a look that an attempt's beat holds.
+    """
 
     changes: Changes
     clean: Callable[[str], str] = str
+    unchanged: Callable[[str, model.Json], Awaitable[Collection[str]]] = none_known
 
 
 class _Exhibit(NamedTuple):
@@ -153,7 +167,7 @@ async def _exhibit(
     if evidence is None:
         return _Exhibit("", f"Work under review: {names}. No change can be shown here; look at the workspace.")
     files = await _files(store, view, review)
-    change = await _change(store, evidence.changes, view, review, files)
+    change = await _change(store, evidence, view, review, files)
     scope = review_scope.split_scope(unified_diff.parse(change.text))
     clean = finding_redaction.clean(scope.diff, evidence.clean)
     parts = diff_parts.split(clean.diff, max_parts=MAX_SHOWN)
@@ -186,7 +200,7 @@ async def _files(store: sqlite_store.Store, view: run_view.RunView, review: mode
 
 async def _change(
     store: sqlite_store.Store,
-    changes: Changes,
+    evidence: Evidence,
     view: run_view.RunView,
     review: model.Task,
     files: Mapping[str, Sequence[str]],
@@ -198,20 +212,20 @@ async def _change(
     beside = [subject.id for subject in subjects if subject.id not in own]
     texts: list[str] = []
     abouts: list[str] = []
-    for names, read in ((own, _merged), (beside, _in_workspace)):
+    for names, read in ((own, _merged), (beside, in_workspace)):
         if names:
-            change = await read(store, changes, view, {name: files[name] for name in names})
+            change = await read(store, evidence, view, {name: files[name] for name in names})
             texts.append(change.text)
             abouts.append(change.about)
     return review_scope.Change("\n".join(texts), "; ".join(abouts))
 
 
 async def _merged(
-    _store: sqlite_store.Store, changes: Changes, view: run_view.RunView, files: Mapping[str, Sequence[str]]
+    _store: sqlite_store.Store, evidence: Evidence, view: run_view.RunView, files: Mapping[str, Sequence[str]]
 ) -> review_scope.Change:
     refs = run_refs.Refs(view.run.id)
     try:
-        whole = await changes.of_range(view.run.workspace, f"{refs.base}..{refs.merged}")
+        whole = await evidence.changes.of_range(view.run.workspace, f"{refs.base}..{refs.merged}")
     except errors.DispatchError as trouble:
         return review_scope.Change("", f"nothing that was merged from worktrees ({trouble})")
     patterns = [path_globs.normalise(path, view.run.workspace) for paths in files.values() for path in paths]
@@ -223,21 +237,24 @@ async def _merged(
     return review_scope.Change("\n".join(parts), "what was merged from worktrees")
 
 
-async def _in_workspace(
-    store: sqlite_store.Store, changes: Changes, view: run_view.RunView, files: Mapping[str, Sequence[str]]
+async def in_workspace(
+    store: sqlite_store.Store, evidence: Evidence, view: run_view.RunView, files: Mapping[str, Sequence[str]]
 ) -> review_scope.Change:
     """Returns what the workspace has that it had not when the first of the work began; files as they are without git.
 
-    Changes of others that were there before, and are not committed, are among it: nobody can tell them apart.
+    `files` are those of each task. A file that is as it was then is left out, whatever of it is not committed. Where
+    the work changed a file that somebody was changing already, both are shown: nobody can tell them apart.
     """
     workspace = view.run.workspace
     paths = _paths(files, workspace)
-    base = await _base(store, view.run.id, files)
+    look = await _first_look(store, view.run.id, files)
+    base = _head_of(look)
     why = "nothing has changed there"
     try:
-        change = await changes.of_tree(workspace, paths, base)
+        leave_out = await evidence.unchanged(workspace, look) if base else ()
+        change = await evidence.changes.of_tree(workspace, paths, base, leave_out)
         if change.text.strip():
-            since = f"since commit {base[:12]}" if base else "since the last commit"
+            since = f"since the work began at commit {base[:12]}" if base else "since the last commit"
             return change._replace(about=f"changes in the workspace {since}, whoever made them")
     except errors.DispatchError as trouble:
         why = str(trouble)
@@ -266,16 +283,17 @@ def _as_they_are(workspace: str, paths: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
-async def _base(store: sqlite_store.Store, run_id: str, task_ids: Iterable[str]) -> str:
-    """Returns the commit at which the first attempt of these tasks began; empty where nobody noted it."""
-    heads: list[tuple[float, str]] = []
-    for task_id in task_ids:
-        for attempt in (await store.attempts(run_id, task_id))[:1]:
-            look = attempt.beat.get(ports.LOOK)
-            head = look.get("head") if json_types.is_object(look) else ""
-            heads.append((attempt.started_at, head if isinstance(head, str) else ""))
-    first = min(heads, default=(0.0, ""))[1]
-    return first if merge_rules.is_object(first) else ""
+async def _first_look(store: sqlite_store.Store, run_id: str, task_ids: Iterable[str]) -> model.Json:
+    """Returns how the workspace was when the first attempt of these tasks began; None where nobody noted it."""
+    firsts = [attempt for task_id in task_ids for attempt in (await store.attempts(run_id, task_id))[:1]]
+    first = min(firsts, key=lambda attempt: attempt.started_at, default=None)
+    return None if first is None else first.beat.get(ports.LOOK)
+
+
+def _head_of(look: model.Json) -> str:
+    """Returns the commit of a look, or an empty string."""
+    head = look.get("head") if json_types.is_object(look) else ""
+    return head if isinstance(head, str) and merge_rules.is_object(head) else ""
 
 
 async def judge(store: sqlite_store.Store, claim: proof.Claim) -> model.Outcome:

@@ -180,9 +180,8 @@ def _refuse_words(name: str) -> None:
 
 def _nothing_between(first: str, last: str, *, is_single: bool) -> str:
     """Returns why a range between two ends that are the same commit, or one behind the other, is empty."""
-    if is_single:
-        return f"{last} has nothing that {first} lacks; {first}^! is what that commit alone changed."
-    return f"{last} has nothing that {first} lacks."
+    why = f"{last} has nothing that {first} lacks" if first != last else f"{first} is both ends of it"
+    return f"{why}; {first}^! is what that commit alone changed." if is_single else f"{why}."
 
 
 def _shown(name: str) -> str:

@@ -97,7 +97,7 @@ def split_scope(diff: unified_diff.Diff) -> Scope:
 
 
 def excluded(change: unified_diff.FileChange) -> Reason | None:
-    """Returns why a file is not reviewed, or None. Renames and changes of mode without lines stay: they are looked at.
+    """Returns why a file is not reviewed, or None. Renames without lines stay: they are looked at.
 
     A file that is moved out of a place that is not reviewed is judged by where it is now.
     """

@@ -88,7 +88,15 @@ class Dispatcher:
     def council(self) -> reviews.Council:
         """What reviews changes."""
         return reviews.Council(
-            self.store, self.handles, self.catalog, self.plans, self.means, self.dispatch, self._workers, self.clock
+            self.store,
+            self.handles,
+            self.catalog,
+            self.plans,
+            self.means,
+            self.dispatch,
+            self._workers,
+            self.clock,
+            self.engine.attempts.services.evidence,
         )
 
     def route(self, text: str, *, roster: str = "", hints: router.Hints = router.NO_HINTS) -> router.Route:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import council_rounds, review_attempt, run_view
+from dispatch_mcp.engine import council_rounds, plan_review_attempt, review_attempt, run_view
 from dispatch_mcp.model import bounds
 from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import plan_documents
@@ -94,7 +94,7 @@ class Dispatch(Protocol):
 class Council:
     """The council of one principal. `means` are what the interface has handed in, `dispatch` runs a round's plan.
 
-    `workers` are who can review.
+    `workers` are who can review, `evidence` is what shows the work of runs in the workspace itself.
     """
 
     store: sqlite_store.Store
@@ -105,6 +105,7 @@ class Council:
     dispatch: Dispatch
     workers: run_starts.Workers
     clock: Callable[[], float]
+    evidence: plan_review_attempt.Evidence | None = None
 
     @property
     def rounds(self) -> review_rounds.Rounds:
@@ -226,7 +227,10 @@ class Council:
         candidate = await self.means.candidate(subject)
         if candidate is not None:
             return candidate
-        paths = sorted({path for paths in (await self._files(subject)).values() for path in paths})
+        files = await self._files(subject)
+        if self.evidence is not None and subject.run.workspace:
+            return await plan_review_attempt.in_workspace(self.store, self.evidence, subject, files)
+        paths = sorted({path for paths in files.values() for path in paths})
         return await changes.of_tree(subject.run.workspace or workspace, paths)
 
     async def _files(self, subject: run_view.RunView) -> dict[str, tuple[str, ...]]:

@@ -106,6 +106,20 @@ class Snapshotter:
         except TimeoutError:
             return WorkspaceSnapshot(problem=f"looking took longer than {self.max_seconds:g} s"), listing
 
+    async def unchanged(self, workspace: str, before: model.Json) -> list[str]:
+        """Returns which files of an earlier snapshot, as JSON, are now as they were then, relative to the workspace."""
+        digests = from_json(before).files
+
+        def same(stop: threading.Event) -> list[str]:
+            root = Path(workspace)
+            return [
+                path for path, digest in digests.items() if not stop.is_set() and safe_look.digest(root, path) == digest
+            ]
+
+        with anyio.move_on_after(self.max_seconds):
+            return await safe_look.in_thread(same)
+        return []
+
     async def changed(
         self, workspace: str, files: Collection[str], before: WorkspaceSnapshot
     ) -> tuple[WorkspaceSnapshot, set[str]]:
