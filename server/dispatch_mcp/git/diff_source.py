@@ -142,8 +142,8 @@ class GitChanges:
         diff = unified_diff.parse(text)
         names = [f":(top,literal){file.path}" for file in diff.files if file.binary]
         again = await self._run(folder, *call, "--text", "--end-of-options", *ends, "--", *names[:MAX_NEW_FILES])
-        shown = {file.path: file for file in unified_diff.parse(_readable(again)).files if _is_text(file)}
-        return "\n".join(unified_diff.render(shown.get(file.path, file)) for file in diff.files)
+        texts = {file.path: file for file in unified_diff.parse(_readable(again)).files if _is_text(file)}
+        return "\n".join(unified_diff.render(texts.get(file.path, file)) for file in diff.files)
 
     async def _new_files(self, top: str, limits: Sequence[str]) -> list[str]:
         """Returns a diff for each file that git neither knows nor ignores."""

@@ -123,21 +123,21 @@ class Revisions:
                 f"There is no commit {_shown(name)} here: the repository has none yet.",
                 hint="Leave the range out to review the files as they are.",
             )
-        what = f"There is no commit {_shown(name)} here"
+        absence = f"There is no commit {_shown(name)} here"
         if await self._is_shallow():
-            return errors.InputError(f"{what}, or it lies behind what was fetched: {_SHALLOW}", hint=_DEEPEN)
+            return errors.InputError(f"{absence}, or it lies behind what was fetched: {_SHALLOW}", hint=_DEEPEN)
         ancestor = _ANCESTOR.fullmatch(name)
         if ancestor and (await self._exists(ancestor["name"])):
             return errors.InputError(
-                f"{what}: {_shown(ancestor['name'])} has no such ancestor.",
+                f"{absence}: {_shown(ancestor['name'])} has no such ancestor.",
                 hint=f"{ancestor['name']}^! is what that commit alone changed, a first one too.",
             )
         if await self._exists(name, kind=""):
             return errors.InputError(f"{_shown(name)} is no commit, but a file or folder of one.", hint=_EXAMPLES)
         names = await self._names()
         near = next((full for full in names if full.endswith(f"/{name}")), "") or problems.nearest(name, names)
-        meant = f"Did you mean {near}? " if near else ""
-        return errors.InputError(f"{what}.", hint=f"{meant}`git branch -a` and `git tag` list what there is.")
+        offer = f"Did you mean {near}? " if near else ""
+        return errors.InputError(f"{absence}.", hint=f"{offer}`git branch -a` and `git tag` list what there is.")
 
     async def _exists(self, name: str, kind: str = "commit") -> bool:
         kind = f"^{{{kind}}}" if kind else ""
