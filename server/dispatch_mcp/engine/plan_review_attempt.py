@@ -70,12 +70,12 @@ async def none_known(_workspace: str, _look: model.Json, /) -> list[str]:
 class Evidence:
     """Where reviews of plans get what they show: changes, and what takes secrets out of them.
 
-    `unchanged` returns which files of a workspace are as they were at a look that an attempt's beat holds.
+    `same_files` returns which files of a workspace are as they were at a look that an attempt's beat holds.
     """
 
     changes: Changes
     clean: Callable[[str], str] = str
-    unchanged: Callable[[str, model.Json], Awaitable[Collection[str]]] = none_known
+    same_files: Callable[[str, model.Json], Awaitable[Collection[str]]] = none_known
 
 
 class _Exhibit(NamedTuple):
@@ -251,7 +251,7 @@ async def in_workspace(
     base = _head_of(look)
     why = "nothing has changed there"
     try:
-        leave_out = await evidence.unchanged(workspace, look) if base else ()
+        leave_out = await evidence.same_files(workspace, look) if base else ()
         change = await evidence.changes.of_tree(workspace, paths, base, leave_out)
         if change.text.strip():
             since = f"since the work began at commit {base[:12]}" if base else "since the last commit"
