@@ -179,25 +179,25 @@ async def test_the_working_tree_is_the_whole_of_it_wherever_one_stands(
     assert set(files(await found.of_tree(str(nested / below)))) == EVERYTHING
 
 
-@pytest.mark.parametrize(
-    ("paths", "names"),
-    [
-        (["app/cart.py"], {"pkg/app/cart.py"}),
-        (["./app//cart.py", "app/cart.py"], {"pkg/app/cart.py"}),
-        (["app"], {"pkg/app/cart.py", "pkg/app/[id]/page.tsx", "pkg/app/i/page.tsx", "pkg/app/new.py"}),
-        (["app/*.py"], {"pkg/app/cart.py", "pkg/app/new.py"}),
-        (["**/x.py"], {"pkg/deep/er/x.py"}),
-        (["new.py", "deep/"], {"pkg/new.py", "pkg/deep/er/x.py"}),
-        (["app/[id]/page.tsx"], {"pkg/app/[id]/page.tsx", "pkg/app/i/page.tsx"}),
-        (["."], {name for name in EVERYTHING if name.startswith("pkg/")}),
-        (["../other/y.py", "app/cart.py"], {"pkg/app/cart.py"}),
-        (["nothing/there.py"], set()),
-        ([":(exclude)app"], set()),
-        ([":!app", "app/cart.py"], {"pkg/app/cart.py"}),
-        (["--cached", "app/cart.py"], {"pkg/app/cart.py"}),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
+NOTHING: set[str] = set()
+PATHS: list[tuple[list[str], set[str]]] = [
+    (["app/cart.py"], {"pkg/app/cart.py"}),
+    (["./app//cart.py", "app/cart.py"], {"pkg/app/cart.py"}),
+    (["app"], {"pkg/app/cart.py", "pkg/app/[id]/page.tsx", "pkg/app/i/page.tsx", "pkg/app/new.py"}),
+    (["app/*.py"], {"pkg/app/cart.py", "pkg/app/new.py"}),
+    (["**/x.py"], {"pkg/deep/er/x.py"}),
+    (["new.py", "deep/"], {"pkg/new.py", "pkg/deep/er/x.py"}),
+    (["app/[id]/page.tsx"], {"pkg/app/[id]/page.tsx", "pkg/app/i/page.tsx"}),
+    (["."], {name for name in EVERYTHING if name.startswith("pkg/")}),
+    (["../other/y.py", "app/cart.py"], {"pkg/app/cart.py"}),
+    (["nothing/there.py"], NOTHING),
+    ([":(exclude)app"], NOTHING),
+    ([":!app", "app/cart.py"], {"pkg/app/cart.py"}),
+    (["--cached", "app/cart.py"], {"pkg/app/cart.py"}),
+]
+
+
+@pytest.mark.parametrize(("paths", "names"), PATHS, ids=[" ".join(paths) for paths, _ in PATHS])
 async def test_paths_are_of_the_workspace_and_nothing_in_them_is_magic(
     nested: Path, found: diff_source.GitChanges, paths: list[str], names: set[str]
 ) -> None:
@@ -293,6 +293,20 @@ async def test_attributes_hide_no_text_from_a_review(shop: Path, found: diff_sou
         assert "+eval(input())" in change.text
         by_path = {file.path: file for file in unified_diff.parse(change.text).files}
         assert not by_path["app.py"].binary
+
+
+async def test_a_binary_file_too_large_to_be_printed_is_named_and_hides_no_text(
+    shop: Path, found: diff_source.GitChanges
+) -> None:
+    (shop / "photo.raw").write_bytes(bytes(range(256)) * 8_000)
+    (shop / ".gitattributes").write_text("*.py -diff\n")
+    git(shop, "add", ".")
+    (shop / "app.py").write_text("one\nzwei\n")
+    small = diff_source.GitChanges(found.git, output_cap=1_000_000)
+    change = await small.of_tree(str(shop))
+    assert "+zwei" in change.text
+    by_path = {file.path: file for file in unified_diff.parse(change.text).files}
+    assert by_path["photo.raw"].binary
 
 
 async def test_a_long_new_file_is_shown_and_one_without_end_refused(shop: Path, found: diff_source.GitChanges) -> None:

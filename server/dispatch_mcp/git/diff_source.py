@@ -6,6 +6,7 @@ makes the diff. No configured program takes part: no external diff, no text conv
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -28,6 +29,9 @@ MAX_SECONDS: Final = 60.0
 OUTPUT_CAP: Final = 20 << 20
 MAX_NEW_FILES: Final = 2_000
 MAX_FILE_BYTES: Final = OUTPUT_CAP
+MAX_BINARY_FILES: Final = 200
+"""Binary files of which one after the other is looked at for text that only attributes call binary."""
+
 MAX_NAMED: Final = 8
 CONTEXT_LINES: Final = 6
 
@@ -140,9 +144,14 @@ class GitChanges:
         if "\nBinary files " not in text:
             return text
         diff = unified_diff.parse(text)
-        names = [f":(top,literal){file.path}" for file in diff.files if file.binary]
-        again = await self._run(folder, *call, "--text", "--end-of-options", *ends, "--", *names[:MAX_NEW_FILES])
-        texts = {file.path: file for file in unified_diff.parse(_readable(again)).files if _is_text(file)}
+        texts: dict[str, unified_diff.FileChange] = {}
+        # One by one, so that a binary file too large to be printed hides no other.
+        for path in [file.path for file in diff.files if file.binary][:MAX_BINARY_FILES]:
+            with contextlib.suppress(errors.InputError):
+                again = await self._run(
+                    folder, *call, "--text", "--end-of-options", *ends, "--", f":(top,literal){path}"
+                )
+                texts |= {file.path: file for file in unified_diff.parse(_readable(again)).files if _is_text(file)}
         return "\n".join(unified_diff.render(texts.get(file.path, file)) for file in diff.files)
 
     async def _new_files(self, top: str, limits: Sequence[str]) -> list[str]:
