@@ -107,6 +107,7 @@ def test_wrong_input_and_wrong_settings_are_exit_code_2_and_everything_else_is_1
     assert (seen.out, seen.err) == ("", "dispatch-mcp: x\n")
 
 
+@pytest.mark.promise("S12")
 def test_an_error_cannot_write_to_the_terminal_what_it_quotes(capsys: pytest.CaptureFixture[str]) -> None:
     arguments.complain(errors.InputError("A name like \x1b[31mred\x07."))
     assert not {"\x1b", "\x07"} & set(capsys.readouterr().err)

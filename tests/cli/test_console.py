@@ -14,6 +14,7 @@ from dispatch_mcp.cli import console
 
 
 @given(st.text())
+@pytest.mark.promise("S12")
 def test_no_text_brings_control_sequences_to_a_terminal(text: str) -> None:
     plain = console.plain(text).plain
     assert not [letter for letter in plain if ord(letter) < 32 and letter not in "\n\t"]

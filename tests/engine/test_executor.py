@@ -140,7 +140,7 @@ async def test_a_worker_that_crashes_fails_its_own_task_only(store: sqlite_store
 async def test_a_task_that_nobody_here_can_do_fails_with_that_reason(
     engine: executor.EmbeddedEngine, store: sqlite_store.Store
 ) -> None:
-    run_id = await new_run(store, model.Task(id="a", goal="x", worker=WorkerKind.API))
+    run_id = await new_run(store, model.Task(id="a", do="x", worker=WorkerKind.API))
     await engine.start(run_id)
     assert await ended(engine, run_id) is RunState.FAILED
     [attempt] = await store.attempts(run_id)
@@ -270,3 +270,28 @@ async def test_events_can_be_read_from_any_place(engine: executor.EmbeddedEngine
     later = [event async for event in engine.events(run_id, after=every[2].seq)]
     assert later == every[3:]
     assert TaskState.SUCCEEDED.value in {event.data.get("state") for event in every}
+
+
+async def test_a_run_whose_worker_is_not_here_is_left_to_whoever_has_it(store: sqlite_store.Store) -> None:
+    await store.save_plan(model.Plan(id="plan", tasks=(model.Task(id="a", do="Ask a model"),)), records.LOCAL)
+    elsewhere = records.NewRun(id="b" * 32, plan_id="plan", plan_version=1, worker=WorkerKind.API)
+    await store.create_run(elsewhere)
+    async with executor.open_engine(store, {WorkerKind.SCRIPTED: Recording()}, pace=FAST) as engine:
+        here = await new_run(store, task("a"))  # younger, so that it is looked at after the other one
+        assert await ended(engine, here) is RunState.SUCCEEDED
+        assert (await engine.status(elsewhere.id)).owner == ""
+    assert [event.kind for event in await store.events(elsewhere.id)] == ["run_created"]
+
+
+async def test_an_engine_that_only_looks_drives_nothing_whatever_it_is_asked(store: sqlite_store.Store) -> None:
+    worker = Recording()
+    run_id = await new_run(store, task("a"))
+    async with executor.open_engine(store, {WorkerKind.SCRIPTED: worker}, pace=FAST, drives=False) as engine:
+        await engine.start(run_id)
+        await engine.signal(run_id, records.Action("pause"))
+        await engine.signal(run_id, records.Action("resume"))
+        assert (await engine.status(run_id)).owner == ""
+        assert engine.driven_runs == frozenset()
+    async with executor.open_engine(store, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
+        assert await ended(engine, run_id) is RunState.SUCCEEDED
+    assert len(worker.orders) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
@@ -117,6 +117,7 @@ class Stage:
     model: Model = field(default_factory=Model)
     ticks: Any = field(default_factory=lambda: count(1))
     ends: list[str] = field(default_factory=list[str])
+    pace: executor.Pace = FAST
 
     def clock(self) -> float:
         self.faults.at("clock")
@@ -140,7 +141,7 @@ class Stage:
         )
         workers: Mapping[WorkerKind, ports.Worker] = {WorkerKind.API: self.model}
         return executor.open_engine(
-            self.store, workers, clock=self.clock, pace=FAST, services=services, make_order=self.order
+            self.store, workers, clock=self.clock, pace=self.pace, services=services, make_order=self.order
         )
 
     async def begin(self, *tasks: model.Task, worker: WorkerKind = WorkerKind.API) -> None:
@@ -385,3 +386,15 @@ async def test_what_a_newer_program_has_taken_over_is_left_to_it(stage: Stage) -
                 await engine.pulse.wait()
         assert engine.driven_runs == frozenset()
     assert stage.model.requests == 0
+
+
+async def test_who_fails_to_drive_a_run_leaves_others_the_time_to_take_it(stage: Stage) -> None:
+    await stage.begin()
+    broken = Stage(stage.store, stage.workspace, Faults("clock", FOR_EVER), pace=replace(FAST, drive_again_s=1_000.0))
+    async with broken.engine() as first:
+        await first.start(RUN)
+        await reached(first, RUN, "drive_failed")
+        async with stage.engine() as second:
+            assert await ended(second, RUN) is RunState.SUCCEEDED
+    assert (broken.model.requests, stage.model.requests) == (0, 1)
+    assert len(await stage.events("drive_failed")) == 1

@@ -339,7 +339,7 @@ async def test_reading_git_changes_no_byte_and_runs_no_configured_program(tmp_pa
     assert sprung not in contents(tmp_path)
 
 
-@pytest.mark.promise("S9")
+@pytest.mark.promise("S9", "S18")
 async def test_a_command_that_dispatches_in_its_turn_is_told_what_it_may_spend(
     tmp_path: Path, workspace: Path, tools: Path
 ) -> None:
