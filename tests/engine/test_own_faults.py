@@ -398,3 +398,26 @@ async def test_who_fails_to_drive_a_run_leaves_others_the_time_to_take_it(stage:
             assert await ended(second, RUN) is RunState.SUCCEEDED
     assert (broken.model.requests, stage.model.requests) == (0, 1)
     assert len(await stage.events("drive_failed")) == 1
+
+
+async def test_what_a_drive_left_behind_that_could_not_even_let_go_is_taken_up_as_it_began(stage: Stage) -> None:
+    class Stubborn(Moody):
+        async def fail_drive(self, run_id: str, owner: records.Owner, why: str) -> None:
+            raise Boom(f"nothing is recorded of {run_id}")
+
+    class SlowOnce(Model):
+        async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
+            if self.requests == 0:
+                self.requests += 1
+                stage.faults = Faults("clock", 1)
+                engine.poke(RUN)
+                await anyio.sleep_forever()
+            return await super().carry_out(ctx, work)
+
+    stage.store, stage.model = Stubborn(stage.store), SlowOnce()
+    await stage.begin()
+    async with stage.engine() as engine:
+        await engine.start(RUN)
+        assert await ended(engine, RUN) is RunState.SUCCEEDED
+    assert [past.attempt for past in await stage.store.attempts(RUN)] == [1]
+    assert stage.model.requests == 2
