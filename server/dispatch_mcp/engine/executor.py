@@ -42,6 +42,9 @@ they cost."""
 LONGEST_PAUSE_S = 60.0
 """Seconds that this process leaves a run alone at most whose drives fail."""
 
+MOST_DOUBLINGS = 10
+"""As many make any pause the longest one."""
+
 AtEnd = Callable[[str], Awaitable[None]]
 """Is told which run is over, once this process has driven it to its end."""
 
@@ -214,7 +217,8 @@ class EmbeddedEngine:
         The store counts how often that has happened, and ends what cannot be driven.
         """
         tries = self._pauses.get(drive.run_id, (0, 0.0))[0] + 1
-        self._pauses[drive.run_id] = tries, time.monotonic() + min(self.pace.drive_again_s * 2**tries, LONGEST_PAUSE_S)
+        pause_s = min(self.pace.drive_again_s * 2 ** min(tries, MOST_DOUBLINGS), LONGEST_PAUSE_S)
+        self._pauses[drive.run_id] = tries, time.monotonic() + pause_s
         why = escape.one_line(repr(fault), limit=600)
         while True:
             try:
