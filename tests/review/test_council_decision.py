@@ -374,6 +374,10 @@ def test_waiving_everything_leaves_nothing_open(reports: list[ReviewReport]) -> 
         ([report("PASS")], "Everybody passes it and nobody has argued against it yet."),
         ([report("PASS"), ADVOCATE], "Nothing critical or high stands after 2 reviews."),
         (
+            [report("PASS", finding("medium"), finding("low", line=40), finding(anchored=False)), ADVOCATE],
+            "Nothing critical or high stands after 2 reviews.",
+        ),
+        (
             [report("FAIL", finding(line=3), finding("critical", line=40))],
             "1 critical and 1 high findings in the change: mend what is open, then review again.",
         ),
@@ -389,6 +393,52 @@ def test_waiving_everything_leaves_nothing_open(reports: list[ReviewReport]) -> 
 )
 def test_the_decision_says_why_in_one_sentence(reports: list[ReviewReport], why: str) -> None:
     assert council_decision.decide(reports).why == why
+
+
+@pytest.mark.parametrize(
+    ("waived", "refuted", "why"),
+    [
+        (2, 0, ": 2 waived by a person"),
+        (0, 2, ": 2 refuted with counter-evidence"),
+        (1, 1, ": 1 waived by a person, 1 refuted with counter-evidence"),
+    ],
+)
+def test_a_pass_counts_what_was_settled_and_nothing_else(waived: int, refuted: int, why: str) -> None:
+    grave = [finding("high", line=40), finding("critical", line=60)]
+    reports = [report("PASS", finding("medium", line=1), finding("low", line=20), *grave), ADVOCATE]
+    by_line = {place.line: place.id for place in council_decision.merge(reports)}
+    ids = [by_line[item.line] for item in grave]
+    decision = council_decision.decide(
+        reports,
+        waivers=[Waiver(finding=name, reason="r", by="Ada") for name in ids[:waived]],
+        refutations=[
+            Refutation(finding=name, reviewer="c", evidence="line 2 shows it", anchored=True)
+            for name in ids[len(ids) - refuted :]
+        ],
+    )
+    assert (decision.outcome, decision.why) == ("PASS", f"Nothing critical or high stands after 2 reviews{why}.")
+
+
+@pytest.mark.parametrize(
+    ("unseen", "count"),
+    [(["a.py:1"], "1 place of the change was"), (["a.py:1", "b.py:2-9"], "2 places of the change were")],
+)
+def test_what_was_not_seen_is_counted_and_named_and_passes_nothing(unseen: list[str], count: str) -> None:
+    decision = council_decision.decide([report("PASS"), ADVOCATE], unseen=unseen)
+    assert (decision.outcome, decision.next, decision.unseen) == ("INCONCLUSIVE", "review_in_parts", tuple(unseen))
+    assert decision.why == f"{count} not seen by everybody: review it in smaller parts."
+    block = council_decision.decide([report("FAIL", finding())], unseen=unseen)
+    assert (block.outcome, block.next) == ("BLOCK", "mend")
+
+
+def test_a_reviewer_of_several_parts_has_no_verdict_where_one_is_missing_and_says_which() -> None:
+    parts = [report("PASS", part=1), report(None, part=2), report("PASS", part=3)]
+    [voice] = council_decision.decide(parts).voices
+    assert (voice.verdict, voice.problem) == (None, "no verdict (part 2)")
+    [alone] = council_decision.decide([report(None)]).voices
+    assert (alone.verdict, alone.problem) == (None, "no verdict")
+    [failing] = council_decision.decide([report("PASS", part=1), report("FAIL", finding(), part=2)]).voices
+    assert failing.verdict == "FAIL"
 
 
 def test_one_usable_verdict_is_enough_only_when_the_rules_say_so() -> None:

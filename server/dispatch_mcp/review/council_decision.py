@@ -203,8 +203,8 @@ def _doubt(
         why = f"{objecting} said FAIL without a finding that is in the change: read the answer, then review again."
         return why, "ask_again"
     if unseen:
-        count = f"{len(unseen)} place{'s' if len(unseen) > 1 else ''}"
-        return f"{count} of the change were not seen by everybody: review it in smaller parts.", "review_in_parts"
+        count = "1 place of the change was" if len(unseen) == 1 else f"{len(unseen)} places of the change were"
+        return f"{count} not seen by everybody: review it in smaller parts.", "review_in_parts"
     return "", ""
 
 
