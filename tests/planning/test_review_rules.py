@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,79 +19,16 @@ from dispatch_mcp.routing import confidence
 STRATEGIES: tuple[confidence.Strategy, ...] = ("direct", "direct+async-review", "supervised", "human")
 
 
-def tasks(**deps: str) -> list[model.Task]:
-    return [model.Task(id=name, do=f"Do {name}", deps=tuple(before.split())) for name, before in deps.items()]
-
-
 def deps(reviewed: review_rules.Reviewed) -> dict[str, tuple[str, ...]]:
     return {task.id: task.deps for task in reviewed.tasks}
 
 
-def test_a_direct_route_adds_nothing() -> None:
-    given_tasks = tasks(a="", b="a")
-    reviewed = review_rules.with_reviews(given_tasks, {"a": "direct", "b": "direct"})
-    assert list(reviewed.tasks) == given_tasks
-    assert not reviewed.notices
+def seats(tasks_to_judge: Sequence[model.Task]) -> Sequence[str]:
+    """A council of two, one of them of a roster of its own."""
+    return ("strategist", "mine/sentinel") if tasks_to_judge else ()
 
 
-def test_what_depends_on_a_supervised_task_waits_for_its_review() -> None:
-    rules = review_rules.Rules(reviewer=lambda _task: "performance-oracle", rounds=2)
-    reviewed = review_rules.with_reviews(tasks(a="", b="a"), {"a": "supervised"}, rules)
-    assert deps(reviewed) == {"a": (), "a.review": ("a",), "b": ("a", "a.review")}
-    review = reviewed.tasks[1]
-    assert (review.agent, review.model) == ("performance-oracle", "sonnet")
-    assert (review.reviews, review.rounds) == (("a",), 2)
-
-
-def test_one_review_looks_at_all_unwatched_tasks_and_nobody_waits_for_it() -> None:
-    strategies: dict[str, confidence.Strategy] = {"a": "direct+async-review", "b": "direct+async-review"}
-    reviewed = review_rules.with_reviews(tasks(a="", b="a"), strategies)
-    assert deps(reviewed) == {"a": (), "b": ("a",), "review": ("a", "b")}
-
-
-def test_one_decision_comes_before_everything_that_a_person_has_to_judge() -> None:
-    strategies: dict[str, confidence.Strategy] = {"a": "human", "c": "human"}
-    reviewed = review_rules.with_reviews(tasks(a="", b="", c="b"), strategies)
-    assert deps(reviewed) == {"decision": (), "a": ("decision",), "b": (), "c": ("decision", "b")}
-    assert reviewed.tasks[0].worker is WorkerKind.HUMAN
-    assert reviewed.added == {"decision": "a person decides"}
-
-
-def test_names_that_are_taken_are_not_used_again() -> None:
-    known = [*tasks(a=""), model.Task(id="a.review", do="x"), model.Task(id="decision", do="y")]
-    strategies: dict[str, confidence.Strategy] = {"a": "supervised", "decision": "human"}
-    reviewed = review_rules.with_reviews(known, strategies)
-    assert {task.id for task in reviewed.tasks} == {"a", "a.review", "decision", "a.review-2", "decision-2"}
-
-
-def test_the_policy_can_be_switched_off() -> None:
-    assert list(
-        review_rules.with_reviews(tasks(a=""), {"a": STRATEGIES[3]}, review_rules.Rules(policy="off")).tasks
-    ) == tasks(a="")
-
-
-@given(st.lists(st.tuples(st.sampled_from(STRATEGIES), st.sets(st.integers(0, 11), max_size=4)), max_size=12))
-def test_any_mixture_stays_a_valid_graph_that_keeps_the_old_order(
-    rows: list[tuple[confidence.Strategy, set[int]]],
-) -> None:
-    names = [f"t{number}" for number in range(len(rows))]
-    before = [
-        model.Task(id=names[place], do="x", deps=tuple(names[dep] for dep in sorted(wanted) if dep < place))
-        for place, (_, wanted) in enumerate(rows)
-    ]
-    strategies: dict[str, confidence.Strategy] = {names[place]: strategy for place, (strategy, _) in enumerate(rows)}
-    reviewed = review_rules.with_reviews(before, strategies)
-    graph.graph_of(reviewed.tasks)
-    now = {task.id: task for task in reviewed.tasks}
-    for task in before:
-        assert set(task.deps) <= set(now[task.id].deps)
-        if strategies[task.id] == "human":
-            assert now["decision"].id in now[task.id].deps
-        for dep in task.deps:
-            assert strategies[dep] != "supervised" or f"{dep}.review" in now[task.id].deps
-
-
-EACH = review_rules.Rules(scope="each")
+END = review_rules.Rules(council=seats, rounds=2)
 
 
 def named(name: str, *deps: str, **fields: Any) -> model.Task:
@@ -98,6 +37,116 @@ def named(name: str, *deps: str, **fields: Any) -> model.Task:
 
 def judged(reviewed: review_rules.Reviewed) -> dict[str, tuple[str, ...]]:
     return {task.id: task.reviews for task in reviewed.tasks if task.reviews}
+
+
+def test_one_council_looks_at_the_whole_change_and_only_the_end_waits_for_it() -> None:
+    work = [named("a", files=("a.py",)), named("look", do="Investigate it"), named("b", "a", do="Write it")]
+    reviewed = review_rules.with_reviews(work, {"a": "supervised"}, END)
+    assert judged(reviewed) == {"council.strategist": ("a", "b"), "council.sentinel": ("a", "b")}
+    assert deps(reviewed)["b"] == ("a",)
+    assert deps(reviewed)["council.sentinel"] == ("a", "b")
+    seat = reviewed.tasks[-1]
+    assert (seat.agent, seat.model, seat.rounds) == ("mine/sentinel", "sonnet", 2)
+    assert reviewed.added == dict.fromkeys(judged(reviewed), "reviews = end")
+
+
+def test_a_change_of_which_every_route_is_sure_needs_no_council() -> None:
+    work = [named("a", files=("a.py",)), named("b", files=("b.py",))]
+    assert not review_rules.with_reviews(work, {"a": "direct", "b": "direct"}, END).added
+    assert len(judged(review_rules.with_reviews(work, {"a": "direct"}, END))["council.strategist"]) == 2
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        named("a"),
+        named("a", do="Investigate the slow login"),
+        named("a", files=("a.py",), command=("make",)),
+        named("a", do="Write it", worker=WorkerKind.HUMAN),
+        named("a", do="Write it", worker=WorkerKind.SCRIPTED),
+    ],
+)
+def test_what_does_not_say_that_an_agent_changes_something_gets_no_council(task: model.Task) -> None:
+    reviewed = review_rules.with_reviews([task], {}, END)
+    assert list(reviewed.tasks) == [task]
+
+
+def test_without_reviewers_nothing_is_added() -> None:
+    assert not review_rules.with_reviews([named("a", files=("a.py",))], {}, review_rules.Rules()).added
+
+
+def test_an_open_council_takes_new_work_in_and_none_that_was_refused_comes_back() -> None:
+    first = [named("a", files=("a.py",))]
+    whole = review_rules.with_reviews(first, {}, END).tasks
+    rules = replace(END, earlier=whole)
+    grown = review_rules.with_reviews([*whole, named("b", files=("b.py",))], {}, rules)
+    assert judged(grown) == {"council.strategist": ("a", "b"), "council.sentinel": ("a", "b")}
+    assert not grown.added
+    refused = review_rules.with_reviews(first, {}, rules)
+    assert list(refused.tasks) == first
+    late = replace(rules, final_ids={task.id for task in whole})
+    again = review_rules.with_reviews([*whole, named("b", files=("b.py",))], {}, late)
+    assert {name for name, subjects in judged(again).items() if subjects == ("b",)} == set(again.added)
+
+
+def test_a_council_judges_no_more_than_fits_one_prompt() -> None:
+    work = [named(f"t{number}", files=(f"{number}.py",)) for number in range(review_rules.MAX_SUBJECTS + 1)]
+    sizes = {name: len(subjects) for name, subjects in judged(review_rules.with_reviews(work, {}, END)).items()}
+    assert sizes == {
+        "council.strategist": review_rules.MAX_SUBJECTS,
+        "council.sentinel": review_rules.MAX_SUBJECTS,
+        "council.strategist-2": 1,
+        "council.sentinel-2": 1,
+    }
+
+
+def test_one_decision_comes_before_work_that_writes_and_that_a_person_has_to_judge() -> None:
+    strategies: dict[str, confidence.Strategy] = {"a": "human", "c": "human", "look": "human"}
+    work = [named("a", do="Write it"), named("b"), named("c", "b", files=("c.py",)), named("look", do="Find the cause")]
+    reviewed = review_rules.with_reviews(work, strategies)
+    assert deps(reviewed) == {"decision": (), "a": ("decision",), "b": (), "c": ("decision", "b"), "look": ()}
+    assert reviewed.tasks[0].worker is WorkerKind.HUMAN
+    assert reviewed.added == {"decision": "a person decides: nobody is sure"}
+    strict = review_rules.with_reviews(work, strategies, review_rules.Rules(policy="strict"))
+    assert deps(strict)["look"] == ("decision",)
+
+
+def test_names_that_are_taken_are_not_used_again() -> None:
+    work = [named("a", files=("a.py",)), named("council.strategist"), named("decision", do="Write it")]
+    reviewed = review_rules.with_reviews(work, {"decision": "human"}, END)
+    assert set(reviewed.added) == {"decision-2", "council.strategist-2", "council.sentinel"}
+
+
+def test_the_policy_can_be_switched_off() -> None:
+    work = [named("a", do="Write it")]
+    reviewed = review_rules.with_reviews(work, {"a": STRATEGIES[3]}, replace(END, policy="off"))
+    assert list(reviewed.tasks) == work
+
+
+@given(
+    st.sampled_from(["end", "each", "none"]),
+    st.lists(st.tuples(st.sampled_from(STRATEGIES), st.sets(st.integers(0, 11), max_size=4)), max_size=12),
+)
+def test_any_mixture_stays_a_valid_graph_that_keeps_the_old_order(
+    scope: review_rules.Scope, rows: list[tuple[confidence.Strategy, set[int]]]
+) -> None:
+    names = [f"t{number}" for number in range(len(rows))]
+    before = [
+        named(names[place], *(names[dep] for dep in sorted(wanted) if dep < place), do="Write it")
+        for place, (_, wanted) in enumerate(rows)
+    ]
+    strategies: dict[str, confidence.Strategy] = {names[place]: strategy for place, (strategy, _) in enumerate(rows)}
+    reviewed = review_rules.with_reviews(before, strategies, replace(END, scope=scope))
+    graph.graph_of(reviewed.tasks)
+    now = {task.id: task for task in reviewed.tasks}
+    assert set(reviewed.added) == now.keys() - set(names)
+    for task in before:
+        assert set(task.deps) <= set(now[task.id].deps)
+        if strategies[task.id] == "human":
+            assert "decision" in now[task.id].deps
+
+
+EACH = review_rules.Rules(scope="each")
 
 
 def test_each_reviews_what_others_build_on_before_they_begin_and_the_rest_together_at_the_end() -> None:
@@ -141,8 +190,8 @@ def test_a_shared_review_judges_no_more_than_fits_one_prompt() -> None:
 
 
 def test_none_reviews_nothing_and_still_lets_people_decide() -> None:
-    strategies: dict[str, confidence.Strategy] = {"a": "supervised", "b": "human"}
-    reviewed = review_rules.with_reviews(tasks(a="", b=""), strategies, review_rules.Rules(scope="none"))
+    work = [named("a", files=("a.py",)), named("b", files=("b.py",))]
+    reviewed = review_rules.with_reviews(work, {"b": "human"}, replace(END, scope="none"))
     assert [task.id for task in reviewed.tasks] == ["decision", "a", "b"]
 
 

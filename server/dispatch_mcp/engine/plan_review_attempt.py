@@ -29,6 +29,9 @@ from dispatch_mcp.runs import task_isolation
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import fences, json_types, path_globs, unified_diff
 
+SIMULATED: Final = "simulated"
+"""The kind of the receipt of what was not done."""
+
 BEAT: Final = "review"
 """The detail of a beat that says what the reviewer of an attempt was shown."""
 
@@ -303,7 +306,7 @@ async def judge(store: sqlite_store.Store, claim: proof.Claim) -> model.Outcome:
     once more. Trouble of the server's own workers stays what it was unless there is a usable answer all the same.
     """
     outcome, work = claim.outcome, claim.work
-    if work.worker is WorkerKind.SCRIPTED and (await store.run(work.run_id, principal=records.ANYBODY)).dry_run:
+    if work.worker is WorkerKind.SCRIPTED and await _is_simulation(store, work):
         return outcome
     answer = answer_parser.answer_of(outcome)
     judgement = plan_reviews.judge(work.task.agent or "reviewer", answer, await _ground(store, claim.before))
@@ -318,6 +321,16 @@ async def judge(store: sqlite_store.Store, claim: proof.Claim) -> model.Outcome:
             return _blocked(outcome, judgement, answer, plan_reviews.sends_back(judgement.report, files))
         case "unusable":
             return _unusable(outcome, judgement)
+
+
+async def _is_simulation(store: sqlite_store.Store, work: work_order.WorkOrder) -> bool:
+    """Returns whether nothing of what a review looks at was done: its run is simulated, or all of the work is."""
+    if (await store.run(work.run_id, principal=records.ANYBODY)).dry_run:
+        return True
+    outcomes = (await store.outcomes(work.run_id, list(work.task.reviews))).values()
+    return bool(outcomes) and all(
+        any(receipt.kind == SIMULATED for receipt in outcome.receipts) for outcome in outcomes
+    )
 
 
 async def _ground(store: sqlite_store.Store, before: Mapping[str, model.Json]) -> quotes.Ground | None:

@@ -258,7 +258,10 @@ class AddedEdge(Value):
 
 
 class Plan(Value):
-    """One immutable version of a task graph; `forecast` is what it was expected to use when it was made."""
+    """One immutable version of a task graph; `forecast` is what it was expected to use when it was made.
+
+    `additions` are the tasks that nobody sent, with the reason for each.
+    """
 
     id: str
     version: int = 1
@@ -271,6 +274,7 @@ class Plan(Value):
     added_edges: tuple[AddedEdge, ...] = ()
     timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     draft: bool = False
+    additions: dict[str, str] = Field(default_factory=dict)
     forecast: dict[str, json_types.Json] = Field(default_factory=dict)
 
 

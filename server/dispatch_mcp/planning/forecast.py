@@ -4,7 +4,8 @@ From history where at least `LEAST` tasks of the same agent and effort, or else 
 ended well; otherwise from priors. The priors follow from a model of a session in turns, not from measurements of
 anybody's work: a prompt of 12,400 tokens (measured: the first request of Claude Code), and each turn adding 1,500
 tokens of tool results and 400 of answer, with everything before it read from the cache. How many turns an effort
-takes, and that a p90 is 2.5 times its p50, are assumptions; they are called priors wherever they are shown.
+takes, and that a p90 is 2.5 times its p50, are assumptions; they are called priors wherever they are shown. A command
+is taken for half a minute, and a person's decision for nothing: it is counted, as nobody knows how long it takes.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ class Forecast:
     """What a plan is expected to use.
 
     `dollars` covers the tasks with a price and is None when there is none; `unpriced` counts the others. `learned`
-    counts the tasks that history speaks for, `tasks` all of them; `spawns` is how many a model carries out.
+    counts the tasks that history speaks for, `tasks` all of them; `spawns` is how many a model carries out. `waits` are
+    people's decisions: nobody knows how long they take, so they are in no figure. `speedup` is how many times shorter
+    the plan is than its tasks one by one.
     """
 
     tokens: Range
@@ -100,6 +103,8 @@ class Forecast:
     tasks: int
     unpriced: int = 0
     learned: int = 0
+    waits: int = 0
+    speedup: float = 1.0
 
     @property
     def basis(self) -> str:
@@ -109,13 +114,21 @@ class Forecast:
         return "history" if self.learned == self.tasks else f"history for {self.learned} of {self.tasks}, else priors"
 
     def answer(self) -> dict[str, model.Json]:
-        """Returns the forecast as a plan's answer shows it."""
-        out: dict[str, model.Json] = {"tokens": [_rounded(tokens) for tokens in self.tokens]}
-        if self.dollars is not None:
-            out["usd"] = [round(dollars, 2) for dollars in self.dollars]
+        """Returns the forecast as a plan's answer shows it: each figure with its range, and none that is not known.
+
+        Without a price for all of it there is no sum in dollars, and no tokens where no model works.
+        """
+        out: dict[str, model.Json] = {}
+        if self.spawns:
+            out["tokens"] = [_rounded(tokens) for tokens in self.tokens]
         if self.unpriced:
             out["unpriced"] = self.unpriced
-        return {**out, "min": [round(m) for m in self.minutes], "spawns": self.spawns, "basis": self.basis}
+        elif self.dollars is not None and self.spawns:
+            out["usd"] = [round(dollars, 2) for dollars in self.dollars]
+        out["min"] = [round(m) if m >= 10 else round(m, 1) for m in self.minutes]
+        if self.waits:
+            out["waits"] = self.waits
+        return {**out, "speedup": round(self.speedup, 1), "spawns": self.spawns, "basis": self.basis}
 
 
 def counted_tokens(usage: model.Usage) -> int:
@@ -157,7 +170,7 @@ class Past:
 
     def expected(self, task: model.Task, price: Price) -> Expected:
         """Returns what a task is expected to use."""
-        minutes = graph.DEFAULT_MINUTES[task.effort]
+        minutes = graph.minutes_of(task)
         if not uses_model(task):
             return Expected(NOTHING, NOTHING, Range(minutes, minutes * SPREAD))
         usage = prior(task.effort, model_choice.kind(task.goal))
@@ -208,6 +221,8 @@ def of_plan(schedule: plan_checks.ScheduledPlan, workers: int, past: Past, price
         tasks=len(by_model),
         unpriced=len(by_model) - len(costs),
         learned=sum(use.samples > 0 for use in by_model),
+        waits=sum(task.worker is model.WorkerKind.HUMAN for task in schedule.tasks),
+        speedup=schedule.estimate.speedup,
     )
 
 

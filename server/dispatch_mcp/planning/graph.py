@@ -14,10 +14,21 @@ DEFAULT_MINUTES: Mapping[model.Effort, float] = {
     model.Effort.L: 40.0,
     model.Effort.XL: 90.0,
 }
-"""Minutes per effort until there is history (docs/rules.md#effort-in-minutes)."""
+"""Minutes per effort of an agent's work until there is history (docs/rules.md#effort-in-minutes)."""
+
+PROGRAM_MINUTES: Final = 0.5
+"""Minutes of a command or a simulation, whatever its effort: assumed, as most builds and tests take seconds."""
 
 WORK: Final = 2_000_000
 """Edges that one search may look at before it settles for the shortest cycle found so far."""
+
+
+def minutes_of(task: model.Task) -> float:
+    """Returns the minutes of a task until there is history; 0 for a person's decision, which nobody can know."""
+    if task.worker is model.WorkerKind.HUMAN:
+        return 0.0
+    is_program = task.worker in (model.WorkerKind.COMMAND, model.WorkerKind.SCRIPTED)
+    return PROGRAM_MINUTES if is_program or (task.command and task.worker is None) else DEFAULT_MINUTES[task.effort]
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def of_tasks(tasks: Sequence[model.Task]) -> Iterator[problems.Notice]:
     if big:
         yield _about("oversized", big, "XL: split, so that parts can run at once and be verified.")
     if len(tasks) > 1:
-        silent = [task.id for task in tasks if not task.files and _writes_code(task)]
+        silent = [task.id for task in tasks if not task.files and says_to_write(task)]
         if silent:
             yield _about("no_files_declared", silent, "No `files`: write conflicts with these cannot be seen.")
 
@@ -175,7 +175,7 @@ def only_looks(task: model.Task) -> bool:
     return next((word in _THINKING for word in words if word in _WRITING or word in _THINKING), False)
 
 
-def _writes_code(task: model.Task) -> bool:
+def says_to_write(task: model.Task) -> bool:
     """Returns whether the first telling verb of the goal is one of writing."""
     words = [] if task.command else _WORD.findall(task.goal[:_GOAL_HEAD].lower())
     return next((word in _WRITING for word in words if word in _WRITING or word in _THINKING), False)

@@ -344,10 +344,9 @@ def _prepared(
 
 def _minutes(tasks: Sequence[model.Task], durations: Mapping[str, float]) -> list[float]:
     """Returns minutes per task; times in `durations` are never negative."""
-    default = graph.DEFAULT_MINUTES
     if not durations:
-        return [default[task.effort] for task in tasks]
-    return [durations.get(task.id, default[task.effort]) for task in tasks]
+        return [graph.minutes_of(task) for task in tasks]
+    return [durations.get(task.id, graph.minutes_of(task)) for task in tasks]
 
 
 @dataclass(frozen=True, slots=True)
@@ -464,10 +463,9 @@ def answer(
     """Returns the compact answer to whoever sent the plan: what the server decided and nothing that it was sent.
 
     `decided` holds per task what was chosen for it (agent, model, conf). Slack is in whole minutes, for tasks that
-    have some; estimates are in minutes.
+    have some. How long it takes is the forecast's to say.
     """
     head: dict[str, model.Json] = {"plan_id": plan_id, "version": version} if plan_id else {}
-    guess = schedule.estimate
     out: dict[str, model.Json] = {
         **head,
         "ok": not schedule.problems,
@@ -475,12 +473,6 @@ def answer(
         "waves": [list(wave) for wave in schedule.waves],
         "tasks": _decided(schedule, decided or {}),
         "critical_path": list(schedule.critical_path),
-        "est_min": {
-            "serial": round(guess.serial),
-            "parallel": round(guess.parallel),
-            "critical": round(guess.critical),
-            "speedup": round(guess.speedup, 2),
-        },
         "added_edges": [edge.model_dump() for edge in schedule.added_edges],
         "warnings": [notice.model_dump(mode="json", exclude_defaults=True) for notice in schedule.notices],
         "next": list(schedule.next),

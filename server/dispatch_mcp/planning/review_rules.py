@@ -17,13 +17,17 @@ from dispatch_mcp.review import answer_form, review_tasks
 from dispatch_mcp.routing import confidence
 
 Policy = Literal["standard", "strict", "off"]
-"""What becomes of strategies: `standard` follows every route, `strict` also asks a person about tasks without one."""
+"""When a person decides: `standard` about work that writes and whose route is a person's to judge, `strict` also about
+tasks that only look or that nobody claims, `off` never, and then nothing is added but what `each` asks for.
+"""
 
-Scope = Literal["standard", "each", "none"]
-"""What is reviewed: `standard` what the strategy of its route asks for, `each` whatever writes and is not sure."""
+Scope = Literal["end", "each", "none"]
+"""What is reviewed: `end` the change of the whole run, by a council, before it ends; `each` task by task."""
 
 GATE: Final = "decision"
 REVIEW: Final = "review"
+COUNCIL: Final = "council"
+"""The id of a decision, and how ids of reviews end and those of a council's seats begin."""
 
 MAX_SUBJECTS: Final = 8
 """Tasks whose work one shared review judges; their changes have to fit one prompt."""
@@ -46,19 +50,27 @@ def nobody(_task: model.Task) -> str:
     return ""
 
 
+def no_council(_tasks: Sequence[model.Task]) -> Sequence[str]:
+    """Returns no names."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the settings decide about reviews; `rounds` is how often each of them may judge.
 
-    `reviewer` returns who should judge a task, empty for nobody in particular; `final_ids` are the tasks of a live plan
-    that may no longer change.
+    `reviewer` returns who should judge a task, empty for nobody in particular, and `council` who should judge all of
+    some, nobody when there are no reviewers. `final_ids` are the tasks of a live plan that may no longer change, and
+    `earlier` is the version before: what wrote there and is not reviewed stays so.
     """
 
     policy: Policy = "standard"
-    scope: Scope = "standard"
+    scope: Scope = "end"
     rounds: int = 3
     reviewer: Callable[[model.Task], str] = nobody
+    council: Callable[[Sequence[model.Task]], Sequence[str]] = no_council
     final_ids: Collection[str] = ()
+    earlier: Sequence[model.Task] = ()
 
 
 STANDARD: Final = Rules()
@@ -73,13 +85,13 @@ def with_reviews(
 ) -> Reviewed:
     """Returns the tasks with a review or a decision where the strategy of their route or the scope asks for one.
 
-    What others build on and is to be supervised gets a review that everything behind it waits for; shared reviews
-    look at what goes on unwatched, and nobody waits for them; one decision comes before every task whose route is a
-    person's to judge. `strategies` are by task id; ids in `taken` are not used again. `added` says why each new task is
-    there.
+    Under `end` a council looks at all that writes: a review by each of its seats, for which nobody waits but the end of
+    the run. Under `each` what others build on gets a review that everything behind it waits for, and shared reviews
+    look at the rest. One decision comes before every task that writes and whose route is a person's to judge.
+    `strategies` are by task id; ids in `taken` are not used again. `added` says why each new task is there.
     """
     names = _Names({task.id for task in tasks} | set(taken))
-    for_person = [] if rules.policy == "off" else _having(tasks, strategies, "human")
+    for_person = _for_person(tasks, strategies, rules)
     before_others, beside = _subjects(tasks, strategies, rules)
     gate = names.free(GATE) if for_person else ""
     review_of = {task.id: names.free(f"{task.id}.{REVIEW}") for task in before_others}
@@ -99,28 +111,81 @@ def with_reviews(
         subjects = beside[start : start + MAX_SUBJECTS]
         together[names.free(REVIEW)] = subjects
     out += [_review(name, subjects, rules) for name, subjects in together.items()]
+    out = _with_council(out, _end_subjects(tasks, strategies, rules), rules, names)
     return Reviewed(out, _notices(gate, for_person, review_of, together), _reasons(out, tasks))
+
+
+def _for_person(
+    tasks: Sequence[model.Task], strategies: Mapping[str, confidence.Strategy], rules: Rules
+) -> list[model.Task]:
+    """Returns what a person decides about before it begins."""
+    if rules.policy == "off":
+        return []
+    return [
+        task
+        for task in tasks
+        if strategies.get(task.id) == "human" and (rules.policy == "strict" or declares_change(task))
+    ]
+
+
+def _unreviewed(tasks: Sequence[model.Task], rules: Rules, changes: Callable[[model.Task], bool]) -> list[model.Task]:
+    """Returns the tasks that change something, that nobody reviews, and about which that is not decided already."""
+    settled_ids = {task_id for task in tasks for task_id in task.reviews}
+    settled_ids |= {*rules.final_ids, *(task.id for task in rules.earlier if changes(task))}
+    return [task for task in tasks if task.id not in settled_ids and changes(task)]
+
+
+def _end_subjects(
+    tasks: Sequence[model.Task], strategies: Mapping[str, confidence.Strategy], rules: Rules
+) -> list[model.Task]:
+    """Returns the work that a council judges at the end: all that writes, unless every route of it is sure."""
+    if rules.scope != "end" or rules.policy == "off":
+        return []
+    subjects = _unreviewed(tasks, rules, declares_change)
+    return subjects if any(strategies.get(task.id) != "direct" for task in subjects) else []
+
+
+def _with_council(
+    tasks: list[model.Task], subjects: Sequence[model.Task], rules: Rules, names: _Names
+) -> list[model.Task]:
+    """Returns the tasks with a review of the subjects by each seat of a council; one that can still grow does."""
+    open_seats = [task for task in tasks if _is_seat(task) and task.id not in rules.final_ids]
+    if subjects and open_seats and len(open_seats[0].reviews) + len(subjects) <= MAX_SUBJECTS:
+        grown = {seat.id: _grown(seat, subjects) for seat in open_seats}
+        return [grown.get(task.id, task) for task in tasks]
+    out = list(tasks)
+    for start in range(0, len(subjects), MAX_SUBJECTS):
+        chunk = subjects[start : start + MAX_SUBJECTS]
+        for seat in rules.council(chunk):
+            review = _review(names.free(f"{COUNCIL}.{seat.rsplit('/', 1)[-1]}"), chunk, rules)
+            out.append(review.model_copy(update={"agent": seat}))
+    return out
+
+
+def _is_seat(task: model.Task) -> bool:
+    return bool(task.reviews) and task.id.startswith(f"{COUNCIL}.")
+
+
+def _grown(seat: model.Task, subjects: Sequence[model.Task]) -> model.Task:
+    ids = [task.id for task in subjects]
+    reads = dict.fromkeys([*seat.reads, *(path for task in subjects for path in task.files)])
+    names = ", ".join(f"`{task_id}`" for task_id in (*seat.reviews, *ids))
+    fields = {"reviews": (*seat.reviews, *ids), "deps": (*seat.deps, *ids), "reads": tuple(reads)}
+    return seat.model_copy(update={**fields, "goal": _question(names)})
+
+
+def _question(subject_names: str) -> str:
+    return f"Review the work of {subject_names} against its goals: is it right, complete, tested and safe?"
 
 
 def _subjects(
     tasks: Sequence[model.Task], strategies: Mapping[str, confidence.Strategy], rules: Rules
 ) -> tuple[list[model.Task], list[model.Task]]:
     """Returns what is reviewed before anything builds on it, and what is reviewed beside the rest."""
-    standard = rules.scope == "standard" and rules.policy != "off"
-    if standard:
-        return _having(tasks, strategies, "supervised"), _having(tasks, strategies, "direct+async-review")
     if rules.scope != "each":
         return [], []
-    subject_ids = {task_id for task in tasks for task_id in task.reviews}
     foundations = {dep for task in tasks for dep in task.deps if not task.reviews}
-    subjects = [
-        task
-        for task in tasks
-        if writes(task)
-        and task.id not in subject_ids
-        and task.id not in rules.final_ids
-        and strategies.get(task.id) != "direct"
-    ]
+    subjects = [task for task in _unreviewed(tasks, rules, writes) if strategies.get(task.id) != "direct"]
     return [task for task in subjects if task.id in foundations], [
         task for task in subjects if task.id not in foundations
     ]
@@ -129,11 +194,21 @@ def _subjects(
 def writes(task: model.Task) -> bool:
     """Returns whether a task changes something as far as anybody can tell: it says so, or does not say that it looks.
 
-    What a command changes is decided by who allowed it, and a person's word and a review change nothing.
+    What a command changes is decided by who allowed it, and a person's word, a review and a simulation change nothing.
     """
-    if task.reviews or task.command or task.worker in (model.WorkerKind.HUMAN, model.WorkerKind.COMMAND):
-        return False
-    return bool(task.files) or not plan_advice.only_looks(task)
+    return _is_agents_work(task) and (bool(task.files) or not plan_advice.only_looks(task))
+
+
+def declares_change(task: model.Task) -> bool:
+    """Returns whether a task says that it changes something: by the files that it names, or by its verb."""
+    return _is_agents_work(task) and (bool(task.files) or plan_advice.says_to_write(task))
+
+
+def _is_agents_work(task: model.Task) -> bool:
+    return not (task.reviews or task.command or task.worker in _NO_AGENTS)
+
+
+_NO_AGENTS: Final = (model.WorkerKind.HUMAN, model.WorkerKind.COMMAND, model.WorkerKind.SCRIPTED)
 
 
 def with_reviewers(tasks: Sequence[model.Task], reviewers: Collection[str]) -> list[model.Task]:
@@ -155,12 +230,6 @@ def with_reviewers(tasks: Sequence[model.Task], reviewers: Collection[str]) -> l
 
 def _is_work(task: model.Task, reviewers: Collection[str]) -> bool:
     return writes(task) and task.agent not in reviewers
-
-
-def _having(
-    tasks: Sequence[model.Task], strategies: Mapping[str, confidence.Strategy], strategy: confidence.Strategy
-) -> list[model.Task]:
-    return [task for task in tasks if strategies.get(task.id) == strategy]
 
 
 @dataclass(slots=True)
@@ -196,7 +265,7 @@ def _review(name: str, subjects: Sequence[model.Task], rules: Rules) -> model.Ta
     subject_names = ", ".join(f"`{task.id}`" for task in subjects)
     return model.Task(
         id=name,
-        do=f"Review the work of {subject_names} against its goals: is it right, complete, tested and safe?",
+        do=_question(subject_names),
         deps=tuple(task.id for task in subjects),
         agent=next((name for task in subjects if (name := rules.reviewer(task))), None),
         model=model_names.REVIEW_MODEL,
@@ -231,8 +300,10 @@ def _notices(
 
 def _reasons(out: Sequence[model.Task], before: Sequence[model.Task]) -> dict[str, str]:
     old_ids = {task.id for task in before}
-    return {
-        task.id: "a person decides" if task.worker is model.WorkerKind.HUMAN else "review"
-        for task in out
-        if task.id not in old_ids
-    }
+    return {task.id: _reason(task) for task in out if task.id not in old_ids}
+
+
+def _reason(task: model.Task) -> str:
+    if task.worker is model.WorkerKind.HUMAN:
+        return "a person decides: nobody is sure"
+    return "reviews = end" if _is_seat(task) else "reviews = each"

@@ -13,7 +13,7 @@ import anyio.to_thread
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import project_files
-from dispatch_mcp.model import TaskState, WorkerKind, bounds, model_names, ports, problems, records, transitions
+from dispatch_mcp.model import TaskState, WorkerKind, bounds, digests, model_names, ports, problems, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import (
     edit_rules,
@@ -68,7 +68,7 @@ class Rules:
     depth_limit: int = 2
     bands: confidence.Bands = BANDS
     review_policy: review_rules.Policy = "standard"
-    reviews: review_rules.Scope = "standard"
+    reviews: review_rules.Scope = "end"
     review_rounds: int = 3
     ceilings: model.Limits = NO_CEILINGS
     price: forecast.Price = forecast.no_price
@@ -178,13 +178,13 @@ class Planner:
         reading = plan_documents.read_tasks([self._like_another(task, graph) for task in graph.tasks])
         refuse([fault.model_copy(update={"where": graph.place(fault.where)}) for fault in self.check(reading)])
         proposal = await self.plan_document(
-            plan_documents.Document(reading, max_parallel), request=request, on_conflict=on_conflict, pattern=pattern
+            plan_documents.Document(reading, max_parallel),
+            request=request,
+            on_conflict=on_conflict,
+            pattern=pattern,
+            additions={task_id: f"pattern {name}" for task_id, name in graph.additions.items()},
         )
         return proposal._replace(
-            additions={
-                **{task_id: f"pattern {name}" for task_id, name in graph.additions.items()},
-                **proposal.additions,
-            },
             goals={task["id"]: task["do"] for task in graph.tasks if task["id"] not in graph.additions},
         )
 
@@ -222,8 +222,11 @@ class Planner:
         on_conflict: model.Conflict = "serialize",
         plan_id: str = "",
         pattern: str = "",
+        additions: Mapping[str, str] = {},
     ) -> PlanProposal:
         """Does what `plan` does with a document that has been read; its plan gets `plan_id` or a new id.
+
+        `additions` are the tasks in it that nobody sent, with the reason for each.
 
         Raises:
             PlanRejected: with every problem at once; nothing is stored.
@@ -242,11 +245,37 @@ class Planner:
             max_parallel=document.max_parallel or self.rules.max_parallel,
             on_conflict=on_conflict,
             timeout_s=document.timeout_s,
+            additions=dict(additions),
         )
         proposal = await self._prepared(frame, reading.tasks, reading.notes, await self._runners())
         if self.memory:
             await self.learn(self.memory.corrections(reading.tasks, self.catalog().names, self.clock()))
         return proposal
+
+    async def plan_file(
+        self, document: plan_documents.Document, *, on_conflict: model.Conflict = "serialize"
+    ) -> PlanProposal:
+        """Does what `plan` does with a document, under a name made of its content: the same one is the same plan.
+
+        What was planned before is found again as it was, also after edits.
+
+        Raises:
+            PlanRejected: with every problem at once; nothing is stored.
+        """
+        reading, rules = document.reading, self.rules
+        refuse(self.check(reading))
+        tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in reading.tasks]
+        settings = [rules.workspace, document.max_parallel, document.timeout_s, on_conflict]
+        plan_id = digests.digest([tasks, *settings, rules.reviews, rules.review_policy])[:32]
+        try:
+            plan = await self.store.plan(plan_id, principal=self.principal)
+        except errors.UnknownHandle:
+            return await self.plan_document(document, on_conflict=on_conflict, plan_id=plan_id)
+        schedule = plan_checks.prepare(plan.tasks, max_parallel=plan.max_parallel, workspace=plan.workspace)
+        proofs = proof_proposals.propose(plan.tasks, await self._runners(), rules.allow_list)
+        return PlanProposal(
+            plan, schedule, _choices(plan.tasks, reading.tasks), proofs=proofs, additions=plan.additions
+        )
 
     def check(self, reading: plan_documents.Reading) -> list[problems.Problem]:
         """Returns everything that is wrong with a document's tasks."""
@@ -320,7 +349,7 @@ class Planner:
         judging = review_rules.with_reviewers(tasks_read, reviewer_selection.names(self.catalog()))
         assignment = self._assign(judging, standing.fixed)
         with_reviews = review_rules.with_reviews(
-            assignment.tasks, assignment.strategies, self._review_rules(standing.fixed)
+            assignment.tasks, assignment.strategies, self._review_rules(standing.fixed, frame.tasks)
         )
         rest = plan_edits.rest(with_reviews.tasks, standing, frame.workspace)
         past = forecast.Past(await self.store.samples(self.principal))
@@ -334,7 +363,9 @@ class Planner:
         refuse(schedule.problems)
         edges = (*rest.edges, *schedule.added_edges)
         tasks = rest.merged(with_reviews.tasks, schedule.tasks)
-        plan = frame.model_copy(update={"tasks": tasks, "added_edges": edges})
+        additions = {**frame.additions, **with_reviews.added}
+        additions = {task.id: additions[task.id] for task in tasks if task.id in additions}
+        plan = frame.model_copy(update={"tasks": tasks, "added_edges": edges, "additions": additions})
         plan = plan.model_copy(update={"forecast": await self._forecast(schedule, plan.max_parallel, past)})
         if plan.version == 1:
             await self.store.save_plan(plan, self.principal)
@@ -352,7 +383,7 @@ class Planner:
             ]
         )
         proofs = proof_proposals.propose(rest.tasks, runners, self.rules.allow_list)
-        return PlanProposal(plan, outlook, assignment.decided, proofs=proofs, additions=with_reviews.added)
+        return PlanProposal(plan, outlook, assignment.decided, proofs=proofs, additions=_news(plan, with_reviews.added))
 
     async def _runners(self) -> tuple[proof_proposals.Runner, ...]:
         """Returns what runs the tests of the workspace, as it is now."""
@@ -392,10 +423,16 @@ class Planner:
         """Returns a planner that adds nothing to the tasks that it is given."""
         return replace(self, rules=replace(self.rules, review_policy="off", reviews="none"))
 
-    def _review_rules(self, pinned_ids: Collection[str]) -> review_rules.Rules:
+    def _review_rules(self, pinned_ids: Collection[str], earlier: Sequence[model.Task]) -> review_rules.Rules:
         rules = self.rules
         return review_rules.Rules(
-            rules.review_policy, rules.reviews, rules.review_rounds, self._reviewer, frozenset(pinned_ids)
+            rules.review_policy,
+            rules.reviews,
+            rules.review_rounds,
+            self._reviewer,
+            self._council,
+            frozenset(pinned_ids),
+            earlier,
         )
 
     def _assign(self, tasks: Sequence[model.Task], pinned_ids: Collection[str] = ()) -> _Assigned:
@@ -432,6 +469,18 @@ class Planner:
         assignment.tasks.append(task.model_copy(update=choice))
         assignment.decided[task.id] = {**choice, "conf": round(route.confidence, 2)}
 
+    def _council(self, tasks: Sequence[model.Task]) -> Sequence[str]:
+        """Returns who judges the change of a run: those who always do, and the two who fit its goals best."""
+        roster = self.catalog()
+        pool = reviewer_selection.pool(roster)
+        names = [agent.name for agent in pool.choice]
+        if not names:
+            return ()
+        goals = "\n".join(task.goal for task in tasks)
+        fitting = [candidate.name for candidate in router.route(goals, roster.roster(REVIEWERS)).ranked]
+        best = [name for name in dict.fromkeys([*fitting, *names]) if name in names]
+        return (*(agent.name for agent in pool.always), *best[: reviewer_selection.SEATS])
+
     def _reviewer(self, task: model.Task) -> str:
         """Returns the reviewer who fits a task's goal best, or the one who always takes part."""
         roster = self.catalog()
@@ -439,6 +488,17 @@ class Planner:
             return ""
         candidates = router.route(task.goal, roster.roster(REVIEWERS)).ranked
         return candidates[0].name if candidates else ""
+
+
+def _choices(tasks: Sequence[model.Task], before: Sequence[model.Task]) -> dict[str, dict[str, model.Json]]:
+    """Returns the agents and models that were chosen for tasks that named no agent."""
+    unnamed = {task.id for task in before if not task.agent}
+    return {task.id: {"agent": task.agent, "model": task.model} for task in tasks if task.id in unnamed and task.agent}
+
+
+def _news(plan: model.Plan, reviews: Mapping[str, str]) -> Mapping[str, str]:
+    """Returns what planning has added to this version of a plan."""
+    return plan.additions if plan.version == 1 else reviews
 
 
 def refuse(faults: Sequence[problems.Problem]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import anyio
@@ -46,7 +46,7 @@ async def _plan(
     settings: configuration.Settings, document: plan_documents.Document, on_conflict: model.Conflict
 ) -> planner.PlanProposal:
     async with composition.open_dispatcher(settings, drives=False) as app:
-        return await app.plans.plan_document(document, on_conflict=on_conflict)
+        return await app.plans.plan_file(document, on_conflict=on_conflict)
 
 
 def _from_request(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
@@ -153,14 +153,10 @@ def _show(proposal: planner.PlanProposal, settings: configuration.Settings) -> N
     for task_id, do in proposal.goals.items():
         console.say(f"{task_id}: {do}")
     for task_id, choice in proposal.decided.items():
-        console.say(f"{task_id}: {choice['agent']} ({choice['model']}), confidence {choice['conf']:.2f}")
+        sure = f", confidence {choice['conf']:.2f}" if "conf" in choice else ""
+        console.say(f"{task_id}: {choice['agent']} ({choice['model']}){sure}")
     console.say(f"critical path: {' → '.join(schedule.critical_path)}", style="bold")
-    at = schedule.estimate
-    console.say(
-        f"about {at.parallel:g} min with {plan.max_parallel} at a time ({at.serial:g} one by one, "
-        f"{at.speedup:.2f} times faster; no plan is shorter than {at.lower_bound:g})"
-    )
-    console.say(_expected(plan.forecast))
+    console.say(_expected(plan))
     for edge in schedule.added_edges:
         console.say(f"added: {edge.before} before {edge.after}: {edge.reason}", style="yellow")
     for notice in schedule.notices:
@@ -183,15 +179,26 @@ def _proofs(proofs: proof_proposals.Proposals, settings: configuration.Settings)
         yield f"`{shlex.join(proofs.if_allowed)}` would prove more. {settings.how_to_allow(proofs.if_allowed)}"
 
 
-def _expected(figures: Mapping[str, model.Json]) -> str:
+def _expected(plan: model.Plan) -> str:
     """Returns a forecast in a line."""
-    tokens, minutes = figures["tokens"], figures["min"]
-    dollars = f", ${figures['usd'][0]:.2f} to ${figures['usd'][1]:.2f}" if "usd" in figures else ""
+    figures = plan.forecast
+    parts = [f"{_range(figures['min'])} min with {plan.max_parallel} at a time"]
+    if "tokens" in figures:
+        parts.append(f"{_range(figures['tokens'])} tokens")
+    if "usd" in figures:
+        parts.append(f"${figures['usd'][0]:.2f} to ${figures['usd'][1]:.2f}")
+    if figures.get("unpriced"):
+        parts.append(f"no price is known for {figures['unpriced']} of {figures['spawns']} agents")
+    if figures.get("waits"):
+        parts.append(f"not counting how long people take ({figures['waits']} to decide)")
     return (
         f"forecast ({figures['basis']}; half the time less than the first figure, nine times in ten less than the "
-        f"second): {tokens[0]:,} to {tokens[1]:,} tokens{dollars}, {minutes[0]} to {minutes[1]} min, "
-        f"{figures['spawns']} agents"
+        f"second): {', '.join(parts)}"
     )
+
+
+def _range(figures: Sequence[float]) -> str:
+    return f"{figures[0]:,} to {figures[1]:,}"
 
 
 def _extras(plan: model.Plan, options: argparse.Namespace) -> None:

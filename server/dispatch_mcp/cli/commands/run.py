@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -14,9 +13,9 @@ import rich.table
 from dispatch_mcp import composition, configuration, errors, model, next_steps
 from dispatch_mcp.cli import console, input_files, logs, shell_wording
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.model import RunState, TaskState, WorkerKind, digests, records, transitions
+from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, transitions
 from dispatch_mcp.planning import plan_documents
-from dispatch_mcp.service import dispatcher, planner
+from dispatch_mcp.service import dispatcher
 
 PLAN_ID = re.compile(r"^[0-9a-f]{32}$")
 LIVE_ROWS = 12
@@ -48,7 +47,7 @@ async def _main(
 ) -> int:
     redactor = logs.to_stderr(setup)
     async with composition.open_dispatcher(setup.settings, default_worker=worker, chat=False, redactor=redactor) as app:
-        plan_id = options.file if document is None else await _stored(app, document)
+        plan_id = options.file if document is None else (await app.plans.plan_file(document)).plan.id
         if document is not None and document.trace_dir and not options.trace_dir and not options.quiet:
             console.note(f"config.trace_dir {document.trace_dir!r} is only a hint; choose a folder with --trace-dir.")
         return await _run(app, options, plan_id, setup.settings.home)
@@ -65,25 +64,6 @@ def _worker(options: argparse.Namespace) -> WorkerKind | None:
         raise errors.InputError(
             f"There is no worker {options.worker!r}.", hint=f"Use auto or one of: {names}."
         ) from None
-
-
-async def _stored(app: dispatcher.Dispatcher, document: plan_documents.Document) -> str:
-    """Stores the document as a plan under a name made from its content, so that running it again finds it.
-
-    Whoever runs a file has decided who does what in it: nothing is added but the reviews that the settings ask for by
-    name.
-    """
-    reading = document.reading
-    planner.refuse(app.plans.check(reading))
-    tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in reading.tasks]
-    extras = [app.rules.reviews] if app.rules.reviews == "each" else []
-    content = digests.digest([tasks, app.rules.workspace, document.max_parallel, document.timeout_s, *extras])[:32]
-    try:
-        return (await app.store.plan(content, principal=app.principal)).id
-    except errors.UnknownHandle:
-        with_each = replace(app.plans, rules=replace(app.rules, review_policy="off"))
-        plans = with_each if app.rules.reviews == "each" else app.plans.without_additions()
-        return (await plans.plan_document(document, plan_id=content)).plan.id
 
 
 async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id: str, home: Path) -> int:
@@ -170,8 +150,9 @@ async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: 
     traces = {task.id: _trace(view, task, outcomes.get(task.id), attempts) for task in view.tasks}
     files = input_files.write_traces(folder, traces)
     end = view.run.finished_at or view.run.updated_at
+    additions = {task.id: task.state.value for task in view.tasks if task.id in view.plan.additions}
     answer = plan_documents.result_document(
-        view.tasks,
+        [task for task in view.tasks if task.id not in additions],
         outcomes,
         last,
         total_s=max(0.0, end - view.run.created_at),
@@ -184,6 +165,7 @@ async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: 
         **({"proof": proof} if proof else {}),
         **answer,
         **({} if view.run.state is RunState.SUCCEEDED else {"state": view.run.state.value}),
+        **({"added": additions} if additions else {}),
         "correlation_id": run_id,
         **({"simulated": True} if simulation else {}),
     }
