@@ -205,12 +205,44 @@ def test_a_plan_id_runs_the_stored_plan(shell: command_runs.Shell) -> None:
     assert (said.code, said.json["summary"]["total_tasks"]) == (0, 2)
 
 
-def test_a_finished_document_runs_anew_and_reuse_takes_its_results_over(shell: command_runs.Shell) -> None:
+def test_a_finished_document_runs_anew_and_reuse_takes_its_results_over(
+    shell: command_runs.Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCH_MCP_REVIEWS", "none")
     document = str(command_runs.DOCUMENTS / "debug-then-fix.json")
     runs = [shell("run", document, "--dry-run", *more).json["correlation_id"] for more in ((), (), ("--reuse",))]
     assert len(set(runs)) == 3
     replayed = [sum(kind == "task_replayed" for kind, _ in history(shell, run_id)) for run_id in runs]
     assert replayed == [0, 0, 2]
+
+
+def test_a_file_is_the_same_plan_whether_it_is_planned_or_run_and_what_was_added_is_said_first(
+    shell: command_runs.Shell,
+) -> None:
+    document = str(command_runs.DOCUMENTS / "three-generators.json")
+    planned = shell("plan", document, "--json").json
+    assert list(planned)[:2] == ["added", "refuse"]
+    assert all(name.startswith("council.") for name in planned["added"])
+    again = shell("plan", document)
+    assert again.out.startswith("added: council.")
+    assert f"plan {planned['plan_id']}, version 1" in again.out
+    ran = shell("run", document, "--dry-run")
+    assert ran.err.startswith("added: council.")
+    assert ran.json["summary"]["total_tasks"] == 3
+    run_id = ran.json["correlation_id"]
+    assert planned["plan_id"] in shell("status", run_id, "--json").out
+    assert {task for kind, task in history(shell, run_id) if kind == "attempt_finished"} > set(planned["added"])
+
+
+def test_another_setting_for_reviews_makes_another_plan_of_a_file(
+    shell: command_runs.Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = str(command_runs.DOCUMENTS / "three-generators.json")
+    with_council = shell("plan", document, "--json").json
+    monkeypatch.setenv("DISPATCH_MCP_REVIEWS", "none")
+    without = shell("plan", document, "--json").json
+    assert "added" not in without
+    assert without["plan_id"] != with_council["plan_id"]
 
 
 class Gate:

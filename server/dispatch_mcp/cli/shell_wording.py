@@ -147,7 +147,9 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
         'Split it in your own words: --pattern NAME --part "…" --part "…", or write tasks into a file for '
         "`dispatch-mcp plan FILE`; `--with api` or `--with claude` has a model write them."
     ),
-    StepKind.REFUSE_ADDED: constant_words("To do without, write the tasks that you want into a file and plan that."),
+    StepKind.REFUSE_ADDED: constant_words(
+        "To do without reviews, set DISPATCH_MCP_REVIEWS=none; without a pattern's own tasks, plan a file of yours."
+    ),
     StepKind.BEGIN_ANEW: lambda step: (
         f"`dispatch-mcp run {step.plan or 'FILE'} --reuse` starts a run of the new version and takes over the results "
         "that still hold."

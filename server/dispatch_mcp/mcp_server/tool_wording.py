@@ -126,10 +126,8 @@ def _mend(step: NextStep) -> str:
 
 
 def _refuse_added(step: NextStep) -> str:
-    return (
-        f"plan_dag(plan_id, base_version={step.version}, edits) with {{op: remove, id: {(*step.tasks, '…')[0]}}} "
-        "takes it out."
-    )
+    edit = f"plan_dag(plan_id, base_version={step.version}, edits) with {{op: remove, id: {(*step.tasks, '')[0]}}}"
+    return f"{edit} takes it out." if step.tasks else "Plan the tasks anew without it."
 
 
 _PHRASES: Final[Mapping[StepKind, Words]] = {

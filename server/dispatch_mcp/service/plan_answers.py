@@ -36,9 +36,25 @@ def plan_answer(proposal: planner.PlanProposal, words: Words, *, diagram: bool) 
 def _added(proposal: planner.PlanProposal, words: Words) -> dict[str, model.Json]:
     if not proposal.additions:
         return {}
+    return {"added": dict(proposal.additions), "refuse": words(refusal_step(proposal))}
+
+
+def refusal_step(proposal: planner.PlanProposal) -> NextStep:
+    """Returns how to do without what was added: what is no person's decision is taken out, and agents are named."""
+    gates = {task.id for task in proposal.plan.tasks if task.id in proposal.additions and _is_gate(task)}
+    removable = tuple(task_id for task_id in proposal.additions if task_id not in gates)
+    by_route = gates & {task_id for task_id, why in proposal.additions.items() if not why.startswith(PATTERN)}
+    advice = "To do without the decision, name an agent for what waits for it." if by_route else ""
     plan = proposal.plan
-    step = NextStep(StepKind.REFUSE_ADDED, plan=plan.id, version=plan.version, tasks=tuple(proposal.additions))
-    return {"added": dict(proposal.additions), "refuse": words(step)}
+    return NextStep(StepKind.REFUSE_ADDED, plan=plan.id, version=plan.version, tasks=removable, advice=advice)
+
+
+PATTERN = "pattern "
+"""How the reason of a task begins that a pattern has."""
+
+
+def _is_gate(task: model.Task) -> bool:
+    return task.worker is model.WorkerKind.HUMAN
 
 
 def _decided(proposal: planner.PlanProposal) -> Mapping[str, Mapping[str, model.Json]]:

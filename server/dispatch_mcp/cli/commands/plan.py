@@ -147,7 +147,7 @@ def _show(proposal: planner.PlanProposal, settings: configuration.Settings) -> N
     for task_id, why in proposal.additions.items():
         console.say(f"added: {task_id} ({why})", style="yellow")
     if proposal.additions:
-        console.say(shell_wording.words(NextStep(StepKind.REFUSE_ADDED, plan=plan.id, version=plan.version)))
+        console.say(shell_wording.words(plan_answers.refusal_step(proposal)))
     for number, wave in enumerate(schedule.waves, 1):
         console.say(f"wave {number}: {', '.join(wave)}")
     for task_id, do in proposal.goals.items():

@@ -15,7 +15,7 @@ from dispatch_mcp.cli import console, input_files, logs, shell_wording
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, transitions
 from dispatch_mcp.planning import plan_documents
-from dispatch_mcp.service import dispatcher
+from dispatch_mcp.service import dispatcher, plan_answers
 
 PLAN_ID = re.compile(r"^[0-9a-f]{32}$")
 LIVE_ROWS = 12
@@ -47,7 +47,7 @@ async def _main(
 ) -> int:
     redactor = logs.to_stderr(setup)
     async with composition.open_dispatcher(setup.settings, default_worker=worker, chat=False, redactor=redactor) as app:
-        plan_id = options.file if document is None else (await app.plans.plan_file(document)).plan.id
+        plan_id = options.file if document is None else await _planned(app, document, options)
         if document is not None and document.trace_dir and not options.trace_dir and not options.quiet:
             console.note(f"config.trace_dir {document.trace_dir!r} is only a hint; choose a folder with --trace-dir.")
         return await _run(app, options, plan_id, setup.settings.home)
@@ -64,6 +64,15 @@ def _worker(options: argparse.Namespace) -> WorkerKind | None:
         raise errors.InputError(
             f"There is no worker {options.worker!r}.", hint=f"Use auto or one of: {names}."
         ) from None
+
+
+async def _planned(app: dispatcher.Dispatcher, document: plan_documents.Document, options: argparse.Namespace) -> str:
+    """Returns the plan of a document, the same that planning it alone gives, and says what was added to it."""
+    proposal = await app.plans.plan_file(document)
+    if proposal.additions and not options.quiet:
+        rows = ", ".join(f"{task_id} ({why})" for task_id, why in proposal.additions.items())
+        console.note(f"added: {rows}. {shell_wording.words(plan_answers.refusal_step(proposal))}")
+    return proposal.plan.id
 
 
 async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id: str, home: Path) -> int:
@@ -142,17 +151,20 @@ def _picture(view: run_view.RunView) -> rich.table.Table:
 
 
 async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: Path) -> dict[str, model.Json]:
-    """Returns the results (docs/rules.md#result-document), and writes the trace files that they name."""
+    """Returns the results (docs/rules.md#result-document), and writes the trace files that they name.
+
+    They are those of the tasks that the document has; what planning added decides how the run ends.
+    """
     run_id = view.run.id
-    outcomes = await app.store.outcomes(run_id, [task.id for task in view.tasks if task.result])
+    tasks = [task for task in view.tasks if task.id not in view.plan.additions]
+    outcomes = await app.store.outcomes(run_id, [task.id for task in tasks if task.result])
     attempts = await app.store.attempts(run_id)
     last = {attempt.task_id: attempt for attempt in attempts}
-    traces = {task.id: _trace(view, task, outcomes.get(task.id), attempts) for task in view.tasks}
+    traces = {task.id: _trace(view, task, outcomes.get(task.id), attempts) for task in tasks}
     files = input_files.write_traces(folder, traces)
     end = view.run.finished_at or view.run.updated_at
-    additions = {task.id: task.state.value for task in view.tasks if task.id in view.plan.additions}
     answer = plan_documents.result_document(
-        [task for task in view.tasks if task.id not in additions],
+        tasks,
         outcomes,
         last,
         total_s=max(0.0, end - view.run.created_at),
@@ -165,7 +177,6 @@ async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: 
         **({"proof": proof} if proof else {}),
         **answer,
         **({} if view.run.state is RunState.SUCCEEDED else {"state": view.run.state.value}),
-        **({"added": additions} if additions else {}),
         "correlation_id": run_id,
         **({"simulated": True} if simulation else {}),
     }
