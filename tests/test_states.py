@@ -236,6 +236,7 @@ def server_shell(
     for name, value in provider.env(DISPATCH_MCP_WORKSPACE=str(workspace)).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([["python", "-S", "-c", "*"]]))
+    monkeypatch.setenv("DISPATCH_MCP_REVIEWS", "none")
     return command_runs.shell(monkeypatch, capsys)
 
 

@@ -164,7 +164,7 @@ def test_what_a_person_takes_over_speaks_for_the_agent_that_did_it(
         async with sqlite_store.open_store(Path(os.environ["DISPATCH_MCP_HOME"])) as store:
             return [(one.agent, one.outcome, one.weight) for one in await store.learned(records.LOCAL)]
 
-    for name, value in provider.env().items():
+    for name, value in provider.env(DISPATCH_MCP_REVIEWS="none").items():
         monkeypatch.setenv(name, value)
     edit = {"tool": "edit_file", "input": {"path": "list.txt", "old": "first", "new": "second"}}
     goal = fake_provider.script(edit, fake_provider.done())

@@ -147,7 +147,7 @@ def test_every_problem_of_a_plan_is_listed_at_once(shell: command_runs.Shell, tm
 def test_a_plan_shows_waves_and_how_to_run_it(shell: command_runs.Shell) -> None:
     said = shell("plan", str(command_runs.DOCUMENTS / "two-nodes-two-checks.json"), "--diagram")
     assert said.code == 0
-    assert "wave 1: gen-writer, gen-transformer\nwave 2: check-writer, check-transformer\n" in said.out
+    assert "wave 1: gen-writer, gen-transformer\nwave 2: check-writer, check-transformer, council." in said.out
     assert "dispatch-mcp run " in said.out
     assert "flowchart" in said.out
 

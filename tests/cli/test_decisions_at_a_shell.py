@@ -19,6 +19,7 @@ WORK = {"id": "work", "do": "Write it", "deps": ["gate"], "worker": "host"}
 
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> command_runs.Shell:
+    monkeypatch.setenv("DISPATCH_MCP_REVIEWS", "none")
     return command_runs.shell(monkeypatch, capsys)
 
 

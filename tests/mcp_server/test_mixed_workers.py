@@ -59,7 +59,7 @@ def test_all_workers_change_one_repository_and_the_user_takes_over_their_merged_
     claude.plays({"files": {"new.txt": "from claude\n"}, "rows": [claude_double.result()]})
     shell = command_runs.shell(monkeypatch, capsys)
     with fake_provider.opened() as fake:
-        for name, value in fake.env().items():
+        for name, value in fake.env(DISPATCH_MCP_REVIEWS="none").items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("PATH", f"{claude.folder}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setenv("DISPATCH_MCP_WORKSPACE", str(repo))
