@@ -463,9 +463,10 @@ def answer(
     """Returns the compact answer to whoever sent the plan: what the server decided and nothing that it was sent.
 
     `decided` holds per task what was chosen for it (agent, model, conf). Slack is in whole minutes, for tasks that
-    have some. How long it takes is the forecast's to say.
+    have some; estimates are in minutes.
     """
     head: dict[str, model.Json] = {"plan_id": plan_id, "version": version} if plan_id else {}
+    guess = schedule.estimate
     out: dict[str, model.Json] = {
         **head,
         "ok": not schedule.problems,
@@ -473,6 +474,12 @@ def answer(
         "waves": [list(wave) for wave in schedule.waves],
         "tasks": _decided(schedule, decided or {}),
         "critical_path": list(schedule.critical_path),
+        "est_min": {
+            "serial": round(guess.serial),
+            "parallel": round(guess.parallel),
+            "critical": round(guess.critical),
+            "speedup": round(guess.speedup, 2),
+        },
         "added_edges": [edge.model_dump() for edge in schedule.added_edges],
         "warnings": [notice.model_dump(mode="json", exclude_defaults=True) for notice in schedule.notices],
         "next": list(schedule.next),

@@ -151,8 +151,8 @@ def _with_council(
     """Returns the tasks with a review of the subjects by each seat of a council; one that can still grow does."""
     open_seats = [task for task in tasks if _is_seat(task) and task.id not in rules.final_ids]
     if subjects and open_seats and len(open_seats[0].reviews) + len(subjects) <= MAX_SUBJECTS:
-        grown = {seat.id: _grown(seat, subjects) for seat in open_seats}
-        return [grown.get(task.id, task) for task in tasks]
+        larger = {seat.id: _grown(seat, subjects) for seat in open_seats}
+        return [larger.get(task.id, task) for task in tasks]
     out = list(tasks)
     for start in range(0, len(subjects), MAX_SUBJECTS):
         chunk = subjects[start : start + MAX_SUBJECTS]

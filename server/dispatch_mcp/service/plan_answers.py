@@ -23,6 +23,7 @@ def plan_answer(proposal: planner.PlanProposal, words: Words, *, diagram: bool) 
     """
     plan = proposal.plan
     schedule = plan_checks.answer(proposal.prepared, plan_id=plan.id, version=plan.version, decided=_decided(proposal))
+    del schedule["est_min"]  # the schedule's own guess: the forecast says how long it takes, with history and a range
     answer = {**_added(proposal, words), **schedule}
     answer["forecast"] = plan.forecast
     answer |= proof_proposals.answer(proposal.proofs)

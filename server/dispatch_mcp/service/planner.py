@@ -492,8 +492,8 @@ class Planner:
 
 def _choices(tasks: Sequence[model.Task], before: Sequence[model.Task]) -> dict[str, dict[str, model.Json]]:
     """Returns the agents and models that were chosen for tasks that named no agent."""
-    unnamed = {task.id for task in before if not task.agent}
-    return {task.id: {"agent": task.agent, "model": task.model} for task in tasks if task.id in unnamed and task.agent}
+    open_ids = {task.id for task in before if not task.agent}
+    return {task.id: {"agent": task.agent, "model": task.model} for task in tasks if task.id in open_ids and task.agent}
 
 
 def _news(plan: model.Plan, reviews: Mapping[str, str]) -> Mapping[str, str]:
