@@ -13,7 +13,17 @@ import anyio.to_thread
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import project_files
-from dispatch_mcp.model import TaskState, WorkerKind, bounds, digests, model_names, ports, problems, records, transitions
+from dispatch_mcp.model import (
+    TaskState,
+    WorkerKind,
+    bounds,
+    digests,
+    model_names,
+    ports,
+    problems,
+    records,
+    transitions,
+)
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import (
     edit_rules,
