@@ -48,9 +48,12 @@ async def test_what_was_added_stands_first_with_the_way_to_refuse_it(desk: memor
     assert not any(name in task.get("deps", []) for task in tasks.values() for name in answer["added"])
 
 
-async def test_a_decision_is_refused_by_naming_an_agent_and_not_by_an_edit(desk: memory_client.Desk) -> None:
-    doubtful = {"id": "tell", "do": "Describe it", "files": ["README.md"]}
-    answer = await desk.call("plan_dag", tasks=[WRITE, doubtful])
+async def test_a_decision_is_refused_by_naming_an_agent_and_not_by_an_edit(tmp_path: Path) -> None:
+    chosen = memory_client.settings(tmp_path / "home", memory_client.repository(tmp_path / "shop"))
+    strict = chosen.model_copy(update={"review_policy": "strict"})
+    doubtful = {"id": "tell", "do": "Zxqw vbnm", "files": ["README.md"]}
+    async with memory_client.desk(memory_client.make_server(strict)) as desk:
+        answer = await desk.call("plan_dag", tasks=[WRITE, doubtful])
     assert answer["added"]["decision"] == "a person decides: nobody is sure"
     assert "op: remove, id: council." in answer["refuse"]
     assert "name an agent for what waits for it" in answer["refuse"]
