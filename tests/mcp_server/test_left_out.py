@@ -125,7 +125,7 @@ async def test_a_client_that_sends_every_argument_goes_the_whole_way(
 ) -> None:
     task = {**dict.fromkeys(tool_arguments.task_schema(model.Task)["properties"], blank), **TASK}
     route = await desk.call("route_task", **filled_up("route_task", blank, task="Write a basket module"))
-    assert route["why"]
+    assert route["strategy"]
     plan = await desk.call("plan_dag", **filled_up("plan_dag", blank, tasks=[task]))
     limits = dict.fromkeys(model.Limits.model_fields, blank)
     run = await desk.call("dispatch", **filled_up("dispatch", blank, plan_id=plan["plan_id"], limits=limits))

@@ -16,8 +16,8 @@ WORDS = st.sampled_from(["table", "query", "page", "form", "mail"])
 DOCUMENTS = st.lists(st.lists(WORDS, max_size=8), min_size=1, max_size=6)
 
 
-def one_field(documents: Sequence[Sequence[str]], *, length: float = 0.5, pairs: bool = True) -> bm25.Postings:
-    return bm25.Postings.of(len(documents), bm25.Field(bm25.Words(documents, pairs=pairs), 2.0, length))
+def one_field(documents: Sequence[Sequence[str]], *, length: float = 0.5) -> bm25.Postings:
+    return bm25.Postings.of(len(documents), bm25.Field(bm25.Words(documents), 2.0, length))
 
 
 def plain_count(words: Sequence[str], term: str) -> int:
@@ -55,12 +55,6 @@ def test_a_pair_is_counted_within_a_document_only(documents: list[list[str]], le
 def test_a_pair_does_not_reach_from_the_last_document_round_to_the_first() -> None:
     assert not bm25.Words([["b"], ["a"]]).counts("a b")
     assert not bm25.Words([["b", "c"], ["a"]]).counts("a b")
-
-
-def test_a_field_without_pairs_takes_a_space_as_part_of_a_term() -> None:
-    groups = bm25.Words([[" da", "dat"], ["dat"]], pairs=False)
-    assert dict(groups.counts(" da")) == {0: 1}
-    assert groups.totals == [2, 1]
 
 
 def test_weights_of_a_term_are_kept_as_given() -> None:

@@ -119,13 +119,7 @@ def test_a_request_too_long_to_be_an_example_is_not_compared_with_examples() -> 
     assert (long.key, long.gist) == ("", "")
 
 
-def test_letters_are_those_of_the_terms() -> None:
-    groups = dict(read("the table").letters)
-    assert set(groups) == set(agent_index.groups("tabl"))
-    assert set(groups.values()) == {1.0}
-
-
-@pytest.mark.parametrize("text", ["", "   ", "the of and", "…!?"])
+@pytest.mark.parametrize("text", ["", "   ", "the of and", "…!?", "2+2"])
 def test_a_request_without_content_has_no_terms(text: str) -> None:
     request = read(text)
-    assert (request.terms, request.stem_weights, request.letters, request.cover) == ((), (), (), 0.0)
+    assert (request.terms, request.stem_weights, request.cover) == ((), (), 0.0)

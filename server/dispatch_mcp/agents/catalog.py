@@ -11,7 +11,7 @@ import hashlib
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
 from typing import Literal
@@ -241,6 +241,15 @@ class Catalog:
         present = {agent.roster for agent in self.agents}
         waiting = present - (present if self.scope is None else self.scope)
         return tuple(roster for roster in self.declarations if roster.name in waiting and not roster.internal)
+
+    @cached_property
+    def with_siblings(self) -> Catalog:
+        """Returns the catalogue in which the rosters also take part that divide the same roles with those that do."""
+        if self.scope is None:
+            return self
+        groups = {roster.group for roster in self.declarations if roster.group and roster.name in self.scope}
+        siblings = {roster.name for roster in self.off if roster.group in groups}
+        return replace(self, scope=self.scope | siblings) if siblings else self
 
     @cached_property
     def switched_on(self) -> dict[str, str]:

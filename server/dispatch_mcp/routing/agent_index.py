@@ -1,4 +1,4 @@
-"""What routing looks requests up in: one catalogue's agents as postings of words, letters and concepts.
+"""What routing looks requests up in: one catalogue's agents as postings of words and concepts.
 
 Building it takes 50 ms for the shipped rosters and 0.4 s for 390 long files (benchmarks/routing.py), so it is built
 when the first request asks for it, and no copy is kept on the disk.
@@ -11,7 +11,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -25,7 +25,6 @@ DESCRIPTION: Final = (1.5, 0.6)
 EXAMPLES: Final = (0.5, 0.5)
 BODY: Final = (0.5, 0.6)
 BODY_ALONE: Final = (1.0, 0.6)
-LETTERS: Final = (1.0, 0.8)
 CONCEPTS: Final = (1.0, 0.6)
 """Of each field what one occurrence counts, and how much its length matters (0 to 1).
 
@@ -34,10 +33,6 @@ Set by hand on the development sets of benchmarks/routing.py in November 2026; n
 
 CONCEPTS_OF: Final = (2.0, 0.25, 1.0)
 """What a concept counts that is found in the name, the keywords and the description; set like the weights above."""
-
-NGRAM: Final = (3, 4)
-"""Lengths of the groups of letters. Without the groups 0.8 points fewer of 3,888 requests are routed right, and of 11
-with typing errors 6 instead of 10 (benchmarks/routing.py, November 2026)."""
 
 MAX_BODY_INDEXED: Final = 12_000
 """Characters of an agent's role text that routing reads."""
@@ -65,21 +60,18 @@ class Index:
     """The agents of one catalogue, in its order.
 
     `head` covers name, keywords and description, `whole` also examples and body, `body` the role text alone,
-    `letters` groups of letters of name, keywords and description, `concepts` the lexicon's concepts by number.
-    `exact` leads from a request in the form of `tokenizer.key` to the agents whose example it is, `near` does so from
-    the sorted content stems, `keywords` from stems to the agents that list the keyword. `body_share` is the share of
-    agents with a role text, `fluency` the share of their words that the lexicon understands, both 0 to 1.
+    `concepts` the lexicon's concepts by number. `exact` leads from a request in the form of `tokenizer.key` to the
+    agents whose example it is, `near` does so from the sorted content stems. `body_share` is the share of agents with
+    a role text, `fluency` the share of their words that the lexicon understands, both 0 to 1.
     """
 
     size: int
     head: bm25.Postings
     whole: bm25.Postings
     body: bm25.Postings
-    letters: bm25.Postings
     concepts: bm25.Postings
     exact: Places
     near: Places
-    keywords: Places
     fallbacks: tuple[int, ...]
     priorities: tuple[int, ...]
     body_share: float
@@ -127,11 +119,9 @@ def build(documents: Sequence[Document], vocabulary: lexicon.Lexicon) -> Index:
         head=bm25.Postings.of(size, *fields),
         whole=bm25.Postings.of(size, *fields, bm25.Field(examples, *EXAMPLES), bm25.Field(bodies, *BODY)),
         body=bm25.Postings.of(size, bm25.Field(bodies, *BODY_ALONE)),
-        letters=bm25.Postings.of(size, bm25.Field(bm25.Words(map(_letters, heads), pairs=False), *LETTERS)),
         concepts=bm25.Postings.of(size, bm25.Field(bm25.Weights([each.profile for each in meanings]), *CONCEPTS)),
         exact=_places(documents, lambda document: map(tokenizer.key, document.examples)),
         near=_places(documents, lambda document: map(gist, document.examples)),
-        keywords=_places(documents, lambda document: (" ".join(tokenizer.stems(word)) for word in document.keywords)),
         fallbacks=tuple(place for place, document in enumerate(documents) if document.fallback),
         priorities=tuple(document.priority for document in documents),
         body_share=sum(bool(document.body) for document in documents) / max(size, 1),
@@ -157,19 +147,6 @@ class _Head:
         )
         name, keywords, description = map(tokenizer.words, sources)
         return _Head(name, keywords, description, sources)
-
-
-def _letters(head: _Head) -> list[str]:
-    """Returns the groups of letters of the different stems of a document's head."""
-    distinct = dict.fromkeys(word.stem for word in (*head.name, *head.keywords, *head.description))
-    return list(itertools.chain.from_iterable(map(groups, distinct)))
-
-
-@lru_cache(maxsize=16384)
-def groups(stem: str) -> tuple[str, ...]:
-    """Returns the groups of three and four letters of a stem, its beginning marked by a space."""
-    word = f" {tokenizer.fold(stem)}"
-    return tuple(word[at : at + length] for length in NGRAM for at in range(len(word) - length + 1))
 
 
 def pairs(stems: Sequence[str]) -> list[str]:

@@ -26,15 +26,14 @@ _NOWHERE: Final[Counts] = {}
 
 
 class Words:
-    """The terms of one field, in order: each document's words, and with `pairs` neighbouring ones as well.
+    """The terms of one field, in order: each document's words, and neighbouring ones as well.
 
     A pair is asked for as `left right`. It is not stored: the places of its rarer word are looked through.
     """
 
-    __slots__ = ("_documents", "_pairs", "_places", "_words", "totals")
+    __slots__ = ("_documents", "_places", "_words", "totals")
 
-    def __init__(self, documents: Iterable[Sequence[str]], *, pairs: bool = True) -> None:
-        self._pairs = pairs
+    def __init__(self, documents: Iterable[Sequence[str]]) -> None:
         self._words: list[str] = []
         self._documents: array[int] = array("I")
         self._places: dict[str, array[int]] = {}
@@ -51,11 +50,11 @@ class Words:
                 places[word] = array("I", (place,))
         self._words.extend((*words, ""))  # the empty word ends a document: no pair reaches over it
         self._documents.extend([document] * (len(words) + 1))
-        self.totals.append(len(words) + max(0, len(words) - 1) * self._pairs)
+        self.totals.append(len(words) + max(0, len(words) - 1))
 
     def counts(self, term: str) -> Counts:
         """Returns how often each document holds a word or a pair of words."""
-        places = self._pair(term) if self._pairs and " " in term else self._places.get(term, ())
+        places = self._pair(term) if " " in term else self._places.get(term, ())
         return Counter(map(self._documents.__getitem__, places))
 
     def _pair(self, term: str) -> Sequence[int]:

@@ -30,6 +30,13 @@ Set by hand: two agents may share an example, and an example may have been writt
 ONE_WORD: Final = 0.69
 """The most that a single matched word is worth: it was right in 58 of 100 requests that another author wrote."""
 
+CHANCE: Final = 0.39
+"""The most that a single matched word is worth in a text that names neither work nor code, such as small talk."""
+
+PROVEN: Final = 0.78
+"""What the models have to say before a route counts as sure: between .70 and this 63 of 100 were right in rosters that
+they were not fitted on."""
+
 TIED: Final = 0.49
 """The most that the first of two equals is worth."""
 
@@ -81,9 +88,15 @@ def is_example(scores: scoring.Scores) -> bool:
     return max(scores.features[scoring.FEATURES.index("example")], default=0.0) == 1.0
 
 
-def bounded(sure: Certainty, matches: int, rivals: int) -> Certainty:
-    """Returns a certainty that a single matched word, or agents that are as good, leave below what they can prove."""
-    most = TIED if rivals else ONE_WORD if matches < 2 else 1.0
+def bounded(sure: Certainty, matches: int, rivals: int, *, is_work: bool) -> Certainty:
+    """Returns a certainty that a single matched word, or agents that are as good, leave below what they can prove.
+
+    `is_work` is whether the request names work or code at all: one matched word of another text proves nothing.
+    """
+    doubtful = matches < 2 or ONE_WORD < sure.confidence < PROVEN
+    most = TIED if rivals else ONE_WORD if doubtful else 1.0
+    if matches < 2 and not is_work:
+        most = min(most, CHANCE)
     return Certainty(sure.in_scope, min(sure.right, most / max(sure.in_scope, 1e-9)))
 
 
@@ -116,32 +129,33 @@ whenever a feature, a weight of `scoring` or the reading of requests changes.
 
 # Printed by scripts/fit_router.py; log odds a unit of the signal, see `Model`.
 SCOPE: Model = {
-    "": (-0.451, -1.690),
-    "log odds": (-0.015, 0.326),
-    "head": (0.485, -0.264),
-    "whole": (0.426, 0.909),
-    "letters": (0.725, 0.297),
-    "rescue": (1.105, -0.593),
-    "concepts": (2.066, -0.900),
-    "cover": (-0.234, 1.964),
-    "known": (2.949, 3.311),
-    "strength": (0.348, 0.498),
-    "empty": (-1.204, 0.235),
+    "": (-0.640, -1.176),
+    "log odds": (-0.051, 0.311),
+    "head": (0.797, -0.435),
+    "whole": (0.660, 0.930),
+    "rescue": (0.645, -0.798),
+    "concepts": (1.539, -1.136),
+    "cover": (-0.770, 0.934),
+    "known": (2.296, 2.431),
+    "strength": (0.401, 0.357),
+    "matches": (2.345, 2.320),
+    "empty": (-0.359, 0.346),
 }
 # Printed by scripts/fit_router.py; log odds a unit of the signal, see `Model`.
 RIGHT: Model = {
-    "": (-0.116, -0.755),
-    "lead": (0.449, 0.556),
-    "rivals": (-0.474, -0.093),
-    "concepts lead": (0.961, 0.281),
-    "concepts": (0.918, 0.693),
-    "head lead": (0.016, 0.058),
-    "body lead": (0.000, 0.064),
-    "rescue": (0.434, 0.359),
-    "cover": (0.212, 0.068),
-    "known": (-0.333, -0.096),
-    "empty": (0.109, -0.011),
-    "fluency": (0.805, 0.725),
+    "": (-0.698, -0.937),
+    "lead": (0.541, 0.561),
+    "rivals": (-0.392, -0.150),
+    "concepts lead": (0.806, 0.290),
+    "concepts": (0.865, 0.682),
+    "head lead": (-0.167, 0.045),
+    "body lead": (0.000, 0.028),
+    "rescue": (0.459, 0.372),
+    "cover": (0.179, 0.004),
+    "known": (-0.487, -0.248),
+    "matches": (1.218, 0.491),
+    "empty": (-0.452, -0.116),
+    "fluency": (0.557, 0.634),
 }
 NEAR: Final = 1.0
 """How much lower, in log odds, a score may be and still be that of a rival."""
@@ -181,7 +195,6 @@ def signals(request: request_reader.Request, scores: scoring.Scores, index: agen
         "head lead": _lead(rows["head"], first),
         "whole": own["whole"],
         "body lead": _lead(rows["body"], first),
-        "letters": own["letters"],
         "concepts": own["concepts"],
         "concepts lead": _lead(rows["concepts"], first),
         "rescue": own["rescue"],
@@ -189,6 +202,7 @@ def signals(request: request_reader.Request, scores: scoring.Scores, index: agen
         "known": recognition(request, index),
         "empty": float(not (own["head"] or own["whole"] or own["concepts"])),
         "fluency": index.fluency,
+        "matches": min(ENOUGH, words_for(request, index, first)) / ENOUGH,
     }
 
 

@@ -260,7 +260,7 @@ class Learner:
             top = max(scores)
             loss = math.log(sum(math.exp(score - top) for score in scores)) + top - scores[place]
             self.losses[at] = PATIENCE * self.losses[at] + weight * min(loss, MAX_LOSS)
-            self.hits[at] = PATIENCE * self.hits[at] + weight * (scores[place] == top)
+            self.hits[at] = PATIENCE * self.hits[at] + weight * (scores[place] == top) / scores.count(top)
 
     def _train(self, vector: Vector, base: Sequence[float], place: int, past: Past) -> None:
         for _ in range(ROUNDS):

@@ -49,14 +49,16 @@ class Part(model.Value):
 class Offer(model.Value):
     """The agents to choose from, the best first, the names of the rest in their order, and the groups of the rest.
 
-    `off` are rosters that take no part unless they are named, `switched_on` those that the workspace switches on, each
-    with the reason. `tie` are agents that the words of the request do not tell apart.
+    `off` are rosters that take no part unless they are named, `absent` is the agent of one of them that the request
+    rather is for, `switched_on` are those that the workspace switches on, each with the reason. `tie` are
+    agents that the words of the request do not tell apart.
     """
 
     choices: tuple[Choice, ...] = ()
     rest: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     off: tuple[str, ...] = ()
+    absent: str = ""
     switched_on: Mapping[str, str] = {}
     tie: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()

@@ -54,7 +54,7 @@ class Request:
     """What is read of a request.
 
     `source` is the excerpt that `words` and `terms` were read from; `stem_weights` has each different stem with its
-    weight, `letters` each group of letters. `concepts` are weights by the concept's number, `matches` the ranges of
+    weight. `concepts` are weights by the concept's number, `matches` the ranges of
     `source` that mean something. `cover` is the share of its content words that the lexicon understands, 0 to 1.
     `key` and `gist` compare requests as a whole; both are empty for one too long to be an example.
     """
@@ -65,7 +65,6 @@ class Request:
     stem_weights: tuple[tuple[str, float], ...]
     concepts: Mapping[int, float]
     matches: tuple[tuple[int, int, lexicon.Meanings], ...]
-    letters: tuple[tuple[str, float], ...]
     cover: float
     key: str
     gist: str
@@ -86,7 +85,6 @@ def read(request: str, index: agent_index.Index, vocabulary: lexicon.Lexicon) ->
         stem_weights=_stem_weights(terms),
         concepts=_concepts(matches),
         matches=matches,
-        letters=_letters(terms),
         cover=vocabulary.cover(whole, meanings),
         key=tokenizer.key(source) if len(source) < MAX_EXAMPLE else "",
         gist=agent_index.gist(source) if len(source) < MAX_EXAMPLE else "",
@@ -97,7 +95,7 @@ def _terms(words: Sequence[tokenizer.Word], vocabulary: lexicon.Lexicon) -> tupl
     return tuple(
         Term(word.stem, everyday(word.form, vocabulary) * (PART if word.part else 1.0), word.start, word.end)
         for word in words
-        if word.stem not in tokenizer.STOP
+        if word.stem not in tokenizer.STOP and not (len(word.stem) == 1 and word.stem.isdigit())
     )
 
 
@@ -139,11 +137,3 @@ def _concepts(matches: Sequence[tuple[int, int, lexicon.Meanings]]) -> dict[int,
             before = shares.get(concept, 0.0)
             shares[concept] = max(before, share) + REPEATED * min(before, share)
     return shares
-
-
-def _letters(terms: Sequence[Term]) -> tuple[tuple[str, float], ...]:
-    weights: dict[str, float] = {}
-    for term in terms:
-        for group in agent_index.groups(term.stem):
-            weights[group] = term.weight
-    return tuple(weights.items())

@@ -115,12 +115,16 @@ class _Unsure:
             "split": {part.words[:60]: part.agent for part in self.offer.parts},
             "tie": [] if self.offer.parts else list(self.offer.tie[:MOST_TIED]),
             "groups": ", ".join(self.offer.groups)[:150],
-            "off": f"rosters by name: {', '.join(self.offer.off)}" if self.offer.off else "",
+            "off": self._off(),
             "ask": self._question(),
             "switched_on": dict(self.offer.switched_on),
             "next": self.then,
         }
         return {key: value for key, value in fields.items() if value}
+
+    def _off(self) -> str:
+        rather = f"{self.offer.absent} fits better; " if self.offer.absent else ""
+        return f"{rather}rosters by name: {', '.join(self.offer.off)}" if self.offer.off else ""
 
     def _question(self) -> str:
         if self.offer.parts:

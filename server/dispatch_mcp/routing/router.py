@@ -53,6 +53,9 @@ SECOND = 0.05
 PART = 0.6
 """The confidence from which on a part of a request counts as another agent's."""
 
+ABSENT = 0.4
+"""What is left of the probability that a request is for this roster when one that is off has a likelier agent."""
+
 GENERAL = 0.45
 """How sure it is that who does ordinary work is right for a request about code that no specialist claims."""
 
@@ -157,6 +160,7 @@ class _Routing:
     sure: confidence.Certainty
     similar: learning.Similar | None
     misfits: frozenset[int]
+    absent: str = ""
 
     @staticmethod
     def of(request: str, agents: catalog.Catalog, history: History, hints: Hints) -> _Routing:
@@ -166,11 +170,14 @@ class _Routing:
         scores = scoring.score(reading, index, learning.bonus(history, reading, agents))
         scores = preferences.preferred(scores, reading, index, agents, misfits)
         sure = _certainty(reading, scores, index)
+        absent = _absent(request, agents, hints)
         general = agents.general
-        if general and sure.confidence < hints.bands.supervise and request_parts.names_code(request):
+        if absent:
+            sure = confidence.Certainty(sure.in_scope * ABSENT, sure.right)
+        elif general and sure.confidence < hints.bands.supervise and request_parts.names_code(request):
             scores, sure = _put_first(scores, agents.routable.index(general)), confidence.Certainty(1.0, GENERAL)
         similar = learning.similar(history, reading, agents, scores.best[0])
-        return _Routing(request, agents, hints, reading, scores, sure, similar, misfits)
+        return _Routing(request, agents, hints, reading, scores, sure, similar, misfits, absent)
 
     @property
     def abstains(self) -> bool:
@@ -229,6 +236,7 @@ class _Routing:
             rest=names,
             groups=groups,
             off=tuple(roster.name for roster in self.catalog.off),
+            absent=self.absent,
             switched_on=self.catalog.switched_on,
             tie=self._tie(),
             parts=parts,
@@ -352,7 +360,23 @@ def _certainty(
     if confidence.is_example(scores):
         return sure
     matches = confidence.words_for(request, index, scores.best[0])
-    return confidence.bounded(sure, matches, len(confidence.equals(scores)))
+    is_work = suitability.work(request.source) != "other" or request_parts.names_code(request.source)
+    return confidence.bounded(sure, matches, len(confidence.equals(scores)), is_work=is_work)
+
+
+def _absent(request: str, agents: catalog.Catalog, hints: Hints) -> str:
+    """Returns the agent of a roster that is off, if the request is rather for it than for anybody who takes part."""
+    siblings = agents.with_siblings
+    if siblings is agents:
+        return ""
+    index = agent_index.index_of(siblings)
+    reading = request_reader.read(request, index, siblings.words)
+    misfits = suitability.misfits(request, hints.files, siblings)
+    scores = preferences.preferred(scoring.score(reading, index), reading, index, siblings, misfits)
+    first = siblings.routable[scores.best[0]]
+    sure = _certainty(reading, scores, index)
+    is_off = first.roster not in (agents.scope or ())
+    return siblings.key(first) if is_off and sure.confidence >= hints.bands.supervise else ""
 
 
 def _put_first(scores: scoring.Scores, place: int) -> scoring.Scores:

@@ -11,10 +11,10 @@ from typing import Final
 
 from dispatch_mcp.routing import agent_index, request_reader
 
-FEATURES: Final = ("head", "whole", "body", "letters", "concepts", "rescue", "keywords", "example", "fallback")
+FEATURES: Final = ("head", "whole", "body", "concepts", "rescue", "example")
 # Log odds a unit of each feature, set by hand on the development sets of benchmarks/routing.py; see below.
-PLAIN: Final = (11.4, 7.2, 0.0, 10.2, 7.6, 6.7, 2.0, 14.0, -0.3)
-BODIED: Final = (2.6, 7.5, 8.8, 1.6, 8.2, 7.9, 1.1, 14.0, -0.3)
+PLAIN: Final = (14.0, 9.0, 0.0, 7.6, 6.7, 14.0)
+BODIED: Final = (3.2, 8.0, 8.8, 8.2, 7.9, 14.0)
 """What one unit of each feature adds to an agent's log odds, in rosters without and with role texts.
 
 Set by hand on the development sets of benchmarks/routing.py in November 2026; no script fits them. A conditional logit
@@ -89,7 +89,6 @@ def measure(request: request_reader.Request, index: agent_index.Index) -> tuple[
     pairs = _with_pairs(request)
     whole = _normal(index.whole.scores(pairs))
     body = _normal(index.body.scores(pairs))
-    letters = _normal(index.letters.scores(request.letters))
     concepts = _normal(index.concepts.scores([(str(concept), share) for concept, share in request.concepts.items()]))
     found_words = max(max(head, default=0.0), max(whole, default=0.0))
     hearing = _fluent(index.fluency) * min(1.0, COVERED * request.cover)
@@ -98,20 +97,10 @@ def measure(request: request_reader.Request, index: agent_index.Index) -> tuple[
         head,
         whole,
         body,
-        letters,
         [hearing * score for score in concepts],
         [rescue * score for score in concepts],
-        _keywords(request, index),
         example(request, index),
-        _fallback(index),
     )
-
-
-def _fallback(index: agent_index.Index) -> list[float]:
-    scores = [0.0] * index.size
-    for place in index.fallbacks:
-        scores[place] = 1.0
-    return scores
 
 
 def _fluent(fluency: float) -> float:
@@ -144,15 +133,3 @@ def _with_pairs(request: request_reader.Request) -> list[tuple[str, float]]:
 def _normal(scores_and_most: tuple[list[float], float]) -> list[float]:
     scores, most = scores_and_most
     return [score / most for score in scores] if most else scores
-
-
-def _keywords(request: request_reader.Request, index: agent_index.Index) -> list[float]:
-    scores = [0.0] * index.size
-    if not index.keywords:
-        return scores
-    for stem, weight in request.stem_weights:
-        places = index.keywords.get(stem, ())
-        for place in places:
-            scores[place] += weight / len(places)
-    total = sum(weight for _, weight in request.stem_weights) or 1.0
-    return [score / total for score in scores]

@@ -77,7 +77,8 @@ def _show_offer(offer: offers.Offer) -> None:
     if offer.rest:
         _line("Others", offers.line(offer.rest))
     if offer.off:
-        _line("Rosters that are off", f"{', '.join(offer.off)} (--roster NAME)")
+        rather = f"{offer.absent} would fit better; " if offer.absent else ""
+        _line("Rosters that are off", f"{rather}{', '.join(offer.off)} (--roster NAME)")
     for name, evidence in offer.switched_on.items():
         _line("Switched on", f"{name}, because {evidence}")
 
