@@ -160,9 +160,17 @@ async def test_simulations_commands_and_tasks_without_an_agent_teach_nothing(des
 
 
 async def test_an_agent_that_replaces_the_suggested_one_is_a_correction(desk: dispatcher_setup.Desk) -> None:
-    assert desk.app.route("Speed up the SQL query of the orders page").specialist == "db"
+    assert desk.app.route(QUERY["do"]).sure
     await desk.planned({**QUERY, "agent": "web"})
     assert await known(desk) == [("db", "corrected", 1.0), ("web", "rerouted", 1.0)]
+
+
+async def test_one_of_several_that_were_offered_is_learnt_as_a_choice(desk: dispatcher_setup.Desk) -> None:
+    text = "Tidy the thing in the corner"
+    assert not desk.app.route(text).sure
+    await desk.planned({"id": "t", "do": text, "agent": "web"})
+    assert await known(desk) == [("web", "rerouted", 1.0)]
+    assert desk.app.route(text).ranked[0].name == "web"
 
 
 async def test_an_agent_chosen_for_something_else_corrects_nothing(desk: dispatcher_setup.Desk) -> None:

@@ -106,8 +106,8 @@ class Dispatcher:
         candidates = self.catalog().roster(roster) if roster else self.catalog()
         hints = hints.model_copy(update={"bands": self.rules.bands})
         route = router.route(text, candidates, history=self.plans.history, hints=hints)
-        if self.memory and route.specialist:
-            self.memory.note_suggestion(text, route.specialist)
+        if self.memory:
+            self.memory.note_suggestion(text, route.specialist or "" if route.sure else "")
         return route
 
     async def dispatch(

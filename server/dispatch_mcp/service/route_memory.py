@@ -117,26 +117,35 @@ class Memory:
             return None
 
     def note_suggestion(self, text: str, agent: str) -> None:
-        """Remembers what was answered, so that a plan with another agent is understood as a correction."""
+        """Remembers what was answered, so that the agent of a plan is understood as a correction or a choice.
+
+        `agent` is empty where several were offered.
+        """
         words = learning.content(text)
         if self.on and words:
             self._suggested.append((words, agent))
 
     def corrections(self, tasks: Sequence[model.Task], agents: Collection[str], now: float) -> list[learning.Lesson]:
-        """Returns what explicit agents say about routes that were suggested for texts like these goals before."""
+        """Returns what explicit agents say about routes that were asked for texts like these goals before.
+
+        An agent that replaces the one that was named corrects it; one of several that were offered is a choice.
+        """
         lessons: list[learning.Lesson] = []
         for task in tasks if self.on and self._suggested else ():
-            suggestion = self._suggestion(task.goal) if task.agent in agents else ""
-            if task.agent and suggestion and suggestion != task.agent:
+            suggestion = self._suggestion(task.goal) if task.agent in agents else None
+            if task.agent and suggestion == "":
+                lessons.append(lesson_of_choice(task.goal, task.agent, now))
+            elif task.agent and suggestion and suggestion != task.agent:
                 lessons.extend(lessons_of_replacement(task.goal, suggestion, task.agent, now))
         return lessons
 
-    def _suggestion(self, goal: str) -> str:
+    def _suggestion(self, goal: str) -> str | None:
+        """Returns the agent that was named for a text like this, empty if several were offered, None if none was."""
         words = learning.content(goal)
         for earlier_words, agent in reversed(self._suggested):
             if len(earlier_words & words) >= ALIKE * len(earlier_words | words):
                 return agent
-        return ""
+        return None
 
 
 async def lessons(home: Path) -> list[learning.Lesson]:
@@ -149,6 +158,11 @@ async def forget(home: Path) -> int:
     """Deletes what outcomes have taught routing and returns how many there were."""
     async with sqlite_store.open_store(home) as store:
         return await store.forget(records.LOCAL)
+
+
+def lesson_of_choice(goal: str, agent: str, now: float) -> learning.Lesson:
+    """Returns the lesson of an agent that was chosen among several; nobody was wrong before."""
+    return learning.Lesson(goal, agent, "rerouted", at=now)
 
 
 def lessons_of_replacement(goal: str, before: str, after: str, now: float) -> list[learning.Lesson]:

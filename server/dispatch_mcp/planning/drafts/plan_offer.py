@@ -20,8 +20,6 @@ UNSURE: Final = "unsure"
 """Stands for a pattern where none is likely."""
 
 MAX_AGENTS: Final = 5
-MAX_PURPOSE: Final = 12
-"""Agents of the shortlist, and words about each."""
 
 
 class Offer(model.Value):
@@ -58,14 +56,7 @@ def offer(
         confidence=None if pattern else round(guess.confidence, 2),
         why=guess.why if name == guess.pattern else (),
         parts={each.name: each.parts for each in patterns.SHAPES if name in (UNSURE, each.name)},
-        agents={candidate.name: purpose(agents, candidate.name) for candidate in route.ranked[:MAX_AGENTS]},
+        agents={choice.agent: choice.about for choice in route.offer.choices[:MAX_AGENTS]},
         question=route.question,
         request=request,
     )
-
-
-def purpose(agents: catalog.Catalog, name: str) -> str:
-    """Returns what an agent is for in a few words of its own description."""
-    agent = agents.find(name)
-    words = (agent.description if agent else "").split()
-    return " ".join(words[:MAX_PURPOSE]) + (" …" if len(words) > MAX_PURPOSE else "")
