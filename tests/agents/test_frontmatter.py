@@ -16,7 +16,12 @@ from dispatch_mcp.model import Json
 KEYS = st.sampled_from(["name", "description", "keywords", "tools", "priority", "flavour"])
 PLAIN_TEXTS = st.text(alphabet="abcxyz ABC,.!?-äßé登录", min_size=1, max_size=20).map(str.strip).filter(bool)
 VALUES = st.one_of(
-    PLAIN_TEXTS, st.integers(-(2**53), 2**53), st.booleans(), st.none(), st.lists(PLAIN_TEXTS, max_size=4), st.floats(-1e6, 1e6)
+    PLAIN_TEXTS,
+    st.integers(-(2**53), 2**53),
+    st.booleans(),
+    st.none(),
+    st.lists(PLAIN_TEXTS, max_size=4),
+    st.floats(-1e6, 1e6),
 )
 
 
