@@ -11,6 +11,7 @@ DispatchError
 │   ├── StoreBusy          another process holds the write lock for too long
 │   ├── StoreUnavailable   disk full, read-only, I/O error
 │   ├── StoreDamaged       not a store, or corrupt pages
+│   ├── StoreMoved         removed or replaced while it was open
 │   └── StoreTooNew        written by a newer dispatch-mcp
 ├── WorkerError           an attempt could not be carried out
 └── ConfigError           a setting is wrong
@@ -33,6 +34,7 @@ __all__ = [
     "StoreBusy",
     "StoreDamaged",
     "StoreError",
+    "StoreMoved",
     "StoreTooNew",
     "StoreUnavailable",
     "UnknownHandle",
@@ -121,6 +123,10 @@ class StoreUnavailable(StoreError):
 
 class StoreDamaged(StoreError):
     """The file is not a readable store."""
+
+
+class StoreMoved(StoreError):
+    """The store's file was removed or replaced while it was open."""
 
 
 class StoreTooNew(StoreError):

@@ -33,14 +33,14 @@ async def test_a_full_disk_refuses_a_write_and_keeps_everything_else(tmp_path: P
     async with store_setup.running(tmp_path, store_setup.chain("a", "b")) as (store, owner):
         [start] = (await store.advance("run", store_setup.step(owner))).starts
         [(pages,)] = store_setup.raw(tmp_path, "PRAGMA page_count")
-        await store._writer.run(lambda conn: conn.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+        await store._writer.run(lambda conn: conn.execute(f"PRAGMA max_page_count = {pages}").fetchone())  # pyright: ignore[reportPrivateUsage]
         bulky = store_setup.report(start, store_setup.done("x" * 60_000))
         with pytest.raises(errors.StoreUnavailable, match="full") as caught:
             await store.advance("run", store_setup.step(owner, bulky))
-        assert "space" in caught.value.hint
+        assert "space" in str(caught.value.hint)
         assert [task.state.value for task in await store.tasks("run")] == ["running", "blocked"]
         assert store_setup.faults(tmp_path) == []
-        await store._writer.run(lambda conn: conn.execute("PRAGMA max_page_count = 100000").fetchone())
+        await store._writer.run(lambda conn: conn.execute("PRAGMA max_page_count = 100000").fetchone())  # pyright: ignore[reportPrivateUsage]
         assert (await store.advance("run", store_setup.step(owner, bulky))).accepted == (True,)
     assert store_setup.faults(tmp_path) == []
 
@@ -48,7 +48,7 @@ async def test_a_full_disk_refuses_a_write_and_keeps_everything_else(tmp_path: P
 async def test_calls_that_share_a_full_disk_all_fail_or_all_stand_alone(tmp_path: Path) -> None:
     async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, _):
         [(pages,)] = store_setup.raw(tmp_path, "PRAGMA page_count")
-        await store._writer.run(lambda conn: conn.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+        await store._writer.run(lambda conn: conn.execute(f"PRAGMA max_page_count = {pages}").fetchone())  # pyright: ignore[reportPrivateUsage]
         sent = 0
         for size in (10, 50_000, 10, 50_000):
             message = model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x" * size)
@@ -142,12 +142,13 @@ READ_ONLY = """
                     assert "writable" in error.hint, error
                     print("refused")
         print({fact.name: fact.status for fact in health.facts(home)}["folder"])
-        try:
-            async with sqlite_store.open_store(home / "below"):
-                pass
-        except errors.StoreUnavailable as error:
-            assert error.hint
-            print("refused")
+        async with sqlite_store.open_store(home / "below") as store:
+            assert await store.runs(records.LOCAL) == []
+            try:
+                await store.release("x")
+            except errors.StoreUnavailable as error:
+                assert "writable" in error.hint, error
+                print("refused")
         for path in [home, *home.rglob("*")]:
             path.chmod(0o700)
 
@@ -188,7 +189,7 @@ async def test_a_newer_store_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(errors.StoreTooNew, match="schema 99") as caught:
         async with sqlite_store.open_store(tmp_path):
             pass
-    assert "Upgrade" in caught.value.hint
+    assert "Upgrade" in str(caught.value.hint)
     assert store_setup.raw(tmp_path, "PRAGMA user_version") == [(99,)]
     assert statuses(tmp_path)["store"] == "bad"
 

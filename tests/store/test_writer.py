@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -172,18 +173,71 @@ async def test_everything_queued_before_the_close_is_done_and_nothing_after_it(t
             await anyio.lowlevel.checkpoint()
             with pytest.raises(errors.StoreUnavailable, match="closed"):
                 await thread.run(add("late"))
-        await asyncio.gather(*calls, closing)
+        await asyncio.gather(*calls)
+        await closing
         assert names(tmp_path) == ["a", "b", "c"]
     assert sqlite.wal_size(tmp_path) == 0
 
 
-async def test_a_writer_that_refuses_says_why_to_everybody(tmp_path: Path) -> None:
-    async with opened(tmp_path) as thread:
-        thread.refuse(errors.StoreUnavailable("The disk is gone.", hint="Find it."))
+@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be removed there")
+@pytest.mark.parametrize("spoil", ["removed", "replaced", "without its log"])
+async def test_what_was_removed_or_replaced_is_not_written_any_more(tmp_path: Path, spoil: str) -> None:
+    home = tmp_path / "home"
+    async with opened(home) as thread:
+        await thread.run(add("kept"))
+        if spoil == "without its log":
+            (home / f"{sqlite.FILE}-wal").unlink()
+        else:
+            home.rename(tmp_path / "old")
+        if spoil == "replaced":
+            async with opened(home) as other:
+                await other.run(add("theirs"))
         for _ in range(2):
-            with pytest.raises(errors.StoreUnavailable, match="disk is gone"):
-                await thread.run(add("a"))
-        assert names(tmp_path) == []
+            with pytest.raises(errors.StoreMoved, match=r"(removed|replaced) while"):
+                await thread.run(add("nowhere"))
+    if spoil == "replaced":
+        assert names(home) == ["theirs"]
+    if spoil != "without its log":
+        assert names(tmp_path / "old") == ["kept"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be removed there")
+async def test_a_file_that_goes_while_a_call_is_carried_out_takes_no_answer_with_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+
+    def work(conn: sqlite3.Connection) -> int:
+        number = add("nowhere")(conn)
+        home.rename(tmp_path / "old")
+        return number
+
+    async with opened(home) as thread:
+        with pytest.raises(errors.StoreMoved):
+            await thread.run(work)
+
+
+async def test_a_lock_file_that_was_removed_is_made_anew_and_locks_again(tmp_path: Path) -> None:
+    async with opened(tmp_path) as first, opened(tmp_path) as second:
+        await first.run(add("a"))
+        (tmp_path / writer.LOCK).unlink()
+        await second.run(add("b"))
+        async with Bolt().across(first):
+            with pytest.raises(errors.StoreBusy):
+                await second.run(add("late"), 0.2)
+        assert names(tmp_path) == ["a", "b"]
+
+
+async def test_a_close_waits_for_no_lock_that_another_keeps(tmp_path: Path) -> None:
+    mutex = owner_locks.Mutex(tmp_path / writer.LOCK)
+    async with opened(tmp_path) as thread:
+        await thread.run(add("a"))
+        with mutex:
+            stuck = asyncio.ensure_future(thread.run(add("b")))
+            await anyio.lowlevel.checkpoint()
+            with anyio.fail_after(writer.CLOSE_S - 1):
+                await thread.close()
+            stuck.cancel()
+    mutex.close()
+    assert names(tmp_path) == ["a"]
 
 
 async def test_a_file_that_cannot_be_opened_ends_the_thread_with_the_reason(tmp_path: Path) -> None:

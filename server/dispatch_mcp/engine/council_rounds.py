@@ -10,6 +10,8 @@ import logging
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+import anyio
+
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import review_attempt, run_view
 from dispatch_mcp.model import RunState, records, transitions
@@ -20,6 +22,9 @@ log = logging.getLogger(__name__)
 
 DECIDED: Final = "council_decided"
 WAIVED: Final = "finding_waived"
+
+LOOK_S: Final = 0.7
+"""Seconds that a look waits for the write lock to settle a round."""
 
 MANY_EVENTS: Final = 500
 """Events of a run that are read at once."""
@@ -68,6 +73,16 @@ async def load(store: sqlite_store.Store, run_id: str, principal: str) -> run_vi
     if not needs_verdict(view):
         return view
     await settle(store, view)
+    return await run_view.load(store, run_id, principal)
+
+
+async def look(store: sqlite_store.Store, run_id: str, principal: str) -> run_view.RunView:
+    """Returns a run for who only looks: a round that cannot be settled at once is left to the next who comes by."""
+    with anyio.move_on_after(LOOK_S):
+        try:
+            return await load(store, run_id, principal)
+        except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
+            log.warning("round %s was not settled: %s", run_id, trouble)
     return await run_view.load(store, run_id, principal)
 
 

@@ -68,7 +68,7 @@ class EmbeddedEngine:
         workers: ports.Workers,
         *,
         tasks: anyio.abc.TaskGroup,
-        owner: owner_locks.OwnerLock,
+        owner: owner_locks.Ownership,
         clock: Callable[[], float] = time.time,
         make_order: order_builder.MakeOrder = order_builder.bare,
         pace: Pace = Pace(),
@@ -149,7 +149,7 @@ class EmbeddedEngine:
 
     async def watch(self) -> None:
         """Notices other processes' changes and takes over runs whose owner died; runs until cancelled."""
-        last_version, next_takeover = -1, 0.0
+        last_version, next_takeover, last_trouble = -1, 0.0, ""
         while True:
             try:
                 version = await self.store.data_version()
@@ -161,8 +161,11 @@ class EmbeddedEngine:
                 if time.monotonic() >= next_takeover:
                     next_takeover = time.monotonic() + self.pace.takeover_s
                     await self._take_over()
+                last_trouble = ""
             except errors.StoreError as trouble:
-                log.warning("cannot read the store: %s", trouble)
+                if str(trouble) != last_trouble:
+                    last_trouble = str(trouble)
+                    log.warning("cannot use the store: %s", trouble)
                 await anyio.sleep(self.pace.retry_store_s)
             except Exception:
                 log.exception("the look at what other processes do failed")
@@ -471,7 +474,7 @@ async def open_engine(
     Without a verifier in its `services` claims stay as they are; without workspaces all work in the workspace itself.
     One that does not drive carries nothing out: it is for those who only look or steer for a moment.
     """
-    owner = owner_locks.OwnerLock(store.home)
+    owner = owner_locks.Ownership(store.home)
     try:
         async with anyio.create_task_group() as group:
             engine = EmbeddedEngine(
@@ -491,8 +494,9 @@ async def open_engine(
             finally:
                 group.cancel_scope.cancel()
     finally:
-        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-            await _release(store, owner.id)
+        if owner.is_held:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+                await _release(store, owner.id)
         owner.close()
 
 

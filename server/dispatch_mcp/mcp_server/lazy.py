@@ -116,9 +116,16 @@ class Opening:
                 await anyio.to_thread.run_sync(self.loaders.tools)
                 await self._hold()
             except errors.DispatchError as trouble:
-                self._failure = trouble
-                self._settle()
+                self._fail(trouble)
+            except OSError as trouble:  # of a disk that is full, read-only or gone: no reason to end
+                hint = "Check the state directory: its rights, and the space on its disk."
+                self._fail(errors.StoreUnavailable(f"Nothing can be done here: {trouble}.", hint=hint))
+            if not self._over:
                 await self._wanted.wait()
+
+    def _fail(self, trouble: errors.DispatchError) -> None:
+        self._failure = trouble
+        self._settle()
 
     async def _hold(self) -> None:
         async with self.loaders.dispatcher() as app:
@@ -129,6 +136,13 @@ class Opening:
                     await self._wanted.wait()
             finally:
                 self._app = None
+                if not self._over:
+                    self._wanted = anyio.Event()
+
+    def leave(self) -> None:
+        """Lets `keep` close the dispatcher, whose store is no longer the one that is there; the next call opens it."""
+        if self._app is not None:
+            self._wanted.set()
 
     def _settle(self) -> None:
         """Answers those who wait; from now on `_wanted` says that there is something new to do."""

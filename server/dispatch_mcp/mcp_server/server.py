@@ -286,6 +286,9 @@ async def respond(
     try:
         app = await opening.get()
         return tool_result(await opening.loaders.tools().call(name, app, args, elicitation.decision(answer)))
+    except errors.StoreMoved as moved:
+        opening.leave()
+        return refused(moved)
     except errors.DispatchError as refusal:
         return refused(refusal)
 

@@ -44,6 +44,10 @@ class Handles:
         """Returns the run that a handle means. Raises UnknownHandle."""
         return await council_rounds.load(self.store, await self.run_id(handle), self.principal)
 
+    async def look(self, handle: str) -> run_view.RunView:
+        """Returns the run that a handle means, for who only looks and waits for no lock. Raises UnknownHandle."""
+        return await council_rounds.look(self.store, await self.run_id(handle), self.principal)
+
 
 def _nothing(kind: str, workspace: str) -> errors.UnknownHandle:
     return errors.UnknownHandle(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -12,6 +13,8 @@ from dispatch_mcp.model import problems, records
 from dispatch_mcp.runs import message_rules
 from dispatch_mcp.service import answers, handles
 from dispatch_mcp.store import sqlite_store
+
+log = logging.getLogger(__name__)
 
 MOST_LINES: Final = 10
 """Messages of each kind that an answer about a run tells of; the next one tells of the others."""
@@ -94,16 +97,27 @@ class Messaging:
         Raises:
             InputError: nobody of that name takes part.
         """
-        view = await self.handles.run(handle)
+        view = await self.handles.look(handle)
         name = recipient or message_rules.ORCHESTRATOR
         _refuse_strangers(view, name)
         if name == message_rules.ORCHESTRATOR:
-            messages = await self.store.inbox(view.run.id, name, mark_read=True)
+            messages = await self.store.inbox(view.run.id, name)
             unread = [message for message in messages if not message.read]
+            marking = self.store.mark_read([message.id for message in unread]) if unread else None
         else:
             unread, deliveries = message_rules.inbox(await self.store.mail(view.run.id), name, view.plan.tasks)
-            await self.store.deliver(view.run.id, deliveries)
+            marking = self.store.deliver(view.run.id, deliveries)
+        if marking is not None:
+            await _marked(marking)
         return answers.MessagesAnswer(run_id=view.run.id, messages=tuple(unread))
+
+
+async def _marked(marking: Awaitable[None]) -> None:
+    """Marks messages as read if the store can be written; if not, they are read all the same, and once more."""
+    try:
+        await marking
+    except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
+        log.warning("messages stay unread: %s", trouble)
 
 
 def _refuse_strangers(view: run_view.RunView, name: str) -> None:

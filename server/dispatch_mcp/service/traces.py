@@ -41,7 +41,7 @@ async def read(
         if not run_id:
             return await overview(store, records.LOCAL, all_runs=name == "all", after=cursor)
         own = handles.Handles(store, records.LOCAL, str(settings.workspace))
-        return await trace_view(store, await own.run(run_id), name, task_id, cursor)
+        return await trace_view(store, await own.look(run_id), name, task_id, cursor)
 
 
 async def overview(store: sqlite_store.Store, principal: str, *, all_runs: bool, after: str = "") -> answers.Trace:
@@ -82,14 +82,14 @@ class Tracing:
         with anyio.move_on_after(wait_s or None):
             while True:
                 pulse = self.engine.pulse  # taken before the look, so that no change falls between look and wait
-                view = await council_rounds.load(self.store, run_id, self.handles.principal)
+                view = await council_rounds.look(self.store, run_id, self.handles.principal)
                 if wait_s == 0 or _asks_for_somebody(view):
                     return view
                 if cursor and await self.store.events(run_id, after=after, limit=1):
                     return view
                 with anyio.move_on_after(_until_due(view)):
                     await pulse.wait()
-        return await council_rounds.load(self.store, run_id, self.handles.principal)
+        return await council_rounds.look(self.store, run_id, self.handles.principal)
 
 
 def _asks_for_somebody(view: run_view.RunView) -> bool:

@@ -29,6 +29,7 @@ class FileBlobs:
         path = self._path(digest)
         try:
             if not path.exists():
+                self._folder.mkdir(mode=0o700, exist_ok=True)
                 _write(path, data)
         except OSError as error:
             raise sqlite.translate(error, self._home) from error

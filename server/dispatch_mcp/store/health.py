@@ -12,7 +12,8 @@ from typing import Literal
 
 from dispatch_mcp import errors
 from dispatch_mcp.next_steps import NextStep
-from dispatch_mcp.store import owner_locks, sqlite
+from dispatch_mcp.process import lock_holders
+from dispatch_mcp.store import owner_locks, sqlite, whereabouts, writer
 
 FIXED = (3, 51, 3)
 """The first SQLite without the WAL-reset bug, which 3.7.0 brought (sqlite.org/wal.html)."""
@@ -39,7 +40,7 @@ def facts(home: Path) -> list[Fact]:
     except (sqlite3.Error, errors.StoreError) as error:
         trouble = sqlite.translate(error, home)
         lines.append(Fact("store", "bad", trouble.message, trouble.hint))
-    return [*lines, _owners(home)]
+    return [*lines, *_lock(home), _owners(home)]
 
 
 def open_runs(home: Path) -> frozenset[str]:
@@ -55,10 +56,9 @@ def open_runs(home: Path) -> frozenset[str]:
 
 @contextlib.contextmanager
 def _reading(home: Path) -> Generator[sqlite3.Connection]:
-    uri = f"{(home / sqlite.FILE).resolve().as_uri()}?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as conn:
-        conn.execute(f"PRAGMA busy_timeout = {sqlite.BUSY_MS}")
-        conn.execute("PRAGMA trusted_schema = OFF")
+    whereabouts.refuse_lost(home)
+    with contextlib.closing(sqlite.open_quietly(home)) as conn:
+        sqlite.refuse_emptied(sqlite.read_header(conn.execute(sqlite.HEADER).fetchone(), home), home)
         yield conn
 
 
@@ -108,6 +108,14 @@ def _integrity(conn: sqlite3.Connection) -> Fact:
 def _size(home: Path) -> Fact:
     size = (home / sqlite.FILE).stat().st_size
     return Fact("size", "ok", f"{size:,} bytes, and {sqlite.wal_size(home):,} in the log.")
+
+
+def _lock(home: Path) -> list[Fact]:
+    pid = lock_holders.of(home / writer.LOCK)
+    if not pid or not lock_holders.is_stopped(pid):
+        return []
+    detail = f"The write lock is kept by {lock_holders.describe(pid)}: nobody can write."
+    return [Fact("write lock", "bad", detail, "Let that process go on, or end it.")]
 
 
 def _owners(home: Path) -> Fact:

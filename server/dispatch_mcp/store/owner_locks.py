@@ -16,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dispatch_mcp.process import file_lock
+from dispatch_mcp.process import file_lock, lock_holders
+from dispatch_mcp.store import sqlite
 
 
 class Mutex:
@@ -29,12 +30,24 @@ class Mutex:
 
     def __enter__(self) -> Self:
         """Waits for the lock and leaves this process's id in the file, which only its user can read."""
+        self._lock()
+        while not self._is_in_place():  # the file was removed or replaced: others would lock another one
+            self.close()
+            self._lock()
+        with contextlib.suppress(OSError):  # on a full disk nobody learns who holds it, but it is held
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            os.write(self._fd, self._mark)
+        return self
+
+    def _lock(self) -> None:
         if self._fd < 0:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         file_lock.lock(self._fd, wait=True)
-        os.lseek(self._fd, 0, os.SEEK_SET)
-        os.write(self._fd, self._mark)
-        return self
+
+    def _is_in_place(self) -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(self._fd), self._path.stat())
+        return False
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -50,10 +63,12 @@ class Mutex:
 
 
 def holder(path: Path) -> str:
-    """Returns the id of the process that last took the mutex at `path`, or an empty text."""
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        return path.read_text("ascii").strip()
-    return ""
+    """Returns who holds the mutex at `path` as `process 7 (python -m dispatch_mcp, stopped)`, empty if nobody knows."""
+    pid = lock_holders.of(path)
+    if not pid:
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(path.read_text("ascii"))
+    return lock_holders.describe(pid) if pid else ""
 
 
 class OwnerLock:
@@ -76,10 +91,12 @@ class OwnerLock:
         if self._fd < 0:
             return
         # Away first, then free: nobody ever sees a free lock of ours. Windows cannot remove a file that is open.
-        if sys.platform != "win32":
-            self._path.unlink(missing_ok=True)
-        os.close(self._fd)
-        self._fd = -1
+        try:
+            if sys.platform != "win32":
+                self._path.unlink(missing_ok=True)
+        finally:
+            os.close(self._fd)
+            self._fd = -1
         self._path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -103,6 +120,35 @@ def _born(path: Path) -> int:
     return -1
 
 
+class Ownership:
+    """What a process drives runs by: an owner's lock that is made when it is first asked for."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._lock: OwnerLock | None = None
+
+    @property
+    def id(self) -> str:
+        """The owner's id, whose lock is held from now on. Raises StoreUnavailable."""
+        if self._lock is None:
+            try:
+                self._lock = OwnerLock(self._home)
+            except OSError as error:
+                raise sqlite.translate(error, self._home) from error
+        return self._lock.id
+
+    @property
+    def is_held(self) -> bool:
+        """Whether anybody has asked for it."""
+        return self._lock is not None
+
+    def close(self) -> None:
+        """Gives the lock up; a file that cannot be removed is free all the same."""
+        if self._lock is not None:
+            with contextlib.suppress(OSError):
+                self._lock.close()
+
+
 def is_alive(home: Path, owner_id: str) -> bool:
     """Returns whether a live process holds that owner's lock."""
     return _is_held(home / "owners" / f"{owner_id}.lock")
@@ -110,7 +156,8 @@ def is_alive(home: Path, owner_id: str) -> bool:
 
 def _is_held(path: Path) -> bool:
     try:
-        fd = os.open(path, os.O_RDWR)
+        # Reading is enough for such a lock, and all that a read-only folder allows; Windows wants to write.
+        fd = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:

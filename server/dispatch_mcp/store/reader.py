@@ -1,17 +1,27 @@
-"""The read side: one `query_only` connection that no write ever waits for."""
+"""The read side: one `query_only` connection that no write ever waits for, and that needs no lock of ours.
+
+Where it cannot be opened, because the disk is full, the folder read-only or the store not yet there, each read opens
+what there is for itself, and looks first whether that has changed. So nothing that may be out of date stays open.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiosqlite
+import anyio.to_thread
 
 from dispatch_mcp import errors
-from dispatch_mcp.store import sqlite
+from dispatch_mcp.store import sqlite, whereabouts
 
 Cell = int | float | str | bytes | None
 Row = tuple[Cell, ...]
+
+MOST_COPIED = 256 * 1024 * 1024
+"""Bytes of a store of an older schema up to which a copy is brought up to date in memory to read it."""
 
 
 class Reader:
@@ -20,37 +30,99 @@ class Reader:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._conn: aiosqlite.Connection | None = None
+        self._files = whereabouts.Files(None, None)
+        self._is_open = False
 
-    async def open(self, *, read_only: bool = False) -> None:
-        """Connects; `read_only` neither needs nor leaves anything beside the file. Raises StoreError."""
-        mode = sqlite.reading_mode(self._home) if read_only else "mode=rw"
-        uri = f"{(self._home / sqlite.FILE).absolute().as_uri()}?{mode}"
+    async def open(self) -> bool:
+        """Connects, and returns whether there is a store of our schema whose changes will be seen at once.
+
+        Without one, `rows` reads what there is all the same.
+
+        Raises:
+            StoreError: it is damaged, newer, or somebody else's.
+        """
+        self._is_open = True
+        whereabouts.refuse_lost(self._home)
+        try:
+            return await self._connect()
+        except (errors.StoreUnavailable, errors.StoreBusy):
+            return False
+
+    async def _connect(self) -> bool:
+        """Keeps a connection if there is a store of our schema. Raises StoreError."""
+        if not (self._home / sqlite.FILE).exists():
+            return False
+        uri = f"{(self._home / sqlite.FILE).absolute().as_uri()}?mode=rw"
         try:
             conn = await aiosqlite.connect(uri, uri=True, isolation_level=None, cached_statements=256)
         except sqlite3.Error as error:
             raise sqlite.translate(error, self._home) from error
+        is_current = False
         try:
             for setting in (f"busy_timeout = {sqlite.BUSY_MS}", "query_only = ON", "trusted_schema = OFF"):
                 await conn.execute_fetchall(f"PRAGMA {setting}")
-            await conn.execute_fetchall("SELECT 1 FROM run LIMIT 1")  # only reading a page shows what is wrong with it
-        except BaseException as error:
-            await conn.close()
-            if isinstance(error, sqlite3.Error):
-                raise sqlite.translate(error, self._home) from error
-            raise
-        self._conn = conn
+            rows = await conn.execute_fetchall(sqlite.HEADER)  # only reading a page shows what is wrong with it
+            is_current = _is_current(next(tuple(row) for row in rows), self._home)
+            if is_current:
+                self._conn, self._files = conn, whereabouts.files(self._home)
+        except sqlite3.Error as error:
+            raise sqlite.translate(error, self._home) from error
+        finally:
+            if not is_current:
+                await conn.close()
+        return is_current
 
     async def rows(self, statement: str, values: tuple[Cell, ...] = ()) -> list[Row]:
         """Returns all rows of a statement, which should have a LIMIT. Raises StoreError."""
-        if self._conn is None:
+        if not self._is_open:
             raise errors.StoreUnavailable("The store is closed.", hint="Open it again.")
+        if self._conn is None:
+            await self.open()
+        if self._conn is None:
+            return await anyio.to_thread.run_sync(self._still, statement, values)
+        whereabouts.refuse_moved(self._home, self._files)
         try:
             return [tuple(row) for row in await self._conn.execute_fetchall(statement, values)]
         except sqlite3.Error as error:
             raise sqlite.translate(error, self._home) from error
 
+    def _still(self, statement: str, values: tuple[Cell, ...]) -> list[Row]:
+        """Returns the rows of a store that nobody can write now."""
+        try:
+            with contextlib.closing(_quiet_copy(self._home)) as conn:
+                return [tuple(row) for row in conn.execute(statement, values)]
+        except sqlite3.Error as error:
+            raise sqlite.translate(error, self._home) from error
+
     async def close(self) -> None:
         """Disconnects."""
+        self._is_open = False
         conn, self._conn = self._conn, None
         if conn is not None:
             await conn.close()
+
+
+def _quiet_copy(home: Path) -> sqlite3.Connection:
+    """Returns a connection to a store of our schema that changes no file: to an empty one if there is none."""
+    file = home / sqlite.FILE
+    if not file.exists() or not file.stat().st_size:
+        return sqlite.in_memory()
+    conn = sqlite.open_quietly(home)
+    if _is_current(conn.execute(sqlite.HEADER).fetchone(), home):
+        return conn
+    with contextlib.closing(conn):
+        if file.stat().st_size <= MOST_COPIED:
+            return sqlite.in_memory(conn)
+    raise errors.StoreUnavailable(
+        f"The store {str(file)!r} is of an older schema and cannot be brought up to date now.",
+        hint="See that it can be written: that its folder is writable, its disk has space, and no other process "
+        "keeps its write lock.",
+    )
+
+
+def _is_current(row: Sequence[Cell], home: Path) -> bool:
+    """Returns whether a row of `sqlite.HEADER` is of a store of our schema, no older one. Raises StoreError."""
+    header, newest = sqlite.read_header(row, home), len(sqlite.migrations())
+    sqlite.refuse_emptied(header, home)
+    sqlite.refuse_newer(header.version, home, newest)
+    return header.is_ours and header.version == newest

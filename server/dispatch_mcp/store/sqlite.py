@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from dispatch_mcp import errors
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.store import failpoints
+from dispatch_mcp.store import failpoints, whereabouts
 
 APPLICATION_ID = 0x64_6D_63_70
 """The bytes "dmcp" in the file's header."""
 
-FILE = "state.db"
+FILE = whereabouts.FILE
 BUSY_MS = 5_000
 """Milliseconds that SQLite waits for a lock of a foreign program; ours are kept apart by the mutex."""
 
@@ -47,15 +49,21 @@ NETWORK = frozenset(
 )
 """File systems whose locks and shared memory SQLite's write-ahead log cannot rely on."""
 
+_FREE_SPACE = "Free some space there and call again; nothing was half-written."
+_MAKE_WRITABLE = "Make that folder writable, or set DISPATCH_MCP_HOME to one that is."
 _UNAVAILABLE = {
-    sqlite3.SQLITE_FULL: "Free some space there and call again; nothing was half-written.",
+    sqlite3.SQLITE_FULL: _FREE_SPACE,
     sqlite3.SQLITE_IOERR: "Check that disk, then call again; nothing was half-written.",
-    sqlite3.SQLITE_READONLY: "Make that folder writable, or set DISPATCH_MCP_HOME to one that is.",
-    sqlite3.SQLITE_CANTOPEN: "Make that folder writable, or set DISPATCH_MCP_HOME to one that is.",
-    sqlite3.SQLITE_PERM: "Make that folder writable, or set DISPATCH_MCP_HOME to one that is.",
+    sqlite3.SQLITE_READONLY: _MAKE_WRITABLE,
+    sqlite3.SQLITE_CANTOPEN: _MAKE_WRITABLE,
+    sqlite3.SQLITE_PERM: _MAKE_WRITABLE,
     sqlite3.SQLITE_NOLFS: "Set DISPATCH_MCP_HOME to a folder on a local disk.",
     sqlite3.SQLITE_PROTOCOL: "Set DISPATCH_MCP_HOME to a folder on a local disk.",
     sqlite3.SQLITE_NOMEM: "Close other programs and call again.",
+}
+_OF_THE_SYSTEM = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FREE_SPACE),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _MAKE_WRITABLE),
 }
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
@@ -76,6 +84,10 @@ def _translate(error: Exception, home: Path) -> errors.StoreError:
     if isinstance(error, errors.StoreError):
         return error
     path = str(home / FILE)
+    if isinstance(error, OSError):
+        hint = "Check that the disk has space and that the folder is writable, or set DISPATCH_MCP_HOME to another."
+        hint = _OF_THE_SYSTEM.get(error.errno or 0, hint)
+        return errors.StoreUnavailable(f"The store in {str(home)!r} cannot be used: {error}.", hint=hint)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code; the rest says more than we act on
     if code in _BUSY:
         return errors.StoreBusy(
@@ -84,10 +96,10 @@ def _translate(error: Exception, home: Path) -> errors.StoreError:
     if code in _DAMAGED:
         return errors.StoreDamaged(f"{path!r} is not a readable store: {error}.", hint=_KEEP_IT)
     if code in _UNAVAILABLE:
-        return errors.StoreUnavailable(f"The store {path!r} cannot be used: {error}.", hint=_UNAVAILABLE[code])
-    if isinstance(error, OSError):
-        hint = "Check that the disk has space and that the folder is writable, or set DISPATCH_MCP_HOME to another."
-        return errors.StoreUnavailable(f"The store in {str(home)!r} cannot be used: {error}.", hint=hint)
+        # SQLite calls it an I/O error where the index of its log cannot grow.
+        full = ", its disk is full" if whereabouts.is_full(home) else ""
+        hint = _FREE_SPACE if full else _UNAVAILABLE[code]
+        return errors.StoreUnavailable(f"The store {path!r} cannot be used{full}: {error}.", hint=hint)
     return errors.StoreError(f"The store {path!r} refused this: {error}.", hint=NextStep(StepKind.CHECK_INSTALLATION))
 
 
@@ -109,21 +121,16 @@ def network_filesystem(path: Path, mountinfo: str) -> str:
 
 
 def prepare_home(home: Path) -> None:
-    """Creates the store's folder and empty file so that nobody else can ever read them.
+    """Creates the store's folder so that nobody else can ever look into it.
 
     Raises:
         StoreUnavailable: the folder cannot be made, or is on a network file system.
     """
     try:
         _make_folders(home)
-        _refuse_network(home)
-        for name in ("owners", "blobs"):
-            (home / name).mkdir(mode=0o700, exist_ok=True)
-        # Never open an existing file: closing it would drop SQLite's own POSIX locks on it.
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(home / FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
         raise translate(error, home) from error
+    refuse_network(home)
 
 
 def _make_folders(home: Path) -> None:
@@ -132,7 +139,8 @@ def _make_folders(home: Path) -> None:
             folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def _refuse_network(home: Path) -> None:
+def refuse_network(home: Path) -> None:
+    """Raises StoreUnavailable if the folder is on a network file system."""
     with contextlib.suppress(FileNotFoundError):
         table = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
         kind = network_filesystem(home.resolve(), table)
@@ -154,11 +162,19 @@ def open_writer(home: Path) -> sqlite3.Connection:
         raise errors.StoreUnavailable(
             f"SQLite {sqlite3.sqlite_version} is too old for the store.", hint="Use a Python with SQLite 3.37 or newer."
         )
+    whereabouts.refuse_lost(home)
+    is_new = not whereabouts.has_record(home)
+    # Never open an existing file: closing it would drop SQLite's own POSIX locks on it.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(home / FILE, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        is_new = True
     # Its own thread opens, uses and closes it; the check only gets in the way of a close at interpreter exit.
     conn = sqlite3.connect(home / FILE, isolation_level=None, cached_statements=256, check_same_thread=False)
     try:
         _configure(conn)
-        _migrate(conn, home)
+        _migrate(conn, home, is_new=is_new)
+        # Only now: beside this folder an empty file is no store that is about to be born, but one that was lost.
+        (home / whereabouts.RECORD).mkdir(mode=0o700, exist_ok=True)
     except BaseException:
         conn.close()
         raise
@@ -191,25 +207,67 @@ def version(conn: sqlite3.Connection) -> int:
     return int(conn.execute("PRAGMA user_version").fetchone()[0])
 
 
-def check_version(conn: sqlite3.Connection, home: Path, newest: int) -> int:
-    """Returns the version of the file's schema. Raises StoreTooNew if it is above `newest`, the one we know."""
-    current = version(conn)
+HEADER = """SELECT application_id, (SELECT count(*) FROM sqlite_schema), user_version
+    FROM pragma_application_id, pragma_user_version"""
+"""What says whose database a file is, and of which schema; for `read_header`."""
+
+
+class Header(NamedTuple):
+    """Whose database a file is: our mark, the number of its tables, and the version of its schema."""
+
+    mark: int
+    tables: int
+    version: int
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the file is a store, and not still empty."""
+        return self.mark == APPLICATION_ID
+
+
+def read_header(row: Sequence[float | str | bytes | None], home: Path) -> Header:
+    """Returns what a row of `HEADER` says. Raises StoreDamaged for somebody else's database."""
+    mark, tables, schema = (int(cell or 0) for cell in row)
+    if mark != APPLICATION_ID and (mark or tables):
+        raise errors.StoreDamaged(
+            f"{str(home / FILE)!r} is another program's database.",
+            hint="Set DISPATCH_MCP_HOME to another folder.",
+        )
+    return Header(mark, tables, schema)
+
+
+def refuse_emptied(header: Header, home: Path) -> None:
+    """Raises StoreDamaged if a database has no tables although there was a store."""
+    if not header.is_ours and whereabouts.has_record(home):
+        raise whereabouts.lost(home)
+
+
+def refuse_newer(current: int, home: Path, newest: int) -> None:
+    """Raises StoreTooNew if a schema is above `newest`, the one that we know."""
     if current > newest:
         raise errors.StoreTooNew(
             f"The store {str(home / FILE)!r} has schema {current}; this dispatch-mcp knows schemas up to {newest}.",
             hint="Upgrade dispatch-mcp, or set DISPATCH_MCP_HOME to another folder.",
         )
+
+
+def check_version(conn: sqlite3.Connection, home: Path, newest: int) -> int:
+    """Returns the version of the file's schema. Raises StoreTooNew if it is above `newest`, the one we know."""
+    current = version(conn)
+    refuse_newer(current, home, newest)
     return current
 
 
-def _migrate(conn: sqlite3.Connection, home: Path) -> None:
+def _migrate(conn: sqlite3.Connection, home: Path, *, is_new: bool) -> None:
     steps = migrations()
     conn.execute("PRAGMA foreign_keys = OFF")  # a table that others refer to can only be made anew without them
     conn.execute("BEGIN IMMEDIATE")
     try:
         # All of it in one transaction: a process that dies in between leaves the file at the version it had, and
         # whoever opens it next does the same steps.
-        _check_identity(conn, home)
+        header = read_header(conn.execute(HEADER).fetchone(), home)
+        if not is_new:
+            refuse_emptied(header, home)
         current = check_version(conn, home, len(steps))
         if current < len(steps):
             _run_steps(conn, steps, current)
@@ -224,14 +282,15 @@ def _migrate(conn: sqlite3.Connection, home: Path) -> None:
         conn.execute("PRAGMA foreign_keys = ON")
 
 
-def _check_identity(conn: sqlite3.Connection, home: Path) -> None:
-    identity = conn.execute("PRAGMA application_id").fetchone()[0]
-    tables = conn.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    if identity != APPLICATION_ID and (identity or tables):
-        raise errors.StoreDamaged(
-            f"{str(home / FILE)!r} is another program's database.",
-            hint="Set DISPATCH_MCP_HOME to another folder.",
-        )
+def in_memory(source: sqlite3.Connection | None = None) -> sqlite3.Connection:
+    """Returns a store in memory: an empty one, or `source`, which is an older one, brought up to date."""
+    conn = sqlite3.connect(":memory:", isolation_level=None)
+    if source is not None:
+        source.backup(conn)
+    conn.execute("BEGIN")
+    _run_steps(conn, migrations(), version(conn))
+    conn.execute("COMMIT")
+    return conn
 
 
 def _run_steps(conn: sqlite3.Connection, steps: list[str], current: int) -> None:
@@ -271,18 +330,33 @@ def checkpoint(conn: sqlite3.Connection) -> None:
     failpoints.hit("after_checkpoint")
 
 
-def is_read_only(home: Path) -> bool:
-    """Returns whether there is a store that this user may read and not write."""
-    file = home / FILE
-    return os.access(file, os.R_OK) and not (os.access(file, os.W_OK) and os.access(home, os.W_OK))
+def open_quietly(home: Path) -> sqlite3.Connection:
+    """Returns a connection that writes nothing, not even beside the file (sqlite.org/wal.html, "Read-Only Databases").
 
+    For one look: where the log has no index and none can be made, what others write meanwhile may be missed.
 
-def reading_mode(home: Path) -> str:
-    """Returns how to open a store in a folder that cannot be written (sqlite.org/wal.html, "Read-Only Databases").
-
-    Without a log the file is all there is and cannot change; with one, its shared memory has to be there too.
+    Raises:
+        sqlite3.Error: for `translate`.
     """
-    return "mode=ro" if wal_size(home) else "mode=ro&immutable=1"
+    try:
+        return _looking(home, "mode=ro")
+    except sqlite3.OperationalError:
+        if wal_size(home):
+            raise
+        return _looking(home, "mode=ro&immutable=1")  # without a log the file is all there is
+
+
+def _looking(home: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{(home / FILE).absolute().as_uri()}?{mode}"
+    conn = sqlite3.connect(uri, uri=True, isolation_level=None)
+    try:
+        for setting in (f"busy_timeout = {BUSY_MS}", "query_only = ON", "trusted_schema = OFF"):
+            conn.execute(f"PRAGMA {setting}")
+        conn.execute(HEADER).fetchone()  # only reading a page shows what is wrong with it
+    except BaseException:
+        conn.close()
+        raise
+    return conn
 
 
 def truncate(conn: sqlite3.Connection) -> None:

@@ -34,6 +34,12 @@ from dispatch_mcp.store import (
 from dispatch_mcp.store.reader import Reader
 from dispatch_mcp.store.writer import WAIT_S, Writer
 
+BIRTH_S = 1.0
+"""Seconds that opening waits to make or migrate a store; reads do without it."""
+
+RELEASE_S = 1.0
+"""Seconds that a process that ends waits to leave its runs to others."""
+
 INLINE_BYTES = 64 * 1024
 """Outcomes whose text is longer go to a blob."""
 
@@ -52,6 +58,7 @@ class Store:
     ) -> None:
         self._home = home
         self._clock = clock
+        self._wait_s = wait_s
         self._runs = run_transactions.Runs(home, clock, price, unproven_end)
         self._writer = Writer(home, wait_s=wait_s, on_rollback=self._runs.forget)
         self._reader = Reader(home)
@@ -73,26 +80,28 @@ class Store:
         return self._clock()
 
     async def open(self) -> None:
-        """Opens the file, creating or migrating it; a store in a read-only folder is opened for reading.
+        """Opens the file for reading, which waits for nobody; the first write opens it for writing.
+
+        A store that is not there yet, or of an older schema, is made or migrated at once if it can be. If not, reads
+        find what there is, and writes say why they cannot.
 
         Raises:
             StoreError: the file cannot even be read.
         """
-        try:
-            await anyio.to_thread.run_sync(sqlite.prepare_home, self._home)
-            await self._writer.open()
-        except errors.StoreUnavailable as trouble:
-            if not sqlite.is_read_only(self._home):
-                raise
-            self._writer.refuse(trouble)
-            await self._reader.open(read_only=True)
-            return
-        try:
-            await self._reader.open()
-        except BaseException:
-            await self._writer.close()
-            raise
+        await anyio.to_thread.run_sync(sqlite.refuse_network, self._home)
+        if not await self._reader.open():
+            await self._begin()
         await anyio.to_thread.run_sync(owner_locks.sweep_owners, self._home)
+
+    async def _begin(self) -> None:
+        try:
+            await self._writer.open(min(BIRTH_S, self._wait_s))
+            await self._reader.open()
+        except (errors.StoreUnavailable, errors.StoreBusy):
+            return
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Finishes what is queued and closes the file; a second call does nothing."""
@@ -172,8 +181,12 @@ class Store:
         return await self._writer.run(lambda conn: self._runs.adopt(conn, run_id, owner_id))
 
     async def release(self, owner_id: str) -> None:
-        """Leaves the owner's runs to others and takes their running attempts back, not as crashed."""
-        await self._writer.run(lambda conn: self._runs.release(conn, owner_id))
+        """Leaves the owner's runs to others and takes their running attempts back, not as crashed.
+
+        Waits less than other calls: a process that is about to end does it, and without it its runs are only taken
+        over as those of a process that died.
+        """
+        await self._writer.run(lambda conn: self._runs.release(conn, owner_id), min(RELEASE_S, self._wait_s))
 
     async def fail_drive(self, run_id: str, owner: records.Owner, why: str) -> None:
         """Takes a run from an owner whose drive of it has failed, and tells why; the next owner tries again.

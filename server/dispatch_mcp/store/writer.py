@@ -26,18 +26,18 @@ import functools
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.store import failpoints, owner_locks, sqlite
+from dispatch_mcp.store import failpoints, owner_locks, sqlite, whereabouts
 
 T = TypeVar("T")
 
-WAIT_S = 30.0
-"""Seconds that a call waits for its turn: half of the minute after which hosts give a tool call up, so that the caller
-still hears why. Sixteen processes at full load waited 0.5 s at most (docs/reliability.md)."""
+WAIT_S = 10.0
+"""Seconds that a call waits for its turn, long before hosts give a tool call up, so that the caller hears why. Sixteen
+processes at full load waited 0.5 s at most (docs/reliability.md)."""
 
 LARGE_LOG = 4_000_000
 """Bytes above which the log is cut, about SQLite's own thousand pages; below, it is written over again and again, which
@@ -52,6 +52,9 @@ of it; nor does a busy writer lose anything by waiting, while moving every 500 r
 
 CLOSE_S = 5.0
 """Seconds that closing may take before the process goes on without it: what was answered is on the disk anyway."""
+
+STUCK_S = 0.5
+"""Seconds after which closing no longer waits for a lock that another process keeps."""
 
 
 class Call(Generic[T]):
@@ -83,6 +86,9 @@ class Call(Generic[T]):
             self._settle()
 
 
+LOCK = "write.lock"
+"""The file of the lock that whoever writes holds."""
+
 Queued = Call[model.Json]
 
 
@@ -93,40 +99,39 @@ class Writer:
         self._home = home
         self._wait_s = wait_s
         self._on_rollback = on_rollback
-        self._mutex = owner_locks.Mutex(home / "write.lock")
+        self._mutex = owner_locks.Mutex(home / LOCK)
         self._queue: queue.SimpleQueue[Queued | None] = queue.SimpleQueue()
         self._conn: sqlite3.Connection | None = None
         self._newest_schema = 0
+        self._is_started = False
         self._closing = False
         self._ending = False
         self._farewell: Callable[[], object] | None = None
         self._checkpointed_at = 0
-        self._refusal: errors.StoreUnavailable | None = None
+        self._files = whereabouts.Files(None, None)
+        self._is_waiting = False
         self._thread = threading.Thread(target=self._main, name="dispatch-mcp-store", daemon=True)
 
-    async def open(self) -> None:
-        """Opens the file, creating or migrating it. Raises StoreError."""
-        self._thread.start()
-        try:
-            await self.run(_nothing)
-        except BaseException:
-            self._closing = True
-            self._queue.put(None)
-            raise
+    async def open(self, wait_s: float | None = None) -> None:
+        """Opens the file, creating or migrating it, which the first call does otherwise. Raises StoreError."""
+        await self.run(_nothing, wait_s)
 
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Returns what `work` returned inside a committed transaction.
+    async def run(self, work: Callable[[sqlite3.Connection], T], wait_s: float | None = None) -> T:
+        """Returns what `work` returned inside a committed transaction; `wait_s` is another wait for this call.
 
         Raises:
             StoreBusy: the lock could not be had in time; `work` did not run and never will.
+            StoreMoved: the file that was opened no longer stands in its place.
             StoreError: the transaction failed; nothing of it is in the file.
         """
-        if self._refusal is not None:
-            raise errors.StoreUnavailable(self._refusal.message, hint=self._refusal.hint)
         if self._closing:
             raise errors.StoreUnavailable("The store is closed.", hint="Open it again.")
         call = Call(work)
-        timer = call.loop.call_later(self._wait_s, self._give_up, call)
+        patience = self._wait_s if wait_s is None else wait_s
+        timer = call.loop.call_later(patience, self._give_up, call, patience)
+        if not self._is_started:
+            self._is_started = True
+            self._thread.start()
         self._queue.put(call)
         try:
             return await call.future
@@ -136,34 +141,35 @@ class Writer:
         finally:
             timer.cancel()
 
-    def _give_up(self, call: Queued) -> None:
+    def _give_up(self, call: Queued, patience: float) -> None:
         if call.claim():
-            process = owner_locks.holder(self._home / "write.lock")
-            holder = f"Process {process}" if process else "Another process"
+            holder = owner_locks.holder(self._home / LOCK) or "another process"
             call.error = errors.StoreBusy(
-                f"{holder} has kept the store's write lock for more than {self._wait_s:g} s.",
-                hint="Nothing was written: call again, and if it stays so see whether that process still works.",
+                f"{holder[0].upper()}{holder[1:]} has kept the store's write lock for more than {patience:g} s.",
+                hint="Nothing was written. See whether that process still works: let it go on, or end it. "
+                "Then call again.",
             )
             call.settle()
-
-    def refuse(self, trouble: errors.StoreUnavailable) -> None:
-        """Answers every call with `trouble` from now on."""
-        self._refusal = trouble
 
     async def close(self) -> None:
         """Does what is queued, empties the log and closes the file."""
         if self._closing or not self._thread.is_alive():
+            self._closing = True
             return
         self._closing = True
         loop = asyncio.get_running_loop()
         end: asyncio.Future[None] = loop.create_future()
         self._farewell = lambda: loop.call_soon_threadsafe(_finish, end)
-        timer = loop.call_later(CLOSE_S, _finish, end)
+        timers = (
+            loop.call_later(CLOSE_S, _finish, end),
+            loop.call_later(STUCK_S, lambda: self._is_waiting and _finish(end)),
+        )
         self._queue.put(None)
         try:
             await end
         finally:
-            timer.cancel()
+            for timer in timers:
+                timer.cancel()
 
     def _main(self) -> None:
         while not self._ending:
@@ -192,7 +198,7 @@ class Writer:
         """Commits the calls together, then answers them."""
         batch: list[Queued] = []
         try:
-            with self._mutex:
+            with self._turn_of_ours():
                 self._commit(calls, batch)
             failpoints.hit("before_answer")
         except Exception as error:
@@ -200,12 +206,31 @@ class Writer:
         self._answer(batch)
         self._tidy()
 
+    @contextlib.contextmanager
+    def _turn_of_ours(self) -> Generator[None]:
+        """Holds the mutex, in a folder that is there."""
+        if self._conn is None:
+            sqlite.prepare_home(self._home)
+        else:
+            whereabouts.refuse_moved(self._home, self._files)
+        self._is_waiting = True
+        try:
+            self._mutex.__enter__()
+        finally:
+            self._is_waiting = False
+        try:
+            yield
+        finally:
+            self._mutex.__exit__(None, None, None)
+
     def _commit(self, calls: list[Queued], batch: list[Queued]) -> None:
         if self._conn is None:
             self._conn = sqlite.open_writer(self._home)
             self._newest_schema = len(sqlite.migrations())
+            self._files = whereabouts.files(self._home)
         conn = self._conn
         try:
+            whereabouts.refuse_moved(self._home, self._files)
             self._begin(conn, calls)
             calls += self._collect()  # those who came while we waited for the mutex and the lock
             # A savepoint costs two statements; one call alone is as well undone by rolling everything back.
@@ -218,6 +243,7 @@ class Writer:
             if conn.in_transaction:
                 conn.execute("COMMIT")
             failpoints.hit("after_commit")
+            whereabouts.refuse_moved(self._home, self._files)
         except BaseException:
             if conn.in_transaction:
                 conn.execute("ROLLBACK")
@@ -286,14 +312,14 @@ class Writer:
             return
         self._checkpointed_at = self._conn.total_changes
         move = sqlite.truncate if sqlite.wal_size(self._home) > LARGE_LOG else sqlite.checkpoint
-        with contextlib.suppress(sqlite3.Error, OSError), self._mutex:
+        with contextlib.suppress(sqlite3.Error, OSError, errors.StoreMoved), self._turn_of_ours():
             move(self._conn)
 
     def _shut(self) -> None:
         """Closes under the mutex, because the last connection to close moves the log too."""
-        with contextlib.suppress(sqlite3.Error, OSError):
+        with contextlib.suppress(sqlite3.Error, OSError, errors.StoreMoved):
             if self._conn is not None:
-                with self._mutex:
+                with self._turn_of_ours():
                     with contextlib.suppress(sqlite3.Error, OSError):
                         sqlite.truncate(self._conn)
                     self._conn.close()

@@ -1,0 +1,98 @@
+"""Where the store's files are, and whether they still are the ones that were opened.
+
+A file that was removed or replaced can still be written by who has it open: into nowhere. So whoever writes compares
+device and inode of the names with those that it opened, under the write lock, before each commit and after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from dispatch_mcp import errors
+from dispatch_mcp.next_steps import NextStep, StepKind
+
+FILE: Final = "state.db"
+RECORD: Final = "owners"
+"""The folder that stands beside every store from the moment it exists, and never before."""
+
+FULL_BELOW: Final = 64 * 1024
+"""Bytes left on a disk below which it counts as full: SQLite needs half of that for the index of its log alone."""
+
+
+class Inode(NamedTuple):
+    """Which file on which device."""
+
+    device: int
+    number: int
+
+
+class Files(NamedTuple):
+    """The database and its log; None where there is no such file."""
+
+    database: Inode | None
+    log: Inode | None
+
+
+def files(home: Path) -> Files:
+    """Returns which files stand under the store's names now."""
+    return Files(_inode(home / FILE), _inode(home / f"{FILE}-wal"))
+
+
+def _inode(path: Path) -> Inode | None:
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        return Inode(status.st_dev, status.st_ino)
+    return None
+
+
+def refuse_moved(home: Path, earlier: Files) -> None:
+    """Raises StoreMoved unless the files that were opened earlier still stand under their names."""
+    present = files(home)
+    if present.database == earlier.database and earlier.log in (None, present.log):
+        return
+    fate = "replaced" if present.database and present.database != earlier.database else "removed"
+    raise errors.StoreMoved(
+        f"The store in {str(home)!r} was {fate} while it was open: nothing is written into the old one any more.",
+        hint="Put it back if that was a mistake. Then call again: what lies in that folder by then is opened, or made.",
+    )
+
+
+def has_record(home: Path) -> bool:
+    """Returns whether the folder shows that a store was here."""
+    return (home / RECORD).is_dir()
+
+
+def refuse_lost(home: Path) -> None:
+    """Raises StoreDamaged if the database is empty although there was something in it; SQLite would drop its log."""
+    database, log = _size(home / FILE), _size(home / f"{FILE}-wal")
+    if (database == 0 and (has_record(home) or log)) or (database is None and log):
+        raise lost(home)
+
+
+def lost(home: Path) -> errors.StoreDamaged:
+    """Returns the error for a database that has lost its content."""
+    advice = (
+        "Put a copy of the file back if there is one. To begin anew, set DISPATCH_MCP_HOME to another folder, "
+        "or move everything in this one away."
+    )
+    return errors.StoreDamaged(
+        f"{str(home / FILE)!r} is empty, but what lies beside it belongs to a store that was not.",
+        hint=NextStep(StepKind.CHECK_INSTALLATION, advice=advice),
+    )
+
+
+def _size(path: Path) -> int | None:
+    with contextlib.suppress(OSError):
+        return path.stat().st_size
+    return None
+
+
+def is_full(home: Path) -> bool:
+    """Returns whether the disk of the folder has no space left for this user."""
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(home).free < FULL_BELOW and os.access(home, os.W_OK)
+    return False
