@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import anyio
@@ -19,6 +20,11 @@ pytestmark = [pytest.mark.anyio, pytest.mark.promise("R8")]
 async def finished(home: Path) -> None:
     async with store_setup.running(home, store_setup.chain("a")) as (store, owner):
         await store_setup.drive(store, "run", owner)
+
+
+def sqlite_threads() -> set[threading.Thread]:
+    """The threads that keep a process alive until their connection is closed."""
+    return {thread for thread in threading.enumerate() if not thread.daemon and "AnyIO" not in thread.name}
 
 
 async def states(store: sqlite_store.Store) -> list[str]:
@@ -86,6 +92,20 @@ async def test_reads_of_a_store_that_was_removed_or_replaced_say_so(tmp_path: Pa
             await states(store)
     async with sqlite_store.open_store(home) as store:
         assert await states(store) == ["succeeded"]
+
+
+async def test_many_reads_at_once_share_the_connection_that_becomes_possible(tmp_path: Path) -> None:
+    before = sqlite_threads()
+    early = reader.Reader(tmp_path)
+    assert not await early.open()
+    await finished(tmp_path)
+    async with anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(early.rows, "SELECT id FROM run")
+    await early.close()
+    with pytest.raises(errors.StoreUnavailable):
+        await early.rows("SELECT 1")
+    assert sqlite_threads() == before
 
 
 async def test_a_closed_reader_reads_nothing(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import aiosqlite
+import anyio
 import anyio.to_thread
 
 from dispatch_mcp import errors
@@ -32,6 +33,7 @@ class Reader:
         self._conn: aiosqlite.Connection | None = None
         self._files = whereabouts.Files(None, None)
         self._is_open = False
+        self._connecting = anyio.Lock()
 
     async def open(self) -> bool:
         """Connects, and returns whether there is a store of our schema whose changes will be seen at once.
@@ -44,7 +46,8 @@ class Reader:
         self._is_open = True
         whereabouts.refuse_lost(self._home)
         try:
-            return await self._connect()
+            async with self._connecting:  # of several reads that find no connection, one makes it
+                return self._conn is not None or await self._connect()
         except (errors.StoreUnavailable, errors.StoreBusy):
             return False
 
