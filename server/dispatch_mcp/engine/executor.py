@@ -179,7 +179,8 @@ class EmbeddedEngine:
         """
         if not self._may_drive:
             return
-        for run_id in await self.store.adoptable(limit=20, own=self._owner.id, drives=self.driven_runs):
+        own = self._owner.id if self._owner.is_held else ""
+        for run_id in await self.store.adoptable(limit=20, own=own, drives=self.driven_runs):
             if self._pauses.get(run_id, (0, 0.0))[1] > time.monotonic():
                 continue
             kind = (await self.status(run_id)).worker
@@ -200,6 +201,8 @@ class EmbeddedEngine:
             await self._tell_end(drive.run_id)
         except errors.Fenced:
             log.info("run %s was taken over by another process", drive.run_id)
+        except errors.StoreMoved as moved:
+            log.warning("run %s is not driven any more: %s", drive.run_id, moved)
         except Exception as fault:
             log.exception("a drive of run %s failed", drive.run_id)
             await self._let_go(drive, fault)
