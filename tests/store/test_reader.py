@@ -105,6 +105,8 @@ async def test_many_reads_at_once_share_the_connection_that_becomes_possible(tmp
     await early.close()
     with pytest.raises(errors.StoreUnavailable):
         await early.rows("SELECT 1")
+    for thread in sqlite_threads() - before:
+        thread.join(10)  # closing does not wait for its very end
     assert sqlite_threads() == before
 
 
