@@ -107,7 +107,7 @@ async def test_many_reads_at_once_share_the_connection_that_becomes_possible(tmp
         await early.rows("SELECT 1")
     for thread in sqlite_threads() - before:
         thread.join(10)  # closing does not wait for its very end
-    assert sqlite_threads() == before
+    assert sqlite_threads() <= before
 
 
 async def test_a_closed_reader_reads_nothing(tmp_path: Path) -> None:
