@@ -126,7 +126,12 @@ def possessions(repo: Path, *, applied: bool = False) -> dict[str, str]:
             things |= {f"{name} branch": git(at, "branch", "--show-current")}
     names = ("own.txt", "notes.txt", "build/deep/out.bin", ".env", *(f"{PUMP}/{file}" for file in _INNER))
     paths = [*names, f"{VALVE}/a.txt", *([] if applied else [IGNORED, "list.txt"])]
-    return things | {path: (repo / path).read_text() if (repo / path).exists() else "GONE" for path in paths}
+    return things | {path: content(repo / path) for path in paths}
+
+
+def content(path: Path) -> str:
+    """Returns the text of a file, or that it is gone."""
+    return path.read_text() if path.exists() else "GONE"
 
 
 _INNER = ("own.txt", "a.txt", "notes.txt")
@@ -297,9 +302,9 @@ def besiege(folder: Path, rng: random.Random, kills: int) -> dict[str, Any]:
     siege.lost |= {thing for thing, text in possessions(siege.repo).items() if text != siege.property[thing]}
     (siege.repo / IGNORED).rename(siege.repo / "local" / "mine.json")
     siege.rage(applying, "apply", applied=True)
-    if (siege.repo / "local" / "mine.json").read_text() != "MINE\n":
+    if content(siege.repo / "local" / "mine.json") != "MINE\n":
         siege.lost.add(IGNORED)
-    if (siege.repo / IGNORED).read_text() != "ignored was here\n":
+    if content(siege.repo / IGNORED) != "ignored was here\n":
         siege.faults.append("what was applied is not there")
     anyio.run(lambda: checkouts.left_over(merge_kills.settings_of(folder), prune=True))
     found["lost_inside"] += siege.work_lost()
