@@ -8,6 +8,7 @@ that is killed too.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import random
@@ -193,7 +194,9 @@ class Siege:
         """Does a job, killed up to so many times more."""
         first = 1 + len((self.folder / "count").read_text())
         modes = ("before", "while", "after") if applied else ("before", "while", "after", "both")
-        lines = [f"{first + at} {self.rng.choice(modes)}\n" for at, _ in merge_kills.schedule(self.rng, kills)]
+        # A life of a server has room for about a hundred commands before all tasks are at work, and as many behind it.
+        steps = [self.rng.randint(1, 20 if applied else 120) for _ in range(kills)]
+        lines = [f"{first + at} {self.rng.choice(modes)}\n" for at in itertools.accumulate(steps)]
         (self.folder / "kills").write_text("".join(lines))
         end = self.died + kills
         while True:
@@ -216,7 +219,7 @@ class Siege:
         chance = 1.0 if is_calm else self.rng.random()
         env, life_s = dict(self.env), None
         if chance < 0.25:
-            life_s = self.rng.uniform(0.8, 3.5)
+            life_s = self.rng.uniform(0.8, 8.0)
         elif chance < 0.5 and job == "drive":
             env["DISPATCH_MCP_FAILPOINT"] = f"{self.rng.choice(PLACES)}:kill:{self.rng.randint(1, 6)}"
         argv = [sys.executable, __file__, "--job", job, str(self.folder)]
