@@ -61,6 +61,22 @@ def test_only_a_usable_pass_without_a_critical_or_high_finding_lets_through(
     assert judgement.why
 
 
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (answer("PASS"), "it says PASS, and nothing critical or high"),
+        (answer("FAIL", finding("low")), "it says FAIL"),
+        (answer("FAIL", finding("high")), "1 finding, at worst high"),
+        (answer("PASS", finding("high"), finding("low"), finding("critical")), "2 findings, at worst critical"),
+        ("VERDICT: PASS\nVERDICT: FAIL", "it holds both verdicts"),
+        ("", "there is no answer"),
+        ("looks fine to me", "it has no verdict"),
+    ],
+)
+def test_a_judgement_says_why(said: model.Json, why: str) -> None:
+    assert plan_reviews.judge("reviewer", said, GROUND).why == why
+
+
 def test_medium_findings_are_left_to_do_and_no_others() -> None:
     said = answer("PASS", finding("low"), finding("medium", fix="bind it"), finding("medium", file="", quote=""))
     todos = plan_reviews.todos(plan_reviews.judge("reviewer", said, GROUND).report)
