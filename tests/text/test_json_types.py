@@ -32,3 +32,45 @@ def test_frozen_values_have_the_shape_of_what_they_were_frozen_from() -> None:
 def test_what_can_be_walked_but_is_not_json_is_neither(value: object) -> None:
     assert not json_types.is_list(value)
     assert not json_types.is_object(value)
+
+
+def nested(levels: int, core: Json = 1) -> Json:
+    for _ in range(levels):
+        core = [core]
+    return core
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"a": [1, {"b": "x\0"}]}, "v.a[1].b holds a NUL character at position 1."),
+        ({"a\0": 1}, "v holds a NUL character at position 1."),
+        ([0.5, float("nan")], "v[1] is nan, which is not a JSON number."),
+        (float("-inf"), "v is -inf, which is not a JSON number."),
+        (nested(61), f"v{'[0]' * 61} is nested deeper than 60 levels."),
+        ({"a": nested(60)}, f"v.a{'[0]' * 60} is nested deeper than 60 levels."),
+    ],
+)
+def test_the_first_fault_of_a_value_is_named_with_its_place(value: Json, message: str) -> None:
+    fault = json_types.fault_in(value, "v")
+    assert fault is not None
+    assert fault.message == message
+
+
+@pytest.mark.parametrize("value", [nested(60), {"a": nested(59)}, ["\ud83d"], 10**400, [[], {}] * 50_000])
+def test_what_json_can_say_in_sixty_levels_has_no_fault(value: Json) -> None:
+    assert json_types.fault_in(value, "v") is None
+
+
+@given(_VALUES, st.sampled_from(["\0", float("nan"), float("inf")]), st.data())
+def test_a_fault_is_seen_wherever_it_stands(value: Json, fault: Json, data: st.DataObject) -> None:
+    place = value
+    while isinstance(place, list | dict) and place and data.draw(st.booleans()):
+        place = data.draw(st.sampled_from([*(place if isinstance(place, list) else place.values())]))
+    if isinstance(place, list):
+        place.append(fault)
+    elif isinstance(place, dict):
+        place["here"] = fault
+    else:
+        value = [value, fault]
+    assert json_types.fault_in(value, "v") is not None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from dispatch_mcp import model
 from dispatch_mcp.model import ports, work_order
+from dispatch_mcp.process import computation
 from dispatch_mcp.text import redaction
 
 
@@ -28,7 +29,8 @@ class Worker:
 
     async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         """Returns the inner worker's outcome without secrets."""
-        return outcome(self.redactor, await self.inner.carry_out(_Context(ctx, self.redactor), work))
+        raw = await self.inner.carry_out(_Context(ctx, self.redactor), work)
+        return await computation.apart(outcome, self.redactor, raw)
 
 
 @dataclass(frozen=True, slots=True)

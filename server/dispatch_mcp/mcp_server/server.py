@@ -38,6 +38,7 @@ import dispatch_mcp
 from dispatch_mcp import errors, model
 from dispatch_mcp.mcp_server import descriptions, elicitation, lazy, stdio_messages, tool_arguments, tool_wording
 from dispatch_mcp.model import problems
+from dispatch_mcp.process import computation
 from dispatch_mcp.text import json_types, redaction
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class StrictArguments(Extension):
         """Checks before the tool is called; unknown tools are the SDK's to name."""
         if params.name in tool_arguments.TOOLS:
             try:
-                tool_arguments.check(params.name, params.arguments or {})
+                await computation.apart(tool_arguments.check, params.name, params.arguments or {})
             except errors.DispatchError as refusal:
                 return refused(refusal)
         return await call_next(ctx)
@@ -213,7 +214,7 @@ def answers_without_secrets(redactor: redaction.Redactor) -> ServerMiddleware[An
         answer = (
             result if isinstance(result, dict) else result.model_dump(mode="json", by_alias=True, exclude_none=True)
         )
-        clean = redactor.redact_json(answer)
+        clean = await computation.apart(redactor.redact_json, answer)
         return result if clean == answer else clean
 
     return redact

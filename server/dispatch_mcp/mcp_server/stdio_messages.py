@@ -282,9 +282,10 @@ async def relay(
     answer: Callable[[SessionMessage], Awaitable[None]],
 ) -> None:
     """Passes on what is a message and answers what is none, until there are no more lines or nobody listens."""
+    own = anyio.CapacityLimiter(1)  # whoever else keeps threads busy, lines are read
     with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
         async with inbox:
-            while (outcome := await anyio.to_thread.run_sync(_next, lines, abandon_on_cancel=True)) is not None:
+            while outcome := await anyio.to_thread.run_sync(_next, lines, abandon_on_cancel=True, limiter=own):
                 if isinstance(outcome, Refusal):
                     for error in outcome.answers():
                         await answer(SessionMessage(error))

@@ -11,6 +11,7 @@ from dispatch_mcp.agents import a2a_card, catalog
 from dispatch_mcp.engine import council_rounds, executor, run_view
 from dispatch_mcp.model import WorkerKind, merge_offer, ports, records, transitions, worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.process import computation
 from dispatch_mcp.routing import router
 from dispatch_mcp.service import (
     answers,
@@ -156,7 +157,7 @@ class Dispatcher:
             InputError: no entry can be read.
         """
         view = await self.handles.run(run_id)
-        entries = host_reports.read_entries(raw, view.rows)
+        entries = await computation.apart(host_reports.read_entries, raw, view.rows)
         accepting = report_acceptance.Reporting(
             self.store, self.engine, self._contact, self.redact, self.rules.price, self.plans.learn
         )

@@ -36,7 +36,7 @@ from dispatch_mcp.planning import (
     review_rules,
 )
 from dispatch_mcp.planning.drafts import pattern_graphs, patterns, plan_offer
-from dispatch_mcp.process import allowlist
+from dispatch_mcp.process import allowlist, computation
 from dispatch_mcp.review import reviewer_selection
 from dispatch_mcp.routing import confidence, learning, router
 from dispatch_mcp.runs import prompt_lint
@@ -221,7 +221,7 @@ class Planner:
         Raises:
             PlanRejected: with every problem at once; nothing is stored.
         """
-        document = plan_documents.Document(plan_documents.read_tasks(raw), max_parallel)
+        document = plan_documents.Document(await computation.apart(plan_documents.read_tasks, raw), max_parallel)
         return await self.plan_document(document, request=request, on_conflict=on_conflict, pattern=pattern)
 
     async def plan_document(
@@ -242,7 +242,7 @@ class Planner:
             PlanRejected: with every problem at once; nothing is stored.
         """
         reading = document.reading
-        refuse(self.check(reading))
+        refuse(await computation.apart(self.check, reading))
         pattern = self._pattern(pattern)
         if self.memory:
             await self.memory.refresh()
@@ -356,14 +356,10 @@ class Planner:
         standing: plan_edits.Standing = plan_edits.NOTHING_BEGUN,
     ) -> PlanProposal:
         """Assigns and schedules checked tasks and stores them as the frame's version; `runners` run its tests."""
-        judging = review_rules.with_reviewers(tasks_read, reviewer_selection.names(self.catalog()))
-        assignment = self._assign(judging, standing.fixed)
-        with_reviews = review_rules.with_reviews(
-            assignment.tasks, assignment.strategies, self._review_rules(standing.fixed, frame.tasks)
-        )
-        rest = plan_edits.rest(with_reviews.tasks, standing, frame.workspace)
+        assignment, with_reviews, rest = await computation.apart(self._assigned, frame, tasks_read, standing)
         past = forecast.Past(await self.store.samples(self.principal))
-        schedule = plan_checks.prepare(
+        schedule = await computation.apart(
+            plan_checks.prepare,
             rest.tasks,
             max_parallel=frame.max_parallel,
             on_conflict=frame.on_conflict,
@@ -381,19 +377,36 @@ class Planner:
             await self.store.save_plan(plan, self.principal)
         else:
             await self._revise(plan)
-        inside = plan_advice.of_inner_folders(tasks_read, await self._inner_folders(frame, tasks_read), frame.workspace)
-        outlook = schedule.with_notices(
-            [
-                *notes,
-                *assignment.notices,
-                *with_reviews.notices,
-                *prompt_lint.lint_tasks(tasks_read),
-                *proof_proposals.refused_commands(rest.tasks, self.rules.allow_list, self.rules.how_to_allow),
-                *inside,
-            ]
+        inner_folders = await self._inner_folders(frame, tasks_read)
+
+        def proposal() -> PlanProposal:
+            outlook = schedule.with_notices(
+                [
+                    *notes,
+                    *assignment.notices,
+                    *with_reviews.notices,
+                    *prompt_lint.lint_tasks(tasks_read),
+                    *proof_proposals.refused_commands(rest.tasks, self.rules.allow_list, self.rules.how_to_allow),
+                    *plan_advice.of_inner_folders(tasks_read, inner_folders, frame.workspace),
+                ]
+            )
+            proofs = proof_proposals.propose(rest.tasks, runners, self.rules.allow_list)
+            return PlanProposal(
+                plan, outlook, assignment.decided, proofs=proofs, additions=_news(plan, with_reviews.added)
+            )
+
+        return await computation.apart(proposal)
+
+    def _assigned(
+        self, frame: model.Plan, tasks: Sequence[model.Task], standing: plan_edits.Standing
+    ) -> tuple[_Assigned, review_rules.Reviewed, plan_edits.Rest]:
+        """Returns who does checked tasks, with the reviews that follow from it, and what of them is left to do."""
+        judging = review_rules.with_reviewers(tasks, reviewer_selection.names(self.catalog()))
+        assignment = self._assign(judging, standing.fixed)
+        with_reviews = review_rules.with_reviews(
+            assignment.tasks, assignment.strategies, self._review_rules(standing.fixed, frame.tasks)
         )
-        proofs = proof_proposals.propose(rest.tasks, runners, self.rules.allow_list)
-        return PlanProposal(plan, outlook, assignment.decided, proofs=proofs, additions=_news(plan, with_reviews.added))
+        return assignment, with_reviews, plan_edits.rest(with_reviews.tasks, standing, frame.workspace)
 
     async def _runners(self) -> tuple[proof_proposals.Runner, ...]:
         """Returns what runs the tests of the workspace, as it is now."""

@@ -13,6 +13,7 @@ from dispatch_mcp import model, next_steps
 from dispatch_mcp.engine import executor, order_builder, proof, run_view
 from dispatch_mcp.model import assignments, records, transitions
 from dispatch_mcp.planning import forecast
+from dispatch_mcp.process import computation
 from dispatch_mcp.routing import learning
 from dispatch_mcp.runs import budget, message_rules, report_reader
 from dispatch_mcp.service import answers, host_assignments, host_reports, messaging, route_memory
@@ -79,7 +80,8 @@ class Reporting:
     async def _outcome(self, view: run_view.RunView, report: report_reader.Report) -> model.Outcome:
         """Returns what a report says, without secrets, and priced if it names tokens but no dollars."""
         spec = view.specs.get(report.task_id)
-        outcome = self.redact(host_reports.outcome_of(report, _subagents(view, report.task_id)))
+        raw = await computation.apart(host_reports.outcome_of, report, _subagents(view, report.task_id))
+        outcome = await computation.apart(self.redact, raw)
         is_work = spec is None or not spec.reviews
         if is_work and host_reports.is_unreadable(outcome) and not await self._was_asked_again(view.run.id, report):
             outcome = self.redact(host_reports.again(report, outcome))

@@ -16,6 +16,7 @@ from dispatch_mcp.engine import council_rounds, plan_review_attempt, review_atte
 from dispatch_mcp.model import bounds
 from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import plan_documents
+from dispatch_mcp.process import computation
 from dispatch_mcp.review import (
     council_decision,
     diff_parts,
@@ -130,7 +131,7 @@ class Council:
                 return await (self._standing(going_on) if request.dry_run else self._continued(going_on))
         before = await self._before(request.after)
         change = await self._change(target, subject)
-        diff = review_subjects.readable(change, is_text=target.kind == "diff")
+        diff = await computation.apart(review_subjects.readable, change, is_text=target.kind == "diff")
         opening = await self._opening(request, change, diff, subject=subject, before=before)
         if not opening.parts.parts:
             return review_answers.empty_answer(opening.manifest, change.note)
@@ -253,11 +254,11 @@ class Council:
         before: Before | None,
     ) -> Opening:
         """Returns the round that a change makes; without parts when there is nothing to look at."""
-        scope = review_scope.split_scope(diff)
-        clean = finding_redaction.clean(scope.diff, self.means.clean)
+        scope = await computation.apart(review_scope.split_scope, diff)
+        clean = await computation.apart(finding_redaction.clean, scope.diff, self.means.clean)
         manifest = await self._draft(request, change, scope, clean=clean, subject=subject, before=before)
         news = await self._narrowed(clean.diff, before)
-        parts = diff_parts.split(news if news.files else clean.diff)
+        parts = await computation.apart(diff_parts.split, news if news.files else clean.diff)
         if not parts.parts or (not news.files and not manifest.earlier):
             return Opening(manifest, diff_parts.Split(), clean.diff)
         manifest = manifest.model_copy(
@@ -272,8 +273,9 @@ class Council:
         """Returns what of a change this round looks at: all of it, or what is new since the round before."""
         if before is None:
             return now
-        old = unified_diff.parse(await review_attempt.read_text(self.store, before.round.manifest.diff))
-        return rounds.since(old, now, rounds.earlier(before.decision))
+        text = await review_attempt.read_text(self.store, before.round.manifest.diff)
+        old = await computation.apart(unified_diff.parse, text)
+        return await computation.apart(rounds.since, old, now, rounds.earlier(before.decision))
 
     async def _draft(
         self,
@@ -287,9 +289,13 @@ class Council:
     ) -> review_tasks.Manifest:
         """Returns everything about the round that the change itself says."""
         agents = self.catalog()
-        selection = reviewer_selection.select(
-            scope.diff, reviewer_selection.pool(agents), skipped_paths=[file.path for file in scope.excluded]
+        selection = await computation.apart(
+            reviewer_selection.select,
+            scope.diff,
+            reviewer_selection.pool(agents),
+            skipped_paths=[file.path for file in scope.excluded],
         )
+        flags = await computation.apart(injections.flags, clean.diff)
         extra = reviewer_selection.by_name(agents, [*self.means.reviewers, *request.reviewers])
         seats = (*selection.seats, *(seat for seat in extra if seat.reviewer not in selection.reviewers))
         draft = review_tasks.Manifest(
@@ -303,7 +309,7 @@ class Council:
             files=tuple(file.path for file in scope.diff.files),
             lines=scope.diff.lines,
             excluded=tuple(scope.excluded),
-            flags=injections.flags(clean.diff),
+            flags=flags,
             redacted=clean.lines,
             owners=await self._files(subject) if subject else {},
             reviewed=change.head,
@@ -323,7 +329,7 @@ class Council:
         )
 
     async def _started(self, request: ReviewRequest, opening: Opening) -> review_answers.ReviewAnswer:
-        change = "\n".join(map(unified_diff.render, opening.change.files))
+        change = await computation.apart(lambda: "\n".join(map(unified_diff.render, opening.change.files)))
         manifest = opening.manifest.model_copy(update={"diff": await review_attempt.store_text(self.store, change)})
         document = manifest.model_dump_json(exclude_defaults=True)
         digest = await review_attempt.store_text(self.store, document)

@@ -53,8 +53,33 @@ def plain_name(key: str) -> str:
     return _HUMP.sub("_", key.strip()).lower().replace("-", "_").replace(" ", "_")
 
 
-def fault_in(value: Json, place: str, depth: int = 0) -> Impossible | None:
+def fault_in(value: Json, place: str) -> Impossible | None:
     """Returns the first NUL, number that JSON cannot say, or nesting without end; `place` is the name of the value."""
+    return _fault_in(value, place, 0) if _is_faulty(value) else None
+
+
+def _is_faulty(value: Json) -> bool:
+    """Returns whether there is any such fault, level by level: most values have none, and some are long."""
+    level: list[Json] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner: list[Json] = []
+        for item in level:
+            if isinstance(item, str | float):
+                if (isinstance(item, str) and "\0" in item) or (isinstance(item, float) and not math.isfinite(item)):
+                    return True
+            elif isinstance(item, int) or item is None:
+                continue
+            elif is_object(item):
+                inner += [*item, *item.values()]
+            elif is_list(item):
+                inner += item
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
+def _fault_in(value: Json, place: str, depth: int) -> Impossible | None:
     if depth > MAX_DEPTH:
         return Impossible(f"{place} is nested deeper than {MAX_DEPTH} levels.", "Send a flatter value.")
     if isinstance(value, str) and "\0" in value:
@@ -62,7 +87,7 @@ def fault_in(value: Json, place: str, depth: int = 0) -> Impossible | None:
         return Impossible(f"{place} holds a NUL character at position {position}.", "Send the text without it.")
     if isinstance(value, float) and not math.isfinite(value):
         return Impossible(f"{place} is {value!r}, which is not a JSON number.", "Send a finite number.")
-    faults = (fault_in(item, place + inner, depth + 1) for inner, item in _inside(value))
+    faults = (_fault_in(item, place + inner, depth + 1) for inner, item in _inside(value))
     return next(filter(None, faults), None)
 
 

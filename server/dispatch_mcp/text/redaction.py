@@ -141,23 +141,29 @@ class Redactor:
 
     def redact_json(self, value: Json) -> Json:
         """Returns a JSON value with its strings and keys redacted, and strings under names such as `password` whole."""
-        return self._walk(value, 0)
+        return self._walk(value, 0, {})
 
-    def _walk(self, value: Json, depth: int) -> Json:
+    def _walk(self, value: Json, depth: int, names: dict[str, str]) -> Json:
         if isinstance(value, str):
             return self.redact(value)
         if depth >= MAX_DEPTH:
             return value if isinstance(value, bool | int | float) or value is None else _mark("too-deep")
         if json_types.is_list(value):
-            return [self._walk(item, depth + 1) for item in value]
+            return [self._walk(item, depth + 1, names) for item in value]
         if json_types.is_object(value):
-            return {self.redact(key): self._field(key, item, depth + 1) for key, item in value.items()}
+            return {self._name(key, names): self._field(key, item, depth + 1, names) for key, item in value.items()}
         return value
 
-    def _field(self, key: str, value: Json, depth: int) -> Json:
+    def _name(self, key: str, names: dict[str, str]) -> str:
+        """Returns a key redacted; `names` are those of this value, most of which come again and again."""
+        if key not in names:
+            names[key] = self.redact(key)
+        return names[key]
+
+    def _field(self, key: str, value: Json, depth: int, names: dict[str, str]) -> Json:
         if isinstance(value, str) and len(value) >= SHORTEST and _SECRET_KEY.search(key):
             return value if value.startswith("[redacted:") else _mark("field")
-        return self._walk(value, depth)
+        return self._walk(value, depth, names)
 
 
 class _Replacement(NamedTuple):

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SWITCH_S = 0.001
+"""Seconds after which a thread that computes lets others go on: an answer takes turns of several threads."""
+
 EXIT_GRACE_S = 2.0
 """Seconds that a stopped server has for its lifespan to end, before the process ends itself."""
 
@@ -32,6 +35,7 @@ def main(_options: argparse.Namespace, setup: configuration.LoadedSettings) -> i
     redactor = logs.to_stderr(setup, waits=False)
     for warning in setup.warnings:
         log.warning("%s", warning)
+    sys.setswitchinterval(SWITCH_S)
     anyio.run(_serve, setup.settings, redactor)
     return 0
 

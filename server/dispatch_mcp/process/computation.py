@@ -1,0 +1,51 @@
+"""Work that takes the processor for long, in threads: whoever else is served meanwhile does not wait for it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Final, ParamSpec, TypeVar
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+from dispatch_mcp import errors
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LONGEST_S: Final = 60.0
+"""Seconds after which nobody waits any longer for one piece of work."""
+
+AT_ONCE: Final = 2
+"""Pieces at work at the same time: they share one interpreter, and those who answer quickly need it, too."""
+
+_slots: Final = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("computation_slots")
+
+
+async def apart(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Returns what the work returns, done in a thread; its errors are raised here.
+
+    Who waits can be cancelled; the thread then ends by itself. The work must change nothing that others see.
+
+    Raises:
+        InputError: it takes longer than `LONGEST_S`.
+    """
+    return await within(LONGEST_S, functools.partial(work, *args, **kwargs))
+
+
+async def within(longest_s: float, work: Callable[[], T]) -> T:
+    """Does what `apart` does, for at most so many seconds. Raises InputError when they are over."""
+    with anyio.move_on_after(longest_s):
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=_limiter())
+    raise errors.InputError(f"This takes longer than {longest_s:g} s.", hint="Send less at a time.")
+
+
+def _limiter() -> anyio.CapacityLimiter:
+    """Returns the limiter of this event loop."""
+    try:
+        return _slots.get()
+    except LookupError:
+        _slots.set(anyio.CapacityLimiter(AT_ONCE))
+        return _slots.get()

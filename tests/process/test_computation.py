@@ -1,0 +1,65 @@
+"""Long work in threads: its result, its errors, and that nobody need wait for it."""
+
+from __future__ import annotations
+
+import threading
+
+import anyio
+import pytest
+
+from dispatch_mcp import errors
+from dispatch_mcp.process import computation
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_result_of_work_is_returned_and_its_error_raised() -> None:
+    assert await computation.apart(sorted, [3, 1, 2], reverse=True) == [3, 2, 1]
+    with pytest.raises(ZeroDivisionError):
+        await computation.apart(divmod, 1, 0)
+
+
+async def test_work_is_done_in_another_thread() -> None:
+    assert await computation.apart(threading.get_ident) != threading.get_ident()
+
+
+async def test_who_waits_can_be_cancelled_though_the_work_goes_on() -> None:
+    release, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        release.wait(30)
+        over.set()
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(computation.apart, work)
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+        assert not over.is_set()
+        release.set()
+        assert await anyio.to_thread.run_sync(over.wait, 20)
+
+
+async def test_work_that_takes_too_long_is_given_up_with_advice() -> None:
+    release = threading.Event()
+    with anyio.fail_after(20):
+        with pytest.raises(errors.InputError, match=r"takes longer than 0\.01 s\. Send less at a time\."):
+            await computation.within(0.01, lambda: release.wait(30))
+    release.set()
+
+
+async def test_no_more_pieces_are_at_work_than_the_interpreter_can_share() -> None:
+    release, begun = threading.Event(), threading.Semaphore(0)
+
+    def work() -> None:
+        begun.release()
+        release.wait(30)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            for _ in range(3 * computation.AT_ONCE):
+                group.start_soon(computation.apart, work)
+            for _ in range(computation.AT_ONCE):
+                assert await anyio.to_thread.run_sync(begun.acquire, True, 20)  # acquire takes no names
+            assert not begun.acquire(blocking=False)
+            release.set()
