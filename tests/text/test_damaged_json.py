@@ -156,3 +156,18 @@ def test_the_time_grows_no_faster_than_the_text(junk: str) -> None:
         return best
 
     assert cost(80_000) < 9 * cost(20_000) + 0.02
+
+
+@pytest.mark.parametrize("mark", ["<", "”", "<)", "< b", "<<", "””,", "<1"])
+@pytest.mark.parametrize(
+    "around", ['{"a": [%s', '{"a": [%s]}', '{"a": [1, %s, 2]}', '{"a": [[%s]]}', '{"a": %s}', '{"a": [{"b": [%s}']
+)
+def test_what_begins_no_value_is_passed_over(around: str, mark: str) -> None:
+    pieces = list(damaged_json.objects(around % mark))
+    assert all(not piece.exact for piece in pieces)
+
+
+def test_items_around_a_stray_mark_are_read() -> None:
+    [piece] = damaged_json.objects('{"a": [1, < 2, "x"]}')
+    assert piece.value["a"][-1] == "x"
+    assert piece.value["a"][0] == 1

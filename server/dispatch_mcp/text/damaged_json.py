@@ -222,8 +222,12 @@ class _Reader:
                 self._pass_over(UNCLEAR_WORDS)
             else:
                 self._repairs += not comma
+                first = self.at
                 items.append(self._value(depth, in_list=True))
                 comma = False
+                if self.at == first:  # nothing that begins a value: a `<` of no tag, or a quote that only closes
+                    items.pop()
+                    self._pass_over(UNCLEAR_WORDS)
         self._leave(char, trailing=comma and bool(items))
         return items
 
