@@ -16,6 +16,7 @@ from dispatch_mcp.engine import council_rounds, executor, run_view
 from dispatch_mcp.model import TaskState, WorkerKind, like_failures, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_checks
+from dispatch_mcp.process import computation
 from dispatch_mcp.runs import budget, capsules, step_choice
 from dispatch_mcp.service import answers, handles, messaging
 from dispatch_mcp.store import sqlite_store
@@ -132,7 +133,7 @@ async def trace_view(
         return await timeline(store, view, cursor)
     if name == "todo":
         return await todo(store, view)
-    return mermaid(view) if name == "mermaid" else await summary(store, view)
+    return await (computation.apart(mermaid, view) if name == "mermaid" else summary(store, view))
 
 
 async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.Trace:
@@ -152,8 +153,8 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
         next=view.next_step(handouts),
         pass_on=news.pass_on,
         unread=news.unread,
-        tasks=tuple(_task_lines(view, attempts)[:PAGE]),
-        blocked=_blocked(view),
+        tasks=tuple((await computation.apart(_task_lines, view, attempts))[:PAGE]),
+        blocked=await computation.apart(_blocked, view),
         spend=spend,
         context=_context(attempts),
         doubts=_doubts(attempts),
