@@ -46,6 +46,13 @@ def test_every_text_is_a_key(text: str) -> None:
     assert requirements.parse(text).key == text
 
 
+@pytest.mark.parametrize("char", ["/", "a.", "*", "#", "a/", ".py"])
+def test_a_key_too_long_for_a_path_is_a_question_and_read_at_once(char: str) -> None:
+    key = f"{char * 30_000} x"
+    assert requirements.parse(key).kind == "rag"
+    assert requirements.parse(f"file:{key}").kind == "file"
+
+
 def test_the_nearest_name_is_found_by_its_last_part() -> None:
     paths = ["src/web/errors.py", "src/store/errors.py", "src/app.py"]
     assert requirements.nearest("store/erors.py", paths) in {"src/store/errors.py", "src/web/errors.py"}

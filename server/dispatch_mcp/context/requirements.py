@@ -21,6 +21,9 @@ from typing import Literal, NamedTuple
 Kind = Literal["file", "symbol", "structure", "pattern", "rag", "task", "rules"]
 
 MAX_KEYS = 64
+MAX_PATH = 1_000
+"""Characters of a path; what is longer is a question, and no pattern is tried on it."""
+
 _KEY = re.compile(r"\s*+(file|symbol|structure|pattern|rag|task|rules)\s*+:(.*+)", re.DOTALL | re.IGNORECASE)
 _LINES = re.compile(r"L?(\d{1,7})(?:\s*-\s*L?(\d{1,7}))?", re.IGNORECASE)
 _PATH = re.compile(r"[^\s:#]*[\w*]\.[A-Za-z]\w{0,9}(?:#\S+)?|[^\s:]+/[^\s:]*")
@@ -44,7 +47,7 @@ def parse(key: str) -> Requirement:
     match = _KEY.fullmatch(key)
     if not match:
         subject = key.strip()
-        kind: Kind = "file" if _PATH.fullmatch(subject) else "rag"
+        kind: Kind = "file" if len(subject) <= MAX_PATH and _PATH.fullmatch(subject) else "rag"
         return _file(key, subject) if kind == "file" else Requirement(key, kind, subject)
     name, subject = match[1].lower(), match[2].strip().strip("`'\"")
     if name == "file":
