@@ -94,6 +94,7 @@ class NextStep:
         retry_s: In how many seconds the first of them begins.
         pass_on: The tasks at work to which the answer has messages.
         unread: The tasks that ended without having read a message that the answer has.
+        notes_at: Where messages stand whole that the answer cuts or leaves out.
         plan: The id of a plan to carry out or to change.
         version: Its version, for a plan to change.
         revision: The commit that an offer of merged changes is about.
@@ -116,6 +117,7 @@ class NextStep:
     retry_s: float = 0.0
     pass_on: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    notes_at: str = ""
     plan: str = ""
     version: int = 0
     revision: str = ""

@@ -69,6 +69,32 @@ async def test_the_answer_to_one_result_is_short_and_the_trace_has_the_rest(name
         assert len([one for one in result.get("receipts", ()) if one["kind"] != "claim"]) == told
 
 
+@pytest.mark.parametrize("name", ["all was changed", "a false claim", "an endless error", "many criteria that fail"])
+async def test_ten_long_notes_leave_the_answer_short_and_are_read_whole_elsewhere(name: str, tmp_path: Path) -> None:
+    fields, writes, said = CASES[name]
+    workspace = memory_client.repository(tmp_path / "shop")
+    task = {"id": "a-task-with-a-rather-long-name", "do": "Change it", **fields}
+    other = {"id": "another-task-with-a-long-name", "do": "Look on", "deps": []}
+    notes = [f"{number}: {'you have to know this, ' * 160}" for number in range(10)]
+    async with memory_client.desk(
+        memory_client.make_server(memory_client.settings(tmp_path / "home", workspace))
+    ) as desk:
+        run = await desk.call("dispatch", plan_id=await desk.planned(task, other), worker="host")
+        for to in (task["id"], other["id"], "orchestrator"):
+            for note in notes:
+                await desk.call("message_agents", run_id=run["run_id"], action="send", recipient=to, text=note)
+        for path in writes:
+            (workspace / path).parent.mkdir(parents=True, exist_ok=True)
+            (workspace / path).write_text("two")
+        answer = await desk.call(
+            "report", run_id=run["run_id"], results=[{"task_id": task["id"], "attempt": 1, **said}]
+        )
+        whole = json.loads(await desk.read(answer["notes_at"]))
+    answer.pop("assignments", None)
+    assert len(json.dumps(answer, ensure_ascii=False, separators=(",", ":"))) <= LIMIT
+    assert [note["text"] for note in whole] == notes * 3
+
+
 async def test_why_a_result_was_refused_comes_whole_to_whoever_does_it_again(tmp_path: Path) -> None:
     workspace = memory_client.repository(tmp_path / "shop")
     async with memory_client.desk(

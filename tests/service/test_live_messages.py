@@ -20,7 +20,7 @@ from dispatch_mcp.agents import catalog
 from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
 from dispatch_mcp.runs import message_rules
-from dispatch_mcp.service import answers
+from dispatch_mcp.service import answers, messaging
 
 pytestmark = pytest.mark.anyio
 
@@ -176,9 +176,52 @@ async def test_a_handoff_that_writes_to_a_name_that_nobody_has_is_told_so(desk: 
 async def test_a_very_long_message_is_cut_where_it_is_only_mentioned(desk: Desk) -> None:
     progress = await started(desk, task("a"))
     await sent(desk, progress.run_id, "a", "x" * 20_000)
-    [line] = (await desk.app.dispatch(run_id=progress.run_id)).pass_on
-    assert len(line.text) < 4_100
-    assert line.text.endswith("[cut from 20000 characters]")
+    again = await desk.app.dispatch(run_id=progress.run_id)
+    [line] = again.pass_on
+    assert len(line.text) < 2_000
+    assert line.text.endswith("x…")
+    assert again.notes_at == f"dispatch://runs/{progress.run_id}/messages"
+    assert again.next is not None
+    assert "The resource `notes_at`" in tool_wording.words(again.next)
+    assert [note.text for note in await desk.app.messages(progress.run_id)] == ["x" * 20_000]
+
+
+async def test_many_long_messages_share_the_room_and_those_without_any_come_with_later_answers(desk: Desk) -> None:
+    progress = await started(desk, task("s"), task("a"), *[task(name) for name in "bcd"])
+    texts = [f"{number}: {'y' * 4_000}" for number in range(12)]
+    for text in texts:
+        await sent(desk, progress.run_id, "a", text)
+    numbers: list[str] = []
+    for one in progress.assignments[:1] + progress.assignments[2:]:
+        answer = await desk.app.report(one.run_id, [said(one)])
+        assert sum(len(line.text) for line in answer.pass_on) < 900
+        assert answer.notes_at
+        numbers += [line.text.partition(":")[0] for line in answer.pass_on]
+    shown = (await desk.app.trace(run_id=progress.run_id)).pass_on
+    numbers += [line.text.partition(":")[0] for line in shown]
+    assert numbers == list(map(str, range(len(numbers)))), "in their order, and none twice"
+    assert [note.text for note in await desk.app.messages(progress.run_id)] == texts
+
+
+async def test_a_message_to_very_many_names_a_few_of_them(desk: Desk) -> None:
+    names = [f"task-{number}" for number in range(9)]
+    progress = await desk.app.dispatch(plan_id=await desk.planned(*map(task, names), max_parallel=9))
+    await sent(desk, progress.run_id, "all")
+    [line] = (await desk.app.trace(run_id=progress.run_id)).pass_on
+    assert line.to == (*names[:5], "4 more")
+
+
+@given(st.lists(st.text(max_size=300), max_size=12), st.integers(0, 1_500))
+def test_messages_never_take_more_than_their_room(texts: list[str], room: int) -> None:
+    notes = [
+        model.Message(id=n, run_id="r", sender="s", recipient="orchestrator", kind="information", text=text, at=1.0)
+        for n, text in enumerate(texts)
+    ]
+    visible = messaging.cut(notes, room)
+    assert [note.id for note in visible] == list(range(len(visible)))
+    assert sum(len(note.model_dump_json(exclude_defaults=True)) + 1 for note in visible) <= max(room, 0)
+    if sum(len(note.model_dump_json(exclude_defaults=True)) + 1 for note in notes) + 40 * len(notes) <= room // 2:
+        assert [note.text for note in visible] == texts
 
 
 @dataclass
@@ -245,8 +288,12 @@ class Watch:
     def answered(self, answer: answers.Progress | answers.ReportAnswer) -> None:
         prompts = {one.task_id: one.call.prompt for one in answer.assignments if not one.already_out}
         self.heard |= {(text, name): True for text, name in self.heard if text in prompts.get(name, "")}
+        assert answer.next is not None
         for line in (*answer.pass_on, *answer.unread):
-            self.heard |= {(line.text, reader): True for reader in line.to}
+            rest = (*answer.next.pass_on, *answer.next.unread) if line.to[-1].endswith(" more") else ()
+            self.heard |= {(line.text, reader): True for reader in (*line.to, *rest)}
+        if answer.notes_at:  # what ended without reading is named, and everything can be read there
+            self.heard |= {(text, name): True for text, name in self.heard if name in answer.next.unread}
 
     async def lost(self) -> list[tuple[str, str]]:
         """Returns what nobody heard of; who was only one of all and never began does not count."""

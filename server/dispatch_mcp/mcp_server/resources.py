@@ -119,6 +119,18 @@ def _register_store(server: MCPServer[lazy.Opening]) -> None:
             return _trace(await (await app_of(ctx)).trace(run_id=run_id, view="timeline", cursor=cursor))
 
     @server.resource(
+        "dispatch://runs/{run_id}/messages", name="messages", description="All notes of a run, whole.", mime_type=JSON
+    )
+    async def messages(run_id: str, ctx: Context[lazy.Opening]) -> str:
+        with _Lookup(f"run {run_id!r}"):
+            return _json(
+                [
+                    {"sender": note.sender, "to": note.recipient, "kind": note.kind, "text": note.text}
+                    for note in await (await app_of(ctx)).messages(run_id)
+                ]
+            )
+
+    @server.resource(
         "dispatch://runs/{run_id}/tasks/{task_id}/prompt",
         name="task-prompt",
         description="The whole brief of a task that is out with the host.",

@@ -36,7 +36,8 @@ def _run_id(step: NextStep) -> str:
 def _messages(step: NextStep) -> str:
     pass_on = f"Pass `pass_on` on to {names(step.pass_on)} now; where you cannot, check the result against it."
     unread = f"{ended_unread(step, '`unread`')}: check the result, and have it changed if it matters."
-    return sentences(pass_on if step.pass_on else "", unread if step.unread else "")
+    whole = "The resource `notes_at` has all of them whole." if step.notes_at else ""
+    return sentences(pass_on if step.pass_on else "", unread if step.unread else "", whole)
 
 
 def _changes(step: NextStep) -> str:

@@ -20,13 +20,15 @@ class Handouts(NamedTuple):
     """What an answer about a run holds beside where it stands.
 
     `new` is how many assignments it hands out, `repeats` how many it holds that were out before. `pass_on` are the
-    tasks out with the host to which it has messages, `unread` those that ended without having read one.
+    tasks out with the host to which it has messages, `unread` those that ended without having read one; `notes_at` is
+    where messages stand whole that it cuts or leaves out.
     """
 
     new: int = 0
     repeats: int = 0
     pass_on: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    notes_at: str = ""
 
 
 NONE_HANDED_OUT = Handouts()
@@ -93,7 +95,7 @@ def next_step(
     step = replace(_of_state(run, tasks, plan, moment, handouts), alike=alike)
     if alike and step.kind is StepKind.SETTLE_FAILURES:
         step = replace(step, advice=_failed_otherwise(step))
-    return replace(step, pass_on=handouts.pass_on, unread=handouts.unread)
+    return replace(step, pass_on=handouts.pass_on, unread=handouts.unread, notes_at=handouts.notes_at)
 
 
 def _failed_otherwise(step: NextStep) -> str:

@@ -26,7 +26,7 @@ Reason = Annotated[str | NextStep, PlainSerializer(_in_words)]
 
 
 class MessageLine(model.Value):
-    """A message to tasks that have not read it; `to` are the tasks, or a name that nobody has."""
+    """A message to tasks that have not read it, cut if it is long; `to` are some of the tasks, or a name of nobody."""
 
     sender: str
     to: tuple[str, ...]
@@ -45,7 +45,8 @@ class Answer(model.Value):
 class RunAnswer(Answer):
     """Where a run stands, and what to do now.
 
-    `pass_on` are messages to tasks that are out with the assistant, `unread` those whose tasks ended without reading.
+    `pass_on` are messages to tasks that are out with the assistant, `unread` those whose tasks ended without reading;
+    what is cut or left out of them stands whole in `notes_at`.
     """
 
     run_id: str
@@ -54,6 +55,7 @@ class RunAnswer(Answer):
     next: Step | None = None
     pass_on: tuple[MessageLine, ...] = ()
     unread: tuple[MessageLine, ...] = ()
+    notes_at: str = ""
 
 
 class Progress(RunAnswer):
@@ -200,6 +202,7 @@ class Trace(Answer):
     todo: tuple[dict[str, str], ...] = ()
     pass_on: tuple[MessageLine, ...] = ()
     unread: tuple[MessageLine, ...] = ()
+    notes_at: str = ""
     text: str = ""
     cursor: str = ""
     next: Step | None = None

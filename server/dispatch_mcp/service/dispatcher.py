@@ -240,6 +240,11 @@ class Dispatcher:
         kept_text = await self.store.kept_brief(run_id, task_id, row.attempt)
         return kept_text or await self._host.prompt(view, row)
 
+    async def messages(self, run_id: str) -> list[model.Message]:
+        """Returns all messages of a run, whole, in the order in which they were sent. Raises UnknownHandle."""
+        view = await run_view.load(self.store, run_id, self.principal)
+        return list((await self.store.mail(view.run.id)).messages)
+
     async def result(self, run_id: str, task_id: str) -> str:
         """Returns the accepted outcome of a task as JSON. Raises UnknownHandle."""
         view = await run_view.load(self.store, run_id, self.principal)
@@ -295,6 +300,7 @@ def _progress(handover: host_assignments.Handover, *, reused: bool, why: str) ->
         next=step,
         pass_on=handover.news.pass_on,
         unread=handover.news.unread,
+        notes_at=handover.news.notes_at,
         plan_id=record.plan_id,
         plan_version=record.plan_version,
         worker=record.worker.value,

@@ -139,8 +139,8 @@ class Handover(NamedTuple):
     def next_step(self) -> next_steps.NextStep:
         """Returns what to do next."""
         repeats = sum(bool(handout.already_out) for handout in self.assignments)
-        pass_on, unread = messaging.addressees(self.news.pass_on), messaging.addressees(self.news.unread)
-        return self.view.next_step(step_choice.Handouts(len(self.assignments) - repeats, repeats, pass_on, unread))
+        new, news = len(self.assignments) - repeats, self.news
+        return self.view.next_step(step_choice.Handouts(new, repeats, news.active, news.late, news.notes_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,17 +174,23 @@ class HostContact:
         return await self.hand_over(view, out, new={start.task_id for start in advance.starts}, again=True)
 
     async def hand_over(
-        self, view: run_view.RunView, task_ids: Collection[str], *, new: Collection[str], again: bool = False
+        self,
+        view: run_view.RunView,
+        task_ids: Collection[str],
+        *,
+        new: Collection[str],
+        again: bool = False,
+        room: int = messaging.NOTES_CHARS,
     ) -> Handover:
-        """Returns the assignments of these tasks, and what there is to say of messages; `again`: also what was said.
+        """Returns the assignments of these tasks, and what there is to say of messages in `room` characters.
 
-        What the answer says is recorded before it is given.
+        With `again` also what was said before. What the answer says is recorded before it is given.
         """
         store = self.host.driver.store
         mail = await store.mail(view.run.id)
         handouts, briefs = await self.host.of(view, task_ids, mail, new=new)
         mail = mail._replace(deliveries=(*mail.deliveries, *briefs))
-        news = messaging.news(view, mail, again=again)
+        news = messaging.news(view, mail, again=again, room=room)
         await store.deliver(view.run.id, [*briefs, *news.deliveries])
         return Handover(view, tuple(handouts), news, mail)
 

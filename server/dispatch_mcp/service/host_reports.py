@@ -8,7 +8,7 @@ from types import MappingProxyType
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, like_failures, problems, records, transitions
 from dispatch_mcp.runs import handoff_parser, receipts, report_reader
-from dispatch_mcp.service import answers
+from dispatch_mcp.service import answers, messaging
 from dispatch_mcp.text import escape
 
 MOST_REFUSALS = 5
@@ -18,6 +18,10 @@ REASONS_CHARS, WHY_CHARS = 220, 300
 FIRST_RECEIPT_CHARS, RECEIPT_CHARS, ENTRY_CHARS = 280, 120, 460
 """Characters of the texts in the answer to one result: of what refutes it, of why it was not taken (that included), of
 the most telling receipt, of each other one, of all together."""
+
+ANSWER_CHARS, FRAME_CHARS, BESIDE_NOTES_CHARS = 900, 560, 300
+"""Characters of the answer to one result, but for what it hands out next; those of it that stand beside results and
+messages (ids, counts, what to do next, where messages stand whole); and those of one result beside messages."""
 
 SUMMARY_CHARS = 1_200
 """Characters of an outcome's summary, about 300 tokens: dependants read it when there is no handoff."""
@@ -139,12 +143,12 @@ def report_results(
     return [line.model_copy(update={"why": short.get(line.task_id, line.why)}) for line in out]
 
 
-def fitted(line: answers.Accepted) -> answers.Accepted:
+def fitted(line: answers.Accepted, chars: int = ENTRY_CHARS) -> answers.Accepted:
     """Returns the line of a report in few characters; whoever did the work is told everything, and so is the trace."""
-    why = escape.one_line(line.why, limit=WHY_CHARS)
-    limits = (FIRST_RECEIPT_CHARS, *[RECEIPT_CHARS] * len(line.receipts))
+    why = escape.one_line(line.why, limit=min(WHY_CHARS, chars * 2 // 3))
+    limits = (min(FIRST_RECEIPT_CHARS, chars // 2), *[RECEIPT_CHARS] * len(line.receipts))
     short = [receipts.cut(receipt, limit) for receipt, limit in zip(line.receipts, limits, strict=False)]
-    room = ENTRY_CHARS - len(line.task_id) - len(why)
+    room = chars - len(line.task_id) - len(why)
     visible: list[model.Receipt] = []
     for receipt in short:
         room -= len(receipt.model_dump_json(exclude_defaults=True)) + 1
@@ -153,6 +157,13 @@ def fitted(line: answers.Accepted) -> answers.Accepted:
         visible.append(receipt)
     more = len(short) - len(visible)
     return line.model_copy(update={"why": why, "receipts": tuple(visible), "more_receipts": more})
+
+
+def room_beside(lines: Sequence[answers.Accepted]) -> int:
+    """Returns the characters that the answer to these results has left for messages."""
+    short = [fitted(line, BESIDE_NOTES_CHARS) for line in lines]
+    size = sum(len(line.model_dump_json(exclude_defaults=True)) + 1 for line in short)
+    return min(messaging.NOTES_CHARS, max(0, ANSWER_CHARS * len(lines) - FRAME_CHARS - size))
 
 
 def with_refused_entries(

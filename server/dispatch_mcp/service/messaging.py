@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,33 +17,114 @@ from dispatch_mcp.store import sqlite_store
 
 log = logging.getLogger(__name__)
 
-MOST_LINES: Final = 10
-"""Messages of each kind that an answer about a run tells of; the next one tells of the others."""
+MOST_LINES: Final = 20
+"""Messages that an answer about a run tells of; the next one tells of the others."""
+
+NOTES_CHARS: Final = 2_000
+"""Characters of all messages in an answer about a run; what is longer is cut, and read whole where `notes_at` says."""
+
+LEAST_CHARS: Final = 40
+"""Characters of a cut message that are worth telling."""
 
 MOST_READERS: Final = 20
 """Tasks that an answer names for each fate of a message."""
+
+MOST_NAMES: Final = 5
+"""Readers that an answer names for each message."""
 
 
 class News(NamedTuple):
     """What an answer about a run says of messages: those to pass on to what is out, and those that came too late.
 
-    `deliveries` are the records of the assistant's being told.
+    `deliveries` are the records of the assistant's being told. `notes_at` is where all messages of the run stand whole,
+    empty where they stand here; what is left out for want of room waits for the next answer. `active` are all
+    tasks that there is something to pass on to, `late` those that ended without having read a message.
     """
 
     pass_on: tuple[answers.MessageLine, ...] = ()
     unread: tuple[answers.MessageLine, ...] = ()
     deliveries: tuple[records.Delivery, ...] = ()
+    notes_at: str = ""
+    active: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
+
+    @property
+    def chars(self) -> int:
+        """How many characters the messages take in an answer."""
+        return sum(_size(line) for line in (*self.pass_on, *self.unread))
 
 
-def news(view: run_view.RunView, mail: records.Mail, *, again: bool = False) -> News:
-    """Returns what there is to say; with `again` also what the assistant was told before and may have lost."""
+def news(view: run_view.RunView, mail: records.Mail, *, again: bool = False, room: int = NOTES_CHARS) -> News:
+    """Returns what there is to say in `room` characters.
+
+    With `again` also what the assistant was told before and may have lost.
+    """
     if not mail.messages:
         return News()
     tasks, rows = view.plan.tasks, view.rows
-    pass_on = message_rules.to_pass_on(mail, tasks, rows, again=again)[:MOST_LINES]
-    unread = message_rules.too_late(mail, tasks, rows)[:MOST_LINES]
-    deliveries = (*_deliveries(pass_on, "host"), *_deliveries(unread, "told"))
-    return News(tuple(map(_line, pass_on)), tuple(map(_line, unread)), deliveries)
+    to_pass_on = message_rules.to_pass_on(mail, tasks, rows, again=again)
+    too_late = message_rules.too_late(mail, tasks, rows)
+    lines = _fitted([_line(waiting) for waiting in (*to_pass_on, *too_late)][:MOST_LINES], room)
+    pass_on, unread = to_pass_on[: len(lines)], too_late[: max(0, len(lines) - len(to_pass_on))]
+    is_whole = [line.text for line in lines] == [waiting.message.text for waiting in (*to_pass_on, *too_late)]
+    return News(
+        tuple(lines[: len(pass_on)]),
+        tuple(lines[len(pass_on) :]),
+        # No answer comes after the end: who did not read, and where it stands, is said of all of them now.
+        (
+            *_deliveries(pass_on, "host"),
+            *_deliveries(too_late if view.run.state in model.RUN_FINAL else unread, "told"),
+        ),
+        "" if is_whole else notes_at(view.run.id),
+        _readers(to_pass_on),
+        _readers(too_late),
+    )
+
+
+def notes_at(run_id: str) -> str:
+    """Returns where all messages of a run stand whole."""
+    return f"dispatch://runs/{run_id}/messages"
+
+
+def cut(messages: Sequence[model.Message], room: int) -> tuple[model.Message, ...]:
+    """Returns as many of these messages as fit into `room` characters, each cut to its share."""
+    visible: list[model.Message] = []
+    for place, message in enumerate(messages):
+        room -= len(message.model_copy(update={"text": ""}).model_dump_json(exclude_defaults=True)) + 1
+        share = max(LEAST_CHARS, room // (len(messages) - place))
+        if room < LEAST_CHARS:
+            break
+        text = _shortened(message.text, min(share, room))
+        room -= len(json.dumps(text, ensure_ascii=False)) - 2
+        visible.append(message.model_copy(update={"text": text}))
+    return tuple(visible)
+
+
+def _fitted(lines: Sequence[answers.MessageLine], room: int) -> list[answers.MessageLine]:
+    """Returns as many of these lines as fit into `room` characters, from the first on, each cut to its share."""
+    visible: list[answers.MessageLine] = []
+    for place, line in enumerate(lines):
+        room -= _size(line.model_copy(update={"text": ""}))
+        share = max(LEAST_CHARS, room // (len(lines) - place))
+        if room < LEAST_CHARS:
+            break
+        short = line.model_copy(update={"text": _shortened(line.text, min(share, room))})
+        room -= _size(short) - _size(short.model_copy(update={"text": ""}))
+        visible.append(short)
+    return visible
+
+
+def _size(line: answers.MessageLine) -> int:
+    return len(line.model_dump_json(exclude_defaults=True)) + 1
+
+
+def _shortened(text: str, limit: int) -> str:
+    """Returns a text that takes at most `limit` characters in an answer, cut at its end."""
+    short, end = text, min(len(text), limit - 1)
+    while (excess := len(json.dumps(short, ensure_ascii=False)) - 2 - limit) > 0:
+        short = f"{text[:end].rstrip()}…" if end > 0 else ""
+        end -= max(1, excess // 6)  # what a character may become when it is escaped
+    return short
 
 
 def _deliveries(lines: Iterable[message_rules.Waiting], means: records.Means) -> Iterator[records.Delivery]:
@@ -53,15 +135,14 @@ def _deliveries(lines: Iterable[message_rules.Waiting], means: records.Means) ->
 
 def _line(waiting: message_rules.Waiting) -> answers.MessageLine:
     message, readers = waiting
-    text = message.text
-    if len(text) > message_rules.MAX_TEXT:
-        text = f"{text[: message_rules.MAX_TEXT]} [cut from {len(text)} characters]"
-    return answers.MessageLine(sender=message.sender, to=readers[:MOST_READERS], kind=message.kind, text=text)
+    more = (f"{len(readers) - MOST_NAMES} more",) if len(readers) > MOST_NAMES else ()
+    names = (*readers[:MOST_NAMES], *more)
+    return answers.MessageLine(sender=message.sender, to=names, kind=message.kind, text=message.text)
 
 
-def addressees(lines: Iterable[answers.MessageLine]) -> tuple[str, ...]:
-    """Returns whom these messages were for, each once."""
-    return tuple(dict.fromkeys(reader for line in lines for reader in line.to))
+def _readers(lines: Iterable[message_rules.Waiting]) -> tuple[str, ...]:
+    """Returns whom these messages are for, each once."""
+    return tuple(dict.fromkeys(reader for line in lines for reader in line.readers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,11 @@ class Reporting:
         names = after.rows.keys() if after.run.state in model.RUN_FINAL else {task_id for task_id, _ in handoffs}
         await self.learn(route_memory.lessons_of_ends(after, names, self.contact.clock()))
         starts = {start.task_id for start in advance.starts} - needless
-        handover = await self.contact.hand_over(after, starts, new=starts)
+        lines = host_reports.with_refused_entries(results, entries, after.rows)
+        room = host_reports.room_beside(lines)
+        handover = await self.contact.hand_over(after, starts, new=starts, room=room)
+        unread = await self._unread(handover.mail.messages, room - handover.news.chars)
+        has_notes = bool(handover.news.active or handover.news.late or _to_orchestrator(handover.mail.messages))
         requests = [
             message
             for task_id, outcome in dict(handoffs).items()
@@ -68,11 +72,14 @@ class Reporting:
             run_id=run_id,
             state=after.run.state,
             counts=after.run.counts,
-            results=tuple(map(host_reports.fitted, host_reports.with_refused_entries(results, entries, after.rows))),
+            results=tuple(
+                [host_reports.fitted(line, *[host_reports.BESIDE_NOTES_CHARS] * has_notes) for line in lines]
+            ),
             assignments=handover.assignments,
-            messages=tuple(await self._unread(handover.mail.messages)),
+            messages=unread,
             pass_on=handover.news.pass_on,
             unread=handover.news.unread,
+            notes_at=handover.news.notes_at or ("" if _is_whole(unread, handover.mail) else messaging.notes_at(run_id)),
             proposed_edits=messaging.proposals(after, requests),
             next=_with_refusals(handover.next_step(), len(entries) - len(reports)),
         )
@@ -133,12 +140,21 @@ class Reporting:
         """Returns which attempts missed their deadline, for whoever reports them nevertheless."""
         return host_reports.timeouts(await self.store.attempts(view.run.id), view.deadline_s)
 
-    async def _unread(self, messages: Sequence[model.Message]) -> list[model.Message]:
-        """Returns what the orchestrator has not read yet, and marks it as read."""
-        unread = [note for note in messages if note.recipient == message_rules.ORCHESTRATOR and not note.read]
+    async def _unread(self, messages: Sequence[model.Message], room: int) -> tuple[model.Message, ...]:
+        """Returns what the orchestrator has not read yet, as far as there is room for it, and marks that as read."""
+        unread = messaging.cut(_to_orchestrator(messages), room)
         if unread:
             await self.store.mark_read([note.id for note in unread])
         return unread
+
+
+def _to_orchestrator(messages: Sequence[model.Message]) -> list[model.Message]:
+    return [note for note in messages if note.recipient == message_rules.ORCHESTRATOR and not note.read]
+
+
+def _is_whole(unread: Sequence[model.Message], mail: records.Mail) -> bool:
+    """Returns whether an answer holds all that the orchestrator has not read, and nothing of it is cut."""
+    return [note.text for note in unread] == [note.text for note in _to_orchestrator(mail.messages)]
 
 
 def _subagents(view: run_view.RunView, task_id: str) -> tuple[str, ...]:

@@ -142,9 +142,7 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
     Looking changes nothing: the messages count as told of only when the assistant reports or fetches work.
     """
     news = messaging.news(view, await store.mail(view.run.id))
-    handouts = step_choice.Handouts(
-        pass_on=messaging.addressees(news.pass_on), unread=messaging.addressees(news.unread)
-    )
+    handouts = step_choice.Handouts(pass_on=news.active, unread=news.late, notes_at=news.notes_at)
     attempts = await store.attempts(view.run.id)
     spend = await store.spend(view.run.id)
     limits, minutes = view.run.limits, _seconds(view.run) / 60
@@ -153,6 +151,7 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
         next=view.next_step(handouts),
         pass_on=news.pass_on,
         unread=news.unread,
+        notes_at=news.notes_at,
         tasks=tuple((await computation.apart(_task_lines, view, attempts))[:PAGE]),
         blocked=await computation.apart(_blocked, view),
         spend=spend,
