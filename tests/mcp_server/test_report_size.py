@@ -73,14 +73,15 @@ async def test_the_answer_to_one_result_is_short_and_the_trace_has_the_rest(name
 async def test_ten_long_notes_leave_the_answer_short_and_are_read_whole_elsewhere(name: str, tmp_path: Path) -> None:
     fields, writes, said = CASES[name]
     workspace = memory_client.repository(tmp_path / "shop")
-    task = {"id": "a-task-with-a-rather-long-name", "do": "Change it", **fields}
-    other = {"id": "another-task-with-a-long-name", "do": "Look on", "deps": []}
+    task: dict[str, Any] = {"id": "a-task-with-a-rather-long-name", "do": "Change it", **fields}
+    other: dict[str, Any] = {"id": "another-task-with-a-long-name", "do": "Look on", "deps": []}
     notes = [f"{number}: {'you have to know this, ' * 160}" for number in range(10)]
     async with memory_client.desk(
         memory_client.make_server(memory_client.settings(tmp_path / "home", workspace))
     ) as desk:
         run = await desk.call("dispatch", plan_id=await desk.planned(task, other), worker="host")
-        for to in (task["id"], other["id"], "orchestrator"):
+        names = ("a-task-with-a-rather-long-name", "another-task-with-a-long-name", "orchestrator")
+        for to in names:
             for note in notes:
                 await desk.call("message_agents", run_id=run["run_id"], action="send", recipient=to, text=note)
         for path in writes:
