@@ -80,3 +80,10 @@ def test_each_capability_is_a_skill_and_the_first_has_the_examples() -> None:
 def test_a_skill_always_has_a_tag(fields: dict[str, Any], tags: list[str]) -> None:
     [skill] = a2a_card.card(AGENT.model_copy(update=fields), version="1")["skills"]
     assert skill["tags"] == tags
+
+
+def test_a_card_shows_the_form_of_inputs_that_the_agent_asks_for() -> None:
+    form = {"type": "object", "required": ["path"], "properties": {"path": {"type": "string"}}}
+    [_, inputs] = a2a_card.card(AGENT.model_copy(update={"inputs": form}), version="1")["capabilities"]["extensions"]
+    assert (inputs["uri"], inputs["params"]) == (a2a_card.INPUTS, {"schema": form})
+    assert len(a2a_card.card(AGENT.model_copy(update={"inputs": {}}), version="1")["capabilities"]["extensions"]) == 1

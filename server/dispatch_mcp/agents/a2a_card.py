@@ -14,6 +14,7 @@ MCP_BINDING: Final = "https://modelcontextprotocol.io/specification/2026-07-28"
 """How our agents are reached: through the tools of an MCP server; A2A names other bindings than its own by address."""
 
 STATUS: Final = "urn:dispatch-mcp:extension:agent-status:1"
+INPUTS: Final = "urn:dispatch-mcp:extension:agent-inputs:1"
 """The extension that says what an agent is doing now."""
 
 TEXT: Final = ("text/plain", "text/markdown", "application/json")
@@ -50,12 +51,19 @@ def card(agent: catalog.Agent, *, version: str, work: Sequence[Work] = ()) -> di
             "streaming": False,
             "pushNotifications": False,
             "extendedAgentCard": False,
-            "extensions": [_status(work)],
+            "extensions": [_status(work), *_inputs(agent)],
         },
         "defaultInputModes": list(TEXT),
         "defaultOutputModes": list(TEXT),
         "skills": _skills(agent),
     }
+
+
+def _inputs(agent: catalog.Agent) -> list[dict[str, model.Json]]:
+    """Returns the form of the inputs that the agent asks for, if it asks for any."""
+    description = "The JSON Schema that the inputs of this agent's tasks are checked against when they are planned."
+    extension = {"uri": INPUTS, "description": description, "required": False, "params": {"schema": agent.inputs}}
+    return [extension] if agent.inputs else []
 
 
 def _status(work: Sequence[Work]) -> dict[str, model.Json]:

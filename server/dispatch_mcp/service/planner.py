@@ -34,6 +34,7 @@ from dispatch_mcp.planning import (
     plan_edits,
     proof_proposals,
     review_rules,
+    typed_inputs,
 )
 from dispatch_mcp.planning.drafts import pattern_graphs, patterns, plan_offer
 from dispatch_mcp.process import allowlist, computation
@@ -434,13 +435,19 @@ class Planner:
 
     def _check(self, tasks: Sequence[model.Task]) -> list[problems.Problem]:
         roster = self.catalog()
-        return plan_checks.check(
+        faults = plan_checks.check(
             tasks,
             agents=roster.names,
             models=router.MODELS,
             max_tasks=bounds.MAX_TASKS,
             workspace=self.rules.workspace,
         )
+        return [*faults, *typed_inputs.check(tasks, self._form)]
+
+    def _form(self, name: str) -> typed_inputs.Form:
+        """Returns the form that an agent declares for inputs, empty for none."""
+        agent = self.catalog().find(name)
+        return agent.inputs if agent else {}
 
     def without_additions(self) -> Planner:
         """Returns a planner that adds nothing to the tasks that it is given."""

@@ -15,6 +15,7 @@ import anyio
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.agents import bundled_files, catalog, loader
 from dispatch_mcp.cli import catalog_arguments, console
+from dispatch_mcp.planning import typed_inputs
 from dispatch_mcp.routing import learning
 from dispatch_mcp.service import route_memory
 from dispatch_mcp.text import escape, json_types
@@ -99,6 +100,8 @@ def _show(options: argparse.Namespace, settings: configuration.Settings) -> int:
     for label, value in facts.items():
         if value:
             console.say(f"{label}: {value}")
+    for line in typed_inputs.lines(agent.inputs):
+        console.say(f"input: {line}")
     console.say(f"\n{agent.body}")
     return console.OK
 
