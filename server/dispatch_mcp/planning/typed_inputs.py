@@ -86,13 +86,13 @@ def _wrong(  # noqa: PLR0917  # a value, its place and what is asked of it
     if not json_types.is_object(spec) or not depth:
         return
     kinds = [kind for kind in _names(spec.get("type")) if kind in _TYPES]
-    allowed = _allowed(spec)
+    choices = _allowed(spec)
     got = f"`{name}` is {problems.quoted(value)}"
     if kinds and not any(_TYPES[kind](value) for kind in kinds):
-        yield _fault(task, "wrong_input", where, f"{got}, no {' or '.join(kinds)}.", _fix_of_type(kinds, allowed))
-    elif allowed and not any(value == choice and type(value) is type(choice) for choice in _list(spec.get("enum"))):
-        nearest = problems.nearest(value, allowed) if isinstance(value, str) else ""
-        fix = f"Use one of {problems.in_backticks(allowed, 20)}."
+        yield _fault(task, "wrong_input", where, f"{got}, no {' or '.join(kinds)}.", _fix_of_type(kinds, choices))
+    elif choices and not any(value == choice and type(value) is type(choice) for choice in _list(spec.get("enum"))):
+        nearest = problems.nearest(value, choices) if isinstance(value, str) else ""
+        fix = f"Use one of {problems.in_backticks(choices, 20)}."
         yield _fault(task, "wrong_input", where, f"{got}.", fix, nearest)
     elif isinstance(value, str) and spec.get("minLength") and not value.strip():
         yield _fault(task, "wrong_input", where, f"{got}: it says nothing.", "Say it in words.")
@@ -101,8 +101,8 @@ def _wrong(  # noqa: PLR0917  # a value, its place and what is asked of it
             yield from _wrong(task, f"{where}[{at}]", f"{name}[{at}]", item, spec.get("items"), depth - 1)
 
 
-def _fix_of_type(kinds: Sequence[str], allowed: Sequence[str]) -> str:
-    return f"Use one of {problems.in_backticks(allowed, 20)}." if allowed else f"Send {' or '.join(map(_a, kinds))}."
+def _fix_of_type(kinds: Sequence[str], choices: Sequence[str]) -> str:
+    return f"Use one of {problems.in_backticks(choices, 20)}." if choices else f"Send {' or '.join(map(_a, kinds))}."
 
 
 def _a(kind: str) -> str:
@@ -110,9 +110,9 @@ def _a(kind: str) -> str:
 
 
 def _fault(  # noqa: PLR0917  # the fields of a problem in their order
-    task: model.Task, code: str, where: str, message: str, fix: str, meant: str = ""
+    task: model.Task, code: str, where: str, message: str, fix: str, nearest: str = ""
 ) -> Problem:
-    return Problem(code=code, task=task.id, where=where, message=message, fix=fix, did_you_mean=meant)
+    return Problem(code=code, task=task.id, where=where, message=message, fix=fix, did_you_mean=nearest)
 
 
 def _properties(form: Form) -> Mapping[str, model.Json]:
