@@ -54,7 +54,7 @@ def lines(form: Form) -> list[str]:
 
 
 def _line(name: str, spec: model.Json, *, is_needed: bool) -> str:
-    form = spec if json_types.is_object(spec) else {}
+    form: Form = spec if json_types.is_object(spec) else {}
     kind = " | ".join(_allowed(form)) or "/".join(_names(form.get("type"))) or "any"
     about = form.get("description")
     return f"{name} ({kind}{', needed' if is_needed else ''}){f': {about}' if isinstance(about, str) else ''}"
