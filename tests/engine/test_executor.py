@@ -295,3 +295,15 @@ async def test_an_engine_that_only_looks_drives_nothing_whatever_it_is_asked(sto
     async with executor.open_engine(store, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
         assert await ended(engine, run_id) is RunState.SUCCEEDED
     assert len(worker.orders) == 1
+
+
+async def test_a_dependant_builds_on_the_attempt_that_succeeded_and_not_on_one_that_failed_before(
+    engine: executor.EmbeddedEngine, store: sqlite_store.Store, worker: Recording
+) -> None:
+    first = task("a", inputs=script(fail=1, error="flaky", output={"port": 8080}))
+    run_id = await new_run(store, first, task("b", ["a"]))
+    await engine.start(run_id)
+    assert await ended(engine, run_id) is RunState.SUCCEEDED
+    [received] = worker.orders[-1].upstream
+    assert received.output == {"port": 8080}
+    assert "flaky" not in received.summary
