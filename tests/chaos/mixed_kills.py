@@ -95,6 +95,8 @@ class Yard:
             DISPATCH_MCP_WORKSPACE=str(self.repository),
             DISPATCH_MCP_CLAUDE_PROGRAM=str(self.double.program),
             DISPATCH_MCP_CONTEXT_TOKENS="0",
+            DISPATCH_MCP_REVIEWS="none",
+            DISPATCH_MCP_REVIEW_POLICY="off",
         )
 
     def git(self, *argv: str) -> str:
