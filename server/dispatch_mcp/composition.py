@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from dispatch_mcp.engine import (
     run_view,
 )
 from dispatch_mcp.git import branch_apply, diff_source, git_process, inner_repositories, workspace_provider
-from dispatch_mcp.model import WorkerKind, ports, records, transitions, work_order
+from dispatch_mcp.model import Task, WorkerKind, ports, records, transitions, work_order
 from dispatch_mcp.review import council_decision, review_scope
 from dispatch_mcp.routing import confidence, router
 from dispatch_mcp.runs import budget
@@ -98,6 +98,13 @@ def rules(settings: configuration.Settings) -> planner.Rules:
     )
 
 
+def plan_without_secrets(
+    redactor: redaction.Redactor, request: str, tasks: Sequence[Task]
+) -> tuple[str, Sequence[Task]]:
+    """Returns a request and tasks as they may be stored."""
+    return redactor.redact(request), outcome_redaction.tasks(redactor, tasks)
+
+
 @asynccontextmanager
 async def _gatherer(home: Path) -> AsyncGenerator[pack_builder.Gatherer]:
     with pack_builder.Gatherer(home) as found:
@@ -113,13 +120,15 @@ async def open_dispatcher(
     drives: bool = True,
     principal: str = records.LOCAL,
     pace: executor.Pace = executor.Pace(),
-    redactor: redaction.Redactor = redaction.Redactor(),
+    redactor: redaction.Redactor | None = None,
 ) -> AsyncGenerator[dispatcher.Dispatcher]:
     """Yields a dispatcher over the settings' store; its runs are free for others when the block ends.
 
     `chat` is whether an assistant calls; `default_worker` does the tasks that name nobody, None for whoever can.
-    Without `drives` nothing is carried out meanwhile: what a moment begins it would only break off.
+    Without `drives` nothing is carried out meanwhile: what a moment begins it would only break off. `redactor` takes
+    secrets out of everything that is stored; without one, it knows the values of the environment.
     """
+    redactor = redactor or redaction.Redactor(configuration.secret_values(os.environ))
     source = loader.Source.from_settings(settings)
     workers = worker_setup.server_workers(settings, os.environ, redactor)
     async with (
@@ -158,6 +167,7 @@ async def open_dispatcher(
                 default_worker=default_worker,
                 available_workers=worker_setup.workers_here(settings, os.environ, chat=chat),
                 redact=functools.partial(outcome_redaction.outcome, redactor),
+                clean_plan=functools.partial(plan_without_secrets, redactor),
                 memory=past,
                 means=council_means(settings, redactor),
                 checkouts=branch_apply.BranchApply(checkouts.git(settings)),

@@ -56,6 +56,18 @@ SHAPES: dict[str, Callable[[random.Random], str]] = {
     "vault-token": lambda pick: "hvs" + "." + made(pick, ALNUM, 28),
     "age-key": lambda pick: "AGE-SECRET" + "-KEY-1" + "".join(pick.choice(string.ascii_uppercase) for _ in range(58)),
     "provider-key": lambda pick: "gsk" + "_" + made(pick, ALNUM, 52),
+    "doppler-token": lambda pick: "dp." + pick.choice(("pt.", "st.prod_eu.", "ct.", "sa.")) + made(pick, ALNUM, 43),
+    "newrelic-key": lambda pick: pick.choice(
+        ("NRAK" + "-" + made(pick, ALNUM, 27), "eu01xx" + made(pick, HEX, 30) + "NR" + "AL")
+    ),
+    "grafana-token": lambda pick: pick.choice(
+        (
+            "glsa" + "_" + made(pick, ALNUM, 32) + "_" + made(pick, HEX, 8),
+            "glc" + "_" + made(pick, ALNUM, 60) + "==",
+            "eyJrIjoi" + made(pick, ALNUM, 80),
+        )
+    ),
+    "planetscale-token": lambda pick: "pscale" + pick.choice(("_tkn_", "_pw_", "_oauth_")) + made(pick, ALNUM, 43),
     "service-token": lambda pick: "dckr" + "_pat_" + made(pick, ALNUM, 27),
     "jwt": lambda pick: ".".join(["eyJ" + made(pick, ALNUM, 20), "eyJ" + made(pick, ALNUM, 40), made(pick, ALNUM, 43)]),
     "private-key": key_block,

@@ -10,11 +10,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dispatch_mcp import __version__, configuration, errors, model
-from dispatch_mcp.cli import shell_wording
+from dispatch_mcp.cli import clean_output, shell_wording
 from dispatch_mcp.model import problems
-from dispatch_mcp.text import escape
+from dispatch_mcp.text import escape, redaction
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 inconclusive, 130 interrupted"
 MAX_PROBLEMS = 50
@@ -210,9 +214,16 @@ COMMANDS: Mapping[str, Command] = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints hold no secrets."""
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        super()._print_message(clean_output.text(message), file)
+
+
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the whole command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="dispatch-mcp",
         description="Turns any MCP assistant into the orchestrator of a team of specialist agents.",
         epilog=f"{EXIT_CODES}. Register with Claude Code: claude mcp add dispatch -- uvx dispatch-mcp",
@@ -247,7 +258,9 @@ def main(arguments: Sequence[str], load: Load) -> int:
             stream.reconfigure(errors="backslashreplace")
     as_json = "--json" in arguments
     try:
+        clean_output.use(redaction.Redactor(configuration.secret_values(os.environ)))
         options, setup = read(arguments)
+        clean_output.use(redaction.Redactor(setup.secrets))
         code = load(options.command)(options, setup)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
@@ -315,12 +328,12 @@ def complain(trouble: errors.DispatchError, *, as_json: bool = False) -> int:
         lines.append(f"  and {len(rows) - MAX_PROBLEMS} more; --json lists all")
     if hint:
         lines.append(f"  {hint}")
-    sys.stderr.write(escape.terminal("\n".join(lines)) + "\n")
+    sys.stderr.write(clean_output.text(escape.terminal("\n".join(lines))) + "\n")
     if as_json:
         answer: dict[str, model.Json] = {"ok": False, "error": message, "hint": hint}
         if rows:
             answer["errors"] = [problem.model_dump(mode="json", exclude_defaults=True) for problem in rows]
-        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+        sys.stdout.write(json.dumps(clean_output.document(answer), indent=2) + "\n")
     wrong_input = isinstance(trouble, errors.InputError | errors.ConfigError)
     return 2 if wrong_input else 1
 

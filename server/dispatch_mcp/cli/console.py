@@ -1,4 +1,4 @@
-"""The one way out to a terminal: everything is escaped here (S12); JSON goes to stdout untouched."""
+"""The one way out to a terminal: everything is escaped here (S12), JSON is not; neither holds secrets (S10)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import rich.table
 import rich.text
 
 from dispatch_mcp import model
+from dispatch_mcp.cli import clean_output
 from dispatch_mcp.text import escape
 
 OK, FAILED, USAGE, INCONCLUSIVE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -66,18 +67,18 @@ def note(text: str, *, style: str = "") -> None:
 
 
 def plain(text: str, style: str = "") -> rich.text.Text:
-    """Returns text that can carry no control sequence."""
-    return rich.text.Text(escape.terminal(text), style=style)
+    """Returns text that can carry neither a control sequence nor a secret."""
+    return rich.text.Text(clean_output.text(escape.terminal(text)), style=style)
 
 
 def emit(value: model.Json) -> None:
     """Prints one JSON document."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=_ascii(), indent=2) + "\n")
+    sys.stdout.write(json.dumps(clean_output.document(value), ensure_ascii=_ascii(), indent=2) + "\n")
 
 
 def line(value: model.Json) -> None:
     """Prints one JSON line."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=_ascii(), separators=(",", ":")) + "\n")
+    sys.stdout.write(json.dumps(clean_output.document(value), ensure_ascii=_ascii(), separators=(",", ":")) + "\n")
 
 
 def _ascii() -> bool:

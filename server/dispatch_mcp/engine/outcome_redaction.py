@@ -1,16 +1,18 @@
-"""Where secrets are taken out before the store sees them: outcomes, bulk, and what attempts leave behind (S10).
+"""Where secrets are taken out before the store sees them: plans, outcomes, bulk, what attempts leave behind (S10).
 
 Simulated outcomes are let through: they hold what the plan says already, and benches run thousands of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
 from dispatch_mcp.model import ports, work_order
 from dispatch_mcp.process import computation
-from dispatch_mcp.text import redaction
+from dispatch_mcp.text import json_types, redaction
 
 
 def outcome(redactor: redaction.Redactor, raw: model.Outcome) -> model.Outcome:
@@ -18,6 +20,38 @@ def outcome(redactor: redaction.Redactor, raw: model.Outcome) -> model.Outcome:
     fields = raw.model_dump(mode="json", exclude_defaults=True)
     clean = redactor.redact_json(fields)
     return raw if clean == fields else model.Outcome.model_validate(clean)
+
+
+_CARRIED_OUT: Final = frozenset(
+    {"id", "deps", "agent", "model", "worker", "files", "reads", "context", "acceptance", "command", "reviews"}
+)
+"""Fields of a task that are names, paths and commands. Values of variables are not looked for in them: there are
+ordinary words among those (a password `postgres`), and another path or program would be worked on."""
+
+
+def tasks(redactor: redaction.Redactor, raw: Sequence[model.Task]) -> tuple[model.Task, ...]:
+    """Returns the tasks without secrets, each the same object when there are none in it.
+
+    Raises:
+        InputError: an id looks like a secret, and nothing else can stand for it.
+    """
+    return tuple(_task(redactor, task) for task in raw)
+
+
+def _task(redactor: redaction.Redactor, raw: model.Task) -> model.Task:
+    fields = raw.model_dump(mode="json", exclude_defaults=True)
+    clean: dict[str, model.Json] = {}
+    for name, value in fields.items():
+        part = (_PATTERNS if name in _CARRIED_OUT else redactor).redact_json({name: value})
+        clean |= part if json_types.is_object(part) else {}
+    if clean == fields:
+        return raw
+    if (clean["id"], clean.get("deps")) != (fields["id"], fields.get("deps")):
+        raise errors.InputError("The id of a task looks like a secret.", hint="Give that task another id.")
+    return model.Task.model_validate(clean)
+
+
+_PATTERNS: Final = redaction.Redactor()
 
 
 @dataclass(frozen=True, slots=True)

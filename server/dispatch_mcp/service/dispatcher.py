@@ -44,7 +44,8 @@ def as_reported(outcome: model.Outcome) -> model.Outcome:
 class Dispatcher:
     """Everything a host or a shell may ask.
 
-    `catalog` returns the current catalogue, refreshed on change; `redact` takes secrets out of what the host reports.
+    `catalog` returns the current catalogue, refreshed on change; `redact` takes secrets out of what the host reports,
+    `clean_plan` out of plans, and `means.clean` out of all other texts before they are stored.
     `memory` is what routing learns from; without it, it learns nothing. `available_workers` are who can work here, of
     whom `default_worker` is the one that the caller has chosen for tasks that name nobody.
     """
@@ -65,6 +66,7 @@ class Dispatcher:
     checkouts: ports.Checkouts | None = None
     inner_folders: ports.InnerFolders | None = None
     means: review_subjects.ReviewMeans = field(default_factory=review_subjects.ReviewMeans)
+    clean_plan: planner.Clean = planner.as_written
 
     @property
     def handles(self) -> handles.Handles:
@@ -83,6 +85,7 @@ class Dispatcher:
             self.new_id,
             self.memory,
             self.inner_folders,
+            self.clean_plan,
         )
 
     @property
@@ -136,7 +139,9 @@ class Dispatcher:
             record, is_new = await self._starts.limit(run_id, limits), False
         else:
             record, is_new = await self._starts.create(
-                run_starts.Request(plan_id, worker, request_key, dry_run=dry_run, fresh=fresh, limits=limits)
+                run_starts.Request(
+                    plan_id, worker, self.means.clean(request_key), dry_run=dry_run, fresh=fresh, limits=limits
+                )
             )
         if record.state not in model.RUN_FINAL:
             await self.engine.start(record.id)
@@ -183,7 +188,7 @@ class Dispatcher:
 
         Only interfaces that a person uses directly say `by_person`, who may let a review go that has not passed.
         """
-        return await self._steering.steer(run_id, kind, task_id, reason, by_person=by_person)
+        return await self._steering.steer(run_id, kind, task_id, self.means.clean(reason), by_person=by_person)
 
     async def decisions(self, run_id: str) -> list[approvals.Decision]:
         """Returns the decisions of people that a run waits for."""
@@ -195,6 +200,7 @@ class Dispatcher:
         Raises:
             InputError: no such decision is open, or no task is named and several are.
         """
+        verdict = verdict._replace(reason=self.means.clean(verdict.reason))
         answer = await self._steering.decide(run_id, task_id, verdict)
         if self.memory:
             await self.memory.learn_from_run(answer.run_id)
@@ -221,7 +227,8 @@ class Dispatcher:
 
     async def send(self, message: model.Message) -> answers.MessagesAnswer:
         """Posts a message between agents of a run. Raises InputError if nobody of that name takes part."""
-        return await self._messaging.send(message)
+        clean = {"text": self.means.clean(message.text), "sender": self.means.clean(message.sender)}
+        return await self._messaging.send(message.model_copy(update=clean))
 
     async def inbox(self, run_id: str, recipient: str) -> answers.MessagesAnswer:
         """Returns the unread messages for a recipient and marks them as read."""

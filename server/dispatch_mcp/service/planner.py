@@ -122,6 +122,15 @@ class _Assigned:
         return [problems.Notice(code="low_confidence_route", tasks=ids, message=why)]
 
 
+Clean = Callable[[str, Sequence[model.Task]], tuple[str, Sequence[model.Task]]]
+"""Takes secrets out of a request and of tasks before they are stored."""
+
+
+def as_written(request: str, tasks: Sequence[model.Task]) -> tuple[str, Sequence[model.Task]]:
+    """Returns both as they are."""
+    return request, tasks
+
+
 @dataclass(slots=True)
 class Planner:
     """Makes and changes plans for one principal. `memory` is what routing learns from; without it, nothing.
@@ -137,6 +146,7 @@ class Planner:
     new_id: Callable[[], str] = new_id
     memory: route_memory.Memory | None = None
     inner_folders: ports.InnerFolders | None = None
+    clean: Clean = as_written
 
     @property
     def history(self) -> router.History:
@@ -357,6 +367,12 @@ class Planner:
         standing: plan_edits.Standing = plan_edits.NOTHING_BEGUN,
     ) -> PlanProposal:
         """Assigns and schedules checked tasks and stores them as the frame's version; `runners` run its tests."""
+        request, safe = await computation.apart(
+            self.clean, frame.request, [task for task in tasks_read if task.id not in standing.fixed]
+        )
+        frame = frame.model_copy(update={"request": request})
+        by_id = {task.id: task for task in safe}
+        tasks_read = [by_id.get(task.id, task) for task in tasks_read]
         assignment, with_reviews, rest = await computation.apart(self._assigned, frame, tasks_read, standing)
         past = forecast.Past(await self.store.samples(self.principal))
         schedule = await computation.apart(

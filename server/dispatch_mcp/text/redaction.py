@@ -66,6 +66,15 @@ _PASSWORD = rf"(?i:{_NAMES})[\"']?\s{{0,4}}[:=]\s{{0,4}}([\"']){_QUOTED_VALUE}\1
 _VARIABLE_NAME = r"[A-Z0-9_]{0,40}(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)[A-Z0-9_]{0,40}"
 _PLAIN_VALUE = rf"(?P<secret>(?i:{_NOT_A_VALUE})(?=\S{{0,200}}\d)[^\s\"'`()\[\]]{{8,}})"
 
+# Of a person, the command line and so on; a service token may name its environment before the body.
+_DOPPLER_KIND = r"(?:(?:pt|ct|sa|said|scim|audit)\.|st\.(?:[a-z0-9_-]{2,35}\.)?)"
+
+# Kinds with a prefix; a licence key has only its end: a region, hexadecimal digits, NRAL.
+_NEW_RELIC_KEY = r"(?:NR(?:AK|AA|RA|II|IQ|SP|JS)-[A-Za-z0-9_-]{19,}|[A-Za-z0-9]{6}[0-9a-fA-F]{30}NRAL\b)"
+
+# Service accounts with a checksum; cloud access policies; older keys, which are Base64 of an object with the name `k`.
+_GRAFANA_FORM = r"(?:glsa_[A-Za-z0-9]{32}_[0-9a-fA-F]{8}\b|(?:glc_|eyJrIjoi)[A-Za-z0-9+/]{32,}={0,2})"
+
 PATTERNS: Final[tuple[Pattern, ...]] = (
     _pattern("private-key", "-----BEGIN", rf"{_KEY_HEAD}(?:[^-\"']|-(?!----)){{1,20000}}?{_KEY_FOOT}"),
     _pattern(
@@ -114,6 +123,10 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
     _pattern(
         "service-token", "dckr_pat_ lin_api_ ntn_ ATATT3", rf"{_START}(?:dckr_pat_|lin_api_|ntn_|ATATT3)[\w=-]{{24,}}"
     ),
+    _pattern("doppler-token", "dp.", rf"{_START}dp\.{_DOPPLER_KIND}[A-Za-z0-9]{{40,44}}\b"),
+    _pattern("newrelic-key", "NRAK- NRAA- NRRA- NRII- NRIQ- NRSP- NRJS- NRAL", rf"{_START}{_NEW_RELIC_KEY}"),
+    _pattern("grafana-token", "glsa_ glc_ eyJrIjoi", rf"{_START}{_GRAFANA_FORM}"),
+    _pattern("planetscale-token", "pscale_", rf"{_START}pscale_(?:tkn|pw|oauth|otkn)_[\w.=-]{{32,}}"),
     _pattern("password", "= :", _PASSWORD),
     _pattern("variable", "=", rf"^(?:export )?{_VARIABLE_NAME}={_PLAIN_VALUE}", re.MULTILINE),
 )

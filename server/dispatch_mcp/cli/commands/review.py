@@ -11,7 +11,7 @@ import anyio
 
 import dispatch_mcp
 from dispatch_mcp import composition, configuration, errors
-from dispatch_mcp.cli import console, input_files, logs, shell_wording
+from dispatch_mcp.cli import clean_output, console, input_files, logs, shell_wording
 from dispatch_mcp.model import WorkerKind
 from dispatch_mcp.review import sarif
 from dispatch_mcp.service import dispatcher, review_answers, reviews
@@ -125,7 +125,9 @@ async def _write_sarif(app: dispatcher.Dispatcher, review: review_answers.Review
     if name == "-":
         console.emit(document)
     else:
-        await anyio.Path(name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        await anyio.Path(name).write_text(
+            json.dumps(clean_output.document(document), indent=2) + "\n", encoding="utf-8"
+        )
 
 
 def show(review: review_answers.ReviewAnswer) -> None:
