@@ -236,6 +236,7 @@ async def test_a_close_waits_for_no_lock_that_another_keeps(tmp_path: Path) -> N
             with anyio.fail_after(writer.CLOSE_S - 1):
                 await thread.close()
             stuck.cancel()
+            await asyncio.gather(stuck, return_exceptions=True)  # from here on nobody carries it out
     mutex.close()
     assert names(tmp_path) == ["a"]
 
