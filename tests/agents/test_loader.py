@@ -152,7 +152,7 @@ def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
 
 def test_bytes_that_are_no_utf8_still_give_an_agent(tmp_path: Path) -> None:
     write(tmp_path / "agents", "one").write_bytes(b"---\nname: one\ndescription: caf\xe9\n---\nbody")
-    assert source(tmp_path).catalog().agent("one").description == "caf\ufffd"
+    assert source(tmp_path).catalog().agent("one").description == "café"
 
 
 def test_of_a_very_large_file_the_beginning_is_read(tmp_path: Path) -> None:

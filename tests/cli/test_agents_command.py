@@ -127,3 +127,12 @@ def test_what_was_learned_can_be_forgotten_once(shell: command_runs.Shell, own_h
     assert shell("agents", "forget").out == "Forgot 1 outcome of past routes.\n"
     assert shell("agents", "forget", "--json").json == {"forgotten": 0}
     assert shell("agents", "misroutes").out == "No word misleads in 0 known outcomes.\n"
+
+
+def test_the_check_names_what_is_no_agent_and_why(shell: command_runs.Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    (folder / "one.md").write_text("---\nname: one\ndescription: Use for pottery.\n---\nYou fire.\n")
+    (folder / "notes.md").write_text("# Notes\n")
+    out = shell("agents", "lint", "--roster", str(folder)).out
+    assert "notes.md: no_agent: has no `name` in its front matter" in out

@@ -201,13 +201,21 @@ def _priority(value: model.Json, notes: list[str]) -> int:
     return 0
 
 
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A file in a folder of agents that is none, and why."""
+
+    path: str
+    why: str
+
+
 @dataclass(frozen=True, eq=False)
 class Catalog:
     """All agents after merging, sorted by name and roster; the same for every order of the files.
 
     `scope` are the rosters that take part in routing, None for all. `shadowed` are agents that one of a stronger
     layer replaces. `missing` are knowledge paths that are named but not there. `declarations` are the rosters that say
-    when they take part; `signs` is what the workspace shows.
+    when they take part; `signs` is what the workspace shows. `strangers` are files in their folders that are no agents.
     """
 
     agents: tuple[Agent, ...] = ()
@@ -217,6 +225,7 @@ class Catalog:
     words: lexicon.Lexicon = lexicon.EMPTY
     declarations: tuple[rosters.Roster, ...] = ()
     signs: rosters.Signs = rosters.NO_SIGNS
+    strangers: tuple[Stranger, ...] = ()
 
     @cached_property
     def names(self) -> frozenset[str]:

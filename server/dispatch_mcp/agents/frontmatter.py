@@ -29,6 +29,7 @@ _KEYS = (
 )
 _LINE = re.compile(rf"^({'|'.join(map(re.escape, _KEYS.split()))})[ \t]*+:[ \t]*+(.*)$", re.IGNORECASE)
 _ALIAS = re.compile(r"(?:^|[\s:,\[{-])[&*][A-Za-z0-9_]", re.MULTILINE)
+_TABS = re.compile(r"^\t++", re.MULTILINE)
 _QUOTES = "\"'"
 _BLOCK = re.compile(r"^[|>][+-]?\d?$")
 _NAMES = {
@@ -42,7 +43,22 @@ _NAMES = {
     "maxturns": "max_turns",
     "max-turns": "max_turns",
 }
-_LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+_BOOLEAN = "tag:yaml.org,2002:bool"
+_BASE: type[yaml.SafeLoader | yaml.CSafeLoader] = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+_TRUTH = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
+
+
+class _LOADER(_BASE):  # pyright: ignore[reportGeneralTypeIssues, reportUntypedBaseClass] - whichever is there
+    """YAML in which `on`, `off`, `yes` and `no` are words: an agent may be called so."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # as PyYAML declares it
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOLEAN]
+        for first, resolvers in _BASE.yaml_implicit_resolvers.items()
+    }
+
+
+for _first in "tTfF":
+    _LOADER.yaml_implicit_resolvers[_first].append((_BOOLEAN, _TRUTH))
 
 
 def read_front_matter(text: str) -> tuple[dict[str, model.Json], str, list[str]]:
@@ -62,6 +78,9 @@ def read_front_matter(text: str) -> tuple[dict[str, model.Json], str, list[str]]
 def parse(header: str) -> tuple[dict[str, model.Json], list[str]]:
     """Returns the keys of a header in lower case with underscores as used by Claude Code, and what was odd."""
     notes: list[str] = []
+    if _TABS.search(header):
+        notes.append("tabs indent its front matter and are read as blanks")
+        header = _TABS.sub(lambda tabs: "  " * len(tabs[0]), header)
     try:
         values = _load(header)
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
@@ -119,7 +138,7 @@ def _load(header: str) -> object:
         raise ValueError("nested too deeply")
     loader = _LOADER(header)
     try:
-        return loader.get_single_data()
+        return loader.get_single_data()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - untyped
     finally:
         loader.dispose()  # pyright: ignore[reportUnknownMemberType] - untyped in its stubs
 

@@ -7,6 +7,7 @@ Nothing is kept on the disk: a new process reads the 78 bundled files in 30 ms (
 
 from __future__ import annotations
 
+import codecs
 import functools
 import hashlib
 import importlib.resources
@@ -14,14 +15,14 @@ import os
 import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeGuard
 
 import pydantic
 
 from dispatch_mcp import configuration, errors, model
-from dispatch_mcp.agents import bundled_files, catalog, rosters, workspace_signs
+from dispatch_mcp.agents import bundled_files, catalog, frontmatter, rosters, workspace_signs
 from dispatch_mcp.text import json_types, lexicon
 
 MAX_FILES = 2_000
@@ -31,6 +32,9 @@ FRESH_S = 1.0
 
 _JSON: Final = pydantic.TypeAdapter[model.Json](model.Json)
 """Reads JSON as `json.loads` does, and refuses what is nested deeper than a walk through it could follow."""
+
+_OTHER_THINGS: Final = frozenset({"skills", "commands", "playbooks", "references"})
+"""Folders of what is no agent, inside folders of agents."""
 
 _SKIPPED: Final = frozenset({"readme.md", "claude.md", "agents.md", "license.md", "contributing.md", "changelog.md"})
 
@@ -73,6 +77,7 @@ class Source:
     clock: Callable[[], float] = time.monotonic
     fresh_s: float = FRESH_S
     _agents: dict[_File, catalog.Agent] = field(default_factory=dict[_File, catalog.Agent], repr=False)
+    _strangers: dict[_File, catalog.Stranger] = field(default_factory=dict[_File, catalog.Stranger], repr=False)
     _state: tuple[object, ...] = field(default=(), repr=False)
     _catalog: catalog.Catalog = field(default=catalog.EMPTY, repr=False)
     _looked_at: float | None = field(default=None, repr=False)
@@ -122,16 +127,19 @@ class Source:
 
     def _refresh(self, files: list[_File], digests: frozenset[str]) -> None:
         agents: dict[_File, catalog.Agent] = {}
+        strangers: dict[_File, catalog.Stranger] = {}
         for file in files:
-            agent = self._agents.get(file)
-            if agent is None or agent.trusted != _trusts(agent, digests):
+            agent = self._strangers.get(file) or self._agents.get(file)
+            if agent is None or (isinstance(agent, catalog.Agent) and agent.trusted != _trusts(agent, digests)):
                 agent = _read(file, digests)
-            if agent is not None:
+            if isinstance(agent, catalog.Agent):
                 agents[file] = agent
-        self._agents = agents
+            elif agent is not None:
+                strangers[file] = agent
+        self._agents, self._strangers = agents, strangers
         signs = workspace_signs.read(self.workspace) if self.workspace else rosters.NO_SIGNS
         declarations = [roster for folder in self.folders if folder.nested for roster in _declarations(folder.path)]
-        self._catalog = catalog.merge(
+        whole = catalog.merge(
             agents.values(),
             words=words(),
             scope=_taking_part(self.scope, declarations, signs),
@@ -139,6 +147,7 @@ class Source:
             declarations=declarations,
             signs=signs,
         )
+        self._catalog = replace(whole, strangers=tuple(strangers.values()))
 
 
 def _taking_part(
@@ -251,20 +260,51 @@ def _markdown(folder: Path) -> list[Path]:
     return sorted(paths)[:MAX_FILES]
 
 
-def _read(file: _File, digests: Collection[str]) -> catalog.Agent | None:
+def _read(file: _File, digests: Collection[str]) -> catalog.Agent | catalog.Stranger | None:
+    """Returns the agent in a file, or why it is none; None for one that cannot be opened."""
     try:
         with file.path.open("rb") as stream:
             data = stream.read(MAX_BYTES)
     except OSError:
         return None
-    return catalog.read_agent(
-        data.decode("utf-8", "replace"),
+    content, note = text_of(data)
+    if why := _foreign(file, content):
+        return catalog.Stranger(str(file.path), why)
+    agent = catalog.read_agent(
+        content,
         path=str(file.path),
         layer=file.layer,
         roster=file.roster,
         approved=digests,
         sha256=hashlib.sha256(data).hexdigest(),
     )
+    return agent.model_copy(update={"notes": (*agent.notes, note)}) if note else agent
+
+
+def text_of(data: bytes) -> tuple[str, str]:
+    """Returns the text of a file, and what is odd about its encoding: the host may read it otherwise, or not at all."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace"), "its encoding is UTF-16, not UTF-8"
+    try:
+        return data.decode("utf-8"), ""
+    except UnicodeDecodeError:
+        cut = len(data) == MAX_BYTES
+        return (
+            (data.decode("utf-8", "replace"), "")
+            if cut
+            else (data.decode("latin-1"), "its bytes are no UTF-8 and were read as Latin-1")
+        )
+
+
+def _foreign(file: _File, content: str) -> str:
+    """Returns why a file is no agent; an empty text for one that is."""
+    place = next((part for part in file.path.parent.parts[-2:] if part.lower() in _OTHER_THINGS), "")
+    if place or file.path.name.lower() == "skill.md":
+        return f"lies in {place!r}, where no agents are" if place else "is a skill, not an agent"
+    if not content.strip():
+        return "is empty"
+    header, _, _ = frontmatter.read_front_matter(content)
+    return "" if frontmatter.text(header.get("name")).strip() else "has no `name` in its front matter"
 
 
 def _trusts(agent: catalog.Agent, digests: Collection[str]) -> bool:

@@ -137,6 +137,8 @@ def findings(catalogue: catalog.Catalog, documents: tuple[Path, ...]) -> Iterato
         if agent.knowledge and not any(_there(folder, agent.knowledge) for folder in documents):
             message = f"the knowledge document {agent.knowledge!r} is not there"
             yield Finding("no_knowledge", agent.qualified, agent.path, message)
+    for stranger in catalogue.strangers:
+        yield Finding("no_agent", "", stranger.path, f"{stranger.why}; the host does not know it as an agent")
     by_name = {agent.name: agent for agent in catalogue.agents}
     for agent in catalogue.shadowed:
         instead = by_name.get(agent.name)
