@@ -427,6 +427,71 @@ async def test_half_an_entry_of_a_killed_git_keeps_nobody_from_worktrees(site: S
     assert (outcome.error_kind, theirs.exists()) == ("git_failed", True)
 
 
+WAVE = 8
+
+
+@pytest.mark.promise("S8")
+async def test_worktrees_of_one_repository_are_made_and_removed_one_after_the_other_and_none_is_tried_again(
+    site: Site,
+) -> None:
+    calls = site.home.parent / "calls"
+    wave = pretend(
+        site,
+        f'case "$*" in *worktree*add*|*worktree*remove*) echo begin >> {calls}; $real "$@"; code=$?; '
+        f"echo end >> {calls}; exit $code;; esac",
+    )
+    outcomes: list[model.Outcome] = []
+    begun = _Meeting(WAVE)
+
+    async def one(task_id: str) -> None:
+        work = wave.order(task_id)
+        outcomes.append(await wave.attempt(work, puts(f"{task_id}.txt", task_id), also=begun.wait_for_both))
+
+    async with anyio.create_task_group() as group:
+        for number in range(WAVE):
+            group.start_soon(one, f"t{number}")
+    assert [outcome.state for outcome in outcomes] == [AttemptState.SUCCEEDED] * WAVE
+    assert calls.read_text().split() == ["begin", "end"] * 2 * WAVE  # one to make and one to remove each
+    assert trees(site.repo) == 0
+
+
+async def test_an_entry_that_another_process_is_about_to_write_is_waited_for_and_left_to_it(site: Site) -> None:
+    other = site.workspaces.worktrees.path("other", "x", 1)
+    admin = site.repo / ".git" / "worktrees" / other.name
+    git(site.repo, "worktree", "add", "--detach", "--quiet", "--", str(other), "HEAD")
+    (admin / "commondir").write_text("")
+    tries = site.home.parent / "tries"
+    waiting = pretend(
+        site,
+        f'case "$*" in *worktree*add*) echo add >> {tries}; touch {admin}; '
+        f"[ $(wc -l < {tries}) -lt 4 ] || echo ../.. > {admin}/commondir;; esac",
+    )
+    outcome = await waiting.attempt(waiting.order(), puts("new.txt", "x"))
+    assert outcome.state is AttemptState.SUCCEEDED, outcome.error
+    assert tries.read_text().split() == ["add"] * 4
+    assert git(other, "rev-parse", "HEAD") == git(site.repo, "rev-parse", "HEAD")
+
+
+async def test_a_git_that_fails_once_beside_another_one_is_tried_again(site: Site) -> None:
+    once = site.home.parent / "once"
+    beside = pretend(
+        site,
+        f'case "$*" in *worktree*add*) [ -e {once} ] || {{ touch {once}; '
+        "echo 'fatal: failed to read .git/worktrees/x/commondir: Success' >&2; exit 128; };; esac",
+    )
+    outcome = await beside.attempt(beside.order(), puts("new.txt", "x"))
+    assert (outcome.state, once.exists()) == (AttemptState.SUCCEEDED, True), outcome.error
+
+
+async def test_what_cannot_be_checked_out_leaves_no_worktree_behind(site: Site) -> None:
+    broken = pretend(site, 'case "$*" in *reset*) echo "disk full" >&2; exit 128;; esac')
+    outcome = await broken.attempt(broken.order(), nothing)
+    assert (outcome.error_kind, outcome.retryable) == ("git_failed", True)
+    assert "disk full" in outcome.error
+    assert trees(site.repo) == 0
+    assert not site.workspaces.worktrees.path("run", "t", 1).exists()
+
+
 async def test_hooks_signatures_and_monitors_of_the_repository_are_not_run(site: Site, tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     trap.write_text(f'#!/bin/sh\necho "$0" >> {tmp_path}/ran\nexit 1\n')
@@ -593,7 +658,7 @@ def pretend(site: Site, script: str) -> Site:
     policy = child_environment.ChildPolicy({"PATH": f"{fake.parent}:{os.environ['PATH']}", "HOME": os.environ["HOME"]})
     found = site.again()
     found.workspaces = workspace_provider.WorktreeProvider(
-        git_process.Git(site.home, policy, max_seconds=5.0), site.home
+        git_process.Git(site.home, policy, max_seconds=60.0), site.home
     )
     return found
 

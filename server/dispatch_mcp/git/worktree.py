@@ -4,16 +4,22 @@ Who may touch one follows from its path, which names run, task and attempt: an a
 attempt of the same task (in this process, or after a restart) is the only other one that clears it up. The file
 `….begun` beside it divides the two cases of a killed server: without it nobody has worked there, so the folder may
 hold half a checkout and is thrown away; with it, what is there is somebody's work and is committed first.
+
+All worktrees of a repository stand in one registry, which every git reads that makes or removes one, and gives up on
+when another git is about to write or delete an entry. In one process each repository's registry is changed by one
+at a time; the files are checked out and deleted outside of that, which is what takes long. A git of another process
+is tried again shortly.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +34,12 @@ FOLDER = "worktrees"
 ABANDONED_S = 5.0
 """From which age on a half-made worktree belongs to nobody."""
 
+PAUSES_S = (0.05, 0.1, 0.2, 0.4)
+"""Between tries while another git changes the registry, which takes it milliseconds, or more on a busy machine."""
+
 _INDEX = "dispatch-index"
+_ADD = ("worktree", "add", "--detach", "--no-checkout", "--quiet", "--")
+_FILL = ("reset", "--hard", "--quiet", "--no-recurse-submodules")
 _REMOVE = ("worktree", "remove", "--force", "--force", "--")
 _WHERE = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir", "--absolute-git-dir", "HEAD")
 
@@ -62,6 +73,7 @@ class Worktrees:
 
     git: git_process.Git
     home: Path
+    _registries: dict[Path, anyio.Lock] = field(default_factory=dict[Path, anyio.Lock])
 
     def path(self, run_id: str, task_id: str, attempt: int) -> Path:
         """Returns where the worktree of an attempt lies."""
@@ -102,19 +114,37 @@ class Worktrees:
         return copy
 
     async def _add(self, repo: git_process.Repository, path: Path, base: str) -> None:
-        """Makes a worktree; where a killed git has left half of one, that is what keeps git from making others."""
+        """Makes a worktree and checks its files out."""
+        async with self._registry(repo):
+            await self._register(repo, path, base)
+        try:
+            await self.git.run(path, *_FILL)
+        except errors.WorkerError:
+            await self.discard(repo, path)
+            raise
+
+    def _registry(self, repo: git_process.Repository) -> anyio.Lock:
+        """Returns what lets one at a time change the registry of a repository's worktrees."""
+        return self._registries.setdefault(repo.common, anyio.Lock())
+
+    async def _register(self, repo: git_process.Repository, path: Path, base: str) -> None:
+        """Makes a worktree without its files; where a killed git has left half of one, that keeps git from it."""
         # Twice, so that what another process has just begun grows old enough to be known as left behind.
         deadline = anyio.current_time() + 2 * ABANDONED_S
-        while True:
+        for tries in itertools.count():
             try:
-                await self.git.run(repo.top, "worktree", "add", "--detach", "--quiet", "--", str(path), base)
+                await self.git.run(repo.top, *_ADD, str(path), base)
+            except (git_process.Lasting, git_process.TooSlow, git_process.TooMuch):
+                raise
             except errors.WorkerError:
                 young = await self.heal(repo)
-                if young is None or anyio.current_time() > deadline:
+                # Without half an entry it was another git's, whole or gone by now, or something else is wrong.
+                if anyio.current_time() > deadline if young is not None else tries >= len(PAUSES_S):
                     raise
-                await anyio.sleep(young)
-                continue
-            return
+                pause = PAUSES_S[min(tries, len(PAUSES_S) - 1)]
+                await anyio.sleep(pause if young is None else min(pause, young))
+            else:
+                return
 
     async def heal(self, repo: git_process.Repository) -> float | None:
         """Takes half-made worktrees of ours out of a repository's registry, which git refuses to read.
@@ -222,17 +252,21 @@ class Worktrees:
     async def remove(self, repo: git_process.Repository, path: Path) -> None:
         """Removes a worktree whose contents are kept elsewhere. Raises WorkerError."""
         await anyio.Path(_begun_mark(path)).unlink(missing_ok=True)  # so that one that is half removed can go later
-        await self.git.run(repo.top, *_REMOVE, str(path))
+        await anyio.to_thread.run_sync(_empty, path)
+        async with self._registry(repo):
+            await self.git.run(repo.top, *_REMOVE, str(path))
         await anyio.to_thread.run_sync(_forget, path)
 
     async def discard(self, repo: git_process.Repository, path: Path) -> bool:
         """Removes a worktree, complete or not, in which nobody has begun; returns whether it was one."""
         if await anyio.Path(_begun_mark(path)).exists():
             return False
-        await self.git.run(repo.top, *_REMOVE, str(path), codes=range(256))
-        await anyio.to_thread.run_sync(_forget, path)
-        await self.git.run(repo.top, *_REMOVE, str(path), codes=range(256))  # it may be registered without its folder
-        await self.heal(repo)
+        await anyio.to_thread.run_sync(_empty, path)
+        async with self._registry(repo):
+            await self.git.run(repo.top, *_REMOVE, str(path), codes=range(256))
+            await anyio.to_thread.run_sync(_forget, path)
+            await self.git.run(repo.top, *_REMOVE, str(path), codes=range(256))  # it may be registered without a folder
+            await self.heal(repo)
         return True
 
 
@@ -252,6 +286,18 @@ def reason(path: Path) -> str:
         return _stay_mark(path).read_text(errors="replace")
     except OSError:
         return ""
+
+
+def _empty(path: Path) -> None:
+    """Removes the files of a worktree, but for the one by which git knows it."""
+    with contextlib.suppress(OSError):
+        for entry in path.iterdir():
+            if entry.name == ".git":
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
 
 
 def _forget(path: Path) -> None:
