@@ -263,7 +263,7 @@ def test_the_parallel_example_takes_as_long_as_its_longest_task() -> None:
 def test_inputs_of_a_document_are_kept_and_their_paths_declared() -> None:
     first, second = plan_documents.read_document({"tasks": [investigated("a.py"), fixed()]}).reading.tasks
     assert first.reads == ("a.py",)
-    assert second.files == ("${OUTPUT_DIR}/node_auth.py",)
+    assert second.files == ("${OUTPUT_DIR}/node_auth.py", "**/test_node_auth.*", "**/node_auth_test.*")
     assert second.reads == ("${PROJECT_DIR}/auth.py",)
     assert second.inputs["pre_gathered_context"] == {"rag:patterns": {"type": "rag", "content": "..."}}
 
@@ -356,3 +356,15 @@ def test_a_run_that_did_not_succeed_is_partial_though_each_of_its_tasks_did() ->
 def test_unproven_work_is_marked_in_a_result() -> None:
     answer = plan_documents.result_document([row("a", TaskState.UNVERIFIED)], {}, {}, total_s=0)
     assert answer["results"][0]["unverified"] is True
+
+
+def test_the_file_that_is_named_for_a_test_is_declared_and_no_other() -> None:
+    task = generated("user")
+    task["input_data"]["test_path"] = "tests/unit/test_user.py"
+    [read] = plan_documents.read_document({"tasks": [task]}).reading.tasks
+    assert read.files == ("${OUTPUT_DIR}/node_user.py", "tests/unit/test_user.py")
+
+
+def test_files_that_a_task_declares_itself_are_all_that_it_may_change() -> None:
+    [read] = plan_documents.read_document({"tasks": [{**generated("user"), "files": ["a.py"]}]}).reading.tasks
+    assert read.files == ("a.py",)

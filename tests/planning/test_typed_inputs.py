@@ -73,6 +73,66 @@ def test_right_inputs_and_none_at_all_are_taken(inputs: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "stray"),
+    [
+        ("output_path", "/etc/cron.d/job", "/etc/cron.d/job"),
+        ("output_path", "/shopping/x.py", "/shopping/x.py"),
+        ("output_path", "/shop/../etc/x.py", "/shop/../etc/x.py"),
+        ("output_path", "../x.py", "../x.py"),
+        ("output_path", "~/x.py", "~/x.py"),
+        ("output_path", "C:\\\\x.py", "C:"),
+        ("test_path", "/tmp/test_x.py", "/tmp/test_x.py"),
+        ("context_files", ["src/a.py", "/home/else/b.py"], "/home/else/b.py"),
+    ],
+)
+def test_a_file_outside_the_workspace_is_refused_with_one_error(name: str, value: Any, stray: str) -> None:
+    task = model.Task(id="t", do="Do it", agent="coder", inputs={**GOOD, name: value})
+    [fault] = typed_inputs.check([task], form_of, "/shop")
+    assert (fault.code, fault.where) == ("wrong_input", f"tasks[0].inputs.{name}")
+    assert stray in fault.message
+    assert "outside the workspace '/shop'" in fault.message
+
+
+@pytest.mark.parametrize("path", ["/shop/out/x.py", "out/x.py", "./out/../x.py", "/shop/./x.py", "..x.py"])
+def test_a_file_inside_the_workspace_is_taken_however_it_is_written(path: str) -> None:
+    task = model.Task(id="t", do="Do it", agent="coder", inputs={**GOOD, "output_path": path})
+    assert typed_inputs.check([task], form_of, "/shop") == []
+
+
+def test_a_form_says_which_of_its_own_inputs_are_files() -> None:
+    form = {"properties": {"target": {"format": "path"}, "output_path": {"format": "uri-reference"}, "route_path": {}}}
+    inputs = {"target": "/etc/x", "output_path": "/api/users", "route_path": "/api/users"}
+    task = model.Task(id="t", do="Do it", agent="any", inputs=inputs)
+    assert [fault.where for fault in typed_inputs.check([task], lambda _name: form, "/shop")] == [
+        "tasks[0].inputs.target"
+    ]
+    nobody = model.Task(id="t", do="Do it", inputs={"output_path": "/etc/x"})
+    assert len(typed_inputs.check([nobody], form_of, "/shop")) == 1
+
+
+def task_of(name: str, agent: str = "coder", **inputs: Any) -> model.Task:
+    return model.Task(id=name, do="Do it", agent=agent, inputs=inputs)
+
+
+def test_a_task_without_inputs_lacks_what_is_needed_where_others_fill_in_the_form() -> None:
+    faults = typed_inputs.check_blanks([task_of("a", **GOOD), task_of("b"), task_of("c", "other")], form_of)
+    assert {fault.task for fault in faults} == {"b"}
+    assert [fault.where for fault in faults] == [
+        f"tasks[1].inputs.{name}" for name in ("contract_description", "node_type", "output_path")
+    ]
+
+
+def test_who_fills_in_no_form_at_all_is_told_of_it_once_an_agent() -> None:
+    tasks = [task_of("a"), task_of("b"), task_of("c", "debug"), task_of("d", "other"), task_of("e", "")]
+    assert typed_inputs.check_blanks(tasks, form_of) == []
+    coder, debug = typed_inputs.notices(tasks, form_of)
+    assert (coder.tasks, debug.tasks) == (("a", "b"), ("c",))
+    assert "node_type (Effect | Compute | Reducer | Orchestrator, needed)" in coder.message
+    assert "context_files" not in coder.message
+    assert "problem_description" in debug.message
+
+
+@pytest.mark.parametrize(
     ("inputs", "count"),
     [
         ({"count": 1, "names": ["a"], "share": None, "level": 2, "more": 1}, 0),
@@ -107,5 +167,6 @@ def test_no_form_and_no_value_breaks_the_check(form: dict[str, Any], inputs: dic
 
 def test_a_form_reads_as_one_line_a_field() -> None:
     lines = typed_inputs.lines(form_of("coder"))
+    assert lines[3].startswith("test_path (string): ")
     assert lines[1].startswith("node_type (Effect | Compute | Reducer | Orchestrator, needed): Effect talks")
-    assert lines[3].startswith("context_files (array): ")
+    assert lines[4].startswith("context_files (array): ")

@@ -166,3 +166,22 @@ def test_a_path_below_a_folder_is_recognised_wherever_that_folder_stands(folder:
     assert pattern.search(f"{folder}v12/deep/{name}.py")
     assert not pattern.search(f"{folder}{name}/my-api.d/{name}.py")
     assert not pattern.search(f"{folder}api")
+
+
+@pytest.mark.parametrize(
+    ("path", "globs"),
+    [
+        ("out/node.py", ("**/test_node.*", "**/node_test.*")),
+        ("/shop/tests/cmd/main.go", ("**/main_test.*",)),
+        ("web/Cart.vue", ("**/Cart.test.*", "**/Cart.spec.*")),
+        ("src/Main.kt", ("**/MainTest.*", "**/MainTests.*")),
+        ("tests/test_node.py", ()),
+        ("docs/index.md", ()),
+        ("db/001.sql", ()),
+        ("out/*.py", ()),
+        ("out/{name}.py", ()),
+    ],
+)
+def test_the_tests_of_a_source_file_have_usual_names(path: str, globs: tuple[str, ...]) -> None:
+    assert languages.test_globs(path) == globs
+    assert all(languages.role(glob.replace("*", "x")) == "test" for glob in globs)

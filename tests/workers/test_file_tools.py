@@ -8,6 +8,7 @@ import pytest
 
 from dispatch_mcp import model, worker_setup
 from dispatch_mcp.model import WorkerKind, work_order
+from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.workers import file_tools
 
 pytestmark = pytest.mark.anyio
@@ -246,3 +247,16 @@ async def test_what_no_task_may_write_stays_so_though_it_is_named(root: Path) ->
     for path in (".git/config", ".claude/settings.json", ".mcp.json", "src/.git/hooks/pre-commit"):
         text, success = await use(toolbox(root, files=(path,)), "write_file", path=path, text="x")
         assert not success, text
+
+
+@pytest.mark.parametrize("test", ["tests/test_node.py", "tests/unit/deep/test_node.py", "out/node_test.py"])
+async def test_who_is_asked_for_a_file_by_its_path_may_write_its_test(root: Path, test: str) -> None:
+    inputs = {"output_path": f"{root}/out/node.py"}
+    raw = {"task_id": "t", "description": "Write it", "input_data": inputs}
+    [task] = plan_documents.read_document({"tasks": [raw]}).reading.tasks
+    tools = toolbox(root, files=task.files)
+    for path in ("out/node.py", test):
+        text, success = await use(tools, "write_file", path=path, text="x = 1\n")
+        assert success, text
+    _, success = await use(tools, "write_file", path="tests/test_other.py", text="x = 1\n")
+    assert not success

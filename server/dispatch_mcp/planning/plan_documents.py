@@ -9,8 +9,8 @@ from typing import Final
 from dispatch_mcp import model
 from dispatch_mcp.model import bounds, problems, records
 from dispatch_mcp.model.problems import Notice, Problem
-from dispatch_mcp.planning import json_reader, limits
-from dispatch_mcp.text import json_types
+from dispatch_mcp.planning import json_reader, limits, typed_inputs
+from dispatch_mcp.text import json_types, languages
 
 _TASK_FIELDS: Final = model.task_fields()
 
@@ -235,12 +235,16 @@ def _known_only(
 
 
 def _take_paths(values: dict[str, model.Json]) -> None:
-    """Declares the paths that `input_data` names as files and reads, unless the task declares its own."""
+    """Declares the paths that `input_data` names as files and reads, unless the task declares its own.
+
+    Who writes code delivers its test: where no input names that, it may have any usual name.
+    """
     inputs = values["inputs"]
-    outputs = _strings([inputs.get("output_path")])
-    read = _strings([*_listed(inputs.get("context_files")), *_listed(inputs.get("affected_files"))])
+    outputs = _strings([inputs.get(name) for name in typed_inputs.WRITTEN])
+    read = _strings([path for name in typed_inputs.READ for path in _listed(inputs.get(name))])
     if outputs:
-        values.setdefault("files", outputs)
+        tests = languages.test_globs(outputs[0]) if len(outputs) == 1 else ()
+        values.setdefault("files", (*outputs, *tests))
     if read:
         values.setdefault("reads", read)
 

@@ -1,18 +1,19 @@
-"""Checks the `inputs` of tasks whose agent declares a form for them: a small part of JSON Schema, every fault at once.
+"""Checks the `inputs` of tasks: a small part of JSON Schema where their agent declares a form, every fault at once.
 
 The form comes from an agent's file, so any value may stand in it: what is no schema asks for nothing.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from dispatch_mcp import model
 from dispatch_mcp.model import problems
-from dispatch_mcp.model.problems import Problem
+from dispatch_mcp.model.problems import Notice, Problem
 from dispatch_mcp.review import review_tasks, rounds
-from dispatch_mcp.text import json_types
+from dispatch_mcp.text import json_types, path_globs
 
 Form = Mapping[str, model.Json]
 """What an agent declares under `inputs`; empty for one that declares nothing."""
@@ -20,9 +21,14 @@ Form = Mapping[str, model.Json]
 OURS: Final = frozenset({review_tasks.INPUT, rounds.MEND_INPUT, "script"})
 """Inputs that this product gives to any agent."""
 
+WRITTEN: Final = ("output_path", "test_path")
+READ: Final = ("context_files", "affected_files")
+"""Inputs that name files, whoever takes them; a form says the same of others with `format: path`."""
+
 MOST_DEPTH: Final = 8
 """Levels of a form that are looked at."""
 
+_DRIVE: Final = re.compile(r"[A-Za-z]:/")
 _TYPES: Final[Mapping[str, Callable[[model.Json], bool]]] = {
     "string": lambda value: isinstance(value, str),
     "array": json_types.is_list,
@@ -34,17 +40,60 @@ _TYPES: Final[Mapping[str, Callable[[model.Json], bool]]] = {
 }
 
 
-def check(tasks: Sequence[model.Task], form_of: Callable[[str], Form]) -> list[Problem]:
+def check(tasks: Sequence[model.Task], form_of: Callable[[str], Form], workspace: str = "") -> list[Problem]:
     """Returns what is wrong with the inputs of tasks that have some; `form_of` returns the form of an agent by name.
 
-    Codes: missing_input, unknown_input, wrong_input. A task without any inputs says all of it in its goal.
+    Codes: missing_input, unknown_input, wrong_input. A task without any inputs says all of it in its goal. Files that
+    inputs name lie in the folder `workspace`, unless that is empty.
     """
     return [
         fault
         for at, task in enumerate(tasks)
-        if task.agent and task.inputs.keys() - OURS
+        if task.inputs.keys() - OURS
+        for fault in _all_faults(task, form_of(task.agent) if task.agent else {}, f"tasks[{at}].inputs", workspace)
+    ]
+
+
+def _all_faults(task: model.Task, form: Form, where: str, workspace: str) -> Iterator[Problem]:
+    yield from _faults(task, form, where)
+    yield from _strays(task, form, where, workspace) if workspace else ()
+
+
+def check_blanks(tasks: Sequence[model.Task], form_of: Callable[[str], Form]) -> list[Problem]:
+    """Returns what tasks without inputs lack where others of the same document fill in the form of an agent.
+
+    Who fills in none says all of it in the goals, which `notices` speaks of.
+    """
+    if not any(task.agent and task.inputs.keys() - OURS and form_of(task.agent) for task in tasks):
+        return []
+    return [
+        fault
+        for at, task in enumerate(tasks)
+        if _is_blank(task)
         for fault in _faults(task, form_of(task.agent), f"tasks[{at}].inputs")
     ]
+
+
+def notices(tasks: Sequence[model.Task], form_of: Callable[[str], Form]) -> list[Notice]:
+    """Returns a notice for each agent whose form has needed fields and is left blank."""
+    blank: dict[str, list[str]] = {}
+    for task in tasks:
+        if _is_blank(task) and _names(form_of(task.agent).get("required")):
+            blank.setdefault(task.agent, []).append(task.id)
+    return [
+        Notice(code="blank_inputs", message=_advice(agent, form_of(agent)), tasks=tuple(ids))
+        for agent, ids in blank.items()
+    ]
+
+
+def _is_blank(task: model.Task) -> bool:
+    return bool(task.agent) and not task.inputs and not task.command
+
+
+def _advice(agent: str, form: Form) -> str:
+    needs = set(_names(form.get("required")))
+    fields = [line.partition(":")[0] for line in lines(form) if line.partition(" ")[0] in needs]
+    return f"`{agent}` reads `inputs`: {'; '.join(fields)}. Without them the goal has to say all of it."
 
 
 def lines(form: Form) -> list[str]:
@@ -77,6 +126,28 @@ def _faults(task: model.Task, form: Form, where: str) -> Iterator[Problem]:
             fix = f"Use `{nearest}`." if nearest else f"Inputs are {problems.in_backticks(list(properties), 20)}."
             message = f"`{task.agent}` takes no input {problems.quoted(name)}."
             yield _fault(task, "unknown_input", f"{where}.{name[:80]}", message, fix, nearest)
+
+
+def _strays(task: model.Task, form: Form, where: str, workspace: str) -> Iterator[Problem]:
+    """Yields the files that inputs name outside of the workspace."""
+    properties = _properties(form)
+    for name, value in task.inputs.items():
+        if not _names_files(name, properties.get(name)):
+            continue
+        for text in _names(value)[:100]:
+            if _leads_out(text, workspace):
+                message = f"`{name}` is {problems.quoted(text)}, outside the workspace {problems.quoted(workspace)}."
+                yield _fault(task, "wrong_input", f"{where}.{name}", message, "Name a path inside the workspace.")
+
+
+def _names_files(name: str, spec: model.Json) -> bool:
+    form = spec.get("format") if json_types.is_object(spec) else None
+    return form == "path" if isinstance(form, str) else name in (*WRITTEN, *READ)
+
+
+def _leads_out(path: str, workspace: str) -> bool:
+    inside = path_globs.normalise(path, workspace)
+    return inside == ".." or inside.startswith(("/", "../", "~/")) or bool(_DRIVE.match(inside))
 
 
 def _wrong(  # noqa: PLR0917  # a value, its place and what is asked of it

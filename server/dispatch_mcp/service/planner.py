@@ -268,7 +268,8 @@ class Planner:
             timeout_s=document.timeout_s,
             additions=dict(additions),
         )
-        proposal = await self._prepared(frame, reading.tasks, reading.notes, await self._runners())
+        notes = [*reading.notes, *typed_inputs.notices(reading.tasks, self._form)]
+        proposal = await self._prepared(frame, reading.tasks, notes, await self._runners())
         if self.memory:
             await self.learn(self.memory.corrections(reading.tasks, self.catalog().names, self.clock()))
         return proposal
@@ -300,7 +301,8 @@ class Planner:
 
     def check(self, reading: plan_documents.Reading) -> list[problems.Problem]:
         """Returns everything that is wrong with a document's tasks."""
-        return problems.without_consequences(reading.problems, self._check(reading.tasks))
+        blanks = typed_inputs.check_blanks(reading.tasks, self._form)
+        return problems.without_consequences(reading.problems, [*self._check(reading.tasks), *blanks])
 
     async def edit(self, plan_id: str, base_version: int, edits: Sequence[Mapping[str, model.Json]]) -> PlanProposal:
         """Stores the next version of a plan, and lets its open runs go on with it; all edits or none.
@@ -458,7 +460,7 @@ class Planner:
             max_tasks=bounds.MAX_TASKS,
             workspace=self.rules.workspace,
         )
-        return [*faults, *typed_inputs.check(tasks, self._form)]
+        return [*faults, *typed_inputs.check(tasks, self._form, self.rules.workspace)]
 
     def _form(self, name: str) -> typed_inputs.Form:
         """Returns the form that an agent declares for inputs, empty for none."""

@@ -80,6 +80,25 @@ def role(path: str) -> Role:
     return "source" if kind in _CODE and kind else "other"
 
 
+_TEST_NAMES: Mapping[Language, tuple[str, ...]] = {
+    "python": ("test_{}.*", "{}_test.*"),
+    "script": ("{}.test.*", "{}.spec.*"),
+    "go": ("{}_test.*",),
+    "typed": ("{}Test.*", "{}Tests.*"),
+    "ruby": ("test_{}.*", "{}_spec.*"),
+    "php": ("{}Test.*",),
+    **dict.fromkeys(("rust", "c", "shell"), ("test_{}.*", "{}_test.*")),
+}
+
+
+def test_globs(path: str) -> tuple[str, ...]:
+    """Returns globs for what the tests of a source file are usually called, in any folder; none for other files."""
+    stem = _stem(path)
+    if role(path.rpartition("/")[2]) != "source" or not re.fullmatch(r"[\w.+-]+", stem):
+        return ()
+    return tuple(f"**/{name.format(stem)}" for name in _TEST_NAMES.get(language(path), ()))
+
+
 # Marks stand apart from the name, or begin with a capital: `latest` and `contest` are names.
 _TEST_MARKS = re.compile(
     r"(?i:^(?:tests?|unit|it)[-_.]+)"  # test_cart
