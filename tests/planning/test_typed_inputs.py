@@ -82,7 +82,7 @@ def test_right_inputs_and_none_at_all_are_taken(inputs: dict[str, Any]) -> None:
         ("output_path", "~/x.py", "~/x.py"),
         ("output_path", "C:\\\\x.py", "C:"),
         ("test_path", "/tmp/test_x.py", "/tmp/test_x.py"),
-        ("context_files", ["src/a.py", "/home/else/b.py"], "/home/else/b.py"),
+        ("context_files", ["src/a.py", "/srv/else/b.py"], "/srv/else/b.py"),
     ],
 )
 def test_a_file_outside_the_workspace_is_refused_with_one_error(name: str, value: Any, stray: str) -> None:

@@ -9,7 +9,6 @@ import dispatcher_setup
 import pytest
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.agents import loader
 from dispatch_mcp.model import RunState, WorkerKind, records
 from dispatch_mcp.service import answers, traces
 
@@ -183,23 +182,6 @@ async def test_a_rejected_plan_lists_every_problem_and_stores_nothing(desk: disp
         "unknown_field",
     }
     assert await desk.app.store.plans(records.LOCAL) == []
-
-
-FORM = {"contract_description": "Writes users", "node_type": "Effect", "output_path": "out/users.py"}
-
-
-async def test_a_plan_is_held_to_the_forms_of_its_agents_where_any_of_them_is_filled_in(tmp_path: Path) -> None:
-    pair = loader.load(Path(__file__).parents[2] / "agents" / "dispatch")
-    async with dispatcher_setup.opened(tmp_path / "home", catalog=lambda: pair) as desk:
-        bare = {"id": "a", "do": "Generate the Effect node", "agent": "coder"}
-        told = await desk.app.plans.plan([bare])
-        assert [notice.tasks for notice in told.prepared.notices if notice.code == "blank_inputs"] == [("a",)]
-        with pytest.raises(errors.PlanRejected) as refused:
-            await desk.app.plans.plan([bare, {**bare, "id": "b", "inputs": {**FORM, "output_path": "/etc/users.py"}}])
-    assert [(problem.task, problem.code) for problem in refused.value.problems] == [
-        ("b", "wrong_input"),
-        *[("a", "missing_input")] * 3,
-    ]
 
 
 async def test_neither_or_both_handles_are_refused(desk: dispatcher_setup.Desk) -> None:

@@ -69,7 +69,7 @@ def check_blanks(tasks: Sequence[model.Task], form_of: Callable[[str], Form]) ->
     return [
         fault
         for at, task in enumerate(tasks)
-        if _is_blank(task)
+        if task.agent and _is_blank(task)
         for fault in _faults(task, form_of(task.agent), f"tasks[{at}].inputs")
     ]
 
@@ -78,7 +78,7 @@ def notices(tasks: Sequence[model.Task], form_of: Callable[[str], Form]) -> list
     """Returns a notice for each agent whose form has needed fields and is left blank."""
     blank: dict[str, list[str]] = {}
     for task in tasks:
-        if _is_blank(task) and _names(form_of(task.agent).get("required")):
+        if task.agent and _is_blank(task) and _names(form_of(task.agent).get("required")):
             blank.setdefault(task.agent, []).append(task.id)
     return [
         Notice(code="blank_inputs", message=_advice(agent, form_of(agent)), tasks=tuple(ids))
@@ -87,7 +87,7 @@ def notices(tasks: Sequence[model.Task], form_of: Callable[[str], Form]) -> list
 
 
 def _is_blank(task: model.Task) -> bool:
-    return bool(task.agent) and not task.inputs and not task.command
+    return not task.inputs and not task.command
 
 
 def _advice(agent: str, form: Form) -> str:
