@@ -51,7 +51,6 @@ class StepKind(StrEnum):
     # Plans.
     MAKE_PLAN = "make_plan"
     CORRECT_PLAN = "correct_plan"
-    COMPLETE_DRAFT = "complete_draft"
     SPLIT_REQUEST = "split_request"
     REFUSE_ADDED = "refuse_added"
     BEGIN_ANEW = "begin_anew"

@@ -55,7 +55,6 @@ _PLANS = st.builds(
     request=_TEXT,
     max_parallel=st.integers(1, bounds.MAX_PARALLEL),
     added_edges=st.lists(st.builds(model.AddedEdge, before=_TEXT, after=_TEXT, reason=_TEXT), max_size=2).map(tuple),
-    draft=st.booleans(),
     forecast=_OBJECTS,
 )
 _HANDOFFS = st.builds(

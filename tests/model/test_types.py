@@ -47,7 +47,6 @@ BOUNDS: list[Row] = [
     (model.Plan, PLAN, "max_parallel", [1, 5, bounds.MAX_PARALLEL], [0, bounds.MAX_PARALLEL + 1, None]),
     (model.Plan, PLAN, "version", [1, 7], ["first", 1.5, None]),
     (model.Plan, PLAN, "forecast", [{}, {"tokens": [1, 2]}], [[], None]),
-    (model.Plan, PLAN, "draft", [True, False], ["perhaps", None]),
     (model.Plan, PLAN, "on_conflict", ["serialize", "worktree", "error"], ["ignore", None]),
     (model.Plan, PLAN, "timeout_s", [None, 1], [0, -5, *ENDLESS]),
     (model.Plan, PLAN, "tasks", [[], [TASK, TASK]], [None, [{}], ["a"]]),

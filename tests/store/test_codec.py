@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.model import bounds
 from dispatch_mcp.model.types import Value
 from dispatch_mcp.store import blobs, codec, sqlite
 
@@ -112,6 +113,17 @@ def test_figures_from_before_there_were_bounds_are_read_as_the_bounds(
     value = codec.load(kind, json.dumps(old))
     assert {name: getattr(value, name) for name in new} == new
     assert codec.load(kind, codec.dump(value)) == value
+
+
+@pytest.mark.parametrize("was_draft", [True, False])
+def test_a_plan_that_an_earlier_version_stored_as_a_draft_is_read_as_a_plan(*, was_draft: bool) -> None:
+    plan = model.Plan(id="p", tasks=(model.Task(id="a", do="Do it"),))
+    stored = {**json.loads(codec.dump(plan)), "draft": was_draft}
+    assert codec.load(model.Plan, json.dumps(stored)) == plan
+    stored["max_parallel"] = 10**6
+    assert codec.load(model.Plan, json.dumps(stored)).max_parallel == bounds.MAX_PARALLEL
+    with pytest.raises(ValueError, match="drafty"):
+        codec.load(model.Plan, json.dumps({**stored, "drafty": True}))
 
 
 def test_figures_are_bounded_wherever_they_stand_in_a_value() -> None:

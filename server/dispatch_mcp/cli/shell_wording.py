@@ -142,7 +142,6 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.LIST_WORKTREES: constant_words("`dispatch-mcp worktrees` lists what was left behind."),
     StepKind.MAKE_PLAN: constant_words("`dispatch-mcp plan FILE` makes one and prints its id."),
     StepKind.CORRECT_PLAN: constant_words("Fix all of them and try again."),
-    StepKind.COMPLETE_DRAFT: constant_words("Fill in its tasks in a document and run that."),
     StepKind.SPLIT_REQUEST: constant_words(
         'Split it in your own words: --pattern NAME --part "…" --part "…", or write tasks into a file for '
         "`dispatch-mcp plan FILE`; `--with api` or `--with claude` has a model write them."

@@ -164,7 +164,6 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.LIST_WORKTREES: constant_words("`dispatch-mcp worktrees` lists what was left behind."),
     StepKind.MAKE_PLAN: constant_words("`plan_dag` makes one and returns its id."),
     StepKind.CORRECT_PLAN: constant_words("Fix all of them and call plan_dag again."),
-    StepKind.COMPLETE_DRAFT: constant_words("Fill in its tasks with plan_dag, then dispatch the result."),
     StepKind.SPLIT_REQUEST: constant_words(
         "Split it in the request's own words: plan_dag(request, pattern, parts). Or send tasks. One part for one agent "
         "needs no plan."

@@ -273,7 +273,6 @@ class Plan(Value):
     on_conflict: Conflict = "serialize"
     added_edges: tuple[AddedEdge, ...] = ()
     timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    draft: bool = False
     additions: dict[str, str] = Field(default_factory=dict)
     forecast: dict[str, json_types.Json] = Field(default_factory=dict)
 

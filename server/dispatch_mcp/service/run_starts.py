@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import executor
 from dispatch_mcp.model import WorkerKind, records, worker_choice
-from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import budget
 from dispatch_mcp.service import handles, planner
 from dispatch_mcp.store import sqlite_store
@@ -69,17 +68,12 @@ class RunStarts:
         """Returns the run and whether this call made it.
 
         Raises:
-            InputError: the plan is a draft, nobody of that name can work here, or the key belongs to another request.
+            InputError: nobody of that name can work here, or the key belongs to another request.
             NotAllowed: the run would be deeper or larger than its limits allow.
         """
         principal = self.handles.principal
         plan_id = await self.handles.plan_id(request.plan_id)
         plan, finished_runs, open_keys = await self.store.plan_to_run(plan_id, principal=principal)
-        if plan.draft:
-            raise errors.InputError(
-                f"Plan {request.plan_id!r} is a draft.",
-                hint=NextStep(StepKind.COMPLETE_DRAFT, plan=plan.id),
-            )
         self._refuse_depth(request.limits)
         limits = budget.limits_in_force(request.limits, self.rules.ceilings)
         planner.refuse_tasks(limits, len(plan.tasks))

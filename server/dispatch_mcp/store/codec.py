@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import json
 import operator
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
 from dispatch_mcp import model
+from dispatch_mcp.text import json_types
 
 V = TypeVar("V", bound=model.Value)
 
@@ -25,16 +26,24 @@ def dump(value: model.Value, *, sparse: bool = False) -> str:
         return _encode(value.model_dump(mode="python", exclude_unset=sparse))
 
 
+_FORMER_FIELDS: Final[Mapping[type[model.Value], Collection[str]]] = {model.Plan: ("draft",)}
+"""Fields that earlier versions have stored and that nothing reads any more."""
+
+
 def load(kind: type[V], text: str | bytes) -> V:
-    """Returns the value that `dump` wrote; a figure from before there were bounds counts as its bound."""
+    """Returns the value that `dump` wrote, without former fields; a figure that breaks its bound counts as that."""
     try:
         return kind.model_validate_json(text)
     except ValueError:
-        raw: model.Json = json.loads(text)
+        raw: model.Json = _without(json.loads(text), _FORMER_FIELDS.get(kind, ()))
     try:
         return kind.model_validate(raw)
     except ValidationError as wrong:
         return kind.model_validate(_bounded(raw, wrong))
+
+
+def _without(raw: model.Json, names: Collection[str]) -> model.Json:
+    return {name: value for name, value in raw.items() if name not in names} if json_types.is_object(raw) else raw
 
 
 def _bounded(raw: model.Json, wrong: ValidationError) -> model.Json:
