@@ -90,6 +90,39 @@ async def test_what_a_pattern_adds_stands_first_and_can_be_refused(desk: memory_
     assert [task["do"] for task in plan["tasks"]] == ["Add the audit table", "Log payments"]
 
 
+LOOP: dict[str, Any] = {"pattern": "feedback-loop", "parts": ["Add the audit table"]}
+
+
+@pytest.mark.parametrize("names", [["approve"], ["review"], ["review", "approve"], ["approve", "review"]])
+async def test_the_review_and_the_decision_of_a_feedback_loop_can_be_refused_by_an_edit(
+    desk: memory_client.Desk, names: list[str]
+) -> None:
+    answer = await desk.call("plan_dag", **LOOP)
+    assert {"review", "approve"} <= answer["added"].keys()
+    edits = [{"op": "remove", "id": name} for name in names]
+    await desk.call("plan_dag", plan_id=answer["plan_id"], base_version=1, edits=edits)
+    plan = json.loads(await desk.read(f"dispatch://plans/{answer['plan_id']}"))
+    assert {task["id"] for task in plan["tasks"]}.isdisjoint(names)
+    assert {"review", "approve"} - {*names} <= {task["id"] for task in plan["tasks"]}
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+async def test_a_decision_that_work_waits_for_or_that_a_run_has_stays_a_persons(
+    desk: memory_client.Desk, *, has_begun: bool
+) -> None:
+    answer = await desk.call("plan_dag", **LOOP)
+    version = 1
+    if has_begun:
+        await desk.call("dispatch", plan_id=answer["plan_id"])
+    else:
+        ship = {"op": "add", "id": "ship", "task": {"do": "Ship it", "deps": ["approve"]}}
+        await desk.call("plan_dag", plan_id=answer["plan_id"], base_version=1, edits=[ship])
+        version = 2
+    edit = {"op": "remove", "id": "approve"}
+    with pytest.raises(memory_client.Refused, match="a person's decision"):
+        await desk.call("plan_dag", plan_id=answer["plan_id"], base_version=version, edits=[edit])
+
+
 async def test_a_plan_of_parts_can_be_dispatched_as_it_is(desk: memory_client.Desk) -> None:
     answer = await desk.call("plan_dag", request="x", pattern="api-first", parts=["Design the API", "Build the server"])
     run = await desk.call("dispatch", plan_id=answer["plan_id"])

@@ -17,19 +17,23 @@ def refusals(
     rows: Iterable[transitions.TaskRow] = (),
     *,
     additions: Collection[model.AddedEdge] = (),
+    extras: Collection[str] = (),
     reopening: bool = False,
 ) -> list[Problem]:
     """Returns everything that keeps a run whose tasks are at `rows` from going on with `after`.
 
     Codes: task_started (it runs or has ended, so it stays as it is), needs_person (a person's decision, or a review
     that objects, would be removed, changed or gone round). `additions` are the edges of `before` that planning made:
-    nobody's decision. For a run that is over and is `reopening`, what failed or was cancelled has not ended.
+    nobody's decision. Nor are those in `extras` that no other task waits for. For a run that is over and is
+    `reopening`, what failed or was cancelled has not ended.
     """
     rows = list(rows)
     reopenable = (TaskState.FAILED, TaskState.CANCELLED) if reopening else ()
     final_rows = {row.id: row for row in rows if transitions.is_fixed(row) and row.state not in reopenable}
     tasks = {task.id: task for task in after}
-    gates = dict.fromkeys(_undecided(before, final_rows.values()), _DECISION)
+    refusable = {task_id for task_id in extras if not behind(task_id, before)}
+    decisions = [task_id for task_id in _undecided(before, final_rows.values()) if task_id not in refusable]
+    gates = dict.fromkeys(decisions, _DECISION)
     gates |= dict.fromkeys(_against(before, rows), _OBJECTION)
     work_rows = {task_id: row for task_id, row in final_rows.items() if task_id not in gates}
     return [

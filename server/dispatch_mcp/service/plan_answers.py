@@ -41,17 +41,16 @@ def _added(proposal: planner.PlanProposal, words: Words) -> dict[str, model.Json
 
 
 def refusal_step(proposal: planner.PlanProposal) -> NextStep:
-    """Returns how to do without what was added: what is no person's decision is taken out, and agents are named."""
-    gates = {task.id for task in proposal.plan.tasks if task.id in proposal.additions and _is_gate(task)}
-    removable = tuple(task_id for task_id in proposal.additions if task_id not in gates)
-    by_route = gates & {task_id for task_id, why in proposal.additions.items() if not why.startswith(PATTERN)}
+    """Returns how to do without what was added: it is taken out, or agents are named where a decision stands for them.
+
+    A person's decision of a pattern can be taken out until a run has begun.
+    """
+    by_route = {task.id for task in proposal.plan.tasks if _is_gate(task) and task.id in proposal.additions}
+    by_route -= {task_id for task_id, why in proposal.additions.items() if why.startswith(planner.PATTERN)}
+    removable = tuple(task_id for task_id in proposal.additions if task_id not in by_route)
     advice = "To do without the decision, name an agent for what waits for it." if by_route else ""
     plan = proposal.plan
     return NextStep(StepKind.REFUSE_ADDED, plan=plan.id, version=plan.version, tasks=removable, advice=advice)
-
-
-PATTERN = "pattern "
-"""How the reason of a task begins that a pattern has."""
 
 
 def _is_gate(task: model.Task) -> bool:

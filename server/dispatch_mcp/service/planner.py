@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import anyio.to_thread
 
@@ -85,6 +85,10 @@ class Rules:
     price: forecast.Price = forecast.no_price
     allow_list: allowlist.AllowList = NO_COMMANDS
     how_to_allow: Callable[[Sequence[str]], str] = lambda _argv: ""
+
+
+PATTERN: Final = "pattern "
+"""How the reason of an added task begins that a pattern has."""
 
 
 class PlanProposal(NamedTuple):
@@ -203,7 +207,7 @@ class Planner:
             request=request,
             on_conflict=on_conflict,
             pattern=pattern,
-            additions={task_id: f"pattern {name}" for task_id, name in graph.additions.items()},
+            additions={task_id: f"{PATTERN}{name}" for task_id, name in graph.additions.items()},
         )
         return proposal._replace(
             goals={task["id"]: task["do"] for task in graph.tasks if task["id"] not in graph.additions},
@@ -327,7 +331,10 @@ class Planner:
             return () if is_fixed else proof_proposals.proposal_for(task, runners, self.rules.allow_list)[0]
 
         tasks, faults = plan_edits.apply(base, edits, propose)
-        refusals = [problem for rows in (runs or [[]]) for problem in edit_rules.refusals(base, tasks, rows)]
+        extras = () if runs else [name for name, why in plan.additions.items() if why.startswith(PATTERN)]
+        refusals = [
+            problem for rows in (runs or [[]]) for problem in edit_rules.refusals(base, tasks, rows, extras=extras)
+        ]
         refuse(faults or [*self._check(tasks), *dict.fromkeys(refusals)])
         for run in open_runs:
             refuse_tasks(run.limits, len(tasks))
