@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, transitions
+from dispatch_mcp.runs import retry_policy
 from dispatch_mcp.workers import provider_errors, usage_meter
 
 COUNTS = st.integers(min_value=0, max_value=10**9)
@@ -142,3 +144,13 @@ def test_only_finite_numbers_that_are_not_negative_are_numbers() -> None:
     ]
     assert [usage_meter.count(value) for value in (3, 3.9, None)] == [3, 3, 0]
     assert [usage_meter.text(value) for value in ("a", 1, None)] == ["a", "", ""]
+
+
+def test_the_how_to_names_the_figures_by_which_a_limit_is_waited_for() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "run-unattended.md").read_text("utf-8")
+    [row] = [line for line in text.splitlines() if line.startswith("| 429, 529")]
+    policy = retry_policy.RetryPolicy()
+    longest_s = min(provider_errors.LONGEST_ASKED_S, policy.longest_hold_s)
+    assert f"at most {longest_s / 3_600:g} h at a time" in row
+    assert f"else {policy.hold_base_s:g} s, doubling up to {policy.hold_cap_s / 60:g} min" in row
+    assert f"the attempt after the {provider_errors.MAX_HOLDS}th of a task" in row

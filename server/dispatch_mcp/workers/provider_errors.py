@@ -10,7 +10,7 @@ from dispatch_mcp.model import AttemptState, failures, transitions
 from dispatch_mcp.planning import forecast
 
 MAX_HOLDS: Final = 30
-"""Attempts that meet a rate limit or overload and are put back; after hours of that a task fails like any other."""
+"""The last attempt of a task that is put back by a rate limit or overload; hours later it fails like any other."""
 
 LONGEST_ASKED_S: Final = 3_600.0
 """A provider that asks for a longer pause is asked again after this one."""
