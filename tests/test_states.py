@@ -37,8 +37,8 @@ EVERYBODY, AGENTS, HOST, SERVER = ("host", "api", "command"), ("host", "api"), (
 class Row:
     """A row of the page, and what makes it happen.
 
-    The worker in `by` writes the files in `writes` and says it changed those in `claims`. `ends` are the states of the
-    attempt and the task, the kind of error, and the exit codes without and with `--strict`.
+    The worker in `by` writes `text` into the files in `writes` and says it changed those in `claims`. `ends` are the
+    states of the attempt and the task, the kind of error, and the exit codes without and with `--strict`.
     """
 
     saw: str
@@ -49,6 +49,7 @@ class Row:
     claims: tuple[str, ...] = ()
     fails: bool = False
     git_only: bool = False
+    text: str = "two\n"
 
 
 def failed(kind: str) -> tuple[str, str, str, int, int]:
@@ -70,6 +71,10 @@ ROWS = (
         "a criterion could not be checked",
         CLAIMED, task={**CHANGE_A, "acceptance": ["file:a.py", "command: make test"]},
     ),
+    Row("a declared file was changed in a way that shows no work", CLAIMED, task={**CHANGE_A, "acceptance": ["diff"]},
+        text="one\n\n"),
+    Row("a declared file was changed in a way that shows no work", CLAIMED, AGENTS,
+        {**CHANGE_A, "acceptance": ["file:a.py"]}, text=""),
     Row(
         "the work is where it does not look: in a worktree that the assistant made itself",
         CLAIMED, HOST, {**CHANGE_A, "isolation": "worktree"}, writes=(),
@@ -113,6 +118,15 @@ BY_OTHERS = (
 )
 """What somebody else brings about."""
 
+BY_SERVER = (
+    ("the server itself failed around the work, three times", failed("internal_error")),
+    (
+        "nobody could be started for it: its agent, the runner-up and the general agent were refused",
+        failed("no_agent"),
+    ),
+)
+"""What the server brings about; its causes are carried out in tests/engine."""
+
 
 def tables() -> list[list[list[str]]]:
     """Returns the cells of the page's tables, without their headings and without backticks."""
@@ -123,7 +137,7 @@ def tables() -> list[list[list[str]]]:
 
 def test_the_page_lists_exactly_what_is_carried_out_here() -> None:
     shown = {row[0]: tuple(row[1:]) for row in tables()[0]}
-    happens = {row.saw: row.ends for row in ROWS} | dict(BY_OTHERS)
+    happens = {row.saw: row.ends for row in ROWS} | dict(BY_OTHERS) | dict(BY_SERVER)
     assert shown.keys() == happens.keys()
     for saw, (attempt, task, kind, code, strict) in happens.items():
         if saw.startswith("other files"):
@@ -150,7 +164,7 @@ def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def case(row: Row, worker: str) -> Any:
-    name = "-".join([worker, *row.saw.split()[:5], *row.writes, *row.claims])
+    name = "-".join([worker, *row.saw.split()[:5], *row.writes, *row.claims, str(len(row.text))])
     return pytest.param(row, worker, id=name)
 
 
@@ -158,11 +172,11 @@ def spec(row: Row, worker: str) -> dict[str, Any]:
     """Returns the task of a row as that worker gets it."""
     task = {"id": "t", "do": "Do it", "worker": worker, "max_attempts": 1, **row.task}
     if worker == "api":
-        steps = [{"tool": "write_file", "input": {"path": name, "text": "two\n"}} for name in row.writes]
+        steps = [{"tool": "write_file", "input": {"path": name, "text": row.text}} for name in row.writes]
         end = {"error": 400} if row.fails else fake_provider.done(files_modified=list(row.claims))
         return {**task, "do": f"Do it. {fake_provider.script(*steps, end)}", "model": "haiku"}
     if worker == "command":
-        writes = "; ".join(f"open({name!r}, 'w').write('two')" for name in row.writes)
+        writes = "; ".join(f"open({name!r}, 'w').write({row.text!r})" for name in row.writes)
         return {**task, "command": ["python", "-S", "-c", f"{writes or 'pass'}; raise SystemExit({3 * row.fails})"]}
     return task
 
@@ -209,7 +223,7 @@ async def test_a_row_holds_for_what_an_assistant_reports(
             plan_id = await desk.planned(spec(row, worker), OTHER)
             run = await desk.call("dispatch", plan_id=plan_id, worker="host")
             for name in row.writes:
-                (workspace / name).write_text("two\n")
+                (workspace / name).write_text(row.text)
             handoff = {"completed_work": "Done.", "files_modified": list(row.claims)}
             status = {"status": "failed", "error": "No."} if row.fails else {"handoff": handoff}
             answer = await desk.call("report", run_id=run["run_id"], results=[{"task_id": "t", "attempt": 1, **status}])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -200,7 +200,82 @@ async def test_every_kind_of_change_is_seen(tmp_path: Path, repository: Path, ho
     if how == "mode and link":
         target.symlink_to("b.py")
     declared, *_ = await looked(found, asked, before)
-    assert declared.detail == "changed `src/a.py`"
+    verb = {"deleted": "deleted", "renamed": "deleted", "mode and link": "made a link of"}.get(how, "changed")
+    assert declared.ok
+    assert declared.detail.startswith(f"{verb} `src/a.py`")
+
+
+HOLLOW: dict[str, Callable[[Path], object]] = {
+    "emptied": lambda path: path.write_text(""),
+    "emptied but for blanks": lambda path: path.write_text(" \n\n"),
+    "deleted": lambda path: path.unlink(),
+    "made a link of": lambda path: (path.unlink(), path.symlink_to("b.txt")),
+    "changed only the mode of": lambda path: path.chmod(0o755),
+    "changed only blanks or line ends of": lambda path: path.write_bytes(b"one\r\ntwo\r\n"),
+    "changed only blanks or line ends of, too": lambda path: path.write_text("one\ntwo\n\n"),
+    "put what is no file in place of": lambda path: (path.unlink(), os.mkfifo(path)),
+}
+"""Changes that show no work, by how a receipt begins that speaks of them."""
+
+
+@pytest.mark.parametrize("place", ["no git", "committed", "changed before"])
+@pytest.mark.parametrize("declared", ["src/a.txt", "src/"])
+@pytest.mark.parametrize("change", HOLLOW)
+async def test_a_change_that_shows_no_work_is_named_and_proves_nothing(
+    tmp_path: Path, workspace: Path, place: str, declared: str, change: str
+) -> None:
+    write(workspace, "src/a.txt", "one\ntwo\n" if place != "changed before" else "zero")
+    write(workspace, "src/b.txt", "three\n")
+    if place != "no git":
+        git(workspace, "init", "-q")
+        commit(workspace)
+    write(workspace, "src/a.txt", "one\ntwo\n")
+    found, asked = make(tmp_path), work(workspace, "diff", "diff:src/", files=(declared,))
+    before = await noted(found, asked)
+    HOLLOW[change](workspace / "src/a.txt")
+    diff, narrow, seen, *_ = await looked(found, asked, before)
+    assert facts([diff, narrow, seen]) == [(False, False), (False, False), (True, False)]
+    verb = change.removesuffix(", too").removesuffix(" but for blanks")
+    assert all(receipt.detail.startswith(f"{verb} `src/a.txt`, which proves no work") for receipt in (diff, seen))
+    write(workspace, "src/b.txt", "a real edit\n")
+    assert (await looked(found, asked, before))[1].ok
+
+
+async def test_a_removal_that_was_asked_for_is_work(tmp_path: Path, repository: Path) -> None:
+    found, asked = make(tmp_path), work(repository, "absent:src/a.py", "diff", files=("src/a.py", "src/b.py"))
+    before = await noted(found, asked)
+    (repository / "src/b.py").unlink()
+    assert not (await looked(found, asked, before))[1].ok
+    (repository / "src/a.py").unlink()
+    diff = (await looked(found, asked, before))[1]
+    assert (diff.ok, diff.detail) == (True, "deleted `src/a.py`, `src/b.py`")
+
+
+async def test_more_changed_files_than_can_be_compared_prove_nothing_by_themselves(
+    tmp_path: Path, repository: Path
+) -> None:
+    names = [f"src/f{at:04}.txt" for at in range(workspace_snapshot.MAX_COMPARED + 3)]
+    for name in names:
+        write(repository, name, "one\n")
+    commit(repository)
+    found, asked = make(tmp_path), work(repository, "diff", files=("src/*.txt",))
+    before = await noted(found, asked)
+    for name in names:
+        write(repository, name, "one\r\n")
+    [diff, _] = await looked(found, asked, before)
+    assert facts([diff]) == [(False, False)]
+    assert "changed, too many to compare: `src/f0256.txt`" in diff.detail
+    write(repository, names[5], "two\n")
+    assert (await looked(found, asked, before))[0].ok
+
+
+async def test_a_snapshot_of_an_earlier_build_is_compared_as_it_was(tmp_path: Path, repository: Path) -> None:
+    found, asked = make(tmp_path), work(repository, "diff", files=("src/a.py", "src/b.py"))
+    look = dict((await noted(found, asked))[ports.LOOK])
+    look["files"] = {path: state.partition(" ~")[0] for path, state in look["files"].items()}
+    assert (await looked(found, asked, {ports.LOOK: look}))[0].detail == "nothing changed"
+    write(repository, "src/a.py", "two")
+    assert (await looked(found, asked, {ports.LOOK: look}))[0].detail == "changed `src/a.py`"
 
 
 async def test_a_first_commit_is_a_change(tmp_path: Path, workspace: Path) -> None:
@@ -272,7 +347,7 @@ async def test_files_that_git_ignores_count_where_the_task_declares_them(
     write(repository, "build/out.js", "new")
     assert (await looked(found, asked, before))[0].detail == "changed `build/out.js`"
     (repository / "build/out.js").unlink()
-    assert (await looked(found, asked, before))[0].detail == "changed `build/out.js`"
+    assert (await looked(found, asked, before))[0].detail.startswith("deleted `build/out.js`")
 
 
 @pytest.mark.parametrize("ignored", [True, False])

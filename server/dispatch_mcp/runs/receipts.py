@@ -3,6 +3,7 @@
 - What was checked and is not so fails the attempt, and another attempt is told what and why: a claim against evidence
   is no result, and whoever waits for it must not begin. That is a criterion that does not hold, declared files of which
   none was changed, an empty change where one was to be made, and a claim that names only files it did not change.
+- A change that shows no work, such as a file that was deleted, emptied or given other line ends, leaves it unverified.
 - A criterion that nobody could check leaves the work unverified: the worker may well be right.
 - Every criterion that the server can check holds, and there is at least one: verified, whoever did the work.
 - What counts is what the task changed, since before its first attempt; where that cannot be told, nothing is refuted.
@@ -20,7 +21,7 @@ from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, Receipt, problems, transitions
 from dispatch_mcp.planning import acceptance
 from dispatch_mcp.planning.acceptance import Criterion
-from dispatch_mcp.text import escape, path_globs
+from dispatch_mcp.text import escape, file_states, path_globs
 
 ERROR_CHARS: Final = 4_000
 REASON_CHARS: Final = 400
@@ -40,7 +41,8 @@ class FileChanges(NamedTuple):
 
     `undeclared` is None where only declared files were looked at; `problem` says why nothing is known. `earlier` are
     declared files that the run had changed before the task began, for no task that declares them; `unclear` says why a
-    file that looks untouched may have been changed after all.
+    file that looks untouched may have been changed after all. `kinds` says what became of changed files, where it is
+    known; `removals` are paths that the task is to remove.
     """
 
     changed: tuple[str, ...] = ()
@@ -49,6 +51,28 @@ class FileChanges(NamedTuple):
     problem: str = ""
     earlier: tuple[str, ...] = ()
     unclear: str = ""
+    kinds: Mapping[str, file_states.Kind] = {}
+    removals: tuple[str, ...] = ()
+
+    def shows_work(self, path: str) -> bool:
+        """Returns whether the change of a file shows work: an edit, or a removal that was asked for."""
+        kind = self.kinds.get(path, file_states.Kind.EDITED)
+        if kind is file_states.Kind.DELETED:
+            return _in(self.removals, path)
+        return kind is file_states.Kind.EDITED
+
+    def describe(self, paths: Sequence[str]) -> str:
+        """Returns what became of changed files, edits first."""
+        by_kind: dict[file_states.Kind, list[str]] = {kind: [] for kind in file_states.Kind}
+        for path in paths:
+            by_kind[self.kinds.get(path, file_states.Kind.EDITED)].append(path)
+        return "; ".join(f"{kind} {problems.in_backticks(names)}" for kind, names in by_kind.items() if names)
+
+    def doubt(self, paths: Sequence[str]) -> str:
+        """Returns why changes none of which shows work prove nothing, and how such work could be proven."""
+        gone = next((path for path in paths if self.kinds.get(path) is file_states.Kind.DELETED), "")
+        way = f" (`absent:{gone}` in its acceptance proves a removal)" if gone else ""
+        return f"{self.describe(paths)}, which proves no work{way}"
 
     def excuse(self, subject: str = "") -> str:
         """Returns why it is no proof of idleness that nothing changed in `subject`, or an empty string."""
@@ -96,8 +120,10 @@ def from_changes(files: FileChanges) -> tuple[Receipt, ...]:
 
 def _of_declared(files: FileChanges) -> Receipt:
     rest = f"; untouched: {problems.in_backticks(files.untouched)}" if files.untouched else ""
+    if any(map(files.shows_work, files.changed)):
+        return Receipt(kind="diff", ok=True, detail=f"{files.describe(files.changed)}{rest}")
     if files.changed:
-        return Receipt(kind="diff", ok=True, detail=f"changed {problems.in_backticks(files.changed)}{rest}")
+        return Receipt(kind="diff", ok=True, checked=False, detail=f"{files.doubt(files.changed)}{rest}")
     excuse = files.excuse()
     why = f", which proves nothing: {excuse}" if excuse else ""
     return Receipt(kind="diff", ok=False, checked=not excuse, detail=f"no declared file was changed{rest}{why}")
@@ -108,8 +134,10 @@ def from_diff(criterion: Criterion, files: FileChanges) -> Receipt:
     if files.problem:
         return unproven(criterion, f"not measured: {files.problem}")
     hits = [path for path in files.changed if not criterion.subject or path_globs.touch(criterion.subject, path)]
+    if any(map(files.shows_work, hits)):
+        return proven(criterion, files.describe(hits))
     if hits:
-        return proven(criterion, f"changed {problems.in_backticks(hits)}")
+        return unproven(criterion, files.doubt(hits))
     detail = f"nothing in `{criterion.subject}` changed" if criterion.subject else "nothing changed"
     excuse = files.excuse(criterion.subject)
     return unproven(criterion, f"{detail}, which proves nothing: {excuse}") if excuse else refuted(criterion, detail)
@@ -193,7 +221,8 @@ def judge(outcome: model.Outcome, receipts: Sequence[Receipt]) -> model.Outcome:
     if refutations:
         return outcome.model_copy(update={**_refusal(refutations), "receipts": every})
     proven = any(receipt.ok and receipt.checked and receipt.criterion for receipt in receipts)
-    is_open = any(map(_is_open, receipts)) or (outcome.unverified and not proven)
+    is_claim = outcome.unverified and (not proven or any(map(_is_hollow, receipts)))
+    is_open = any(map(_is_open, receipts)) or is_claim
     return outcome.model_copy(update={"receipts": every, "unverified": is_open})
 
 
@@ -221,7 +250,7 @@ def reasons(outcome: model.Outcome, limit: int) -> str:
 def beside_reasons(outcome: model.Outcome) -> tuple[Receipt, ...]:
     """Returns the receipts that `reasons` does not speak of, what is open first; claims are none."""
     rest = [receipt for receipt in outcome.receipts if receipt.kind != "claim" and not is_refuted(receipt)]
-    return tuple(sorted(rest, key=lambda receipt: not _is_open(receipt)))
+    return tuple(sorted(rest, key=lambda receipt: not (_is_open(receipt) or _is_hollow(receipt))))
 
 
 def cut(receipt: Receipt, limit: int) -> Receipt:
@@ -232,7 +261,10 @@ def cut(receipt: Receipt, limit: int) -> Receipt:
 
 def doubts(outcome: model.Outcome) -> tuple[str, ...]:
     """Returns why an outcome is unverified, one line a reason; nothing when nobody asked for proof."""
-    return tuple(describe(receipt) for receipt in outcome.receipts if _is_open(receipt))
+    open_ones = [receipt for receipt in outcome.receipts if _is_open(receipt)]
+    if outcome.unverified and all(receipt.kind != "diff" for receipt in open_ones):
+        open_ones += filter(_is_hollow, outcome.receipts)
+    return tuple(map(describe, open_ones))
 
 
 def describe(receipt: Receipt, limit: int = REASON_CHARS) -> str:
@@ -255,6 +287,11 @@ def mark(receipt: Receipt) -> str:
 def _is_open(receipt: Receipt) -> bool:
     """Returns whether a receipt keeps the work from being verified without refuting it."""
     return receipt.kind not in {"words", "simulated"} and bool(receipt.criterion) and not receipt.checked
+
+
+def _is_hollow(receipt: Receipt) -> bool:
+    """Returns whether it shows that declared files were changed, but no work in them."""
+    return receipt.kind == "diff" and not receipt.criterion and receipt.ok and not receipt.checked
 
 
 def _refusal(refutations: Sequence[Receipt]) -> dict[str, model.Json]:

@@ -59,7 +59,7 @@ class ReceiptVerifier:
         self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
     ) -> tuple[Receipt, ...]:
         """Returns one receipt per criterion, and for declared files what was touched and whether the claim fits."""
-        criteria = acceptance.criteria_of(work.task, work.workspace)
+        criteria = _criteria(work)
         if work.worker is WorkerKind.SCRIPTED:
             return receipts.simulated(criteria)
         if blind := _blind(work):
@@ -87,6 +87,10 @@ class ReceiptVerifier:
         changes = receipts.compare_changes(files, paths, active, workspace=work.workspace, everything=bool(now.head))
         mends = _MENDS if rounds.is_mend(work.task) else ""
         changes = changes._replace(unclear=look.unclear or now.unclear or mends)
+        changes = changes._replace(
+            kinds=await self._snapshotter.kinds(work.workspace, changes.changed, look, now),
+            removals=tuple(criterion.subject for criterion in _criteria(work) if criterion.kind == "absent"),
+        )
         if changes.changed and not _asks_for_certain_changes(work):
             return changes
         return changes._replace(earlier=await self._changed_earlier(work, around, look))
@@ -170,28 +174,23 @@ class _NoBlobs:
         return digest[:0].encode()
 
 
+def _criteria(work: work_order.WorkOrder) -> tuple[Criterion, ...]:
+    return acceptance.criteria_of(work.task, work.workspace)
+
+
 def _needs_snapshot(work: work_order.WorkOrder) -> bool:
     if work.worker is WorkerKind.SCRIPTED:
         return False
-    return bool(work.task.files) or any(
-        criterion.kind == "diff" for criterion in acceptance.criteria_of(work.task, work.workspace)
-    )
+    return bool(work.task.files) or any(criterion.kind == "diff" for criterion in _criteria(work))
 
 
 def _files_of_interest(work: work_order.WorkOrder) -> tuple[str, ...]:
-    subjects = (
-        criterion.subject
-        for criterion in acceptance.criteria_of(work.task, work.workspace)
-        if criterion.kind == "diff" and criterion.subject
-    )
+    subjects = (criterion.subject for criterion in _criteria(work) if criterion.kind == "diff" and criterion.subject)
     return (*work.task.files, *subjects)
 
 
 def _asks_for_certain_changes(work: work_order.WorkOrder) -> bool:
-    return any(
-        criterion.kind == "diff" and criterion.subject
-        for criterion in acceptance.criteria_of(work.task, work.workspace)
-    )
+    return any(criterion.kind == "diff" and criterion.subject for criterion in _criteria(work))
 
 
 def _blind(work: work_order.WorkOrder) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import re
 import stat
@@ -15,14 +14,13 @@ from typing import TypeVar
 import anyio
 
 from dispatch_mcp.process import safe_paths
-from dispatch_mcp.text import path_globs
+from dispatch_mcp.text import file_states, path_globs
 
 MAX_ENTRIES = 200_000
 """Names that one search looks at."""
 WHOLE_BYTES = 16 << 20
 """A larger file is told apart by its size and time."""
 
-OUTSIDE = "outside"
 _NOT_PART = frozenset({".git"})
 _WILD = re.compile(r"[*?\[{]")
 
@@ -48,18 +46,18 @@ def lies_inside(root: Path, path: str) -> bool:
 
 
 def digest(root: Path, path: str) -> str:
-    """Returns what tells one state of an entry from another; an empty string for a folder, or when there is none."""
+    """Returns the state of an entry (see `file_states`); an empty string for a folder, or when there is none."""
     if not lies_inside(root, path):
-        return OUTSIDE
+        return file_states.OUTSIDE
     try:
-        found = (root / path).lstat()
-        if stat.S_ISLNK(found.st_mode):
-            return f"link {_short(os.fsencode((root / path).readlink()))}{_behind(root, path)}"
-        if stat.S_ISREG(found.st_mode):
-            return _content(root / path) + " x" * bool(found.st_mode & stat.S_IXUSR)
+        mode = (root / path).lstat().st_mode
+        if stat.S_ISLNK(mode):
+            return file_states.of_link(os.fsencode((root / path).readlink()), _behind(root, path))
+        if stat.S_ISREG(mode):
+            return _content(root / path, path)
     except OSError:
         return ""
-    return "" if stat.S_ISDIR(found.st_mode) else "special"
+    return "" if stat.S_ISDIR(mode) else file_states.SPECIAL
 
 
 def _behind(root: Path, path: str) -> str:
@@ -69,7 +67,7 @@ def _behind(root: Path, path: str) -> str:
         inside = target.relative_to(root.resolve()).as_posix()
     except (OSError, ValueError, RuntimeError):
         return ""
-    return f" {_content(target)}" if target.is_file() and safe_paths.holds(root, inside) else ""
+    return _content(target, path) if target.is_file() and safe_paths.holds(root, inside) else ""
 
 
 def declared(root: Path, pattern: str, stop: threading.Event) -> Iterator[str]:
@@ -143,16 +141,13 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _content(path: Path) -> str:
-    handle = os.open(path, safe_paths.READ)
+def _content(file_path: Path, path: str) -> str:
+    handle = os.open(file_path, safe_paths.READ)
     with open(handle, "rb") as file:  # noqa: PTH123 - a file that is open already
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            return "special"
-        if found.st_size > WHOLE_BYTES:
-            return f"large {found.st_size} {found.st_mtime_ns}"
-        return _short(file.read(WHOLE_BYTES))
-
-
-def _short(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]
+        status = os.fstat(handle)
+        is_executable = bool(status.st_mode & stat.S_IXUSR)
+        if not stat.S_ISREG(status.st_mode):
+            return file_states.SPECIAL
+        if status.st_size > WHOLE_BYTES:
+            return file_states.of_large(status.st_size, status.st_mtime_ns, is_executable=is_executable)
+        return file_states.of_content(file.read(WHOLE_BYTES), path, is_executable=is_executable)

@@ -9,8 +9,9 @@ the snapshot says so.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,12 +21,16 @@ import anyio
 from dispatch_mcp import errors, model
 from dispatch_mcp.git import foreign_repositories, git_process, merge_rules
 from dispatch_mcp.process import safe_paths
-from dispatch_mcp.text import json_types, path_globs
+from dispatch_mcp.text import file_states, json_types, path_globs
 from dispatch_mcp.workers import safe_look
 from dispatch_mcp.workers.safe_look import Unmeasured
 
 MAX_FILES = 2_000
 """Files of which one snapshot holds a digest."""
+MAX_COMPARED = 256
+"""Changed files that are compared with what was committed, where no snapshot has their state."""
+MAX_COMPARED_BYTES = 32 << 20
+
 MAX_SECONDS = 10.0
 """What one snapshot may take: an attempt waits for it before it begins and before its result counts."""
 
@@ -38,6 +43,8 @@ _BLANKS_BEFORE_PATH = {"1": 8, "u": 10, "?": 1}
 
 _HEAD = "# branch.oid "
 _UNBORN = "(initial)"
+_UNREAD = "unread"
+_LINK, _PROGRAM = "120000", "100755"
 
 
 class WorkspaceSnapshot(NamedTuple):
@@ -113,7 +120,9 @@ class Snapshotter:
         def same(stop: threading.Event) -> list[str]:
             root = Path(workspace)
             return [
-                path for path, digest in digests.items() if not stop.is_set() and safe_look.digest(root, path) == digest
+                path
+                for path, digest in digests.items()
+                if not stop.is_set() and file_states.same(safe_look.digest(root, path), digest)
             ]
 
         with anyio.move_on_after(self.max_seconds):
@@ -135,12 +144,71 @@ class Snapshotter:
             between = await self._moved(Path(workspace), before.head, now.head)
         except Unmeasured as why:
             return WorkspaceSnapshot(problem=str(why)), set()
-        differing = {path for path, digest in before.files.items() if now.files.get(path, "") != digest}
+        differing = {
+            path for path, digest in before.files.items() if not file_states.same(now.files.get(path, ""), digest)
+        }
         # Of what was not looked at before, git says whether it is as committed; without git it was not there.
         new = listing.differing | listing.extras | between if now.head else now.files.keys()
         paths = differing | (new - before.files.keys())
         by_name = {path_globs.normalise(path, workspace) for path in files}
         return now, {path for path in paths if path in by_name or not merge_rules.is_litter(path)}
+
+    async def kinds(
+        self, workspace: str, paths: Collection[str], before: WorkspaceSnapshot, now: WorkspaceSnapshot
+    ) -> dict[str, file_states.Kind]:
+        """Returns what became of changed files; those that nobody could compare are called so."""
+        root = Path(workspace)
+        committed: Mapping[str, str] = {}
+        others = sorted(set(paths).difference(before.files))
+        if others and before.head not in ("", _UNBORN):
+            committed = dict.fromkeys(others, _UNREAD)
+            with anyio.move_on_after(self.max_seconds):
+                committed = await self._committed(root, before.head, others)
+
+        def kinds(stop: threading.Event) -> dict[str, file_states.Kind]:
+            kinds: dict[str, file_states.Kind] = {}
+            for path in paths:
+                earlier = before.files.get(path, committed.get(path, ""))
+                known = path in now.files or stop.is_set()
+                state = now.files.get(path, "") if known else safe_look.digest(root, path)
+                kinds[path] = _kind(earlier, state, path)
+            return kinds
+
+        return await safe_look.in_thread(kinds)
+
+    async def _committed(self, root: Path, commit: str, paths: Sequence[str]) -> dict[str, str]:
+        """Returns the states of files in a commit, empty for those it lacks and `_UNREAD` for those left unread."""
+        states = dict.fromkeys(paths, _UNREAD)
+        asked, size = list[tuple[str, str, str]](), 0
+        with contextlib.suppress(Unmeasured):
+            listing = await self._git(root, "ls-tree", "-l", "-z", commit, "--", *paths[:MAX_COMPARED])
+            states.update(dict.fromkeys(paths[:MAX_COMPARED], ""))
+            for entry in filter(None, listing.split("\0")):
+                head, _, path = entry.partition("\t")
+                mode, kind, name, length = head.split()
+                if kind != "blob":
+                    continue
+                size += int(length)
+                states[path] = _UNREAD
+                if size <= MAX_COMPARED_BYTES:
+                    asked.append((path, mode, name))
+            states.update(await self._blobs(root, asked))
+        return states
+
+    async def _blobs(self, root: Path, entries: Sequence[tuple[str, str, str]]) -> dict[str, str]:
+        """Returns the states of committed files, of which each entry has the path, the mode and the object."""
+        names = "".join(f"{name}\n" for _, _, name in entries)
+        try:
+            git = replace(self.git, output_cap=2 * MAX_COMPARED_BYTES)
+            data = (await git.run(root, "cat-file", "--batch", stdin=names)).stdout if names else b""
+        except errors.WorkerError as trouble:
+            raise Unmeasured(str(trouble)) from None
+        states: dict[str, str] = {}
+        for path, mode, _ in entries:
+            head, _, data = data.partition(b"\n")
+            size = int(head.split()[-1])
+            states[path], data = _state_of_blob(data[:size], mode, path), data[size + 1 :]
+        return states
 
     async def _listing(self, root: Path, files: Collection[str]) -> _Listing:
         top = _top(root)
@@ -220,6 +288,16 @@ class Snapshotter:
                 raise Unmeasured(f"more than {self.max_files} files {why}")
         digests = {path: safe_look.digest(root, path) for path in sorted(paths) if not stop.is_set()}
         return WorkspaceSnapshot(head, digests, unclear=listing.unclear)
+
+
+def _state_of_blob(data: bytes, mode: str, path: str) -> str:
+    if mode == _LINK:
+        return file_states.of_link(data, "")
+    return file_states.of_content(data, path, is_executable=mode == _PROGRAM)
+
+
+def _kind(before: str, now: str, path: str) -> file_states.Kind:
+    return file_states.Kind.NOT_COMPARED if before == _UNREAD and now else file_states.kind(before, now, path)
 
 
 def _open_ended(root: Path, patterns: Collection[str]) -> list[str]:
