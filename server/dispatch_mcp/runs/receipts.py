@@ -70,8 +70,8 @@ class FileChanges(NamedTuple):
 
     def doubt(self, paths: Sequence[str]) -> str:
         """Returns why changes none of which shows work prove nothing, and how such work could be proven."""
-        gone = next((path for path in paths if self.kinds.get(path) is file_states.Kind.DELETED), "")
-        way = f" (`absent:{gone}` in its acceptance proves a removal)" if gone else ""
+        lost_path = next((path for path in paths if self.kinds.get(path) is file_states.Kind.DELETED), "")
+        way = f" (`absent:{lost_path}` in its acceptance proves a removal)" if lost_path else ""
         return f"{self.describe(paths)}, which proves no work{way}"
 
     def excuse(self, subject: str = "") -> str:

@@ -104,8 +104,8 @@ def _kind_of_unread(before: _Parts, now: _Parts) -> Kind:
     """Returns the kind where one of the two was too large to read, or was noted by an earlier build."""
     if now.words == "":
         return Kind.EMPTIED
-    both = before.content.split(" "), now.content.split(" ")
-    return Kind.TIME if both[0][:2] == both[1][:2] and both[0][0] == "large" else Kind.EDITED
+    sizes = [content.split(" ")[:2] for content in (before.content, now.content)]
+    return Kind.TIME if sizes[0] == sizes[1] and sizes[0][0] == "large" else Kind.EDITED
 
 
 def _parts(state: str) -> _Parts:

@@ -158,19 +158,19 @@ class Snapshotter:
     ) -> dict[str, file_states.Kind]:
         """Returns what became of changed files; those that nobody could compare are called so."""
         root = Path(workspace)
-        committed: Mapping[str, str] = {}
-        others = sorted(set(paths).difference(before.files))
-        if others and before.head not in ("", _UNBORN):
-            committed = dict.fromkeys(others, _UNREAD)
+        commit_states: Mapping[str, str] = {}
+        unlooked = sorted(set(paths).difference(before.files))
+        if unlooked and before.head not in ("", _UNBORN):
+            commit_states = dict.fromkeys(unlooked, _UNREAD)
             with anyio.move_on_after(self.max_seconds):
-                committed = await self._committed(root, before.head, others)
+                commit_states = await self._committed(root, before.head, unlooked)
 
         def kinds(stop: threading.Event) -> dict[str, file_states.Kind]:
             kinds: dict[str, file_states.Kind] = {}
             for path in paths:
-                earlier = before.files.get(path, committed.get(path, ""))
-                known = path in now.files or stop.is_set()
-                state = now.files.get(path, "") if known else safe_look.digest(root, path)
+                earlier = before.files.get(path, commit_states.get(path, ""))
+                is_settled = path in now.files or stop.is_set()
+                state = now.files.get(path, "") if is_settled else safe_look.digest(root, path)
                 kinds[path] = _kind(earlier, state, path)
             return kinds
 
@@ -179,7 +179,7 @@ class Snapshotter:
     async def _committed(self, root: Path, commit: str, paths: Sequence[str]) -> dict[str, str]:
         """Returns the states of files in a commit, empty for those it lacks and `_UNREAD` for those left unread."""
         states = dict.fromkeys(paths, _UNREAD)
-        asked, size = list[tuple[str, str, str]](), 0
+        entries, size = list[tuple[str, str, str]](), 0
         with contextlib.suppress(Unmeasured):
             listing = await self._git(root, "ls-tree", "-l", "-z", commit, "--", *paths[:MAX_COMPARED])
             states.update(dict.fromkeys(paths[:MAX_COMPARED], ""))
@@ -191,8 +191,8 @@ class Snapshotter:
                 size += int(length)
                 states[path] = _UNREAD
                 if size <= MAX_COMPARED_BYTES:
-                    asked.append((path, mode, name))
-            states.update(await self._blobs(root, asked))
+                    entries.append((path, mode, name))
+            states.update(await self._blobs(root, entries))
         return states
 
     async def _blobs(self, root: Path, entries: Sequence[tuple[str, str, str]]) -> dict[str, str]:
