@@ -211,8 +211,11 @@ def _share(values: Sequence[bool]) -> str:
 
 
 def _ece(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> float:
-    """Returns the expected calibration error over bins of equal mass."""
-    ordered = sorted(pairs)
+    """Returns the expected calibration error over bins of equal mass; equals count as their mean, in whatever order."""
+    equals: dict[float, list[bool]] = defaultdict(list)
+    for sure, right in pairs:
+        equals[sure].append(right)
+    ordered = sorted((sure, sum(equals[sure]) / len(equals[sure])) for sure, _ in pairs)
     size = max(1, -(-len(ordered) // bins))
     parts = [ordered[at : at + size] for at in range(0, len(ordered), size)]
     return sum(abs(sum(p for p, _ in part) - sum(right for _, right in part)) for part in parts) / max(len(ordered), 1)

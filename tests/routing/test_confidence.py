@@ -59,7 +59,7 @@ def test_a_given_factor_beats_a_derived_one() -> None:
 def test_confidence_never_exceeds_its_parts(in_scope: float, right: float) -> None:
     sure = confidence.Certainty(in_scope, right)
     assert 0 <= sure.confidence <= min(in_scope, right) + 1e-12
-    assert sure.abstains == (1 - in_scope > sure.confidence)
+    assert sure.abstains == (sure.confidence < confidence.NOBODY)
 
 
 AGENTS = catalog.merge(
@@ -96,6 +96,18 @@ def test_a_request_that_the_roster_knows_is_surer_than_one_that_nobody_knows() -
     assert known.confidence > foreign.confidence + 0.3
     assert not known.abstains
     assert foreign.abstains
+
+
+@given(st.text(max_size=100))
+def test_what_readers_say_keeps_the_order_that_the_models_give(text: str) -> None:
+    values, index = signals("SQL queries of the database"), agent_index.index_of(AGENTS)
+    less = signals(text)
+    odds: list[float] = []
+    sure: list[float] = []
+    for each, request in ((values, "SQL queries of the database"), (less, text)):
+        odds.append(confidence.log_odds(confidence.SCOPE, each, index.body_share))
+        sure.append(certainty(request).in_scope)
+    assert (odds[0] >= odds[1]) == (sure[0] >= sure[1])
 
 
 def test_words_of_two_agents_are_less_sure_than_words_of_one() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp.agents import bundled_files, catalog, loader, rosters
-from dispatch_mcp.routing import offers, router
+from dispatch_mcp.routing import confidence, offers, router
 
 SHIPPED = loader.Source(
     (loader.Folder(bundled_files.shipped_folder("agents"), "bundled", nested=True),), scope=frozenset[str]()
@@ -155,7 +155,8 @@ def test_a_request_with_two_domains_names_both() -> None:
     route = router.route("Add a table for orders with an SQL migration, and style the order form with CSS", known)
     assert {part.agent for part in route.offer.parts} == {"web", "db"}
     assert not route.sure
-    assert route.confidence < router.SURE
+    assert confidence.strategy(route.confidence, route.readiness, confidence.Bands()) != "human"
+    assert route.strategy == "supervised"
 
 
 def test_equals_are_called_a_tie_and_neither_is_sure() -> None:

@@ -165,7 +165,9 @@ def test_a_missing_knowledge_document_is_told_and_replaced() -> None:
         agent("db", "Database tables and SQL.", knowledge="k/db.md", roster="r"),
         agent("guide", "General questions.", knowledge="k/overview.md", fallback=True, roster="r"),
     )
-    route = router.route("Write an SQL query", catalog.merge(agents, words=loader.words(), missing={"k/db.md"}))
+    route = router.route(
+        "Write an SQL query of the database tables", catalog.merge(agents, words=loader.words(), missing={"k/db.md"})
+    )
     assert route.specialist == "db"
     assert route.knowledge == "k/overview.md"
     assert any("k/db.md" in warning for warning in route.warnings)

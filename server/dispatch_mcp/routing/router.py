@@ -50,14 +50,18 @@ CLAIM = 0.15
 SECOND = 0.05
 """The share from which on a runner-up is a fallback; all three set by hand."""
 
-PART = 0.6
-"""The confidence from which on a part of a request counts as another agent's."""
+PART = 0.68
+"""The confidence from which on a part of a request counts as another agent's; below what a single word is worth."""
 
-ABSENT = 0.4
+ABSENT = 0.2
 """What is left of the probability that a request is for this roster when one that is off has a likelier agent."""
 
-GENERAL = 0.45
-"""How sure it is that who does ordinary work is right for a request about code that no specialist claims."""
+CLAIMED = 0.55
+"""The confidence below which no specialist claims a request, and from which on an agent that is off does."""
+
+GENERAL = 0.69
+"""How sure it is that who does ordinary work is right for a request about code that no specialist claims: 15 of 20 of
+three authors' requests were right."""
 
 
 class Hints(model.Value):
@@ -97,7 +101,8 @@ class Candidate(model.Value):
 class Route(model.Value):
     """The answer to a request. `specialist` is None when the router abstains; then `question` says what to ask.
 
-    `confidence` is the calibrated probability that `ranked[0]` is right. `readiness` is the weighted mean of
+    `confidence` is the calibrated probability that `ranked[0]` is right, of a request in parts that each part's agent
+    is. `readiness` is the weighted mean of
     `factors`; the strategy follows the lower of both. `fallback` are the secondary, tertiary … routes. `offer` is what
     a model chooses from; `general` who does the work when it chooses nobody.
     """
@@ -174,7 +179,7 @@ class _Routing:
         general = agents.general
         if absent:
             sure = confidence.Certainty(sure.in_scope * ABSENT, sure.right)
-        elif general and sure.confidence < hints.bands.supervise and request_parts.names_code(request):
+        elif general and sure.confidence < CLAIMED and request_parts.names_code(request):
             scores, sure = _put_first(scores, agents.routable.index(general)), confidence.Certainty(1.0, GENERAL)
         similar = learning.similar(history, reading, agents, scores.best[0])
         return _Routing(request, agents, hints, reading, scores, sure, similar, misfits, absent)
@@ -189,10 +194,11 @@ class _Routing:
         candidates = tuple(self._candidate(place, rank) for rank, place in enumerate(best))
         agent = self.catalog.routable[best[0]]
         offer = self._offer()
-        sure = round(min(self.sure.confidence, confidence.ONE_WORD if offer.parts else 1.0), 4)
+        sure = round(self._confidence(offer.parts), 4)
         factors = self._factors()
         ready = round(confidence.readiness(factors), 4)
-        strategy = confidence.strategy(sure, ready, self.hints.bands)
+        whole = min(sure, confidence.ONE_WORD) if offer.parts else sure
+        strategy = confidence.strategy(whole, ready, self.hints.bands)
         size = model_choice.effort(self.request.source, sum(candidate.share > CLAIM for candidate in candidates))
         name, reason, refusal = self._model(agent, size, strategy)
         knowledge, missing = self._knowledge(agent)
@@ -216,6 +222,13 @@ class _Routing:
             offer=offer,
             general=self.catalog.key(self.catalog.general) if self.catalog.general else "",
         )
+
+    def _confidence(self, parts: Sequence[offers.Part]) -> float:
+        """Returns how sure the first is; of a request in parts how sure the least sure of their agents is."""
+        index = agent_index.index_of(self.catalog)
+        readings = [request_reader.read(part.words, index, self.catalog.words) for part in parts]
+        sure = [confidence.certainty(reading, scoring.score(reading, index), index) for reading in readings]
+        return min((each.confidence for each in sure), default=self.sure.confidence)
 
     def _offer(self) -> offers.Offer:
         """Returns five to choose from: the parts' own, the likeliest, and who does ordinary work; then the others."""
@@ -376,7 +389,7 @@ def _absent(request: str, agents: catalog.Catalog, hints: Hints) -> str:
     first = siblings.routable[scores.best[0]]
     sure = _certainty(reading, scores, index)
     is_off = first.roster not in (agents.scope or ())
-    return siblings.key(first) if is_off and sure.confidence >= hints.bands.supervise else ""
+    return siblings.key(first) if is_off and sure.confidence >= CLAIMED else ""
 
 
 def _put_first(scores: scoring.Scores, place: int) -> scoring.Scores:
