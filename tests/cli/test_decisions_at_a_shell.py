@@ -14,7 +14,7 @@ from dispatch_mcp.cli.commands import apply, approve
 from dispatch_mcp.model import merge_offer
 
 GATE = {"id": "gate", "do": "May we go on?", "worker": "human"}
-WORK = {"id": "work", "do": "Write it", "deps": ["gate"], "worker": "host"}
+WORK = {"id": "work", "do": "Write it", "agent": "general-purpose", "deps": ["gate"], "worker": "host"}
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def placed(*tasks: model.Task, **workers: WorkerKind) -> dict[str, str]:
 
 
 def test_a_plan_without_worktrees_places_nothing() -> None:
-    assert placed(task("a", files=("x",)), task("b", "a")) == {}
+    assert placed(task("a"), task("b", "a")) == {}
 
 
 def test_who_asks_for_a_worktree_gets_one_and_who_comes_behind_sees_what_was_merged() -> None:

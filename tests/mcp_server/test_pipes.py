@@ -74,7 +74,7 @@ def test_what_is_no_message_is_answered_at_once(env: dict[str, str], shop: Path,
 def test_half_an_emoji_costs_a_character_and_not_the_result(env: dict[str, str], shop: Path, era: str) -> None:
     with raw_server.Wire(env, shop, era=era) as server:
         server.greet()
-        plan_id = server.call("plan_dag", tasks=[{"id": "a", "do": "Write \ud83d it"}])["plan_id"]
+        plan_id = server.call("plan_dag", tasks=[{"id": "a", "do": "Write \ud83d it", "agent": "Plan"}])["plan_id"]
         run_id = server.call("dispatch", plan_id=plan_id, worker="host")["run_id"]
         results = [{"task_id": "a", "attempt": 1, "text": "Done \ud83d\ude00 and \ud83d"}]
         assert server.call("report", run_id=run_id, results=results)["state"] == "succeeded"

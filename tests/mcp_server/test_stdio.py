@@ -61,7 +61,9 @@ async def test_a_real_client_reaches_the_server_in_both_eras(env: dict[str, str]
         async with Client(parameters, mode=era) as client:
             names = {tool.name for tool in (await client.list_tools()).tools}
             desk = memory_client.Desk(client)
-            run = await desk.call("dispatch", plan_id=await desk.planned({"id": "a", "do": "Write it"}))
+            run = await desk.call(
+                "dispatch", plan_id=await desk.planned({"id": "a", "do": "Write it", "agent": "general-purpose"})
+            )
     assert {"route_task", "plan_dag", "dispatch", "review_council", "get_trace"} <= names
     assert [one["task_id"] for one in run["assignments"]] == ["a"]
 

@@ -84,7 +84,7 @@ class Worker:
     wanted: int = 0
     failing: float = 0.0
     worst_s: float = 0.0
-    _lock: owner_locks.OwnerLock | None = field(default=None, repr=False)
+    _lock: owner_locks.Ownership | None = field(default=None, repr=False)
 
     async def begin_run(self, store: sqlite_store.Store, kind: str = "scripted") -> str:
         """Makes a run the way a client does, twice now and then, because a client may re-issue its call."""
@@ -105,13 +105,13 @@ class Worker:
         """Drives runs until it is killed, or until all are done if it is not endless."""
         try:
             async with sqlite_store.open_store(self.home) as store:
-                with owner_locks.OwnerLock(self.home) as self._lock:
+                with closing(owner_locks.Ownership(self.home)) as self._lock:
                     while await self._round(store, self._lock):
                         pass
         except errors.StoreUnavailable:
             self.log.say("gave up")
 
-    async def _round(self, store: sqlite_store.Store, lock: owner_locks.OwnerLock) -> bool:
+    async def _round(self, store: sqlite_store.Store, lock: owner_locks.Ownership) -> bool:
         try:
             if self.endless and self.rng.random() < 0.3:
                 await self.begin_run(store)
@@ -128,7 +128,7 @@ class Worker:
             await self._start_over(store, lock)
         return True
 
-    async def _start_over(self, store: sqlite_store.Store, lock: owner_locks.OwnerLock) -> None:
+    async def _start_over(self, store: sqlite_store.Store, lock: owner_locks.Ownership) -> None:
         """After an error nobody knows what was written: let go of everything and adopt it anew."""
         self.log.say("unavailable")
         for _ in range(20):
@@ -171,7 +171,7 @@ class Worker:
                 await self._start_over(store, self._held())
             group.cancel_scope.cancel()
 
-    def _held(self) -> owner_locks.OwnerLock:
+    def _held(self) -> owner_locks.Ownership:
         assert self._lock is not None
         return self._lock
 

@@ -436,10 +436,10 @@ async def test_the_child_learns_only_what_it_needs(claude: Double, tmp_path: Pat
     await carried_out(make(claude, tmp_path, env=given), asked_for)
     env = claude.calls[0]["env"]
     kept = {"ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "CLAUDE_CONFIG_DIR", "HOME", "LC_ALL", "PATH"}
-    ours = {*child_environment.FIXED, *command_line.FIXED, child_environment.DEPTH, command_line.BUDGET}
+    ours = {*child_environment.FIXED, *command_line.FIXED, child_environment.DEPTH, child_environment.BUDGET}
     ours |= {command_line.MAX_ANSWER}
     assert set(env) == kept | ours
-    assert (env[child_environment.DEPTH], env[command_line.BUDGET]) == ("1", "0.750000")
+    assert (env[child_environment.DEPTH], env[child_environment.BUDGET]) == ("1", "0.750000")
 
 
 @pytest.mark.promise("S9")

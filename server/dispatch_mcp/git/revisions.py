@@ -22,7 +22,8 @@ MAX_NAMES: Final = 5_000
 
 _DOTS: Final = re.compile(r"\.{2,}")
 _ALONE: Final = re.compile(r"(?P<name>.+)\^(?:!|-(?P<parent>\d{0,3}))")
-_ANCESTOR: Final = re.compile(r"(?P<name>.+?)(?:~\d*|\^\d*)+")
+_STEPS: Final = "~^0123456789"
+"""What the way from a commit to one of its ancestors is written in."""
 _NO_REPOSITORY: Final = "not a git repository"
 _EXAMPLES: Final = "Such as main, HEAD~3 or v1.2..HEAD."
 
@@ -126,11 +127,11 @@ class Revisions:
         absence = f"There is no commit {_shown(name)} here"
         if await self._is_shallow():
             return errors.InputError(f"{absence}, or it lies behind what was fetched: {_SHALLOW}", hint=_DEEPEN)
-        ancestor = _ANCESTOR.fullmatch(name)
-        if ancestor and (await self._exists(ancestor["name"])):
+        descendant = _descendant(name)
+        if descendant and (await self._exists(descendant)):
             return errors.InputError(
-                f"{absence}: {_shown(ancestor['name'])} has no such ancestor.",
-                hint=f"{ancestor['name']}^! is what that commit alone changed, a first one too.",
+                f"{absence}: {_shown(descendant)} has no such ancestor.",
+                hint=f"{descendant}^! is what that commit alone changed, a first one too.",
             )
         if await self._exists(name, kind=""):
             return errors.InputError(f"{_shown(name)} is no commit, but a file or folder of one.", hint=_EXAMPLES)
@@ -165,6 +166,14 @@ def _ends(span: str) -> tuple[str, str, str]:
         raise errors.InputError(f"{_shown(span)} is no range.", hint="A range has two ends: A..B, or A...B.")
     first, last = (end.strip() for end in span.split(dots[0]))
     return first, dots[0], last
+
+
+def _descendant(name: str) -> str:
+    """Returns the commit from which `name` counts back to an ancestor, or an empty string."""
+    base = name.rstrip(_STEPS)
+    steps = name[len(base) :]
+    count = min((steps.index(mark) for mark in "~^" if mark in steps), default=None)
+    return "" if count is None else base + steps[:count]
 
 
 def _refuse_words(name: str) -> None:

@@ -67,7 +67,8 @@ def refuse_skip(
 
     Raises:
         InputError: the task has a result already, or was cancelled or skipped.
-        NotAllowed: it is, or waits for, a person's decision, or a review that objects and that no person lets go.
+        NotAllowed: it is, or waits for, a person's decision, or a review that objects and that no person lets go; or it
+            is a review that has not taken place.
     """
     if TaskState.SKIPPED not in transitions.MOVES[row.state]:
         raise errors.InputError(
@@ -80,7 +81,7 @@ def refuse_skip(
         reason = "is a person's decision" if gate == row.id else f"waits for a person's decision in {gate!r}"
         decide = NextStep(StepKind.DECIDE, run_id, (gate,))
         raise errors.NotAllowed(f"Task {row.id!r} {reason} and cannot be skipped.", hint=decide)
-    review = "" if by_person else blocking_review(row.id, tasks, rows)
+    review = "" if by_person else _open_review(row.id, tasks) or blocking_review(row.id, tasks, rows)
     if review:
         reason = "is a review that has not passed" if review == row.id else f"waits for the review {review!r}"
         raise errors.NotAllowed(
@@ -170,6 +171,15 @@ def _undecided(tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow])
     """Returns the decisions that no person has approved."""
     approvals = {row.id for row in rows if row.state is TaskState.SUCCEEDED}
     return [task.id for task in tasks if task.worker is WorkerKind.HUMAN and task.id not in approvals]
+
+
+def _open_review(task_id: str, tasks: Sequence[model.Task]) -> str:
+    """Returns the task if it is a review, or an empty string.
+
+    Whether it has objected does not matter: one that is tried again, or was only handed out, would else be let go by
+    whoever it judges.
+    """
+    return next((task.id for task in tasks if task.id == task_id and task.reviews), "")
 
 
 def _against(tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> list[str]:

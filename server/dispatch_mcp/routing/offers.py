@@ -28,7 +28,7 @@ _OPENINGS = (
 )
 _OPENING = re.compile(rf"(?:{'|'.join(_OPENINGS)})\s+", re.IGNORECASE)
 _SENTENCE = re.compile(r"[.;](?:\s|$)")
-_DASH = re.compile(r"\s+[-\u2013\u2014]\s+")
+_DASH = re.compile(r"(?<!\s)\s++[-\u2013\u2014]\s")
 
 
 class Choice(model.Value):
