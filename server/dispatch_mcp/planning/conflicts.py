@@ -26,10 +26,9 @@ _LAST = "\U0010ffff"
 
 @dataclass(frozen=True, slots=True)
 class Overlaps:
-    """For each normalised path the other paths it touches; `paths` is how many distinct ones there are."""
+    """For each normalised path the other paths it touches."""
 
     others: Mapping[str, Sequence[str]]
-    paths: int = 0
 
     def shared(self, paths: Iterable[str], rivals: Collection[str]) -> str:
         """Returns the first path of `left` that touches one of `right`, or an empty string."""
@@ -81,8 +80,10 @@ def holders(
     place: Sequence[int],
 ) -> dict[int, int]:
     """Returns for each node of `mine` the bit set of places of other nodes of `theirs` with a touching path."""
-    if paths_of is rival_paths and not overlaps.others and sum(map(len, paths_of.values())) == overlaps.paths:
-        return {}
+    if paths_of is rival_paths and not overlaps.others:
+        paths = list(itertools.chain.from_iterable(paths_of.values()))
+        if len(set(paths)) == len(paths):
+            return {}
     nodes: dict[str, list[int]] = {}
     for node, paths in rival_paths.items():
         for path in paths:
@@ -116,7 +117,7 @@ def overlaps(paths: Collection[str], globs: Sequence[str]) -> Overlaps:
                 partners.add(other)
                 overlaps.setdefault(glob, []).append(other)
                 overlaps.setdefault(other, []).append(glob)
-    return Overlaps(overlaps, len(paths))
+    return Overlaps(overlaps)
 
 
 def _nest(paths: Collection[str], overlaps: dict[str, list[str]]) -> None:

@@ -34,6 +34,7 @@ class Server:
     def _parameters(self) -> StdioServerParameters:
         env = {name: value for name, value in os.environ.items() if not name.startswith("DISPATCH_MCP_")}
         env |= {
+            "DISPATCH_MCP_REVIEWS": "none",  # the demo shows a council of its own
             "DISPATCH_MCP_HOME": str(self.home),
             "DISPATCH_MCP_WORKSPACE": str(self.workspace),
             "DISPATCH_MCP_ALLOW_COMMANDS": json.dumps(self.allow),
