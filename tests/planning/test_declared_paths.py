@@ -108,12 +108,12 @@ def test_a_task_does_not_clash_with_itself() -> None:
 
 def test_tasks_that_declare_nothing_clash_with_nobody() -> None:
     assert clashes([task(), task(), task("a.py")], "writes", "writes") == set()
-    assert conflicts.declared_paths([]).touching.paths == 0
+    assert clashes([], "writes", "writes") == set()
 
 
-def test_each_distinct_path_is_counted_once() -> None:
-    tasks = [task("a.py", "./a.py"), task("a.py", "b.py", reads=("c.py", "b.py"))]
-    assert conflicts.declared_paths(tasks).touching.paths == 3
+def test_writers_of_one_file_clash_whatever_else_they_read() -> None:
+    tasks = [task("a.py"), task("a.py", reads=("b.py",)), task("c.py", reads=("d.py", "e.py"))]
+    assert clashes(tasks, "writes", "writes") == {(0, 1), (1, 0)}
 
 
 @pytest.mark.parametrize(
