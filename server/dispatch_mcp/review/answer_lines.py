@@ -38,7 +38,7 @@ def verdicts(text: str) -> Iterator[str]:
         if match and rest and rest[0] not in ":=":
             heading = False
             continue
-        word = finding_fields.plain_word(rest)
+        word = finding_fields.verdict_word(rest)
         if (match or heading) and word.isalpha():
             yield word
         heading = bool(match and not word) or (heading and not plain)
@@ -64,6 +64,13 @@ def items(text: str) -> Iterator[dict[str, model.Json]]:
             current[name].append(line)
     if current:
         yield _finding(current)
+
+
+def own_words(text: str) -> str:
+    """Returns what stands before the first finding of a text."""
+    lines = text.split("\n")
+    starts = (at for at, line in enumerate(lines) if (field := _field(line)) is not None and field.is_item)
+    return "\n".join(lines[: next(starts, len(lines))])
 
 
 def lists_something(text: str) -> bool:

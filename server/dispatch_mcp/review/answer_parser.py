@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.review import answer_lines, finding_fields, findings
+from dispatch_mcp.review import answer_lines, contradictions, finding_fields, findings
 from dispatch_mcp.review.findings import EarlierRuling, Finding, ReviewReport, Verdict
 from dispatch_mcp.text import damaged_json, json_types
 
@@ -44,12 +44,14 @@ def read(reviewer: str, answer: model.Json) -> Reading:
     """Returns what an answer says: an object, a text that ends with one, or findings in lines.
 
     Unusable is an answer without a verdict, with two different ones, with a severity that is none, with findings that
-    cannot be read, or one that ends in the middle. Findings that could be read are kept even then: a proven fault
-    counts whoever forgot to judge.
+    cannot be read, or one that ends in the middle; so is a PASS that its words contradict, or that stands in a
+    sentence. Findings that could be read are kept even then: a proven fault counts whoever forgot to judge.
     """
     if json_types.is_object(answer):
         drafts = [_Draft(fields) for fields in _answers(answer)]
-        return _joined(reviewer, drafts, "") if drafts else _of_wrapped_text(reviewer, answer)
+        if not drafts:
+            return _of_wrapped_text(reviewer, answer)
+        return _agreed(_joined(reviewer, drafts, ""), "\n".join(_own_words(answer)), _misplaced(answer))
     if not isinstance(answer, str) or not answer.strip():
         return Reading(problem="there is no answer")
     text = answer[-MAX_TEXT:]
@@ -91,8 +93,11 @@ def _of_text(reviewer: str, text: str) -> tuple[Reading, bool]:
     outside = _outside(text, pieces)
     if drafts:
         reading = _joined(reviewer, drafts, outside)
+        words = "\n".join([outside, *(word for piece in pieces for word in _own_words(piece.value))])
+        reading = _agreed(reading, words, _misplaced_in(text, pieces))
     else:
-        reading = _of_lines(reviewer, damaged_json.without_reminders(text, "\n"))
+        plain = damaged_json.without_reminders(text, "\n")
+        reading = _agreed(_of_lines(reviewer, plain), answer_lines.own_words(plain))
     if not reading.findings and (reading.problem or not drafts):
         loose = _joined(reviewer, [_loose_findings(text)], outside)
         other = reading._replace(findings=loose.findings) if drafts else loose
@@ -121,6 +126,51 @@ def _loose_findings(text: str) -> _Draft:
 def _of_wrapped_text(reviewer: str, answer: Mapping[str, model.Json]) -> Reading:
     text = "\n".join(_texts(answer))
     return read(reviewer, text) if text.strip() else Reading(problem=_NO_VERDICT)
+
+
+def _agreed(reading: Reading, words: str, problem: str = "") -> Reading:
+    """Returns a reading, without its PASS where it is misplaced or the reviewer's own words contradict it."""
+    if reading.problem or reading.verdict != "PASS":
+        return reading
+    severities = {finding.severity for finding in reading.findings}
+    return reading._replace(problem=problem or contradictions.of_words(words, severities))
+
+
+def _misplaced(value: model.Json, depth: int = 0) -> str:
+    """Returns why an answer is none where it stands in a text of a value; an empty string for any other."""
+    if isinstance(value, str):
+        return _misplaced_in(value, list(damaged_json.objects(value)) if "{" in value else [])
+    if depth >= MAX_WRAPPERS or not (json_types.is_object(value) or json_types.is_list(value)) or _holds_answer(value):
+        return ""
+    items = value.values() if json_types.is_object(value) else value
+    return next(filter(None, (_misplaced(item, depth + 1) for item in items)), "")
+
+
+def _misplaced_in(text: str, pieces: Sequence[damaged_json.Piece]) -> str:
+    last = next((piece for piece in reversed(pieces) if any(_answers(piece.value))), None)
+    if last is None:
+        return ""
+    return contradictions.of_place(text[: last.first], text[last.end :]) or _misplaced(last.value)
+
+
+def _holds_answer(value: model.Json) -> bool:
+    return json_types.is_object(value) and _is_answer(value)
+
+
+def _own_words(value: model.Json, depth: int = 0) -> Iterator[str]:
+    """Yields what is said in a value beside verdicts, findings and rulings."""
+    if isinstance(value, str):
+        pieces = list(damaged_json.objects(value)) if "{" in value else []
+        yield _outside(value, pieces)
+        for piece in pieces:
+            yield from _own_words(piece.value, depth + 1) if depth < MAX_WRAPPERS else ()
+    elif json_types.is_object(value) and depth < MAX_WRAPPERS and not finding_fields.is_finding(value):
+        form = _TOP if _is_answer(value) else ()
+        for key, item in value.items():
+            yield from () if finding_fields.name(key) in form else _own_words(item, depth + 1)
+    elif json_types.is_list(value) and depth < MAX_WRAPPERS:
+        for item in value:
+            yield from _own_words(item, depth + 1)
 
 
 def _outside(text: str, pieces: Sequence[damaged_json.Piece]) -> str:
@@ -181,7 +231,7 @@ def _joined(reviewer: str, drafts: Sequence[_Draft], outside: str) -> Reading:
 
 def _of_object(reviewer: str, answer: Mapping[str, model.Json]) -> Reading:
     fields = [(finding_fields.name(key), value) for key, value in answer.items()]
-    words = {finding_fields.plain_word(value or "") for name, value in fields if name == "verdict"} - {""}
+    words = {finding_fields.verdict_word(value or "") for name, value in fields if name == "verdict"} - {""}
     lists = [(value, finding_fields.listed(value)) for name, value in fields if name == "findings"]
     # A list of findings under another name holds findings too.
     lists += [(value, value) for name, value in fields if name not in _TOP and finding_fields.holds_findings(value)]

@@ -50,6 +50,7 @@ _ALIASES: Final = _synonyms(
 )
 _NOTHING: Final = frozenset({"", "[]", "{}", "none", "none.", "(none)", "-", "n/a", "no findings", "no findings."})
 _AROUND = re.compile(r"\A\W+|\W+\Z")
+_AGAINST = re.compile(r"[?\uff1f¿¬❌✗✘❓⁇]|~~|\A\W{0,9}!")
 _NUMBER = re.compile(r"\d{1,9}")
 _PLACE = re.compile(r"(?P<file>.{1,400}?):(?P<line>\d{1,9})(?:[-:]\d{1,9})?")
 
@@ -72,6 +73,13 @@ def named(item: Mapping[str, model.Json]) -> dict[str, model.Json]:
 def plain_word(value: model.Json) -> str:
     """Returns the word that a value is, without the marks around it, in lower case."""
     return _AROUND.sub("", shown(value)).lower()
+
+
+def verdict_word(value: model.Json) -> str:
+    """Returns the word that a verdict is; one that is doubted, negated or struck out keeps the mark, and is none."""
+    text = shown(value)
+    marks = _AGAINST.search(text)
+    return f"{plain_word(text)}{marks[0]}" if marks else plain_word(text)
 
 
 def shown(value: model.Json) -> str:

@@ -1,0 +1,92 @@
+"""What an answer says in words beside its PASS: that it fails all the same, or that it holds more findings.
+
+Words are checked only against a PASS. An honest answer that is taken for one that contradicts itself costs one more
+question; one that passes by mistake costs what the review was for. Only the words of the form are looked for, in
+capitals or as labels, and where a block stands: both mean the same in every language.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from dispatch_mcp.review import finding_fields, findings
+from dispatch_mcp.text import damaged_json
+
+MAX_SHOWN: Final = 100
+"""Characters of the words that are shown as the reason."""
+
+_CODE_SPAN = re.compile(r"`[^`\n]{0,300}`")
+_TAG = re.compile(r"<[^<>\n]{0,200}>")
+
+# The rule of the form repeated, what is said not to be so, and an earlier round.
+_HARMLESS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"PASS\W{0,6}(?:or|vs\.?)?\W{0,6}FAIL\b",
+        r"(?<!I )\bFAIL(?:S|ED)?\W{1,3}(?:only )?(?:when|if|for|requires|needs|is for)\b",
+        r"\b(?:[Nn]o|[Nn]ot|0|[Zz]ero|[Nn]ever|[Ww]ithout)\s+(?:a\s+)?FAIL(?:S|ED|URES?)?\b",
+        r"\b(?i:earlier|previous|prior|former|last)\s+(?:\w{1,20}\s+)?FAIL(?:S|ED|URES?)?\b",
+    )
+)
+_OBJECTIONS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\bFAIL(?:S|ED|ING)?\b",
+        r"\b(?:REJECT(?:ED)?|NACK|NO-GO|BLOCK(?:ED)?)\b",
+        r"\bPASS[\"'*]{0,3},?\s+(?:would|if|unless|once|only|provided|after)\b",
+    )
+)
+
+# A line that begins with a severity, as lists of findings do.
+_LABEL = re.compile(
+    r"^[ \t>*_#-]{0,9}(critical|blocker|high|major|medium)\b[*_]{0,4}:[ \t*_]{0,9}(.{0,200})",
+    re.IGNORECASE | re.MULTILINE,
+)
+_NONE = re.compile(r"\W*(?:(?:none|0|zero|nothing|n/a)\b|no (?:finding|issue|problem)s?\b|\Z)", re.IGNORECASE)
+
+
+def of_words(words: str, severities: Collection[str] = ()) -> str:
+    """Returns what in a reviewer's own words contradicts its PASS, or an empty string.
+
+    `severities` are those of the findings that it gives in the form: only others are findings in words alone.
+    """
+    plain = harmless = _CODE_SPAN.sub("`code`", damaged_json.without_reminders(words, "\n"))
+    for pattern in _HARMLESS:
+        harmless = pattern.sub(lambda match: "." * len(match[0]), harmless)
+    for pattern in _OBJECTIONS:
+        objection = pattern.search(harmless)
+        if objection:
+            return f"it says PASS, but also {_excerpt(plain, objection.start())!r}"
+    for severity, at in _named_findings(plain):
+        if severity not in severities:
+            return f"it says PASS, but names a {severity} finding in words only: {_excerpt(plain, at)!r}"
+    return ""
+
+
+def of_place(before: str, after: str) -> str:
+    """Returns why a block that says PASS is no answer where it stands, or an empty string.
+
+    `before` and `after` are the texts around it. In the middle of a sentence it is a mention, whatever the language.
+    """
+    line = damaged_json.without_reminders(before).rpartition("\n")[2].rstrip(" \t\r`*_\"'“([{")
+    line = re.sub(r"(?:```)?\b(?:json|jsonc|json5)\Z", "", line, flags=re.IGNORECASE).rstrip(" \t`*_")
+    if line and line[-1].isalnum() and not re.search(r"\b(?:verdict|answer|result)\Z", line, re.IGNORECASE):
+        return f"its PASS stands in the middle of a sentence: {line.strip()[-MAX_SHOWN:]!r}"
+    rest = _TAG.sub("", damaged_json.without_reminders(after)).lstrip(" \t\r`*_\"'”)]}.,;:—\u2013-")
+    if rest[:1].isalnum() and not rest[0].isupper():
+        return f"its PASS goes on as a sentence: {rest.strip().partition(chr(10))[0][:MAX_SHOWN]!r}"
+    return ""
+
+
+def _named_findings(words: str) -> Iterator[tuple[findings.Severity, int]]:
+    for match in _LABEL.finditer(words):
+        if not _NONE.match(match[2]):
+            yield finding_fields.SEVERITIES[match[1].lower()], match.start(1)
+
+
+def _excerpt(text: str, at: int) -> str:
+    """Returns the line around a place, or as much of it as is shown."""
+    first = max(text.rfind("\n", 0, at) + 1, at - MAX_SHOWN // 2)
+    return text[first : first + MAX_SHOWN].partition("\n")[0].strip()

@@ -1,0 +1,121 @@
+"""A PASS that its reviewer's own words contradict is asked for once more, wherever and however they stand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from dispatch_mcp.review import answer_parser, contradictions, plan_reviews
+
+BLOCK = '{"verdict": "PASS", "findings": []}'
+MEDIUM = (
+    '{"verdict": "PASS", "findings": [{"severity": "medium", "file": "a.py", "quote": "x", "claim": "I FAIL to see"}]}'
+)
+
+OBJECTIONS = [
+    *("I FAIL this.", "This FAILS.", "So: FAIL", "REJECTED", "NACK", "PASS only if the tests are written first."),
+    *("Ich sage FAIL.", "Lo dejo en FAIL.", "我说 FAIL。"),
+]
+FINDINGS = ["CRITICAL: x1=1 drops the database.", "- **High**: it leaks", "> Blocker: no tests", "Medium: slow"]
+HARMLESS = [
+    *(
+        'I looked at {x}, and at "y".',
+        "I found nothing critical or high.",
+        "Critical: none",
+        "High: 0",
+        "**Medium:** n/a",
+    ),
+    *("I could not find any problem.", "I did not see anything wrong in the diff.", "I fail to see any harm."),
+    *("The rule: FAIL when a finding is critical, otherwise PASS.", "PASS or FAIL?", "The earlier FAIL is mended."),
+    *(
+        "No critical issue was found.",
+        "High-level view: a small rename.",
+        "`raise Error('FAIL')` is handled.",
+        "0 FAILED",
+    ),
+    *("Callers must not be shown None.", "I read the diff and every file.", "Ich habe alles gelesen: bestanden."),
+]
+SETTINGS: dict[str, Callable[[str, str], str]] = {
+    "before the block": lambda words, block: f"{words}\n\n```json\n{block}\n```",
+    "right before the block": lambda words, block: f"{words}\n{block}",
+    "behind the block": lambda words, block: f"```json\n{block}\n```\n\n{words}",
+    "between a look and the block": lambda words, block: f"I looked.\n\n{words}\n\nSo:\n{block}\n",
+    "in a wrapper": lambda words, block: json.dumps({"result": f"{words}\n{block}"}),
+    "beside the answer in a wrapper": lambda words, block: json.dumps({"note": words, "answer": json.loads(block)}),
+    "in a field that the form does not have": lambda words, block: json.dumps({**json.loads(block), "summary": words}),
+}
+LINES: dict[str, Callable[[str], str]] = {
+    "before": lambda words: f"{words}\n\nVERDICT: PASS\nFINDINGS: none",
+    "behind": lambda words: f"VERDICT: PASS\nFINDINGS: none\n\n{words}",
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize("words", [*OBJECTIONS, *FINDINGS])
+def test_a_pass_beside_words_against_it_is_asked_for_again_with_these_words(
+    words: str, setting: Callable[[str, str], str]
+) -> None:
+    judgement = plan_reviews.judge("a", setting(words, BLOCK))
+    assert judgement.ruling == "unusable"
+    assert judgement.report.verdict is None
+    assert "it says PASS, but" in judgement.why
+
+
+@pytest.mark.parametrize("lines", LINES.values(), ids=LINES)
+@pytest.mark.parametrize("words", [*OBJECTIONS, *FINDINGS])
+def test_so_is_a_pass_in_lines(words: str, lines: Callable[[str], str]) -> None:
+    assert plan_reviews.judge("a", lines(words)).ruling == "unusable"
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+@hypothesis.given(words=st.lists(st.sampled_from(HARMLESS), max_size=4), block=st.sampled_from([BLOCK, MEDIUM]))
+def test_honest_words_beside_a_pass_leave_it_one(
+    words: list[str], block: str, setting: Callable[[str, str], str]
+) -> None:
+    assert plan_reviews.judge("a", setting("\n".join(words), block)).why.startswith("it says PASS, and nothing")
+
+
+def test_a_finding_in_words_that_stands_in_the_form_too_is_none_in_words_only() -> None:
+    assert plan_reviews.judge("a", f"MEDIUM: a.py is slow.\n{MEDIUM}").ruling == "pass"
+    assert "'MEDIUM: a.py is slow.'" in plan_reviews.judge("a", f"MEDIUM: a.py is slow.\n{BLOCK}").why
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"I would say {BLOCK} if the tests existed, but they do not.",
+        f"I would never say {BLOCK}",
+        f"{BLOCK} if the tests existed",
+        f"{BLOCK}, unless somebody minds",
+        f"Man könnte {BLOCK} sagen, wenn es Tests gäbe.",
+        f"如果有测试我会说 {BLOCK}",
+        json.dumps({"result": f"I would say {BLOCK}"}),
+    ],
+)
+def test_a_block_in_a_sentence_is_a_mention_and_no_answer(text: str) -> None:
+    report = answer_parser.report("a", text)
+    assert report.verdict is None
+    assert report.problem.startswith("its PASS ")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("", ""), ("Done.\n", ""), ("So: ", " Done."), ("```json\n", "\n```\nagentId: a1"), ("", "<\\system-reminder>")],
+)
+def test_a_block_that_stands_alone_is_an_answer(before: str, after: str) -> None:
+    assert contradictions.of_place(before, after) == ""
+
+
+@pytest.mark.parametrize("word", ["PASS?", "PASS ?", "PASS (?)", "PASS\uff1f", "~~PASS~~", "!PASS", "❌ PASS", "¬PASS"])
+def test_a_verdict_with_a_mark_against_it_is_none(word: str) -> None:
+    assert answer_parser.report("a", f"VERDICT: {word}\nFINDINGS: none").verdict is None
+    assert answer_parser.report("a", {"verdict": word, "findings": []}).verdict is None
+
+
+@pytest.mark.parametrize("word", ["**PASS**", "PASS.", "✅ PASS", "`pass`", "PASS!", "[PASS]"])
+def test_other_marks_leave_a_verdict_one(word: str) -> None:
+    assert answer_parser.report("a", {"verdict": word, "findings": []}).verdict == "PASS"
