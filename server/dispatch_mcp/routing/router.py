@@ -146,10 +146,13 @@ def route(text: str, catalog: catalog.Catalog, *, history: History = NO_HISTORY,
 
 
 def runners_up(text: str, agents: catalog.Catalog, name: str) -> tuple[str, ...]:
-    """Returns who would get what `text` asks for if the agent of that name were not there, the best first."""
+    """Returns who would get what `text` asks for if the agent of that name were not there, the best first.
+
+    How sure the route is does not matter: somebody has chosen that agent, so the work is of a kind that is done here.
+    """
     answer = route(text, agents)
-    likely = [candidate.name for candidate in answer.ranked if candidate.share >= SECOND]
-    names = answer.fallback if answer.specialist is None else (*likely, *answer.fallback)
+    likely = [candidate.name for candidate in answer.ranked if candidate.evidence and candidate.share >= SECOND]
+    names = (*likely, *answer.fallback)
     return tuple(dict.fromkeys(other for other in names if other != name))
 
 
