@@ -101,8 +101,11 @@ def test_two_domains_are_offered_as_parts_and_the_question_is_to_split() -> None
 
 
 def test_equals_are_called_a_tie() -> None:
-    pair = [catalog.Agent(name=name, description="Handles widgets and gadgets.", sha256=name) for name in "ab"]
-    answer = route_answers.answer(router.route("Fix the widgets and gadgets", catalog.merge(pair)))
+    pair = [
+        catalog.Agent(name=name, description="Handles widgets, gadgets, gizmos and sprockets.", sha256=name)
+        for name in "ab"
+    ]
+    answer = route_answers.answer(router.route("Fix the widgets, gadgets, gizmos and sprockets", catalog.merge(pair)))
     assert answer["tie"] == ["a", "b"]
     assert "do not tell a and b apart" in str(answer["ask"])
 
