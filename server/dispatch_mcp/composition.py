@@ -22,7 +22,7 @@ from dispatch_mcp.engine import (
     plan_review_attempt,
     run_view,
 )
-from dispatch_mcp.git import branch_apply, diff_source, git_process, inner_repositories, workspace_provider
+from dispatch_mcp.git import branch_apply, diff_source, inner_repositories, workspace_provider
 from dispatch_mcp.model import Task, WorkerKind, ports, records, transitions, work_order
 from dispatch_mcp.review import council_decision, review_scope
 from dispatch_mcp.routing import confidence, router
@@ -35,8 +35,7 @@ from dispatch_mcp.workers import host, receipt_verifier, workspace_snapshot
 
 def server_verifier(settings: configuration.Settings, env: Mapping[str, str], workers: ports.Workers) -> ports.Verifier:
     """Returns what collects receipts; commands in `acceptance` run as command tasks do."""
-    git = git_process.Git(settings.home, settings.child_policy(env), settings.trusted_repositories)
-    snapshotter = workspace_snapshot.Snapshotter(git)
+    snapshotter = workspace_snapshot.Snapshotter(checkouts.git(settings, env))
     return receipt_verifier.ReceiptVerifier(workers[WorkerKind.COMMAND], snapshotter)
 
 

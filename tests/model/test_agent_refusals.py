@@ -142,3 +142,12 @@ def test_a_long_list_of_subagents_is_read_up_to_a_bound() -> None:
 def test_the_name_that_is_refused_is_never_among_those_that_are_there() -> None:
     refusal = agent_refusals.read(f"{MISSING} Available agents: x, y")
     assert refusal == agent_refusals.AgentRefusal("x", ("y",))
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [("Debugger", "debugger"), ("mine:debugger", "debugger"), ("writer", ""), ("", "")],
+)
+def test_a_subagent_is_called_by_the_name_that_its_host_has_for_it(name: str, own: str) -> None:
+    refusal = agent_refusals.AgentRefusal("writer", ("general", "debugger"))
+    assert refusal.own_name(name) == own

@@ -14,8 +14,10 @@ MCP_BINDING: Final = "https://modelcontextprotocol.io/specification/2026-07-28"
 """How our agents are reached: through the tools of an MCP server; A2A names other bindings than its own by address."""
 
 STATUS: Final = "urn:dispatch-mcp:extension:agent-status:1"
-INPUTS: Final = "urn:dispatch-mcp:extension:agent-inputs:1"
 """The extension that says what an agent is doing now."""
+
+INPUTS: Final = "urn:dispatch-mcp:extension:agent-inputs:1"
+"""The extension that says which inputs an agent asks for."""
 
 TEXT: Final = ("text/plain", "text/markdown", "application/json")
 MAX_EXAMPLES: Final = 10

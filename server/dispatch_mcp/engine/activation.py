@@ -77,8 +77,7 @@ def _runners_up(
             yield model.StandIn(name)
             continue
         # Its own name as the host has it, or else a general subagent with its role.
-        own = next((other for other in refusal.available if agent_refusals.is_same(other, agent.name)), "")
-        subagent = own or _general(work, refusal)
+        subagent = refusal.own_name(agent.name) or _general(work, refusal)
         if subagent:
             yield model.StandIn(name, subagent)
 
@@ -88,7 +87,7 @@ def _general(work: work_order.WorkOrder, refusal: agent_refusals.AgentRefusal) -
     missing = [refusal.name, *[stand_in.subagent for stand_in in work.stand_ins]]
     for general in assignments.GENERALS:
         is_missing = any(agent_refusals.is_same(name, general) for name in missing)
-        own = next((name for name in refusal.available if agent_refusals.is_same(name, general)), "")
+        own = refusal.own_name(general)
         if not is_missing and (own or not refusal.available):
             return own or general
     return ""
@@ -98,10 +97,8 @@ def _is_general(name: str) -> bool:
     return any(agent_refusals.is_same(name, general) for general in assignments.GENERALS)
 
 
-def _called(work: work_order.WorkOrder) -> list[str]:
-    """Returns the names under which somebody was to be called for the task, the newest last."""
-    chain = [model.StandIn(work.task.agent or ""), *work.stand_ins]
-    return list(dict.fromkeys(link.subagent or link.agent or assignments.GENERALS[0] for link in chain))
+def _called(work: work_order.WorkOrder) -> tuple[str, ...]:
+    return assignments.names_called(work.task.agent, work.stand_ins)
 
 
 def _guidance(work: work_order.WorkOrder, refusal: agent_refusals.AgentRefusal, reason: str) -> str:

@@ -225,11 +225,11 @@ class _ServerAttempt:
         """Leaves the next attempt the answer if that still holds, else has it ask for another one."""
         if self.answer is None:
             return
-        if not failures.keeps_answer(outcome.error_kind):
+        is_good = failures.keeps_answer(outcome.error_kind)
+        if not is_good:
             self.driver.answers.forget(self.answer)
         if outcome.state is AttemptState.SUCCEEDED:
             return
-        is_good = failures.keeps_answer(outcome.error_kind)
         self.own.beat(**{ports.ANSWER: paid_answers.booked(self.answer) if is_good else {}})
         await self.own.settled()
 

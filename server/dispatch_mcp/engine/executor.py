@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -226,20 +227,16 @@ class EmbeddedEngine:
         pause_s = min(self.pace.drive_again_s * 2 ** min(tries, MOST_DOUBLINGS), LONGEST_PAUSE_S)
         self._pauses[drive.run_id] = tries, time.monotonic() + pause_s
         why = escape.one_line(repr(fault), limit=600)
-        while True:
-            try:
-                await self.store.fail_drive(drive.run_id, drive.owner, why)
-            except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
-                log.warning("run %s cannot be let go yet: %s", drive.run_id, trouble)
-                await anyio.sleep(self.pace.retry_store_s)
-                continue
-            except errors.Fenced:
-                pass
-            except errors.StoreTooNew:
-                self._stand_down()
-            except Exception:
-                log.exception("run %s could not be let go", drive.run_id)
-            return
+        let_go = functools.partial(self.store.fail_drive, drive.run_id, drive.owner, why)
+        waiter = f"letting run {drive.run_id} go"
+        try:
+            await store_waits.served(let_go, waiter, pause_s=self.pace.retry_store_s, patience_s=math.inf)
+        except errors.Fenced:
+            pass
+        except errors.StoreTooNew:
+            self._stand_down()
+        except Exception:
+            log.exception("run %s could not be let go", drive.run_id)
 
     def _stand_down(self) -> None:
         """Drives nothing any more and shows that: a newer program has the store, and can take its runs over."""

@@ -169,7 +169,7 @@ async def _exhibit(
     names = ", ".join(review.reviews)
     if evidence is None:
         return _Exhibit("", f"Work under review: {names}. No change can be shown here; look at the workspace.")
-    files = await _files(store, view, review)
+    files = await files_of(store, view, _subjects(view, review))
     change = await _change(store, evidence, view, review, files)
     scope = review_scope.split_scope(unified_diff.parse(change.text))
     clean = finding_redaction.clean(scope.diff, evidence.clean)
@@ -188,17 +188,14 @@ async def _exhibit(
     return _Exhibit("\n".join(part.text for part in parts.parts), "\n".join(lines), tuple(unseen))
 
 
-async def _files(store: sqlite_store.Store, view: run_view.RunView, review: model.Task) -> dict[str, tuple[str, ...]]:
-    """Returns the files of each task under review: those it declares, and those it says it changed."""
-    outcomes = await store.outcomes(view.run.id, review.reviews)
-    return {
-        subject.id: tuple(
-            dict.fromkeys(
-                (*subject.files, *(outcomes[subject.id].handoff.files_modified if subject.id in outcomes else ()))
-            )
-        )
-        for subject in _subjects(view, review)
-    }
+async def files_of(
+    store: sqlite_store.Store, view: run_view.RunView, tasks: Sequence[model.Task]
+) -> dict[str, tuple[str, ...]]:
+    """Returns the files of tasks: those each declares, and those it says it changed."""
+    ids = [task.id for task in tasks if task.id in view.rows and view.rows[task.id].result]
+    outcomes = await store.outcomes(view.run.id, ids)
+    changes = {task_id: outcome.handoff.files_modified for task_id, outcome in outcomes.items()}
+    return {task.id: tuple(dict.fromkeys((*task.files, *changes.get(task.id, ())))) for task in tasks}
 
 
 async def _change(
@@ -317,7 +314,7 @@ async def judge(store: sqlite_store.Store, claim: proof.Claim) -> model.Outcome:
             return _passed_in_part(outcome, unseen) if unseen else _passed(outcome, judgement)
         case "block":
             view = claim.view or await run_view.load(store, work.run_id, records.ANYBODY)
-            files = await _files(store, view, work.task)
+            files = await files_of(store, view, _subjects(view, work.task))
             return _blocked(outcome, judgement, answer, plan_reviews.sends_back(judgement.report, files))
         case "unusable":
             return _unusable(outcome, judgement)

@@ -17,7 +17,6 @@ from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import unified_diff
 
 NOT_NEEDED = "not needed: the reviewers do not all pass the change"
-_DONE = (TaskState.SUCCEEDED, TaskState.UNVERIFIED)
 
 
 async def read_text(store: sqlite_store.Store, digest: str) -> str:
@@ -145,7 +144,7 @@ async def reports(
         if place is None or row.state not in model.TASK_FINAL:
             continue
         outcome = outcomes.get(row.id)
-        if outcome is not None and row.state in _DONE:
+        if outcome is not None and row.state in model.TASK_DONE:
             if is_moot(outcome):
                 continue
             if where is None:

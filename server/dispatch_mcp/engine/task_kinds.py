@@ -123,24 +123,29 @@ class Decision(Work):
 
 
 @dataclass(frozen=True, slots=True)
-class Review(Work):
-    """A place in a round of the council: blind to what others wrote, shown the change itself, judged by its quotes."""
-
-    by_reference: ClassVar[bool] = True
-
-    place: review_tasks.ReviewAssignment
+class _Judging(Work):
+    """A task that judges the work of others; its reviewer was chosen for what it judges, and nobody else will do."""
 
     def agent(self, name: str, agents: catalog.Catalog, /) -> catalog.Agent | None:
-        """Returns the shipped reviewer of that name, whatever other layers call so."""
+        """Returns the shipped reviewer of that name, whatever other layers call so; else the agent of that name."""
         return reviewer_selection.find(agents, name) if name else None
 
     def runners_up(self, _task: model.Task, _agents: catalog.Catalog, /) -> Sequence[str]:
-        """Returns nobody: who reviews was chosen for the change."""
+        """Returns nobody."""
         return ()
 
     def subagents(self, _names: Collection[str], /) -> Collection[str]:
         """Returns none: a subagent of the same name that the host has installed may say anything."""
         return frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Review(_Judging):
+    """A place in a round of the council: blind to what others wrote, shown the change itself, judged by its quotes."""
+
+    by_reference: ClassVar[bool] = True
+
+    place: review_tasks.ReviewAssignment
 
     async def needless(
         self, store: sqlite_store.Store, run_id: str, view: run_view.RunView | None = None, /
@@ -169,23 +174,11 @@ class Review(Work):
 
 
 @dataclass(frozen=True, slots=True)
-class PlanReview(Work):
+class PlanReview(_Judging):
     """A task of a plan that judges the work of others: shown their goals and their change, read as the council reads.
 
     Whatever whoever reports it calls its end, its answer decides: what it does not pass goes back or blocks.
     """
-
-    def agent(self, name: str, agents: catalog.Catalog, /) -> catalog.Agent | None:
-        """Returns the shipped reviewer of that name, whatever other layers call so; else the agent of that name."""
-        return reviewer_selection.find(agents, name) if name else None
-
-    def runners_up(self, _task: model.Task, _agents: catalog.Catalog, /) -> Sequence[str]:
-        """Returns nobody: who judges was chosen for the work."""
-        return ()
-
-    def subagents(self, _names: Collection[str], /) -> Collection[str]:
-        """Returns none: a subagent of the same name that the host has installed may say anything."""
-        return frozenset()
 
     async def prepare(
         self, store: sqlite_store.Store, services: attempt_services.AttemptServices, work: work_order.WorkOrder, /

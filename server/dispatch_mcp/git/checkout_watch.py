@@ -136,11 +136,18 @@ def own_moves(
 def _checkout_moves(before: CheckoutState, after: CheckoutState) -> Iterator[str]:
     """Yields how what is checked out moved, or its branch."""
     ref = f"{_BRANCHES}{before.branch}"
+    is_moved = before.refs.get(ref, "") != after.refs.get(ref, "")
+    if before.branch != after.branch or not is_moved:
+        yield from _head_moves(before, after)
+    if is_moved:
+        yield f"{_name(ref)} {_move(before.refs.get(ref, ''), after.refs.get(ref, ''))}"
+
+
+def _head_moves(before: CheckoutState, after: CheckoutState) -> Iterator[str]:
+    """Yields that another branch is checked out, or another commit where none is."""
     if before.branch != after.branch:
         yield f"`{after.branch}` is checked out instead of `{before.branch}`"
-    if before.refs.get(ref, "") != after.refs.get(ref, ""):
-        yield f"{_name(ref)} {_move(before.refs.get(ref, ''), after.refs.get(ref, ''))}"
-    elif before.branch == after.branch and before.head != after.head and ref not in after.refs:
+    elif before.head != after.head and f"{_BRANCHES}{after.branch}" not in after.refs:
         yield f"the detached commit went from {before.head[:12]} to {after.head[:12]}"
 
 
@@ -167,10 +174,7 @@ def _differing(before: CheckoutState, after: CheckoutState, path: str) -> bool:
 
 def _moves(before: CheckoutState, after: CheckoutState) -> Iterator[str]:
     """Yields what became of the branch that is checked out, and of every ref."""
-    if before.branch != after.branch:
-        yield f"`{after.branch}` is checked out instead of `{before.branch}`"
-    elif before.head != after.head and f"{_BRANCHES}{after.branch}" not in after.refs:
-        yield f"the detached commit went from {before.head[:12]} to {after.head[:12]}"
+    yield from _head_moves(before, after)
     refs = [ref for ref in {**before.refs, **after.refs} if before.refs.get(ref) != after.refs.get(ref)]
     for ref in sorted(refs)[:NAMED]:
         yield f"{_name(ref)} {_move(before.refs.get(ref, ''), after.refs.get(ref, ''))}"

@@ -3,6 +3,7 @@
 from dispatch_mcp.model.types import (
     NO_LIMITS,
     RUN_FINAL,
+    TASK_DONE,
     TASK_FINAL,
     TASK_ID,
     AddedEdge,
@@ -41,6 +42,7 @@ from dispatch_mcp.text.json_types import Json
 __all__ = [
     "NO_LIMITS",
     "RUN_FINAL",
+    "TASK_DONE",
     "TASK_FINAL",
     "TASK_ID",
     "AddedEdge",

@@ -85,6 +85,10 @@ class AgentRefusal(NamedTuple):
     name: str = ""
     available: tuple[str, ...] = ()
 
+    def own_name(self, name: str) -> str:
+        """Returns the name under which the host has a subagent, an empty string if it does not say that it has it."""
+        return next((other for other in self.available if is_same(other, name)), "")
+
 
 def read(text: str, names: Collection[str] = ()) -> AgentRefusal | None:
     """Returns what a text says of a subagent that could not be started; None for a text about anything else.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dispatch_mcp import model
 
 INLINE_LIMIT = 6_000
@@ -10,6 +12,12 @@ INLINE_LIMIT = 6_000
 GENERALS = ("general-purpose", "generalPurpose", "general", "default", "worker", "generalist")
 """What hosts call the subagent that becomes a specialist through its prompt (docs/rules.md#specialists-by-prompt), the
 first one unless a host says that it has another."""
+
+
+def names_called(agent: str | None, stand_ins: Sequence[model.StandIn]) -> tuple[str, ...]:
+    """Returns the names under which somebody was to be called for a task of `agent`, each once, the newest last."""
+    chain = (model.StandIn(agent or ""), *stand_ins)
+    return tuple(dict.fromkeys(link.subagent or link.agent or GENERALS[0] for link in chain))
 
 
 class HostCall(model.Value):

@@ -223,11 +223,14 @@ def is_objecting(row: TaskRow) -> bool:
     return row.state is TaskState.BLOCKED and row.cause == NEEDS_CHANGES
 
 
+_PASSED = model.TASK_DONE | {TaskState.SKIPPED}
+
+
 def stands_against(row: TaskRow) -> bool:
     """Returns whether a review has said no, or could say nothing, and has not passed its subject since."""
     if row.state is TaskState.FAILED:
         return True
-    return row.rounds > 0 and row.state not in (TaskState.SUCCEEDED, TaskState.UNVERIFIED, TaskState.SKIPPED)
+    return row.rounds > 0 and row.state not in _PASSED
 
 
 def is_fixed(row: TaskRow) -> bool:

@@ -112,9 +112,10 @@ RUN_FINAL = frozenset(
         RunState.INCONCLUSIVE,
     }
 )
-TASK_FINAL = frozenset(
-    {TaskState.SUCCEEDED, TaskState.UNVERIFIED, TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED}
-)
+TASK_DONE = frozenset({TaskState.SUCCEEDED, TaskState.UNVERIFIED})
+"""States of a task whose result was accepted."""
+
+TASK_FINAL = TASK_DONE | {TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED}
 
 Conflict = Literal["serialize", "worktree", "error"]
 Names = tuple[Annotated[str, StringConstraints(min_length=1)], ...]

@@ -116,7 +116,6 @@ def readers(task_type: type[model.Task]) -> dict[str, _Read]:
 
 
 _FIELDS: Final = readers(model.Task)
-_DONE: Final = frozenset({model.TaskState.SUCCEEDED, model.TaskState.UNVERIFIED})
 
 
 def read_tasks(raw: model.Json) -> Reading:
@@ -292,7 +291,7 @@ def result_document(
 def _result(
     task: records.TaskRecord, outcome: model.Outcome | None, attempt: records.AttemptRecord | None, trace_file: str
 ) -> dict[str, model.Json]:
-    good = task.state in _DONE
+    good = task.state in model.TASK_DONE
     out: dict[str, model.Json] = {
         "task_id": task.id,
         "status": "success" if good else "error",

@@ -19,6 +19,8 @@ MAX_SHOWN: Final = 100
 
 _CODE_SPAN = re.compile(r"`[^`\n]{0,300}`")
 _TAG = re.compile(r"<[^<>\n]{0,200}>")
+_FENCE = re.compile(r"(?:```)?\b(?:json|jsonc|json5)\Z", re.IGNORECASE)
+_ANNOUNCEMENT = re.compile(r"\b(?:verdict|answer|result)\Z", re.IGNORECASE)
 
 # The rule of the form repeated, what is said not to be so, and an earlier round.
 _HARMLESS = tuple(
@@ -71,8 +73,8 @@ def of_place(before: str, after: str) -> str:
     `before` and `after` are the texts around it. In the middle of a sentence it is a mention, whatever the language.
     """
     line = damaged_json.without_reminders(before).rpartition("\n")[2].rstrip(" \t\r`*_\"'“([{")
-    line = re.sub(r"(?:```)?\b(?:json|jsonc|json5)\Z", "", line, flags=re.IGNORECASE).rstrip(" \t`*_")
-    if line and line[-1].isalnum() and not re.search(r"\b(?:verdict|answer|result)\Z", line, re.IGNORECASE):
+    line = _FENCE.sub("", line).rstrip(" \t`*_")
+    if line and line[-1].isalnum() and not _ANNOUNCEMENT.search(line):
         return f"its PASS stands in the middle of a sentence: {line.strip()[-MAX_SHOWN:]!r}"
     rest = _TAG.sub("", damaged_json.without_reminders(after)).lstrip(" \t\r`*_\"'”)]}.,;:—\u2013-")
     if rest[:1].isalnum() and not rest[0].isupper():

@@ -18,7 +18,7 @@ def is_satisfied(row: TaskRow) -> bool:
     """Returns whether dependants may begin as far as this task goes: it has a result, or the user does without one."""
     if row.state is TaskState.SKIPPED:
         return row.cause == transitions.BY_USER
-    return row.state in (TaskState.SUCCEEDED, TaskState.UNVERIFIED)
+    return row.state in model.TASK_DONE
 
 
 def may_satisfy(row: TaskRow) -> bool:

@@ -14,14 +14,13 @@ from dispatch_mcp.model import RunState, TaskState, transitions
 from dispatch_mcp.model.transitions import TaskRow
 from dispatch_mcp.runs import dependencies
 
-DONE: Final = frozenset({TaskState.SUCCEEDED, TaskState.UNVERIFIED})
 _ASKED: Final = frozenset({TaskState.READY, TaskState.RUNNING})
 _LOST: Final = frozenset({TaskState.FAILED, TaskState.CANCELLED})
 
 
 def can_be_mended(row: TaskRow) -> bool:
     """Returns whether somebody can do work again with a review's findings before them, or does so already."""
-    return row.worker in transitions.MODEL_WORKERS and (row.state in DONE or row.rounds > 0)
+    return row.worker in transitions.MODEL_WORKERS and (row.state in model.TASK_DONE or row.rounds > 0)
 
 
 def to_send_back(
@@ -35,7 +34,7 @@ def to_send_back(
         subject
         for subject in sorted({*subjects})
         if rows[subject].cause == transitions.NEEDS_CHANGES
-        and rows[subject].state in DONE
+        and rows[subject].state in model.TASK_DONE
         and can_be_mended(rows[subject])
         and not any(rows[review].state in _ASKED for review in reviews_of[subject])
     ]
@@ -44,7 +43,8 @@ def to_send_back(
 def final_reviews(subject: int, rows: Sequence[TaskRow], reviews_of: Mapping[int, Sequence[int]]) -> tuple[int, ...]:
     """Returns the reviews that have blocked a task for good; none while another one is asked or waits for it."""
     reviews = reviews_of.get(subject, ())
-    if rows[subject].state not in DONE or any(rows[review].state not in model.TASK_FINAL for review in reviews):
+    is_judged = all(rows[review].state in model.TASK_FINAL for review in reviews)
+    if rows[subject].state not in model.TASK_DONE or not is_judged:
         return ()
     return tuple(
         review

@@ -24,8 +24,6 @@ MAX_REPORT_CHARS: Final = 2_000_000
 MAX_ERROR_CHARS: Final = 20_000
 """Characters of an error that are kept; it is shown to whoever tries next."""
 
-"""The highest number of an attempt that anybody could mean."""
-
 KEPT_CHARS: Final = 4_000
 """Characters of work that did not come to its end which the next attempt is shown."""
 

@@ -335,7 +335,7 @@ class RunCore:
         subjects = tasks.subjects[position]
         targets = [subject for subject in subjects if tasks.rows[subject].id in outcome.sends_back] or list(subjects)
         for subject in targets:
-            if tasks.rows[subject].state in objections.DONE:
+            if tasks.rows[subject].state in model.TASK_DONE:
                 tasks.mark(subject, transitions.NEEDS_CHANGES)
         names: list[model.Json] = [tasks.rows[subject].id for subject in targets]
         most = self.plan.tasks[position].rounds

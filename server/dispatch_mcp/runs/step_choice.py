@@ -183,7 +183,7 @@ def why_waiting(
 ) -> str | NextStep:
     """Returns why a task has not run at the time `now`, or an empty string; a step where somebody has to act."""
     if task.state is TaskState.BLOCKED:
-        waiting = [dep for dep in deps if states[dep] not in (TaskState.SUCCEEDED, TaskState.UNVERIFIED)]
+        waiting = [dep for dep in deps if states[dep] not in model.TASK_DONE]
         why = "blocks what it reviewed; " if task.cause == transitions.NEEDS_CHANGES else ""
         return f"{why}waits for " + (", ".join(f"{dep} ({states[dep].value})" for dep in waiting) or "other reviews")
     if task.state is TaskState.SKIPPED and task.cause:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import TaskState, WorkerKind, records, run_refs, transitions, work_order
+from dispatch_mcp.model import WorkerKind, records, run_refs, transitions, work_order
 from dispatch_mcp.planning import graph
 
 EDITING_WORKERS: Final = transitions.MODEL_WORKERS & transitions.SERVER_WORKERS
@@ -26,7 +26,7 @@ def is_own(task: model.Task, worker: WorkerKind) -> bool:
 
 def has_changes(tasks: Sequence[model.Task], rows: Iterable[records.TaskRecord]) -> bool:
     """Returns whether a task with a worktree of its own has succeeded."""
-    workers = {row.id: row.worker for row in rows if row.state in (TaskState.SUCCEEDED, TaskState.UNVERIFIED)}
+    workers = {row.id: row.worker for row in rows if row.state in model.TASK_DONE}
     return any(task.id in workers and is_own(task, workers[task.id]) for task in tasks)
 
 

@@ -177,7 +177,7 @@ class TaskTable:
                 self._move(self.rows[follower], TaskState.BLOCKED)
         self.reopen(position)
         for review in self.reviews_of.get(position, ()):
-            if self.rows[review].state in (TaskState.SUCCEEDED, TaskState.UNVERIFIED):
+            if self.rows[review].state in model.TASK_DONE:
                 self._withdraw(review)
 
     def reopen(self, position: int) -> None:

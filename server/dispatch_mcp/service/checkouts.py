@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from dispatch_mcp import configuration
 from dispatch_mcp.git import branch_apply, cleanup, git_process, worktree_leftovers
@@ -13,9 +14,9 @@ from dispatch_mcp.store import health, sqlite_store
 from dispatch_mcp.text import redaction
 
 
-def git(settings: configuration.Settings) -> git_process.Git:
+def git(settings: configuration.Settings, env: Mapping[str, str] = os.environ) -> git_process.Git:
     """Returns the git that worktrees are made with; children get as much of the environment as the settings allow."""
-    return git_process.Git(settings.home, settings.child_policy(os.environ), settings.trusted_repositories)
+    return git_process.Git(settings.home, settings.child_policy(env), settings.trusted_repositories)
 
 
 async def offer(settings: configuration.Settings, run_id: str, expect: str = "") -> merge_offer.Offer:

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
@@ -31,6 +31,10 @@ MOST_READERS: Final = 20
 
 MOST_NAMES: Final = 5
 """Readers that an answer names for each message."""
+
+
+Note = TypeVar("Note", model.Message, answers.MessageLine)
+"""A message as it was sent, or as an answer tells of it."""
 
 
 class News(NamedTuple):
@@ -64,7 +68,7 @@ def news(view: run_view.RunView, mail: records.Mail, *, again: bool = False, roo
     tasks, rows = view.plan.tasks, view.rows
     to_pass_on = message_rules.to_pass_on(mail, tasks, rows, again=again)
     too_late = message_rules.too_late(mail, tasks, rows)
-    lines = _fitted([_line(waiting) for waiting in (*to_pass_on, *too_late)][:MOST_LINES], room)
+    lines = cut([_line(waiting) for waiting in (*to_pass_on, *too_late)][:MOST_LINES], room)
     pass_on, unread = to_pass_on[: len(lines)], too_late[: max(0, len(lines) - len(to_pass_on))]
     is_whole = [line.text for line in lines] == [waiting.message.text for waiting in (*to_pass_on, *too_late)]
     return News(
@@ -86,36 +90,23 @@ def notes_at(run_id: str) -> str:
     return f"dispatch://runs/{run_id}/messages"
 
 
-def cut(messages: Sequence[model.Message], room: int) -> tuple[model.Message, ...]:
-    """Returns as many of these messages as fit into `room` characters, each cut to its share."""
-    visible: list[model.Message] = []
-    for place, message in enumerate(messages):
-        room -= len(message.model_copy(update={"text": ""}).model_dump_json(exclude_defaults=True)) + 1
-        share = max(LEAST_CHARS, room // (len(messages) - place))
+def cut(notes: Sequence[Note], room: int) -> list[Note]:
+    """Returns as many of these notes as fit into `room` characters, from the first on, each cut to its share."""
+    visible: list[Note] = []
+    for place, note in enumerate(notes):
+        bare = _size(note.model_copy(update={"text": ""}))
+        room -= bare
+        share = max(LEAST_CHARS, room // (len(notes) - place))
         if room < LEAST_CHARS:
             break
-        text = _shortened(message.text, min(share, room))
-        room -= len(json.dumps(text, ensure_ascii=False)) - 2
-        visible.append(message.model_copy(update={"text": text}))
-    return tuple(visible)
-
-
-def _fitted(lines: Sequence[answers.MessageLine], room: int) -> list[answers.MessageLine]:
-    """Returns as many of these lines as fit into `room` characters, from the first on, each cut to its share."""
-    visible: list[answers.MessageLine] = []
-    for place, line in enumerate(lines):
-        room -= _size(line.model_copy(update={"text": ""}))
-        share = max(LEAST_CHARS, room // (len(lines) - place))
-        if room < LEAST_CHARS:
-            break
-        short = line.model_copy(update={"text": _shortened(line.text, min(share, room))})
-        room -= _size(short) - _size(short.model_copy(update={"text": ""}))
+        short = note.model_copy(update={"text": _shortened(note.text, min(share, room))})
+        room -= _size(short) - bare
         visible.append(short)
     return visible
 
 
-def _size(line: answers.MessageLine) -> int:
-    return len(line.model_dump_json(exclude_defaults=True)) + 1
+def _size(note: model.Message | answers.MessageLine) -> int:
+    return len(note.model_dump_json(exclude_defaults=True)) + 1
 
 
 def _shortened(text: str, limit: int) -> str:

@@ -201,8 +201,9 @@ class Planner:
         refuse(pattern_graphs.problems_of(pattern, parts))
         graph = pattern_graphs.build(pattern, parts)
         reading = plan_documents.read_tasks([self._like_another(task, graph) for task in graph.tasks])
-        refuse([fault.model_copy(update={"where": graph.place(fault.where)}) for fault in self.check(reading)])
-        proposal = await self.plan_document(
+        faults = await computation.apart(self.check, reading)
+        refuse([fault.model_copy(update={"where": graph.place(fault.where)}) for fault in faults])
+        proposal = await self._planned(
             plan_documents.Document(reading, max_parallel),
             request=request,
             on_conflict=on_conflict,
@@ -247,17 +248,27 @@ class Planner:
         on_conflict: model.Conflict = "serialize",
         plan_id: str = "",
         pattern: str = "",
-        additions: Mapping[str, str] = {},
     ) -> PlanProposal:
         """Does what `plan` does with a document that has been read; its plan gets `plan_id` or a new id.
-
-        `additions` are the tasks in it that nobody sent, with the reason for each.
 
         Raises:
             PlanRejected: with every problem at once; nothing is stored.
         """
+        refuse(await computation.apart(self.check, document.reading))
+        return await self._planned(document, request=request, on_conflict=on_conflict, plan_id=plan_id, pattern=pattern)
+
+    async def _planned(
+        self,
+        document: plan_documents.Document,
+        *,
+        request: str = "",
+        on_conflict: model.Conflict = "serialize",
+        plan_id: str = "",
+        pattern: str = "",
+        additions: Mapping[str, str] = {},
+    ) -> PlanProposal:
+        """Plans a document that has been checked; `additions` are its tasks that nobody sent, each with its reason."""
         reading = document.reading
-        refuse(await computation.apart(self.check, reading))
         pattern = self._pattern(pattern)
         if self.memory:
             await self.memory.refresh()
@@ -289,14 +300,14 @@ class Planner:
             PlanRejected: with every problem at once; nothing is stored.
         """
         reading, rules = document.reading, self.rules
-        refuse(self.check(reading))
+        refuse(await computation.apart(self.check, reading))
         tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in reading.tasks]
         settings = [rules.workspace, document.max_parallel, document.timeout_s, on_conflict]
         plan_id = digests.digest([tasks, *settings, rules.reviews, rules.review_policy])[:32]
         try:
             plan = await self.store.plan(plan_id, principal=self.principal)
         except errors.UnknownHandle:
-            return await self.plan_document(document, on_conflict=on_conflict, plan_id=plan_id)
+            return await self._planned(document, on_conflict=on_conflict, plan_id=plan_id)
         schedule = plan_checks.prepare(plan.tasks, max_parallel=plan.max_parallel, workspace=plan.workspace)
         proofs = proof_proposals.propose(plan.tasks, await self._runners(), rules.allow_list)
         return PlanProposal(

@@ -142,7 +142,7 @@ class Reporting:
 
     async def _unread(self, messages: Sequence[model.Message], room: int) -> tuple[model.Message, ...]:
         """Returns what the orchestrator has not read yet, as far as there is room for it, and marks that as read."""
-        unread = messaging.cut(_to_orchestrator(messages), room)
+        unread = tuple(messaging.cut(_to_orchestrator(messages), room))
         if unread:
             await self.store.mark_read([note.id for note in unread])
         return unread

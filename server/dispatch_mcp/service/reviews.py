@@ -236,13 +236,8 @@ class Council:
 
     async def _files(self, subject: run_view.RunView) -> dict[str, tuple[str, ...]]:
         """Returns the files of each task of a run: those it declares, and those it says it changed."""
-        outcomes = await self.store.outcomes(subject.run.id, [task.id for task in subject.tasks if task.result])
-        files: dict[str, tuple[str, ...]] = {}
-        for task in subject.plan.tasks:
-            own_changes = outcomes[task.id].handoff.files_modified if task.id in outcomes else ()
-            if task.files or own_changes:
-                files[task.id] = tuple(dict.fromkeys((*task.files, *own_changes)))
-        return files
+        files = await plan_review_attempt.files_of(self.store, subject, subject.plan.tasks)
+        return {task_id: paths for task_id, paths in files.items() if paths}
 
     async def _opening(
         self,

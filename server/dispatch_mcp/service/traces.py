@@ -26,7 +26,6 @@ View = Literal["summary", "timeline", "results", "artifacts", "todo", "mermaid",
 MAX_WAIT_S = 45.0
 """How long a trace waits for news at most; hosts give a call up after about a minute."""
 
-DONE = (TaskState.SUCCEEDED, TaskState.UNVERIFIED)
 PAGE = 50
 SHOWN_DOUBTS = 5
 INLINE_CHARS = 4_000
@@ -291,7 +290,7 @@ async def todo(store: sqlite_store.Store, view: run_view.RunView) -> answers.Tra
 
 async def _left_to_do(store: sqlite_store.Store, view: run_view.RunView) -> list[str]:
     """Returns what reviews that passed have found all the same, and nobody has to do before the run goes on."""
-    reviews = [task.id for task in view.plan.tasks if task.reviews and view.states.get(task.id) in DONE]
+    reviews = [task.id for task in view.plan.tasks if task.reviews and view.states.get(task.id) in model.TASK_DONE]
     outcomes = await store.outcomes(view.run.id, reviews) if reviews else {}
     return [f"{name}: {text}" for name in outcomes for text in outcomes[name].handoff.open_questions]
 

@@ -62,7 +62,7 @@ class Reader:
             raise sqlite.translate(error, self._home) from error
         is_current = False
         try:
-            for setting in (f"busy_timeout = {sqlite.BUSY_MS}", "query_only = ON", "trusted_schema = OFF"):
+            for setting in sqlite.LOOKING:
                 await conn.execute_fetchall(f"PRAGMA {setting}")
             rows = await conn.execute_fetchall(sqlite.HEADER)  # only reading a page shows what is wrong with it
             is_current = _is_current(next(tuple(row) for row in rows), self._home)

@@ -23,6 +23,9 @@ FILE = whereabouts.FILE
 BUSY_MS = 5_000
 """Milliseconds that SQLite waits for a lock of a foreign program; ours are kept apart by the mutex."""
 
+LOOKING = (f"busy_timeout = {BUSY_MS}", "query_only = ON", "trusted_schema = OFF")
+"""Settings of a connection that only reads."""
+
 OLDEST_SQLITE = (3, 37, 0)
 """The first SQLite with STRICT tables."""
 
@@ -268,7 +271,8 @@ def _migrate(conn: sqlite3.Connection, home: Path, *, is_new: bool) -> None:
         header = read_header(conn.execute(HEADER).fetchone(), home)
         if not is_new:
             refuse_emptied(header, home)
-        current = check_version(conn, home, len(steps))
+        current = header.version
+        refuse_newer(current, home, len(steps))
         if current < len(steps):
             _run_steps(conn, steps, current)
         failpoints.hit("before_migrate")
@@ -350,7 +354,7 @@ def _looking(home: Path, mode: str) -> sqlite3.Connection:
     uri = f"{(home / FILE).absolute().as_uri()}?{mode}"
     conn = sqlite3.connect(uri, uri=True, isolation_level=None)
     try:
-        for setting in (f"busy_timeout = {BUSY_MS}", "query_only = ON", "trusted_schema = OFF"):
+        for setting in LOOKING:
             conn.execute(f"PRAGMA {setting}")
         conn.execute(HEADER).fetchone()  # only reading a page shows what is wrong with it
     except BaseException:

@@ -70,6 +70,16 @@ _IMPLIED: Final = {
     "ios": "swift",
     "wordpress": "php",
 }
+_BY_FILE: Final = {
+    "pyproject.toml": "python",
+    "package.json": "javascript",
+    "Gemfile": "ruby",
+    "composer.json": "php",
+    "pom.xml": "java",
+    "build.gradle": "java",
+    "go.mod": "go.mod",
+    "Cargo.toml": "Cargo.toml",
+}
 _BETWEEN = re.compile(r"[\s,;:!?()\[\]{}\"'`]+")
 _SUFFIX = re.compile(r"\.\w+$")
 
@@ -103,10 +113,7 @@ def in_name(name: str) -> Families:
 
 def of_project(packages: Iterable[str], files: Iterable[str]) -> Families:
     """Returns the technologies of a project with these packages, by name, and these files at its root."""
-    signs = {"pyproject.toml": "python", "package.json": "javascript", "Gemfile": "ruby", "composer.json": "php"}
-    more = {"pom.xml": "java", "build.gradle": "java", "go.mod": "go.mod", "Cargo.toml": "Cargo.toml"}
-    names = [{**signs, **more}.get(name, "") for name in files]
-    return families((*packages, *names))
+    return families((*packages, *(_BY_FILE.get(name, "") for name in files)))
 
 
 def families(names: Iterable[str]) -> Families:

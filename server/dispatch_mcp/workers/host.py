@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from dispatch_mcp import model
 from dispatch_mcp.model import assignments, model_names, work_order
 from dispatch_mcp.runs import prompt_builder
 from dispatch_mcp.text import escape
@@ -90,10 +89,7 @@ def _in_short(
 
 def _missing_agents(work: work_order.WorkOrder) -> tuple[str, ...]:
     """Returns who could not be started, by the names under which they were to be called; the planned one first."""
-    if not work.stand_ins:
-        return ()
-    earlier = (model.StandIn(work.task.agent or ""), *work.stand_ins[:-1])
-    return tuple(dict.fromkeys(stand_in.subagent or stand_in.agent or GENERAL for stand_in in earlier))
+    return assignments.names_called(work.task.agent, work.stand_ins[:-1]) if work.stand_ins else ()
 
 
 def installed_name(agent: str | None, subagents: Collection[str]) -> str:
