@@ -128,6 +128,21 @@ def test_every_wrong_edit_is_told_at_once_with_its_number() -> None:
     assert [fault.where for fault in faults] == ["edits[0].op", "edits[2]", "edits[3].id"]
 
 
+@pytest.mark.parametrize("op", [{"op": "skip", "cascade": True}, {"op": "skip"}, {"op": "remove"}])
+@pytest.mark.parametrize(
+    "circle",
+    [
+        [{"op": "add", "id": "e", "task": {"do": "x", "deps": ["e"]}}],
+        [
+            {"op": "add", "id": "e", "task": {"do": "x", "deps": ["f"]}},
+            {"op": "add", "id": "f", "task": {"do": "x", "deps": ["e"]}},
+        ],
+    ],
+)
+def test_a_task_of_a_circle_can_be_dropped_by_a_later_edit(circle: list[Edit], op: Edit) -> None:
+    assert "e" not in {task.id for task in after(*circle, {**op, "id": "e"})}
+
+
 @pytest.mark.parametrize("empty", [None, "", [], {}])
 def test_a_field_that_holds_nothing_counts_as_left_out(empty: model.Json) -> None:
     assert after({"op": "skip", "id": "b", "reason": empty, "cascade": None}) == after({"op": "skip", "id": "b"})

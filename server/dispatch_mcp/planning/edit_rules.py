@@ -201,7 +201,7 @@ def undecided(task_id: str, tasks: Sequence[model.Task], rows: Iterable[transiti
 
 
 def behind(first: str, tasks: Iterable[model.Task]) -> set[str]:
-    """Returns the tasks that depend on `first`, directly or through others."""
+    """Returns the other tasks that depend on `first`, directly or through others."""
     followers: dict[str, list[str]] = {}
     for task in tasks:
         for dep in task.deps:
@@ -213,4 +213,4 @@ def behind(first: str, tasks: Iterable[model.Task]) -> set[str]:
             if follower not in descendants:
                 descendants.add(follower)
                 stack.append(follower)
-    return descendants
+    return descendants - {first}  # edits are checked for cycles only when all of them have been applied
