@@ -81,7 +81,7 @@ def test_right_inputs_and_none_at_all_are_taken(inputs: dict[str, Any]) -> None:
         ("output_path", "../x.py", "../x.py"),
         ("output_path", "~/x.py", "~/x.py"),
         ("output_path", "C:\\\\x.py", "C:"),
-        ("test_path", "/tmp/test_x.py", "/tmp/test_x.py"),
+        ("test_path", "/srv/other/test_x.py", "/srv/other/test_x.py"),
         ("context_files", ["src/a.py", "/srv/else/b.py"], "/srv/else/b.py"),
     ],
 )

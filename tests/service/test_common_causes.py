@@ -19,7 +19,7 @@ from dispatch_mcp.service import answers, host_reports
 
 pytestmark = pytest.mark.anyio
 
-FULL = "No space left on device while writing /tmp/part-{}/out.bin"
+FULL = "No space left on device while writing /srv/parts/part-{}/out.bin"
 
 
 @pytest.fixture
