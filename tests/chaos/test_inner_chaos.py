@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+import chaos_attacks
 import pytest
 
 pytestmark = [
@@ -24,10 +23,7 @@ SCRIPT = Path(__file__).parent / "inner_kills.py"
 
 @pytest.mark.promise("R2")
 def test_kills_lose_nothing_of_the_users_in_submodules_or_ignored_files_and_nothing_that_was_done_inside() -> None:
-    argv = [sys.executable, str(SCRIPT), "--json", "--kills", str(KILLS)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=2900)
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout)
+    found = chaos_attacks.attack(SCRIPT, "--kills", str(KILLS), timeout_s=2900)
     assert found["kills"] >= KILLS
     never = ("lost_of_user", "lost_inside", "unnamed", "dangling_links", "unmerged", "disorder", "false_success")
     assert {name: found[name] for name in never} == dict.fromkeys(never, 0)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
+import chaos_attacks
 import pytest
 
 pytestmark = [
@@ -21,16 +20,8 @@ pytestmark = [
 
 FULL = os.environ.get("DISPATCH_MCP_CHAOS") == "full"
 SCRIPT = Path(__file__).parent / "merge_kills.py"
+attack = functools.partial(chaos_attacks.attack, SCRIPT, timeout_s=2900)
 NEVER = ("lost", "merged_twice", "accepted_twice", "paid_twice", "unfinished", "worktrees", "locks", "survivors")
-
-
-def attack(*arguments: str) -> dict[str, Any]:
-    """Runs the program and returns its report; a bad one fails with all of it."""
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--json", *arguments], capture_output=True, text=True, check=False, timeout=2900
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
 
 
 @pytest.mark.promise("R2")

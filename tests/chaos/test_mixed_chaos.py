@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+import chaos_attacks
 import pytest
 
 pytestmark = [
@@ -23,10 +22,7 @@ SCRIPT = Path(__file__).parent / "mixed_kills.py"
 @pytest.mark.promise("R1")
 @pytest.mark.promise("R10")
 def test_work_that_costs_money_is_lost_never_paid_twice_never_and_nobody_survives() -> None:
-    argv = [sys.executable, str(SCRIPT), "--json", "--kills", str(KILLS)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=1700)
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout)
+    found = chaos_attacks.attack(SCRIPT, "--kills", str(KILLS), timeout_s=1700)
     assert found["kills"] >= KILLS
     bad = ("lost", "unexpected", "duplicated", "paid_twice", "survivors", "unfinished")
     assert [word for word in bad if found[word]] == []

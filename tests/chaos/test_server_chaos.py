@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import os
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
+import chaos_attacks
 import pytest
 
 pytestmark = [
@@ -19,15 +18,7 @@ pytestmark = [
 
 FULL = os.environ.get("DISPATCH_MCP_CHAOS") == "full"
 SCRIPT = Path(__file__).parent / "server_kills.py"
-
-
-def attack(*arguments: str) -> dict[str, Any]:
-    """Runs the program and returns its report; a bad one fails with all of it."""
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--json", *arguments], capture_output=True, text=True, check=False, timeout=1500
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
+attack = functools.partial(chaos_attacks.attack, SCRIPT, timeout_s=1500)
 
 
 @pytest.mark.promise("R1")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import chaos_attacks
 import pytest
 
 pytestmark = [
@@ -25,16 +23,8 @@ def sized(ci: int, full: int) -> str:
 
 
 def attack(script: str, *arguments: str) -> dict[str, Any]:
-    """Runs a program of this folder and returns its report; a bad one fails with all of it."""
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).parent / script), "--json", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=1500,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
+    """Runs a program of this folder and returns its report."""
+    return chaos_attacks.attack(Path(__file__).parent / script, *arguments, timeout_s=1500)
 
 
 @pytest.mark.promise("R1")

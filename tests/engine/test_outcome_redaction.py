@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dispatcher_setup
 import pytest
+import store_setup
 
 from dispatch_mcp import model
 from dispatch_mcp.engine import outcome_redaction
@@ -95,4 +96,4 @@ async def test_what_the_host_reports_is_kept_without_secrets(tmp_path: Path) -> 
         report = dispatcher_setup.said(progress.assignments[0], f"used {SECRET}", output={"key": SECRET})
         await desk.app.report(progress.run_id, [report])
         assert "used [redacted:secret]" in await desk.app.result(progress.run_id, "a")
-    assert SECRET.encode() not in b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+    assert SECRET.encode() not in store_setup.everything_below(home)

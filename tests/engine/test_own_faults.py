@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -157,6 +158,18 @@ class Stage:
             await engine.start(RUN)
             return await ended(engine, RUN)
 
+    @asynccontextmanager
+    async def answered(self) -> AsyncGenerator[tuple[Any, anyio.Event]]:
+        """Yields an engine that works at an attempt whose answer is there, and what lets that answer go on."""
+        await self.begin()
+        gate = anyio.Event()
+        places = Places(self.faults, gate=gate)
+        async with self.engine(places) as engine:
+            await engine.start(RUN)
+            with anyio.fail_after(10):
+                await places.answered.wait()
+            yield engine, gate
+
     async def rows(self) -> dict[str, records.TaskRecord]:
         return {row.id: row for row in await self.store.tasks(RUN)}
 
@@ -236,12 +249,8 @@ async def test_a_fault_of_one_attempt_leaves_those_beside_it_alone(stage: Stage)
 
 
 async def test_an_answer_is_not_asked_for_again_by_whoever_takes_over(stage: Stage) -> None:
-    await stage.begin()
-    places = Places(stage.faults, gate=anyio.Event())
-    async with stage.engine(places) as engine:
-        await engine.start(RUN)
-        with anyio.fail_after(10):
-            await places.answered.wait()
+    async with stage.answered():
+        pass
     async with stage.engine() as engine:
         assert await ended(engine, RUN) is RunState.SUCCEEDED
     assert stage.model.requests == 1
@@ -321,18 +330,12 @@ async def test_a_drive_that_fails_while_work_runs_ends_after_as_many_crashes_as_
 
 
 async def test_a_run_that_a_cancelled_call_has_adopted_is_driven_all_the_same(stage: Stage) -> None:
-    await stage.begin()
-    places = Places(stage.faults, gate=anyio.Event())
-    async with stage.engine(places) as engine:
-        await engine.start(RUN)
-        with anyio.fail_after(10):
-            await places.answered.wait()
+    async with stage.answered() as (engine, gate):
         owner = (await engine.status(RUN)).owner
         new = records.NewRun(id="b" * 32, plan_id="plan", plan_version=1, worker=WorkerKind.API, fresh=True)
         await stage.store.create_run(new)
         await stage.store.adopt(new.id, owner)  # the call that asked for it goes no further
-        assert places.gate is not None
-        places.gate.set()
+        gate.set()
         assert await ended(engine, new.id) is RunState.SUCCEEDED
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,19 @@ async def store(tmp_path: Path) -> AsyncGenerator[sqlite_store.Store]:
         yield opened
 
 
+@asynccontextmanager
+async def at_work(store: sqlite_store.Store, worker: Patient, *names: str) -> AsyncGenerator[tuple[Any, str]]:
+    """Yields an engine and its run, once the worker works on every task."""
+    async with executor.open_engine(store, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
+        run_id = await new_run(store, *(task(name) for name in names))
+        await engine.start(run_id)
+        await worker.until(at_work=len(names))
+        yield engine, run_id
+
+
 async def test_a_cancelled_run_stops_its_workers(store: sqlite_store.Store) -> None:
     worker = Patient()
-    async with executor.open_engine(store, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
-        run_id = await new_run(store, task("a"), task("b"))
-        await engine.start(run_id)
-        await worker.until(at_work=2)
+    async with at_work(store, worker, "a", "b") as (engine, run_id):
         await engine.signal(run_id, records.Action("cancel"))
         await worker.until(stopped=2)
         assert await ended(engine, run_id) is RunState.CANCELLED
@@ -71,10 +79,7 @@ async def test_a_cancelled_run_stops_its_workers(store: sqlite_store.Store) -> N
 
 async def test_a_task_that_is_skipped_stops_alone(store: sqlite_store.Store) -> None:
     worker = Patient()
-    async with executor.open_engine(store, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
-        run_id = await new_run(store, task("a"), task("b"))
-        await engine.start(run_id)
-        await worker.until(at_work=2)
+    async with at_work(store, worker, "a", "b") as (engine, run_id):
         await engine.signal(run_id, records.Action("skip", "a"))
         await worker.until(stopped=1)
         worker.gate.set()
@@ -85,10 +90,7 @@ async def test_a_task_that_is_skipped_stops_alone(store: sqlite_store.Store) -> 
 @pytest.mark.parametrize("action", ["cancel", "skip"])
 async def test_what_a_stopped_worker_had_used_is_counted(store: sqlite_store.Store, action: Any) -> None:
     worker = Patient()
-    async with executor.open_engine(store, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
-        run_id = await new_run(store, task("a"))
-        await engine.start(run_id)
-        await worker.until(at_work=1)
+    async with at_work(store, worker, "a") as (engine, run_id):
         await engine.signal(run_id, records.Action(action, "a"))
         with anyio.fail_after(10):
             while not (await store.spend(run_id)).tokens:

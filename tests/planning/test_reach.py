@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import graph_samples
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,19 +17,14 @@ Drawn = tuple[graph.Graph, list[float], set[tuple[int, int]]]
 @st.composite
 def rivalries(draw: st.DrawFn) -> Drawn:
     """A graph in any numbering, with minutes, and pairs of tasks that must not run beside each other."""
-    size = draw(st.integers(1, 7))
-    number = draw(st.permutations(range(size)))
-    edges: list[tuple[str, list[str]]] = [("", [])] * size
-    for node in range(size):
-        deps = draw(st.sets(st.integers(0, node - 1), max_size=3)) if node else set[int]()
-        edges[number[node]] = (f"t{number[node]}", [f"t{number[dep]}" for dep in sorted(deps)])
-    minutes = draw(st.lists(st.integers(0, 9).map(float), min_size=size, max_size=size))
+    plan, minutes = draw(graph_samples.work())
+    size = len(minutes)
     pairs = (
         draw(st.sets(st.sampled_from([*itertools.combinations(range(size), 2)]), max_size=6))
         if size > 1
         else set[tuple[int, int]]()
     )
-    return graph.build(edges), minutes, pairs
+    return plan, minutes, pairs
 
 
 def lined_up(plan: graph.Graph, minutes: list[float]) -> conflicts.Line:

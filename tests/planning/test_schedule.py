@@ -5,25 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import graph_samples
 import pytest
+from graph_samples import Work
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatch_mcp.planning import graph, schedule
-
-Work = tuple[graph.Graph, list[float]]
-
-
-@st.composite
-def work(draw: st.DrawFn) -> Work:
-    """A graph in any numbering, with minutes; some tasks take no time."""
-    size = draw(st.integers(1, 7))
-    number = draw(st.permutations(range(size)))
-    edges: list[tuple[str, list[str]]] = [("", [])] * size
-    for node in range(size):
-        deps = draw(st.sets(st.integers(0, node - 1), max_size=3)) if node else set[int]()
-        edges[number[node]] = (f"t{number[node]}", [f"t{number[dep]}" for dep in sorted(deps)])
-    return graph.build(edges), draw(st.lists(st.integers(0, 9).map(float), min_size=size, max_size=size))
 
 
 def minute_by_minute(plan: graph.Graph, minutes: Sequence[float], urgent: Sequence[int], workers: int) -> float:
@@ -48,7 +36,7 @@ def minute_by_minute(plan: graph.Graph, minutes: Sequence[float], urgent: Sequen
     raise AssertionError
 
 
-@given(work())
+@given(graph_samples.work())
 def test_a_task_can_start_when_the_last_of_those_it_waits_for_has_ended(drawn: Work) -> None:
     plan, minutes = drawn
     at = schedule.times(plan, minutes)
@@ -57,7 +45,7 @@ def test_a_task_can_start_when_the_last_of_those_it_waits_for_has_ended(drawn: W
         assert at.starts[node] == max((at.starts[dep] + minutes[dep] for dep in deps), default=0.0)
 
 
-@given(work())
+@given(graph_samples.work())
 def test_the_critical_path_is_a_way_through_the_graph_that_takes_as_long_as_the_plan_must(drawn: Work) -> None:
     plan, minutes = drawn
     at = schedule.times(plan, minutes)
@@ -69,7 +57,7 @@ def test_the_critical_path_is_a_way_through_the_graph_that_takes_as_long_as_the_
     assert at.critical == max(start + length for start, length in zip(at.starts, minutes, strict=True))
 
 
-@given(work())
+@given(graph_samples.work())
 def test_a_task_that_is_late_by_its_slack_makes_the_plan_no_longer_and_by_a_minute_more_it_does(drawn: Work) -> None:
     plan, minutes = drawn
     at = schedule.times(plan, minutes)
@@ -79,7 +67,7 @@ def test_a_task_that_is_late_by_its_slack_makes_the_plan_no_longer_and_by_a_minu
             assert (schedule.times(plan, delayed).critical > at.critical) is longer
 
 
-@given(work())
+@given(graph_samples.work())
 def test_tasks_of_the_critical_path_have_no_slack(drawn: Work) -> None:
     plan, minutes = drawn
     at = schedule.times(plan, minutes)
@@ -87,7 +75,7 @@ def test_tasks_of_the_critical_path_have_no_slack(drawn: Work) -> None:
     assert all(at.slack(node) >= 0 for node in range(len(minutes)))
 
 
-@given(work())
+@given(graph_samples.work())
 def test_a_wave_holds_what_waits_only_for_earlier_waves_and_for_the_one_before(drawn: Work) -> None:
     plan, _ = drawn
     waves = schedule.waves(plan)
@@ -98,7 +86,7 @@ def test_a_wave_holds_what_waits_only_for_earlier_waves_and_for_the_one_before(d
         assert depth[node] == max((depth[dep] + 1 for dep in deps), default=0)
 
 
-@given(work(), st.lists(st.integers(0, 2), min_size=7, max_size=7))
+@given(graph_samples.work(), st.lists(st.integers(0, 2), min_size=7, max_size=7))
 def test_the_most_urgent_task_has_the_longest_way_to_go_then_the_highest_priority(
     drawn: Work, ranks: list[int]
 ) -> None:
@@ -110,14 +98,14 @@ def test_the_most_urgent_task_has_the_longest_way_to_go_then_the_highest_priorit
 
 
 @settings(max_examples=60)
-@given(work(), st.integers(1, 4))
+@given(graph_samples.work(), st.integers(1, 4))
 def test_a_plan_takes_as_long_as_somebody_with_a_watch_says(drawn: Work, workers: int) -> None:
     plan, minutes = drawn
     urgent = schedule.urgency(schedule.times(plan, minutes), [0] * len(minutes))
     assert schedule.makespan(plan, minutes, urgent, workers) == minute_by_minute(plan, minutes, urgent, workers)
 
 
-@given(work(), st.integers(1, 8))
+@given(graph_samples.work(), st.integers(1, 8))
 def test_no_number_of_workers_beats_the_critical_path_and_one_takes_the_sum(drawn: Work, workers: int) -> None:
     plan, minutes = drawn
     at = schedule.times(plan, minutes)
@@ -128,7 +116,7 @@ def test_no_number_of_workers_beats_the_critical_path_and_one_takes_the_sum(draw
     assert schedule.makespan(plan, minutes, urgent, len(minutes)) == at.critical
 
 
-@given(work())
+@given(graph_samples.work())
 def test_the_peak_is_the_most_tasks_that_overlap_at_any_time(drawn: Work) -> None:
     plan, minutes = drawn
     longer = [length + 1 for length in minutes]

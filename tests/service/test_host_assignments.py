@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import dispatcher_setup
 import pytest
-from dispatcher_setup import LEASE_S, Desk, said
+from dispatcher_setup import LEASE_S, Desk, handed, said, task
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
@@ -26,14 +26,6 @@ async def desk(tmp_path: Path) -> AsyncGenerator[Desk]:
     fields: dict[str, Any] = {"catalog": lambda: catalog.Catalog((WRITER,)), "rules": {"review_policy": "off"}}
     async with dispatcher_setup.opened(tmp_path / "home", **fields) as opened:
         yield opened
-
-
-def task(task_id: str, *deps: str, **fields: Any) -> dict[str, Any]:
-    return {"id": task_id, "do": f"Do {task_id}", "deps": list(deps), **fields}
-
-
-async def handed(desk: Desk, *tasks: dict[str, Any], **more: Any) -> tuple[assignments.Assignment, ...]:
-    return (await desk.app.dispatch(plan_id=await desk.planned(*tasks), **more)).assignments
 
 
 async def test_a_short_brief_is_in_the_call_itself_with_the_role_of_its_agent(desk: Desk) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import dispatcher_setup
 import pytest
-from dispatcher_setup import LEASE_S, Desk, said
+from dispatcher_setup import LEASE_S, Desk, handed, said, task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,14 +26,6 @@ SHORT_S = LEASE_S / 2
 async def desk(tmp_path: Path) -> AsyncGenerator[Desk]:
     async with dispatcher_setup.opened(tmp_path / "home") as opened:
         yield opened
-
-
-def task(task_id: str, *deps: str, **fields: Any) -> dict[str, Any]:
-    return {"id": task_id, "do": f"Do {task_id}", "deps": list(deps), **fields}
-
-
-async def handed(desk: Desk, *tasks: dict[str, Any]) -> tuple[assignments.Assignment, ...]:
-    return (await desk.app.dispatch(plan_id=await desk.planned(*tasks))).assignments
 
 
 async def attempts(desk: Desk, run_id: str) -> list[tuple[int, str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import dispatcher_setup
 import pytest
-from dispatcher_setup import Desk, said
+from dispatcher_setup import Desk, said, started, task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,14 +33,6 @@ async def desk(tmp_path: Path) -> AsyncGenerator[Desk]:
     fields: dict[str, Any] = {"catalog": lambda: catalog.Catalog((WRITER,)), "rules": {"review_policy": "off"}}
     async with dispatcher_setup.opened(tmp_path / "home", **fields) as opened:
         yield opened
-
-
-def task(task_id: str, *deps: str, **fields: Any) -> dict[str, Any]:
-    return {"id": task_id, "do": f"Do {task_id}", "deps": list(deps), **fields}
-
-
-async def started(desk: Desk, *tasks: dict[str, Any]) -> answers.Progress:
-    return await desk.app.dispatch(plan_id=await desk.planned(*tasks))
 
 
 async def sent(

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import dispatcher_setup
 import pytest
+from dispatcher_setup import task
 
 from dispatch_mcp import errors
 from dispatch_mcp.agents import catalog
@@ -23,10 +24,6 @@ KNOWN = catalog.merge(
 )
 GATE: dict[str, Any] = {"id": "gate", "do": "May we go on?", "worker": "human"}
 YES = approvals.Verdict(approved=True, by="a test", reason="looks good")
-
-
-def task(name: str, *deps: str, **more: Any) -> dict[str, Any]:
-    return {"id": name, "do": f"Do {name}", "deps": list(deps), **more}
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 import dispatcher_setup
 import pytest
+from dispatcher_setup import task
 
 from dispatch_mcp import errors, model
 
@@ -18,10 +19,6 @@ pytestmark = pytest.mark.anyio
 async def desk(tmp_path: Path) -> AsyncGenerator[dispatcher_setup.Desk]:
     async with dispatcher_setup.opened(tmp_path / "home") as opened:
         yield opened
-
-
-def task(name: str, *deps: str) -> dict[str, Any]:
-    return {"id": name, "do": f"Do {name}", "deps": list(deps)}
 
 
 def writing(*notes: tuple[str, str, str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 import fake_provider
 import pytest
+import store_setup
 from claude_double import HANDOFF, Double, result
 from fake_provider import done, script
 
@@ -32,11 +33,6 @@ def secrets() -> list[str]:
     rng = random.Random(10)
     shapes = [make for name, make in test_redaction.SHAPES.items() if name != "private-key"]
     return [shapes[place % len(shapes)](rng) for place in range(PLANTED)]
-
-
-def everything_below(folder: Path) -> str:
-    kept = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-    return kept.decode("utf-8", "replace")
 
 
 def words(found: list[str]) -> str:
@@ -76,7 +72,7 @@ async def test_300_planted_secrets_reach_no_place_where_anything_is_kept(
     views = await _views(project, tasks)
     assert sum(secret in json.dumps(provider.requests()) for secret in planted) >= len(parts[0])
     home = Path(os.environ["DISPATCH_MCP_HOME"])
-    seen = everything_below(home) + views + caplog.text
+    seen = store_setup.everything_below(home).decode("utf-8", "replace") + views + caplog.text
     assert "[redacted:" in seen
     assert [secret for secret in planted if secret in seen or json.dumps(secret)[1:-1] in seen] == []
 

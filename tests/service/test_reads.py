@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import anyio
 import dispatcher_setup
 import pytest
-from dispatcher_setup import Desk
+from dispatcher_setup import started
 
 from dispatch_mcp import model
 from dispatch_mcp.engine import executor
-from dispatch_mcp.service import answers, route_memory
+from dispatch_mcp.service import route_memory
 
 pytestmark = pytest.mark.anyio
 
@@ -73,10 +73,6 @@ def home(tmp_path: Path) -> Path:
 
 def host_task(task_id: str, *deps: str, **fields: Any) -> dict[str, Any]:
     return {"id": task_id, "do": f"Do the {task_id} part", "deps": list(deps), **fields}
-
-
-async def started(desk: Desk, *tasks: dict[str, Any]) -> answers.Progress:
-    return await desk.app.dispatch(plan_id=await desk.planned(*tasks))
 
 
 async def test_a_dispatch_of_two_host_tasks_reads_the_store_eight_times_at_most(

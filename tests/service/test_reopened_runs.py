@@ -10,7 +10,7 @@ from typing import Any
 
 import dispatcher_setup
 import pytest
-from dispatcher_setup import Desk, said
+from dispatcher_setup import Desk, said, started, task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,13 +28,9 @@ async def desk(tmp_path: Path) -> AsyncGenerator[Desk]:
         yield opened
 
 
-def task(task_id: str, *deps: str, **fields: Any) -> dict[str, Any]:
-    return {"id": task_id, "do": f"Do {task_id}", "deps": list(deps), **fields}
-
-
 async def failed_run(desk: Desk, *tasks: dict[str, Any]) -> answers.Progress:
     """Returns a run whose first tasks were all handed out, of which the last has failed and the others are done."""
-    progress = await desk.app.dispatch(plan_id=await desk.planned(*tasks))
+    progress = await started(desk, *tasks)
     *done, last = progress.assignments
     failure = {"task_id": last.task_id, "attempt": 1, "status": "failed", "error": "no such table"}
     ended = await desk.app.report(progress.run_id, [*(said(one) for one in done), failure])

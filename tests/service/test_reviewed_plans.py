@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,15 @@ pytestmark = pytest.mark.anyio
 GARBAGE = "looks fine to me"
 
 
-async def reviewed(chat: Chat, workspace: Path, *tasks: dict[str, Any]) -> None:
-    """Brings a run to where the work is done and its review is out."""
-    await chat.begin(*(tasks or (FIX, DOCS)))
-    (workspace / "app/cart.py").write_text(BETTER)
-    await chat.report("fix")
+@asynccontextmanager
+async def reviewed(tmp_path: Path, *, git: bool = True, **flags: Any) -> AsyncGenerator[Chat]:
+    """Yields a chat whose run is where the work is done and its review is out; the workspace is the folder `shop`."""
+    workspace = reviewed_runs.shop(tmp_path / "shop", git=git)
+    async with reviewed_runs.opened(tmp_path / "state", workspace, **flags) as chat:
+        await chat.begin(FIX, DOCS)
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        yield chat
 
 
 @pytest.mark.parametrize(
@@ -52,18 +58,14 @@ async def reviewed(chat: Chat, workspace: Path, *tasks: dict[str, Any]) -> None:
 async def test_what_builds_on_work_begins_only_when_its_review_answers_a_usable_pass(
     tmp_path: Path, status: str, text: str, *, passes: bool
 ) -> None:
-    workspace = reviewed_runs.shop(tmp_path / "shop")
-    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
-        await reviewed(chat, workspace)
+    async with reviewed(tmp_path) as chat:
         answer = await chat.report("fix.review", text, status=status)
         assert ("docs" in {one.task_id for one in answer.assignments}) is passes
         assert ((await chat.states())["docs"] == "running") is passes
 
 
 async def test_a_review_is_shown_the_goal_and_the_change_and_the_next_attempt_what_it_found(tmp_path: Path) -> None:
-    workspace = reviewed_runs.shop(tmp_path / "shop")
-    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
-        await reviewed(chat, workspace)
+    async with reviewed(tmp_path) as chat:
         shown = await chat.prompt("fix.review")
         for text in ("Make the totals right", "-    return sum(cart)", "+    return sum(line.price for line in cart)"):
             assert text in shown
@@ -83,18 +85,16 @@ async def test_a_review_is_shown_the_goal_and_the_change_and_the_next_attempt_wh
 
 
 async def test_the_next_round_is_shown_what_it_said_and_the_change_as_it_is_then(tmp_path: Path) -> None:
-    workspace = reviewed_runs.shop(tmp_path / "shop")
-    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
-        await reviewed(chat, workspace)
+    async with reviewed(tmp_path) as chat:
         await chat.report("fix.review", verdict("FAIL", "critical"))
-        (workspace / "app/cart.py").write_text(BETTER.replace("line.price", "float(line.price)"))
+        (tmp_path / "shop/app/cart.py").write_text(BETTER.replace("line.price", "float(line.price)"))
         await chat.report("fix", "mended")
         shown = await chat.prompt("fix.review")
         assert "earlier findings" in shown
         assert "A critical fault" in shown
         assert "float(line.price)" in shown
         await chat.report("fix.review", PASS)
-        (workspace / "CHANGES.md").write_text("# Changes\n\nTotals are right.\n")
+        (tmp_path / "shop/CHANGES.md").write_text("# Changes\n\nTotals are right.\n")
         await chat.report("docs", "described")
         last = await chat.report("review", PASS)
         assert last.state.value == "succeeded"
@@ -103,9 +103,7 @@ async def test_the_next_round_is_shown_what_it_said_and_the_change_as_it_is_then
 async def test_a_reviewer_whose_answer_cannot_be_used_is_told_why_and_shown_the_same_change_again(
     tmp_path: Path,
 ) -> None:
-    workspace = reviewed_runs.shop(tmp_path / "shop")
-    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
-        await reviewed(chat, workspace)
+    async with reviewed(tmp_path) as chat:
         first = (await chat.out())["fix.review"]
         repeated = (await chat.out())["fix.review"]
         assert repeated.call == first.call
@@ -117,9 +115,7 @@ async def test_a_reviewer_whose_answer_cannot_be_used_is_told_why_and_shown_the_
 
 
 async def test_an_inconclusive_review_blocks_and_says_so_everywhere(tmp_path: Path) -> None:
-    workspace = reviewed_runs.shop(tmp_path / "shop")
-    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
-        await reviewed(chat, workspace)
+    async with reviewed(tmp_path) as chat:
         await chat.report("fix.review", GARBAGE)
         last = await chat.report("fix.review", GARBAGE)
         assert last.state.value == "inconclusive"
@@ -177,9 +173,7 @@ async def test_what_is_too_long_for_one_review_is_not_passed_by_it(tmp_path: Pat
 
 
 async def test_rounds_are_bounded_by_the_setting_and_then_the_run_needs_changes(tmp_path: Path) -> None:
-    workspace = reviewed_runs.shop(tmp_path / "shop")
-    async with reviewed_runs.opened(tmp_path / "state", workspace, council_rounds=2) as chat:
-        await reviewed(chat, workspace)
+    async with reviewed(tmp_path, council_rounds=2) as chat:
         await chat.report("fix.review", verdict("FAIL", "high"))
         await chat.report("fix", "again")
         last = await chat.report("fix.review", verdict("FAIL", "high"))
@@ -206,9 +200,7 @@ async def test_a_review_that_nobody_waits_for_still_decides_how_the_run_ends(tmp
 
 
 async def test_what_a_passing_review_found_besides_is_left_to_do_on_the_run(tmp_path: Path) -> None:
-    workspace = reviewed_runs.shop(tmp_path / "shop")
-    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
-        await reviewed(chat, workspace)
+    async with reviewed(tmp_path) as chat:
         assert (await chat.trace()).follow_ups == ()
         await chat.report("fix.review", verdict("PASS", "medium", "low"))
         line = "fix.review: medium: app/cart.py:2: A medium fault"
@@ -220,9 +212,7 @@ async def test_what_a_passing_review_found_besides_is_left_to_do_on_the_run(tmp_
 
 
 async def test_without_a_repository_the_files_are_shown_as_they_are(tmp_path: Path) -> None:
-    workspace = reviewed_runs.shop(tmp_path / "shop", git=False)
-    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
-        await reviewed(chat, workspace)
+    async with reviewed(tmp_path, git=False) as chat:
         shown = await chat.prompt("fix.review")
         assert "+    return sum(line.price for line in cart)" in shown
         assert "the files as they are" in shown
@@ -272,9 +262,7 @@ async def test_a_review_of_a_users_own_plan_is_a_review(tmp_path: Path, review: 
 
 
 async def test_only_a_person_lets_a_review_go_that_has_not_passed(tmp_path: Path) -> None:
-    workspace = reviewed_runs.shop(tmp_path / "shop")
-    async with reviewed_runs.opened(tmp_path / "state", workspace, council_rounds=1) as chat:
-        await reviewed(chat, workspace)
+    async with reviewed(tmp_path, council_rounds=1) as chat:
         await chat.report("fix.review", verdict("FAIL", "high"))
         with pytest.raises(errors.NotAllowed, match="only a person"):
             await chat.app.steer(chat.run_id, "skip", "fix.review", "never mind")

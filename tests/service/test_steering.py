@@ -8,11 +8,11 @@ from typing import Any
 
 import dispatcher_setup
 import pytest
-from dispatcher_setup import Desk, said
+from dispatcher_setup import Desk, said, started, task
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, RunState
-from dispatch_mcp.service import answers, approvals
+from dispatch_mcp.service import approvals
 
 pytestmark = pytest.mark.anyio
 
@@ -25,14 +25,6 @@ NO = approvals.Verdict(approved=False, by="ann at a shell", reason="not yet")
 async def desk(tmp_path: Path) -> AsyncGenerator[Desk]:
     async with dispatcher_setup.opened(tmp_path / "home") as opened:
         yield opened
-
-
-def task(task_id: str, *deps: str, **fields: Any) -> dict[str, Any]:
-    return {"id": task_id, "do": f"Do {task_id}", "deps": list(deps), **fields}
-
-
-async def started(desk: Desk, *tasks: dict[str, Any]) -> answers.Progress:
-    return await desk.app.dispatch(plan_id=await desk.planned(*tasks))
 
 
 async def test_a_paused_run_hands_out_nothing_until_it_goes_on(desk: Desk) -> None:

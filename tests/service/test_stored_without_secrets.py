@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import memory_client
 import pytest
+import store_setup
 
 from dispatch_mcp import composition, errors, model
 from dispatch_mcp.engine import outcome_redaction
@@ -37,10 +38,6 @@ def planned(**fields: Any) -> model.Task:
     return model.Task.model_validate(fields)
 
 
-def everything_below(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-
-
 async def test_no_field_of_a_plan_a_message_or_a_reason_keeps_a_secret(tmp_path: Path) -> None:
     home = tmp_path / "home"
     settings = memory_client.settings(home, memory_client.repository(tmp_path / "shop"))
@@ -59,7 +56,7 @@ async def test_no_field_of_a_plan_a_message_or_a_reason_keeps_a_secret(tmp_path:
         assert "[redacted:" in edited.plan.tasks[-1].goal
         stored = await app.store.plan(plan.id, principal=app.principal)
     assert stored.tasks[0].files == ("src/postgres/x.py",), "a value that is an ordinary word leaves paths alone"
-    kept = everything_below(home)
+    kept = store_setup.everything_below(home)
     assert b"[redacted:" in kept
     assert TOKEN.encode() not in kept
     assert VALUE.encode() not in kept
@@ -96,4 +93,4 @@ def test_a_dispatcher_without_a_redactor_knows_the_values_of_the_environment(
             await app.plans.plan([{"id": "a", "do": f"Log in with {VALUE}"}])
 
     anyio.run(plan)
-    assert VALUE.encode() not in everything_below(tmp_path / "home")
+    assert VALUE.encode() not in store_setup.everything_below(tmp_path / "home")

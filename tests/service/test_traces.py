@@ -11,7 +11,7 @@ import dispatcher_setup
 import hypothesis
 import hypothesis.strategies as st
 import pytest
-from dispatcher_setup import Desk, said
+from dispatcher_setup import Desk, said, started, task
 
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.cli import shell_wording
@@ -26,14 +26,6 @@ pytestmark = pytest.mark.anyio
 async def desk(tmp_path: Path) -> AsyncGenerator[Desk]:
     async with dispatcher_setup.opened(tmp_path / "home", archive=str) as opened:
         yield opened
-
-
-def task(task_id: str, *deps: str, **fields: Any) -> dict[str, Any]:
-    return {"id": task_id, "do": f"Do {task_id}", "deps": list(deps), **fields}
-
-
-async def started(desk: Desk, *tasks: dict[str, Any]) -> answers.Progress:
-    return await desk.app.dispatch(plan_id=await desk.planned(*tasks))
 
 
 async def finished(desk: Desk, progress: answers.Progress, **more: Any) -> answers.ReportAnswer:

@@ -70,6 +70,20 @@ class Desk:
         return {row.id: row.state.value for row in await self.app.store.tasks(run_id)}
 
 
+def task(task_id: str, *deps: str, **fields: Any) -> dict[str, Any]:
+    return {"id": task_id, "do": f"Do {task_id}", "deps": list(deps), **fields}
+
+
+async def started(desk: Desk, *tasks: dict[str, Any], **more: Any) -> answers.Progress:
+    """Plans tasks and dispatches them; `more` is what the dispatch says."""
+    return await desk.app.dispatch(plan_id=await desk.planned(*tasks), **more)
+
+
+async def handed(desk: Desk, *tasks: dict[str, Any], **more: Any) -> tuple[assignments.Assignment, ...]:
+    """Returns what the host is handed first of a new run."""
+    return (await started(desk, *tasks, **more)).assignments
+
+
 def said(given: assignments.Assignment, text: str = "done", **more: Any) -> dict[str, Any]:
     """Returns the report of an assignment."""
     handoff = {"completed_work": text, "decisions_made": [f"decided {given.task_id}"]}

@@ -16,6 +16,11 @@ SERVER = transitions.SERVER_WORKERS
 HOST = transitions.HOST_WORKERS
 
 
+def everything_below(folder: Path) -> bytes:
+    """Returns the contents of all files, one after the other."""
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
 def chain(*ids: str, plan_id: str = "plan", version: int = 1, **fields: model.Json) -> model.Plan:
     """A plan of tasks one after the other."""
     tasks = [
