@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import claude_lab
+import council_setup
 import fake_provider
 import pytest
 from fake_provider import done, script
@@ -85,6 +86,7 @@ async def test_a_mixed_run_ends_with_merged_commits_receipts_and_the_providers_o
         "DISPATCH_MCP_PASS_ENV": json.dumps(sorted(claude_lab.QUIET)),
         "DISPATCH_MCP_TASK_TIMEOUT_S": "120",
     }
+    provider.rules({"match": {"system": "You are the"}, "steps": [done(answer=council_setup.PASS)]})
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps(document(repository)))
     ran = await anyio.to_thread.run_sync(shell, env, "run", str(plan), "--quiet")
@@ -101,7 +103,10 @@ async def test_a_mixed_run_ends_with_merged_commits_receipts_and_the_providers_o
         assert outcomes[task]["task"]["state"] == "succeeded"  # proven, not claimed
         assert any(receipt["ok"] and receipt["criterion"] for receipt in outcomes[task]["outcome"]["receipts"])
     assert "shop.py" in json.dumps(outcomes["tree"]["outcome"]["output"])
-    bill = sum(attempt["usage"]["cost_usd"] or 0.0 for trace in outcomes.values() for attempt in trace["attempts"])
+    summary = shell(env, "trace", "latest", "--view", "summary", "--json")
+    council = {task["id"]: task["state"] for task in summary["tasks"] if task["id"].startswith("council.")}
+    assert list(council.values()) == ["succeeded"] * 3, council
+    bill = summary["spend"]["cost_usd"]
     assert bill == pytest.approx(provider.booked(), abs=1e-6)
     assert bill > 0
     assert git(repository, "status", "--porcelain") == ""
