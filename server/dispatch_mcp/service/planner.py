@@ -203,13 +203,10 @@ class Planner:
         reading = plan_documents.read_tasks([self._like_another(task, graph) for task in graph.tasks])
         faults = await computation.apart(self.check, reading)
         refuse([fault.model_copy(update={"where": graph.place(fault.where)}) for fault in faults])
-        proposal = await self._planned(
-            plan_documents.Document(reading, max_parallel),
-            request=request,
-            on_conflict=on_conflict,
-            pattern=pattern,
-            additions={task_id: f"{PATTERN}{name}" for task_id, name in graph.additions.items()},
-        )
+        additions = {task_id: f"{PATTERN}{name}" for task_id, name in graph.additions.items()}
+        frame = self._frame(plan_documents.Document(reading, max_parallel), on_conflict)
+        words = {"request": request, "pattern": self._pattern(pattern), "additions": additions}
+        proposal = await self._planned(reading, frame.model_copy(update=words))
         return proposal._replace(
             goals={task["id"]: task["do"] for task in graph.tasks if task["id"] not in graph.additions},
         )
@@ -255,34 +252,25 @@ class Planner:
             PlanRejected: with every problem at once; nothing is stored.
         """
         refuse(await computation.apart(self.check, document.reading))
-        return await self._planned(document, request=request, on_conflict=on_conflict, plan_id=plan_id, pattern=pattern)
+        words = {"request": request, "pattern": self._pattern(pattern)}
+        frame = self._frame(document, on_conflict, plan_id).model_copy(update=words)
+        return await self._planned(document.reading, frame)
 
-    async def _planned(
-        self,
-        document: plan_documents.Document,
-        *,
-        request: str = "",
-        on_conflict: model.Conflict = "serialize",
-        plan_id: str = "",
-        pattern: str = "",
-        additions: Mapping[str, str] = {},
-    ) -> PlanProposal:
-        """Plans a document that has been checked; `additions` are its tasks that nobody sent, each with its reason."""
-        reading = document.reading
-        pattern = self._pattern(pattern)
-        if self.memory:
-            await self.memory.refresh()
-        frame = model.Plan(
+    def _frame(self, document: plan_documents.Document, on_conflict: model.Conflict, plan_id: str = "") -> model.Plan:
+        """Returns the plan of a document without its tasks; it gets `plan_id` or a new id."""
+        return model.Plan(
             id=plan_id or self.new_id(),
             tasks=(),
-            request=request,
-            pattern=pattern,
             workspace=self.rules.workspace,
             max_parallel=document.max_parallel or self.rules.max_parallel,
             on_conflict=on_conflict,
             timeout_s=document.timeout_s,
-            additions=dict(additions),
         )
+
+    async def _planned(self, reading: plan_documents.Reading, frame: model.Plan) -> PlanProposal:
+        """Does the rest of what `plan` does with tasks that have been checked."""
+        if self.memory:
+            await self.memory.refresh()
         notes = [*reading.notes, *typed_inputs.notices(reading.tasks, self._form)]
         proposal = await self._prepared(frame, reading.tasks, notes, await self._runners())
         if self.memory:
@@ -307,7 +295,7 @@ class Planner:
         try:
             plan = await self.store.plan(plan_id, principal=self.principal)
         except errors.UnknownHandle:
-            return await self._planned(document, on_conflict=on_conflict, plan_id=plan_id)
+            return await self._planned(reading, self._frame(document, on_conflict, plan_id))
         schedule = plan_checks.prepare(plan.tasks, max_parallel=plan.max_parallel, workspace=plan.workspace)
         proofs = proof_proposals.propose(plan.tasks, await self._runners(), rules.allow_list)
         return PlanProposal(
