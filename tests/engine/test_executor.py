@@ -5,6 +5,7 @@ from itertools import count
 from pathlib import Path
 
 import anyio
+import pulse_waits
 import pytest
 from engine_conformance import ended, new_run, reached, script, task
 
@@ -254,9 +255,7 @@ async def test_what_a_lost_attempt_left_behind_reaches_the_next_one(store: sqlit
     async with executor.open_engine(store, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
         run_id = await new_run(store, task("a"))
         await engine.start(run_id)
-        with anyio.fail_after(5):
-            while not await store.last_beat(run_id, "a"):
-                await engine.pulse.wait()
+        await pulse_waits.until(engine, lambda: store.last_beat(run_id, "a"))
     async with executor.open_engine(store, {WorkerKind.SCRIPTED: worker}, pace=FAST) as engine:
         assert await ended(engine, run_id) is RunState.SUCCEEDED
     assert worker.orders[-1].last_beat == {"session": "s-1"}

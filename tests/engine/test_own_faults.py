@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import anyio
+import pulse_waits
 import pytest
 from engine_conformance import ended, reached
 
@@ -384,9 +385,7 @@ async def test_what_a_newer_program_has_taken_over_is_left_to_it(stage: Stage) -
     real, stage.store = stage.store, Moody(stage.store, before=outdated)
     async with stage.engine() as engine:
         await engine.start(RUN)
-        with anyio.fail_after(10):
-            while not await real.adoptable():
-                await engine.pulse.wait()
+        await pulse_waits.until(engine, real.adoptable)
         assert engine.driven_runs == frozenset()
     assert stage.model.requests == 0
 

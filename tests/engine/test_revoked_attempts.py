@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pulse_waits
 import pytest
 from engine_conformance import ended, new_run, reached, script, task
 
@@ -92,9 +93,11 @@ async def test_what_a_stopped_worker_had_used_is_counted(store: sqlite_store.Sto
     worker = Patient()
     async with at_work(store, worker, "a") as (engine, run_id):
         await engine.signal(run_id, records.Action(action, "a"))
-        with anyio.fail_after(10):
-            while not (await store.spend(run_id)).tokens:
-                await engine.pulse.wait()
+
+        async def tokens() -> int:
+            return (await store.spend(run_id)).tokens
+
+        await pulse_waits.until(engine, tokens)
         assert await store.spend(run_id) == model.Usage(input_tokens=7, cost_usd=0.5)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import dispatcher_setup
+import pulse_waits
 import pytest
 
 from dispatch_mcp import errors, model
@@ -70,9 +71,13 @@ async def test_a_run_whose_ceiling_is_below_its_first_forecast_begins_nothing_an
         plan_id = await desk.planned(task("a", effort="XL"), task("b", command=["true"]))
         begun = await desk.app.dispatch(plan_id=plan_id, limits=model.Limits(dollars=0.01))
         assert begun.assignments == ()
-        with anyio.fail_after(5):
-            while not (trace := await desk.app.trace(run_id=begun.run_id)).held:
-                await desk.app.engine.pulse.wait()
+
+        async def held() -> answers.Trace | None:
+            trace = await desk.app.trace(run_id=begun.run_id)
+            return trace if trace.held else None
+
+        trace = await pulse_waits.until(desk.app.engine, held)
+        assert trace is not None
         assert (trace.state, trace.next) == ("paused", NextStep(StepKind.RAISE_LIMIT, begun.run_id))
         assert trace.held.startswith("limits.dollars is 0.01, spent are 0; a needs about 0.0")
         assert trace.spend == model.Usage()

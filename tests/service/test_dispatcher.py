@@ -108,9 +108,7 @@ async def test_any_contact_renews_the_leases_of_a_run(desk: dispatcher_setup.Des
 
 async def test_what_was_found_upstream_reaches_the_brief_with_its_proof_or_without(desk: dispatcher_setup.Desk) -> None:
     first = await desk.app.dispatch(plan_id=await desk.planned(WRITE, CHECK, JUDGE))
-    with anyio.fail_after(20):
-        while (await desk.states(first.run_id))["check"] != "succeeded":
-            await desk.app.engine.pulse.wait()
+    await desk.reaches(first.run_id, "check", "succeeded")
     reported = await desk.app.report(
         first.run_id, [dispatcher_setup.said(first.assignments[0], "the parser reads it all")]
     )
@@ -204,9 +202,7 @@ async def test_the_list_of_runs_comes_in_pages(desk: dispatcher_setup.Desk) -> N
 
 async def test_waiting_ends_when_there_is_news(desk: dispatcher_setup.Desk) -> None:
     progress = await desk.app.dispatch(plan_id=await desk.planned(simulated("a", hang=True)))
-    with anyio.fail_after(20):
-        while "attempt_started" not in await desk.kinds(progress.run_id):
-            await desk.app.engine.pulse.wait()
+    await desk.reaches(progress.run_id, "a", "running")
     seen = (await desk.app.trace(run_id=progress.run_id, view="timeline")).cursor
     news: list[answers.Trace] = []
 

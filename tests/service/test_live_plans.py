@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
-import anyio
 import dispatcher_setup
 import pytest
 from dispatcher_setup import task
@@ -55,9 +54,7 @@ async def test_the_engine_carries_out_what_was_added_to_a_run_it_drives(desk: di
     given = await desk.app.dispatch(plan_id=plan_id)
     await desk.app.plans.edit(plan_id, 1, [{"op": "add", "id": "second", "task": {"do": "x", "command": ["two"]}}])
     await desk.app.dispatch(run_id=given.run_id)
-    with anyio.fail_after(5):
-        while (await desk.states(given.run_id))["second"] != "succeeded":
-            await desk.app.engine.pulse.wait()
+    await desk.reaches(given.run_id, "second", "succeeded")
     assert desk.commands.ran == ["first", "second"]
 
 

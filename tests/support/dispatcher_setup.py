@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pulse_waits
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
@@ -68,6 +69,14 @@ class Desk:
 
     async def states(self, run_id: str) -> dict[str, str]:
         return {row.id: row.state.value for row in await self.app.store.tasks(run_id)}
+
+    async def reaches(self, run_id: str, task_id: str, state: str) -> None:
+        """Returns when the task is in that state."""
+
+        async def reached() -> bool:
+            return (await self.states(run_id))[task_id] == state
+
+        await pulse_waits.until(self.app.engine, reached)
 
 
 def task(task_id: str, *deps: str, **fields: Any) -> dict[str, Any]:

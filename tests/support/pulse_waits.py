@@ -1,0 +1,25 @@
+"""Waiting until something holds in a store that an engine changes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+
+from dispatch_mcp.engine import executor
+
+Seen = TypeVar("Seen")
+
+PATIENCE_S = 60
+"""A machine under load may take this long; a change that never comes still fails the test."""
+
+
+async def until(engine: executor.EmbeddedEngine, look: Callable[[], Awaitable[Seen]]) -> Seen:
+    """Returns what `look` returns first that is true; the pulse is taken before each look, so that none is missed."""
+    with anyio.fail_after(PATIENCE_S):
+        while True:
+            pulse = engine.pulse
+            if seen := await look():
+                return seen
+            await pulse.wait()
