@@ -1,12 +1,13 @@
 #!/bin/sh
-# Makes .venv ready for one purpose: plain, test, dev or bench. Does nothing when it already is.
+# Makes .venv, or the folder that DISPATCH_MCP_VENV names, ready for one purpose: plain, test, dev or bench. Does nothing
+# when it already is.
 # Where packages come from is the machine's own pip or uv configuration.
 set -eu
 
 purpose=${1:?usage: environment.sh plain|test|dev|bench}
 root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$root"
-venv=.venv
+venv=${DISPATCH_MCP_VENV:-.venv}
 stamp=$venv/.ready-$purpose
 want="$root $(cksum <pyproject.toml)"
 case $purpose in
@@ -37,29 +38,30 @@ have_uv() {
 }
 
 install_with_uv() {
-  if ! new_enough $venv/bin/python; then
+  if ! new_enough "$venv/bin/python"; then
     python=$(find_python) || exit 1
-    uv venv -q --clear --python "$python" $venv || return 1
+    uv venv -q --clear --python "$python" "$venv" || return 1
   fi
-  uv pip install -q --python $venv/bin/python -e "$target"
+  uv pip install -q --python "$venv/bin/python" -e "$target"
 }
 
 install_with_pip() {
-  if ! new_enough $venv/bin/python; then
+  if ! new_enough "$venv/bin/python"; then
     python=$(find_python) || exit 1
-    rm -rf $venv
-    if ! "$python" -m venv $venv; then
+    rm -rf "$venv"
+    if ! "$python" -m venv "$venv"; then
       echo "$python cannot make virtual environments; on Debian or Ubuntu install python3-venv." >&2
       return 1
     fi
   fi
-  $venv/bin/python -m pip --version >/dev/null 2>&1 || $venv/bin/python -m ensurepip >/dev/null
-  $venv/bin/python -m pip install -qq --disable-pip-version-check -e "$target"
+  "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$venv/bin/python" -m ensurepip >/dev/null
+  "$venv/bin/python" -m pip install -qq --disable-pip-version-check -e "$target"
 }
 
-if new_enough $venv/bin/python && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ]; then
+if new_enough "$venv/bin/python" && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ]; then
   exit 0
 fi
+mkdir -p "$(dirname "$venv")"
 echo "Setting up $venv ($purpose), once ..." >&2
 if have_uv; then
   install_with_uv || { echo "uv could not do it; trying pip ..." >&2; install_with_pip; }

@@ -107,12 +107,12 @@ async def test_names_descriptions_and_schemas_change_only_on_purpose(desk: memor
     )
 
 
-async def test_what_only_reads_says_so_and_routing_is_always_loaded(desk: memory_client.Desk) -> None:
+async def test_what_only_reads_says_so_and_no_schema_is_loaded_before_it_is_needed(desk: memory_client.Desk) -> None:
     tools = {tool.name: tool for tool in (await desk.client.list_tools()).tools}
     reading = {name for name, tool in tools.items() if tool.annotations and tool.annotations.read_only_hint}
     assert reading == {"route_task", "get_trace"}
-    assert {name for name, tool in tools.items() if (tool.meta or {}).get("anthropic/alwaysLoad")} == {"route_task"}
-    assert all((tool.meta or {}).get("anthropic/searchHint") for name, tool in tools.items() if name != "route_task")
+    assert [name for name, tool in tools.items() if (tool.meta or {}).get("anthropic/alwaysLoad")] == []
+    assert all((tool.meta or {}).get("anthropic/searchHint") for tool in tools.values())
 
 
 @pytest.mark.promise("R15")

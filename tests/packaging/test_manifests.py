@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dispatch_mcp import __version__
 
@@ -38,11 +40,9 @@ def test_every_manifest_has_the_version_of_the_package(project: Any) -> None:
     assert versions | {project["version"]} == {__version__}
 
 
-@pytest.mark.parametrize("name", ["claude_config_example.json", ".mcp.json"])
+@pytest.mark.parametrize("name", ["claude_config_example.json", ".claude-plugin/plugin.json"])
 def test_a_client_configuration_holds_stdio_servers_only(name: str) -> None:
-    configuration = read(name)
-    assert list(configuration) == ["mcpServers"]
-    for key, server in configuration["mcpServers"].items():
+    for key, server in read(name)["mcpServers"].items():
         assert re.fullmatch(r"[A-Za-z0-9_-]+", key)
         assert set(server) <= {"type", "command", "args", "env"}
         assert server.get("type", "stdio") == "stdio"
@@ -77,7 +77,41 @@ def test_the_registry_entry_is_the_one_that_the_readme_names(project: Any) -> No
 def test_the_plugin_brings_its_server() -> None:
     plugin = read(".claude-plugin/plugin.json")
     assert {"name", "version", "description", "author", "license"} <= set(plugin)
-    assert "${CLAUDE_PLUGIN_ROOT:-.}" in read(".mcp.json")["mcpServers"]["dispatch"]["args"]
+    server = plugin["mcpServers"]["dispatch"]
+    assert (server["command"], server["args"]) == ("sh", ["${CLAUDE_PLUGIN_ROOT}/plugin/start.sh"])
+    assert not (REPOSITORY / ".mcp.json").exists(), "a plugin would read it as well"
+
+
+def test_the_plugin_lists_no_agents_and_only_folders_that_exist() -> None:
+    plugin = read(".claude-plugin/plugin.json")
+    assert plugin["agents"] == []
+    assert all((REPOSITORY / folder).is_dir() for folder in (*plugin["commands"], *plugin["skills"]))
+    assert not any((REPOSITORY / folder).exists() for folder in ("commands", "skills")), "these would be read as well"
+
+
+def test_the_commands_of_the_plugin_cost_a_conversation_nothing() -> None:
+    commands = sorted((REPOSITORY / "plugin/commands").glob("*.md"))
+    headers = {file.stem: yaml.safe_load(file.read_text(encoding="utf-8").split("---")[1]) for file in commands}
+    assert {"plan", "resume", "review", "status"} <= set(headers)
+    assert [name for name, header in headers.items() if header.get("disable-model-invocation") is not True] == []
+
+
+def test_the_marketplace_offers_the_plugin_of_this_folder() -> None:
+    plugin, market = read(".claude-plugin/plugin.json"), read(".claude-plugin/marketplace.json")
+    (entry,) = market["plugins"]
+    assert entry["source"] == "./"
+    assert {key: entry[key] for key in ("name", "version", "description")} == {
+        key: plugin[key] for key in ("name", "version", "description")
+    }
+
+
+def test_the_icon_is_a_square_png_of_the_size_that_directories_take() -> None:
+    data = (REPOSITORY / read(".claude-plugin/plugin.json")["icon"]).read_bytes()
+    width, height = struct.unpack(">II", data[16:24])
+    assert data.startswith(b"\x89PNG")
+    assert width == height
+    assert 512 <= width <= 2048
+    assert len(data) < 2 << 20
 
 
 def test_the_bundle_starts_the_entry_point_that_exists_and_names_every_tool() -> None:

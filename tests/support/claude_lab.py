@@ -46,7 +46,7 @@ def worker(fake: fake_provider.Provider, home: Path, **settings: Any) -> claude_
 
 def work(workspace: Path, *steps: dict[str, Any], **more: Any) -> work_order.WorkOrder:
     """Returns an order whose model says `steps`."""
-    task = model.Task(id="t1", goal=f"Work. {fake_provider.script(*steps)}")
+    task = model.Task(id="t1", do=f"Work. {fake_provider.script(*steps)}")
     return work_order.WorkOrder(
         more.pop("run_id", "run-1"), task, more.pop("attempt", 1), WorkerKind.CLAUDE, workspace=str(workspace), **more
     )
@@ -71,11 +71,13 @@ class Host:
 
 async def session(env: dict[str, str], cwd: Path, server: dict[str, Any], prompt: str) -> Host:
     """Runs Claude Code as the host of one MCP server until it has answered."""
-    argv = [
-        *(PROGRAM, "-p", "--output-format=stream-json", "--verbose", "--model=sonnet", "--strict-mcp-config"),
-        f"--mcp-config={json.dumps({'mcpServers': {'dispatch': server}})}",
-        "--allowedTools=mcp__dispatch",
-    ]
+    config = json.dumps({"mcpServers": {"dispatch": server}})
+    return await run(env, cwd, prompt, "--strict-mcp-config", f"--mcp-config={config}", "--allowedTools=mcp__dispatch")
+
+
+async def run(env: dict[str, str], cwd: Path, prompt: str, *options: str) -> Host:
+    """Runs Claude Code with what it finds there and `options` until it has answered."""
+    argv = [PROGRAM, "-p", "--output-format=stream-json", "--verbose", "--model=sonnet", *options]
     done = await anyio.run_process(argv, input=prompt.encode(), env=env, cwd=cwd, check=False, stderr=subprocess.PIPE)
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]
     return Host(done.returncode, rows, done.stderr.decode(errors="replace"))

@@ -67,6 +67,7 @@ TITLES = {
 }
 
 SEARCH_HINTS = {
+    "route_task": "which specialist agent model suits delegate assign",
     "plan_dag": "plan tasks dependencies parallel agents dag split decompose",
     "dispatch": "run agents parallel start resume continue orchestrate workers",
     "report": "agent results finished handoff done",

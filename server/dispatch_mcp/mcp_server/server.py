@@ -242,16 +242,10 @@ def tool(name: str) -> Tool:
             idempotent_hint=name in READ_ONLY or name in ("dispatch", "report"),
             open_world_hint=False,
         ),
-        meta=_meta(name),
+        meta={"anthropic/searchHint": descriptions.SEARCH_HINTS[name]},
         structured_output=False,
     )
     return definition.model_copy(update={"parameters": tool_arguments.schema(arguments_type)})
-
-
-def _meta(name: str) -> dict[str, Any]:
-    if name == "route_task":
-        return {"anthropic/alwaysLoad": True}
-    return {"anthropic/searchHint": descriptions.SEARCH_HINTS[name]}
 
 
 def _sign(call: Callable[..., Awaitable[CallToolResult]], arguments_type: type[tool_arguments.Args]) -> None:
