@@ -58,6 +58,20 @@ def test_a_pause_names_the_task_that_goes_on_first_and_when() -> None:
     assert next_steps.tried_again(several) == "'api' is tried again in 60 s (and 2 more later)."
 
 
+@pytest.mark.parametrize(
+    ("needs", "where"),
+    [
+        ((), ""),
+        (("api",), " where ANTHROPIC_API_KEY is set"),
+        (("api", "claude"), " where ANTHROPIC_API_KEY is set and Claude Code is installed"),
+    ],
+)
+def test_what_nobody_carries_on_says_which_command_does_and_where(needs: tuple[str, ...], where: str) -> None:
+    step = NextStep(StepKind.CARRY_ON, ownerless=("a",), needs=needs)
+    text = f"NOBODY CARRIES ON 'a': no process that lives has this run. `do it` goes on with it{where}."
+    assert next_steps.carried_on(step, "`do it`") == text
+
+
 def test_words_that_are_the_same_for_every_step_say_nothing_about_it() -> None:
     words = next_steps.constant_words("Look again.")
     assert words(NextStep(StepKind.WATCH, "r")) == words(NextStep(StepKind.RESUME)) == "Look again."

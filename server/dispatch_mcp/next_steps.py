@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 _MINUTE: Final = 60
 _MOST_NAMES: Final = 5
 _MOST_CAUSES: Final = 2
+_PLACES: Final = {"api": "ANTHROPIC_API_KEY is set", "claude": "Claude Code is installed"}
+"""Which environment has the workers that not every one has."""
 
 
 class StepKind(StrEnum):
@@ -25,6 +27,7 @@ class StepKind(StrEnum):
     FINISH_ASSIGNMENTS = "finish_assignments"
     KEEP_ASSIGNMENTS = "keep_assignments"
     AWAIT_RETRY = "await_retry"
+    CARRY_ON = "carry_on"
     WATCH = "watch"
     DECIDE = "decide"
     RESUME = "resume"
@@ -91,6 +94,8 @@ class NextStep:
         out_s: For how many seconds the first of what is out has been out.
         retries: The tasks that are tried again after a pause.
         retry_s: In how many seconds the first of them begins.
+        ownerless: The tasks of the server's workers that wait or had begun, where no living process carries the run on.
+        needs: The workers that not everybody has and that carrying the run on takes.
         pass_on: The tasks at work to which the answer has messages.
         unread: The tasks that ended without having read a message that the answer has.
         notes_at: Where messages stand whole that the answer cuts or leaves out.
@@ -114,6 +119,8 @@ class NextStep:
     out_s: float = 0.0
     retries: tuple[str, ...] = ()
     retry_s: float = 0.0
+    ownerless: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     pass_on: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     notes_at: str = ""
@@ -177,6 +184,14 @@ def tried_again(step: NextStep) -> str:
 def ended_unread(step: NextStep, noun: str) -> str:
     """Returns which tasks ended without having read what the noun says."""
     return f"{names(step.unread)} ended without having read {noun}"
+
+
+def carried_on(step: NextStep, command: str) -> str:
+    """Returns that nobody carries the run on, and with which command somebody does."""
+    places = [_PLACES[name] for name in step.needs if name in _PLACES]
+    where = f" where {' and '.join(places)}" if places else ""
+    what = names(step.ownerless) or "THE RUN"
+    return f"NOBODY CARRIES ON {what}: no process that lives has this run. {command} goes on with it{where}."
 
 
 def failed_alike(step: NextStep) -> str:

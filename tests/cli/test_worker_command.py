@@ -18,8 +18,10 @@ import rogue_processes
 from claude_double import Double
 
 from dispatch_mcp import composition, configuration
+from dispatch_mcp.cli import shell_wording
+from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model import records
-from dispatch_mcp.service import dispatcher
+from dispatch_mcp.service import dispatcher, traces
 
 pytestmark = pytest.mark.anyio
 
@@ -66,6 +68,40 @@ async def test_a_run_that_a_chat_has_left_is_brought_to_its_end(tmp_path: Path) 
     assert (process.returncode, json.loads(out)) == (0, {"runs": {run_id: "succeeded"}})
     assert f"run {run_id}: going on with it" in err
     assert (await record(tmp_path, run_id)).state == "succeeded"
+
+
+async def test_a_run_of_commands_that_was_killed_says_that_nobody_carries_it_on_and_a_worker_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run's default worker, `api`, is not here; its only task is a command."""
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDECODE"):
+        monkeypatch.delenv(name, raising=False)
+    wait = [sys.executable, "-c", "import pathlib, time; time.sleep(0 if pathlib.Path('go').exists() else 60)"]
+    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([wait]))
+    monkeypatch.setenv("DISPATCH_MCP_REVIEWS", "none")
+    document = tmp_path / "plan.json"
+    document.write_text(json.dumps({"tasks": [{"id": "one", "do": "Build", "command": wait}]}))
+    command = [sys.executable, "-m", "dispatch_mcp", "run", str(document)]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as runner:
+        async with chat(tmp_path) as app:
+            with anyio.fail_after(30):
+                while not (runs := await app.store.runs(records.LOCAL)) or not runs[0].counts.get("running"):
+                    await anyio.sleep(0.05)
+        runner.kill()
+    run_id = runs[0].id
+    settings = configuration.load(os.environ, cwd=tmp_path).settings
+    trace = await traces.read(settings, run_id, "summary")
+    assert trace.next is not None
+    text = f"{shell_wording.words(trace.next)} {tool_wording.words(trace.next)}"
+    assert text.count("NOBODY CARRIES ON 'one'") == text.count("`dispatch-mcp worker`") == 2
+    assert "Working" not in text
+    [line] = (await traces.read(settings, "", "summary")).runs
+    assert line.ownerless
+    (tmp_path / "go").touch()
+    with started("--idle", "1", "--json") as process:
+        out, _ = await ended(process)
+    assert json.loads(out) == {"runs": {run_id: "succeeded"}}
+    assert capsys.readouterr().err == ""
 
 
 async def test_a_run_that_ends_with_claims_is_told_with_how_much_is_proven(tmp_path: Path) -> None:

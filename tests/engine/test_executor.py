@@ -10,7 +10,7 @@ import pytest
 from engine_conformance import ended, new_run, reached, script, task
 
 from dispatch_mcp import model
-from dispatch_mcp.engine import executor
+from dispatch_mcp.engine import executor, run_view
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records, work_order
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import scripted
@@ -280,6 +280,24 @@ async def test_a_run_whose_worker_is_not_here_is_left_to_whoever_has_it(store: s
         assert await ended(engine, here) is RunState.SUCCEEDED
         assert (await engine.status(elsewhere.id)).owner == ""
     assert [event.kind for event in await store.events(elsewhere.id)] == ["run_created"]
+
+
+@pytest.mark.parametrize(
+    ("other", "state"), [(WorkerKind.SCRIPTED, RunState.SUCCEEDED), (WorkerKind.API, RunState.RUNNING)]
+)
+async def test_a_run_is_taken_over_by_who_has_the_workers_of_its_open_tasks(
+    store: sqlite_store.Store, other: WorkerKind, state: RunState
+) -> None:
+    tasks = (task("a"), model.Task(id="b", do="Work", deps=("a",), worker=other))
+    await store.save_plan(model.Plan(id="plan", tasks=tasks), records.LOCAL)
+    await store.create_run(records.NewRun(id="b" * 32, plan_id="plan", plan_version=1, worker=WorkerKind.API))
+    assert not (await run_view.load(store, "b" * 32, records.LOCAL)).is_driven
+    async with executor.open_engine(store, {WorkerKind.SCRIPTED: Recording()}, pace=FAST) as engine:
+        sentinel = await new_run(store, task("a"))  # younger, so that it is looked at after the other one
+        assert await ended(engine, sentinel) is RunState.SUCCEEDED
+        if state in model.RUN_FINAL:
+            await ended(engine, "b" * 32)
+        assert (await engine.status("b" * 32)).state == state
 
 
 async def test_an_engine_that_only_looks_drives_nothing_whatever_it_is_asked(store: sqlite_store.Store) -> None:

@@ -47,6 +47,34 @@ def test_only_new_assignments_count_as_work_and_the_others_as_out_since_the_firs
     assert step == NextStep(StepKind.KEEP_ASSIGNMENTS, "r", repeats=3, out_s=600.0)
 
 
+def ownerless(*rows: records.TaskRecord) -> NextStep:
+    now = step_choice.Moment(10.0, is_driven=False)
+    return step_choice.next_step(run(RunState.RUNNING), rows, moment=now)
+
+
+@pytest.mark.parametrize("state", [TaskState.RUNNING, TaskState.READY])
+@pytest.mark.parametrize("ready_at", [0.0, 90.0])
+def test_work_of_the_server_that_no_living_process_carries_on_is_never_called_working(
+    state: TaskState, ready_at: float
+) -> None:
+    rows = [
+        task("build", state, WorkerKind.COMMAND, ready_at=ready_at),
+        task("write", TaskState.BLOCKED, WorkerKind.API),
+        task("done", TaskState.SUCCEEDED, WorkerKind.CLAUDE),
+    ]
+    assert ownerless(*rows) == NextStep(StepKind.CARRY_ON, "r", ownerless=("build",), needs=("api",))
+
+
+def test_what_the_assistant_has_to_do_goes_on_beside_what_nobody_carries_on() -> None:
+    step = ownerless(task("mine", TaskState.READY), task("build", TaskState.RUNNING, WorkerKind.COMMAND))
+    assert step == NextStep(StepKind.FETCH_ASSIGNMENTS, "r", count=1, ownerless=("build",))
+
+
+@pytest.mark.parametrize("worker", [WorkerKind.HOST, WorkerKind.HUMAN])
+def test_a_run_in_which_the_server_does_nothing_needs_nobody_to_carry_it_on(worker: WorkerKind) -> None:
+    assert ownerless(task("a", TaskState.RUNNING, worker), task("b", TaskState.BLOCKED, WorkerKind.API)).ownerless == ()
+
+
 @pytest.mark.parametrize("worker", [WorkerKind.HOST, WorkerKind.API])
 def test_a_pause_before_the_next_attempt_says_when_it_is_over(worker: WorkerKind) -> None:
     rows = [

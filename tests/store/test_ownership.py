@@ -27,6 +27,37 @@ async def test_a_run_waits_for_an_owner_and_has_one_at_a_time(tmp_path: Path) ->
             assert await store.adoptable() == []
 
 
+async def test_a_run_is_adoptable_for_whoever_has_all_workers_that_its_open_tasks_need(tmp_path: Path) -> None:
+    api, command = model.WorkerKind.API, model.WorkerKind.COMMAND
+    async with sqlite_store.open_store(tmp_path) as store:
+        tasks = (
+            model.Task(id="a", do="Build", command=("make",)),
+            model.Task(id="b", do="Look", worker=api, deps=("a",)),
+            model.Task(id="c", do="Say", worker=model.WorkerKind.HUMAN),
+        )
+        await store.save_plan(model.Plan(id="plan", tasks=tasks), records.LOCAL)
+        await store.create_run(store_setup.new_run().model_copy(update={"worker": model.WorkerKind.CLAUDE}))
+        needs = {(): [], (command,): [], (api,): [], (command, api): ["run"], tuple(model.WorkerKind): ["run"]}
+        assert {kinds: await store.adoptable(kinds=kinds) for kinds in needs} == needs
+        await store.advance("run", records.Step(now=1.0, actions=[records.Action("skip", "b", by_person=True)]))
+        assert await store.adoptable(kinds=[command]) == ["run"]
+
+
+async def test_a_run_is_driven_as_long_as_its_owner_lives(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path) as store:
+        await store.save_plan(store_setup.chain("a"), records.LOCAL)
+        await store.create_run(store_setup.new_run())
+
+        async def is_driven() -> bool:
+            return (await store.whole_run("run", principal=records.ANYBODY)).is_driven
+
+        assert not await is_driven()
+        with owner_locks.OwnerLock(tmp_path) as owner:
+            await store.adopt("run", owner.id)
+            assert await is_driven()
+        assert not await is_driven()
+
+
 @pytest.mark.promise("R3")
 async def test_who_lost_the_run_is_fenced(tmp_path: Path) -> None:
     async with store_setup.running(tmp_path, store_setup.chain("a", "b")) as (store, _):

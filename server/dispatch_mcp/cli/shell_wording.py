@@ -9,6 +9,7 @@ from dispatch_mcp.next_steps import (
     NextStep,
     StepKind,
     Words,
+    carried_on,
     constant_words,
     counted,
     duration,
@@ -26,7 +27,12 @@ MOST_TASKS: Final = 5
 
 def words(step: NextStep) -> str:
     """Returns a step as one or a few sentences that name the commands to type."""
-    return in_words(step, _PHRASES[step.kind](step), _messages(step), _changes(step))
+    beside = _carry_on(step) if step.ownerless and step.kind is not StepKind.CARRY_ON else ""
+    return in_words(step, sentences(beside, _PHRASES[step.kind](step)), _messages(step), _changes(step))
+
+
+def _carry_on(step: NextStep) -> str:
+    return carried_on(step, "`dispatch-mcp worker`")
 
 
 def _command(action: str, step: NextStep, rest: str = "") -> str:
@@ -116,6 +122,7 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
         f"Nothing new: {counted(step.repeats, 'assignment')} {have_been_out(step, step.repeats)} with your assistant."
     ),
     StepKind.AWAIT_RETRY: constant_words("Nothing to do now. Look again in a while."),
+    StepKind.CARRY_ON: _carry_on,
     StepKind.WATCH: constant_words("Working. Look again in a while."),
     StepKind.DECIDE: _decide,
     StepKind.RESUME: lambda step: f"Paused. Resume it with {_command('steer resume', step)}.",

@@ -174,18 +174,15 @@ class EmbeddedEngine:
             await anyio.sleep(self.pace.look_s)
 
     async def _take_over(self) -> None:
-        """Drives runs that nobody drives, but none whose worker is not here: it may be elsewhere, with its key.
+        """Drives runs that nobody drives, but none that needs a worker which may be elsewhere, with its key.
 
         Nobody drives either what this process has adopted and does not drive: whoever asked for it was cancelled.
         """
         if not self._may_drive:
             return
         own = self._owner.id if self._owner.is_held else ""
-        for run_id in await self.store.adoptable(limit=20, own=own, drives=self.driven_runs):
-            if self._pauses.get(run_id, (0, 0.0))[1] > time.monotonic():
-                continue
-            kind = (await self.status(run_id)).worker
-            if kind in self.workers or kind not in transitions.SERVER_WORKERS:
+        for run_id in await self.store.adoptable(limit=20, own=own, drives=self.driven_runs, kinds=self.workers.keys()):
+            if self._pauses.get(run_id, (0, 0.0))[1] <= time.monotonic():
                 await self.start(run_id)
 
     @property

@@ -17,7 +17,8 @@ from dispatch_mcp.store import sqlite_store
 class RunView:
     """A run with everything that its views are made of; `now` is when it was read, in seconds since the epoch.
 
-    `failures` are those of tasks that are not done, the first ones of very many.
+    `failures` are those of tasks that are not done, the first ones of very many; `is_driven` is whether a living process
+    carries the run on.
     It has no slots, for what is looked up by task id is derived once: an answer asks for it with every task.
     """
 
@@ -27,6 +28,7 @@ class RunView:
     attempts: Mapping[str, records.NewestAttempt] = field(default_factory=dict[str, records.NewestAttempt])
     now: float = 0.0
     failures: Sequence[like_failures.Failure] = ()
+    is_driven: bool = True
 
     @cached_property
     def states(self) -> Mapping[str, TaskState]:
@@ -51,7 +53,7 @@ class RunView:
     @property
     def moment(self) -> step_choice.Moment:
         """What of the run is not in its rows."""
-        return step_choice.Moment(self.now, self.attempts, self.plan.max_parallel, self.failures)
+        return step_choice.Moment(self.now, self.attempts, self.plan.max_parallel, self.failures, self.is_driven)
 
     def next_step(self, handouts: step_choice.Handouts = step_choice.NONE_HANDED_OUT) -> NextStep:
         """Returns what to do next about the run; `handouts` is what the same answer holds beside it."""
@@ -81,5 +83,6 @@ class RunView:
 
 async def load(store: sqlite_store.Store, run_id: str, principal: str) -> RunView:
     """Returns the run. Raises UnknownHandle when this principal has none of that id."""
-    run, plan, tasks, attempts, failures = await store.whole_run(run_id, principal=principal)
-    return RunView(run, plan, tasks, {attempt.task_id: attempt for attempt in attempts}, store.now(), failures)
+    run, plan, tasks, attempts, failures, is_driven = await store.whole_run(run_id, principal=principal)
+    newest = {attempt.task_id: attempt for attempt in attempts}
+    return RunView(run, plan, tasks, newest, store.now(), failures, is_driven)

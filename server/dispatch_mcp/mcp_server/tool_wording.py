@@ -9,6 +9,7 @@ from dispatch_mcp.next_steps import (
     NextStep,
     StepKind,
     Words,
+    carried_on,
     constant_words,
     counted,
     duration,
@@ -26,7 +27,12 @@ MOST_TASKS: Final = 5
 
 def words(step: NextStep) -> str:
     """Returns a step as one or a few sentences that name the tools to call."""
-    return in_words(step, _PHRASES[step.kind](step), _messages(step), _changes(step))
+    beside = _carry_on(step) if step.ownerless and step.kind is not StepKind.CARRY_ON else ""
+    return in_words(step, sentences(beside, _PHRASES[step.kind](step)), _messages(step), _changes(step))
+
+
+def _carry_on(step: NextStep) -> str:
+    return carried_on(step, "`dispatch-mcp worker`, started by the user,")
 
 
 def _run_id(step: NextStep) -> str:
@@ -137,6 +143,7 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.FINISH_ASSIGNMENTS: _finish_assignments,
     StepKind.KEEP_ASSIGNMENTS: _keep_assignments,
     StepKind.AWAIT_RETRY: lambda step: f"Nothing to do now: wait with get_trace({_run_id(step)}, wait_s=45).",
+    StepKind.CARRY_ON: _carry_on,
     StepKind.WATCH: constant_words("Working. Read `get_trace` with wait_s up to 45; do not dispatch again."),
     StepKind.DECIDE: _decide,
     StepKind.RESUME: constant_words("Paused. Resume it with steer_run(action='resume')."),

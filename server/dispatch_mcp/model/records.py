@@ -166,7 +166,7 @@ class Mail(NamedTuple):
 class WholeRun(NamedTuple):
     """A run with the version of the plan that it follows, its tasks in plan order, and the attempts that run.
 
-    `failures` are the attempts that failed of tasks that are not done.
+    `failures` are the attempts that failed of tasks that are not done; `is_driven` is whether a living process owns it.
     """
 
     run: RunRecord
@@ -174,6 +174,7 @@ class WholeRun(NamedTuple):
     tasks: list[TaskRecord]
     attempts: list[NewestAttempt]
     failures: list[like_failures.Failure]
+    is_driven: bool = False
 
 
 class PlanToRun(NamedTuple):

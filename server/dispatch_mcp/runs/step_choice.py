@@ -38,13 +38,20 @@ NONE_HANDED_OUT = Handouts()
 class Moment:
     """What of a run is not in its rows: the time in seconds since the epoch, and the attempts that run.
 
-    `max_parallel` is how many assignments may be out at once, `failures` are those of tasks that are not done.
+    `max_parallel` is how many assignments may be out at once, `failures` are those of tasks that are not done,
+    `is_driven` is whether a living process carries on what the server does.
     """
 
     now: float = 0.0
     attempts: Mapping[str, records.NewestAttempt] = field(default_factory=dict[str, records.NewestAttempt])
     max_parallel: int = bounds.MAX_PARALLEL
     failures: Sequence[like_failures.Failure] = ()
+    is_driven: bool = True
+
+    def left_alone(self, tasks: Sequence[records.TaskRecord]) -> list[records.TaskRecord]:
+        """Returns what a worker of the server is to do, or was doing, while no living process carries the run on."""
+        open_tasks = [task for task in tasks if task.state in _OPEN and task.worker in transitions.SERVER_WORKERS]
+        return [] if self.is_driven else open_tasks
 
     def is_due(self, task: records.TaskRecord) -> bool:
         """Returns whether a ready task may begin now, or still pauses before its next attempt."""
@@ -118,7 +125,8 @@ def _of_state(
         return NextStep(StepKind.RESUME if run.paused else StepKind.RAISE_LIMIT, run.id)
     if run.state is RunState.WAITING_INPUT:
         return NextStep(StepKind.DECIDE, run.id, _decisions(tasks))
-    return _with_pauses(_while_it_runs(run, tasks, moment, handouts), tasks, moment)
+    step = _with_pauses(_while_it_runs(run, tasks, moment, handouts), tasks, moment)
+    return _with_ownerless(step, tasks, moment)
 
 
 def _while_it_runs(
@@ -147,6 +155,19 @@ def _with_pauses(step: NextStep, tasks: Sequence[records.TaskRecord], moment: Mo
     kind = StepKind.AWAIT_RETRY if alone else step.kind
     retries = tuple(task_id for _, task_id in pausing)
     return replace(step, kind=kind, retries=retries, retry_s=pausing[0][0] - moment.now)
+
+
+def _with_ownerless(step: NextStep, tasks: Sequence[records.TaskRecord], moment: Moment) -> NextStep:
+    """Returns the step with what nobody carries on, and which workers that takes."""
+    ownerless = moment.left_alone(tasks)
+    if not ownerless:
+        return step
+    waits = step.kind in (StepKind.WATCH, StepKind.AWAIT_RETRY)
+    kinds = {task.worker for task in tasks if task.state not in model.TASK_FINAL} & transitions.SERVER_WORKERS
+    needs = tuple(sorted(kinds & transitions.MODEL_WORKERS))
+    if waits:
+        step = replace(step, kind=StepKind.CARRY_ON, retries=(), retry_s=0.0)
+    return replace(step, ownerless=tuple(task.id for task in ownerless), needs=needs)
 
 
 def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord], plan: Sequence[model.Task]) -> NextStep:
@@ -210,6 +231,7 @@ def _pauses(task: records.TaskRecord, moment: Moment) -> bool:
     return task.state is TaskState.READY and not moment.is_due(task)
 
 
+_OPEN = frozenset({TaskState.READY, TaskState.RUNNING})
 _BY_REVIEWS = {
     RunState.NEEDS_CHANGES: "Blocked by review",
     RunState.INCONCLUSIVE: "Reviewed without a verdict, which does not count as passed",

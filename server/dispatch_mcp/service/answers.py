@@ -116,13 +116,14 @@ class MessagesAnswer(Answer):
 
 
 class RunLine(model.Value):
-    """One run in a list."""
+    """One run in a list; `ownerless` is whether it has work for the server and no living process carries it on."""
 
     run_id: str
     state: model.RunState
     plan_id: str
     counts: dict[str, int] = Field(default_factory=dict[str, int])
     updated: str = ""
+    ownerless: bool = False
 
 
 class TaskLine(model.Value):

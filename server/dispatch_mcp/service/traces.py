@@ -27,6 +27,9 @@ MAX_WAIT_S = 45.0
 """How long a trace waits for news at most; hosts give a call up after about a minute."""
 
 PAGE = 50
+MOST_OWNERLESS = 1_000
+"""Runs without an owner of which a list of runs says so, the oldest first."""
+
 SHOWN_DOUBTS = 5
 INLINE_CHARS = 4_000
 CONTENT_CHARS = 20_000
@@ -47,9 +50,15 @@ async def read(
 async def overview(store: sqlite_store.Store, principal: str, *, all_runs: bool, after: str = "") -> answers.Trace:
     """Returns the principal's runs, newest first: the open ones, or all of them."""
     runs = await store.runs(principal, open_only=not all_runs, limit=PAGE, after=after)
+    ownerless = frozenset(await store.adoptable(limit=MOST_OWNERLESS))
     lines = [
         answers.RunLine(
-            run_id=run.id, state=run.state, plan_id=run.plan_id, counts=run.counts, updated=iso(run.updated_at)
+            run_id=run.id,
+            state=run.state,
+            plan_id=run.plan_id,
+            counts=run.counts,
+            updated=iso(run.updated_at),
+            ownerless=run.id in ownerless and not run.paused,
         )
         for run in runs
     ]

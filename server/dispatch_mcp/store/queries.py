@@ -112,6 +112,8 @@ WHERE finished_at IS NULL AND server_driven AND (
   EXISTS (SELECT 1 FROM task WHERE task.run = run.no AND task.state IN ('ready', 'running')
     AND task.worker NOT IN ('host', 'human'))
   OR NOT EXISTS (SELECT 1 FROM task WHERE task.run = run.no AND task.state IN ('blocked', 'ready', 'running')))
+AND NOT EXISTS (SELECT 1 FROM task WHERE task.run = run.no AND task.state IN ('blocked', 'ready', 'running')
+  AND task.worker NOT IN ('host', 'human') AND task.worker NOT IN (SELECT value FROM json_each(?)))
 ORDER BY no
 """
 _BEGUN = f"""
@@ -317,9 +319,12 @@ async def data_version(reader: Reader) -> int:
     return _number((await reader.rows("PRAGMA data_version"))[0][0])
 
 
-async def adoptable(reader: Reader, home: Path, limit: int, own: str, drives: Collection[str]) -> list[str]:
-    """Returns runs that wait for an owner, or that `own` has and does not drive, oldest first."""
-    rows = [(str(run_id), owner) for run_id, owner in await reader.rows(_ADOPTABLE) if str(run_id) not in drives]
+async def adoptable(
+    reader: Reader, home: Path, limit: int, own: str, drives: Collection[str], kinds: Collection[model.WorkerKind]
+) -> list[str]:
+    """Returns runs that wait for an owner with such workers, or that `own` has and does not drive, oldest first."""
+    entries = await reader.rows(_ADOPTABLE, (json.dumps(sorted(kinds)),))
+    rows = [(str(run_id), owner) for run_id, owner in entries if str(run_id) not in drives]
     owners = {str(owner) for _, owner in rows if owner is not None} - {own}
     alive = {owner for owner in owners if owner_locks.is_alive(home, owner)}
     return [run_id for run_id, owner in rows if owner not in alive][:limit]

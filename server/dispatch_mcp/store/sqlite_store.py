@@ -199,12 +199,20 @@ class Store:
         """
         await self._writer.run(lambda conn: self._runs.fail_drive(conn, run_id, owner, why))
 
-    async def adoptable(self, limit: int = 100, *, own: str = "", drives: Collection[str] = ()) -> list[str]:
+    async def adoptable(
+        self,
+        limit: int = 100,
+        *,
+        own: str = "",
+        drives: Collection[str] = (),
+        kinds: Collection[model.WorkerKind] = transitions.SERVER_WORKERS,
+    ) -> list[str]:
         """Returns open runs with work for the server that nobody alive drives, oldest first.
 
-        So also those of the owner `own` that are not among its `drives`.
+        So also those of the owner `own` that are not among its `drives`. Their open tasks need no other worker of the
+        server than one of `kinds`.
         """
-        return await queries.adoptable(self._reader, self._home, limit, own, drives)
+        return await queries.adoptable(self._reader, self._home, limit, own, drives, kinds)
 
     async def begun(self, run_id: str) -> list[transitions.Start]:
         """Returns the attempts of the server's workers that run, as they began, with the ceilings they were given."""
@@ -220,7 +228,9 @@ class Store:
 
     async def whole_run(self, run_id: str, *, principal: str) -> records.WholeRun:
         """Returns a run with its plan, tasks and running attempts, all of one moment. Raises UnknownHandle."""
-        return await queries.whole_run(self._reader, run_id, principal)
+        whole = await queries.whole_run(self._reader, run_id, principal)
+        owner = whole.run.owner
+        return whole._replace(is_driven=bool(owner) and owner_locks.is_alive(self._home, owner))
 
     async def plan_to_run(self, plan_id: str, *, principal: str) -> records.PlanToRun:
         """Returns the newest version of a plan with what a new run of it meets. Raises UnknownHandle."""

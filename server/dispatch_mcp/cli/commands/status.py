@@ -29,13 +29,18 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 
 
 def _show_runs(trace: answers.Trace) -> None:
-    rows = [(line.run_id, line.state.value, counts(line.counts), line.updated) for line in trace.runs]
+    rows = [(line.run_id, _state(line), counts(line.counts), line.updated) for line in trace.runs]
     if rows:
         console.show(("run", "state", "tasks", "updated"), rows)
     else:
         console.say(_advice(trace.next))
     if trace.context:
         console.say(f"all runs, {saved(trace.context)}")
+
+
+def _state(line: answers.RunLine) -> str:
+    """Returns the state of a run in a list, and that no process is there which would move it on."""
+    return f"{line.state.value}, nobody carries it on" if line.ownerless else line.state.value
 
 
 def show_steered(answer: answers.SteeringAnswer, *, as_json: bool) -> None:
