@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pulse_waits
 import pytest
 import rogue_processes
 from claude_double import Double
@@ -84,11 +85,13 @@ async def test_a_run_of_commands_that_was_killed_says_that_nobody_carries_it_on_
     command = [sys.executable, "-m", "dispatch_mcp", "run", str(document)]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as runner:
         async with chat(tmp_path) as app:
-            with anyio.fail_after(30):
-                while not (runs := await app.store.runs(records.LOCAL)) or not runs[0].counts.get("running"):
-                    await anyio.sleep(0.05)
+
+            async def at_work() -> list[records.RunRecord]:
+                return [run for run in await app.store.runs(records.LOCAL) if run.counts.get("running")]
+
+            [run] = await pulse_waits.until(app.engine, at_work)
         runner.kill()
-    run_id = runs[0].id
+    run_id = run.id
     settings = configuration.load(os.environ, cwd=tmp_path).settings
     trace = await traces.read(settings, run_id, "summary")
     assert trace.next is not None
