@@ -48,7 +48,11 @@ async def record(project: Path, run_id: str) -> records.RunRecord:
 
 
 def started(*argv: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "dispatch_mcp", "worker", *argv]
+    return begun("worker", *argv)
+
+
+def begun(*argv: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "dispatch_mcp", *argv]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -82,8 +86,8 @@ async def test_a_run_of_commands_that_was_killed_says_that_nobody_carries_it_on_
     monkeypatch.setenv("DISPATCH_MCP_REVIEWS", "none")
     document = tmp_path / "plan.json"
     document.write_text(json.dumps({"tasks": [{"id": "one", "do": "Build", "command": wait}]}))
-    command = [sys.executable, "-m", "dispatch_mcp", "run", str(document)]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as runner:
+    monkeypatch.chdir(tmp_path)
+    with begun("run", str(document)) as runner:
         async with chat(tmp_path) as app:
 
             async def at_work() -> list[records.RunRecord]:

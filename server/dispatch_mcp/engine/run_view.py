@@ -17,8 +17,8 @@ from dispatch_mcp.store import sqlite_store
 class RunView:
     """A run with everything that its views are made of; `now` is when it was read, in seconds since the epoch.
 
-    `failures` are those of tasks that are not done, the first ones of very many; `is_driven` is whether a living process
-    carries the run on.
+    `failures` are those of tasks that are not done, the first ones of very many; `is_driven` is whether a living
+    process carries the run on.
     It has no slots, for what is looked up by task id is derived once: an answer asks for it with every task.
     """
 

@@ -320,14 +320,14 @@ async def data_version(reader: Reader) -> int:
 
 
 async def adoptable(
-    reader: Reader, home: Path, limit: int, own: str, drives: Collection[str], kinds: Collection[model.WorkerKind]
+    reader: Reader, home: Path, own: str, drives: Collection[str], kinds: Collection[model.WorkerKind]
 ) -> list[str]:
     """Returns runs that wait for an owner with such workers, or that `own` has and does not drive, oldest first."""
     entries = await reader.rows(_ADOPTABLE, (json.dumps(sorted(kinds)),))
     rows = [(str(run_id), owner) for run_id, owner in entries if str(run_id) not in drives]
     owners = {str(owner) for _, owner in rows if owner is not None} - {own}
     alive = {owner for owner in owners if owner_locks.is_alive(home, owner)}
-    return [run_id for run_id, owner in rows if owner not in alive][:limit]
+    return [run_id for run_id, owner in rows if owner not in alive]
 
 
 async def begun(reader: Reader, run_id: str) -> list[transitions.Start]:

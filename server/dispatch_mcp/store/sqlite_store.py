@@ -212,7 +212,7 @@ class Store:
         So also those of the owner `own` that are not among its `drives`. Their open tasks need no other worker of the
         server than one of `kinds`.
         """
-        return await queries.adoptable(self._reader, self._home, limit, own, drives, kinds)
+        return (await queries.adoptable(self._reader, self._home, own, drives, kinds))[:limit]
 
     async def begun(self, run_id: str) -> list[transitions.Start]:
         """Returns the attempts of the server's workers that run, as they began, with the ceilings they were given."""
