@@ -190,8 +190,8 @@ def carried_on(step: NextStep, command: str) -> str:
     """Returns that nobody carries the run on, and with which command somebody does."""
     places = [_PLACES[name] for name in step.needs if name in _PLACES]
     where = f" where {' and '.join(places)}" if places else ""
-    what = names(step.ownerless) or "THE RUN"
-    return f"NOBODY CARRIES ON {what}: no process that lives has this run. {command} goes on with it{where}."
+    tasks = names(step.ownerless) or "THE RUN"
+    return f"NOBODY CARRIES ON {tasks}: no process that lives has this run. {command} goes on with it{where}."
 
 
 def failed_alike(step: NextStep) -> str:
