@@ -102,7 +102,6 @@ def test_without_a_key_nobody_writes_a_plan(shell: command_runs.Shell) -> None:
     [
         (("plan", "x.json", "--request", "Fix it"), "Both a file 'x.json' and --request are given."),
         (("plan", "--request", "  "), "The request is empty."),
-        (("plan", "x.json", "--roster", "backend"), "--roster 'backend' is for --request only."),
         (("plan", "x.json", "--with", "api"), "--with 'api' is for --request only."),
         (("plan", "--request", "Fix it", "--part", "a"), "--part needs a --pattern."),
         (("plan", "--request", "Fix it", "--pattern", "waterfall"), "There is no pattern 'waterfall'."),
@@ -112,7 +111,7 @@ def test_without_a_key_nobody_writes_a_plan(shell: command_runs.Shell) -> None:
         ),
         (("plan", "--request", "Fix it", "--todo"), "--todo needs tasks."),
     ],
-    ids=["both", "empty", "roster", "writer", "no pattern", "no such pattern", "two ways", "todo"],
+    ids=["both", "empty", "writer", "no pattern", "no such pattern", "two ways", "todo"],
 )
 def test_options_that_do_not_go_together_are_refused(
     shell: command_runs.Shell, words: tuple[str, ...], message: str
@@ -187,3 +186,40 @@ def test_a_plan_that_asks_for_no_proof_is_told_what_could_prove_it(
         "*": ["diff", "command: pytest -q"],
         "docs": ["diff"],
     }
+
+
+DENTIST = """---
+name: dentist
+description: Looks after teeth and plans treatments.
+---
+You are a dentist.
+"""
+
+
+def test_a_document_is_planned_and_run_with_a_roster_or_a_folder_of_agents(
+    shell: command_runs.Shell, tmp_path: Path
+) -> None:
+    (tmp_path / "practice").mkdir()
+    (tmp_path / "practice" / "dentist.md").write_text(DENTIST, encoding="utf-8")
+    file = command_runs.written(tmp_path, [{"id": "a", "do": "Plan the treatments of all teeth"}])
+    own = shell("plan", file, "--roster", str(tmp_path / "practice"), "--json")
+    assert own.code == 0, own.err
+    assert own.json["tasks"]["a"]["agent"] == "dentist"
+    everybody = shell("plan", file, "--json")
+    assert everybody.json["plan_id"] != own.json["plan_id"]
+    run = shell("run", file, "--roster", str(tmp_path / "practice"), "--dry-run", "--quiet")
+    assert run.code == 0, run.err
+    assert shell("status", "latest", "--json").json["plan_id"] == own.json["plan_id"]
+    stored = shell("run", everybody.json["plan_id"], "--roster", "growth", "--dry-run", "--quiet")
+    assert stored.code == 0, stored.err
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_roster_that_there_is_not_is_refused_before_anything_is_stored(
+    shell: command_runs.Shell, tmp_path: Path, command: str
+) -> None:
+    file = command_runs.written(tmp_path, [{"id": "a", "do": "Plan the treatments"}])
+    answer = shell(command, file, "--roster", "growht")
+    assert answer.code != 0
+    assert "There is no roster 'growht'." in answer.err
+    assert "growth" in answer.err

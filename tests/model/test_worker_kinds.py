@@ -13,8 +13,8 @@ from dispatch_mcp import configuration, model
 from dispatch_mcp.cli import arguments
 from dispatch_mcp.mcp_server import tool_arguments
 from dispatch_mcp.model import WorkerKind, transitions, worker_choice
+from dispatch_mcp.planning import agent_choice
 from dispatch_mcp.runs import task_isolation
-from dispatch_mcp.service import planner
 
 ROOT = Path(__file__).parents[2]
 FOR_RUNS = ["auto", *(kind.value for kind in WorkerKind if kind is not WorkerKind.HUMAN)]
@@ -53,8 +53,8 @@ def test_a_shell_offers_only_workers_that_there_are() -> None:
 def test_models_are_started_by_the_host_or_by_this_server_and_the_latter_may_edit_in_worktrees() -> None:
     assert transitions.MODEL_WORKERS == task_isolation.EDITING_WORKERS | transitions.HOST_WORKERS
     assert not task_isolation.EDITING_WORKERS & transitions.HOST_WORKERS
-    assert set(WorkerKind) == planner.UNROUTED | transitions.MODEL_WORKERS
-    assert not planner.UNROUTED & transitions.MODEL_WORKERS
+    assert set(WorkerKind) == agent_choice.UNROUTED | transitions.MODEL_WORKERS
+    assert not agent_choice.UNROUTED & transitions.MODEL_WORKERS
 
 
 def test_the_readme_names_every_worker_of_a_run() -> None:

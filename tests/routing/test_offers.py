@@ -206,6 +206,13 @@ def test_the_general_agent_is_among_those_to_choose_from_and_named_for_the_rest(
         assert route.general == "general-purpose"
 
 
+@pytest.mark.parametrize("request_", ["Review the ficus", "Audit the quarterly figures", "Please look over the note"])
+def test_the_general_agent_who_builds_is_not_named_for_a_review(request_: str) -> None:
+    route = router.route(request_, SHIPPED)
+    assert not route.general
+    assert "general-purpose" not in [choice.agent for choice in route.offer.choices]
+
+
 def test_an_offer_names_the_rosters_that_are_off() -> None:
     offer = router.route("Plan the launch campaign", SHIPPED).offer
     assert {"business", "growth", "backend", "data"} <= set(offer.off)

@@ -244,6 +244,11 @@ class Catalog:
         """Returns who does ordinary work that no specialist claims; None where only specialists take part."""
         return next((agent for agent in self.routable if agent.roster == HOST_ROSTER and agent.fallback), None)
 
+    @property
+    def general_name(self) -> str:
+        """Returns the shortest name of `general`; an empty text for nobody."""
+        return self.key(self.general) if self.general else ""
+
     @cached_property
     def off(self) -> tuple[rosters.Roster, ...]:
         """Returns the rosters that take part only by name, and would if somebody named them."""

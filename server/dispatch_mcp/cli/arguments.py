@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, Command] = {
         (
             flag("file", help="a JSON file {tasks, config}, - for stdin, or a plan id"),
             flag("--worker", default="auto", help="who does tasks that do not say (default: auto)"),
+            flag("--roster", help="who does tasks without an agent: a roster's name, or a folder of agent files"),
             flag("--dry-run", action="store_true", help="simulate every task; labelled as such"),
             flag("--reuse", action="store_true", help="take over results of earlier runs of the same document"),
             flag("--strict", action="store_true", help="exit code 1 also when work was only claimed and not proven"),
@@ -77,7 +78,7 @@ COMMANDS: Mapping[str, Command] = {
                 choices=("api", "claude"),
                 help="for --request: have the lead write the plan, with your API key or Claude Code",
             ),
-            flag("--roster", help="for --request: a roster's name, or a folder of agent files that is used alone"),
+            flag("--roster", help="who does tasks without an agent: a roster's name, or a folder of agent files"),
             flag("--diagram", "--mermaid", action="store_true", help="add a Mermaid flowchart"),
             flag("--todo", action="store_true", help="add a to-do list: content, status, priority"),
             flag(

@@ -26,6 +26,25 @@ def choose(settings: configuration.Settings, roster: str | None) -> catalog.Cata
     return catalogue.roster(roster)
 
 
+def with_roster(settings: configuration.Settings, roster: str | None) -> tuple[configuration.Settings, str]:
+    """Returns the settings and the name of the roster that a plan is routed in, empty for everybody who takes part.
+
+    The agents of a folder are loaded beside all others, so that whoever carries the plan out finds their roles.
+
+    Raises:
+        ConfigError: the folder holds no agent files.
+    """
+    if not roster:
+        return settings, ""
+    is_roster = not names_folder(roster) and roster in loader.Source.from_settings(settings).catalog().rosters
+    if is_roster or not (names_folder(roster) or Path(roster).is_dir()):
+        return settings, roster
+    folder = Path(roster).resolve()
+    loader.load(folder)
+    folders = (*(path for path in settings.agent_dirs if path != folder), folder)
+    return settings.model_copy(update={"agent_dirs": folders}), folder.name
+
+
 def names_folder(roster: str) -> bool:
     """Returns whether a text can only mean a folder."""
     return os.sep in roster or roster in (os.curdir, os.pardir)

@@ -31,10 +31,10 @@ class PlanWriter:
     app: dispatcher.Dispatcher
     worker: WorkerKind
 
-    async def write(self, request: str) -> planner.PlanProposal:
+    async def write(self, request: str, *, roster: str = "") -> planner.PlanProposal:
         """Returns the plan that the lead has written, checked, assigned, scheduled and stored.
 
-        It is asked once more when its first plan has problems.
+        It is asked once more when its first plan has problems. Its tasks are routed in `roster` if one is named.
 
         Raises:
             PlanRejected: the second plan has problems too; nothing was stored.
@@ -46,7 +46,7 @@ class PlanWriter:
             document = await self._document(
                 request, [f"{fault.where}: {fault.message} {fault.fix}" for fault in faults]
             )
-        return await self.app.plans.plan_document(document, request=request)
+        return await self.app.plans.plan_document(document, request=request, roster=roster)
 
     async def _document(self, request: str, faults: Sequence[str]) -> plan_documents.Document:
         """Returns the tasks that the lead answers with."""

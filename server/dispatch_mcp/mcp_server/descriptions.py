@@ -29,8 +29,8 @@ DESCRIPTIONS = {
         "strategy; unsure, five of hundreds to choose from, the other names, rosters that are off, and what to ask."
     ),
     "plan_dag": (
-        "Plan work for several agents: order, agents, file clashes, forecast, or every problem with its fix. Send "
-        "tasks, or pattern+parts (the request's words); request alone: what fits; plan_id+edits: change it."
+        "Plan work for several agents: order, clashes, forecast, or every problem and its fix. Send "
+        "tasks, or pattern+parts (its words); request alone: what fits; plan_id+edits: change it."
     ),
     "dispatch": (
         "Run a plan in parallel, or resume a run after a crash, restart or compaction. Returns a run_id at once plus "

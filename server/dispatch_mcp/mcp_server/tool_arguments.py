@@ -143,6 +143,7 @@ class PlanDag(Args):
     request: str = arg("", "", max_length=MAX_TEXT)
     pattern: str = arg("", "", max_length=200)
     parts: list[str] = arg("", [], schema=_NAMES, max_length=bounds.MAX_TASKS)
+    roster: str = arg("", "", max_length=200)
     tasks: list[dict[str, Any]] = arg("", [], schema={"type": "array", "items": _TASK}, max_length=bounds.MAX_TASKS)
     plan_id: str = arg("", "", max_length=200)
     base_version: bounds.Count = arg("", 0, ge=0, le=1_000_000)
@@ -177,6 +178,7 @@ class Dispatch(Args):
     request_key: str = arg("Same key, same run.", "", max_length=200)
     dry_run: bool = arg("Simulate every task; labelled.", False)
     fresh: bool = arg("Do finished work again.", False)
+    roster: str = arg("For a plan: who does tasks without an agent.", "", max_length=200)
     limits: dict[str, Any] = arg(
         "",
         {},

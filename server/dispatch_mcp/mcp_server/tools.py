@@ -128,14 +128,15 @@ async def route_task(app: dispatcher.Dispatcher, args: tool_arguments.RouteTask)
 async def plan_dag(app: dispatcher.Dispatcher, args: tool_arguments.PlanDag) -> dict[str, model.Json]:
     """Answers with a checked plan, with everything that is wrong with it, or with what is offered for a request."""
     if args.edits or args.plan_id:
-        proposal = await app.plans.edit(args.plan_id, args.base_version, args.edits)
+        proposal = await app.plans.edit(args.plan_id, args.base_version, args.edits, roster=args.roster)
     elif args.tasks and not args.parts:
         proposal = await app.plans.plan(args.tasks, pattern=args.pattern, **_plan_settings(args))
     elif args.parts:
         _refuse_parts(args)
         proposal = await app.plans.plan_parts(args.parts, args.pattern, **_plan_settings(args))
     else:
-        return plan_answers.offer_answer(app.plans.offer(args.request, args.pattern), tool_wording.words)
+        offer = app.plans.offer(args.request, args.pattern, roster=args.roster)
+        return plan_answers.offer_answer(offer, tool_wording.words)
     return plan_answers.plan_answer(proposal, tool_wording.words, diagram=args.diagram)
 
 
@@ -143,10 +144,16 @@ class _PlanSettings(TypedDict):
     request: str
     max_parallel: int | None
     on_conflict: model.Conflict
+    roster: str
 
 
 def _plan_settings(args: tool_arguments.PlanDag) -> _PlanSettings:
-    return {"request": args.request, "max_parallel": args.max_parallel, "on_conflict": args.on_conflict}
+    return {
+        "request": args.request,
+        "max_parallel": args.max_parallel,
+        "on_conflict": args.on_conflict,
+        "roster": args.roster,
+    }
 
 
 def _refuse_parts(args: tool_arguments.PlanDag) -> None:
@@ -169,6 +176,7 @@ async def dispatch(app: dispatcher.Dispatcher, args: tool_arguments.Dispatch) ->
         request_key=args.request_key,
         dry_run=args.dry_run,
         fresh=args.fresh,
+        roster=args.roster,
         limits=plan_answers.read_limits(args.limits),
     )
     return _wire(progress)

@@ -261,7 +261,8 @@ class AddedEdge(Value):
 class Plan(Value):
     """One immutable version of a task graph; `forecast` is what it was expected to use when it was made.
 
-    `additions` are the tasks that nobody sent, with the reason for each.
+    `additions` are the tasks that nobody sent, with the reason for each. `roster` is the one that its tasks are routed
+    in, empty for all that take part.
     """
 
     id: str
@@ -269,6 +270,7 @@ class Plan(Value):
     tasks: tuple[Task, ...]
     request: str = ""
     pattern: str = ""
+    roster: str = ""
     workspace: str = ""
     max_parallel: int = Field(default=5, ge=1, le=bounds.MAX_PARALLEL)
     on_conflict: Conflict = "serialize"

@@ -223,7 +223,7 @@ class _Routing:
             fallback=self._fallback(candidates),
             why=self._why(candidates, sure),
             offer=offer,
-            general=self.catalog.key(self.catalog.general) if self.catalog.general else "",
+            general=self._general(),
         )
 
     def _confidence(self, parts: Sequence[offers.Part]) -> float:
@@ -257,6 +257,13 @@ class _Routing:
             tie=self._tie(),
             parts=parts,
         )
+
+    def _general(self) -> str:
+        """Returns who does ordinary work, unless that must not do this."""
+        general = self.catalog.general
+        if general is None or self.catalog.routable.index(general) in self.misfits:
+            return ""
+        return self.catalog.key(general)
 
     def _choice(self, place: int) -> offers.Choice:
         quotes = [piece.quote for piece in route_evidence.evidence_for(self.request, self.catalog, place, MAX_MATCHED)]

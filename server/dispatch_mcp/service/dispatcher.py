@@ -123,21 +123,31 @@ class Dispatcher:
         request_key: str = "",
         dry_run: bool = False,
         fresh: bool = False,
+        roster: str = "",
         limits: model.Limits = model.Limits(),
     ) -> answers.Progress:
         """Starts a plan or goes on with a run, and returns its handle at once with the host's assignments.
 
+        With `roster` those tasks of the plan that have no agent are routed in it first.
+
         Raises:
             InputError: neither or both handles are given, or nobody of that name can work.
+            UnknownHandle: there is no such plan, run or roster.
         """
         if bool(plan_id) == bool(run_id):
             raise errors.InputError(
                 f"Give either plan_id or run_id (got plan_id={plan_id!r}, run_id={run_id!r}).",
                 hint="plan_id starts a plan; run_id goes on with a run.",
             )
+        if run_id and roster:
+            raise errors.InputError(
+                f"roster {roster!r} is for plan_id: run {run_id!r} has its agents.",
+                hint="Edit its plan to give a task another agent.",
+            )
         if run_id:
             record, is_new = await self._starts.limit(run_id, limits), False
         else:
+            await self.plans.route_in(plan_id, roster)
             record, is_new = await self._starts.create(
                 run_starts.Request(
                     plan_id, worker, self.means.clean(request_key), dry_run=dry_run, fresh=fresh, limits=limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import anyio.to_thread
@@ -15,17 +15,15 @@ from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import project_files
 from dispatch_mcp.model import (
     TaskState,
-    WorkerKind,
     bounds,
     digests,
-    model_names,
     ports,
     problems,
     records,
-    transitions,
 )
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import (
+    agent_choice,
     edit_rules,
     forecast,
     plan_advice,
@@ -48,12 +46,6 @@ BANDS = confidence.Bands()
 NO_CEILINGS = model.Limits()
 NO_COMMANDS = allowlist.AllowList()
 MAX_OPEN_RUNS = 1_000
-MAX_ROUTED = 500
-"""Tasks of one plan that get an agent by routing; more than that would make planning slow."""
-
-UNROUTED = frozenset(WorkerKind) - transitions.MODEL_WORKERS
-"""Workers that need no agent."""
-
 REVIEWERS = "reviewers"
 """The roster that the reviews of single tasks choose from."""
 
@@ -108,24 +100,6 @@ class PlanProposal(NamedTuple):
     goals: Mapping[str, str] = {}
 
 
-@dataclass(slots=True)
-class _Assigned:
-    tasks: list[model.Task] = field(default_factory=list[model.Task])
-    decided: dict[str, dict[str, model.Json]] = field(default_factory=dict[str, dict[str, model.Json]])
-    strategies: dict[str, confidence.Strategy] = field(default_factory=dict[str, confidence.Strategy])
-    without_home: dict[str, str] = field(default_factory=dict[str, str])
-    routed: int = 0
-
-    @property
-    def notices(self) -> list[problems.Notice]:
-        """What to tell of tasks for which nobody was found, each with the reason if it is only one."""
-        ids = tuple(self.without_home)
-        if not ids:
-            return []
-        why = self.without_home[ids[0]] if len(ids) == 1 else "No agent is a likely home for these: name one, or go on."
-        return [problems.Notice(code="low_confidence_route", tasks=ids, message=why)]
-
-
 Clean = Callable[[str, Sequence[model.Task]], tuple[str, Sequence[model.Task]]]
 """Takes secrets out of a request and of tasks before they are stored."""
 
@@ -162,12 +136,13 @@ class Planner:
         if self.memory:
             await self.memory.learn(lessons)
 
-    def offer(self, request: str, pattern: str = "", *, agents: catalog.Catalog | None = None) -> plan_offer.Offer:
-        """Returns what is offered for a request in free words; nothing is stored. `agents` stand in for the catalogue.
+    def offer(self, request: str, pattern: str = "", *, roster: str = "") -> plan_offer.Offer:
+        """Returns what is offered for a request in free words; nothing is stored. `roster` names the only one to ask.
 
         Raises:
             InputError: the request is empty.
             PlanRejected: there is no such pattern.
+            UnknownHandle: there is no such roster.
         """
         if not request.strip():
             raise errors.InputError(
@@ -176,7 +151,11 @@ class Planner:
             )
         name = self._pattern(pattern)
         hints = router.Hints(bands=self.rules.bands)
-        return plan_offer.offer(request, agents or self.catalog(), pattern=name, history=self.history, hints=hints)
+        return plan_offer.offer(request, self._agents(roster), pattern=name, history=self.history, hints=hints)
+
+    def _agents(self, roster: str) -> catalog.Catalog:
+        """Returns who takes part in routing, everybody or a roster. Raises UnknownHandle if there is no such roster."""
+        return self.catalog().roster(roster) if roster else self.catalog()
 
     def _pattern(self, name: str) -> str:
         """Returns a pattern's own name. Raises PlanRejected if there is none of that name; an empty one stays empty."""
@@ -192,32 +171,34 @@ class Planner:
         request: str = "",
         max_parallel: int | None = None,
         on_conflict: model.Conflict = "serialize",
+        roster: str = "",
     ) -> PlanProposal:
         """Does what `plan` does with the graph of a pattern around the caller's own words.
 
         Raises:
             PlanRejected: with every problem at once; nothing is stored.
+            UnknownHandle: there is no such roster.
         """
         refuse(pattern_graphs.problems_of(pattern, parts))
-        graph = pattern_graphs.build(pattern, parts)
-        reading = plan_documents.read_tasks([self._like_another(task, graph) for task in graph.tasks])
+        graph, agents = pattern_graphs.build(pattern, parts), self._agents(roster)
+        reading = plan_documents.read_tasks([self._like_another(task, graph, agents) for task in graph.tasks])
         faults = await computation.apart(self.check, reading)
         refuse([fault.model_copy(update={"where": graph.place(fault.where)}) for fault in faults])
         additions = {task_id: f"{PATTERN}{name}" for task_id, name in graph.additions.items()}
         frame = self._frame(plan_documents.Document(reading, max_parallel), on_conflict)
-        words = {"request": request, "pattern": self._pattern(pattern), "additions": additions}
+        words = {"request": request, "pattern": self._pattern(pattern), "additions": additions, "roster": roster}
         proposal = await self._planned(reading, frame.model_copy(update=words))
         return proposal._replace(
             goals={task["id"]: task["do"] for task in graph.tasks if task["id"] not in graph.additions},
         )
 
-    def _like_another(self, task: pattern_graphs.RawTask, graph: pattern_graphs.PatternPlan) -> pattern_graphs.RawTask:
+    def _like_another(
+        self, task: pattern_graphs.RawTask, graph: pattern_graphs.PatternPlan, agents: catalog.Catalog
+    ) -> pattern_graphs.RawTask:
         """Returns a task with the agent of the task whose agent it is to have, where the router is sure of one."""
         source = next((other for other in graph.tasks if other["id"] == graph.follows.get(task["id"])), None)
         hints = router.Hints(bands=self.rules.bands)
-        agent = (
-            router.route(source["do"], self.catalog(), history=self.history, hints=hints).specialist if source else ""
-        )
+        agent = router.route(source["do"], agents, history=self.history, hints=hints).specialist if source else ""
         return {**task, "agent": agent} if agent else task
 
     async def plan(
@@ -228,14 +209,18 @@ class Planner:
         max_parallel: int | None = None,
         on_conflict: model.Conflict = "serialize",
         pattern: str = "",
+        roster: str = "",
     ) -> PlanProposal:
         """Checks, assigns, schedules and stores version 1 of a plan of tasks as a model sends them.
 
         Raises:
             PlanRejected: with every problem at once; nothing is stored.
+            UnknownHandle: there is no such roster.
         """
         document = plan_documents.Document(await computation.apart(plan_documents.read_tasks, raw), max_parallel)
-        return await self.plan_document(document, request=request, on_conflict=on_conflict, pattern=pattern)
+        return await self.plan_document(
+            document, request=request, on_conflict=on_conflict, pattern=pattern, roster=roster
+        )
 
     async def plan_document(
         self,
@@ -245,14 +230,17 @@ class Planner:
         on_conflict: model.Conflict = "serialize",
         plan_id: str = "",
         pattern: str = "",
+        roster: str = "",
     ) -> PlanProposal:
         """Does what `plan` does with a document that has been read; its plan gets `plan_id` or a new id.
 
         Raises:
             PlanRejected: with every problem at once; nothing is stored.
+            UnknownHandle: there is no such roster.
         """
+        self._agents(roster)
         refuse(await computation.apart(self.check, document.reading))
-        words = {"request": request, "pattern": self._pattern(pattern)}
+        words = {"request": request, "pattern": self._pattern(pattern), "roster": roster}
         frame = self._frame(document, on_conflict, plan_id).model_copy(update=words)
         return await self._planned(document.reading, frame)
 
@@ -278,7 +266,7 @@ class Planner:
         return proposal
 
     async def plan_file(
-        self, document: plan_documents.Document, *, on_conflict: model.Conflict = "serialize"
+        self, document: plan_documents.Document, *, on_conflict: model.Conflict = "serialize", roster: str = ""
     ) -> PlanProposal:
         """Does what `plan` does with a document, under a name made of its content: the same one is the same plan.
 
@@ -286,16 +274,19 @@ class Planner:
 
         Raises:
             PlanRejected: with every problem at once; nothing is stored.
+            UnknownHandle: there is no such roster.
         """
         reading, rules = document.reading, self.rules
+        self._agents(roster)
         refuse(await computation.apart(self.check, reading))
         tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in reading.tasks]
-        settings = [rules.workspace, document.max_parallel, document.timeout_s, on_conflict]
+        settings = [rules.workspace, document.max_parallel, document.timeout_s, on_conflict, *filter(None, [roster])]
         plan_id = digests.digest([tasks, *settings, rules.reviews, rules.review_policy])[:32]
         try:
             plan = await self.store.plan(plan_id, principal=self.principal)
         except errors.UnknownHandle:
-            return await self._planned(reading, self._frame(document, on_conflict, plan_id))
+            frame = self._frame(document, on_conflict, plan_id).model_copy(update={"roster": roster})
+            return await self._planned(reading, frame)
         schedule = plan_checks.prepare(plan.tasks, max_parallel=plan.max_parallel, workspace=plan.workspace)
         proofs = proof_proposals.propose(plan.tasks, await self._runners(), rules.allow_list)
         return PlanProposal(
@@ -307,10 +298,22 @@ class Planner:
         blanks = typed_inputs.check_blanks(reading.tasks, self._form)
         return problems.without_consequences(reading.problems, [*self._check(reading.tasks), *blanks])
 
-    async def edit(self, plan_id: str, base_version: int, edits: Sequence[Mapping[str, model.Json]]) -> PlanProposal:
+    async def edit(
+        self,
+        plan_id: str,
+        base_version: int,
+        edits: Sequence[Mapping[str, model.Json]],
+        *,
+        roster: str = "",
+        agentless: Collection[str] = (),
+    ) -> PlanProposal:
         """Stores the next version of a plan, and lets its open runs go on with it; all edits or none.
 
+        Tasks without an agent are routed in `roster`, or in the plan's own if none is named; those in `agentless` lose
+        theirs first.
+
         Raises:
+            UnknownHandle: there is no such plan, or no such roster.
             StaleVersion: the plan has moved on; the error says what changed since.
             NotAllowed: an open run may not have so many tasks.
             PlanRejected: with every problem at once; nothing is stored.
@@ -330,6 +333,7 @@ class Planner:
             return () if is_fixed else proof_proposals.proposal_for(task, runners, self.rules.allow_list)[0]
 
         tasks, faults = plan_edits.apply(base, edits, propose)
+        tasks = [task.model_copy(update={"agent": None}) if task.id in agentless else task for task in tasks]
         extras = () if runs else [name for name, why in plan.additions.items() if why.startswith(PATTERN)]
         refusals = [
             problem for rows in (runs or [[]]) for problem in edit_rules.refusals(base, tasks, rows, extras=extras)
@@ -337,7 +341,10 @@ class Planner:
         refuse(faults or [*self._check(tasks), *dict.fromkeys(refusals)])
         for run in open_runs:
             refuse_tasks(run.limits, len(tasks))
-        frame = plan.model_copy(update={"version": plan.version + 1, "added_edges": ()})
+        frame = plan.model_copy(
+            update={"version": plan.version + 1, "added_edges": (), "roster": roster or plan.roster}
+        )
+        self._agents(frame.roster)
         next_version = await self._prepared(frame, tasks, [], runners, standing)
         await self.learn(route_memory.lessons_of_edits(plan.tasks, tasks, self.clock()))
         ready = {row.id for rows in runs for row in rows if row.state in (TaskState.READY, TaskState.RUNNING)}
@@ -346,6 +353,29 @@ class Planner:
                 plan, next_version.plan, edits, schedule=next_version.prepared, ready=ready, stand=standing
             )
         )
+
+    async def route_in(self, plan_id: str, roster: str) -> None:
+        """Routes the tasks of a plan that no specialist has in a roster, if they were not; its next version keeps that.
+
+        Raises:
+            UnknownHandle: there is no such plan, or no such roster.
+        """
+        if not roster:
+            return
+        self._agents(roster)
+        plan_id = await handles.Handles(self.store, self.principal, self.rules.workspace).plan_id(plan_id)
+        plan = await self.store.plan(plan_id, principal=self.principal)
+        if plan.roster == roster:
+            return
+        begun = await self._begun(plan_id)
+        general = self.catalog().general_name
+        free = {task.id for task in plan.tasks if general and task.agent == general and task.id not in begun}
+        await self.edit(plan_id, plan.version, [], roster=roster, agentless=free)
+
+    async def _begun(self, plan_id: str) -> Collection[str]:
+        """Returns the tasks of a plan whose work has begun in an open run."""
+        runs = [await self.store.tasks(run.id) for run in await self._open_runs(plan_id)]
+        return plan_edits.standing([list(map(records.row_of, tasks)) for tasks in runs]).fixed
 
     async def _open_runs(self, plan_id: str) -> list[records.RunRecord]:
         runs = await self.store.runs(self.principal, open_only=True, limit=MAX_OPEN_RUNS)
@@ -417,17 +447,25 @@ class Planner:
             )
             proofs = proof_proposals.propose(rest.tasks, runners, self.rules.allow_list)
             return PlanProposal(
-                plan, outlook, assignment.decided, proofs=proofs, additions=_news(plan, with_reviews.added)
+                plan, outlook, assignment.choices, proofs=proofs, additions=_news(plan, with_reviews.added)
             )
 
         return await computation.apart(proposal)
 
     def _assigned(
         self, frame: model.Plan, tasks: Sequence[model.Task], standing: plan_edits.Standing
-    ) -> tuple[_Assigned, review_rules.Reviewed, plan_edits.Rest]:
+    ) -> tuple[agent_choice.Assignment, review_rules.Reviewed, plan_edits.Rest]:
         """Returns who does checked tasks, with the reviews that follow from it, and what of them is left to do."""
         judging = review_rules.with_reviewers(tasks, reviewer_selection.names(self.catalog()))
-        assignment = self._assign(judging, standing.fixed)
+        choice = agent_choice.AgentChoice(
+            self._agents(frame.roster),
+            self.history,
+            self.rules.bands,
+            self._reviewer,
+            self.catalog().general_name,
+            every_strategy=self.rules.review_policy == "strict",
+        )
+        assignment = choice.assign(judging, standing.fixed)
         with_reviews = review_rules.with_reviews(
             assignment.tasks, assignment.strategies, self._review_rules(standing.fixed, frame.tasks)
         )
@@ -488,40 +526,6 @@ class Planner:
             frozenset(pinned_ids),
             earlier,
         )
-
-    def _assign(self, tasks: Sequence[model.Task], pinned_ids: Collection[str] = ()) -> _Assigned:
-        """Gives each task without an agent the best one, if the router is sure enough to name one."""
-        assignment = _Assigned()
-        for task in tasks:
-            if task.reviews and not task.agent and task.worker is not WorkerKind.HUMAN and task.id not in pinned_ids:
-                choice = {"agent": self._reviewer(task) or None, "model": task.model or model_names.REVIEW_MODEL}
-                assignment.tasks.append(task.model_copy(update=choice))
-            elif (
-                task.agent
-                or task.command
-                or task.worker in UNROUTED
-                or task.id in pinned_ids
-                or assignment.routed >= MAX_ROUTED
-            ):
-                assignment.tasks.append(task)
-            else:
-                self._route(task, assignment)
-        return assignment
-
-    def _route(self, task: model.Task, assignment: _Assigned) -> None:
-        roster = self.catalog()
-        hints = router.Hints(bands=self.rules.bands, files=task.files)
-        route = router.route(task.goal, roster, history=self.history, hints=hints)
-        assignment.routed += 1
-        if route.specialist or self.rules.review_policy == "strict":
-            assignment.strategies[task.id] = route.strategy
-        if route.specialist is None:
-            assignment.without_home[task.id] = route.why
-            assignment.tasks.append(task)
-            return
-        choice = {"agent": route.specialist, "model": task.model or route.model}
-        assignment.tasks.append(task.model_copy(update=choice))
-        assignment.decided[task.id] = {**choice, "conf": round(route.confidence, 2)}
 
     def _council(self, tasks: Sequence[model.Task]) -> Sequence[str]:
         """Returns who judges the change of a run: those who always do, and the two who fit its goals best."""

@@ -9,7 +9,6 @@ import argparse
 import json
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import anyio
 
@@ -24,7 +23,7 @@ from dispatch_mcp.service import plan_answers, planner
 MOST_TASKS = 5
 """Tasks that a line names."""
 
-OF_REQUESTS = ("roster", "pattern", "part", "writer")
+OF_REQUESTS = ("pattern", "part", "writer")
 """Options that only mean something beside a request."""
 
 
@@ -39,14 +38,15 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
             f"{name} {value!r} is for --request only.", hint="Tasks of a document name their agent."
         )
     document = input_files.read(options.file)
-    return _answer(anyio.run(_plan, setup.settings, document, options.on_conflict), options, setup)
+    return _answer(anyio.run(_plan, setup.settings, document, options), options, setup)
 
 
 async def _plan(
-    settings: configuration.Settings, document: plan_documents.Document, on_conflict: model.Conflict
+    settings: configuration.Settings, document: plan_documents.Document, options: argparse.Namespace
 ) -> planner.PlanProposal:
+    settings, roster = catalog_arguments.with_roster(settings, options.roster)
     async with composition.open_dispatcher(settings, drives=False) as app:
-        return await app.plans.plan_file(document, on_conflict=on_conflict)
+        return await app.plans.plan_file(document, on_conflict=options.on_conflict, roster=roster)
 
 
 def _from_request(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
@@ -66,7 +66,7 @@ def _from_request(options: argparse.Namespace, setup: configuration.LoadedSettin
 
 
 def _refuse_parts(options: argparse.Namespace) -> None:
-    stray = next((name for name in ("part", "pattern", "roster") if getattr(options, name)), None)
+    stray = next((name for name in ("part", "pattern") if getattr(options, name)), None)
     if stray:
         raise errors.InputError(
             f"Both --with {options.writer!r} and --{stray} {getattr(options, stray)!r} are given.",
@@ -77,23 +77,21 @@ def _refuse_parts(options: argparse.Namespace) -> None:
 async def _written(options: argparse.Namespace, setup: configuration.LoadedSettings) -> planner.PlanProposal:
     redactor = logs.to_stderr(setup)
     worker = WorkerKind(options.writer)
-    async with composition.open_dispatcher(setup.settings, redactor=redactor, chat=False) as app:
+    settings, roster = catalog_arguments.with_roster(setup.settings, options.roster)
+    async with composition.open_dispatcher(settings, redactor=redactor, chat=False) as app:
         if not options.json:
             console.note(f"{plan_writer.LEAD} writes the plan, with {worker.value}")
-        return await plan_writer.PlanWriter(app, worker).write(options.request)
+        return await plan_writer.PlanWriter(app, worker).write(options.request, roster=roster)
 
 
 async def _of_parts(options: argparse.Namespace, settings: configuration.Settings) -> planner.PlanProposal:
     if not options.pattern:
         names = ", ".join(shape.name for shape in patterns.SHAPES)
         raise errors.InputError("--part needs a --pattern.", hint=f"Choose one: {names}.")
+    settings, roster = catalog_arguments.with_roster(settings, options.roster)
     async with composition.open_dispatcher(settings, drives=False) as app:
-        plans = app.plans
-        if options.roster:
-            catalogue = catalog_arguments.choose(settings, options.roster)
-            plans = replace(plans, catalog=lambda: catalogue)
-        return await plans.plan_parts(
-            options.part, options.pattern, request=options.request, on_conflict=options.on_conflict
+        return await app.plans.plan_parts(
+            options.part, options.pattern, request=options.request, on_conflict=options.on_conflict, roster=roster
         )
 
 

@@ -11,7 +11,7 @@ import rich.live
 import rich.table
 
 from dispatch_mcp import composition, configuration, errors, model, next_steps
-from dispatch_mcp.cli import console, input_files, logs, shell_wording
+from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, shell_wording
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, transitions
 from dispatch_mcp.planning import plan_documents
@@ -46,8 +46,13 @@ async def _main(
     worker: WorkerKind | None,
 ) -> int:
     redactor = logs.to_stderr(setup)
-    async with composition.open_dispatcher(setup.settings, default_worker=worker, chat=False, redactor=redactor) as app:
-        plan_id = options.file if document is None else await _planned(app, document, options)
+    settings, roster = catalog_arguments.with_roster(setup.settings, options.roster)
+    async with composition.open_dispatcher(settings, default_worker=worker, chat=False, redactor=redactor) as app:
+        if document is None:
+            plan_id = options.file
+            await app.plans.route_in(plan_id, roster)
+        else:
+            plan_id = await _planned(app, document, roster, quiet=options.quiet)
         if document is not None and document.trace_dir and not options.trace_dir and not options.quiet:
             console.note(f"config.trace_dir {document.trace_dir!r} is only a hint; choose a folder with --trace-dir.")
         return await _run(app, options, plan_id, setup.settings.home)
@@ -66,10 +71,10 @@ def _worker(options: argparse.Namespace) -> WorkerKind | None:
         ) from None
 
 
-async def _planned(app: dispatcher.Dispatcher, document: plan_documents.Document, options: argparse.Namespace) -> str:
+async def _planned(app: dispatcher.Dispatcher, document: plan_documents.Document, roster: str, *, quiet: bool) -> str:
     """Returns the plan of a document, the same that planning it alone gives, and says what was added to it."""
-    proposal = await app.plans.plan_file(document)
-    if proposal.additions and not options.quiet:
+    proposal = await app.plans.plan_file(document, roster=roster)
+    if proposal.additions and not quiet:
         rows = ", ".join(f"{task_id} ({why})" for task_id, why in proposal.additions.items())
         console.note(f"added: {rows}. {shell_wording.words(plan_answers.refusal_step(proposal))}")
     return proposal.plan.id

@@ -1,0 +1,95 @@
+"""Who does the tasks of a plan that name nobody: the router's choice for each, where it is sure enough to name one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from dispatch_mcp import model
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.model import WorkerKind, model_names, problems, transitions
+from dispatch_mcp.routing import confidence, router, suitability
+
+MAX_ROUTED: Final = 500
+"""Tasks of one plan that get an agent by routing; more than that would make planning slow."""
+
+UNROUTED: Final = frozenset(WorkerKind) - transitions.MODEL_WORKERS
+"""Workers that need no agent."""
+
+
+@dataclass(slots=True)
+class Assignment:
+    """The tasks with their agents; by id what was chosen, the strategy of its route, and why no specialist has it."""
+
+    tasks: list[model.Task] = field(default_factory=list[model.Task])
+    choices: dict[str, dict[str, model.Json]] = field(default_factory=dict[str, dict[str, model.Json]])
+    strategies: dict[str, confidence.Strategy] = field(default_factory=dict[str, confidence.Strategy])
+    without_home: dict[str, str] = field(default_factory=dict[str, str])
+    route_count: int = 0
+
+    @property
+    def notices(self) -> list[problems.Notice]:
+        """What to tell of tasks for which no specialist was found, each with the reason if it is only one."""
+        ids = tuple(self.without_home)
+        if not ids:
+            return []
+        why = self.without_home[ids[0]] if len(ids) == 1 else "No specialist is a likely home for these."
+        generals = {agent for task in self.tasks if task.id in self.without_home and (agent := task.agent)}
+        doer = f" {' and '.join(sorted(generals))} takes over: name somebody else, or go on." if generals else ""
+        doer = doer or ("" if len(ids) == 1 else " Name one, or go on.")
+        return [problems.Notice(code="low_confidence_route", tasks=ids, message=f"{why}{doer}")]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentChoice:
+    """Gives tasks the agents of a catalogue; `reviewer` returns who judges a task, empty for nobody in particular.
+
+    `general` does what nobody in the catalogue is likely to do, if the catalogue has no general agent itself. With
+    `every_strategy` a route that names nobody has its say about reviews too.
+    """
+
+    agents: catalog.Catalog
+    history: router.History
+    bands: confidence.Bands
+    reviewer: Callable[[model.Task], str]
+    general: str = ""
+    every_strategy: bool = False
+
+    def assign(self, tasks: Sequence[model.Task], pinned_ids: Collection[str] = ()) -> Assignment:
+        """Returns the tasks, each that names nobody with the best agent if the router is sure enough to name one."""
+        assignment = Assignment()
+        for task in tasks:
+            if task.reviews and not task.agent and task.worker is not WorkerKind.HUMAN and task.id not in pinned_ids:
+                choice = {"agent": self.reviewer(task) or None, "model": task.model or model_names.REVIEW_MODEL}
+                assignment.tasks.append(task.model_copy(update=choice))
+            elif is_settled(task) or task.id in pinned_ids or assignment.route_count >= MAX_ROUTED:
+                assignment.tasks.append(task)
+            else:
+                self._route(task, assignment)
+        return assignment
+
+    def _route(self, task: model.Task, assignment: Assignment) -> None:
+        hints = router.Hints(bands=self.bands, files=task.files)
+        route = router.route(task.goal, self.agents, history=self.history, hints=hints)
+        assignment.route_count += 1
+        if route.specialist or self.every_strategy:
+            assignment.strategies[task.id] = route.strategy
+        if route.specialist is None:
+            assignment.without_home[task.id] = route.why
+        agent = route.specialist or route.general or ("" if _is_review(task) else self.general)
+        if not agent:
+            assignment.tasks.append(task)
+            return
+        choice = {"agent": agent, "model": task.model or route.model}
+        assignment.tasks.append(task.model_copy(update=choice))
+        assignment.choices[task.id] = {**choice, "conf": round(route.confidence, 2)} if route.specialist else choice
+
+
+def is_settled(task: model.Task) -> bool:
+    """Returns whether a task says who does it, or needs no agent."""
+    return bool(task.agent or task.command or task.worker in UNROUTED)
+
+
+def _is_review(task: model.Task) -> bool:
+    return suitability.work(task.goal) == "reviews"
