@@ -64,6 +64,22 @@ ROWS = (
         "every criterion that it can check holds",
         PROVEN, task={**CHANGE_A, "acceptance": ["file:a.py", "diff", "is quick"]},
     ),
+    *(
+        Row(
+            "the same, but each held before the first attempt already, and no declared file was changed",
+            CLAIMED, AGENTS, {"acceptance": [form, "is quick"]}, writes,
+        )
+        for form, writes in (("file:a.py", ()), ("absent:c.py", ("b.py",)), ("glob:*.py", ()))
+    ),
+    Row(
+        "every criterion that it can check holds",
+        PROVEN, AGENTS, {"acceptance": ["file:a.py"]},
+    ),
+    Row(
+        "every criterion that it can check holds",
+        PROVEN, AGENTS, {"acceptance": ["file:a.py", "file:c.py"]}, ("c.py",),
+    ),
+    Row("every criterion that it can check holds", PROVEN, task={**CHANGE_A, "acceptance": ["file:b.py"]}),
     Row("a command ended with exit code 0, and no criterion was given", PROVEN, ("command",), CHANGE_A),
     Row("an agent says it is done, and no criterion was given", CLAIMED, AGENTS, CHANGE_A, claims=("a.py",)),
     Row("an agent says it is done, and no criterion was given", CLAIMED, AGENTS, {}, writes=()),
@@ -164,7 +180,8 @@ def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def case(row: Row, worker: str) -> Any:
-    name = "-".join([worker, *row.saw.split()[:5], *row.writes, *row.claims, str(len(row.text))])
+    criteria = row.task.get("acceptance", [])
+    name = "-".join([worker, *row.saw.split()[:5], *criteria, *row.writes, *row.claims, str(len(row.text))])
     return pytest.param(row, worker, id=name)
 
 

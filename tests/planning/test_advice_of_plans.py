@@ -159,3 +159,23 @@ def test_advice_does_not_hang_on_the_order_in_which_tasks_were_written(order: li
     if not ordered:
         expected["read_after_write_unordered"] = ("r",)
     assert notices(*(named[task_id] for task_id in order)) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "acceptance", "hollow"),
+    [
+        (["src/new/"], ["file:src/new/"], True),
+        (["./src/new/", "README.md"], ["file:src/new/", "file:README.md"], True),
+        (["src/new/"], ["file:src/new/", "file:src/new/a.py"], False),
+        (["src/new/", "src/new/a.py"], ["file:src/new/"], False),
+        (["src/new/"], ["file:src/new/", "glob:src/new/*.py"], False),
+        (["src/new/"], ["diff"], False),
+        (["src/new/"], [], False),
+        ([], ["file:src/new/"], False),
+    ],
+)
+def test_a_task_that_only_makes_a_folder_is_told_that_git_keeps_no_empty_one(
+    files: list[str], acceptance: list[str], *, hollow: bool
+) -> None:
+    task = model.Task(id="a", do="Make it", files=tuple(files), acceptance=tuple(acceptance))
+    assert ("empty_folder" in notices(task, *OTHERS)) is hollow

@@ -211,6 +211,17 @@ def bad_acceptance(rng: random.Random) -> Fault:
     return Fault(tasks, one["id"], f"tasks[{at}].acceptance[{len(one['acceptance']) - 1}]", meant, typo=wrong)
 
 
+def bad_file(rng: random.Random) -> Fault:
+    tasks = sound(rng)
+    at, one = at_random(rng, tasks)
+    spellings = (
+        *(".git/hooks/pre-commit", "./.git//config", "src/../.git/x", ".git", ".GIT/x", "lib/vendor/.git/HEAD"),
+        *(".git/**", "**/.git/*", ".{git,hg}/config", ".git\\x", "git~1/x", ".git./x", "lib/.git"),
+    )
+    one["files"] = [*one.get("files", ()), rng.choice(spellings)]
+    return Fault(tasks, one["id"], f"tasks[{at}].files[{len(one['files']) - 1}]")
+
+
 def write_conflict(rng: random.Random) -> Fault:
     tasks = sound(rng, 2)
     at = rng.randrange(1, len(tasks))
@@ -288,6 +299,7 @@ PLAN_FAULTS: Final[Mapping[str, Callable[[random.Random], Fault]]] = {
     "self_dependency": self_dependency,
     "bad_review": bad_review,
     "cycle": cycle,
+    "bad_file": bad_file,
     "bad_acceptance": bad_acceptance,
     "write_conflict": write_conflict,
     "wrong_type": wrong_type,

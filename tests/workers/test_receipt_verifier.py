@@ -15,6 +15,7 @@ from dispatch_mcp.git import git_process
 from dispatch_mcp.model import Receipt, WorkerKind, ports, work_order
 from dispatch_mcp.process import allowlist, child_environment
 from dispatch_mcp.review import rounds
+from dispatch_mcp.runs import receipts
 from dispatch_mcp.workers import command, receipt_verifier, workspace_snapshot
 
 pytestmark = pytest.mark.anyio
@@ -472,10 +473,93 @@ async def test_a_report_without_a_snapshot_measures_no_diff(tmp_path: Path, repo
     assert (declared.ok, declared.checked) == (False, False)
 
 
-async def test_nothing_is_noted_for_tasks_that_declare_nothing(tmp_path: Path, repository: Path) -> None:
-    found = make(tmp_path)
-    assert await noted(found, work(repository, "file:a", "command: true", "is quick")) == {}
+async def test_of_tasks_that_declare_nothing_only_what_holds_is_noted_and_no_command_is_run(
+    tmp_path: Path, repository: Path
+) -> None:
+    found = make(tmp_path, ["touch", "*"])
+    asked = work(repository, "file:a", "file:src/a.py", "command: touch owned", "is quick")
+    before = await noted(found, asked)
+    assert [*before] == [ports.HELD]
+    assert [*dict(before[ports.HELD])["held"]] == ["file:src/a.py"]
+    assert not (repository / "owned").exists()
     assert not (tmp_path / "state").exists()
+
+
+HELD_BEFORE = ("file:src/a.py", "file:src/", "absent:none", "glob:src/*.py >= 2")
+
+
+async def proof_of(found: receipt_verifier.ReceiptVerifier, order: work_order.WorkOrder, *edits: str) -> model.Outcome:
+    """Returns a claim of success as the receipts judge it, after each of the files has got another line."""
+    before = await noted(found, order)
+    for path in edits:
+        write(Path(order.workspace), path, "another")
+    claim = model.Outcome(state=model.AttemptState.SUCCEEDED, unverified=True)
+    return receipts.judge(claim, await looked(found, order, before))
+
+
+@pytest.mark.parametrize("criterion", HELD_BEFORE)
+async def test_what_held_before_the_first_attempt_proves_nothing_and_says_so(
+    tmp_path: Path, repository: Path, criterion: str
+) -> None:
+    outcome = await proof_of(make(tmp_path), work(repository, criterion), "other.txt")
+    assert (outcome.state, outcome.unverified) == (model.AttemptState.SUCCEEDED, True)
+    [doubt] = receipts.doubts(outcome)
+    assert doubt.startswith(f"`{criterion}`: ")
+    assert doubt.endswith(receipts.EARLIER)
+
+
+@pytest.mark.parametrize("criterion", HELD_BEFORE)
+async def test_what_held_before_counts_beside_a_criterion_that_did_not_or_an_edit_of_a_declared_file(
+    tmp_path: Path, repository: Path, criterion: str
+) -> None:
+    beside = await proof_of(make(tmp_path), work(repository, criterion, "file:new.txt"), "new.txt")
+    declared = await proof_of(make(tmp_path), work(repository, criterion, files=("src/b.py",)), "src/b.py")
+    assert not beside.unverified
+    assert not declared.unverified
+
+
+async def test_a_file_that_stood_before_and_was_edited_since_proves_the_work(tmp_path: Path, repository: Path) -> None:
+    assert not (await proof_of(make(tmp_path), work(repository, "file:src/a.py"), "src/a.py")).unverified
+
+
+async def test_a_later_attempt_is_held_to_what_held_before_the_first_one(tmp_path: Path, repository: Path) -> None:
+    found, order = make(tmp_path), work(repository, "file:new.txt")
+    before = await noted(found, order)
+    write(repository, "new.txt", "by the first attempt")
+    again = replace(order, attempt=2, last_beat=before)
+    assert await noted(found, again) == before
+    assert [receipt.earlier for receipt in await looked(found, again, await noted(found, again))] == [False]
+    assert await noted(found, replace(order, attempt=2)) == {}, "nobody had looked"
+
+
+@pytest.mark.parametrize("acceptance", [("file:src/new/",), ("diff",), ()])
+async def test_a_declared_folder_that_was_made_is_a_change_even_if_it_is_empty(
+    tmp_path: Path, repository: Path, acceptance: tuple[str, ...]
+) -> None:
+    found, order = make(tmp_path), work(repository, *acceptance, files=("src/new/",))
+    before = await noted(found, order)
+    idle = await looked(found, order, before)
+    (repository / "src/new").mkdir()
+    receipts_now = await looked(found, order, before)
+    assert any(map(receipts.is_refuted, idle))
+    assert not any(map(receipts.is_refuted, receipts_now))
+    assert "made the folder `src/new`" in [receipt.detail for receipt in receipts_now]
+
+
+async def test_a_declared_folder_that_stood_before_is_not_made(tmp_path: Path, repository: Path) -> None:
+    found, order = make(tmp_path), work(repository, "file:src/", files=("src/",))
+    assert any(map(receipts.is_refuted, await looked(found, order, await noted(found, order))))
+
+
+async def test_what_changes_where_git_keeps_its_own_is_no_change_of_a_declared_file(
+    tmp_path: Path, repository: Path
+) -> None:
+    (repository / "meta").symlink_to(".git/info", target_is_directory=True)
+    found, order = make(tmp_path), work(repository, "diff", files=(".git/made", "meta/exclude"))
+    before = await noted(found, order)
+    write(repository, ".git/made", "x")
+    write(repository, ".git/info/exclude", "another")
+    assert not any(receipt.ok for receipt in await looked(found, order, before))
 
 
 async def test_a_simulated_attempt_is_never_checked(tmp_path: Path, workspace: Path) -> None:

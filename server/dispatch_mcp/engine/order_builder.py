@@ -125,7 +125,7 @@ class OrderBuilder:
         work = replace(work, objections=tuple(objections), sent_back=sent_back)
         if sent_back < work.attempt - 1:
             return work
-        look = {name: value for name, value in work.last_beat.items() if name == ports.LOOK}
+        look = {name: value for name, value in work.last_beat.items() if name in ports.FIRST}
         return replace(work, last_beat=look, last_error="")
 
     async def read_results(self, task_ids: Iterable[str]) -> None:

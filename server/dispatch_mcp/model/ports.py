@@ -54,6 +54,12 @@ class TaskContext(Protocol):
 LOOK = "before"
 """The detail of a beat that says how the workspace was before the attempt; its form is the verifier's own."""
 
+HELD = "held"
+"""The detail of a beat that says what held before the task's first attempt; its form is the verifier's own."""
+
+FIRST = frozenset({LOOK, HELD})
+"""The details that a task's later attempts are judged by too, whatever else they begin anew."""
+
 COPY = "worktree"
 """The detail of a beat that says which copy of the workspace the attempt works in."""
 

@@ -351,6 +351,7 @@ class Receipt(Value):
     """Evidence that the server itself collected about an attempt, or that there is none.
 
     `criterion` is the entry of the task's `acceptance` that it speaks for; `checked` is False when nobody could tell.
+    `earlier` says that it was so before the task's first attempt already, which proves no work.
     """
 
     kind: ReceiptKind
@@ -358,6 +359,7 @@ class Receipt(Value):
     detail: str
     criterion: str = ""
     checked: bool = True
+    earlier: bool = False
 
 
 class StandIn(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from dispatch_mcp import model
 from dispatch_mcp.model import problems
-from dispatch_mcp.planning import conflicts
+from dispatch_mcp.planning import acceptance, conflicts
 from dispatch_mcp.text import escape, path_globs
 
 _LISTED = 20
@@ -63,6 +63,9 @@ def of_tasks(tasks: Sequence[model.Task]) -> Iterator[problems.Notice]:
     big = [task.id for task in tasks if task.effort is model.Effort.XL]
     if big:
         yield _about("oversized", big, "XL: split, so that parts can run at once and be verified.")
+    hollow = [task.id for task in tasks if _makes_folder(task)]
+    if hollow:
+        yield _about("empty_folder", hollow, "git keeps no empty folder: have a file such as `.gitkeep` made in it.")
     if len(tasks) > 1:
         silent = [task.id for task in tasks if not task.files and says_to_write(task)]
         if silent:
@@ -129,6 +132,16 @@ def of_shape(tasks: Sequence[model.Task], *, serial: float, critical: float) -> 
         yield problems.Notice(code="trivial_plan", message="One or two tasks: calling the agent directly is simpler.")
     elif serial > 0 and critical >= serial:
         yield problems.Notice(code="single_chain", message="Nothing runs in parallel: one agent could do it all.")
+
+
+def _makes_folder(task: model.Task) -> bool:
+    """Returns whether a task declares a folder, is done when that stands, and says nothing of what is in it."""
+    folders = {path_globs.normalise(path) for path in task.files if path.endswith("/")}
+    criteria = acceptance.criteria_of(task) if folders else ()
+    subjects = {criterion.subject.rstrip("/") for criterion in criteria if criterion.subject.endswith("/")}
+    rest = [criterion.subject for criterion in criteria if not criterion.subject.endswith("/")]
+    rest += [path for path in task.files if not path.endswith("/")]
+    return any(not any(path.startswith(f"{folder}/") for path in rest) for folder in folders & subjects)
 
 
 def _about(code: str, tasks: Sequence[str], message: str) -> problems.Notice:

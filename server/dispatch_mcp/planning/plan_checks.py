@@ -11,6 +11,7 @@ from dispatch_mcp import model
 from dispatch_mcp.model import bounds, problems
 from dispatch_mcp.model.problems import Notice, Problem
 from dispatch_mcp.planning import acceptance, conflicts, graph, plan_advice, schedule
+from dispatch_mcp.text import path_globs
 
 MAX_CONFLICTS: Final = 100
 """Write conflicts named one by one; one more problem or notice says how many are left."""
@@ -90,8 +91,8 @@ def check(
     """Returns all problems of a plan; one is enough to refuse it as a whole. None for `agents` checks no agent.
 
     Codes: empty_plan, too_many_tasks, bad_id, duplicate_id, empty_goal, unknown_agent, unknown_model,
-    unknown_dependency, self_dependency, bad_review, bad_acceptance, cycle. Absolute paths in `acceptance` must lie
-    below `workspace`.
+    unknown_dependency, self_dependency, bad_review, bad_file, bad_acceptance, cycle. Absolute paths in `acceptance`
+    must lie below `workspace`.
     """
     if not tasks:
         return [Problem(code="empty_plan", message="The plan has no tasks.", fix="Send at least one task.")]
@@ -107,6 +108,7 @@ def check(
         *_check_choices(tasks, agents, models),
         *_check_deps(tasks, index),
         *_check_reviews(tasks, index),
+        *_check_files(tasks),
         *acceptance.problems_of(tasks, workspace),
         *_check_cycles(tasks, index),
     ]
@@ -214,6 +216,20 @@ def _check_reviews(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Ite
                 message=f"Task {problems.quoted(task.id)} reviews others and {act}.",
                 fix=f"Leave `{fix}` to a task of its own.",
             )
+
+
+def _check_files(tasks: Sequence[model.Task]) -> Iterable[Problem]:
+    """Yields the declared files that lie where git keeps its own, in the workspace or in a repository below it."""
+    for position, task in enumerate(tasks):
+        for place, path in enumerate(task.files):
+            if path_globs.is_of_git(path):
+                yield Problem(
+                    code="bad_file",
+                    task=task.id,
+                    where=f"tasks[{position}].files[{place}]",
+                    message=f"{problems.quoted(path)} is git's own: nothing that changes there could be merged.",
+                    fix="Declare files of the project; what git is to do belongs into a task with a `command`.",
+                )
 
 
 def _unknown_dependency(task: model.Task, dep: str, where: str, names: problems.Names) -> Problem:

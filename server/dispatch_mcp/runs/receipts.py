@@ -3,6 +3,8 @@
 - What was checked and is not so fails the attempt, and another attempt is told what and why: a claim against evidence
   is no result, and whoever waits for it must not begin. That is a criterion that does not hold, declared files of which
   none was changed, an empty change where one was to be made, and a claim that names only files it did not change.
+- What was so before the first attempt already proves nothing by itself: another criterion that was not, or a change of
+  a declared file, proves the work.
 - A change that shows no work, such as a file that was deleted, emptied or given other line ends, leaves it unverified.
 - A criterion that nobody could check leaves the work unverified: the worker may well be right.
 - Every criterion that the server can check holds, and there is at least one: verified, whoever did the work.
@@ -25,6 +27,8 @@ from dispatch_mcp.text import escape, file_states, path_globs
 
 ERROR_CHARS: Final = 4_000
 REASON_CHARS: Final = 400
+
+EARLIER: Final = "; it held before the first attempt too, so it proves nothing by itself"
 
 _KINDS: Final[Mapping[acceptance.Kind, model.ReceiptKind]] = {"command": "exit_code", "diff": "diff", "words": "words"}
 _SHOWN_ONLY: Final = frozenset({"touched", "words", "simulated"})
@@ -59,7 +63,7 @@ class FileChanges(NamedTuple):
         kind = self.kinds.get(path, file_states.Kind.EDITED)
         if kind is file_states.Kind.DELETED:
             return _in(self.removals, path)
-        return kind is file_states.Kind.EDITED
+        return kind in (file_states.Kind.EDITED, file_states.Kind.FOLDER)
 
     def describe(self, paths: Sequence[str]) -> str:
         """Returns what became of changed files, edits first."""
@@ -96,6 +100,15 @@ def compare_changes(
     strange = tuple(path for path in paths if not _in(own, path) and not _in(foreign, path))
     idle = tuple(dict.fromkeys(entry for entry in own if not any(path_globs.touch(entry, path) for path in hits)))
     return FileChanges(tuple(hits), idle, strange if everything else None)
+
+
+def with_folders(files: FileChanges, folders: Sequence[str]) -> FileChanges:
+    """Returns the changes with declared folders that were made, also empty ones, of which nobody else tells."""
+    if not folders:
+        return files
+    kinds = {**files.kinds, **dict.fromkeys(folders, file_states.Kind.FOLDER)}
+    untouched = tuple(path for path in files.untouched if path not in folders)
+    return files._replace(changed=(*files.changed, *folders), untouched=untouched, kinds=kinds)
 
 
 def _in(entries: Iterable[str], path: str) -> bool:
@@ -220,10 +233,16 @@ def judge(outcome: model.Outcome, receipts: Sequence[Receipt]) -> model.Outcome:
     refutations = [receipt for receipt in every if is_refuted(receipt)]
     if refutations:
         return outcome.model_copy(update={**_refusal(refutations), "receipts": every})
-    proven = any(receipt.ok and receipt.checked and receipt.criterion for receipt in receipts)
-    is_claim = outcome.unverified and (not proven or any(map(_is_hollow, receipts)))
+    is_claim = outcome.unverified and (not _is_proof(receipts) or any(map(_is_hollow, receipts)))
     is_open = any(map(_is_open, receipts)) or is_claim
     return outcome.model_copy(update={"receipts": every, "unverified": is_open})
+
+
+def _is_proof(receipts: Sequence[Receipt]) -> bool:
+    """Returns whether a criterion holds that did not before, or one that did beside a change of a declared file."""
+    holding = [receipt for receipt in receipts if receipt.ok and receipt.checked and receipt.criterion]
+    is_changed = any(receipt.kind == "diff" and receipt.ok and receipt.checked for receipt in receipts)
+    return any(is_changed or not receipt.earlier for receipt in holding)
 
 
 def nothing_changed(outcome: model.Outcome) -> model.Outcome:
@@ -264,13 +283,16 @@ def doubts(outcome: model.Outcome) -> tuple[str, ...]:
     open_ones = [receipt for receipt in outcome.receipts if _is_open(receipt)]
     if outcome.unverified and all(receipt.kind != "diff" for receipt in open_ones):
         open_ones += filter(_is_hollow, outcome.receipts)
+    if outcome.unverified and not open_ones:
+        open_ones += [receipt for receipt in outcome.receipts if receipt.earlier]
     return tuple(map(describe, open_ones))
 
 
 def describe(receipt: Receipt, limit: int = REASON_CHARS) -> str:
     """Returns a receipt as one line of at most `limit` characters."""
     head = f"`{receipt.criterion}`: " if receipt.criterion else ""
-    return escape.one_line(f"{head}{receipt.detail}", limit=limit)
+    end = EARLIER if receipt.earlier else ""
+    return f"{escape.one_line(f'{head}{receipt.detail}', limit=limit - len(end))}{end}"
 
 
 def mark(receipt: Receipt) -> str:

@@ -31,7 +31,10 @@ _BLANKS = re.compile(r"\s+")
 
 
 class Kind(enum.StrEnum):
-    """What became of a file, as a verb before its name. Only `EDITED` shows work by itself."""
+    """What became of a file, as a verb before its name. Only `EDITED` and `FOLDER` show work by themselves.
+
+    `FOLDER` is of a declared folder that was not there, which no state of a file tells.
+    """
 
     EDITED = "changed"
     EMPTY = "created empty"
@@ -40,6 +43,7 @@ class Kind(enum.StrEnum):
     BLANKS = "changed only blanks or line ends of"
     MODE = "changed only the mode of"
     TIME = "changed no more than the time of"
+    FOLDER = "made the folder"
     LINK = "made a link of"
     NO_FILE = "put what is no file in place of"
     NOT_COMPARED = "changed, too many to compare:"

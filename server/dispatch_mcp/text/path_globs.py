@@ -28,6 +28,8 @@ _CLEAN = re.compile(r"[\w@+-][\w@+.-]*(?:/[\w@+-][\w@+.-]*)*")
 
 # Comparing two wildcards takes time in proportion to the product of their lengths, and both come from plans that
 # somebody else wrote. Beyond these sizes the answer is the cautious one: they can name one file.
+_GITS_OWN = frozenset({".git", "git~1"})
+"""The folder of git and its short name under Windows."""
 _LONG_SEGMENT = 128
 _CLASS = re.compile(rf"\[[^\]]{{1,{_LONG_SEGMENT}}}\]")
 _MANY_SEGMENTS = 64
@@ -48,6 +50,14 @@ def normalise(path: str, workspace: str = "") -> str:
         root = posixpath.normpath(workspace.replace("\\", "/"))
         path = "." if path == root else path.removeprefix(f"{root.rstrip('/')}/")
     return "" if path == "." else path
+
+
+def is_of_git(path: str) -> bool:
+    """Returns whether a path or glob names `.git`, in any spelling, or what lies below it, in any folder."""
+    if "git" not in path.casefold():
+        return False
+    parts = [part for spelling in alternatives(path) for part in normalise(spelling).split("/")]
+    return any(part.casefold().rstrip(". ") in _GITS_OWN for part in parts)
 
 
 def touch(first: str, second: str) -> bool:

@@ -18,8 +18,8 @@ from dispatch_mcp.planning.acceptance import Criterion
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.review import rounds
 from dispatch_mcp.runs import receipts
-from dispatch_mcp.text import escape, json_types
-from dispatch_mcp.workers import safe_look, workspace_snapshot
+from dispatch_mcp.text import escape, json_types, path_globs
+from dispatch_mcp.workers import first_state, safe_look, workspace_snapshot
 
 LIMIT_S = 45.0
 """What all checks of one attempt may take together; whoever reports waits for them."""
@@ -40,12 +40,27 @@ class ReceiptVerifier:
         self._limit_s = limit_s
 
     async def before(self, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
-        """Returns a snapshot for a task that declares files or asks for a diff, else nothing.
+        """Returns what holds of the criteria, and a snapshot for a task that declares files or asks for a diff.
 
         A later attempt goes on with the first one's: what counts is what the task changed, and an attempt that finds
-        the work done is not refuted for it. In a worktree it does so only where that began from the same commit.
+        the work done is not refuted for it. In a worktree it does so with a snapshot only if that is of its commit.
         """
-        if not _needs_snapshot(work) or _blind(work):
+        if work.worker is WorkerKind.SCRIPTED or _blind(work):
+            return {}
+        return {**await self._first_state(work), **await self._snapshot(work)}
+
+    async def _first_state(self, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
+        earlier = work.last_beat.get(ports.HELD)
+        if earlier or work.attempt > 1:
+            return {ports.HELD: earlier} if earlier else {}
+        root, criteria, entries = Path(work.workspace), _criteria(work), _entries(work)
+        state = first_state.FirstState()
+        with anyio.move_on_after(first_state.LIMIT_S):
+            state = await safe_look.in_thread(lambda stop: first_state.look(root, criteria, entries, _look, stop))
+        return {ports.HELD: state.to_json()} if state.is_known else {}
+
+    async def _snapshot(self, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
+        if not _needs_snapshot(work):
             return {}
         earlier = work.last_beat.get(ports.LOOK)
         if earlier and work.base in ("", workspace_snapshot.from_json(earlier).head):
@@ -66,7 +81,12 @@ class ReceiptVerifier:
             return tuple(receipts.unproven(criterion, blind) for criterion in criteria)
         changes = await self._changes(work, before, around)
         deadline = anyio.current_time() + self._limit_s
-        proofs = [await self._receipt(work, criterion, changes, deadline) for criterion in criteria]
+        first, root = first_state.from_json(before.get(ports.HELD)), Path(work.workspace)
+        changes = receipts.with_folders(changes, first.new_folders(root, changes.untouched))
+        proofs = [
+            first.marked(root, criterion, await self._receipt(work, criterion, changes, deadline))
+            for criterion in criteria
+        ]
         if not work.task.files:
             return tuple(proofs)
         lies = receipts.from_claim(around.claims, changes, around.foreign, work.workspace)
@@ -176,6 +196,11 @@ class _NoBlobs:
 
 def _criteria(work: work_order.WorkOrder) -> tuple[Criterion, ...]:
     return acceptance.criteria_of(work.task, work.workspace)
+
+
+def _entries(work: work_order.WorkOrder) -> tuple[str, ...]:
+    """Returns the declarations of the task, normalised."""
+    return tuple(path_globs.normalise(path, work.workspace) for path in work.task.files)
 
 
 def _needs_snapshot(work: work_order.WorkOrder) -> bool:

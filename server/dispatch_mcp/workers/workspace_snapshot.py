@@ -151,7 +151,8 @@ class Snapshotter:
         new = listing.differing | listing.extras | between if now.head else now.files.keys()
         paths = differing | (new - before.files.keys())
         by_name = {path_globs.normalise(path, workspace) for path in files}
-        return now, {path for path in paths if path in by_name or not merge_rules.is_litter(path)}
+        own = {path for path in paths & by_name if _leads_into_git(Path(workspace), path)}
+        return now, {path for path in paths - own if path in by_name or not merge_rules.is_litter(path)}
 
     async def kinds(
         self, workspace: str, paths: Collection[str], before: WorkspaceSnapshot, now: WorkspaceSnapshot
@@ -288,6 +289,13 @@ class Snapshotter:
                 raise Unmeasured(f"more than {self.max_files} files {why}")
         digests = {path: safe_look.digest(root, path) for path in sorted(paths) if not stop.is_set()}
         return WorkspaceSnapshot(head, digests, unclear=listing.unclear)
+
+
+def _leads_into_git(root: Path, path: str) -> bool:
+    """Returns whether a declared file lies where git keeps its own, also behind links."""
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        return path_globs.is_of_git((root / path).parent.resolve().relative_to(root.resolve()).as_posix())
+    return False
 
 
 def _state_of_blob(data: bytes, mode: str, path: str) -> str:
