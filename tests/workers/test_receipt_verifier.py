@@ -480,7 +480,7 @@ async def test_of_tasks_that_declare_nothing_only_what_holds_is_noted_and_no_com
     asked = work(repository, "file:a", "file:src/a.py", "command: touch owned", "is quick")
     before = await noted(found, asked)
     assert [*before] == [ports.HELD]
-    assert [*dict(before[ports.HELD])["held"]] == ["file:src/a.py"]
+    assert [*dict(before[ports.HELD])["standing"]] == ["file:src/a.py"]
     assert not (repository / "owned").exists()
     assert not (tmp_path / "state").exists()
 

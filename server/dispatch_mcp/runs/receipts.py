@@ -107,8 +107,8 @@ def with_folders(files: FileChanges, folders: Sequence[str]) -> FileChanges:
     if not folders:
         return files
     kinds = {**files.kinds, **dict.fromkeys(folders, file_states.Kind.FOLDER)}
-    untouched = tuple(path for path in files.untouched if path not in folders)
-    return files._replace(changed=(*files.changed, *folders), untouched=untouched, kinds=kinds)
+    idle = tuple(path for path in files.untouched if path not in folders)
+    return files._replace(changed=(*files.changed, *folders), untouched=idle, kinds=kinds)
 
 
 def _in(entries: Iterable[str], path: str) -> bool:

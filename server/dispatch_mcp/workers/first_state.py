@@ -26,17 +26,17 @@ class FirstState(NamedTuple):
     `is_known` is False where nobody had looked.
     """
 
-    held: Mapping[str, str] = {}
+    standing: Mapping[str, str] = {}
     folders: tuple[str, ...] = ()
     is_known: bool = False
 
     def to_json(self) -> dict[str, model.Json]:
         """Returns the state as JSON; `from_json` reads it back."""
-        return {"held": dict(self.held), "folders": list(self.folders)}
+        return {"standing": dict(self.standing), "folders": list(self.folders)}
 
     def marked(self, root: Path, criterion: Criterion, receipt: Receipt) -> Receipt:
         """Returns a receipt that says whether its criterion held before; a file that was edited since is new proof."""
-        state = self.held.get(criterion.text)
+        state = self.standing.get(criterion.text)
         if state is None or not (receipt.ok and receipt.checked) or _was_edited(root, criterion, state):
             return receipt
         return receipt.model_copy(update={"earlier": True})
@@ -48,24 +48,24 @@ class FirstState(NamedTuple):
 
 def from_json(value: model.Json) -> FirstState:
     """Returns the state of a JSON value; an unknown one when it is none."""
-    if not json_types.is_object(value) or not json_types.is_object(held := value.get("held")):
+    if not json_types.is_object(value) or not json_types.is_object(standing := value.get("standing")):
         return FirstState()
     folders = value.get("folders")
     names = tuple(map(str, folders)) if json_types.is_list(folders) else ()
-    return FirstState({text: str(state) for text, state in held.items()}, names, is_known=True)
+    return FirstState({text: str(state) for text, state in standing.items()}, names, is_known=True)
 
 
 def look(
     root: Path, criteria: Sequence[Criterion], entries: Iterable[str], receipt: Look, stop: threading.Event
 ) -> FirstState:
     """Returns what holds now of criteria that looking decides, and which of the normalised declarations are folders."""
-    held: dict[str, str] = {}
+    standing: dict[str, str] = {}
     for criterion in criteria:
         if criterion.kind in ("file", "absent", "glob"):
             evidence = receipt(root, criterion, stop)
             if evidence.ok and evidence.checked:
-                held[criterion.text] = _state(root, criterion)
-    return FirstState(held, tuple(path for path in entries if _is_folder(root, path)), is_known=True)
+                standing[criterion.text] = _state(root, criterion)
+    return FirstState(standing, tuple(path for path in entries if _is_folder(root, path)), is_known=True)
 
 
 def _state(root: Path, criterion: Criterion) -> str:
