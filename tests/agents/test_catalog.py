@@ -207,19 +207,27 @@ def test_a_priority_that_is_no_number_counts_as_none_and_is_noted(word: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("given_name", "name"),
-    [("My Agent", "My-Agent"), ("../../etc/passwd", "etc-passwd"), ("a/b", "a-b"), ("äöü", "äöü"), ("--", "some-name")],
+    "name", ["My Agent", "Python DevOps/CI-CD Expert", "a/b", "äöü", "コード係", "x.y", "--", "(x)"]
 )
-def test_names_hold_no_paths_and_no_spaces(given_name: str, name: str) -> None:
-    assert read(f"---\nname: '{given_name}'\ndescription: d\n---\nb").name == name
+def test_a_name_is_kept_letter_for_letter_as_the_host_knows_it(name: str) -> None:
+    known = catalog.merge([read(f"---\nname: '{name}'\ndescription: d\n---\nb")])
+    assert known.agents[0].name == name
+    assert known.agent(name) == known.agents[0]
+    assert known.keys == (name,)
+
+
+@pytest.mark.parametrize("alias", ["Python-DevOps-CI-CD-Expert", "Python DevOps/CI-CD Expert"])
+def test_the_name_that_earlier_versions_made_of_one_still_finds_its_agent(alias: str) -> None:
+    known = catalog.merge([read("---\nname: Python DevOps/CI-CD Expert\ndescription: d\n---\nb")])
+    assert known.find(alias) == known.agents[0]
 
 
 @given(st.text(max_size=120))
-def test_no_name_can_leave_its_folder(name: str) -> None:
-    found = read(f"---\nname: {name!r}\ndescription: d\n---\nb")
-    assert found.name
-    assert not {"/", "\\", "\0", " ", "\n"} & set(found.name)
-    assert not found.name.startswith(".")
+def test_no_name_holds_what_cannot_be_printed(name: str) -> None:
+    agent = read(f"---\nname: {name!r}\ndescription: d\n---\nb")
+    assert agent.name
+    assert agent.name.isprintable()
+    assert agent.name == agent.name.strip()
 
 
 def test_keys_for_routing_are_read_as_lists_of_names() -> None:
@@ -247,7 +255,8 @@ def test_inputs_are_a_mapping_or_left_out_with_a_note(inputs: str, *, noted: boo
 
 
 @pytest.mark.parametrize(
-    ("tools", "names"), [("Read, Write", ("Read", "Write")), ("[Read]", ("Read",)), ("'*'", None), ("''", ())]
+    ("tools", "names"),
+    [("Read, Write", ("Read", "Write")), ("[Read]", ("Read",)), ("'*'", None), ("''", None), ("", None), ("[]", ())],
 )
 def test_tools_are_names_or_everything(tools: str, names: tuple[str, ...] | None) -> None:
     assert read(f"---\nname: x\ndescription: d\ntools: {tools}\n---\nb").tools == names

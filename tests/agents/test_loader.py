@@ -297,6 +297,20 @@ def test_the_host_knows_the_agents_of_user_project_and_plugins(tmp_path: Path) -
     }
 
 
+def test_the_host_calls_the_agents_of_a_plugin_with_its_name_in_front(tmp_path: Path) -> None:
+    home, plugin = tmp_path / "home", tmp_path / "plugin"
+    write(plugin / "agents", "helper")
+    (home / ".claude" / "plugins").mkdir(parents=True)
+    (home / ".claude" / "plugins" / "installed_plugins.json").write_text(
+        json.dumps({"plugins": {"kit@market": [{"installPath": str(plugin)}]}})
+    )
+    made = settings(tmp_path)
+    write(made.workspace / "agents", "own")
+    (made.workspace / ".claude-plugin").mkdir()
+    (made.workspace / ".claude-plugin" / "plugin.json").write_text('{"name": "shop-kit"}')
+    assert {"kit:helper", "shop-kit:own"} <= loader.Source.from_settings(made, home).installed()
+
+
 def test_a_workspace_that_is_a_plugin_brings_its_own_agents(tmp_path: Path) -> None:
     made = settings(tmp_path)
     write(made.workspace / "agents", "helper")

@@ -30,6 +30,13 @@ def folder(tmp_path: Path, files: dict[str, bytes]) -> catalog.Catalog:
         ("playbooks/phase-0.md", "# Phase 0\n", "lies in 'playbooks'"),
         ("phase-0.md", "# Phase 0\n", "has no `name`"),
         ("nameless.md", "---\ndescription: Knows.\n---\nBody\n", "has no `name`"),
+        ("templates/role.md", AGENT.format(name="role"), "lies in 'templates'"),
+        ("team-template.md", AGENT.format(name="team"), "is a template"),
+        ("fill.md", AGENT.format(name="'{agent-name}'"), "is a template"),
+        ("fill-in.md", AGENT.format(name="<your-agent-name>"), "is a template"),
+        ("open.md", AGENT.format(name="{agent-name}"), "no `name`"),
+        ("ship.md", AGENT.format(name="ship") + "Ship $ARGUMENTS.\n", "is a command"),
+        ("fetch.md", "---\nname: fetch\nargument-hint: [file]\n---\nFetch it.\n", "is a command"),
         ("empty.md", "", "is empty"),
         ("blank.md", " \n\n", "is empty"),
     ],
@@ -81,3 +88,33 @@ def test_any_bytes_are_decoded(data: bytes) -> None:
     content, note = loader.text_of(data)
     assert isinstance(content, str)
     assert not note or "UTF" in note
+
+
+@pytest.mark.parametrize("end", ["---", "--------------------------------------------", "---   "])
+def test_a_header_may_begin_with_blank_lines_and_end_with_a_longer_line(tmp_path: Path, end: str) -> None:
+    content = f"---\n\nname: worker\ndescription: Makes käse.\ntools: Read, Grep\n{end}\n\n# Worker\n\n---\n\nBody.\n"
+    (agent,) = folder(tmp_path, {"worker.md": content.encode()}).agents
+    assert (agent.name, agent.tools) == ("worker", ("Read", "Grep"))
+    assert agent.body == "# Worker\n\n---\n\nBody."
+
+
+def test_a_folder_that_is_linked_to_is_read_once_and_a_circle_ends(tmp_path: Path) -> None:
+    write = tmp_path / "collection"
+    write.mkdir()
+    (write / "cheese.md").write_text(AGENT.format(name="cheese"), encoding="utf-8")
+    team = tmp_path / "team"
+    team.mkdir()
+    (team / "linked").symlink_to(write, target_is_directory=True)
+    (team / "again").symlink_to(write, target_is_directory=True)
+    (write / "round").symlink_to(team, target_is_directory=True)
+    assert [agent.name for agent in loader.load(team).agents] == ["cheese"]
+
+
+def test_a_folder_of_a_project_that_is_linked_to_is_left_alone(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "cheese.md").write_text(AGENT.format(name="cheese"), encoding="utf-8")
+    agents = tmp_path / "project"
+    agents.mkdir()
+    (agents / "linked").symlink_to(outside, target_is_directory=True)
+    assert loader.Source((loader.Folder(agents, "project", "project"),)).catalog().agents == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import hypothesis
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
+from dispatch_mcp.model import types
 from dispatch_mcp.review import answer_form, council_decision, diff_parts, findings, review_scope, review_tasks
 
 SEATS = tuple(findings.Reviewer(reviewer=name) for name in ("security-sentinel", "user/money"))
@@ -94,11 +96,13 @@ def test_any_other_task_is_no_review(value: model.Json) -> None:
 
 
 @hypothesis.given(st.text(max_size=90))
-def test_the_id_of_a_task_is_never_empty_and_has_no_slash(reviewer: str) -> None:
+@hypothesis.example("Fancy Reviewer (mine)")
+@hypothesis.example("コード係")
+def test_the_id_of_a_task_is_one_that_tasks_can_have(reviewer: str) -> None:
     place = review_tasks.ReviewAssignment(manifest="m", diff="d", reviewer=reviewer, part=2, parts=3)
     name = review_tasks.name(place)
     assert name.endswith(".2")
-    assert "/" not in name
+    assert re.fullmatch(types.TASK_ID, name)
     assert 3 <= len(name) <= 52
 
 

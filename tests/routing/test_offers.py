@@ -83,6 +83,11 @@ def test_names_in_one_line_can_all_be_read_back(names: list[str]) -> None:
     assert sorted(parts) == sorted(names)
 
 
+def test_a_name_with_blanks_or_brackets_of_its_own_stands_in_quotes() -> None:
+    names = ["eng-a", "eng-b", "Data Wizard", "eng-c", "(beta) tester", "100% sure"]
+    assert offers.line(names) == 'eng-(a b c) "Data Wizard" "(beta) tester" "100% sure"'
+
+
 @pytest.mark.parametrize(
     "request_",
     [

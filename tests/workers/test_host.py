@@ -55,6 +55,7 @@ def test_a_subagent_of_a_plugin_is_found_under_its_prefix_when_only_one_plugin_h
     assert host.installed_name("eng-backend", {"dispatch:eng-backend"}) == "dispatch:eng-backend"
     assert host.installed_name("eng-backend", {"a:eng-backend", "b:eng-backend"}) == ""
     assert host.installed_name("eng-backend", {"a:eng-backend", "eng-backend"}) == "eng-backend"
+    assert host.installed_name("b/eng-backend", {"a:eng-backend", "b:eng-backend"}) == "b:eng-backend"
     assert host.installed_name(None, {"eng-backend"}) == ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -44,7 +45,7 @@ def card(agent: catalog.Agent, *, version: str, work: Sequence[Work] = ()) -> di
         "version": version,
         "supportedInterfaces": [
             {
-                "url": f"dispatch://agents/{agent.name}",
+                "url": f"dispatch://agents/{urllib.parse.quote(agent.name, safe='')}",
                 "protocolBinding": MCP_BINDING,
                 "protocolVersion": A2A_VERSION,
             }

@@ -138,11 +138,17 @@ def _is_extra(name: str, value: model.Json) -> bool:
 
 
 def _name(value: str, path: str, notes: list[str]) -> str:
-    name = _NAME.sub("-", value.strip()).strip("-.")[:100]
+    """Returns the name letter for letter, as the host knows it; what cannot be printed is not part of any."""
+    name = "".join(letter if letter.isprintable() else " " for letter in value).strip()[:100]
     if name:
         return name
     notes.append("no name; the file's name stands in")
-    return _NAME.sub("-", PurePath(path).stem).strip("-.")[:100] or "agent"
+    return _plain(PurePath(path).stem) or "agent"
+
+
+def _plain(name: str) -> str:
+    """Returns a name without blanks and slashes, as files are called and as earlier versions have called agents."""
+    return _NAME.sub("-", name).strip("-.")[:100]
 
 
 def _first_paragraph(body: str) -> str:
@@ -154,7 +160,7 @@ def _rights(header: Mapping[str, model.Json]) -> dict[str, model.Json]:
     tools = header.get("tools")
     model_name = frontmatter.text(header.get("model")).strip()
     return {
-        "tools": None if tools is None or tools == "*" else frontmatter.strings(tools),
+        "tools": None if tools in (None, "", "*") else frontmatter.strings(tools),
         "disallowed_tools": frontmatter.strings(header.get("disallowed_tools")),
         "model": "" if model_name == "inherit" else model_name,
         "effort": frontmatter.text(header.get("effort")),
@@ -345,10 +351,10 @@ class Catalog:
         for agent in self.agents:
             for name in {agent.name, agent.qualified}:
                 namesakes.setdefault(name, []).append(agent)
+        own_names = frozenset(agent.name for agent in self.agents)
         for agent in self.agents:
-            for alias in agent.aliases:
-                if not any(agent.name == alias for agent in self.agents):
-                    namesakes.setdefault(alias, []).append(agent)
+            for alias in {*agent.aliases, _plain(agent.name)} - own_names:
+                namesakes.setdefault(alias, []).append(agent)
         by_name = {name: self._preferred(same) for name, same in namesakes.items()}
         return {name: agent for name, agent in by_name.items() if agent is not None}
 

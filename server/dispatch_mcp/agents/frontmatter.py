@@ -21,6 +21,9 @@ MAX_DEPTH = 12
 MAX_ITEMS = 500
 
 _FENCE = re.compile(r"^---[ \t]*$", re.MULTILINE)
+_END = re.compile(r"^-{3,}[ \t]*$", re.MULTILINE)
+"""The line that ends a header: editors draw it as long as they like."""
+
 _KEYS = (
     "name description tools disallowed_tools disallowedtools model color keywords examples triggers knowledge priority "
     "domain capabilities receives excludes fallback inputs aliases permission_mode permissionmode max_turns maxturns "
@@ -66,13 +69,14 @@ def read_front_matter(text: str) -> tuple[dict[str, model.Json], str, list[str]]
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if not text.startswith("---"):
         return {}, text.strip("\n"), ["no front matter"]
-    fences = list(_FENCE.finditer(text[: MAX_HEADER + 8]))
-    if not fences or fences[0].start() != 0:
+    begin = _FENCE.match(text)
+    if begin is None:
         return {}, text.strip("\n"), ["no front matter"]
-    if len(fences) < 2:
-        return {}, text[fences[0].end() :].strip("\n"), ["front matter does not end"]
-    header, notes = parse(text[fences[0].end() : fences[1].start()])
-    return header, text[fences[1].end() :].strip("\n"), notes
+    end = _END.search(text, begin.end(), MAX_HEADER + 8)
+    if end is None:
+        return {}, text[begin.end() :].strip("\n"), ["front matter does not end"]
+    header, notes = parse(text[begin.end() : end.start()])
+    return header, text[end.end() :].strip("\n"), notes
 
 
 def parse(header: str) -> tuple[dict[str, model.Json], list[str]]:

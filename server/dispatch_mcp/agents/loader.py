@@ -12,6 +12,7 @@ import functools
 import hashlib
 import importlib.resources
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -33,8 +34,15 @@ FRESH_S = 1.0
 _JSON: Final = pydantic.TypeAdapter[model.Json](model.Json)
 """Reads JSON as `json.loads` does, and refuses what is nested deeper than a walk through it could follow."""
 
-_OTHER_THINGS: Final = frozenset({"skills", "commands", "playbooks", "references"})
+_OTHER_THINGS: Final = frozenset({"skills", "commands", "playbooks", "references", "templates"})
 """Folders of what is no agent, inside folders of agents."""
+
+_BLANK = re.compile(r"[{\[<][\w -]*name[\w -]*[}\]>]", re.IGNORECASE)
+"""A name that is left to fill in: `{agent-name}`."""
+
+_TEMPLATE = re.compile(r"(?:^|[-_. ])template\.md$", re.IGNORECASE)
+_INPUT: Final = "$ARGUMENTS"
+"""What a person types behind a command stands for this in its text; nobody fills it in for an agent."""
 
 _SKIPPED: Final = frozenset({"readme.md", "claude.md", "agents.md", "license.md", "contributing.md", "changelog.md"})
 
@@ -117,10 +125,13 @@ class Source:
         return self._catalog
 
     def installed(self) -> frozenset[str]:
-        """Returns the names that the host itself knows as subagents: the user's, the plugins' and the project's."""
+        """Returns the names by which the host itself calls subagents: the user's, the plugins' and the project's.
+
+        The agents of a plugin have its name in front: `plugin:agent`.
+        """
         agents, layers = self.catalog(), ("user", "project", "plugin")
         return frozenset(
-            agent.name
+            f"{agent.roster}:{agent.name}" if agent.layer == "plugin" else agent.name
             for agent in (*agents.agents, *agents.shadowed)
             if agent.layer in layers or agent.roster == catalog.HOST_ROSTER
         )
@@ -221,7 +232,14 @@ def _plugins(home: Path, workspace: Path, shipped_folder: Path) -> Iterator[Fold
         yield Folder(Path(path, "agents"), "plugin", name)
     own = workspace / "agents"
     if (workspace / ".claude-plugin" / "plugin.json").is_file() and own.resolve() != shipped_folder.resolve():
-        yield Folder(own, "plugin", workspace.name or "plugin")
+        yield Folder(own, "plugin", _plugin_name(workspace) or workspace.name or "plugin")
+
+
+def _plugin_name(folder: Path) -> str:
+    """Returns the name of the plugin in a folder, an empty text where it says none."""
+    manifest = _json(folder / ".claude-plugin" / "plugin.json")
+    name = manifest.get("name") if json_types.is_object(manifest) else None
+    return name if isinstance(name, str) else ""
 
 
 def _install_paths(plugins: model.Json, name: str) -> Iterator[tuple[str, str]]:
@@ -239,7 +257,7 @@ def _install_paths(plugins: model.Json, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _files(folder: Folder) -> Iterator[_File]:
-    for path in _markdown(folder.path):
+    for path in _markdown(folder.path, follow=folder.layer not in catalog.UNTRUSTED):
         parts = path.relative_to(folder.path).parts
         roster = parts[-2] if folder.nested and len(parts) > 1 else folder.roster
         try:
@@ -250,10 +268,17 @@ def _files(folder: Folder) -> Iterator[_File]:
             yield _File(path, status.st_size, status.st_mtime_ns, folder.layer, roster)
 
 
-def _markdown(folder: Path) -> list[Path]:
+def _markdown(folder: Path, *, follow: bool) -> list[Path]:
+    """Returns the Markdown files below a folder; `follow` also those in folders that it links to, each once."""
     paths: list[Path] = []
-    for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    visits: set[str] = set()
+    for root, folders, names in os.walk(folder, followlinks=follow):
+        place = os.path.realpath(root)
+        if place in visits:
+            folders.clear()
+            continue
+        visits.add(place)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         paths.extend(Path(root, name) for name in names if name.endswith(".md") and name.lower() not in _SKIPPED)
         if len(paths) > MAX_FILES:
             break
@@ -303,8 +328,13 @@ def _foreign(file: _File, content: str) -> str:
         return f"lies in {place!r}, where no agents are" if place else "is a skill, not an agent"
     if not content.strip():
         return "is empty"
-    header, _, _ = frontmatter.read_front_matter(content)
-    return "" if frontmatter.text(header.get("name")).strip() else "has no `name` in its front matter"
+    header, body, _ = frontmatter.read_front_matter(content)
+    name = frontmatter.text(header.get("name")).strip()
+    if _TEMPLATE.search(file.path.name) or _BLANK.search(name):
+        return "is a template, to be filled in"
+    if "argument-hint" in header or _INPUT in body:
+        return "is a command, not an agent: it takes arguments"
+    return "" if name else "has no `name` in its front matter"
 
 
 def _trusts(agent: catalog.Agent, digests: Collection[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -120,9 +121,13 @@ def tasks(manifest: Manifest, digest: str, texts: Sequence[str], focuses: Mappin
     return [*reviews, *against]
 
 
+_NO_ID = re.compile(r"[^A-Za-z0-9._-]+")
+"""What the id of a task cannot hold; names of agents can hold anything."""
+
+
 def name(assignment: ReviewAssignment) -> str:
     """Returns the id of a reviewer's task."""
-    stem = assignment.reviewer.replace("/", ".")[:50].strip("-_.") or "reviewer"
+    stem = _NO_ID.sub(".", assignment.reviewer)[:50].strip("-_.") or "reviewer"
     return f"{stem}.{assignment.part}" if assignment.parts > 1 else stem
 
 

@@ -27,6 +27,7 @@ _OPENINGS = (
     *("expert in", "you are an", "you are a", "the", "a", "an"),
 )
 _OPENING = re.compile(rf"(?:{'|'.join(_OPENINGS)})\s+", re.IGNORECASE)
+_ODD = re.compile(r"[\s()%\"]")
 _SENTENCE = re.compile(r"[.;](?:\s|$)")
 _DASH = re.compile(r"(?<!\s)\s++[-\u2013\u2014]\s")
 
@@ -102,7 +103,12 @@ def _words(name: str) -> list[str]:
 
 
 def line(names: Sequence[str]) -> str:
-    """Returns the names in one line; those that begin or end alike are written together: `eng-(api db)`."""
+    """Returns the names in one line; those that begin or end alike are written together: `eng-(api db)`.
+
+    A name with blanks or brackets of its own stands in quotes.
+    """
+    odd = [name for name in names if _ODD.search(name)]
+    names = [name for name in names if name not in odd]
     beginnings, ends = (_common(names, _beginning), _common(names, _ending))
     forms: dict[str, list[str]] = {}
     for name in names:
@@ -113,7 +119,8 @@ def line(names: Sequence[str]) -> str:
             forms.setdefault(f"(%){end}", []).append(name.removesuffix(end))
         else:
             forms.setdefault(name, [])
-    return " ".join(form.replace("%", " ".join(parts)) for form, parts in forms.items())
+    plain = (form.replace("%", " ".join(parts)) if parts else form for form, parts in forms.items())
+    return " ".join((*plain, *(f'"{name}"' for name in odd)))
 
 
 def _common(names: Sequence[str], part: Callable[[str], str]) -> frozenset[str]:

@@ -96,8 +96,10 @@ def installed_name(agent: str | None, subagents: Collection[str]) -> str:
     """Returns the name under which the host has `agent`, a plugin's prefix included, or an empty string."""
     if not agent:
         return ""
-    if agent in subagents:
-        return agent
+    plugin, _, own = agent.partition("/")
+    for name in (agent, f"{plugin}:{own}"):
+        if name in subagents:
+            return name
     candidates = sorted(name for name in subagents if name.endswith(f":{agent}"))
     return candidates[0] if len(candidates) == 1 else ""
 
