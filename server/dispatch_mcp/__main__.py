@@ -32,9 +32,9 @@ def main() -> int:
     return command_line.main(arguments, command)
 
 
-def command(name: str) -> RunCommand:
-    """Returns what carries out the command of that name: `main` of its module in `cli.commands`."""
-    run_command: RunCommand = import_module(f"dispatch_mcp.cli.commands.{name}").main
+def command(module: str) -> RunCommand:
+    """Returns what carries out a command: `main` of its module in `cli`."""
+    run_command: RunCommand = import_module(f"dispatch_mcp.cli.{module}").main
     return run_command
 
 

@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("runs",),
     ("planning",),
     ("review", "routing"),
-    ("agents",),
+    ("agents", "registration"),
     ("configuration", "prices"),
     ("process", "model"),
     ("text",),

@@ -50,17 +50,21 @@ class Wire:
         cwd: Path,
         *,
         python: Sequence[str] = (),
+        command: Sequence[str] = (),
         log: Path | int | None = None,
         era: str = "auto",
     ) -> None:
-        """Starts the server; `log` is the file or pipe that its stderr is, `era` that of the protocol we speak."""
+        """Starts the server; `log` is the file or pipe that its stderr is, `era` that of the protocol we speak.
+
+        `command` is what starts it, if not this interpreter with the options `python`.
+        """
         self.lines: list[bytes] = []
         self._rest = b""
         self._number = 0
         self._meta: Mapping[str, Any] = {"_meta": ENVELOPE} if era == "auto" else {}
         with open(os.devnull if log is None else log, "ab") as stderr:  # noqa: PTH123  # a pipe, too
             self.process = subprocess.Popen(
-                [sys.executable, *python, "-m", "dispatch_mcp", "serve"],
+                list(command) or [sys.executable, *python, "-m", "dispatch_mcp", "serve"],
                 env=dict(env),
                 cwd=cwd,
                 stdin=subprocess.PIPE,

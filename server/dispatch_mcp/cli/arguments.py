@@ -24,6 +24,8 @@ EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 inconclusive
 MAX_PROBLEMS = 50
 """Problems of a plan that are printed for people."""
 
+CLIENTS = ("claude-code", "claude-desktop", "cursor", "vscode", "codex", "opencode", "gemini")
+SCOPES = ("user", "project", "local")
 VIEWS = ("summary", "timeline", "results", "artifacts", "todo", "mermaid")
 
 
@@ -31,15 +33,16 @@ RunCommand = Callable[[argparse.Namespace, configuration.LoadedSettings], int]
 """Carries out a command and returns its exit code; `main` of each module in `cli.commands` is one."""
 
 Load = Callable[[str], RunCommand]
-"""Imports what carries out the command of a name."""
+"""Imports a module of `cli` and returns its `main`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: its module in `cli.commands`, its help, and its arguments as argparse takes them."""
+    """One command: its help, its arguments as argparse takes them, and its module in `cli` if it has not its name."""
 
     help: str
     arguments: tuple[tuple[tuple[str, ...], Mapping[str, object]], ...] = ()
+    module: str = ""
 
 
 def flag(*names: str, **how: object) -> tuple[tuple[str, ...], Mapping[str, object]]:
@@ -201,6 +204,25 @@ COMMANDS: Mapping[str, Command] = {
             flag("--reason", required=True, help="why it may stay"),
         ),
     ),
+    "install": Command(
+        "register this server in a client: shows the change, starts the server as the client will, then writes",
+        (
+            flag("client", nargs="?", choices=CLIENTS, help="which client; without one, which are here"),
+            flag("--scope", choices=SCOPES, default="user", help="for all projects, or for this one"),
+            flag("--dry-run", action="store_true", help="only show what would change"),
+            flag("--remove", action="store_true", help="take it out instead"),
+        ),
+        "installation.install",
+    ),
+    "uninstall": Command(
+        "take this server out of one client, or out of all of them, and say what stays",
+        (
+            flag("client", nargs="?", choices=CLIENTS, help="which client (default: all of them)"),
+            flag("--scope", choices=SCOPES, default="user", help="for all projects, or for this one"),
+            flag("--dry-run", action="store_true", help="only show what would change"),
+        ),
+        "installation.install",
+    ),
     "doctor": Command("check this installation; changes nothing"),
     "config": Command(
         "show the settings in force", (flag("--origin", action="store_true", help="and where each one comes from"),)
@@ -262,7 +284,7 @@ def main(arguments: Sequence[str], load: Load) -> int:
         clean_output.use(redaction.Redactor(configuration.secret_values(os.environ)))
         options, setup = read(arguments)
         clean_output.use(redaction.Redactor(setup.secrets))
-        code = load(options.command)(options, setup)
+        code = load(COMMANDS[options.command].module or f"commands.{options.command}")(options, setup)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
         return excuse(error, as_json=as_json)

@@ -1,0 +1,1 @@
+"""Commands about this installation; each module has `main(options, settings) -> exit code`."""
