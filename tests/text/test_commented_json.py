@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import string
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.text import commented_json
+from dispatch_mcp.text import commented_json, json_types
 
 COMMENTED = """{
   // servers of mine
@@ -49,10 +50,11 @@ def test_an_entry_is_put_in_and_nothing_else_changes(
 ) -> None:
     text = json.dumps(value, **layout)  # pyright: ignore[reportArgumentType]
     expected = json.loads(text)
-    level = expected
+    level: Any = expected
     for key in keys[:-1]:
-        level = level.setdefault(key, {})
-        if not isinstance(level, dict):
+        inner: Any = level.setdefault(key, {})
+        level = inner
+        if not json_types.is_object(inner):
             with pytest.raises(commented_json.Unreadable):
                 commented_json.put(text, keys, entry)
             return
