@@ -49,6 +49,7 @@ class Row:
     claims: tuple[str, ...] = ()
     fails: bool = False
     git_only: bool = False
+    handoff: dict[str, Any] = field(default_factory=dict[str, Any])
     text: str = "two\n"
 
 
@@ -118,6 +119,10 @@ ROWS = (
     Row(
         "the handoff names only files that are untouched, or only another task's",
         failed("wrong_claim"), AGENTS, CHANGE_A, claims=("theirs.py",),
+    ),
+    Row(
+        "the assistant calls it done, and the answer reports a failure itself",
+        failed("host"), HOST, {**CHANGE_A, "acceptance": ["diff"]}, handoff={"status": "failed"},
     ),
     Row(
         "the worker says that it failed, or a command ended with another exit code",
@@ -241,7 +246,7 @@ async def test_a_row_holds_for_what_an_assistant_reports(
             run = await desk.call("dispatch", plan_id=plan_id, worker="host")
             for name in row.writes:
                 (workspace / name).write_text(row.text)
-            handoff = {"completed_work": "Done.", "files_modified": list(row.claims)}
+            handoff = {"completed_work": "Done.", "files_modified": list(row.claims), **row.handoff}
             status = {"status": "failed", "error": "No."} if row.fails else {"handoff": handoff}
             answer = await desk.call("report", run_id=run["run_id"], results=[{"task_id": "t", "attempt": 1, **status}])
             if answer.get("assignments"):

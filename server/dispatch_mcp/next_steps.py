@@ -74,11 +74,12 @@ class StepKind(StrEnum):
 
 
 class LikeFailures(NamedTuple):
-    """Attempts that failed alike: of which tasks, how many, and the common cause with what can be done about it."""
+    """Attempts that failed alike: of which tasks, how many, the common cause, and what can be done about it."""
 
     tasks: tuple[str, ...]
     attempts: int
     cause: str
+    cure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,7 @@ def carried_on(step: NextStep, command: str) -> str:
 
 def failed_alike(step: NextStep) -> str:
     """Returns what has failed alike, one sentence for each common cause; an empty string for nothing."""
-    lines = [f"{_subject(like)} failed alike: {like.cause}" for like in step.alike[:_MOST_CAUSES]]
+    lines = [f"{_subject(like)} failed alike: {sentences(like.cause, like.cure)}" for like in step.alike[:_MOST_CAUSES]]
     more = sum(len(like.tasks) for like in step.alike[_MOST_CAUSES:])
     return sentences(*lines, f"{counted(more, 'more task')} failed alike in other ways." if more else "")
 

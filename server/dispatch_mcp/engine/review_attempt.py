@@ -16,6 +16,7 @@ from dispatch_mcp.review.findings import ReviewReport
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import unified_diff
 
+ASK_AGAIN = "Answer again in the form that was asked for."
 NOT_NEEDED = "not needed: the reviewers do not all pass the change"
 
 
@@ -80,7 +81,7 @@ def unusable(outcome: model.Outcome, problem: str) -> model.Outcome:
     return outcome.model_copy(
         update={
             "state": AttemptState.FAILED,
-            "error": f"The review cannot be used: {problem}. Answer again in the form that was asked for.",
+            "error": f"The review cannot be used: {problem}. {ASK_AGAIN}",
             "error_kind": transitions.UNUSABLE,
             "retryable": True,
             "unverified": False,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from dispatch_mcp.model import transitions
-from dispatch_mcp.next_steps import LikeFailures, sentences
+from dispatch_mcp.next_steps import LikeFailures
 from dispatch_mcp.text import escape
 
 LEAST: Final = 3
@@ -119,4 +119,4 @@ def _like(group: list[Failure]) -> LikeFailures:
     cause = escape.one_line(first.error, limit=CAUSE_CHARS) or f"`{first.kind}`"
     sentence = cause if cause[-1] in ".!?…" else f"{cause}."
     names = tuple(dict.fromkeys(failure.task_id for failure in group))
-    return LikeFailures(names, len(group), sentences(sentence, _CURES.get(first.kind, _CURE)))
+    return LikeFailures(names, len(group), sentence, _CURES.get(first.kind, _CURE))

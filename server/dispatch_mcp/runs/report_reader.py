@@ -8,14 +8,13 @@ What contradicts itself or cannot be is refused, with the place, the value and w
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.model import TaskState, WorkerKind, agent_refusals, bounds, problems, records, usage_reader
-from dispatch_mcp.runs import handoff_parser
+from dispatch_mcp.runs import handoff_parser, reported_failures
 from dispatch_mcp.text import json_types
 
 MAX_REPORT_CHARS: Final = 2_000_000
@@ -34,20 +33,7 @@ MOST_TASKS: Final = 5
 """Tasks that a refusal names."""
 
 End = Literal["succeeded", "failed", "cancelled"]
-Meaning = Literal[End, "partial", "out"]
-"""What a word for a state means: an end, one with some of the work done, or none, as it is still out."""
-
 ENDS: Final[tuple[End, ...]] = ("succeeded", "failed", "cancelled")
-
-_WORDS: Final[Mapping[Meaning, str]] = {
-    "succeeded": "succeeded success successful succeed done ok okay complete completed finished finish passed pass",
-    "failed": "failed failure fail error errored crashed broken blocked rejected refused timeout timed_out",
-    "cancelled": "cancelled canceled cancel aborted abort killed stopped interrupted terminated skipped",
-    "partial": "partial partially partially_done partially_complete partially_completed incomplete unfinished",
-    "out": "out running in_progress pending queued started working waiting active launched async_launched",
-}
-_MEANINGS: Final[Mapping[str, Meaning]] = {word: meaning for meaning, words in _WORDS.items() for word in words.split()}
-"""What hosts call the states of work."""
 
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "task_id": ("task_id", "id", "task"),
@@ -62,8 +48,6 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "is_error": ("is_error",),
 }
 """The fields of an entry, each with the names it is read under, the first that says something first."""
-
-_NO_LETTERS: Final = re.compile(r"[^a-z]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,12 +223,12 @@ def _end(fields: Mapping[str, model.Json], place: str) -> Literal[End, "partial"
         return "failed" if _is_true(fields.get("is_error")) or "error" in fields else "succeeded"
     if isinstance(value, bool):
         return "succeeded" if value else "failed"
-    word = _NO_LETTERS.sub("_", value.casefold()).strip("_") if isinstance(value, str) else ""
-    meaning = _MEANINGS.get(word)
+    meaning = reported_failures.meaning(value)
     if meaning == "out":
         raise _Wrong(f"{place}.status is {problems.quoted(value)}; report it when it has ended.")
     if meaning is None:
-        nearest = problems.nearest(word, list(_MEANINGS)) if word else ""
+        word = value.strip().casefold() if isinstance(value, str) else ""
+        nearest = problems.nearest(word, list(reported_failures.MEANINGS)) if word else ""
         instead = f"did you mean {nearest!r}?" if nearest else f"use one of {', '.join(ENDS)}."
         raise _Wrong(f"{place}.status is {problems.quoted(value)}; {instead}")
     return "failed" if meaning == "succeeded" and _is_true(fields.get("is_error")) else meaning

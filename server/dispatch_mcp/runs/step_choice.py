@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, bounds, like_failures, records, transitions
-from dispatch_mcp.next_steps import NextStep, StepKind, duration
+from dispatch_mcp.next_steps import LikeFailures, NextStep, StepKind, duration
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.runs import dependencies, task_isolation
 
@@ -98,11 +98,17 @@ def next_step(
         moment: When that is, and which attempts run.
         handouts: What the same answer holds beside it.
     """
-    alike = like_failures.alike(moment.failures)
+    alike = tuple(_with_fate(like, tasks) for like in like_failures.alike(moment.failures))
     step = replace(_of_state(run, tasks, plan, moment, handouts), alike=alike)
     if alike and step.kind is StepKind.SETTLE_FAILURES:
         step = replace(step, advice=_failed_otherwise(step))
     return replace(step, pass_on=handouts.pass_on, unread=handouts.unread, notes_at=handouts.notes_at)
+
+
+def _with_fate(like: LikeFailures, tasks: Sequence[records.TaskRecord]) -> LikeFailures:
+    """Returns failures that are one; where all of them are being tried again, that is said instead of what to do."""
+    states = {task.state for task in tasks if task.id in like.tasks}
+    return like._replace(cure="Each is being tried again, with that reason.") if states == {TaskState.RUNNING} else like
 
 
 def _failed_otherwise(step: NextStep) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.engine import review_attempt
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, like_failures, problems, records, transitions
-from dispatch_mcp.runs import handoff_parser, receipts, report_reader
+from dispatch_mcp.runs import handoff_parser, receipts, report_reader, reported_failures
 from dispatch_mcp.service import answers, messaging
 from dispatch_mcp.text import escape
 
@@ -81,6 +82,31 @@ def outcome_of(report: report_reader.Report, subagents: Collection[str] = ()) ->
     )
 
 
+def claimed_failure(report: report_reader.Report, outcome: model.Outcome) -> model.Outcome:
+    """Returns the outcome of work whose own answer reports a failure as that failure; any other as it is.
+
+    What the assistant calls the end of its subagent is not believed against what that has said for machines to read.
+    """
+    if outcome.state is not AttemptState.SUCCEEDED:
+        return outcome
+    values = (report.handoff, report.output)
+    sign = next(filter(None, map(reported_failures.of_value, values)), "") or reported_failures.of_text(report.text)
+    if not sign:
+        return outcome
+    error = f"{reported_failures.LEAD}{sign}."
+    begin = f" The answer began:\n{report.text[: report_reader.KEPT_CHARS]}" if report.text else ""
+    return outcome.model_copy(
+        update={
+            "state": AttemptState.FAILED,
+            "error": f"{error}{begin}",
+            "error_kind": transitions.BY_WORKER,
+            "summary": error,
+            "retryable": True,
+            "unverified": False,
+        }
+    )
+
+
 def is_unreadable(outcome: model.Outcome) -> bool:
     """Returns whether a claimed success tried to hand over and nobody could read it."""
     return outcome.state is AttemptState.SUCCEEDED and outcome.error.startswith(handoff_parser.BROKEN)
@@ -134,7 +160,7 @@ def report_results(
                 attempt=report.attempt,
                 accepted=is_accepted,
                 state=task.state.value if task else "",
-                why=why or (_reasons(outcome) if is_accepted else _fenced(report, task, reasons)),
+                why=why or (_final(_reasons(outcome), task) if is_accepted else _fenced(report, task, reasons)),
                 receipts=receipts.beside_reasons(outcome) if is_accepted else (),
                 proposed_edits=outcome.handoff.proposed_edits if is_accepted else (),
             )
@@ -187,18 +213,24 @@ def _refused_line(entry: report_reader.RefusedEntry, tasks: Mapping[str, records
 
 def _reasons(outcome: model.Outcome) -> str:
     """Returns why work that was taken did not count as done, or was sent back; nothing for what succeeded."""
-    if outcome.error_kind == transitions.NO_AGENT:
+    if outcome.error_kind == transitions.NO_AGENT or outcome.summary.startswith(reported_failures.LEAD):
         return outcome.summary
     if outcome.error_kind in (transitions.NEEDS_CHANGES, transitions.UNUSABLE):
         return outcome.summary if outcome.sends_back else outcome.error
     return receipts.reasons(outcome, REASONS_CHARS)
 
 
+def _final(why: str, task: records.TaskRecord | None) -> str:
+    """Returns the reason without a request to answer again where nobody is asked any more."""
+    is_over = task is not None and task.state in model.TASK_FINAL
+    return why.removesuffix(review_attempt.ASK_AGAIN).rstrip() if is_over else why
+
+
 def _fenced(
     report: report_reader.Report, task: records.TaskRecord | None, reasons: Mapping[tuple[str, int], str]
 ) -> str:
     reason = reasons.get((report.task_id, report.attempt))
-    if task is not None and reason:
+    if task is not None and reason and task.attempt >= report.attempt:
         return f"{reason}; {_since(task)}"
     if task is None or task.attempt == report.attempt:
         return "this attempt is over already; its result was kept once"
@@ -217,6 +249,17 @@ def _since(task: records.TaskRecord) -> str:
             return f"attempt {task.attempt + 1} comes next"
         case _:
             return f"the task is {task.state.value} after attempt {task.attempt}"
+
+
+def premature(
+    reports: Iterable[report_reader.Report], before: Mapping[str, records.TaskRecord]
+) -> dict[tuple[str, int], str]:
+    """Returns of those reports that came before their attempt had begun, by task and number, that they did."""
+    return {
+        (report.task_id, report.attempt): f"attempt {report.attempt} had not begun when this came, so nothing was kept"
+        for report in reports
+        if report.task_id in before and before[report.task_id].attempt < report.attempt
+    }
 
 
 def timeouts(

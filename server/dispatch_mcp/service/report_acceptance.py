@@ -14,6 +14,7 @@ from dispatch_mcp.engine import executor, order_builder, proof, run_view
 from dispatch_mcp.model import assignments, records, transitions
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.process import computation
+from dispatch_mcp.review import review_tasks
 from dispatch_mcp.routing import learning
 from dispatch_mcp.runs import budget, message_rules, report_reader
 from dispatch_mcp.service import answers, host_assignments, host_reports, messaging, route_memory
@@ -53,6 +54,7 @@ class Reporting:
             await self.engine.start(run_id)
         after, needless = await self.contact.close_needless(run_id)
         late = {} if all(advance.accepted) else await self._timeouts(after)
+        late |= host_reports.premature(reports, before.rows)
         results = host_reports.report_results(reports, refusals, outcomes, advance.accepted, after.rows, reasons=late)
         handoffs = [(line.task_id, outcome) for line, outcome in zip(results, outcomes, strict=True) if line.accepted]
         names = after.rows.keys() if after.run.state in model.RUN_FINAL else {task_id for task_id, _ in handoffs}
@@ -88,8 +90,10 @@ class Reporting:
         """Returns what a report says, without secrets, and priced if it names tokens but no dollars."""
         spec = view.specs.get(report.task_id)
         raw = await computation.apart(host_reports.outcome_of, report, _subagents(view, report.task_id))
-        outcome = await computation.apart(self.redact, raw)
         is_work = spec is None or not spec.reviews
+        if is_work and (spec is None or review_tasks.assignment_of(spec) is None):
+            raw = await computation.apart(host_reports.claimed_failure, report, raw)
+        outcome = await computation.apart(self.redact, raw)
         if is_work and host_reports.is_unreadable(outcome) and not await self._was_asked_again(view.run.id, report):
             outcome = self.redact(host_reports.again(report, outcome))
         if outcome.usage.cost_usd is not None or budget.is_silent(outcome.usage):

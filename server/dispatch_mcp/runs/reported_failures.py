@@ -1,0 +1,87 @@
+"""Answers that report a failure in their own structured status, whatever whoever passes them on calls their end.
+
+Only what is meant for machines is read: fields that say how the work ended, and the lines that harnesses and providers
+send in place of an answer. Prose is not weighed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from dispatch_mcp import model
+from dispatch_mcp.model import problems
+from dispatch_mcp.runs import handoff_parser
+from dispatch_mcp.text import damaged_json, escape, json_types
+
+Meaning = Literal["succeeded", "failed", "cancelled", "partial", "out"]
+"""What a word for a state means: an end, one with some of the work done, or none, as it is still out."""
+
+_WORDS: Final[Mapping[Meaning, str]] = {
+    "succeeded": "succeeded success successful succeed done ok okay complete completed finished finish passed pass",
+    "failed": "failed failure fail error errored crashed broken blocked rejected refused timeout timed_out",
+    "cancelled": "cancelled canceled cancel aborted abort killed stopped interrupted terminated skipped",
+    "partial": "partial partially partially_done partially_complete partially_completed incomplete unfinished",
+    "out": "out running in_progress pending queued started working waiting active launched async_launched",
+}
+MEANINGS: Final[Mapping[str, Meaning]] = {word: meaning for meaning, words in _WORDS.items() for word in words.split()}
+"""What hosts and workers call the states of work."""
+
+LEAD: Final = "The answer itself reports that the work failed: "
+"""How the error of such an answer begins."""
+
+_MOST_READ: Final = 200_000
+"""Characters at the end of an answer in which the object that ends it is looked for."""
+_MOST_BARE: Final = 4_000
+"""Characters of an answer that can be nothing but a message of a harness or a provider."""
+_SHOWN: Final = 160
+
+_NO_LETTERS: Final = re.compile(r"[^a-z]+")
+_OF_REVIEWS: Final = frozenset({"verdict", "findings"})
+_WRAPPERS: Final = ("handoff", "payload", "result", "response")
+_NO_ERRORS: Final = frozenset({"", "none", "no", "null", "n/a", "-", "false"})
+# What harnesses send in place of an answer: `API Error: 529 …` · `Error: …` · an interruption · a limit that was met
+_MESSAGES: Final = re.compile(
+    r"(?:API Error\b|Error: |\[Request interrupted by user|Execution error\Z|Prompt is too long\Z"
+    r"|Credit balance is too low\Z|(?:Claude (?:AI )?)?[Uu]sage limit reached\b)"
+)
+
+
+def meaning(word: model.Json) -> Meaning | None:
+    """Returns what a word for the state of work means; None for anything else."""
+    return MEANINGS.get(_NO_LETTERS.sub("_", word.casefold()).strip("_")) if isinstance(word, str) else None
+
+
+def of_value(value: model.Json) -> str:
+    """Returns what a handoff or another object says of its work's failure, quoted; an empty string if it says none."""
+    if not json_types.is_object(value):
+        return ""
+    fields = {json_types.plain_name(name): inner for name, inner in value.items()}
+    if _OF_REVIEWS & fields.keys():
+        return ""
+    return _of_fields(fields) or next(filter(None, (of_value(fields.get(name)) for name in _WRAPPERS)), "")
+
+
+def _of_fields(fields: Mapping[str, model.Json]) -> str:
+    ends = {name: meaning(fields.get(name)) for name in ("status", "state")}
+    for name, end in ends.items():
+        if end in ("failed", "cancelled", "partial"):
+            return f"its {name} is {problems.quoted(fields[name])}"
+    if fields.get("is_error") is True or fields.get("success") is False:
+        return "is_error is true" if fields.get("is_error") is True else "success is false"
+    error = fields.get("error")
+    is_error = bool(error) and not (isinstance(error, str) and error.strip().casefold() in _NO_ERRORS)
+    return f"its error is {problems.quoted(error)}" if is_error and "succeeded" not in ends.values() else ""
+
+
+def of_text(text: str) -> str:
+    """Returns what an answer says of a failure in the object that ends it, or by being a message of a harness."""
+    body = text.strip()
+    if len(body) <= _MOST_BARE and _MESSAGES.match(body) and handoff_parser.parse_answer(body).handoff is None:
+        return f"it is {escape.one_line(body, limit=_SHOWN)!r}"
+    tail = body[-_MOST_READ:].rstrip("`~ \n\t")
+    if not tail.endswith("}"):
+        return ""
+    pieces = [piece for piece in damaged_json.objects(tail) if piece.whole and piece.end == len(tail)]
+    return of_value(pieces[-1].value) if pieces else ""
