@@ -23,10 +23,11 @@ FAILED: list[model.Json] = [
     {"handoff": {"status": "blocked"}},
     {"result": {"payload": {"error": "no key"}}},
 ]
+NO_ERRORS: list[model.Json] = ["", None, "none", "N/A", [], {}, False]
 DONE: list[model.Json] = [
     *({"status": word} for word in ("succeeded", "complete", "ok", "done", "waiting", "needs_review", "", None, 7)),
     {"completed_work": "The upload failed before; it works now", "mistakes_learned": ["error: none"]},
-    *({"error": nothing} for nothing in ("", None, "none", "N/A", [], {}, False)),
+    *({"error": nothing} for nothing in NO_ERRORS),
     {"status": "success", "error": "old one, mended"},
     {"errors": ["three mended"], "failed": 0, "is_error": False, "success": True},
     {"verdict": "FAIL", "status": "failed"},

@@ -89,8 +89,8 @@ def claimed_failure(report: report_reader.Report, outcome: model.Outcome) -> mod
     """
     if outcome.state is not AttemptState.SUCCEEDED:
         return outcome
-    values = (report.handoff, report.output)
-    sign = next(filter(None, map(reported_failures.of_value, values)), "") or reported_failures.of_text(report.text)
+    in_fields = reported_failures.of_value(dict(report.handoff or {})) or reported_failures.of_value(report.output)
+    sign = in_fields or reported_failures.of_text(report.text)
     if not sign:
         return outcome
     error = f"{reported_failures.LEAD}{sign}."
