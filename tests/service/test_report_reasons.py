@@ -14,7 +14,7 @@ from dispatcher_setup import Desk
 from dispatch_mcp import model
 from dispatch_mcp.engine import review_attempt
 from dispatch_mcp.mcp_server import tool_wording
-from dispatch_mcp.runs import reported_failures
+from dispatch_mcp.model import reported_failures
 from dispatch_mcp.service import answers
 
 pytestmark = pytest.mark.anyio

@@ -13,8 +13,17 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import TaskState, WorkerKind, agent_refusals, bounds, problems, records, usage_reader
-from dispatch_mcp.runs import handoff_parser, reported_failures
+from dispatch_mcp.model import (
+    TaskState,
+    WorkerKind,
+    agent_refusals,
+    bounds,
+    problems,
+    records,
+    reported_failures,
+    usage_reader,
+)
+from dispatch_mcp.runs import handoff_parser
 from dispatch_mcp.text import json_types
 
 MAX_REPORT_CHARS: Final = 2_000_000

@@ -7,8 +7,17 @@ from types import MappingProxyType
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import review_attempt
-from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, like_failures, problems, records, transitions
-from dispatch_mcp.runs import handoff_parser, receipts, report_reader, reported_failures
+from dispatch_mcp.model import (
+    AttemptState,
+    TaskState,
+    WorkerKind,
+    like_failures,
+    problems,
+    records,
+    reported_failures,
+    transitions,
+)
+from dispatch_mcp.runs import handoff_parser, receipts, report_reader
 from dispatch_mcp.service import answers, messaging
 from dispatch_mcp.text import escape
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
-from dispatch_mcp.runs import handoff_parser, reported_failures
+from dispatch_mcp.model import reported_failures
+from dispatch_mcp.runs import handoff_parser
 
 FAILED: list[model.Json] = [
     *({"status": word} for word in ("failed", "ERROR", "Blocked", "cancelled", "partial", "timed-out", "incomplete")),

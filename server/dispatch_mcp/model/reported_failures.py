@@ -12,7 +12,6 @@ from typing import Final, Literal
 
 from dispatch_mcp import model
 from dispatch_mcp.model import problems
-from dispatch_mcp.runs import handoff_parser
 from dispatch_mcp.text import damaged_json, escape, json_types
 
 Meaning = Literal["succeeded", "failed", "cancelled", "partial", "out"]
@@ -37,6 +36,7 @@ _MOST_BARE: Final = 4_000
 """Characters of an answer that can be nothing but a message of a harness or a provider."""
 _SHOWN: Final = 160
 
+_HANDED_OVER: Final = '"completed_work"'
 _NO_LETTERS: Final = re.compile(r"[^a-z]+")
 _OF_REVIEWS: Final = frozenset({"verdict", "findings"})
 _WRAPPERS: Final = ("handoff", "payload", "result", "response")
@@ -78,7 +78,7 @@ def _of_fields(fields: Mapping[str, model.Json]) -> str:
 def of_text(text: str) -> str:
     """Returns what an answer says of a failure in the object that ends it, or by being a message of a harness."""
     body = text.strip()
-    if len(body) <= _MOST_BARE and _MESSAGES.match(body) and handoff_parser.parse_answer(body).handoff is None:
+    if len(body) <= _MOST_BARE and _MESSAGES.match(body) and _HANDED_OVER not in body:
         return f"it is {escape.one_line(body, limit=_SHOWN)!r}"
     tail = body[-_MOST_READ:].rstrip("`~ \n\t")
     if not tail.endswith("}"):
