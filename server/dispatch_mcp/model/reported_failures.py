@@ -41,11 +41,12 @@ _NO_LETTERS: Final = re.compile(r"[^a-z]+")
 _OF_REVIEWS: Final = frozenset({"verdict", "findings"})
 _WRAPPERS: Final = ("handoff", "payload", "result", "response")
 _NO_ERRORS: Final = frozenset({"", "none", "no", "null", "n/a", "-", "false"})
-# What harnesses send in place of an answer: `API Error: 529 …` · `Error: …` · an interruption · a limit that was met
-_MESSAGES: Final = re.compile(
-    r"(?:API Error\b|Error: |\[Request interrupted by user|Execution error\Z|Prompt is too long\Z"
-    r"|Credit balance is too low\Z|(?:Claude (?:AI )?)?[Uu]sage limit reached\b)"
+# What harnesses send in place of an answer.
+_BEGINNINGS: Final = (
+    *("API Error:", "API Error (", "Error: ", "[Request interrupted by user"),
+    *("Claude AI usage limit reached", "Claude usage limit reached", "Usage limit reached"),
 )
+_WHOLE: Final = frozenset({"Execution error", "Prompt is too long", "Credit balance is too low"})
 
 
 def meaning(word: model.Json) -> Meaning | None:
@@ -78,7 +79,8 @@ def _of_fields(fields: Mapping[str, model.Json]) -> str:
 def of_text(text: str) -> str:
     """Returns what an answer says of a failure in the object that ends it, or by being a message of a harness."""
     body = text.strip()
-    if len(body) <= _MOST_BARE and _MESSAGES.match(body) and _HANDED_OVER not in body:
+    is_message = body in _WHOLE or body.startswith(_BEGINNINGS)
+    if is_message and len(body) <= _MOST_BARE and _HANDED_OVER not in body:
         return f"it is {escape.one_line(body, limit=_SHOWN)!r}"
     tail = body[-_MOST_READ:].rstrip("`~ \n\t")
     if not tail.endswith("}"):
