@@ -12,6 +12,11 @@ ENVIRONMENT := @sh scripts/environment.sh
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
+.PHONY: install
+install: ## Registers the server in a client (ARGS="claude-code"); without one says which are here
+	$(ENVIRONMENT) plain
+	@$(BIN)/dispatch-mcp install $(ARGS)
+
 .PHONY: demo
 demo: ## Shows one run from start to end, killed and resumed in between (ARGS="--repo PATH")
 	$(ENVIRONMENT) plain
@@ -62,6 +67,11 @@ format: ## Formats the code and applies safe fixes
 docs: ## Writes the reference pages that come from the code
 	$(ENVIRONMENT) plain
 	@$(BIN)/python scripts/generate_docs.py
+
+.PHONY: bundle
+bundle: ## Packs the bundle for Claude Desktop into dist
+	$(ENVIRONMENT) plain
+	@$(BIN)/python scripts/make_bundle.py
 
 .PHONY: clean
 clean: ## Removes the environment, caches and built files

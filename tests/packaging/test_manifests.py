@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dispatch_mcp import __version__
+from dispatch_mcp import __version__, configuration
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = (
@@ -50,12 +50,11 @@ def test_a_client_configuration_holds_stdio_servers_only(name: str) -> None:
         assert all(isinstance(argument, str) for argument in server["args"])
 
 
-def test_the_example_runs_the_published_package_or_a_checkout(project: Any) -> None:
-    servers = read("claude_config_example.json")["mcpServers"]
-    assert set(servers) == {"dispatch", "dispatch-from-checkout"}
-    assert servers["dispatch"]["args"] == [project["name"]]
-    assert servers["dispatch-from-checkout"]["command"].endswith("/.venv/bin/dispatch-mcp")
-    assert "dispatch-mcp" in project["scripts"]
+def test_the_example_is_one_server_without_a_path_of_anybodys_machine() -> None:
+    ((name, server),) = read("claude_config_example.json")["mcpServers"].items()
+    assert name == "dispatch"
+    assert server["command"] == "sh"
+    assert "path/to" not in json.dumps(server)
 
 
 def test_the_example_uses_only_what_claude_desktop_knows() -> None:
@@ -72,6 +71,10 @@ def test_the_registry_entry_is_the_one_that_the_readme_names(project: Any) -> No
     (package,) = entry["packages"]
     assert (package["registryType"], package["identifier"]) == ("pypi", project["name"])
     assert (package["runtimeHint"], package["transport"]) == ("uvx", {"type": "stdio"})
+    names = [variable["name"] for variable in package["environmentVariables"]]
+    settings = {f"DISPATCH_MCP_{key.upper()}" for key in configuration.Settings.model_fields}
+    assert {"DISPATCH_MCP_WORKSPACE", "DISPATCH_MCP_HOME"} <= set(names) <= settings | {"ANTHROPIC_API_KEY"}
+    assert [variable["name"] for variable in package["environmentVariables"] if variable["isSecret"]] == names[-1:]
 
 
 def test_the_plugin_brings_its_server() -> None:
@@ -114,8 +117,13 @@ def test_the_icon_is_a_square_png_of_the_size_that_directories_take() -> None:
     assert len(data) < 2 << 20
 
 
-def test_the_bundle_starts_the_entry_point_that_exists_and_names_every_tool() -> None:
+def test_the_bundle_names_what_it_starts_every_tool_and_the_workspace() -> None:
     bundle = read("mcpb/manifest.json")
     assert (bundle["manifest_version"], bundle["server"]["type"]) == ("0.4", "uv")
     assert (REPOSITORY / bundle["server"]["entry_point"]).is_file()
     assert tuple(tool["name"] for tool in bundle["tools"]) == TOOLS
+    start = bundle["server"]["mcp_config"]
+    assert "--directory" not in start["args"], "the bundle's folder would become the workspace"
+    assert start["env"] == {"DISPATCH_MCP_WORKSPACE": "${user_config.workspace}"}
+    assert bundle["user_config"]["workspace"]["type"] == "directory"
+    assert not bundle["user_config"]["workspace"]["required"]
