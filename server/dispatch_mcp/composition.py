@@ -78,6 +78,12 @@ def document(name: str) -> str:
         return ""
 
 
+def trusts(settings: configuration.Settings, workspace: str) -> bool:
+    """Returns whether the user trusts what a workspace says of itself: it, or a folder above it, is in the settings."""
+    real = Path(os.path.realpath(workspace))
+    return any(real.is_relative_to(os.path.realpath(folder)) for folder in settings.trusted_repositories)
+
+
 def rules(settings: configuration.Settings) -> planner.Rules:
     """Returns what the settings decide for every call."""
     return planner.Rules(
@@ -142,7 +148,13 @@ async def open_dispatcher(
             workspaces=server_workspaces(settings),
             archive=artifacts.Archive(store.blobs, redactor.redact),
             briefing=briefing.Briefing(
-                store, gatherer, source.catalog, document, redactor.redact, budget=settings.context_tokens
+                store,
+                gatherer,
+                source.catalog,
+                document,
+                redactor.redact,
+                functools.partial(trusts, settings),
+                budget=settings.context_tokens,
             ),
             evidence=plan_review_attempt.Evidence(
                 diff_source.GitChanges(checkouts.git(settings)),

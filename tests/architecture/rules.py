@@ -67,6 +67,7 @@ PURE = (
     *("agents.a2a_card", "agents.catalog", "agents.frontmatter", "agents.templates"),
     *("context.assembly", "context.chunks", "context.context_query", "context.gitignore", "context.import_graph"),
     *("context.packs", "context.ranking", "context.requirements", "context.search_scope", "context.token_budget"),
+    *("context.documents.document_parts", "context.documents.file_mentions", "context.documents.file_shares"),
     *("git.apply_rules", "git.inner_work", "git.merge_rules", "git.worktree_leftovers"),
     *("process.allowlist", "process.child_environment"),
 )

@@ -175,13 +175,16 @@ def test_joining_loses_no_line_and_keeps_the_order_of_files(parts: list[ranking.
 
 
 def test_a_path_that_may_not_be_shown_is_in_no_list() -> None:
+    def allows(path: str) -> bool:
+        return path not in {CART, "docs/secret.md"}
+
     pack = assembly.assemble(
         request(
             5_000,
             parts=[part(CART, 1, 10), part(MONEY, 1, 10)],
             files=list(FILES),
             see_also=["docs/secret.md", "docs/open.md"],
-            allows=lambda path: path not in {CART, "docs/secret.md"},
+            allows=allows,
         )
     )
     assert {one.path for one in pack.chosen} == {MONEY}
@@ -258,3 +261,42 @@ def test_a_text_without_lines_keeps_its_key_when_it_is_cut() -> None:
     assert head.key == rest.key == "structure:shop"
     assert head.first == rest.first == 0
     assert f"{head.text}\n{rest.text}" == tree.text
+
+
+@given(_OFFERS, st.lists(_SPANS, max_size=8).map(apart), st.integers(100, 4_000))
+def test_every_line_that_was_asked_for_is_given_or_listed_as_left_out(
+    offers: list[assembly.Offer], parts: list[ranking.Part], budget: int
+) -> None:
+    pack = assembly.assemble(request(budget, offers, parts))
+    there = set(lines(pack)) | {
+        (path, number)
+        for path, _, span in (
+            entry.key.removeprefix("file:").partition("#L") for entry in pack.left_out if "#L" in entry.key
+        )
+        for number in range(int(span.split("-")[0]), int(span.split("-")[1]) + 1)
+    }
+    wanted = {
+        (piece.path, number)
+        for offer in offers
+        for piece in offer.pieces
+        for number in range(piece.first, piece.last + 1)
+    }
+    assert pack.surplus or wanted <= there
+
+
+@given(_SPANS.map(lambda span: item(*span)), st.integers(0, 2_000))
+def test_the_head_of_a_text_that_is_cut_fits_and_nothing_of_it_is_lost(whole: packs.Item, room: int) -> None:
+    head, rest = assembly.cut(whole, room)
+    if head is None:
+        assert rest == whole
+    else:
+        assert token_budget.cost(head.path, head.text) <= room
+        assert f"{head.text}\n{rest.text}" == whole.text or (head.text, rest.text) == (whole.text, "")
+
+
+def test_what_was_not_even_offered_is_listed_and_what_finds_no_place_in_the_list_is_counted() -> None:
+    missing = tuple(packs.LeftOut(f"file:some/long/path/of/a/file/number{at}.py", 90) for at in range(200))
+    pack = assembly.assemble(request(1_000, [assembly.Offer((item(CART, 1, 5),), left_out=missing)]))
+    assert pack.left_out[0] == missing[0]
+    assert len(pack.left_out) + pack.surplus == 200
+    assert f", {pack.surplus} more" in pack.text

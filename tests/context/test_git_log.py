@@ -66,7 +66,7 @@ def test_a_repository_without_a_commit_has_no_head_and_no_history(tmp_path: Path
 
 
 def test_commits_come_newest_first_with_what_they_touched(repository: Path) -> None:
-    second, first = git_log.commits(repository) or ()
+    second, first = git_log.commits(repository) or []
     assert (first.subject, set(first.files)) == ("Start the app", {"src/app.py", "docs/über uns.md"})
     assert (second.subject, second.files) == ("Change the app", ("src/app.py",))
     assert second.sha == git_log.head(repository) == git(repository, "rev-parse", "HEAD")
@@ -88,7 +88,7 @@ def test_a_commit_that_is_gone_is_no_place_to_start_from(repository: Path) -> No
 def test_the_history_of_a_folder_has_only_what_lies_in_it(repository: Path) -> None:
     temp_repository.write(repository, "docs/more.md", "")
     temp_repository.commit(repository, "Write more")
-    commits = git_log.commits(repository / "src") or ()
+    commits = git_log.commits(repository / "src") or []
     assert [(commit.subject, commit.files) for commit in commits] == [
         ("Change the app", ("app.py",)),
         ("Start the app", ("app.py",)),
@@ -111,7 +111,7 @@ def test_merges_are_left_out_for_their_commits_are_there(repository: Path) -> No
 def test_a_moved_file_counts_at_both_places(repository: Path) -> None:
     git(repository, "mv", "src/app.py", "src/main.py")
     temp_repository.commit(repository, "Move the app")
-    (newest, *_) = git_log.commits(repository) or ()
+    (newest, *_) = git_log.commits(repository) or []
     assert set(newest.files) == {"src/app.py", "src/main.py"}
 
 
@@ -143,3 +143,15 @@ def test_without_git_on_the_path_nothing_can_be_said(
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     assert git_log.files(repository) is None
     assert git_log.head(repository) == ""
+
+
+def test_a_name_or_a_subject_that_is_no_unicode_leaves_itself_out(repository: Path) -> None:
+    (Path(os.fsdecode(os.fsencode(repository) + b"/k\xe6se.txt"))).write_text("x\n")
+    temp_repository.write(repository, "src/lamp.py", "beam\n")
+    temp_repository.commit(repository, "Change \x01 the \x02 lamp \x03 beam")
+    temp_repository.write(repository, "src/lamp.py", "dim\n")
+    temp_repository.commit(repository, "Dim the lamp")
+    commits = git_log.commits(repository) or []
+    assert (commits[0].subject, commits[0].files) == ("Dim the lamp", ("src/lamp.py",))
+    assert [commit.subject for commit in commits[-2:]] == ["Change the app", "Start the app"]
+    assert all(path.isprintable() for commit in commits for path in commit.files)

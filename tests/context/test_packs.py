@@ -68,7 +68,7 @@ def test_below_the_items_stands_what_else_there_is() -> None:
         "left out: file:a.py#L9-20 (~120), file:b.py#L1-2 (~30)",
         "withheld: db/schema.sql",
         "not found: symbol:Crat; did you mean symbol:Cart?",
-        "not found: file:.env ('.env' may hold secrets.)",
+        "not given: file:.env ('.env' may hold secrets.)",
         "not found: rag:zebra",
     ]
 

@@ -10,7 +10,16 @@ import temp_repository
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.context import file_index, index_search, packs, requirement_sources, requirements, search_scope
+from dispatch_mcp.context import (
+    context_query,
+    file_index,
+    index_search,
+    packs,
+    requirement_sources,
+    requirements,
+    search_scope,
+)
+from dispatch_mcp.context.documents import file_shares
 
 LONG_CLASS = "class Ledger:\n    size = 3\n\n" + "\n\n".join(
     f"    def entry_{at}(self):\n" + f"        step({at})\n" * 12 for at in range(20)
@@ -45,8 +54,10 @@ def resolve(tmp_path: Path) -> Iterator[Resolve]:
             *keys: str,
             scope: search_scope.Scope = search_scope.EVERYTHING,
             sources: requirement_sources.Sources = requirement_sources.NO_SOURCES,
+            interest: file_shares.Interest = file_shares.NO_INTEREST,
         ) -> requirement_sources.Resolved:
-            return requirement_sources.Resolver(index, index_search.Search(index), scope, sources).resolve(keys)
+            search = index_search.Search(index)
+            return requirement_sources.Resolver(index, search, scope, sources, interest).resolve(keys)
 
         yield resolved
 
@@ -221,3 +232,79 @@ def test_a_symbol_is_answered_exactly_or_by_its_end_and_only_then_in_any_case(na
 def test_the_nearest_name_is_one_of_those_that_are_there(name: str, names: list[str]) -> None:
     assert requirements.nearest(name, names) in {"", *names}
     assert requirements.nearest(name.upper(), [*names, name]).lower() == name.lower()
+
+
+def words(text: str, budget: int = 5_000) -> file_shares.Interest:
+    return file_shares.Interest(context_query.read(text), budget=budget)
+
+
+def test_files_that_the_words_of_a_task_name_come_behind_its_keys(resolve: Resolve) -> None:
+    interest = words("As docs/money.md says, mend shop/money.py and `shop/cart.py`")
+    found = resolve("file:shop/cart.py", interest=interest)
+    assert [piece.path for piece in pieces(found)] == ["shop/cart.py", "docs/money.md", "shop/money.py"]
+    assert found.explicit_paths == {"shop/cart.py", "docs/money.md", "shop/money.py"}
+
+
+def test_files_that_inputs_name_are_given_too(resolve: Resolve, tmp_path: Path) -> None:
+    sources = requirement_sources.Sources(texts=("shop/money.py", f"{tmp_path / 'work'}/db/schema.sql", "zebra"))
+    assert [piece.path for piece in pieces(resolve(sources=sources))] == ["shop/money.py", "db/schema.sql"]
+
+
+def test_a_full_path_means_the_file_below_the_workspace(resolve: Resolve, tmp_path: Path) -> None:
+    found = resolve(f"file:{tmp_path / 'work'}/shop/money.py#L5-6", f"structure:{tmp_path / 'work'}/shop")
+    assert pieces(found)[0].key == "file:shop/money.py#L5-6"
+    assert pieces(found)[1].path == "structure:shop"
+    assert resolve(f"file:{tmp_path}/outside.txt").unresolved[0].key == f"file:{tmp_path}/outside.txt"
+
+
+def test_a_file_that_is_asked_for_twice_is_given_once(resolve: Resolve) -> None:
+    found = resolve("file:shop/money.py", "shop/money.py", interest=words("Mend shop/money.py:5"))
+    assert spans(found) == [("shop/money.py", 1, 6)]
+
+
+def test_of_a_long_file_the_definition_that_is_named_comes_first(resolve: Resolve) -> None:
+    found = resolve("file:shop/ledger.py", interest=words("Let entry_13 round its steps", budget=700))
+    outline, best = pieces(found)[:2]
+    assert (outline.why, outline.path) == ("structure", "shop/ledger.py")
+    assert "entry_13" in best.text
+    assert [entry.key for offer in found.offers for entry in offer.left_out] == ["file:shop/ledger.py"]
+
+
+def test_a_file_that_is_not_there_brings_the_same_document_under_its_other_name(resolve: Resolve) -> None:
+    found = resolve("file:docs/money.rst", interest=words("Extend docs/money.rst"))
+    assert found.unresolved == [packs.Unresolved("file:docs/money.rst", "file:docs/money.md")]
+    assert [piece.path for piece in pieces(found)] == ["docs/money.md"]
+
+
+@pytest.mark.parametrize("name", ["shop/moneys.py", "node.js", "docs/new.md", "e.g.", "money"])
+def test_a_word_that_names_no_file_brings_nothing_and_is_no_miss(resolve: Resolve, name: str) -> None:
+    found = resolve(interest=words(f"Write {name} for me"))
+    assert (pieces(found), found.unresolved) == ([], [])
+
+
+def test_what_holds_no_text_is_named_and_not_given(resolve: Resolve, tmp_path: Path) -> None:
+    (tmp_path / "work/logo.png").write_bytes(b"\x89PNG\0\0")
+    found = resolve("file:logo.png", interest=words("Look at logo.png"))
+    assert found.unresolved == [packs.Unresolved("file:logo.png", "", "'logo.png' holds no text.")]
+
+
+def test_rules_of_folders_at_hand_follow_those_of_the_root(resolve: Resolve, tmp_path: Path) -> None:
+    temp_repository.write(tmp_path / "work", "shop/AGENTS.md", "Sell.\n")
+    temp_repository.write(tmp_path / "work", "db/AGENTS.md", "Store.\n")
+    found = resolve("rules:", interest=words("Mend shop/money.py"))
+    assert [piece.path for piece in pieces(found)] == ["AGENTS.md", "shop/AGENTS.md", "shop/money.py"]
+
+
+def test_rules_that_are_too_long_are_cut_to_what_matters_and_the_rest_is_named(
+    resolve: Resolve, tmp_path: Path
+) -> None:
+    long = "\n".join(f"## {name}\n\n" + "Be careful with it.\n" * 200 for name in ("Money", "Ships", "Shoes"))
+    temp_repository.write(tmp_path / "work", "CLAUDE.md", long)
+    found = resolve("rules:", interest=words("Round the money", budget=4_000))
+    assert [(piece.path, piece.text == "Be brief.") for piece in pieces(found)] == [
+        ("AGENTS.md", True),
+        ("CLAUDE.md", False),
+    ]
+    assert "## Money" in pieces(found)[1].text
+    assert "## Ships" not in pieces(found)[1].text
+    assert [entry.key for offer in found.offers for entry in offer.left_out] == ["file:CLAUDE.md"]

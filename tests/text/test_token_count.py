@@ -61,3 +61,11 @@ def test_half_a_pair_of_surrogates_is_counted_and_does_not_fail() -> None:
 def test_an_estimate_is_the_least_whole_number_that_holds_a_token_for_three_and_a_half_characters(size: int) -> None:
     tokens = token_count.estimate(size)
     assert (tokens - 1) * 7 < size * 2 <= tokens * 7
+
+
+@given(st.lists(st.integers(0, 1_000), max_size=12), st.integers(0, 5_000))
+def test_a_fair_share_is_the_largest_to_which_all_can_be_cut(sizes: list[int], limit: int) -> None:
+    share = token_count.fair_share(sizes, limit)
+    assert sum(min(size, share) for size in sizes) <= limit
+    if any(size > share for size in sizes):
+        assert sum(min(size, share + 1) for size in sizes) > limit

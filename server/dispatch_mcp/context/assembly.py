@@ -28,10 +28,14 @@ _LEAST_CUT: Final = 60
 
 
 class Offer(NamedTuple):
-    """What one key stands for: its pieces in the order of their worth. `share` of the budget is the most they get."""
+    """What one key stands for: its pieces in the order of their worth. `share` of the budget is the most they get.
+
+    `left_out` is what of it was not even offered.
+    """
 
     pieces: tuple[packs.Item, ...]
     share: float = 1.0
+    left_out: tuple[packs.LeftOut, ...] = ()
 
 
 @dataclass(slots=True)
@@ -86,9 +90,14 @@ def _offer(draft: _Draft, offer: Offer, most: int) -> None:
         if any(_covers(item, piece) for item in draft.items) or draft.add(piece, room):
             continue
         head, rest = cut(piece, min(draft.budget - draft.tokens, room))
-        if head is not None:
-            draft.add(head, room)
-        draft.left_out.append(packs.LeftOut(rest.key, token_budget.cost(rest.path, rest.text)))
+        missing = rest if head is not None and draft.add(head, room) else piece
+        draft.left_out.append(left_out(missing))
+    draft.left_out.extend(offer.left_out)
+
+
+def left_out(item: packs.Item) -> packs.LeftOut:
+    """Returns an item as something that does not fit."""
+    return packs.LeftOut(item.key, token_budget.cost(item.path, item.text))
 
 
 def _covers(item: packs.Item, other: packs.Item) -> bool:
@@ -97,7 +106,7 @@ def _covers(item: packs.Item, other: packs.Item) -> bool:
 
 def cut(item: packs.Item, room: int) -> tuple[packs.Item | None, packs.Item]:
     """Returns the first lines of an item that fit into `room` tokens, None if they are too few, and the rest."""
-    room -= token_budget.HEADER + token_count.count(item.path)
+    room -= token_budget.cost(item.path, "")
     if room < _LEAST_CUT:
         return None, item
     lines = item.text.split("\n")
@@ -217,15 +226,27 @@ def _joined(item: packs.Item, other: packs.Item, read: token_budget.Read) -> pac
 
 
 def _fitted(pack: packs.Pack) -> packs.Pack:
-    """Returns the pack with as much of its lists as the budget takes, and with fewer lines if it must be."""
+    """Returns the pack with as much of its lists as the budget takes, and with fewer lines if it must be.
+
+    What it loses of its items is listed as left out, as far as the list has room.
+    """
+    pack = _with_fitted_lists(pack)
+    while pack.chosen and (over := pack.tokens - pack.budget) > 0:
+        *items, last = pack.chosen
+        head, rest = cut(last, token_budget.cost(last.path, last.text) - over - token_budget.HEADER)
+        is_shorter = head is not None and head.text != last.text
+        shorter = (*items, head) if head is not None and is_shorter else tuple(items)
+        missing = left_out(rest if is_shorter else last)
+        entries = tuple(entry for entry in pack.left_out if entry.key != missing.key)
+        pack = _with_fitted_lists(replace(pack, chosen=shorter, left_out=(missing, *entries)))
+    return pack
+
+
+def _with_fitted_lists(pack: packs.Pack) -> packs.Pack:
     body = token_count.count(packs.render(pack.items, ()))
     pack = _shortened(pack, "withheld", body, least=_SHOWN_WITHHELD)
     for name in ("also", "left_out", "withheld", "unresolved"):
         pack = _shortened(pack, name, body)
-    while pack.chosen and (over := pack.tokens - pack.budget) > 0:
-        *items, last = pack.chosen
-        head, _ = cut(last, token_budget.cost(last.path, last.text) - over - token_budget.HEADER)
-        pack = replace(pack, chosen=(*items, head) if head is not None and head.text != last.text else tuple(items))
     return pack
 
 
@@ -237,8 +258,15 @@ def _shortened(pack: packs.Pack, name: str, body: int, *, least: int = 0) -> pac
         return pack
     while low < high:
         middle = math.ceil((low + high) / 2)
-        low, high = (middle, high) if _fits(replace(pack, **{name: values[:middle]}), body) else (low, middle - 1)
-    return replace(pack, **{name: values[:low]})
+        low, high = (middle, high) if _fits(_headed(pack, name, middle), body) else (low, middle - 1)
+    return _headed(pack, name, low)
+
+
+def _headed(pack: packs.Pack, name: str, count: int) -> packs.Pack:
+    """Returns the pack with the first `count` entries of one of its lists; of what was left out the rest is counted."""
+    values = getattr(pack, name)
+    surplus = pack.surplus + (len(values) - count if name == "left_out" else 0)
+    return replace(pack, **{name: values[:count]}, surplus=surplus)
 
 
 def _fits(pack: packs.Pack, body: int) -> bool:

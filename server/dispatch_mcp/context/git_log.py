@@ -7,18 +7,21 @@ have none. A loop of its own would cost each question half as much again, and ca
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dispatch_mcp.process import allowlist, child_environment, program_path
+from dispatch_mcp.process import allowlist, child_environment, program_path, safe_paths
 
 MAX_COMMITS: Final = 3_000
 """Newest commits of a workspace that are remembered."""
 _SECONDS: Final = 30.0
 """Patience with one question; a workspace whose git is slower is walked instead."""
 _READ_ONLY = allowlist.parse(())
+_ABOUT = re.compile(r"([0-9a-f]{7,64})\x02(-?\d{1,15})\x02(.*)", re.DOTALL)
+"""What stands of a commit before the names of its files."""
 _LOG = ("log", "--no-merges", "--no-renames", "--name-only", "-z", "--format=%x01%H%x02%ct%x02%s%x03")
 
 
@@ -62,12 +65,17 @@ def _prefix(workspace: Path) -> str:
 
 
 def _commits(text: str, prefix: str) -> Iterator[Commit]:
+    """Yields what can be read: an entry that git or its author has garbled leaves itself out, and so does a name."""
     for entry in text.split("\x01")[1:]:
         about, _, names = entry.partition("\x03")
-        sha, time, subject = about.split("\x02", 2)
+        match = _ABOUT.fullmatch(about)
+        if match is None:
+            continue
         paths = (path.strip("\n") for path in names.split("\0"))
-        inside = tuple(path.removeprefix(prefix) for path in paths if path and path.startswith(prefix))
-        yield Commit(sha, int(time), subject, inside)
+        inside = tuple(
+            path.removeprefix(prefix) for path in paths if path and path.startswith(prefix) and safe_paths.sayable(path)
+        )
+        yield Commit(match[1], int(match[2]), match[3].encode("utf-8", "replace").decode("utf-8"), inside)
 
 
 def _git(workspace: Path, *arguments: str) -> str | None:

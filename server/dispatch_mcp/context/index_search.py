@@ -147,6 +147,14 @@ class Search:
             evidence, parts=[*evidence.parts, *(self._part(query, path, 0.0, row) for path, row in rows)]
         )
 
+    def parts_of(self, query: context_query.Query, path: str) -> list[ranking.Part]:
+        """Returns all parts of a file in their order, none with a score; none of a file that is not in the index."""
+        rows = self._index.db.execute(
+            "SELECT id, kind, name, first, last, start, end FROM chunks WHERE file = ? ORDER BY first",
+            (self.files.ids.get(path),),
+        ).fetchall()
+        return [self._part(query, path, 0.0, row) for row in rows]
+
     def lines(self, path: str, first: int, last: int) -> str:
         """Returns lines of a file, both ends included."""
         cache = self.files.lines

@@ -25,10 +25,13 @@ from dispatch_mcp.context import (
     requirement_sources,
     search_scope,
 )
+from dispatch_mcp.context.documents import file_shares
 
 KEPT_OPEN: Final = 4
 """Workspaces whose indexes stay open."""
 _WITHHELD = 50
+_LIKELY = 3
+"""Likeliest files whose folders may have rules of their own."""
 
 
 class Gatherer:
@@ -74,7 +77,8 @@ class Gatherer:
             Refused: the workspace is no folder.
         """
         with self._lock:
-            request = _Request(text, requirements, budget, scope, sources, past_commits)
+            keys = [_said(key) for key in requirements]
+            request = _Request(_said(text), keys, budget, scope, sources, past_commits)
             return self._opened(Path(workspace)).pack(request)
 
     async def gather(
@@ -102,6 +106,11 @@ class Gatherer:
         while len(self._open) > KEPT_OPEN:
             self._open.popitem(last=False)[1].close()
         return entry
+
+
+def _said(text: str) -> str:
+    """Returns a text as it can be stored and searched for: what is no Unicode in it is replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class History:
@@ -168,14 +177,16 @@ class _Workspace:
         evidence = self._search.evidence(query, votes)
         chances = ranking.files(query, evidence)
         evidence = self._search.complete(query, evidence, (path for path in chances if scope.allows(path)))
-        resolution = requirement_sources.Resolver(self.index, self._search, scope, request.sources).resolve(
-            request.requirements
-        )
+        budget = max(packs.LEAST_BUDGET, min(request.budget, packs.MOST_BUDGET))
+        likely = [path for path in chances if scope.allows(path)][:_LIKELY]
+        interest = file_shares.Interest(query, evidence.rarity, budget, likely)
+        resolver = requirement_sources.Resolver(self.index, self._search, scope, request.sources, interest)
+        resolution = resolver.resolve(request.requirements)
         withheld = [path for path in chances if path not in resolution.explicit_paths and not scope.allows(path)]
         support = sorted(evidence.support, key=lambda part: (-part.score, part.path))
         return assembly.assemble(
             assembly.Request(
-                budget=max(packs.LEAST_BUDGET, min(request.budget, packs.MOST_BUDGET)),
+                budget=budget,
                 offers=resolution.offers,
                 ranks=ranking.parts(query, evidence, chances),
                 read=self._search.lines,

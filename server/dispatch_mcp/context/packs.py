@@ -15,7 +15,11 @@ BUDGET: Final = 5_000
 LEAST_BUDGET: Final = 100
 MOST_BUDGET: Final = 200_000
 
-Why = Literal["asked", "scored", "rules", "example", "structure"]
+Why = Literal["asked", "scored", "rules", "knowledge", "notes", "example", "structure"]
+"""Why something is given. `knowledge` comes from whoever runs this server, `notes` from earlier runs, all else from the
+workspace."""
+READ_FIRST: Final[tuple[Why, ...]] = ("knowledge", "rules", "notes")
+"""What stands before the files, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,8 @@ class Pack:
 
     `chosen` are the items in the order in which they were chosen; `also` further paths, the likeliest first, with the
     name of their best part; `withheld` paths that the agent does not receive; `ranked` the likeliest source files;
-    `tasks` ids whose handoffs were asked for; `pool` about the tokens of everything that was found.
+    `tasks` ids whose handoffs were asked for; `pool` about the tokens of everything that was found. `surplus` is how
+    much more was left out than `left_out` lists.
     """
 
     budget: int
@@ -67,15 +72,23 @@ class Pack:
     ranked: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     pool: int = 0
+    surplus: int = 0
     names: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def items(self) -> tuple[Item, ...]:
-        """The items in reading order: rules first, then by file, the best file first, and by line."""
+        """The items in reading order: what guides the work first, then by file, the best file first, and by line."""
         place: dict[str, int] = {}
         for item in self.chosen:
             place.setdefault(item.path, len(place))
-        return tuple(sorted(self.chosen, key=lambda item: (item.why != "rules", place[item.path], item.first)))
+        ranks = {why: at for at, why in enumerate(READ_FIRST)}
+        return tuple(
+            sorted(self.chosen, key=lambda item: (ranks.get(item.why, len(ranks)), place[item.path], item.first))
+        )
+
+    def of(self, *kinds: Why) -> tuple[Item, ...]:
+        """Returns the items that are given for one of these reasons, in reading order."""
+        return tuple(item for item in self.items if item.why in kinds)
 
     @property
     def text(self) -> str:
@@ -88,8 +101,9 @@ class Pack:
         return token_count.count(self.text)
 
     def data(self, source: str = "workspace") -> fences.Data:
-        """Returns the pack as other people's text, to be fenced by whoever puts it into a prompt."""
-        return fences.Data("context", source, self.text)
+        """Returns what comes from files and other tasks as other people's text, to be fenced in a prompt."""
+        rest = tuple(item for item in self.items if item.why not in READ_FIRST)
+        return fences.Data("context", source, render(rest, self.tail()))
 
     def wire(self) -> dict[str, model.Json]:
         """Returns the pack without its texts, as JSON."""
@@ -119,12 +133,14 @@ class Pack:
         if self.also:
             lines.append("also likely: " + "; ".join(self._by_folder()))
         if self.left_out:
-            lines.append("left out: " + ", ".join(f"{entry.key} (~{entry.tokens})" for entry in self.left_out))
+            entries = [f"{entry.key} (~{entry.tokens})" for entry in self.left_out]
+            lines.append("left out: " + ", ".join([*entries, *([f"{self.surplus} more"] if self.surplus else [])]))
         if self.withheld:
             lines.append("withheld: " + ", ".join(self.withheld))
         for entry in self.unresolved:
             hint = f"; did you mean {entry.nearest}?" if entry.nearest else ""
-            lines.append(f"not found: {entry.key}{f' ({entry.why})' if entry.why else ''}{hint}")
+            reason = f"not given: {entry.key} ({entry.why})" if entry.why else f"not found: {entry.key}"
+            lines.append(f"{reason}{hint}")
         return lines
 
     def _by_folder(self) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from dispatch_mcp.context import (
@@ -15,15 +17,17 @@ from dispatch_mcp.context import (
     ranking,
     requirements,
     search_scope,
+    token_budget,
 )
+from dispatch_mcp.context.documents import document_parts, file_mentions, file_shares, project_rules
 from dispatch_mcp.process import safe_paths
-from dispatch_mcp.text import languages, path_globs
+from dispatch_mcp.text import languages, path_globs, token_count
 
-RULES: Final = ("AGENTS.md", "CLAUDE.md")
-"""Where a project keeps its rules, in the order in which they count (docs/rules.md#project-rules)."""
 NOTES: Final = "continuity notes"
-_RULES_SHARE: Final = 0.4
-"""Share of the budget that rules may take (docs/rules.md#project-rules)."""
+_GUIDES_SHARE: Final = 0.4
+"""Share of the budget that rules and a knowledge document may take together."""
+_RULES_SHARE: Final = 0.15
+"""What rules may take however long the knowledge document is."""
 _PART_SHARE: Final = 0.3
 """Share of the budget that one question, pattern or folder may take."""
 _DEFINITIONS: Final = 6
@@ -36,17 +40,25 @@ _GLOBBED: Final = 40
 """Files of one glob that are given."""
 _LISTED: Final = 400
 """Lines of the tree of a folder."""
+_LOOKED_AT: Final = 8_192
+"""Bytes of a file that show whether it is text."""
 _FEW: Final = 200
-"""Files below a folder that are listed one by one, however deep."""
+"""Files below a folder that are entries one by one, however deep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Texts from elsewhere: the agent's `knowledge` by name, stored continuity `notes`, other tasks' `handoffs`."""
+    """Texts from elsewhere: the agent's `knowledge` by name, stored continuity `notes`, other tasks' `handoffs`.
+
+    `texts` are what names files besides the task's own words, such as its inputs. `knowledge_share` of the budget is
+    what a knowledge document may take before it comes as its outline and the sections that the task is about.
+    """
 
     knowledge: Mapping[str, str] = field(default_factory=dict[str, str])
     notes: str = ""
     handoffs: Mapping[str, str] = field(default_factory=dict[str, str])
+    texts: tuple[str, ...] = ()
+    knowledge_share: float = 1 / 3
 
 
 NO_SOURCES: Final = Sources()
@@ -61,23 +73,45 @@ class Resolved:
     tasks: list[str] = field(default_factory=list[str])
     explicit_paths: set[str] = field(default_factory=set[str])
 
+    def miss(self, entry: packs.Unresolved) -> None:
+        """Notes a key that stands for nothing, once."""
+        if all(entry.key != other.key for other in self.unresolved):
+            self.unresolved.append(entry)
+
+
+_NOT_YET: Final = assembly.Offer(())
+"""Holds the place of a file until it is known how much room all of them have."""
 
 _Way = Callable[[requirements.Requirement, Resolved], assembly.Offer | None]
 
 
 class Resolver:
-    """Resolves keys within a scope; an explicit `file:` path wins over the scope, everything else obeys it."""
+    """Resolves keys within a scope; an explicit `file:` path wins over the scope, everything else obeys it.
+
+    `interest` is what the reader wants to know of files that are too long to be given whole.
+    """
 
     def __init__(
-        self, index: file_index.Index, search: index_search.Search, scope: search_scope.Scope, sources: Sources
+        self,
+        index: file_index.Index,
+        search: index_search.Search,
+        scope: search_scope.Scope,
+        sources: Sources,
+        interest: file_shares.Interest = file_shares.NO_INTEREST,
     ) -> None:
         self._index = index
         self._search = search
         self._scope = scope
         self._sources = sources
+        self._interest = interest
+        self._files: dict[str, file_shares.NamedFile] = {}
+        self._places: dict[str, int] = {}
+        self._mentions: Mapping[file_mentions.Mention, Sequence[str]] = {}
+        self._at_hand: tuple[str, ...] = ()
+        self._workspaces = tuple(dict.fromkeys((str(index.root.path), str(index.root.alias))))
 
     def resolve(self, keys: Iterable[str]) -> Resolved:
-        """Returns what the keys stand for, in their order."""
+        """Returns what the keys stand for, in their order, and then the files that the task's own words name."""
         result = Resolved()
         ways: Mapping[requirements.Kind, _Way] = {
             "file": self._file,
@@ -88,38 +122,146 @@ class Resolver:
             "task": self._task,
             "rules": self._rules,
         }
-        for requirement in requirements.parse_all(keys):
+        entries = [self._within_workspace(requirement) for requirement in requirements.parse_all(keys)]
+        self._read_words(entries)
+        for requirement in sorted(entries, key=lambda requirement: requirement.kind != "rules"):
             offer = ways[requirement.kind](requirement, result)
             if offer is not None:
                 result.offers.append(offer)
+        for mention, paths in self._mentions.items():
+            for offer in self._mentioned(mention, paths, result):
+                result.offers.append(offer)
+        return self._filled(result)
+
+    def _within_workspace(self, requirement: requirements.Requirement) -> requirements.Requirement:
+        """Returns a requirement whose path is relative to the workspace, if it names one below it."""
+        subject = requirement.subject
+        if requirement.kind not in {"file", "structure"} or not subject.startswith("/"):
+            return requirement
+        if subject in self._workspaces:
+            return requirement._replace(subject="")
+        return requirement._replace(subject=file_mentions.inside(subject, self._workspaces) or subject)
+
+    def _read_words(self, entries: Sequence[requirements.Requirement]) -> None:
+        """Finds the files that the task's words and inputs name, and which files are at hand."""
+        texts = (self._interest.query.text, *self._sources.texts)
+        mentions = dict.fromkeys(name for text in texts for name in file_mentions.of(text, self._workspaces))
+        self._mentions = file_mentions.meant(mentions, self._search.files.ids)
+        keys = [requirement.subject for requirement in entries if requirement.kind == "file"]
+        targets = [
+            path for paths in self._mentions.values() if len(paths) <= file_mentions.MOST_ALIKE for path in paths
+        ]
+        self._at_hand = tuple(dict.fromkeys([*keys, *targets, *self._interest.likely]))
+
+    def _filled(self, result: Resolved) -> Resolved:
+        """Returns what was resolved with the files in their places: whole, or in parts where they are too long."""
+        guides = sum(
+            token_budget.cost(piece.path, piece.text)
+            for offer in result.offers
+            for piece in offer.pieces
+            if piece.why in packs.READ_FIRST
+        )
+        room = int((self._interest.budget - guides) * file_shares.SHARE)
+        parts = functools.partial(self._search.parts_of, self._interest.query)
+        offers = file_shares.offers(list(self._files.values()), room, self._interest, parts)
+        for at, offer in zip(self._places.values(), offers, strict=True):
+            result.offers[at] = offer
         return result
 
     def _file(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
-        files = self._search.files
-        if any(mark in requirement.subject for mark in "*?{"):
+        files, subject = self._search.files, requirement.subject
+        if any(mark in subject for mark in "*?{") and subject not in files.ids:
             return self._glob(requirement, result)
-        if not requirement.subject or any(path.startswith(f"{requirement.subject}/") for path in files.ids):
+        if not subject or any(path.startswith(f"{subject}/") for path in files.ids):
             return self._structure(requirement, result)
         try:
-            text = self._index.root.read(requirement.subject).text
+            text = self._read(subject)
         except safe_paths.Refused as why:
-            paths = [path for path in files.ids if self._scope.allows(path)]
-            reason = "" if requirement.subject not in files.ids and "cannot be read" in why.message else why.message
-            result.unresolved.append(
-                packs.Unresolved(requirement.key, _as_file(requirements.nearest(requirement.subject, paths)), reason)
-            )
-            return None
-        result.explicit_paths.add(requirement.subject)
+            return self._unreadable(requirement, why, result)
+        result.explicit_paths.add(subject)
         if requirement.symbol:
             return self._within(requirement, result)
-        lines = text.removesuffix("\n").split("\n")
-        first, last = (requirement.first, min(requirement.last, len(lines))) if requirement.first else (1, len(lines))
+        if not requirement.first:
+            return self._kept(file_shares.NamedFile(subject, text), result)
+        return self._lines(requirement, text, result)
+
+    def _unreadable(
+        self, requirement: requirements.Requirement, why: safe_paths.Refused, result: Resolved
+    ) -> assembly.Offer | None:
+        """Returns the file that one which is not there surely means; notes what was asked for, and the nearest name."""
+        subject = requirement.subject
+        is_absent = subject not in self._search.files.ids and not self._is_file(subject)
+        reason = "" if is_absent and "cannot be read" in why.message else why.message
+        near = self._near(subject)
+        nearest = near or requirements.nearest(subject, self._allowed_paths())
+        result.miss(packs.Unresolved(requirement.key, _as_file(nearest), reason))
+        return self._whole(near, result) if near and not reason else None
+
+    def _lines(self, requirement: requirements.Requirement, text: str, result: Resolved) -> assembly.Offer | None:
+        subject, lines = requirement.subject, text.removesuffix("\n").split("\n")
+        first, last = requirement.first, min(requirement.last, len(lines))
         if first > len(lines):
-            result.unresolved.append(
-                packs.Unresolved(requirement.key, f"file:{requirement.subject}", f"it has {len(lines)} lines")
-            )
+            result.miss(packs.Unresolved(requirement.key, f"file:{subject}", f"it has {len(lines)} lines"))
             return None
-        return assembly.Offer((_item(requirement.subject, lines, (first, last)),))
+        return assembly.Offer((_item(subject, lines, (first, last)),))
+
+    def _read(self, path: str) -> str:
+        """Returns the text of a file of the workspace. Raises Refused for one that cannot be read or holds no text."""
+        content = self._index.root.read(path)
+        if b"\0" in content.data[:_LOOKED_AT]:
+            raise safe_paths.refusal(path, "holds no text")
+        return content.text
+
+    def _is_file(self, path: str) -> bool:
+        """Returns whether something that is no folder stands there, readable or not."""
+        place = self._index.root.path / path
+        return os.path.lexists(place) and not place.is_dir()
+
+    def _allowed_paths(self) -> list[str]:
+        return [path for path in self._search.files.ids if self._scope.allows(path)]
+
+    def _near(self, path: str) -> str:
+        """Returns the file that a path which is not there surely means, empty for none."""
+        return file_mentions.nearest(path, self._allowed_paths())
+
+    def _whole(
+        self, path: str, result: Resolved, mention: file_mentions.Mention | None = None
+    ) -> assembly.Offer | None:
+        """Returns the place of a file that is given whole if it can be; None for one that has a place or is no text."""
+        try:
+            text = self._read(path)
+        except safe_paths.Refused as why:
+            result.miss(packs.Unresolved(f"file:{path}", "", why.message))
+            return None
+        result.explicit_paths.add(path)
+        spans = ((mention.first, mention.last),) if mention and mention.first else ()
+        symbols = (mention.symbol,) if mention and mention.symbol else ()
+        return self._kept(file_shares.NamedFile(path, text, spans, symbols), result)
+
+    def _kept(self, file: file_shares.NamedFile, result: Resolved) -> assembly.Offer | None:
+        before = self._files.get(file.path)
+        if before is None:
+            self._files[file.path] = file
+            self._places[file.path] = len(result.offers)
+            return _NOT_YET
+        spans, symbols = (*before.spans, *file.spans), (*before.symbols, *file.symbols)
+        self._files[file.path] = replace(before, spans=spans, symbols=symbols)
+        return None
+
+    def _mentioned(
+        self, mention: file_mentions.Mention, paths: Sequence[str], result: Resolved
+    ) -> Iterator[assembly.Offer]:
+        """Yields the places of files that a name in the task's words means, also of one that only nearly has it."""
+        key = f"file:{mention.path}"
+        if not paths and self._is_file(mention.path):
+            paths = (mention.path,)
+        elif not paths and ("/" in mention.path or "." in mention.path) and (near := self._near(mention.path)):
+            result.miss(packs.Unresolved(key, f"file:{near}"))
+            paths = (near,)
+        for path in paths if len(paths) <= file_mentions.MOST_ALIKE else ():
+            offer = self._whole(path, result, mention)
+            if offer is not None:
+                yield offer
 
     def _within(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
         names = list(dict.fromkeys(name for name, _, _ in self._chunks(requirement.subject) if name))
@@ -144,11 +286,8 @@ class Resolver:
         if not visible:
             result.unresolved.append(packs.Unresolved(requirement.key))
             return None
-        return assembly.Offer(tuple(self._whole(path) for path in visible[:_GLOBBED]))
-
-    def _whole(self, path: str) -> packs.Item:
-        lines = self._search.text(path).removesuffix("\n").split("\n")
-        return _item(path, lines, (1, len(lines)))
+        files = [file_shares.NamedFile(path, self._search.text(path)) for path in visible[:_GLOBBED]]
+        return assembly.Offer(tuple(map(file_shares.whole, files)))
 
     def _symbol(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
         rows = [row for row in self._definitions(file_index.leaf(requirement.subject)) if self._scope.allows(row[0])]
@@ -252,28 +391,65 @@ class Resolver:
         return assembly.Offer((packs.Item(requirement.key, f"handoff of {requirement.subject}", text, 0, "asked"),))
 
     def _rules(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
-        texts = dict(self._rule_texts())
-        names = [name for name in texts if not requirement.subject or name.lower() == requirement.subject.lower()]
-        if not names:
-            near = requirements.nearest(requirement.subject, texts) if requirement.subject else ""
-            result.unresolved.append(
-                packs.Unresolved(requirement.key, f"rules:{near}" if near else "", "no rules are there")
-            )
+        guides = [guide for guide in self._guides(result) if _is_called(guide.path, requirement.subject)]
+        if not guides:
+            names = [guide.path for guide in self._guides(result)]
+            near = requirements.nearest(requirement.subject, names) if requirement.subject else ""
+            result.miss(packs.Unresolved(requirement.key, f"rules:{near}" if near else "", "no rules are there"))
             return None
-        items = [packs.Item(f"rules:{name}", name, texts[name].strip(), 0, "rules") for name in names]
-        return assembly.Offer(tuple(items), _RULES_SHARE)
+        extracts = self._extracts(guides)
+        rest = [
+            packs.LeftOut(_reference(guide), max(1, token_count.count(guide.text) - token_count.count(extract.text)))
+            for guide, extract in zip(guides, extracts, strict=True)
+            if not extract.is_whole
+        ]
+        items = [
+            replace(guide, text=extract.text)
+            for guide, extract in zip(guides, extracts, strict=True)
+            if extract.text.strip()
+        ]
+        return assembly.Offer(tuple(items), left_out=tuple(rest))
 
-    def _rule_texts(self) -> Iterator[tuple[str, str]]:
-        yield from self._sources.knowledge.items()
-        for name in RULES:
-            try:
-                text = self._index.root.read(name).text
-            except safe_paths.Refused:
-                continue
-            if text.strip():
-                yield name, text
+    def _extracts(self, guides: Sequence[packs.Item]) -> list[document_parts.Extract]:
+        """Returns what is given of each text that guides the work: all of it, or its outline and what matters."""
+        budget, task = self._interest.budget, self._interest.query.terms
+        limits: dict[int, int] = {}
+        knowledge = [at for at, guide in enumerate(guides) if guide.why == "knowledge"]
+        costs = [token_budget.cost(guide.path, guide.text) for guide in guides]
+        share = token_count.fair_share([costs[at] for at in knowledge], int(budget * self._sources.knowledge_share))
+        limits |= dict.fromkeys(knowledge, share)
+        expense = sum(min(costs[at], share) for at in knowledge)
+        room = max(int(budget * _RULES_SHARE), int(budget * _GUIDES_SHARE) - expense)
+        rest = [at for at in range(len(guides)) if at not in limits]
+        share = token_count.fair_share([costs[at] for at in rest], room)
+        limits |= dict.fromkeys(rest, share)
+        return [
+            document_parts.extract(
+                guide.text, limits[at] - token_budget.cost(guide.path, ""), task, self._interest.rarity
+            )
+            for at, guide in enumerate(guides)
+        ]
+
+    def _guides(self, result: Resolved) -> Iterator[packs.Item]:
+        """Yields everything that guides the work, in the order in which it counts."""
+        for name, text in self._sources.knowledge.items():
+            yield packs.Item(f"rules:{name}", name, text.strip(), 0, "knowledge")
+        rules = project_rules.read(self._index.root, self._at_hand)
+        for path, why in rules.refusals:
+            result.miss(packs.Unresolved(f"rules:{path}", "", why))
+        for file in rules.files:
+            yield packs.Item(f"rules:{file.path}", file.path, file.text, 0, "rules")
         if self._sources.notes.strip():
-            yield NOTES, self._sources.notes
+            yield packs.Item(f"rules:{NOTES}", NOTES, self._sources.notes.strip(), 0, "notes")
+
+
+def _is_called(name: str, subject: str) -> bool:
+    return not subject or name.lower() == subject.lower()
+
+
+def _reference(guide: packs.Item) -> str:
+    """Returns the key by which the rest of a text can be read."""
+    return f"file:{guide.path}" if guide.why == "rules" else guide.key
 
 
 def _folders(path: str) -> Iterator[str]:

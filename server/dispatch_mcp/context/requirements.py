@@ -6,7 +6,7 @@
 - `pattern:name` the best definition for those words, and its best test as an example
 - `rag:words` the best parts for those words; `rag:docs: words` looks in documents and tests
 - `task:ID` the handoff of another task
-- `rules:` the project's rules; `rules:AGENTS.md` one source of them
+- `rules:` the project's rules and what else guides the work; `rules:AGENTS.md` one source of them
 
 Anything else is a path when it looks like one, and words to search for otherwise.
 """

@@ -42,7 +42,8 @@ class Root:
     """An open workspace; close it, or use it as a context."""
 
     def __init__(self, workspace: Path) -> None:
-        """Opens the real folder of `workspace`. Raises Refused when it is none."""
+        """Opens the real folder of `workspace`, which stays known by this `alias`. Raises Refused when it is none."""
+        self.alias = workspace
         self.path = Path(os.path.realpath(workspace))
         self._kept: tuple[tuple[str, ...], int] | None = None
         try:

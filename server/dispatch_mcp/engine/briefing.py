@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -13,9 +13,11 @@ import anyio
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import pack_builder, packs, requirement_sources, requirements, search_scope
+from dispatch_mcp.context.documents import file_mentions
 from dispatch_mcp.model import WorkerKind, records, transitions, work_order
+from dispatch_mcp.runs import prompt_builder
 from dispatch_mcp.store import sqlite_store
-from dispatch_mcp.text import token_count
+from dispatch_mcp.text import fences, json_types, token_count
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +30,14 @@ PATIENCE_S: Final = 8.0
 MAX_RUNS, MAX_NOTES = 10, 30
 """How many earlier runs of a workspace the continuity notes are made of, and how many lines they have."""
 
-_NO_RULES_OF_THEIR_OWN = frozenset({WorkerKind.API})
-"""Workers that read no project rules by themselves."""
+_OPENS_REFERENCES = frozenset({WorkerKind.HOST})
+"""Workers that can read the rest of a knowledge document where it is kept."""
+_WHOLE_KNOWLEDGE: Final = 0.6
+"""Share of the budget that a knowledge document may take for workers that cannot."""
+LATE: Final = "the search of the workspace has not ended in time. Look up what you need before you begin."
+FAILED: Final = "the workspace could not be searched: {}. Look up what you need before you begin."
+MAX_TEXTS: Final = 200
+"""Texts in the inputs of a task in which names of files are looked for."""
 
 FACTS: Final = "context"
 """Where the heartbeat of an attempt keeps what its pack was."""
@@ -48,13 +56,17 @@ class BriefedOrder(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Briefing:
-    """Gathers for orders. `document` returns the text of a knowledge document, empty if there is none."""
+    """Gathers for orders. `document` returns the text of a knowledge document, empty if there is none.
+
+    `is_trusted` is whether what a workspace says of itself is an instruction: the user's configuration says so.
+    """
 
     store: sqlite_store.Store
     gatherer: pack_builder.Gatherer
     catalog: Callable[[], catalog.Catalog]
     document: Callable[[str], str]
     redact: Callable[[str], str] = str
+    is_trusted: Callable[[str], bool] = lambda _workspace: False
     budget: int = packs.BUDGET
     patience_s: float = PATIENCE_S
     _notes: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
@@ -68,18 +80,24 @@ class Briefing:
                 pack = await self._pack(work)
             except errors.DispatchError as refused:
                 log.info("nothing was gathered for %s/%s: %s", work.run_id, work.task.id, refused)
-                return BriefedOrder(work, {})
-            except Exception:
+                return _without(work, FAILED.format(str(refused).rstrip(".")))
+            except Exception as fault:
                 log.exception("nothing could be gathered for %s/%s", work.run_id, work.task.id)
-                return BriefedOrder(work, {})
+                return _without(work, FAILED.format(f"a fault of this server ({type(fault).__name__})"))
             return self._filled(work, pack)
         log.info("gathering for %s/%s takes longer than %g s", work.run_id, work.task.id, self.patience_s)
-        return BriefedOrder(work, {})
+        return _without(work, LATE)
 
     def _filled(self, work: work_order.WorkOrder, pack: packs.Pack) -> BriefedOrder:
-        if not pack.chosen and not pack.also:
+        if not pack.chosen and not pack.also and not pack.unresolved and not pack.left_out:
             return BriefedOrder(work, {})
-        data = pack.data()
+        is_trusted = self.is_trusted(work.workspace)
+        guides = pack.of("knowledge", *(("rules",) if is_trusted else ()))
+        data = (
+            *(() if is_trusted else (_rules(item) for item in pack.of("rules"))),
+            *(fences.Data(prompt_builder.NOTES, "this server", item.text) for item in pack.of("notes")),
+            *([rest] if (rest := pack.data()).text else []),
+        )
         facts = {
             "tokens": pack.tokens,
             "gathered": max(pack.pool, pack.tokens),
@@ -88,11 +106,13 @@ class Briefing:
             "withheld": list(pack.withheld),
             "unresolved": [requirement.key for requirement in pack.unresolved],
         }
-        return BriefedOrder(replace(work, gathered=(replace(data, text=self.redact(data.text)),)), facts)
+        blocks = tuple(replace(block, text=self.redact(block.text)) for block in data)
+        texts = tuple(_guide(item, self.redact(item.text)) for item in guides)
+        return BriefedOrder(replace(work, gathered=blocks, guides=texts), facts)
 
     async def _pack(self, work: work_order.WorkOrder) -> packs.Pack:
         agent = self.catalog().find(work.agent) if work.agent else None
-        keys = _keys(work, agent)
+        keys = _keys(work)
         pack = await self.gatherer.gather(
             work.workspace,
             _words(work.task),
@@ -101,8 +121,12 @@ class Briefing:
             scope=search_scope.Scope(agent.receives, agent.excludes) if agent else search_scope.EVERYTHING,
             sources=await self._sources(work, agent, keys),
         )
-        quiet = {f"file:{path}" for path in work.task.files} | {"rules:"}
-        unresolved = tuple(requirement for requirement in pack.unresolved if requirement.key not in quiet)
+        new = {f"file:{path}": path for path in work.task.files}
+        unresolved = tuple(
+            miss
+            for miss in pack.unresolved
+            if miss.key != "rules:" and (miss.key not in new or miss.why or _is_meant(new[miss.key], miss.nearest))
+        )
         return replace(pack, unresolved=unresolved)
 
     async def _sources(
@@ -119,6 +143,8 @@ class Briefing:
             knowledge=knowledge,
             notes=await self._continuity(work.run_id) if rules else "",
             handoffs={name: _handoff(outcome) for name, outcome in outcomes.items()},
+            texts=tuple(_strings(work.task.inputs)),
+            knowledge_share=1 / 3 if work.worker in _OPENS_REFERENCES else _WHOLE_KNOWLEDGE,
         )
 
     async def _continuity(self, run_id: str) -> str:
@@ -144,16 +170,44 @@ class Briefing:
         return text
 
 
-def _keys(work: work_order.WorkOrder, agent: catalog.Agent | None) -> list[str]:
+def _keys(work: work_order.WorkOrder) -> list[str]:
     """Returns the keys of an order: what it reads, what it asks for, what it will change."""
     task = work.task
     keys = [*(f"file:{path}" for path in task.reads), *task.context, *(f"file:{path}" for path in task.files)]
     asks = any(requirement.kind == "rules" for requirement in requirements.parse_all(task.context))
-    if not asks and work.worker in _NO_RULES_OF_THEIR_OWN:
-        keys.append("rules:")
-    elif not asks and agent and agent.knowledge:
-        keys.append(f"rules:{agent.knowledge}")
-    return list(dict.fromkeys(keys))[: requirements.MAX_KEYS]
+    return list(dict.fromkeys(keys if asks else ["rules:", *keys]))[: requirements.MAX_KEYS]
+
+
+def _without(work: work_order.WorkOrder, why: str) -> BriefedOrder:
+    """Returns an order for which nothing could be gathered, which it says."""
+    return BriefedOrder(replace(work, gap=why), {"missing": why})
+
+
+def _rules(item: packs.Item) -> fences.Data:
+    return fences.Data(prompt_builder.PROJECT_RULES, item.path, item.text)
+
+
+def _guide(item: packs.Item, text: str) -> work_order.Guide:
+    return work_order.Guide("knowledge" if item.why == "knowledge" else "rules", item.path, text)
+
+
+def _is_meant(path: str, nearest: str) -> bool:
+    """Returns whether a file that is not there is another one's other name, and not one that is still to be made."""
+    return bool(nearest) and bool(file_mentions.nearest(path, [nearest.removeprefix("file:")]))
+
+
+def _strings(value: model.Json) -> Iterator[str]:
+    """Yields the texts in a JSON value, at most MAX_TEXTS."""
+    rest, count = [value], 0
+    while rest and count < MAX_TEXTS:
+        value = rest.pop()
+        if isinstance(value, str):
+            count += 1
+            yield value
+        elif json_types.is_object(value):
+            rest += reversed(list(value.values()))
+        elif json_types.is_list(value):
+            rest += reversed(value)
 
 
 def _words(task: model.Task) -> str:

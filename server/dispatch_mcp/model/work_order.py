@@ -33,6 +33,14 @@ class Objection(NamedTuple):
     text: str
 
 
+class Guide(NamedTuple):
+    """Text that its worker works by, from somebody whom the user trusts: a knowledge document, or a project's rules."""
+
+    kind: Literal["knowledge", "rules"]
+    name: str
+    text: str
+
+
 NO_CEILING = model.NO_LIMITS
 
 
@@ -50,7 +58,8 @@ class WorkOrder:
 
     `news` are those of the `messages` that came after the task was briefed for the first time: what a conversation has
     to be told that goes on. `gathered` is what was found for the task and fits its budget, `gathered_at` where it can
-    be read instead.
+    be read instead. `guides` are instructions besides the task itself; `gap` says what could not be gathered, empty
+    when nothing is missing.
     `material` is what the task is about, shown whole; `answer_form` says how the answer ends if not with a handoff.
     `schema` is the JSON schema of such an answer, None for a handoff; a worker whose provider can hold an answer to it
     has it do so and says `schema_form` instead of `answer_form`.
@@ -85,6 +94,8 @@ class WorkOrder:
     material: tuple[fences.Data, ...] = ()
     gathered: tuple[fences.Data, ...] = ()
     gathered_at: tuple[str, ...] = ()
+    guides: tuple[Guide, ...] = ()
+    gap: str = ""
     answer_form: str = ""
     schema: Mapping[str, Json] | None = None
     schema_form: str = ""

@@ -99,7 +99,8 @@ class HostAssignments:
             path = await self.driver.store.keep_brief(work.run_id, work.task.id, work.attempt, full)
             file = str(path or "")
         places = tuple(place for place in (reference, file) if place)
-        short = replace(work, gathered=(), gathered_at=places) if file and work.gathered else work
+        is_long = bool(file) and bool(work.gathered or work.guides)
+        short = replace(work, gathered=(), guides=(), gathered_at=places) if is_long else work
         return self.assign(
             short,
             kind.brief(short),

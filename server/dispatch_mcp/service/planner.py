@@ -13,6 +13,7 @@ import anyio.to_thread
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import project_files
+from dispatch_mcp.context.documents import declared_files
 from dispatch_mcp.model import (
     TaskState,
     bounds,
@@ -433,11 +434,13 @@ class Planner:
         else:
             await self._revise(plan)
         inner_folders = await self._inner_folders(frame, tasks_read)
+        near_files = await anyio.to_thread.run_sync(declared_files.notices, frame.workspace, tasks_read)
 
         def proposal() -> PlanProposal:
             outlook = schedule.with_notices(
                 [
                     *notes,
+                    *near_files,
                     *assignment.notices,
                     *with_reviews.notices,
                     *prompt_lint.lint_tasks(tasks_read),

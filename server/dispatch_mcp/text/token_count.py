@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _PIECE = re.compile(r"[A-Z]?[a-z]{1,8}|[A-Z]{1,4}|\d|[^\sA-Za-z\d]{1,2}|\n *|\t")
 
@@ -21,3 +22,15 @@ def count(text: str) -> int:
 def estimate(characters: int) -> int:
     """Returns roughly the tokens of that many characters of code: one for 3.5."""
     return -(-characters * 2 // 7)
+
+
+def fair_share(sizes: Sequence[int], limit: int) -> int:
+    """Returns the largest size to which all texts can be cut so that they fit in `limit` together."""
+    # Smallest first: what a short text does not need of its equal part goes to the longer ones.
+    room = limit
+    for place, size in enumerate(sorted(sizes)):
+        fair = room // (len(sizes) - place)
+        if size > fair:
+            return fair
+        room -= size
+    return max(sizes, default=0)

@@ -1,0 +1,94 @@
+"""Files that a plan names and that are not in the workspace, though one of nearly the same name is."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from dispatch_mcp import model
+from dispatch_mcp.context import requirements
+from dispatch_mcp.context.documents import file_mentions
+from dispatch_mcp.model import problems
+from dispatch_mcp.process import safe_paths
+from dispatch_mcp.text import path_globs
+
+MAX_NAMES: Final = 5_000
+"""Names that are looked at in one folder."""
+MAX_PATHS: Final = 400
+"""Paths of one plan that are looked up."""
+MAX_NOTICES: Final = 10
+_ALIKE: Final = 0.8
+"""From which share of equal letters on a file that has to be there was misspelt."""
+
+
+def notices(workspace: str, tasks: Sequence[model.Task]) -> list[problems.Notice]:
+    """Returns a notice for each path that was probably meant to be another one, with the tasks that name it.
+
+    A file that a task changes may be new: it is only another one's where the two are the same document by name. One
+    that a task reads has to be there, unless a task makes it.
+    """
+    root = Path(os.path.realpath(workspace)) if workspace else None
+    if root is None:
+        return []
+    outputs = {path for task in tasks for path in task.files}
+    users: dict[tuple[str, str], list[str]] = {}
+    for task in tasks:
+        for path, is_read in itertools.islice(_paths(task, workspace), MAX_PATHS):
+            if path in outputs and is_read:
+                continue
+            near = nearest(root, path, misspelt=is_read)
+            if near and task.id not in users.setdefault((path, near), []):
+                users[path, near].append(task.id)
+    return [
+        problems.Notice(
+            code="near_file",
+            tasks=tuple(ids),
+            message=f"`{path}` is not there, `{near}` is: name that one if you mean it. Its text is in the brief.",
+        )
+        for (path, near), ids in itertools.islice(users.items(), MAX_NOTICES)
+    ]
+
+
+def _paths(task: model.Task, workspace: str) -> Iterator[tuple[str, bool]]:
+    """Yields the paths that a task names, each with whether the file has to be there."""
+    for path in task.files:
+        yield path, False
+    for mention in file_mentions.of(task.goal, (workspace,)):
+        if "." in mention.path or "/" in mention.path:
+            yield mention.path, False
+    for path in task.reads:
+        yield path, True
+    for requirement in requirements.parse_all(task.context):
+        if requirement.kind == "file" and (path := file_mentions.inside(requirement.subject, (workspace,))):
+            yield path, True
+
+
+def nearest(root: Path, path: str, *, misspelt: bool = False) -> str:
+    """Returns the file of the same folder that was meant by one that is not there, empty for none.
+
+    With `misspelt` also one whose name differs in a few letters.
+    """
+    if not path or path_globs.WILD.search(path) or path.startswith(("/", "~", "../")) or not safe_paths.sayable(path):
+        return ""
+    if os.path.lexists(root / path) or not safe_paths.holds(root, path):
+        return ""
+    folder, _, name = path.rpartition("/")
+    names = _files(root / folder)
+    near = file_mentions.nearest(name, names)
+    if not near and misspelt:
+        near = next(iter(difflib.get_close_matches(name, names, n=1, cutoff=_ALIKE)), "")
+    return f"{folder}/{near}" if folder and near else near
+
+
+def _files(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(
+                entry.name for entry in itertools.islice(entries, MAX_NAMES) if entry.is_file(follow_symlinks=False)
+            )
+    except (OSError, ValueError):
+        return []
