@@ -24,7 +24,7 @@ PATHS = (
 
 def meant(text: str) -> list[str]:
     """Returns the files that a text means, each once and in order."""
-    names = file_mentions.of(text, ("/home/me/shop",))
+    names = file_mentions.of(text, ("/srv/shop",))
     return list(dict.fromkeys(path for paths in file_mentions.meant(names, PATHS).values() for path in paths))
 
 
@@ -43,8 +43,8 @@ def meant(text: str) -> list[str]:
         ("app/cart.py's total", "src/app/cart.py"),
         ("cart.py", "src/app/cart.py"),
         (r"src\app\cart.py", "src/app/cart.py"),
-        ("/home/me/shop/src/app/cart.py", "src/app/cart.py"),
-        ("file:///home/me/shop/docs/faq.md", "docs/faq.md"),
+        ("/srv/shop/src/app/cart.py", "src/app/cart.py"),
+        ("file:///srv/shop/docs/faq.md", "docs/faq.md"),
         ("修改src/app/cart.py文件", "src/app/cart.py"),
         ("Mend [the questions](docs/faq.md#prices)", "docs/faq.md"),
         ("Mend 'docs/My File.md'", "docs/My File.md"),
@@ -67,7 +67,7 @@ def test_a_file_is_found_however_it_is_written(text: str, path: str) -> None:
         "Fix the cart, e.g. its totals (v3.8)",
         "https://example.org/src/app/cart.py",
         "/etc/passwd and ~/CHANGES.md and ../CHANGES.md",
-        "/home/me/shopping/src/app/cart.py",
+        "/srv/shopping/src/app/cart.py",
         "License the module; make it contributing",
         "faq",
         "",
