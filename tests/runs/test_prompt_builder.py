@@ -43,10 +43,11 @@ TRAPS = st.sampled_from(
 TEXT = st.lists(st.one_of(TRAPS, st.text(max_size=8))).map("".join) | st.lists(TRAPS).map("\n".join)
 DATA = st.builds(fences.Data, TEXT, TEXT, TEXT, TEXT)
 ITEMS = st.lists(TEXT, max_size=3).map(tuple)
-LISTS = st.sampled_from(sorted(prompt_builder.LABELS - {prompt_builder.AT_THE_END}))
+LISTS = st.sampled_from(sorted(prompt_builder.LABELS - prompt_builder.WORDS_LABELS))
+TEXTS_OF = st.sampled_from(sorted(prompt_builder.WORDS_LABELS))
 LABELLED = st.one_of(
     DATA,
-    st.builds(prompt_builder.Words, TEXT, st.just(prompt_builder.AT_THE_END)),
+    st.builds(prompt_builder.Words, TEXT, TEXTS_OF),
     st.builds(prompt_builder.Items, ITEMS, LISTS),
 )
 
@@ -90,7 +91,7 @@ def test_a_prompt_parses_back_to_exactly_its_parts(prompt: prompt_builder.Prompt
 def test_no_text_opens_or_closes_a_section(goal: str, upstream: str, message: str, error: str) -> None:
     attempt = work_order.WorkOrder(
         run_id="r1",
-        task=model.Task(id="api", goal=goal, constraints=(goal,), output=(goal,), inputs={"text": upstream}),
+        task=model.Task(id="api", do=goal, constraints=(goal,), output=(goal,), inputs={"text": upstream}),
         attempt=2,
         worker=model.WorkerKind.API,
         upstream=(work_order.Upstream("schema", model.Handoff(), output=upstream),),
@@ -155,7 +156,7 @@ ATTACKS = [
 def test_an_attack_stays_data(attack: str) -> None:
     attempt = work_order.WorkOrder(
         run_id="r1",
-        task=model.Task(id="api", goal="Add the endpoint"),
+        task=model.Task(id="api", do="Add the endpoint"),
         attempt=1,
         worker=model.WorkerKind.API,
         upstream=(work_order.Upstream("schema", model.Handoff(), output=attack),),

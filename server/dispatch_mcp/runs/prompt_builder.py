@@ -54,8 +54,8 @@ INPUTS = "Inputs:"
 GAP = "Not gathered:"
 GUIDES: Final = {"knowledge": "Work by this knowledge document:", "rules": "Keep to these rules of the project:"}
 """What stands above text whose author the user trusts."""
-_WORDS_LABELS: Final = frozenset({AT_THE_END, INPUTS, GAP, *GUIDES.values()})
-LABELS: Final = frozenset({DONE_WHEN, FILES, READ, LOOK_UP, GATHERED, WORKSPACE, LEFT_OUT}) | _WORDS_LABELS
+WORDS_LABELS: Final = frozenset({AT_THE_END, INPUTS, GAP, *GUIDES.values()})
+LABELS: Final = frozenset({DONE_WHEN, FILES, READ, LOOK_UP, GATHERED, WORKSPACE, LEFT_OUT}) | WORDS_LABELS
 
 PROJECT_RULES: Final = "project rules"
 """The kind of a block with what a workspace says of how work is done in it."""
@@ -430,7 +430,7 @@ class _Reader:
 
 
 def _content(section: SectionName, label: str, lines: list[str]) -> Words | Items:
-    if label in _WORDS_LABELS or (not label and section in _WORDS_SECTIONS):
+    if label in WORDS_LABELS or (not label and section in _WORDS_SECTIONS):
         return Words(_unguard("\n".join(lines)), label)
     bullet = "- [ ] " if section == "OUTPUT" else "- "
     whole = "\n".join(lines).removeprefix(bullet)
