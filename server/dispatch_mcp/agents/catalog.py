@@ -19,7 +19,7 @@ from typing import Literal
 from pydantic import Field
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.agents import frontmatter, rosters
+from dispatch_mcp.agents import agent_groups, frontmatter, rosters
 from dispatch_mcp.model import problems
 from dispatch_mcp.text import lexicon
 
@@ -50,6 +50,8 @@ Header = dict[str, model.Json]
 class Agent(model.Value):
     """One agent's definition. `body` is its role text; `asked` the rights that its file asks for.
 
+    `folder` is where its file lies in the roster, empty for its root.
+
     `tools` is None when the agent may use all that its session has. Rights are what is granted: all empty when the
     agent is not trusted. `examples` are requests that belong to it, from `examples`, `triggers` and the
     `<example>` blocks of its description.
@@ -59,6 +61,7 @@ class Agent(model.Value):
     description: str = ""
     body: str = ""
     roster: str = ""
+    folder: str = ""
     layer: Layer = "configured"
     path: str = ""
     sha256: str = ""
@@ -96,7 +99,14 @@ class Agent(model.Value):
 
 
 def read_agent(
-    text: str, *, path: str, layer: Layer, roster: str = "", approved: Collection[str] = (), sha256: str = ""
+    text: str,
+    *,
+    path: str,
+    layer: Layer,
+    roster: str = "",
+    folder: str = "",
+    approved: Collection[str] = (),
+    sha256: str = "",
 ) -> Agent:
     """Returns the agent that a file's text defines; whatever is odd about the file is in `notes`.
 
@@ -119,6 +129,7 @@ def read_agent(
         description=description,
         body=body,
         roster=roster,
+        folder=folder,
         layer=layer,
         path=path,
         sha256=digest,
@@ -281,6 +292,15 @@ class Catalog:
         }
 
     @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """Returns the name of the group of each agent in `routable`: its roster, or the part of a large one."""
+        places = [
+            agent_groups.Place(agent.name, agent.roster, agent.folder, frontmatter.text(agent.extra.get("category")))
+            for agent in self.routable
+        ]
+        return tuple(agent_groups.names(places))
+
+    @cached_property
     def keys(self) -> tuple[str, ...]:
         """Returns the shortest unambiguous names of `routable`: the name, or `roster/name` where it repeats."""
         return tuple(self.key(agent) for agent in self.routable)
@@ -315,6 +335,8 @@ class Catalog:
     def roster(self, name: str) -> Catalog:
         """Returns the catalogue of one roster or group of rosters alone, with agents that stronger layers replaced.
 
+        The name can also be that of a group of those who take part (`groups`).
+
         Raises:
             UnknownHandle: there is no such roster.
         """
@@ -323,6 +345,7 @@ class Catalog:
         everyone = (*self.agents, *self.shadowed)
         parts = {name, *(roster.name for roster in self.declarations if roster.group == name)}
         members = [agent for agent in everyone if agent.roster in parts]
+        members = members or [agent for agent, group in zip(self.routable, self.groups, strict=True) if group == name]
         if not members:
             names = sorted({agent.roster for agent in everyone if agent.roster})
             raise errors.UnknownHandle(

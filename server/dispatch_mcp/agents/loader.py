@@ -66,6 +66,7 @@ class _File:
     changed_ns: int
     layer: catalog.Layer
     roster: str
+    folder: str
 
 
 @dataclass(slots=True)
@@ -259,13 +260,14 @@ def _install_paths(plugins: model.Json, name: str) -> Iterator[tuple[str, str]]:
 def _files(folder: Folder) -> Iterator[_File]:
     for path in _markdown(folder.path, follow=folder.layer not in catalog.UNTRUSTED):
         parts = path.relative_to(folder.path).parts
-        roster = parts[-2] if folder.nested and len(parts) > 1 else folder.roster
+        within = parts[-2] if len(parts) > 1 else ""
+        roster = within if folder.nested and within else folder.roster
         try:
             status = path.stat()
         except OSError:
             continue
         if stat.S_ISREG(status.st_mode):
-            yield _File(path, status.st_size, status.st_mtime_ns, folder.layer, roster)
+            yield _File(path, status.st_size, status.st_mtime_ns, folder.layer, roster, "" if folder.nested else within)
 
 
 def _markdown(folder: Path, *, follow: bool) -> list[Path]:
@@ -300,6 +302,7 @@ def _read(file: _File, digests: Collection[str]) -> catalog.Agent | catalog.Stra
         path=str(file.path),
         layer=file.layer,
         roster=file.roster,
+        folder=file.folder,
         approved=digests,
         sha256=hashlib.sha256(data).hexdigest(),
     )

@@ -132,7 +132,7 @@ class RouteTask(Args):
 
     task: str = arg("What is to be done, one or two sentences.", min_length=1, max_length=1_000_000)
     files: list[str] = arg("Paths it concerns.", [], max_length=MAX_ITEMS)
-    roster: str = arg("One roster only, e.g. business, backend.", "", max_length=200)
+    roster: str = arg("One roster or group only, e.g. business.", "", max_length=200)
     view: Literal["short", "full"] = arg("", "short")
     urgency: Literal["normal", "low", "high"] = arg("", "normal")
 

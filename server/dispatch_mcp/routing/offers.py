@@ -17,6 +17,9 @@ NEXT: Final = 10
 MOST_WORDS: Final = 12
 """Words that say what an agent is for."""
 
+MOST_GROUPS: Final = 16
+"""Groups that are named, the largest first."""
+
 LEAST_GROUP: Final = 3
 """Names from which on a beginning or an end that they share is written once."""
 
@@ -84,22 +87,8 @@ def beyond_five(names: Sequence[str], group_of: Callable[[str], str]) -> tuple[t
     if len(names) + FIVE <= NAMED:
         return tuple(names), ()
     counts = Counter(group_of(name) for name in names[NEXT:])
-    groups = tuple(f"{group} ({count})" for group, count in counts.most_common(12) if group)
+    groups = tuple(f"{group} ({count})" for group, count in counts.most_common(MOST_GROUPS) if group)
     return tuple(names[:NEXT]), groups
-
-
-def group_by_words(names: Sequence[str]) -> Callable[[str], str]:
-    """Returns a function that gives a name its group: the word at its beginning or end that most names share."""
-    counts = Counter(word for name in names for word in {*_words(name)})
-
-    def group(name: str) -> str:
-        return max(_words(name), key=lambda word: (counts[word], word), default="")
-
-    return group
-
-
-def _words(name: str) -> list[str]:
-    return [word for word in re.split(r"[-_/ .]+", name.lower()) if len(word) > 1]
 
 
 def line(names: Sequence[str]) -> str:

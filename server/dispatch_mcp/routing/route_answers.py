@@ -16,6 +16,9 @@ SURE_SIZE: Final = 500
 UNSURE_SIZE: Final = 1_000
 """Characters of an answer as JSON, at most."""
 
+GROUPS_SIZES: Final = (260, 200, 140)
+"""Characters for the names of groups, the largest groups first: fewer until the answer fits."""
+
 RUNNERS_UP: Final = 4
 """Names that a sure answer gives beside the first one."""
 
@@ -88,11 +91,15 @@ class _Unsure:
 
     def answer(self) -> Answer:
         for words in SHORTER:
-            answer = {**self._with(words, self.offer.rest), **self._extras()}
-            if _size(answer) <= UNSURE_SIZE:
-                return answer
+            for size in GROUPS_SIZES if self.offer.groups else (0,):
+                answer = {**self._with(words, self.offer.rest), **self._extras(size)}
+                if _size(answer) <= UNSURE_SIZE:
+                    return answer
+                answer.pop("next", None)
+                if words == SHORTER[-2] and _size(answer) <= UNSURE_SIZE:
+                    return answer
         answer = self._with(self._words(), self._rest())
-        for key, value in self._extras().items():
+        for key, value in self._extras(GROUPS_SIZES[-1]).items():
             if _size({**answer, key: value}) <= UNSURE_SIZE:
                 answer[key] = value
         return answer
@@ -109,18 +116,22 @@ class _Unsure:
         }
         return {**head, "others": offers.line(rest)} if rest else head
 
-    def _extras(self) -> Answer:
-        """Returns what else there is to say, what matters most first."""
+    def _extras(self, groups_size: int) -> Answer:
+        """Returns what else there is to say, what matters most first; the groups in so many characters."""
         fields: Answer = {
             "split": {part.words[:60]: part.agent for part in self.offer.parts},
             "tie": [] if self.offer.parts else list(self.offer.tie[:MOST_TIED]),
-            "groups": ", ".join(self.offer.groups)[:150],
+            "groups": self._groups(groups_size),
             "off": self._off(),
             "ask": self._question(),
             "switched_on": dict(self.offer.switched_on),
             "next": self.then,
         }
         return {key: value for key, value in fields.items() if value}
+
+    def _groups(self, size: int) -> str:
+        text = ", ".join(self.offer.groups)
+        return text if len(text) <= size else text[:size].rpartition(", ")[0]
 
     def _off(self) -> str:
         rather = f"{self.offer.absent} fits better; " if self.offer.absent else ""

@@ -7,7 +7,7 @@ decided contradictions).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -246,7 +246,8 @@ class _Routing:
             five[offers.FIVE - 1 :] = last
         order_of_all = sorted(range(len(keys)), key=lambda place: (-self.scores.logits[place], place))
         beyond = [keys[place] for place in order_of_all if place not in five]
-        names, groups = offers.beyond_five(beyond, self._group_of(beyond))
+        group_of = dict(zip(keys, self.catalog.groups, strict=True)).__getitem__ if len(keys) > offers.NAMED else str
+        names, groups = offers.beyond_five(beyond, group_of)
         return offers.Offer(
             choices=tuple(self._choice(place) for place in five),
             rest=names,
@@ -269,12 +270,6 @@ class _Routing:
         quotes = [piece.quote for piece in route_evidence.evidence_for(self.request, self.catalog, place, MAX_MATCHED)]
         about = offers.about(self.catalog.routable[place].description)
         return offers.Choice(agent=self.catalog.keys[place], about=about, hits=tuple(quotes))
-
-    def _group_of(self, names: Sequence[str]) -> Callable[[str], str]:
-        rosters = {agent.roster for agent in self.catalog.routable}
-        if len(rosters) == 1:
-            return offers.group_by_words(names)
-        return lambda name: agent.roster if (agent := self.catalog.find(name)) else ""
 
     def _tie(self) -> tuple[str, ...]:
         equal = [] if self.abstains else confidence.equals(self.scores)

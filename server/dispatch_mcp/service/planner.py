@@ -152,7 +152,10 @@ class Planner:
             )
         name = self._pattern(pattern)
         hints = router.Hints(bands=self.rules.bands)
-        return plan_offer.offer(request, self._agents(roster), pattern=name, history=self.history, hints=hints)
+        offer = plan_offer.offer(request, self._agents(roster), pattern=name, history=self.history, hints=hints)
+        if self.memory:
+            self.memory.note_suggestion(request, "")
+        return offer
 
     def _agents(self, roster: str) -> catalog.Catalog:
         """Returns who takes part in routing, everybody or a roster. Raises UnknownHandle if there is no such roster."""

@@ -26,6 +26,8 @@ SUGGESTIONS = 64
 """Routes of this process that a later plan may turn out to correct."""
 
 ALIKE = 0.5
+LEAST_PART = 2
+"""Words of a task, at least, for it to be a part of a request that has them all."""
 
 
 def plain(text: str) -> str:
@@ -140,10 +142,14 @@ class Memory:
         return lessons
 
     def _suggestion(self, goal: str) -> str | None:
-        """Returns the agent that was named for a text like this, empty if several were offered, None if none was."""
+        """Returns the agent that was named for a text like this, empty if several were offered, None if none was.
+
+        A part of a request for which several were offered is like it.
+        """
         words = learning.content(goal)
         for earlier_words, agent in reversed(self._suggested):
-            if len(earlier_words & words) >= ALIKE * len(earlier_words | words):
+            is_part = not agent and len(words) >= LEAST_PART and words <= earlier_words
+            if is_part or len(earlier_words & words) >= ALIKE * len(earlier_words | words):
                 return agent
         return None
 
