@@ -18,10 +18,8 @@ def run(state: RunState, *, paused: bool = False) -> records.RunRecord:
     return records.RunRecord(id="r", plan_id="p", plan_version=1, state=state, worker=WorkerKind.HOST, paused=paused)
 
 
-def task(name: str, state: TaskState, worker: WorkerKind = WorkerKind.HOST, **more: object) -> records.TaskRecord:
-    return records.TaskRecord.model_validate(
-        {"id": name, "position": 0, "worker": worker, "state": state, "attempt": 1, **more}
-    )
+def task(name: str, state: TaskState, worker: WorkerKind = WorkerKind.HOST, **more: Any) -> records.TaskRecord:
+    return records.TaskRecord(name, 0, worker, state, attempt=1)._replace(**more)
 
 
 def newest(name: str, started_at: float, lease_until: float | None = None) -> records.NewestAttempt:

@@ -15,6 +15,7 @@ import anyio
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import review_attempt, run_view
 from dispatch_mcp.model import RunState, records, transitions
+from dispatch_mcp.process import computation
 from dispatch_mcp.review import council_decision, findings, review_tasks, rounds
 from dispatch_mcp.store import sqlite_store
 
@@ -136,8 +137,9 @@ async def decide(store: sqlite_store.Store, council_round: Round) -> tuple[counc
     manifest = council_round.manifest
     where = await review_attempt.read_ground(store, manifest.diff)
     reports = await review_attempt.reports(store, council_round.view, where)
-    carry_over = rounds.carry(manifest.earlier, reports, where)
-    decision = council_decision.decide(
+    carry_over = await computation.apart(rounds.carry, manifest.earlier, reports, where)
+    decision = await computation.apart(
+        council_decision.decide,
         [*reports, *carry_over.reports],
         manifest.rules,
         waivers=await waivers(store, council_round),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import threading
+from collections.abc import Mapping
 from dataclasses import replace
 
 import anyio.to_thread
@@ -11,6 +14,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import AttemptState, TaskState, records, transitions, work_order
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.process import computation
 from dispatch_mcp.review import answer_parser, council_decision, findings, quotes, review_tasks
 from dispatch_mcp.review.findings import ReviewReport
 from dispatch_mcp.store import sqlite_store
@@ -32,12 +36,36 @@ async def store_text(store: sqlite_store.Store, content: str) -> str:
 
 async def read_manifest(store: sqlite_store.Store, digest: str) -> review_tasks.Manifest:
     """Returns a stored manifest. Raises UnknownHandle."""
-    return review_tasks.Manifest.model_validate_json(await read_text(store, digest))
+    return await computation.apart(_manifest, await read_text(store, digest))
 
 
 async def read_ground(store: sqlite_store.Store, digest: str) -> quotes.Ground:
     """Returns the lines of a stored change, in which quotes are looked up. Raises UnknownHandle."""
-    return quotes.ground(unified_diff.parse(await read_text(store, digest)))
+    return await computation.apart(_ground, await read_text(store, digest))
+
+
+_one_at_a_time = threading.Lock()
+"""Lets the seats of one round, which all ask for the same, wait for whoever reads it first."""
+
+
+def _manifest(text: str) -> review_tasks.Manifest:
+    with _one_at_a_time:
+        return _newest_manifest(text)
+
+
+def _ground(text: str) -> quotes.Ground:
+    with _one_at_a_time:
+        return _newest_ground(text)
+
+
+@functools.lru_cache(1)
+def _newest_manifest(text: str) -> review_tasks.Manifest:
+    return review_tasks.Manifest.model_validate_json(text)
+
+
+@functools.lru_cache(1)
+def _newest_ground(text: str) -> quotes.Ground:
+    return quotes.ground(unified_diff.parse(text))
 
 
 async def prepare(
@@ -48,7 +76,7 @@ async def prepare(
     diff = await read_text(store, place.diff)
     return replace(
         work,
-        material=review_tasks.material(place, manifest, diff),
+        material=await computation.apart(review_tasks.material, place, manifest, diff),
         answer_form=review_tasks.form(place),
         schema=review_tasks.schema(place),
         schema_form=review_tasks.schema_form(place),
@@ -66,7 +94,7 @@ async def judge(
         return outcome
     manifest = await read_manifest(store, place.manifest)
     where = await read_ground(store, manifest.diff)
-    report = quotes.check(report_of(place, outcome), where)
+    report = await computation.apart(_checked, place, outcome, where)
     problem = report.problem or _unproven(report)
     if problem and not _proves_something(report):
         return unusable(outcome, problem)
@@ -107,6 +135,10 @@ def report_of(place: review_tasks.ReviewAssignment, outcome: model.Outcome) -> R
     return answer_parser.report(place.reviewer, answer_parser.answer_of(outcome), role=place.role, part=place.part)
 
 
+def _checked(place: review_tasks.ReviewAssignment, outcome: model.Outcome, where: quotes.Ground) -> ReviewReport:
+    return quotes.check(report_of(place, outcome), where)
+
+
 def is_moot(outcome: model.Outcome) -> bool:
     """Returns whether an outcome says that nobody had to argue."""
     return outcome.summary == NOT_NEEDED
@@ -139,19 +171,36 @@ async def reports(
     places = review_tasks.places(view.plan.tasks)
     outcomes = await store.outcomes(view.run.id, [task.id for task in view.tasks if task.result])
     errors_of = {attempt.task_id: attempt.error for attempt in await store.attempts(view.run.id)}
+    answers = {row.id: outcomes[row.id] for row in view.tasks if row.state in model.TASK_DONE and row.id in outcomes}
+    if where is None and (place := next((places[name] for name in answers if _speaks(places, answers, name)), None)):
+        manifest = await read_manifest(store, place.manifest)
+        where = await read_ground(store, manifest.diff)
+    return await computation.apart(_reports, view, answers, errors_of, where)
+
+
+def _speaks(
+    places: Mapping[str, review_tasks.ReviewAssignment], answers: Mapping[str, model.Outcome], name: str
+) -> bool:
+    """Returns whether a task is a review that somebody had to do, and has answered."""
+    return name in places and name in answers and not is_moot(answers[name])
+
+
+def _reports(
+    view: run_view.RunView,
+    answers: Mapping[str, model.Outcome],
+    errors_of: Mapping[str, str],
+    where: quotes.Ground | None,
+) -> list[ReviewReport]:
+    """Returns what `reports` does; `answers` are the outcomes of tasks that are done."""
+    places = review_tasks.places(view.plan.tasks)
     by_task: list[ReviewReport] = []
     for row in view.tasks:
         place = places.get(row.id)
         if place is None or row.state not in model.TASK_FINAL:
             continue
-        outcome = outcomes.get(row.id)
-        if outcome is not None and row.state in model.TASK_DONE:
-            if is_moot(outcome):
-                continue
-            if where is None:
-                manifest = await read_manifest(store, place.manifest)
-                where = await read_ground(store, manifest.diff)
-            by_task.append(quotes.check(report_of(place, outcome), where))
+        if row.id in answers:
+            if where is not None and _speaks(places, answers, row.id):
+                by_task.append(_checked(place, answers[row.id], where))
         elif not (place.role == "advocate" and row.state is TaskState.SKIPPED):
             why = errors_of.get(row.id) or row.cause or row.state.value
             by_task.append(ReviewReport(reviewer=place.reviewer, role=place.role, part=place.part, problem=why))

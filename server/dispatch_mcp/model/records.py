@@ -65,8 +65,11 @@ class NewRun(model.Value):
     named_limits: dict[str, model.Json] = Field(default_factory=dict[str, model.Json])
 
 
-class TaskRecord(model.Value):
-    """One task of a run; the fields of `transitions.TaskRow` plus its place in the plan."""
+class TaskRecord(NamedTuple):
+    """One task of a run; the fields of `transitions.TaskRow` plus its place in the plan.
+
+    A plain tuple, because a run has thousands of them and nearly every answer reads them all.
+    """
 
     id: str
     position: int

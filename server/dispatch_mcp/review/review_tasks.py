@@ -203,7 +203,8 @@ def _account(assignment: ReviewAssignment, manifest: Manifest, files: Sequence[s
         f"Part {assignment.part} of {assignment.parts}; {size}",
         f"In this part: {', '.join(files[:100])}",
     ]
-    elsewhere = [path for path in manifest.files if path not in files]
+    here = set(files)
+    elsewhere = [path for path in manifest.files if path not in here]
     if elsewhere:
         lines.append(f"In other parts: {', '.join(elsewhere[:100])}")
     if manifest.excluded:

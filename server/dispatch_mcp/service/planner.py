@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -291,8 +292,11 @@ class Planner:
         except errors.UnknownHandle:
             frame = self._frame(document, on_conflict, plan_id).model_copy(update={"roster": roster})
             return await self._planned(reading, frame)
-        schedule = plan_checks.prepare(plan.tasks, max_parallel=plan.max_parallel, workspace=plan.workspace)
-        proofs = proof_proposals.propose(plan.tasks, await self._runners(), rules.allow_list)
+        schedule = await computation.apart(
+            plan_checks.prepare, plan.tasks, max_parallel=plan.max_parallel, workspace=plan.workspace
+        )
+        runners = await self._runners()
+        proofs = await computation.apart(proof_proposals.propose, plan.tasks, runners, rules.allow_list)
         return PlanProposal(
             plan, schedule, _choices(plan.tasks, reading.tasks), proofs=proofs, additions=plan.additions
         )
@@ -328,21 +332,23 @@ class Planner:
             raise await self._stale(plan, base_version)
         open_runs = await self._open_runs(plan_id)
         runs = [[records.row_of(task) for task in await self.store.tasks(run.id)] for run in open_runs]
-        standing = plan_edits.standing(runs)
-        base = edit_rules.bare(plan.tasks, plan.added_edges, standing.fixed)
+        standing = await computation.apart(plan_edits.standing, runs)
+        base = await computation.apart(edit_rules.bare, plan.tasks, plan.added_edges, standing.fixed)
         runners = await self._runners()
 
         def propose(task: model.Task) -> tuple[str, ...]:
             is_fixed = task.id in standing.fixed
             return () if is_fixed else proof_proposals.proposal_for(task, runners, self.rules.allow_list)[0]
 
-        tasks, faults = plan_edits.apply(base, edits, propose)
+        tasks, faults = await computation.apart(plan_edits.apply, base, edits, propose)
         tasks = [task.model_copy(update={"agent": None}) if task.id in agentless else task for task in tasks]
         extras = () if runs else [name for name, why in plan.additions.items() if why.startswith(PATTERN)]
-        refusals = [
-            problem for rows in (runs or [[]]) for problem in edit_rules.refusals(base, tasks, rows, extras=extras)
-        ]
-        refuse(faults or [*self._check(tasks), *dict.fromkeys(refusals)])
+
+        def objections() -> list[problems.Problem]:
+            of_runs = (edit_rules.refusals(base, tasks, rows, extras=extras) for rows in (runs or [[]]))
+            return [*self._check(tasks), *dict.fromkeys(itertools.chain.from_iterable(of_runs))]
+
+        refuse(faults or await computation.apart(objections))
         for run in open_runs:
             refuse_tasks(run.limits, len(tasks))
         frame = plan.model_copy(
@@ -350,13 +356,16 @@ class Planner:
         )
         self._agents(frame.roster)
         next_version = await self._prepared(frame, tasks, [], runners, standing)
-        await self.learn(route_memory.lessons_of_edits(plan.tasks, tasks, self.clock()))
+        await self.learn(await computation.apart(route_memory.lessons_of_edits, plan.tasks, tasks, self.clock()))
         ready = {row.id for rows in runs for row in rows if row.state in (TaskState.READY, TaskState.RUNNING)}
-        return next_version._replace(
-            changes=plan_edits.changes(
-                plan, next_version.plan, edits, schedule=next_version.prepared, ready=ready, stand=standing
-            )
+        changes = await computation.apart(
+            plan_edits.changes,
+            *(plan, next_version.plan, edits),
+            schedule=next_version.prepared,
+            ready=ready,
+            stand=standing,
         )
+        return next_version._replace(changes=changes)
 
     async def route_in(self, plan_id: str, roster: str) -> None:
         """Routes the tasks of a plan that no specialist has in a roster, if they were not; its next version keeps that.

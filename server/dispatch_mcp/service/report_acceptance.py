@@ -58,7 +58,7 @@ class Reporting:
         results = host_reports.report_results(reports, refusals, outcomes, advance.accepted, after.rows, reasons=late)
         handoffs = [(line.task_id, outcome) for line, outcome in zip(results, outcomes, strict=True) if line.accepted]
         names = after.rows.keys() if after.run.state in model.RUN_FINAL else {task_id for task_id, _ in handoffs}
-        await self.learn(route_memory.lessons_of_ends(after, names, self.contact.clock()))
+        await self.learn(await computation.apart(route_memory.lessons_of_ends, after, names, self.contact.clock()))
         starts = {start.task_id for start in advance.starts} - needless
         lines = host_reports.with_refused_entries(results, entries, after.rows)
         room = host_reports.room_beside(lines)

@@ -14,6 +14,7 @@ from pathlib import Path
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import records
+from dispatch_mcp.process import computation
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.routing import learning, run_lessons
 from dispatch_mcp.runs import task_isolation
@@ -98,7 +99,7 @@ class Memory:
         """Keeps what the ends of all tasks of a run teach, each lesson once however often it is asked."""
         view = await self._view(run_id)
         if view is not None:
-            await self.learn(lessons_of_ends(view, view.rows.keys(), view.run.updated_at))
+            await self.learn(await computation.apart(lessons_of_ends, view, view.rows.keys(), view.run.updated_at))
 
     async def learn_from_applying(self, run_id: str) -> None:
         """Keeps what it teaches that a person has taken over what a run had merged."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from dispatch_mcp import model
 from dispatch_mcp.model import like_failures, ports, records, transitions
 from dispatch_mcp.runs import state_machine
-from dispatch_mcp.store import codec, messages, owner_locks, samples, table_rows
+from dispatch_mcp.store import codec, messages, owner_locks, plan_shelf, samples, table_rows
 from dispatch_mcp.store.reader import Reader, Row
 
 MOST_FAILURES = 500
@@ -24,10 +24,11 @@ WHERE principal = ? AND (NOT ? OR finished_at IS NULL)
 ORDER BY no DESC LIMIT ?
 """  # noqa: S608  # constants
 _FINISHED = "SELECT count(*) FROM run WHERE plan_id = ? AND principal = ? AND finished_at IS NOT NULL"
-_PLAN = """
-SELECT document FROM plan WHERE id = ?1 AND ?2 IN (principal, '*')
+_VERSION = """
+SELECT version FROM plan WHERE id = ?1 AND ?2 IN (principal, '*')
   AND version = coalesce(?3, (SELECT max(version) FROM plan WHERE id = ?1))
 """
+_DOCUMENT = "SELECT document FROM plan WHERE id = ? AND version = ?"
 _PLANS = """
 SELECT document FROM plan AS newest
 WHERE principal = ?1 AND version = (SELECT max(version) FROM plan WHERE id = newest.id)
@@ -58,10 +59,10 @@ WHERE task.run = run.no AND task.cause <> 'removed' AND attempt.error_kind <> ''
     AND (task.failures > 0 OR task.crashes > 0 OR task.cause = '{transitions.RATE_LIMIT}')))
 ORDER BY task.position, attempt.attempt LIMIT {MOST_FAILURES}
 """  # noqa: S608  # constants
-# One statement, so that plan, tasks and attempts are of one moment. JSON keeps 15 digits of a number; times need 17.
+# One statement, so that tasks and attempts are of one moment, and the version of the plan is the one they follow; that
+# never changes. JSON keeps 15 digits of a number; times need 17.
 _WHOLE_RUN = f"""
 SELECT {table_rows.RUN_COLUMNS},
-  (SELECT document FROM plan WHERE plan.id = run.plan_id AND plan.version = run.plan_version),
   (SELECT json_group_array(json_array(id, position, worker, state, attempt, failures, crashes,
       printf('%!.17g', ready_at), result, cause, rounds, stand_ins, false_starts))
    FROM (SELECT * FROM task WHERE task.run = run.no AND cause <> 'removed' ORDER BY position)),
@@ -73,7 +74,7 @@ FROM run WHERE id = ?1 AND ?2 IN (principal, '*')
 """  # noqa: S608  # constants
 _ONE_NEWEST_ATTEMPT = f"{_NEWEST_ATTEMPT} WHERE task.run = (SELECT no FROM run WHERE id = ?1) AND task.id = ?2"  # noqa: S608
 _PLAN_TO_RUN = """
-SELECT document,
+SELECT version,
   (SELECT count(*) FROM run WHERE plan_id = ?1 AND principal = ?2 AND finished_at IS NOT NULL),
   (SELECT json_group_array(request_key) FROM (
     SELECT request_key FROM run WHERE plan_id = ?1 AND principal = ?2 AND finished_at IS NULL ORDER BY no DESC))
@@ -150,24 +151,31 @@ _INBOX = """
 SELECT id, sender, recipient, kind, text, at, read FROM message
 WHERE run = (SELECT no FROM run WHERE id = ?1) AND recipient = coalesce(?2, recipient) ORDER BY id
 """
-_TASK_FIELDS = (
-    *("id", "position", "worker", "state", "attempt", "failures", "crashes", "ready_at", "result", "cause", "rounds"),
-    *("stand_ins", "false_starts"),
-)
 
 
-async def plan(reader: Reader, plan_id: str, version: int | None, principal: str) -> model.Plan:
+async def plan(
+    reader: Reader, shelf: plan_shelf.Shelf, plan_id: str, version: int | None, principal: str
+) -> model.Plan:
     """Returns a version of a plan. Raises UnknownHandle."""
-    rows = await reader.rows(_PLAN, (codec.clean(plan_id), codec.clean(principal), version))
+    rows = await reader.rows(_VERSION, (codec.clean(plan_id), codec.clean(principal), version))
     if not rows:
         raise table_rows.unknown_plan(plan_id, version)
-    return codec.load(model.Plan, str(rows[0][0]))
+    return await _version(reader, shelf, plan_id, _number(rows[0][0]))
+
+
+async def _version(reader: Reader, shelf: plan_shelf.Shelf, plan_id: str, version: int) -> model.Plan:
+    """Returns a version of a plan that there is, read at most once while it is in use."""
+    key = codec.clean(plan_id), version
+    plan = shelf.get(key)
+    if plan is None:
+        plan = await reader.decoded(_DOCUMENT, key, lambda rows: shelf.put(key, str(rows[0][0])))
+    return plan
 
 
 async def plans(reader: Reader, principal: str, limit: int, after: str) -> list[model.Plan]:
     """Returns the newest versions of plans, latest first."""
-    rows = await reader.rows(_PLANS, (codec.clean(principal), codec.clean(after), limit))
-    return [codec.load(model.Plan, str(row[0])) for row in rows]
+    cells = (codec.clean(principal), codec.clean(after), limit)
+    return await reader.decoded(_PLANS, cells, lambda rows: [codec.load(model.Plan, str(row[0])) for row in rows])
 
 
 async def run(reader: Reader, run_id: str, principal: str) -> records.RunRecord:
@@ -178,17 +186,31 @@ async def run(reader: Reader, run_id: str, principal: str) -> records.RunRecord:
     return table_rows.record_of_cells(rows[0])
 
 
-async def whole_run(reader: Reader, run_id: str, principal: str) -> records.WholeRun:
+async def whole_run(reader: Reader, shelf: plan_shelf.Shelf, run_id: str, principal: str) -> records.WholeRun:
     """Returns a run with its plan, tasks and running attempts, all of one moment. Raises UnknownHandle."""
-    rows = await reader.rows(_WHOLE_RUN, (codec.clean(run_id), codec.clean(principal)))
-    if not rows:
+    cells = (codec.clean(run_id), codec.clean(principal))
+    parts = await reader.decoded(_WHOLE_RUN, cells, _parts_of_run)
+    if parts is None:
         raise table_rows.unknown_run(run_id)
-    *cells, document, tasks_json, attempts_json, failures_json = rows[0]
-    tasks = [_task(row) for row in json.loads(str(tasks_json))]
-    states = Counter(task.state.value for task in tasks)
+    run, tasks, attempts, failures = parts
     return records.WholeRun(
+        run, await _version(reader, shelf, run.plan_id, run.plan_version), tasks, attempts, failures
+    )
+
+
+def _parts_of_run(
+    rows: Sequence[Row],
+) -> (
+    tuple[records.RunRecord, list[records.TaskRecord], list[records.NewestAttempt], list[like_failures.Failure]] | None
+):
+    """Returns a row of `_WHOLE_RUN` as values; None if there is none."""
+    if not rows:
+        return None
+    *cells, tasks_json, attempts_json, failures_json = rows[0]
+    tasks = [_task(row) for row in json.loads(str(tasks_json))]
+    states = Counter([task.state.value for task in tasks])
+    return (
         table_rows.run_record(table_rows.RunRow._make(cells), dict(sorted(states.items()))),
-        codec.load(model.Plan, str(document)),
         tasks,
         [_newest_attempt(row) for row in json.loads(str(attempts_json))],
         [like_failures.Failure(*row) for row in json.loads(str(failures_json))],
@@ -213,15 +235,14 @@ def _newest_attempt(row: Row) -> records.NewestAttempt:
     )
 
 
-async def plan_to_run(reader: Reader, plan_id: str, principal: str) -> records.PlanToRun:
+async def plan_to_run(reader: Reader, shelf: plan_shelf.Shelf, plan_id: str, principal: str) -> records.PlanToRun:
     """Returns the newest version of a plan with what a new run of it meets. Raises UnknownHandle."""
     rows = await reader.rows(_PLAN_TO_RUN, (codec.clean(plan_id), codec.clean(principal)))
     if not rows:
         raise table_rows.unknown_plan(plan_id)
-    document, finished_count, keys = rows[0]
-    return records.PlanToRun(
-        codec.load(model.Plan, str(document)), _number(finished_count), tuple(json.loads(str(keys)))
-    )
+    version, finished_count, keys = rows[0]
+    newest = await _version(reader, shelf, plan_id, _number(version))
+    return records.PlanToRun(newest, _number(finished_count), tuple(json.loads(str(keys))))
 
 
 async def finished_runs(reader: Reader, plan_id: str, principal: str) -> int:
@@ -238,20 +259,22 @@ async def runs(reader: Reader, principal: str, *, open_only: bool, limit: int, a
 
 async def tasks(reader: Reader, run_id: str) -> list[records.TaskRecord]:
     """Returns the tasks of a run in plan order."""
-    return [_task(row) for row in await reader.rows(_TASKS, (codec.clean(run_id),))]
+    return await reader.decoded(_TASKS, (codec.clean(run_id),), lambda rows: [_task(row) for row in rows])
 
 
 def _task(row: Sequence[model.Json]) -> records.TaskRecord:
-    fields = dict(zip(_TASK_FIELDS, row, strict=True))
-    fields["stand_ins"] = codec.load_stand_ins(fields["stand_ins"])
-    return records.TaskRecord.model_validate(fields)
+    task_id, position, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds, stand_ins, more = row
+    kinds = table_rows.KINDS[worker], table_rows.STATES[state]
+    counts = attempt, failures, crashes, float(ready_at)
+    others = codec.load_stand_ins(stand_ins)
+    return records.TaskRecord(task_id, position, *kinds, *counts, result, cause, rounds, others, more)
 
 
 async def attempts(reader: Reader, run_id: str, task_id: str | None) -> list[records.AttemptRecord]:
     """Returns attempts in the order they began."""
     task_key = None if task_id is None else codec.clean(task_id)
-    rows = await reader.rows(_ATTEMPTS, (codec.clean(run_id), task_key))
-    return [_attempt(run_id, row) for row in rows]
+    cells = (codec.clean(run_id), task_key)
+    return await reader.decoded(_ATTEMPTS, cells, lambda rows: [_attempt(run_id, row) for row in rows])
 
 
 def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
@@ -264,14 +287,13 @@ def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
 
 async def events(reader: Reader, run_id: str, after: int, limit: int) -> list[model.Event]:
     """Returns a page of events."""
-    names = ("seq", "kind", "at", "task_id", "attempt")
-    rows = await reader.rows(_EVENTS, (codec.clean(run_id), after, limit))
-    return [
-        model.Event(
-            run_id=run_id, data=codec.load_map(str(row[5])), **dict[str, model.Json](zip(names, row[:5], strict=True))
-        )
-        for row in rows
-    ]
+    cells = (codec.clean(run_id), after, limit)
+    return await reader.decoded(_EVENTS, cells, lambda rows: [_event(run_id, row) for row in rows])
+
+
+def _event(run_id: str, row: Row) -> model.Event:
+    fields: dict[str, model.Json] = dict(zip(("seq", "kind", "at", "task_id", "attempt"), row[:5], strict=True))
+    return model.Event(run_id=run_id, data=codec.load_map(str(row[5])), **fields)
 
 
 async def bodies(reader: Reader, run_id: str, task_ids: Iterable[str]) -> dict[str, table_rows.Body]:
@@ -330,12 +352,12 @@ async def adoptable(
     return [run_id for run_id, owner in rows if owner not in alive]
 
 
-async def begun(reader: Reader, run_id: str) -> list[transitions.Start]:
+async def begun(reader: Reader, shelf: plan_shelf.Shelf, run_id: str) -> list[transitions.Start]:
     """Returns the attempts of the server's workers that run, as they began."""
     rows = await reader.rows(_BEGUN, (codec.clean(run_id),))
     if not rows:
         return []
-    run, plan, tasks, *_ = await whole_run(reader, run_id, records.ANYBODY)
+    run, plan, tasks, *_ = await whole_run(reader, shelf, run_id, records.ANYBODY)
     core = state_machine.RunCore.restore(run.id, plan, map(records.row_of, tasks))
     return [
         transitions.Start(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final, TypeVar
 
 import aiosqlite
 import anyio
@@ -20,6 +21,12 @@ from dispatch_mcp.store import sqlite, whereabouts
 
 Cell = int | float | str | bytes | None
 Row = tuple[Cell, ...]
+
+T = TypeVar("T")
+
+AT_ONCE_ROWS: Final = 50
+AT_ONCE_CHARS: Final = 20_000
+"""Rows and characters that are decoded on the spot, in some hundred microseconds; what is more goes into a thread."""
 
 MOST_COPIED = 256 * 1024 * 1024
 """Bytes of a store of an older schema up to which a copy is brought up to date in memory to read it."""
@@ -34,6 +41,7 @@ class Reader:
         self._files = whereabouts.Files(None, None)
         self._is_open = False
         self._connecting = anyio.Lock()
+        self._decoding = anyio.CapacityLimiter(1)  # they all need the same interpreter
 
     async def open(self) -> bool:
         """Connects, and returns whether there is a store of our schema whose changes will be seen at once.
@@ -88,6 +96,14 @@ class Reader:
             return [tuple(row) for row in await self._conn.execute_fetchall(statement, values)]
         except sqlite3.Error as error:
             raise sqlite.translate(error, self._home) from error
+
+    async def decoded(self, statement: str, values: tuple[Cell, ...], decode: Callable[[Sequence[Row]], T]) -> T:
+        """Returns what `decode` makes of all rows of a statement; many of them in a thread. Raises StoreError."""
+        rows = await self.rows(statement, values)
+        chars = sum([len(cell) for row in rows[:AT_ONCE_ROWS] for cell in row if isinstance(cell, str)])
+        if len(rows) <= AT_ONCE_ROWS and chars <= AT_ONCE_CHARS:
+            return decode(rows)
+        return await anyio.to_thread.run_sync(decode, rows, abandon_on_cancel=True, limiter=self._decoding)
 
     def _still(self, statement: str, values: tuple[Cell, ...]) -> list[Row]:
         """Returns the rows of a store that nobody can write now."""

@@ -21,13 +21,13 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import ledger, request_reuse, state_machine
-from dispatch_mcp.store import codec, failpoints, finished_work, messages, owner_locks, samples, table_rows
+from dispatch_mcp.store import codec, failpoints, finished_work, messages, owner_locks, plan_shelf, samples, table_rows
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 CORES = 32
-"""How many runs and plans are kept in memory: more than one server drives at a time. What falls out is read again."""
+"""How many runs are kept in memory: more than one server drives at a time. What falls out is read again."""
 
 STEP_BACK_S = 1.0
 """Seconds: a clock that goes back by more than this has jumped; smaller steps are its discipline (Linux slews up to
@@ -104,6 +104,7 @@ class Runs:
         self,
         home: Path,
         clock: Callable[[], float],
+        shelf: plan_shelf.Shelf,
         price: forecast.Price = forecast.no_price,
         unproven_end: model.UnprovenEnd = "succeeded",
     ) -> None:
@@ -112,7 +113,7 @@ class Runs:
         self._price = price
         self._unproven_end: model.UnprovenEnd = unproven_end
         self._live: OrderedDict[str, Live] = OrderedDict()
-        self._plans: OrderedDict[tuple[str, int], model.Plan] = OrderedDict()
+        self._shelf = shelf
 
     def forget(self) -> None:
         """Drops what is in memory, because a transaction was lost."""
@@ -133,8 +134,7 @@ class Runs:
             return run, False
         if document is None:
             raise table_rows.unknown_plan(new.plan_id, new.plan_version)
-        plan = self._plans.get(plan_key) or codec.load(model.Plan, document)
-        _remember(self._plans, plan_key, plan)
+        plan = self._shelf.get(plan_key) or self._shelf.put(plan_key, document)
         return self._begin(conn, new, plan), True
 
     def _begin(self, conn: sqlite3.Connection, new: records.NewRun, plan: model.Plan) -> records.RunRecord:
@@ -368,13 +368,12 @@ class Runs:
             raise
 
     def _plan(self, conn: sqlite3.Connection, plan_id: str, version: int) -> model.Plan:
-        plan = self._plans.get((plan_id, version))
+        plan = self._shelf.get((plan_id, version))
         if plan is None:
             cells = conn.execute(_SELECT_PLAN, (plan_id, version)).fetchone()
             if cells is None:
                 raise table_rows.unknown_plan(plan_id, version)
-            plan = codec.load(model.Plan, cells[0])
-        _remember(self._plans, (plan_id, version), plan)
+            plan = self._shelf.put((plan_id, version), cells[0])
         return plan
 
     def _load(self, conn: sqlite3.Connection, row: table_rows.RunRow) -> Live:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from dispatch_mcp.store import (
     health,
     messages,
     owner_locks,
+    plan_shelf,
     prompt_files,
     queries,
     route_outcomes,
@@ -59,7 +60,8 @@ class Store:
         self._home = home
         self._clock = clock
         self._wait_s = wait_s
-        self._runs = run_transactions.Runs(home, clock, price, unproven_end)
+        self._shelf = plan_shelf.Shelf()
+        self._runs = run_transactions.Runs(home, clock, self._shelf, price, unproven_end)
         self._writer = Writer(home, wait_s=wait_s, on_rollback=self._runs.forget)
         self._reader = Reader(home)
         self._blobs = blobs.FileBlobs(home)
@@ -117,8 +119,13 @@ class Store:
             StaleVersion: the version is not the newest plus one, or `base_version` is not the newest.
             UnknownHandle: the plan belongs to somebody else.
         """
-        row = table_rows.PlanRow(plan.id, plan.version, codec.clean(principal), codec.dump(plan), self._clock())
+        row = await self._row_of(plan, principal)
         await self._writer.run(lambda conn: table_rows.insert_plan(conn, row, base_version))
+
+    async def _row_of(self, plan: model.Plan, principal: str) -> table_rows.PlanRow:
+        """Returns a plan as it is stored; writing thousands of tasks down takes a thread of its own."""
+        document = await anyio.to_thread.run_sync(codec.dump, plan)
+        return table_rows.PlanRow(plan.id, plan.version, codec.clean(principal), document, self._clock())
 
     async def revise(self, plan: model.Plan, principal: str, *, base_version: int) -> None:
         """Records the next version of a plan and lets its open runs go on with it, all in one transaction.
@@ -128,7 +135,7 @@ class Store:
             PlanRejected: an open run has begun or ended what the version changes.
             UnknownHandle: the plan belongs to somebody else.
         """
-        row = table_rows.PlanRow(plan.id, plan.version, codec.clean(principal), codec.dump(plan), self._clock())
+        row = await self._row_of(plan, principal)
 
         def record(conn: sqlite3.Connection) -> None:
             table_rows.insert_plan(conn, row, base_version)
@@ -138,7 +145,7 @@ class Store:
 
     async def plan(self, plan_id: str, version: int | None = None, *, principal: str) -> model.Plan:
         """Returns a version of a plan, the newest by default. Raises UnknownHandle."""
-        return await queries.plan(self._reader, plan_id, version, principal)
+        return await queries.plan(self._reader, self._shelf, plan_id, version, principal)
 
     async def plans(self, principal: str, limit: int = 20, after: str = "") -> list[model.Plan]:
         """Returns the newest versions of plans, latest first, behind the plan `after`."""
@@ -216,7 +223,7 @@ class Store:
 
     async def begun(self, run_id: str) -> list[transitions.Start]:
         """Returns the attempts of the server's workers that run, as they began, with the ceilings they were given."""
-        return await queries.begun(self._reader, run_id)
+        return await queries.begun(self._reader, self._shelf, run_id)
 
     async def run(self, run_id: str, *, principal: str) -> records.RunRecord:
         """Returns a run; `records.ANYBODY` reads everybody's.
@@ -228,13 +235,13 @@ class Store:
 
     async def whole_run(self, run_id: str, *, principal: str) -> records.WholeRun:
         """Returns a run with its plan, tasks and running attempts, all of one moment. Raises UnknownHandle."""
-        whole = await queries.whole_run(self._reader, run_id, principal)
+        whole = await queries.whole_run(self._reader, self._shelf, run_id, principal)
         owner = whole.run.owner
         return whole._replace(is_driven=bool(owner) and owner_locks.is_alive(self._home, owner))
 
     async def plan_to_run(self, plan_id: str, *, principal: str) -> records.PlanToRun:
         """Returns the newest version of a plan with what a new run of it meets. Raises UnknownHandle."""
-        return await queries.plan_to_run(self._reader, plan_id, principal)
+        return await queries.plan_to_run(self._reader, self._shelf, plan_id, principal)
 
     async def newest_attempt(self, run_id: str, task_id: str) -> records.NewestAttempt:
         """Returns the newest attempt of a task with what earlier ones have left it."""
@@ -269,13 +276,15 @@ class Store:
     async def outcomes(self, run_id: str, task_ids: Iterable[str]) -> dict[str, model.Outcome]:
         """Returns the accepted outcomes of those tasks that have one."""
         bodies = await queries.bodies(self._reader, run_id, task_ids)
-        outcomes: dict[str, model.Outcome] = {}
-        for task_id, body in bodies.items():
-            text = body.inline
-            if text is None:
-                text = await anyio.to_thread.run_sync(self._blobs.get, body.blob or "")
-            outcomes[task_id] = codec.load(model.Outcome, text)
-        return outcomes
+        if len(bodies) <= 1 and all(body.inline is not None for body in bodies.values()):
+            return self._outcomes(bodies)
+        return await anyio.to_thread.run_sync(self._outcomes, bodies)
+
+    def _outcomes(self, bodies: Mapping[str, table_rows.Body]) -> dict[str, model.Outcome]:
+        return {
+            task_id: codec.load(model.Outcome, self._blobs.get(body.blob or "") if body.inline is None else body.inline)
+            for task_id, body in bodies.items()
+        }
 
     async def spend(self, run_id: str) -> model.Usage:
         """Returns what all attempts of a run used; the cost is None if any of them has no known price."""

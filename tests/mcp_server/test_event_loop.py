@@ -1,0 +1,128 @@
+"""Nothing that a tool is asked keeps the event loop of a server at work for long, through real pipes.
+
+What counts is processor time of the loop's thread in one callback, so a loaded machine changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import loop_probe
+import memory_client
+import pytest
+import raw_server
+
+pytestmark = [pytest.mark.promise("R13"), pytest.mark.timeout(300)]
+
+LONGEST_S = 0.02
+"""Seconds of processor time that one callback may take: a ping waits no longer for it."""
+
+NOISE = 2
+"""How much slower the processor may be for a moment, when its other half is busy."""
+
+TASKS, FILES = 5_000, 6_000
+
+
+@dataclass
+class Desk:
+    """A server whose loop is measured. `calls` are the calls, with when each began."""
+
+    wire: raw_server.Wire
+    report: Path
+    calls: list[tuple[float, str]]
+
+    def call(self, label: str, tool: str, **arguments: Any) -> dict[str, Any]:
+        self.calls.append((time.time(), label))
+        return self.wire.call(tool, **arguments)
+
+    def heaviest(self) -> dict[str, float]:
+        """Ends the server and returns the processor time of the heaviest callback of each call."""
+        assert self.wire.close(20) == 0
+        heaviest = dict.fromkeys((label for _, label in self.calls), 0.0)
+        for callback in loop_probe.read(self.report):
+            label = next(label for began, label in reversed(self.calls) if began <= callback.at)
+            heaviest[label] = max(heaviest[label], callback.cpu_s)
+        return heaviest
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    shop = memory_client.repository(tmp_path / "shop")
+    report = tmp_path / "callbacks.json"
+    probe = [loop_probe.__file__, str(report)]
+    env = raw_server.environment(tmp_path / "state", shop)
+    with raw_server.Wire(env, shop, python=probe, era="legacy") as wire:
+        wire.greet()
+        desk = Desk(wire, report, [(0.0, "start")])
+        desk.call("start", "plan_dag", tasks=[{"id": "a", "do": "Write a"}])
+        yield desk
+
+
+def done(assignment: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"task_id": assignment["task_id"], "attempt": assignment["attempt"], "text": "Done.", **more}
+
+
+def too_heavy(desk: Desk) -> dict[str, float]:
+    """Returns the calls after the start, in which modules and agents are loaded, that keep the loop too long."""
+    heaviest = desk.heaviest()
+    del heaviest["start"]
+    return {label: cpu_s for label, cpu_s in heaviest.items() if cpu_s > NOISE * LONGEST_S}
+
+
+def test_a_run_of_thousands_of_tasks_is_planned_read_and_reported_beside_the_loop(desk: Desk) -> None:
+    tasks = [{"id": f"t{n}", "do": f"Write module {n}", "deps": [f"t{n - 1}"] if n % 5 else []} for n in range(TASKS)]
+    plan_id = desk.call("plan", "plan_dag", tasks=tasks, max_parallel=40)["plan_id"]
+    answer = desk.call("dispatch", "dispatch", plan_id=plan_id, worker="host")
+    run_id = answer["run_id"]
+    results = [done(assignment) for assignment in answer["assignments"]]
+    desk.call("report", "report", run_id=run_id, results=results)
+    for view in ("summary", "timeline", "results", "artifacts", "todo", "mermaid"):
+        desk.call(f"trace: {view}", "get_trace", run_id=run_id, view=view)
+    desk.call("fetch", "dispatch", run_id=run_id)
+    desk.call("message", "message_agents", run_id=run_id, action="send", recipient=f"t{TASKS - 1}", text="Hello.")
+    edit = {"op": "add", "id": "more", "task": {"id": "more", "do": "Write more"}}
+    desk.call("edit", "plan_dag", plan_id=plan_id, base_version=1, edits=[edit])
+    desk.call("cancel", "steer_run", run_id=run_id, action="cancel", reason="enough")
+    assert too_heavy(desk) == {}
+
+
+def test_the_council_judges_a_change_of_thousands_of_files_beside_the_loop(desk: Desk) -> None:
+    diff = "".join(
+        f"diff --git a/d/x{n}.py b/d/x{n}.py\n--- a/d/x{n}.py\n+++ b/d/x{n}.py\n@@ -0,0 +1 @@\n+a = {n}\n"
+        for n in range(FILES)
+    )
+    run_id = desk.call("start", "review_council", diff=diff)["run_id"]  # the agents are read at the first plan
+    assignments = desk.call("seats", "dispatch", run_id=run_id)["assignments"]
+    findings = [
+        {"severity": "high", "file": f"d/x{n}.py", "line": 1, "quote": f"a = {n}", "claim": "wrong", "evidence": "so"}
+        for n in range(200)
+    ]
+    answer = json.dumps({"verdict": "FAIL", "findings": findings})
+    while assignments:
+        results = [done(assignment, text=answer) for assignment in assignments]
+        assignments = desk.call("verdicts", "report", run_id=run_id, results=results).get("assignments")
+    desk.call("decision", "review_council", run_id=run_id)
+    desk.call("trace", "get_trace", run_id=run_id)
+    assert too_heavy(desk) == {}
+
+
+def test_a_callback_that_computes_is_found(tmp_path: Path) -> None:
+    loop = loop_probe.MeasuredLoop()
+
+    def computes() -> None:
+        until = time.thread_time() + 2 * loop_probe.KEPT_S
+        while time.thread_time() < until:
+            pass
+        loop.stop()
+
+    loop.call_soon(computes)
+    loop.run_forever()
+    loop.close()
+    loop_probe.write(tmp_path / "report", loop.callbacks)
+    [callback] = loop_probe.read(tmp_path / "report")
+    assert callback.cpu_s >= 2 * loop_probe.KEPT_S
