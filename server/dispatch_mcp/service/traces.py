@@ -293,8 +293,8 @@ def _kept_text(store: sqlite_store.Store, digest: str) -> str:
 
 async def todo(store: sqlite_store.Store, view: run_view.RunView) -> answers.Trace:
     """Returns the plan as a to-do list for the host's own list (docs/rules.md#to-do-list), and what reviews leave."""
-    left = await _left_to_do(store, view)
-    items = await computation.apart(flowchart.todos, view.plan.tasks, view.states, left)
+    notes = await _left_to_do(store, view)
+    items = await computation.apart(flowchart.todos, view.plan.tasks, view.states, notes)
     return _head(view, todo=items)
 
 

@@ -168,14 +168,14 @@ async def _version(reader: Reader, shelf: plan_shelf.Shelf, plan_id: str, versio
     key = codec.clean(plan_id), version
     plan = shelf.get(key)
     if plan is None:
-        plan = await reader.decoded(_DOCUMENT, key, lambda rows: shelf.put(key, str(rows[0][0])))
+        plan = await reader.read(_DOCUMENT, key, lambda rows: shelf.put(key, str(rows[0][0])))
     return plan
 
 
 async def plans(reader: Reader, principal: str, limit: int, after: str) -> list[model.Plan]:
     """Returns the newest versions of plans, latest first."""
     cells = (codec.clean(principal), codec.clean(after), limit)
-    return await reader.decoded(_PLANS, cells, lambda rows: [codec.load(model.Plan, str(row[0])) for row in rows])
+    return await reader.read(_PLANS, cells, lambda rows: [codec.load(model.Plan, str(row[0])) for row in rows])
 
 
 async def run(reader: Reader, run_id: str, principal: str) -> records.RunRecord:
@@ -189,7 +189,7 @@ async def run(reader: Reader, run_id: str, principal: str) -> records.RunRecord:
 async def whole_run(reader: Reader, shelf: plan_shelf.Shelf, run_id: str, principal: str) -> records.WholeRun:
     """Returns a run with its plan, tasks and running attempts, all of one moment. Raises UnknownHandle."""
     cells = (codec.clean(run_id), codec.clean(principal))
-    parts = await reader.decoded(_WHOLE_RUN, cells, _parts_of_run)
+    parts = await reader.read(_WHOLE_RUN, cells, _parts_of_run)
     if parts is None:
         raise table_rows.unknown_run(run_id)
     run, tasks, attempts, failures = parts
@@ -259,7 +259,7 @@ async def runs(reader: Reader, principal: str, *, open_only: bool, limit: int, a
 
 async def tasks(reader: Reader, run_id: str) -> list[records.TaskRecord]:
     """Returns the tasks of a run in plan order."""
-    return await reader.decoded(_TASKS, (codec.clean(run_id),), lambda rows: [_task(row) for row in rows])
+    return await reader.read(_TASKS, (codec.clean(run_id),), lambda rows: [_task(row) for row in rows])
 
 
 def _task(row: Sequence[model.Json]) -> records.TaskRecord:
@@ -274,7 +274,7 @@ async def attempts(reader: Reader, run_id: str, task_id: str | None) -> list[rec
     """Returns attempts in the order they began."""
     task_key = None if task_id is None else codec.clean(task_id)
     cells = (codec.clean(run_id), task_key)
-    return await reader.decoded(_ATTEMPTS, cells, lambda rows: [_attempt(run_id, row) for row in rows])
+    return await reader.read(_ATTEMPTS, cells, lambda rows: [_attempt(run_id, row) for row in rows])
 
 
 def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
@@ -288,7 +288,7 @@ def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
 async def events(reader: Reader, run_id: str, after: int, limit: int) -> list[model.Event]:
     """Returns a page of events."""
     cells = (codec.clean(run_id), after, limit)
-    return await reader.decoded(_EVENTS, cells, lambda rows: [_event(run_id, row) for row in rows])
+    return await reader.read(_EVENTS, cells, lambda rows: [_event(run_id, row) for row in rows])
 
 
 def _event(run_id: str, row: Row) -> model.Event:

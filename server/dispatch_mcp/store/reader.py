@@ -97,7 +97,7 @@ class Reader:
         except sqlite3.Error as error:
             raise sqlite.translate(error, self._home) from error
 
-    async def decoded(self, statement: str, values: tuple[Cell, ...], decode: Callable[[Sequence[Row]], T]) -> T:
+    async def read(self, statement: str, values: tuple[Cell, ...], decode: Callable[[Sequence[Row]], T]) -> T:
         """Returns what `decode` makes of all rows of a statement; many of them in a thread. Raises StoreError."""
         rows = await self.rows(statement, values)
         chars = sum([len(cell) for row in rows[:AT_ONCE_ROWS] for cell in row if isinstance(cell, str)])
