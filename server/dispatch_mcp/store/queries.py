@@ -266,8 +266,8 @@ def _task(row: Sequence[model.Json]) -> records.TaskRecord:
     task_id, position, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds, stand_ins, more = row
     kinds = table_rows.KINDS[worker], table_rows.STATES[state]
     counts = attempt, failures, crashes, float(ready_at)
-    others = codec.load_stand_ins(stand_ins)
-    return records.TaskRecord(task_id, position, *kinds, *counts, result, cause, rounds, others, more)
+    names = codec.load_stand_ins(stand_ins)
+    return records.TaskRecord(task_id, position, *kinds, *counts, result, cause, rounds, names, more)
 
 
 async def attempts(reader: Reader, run_id: str, task_id: str | None) -> list[records.AttemptRecord]:
