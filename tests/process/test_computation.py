@@ -23,6 +23,12 @@ async def test_work_is_done_in_another_thread() -> None:
     assert await computation.apart(threading.get_ident) != threading.get_ident()
 
 
+async def test_only_what_reads_much_is_done_in_another_thread() -> None:
+    here = threading.get_ident()
+    assert await computation.of_text(computation.AT_ONCE_CHARS, threading.get_ident) == here
+    assert await computation.of_text(computation.AT_ONCE_CHARS + 1, threading.get_ident) != here
+
+
 async def test_who_waits_can_be_cancelled_though_the_work_goes_on() -> None:
     release, over = threading.Event(), threading.Event()
 

@@ -137,8 +137,11 @@ async def decide(store: sqlite_store.Store, council_round: Round) -> tuple[counc
     manifest = council_round.manifest
     where = await review_attempt.read_ground(store, manifest.diff)
     reports = await review_attempt.reports(store, council_round.view, where)
-    carry_over = await computation.apart(rounds.carry, manifest.earlier, reports, where)
-    decision = await computation.apart(
+    size = sum(len(finding.quote) for finding in manifest.earlier)
+    carry_over = await computation.of_text(size, rounds.carry, manifest.earlier, reports, where)
+    size = sum(len(finding.quote) + len(finding.claim) for report in reports for finding in report.findings)
+    decision = await computation.of_text(
+        size,
         council_decision.decide,
         [*reports, *carry_over.reports],
         manifest.rules,

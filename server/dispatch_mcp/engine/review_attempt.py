@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import anyio.to_thread
 
@@ -19,6 +20,8 @@ from dispatch_mcp.review import answer_parser, council_decision, findings, quote
 from dispatch_mcp.review.findings import ReviewReport
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import unified_diff
+
+T = TypeVar("T")
 
 ASK_AGAIN = "Answer again in the form that was asked for."
 NOT_NEEDED = "not needed: the reviewers do not all pass the change"
@@ -36,26 +39,28 @@ async def store_text(store: sqlite_store.Store, content: str) -> str:
 
 async def read_manifest(store: sqlite_store.Store, digest: str) -> review_tasks.Manifest:
     """Returns a stored manifest. Raises UnknownHandle."""
-    return await computation.apart(_manifest, await read_text(store, digest))
+    return await _once(_newest_manifest, await read_text(store, digest))
 
 
 async def read_ground(store: sqlite_store.Store, digest: str) -> quotes.Ground:
     """Returns the lines of a stored change, in which quotes are looked up. Raises UnknownHandle."""
-    return await computation.apart(_ground, await read_text(store, digest))
+    return await _once(_newest_ground, await read_text(store, digest))
 
 
 _one_at_a_time = threading.Lock()
 """Lets the seats of one round, which all ask for the same, wait for whoever reads it first."""
 
 
-def _manifest(text: str) -> review_tasks.Manifest:
-    with _one_at_a_time:
-        return _newest_manifest(text)
+async def _once(parse: Callable[[str], T], text: str) -> T:
+    """Returns what a text says, from `parse`, which remembers it; a long one in a thread."""
+    if len(text) <= computation.AT_ONCE_CHARS:
+        return parse(text)
 
+    def in_turn() -> T:
+        with _one_at_a_time:
+            return parse(text)
 
-def _ground(text: str) -> quotes.Ground:
-    with _one_at_a_time:
-        return _newest_ground(text)
+    return await computation.apart(in_turn)
 
 
 @functools.lru_cache(1)
@@ -76,7 +81,7 @@ async def prepare(
     diff = await read_text(store, place.diff)
     return replace(
         work,
-        material=await computation.apart(review_tasks.material, place, manifest, diff),
+        material=await computation.of_text(len(diff), review_tasks.material, place, manifest, diff),
         answer_form=review_tasks.form(place),
         schema=review_tasks.schema(place),
         schema_form=review_tasks.schema_form(place),
@@ -175,7 +180,14 @@ async def reports(
     if where is None and (place := next((places[name] for name in answers if _speaks(places, answers, name)), None)):
         manifest = await read_manifest(store, place.manifest)
         where = await read_ground(store, manifest.diff)
-    return await computation.apart(_reports, view, answers, errors_of, where)
+    chars = sum(_size(outcome) for outcome in answers.values())
+    return await computation.of_text(chars, _reports, view, answers, errors_of, where)
+
+
+def _size(outcome: model.Outcome) -> int:
+    """Returns how many characters an answer has; of one that is no text, that it is long."""
+    output = outcome.output
+    return len(output) if isinstance(output, str) else 0 if output is None else computation.AT_ONCE_CHARS + 1
 
 
 def _speaks(

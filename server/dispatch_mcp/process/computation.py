@@ -35,6 +35,15 @@ async def apart(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return await within(LONGEST_S, functools.partial(work, *args, **kwargs))
 
 
+AT_ONCE_CHARS: Final = 50_000
+"""Characters that are read on the spot: a thread would cost as much as it saves."""
+
+
+async def of_text(chars: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Returns what the work returns that reads so many characters: done here if they are few, else as in `apart`."""
+    return work(*args, **kwargs) if chars <= AT_ONCE_CHARS else await apart(work, *args, **kwargs)
+
+
 async def within(longest_s: float, work: Callable[[], T]) -> T:
     """Does what `apart` does, for at most so many seconds. Raises InputError when they are over."""
     with anyio.move_on_after(longest_s):
