@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,14 @@ async def answered(room: Chamber, answer: str, *, leave: int = 0) -> review_answ
     raise AssertionError("the round does not come to an end")
 
 
-async def interrupted(room: Chamber, answer: str) -> str:
-    """Returns a round whose last answer was accepted by a process that died before it settled the round."""
+async def interrupted(room: Chamber, answer: str, spoil: Callable[[model.Plan], object] = id) -> str:
+    """Returns a round whose last answer was accepted by a process that died before it settled the round.
+
+    Before anybody answers, `spoil` may do something to what the round is about.
+    """
     started = await room.council.review(reviews.ReviewRequest(diff=DIFF, worker="host"))
     store = room.app.store
+    spoil((await store.whole_run(started.run_id, principal=records.ANYBODY)).plan)
     for _ in range(9):
         await store.advance(started.run_id, records.Step(now=room.app.clock(), start=transitions.HOST_WORKERS))
         ends: list[transitions.Finished] = []
@@ -188,14 +193,15 @@ async def test_a_reviewer_that_is_asked_again_opens_the_round_and_its_verdict(tm
 
 @pytest.mark.parametrize("damage", [None, b"", b"{}", b"other bytes"])
 async def test_a_round_whose_change_is_lost_or_damaged_is_inconclusive(tmp_path: Path, damage: bytes | None) -> None:
-    async with council_setup.opened(tmp_path / "state") as room:
-        run_id = await interrupted(room, PASS)
-        view = await run_view.load(room.app.store, run_id, records.ANYBODY)
-        place = council_setup.part_of(view.plan.tasks[0])
-        manifest = tmp_path / "state" / "blobs" / place.manifest[:2] / place.manifest
+    def spoil(plan: model.Plan) -> None:
+        digest = council_setup.part_of(plan.tasks[0]).manifest
+        manifest = tmp_path / "state" / "blobs" / digest[:2] / digest
         manifest.unlink()
         if damage is not None:
             manifest.write_bytes(damage)
+
+    async with council_setup.opened(tmp_path / "state") as room:
+        run_id = await interrupted(room, PASS, spoil)
         trace = await room.app.trace(run_id=run_id)
         assert trace.state == RunState.INCONCLUSIVE.value
         events = await council_rounds.events(room.app.store, run_id)
