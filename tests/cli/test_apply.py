@@ -178,3 +178,78 @@ def test_what_a_person_takes_over_speaks_for_the_agent_that_did_it(
     assert shell("apply", run_id, "--expect", revision).code == 0
     assert (repo / "list.txt").read_text() == "second\n"
     assert anyio.run(lessons) == [("eng-qa", "accepted", 1.0)]
+
+
+LOSSES = {
+    "reverts": ("checkout", "-q", "--", "list.txt"),
+    "stashes": ("stash", "-q", "-u"),
+    "cleans": ("clean", "-fdq"),
+}
+
+
+@pytest.mark.parametrize("arguments", LOSSES.values(), ids=LOSSES.keys())
+def test_uncommitted_work_that_a_worker_takes_away_is_told_of_and_comes_back_by_the_command_that_is_named(
+    shell: command_runs.Shell,
+    repo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+) -> None:
+    mine = {"list.txt": "first\nmine\n", "new/notes.txt": "mine\n"}
+    (repo / "new").mkdir()
+    for path, text in mine.items():
+        (repo / path).write_text(text)
+    argv = [
+        "python",
+        "-S",
+        "-c",
+        f"import subprocess; subprocess.run({['git', '-C', str(repo), *arguments]!r}, check=True); {EDIT}",
+    ]
+    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([["python", "-S", "-c", "*"]]))
+    task = {"id": "add", "do": "Add a line", "files": ["list.txt"], "isolation": "worktree", "command": argv}
+    run = shell("run", command_runs.written(tmp_path, [task]))
+    [loss] = run.json["losses"]
+    assert "Uncommitted work is gone from the checkout" in " ".join(run.err.split())
+    [told] = shell("status", "latest", "--json").json["losses"]
+    assert told == loss
+    command = loss.partition("`git restore")[2].partition("`")[0]
+    git(repo, "restore", *command.split())
+    assert {path: (repo / path).read_text() for path in mine} == mine
+
+
+def test_nothing_is_kept_and_told_where_all_uncommitted_work_is_there_still(
+    shell: command_runs.Shell, repo: Path, tmp_path: Path
+) -> None:
+    (repo / "list.txt").write_text("first\nmine\n")
+    task = {"id": "add", "do": "Add a line", "files": ["list.txt"], "isolation": "worktree", "command": COMMAND}
+    run = shell("run", command_runs.written(tmp_path, [task]))
+    assert "losses" not in run.json
+    assert "/before/" not in git(repo, "for-each-ref", "refs/dispatch")
+
+
+def test_a_look_says_when_nothing_can_be_applied_and_exits_with_1(
+    shell: command_runs.Shell, repo: Path, run_id: str
+) -> None:
+    git(repo, "switch", "-q", "--detach")
+    detached = shell("apply", run_id)
+    git(repo, "switch", "-q", "main")
+    (repo / "list.txt").write_text("first\nmine\n")
+    dirty = shell("apply", run_id)
+    for said in (detached, dirty):
+        assert said.code == 1
+        assert "Cannot apply 1 commit" in said.out
+        assert "moves on" not in said.out
+    assert "on no branch" in detached.out
+    assert "Uncommitted changes would be written over" in dirty.out
+
+
+def test_a_run_that_has_merged_nothing_is_not_called_applied(
+    shell: command_runs.Shell, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = ["python", "-S", "-c", "raise SystemExit(3)"]
+    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([argv]))
+    task = {"id": "add", "do": "Add", "files": ["list.txt"], "isolation": "worktree", "command": argv, "attempts": 1}
+    run = shell("run", command_runs.written(tmp_path, [task]), "--quiet")
+    said = shell("apply", run.json["correlation_id"])
+    assert said.code == 1
+    assert "has merged nothing: there is nothing to apply" in " ".join(said.out.split())

@@ -77,14 +77,24 @@ def _named(paths: Sequence[str]) -> str:
     return problems.in_backticks(paths, SHOWN)
 
 
+def can_be_applied(offer: merge_offer.Offer) -> bool:
+    """Returns whether the work of a run is in the branch, or would come there if it was applied now."""
+    if offer.way == "nothing":
+        return not offer.is_empty
+    return offer.applied or obstacle(offer) is None
+
+
 def describe_offer(offer: merge_offer.Offer) -> str:
     """Returns in one or two lines what would happen, or has happened."""
+    if offer.is_empty:
+        still = ", and is still running" if offer.run_state == "running" else ""
+        return f"Run {offer.run_id} has merged nothing{still}: there is nothing to apply."
     if offer.way == "nothing":
         return f"`{offer.branch or offer.head[:12]}` already has everything that run {offer.run_id} has merged."
     commits = f"{offer.commits} commit{'' if offer.commits == 1 else 's'}"
     how = "moves on to" if offer.way == "forward" else "is merged with"
     did = "Applied" if offer.applied else "Would apply"
-    return (
-        f"{did} {commits} of run {offer.run_id}: `{offer.branch or 'HEAD'}` {how} {offer.revision[:12]}.\n"
-        f"Files: {_named(offer.files)}."
-    )
+    head = f"{did} {commits} of run {offer.run_id}: `{offer.branch or 'HEAD'}` {how} {offer.revision[:12]}."
+    if not can_be_applied(offer):
+        head = f"Cannot apply {commits} of run {offer.run_id} now: {offer.revision[:12]} stays outside of the checkout."
+    return f"{head}\nFiles: {_named(offer.files)}."

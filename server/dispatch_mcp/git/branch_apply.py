@@ -68,6 +68,7 @@ class BranchApply:
             head=repo.head,
             branch=await self._branch(repo),
             busy=await self._busy(repo),
+            is_empty=revision == await self._merger.base(repo, run_refs.Refs(run_id)),
         )
         if await self._merger.is_in(repo, revision, repo.head):
             return repo, offer, ""

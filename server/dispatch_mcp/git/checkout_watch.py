@@ -109,6 +109,22 @@ def differences(before: CheckoutState, after: CheckoutState) -> list[str]:
     return parts
 
 
+def edits(state: CheckoutState) -> list[str]:
+    """Returns the files of a checkout that are not committed and not ignored; new folders end with a slash."""
+    return [path for path, mark in state.files.items() if mark.startswith(("1 ", "u ", "? "))]
+
+
+def gone(before: CheckoutState | None, after: CheckoutState | None) -> list[str]:
+    """Returns the files that were not committed and now are as in the commit, or are not there: edits that are lost.
+
+    What was committed meanwhile is not; where nobody could look again, nothing is said.
+    """
+    if before is None or after is None or before.head != after.head:
+        return []
+    there = frozenset(edits(after))
+    return [path for path in edits(before) if path not in there]
+
+
 def notice(parts: Collection[str]) -> str:
     """Returns what a receipt says of such changes."""
     return f"changed meanwhile in the checkout itself, by this task or somebody else: {'; '.join(parts)}"

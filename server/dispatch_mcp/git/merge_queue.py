@@ -95,6 +95,10 @@ class Merger:
         """Returns what the run has merged, empty when it has begun nothing here."""
         return await self._read(repo, refs.merged)
 
+    async def base(self, repo: git_process.Repository, refs: run_refs.Refs) -> str:
+        """Returns the commit that the run began from, empty when it has begun nothing here."""
+        return await self._read(repo, refs.base)
+
     async def _read(self, repo: git_process.Repository, ref: str) -> str:
         return (await self.git.run(repo.top, "rev-parse", "--verify", "--quiet", ref, codes=(0, 1, 128))).out.strip()
 

@@ -14,13 +14,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.git import checkout_watch, command_log, git_process, inner_work, merge_queue, merge_rules, worktree
+from dispatch_mcp.git import (
+    checkout_watch,
+    command_log,
+    edits_copy,
+    git_process,
+    inner_work,
+    merge_queue,
+    merge_rules,
+    worktree,
+)
 from dispatch_mcp.model import AttemptState, Receipt, digests, failures, ports, run_refs, work_order
 from dispatch_mcp.runs import receipts, task_isolation, tool_permissions
 from dispatch_mcp.text import escape, json_types
@@ -110,6 +120,7 @@ class WorktreeProvider:
         ctx.beat(**{ports.COPY: {"attempt": copy.attempt, "base": copy.base}})
         checkout = checkout_watch.CheckoutWatch(self.git, repo, _declared(work, repo))
         before = await checkout.look()
+        edits = await self._copy_edits(work, repo, before)
         command_log.begin(command_log.file_beside(copy.path))
         try:
             outcome = await carry_out(watch, order)
@@ -120,12 +131,45 @@ class WorktreeProvider:
             raise
         after = await checkout.look() if before else None
         outcome = _with_changes(outcome, before, after)
+        outcome = await self._with_loss(ctx, repo, outcome, edits, checkout_watch.gone(before, after))
         if outcome.state is AttemptState.SUCCEEDED and before and after:
             outcome = await self._unless_moved(copy, outcome, before, after)
         if outcome.state is AttemptState.SUCCEEDED:
             return await self._after_success(ctx, copy, order, outcome, judge)
         receipt = await self._after_failure(copy, work, resumable=watch.resumable and outcome.retryable)
         return _with_receipt(outcome, receipt) if receipt else outcome
+
+    async def _copy_edits(
+        self, work: work_order.WorkOrder, repo: git_process.Repository, state: checkout_watch.CheckoutState | None
+    ) -> edits_copy.EditsCopy | None:
+        """Returns a copy of what is not committed in the checkout, None where there is nothing of that kind."""
+        if state is None or not checkout_watch.edits(state):
+            return None
+        ref = run_refs.Refs(work.run_id).edits(work.task.id, work.attempt)
+        return await edits_copy.EditsCopies(self.git, repo).keep(ref)
+
+    async def _with_loss(
+        self,
+        ctx: ports.TaskContext,
+        repo: git_process.Repository,
+        outcome: model.Outcome,
+        edits: edits_copy.EditsCopy | None,
+        gone: Collection[str],
+    ) -> model.Outcome:
+        """Returns the outcome with what of the user's uncommitted work is gone, said where the run is told of too.
+
+        The copy of that work stays where something of it is missing.
+        """
+        if edits is None:
+            return outcome
+        missing = edits.missing(gone)
+        if missing:
+            detail = edits_copy.notice(edits, missing)
+            ctx.beat(**{ports.LOSS: detail})
+            return _with_receipt(outcome, Receipt(kind="touched", ok=False, detail=detail))
+        with contextlib.suppress(errors.WorkerError):
+            await edits_copy.EditsCopies(self.git, repo).drop(edits)
+        return outcome
 
     async def _unless_moved(
         self,

@@ -16,7 +16,8 @@ class Offer(model.Value):
     `files` are those that would change, `local` what is the user's own and not committed in their way (changed,
     untracked and ignored files, folders, other repositories), `clashes` the files that git cannot merge, `lacking` the
     submodules whose new commit the user's copies of them do not have, `behind_filters` the files that go through
-    filters which the repository configures itself and may not start; `busy` is what the checkout is in the middle of.
+    filters which the repository configures itself and may not start; `busy` is what the checkout is in the middle of;
+    `is_empty` is whether the run has merged nothing so far.
     """
 
     run_id: str
@@ -31,5 +32,6 @@ class Offer(model.Value):
     lacking: tuple[str, ...] = ()
     behind_filters: tuple[str, ...] = ()
     busy: str = ""
+    is_empty: bool = False
     run_state: str = ""
     applied: bool = False

@@ -66,6 +66,9 @@ COPY = "worktree"
 SPENT = "spent"
 """The detail of a beat that says what the attempt has used so far: a `Usage`, which counts if nobody reports it."""
 
+LOSS = "loss"
+"""The detail of a beat that says which of the user's uncommitted work is gone, and how to have it back."""
+
 ANSWER = "answer"
 """The detail of a beat that names what a model has answered: it is not paid for again, whatever fails after it."""
 

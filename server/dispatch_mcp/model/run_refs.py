@@ -47,6 +47,10 @@ class Refs:
         """The commit that the run began from."""
         return f"{self.root}/base"
 
+    def edits(self, task_id: str, attempt: int) -> str:
+        """Returns the name of what was not committed in the checkout before an attempt."""
+        return f"{self.root}/before/{safe_part(task_id)}/{attempt}"
+
     def change(self, state: State, task_id: str, attempt: int) -> str:
         """Returns the name of an attempt's change in that state."""
         return f"{self.root}/{state}/{safe_part(task_id)}/{attempt}"

@@ -194,6 +194,7 @@ class Trace(Answer):
     held: str = ""
     doubts: tuple[str, ...] = ()
     follow_ups: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
     runs: tuple[RunLine, ...] = ()
     tasks: tuple[TaskLine, ...] = ()
     blocked: dict[str, Reason] = Field(default_factory=dict[str, str | NextStep])

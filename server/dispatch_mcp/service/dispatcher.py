@@ -229,7 +229,8 @@ class Dispatcher:
             raise errors.InputError("Nothing can be applied from here.", hint=NextStep(StepKind.LOOK_AT_CHANGE, run_id))
         record = await self.store.run(await self.handles.run_id(run_id), principal=self.principal)
         if not expect:
-            return await self.checkouts.look(record.workspace, record.id)
+            offer = await self.checkouts.look(record.workspace, record.id)
+            return offer.model_copy(update={"run_state": record.state.value})
         offer = await self.checkouts.apply(record.workspace, record.id, expect)
         if self.memory:
             await self.memory.learn_from_applying(record.id)

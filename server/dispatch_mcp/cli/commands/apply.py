@@ -17,7 +17,10 @@ from dispatch_mcp.service import checkouts
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
-    """Prints what would be applied; with a revision, applies it. Raises NotAllowed when an assistant does that."""
+    """Prints what would be applied; with a revision, applies it. Returns 1 when nothing can be applied now.
+
+    Raises NotAllowed when an assistant applies.
+    """
     if options.expect:
         approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
     offer = anyio.run(checkouts.offer, setup.settings, options.run, options.expect)
@@ -27,7 +30,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
         console.say(apply_rules.describe_offer(offer), style="bold")
         for line in advice(offer):
             console.say(line)
-    return console.OK
+    return console.OK if apply_rules.can_be_applied(offer) else console.FAILED
 
 
 def advice(offer: merge_offer.Offer) -> list[str]:

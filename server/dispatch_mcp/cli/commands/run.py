@@ -15,7 +15,7 @@ from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, shel
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, transitions
 from dispatch_mcp.planning import plan_documents
-from dispatch_mcp.service import dispatcher, plan_answers
+from dispatch_mcp.service import dispatcher, plan_answers, traces
 
 PLAN_ID = re.compile(r"^[0-9a-f]{32}$")
 LIVE_ROWS = 12
@@ -91,7 +91,10 @@ async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id:
     await _follow(app, run_id, quiet=options.quiet)
     view = await run_view.load(app.store, run_id, app.principal)
     folder = Path(options.trace_dir) if options.trace_dir else home / "runs" / run_id / "traces"
-    console.emit(await _document(app, view, folder))
+    document = await _document(app, view, folder)
+    console.emit(document)
+    for loss in document.get("losses", []):
+        console.note(loss, style="yellow")
     if not options.quiet:
         _advise(view)
     return exit_code(view, strict=options.strict)
@@ -165,8 +168,8 @@ async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: 
     outcomes = await app.store.outcomes(run_id, [task.id for task in tasks if task.result])
     attempts = await app.store.attempts(run_id)
     last = {attempt.task_id: attempt for attempt in attempts}
-    traces = {task.id: _trace(view, task, outcomes.get(task.id), attempts) for task in tasks}
-    files = input_files.write_traces(folder, traces)
+    files_of_tasks = {task.id: _trace(view, task, outcomes.get(task.id), attempts) for task in tasks}
+    files = input_files.write_traces(folder, files_of_tasks)
     end = view.run.finished_at or view.run.updated_at
     answer = plan_documents.result_document(
         tasks,
@@ -176,7 +179,7 @@ async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: 
         trace_files=files,
         is_partial=view.run.state is not RunState.SUCCEEDED,
     )
-    proof = next_steps.proof(view.next_step())
+    proof, losses = next_steps.proof(view.next_step()), traces.losses(attempts)
     simulation = view.run.dry_run or any(map(_is_simulated, outcomes.values()))
     return {
         **({"proof": proof} if proof else {}),
@@ -184,6 +187,7 @@ async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: 
         **({} if view.run.state is RunState.SUCCEEDED else {"state": view.run.state.value}),
         "correlation_id": run_id,
         **({"simulated": True} if simulation else {}),
+        **({"losses": list(losses)} if losses else {}),
     }
 
 

@@ -63,7 +63,7 @@ def show_run(trace: answers.Trace) -> None:
     console.show(("task", "state", "worker", "agent", "tries", "s", ""), rows)
     for line in money(trace):
         console.say(line, style="yellow" if trace.held else "")
-    for line in messages(trace):
+    for line in (*trace.losses, *messages(trace)):
         console.say(line, style="yellow")
     console.say(_advice(trace.next))
 
