@@ -114,7 +114,7 @@ def edits(state: CheckoutState) -> list[str]:
     return [path for path, mark in state.files.items() if mark.startswith(("1 ", "u ", "? "))]
 
 
-def gone(before: CheckoutState | None, after: CheckoutState | None) -> list[str]:
+def losses(before: CheckoutState | None, after: CheckoutState | None) -> list[str]:
     """Returns the files that were not committed and now are as in the commit, or are not there: edits that are lost.
 
     What was committed meanwhile is not; where nobody could look again, nothing is said.

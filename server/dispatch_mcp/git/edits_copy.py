@@ -40,10 +40,10 @@ class EditsCopy(NamedTuple):
     commit: str
     paths: frozenset[str]
 
-    def missing(self, gone: Collection[str]) -> list[str]:
+    def missing(self, losses: Collection[str]) -> list[str]:
         """Returns the files of the copy that are among these paths, of which some may be folders."""
-        folders = tuple(path for path in gone if path.endswith("/"))
-        return sorted(path for path in self.paths if path in gone or path.startswith(folders))
+        folders = tuple(path for path in losses if path.endswith("/"))
+        return sorted(path for path in self.paths if path in losses or path.startswith(folders))
 
     def way_back(self, paths: Sequence[str]) -> str:
         """Returns the command that brings files back as they were."""
@@ -106,11 +106,11 @@ class EditsCopies:
 
 def _affordable(top: Path, paths: Sequence[str]) -> Iterator[str]:
     """Yields the files, the smallest first, as far as they are not too many or too large; deleted ones are small."""
-    left = MOST_BYTES
+    room = MOST_BYTES
     sizes = sorted((_size(top / path), path) for path in paths if not merge_rules.is_litter(path))
     for size, path in sizes[:MOST_FILES]:
-        left -= size
-        if left < 0:
+        room -= size
+        if room < 0:
             return
         yield path
 

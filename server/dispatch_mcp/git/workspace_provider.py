@@ -131,7 +131,7 @@ class WorktreeProvider:
             raise
         after = await checkout.look() if before else None
         outcome = _with_changes(outcome, before, after)
-        outcome = await self._with_loss(ctx, repo, outcome, edits, checkout_watch.gone(before, after))
+        outcome = await self._with_loss(ctx, repo, outcome, edits, checkout_watch.losses(before, after))
         if outcome.state is AttemptState.SUCCEEDED and before and after:
             outcome = await self._unless_moved(copy, outcome, before, after)
         if outcome.state is AttemptState.SUCCEEDED:
@@ -154,7 +154,7 @@ class WorktreeProvider:
         repo: git_process.Repository,
         outcome: model.Outcome,
         edits: edits_copy.EditsCopy | None,
-        gone: Collection[str],
+        losses: Collection[str],
     ) -> model.Outcome:
         """Returns the outcome with what of the user's uncommitted work is gone, said where the run is told of too.
 
@@ -162,7 +162,7 @@ class WorktreeProvider:
         """
         if edits is None:
             return outcome
-        missing = edits.missing(gone)
+        missing = edits.missing(losses)
         if missing:
             detail = edits_copy.notice(edits, missing)
             ctx.beat(**{ports.LOSS: detail})

@@ -1,0 +1,159 @@
+"""The user's uncommitted work, kept beside an attempt: what was there can be had back, and nothing else is touched."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+from temp_repository import Site, git, make, state_of, write
+
+from dispatch_mcp import model
+from dispatch_mcp.git import checkout_watch, edits_copy, git_process
+from dispatch_mcp.git.checkout_watch import CheckoutState
+from dispatch_mcp.model import run_refs
+
+pytestmark = pytest.mark.anyio
+
+REF = run_refs.Refs("run").edits("Task one", 2)
+DIRTY = {
+    "a.txt": "changed\n",
+    "new/deep/one.txt": "new\n",
+    "name with blanks.txt": "new\n",
+    "-dash.txt": "new\n",
+}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(make(tmp_path / "repo"), tmp_path / "state")
+
+
+async def copy_of(site: Site) -> edits_copy.EditsCopy | None:
+    with anyio.fail_after(60):
+        repo = await git_process.find(site.workspaces.git, str(site.repo))
+        return await edits_copy.EditsCopies(site.workspaces.git, repo).keep(REF)
+
+
+def soil(repo: Path) -> None:
+    for path, text in DIRTY.items():
+        write(repo, path, text)
+    git(repo, "add", "a.txt")
+
+
+async def test_a_copy_holds_changed_staged_new_and_deleted_files_and_leaves_the_checkout_as_it_is(site: Site) -> None:
+    soil(site.repo)
+    (site.repo / "src/b.txt").unlink()
+    before = state_of(site.repo)
+    copy = await copy_of(site)
+    assert copy is not None
+    assert copy.paths == {*DIRTY, "src/b.txt"}
+    assert state_of(site.repo) == before
+    names = git(site.repo, "ls-tree", "-r", "-z", "--name-only", REF).strip("\0").split("\0")
+    assert sorted(names) == sorted(DIRTY)
+    for path in DIRTY:
+        (site.repo / path).unlink()
+    git(site.repo, *copy.way_back(sorted(DIRTY)).split("`")[1].partition(" -- ")[0].split()[1:], "--", *DIRTY)
+    assert {path: (site.repo / path).read_text() for path in DIRTY} == DIRTY
+
+
+async def test_where_all_is_committed_or_ignored_nothing_is_copied(site: Site) -> None:
+    write(site.repo, ".git/info/exclude", "*.log\n")
+    write(site.repo, "x.log", "noise")
+    write(site.repo, "__pycache__/x.pyc", "noise")
+    assert await copy_of(site) is None
+    assert git(site.repo, "for-each-ref", "refs/dispatch") == ""
+
+
+async def test_files_beyond_what_is_affordable_are_left_out_the_largest_first(site: Site) -> None:
+    write(site.repo, "small.txt", "x")
+    write(site.repo, "huge.bin", "")
+    with (site.repo / "huge.bin").open("wb") as file:
+        file.truncate(edits_copy.MOST_BYTES + 1)
+    copy = await copy_of(site)
+    assert copy is not None
+    assert copy.paths == {"small.txt"}
+
+
+async def test_a_checkout_in_the_middle_of_a_merge_is_copied_as_its_files_are(site: Site) -> None:
+    git(site.repo, "checkout", "-q", "-b", "other")
+    write(site.repo, "a.txt", "theirs\n")
+    git(site.repo, "commit", "-qam", "theirs")
+    git(site.repo, "checkout", "-q", "main")
+    write(site.repo, "a.txt", "ours\n")
+    git(site.repo, "commit", "-qam", "ours")
+    git(site.repo, "merge", "-q", "other", check=False)
+    text = (site.repo / "a.txt").read_text()
+    assert "<<<<<<<" in text
+    copy = await copy_of(site)
+    assert copy is not None
+    assert git(site.repo, "show", f"{REF}:a.txt") == text.strip()
+
+
+def test_a_folder_that_is_gone_takes_its_files_along() -> None:
+    copy = edits_copy.EditsCopy(REF, "1" * 40, frozenset({"new/a", "new/b/c", "newer", "x"}))
+    assert copy.missing(["new/"]) == ["new/a", "new/b/c"]
+    assert copy.missing(["x", "y"]) == ["x"]
+    assert copy.missing([]) == []
+
+
+def test_very_many_files_are_listed_by_a_command_and_not_one_by_one() -> None:
+    copy = edits_copy.EditsCopy(REF, "1" * 40, frozenset())
+    paths = [f"f{number}" for number in range(edits_copy.NAMED + 1)]
+    assert "git diff --name-only HEAD 111111111111" in copy.way_back(paths)
+    assert len(edits_copy.notice(copy, paths)) < 700
+    assert "'a b'" in copy.way_back(["a b"])
+
+
+def state(head: str = "h", **files: str) -> CheckoutState:
+    return CheckoutState("main", head, {}, files)
+
+
+@pytest.mark.parametrize(
+    ("after", "losses"),
+    [
+        (state(a="1 .M x 5", b="? 7"), []),
+        (state(a="1 .M y 6", b="? 7"), []),
+        (state(b="? 7"), ["a"]),
+        (state(a="100644 5", b="? 7"), ["a"]),
+        (state(), ["a", "b"]),
+        (state("other"), []),
+        (None, []),
+    ],
+)
+def test_work_is_lost_that_was_not_committed_and_is_no_longer_there_under_the_same_commit(
+    after: CheckoutState | None, losses: list[str]
+) -> None:
+    before = state(a="1 .M x 5", b="? 7", ignored="! 9", declared="100644 3")
+    assert checkout_watch.losses(before, after) == losses
+    assert checkout_watch.losses(None, before) == []
+
+
+@pytest.mark.parametrize(
+    ("harm", "is_lost"),
+    [
+        (lambda repo: git(repo, "checkout", "-q", "--", "a.txt"), True),
+        (lambda repo: git(repo, "stash", "-q", "-u"), True),
+        (lambda repo: shutil.rmtree(repo / "new"), True),
+        (lambda repo: write(repo, "a.txt", "typed on\n"), False),
+        (lambda repo: None, False),
+    ],
+)
+async def test_the_copy_stays_only_where_something_of_it_is_missing(
+    site: Site, harm: Callable[[Path], object], *, is_lost: bool
+) -> None:
+    write(site.repo, "a.txt", "mine\n")
+    write(site.repo, "new/n.txt", "mine\n")
+
+    def work(folder: Path) -> None:
+        write(folder, "src/b.txt", "done\n")
+        harm(site.repo)
+
+    outcome = await site.attempt(site.order(), work)
+    ref = run_refs.Refs("run").edits(site.order().task.id, 1)
+    assert (git(site.repo, "for-each-ref", ref) != "") is is_lost
+    details = [receipt.detail for receipt in outcome.receipts if "Uncommitted work is gone" in receipt.detail]
+    assert bool(details) is is_lost
+    assert outcome.state is model.AttemptState.SUCCEEDED
