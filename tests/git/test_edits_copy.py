@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -134,22 +132,22 @@ def test_work_is_lost_that_was_not_committed_and_is_no_longer_there_under_the_sa
 @pytest.mark.parametrize(
     ("harm", "is_lost"),
     [
-        (lambda repo: git(repo, "checkout", "-q", "--", "a.txt"), True),
-        (lambda repo: git(repo, "stash", "-q", "-u"), True),
-        (lambda repo: shutil.rmtree(repo / "new"), True),
-        (lambda repo: write(repo, "a.txt", "typed on\n"), False),
-        (lambda repo: None, False),
+        (("checkout", "-q", "--", "a.txt"), True),
+        (("stash", "-q", "-u"), True),
+        (("clean", "-fdq"), True),
+        (("stash", "-q", "-u", "--", "nothing-of-that-name"), False),
+        (("status",), False),
     ],
 )
 async def test_the_copy_stays_only_where_something_of_it_is_missing(
-    site: Site, harm: Callable[[Path], object], *, is_lost: bool
+    site: Site, harm: tuple[str, ...], *, is_lost: bool
 ) -> None:
     write(site.repo, "a.txt", "mine\n")
     write(site.repo, "new/n.txt", "mine\n")
 
     def work(folder: Path) -> None:
         write(folder, "src/b.txt", "done\n")
-        harm(site.repo)
+        git(site.repo, *harm, check=False)
 
     outcome = await site.attempt(site.order(), work)
     ref = run_refs.Refs("run").edits(site.order().task.id, 1)
