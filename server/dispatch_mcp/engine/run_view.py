@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import TaskState, like_failures, records
+from dispatch_mcp.model import TaskState, like_failures, ports, records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import budget, step_choice
 from dispatch_mcp.store import sqlite_store
@@ -86,3 +86,8 @@ async def load(store: sqlite_store.Store, run_id: str, principal: str) -> RunVie
     run, plan, tasks, attempts, failures, is_driven = await store.whole_run(run_id, principal=principal)
     newest = {attempt.task_id: attempt for attempt in attempts}
     return RunView(run, plan, tasks, newest, store.now(), failures, is_driven)
+
+
+def losses(attempts: Sequence[records.AttemptRecord]) -> tuple[str, ...]:
+    """Returns which uncommitted work of the user's is gone since attempts began, and how to have it back."""
+    return tuple(dict.fromkeys(str(attempt.beat[ports.LOSS]) for attempt in attempts if ports.LOSS in attempt.beat))

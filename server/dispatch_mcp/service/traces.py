@@ -13,7 +13,7 @@ import anyio.to_thread
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.agents import a2a_card
 from dispatch_mcp.engine import council_rounds, executor, run_view
-from dispatch_mcp.model import TaskState, WorkerKind, like_failures, ports, records, transitions
+from dispatch_mcp.model import TaskState, WorkerKind, like_failures, records, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_checks
 from dispatch_mcp.process import computation
@@ -165,7 +165,7 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
         spend=spend,
         context=_context(attempts),
         doubts=_doubts(attempts),
-        losses=losses(attempts),
+        losses=run_view.losses(attempts),
         limits=budget.ceilings(limits),
         left=budget.remaining(limits, spend, attempts=_counting(attempts), minutes=minutes),
         follow_ups=tuple((await _left_to_do(store, view))[:PAGE]),
@@ -176,11 +176,6 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
 def _counting(attempts: Sequence[records.AttemptRecord]) -> int:
     """Returns how many attempts count against a ceiling: all whose agent could be started."""
     return sum(attempt.error_kind != transitions.NO_AGENT for attempt in attempts)
-
-
-def losses(attempts: Sequence[records.AttemptRecord]) -> tuple[str, ...]:
-    """Returns which uncommitted work of the user's is gone since attempts began, and how to have it back."""
-    return tuple(dict.fromkeys(str(attempt.beat[ports.LOSS]) for attempt in attempts if ports.LOSS in attempt.beat))
 
 
 def _doubts(attempts: Sequence[records.AttemptRecord]) -> tuple[str, ...]:

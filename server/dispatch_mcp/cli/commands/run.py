@@ -15,7 +15,7 @@ from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, shel
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, transitions
 from dispatch_mcp.planning import plan_documents
-from dispatch_mcp.service import dispatcher, plan_answers, traces
+from dispatch_mcp.service import dispatcher, plan_answers
 
 PLAN_ID = re.compile(r"^[0-9a-f]{32}$")
 LIVE_ROWS = 12
@@ -168,8 +168,8 @@ async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: 
     outcomes = await app.store.outcomes(run_id, [task.id for task in tasks if task.result])
     attempts = await app.store.attempts(run_id)
     last = {attempt.task_id: attempt for attempt in attempts}
-    files_of_tasks = {task.id: _trace(view, task, outcomes.get(task.id), attempts) for task in tasks}
-    files = input_files.write_traces(folder, files_of_tasks)
+    traces = {task.id: _trace(view, task, outcomes.get(task.id), attempts) for task in tasks}
+    files = input_files.write_traces(folder, traces)
     end = view.run.finished_at or view.run.updated_at
     answer = plan_documents.result_document(
         tasks,
@@ -179,7 +179,7 @@ async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: 
         trace_files=files,
         is_partial=view.run.state is not RunState.SUCCEEDED,
     )
-    proof, losses = next_steps.proof(view.next_step()), traces.losses(attempts)
+    proof, losses = next_steps.proof(view.next_step()), run_view.losses(attempts)
     simulation = view.run.dry_run or any(map(_is_simulated, outcomes.values()))
     return {
         **({"proof": proof} if proof else {}),
@@ -203,7 +203,7 @@ def _trace(
 ) -> dict[str, model.Json]:
     return {
         "correlation_id": view.run.id,
-        "task": task.model_dump(mode="json"),
+        "task": task._asdict(),
         "attempts": [attempt.model_dump(mode="json") for attempt in attempts if attempt.task_id == task.id],
         "outcome": outcome.model_dump(mode="json") if outcome else None,
     }
