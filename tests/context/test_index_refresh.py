@@ -61,7 +61,7 @@ def test_words_of_a_file_that_is_gone_are_found_no_more(root: Path, index: file_
     (root / "shop/money.py").unlink()
     index.refresh()
     search = index_search.Search(index)
-    assert not search.evidence(context_query.read("money"), {}).parts
+    assert not search.evidence(context_query.read("money")).parts
     assert names(index) == {"cart_value", "session_value"}
 
 

@@ -47,7 +47,7 @@ def search(index: file_index.Index) -> index_search.Search:
 def ask(
     search: index_search.Search, text: str, votes: Mapping[str, float] | None = None
 ) -> index_search.ranking.Evidence:
-    return search.evidence(context_query.read(text), votes or {})
+    return search.evidence(context_query.read(text), index_search.Votes(votes or {}, {}, {}))
 
 
 def test_source_is_a_candidate_and_tests_and_documents_are_evidence(search: index_search.Search) -> None:
@@ -118,7 +118,7 @@ def test_votes_count_only_for_files_that_are_there(search: index_search.Search) 
 
 def test_the_best_files_are_completed_with_all_their_parts(search: index_search.Search) -> None:
     query = context_query.read("keep discount")
-    found = search.evidence(query, {})
+    found = search.evidence(query)
     completed = search.complete(query, found, ["shop/cart.py", "shop/money.py"])
     names = {(part.path, part.name) for part in completed.parts}
     assert {("shop/cart.py", "Cart.total"), ("shop/money.py", "rounded")} <= names
@@ -134,7 +134,7 @@ def test_only_the_first_files_are_completed(root: Path, index: file_index.Index)
     search = index_search.Search(index)
     query = context_query.read("zebra")
     paths = [f"many/file_{at}.py" for at in range(10)]
-    completed = search.complete(query, search.evidence(query, {}), paths)
+    completed = search.complete(query, search.evidence(query), paths)
     assert {part.path for part in completed.parts} == set(paths[: index_search.FULL_FILES])
 
 
@@ -195,23 +195,24 @@ def history() -> Iterator[pack_builder.History]:
 
 def test_commits_with_alike_subjects_vote_for_the_source_that_they_touched(history: pack_builder.History) -> None:
     votes = history.votes(context_query.read("Rounding of money"))
-    assert max(votes, key=votes.__getitem__) == "shop/money.py"
-    assert votes["shop/money.py"] == 1.0
-    assert "tests/test_money.py" not in votes
+    assert max(votes.source, key=votes.source.__getitem__) == "shop/money.py"
+    assert votes.source["shop/money.py"] == 1.0
+    assert "tests/test_money.py" not in votes.source
+    assert votes.beside["tests/test_money.py"] == 1.0
 
 
 def test_a_commit_that_touched_very_much_says_nothing(history: pack_builder.History) -> None:
-    assert not any(path.startswith("src/") for path in history.votes(context_query.read("Round everything")))
+    assert not any(path.startswith("src/") for path in history.votes(context_query.read("Round everything")).source)
 
 
 def test_only_older_commits_count_and_never_the_one_that_is_asked_about(history: pack_builder.History) -> None:
     query = context_query.read("Keep the discount")
-    assert history.until(200).votes(query) == {}
-    assert set(history.until(300).votes(query)) == {"shop/cart.py"}
-    assert history.until(301, "b" * 40).votes(query).keys() == {"shop/cart.py", "shop/money.py"}
-    assert history.until(300, "b" * 12).votes(query) == {}
+    assert history.until(200).votes(query).source == {}
+    assert set(history.until(300).votes(query).source) == {"shop/cart.py"}
+    assert history.until(301, "b" * 40).votes(query).source.keys() == {"shop/cart.py", "shop/money.py"}
+    assert history.until(300, "b" * 12).votes(query).source == {}
 
 
 @pytest.mark.parametrize("text", ["", "zebra", "the of"])
 def test_no_alike_commit_no_votes(history: pack_builder.History, text: str) -> None:
-    assert history.votes(context_query.read(text)) == {}
+    assert history.votes(context_query.read(text)) == index_search.NO_VOTES

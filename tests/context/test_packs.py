@@ -17,9 +17,8 @@ def item(path: str, text: str = "text", first: int = 1, why: packs.Why = "scored
     return packs.Item(f"file:{path}#L{first}-{last}", path, text, 7, why, first, last, name)
 
 
-def test_an_empty_pack_is_an_empty_text() -> None:
-    assert packs.Pack(1_000).text == ""
-    assert packs.Pack(1_000).tokens == 0
+def test_an_empty_pack_says_that_nothing_matches() -> None:
+    assert packs.Pack(1_000).text == packs.NOTHING
 
 
 def test_pieces_of_a_file_stand_under_its_path_by_their_lines() -> None:

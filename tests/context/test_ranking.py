@@ -249,3 +249,18 @@ def test_a_score_is_linear_in_the_features(features: dict[str, float]) -> None:
     double = {name: 2 * value for name, value in whole.items()}
     score = ranking.linear(whole, ranking.FILE_WEIGHTS)
     assert math.isclose(ranking.linear(double, ranking.FILE_WEIGHTS), 2 * score, abs_tol=1e-9)
+
+
+def test_a_file_that_is_no_source_stands_behind_source_of_the_same_probability_unless_the_task_is_about_such() -> None:
+    unsure = ranking.Ranking({"README.md": 0.3, "shop/cart.py": 0.3, "shop/money.py": 0.4}, ())
+    assert unsure.order == ["shop/money.py", "shop/cart.py", "README.md"]
+    about_others = ranking.Ranking({"README.md": 0.7, "shop/cart.py": 0.3}, ())
+    assert about_others.order == ["README.md", "shop/cart.py"]
+    assert math.isclose(about_others.beside, 0.7)
+
+
+def test_nothing_speaks_for_a_workspace_without_words_names_or_past_commits() -> None:
+    assert not ranking.Evidence(kind_chances={"source": 0.9, "docs": 0.1}).speaks
+    assert ranking.Evidence(kind_chances={"source": 0.1, "docs": 0.9}).speaks
+    assert evidence(alike("shop/cart.py")).speaks
+    assert evidence([], votes={"shop/cart.py": 1.0}, named=["shop/cart.py"]).speaks

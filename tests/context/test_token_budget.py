@@ -151,3 +151,65 @@ def test_the_cost_of_a_part_counts_its_path_and_title() -> None:
 def test_nothing_is_chosen_from_nothing() -> None:
     assert token_budget.choose([], read, 1_000) == token_budget.Chosen((), (), 0)
     assert token_budget.choose([], read, 1_000, characters=math.inf).tokens == 0
+
+
+def window(first: int, last: int, *, name: str = "long", path: str = "a.py") -> ranking.Part:
+    size = len(read(path, first, last))
+    return ranking.Part(first, path, "function", name, first, last, size, 1.0, frozenset())
+
+
+def test_a_definition_that_was_cut_into_windows_is_given_to_its_end() -> None:
+    ranked = [(window(61, 120), 5.0), (window(1, 60), 1.0), (window(121, 150), -3.0)]
+    chosen = token_budget.choose(ranked, read, 20_000)
+    assert [(choice.part.first, choice.part.last) for choice in chosen.parts] == [(1, 150)]
+    assert chosen.parts[0].text == read("a.py", 1, 150)
+
+
+def test_a_definition_that_would_take_too_much_is_given_by_its_best_windows() -> None:
+    ranked = [(window(61, 120), 5.0), (window(1, 60), 1.0), (window(121, 180), -3.0)]
+    chosen = token_budget.choose(ranked, read, 1_500)
+    assert chosen.parts[0].part.first == 61
+    assert chosen.tokens <= 1_500
+
+
+@pytest.mark.parametrize("second", [window(70, 120), window(61, 120, name="other"), window(61, 120, path="b.py")])
+def test_parts_that_do_not_run_on_in_one_definition_stay_apart(second: ranking.Part) -> None:
+    chosen = token_budget.choose([(window(1, 60), 2.0), (second, 1.0)], read, 20_000)
+    assert [choice.part.last for choice in chosen.parts] == [60, 120]
+
+
+def test_what_brings_too_little_for_its_tokens_is_left_out_however_much_room_there_is() -> None:
+    ranked = [(part("a.py", 1, 20), 9.0), (part("b.py", 2, 20), 8.0), (part("c/d.py", 3, 200), -4.0)]
+    chosen = token_budget.choose(ranked, read, 20_000, least=token_budget.LEAST)
+    assert [choice.part.path for choice in chosen.parts] == ["a.py", "b.py"]
+    assert chosen.leftovers == ()
+
+
+@given(ranked_parts())
+def test_the_best_part_is_always_worth_its_tokens(ranked: list[tuple[ranking.Part, float]]) -> None:
+    chosen = token_budget.choose(ranked, read, 20_000, least=token_budget.LEAST)
+    assert not ranked or chosen.parts
+
+
+def test_a_line_without_a_name_is_worth_nothing_by_itself() -> None:
+    fragment = ranking.Part(1, "a.py", "module", "", 1, 1, len("import os"), 9.0, frozenset())
+    chosen = token_budget.choose([(fragment, 9.0), (part("b.py", 1, 3), 1.0)], read, 1_000)
+    assert [choice.part.path for choice in chosen.parts] == ["b.py"]
+
+
+@given(ranked_parts(), st.integers(0, 900), st.integers(0, 900))
+def test_source_and_other_files_keep_to_their_rooms(
+    ranked: list[tuple[ranking.Part, float]], source: int, beside: int
+) -> None:
+    pages = [(found._replace(path="README.md"), score) for found, score in ranked if found.path == "b.py"]
+    rest = [row for row in ranked if row[0].path != "b.py"]
+
+    def lines(path: str, first: int, last: int) -> str:
+        return read("b.py" if path == "README.md" else path, first, last)
+
+    chosen = token_budget.choose([*rest, *pages], lines, 1_500, rooms=token_budget.Rooms(source, beside))
+    spent = {True: 0, False: 0}
+    for choice in chosen.parts:
+        spent[choice.part.path == "README.md"] += choice.tokens
+    assert spent[False] <= source
+    assert spent[True] <= beside

@@ -19,6 +19,8 @@ CHARACTERS_A_TOKEN: Final = 3.6
 """Whoever counts tokens by characters finds the parts within the budget too."""
 _NAMED: Final = 5
 """Further paths that are listed with the name of their best part."""
+_BEFORE: Final = 12
+"""Likeliest files that are listed before those that go with them, such as their tests."""
 _LEFT_OUT: Final = 3
 """Scored parts that did not fit and are listed with their keys."""
 _SHOWN_WITHHELD: Final = 20
@@ -78,8 +80,8 @@ def assemble(request: Request) -> packs.Pack:
     for offer in request.offers:
         _offer(draft, offer, int(offer.share * request.budget))
     candidates = [(part, score) for part, score in request.ranks.parts if request.allows(part.path)]
-    files = [path for path in request.ranks.files if request.allows(path)]
-    leftovers = _scored(draft, candidates, request.read)
+    files = [path for path in request.ranks.order if request.allows(path)]
+    leftovers = _scored(draft, candidates, request.read, request.ranks.beside)
     return _fitted(_pack(request, draft, files, _tops(candidates), leftovers))
 
 
@@ -140,19 +142,47 @@ def key_of(part: ranking.Part) -> str:
     return f"file:{part.path}#L{part.first}-{part.last}"
 
 
-def _scored(draft: _Draft, parts: Sequence[tuple[ranking.Part, float]], read: token_budget.Read) -> list[packs.LeftOut]:
+def _scored(
+    draft: _Draft, parts: Sequence[tuple[ranking.Part, float]], read: token_budget.Read, beside: float
+) -> list[packs.LeftOut]:
     spans: dict[str, list[Span]] = {}
     for item in draft.items:
         spans.setdefault(item.path, []).append((item.first, item.last))
     free = [(part, score) for part, score in parts if not _inside(spans.get(part.path, ()), part)]
     size = sum(len(item.text) + token_budget.CHARACTERS for item in draft.items)
-    got = token_budget.choose(free, read, draft.budget - draft.tokens, characters=draft.characters - size)
+    room = draft.budget - draft.tokens
+    got = token_budget.choose(
+        free,
+        read,
+        room,
+        characters=draft.characters - size,
+        least=token_budget.LEAST,
+        rooms=_rooms(room, beside),
+    )
     for part, text, cost in got.parts:
         draft.items.append(
             packs.Item(key_of(part), part.path, text, cost, "scored", part.first, part.last, _name(part))
         )
         draft.tokens += cost
     return [packs.LeftOut(key_of(choice.part), choice.tokens) for choice in got.leftovers]
+
+
+def _rooms(room: int, beside: float) -> token_budget.Rooms:
+    """Returns what of the room source and other files may take, when the latter have that much of the probability."""
+    share = beside if beside > _UNSURE else _ALWAYS + _HELD_BACK * beside
+    return token_budget.Rooms(round(room * (1 - _RESERVED * max(0.0, beside - _SURE))), round(room * share))
+
+
+# How a budget is shared between source and other files, fitted on development commits of all kinds (ADR 0015).
+_RESERVED = 0.8
+"""How fast the room that is kept from source grows with the probability that a task is about other files."""
+_SURE = 0.3
+"""Probability up to which nothing is kept from source."""
+_UNSURE = 0.4
+"""Probability up to which other files get less than their share: most such tasks are about source after all."""
+_HELD_BACK = 0.6
+_ALWAYS = 0.04
+"""Share of the room that other files may take however little speaks for them."""
 
 
 def _name(part: ranking.Part) -> str:
@@ -177,7 +207,9 @@ def _pack(
     request: Request, draft: _Draft, files: Sequence[str], tops: Mapping[str, str], leftovers: Sequence[packs.LeftOut]
 ) -> packs.Pack:
     there = {item.path for item in draft.items}
-    paths = [path for path in dict.fromkeys([*files, *request.see_also]) if path not in there and request.allows(path)]
+    first, rest = files[:_BEFORE], files[_BEFORE:]
+    order = dict.fromkeys([*first, *request.see_also, *rest])
+    paths = [path for path in order if path not in there and request.allows(path)]
     also = paths[:MAX_ALSO]
     names = {path: tops[path] for path in also[:_NAMED] if path in tops}
     return packs.Pack(
@@ -233,7 +265,8 @@ def _fitted(pack: packs.Pack) -> packs.Pack:
     pack = _with_fitted_lists(pack)
     while pack.chosen and (over := pack.tokens - pack.budget) > 0:
         *items, last = pack.chosen
-        head, rest = cut(last, token_budget.cost(last.path, last.text) - over - token_budget.HEADER)
+        room = token_budget.cost(last.path, last.text) - over - token_budget.HEADER
+        head, rest = cut(last, room) if last.why != "scored" else (None, last)
         is_shorter = head is not None and head.text != last.text
         shorter = (*items, head) if head is not None and is_shorter else tuple(items)
         missing = left_out(rest if is_shorter else last)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import posixpath
 import sqlite3
@@ -11,16 +10,34 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
-from dispatch_mcp.context import chunks, context_query, file_index, ranking
+from dispatch_mcp.context import chunks, context_query, file_index, file_kinds, ranking
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import languages
 
 PARTS: Final = 200
 """Parts of source files that a question brings."""
 OTHERS: Final = 50
-"""Parts of tests, documents and examples that a question brings."""
+"""Parts of tests, documents and examples that speak for source files."""
+BESIDE: Final = 60
+"""Parts of files that are no source which may be what a task is about; half as many may be tests."""
+OF_A_KIND: Final = 12
+"""Files of a kind that a task is probably about, those least deep, which are candidates whatever words they hold."""
+LIKELY: Final = 0.08
+"""Probability of a kind from which on its files are candidates for that alone."""
+WRITES_TESTS: Final = 0.1
+"""Probability that a task is about tests from which on their text may be given; otherwise they are named."""
+COVERED: Final = 5
+"""Likeliest source files whose tests are named."""
+TESTS: Final = 3
+"""Tests of one source file that are named."""
+PAST: Final = 5
+"""Files that are no source which are named because past commits with alike subjects touched them."""
+SUPPORT: Final = 5
+"""Tests and documents that are named for the words they hold."""
+HEADS: Final = 60
+"""First parts of a file that is no source which become candidates."""
 LARGE: Final = 3_000
 """Files from which on the words that every fourth part holds are not searched for."""
 RAREST: Final = 8
@@ -28,7 +45,9 @@ RAREST: Final = 8
 MEMORY: Final = 5_000
 """Parts whose words are kept between questions."""
 FULL_FILES: Final = 6
-"""Best files of which every part becomes a candidate."""
+"""Best source files of which every part becomes a candidate."""
+FULL_BESIDE: Final = 6
+"""Best files that are no source of which the first HEADS parts become candidates."""
 NEAREST: Final = 30
 """Past commits with the most alike subjects, whose files get votes."""
 WIDEST: Final = 15
@@ -46,7 +65,10 @@ class Files:
     by_stem: Mapping[str, Sequence[str]]
     by_subject: Mapping[str, Sequence[str]]
     by_base: Mapping[str, Sequence[str]]
+    by_kind: Mapping[file_kinds.FileKind, Sequence[str]]
+    beside_by_stem: Mapping[str, Sequence[str]]
     importers: Mapping[str, Sequence[tuple[str, str]]]
+    tests: Mapping[str, Sequence[str]]
     near: dict[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     texts: dict[str, str] = field(default_factory=dict[str, str])
     lines: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
@@ -61,7 +83,10 @@ def load(db: sqlite3.Connection) -> Files:
     by_stem: dict[str, list[str]] = defaultdict(list)
     by_subject: dict[str, list[str]] = defaultdict(list)
     by_base: dict[str, list[str]] = defaultdict(list)
+    by_kind: dict[file_kinds.FileKind, list[str]] = defaultdict(list)
+    beside_by_stem: dict[str, list[str]] = defaultdict(list)
     importers: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    tests: dict[str, list[str]] = defaultdict(list)
     for file, path, role, names in db.execute("SELECT id, path, role, imports FROM files ORDER BY path"):
         ids[path], roles[path] = file, role
         imports[path] = targets = names.split("\n") if names else ()
@@ -72,7 +97,19 @@ def load(db: sqlite3.Connection) -> Files:
                 by_stem[stem].append(path)
             by_subject[languages.subject(path)].append(path)
             by_base[_end(posixpath.splitext(path)[0])].append(path)
-    return Files(file_index.generation(db), ids, roles, imports, by_stem, by_subject, by_base, importers)
+        if role == "test":
+            tests[languages.subject(path)].append(path)
+        kind = file_kinds.of(path)
+        if kind != "source" and role != "copy" and path not in _READ_ANYWAY:
+            by_kind[kind].append(path)
+            for stem in frozenset[str]().union(*ranking.path_stems(path)):
+                beside_by_stem[stem].append(path)
+    for paths in by_kind.values():
+        paths.sort(key=lambda path: (path.count("/"), path))
+    generation = file_index.generation(db)
+    return Files(
+        generation, ids, roles, imports, by_stem, by_subject, by_base, by_kind, beside_by_stem, importers, tests
+    )
 
 
 def _end(name: str) -> str:
@@ -81,7 +118,29 @@ def _end(name: str) -> str:
     return folder.rpartition("/")[2] if base in {"__init__", "index", "mod"} else base
 
 
+_READ_ANYWAY: Final = frozenset({"AGENTS.md", "CLAUDE.md"})
+"""Rules of a project, which every worker has; only a task that names them is about them."""
+_ELSEWHERE: Final = frozenset({"test", "copy"})
+"""Roles of files that are no candidates for what they hold, or only some of them."""
+
 _Row = tuple[int, chunks.Kind, str, int, int, int, int]
+_HitRow = tuple[str, float, int, chunks.Kind, str, int, int, int, int]
+
+
+class Votes(NamedTuple):
+    """What past commits with alike subjects touched, as shares from 0 to 1 by path.
+
+    `source` are source files, `beside` all others, `alone` those others that were touched without any source;
+    `source_share` is the share of the commits that touched source, a half when there are none.
+    """
+
+    source: Mapping[str, float]
+    beside: Mapping[str, float]
+    alone: Mapping[str, float]
+    source_share: float = 0.5
+
+
+NO_VOTES: Final = Votes({}, {}, {})
 
 
 class Search:
@@ -101,50 +160,108 @@ class Search:
             self._files = load(self._index.db)
         return self._files
 
-    def evidence(self, query: context_query.Query, votes: Mapping[str, float]) -> ranking.Evidence:
+    def evidence(self, query: context_query.Query, votes: Votes | None = None) -> ranking.Evidence:
         """Returns everything that bears on `query`; `votes` are those of the history."""
-        db, files = self._index.db, self._current()
+        db, files, votes = self._index.db, self._current(), votes or NO_VOTES
         rare = rarity(db, query)
-        own = list(self._hits("code", query, query.match(rare if len(files.ids) > LARGE else {}), PARTS))
-        support = list(self._hits("prose", query, query.match_rarest(rare, RAREST), OTHERS))
+        own = list(self._parts(query, self._hits("code", query.match(rare if len(files.ids) > LARGE else {}), PARTS)))
+        rows = self._hits("prose", query.match_rarest(rare, RAREST), OTHERS + 2 * BESIDE)
+        support = list(self._parts(query, rows[:OTHERS]))
+        chances = file_kinds.chances(query)
+        beside_parts = self._others(query, rows, {part.id: part for part in support})
+        if chances["test"] < WRITES_TESTS:
+            beside_parts = [part for part in beside_parts if languages.role(part.path) != "test"]
         name_matches = self._named(query)
         definitions = self._defined(query)
         subjects = {languages.subject(part.path) for part in support}
         subject_matches = [
             path for subject in sorted(subjects) for path in files.by_subject.get(subject, ())[:3] if subject
         ]
-        live_votes = {path: share for path, share in votes.items() if path in files.ids}
+        live_votes = {path: share for path, share in votes.source.items() if path in files.ids}
+        beside_votes = {path: share for path, share in votes.beside.items() if path in files.ids}
         paths = dict.fromkeys(
             [*(part.path for part in own), *name_matches, *subject_matches, *live_votes, *definitions]
         )
-        tests = dict.fromkeys(part.path for part in support)
+        beside = dict.fromkeys(
+            [
+                *(part.path for part in beside_parts),
+                *self._named_beside(query),
+                *(path for kind, chance in chances.items() if chance >= LIKELY for path in self._of_kind(kind)),
+                *sorted(beside_votes, key=lambda path: -beside_votes[path])[:BESIDE],
+            ]
+        )
+        tests = dict.fromkeys([*(part.path for part in support), *beside])
         return ranking.Evidence(
             parts=own,
             support=support,
+            beside_parts=beside_parts,
             near={path: self._neighbours(path) for path in (*paths, *tests)},
             votes=live_votes,
+            beside_votes=beside_votes,
+            alone_votes=votes.alone,
+            past_source=votes.source_share,
             rarity=rare,
             definitions=definitions,
             paths=list(paths),
+            beside=list(beside),
             roles={path: files.roles[path] for path in (*paths, *tests)},
+            kind_chances=chances,
         )
+
+    def _others(
+        self, query: context_query.Query, rows: Sequence[_HitRow], parts: Mapping[int, ranking.Part]
+    ) -> list[ranking.Part]:
+        """Returns the best parts of files that are no source; those in `parts` are there already."""
+        tests = [row for row in rows if languages.role(row[0]) == "test"][: BESIDE // 2]
+        rest = [row for row in rows if file_kinds.of(row[0]) != "source" and languages.role(row[0]) not in _ELSEWHERE]
+        fresh = [row for row in (*tests, *rest[:BESIDE]) if row[2] not in parts]
+        near = [part for part in parts.values() if languages.role(part.path) not in {"source", "copy"}]
+        return [*near, *self._parts(query, fresh)]
+
+    def _of_kind(self, kind: file_kinds.FileKind) -> Sequence[str]:
+        return self.files.by_kind.get(kind, ())[:OF_A_KIND]
+
+    def _named_beside(self, query: context_query.Query) -> list[str]:
+        """Returns files that are no source and whose path holds words of the task, those that hold most first."""
+        counts: dict[str, float] = defaultdict(float)
+        for term in query.terms:
+            matches = self.files.beside_by_stem.get(term, ())
+            for path in matches[:200]:
+                base, folders = ranking.path_stems(path)
+                counts[path] += 1.0 / len(base) if term in base else 0.3 / len(folders)
+        best = sorted(counts, key=lambda path: (-counts[path], path.count("/"), path))[:BESIDE]
+        paths = [ending.lstrip("./") for ending in query.paths]
+        exact = [
+            path
+            for path in (self.files.ids if paths else ())
+            if file_kinds.of(path) != "source" and any(path == end or path.endswith(f"/{end}") for end in paths)
+        ]
+        return list(dict.fromkeys([*exact[:20], *best]))
 
     def complete(
         self, query: context_query.Query, evidence: ranking.Evidence, paths: Iterable[str]
     ) -> ranking.Evidence:
-        """Returns `found` with all parts of the first FULL_FILES of `paths`, best first."""
-        ids = {part.id for part in evidence.parts}
+        """Returns `found` with all parts of the first files of `paths`, best first."""
+        paths = list(paths)
+        source = [path for path in paths if file_kinds.of(path) == "source"][:FULL_FILES]
+        shut = {"source"} if evidence.kind_chances.get("test", 1.0) >= WRITES_TESTS else {"source", "test"}
+        beside = [path for path in paths if file_kinds.of(path) not in shut][:FULL_BESIDE]
+        ids = {part.id for part in (*evidence.parts, *evidence.beside_parts)}
         rows = [
             (path, row)
-            for path in itertools.islice(paths, FULL_FILES)
+            for path in (*source, *beside)
             for row in self._index.db.execute(
-                "SELECT id, kind, name, first, last, start, end FROM chunks WHERE file = ? AND kind != 'test'",
-                (self.files.ids[path],),
+                "SELECT id, kind, name, first, last, start, end FROM chunks WHERE file = ? AND kind != 'test'"
+                " ORDER BY first LIMIT ?",
+                (self.files.ids[path], -1 if file_kinds.of(path) == "source" else HEADS),
             )
             if row[0] not in ids
         ]
+        fresh = [self._part(query, path, 0.0, row) for path, row in rows]
         return dataclasses.replace(
-            evidence, parts=[*evidence.parts, *(self._part(query, path, 0.0, row) for path, row in rows)]
+            evidence,
+            parts=[*evidence.parts, *(part for part in fresh if file_kinds.of(part.path) == "source")],
+            beside_parts=[*evidence.beside_parts, *(part for part in fresh if file_kinds.of(part.path) != "source")],
         )
 
     def parts_of(self, query: context_query.Query, path: str) -> list[ranking.Part]:
@@ -155,6 +272,26 @@ class Search:
         ).fetchall()
         return [self._part(query, path, 0.0, row) for row in rows]
 
+    def beside(self, evidence: ranking.Evidence, order: Sequence[str]) -> list[str]:
+        """Returns what goes with the likeliest source files: tests of them, and what past commits touched as well."""
+        source = [path for path in order if file_kinds.of(path) == "source"][:COVERED]
+        tests = [path for name in source for path in self._tests(name)]
+        support = sorted(evidence.support, key=lambda part: (-part.score, part.path))
+        past = sorted(evidence.beside_votes, key=lambda path: (-evidence.beside_votes[path], path))
+        return list(
+            dict.fromkeys([*tests, *past[:PAST], *list(dict.fromkeys(part.path for part in support))[:SUPPORT]])
+        )
+
+    def _tests(self, path: str) -> list[str]:
+        """Returns the tests of a source file: those named after it, else those that import it."""
+        files = self.files
+        namesakes = [test for test in files.tests.get(languages.subject(path), ()) if test != path][:TESTS]
+        if namesakes:
+            return namesakes
+        stem = posixpath.splitext(path)[0]
+        importers = files.importers.get(_end(stem), ())[:200]
+        return [test for test, name in importers if files.roles[test] == "test" and fits(name, path)][:TESTS]
+
     def lines(self, path: str, first: int, last: int) -> str:
         """Returns lines of a file, both ends included."""
         cache = self.files.lines
@@ -164,12 +301,13 @@ class Search:
             cache[path] = self.text(path).split("\n")
         return "\n".join(cache[path][first - 1 : last])
 
-    def _hits(self, table: str, query: context_query.Query, match: str, most: int) -> Iterator[ranking.Part]:
+    def _hits(self, table: str, match: str, most: int) -> list[_HitRow]:
+        """Returns the best parts of a table of words, best first, as rows."""
         if not match:
-            return
+            return []
         # A word in the path or the name counts four or six times one in the body: weighted columns were measured to
         # be worth it (ADR 0015).
-        rows = self._index.db.execute(
+        return self._index.db.execute(
             f"SELECT files.path, hits.score, chunks.id, kind, name, first, last, start, end"  # noqa: S608  # two names
             f" FROM (SELECT rowid, bm25({table}, 4.0, 6.0, 1.0) AS score FROM {table} WHERE {table} MATCH ?"
             f" ORDER BY score LIMIT {most * 2}) AS hits"
@@ -177,8 +315,10 @@ class Search:
             f" ORDER BY hits.score, chunks.id LIMIT {most}",
             (match,),
         ).fetchall()
-        for path, score, *row in sorted(rows, key=lambda row: row[0]):
-            yield self._part(query, path, -score, tuple(row))
+
+    def _parts(self, query: context_query.Query, rows: Sequence[_HitRow]) -> Iterator[ranking.Part]:
+        for path, score, chunk, kind, name, first, last, start, end in sorted(rows, key=lambda row: row[0]):
+            yield self._part(query, path, -score, (chunk, kind, name, first, last, start, end))
 
     def _part(
         self, query: context_query.Query, path: str, score: float, row: tuple[int, chunks.Kind, str, int, int, int, int]
@@ -292,32 +432,43 @@ def rarity(db: sqlite3.Connection, query: context_query.Query) -> dict[str, floa
     return rarities
 
 
-def votes(
-    db: sqlite3.Connection, query: context_query.Query, *, before: int | None = None, but: str = ""
-) -> dict[str, float]:
-    """Returns which files the commits with the nearest subjects touched: shares from 0 to 1 by path.
+def votes(db: sqlite3.Connection, query: context_query.Query, *, before: int | None = None, but: str = "") -> Votes:
+    """Returns which files the commits with the nearest subjects touched.
 
     Only commits older than `before` count, and not the one whose id starts with `but`.
     """
     if not query.words:
-        return {}
+        return NO_VOTES
     match = " OR ".join(f'"{word}"' for word in query.words)
     rows = db.execute(
         "SELECT sha, files, -hits.rank FROM (SELECT rowid, rank FROM subjects WHERE subjects MATCH ? ORDER BY rank"
         " LIMIT ?) AS hits JOIN commits ON commits.id = hits.rowid WHERE time < ? ORDER BY hits.rank",
-        (match, NEAREST * (20 if before is not None else 2), before if before is not None else 1 << 62),
-    )
+        (match, NEAREST * (20 if before is not None else 3), before if before is not None else 1 << 62),
+    ).fetchall()
+    commits = [
+        ([path for path in paths.split("\n") if path], score)
+        for sha, paths, score in rows
+        if not (but and sha[:12] == but[:12])
+    ]
+    source = [([path for path in paths if file_kinds.of(path) == "source"], score) for paths, score in commits]
+    beside = [([path for path in paths if file_kinds.of(path) != "source"], score) for paths, score in commits]
+    alone = [row for row, (paths, _) in zip(beside, source, strict=True) if not paths]
+    return Votes(_shares(source), _shares(beside), _shares(alone), _share_of_source(source))
+
+
+def _share_of_source(commits: Sequence[tuple[Sequence[str], float]]) -> float:
+    """Returns which share of the NEAREST commits touched source; two more are added as if one of them had."""
+    weights = [(score / commits[0][1]) ** 2 for _, score in commits[:NEAREST]]
+    mass = sum(weight for weight, (paths, _) in zip(weights, commits, strict=False) if paths)
+    return (mass + 1) / (sum(weights) + 2)
+
+
+def _shares(commits: Iterable[tuple[Sequence[str], float]]) -> dict[str, float]:
+    """Returns the shares of paths among the NEAREST commits that touched any, and not too many."""
+    narrow = [(paths, score) for paths, score in commits if paths and len(paths) <= WIDEST][:NEAREST]
     shares: dict[str, float] = defaultdict(float)
-    count, best = 0, 0.0
-    for sha, paths, score in rows:
-        sources = [path for path in paths.split("\n") if path and languages.role(path) == "source"]
-        if not sources or len(sources) > WIDEST or (but and sha[:12] == but[:12]):
-            continue
-        best = best or score
-        count += 1
-        for path in sources:
-            shares[path] += (score / best) ** 2 / math.sqrt(len(sources))
-        if count == NEAREST:
-            break
+    for paths, score in narrow:
+        for path in paths:
+            shares[path] += (score / narrow[0][1]) ** 2 / math.sqrt(len(paths))
     most = max(shares.values(), default=0.0)
     return {path: share / most for path, share in shares.items()}

@@ -133,8 +133,8 @@ class History:
         """Frees the memory."""
         self._db.close()
 
-    def votes(self, query: context_query.Query) -> dict[str, float]:
-        """Returns the share of each path among what similar commits touched."""
+    def votes(self, query: context_query.Query) -> index_search.Votes:
+        """Returns what similar commits touched."""
         return index_search.votes(self._db, query, before=self._before, but=self._but)
 
 
@@ -175,6 +175,8 @@ class _Workspace:
         query, scope = context_query.read(request.text), request.scope
         votes = request.history.votes(query) if request.history else index_search.votes(self.index.db, query)
         evidence = self._search.evidence(query, votes)
+        if not evidence.speaks:
+            evidence = ranking.Evidence()
         chances = ranking.files(query, evidence)
         evidence = self._search.complete(query, evidence, (path for path in chances if scope.allows(path)))
         budget = max(packs.LEAST_BUDGET, min(request.budget, packs.MOST_BUDGET))
@@ -183,17 +185,17 @@ class _Workspace:
         resolver = requirement_sources.Resolver(self.index, self._search, scope, request.sources, interest)
         resolution = resolver.resolve(request.requirements)
         withheld = [path for path in chances if path not in resolution.explicit_paths and not scope.allows(path)]
-        support = sorted(evidence.support, key=lambda part: (-part.score, part.path))
+        ranks = ranking.parts(query, evidence, chances)
         return assembly.assemble(
             assembly.Request(
                 budget=budget,
                 offers=resolution.offers,
-                ranks=ranking.parts(query, evidence, chances),
+                ranks=ranks,
                 read=self._search.lines,
                 allows=scope.allows,
                 unresolved=resolution.unresolved,
                 tasks=resolution.tasks,
                 withheld=withheld[:_WITHHELD],
-                see_also=list(dict.fromkeys(part.path for part in support))[:5],
+                see_also=self._search.beside(evidence, ranks.order),
             )
         )

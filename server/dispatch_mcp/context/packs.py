@@ -15,6 +15,8 @@ BUDGET: Final = 5_000
 LEAST_BUDGET: Final = 100
 MOST_BUDGET: Final = 200_000
 
+NOTHING: Final = "nothing in this workspace matches the task"
+
 Why = Literal["asked", "scored", "rules", "knowledge", "notes", "example", "structure"]
 """Why something is given. `knowledge` comes from whoever runs this server, `notes` from earlier runs, all else from the
 workspace."""
@@ -141,7 +143,7 @@ class Pack:
             hint = f"; did you mean {entry.nearest}?" if entry.nearest else ""
             reason = f"not given: {entry.key} ({entry.why})" if entry.why else f"not found: {entry.key}"
             lines.append(f"{reason}{hint}")
-        return lines
+        return lines or ([] if self.chosen else [NOTHING])
 
     def _by_folder(self) -> Iterator[str]:
         """Yields the further paths, those of a folder together, in the order of the best of each."""

@@ -13,62 +13,17 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
-from dispatch_mcp.context import chunks, context_query
+from dispatch_mcp.context import chunks, context_query, file_kinds, fitted_weights
 from dispatch_mcp.text import languages
 
 Features = Mapping[str, float]
 
-# Weights of features in the exponent of a softmax over the files (over the parts) of one task, without a unit: printed
-# by scripts/fit_context.py from 714 public commits of 19 projects, `length` then raised by hand (ADR 0015). Beside each
-# stands what its feature says.
-FILE_WEIGHTS: Mapping[str, float] = {
-    "top1": 0.21,  # text score of the file's best part, as a share of the best part of all
-    "top2": 0.63,  # the same of its second best part
-    "top5": 0.80,  # mean of its five best parts
-    "hits": 0.57,  # logarithm of how many of its parts were found
-    "cov": -0.02,  # share of the task's words, by rarity, that its parts hold
-    "titlecov": 0.90,  # the same of the words of the task's first sentence
-    "phrase": 1.23,  # pairs of words of the task that stand together in one part, up to three
-    "symdef": 1.15,  # names of the task that it defines, up to three
-    "testlink": 0.84,  # score of the best test that is named after it
-    "testcov": 0.07,  # share of the task's words that those tests hold
-    "near": 0.69,  # best score of a file that it imports or is imported by
-    "neartest": 0.20,  # best score of a test that imports it
-    "sibling": 0.47,  # best score of another file of its folder
-    "explicit": 0.18,  # the task names its path
-    "pbest": 0.03,  # all words of its name stand in the task
-    "pfrac": 0.64,  # share of the words of its name that stand in the task
-    "pidf": 0.53,  # rarity of the rarest of those
-    "pdir": 1.19,  # share of the words of its folders that stand in the task
-    "ptick": -0.28,  # the task quotes a word of its name
-    "entry": -0.28,  # it is an entry such as `__init__` or `index`
-    "stub": -0.65,  # it only declares types
-    "vote": 1.55,  # share that past commits with alike subjects give it
-    "top1sq": 0.84,  # square of `top1`
-    "rank": 0.54,  # 1 / its place by text score
-}
-PART_WEIGHTS: Mapping[str, float] = {
-    "s": 1.24,  # text score, as a share of the best part of all
-    "s2": 0.53,  # its square
-    "share": 1.00,  # text score, as a share of the best part of its file
-    "cov": 0.23,  # share of the task's words, by rarity, that it holds
-    "titlecov": 0.89,  # the same of the words of the task's first sentence
-    "name": 1.24,  # share of the words of its name that stand in the task
-    "nameall": -0.44,  # all of them do
-    "phrase": 0.94,  # pairs of words of the task that stand together in it, up to three
-    "symdef": 0.86,  # it defines a name of the task
-    "function": 0.23,  # it is a function
-    "module": 0.42,  # it is no definition
-    "class": -0.65,  # it is the head of a class
-    "length": 4.50,  # logarithm of its characters; what it costs counts against it in `token_budget`
-    "first": 0.38,  # it begins in one of the first three lines
-    "nohit": -0.04,  # no word of it was found
-    "beside": 0.58,  # best text score of the parts next to it
-    "around": 0.22,  # best text score of those two or three away
-    "few": 0.55,  # 1 / root of the number of parts of its file
-    "file": 2.15,  # logarithm of the probability of its file
-    "filerank": 0.42,  # 1 / place of its file by probability
-}
+FILE_WEIGHTS = fitted_weights.features("file")
+PART_WEIGHTS = fitted_weights.features("part")
+BESIDE_FILE_WEIGHTS = fitted_weights.features("beside_file")
+BESIDE_PART_WEIGHTS = fitted_weights.features("beside_part")
+"""Weights of features in the exponent of a softmax over the files (over the parts) of one task: those of source, and
+those of the files beside it."""
 
 
 class Part(NamedTuple):
@@ -101,20 +56,55 @@ class Evidence:
 
     parts: Sequence[Part] = ()
     support: Sequence[Part] = ()
+    beside_parts: Sequence[Part] = ()
     near: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     votes: Mapping[str, float] = field(default_factory=dict[str, float])
     rarity: Mapping[str, float] = field(default_factory=dict[str, float])
     definitions: Mapping[str, int] = field(default_factory=dict[str, int])
     paths: Sequence[str] = ()
+    beside: Sequence[str] = ()
+    beside_votes: Mapping[str, float] = field(default_factory=dict[str, float])
+    alone_votes: Mapping[str, float] = field(default_factory=dict[str, float])
+    past_source: float = 0.5
+    kind_chances: Mapping[file_kinds.FileKind, float] = field(default_factory=dict[file_kinds.FileKind, float])
     roles: Mapping[str, languages.Role] = field(default_factory=dict[str, languages.Role])
+
+    @property
+    def speaks(self) -> bool:
+        """Whether anything here speaks for any file: words, names, past commits, or what the task is plainly about."""
+        plainly = 1.0 - self.kind_chances.get("source", 1.0) >= _PLAINLY
+        scores = (part.score for part in (*self.parts, *self.support, *self.beside_parts))
+        return plainly or bool(self.paths or self.beside_votes) or any(score > 0 for score in scores)
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Source files with their probabilities, best first; their parts with their scores, best first."""
+    """Files with their probabilities, best first; their parts with their scores, best first."""
 
     files: Mapping[str, float]
     parts: Sequence[tuple[Part, float]]
+
+    @property
+    def beside(self) -> float:
+        """The probability that the task is about files that are no source."""
+        return sum(chance for path, chance in self.files.items() if file_kinds.of(path) != "source")
+
+    @property
+    def order(self) -> list[str]:
+        """The files, best first; unless the task is more about others, those that are no source rather behind."""
+        share = 1.0 if self.beside > _MOSTLY_BESIDE else _BEHIND
+        return sorted(
+            self.files,
+            key=lambda path: (-self.files[path] * (1.0 if file_kinds.of(path) == "source" else share), path),
+        )
+
+
+_PLAINLY = 0.7
+"""Probability of other kinds than source that needs no word of the workspace to go by."""
+_MOSTLY_BESIDE = 0.5
+"""Probability of files that are no source from which on they stand among source as they are."""
+_BEHIND = 0.2
+"""What their probability counts otherwise in the order of files; source that changes is worth more to know."""
 
 
 def rank(query: context_query.Query, evidence: Evidence) -> Ranking:
@@ -129,18 +119,28 @@ def files(query: context_query.Query, evidence: Evidence) -> dict[str, float]:
 
 def parts(query: context_query.Query, evidence: Evidence, chances: Mapping[str, float]) -> Ranking:
     """Returns the parts of `found` in the order of what speaks for them, given the probabilities of the files."""
-    rows = [(part, linear(of, PART_WEIGHTS)) for part, of in part_features(query, evidence, chances)]
+    rows = [(part, linear(of, part_weights(part.path))) for part, of in part_features(query, evidence, chances)]
     rows.sort(key=lambda row: (-row[1], row[0].path, row[0].first))
     return Ranking(chances, rows)
 
 
 def file_chances(of: Mapping[str, Features]) -> dict[str, float]:
     """Returns the probability of each file, best first; they add up to 1."""
-    scores = {path: linear(features, FILE_WEIGHTS) for path, features in of.items()}
+    scores = {path: linear(features, file_weights(path)) for path, features in of.items()}
     most = max(scores.values(), default=0.0)
     odds = {path: math.exp(score - most) for path, score in scores.items()}
     total = sum(odds.values()) or 1.0
     return {path: odds[path] / total for path in sorted(odds, key=lambda path: (-odds[path], path))}
+
+
+def file_weights(path: str) -> Mapping[str, float]:
+    """Returns the weights of the features of a file."""
+    return FILE_WEIGHTS if file_kinds.of(path) == "source" else BESIDE_FILE_WEIGHTS
+
+
+def part_weights(path: str) -> Mapping[str, float]:
+    """Returns the weights of the features of a part of a file."""
+    return PART_WEIGHTS if file_kinds.of(path) == "source" else BESIDE_PART_WEIGHTS
 
 
 def linear(of: Features, by: Mapping[str, float]) -> float:
@@ -166,7 +166,11 @@ def name_stems(name: str) -> frozenset[str]:
 
 
 def file_features(query: context_query.Query, evidence: Evidence) -> dict[str, dict[str, float]]:
-    """Returns the features of every source file that anything speaks for."""
+    """Returns the features of every file that anything speaks for."""
+    return {**_source_features(query, evidence), **_beside_features(query, evidence)}
+
+
+def _source_features(query: context_query.Query, evidence: Evidence) -> dict[str, dict[str, float]]:
     parts = _by_path(evidence.parts)
     tests = _by_subject(evidence.support)
     top = max((part.score for part in evidence.parts), default=0.0) or 1.0
@@ -177,9 +181,16 @@ def file_features(query: context_query.Query, evidence: Evidence) -> dict[str, d
     task = _TaskStems(query, evidence.rarity)
     paths = {*parts, *evidence.paths, *evidence.votes}
     places = {path: at for at, path in enumerate(sorted(best, key=best.__getitem__, reverse=True), 1)}
+    plain = max((part.score for part in evidence.beside_parts if file_kinds.of(part.path) != "test"), default=0.0)
+    of_task = {
+        "prior": _prior(evidence, "source"),
+        "past": 2 * evidence.past_source - 1,
+        "lead": math.log((top + 1) / (plain + 1)) if evidence.parts and evidence.beside_parts else 0.0,
+        "source": 1.0,
+    }
     result: dict[str, dict[str, float]] = {}
     for path in paths:
-        if evidence.roles.get(path, "other") != "source":
+        if evidence.roles.get(path, "other") != "source" or file_kinds.of(path) != "source":
             continue
         group = parts.get(path, ())
         about = tests.get(languages.subject(path), ())
@@ -194,6 +205,51 @@ def file_features(query: context_query.Query, evidence: Evidence) -> dict[str, d
             "sibling": max((score for other, score in folders[_folder(path)] if other != path), default=0.0),
             "vote": evidence.votes.get(path, 0.0),
             "rank": 1.0 / places.get(path, 1_000),
+            **of_task,
+        }
+    return result
+
+
+def _prior(evidence: Evidence, kind: file_kinds.FileKind) -> float:
+    return math.log(max(evidence.kind_chances.get(kind, 1.0), 0.001))
+
+
+def _beside_features(query: context_query.Query, evidence: Evidence) -> dict[str, dict[str, float]]:
+    """Returns the features of every file that is no source: what it holds, what it is, and who touched it with what."""
+    parts = _by_path(evidence.beside_parts)
+    top = max((part.score for part in evidence.beside_parts), default=0.0) or 1.0
+    source_top = max((part.score for part in evidence.parts), default=0.0) or 1.0
+    best = {path: max(part.score for part in group) / top for path, group in parts.items()}
+    of_kind: dict[file_kinds.FileKind, float] = defaultdict(float)
+    for path, score in best.items():
+        of_kind[file_kinds.of(path)] = max(of_kind[file_kinds.of(path)], score)
+    source: dict[str, float] = defaultdict(float)
+    subjects: dict[str, float] = defaultdict(float)
+    for part in evidence.parts:
+        source[part.path] = max(source[part.path], part.score / source_top)
+        subject = languages.subject(part.path)
+        subjects[subject] = max(subjects[subject], part.score / source_top)
+    task = _TaskStems(query, evidence.rarity)
+    places = {path: at for at, path in enumerate(sorted(best, key=best.__getitem__, reverse=True), 1)}
+    result: dict[str, dict[str, float]] = {}
+    for path in {*parts, *evidence.beside}:
+        kind = file_kinds.of(path)
+        if kind == "source":
+            continue
+        is_test = kind == "test"
+        result[path] = {
+            **_textual(parts.get(path, ()), top, task),
+            **_from_path(path, query, task),
+            "best": best.get(path, 0.0) / (of_kind[kind] or 1.0),
+            "about": subjects.get(languages.subject(path), 0.0) * is_test,
+            "near": max((source.get(other, 0.0) for other in evidence.near.get(path, ())), default=0.0) * is_test,
+            "vote": evidence.beside_votes.get(path, 0.0),
+            "alone": evidence.alone_votes.get(path, 0.0),
+            "rank": 1.0 / places.get(path, 1_000),
+            "root": float("/" not in path),
+            "depth": path.count("/") / 4,
+            "prior": _prior(evidence, kind),
+            **{name: float(name == kind) for name in _BESIDE},
         }
     return result
 
@@ -295,24 +351,39 @@ def part_features(
     query: context_query.Query, evidence: Evidence, chances: Mapping[str, float]
 ) -> list[tuple[Part, dict[str, float]]]:
     """Returns the features of every part; `chances` are the probabilities of the files, best first."""
-    top = max((part.score for part in evidence.parts), default=0.0) or 1.0
     task = _TaskStems(query, evidence.rarity)
     names = {name.rpartition(".")[2].lower() for name in query.names}
-    groups = _by_path(evidence.parts)
     result: list[tuple[Part, dict[str, float]]] = []
-    ranks = {path: at for at, path in enumerate(chances, 1)}
-    for path, group in groups.items():
-        group.sort(key=lambda part: part.first)
-        best = max(part.score for part in group) or 1.0
-        of_file = {
-            "few": 1 / math.sqrt(len(group)),
-            "file": math.log(max(chances.get(path, 0.0), 1e-4)) / 4,
-            "filerank": 1.0 / ranks.get(path, 100),
-        }
-        for at, part in enumerate(group):
-            own = _own(part, task, names)
-            result.append((part, {**own, **of_file, **_around(group, at, top), "share": part.score / best}))
+    source = sum(chance for path, chance in chances.items() if file_kinds.of(path) == "source")
+    of_task = {"gate": math.log((1 - source + 0.01) / (source + 0.01)), "beside_all": 1.0}
+    for pool in (evidence.parts, evidence.beside_parts):
+        here = {part.path for part in pool}
+        ranks = {path: at for at, path in enumerate((path for path in chances if path in here), 1)}
+        top = max((part.score for part in pool), default=0.0) or 1.0
+        for path, group in _by_path(pool).items():
+            group.sort(key=lambda part: part.first)
+            best = max(part.score for part in group) or 1.0
+            kind = file_kinds.of(path)
+            of_file = {
+                "few": 1 / math.sqrt(len(group)),
+                "file": math.log(max(chances.get(path, 0.0), 1e-4)) / 4,
+                "filerank": 1.0 / ranks.get(path, 100),
+                **({} if kind == "source" else {name: float(name == kind) for name in _BESIDE}),
+            }
+            for at, part in enumerate(group):
+                own = _own(part, task, names)
+                head = (
+                    {}
+                    if kind == "source"
+                    else {**of_task, "newest": float(kind == "changelog" and part.first <= _NEWEST)}
+                )
+                result.append((part, {**own, **of_file, **_around(group, at, top), **head, "share": part.score / best}))
     return result
+
+
+_BESIDE = tuple(kind for kind in file_kinds.KINDS if kind != "source")
+_NEWEST = 40
+"""Lines from the top of a changelog in which its newest entries stand."""
 
 
 def _own(part: Part, task: _TaskStems, names: Collection[str]) -> dict[str, float]:

@@ -308,7 +308,7 @@ class Resolver:
             " WHERE leaf = ? AND kind NOT IN ('module', 'text') LIMIT 200",
             (leaf,),
         ).fetchall()
-        order = {"source": 0, "example": 1, "other": 1, "test": 2, "docs": 3}
+        order = {"source": 0, "example": 1, "other": 1, "test": 2, "docs": 3, "copy": 4}
         return sorted(rows, key=lambda row: (order[languages.role(row[0])], row[0], row[2]))
 
     def _definition(self, path: str, name: str) -> list[packs.Item]:
@@ -347,7 +347,7 @@ class Resolver:
 
     def _pattern(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
         query = context_query.read(requirement.subject)
-        evidence = self._search.evidence(query, {})
+        evidence = self._search.evidence(query)
         parts = self._allowed(query, evidence)
         best = next((part for part in parts if part.kind in {"function", "class"}), None)
         if best is None:
@@ -363,7 +363,7 @@ class Resolver:
 
     def _rag(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
         query = context_query.read(requirement.subject)
-        evidence = self._search.evidence(query, {})
+        evidence = self._search.evidence(query)
         if requirement.docs:
             visible = [part for part in evidence.support if self._scope.allows(part.path)]
             best = sorted(visible, key=lambda part: (-part.score, part.path, part.first))
@@ -375,9 +375,8 @@ class Resolver:
         return assembly.Offer(tuple(self._piece(part) for part in best[:_FOUND]), _PART_SHARE)
 
     def _allowed(self, query: context_query.Query, evidence: ranking.Evidence) -> list[ranking.Part]:
-        return [
-            part for part, _ in ranking.rank(query, evidence).parts if part.score > 0 and self._scope.allows(part.path)
-        ]
+        ranks = ranking.rank(query, replace(evidence, beside_parts=()))
+        return [part for part, _ in ranks.parts if part.score > 0 and self._scope.allows(part.path)]
 
     def _piece(self, part: ranking.Part, why: packs.Why = "asked") -> packs.Item:
         lines = self._search.text(part.path).split("\n")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from dispatch_mcp.context import ranking
+from dispatch_mcp.context import file_kinds, ranking
 from dispatch_mcp.text import token_count
 
 HEADER: Final = 9
@@ -23,6 +25,14 @@ _TRIES: Final = 40
 _SHOWN: Final = 8
 """Parts that did not fit and are named once nothing more fits."""
 
+LEAST: Final = 2e-5
+"""Probability of holding a change that a token must bring; with less the pack ends. Fitted on development commits, with
+fewer hits lost than one in a hundred (docs/benchmarks.md)."""
+_FRAGMENT: Final = 40
+"""Characters of a nameless part that is worth nothing by itself."""
+_REST: Final = 0.3
+"""Share of the budget that a definition which was cut into windows may take to be given to its end."""
+
 Read = Callable[[str, int, int], str]
 """Returns lines of a file, both ends included."""
 
@@ -35,6 +45,13 @@ class Choice(NamedTuple):
     tokens: int
 
 
+class Rooms(NamedTuple):
+    """The most tokens that source, and that files of other kinds may take of a budget."""
+
+    source: int
+    beside: int
+
+
 class Chosen(NamedTuple):
     """The parts that fit, in the order of their worth, and the best ones that do not."""
 
@@ -44,36 +61,96 @@ class Chosen(NamedTuple):
 
 
 def choose(
-    candidates: Sequence[tuple[ranking.Part, float]], read: Read, budget: int, *, characters: float = math.inf
+    candidates: Sequence[tuple[ranking.Part, float]],
+    read: Read,
+    budget: int,
+    *,
+    characters: float = math.inf,
+    least: float = 0.0,
+    rooms: Rooms | None = None,
 ) -> Chosen:
     """Returns the parts that are worth most for their tokens and together cost at most `budget`.
 
-    They have at most `characters` too, each counted with CHARACTERS more where it needs a title.
+    They have at most `characters` too, each counted with CHARACTERS more where it needs a title. Parts of which a token
+    brings less probability than `least` are left out, whatever room there is; `rooms` limits two kinds of files.
     """
-    choices: list[Choice] = []
-    leftovers: list[Choice] = []
-    spans: dict[str, list[tuple[int, int]]] = {}
-    tokens = 0
-    for part in by_worth(candidates):
-        full = budget - tokens < HEADER * 2
-        if len(leftovers) >= (_SHOWN if full else _TRIES):
+    draft = _Draft(read, budget, characters, rooms or Rooms(budget, budget))
+    order = by_worth(_whole([row for row in candidates if not _fragment(row[0])], budget))
+    chances = _chances(candidates)
+    for part in order:
+        full = draft.budget < HEADER * 2
+        if len(draft.leftovers) >= (_SHOWN if full else _TRIES):
             break
+        if least and chances.get(part.id, 0.0) < least * (token_count.estimate(part.size) + HEADER):
+            continue
+        draft.add(part, full=full)
+    return Chosen(tuple(draft.choices), tuple(draft.leftovers), budget - draft.budget)
+
+
+def _chances(candidates: Sequence[tuple[ranking.Part, float]]) -> dict[int, float]:
+    """Returns the probability of each part by its id; they add up to 1."""
+    most = max((score for _, score in candidates), default=0.0)
+    odds = {part.id: math.exp(score - most) for part, score in candidates}
+    total = sum(odds.values()) or 1.0
+    return {part: value / total for part, value in odds.items()}
+
+
+def _fragment(part: ranking.Part) -> bool:
+    return part.size < _FRAGMENT and part.kind == "module" and not part.name
+
+
+def _whole(candidates: Sequence[tuple[ranking.Part, float]], budget: int) -> list[tuple[ranking.Part, float]]:
+    """Returns the parts; windows of one definition that stand next to each other as one, if it may be given whole."""
+    groups: dict[tuple[str, str], list[tuple[ranking.Part, float]]] = {}
+    for part, score in candidates:
+        groups.setdefault((part.path, part.name if part.kind == "function" else f"#{part.id}"), []).append(
+            (part, score)
+        )
+    return [row for group in groups.values() for row in _together(group, budget)]
+
+
+def _together(group: list[tuple[ranking.Part, float]], budget: int) -> list[tuple[ranking.Part, float]]:
+    group.sort(key=lambda row: row[0].first)
+    (first, _), (last, _) = group[0], group[-1]
+    runs_on = all(before.last + 1 == after.first for (before, _), (after, _) in itertools.pairwise(group))
+    size = sum(part.size for part, _ in group)
+    if len(group) == 1 or not runs_on or token_count.estimate(size) > budget * _REST:
+        return group
+    best, score = max(group, key=lambda row: row[1])
+    return [(best._replace(first=first.first, last=last.last, size=size), score)]
+
+
+@dataclass(slots=True)
+class _Draft:
+    read: Read
+    budget: int
+    characters: float
+    rooms: Rooms
+    choices: list[Choice] = field(default_factory=list[Choice])
+    leftovers: list[Choice] = field(default_factory=list[Choice])
+    spans: dict[str, list[tuple[int, int]]] = field(default_factory=dict[str, list[tuple[int, int]]])
+
+    def add(self, part: ranking.Part, *, full: bool) -> None:
+        """Chooses a part if there is room for it, and leaves it otherwise."""
+        is_source = file_kinds.of(part.path) == "source"
+        room = min(self.budget, self.rooms.source if is_source else self.rooms.beside)
         # A part is not even read when 0.7 of its estimate is more than what is left: 2 % of parts cost less than that
         # (8,500 parts of the source distributions of benchmarks/context.py).
-        if full or token_count.estimate(part.size) * 7 > (budget - tokens) * 10:
-            leftovers.append(Choice(part, "", token_count.estimate(part.size) + HEADER))
-            continue
-        text, near = read(part.path, part.first, part.last), spans.get(part.path)
+        if full or token_count.estimate(part.size) * 7 > room * 10:
+            self.leftovers.append(Choice(part, "", token_count.estimate(part.size) + HEADER))
+            return
+        text, near = self.read(part.path, part.first, part.last), self.spans.get(part.path)
         choice = Choice(part, text, _price(part, text, near))
         size = len(text) + (GAP if near and adjoins(near, part.first, part.last) else CHARACTERS)
-        if tokens + choice.tokens <= budget and size <= characters:
-            choices.append(choice)
-            tokens += choice.tokens
-            characters -= size
-            spans.setdefault(part.path, []).append((part.first, part.last))
-        else:
-            leftovers.append(choice)
-    return Chosen(tuple(choices), tuple(leftovers), tokens)
+        if choice.tokens > room or size > self.characters:
+            self.leftovers.append(choice)
+            return
+        self.choices.append(choice)
+        self.budget -= choice.tokens
+        self.characters -= size
+        source, beside = self.rooms
+        self.rooms = Rooms(source - choice.tokens * is_source, beside - choice.tokens * (not is_source))
+        self.spans.setdefault(part.path, []).append((part.first, part.last))
 
 
 def _price(part: ranking.Part, text: str, near: Sequence[tuple[int, int]] | None) -> int:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Literal
 
 Language = Literal["python", "script", "go", "rust", "typed", "c", "ruby", "php", "shell", "sql", "markdown", "rst", ""]
-Role = Literal["source", "test", "docs", "example", "other"]
+Role = Literal["source", "test", "docs", "example", "copy", "other"]
 
 _EXTENSIONS: Mapping[Language, str] = {
     "python": "py pyi pyx",
@@ -39,13 +39,19 @@ def below(*folders: str) -> str:
 _TEST_FOLDERS = (
     *("tests?", "__tests__", "__mocks__", "specs?", "testdata", "test[-_]data", "fixtures?", "e2e", "t"),
     *("unit[-_]?tests?", "integration[-_]tests?", "acceptance", "testing[-_]resources", r"test[-_]\w+"),
+    *("testutils?", "testhelpers?", "testsupport", "testlib", "testkit"),
 )
 _TEST_FILES = (
     r"(?:^|/)(?:test_[^/]*|conftest|tests?)\.\w+$",  # test_cart.py, conftest.py, tests.py
     r"[-_.](?:tests?|spec|test-d|e2e)\.\w+$",  # cart_test.go, cart.spec.ts
     r"[A-Za-z0-9](?:Tests?|Spec)\.\w+$",  # CartTest.java
 )
-_TEST_PLACE = re.compile("|".join((below(*_TEST_FOLDERS), *_TEST_FILES)))
+# A package may offer its users help with their tests in `testing`; at the root it is where a project's own tests lie.
+_TEST_PLACE = re.compile("|".join((below(*_TEST_FOLDERS), r"^testing/", *_TEST_FILES)))
+_COPY_PLACE = re.compile(
+    below("deno_dist", "dist", "vendor(?:ed)?", "_vendor", "third[-_]party", "node_modules", "__generated__"),
+)
+_COMPLETION = re.compile(below("completions?", "complete"), re.IGNORECASE)
 _DOCS_PLACE = re.compile(
     below("docs?", "documentation", "website", "man", "manual", "changelogs?", "news(?:fragments)?"), re.IGNORECASE
 )
@@ -69,7 +75,9 @@ def language(path: str) -> Language:
 
 @lru_cache(maxsize=65536)
 def role(path: str) -> Role:
-    """Returns what a file is for, as its path says."""
+    """Returns what a file is for, as its path says; a `copy` is made from others here, or comes from elsewhere."""
+    if _COPY_PLACE.search(path):
+        return "copy"
     if _TEST_PLACE.search(path):
         return "test"
     if _EXAMPLE_PLACE.search(path):
@@ -77,7 +85,7 @@ def role(path: str) -> Role:
     kind = language(path)
     if extension(path) in _PROSE or _DOCS_PLACE.search(path):
         return "docs"
-    return "source" if kind in _CODE and kind else "other"
+    return "source" if kind in _CODE and kind and not _COMPLETION.search(path) else "other"
 
 
 _TEST_NAMES: Mapping[Language, tuple[str, ...]] = {
