@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
 import sqlite3
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +44,7 @@ class Gatherer:
         self._state_dir = state_dir
         self._open: OrderedDict[Path, _Workspace] = OrderedDict()
         self._lock = threading.Lock()
+        self._one_at_a_time = anyio.CapacityLimiter(1)  # the others would only keep threads from whoever needs them
 
     def close(self) -> None:
         """Closes every index."""
@@ -76,10 +79,14 @@ class Gatherer:
         Raises:
             Refused: the workspace is no folder.
         """
+        keys = [_said(key) for key in requirements]
+        request = _Request(_said(text), keys, budget, scope, sources, past_commits)
+        return self._packed(workspace, request, time.monotonic())
+
+    def _packed(self, workspace: Path | str, request: _Request, asked_at: float) -> packs.Pack:
+        """Returns the pack; a look at the files that began after `asked_at` serves all who wait here."""
         with self._lock:
-            keys = [_said(key) for key in requirements]
-            request = _Request(_said(text), keys, budget, scope, sources, past_commits)
-            return self._opened(Path(workspace)).pack(request)
+            return self._opened(Path(workspace)).pack(request, asked_at)
 
     async def gather(
         self,
@@ -92,8 +99,10 @@ class Gatherer:
         sources: requirement_sources.Sources = requirement_sources.NO_SOURCES,
     ) -> packs.Pack:
         """Returns what `pack` returns, worked out in a thread. Raises Refused likewise."""
-        work = functools.partial(self.pack, workspace, text, requirements, budget=budget, scope=scope, sources=sources)
-        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+        keys = [_said(key) for key in requirements]
+        request = _Request(_said(text), keys, budget, scope, sources, None)
+        work = functools.partial(self._packed, workspace, request, time.monotonic())
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._one_at_a_time)
 
     def refresh(self, workspace: Path | str) -> file_index.Refreshed:
         """Brings the index of a workspace up to date and returns what that took. Raises Refused."""
@@ -154,12 +163,15 @@ class _Workspace:
     def __init__(self, state_dir: Path, workspace: Path) -> None:
         self.index = file_index.Index(state_dir, workspace)
         self._search = index_search.Search(self.index)
+        self._looked_at = -math.inf
 
     def close(self) -> None:
         self.index.close()
 
-    def pack(self, request: _Request) -> packs.Pack:
-        self.index.refresh()
+    def pack(self, request: _Request, asked_at: float) -> packs.Pack:
+        if self._looked_at <= asked_at:
+            self._looked_at = time.monotonic()
+            self.index.refresh()
         try:
             return self._pack(request)
         except (sqlite3.DatabaseError, file_index.Damaged):

@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from dispatch_mcp import next_steps
+import anyio
+
+from dispatch_mcp import errors, next_steps
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import attempt_driver, council_rounds, order_builder, run_view, task_kinds
 from dispatch_mcp.model import assignments, records, transitions, work_order
@@ -38,11 +40,12 @@ class HostAssignments:
         rows = [row for row in view.tasks if row.id in task_ids]
         orders = self._orders(view, mail)
         await orders.read_results(dep for row in rows for dep in view.spec(row.id).deps)
+        orders_of = [(await _order(orders, view, row, _newest(view, row)), _newest(view, row)) for row in rows]
+        works = await self._all_prepared(orders_of)
         out: list[assignments.Assignment] = []
         deliveries: list[records.Delivery] = []
-        for row in rows:
-            newest = view.attempts.get(row.id) or records.NewestAttempt(row.id)
-            work = await self._prepared(await _order(orders, view, row, newest), newest)
+        for row, work in zip(rows, works, strict=True):
+            newest = _newest(view, row)
             handout = await self._assignment(work, lease_until=newest.lease_until, background=len(rows) > 1)
             out.append(handout if row.id in new else _repeated(handout, view.now - newest.started_at))
             if row.id in new:
@@ -72,6 +75,25 @@ class HostAssignments:
     def _orders(self, view: run_view.RunView, mail: records.Mail) -> order_builder.OrderBuilder:
         fill = functools.partial(order_builder.with_agent, agents=self.agents)
         return order_builder.OrderBuilder(self.driver.store, view.run, view.plan, fill, mail=mail)
+
+    async def _all_prepared(
+        self, orders: Sequence[tuple[work_order.WorkOrder, records.NewestAttempt]]
+    ) -> list[work_order.WorkOrder]:
+        """Returns the orders of a wave as their workers read them, prepared side by side: they share most of it."""
+        works, refusals = [work for work, _ in orders], list[errors.DispatchError]()
+
+        async def prepare(place: int) -> None:
+            try:
+                works[place] = await self._prepared(*orders[place])
+            except errors.DispatchError as refusal:
+                refusals.append(refusal)
+
+        async with anyio.create_task_group() as group:
+            for place in range(len(orders)):
+                group.start_soon(prepare, place)
+        for refusal in refusals:
+            raise refusal
+        return works
 
     async def _prepared(self, work: work_order.WorkOrder, newest: records.NewestAttempt) -> work_order.WorkOrder:
         """Returns the order as its worker reads it; keeps how the workspace is where any process finds it."""
@@ -111,6 +133,10 @@ class HostAssignments:
             background=background,
             brief=kind.by_reference,
         ).model_copy(update={"timeout_s": work.timeout_s})
+
+
+def _newest(view: run_view.RunView, row: records.TaskRecord) -> records.NewestAttempt:
+    return view.attempts.get(row.id) or records.NewestAttempt(row.id)
 
 
 def _repeated(handout: assignments.Assignment, out_s: float) -> assignments.Assignment:

@@ -42,8 +42,8 @@ FROM task JOIN run ON run.no = task.run WHERE run.id = ? AND cause <> 'removed' 
 """
 _NEWEST_ATTEMPT = """
 SELECT task.id AS id, attempt.lease_until AS lease_until, attempt.beat AS beat,
-  (SELECT past.beat FROM attempt AS past WHERE past.task = task.no AND past.beat <> ''
-   ORDER BY past.attempt DESC LIMIT 1) AS last_beat,
+  iif(attempt.beat <> '', NULL, (SELECT past.beat FROM attempt AS past WHERE past.task = task.no AND past.beat <> ''
+   ORDER BY past.attempt DESC LIMIT 1)) AS last_beat,
   (SELECT past.error FROM attempt AS past
    WHERE past.task = task.no AND past.attempt < task.attempt AND past.error_kind <> 'no_agent'
    ORDER BY past.attempt DESC LIMIT 1) AS last_error,
@@ -225,11 +225,12 @@ async def newest_attempt(reader: Reader, run_id: str, task_id: str) -> records.N
 
 def _newest_attempt(row: Row) -> records.NewestAttempt:
     task_id, lease_until, beat, last_beat, last_error, started_at = row
+    own_details = codec.load_map(str(beat or ""))
     return records.NewestAttempt(
         str(task_id),
         None if lease_until is None else float(lease_until),
-        codec.load_map(str(beat or "")),
-        codec.load_map(str(last_beat or "")),
+        own_details,
+        own_details or codec.load_map(str(last_beat or "")),  # an attempt's own is the newest, and may be long
         str(last_error or ""),
         float(started_at or 0.0),
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ import anyio
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.git import foreign_repositories, git_process, merge_rules
-from dispatch_mcp.process import safe_paths
+from dispatch_mcp.process import safe_paths, shared_looks
 from dispatch_mcp.text import file_states, json_types, path_globs
 from dispatch_mcp.workers import safe_look
 from dispatch_mcp.workers.safe_look import Unmeasured
@@ -77,22 +77,39 @@ def from_json(value: model.Json) -> WorkspaceSnapshot:
 class _Listing(NamedTuple):
     """What git says of a workspace: the commit, empty without git, and the files that differ from it.
 
-    `extras` are declared files that git ignores; `unclear` is as in a snapshot.
+    `extras` are declared files that git ignores; `unclear` is as in a snapshot, `digests` as in what git says.
     """
 
     head: str = ""
     differing: frozenset[str] = frozenset()
     extras: frozenset[str] = frozenset()
     unclear: str = ""
+    digests: Mapping[str, str] = {}
+
+
+class _Status(NamedTuple):
+    """What git says of a workspace at one moment, whoever asks: the commit, what differs from it, and how it is now.
+
+    `digests` has nothing when there are more such files than are measured.
+    """
+
+    head: str
+    differing: frozenset[str]
+    digests: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshotter:
-    """Takes snapshots of at most `max_files` files, each within `max_seconds`."""
+    """Takes snapshots of at most `max_files` files, each within `max_seconds`.
+
+    A wave of attempts that begins or ends at the same time asks git once, and reads what differs once.
+    """
 
     git: git_process.Git
     max_files: int = MAX_FILES
     max_seconds: float = MAX_SECONDS
+    _looks: shared_looks.SharedLooks[_Status] = field(default_factory=shared_looks.SharedLooks[_Status])
+    _moves: shared_looks.SharedLooks[set[str]] = field(default_factory=shared_looks.SharedLooks[set[str]])
 
     async def take(self, workspace: str, files: Collection[str], also: Collection[str] = ()) -> WorkspaceSnapshot:
         """Returns the workspace as it is; `also` names files to look at whatever git says of them."""
@@ -105,7 +122,8 @@ class Snapshotter:
         listing = _Listing()
         try:
             with anyio.fail_after(self.max_seconds):
-                listing = await self._listing(root, files)
+                status = await self._status(root)
+                listing = _Listing() if status is None else await self._listing(root, files, status)
                 paths = {*listing.differing, *listing.extras, *also}
                 return await safe_look.in_thread(lambda stop: self._digests(root, listing, paths, files, stop)), listing
         except Unmeasured as why:
@@ -211,10 +229,14 @@ class Snapshotter:
             states[path], data = _state_of_blob(data[:size], mode, path), data[size + 1 :]
         return states
 
-    async def _listing(self, root: Path, files: Collection[str]) -> _Listing:
+    async def _status(self, root: Path) -> _Status | None:
+        """Returns what git says of a workspace now; None without git."""
         top = _top(root)
         if top is None or self.git.policy.too_deep:
-            return _Listing()
+            return None
+        return await self._looks.get(str(root), lambda: self._git_status(root, top))
+
+    async def _git_status(self, root: Path, top: Path) -> _Status:
         head, paths = "", set[str]()
         for entry in (await self._git(root, *_STATUS)).split("\0"):
             if entry.startswith(_HEAD):
@@ -222,14 +244,24 @@ class Snapshotter:
             elif entry[:1] in _BLANKS_BEFORE_PATH:
                 paths.add(entry.split(" ", _BLANKS_BEFORE_PATH[entry[0]])[-1])
         differing = frozenset(_below(root, top, paths))
+
+        def digests(stop: threading.Event) -> dict[str, str]:
+            return {path: safe_look.digest(root, path) for path in differing if not stop.is_set()}
+
+        few = len(differing) <= self.max_files
+        return _Status(head, differing, await safe_look.in_thread(digests) if differing and few else {})
+
+    async def _listing(self, root: Path, files: Collection[str], status: _Status) -> _Listing:
+        top, head, differing = _top(root) or root, status.head, status.differing
         patterns = [path_globs.normalise(path, str(root)) for path in files]
         try:
             extras = await self._ignored_files(root, top, patterns)
         except Unmeasured:
-            return _Listing(head, differing, unclear="git ignores too many files there")
+            return _Listing(head, differing, unclear="git ignores too many files there", digests=status.digests)
         inner = next((path for path in sorted(differing) if _is_inner(root, path, patterns)), "")
         inner = inner or await self._submodule(root, top, _open_ended(root, patterns))
-        return _Listing(head, differing, extras, f"`{inner}` is a repository of its own" if inner else "")
+        unclear = f"`{inner}` is a repository of its own" if inner else ""
+        return _Listing(head, differing, extras, unclear, status.digests)
 
     async def _submodule(self, root: Path, top: Path, patterns: Collection[str]) -> str:
         """Returns a submodule in which a declared folder or glob may lie; git does not say what changed in there."""
@@ -263,6 +295,9 @@ class Snapshotter:
         top = _top(root)
         if before == now or top is None:
             return set()
+        return await self._moves.get(f"{root}\0{before}\0{now}", lambda: self._between(root, top, before, now))
+
+    async def _between(self, root: Path, top: Path, before: str, now: str) -> set[str]:
         if before == _UNBORN:
             text = await self._git(root, "ls-files", "-z", "--cached", "--full-name", "--", ".")
         else:
@@ -287,7 +322,11 @@ class Snapshotter:
             if len(paths) > self.max_files:
                 why = "differ from the last commit" if head else "are declared, and there is no git"
                 raise Unmeasured(f"more than {self.max_files} files {why}")
-        digests = {path: safe_look.digest(root, path) for path in sorted(paths) if not stop.is_set()}
+        digests = {
+            path: listing.digests[path] if path in listing.digests else safe_look.digest(root, path)
+            for path in sorted(paths)
+            if not stop.is_set()
+        }
         return WorkspaceSnapshot(head, digests, unclear=listing.unclear)
 
 
