@@ -50,6 +50,7 @@ OTHER_VALUES: dict[str, tuple[Any, str]] = {
     "api_in_flight": (3, "3"),
     "context_tokens": (0, "0"),
     "learn": (False, "no"),
+    "hooks": ("report", "report"),
     "log_level": ("debug", "debug"),
 }
 

@@ -43,6 +43,7 @@ def test_the_readme_names_every_tool() -> None:
 
 
 NEEDED = {
+    "hook": ["Stop"],
     "run": ["file"],
     "trace": ["run"],
     "steer": ["cancel", "run"],

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from dispatch_mcp.cli.arguments import RunCommand
 
 FAST = (["--version"], ["-V"])
+HELP = frozenset({"-h", "--help"})
+LIGHT = (["hook"], ["statusline"])
+"""What a host starts at every turn: nothing that it does not need is loaded."""
 
 
 def main() -> int:
@@ -23,6 +26,8 @@ def main() -> int:
     if arguments in FAST:
         sys.stdout.write(f"dispatch-mcp {__version__}\n")
         return 0
+    if arguments[:1] in LIGHT and not HELP & set(arguments):
+        return light_command(*arguments)
     if not arguments:
         arguments = ["--help"] if sys.stdin is not None and sys.stdin.isatty() else ["serve"]
     try:
@@ -30,6 +35,17 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     return command_line.main(arguments, command)
+
+
+def light_command(name: str, *arguments: str) -> int:
+    """Runs a command that must be over before a session notices it."""
+    if name == "hook":
+        from dispatch_mcp.hooks import hook_program  # noqa: PLC0415
+
+        return hook_program.main(list(arguments))
+    from dispatch_mcp.hooks import status_line  # noqa: PLC0415
+
+    return status_line.main()
 
 
 def command(module: str) -> RunCommand:

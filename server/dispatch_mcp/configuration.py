@@ -100,6 +100,7 @@ class Settings(model.Value):
     api_in_flight: Annotated[bounds.Count, Field(ge=1, le=256)] = 8
     context_tokens: Annotated[bounds.Count, Field(ge=0, le=200_000)] = 5_000
     learn: bool = True
+    hooks: Literal["full", "report", "off"] = "full"
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
     def ceilings(self) -> model.Limits:

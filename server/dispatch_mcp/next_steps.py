@@ -109,6 +109,7 @@ class NextStep:
         unproven: How many are claimed and not proven.
         total: How many tasks the run was to do; what a person skipped is not among them.
         has_changes: Whether the run has merged changes that wait to be applied.
+        by_name: Whether the reader's hooks begin attempts by their names and report them.
         has_findings: Whether a review has findings that a person could waive.
     """
 
@@ -134,6 +135,7 @@ class NextStep:
     unproven: int = 0
     total: int = 0
     has_changes: bool = False
+    by_name: bool = False
     has_findings: bool = False
 
 

@@ -24,7 +24,7 @@ PATTERN_MAX = 120
 ROOT = "root"
 """What the tables of ratchets.toml call the modules beside the rooms."""
 
-SPEAKS_TO_PEOPLE = frozenset({"__main__", "cli", "mcp_server"})
+SPEAKS_TO_PEOPLE = frozenset({"__main__", "cli", "hooks", "mcp_server"})
 TOOL = re.compile(
     # What only a tool is called, then what is an English word too and must look like a call or like code.
     r"\b(?:route_task|plan_dag|review_council|get_trace|steer_run|message_agents)\b"

@@ -14,6 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # The parts of the product from top to bottom. A part imports only parts of lower floors, and itself.
     ("__main__",),
     ("cli",),
+    ("hooks",),
     ("mcp_server",),
     ("composition",),
     ("worker_setup",),
@@ -36,6 +37,7 @@ NOT_FROM: Mapping[str, tuple[str, ...]] = {
     # Interfaces ask the service; only what wires the product knows who carries work out.
     "cli": ("workers", "git.workspace_provider", "git.merge_queue", "git.git_process"),
     "mcp_server": ("workers", "git.workspace_provider", "git.merge_queue", "git.git_process", "store", "context"),
+    "hooks": ("workers", "git.workspace_provider", "git.merge_queue", "git.git_process", "context"),
     "service": ("workers",),
     "engine": ("workers", "git.workspace_provider", "git.merge_queue", "git.branch_apply"),
 }
@@ -55,7 +57,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "mcp": ("mcp_server", "cli"),
     "mcp_types": ("mcp_server", "cli"),
     "rich": ("cli",),
-    "platformdirs": ("configuration",),
+    "platformdirs": ("configuration", "hooks.hook_program"),
     "subprocess": ("process", "git", "workers", "context.git_log"),
     "multiprocessing": (),
     "pty": (),
@@ -118,6 +120,8 @@ IMPORT_BY_NAME = frozenset({"__main__"})
 """Which command is typed decides which module is loaded; the layers count the name that the text begins with."""
 LATE_OWN_IMPORTS = frozenset({"__main__", "cli.commands.serve"})
 """What starts the program and the server, and imports their parts when they are needed."""
+STARTS_AT_EVERY_TURN = frozenset({"hooks.hook_program", "hooks.status_line", "store.open_runs"})
+"""What a host starts at every turn of every session: all of it is imported only when it is needed."""
 FORBIDDEN_CALLS = frozenset(
     {
         "print",
@@ -228,7 +232,7 @@ def relative_imports(modules: Iterable[source.Module]) -> list[str]:
 
 
 def late_imports(modules: Iterable[source.Module]) -> list[str]:
-    """Returns the imports inside functions of anything but LATE_IMPORTS, and of our own outside LATE_OWN_IMPORTS."""
+    """Returns the imports inside functions that nothing above allows: of a library, of our own, or of anything."""
     return [
         f"{module.at(one.node)} imports {one.target} inside a function"
         for module in modules
@@ -239,7 +243,7 @@ def late_imports(modules: Iterable[source.Module]) -> list[str]:
 
 def _may_be_late(name: str, target: str) -> bool:
     own = name in LATE_OWN_IMPORTS and _within(target, source.PACKAGE)
-    return own or any(_within(target, library) for library in LATE_IMPORTS)
+    return own or name in STARTS_AT_EVERY_TURN or any(_within(target, library) for library in LATE_IMPORTS)
 
 
 def imports_by_name(modules: Iterable[source.Module]) -> list[str]:

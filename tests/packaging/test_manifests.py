@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from dispatch_mcp import __version__, configuration
+from dispatch_mcp.hooks import hook_events
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOOLS = (
@@ -127,3 +129,40 @@ def test_the_bundle_names_what_it_starts_every_tool_and_the_workspace() -> None:
     assert start["env"] == {"DISPATCH_MCP_WORKSPACE": "${user_config.workspace}"}
     assert bundle["user_config"]["workspace"]["type"] == "directory"
     assert not bundle["user_config"]["workspace"]["required"]
+
+
+def test_the_plugin_has_a_hook_for_every_event_that_the_program_knows() -> None:
+    plugin = read(".claude-plugin/plugin.json")
+    hooks = read(plugin["hooks"])["hooks"]
+    assert set(hooks) == set(hook_events.EVENTS)
+    for name, entries in hooks.items():
+        ((hook,),) = [entry["hooks"] for entry in entries]
+        assert (hook["command"], hook["args"][1:]) == ("sh", [name])
+        assert hook["args"][0].startswith("${CLAUDE_PLUGIN_ROOT}/plugin/")
+        assert (REPOSITORY / "plugin/hook.sh").is_file()
+
+
+def test_hooks_of_tools_are_started_for_subagents_and_our_own_calls_alone() -> None:
+    hooks = read("plugin/hooks.json")["hooks"]
+    before = re.compile(hooks["PreToolUse"][0]["matcher"])
+    for name in ("Agent", "Task", "mcp__plugin_dispatch_dispatch__dispatch", "mcp__dispatch__report"):
+        assert before.fullmatch(name), name
+    for name in ("Bash", "Read", "TaskStop", "AgentX", "mcp__github__report"):
+        assert not before.fullmatch(name), name
+
+
+@pytest.mark.parametrize("program", ["#!/bin/sh\nexit 2\n", "#!/bin/sh\necho usage >&2; exit 2\n", None])
+def test_a_hook_whose_program_is_too_old_or_missing_says_nothing_and_ends_in_order(
+    program: str | None, tmp_path: Path
+) -> None:
+    plugin = tmp_path / "plugin"
+    plugin.mkdir()
+    (plugin / "hook.sh").write_text((REPOSITORY / "plugin/hook.sh").read_text(encoding="utf-8"), encoding="utf-8")
+    if program:
+        old = tmp_path / ".venv/bin/dispatch-mcp"
+        old.parent.mkdir(parents=True)
+        old.write_text(program, encoding="utf-8")
+        old.chmod(0o755)
+    argv = ["sh", str(plugin / "hook.sh"), "Stop"]
+    done = subprocess.run(argv, input=b"{}", env={"PATH": "/usr/bin:/bin"}, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -378,3 +378,24 @@ def test_nothing_is_left_set_aside_when_nothing_runs(moves: list[tuple[str, int]
         run.end(use(name, tokens))
     assert run.reserved == ledger.NOTHING
     assert run.spent.tokens == sum(tokens for _, tokens in moves)
+
+
+def test_an_attempt_that_was_handed_out_does_not_begin_once_others_have_used_what_it_needs() -> None:
+    books = account({"tokens": 4_000})
+    for name in ("a", "b"):
+        books.begin(name, WorkerKind.HOST, 0.0)
+    assert books.overdrawn("a") is None
+    assert books.overdrawn("b") is None
+    books.end(use("a", 3_990, worker=WorkerKind.HOST))
+    hold = books.overdrawn("b")
+    assert hold is not None
+    assert (hold.limit, hold.ceiling, hold.spent, hold.task_id) == ("tokens", 4_000, 3_990, "b")
+    assert hold.unbegun().error == hold.text()
+    assert not hold.unbegun().usage.tokens
+    assert books.overdrawn("nobody") is None
+
+
+def test_without_a_ceiling_whatever_was_handed_out_begins() -> None:
+    books = account()
+    books.begin("a", WorkerKind.HOST, 0.0)
+    assert books.overdrawn("a") is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,3 +82,10 @@ async def run(env: dict[str, str], cwd: Path, prompt: str, *options: str) -> Hos
     done = await anyio.run_process(argv, input=prompt.encode(), env=env, cwd=cwd, check=False, stderr=subprocess.PIPE)
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]
     return Host(done.returncode, rows, done.stderr.decode(errors="replace"))
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Returns as soon as something holds that no event tells of."""
+    with anyio.fail_after(60):
+        while not holds():  # noqa: ASYNC110  # what other processes do sets no event
+            await anyio.sleep(0.05)

@@ -52,6 +52,8 @@ def flag(*names: str, **how: object) -> tuple[tuple[str, ...], Mapping[str, obje
 
 COMMANDS: Mapping[str, Command] = {
     "serve": Command("serve MCP on stdio; also the default when stdin is not a terminal"),
+    "hook": Command("answer a hook of Claude Code; its plugin starts this", (flag("event", help="its name"),)),
+    "statusline": Command("print the open run in one line, for the status line of Claude Code"),
     "run": Command(
         "run a task document (or a stored plan) to its end and print the results as JSON",
         (

@@ -8,7 +8,7 @@ import io
 import json
 import logging
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,9 @@ ANSWER, APPLYING = "asked", "offered"
 
 LAST_ANSWERS_S = 2.0
 """Seconds that a client has to read the last answers once it has closed stdin; then the process ends itself."""
+
+Companion = Callable[[lazy.Opening], Coroutine[Any, Any, None]]
+"""What goes on beside the server for as long as it serves."""
 
 READ_ONLY = frozenset({"route_task", "get_trace"})
 
@@ -106,10 +109,12 @@ def make_server(
     *,
     home: Path | None = None,
     redactor: redaction.Redactor = redaction.Redactor(),
+    companions: Sequence[Companion] = (),
 ) -> Server:
     """Returns the server; its dispatcher is opened in each lifespan, at the first call or soon after the start.
 
     `home` holds the user's own templates and documents, which replace bundled ones; `redactor` reads every answer.
+    `companions` go on beside the server for as long as it serves.
     """
     current: list[lazy.Opening] = []
 
@@ -120,7 +125,11 @@ def make_server(
         async with anyio.create_task_group() as group:
             group.start_soon(opening.keep)
             try:
-                yield opening
+                async with anyio.create_task_group() as beside:
+                    for companion in companions:
+                        beside.start_soon(companion, opening)
+                    yield opening
+                    beside.cancel_scope.cancel()
             finally:
                 opening.end()
 

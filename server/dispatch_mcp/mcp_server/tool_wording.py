@@ -64,10 +64,14 @@ def _decide(step: NextStep) -> str:
 
 def _do_assignments(step: NextStep) -> str:
     rest = f"{step.repeats} more {have_been_out(step, step.repeats)}: do not start {_it(step.repeats)} again."
-    return sentences(
-        f"Do {counted(step.count, 'assignment')} now, in parallel if you can; send all results in one `report`.",
-        rest if step.repeats else "",
-    )
+    if step.by_name:
+        do = (
+            f"Start {counted(step.count, 'assignment')} now, each `call` word for word, in one message: the name in "
+            "`prompt` becomes the brief, and results are reported by themselves."
+        )
+    else:
+        do = f"Do {counted(step.count, 'assignment')} now, in parallel if you can; send all results in one `report`."
+    return sentences(do, rest if step.repeats else "")
 
 
 def _it(number: int) -> str:
@@ -76,6 +80,11 @@ def _it(number: int) -> str:
 
 def _keep_assignments(step: NextStep) -> str:
     it = _it(step.repeats)
+    if step.by_name:
+        return (
+            f"Nothing new: {counted(step.repeats, 'assignment')} {have_been_out(step, step.repeats)}. What no subagent "
+            "does yet, start with its `call`; one that is done already is refused."
+        )
     return (
         f"Nothing new: {counted(step.repeats, 'assignment')} {have_been_out(step, step.repeats)}; `report` {it} when "
         f"done, and start a `call` again only if its subagent is lost."

@@ -198,12 +198,17 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A steering move on a run or one of its tasks; `by_person` is whether a person asks for it themselves."""
+    """A steering move on a run or one of its tasks; `by_person` is whether a person asks for it themselves.
 
-    kind: Literal["cancel", "pause", "resume", "retry", "skip"]
+    The host begins an `attempt` that it was handed, or gives it back untouched or lost; both count only for the one
+    that runs.
+    """
+
+    kind: Literal["cancel", "pause", "resume", "retry", "skip", "begin", "give_back"]
     task_id: str = ""
     reason: str = ""
     by_person: bool = False
+    attempt: int = 0
 
 
 class Verdict(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.model import transitions
 from dispatch_mcp.planning import forecast
 
 _NAMES: Final = ("dollars", "tokens", "minutes", "attempts", "tasks", "fan_out")
@@ -104,6 +105,16 @@ class Hold(NamedTuple):
         if self.at_end:
             need = f"; {self.task_id} stopped at what was left and needs more"
         return f"{ceiling}, spent are {_figure(self.spent)}{need}"
+
+    def unbegun(self) -> model.Outcome:
+        """Returns the end of an attempt that had been handed out and may not begin: nothing was spent on it."""
+        return model.Outcome(
+            state=model.AttemptState.FAILED,
+            error=self.text(),
+            error_kind=transitions.CEILINGS[self.limit],
+            retryable=True,
+            usage=model.Usage(cost_usd=0.0),
+        )
 
 
 def is_silent(usage: model.Usage) -> bool:

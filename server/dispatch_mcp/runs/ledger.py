@@ -154,6 +154,19 @@ class Ledger:
             return None
         return self._unpriced(task_id, worker) or self._short("dollars", task_id) or self._short("tokens", task_id)
 
+    def overdrawn(self, task_id: str) -> budget.Hold | None:
+        """Returns why an attempt that was handed out and has not begun would break a ceiling by now, or None.
+
+        Others have used more since than was set aside for them; of what is left, its own part is still its own.
+        """
+        own = self._running.get(task_id)
+        for name in _MONEY if own is not None else ():
+            rest = self._rest(name)
+            need = min(getattr(own, name), getattr(self._share(task_id).likely, name))
+            if rest is not None and rest + getattr(own, name) + _SLACK < need:
+                return budget.Hold(name, getattr(self.limits, name), getattr(self.spent, name), need, task_id)
+        return None
+
     def _unpriced(self, task_id: str, worker: WorkerKind) -> budget.Hold | None:
         """Returns a hold for a model whose price nobody knows: a ceiling of dollars could not be held for it."""
         ceiling = self._own_ceilings(task_id).dollars if self.limits.dollars is None else self.limits.dollars

@@ -47,7 +47,8 @@ class Dispatcher:
     `catalog` returns the current catalogue, refreshed on change; `redact` takes secrets out of what the host reports,
     `clean_plan` out of plans, and `means.clean` out of all other texts before they are stored.
     `memory` is what routing learns from; without it, it learns nothing. `available_workers` are who can work here, of
-    whom `default_worker` is the one that the caller has chosen for tasks that name nobody.
+    whom `default_worker` is the one that the caller has chosen for tasks that name nobody. `hooks` is what the hooks of
+    the calling session do; it is known from their first contact.
     """
 
     store: sqlite_store.Store
@@ -67,6 +68,7 @@ class Dispatcher:
     inner_folders: ports.InnerFolders | None = None
     means: review_subjects.ReviewMeans = field(default_factory=review_subjects.ReviewMeans)
     clean_plan: planner.Clean = planner.as_written
+    hooks: host_assignments.Hooks = "off"
 
     @property
     def handles(self) -> handles.Handles:
@@ -174,7 +176,7 @@ class Dispatcher:
         view = await self.handles.run(run_id)
         entries = await computation.apart(host_reports.read_entries, raw, view.rows)
         accepting = report_acceptance.Reporting(
-            self.store, self.engine, self._contact, self.redact, self.rules.price, self.plans.learn
+            self.store, self.engine, self.contact, self.redact, self.rules.price, self.plans.learn
         )
         return await accepting.accept(view, entries)
 
@@ -294,17 +296,20 @@ class Dispatcher:
 
     @property
     def _host(self) -> host_assignments.HostAssignments:
-        return host_assignments.HostAssignments(self.engine.attempts, self.catalog(), self.installed(), self.assign)
+        return host_assignments.HostAssignments(
+            self.engine.attempts, self.catalog(), self.installed(), self.assign, self.hooks
+        )
 
     @property
-    def _contact(self) -> host_assignments.HostContact:
+    def contact(self) -> host_assignments.HostContact:
+        """What happens whenever the host calls."""
         return host_assignments.HostContact(self._host, self.principal, self.clock, self.rules.lease_s)
 
     async def _handed_out(self, record: records.RunRecord) -> host_assignments.Handover:
         """Returns a run with the assignments that are out with whoever calls; none for a caller that is no host."""
         if record.state in model.RUN_FINAL or not self.available_workers.chat:
             return host_assignments.Handover(await council_rounds.load(self.store, record.id, self.principal))
-        return await self._contact.hand_out(record.id)
+        return await self.contact.hand_out(record.id)
 
 
 def _progress(handover: host_assignments.Handover, *, reused: bool, why: str) -> answers.Progress:

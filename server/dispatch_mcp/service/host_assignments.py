@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import anyio
 
@@ -15,19 +15,30 @@ from dispatch_mcp.engine import attempt_driver, council_rounds, order_builder, r
 from dispatch_mcp.model import assignments, records, transitions, work_order
 from dispatch_mcp.runs import prompt_builder, report_reader, step_choice, task_isolation
 from dispatch_mcp.service import messaging
+from dispatch_mcp.text import attempt_names
 
 Assign = Callable[..., assignments.Assignment]
 """`workers.host.assignment`, handed in."""
 
+Hooks = Literal["full", "report", "off"]
+
+CALL = "call"
+"""Under this name an attempt's heartbeat keeps the arguments of the host's call, for hosts that only name attempts."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostAssignments:
-    """Prepares attempts for the host; `installed` are the subagents that it has by name."""
+    """Prepares attempts for the host; `installed` are the subagents that it has by name.
+
+    `hooks` is what the hooks of the calling session do: with "full" an assignment only names its attempt, and the brief
+    comes when the host begins it; with "report" a brief says which attempt it is of, so that its end is recognised.
+    """
 
     driver: attempt_driver.AttemptDriver
     agents: catalog.Catalog
     installed: Collection[str]
     assign: Assign
+    hooks: Hooks = "off"
 
     async def of(
         self, view: run_view.RunView, task_ids: Collection[str], mail: records.Mail, *, new: Collection[str]
@@ -47,6 +58,8 @@ class HostAssignments:
         for row, work in zip(rows, works, strict=True):
             newest = _newest(view, row)
             handout = await self._assignment(work, lease_until=newest.lease_until, background=len(rows) > 1)
+            if self.hooks == "full" and CALL not in newest.beat:
+                await self._keep_call(view, handout)
             out.append(handout if row.id in new else _repeated(handout, view.now - newest.started_at))
             if row.id in new:
                 deliveries += [records.Delivery(note.id, row.id, "brief", row.attempt) for note in work.messages]
@@ -116,14 +129,16 @@ class HostAssignments:
         whole = kind.brief(work)
         subagents = self._subagents(kind, work)
         file = ""
-        if kind.by_reference or len(whole.text) > assignments.INLINE_LIMIT:
+        if self.hooks == "full" or kind.by_reference or len(whole.text) > assignments.INLINE_LIMIT:
             full = self._with_role(kind, work, whole).text
             path = await self.driver.store.keep_brief(work.run_id, work.task.id, work.attempt, full)
             file = str(path or "")
+        if self.hooks == "full":
+            return self._named(work, self.assign(work, whole, known_subagents=subagents, background=background))
         places = tuple(place for place in (reference, file) if place)
         is_long = bool(file) and bool(work.gathered or work.guides)
         short = replace(work, gathered=(), guides=(), gathered_at=places) if is_long else work
-        return self.assign(
+        handout = self.assign(
             short,
             kind.brief(short),
             known_subagents=subagents,
@@ -133,6 +148,33 @@ class HostAssignments:
             background=background,
             brief=kind.by_reference,
         ).model_copy(update={"timeout_s": work.timeout_s})
+        return _marked(work, handout) if self.hooks == "report" else handout
+
+    def _named(self, work: work_order.WorkOrder, whole: assignments.Assignment) -> assignments.Assignment:
+        """Returns the assignment of a host whose hooks know attempts by name: one short line instead of the brief."""
+        name = attempt_names.AttemptName(work.run_id, work.task.id, work.attempt)
+        return assignments.Assignment(
+            task_id=work.task.id,
+            attempt=work.attempt,
+            agent=work.agent or "",
+            in_place_of=whole.in_place_of,
+            call=whole.call.model_copy(update={"prompt": str(name)}),
+            timeout_s=work.timeout_s,
+        )
+
+    async def _keep_call(self, view: run_view.RunView, handout: assignments.Assignment) -> None:
+        """Keeps how an attempt is to be called where any process finds it."""
+        store, run_id = self.driver.store, view.run.id
+        newest = await store.newest_attempt(run_id, handout.task_id)
+        call = handout.call.model_dump(mode="json", exclude={"prompt"}, exclude_none=True)
+        await store.beat(run_id, handout.task_id, handout.attempt, {**newest.beat, CALL: call})
+
+
+def _marked(work: work_order.WorkOrder, handout: assignments.Assignment) -> assignments.Assignment:
+    """Returns an assignment whose prompt begins with the name of its attempt."""
+    mark = attempt_names.AttemptName(work.run_id, work.task.id, work.attempt).mark
+    call = handout.call.model_copy(update={"prompt": f"{mark}\n{handout.call.prompt}"})
+    return handout.model_copy(update={"call": call})
 
 
 def _newest(view: run_view.RunView, row: records.TaskRecord) -> records.NewestAttempt:
@@ -156,18 +198,23 @@ async def _order(
 
 
 class Handover(NamedTuple):
-    """What a call of the host is answered with: the run, assignments, and what there is to say of messages."""
+    """What a call of the host is answered with: the run, assignments, and what there is to say of messages.
+
+    `by_name` is whether the assignments only name their attempts.
+    """
 
     view: run_view.RunView
     assignments: tuple[assignments.Assignment, ...] = ()
     news: messaging.News = messaging.News()
     mail: records.Mail = records.Mail()
+    by_name: bool = False
 
     def next_step(self) -> next_steps.NextStep:
         """Returns what to do next."""
         repeats = sum(bool(handout.already_out) for handout in self.assignments)
         new, news = len(self.assignments) - repeats, self.news
-        return self.view.next_step(step_choice.Handouts(new, repeats, news.active, news.late, news.notes_at))
+        step = self.view.next_step(step_choice.Handouts(new, repeats, news.active, news.late, news.notes_at))
+        return replace(step, by_name=self.by_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +266,7 @@ class HostContact:
         mail = mail._replace(deliveries=(*mail.deliveries, *briefs))
         news = messaging.news(view, mail, again=again, room=room)
         await store.deliver(view.run.id, [*briefs, *news.deliveries])
-        return Handover(view, tuple(handouts), news, mail)
+        return Handover(view, tuple(handouts), news, mail, by_name=self.host.hooks == "full")
 
     async def close_needless(self, run_id: str) -> tuple[run_view.RunView, frozenset[str]]:
         """Returns a run as it is, after closing what is out with the host and turned out to need nobody."""

@@ -169,7 +169,7 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
         limits=budget.ceilings(limits),
         left=budget.remaining(limits, spend, attempts=_counting(attempts), minutes=minutes),
         follow_ups=tuple((await _left_to_do(store, view))[:PAGE]),
-        **await _held(store, view),
+        held=await held(store, view),
     )
 
 
@@ -202,15 +202,12 @@ def saving(tokens: int, pool: int) -> dict[str, float]:
     return {"sent": tokens, "gathered": pool, "saved": round(1 - tokens / pool, 3)}
 
 
-async def _held(store: sqlite_store.Store, view: run_view.RunView) -> dict[str, str]:
-    """Returns why a run waits that nobody paused: the ceiling that it met, and how to go on."""
+async def held(store: sqlite_store.Store, view: run_view.RunView) -> str:
+    """Returns why a run waits that nobody paused: the ceiling that it met; empty for one that does not."""
     if view.run.state is not model.RunState.PAUSED or view.run.paused:
-        return {}
+        return ""
     ceiling = await store.limit_reached(view.run.id)
-    if "ceiling" not in ceiling:
-        return {}
-    hold = budget.Hold(**ceiling)
-    return {"held": hold.text()}
+    return budget.Hold(**ceiling).text() if "ceiling" in ceiling else ""
 
 
 async def timeline(store: sqlite_store.Store, view: run_view.RunView, cursor: str) -> answers.Trace:

@@ -48,6 +48,10 @@ _RENEW = f"""
 UPDATE attempt SET lease_until = ? WHERE state = 'running' AND lease_until < ?
   AND task IN ({_LEASED} AND id NOT IN (SELECT value FROM json_each(?)))
 """  # noqa: S608  # constants
+_RESTART = """
+UPDATE attempt SET lease_until = ?
+WHERE state = 'running' AND task = (SELECT no FROM task WHERE run = ? AND id = ?) AND attempt = ?
+"""
 _SHIFT_LEASES = f"UPDATE attempt SET lease_until = lease_until - ? WHERE state = 'running' AND task IN ({_LEASED})"  # noqa: S608
 _SHIFT_RETRIES = "UPDATE task SET ready_at = max(0.0, ready_at - ?) WHERE run = ? AND ready_at > 0.0"
 _SELECT_RECORD = f"SELECT {table_rows.RUN_COLUMNS}, {table_rows.COUNTS} FROM run WHERE id = ?"  # noqa: S608
@@ -198,8 +202,8 @@ class Runs:
             row = self._follow(conn, row, live)
         if step.actions and core.ledger is not None:
             core.ledger.remember(samples.trails(conn, row.no))
-        for action in step.actions:
-            _act(core, action)
+        unbegun = [end for action in step.actions if (end := _act(core, action, step.now)) is not None]
+        _restart_leases(conn, row, core, step)
         if step.verdict is not None and not is_stale:
             core.settle(step.verdict.state)
         notes += _fenced(conn, live, step, verdicts)
@@ -209,6 +213,7 @@ class Runs:
         transition.reports = [
             pair for pair, ok in zip(zip(step.finished, bodies, strict=True), verdicts, strict=True) if ok
         ]
+        transition.reports = [*transition.reports, *[(end, None) for end in unbegun]]
         transition.notes += messages.send_of_reports(conn, row, [report for report, _ in transition.reports], step.now)
         starts: list[transitions.Start] = []
         if step.start:
@@ -452,6 +457,17 @@ def _bounded(core: state_machine.RunCore) -> list[str]:
     return [task_id for task_id in _out(core) if core.deadline_s(task_id) is not None]
 
 
+def _restart_leases(
+    conn: sqlite3.Connection, row: table_rows.RunRow, core: state_machine.RunCore, step: records.Step
+) -> None:
+    """Counts the time of what the host begins only now from now on, and not from when it was handed out."""
+    for action in step.actions:
+        if action.kind == "begin":
+            deadline_s = core.deadline_s(action.task_id)
+            until = step.now + (step.lease_s if deadline_s is None else deadline_s)
+            conn.execute(_RESTART, (until, row.no, action.task_id, action.attempt))
+
+
 def _leases(
     core: state_machine.RunCore, starts: Iterable[transitions.Start], transition: Transition
 ) -> dict[str, float]:
@@ -509,7 +525,8 @@ def _fence(row: table_rows.RunRow, owner: records.Owner) -> None:
         )
 
 
-def _act(core: state_machine.RunCore, action: records.Action) -> None:
+def _act(core: state_machine.RunCore, action: records.Action, now: float) -> transitions.Finished | None:
+    """Applies an action; returns the end of an attempt that could not begin."""
     match action.kind:
         case "cancel":
             core.cancel(action.reason)
@@ -521,6 +538,12 @@ def _act(core: state_machine.RunCore, action: records.Action) -> None:
             core.retry(action.task_id)
         case "skip":
             core.skip(action.task_id, action.reason, by_person=action.by_person)
+        case "begin":
+            return core.begin_handed_out(action.task_id, action.attempt, now)
+        case "give_back":
+            if core.row(action.task_id).attempt == action.attempt:
+                core.abandon(action.task_id, now, crashed=False)
+    return None
 
 
 def _fenced(

@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 
 from dispatch_mcp import errors
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.store import open_runs
 
-FILE: Final = "state.db"
+FILE: Final = open_runs.FILE
 RECORD: Final = "owners"
 """The folder that stands beside every store from the moment it exists, and never before."""
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from dispatch_mcp import configuration
 from dispatch_mcp.cli import logs
+from dispatch_mcp.hooks import hook_listener, hook_socket
 from dispatch_mcp.mcp_server import lazy, stdio_messages
 from dispatch_mcp.mcp_server import server as mcp_server
 from dispatch_mcp.text import redaction
@@ -67,12 +69,35 @@ def loaders(settings: configuration.Settings, redactor: redaction.Redactor) -> l
 
 
 async def _serve(settings: configuration.Settings, redactor: redaction.Redactor) -> None:
-    server = mcp_server.make_server(loaders(settings, redactor), home=settings.home, redactor=redactor)
+    server = mcp_server.make_server(
+        loaders(settings, redactor), home=settings.home, redactor=redactor, companions=_companions(settings)
+    )
     async with anyio.create_task_group() as group:
         if sys.platform != "win32":
             group.start_soon(_stop_on_signal, group.cancel_scope)
         await server.run_stdio_async()
         group.cancel_scope.cancel()
+
+
+def _companions(settings: configuration.Settings) -> list[mcp_server.Companion]:
+    """Returns what goes on beside the server: answering the hooks of its session, if its host may have some."""
+    session = os.environ.get(hook_socket.SESSION, "")
+    if not session or settings.hooks == "off":
+        return []
+
+    async def answer_hooks(opening: lazy.Opening) -> None:
+        memory: list[Any] = []
+
+        async def answer(question: dict[str, Any]) -> dict[str, Any]:
+            from dispatch_mcp.hooks import hook_answers  # noqa: PLC0415  # most sessions never need it
+
+            app = await opening.get()
+            memory[:] = memory or [hook_answers.Memory()]
+            return await hook_answers.HookAnswers(app, memory[0], settings.hooks).answer(question)
+
+        await hook_listener.listen(settings.home, session, answer)
+
+    return [answer_hooks]
 
 
 async def _stop_on_signal(scope: anyio.CancelScope) -> None:

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Answers a hook of Claude Code: `hook.sh EVENT`, with the event on stdin. It is called at every turn of every session, so
+# it looks for what is installed and installs nothing, and whatever goes wrong, it ends in order and says nothing.
+root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
+for program in "$root/.venv/bin/dispatch-mcp" "${CLAUDE_PLUGIN_DATA:-/nowhere}/venv/bin/dispatch-mcp" \
+  "$(command -v dispatch-mcp)"; do
+  if [ -x "$program" ]; then
+    "$program" hook "$@" 2>/dev/null # one that is too old for hooks fails, which must not stop the session
+    break
+  fi
+done
+exit 0

@@ -1,0 +1,126 @@
+"""What a subagent's transcript tells: which attempt it carries out, and what each model used for it.
+
+Transcripts are files of the host; what stands in them is what models wrote, so they are data and never trusted. Only
+regular files below the folder of the session's own transcript are read, up to a limit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from dispatch_mcp.text import attempt_names, json_types
+
+MOST_BYTES: Final = 64 << 20
+"""Bytes of a transcript that are read: several hours of a subagent's work."""
+
+MOST_LINE: Final = 8 << 20
+"""Bytes of a line that are read; a longer one holds no usage."""
+
+_AGENT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ENDING: Final = ".jsonl"
+_USAGE: Final = b'"usage"'
+
+Row = Mapping[str, json_types.Json]
+NO_ROW: Final[Row] = {}
+
+
+@dataclass(slots=True)
+class Transcript:
+    """The attempt of a transcript, if it is one of ours, and the usage of each of its answers by message id."""
+
+    name: attempt_names.AttemptName | None = None
+    answers: dict[str, tuple[str, Row]] = field(default_factory=dict[str, tuple[str, Row]])
+
+    def model_usage(self) -> dict[str, json_types.Json]:
+        """Returns what each model used: the figures of its answers, summed by name."""
+        sums: dict[str, json_types.Json] = {}
+        for model, usage in self.answers.values():
+            total = sums.setdefault(model, {})
+            for name, amount in usage.items():
+                if name.endswith("_tokens") and isinstance(amount, int):
+                    total[name] = total.get(name, 0) + amount
+        return sums
+
+
+def path_of(session_transcript: str, agent_id: str) -> str:
+    """Returns where the host keeps the transcript of a session's subagent; empty for no name of one."""
+    if not session_transcript.endswith(_ENDING) or not _AGENT.fullmatch(agent_id):
+        return ""
+    return str(Path(session_transcript.removesuffix(_ENDING), "subagents", f"agent-{agent_id}{_ENDING}"))
+
+
+def read(path: str, session_transcript: str) -> Transcript:
+    """Returns what a transcript says; an empty one for a file that is not the session's, or cannot be read."""
+    transcript = Transcript()
+    if not _is_below(path, session_transcript):
+        return transcript
+    try:
+        for row in _rows(Path(path)):
+            if transcript.name is None:
+                transcript.name = attempt_names.marked(_prompt(row))
+                if transcript.name is None:
+                    return Transcript()
+            else:
+                _add(transcript, row)
+    except OSError:
+        return Transcript()
+    return transcript
+
+
+def _is_below(path: str, session_transcript: str) -> bool:
+    """Returns whether a path leads into the folder of the session's transcript, also after all links."""
+    if not path or not session_transcript or "\0" in path + session_transcript:
+        return False
+    folder = Path(session_transcript).parent.resolve()
+    return Path(path).is_absolute() and Path(path).resolve().is_relative_to(folder)
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    """Yields what was said to the subagent first, and then its answers with their usage."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return
+        rest, next_type = MOST_BYTES, "user"
+        while rest > 0 and (line := file.readline(min(MOST_LINE, rest))):
+            rest -= len(line)
+            row = _row(line) if next_type == "user" or _USAGE in line else NO_ROW
+            if row.get("type") == next_type:
+                next_type = "assistant"
+                yield row
+
+
+def _row(line: bytes) -> Row:
+    try:
+        row: json_types.Json = json.loads(line)
+    except (ValueError, RecursionError):
+        return NO_ROW
+    return row if json_types.is_object(row) else NO_ROW
+
+
+def _object(row: Row, name: str) -> Row:
+    value = row.get(name)
+    return value if json_types.is_object(value) else NO_ROW
+
+
+def _prompt(row: Row) -> str:
+    """Returns the text of what was said, of several parts the one that names an attempt."""
+    content = _object(row, "message").get("content")
+    parts = content if json_types.is_list(content) else [{"text": content}]
+    texts = [part.get("text") for part in parts if json_types.is_object(part)]
+    return next((text for text in texts if isinstance(text, str) and attempt_names.marked(text)), "")
+
+
+def _add(transcript: Transcript, row: Row) -> None:
+    message = _object(row, "message")
+    usage, name = _object(message, "usage"), message.get("model")
+    if usage and isinstance(name, str):
+        # An answer of several blocks stands in several rows with the same id; the last one has all that it used.
+        transcript.answers[str(message.get("id"))] = name, usage

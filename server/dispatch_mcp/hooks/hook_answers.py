@@ -1,0 +1,349 @@
+"""What a hook is answered: briefs by name, reports by themselves, what is ready next, and what is open here.
+
+Every answer is the JSON object that Claude Code reads from a hook's stdout (docs/reference/hooks.md); an empty one says
+nothing and changes nothing. Whatever comes from the host is data: names are looked up, texts are reported as results.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import anyio
+
+from dispatch_mcp import composition, configuration, errors, model, next_steps
+from dispatch_mcp.engine import run_view
+from dispatch_mcp.hooks import agent_transcripts, hook_events, host_calls
+from dispatch_mcp.mcp_server import tool_wording
+from dispatch_mcp.model import RunState, TaskState, WorkerKind, assignments, records
+from dispatch_mcp.runs import handoff_parser, report_reader
+from dispatch_mcp.service import dispatcher, host_assignments
+from dispatch_mcp.text import attempt_names, escape, json_types
+
+MOST_STOPS: Final = 3
+"""How often in a row a session is kept going that would end with ready work in its hands."""
+
+NEWS_CHARS, WELCOME_CHARS, MORE_CHARS = 400, 320, 80
+"""Characters of what is told after a result (about 100 tokens) and at the start of a session (about 80); and of those
+of the former what is kept for saying that there is more."""
+
+MOST_NAMED: Final = 2
+"""Open runs that the start of a session names."""
+
+Reply = dict[str, Any]
+
+_TAG: Final = re.compile(r"<(task-id|status)>([^<>]{1,80})</\1>")
+_TAGS_WITHIN: Final = 2_000
+"""Characters of a notification in which its tags stand; its result comes after them."""
+
+_GOES_ON: Final = ("clear", "resume")
+"""Reasons for which a session ends while its process, and its subagents, go on."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the server keeps of its session: how often it was kept going in a row, and which runs it works on."""
+
+    stops: int = 0
+    runs: set[str] = field(default_factory=set[str])
+
+
+class Moment(NamedTuple):
+    """One event with the session that it is of."""
+
+    event: hook_events.Event
+    session: host_calls.Session
+
+    def text(self, *path: str) -> str:
+        """Returns the text at a path of fields, empty if there is none."""
+        return hook_events.text(self.event, *path)
+
+    def transcript(self, path: str) -> agent_transcripts.Transcript:
+        """Returns what the transcript of one of the session's subagents tells."""
+        return agent_transcripts.read(path, self.text("transcript_path"))
+
+    def agent_path(self, agent_id: str) -> str:
+        """Returns where the transcript of a subagent stands."""
+        return agent_transcripts.path_of(self.text("transcript_path"), agent_id)
+
+
+class Attempt(NamedTuple):
+    """An attempt that is out with the host, in its run."""
+
+    view: run_view.RunView
+    row: records.TaskRecord
+
+
+@dataclass(frozen=True, slots=True)
+class HookAnswers:
+    """Answers the hooks of one session as far as `level` allows."""
+
+    app: dispatcher.Dispatcher
+    memory: Memory
+    level: host_assignments.Hooks
+
+    @property
+    def calls(self) -> host_calls.HostCalls:
+        """What the sessions here begin and hold."""
+        return host_calls.HostCalls(self.app)
+
+    async def answer(self, question: Mapping[str, json_types.Json]) -> Reply:
+        """Returns what the hook prints; nothing for an event that is none of ours."""
+        name, event, pid = question.get("name"), question.get("event"), question.get("pid")
+        if self.level == "off" or not json_types.is_object(event):
+            return {}
+        session = host_calls.Session(hook_events.text(event, "session_id"), pid if isinstance(pid, int) else 0)
+        handle = self._handlers().get(str(name))
+        return await handle(Moment(event, session)) if handle else {}
+
+    def _handlers(self) -> Mapping[str, Callable[[Moment], Awaitable[Reply]]]:
+        return {
+            "SessionStart": self._welcome,
+            "PreToolUse": self._before_tool,
+            "PostToolUse": self._after_tool,
+            "PostToolUseFailure": self._after_failure,
+            "SubagentStop": self._after_subagent,
+            "UserPromptSubmit": self._after_notification,
+            "Stop": self._before_stop,
+            "SessionEnd": self._farewell,
+        }
+
+    async def _before_tool(self, moment: Moment) -> Reply:
+        """A call of ours says that hooks are here; a call of a subagent by an attempt's name gets the brief."""
+        if moment.text("tool_name") not in hook_events.AGENT_TOOLS:
+            self.app.hooks = self.level
+            return {}
+        name = attempt_names.called(moment.text("tool_input", "prompt"))
+        if name is None or self.level != "full":
+            return {}
+        try:
+            attempt = await self.calls.begin(*name, moment.session, moment.text("tool_use_id"))
+        except errors.DispatchError as refusal:
+            reason = f"{refusal} {_words(refusal.hint)}".strip()
+            return _specific("PreToolUse", permissionDecision="deny", permissionDecisionReason=reason)
+        self._note(attempt.run_id)
+        mark = name._replace(run=attempt.run_id).mark
+        changes = {**moment.event["tool_input"], **attempt.call, "prompt": f"{mark}\n{attempt.brief}"}
+        return _specific("PreToolUse", permissionDecision="allow", updatedInput=changes)
+
+    async def _after_subagent(self, moment: Moment) -> Reply:
+        """Reports an attempt whose subagent has answered, or has it answer once more in the form that is asked for."""
+        transcript = moment.transcript(moment.text("agent_transcript_path"))
+        attempt = await self._out(transcript.name)
+        if attempt is None:
+            return {}
+        text = moment.text("last_assistant_message")
+        fault = _fault(attempt, text)
+        if fault and not moment.event.get("stop_hook_active"):
+            return {"decision": "block", "reason": fault}
+        await self._report(attempt, text, transcript)
+        return {}
+
+    async def _after_tool(self, moment: Moment) -> Reply:
+        """Tells what is ready after a subagent that its call has waited for."""
+        if moment.text("tool_response", "status") != "completed":
+            return {}
+        name = attempt_names.marked(moment.text("tool_input", "prompt"))
+        attempt = await self._out(name)
+        if attempt is not None:  # its own end was missed
+            transcript = moment.transcript(moment.agent_path(moment.text("tool_response", "agentId")))
+            await self._report(attempt, _content(moment.event), transcript)
+        return await self._news("PostToolUse", name)
+
+    async def _after_failure(self, moment: Moment) -> Reply:
+        """Reports a subagent that could not be started, so that another one can stand in."""
+        name = attempt_names.marked(moment.text("tool_input", "prompt"))
+        attempt = await self._out(name)
+        if attempt is not None:
+            error = moment.text("error") or "The subagent did not start."
+            await self._send(attempt, status="failed", error=error, retryable=True)
+        return await self._news("PostToolUseFailure", name)
+
+    async def _after_notification(self, moment: Moment) -> Reply:
+        """Tells what is ready after a subagent in the background; reports one that was ended before it answered."""
+        prompt = moment.text("prompt")
+        tags = dict(_TAG.findall(prompt[:_TAGS_WITHIN]))
+        transcript = moment.transcript(moment.agent_path(tags.get("task-id", "")))
+        attempt, status = await self._out(transcript.name), tags.get("status", "")
+        if attempt is not None and status == "completed":  # its own end was missed
+            await self._report(attempt, _between(prompt, "<result>", "</result>"), transcript)
+        elif attempt is not None:
+            error = f"The subagent ended as {status!r}."
+            await self._send(attempt, transcript, status="failed", error=error, retryable=True)
+        return await self._news("UserPromptSubmit", transcript.name)
+
+    async def _before_stop(self, moment: Moment) -> Reply:
+        """Keeps a session going that has ready work in its hands, a few times in a row."""
+        if self.level != "full" or self.memory.stops >= MOST_STOPS or _has_background_work(moment.event):
+            return {}
+        for view in await self.calls.open_runs():
+            if view.run.state is RunState.RUNNING and host_calls.unbegun(view) and self._drives(view, moment.session):
+                self.memory.stops += 1
+                return {"decision": "block", "reason": _ready(view)}
+        return {}
+
+    def _drives(self, view: run_view.RunView, session: host_calls.Session) -> bool:
+        """Returns whether a session works on a run in which no person has to decide first."""
+        holders = [holder for row in view.tasks if (holder := host_calls.holder_of(view, row))]
+        is_own = view.run.id in self.memory.runs or any(holder.session.id == session.id for holder in holders)
+        return is_own and not any(
+            row.worker is WorkerKind.HUMAN and row.state is TaskState.RUNNING for row in view.tasks
+        )
+
+    async def _welcome(self, _moment: Moment) -> Reply:
+        """Tells of the open runs of this workspace, and frees what sessions had that are gone."""
+        await self.calls.give_back_of_dead()
+        views = await self.calls.open_runs()
+        if not views:
+            return {}
+        runs = " ".join(_progress(view) for view in views[:MOST_NAMED])
+        more = f" And {len(views) - MOST_NAMED} more." if len(views) > MOST_NAMED else ""
+        text = f"dispatch: {next_steps.counted(len(views), 'open run')} here. {runs}{more} get_trace(run_id) shows one."
+        return _specific("SessionStart", additionalContext=_cut(text, WELCOME_CHARS))
+
+    async def _farewell(self, moment: Moment) -> Reply:
+        """Frees at once what the session had begun."""
+        if moment.text("reason") not in _GOES_ON:
+            await self.calls.give_back(moment.session)
+        return {}
+
+    async def _out(self, name: attempt_names.AttemptName | None) -> Attempt | None:
+        """Returns the attempt of that name if it is out with the host, in this workspace."""
+        view = await self._run(name)
+        row = view.rows.get(name.task) if view and name else None
+        is_out = row is not None and name is not None and report_reader.is_out(row) and row.attempt == name.attempt
+        return Attempt(view, row) if view and row and is_out else None
+
+    async def _run(self, name: attempt_names.AttemptName | None) -> run_view.RunView | None:
+        if name is None:
+            return None
+        try:
+            view = await self.app.handles.run(name.run)
+        except errors.UnknownHandle:
+            return None
+        return view if view.run.workspace == self.app.handles.workspace else None
+
+    async def _report(self, attempt: Attempt, text: str, transcript: agent_transcripts.Transcript) -> None:
+        if text.strip():
+            await self._send(attempt, transcript, status="succeeded", text=text)
+        else:
+            error = "The subagent ended without an answer."
+            await self._send(attempt, transcript, status="failed", error=error, retryable=True)
+
+    async def _send(
+        self, attempt: Attempt, transcript: agent_transcripts.Transcript | None = None, **entry: model.Json
+    ) -> None:
+        """Reports an attempt as the assistant would, with what its models used."""
+        view, row = attempt
+        figures = transcript.model_usage() if transcript else {}
+        usage: dict[str, model.Json] = {"usage": {"modelUsage": figures}} if figures else {}
+        self._note(view.run.id)
+        await self.app.report(view.run.id, [{"task_id": row.id, "attempt": row.attempt, **entry, **usage}])
+
+    def _note(self, run_id: str) -> None:
+        """Notes that the session works on a run, and that its hooks do."""
+        self.app.hooks = self.level
+        self.memory.stops = 0
+        self.memory.runs.add(run_id)
+
+    async def _news(self, event: str, name: attempt_names.AttemptName | None) -> Reply:
+        """Returns what became of an attempt and what is ready now, in a few words."""
+        view = await self._run(name)
+        row = view.rows.get(name.task) if view and name else None
+        if view is None or row is None:
+            return {}
+        state = f"{row.id}: {row.state.value}. "
+        return _specific(event, additionalContext=f"{state}{_ready(view, NEWS_CHARS - len(state))}")
+
+
+def answer_alone(question: Mapping[str, json_types.Json]) -> Reply:
+    """Returns what the session's server would answer if there were one: everything is opened for this event."""
+    settings = configuration.load(os.environ, cwd=Path.cwd()).settings
+    return {} if settings.hooks == "off" else anyio.run(_answer_alone, settings, question)
+
+
+async def _answer_alone(settings: configuration.Settings, question: Mapping[str, json_types.Json]) -> Reply:
+    async with composition.open_dispatcher(settings, drives=False) as app:
+        return await HookAnswers(app, Memory(), settings.hooks).answer(question)
+
+
+def _specific(event: str, **fields: model.Json) -> Reply:
+    return {"hookSpecificOutput": {"hookEventName": event, **fields}}
+
+
+def _words(hint: str | next_steps.NextStep) -> str:
+    return tool_wording.words(hint) if isinstance(hint, next_steps.NextStep) else hint
+
+
+def _ready(view: run_view.RunView, limit: int = NEWS_CHARS) -> str:
+    """Returns what the assistant can start now, as calls to make word for word, or else what the run waits for."""
+    waiting = host_calls.unbegun(view)
+    if not waiting:
+        return _cut(_wait(view), limit)
+    text = "Ready:"
+    for position, row in enumerate(waiting):
+        call = f" {_call(view, row)}"
+        if len(text) + len(call) > limit - MORE_CHARS and position:
+            rest = next_steps.counted(len(waiting) - position, "more assignment")
+            return f"{text} {rest}: dispatch(run_id={view.run.id!r})."
+        text += call
+    return text
+
+
+def _wait(view: run_view.RunView) -> str:
+    out = sum(host_calls.holder_of(view, row) is not None for row in view.tasks)
+    if out and view.run.state is RunState.RUNNING:
+        return f"{next_steps.counted(out, 'subagent')} at work; nothing else is ready."
+    return tool_wording.words(view.next_step())
+
+
+def _call(view: run_view.RunView, row: records.TaskRecord) -> str:
+    call = host_calls.call_of(view, row.id)
+    name = attempt_names.AttemptName(view.run.id, row.id, row.attempt)
+    return f"Agent(subagent_type={call.get('subagent_type', assignments.GENERALS[0])!r}, prompt={str(name)!r})"
+
+
+def _progress(view: run_view.RunView) -> str:
+    ends = sum(row.state in (TaskState.SUCCEEDED, TaskState.UNVERIFIED, TaskState.SKIPPED) for row in view.tasks)
+    age = next_steps.duration(max(0.0, view.now - view.run.created_at))
+    title = escape.one_line(view.plan.request or "", limit=60)
+    return f"{f'{title!r} ' if title else ''}({view.run.id}): {ends} of {len(view.tasks)} tasks done, {age} old."
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _fault(attempt: Attempt, text: str) -> str:
+    """Returns what to tell a subagent whose answer cannot be read as the handoff that its brief asks for."""
+    if attempt.view.spec(attempt.row.id).reviews or not text.strip():
+        return ""
+    handoff, problem = handoff_parser.parse_answer(text)
+    if handoff is not None:
+        return ""
+    return f"Your answer cannot be handed over: {problem}. Answer again, in the form that your task's OUTPUT asks for."
+
+
+def _has_background_work(event: hook_events.Event) -> bool:
+    tasks = event.get("background_tasks")
+    states = [task.get("status") for task in tasks if json_types.is_object(task)] if json_types.is_list(tasks) else []
+    return "running" in states or "pending" in states
+
+
+def _content(event: hook_events.Event) -> str:
+    """Returns what a subagent answered, as its call returns it."""
+    response = event.get("tool_response")
+    content = response.get("content") if json_types.is_object(response) else None
+    parts = content if json_types.is_list(content) else [{"text": content}]
+    texts = [part.get("text") for part in parts if json_types.is_object(part)]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _between(text: str, opening: str, closing: str) -> str:
+    """Returns what stands between the first opening and the last closing."""
+    begin, end = text.find(opening), text.rfind(closing)
+    return text[begin + len(opening) : end] if 0 <= begin < end else ""

@@ -1,0 +1,66 @@
+"""The server's side of the hooks of its session: a socket that only its user can reach."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import anyio.abc
+from anyio.streams import buffered
+
+from dispatch_mcp.hooks import hook_events, hook_program, hook_socket
+from dispatch_mcp.text import json_types
+
+log = logging.getLogger(__name__)
+
+MOST_QUESTION: Final = 2 * hook_events.MOST_BYTES
+"""Bytes of a question: JSON in ASCII is longer than what it says."""
+
+Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+async def listen(
+    home: Path, session: str, answer: Answer, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """Answers the hooks of a session until it is cancelled; without a possible socket, returns at once."""
+    name = hook_socket.path_of(str(home / hook_program.FOLDER), session)
+    if not name:
+        return
+    path = anyio.Path(name)
+    try:
+        listener = await _open(path)
+    except OSError as trouble:  # a state directory that cannot be written: hooks then load what they need themselves
+        log.info("hooks of this session find no server: %s", trouble)
+        return
+    task_status.started()
+    try:
+        async with listener:
+            await listener.serve(lambda stream: _serve(stream, answer))
+    finally:
+        with anyio.CancelScope(shield=True), contextlib.suppress(OSError):
+            await path.unlink()
+
+
+async def _open(path: anyio.Path) -> anyio.abc.SocketListener:
+    await path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        await path.unlink()  # of a server of this session that died
+    return await anyio.create_unix_listener(str(path), mode=0o600)
+
+
+async def _serve(stream: anyio.abc.SocketStream, answer: Answer) -> None:
+    async with stream:
+        try:
+            lines = buffered.BufferedByteReceiveStream(stream)
+            question: json_types.Json = json.loads(await lines.receive_until(b"\n", MOST_QUESTION))
+            reply = await answer(dict(question)) if json_types.is_object(question) else {}
+        except Exception:
+            log.exception("a hook was not answered")
+            reply = {}
+        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await stream.send(json.dumps(reply).encode("ascii") + b"\n")

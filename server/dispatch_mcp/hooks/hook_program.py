@@ -1,0 +1,98 @@
+"""`dispatch-mcp hook EVENT`: what Claude Code starts at an event of a session.
+
+It says nothing and writes nothing unless a run of ours is concerned, and no fault of ours ever breaks a session: it
+then ends with exit code 0 and an empty stdout. Imports stand where they are needed, and not even
+pathlib is among those above: this program starts at every turn.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+from dispatch_mcp.hooks import hook_events
+
+PATIENCE_S: Final = 540.0
+"""Seconds that a hook waits for its server, which may run the tests of a result meanwhile; less than the host waits."""
+
+FOLDER: Final = "hooks"
+MOST_LOG: Final = 1 << 20
+"""Bytes that the log of faults may have."""
+
+
+def main(arguments: list[str]) -> int:
+    """Answers one event on stdin; the exit code is always 0."""
+    try:
+        _answer(arguments[0] if arguments else "", os.environ)
+    except BaseException as trouble:  # whatever it is: a hook never breaks a session
+        note(trouble)
+    return 0
+
+
+def _answer(name: str, env: Mapping[str, str]) -> None:
+    if name not in hook_events.EVENTS or env.get("DISPATCH_MCP_HOOKS") == "off":
+        return
+    event = hook_events.read(sys.stdin.buffer)
+    if event is None or not hook_events.may_be_ours(name, event):
+        return
+    from dispatch_mcp.store import open_runs
+
+    place = home(env)
+    is_contact = name == "PreToolUse" and hook_events.text(event, "tool_name") not in hook_events.AGENT_TOOLS
+    if not is_contact and not open_runs.has_any(place, open_runs.places(*folders(event, env))):
+        return
+    answer = _asked(place, env, {"name": name, "event": event}, only_server=is_contact)
+    if answer:
+        import json
+
+        sys.stdout.write(json.dumps(answer))
+        sys.stdout.flush()
+
+
+def folders(event: hook_events.Event, env: Mapping[str, str]) -> list[str]:
+    """Returns the folders that a session works in, as absolute paths."""
+    names = [env.get("DISPATCH_MCP_WORKSPACE", ""), env.get("CLAUDE_PROJECT_DIR", ""), hook_events.text(event, "cwd")]
+    return [name for name in names if os.path.isabs(name)]
+
+
+def home(env: Mapping[str, str]) -> str:
+    """Returns the state directory, as settings would without reading any file."""
+    name = env.get("DISPATCH_MCP_HOME", "").strip()
+    if name and not name.startswith("${"):
+        return os.path.abspath(os.path.expanduser(name))
+    import platformdirs
+
+    return platformdirs.user_data_dir("dispatch-mcp", appauthor=False)
+
+
+def _asked(place: str, env: Mapping[str, str], question: dict[str, Any], *, only_server: bool) -> Mapping[str, Any]:
+    """Returns the answer of the session's server, or one made here if there is none."""
+    from dispatch_mcp.hooks import hook_socket
+
+    session = env.get(hook_socket.SESSION) or hook_events.text(question["event"], "session_id")
+    pid = env.get("CLAUDE_PID", "")
+    question["pid"] = int(pid) if pid.isdigit() else 0
+    path = hook_socket.path_of(os.path.join(place, FOLDER), session)
+    try:
+        if path:
+            return hook_socket.ask(path, question, PATIENCE_S)
+    except (FileNotFoundError, ConnectionRefusedError):
+        pass  # its server has gone, or never came
+    if only_server:
+        return {}
+    from dispatch_mcp.hooks import hook_answers
+
+    return hook_answers.answer_alone(question)
+
+
+def note(trouble: BaseException) -> None:
+    """Leaves one line about a fault of ours in the log beside the store, if there is a place for it."""
+    try:
+        file = os.path.join(home(os.environ), FOLDER, "hooks.log")
+        if not os.path.exists(file) or os.path.getsize(file) < MOST_LOG:
+            with open(file, "a", encoding="utf-8") as log:
+                log.write(f"{type(trouble).__name__}: {str(trouble)[:300]!r}\n")
+    except BaseException:  # noqa: S110  # there is nowhere left to say it
+        pass

@@ -1,0 +1,46 @@
+"""Attempts by name: `dispatch RUN/TASK/ATTEMPT`, as a host writes it instead of a brief, and as a brief is marked.
+
+Only the standard library is imported: hooks read these names at every turn of a session.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+# A run's id or its beginning, a task's id (`model.TASK_ID`), a number from 1 on.
+_NAME: Final = r"dispatch ([A-Za-z0-9][A-Za-z0-9._-]{0,99})/([A-Za-z0-9][A-Za-z0-9._-]{0,63})/([1-9][0-9]{0,8})"
+_CALL: Final = re.compile(rf"\s{{0,20}}{_NAME}\s{{0,20}}")
+_MARK: Final = re.compile(rf"\[{_NAME}\]")
+_LONGEST: Final = 400
+"""Characters that a name may stand in."""
+
+
+class AttemptName(NamedTuple):
+    """An attempt of a task of a run; `run` is an id or the beginning of one."""
+
+    run: str
+    task: str
+    attempt: int
+
+    def __str__(self) -> str:
+        return f"dispatch {self.run}/{self.task}/{self.attempt}"
+
+    @property
+    def mark(self) -> str:
+        """The line that a brief begins with, by which the transcript of its subagent is recognised."""
+        return f"[{self}]"
+
+
+def called(prompt: str) -> AttemptName | None:
+    """Returns the attempt that a prompt asks for and nothing else, or None."""
+    return _named(_CALL.fullmatch(prompt)) if len(prompt) <= _LONGEST else None
+
+
+def marked(prompt: str) -> AttemptName | None:
+    """Returns the attempt whose brief a prompt is, or None."""
+    return _named(_MARK.match(prompt[:_LONGEST]))
+
+
+def _named(match: re.Match[str] | None) -> AttemptName | None:
+    return AttemptName(match[1], match[2], int(match[3])) if match else None

@@ -1,0 +1,280 @@
+"""Runs that carry themselves below the real Claude Code: the plugin's hooks, our server, subagents by script."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import claude_lab
+import fake_provider
+import pytest
+from fake_provider import done, script
+
+import dispatch_mcp
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PREFIX = "mcp__plugin_dispatch_dispatch__"
+OPTIONS = (f"--plugin-dir={REPOSITORY}", "--allowedTools=mcp__plugin_dispatch_dispatch,Agent,Read,Write,Bash")
+LAYERS = {"a": [], "b": [], "c": ["a"], "d": ["a", "b"], "e": ["c"], "f": ["d"]}
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    (folder / "README.md").write_text("# Shop\n")
+    return folder
+
+
+@pytest.fixture
+def env(provider: fake_provider.Provider, tmp_path: Path) -> dict[str, str]:
+    return {
+        **claude_lab.variables(provider, tmp_path / "home"),
+        "DISPATCH_MCP_HOME": str(tmp_path / "s"),
+        "DISPATCH_MCP_REVIEWS": "none",
+        "DISPATCH_MCP_REVIEW_POLICY": "off",
+        "PYTHONPATH": str(Path(dispatch_mcp.__file__).parents[1]),
+    }
+
+
+def loaded(*tools: str) -> dict[str, Any]:
+    """Returns the step by which a model waits for our server and loads some of its tools."""
+    return {"tool": "ToolSearch", "input": {"query": f"select:{','.join(PREFIX + tool for tool in tools)}"}}
+
+
+def call(tool: str, **arguments: Any) -> dict[str, Any]:
+    return {"tool": PREFIX + tool, "input": arguments}
+
+
+def agent(task: str, attempt: int = 1, *, background: bool | None = None) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "description": f"Do {task}",
+        "subagent_type": "general-purpose",
+        "prompt": f"dispatch latest/{task}/{attempt}",
+    }
+    return {
+        "tool": "Agent",
+        "input": arguments if background is None else {**arguments, "run_in_background": background},
+    }
+
+
+def planned(tasks: Mapping[str, list[str]], **steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns tasks whose subagents say `steps`, or else hand over at once."""
+    return [
+        {"id": name, "do": f"Think about {name}. {script(*steps.get(name, [done(answer=name)]))}", "deps": deps}
+        for name, deps in tasks.items()
+    ]
+
+
+BEGIN = loaded("plan_dag", "dispatch", "get_trace", "report")
+
+
+async def session(
+    env: dict[str, str], workspace: Path, *steps: dict[str, Any], options: tuple[str, ...] = OPTIONS
+) -> dict[str, Any]:
+    """Plays a session and returns where its run stands when it is over."""
+    with anyio.fail_after(180):
+        host = await claude_lab.run(env, workspace, f"Go. {script(*steps, {'text': 'That is all.'})}", *options)
+    assert host.exit_code == 0, host.stderr
+    assert not (Path(env["DISPATCH_MCP_HOME"]) / "hooks/hooks.log").exists()
+    return await trace(env, workspace)
+
+
+async def trace(env: dict[str, str], workspace: Path) -> dict[str, Any]:
+    argv = [sys.executable, "-m", "dispatch_mcp", "trace", "latest", "--view=summary", "--json"]
+    return json.loads((await anyio.run_process(argv, env=env, cwd=workspace)).stdout)
+
+
+def briefs(fake: fake_provider.Provider) -> list[dict[str, Any]]:
+    """Returns the requests of subagents that do our work."""
+    return [entry for entry in fake.requests() if "[dispatch " in _first(entry)]
+
+
+def conversation(fake: fake_provider.Provider) -> str:
+    """Returns everything that the orchestrator's model was sent."""
+    return "".join(json.dumps(entry["body"]) for entry in fake.requests() if "[dispatch " not in _first(entry))
+
+
+def _first(entry: dict[str, Any]) -> str:
+    return json.dumps([message for message in entry["body"]["messages"] if message["role"] == "user"][:1])
+
+
+async def test_six_tasks_are_called_by_name_and_report_themselves_to_the_cent(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    trace = await session(
+        env,
+        workspace,
+        BEGIN,
+        call("plan_dag", tasks=planned(LAYERS)),
+        call("dispatch", plan_id="latest"),
+        {"tools": [agent("a", background=False), agent("b", background=False)]},
+        {"tools": [agent("c", background=False), agent("d", background=False)]},
+        {"tools": [agent("e", background=False), agent("f", background=False)]},
+    )
+    assert trace["state"] == "succeeded", trace
+    assert trace["counts"] == {"unverified": 6}
+    assert PREFIX + "report" not in calls(provider)
+    used = [entry["reply"]["usage"] for entry in briefs(provider)]
+    assert trace["spend"]["output_tokens"] == sum(usage["output_tokens"] for usage in used)
+    assert trace["spend"]["input_tokens"] == sum(usage["input_tokens"] for usage in used)
+    assert trace["spend"]["cost_usd"] == pytest.approx(provider.booked(briefs(provider)), abs=1e-6)
+    assert "## CONSTRAINTS" in json.dumps([entry["body"] for entry in briefs(provider)])
+    assert "## CONSTRAINTS" not in conversation(provider)
+    assert "b: unverified. " in conversation(provider)
+
+
+def calls(fake: fake_provider.Provider) -> list[str]:
+    """Returns the tools that the orchestrator has called, in order."""
+    contents = [
+        entry["reply"]["content"] for entry in fake.requests() if "reply" in entry and entry not in briefs(fake)
+    ]
+    return [block["name"] for content in contents for block in content if block["type"] == "tool_use"]
+
+
+async def test_background_subagents_report_themselves_and_the_notification_names_what_is_next(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    await session(
+        env,
+        workspace,
+        BEGIN,
+        call("plan_dag", tasks=planned({"a": [], "b": [], "c": ["a", "b"]}, a=[{"delay": 0.3, **done()}])),
+        call("dispatch", plan_id="latest"),
+        {"tools": [agent("a"), agent("b")]},
+    )
+    # The session's script is over; what the notifications of both subagents say comes in turns of their own.
+    texts = conversation(provider)
+    assert (
+        "UserPromptSubmit hook additional context: b: unverified. 1 subagent at work; nothing else is ready." in texts
+    )
+    assert "a: unverified. Ready: Agent(subagent_type=" in texts
+    assert "/c/1" in texts
+    assert "Stop hook feedback" in texts, "ready work keeps the session going"
+
+
+async def test_an_answer_that_is_no_handoff_is_asked_for_once_more_in_the_subagent_and_then_kept(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    trace = await session(
+        env,
+        workspace,
+        BEGIN,
+        call(
+            "plan_dag",
+            tasks=planned({"a": [], "b": []}, a=[{"text": "la la"}, done(answer="better")], b=[{"text": "la la"}]),
+        ),
+        call("dispatch", plan_id="latest"),
+        {"tools": [agent("a", background=False), agent("b", background=False)]},
+    )
+    assert trace["counts"] == {"unverified": 2}
+    asked = [text for entry in briefs(provider) if "cannot be handed over" in (text := json.dumps(entry["body"]))]
+    assert len(asked) == 2, "each is asked once more, and not twice"
+    assert trace["spend"]["cost_usd"] == pytest.approx(provider.booked(briefs(provider)), abs=1e-6)
+
+
+async def test_a_subagent_that_dies_is_a_failed_attempt_and_the_next_one_is_named(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    trace = await session(
+        env,
+        workspace,
+        BEGIN,
+        call("plan_dag", tasks=planned({"a": []}, a=[{"error": 400, "message": "no"}])),
+        call("dispatch", plan_id="latest"),
+        agent("a", background=False),
+    )
+    assert trace["counts"] == {"ready": 1}, "it is tried again after a pause"
+    assert "PostToolUseFailure:Agent hook additional context: a: ready. " in conversation(provider)
+
+
+async def test_a_ceiling_keeps_the_next_subagent_from_starting_and_the_model_reads_why(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    answer = [{**done(), "usage": {"input_tokens": 1_000, "output_tokens": 95_000}}]
+    tasks = [
+        {**task, "model": "haiku", "effort": "S"}
+        for task in planned({"a": [], "b": [], "c": []}, a=answer, b=answer, c=answer)
+    ]
+    trace = await session(
+        env,
+        workspace,
+        BEGIN,
+        call("plan_dag", tasks=tasks),
+        call("dispatch", plan_id="latest", limits={"dollars": 0.10}),
+        agent("a", background=False),
+        agent("b", background=False),
+        agent("c", background=False),
+    )
+    assert len(briefs(provider)) == 2, trace
+    assert "limits.dollars is 0.1, spent are" in conversation(provider)
+
+
+async def test_a_session_that_comes_back_is_told_of_its_run_and_of_nothing_where_there_is_none(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    await session(
+        env,
+        workspace,
+        BEGIN,
+        call("plan_dag", tasks=planned({"a": [], "b": []}), request="Count the apples"),
+        call("dispatch", plan_id="latest"),
+        agent("a", background=False),
+    )
+    provider.reset()
+    for options in ((*OPTIONS, "--continue"), OPTIONS):
+        with anyio.fail_after(60):
+            await claude_lab.run(env, workspace, f"Hello. {script({'text': 'hello'})}", *options)
+        told = "SessionStart hook additional context: dispatch: 1 open run here. 'Count the apples'"
+        assert told in conversation(provider), options
+        assert "1 of 2 tasks done" in conversation(provider)
+        provider.reset()
+    elsewhere = workspace.parent / "elsewhere"
+    elsewhere.mkdir()
+    with anyio.fail_after(60):
+        await claude_lab.run(env, elsewhere, f"Hello. {script({'text': 'hello'})}", *OPTIONS)
+    assert "SessionStart hook additional context" not in conversation(provider)
+
+
+async def test_what_a_session_had_begun_is_handed_out_again_once_it_was_killed(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    tasks = planned({"a": []}, a=[{"hang": True}])
+    steps = [BEGIN, call("plan_dag", tasks=tasks), call("dispatch", plan_id="latest"), agent("a")]
+    async with anyio.create_task_group() as group:
+        group.start_soon(claude_lab.run, env, workspace, f"Go. {script(*steps, {'text': 'Wait.'})}", *OPTIONS)
+        await claude_lab.until(lambda: bool(briefs(provider)))
+        group.cancel_scope.cancel()
+    before = await trace(env, workspace)
+    assert before["tasks"][0]["attempts"] == 1
+    await session(env, workspace, BEGIN, call("dispatch", run_id="latest"))
+    after = await trace(env, workspace)
+    assert after["tasks"][0]["attempts"] == 2
+
+
+async def test_a_session_without_a_run_of_ours_is_the_same_with_hooks_and_without(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    steps = [
+        {"tool": "Agent", "input": {**agent("x", background=False)["input"], "prompt": f"Look. {script(done())}"}},
+        {"text": "That is all."},
+    ]
+    bodies: list[str] = []
+    for level in ("full", "off"):
+        with anyio.fail_after(60):
+            await claude_lab.run({**env, "DISPATCH_MCP_HOOKS": level}, workspace, f"Go. {script(*steps)}", *OPTIONS)
+        bodies.append(json.dumps([entry["body"]["messages"] for entry in provider.requests()]))
+        provider.reset()
+    assert "hook additional context" not in bodies[0]
+    assert without_ids(bodies[0]) == without_ids(bodies[1])
+
+
+def without_ids(text: str) -> str:
+    return re.sub(r"agentId: \w+|to: '\w+'|duration_ms: \d+|[0-9a-f]{8}-[0-9a-f-]{27}|toolu_\w+", "#", text)

@@ -1,0 +1,95 @@
+"""Transcripts of subagents: which attempt they carry out, what they used, and which files are never read."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import hook_setup
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp.hooks import agent_transcripts
+from dispatch_mcp.text.attempt_names import AttemptName
+
+NAME = AttemptName("run", "task", 2)
+BRIEF = f"{NAME.mark}\n# GOAL"
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Path:
+    """Returns the transcript of a session whose subagents have theirs beside it."""
+    (tmp_path / "project" / "s1" / "subagents").mkdir(parents=True)
+    return tmp_path / "project" / "s1.jsonl"
+
+
+def written(session: Path, *rows: Any) -> str:
+    path = agent_transcripts.path_of(str(session), "a1")
+    Path(path).write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))
+    return path
+
+
+def user(content: Any) -> dict[str, Any]:
+    return {"type": "user", "message": {"role": "user", "content": content}}
+
+
+def test_the_usage_of_an_answer_in_several_rows_counts_once_and_sums_by_model(session: Path) -> None:
+    path = written(
+        session,
+        {"type": "attachment", "usage": {"input_tokens": 9}},
+        user(BRIEF),
+        "no json",
+        hook_setup.answer("m1", output_tokens=1),
+        hook_setup.answer("m1", output_tokens=9),
+        hook_setup.answer("m2", "haiku", input_tokens=3),
+        hook_setup.answer("m3", "haiku"),
+        {"type": "assistant", "message": {"usage": "none", "model": "haiku"}},
+    )
+    transcript = agent_transcripts.read(path, str(session))
+    assert transcript.name == NAME
+    usage = transcript.model_usage()
+    assert usage["claude-sonnet-5-5"]["output_tokens"] == 9
+    assert (usage["haiku"]["input_tokens"], usage["haiku"]["output_tokens"]) == (103, 40)
+
+
+def test_a_brief_in_parts_is_recognised(session: Path) -> None:
+    parts = [{"type": "text", "text": "<system-reminder>"}, {"type": "text", "text": BRIEF}]
+    assert agent_transcripts.read(written(session, user(parts)), str(session)).name == NAME
+
+
+def test_a_mark_that_comes_later_makes_no_attempt_of_ours(session: Path) -> None:
+    path = written(session, user("Find the bug"), user(BRIEF), hook_setup.answer("m1"))
+    assert agent_transcripts.read(path, str(session)) == agent_transcripts.Transcript()
+
+
+def test_pipes_devices_folders_and_what_is_not_there_are_not_waited_for(session: Path) -> None:
+    folder = session.parent / "s1"
+    os.mkfifo(folder / "pipe")
+    for place in (folder / "pipe", folder, folder / "missing", Path("/dev/zero")):
+        assert agent_transcripts.read(str(place), str(session)) == agent_transcripts.Transcript()
+
+
+def test_a_line_without_end_and_a_file_without_end_are_read_to_a_limit(
+    session: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_transcripts, "MOST_BYTES", 2_000)
+    monkeypatch.setattr(agent_transcripts, "MOST_LINE", 500)
+    path = written(session, user(BRIEF), "x" * 900, *[hook_setup.answer(f"m{number}") for number in range(50)])
+    assert 0 < len(agent_transcripts.read(path, str(session)).answers) < 10
+
+
+@pytest.mark.parametrize("agent", ["", "../../etc/passwd", "a/b", "a.b", "x" * 65, "a\0"])
+def test_only_names_of_subagents_lead_to_a_file(session: Path, agent: str) -> None:
+    assert agent_transcripts.path_of(str(session), agent) == ""
+
+
+@given(st.binary(max_size=400), st.text(max_size=60))
+def test_no_file_and_no_path_ever_raises(tmp_path_factory: pytest.TempPathFactory, data: bytes, path: str) -> None:
+    folder = tmp_path_factory.mktemp("transcripts")
+    (folder / "agent.jsonl").write_bytes(data)
+    agent_transcripts.read(str(folder / "agent.jsonl"), str(folder / "s.jsonl"))
+    agent_transcripts.read(path, str(folder / "s.jsonl"))
+    agent_transcripts.read(str(folder / "agent.jsonl"), path)
