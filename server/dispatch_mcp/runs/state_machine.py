@@ -446,15 +446,6 @@ class RunCore:
         self._take_back(position, now, "quarantined" if crashed else "")
         self._send_back()
 
-    def begin_handed_out(self, task_id: str, attempt: int, now: float) -> Finished | None:
-        """Lets the host begin an attempt that it was handed; returns its end if a ceiling does not bear it any more.
-
-        running -> ready then, with nothing spent and no failure counted: it begins again once the ceiling is raised.
-        """
-        hold = self.ledger.overdrawn(task_id) if self.ledger is not None else None
-        end = Finished(task_id, attempt, hold.unbegun()) if hold else None
-        return end if end and self.finish(end, now) else None
-
     def _take_back(self, position: int, at: float, cause: str) -> None:
         """Puts a task back, from `at` on; one that has met too many crashes fails for that `cause` instead."""
         if cause and self._tasks.rows[position].crashes >= self.policy.max_crashes:

@@ -539,7 +539,10 @@ def _act(core: state_machine.RunCore, action: records.Action, now: float) -> tra
         case "skip":
             core.skip(action.task_id, action.reason, by_person=action.by_person)
         case "begin":
-            return core.begin_handed_out(action.task_id, action.attempt, now)
+            # running -> ready if a ceiling does not bear it any more: nothing was spent, and no failure is counted.
+            hold = core.ledger.overdrawn(action.task_id) if core.ledger is not None else None
+            end = transitions.Finished(action.task_id, action.attempt, hold.unbegun()) if hold else None
+            return end if end and core.finish(end, now) else None
         case "give_back":
             if core.row(action.task_id).attempt == action.attempt:
                 core.abandon(action.task_id, now, crashed=False)
