@@ -48,10 +48,6 @@ _RENEW = f"""
 UPDATE attempt SET lease_until = ? WHERE state = 'running' AND lease_until < ?
   AND task IN ({_LEASED} AND id NOT IN (SELECT value FROM json_each(?)))
 """  # noqa: S608  # constants
-_RESTART = """
-UPDATE attempt SET lease_until = ?
-WHERE state = 'running' AND task = (SELECT no FROM task WHERE run = ? AND id = ?) AND attempt = ?
-"""
 _SHIFT_LEASES = f"UPDATE attempt SET lease_until = lease_until - ? WHERE state = 'running' AND task IN ({_LEASED})"  # noqa: S608
 _SHIFT_RETRIES = "UPDATE task SET ready_at = max(0.0, ready_at - ?) WHERE run = ? AND ready_at > 0.0"
 _SELECT_RECORD = f"SELECT {table_rows.RUN_COLUMNS}, {table_rows.COUNTS} FROM run WHERE id = ?"  # noqa: S608
@@ -465,7 +461,7 @@ def _restart_leases(
         if action.kind == "begin":
             deadline_s = core.deadline_s(action.task_id)
             until = step.now + (step.lease_s if deadline_s is None else deadline_s)
-            conn.execute(_RESTART, (until, row.no, action.task_id, action.attempt))
+            table_rows.restart_lease(conn, row.no, action.task_id, action.attempt, until)
 
 
 def _leases(

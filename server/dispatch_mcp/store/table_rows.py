@@ -98,6 +98,10 @@ _BEGIN_ATTEMPT = """
 INSERT INTO attempt (task, attempt, state, worker, started_at, lease_until) VALUES (?, ?, 'running', ?, ?, ?)
 """
 _COUNT_EVENTS = "UPDATE run SET events = events + ? WHERE id = ? RETURNING no, events"
+_RESTART = """
+UPDATE attempt SET lease_until = ?
+WHERE state = 'running' AND task = (SELECT no FROM task WHERE run = ? AND id = ?) AND attempt = ?
+"""
 _END_ATTEMPT = "UPDATE attempt SET state = ?, ended_at = ?, error = ?, error_kind = ? WHERE task = ? AND attempt = ?"
 _REPORT_ATTEMPT = """
 UPDATE attempt SET state = ?, ended_at = ?, input_tokens = ?, output_tokens = ?, cache_read_tokens = ?,
@@ -266,6 +270,11 @@ def place_tasks(
         ],
     )
     return {**numbers, **new_numbers}
+
+
+def restart_lease(conn: sqlite3.Connection, run_no: int, task_id: str, attempt: int, until: float) -> None:
+    """Lets the lease of a running attempt end at another time, in seconds since the epoch."""
+    conn.execute(_RESTART, (until, run_no, codec.clean(task_id), attempt))
 
 
 def begin_attempts(
