@@ -28,6 +28,7 @@ OTHER_VALUES: dict[str, tuple[Any, str]] = {
     "direct_from": (0.9, "0.9"),
     "review_from": (0.6, ".6"),
     "supervise_from": (0.1, "1e-1"),
+    "route_with": ("model", "model"),
     "reviews": ("each", "each"),
     "review_policy": ("strict", "strict"),
     "unproven_runs": ("partial", "partial"),

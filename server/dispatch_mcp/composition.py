@@ -179,6 +179,7 @@ async def open_dispatcher(
                 available_workers=worker_setup.workers_here(settings, os.environ, chat=chat),
                 redact=functools.partial(outcome_redaction.outcome, redactor),
                 clean_plan=functools.partial(plan_without_secrets, redactor),
+                chooser=None if chat and drives else worker_setup.agent_chooser(settings, os.environ, redactor),
                 memory=past,
                 means=council_means(settings, redactor),
                 checkouts=branch_apply.BranchApply(checkouts.git(settings)),

@@ -77,6 +77,7 @@ class Settings(model.Value):
     direct_from: Share = 0.95
     review_from: Share = 0.70
     supervise_from: Share = 0.40
+    route_with: Literal["words", "model"] = "words"
     reviews: Literal["end", "each", "none"] = "end"
     review_policy: Literal["standard", "strict", "off"] = "standard"
     unproven_runs: model.UnprovenEnd = "succeeded"

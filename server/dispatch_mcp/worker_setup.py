@@ -11,8 +11,10 @@ from dispatch_mcp import configuration, errors, prices
 from dispatch_mcp.context import file_listing, safe_read
 from dispatch_mcp.engine import outcome_redaction, task_kinds
 from dispatch_mcp.model import WorkerKind, ports, worker_choice
+from dispatch_mcp.planning import agent_choice
 from dispatch_mcp.text import redaction
 from dispatch_mcp.workers import command, file_tools, scripted
+from dispatch_mcp.workers.anthropic import agent_chooser as agent_choosing
 from dispatch_mcp.workers.anthropic import api_worker as anthropic_api
 from dispatch_mcp.workers.claude import claude_program
 from dispatch_mcp.workers.claude import claude_worker as claude_code
@@ -74,6 +76,17 @@ def api_worker(settings: configuration.Settings, env: Mapping[str, str]) -> port
     return anthropic_api.AnthropicWorker(
         anthropic_api.Login.from_env(env), task_kinds.brief, prices.dollars, file_access(), settings=limits
     )
+
+
+def agent_chooser(
+    settings: configuration.Settings, env: Mapping[str, str], redactor: redaction.Redactor
+) -> agent_choice.Chooser | None:
+    """Returns what has a small model choose agents; None where the settings do not say so, or without a key."""
+    login = anthropic_api.Login.from_env(env)
+    if settings.route_with != "model" or not login:
+        return None
+    worker = anthropic_api.AnthropicWorker(login, task_kinds.brief, prices.dollars, file_access())
+    return agent_choosing.AgentChooser(worker, prices.dollars, redactor.redact).choose
 
 
 def claude_worker(settings: configuration.Settings, env: Mapping[str, str]) -> ports.Worker:

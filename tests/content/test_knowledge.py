@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import datetime as dt
+import enum
 import re
+import types
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
+import pydantic
 import pytest
 
 KNOWLEDGE = Path(__file__).parents[2] / "knowledgebase"
@@ -82,3 +91,145 @@ def test_the_worked_example_keeps_its_facts() -> None:
     for fact in ("POST /api/users", "bcrypt", "200 ms", ".loki/specs/openapi.yaml"):
         assert fact in example
     assert example.partition("Why it works")[0].count("- [ ] ") == 3
+
+
+def namespace(document: str, file: str, **names: object) -> dict[str, Any]:
+    """Returns what a file of a document defines; what it imports is a stand-in that takes everything."""
+    text = (KNOWLEDGE / "backend" / f"{document}.md").read_text(encoding="utf-8")
+    block = next(block for block in PYTHON_BLOCK.findall(text) if f"# {file}" in block)
+    tree = ast.parse(block)
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    values: dict[str, Any] = {
+        alias.asname or alias.name: mock.MagicMock() for node in imports for alias in node.names
+    } | names
+    tree.body = [node for node in tree.body if node not in imports]
+    exec(compile(tree, document, "exec"), values)  # our own document
+    return values
+
+
+class Refusal(Exception):
+    """Stands for the error of the documents."""
+
+    def __init__(self, status: int, code: str, *_more: object) -> None:
+        super().__init__(code)
+        self.status = status
+
+
+class Routes:
+    """Stands for a blueprint whose views are called as functions."""
+
+    def __init__(self, *_names: str, **_how: str) -> None:
+        pass
+
+    def post(self, _path: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
+        return lambda view: view
+
+
+class Role(enum.StrEnum):
+    ADMIN, MANAGER, USER = "admin", "manager", "user"
+
+
+def person(number: int, role: Role, manager: int | None = None) -> types.SimpleNamespace:
+    return types.SimpleNamespace(id=number, role=role, manager_id=manager, name=f"p{number}", deleted_at=None)
+
+
+def service(people: dict[int, types.SimpleNamespace]) -> dict[str, Any]:
+    """Returns the rules about people, with the query of who is below whom answered from a table."""
+
+    def below(number: int) -> set[int]:
+        own = {each.id for each in people.values() if each.manager_id == number}
+        return own.union(*map(below, own))
+
+    rules = namespace("user-management", "src/users/service.py", ApiError=Refusal, Role=Role)
+
+    def find(actor: types.SimpleNamespace, number: int) -> types.SimpleNamespace:
+        seen = (
+            people if actor.role == Role.ADMIN else {actor.id, *(below(actor.id) if actor.role == Role.MANAGER else ())}
+        )
+        if number not in seen:
+            raise Refusal(404, "not_found")
+        return people[number]
+
+    rules["find"] = find
+    rules["db"].session.scalar.return_value = 0
+    return rules
+
+
+@pytest.mark.parametrize(
+    ("actor", "target", "changes", "status"),
+    [
+        (2, 2, {"manager_id": None}, 403),
+        (2, 2, {"manager_id": 3}, 403),
+        (2, 3, {"manager_id": None}, 403),
+        (2, 2, {"role": Role.ADMIN}, 403),
+        (2, 3, {"role": Role.MANAGER}, 403),
+        (2, 4, {"name": "x"}, 404),
+        (3, 3, {"manager_id": None}, 403),
+        (3, 2, {"name": "x"}, 404),
+        (1, 1, {"role": Role.USER}, 403),
+        (2, 3, {"name": "x"}, 0),
+        (2, 3, {"manager_id": 2}, 0),
+        (1, 3, {"manager_id": None}, 0),
+        (1, 3, {"role": Role.MANAGER}, 0),
+        (3, 3, {"name": "x"}, 0),
+    ],
+)
+def test_the_rules_about_people_refuse_whoever_reaches_beyond_the_table(
+    actor: int, target: int, changes: dict[str, Any], status: int
+) -> None:
+    people = {
+        1: person(1, Role.ADMIN),
+        2: person(2, Role.MANAGER, 1),
+        3: person(3, Role.USER, 2),
+        4: person(4, Role.USER, 1),
+    }
+    change = service(people)["change"]
+    if status:
+        with pytest.raises(Refusal) as refusal:
+            change(people[actor], target, changes)
+        assert refusal.value.status == status
+    else:
+        change(people[actor], target, changes)
+        assert all(getattr(people[target], field) == value for field, value in changes.items())
+
+
+@pytest.mark.parametrize("view", ["refresh", "logout"])
+def test_no_other_page_can_refresh_or_end_a_session(view: str) -> None:
+    guards = types.SimpleNamespace(check_csrf=mock.Mock(side_effect=Refusal(403, "csrf")))
+    request = types.SimpleNamespace(cookies={"refresh_token": "t"})
+    tokens = mock.MagicMock()
+    views = namespace(
+        "authentication",
+        "src/auth/view.py",
+        ApiError=Refusal,
+        guards=guards,
+        request=request,
+        tokens=tokens,
+        Blueprint=Routes,
+        BaseModel=pydantic.BaseModel,
+        Field=pydantic.Field,
+        contextlib=contextlib,
+        timedelta=dt.timedelta,
+    )
+    with pytest.raises(Refusal, match="csrf"):
+        views[view]()
+    assert not tokens.mock_calls
+
+
+@pytest.mark.parametrize(
+    "body",
+    [None, [], 7, "x", {}, {"email": "a@b"}, {"email": ["a"], "password": "p"}, {"email": "a\0@b", "password": "p"}],
+)
+def test_a_sign_in_body_of_any_form_is_refused_and_never_a_crash(body: object) -> None:
+    views = namespace(
+        "authentication",
+        "src/auth/view.py",
+        ApiError=Refusal,
+        request=types.SimpleNamespace(get_json=lambda: body),
+        Blueprint=Routes,
+        BaseModel=pydantic.BaseModel,
+        Field=pydantic.Field,
+        timedelta=dt.timedelta,
+    )
+    with pytest.raises(pydantic.ValidationError):
+        views["login"]()

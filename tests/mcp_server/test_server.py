@@ -315,6 +315,7 @@ async def test_every_prompt_can_be_had_with_its_arguments(desk: memory_client.De
     prompts = (await desk.client.list_prompts()).prompts
     names = {prompt.name for prompt in prompts}
     assert {"orchestrate", "dispatch-task", "research-plan-execute", "review", "handoff", "resume"} <= names
+    assert {"routing-analysis", "results-report", "subagent-activation"} <= names
     assert {f"pattern-{pattern.name}" for pattern in patterns.PATTERNS} <= names
     for prompt in prompts:
         given = {argument.name: f"the {argument.name}" for argument in prompt.arguments or []}

@@ -13,8 +13,8 @@ from dispatch_mcp.mcp_server import lazy
 
 log = logging.getLogger(__name__)
 
-HIDDEN = frozenset({"subagent-activation", "routing-analysis", "results-report", "dispatch-task-example"})
-"""Templates that the server fills in itself, or that are only read: resources, no commands."""
+HIDDEN = frozenset({"dispatch-task-example"})
+"""Templates that are only read: resources, no commands."""
 
 
 def register(server: MCPServer[lazy.Opening], home: Path | None = None) -> None:

@@ -262,7 +262,7 @@ class Plan(Value):
     """One immutable version of a task graph; `forecast` is what it was expected to use when it was made.
 
     `additions` are the tasks that nobody sent, with the reason for each. `roster` is the one that its tasks are routed
-    in, empty for all that take part.
+    in, empty for all that take part. `routing_usage` is what a model used that chose agents for it.
     """
 
     id: str
@@ -271,6 +271,7 @@ class Plan(Value):
     request: str = ""
     pattern: str = ""
     roster: str = ""
+    routing_usage: Usage | None = None
     workspace: str = ""
     max_parallel: int = Field(default=5, ge=1, le=bounds.MAX_PARALLEL)
     on_conflict: Conflict = "serialize"

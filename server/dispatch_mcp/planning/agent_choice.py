@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.model import WorkerKind, model_names, problems, transitions
-from dispatch_mcp.routing import confidence, router, suitability
+from dispatch_mcp.routing import confidence, offers, router, suitability
 
 MAX_ROUTED: Final = 500
 """Tasks of one plan that get an agent by routing; more than that would make planning slow."""
 
 UNROUTED: Final = frozenset(WorkerKind) - transitions.MODEL_WORKERS
 """Workers that need no agent."""
+
+
+class Question(NamedTuple):
+    """A task for which the words alone are not sure, and the agents that are offered for it, the likeliest first."""
+
+    task_id: str
+    goal: str
+    choices: Sequence[offers.Choice]
+
+
+class Choices(NamedTuple):
+    """The agents that somebody has chosen, by task, and what that used."""
+
+    agents: Mapping[str, str]
+    usage: model.Usage | None = None
+
+    def with_earlier(self, usage: model.Usage | None) -> model.Usage | None:
+        """Returns what these choices and earlier ones used together."""
+        if usage is None or self.usage is None:
+            return usage or self.usage
+        usages = (usage, self.usage)
+        names = model.Usage.model_fields
+        return model.Usage.within_bounds({name: sum(getattr(part, name) or 0 for part in usages) for name in names})
+
+
+NO_CHOICES: Final = Choices({})
+
+
+Chooser = Callable[[Sequence[Question]], Awaitable[Choices]]
+"""Who chooses among the agents that are offered, where no assistant does; never raises for a choice not made."""
 
 
 @dataclass(slots=True)
@@ -56,8 +87,19 @@ class AgentChoice:
     general: str = ""
     every_strategy: bool = False
 
-    def assign(self, tasks: Sequence[model.Task], pinned_ids: Collection[str] = ()) -> Assignment:
-        """Returns the tasks, each that names nobody with the best agent if the router is sure enough to name one."""
+    def questions(self, tasks: Sequence[model.Task], pinned_ids: Collection[str] = ()) -> list[Question]:
+        """Returns the tasks that name nobody and for which no route is sure, with the agents to choose from."""
+        open_tasks = [task for task in tasks if not (is_settled(task) or task.reviews or task.id in pinned_ids)]
+        routes = [(task, self._route_of(task)) for task in open_tasks[:MAX_ROUTED]]
+        return [Question(task.id, task.goal, route.offer.choices) for task, route in routes if not route.sure]
+
+    def assign(
+        self,
+        tasks: Sequence[model.Task],
+        pinned_ids: Collection[str] = (),
+        picks: Mapping[str, str] = MappingProxyType({}),
+    ) -> Assignment:
+        """Returns the tasks, each that names nobody with an agent: the one in `picks`, or the router's best."""
         assignment = Assignment()
         for task in tasks:
             if task.reviews and not task.agent and task.worker is not WorkerKind.HUMAN and task.id not in pinned_ids:
@@ -66,15 +108,23 @@ class AgentChoice:
             elif is_settled(task) or task.id in pinned_ids or assignment.route_count >= MAX_ROUTED:
                 assignment.tasks.append(task)
             else:
-                self._route(task, assignment)
+                self._route(task, assignment, picks.get(task.id, ""))
         return assignment
 
-    def _route(self, task: model.Task, assignment: Assignment) -> None:
+    def _route_of(self, task: model.Task) -> router.Route:
         hints = router.Hints(bands=self.bands, files=task.files)
-        route = router.route(task.goal, self.agents, history=self.history, hints=hints)
+        return router.route(task.goal, self.agents, history=self.history, hints=hints)
+
+    def _route(self, task: model.Task, assignment: Assignment, choice_of_model: str) -> None:
+        route = self._route_of(task)
         assignment.route_count += 1
         if route.specialist or self.every_strategy:
             assignment.strategies[task.id] = route.strategy
+        if choice_of_model:
+            choice = {"agent": choice_of_model, "model": task.model or route.model}
+            assignment.tasks.append(task.model_copy(update=choice))
+            assignment.choices[task.id] = {**choice, "by": "model"}
+            return
         if route.specialist is None:
             assignment.without_home[task.id] = route.why
         agent = route.specialist or route.general or ("" if _is_review(task) else self.general)
@@ -93,3 +143,9 @@ def is_settled(task: model.Task) -> bool:
 
 def _is_review(task: model.Task) -> bool:
     return suitability.work(task.goal) == "reviews"
+
+
+def additions(tasks: Sequence[model.Task], before: Sequence[model.Task]) -> dict[str, dict[str, model.Json]]:
+    """Returns the agents and models that were chosen for tasks that named no agent."""
+    open_ids = {task.id for task in before if not task.agent}
+    return {task.id: {"agent": task.agent, "model": task.model} for task in tasks if task.id in open_ids and task.agent}

@@ -136,6 +136,10 @@ class Ledger:
             if not attempt.running:
                 self.end(attempt)
 
+    def spend(self, usage: model.Usage) -> None:
+        """Books what was used before the run began."""
+        self.spent = self.spent.plus(Amount(usage.tokens, usage.cost_usd or 0.0))
+
     def replan(self, tasks: Mapping[str, model.Task]) -> None:
         """Goes on with another version of the plan."""
         self.tasks = {**self.tasks, **tasks}

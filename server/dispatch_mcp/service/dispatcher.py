@@ -11,6 +11,7 @@ from dispatch_mcp.agents import a2a_card, catalog
 from dispatch_mcp.engine import council_rounds, executor, run_view
 from dispatch_mcp.model import WorkerKind, merge_offer, ports, records, transitions, worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.planning import agent_choice
 from dispatch_mcp.process import computation
 from dispatch_mcp.routing import router
 from dispatch_mcp.service import (
@@ -48,7 +49,8 @@ class Dispatcher:
     `clean_plan` out of plans, and `means.clean` out of all other texts before they are stored.
     `memory` is what routing learns from; without it, it learns nothing. `available_workers` are who can work here, of
     whom `default_worker` is the one that the caller has chosen for tasks that name nobody. `hooks` is what the hooks of
-    the calling session do; it is known from their first contact.
+    the calling session do; it is known from their first contact. `chooser` chooses agents where the router is not sure
+    and no assistant does.
     """
 
     store: sqlite_store.Store
@@ -69,6 +71,7 @@ class Dispatcher:
     means: review_subjects.ReviewMeans = field(default_factory=review_subjects.ReviewMeans)
     clean_plan: planner.Clean = planner.as_written
     hooks: host_assignments.Hooks = "off"
+    chooser: agent_choice.Chooser | None = None
 
     @property
     def handles(self) -> handles.Handles:
@@ -88,6 +91,7 @@ class Dispatcher:
             self.memory,
             self.inner_folders,
             self.clean_plan,
+            self.chooser,
         )
 
     @property

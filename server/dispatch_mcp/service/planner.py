@@ -115,6 +115,7 @@ def as_written(request: str, tasks: Sequence[model.Task]) -> tuple[str, Sequence
 class Planner:
     """Makes and changes plans for one principal. `memory` is what routing learns from; without it, nothing.
 
+    `chooser` is who chooses agents where the router is not sure, None for nobody beside the router.
     `inner_folders` tells which submodules and other repositories there are in a workspace, around some paths of it.
     """
 
@@ -127,6 +128,7 @@ class Planner:
     memory: route_memory.Memory | None = None
     inner_folders: ports.InnerFolders | None = None
     clean: Clean = as_written
+    chooser: agent_choice.Chooser | None = None
 
     @property
     def history(self) -> router.History:
@@ -285,7 +287,8 @@ class Planner:
         self._agents(roster)
         refuse(await computation.apart(self.check, reading))
         tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in reading.tasks]
-        settings = [rules.workspace, document.max_parallel, document.timeout_s, on_conflict, *filter(None, [roster])]
+        routing = filter(None, [roster, "model" if self.chooser else ""])
+        settings = [rules.workspace, document.max_parallel, document.timeout_s, on_conflict, *routing]
         plan_id = digests.digest([tasks, *settings, rules.reviews, rules.review_policy])[:32]
         try:
             plan = await self.store.plan(plan_id, principal=self.principal)
@@ -298,7 +301,7 @@ class Planner:
         runners = await self._runners()
         proofs = await computation.apart(proof_proposals.propose, plan.tasks, runners, rules.allow_list)
         return PlanProposal(
-            plan, schedule, _choices(plan.tasks, reading.tasks), proofs=proofs, additions=plan.additions
+            plan, schedule, agent_choice.additions(plan.tasks, reading.tasks), proofs=proofs, additions=plan.additions
         )
 
     def check(self, reading: plan_documents.Reading) -> list[problems.Problem]:
@@ -424,7 +427,10 @@ class Planner:
         frame = frame.model_copy(update={"request": request})
         by_id = {task.id: task for task in safe}
         tasks_read = [by_id.get(task.id, task) for task in tasks_read]
-        assignment, with_reviews, rest = await computation.apart(self._assigned, frame, tasks_read, standing)
+        picks = await self._picks(frame.roster, tasks_read, standing.fixed)
+        frame = frame.model_copy(update={"routing_usage": picks.with_earlier(frame.routing_usage)})
+        whole = await computation.apart(self._assigned, frame, tasks_read, standing, picks.agents)
+        assignment, with_reviews, rest = whole
         past = forecast.Past(await self.store.samples(self.principal))
         schedule = await computation.apart(
             plan_checks.prepare,
@@ -445,8 +451,11 @@ class Planner:
             await self.store.save_plan(plan, self.principal)
         else:
             await self._revise(plan)
-        inner_folders = await self._inner_folders(frame, tasks_read)
+        paths = {path for task in tasks_read for path in task.files}
+        inner_folders = await self.inner_folders(frame.workspace, paths) if self.inner_folders and paths else ()
         near_files = await anyio.to_thread.run_sync(declared_files.notices, frame.workspace, tasks_read)
+
+        news = plan.additions if plan.version == 1 else with_reviews.added
 
         def proposal() -> PlanProposal:
             outlook = schedule.with_notices(
@@ -461,26 +470,39 @@ class Planner:
                 ]
             )
             proofs = proof_proposals.propose(rest.tasks, runners, self.rules.allow_list)
-            return PlanProposal(
-                plan, outlook, assignment.choices, proofs=proofs, additions=_news(plan, with_reviews.added)
-            )
+            return PlanProposal(plan, outlook, assignment.choices, proofs=proofs, additions=news)
 
         return await computation.apart(proposal)
 
-    def _assigned(
-        self, frame: model.Plan, tasks: Sequence[model.Task], standing: plan_edits.Standing
-    ) -> tuple[agent_choice.Assignment, review_rules.Reviewed, plan_edits.Rest]:
-        """Returns who does checked tasks, with the reviews that follow from it, and what of them is left to do."""
-        judging = review_rules.with_reviewers(tasks, reviewer_selection.names(self.catalog()))
-        choice = agent_choice.AgentChoice(
-            self._agents(frame.roster),
+    async def _picks(
+        self, roster: str, tasks: Sequence[model.Task], pinned_ids: Collection[str]
+    ) -> agent_choice.Choices:
+        """Returns the agents that a model chooses for tasks whose route is not sure; nothing where no model does."""
+        if self.chooser is None:
+            return agent_choice.NO_CHOICES
+        questions = await computation.apart(self._agent_choice(roster).questions, tasks, pinned_ids)
+        return await self.chooser(questions) if questions else agent_choice.NO_CHOICES
+
+    def _agent_choice(self, roster: str) -> agent_choice.AgentChoice:
+        return agent_choice.AgentChoice(
+            self._agents(roster),
             self.history,
             self.rules.bands,
             self._reviewer,
             self.catalog().general_name,
             every_strategy=self.rules.review_policy == "strict",
         )
-        assignment = choice.assign(judging, standing.fixed)
+
+    def _assigned(
+        self,
+        frame: model.Plan,
+        tasks: Sequence[model.Task],
+        standing: plan_edits.Standing,
+        picks: Mapping[str, str],
+    ) -> tuple[agent_choice.Assignment, review_rules.Reviewed, plan_edits.Rest]:
+        """Returns who does checked tasks, with the reviews that follow from it, and what of them is left to do."""
+        judging = review_rules.with_reviewers(tasks, reviewer_selection.names(self.catalog()))
+        assignment = self._agent_choice(frame.roster).assign(judging, standing.fixed, picks)
         with_reviews = review_rules.with_reviews(
             assignment.tasks, assignment.strategies, self._review_rules(standing.fixed, frame.tasks)
         )
@@ -490,10 +512,6 @@ class Planner:
         """Returns what runs the tests of the workspace, as it is now."""
         files = await anyio.to_thread.run_sync(project_files.read, self.rules.workspace)
         return proof_proposals.runners_of(files)
-
-    async def _inner_folders(self, frame: model.Plan, tasks: Sequence[model.Task]) -> Collection[str]:
-        paths = {path for task in tasks for path in task.files}
-        return await self.inner_folders(frame.workspace, paths) if self.inner_folders and paths else ()
 
     async def _forecast(
         self, schedule: plan_checks.ScheduledPlan, workers: int, past: forecast.Past
@@ -561,17 +579,6 @@ class Planner:
             return ""
         candidates = router.route(task.goal, roster.roster(REVIEWERS)).ranked
         return candidates[0].name if candidates else ""
-
-
-def _choices(tasks: Sequence[model.Task], before: Sequence[model.Task]) -> dict[str, dict[str, model.Json]]:
-    """Returns the agents and models that were chosen for tasks that named no agent."""
-    open_ids = {task.id for task in before if not task.agent}
-    return {task.id: {"agent": task.agent, "model": task.model} for task in tasks if task.id in open_ids and task.agent}
-
-
-def _news(plan: model.Plan, reviews: Mapping[str, str]) -> Mapping[str, str]:
-    """Returns what planning has added to this version of a plan."""
-    return plan.additions if plan.version == 1 else reviews
 
 
 def refuse(faults: Sequence[problems.Problem]) -> None:

@@ -81,6 +81,8 @@ def open_ledger(
             for attempt in attempts
         ]
     account.replay(attempts)
+    if plan.routing_usage is not None:
+        account.spend(plan.routing_usage)
     return account
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import anyio
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
 from dispatch_mcp.model import model_names, ports, work_order
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.routing import model_choice
@@ -157,6 +157,33 @@ class AnthropicWorker:
             outcome = await self._until_deadline(self._task(talk, work))
         usage = outcome.usage.model_copy(update={"seconds": anyio.current_time() - start})
         return outcome.model_copy(update={"usage": usage})
+
+    async def fill_in(
+        self, name: str, prompt: str, form: Mapping[str, model.Json], max_tokens: int
+    ) -> tuple[str, model.Usage]:
+        """Returns one answer of a model in the form of a JSON schema, and what it used.
+
+        Raises:
+            WorkerError: there is no answer, or none in that form.
+        """
+        request: dict[str, model.Json] = {
+            "model": name,
+            "messages": [{"role": "user", "content": prompt}],
+            "output_config": {"format": {"type": "json_schema", "schema": dict(form)}},
+        }
+        try:
+            async with (
+                self._in_flight,
+                self._client() as client,
+                client.messages.stream(max_tokens=max_tokens, **request) as stream,
+            ):
+                message = (await stream.get_final_message()).to_dict(warnings=False)
+        except Exception as error:
+            if api_errors.trouble_of(error, 1) is None:
+                raise
+            raise errors.WorkerError(f"The model gave no answer: {api_errors.describe(error)}") from error
+        text = "".join(usage_meter.text(_block(block).get("text")) for block in _items(message.get("content")))
+        return text, usage_meter.usage_of(message.get("usage"))
 
     def _task(self, talk: conversation.Conversation, work: work_order.WorkOrder) -> _Task:
         rights = tool_permissions.tools_for(work)
