@@ -7,13 +7,12 @@ as JSON. On a loaded machine a callback takes longer, but it does not use more o
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import json
 import runpy
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import Context
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,17 +35,21 @@ class Callback:
 
 
 class MeasuredLoop(asyncio.SelectorEventLoop):
-    """The usual loop, which keeps its heavier callbacks in `callbacks`."""
+    """The usual loop, which keeps its heavier callbacks in `callbacks`, and in `report` when it is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, report: Path) -> None:
         super().__init__()
+        self._report = report
         self.callbacks: list[Callback] = []
         self._collector_s = self._collecting_since = 0.0
         gc.callbacks.append(self._collects)
 
     def close(self) -> None:
+        if not self.is_closed():
+            gc.callbacks.remove(self._collects)
+            text = json.dumps([asdict(callback) for callback in self.callbacks])
+            self._report.write_text(text, encoding="utf-8")
         super().close()
-        gc.callbacks.remove(self._collects)
 
     def _collects(self, phase: str, _info: object) -> None:
         if phase == "start":
@@ -68,28 +71,20 @@ class MeasuredLoop(asyncio.SelectorEventLoop):
                 self.callbacks.append(Callback(time.time(), cpu_s - collector_s, collector_s))
 
 
-def write(report: Path, callbacks: Sequence[Callback]) -> None:
-    report.write_text(json.dumps([asdict(callback) for callback in callbacks]), encoding="utf-8")
-
-
 def read(report: Path) -> list[Callback]:
     return [Callback(**callback) for callback in json.loads(report.read_text(encoding="utf-8"))]
 
 
 def main() -> None:
     report, _, module, *arguments = sys.argv[1:]
-    loops: list[MeasuredLoop] = []
 
     class Policy(asyncio.DefaultEventLoopPolicy):
         def new_event_loop(self) -> asyncio.AbstractEventLoop:
-            loops.append(MeasuredLoop())
-            return loops[-1]
+            return MeasuredLoop(Path(report))
 
     asyncio.set_event_loop_policy(Policy())  # pyright: ignore[reportDeprecated]  # no other way into a program's loop
     sys.argv = [module, *arguments]
-    with contextlib.suppress(SystemExit):
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-    write(Path(report), [callback for loop in loops for callback in loop.callbacks])
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -51,8 +51,7 @@ class HostAssignments:
         rows = [row for row in view.tasks if row.id in task_ids]
         orders = self._orders(view, mail)
         await orders.read_results(dep for row in rows for dep in view.spec(row.id).deps)
-        orders_of = [(await _order(orders, view, row, _newest(view, row)), _newest(view, row)) for row in rows]
-        works = await self._all_prepared(orders_of)
+        works = await self._all_prepared(orders, view, rows)
         out: list[assignments.Assignment] = []
         deliveries: list[records.Delivery] = []
         for row, work in zip(rows, works, strict=True):
@@ -90,23 +89,24 @@ class HostAssignments:
         return order_builder.OrderBuilder(self.driver.store, view.run, view.plan, fill, mail=mail)
 
     async def _all_prepared(
-        self, orders: Sequence[tuple[work_order.WorkOrder, records.NewestAttempt]]
+        self, orders: order_builder.OrderBuilder, view: run_view.RunView, rows: Sequence[records.TaskRecord]
     ) -> list[work_order.WorkOrder]:
         """Returns the orders of a wave as their workers read them, prepared side by side: they share most of it."""
-        works, refusals = [work for work, _ in orders], list[errors.DispatchError]()
+        works, refusals = dict[str, work_order.WorkOrder](), list[errors.DispatchError]()
 
-        async def prepare(place: int) -> None:
+        async def prepare(row: records.TaskRecord) -> None:
+            newest = _newest(view, row)
             try:
-                works[place] = await self._prepared(*orders[place])
+                works[row.id] = await self._prepared(await _order(orders, view, row, newest), newest)
             except errors.DispatchError as refusal:
                 refusals.append(refusal)
 
         async with anyio.create_task_group() as group:
-            for place in range(len(orders)):
-                group.start_soon(prepare, place)
+            for row in rows:
+                group.start_soon(prepare, row)
         for refusal in refusals:
             raise refusal
-        return works
+        return [works[row.id] for row in rows]
 
     async def _prepared(self, work: work_order.WorkOrder, newest: records.NewestAttempt) -> work_order.WorkOrder:
         """Returns the order as its worker reads it; keeps how the workspace is where any process finds it."""

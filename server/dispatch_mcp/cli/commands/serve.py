@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -39,7 +40,17 @@ def main(_options: argparse.Namespace, setup: configuration.LoadedSettings) -> i
         log.warning("%s", warning)
     sys.setswitchinterval(SWITCH_S)
     anyio.run(_serve, setup.settings, redactor)
+    end_now()
     return 0
+
+
+def end_now() -> None:
+    """Ends the process: everything is closed by now, and taking the interpreter apart would cost half a second more."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(0)
 
 
 def loaders(settings: configuration.Settings, redactor: redaction.Redactor) -> lazy.Loaders:
