@@ -16,10 +16,12 @@ import pytest
 from fake_provider import done, script
 
 import dispatch_mcp
+from dispatch_mcp.text import token_count
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PREFIX = "mcp__plugin_dispatch_dispatch__"
 OPTIONS = (f"--plugin-dir={REPOSITORY}", "--allowedTools=mcp__plugin_dispatch_dispatch,Agent,Read,Write,Bash")
+ASSIGNED = '"assignments":[{'
 LAYERS = {"a": [], "b": [], "c": ["a"], "d": ["a", "b"], "e": ["c"], "f": ["d"]}
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
@@ -278,3 +280,113 @@ async def test_a_session_without_a_run_of_ours_is_the_same_with_hooks_and_withou
 
 def without_ids(text: str) -> str:
     return re.sub(r"agentId: \w+|to: '\w+'|duration_ms: \d+|[0-9a-f]{8}-[0-9a-f-]{27}|toolu_\w+", "#", text)
+
+
+async def test_the_assistant_writes_at_most_a_quarter_of_what_it_writes_without_hooks(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    tasks = [
+        {**task, "constraints": ["Change nothing"], "output": ["A list"]}
+        for task in planned(LAYERS, **{name: [done(answer=name)] for name in LAYERS})
+    ]
+    waves = [["a", "b"], ["c", "d"], ["e", "f"]]
+    await session(
+        env,
+        workspace,
+        BEGIN,
+        call("plan_dag", tasks=tasks),
+        call("dispatch", plan_id="latest"),
+        *[{"tools": [agent(name, background=False) for name in wave]} for wave in waves],
+    )
+    with_hooks = written(provider)
+    provider.reset()
+    bare = {**env, "DISPATCH_MCP_HOOKS": "off"}
+    await session(bare, workspace, BEGIN, call("plan_dag", tasks=tasks), call("dispatch", plan_id="latest"))
+    for _ in waves:
+        handouts = last_answer(provider)["assignments"]
+        calls = [{"tool": "Agent", "input": {**handout["call"], "run_in_background": False}} for handout in handouts]
+        results = [
+            {
+                "task_id": handout["task_id"],
+                "attempt": 1,
+                "text": json.dumps(fake_provider.HANDOFF),
+                "usage": {"tokens": 9},
+            }
+            for handout in handouts
+        ]
+        await session(bare, workspace, BEGIN, {"tools": calls}, call("report", run_id="latest", results=results))
+    without_hooks = written(provider)
+    assert (await trace(env, workspace))["state"] == "succeeded"
+    assert with_hooks <= without_hooks / 4, (with_hooks, without_hooks)
+
+
+def written(fake: fake_provider.Provider) -> int:
+    """Returns the tokens that the assistant wrote to have tasks done: calls of subagents, and reports."""
+    blocks = [
+        block
+        for entry in fake.requests()
+        if "reply" in entry and "[dispatch " not in _first(entry)
+        for block in entry["reply"]["content"]
+        if block["type"] == "tool_use" and block["name"] in ("Agent", PREFIX + "report")
+    ]
+    return sum(token_count.count(json.dumps(block["input"])) for block in blocks)
+
+
+def last_answer(fake: fake_provider.Provider) -> dict[str, Any]:
+    """Returns the newest answer of our server that hands out assignments."""
+    texts = [text for entry in fake.requests() for text in answers(entry) if text.startswith('{"') and ASSIGNED in text]
+    return json.loads(texts[-1])
+
+
+def answers(entry: dict[str, Any]) -> list[str]:
+    """Returns what tools have answered in a conversation."""
+    parts = [
+        part
+        for message in entry["body"]["messages"]
+        if message["role"] == "user" and isinstance(message["content"], list)
+        for part in message["content"]
+        if part.get("type") == "tool_result"
+    ]
+    contents = [part["content"] for part in parts]
+    return [content if isinstance(content, str) else content[0].get("text", "") for content in contents if content]
+
+
+async def test_two_sessions_in_one_folder_carry_a_run_each(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    async def carries(title: str, first: str, second: str) -> None:
+        prompt = script(
+            BEGIN,
+            call("plan_dag", tasks=planned({first: [], second: [first]}), request=title),
+            call("dispatch", plan_id="latest"),
+            {"delay": 1, **agent(first, background=False)},
+            agent(second, background=False),
+            {"text": "That is all."},
+        )
+        host = await claude_lab.run(env, workspace, f"Go. {prompt}", *OPTIONS)
+        assert host.exit_code == 0, host.stderr
+
+    with anyio.fail_after(180):
+        async with anyio.create_task_group() as group:
+            group.start_soon(carries, "apples", "a1", "a2")
+            await claude_lab.until(lambda: "/a1/1" in conversation(provider))
+            group.start_soon(carries, "pears", "b1", "b2")
+    argv = [sys.executable, "-m", "dispatch_mcp", "status", "--all", "--json"]
+    runs = json.loads((await anyio.run_process(argv, env=env, cwd=workspace)).stdout)["runs"]
+    assert [run["counts"] for run in runs] == [{"unverified": 2}] * 2
+
+
+async def test_a_conversation_that_was_compacted_is_told_of_its_run(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    tasks = planned({"a": []})
+    await session(
+        env, workspace, BEGIN, call("plan_dag", tasks=tasks, request="Count"), call("dispatch", plan_id="latest")
+    )
+    with anyio.fail_after(60):
+        await claude_lab.run(env, workspace, "/compact", *OPTIONS, "--continue")
+    provider.reset()
+    with anyio.fail_after(60):
+        await claude_lab.run(env, workspace, f"Hello. {script({'text': 'hello'})}", *OPTIONS, "--continue")
+    told = "SessionStart hook additional context: dispatch: 1 open run here. 'Count'"
+    assert told in conversation(provider)
