@@ -32,25 +32,15 @@ def agents() -> catalog.Catalog:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "is_there"),
-    [
-        ("knowledgebase/no-such-document.md", False),
-        ("agents/coder.md", False),
-        ("../knowledgebase/x", False),
-        ("", False),
-    ],
-)
-def test_an_agent_can_name_only_documents_that_come_with_the_product(name: str, is_there: object) -> None:
-    assert bool(composition.document(name)) is is_there
-
-
-def test_a_document_that_comes_with_the_product_is_read_with_or_without_its_ending() -> None:
-    folder = Path(__file__).parents[1] / "knowledgebase"
-    name = next(iter(sorted(folder.rglob("*.md")))).relative_to(folder).with_suffix("").as_posix()
-    text = composition.document(f"knowledgebase/{name}.md")
-    assert text
-    assert composition.document(f"knowledgebase/{name}") == text
+def test_what_a_workspace_says_of_itself_counts_where_the_settings_name_it_or_a_folder_above(tmp_path: Path) -> None:
+    (tmp_path / "mine/shop").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("mine")
+    trusting = settings(tmp_path, trusted_repositories=(tmp_path / "link",))
+    assert composition.trusts(trusting, str(tmp_path / "mine/shop"))
+    assert composition.trusts(trusting, str(tmp_path / "mine"))
+    assert not composition.trusts(trusting, str(tmp_path))
+    assert not composition.trusts(trusting, str(tmp_path / "mine-too"))
+    assert not composition.trusts(settings(tmp_path), str(tmp_path / "mine"))
 
 
 def test_settings_decide_from_which_confidence_on_a_route_is_direct(tmp_path: Path) -> None:

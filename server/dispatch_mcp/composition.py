@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dispatch_mcp import configuration, errors, prices, worker_setup
-from dispatch_mcp.agents import bundled_files, catalog, loader
+from dispatch_mcp.agents import catalog, loader
 from dispatch_mcp.context import pack_builder
+from dispatch_mcp.context.documents import knowledge_documents
 from dispatch_mcp.engine import (
     artifacts,
     attempt_services,
@@ -65,17 +66,6 @@ def hints(settings: configuration.Settings) -> router.Hints:
         direct=settings.direct_from, review=settings.review_from, supervise=settings.supervise_from
     )
     return router.Hints(bands=bands)
-
-
-def document(name: str) -> str:
-    """Returns the text of a knowledge document that an agent names, empty if it does not come with the product."""
-    kind, _, rest = name.partition("/")
-    if kind != "knowledgebase":
-        return ""
-    try:
-        return bundled_files.text("knowledgebase", rest.removesuffix(".md"))
-    except errors.DispatchError:
-        return ""
 
 
 def trusts(settings: configuration.Settings, workspace: str) -> bool:
@@ -151,9 +141,8 @@ async def open_dispatcher(
                 store,
                 gatherer,
                 source.catalog,
-                document,
+                knowledge_documents.Library(settings.home, functools.partial(trusts, settings)),
                 redactor.redact,
-                functools.partial(trusts, settings),
                 budget=settings.context_tokens,
             ),
             evidence=plan_review_attempt.Evidence(

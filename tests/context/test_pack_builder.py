@@ -339,3 +339,38 @@ def test_what_a_task_is_about_is_given_whatever_kind_of_file_it_is(
     assert path in {item.path for item in pack.chosen}
     assert text in pack.text
     assert path in pack.ranked[:3]
+
+
+def test_what_needs_no_index_is_given_without_one(project: Path, gatherer: pack_builder.Gatherer) -> None:
+    sources = requirement_sources.Sources(
+        handoffs={"design": "We use cursors."}, notes="Yesterday we stopped at tests.", texts=("db/migrations/",)
+    )
+    keys = ["rules:", "file:server/api/orders.py", "task:design", "symbol:Users", "rag:orders"]
+    with gatherer:
+        pack = gatherer.plain(project, "As docs/orders.md says, list orders", keys, sources=sources)
+    assert [item.path for item in pack.items] == [
+        *("AGENTS.md", "CLAUDE.md", "continuity notes"),
+        *("server/api/orders.py", "handoff of design", "docs/orders.md"),
+    ]
+    assert not pack.unresolved
+    assert not (gatherer.state_dir / "context").exists()
+
+
+def test_without_an_index_a_long_file_shows_its_beginning_within_the_budget(
+    project: Path, gatherer: pack_builder.Gatherer
+) -> None:
+    (project / "long.txt").write_text("".join(f"line {at} says something\n" for at in range(3_000)))
+    with gatherer:
+        pack = gatherer.plain(project, "Mend long.txt", budget=1_000)
+    assert pack.tokens <= 1_000
+    assert pack.items[0].text.startswith("line 0 says")
+    assert [entry.key for entry in pack.left_out] == ["file:long.txt"]
+
+
+def test_a_text_that_is_no_unicode_finds_what_its_other_words_find(
+    project: Path, gatherer: pack_builder.Gatherer
+) -> None:
+    with gatherer:
+        pack = gatherer.pack(project, "List \ud800 orders\0", ["symbol:\udce6", "rag:orders \ud800"])
+    assert pack.ranked[0] == "server/api/orders.py"
+    assert pack.text.encode("utf-8")

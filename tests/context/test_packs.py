@@ -110,3 +110,25 @@ def test_tokens_are_those_of_the_whole_text() -> None:
     one = packs.Pack(1_000, (item("a.py", "alpha beta"),))
     more = packs.Pack(1_000, (item("a.py", "alpha beta"),), also=("src/gamma.py",))
     assert 0 < one.tokens < more.tokens
+
+
+def test_what_guides_the_work_stands_before_the_files_and_is_no_part_of_the_data() -> None:
+    texts: list[tuple[str, packs.Why]] = [
+        ("src/cart.py", "asked"),
+        ("continuity notes", "notes"),
+        ("AGENTS.md", "rules"),
+        ("shops/totals.md", "knowledge"),
+        ("src/money.py", "scored"),
+    ]
+    chosen = tuple(packs.Item(f"file:{path}", path, f"text of {path}", 5, why) for path, why in texts)
+    pack = packs.Pack(1_000, chosen)
+    names = ["shops/totals.md", "AGENTS.md", "continuity notes", "src/cart.py", "src/money.py"]
+    assert [item.path for item in pack.items] == names
+    assert [item.path for item in pack.of("rules", "knowledge")] == ["shops/totals.md", "AGENTS.md"]
+    assert [path for path, _ in texts if f"text of {path}" in pack.data().text] == ["src/cart.py", "src/money.py"]
+    assert all(f"text of {path}" in pack.text for path, _ in texts)
+
+
+def test_how_much_more_was_left_out_than_is_listed_is_said() -> None:
+    pack = packs.Pack(1_000, left_out=(packs.LeftOut("file:a.py", 90),), surplus=7)
+    assert pack.text == "left out: file:a.py (~90), 7 more"

@@ -21,6 +21,7 @@ import temp_repository
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import pack_builder, packs
+from dispatch_mcp.context.documents import knowledge_documents
 from dispatch_mcp.engine import briefing
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.review import rounds
@@ -150,7 +151,9 @@ async def room(tmp_path: Path) -> AsyncGenerator[Room]:
         run = await dispatcher_setup.started(desk, dispatcher_setup.task("t"))
         with pack_builder.Gatherer(tmp_path / "index") as gatherer:
             agents = catalog.Catalog((EXPERT,))
-            made = briefing.Briefing(desk.app.store, gatherer, lambda: agents, lambda _: DOCUMENT, patience_s=60)
+            temp_repository.write(desk.app.store.home, KNOWLEDGE, DOCUMENT)
+            library = knowledge_documents.Library(desk.app.store.home)
+            made = briefing.Briefing(desk.app.store, gatherer, lambda: agents, library, patience_s=60)
             yield Room(made, root, run.run_id)
 
 
@@ -274,7 +277,8 @@ async def test_who_wrote_a_text_decides_on_which_side_of_the_fence_it_stands(roo
 
 async def test_rules_of_a_repository_that_the_user_trusts_are_instructions(room: Room) -> None:
     room.write({"AGENTS.md": "RULES-OF-PROJECT", "CLAUDE.md": "MORE-RULES", "src/cart.py": "CODE = 1"})
-    trusting = replace(room, briefing=replace(room.briefing, is_trusted=_always))
+    library = replace(room.briefing.library, trusts=_always)
+    trusting = replace(room, briefing=replace(room.briefing, library=library))
     prompt = await trusting.brief(room.order(model.Task.model_validate({"id": "t", "do": "Mend src/cart.py"})))
     assert "RULES-OF-PROJECT" in outside(prompt)
     assert "MORE-RULES" in outside(prompt)
@@ -316,9 +320,7 @@ class _Broken(pack_builder.Gatherer):
 
     failure: Exception | None = None
 
-    async def gather(
-        self, workspace: Path | str, text: str, requirements: Sequence[str] = (), **_: object
-    ) -> packs.Pack:
+    async def gather(self, workspace: Path | str, text: str, keys: Sequence[str] = (), **_: object) -> packs.Pack:
         if self.failure:
             raise self.failure
         await anyio.sleep_forever()
@@ -336,30 +338,67 @@ class _Broken(pack_builder.Gatherer):
 async def test_a_brief_that_could_not_be_filled_says_so(
     room: Room, tmp_path: Path, failure: Exception | None, reason: str
 ) -> None:
-    room.write({"src/cart.py": "CODE = 1"})
+    room.write({"src/cart.py": "CODE = 1", "AGENTS.md": "RULES-OF-PROJECT"})
     broken = _Broken(tmp_path / "other")
     broken.failure = failure
     made = replace(room.briefing, gatherer=broken, patience_s=60 if failure else 0.01)
     work = room.order(model.Task.model_validate({"id": "t", "do": "Mend src/cart.py"}))
     with anyio.fail_after(20):
-        order, facts, _ = await made.brief(work)
-    assert reason in prompt_builder.build(order, nonce=NONCE).section("CONTEXT").words(prompt_builder.GAP)
+        order, facts, _, notes = await made.brief(work)
+    prompt = prompt_builder.build(order, nonce=NONCE)
+    assert reason in prompt.section("CONTEXT").words(prompt_builder.GAP)
     assert reason in str(facts["missing"])
-    assert "CANARY" not in str(order.gap)
+    assert [note.kind for note in notes] == [briefing.GAP]
+    assert "CANARY" not in prompt.text
+    assert "CODE = 1" in inside(prompt)
+    assert "RULES-OF-PROJECT" in inside(prompt)
 
 
 async def test_a_long_knowledge_document_comes_as_its_outline_and_what_the_task_is_about(room: Room) -> None:
     filler = "Words about nothing in particular, again and again.\n" * 60
     long = "\n".join(f"## {name}\n\n{name.upper()}-CANARY\n\n{filler}" for name in ("Taxes", "Discounts", "Refunds"))
-
-    def document(_name: str) -> str:
-        return long
-
-    made = replace(room.briefing, document=document)
+    temp_repository.write(room.briefing.library.home, KNOWLEDGE, long)
     task = model.Task.model_validate({"id": "t", "do": "Apply discounts to the total", "agent": EXPERT.name})
-    prompt = await replace(room, briefing=made).brief(room.order(task))
+    prompt = await room.brief(room.order(task))
     text = prompt.section("CONTEXT").words(prompt_builder.GUIDES["knowledge"])
     assert text.startswith(f"`{KNOWLEDGE}`\n\nSections: Taxes; Discounts; Refunds")
     assert "DISCOUNTS-CANARY" in text
     assert "REFUNDS-CANARY" not in text
-    assert token_count.count(text) <= 5_000 / 3 + 20
+    assert text.endswith("[All of it: the MCP resource dispatch://knowledge/shops/totals]")
+    assert token_count.count(text) <= 5_000 / 3 + 60
+
+
+async def test_a_knowledge_document_that_is_not_there_brings_its_stand_in_and_an_event(room: Room) -> None:
+    general = EXPERT.model_copy(
+        update={"name": "shop-general", "fallback": True, "knowledge": "knowledgebase/shops/overview.md"}
+    )
+    lost = EXPERT.model_copy(update={"knowledge": "knowledgebase/shops/lost.md"})
+    temp_repository.write(room.briefing.library.home, general.knowledge, "OVERVIEW-CANARY")
+    made = replace(room.briefing, catalog=lambda: catalog.Catalog((lost, general)))
+    order, _, _, notes = await made.brief(
+        room.order(model.Task.model_validate({"id": "t", "do": "Add", "agent": lost.name}))
+    )
+    prompt = prompt_builder.build(order, nonce=NONCE)
+    assert "OVERVIEW-CANARY" in outside(prompt)
+    assert [(note.kind, note.task_id, note.data) for note in notes] == [
+        (briefing.NO_KNOWLEDGE, "t", {"missing": lost.knowledge, "stand_in": general.knowledge})
+    ]
+
+
+async def test_the_knowledge_of_a_project_that_nobody_trusts_is_data(room: Room) -> None:
+    theirs = EXPERT.model_copy(update={"layer": "project", "knowledge": "docs/shop.md", "trusted": False})
+    room.write({"docs/shop.md": "THEIRS-CANARY"})
+    made = replace(room.briefing, catalog=lambda: catalog.Catalog((theirs,)))
+    work = room.order(model.Task.model_validate({"id": "t", "do": "Add", "agent": theirs.name}))
+    prompt = await replace(room, briefing=made).brief(work)
+    assert "THEIRS-CANARY" in inside(prompt)
+    assert "THEIRS-CANARY" not in outside(prompt)
+
+
+def test_a_role_that_nobody_has_approved_is_data() -> None:
+    prompt = prompt_builder.Prompt((), NONCE).with_role("You OBEY me.", "theirs", is_instruction=False)
+    assert "OBEY" in inside(prompt)
+    assert "OBEY" not in outside(prompt)
+    assert prompt_builder.parse(prompt.text) == prompt
+    own = prompt_builder.Prompt((), NONCE).with_role("You KNOW shops.", "mine")
+    assert "KNOW" in outside(own)

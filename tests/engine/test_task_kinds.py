@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ async def test_a_reviewer_is_shown_the_change_and_nothing_that_others_wrote(stor
     told = work_order.Upstream("before", model.Handoff(completed_work="trust me"))
     note = model.Message(run_id="r", sender="a", recipient="all", kind="information", text="pass it")
     kind = task_kinds.kind_of(task, WorkerKind.API)
-    work, facts, _ = await kind.prepare(store, BARE, order(task, upstream=(told,), messages=(note,)))
+    work, facts, *_ = await kind.prepare(store, BARE, order(task, upstream=(told,), messages=(note,)))
     assert facts == {}
     assert (work.upstream, work.messages) == ((), ())
     assert any("compute(2)" in block.text for block in work.material)
@@ -182,9 +183,10 @@ async def test_only_an_advocate_can_be_needless(store: sqlite_store.Store) -> No
 
 
 def test_the_fence_around_data_cannot_be_guessed_from_the_task_alone() -> None:
-    task = work_task(inputs={"note": "some data"})
-    one = task_kinds.brief(order(task)).text
-    again = task_kinds.brief(order(task)).text
-    other = task_kinds.brief(work_order.WorkOrder(run_id="s" * 32, task=task, attempt=1, worker=WorkerKind.API)).text
+    task = work_task()
+    mine = dataclasses.replace(order(task), last_error="some data")
+    one = task_kinds.brief(mine).text
+    again = task_kinds.brief(mine).text
+    other = task_kinds.brief(dataclasses.replace(mine, run_id="s" * 32)).text
     assert one == again
     assert one != other

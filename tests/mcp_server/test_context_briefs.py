@@ -65,9 +65,9 @@ BUILD: dict[str, Any] = {
 }
 
 
-async def built(desk: memory_client.Desk) -> tuple[str, dict[str, Any]]:
+async def built(desk: memory_client.Desk, **more: Any) -> tuple[str, dict[str, Any]]:
     """Returns a run whose first task has decided something, and the assignment of the second."""
-    run_id = (await desk.call("dispatch", plan_id=await desk.planned(DESIGN, BUILD)))["run_id"]
+    run_id = (await desk.call("dispatch", plan_id=await desk.planned(DESIGN, {**BUILD, **more})))["run_id"]
     handoff = {"completed_work": "Decided.", "decisions_made": [DECIDED]}
     results = [{"task_id": "design", "attempt": 1, "handoff": handoff}]
     answer = await desk.call("report", run_id=run_id, results=results)
@@ -89,7 +89,7 @@ async def test_a_task_is_told_what_was_decided_before_it_and_shown_the_code_it_w
 async def test_what_was_gathered_goes_by_reference_when_it_would_flood_the_host(
     desk: memory_client.Desk, tmp_path: Path
 ) -> None:
-    run_id, given = await built(desk)
+    run_id, given = await built(desk, reads=["shop/part0.py", "shop/part1.py"])
     assert len(given["call"]["prompt"]) <= 6_000
     assert f"dispatch://runs/{run_id}/tasks/build/prompt" in given["call"]["prompt"]
     (file,) = (tmp_path / "home" / "briefs" / run_id).glob("build-1.md")
@@ -114,3 +114,19 @@ async def test_the_saving_is_said_for_the_run_and_for_all_runs(desk: memory_clie
     assert mine["saved"] == pytest.approx(1 - mine["sent"] / mine["gathered"], abs=0.001)
     everything = (await desk.call("get_trace"))["context"]
     assert everything["gathered"] >= mine["gathered"]
+
+
+async def test_the_trace_says_once_that_a_knowledge_document_was_missing(tmp_path: Path) -> None:
+    agents = tmp_path / "agents"
+    agents.mkdir()
+    (agents / "totaller.md").write_text("---\nname: totaller\ndescription: Adds up\nknowledge: lost.md\n---\nAdd.\n")
+    workspace = memory_client.repository(tmp_path / "shop")
+    chosen = memory_client.settings(tmp_path / "home", workspace).model_copy(update={"agent_dirs": (agents,)})
+    async with Client(memory_client.make_server(chosen)) as client:
+        desk = memory_client.Desk(client)
+        plan_id = await desk.planned({"id": "add", "do": "Add totals", "agent": "totaller"})
+        run_id = (await desk.call("dispatch", plan_id=plan_id))["run_id"]
+        await desk.read(f"dispatch://runs/{run_id}/tasks/add/prompt")
+        timeline = (await desk.call("get_trace", run_id=run_id, view="timeline"))["timeline"]
+    events = [event for event in timeline if event["kind"] == "knowledge_missing"]
+    assert [(event["task"], event["data"]["missing"]) for event in events] == [("add", "lost.md")]

@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 from dispatch_mcp import errors
 from dispatch_mcp.context import (
@@ -62,6 +62,20 @@ def place(state_dir: Path, workspace: Path) -> Path:
     real = os.path.realpath(workspace)
     name = re.sub(r"[^A-Za-z0-9._-]", "-", Path(real).name)[:40] or "root"
     return state_dir / "context" / f"{name}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:16]}.db"
+
+
+class Readable(Protocol):
+    """What a search reads: an open workspace, and the tables of an index of it."""
+
+    @property
+    def root(self) -> safe_read.Root:
+        """The workspace."""
+        ...
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The tables. Raises Damaged."""
+        ...
 
 
 class Index:

@@ -146,7 +146,7 @@ NO_VOTES: Final = Votes({}, {}, {})
 class Search:
     """Asks one index; keeps the list of its files between questions."""
 
-    def __init__(self, index: file_index.Index) -> None:
+    def __init__(self, index: file_index.Readable) -> None:
         self._index = index
         self._files: Files | None = None
 

@@ -9,10 +9,11 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import anyio
 
@@ -25,6 +26,8 @@ from dispatch_mcp.context import (
     packs,
     ranking,
     requirement_sources,
+    requirements,
+    safe_read,
     search_scope,
 )
 from dispatch_mcp.context.documents import file_shares
@@ -32,6 +35,8 @@ from dispatch_mcp.context.documents import file_shares
 KEPT_OPEN: Final = 4
 """Workspaces whose indexes stay open."""
 _WITHHELD = 50
+_WITHOUT_INDEX = frozenset({"file", "rules", "task"})
+"""Keys that bring something of a workspace that is not indexed."""
 _LIKELY = 3
 """Likeliest files whose folders may have rules of their own."""
 
@@ -41,7 +46,7 @@ class Gatherer:
 
     def __init__(self, state_dir: Path) -> None:
         """Opens nothing yet."""
-        self._state_dir = state_dir
+        self.state_dir = state_dir
         self._open: OrderedDict[Path, _Workspace] = OrderedDict()
         self._lock = threading.Lock()
         self._one_at_a_time = anyio.CapacityLimiter(1)  # the others would only keep threads from whoever needs them
@@ -64,7 +69,7 @@ class Gatherer:
         self,
         workspace: Path | str,
         text: str,
-        requirements: Sequence[str] = (),
+        keys: Sequence[str] = (),
         *,
         budget: int = packs.BUDGET,
         scope: search_scope.Scope = search_scope.EVERYTHING,
@@ -73,14 +78,13 @@ class Gatherer:
     ) -> packs.Pack:
         """Returns what a task whose words are `text` should read, at most `budget` tokens.
 
-        `requirements` are keys of `context.requirements` and come first. `scope` says what the agent receives,
+        `keys` are those of `context.requirements` and come first. `scope` says what the agent receives,
         `sources` are texts from elsewhere; `past_commits` replaces the workspace's own history.
 
         Raises:
             Refused: the workspace is no folder.
         """
-        keys = [_said(key) for key in requirements]
-        request = _Request(_said(text), keys, budget, scope, sources, past_commits)
+        request = _Request(_said(text), [_said(key) for key in keys], budget, scope, sources, past_commits)
         return self._packed(workspace, request, time.monotonic())
 
     def _packed(self, workspace: Path | str, request: _Request, asked_at: float) -> packs.Pack:
@@ -88,19 +92,36 @@ class Gatherer:
         with self._lock:
             return self._opened(Path(workspace)).pack(request, asked_at)
 
+    def plain(
+        self,
+        workspace: Path | str,
+        text: str,
+        keys: Sequence[str] = (),
+        *,
+        budget: int = packs.BUDGET,
+        scope: search_scope.Scope = search_scope.EVERYTHING,
+        sources: requirement_sources.Sources = requirement_sources.NO_SOURCES,
+    ) -> packs.Pack:
+        """Returns what of a pack needs no index: what guides the work, and files that are named by their path.
+
+        Raises:
+            Refused: the workspace is no folder.
+        """
+        request = _Request(_said(text), [_said(key) for key in keys], budget, scope, sources, None)
+        return _plain(Path(workspace), request)
+
     async def gather(
         self,
         workspace: Path | str,
         text: str,
-        requirements: Sequence[str] = (),
+        keys: Sequence[str] = (),
         *,
         budget: int = packs.BUDGET,
         scope: search_scope.Scope = search_scope.EVERYTHING,
         sources: requirement_sources.Sources = requirement_sources.NO_SOURCES,
     ) -> packs.Pack:
         """Returns what `pack` returns, worked out in a thread. Raises Refused likewise."""
-        keys = [_said(key) for key in requirements]
-        request = _Request(_said(text), keys, budget, scope, sources, None)
+        request = _Request(_said(text), [_said(key) for key in keys], budget, scope, sources, None)
         work = functools.partial(self._packed, workspace, request, time.monotonic())
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._one_at_a_time)
 
@@ -110,7 +131,7 @@ class Gatherer:
             return self._opened(Path(workspace)).index.refresh()
 
     def _opened(self, workspace: Path) -> _Workspace:
-        entry = self._open.pop(workspace, None) or _Workspace(self._state_dir, workspace)
+        entry = self._open.pop(workspace, None) or _Workspace(self.state_dir, workspace)
         self._open[workspace] = entry
         while len(self._open) > KEPT_OPEN:
             self._open.popitem(last=False)[1].close()
@@ -150,11 +171,39 @@ class History:
 @dataclass(frozen=True, slots=True)
 class _Request:
     text: str
-    requirements: Sequence[str]
+    keys: Sequence[str]
     budget: int
     scope: search_scope.Scope
     sources: requirement_sources.Sources
     history: History | None
+
+
+class _Unindexed(NamedTuple):
+    """A workspace whose index is empty."""
+
+    root: safe_read.Root
+    db: sqlite3.Connection
+
+
+def _plain(workspace: Path, request: _Request) -> packs.Pack:
+    with safe_read.Root(workspace) as root, closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        file_index.create(db)
+        search, query = index_search.Search(_Unindexed(root, db)), context_query.read(request.text)
+        keys = [key for key in request.keys if requirements.parse(key).kind in _WITHOUT_INDEX]
+        interest = file_shares.Interest(query, budget=request.budget)
+        resolver = requirement_sources.Resolver(_Unindexed(root, db), search, request.scope, request.sources, interest)
+        resolution = resolver.resolve(keys)
+        return assembly.assemble(
+            assembly.Request(
+                budget=request.budget,
+                offers=resolution.offers,
+                ranks=ranking.Ranking({}, ()),
+                read=search.lines,
+                allows=request.scope.allows,
+                unresolved=resolution.unresolved,
+                tasks=resolution.tasks,
+            )
+        )
 
 
 class _Workspace:
@@ -195,7 +244,7 @@ class _Workspace:
         likely = [path for path in chances if scope.allows(path)][:_LIKELY]
         interest = file_shares.Interest(query, evidence.rarity, budget, likely)
         resolver = requirement_sources.Resolver(self.index, self._search, scope, request.sources, interest)
-        resolution = resolver.resolve(request.requirements)
+        resolution = resolver.resolve(request.keys)
         withheld = [path for path in chances if path not in resolution.explicit_paths and not scope.allows(path)]
         ranks = ranking.parts(query, evidence, chances)
         return assembly.assemble(

@@ -51,10 +51,12 @@ class Sources:
     """Texts from elsewhere: the agent's `knowledge` by name, stored continuity `notes`, other tasks' `handoffs`.
 
     `texts` are what names files besides the task's own words, such as its inputs. `knowledge_share` of the budget is
-    what a knowledge document may take before it comes as its outline and the sections that the task is about.
+    what a knowledge document may take before it comes as its outline and the sections that the task is about;
+    `addresses` are where all of it can be read.
     """
 
     knowledge: Mapping[str, str] = field(default_factory=dict[str, str])
+    addresses: Mapping[str, str] = field(default_factory=dict[str, str])
     notes: str = ""
     handoffs: Mapping[str, str] = field(default_factory=dict[str, str])
     texts: tuple[str, ...] = ()
@@ -93,7 +95,7 @@ class Resolver:
 
     def __init__(
         self,
-        index: file_index.Index,
+        index: file_index.Readable,
         search: index_search.Search,
         scope: search_scope.Scope,
         sources: Sources,
@@ -403,11 +405,16 @@ class Resolver:
             if not extract.is_whole
         ]
         items = [
-            replace(guide, text=extract.text)
+            replace(guide, text=extract.text if extract.is_whole else self._with_address(guide.path, extract.text))
             for guide, extract in zip(guides, extracts, strict=True)
             if extract.text.strip()
         ]
         return assembly.Offer(tuple(items), left_out=tuple(rest))
+
+    def _with_address(self, name: str, text: str) -> str:
+        """Returns the extract of a document with where all of it can be read."""
+        address = self._sources.addresses.get(name)
+        return f"{text}\n\n[All of it: the MCP resource {address}]" if address else text
 
     def _extracts(self, guides: Sequence[packs.Item]) -> list[document_parts.Extract]:
         """Returns what is given of each text that guides the work: all of it, or its outline and what matters."""

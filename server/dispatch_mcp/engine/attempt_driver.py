@@ -67,10 +67,12 @@ class AttemptDriver:
             DispatchError: what its task is about cannot be read.
         """
         beat = dict[str, model.Json]() if begun else dict(await proof.before(self.services.verifier, work))
-        full, facts, details = await _kind(work).prepare(self.store, self.services, work)
-        if facts:
-            beat[briefing.FACTS] = dict(facts)
-        return Prepared(full, {**beat, **details})
+        order = await _kind(work).prepare(self.store, self.services, work)
+        if order.facts:
+            beat[briefing.FACTS] = dict(order.facts)
+        if not begun:
+            await self.store.note(work.run_id, order.notes)
+        return Prepared(order.work, {**beat, **order.beat})
 
     async def judge(self, claim: proof.Claim) -> model.Outcome:
         """Returns a claimed outcome as the server could prove it, with its artifacts kept."""

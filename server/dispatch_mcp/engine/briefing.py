@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import anyio
+import anyio.to_thread
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import pack_builder, packs, requirement_sources, requirements, search_scope
-from dispatch_mcp.context.documents import file_mentions
+from dispatch_mcp.context.documents import file_mentions, knowledge_documents
 from dispatch_mcp.model import WorkerKind, records, transitions, work_order
 from dispatch_mcp.runs import prompt_builder
 from dispatch_mcp.store import sqlite_store
@@ -39,6 +41,10 @@ FAILED: Final = "the workspace could not be searched: {}. Look up what you need 
 MAX_TEXTS: Final = 200
 """Texts in the inputs of a task in which names of files are looked for."""
 
+GAP: Final = "context_missing"
+NO_KNOWLEDGE: Final = "knowledge_missing"
+"""Events of an attempt whose brief lacks something."""
+
 FACTS: Final = "context"
 """Where the heartbeat of an attempt keeps what its pack was."""
 
@@ -46,27 +52,24 @@ FACTS: Final = "context"
 class BriefedOrder(NamedTuple):
     """An order with what its worker shall read, the figures of its pack if there is one, and what to keep of it.
 
-    `beat` is what the judgement of the attempt needs to know of what was read.
+    `beat` is what the judgement of the attempt needs to know of what was read, `notes` are events of its beginning.
     """
 
     work: work_order.WorkOrder
     facts: Mapping[str, model.Json]
     beat: Mapping[str, model.Json] = {}
+    notes: Sequence[transitions.NewEvent] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Briefing:
-    """Gathers for orders. `document` returns the text of a knowledge document, empty if there is none.
-
-    `is_trusted` is whether what a workspace says of itself is an instruction: the user's configuration says so.
-    """
+    """Gathers for orders; `library` finds knowledge documents and says whether a workspace's rules are instructions."""
 
     store: sqlite_store.Store
     gatherer: pack_builder.Gatherer
     catalog: Callable[[], catalog.Catalog]
-    document: Callable[[str], str]
+    library: knowledge_documents.Library
     redact: Callable[[str], str] = str
-    is_trusted: Callable[[str], bool] = lambda _workspace: False
     budget: int = packs.BUDGET
     patience_s: float = PATIENCE_S
     _notes: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
@@ -75,28 +78,61 @@ class Briefing:
         """Returns the order with what its task should read; the order as it is where nothing can be gathered."""
         if self.budget <= 0 or work.worker not in transitions.MODEL_WORKERS or not work.workspace:
             return BriefedOrder(work, {})
+        request = await self._request(work)
+        gap = LATE
         with anyio.move_on_after(self.patience_s):
             try:
-                pack = await self._pack(work)
+                return self._filled(request, await request.pack(self.gatherer))
             except errors.DispatchError as refused:
                 log.info("nothing was gathered for %s/%s: %s", work.run_id, work.task.id, refused)
-                return _without(work, FAILED.format(str(refused).rstrip(".")))
+                gap = FAILED.format(str(refused).rstrip("."))
             except Exception as fault:
                 log.exception("nothing could be gathered for %s/%s", work.run_id, work.task.id)
-                return _without(work, FAILED.format(f"a fault of this server ({type(fault).__name__})"))
-            return self._filled(work, pack)
-        log.info("gathering for %s/%s takes longer than %g s", work.run_id, work.task.id, self.patience_s)
-        return _without(work, LATE)
+                gap = FAILED.format(f"a fault of this server ({type(fault).__name__})")
+        return await self._without_search(request, gap)
 
-    def _filled(self, work: work_order.WorkOrder, pack: packs.Pack) -> BriefedOrder:
+    async def _without_search(self, request: _Request, gap: str) -> BriefedOrder:
+        """Returns the order with what needs no search: rules, knowledge, and files that are named by their path."""
+        log.info("the brief of %s/%s lacks a search: %s", request.work.run_id, request.work.task.id, gap)
+        try:
+            order = self._filled(request, await request.plain_pack(self.gatherer))
+        except Exception as fault:
+            if not isinstance(fault, errors.DispatchError):
+                log.exception("no named file could be read for %s/%s", request.work.run_id, request.work.task.id)
+            order = BriefedOrder(request.work, {}, notes=_notes_of(request))
+        work = replace(order.work, gap=gap)
+        note = transitions.NewEvent(GAP, work.task.id, work.attempt, {"why": gap})
+        return BriefedOrder(work, {**order.facts, "missing": gap}, notes=(*order.notes, note))
+
+    async def _request(self, work: work_order.WorkOrder) -> _Request:
+        agents = self.catalog()
+        agent = agents.find(work.agent) if work.agent else None
+        knowledge = self.library.of(agent, agents, work.workspace) if agent else knowledge_documents.NOTHING
+        keys = _keys(work, knowledge.document)
+        return _Request(
+            work=work,
+            keys=keys,
+            knowledge=knowledge,
+            budget=max(LEAST_TOKENS, self.budget - _said(work)),
+            scope=search_scope.Scope(agent.receives, agent.excludes) if agent else search_scope.EVERYTHING,
+            sources=await self._sources(work, knowledge.document, keys),
+        )
+
+    def _filled(self, request: _Request, pack: packs.Pack) -> BriefedOrder:
+        work, notes = request.work, _notes_of(request)
+        pack = _without_new_files(work.task, pack)
         if not pack.chosen and not pack.also and not pack.unresolved and not pack.left_out:
-            return BriefedOrder(work, {})
-        is_trusted = self.is_trusted(work.workspace)
-        guides = pack.of("knowledge", *(("rules",) if is_trusted else ()))
+            return BriefedOrder(work, {}, notes=notes)
+        document = request.knowledge.document
+        instructions: list[packs.Why] = []
+        if document and document.is_instruction:
+            instructions.append("knowledge")
+        if self.library.trusts(work.workspace):
+            instructions.append("rules")
+        rest = pack.data()
         data = (
-            *(() if is_trusted else (_rules(item) for item in pack.of("rules"))),
-            *(fences.Data(prompt_builder.NOTES, "this server", item.text) for item in pack.of("notes")),
-            *([rest] if (rest := pack.data()).text else []),
+            *(_as_data(item) for item in pack.of(*packs.READ_FIRST) if item.why not in instructions),
+            *([rest] if rest.text else []),
         )
         facts = {
             "tokens": pack.tokens,
@@ -107,44 +143,24 @@ class Briefing:
             "unresolved": [requirement.key for requirement in pack.unresolved],
         }
         blocks = tuple(replace(block, text=self.redact(block.text)) for block in data)
-        texts = tuple(_guide(item, self.redact(item.text)) for item in guides)
-        return BriefedOrder(replace(work, gathered=blocks, guides=texts), facts)
-
-    async def _pack(self, work: work_order.WorkOrder) -> packs.Pack:
-        agent = self.catalog().find(work.agent) if work.agent else None
-        keys = _keys(work)
-        pack = await self.gatherer.gather(
-            work.workspace,
-            _words(work.task),
-            keys,
-            budget=max(LEAST_TOKENS, self.budget - _said(work)),
-            scope=search_scope.Scope(agent.receives, agent.excludes) if agent else search_scope.EVERYTHING,
-            sources=await self._sources(work, agent, keys),
-        )
-        new = {f"file:{path}": path for path in work.task.files}
-        unresolved = tuple(
-            miss
-            for miss in pack.unresolved
-            if miss.key != "rules:" and (miss.key not in new or miss.why or _is_meant(new[miss.key], miss.nearest))
-        )
-        return replace(pack, unresolved=unresolved)
+        guides = tuple(_guide(item, self.redact(item.text)) for item in pack.of(*instructions))
+        return BriefedOrder(replace(work, gathered=blocks, guides=guides), facts, notes=notes)
 
     async def _sources(
-        self, work: work_order.WorkOrder, agent: catalog.Agent | None, keys: Sequence[str]
+        self, work: work_order.WorkOrder, document: knowledge_documents.Document | None, keys: Sequence[str]
     ) -> requirement_sources.Sources:
         requests = list(requirements.parse_all(keys))
         task_ids = {request.subject for request in requests if request.kind == "task"}
         task_ids -= {upstream.task_id for upstream in work.upstream}
         outcomes = await self.store.outcomes(work.run_id, task_ids) if task_ids else {}
-        rules = any(request.kind == "rules" for request in requests)
-        text = self.document(agent.knowledge) if rules and agent and agent.knowledge else ""
-        knowledge = {agent.knowledge: text} if agent and text else {}
+        opens = work.worker in _OPENS_REFERENCES
         return requirement_sources.Sources(
-            knowledge=knowledge,
-            notes=await self._continuity(work.run_id) if rules else "",
+            knowledge={document.name: document.text} if document else {},
+            addresses={document.name: document.address} if document and document.address and opens else {},
+            notes=await self._continuity(work.run_id),
             handoffs={name: _handoff(outcome) for name, outcome in outcomes.items()},
             texts=tuple(_strings(work.task.inputs)),
-            knowledge_share=1 / 3 if work.worker in _OPENS_REFERENCES else _WHOLE_KNOWLEDGE,
+            knowledge_share=1 / 3 if opens else _WHOLE_KNOWLEDGE,
         )
 
     async def _continuity(self, run_id: str) -> str:
@@ -170,21 +186,69 @@ class Briefing:
         return text
 
 
-def _keys(work: work_order.WorkOrder) -> list[str]:
-    """Returns the keys of an order: what it reads, what it asks for, what it will change."""
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """Everything that is to be gathered for one order."""
+
+    work: work_order.WorkOrder
+    keys: Sequence[str]
+    knowledge: knowledge_documents.Knowledge
+    budget: int
+    scope: search_scope.Scope
+    sources: requirement_sources.Sources
+
+    async def pack(self, gatherer: pack_builder.Gatherer) -> packs.Pack:
+        words = _words(self.work.task)
+        return await gatherer.gather(
+            self.work.workspace, words, self.keys, budget=self.budget, scope=self.scope, sources=self.sources
+        )
+
+    async def plain_pack(self, gatherer: pack_builder.Gatherer) -> packs.Pack:
+        """Returns what needs no index. Raises DispatchError."""
+        ask = functools.partial(gatherer.plain, budget=self.budget, scope=self.scope, sources=self.sources)
+        return await anyio.to_thread.run_sync(
+            ask, self.work.workspace, _words(self.work.task), self.keys, abandon_on_cancel=True
+        )
+
+
+def _keys(work: work_order.WorkOrder, document: knowledge_documents.Document | None) -> list[str]:
+    """Returns the keys of an order: what guides it, what it reads, what it asks for, what it will change."""
     task = work.task
     keys = [*(f"file:{path}" for path in task.reads), *task.context, *(f"file:{path}" for path in task.files)]
     asks = any(requirement.kind == "rules" for requirement in requirements.parse_all(task.context))
-    return list(dict.fromkeys(keys if asks else ["rules:", *keys]))[: requirements.MAX_KEYS]
+    guides = ["rules:"] if not asks else [f"rules:{document.name}"] if document else []
+    return list(dict.fromkeys([*guides, *keys]))[: requirements.MAX_KEYS]
 
 
-def _without(work: work_order.WorkOrder, why: str) -> BriefedOrder:
-    """Returns an order for which nothing could be gathered, which it says."""
-    return BriefedOrder(replace(work, gap=why), {"missing": why})
+def _notes_of(request: _Request) -> tuple[transitions.NewEvent, ...]:
+    """Returns the event of a knowledge document that is not there, with what stands in for it."""
+    work, (document, missing) = request.work, request.knowledge
+    if not missing:
+        return ()
+    data: dict[str, model.Json] = {"missing": missing, "stand_in": document.name if document else ""}
+    return (transitions.NewEvent(NO_KNOWLEDGE, work.task.id, work.attempt, data),)
 
 
-def _rules(item: packs.Item) -> fences.Data:
-    return fences.Data(prompt_builder.PROJECT_RULES, item.path, item.text)
+def _without_new_files(task: model.Task, pack: packs.Pack) -> packs.Pack:
+    """Returns a pack that does not name what the task itself is to make."""
+    new = {f"file:{path}": path for path in task.files}
+    unresolved = tuple(
+        miss
+        for miss in pack.unresolved
+        if miss.key != "rules:" and (miss.key not in new or miss.why or _is_meant(new[miss.key], miss.nearest))
+    )
+    return replace(pack, unresolved=unresolved)
+
+
+_KINDS: Final = {
+    "rules": prompt_builder.PROJECT_RULES,
+    "notes": prompt_builder.NOTES,
+    "knowledge": prompt_builder.KNOWLEDGE_OF_OTHERS,
+}
+
+
+def _as_data(item: packs.Item) -> fences.Data:
+    return fences.Data(_KINDS[item.why], item.path, item.text)
 
 
 def _guide(item: packs.Item, text: str) -> work_order.Guide:

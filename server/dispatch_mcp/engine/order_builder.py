@@ -32,6 +32,7 @@ def with_agent(work: work_order.WorkOrder, agents: catalog.Catalog) -> work_orde
     return replace(
         work,
         agent_prompt=agent.body,
+        is_role_instruction=agent.trusted,
         no_role="" if agent.body.strip() else f"The file of agent {work.agent!r} holds no role text.",
         model=work.model or (agent.model if agent.trusted else None),
         tools=tool_permissions.tools_of_agent(agent.tools, agent.disallowed_tools) if agent.trusted else (),

@@ -193,6 +193,8 @@ class PlanReview(_Judging):
         return await plan_review_attempt.judge(store, claim)
 
 
+_OF_THE_SERVER: Final = frozenset({WorkerKind.API, WorkerKind.CLAUDE})
+
 WORK: Final = Work()
 PLAN_REVIEW: Final = PlanReview()
 DECISION: Final = Decision()
@@ -216,4 +218,7 @@ def brief(work: work_order.WorkOrder) -> prompt_builder.Prompt:
 def _prompt(work: work_order.WorkOrder) -> prompt_builder.Prompt:
     """Returns the prompt of an order; its fences' nonce cannot be guessed without the run's id."""
     seed = f"{work.run_id}/{work.task.id}/{work.attempt}".encode("utf-8", "surrogatepass")
-    return prompt_builder.build(work, nonce=hashlib.sha256(seed).hexdigest()[:16])
+    prompt = prompt_builder.build(work, nonce=hashlib.sha256(seed).hexdigest()[:16])
+    # The role text of a server's worker is its system prompt, but for one that nobody has approved.
+    is_in_brief = work.worker in _OF_THE_SERVER and not work.is_role_instruction
+    return prompt.with_role(work.agent_prompt, work.agent, is_instruction=False) if is_in_brief else prompt

@@ -40,7 +40,8 @@ class Assignment(model.Value):
     `prompt_ref` is the address of the whole prompt when `call.prompt` only points to it; `prompt_file` is the same as
     a file, where the call does not name it. `instructions` are for hosts that have no subagents. `in_place_of` are
     those that could not be started for the task before. `already_out` says since when, if it is only repeated: it was
-    handed out before. Without a `run_id` it is of the answer's own run.
+    handed out before. `gap` says what its brief lacks and why, if anything. Without a `run_id` it is of the answer's
+    own run.
     """
 
     run_id: str = ""
@@ -55,3 +56,4 @@ class Assignment(model.Value):
     lease_until: float | None = None
     timeout_s: float | None = None
     already_out: str = ""
+    gap: str = ""

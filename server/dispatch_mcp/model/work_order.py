@@ -65,7 +65,8 @@ class WorkOrder:
     has it do so and says `schema_form` instead of `answer_form`.
     `objections` are what reviews found in the result of attempt `sent_back`, the last one that was accepted.
     `stand_ins` do the task in place of its own agent, the newest last; `no_role` says why there is no role text for
-    the agent, empty when there is, or when nobody is named.
+    the agent, empty when there is, or when nobody is named. `is_role_instruction` is whether the role text comes with
+    the product, or its user has written or approved it; any other is information.
     """
 
     run_id: str
@@ -103,6 +104,7 @@ class WorkOrder:
     sent_back: int = 0
     stand_ins: tuple[model.StandIn, ...] = ()
     no_role: str = ""
+    is_role_instruction: bool = True
 
     @property
     def agent(self) -> str:

@@ -78,7 +78,7 @@ class HostAssignments:
         """Returns a brief for whoever opens it: with the role of its agent, unless the host has a subagent for that."""
         agent = kind.agent(work.agent, self.agents)
         is_needed = agent is not None and agent.name not in self._subagents(kind, work)
-        return brief.with_role(agent.body) if agent and is_needed else brief
+        return brief.with_role(agent.body, agent.name, is_instruction=agent.trusted) if agent and is_needed else brief
 
     def _subagents(self, kind: task_kinds.TaskKind, work: work_order.WorkOrder) -> Collection[str]:
         """Returns which of the host's subagents may do the task under their own role: none where another stands in."""
@@ -147,7 +147,7 @@ class HostAssignments:
             lease_until=lease_until,
             background=background,
             brief=kind.by_reference,
-        ).model_copy(update={"timeout_s": work.timeout_s})
+        ).model_copy(update={"timeout_s": work.timeout_s, "gap": work.gap})
         return _marked(work, handout) if self.hooks == "report" else handout
 
     def _named(self, work: work_order.WorkOrder, whole: assignments.Assignment) -> assignments.Assignment:
@@ -160,6 +160,7 @@ class HostAssignments:
             in_place_of=whole.in_place_of,
             call=whole.call.model_copy(update={"prompt": str(name)}),
             timeout_s=work.timeout_s,
+            gap=work.gap,
         )
 
     async def _keep_call(self, view: run_view.RunView, handout: assignments.Assignment) -> None:

@@ -378,6 +378,12 @@ class Store:
         if deliveries:
             await self._writer.run(lambda conn: messages.deliver(conn, run_id, deliveries, now))
 
+    async def note(self, run_id: str, notes: Sequence[transitions.NewEvent]) -> None:
+        """Adds events to a run that change nothing in it."""
+        now = self._clock()
+        if notes:
+            await self._writer.run(lambda conn: table_rows.append_events(conn, run_id, notes, now))
+
     async def mark_read(self, numbers: Sequence[int]) -> None:
         """Marks messages as read, by their ids."""
         await self._writer.run(lambda conn: messages.mark_read(conn, numbers))

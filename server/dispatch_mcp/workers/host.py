@@ -44,7 +44,9 @@ def assignment(
     if brief and prompt_ref:
         return _in_short(work, prompt_ref, prompt_file, background=background)
     subagent = "" if work.subagent else installed_name(work.agent, known_subagents)
-    whole = prompt if subagent else prompt.with_role(work.agent_prompt)
+    whole = (
+        prompt if subagent else prompt.with_role(work.agent_prompt, work.agent, is_instruction=work.is_role_instruction)
+    )
     text = whole.text
     by_reference = prompt_ref is not None and not inline and len(text) > assignments.INLINE_LIMIT
     call = assignments.HostCall(
