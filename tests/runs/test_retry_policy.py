@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +64,29 @@ def test_limits_that_name_no_time_hold_longer_each_time_that_one_is_met(
 def test_failures_and_crashes_are_not_taken_for_limits() -> None:
     patient = row(attempt=9, failures=5, crashes=3)
     assert POLICY.hold_s("run", patient, None) <= POLICY.hold_base_s * 1.1
+
+
+@pytest.mark.parametrize("others", [{"rounds": 4}, {"false_starts": 4}, {"rounds": 3, "false_starts": 1}])
+def test_rounds_of_a_review_and_agents_that_were_missing_are_not_taken_for_limits(others: dict[str, int]) -> None:
+    judged = dataclasses.replace(row(attempt=6, failures=1), **others)
+    assert POLICY.hold_s("run", judged, None) <= POLICY.hold_base_s * 1.1
+    assert POLICY.hold_s("run", dataclasses.replace(judged, attempt=7), None) >= POLICY.hold_base_s * 2
+
+
+def test_holds_are_spread_over_a_tenth_and_backoffs_over_half_from_the_very_least_on() -> None:
+    rows = [row(f"t{number}") for number in range(2_000)]
+    holds = [POLICY.hold_s("run", each, 100.0) for each in rows]
+    assert min(holds) == 100.0
+    assert 109.9 < max(holds) < 110.0
+    backoffs = [POLICY.backoff_s("run", each) for each in rows]
+    assert min(backoffs) == 0.5
+    assert 0.99 < max(backoffs) < 1.0
+
+
+def test_the_times_are_those_that_the_comment_gives_reasons_for() -> None:
+    assert (POLICY.backoff_base_s, POLICY.backoff_cap_s, POLICY.fault_base_s) == (1.0, 60.0, 2.0)
+    assert (POLICY.hold_base_s, POLICY.hold_cap_s, POLICY.longest_hold_s) == (15.0, 900.0, 21_600.0)
+    assert POLICY.max_crashes == 3
 
 
 @pytest.mark.parametrize(("failures", "most"), [(1, 2.0), (2, 4.0), (3, 5.0), (9, 5.0)])
