@@ -1,4 +1,4 @@
-"""Whether packs hold what a task changes, beside plain FTS5 and grep in the same run, and what gathering costs.
+"""Whether packs hold what a task changes, beside strong FTS5 and grep in the same run, and what gathering costs.
 
     python benchmarks/context.py [FOLDER] [--cache FOLDER] [--packages N | --all] [--tokenizer FILE] [--no-times]
 
@@ -9,6 +9,8 @@ Scores are those of the collection's own scorer: a snippet costs its characters 
 sum stays within 5,000. Packs over budget are counted with a tokenizer file if one is given.
 """
 
+# pyright: basic, reportMissingImports=false
+# The rows are JSON of others, and `tokenizers` is there only for who asks for it.
 from __future__ import annotations
 
 import argparse
@@ -151,6 +153,7 @@ def quality(cases: Sequence[Case], data: Path, tokenizer: str | None) -> list[st
         methods: dict[str, Method] = {
             "grep": grep,
             "plain FTS5": Fts(),
+            "strong FTS5": Fts(strong=True),
             "packs": lambda case: packed(gatherer, case, None, made),
             "packs + history": lambda case: packed(gatherer, case, histories[case.row["repo"]], made),
         }
@@ -228,14 +231,20 @@ def over_budget(made: Iterable[packs.Pack], tokenizer: str | None) -> int:
 
 
 class Fts:
-    """FTS5 over functions of source files, weighted 4/6/1 and nothing else: the floor to beat."""
+    """FTS5 over functions of source files, weighted 4/6/1 and nothing else: the floor to beat.
 
-    def __init__(self) -> None:
+    A strong one drops stop words and counts the words of the title twice.
+    """
+
+    def __init__(self, *, strong: bool = False) -> None:
+        self.strong = strong
         self.kept: dict[Path, sqlite3.Connection] = {}
 
     def __call__(self, case: Case) -> Selection:
         db = self.kept.get(case.place) or self.opened(case.place)
-        words = " OR ".join(f'"{word}"' for word in dict.fromkeys(re.findall(r"[A-Za-z]{2,}", case.task.lower())))
+        plain = list(dict.fromkeys(re.findall(r"[A-Za-z]{2,}", case.task.lower())))
+        query = context_query.read(case.task)
+        words = " OR ".join(f'"{word}"' for word in ([*query.words, *query.title] if self.strong else plain))
         found = db.execute(
             "SELECT path, first, last FROM (SELECT rowid, bm25(words, 4.0, 6.0, 1.0) AS score FROM words"
             " WHERE words MATCH ? ORDER BY score LIMIT 300) AS hits JOIN parts ON parts.id = hits.rowid ORDER BY score",

@@ -1,14 +1,18 @@
-"""Fits the weights of `context/ranking.py` on what public commits changed; needs numpy, unlike the product.
+"""Fits the weights of `context/ranking_weights.tsv` on what public commits changed; needs numpy, unlike the product.
 
     python scripts/fit_context.py mine CLONES CASES [--most 40]     commits of bare clones as cases, a JSONL file each
     python scripts/fit_context.py fit CLONES CASES [--cross]        weights from cases; --cross leaves each project out
 
 CLONES holds bare repositories, CASES files `<clone>.jsonl` of {id, repo, commit, parent, date, full, gold: [{path,
-spans, lines}]}. A case is a commit that touches tests and one to five source files, at most 300 lines of them; the
-task is its message. Features come from the product itself, asked at the parent commit; weights are the maximum of a
-softmax over a case's files (over its parts, by changed lines) with a quadratic penalty, found by Newton's method.
+spans, lines}]}. A case is a commit of one to twelve files, at most 300 lines of source; those of each kind are spread
+evenly over the history. The task is its message. Features come from the product itself, asked at the parent commit;
+weights are the maximum of a softmax over a case's files (over its parts, by changed lines) with a quadratic penalty,
+found by Newton's method. Source and the files beside it have weights of their own. Tests and changelogs that go with
+code are left out of its cases.
 """
 
+# pyright: basic, reportMissingImports=false, reportInvalidTypeForm=false
+# numpy is no dependency of the product, so its types are not there.
 from __future__ import annotations
 
 import argparse
@@ -18,6 +22,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,22 +33,31 @@ import numpy as np
 from dispatch_mcp.context import (
     context_query,
     file_index,
+    file_kinds,
     git_log,
     index_search,
     pack_builder,
     ranking,
 )
+from dispatch_mcp.text import languages, secret_paths
 
 PENALTY = 0.003
 ROUNDS = 15
-SUFFIXES = (".py", ".go", ".ts", ".tsx", ".js", ".vue", ".rs", ".java", ".rb")
 DULL = re.compile(
-    r"(?:release|bump|version|v?\d+\.|typo|docs?\b|lint|format|tests?\b|chore|ci\b|build\b|style|revert|merge|prepare"
-    r"|changelog|deps|upgrade|typing|add type|mypy|ruff|black|clippy|gofmt|backport|cherry.?pick|\[pre-commit)",
+    r"(?:merge|revert|release\b|v?\d+\.\d+|bump version|prepare|version bump|cherry.?pick|backport|\[?pre-commit|fmt$"
+    r"|format$|wip\b|bump \S+ from|build\(deps|chore\(deps|update dependency)",
     re.IGNORECASE,
 )
 TRAILER = re.compile(r"\s*(?:[\w-]+-by:|\*|-|fix(?:es)?\b|close|resolve|https?:|\(cherry)", re.IGNORECASE)
 
+FILE_NAMES = [
+    *(f"source {name}" for name in ranking.FILE_WEIGHTS),
+    *(f"beside {name}" for name in ranking.BESIDE_FILE_WEIGHTS),
+]
+PART_NAMES = [
+    *(f"source {name}" for name in ranking.PART_WEIGHTS),
+    *(f"beside {name}" for name in ranking.BESIDE_PART_WEIGHTS),
+]
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 Example = tuple[Matrix, Matrix]
 
@@ -74,9 +88,10 @@ def main() -> int:
             learned = fit([one for one in rows if one.repo != repo])
             print(repo, summary(learned, [one for one in rows if one.repo == repo]))
     learned = fit(rows)
-    for name, by in zip(("FILE_WEIGHTS", "PART_WEIGHTS"), learned, strict=True):
-        print(f"{name}: Mapping[str, float] = {{")
-        print("".join(f'    "{feature}": {weight:.2f},\n' for feature, weight in by.items()) + "}")
+    for name, by in zip(("file", "part"), learned, strict=True):
+        for feature, weight in by.items():
+            table, _, short = feature.partition(" ")
+            print(f"{name if table == 'source' else f'beside_{name}'}\t{short}\t{weight:.2f}")
     return 0
 
 
@@ -96,38 +111,43 @@ def git(clone: Path, *arguments: str, env: Mapping[str, str] | None = None, cwd:
 
 
 def mined(clone: Path, most: int) -> Iterator[dict[str, Any]]:
-    """Yields cases spread evenly over a project's commits."""
+    """Yields cases spread evenly over a project's commits: `most` of code, a quarter as many of each other kind."""
     log = git(clone, "log", "--no-merges", "--no-renames", "--numstat", "--format=%x01%H%x02%P%x02%ct%x02%B%x03")
-    kept = [row for entry in log.split("\x01")[1:] if (row := suited(clone.name, entry)) is not None]
-    step = max(1.0, len(kept) / most)
-    for row in (kept[int(at * step)] for at in range(min(most, len(kept)))):
-        row["gold"] = [gold for path in row.pop("source") if (gold := changed(clone, row, path)) is not None]
-        if row["gold"]:
-            yield row
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for entry in log.split("\x01")[1:]:
+        if (row := suited(clone.name, entry)) is not None:
+            groups[row["kind"]].append(row)
+    for kind, group in sorted(groups.items()):
+        count = most if kind == "source" else most // 4
+        step = max(1.0, len(group) / count)
+        for row in (group[int(at * step)] for at in range(min(count, len(group)))):
+            row["gold"] = [gold for path in row.pop("paths") if (gold := changed(clone, row, path)) is not None]
+            if row["gold"]:
+                yield row
 
 
 def suited(name: str, entry: str) -> dict[str, Any] | None:
     about, _, stat = entry.partition("\x03")
     commit, parent, time, message = about.split("\x02", 3)
     rows = [line.split("\t") for line in stat.strip().split("\n") if line.count("\t") == 2]
-    source = [(path, int(more) + int(less)) for more, less, path in rows if more != "-" and is_source(path)]
-    tests = any(index_search.languages.role(path) == "test" for *_, path in rows) or any(
-        p.endswith(".rs") for p, _ in source
-    )
+    sizes = {path: int(more) + int(less) for more, less, path in rows if more != "-" and is_wanted(path)}
+    kinds = {path: file_kinds.of(path) for path in sizes}
+    source = [path for path, kind in kinds.items() if kind == "source"]
     lines = message.strip().split("\n")
     title = re.sub(r"\s*\(?#\d+\)?", "", lines[0]).strip()
-    too_much = len(rows) > 20 or not 1 <= len(source) <= 5 or sum(size for _, size in source) > 300
-    if too_much or not tests or not parent or " " in parent.strip() or DULL.match(title) or len(title.split()) < 2:
+    too_much = not 1 <= len(sizes) <= 12 or len(source) > 5 or sum(sizes[path] for path in source) > 300
+    if too_much or not parent or " " in parent.strip() or DULL.match(title) or len(title.split()) < 3:
         return None
     rest = [re.sub(r"\(?#\d+\)?", "", line) for line in lines[1:] if not TRAILER.match(line)]
     task = f"{title}\n\n{chr(10).join(rest).strip()}".strip()[:1500]
-    paths = [path for path, _ in source]
+    alone = {kind for kind in kinds.values() if not source or kind not in {"test", "changelog"}}
     head = {"id": f"{name}-{commit[:10]}", "repo": name, "commit": commit, "parent": parent.strip()}
-    return {**head, "date": int(time), "full": task, "source": paths}
+    kind = next(iter(alone)) if len(alone) == 1 else "several"
+    return {**head, "date": int(time), "kind": kind, "full": task, "paths": list(sizes)}
 
 
-def is_source(path: str) -> bool:
-    return path.endswith(SUFFIXES) and index_search.languages.role(path) == "source"
+def is_wanted(path: str) -> bool:
+    return languages.role(path) != "copy" and not secret_paths.unread_file(path.rpartition("/")[2])
 
 
 def changed(clone: Path, row: Mapping[str, Any], path: str) -> dict[str, Any] | None:
@@ -180,25 +200,36 @@ def of_case(found: index_search.Search, history: pack_builder.History, row: Mapp
     chances = ranking.file_chances(of_files)
     of_parts = ranking.part_features(query, found.complete(query, evidence, chances), chances)
     gold = {one["path"]: one["lines"] for one in row["gold"]}
+    has_source = any(file_kinds.of(path) == "source" for path in gold)
+    beside = {path for path in gold if has_source and file_kinds.of(path) in {"test", "changelog"}}
     return CaseFeatures(
-        row["repo"], of_files, gold, [(part.path, part.first, part.last, given) for part, given in of_parts]
+        row["repo"],
+        {path: of for path, of in of_files.items() if path not in beside},
+        {path: lines for path, lines in gold.items() if path not in beside},
+        [(part.path, part.first, part.last, of) for part, of in of_parts if part.path not in beside],
     )
 
 
 def fit(found: Sequence[CaseFeatures]) -> tuple[dict[str, float], dict[str, float]]:
     """Returns the weights of files and of parts."""
-    files = newton([example for one in found if (example := of_files(one)) is not None], list(ranking.FILE_WEIGHTS))
-    parts = newton([example for one in found if (example := of_parts(one)) is not None], list(ranking.PART_WEIGHTS))
+    files = newton([example for one in found if (example := of_files(one)) is not None], FILE_NAMES)
+    parts = newton([example for one in found if (example := of_parts(one)) is not None], PART_NAMES)
     return files, parts
 
 
+def named(path: str, of: Mapping[str, float]) -> dict[str, float]:
+    """Returns features under the table of their file, `source` or `beside`."""
+    table = "source" if file_kinds.of(path) == "source" else "beside"
+    return {f"{table} {name}": value for name, value in of.items()}
+
+
 def of_files(one: CaseFeatures) -> Example | None:
-    rows = [[of.get(name, 0.0) for name in ranking.FILE_WEIGHTS] for of in one.files.values()]
+    rows = [[named(path, of).get(name, 0.0) for name in FILE_NAMES] for path, of in one.files.items()]
     return example(rows, [float(path in one.gold) for path in one.files])
 
 
 def of_parts(one: CaseFeatures) -> Example | None:
-    rows = [[of.get(name, 0.0) for name in ranking.PART_WEIGHTS] for *_, of in one.parts]
+    rows = [[named(path, of).get(name, 0.0) for name in PART_NAMES] for path, *_, of in one.parts]
     held = [sum(a <= line <= b for line in one.gold.get(path, ())) for path, a, b, _ in one.parts]
     return example(rows, list(map(float, held)))
 
@@ -250,7 +281,8 @@ def summary(learned: tuple[dict[str, float], dict[str, float]], found: Sequence[
 
 
 def recall(one: CaseFeatures, by: Mapping[str, float], most: int) -> float:
-    best = sorted(one.files, key=lambda path: -ranking.linear(one.files[path], by))[:most]
+    scores = {path: ranking.linear(named(path, of), by) for path, of in one.files.items()}
+    best = sorted(scores, key=lambda path: -scores[path])[:most]
     return sum(path in best for path in one.gold) / len(one.gold)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -169,20 +170,22 @@ def _scored(
 
 def _rooms(room: int, beside: float) -> token_budget.Rooms:
     """Returns what of the room source and other files may take, when the latter have that much of the probability."""
-    share = beside if beside > _UNSURE else _ALWAYS + _HELD_BACK * beside
-    return token_budget.Rooms(round(room * (1 - _RESERVED * max(0.0, beside - _SURE))), round(room * share))
+    kept, share = _between(_KEPT, beside), _between(_SHARES, beside)
+    return token_budget.Rooms(round(room * (1 - kept)), round(room * share))
 
 
-# How a budget is shared between source and other files, fitted on development commits of all kinds (ADR 0015).
-_RESERVED = 0.8
-"""How fast the room that is kept from source grows with the probability that a task is about other files."""
-_SURE = 0.3
-"""Probability up to which nothing is kept from source."""
-_UNSURE = 0.4
-"""Probability up to which other files get less than their share: most such tasks are about source after all."""
-_HELD_BACK = 0.6
-_ALWAYS = 0.04
-"""Share of the room that other files may take however little speaks for them."""
+# What of a budget is kept from source, and what files of other kinds may take, by the probability that a task is about
+# the latter; between these points in straight lines. Fitted on development commits of all kinds (ADR 0015).
+_KEPT = ((0.0, 0.0), (0.5, 0.1), (0.8, 0.7), (1.0, 0.9))
+_SHARES = ((0.0, 0.05), (0.4, 0.2), (0.7, 0.7), (0.9, 1.0), (1.0, 1.0))
+
+
+def _between(points: Sequence[tuple[float, float]], at: float) -> float:
+    """Returns the height at `at`, from 0 to 1, of the straight lines between points."""
+    for (left, low), (right, high) in itertools.pairwise(points):
+        if at <= right:
+            return low + (high - low) * (at - left) / (right - left)
+    return points[-1][1]
 
 
 def _name(part: ranking.Part) -> str:
