@@ -170,21 +170,22 @@ def _scored(
 
 def _rooms(room: int, beside: float) -> token_budget.Rooms:
     """Returns what of the room source and other files may take, when the latter have that much of the probability."""
-    kept, share = _between(_KEPT, beside), _between(_SHARES, beside)
-    return token_budget.Rooms(round(room * (1 - kept)), round(room * share))
+    reserve, share = _between(_RESERVES, beside), _between(_SHARES, beside)
+    return token_budget.Rooms(round(room * (1 - reserve)), round(room * share))
 
 
 # What of a budget is kept from source, and what files of other kinds may take, by the probability that a task is about
 # the latter; between these points in straight lines. Fitted on development commits of all kinds (ADR 0015).
-_KEPT = ((0.0, 0.0), (0.5, 0.1), (0.8, 0.7), (1.0, 0.9))
+_RESERVES = ((0.0, 0.0), (0.5, 0.1), (0.8, 0.7), (1.0, 0.9))
+# Fitted likewise.
 _SHARES = ((0.0, 0.05), (0.4, 0.2), (0.7, 0.7), (0.9, 1.0), (1.0, 1.0))
 
 
 def _between(points: Sequence[tuple[float, float]], at: float) -> float:
     """Returns the height at `at`, from 0 to 1, of the straight lines between points."""
-    for (left, low), (right, high) in itertools.pairwise(points):
-        if at <= right:
-            return low + (high - low) * (at - left) / (right - left)
+    for (start, low), (end, high) in itertools.pairwise(points):
+        if at <= end:
+            return low + (high - low) * (at - start) / (end - start)
     return points[-1][1]
 
 
