@@ -135,7 +135,7 @@ BY_OTHERS = (
     ("nothing, as the run is a simulation", PROVEN),
     ("a person approved", PROVEN),
     ("a person rejected", failed("rejected")),
-    ("a person does without the task", ("", "skipped", "", 0, 0)),
+    ("a person, or the assistant, does without the task", ("", "skipped", "", 0, 0)),
 )
 """What somebody else brings about."""
 
@@ -257,7 +257,7 @@ async def test_a_row_holds_for_what_an_assistant_reports(
     assert answer["results"][0]["accepted"]
     assert ("why" in answer["results"][0]) == (row.ends[2] != "")
     assert trace["next"].startswith(
-        "0 of 1 proven, 1 UNVERIFIED" if row.ends[1] == "unverified" else ("Done", "Failed")
+        "0 of 1 proven, 1 UNVERIFIED" if row.ends[1] == "unverified" else ("1 of 2 done; skipped by the", "Failed")
     )
 
 
@@ -302,8 +302,13 @@ def test_a_row_holds_for_what_people_decide_and_for_simulations(
 ) -> None:
     shell = command_runs.shell(monkeypatch, capsys)
     simulated = saw.startswith("nothing")
-    task = {"id": "t", "do": "May we?", "worker": "human" if "person a" in saw or "person r" in saw else "host"}
-    document = command_runs.written(tmp_path, [{**task, "files": ["a.py"]} if simulated else task])
+    task = {
+        "id": "t",
+        "do": "May we?",
+        "worker": "human" if "person approved" in saw or "person rejected" in saw else "host",
+    }
+    other = [{"id": "u", "do": "Do the rest", "worker": "scripted"}] if "without" in saw else []
+    document = command_runs.written(tmp_path, [{**task, "files": ["a.py"]} if simulated else task, *other])
     run = shell("run", document, "--quiet", *(["--dry-run"] if simulated else []))
     run_id = run.json["correlation_id"]
     if "approved" in saw or "rejected" in saw:
@@ -312,12 +317,17 @@ def test_a_row_holds_for_what_people_decide_and_for_simulations(
         assert shell("steer", "skip", run_id, "t").code == console.OK
     ends, _ = anyio.run(look, Path(os.environ["DISPATCH_MCP_HOME"]), run_id)
     assert ends == dict(BY_OTHERS)[saw]
-    assert run.json.get("simulated", False) == simulated
+    assert run.json.get("simulated", False) == (simulated or bool(other))
     assert run.code == (0 if simulated else 1), "it waited for somebody"
 
 
 RUNS: dict[str, tuple[list[str], dict[str, Any], str, int]] = {
-    "all are succeeded, or skipped by a person": (["succeeded", "skipped:user"], {}, "succeeded", 0),
+    "all are succeeded, or skipped by a person or the assistant": (
+        ["succeeded", "skipped:user", "skipped:assistant"], {}, "succeeded", 0,
+    ),
+    "all that was to change something was skipped, by whomever": (
+        ["skipped:assistant", "review:skipped:nothing_to_review"], {}, "partial", 1,
+    ),
     "the same, but some are unverified": (["succeeded", "unverified"], {}, "succeeded", 0),
     'the same, and unproven_runs = "partial" is set': (["unverified"], {"unproven_end": "partial"}, "partial", 1),
     "some failed or were skipped because of that, others not": (["failed", "succeeded"], {}, "partial", 1),

@@ -149,6 +149,7 @@ async def open_dispatcher(
                 diff_source.GitChanges(checkouts.git(settings)),
                 redactor.redact,
                 workspace_snapshot.Snapshotter(checkouts.git(settings)).unchanged,
+                council_rules(settings),
             ),
             agents=source.catalog,
         )
@@ -176,6 +177,16 @@ async def open_dispatcher(
             )
 
 
+def council_rules(settings: configuration.Settings) -> council_decision.CouncilRules:
+    """Returns what the settings decide about the decision of a council."""
+    return council_decision.CouncilRules(
+        inconclusive_blocks=settings.council_inconclusive_blocks,
+        quorum=settings.council_quorum,
+        devils_advocate=settings.council_devils_advocate,
+        rounds=settings.council_rounds,
+    )
+
+
 def council_means(settings: configuration.Settings, redactor: redaction.Redactor) -> review_subjects.ReviewMeans:
     """Returns what reviews need: git for changes, the redactor, and the rules of the settings."""
     found = diff_source.GitChanges(checkouts.git(settings))
@@ -193,11 +204,6 @@ def council_means(settings: configuration.Settings, redactor: redaction.Redactor
         changes=found,
         candidate=candidate,
         clean=redactor.redact,
-        rules=council_decision.CouncilRules(
-            inconclusive_blocks=settings.council_inconclusive_blocks,
-            quorum=settings.council_quorum,
-            devils_advocate=settings.council_devils_advocate,
-            rounds=settings.council_rounds,
-        ),
+        rules=council_rules(settings),
         reviewers=settings.council_reviewers,
     )

@@ -222,7 +222,7 @@ def test_a_file_is_the_same_plan_whether_it_is_planned_or_run_and_what_was_added
     document = str(command_runs.DOCUMENTS / "three-generators.json")
     planned = shell("plan", document, "--json").json
     assert list(planned)[:2] == ["added", "refuse"]
-    assert all(name.startswith("council.") for name in planned["added"])
+    assert set(planned["added"]) == {"council"}
     again = shell("plan", document)
     assert again.out.startswith("added: council.")
     assert f"plan {planned['plan_id']}, version 1" in again.out

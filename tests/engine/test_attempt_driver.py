@@ -198,5 +198,5 @@ async def test_leaving_without_a_workspace_provider_changes_nothing(store: sqlit
 
 async def test_work_that_is_out_with_the_host_is_never_closed_as_needless(store: sqlite_store.Store) -> None:
     view = await begun(store, PART, model.Task(id="other", do="Do more"))
-    assert await attempt_driver.AttemptDriver(store).close_needless(view, 1_001.0) == frozenset()
+    assert await attempt_driver.AttemptDriver(store).close_needless(view, 1_001.0) == {}
     assert set((await run_view.load(store, RUN, records.LOCAL)).states.values()) == {TaskState.RUNNING}

@@ -141,9 +141,9 @@ async def test_trouble_of_a_worker_stays_what_it_was_unless_there_is_a_usable_an
 ) -> None:
     broken = model.Outcome(state=AttemptState.FAILED, error="trouble", error_kind=kind, retryable=True)
     claim = proof.Claim(order(review("a"), WorkerKind.API), broken)
-    assert await plan_review_attempt.judge(store, claim) == broken
+    assert await plan_review_attempt.judge(store, None, claim) == broken
     said = broken.model_copy(update={"output": reviewed_runs.PASS})
-    passed = await plan_review_attempt.judge(store, proof.Claim(order(review("a"), WorkerKind.API), said))
+    passed = await plan_review_attempt.judge(store, None, proof.Claim(order(review("a"), WorkerKind.API), said))
     assert (passed.state, passed.error_kind, passed.retryable) == (AttemptState.SUCCEEDED, "", False)
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import attempt_services, proof, task_kinds
-from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
+from dispatch_mcp.engine import attempt_services, proof, run_view, task_kinds
+from dispatch_mcp.model import AttemptState, WorkerKind, ports, records, work_order
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.store import sqlite_store
 
@@ -74,9 +74,12 @@ def test_a_task_that_names_what_it_reviews_is_a_review_unless_a_person_does_it()
     for worker in WorkerKind:
         kind = task_kinds.kind_of(task, worker)
         assert isinstance(kind, task_kinds.PlanReview) == (worker is not WorkerKind.HUMAN)
-    assert task_kinds.PLAN_REVIEW.agent("security-reviewer", catalog.Catalog((OWN, SHIPPED))) == SHIPPED
-    assert task_kinds.PLAN_REVIEW.agent("security-reviewer", catalog.Catalog((OWN,))) == OWN
-    assert task_kinds.PLAN_REVIEW.subagents({"security-reviewer"}) == frozenset()
+    for review in (task, task.model_copy(update={"joins": ("seat",)})):
+        kind = task_kinds.kind_of(review, WorkerKind.HOST)
+        assert isinstance(kind, task_kinds.CouncilDecision) is bool(review.joins)
+        assert kind.agent("security-reviewer", catalog.Catalog((OWN, SHIPPED))) == SHIPPED
+        assert kind.agent("security-reviewer", catalog.Catalog((OWN,))) == OWN
+        assert kind.subagents({"security-reviewer"}) == frozenset()
 
 
 @pytest.mark.parametrize("inputs", [{"review": "yes"}, {"review": {"diff": "x"}}, {"review": {"manifest": 3}}, {}])
@@ -177,9 +180,12 @@ async def test_what_a_person_says_stands_even_where_proof_was_asked_for(store: s
 
 
 async def test_only_an_advocate_can_be_needless(store: sqlite_store.Store) -> None:
-    assert await task_kinds.WORK.needless(store, "r" * 32) is None
-    assert await task_kinds.DECISION.needless(store, "r" * 32) is None
-    assert await task_kinds.kind_of(review_task(store), WorkerKind.API).needless(store, "r" * 32) is None
+    task = work_task()
+    await store.save_plan(model.Plan(id="p", tasks=(task,)), records.LOCAL)
+    await store.create_run(records.NewRun(id="r", plan_id="p", plan_version=1, worker=WorkerKind.HOST))
+    view = await run_view.load(store, "r", records.LOCAL)
+    for kind in (task_kinds.WORK, task_kinds.DECISION, task_kinds.kind_of(review_task(store), WorkerKind.API)):
+        assert await kind.needless(store, attempt_services.BARE, view) is None
 
 
 def test_the_fence_around_data_cannot_be_guessed_from_the_task_alone() -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
 import memory_client
 import pytest
 
@@ -32,6 +33,13 @@ async def desk(tmp_path: Path) -> AsyncGenerator[memory_client.Desk]:
         yield client
 
 
+async def refused_by(desk: memory_client.Desk, tool: str, **arguments: Any) -> dict[str, Any]:
+    """Returns what a call is refused with."""
+    with pytest.raises(memory_client.Refused) as refusal:
+        await desk.call(tool, **arguments)
+    return json.loads(str(refusal.value))
+
+
 async def stored(desk: memory_client.Desk, plan_id: str) -> dict[str, dict[str, Any]]:
     """Returns the tasks of a plan by id."""
     return {task["id"]: task for task in json.loads(await desk.read(f"dispatch://plans/{plan_id}"))["tasks"]}
@@ -40,12 +48,16 @@ async def stored(desk: memory_client.Desk, plan_id: str) -> dict[str, dict[str, 
 async def test_what_was_added_stands_first_with_the_way_to_refuse_it(desk: memory_client.Desk) -> None:
     answer = await desk.call("plan_dag", tasks=[WRITE, TELL, LOOK])
     assert list(answer)[:2] == ["added", "refuse"]
-    assert set(answer["added"].values()) == {"reviews = end"}
-    assert "op: remove" in answer["refuse"]
+    [why] = answer["added"].values()
+    assert why == "reviews = end, 3 seats"
+    assert "op: remove, id: council}" in answer["refuse"]
     tasks = await stored(desk, answer["plan_id"])
-    assert set(tasks) == {"write", "tell", "look", *answer["added"]}
-    assert {tuple(tasks[name]["reviews"]) for name in answer["added"]} == {("write", "tell")}
-    assert not any(name in task.get("deps", []) for task in tasks.values() for name in answer["added"])
+    seats = tasks["council"]["joins"]
+    assert len(seats) == 3
+    assert set(tasks) == {"write", "tell", "look", "council", *seats}
+    assert {tuple(tasks[name]["reviews"]) for name in ("council", *seats)} == {("write", "tell")}
+    assert not any("council" in task.get("deps", []) for task in tasks.values())
+    assert {name for name, task in tasks.items() if set(seats) & set(task.get("deps", []))} == {"council"}
 
 
 async def test_a_decision_is_refused_by_naming_an_agent_and_not_by_an_edit(tmp_path: Path) -> None:
@@ -55,7 +67,7 @@ async def test_a_decision_is_refused_by_naming_an_agent_and_not_by_an_edit(tmp_p
     async with memory_client.desk(memory_client.make_server(strict)) as desk:
         answer = await desk.call("plan_dag", tasks=[WRITE, doubtful])
     assert answer["added"]["decision"] == "a person decides: nobody is sure"
-    assert "op: remove, id: council." in answer["refuse"]
+    assert "op: remove, id: council}" in answer["refuse"]
     assert "name an agent for what waits for it" in answer["refuse"]
 
 
@@ -76,32 +88,171 @@ async def test_what_was_refused_does_not_come_back_with_the_next_edit(desk: memo
     assert set(await stored(desk, plan_id)) == {"write"}
 
 
-async def test_a_run_may_end_only_when_every_seat_has_passed_it(desk: memory_client.Desk, tmp_path: Path) -> None:
-    run = await desk.call("dispatch", plan_id=await desk.planned(WRITE))
-    (tmp_path / "shop" / "app.py").write_text("def total(items):\n    return sum(items) * 9 // 10\n")
-    done = {"task_id": "write", "attempt": 1, "text": "done"}
-    council = (await desk.call("report", run_id=run["run_id"], results=[done]))["assignments"]
-    assert len(council) == 3
-    assert all(seat["task_id"].startswith("council.") for seat in council)
-    results = [{"task_id": seat["task_id"], "attempt": 1, "text": PASS} for seat in council]
-    waiting = await desk.call("report", run_id=run["run_id"], results=results[:2])
-    assert waiting["state"] == "running"
-    assert (await desk.call("report", run_id=run["run_id"], results=results[2:]))["state"] == "succeeded"
+class Council:
+    """A run of one task whose work is done and whose council has been handed out."""
+
+    def __init__(self, desk: memory_client.Desk, shop: Path) -> None:
+        self.desk, self.shop = desk, shop
+        self.run_id = ""
+
+    async def begin(self, text: str = "def total(items):\n    return sum(items) * 9 // 10\n") -> dict[str, Any]:
+        """Returns the answer to the report of the work, with the seats handed out."""
+        self.run_id = (await self.desk.call("dispatch", plan_id=await self.desk.planned(WRITE)))["run_id"]
+        self.write(text)
+        return await self.desk.call("report", run_id=self.run_id, results=[{"task_id": "write", "attempt": 1}])
+
+    def write(self, text: str) -> None:
+        (self.shop / "app.py").write_text(text)
+
+    async def say(self, answer: dict[str, Any], *texts: str) -> dict[str, Any]:
+        """Returns the answer to what everybody who was handed out in an answer says."""
+        handouts = answer["assignments"]
+        results = [
+            {"task_id": one["task_id"], "attempt": one["attempt"], "text": text}
+            for one, text in zip(handouts, texts * len(handouts) if len(texts) == 1 else texts, strict=True)
+        ]
+        return await self.desk.call("report", run_id=self.run_id, results=results)
 
 
-async def test_one_seat_that_objects_sends_the_work_back(desk: memory_client.Desk, tmp_path: Path) -> None:
-    run = await desk.call("dispatch", plan_id=await desk.planned(WRITE))
-    (tmp_path / "shop" / "app.py").write_text("def total(items):\n    return eval(items)\n")
-    done = {"task_id": "write", "attempt": 1, "text": "done"}
-    council = (await desk.call("report", run_id=run["run_id"], results=[done]))["assignments"]
-    finding = {"severity": "critical", "file": "app.py", "line": 2, "quote": "return eval(items)", "claim": "It runs"}
-    fails = json.dumps({"verdict": "FAIL", "findings": [{**finding, "evidence": "any text is run"}]})
-    texts = [fails, *[PASS] * (len(council) - 1)]
-    results = [
-        {"task_id": seat["task_id"], "attempt": 1, "text": text} for seat, text in zip(council, texts, strict=True)
-    ]
-    back = await desk.call("report", run_id=run["run_id"], results=results)
-    assert [given["task_id"] for given in back["assignments"]] == ["write"]
+@pytest.fixture
+def council(desk: memory_client.Desk, tmp_path: Path) -> Council:
+    return Council(desk, tmp_path / "shop")
+
+
+def names(answer: dict[str, Any]) -> list[str]:
+    return [one["task_id"] for one in answer["assignments"]]
+
+
+def size(answer: dict[str, Any]) -> int:
+    return len(json.dumps(answer, ensure_ascii=False, separators=(",", ":")))
+
+
+async def test_a_council_begins_in_fifteen_hundred_characters_with_prompts_that_can_be_opened(
+    council: Council,
+) -> None:
+    started = await council.begin()
+    assert size({name: started[name] for name in ("assignments", "briefs", "next")}) <= 1_500
+    for one in started["assignments"]:
+        [address] = [word for word in one["call"]["prompt"].split() if word.startswith("dispatch://")]
+        text = await council.desk.read(address)
+        assert "return sum(items) * 9 // 10" in text
+        assert "Add a discount to app.py" in text
+        file = anyio.Path(started["briefs"]) / f"{one['task_id']}-{one['attempt']}.md"
+        assert await file.read_text("utf-8") == text
+        others = set(names(started)) - {one["task_id"]}
+        assert not [other for other in others if other in text], "nobody is told who else is asked"
+
+
+async def test_what_every_seat_passes_waits_for_one_who_argues_against_it(council: Council) -> None:
+    seats = await council.begin()
+    assert len(seats["assignments"]) == 3
+    waiting = await council.say(seats, PASS)
+    assert (names(waiting), waiting["state"]) == (["council"], "running")
+    assert "architecture-strategist" not in await council.desk.read(
+        f"dispatch://runs/{council.run_id}/tasks/council/prompt"
+    )
+    ended = await council.say(waiting, PASS)
+    assert ended["state"] == "succeeded"
+    assert ended["decision"]["outcome"] == "PASS"
+    trace = await council.desk.call("get_trace", run_id=council.run_id, view="results")
+    [decision] = [one for one in trace["results"] if one["task_id"] == "council"]
+    assert "PASS: Nothing critical or high stands after 4 reviews" in json.dumps(decision)
+
+
+FINDING: Final = {
+    "severity": "critical",
+    "file": "app.py",
+    "line": 2,
+    "quote": "return eval(items)",
+    "claim": "It runs",
+}
+FAIL: Final = json.dumps({"verdict": "FAIL", "findings": [{**FINDING, "evidence": "any text is run"}]})
+TODO: Final = json.dumps({"verdict": "PASS", "findings": [{**FINDING, "severity": "medium", "evidence": "slow"}]})
+
+
+async def test_one_seat_that_objects_sends_the_work_back_and_nobody_argues(council: Council) -> None:
+    back = await council.say(await council.begin("def total(items):\n    return eval(items)\n"), FAIL, PASS, TODO)
+    assert names(back) == ["write"]
+    assert back["decision"]["outcome"] == "BLOCK"
+    text = back["assignments"][0]["call"]["prompt"]
+    assert "any text is run" in text
+    council.write("def total(items):\n    return sum(items) - 1\n")
+    again = await council.desk.call("report", run_id=council.run_id, results=[{"task_id": "write", "attempt": 2}])
+    assert len(again["assignments"]) == 3
+    assert "any text is run" in await council.desk.read(
+        f"dispatch://runs/{council.run_id}/tasks/{names(again)[0]}/prompt"
+    )
+    ended = await council.say(await council.say(again, PASS), PASS)
+    assert (ended["state"], ended["counts"]) == ("succeeded", {"succeeded": 4, "unverified": 1})
+
+
+async def test_what_a_council_leaves_to_do_is_said_once(council: Council) -> None:
+    advocate = await council.say(await council.begin("def total(items):\n    return eval(items)\n"), PASS, TODO, PASS)
+    await council.say(advocate, PASS)
+    trace = await council.desk.call("get_trace", run_id=council.run_id)
+    assert trace["follow_ups"] == ["council: medium: app.py:2: It runs"]
+
+
+async def test_a_council_without_a_verdict_of_everybody_is_inconclusive(council: Council) -> None:
+    once = await council.say(await council.begin(), PASS, "LGTM", PASS)
+    assert len(once["assignments"]) == 1
+    ended = await council.say(once, "still looks good to me")
+    assert ended["state"] == "inconclusive"
+    assert ended["decision"] == {"outcome": "INCONCLUSIVE", "why": ended["decision"]["why"]}
+    assert "No usable verdict from" in ended["decision"]["why"]
+    assert "does not count as passed" in ended["next"]
+
+
+async def test_a_seat_that_proves_a_fault_blocks_though_another_says_nothing(council: Council) -> None:
+    once = await council.say(await council.begin("def total(items):\n    return eval(items)\n"), PASS, "LGTM", FAIL)
+    back = await council.say(once, "LGTM")
+    assert (names(back), back["decision"]["outcome"]) == (["write"], "BLOCK")
+
+
+async def test_a_change_that_moves_while_it_is_judged_is_judged_once_more(council: Council) -> None:
+    waiting = await council.say(await council.begin(), PASS)
+    council.write("def total(items):\n    return eval(items)\n")
+    again = await council.say(waiting, PASS)
+    assert len(again["assignments"]) == 3
+    assert "the change has moved on" in again["results"][0]["why"]
+    waiting = await council.say(again, PASS)
+    council.write("def total(items):\n    return exec(items)\n")
+    ended = await council.say(waiting, PASS)
+    assert (ended["state"], ended["decision"]["outcome"]) == ("inconclusive", "INCONCLUSIVE")
+    assert "moved on" in ended["decision"]["why"]
+
+
+async def test_nobody_whom_a_council_judges_can_change_who_sits_in_it(desk: memory_client.Desk) -> None:
+    plan_id = await desk.planned(WRITE)
+    tasks = await stored(desk, plan_id)
+    seat = tasks["council"]["joins"][0]
+    for name in (seat, "council"):
+        for task in ({"agent": "coder"}, {"do": "Say PASS"}, {"acceptance": ["file:README.md"]}, {"joins": []}):
+            edit = {"op": "modify", "id": name, "task": task}
+            refused = await refused_by(desk, "plan_dag", plan_id=plan_id, base_version=1, edits=[edit])
+            assert refused["errors"][0]["code"] == "needs_person"
+    refused = await refused_by(desk, "plan_dag", plan_id=plan_id, base_version=1, edits=[{"op": "remove", "id": seat}])
+    assert "Remove 'council'" in refused["errors"][0]["fix"]
+
+
+async def test_a_council_that_was_asked_again_is_not_taken_out_by_an_edit(council: Council) -> None:
+    once = await council.say(await council.begin(), "LGTM")
+    await council.say(once, "LGTM")
+    await council.desk.call("steer_run", run_id=council.run_id, action="retry", task_id="council")
+    plan_id = (await council.desk.call("get_trace", run_id=council.run_id))["plan_id"]
+    remove = [{"op": "remove", "id": "council"}]
+    refused = await refused_by(council.desk, "plan_dag", plan_id=plan_id, base_version=1, edits=remove)
+    assert {problem["code"] for problem in refused["errors"]} == {"needs_person"}
+    asked = await council.desk.call("dispatch", run_id=council.run_id)
+    assert len(asked["assignments"]) == 3
+
+
+async def test_one_council_looks_at_however_much_work_there_is(desk: memory_client.Desk) -> None:
+    work = [{"id": f"t{number}", "do": "Write it", "files": [f"{number}.py"]} for number in range(12)]
+    tasks = await stored(desk, await desk.planned(*work))
+    councils = [task for task in tasks.values() if task.get("joins")]
+    assert [len(council["joins"]) for council in councils] == [3]
+    assert set(councils[0]["reviews"]) == {task["id"] for task in work}
 
 
 async def test_a_plan_of_six_tasks_is_answered_in_twelve_hundred_characters(desk: memory_client.Desk) -> None:
@@ -111,4 +262,4 @@ async def test_a_plan_of_six_tasks_is_answered_in_twelve_hundred_characters(desk
     ]
     answer = await desk.call("plan_dag", tasks=tasks)
     assert answer["added"]
-    assert len(json.dumps(answer, ensure_ascii=False, separators=(",", ":"))) <= 1_200
+    assert size(answer) <= 1_200

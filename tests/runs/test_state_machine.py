@@ -326,7 +326,7 @@ def check_invariants(core: state_machine.RunCore) -> None:
         row.id
         for row in core.rows
         if row.state in (TaskState.SUCCEEDED, TaskState.UNVERIFIED)
-        or (row.state is TaskState.SKIPPED and row.cause == transitions.BY_USER)
+        or (row.state is TaskState.SKIPPED and row.cause in transitions.DONE_WITHOUT)
     }
     busy = sum(row.state is TaskState.RUNNING for row in core.rows)
     assert busy <= core.plan.max_parallel

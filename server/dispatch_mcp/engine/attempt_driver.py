@@ -34,6 +34,7 @@ from dispatch_mcp.model import (
     transitions,
     work_order,
 )
+from dispatch_mcp.review import review_tasks
 from dispatch_mcp.runs import message_rules
 from dispatch_mcp.store import sqlite_store
 
@@ -136,18 +137,18 @@ class AttemptDriver:
         except Exception:
             log.exception("what attempt %d of %s/%s has left lies there", work.attempt, work.run_id, work.task.id)
 
-    async def close_needless(self, view: run_view.RunView, now: float) -> frozenset[str]:
-        """Ends those tasks out with the host that turn out to need nobody, and returns them."""
+    async def close_needless(self, view: run_view.RunView, now: float) -> Mapping[str, model.Outcome]:
+        """Ends those tasks out with the host that turn out to need nobody, and returns how, by task."""
         ends: list[transitions.Finished] = []
         for row in view.tasks:
             if row.worker is WorkerKind.HOST and row.state is TaskState.RUNNING:
                 kind = task_kinds.kind_of(view.spec(row.id), row.worker)
-                outcome = await kind.needless(self.store, view.run.id, view)
+                outcome = await kind.needless(self.store, self.services, view)
                 if outcome is not None:
                     ends.append(transitions.Finished(row.id, row.attempt, outcome))
         if ends:
             await self.store.advance(view.run.id, records.Step(now=now, finished=ends))
-        return frozenset(end.task_id for end in ends)
+        return {end.task_id: end.outcome for end in ends}
 
 
 @dataclass(slots=True)
@@ -195,9 +196,11 @@ class _ServerAttempt:
 
     async def _ready(self, work: work_order.WorkOrder) -> Prepared | model.Outcome:
         """Returns the prepared order, or the outcome of a task that turns out to need nobody."""
-        needless = await _kind(work).needless(self.driver.store, work.run_id)
-        if needless is not None:
-            return needless
+        if work.task.reviews or review_tasks.assignment_of(work.task):
+            view = await run_view.load(self.driver.store, work.run_id, records.ANYBODY)
+            needless = await _kind(work).needless(self.driver.store, self.driver.services, view)
+            if needless is not None:
+                return needless
         if activation.is_without_role(work):
             return task_runner.failure(transitions.NO_AGENT, work.no_role)
         return await self.driver.prepare(work)

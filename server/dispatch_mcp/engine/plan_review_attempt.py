@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -19,8 +19,10 @@ from dispatch_mcp.planning import acceptance
 from dispatch_mcp.review import (
     answer_form,
     answer_parser,
+    council_decision,
     diff_parts,
     finding_redaction,
+    findings,
     plan_reviews,
     quotes,
     review_scope,
@@ -40,6 +42,10 @@ MAX_SHOWN: Final = 4
 
 The rest is named, and no PASS counts for it.
 """
+
+MAX_GOALS: Final = 60_000
+MIN_GOAL: Final = 400
+"""Characters of the goals that a reviewer is shown, and those of one of very many."""
 
 MAX_NAMED: Final = 60
 """Places that nobody was shown which are named."""
@@ -73,12 +79,14 @@ async def none_known(_workspace: str, _look: model.Json, /) -> list[str]:
 class Evidence:
     """Where reviews of plans get what they show: changes, and what takes secrets out of them.
 
-    `same_files` returns which files of a workspace are as they were at a look that an attempt's beat holds.
+    `same_files` returns which files of a workspace are as they were at a look that an attempt's beat holds. `rules` are
+    those of a council.
     """
 
     changes: Changes
     clean: Callable[[str], str] = str
     same_files: Callable[[str, model.Json], Awaitable[Collection[str]]] = none_known
+    rules: council_decision.CouncilRules = field(default_factory=council_decision.CouncilRules)
 
 
 class _Exhibit(NamedTuple):
@@ -86,6 +94,13 @@ class _Exhibit(NamedTuple):
 
     diff: str
     account: str
+    unseen: tuple[str, ...] = ()
+
+
+class Shown(NamedTuple):
+    """What a reviewer was shown: the digest of the change, empty for none. `unseen` is what nobody was shown of it."""
+
+    diff: str = ""
     unseen: tuple[str, ...] = ()
 
 
@@ -110,7 +125,8 @@ async def prepare(
         news=(),
         last_beat={},
         last_error=_last_error(work, attempts),
-        material=tuple(_material(view, work.task, attempts, exhibit)),
+        upstream=tuple(result for result in work.upstream if result.task_id in work.task.reviews),
+        material=tuple([item async for item in _material(store, view, work.task, exhibit)]),
         answer_form=answer_form.FORM,
         schema=answer_form.SCHEMA,
         schema_form=answer_form.SCHEMA_FORM,
@@ -137,12 +153,16 @@ def _unseen(detail: Mapping[str, model.Json]) -> tuple[str, ...]:
     return tuple(map(str, places)) if json_types.is_list(places) else ()
 
 
-def _material(
-    view: run_view.RunView, review: model.Task, attempts: Sequence[records.AttemptRecord], exhibit: _Exhibit
-) -> Iterable[fences.Data]:
+async def _material(
+    store: sqlite_store.Store, view: run_view.RunView, review: model.Task, exhibit: _Exhibit
+) -> AsyncIterator[fences.Data]:
     yield fences.Data("account", "the server", exhibit.account)
-    for subject in _subjects(view, review):
-        yield fences.Data("goal", f"task {subject.id}", _goal(subject, view.run.workspace))
+    subjects = _subjects(view, review)
+    room = max(MIN_GOAL, MAX_GOALS // max(1, len(subjects)))
+    for subject in subjects:
+        yield fences.Data("goal", f"task {subject.id}", _goal(subject, view.run.workspace)[:room])
+    council = council_of(view.plan.tasks, review.id)
+    attempts = await store.attempts(view.run.id, council.id if council else review.id)
     earlier = [attempt.error for attempt in attempts if attempt.error_kind == transitions.NEEDS_CHANGES]
     if earlier:
         note = "this is what you blocked last time, and the work was done again: say what of it still stands"
@@ -296,47 +316,109 @@ def _head_of(look: model.Json) -> str:
     return head if isinstance(head, str) and merge_rules.is_object(head) else ""
 
 
-async def judge(store: sqlite_store.Store, claim: proof.Claim) -> model.Outcome:
+def council_of(tasks: Sequence[model.Task], task_id: str) -> model.Task | None:
+    """Returns the decision of the council of which a review is a seat; None for a review that decides by itself."""
+    return next((task for task in tasks if task_id in task.joins), None)
+
+
+async def judge(store: sqlite_store.Store, evidence: Evidence | None, claim: proof.Claim) -> model.Outcome:
     """Returns a review's outcome by what it answers, whatever whoever reports it calls that.
 
     A review that blocks has failed with what it found as its error; so has one that cannot be used, which is asked
-    once more. Trouble of the server's own workers stays what it was unless there is a usable answer all the same.
+    once more. Trouble of the server's own workers stays what it was unless there is a usable answer all the same. What
+    a seat of a council answers decides nothing by itself: one that can be used is done.
     """
     outcome, work = claim.outcome, claim.work
-    if work.worker is WorkerKind.SCRIPTED and await _is_simulation(store, work):
+    if await is_simulation(store, work.run_id, work.task, work.worker):
         return outcome
-    answer = answer_parser.answer_of(outcome)
-    judgement = plan_reviews.judge(work.task.agent or "reviewer", answer, await _ground(store, claim.before))
+    view = claim.view or await run_view.load(store, work.run_id, records.ANYBODY)
+    answer, reviewer = answer_parser.answer_of(outcome), work.task.agent or "reviewer"
+    where = await ground(store, claim.before)
+    if council_of(view.plan.tasks, work.task.id):
+        return _of_seat(outcome, plan_reviews.report(reviewer, answer, where))
+    judgement = plan_reviews.judge(reviewer, answer, where)
     match judgement.ruling:
         case "pass":
-            detail = claim.before.get(BEAT)
-            unseen = _unseen(detail) if json_types.is_object(detail) else ()
-            return _passed_in_part(outcome, unseen) if unseen else _passed(outcome, judgement)
+            exhibit = exhibit_of(claim.before)
+            if exhibit.unseen:
+                return _passed_in_part(outcome, exhibit.unseen)
+            has_gone = await has_moved(store, evidence, view, work.task, {exhibit.diff} - {""})
+            return unusable(outcome, _MOVED) if has_gone else _passed(outcome, judgement)
         case "block":
-            view = claim.view or await run_view.load(store, work.run_id, records.ANYBODY)
             files = await files_of(store, view, _subjects(view, work.task))
             return _blocked(outcome, judgement, answer, plan_reviews.sends_back(judgement.report, files))
         case "unusable":
-            return _unusable(outcome, judgement)
+            return unusable(outcome, judgement.why)
 
 
-async def _is_simulation(store: sqlite_store.Store, work: work_order.WorkOrder) -> bool:
+_MOVED: Final = "the change has moved on since it was shown to its reviewer"
+
+
+def _of_seat(outcome: model.Outcome, report: findings.ReviewReport) -> model.Outcome:
+    problem = review_attempt.problem_of(report)
+    if problem:
+        return unusable(outcome, problem)
+    count = len(report.findings)
+    words = f"{report.verdict or 'no verdict'} with {count} finding{'s' * (count != 1)}"
+    checked = review_attempt.with_receipt(outcome, report)
+    update = {"state": AttemptState.SUCCEEDED, "summary": words, "error_kind": "", "retryable": False}
+    return checked.model_copy(update={**update, "handoff": model.Handoff(completed_work=f"Reviewed: {words}.")})
+
+
+async def has_moved(
+    store: sqlite_store.Store,
+    evidence: Evidence | None,
+    view: run_view.RunView,
+    review: model.Task,
+    digests: Collection[str],
+) -> bool:
+    """Returns whether what reviewers were shown, by the digests of the changes, is not what stands there now.
+
+    Where work declares no files, other files than those shown may be of anybody: only these count.
+    """
+    if evidence is None or not digests:
+        return False
+    now = _by_file((await _exhibit(store, evidence, view, review)).diff)
+    is_declared = all(subject.files for subject in _subjects(view, review))
+    for digest in digests:
+        before = _by_file(await review_attempt.read_text(store, digest))
+        if before != (now if is_declared else {path: text for path, text in now.items() if path in before}):
+            return True
+    return False
+
+
+def _by_file(diff: str) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for file in unified_diff.parse(diff).files:
+        texts[file.path] = texts.get(file.path, "") + unified_diff.render(file)
+    return texts
+
+
+async def is_simulation(store: sqlite_store.Store, run_id: str, review: model.Task, worker: WorkerKind) -> bool:
     """Returns whether nothing of what a review looks at was done: its run is simulated, or all of the work is."""
-    if (await store.run(work.run_id, principal=records.ANYBODY)).dry_run:
+    if worker is not WorkerKind.SCRIPTED:
+        return False
+    if (await store.run(run_id, principal=records.ANYBODY)).dry_run:
         return True
-    outcomes = (await store.outcomes(work.run_id, list(work.task.reviews))).values()
+    outcomes = (await store.outcomes(run_id, list(review.reviews))).values()
     return bool(outcomes) and all(
         any(receipt.kind == SIMULATED for receipt in outcome.receipts) for outcome in outcomes
     )
 
 
-async def _ground(store: sqlite_store.Store, before: Mapping[str, model.Json]) -> quotes.Ground | None:
-    """Returns the lines that the reviewer was shown, None when nothing was."""
-    detail = before.get(BEAT)
-    digest = detail.get("diff") if json_types.is_object(detail) else None
-    if not isinstance(digest, str):
-        return None
-    text = await review_attempt.read_text(store, digest)
+def exhibit_of(beat: Mapping[str, model.Json]) -> Shown:
+    """Returns what an attempt's beat says that its reviewer was shown."""
+    detail = beat.get(BEAT)
+    if not json_types.is_object(detail):
+        return Shown()
+    digest = detail.get("diff")
+    return Shown(digest if isinstance(digest, str) else "", _unseen(detail))
+
+
+async def ground(store: sqlite_store.Store, beat: Mapping[str, model.Json]) -> quotes.Ground | None:
+    """Returns the lines that the reviewer of an attempt with this beat was shown, None when nothing was."""
+    digest = exhibit_of(beat).diff
+    text = await review_attempt.read_text(store, digest) if digest else ""
     return quotes.ground(unified_diff.parse(text)) if text else None
 
 
@@ -383,9 +465,10 @@ def _blocked(
     )
 
 
-def _unusable(outcome: model.Outcome, judgement: plan_reviews.Judgement) -> model.Outcome:
+def unusable(outcome: model.Outcome, why: str) -> model.Outcome:
+    """Returns the outcome of an answer that cannot be used; trouble of a worker stays what it was."""
     if outcome.state is AttemptState.CANCELLED:
         return outcome
     if outcome.state is not AttemptState.SUCCEEDED and outcome.error_kind not in (_BY_HOST, transitions.UNUSABLE):
         return outcome
-    return review_attempt.unusable(outcome, judgement.why)
+    return review_attempt.unusable(outcome, why)

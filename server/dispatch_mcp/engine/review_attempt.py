@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.model import AttemptState, TaskState, records, transitions, work_order
+from dispatch_mcp.model import AttemptState, TaskState, transitions, work_order
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import computation
 from dispatch_mcp.review import answer_parser, council_decision, findings, quotes, review_tasks
@@ -100,9 +100,18 @@ async def judge(
     manifest = await read_manifest(store, place.manifest)
     where = await read_ground(store, manifest.diff)
     report = await computation.apart(_checked, place, outcome, where)
+    problem = problem_of(report)
+    return unusable(outcome, problem) if problem else with_receipt(outcome, report)
+
+
+def problem_of(report: ReviewReport) -> str:
+    """Returns why an answer cannot be used, or an empty string: it can, also where it only proves a finding."""
     problem = report.problem or _unproven(report)
-    if problem and not _proves_something(report):
-        return unusable(outcome, problem)
+    return "" if _proves_something(report) else problem
+
+
+def with_receipt(outcome: model.Outcome, report: ReviewReport) -> model.Outcome:
+    """Returns the outcome of an answer that can be used, with what the server checked of it."""
     anchors = sum(finding.anchored for finding in report.findings)
     detail = f"verdict {report.verdict or 'missing'}; {anchors} of {len(report.findings)} quotes are in the change"
     receipt = model.Receipt(kind="words", ok=True, detail=detail)
@@ -150,12 +159,11 @@ def is_moot(outcome: model.Outcome) -> bool:
 
 
 async def moot(
-    store: sqlite_store.Store, run_id: str, place: review_tasks.ReviewAssignment, view: run_view.RunView | None = None
+    store: sqlite_store.Store, place: review_tasks.ReviewAssignment, view: run_view.RunView
 ) -> model.Outcome | None:
     """Returns the outcome of an advocate that has nothing to argue against; None for any review that has to be done."""
     if place.role != "advocate":
         return None
-    view = view or await run_view.load(store, run_id, records.ANYBODY)
     if council_decision.is_unanimous(await reports(store, view)):
         return None
     return model.Outcome(

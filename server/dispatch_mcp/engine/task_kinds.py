@@ -12,7 +12,15 @@ from typing import ClassVar, Final, Protocol
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import attempt_services, briefing, plan_review_attempt, proof, review_attempt, run_view
+from dispatch_mcp.engine import (
+    attempt_services,
+    briefing,
+    plan_council,
+    plan_review_attempt,
+    proof,
+    review_attempt,
+    run_view,
+)
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.review import review_tasks, reviewer_selection
 from dispatch_mcp.routing import router
@@ -41,7 +49,7 @@ class TaskKind(Protocol):
         ...
 
     async def needless(
-        self, store: sqlite_store.Store, run_id: str, view: run_view.RunView | None = None, /
+        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, view: run_view.RunView, /
     ) -> model.Outcome | None:
         """Returns the outcome of a task that turns out to need nobody; None for one that has to be done."""
         ...
@@ -82,7 +90,7 @@ class Work:
         return names
 
     async def needless(
-        self, _store: sqlite_store.Store, _run_id: str, _view: run_view.RunView | None = None, /
+        self, _store: sqlite_store.Store, _services: attempt_services.AttemptServices, _view: run_view.RunView, /
     ) -> model.Outcome | None:
         """Returns None: work has to be done."""
         return None
@@ -148,10 +156,10 @@ class Review(_Judging):
     place: review_tasks.ReviewAssignment
 
     async def needless(
-        self, store: sqlite_store.Store, run_id: str, view: run_view.RunView | None = None, /
+        self, store: sqlite_store.Store, _services: attempt_services.AttemptServices, view: run_view.RunView, /
     ) -> model.Outcome | None:
         """Returns the outcome of an advocate that has nothing to argue against."""
-        return await review_attempt.moot(store, run_id, self.place, view)
+        return await review_attempt.moot(store, self.place, view)
 
     async def prepare(
         self, store: sqlite_store.Store, _services: attempt_services.AttemptServices, work: work_order.WorkOrder, /
@@ -180,6 +188,10 @@ class PlanReview(_Judging):
     Whatever whoever reports it calls its end, its answer decides: what it does not pass goes back or blocks.
     """
 
+    by_reference: ClassVar[bool] = True
+
+    task: model.Task
+
     async def prepare(
         self, store: sqlite_store.Store, services: attempt_services.AttemptServices, work: work_order.WorkOrder, /
     ) -> briefing.BriefedOrder:
@@ -187,16 +199,32 @@ class PlanReview(_Judging):
         return await plan_review_attempt.prepare(store, services.evidence, work)
 
     async def judge(
-        self, store: sqlite_store.Store, _services: attempt_services.AttemptServices, claim: proof.Claim, /
+        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: proof.Claim, /
     ) -> model.Outcome:
         """Returns the outcome that its answer amounts to."""
-        return await plan_review_attempt.judge(store, claim)
+        return await plan_review_attempt.judge(store, services.evidence, claim)
+
+
+@dataclass(frozen=True, slots=True)
+class CouncilDecision(PlanReview):
+    """The task that joins the verdicts of a plan's council: its agent argues only against what every seat passes."""
+
+    async def needless(
+        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, view: run_view.RunView, /
+    ) -> model.Outcome | None:
+        """Returns what the seats decide without anybody arguing."""
+        return await plan_council.needless(store, services.evidence, self.task, view)
+
+    async def judge(
+        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: proof.Claim, /
+    ) -> model.Outcome:
+        """Returns the outcome that is the council's decision."""
+        return await plan_council.judge(store, services.evidence, claim)
 
 
 _OF_THE_SERVER: Final = frozenset({WorkerKind.API, WorkerKind.CLAUDE})
 
 WORK: Final = Work()
-PLAN_REVIEW: Final = PlanReview()
 DECISION: Final = Decision()
 
 
@@ -207,7 +235,9 @@ def kind_of(task: model.Task, worker: WorkerKind) -> TaskKind:
     place = review_tasks.assignment_of(task)
     if place is not None:
         return Review(place)
-    return PLAN_REVIEW if task.reviews else WORK
+    if task.joins:
+        return CouncilDecision(task)
+    return PlanReview(task) if task.reviews else WORK
 
 
 def brief(work: work_order.WorkOrder) -> prompt_builder.Prompt:

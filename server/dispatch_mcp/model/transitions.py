@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind
+from dispatch_mcp.text import json_types
 
 HOST_WORKERS = frozenset({WorkerKind.HOST})
 HUMAN_WORKERS = frozenset({WorkerKind.HUMAN})
@@ -18,6 +19,8 @@ read what a review found; a command does the same again, whatever anybody object
 
 # Why a task is closed or waits, where it is not an error's own word: `TaskRow.cause`.
 BY_USER = "user"
+BY_ASSISTANT = "assistant"
+"""Who did without a task: a person, or the assistant."""
 REPLAYED = "replayed"
 UPSTREAM = "upstream:"
 """Followed by the id of the task that failed or was cancelled."""
@@ -32,6 +35,12 @@ SENT_BACK = "sent_back"
 """Of work that a review has opened again."""
 INCONCLUSIVE = "inconclusive"
 """Of a review that was asked twice and gave no verdict that can be used."""
+MOVED = "change_moved"
+"""Of the decision of a council: what its seats have judged is not what stands there now, so they are asked again."""
+NOTHING_TO_REVIEW = "nothing_to_review"
+"""Of a review all of whose work was skipped."""
+DONE_WITHOUT = (BY_USER, BY_ASSISTANT, NOTHING_TO_REVIEW)
+"""Why a task that was skipped holds up nobody who waits for it."""
 TIMEOUT = "timeout"
 FAULT = "internal_error"
 """Of an attempt that met an exception of ours, and of a task that met too many."""
@@ -224,6 +233,14 @@ def is_objecting(row: TaskRow) -> bool:
 
 
 _PASSED = model.TASK_DONE | {TaskState.SKIPPED}
+
+
+def council_decision(outcome: model.Outcome) -> dict[str, str]:
+    """Returns what a council decided, and why, as the outcome of its decision says it; nothing for any other."""
+    answer = outcome.output
+    if not json_types.is_object(answer) or "outcome" not in answer:
+        return {}
+    return {name: str(answer.get(name, "")) for name in ("outcome", "why")}
 
 
 def stands_against(row: TaskRow) -> bool:

@@ -162,7 +162,8 @@ class Task(Value):
     """One unit of work for one agent.
 
     `reviews` makes it a review: the ids of the tasks whose work it judges, on which it depends. `rounds` is how often
-    it may judge; every time but the last, what it blocks goes back to be mended.
+    it may judge; every time but the last, what it blocks goes back to be mended. `joins` makes a review the decision of
+    a council: the ids of the reviews, its seats, whose verdicts it makes into one.
     """
 
     id: Annotated[str, TaskField("name", "never", offered=True, aliases=("task_id",))]
@@ -213,6 +214,7 @@ class Task(Value):
     )
     isolation: Annotated[Literal["shared", "worktree"], TaskField("choice", "always")] = "shared"
     reviews: Annotated[Names, TaskField("names", "when_set")] = ()
+    joins: Annotated[Names, TaskField("names", "when_set")] = ()
     rounds: Annotated[int, TaskField("count", "never")] = Field(default=3, ge=1, le=20)
     limits: Annotated[TaskLimits, TaskField("ceilings", "never")] = NO_LIMITS
 

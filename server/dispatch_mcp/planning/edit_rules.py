@@ -67,8 +67,8 @@ def refuse_skip(
 
     Raises:
         InputError: the task has a result already, or was cancelled or skipped.
-        NotAllowed: it is, or waits for, a person's decision, or a review that objects and that no person lets go; or it
-            is a review that has not taken place.
+        NotAllowed: it is, or waits for, a person's decision, or a review that objects and that no person lets go; it
+            is a review that has not taken place; or it is work that a review has blocked.
     """
     if TaskState.SKIPPED not in transitions.MOVES[row.state]:
         raise errors.InputError(
@@ -82,11 +82,13 @@ def refuse_skip(
         decide = NextStep(StepKind.DECIDE, run_id, (gate,))
         raise errors.NotAllowed(f"Task {row.id!r} {reason} and cannot be skipped.", hint=decide)
     review = "" if by_person else _open_review(row.id, tasks) or blocking_review(row.id, tasks, rows)
-    if review:
-        reason = "is a review that has not passed" if review == row.id else f"waits for the review {review!r}"
+    objecting = "" if by_person or review or not row.rounds else _reviewer_of(row.id, tasks)
+    if review or objecting:
+        reason = f"waits for the review {review!r}" if review else f"is work that the review {objecting!r} has blocked"
+        reason = "is a review that has not passed" if review == row.id else reason
         raise errors.NotAllowed(
             f"Task {row.id!r} {reason}; only a person can let it go.",
-            hint=NextStep(StepKind.LET_REVIEW_GO, run_id, (review,)),
+            hint=NextStep(StepKind.LET_REVIEW_GO, run_id, (review or objecting,)),
         )
 
 
@@ -182,10 +184,21 @@ def _open_review(task_id: str, tasks: Sequence[model.Task]) -> str:
     return next((task.id for task in tasks if task.id == task_id and task.reviews), "")
 
 
+def _reviewer_of(task_id: str, tasks: Sequence[model.Task]) -> str:
+    """Returns what decides about the work of a task: a council rather than one of its seats; empty for nothing."""
+    reviews = [task for task in tasks if task_id in task.reviews]
+    return next((task.id for task in sorted(reviews, key=lambda task: not task.joins)), "")
+
+
 def _against(tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> list[str]:
-    """Returns the reviews that object, or came to no verdict, and that no person has let go."""
-    objecting = {row.id for row in rows if transitions.stands_against(row)}
+    """Returns the reviews that object, came to no verdict, or were asked before, and that no person has let go."""
+    objecting = {row.id for row in rows if transitions.stands_against(row) or _is_asked_again(row)}
     return [task.id for task in tasks if task.reviews and task.id in objecting]
+
+
+def _is_asked_again(row: transitions.TaskRow) -> bool:
+    """Returns whether a task has been tried and is to be tried again, which takes back nothing of what it said."""
+    return row.attempt > 0 and row.state in (TaskState.READY, TaskState.BLOCKED)
 
 
 def blocking_review(task_id: str, tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> str:

@@ -109,6 +109,7 @@ def check(
         *_check_deps(tasks, index),
         *_check_reviews(tasks, index),
         *_check_files(tasks),
+        *_check_councils(tasks, index),
         *acceptance.problems_of(tasks, workspace),
         *_check_cycles(tasks, index),
     ]
@@ -229,6 +230,26 @@ def _check_files(tasks: Sequence[model.Task]) -> Iterable[Problem]:
                     where=f"tasks[{position}].files[{place}]",
                     message=f"{problems.quoted(path)} is git's own: nothing that changes there could be merged.",
                     fix="Declare files of the project; what git is to do belongs into a task with a `command`.",
+                )
+
+
+def _check_councils(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterable[Problem]:
+    """Yields what would let a verdict count nowhere: it is joined only where it decides nothing by itself."""
+    waiting: dict[str, list[str]] = {}
+    for task in tasks if any(task.joins for task in tasks) else ():
+        for dep in task.deps:
+            waiting.setdefault(dep, []).append(task.id)
+    for position, task in enumerate(tasks):
+        for seat_id in task.joins:
+            seat = tasks[index[seat_id]] if seat_id in index else None
+            is_seat = seat is not None and seat.reviews and seat.reviews == task.reviews and not seat.joins
+            if not is_seat or waiting.get(seat_id) != [task.id]:
+                yield Problem(
+                    code="bad_review",
+                    task=task.id,
+                    where=f"tasks[{position}].joins",
+                    message=f"Task {problems.quoted(task.id)} cannot join {problems.quoted(seat_id)}.",
+                    fix="A council joins reviews of just its own work, for which nothing but itself waits.",
                 )
 
 

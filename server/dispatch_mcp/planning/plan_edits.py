@@ -31,12 +31,19 @@ def apply(
 
     `modify` replaces the fields that it names; `skip` drops a task and counts it as satisfied, or drops with
     `cascade` all that depends on it too; `remove` drops it and links what came before it to what came after. `prove`
-    gives a task, or all that ask for no proof, the acceptance that `propose` has for it.
+    gives a task, or all that ask for no proof, the acceptance that `propose` has for it. A council is taken out whole,
+    by its decision, and nothing else of it can be edited: it judges whoever edits.
     """
     current = {task.id: task for task in tasks}
+    councils = {seat_id: task.id for task in tasks for seat_id in (*task.joins, *([task.id] if task.joins else ()))}
+    goners = {str(edit.get("id")) for edit in edits if edit.get("op") in ("remove", "skip")}
     faults: list[problems.Problem] = []
     for position, edit in enumerate(map(_without_left_out, edits)):
-        problem = _misformed(position, edit, current)
+        task_id = str(edit.get("id"))
+        council = councils.get(task_id, "")
+        if council and council != task_id and council in goners and edit.get("op") in ("remove", "skip"):
+            continue  # it goes with its council
+        problem = _misformed(position, edit, current) or _against_council(position, edit, council)
         if problem is None:
             faults += _applied(position, edit, current, propose)
         else:
@@ -105,6 +112,19 @@ def _misplaced(where: str, task_id: str, edit: Mapping[str, model.Json]) -> prob
     return None
 
 
+def _against_council(position: int, edit: Mapping[str, model.Json], council: str) -> problems.Problem | None:
+    """Returns the problem of an edit of a council that does not take it out whole."""
+    if not council or (edit["id"] == council and edit["op"] in ("remove", "skip")):
+        return None
+    return problems.Problem(
+        code="needs_person",
+        message=f"Task {edit['id']!r} belongs to the council {council!r}, which nobody whom it judges can change.",
+        task=str(edit["id"]),
+        fix=f"Remove {council!r} to do without all of it, before it has begun; the user decides who reviews.",
+        where=f"edits[{position}]",
+    )
+
+
 def _bad_edit(task_id: model.Json, where: str, message: str, fix: str, nearest: str = "") -> problems.Problem:
     task = task_id if isinstance(task_id, str) else ""
     return problems.Problem(code="bad_edit", message=message, task=task, fix=fix, did_you_mean=nearest, where=where)
@@ -121,6 +141,8 @@ def _applied(
             del current[follower_id]
         victim = current.pop(task_id)
         _relink(current, victim, keep_order=op == "remove")
+        for seat_id in victim.joins:
+            _relink(current, current.pop(seat_id), keep_order=op == "remove")
         return []
     fields: dict[str, model.Json] = edit["task"]
     before = current[task_id].model_dump(mode="json", by_alias=True, exclude_defaults=True) if op == "modify" else {}

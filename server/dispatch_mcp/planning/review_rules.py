@@ -27,10 +27,13 @@ Scope = Literal["end", "each", "none"]
 GATE: Final = "decision"
 REVIEW: Final = "review"
 COUNCIL: Final = "council"
-"""The id of a decision, and how ids of reviews end and those of a council's seats begin."""
+"""The id of a decision of a person, how ids of reviews end, and the id of a council, with which its seats' begin."""
 
 MAX_SUBJECTS: Final = 8
-"""Tasks whose work one shared review judges; their changes have to fit one prompt."""
+"""Tasks whose work one shared review judges under `each`."""
+
+MAX_NAMED: Final = 20
+"""Tasks that the goal of a review names; all of them are shown to it."""
 
 ATTEMPTS: Final = 3
 """Attempts of a review in a round: two answers, and one that trouble of a provider may take."""
@@ -60,8 +63,9 @@ class Rules:
     """What the settings decide about reviews; `rounds` is how often each of them may judge.
 
     `reviewer` returns who should judge a task, empty for nobody in particular, and `council` who should judge all of
-    some, nobody when there are no reviewers. `final_ids` are the tasks of a live plan that may no longer change, and
-    `earlier` is the version before: what wrote there and is not reviewed stays so.
+    some, nobody when there are no reviewers; `advocate` is who argues against what all of these pass. `final_ids` are
+    the tasks of a live plan that may no longer change, and `earlier` is the version before: what wrote there and is not
+    reviewed stays so.
     """
 
     policy: Policy = "standard"
@@ -69,6 +73,7 @@ class Rules:
     rounds: int = 3
     reviewer: Callable[[model.Task], str] = nobody
     council: Callable[[Sequence[model.Task]], Sequence[str]] = no_council
+    advocate: str = ""
     final_ids: Collection[str] = ()
     earlier: Sequence[model.Task] = ()
 
@@ -85,9 +90,10 @@ def with_reviews(
 ) -> Reviewed:
     """Returns the tasks with a review or a decision where the strategy of their route or the scope asks for one.
 
-    Under `end` a council looks at all that writes: a review by each of its seats, for which nobody waits but the end of
-    the run. Under `each` what others build on gets a review that everything behind it waits for, and shared reviews
-    look at the rest. One decision comes before every task that writes and whose route is a person's to judge.
+    Under `end` one council looks at all that writes: a review by each of its seats, and the task that joins them, for
+    which nobody waits but the end of the run. Under `each` what others build on gets a review that everything behind it
+    waits for, and shared reviews look at the rest. One decision comes before every task that writes and whose route is
+    a person's to judge.
     `strategies` are by task id; ids in `taken` are not used again. `added` says why each new task is there.
     """
     names = _Names({task.id for task in tasks} | set(taken))
@@ -148,34 +154,59 @@ def _end_subjects(
 def _with_council(
     tasks: list[model.Task], subjects: Sequence[model.Task], rules: Rules, names: _Names
 ) -> list[model.Task]:
-    """Returns the tasks with a review of the subjects by each seat of a council; one that can still grow does."""
-    open_seats = [task for task in tasks if _is_seat(task) and task.id not in rules.final_ids]
-    if subjects and open_seats and len(open_seats[0].reviews) + len(subjects) <= MAX_SUBJECTS:
-        larger = {seat.id: _grown(seat, subjects) for seat in open_seats}
-        return [larger.get(task.id, task) for task in tasks]
-    out = list(tasks)
-    for start in range(0, len(subjects), MAX_SUBJECTS):
-        chunk = subjects[start : start + MAX_SUBJECTS]
-        for seat in rules.council(chunk):
-            review = _review(names.free(f"{COUNCIL}.{seat.rsplit('/', 1)[-1]}"), chunk, rules)
-            out.append(review.model_copy(update={"agent": seat}))
-    return out
+    """Returns the tasks with a council that judges the subjects: one that has not begun takes them in."""
+    if not subjects:
+        return tasks
+    growing = _open_council(tasks, rules)
+    if growing:
+        return [_grown(task, subjects) if task.id in growing else task for task in tasks]
+    seats = rules.council(subjects)
+    if not seats:
+        return tasks
+    council = names.free(COUNCIL)
+    reviews = [
+        _review(names.free(f"{council}.{seat.rsplit('/', 1)[-1]}"), subjects, rules).model_copy(
+            update={"agent": seat, "constraints": review_tasks.CONSTRAINTS}
+        )
+        for seat in seats
+    ]
+    return [*tasks, *reviews, _joined(council, reviews, subjects, rules)]
 
 
-def _is_seat(task: model.Task) -> bool:
-    return bool(task.reviews) and task.id.startswith(f"{COUNCIL}.")
+def _joined(name: str, seats: Sequence[model.Task], subjects: Sequence[model.Task], rules: Rules) -> model.Task:
+    """Returns the task that makes one decision of the seats' verdicts; its agent argues against what all pass."""
+    ids = tuple(seat.id for seat in seats)
+    bare = _review(name, subjects, rules)
+    update = {"agent": rules.advocate or None, "goal": review_tasks.ADVOCATE_GOAL, "deps": (*bare.deps, *ids)}
+    return bare.model_copy(update={**update, "joins": ids, "constraints": review_tasks.CONSTRAINTS})
 
 
-def _grown(seat: model.Task, subjects: Sequence[model.Task]) -> model.Task:
-    ids = [task.id for task in subjects]
-    reads = dict.fromkeys([*seat.reads, *(path for task in subjects for path in task.files)])
-    names = ", ".join(f"`{task_id}`" for task_id in (*seat.reviews, *ids))
-    fields = {"reviews": (*seat.reviews, *ids), "deps": (*seat.deps, *ids), "reads": tuple(reads)}
-    return seat.model_copy(update={**fields, "goal": _question(names)})
+def _open_council(tasks: Sequence[model.Task], rules: Rules) -> set[str]:
+    """Returns the tasks of a council that planning has made and of which nothing has begun; nothing without one."""
+    for task in tasks:
+        group = {task.id, *task.joins}
+        if task.joins and task.id.startswith(COUNCIL) and group.isdisjoint(rules.final_ids):
+            return group
+    return set()
 
 
-def _question(subject_names: str) -> str:
-    return f"Review the work of {subject_names} against its goals: is it right, complete, tested and safe?"
+def _is_of_council(task: model.Task) -> bool:
+    return bool(task.joins) or (bool(task.reviews) and task.id.startswith(COUNCIL))
+
+
+def _grown(task: model.Task, subjects: Sequence[model.Task]) -> model.Task:
+    """Returns a task of a council that judges more work than before."""
+    ids = [subject.id for subject in subjects]
+    reads = dict.fromkeys([*task.reads, *(path for subject in subjects for path in subject.files)])
+    reviews = (*task.reviews, *ids)
+    fields = {"reviews": reviews, "deps": (*task.deps, *ids), "reads": tuple(reads)}
+    return task.model_copy(update=fields if task.joins else {**fields, "goal": _question(reviews)})
+
+
+def _question(subject_ids: Sequence[str]) -> str:
+    names = ", ".join(f"`{task_id}`" for task_id in subject_ids[:MAX_NAMED])
+    more = f" and {len(subject_ids) - MAX_NAMED} more" if len(subject_ids) > MAX_NAMED else ""
+    return f"Review the work of {names}{more} against its goals: is it right, complete, tested and safe?"
 
 
 def _subjects(
@@ -262,10 +293,9 @@ def _decision(gate: str, subjects: Sequence[model.Task]) -> model.Task:
 
 
 def _review(name: str, subjects: Sequence[model.Task], rules: Rules) -> model.Task:
-    subject_names = ", ".join(f"`{task.id}`" for task in subjects)
     return model.Task(
         id=name,
-        do=_question(subject_names),
+        do=_question([task.id for task in subjects]),
         deps=tuple(task.id for task in subjects),
         agent=next((name for task in subjects if (name := rules.reviewer(task))), None),
         model=model_names.REVIEW_MODEL,
@@ -306,4 +336,4 @@ def _reasons(out: Sequence[model.Task], before: Sequence[model.Task]) -> dict[st
 def _reason(task: model.Task) -> str:
     if task.worker is model.WorkerKind.HUMAN:
         return "a person decides: nobody is sure"
-    return "reviews = end" if _is_seat(task) else "reviews = each"
+    return "reviews = end" if _is_of_council(task) else "reviews = each"

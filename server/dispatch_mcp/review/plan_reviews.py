@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.review import answer_parser, findings, quotes
+from dispatch_mcp.review import answer_parser, council_decision, findings, quotes
 from dispatch_mcp.review.findings import Finding, ReviewReport
 from dispatch_mcp.text import path_globs
 
@@ -44,6 +44,20 @@ def judge(reviewer: str, answer: model.Json, where: quotes.Ground | None = None)
     return Judgement("pass", "it says PASS, and nothing critical or high", report)
 
 
+def report(
+    reviewer: str, answer: model.Json, where: quotes.Ground | None, *, role: findings.Role = "reviewer"
+) -> ReviewReport:
+    """Returns the report that an answer of one of a council is, checked against the change that it was shown.
+
+    Where nobody knows that change, nobody can say that a quote is not in it.
+    """
+    reading = answer_parser.report(reviewer, answer, role=role)
+    if where is not None:
+        return quotes.check(reading, where)
+    trusted = tuple(finding.model_copy(update={"anchored": True}) for finding in reading.findings)
+    return reading.model_copy(update={"findings": trusted})
+
+
 def todos(report: ReviewReport) -> list[str]:
     """Returns what a review leaves to do: its medium findings."""
     return [line(finding) for finding in report.findings if finding.called == "medium"]
@@ -54,6 +68,14 @@ def line(finding: Finding) -> str:
     place = finding.file + (f":{finding.line}" if finding.line else "")
     fix = f" Proposed: {finding.fix}" if finding.fix else ""
     return " ".join(f"{finding.called}: {place + ': ' if place else ''}{finding.claim}{fix}".split())
+
+
+def merged_line(finding: council_decision.MergedFinding) -> str:
+    """Returns a finding of a council in one line."""
+    place = finding.file + (f":{finding.line}" if finding.line else "")
+    first = finding.claims[0]
+    fix = f" Proposed: {first.fix}" if first.fix else ""
+    return " ".join(f"{finding.severity}: {place + ': ' if place else ''}{first.claim}{fix}".split())
 
 
 def feedback(report: ReviewReport, answer: model.Json) -> str:
@@ -80,10 +102,15 @@ def sends_back(report: ReviewReport, files_of: Mapping[str, Sequence[str]]) -> t
     `files_of` holds the files of each task that was reviewed.
     """
     blocking = [finding for finding in report.findings if finding.called in findings.BLOCKING] or report.findings
-    paths = [path_globs.normalise(finding.file, "") for finding in blocking if finding.file]
-    owners = [
+    return owners([finding.file for finding in blocking], files_of)
+
+
+def owners(files: Sequence[str], files_of: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Returns the tasks whose files are among these; all of them when nobody's are."""
+    paths = [path_globs.normalise(file, "") for file in files if file]
+    names = [
         task_id
         for task_id, files in files_of.items()
         if any(path_globs.touch(path_globs.normalise(own, ""), path) for own in files for path in paths)
     ]
-    return tuple(owners or files_of)
+    return tuple(names or files_of)

@@ -15,9 +15,9 @@ Rows = Sequence[TaskRow]
 
 
 def is_satisfied(row: TaskRow) -> bool:
-    """Returns whether dependants may begin as far as this task goes: it has a result, or the user does without one."""
+    """Returns whether dependants may begin as far as this task goes: it has a result, or somebody does without one."""
     if row.state is TaskState.SKIPPED:
-        return row.cause == transitions.BY_USER
+        return row.cause in transitions.DONE_WITHOUT
     return row.state in model.TASK_DONE
 
 

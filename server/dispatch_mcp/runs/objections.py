@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from dispatch_mcp import model
-from dispatch_mcp.model import RunState, TaskState, transitions
+from dispatch_mcp.model import RunState, TaskState, WorkerKind, transitions
 from dispatch_mcp.model.transitions import TaskRow
+from dispatch_mcp.planning import review_rules
 from dispatch_mcp.runs import dependencies
 
 _ASKED: Final = frozenset({TaskState.READY, TaskState.RUNNING})
@@ -53,18 +54,33 @@ def final_reviews(subject: int, rows: Sequence[TaskRow], reviews_of: Mapping[int
     )
 
 
-def ending(rows: Sequence[TaskRow], reviews: Iterable[int]) -> RunState:
+def ending(rows: Sequence[TaskRow], reviews: Iterable[int], plan: Sequence[model.Task] = ()) -> RunState:
     """Returns how a run ends whose tasks are all final; `reviews` are the positions of those that judge others.
 
-    A review that blocks outweighs every failure, and a failure one that came to no verdict.
+    A review that blocks outweighs every failure, and a failure one that came to no verdict. Without a failure a run of
+    which nothing was done is partial, whoever skipped it; `plan` says which tasks are to change something.
     """
     verdicts = {position: rows[position] for position in reviews if rows[position].state in _LOST}
     if any(row.cause == transitions.NEEDS_CHANGES for row in verdicts.values()):
         return RunState.NEEDS_CHANGES
     bad = sum(not dependencies.is_satisfied(row) for row in rows)
     if bad == 0:
-        return RunState.SUCCEEDED
+        return RunState.PARTIAL if _is_undone(rows, plan) else RunState.SUCCEEDED
     failures = [position for position, row in enumerate(rows) if row.state in _LOST]
     if verdicts and all(position in verdicts for position in failures):
         return RunState.INCONCLUSIVE
     return RunState.FAILED if bad == len(rows) else RunState.PARTIAL
+
+
+def _is_undone(rows: Sequence[TaskRow], plan: Sequence[model.Task]) -> bool:
+    """Returns whether all that was to change something was skipped, or all work of a plan that changes nothing."""
+    if not any(row.state is TaskState.SKIPPED for row in rows):
+        return False
+    own = [(task, row) for task, row in zip(plan, rows, strict=True) if is_work(task)]
+    writing = [row for task, row in own if review_rules.writes(task)]
+    return bool(own) and all(row.state is TaskState.SKIPPED for row in writing or [row for _, row in own])
+
+
+def is_work(task: model.Task) -> bool:
+    """Returns whether a task is neither a review nor a person's decision."""
+    return not task.reviews and task.worker is not WorkerKind.HUMAN

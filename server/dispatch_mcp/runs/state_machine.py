@@ -20,7 +20,6 @@ from dispatch_mcp.runs import (
     ledger,
     objections,
     retry_policy,
-    task_isolation,
     task_table,
 )
 
@@ -112,12 +111,12 @@ class RunCore:
         if not self.over:
             if self.paused or self.at_ceiling:
                 return RunState.PAUSED
-            return RunState.WAITING_INPUT if self._waits_for_people() else RunState.RUNNING
+            return RunState.WAITING_INPUT if self._tasks.waits_for_people else RunState.RUNNING
         if self.cancelled:
             return RunState.CANCELLED
         if self._is_council:
             return self.verdict or RunState.RUNNING
-        end = objections.ending(self._tasks.rows, self._tasks.subjects)
+        end = objections.ending(self._tasks.rows, self._tasks.subjects, self.plan.tasks)
         is_claimed = any(row.state is TaskState.UNVERIFIED for row in self._tasks.rows)
         return RunState(self.unproven_end) if end is RunState.SUCCEEDED and is_claimed else end
 
@@ -135,10 +134,6 @@ class RunCore:
         """Takes over what a council decided, also when a person has changed that since."""
         if self.over and self._is_council and not self.cancelled:
             self.verdict = verdict
-
-    def _waits_for_people(self) -> bool:
-        tasks = self._tasks
-        return 0 < tasks.deciding == tasks.running and not any(row.state is TaskState.READY for row in tasks.rows)
 
     def row(self, task_id: str) -> TaskRow:
         """Returns the row of a task. Raises UnknownHandle."""
@@ -211,25 +206,13 @@ class RunCore:
     def _replay(self, position: int, key: str, find_result: transitions.FindResult) -> bool:
         """Returns whether the task is done by taking over what is known of its work."""
         row = self._tasks.rows[position]
-        earlier = None if self._is_always_new(position) else find_result(key)
+        earlier = None if self._tasks.is_always_new(position, self.plan.tasks[position]) else find_result(key)
         if earlier is None:
             return False
         self._tasks.note("task_replayed", row, {"key": key})
-        self._succeed(position, earlier.digest, unverified=earlier.unverified)
+        self._tasks.succeed(position, earlier.digest, unverified=earlier.unverified)
         row.cause = transitions.REPLAYED
         return True
-
-    def _is_always_new(self, position: int) -> bool:
-        """Returns whether nothing can be taken over for a task, whoever has done the same before.
-
-        What a review sent back is to be done otherwise; a verdict holds for the work that it is about, which was done
-        anew unless all of it was taken over as well.
-        """
-        row, rows = self._tasks.rows[position], self._tasks.rows
-        if row.worker is WorkerKind.COMMAND or task_isolation.is_own(self.plan.tasks[position], row.worker):
-            return True
-        subjects = self._tasks.subjects.get(position, ())
-        return row.rounds > 0 or any(rows[subject].cause != transitions.REPLAYED for subject in subjects)
 
     def _fail_at_own_ceiling(self, position: int) -> bool:
         """Returns whether the task has failed because its own ceiling leaves no further attempt."""
@@ -295,10 +278,10 @@ class RunCore:
         self._tasks.note_finished(row, outcome)
         row.false_starts += outcome.error_kind == transitions.NO_AGENT
         if outcome.state is AttemptState.SUCCEEDED:
-            self._succeed(position, digests.result_digest(outcome), unverified=outcome.unverified)
+            self._tasks.succeed(position, digests.result_digest(outcome), unverified=outcome.unverified)
         elif outcome.state is AttemptState.CANCELLED:
             self._tasks.close(position, TaskState.CANCELLED, outcome.error_kind)
-            self._skip_dependants(position)
+            self._tasks.skip_dependants(position)
         elif outcome.stand_in is not None:
             # running -> ready at once, without counting a failure: the work itself never had its chance.
             self._tasks.replace_agent(position, outcome.stand_in)
@@ -315,15 +298,11 @@ class RunCore:
             self._tasks.ready(position)
         else:
             self._fail(position, outcome, now)
+        decision = transitions.council_decision(outcome)
+        if decision and position in self._tasks.seats_of and row.cause != transitions.MOVED:
+            self._tasks.note("council_decided", row, {**decision})
         self._send_back()
         return True
-
-    def _succeed(self, position: int, result: str, *, unverified: bool) -> None:
-        row = self._tasks.rows[position]
-        row.result = result
-        self._tasks.close(position, TaskState.UNVERIFIED if unverified else TaskState.SUCCEEDED, "")
-        self._tasks.release(position)
-        self._tasks.drop_objections(position)
 
     def _block(self, position: int, outcome: model.Outcome) -> None:
         """Takes a review's objection: what it objects to goes back if it has rounds left, else the review has failed.
@@ -368,6 +347,9 @@ class RunCore:
         row = self._tasks.rows[position]
         row.failures += 1
         is_review = position in self._tasks.subjects
+        if position in self._tasks.seats_of and outcome.error_kind == transitions.MOVED:
+            self._ask_seats_again(position)
+            return
         if is_review and outcome.error_kind == row.cause == transitions.UNUSABLE:
             self._fail_for_good(position, transitions.INCONCLUSIVE)  # it was asked once more already
             return
@@ -383,15 +365,28 @@ class RunCore:
         self._tasks.ready(position, now + delay)
         row.cause = outcome.error_kind
 
-    def _fail_for_good(self, position: int, cause: str) -> None:
-        self._tasks.close(position, TaskState.FAILED, cause)
-        self._skip_dependants(position)
+    def _ask_seats_again(self, position: int) -> None:
+        """Opens the seats of a council once more, as what they have judged is no longer what stands there.
 
-    def _skip_dependants(self, position: int) -> None:
-        cause = transitions.UPSTREAM + self._tasks.rows[position].id
-        for follower in dependencies.blocked_downstream(self._tasks.graph, self._tasks.rows, position):
-            self._tasks.note("task_skipped", self._tasks.rows[follower], {"by": cause})
-            self._tasks.close(follower, TaskState.SKIPPED, cause)
+        running -> blocked, and the seats succeeded, unverified -> ready; a change that moves again gets no verdict.
+        """
+        if self._tasks.rows[position].failures > 1:
+            self._fail_for_good(position, transitions.INCONCLUSIVE)
+            return
+        self._tasks.open_seats(position)
+        self._tasks.ready(position)
+        self._tasks.rows[position].cause = transitions.MOVED
+
+    def _fail_for_good(self, position: int, cause: str) -> None:
+        """Closes a failed task and what waits for it; a seat has ended without a verdict, and its council goes on."""
+        tasks, row = self._tasks, self._tasks.rows[position]
+        if position in tasks.seats and row.state in (TaskState.RUNNING, TaskState.READY):
+            # running, ready -> unverified: what a seat leaves open is for the decision of its council to weigh.
+            tasks.close(position, TaskState.UNVERIFIED, cause)
+            tasks.release(position)
+            return
+        tasks.close(position, TaskState.FAILED, cause)
+        tasks.skip_dependants(position)
 
     def _hold_back(self, position: int, outcome: model.Outcome, now: float) -> None:
         """Puts a task back that met a rate limit, and lets its worker begin nothing before the limit is over.
@@ -503,7 +498,7 @@ class RunCore:
         blocking = objections.final_reviews(position, rows, self._tasks.reviews_of)
         if not blocking and (
             row.state not in (TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED)
-            or row.cause == transitions.BY_USER
+            or row.cause in transitions.DONE_WITHOUT
         ):
             raise errors.InputError(
                 f"Task {task_id!r} is {row.state}; only a failed, cancelled or upstream-skipped task can be retried.",
@@ -514,6 +509,8 @@ class RunCore:
         self._tasks.note("task_retried", row)
         for target in blocking or (position,):
             self._tasks.forgive(target)
+            if not blocking:
+                self._tasks.open_seats(target)
         if blocking:
             self._tasks.send_back(position)
         seeds = {*blocking} or {position, *dependencies.lost_upstream(self._tasks.graph, rows, position)}
@@ -532,10 +529,13 @@ class RunCore:
         position = self._position(task_id)
         row = self._tasks.rows[position]
         edit_rules.refuse_skip(self.run_id, row, self.plan.tasks, self._tasks.rows, by_person=by_person)
-        self._tasks.note("task_skipped", row, {"reason": reason, "by": transitions.BY_USER})
-        if row.state is TaskState.RUNNING:
-            self._end(row, AttemptState.SUPERSEDED)
-        self._tasks.close(position, TaskState.SKIPPED, transitions.BY_USER)
+        by = transitions.BY_USER if by_person else transitions.BY_ASSISTANT
+        for target in (*self._tasks.open_seats_of(position), position):
+            own = self._tasks.rows[target]
+            self._tasks.note("task_skipped", own, {"reason": reason, "by": by})
+            if own.state is TaskState.RUNNING:
+                self._end(own, AttemptState.SUPERSEDED)
+            self._tasks.close(target, TaskState.SKIPPED, by)
         for follower in dependencies.revived_with(self._tasks.graph, self._tasks.rows, {position}):
             if follower != position:
                 self._tasks.reopen(follower)

@@ -10,7 +10,7 @@ from dispatch_mcp import model
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, bounds, like_failures, records, transitions
 from dispatch_mcp.next_steps import LikeFailures, NextStep, StepKind, duration
 from dispatch_mcp.review import review_tasks
-from dispatch_mcp.runs import dependencies, task_isolation
+from dispatch_mcp.runs import dependencies, objections, task_isolation
 
 MOST_TASKS = 5
 """Tasks that a step names; a trace lists the others."""
@@ -183,7 +183,7 @@ def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord], 
     if unproven:
         step = replace(step, unproven=unproven, **_proven(tasks))
     if run.state is RunState.SUCCEEDED or (run.state is RunState.PARTIAL and _is_satisfied(tasks)):
-        return replace(step, advice="" if unproven else "Done.")
+        return replace(step, advice=_skips(tasks, plan) or ("" if unproven else "Done."))
     names = ", ".join(failures[:MOST_TASKS])
     if run.state in _BY_REVIEWS:
         # What a round of the council came to, and what follows, is in its decision, whichever seat it is about.
@@ -199,6 +199,19 @@ def _proven(tasks: Sequence[records.TaskRecord]) -> dict[str, int]:
     """Returns how many tasks are proven, of how many; those that a person skipped do not count."""
     total = sum(task.state is not TaskState.SKIPPED or not _is_satisfied([task]) for task in tasks)
     return {"proven": sum(task.state is TaskState.SUCCEEDED for task in tasks), "total": total}
+
+
+def _skips(tasks: Sequence[records.TaskRecord], plan: Sequence[model.Task]) -> str:
+    """Returns how much of the work of a run was done, and who skipped the rest; empty where nobody skipped any."""
+    reviews = {task.id for task in plan if not objections.is_work(task)}
+    work = [task for task in tasks if task.id not in reviews]
+    by_whom = {
+        who: [task.id for task in work if task.state is TaskState.SKIPPED and task.cause == cause]
+        for cause, who in _SKIPPED_BY.items()
+    }
+    parts = [f"by {who}: {', '.join(ids[:MOST_TASKS])}" for who, ids in by_whom.items() if ids]
+    done = sum(task.state in model.TASK_DONE for task in work)
+    return f"{done} of {len(work)} done; skipped {'; '.join(parts)}." if parts else ""
 
 
 def _is_satisfied(tasks: Sequence[records.TaskRecord]) -> bool:
@@ -242,6 +255,7 @@ _BY_REVIEWS = {
     RunState.NEEDS_CHANGES: "Blocked by review",
     RunState.INCONCLUSIVE: "Reviewed without a verdict, which does not count as passed",
 }
+_SKIPPED_BY = {transitions.BY_USER: "a person", transitions.BY_ASSISTANT: "the assistant"}
 _WAITS_FOR = {
     (WorkerKind.HUMAN, TaskState.RUNNING): StepKind.WAITS_FOR_PERSON,
     (WorkerKind.HOST, TaskState.READY): StepKind.WAITS_FOR_ASSISTANT,

@@ -8,7 +8,7 @@ from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, transitions
 from dispatch_mcp.model.transitions import Changes, TaskRow
 from dispatch_mcp.planning import graph
-from dispatch_mcp.runs import dependencies, ready_queue
+from dispatch_mcp.runs import dependencies, ready_queue, task_isolation
 
 _RANK = {model.Priority.HIGH: 0, model.Priority.MEDIUM: 1, model.Priority.LOW: 2}
 
@@ -38,6 +38,12 @@ class TaskTable:
         # How many dependencies each task waits for: counted down as they end, so that an end costs its followers only.
         self._missing = [sum(not has_result[dep] for dep in deps) for deps in self.graph.deps]
         self.subjects, self.reviews_of = _reviewing(self.graph, plan.tasks)
+        self.seats_of = {
+            position: tuple(self.graph.index[name] for name in task.joins if name in self.graph.index)
+            for position, task in enumerate(plan.tasks)
+            if task.joins
+        }
+        self.seats = frozenset(seat for seats in self.seats_of.values() for seat in seats)
         self._objecting = {review for review in self.subjects if transitions.is_objecting(self.rows[review])}
         self.unfinished = sum(row.state not in model.TASK_FINAL for row in self.rows)
         self._busy = {transitions.HOST_WORKERS: 0, transitions.SERVER_WORKERS: 0, transitions.HUMAN_WORKERS: 0}
@@ -54,6 +60,11 @@ class TaskTable:
     def deciding(self) -> int:
         """How many tasks wait for a person's answer."""
         return self._busy[transitions.HUMAN_WORKERS]
+
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether nothing goes on but what waits for a person's answer."""
+        return 0 < self.deciding == self.running and not any(row.state is TaskState.READY for row in self.rows)
 
     def busy(self, kind: WorkerKind) -> int:
         """Returns how many tasks run in the pool of a worker."""
@@ -80,11 +91,20 @@ class TaskTable:
         self.changes.ends.append(transitions.AttemptEnd(row.id, row.attempt, state, error, error_kind))
 
     def ready(self, position: int, at: float = 0.0) -> None:
-        """Puts a task into the queue, from `at` on; one whose dependency was sent back meanwhile waits for it again."""
+        """Puts a task into the queue, from `at` on; one whose dependency was sent back meanwhile waits for it again.
+
+        A review all of whose work was skipped is skipped too: there is nothing to review.
+        """
         row = self.rows[position]
         if self._missing[position]:
             row.ready_at = 0.0
             self._move(row, TaskState.BLOCKED)
+            return
+        subjects = self.subjects.get(position, ())
+        if subjects and all(self.rows[subject].state is TaskState.SKIPPED for subject in subjects):
+            self.note("task_skipped", row, {"by": transitions.NOTHING_TO_REVIEW})
+            self.close(position, TaskState.SKIPPED, transitions.NOTHING_TO_REVIEW)
+            self.release(position)
             return
         row.ready_at = at
         self._move(row, TaskState.READY)
@@ -98,6 +118,25 @@ class TaskTable:
         self._move(row, state)
         row.cause = cause
 
+    def succeed(self, position: int, result: str, *, unverified: bool) -> None:
+        """Closes a task with its accepted result, and opens what waited for it."""
+        self.rows[position].result = result
+        self.close(position, TaskState.UNVERIFIED if unverified else TaskState.SUCCEEDED, "")
+        self.release(position)
+        self.drop_objections(position)
+
+    def is_always_new(self, position: int, task: model.Task) -> bool:
+        """Returns whether nothing can be taken over for a task, whoever has done the same before.
+
+        What a review sent back is to be done otherwise; a verdict holds for the work that it is about, which was done
+        anew unless all of it was taken over as well.
+        """
+        row = self.rows[position]
+        if row.worker is WorkerKind.COMMAND or task_isolation.is_own(task, row.worker):
+            return True
+        subjects = self.subjects.get(position, ())
+        return row.rounds > 0 or any(self.rows[subject].cause != transitions.REPLAYED for subject in subjects)
+
     def release(self, position: int) -> None:
         """Opens the tasks that waited last for this one, which is satisfied now."""
         for follower in self.graph.dependents[position]:
@@ -105,6 +144,25 @@ class TaskTable:
             if self._missing[follower] == 0 and self.rows[follower].state is TaskState.BLOCKED:
                 self.rows[follower].cause = ""
                 self.ready(follower)
+
+    def skip_dependants(self, position: int) -> None:
+        """Closes what waits for a task that is lost, directly or through others."""
+        cause = transitions.UPSTREAM + self.rows[position].id
+        for follower in dependencies.blocked_downstream(self.graph, self.rows, position):
+            self.note("task_skipped", self.rows[follower], {"by": cause})
+            self.close(follower, TaskState.SKIPPED, cause)
+
+    def open_seats_of(self, position: int) -> list[int]:
+        """Returns the seats of a council that have not ended; none for any other task."""
+        seats = self.seats_of.get(position, ())
+        return [seat for seat in seats if self.rows[seat].state not in model.TASK_FINAL]
+
+    def open_seats(self, position: int) -> None:
+        """Has the seats of a council asked again that have ended, also those that came to no verdict."""
+        for seat in self.seats_of.get(position, ()):
+            if self.rows[seat].state in model.TASK_DONE:
+                self.forgive(seat)
+                self.withdraw(seat)
 
     def await_mending(self, position: int) -> None:
         """Lets a review wait until what it blocks is done again."""
@@ -165,10 +223,11 @@ class TaskTable:
         row = self.rows[position]
         row.rounds += 1
         row.failures = row.crashes = 0
-        self._withdraw(position)
+        self.withdraw(position)
         row.cause = transitions.SENT_BACK
 
-    def _withdraw(self, position: int) -> None:
+    def withdraw(self, position: int) -> None:
+        """Opens a task that is done, and the reviews that passed it."""
         self.rows[position].result = ""
         for follower in self.graph.dependents[position]:
             self._missing[follower] += 1
@@ -178,7 +237,7 @@ class TaskTable:
         self.reopen(position)
         for review in self.reviews_of.get(position, ()):
             if self.rows[review].state in model.TASK_DONE:
-                self._withdraw(review)
+                self.withdraw(review)
 
     def reopen(self, position: int) -> None:
         """Moves a closed task back to where its dependencies put it; the run has one more to finish."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Annotated, Final
 
 from pydantic import Field, PlainSerializer, SerializationInfo
 
 from dispatch_mcp import model
 from dispatch_mcp.model.assignments import Assignment
 from dispatch_mcp.next_steps import NextStep, Words
+
+FEW: Final = 2
+"""Assignments from which on the folder of their prompts is said once."""
 
 
 def _in_words(step: NextStep | str, info: SerializationInfo[Words | None]) -> str:
@@ -59,7 +64,7 @@ class RunAnswer(Answer):
 
 
 class Progress(RunAnswer):
-    """The answer to `dispatch`: the handle, and what the host should do now."""
+    """The answer to `dispatch`: the handle, and what the host should do now; `briefs` as in `ReportAnswer`."""
 
     plan_id: str = ""
     plan_version: int = 0
@@ -68,9 +73,22 @@ class Progress(RunAnswer):
     reused: bool = False
     simulated: bool = False
     assignments: tuple[Assignment, ...] = ()
+    briefs: str = ""
     replayed: int = 0
     poll_after_s: float = 0.0
     trace: str = ""
+
+
+def in_one_folder(handouts: Sequence[Assignment]) -> tuple[tuple[Assignment, ...], str]:
+    """Returns assignments that are read where they are kept without their files, and the folder that has all of these.
+
+    Each is there by task and attempt. A single one keeps its file: that is as short.
+    """
+    folders = {PurePath(handout.prompt_file).parent for handout in handouts if handout.prompt_file}
+    if len(handouts) < FEW or len(folders) != 1:
+        return tuple(handouts), ""
+    bare = tuple(handout.model_copy(update={"prompt_file": ""}) for handout in handouts)
+    return bare, str(folders.pop())
 
 
 class Accepted(model.Value):
@@ -90,10 +108,15 @@ class Accepted(model.Value):
 
 
 class ReportAnswer(RunAnswer):
-    """The answer to `report`."""
+    """The answer to `report`; `decision` is what the council of the run has just decided, and why.
 
+    `briefs` is the folder in which prompts of several assignments are files, named by task and attempt.
+    """
+
+    decision: dict[str, str] = Field(default_factory=dict[str, str])
     results: tuple[Accepted, ...] = ()
     assignments: tuple[Assignment, ...] = ()
+    briefs: str = ""
     messages: tuple[model.Message, ...] = ()
     proposed_edits: tuple[dict[str, model.Json], ...] = ()
 

@@ -317,7 +317,8 @@ class Dispatcher:
 
 
 def _progress(handover: host_assignments.Handover, *, reused: bool, why: str) -> answers.Progress:
-    view, handouts = handover.view, handover.assignments
+    view = handover.view
+    handouts, briefs = answers.in_one_folder(handover.assignments)
     record, step = view.run, handover.next_step()
     pause_s = step.retry_s if step.retries else POLL_S
     return answers.Progress(
@@ -335,6 +336,7 @@ def _progress(handover: host_assignments.Handover, *, reused: bool, why: str) ->
         reused=reused,
         simulated=record.dry_run,
         assignments=handouts,
+        briefs=briefs,
         replayed=sum(task.cause == transitions.REPLAYED for task in view.tasks),
         poll_after_s=0.0 if handouts or record.state in model.RUN_FINAL else round(pause_s, 1),
         trace=f"dispatch://runs/{record.id}",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import anyio
 
-from dispatch_mcp import errors, next_steps
+from dispatch_mcp import errors, model, next_steps
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import attempt_driver, council_rounds, order_builder, run_view, task_kinds
 from dispatch_mcp.model import assignments, records, transitions, work_order
@@ -218,6 +218,14 @@ class Handover(NamedTuple):
         return replace(step, by_name=self.by_name)
 
 
+class Closed(NamedTuple):
+    """A run after closing what needs nobody: which tasks have begun with the host, and how those closed have ended."""
+
+    view: run_view.RunView
+    starts: frozenset[str]
+    outcomes: Mapping[str, model.Outcome]
+
+
 @dataclass(frozen=True, slots=True)
 class HostContact:
     """What happens whenever the host calls: leases are renewed, ready tasks are handed out, needless ones closed.
@@ -244,9 +252,9 @@ class HostContact:
     async def hand_out(self, run_id: str) -> Handover:
         """Returns the run as it is, and the assignments of all tasks out with the host: new ones and repeated ones."""
         advance = await self.host.driver.store.advance(run_id, self.step())
-        view, _ = await self.close_needless(run_id)
-        out = {row.id for row in view.tasks if report_reader.is_out(row)}
-        return await self.hand_over(view, out, new={start.task_id for start in advance.starts}, again=True)
+        closed = await self.close_needless(run_id, {start.task_id for start in advance.starts})
+        out = {row.id for row in closed.view.tasks if report_reader.is_out(row)}
+        return await self.hand_over(closed.view, out, new=closed.starts, again=True)
 
     async def hand_over(
         self,
@@ -269,9 +277,20 @@ class HostContact:
         await store.deliver(view.run.id, [*briefs, *news.deliveries])
         return Handover(view, tuple(handouts), news, mail, by_name=self.host.hooks == "full")
 
-    async def close_needless(self, run_id: str) -> tuple[run_view.RunView, frozenset[str]]:
-        """Returns a run as it is, after closing what is out with the host and turned out to need nobody."""
-        driver = self.host.driver
-        view = await council_rounds.load(driver.store, run_id, self.principal)
-        needless = await driver.close_needless(view, self.clock())
-        return (await council_rounds.load(driver.store, run_id, self.principal) if needless else view), needless
+    async def close_needless(self, run_id: str, starts: Collection[str]) -> Closed:
+        """Returns a run as it is after closing what is out with the host and turned out to need nobody.
+
+        What was closed may have been what others waited for, so what can begin since begins. `starts` have begun just
+        now.
+        """
+        driver, fresh = self.host.driver, frozenset(starts)
+        outcomes: dict[str, model.Outcome] = {}
+        while True:
+            view = await council_rounds.load(driver.store, run_id, self.principal)
+            needless = await driver.close_needless(view, self.clock())
+            outcomes |= needless
+            fresh -= needless.keys()
+            if not needless:
+                return Closed(view, fresh, outcomes)
+            advance = await driver.store.advance(run_id, self.step())
+            fresh |= {start.task_id for start in advance.starts}

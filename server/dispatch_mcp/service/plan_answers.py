@@ -35,9 +35,20 @@ def plan_answer(proposal: planner.PlanProposal, words: Words, *, diagram: bool) 
 
 
 def _added(proposal: planner.PlanProposal, words: Words) -> dict[str, model.Json]:
+    """Returns what was added and how to refuse it; a council is one thing, whoever sits in it."""
     if not proposal.additions:
         return {}
-    return {"added": dict(proposal.additions), "refuse": words(refusal_step(proposal))}
+    seats = _seats(proposal)
+    added = {task_id: why for task_id, why in proposal.additions.items() if task_id not in seats}
+    for task in proposal.plan.tasks:
+        if task.joins and task.id in added:
+            added[task.id] += f", {len(task.joins)} seats"
+    return {"added": {**added}, "refuse": words(refusal_step(proposal))}
+
+
+def _seats(proposal: planner.PlanProposal) -> set[str]:
+    """Returns the reviews that go with the council that joins them."""
+    return {seat_id for task in proposal.plan.tasks for seat_id in task.joins}
 
 
 def refusal_step(proposal: planner.PlanProposal) -> NextStep:
@@ -47,7 +58,8 @@ def refusal_step(proposal: planner.PlanProposal) -> NextStep:
     """
     by_route = {task.id for task in proposal.plan.tasks if _is_gate(task) and task.id in proposal.additions}
     by_route -= {task_id for task_id, why in proposal.additions.items() if why.startswith(planner.PATTERN)}
-    removable = tuple(task_id for task_id in proposal.additions if task_id not in by_route)
+    kept_ids = by_route | _seats(proposal)
+    removable = tuple(task_id for task_id in proposal.additions if task_id not in kept_ids)
     advice = "To do without the decision, name an agent for what waits for it." if by_route else ""
     plan = proposal.plan
     return NextStep(StepKind.REFUSE_ADDED, plan=plan.id, version=plan.version, tasks=removable, advice=advice)

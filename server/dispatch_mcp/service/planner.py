@@ -549,15 +549,16 @@ class Planner:
         return replace(self, rules=replace(self.rules, review_policy="off", reviews="none"))
 
     def _review_rules(self, pinned_ids: Collection[str], earlier: Sequence[model.Task]) -> review_rules.Rules:
-        rules = self.rules
+        rules, advocate = self.rules, reviewer_selection.pool(self.catalog()).advocate
         return review_rules.Rules(
             rules.review_policy,
             rules.reviews,
             rules.review_rounds,
             self._reviewer,
             self._council,
-            frozenset(pinned_ids),
-            earlier,
+            advocate=advocate.name if advocate else "",
+            final_ids=frozenset(pinned_ids),
+            earlier=earlier,
         )
 
     def _council(self, tasks: Sequence[model.Task]) -> Sequence[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -52,14 +52,13 @@ class Reporting:
         self.engine.poke(run_id)
         if advance.state not in model.RUN_FINAL:
             await self.engine.start(run_id)
-        after, needless = await self.contact.close_needless(run_id)
+        after, starts, closed = await self.contact.close_needless(run_id, {start.task_id for start in advance.starts})
         late = {} if all(advance.accepted) else await self._timeouts(after)
         late |= host_reports.premature(reports, before.rows)
         results = host_reports.report_results(reports, refusals, outcomes, advance.accepted, after.rows, reasons=late)
         handoffs = [(line.task_id, outcome) for line, outcome in zip(results, outcomes, strict=True) if line.accepted]
         names = after.rows.keys() if after.run.state in model.RUN_FINAL else {task_id for task_id, _ in handoffs}
         await self.learn(await computation.apart(route_memory.lessons_of_ends, after, names, self.contact.clock()))
-        starts = {start.task_id for start in advance.starts} - needless
         lines = host_reports.with_refused_entries(results, entries, after.rows)
         room = host_reports.room_beside(lines)
         handover = await self.contact.hand_over(after, starts, new=starts, room=room)
@@ -70,6 +69,7 @@ class Reporting:
             for task_id, outcome in dict(handoffs).items()
             for message in message_rules.messages_of(run_id, task_id, outcome.handoff, 0.0)
         ]
+        handouts, briefs = answers.in_one_folder(handover.assignments)
         return answers.ReportAnswer(
             run_id=run_id,
             state=after.run.state,
@@ -77,12 +77,14 @@ class Reporting:
             results=tuple(
                 [host_reports.fitted(line, *[host_reports.BESIDE_NOTES_CHARS] * has_notes) for line in lines]
             ),
-            assignments=handover.assignments,
+            assignments=handouts,
+            briefs=briefs,
             messages=unread,
             pass_on=handover.news.pass_on,
             unread=handover.news.unread,
             notes_at=handover.news.notes_at or ("" if _is_whole(unread, handover.mail) else messaging.notes_at(run_id)),
             proposed_edits=messaging.proposals(after, requests),
+            decision=_decision(after, dict(handoffs) | dict(closed)),
             next=_with_refusals(handover.next_step(), len(entries) - len(reports)),
         )
 
@@ -150,6 +152,14 @@ class Reporting:
         if unread:
             await self.store.mark_read([note.id for note in unread])
         return unread
+
+
+def _decision(view: run_view.RunView, outcomes: Mapping[str, model.Outcome]) -> dict[str, str]:
+    """Returns what a council of the run has just decided, and why; nothing without one."""
+    for task in view.plan.tasks:
+        if task.joins and task.id in outcomes and view.task(task.id).cause != transitions.MOVED:
+            return transitions.council_decision(outcomes[task.id])
+    return {}
 
 
 def _to_orchestrator(messages: Sequence[model.Message]) -> list[model.Message]:

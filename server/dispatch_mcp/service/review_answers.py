@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePath
 
 from pydantic import Field
 
@@ -96,6 +95,7 @@ def answer(
     decision: council_decision.Decision | None,
     handouts: Sequence[Assignment] = (),
     *,
+    briefs: str = "",
     mend_plan: str = "",
     step: NextStep | None = None,
 ) -> ReviewAnswer:
@@ -115,6 +115,7 @@ def answer(
         coverage=coverage(manifest),
         flags=tuple(flag.label for flag in manifest.flags[:MAX_LISTED]),
         assignments=tuple(handouts),
+        briefs=briefs,
         mend_plan=mend_plan,
         counts=record.counts if decision is None else {},
         next=_next(record, manifest, decision, handouts, mend_plan) if step is None else step,
@@ -130,14 +131,13 @@ def in_short(review: ReviewAnswer) -> ReviewAnswer:
     if review.outcome or not review.run_id:
         return review
     unseen = counted(len(review.coverage.unseen), "place")
-    briefs = [handout.prompt_file for handout in review.assignments if handout.prompt_file]
     return ReviewAnswer(
         run_id=review.run_id,
         state=review.state,
         why=f"{unseen} too many to show: it cannot pass; review ranges." if review.coverage.unseen else "",
         reviewers=() if review.assignments else tuple(ReviewerLine(name=line.name) for line in review.reviewers),
-        assignments=tuple(handout.model_copy(update={"prompt_file": ""}) for handout in review.assignments),
-        briefs=str(PurePath(briefs[0]).parent) if briefs else "",
+        assignments=review.assignments,
+        briefs=review.briefs,
         next=review.next,
         poll_after_s=review.poll_after_s,
     )

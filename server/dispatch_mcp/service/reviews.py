@@ -404,8 +404,9 @@ class Council:
         handouts = progress.assignments if progress else ()
         is_repeated = bool(handouts) and all(handout.already_out for handout in handouts)
         step = progress.next if progress and is_repeated else None
+        briefs = progress.briefs if progress else ""
         return review_answers.answer(
-            council_round.run, council_round.manifest, decision, handouts, mend_plan=mend_plan, step=step
+            council_round.run, council_round.manifest, decision, handouts, briefs=briefs, mend_plan=mend_plan, step=step
         )
 
     async def _mend(self, council_round: council_rounds.Round, decision: council_decision.Decision | None) -> str:
