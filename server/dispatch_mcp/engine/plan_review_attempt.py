@@ -360,9 +360,9 @@ def _of_seat(outcome: model.Outcome, report: findings.ReviewReport) -> model.Out
         return unusable(outcome, problem)
     count = len(report.findings)
     words = f"{report.verdict or 'no verdict'} with {count} finding{'s' * (count != 1)}"
-    checked = review_attempt.with_receipt(outcome, report)
+    result = review_attempt.with_receipt(outcome, report)
     update = {"state": AttemptState.SUCCEEDED, "summary": words, "error_kind": "", "retryable": False}
-    return checked.model_copy(update={**update, "handoff": model.Handoff(completed_work=f"Reviewed: {words}.")})
+    return result.model_copy(update={**update, "handoff": model.Handoff(completed_work=f"Reviewed: {words}.")})
 
 
 async def has_moved(

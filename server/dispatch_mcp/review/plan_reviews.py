@@ -54,8 +54,8 @@ def report(
     reading = answer_parser.report(reviewer, answer, role=role)
     if where is not None:
         return quotes.check(reading, where)
-    trusted = tuple(finding.model_copy(update={"anchored": True}) for finding in reading.findings)
-    return reading.model_copy(update={"findings": trusted})
+    claims = tuple(finding.model_copy(update={"anchored": True}) for finding in reading.findings)
+    return reading.model_copy(update={"findings": claims})
 
 
 def todos(report: ReviewReport) -> list[str]:

@@ -24,6 +24,8 @@ from dispatch_mcp.runs import (
 )
 
 _HUMAN = frozenset({WorkerKind.HUMAN})
+_DONE = (TaskState.SUCCEEDED, TaskState.UNVERIFIED)
+"""The states of accepted work, by whether nobody proved it."""
 
 
 class RunCore:
@@ -210,7 +212,7 @@ class RunCore:
         if earlier is None:
             return False
         self._tasks.note("task_replayed", row, {"key": key})
-        self._tasks.succeed(position, earlier.digest, unverified=earlier.unverified)
+        self._tasks.succeed(position, earlier.digest, _DONE[earlier.unverified])
         row.cause = transitions.REPLAYED
         return True
 
@@ -278,7 +280,7 @@ class RunCore:
         self._tasks.note_finished(row, outcome)
         row.false_starts += outcome.error_kind == transitions.NO_AGENT
         if outcome.state is AttemptState.SUCCEEDED:
-            self._tasks.succeed(position, digests.result_digest(outcome), unverified=outcome.unverified)
+            self._tasks.succeed(position, digests.result_digest(outcome), _DONE[outcome.unverified])
         elif outcome.state is AttemptState.CANCELLED:
             self._tasks.close(position, TaskState.CANCELLED, outcome.error_kind)
             self._tasks.skip_dependants(position)

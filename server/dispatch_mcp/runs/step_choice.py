@@ -206,12 +206,12 @@ def _skips(tasks: Sequence[records.TaskRecord], plan: Sequence[model.Task]) -> s
     reviews = {task.id for task in plan if not objections.is_work(task)}
     work = [task for task in tasks if task.id not in reviews]
     by_whom = {
-        who: [task.id for task in work if task.state is TaskState.SKIPPED and task.cause == cause]
-        for cause, who in _SKIPPED_BY.items()
+        name: [task.id for task in work if task.state is TaskState.SKIPPED and task.cause == cause]
+        for cause, name in _SKIPPED_BY.items()
     }
-    parts = [f"by {who}: {', '.join(ids[:MOST_TASKS])}" for who, ids in by_whom.items() if ids]
-    done = sum(task.state in model.TASK_DONE for task in work)
-    return f"{done} of {len(work)} done; skipped {'; '.join(parts)}." if parts else ""
+    parts = [f"by {name}: {', '.join(ids[:MOST_TASKS])}" for name, ids in by_whom.items() if ids]
+    count = sum(task.state in model.TASK_DONE for task in work)
+    return f"{count} of {len(work)} done; skipped {'; '.join(parts)}." if parts else ""
 
 
 def _is_satisfied(tasks: Sequence[records.TaskRecord]) -> bool:

@@ -118,10 +118,10 @@ class TaskTable:
         self._move(row, state)
         row.cause = cause
 
-    def succeed(self, position: int, result: str, *, unverified: bool) -> None:
+    def succeed(self, position: int, result: str, state: TaskState) -> None:
         """Closes a task with its accepted result, and opens what waited for it."""
         self.rows[position].result = result
-        self.close(position, TaskState.UNVERIFIED if unverified else TaskState.SUCCEEDED, "")
+        self.close(position, state, "")
         self.release(position)
         self.drop_objections(position)
 

@@ -252,9 +252,9 @@ class HostContact:
     async def hand_out(self, run_id: str) -> Handover:
         """Returns the run as it is, and the assignments of all tasks out with the host: new ones and repeated ones."""
         advance = await self.host.driver.store.advance(run_id, self.step())
-        closed = await self.close_needless(run_id, {start.task_id for start in advance.starts})
-        out = {row.id for row in closed.view.tasks if report_reader.is_out(row)}
-        return await self.hand_over(closed.view, out, new=closed.starts, again=True)
+        change = await self.close_needless(run_id, {start.task_id for start in advance.starts})
+        out = {row.id for row in change.view.tasks if report_reader.is_out(row)}
+        return await self.hand_over(change.view, out, new=change.starts, again=True)
 
     async def hand_over(
         self,

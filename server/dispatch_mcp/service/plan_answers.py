@@ -39,11 +39,11 @@ def _added(proposal: planner.PlanProposal, words: Words) -> dict[str, model.Json
     if not proposal.additions:
         return {}
     seats = _seats(proposal)
-    added = {task_id: why for task_id, why in proposal.additions.items() if task_id not in seats}
+    reasons = {task_id: why for task_id, why in proposal.additions.items() if task_id not in seats}
     for task in proposal.plan.tasks:
-        if task.joins and task.id in added:
-            added[task.id] += f", {len(task.joins)} seats"
-    return {"added": {**added}, "refuse": words(refusal_step(proposal))}
+        if task.joins and task.id in reasons:
+            reasons[task.id] += f", {len(task.joins)} seats"
+    return {"added": {**reasons}, "refuse": words(refusal_step(proposal))}
 
 
 def _seats(proposal: planner.PlanProposal) -> set[str]:

@@ -52,7 +52,7 @@ class Reporting:
         self.engine.poke(run_id)
         if advance.state not in model.RUN_FINAL:
             await self.engine.start(run_id)
-        after, starts, closed = await self.contact.close_needless(run_id, {start.task_id for start in advance.starts})
+        after, starts, ends_of = await self.contact.close_needless(run_id, {start.task_id for start in advance.starts})
         late = {} if all(advance.accepted) else await self._timeouts(after)
         late |= host_reports.premature(reports, before.rows)
         results = host_reports.report_results(reports, refusals, outcomes, advance.accepted, after.rows, reasons=late)
@@ -84,7 +84,7 @@ class Reporting:
             unread=handover.news.unread,
             notes_at=handover.news.notes_at or ("" if _is_whole(unread, handover.mail) else messaging.notes_at(run_id)),
             proposed_edits=messaging.proposals(after, requests),
-            decision=_decision(after, dict(handoffs) | dict(closed)),
+            decision=_decision(after, dict(handoffs) | dict(ends_of)),
             next=_with_refusals(handover.next_step(), len(entries) - len(reports)),
         )
 
