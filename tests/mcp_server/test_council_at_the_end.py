@@ -222,13 +222,21 @@ async def test_a_change_that_moves_while_it_is_judged_is_judged_once_more(counci
     assert "moved on" in ended["decision"]["why"]
 
 
+CHANGES: Final[list[dict[str, Any]]] = [
+    {"agent": "coder"},
+    {"do": "Say PASS"},
+    {"acceptance": ["file:README.md"]},
+    {"joins": []},
+]
+
+
 async def test_nobody_whom_a_council_judges_can_change_who_sits_in_it(desk: memory_client.Desk) -> None:
     plan_id = await desk.planned(WRITE)
     tasks = await stored(desk, plan_id)
     seat = tasks["council"]["joins"][0]
     for name in (seat, "council"):
-        for task in ({"agent": "coder"}, {"do": "Say PASS"}, {"acceptance": ["file:README.md"]}, {"joins": []}):
-            edit = {"op": "modify", "id": name, "task": task}
+        for change in CHANGES:
+            edit: dict[str, Any] = {"op": "modify", "id": name, "task": change}
             refused = await refused_by(desk, "plan_dag", plan_id=plan_id, base_version=1, edits=[edit])
             assert refused["errors"][0]["code"] == "needs_person"
     refused = await refused_by(desk, "plan_dag", plan_id=plan_id, base_version=1, edits=[{"op": "remove", "id": seat}])
@@ -248,7 +256,9 @@ async def test_a_council_that_was_asked_again_is_not_taken_out_by_an_edit(counci
 
 
 async def test_one_council_looks_at_however_much_work_there_is(desk: memory_client.Desk) -> None:
-    work = [{"id": f"t{number}", "do": "Write it", "files": [f"{number}.py"]} for number in range(12)]
+    work: list[dict[str, Any]] = [
+        {"id": f"t{number}", "do": "Write it", "files": [f"{number}.py"]} for number in range(12)
+    ]
     tasks = await stored(desk, await desk.planned(*work))
     councils = [task for task in tasks.values() if task.get("joins")]
     assert [len(council["joins"]) for council in councils] == [3]

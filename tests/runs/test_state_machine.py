@@ -17,7 +17,7 @@ ALL = frozenset(WorkerKind)
 
 
 def plan(*edges: tuple[str, Sequence[str]], max_parallel: int = 5, **fields: object) -> model.Plan:
-    tasks = tuple(model.Task(id=task_id, goal=f"do {task_id}", deps=tuple(deps), **fields) for task_id, deps in edges)
+    tasks = tuple(model.Task(id=task_id, do=f"do {task_id}", deps=tuple(deps), **fields) for task_id, deps in edges)
     return model.Plan(id="plan", tasks=tasks, max_parallel=max_parallel)
 
 
@@ -67,8 +67,8 @@ def test_the_longest_remaining_path_starts_first() -> None:
 
 def test_priority_breaks_ties_between_equal_paths() -> None:
     tasks = (
-        model.Task(id="low", goal="x", priority=model.Priority.LOW),
-        model.Task(id="high", goal="x", priority=model.Priority.HIGH),
+        model.Task(id="low", do="x", priority=model.Priority.LOW),
+        model.Task(id="high", do="x", priority=model.Priority.HIGH),
     )
     core = begin(model.Plan(id="p", tasks=tasks, max_parallel=1))
     assert ids(core.next(0.0)) == ["high"]
@@ -85,8 +85,8 @@ def test_never_more_than_max_parallel_run_at_once() -> None:
 
 def test_host_assignments_do_not_take_the_servers_places() -> None:
     tasks = (
-        model.Task(id="host", goal="x", worker=WorkerKind.HOST),
-        model.Task(id="server", goal="x", worker=WorkerKind.SCRIPTED),
+        model.Task(id="host", do="x", worker=WorkerKind.HOST),
+        model.Task(id="server", do="x", worker=WorkerKind.SCRIPTED),
     )
     core = begin(model.Plan(id="p", tasks=tasks, max_parallel=1))
     assert ids(core.next(0.0, transitions.HOST_WORKERS)) == ["host"]
@@ -126,7 +126,7 @@ def test_a_retryable_failure_waits_for_its_backoff_and_runs_again() -> None:
 
 def test_backoff_doubles_and_has_an_upper_bound() -> None:
     core = begin(plan(("a", ()), max_attempts=20))
-    now, waits = 0.0, []
+    now, waits = 0.0, list[float]()
     for _ in range(10):
         [start] = core.next(now)
         fail(core, start, now, retryable=True)
@@ -275,7 +275,7 @@ def test_a_commands_result_is_never_replayed() -> None:
 
 
 def test_a_changed_upstream_result_changes_the_key_of_what_builds_on_it() -> None:
-    keys = []
+    keys: list[str] = []
     for output in (1, 2):
         core = begin(plan(("a", ()), ("b", ("a",))))
         succeed(core, core.next(0.0)[0], output)
@@ -294,9 +294,9 @@ def test_unverified_work_satisfies_but_is_marked() -> None:
 @st.composite
 def plans(draw: st.DrawFn) -> model.Plan:
     size = draw(st.integers(1, 12))
-    edges = []
+    edges: list[tuple[str, list[str]]] = []
     for n in range(size):
-        deps = draw(st.sets(st.integers(0, n - 1), max_size=3)) if n else set()
+        deps = draw(st.sets(st.integers(0, n - 1), max_size=3)) if n else set[int]()
         edges.append((f"t{n}", [f"t{dep}" for dep in sorted(deps)]))
     return plan(*edges, max_parallel=draw(st.integers(1, 4)), max_attempts=draw(st.integers(1, 3)))
 
