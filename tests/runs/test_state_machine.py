@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ SCRIPTED = frozenset({WorkerKind.SCRIPTED})
 ALL = frozenset(WorkerKind)
 
 
-def plan(*edges: tuple[str, Sequence[str]], max_parallel: int = 5, **fields: object) -> model.Plan:
+def plan(*edges: tuple[str, Sequence[str]], max_parallel: int = 5, **fields: Any) -> model.Plan:
     tasks = tuple(model.Task(id=task_id, do=f"do {task_id}", deps=tuple(deps), **fields) for task_id, deps in edges)
     return model.Plan(id="plan", tasks=tasks, max_parallel=max_parallel)
 
