@@ -16,6 +16,7 @@ from dispatch_mcp.planning import review_rules
 from dispatch_mcp.runs import dependencies
 
 _ASKED: Final = frozenset({TaskState.READY, TaskState.RUNNING})
+_PROGRAMS: Final = frozenset({WorkerKind.COMMAND, WorkerKind.SCRIPTED})
 _LOST: Final = frozenset({TaskState.FAILED, TaskState.CANCELLED})
 
 
@@ -77,7 +78,7 @@ def _is_undone(rows: Sequence[TaskRow], plan: Sequence[model.Task]) -> bool:
     if not any(row.state is TaskState.SKIPPED for row in rows):
         return False
     own = [(task, row) for task, row in zip(plan, rows, strict=True) if is_work(task)]
-    writing = [row for task, row in own if review_rules.writes(task)]
+    writing = [row for task, row in own if review_rules.writes(task) or task.worker in _PROGRAMS or task.command]
     return bool(own) and all(row.state is TaskState.SKIPPED for row in writing or [row for _, row in own])
 
 
