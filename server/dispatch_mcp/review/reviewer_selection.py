@@ -94,6 +94,11 @@ class Pool:
     advocate: catalog.Agent | None = None
     names: Mapping[str, str] = field(default_factory=dict[str, str])
 
+    @property
+    def advocate_name(self) -> str:
+        """Who argues against a unanimous PASS; empty when nobody can."""
+        return self.advocate.name if self.advocate else ""
+
 
 def pool(agents: catalog.Catalog) -> Pool:
     """Returns the pool of a catalogue: its bundled reviewers, and trusted agents of other layers that review.
@@ -175,7 +180,7 @@ def select(
     return Selection(
         seats=(*always, *ranking[:seats], *(seat.model_copy(update={"own": True}) for seat in own[:OWN_SEATS])),
         passed_over={seat.reviewer: seat.score for seat in ranking[seats:]},
-        advocate=candidates.advocate.name if candidates.advocate else "",
+        advocate=candidates.advocate_name,
         languages=_languages(diff),
     )
 

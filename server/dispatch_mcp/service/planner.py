@@ -529,10 +529,9 @@ class Planner:
             raise await self._stale(newest, plan.version - 1) from None
 
     def _check(self, tasks: Sequence[model.Task]) -> list[problems.Problem]:
-        roster = self.catalog()
         faults = plan_checks.check(
             tasks,
-            agents=roster.names,
+            agents=self.catalog().names,
             models=router.MODELS,
             max_tasks=bounds.MAX_TASKS,
             workspace=self.rules.workspace,
@@ -549,14 +548,14 @@ class Planner:
         return replace(self, rules=replace(self.rules, review_policy="off", reviews="none"))
 
     def _review_rules(self, pinned_ids: Collection[str], earlier: Sequence[model.Task]) -> review_rules.Rules:
-        rules, advocate = self.rules, reviewer_selection.pool(self.catalog()).advocate
+        rules = self.rules
         return review_rules.Rules(
             rules.review_policy,
             rules.reviews,
             rules.review_rounds,
             self._reviewer,
             self._council,
-            advocate=advocate.name if advocate else "",
+            advocate=reviewer_selection.pool(self.catalog()).advocate_name,
             final_ids=frozenset(pinned_ids),
             earlier=earlier,
         )
