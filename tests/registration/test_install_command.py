@@ -98,3 +98,28 @@ def test_a_client_or_scope_that_is_none_is_wrong_usage(shell: command_runs.Shell
     answer = shell("install", "gemini", "--scope", "local")
     assert answer.code == 2
     assert "no scope 'local'" in answer.err
+
+
+def test_a_status_line_is_offered_added_when_it_is_asked_for_and_taken_out_again(
+    shell: command_runs.Shell, own_home: Path
+) -> None:
+    settings = own_home / ".claude/settings.json"
+    assert "`--status-line` adds the open run" in shell("install", "claude-code").out
+    assert not settings.exists()
+    assert shell("install", "claude-code", "--status-line").code == 0
+    line = json.loads(settings.read_text(encoding="utf-8"))["statusLine"]
+    assert line["type"] == "command"
+    assert line["command"].endswith(" statusline")
+    assert Path(line["command"].split()[0]).is_absolute()
+    assert shell("uninstall", "claude-code").code == 0
+    assert json.loads(settings.read_text(encoding="utf-8")) == {}
+
+
+def test_a_status_line_of_the_users_own_is_never_taken_away(shell: command_runs.Shell, own_home: Path) -> None:
+    settings = own_home / ".claude/settings.json"
+    settings.parent.mkdir()
+    mine = '{"statusLine": {"type": "command", "command": "my-line"}}'
+    settings.write_text(mine)
+    assert "stays as it is" in shell("install", "claude-code", "--status-line").out
+    shell("uninstall", "claude-code")
+    assert settings.read_text() == mine

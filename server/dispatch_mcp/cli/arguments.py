@@ -213,6 +213,7 @@ COMMANDS: Mapping[str, Command] = {
             flag("--scope", choices=SCOPES, default="user", help="for all projects, or for this one"),
             flag("--dry-run", action="store_true", help="only show what would change"),
             flag("--remove", action="store_true", help="take it out instead"),
+            flag("--status-line", action="store_true", help="show the open run below the prompt of Claude Code, too"),
         ),
         "installation.install",
     ),

@@ -114,6 +114,11 @@ def _claude_code_user(around: Surroundings) -> Place:
     return Place(folder / ".claude.json", ("mcpServers", SERVER))
 
 
+def status_line(around: Surroundings) -> Place:
+    """Returns where Claude Code keeps what it shows below its prompt."""
+    return Place(around.folder("CLAUDE_CONFIG_DIR", around.home / ".claude") / "settings.json", ("statusLine",))
+
+
 def _claude_code_local(around: Surroundings) -> Place:
     user = _claude_code_user(around)
     return Place(user.file, ("projects", str(around.project), "mcpServers", SERVER))

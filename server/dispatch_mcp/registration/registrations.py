@@ -151,7 +151,7 @@ def _taken_out(take_out: Callable[[str, Sequence[str]], str], text: str, place: 
     value: model.Json = _parsed(after, place)
     for key in above:
         value = value.get(key) if json_types.is_object(value) else None
-    return take_out(after, above) if value == {} else after
+    return take_out(after, above) if above and value == {} else after
 
 
 def _check(before: str, after: str, place: clients.Place, entry: Mapping[str, model.Json] | None) -> None:

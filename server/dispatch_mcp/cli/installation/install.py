@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,10 @@ import anyio
 from dispatch_mcp import __version__, configuration, errors, model
 from dispatch_mcp.cli import console
 from dispatch_mcp.registration import clients, launches, registrations, trial
+
+CLAUDE_CODE = "claude-code"
+STATUS_LINE = "statusline"
+"""The client that shows a line below its prompt, and our command that prints it."""
 
 BACKUPS = "backups"
 """Folder of the state directory that keeps what files of clients held before."""
@@ -145,8 +150,30 @@ def put_in(registration: Registration, options: argparse.Namespace, setup: confi
     )
     answer["start"] = {"version": start.version, "tools": start.tools, "seconds": round(start.seconds, 2)}
     _write(registration, change, answer)
+    if registration.client.name == CLAUDE_CODE:
+        _offer_status_line(registration, clients.launch_of(entry), wanted=options.status_line)
     _advise(registration, workspace)
     return answer
+
+
+def _offer_status_line(registration: Registration, launch: clients.Launch, *, wanted: bool) -> None:
+    """Adds our status line to Claude Code if that is wanted and it shows none; says how to have it otherwise."""
+    place = clients.status_line(registration.around)
+    shown = registrations.present(place)
+    if shown is not None:
+        if wanted and not _is_our_line(shown):
+            console.say(f"The status line in {place.file} stays as it is: it is not ours.", style="yellow")
+    elif wanted:
+        command = shlex.join([launch.command, *launch.arguments[:-1], STATUS_LINE])
+        change = registrations.addition(place, {"type": "command", "command": command})
+        _show_change(registration, change)
+        _write(registration, change, {})
+    else:
+        console.say("`--status-line` adds the open run below the prompt.")
+
+
+def _is_our_line(shown: Mapping[str, model.Json]) -> bool:
+    return str(shown.get("command", "")).endswith(f" {STATUS_LINE}")
 
 
 def take_out(registration: Registration, *, dry_run: bool) -> model.Json:
@@ -156,8 +183,11 @@ def take_out(registration: Registration, *, dry_run: bool) -> model.Json:
     answer = _answer(registration, change)
     if dry_run:
         console.say("Nothing was written: --dry-run.")
-    else:
-        _write(registration, change, answer)
+        return answer
+    _write(registration, change, answer)
+    line = clients.status_line(registration.around)
+    if registration.client.name == CLAUDE_CODE and _is_our_line(registrations.present(line) or {}):
+        _write(registration, registrations.removal(line), {})
     return answer
 
 
