@@ -151,19 +151,19 @@ def put_in(registration: Registration, options: argparse.Namespace, setup: confi
     answer["start"] = {"version": start.version, "tools": start.tools, "seconds": round(start.seconds, 2)}
     _write(registration, change, answer)
     if registration.client.name == CLAUDE_CODE:
-        _offer_status_line(registration, clients.launch_of(entry), wanted=options.status_line)
+        _offer_status_line(registration, clients.launch_of(entry), is_asked_for=options.status_line)
     _advise(registration, workspace)
     return answer
 
 
-def _offer_status_line(registration: Registration, launch: clients.Launch, *, wanted: bool) -> None:
-    """Adds our status line to Claude Code if that is wanted and it shows none; says how to have it otherwise."""
+def _offer_status_line(registration: Registration, launch: clients.Launch, *, is_asked_for: bool) -> None:
+    """Adds our status line to Claude Code if that is asked for and it shows none; says how to have it otherwise."""
     place = clients.status_line(registration.around)
-    shown = registrations.present(place)
-    if shown is not None:
-        if wanted and not _is_our_line(shown):
+    line = registrations.present(place)
+    if line is not None:
+        if is_asked_for and not _is_our_line(line):
             console.say(f"The status line in {place.file} stays as it is: it is not ours.", style="yellow")
-    elif wanted:
+    elif is_asked_for:
         command = shlex.join([launch.command, *launch.arguments[:-1], STATUS_LINE])
         change = registrations.addition(place, {"type": "command", "command": command})
         _show_change(registration, change)
@@ -172,8 +172,8 @@ def _offer_status_line(registration: Registration, launch: clients.Launch, *, wa
         console.say("`--status-line` adds the open run below the prompt.")
 
 
-def _is_our_line(shown: Mapping[str, model.Json]) -> bool:
-    return str(shown.get("command", "")).endswith(f" {STATUS_LINE}")
+def _is_our_line(line: Mapping[str, model.Json]) -> bool:
+    return str(line.get("command", "")).endswith(f" {STATUS_LINE}")
 
 
 def take_out(registration: Registration, *, dry_run: bool) -> model.Json:
