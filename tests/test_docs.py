@@ -45,6 +45,7 @@ def test_the_readme_names_every_tool() -> None:
 NEEDED = {
     "hook": ["Stop"],
     "run": ["file"],
+    "completion": ["bash"],
     "trace": ["run"],
     "steer": ["cancel", "run"],
     "approve": ["run"],

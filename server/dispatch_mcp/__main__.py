@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dispatch_mcp import __version__
 
 if TYPE_CHECKING:
-    from dispatch_mcp.cli.arguments import RunCommand
+    from dispatch_mcp.cli.program import RunCommand
 
 FAST = (["--version"], ["-V"])
-HELP = frozenset({"-h", "--help"})
+HELP = ("--help", "-h", "help")
+MOST_WORDS_OF_HELP = 2
 LIGHT = (["hook"], ["statusline"])
 """What a host starts at every turn: nothing that it does not need is loaded."""
 
@@ -26,15 +28,31 @@ def main() -> int:
     if arguments in FAST:
         sys.stdout.write(f"dispatch-mcp {__version__}\n")
         return 0
-    if arguments[:1] in LIGHT and not HELP & set(arguments):
+    if arguments[:1] in LIGHT and not set(HELP) & set(arguments):
         return light_command(*arguments)
     if not arguments:
         arguments = ["--help"] if sys.stdin is not None and sys.stdin.isatty() else ["serve"]
     try:
-        from dispatch_mcp.cli import arguments as command_line  # noqa: PLC0415  # `--version` does not wait for it
+        if help_for(arguments):
+            return 0
+        from dispatch_mcp.cli import program  # noqa: PLC0415  # `--version` and help do not wait for it
     except KeyboardInterrupt:
         return 130
-    return command_line.main(arguments, command)
+    return program.main(arguments, command)
+
+
+def help_for(arguments: list[str]) -> bool:
+    """Prints the help that is asked for and nothing else, without loading the rest; returns whether it was."""
+    words = [word for word in arguments if word not in HELP]
+    if len(arguments) == len(words) or len(arguments) > MOST_WORDS_OF_HELP:
+        return False
+    from dispatch_mcp.cli import arguments as command_line  # noqa: PLC0415
+
+    if words and words[0] not in command_line.COMMANDS:
+        return False
+    with suppress(SystemExit):
+        command_line.parser().parse_args([*words, "--help"])
+    return True
 
 
 def light_command(name: str, *arguments: str) -> int:

@@ -16,6 +16,7 @@ import store_setup
 from dispatch_mcp import __main__ as program
 from dispatch_mcp import model
 from dispatch_mcp.cli import arguments, clean_output
+from dispatch_mcp.cli import program as cli_program
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.store import owner_locks, sqlite_store
 from dispatch_mcp.text import redaction
@@ -34,6 +35,10 @@ LOOKS: list[list[str]] = [
     ["trace", "run"],
     *(["trace", "run", "--view", view] for view in VIEWS),
     ["doctor"],
+    ["install"],
+    ["install", BOTH],
+    ["uninstall", "--dry-run"],
+    ["completion", BOTH],
     ["config"],
     ["config", "--origin"],
     ["route", BOTH],
@@ -55,7 +60,7 @@ LOOKS: list[list[str]] = [
     ["worker", "--until-idle"],
     [BOTH],
 ]
-NOT_PRINTING = frozenset({"serve", "demo"})
+NOT_PRINTING = frozenset({"serve", "demo", "hook", "statusline"})
 """`serve` speaks MCP, whose answers have a test of their own; `demo` shows a project of its own."""
 
 
@@ -118,7 +123,7 @@ def test_no_command_prints_a_secret(shop: Path, capfd: pytest.CaptureFixture[str
     texts: list[str] = []
     for extra in ([], ["--json"]):
         with contextlib.suppress(SystemExit):  # wrong usage, which argparse tells about
-            arguments.main([*look, *extra], program.command)
+            cli_program.main([*look, *extra], program.command)
         texts += capfd.readouterr()
     assert any(texts), shop
     for text in texts:

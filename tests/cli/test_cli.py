@@ -12,6 +12,7 @@ import pytest
 
 from dispatch_mcp import errors
 from dispatch_mcp.cli import arguments, shell_wording
+from dispatch_mcp.cli import program as cli_program
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records
 from dispatch_mcp.runs import step_choice
 
@@ -328,13 +329,13 @@ def test_expected_failures_end_as_sentences_however_deep(
 ) -> None:
     for _ in range(depth):
         raised = BaseExceptionGroup("tasks", [ValueError("beside it"), raised])
-    assert arguments.excuse(raised) == code
+    assert cli_program.excuse(raised) == code
     assert capsys.readouterr().err.startswith(said)
 
 
 def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
-        arguments.excuse(ZeroDivisionError())
+        cli_program.excuse(ZeroDivisionError())
 
 
 def test_a_reader_that_leaves_early_is_no_failure() -> None:

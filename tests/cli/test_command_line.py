@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from dispatch_mcp import __main__ as entry
 from dispatch_mcp import configuration, errors
-from dispatch_mcp.cli import arguments, commands
+from dispatch_mcp.cli import arguments, commands, installation
+from dispatch_mcp.cli import program as cli_program
 from dispatch_mcp.model import problems
 from dispatch_mcp.next_steps import NextStep, StepKind
 
@@ -25,27 +26,43 @@ NEEDED = {
     "limit": ["latest", "dollars=8"],
     "approve": ["latest"],
     "apply": ["latest"],
+    "completion": ["bash"],
+    "hook": ["Stop"],
     "waive": ["latest", "f1", "--reason", "a fixture"],
 }
 """What a command cannot do without."""
 
 
+LIGHT = frozenset({"hook", "statusline"})
+"""What is carried out without all that other commands load."""
+LOADED = [name for name in arguments.COMMANDS if name not in LIGHT]
+
+
+def module_of(name: str) -> str:
+    return arguments.COMMANDS[name].module or f"commands.{name}"
+
+
 def test_every_command_has_a_module_and_every_module_is_a_command() -> None:
-    folder = Path(next(iter(commands.__path__)))
-    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} == set(arguments.COMMANDS)
+    modules = {
+        f"{room.__name__.rpartition('.')[2]}.{path.stem}"
+        for room in (commands, installation)
+        for path in Path(next(iter(room.__path__))).glob("*.py")
+        if path.stem != "__init__"
+    }
+    assert modules == set(map(module_of, LOADED))
 
 
-@pytest.mark.parametrize("name", arguments.COMMANDS)
+@pytest.mark.parametrize("name", LOADED)
 def test_a_command_is_carried_out_with_its_options_and_the_settings(name: str) -> None:
-    run_command = entry.command(name)
-    assert run_command is importlib.import_module(f"dispatch_mcp.cli.commands.{name}").main
+    run_command = entry.command(module_of(name))
+    assert run_command is importlib.import_module(f"dispatch_mcp.cli.{module_of(name)}").main
     assert len(inspect.signature(run_command).parameters) == 2
 
 
 @pytest.mark.parametrize("name", arguments.COMMANDS)
 def test_every_command_takes_a_state_directory_and_a_workspace(name: str, tmp_path: Path) -> None:
     words = [name, *NEEDED.get(name, []), "--home", str(tmp_path / "state"), "--workspace", str(tmp_path)]
-    options, setup = arguments.read(words)
+    options, setup = cli_program.read(words)
     assert options.command == name
     assert (setup.settings.home, setup.settings.workspace) == (tmp_path / "state", tmp_path)
 
@@ -58,15 +75,15 @@ def test_every_command_that_answers_people_answers_programs_too(name: str) -> No
 def test_the_command_that_was_typed_is_loaded_and_no_other(tmp_path: Path) -> None:
     seen: list[tuple[str, object]] = []
 
-    def load(name: str) -> arguments.RunCommand:
+    def load(name: str) -> cli_program.RunCommand:
         def run_command(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
             seen.append((name, options.run))
             return 7
 
         return run_command
 
-    assert arguments.main(["status", "abc", "--home", str(tmp_path)], load) == 7
-    assert seen == [("status", "abc")]
+    assert cli_program.main(["status", "abc", "--home", str(tmp_path)], load) == 7
+    assert seen == [("commands.status", "abc")]
 
 
 def problem(number: int) -> problems.Problem:
@@ -74,9 +91,9 @@ def problem(number: int) -> problems.Problem:
 
 
 def test_people_see_the_first_problems_and_programs_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
-    many = tuple(problem(number) for number in range(arguments.MAX_PROBLEMS + 3))
+    many = tuple(problem(number) for number in range(cli_program.MAX_PROBLEMS + 3))
     rejection = errors.PlanRejected("The plan has problems.", hint=NextStep(StepKind.CORRECT_PLAN), problems=many)
-    assert arguments.complain(rejection, as_json=True) == 2
+    assert cli_program.complain(rejection, as_json=True) == 2
     seen = capsys.readouterr()
     lines = seen.err.splitlines()
     assert lines[0] == "dispatch-mcp: The plan has problems."
@@ -102,19 +119,19 @@ def test_people_see_the_first_problems_and_programs_all_of_them(capsys: pytest.C
 def test_wrong_input_and_wrong_settings_are_exit_code_2_and_everything_else_is_1(
     capsys: pytest.CaptureFixture[str], error: errors.DispatchError, code: int
 ) -> None:
-    assert arguments.complain(error) == code
+    assert cli_program.complain(error) == code
     seen = capsys.readouterr()
     assert (seen.out, seen.err) == ("", "dispatch-mcp: x\n")
 
 
 @pytest.mark.promise("S12")
 def test_an_error_cannot_write_to_the_terminal_what_it_quotes(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments.complain(errors.InputError("A name like \x1b[31mred\x07."))
+    cli_program.complain(errors.InputError("A name like \x1b[31mred\x07."))
     assert not {"\x1b", "\x07"} & set(capsys.readouterr().err)
 
 
 def test_a_message_in_json_is_what_was_said(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments.complain(errors.InputError("A name like \x1b[31mred."), as_json=True)
+    cli_program.complain(errors.InputError("A name like \x1b[31mred."), as_json=True)
     assert json.loads(capsys.readouterr().out)["error"] == "A name like \x1b[31mred."
 
 
@@ -134,18 +151,18 @@ def count(error: BaseException) -> int:
 
 @given(TREES)
 def test_every_exception_in_a_group_of_groups_is_looked_at(error: Exception) -> None:
-    leaves = list(arguments.leaves(error))
+    leaves = list(cli_program.leaves(error))
     assert len(leaves) == count(error)
     assert not [leaf for leaf in leaves if isinstance(leaf, BaseExceptionGroup)]
 
 
 @given(TREES)
 def test_a_group_ends_as_a_sentence_exactly_if_one_of_its_errors_is_expected(error: Exception) -> None:
-    expected = [leaf for leaf in arguments.leaves(error) if isinstance(leaf, errors.DispatchError | OSError)]
+    expected = [leaf for leaf in cli_program.leaves(error) if isinstance(leaf, errors.DispatchError | OSError)]
     if expected:
-        code = arguments.excuse(error)
+        code = cli_program.excuse(error)
         first = next((leaf for leaf in expected if isinstance(leaf, errors.DispatchError)), expected[0])
         assert code == (2 if isinstance(first, errors.InputError) else 1)
     else:
         with pytest.raises(type(error)):
-            arguments.excuse(error)
+            cli_program.excuse(error)

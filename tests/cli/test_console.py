@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -94,3 +95,48 @@ def test_states_have_their_colour_and_other_cells_none() -> None:
     tasks = [str(getattr(cell, "style", "")) for cell in table.columns[1].cells]
     assert states == [console.STYLES["failed"], console.STYLES["succeeded"]]
     assert tasks == ["", ""]
+
+
+LONG = "Set ANTHROPIC_API_KEY or install Claude Code; `dispatch-mcp doctor` says what there is in this environment"
+TABLE = [("✓", "worker auto, shell", LONG), ("!", "state directory", "/a/folder/with/a/long/name has mode 755")]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], io.StringIO]:
+    """Returns what makes stdout a terminal of some columns."""
+
+    def wide(columns: int) -> io.StringIO:
+        stream = io.StringIO()
+        device = console.Console(file=stream, width=columns, force_terminal=True, color_system=None, highlight=False)
+        monkeypatch.setattr(console, "out", device)
+        return stream
+
+    return wide
+
+
+@pytest.mark.parametrize("columns", [40, 50, 72, 80, 132, 200])
+def test_a_terminal_gets_whole_words_in_lines_that_fit(terminal: Callable[[int], io.StringIO], columns: int) -> None:
+    stream = terminal(columns)
+    console.show(("", "what", "found"), TABLE)
+    console.say(f"  ! worker: {LONG}")
+    lines = stream.getvalue().splitlines()
+    assert [line for line in lines if len(line) > columns] == []
+    words = {word for row in TABLE for cell in row for word in cell.split()} | {"worker:", "what", "found", "what:"}
+    assert {word for line in lines for word in line.split()} - words <= {"what:", "found:"}
+
+
+def test_columns_that_cannot_stand_side_by_side_stand_below_each_other(
+    terminal: Callable[[int], io.StringIO],
+) -> None:
+    stream = terminal(40)
+    console.show(("run", "state", "where"), [("0123456789abcdef0123", "running", "/a/long/path/of/a/workspace")])
+    assert stream.getvalue().splitlines() == [
+        "0123456789abcdef0123",
+        "  state: running",
+        "  where: /a/long/path/of/a/workspace",
+    ]
+
+
+def test_a_pipe_gets_each_row_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show(("", "what", "found"), TABLE)
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(TABLE)

@@ -95,6 +95,9 @@ def test_no_command_starts_a_program_that_the_repository_names(
     for words in (
         ("doctor",),
         ("config",),
+        ("install", "--dry-run"),
+        ("uninstall", "--dry-run"),
+        ("completion", "bash"),
         ("agents", "list"),
         ("route", "Fix the total in app.py"),
         ("context", "Fix the total in app.py"),
@@ -124,7 +127,7 @@ def test_no_command_starts_a_program_that_the_repository_names(
     assert "`trusted_repositories`" in refused.err, refused
     typed("worktrees", "list")
     typed("worktrees", "prune")
-    assert set(asked) == set(arguments.COMMANDS) - {"serve", "demo"}
+    assert set(asked) == set(arguments.COMMANDS) - {"serve", "demo", "hook", "statusline"}
 
 
 @pytest.mark.promise("S5")

@@ -155,16 +155,6 @@ def test_a_run_whose_work_is_all_proven_says_nothing_of_proof(shell: command_run
     assert (said.code, "proof" in said.json, "proven" in said.err) == (0, False, False)
 
 
-def test_without_a_worker_every_task_says_so_and_none_pretends(shell: command_runs.Shell) -> None:
-    said = shell("run", str(command_runs.DOCUMENTS / "three-generators.json"))
-    assert said.code == 1
-    assert said.json["status"] == "failure"
-    assert "simulated" not in said.json
-    assert all("No 'api' worker is available" in line["error"] for line in said.json["results"])
-    assert "--dry-run" in said.err
-    assert "assistant" in said.err
-
-
 def test_a_task_for_the_assistant_waits_for_it_and_the_command_ends(shell: command_runs.Shell, tmp_path: Path) -> None:
     said = shell("run", command_runs.written(tmp_path, [{"id": "a", "do": "judge", "worker": "host"}]))
     assert said.code == 1
@@ -292,3 +282,26 @@ def test_an_interrupted_document_goes_on_where_it_was_and_repeats_nothing_finish
     assert "resuming run" in err
     assert json.loads(out)["status"] == "success"
     assert gate.counted.read_text("utf-8") == "x"
+
+
+def test_a_plan_that_nobody_here_can_do_is_refused_before_anything_begins(
+    shell: command_runs.Shell, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    tasks = [{"id": "poem", "do": "Write a poem"}, {"id": "look", "do": "Look", "command": ["git", "status"]}]
+    answer = shell("run", command_runs.written(repository, tasks))
+    assert answer.code == 1
+    assert "Nobody here can do 'poem': there is no ANTHROPIC_API_KEY" in answer.err
+    assert "--dry-run" in answer.err
+    assert answer.out == ""
+    assert "runs" not in shell("status", "--all", "--json").json
+    assert shell("run", command_runs.written(repository, tasks), "--dry-run").code == 0
+
+
+def test_a_plan_of_commands_needs_nobody_else(
+    shell: command_runs.Shell, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("DISPATCH_MCP_REVIEWS", "none")
+    tasks = [{"id": "look", "do": "Look", "command": ["git", "status"]}]
+    assert shell("run", command_runs.written(repository, tasks), "--quiet").code == 0

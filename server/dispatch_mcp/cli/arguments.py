@@ -1,43 +1,23 @@
-"""The command line: what there is to type, and which module does it."""
+"""The command line: what there is to type. It loads nothing but argparse, so that help comes at once."""
 
 from __future__ import annotations
 
-import argparse
-import io
-import json
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from dispatch_mcp import __version__, configuration, errors, model
-from dispatch_mcp.cli import clean_output, shell_wording
-from dispatch_mcp.model import problems
-from dispatch_mcp.text import escape, redaction
-
-if TYPE_CHECKING:
-    from _typeshed import SupportsWrite
+from dispatch_mcp import __version__
+from dispatch_mcp.cli import help_pages
+from dispatch_mcp.text import json_types
 
 EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 inconclusive, 130 interrupted"
-MAX_PROBLEMS = 50
-"""Problems of a plan that are printed for people."""
 
 CLIENTS = ("claude-code", "claude-desktop", "cursor", "vscode", "codex", "opencode", "gemini")
 SCOPES = ("user", "project", "local")
+SHELLS = ("bash", "zsh", "fish", "powershell")
 VIEWS = ("summary", "timeline", "results", "artifacts", "todo", "mermaid")
 
 
-RunCommand = Callable[[argparse.Namespace, configuration.LoadedSettings], int]
-"""Carries out a command and returns its exit code; `main` of each module in `cli.commands` is one."""
-
-Load = Callable[[str], RunCommand]
-"""Imports a module of `cli` and returns its `main`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One command: its help, its arguments as argparse takes them, and its module in `cli` if it has not its name."""
 
     help: str
@@ -230,6 +210,11 @@ COMMANDS: Mapping[str, Command] = {
     "config": Command(
         "show the settings in force", (flag("--origin", action="store_true", help="and where each one comes from"),)
     ),
+    "completion": Command(
+        "print what makes a shell complete commands, options and their values",
+        (flag("shell", choices=SHELLS, help="which shell; the script says where it goes"),),
+        "installation.completion",
+    ),
     "demo": Command(
         "show the whole thing on a real repository in under half a minute",
         (
@@ -240,130 +225,82 @@ COMMANDS: Mapping[str, Command] = {
 }
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaints hold no secrets."""
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Set up": ("install", "uninstall", "doctor", "config", "completion", "demo"),
+    "Plan and run": ("plan", "run", "worker", "route", "context", "agents"),
+    "Follow and steer": ("status", "trace", "steer", "limit", "approve"),
+    "Review and take over": ("review", "waive", "apply", "worktrees"),
+    "For clients": ("serve", "hook", "statusline"),
+}
+"""Under which heading help lists a command; one that stands nowhere comes under "More"."""
 
-    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
-        super()._print_message(clean_output.text(message), file)
+EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    "": ("install claude-code", "run tasks.json", "status", "review main..HEAD"),
+    "install": ("install", "install claude-code", "install cursor --scope project --dry-run"),
+    "uninstall": ("uninstall --dry-run", "uninstall", "uninstall cursor"),
+    "config": ("config", "config --origin"),
+    "completion": ("completion bash > ~/.local/share/bash-completion/completions/dispatch-mcp",),
+    "plan": ("plan tasks.json", 'plan --request "Add payments to the shop"', "plan tasks.json --diagram"),
+    "run": ("run tasks.json", "run tasks.json --worker claude", "run tasks.json --dry-run"),
+    "worker": ("worker", "worker --idle 60"),
+    "route": ('route "Fix the expired tokens"', "route --batch requests.jsonl"),
+    "context": ('context "Add a discount to the cart"', 'context "Fix total()" --need file:shop/cart.py'),
+    "agents": ("agents", "agents show eng-backend", "agents lint --roster ./agents"),
+    "status": ("status", "status --all", "status latest"),
+    "trace": ("trace latest", "trace latest --view results"),
+    "steer": ("steer pause latest", "steer retry latest api"),
+    "limit": ("limit latest dollars=8 minutes=60",),
+    "approve": ("approve latest", 'approve latest release --reject --reason "not today"'),
+    "review": ("review", "review main..HEAD", "review --choose"),
+    "waive": ('waive latest 9a7af7b8 --reason "covered elsewhere"',),
+    "apply": ("apply latest", "apply latest --expect 4f2a91c0b3de"),
+    "worktrees": ("worktrees", "worktrees prune"),
+    "demo": ("demo", "demo --quick"),
+}
+"""What one types, without the program's name; under "" for the whole."""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> help_pages.Parser:
     """Returns the parser of the whole command line."""
-    top = Parser(
+    top = help_pages.Parser(
         prog="dispatch-mcp",
         description="Turns any MCP assistant into the orchestrator of a team of specialist agents.",
-        epilog=f"{EXIT_CODES}. Register with Claude Code: claude mcp add dispatch -- uvx dispatch-mcp",
+        epilog=f"{EXIT_CODES}.",
     )
     top.add_argument("-V", "--version", action="version", version=f"dispatch-mcp {__version__}")
     commands = top.add_subparsers(dest="command", metavar="command", required=True)
     for name, command in COMMANDS.items():
-        sub = commands.add_parser(name, help=command.help, description=command.help, epilog=EXIT_CODES)
+        sub = commands.add_parser(name, help=command.help, description=help_pages.sentence(command.help))
+        sub.epilog = f"{EXIT_CODES}."
+        top.commands[name] = sub
+        sub.examples = EXAMPLES.get(name, ())
         for names, how in command.arguments:
-            sub.add_argument(*names, **how)  # pyright: ignore[reportArgumentType]  # argparse checks it
+            sub.add_argument(*names, **_shown(names, how))  # pyright: ignore[reportArgumentType]  # argparse checks it
         if name != "serve":
             sub.add_argument("--json", action="store_true", help="print JSON")
         sub.add_argument("--home", help="state directory (default: the user data directory, or DISPATCH_MCP_HOME)")
         sub.add_argument("--workspace", help="the project that the work is about (default: the current directory)")
+    top.examples = EXAMPLES[""]
+    top.groups = {title: {name: COMMANDS[name].help for name in names} for title, names in _groups().items()}
     return top
 
 
-def read(arguments: Sequence[str]) -> tuple[argparse.Namespace, configuration.LoadedSettings]:
-    """Returns the options and the settings in force. Raises ConfigError; argparse exits on wrong usage."""
-    options = parser().parse_args(arguments)
-    flags = {"home": options.home, "workspace": options.workspace}
-    return options, configuration.load(os.environ, flags=flags, cwd=Path.cwd())
+def _shown(names: tuple[str, ...], how: Mapping[str, object]) -> Mapping[str, object]:
+    """Returns how an argument is declared, with its choices in its help and not in its name."""
+    choices = how.get("choices")
+    if choices is None:
+        return how
+    text = f"{how.get('help', '')}: {_listed(choices)}"
+    name = names[-1].lstrip("-")
+    return {**how, "help": text, "metavar": name.upper() if names[0].startswith("-") else name}
 
 
-def main(arguments: Sequence[str], load: Load) -> int:
-    """Runs one command and returns its exit code; what goes wrong on purpose ends as a sentence, not a traceback.
-
-    `load` imports a command's module when it is known which one is needed, and returns its `main`.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    as_json = "--json" in arguments
-    try:
-        clean_output.use(redaction.Redactor(configuration.secret_values(os.environ)))
-        options, setup = read(arguments)
-        clean_output.use(redaction.Redactor(setup.secrets))
-        code = load(COMMANDS[options.command].module or f"commands.{options.command}")(options, setup)
-        sys.stdout.flush()
-    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
-        return excuse(error, as_json=as_json)
-    return code
+def _listed(choices: object) -> str:
+    return ", ".join(map(str, choices)) if json_types.is_list(choices) else str(choices)
 
 
-def excuse(error: BaseException, *, as_json: bool = False) -> int:
-    """Returns the exit code for what a command raised, however deep in groups, and says what was wrong.
-
-    Raises:
-        BaseException: what was raised, when nothing in it happens on purpose: a bug needs its traceback.
-    """
-    reasons = sorted((leaf for leaf in leaves(error) if _rank(leaf) is not None), key=lambda leaf: _rank(leaf) or 0)
-    if not reasons:
-        raise error
-    first = reasons[0]
-    if isinstance(first, KeyboardInterrupt):
-        sys.stderr.write("dispatch-mcp: interrupted\n")
-        return 130
-    if isinstance(first, BrokenPipeError):
-        _silence(sys.stdout)
-        return 0
-    if isinstance(first, OSError):
-        what = first.strerror or type(first).__name__
-        place = f"{str(first.filename)!r}: " if first.filename is not None else ""
-        first = errors.DispatchError(f"{place}{what}.", hint="Check the path, its rights and the space on its disk.")
-    assert isinstance(first, errors.DispatchError)
-    return complain(first, as_json=as_json)
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yields the exceptions in a group of groups; an exception that is no group yields itself."""
-    inside: Sequence[BaseException] | None = getattr(error, "exceptions", None)
-    if inside is None:
-        yield error
-        return
-    for inner in inside:
-        yield from leaves(inner)
-
-
-_EXPECTED = (KeyboardInterrupt, errors.DispatchError, BrokenPipeError, OSError)
-
-
-def _rank(error: BaseException) -> int | None:
-    """Returns how much an exception explains, 0 the most; None for one that is not expected."""
-    return next((rank for rank, kind in enumerate(_EXPECTED) if isinstance(error, kind)), None)
-
-
-def _silence(stream: object) -> None:
-    """Lets what is left in a stream's buffer go nowhere, because nobody reads it any more."""
-    if isinstance(stream, io.TextIOWrapper):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
-
-
-def complain(trouble: errors.DispatchError, *, as_json: bool = False) -> int:
-    """Prints what was wrong and what to do next, on stdout too when JSON was asked for; returns the exit code."""
-    message, hint = trouble.message, trouble.advice(shell_wording.words)
-    plan_problems = trouble.problems if isinstance(trouble, errors.PlanRejected) else ()
-    rows = [problem for problem in plan_problems if isinstance(problem, problems.Problem)]
-    lines = [f"dispatch-mcp: {message}", *(f"  {_line(problem)}" for problem in rows[:MAX_PROBLEMS])]
-    if len(rows) > MAX_PROBLEMS:
-        lines.append(f"  and {len(rows) - MAX_PROBLEMS} more; --json lists all")
-    if hint:
-        lines.append(f"  {hint}")
-    sys.stderr.write(clean_output.text(escape.terminal("\n".join(lines))) + "\n")
-    if as_json:
-        answer: dict[str, model.Json] = {"ok": False, "error": message, "hint": hint}
-        if rows:
-            answer["errors"] = [problem.model_dump(mode="json", exclude_defaults=True) for problem in rows]
-        sys.stdout.write(json.dumps(clean_output.document(answer), indent=2) + "\n")
-    wrong_input = isinstance(trouble, errors.InputError | errors.ConfigError)
-    return 2 if wrong_input else 1
-
-
-def _line(problem: problems.Problem) -> str:
-    place = problem.task or problem.where
-    return " ".join(filter(None, (f"{problem.code}:", f"[{place}]" if place else "", problem.message, problem.fix)))
+def _groups() -> dict[str, tuple[str, ...]]:
+    """Returns the groups with all commands in them."""
+    members = {name for names in GROUPS.values() for name in names}
+    rest = tuple(name for name in COMMANDS if name not in members)
+    return {**GROUPS, **({"More": rest} if rest else {})}

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
+import rich.cells
 import rich.console
 import rich.table
 import rich.text
 
 from dispatch_mcp import model
-from dispatch_mcp.cli import clean_output
+from dispatch_mcp.cli import clean_output, help_pages
 from dispatch_mcp.text import escape
 
 OK, FAILED, USAGE, INCONCLUSIVE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -30,6 +31,8 @@ STYLES = {
     "!": "yellow",
     "✗": "red",
 }
+GAP = 2
+"""Columns between those of a table."""
 PIPE_WIDTH = 2_000
 """Columns of a table that goes to a pipe: so wide that no row is wrapped, for `grep` and `cut` read lines."""
 
@@ -47,8 +50,15 @@ err = Console(highlight=False, markup=False, emoji=False, stderr=True)
 
 
 def say(text: str, *, style: str = "") -> None:
-    """Prints a line for people."""
-    out.print(plain(text, style), soft_wrap=True)
+    """Prints a line for people, on a terminal in lines of whole words."""
+    out.print(plain(_folded(text, out), style), soft_wrap=True)
+
+
+def _folded(text: str, console: Console) -> str:
+    """Returns a text in lines of whole words, where a terminal would break it anywhere."""
+    if not console.is_terminal:
+        return text
+    return "\n".join(help_pages.in_columns(line, console.width) for line in text.split("\n"))
 
 
 @contextmanager
@@ -63,7 +73,7 @@ def beside_json(as_json: bool) -> Generator[None]:  # noqa: FBT001  # reads as a
 
 def note(text: str, *, style: str = "") -> None:
     """Prints a line beside the result, to stderr."""
-    err.print(plain(text, style), soft_wrap=True)
+    err.print(plain(_folded(text, err), style), soft_wrap=True)
 
 
 def plain(text: str, style: str = "") -> rich.text.Text:
@@ -97,6 +107,45 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
-    """Prints a table; a pipe gets each row on one line, however long it is."""
-    wide = out if out.is_terminal else Console(file=out.file, width=PIPE_WIDTH, highlight=False, emoji=False)
-    wide.print(table(columns, rows, title=title))
+    """Prints a table; a pipe gets each row on one line, a terminal whole words.
+
+    Where the columns do not fit beside each other, each row is a block of lines.
+    """
+    if not out.is_terminal:
+        wide = Console(file=out.file, width=PIPE_WIDTH, highlight=False, emoji=False)
+        wide.print(table(columns, rows, title=title))
+        return
+    cells = [[plain(cell).plain for cell in column] for column in zip(columns, *rows, strict=True)]
+    widths = _widths(cells, out.width)
+    if widths is None:
+        _show_blocks(columns, rows, title)
+        return
+    grid = table(columns, rows, title=title)
+    for column, size in zip(grid.columns, widths, strict=True):
+        column.width = size
+    out.print(grid)
+
+
+def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """Returns how wide each column is so that every word is whole, the first ones as wide as they like; else None."""
+    widths = [max([1, *(rich.cells.cell_len(word) for cell in column for word in cell.split())]) for column in columns]
+    rest = room - sum(widths) - GAP * (len(widths) - 1)
+    if rest < 0:
+        return None
+    for at, column in enumerate(columns):
+        wish = max(rich.cells.cell_len(line) for cell in column for line in cell.split("\n")) - widths[at]
+        share = max(0, min(wish, rest))
+        widths[at] += share
+        rest -= share
+    return widths
+
+
+def _show_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
+    """Prints each row as lines: its first cell, and below it what the others say."""
+    if title:
+        say(title)
+    for first, *cells in rows:
+        say(first, style=STYLES.get(first, "bold"))
+        for column, cell in zip(columns[1:], cells, strict=True):
+            if cell:
+                say(f"  {column}: {cell}" if column else f"  {cell}", style=STYLES.get(cell, ""))

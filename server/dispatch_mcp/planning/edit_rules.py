@@ -49,7 +49,7 @@ class _Gate(NamedTuple):
     fix: str
 
 
-_DECISION: Final = _Gate("a person's decision", "Ask the user to decide; nobody else can approve.")
+_DECISION: Final = _Gate("a person's decision", "Only a person can decide; nobody else can approve.")
 _OBJECTION: Final = _Gate(
     "a review that has not passed", "Have the work mended until it passes; only the user can let the review go."
 )

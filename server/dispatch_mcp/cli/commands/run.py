@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import anyio
 import rich.live
 import rich.table
 
-from dispatch_mcp import composition, configuration, errors, model, next_steps
+from dispatch_mcp import composition, configuration, errors, model, next_steps, worker_setup
 from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, shell_wording
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, transitions
@@ -18,6 +19,8 @@ from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.service import dispatcher, plan_answers
 
 PLAN_ID = re.compile(r"^[0-9a-f]{32}$")
+MOST_NAMES = 5
+"""Tasks that a refusal names."""
 LIVE_ROWS = 12
 """Tasks at work that the live table shows, so that it fits a small terminal."""
 ENDS = {RunState.SUCCEEDED: console.OK, RunState.INCONCLUSIVE: console.INCONCLUSIVE}
@@ -55,6 +58,8 @@ async def _main(
             plan_id = await _planned(app, document, roster, quiet=options.quiet)
         if document is not None and document.trace_dir and not options.trace_dir and not options.quiet:
             console.note(f"config.trace_dir {document.trace_dir!r} is only a hint; choose a folder with --trace-dir.")
+        if not options.dry_run:
+            await _refuse_without_workers(app, plan_id, worker, setup.settings)
         return await _run(app, options, plan_id, setup.settings.home)
 
 
@@ -78,6 +83,35 @@ async def _planned(app: dispatcher.Dispatcher, document: plan_documents.Document
         rows = ", ".join(f"{task_id} ({why})" for task_id, why in proposal.additions.items())
         console.note(f"added: {rows}. {shell_wording.words(plan_answers.refusal_step(proposal))}")
     return proposal.plan.id
+
+
+async def _refuse_without_workers(
+    app: dispatcher.Dispatcher, plan_id: str, worker: WorkerKind | None, settings: configuration.Settings
+) -> None:
+    """Refuses a plan of which a task can be done by nobody here, before anything is stored of a run.
+
+    Raises:
+        WorkerError: which tasks, why, and what can be done.
+    """
+    plan = await app.store.plan(await app.handles.plan_id(plan_id), None, principal=app.principal)
+    here = worker_setup.workers_here(settings, os.environ, chat=False)
+    kinds = {
+        task.id: transitions.worker_of(task, worker or here.pick().kind)
+        for task in plan.tasks
+        if task.id not in plan.additions and task.worker not in (WorkerKind.HUMAN, WorkerKind.HOST)
+    }
+    stuck = [task_id for task_id, kind in kinds.items() if kind not in here.kinds]
+    if not stuck:
+        return
+    reason = here.missing(kinds[stuck[0]])
+    ids = ", ".join(map(repr, stuck[:MOST_NAMES])) + (
+        f" and {len(stuck) - MOST_NAMES} more" if stuck[MOST_NAMES:] else ""
+    )
+    raise errors.WorkerError(
+        f"Nobody here can do {ids}: {reason}. Nothing was started.",
+        hint="Set ANTHROPIC_API_KEY or install Claude Code; see the flow with --dry-run; or ask your assistant to "
+        f"dispatch plan {plan.id}.",
+    )
 
 
 async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id: str, home: Path) -> int:
@@ -109,13 +143,7 @@ def exit_code(view: run_view.RunView, *, strict: bool) -> int:
 def _advise(view: run_view.RunView) -> None:
     """Says on stderr how much is proven, and what to do about a run that did not end well or waits to be applied."""
     step = view.next_step()
-    if any(task.cause == "no_worker" for task in view.tasks):
-        console.note(
-            "Nobody here does tasks without a command. Set ANTHROPIC_API_KEY or install Claude Code, see their flow "
-            f"with --dry-run, or ask your assistant: dispatch plan {view.plan.id}.",
-            style="yellow",
-        )
-    elif view.run.state is not RunState.SUCCEEDED or step.unproven or step.has_changes:
+    if view.run.state is not RunState.SUCCEEDED or step.unproven or step.has_changes:
         console.note(shell_wording.words(step), style="yellow")
 
 

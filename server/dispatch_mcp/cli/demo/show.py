@@ -61,7 +61,9 @@ class Show:
         rows: list[tuple[str, str, str]] = []
         for request in story.REQUESTS:
             route = await self._server.call("route_task", task=request)
-            rows.append((request, str(route.get("specialist") or "ask the user"), f"{route.get('confidence', 0):.2f}"))
+            rows.append(
+                (request, str(route.get("specialist") or "a question first"), f"{route.get('confidence', 0):.2f}")
+            )
         console.show(("request", "specialist", "confidence"), rows)
         self.facts["routed"] = len(rows)
         await self._beat()

@@ -1,0 +1,164 @@
+"""Help for people: grouped commands, examples, whole words at any width, and what was probably meant."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
+NARROWEST, USUAL, WIDEST = 30, 79, 100
+"""Columns that help fills at least, where nobody can say, and at most."""
+GAP = 2
+MOST_CHOICES = 12
+"""Choices that a complaint lists."""
+PROGRAM = "dispatch-mcp"
+
+
+def sentence(text: str) -> str:
+    """Returns a help text as a sentence of its own."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def width() -> int:
+    """Returns the columns that help may fill."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return max(NARROWEST, min(WIDEST, int(columns) - 1))
+    try:
+        return max(NARROWEST, min(WIDEST, os.get_terminal_size().columns - 1))
+    except OSError:
+        return USUAL
+
+
+def wrapped(text: str, columns: int, *, indent: str = "", first: str | None = None) -> str:
+    """Returns a text in lines of whole words; a word that is longer than a line stays whole."""
+    return textwrap.fill(
+        text,
+        columns,
+        initial_indent=indent if first is None else first,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def in_columns(line: str, columns: int) -> str:
+    """Returns a line in lines of whole words with its own indentation; as it is where no width is known (0)."""
+    if not columns or len(line) <= columns:
+        return line
+    return wrapped(line.lstrip(), columns, indent=line[: len(line) - len(line.lstrip())])
+
+
+class Formatter(argparse.HelpFormatter):
+    """argparse's help in whole words."""
+
+    def __init__(self, prog: str) -> None:
+        columns = width()
+        super().__init__(prog, max_help_position=min(26, columns // 3), width=columns)
+
+    def _format_usage(
+        self,
+        usage: str | None,  # noqa: ARG002  # argparse hands it in by name
+        actions: Iterable[argparse.Action],
+        groups: object,  # noqa: ARG002
+        prefix: str | None,
+    ) -> str:
+        if prefix == "":  # argparse asks for what stands before the words of a command
+            return self._prog
+        places = [action for action in actions if not action.option_strings]
+        names = [f"[{action.dest}]" if action.nargs in ("?", "*") else action.dest for action in places]
+        line = " ".join([f"usage: {self._prog} [options]", *names])
+        return wrapped(line, width(), indent=" " * 7, first="") + "\n\n"
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return wrapped(" ".join(text.split()), max(width, 11)).splitlines()
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return wrapped(" ".join(text.split()), max(width, 11), indent=indent)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose help is grouped, whose complaints say what was probably meant, and which tells no secrets."""
+
+    clean: Callable[[str], str] = staticmethod(str)
+    """Takes secrets out of what is printed."""
+    examples: Sequence[str] = ()
+    groups: Mapping[str, Mapping[str, str]] = {}
+
+    def __init__(
+        self, prog: str | None = None, *, description: str | None = None, epilog: str | None = None, **_more: object
+    ) -> None:
+        super().__init__(prog, description=description, epilog=epilog, formatter_class=Formatter)
+        self.commands: dict[str, Parser] = {}
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        super()._print_message(Parser.clean(message), file)
+
+    def format_help(self) -> str:
+        """Returns the help page; that of the whole program lists commands by group."""
+        page = self._overview() if self.groups else super().format_help()
+        if not self.examples:
+            return page
+        body, mark, end = page.rpartition("\nexit codes")
+        rows = "".join(f"  {PROGRAM} {example}\n" for example in self.examples)
+        return f"{body}\nexamples:\n{rows}{mark}{end}"
+
+    def _overview(self) -> str:
+        columns = width()
+        parts = [f"usage: {self.prog} [-h] [-V] command ...\n", wrapped(str(self.description), columns) + "\n"]
+        parts += ["\n".join(_rows(title, commands, columns)) + "\n" for title, commands in self.groups.items()]
+        return "\n".join([*parts, wrapped(f"`{self.prog} COMMAND --help` explains one.", columns) + "\n", ""]) + (
+            wrapped(str(self.epilog), columns) + "\n"
+        )
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        choices = list(map(str, action.choices or ()))
+        if not choices or value in choices:
+            return
+        some = ", ".join(choices[:MOST_CHOICES]) + (", …" if len(choices) > MOST_CHOICES else "")
+        raise argparse.ArgumentError(
+            action, f"there is no {value!r}. {_meant(str(value), choices) or f'Choose from: {some}.'}"
+        )
+
+    def read(self, words: Sequence[str]) -> argparse.Namespace:
+        """Returns the options. Exits with 2 for what it does not know, with what was probably meant."""
+        options, rest = self.parse_known_args(words)
+        if rest:
+            command = self.commands[options.command]
+            guesses = [guess for word in rest if (guess := _meant(word.partition("=")[0], command.options()))]
+            command.error(f"unknown: {' '.join(rest)}. {' '.join(guesses)}".rstrip())
+        return options
+
+    def options(self) -> list[str]:
+        """Returns the long options."""
+        return [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+
+    def error(self, message: str) -> NoReturn:
+        """Says what was wrong in a line or two and ends with 2."""
+        usage = " ".join(self.format_usage().split())
+        self.exit(2, f"{self.prog}: {message}\n  {usage}; --help says what there is.\n")
+
+
+def _meant(word: str, names: Sequence[str]) -> str:
+    """Returns a question for the name that was probably meant, or nothing."""
+    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def _rows(title: str, commands: Mapping[str, str], columns: int) -> Iterator[str]:
+    """Yields a heading and a line or more for each command; on a narrow terminal the text stands below the name."""
+    yield f"{title}:"
+    longest = max(map(len, commands))
+    side_by_side = columns - longest - 2 * GAP >= NARROWEST
+    for name, text in commands.items():
+        indent = " " * (longest + 2 * GAP if side_by_side else 3 * GAP)
+        first = f"{' ' * GAP}{name.ljust(longest)}{' ' * GAP}" if side_by_side else indent
+        if not side_by_side:
+            yield f"{' ' * GAP}{name}"
+        yield wrapped(text, columns, indent=indent, first=first)

@@ -1,0 +1,131 @@
+"""One command from its words to its exit code; what goes wrong on purpose ends as a sentence, not a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from dispatch_mcp import configuration, errors, model
+from dispatch_mcp.cli import arguments as command_line
+from dispatch_mcp.cli import clean_output, help_pages, shell_wording
+from dispatch_mcp.model import problems
+from dispatch_mcp.text import escape, redaction
+
+MAX_PROBLEMS = 50
+"""Problems of a plan that are printed for people."""
+
+RunCommand = Callable[[argparse.Namespace, configuration.LoadedSettings], int]
+"""Carries out a command and returns its exit code; `main` of each module in `cli.commands` is one."""
+
+Load = Callable[[str], RunCommand]
+"""Imports a module of `cli` and returns its `main`."""
+
+
+def read(arguments: Sequence[str]) -> tuple[argparse.Namespace, configuration.LoadedSettings]:
+    """Returns the options and the settings in force. Raises ConfigError; argparse exits on wrong usage."""
+    options = command_line.parser().read(arguments)
+    flags = {"home": options.home, "workspace": options.workspace}
+    return options, configuration.load(os.environ, flags=flags, cwd=Path.cwd())
+
+
+def main(arguments: Sequence[str], load: Load) -> int:
+    """Runs one command and returns its exit code; what goes wrong on purpose ends as a sentence, not a traceback.
+
+    `load` imports a command's module when it is known which one is needed, and returns its `main`.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    as_json = "--json" in arguments
+    help_pages.Parser.clean = staticmethod(clean_output.text)
+    try:
+        clean_output.use(redaction.Redactor(configuration.secret_values(os.environ)))
+        options, setup = read(arguments)
+        clean_output.use(redaction.Redactor(setup.secrets))
+        code = load(command_line.COMMANDS[options.command].module or f"commands.{options.command}")(options, setup)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
+        return excuse(error, as_json=as_json)
+    return code
+
+
+def excuse(error: BaseException, *, as_json: bool = False) -> int:
+    """Returns the exit code for what a command raised, however deep in groups, and says what was wrong.
+
+    Raises:
+        BaseException: what was raised, when nothing in it happens on purpose: a bug needs its traceback.
+    """
+    reasons = sorted((leaf for leaf in leaves(error) if _rank(leaf) is not None), key=lambda leaf: _rank(leaf) or 0)
+    if not reasons:
+        raise error
+    first = reasons[0]
+    if isinstance(first, KeyboardInterrupt):
+        sys.stderr.write("dispatch-mcp: interrupted\n")
+        return 130
+    if isinstance(first, BrokenPipeError):
+        _silence(sys.stdout)
+        return 0
+    if isinstance(first, OSError):
+        what = first.strerror or type(first).__name__
+        place = f"{str(first.filename)!r}: " if first.filename is not None else ""
+        first = errors.DispatchError(f"{place}{what}.", hint="Check the path, its rights and the space on its disk.")
+    assert isinstance(first, errors.DispatchError)
+    return complain(first, as_json=as_json)
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yields the exceptions in a group of groups; an exception that is no group yields itself."""
+    inside: Sequence[BaseException] | None = getattr(error, "exceptions", None)
+    if inside is None:
+        yield error
+        return
+    for inner in inside:
+        yield from leaves(inner)
+
+
+_EXPECTED = (KeyboardInterrupt, errors.DispatchError, BrokenPipeError, OSError)
+
+
+def _rank(error: BaseException) -> int | None:
+    """Returns how much an exception explains, 0 the most; None for one that is not expected."""
+    return next((rank for rank, kind in enumerate(_EXPECTED) if isinstance(error, kind)), None)
+
+
+def _silence(stream: object) -> None:
+    """Lets what is left in a stream's buffer go nowhere, because nobody reads it any more."""
+    if isinstance(stream, io.TextIOWrapper):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def complain(trouble: errors.DispatchError, *, as_json: bool = False) -> int:
+    """Prints what was wrong and what to do next, on stdout too when JSON was asked for; returns the exit code."""
+    message, hint = trouble.message, trouble.advice(shell_wording.words)
+    plan_problems = trouble.problems if isinstance(trouble, errors.PlanRejected) else ()
+    rows = [problem for problem in plan_problems if isinstance(problem, problems.Problem)]
+    lines = [f"dispatch-mcp: {message}", *(f"  {_line(problem)}" for problem in rows[:MAX_PROBLEMS])]
+    if len(rows) > MAX_PROBLEMS:
+        lines.append(f"  and {len(rows) - MAX_PROBLEMS} more; --json lists all")
+    if hint:
+        lines.append(f"  {hint}")
+    columns = help_pages.width() if sys.stderr.isatty() else 0
+    rows_of_text = [help_pages.in_columns(escape.terminal(line), columns) for line in lines]
+    sys.stderr.write(clean_output.text("\n".join(rows_of_text)) + "\n")
+    if as_json:
+        answer: dict[str, model.Json] = {"ok": False, "error": message, "hint": hint}
+        if rows:
+            answer["errors"] = [problem.model_dump(mode="json", exclude_defaults=True) for problem in rows]
+        sys.stdout.write(json.dumps(clean_output.document(answer), indent=2) + "\n")
+    wrong_input = isinstance(trouble, errors.InputError | errors.ConfigError)
+    return 2 if wrong_input else 1
+
+
+def _line(problem: problems.Problem) -> str:
+    place = problem.task or problem.where
+    return " ".join(filter(None, (f"{problem.code}:", f"[{place}]" if place else "", problem.message, problem.fix)))
