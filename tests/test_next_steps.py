@@ -32,6 +32,22 @@ def test_a_time_is_said_as_a_person_would_say_it_and_never_too_short(seconds: fl
     assert next_steps.duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-3, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3_599, "59 min"),
+        (7_500, "2 h"),
+        (172_799, "47 h"),
+        (200_000, "2 days"),
+    ],
+)
+def test_an_age_is_said_in_its_largest_unit(seconds: float, text: str) -> None:
+    assert next_steps.age(seconds) == text
+
+
 @given(st.floats(0, 1e7))
 def test_no_time_is_said_shorter_than_it_is(seconds: float) -> None:
     units = {"h": 3_600, "min": 60, "s": 1}

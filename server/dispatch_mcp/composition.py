@@ -24,7 +24,7 @@ from dispatch_mcp.engine import (
     run_view,
 )
 from dispatch_mcp.git import branch_apply, diff_source, inner_repositories, workspace_provider
-from dispatch_mcp.model import Task, WorkerKind, ports, records, transitions, work_order
+from dispatch_mcp.model import Task, WorkerKind, ports, records, short_ids, transitions, work_order
 from dispatch_mcp.review import council_decision, review_scope
 from dispatch_mcp.routing import confidence, router
 from dispatch_mcp.runs import budget
@@ -198,7 +198,7 @@ def council_means(settings: configuration.Settings, redactor: redaction.Redactor
         except errors.DispatchError:
             return None
         change = await found.of_range(loaded.run.workspace, f"{offer.head}...{offer.revision}")
-        return change._replace(about=f"what run {loaded.run.id[:8]} would merge")
+        return change._replace(about=f"what run {short_ids.short(loaded.run.id)} would merge")
 
     return review_subjects.ReviewMeans(
         changes=found,

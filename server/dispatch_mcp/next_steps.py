@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 _MINUTE: Final = 60
+_DAY: Final = 24
 _MOST_NAMES: Final = 5
 _MOST_CAUSES: Final = 2
 _PLACES: Final = {"api": "ANTHROPIC_API_KEY is set", "claude": "Claude Code is installed"}
@@ -168,6 +169,17 @@ def duration(seconds: float) -> str:
     if not hours:
         return f"{minutes} min"
     return f"{hours} h {rest} min" if rest else f"{hours} h"
+
+
+def age(seconds: float) -> str:
+    """Returns how long ago something was, in its largest unit and rounded down: `40 s`, `3 min`, `2 h`, `3 days`."""
+    minutes = int(max(0.0, seconds)) // _MINUTE
+    hours = minutes // _MINUTE
+    if hours >= 2 * _DAY:
+        return f"{hours // _DAY} days"
+    if hours:
+        return f"{hours} h"
+    return f"{minutes} min" if minutes else f"{int(max(0.0, seconds))} s"
 
 
 def have_been_out(step: NextStep, number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import command_runs
@@ -38,6 +39,22 @@ def test_a_run_says_what_each_task_waits_for_in_the_words_of_a_shell(capsys: pyt
     assert "waits for a (ready)" in out
     assert "bad_call" in out
     assert out.endswith("2 tasks ready for an assistant: ask your assistant to dispatch run r.\n")
+
+
+def test_runs_are_listed_by_names_that_every_command_takes(shell: command_runs.Shell, tmp_path: Path) -> None:
+    tasks = [{"id": "a", "do": "Write the tide table"}]
+    plan_id = shell("plan", command_runs.written(tmp_path, tasks), "--title", "Harbour tides", "--json").json["plan_id"]
+    assert plan_id.startswith("harbour-tides-")
+    shell("run", plan_id[:10], "--dry-run", "--quiet")
+    [line] = shell("status", "--all", "--json").json["runs"]
+    assert (line["title"], line["progress"]) == ("Harbour tides", "4 of 4")
+    listed = shell("status", "--all").out
+    assert line["run_id"] in listed
+    assert "Harbour tides" in listed
+    for handle in (line["run_id"], "harbour", line["run_id"][-4:]):
+        assert shell("status", handle).out.startswith(f"run {line['run_id']}: succeeded (simulated)\nHarbour tides; ")
+    assert shell("trace", "harb", "--view", "results").code == 0
+    assert shell("run", "nobody").code == 2
 
 
 def test_a_result_that_was_taken_over_is_called_replayed() -> None:

@@ -7,19 +7,16 @@ import pytest
 from dispatch_mcp.cli.commands import worktrees
 from dispatch_mcp.git import worktree_leftovers
 
-TREE = worktree_leftovers.LeftWorktree(
-    path="/x", run="0123456789abcdef", task="api", attempt=2, left=True, note="in use by git"
-)
-WORK = worktree_leftovers.LeftRun(
-    repository="/r", run="0123456789abcdef", merged="f" * 40, applied=True, conflicts=1, kept=2
-)
+RUN = "shop-3f2a7c90b1d2e4a53f2a7c90b1d2e4a5"
+TREE = worktree_leftovers.LeftWorktree(path="/x", run=RUN, task="api", attempt=2, left=True, note="in use by git")
+WORK = worktree_leftovers.LeftRun(repository="/r", run=RUN, merged="f" * 40, applied=True, conflicts=1, kept=2)
 
 
 def test_a_worktree_and_a_change_are_shown_with_what_became_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     worktrees.show(worktree_leftovers.Leftovers(trees=(TREE,), works=(WORK,)), prune=False)
     out = capsys.readouterr().out
-    assert "0123456789ab  api   2    left over  in use by git" in out
-    assert f"0123456789ab  ffffffffffff  {WORK.fate}" in out
+    assert "shop-3f2a  api   2    left over  in use by git" in out
+    assert f"shop-3f2a  ffffffffffff  {WORK.fate}" in out
     assert out.endswith("removes what is safe elsewhere; nothing that was not merged.\n")
 
 

@@ -30,6 +30,30 @@ def moment(now: float, *attempts: records.NewestAttempt, max_parallel: int = 5) 
     return step_choice.Moment(now, {attempt.task_id: attempt for attempt in attempts}, max_parallel)
 
 
+@pytest.mark.parametrize(
+    ("state", "work", "lines"),
+    [
+        (RunState.RUNNING, {}, ()),
+        (RunState.RUNNING, {(WorkerKind.HOST, TaskState.RUNNING): 2}, ("the assistant: 2 assignments out",)),
+        (RunState.RUNNING, {(WorkerKind.HOST, TaskState.READY): 1}, ("the assistant: 1 task to fetch",)),
+        (
+            RunState.WAITING_INPUT,
+            {(WorkerKind.API, TaskState.READY): 1, (WorkerKind.HUMAN, TaskState.RUNNING): 1},
+            ("a person: 1 decision", "the server: 1 task"),
+        ),
+        (
+            RunState.RUNNING,
+            {(WorkerKind.API, TaskState.READY): 1, (WorkerKind.COMMAND, TaskState.RUNNING): 2},
+            ("the server: 3 tasks",),
+        ),
+        (RunState.PAUSED, {}, ("a person: it is paused",)),
+        (RunState.FAILED, {(WorkerKind.HOST, TaskState.READY): 1}, ()),
+    ],
+)
+def test_a_list_says_what_waits_for_whom(state: RunState, work: records.OpenWork, lines: tuple[str, ...]) -> None:
+    assert step_choice.waits(state, work) == lines
+
+
 def test_assignments_in_the_same_answer_come_before_everything_else() -> None:
     rows = [task("a", TaskState.READY), task("b", TaskState.RUNNING)]
     step = step_choice.next_step(run(RunState.RUNNING), rows, handouts=step_choice.Handouts(2))

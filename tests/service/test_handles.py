@@ -1,4 +1,4 @@
-"""What people and models may call a run or a plan: its id, or `latest`."""
+"""What people and models may call a run or a plan: the beginning of its id or of its number, or `latest`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import WorkerKind, records
+from dispatch_mcp.model import WorkerKind, records, short_ids
 from dispatch_mcp.service import handles
 from dispatch_mcp.store import sqlite_store
 
@@ -37,7 +37,7 @@ def own(store: sqlite_store.Store, principal: str = "ann", workspace: str = HERE
     return handles.Handles(store, principal, workspace)
 
 
-async def test_an_id_means_itself_and_is_not_looked_up(store: sqlite_store.Store) -> None:
+async def test_what_begins_no_id_means_itself(store: sqlite_store.Store) -> None:
     assert await own(store).run_id("anything") == "anything"
     assert await own(store).plan_id("anything") == "anything"
 
@@ -76,3 +76,66 @@ async def test_a_run_of_somebody_else_is_not_there(store: sqlite_store.Store) ->
     run_id = await begun(store, "theirs", principal="bob")
     with pytest.raises(errors.UnknownHandle, match=f"There is no run '{run_id}'"):
         await own(store).run(run_id)
+
+
+FIRST, SECOND = "3f2a" + "0" * 28, "3f2b" + "0" * 28
+
+
+@pytest.mark.parametrize(
+    "handle",
+    ["shop-payments-3f2a", "shop-p", f"shop-payments-{FIRST}", FIRST, "3f2a", "3f2a0000", "shop-payments-3f2a00"],
+)
+async def test_any_unique_beginning_of_an_id_or_of_its_number_is_a_handle(
+    store: sqlite_store.Store, handle: str
+) -> None:
+    whole = await begun(store, f"shop-payments-{FIRST}")
+    await begun(store, f"fix-login-{SECOND}")
+    assert await own(store).run_id(handle) == whole
+
+
+async def test_an_id_of_an_earlier_version_is_found_by_its_first_digits(store: sqlite_store.Store) -> None:
+    await begun(store, FIRST)
+    await begun(store, SECOND)
+    assert await own(store).run_id("3f2a") == FIRST
+    assert await own(store).run_id(SECOND) == SECOND
+
+
+async def test_plans_have_the_same_handles(store: sqlite_store.Store) -> None:
+    plan = model.Plan(id=f"shop-{FIRST}", tasks=(model.Task(id="part", do="Do it"),), workspace=HERE)
+    await store.save_plan(plan, "ann")
+    await store.save_plan(plan.model_copy(update={"version": 2}), "ann")
+    for handle in ("shop", "shop-3f2a", "3f2", FIRST, "latest"):
+        assert await own(store).plan_id(handle) == plan.id
+
+
+async def test_a_beginning_of_several_names_them(store: sqlite_store.Store) -> None:
+    await begun(store, f"shop-payments-{FIRST}")
+    await begun(store, f"shop-login-{SECOND}")
+    with pytest.raises(errors.UnknownHandle, match="beginning of several runs: shop-login-3f2b, shop-payments-3f2a"):
+        await own(store).run_id("shop")
+
+
+async def test_a_whole_id_is_meant_even_if_others_begin_with_it(store: sqlite_store.Store) -> None:
+    await begun(store, "shop")
+    await begun(store, "shop-2")
+    assert await own(store).run_id("shop") == "shop"
+
+
+async def test_nobody_finds_what_somebody_else_has_begun(store: sqlite_store.Store) -> None:
+    await begun(store, f"shop-payments-{FIRST}", principal="bob")
+    for handle in ("shop", "3f2a"):
+        assert await own(store).run_id(handle) == handle
+
+
+async def test_a_new_id_is_never_shown_like_another_one(store: sqlite_store.Store) -> None:
+    names = [await begun(store, f"shop-{number}") for number in (FIRST, "3f2a" + "1" * 28, "3f2a" + "2" * 28)]
+    assert [short_ids.short(name) for name in names] == ["shop-3f2a", "shop-2-3f2a", "shop-3-3f2a"]
+    assert await begun(store, f"shop-{FIRST[::-1]}") == f"shop-{FIRST[::-1]}"
+    for number in (FIRST, "3f2a" + "1" * 28):
+        plan_id = await own(store).new_plan_id("Shop", number)
+        await store.save_plan(model.Plan(id=plan_id, tasks=()), "ann")
+    assert sorted(await store.ids("plan", "shop", "ann")) == ["shop-2-3f2a" + "1" * 28, f"shop-{FIRST}"]
+
+
+async def test_what_has_no_plain_words_is_called_after_its_workspace(store: sqlite_store.Store) -> None:
+    assert await own(store, workspace="/srv/harbour").new_plan_id("支払い", FIRST) == f"harbour-{FIRST}"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.mcp_server import tool_wording
-from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
+from dispatch_mcp.model import AttemptState, WorkerKind, ports, short_ids, work_order
 from dispatch_mcp.runs import message_rules
 from dispatch_mcp.service import answers, messaging
 
@@ -172,7 +172,7 @@ async def test_a_very_long_message_is_cut_where_it_is_only_mentioned(desk: Desk)
     [line] = again.pass_on
     assert len(line.text) < 2_000
     assert line.text.endswith("x…")
-    assert again.notes_at == f"dispatch://runs/{progress.run_id}/messages"
+    assert again.notes_at == f"dispatch://runs/{short_ids.short(progress.run_id)}/messages"
     assert again.next is not None
     assert "The resource `notes_at`" in tool_wording.words(again.next)
     assert [note.text for note in await desk.app.messages(progress.run_id)] == ["x" * 20_000]

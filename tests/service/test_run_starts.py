@@ -11,7 +11,7 @@ import pytest
 from dispatcher_setup import Desk
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import RunState, WorkerKind, worker_choice
+from dispatch_mcp.model import RunState, WorkerKind, short_ids, worker_choice
 from dispatch_mcp.service import run_starts
 
 pytestmark = pytest.mark.anyio
@@ -66,20 +66,23 @@ async def test_the_same_request_under_its_key_finds_its_run_also_after_its_ceili
     first = await desk.app.dispatch(**request)
     await desk.app.limit(first.run_id, model.Limits(attempts=9))
     assert (await desk.app.dispatch(**request)).run_id == first.run_id
-    assert (await desk.app.dispatch(**{**request, "worker": "host"})).run_id == first.run_id
+    named: dict[str, Any] = {**request, "worker": "host"}
+    assert (await desk.app.dispatch(**named)).run_id == first.run_id
 
 
 @pytest.mark.promise("R7")
 async def test_a_key_used_for_something_else_is_refused_with_both_ids_and_starts_nothing(desk: Desk) -> None:
     plan_id, other_plan = await desk.planned(PART), await desk.planned(MORE)
     first = await desk.app.dispatch(plan_id=plan_id, request_key="mine")
-    for other in (
+    names = f"run {short_ids.short(first.run_id)} of plan {short_ids.short(plan_id)}"
+    others: list[dict[str, Any]] = [
         {"plan_id": other_plan},
         {"plan_id": plan_id, "worker": "scripted"},
         {"plan_id": plan_id, "dry_run": True},
         {"plan_id": plan_id, "limits": model.Limits(attempts=1)},
-    ):
-        with pytest.raises(errors.InputError, match=f"belongs to run {first.run_id} of plan {plan_id}"):
+    ]
+    for other in others:
+        with pytest.raises(errors.InputError, match=f"belongs to {names}"):
             await desk.app.dispatch(**other, request_key="mine")
     assert len(await desk.app.store.runs(desk.app.principal)) == 1
 
@@ -157,7 +160,7 @@ def test_a_named_worker_has_to_be_here() -> None:
     for name in ("claude", "somebody"):
         with pytest.raises(errors.InputError, match=f"No worker '{name}' here") as refused:
             workers(key=True).kind(name)
-        assert "auto or one of:" in refused.value.hint
+        assert "auto or one of:" in str(refused.value.hint)
 
 
 def test_a_dry_run_is_simulated_whoever_is_named() -> None:

@@ -16,7 +16,7 @@ from dispatcher_setup import Desk, said, started, task
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.cli import shell_wording
 from dispatch_mcp.mcp_server import tool_wording
-from dispatch_mcp.model import RunState
+from dispatch_mcp.model import RunState, short_ids
 from dispatch_mcp.service import answers, traces
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +40,23 @@ async def test_without_a_run_the_open_ones_are_listed_newest_first(desk: Desk) -
     every = await desk.app.trace(view="all")
     assert [line.run_id for line in every.runs] == [second.run_id, first.run_id]
     assert every.runs[1].state is RunState.CANCELLED
+
+
+async def test_where_were_we_is_answered_with_title_workspace_age_progress_and_what_waits(desk: Desk) -> None:
+    progress = await started(desk, task("a"), task("b"), task("c", "a", "b"))
+    await finished(desk, progress)
+    over = await started(desk, task("d"))
+    await desk.app.steer(over.run_id, "cancel", "", "enough")
+    cancelled, line = (await desk.app.trace(view="all")).runs
+    run = await desk.app.store.run(progress.run_id, principal=desk.app.principal)
+    assert (line.title, line.workspace) == (run.title, run.workspace)
+    assert line.title.startswith("Do a")
+    assert (line.progress, line.waits) == ("2 of 3", ("the assistant: 1 assignment out",))
+    assert line.age.endswith(" s")
+    assert (cancelled.progress, cancelled.waits) == ("1 of 1", ())
+    words = (await desk.app.trace(run_id=line.run_id[:12])).wire(tool_wording.words)
+    assert words["run_id"] == short_ids.short(line.run_id)
+    assert words["title"] == line.title
 
 
 async def test_nothing_to_list_says_where_to_look(desk: Desk) -> None:
@@ -236,6 +253,8 @@ async def test_a_shell_reads_the_same_without_taking_over_anything(desk: Desk, t
     settings = configuration.load({}, flags=folders, cwd=tmp_path).settings
     here = await desk.app.trace(run_id=progress.run_id)
     there = await traces.read(settings, progress.run_id, "summary")
-    assert there.model_copy(update={"next": here.next}) == here, "but for its clock, which is not the test's"
+    assert there.model_copy(update={"next": here.next, "age": here.age}) == here, (
+        "but for its clock, which is not the test's"
+    )
     assert (await traces.read(settings, "latest", "summary")).run_id == here.run_id
     assert [line.run_id for line in (await traces.read(settings, "", "summary")).runs] == [progress.run_id]

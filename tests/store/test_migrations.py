@@ -56,3 +56,23 @@ async def test_the_account_of_a_run_is_the_same_after_every_way_up(tmp_path: Pat
     assert (run.limits, run.request_key) == (LIMITS, "mine")
     assert (spend.input_tokens, spend.cache_read_tokens, spend.cache_write_tokens) == (100, 3_000, 400)
     assert (spend.output_tokens, spend.cost_usd) == (20, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("plan", "title"),
+    [
+        (PLAN, "Do a"),
+        (PLAN.model_copy(update={"request": "Add payments to the shop"}), "Add payments to the shop"),
+        (PLAN.model_copy(update={"request": "x" * 90}), "x" * 60),
+        (PLAN.model_copy(update={"request": "broken \ud800"}), ""),
+    ],
+)
+async def test_runs_from_before_titles_are_called_after_their_request(
+    tmp_path: Path, plan: model.Plan, title: str
+) -> None:
+    make_old(tmp_path, 5)
+    with closing(sqlite3.connect(tmp_path / sqlite.FILE, isolation_level=None)) as old:
+        old.execute("DROP TRIGGER plan_is_immutable")
+        old.execute("UPDATE plan SET document = ?", (codec.dump(plan),))
+    async with sqlite_store.open_store(tmp_path) as store:
+        assert (await store.run("run", principal=records.LOCAL)).title == title

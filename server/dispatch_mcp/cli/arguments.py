@@ -37,10 +37,11 @@ COMMANDS: Mapping[str, Command] = {
     "run": Command(
         "run a task document (or a stored plan) to its end and print the results as JSON",
         (
-            flag("file", help="a JSON file {tasks, config}, - for stdin, or a plan id"),
+            flag("file", help="a JSON file {tasks, config}, - for stdin, or a plan: the beginning of its id"),
             flag("--worker", default="auto", help="who does tasks that do not say (default: auto)"),
             flag("--roster", help="who does tasks without an agent: a roster's name, or a folder of agent files"),
             flag("--dry-run", action="store_true", help="simulate every task; labelled as such"),
+            flag("--title", default="", help="what to call it (default: the first words of its first task)"),
             flag("--reuse", action="store_true", help="take over results of earlier runs of the same document"),
             flag("--strict", action="store_true", help="exit code 1 also when work was only claimed and not proven"),
             flag("--trace-dir", help="also write one trace file a task into this folder"),
@@ -63,6 +64,7 @@ COMMANDS: Mapping[str, Command] = {
                 choices=("api", "claude"),
                 help="for --request: have the lead write the plan, with your API key or Claude Code",
             ),
+            flag("--title", default="", help="what to call the plan (default: the first words of the request or task)"),
             flag("--roster", help="who does tasks without an agent: a roster's name, or a folder of agent files"),
             flag("--diagram", "--mermaid", action="store_true", help="add a Mermaid flowchart"),
             flag("--todo", action="store_true", help="add a to-do list: content, status, priority"),
@@ -113,14 +115,14 @@ COMMANDS: Mapping[str, Command] = {
     "status": Command(
         "list runs, or say where one stands",
         (
-            flag("run", nargs="?", help="a run id, or latest"),
+            flag("run", nargs="?", help="a run: the beginning of its id, or latest"),
             flag("--all", action="store_true", help="finished runs too"),
         ),
     ),
     "trace": Command(
         "show what happened in a run",
         (
-            flag("run", help="a run id, or latest"),
+            flag("run", help="a run: the beginning of its id, or latest"),
             flag("--view", choices=VIEWS, default="timeline", help="which side of the run"),
             flag("--task", default="", help="one task's whole result"),
             flag("--cursor", default="", help="go on behind this cursor"),
@@ -130,7 +132,7 @@ COMMANDS: Mapping[str, Command] = {
         "cancel, pause or resume a run; retry or skip a task",
         (
             flag("action", choices=("cancel", "pause", "resume", "retry", "skip"), help="what to do"),
-            flag("run", help="a run id, or latest"),
+            flag("run", help="a run: the beginning of its id, or latest"),
             flag("task", nargs="?", default="", help="a task id, for retry and skip"),
             flag("--reason", default="", help="is kept in the trace"),
         ),
@@ -138,14 +140,14 @@ COMMANDS: Mapping[str, Command] = {
     "limit": Command(
         "give a run other ceilings: dollars, tokens, minutes, attempts, tasks, fan_out",
         (
-            flag("run", help="a run id, or latest"),
+            flag("run", help="a run: the beginning of its id, or latest"),
             flag("limits", nargs="+", metavar="NAME=VALUE", help="such as dollars=8"),
         ),
     ),
     "approve": Command(
         "answer a run that waits for a person's decision",
         (
-            flag("run", help="a run id, or latest"),
+            flag("run", help="a run: the beginning of its id, or latest"),
             flag("task", nargs="?", default="", help="the decision, when several wait"),
             flag("--reject", action="store_true", help="say no: what depends on it is skipped"),
             flag("--reason", default="", help="is kept in the trace"),
@@ -154,7 +156,7 @@ COMMANDS: Mapping[str, Command] = {
     "apply": Command(
         "show what a run has merged; with its revision, bring that into the checkout",
         (
-            flag("run", help="a run id, or latest"),
+            flag("run", help="a run: the beginning of its id, or latest"),
             flag(
                 "--expect", default="", metavar="REVISION", help="the revision that was looked at: apply exactly that"
             ),
@@ -181,7 +183,7 @@ COMMANDS: Mapping[str, Command] = {
     "waive": Command(
         "let a finding of a review go: a person's word, recorded and shown with every decision",
         (
-            flag("run", help="the review's run id, or latest"),
+            flag("run", help="the review: the beginning of its run's id, or latest"),
             flag("finding", help="the finding's id"),
             flag("--reason", required=True, help="why it may stay"),
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import WorkerKind
+from dispatch_mcp.model import WorkerKind, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.service import dispatcher, planner
@@ -58,13 +58,13 @@ class PlanWriter:
         outcome = await self.app.store.outcome(progress.run_id, TASK)
         if outcome is None:
             raise errors.WorkerError(
-                f"Nobody has written a plan: run {progress.run_id} ended without an answer.",
+                f"Nobody has written a plan: run {short_ids.short(progress.run_id)} ended without an answer.",
                 hint=NextStep(StepKind.READ_RUN, progress.run_id),
             )
         tasks = tasks_in(outcome.output if isinstance(outcome.output, str) else outcome.summary)
         if not tasks:
             raise errors.WorkerError(
-                f"The answer of run {progress.run_id} holds no tasks.",
+                f"The answer of run {short_ids.short(progress.run_id)} holds no tasks.",
                 hint=NextStep(StepKind.READ_RUN, progress.run_id),
             )
         return plan_documents.read_document({"tasks": tasks})

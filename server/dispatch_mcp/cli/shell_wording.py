@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
+from dispatch_mcp.model import short_ids
 from dispatch_mcp.next_steps import (
     NextStep,
     StepKind,
@@ -27,6 +29,7 @@ MOST_TASKS: Final = 5
 
 def words(step: NextStep) -> str:
     """Returns a step as one or a few sentences that name the commands to type."""
+    step = replace(step, run=short_ids.short(step.run), plan=short_ids.short(step.plan))
     beside = _carry_on(step) if step.ownerless and step.kind is not StepKind.CARRY_ON else ""
     return in_words(step, sentences(beside, _PHRASES[step.kind](step)), _messages(step), _changes(step))
 

@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.model import AttemptState, TaskState, transitions, work_order
+from dispatch_mcp.model import AttemptState, TaskState, short_ids, transitions, work_order
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import computation
 from dispatch_mcp.review import answer_parser, council_decision, findings, quotes, review_tasks
@@ -234,4 +234,4 @@ def canonical_json(value: model.Json) -> str:
 
 def unknown_round(run_id: str) -> errors.InputError:
     """Returns the error for a run that is no round of a council."""
-    return errors.InputError(f"Run {run_id} is no review.", hint=NextStep(StepKind.START_REVIEW))
+    return errors.InputError(f"Run {short_ids.short(run_id)} is no review.", hint=NextStep(StepKind.START_REVIEW))

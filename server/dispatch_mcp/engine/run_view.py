@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import TaskState, like_failures, ports, records
+from dispatch_mcp.model import TaskState, like_failures, ports, records, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import budget, step_choice
 from dispatch_mcp.store import sqlite_store
@@ -77,7 +77,8 @@ class RunView:
         if row is not None:
             return row
         raise errors.UnknownHandle(
-            f"Run {self.run.id} has no task {task_id!r}.", hint=NextStep(StepKind.LIST_TASKS, self.run.id)
+            f"Run {short_ids.short(self.run.id)} has no task {task_id!r}.",
+            hint=NextStep(StepKind.LIST_TASKS, self.run.id),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from dispatch_mcp import errors
 from dispatch_mcp.git import merge_rules
-from dispatch_mcp.model import merge_offer, problems
+from dispatch_mcp.model import merge_offer, problems, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.text import path_globs
 
@@ -86,15 +86,16 @@ def can_be_applied(offer: merge_offer.Offer) -> bool:
 
 def describe_offer(offer: merge_offer.Offer) -> str:
     """Returns in one or two lines what would happen, or has happened."""
+    run = short_ids.short(offer.run_id)
     if offer.is_empty:
         still = ", and is still running" if offer.run_state == "running" else ""
-        return f"Run {offer.run_id} has merged nothing{still}: there is nothing to apply."
+        return f"Run {run} has merged nothing{still}: there is nothing to apply."
     if offer.way == "nothing":
-        return f"`{offer.branch or offer.head[:12]}` already has everything that run {offer.run_id} has merged."
+        return f"`{offer.branch or offer.head[:12]}` already has everything that run {run} has merged."
     commits = f"{offer.commits} commit{'' if offer.commits == 1 else 's'}"
     how = "moves on to" if offer.way == "forward" else "is merged with"
     did = "Applied" if offer.applied else "Would apply"
-    head = f"{did} {commits} of run {offer.run_id}: `{offer.branch or 'HEAD'}` {how} {offer.revision[:12]}."
+    head = f"{did} {commits} of run {run}: `{offer.branch or 'HEAD'}` {how} {offer.revision[:12]}."
     if not can_be_applied(offer):
-        head = f"Cannot apply {commits} of run {offer.run_id} now: {offer.revision[:12]} stays outside of the checkout."
+        head = f"Cannot apply {commits} of run {run} now: {offer.revision[:12]} stays outside of the checkout."
     return f"{head}\nFiles: {_named(offer.files)}."

@@ -19,7 +19,7 @@ from dispatch_mcp.git import (
     merge_rules,
     path_obstacles,
 )
-from dispatch_mcp.model import merge_offer, run_refs
+from dispatch_mcp.model import merge_offer, run_refs, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
 
 _BUSY = {
@@ -60,7 +60,7 @@ class BranchApply:
         if not revision or repo.bare:
             what = "the repository has no checkout" if revision else "it has merged nothing here"
             raise errors.InputError(
-                f"Run {run_id} cannot be applied: {what}.", hint=NextStep(StepKind.READ_RUN, run_id)
+                f"Run {short_ids.short(run_id)} cannot be applied: {what}.", hint=NextStep(StepKind.READ_RUN, run_id)
             )
         offer = merge_offer.Offer(
             run_id=run_id,
@@ -156,7 +156,7 @@ class BranchApply:
             return offer
         target = offer.revision
         if offer.way == "merge":
-            message = f"Merge run {run_id} of dispatch-mcp\n\nDispatch-Run: {run_id}\n"
+            message = f"Merge run {short_ids.short(run_id)} of dispatch-mcp\n\nDispatch-Run: {run_id}\n"
             target = await self._merger.commit(repo, tree, (repo.head, offer.revision), message)
         command = ("merge", "--ff-only", "--no-overwrite-ignore", "--quiet", "--no-verify-signatures", "--no-stat")
         # Another swap: `--ff-only` refuses if the branch has left `repo.head` since it was looked at, and git itself

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dispatch_mcp import model
+from dispatch_mcp.model import short_ids
 
 
 class LeftWorktree(model.Value):
@@ -12,7 +13,7 @@ class LeftWorktree(model.Value):
     """
 
     path: str
-    run: str
+    run: short_ids.Handle
     task: str
     attempt: int
     left: bool
@@ -27,7 +28,7 @@ class LeftRun(model.Value):
     """
 
     repository: str
-    run: str
+    run: short_ids.Handle
     merged: str = ""
     applied: bool = False
     open: bool = False

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from dispatch_mcp import errors
 from dispatch_mcp.mcp_server import lazy
+from dispatch_mcp.model import short_ids
 from dispatch_mcp.text import escape
 
 MOST_FILES = 8
@@ -58,7 +59,9 @@ async def ask(run_id: str, ctx: Context[Any]) -> ApprovalAnswer | Elicit[Approva
         return ApprovalAnswer(decision="later")
     if not waiting:
         return ApprovalAnswer(decision="later")
-    return Elicit(f"{waiting[0].question} ({waiting[0].task_id}, run {waiting[0].run_id[:8]})", ApprovalAnswer)
+    return Elicit(
+        f"{waiting[0].question} ({waiting[0].task_id}, run {short_ids.short(waiting[0].run_id)})", ApprovalAnswer
+    )
 
 
 async def ask_waiver(run_id: str, action: str, task_id: str, ctx: Context[Any]) -> WaiverAnswer | Elicit[WaiverAnswer]:
@@ -90,7 +93,8 @@ async def ask_to_apply(run_id: str, action: str, task_id: str, ctx: Context[Any]
         return ApplyAnswer(decision="keep")
     files = escape.one_line(", ".join(offer.files[:MOST_FILES]), limit=400)
     more = f" and {len(offer.files) - MOST_FILES} more" if len(offer.files) > MOST_FILES else ""
-    question = f"Apply {offer.revision[:12]} of run {offer.run_id[:8]} to {offer.branch!r}? It changes {files}{more}."
+    run = short_ids.short(offer.run_id)
+    question = f"Apply {offer.revision[:12]} of run {run} to {offer.branch!r}? It changes {files}{more}."
     return Elicit(question, ApplyAnswer)
 
 

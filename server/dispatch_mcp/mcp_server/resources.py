@@ -13,6 +13,7 @@ from mcp.types import Completion, CompletionArgument
 from dispatch_mcp import __version__, errors, model
 from dispatch_mcp.agents import bundled_files, templates
 from dispatch_mcp.mcp_server import lazy, tool_wording
+from dispatch_mcp.model import short_ids
 from dispatch_mcp.planning.drafts import patterns
 from dispatch_mcp.service import answers, dispatcher
 
@@ -103,7 +104,7 @@ def _register_store(server: MCPServer[lazy.Opening]) -> None:
     async def plan(plan_id: str, ctx: Context[lazy.Opening]) -> str:
         with _Lookup(f"plan {plan_id!r}"):
             app = await app_of(ctx)
-            stored_plan = await app.store.plan(plan_id, None, principal=app.principal)
+            stored_plan = await app.store.plan(await app.handles.plan_id(plan_id), None, principal=app.principal)
             return stored_plan.model_dump_json(by_alias=True, exclude_defaults=True)
 
     @server.resource("dispatch://runs/{run_id}", name="run", description="Where a run stands.", mime_type=JSON)
@@ -190,9 +191,9 @@ async def _known(app: dispatcher.Dispatcher, name: str, home: Path | None) -> Se
     agents = app.catalog().agents
     match name:
         case "run_id":
-            values = [run.id for run in await app.store.runs(app.principal, limit=MAX_COMPLETIONS)]
+            values = [short_ids.short(run.id) for run in await app.store.runs(app.principal, limit=MAX_COMPLETIONS)]
         case "plan_id":
-            values = [plan.id for plan in await app.store.plans(app.principal, limit=MAX_COMPLETIONS)]
+            values = [short_ids.short(plan.id) for plan in await app.store.plans(app.principal, limit=MAX_COMPLETIONS)]
         case "agent" | "name" | "specialist":
             values = [agent.name for agent in agents]
         case "roster":

@@ -141,6 +141,7 @@ class PlanDag(Args):
     """What `plan_dag` takes: a request, its parts, tasks, or edits of a plan."""
 
     request: str = arg("", "", max_length=MAX_TEXT)
+    title: str = arg("", "", max_length=200)
     pattern: str = arg("", "", max_length=200)
     parts: list[str] = arg("", [], schema=_NAMES, max_length=bounds.MAX_TASKS)
     roster: str = arg("", "", max_length=200)

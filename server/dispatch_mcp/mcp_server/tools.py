@@ -142,6 +142,7 @@ async def plan_dag(app: dispatcher.Dispatcher, args: tool_arguments.PlanDag) -> 
 
 class _PlanSettings(TypedDict):
     request: str
+    title: str
     max_parallel: int | None
     on_conflict: model.Conflict
     roster: str
@@ -150,6 +151,7 @@ class _PlanSettings(TypedDict):
 def _plan_settings(args: tool_arguments.PlanDag) -> _PlanSettings:
     return {
         "request": args.request,
+        "title": args.title,
         "max_parallel": args.max_parallel,
         "on_conflict": args.on_conflict,
         "roster": args.roster,

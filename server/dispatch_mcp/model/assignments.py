@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dispatch_mcp import model
+from dispatch_mcp.model import short_ids
 
 INLINE_LIMIT = 6_000
 """Characters of a prompt up to which the host holds it itself; a longer one goes by reference."""
@@ -44,7 +45,7 @@ class Assignment(model.Value):
     own run.
     """
 
-    run_id: str = ""
+    run_id: short_ids.Handle = ""
     task_id: str
     attempt: int
     agent: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from dispatch_mcp import model
+from dispatch_mcp.model import short_ids
 
 Way = Literal["nothing", "forward", "merge"]
 """How a run's work comes to a branch: it is there already, the branch moves on to it, or both are merged."""
@@ -20,7 +21,7 @@ class Offer(model.Value):
     `is_empty` is whether the run has merged nothing so far.
     """
 
-    run_id: str
+    run_id: short_ids.Handle
     revision: str
     head: str
     branch: str = ""

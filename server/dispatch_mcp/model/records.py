@@ -22,6 +22,7 @@ class RunRecord(model.Value):
     """One run as the store has it. Times are seconds since the epoch, UTC; `counts` is tasks per state."""
 
     id: str
+    title: str = ""
     plan_id: str
     plan_version: int
     principal: str = LOCAL
@@ -54,6 +55,7 @@ class NewRun(model.Value):
     plan_id: str
     plan_version: int
     worker: model.WorkerKind
+    title: str = ""
     principal: str = LOCAL
     request_key: str = ""
     workspace: str = ""
@@ -178,6 +180,10 @@ class WholeRun(NamedTuple):
     attempts: list[NewestAttempt]
     failures: list[like_failures.Failure]
     is_driven: bool = False
+
+
+OpenWork = Mapping[tuple[model.WorkerKind, model.TaskState], int]
+"""How many tasks of a run are ready or at work, by who does them."""
 
 
 class PlanToRun(NamedTuple):

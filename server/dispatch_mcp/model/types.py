@@ -14,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from dispatch_mcp.model import bounds
+from dispatch_mcp.model import bounds, short_ids
 from dispatch_mcp.text import json_types
 
 TASK_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -263,12 +263,14 @@ class AddedEdge(Value):
 class Plan(Value):
     """One immutable version of a task graph; `forecast` is what it was expected to use when it was made.
 
-    `additions` are the tasks that nobody sent, with the reason for each. `roster` is the one that its tasks are routed
-    in, empty for all that take part. `routing_usage` is what a model used that chose agents for it.
+    `title` is what people call it. `additions` are the tasks that nobody sent, with the reason for each. `roster` is
+    the one that its tasks are routed in, empty for all that take part. `routing_usage` is what a model used that chose
+    agents for it.
     """
 
     id: str
     version: int = 1
+    title: str = ""
     tasks: tuple[Task, ...]
     request: str = ""
     pattern: str = ""
@@ -281,6 +283,11 @@ class Plan(Value):
     timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     additions: dict[str, str] = Field(default_factory=dict)
     forecast: dict[str, json_types.Json] = Field(default_factory=dict)
+
+    @property
+    def heading(self) -> str:
+        """What the plan is called: its title, or the first words of its request or of its first task."""
+        return self.title or short_ids.first_words(self.request or next((task.goal for task in self.tasks), ""))
 
 
 class Artifact(Value):
@@ -414,7 +421,7 @@ class Message(Value):
     """A note between agents of one run (docs/rules.md#messages)."""
 
     id: int = 0
-    run_id: str
+    run_id: short_ids.Handle
     sender: str
     recipient: str
     kind: MessageKind

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.model import WorkerKind, model_names, problems, transitions
+from dispatch_mcp.review import reviewer_selection
 from dispatch_mcp.routing import confidence, offers, router, suitability
 
 MAX_ROUTED: Final = 500
@@ -17,6 +18,9 @@ MAX_ROUTED: Final = 500
 
 UNROUTED: Final = frozenset(WorkerKind) - transitions.MODEL_WORKERS
 """Workers that need no agent."""
+
+REVIEWERS: Final = "reviewers"
+"""The roster that the reviews of single tasks choose from."""
 
 
 class Question(NamedTuple):
@@ -149,3 +153,23 @@ def additions(tasks: Sequence[model.Task], before: Sequence[model.Task]) -> dict
     """Returns the agents and models that were chosen for tasks that named no agent."""
     open_ids = {task.id for task in before if not task.agent}
     return {task.id: {"agent": task.agent, "model": task.model} for task in tasks if task.id in open_ids and task.agent}
+
+
+def council(agents: catalog.Catalog, tasks: Sequence[model.Task]) -> Sequence[str]:
+    """Returns who judges the change of a run: those who always do, and the two who fit its goals best."""
+    pool = reviewer_selection.pool(agents)
+    names = [agent.name for agent in pool.choice]
+    if not names:
+        return ()
+    goals = "\n".join(task.goal for task in tasks)
+    fitting = [candidate.name for candidate in router.route(goals, agents.roster(REVIEWERS)).ranked]
+    best = [name for name in dict.fromkeys([*fitting, *names]) if name in names]
+    return (*(agent.name for agent in pool.always), *best[: reviewer_selection.SEATS])
+
+
+def reviewer(agents: catalog.Catalog, task: model.Task) -> str:
+    """Returns the reviewer who fits a task's goal best, or the one who always takes part."""
+    if REVIEWERS not in agents.rosters:
+        return ""
+    candidates = router.route(task.goal, agents.roster(REVIEWERS)).ranked
+    return candidates[0].name if candidates else ""

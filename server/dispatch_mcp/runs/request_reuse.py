@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import records
+from dispatch_mcp.model import records, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.text import json_types
 
@@ -25,8 +25,9 @@ def refuse(again: records.NewRun, run: records.RunRecord, birth: Mapping[str, mo
     if not differences:
         return
     whose = f"The request key {again.named_key!r} belongs to" if again.named_key else "There is already"
+    name = f"run {short_ids.short(run.id)} of plan {short_ids.short(run.plan_id)}"
     raise errors.InputError(
-        f"{whose} run {run.id} of plan {run.plan_id}; this call asks for {' and '.join(differences)}.",
+        f"{whose} {name}; this call asks for {' and '.join(differences)}.",
         hint=NextStep(
             StepKind.READ_RUN,
             run.id,
@@ -38,7 +39,7 @@ def refuse(again: records.NewRun, run: records.RunRecord, birth: Mapping[str, mo
 def _differences(again: records.NewRun, run: records.RunRecord, limits: model.Json) -> list[str]:
     differences: list[str] = []
     if again.plan_id != run.plan_id:
-        differences.append(f"plan {again.plan_id}")
+        differences.append(f"plan {short_ids.short(again.plan_id)}")
     if again.named_worker not in (None, run.worker):
         differences.append(f"worker {again.named_worker.value!r} instead of {run.worker.value!r}")
     # A run whose first request named none, or of a build that did not keep them, is held to those in force.

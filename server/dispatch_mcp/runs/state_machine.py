@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, digests, failures, transitions
+from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, digests, failures, short_ids, transitions
 from dispatch_mcp.model.transitions import Changes, Finished, Start, TaskRow
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import edit_rules
@@ -559,7 +559,7 @@ class RunCore:
         refusals = edit_rules.refusals(tasks, plan.tasks, rows, additions=additions, reopening=self.over)
         if refusals:
             raise errors.PlanRejected(
-                f"Run {self.run_id} cannot go on with version {plan.version} of its plan: "
+                f"Run {short_ids.short(self.run_id)} cannot go on with version {plan.version} of its plan: "
                 f"{len(refusals)} problem{'s' if len(refusals) > 1 else ''}; nothing was changed.",
                 hint=NextStep(StepKind.BEGIN_ANEW, self.run_id, plan=plan.id)
                 if self.over
@@ -578,7 +578,8 @@ class RunCore:
         position = self._tasks.graph.index.get(task_id)
         if position is None:
             raise errors.UnknownHandle(
-                f"Run {self.run_id} has no task {task_id!r}.", hint=NextStep(StepKind.LIST_TASKS, self.run_id)
+                f"Run {short_ids.short(self.run_id)} has no task {task_id!r}.",
+                hint=NextStep(StepKind.LIST_TASKS, self.run_id),
             )
         return position
 

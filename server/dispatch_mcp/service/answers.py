@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from pydantic import Field, PlainSerializer, SerializationInfo
 
 from dispatch_mcp import model
+from dispatch_mcp.model import short_ids
 from dispatch_mcp.model.assignments import Assignment
 from dispatch_mcp.next_steps import NextStep, Words
 
@@ -54,7 +55,7 @@ class RunAnswer(Answer):
     what is cut or left out of them stands whole in `notes_at`.
     """
 
-    run_id: str
+    run_id: short_ids.Handle
     state: model.RunState
     counts: dict[str, int] = Field(default_factory=dict[str, int])
     next: Step | None = None
@@ -66,7 +67,8 @@ class RunAnswer(Answer):
 class Progress(RunAnswer):
     """The answer to `dispatch`: the handle, and what the host should do now; `briefs` as in `ReportAnswer`."""
 
-    plan_id: str = ""
+    title: str = ""
+    plan_id: short_ids.Handle = ""
     plan_version: int = 0
     worker: str = ""
     why_worker: str = ""
@@ -131,7 +133,7 @@ class SteeringAnswer(RunAnswer):
 class MessagesAnswer(Answer):
     """The answer to `message_agents`; `reaches` says what becomes of a message, with the tasks of which it is true."""
 
-    run_id: str
+    run_id: short_ids.Handle
     sent: int = 0
     reaches: dict[str, tuple[str, ...]] = Field(default_factory=dict[str, tuple[str, ...]])
     messages: tuple[model.Message, ...] = ()
@@ -139,11 +141,19 @@ class MessagesAnswer(Answer):
 
 
 class RunLine(model.Value):
-    """One run in a list; `ownerless` is whether it has work for the server and no living process carries it on."""
+    """One run in a list: `age` is since it began, `progress` the tasks that are over, `waits` what waits for whom.
 
-    run_id: str
+    `ownerless` is whether it has work for the server and no living process carries it on.
+    """
+
+    run_id: short_ids.Handle
+    title: str = ""
     state: model.RunState
-    plan_id: str
+    workspace: str = ""
+    age: str = ""
+    progress: str = ""
+    waits: tuple[str, ...] = ()
+    plan_id: short_ids.Handle
     counts: dict[str, int] = Field(default_factory=dict[str, int])
     updated: str = ""
     ownerless: bool = False
@@ -203,9 +213,12 @@ class EventLine(model.Value):
 class Trace(Answer):
     """The answer to `get_trace`; which fields are filled depends on the view."""
 
-    run_id: str = ""
+    run_id: short_ids.Handle = ""
+    title: str = ""
+    workspace: str = ""
+    age: str = ""
     state: str = ""
-    plan_id: str = ""
+    plan_id: short_ids.Handle = ""
     plan_version: int = 0
     simulated: bool = False
     counts: dict[str, int] = Field(default_factory=dict[str, int])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions
+from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, short_ids, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.store import sqlite_store
 
@@ -50,7 +50,7 @@ def choose(view: run_view.RunView, task_id: str) -> Decision:
         return candidates[0]
     names = ", ".join(decision.task_id for decision in open_ones) or "none"
     problem = f"Task {task_id!r} does not wait for a decision" if task_id else f"{len(candidates)} decisions wait"
-    raise errors.InputError(f"{problem} in run {view.run.id}.", hint=f"Waiting: {names}.")
+    raise errors.InputError(f"{problem} in run {short_ids.short(view.run.id)}.", hint=f"Waiting: {names}.")
 
 
 async def record(store: sqlite_store.Store, decision: Decision, verdict: Verdict, now: float) -> records.Advance:

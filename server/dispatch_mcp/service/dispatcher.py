@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import a2a_card, catalog
 from dispatch_mcp.engine import council_rounds, executor, run_view
-from dispatch_mcp.model import WorkerKind, merge_offer, ports, records, transitions, worker_choice
+from dispatch_mcp.model import WorkerKind, merge_offer, ports, records, short_ids, transitions, worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import agent_choice
 from dispatch_mcp.process import computation
@@ -259,24 +259,24 @@ class Dispatcher:
 
     async def brief(self, run_id: str, task_id: str) -> str:
         """Returns the whole prompt of a task's newest attempt. Raises UnknownHandle."""
-        view = await run_view.load(self.store, run_id, self.principal)
+        view = await run_view.load(self.store, await self.handles.run_id(run_id), self.principal)
         row = view.task(task_id)
-        kept_text = await self.store.kept_brief(run_id, task_id, row.attempt)
+        kept_text = await self.store.kept_brief(view.run.id, task_id, row.attempt)
         return kept_text or await self._host.prompt(view, row)
 
     async def messages(self, run_id: str) -> list[model.Message]:
         """Returns all messages of a run, whole, in the order in which they were sent. Raises UnknownHandle."""
-        view = await run_view.load(self.store, run_id, self.principal)
+        view = await run_view.load(self.store, await self.handles.run_id(run_id), self.principal)
         return list((await self.store.mail(view.run.id)).messages)
 
     async def result(self, run_id: str, task_id: str) -> str:
         """Returns the accepted outcome of a task as JSON. Raises UnknownHandle."""
-        view = await run_view.load(self.store, run_id, self.principal)
+        view = await run_view.load(self.store, await self.handles.run_id(run_id), self.principal)
         row = view.task(task_id)
-        outcome = await self.store.outcome(run_id, task_id)
+        outcome = await self.store.outcome(view.run.id, task_id)
         if outcome is None:
             raise errors.UnknownHandle(
-                f"Task {task_id!r} is {row.state.value}: no result.", hint=NextStep(StepKind.READ_RUN, run_id)
+                f"Task {task_id!r} is {row.state.value}: no result.", hint=NextStep(StepKind.READ_RUN, view.run.id)
             )
         return outcome.model_dump_json(exclude_defaults=True)
 
@@ -329,6 +329,7 @@ def _progress(handover: host_assignments.Handover, *, reused: bool, why: str) ->
         pass_on=handover.news.pass_on,
         unread=handover.news.unread,
         notes_at=handover.news.notes_at,
+        title=record.title,
         plan_id=record.plan_id,
         plan_version=record.plan_version,
         worker=record.worker.value,
@@ -339,5 +340,5 @@ def _progress(handover: host_assignments.Handover, *, reused: bool, why: str) ->
         briefs=briefs,
         replayed=sum(task.cause == transitions.REPLAYED for task in view.tasks),
         poll_after_s=0.0 if handouts or record.state in model.RUN_FINAL else round(pause_s, 1),
-        trace=f"dispatch://runs/{record.id}",
+        trace=f"dispatch://runs/{short_ids.short(record.id)}",
     )

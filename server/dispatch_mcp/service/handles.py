@@ -1,13 +1,16 @@
-"""Handles that a person or a model may type: an id, or `latest` for the newest one of this workspace."""
+"""Handles that a person or a model may type: the beginning of an id, or `latest` for the newest of this workspace."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
-from dispatch_mcp import errors
+from dispatch_mcp import errors, model
 from dispatch_mcp.engine import council_rounds, run_view
+from dispatch_mcp.model import short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.store import queries, sqlite_store
 
 LATEST = "latest"
 LOOKED_AT = 100
@@ -23,18 +26,22 @@ class Handles:
     workspace: str
 
     async def run_id(self, handle: str) -> str:
-        """Returns the id of a run. Raises UnknownHandle when `latest` finds none in this workspace."""
+        """Returns the id of a run, or the handle itself if it begins none.
+
+        Raises:
+            UnknownHandle: it begins several, or it is `latest` and there is none in this workspace.
+        """
         if handle != LATEST:
-            return handle
+            return await self._whole("run", handle)
         for run in await self.store.runs(self.principal, limit=LOOKED_AT):
             if run.workspace == self.workspace:
                 return run.id
         raise _nothing("run", self.workspace)
 
     async def plan_id(self, handle: str) -> str:
-        """Returns the id of a plan. Raises UnknownHandle when `latest` finds none in this workspace."""
+        """Returns the id of a plan as `run_id` does that of a run. Raises UnknownHandle."""
         if handle != LATEST:
-            return handle
+            return await self._whole("plan", handle)
         for plan in await self.store.plans(self.principal, limit=LOOKED_AT):
             if plan.workspace == self.workspace:
                 return plan.id
@@ -47,6 +54,40 @@ class Handles:
     async def look(self, handle: str) -> run_view.RunView:
         """Returns the run that a handle means, for who only looks and waits for no lock. Raises UnknownHandle."""
         return await council_rounds.look(self.store, await self.run_id(handle), self.principal)
+
+    async def named(self, frame: model.Plan, tasks: Sequence[model.Task]) -> model.Plan:
+        """Returns a first version with a title, and its words before the number of its id; later ones as they are."""
+        if frame.version > 1:
+            return frame
+        title = short_ids.first_words(frame.title)
+        title = title or frame.model_copy(update={"title": "", "tasks": tuple(tasks)}).heading
+        return frame.model_copy(update={"title": title, "id": await self.new_plan_id(title, frame.id)})
+
+    async def new_plan_id(self, title: str, number: str) -> str:
+        """Returns an id with that number for a plan of that title; no other one has its short form."""
+        whole = self.compose(title, number)
+        for variant in short_ids.variants(whole):
+            if not await self.store.ids("plan", short_ids.short(variant), self.principal):
+                return variant
+        return whole
+
+    def compose(self, title: str, number: str) -> str:
+        """Returns an id of the words of a title, or of the workspace where it has no plain ones, and a number."""
+        return short_ids.compose(title, number, PurePath(self.workspace).name)
+
+    async def _whole(self, kind: queries.Named, handle: str) -> str:
+        if not handle or short_ids.is_whole(handle):
+            return handle
+        ids = await self.store.ids(kind, handle, self.principal)
+        if handle in ids or not ids:
+            return handle
+        if len(ids) > 1:
+            names = ", ".join(map(short_ids.short, ids))
+            more = ", and others" if len(ids) == queries.MOST_IDS else ""
+            raise errors.UnknownHandle(
+                f"{handle!r} is the beginning of several {kind}s: {names}{more}.", hint="Give more of the one you mean."
+            )
+        return ids[0]
 
 
 def _nothing(kind: str, workspace: str) -> errors.UnknownHandle:

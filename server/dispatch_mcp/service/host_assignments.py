@@ -12,7 +12,7 @@ import anyio
 from dispatch_mcp import errors, model, next_steps
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import attempt_driver, council_rounds, order_builder, run_view, task_kinds
-from dispatch_mcp.model import assignments, records, transitions, work_order
+from dispatch_mcp.model import assignments, records, short_ids, transitions, work_order
 from dispatch_mcp.runs import prompt_builder, report_reader, step_choice, task_isolation
 from dispatch_mcp.service import messaging
 from dispatch_mcp.text import attempt_names
@@ -125,7 +125,7 @@ class HostAssignments:
         of a reviewer always is one: the host that starts several holds none of them.
         """
         kind = task_kinds.kind_of(work.task, work.worker)
-        reference = f"dispatch://runs/{work.run_id}/tasks/{work.task.id}/prompt"
+        reference = f"dispatch://runs/{short_ids.short(work.run_id)}/tasks/{work.task.id}/prompt"
         whole = kind.brief(work)
         subagents = self._subagents(kind, work)
         file = ""

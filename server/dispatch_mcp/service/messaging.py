@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.model import problems, records
+from dispatch_mcp.model import problems, records, short_ids
 from dispatch_mcp.runs import message_rules
 from dispatch_mcp.service import answers, handles
 from dispatch_mcp.store import sqlite_store
@@ -87,7 +87,7 @@ def news(view: run_view.RunView, mail: records.Mail, *, again: bool = False, roo
 
 def notes_at(run_id: str) -> str:
     """Returns where all messages of a run stand whole."""
-    return f"dispatch://runs/{run_id}/messages"
+    return f"dispatch://runs/{short_ids.short(run_id)}/messages"
 
 
 def cut(notes: Sequence[Note], room: int) -> list[Note]:

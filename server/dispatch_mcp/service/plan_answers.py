@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import bounds, problems
+from dispatch_mcp.model import bounds, problems, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import flowchart as diagrams
 from dispatch_mcp.planning import limits, plan_checks, proof_proposals
@@ -22,9 +22,11 @@ def plan_answer(proposal: planner.PlanProposal, words: Words, *, diagram: bool) 
     of a pattern come back: they say which task is whose.
     """
     plan = proposal.plan
-    schedule = plan_checks.answer(proposal.prepared, plan_id=plan.id, version=plan.version, decided=_decided(proposal))
+    schedule = plan_checks.answer(
+        proposal.prepared, plan_id=short_ids.short(plan.id), version=plan.version, decided=_decided(proposal)
+    )
     del schedule["est_min"]  # the schedule's own guess: the forecast says how long it takes, with history and a range
-    answer = {**_added(proposal, words), **schedule}
+    answer = {**_added(proposal, words), "title": plan.title, **schedule}
     answer["forecast"] = plan.forecast
     answer |= proof_proposals.answer(proposal.proofs)
     if proposal.changes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import secrets
 import time
@@ -22,6 +23,7 @@ from dispatch_mcp.model import (
     ports,
     problems,
     records,
+    short_ids,
 )
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import (
@@ -48,8 +50,6 @@ BANDS = confidence.Bands()
 NO_CEILINGS = model.Limits()
 NO_COMMANDS = allowlist.AllowList()
 MAX_OPEN_RUNS = 1_000
-REVIEWERS = "reviewers"
-"""The roster that the reviews of single tasks choose from."""
 
 
 def new_id() -> str:
@@ -131,6 +131,11 @@ class Planner:
     chooser: agent_choice.Chooser | None = None
 
     @property
+    def handles(self) -> handles.Handles:
+        """What handles of this principal mean."""
+        return handles.Handles(self.store, self.principal, self.rules.workspace)
+
+    @property
     def history(self) -> router.History:
         """What past routes have taught."""
         return self.memory.history if self.memory else router.NO_HISTORY
@@ -176,6 +181,7 @@ class Planner:
         pattern: str,
         *,
         request: str = "",
+        title: str = "",
         max_parallel: int | None = None,
         on_conflict: model.Conflict = "serialize",
         roster: str = "",
@@ -193,8 +199,8 @@ class Planner:
         refuse([fault.model_copy(update={"where": graph.place(fault.where)}) for fault in faults])
         additions = {task_id: f"{PATTERN}{name}" for task_id, name in graph.additions.items()}
         frame = self._frame(plan_documents.Document(reading, max_parallel), on_conflict)
-        words = {"request": request, "pattern": self._pattern(pattern), "additions": additions, "roster": roster}
-        proposal = await self._planned(reading, frame.model_copy(update=words))
+        words = {"request": request, "title": title, "pattern": self._pattern(pattern), "roster": roster}
+        proposal = await self._planned(reading, frame.model_copy(update={**words, "additions": additions}))
         return proposal._replace(
             goals={task["id"]: task["do"] for task in graph.tasks if task["id"] not in graph.additions},
         )
@@ -213,6 +219,7 @@ class Planner:
         raw: Sequence[Mapping[str, model.Json]],
         *,
         request: str = "",
+        title: str = "",
         max_parallel: int | None = None,
         on_conflict: model.Conflict = "serialize",
         pattern: str = "",
@@ -220,26 +227,30 @@ class Planner:
     ) -> PlanProposal:
         """Checks, assigns, schedules and stores version 1 of a plan of tasks as a model sends them.
 
+        It is called `title`, or after the first words of the request or of its first task.
+
         Raises:
             PlanRejected: with every problem at once; nothing is stored.
             UnknownHandle: there is no such roster.
         """
         document = plan_documents.Document(await computation.apart(plan_documents.read_tasks, raw), max_parallel)
-        return await self.plan_document(
-            document, request=request, on_conflict=on_conflict, pattern=pattern, roster=roster
-        )
+        words = {"request": request, "title": title, "pattern": pattern, "roster": roster}
+        return await self.plan_document(document, on_conflict=on_conflict, **words)
 
     async def plan_document(
         self,
         document: plan_documents.Document,
         *,
         request: str = "",
+        title: str = "",
         on_conflict: model.Conflict = "serialize",
         plan_id: str = "",
         pattern: str = "",
         roster: str = "",
     ) -> PlanProposal:
-        """Does what `plan` does with a document that has been read; its plan gets `plan_id` or a new id.
+        """Does what `plan` does with a document that has been read.
+
+        The number of its id is `plan_id`, or a new one.
 
         Raises:
             PlanRejected: with every problem at once; nothing is stored.
@@ -247,12 +258,12 @@ class Planner:
         """
         self._agents(roster)
         refuse(await computation.apart(self.check, document.reading))
-        words = {"request": request, "pattern": self._pattern(pattern), "roster": roster}
+        words = {"request": request, "title": title, "pattern": self._pattern(pattern), "roster": roster}
         frame = self._frame(document, on_conflict, plan_id).model_copy(update=words)
         return await self._planned(document.reading, frame)
 
     def _frame(self, document: plan_documents.Document, on_conflict: model.Conflict, plan_id: str = "") -> model.Plan:
-        """Returns the plan of a document without its tasks; it gets `plan_id` or a new id."""
+        """Returns the plan of a document without its tasks; `plan_id` is the number of its id, or a new one."""
         return model.Plan(
             id=plan_id or self.new_id(),
             tasks=(),
@@ -273,7 +284,12 @@ class Planner:
         return proposal
 
     async def plan_file(
-        self, document: plan_documents.Document, *, on_conflict: model.Conflict = "serialize", roster: str = ""
+        self,
+        document: plan_documents.Document,
+        *,
+        on_conflict: model.Conflict = "serialize",
+        title: str = "",
+        roster: str = "",
     ) -> PlanProposal:
         """Does what `plan` does with a document, under a name made of its content: the same one is the same plan.
 
@@ -291,9 +307,9 @@ class Planner:
         settings = [rules.workspace, document.max_parallel, document.timeout_s, on_conflict, *routing]
         plan_id = digests.digest([tasks, *settings, rules.reviews, rules.review_policy])[:32]
         try:
-            plan = await self.store.plan(plan_id, principal=self.principal)
+            plan = await self.store.plan(await self.handles.plan_id(plan_id), principal=self.principal)
         except errors.UnknownHandle:
-            frame = self._frame(document, on_conflict, plan_id).model_copy(update={"roster": roster})
+            frame = self._frame(document, on_conflict, plan_id).model_copy(update={"title": title, "roster": roster})
             return await self._planned(reading, frame)
         schedule = await computation.apart(
             plan_checks.prepare, plan.tasks, max_parallel=plan.max_parallel, workspace=plan.workspace
@@ -329,7 +345,7 @@ class Planner:
             NotAllowed: an open run may not have so many tasks.
             PlanRejected: with every problem at once; nothing is stored.
         """
-        plan_id = await handles.Handles(self.store, self.principal, self.rules.workspace).plan_id(plan_id)
+        plan_id = await self.handles.plan_id(plan_id)
         plan = await self.store.plan(plan_id, principal=self.principal)
         if base_version != plan.version:
             raise await self._stale(plan, base_version)
@@ -379,7 +395,7 @@ class Planner:
         if not roster:
             return
         self._agents(roster)
-        plan_id = await handles.Handles(self.store, self.principal, self.rules.workspace).plan_id(plan_id)
+        plan_id = await self.handles.plan_id(plan_id)
         plan = await self.store.plan(plan_id, principal=self.principal)
         if plan.roster == roster:
             return
@@ -406,7 +422,7 @@ class Planner:
         summary = "; ".join(f"{kind}: {', '.join(ids)}" for kind, ids in changes.items() if ids)
         since = f" Since then: {summary}." if summary else ""
         return errors.StaleVersion(
-            f"Plan {plan.id} is at version {plan.version}, not {base_version}.{since}",
+            f"Plan {short_ids.short(plan.id)} is at version {plan.version}, not {base_version}.{since}",
             hint=f"Send the edits again with base_version={plan.version}.",
             version=plan.version,
             changes=changes,
@@ -424,7 +440,8 @@ class Planner:
         request, safe = await computation.apart(
             self.clean, frame.request, [task for task in tasks_read if task.id not in standing.fixed]
         )
-        frame = frame.model_copy(update={"request": request})
+        frame = frame.model_copy(update={"request": request, "title": self.clean(frame.title, ())[0]})
+        frame = await self.handles.named(frame, safe)
         by_id = {task.id: task for task in safe}
         tasks_read = [by_id.get(task.id, task) for task in tasks_read]
         picks = await self._picks(frame.roster, tasks_read, standing.fixed)
@@ -488,7 +505,7 @@ class Planner:
             self._agents(roster),
             self.history,
             self.rules.bands,
-            self._reviewer,
+            functools.partial(agent_choice.reviewer, self.catalog()),
             self.catalog().general_name,
             every_strategy=self.rules.review_policy == "strict",
         )
@@ -553,32 +570,12 @@ class Planner:
             rules.review_policy,
             rules.reviews,
             rules.review_rounds,
-            self._reviewer,
-            self._council,
+            functools.partial(agent_choice.reviewer, self.catalog()),
+            functools.partial(agent_choice.council, self.catalog()),
             advocate=reviewer_selection.pool(self.catalog()).advocate_name,
             final_ids=frozenset(pinned_ids),
             earlier=earlier,
         )
-
-    def _council(self, tasks: Sequence[model.Task]) -> Sequence[str]:
-        """Returns who judges the change of a run: those who always do, and the two who fit its goals best."""
-        roster = self.catalog()
-        pool = reviewer_selection.pool(roster)
-        names = [agent.name for agent in pool.choice]
-        if not names:
-            return ()
-        goals = "\n".join(task.goal for task in tasks)
-        fitting = [candidate.name for candidate in router.route(goals, roster.roster(REVIEWERS)).ranked]
-        best = [name for name in dict.fromkeys([*fitting, *names]) if name in names]
-        return (*(agent.name for agent in pool.always), *best[: reviewer_selection.SEATS])
-
-    def _reviewer(self, task: model.Task) -> str:
-        """Returns the reviewer who fits a task's goal best, or the one who always takes part."""
-        roster = self.catalog()
-        if REVIEWERS not in roster.rosters:
-            return ""
-        candidates = router.route(task.goal, roster.roster(REVIEWERS)).ranked
-        return candidates[0].name if candidates else ""
 
 
 def refuse(faults: Sequence[problems.Problem]) -> None:

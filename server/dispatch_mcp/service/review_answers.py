@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from dispatch_mcp import model
-from dispatch_mcp.model import records
+from dispatch_mcp.model import records, short_ids
 from dispatch_mcp.model.assignments import Assignment
 from dispatch_mcp.next_steps import NextStep, StepKind, counted, sentences
 from dispatch_mcp.review import council_decision, diff_parts, review_tasks
@@ -67,7 +67,7 @@ class ReviewAnswer(answers.Answer):
     `not_chosen` and `files` are of a choice that was only asked for: what the others scored, and what would be seen.
     """
 
-    run_id: str = ""
+    run_id: short_ids.Handle = ""
     state: str = ""
     outcome: str = ""
     blocks: bool | None = None
@@ -83,7 +83,7 @@ class ReviewAnswer(answers.Answer):
     flags: tuple[str, ...] = ()
     assignments: tuple[Assignment, ...] = ()
     briefs: str = ""
-    mend_plan: str = ""
+    mend_plan: short_ids.Handle = ""
     counts: dict[str, int] = Field(default_factory=dict[str, int])
     next: answers.Step | None = None
     poll_after_s: float = 0.0

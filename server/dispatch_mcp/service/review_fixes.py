@@ -8,7 +8,7 @@ from typing import Final
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import council_rounds, run_view
-from dispatch_mcp.model import records, transitions
+from dispatch_mcp.model import records, short_ids, transitions
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.review import council_decision, rounds
 from dispatch_mcp.service import planner
@@ -36,13 +36,13 @@ async def plan(
         return await _edited(plans, subject, tasks, list(by_owner))
     plan_id = hashlib.sha256(f"mend\0{plans.principal}\0{council_round.run.id}".encode()).hexdigest()[:32]
     try:
-        return (await plans.store.plan(plan_id, principal=plans.principal)).id
+        return (await plans.store.plan(await plans.handles.plan_id(plan_id), principal=plans.principal)).id
     except errors.UnknownHandle:
         document = plan_documents.Document(
             plan_documents.read_tasks([_raw(task.model_copy(update={"deps": ()})) for task in tasks]), None
         )
         fresh = await plans.without_additions().plan_document(
-            document, request=f"Mend the findings of review {council_round.run.id}", plan_id=plan_id
+            document, request=f"Mend the findings of review {short_ids.short(council_round.run.id)}", plan_id=plan_id
         )
         return fresh.plan.id
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import council_rounds, plan_review_attempt, review_attempt, run_view
-from dispatch_mcp.model import bounds
+from dispatch_mcp.model import bounds, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.process import computation
@@ -161,7 +161,7 @@ class Council:
         decision = await self.rounds.decision(council_round)
         if decision is None:
             raise errors.InputError(
-                f"Review {council_round.run.id} is not over.",
+                f"Review {short_ids.short(council_round.run.id)} is not over.",
                 hint="Wait for its decision; then waive what should not block.",
             )
         ids = [item.id for item in decision.findings]
@@ -202,7 +202,8 @@ class Council:
         decision = await self.rounds.decision(before)
         if decision is None:
             raise errors.InputError(
-                f"Review {before.run.id} is not over.", hint=NextStep(StepKind.FINISH_REVIEW, before.run.id)
+                f"Review {short_ids.short(before.run.id)} is not over.",
+                hint=NextStep(StepKind.FINISH_REVIEW, before.run.id),
             )
         if before.is_last:
             raise errors.NotAllowed(
@@ -361,7 +362,7 @@ class Council:
 
     async def _is_new(self, plan_id: str) -> bool:
         try:
-            await self.store.plan(plan_id, principal=self.handles.principal)
+            await self.store.plan(await self.handles.plan_id(plan_id), principal=self.handles.principal)
         except errors.UnknownHandle:
             return True
         return False

@@ -83,8 +83,10 @@ class RunStarts:
         # follow the plan; when all are over, one more than those begins.
         own_keys = [key for key in open_keys if key.startswith(f"{plan.id}:") and key.split(":")[2:3] == [kind]]
         own_key = next(iter(own_keys), f"{plan.id}:{plan.version}:{kind}:{finished_runs}")
+        title = plan.heading
         new = records.NewRun(
-            id=self.new_id(),
+            id=self.handles.compose(title, self.new_id()),
+            title=title,
             plan_id=plan.id,
             plan_version=plan.version,
             worker=worker,

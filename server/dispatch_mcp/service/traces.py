@@ -13,8 +13,8 @@ import anyio.to_thread
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.agents import a2a_card
 from dispatch_mcp.engine import council_rounds, executor, run_view
-from dispatch_mcp.model import TaskState, WorkerKind, like_failures, records, transitions
-from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.model import TaskState, WorkerKind, like_failures, records, short_ids, transitions
+from dispatch_mcp.next_steps import NextStep, StepKind, age
 from dispatch_mcp.planning import flowchart, plan_checks
 from dispatch_mcp.process import computation
 from dispatch_mcp.runs import budget, capsules, step_choice
@@ -51,14 +51,11 @@ async def overview(store: sqlite_store.Store, principal: str, *, all_runs: bool,
     """Returns the principal's runs, newest first: the open ones, or all of them."""
     runs = await store.runs(principal, open_only=not all_runs, limit=PAGE, after=after)
     ownerless = frozenset(await store.adoptable(limit=MOST_OWNERLESS))
+    work = await store.open_work([run.id for run in runs if run.state not in model.RUN_FINAL])
+    now = store.now()
     lines = [
-        answers.RunLine(
-            run_id=run.id,
-            state=run.state,
-            plan_id=run.plan_id,
-            counts=run.counts,
-            updated=iso(run.updated_at),
-            ownerless=run.id in ownerless and not run.paused,
+        _run_line(run, work.get(run.id, {}), now).model_copy(
+            update={"ownerless": run.id in ownerless and not run.paused}
         )
         for run in runs
     ]
@@ -66,6 +63,22 @@ async def overview(store: sqlite_store.Store, principal: str, *, all_runs: bool,
     cursor = runs[-1].id if len(runs) == PAGE else ""
     context = saving(*await store.context_tokens(principal))
     return answers.Trace(runs=tuple(lines), context=context, cursor=cursor, next=step)
+
+
+def _run_line(run: records.RunRecord, work: records.OpenWork, now: float) -> answers.RunLine:
+    final = sum(count for state, count in run.counts.items() if TaskState(state) in model.TASK_FINAL)
+    return answers.RunLine(
+        run_id=run.id,
+        title=run.title,
+        state=run.state,
+        workspace=run.workspace,
+        age=age(now - run.created_at),
+        progress=f"{final} of {sum(run.counts.values())}",
+        waits=step_choice.waits(run.state, work),
+        plan_id=run.plan_id,
+        counts=run.counts,
+        updated=iso(run.updated_at),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +347,9 @@ def _head(view: run_view.RunView, **fields: object) -> answers.Trace:
     run = view.run
     head = answers.Trace(
         run_id=run.id,
+        title=run.title,
+        workspace=run.workspace,
+        age=age(view.now - run.created_at),
         state=run.state.value,
         plan_id=run.plan_id,
         plan_version=run.plan_version,
@@ -420,5 +436,5 @@ def _result_line(
         proposed_edits=outcome.handoff.proposed_edits,
         output=outcome.output if fits else None,
         truncated=full and outcome.output is not None and not fits,
-        ref=f"dispatch://runs/{run_id}/tasks/{task.id}/result" if outcome.output is not None else "",
+        ref=f"dispatch://runs/{short_ids.short(run_id)}/tasks/{task.id}/result" if outcome.output is not None else "",
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from dispatch_mcp.model import short_ids
 from dispatch_mcp.store import blobs, sqlite
 
-_RUN = re.compile(r"[0-9a-f]{32}")
 _TASK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -40,6 +40,6 @@ class FileBriefs:
             return ""
 
     def _path(self, run_id: str, task_id: str, attempt: int) -> Path | None:
-        if not _RUN.fullmatch(run_id) or not _TASK.fullmatch(task_id):
+        if not short_ids.is_whole(run_id) or not _TASK.fullmatch(task_id):
             return None
         return self._folder / run_id / f"{task_id}-{attempt}.md"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from dispatch_mcp import model
-from dispatch_mcp.model import like_failures, ports, records, transitions
+from dispatch_mcp.model import like_failures, ports, records, short_ids, transitions
 from dispatch_mcp.runs import state_machine
 from dispatch_mcp.store import codec, messages, owner_locks, plan_shelf, samples, table_rows
 from dispatch_mcp.store.reader import Reader, Row
+
+Named = Literal["run", "plan"]
+"""What has an id that people give."""
 
 MOST_FAILURES = 500
 """Failures of a run that are compared with each other."""
@@ -35,6 +39,15 @@ WHERE principal = ?1 AND version = (SELECT max(version) FROM plan WHERE id = new
   AND rowid < coalesce((SELECT max(rowid) FROM plan WHERE id = ?2), 9223372036854775807)
 ORDER BY rowid DESC LIMIT ?3
 """
+# The first is found by an index; the second, of the digits at the end, looks at all ids of a principal.
+_IDS = """
+SELECT DISTINCT id FROM {table} WHERE principal = ?1 AND id >= ?2 AND id < ?2 || char(1114111) LIMIT {most}
+"""
+_IDS_BY_NUMBER = (
+    "SELECT DISTINCT id FROM {table} WHERE principal = ?1 AND substr(id, -32, length(?2)) = ?2 LIMIT {most}"
+)
+MOST_IDS = 6
+"""Ids that a handle may begin before it is not worth naming more of them."""
 _TASKS = """
 SELECT task.id, position, task.worker, task.state, attempt, failures, crashes, ready_at, result, cause, rounds,
   stand_ins, false_starts
@@ -86,6 +99,11 @@ SELECT task.id, attempt.attempt, attempt.state, attempt.worker, started_at, ende
 FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
 WHERE run.id = ?1 AND task.id = coalesce(?2, task.id) ORDER BY started_at, task.no, attempt.attempt
 """  # noqa: S608  # constants
+_OPEN_WORK = """
+SELECT run.id, task.worker, task.state, count(*) FROM json_each(?) AS wanted
+JOIN run ON run.id = wanted.value JOIN task ON task.run = run.no
+WHERE task.state IN ('ready', 'running') AND cause <> 'removed' GROUP BY run.id, task.worker, task.state
+"""
 _EVENTS = """
 SELECT seq, kind, at, task, attempt, data FROM event
 WHERE run = (SELECT no FROM run WHERE id = ?) AND seq > ? ORDER BY seq LIMIT ?
@@ -151,6 +169,22 @@ _INBOX = """
 SELECT id, sender, recipient, kind, text, at, read FROM message
 WHERE run = (SELECT no FROM run WHERE id = ?1) AND recipient = coalesce(?2, recipient) ORDER BY id
 """
+
+
+_IDS_IN: Mapping[Named, tuple[str, str]] = {
+    table: (_IDS.format(table=table, most=MOST_IDS), _IDS_BY_NUMBER.format(table=table, most=MOST_IDS))
+    for table in ("run", "plan")
+}
+
+
+async def ids(reader: Reader, kind: Named, handle: str, principal: str) -> list[str]:
+    """Returns the ids that begin with a handle, or else those whose number does; a few of many."""
+    cells = (codec.clean(principal), codec.clean(handle))
+    by_words, by_number = _IDS_IN[kind]
+    rows = await reader.rows(by_words, cells)
+    if not rows and short_ids.is_number(handle):
+        rows = await reader.rows(by_number, cells)
+    return [str(row[0]) for row in rows]
 
 
 async def plan(
@@ -244,6 +278,15 @@ async def plan_to_run(reader: Reader, shelf: plan_shelf.Shelf, plan_id: str, pri
     version, finished_count, keys = rows[0]
     newest = await _version(reader, shelf, plan_id, _number(version))
     return records.PlanToRun(newest, _number(finished_count), tuple(json.loads(str(keys))))
+
+
+async def open_work(reader: Reader, run_ids: Iterable[str]) -> dict[str, records.OpenWork]:
+    """Returns how many tasks of each run are ready or at work, by who does them."""
+    work: dict[str, dict[tuple[model.WorkerKind, model.TaskState], int]] = {}
+    for run_id, worker, state, count in await reader.rows(_OPEN_WORK, (json.dumps([*map(codec.clean, run_ids)]),)):
+        key = table_rows.KINDS[str(worker)], table_rows.STATES[str(state)]
+        work.setdefault(str(run_id), {})[key] = _number(count)
+    return dict(work)
 
 
 async def finished_runs(reader: Reader, plan_id: str, principal: str) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import records, transitions
+from dispatch_mcp.model import records, short_ids, transitions
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import ledger, request_reuse, state_machine
 from dispatch_mcp.store import codec, failpoints, finished_work, messages, owner_locks, plan_shelf, samples, table_rows
@@ -36,7 +36,8 @@ half a second) or two processes that did not read it in the order in which they 
 _SELECT_PLAN = "SELECT document FROM plan WHERE id = ? AND version = ?"
 _SELECT_REQUEST = """
 SELECT id, (SELECT data FROM event WHERE run = no AND seq = 1),
-  (SELECT document FROM plan WHERE id = ?3 AND version = ?4 AND principal = ?1)
+  (SELECT document FROM plan WHERE id = ?3 AND version = ?4 AND principal = ?1),
+  (SELECT 1 FROM run WHERE principal = ?1 AND id >= ?5 AND id < ?5 || char(1114111) LIMIT 1)
 FROM (SELECT 1) LEFT JOIN run ON principal = ?1 AND request_key = ?2 AND request_key <> ''
 """
 _LEASED = "SELECT no FROM task WHERE run = ? AND worker = 'host' AND state = 'running'"
@@ -127,7 +128,8 @@ class Runs:
         """
         request = (codec.clean(new.principal), codec.clean(new.request_key))
         plan_key = (codec.clean(new.plan_id), new.plan_version)
-        run_id, birth, document = conn.execute(_SELECT_REQUEST, (*request, *plan_key)).fetchone()
+        cells = (*request, *plan_key, codec.clean(short_ids.short(new.id)))
+        run_id, birth, document, twin = conn.execute(_SELECT_REQUEST, cells).fetchone()
         if run_id is not None:
             run = table_rows.record_of_cells(conn.execute(_SELECT_RECORD, (run_id,)).fetchone())
             request_reuse.refuse(new, run, codec.load_map(birth))
@@ -135,6 +137,8 @@ class Runs:
         if document is None:
             raise table_rows.unknown_plan(new.plan_id, new.plan_version)
         plan = self._shelf.get(plan_key) or self._shelf.put(plan_key, document)
+        if twin is not None:
+            new = new.model_copy(update={"id": table_rows.free_id(conn, new)})
         return self._begin(conn, new, plan), True
 
     def _begin(self, conn: sqlite3.Connection, new: records.NewRun, plan: model.Plan) -> records.RunRecord:

@@ -247,11 +247,19 @@ class Store:
         """Returns the newest attempt of a task with what earlier ones have left it."""
         return await queries.newest_attempt(self._reader, run_id, task_id)
 
+    async def ids(self, kind: queries.Named, handle: str, principal: str) -> list[str]:
+        """Returns the ids of a principal's runs or plans that begin with a handle, or whose number does; a few."""
+        return await queries.ids(self._reader, kind, handle, principal)
+
     async def runs(
         self, principal: str, *, open_only: bool = False, limit: int = 20, after: str = ""
     ) -> list[records.RunRecord]:
         """Returns runs, latest first, behind the run `after`."""
         return await queries.runs(self._reader, principal, open_only=open_only, limit=limit, after=after)
+
+    async def open_work(self, run_ids: Iterable[str]) -> dict[str, records.OpenWork]:
+        """Returns how many tasks of each of these runs are ready or at work, by who does them."""
+        return await queries.open_work(self._reader, run_ids)
 
     async def finished_runs(self, plan_id: str, *, principal: str) -> int:
         """Returns how many runs of a plan are over."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import bounds, records, transitions
+from dispatch_mcp.model import bounds, records, short_ids, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.store import codec
 
@@ -57,6 +57,7 @@ class RunRow(NamedTuple):
     updated_at: float
     finished_at: float | None
     verdict: str
+    title: str
 
 
 RUN_COLUMNS = ", ".join(RunRow._fields)
@@ -72,10 +73,11 @@ SELECT_TASKS = (
 
 _NEWEST_PLAN = "SELECT version, principal FROM plan WHERE id = ? ORDER BY version DESC LIMIT 1"
 _INSERT_PLAN = "INSERT INTO plan (id, version, principal, document, created_at) VALUES (?, ?, ?, ?, ?)"
+_SAME_NAME = "SELECT 1 FROM run WHERE principal = ?1 AND id >= ?2 AND id < ?2 || char(1114111) LIMIT 1"
 _INSERT_RUN = """
 INSERT INTO run (id, plan_id, plan_version, principal, request_key, state, worker, workspace, dry_run, fresh, limits,
-  server_driven, created_at, updated_at)
-VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?)
+  server_driven, created_at, updated_at, title)
+VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _RETURN_RUN = f"RETURNING {RUN_COLUMNS}, (SELECT coalesce(max(no), 0) + 1 FROM task)"  # noqa: S608  # constants
 _UPDATE_RUN = """
@@ -138,12 +140,13 @@ def run_row(conn: sqlite3.Connection, run_id: str) -> RunRow:
 
 def unknown_run(run_id: str) -> errors.UnknownHandle:
     """Returns the answer for a run that does not exist or belongs to somebody else: the same for both."""
-    return errors.UnknownHandle(f"There is no run {run_id!r}.", hint=NextStep(StepKind.LIST_RUNS))
+    return errors.UnknownHandle(f"There is no run {short_ids.short(run_id)!r}.", hint=NextStep(StepKind.LIST_RUNS))
 
 
 def unknown_plan(plan_id: str, version: int | None = None) -> errors.UnknownHandle:
     """Returns the answer for a plan that does not exist or belongs to somebody else: the same for both."""
-    plan_name = f"plan {plan_id!r}" if version is None else f"version {version} of plan {plan_id!r}"
+    name = short_ids.short(plan_id)
+    plan_name = f"plan {name!r}" if version is None else f"version {version} of plan {name!r}"
     return errors.UnknownHandle(f"There is no {plan_name}.", hint=NextStep(StepKind.MAKE_PLAN))
 
 
@@ -195,6 +198,15 @@ def figures_beyond(cells: Sequence[model.Json]) -> tuple[str, ...]:
     return tuple(name for (name, most), cell in names if cell is not None and not 0 <= cell <= most)
 
 
+def free_id(conn: sqlite3.Connection, new: records.NewRun) -> str:
+    """Returns the id of a new run, or one beside it if the principal has another run of the same short form."""
+    for variant in short_ids.variants(new.id):
+        name = codec.clean(short_ids.short(variant))
+        if conn.execute(_SAME_NAME, (codec.clean(new.principal), name)).fetchone() is None:
+            return variant
+    return new.id
+
+
 def insert_run(
     conn: sqlite3.Connection, new: records.NewRun, worker: str, *, server_driven: bool, now: float
 ) -> tuple[RunRow, int]:
@@ -202,7 +214,7 @@ def insert_run(
     text = codec.clean
     values = (text(new.id), text(new.plan_id), new.plan_version, text(new.principal), text(new.request_key), worker)
     flags = (text(new.workspace), new.dry_run, new.fresh, codec.dump(new.limits), server_driven, now, now)
-    (row,) = conn.execute(_INSERT_RUN + _RETURN_RUN, values + flags).fetchall()
+    (row,) = conn.execute(_INSERT_RUN + _RETURN_RUN, (*values, *flags, text(new.title))).fetchall()
     return RunRow._make(row[:-1]), row[-1]
 
 
@@ -225,7 +237,7 @@ def insert_plan(conn: sqlite3.Connection, row: PlanRow, base_version: int | None
     if row.version != newest + 1 or base_version not in (None, newest):
         base = row.version - 1 if base_version is None else base_version
         raise errors.StaleVersion(
-            f"Plan {row.id!r} is at version {newest}; this change was made to version {base}.",
+            f"Plan {short_ids.short(row.id)!r} is at version {newest}; this change was made to version {base}.",
             hint=f"Read version {newest} and make the change again.",
         )
     conn.execute(_INSERT_PLAN, row)

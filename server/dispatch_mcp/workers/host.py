@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from dispatch_mcp.model import assignments, model_names, work_order
+from dispatch_mcp.model import assignments, model_names, short_ids, work_order
 from dispatch_mcp.runs import prompt_builder
 from dispatch_mcp.text import escape
 
@@ -123,8 +123,9 @@ def description(work: work_order.WorkOrder) -> str:
 
 def _pointer(work: work_order.WorkOrder, prompt_ref: str, prompt_file: str) -> str:
     """Returns what a subagent is told whose prompt is too long to pass through the host."""
+    run = short_ids.short(work.run_id)
     return (
-        f"Your task is {work.task.id} of run {work.run_id}: {escape.one_line(work.task.goal, limit=300)}\n\n"
+        f"Your task is {work.task.id} of run {run}: {escape.one_line(work.task.goal, limit=300)}\n\n"
         f"Before anything else read the MCP resource {prompt_ref} of the server `dispatch-mcp`"
         f"{f', or the file {prompt_file}' if prompt_file else ''}. It holds GOAL, CONSTRAINTS, CONTEXT and OUTPUT. "
         "Carry it out exactly and answer in the form that its OUTPUT asks for. "

@@ -9,10 +9,10 @@ import sys
 import anyio
 
 from dispatch_mcp import configuration
-from dispatch_mcp.cli import console
+from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.cli.commands import approve
 from dispatch_mcp.git import apply_rules
-from dispatch_mcp.model import merge_offer
+from dispatch_mcp.model import merge_offer, short_ids
 from dispatch_mcp.service import checkouts
 
 
@@ -25,7 +25,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
         approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
     offer = anyio.run(checkouts.offer, setup.settings, options.run, options.expect)
     if options.json:
-        console.emit(offer.model_dump(mode="json", exclude_defaults=True))
+        console.emit(offer.model_dump(mode="json", exclude_defaults=True, context=shell_wording.words))
     else:
         console.say(apply_rules.describe_offer(offer), style="bold")
         for line in advice(offer):
@@ -41,4 +41,4 @@ def advice(offer: merge_offer.Offer) -> list[str]:
     why = apply_rules.obstacle(offer)
     if why:
         return [*lines, *why]
-    return [*lines, f"Do it: dispatch-mcp apply {offer.run_id} --expect {offer.revision[:12]}"]
+    return [*lines, f"Do it: dispatch-mcp apply {short_ids.short(offer.run_id)} --expect {offer.revision[:12]}"]

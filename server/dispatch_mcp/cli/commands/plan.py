@@ -14,7 +14,7 @@ import anyio
 
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, plan_writer, shell_wording
-from dispatch_mcp.model import WorkerKind
+from dispatch_mcp.model import WorkerKind, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_documents, proof_proposals
 from dispatch_mcp.planning.drafts import pattern_graphs, patterns, plan_offer
@@ -46,7 +46,7 @@ async def _plan(
 ) -> planner.PlanProposal:
     settings, roster = catalog_arguments.with_roster(settings, options.roster)
     async with composition.open_dispatcher(settings, drives=False) as app:
-        return await app.plans.plan_file(document, on_conflict=options.on_conflict, roster=roster)
+        return await app.plans.plan_file(document, on_conflict=options.on_conflict, title=options.title, roster=roster)
 
 
 def _from_request(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
@@ -91,7 +91,12 @@ async def _of_parts(options: argparse.Namespace, settings: configuration.Setting
     settings, roster = catalog_arguments.with_roster(settings, options.roster)
     async with composition.open_dispatcher(settings, drives=False) as app:
         return await app.plans.plan_parts(
-            options.part, options.pattern, request=options.request, on_conflict=options.on_conflict, roster=roster
+            options.part,
+            options.pattern,
+            request=options.request,
+            title=options.title,
+            on_conflict=options.on_conflict,
+            roster=roster,
         )
 
 
@@ -153,6 +158,7 @@ def _show(proposal: planner.PlanProposal, settings: configuration.Settings) -> N
     for task_id, choice in proposal.decided.items():
         sure = f", confidence {choice['conf']:.2f}" if "conf" in choice else ""
         console.say(f"{task_id}: {choice['agent']} ({choice['model']}){sure}")
+    name = short_ids.short(plan.id)
     console.say(f"critical path: {' → '.join(schedule.critical_path)}", style="bold")
     console.say(_expected(plan))
     for edge in schedule.added_edges:
@@ -161,7 +167,7 @@ def _show(proposal: planner.PlanProposal, settings: configuration.Settings) -> N
         console.say(f"{notice.code}: {notice.message}", style="yellow")
     for line in _proofs(proposal.proofs, settings):
         console.say(line, style="yellow")
-    console.say(f"plan {plan.id}, version {plan.version}: run it with `dispatch-mcp run {plan.id}`")
+    console.say(f"plan {name}, version {plan.version}: run it with `dispatch-mcp run {name}`")
 
 
 def _proofs(proofs: proof_proposals.Proposals, settings: configuration.Settings) -> Iterator[str]:

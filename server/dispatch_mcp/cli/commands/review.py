@@ -12,7 +12,7 @@ import anyio
 import dispatch_mcp
 from dispatch_mcp import composition, configuration, errors
 from dispatch_mcp.cli import clean_output, console, input_files, logs, shell_wording
-from dispatch_mcp.model import WorkerKind
+from dispatch_mcp.model import WorkerKind, short_ids
 from dispatch_mcp.review import sarif
 from dispatch_mcp.service import dispatcher, review_answers, reviews
 
@@ -103,7 +103,7 @@ async def _reviewed(
         return review
     if not options.json and options.sarif != "-":
         names = ", ".join(line.name for line in review.reviewers)
-        console.note(f"review {review.run_id}: {names} look at {review.of}", style="bold")
+        console.note(f"review {short_ids.short(review.run_id)}: {names} look at {review.of}", style="bold")
     async for _ in app.engine.events(review.run_id):
         pass
     return await council.look(review.run_id) or review

@@ -14,11 +14,12 @@ import rich.table
 from dispatch_mcp import composition, configuration, errors, model, next_steps, worker_setup
 from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, shell_wording
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, transitions
+from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, short_ids, transitions
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.service import dispatcher, plan_answers
 
-PLAN_ID = re.compile(r"^[0-9a-f]{32}$")
+PLAN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*-?")
+"""How the beginning of a plan's id looks; names of files have a point or a slash, or are files."""
 MOST_NAMES = 5
 """Tasks that a refusal names."""
 LIVE_ROWS = 12
@@ -33,7 +34,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     With `--strict`, what was only claimed is less too.
     """
     worker = _worker(options)
-    names_plan = PLAN_ID.fullmatch(options.file) and not Path(options.file).exists()
+    names_plan = PLAN.fullmatch(options.file) and not Path(options.file).exists()
     document = None if names_plan else input_files.read(options.file)
     try:
         return anyio.run(_main, options, setup, document, worker)
@@ -55,7 +56,7 @@ async def _main(
             plan_id = options.file
             await app.plans.route_in(plan_id, roster)
         else:
-            plan_id = await _planned(app, document, roster, quiet=options.quiet)
+            plan_id = await _planned(app, document, options, roster)
         if document is not None and document.trace_dir and not options.trace_dir and not options.quiet:
             console.note(f"config.trace_dir {document.trace_dir!r} is only a hint; choose a folder with --trace-dir.")
         if not options.dry_run:
@@ -76,10 +77,12 @@ def _worker(options: argparse.Namespace) -> WorkerKind | None:
         ) from None
 
 
-async def _planned(app: dispatcher.Dispatcher, document: plan_documents.Document, roster: str, *, quiet: bool) -> str:
+async def _planned(
+    app: dispatcher.Dispatcher, document: plan_documents.Document, options: argparse.Namespace, roster: str
+) -> str:
     """Returns the plan of a document, the same that planning it alone gives, and says what was added to it."""
-    proposal = await app.plans.plan_file(document, roster=roster)
-    if proposal.additions and not quiet:
+    proposal = await app.plans.plan_file(document, title=options.title, roster=roster)
+    if proposal.additions and not options.quiet:
         rows = ", ".join(f"{task_id} ({why})" for task_id, why in proposal.additions.items())
         console.note(f"added: {rows}. {shell_wording.words(plan_answers.refusal_step(proposal))}")
     return proposal.plan.id
@@ -119,7 +122,9 @@ async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id:
     run_id = progress.run_id
     if not options.quiet:
         word = "resuming" if progress.reused else "started"
-        console.note(f"{word} run {run_id}" + (" (simulated)" if progress.simulated else ""), style="bold")
+        console.note(
+            f"{word} run {short_ids.short(run_id)}" + (" (simulated)" if progress.simulated else ""), style="bold"
+        )
         if progress.why_worker and not progress.simulated and options.worker == "auto":
             console.note(progress.why_worker)
     await _follow(app, run_id, quiet=options.quiet)
@@ -213,7 +218,7 @@ async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: 
         **({"proof": proof} if proof else {}),
         **answer,
         **({} if view.run.state is RunState.SUCCEEDED else {"state": view.run.state.value}),
-        "correlation_id": run_id,
+        "correlation_id": short_ids.short(run_id),
         **({"simulated": True} if simulation else {}),
         **({"losses": list(losses)} if losses else {}),
     }
@@ -230,7 +235,7 @@ def _trace(
     attempts: list[records.AttemptRecord],
 ) -> dict[str, model.Json]:
     return {
-        "correlation_id": view.run.id,
+        "correlation_id": short_ids.short(view.run.id),
         "task": task._asdict(),
         "attempts": [attempt.model_dump(mode="json") for attempt in attempts if attempt.task_id == task.id],
         "outcome": outcome.model_dump(mode="json") if outcome else None,

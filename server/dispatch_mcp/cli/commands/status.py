@@ -8,6 +8,7 @@ import anyio
 
 from dispatch_mcp import configuration, next_steps
 from dispatch_mcp.cli import console, shell_wording
+from dispatch_mcp.model import short_ids
 from dispatch_mcp.next_steps import NextStep
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import budget
@@ -29,9 +30,20 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 
 
 def _show_runs(trace: answers.Trace) -> None:
-    rows = [(line.run_id, _state(line), counts(line.counts), line.updated) for line in trace.runs]
+    rows = [
+        (
+            short_ids.short(line.run_id),
+            line.title,
+            _state(line),
+            line.progress,
+            line.age,
+            "; ".join(line.waits),
+            line.workspace,
+        )
+        for line in trace.runs
+    ]
     if rows:
-        console.show(("run", "state", "tasks", "updated"), rows)
+        console.show(("run", "title", "state", "done", "age", "waits for", "workspace"), rows)
     else:
         console.say(_advice(trace.next))
     if trace.context:
@@ -48,14 +60,16 @@ def show_steered(answer: answers.SteeringAnswer, *, as_json: bool) -> None:
     if as_json:
         console.emit(answer.wire(shell_wording.words))
         return
-    console.say(f"run {answer.run_id}: {answer.state.value} ({counts(answer.counts)})", style="bold")
+    console.say(f"run {short_ids.short(answer.run_id)}: {answer.state.value} ({counts(answer.counts)})", style="bold")
     console.say(_advice(answer.next))
 
 
 def show_run(trace: answers.Trace) -> None:
     """Prints one run: state, tasks, why something waits, what next."""
     show_proof(trace)
-    console.say(f"run {trace.run_id}: {trace.state}{' (simulated)' if trace.simulated else ''}", style="bold")
+    name = short_ids.short(trace.run_id)
+    console.say(f"run {name}: {trace.state}{' (simulated)' if trace.simulated else ''}", style="bold")
+    console.say("; ".join(filter(None, (trace.title, f"begun {trace.age} ago", trace.workspace))))
     rows = [
         (task.id, task.state, task.worker, task.agent, str(task.attempts), f"{task.seconds:.1f}", note_of(task, trace))
         for task in trace.tasks

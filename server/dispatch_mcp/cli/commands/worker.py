@@ -10,7 +10,7 @@ import anyio
 from dispatch_mcp import composition, configuration, errors, model, next_steps
 from dispatch_mcp.cli import console, logs
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.model import records
+from dispatch_mcp.model import records, short_ids
 from dispatch_mcp.service import dispatcher
 
 LOOK_S = 0.5
@@ -54,7 +54,7 @@ async def _work(app: dispatcher.Dispatcher, options: argparse.Namespace, states:
         active = app.engine.driven_runs
         for run_id in active - states.keys():
             states[run_id] = model.RunState.RUNNING.value
-            _say(options, f"run {run_id}: going on with it")
+            _say(options, f"run {short_ids.short(run_id)}: going on with it")
         for run_id in [run_id for run_id, state in states.items() if state not in model.RUN_FINAL]:
             await _follow(app, options, states, run_id)
         if active:
@@ -71,7 +71,7 @@ async def _follow(app: dispatcher.Dispatcher, options: argparse.Namespace, state
     if state != states[run_id]:
         states[run_id] = state
         proof = next_steps.proof(view.next_step())
-        _say(options, f"run {run_id}: {f'{proof}, ' if proof else ''}{state}")
+        _say(options, f"run {short_ids.short(run_id)}: {f'{proof}, ' if proof else ''}{state}")
 
 
 def _say(options: argparse.Namespace, text: str) -> None:

@@ -8,8 +8,9 @@ import functools
 import anyio
 
 from dispatch_mcp import configuration
-from dispatch_mcp.cli import console
+from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.git import worktree_leftovers
+from dispatch_mcp.model import short_ids
 from dispatch_mcp.service import checkouts
 
 
@@ -18,7 +19,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     prune = options.what == "prune"
     leftovers = anyio.run(functools.partial(checkouts.left_over, setup.settings, prune=prune))
     if options.json:
-        console.emit(leftovers.model_dump(mode="json", exclude_defaults=True))
+        console.emit(leftovers.model_dump(mode="json", exclude_defaults=True, context=shell_wording.words))
         return console.OK
     show(leftovers, prune=prune)
     return console.OK
@@ -41,8 +42,8 @@ def show(leftovers: worktree_leftovers.Leftovers, *, prune: bool) -> None:
 
 
 def _row(tree: worktree_leftovers.LeftWorktree) -> tuple[str, ...]:
-    return tree.run[:12], tree.task, str(tree.attempt), "left over" if tree.left else "in use", tree.note
+    return short_ids.short(tree.run), tree.task, str(tree.attempt), "left over" if tree.left else "in use", tree.note
 
 
 def _line(work: worktree_leftovers.LeftRun) -> tuple[str, ...]:
-    return work.run[:12], work.merged[:12], work.fate, str(work.conflicts or ""), str(work.kept or "")
+    return short_ids.short(work.run), work.merged[:12], work.fate, str(work.conflicts or ""), str(work.kept or "")
