@@ -113,7 +113,7 @@ async def _refuse_without_workers(
     raise errors.WorkerError(
         f"Nobody here can do {ids}: {reason}. Nothing was started.",
         hint="Set ANTHROPIC_API_KEY or install Claude Code; see the flow with --dry-run; or ask your assistant to "
-        f"dispatch plan {plan.id}.",
+        f"dispatch plan {short_ids.short(plan.id)}.",
     )
 
 
