@@ -34,12 +34,6 @@ STEP_BACK_S = 1.0
 half a second) or two processes that did not read it in the order in which they wrote."""
 
 _SELECT_PLAN = "SELECT document FROM plan WHERE id = ? AND version = ?"
-_SELECT_REQUEST = """
-SELECT id, (SELECT data FROM event WHERE run = no AND seq = 1),
-  (SELECT document FROM plan WHERE id = ?3 AND version = ?4 AND principal = ?1),
-  (SELECT 1 FROM run WHERE principal = ?1 AND id >= ?5 AND id < ?5 || char(1114111) LIMIT 1)
-FROM (SELECT 1) LEFT JOIN run ON principal = ?1 AND request_key = ?2 AND request_key <> ''
-"""
 _LEASED = "SELECT no FROM task WHERE run = ? AND worker = 'host' AND state = 'running'"
 _EXPIRED = """
 SELECT task.id FROM task JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
@@ -129,7 +123,7 @@ class Runs:
         request = (codec.clean(new.principal), codec.clean(new.request_key))
         plan_key = (codec.clean(new.plan_id), new.plan_version)
         cells = (*request, *plan_key, codec.clean(short_ids.short(new.id)))
-        run_id, birth, document, twin = conn.execute(_SELECT_REQUEST, cells).fetchone()
+        run_id, birth, document, twin = conn.execute(table_rows.SELECT_REQUEST, cells).fetchone()
         if run_id is not None:
             run = table_rows.record_of_cells(conn.execute(_SELECT_RECORD, (run_id,)).fetchone())
             request_reuse.refuse(new, run, codec.load_map(birth))

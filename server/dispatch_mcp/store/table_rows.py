@@ -73,6 +73,12 @@ SELECT_TASKS = (
 
 _NEWEST_PLAN = "SELECT version, principal FROM plan WHERE id = ? ORDER BY version DESC LIMIT 1"
 _INSERT_PLAN = "INSERT INTO plan (id, version, principal, document, created_at) VALUES (?, ?, ?, ?, ?)"
+SELECT_REQUEST = """
+SELECT id, (SELECT data FROM event WHERE run = no AND seq = 1),
+  (SELECT document FROM plan WHERE id = ?3 AND version = ?4 AND principal = ?1),
+  (SELECT 1 FROM run WHERE principal = ?1 AND id >= ?5 AND id < ?5 || char(1114111) LIMIT 1)
+FROM (SELECT 1) LEFT JOIN run ON principal = ?1 AND request_key = ?2 AND request_key <> ''
+"""
 _SAME_NAME = "SELECT 1 FROM run WHERE principal = ?1 AND id >= ?2 AND id < ?2 || char(1114111) LIMIT 1"
 _INSERT_RUN = """
 INSERT INTO run (id, plan_id, plan_version, principal, request_key, state, worker, workspace, dry_run, fresh, limits,
