@@ -67,7 +67,7 @@ def of_tasks(tasks: Sequence[model.Task]) -> Iterator[problems.Notice]:
     if hollow:
         yield _about("empty_folder", hollow, "git keeps no empty folder: have a file such as `.gitkeep` made in it.")
     if len(tasks) > 1:
-        silent = [task.id for task in tasks if not task.files and says_to_write(task)]
+        silent = [task.id for task in tasks if not (task.files or task.joins or task.reviews) and says_to_write(task)]
         if silent:
             yield _about("no_files_declared", silent, "No `files`: write conflicts with these cannot be seen.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from pydantic import ValidationError
 
@@ -26,7 +26,7 @@ def plan_answer(proposal: planner.PlanProposal, words: Words, *, diagram: bool) 
         proposal.prepared, plan_id=short_ids.short(plan.id), version=plan.version, decided=_decided(proposal)
     )
     del schedule["est_min"]  # the schedule's own guess: the forecast says how long it takes, with history and a range
-    answer = {**_added(proposal, words), "title": plan.title, **schedule}
+    answer = {**_added(proposal, words), "title": plan.title, **_without_seats(schedule, _seats(proposal))}
     answer["forecast"] = plan.forecast
     answer |= proof_proposals.answer(proposal.proofs)
     if proposal.changes:
@@ -34,6 +34,13 @@ def plan_answer(proposal: planner.PlanProposal, words: Words, *, diagram: bool) 
     if diagram:
         answer["diagram"] = diagrams.mermaid(plan, proposal.prepared)
     return answer
+
+
+def _without_seats(schedule: Mapping[str, model.Json], seats: Collection[str]) -> dict[str, model.Json]:
+    """Returns a schedule in which a council stands for those who sit in it, as in what was added."""
+    waves = [[task_id for task_id in wave if task_id not in seats] for wave in schedule["waves"]]
+    path = [task_id for task_id in schedule["critical_path"] if task_id not in seats]
+    return {**schedule, "waves": [wave for wave in waves if wave], "critical_path": path}
 
 
 def _added(proposal: planner.PlanProposal, words: Words) -> dict[str, model.Json]:
