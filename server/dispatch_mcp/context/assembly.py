@@ -176,9 +176,9 @@ def _rooms(room: int, beside: float) -> token_budget.Rooms:
 
 # What of a budget is kept from source, and what files of other kinds may take, by the probability that a task is about
 # the latter; between these points in straight lines. Fitted on development commits of all kinds (ADR 0015).
-_RESERVES = ((0.0, 0.0), (0.5, 0.1), (0.8, 0.7), (1.0, 0.9))
+_RESERVES = ((0.0, 0.0), (0.5, 0.0), (0.6, 0.6), (1.0, 0.9))
 # Fitted likewise.
-_SHARES = ((0.0, 0.05), (0.4, 0.2), (0.7, 0.7), (0.9, 1.0), (1.0, 1.0))
+_SHARES = ((0.0, 0.03), (0.5, 0.08), (0.6, 0.8), (0.9, 1.0), (1.0, 1.0))
 
 
 def _between(points: Sequence[tuple[float, float]], at: float) -> float:

@@ -36,7 +36,7 @@ PAST: Final = 5
 """Files that are no source which are named because past commits with alike subjects touched them."""
 SUPPORT: Final = 5
 """Tests and documents that are named for the words they hold."""
-HEADS: Final = 60
+HEADS: Final = 40
 """First parts of a file that is no source which become candidates."""
 LARGE: Final = 3_000
 """Files from which on the words that every fourth part holds are not searched for."""

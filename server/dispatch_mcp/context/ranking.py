@@ -103,7 +103,7 @@ _PLAINLY = 0.7
 """Probability of other kinds than source that needs no word of the workspace to go by."""
 _MOSTLY_BESIDE = 0.5
 """Probability of files that are no source from which on they stand among source as they are."""
-_BEHIND = 0.2
+_BEHIND = 0.05
 """What their probability counts otherwise in the order of files; source that changes is worth more to know."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -25,9 +26,9 @@ _TRIES: Final = 40
 _SHOWN: Final = 8
 """Parts that did not fit and are named once nothing more fits."""
 
-LEAST: Final = 2e-5
-"""Probability of holding a change that a token must bring; with less the pack ends. Fitted on development commits, with
-fewer hits lost than one in a hundred (docs/benchmarks.md)."""
+LEAST: Final = 1e-5
+"""Probability of holding a change that a token must bring; with less the pack ends. Fitted on development commits so that
+no more than two hits in a thousand are lost (docs/benchmarks.md)."""
 _FRAGMENT: Final = 40
 """Characters of a nameless part that is worth nothing by itself."""
 _REST: Final = 0.3
@@ -101,12 +102,15 @@ def _fragment(part: ranking.Part) -> bool:
 
 def _whole(candidates: Sequence[tuple[ranking.Part, float]], budget: int) -> list[tuple[ranking.Part, float]]:
     """Returns the parts; windows of one definition that stand next to each other as one, if it may be given whole."""
-    groups: dict[tuple[str, str], list[tuple[ranking.Part, float]]] = {}
+    counts = Counter((part.path, part.name) for part, _ in candidates if part.kind == "function")
+    windows: dict[tuple[str, str], list[tuple[ranking.Part, float]]] = {}
+    rows: list[tuple[ranking.Part, float]] = []
     for part, score in candidates:
-        groups.setdefault((part.path, part.name if part.kind == "function" else f"#{part.id}"), []).append(
-            (part, score)
-        )
-    return [row for group in groups.values() for row in _together(group, budget)]
+        if part.kind == "function" and counts[part.path, part.name] > 1:
+            windows.setdefault((part.path, part.name), []).append((part, score))
+        else:
+            rows.append((part, score))
+    return [*rows, *(row for group in windows.values() for row in _together(group, budget))]
 
 
 def _together(group: list[tuple[ranking.Part, float]], budget: int) -> list[tuple[ranking.Part, float]]:
