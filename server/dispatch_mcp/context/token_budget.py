@@ -27,8 +27,8 @@ _SHOWN: Final = 8
 """Parts that did not fit and are named once nothing more fits."""
 
 LEAST: Final = 1e-5
-"""Probability of holding a change that a token must bring; with less the pack ends. Fitted on development commits so that
-no more than two hits in a thousand are lost (docs/benchmarks.md)."""
+"""Probability of holding a change that a token must bring; with less the pack ends. Fitted on development commits so
+that no more than two hits in a thousand are lost (docs/benchmarks.md)."""
 _FRAGMENT: Final = 40
 """Characters of a nameless part that is worth nothing by itself."""
 _REST: Final = 0.3
