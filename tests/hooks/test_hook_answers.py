@@ -17,6 +17,7 @@ from hook_setup import Session, words
 
 from dispatch_mcp import model
 from dispatch_mcp.mcp_server import tool_wording
+from dispatch_mcp.model.short_ids import short
 from dispatch_mcp.next_steps import NextStep, StepKind
 
 pytestmark = pytest.mark.anyio
@@ -59,13 +60,13 @@ async def test_an_assignment_of_a_session_with_hooks_is_one_line_and_the_brief_c
     await contact(session)
     progress = await dispatcher_setup.started(session.desk, task("a"), task("b"))
     handout = progress.assignments[0]
-    assert handout.call.prompt == f"dispatch {progress.run_id}/a/1"
+    assert handout.call.prompt == f"dispatch {short(progress.run_id)}/a/1"
     assert len(handout.model_dump_json(exclude_defaults=True)) < 300
     assert handout.instructions == ""
     assert isinstance(progress.next, NextStep)
     assert (progress.next.kind, progress.next.by_name) == (StepKind.DO_ASSIGNMENTS, True)
     given = await session.begins(handout.call.prompt)
-    assert given["prompt"].startswith(f"[dispatch {progress.run_id}/a/1]\n")
+    assert given["prompt"].startswith(f"[dispatch {short(progress.run_id)}/a/1]\n")
     assert "Do a" in given["prompt"]
     assert given["subagent_type"] == "general-purpose", "as planned, whatever the assistant wrote"
     assert given["run_in_background"] is True
@@ -81,10 +82,10 @@ async def test_calls_that_are_not_ours_are_answered_with_nothing(session: Sessio
 async def test_an_attempt_that_cannot_begin_is_refused_with_its_reason(session: Session) -> None:
     run_id, (name,) = await begun(session, task("a"), task("b", "a"), task("c", command=["true"]))
     assert "no run" in (await session.refusal("dispatch feedfeed/a/1")).lower()
-    assert "no task 'aa'; did you mean 'a'?" in await session.refusal(f"dispatch {run_id}/aa/1")
-    assert "has not been handed out, the task is blocked" in await session.refusal(f"dispatch {run_id}/b/1")
-    assert "has not been handed out, the newest attempt is 1" in await session.refusal(f"dispatch {run_id}/a/2")
-    assert "the command worker does this task" in await session.refusal(f"dispatch {run_id}/c/1")
+    assert "no task 'aa'; did you mean 'a'?" in await session.refusal(f"dispatch {short(run_id)}/aa/1")
+    assert "has not been handed out, the task is blocked" in await session.refusal(f"dispatch {short(run_id)}/b/1")
+    assert "has not been handed out, the newest attempt is 1" in await session.refusal(f"dispatch {short(run_id)}/a/2")
+    assert "the command worker does this task" in await session.refusal(f"dispatch {short(run_id)}/c/1")
     await session.begins(name)
     assert "A subagent of this session does 'a' already" in await session.refusal(name, "call-2")
     await session.begins(name)  # the same call once more: its hook was repeated
@@ -112,13 +113,13 @@ async def test_an_attempt_that_was_answered_or_replaced_does_not_begin_again(ses
 async def test_a_run_of_another_workspace_is_not_begun_from_here(
     session: Session, tmp_path: Path, desk: dispatcher_setup.Desk
 ) -> None:
-    _, (name,) = await begun(session, task("a"))
+    run_id, (name,) = await begun(session, task("a"))
     async with dispatcher_setup.opened(tmp_path / "home", rules={"max_parallel": 2}) as other:
         other.app.rules = dataclasses.replace(other.app.rules, workspace="/elsewhere")
         stranger = Session(other, tmp_path / "transcripts", id="stranger")
         assert "of another workspace" in await stranger.refusal(name)
         assert await stranger.ends(f"[{name}]\n") == {}
-    assert (await desk.states(name.split()[1].split("/")[0])) == {"a": "running"}
+    assert (await desk.states(run_id)) == {"a": "running"}
 
 
 async def test_a_result_is_reported_with_what_each_model_used(session: Session) -> None:
@@ -192,7 +193,9 @@ async def test_after_a_call_that_waited_the_assistant_reads_what_is_ready_in_few
         "PostToolUse", tool_name="Agent", tool_input={"prompt": brief}, tool_response={"status": "completed"}
     )
     text = words(after)
-    assert text.startswith(f"a: unverified. Ready: Agent(subagent_type='general-purpose', prompt='dispatch {run_id}/")
+    assert text.startswith(
+        f"a: unverified. Ready: Agent(subagent_type='general-purpose', prompt='dispatch {short(run_id)}/"
+    )
     assert "more assignments: dispatch(run_id=" in text
     assert len(text) <= LIMIT_CHARS
 
@@ -243,7 +246,9 @@ async def test_the_notification_of_a_background_subagent_brings_what_is_ready(se
     run_id, (name,) = await begun(session, task("a"), task("b", "a"))
     await session.ends((await session.begins(name))["prompt"])
     text = words(await session.tells("UserPromptSubmit", prompt=notification("completed")))
-    assert text == f"a: unverified. Ready: Agent(subagent_type='general-purpose', prompt='dispatch {run_id}/b/1')"
+    assert (
+        text == f"a: unverified. Ready: Agent(subagent_type='general-purpose', prompt='dispatch {short(run_id)}/b/1')"
+    )
 
 
 @pytest.mark.parametrize(("status", "state"), [("killed", "ready"), ("failed", "ready"), ("completed", "unverified")])
@@ -313,7 +318,7 @@ async def test_the_end_of_a_session_frees_what_it_had_begun_at_once(session: Ses
     assert await session.tells("SessionEnd", reason="other") == {}
     assert await session.desk.states(run_id) == {"a": "ready", "b": "running"}
     again = await session.desk.app.dispatch(run_id=run_id)
-    assert f"dispatch {run_id}/a/2" in [handout.call.prompt for handout in again.assignments]
+    assert f"dispatch {short(run_id)}/a/2" in [handout.call.prompt for handout in again.assignments]
 
 
 async def test_what_a_killed_session_had_begun_is_freed_when_the_next_one_starts(
@@ -344,7 +349,7 @@ async def test_an_attempt_does_not_begin_once_others_have_used_what_it_needs(ses
     assert trace.state == "paused"
     assert "limits.tokens" in await session.refusal(names[1], "call-3")
     raised = await session.desk.app.dispatch(run_id=progress.run_id, limits=model.Limits(tokens=9_000_000))
-    assert [handout.call.prompt for handout in raised.assignments] == [f"dispatch {progress.run_id}/b/2"]
+    assert [handout.call.prompt for handout in raised.assignments] == [f"dispatch {short(progress.run_id)}/b/2"]
     assert (await session.desk.app.trace(run_id=progress.run_id)).spend == trace.spend, "nothing was spent on it"
 
 
@@ -362,9 +367,9 @@ async def test_with_reports_alone_the_assistant_holds_the_brief_and_need_not_rep
 ) -> None:
     session = Session(desk, tmp_path / "transcripts", level="report")
     run_id, (prompt,) = await begun(session, task("a"))
-    assert prompt.startswith(f"[dispatch {run_id}/a/1]\n")
+    assert prompt.startswith(f"[dispatch {short(run_id)}/a/1]\n")
     assert "Do a" in prompt
-    assert await session.calls(f"dispatch {run_id}/a/1") == {}
+    assert await session.calls(f"dispatch {short(run_id)}/a/1") == {}
     await session.ends(prompt)
     assert await desk.states(run_id) == {"a": "unverified"}
     assert await session.tells("Stop") == {}

@@ -32,7 +32,7 @@ async def test_a_look_tells_where_open_runs_stand_and_changes_no_file(tmp_path: 
     run_id = await opened_run(home, task("a"), task("b", "a"))
     before = files(home)
     (run,) = open_runs.of(str(home), open_runs.places(str(tmp_path)))
-    assert (run.id, run.workspace, run.request) == (run_id, str(tmp_path), "Count the apples")
+    assert (run.id, run.workspace, run.title) == (run_id, str(tmp_path), "Count the apples")
     assert (run.tasks, run.ends, run.running, run.people, run.is_paused, run.dollars) == (2, 0, 1, 0, 0, 0.0)
     assert json.loads(run.limits)["tokens"] == 9_000_000
     assert open_runs.has_any(str(home), open_runs.places(str(tmp_path)))

@@ -19,7 +19,7 @@ from dispatch_mcp import composition, configuration, errors, model, next_steps
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.hooks import agent_transcripts, hook_events, host_calls
 from dispatch_mcp.mcp_server import tool_wording
-from dispatch_mcp.model import RunState, TaskState, WorkerKind, assignments, records
+from dispatch_mcp.model import RunState, TaskState, WorkerKind, assignments, records, short_ids
 from dispatch_mcp.runs import handoff_parser, report_reader
 from dispatch_mcp.service import dispatcher, host_assignments
 from dispatch_mcp.text import attempt_names, escape, json_types
@@ -126,7 +126,7 @@ class HookAnswers:
             reason = f"{refusal} {_words(refusal.hint)}".strip()
             return _specific("PreToolUse", permissionDecision="deny", permissionDecisionReason=reason)
         self._note(attempt.run_id)
-        mark = name._replace(run=attempt.run_id).mark
+        mark = name._replace(run=short_ids.short(attempt.run_id)).mark
         changes = {**moment.event["tool_input"], **attempt.call, "prompt": f"{mark}\n{attempt.brief}"}
         return _specific("PreToolUse", permissionDecision="allow", updatedInput=changes)
 
@@ -289,7 +289,7 @@ def _ready(view: run_view.RunView, limit: int = NEWS_CHARS) -> str:
         call = f" {_call(view, row)}"
         if len(text) + len(call) > limit - MORE_CHARS and position:
             rest = next_steps.counted(len(waiting) - position, "more assignment")
-            return f"{text} {rest}: dispatch(run_id={view.run.id!r})."
+            return f"{text} {rest}: dispatch(run_id={short_ids.short(view.run.id)!r})."
         text += call
     return text
 
@@ -303,15 +303,15 @@ def _wait(view: run_view.RunView) -> str:
 
 def _call(view: run_view.RunView, row: records.TaskRecord) -> str:
     call = host_calls.call_of(view, row.id)
-    name = attempt_names.AttemptName(view.run.id, row.id, row.attempt)
+    name = attempt_names.AttemptName(short_ids.short(view.run.id), row.id, row.attempt)
     return f"Agent(subagent_type={call.get('subagent_type', assignments.GENERALS[0])!r}, prompt={str(name)!r})"
 
 
 def _progress(view: run_view.RunView) -> str:
     ends = sum(row.state in (TaskState.SUCCEEDED, TaskState.UNVERIFIED, TaskState.SKIPPED) for row in view.tasks)
     age = next_steps.duration(max(0.0, view.now - view.run.created_at))
-    title = escape.one_line(view.plan.request or "", limit=60)
-    return f"{f'{title!r} ' if title else ''}({view.run.id}): {ends} of {len(view.tasks)} tasks done, {age} old."
+    title = escape.one_line(view.plan.heading, limit=60)
+    return f"{title!r} ({short_ids.short(view.run.id)}): {ends} of {len(view.tasks)} tasks done, {age} old."
 
 
 def _cut(text: str, limit: int) -> str:

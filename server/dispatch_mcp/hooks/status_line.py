@@ -34,7 +34,7 @@ def line(event: hook_events.Event, env: Mapping[str, str]) -> str:
     if not runs:
         return ""
     run = runs[0]
-    title = " ".join((run.request or run.id[:8]).split())
+    title = " ".join((run.title or run.id[:8]).split())
     parts = [
         title if len(title) <= MOST_TITLE else f"{title[: MOST_TITLE - 1]}…",
         f"{run.ends}/{run.tasks} done",

@@ -152,7 +152,7 @@ class HostAssignments:
 
     def _named(self, work: work_order.WorkOrder, whole: assignments.Assignment) -> assignments.Assignment:
         """Returns the assignment of a host whose hooks know attempts by name: one short line instead of the brief."""
-        name = attempt_names.AttemptName(work.run_id, work.task.id, work.attempt)
+        name = attempt_names.AttemptName(short_ids.short(work.run_id), work.task.id, work.attempt)
         return assignments.Assignment(
             task_id=work.task.id,
             attempt=work.attempt,
@@ -173,7 +173,7 @@ class HostAssignments:
 
 def _marked(work: work_order.WorkOrder, handout: assignments.Assignment) -> assignments.Assignment:
     """Returns an assignment whose prompt begins with the name of its attempt."""
-    mark = attempt_names.AttemptName(work.run_id, work.task.id, work.attempt).mark
+    mark = attempt_names.AttemptName(short_ids.short(work.run_id), work.task.id, work.attempt).mark
     call = handout.call.model_copy(update={"prompt": f"{mark}\n{handout.call.prompt}"})
     return handout.model_copy(update={"call": call})
 

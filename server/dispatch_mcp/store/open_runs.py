@@ -18,7 +18,8 @@ WAIT_S: Final = 0.2
 
 _SELECT: Final = """
 SELECT run.id, run.workspace, run.limits, run.paused, run.state,
-  (SELECT json_extract(document, '$.request') FROM plan WHERE plan.id = run.plan_id AND version = run.plan_version),
+  (SELECT coalesce(nullif(json_extract(document, '$.title'), ''), json_extract(document, '$.request'))
+   FROM plan WHERE plan.id = run.plan_id AND version = run.plan_version),
   count(task.no),
   coalesce(sum(task.state IN ('succeeded', 'unverified', 'skipped')), 0),
   coalesce(sum(task.state = 'running'), 0),
@@ -41,7 +42,7 @@ class OpenRun(NamedTuple):
     limits: str
     is_paused: int
     state: str
-    request: str | None
+    title: str | None
     tasks: int
     ends: int
     running: int
