@@ -52,6 +52,12 @@ def test_a_workspace_may_be_a_repository_or_not(
     assert facts(shell, "--workspace", str(tmp_path))["workspace"]["detail"] == f"{tmp_path} {detail}"
 
 
+def test_the_root_of_the_disk_is_no_workspace_and_the_way_to_name_one_is_said(shell: command_runs.Shell) -> None:
+    fact = facts(shell, "--workspace", "/")["workspace"]
+    assert (fact["mark"], fact["detail"]) == ("!", "/ is none: it is the root of the disk")
+    assert "DISPATCH_MCP_WORKSPACE" in fact["fix"]
+
+
 def test_who_works_is_said_for_a_chat_and_for_a_shell(
     shell: command_runs.Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ from dispatch_mcp.context import (
     search_scope,
 )
 from dispatch_mcp.context.documents import file_shares
+from dispatch_mcp.process import workspace_sense
 
 KEPT_OPEN: Final = 4
 """Workspaces whose indexes stay open."""
@@ -82,7 +83,7 @@ class Gatherer:
         `sources` are texts from elsewhere; `past_commits` replaces the workspace's own history.
 
         Raises:
-            Refused: the workspace is no folder.
+            Refused: the workspace is no folder, or none that may be searched.
         """
         request = _Request(_said(text), [_said(key) for key in keys], budget, scope, sources, past_commits)
         return self._packed(workspace, request, time.monotonic())
@@ -107,6 +108,7 @@ class Gatherer:
         Raises:
             Refused: the workspace is no folder.
         """
+        workspace_sense.refuse(workspace)
         request = _Request(_said(text), [_said(key) for key in keys], budget, scope, sources, None)
         return _plain(Path(workspace), request)
 
@@ -131,6 +133,7 @@ class Gatherer:
             return self._opened(Path(workspace)).index.refresh()
 
     def _opened(self, workspace: Path) -> _Workspace:
+        workspace_sense.refuse(workspace)
         entry = self._open.pop(workspace, None) or _Workspace(self.state_dir, workspace)
         self._open[workspace] = entry
         while len(self._open) > KEPT_OPEN:

@@ -19,6 +19,7 @@ from dispatch_mcp import __version__, configuration, errors, model, worker_setup
 from dispatch_mcp.agents import bundled_files, loader
 from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.git import merge_rules
+from dispatch_mcp.process import workspace_sense
 from dispatch_mcp.service import checkouts
 from dispatch_mcp.store import health
 
@@ -97,6 +98,9 @@ def _store(home: Path) -> Iterator[Fact]:
 
 
 def _workspace(workspace: Path) -> Fact:
+    why = workspace_sense.reason(workspace)
+    if why:
+        return Fact("!", "workspace", f"{workspace} is none: it is {why}", workspace_sense.HOW_TO_NAME_ONE)
     if (workspace / ".git").exists():
         return Fact("✓", "workspace", f"{workspace} (git)")
     return Fact("✓", "workspace", f"{workspace} (no git repository)")
