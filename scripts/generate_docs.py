@@ -11,6 +11,7 @@ import pydantic
 
 from dispatch_mcp import model
 from dispatch_mcp.cli import arguments as cli
+from dispatch_mcp.cli import settings_guide
 from dispatch_mcp.mcp_server import descriptions, tool_arguments
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -25,7 +26,11 @@ Schema = Mapping[str, model.Json]
 
 def pages() -> dict[str, str]:
     """Returns the generated pages by file name."""
-    return {"cli.md": "\n".join(cli_lines()) + "\n", "tools.md": "\n".join(tool_lines()) + "\n"}
+    return {
+        "cli.md": "\n".join(cli_lines()) + "\n",
+        "tools.md": "\n".join(tool_lines()) + "\n",
+        "settings.md": "\n".join(settings_lines()) + "\n",
+    }
 
 
 def tool_lines() -> Iterator[str]:
@@ -38,6 +43,27 @@ def tool_lines() -> Iterator[str]:
         for key, nested in nested_objects(schema):
             yield from (f"Each item of `{key}`:", "")
             yield from argument_table(nested)
+
+
+def settings_lines() -> Iterator[str]:
+    """Yields the page of the settings."""
+    yield from ("# Settings", "", NOTE, "")
+    where = (
+        "They stand in `config.toml` of the state folder (`dispatch-mcp config path`), or in the environment as "
+        "`DISPATCH_MCP_` and the name in capitals; a flag is stronger than the environment, the environment than the "
+        "file. Lists in the environment are JSON. `dispatch-mcp config` shows what is in force, `config check` what "
+        "cannot be used."
+    )
+    yield from (
+        where,
+        "",
+        "| setting | meaning | default | possible | example |",
+        "|---|---|---|---|---|",
+    )
+    for name, (meaning, example) in settings_guide.MEANINGS.items():
+        default = settings_guide.default(name)
+        shown = f"`{default}`" if default else ""
+        yield f"| `{name}` | {cell(meaning)} | {shown} | {cell(settings_guide.possible(name))} | `{example}` |"
 
 
 def nested_objects(schema: Schema) -> Iterator[tuple[str, Schema]]:

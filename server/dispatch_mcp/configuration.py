@@ -12,7 +12,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -127,6 +127,12 @@ class Settings(model.Value):
 KEYS = frozenset(Settings.model_fields) - {"home", "depth"}
 """Keys of `config.toml`: `home` says where that file is, and `depth` is handed down from server to server."""
 
+_LAYERS_LEFT_OUT: tuple[frozenset[Layer], ...] = (
+    frozenset(),
+    frozenset({"file"}),
+    frozenset({"env"}),
+    frozenset({"file", "env"}),
+)
 _PARTS = pydantic.TypeAdapter(list[object])
 _PATHS = frozenset({"home", "workspace", "trusted_agents"})
 _FOLDERS = frozenset({"agent_dirs", "trusted_repositories"})
@@ -145,12 +151,13 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """The settings, the origin of each by name, what looked odd, and the values to redact."""
+    """The settings, the origin of each by name, what looked odd, the values to redact, and why a layer is left out."""
 
     settings: Settings
     origin: Mapping[str, Origin]
     warnings: tuple[str, ...] = ()
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    fault: errors.ConfigError | None = None
 
 
 @dataclass(slots=True)
@@ -171,11 +178,13 @@ def load(
     flags: Mapping[str, object] | None = None,
     home: Path | None = None,
     cwd: Path,
+    without: frozenset[Layer] = frozenset(),
 ) -> LoadedSettings:
     """Returns the settings in force. A flag of None and an empty variable count as not given.
 
     `home` is the state directory if the caller has decided on it; `cwd` is the absolute directory that relative
-    paths from flags and the environment start from, and the workspace of last resort.
+    paths from flags and the environment start from, and the workspace of last resort. Layers in `without` are not
+    read.
 
     Raises:
         ConfigError: an unknown key or flag, a value that does not fit, or a file that cannot be trusted or read.
@@ -187,14 +196,34 @@ def load(
     base = Path(str(draft.values["home"]))
     _lay_workspace_guess(draft, env, cwd)
     draft.put("trusted_agents", base / "trusted-agents.json", Origin("default"))
-    _lay_file(draft, base / FILE_NAME)
-    _lay_env(draft, env, cwd)
+    if "file" not in without:
+        _lay_file(draft, base / FILE_NAME)
+    if "env" not in without:
+        _lay_env(draft, env, cwd)
     for key in flag_values.keys() - {"home"}:
         draft.put(key, _absolute(key, flag_values[key], cwd), Origin("flag", "--" + key.replace("_", "-")))
     settings = _validated(draft)
     _check_together(settings, draft)
     origin = {key: draft.origin.get(key, Origin("default")) for key in Settings.model_fields}
     return LoadedSettings(settings, origin, tuple(draft.warnings), child_environment.secret_values(env))
+
+
+def load_what_can_be(env: Mapping[str, str], *, flags: Mapping[str, object], cwd: Path) -> LoadedSettings:
+    """Returns the settings without a layer that cannot be used, and why not in `fault`; for who has to say that.
+
+    Raises:
+        ConfigError: no layer can be left out so that the rest can be used.
+    """
+    first: errors.ConfigError | None = None
+    for without in _LAYERS_LEFT_OUT:
+        try:
+            settings = load(env, flags=flags, cwd=cwd, without=without)
+        except errors.ConfigError as trouble:
+            first = first or trouble
+            continue
+        return replace(settings, fault=first)
+    assert first is not None
+    raise first
 
 
 def secret_values(env: Mapping[str, str]) -> frozenset[str]:

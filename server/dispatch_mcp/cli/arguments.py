@@ -210,7 +210,11 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "doctor": Command("check this installation; changes nothing"),
     "config": Command(
-        "show the settings in force", (flag("--origin", action="store_true", help="and where each one comes from"),)
+        "show the settings in force, check that each can be used, or name the file that holds them",
+        (
+            flag("what", choices=("show", "check", "path"), nargs="?", default="show", help="what to do"),
+            flag("--origin", action="store_true", help="and where each one comes from"),
+        ),
     ),
     "completion": Command(
         "print what makes a shell complete commands, options and their values",
@@ -240,7 +244,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "": ("install claude-code", "run tasks.json", "status", "review main..HEAD"),
     "install": ("install", "install claude-code", "install cursor --scope project --dry-run"),
     "uninstall": ("uninstall --dry-run", "uninstall", "uninstall cursor"),
-    "config": ("config", "config --origin"),
+    "config": ("config", "config --origin", "config check"),
     "completion": ("completion bash > ~/.local/share/bash-completion/completions/dispatch-mcp",),
     "plan": ("plan tasks.json", 'plan --request "Add payments to the shop"', "plan tasks.json --diagram"),
     "run": ("run tasks.json", "run tasks.json --worker claude", "run tasks.json --dry-run"),

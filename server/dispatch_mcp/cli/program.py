@@ -19,6 +19,9 @@ from dispatch_mcp.text import escape, redaction
 MAX_PROBLEMS = 50
 """Problems of a plan that are printed for people."""
 
+WORK_ON_BROKEN = frozenset({"config", "doctor"})
+"""Commands that say what is wrong with the settings, and so work when these cannot be used."""
+
 RunCommand = Callable[[argparse.Namespace, configuration.LoadedSettings], int]
 """Carries out a command and returns its exit code; `main` of each module in `cli.commands` is one."""
 
@@ -30,6 +33,8 @@ def read(arguments: Sequence[str]) -> tuple[argparse.Namespace, configuration.Lo
     """Returns the options and the settings in force. Raises ConfigError; argparse exits on wrong usage."""
     options = command_line.parser().read(arguments)
     flags = {"home": options.home, "workspace": options.workspace}
+    if options.command in WORK_ON_BROKEN:
+        return options, configuration.load_what_can_be(os.environ, flags=flags, cwd=Path.cwd())
     return options, configuration.load(os.environ, flags=flags, cwd=Path.cwd())
 
 

@@ -18,6 +18,7 @@ import anyio
 from dispatch_mcp import __version__, configuration, errors, model, worker_setup
 from dispatch_mcp.agents import bundled_files, loader
 from dispatch_mcp.cli import console, shell_wording
+from dispatch_mcp.cli.commands import config
 from dispatch_mcp.git import merge_rules
 from dispatch_mcp.process import workspace_sense
 from dispatch_mcp.service import checkouts
@@ -67,6 +68,8 @@ def examine(setup: configuration.LoadedSettings) -> Iterator[Fact]:
     yield from _workers(settings)
     yield from _agents(settings)
     yield _templates(settings.home)
+    for fault in config.troubles(setup):
+        yield Fact("✗", f"setting {fault.setting}", fault.message, fault.fix)
     yield from (Fact("!", "setting", warning, "Correct or remove it.") for warning in setup.warnings)
 
 
