@@ -214,10 +214,10 @@ def test_a_file_is_the_same_plan_whether_it_is_planned_or_run_and_what_was_added
     assert list(planned)[:2] == ["added", "refuse"]
     assert set(planned["added"]) == {"council"}
     again = shell("plan", document)
-    assert again.out.startswith("added: council.")
+    assert again.out.startswith("added: council (reviews = end, 3 seats)\n")
     assert f"plan {planned['plan_id']}, version 1" in again.out
     ran = shell("run", document, "--dry-run")
-    assert ran.err.startswith("added: council.")
+    assert ran.err.startswith("added: council (reviews = end, 3 seats). ")
     assert ran.json["summary"]["total_tasks"] == 3
     run_id = ran.json["correlation_id"]
     assert planned["plan_id"] in shell("status", run_id, "--json").out

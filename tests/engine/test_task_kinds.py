@@ -136,9 +136,40 @@ async def test_a_change_that_is_not_there_any_more_cannot_be_reviewed(store: sql
 async def test_a_review_is_judged_by_its_quotes(store: sqlite_store.Store) -> None:
     task = review_task(store)
     kind = task_kinds.kind_of(task, WorkerKind.API)
-    passed = await kind.judge(store, BARE, proof.Claim(order(task), success('{"verdict": "PASS", "findings": []}')))
+    answer = '{"verdict": "PASS", "files": ["app.py"], "findings": []}'
+    passed = await kind.judge(store, BARE, proof.Claim(order(task), success(answer)))
     assert (passed.state, passed.unverified) == (AttemptState.SUCCEEDED, False)
     assert [receipt.kind for receipt in passed.receipts] == ["words"]
+
+
+UNREAD = [
+    '{"verdict": "PASS", "findings": []}',
+    'I could not read the change.\n{"verdict": "PASS", "files": [], "findings": []}',
+    '{"verdict": "PASS", "files": ["lib/other.rb"], "findings": []}',
+    '{"verdict": "PASS", "findings": [{"severity": "low", "file": "lib/other.rb", "quote": "end", "claim": "long"}]}',
+    "VERDICT: PASS",
+    "VERDICT: PASS\nFILES: lib/other.rb\nFINDINGS: none",
+]
+READ = [
+    '{"verdict": "PASS", "files": "app.py, lib/other.rb", "findings": []}',
+    '{"verdict": "PASS", "files_read": [{"path": "./app.py"}], "findings": []}',
+    '{"verdict": "PASS", "findings": [{"severity": "low", "file": "app.py", "quote": "new = 2", "claim": "x"}]}',
+    "VERDICT: PASS\nFILES: `app.py`\nFINDINGS: none",
+    '{"verdict": "PASS", "files": ["app.py"], "findings": [],}<\\system-reminder>',
+]
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_usable"), [*((text, False) for text in UNREAD), *((text, True) for text in READ)]
+)
+async def test_a_pass_counts_only_when_it_names_a_file_of_the_change_that_was_read(
+    store: sqlite_store.Store, answer: str, *, is_usable: bool
+) -> None:
+    task = review_task(store)
+    claim = proof.Claim(order(task), success(answer))
+    outcome = await task_kinds.kind_of(task, WorkerKind.API).judge(store, BARE, claim)
+    assert outcome.state is (AttemptState.SUCCEEDED if is_usable else AttemptState.FAILED), outcome.error
+    assert outcome.retryable is not is_usable
 
 
 @pytest.mark.parametrize("answer", ["Looks good to me.", '{"verdict": "FAIL", "findings": []}'])

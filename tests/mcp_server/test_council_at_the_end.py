@@ -22,7 +22,7 @@ TELL: Final[dict[str, Any]] = {
     "agent": "prod-techwriter",
 }
 LOOK: Final[dict[str, Any]] = {"id": "look", "do": "Find out who calls total()"}
-PASS: Final = '{"verdict": "PASS", "findings": []}'
+PASS: Final = '{"verdict": "PASS", "files": ["app.py"], "findings": []}'
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 BAD = "def find(db, name):\n    return db.execute(f\"SELECT id FROM users WHERE name = '{name}'\")\n"
 QUOTE = "return db.execute(f\"SELECT id FROM users WHERE name = '{name}'\")"
-PASS = '```json\n{"verdict": "PASS", "findings": []}\n```'
+PASS = '```json\n{"verdict": "PASS", "files": ["db.py"], "findings": []}\n```'
 
 
 def fails(quote: str = QUOTE) -> str:

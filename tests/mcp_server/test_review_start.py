@@ -16,7 +16,7 @@ LIMIT = 1_500
 """Characters of the answer with which a round of three reviewers begins."""
 
 QUERY = "return db.execute(f\"SELECT id FROM users WHERE name = '{name}'\")"
-PASS = '{"verdict": "PASS", "findings": []}'
+PASS = json.dumps({"verdict": "PASS", "files": ["db.py", *(f"part_{i}.py" for i in range(12))], "findings": []})
 LONG = tuple(f"services/{'of/the/old/shop/' * 9}module_{number:02}/service_of_the_shop.py" for number in range(40))
 CHANGES: dict[str, dict[str, str]] = {
     "a small change": {"db.py": f"def find(db, name):\n    {QUERY}\n"},

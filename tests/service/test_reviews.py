@@ -271,7 +271,11 @@ async def test_refuting_takes_a_quote_that_is_there(tmp_path: Path, proof: str, 
     ) as room:
         first = await room.reviewed(DIFF)
         ruling = {"finding": first.findings[0].id, "ruling": "refuted", "file": "app.py", "quote": proof}
-        answer = '{"verdict": "PASS", "findings": [], "earlier": [' + str({**ruling, "evidence": "bound"}) + "]}"
+        answer = (
+            '{"verdict": "PASS", "files": ["app.py"], "findings": [], "earlier": ['
+            + str({**ruling, "evidence": "bound"})
+            + "]}"
+        )
         room.model.answers = {"architecture-strategist": answer.replace("'", '"')}
         second = await room.reviewed(DIFF + "\n", after=first.run_id)
     assert second.outcome == outcome

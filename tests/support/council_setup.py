@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import host, scripted
 
 PACE = executor.Pace(look_s=0.01, takeover_s=0.05)
-PASS = '{"verdict": "PASS", "findings": []}'
+PASS = '{"verdict": "PASS", "files": ["app.py", "db.py", "shop.py", "check_shop.py"], "findings": []}'
 
 Answer = Callable[[work_order.WorkOrder, str], str | model.Outcome]
 
@@ -40,6 +41,12 @@ def fails(quote: str, file: str = "app.py", severity: str = "high", **more: Any)
     return "I looked.\n```json\n" + json.dumps({"verdict": "FAIL", "findings": [{**finding, **more}]}) + "\n```"
 
 
+def passes(prompt: str) -> str:
+    """Returns a PASS that names the files of the change in a prompt."""
+    files = re.findall(r"^diff --git a/(.+?) b/", prompt, re.MULTILINE)
+    return json.dumps({"verdict": "PASS", "files": list(dict.fromkeys(files)), "findings": []})
+
+
 @dataclass
 class Model:
     """Answers each reviewer by name, else PASS. `read` are the prompts, by reviewer and in order."""
@@ -54,7 +61,7 @@ class Model:
         name = work.task.agent or ""
         self.read.append((name, task_kinds.brief(work).with_role(work.agent_prompt).text))
         self.models.add(work.model)
-        given = self.answers.get(name, PASS)
+        given = self.answers.get(name) or passes(self.read[-1][1])
         said = given if isinstance(given, str) else given[min(work.attempt, len(given)) - 1]
         if isinstance(said, model.Outcome):
             return said

@@ -18,9 +18,9 @@ from dispatch_mcp.service import answers, dispatcher
 
 CART = "def total(cart):\n    return sum(cart)\n"
 BETTER = "def total(cart):\n    return sum(line.price for line in cart)\n"
-FIX: dict[str, Any] = {"id": "fix", "do": "Make the totals right", "files": ["app/cart.py"], "agent": "coder"}
+FIX: dict[str, Any] = {"id": "fix", "do": "Make the totals right", "files": ["app/cart.py", "CHANGES.md"], "agent": "coder"}
 DOCS: dict[str, Any] = {"id": "docs", "do": "Describe it", "deps": ["fix"], "files": ["CHANGES.md"], "agent": "coder"}
-PASS = '{"verdict": "PASS", "findings": []}'
+PASS = '{"verdict": "PASS", "files": ["app/cart.py", "CHANGES.md"], "findings": []}'
 
 
 def verdict(word: str, *severities: str, quote: str = "return sum(cart)", file: str = "app/cart.py") -> str:
@@ -29,7 +29,7 @@ def verdict(word: str, *severities: str, quote: str = "return sum(cart)", file: 
         {"severity": one, "file": file, "line": 2, "quote": quote, "claim": f"A {one} fault", "evidence": "any number"}
         for one in severities
     ]
-    return json.dumps({"verdict": word, "findings": found})
+    return json.dumps({"verdict": word, "files": ["app/cart.py", "CHANGES.md"], "findings": found})
 
 
 def shop(at: Path, *, git: bool = True) -> Path:

@@ -105,7 +105,7 @@ async def test_work_is_held_to_the_handoff_as_before(provider: fake_provider.Pro
     [
         ({"structured_output": FAIL, "result": "Done."}, "FAIL"),
         ({"structured_output": None, "result": IN_WORDS}, "FAIL"),
-        ({"structured_output": None, "result": "VERDICT: PASS"}, "PASS"),
+        ({"structured_output": None, "result": "VERDICT: PASS\nFINDINGS: none"}, "PASS"),
     ],
     ids=["held to it", "in words", "never met"],
 )

@@ -72,7 +72,7 @@ async def judge(
     ground = await plan_review_attempt.ground(store, claim.before)
     answer = answer_parser.answer_of(outcome)
     report = plan_reviews.report(work.task.agent or "advocate", answer, ground, role="advocate")
-    problem = review_attempt.problem_of(report)
+    problem = review_attempt.problem_of(report, ground)
     if problem:
         return plan_review_attempt.unusable(outcome, problem)
     whole = _Hearing(work.task, (*hearing.reports, report), hearing.changes, hearing.unseen)

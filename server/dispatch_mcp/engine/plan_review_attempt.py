@@ -335,15 +335,17 @@ async def judge(store: sqlite_store.Store, evidence: Evidence | None, claim: pro
     answer, reviewer = answer_parser.answer_of(outcome), work.task.agent or "reviewer"
     where = await ground(store, claim.before)
     if council_of(view.plan.tasks, work.task.id):
-        return _of_seat(outcome, plan_reviews.report(reviewer, answer, where))
+        return _of_seat(outcome, plan_reviews.report(reviewer, answer, where), where)
     judgement = plan_reviews.judge(reviewer, answer, where)
     match judgement.ruling:
         case "pass":
             exhibit = exhibit_of(claim.before)
             if exhibit.unseen:
                 return _passed_in_part(outcome, exhibit.unseen)
-            has_gone = await has_moved(store, evidence, view, work.task, {exhibit.diff} - {""})
-            return unusable(outcome, _MOVED) if has_gone else _passed(outcome, judgement)
+            problem = review_attempt.unread(judgement.report, where)
+            if not problem and await has_moved(store, evidence, view, work.task, {exhibit.diff} - {""}):
+                problem = _MOVED
+            return unusable(outcome, problem) if problem else _passed(outcome, judgement)
         case "block":
             files = await files_of(store, view, _subjects(view, work.task))
             return _blocked(outcome, judgement, answer, plan_reviews.sends_back(judgement.report, files))
@@ -354,8 +356,8 @@ async def judge(store: sqlite_store.Store, evidence: Evidence | None, claim: pro
 _MOVED: Final = "the change has moved on since it was shown to its reviewer"
 
 
-def _of_seat(outcome: model.Outcome, report: findings.ReviewReport) -> model.Outcome:
-    problem = review_attempt.problem_of(report)
+def _of_seat(outcome: model.Outcome, report: findings.ReviewReport, where: quotes.Ground | None) -> model.Outcome:
+    problem = review_attempt.problem_of(report, where)
     if problem:
         return unusable(outcome, problem)
     count = len(report.findings)

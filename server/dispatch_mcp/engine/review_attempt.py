@@ -100,13 +100,16 @@ async def judge(
     manifest = await read_manifest(store, place.manifest)
     where = await read_ground(store, manifest.diff)
     report = await computation.apart(_checked, place, outcome, where)
-    problem = problem_of(report)
+    problem = problem_of(report, where)
     return unusable(outcome, problem) if problem else with_receipt(outcome, report)
 
 
-def problem_of(report: ReviewReport) -> str:
-    """Returns why an answer cannot be used, or an empty string: it can, also where it only proves a finding."""
-    problem = report.problem or _unproven(report)
+def problem_of(report: ReviewReport, where: quotes.Ground | None) -> str:
+    """Returns why an answer cannot be used, or an empty string: it can, also where it only proves a finding.
+
+    `where` is the change that its reviewer was shown; None where nobody knows it.
+    """
+    problem = report.problem or _unproven(report) or unread(report, where)
     return "" if _proves_something(report) else problem
 
 
@@ -138,6 +141,17 @@ def _unproven(report: ReviewReport) -> str:
     if not report.findings:
         return "it says FAIL without a finding"
     return f"it says FAIL, but {report.findings[0].quote.strip()[:80]!r} is not in the change"
+
+
+def unread(report: ReviewReport, where: quotes.Ground | None) -> str:
+    """Returns why a PASS is of nothing that was shown, or an empty string: it names a file of the change."""
+    if report.verdict != "PASS" or where is None or not where.files:
+        return ""
+    names = [*report.files, *(finding.file for finding in report.findings)]
+    if any(where.path(name) for name in names):
+        return ""
+    others = f", but {', '.join(repr(name[:80]) for name in names[:3])}" if names else ""
+    return f"it says PASS and names no file of the change that it has read{others}"
 
 
 def _proves_something(report: ReviewReport) -> bool:

@@ -23,15 +23,19 @@ FIELDS: Final[Mapping[str, str]] = {
 }
 """The fields of a finding and what stands in them; `line` is a number."""
 
+FILES: Final = "path as in the diff, of each file of it that you have read, at most 20"
+
 _EXAMPLE: Final[Mapping[str, model.Json]] = {
     "verdict": " or ".join(VERDICTS),
+    "files": [FILES],
     "findings": [{name: words or 0 for name, words in FIELDS.items()}],
 }
 
 RULES: Final = """\
-FAIL when at least one finding is critical or high, otherwise PASS; with nothing to report `"findings": []`. `line` is \
-the line of the quote in the new version of the file (for a removed line, in the old one). The server looks up every \
-quote in the change: a finding whose quote is not there counts for nothing."""
+FAIL when at least one finding is critical or high, otherwise PASS; with nothing to report `"findings": []`. A PASS \
+that names no file of the change counts for nothing. `line` is the line of the quote in the new version of the file \
+(for a removed line, in the old one). The server looks up every quote in the change: a finding whose quote is not \
+there counts for nothing."""
 
 FORM: Final = f"""\
 End your answer with one fenced JSON block of this form and nothing after it:
@@ -44,7 +48,7 @@ SCHEMA_FORM: Final = f"Answer in the structured form that you are asked for, wit
 """What is said in place of `FORM` to whoever is held to the schema."""
 
 OUTPUT: Final = (
-    f'One JSON object as the whole answer: {{"verdict": "{" or ".join(VERDICTS)}", "findings": '
+    f'One JSON object as the whole answer: {{"verdict": "{" or ".join(VERDICTS)}", "files": ["{FILES}"], "findings": '
     f"[{{{', '.join(json.dumps(name) for name in FIELDS)}}}]}}"
 )
 
@@ -72,6 +76,7 @@ def schema(*, earlier: bool = False) -> dict[str, model.Json]:
     ruling = _object({name: _field(name) for name in _RULING} | {"ruling": _words(RULINGS)})
     answer: dict[str, model.Json] = {
         "verdict": _words(VERDICTS),
+        "files": {"type": "array", "items": {"type": "string", "description": FILES}},
         "findings": {"type": "array", "items": finding},
     }
     return _object(answer | ({"earlier": {"type": "array", "items": ruling}} if earlier else {}))

@@ -16,6 +16,10 @@ _FIELDS: Final = frozenset({"severity", "file", "line", "quote", "claim", "evide
 _MARKS: Final = " \t\r#>*_`-"
 _VERDICT = re.compile(r"(?:(?:final|overall|my) )?verdict\b")
 _LIST_MARK = re.compile(r"\s*(?:[-*]|\d{1,3}[.)])\s")
+_FINDINGS = re.compile(r"^[#>*_` \t-]{0,12}(?:no )?findings\b", re.IGNORECASE | re.MULTILINE)
+_FILES = re.compile(
+    r"^[#>*_` \t-]{0,12}files(?: read)?[*_` \t]{0,6}:[*_ \t]{0,6}(.{1,4000})", re.IGNORECASE | re.MULTILINE
+)
 _BLOCK: Final = frozenset({"|", ">", "|-", ">-"})
 
 
@@ -80,6 +84,17 @@ def lists_something(text: str) -> bool:
     )
     rest = text[announcement.end() :].lstrip() if announcement else ""
     return bool(_LIST_MARK.match(rest[:20]))
+
+
+def says_none(text: str) -> bool:
+    """Returns whether a text has a line for its findings, whatever follows."""
+    return bool(_FINDINGS.search(text))
+
+
+def files(text: str) -> str:
+    """Returns what stands in the line that names the files that were read; empty without one."""
+    match = _FILES.search(text)
+    return match[1] if match else ""
 
 
 def _finding(fields: dict[str, list[str]]) -> dict[str, model.Json]:

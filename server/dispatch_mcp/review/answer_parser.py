@@ -19,9 +19,10 @@ MAX_WRAPPERS: Final = 4
 """Levels at which an answer may be wrapped in other objects, such as `{"result": {…}}`."""
 
 _FINDING = re.compile(r"\{\s*+[\"'“]?severity\b", re.IGNORECASE)
-_TOP: Final = frozenset({"verdict", "findings", "earlier"})
+_TOP: Final = frozenset({"verdict", "files", "findings", "earlier"})
 _NO_VERDICT: Final = "it has no verdict"
 _BOTH: Final = "it holds both verdicts"
+_BARE: Final = "it says PASS in words only, without a list of findings, not even an empty one"
 
 
 class Reading(NamedTuple):
@@ -31,6 +32,7 @@ class Reading(NamedTuple):
     findings: tuple[Finding, ...] = ()
     rulings: tuple[EarlierRuling, ...] = ()
     problem: str = ""
+    files: tuple[str, ...] = ()
 
 
 class _Draft(NamedTuple):
@@ -76,6 +78,7 @@ def report(reviewer: str, answer: model.Json, *, role: findings.Role = "reviewer
         role=role,
         part=part,
         problem=reading.problem,
+        files=reading.files,
     )
 
 
@@ -243,6 +246,7 @@ def _of_object(reviewer: str, answer: Mapping[str, model.Json]) -> Reading:
     )
     rulings = [value for name, value in fields if name == "earlier"]
     return reading._replace(
+        files=tuple(path for name, value in fields if name == "files" for path in finding_fields.paths(value)),
         problem=_BOTH if words else problem or reading.problem,
         rulings=finding_fields.rulings(reviewer, rulings[0] if rulings else (), MAX_FINDINGS),
     )
@@ -259,7 +263,9 @@ def _of_lines(reviewer: str, text: str) -> Reading:
         return reading._replace(problem=_BOTH)
     if not items and not reading.problem and answer_lines.lists_something(text):
         return reading._replace(problem="its findings are in no form that can be read")
-    return reading
+    if not items and reading.verdict == "PASS" and not answer_lines.says_none(text):
+        return reading._replace(problem=_BARE)
+    return reading._replace(files=tuple(finding_fields.paths(answer_lines.files(text))))
 
 
 def _reading(reviewer: str, word: str, items: Sequence[model.Json]) -> Reading:

@@ -16,6 +16,9 @@ _Word = TypeVar("_Word", bound=str)
 MAX_FIELD: Final = 4_000
 """Characters of one field that are kept."""
 
+MAX_PATHS: Final = 1_000
+"""Files named as read that are kept."""
+
 MAX_WORD: Final = 60
 """Characters among which a word of the form is looked for, and that are shown of a value that cannot be read."""
 
@@ -44,6 +47,7 @@ _ALIASES: Final = _synonyms(
         "evidence": "proof why",
         "fix": "suggestion recommendation remedy",
         "finding": "id",
+        "files": "files_read read_files",
         "findings": "issues problems concerns comments",
         "earlier": "rulings",
     }
@@ -51,6 +55,7 @@ _ALIASES: Final = _synonyms(
 _NOTHING: Final = frozenset({"", "[]", "{}", "none", "none.", "(none)", "-", "n/a", "no findings", "no findings."})
 _AROUND = re.compile(r"\A\W+|\W+\Z")
 _AGAINST = re.compile(r"[?\uff1f¿¬❌✗✘❓⁇]|~~|\A\W{0,9}!")
+_BETWEEN = re.compile(r"[,;\n]")
 _NUMBER = re.compile(r"\d{1,9}")
 _PLACE = re.compile(r"(?P<file>.{1,400}?):(?P<line>\d{1,9})(?:[-:]\d{1,9})?")
 
@@ -112,6 +117,17 @@ def listed(value: model.Json) -> Sequence[model.Json] | None:
             for item in (part if json_types.is_list(part) else (part,))
         ]
     return items
+
+
+def paths(value: model.Json) -> list[str]:
+    """Returns the paths that a value names: a list of them, of objects with a file each, or a text with several."""
+    if isinstance(value, str):
+        return [path for part in _BETWEEN.split(value[: MAX_FIELD * 4]) if (path := part.strip("`'\"*[]() \t"))][
+            :MAX_PATHS
+        ]
+    items = value if json_types.is_list(value) else (value,) if json_types.is_object(value) else ()
+    names = [named(item).get("file") if json_types.is_object(item) else item for item in items[:MAX_PATHS]]
+    return [name.strip() for name in names if isinstance(name, str) and name.strip()]
 
 
 def is_finding(value: model.Json) -> bool:

@@ -69,11 +69,12 @@ class EarlierRuling(model.Value):
 class ReviewReport(model.Value):
     """One reviewer's answer about one part of a change; no verdict means that there is no usable one.
 
-    `problem` says why there is none.
+    `problem` says why there is none; `files` are those that its reviewer says it has read.
     """
 
     reviewer: str
     verdict: Verdict | None = None
+    files: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     rulings: tuple[EarlierRuling, ...] = ()
     role: Role = "reviewer"

@@ -45,14 +45,17 @@ def _without_seats(schedule: Mapping[str, model.Json], seats: Collection[str]) -
 
 def _added(proposal: planner.PlanProposal, words: Words) -> dict[str, model.Json]:
     """Returns what was added and how to refuse it; a council is one thing, whoever sits in it."""
-    if not proposal.additions:
-        return {}
+    return {"added": {**reasons(proposal)}, "refuse": words(refusal_step(proposal))} if proposal.additions else {}
+
+
+def reasons(proposal: planner.PlanProposal) -> dict[str, str]:
+    """Returns why each thing was added, by its task; a council is one, with its seats counted."""
     seats = _seats(proposal)
-    reasons = {task_id: why for task_id, why in proposal.additions.items() if task_id not in seats}
+    by_task = {task_id: why for task_id, why in proposal.additions.items() if task_id not in seats}
     for task in proposal.plan.tasks:
-        if task.joins and task.id in reasons:
-            reasons[task.id] += f", {len(task.joins)} seats"
-    return {"added": {**reasons}, "refuse": words(refusal_step(proposal))}
+        if task.joins and task.id in by_task:
+            by_task[task.id] += f", {len(task.joins)} seats"
+    return by_task
 
 
 def _seats(proposal: planner.PlanProposal) -> set[str]:

@@ -147,7 +147,7 @@ def _answer(proposal: planner.PlanProposal, options: argparse.Namespace, setup: 
 
 def _show(proposal: planner.PlanProposal, settings: configuration.Settings) -> None:
     plan, schedule = proposal.plan, proposal.prepared
-    for task_id, why in proposal.additions.items():
+    for task_id, why in plan_answers.reasons(proposal).items():
         console.say(f"added: {task_id} ({why})", style="yellow")
     if proposal.additions:
         console.say(shell_wording.words(plan_answers.refusal_step(proposal)))

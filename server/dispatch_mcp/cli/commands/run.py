@@ -83,7 +83,7 @@ async def _planned(
     """Returns the plan of a document, the same that planning it alone gives, and says what was added to it."""
     proposal = await app.plans.plan_file(document, title=options.title, roster=roster)
     if proposal.additions and not options.quiet:
-        rows = ", ".join(f"{task_id} ({why})" for task_id, why in proposal.additions.items())
+        rows = ", ".join(f"{task_id} ({why})" for task_id, why in plan_answers.reasons(proposal).items())
         console.note(f"added: {rows}. {shell_wording.words(plan_answers.refusal_step(proposal))}")
     return proposal.plan.id
 
