@@ -18,7 +18,12 @@ from dispatch_mcp.service import answers, dispatcher
 
 CART = "def total(cart):\n    return sum(cart)\n"
 BETTER = "def total(cart):\n    return sum(line.price for line in cart)\n"
-FIX: dict[str, Any] = {"id": "fix", "do": "Make the totals right", "files": ["app/cart.py", "CHANGES.md"], "agent": "coder"}
+FIX: dict[str, Any] = {
+    "id": "fix",
+    "do": "Make the totals right",
+    "files": ["app/cart.py", "CHANGES.md"],
+    "agent": "coder",
+}
 DOCS: dict[str, Any] = {"id": "docs", "do": "Describe it", "deps": ["fix"], "files": ["CHANGES.md"], "agent": "coder"}
 PASS = '{"verdict": "PASS", "files": ["app/cart.py", "CHANGES.md"], "findings": []}'
 

@@ -342,7 +342,7 @@ async def judge(store: sqlite_store.Store, evidence: Evidence | None, claim: pro
             exhibit = exhibit_of(claim.before)
             if exhibit.unseen:
                 return _passed_in_part(outcome, exhibit.unseen)
-            problem = review_attempt.unread(judgement.report, where)
+            problem = review_attempt.reading_gap(judgement.report, where)
             if not problem and await has_moved(store, evidence, view, work.task, {exhibit.diff} - {""}):
                 problem = _MOVED
             return unusable(outcome, problem) if problem else _passed(outcome, judgement)

@@ -109,7 +109,7 @@ def problem_of(report: ReviewReport, where: quotes.Ground | None) -> str:
 
     `where` is the change that its reviewer was shown; None where nobody knows it.
     """
-    problem = report.problem or _unproven(report) or unread(report, where)
+    problem = report.problem or _unproven(report) or reading_gap(report, where)
     return "" if _proves_something(report) else problem
 
 
@@ -143,15 +143,15 @@ def _unproven(report: ReviewReport) -> str:
     return f"it says FAIL, but {report.findings[0].quote.strip()[:80]!r} is not in the change"
 
 
-def unread(report: ReviewReport, where: quotes.Ground | None) -> str:
+def reading_gap(report: ReviewReport, where: quotes.Ground | None) -> str:
     """Returns why a PASS is of nothing that was shown, or an empty string: it names a file of the change."""
     if report.verdict != "PASS" or where is None or not where.files:
         return ""
     names = [*report.files, *(finding.file for finding in report.findings)]
     if any(where.path(name) for name in names):
         return ""
-    others = f", but {', '.join(repr(name[:80]) for name in names[:3])}" if names else ""
-    return f"it says PASS and names no file of the change that it has read{others}"
+    naming = f", but {', '.join(repr(name[:80]) for name in names[:3])}" if names else ""
+    return f"it says PASS and names no file of the change that it has read{naming}"
 
 
 def _proves_something(report: ReviewReport) -> bool:
