@@ -107,6 +107,13 @@ async def test_names_descriptions_and_schemas_change_only_on_purpose(desk: memor
     )
 
 
+async def test_annotations_say_what_cancels_and_what_reaches_beyond_this_machine(desk: memory_client.Desk) -> None:
+    hints = {tool.name: tool.annotations for tool in (await desk.client.list_tools()).tools}
+    assert {name for name, hint in hints.items() if hint and hint.destructive_hint} == {"steer_run"}
+    beyond = {name for name, hint in hints.items() if hint and hint.open_world_hint}
+    assert beyond == {"dispatch", "report", "review_council", "steer_run"}
+
+
 async def test_what_only_reads_says_so_and_no_schema_is_loaded_before_it_is_needed(desk: memory_client.Desk) -> None:
     tools = {tool.name: tool for tool in (await desk.client.list_tools()).tools}
     reading = {name for name, tool in tools.items() if tool.annotations and tool.annotations.read_only_hint}

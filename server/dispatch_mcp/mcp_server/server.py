@@ -57,6 +57,10 @@ Companion = Callable[[lazy.Opening], Coroutine[Any, Any, None]]
 """What goes on beside the server for as long as it serves."""
 
 READ_ONLY = frozenset({"route_task", "get_trace"})
+DESTRUCTIVE = frozenset({"steer_run"})
+"""It cancels runs, skips tasks, and applies changes once the user has agreed."""
+OPEN_WORLD = frozenset({"dispatch", "report", "review_council", "steer_run"})
+"""What may have models and commands start, which reach beyond this machine."""
 
 
 class Server(MCPServer[lazy.Opening]):
@@ -247,9 +251,9 @@ def tool(name: str) -> Tool:
         description=descriptions.DESCRIPTIONS[name],
         annotations=ToolAnnotations(
             read_only_hint=name in READ_ONLY,
-            destructive_hint=False,
+            destructive_hint=name in DESTRUCTIVE,
             idempotent_hint=name in READ_ONLY or name in ("dispatch", "report"),
-            open_world_hint=False,
+            open_world_hint=name in OPEN_WORLD,
         ),
         meta={"anthropic/searchHint": descriptions.SEARCH_HINTS[name]},
         structured_output=False,
