@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import dispatcher_setup
 import hook_setup
 import pytest
@@ -16,6 +17,7 @@ from dispatcher_setup import task
 from hook_setup import Session, words
 
 from dispatch_mcp import model
+from dispatch_mcp.hooks import hook_answers
 from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model.short_ids import short
 from dispatch_mcp.next_steps import NextStep, StepKind
@@ -93,6 +95,32 @@ async def test_an_attempt_that_cannot_begin_is_refused_with_its_reason(session: 
     assert "its run is over (cancelled)" in await session.refusal(name, "call-3")
 
 
+async def test_of_calls_that_name_one_attempt_at_once_only_the_first_begins_it(
+    session: Session, tmp_path: Path
+) -> None:
+    run_id, (name,) = await begun(session, task("a"))
+    sessions = [session, Session(session.desk, tmp_path / "transcripts", id="session-2")]
+    decisions: list[str] = []
+
+    async def start(caller: Session, call_id: str) -> None:
+        answer = (await caller.calls(name, call_id))["hookSpecificOutput"]
+        decisions.append(answer["permissionDecision"])
+        assert "does 'a' already" in answer.get("permissionDecisionReason", "does 'a' already")
+
+    async with anyio.create_task_group() as group:
+        for number in range(6):
+            group.start_soon(start, sessions[number % 2], f"call-{number}")
+    assert sorted(decisions) == ["allow", *["deny"] * 5]
+    assert await session.desk.states(run_id) == {"a": "running"}
+
+
+async def test_a_refusal_says_everything_once(session: Session, tmp_path: Path) -> None:
+    _, (name,) = await begun(session, task("a"))
+    await session.begins(name)
+    other = Session(session.desk, tmp_path / "transcripts", id="session-2")
+    assert (await other.refusal(name)).count("Leave it to that session.") == 1
+
+
 async def test_a_paused_run_begins_nothing(session: Session) -> None:
     run_id, (name,) = await begun(session, task("a"))
     await session.desk.app.steer(run_id, "pause", "", "")
@@ -156,6 +184,32 @@ async def test_an_answer_that_is_no_handoff_is_asked_for_once_more_and_then_kept
     assert await session.ends(brief, "I did it, really.", stop_hook_active=True) == {}
     assert await session.desk.states(run_id) == {"a": "unverified"}
     assert "I did it, really." in await session.desk.app.result(run_id, "a")
+
+
+@pytest.mark.parametrize("tokens", [10**400, 10**18, -5, True, 2.5])
+async def test_a_result_is_taken_without_figures_that_nobody_can_have_used(session: Session, tokens: Any) -> None:
+    run_id, (name,) = await begun(session, task("a"))
+    path = session.writes((await session.begins(name))["prompt"], hook_setup.answer("m1", output_tokens=tokens))
+    await session.tells("SubagentStop", agent_transcript_path=str(path), last_assistant_message=hook_setup.ANSWER)
+    assert await session.desk.states(run_id) == {"a": "unverified"}
+    spend = await hook_setup.spend(session.desk.app, run_id)
+    assert (spend.input_tokens, spend.output_tokens) == (100, 0)
+
+
+async def test_an_answer_with_characters_that_nobody_keeps_is_taken_without_them(session: Session) -> None:
+    run_id, (name,) = await begun(session, task("a"))
+    await session.ends((await session.begins(name))["prompt"], "first\0last \ud800", stop_hook_active=True)
+    assert await session.desk.states(run_id) == {"a": "unverified"}
+    assert "first\ufffdlast" in await session.desk.app.result(run_id, "a")
+
+
+async def test_an_answer_that_cannot_be_taken_is_a_failure_that_says_why(session: Session) -> None:
+    run_id, (name,) = await begun(session, task("a"))
+    await session.ends((await session.begins(name))["prompt"], "x" * 2_100_000, stop_hook_active=True)
+    assert await session.desk.states(run_id) == {"a": "ready"}
+    (attempt,) = await session.desk.app.store.attempts(run_id, "a")
+    assert "has 2,100,000 characters" in attempt.error
+    assert (await hook_setup.spend(session.desk.app, run_id)).output_tokens == 20
 
 
 async def test_a_subagent_without_an_answer_has_failed(session: Session) -> None:
@@ -260,6 +314,14 @@ async def test_a_notification_reports_what_has_not_been_reported(session: Sessio
     assert (await hook_setup.spend(session.desk.app, run_id)).output_tokens == 20
 
 
+@pytest.mark.parametrize("status", ["running", "pending", "50 %", ""])
+async def test_a_notification_of_how_far_a_subagent_is_ends_nothing(session: Session, status: str) -> None:
+    run_id, (name,) = await begun(session, task("a"))
+    session.writes((await session.begins(name))["prompt"])
+    await session.tells("UserPromptSubmit", prompt=notification(status))
+    assert await session.desk.states(run_id) == {"a": "running"}
+
+
 async def test_notifications_of_others_and_of_nobody_are_answered_with_nothing(session: Session) -> None:
     session.writes("Find the bug", agent="other")
     for prompt in (notification("completed", "other"), notification("completed", "../../x"), "<task-notification>"):
@@ -288,6 +350,28 @@ async def test_a_session_may_end_while_subagents_work_or_others_do_its_run(sessi
     assert await other.tells("Stop", background_tasks=[]) == {}
     await session.begins(names[1], "call-2")
     assert await session.tells("Stop", background_tasks=[]) == {}, "nothing is left to start"
+
+
+async def test_programs_in_the_background_are_no_subagents_at_work(session: Session) -> None:
+    _, names = await begun(session, task("a"), task("b"))
+    await session.begins(names[0])
+    shell = {"id": "b1", "type": "shell", "status": "running"}
+    assert (await session.tells("Stop", background_tasks=[shell]))["decision"] == "block"
+    subagent = {"id": "a1", "type": "subagent", "status": "running"}
+    assert await session.tells("Stop", background_tasks=[shell, subagent]) == {}
+
+
+async def test_without_a_server_that_counts_a_session_is_kept_going_once(session: Session) -> None:
+    _, names = await begun(session, task("a"), task("b"))
+    await session.begins(names[0])
+
+    async def stops(**fields: Any) -> dict[str, Any]:
+        memory = hook_answers.memory_of({"event": fields})
+        session.answers = hook_answers.HookAnswers(session.desk.app, memory, "full")
+        return await session.tells("Stop", **fields)
+
+    assert (await stops())["decision"] == "block"
+    assert await stops(stop_hook_active=True) == {}
 
 
 async def test_a_session_may_end_while_a_person_has_to_decide(session: Session) -> None:

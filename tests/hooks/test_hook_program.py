@@ -106,10 +106,23 @@ async def test_where_no_run_is_open_nothing_is_said_and_nothing_written(name: st
         run_id = (await dispatcher_setup.started(desk, task("a"))).run_id
         await desk.app.steer(run_id, "cancel", "", "")
     before = listing(tmp_path)
-    event = {"tool_name": "Agent", "tool_input": {"prompt": f"dispatch {run_id}/a/1"}, "source": "startup"}
+    event = {"tool_name": "Agent", "tool_input": {"prompt": f"[dispatch {run_id}/a/1]"}, "source": "startup"}
     assert await run(variables(home, tmp_path), "hook", name, **event) == ""
     assert await run(variables(tmp_path / "nowhere", tmp_path), "hook", name, **event) == ""
     assert listing(tmp_path) == before
+
+
+async def test_a_subagent_is_not_called_by_a_name_that_is_no_longer_good_though_nothing_is_open(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with dispatcher_setup.opened(home) as desk:
+        run_id = (await dispatcher_setup.started(desk, task("a"))).run_id
+        await desk.app.steer(run_id, "cancel", "", "")
+    call = {"tool_name": "Agent", "tool_input": {"prompt": f"dispatch {run_id}/a/1"}}
+    for workspace, reason in ((tmp_path, "its run is over (cancelled)"), (tmp_path / "elsewhere", "another workspace")):
+        workspace.mkdir(exist_ok=True)
+        answer = json.loads(await run(variables(home, workspace), "hook", "PreToolUse", **call))
+        assert answer["hookSpecificOutput"]["permissionDecision"] == "deny"
+        assert reason in answer["hookSpecificOutput"]["permissionDecisionReason"]
 
 
 @pytest.mark.parametrize("name", hook_events.EVENTS)

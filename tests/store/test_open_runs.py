@@ -27,6 +27,12 @@ def files(home: Path) -> dict[str, bytes]:
     return {str(path.relative_to(home)): path.read_bytes() for path in home.rglob("*") if path.is_file()}
 
 
+async def test_a_state_directory_without_a_store_has_none(tmp_path: Path) -> None:
+    assert not open_runs.is_there(str(tmp_path))
+    await opened_run(tmp_path, task("a"))
+    assert open_runs.is_there(str(tmp_path))
+
+
 async def test_a_look_tells_where_open_runs_stand_and_changes_no_file(tmp_path: Path) -> None:
     home = tmp_path / "home #1?"
     run_id = await opened_run(home, task("a"), task("b", "a"))

@@ -23,6 +23,9 @@ MOST_BYTES: Final = 64 << 20
 MOST_LINE: Final = 8 << 20
 """Bytes of a line that are read; a longer one holds no usage."""
 
+MOST_TOKENS: Final = 100_000_000
+"""Tokens that one answer can have used; a higher figure is none."""
+
 _AGENT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ENDING: Final = ".jsonl"
 _USAGE: Final = b'"usage"'
@@ -44,7 +47,7 @@ class Transcript:
         for model, usage in self.answers.values():
             total = sums.setdefault(model, {})
             for name, amount in usage.items():
-                if name.endswith("_tokens") and isinstance(amount, int):
+                if name.endswith("_tokens") and type(amount) is int and 0 <= amount <= MOST_TOKENS:
                     total[name] = total.get(name, 0) + amount
         return sums
 

@@ -40,6 +40,12 @@ _TAG: Final = re.compile(r"<(task-id|status)>([^<>]{1,80})</\1>")
 _TAGS_WITHIN: Final = 2_000
 """Characters of a notification in which its tags stand; its result comes after them."""
 
+_ENDS: Final = ("failed", "killed", "stopped", "cancelled")
+"""How a notification says that a subagent ended without an answer."""
+
+_NO_AGENTS: Final = ("shell", "monitor", "MCP task")
+"""Background work of the host that may go on for days: a server for development is no subagent."""
+
 _GOES_ON: Final = ("clear", "resume")
 """Reasons for which a session ends while its process, and its subagents, go on."""
 
@@ -123,7 +129,7 @@ class HookAnswers:
         try:
             attempt = await self.calls.begin(*name, moment.session, moment.text("tool_use_id"))
         except errors.DispatchError as refusal:
-            reason = f"{refusal} {_words(refusal.hint)}".strip()
+            reason = refusal.full_text(tool_wording.words)
             return _specific("PreToolUse", permissionDecision="deny", permissionDecisionReason=reason)
         self._note(attempt.run_id)
         mark = name._replace(run=short_ids.short(attempt.run_id)).mark
@@ -171,7 +177,7 @@ class HookAnswers:
         attempt, status = await self._out(transcript.name), tags.get("status", "")
         if attempt is not None and status == "completed":  # its own end was missed
             await self._report(attempt, _between(prompt, "<result>", "</result>"), transcript)
-        elif attempt is not None:
+        elif attempt is not None and status in _ENDS:  # others tell how far it is
             error = f"The subagent ended as {status!r}."
             await self._send(attempt, transcript, status="failed", error=error, retryable=True)
         return await self._news("UserPromptSubmit", transcript.name)
@@ -229,7 +235,7 @@ class HookAnswers:
 
     async def _report(self, attempt: Attempt, text: str, transcript: agent_transcripts.Transcript) -> None:
         if text.strip():
-            await self._send(attempt, transcript, status="succeeded", text=text)
+            await self._send(attempt, transcript, status="succeeded", text=_keepable(text))
         else:
             error = "The subagent ended without an answer."
             await self._send(attempt, transcript, status="failed", error=error, retryable=True)
@@ -237,12 +243,17 @@ class HookAnswers:
     async def _send(
         self, attempt: Attempt, transcript: agent_transcripts.Transcript | None = None, **entry: model.Json
     ) -> None:
-        """Reports an attempt as the assistant would, with what its models used."""
+        """Reports an attempt as the assistant would, with what its models used; what cannot be taken, as failed."""
         view, row = attempt
         figures = transcript.model_usage() if transcript else {}
         usage: dict[str, model.Json] = {"usage": {"modelUsage": figures}} if figures else {}
         self._note(view.run.id)
-        await self.app.report(view.run.id, [{"task_id": row.id, "attempt": row.attempt, **entry, **usage}])
+        name: dict[str, model.Json] = {"task_id": row.id, "attempt": row.attempt}
+        try:
+            await self.app.report(view.run.id, [{**name, **entry, **usage}])
+        except errors.InputError as refusal:  # nobody would report it otherwise, and its run would wait for ever
+            failure = {"status": "failed", "error": refusal.message, "retryable": True}
+            await self.app.report(view.run.id, [{**name, **failure, **usage}])
 
     def _note(self, run_id: str) -> None:
         """Notes that the session works on a run, and that its hooks do."""
@@ -268,15 +279,18 @@ def answer_alone(question: Mapping[str, json_types.Json]) -> Reply:
 
 async def _answer_alone(settings: configuration.Settings, question: Mapping[str, json_types.Json]) -> Reply:
     async with composition.open_dispatcher(settings, drives=False) as app:
-        return await HookAnswers(app, Memory(), settings.hooks).answer(question)
+        return await HookAnswers(app, memory_of(question), settings.hooks).answer(question)
+
+
+def memory_of(question: Mapping[str, json_types.Json]) -> Memory:
+    """Returns what is known of a session whose server keeps nothing: whether the host kept it going just now."""
+    event = question.get("event")
+    goes_on = json_types.is_object(event) and event.get("stop_hook_active")
+    return Memory(stops=MOST_STOPS if goes_on else 0)
 
 
 def _specific(event: str, **fields: model.Json) -> Reply:
     return {"hookSpecificOutput": {"hookEventName": event, **fields}}
-
-
-def _words(hint: str | next_steps.NextStep) -> str:
-    return tool_wording.words(hint) if isinstance(hint, next_steps.NextStep) else hint
 
 
 def _ready(view: run_view.RunView, limit: int = NEWS_CHARS) -> str:
@@ -328,10 +342,15 @@ def _fault(attempt: Attempt, text: str) -> str:
     return f"Your answer cannot be handed over: {problem}. Answer again, in the form that your task's OUTPUT asks for."
 
 
+def _keepable(text: str) -> str:
+    """Returns a text with signs in place of what neither the store nor a message can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+
+
 def _has_background_work(event: hook_events.Event) -> bool:
     tasks = event.get("background_tasks")
-    states = [task.get("status") for task in tasks if json_types.is_object(task)] if json_types.is_list(tasks) else []
-    return "running" in states or "pending" in states
+    works = [task for task in tasks if json_types.is_object(task)] if json_types.is_list(tasks) else []
+    return any(work.get("status") in ("running", "pending") and work.get("type") not in _NO_AGENTS for work in works)
 
 
 def _content(event: hook_events.Event) -> str:

@@ -40,8 +40,12 @@ def _answer(name: str, env: Mapping[str, str]) -> None:
     from dispatch_mcp.store import open_runs
 
     place = home(env)
-    is_contact = name == "PreToolUse" and hook_events.text(event, "tool_name") not in hook_events.AGENT_TOOLS
-    if not is_contact and not open_runs.has_any(place, open_runs.places(*folders(event, env))):
+    is_call = name == "PreToolUse"  # that of a subagent has an attempt's name for a prompt, which no subagent can do
+    is_contact = is_call and hook_events.text(event, "tool_name") not in hook_events.AGENT_TOOLS
+    is_known = (
+        open_runs.is_there(place) if is_call else open_runs.has_any(place, open_runs.places(*folders(event, env)))
+    )
+    if not is_contact and not is_known:
         return
     answer = _asked(place, env, {"name": name, "event": event}, only_server=is_contact)
     if answer:

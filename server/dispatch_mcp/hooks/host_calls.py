@@ -22,6 +22,9 @@ from dispatch_mcp.text import json_types
 HOLDER: Final = "session"
 """Under this name an attempt's heartbeat keeps which session has begun it."""
 
+MOST_TRIES: Final = 5
+"""How often an attempt is taken whose details others change at the same moment."""
+
 MOST_RUNS: Final = 50
 """Open runs, the newest first, among which those of a session are looked for."""
 
@@ -81,10 +84,7 @@ class HostCalls:
         row = self._row(view, task_id)
         if why := await traces.held(self.app.store, view) or _obstacle(view, row, attempt):
             raise errors.NotAllowed(f"Attempt {attempt} of {task_id!r} cannot begin: {why}.", hint=view.next_step())
-        _refuse_held(holder_of(view, row), session, call_id, task_id)
-        beat = view.attempts[task_id].beat
-        holder: dict[str, model.Json] = {"id": session.id, "pid": session.pid, "call": call_id}
-        await self.app.store.beat(view.run.id, task_id, attempt, {**beat, HOLDER: holder})
+        await self._hold(view, row, session, call_id)
         await self._act(view, records.Action("begin", task_id, attempt=attempt))
         after = await self.app.handles.run(view.run.id)
         if after.rows[task_id].state is not TaskState.RUNNING:
@@ -93,6 +93,22 @@ class HostCalls:
             raise errors.NotAllowed(f"{task_id!r} cannot begin: {why}.", hint=handover.view.next_step())
         brief = await self.app.store.kept_brief(view.run.id, task_id, attempt)
         return Begun(view.run.id, call_of(view, task_id), brief or await self.app.contact.host.prompt(after, row))
+
+    async def _hold(self, view: run_view.RunView, row: records.TaskRecord, session: Session, call_id: str) -> None:
+        """Gives an attempt to one call; of several at once, also of other processes, only the first has it."""
+        holder: dict[str, model.Json] = {"id": session.id, "pid": session.pid, "call": call_id}
+        for _ in range(MOST_TRIES):
+            _refuse_held(holder_of(view, row), session, call_id, row.id)
+            beat = view.attempts[row.id].beat
+            if await self.app.store.beat(view.run.id, row.id, row.attempt, {**beat, HOLDER: holder}, after=beat):
+                return
+            view = await self.app.handles.run(view.run.id)
+            row = view.rows[row.id]
+            if why := _obstacle(view, row, row.attempt):
+                break
+        else:
+            why = "it changes all the time"
+        raise errors.NotAllowed(f"{row.id!r} cannot begin: {why}.", hint=view.next_step())
 
     def _row(self, view: run_view.RunView, task_id: str) -> records.TaskRecord:
         run = view.run

@@ -20,13 +20,19 @@ _BEAT = """
 UPDATE attempt SET beat = ?
 WHERE task = (SELECT no FROM task WHERE run = ? AND id = ?) AND attempt = ? AND state = 'running'
 """
+_IS_SAME = "AND coalesce(beat, '') = ?"
 _SEND = "INSERT INTO message (run, sender, recipient, kind, text, at, read) VALUES (?, ?, ?, ?, ?, ?, 0)"
 
 
-def beat(conn: sqlite3.Connection, run_id: str, task_id: str, attempt: int, text: str) -> bool:
-    """Keeps the details of a running attempt; returns False if it is not running."""
+def beat(
+    conn: sqlite3.Connection, run_id: str, task_id: str, attempt: int, text: str, *, old: str | None = None
+) -> bool:
+    """Keeps the details of a running attempt; returns False if it is not running, or has others than `old`."""
     row = table_rows.run_row(conn, run_id)
-    return conn.execute(_BEAT, (text, row.no, codec.clean(task_id), attempt)).rowcount == 1
+    values = (text, row.no, codec.clean(task_id), attempt)
+    if old is None:
+        return conn.execute(_BEAT, values).rowcount == 1
+    return conn.execute(f"{_BEAT}{_IS_SAME}", (*values, old)).rowcount == 1
 
 
 def send(conn: sqlite3.Connection, message: model.Message, now: float) -> int:

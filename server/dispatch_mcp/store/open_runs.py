@@ -62,6 +62,11 @@ def is_within(workspace: str, folders: Collection[str]) -> bool:
     return any(folder == workspace or folder.startswith(workspace.rstrip(os.sep) + os.sep) for folder in folders)
 
 
+def is_there(home: str) -> bool:
+    """Returns whether a state directory has a store."""
+    return os.path.isfile(os.path.join(home, FILE))
+
+
 def has_any(home: str, folders: Collection[str]) -> bool:
     """Returns whether any run of these folders is open."""
     return any(is_within(workspace, folders) for (workspace,) in _rows(home, _SELECT_PLACES))
@@ -73,10 +78,11 @@ def of(home: str, folders: Collection[str]) -> list[OpenRun]:
 
 
 def _rows(home: str, statement: str) -> Sequence[tuple[Any, ...]]:
-    file = os.path.join(home, FILE)
-    if not os.path.isfile(file):
+    if not is_there(home):
         return ()
     import sqlite3
+
+    file = os.path.join(home, FILE)
 
     # Without a log beside it nobody has the file open, and all of it is in the one file: SQLite then needs no others.
     mode = "mode=ro" if os.path.exists(f"{file}-wal") else "immutable=1"

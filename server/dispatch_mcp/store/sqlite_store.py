@@ -350,10 +350,21 @@ class Store:
         """Returns what `keep_brief` kept, or an empty string."""
         return await anyio.to_thread.run_sync(self._briefs.get, run_id, task_id, attempt)
 
-    async def beat(self, run_id: str, task_id: str, attempt: int, details: dict[str, model.Json]) -> bool:
-        """Keeps what an attempt wants its successor to know; returns whether it still is the running one."""
-        text = codec.dump_map(details)
-        return await self._writer.run(lambda conn: messages.beat(conn, run_id, task_id, attempt, text))
+    async def beat(
+        self,
+        run_id: str,
+        task_id: str,
+        attempt: int,
+        details: dict[str, model.Json],
+        *,
+        after: Mapping[str, model.Json] | None = None,
+    ) -> bool:
+        """Keeps what an attempt wants its successor to know; returns whether it still is the running one.
+
+        With `after` only if nothing else than that was kept until now.
+        """
+        text, old = codec.dump_map(details), None if after is None else codec.dump_map(after)
+        return await self._writer.run(lambda conn: messages.beat(conn, run_id, task_id, attempt, text, old=old))
 
     async def last_beat(self, run_id: str, task_id: str) -> dict[str, model.Json]:
         """Returns the details that the latest attempt with any left behind."""
