@@ -72,3 +72,13 @@ async def test_a_clock_that_jumps_back_takes_the_deadline_with_it(tmp_path: Path
         [until] = [until for task_id, until in (await leases(store)).items() if task_id == "timed"]
         assert until is not None
         assert until <= 4_000.0 + DEADLINE_S
+
+
+async def test_details_that_follow_on_others_are_kept_only_while_nothing_else_is_there(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
+        await store.advance("run", store_setup.step(owner))
+        assert await store.beat("run", "a", 1, {"session": "s1", "é": 0.1}, after={})
+        assert not await store.beat("run", "a", 1, {"session": "s2"}, after={})
+        kept = await store.last_beat("run", "a")
+        assert kept == {"session": "s1", "é": 0.1}
+        assert await store.beat("run", "a", 1, {"session": "s3"}, after=kept)

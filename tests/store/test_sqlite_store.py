@@ -315,16 +315,6 @@ async def test_what_an_attempt_leaves_reaches_the_next_one(tmp_path: Path) -> No
         assert [made.beat for made in await store.attempts("run", "a")] == [{"session": "s1"}]
 
 
-async def test_details_that_follow_on_others_are_kept_only_while_nothing_else_is_there(tmp_path: Path) -> None:
-    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
-        await store.advance("run", store_setup.step(owner))
-        assert await store.beat("run", "a", 1, {"session": "s1", "é": 0.1}, after={})
-        assert not await store.beat("run", "a", 1, {"session": "s2"}, after={})
-        kept = await store.last_beat("run", "a")
-        assert kept == {"session": "s1", "é": 0.1}
-        assert await store.beat("run", "a", 1, {"session": "s3"}, after=kept)
-
-
 async def test_messages_are_delivered_and_marked_read(tmp_path: Path) -> None:
     async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, _):
         for recipient in ("b", "c"):
