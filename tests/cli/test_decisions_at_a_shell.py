@@ -100,6 +100,23 @@ def test_an_assistants_shell_may_not_decide_without_a_terminal(variable: str, te
             approve.refuse_assistants({variable: "1"}, terminal=False)
 
 
+LOOK = {"id": "look", "do": "Judge it", "reviews": ["work"], "worker": "host"}
+
+
+def test_an_assistants_shell_lets_no_review_go_and_a_persons_does(
+    shell: command_runs.Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [GATE, WORK, LOOK]
+    run_id = str(shell("run", command_runs.written(tmp_path, tasks), "--quiet").json["correlation_id"])
+    assert shell("approve", run_id).code == 0
+    monkeypatch.setenv("CLAUDECODE", "1")
+    answer = shell("steer", "skip", run_id, "look")
+    assert answer.code == 1
+    assert "only a person can let it go" in answer.err
+    monkeypatch.delenv("CLAUDECODE")
+    assert shell("steer", "skip", run_id, "look").code == 0
+
+
 def test_a_variable_that_is_empty_makes_no_assistant() -> None:
     approve.refuse_assistants({"CLAUDECODE": "", "HOME": "/home/ann"}, terminal=False)
 

@@ -309,6 +309,33 @@ def test_no_edit_leads_round_a_review_that_has_not_passed(after: Sequence[model.
     assert states(core) == before
 
 
+def worn_down(core: state_machine.RunCore, road: str) -> None:
+    if road == "the review is asked again":
+        core.retry("r")
+    elif road == "its work fails":
+        core.retry("fix")
+        started(core)
+        end(core, "fix", "fail")
+    else:
+        core.retry("r")
+        core.cancel()
+        core.retry("docs")
+
+
+@pytest.mark.parametrize("road", ["the review is asked again", "its work fails", "the run is cancelled"])
+@pytest.mark.parametrize("after", [(task("fix"), task("docs", "fix")), (task("fix"),)])
+def test_nothing_that_happens_to_a_review_that_has_failed_lets_an_edit_remove_it(
+    after: Sequence[model.Task], road: str
+) -> None:
+    core = blocked_for_good()
+    worn_down(core, road)
+    before = states(core)
+    with pytest.raises(errors.PlanRejected) as refused:
+        core.edit(core.plan.model_copy(update={"version": 2, "tasks": tuple(after)}), WorkerKind.HOST)
+    assert "needs_person" in {problem.code for problem in refused.value.problems}  # type: ignore[attr-defined]
+    assert states(core) == before
+
+
 def test_an_edit_elsewhere_leaves_a_review_waiting_that_objects() -> None:
     core = begun(task("a"), review("r1", "a"), review("r2", "a"))
     started(core)

@@ -271,6 +271,20 @@ async def test_only_a_person_lets_a_review_go_that_has_not_passed(tmp_path: Path
         assert (await chat.states())["docs"] == "ready"
 
 
+async def test_no_edit_takes_a_failed_review_out_of_the_plan_of_a_run_that_is_over(tmp_path: Path) -> None:
+    async with reviewed(tmp_path, council_rounds=1) as chat:
+        await chat.report("fix.review", verdict("FAIL", "high"))
+        trace = await chat.app.trace(run_id=chat.run_id)
+        assert trace.state == "needs_changes"
+        with pytest.raises(errors.PlanRejected) as refused:
+            await chat.app.plans.edit(trace.plan_id, trace.plan_version, [{"op": "remove", "id": "fix.review"}])
+        assert [problem.code for problem in refused.value.problems] == ["needs_person"]  # type: ignore[attr-defined]
+        await chat.app.steer(chat.run_id, "skip", "fix.review", "known", by_person=True)
+        await chat.app.plans.edit(
+            trace.plan_id, trace.plan_version, [{"op": "modify", "id": "docs", "task": {"effort": "S"}}]
+        )
+
+
 async def test_a_dry_run_goes_through_its_reviews_and_says_that_it_is_simulated(tmp_path: Path) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
     async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:

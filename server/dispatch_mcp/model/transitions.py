@@ -232,9 +232,6 @@ def is_objecting(row: TaskRow) -> bool:
     return row.state is TaskState.BLOCKED and row.cause == NEEDS_CHANGES
 
 
-_PASSED = model.TASK_DONE | {TaskState.SKIPPED}
-
-
 def council_decision(outcome: model.Outcome) -> dict[str, str]:
     """Returns what a council decided, and why, as the outcome of its decision says it; nothing for any other."""
     answer = outcome.output
@@ -247,7 +244,20 @@ def stands_against(row: TaskRow) -> bool:
     """Returns whether a review has said no, or could say nothing, and has not passed its subject since."""
     if row.state is TaskState.FAILED:
         return True
-    return row.rounds > 0 and row.state not in _PASSED
+    return row.rounds > 0 and not _has_let_go(row)
+
+
+def is_asked(row: TaskRow) -> bool:
+    """Returns whether a review was asked before, and has neither passed its subject nor been let go by anybody.
+
+    Unlike its rounds, the number of its attempt stays when it is retried, cancelled or skipped for its work's sake.
+    """
+    return row.attempt > 0 and row.state is not TaskState.RUNNING and not _has_let_go(row)
+
+
+def _has_let_go(row: TaskRow) -> bool:
+    is_skipped = row.state is TaskState.SKIPPED and not row.cause.startswith(UPSTREAM)
+    return is_skipped or row.state in model.TASK_DONE
 
 
 def is_fixed(row: TaskRow) -> bool:

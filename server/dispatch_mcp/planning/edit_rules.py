@@ -192,13 +192,8 @@ def _reviewer_of(task_id: str, tasks: Sequence[model.Task]) -> str:
 
 def _against(tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> list[str]:
     """Returns the reviews that object, came to no verdict, or were asked before, and that no person has let go."""
-    objecting = {row.id for row in rows if transitions.stands_against(row) or _is_asked_again(row)}
+    objecting = {row.id for row in rows if transitions.stands_against(row) or transitions.is_asked(row)}
     return [task.id for task in tasks if task.reviews and task.id in objecting]
-
-
-def _is_asked_again(row: transitions.TaskRow) -> bool:
-    """Returns whether a task has been tried and is to be tried again, which takes back nothing of what it said."""
-    return row.attempt > 0 and row.state in (TaskState.READY, TaskState.BLOCKED)
 
 
 def blocking_review(task_id: str, tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> str:

@@ -16,15 +16,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import project_files
 from dispatch_mcp.context.documents import declared_files
-from dispatch_mcp.model import (
-    TaskState,
-    bounds,
-    digests,
-    ports,
-    problems,
-    records,
-    short_ids,
-)
+from dispatch_mcp.model import TaskState, bounds, digests, ports, problems, records, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import (
     agent_choice,
@@ -351,6 +343,7 @@ class Planner:
             raise await self._stale(plan, base_version)
         open_runs = await self._open_runs(plan_id)
         runs = [[records.row_of(task) for task in await self.store.tasks(run.id)] for run in open_runs]
+        review_rows = [] if runs else await self.handles.failed_reviews(plan_id)
         standing = await computation.apart(plan_edits.standing, runs)
         base = await computation.apart(edit_rules.bare, plan.tasks, plan.added_edges, standing.fixed)
         runners = await self._runners()
@@ -364,7 +357,7 @@ class Planner:
         extras = () if runs else [name for name, why in plan.additions.items() if why.startswith(PATTERN)]
 
         def objections() -> list[problems.Problem]:
-            of_runs = (edit_rules.refusals(base, tasks, rows, extras=extras) for rows in (runs or [[]]))
+            of_runs = (edit_rules.refusals(base, tasks, rows, extras=extras) for rows in (runs or [review_rows]))
             return [*self._check(tasks), *dict.fromkeys(itertools.chain.from_iterable(of_runs))]
 
         refuse(faults or await computation.apart(objections))

@@ -34,12 +34,17 @@ def refuse_assistants(environment: Mapping[str, str], *, terminal: bool) -> None
     This keeps an assistant from approving its own plan by habit. It is no wall: whoever has the user's shell can do
     what the user can.
     """
-    variable = next((name for name in ASSISTANTS if environment.get(name)), "")
-    if variable and not terminal:
+    variable = assistant_variable(environment, terminal=terminal)
+    if variable:
         raise errors.NotAllowed(
             f"This shell belongs to an assistant ({variable} is set); a person has to decide.",
             hint="A person has to run the same command in a terminal.",
         )
+
+
+def assistant_variable(environment: Mapping[str, str], *, terminal: bool) -> str:
+    """Returns the variable that shows that an assistant runs the command; an empty string for a person's."""
+    return "" if terminal else next((name for name in ASSISTANTS if environment.get(name)), "")
 
 
 async def _decide(

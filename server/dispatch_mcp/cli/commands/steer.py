@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 
 import anyio
 
 from dispatch_mcp import composition, configuration
 from dispatch_mcp.cli import console
-from dispatch_mcp.cli.commands import status
+from dispatch_mcp.cli.commands import approve, status
 from dispatch_mcp.service import answers
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
-    """Applies the action and prints where the run stands."""
-    answer = anyio.run(_steer, setup.settings, options)
+    """Applies the action and prints where the run stands; an assistant's shell lets no review go."""
+    by_person = not approve.assistant_variable(os.environ, terminal=sys.stdin.isatty())
+    answer = anyio.run(_steer, setup.settings, options, by_person)
     status.show_steered(answer, as_json=options.json)
     return console.OK
 
 
-async def _steer(settings: configuration.Settings, options: argparse.Namespace) -> answers.SteeringAnswer:
+async def _steer(
+    settings: configuration.Settings, options: argparse.Namespace, by_person: object
+) -> answers.SteeringAnswer:
     async with composition.open_dispatcher(settings, drives=False) as app:
-        return await app.steer(options.run, options.action, options.task, options.reason, by_person=True)
+        return await app.steer(options.run, options.action, options.task, options.reason, by_person=bool(by_person))
