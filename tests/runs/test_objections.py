@@ -474,8 +474,7 @@ def check(core: state_machine.RunCore) -> None:
     satisfied = {
         row.id
         for row in core.rows
-        if row.state in DONE
-        or (row.state is TaskState.SKIPPED and row.cause in (transitions.BY_USER, transitions.BY_ASSISTANT))
+        if row.state in DONE or (row.state is TaskState.SKIPPED and row.cause in transitions.DONE_WITHOUT)
     }
     for spec in core.plan.tasks:
         row = rows[spec.id]
