@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import stat
 import subprocess
 from collections.abc import AsyncGenerator
@@ -92,7 +94,7 @@ async def test_what_was_gathered_goes_by_reference_when_it_would_flood_the_host(
     run_id, given = await built(desk, reads=["shop/part0.py", "shop/part1.py"])
     assert len(given["call"]["prompt"]) <= 6_000
     assert f"dispatch://runs/{run_id}/tasks/build/prompt" in given["call"]["prompt"]
-    (file,) = (tmp_path / "home" / "briefs" / run_id).glob("build-1.md")
+    (file,) = (tmp_path / "home" / "briefs").rglob("build-1.md")
     assert str(file) in given["call"]["prompt"]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert "return round(sum(items)" in file.read_text()
@@ -130,3 +132,27 @@ async def test_the_trace_says_once_that_a_knowledge_document_was_missing(tmp_pat
         timeline = (await desk.call("get_trace", run_id=run_id, view="timeline"))["timeline"]
     events = [event for event in timeline if event["kind"] == "knowledge_missing"]
     assert [(event["task"], event["data"]["missing"]) for event in events] == [("add", "lost.md")]
+
+
+async def test_a_host_without_resources_reads_the_same_brief_from_the_trace(desk: memory_client.Desk) -> None:
+    run_id, given = await built(desk, reads=["shop/part0.py", "shop/part1.py"])
+    call = re.search(r"the trace tool of that server, with (\{.*\}): its `text`", given["call"]["prompt"])
+    assert call is not None
+    trace = await desk.call("get_trace", **json.loads(call[1]))
+    assert trace["text"] == await desk.read(f"dispatch://runs/{run_id}/tasks/build/prompt")
+    with pytest.raises(memory_client.Refused, match="run_id and task_id"):
+        await desk.call("get_trace", view="brief")
+
+
+async def test_a_worker_that_could_not_read_its_brief_fails_its_attempt_in_the_form_that_it_was_told(
+    desk: memory_client.Desk,
+) -> None:
+    run_id, given = await built(desk, reads=["shop/part0.py", "shop/part1.py"])
+    form = re.search(r"end your answer with (\{.*?\})", given["call"]["prompt"])
+    assert form is not None
+    answer = f"I found no tool for it.\n\n{form[1].replace('why', 'there is no tool for resources')}"
+    results = [{"task_id": "build", "attempt": 1, "text": answer}]
+    await desk.call("report", run_id=run_id, results=results)
+    timeline = (await desk.call("get_trace", run_id=run_id, view="timeline"))["timeline"]
+    end = next(event for event in reversed(timeline) if event["kind"] == "attempt_finished")
+    assert (end["task"], end["data"]["state"]) == ("build", "failed")

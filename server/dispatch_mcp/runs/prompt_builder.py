@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from dispatch_mcp import model
-from dispatch_mcp.model import work_order
+from dispatch_mcp.model import short_ids, work_order
 from dispatch_mcp.planning import acceptance
 from dispatch_mcp.review import review_tasks, rounds
 from dispatch_mcp.runs import tool_permissions
@@ -30,6 +30,12 @@ DATA_LIMIT = 16_000
 
 MAX_BLOCKS = 40
 """Fenced blocks in one prompt: with more, each one's fair share of `DATA_LIMIT` says nothing any longer."""
+
+UNREAD: Final = (
+    "If none of these ways lets you read it, change nothing and end your answer with "
+    '{"status": "failed", "error": "brief not read: why"}.'
+)
+"""What a worker answers that could not read what it is to do: so the attempt fails, whoever passes the answer on."""
 
 DEFAULT_CONSTRAINT = "Do only what the goal asks; leave everything else as it is."
 DEFAULT_CONTEXT = "Nothing was gathered for this task; look up what you need."
@@ -46,7 +52,7 @@ DONE_WHEN = "Done when:"
 FILES = "Files to change:"
 READ = "Read first:"
 LOOK_UP = "Look up:"
-GATHERED = "Gathered for this task, with this brief; read it first, in whichever place you can:"
+GATHERED = "Gathered for this task, with this brief; read it before anything else, in the first way that you have:"
 WORKSPACE = "Workspace:"
 LEFT_OUT = "Left out of this prompt; the trace of the run has it:"
 AT_THE_END = "When you are done:"
@@ -257,6 +263,8 @@ def _limits(work: work_order.WorkOrder) -> Iterator[str]:
         yield MEND
     if any(data.kind == PROJECT_RULES for data in work.gathered):
         yield KEEP_TO_RULES
+    if work.gathered_at:
+        yield f"First read what is gathered for this task. {UNREAD}"
     if work.task.files:
         yield "Change no file but those listed under `Files to change`; if none of them changes, the task has failed."
     if work.timeout_s is not None:
@@ -280,6 +288,19 @@ def _places(work: work_order.WorkOrder, left_out: Sequence[fences.Data]) -> Iter
     parts: list[Part] = [Items(tuple(items), label) for label, items in lists if items]
     parts += [Words(work.gap, GAP)] if work.gap else []
     yield from parts or (Items((DEFAULT_CONTEXT,)),)
+
+
+def places(reference: str, work: work_order.WorkOrder, file: str = "") -> tuple[str, ...]:
+    """Returns where a worker of the host can read a brief, the ways that need nobody's permission first.
+
+    Hosts read resources of servers without asking; some have no tool for that, and few may read files elsewhere.
+    """
+    trace = json.dumps({"run_id": short_ids.short(work.run_id), "task_id": work.task.id, "view": "brief"})
+    return (
+        f"the MCP resource {reference} of the server dispatch; a wrong name of it is answered with the right one",
+        f"the trace tool of that server, with {trace}: its `text`",
+        *([f"the file {file}"] if file else []),
+    )
 
 
 def _guides(work: work_order.WorkOrder) -> Iterator[Words]:

@@ -193,7 +193,12 @@ class Dispatcher:
         cursor: str = "",
         wait_s: float = 0.0,
     ) -> answers.Trace:
-        """Returns a view of a run, or the list of runs when no run is named; may wait up to 45 s for news."""
+        """Returns a view of a run, or the list of runs when no run is named; may wait up to 45 s for news.
+
+        The view `brief` is what the worker of a task is to read, for hosts that cannot read it as a resource.
+        """
+        if view == "brief":
+            return await self._brief_view(run_id, task_id)
         tracing = traces.Tracing(self.store, self.engine, self.handles)
         return await tracing.trace(run_id, task_id, view, cursor, wait_s)
 
@@ -263,6 +268,13 @@ class Dispatcher:
         row = view.task(task_id)
         kept_text = await self.store.kept_brief(view.run.id, task_id, row.attempt)
         return kept_text or await self._host.prompt(view, row)
+
+    async def _brief_view(self, run_id: str, task_id: str) -> answers.Trace:
+        if not run_id or not task_id:
+            raise errors.InputError("The view 'brief' is of one task.", hint="Send run_id and task_id too.")
+        view = await run_view.load(self.store, await self.handles.run_id(run_id), self.principal)
+        text = await self.brief(view.run.id, task_id)
+        return answers.Trace(run_id=view.run.id, state=view.run.state.value, text=text)
 
     async def messages(self, run_id: str) -> list[model.Message]:
         """Returns all messages of a run, whole, in the order in which they were sent. Raises UnknownHandle."""

@@ -135,7 +135,7 @@ class HostAssignments:
             file = str(path or "")
         if self.hooks == "full":
             return self._named(work, self.assign(work, whole, known_subagents=subagents, background=background))
-        places = tuple(place for place in (reference, file) if place)
+        places = prompt_builder.places(reference, work, file)
         is_long = bool(file) and bool(work.gathered or work.guides)
         short = replace(work, gathered=(), guides=(), gathered_at=places) if is_long else work
         handout = self.assign(

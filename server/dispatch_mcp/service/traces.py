@@ -21,7 +21,7 @@ from dispatch_mcp.runs import budget, capsules, step_choice
 from dispatch_mcp.service import answers, handles, messaging
 from dispatch_mcp.store import sqlite_store
 
-View = Literal["summary", "timeline", "results", "artifacts", "todo", "mermaid", "all"]
+View = Literal["summary", "timeline", "results", "artifacts", "todo", "mermaid", "brief", "all"]
 
 MAX_WAIT_S = 45.0
 """How long a trace waits for news at most; hosts give a call up after about a minute."""

@@ -123,13 +123,13 @@ def description(work: work_order.WorkOrder) -> str:
 
 def _pointer(work: work_order.WorkOrder, prompt_ref: str, prompt_file: str) -> str:
     """Returns what a subagent is told whose prompt is too long to pass through the host."""
+    ways = "\n".join(f"- {way}" for way in prompt_builder.places(prompt_ref, work, prompt_file))
     run = short_ids.short(work.run_id)
     return (
         f"Your task is {work.task.id} of run {run}: {escape.one_line(work.task.goal, limit=300)}\n\n"
-        f"Before anything else read the MCP resource {prompt_ref} of the server `dispatch-mcp`"
-        f"{f', or the file {prompt_file}' if prompt_file else ''}. It holds GOAL, CONSTRAINTS, CONTEXT and OUTPUT. "
-        "Carry it out exactly and answer in the form that its OUTPUT asks for. "
-        "If you cannot read it, change nothing and answer with that."
+        f"Before anything else read your brief, in the first way that you have:\n{ways}\n\n"
+        "It holds GOAL, CONSTRAINTS, CONTEXT and OUTPUT. Carry it out exactly and answer in the form that its OUTPUT "
+        f"asks for. {prompt_builder.UNREAD}"
     )
 
 
