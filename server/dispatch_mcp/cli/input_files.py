@@ -117,7 +117,8 @@ def write_traces(folder: Path, traces: Mapping[str, model.Json]) -> dict[str, st
     """
     names = {task_id: f"{task_id}.json" for task_id in traces}
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for part in reversed([folder, *folder.parents]):
+            part.mkdir(mode=0o700, exist_ok=True)  # `parents=True` would give those above the mode of the umask
         for task_id, trace in traces.items():
             _write(folder / names[task_id], trace)
         _write(folder / INDEX, names)
