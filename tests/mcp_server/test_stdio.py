@@ -20,6 +20,8 @@ import pytest
 import raw_server
 from mcp import Client, StdioServerParameters
 
+from dispatch_mcp.model import short_ids
+
 FULL = os.environ.get("DISPATCH_MCP_CHAOS") == "full"
 NOISE = "import os,sys; print('noise ' * 2000); sys.stdout.flush(); os.write(1, b'more noise' * 500); os.write(2, b'!')"
 LONG = "import time; time.sleep(30)"
@@ -47,10 +49,10 @@ def scripted(count: int, sleep_s: float = 0.02) -> list[dict[str, object]]:
 
 
 def run_ids(env: dict[str, str]) -> list[str]:
-    """Returns the ids of all runs in the store."""
+    """Returns the ids of all runs in the store, as they are shown."""
     with closing(sqlite3.connect(Path(env["DISPATCH_MCP_HOME"]) / "state.db")) as conn:
         assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        return [row[0] for row in conn.execute("SELECT id FROM run")]
+        return [short_ids.short(row[0]) for row in conn.execute("SELECT id FROM run")]
 
 
 @pytest.mark.anyio
@@ -124,11 +126,11 @@ def test_the_end_of_stdin_ends_the_server(env: dict[str, str], shop: Path, busy:
 def test_a_signal_ends_the_server_cleanly(env: dict[str, str], shop: Path, number: signal.Signals) -> None:
     with raw_server.Wire(env, shop) as server:
         plan_id = server.call("plan_dag", tasks=scripted(3, 20.0))["plan_id"]
-        run_id = server.call("dispatch", plan_id=plan_id, worker="scripted")["run_id"]
+        server.call("dispatch", plan_id=plan_id, worker="scripted")
         server.process.send_signal(number)
         assert server.process.wait(10) == 0
     with closing(sqlite3.connect(Path(env["DISPATCH_MCP_HOME"]) / "state.db")) as conn:
-        [(owner,)] = conn.execute("SELECT owner FROM run WHERE id = ?", (run_id,))
+        [(owner,)] = conn.execute("SELECT owner FROM run")
     assert owner is None, "the run is free for the next server"
 
 

@@ -146,13 +146,12 @@ def run_row(conn: sqlite3.Connection, run_id: str) -> RunRow:
 
 def unknown_run(run_id: str) -> errors.UnknownHandle:
     """Returns the answer for a run that does not exist or belongs to somebody else: the same for both."""
-    return errors.UnknownHandle(f"There is no run {short_ids.short(run_id)!r}.", hint=NextStep(StepKind.LIST_RUNS))
+    return errors.UnknownHandle(f"There is no run {run_id!r}.", hint=NextStep(StepKind.LIST_RUNS))
 
 
 def unknown_plan(plan_id: str, version: int | None = None) -> errors.UnknownHandle:
     """Returns the answer for a plan that does not exist or belongs to somebody else: the same for both."""
-    name = short_ids.short(plan_id)
-    plan_name = f"plan {name!r}" if version is None else f"version {version} of plan {name!r}"
+    plan_name = f"plan {plan_id!r}" if version is None else f"version {version} of plan {plan_id!r}"
     return errors.UnknownHandle(f"There is no {plan_name}.", hint=NextStep(StepKind.MAKE_PLAN))
 
 
