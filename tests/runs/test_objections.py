@@ -369,7 +369,8 @@ def test_how_a_run_with_reviews_ends(rows: dict[str, str], state: RunState) -> N
         value, _, cause = word.partition(":")
         table.append(transitions.TaskRow(name, WorkerKind.HOST, TaskState(value), cause=cause))
     reviews = [position for position, row in enumerate(table) if row.id == "r"]
-    assert objections.ending(table, reviews) is state
+    plan = [review("r", "a") if name == "r" else task(name) for name in rows]
+    assert objections.ending(table, reviews, plan) is state
 
 
 @st.composite

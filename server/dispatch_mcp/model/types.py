@@ -198,7 +198,7 @@ class Task(Value):
         ),
     ] = ()
     constraints: Annotated[Names, TaskField("texts", "always", offered=True)] = ()
-    output: Annotated[Names, TaskField("texts", "always", offered=True, about="Exact deliverables.")] = ()
+    output: Annotated[Names, TaskField("texts", "always", offered=True)] = ()
     acceptance: Annotated[
         Names, TaskField("texts", "always", offered=True, about="command: pytest -q; file:p; diff")
     ] = ()
