@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ _GIT_IDENTITY = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background, which children would inherit
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "promise(id): shows a promise that tests/promises.toml lists as shown")
     config.addinivalue_line("markers", "real_home: runs with the home and environment of the machine")
 

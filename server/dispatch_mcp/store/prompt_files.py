@@ -40,6 +40,6 @@ class FileBriefs:
             return ""
 
     def _path(self, run_id: str, task_id: str, attempt: int) -> Path | None:
-        if not short_ids.is_whole(run_id) or not _TASK.fullmatch(task_id):
+        if not short_ids.is_id(run_id) or not _TASK.fullmatch(task_id):
             return None
         return self._folder / run_id / f"{task_id}-{attempt}.md"
