@@ -12,8 +12,6 @@ from dispatch_mcp.text import json_types
 
 _HEADER = re.compile(r"^[ \t]*\[([^\[\]\n]++)\][ \t]*(?:#[^\n]*)?$", re.MULTILINE)
 _ANY_HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
-_COMMENTS = re.compile(r"(?:\n[ \t]*(?:#[^\n]*)?)+\Z")
-"""Comments and empty lines at the end, which speak of what follows."""
 _BARE = re.compile(r"[A-Za-z0-9_-]++")
 
 
@@ -57,6 +55,14 @@ def _with_ends_of(text: str, rows: str) -> str:
     return rows.replace("\n", "\r\n") if "\r\n" in text else rows
 
 
+def _without_comments(block: str) -> str:
+    """Returns a block without the comments and empty lines at its end, which speak of what follows."""
+    lines = block.split("\n")
+    while len(lines) > 1 and lines[-1].lstrip(" \t")[:1] in ("", "#"):
+        lines.pop()
+    return "\n".join(lines)
+
+
 def _blocks(text: str, keys: Sequence[str]) -> list[tuple[int, int]]:
     """Returns where the tables of the keys stand, each from its header to its last value."""
     blocks: list[tuple[int, int]] = []
@@ -68,7 +74,7 @@ def _blocks(text: str, keys: Sequence[str]) -> list[tuple[int, int]]:
         if path[: len(keys)] == list(keys):
             after = _ANY_HEADER.search(text, header.end())
             end = after.start() if after else len(text)
-            blocks.append((header.start(), header.end() + len(_COMMENTS.sub("", text[header.end() : end]))))
+            blocks.append((header.start(), header.end() + len(_without_comments(text[header.end() : end]))))
     return blocks
 
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from dispatch_mcp.context import context_query
 from dispatch_mcp.text import token_count
 
-_HEADING = re.compile(r"(#{1,6})[ \t]+(\S.*?)[ \t#]*")
+_HEADING = re.compile(r"#{1,6}[ \t]++(\S.*)")
 _FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})")
 _HEADING_WORTH: Final = 3.0
 """How many words of a section's body one word of its heading is worth."""
@@ -73,7 +73,7 @@ def _heading(lines: Sequence[str], at: int) -> str:
     """Returns the heading that a line is, with `#` or underlined; empty for any other line."""
     match = _HEADING.fullmatch(lines[at])
     if match:
-        return match[2]
+        return match[1].rstrip(" \t#") or match[1]
     below = lines[at + 1] if at + 1 < len(lines) else ""
     is_rule = len(below) >= 3 and len(set(below)) == 1 and below[0] in "=-~^"
     return lines[at].strip() if is_rule and lines[at].strip() and lines[at][0] not in "-=~^ \t|" else ""

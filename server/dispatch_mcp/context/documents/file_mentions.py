@@ -19,7 +19,9 @@ MOST_ALIKE: Final = 3
 
 _LONGEST = 250
 # "a quoted name", `one in code`, and where a link of Markdown leads.
-_QUOTED = re.compile(r"`+([^`\n]{1,250})`+|\"([^\"\n]{1,250})\"|(?<!\w)'([^'\n]{1,250})'(?!\w)|\]\(([^()\s]{1,250})\)")
+_QUOTED = re.compile(
+    r"(?<!`)`++([^`\n]{1,250})`++|\"([^\"\n]{1,250})\"|(?<!\w)'([^'\n]{1,250})'(?!\w)|\]\(([^()\s]{1,250})\)"
+)
 _SPACED = re.compile(r"\S{1,250}")  # keeps app/[id]/(shop)/page.tsx together
 _BARE = re.compile(r"[^\s\"'`<>|()\[\]{},;*?]{1,250}")
 _PLAIN = re.compile(r"[\w.@+~/\\-]{1,250}", re.ASCII)  # a name between letters of a script without spaces
