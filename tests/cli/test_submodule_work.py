@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import command_runs
 import pytest
@@ -34,6 +35,11 @@ def task(name: str, script: str, file: str) -> dict[str, object]:
     return {"id": name, "do": name, "files": [file], "isolation": "worktree", "command": ["sh", "-c", script]}
 
 
+def whole_id(answer: dict[str, Any]) -> str:
+    """Returns the id of a run as files and refs are named, in which its traces lie."""
+    return Path(answer["results"][0]["trace_file"]).parts[-3]
+
+
 def test_a_plan_says_which_files_lie_in_a_submodule_before_anything_runs(
     tmp_path: Path, repo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,7 +61,7 @@ def test_work_inside_a_submodule_fails_once_says_where_it_is_and_lets_the_rest_b
     assert answer.code == 1
     run_id = answer.json["correlation_id"]
     errors = {result["task_id"]: result["error"] for result in answer.json["results"]}
-    kept = f"refs/dispatch/{run_id}/kept/inner/1"
+    kept = f"refs/dispatch/{whole_id(answer.json)}/kept/inner/1"
     assert f"submodule `{PLACE}`: 1 commit of its own" in errors["inner"]
     assert kept in errors["inner"]
     assert git(repo / PLACE, "show", f"{kept}:a.txt") == "two"
@@ -89,7 +95,7 @@ def test_a_task_behind_one_that_failed_does_not_begin_and_what_the_others_did_is
         line["id"]: (line["state"], line.get("attempts", 0)) for line in shell("status", run_id, "--json").json["tasks"]
     }
     assert lines == {"inner": ("failed", 1), "behind": ("skipped", 0), "broken": ("failed", 1), "last": ("skipped", 0)}
-    kept = f"refs/dispatch/{run_id}/kept"
+    kept = f"refs/dispatch/{whole_id(answer.json)}/kept"
     assert git(repo / PLACE, "show", f"{kept}/inner/1:a.txt") == "two"
     assert git(repo, "show", f"{kept}/broken/1:log.txt") == "kept"
     [left] = [tree for tree in shell("worktrees", "--json").json["trees"] if tree["task"] == "broken"]

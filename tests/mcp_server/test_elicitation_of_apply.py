@@ -75,7 +75,7 @@ async def test_a_client_that_cannot_ask_and_another_revision_change_nothing(tmp_
     before = (shop / "README.md").read_text()
     async with memory_client.desk(memory_client.make_server(memory_client.settings(tmp_path / "home", shop))) as desk:
         run_id = await merged(desk)
-        revision = git(shop, "rev-parse", f"refs/dispatch/{run_id}/merged")
+        revision = git(shop, "for-each-ref", "--format=%(objectname)", "refs/dispatch/*/merged")
         with pytest.raises(memory_client.Refused, match="dispatch-mcp apply"):
             await desk.call("steer_run", run_id=run_id, action="apply", task_id=revision)
         with pytest.raises(memory_client.Refused, match="by now"):
@@ -98,7 +98,7 @@ async def test_the_look_names_what_is_in_the_way_and_nobody_is_asked_about_it(tm
             await desk.finished(run_id)
         (shop / "local").mkdir()
         (shop / "local" / "keys.txt").write_text("mine")
-        revision = git(shop, "rev-parse", f"refs/dispatch/{run_id}/merged")
+        revision = git(shop, "for-each-ref", "--format=%(objectname)", "refs/dispatch/*/merged")
         for words in ({}, {"task_id": revision}):
             with pytest.raises(memory_client.Refused, match=r"written over in `local/keys\.txt`"):
                 await desk.call("steer_run", run_id=run_id, action="apply", **words)
