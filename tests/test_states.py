@@ -74,11 +74,11 @@ ROWS = (
     ),
     Row(
         "every criterion that it can check holds",
-        PROVEN, AGENTS, {"acceptance": ["file:a.py"]},
+        PROVEN, HOST, {"acceptance": ["file:a.py"]},
     ),
     Row(
         "every criterion that it can check holds",
-        PROVEN, AGENTS, {"acceptance": ["file:a.py", "file:c.py"]}, ("c.py",),
+        PROVEN, HOST, {"acceptance": ["file:a.py", "file:c.py"]}, ("c.py",),
     ),
     Row("every criterion that it can check holds", PROVEN, task={**CHANGE_A, "acceptance": ["file:b.py"]}),
     Row("a command ended with exit code 0, and no criterion was given", PROVEN, ("command",), CHANGE_A),
@@ -216,6 +216,7 @@ Ends = tuple[str, str, str, int, int]
 async def look(home: Path, run_id: str) -> tuple[Ends, RunState]:
     """Returns what became of the task `t` and of its run."""
     async with sqlite_store.open_store(home) as store:
+        (run_id,) = await store.ids("run", run_id, records.LOCAL)
         view = await run_view.load(store, run_id, records.ANYBODY)
         attempts = await store.attempts(run_id, "t")
     last = attempts[-1] if attempts else None

@@ -21,7 +21,7 @@ from claude_double import Double
 from dispatch_mcp import composition, configuration
 from dispatch_mcp.cli import shell_wording
 from dispatch_mcp.mcp_server import tool_wording
-from dispatch_mcp.model import records
+from dispatch_mcp.model import records, short_ids
 from dispatch_mcp.service import dispatcher, traces
 
 pytestmark = pytest.mark.anyio
@@ -71,7 +71,7 @@ async def test_a_run_that_a_chat_has_left_is_brought_to_its_end(tmp_path: Path) 
     with started("--idle", "1", "--json") as process:
         out, err = await ended(process)
     assert (process.returncode, json.loads(out)) == (0, {"runs": {run_id: "succeeded"}})
-    assert f"run {run_id}: going on with it" in err
+    assert f"run {short_ids.short(run_id)}: going on with it" in err
     assert (await record(tmp_path, run_id)).state == "succeeded"
 
 
@@ -118,7 +118,7 @@ async def test_a_run_that_ends_with_claims_is_told_with_how_much_is_proven(tmp_p
         run_id = await left(tmp_path, scripted("one"), claim)
         with started("--idle", "1") as process:
             _, err = await ended(process)
-    assert f"run {run_id}: 1 of 2 proven, succeeded" in err
+    assert f"run {short_ids.short(run_id)}: 1 of 2 proven, succeeded" in err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
