@@ -47,7 +47,7 @@ def test_runs_are_listed_by_names_that_every_command_takes(shell: command_runs.S
     assert plan_id.startswith("harbour-tides-")
     shell("run", plan_id[:10], "--dry-run", "--quiet")
     [line] = shell("status", "--all", "--json").json["runs"]
-    assert (line["title"], line["progress"]) == ("Harbour tides", "4 of 4")
+    assert (line["title"], line["progress"]) == ("Harbour tides", "5 of 5")
     listed = shell("status", "--all").out
     assert line["run_id"] in listed
     assert "Harbour tides" in listed

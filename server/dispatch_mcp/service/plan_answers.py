@@ -26,7 +26,7 @@ def plan_answer(proposal: planner.PlanProposal, words: Words, *, diagram: bool) 
         proposal.prepared, plan_id=short_ids.short(plan.id), version=plan.version, decided=_decided(proposal)
     )
     del schedule["est_min"]  # the schedule's own guess: the forecast says how long it takes, with history and a range
-    answer = {**_added(proposal, words), "title": plan.title, **_without_seats(schedule, _seats(proposal))}
+    answer = {**_added(proposal, words), **_title(plan), **_without_seats(schedule, _seats(proposal))}
     answer["forecast"] = plan.forecast
     answer |= proof_proposals.answer(proposal.proofs)
     if proposal.changes:
@@ -34,6 +34,11 @@ def plan_answer(proposal: planner.PlanProposal, words: Words, *, diagram: bool) 
     if diagram:
         answer["diagram"] = diagrams.mermaid(plan, proposal.prepared)
     return answer
+
+
+def _title(plan: model.Plan) -> dict[str, model.Json]:
+    """Returns the title, unless it is the beginning of the request."""
+    return {} if plan.title == short_ids.first_words(plan.request) else {"title": plan.title}
 
 
 def _without_seats(schedule: Mapping[str, model.Json], seats: Collection[str]) -> dict[str, model.Json]:
