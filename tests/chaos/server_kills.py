@@ -21,6 +21,8 @@ import chaos_processes
 import raw_server
 import store_setup
 
+from dispatch_mcp.model import short_ids
+
 APPEND = "import sys; open({path!r}, 'a').write({line!r})"
 RUNS = 3
 """So many runs the client keeps open at once."""
@@ -137,13 +139,12 @@ def rage(client: Client, kills: int, mean_life_s: float) -> int:
 def verdict(client: Client) -> dict[str, Any]:
     """What the client was told beside what the store holds, in Jepsen's words."""
     with closing(sqlite3.connect(client.home / "state.db")) as conn:
-        runs = {row[0] for row in conn.execute("SELECT id FROM run")}
-        kept = set(
-            conn.execute(
-                "SELECT run.id, task.id, result.attempt FROM result JOIN task ON task.no = result.task "
-                "JOIN run ON run.no = task.run WHERE task.worker = 'host'"
-            )
+        runs = {short_ids.short(row[0]) for row in conn.execute("SELECT id FROM run")}
+        results = conn.execute(
+            "SELECT run.id, task.id, result.attempt FROM result JOIN task ON task.no = result.task "
+            "JOIN run ON run.no = task.run WHERE task.worker = 'host'"
         )
+        kept = {(short_ids.short(run_id), task_id, attempt) for run_id, task_id, attempt in results}
         tasks, open_tasks = conn.execute(
             "SELECT count(*), sum(state NOT IN ('succeeded', 'unverified')) FROM task"
         ).fetchone()
