@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
+import tempfile
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,19 @@ async def test_any_event_of_a_session_with_an_open_run_is_answered(
     assert (await desk.states((await host_calls.HostCalls(desk.app).open_runs())[0].run.id)) == {"a": "running"}
 
 
-async def test_a_hook_asks_the_server_of_its_session(desk: dispatcher_setup.Desk, tmp_path: Path) -> None:
+@pytest.fixture
+def near() -> Iterator[Path]:
+    """Returns a folder with a path that is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="hooks-") as folder:
+        yield Path(folder).resolve()
+
+
+async def test_a_hook_asks_the_server_of_its_session(near: Path) -> None:
+    async with dispatcher_setup.opened(near / "home") as desk:
+        await _asks(desk, near)
+
+
+async def _asks(desk: dispatcher_setup.Desk, tmp_path: Path) -> None:
     name = (await dispatcher_setup.started(desk, task("a"))).run_id
     session = hook_setup.Session(desk, tmp_path)
     home = tmp_path / "home"
@@ -181,14 +194,14 @@ async def test_a_hook_asks_the_server_of_its_session(desk: dispatcher_setup.Desk
 
 @pytest.mark.parametrize("question", [b"\n", b"no json\n", b"[1]\n", b'{"name":"Stop","event":3}\n', b'{"name":'])
 async def test_a_question_that_cannot_be_read_is_answered_with_nothing_and_the_next_one_as_ever(
-    question: bytes, tmp_path: Path
+    question: bytes, near: Path
 ) -> None:
     async def answer(question: dict[str, Any]) -> dict[str, Any]:
         return {"name": question["name"]}
 
     async with anyio.create_task_group() as group:
-        await group.start(hook_listener.listen, tmp_path, SESSION, answer)
-        socket = hook_socket.path_of(str(tmp_path / hook_program.FOLDER), SESSION)
+        await group.start(hook_listener.listen, near, SESSION, answer)
+        socket = hook_socket.path_of(str(near / hook_program.FOLDER), SESSION)
         async with await anyio.connect_unix(socket) as stream:
             await stream.send(question)
             await stream.send_eof()

@@ -58,7 +58,9 @@ def open_runs(home: Path) -> frozenset[str]:
 def _reading(home: Path) -> Generator[sqlite3.Connection]:
     whereabouts.refuse_lost(home)
     with contextlib.closing(sqlite.open_quietly(home)) as conn:
-        sqlite.refuse_emptied(sqlite.read_header(conn.execute(sqlite.HEADER).fetchone(), home), home)
+        had_record = whereabouts.has_record(home)
+        header = sqlite.read_header(conn.execute(sqlite.HEADER).fetchone(), home)
+        sqlite.refuse_emptied(header, home, had_record=had_record)
         yield conn
 
 

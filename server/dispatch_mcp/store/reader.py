@@ -72,8 +72,9 @@ class Reader:
         try:
             for setting in sqlite.LOOKING:
                 await conn.execute_fetchall(f"PRAGMA {setting}")
+            had_record = whereabouts.has_record(self._home)
             rows = await conn.execute_fetchall(sqlite.HEADER)  # only reading a page shows what is wrong with it
-            is_current = _is_current(next(tuple(row) for row in rows), self._home)
+            is_current = _is_current(next(tuple(row) for row in rows), self._home, had_record=had_record)
             if is_current:
                 self._conn, self._files = conn, whereabouts.files(self._home)
         except sqlite3.Error as error:
@@ -126,8 +127,9 @@ def _quiet_copy(home: Path) -> sqlite3.Connection:
     file = home / sqlite.FILE
     if not file.exists() or not file.stat().st_size:
         return sqlite.in_memory()
+    had_record = whereabouts.has_record(home)
     conn = sqlite.open_quietly(home)
-    if _is_current(conn.execute(sqlite.HEADER).fetchone(), home):
+    if _is_current(conn.execute(sqlite.HEADER).fetchone(), home, had_record=had_record):
         return conn
     with contextlib.closing(conn):
         if file.stat().st_size <= MOST_COPIED:
@@ -139,9 +141,9 @@ def _quiet_copy(home: Path) -> sqlite3.Connection:
     )
 
 
-def _is_current(row: Sequence[Cell], home: Path) -> bool:
+def _is_current(row: Sequence[Cell], home: Path, *, had_record: bool) -> bool:
     """Returns whether a row of `sqlite.HEADER` is of a store of our schema, no older one. Raises StoreError."""
     header, newest = sqlite.read_header(row, home), len(sqlite.migrations())
-    sqlite.refuse_emptied(header, home)
+    sqlite.refuse_emptied(header, home, had_record=had_record)
     sqlite.refuse_newer(header.version, home, newest)
     return header.is_ours and header.version == newest

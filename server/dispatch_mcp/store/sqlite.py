@@ -239,9 +239,12 @@ def read_header(row: Sequence[float | str | bytes | None], home: Path) -> Header
     return Header(mark, tables, schema)
 
 
-def refuse_emptied(header: Header, home: Path) -> None:
-    """Raises StoreDamaged if a database has no tables although there was a store."""
-    if not header.is_ours and whereabouts.has_record(home):
+def refuse_emptied(header: Header, home: Path, *, had_record: bool) -> None:
+    """Raises StoreDamaged if a database has no tables although there was a store.
+
+    `had_record` is whether the folder showed one before the header was read: a store may be born in between.
+    """
+    if not header.is_ours and had_record:
         raise whereabouts.lost(home)
 
 
@@ -270,7 +273,7 @@ def _migrate(conn: sqlite3.Connection, home: Path, *, is_new: bool) -> None:
         # whoever opens it next does the same steps.
         header = read_header(conn.execute(HEADER).fetchone(), home)
         if not is_new:
-            refuse_emptied(header, home)
+            refuse_emptied(header, home, had_record=whereabouts.has_record(home))
         current = header.version
         refuse_newer(current, home, len(steps))
         if current < len(steps):

@@ -69,8 +69,10 @@ def has_record(home: Path) -> bool:
 
 def refuse_lost(home: Path) -> None:
     """Raises StoreDamaged if the database is empty although there was something in it; SQLite would drop its log."""
-    database, log = _size(home / FILE), _size(home / f"{FILE}-wal")
-    if (database == 0 and (has_record(home) or log)) or (database is None and log):
+    # In the order in which a store that is being born gets them last: what is seen first proves what must come before.
+    had_record, log = has_record(home), _size(home / f"{FILE}-wal")
+    database = _size(home / FILE)
+    if (database == 0 and (had_record or log)) or (database is None and log):
         raise lost(home)
 
 
