@@ -217,6 +217,7 @@ def bad_file(rng: random.Random) -> Fault:
     spellings = (
         *(".git/hooks/pre-commit", "./.git//config", "src/../.git/x", ".git", ".GIT/x", "lib/vendor/.git/HEAD"),
         *(".git/**", "**/.git/*", ".{git,hg}/config", ".git\\x", "git~1/x", ".git./x", "lib/.git"),
+        *("x" * 256, "src/" + "é" * 128 + "/a.py"),
     )
     one["files"] = [*one.get("files", ()), rng.choice(spellings)]
     return Fault(tasks, one["id"], f"tasks[{at}].files[{len(one['files']) - 1}]")

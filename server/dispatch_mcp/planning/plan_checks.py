@@ -22,6 +22,9 @@ GROWTH: Final = 1.25
 _ID = re.compile(model.TASK_ID)
 _RANK = {model.Priority.HIGH: 0, model.Priority.MEDIUM: 1, model.Priority.LOW: 2}
 
+MOST_NAME = 255
+"""Bytes that a name of a file or folder may have on the disks that we know."""
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -108,6 +111,7 @@ def check(
         *_check_choices(tasks, agents, models),
         *_check_deps(tasks, index),
         *_check_reviews(tasks, index),
+        *_check_names(tasks),
         *_check_files(tasks),
         *_check_councils(tasks, index),
         *acceptance.problems_of(tasks, workspace),
@@ -217,6 +221,21 @@ def _check_reviews(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Ite
                 message=f"Task {problems.quoted(task.id)} reviews others and {act}.",
                 fix=f"Leave `{fix}` to a task of its own.",
             )
+
+
+def _check_names(tasks: Sequence[model.Task]) -> Iterable[Problem]:
+    """Yields the declared paths that no disk can have: looking for them would fail everywhere."""
+    for position, task in enumerate(tasks):
+        for field, paths in (("files", task.files), ("reads", task.reads)):
+            for place, path in enumerate(paths):
+                if any(len(part.encode("utf-8", "replace")) > MOST_NAME for part in path.split("/")):
+                    yield Problem(
+                        code="bad_file",
+                        task=task.id,
+                        where=f"tasks[{position}].{field}[{place}]",
+                        message=f"{problems.quoted(path)} cannot be the name of a file.",
+                        fix=f"Declare paths whose names have at most {MOST_NAME} bytes each.",
+                    )
 
 
 def _check_files(tasks: Sequence[model.Task]) -> Iterable[Problem]:
