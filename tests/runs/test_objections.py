@@ -491,3 +491,20 @@ def check(core: state_machine.RunCore) -> None:
         assert bool(row.result) == (row.state in DONE)
     assert core.over == (core.state in model.RUN_FINAL)
     assert restored(core).state is core.state
+
+
+def test_a_review_that_objects_blocks_for_good_when_something_else_that_it_waits_for_is_lost() -> None:
+    also = review("r", "a").model_copy(update={"deps": ("a", "b")})
+    core = begun(task("a"), task("b"), review("other", "a", "b"), also)
+    started(core)
+    end(core, "a", "done")
+    end(core, "b", "done")
+    started(core)
+    end(core, "other", "block", ["b"])
+    end(core, "r", "block")
+    started(core)
+    end(core, "b", "fail")
+    end(core, "a", "done")
+    started(core)
+    assert core.over, states(core)
+    assert core.state in (RunState.NEEDS_CHANGES, RunState.PARTIAL, RunState.FAILED)

@@ -180,7 +180,7 @@ def _source_features(query: context_query.Query, evidence: Evidence) -> dict[str
     folders = _folders(best)
     task = _TaskStems(query, evidence.rarity)
     paths = {*parts, *evidence.paths, *evidence.votes}
-    places = {path: at for at, path in enumerate(sorted(best, key=best.__getitem__, reverse=True), 1)}
+    places = {path: at for at, path in enumerate(sorted(best, key=lambda path: (-best[path], path)), 1)}
     plain = max((part.score for part in evidence.beside_parts if file_kinds.of(part.path) != "test"), default=0.0)
     of_task = {
         "prior": _prior(evidence, "source"),
@@ -230,7 +230,7 @@ def _beside_features(query: context_query.Query, evidence: Evidence) -> dict[str
         subject = languages.subject(part.path)
         subjects[subject] = max(subjects[subject], part.score / source_top)
     task = _TaskStems(query, evidence.rarity)
-    places = {path: at for at, path in enumerate(sorted(best, key=best.__getitem__, reverse=True), 1)}
+    places = {path: at for at, path in enumerate(sorted(best, key=lambda path: (-best[path], path)), 1)}
     result: dict[str, dict[str, float]] = {}
     for path in {*parts, *evidence.beside}:
         kind = file_kinds.of(path)

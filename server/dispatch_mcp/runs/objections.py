@@ -6,13 +6,13 @@ that one attempt mends what all of them found.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from dispatch_mcp import model
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, transitions
 from dispatch_mcp.model.transitions import TaskRow
-from dispatch_mcp.planning import review_rules
+from dispatch_mcp.planning import graph, review_rules
 from dispatch_mcp.runs import dependencies
 
 _ASKED: Final = frozenset({TaskState.READY, TaskState.RUNNING})
@@ -39,6 +39,13 @@ def to_send_back(
         and rows[subject].state in model.TASK_DONE
         and can_be_mended(rows[subject])
         and not any(rows[review].state in _ASKED for review in reviews_of[subject])
+    ]
+
+
+def unaskable(tasks: graph.Graph, rows: Sequence[TaskRow], objecting: Collection[int]) -> list[int]:
+    """Returns the reviews that object to work and wait for something else that is lost."""
+    return [
+        review for review in sorted(objecting) if dependencies.standing(tasks, rows, review)[0] is TaskState.SKIPPED
     ]
 
 

@@ -333,6 +333,8 @@ class RunCore:
         attempt to mend them.
         """
         tasks = self._tasks
+        for review in objections.unaskable(tasks.graph, tasks.rows, tasks.objecting):
+            self._fail_for_good(review, transitions.NEEDS_CHANGES)  # blocked -> failed: nobody can ask it again
         subjects = [subject for review in tasks.objecting for subject in tasks.subjects[review]]
         for subject in objections.to_send_back(tasks.rows, subjects, tasks.reviews_of) if subjects else ():
             row = tasks.rows[subject]
