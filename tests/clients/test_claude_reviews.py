@@ -21,7 +21,7 @@ QUOTE = "return db.execute(f\"SELECT id FROM users WHERE name = '{name}'\")"
 
 
 def said(task_id: str, verdict: str, *findings: dict[str, Any]) -> dict[str, Any]:
-    answer = json.dumps({"verdict": verdict, "findings": list(findings)})
+    answer = json.dumps({"verdict": verdict, "files": ["db.py", "app.py"], "findings": list(findings)})
     return {"task_id": task_id, "attempt": 1, "text": f"I looked.\n```json\n{answer}\n```"}
 
 

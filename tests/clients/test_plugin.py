@@ -87,9 +87,9 @@ async def parts(provider: fake_provider.Provider, tmp_path: Path) -> dict[str, s
     request = provider.requests()[-1]["body"]
     lines = [line for message in request["messages"] for line in text_of(message).splitlines()]
     begin = next((at for at, line in enumerate(lines) if line == "## plugin:dispatch:dispatch"), len(lines))
-    ours = [line for line in lines[:begin] if "dispatch" in line]
+    ours = list(dict.fromkeys(line for line in lines if "dispatch" in line))
     return {
-        "instructions": "\n".join(lines[begin:]),
+        "instructions": "\n".join(_section(lines[begin:])),
         "agents": "\n".join(line for line in ours if line.startswith("- dispatch:") and "(Tools:" in line),
         "skill": "\n".join(line for line in ours if line.startswith("- dispatch:")),
         "names": "\n".join(line for line in ours if line.startswith(PREFIX)),
@@ -104,3 +104,11 @@ async def parts(provider: fake_provider.Provider, tmp_path: Path) -> dict[str, s
 def text_of(message: dict[str, Any]) -> str:
     content = message["content"]
     return content if isinstance(content, str) else "\n".join(str(block.get("text", "")) for block in content)
+
+
+def _section(lines: list[str]) -> list[str]:
+    """Returns the lines of a section, up to the next one or the end of what Claude Code says of servers."""
+    end = next(
+        (at for at, line in enumerate(lines) if at and line.startswith(("## ", "# ", "<", "The following"))), len(lines)
+    )
+    return lines[:end]
