@@ -6,8 +6,8 @@ from dispatch_mcp import model
 from dispatch_mcp.store import codec, plan_shelf
 
 
-def document(plan_id: str) -> str:
-    return codec.dump(model.Plan(id=plan_id, tasks=(model.Task(id="a", do="Write a"),)))
+def document(plan_id: str, version: int = 1) -> str:
+    return codec.dump(model.Plan(id=plan_id, version=version, tasks=(model.Task(id="a", do="Write a"),)))
 
 
 SIZE = len(document("p0"))
@@ -50,3 +50,11 @@ def test_a_plan_that_is_put_twice_counts_once() -> None:
 def test_one_plan_is_kept_however_large_it_is() -> None:
     shelf = shelf_of("p0", "p1", most_chars=1)
     assert [bool(shelf.get((name, 1))) for name in ("p0", "p1")] == [False, True]
+
+
+def test_the_newest_version_of_a_plan_that_is_kept_is_known_by_its_id_alone() -> None:
+    shelf = shelf_of("p0")
+    assert shelf.newest("p0") is shelf.get(("p0", 1))
+    newer = shelf.put(("p0", 2), document("p0", version=2))
+    assert shelf.newest("p0") is newer
+    assert shelf.newest("p1") is None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import store_setup
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
 from dispatch_mcp.model import records
 from dispatch_mcp.store import owner_locks, sqlite_store
 
@@ -39,6 +39,17 @@ async def test_the_newest_version_of_a_plan_is_the_one_that_is_listed(tmp_path: 
         await store.save_plan(store_setup.chain("a", plan_id="new"), records.LOCAL)
         await store.save_plan(store_setup.chain("b", plan_id="old", version=2), records.LOCAL)
         assert [(plan.id, plan.version) for plan in await store.plans(records.LOCAL)] == [("old", 2), ("new", 1)]
+
+
+async def test_the_plan_to_run_is_the_newest_version_also_when_another_process_has_saved_it(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path) as store, sqlite_store.open_store(tmp_path) as other:
+        await store.save_plan(store_setup.chain("a"), records.LOCAL)
+        first = (await store.plan_to_run("plan", principal=records.LOCAL)).plan
+        assert (await store.plan_to_run("plan", principal=records.LOCAL)).plan is first
+        await other.save_plan(store_setup.chain("b", version=2), records.LOCAL)
+        assert (await store.plan_to_run("plan", principal=records.LOCAL)).plan.version == 2
+        with pytest.raises(errors.UnknownHandle):
+            await store.plan_to_run("plan", principal="bob")
 
 
 async def test_a_run_that_is_over_is_not_open_and_is_counted_as_finished(tmp_path: Path) -> None:

@@ -38,6 +38,12 @@ class Shelf:
             self._plans.move_to_end(key)
             return entry[0]
 
+    def newest(self, plan_id: str) -> model.Plan | None:
+        """Returns the newest version of a plan that is kept; the store may have a newer one."""
+        with self._lock:
+            versions = [plan for (id_, _), (plan, _) in self._plans.items() if id_ == plan_id]
+        return max(versions, key=lambda plan: plan.version, default=None)
+
     def put(self, key: Key, document: str) -> model.Plan:
         """Returns the plan of a document and keeps it, in place of those that were used longest ago."""
         plan = codec.load(model.Plan, document)

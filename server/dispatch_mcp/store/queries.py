@@ -87,7 +87,7 @@ FROM run WHERE id = ?1 AND ?2 IN (principal, '*')
 """  # noqa: S608  # constants
 _ONE_NEWEST_ATTEMPT = f"{_NEWEST_ATTEMPT} WHERE task.run = (SELECT no FROM run WHERE id = ?1) AND task.id = ?2"  # noqa: S608
 _PLAN_TO_RUN = """
-SELECT version,
+SELECT version, CASE WHEN version IS NOT ?3 THEN document END,
   (SELECT count(*) FROM run WHERE plan_id = ?1 AND principal = ?2 AND finished_at IS NOT NULL),
   (SELECT json_group_array(request_key) FROM (
     SELECT request_key FROM run WHERE plan_id = ?1 AND principal = ?2 AND finished_at IS NULL ORDER BY no DESC))
@@ -272,11 +272,23 @@ def _newest_attempt(row: Row) -> records.NewestAttempt:
 
 async def plan_to_run(reader: Reader, shelf: plan_shelf.Shelf, plan_id: str, principal: str) -> records.PlanToRun:
     """Returns the newest version of a plan with what a new run of it meets. Raises UnknownHandle."""
-    rows = await reader.rows(_PLAN_TO_RUN, (codec.clean(plan_id), codec.clean(principal)))
-    if not rows:
+    plan_key = codec.clean(plan_id)
+    copy = shelf.newest(plan_key)
+    cells = plan_key, codec.clean(principal), copy and copy.version
+    plan = await reader.read(_PLAN_TO_RUN, cells, lambda rows: _plan_to_run(rows, shelf, plan_key, copy))
+    if plan is None:
         raise table_rows.unknown_plan(plan_id)
-    version, finished_count, keys = rows[0]
-    newest = await _version(reader, shelf, plan_id, _number(version))
+    return plan
+
+
+def _plan_to_run(
+    rows: Sequence[Row], shelf: plan_shelf.Shelf, plan_id: str, copy: model.Plan | None
+) -> records.PlanToRun | None:
+    """Returns a row of `_PLAN_TO_RUN`, which has no document if `copy` is the newest version; None if there is none."""
+    if not rows:
+        return None
+    version, document, finished_count, keys = rows[0]
+    newest = shelf.put((plan_id, _number(version)), str(document)) if copy is None or document is not None else copy
     return records.PlanToRun(newest, _number(finished_count), tuple(json.loads(str(keys))))
 
 

@@ -121,7 +121,6 @@ class Store:
         """
         row = await self._row_of(plan, principal)
         await self._writer.run(lambda conn: table_rows.insert_plan(conn, row, base_version))
-        await anyio.to_thread.run_sync(self._shelf.put, (codec.clean(plan.id), plan.version), row.document)
 
     async def _row_of(self, plan: model.Plan, principal: str) -> table_rows.PlanRow:
         """Returns a plan as it is stored; writing thousands of tasks down takes a thread of its own."""
