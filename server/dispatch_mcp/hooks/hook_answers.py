@@ -40,6 +40,7 @@ _TAG: Final = re.compile(r"<(task-id|status)>([^<>]{1,80})</\1>")
 _TAGS_WITHIN: Final = 2_000
 """Characters of a notification in which its tags stand; its result comes after them."""
 
+_COMPLETED: Final = "completed"
 _ENDS: Final = ("failed", "killed", "stopped", "cancelled")
 """How a notification says that a subagent ended without an answer."""
 
@@ -78,10 +79,11 @@ class Moment(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """An attempt that is out with the host, in its run."""
+    """An attempt in its run and the task that it is of; `is_out` is whether the host still has it."""
 
     view: run_view.RunView
     row: records.TaskRecord
+    is_out: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +141,8 @@ class HookAnswers:
     async def _after_subagent(self, moment: Moment) -> Reply:
         """Reports an attempt whose subagent has answered, or has it answer once more in the form that is asked for."""
         transcript = moment.transcript(moment.text("agent_transcript_path"))
-        attempt = await self._out(transcript.name)
-        if attempt is None:
+        attempt = await self._find(transcript.name)
+        if attempt is None or not attempt.is_out:
             return {}
         text = moment.text("last_assistant_message")
         fault = _fault(attempt, text)
@@ -151,36 +153,40 @@ class HookAnswers:
 
     async def _after_tool(self, moment: Moment) -> Reply:
         """Tells what is ready after a subagent that its call has waited for."""
-        if moment.text("tool_response", "status") != "completed":
+        if moment.text("tool_response", "status") != _COMPLETED:
             return {}
         name = attempt_names.marked(moment.text("tool_input", "prompt"))
-        attempt = await self._out(name)
-        if attempt is not None:  # its own end was missed
+        attempt = await self._find(name)
+        if attempt and attempt.is_out:  # its own end was missed
             transcript = moment.transcript(moment.agent_path(moment.text("tool_response", "agentId")))
             await self._report(attempt, _content(moment.event), transcript)
-        return await self._news("PostToolUse", name)
+            attempt = await self._find(name)
+        return _news("PostToolUse", attempt)
 
     async def _after_failure(self, moment: Moment) -> Reply:
         """Reports a subagent that could not be started, so that another one can stand in."""
         name = attempt_names.marked(moment.text("tool_input", "prompt"))
-        attempt = await self._out(name)
-        if attempt is not None:
+        attempt = await self._find(name)
+        if attempt and attempt.is_out:
             error = moment.text("error") or "The subagent did not start."
             await self._send(attempt, status="failed", error=error, retryable=True)
-        return await self._news("PostToolUseFailure", name)
+            attempt = await self._find(name)
+        return _news("PostToolUseFailure", attempt)
 
     async def _after_notification(self, moment: Moment) -> Reply:
         """Tells what is ready after a subagent in the background; reports one that was ended before it answered."""
         prompt = moment.text("prompt")
         tags = dict(_TAG.findall(prompt[:_TAGS_WITHIN]))
         transcript = moment.transcript(moment.agent_path(tags.get("task-id", "")))
-        attempt, status = await self._out(transcript.name), tags.get("status", "")
-        if attempt is not None and status == "completed":  # its own end was missed
-            await self._report(attempt, _between(prompt, "<result>", "</result>"), transcript)
-        elif attempt is not None and status in _ENDS:  # others tell how far it is
-            error = f"The subagent ended as {status!r}."
-            await self._send(attempt, transcript, status="failed", error=error, retryable=True)
-        return await self._news("UserPromptSubmit", transcript.name)
+        attempt, status = await self._find(transcript.name), tags.get("status", "")
+        if attempt and attempt.is_out and status in (_COMPLETED, *_ENDS):  # others tell how far it is
+            if status == _COMPLETED:  # its own end was missed
+                await self._report(attempt, _between(prompt, "<result>", "</result>"), transcript)
+            else:
+                error = f"The subagent ended as {status!r}."
+                await self._send(attempt, transcript, status="failed", error=error, retryable=True)
+            attempt = await self._find(transcript.name)
+        return _news("UserPromptSubmit", attempt)
 
     async def _before_stop(self, moment: Moment) -> Reply:
         """Keeps a session going that has ready work in its hands, a few times in a row."""
@@ -217,25 +223,23 @@ class HookAnswers:
             await self.calls.give_back(moment.session)
         return {}
 
-    async def _out(self, name: attempt_names.AttemptName | None) -> Attempt | None:
-        """Returns the attempt of that name if it is out with the host, in this workspace."""
-        view = await self._run(name)
-        row = view.rows.get(name.task) if view and name else None
-        is_out = row is not None and name is not None and report_reader.is_out(row) and row.attempt == name.attempt
-        return Attempt(view, row) if view and row and is_out else None
-
-    async def _run(self, name: attempt_names.AttemptName | None) -> run_view.RunView | None:
+    async def _find(self, name: attempt_names.AttemptName | None) -> Attempt | None:
+        """Returns the attempt of that name as it is now; None if no run of this workspace has such a task."""
         if name is None:
             return None
         try:
             view = await self.app.handles.run(name.run)
         except errors.UnknownHandle:
             return None
-        return view if view.run.workspace == self.app.handles.workspace else None
+        row = view.rows.get(name.task)
+        if row is None or view.run.workspace != self.app.handles.workspace:
+            return None
+        return Attempt(view, row, report_reader.is_out(row) and row.attempt == name.attempt)
 
     async def _report(self, attempt: Attempt, text: str, transcript: agent_transcripts.Transcript) -> None:
         if text.strip():
-            await self._send(attempt, transcript, status="succeeded", text=_keepable(text))
+            keepable = escape.encodable(text).replace("\0", "\ufffd")
+            await self._send(attempt, transcript, status="succeeded", text=keepable)
         else:
             error = "The subagent ended without an answer."
             await self._send(attempt, transcript, status="failed", error=error, retryable=True)
@@ -244,7 +248,7 @@ class HookAnswers:
         self, attempt: Attempt, transcript: agent_transcripts.Transcript | None = None, **entry: model.Json
     ) -> None:
         """Reports an attempt as the assistant would, with what its models used; what cannot be taken, as failed."""
-        view, row = attempt
+        view, row, _ = attempt
         figures = transcript.model_usage() if transcript else {}
         usage: dict[str, model.Json] = {"usage": {"modelUsage": figures}} if figures else {}
         self._note(view.run.id)
@@ -260,15 +264,6 @@ class HookAnswers:
         self.app.hooks = self.level
         self.memory.stops = 0
         self.memory.runs.add(run_id)
-
-    async def _news(self, event: str, name: attempt_names.AttemptName | None) -> Reply:
-        """Returns what became of an attempt and what is ready now, in a few words."""
-        view = await self._run(name)
-        row = view.rows.get(name.task) if view and name else None
-        if view is None or row is None:
-            return {}
-        state = f"{row.id}: {row.state.value}. "
-        return _specific(event, additionalContext=f"{state}{_ready(view, NEWS_CHARS - len(state))}")
 
 
 def answer_alone(question: Mapping[str, json_types.Json]) -> Reply:
@@ -291,6 +286,14 @@ def memory_of(question: Mapping[str, json_types.Json]) -> Memory:
 
 def _specific(event: str, **fields: model.Json) -> Reply:
     return {"hookSpecificOutput": {"hookEventName": event, **fields}}
+
+
+def _news(event: str, attempt: Attempt | None) -> Reply:
+    """Returns what became of an attempt and what is ready now, in a few words."""
+    if attempt is None:
+        return {}
+    state = f"{attempt.row.id}: {attempt.row.state.value}. "
+    return _specific(event, additionalContext=f"{state}{_ready(attempt.view, NEWS_CHARS - len(state))}")
 
 
 def _ready(view: run_view.RunView, limit: int = NEWS_CHARS) -> str:
@@ -322,7 +325,7 @@ def _call(view: run_view.RunView, row: records.TaskRecord) -> str:
 
 
 def _progress(view: run_view.RunView) -> str:
-    ends = sum(row.state in (TaskState.SUCCEEDED, TaskState.UNVERIFIED, TaskState.SKIPPED) for row in view.tasks)
+    ends = sum(row.state in model.TASK_DONE | {TaskState.SKIPPED} for row in view.tasks)
     age = next_steps.duration(max(0.0, view.now - view.run.created_at))
     title = escape.one_line(view.plan.heading, limit=60)
     return f"{title!r} ({short_ids.short(view.run.id)}): {ends} of {len(view.tasks)} tasks done, {age} old."
@@ -340,11 +343,6 @@ def _fault(attempt: Attempt, text: str) -> str:
     if handoff is not None:
         return ""
     return f"Your answer cannot be handed over: {problem}. Answer again, in the form that your task's OUTPUT asks for."
-
-
-def _keepable(text: str) -> str:
-    """Returns a text with signs in place of what neither the store nor a message can hold."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
 
 
 def _has_background_work(event: hook_events.Event) -> bool:
