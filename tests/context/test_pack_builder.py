@@ -374,3 +374,14 @@ def test_a_text_that_is_no_unicode_finds_what_its_other_words_find(
         pack = gatherer.pack(project, "List \ud800 orders\0", ["symbol:\udce6", "rag:orders \ud800"])
     assert pack.ranked[0] == "server/api/orders.py"
     assert pack.text.encode("utf-8")
+
+
+async def test_a_text_that_is_no_unicode_may_name_a_file_however_the_pack_is_made(
+    project: Path, gatherer: pack_builder.Gatherer
+) -> None:
+    text, keys = "\udce6 Mend \ud800", ["file:server/api/orders.py", "file:\udce6.py"]
+    with gatherer:
+        made = [gatherer.plain(project, text, keys), await gatherer.gather(project, text, keys)]
+    for pack in made:
+        assert pack.items[0].path == "server/api/orders.py"
+        assert pack.text.encode("utf-8")

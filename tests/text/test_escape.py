@@ -215,3 +215,10 @@ def test_html_text_cannot_leave_an_attribute_in_either_quotes(quote: str) -> Non
 )
 def test_markdown_escapes_what_would_mean_something_and_nothing_else(text: str, shown: str) -> None:
     assert escape.markdown(text) == shown
+
+
+@pytest.mark.parametrize("payload", NASTY)
+def test_what_is_made_encodable_changes_only_where_it_could_not_be_encoded(payload: str) -> None:
+    text = escape.encodable(payload)
+    assert text.encode("utf-8")
+    assert text == "".join("?" if "\ud800" <= char <= "\udfff" else char for char in payload)

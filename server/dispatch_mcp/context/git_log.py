@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from dispatch_mcp.process import allowlist, child_environment, program_path, safe_paths
+from dispatch_mcp.text import escape
 
 MAX_COMMITS: Final = 3_000
 """Newest commits of a workspace that are remembered."""
@@ -75,7 +76,7 @@ def _commits(text: str, prefix: str) -> Iterator[Commit]:
         inside = tuple(
             path.removeprefix(prefix) for path in paths if path and path.startswith(prefix) and safe_paths.sayable(path)
         )
-        yield Commit(match[1], int(match[2]), match[3].encode("utf-8", "replace").decode("utf-8"), inside)
+        yield Commit(match[1], int(match[2]), escape.encodable(match[3]), inside)
 
 
 def _git(workspace: Path, *arguments: str) -> str | None:

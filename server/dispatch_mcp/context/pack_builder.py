@@ -32,6 +32,7 @@ from dispatch_mcp.context import (
 )
 from dispatch_mcp.context.documents import file_shares
 from dispatch_mcp.process import workspace_sense
+from dispatch_mcp.text import escape
 
 KEPT_OPEN: Final = 4
 """Workspaces whose indexes stay open."""
@@ -85,7 +86,7 @@ class Gatherer:
         Raises:
             Refused: the workspace is no folder, or none that may be searched.
         """
-        request = _Request(_said(text), [_said(key) for key in keys], budget, scope, sources, past_commits)
+        request = _request(text, keys, budget=budget, scope=scope, sources=sources, history=past_commits)
         return self._packed(workspace, request, time.monotonic())
 
     def _packed(self, workspace: Path | str, request: _Request, asked_at: float) -> packs.Pack:
@@ -109,7 +110,7 @@ class Gatherer:
             Refused: the workspace is no folder.
         """
         workspace_sense.refuse(workspace)
-        request = _Request(_said(text), [_said(key) for key in keys], budget, scope, sources, None)
+        request = _request(text, keys, budget=budget, scope=scope, sources=sources)
         return _plain(Path(workspace), request)
 
     async def gather(
@@ -123,7 +124,7 @@ class Gatherer:
         sources: requirement_sources.Sources = requirement_sources.NO_SOURCES,
     ) -> packs.Pack:
         """Returns what `pack` returns, worked out in a thread. Raises Refused likewise."""
-        request = _Request(_said(text), [_said(key) for key in keys], budget, scope, sources, None)
+        request = _request(text, keys, budget=budget, scope=scope, sources=sources)
         work = functools.partial(self._packed, workspace, request, time.monotonic())
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._one_at_a_time)
 
@@ -139,11 +140,6 @@ class Gatherer:
         while len(self._open) > KEPT_OPEN:
             self._open.popitem(last=False)[1].close()
         return entry
-
-
-def _said(text: str) -> str:
-    """Returns a text as it can be stored and searched for: what is no Unicode in it is replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class History:
@@ -179,6 +175,19 @@ class _Request:
     scope: search_scope.Scope
     sources: requirement_sources.Sources
     history: History | None
+
+
+def _request(
+    text: str,
+    keys: Sequence[str],
+    *,
+    budget: int,
+    scope: search_scope.Scope,
+    sources: requirement_sources.Sources,
+    history: History | None = None,
+) -> _Request:
+    """Returns a request of which no word is what neither the index nor git could be asked for."""
+    return _Request(escape.encodable(text), [*map(escape.encodable, keys)], budget, scope, sources, history)
 
 
 class _Unindexed(NamedTuple):

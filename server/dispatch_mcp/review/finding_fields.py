@@ -9,7 +9,7 @@ from typing import Final, TypeGuard, TypeVar
 
 from dispatch_mcp import model
 from dispatch_mcp.review.findings import EarlierRuling, Finding, Severity, Verdict
-from dispatch_mcp.text import damaged_json, json_types
+from dispatch_mcp.text import damaged_json, escape, json_types
 
 _Word = TypeVar("_Word", bound=str)
 
@@ -204,7 +204,7 @@ def _text(value: model.Json, *, strip: bool = True) -> str:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     except ValueError:  # a number of thousands of digits
         return ""
-    text = text[:MAX_FIELD].encode("utf-8", "replace").decode("utf-8")
+    text = escape.encodable(text[:MAX_FIELD])
     return text.strip() if strip else text.strip("\n")
 
 

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.text import json_types
+from dispatch_mcp.text import escape, json_types
 
 # Bounds for answers of any size and making. The block stands at the end, so only the last 200,000 characters are read.
 # Each of the 200 tries for an object without a fence may read all of them; answers made to be slow took 0.1 s. Lists
@@ -198,7 +198,7 @@ def _string(value: model.Json) -> str:
     if len(fields) == 1 and fields.keys() <= {"path", "file", "name", "text"}:
         return _string(next(iter(fields.values())))
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return _scrub(text).strip()[:_MAX_TEXT]
+    return escape.encodable(text).strip()[:_MAX_TEXT]
 
 
 def _artifact(value: model.Json) -> model.Artifact:
@@ -207,7 +207,3 @@ def _artifact(value: model.Json) -> model.Artifact:
     path = _string(fields.get("path") or fields.get("file") or "")
     name = _string(fields.get("name") or "") or PurePosixPath(path).name or path
     return model.Artifact(name=name, path=path)
-
-
-def _scrub(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -29,6 +29,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACES = re.compile(r"\s+")
 
 
+def encodable(text: str) -> str:
+    """Returns `text` with a question mark for each lone surrogate, so that it can be stored, sent and searched for."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
 def terminal(text: str) -> str:
     """Returns `text` without escape sequences, controls, bidi marks and zero-width characters.
 
