@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import attempt_names, json_types
 
 MOST_BYTES: Final = 64 << 20
@@ -87,8 +88,7 @@ def _is_below(path: str, session_transcript: str) -> bool:
 
 def _rows(path: Path) -> Iterator[Row]:
     """Yields what was said to the subagent first, and then its answers with their usage."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
+    with os.fdopen(os.open(path, safe_paths.READ), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return
         rest, next_type = MOST_BYTES, "user"
