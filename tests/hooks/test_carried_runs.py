@@ -13,7 +13,7 @@ import pytest
 import reviewed_runs
 from hook_setup import words
 
-from dispatch_mcp.hooks import hook_answers
+from dispatch_mcp.hooks import hook_answers, hook_listener
 from dispatch_mcp.service import dispatcher
 
 pytestmark = pytest.mark.anyio
@@ -70,7 +70,7 @@ class Assistant:
 def assistant(chat: reviewed_runs.Chat, workspace: Path, folder: Path) -> Assistant:
     session = hook_setup.Session.__new__(hook_setup.Session)
     session.folder, session.id, session.pid = folder, "session-1", 0
-    session.answers = hook_answers.HookAnswers(chat.app, hook_answers.Memory(), "full")
+    session.answers = hook_answers.HookAnswers(chat.app, hook_listener.SessionMemory(), "full")
     return Assistant(chat.app, workspace, session)
 
 

@@ -155,7 +155,7 @@ async def test_any_event_of_a_session_with_an_open_run_is_answered(
 ) -> None:
     if not (await host_calls.HostCalls(desk.app).open_runs()):
         await dispatcher_setup.started(desk, task("a"))
-    reply = await hook_answers.HookAnswers(desk.app, hook_answers.Memory(), "full").answer(
+    reply = await hook_answers.HookAnswers(desk.app, hook_listener.SessionMemory(), "full").answer(
         {"name": name, "event": event, "pid": 0}
     )
     assert set(reply) <= {"hookSpecificOutput", "decision", "reason"}
@@ -178,7 +178,7 @@ async def _asks(desk: dispatcher_setup.Desk, tmp_path: Path) -> None:
     name = (await dispatcher_setup.started(desk, task("a"))).run_id
     session = hook_setup.Session(desk, tmp_path)
     home = tmp_path / "home"
-    socket = anyio.Path(hook_socket.path_of(str(home / hook_program.FOLDER), SESSION))
+    socket = anyio.Path(hook_socket.path_of(str(home / hook_events.FOLDER), SESSION))
     async with anyio.create_task_group() as group:
         await group.start(hook_listener.listen, home, SESSION, session.answers.answer)
         assert (await socket.stat()).st_mode & 0o077 == 0
@@ -201,7 +201,7 @@ async def test_a_question_that_cannot_be_read_is_answered_with_nothing_and_the_n
 
     async with anyio.create_task_group() as group:
         await group.start(hook_listener.listen, near, SESSION, answer)
-        socket = hook_socket.path_of(str(near / hook_program.FOLDER), SESSION)
+        socket = hook_socket.path_of(str(near / hook_events.FOLDER), SESSION)
         async with await anyio.connect_unix(socket) as stream:
             await stream.send(question)
             await stream.send_eof()
@@ -225,10 +225,10 @@ async def test_a_fault_of_ours_is_one_line_in_our_log_and_nothing_else(tmp_path:
     home = tmp_path / "home"
     async with dispatcher_setup.opened(home) as desk:
         await dispatcher_setup.started(desk, task("a"))
-    (home / hook_program.FOLDER).mkdir()
+    (home / hook_events.FOLDER).mkdir()
     (home / "config.toml").write_text("what = is this\n")
     assert await run(variables(home, tmp_path), "hook", "SessionStart") == ""
-    (line,) = (home / hook_program.FOLDER / "hooks.log").read_text().splitlines()
+    (line,) = (home / hook_events.FOLDER / "hooks.log").read_text().splitlines()
     assert line.startswith("ConfigError: ")
 
 

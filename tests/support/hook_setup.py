@@ -11,7 +11,7 @@ from typing import Any
 import dispatcher_setup
 
 from dispatch_mcp import model
-from dispatch_mcp.hooks import hook_answers
+from dispatch_mcp.hooks import hook_answers, hook_listener
 from dispatch_mcp.service import dispatcher, host_assignments
 
 ANSWER = json.dumps({"completed_work": "It is done."})
@@ -29,7 +29,7 @@ class Session:
     level: host_assignments.Hooks = "full"
 
     def __post_init__(self) -> None:
-        self.answers = hook_answers.HookAnswers(self.desk.app, hook_answers.Memory(), self.level)
+        self.answers = hook_answers.HookAnswers(self.desk.app, hook_listener.SessionMemory(), self.level)
 
     @property
     def transcript(self) -> Path:

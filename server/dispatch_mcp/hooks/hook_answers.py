@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +17,7 @@ import anyio
 
 from dispatch_mcp import composition, configuration, errors, model, next_steps
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.hooks import agent_transcripts, hook_events, host_calls
+from dispatch_mcp.hooks import agent_transcripts, hook_events, hook_listener, host_calls
 from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, assignments, records, short_ids
 from dispatch_mcp.runs import handoff_parser, report_reader
@@ -49,14 +49,6 @@ _NO_AGENTS: Final = ("shell", "monitor", "MCP task")
 
 _GOES_ON: Final = ("clear", "resume")
 """Reasons for which a session ends while its process, and its subagents, go on."""
-
-
-@dataclass(slots=True)
-class Memory:
-    """What the server keeps of its session: how often it was kept going in a row, and which runs it works on."""
-
-    stops: int = 0
-    runs: set[str] = field(default_factory=set[str])
 
 
 class Moment(NamedTuple):
@@ -91,7 +83,7 @@ class HookAnswers:
     """Answers the hooks of one session as far as `level` allows."""
 
     app: dispatcher.Dispatcher
-    memory: Memory
+    memory: hook_listener.SessionMemory
     level: host_assignments.Hooks
 
     @property
@@ -277,11 +269,11 @@ async def _answer_alone(settings: configuration.Settings, question: Mapping[str,
         return await HookAnswers(app, memory_of(question), settings.hooks).answer(question)
 
 
-def memory_of(question: Mapping[str, json_types.Json]) -> Memory:
+def memory_of(question: Mapping[str, json_types.Json]) -> hook_listener.SessionMemory:
     """Returns what is known of a session whose server keeps nothing: whether the host kept it going just now."""
     event = question.get("event")
     goes_on = json_types.is_object(event) and event.get("stop_hook_active")
-    return Memory(stops=MOST_STOPS if goes_on else 0)
+    return hook_listener.SessionMemory(stops=MOST_STOPS if goes_on else 0)
 
 
 def _specific(event: str, **fields: model.Json) -> Reply:
@@ -320,7 +312,7 @@ def _wait(view: run_view.RunView) -> str:
 
 def _call(view: run_view.RunView, row: records.TaskRecord) -> str:
     call = host_calls.call_of(view, row.id)
-    name = attempt_names.AttemptName(short_ids.short(view.run.id), row.id, row.attempt)
+    name = short_ids.attempt_name(view.run.id, row.id, row.attempt)
     return f"Agent(subagent_type={call.get('subagent_type', assignments.GENERALS[0])!r}, prompt={str(name)!r})"
 
 

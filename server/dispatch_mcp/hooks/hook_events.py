@@ -11,6 +11,9 @@ from typing import IO, Final
 
 from dispatch_mcp.text import attempt_names, json_types
 
+FOLDER: Final = "hooks"
+"""The folder of the state directory that hooks and their server share."""
+
 MOST_BYTES: Final = 16 << 20
 """Bytes of an event that are read; a longer one is somebody else's."""
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ import anyio
 import anyio.abc
 from anyio.streams import buffered
 
-from dispatch_mcp.hooks import hook_events, hook_program, hook_socket
+from dispatch_mcp.hooks import hook_events, hook_socket
 from dispatch_mcp.text import json_types
 
 log = logging.getLogger(__name__)
@@ -24,11 +25,19 @@ MOST_QUESTION: Final = 2 * hook_events.MOST_BYTES
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
+@dataclass(slots=True)
+class SessionMemory:
+    """What the server keeps of its session: how often it was kept going in a row, and which runs it works on."""
+
+    stops: int = 0
+    runs: set[str] = field(default_factory=set[str])
+
+
 async def listen(
     home: Path, session: str, answer: Answer, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
 ) -> None:
     """Answers the hooks of a session until it is cancelled; without a possible socket, returns at once."""
-    name = hook_socket.path_of(str(home / hook_program.FOLDER), session)
+    name = hook_socket.path_of(str(home / hook_events.FOLDER), session)
     if not name:
         return
     path = anyio.Path(name)

@@ -17,7 +17,6 @@ from dispatch_mcp.hooks import hook_events
 PATIENCE_S: Final = 540.0
 """Seconds that a hook waits for its server, which may run the tests of a result meanwhile; less than the host waits."""
 
-FOLDER: Final = "hooks"
 MOST_LOG: Final = 1 << 20
 """Bytes that the log of faults may have."""
 
@@ -78,7 +77,7 @@ def _asked(place: str, env: Mapping[str, str], question: dict[str, Any], *, only
     session = env.get(hook_socket.SESSION) or hook_events.text(question["event"], "session_id")
     pid = env.get("CLAUDE_PID", "")
     question["pid"] = int(pid) if pid.isdigit() else 0
-    path = hook_socket.path_of(os.path.join(place, FOLDER), session)
+    path = hook_socket.path_of(os.path.join(place, hook_events.FOLDER), session)
     try:
         if path:
             return hook_socket.ask(path, question, PATIENCE_S)
@@ -94,7 +93,7 @@ def _asked(place: str, env: Mapping[str, str], question: dict[str, Any], *, only
 def note(trouble: BaseException) -> None:
     """Leaves one line about a fault of ours in the log beside the store, if there is a place for it."""
     try:
-        file = os.path.join(home(os.environ), FOLDER, "hooks.log")
+        file = os.path.join(home(os.environ), hook_events.FOLDER, "hooks.log")
         if not os.path.exists(file) or os.path.getsize(file) < MOST_LOG:
             with open(file, "a", encoding="utf-8") as log:
                 log.write(f"{type(trouble).__name__}: {str(trouble)[:300]!r}\n")

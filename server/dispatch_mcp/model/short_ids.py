@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 from pydantic import PlainSerializer, SerializationInfo
 
-from dispatch_mcp.text import escape, redaction
+from dispatch_mcp.text import attempt_names, escape, redaction
 
 DIGITS: Final = 4
 """Digits that a short id ends with: enough to tell plans of the same words apart, few enough to be said."""
@@ -36,6 +36,11 @@ should so some that the their then there these this to us want we will with woul
 _EMPTY_WORDS: Final = frozenset(_EMPTY.split())
 """Words that say nothing about which work it is."""
 _SECRETS: Final = redaction.Redactor()
+
+
+def attempt_name(run_id: str, task_id: str, attempt: int) -> attempt_names.AttemptName:
+    """Returns the name by which a host begins an attempt, with the run's short id."""
+    return attempt_names.AttemptName(short(run_id), task_id, attempt)
 
 
 def first_words(text: str) -> str:

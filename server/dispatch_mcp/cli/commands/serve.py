@@ -97,14 +97,13 @@ def _companions(settings: configuration.Settings) -> list[mcp_server.Companion]:
         return []
 
     async def answer_hooks(opening: lazy.Opening) -> None:
-        memory: list[Any] = []
+        memory = hook_listener.SessionMemory()
 
         async def answer(question: dict[str, Any]) -> dict[str, Any]:
             from dispatch_mcp.hooks import hook_answers  # noqa: PLC0415  # most sessions never need it
 
             app = await opening.get()
-            memory[:] = memory or [hook_answers.Memory()]
-            return await hook_answers.HookAnswers(app, memory[0], settings.hooks).answer(question)
+            return await hook_answers.HookAnswers(app, memory, settings.hooks).answer(question)
 
         await hook_listener.listen(settings.home, session, answer)
 
