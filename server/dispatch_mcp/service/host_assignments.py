@@ -15,7 +15,6 @@ from dispatch_mcp.engine import attempt_driver, council_rounds, order_builder, r
 from dispatch_mcp.model import assignments, records, short_ids, transitions, work_order
 from dispatch_mcp.runs import prompt_builder, report_reader, step_choice, task_isolation
 from dispatch_mcp.service import messaging
-from dispatch_mcp.text import attempt_names
 
 Assign = Callable[..., assignments.Assignment]
 """`workers.host.assignment`, handed in."""
@@ -51,14 +50,14 @@ class HostAssignments:
         rows = [row for row in view.tasks if row.id in task_ids]
         orders = self._orders(view, mail)
         await orders.read_results(dep for row in rows for dep in view.spec(row.id).deps)
-        works = await self._all_prepared(orders, view, rows)
+        prepared = await self._all_prepared(orders, view, rows)
         out: list[assignments.Assignment] = []
         deliveries: list[records.Delivery] = []
-        for row, work in zip(rows, works, strict=True):
+        for row, (work, beat) in zip(rows, prepared, strict=True):
             newest = _newest(view, row)
             handout = await self._assignment(work, lease_until=newest.lease_until, background=len(rows) > 1)
-            if self.hooks == "full" and CALL not in newest.beat:
-                await self._keep_call(view, handout)
+            if self.hooks == "full" and CALL not in beat:
+                await self._keep_call(work, beat, handout.call)
             out.append(handout if row.id in new else _repeated(handout, view.now - newest.started_at))
             if row.id in new:
                 deliveries += [records.Delivery(note.id, row.id, "brief", row.attempt) for note in work.messages]
@@ -90,14 +89,14 @@ class HostAssignments:
 
     async def _all_prepared(
         self, orders: order_builder.OrderBuilder, view: run_view.RunView, rows: Sequence[records.TaskRecord]
-    ) -> list[work_order.WorkOrder]:
+    ) -> list[attempt_driver.Prepared]:
         """Returns the orders of a wave as their workers read them, prepared side by side: they share most of it."""
-        works, refusals = dict[str, work_order.WorkOrder](), list[errors.DispatchError]()
+        prepared, refusals = dict[str, attempt_driver.Prepared](), list[errors.DispatchError]()
 
         async def prepare(row: records.TaskRecord) -> None:
             newest = _newest(view, row)
             try:
-                works[row.id] = await self._prepared(await _order(orders, view, row, newest), newest)
+                prepared[row.id] = await self._prepared(await _order(orders, view, row, newest), newest)
             except errors.DispatchError as refusal:
                 refusals.append(refusal)
 
@@ -106,15 +105,15 @@ class HostAssignments:
                 group.start_soon(prepare, row)
         for refusal in refusals:
             raise refusal
-        return [works[row.id] for row in rows]
+        return [prepared[row.id] for row in rows]
 
-    async def _prepared(self, work: work_order.WorkOrder, newest: records.NewestAttempt) -> work_order.WorkOrder:
+    async def _prepared(self, work: work_order.WorkOrder, newest: records.NewestAttempt) -> attempt_driver.Prepared:
         """Returns the order as its worker reads it; keeps how the workspace is where any process finds it."""
         has_begun = bool(newest.beat)
         ready = await self.driver.prepare(work, begun=has_begun)
         if ready.beat and not has_begun:
             await self.driver.store.beat(work.run_id, work.task.id, work.attempt, dict(ready.beat))
-        return ready.work
+        return ready._replace(beat=newest.beat if has_begun else ready.beat)
 
     async def _assignment(
         self, work: work_order.WorkOrder, *, lease_until: float | None, background: bool
@@ -152,7 +151,7 @@ class HostAssignments:
 
     def _named(self, work: work_order.WorkOrder, whole: assignments.Assignment) -> assignments.Assignment:
         """Returns the assignment of a host whose hooks know attempts by name: one short line instead of the brief."""
-        name = attempt_names.AttemptName(short_ids.short(work.run_id), work.task.id, work.attempt)
+        name = short_ids.attempt_name(work.run_id, work.task.id, work.attempt)
         return assignments.Assignment(
             task_id=work.task.id,
             attempt=work.attempt,
@@ -163,17 +162,17 @@ class HostAssignments:
             gap=work.gap,
         )
 
-    async def _keep_call(self, view: run_view.RunView, handout: assignments.Assignment) -> None:
-        """Keeps how an attempt is to be called where any process finds it."""
-        store, run_id = self.driver.store, view.run.id
-        newest = await store.newest_attempt(run_id, handout.task_id)
-        call = handout.call.model_dump(mode="json", exclude={"prompt"}, exclude_none=True)
-        await store.beat(run_id, handout.task_id, handout.attempt, {**newest.beat, CALL: call})
+    async def _keep_call(
+        self, work: work_order.WorkOrder, beat: Mapping[str, model.Json], call: assignments.HostCall
+    ) -> None:
+        """Keeps how an attempt is to be called where any process finds it, unless `beat` has changed since."""
+        details = {**beat, CALL: call.model_dump(mode="json", exclude={"prompt"}, exclude_none=True)}
+        await self.driver.store.beat(work.run_id, work.task.id, work.attempt, details, after=beat)
 
 
 def _marked(work: work_order.WorkOrder, handout: assignments.Assignment) -> assignments.Assignment:
     """Returns an assignment whose prompt begins with the name of its attempt."""
-    mark = attempt_names.AttemptName(short_ids.short(work.run_id), work.task.id, work.attempt).mark
+    mark = short_ids.attempt_name(work.run_id, work.task.id, work.attempt).mark
     call = handout.call.model_copy(update={"prompt": f"{mark}\n{handout.call.prompt}"})
     return handout.model_copy(update={"call": call})
 
