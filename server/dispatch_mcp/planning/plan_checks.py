@@ -111,7 +111,6 @@ def check(
         *_check_choices(tasks, agents, models),
         *_check_deps(tasks, index),
         *_check_reviews(tasks, index),
-        *_check_names(tasks),
         *_check_files(tasks),
         *_check_councils(tasks, index),
         *acceptance.problems_of(tasks, workspace),
@@ -202,54 +201,34 @@ def _check_deps(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterab
 
 def _check_reviews(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterable[Problem]:
     for position, task in enumerate(tasks):
-        where = f"tasks[{position}].reviews"
-        reviews = [name for name in task.reviews if name in index and name != task.id and tasks[index[name]].reviews]
-        if reviews:
-            yield Problem(
-                code="bad_review",
-                task=task.id,
-                where=where,
-                message=f"Task {problems.quoted(task.id)} reviews {problems.quoted(reviews[0])}, a review itself.",
-                fix="Name the work that both are to judge.",
-            )
+        others = [name for name in task.reviews if name in index and name != task.id and tasks[index[name]].reviews]
+        faults: list[tuple[str, str]] = []
+        if others:
+            what = f"reviews {problems.quoted(others[0])}, a review itself"
+            faults.append((what, "Name the work that both are to judge."))
         if task.reviews and (task.command or task.files):
-            act, fix = ("runs a command", "command") if task.command else ("writes files", "files")
-            yield Problem(
-                code="bad_review",
-                task=task.id,
-                where=where,
-                message=f"Task {problems.quoted(task.id)} reviews others and {act}.",
-                fix=f"Leave `{fix}` to a task of its own.",
-            )
+            act, field = ("runs a command", "command") if task.command else ("writes files", "files")
+            faults.append((f"reviews others and {act}", f"Leave `{field}` to a task of its own."))
+        for what, fix in faults:
+            message = f"Task {problems.quoted(task.id)} {what}."
+            yield Problem(code="bad_review", task=task.id, where=f"tasks[{position}].reviews", message=message, fix=fix)
 
 
-def _check_names(tasks: Sequence[model.Task]) -> Iterable[Problem]:
-    """Yields the declared paths that no disk can have: looking for them would fail everywhere."""
+def _check_files(tasks: Sequence[model.Task]) -> Iterable[Problem]:
+    """Yields declared paths that no disk can have, and files that lie where git keeps its own, here or further down."""
     for position, task in enumerate(tasks):
         for field, paths in (("files", task.files), ("reads", task.reads)):
             for place, path in enumerate(paths):
                 if any(len(part.encode("utf-8", "replace")) > MOST_NAME for part in path.split("/")):
-                    yield Problem(
-                        code="bad_file",
-                        task=task.id,
-                        where=f"tasks[{position}].{field}[{place}]",
-                        message=f"{problems.quoted(path)} cannot be the name of a file.",
-                        fix=f"Declare paths whose names have at most {MOST_NAME} bytes each.",
-                    )
-
-
-def _check_files(tasks: Sequence[model.Task]) -> Iterable[Problem]:
-    """Yields the declared files that lie where git keeps its own, in the workspace or in a repository below it."""
-    for position, task in enumerate(tasks):
-        for place, path in enumerate(task.files):
-            if path_globs.is_of_git(path):
-                yield Problem(
-                    code="bad_file",
-                    task=task.id,
-                    where=f"tasks[{position}].files[{place}]",
-                    message=f"{problems.quoted(path)} is git's own: nothing that changes there could be merged.",
-                    fix="Declare files of the project; what git is to do belongs into a task with a `command`.",
-                )
+                    why = "cannot be the name of a file."
+                    fix = f"Declare paths whose names have at most {MOST_NAME} bytes each."
+                elif field == "files" and path_globs.is_of_git(path):
+                    why = "is git's own: nothing that changes there could be merged."
+                    fix = "Declare files of the project; what git is to do belongs into a task with a `command`."
+                else:
+                    continue
+                where, message = f"tasks[{position}].{field}[{place}]", f"{problems.quoted(path)} {why}"
+                yield Problem(code="bad_file", task=task.id, where=where, message=message, fix=fix)
 
 
 def _check_councils(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterable[Problem]:
