@@ -78,6 +78,11 @@ def planned(tasks: Mapping[str, list[str]], **steps: list[dict[str, Any]]) -> li
 BEGIN = loaded("plan_dag", "dispatch", "get_trace", "report")
 
 
+def started(tasks: list[dict[str, Any]], *, request: str = "", **options: Any) -> list[dict[str, Any]]:
+    """Returns the steps by which a session loads our tools, plans these tasks and dispatches the plan."""
+    return [BEGIN, call("plan_dag", tasks=tasks, request=request), call("dispatch", plan_id="latest", **options)]
+
+
 async def session(
     env: dict[str, str], workspace: Path, *steps: dict[str, Any], options: tuple[str, ...] = OPTIONS
 ) -> dict[str, Any]:
@@ -114,9 +119,7 @@ async def test_six_tasks_are_called_by_name_and_report_themselves_to_the_cent(
     trace = await session(
         env,
         workspace,
-        BEGIN,
-        call("plan_dag", tasks=planned(LAYERS)),
-        call("dispatch", plan_id="latest"),
+        *started(planned(LAYERS)),
         {"tools": [agent("a", background=False), agent("b", background=False)]},
         {"tools": [agent("c", background=False), agent("d", background=False)]},
         {"tools": [agent("e", background=False), agent("f", background=False)]},
@@ -147,9 +150,7 @@ async def test_background_subagents_report_themselves_and_the_notification_names
     await session(
         env,
         workspace,
-        BEGIN,
-        call("plan_dag", tasks=planned({"a": [], "b": [], "c": ["a", "b"]}, a=[{"delay": 0.3, **done()}])),
-        call("dispatch", plan_id="latest"),
+        *started(planned({"a": [], "b": [], "c": ["a", "b"]}, a=[{"delay": 0.3, **done()}])),
         {"tools": [agent("a"), agent("b")]},
     )
     # The session's script is over; what the notifications of both subagents say comes in turns of their own.
@@ -168,12 +169,7 @@ async def test_an_answer_that_is_no_handoff_is_asked_for_once_more_in_the_subage
     trace = await session(
         env,
         workspace,
-        BEGIN,
-        call(
-            "plan_dag",
-            tasks=planned({"a": [], "b": []}, a=[{"text": "la la"}, done(answer="better")], b=[{"text": "la la"}]),
-        ),
-        call("dispatch", plan_id="latest"),
+        *started(planned({"a": [], "b": []}, a=[{"text": "la la"}, done(answer="better")], b=[{"text": "la la"}])),
         {"tools": [agent("a", background=False), agent("b", background=False)]},
     )
     assert trace["counts"] == {"unverified": 2}
@@ -188,9 +184,7 @@ async def test_a_subagent_that_dies_is_a_failed_attempt_and_the_next_one_is_name
     trace = await session(
         env,
         workspace,
-        BEGIN,
-        call("plan_dag", tasks=planned({"a": []}, a=[{"error": 400, "message": "no"}])),
-        call("dispatch", plan_id="latest"),
+        *started(planned({"a": []}, a=[{"error": 400, "message": "no"}])),
         agent("a", background=False),
     )
     assert trace["counts"] == {"ready": 1}, "it is tried again after a pause"
@@ -208,9 +202,7 @@ async def test_a_ceiling_keeps_the_next_subagent_from_starting_and_the_model_rea
     trace = await session(
         env,
         workspace,
-        BEGIN,
-        call("plan_dag", tasks=tasks),
-        call("dispatch", plan_id="latest", limits={"dollars": 0.10}),
+        *started(tasks, limits={"dollars": 0.10}),
         agent("a", background=False),
         agent("b", background=False),
         agent("c", background=False),
@@ -225,9 +217,7 @@ async def test_a_session_that_comes_back_is_told_of_its_run_and_of_nothing_where
     await session(
         env,
         workspace,
-        BEGIN,
-        call("plan_dag", tasks=planned({"a": [], "b": []}), request="Count the apples"),
-        call("dispatch", plan_id="latest"),
+        *started(planned({"a": [], "b": []}), request="Count the apples"),
         agent("a", background=False),
     )
     provider.reset()
@@ -249,7 +239,7 @@ async def test_what_a_session_had_begun_is_handed_out_again_once_it_was_killed(
     provider: fake_provider.Provider, env: dict[str, str], workspace: Path
 ) -> None:
     tasks = planned({"a": []}, a=[{"hang": True}])
-    steps = [BEGIN, call("plan_dag", tasks=tasks), call("dispatch", plan_id="latest"), agent("a")]
+    steps = [*started(tasks), agent("a")]
     async with anyio.create_task_group() as group:
         group.start_soon(claude_lab.run, env, workspace, f"Go. {script(*steps, {'text': 'Wait.'})}", *OPTIONS)
         await claude_lab.until(lambda: bool(briefs(provider)))
@@ -293,15 +283,13 @@ async def test_the_assistant_writes_at_most_a_quarter_of_what_it_writes_without_
     await session(
         env,
         workspace,
-        BEGIN,
-        call("plan_dag", tasks=tasks),
-        call("dispatch", plan_id="latest"),
+        *started(tasks),
         *[{"tools": [agent(name, background=False) for name in wave]} for wave in waves],
     )
     with_hooks = written(provider)
     provider.reset()
     bare = {**env, "DISPATCH_MCP_HOOKS": "off"}
-    await session(bare, workspace, BEGIN, call("plan_dag", tasks=tasks), call("dispatch", plan_id="latest"))
+    await session(bare, workspace, *started(tasks))
     for _ in waves:
         handouts = last_answer(provider)["assignments"]
         calls = [{"tool": "Agent", "input": {**handout["call"], "run_in_background": False}} for handout in handouts]
@@ -356,9 +344,7 @@ async def test_two_sessions_in_one_folder_carry_a_run_each(
 ) -> None:
     async def carries(title: str, first: str, second: str) -> None:
         prompt = script(
-            BEGIN,
-            call("plan_dag", tasks=planned({first: [], second: [first]}), request=title),
-            call("dispatch", plan_id="latest"),
+            *started(planned({first: [], second: [first]}), request=title),
             {"delay": 1, **agent(first, background=False)},
             agent(second, background=False),
             {"text": "That is all."},
@@ -380,9 +366,7 @@ async def test_a_conversation_that_was_compacted_is_told_of_its_run(
     provider: fake_provider.Provider, env: dict[str, str], workspace: Path
 ) -> None:
     tasks = planned({"a": []})
-    await session(
-        env, workspace, BEGIN, call("plan_dag", tasks=tasks, request="Count"), call("dispatch", plan_id="latest")
-    )
+    await session(env, workspace, *started(tasks, request="Count"))
     with anyio.fail_after(60):
         await claude_lab.run(env, workspace, "/compact", *OPTIONS, "--continue")
     provider.reset()
