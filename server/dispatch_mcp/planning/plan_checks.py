@@ -204,13 +204,13 @@ def _check_reviews(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Ite
         others = [name for name in task.reviews if name in index and name != task.id and tasks[index[name]].reviews]
         faults: list[tuple[str, str]] = []
         if others:
-            what = f"reviews {problems.quoted(others[0])}, a review itself"
-            faults.append((what, "Name the work that both are to judge."))
+            fault = f"reviews {problems.quoted(others[0])}, a review itself"
+            faults.append((fault, "Name the work that both are to judge."))
         if task.reviews and (task.command or task.files):
             act, field = ("runs a command", "command") if task.command else ("writes files", "files")
             faults.append((f"reviews others and {act}", f"Leave `{field}` to a task of its own."))
-        for what, fix in faults:
-            message = f"Task {problems.quoted(task.id)} {what}."
+        for fault, fix in faults:
+            message = f"Task {problems.quoted(task.id)} {fault}."
             yield Problem(code="bad_review", task=task.id, where=f"tasks[{position}].reviews", message=message, fix=fix)
 
 

@@ -50,10 +50,10 @@ class HostAssignments:
         rows = [row for row in view.tasks if row.id in task_ids]
         orders = self._orders(view, mail)
         await orders.read_results(dep for row in rows for dep in view.spec(row.id).deps)
-        prepared = await self._all_prepared(orders, view, rows)
+        preparations = await self._all_prepared(orders, view, rows)
         out: list[assignments.Assignment] = []
         deliveries: list[records.Delivery] = []
-        for row, (work, beat) in zip(rows, prepared, strict=True):
+        for row, (work, beat) in zip(rows, preparations, strict=True):
             newest = _newest(view, row)
             handout = await self._assignment(work, lease_until=newest.lease_until, background=len(rows) > 1)
             if self.hooks == "full" and CALL not in beat:
@@ -91,12 +91,12 @@ class HostAssignments:
         self, orders: order_builder.OrderBuilder, view: run_view.RunView, rows: Sequence[records.TaskRecord]
     ) -> list[attempt_driver.Prepared]:
         """Returns the orders of a wave as their workers read them, prepared side by side: they share most of it."""
-        prepared, refusals = dict[str, attempt_driver.Prepared](), list[errors.DispatchError]()
+        preparations, refusals = dict[str, attempt_driver.Prepared](), list[errors.DispatchError]()
 
         async def prepare(row: records.TaskRecord) -> None:
             newest = _newest(view, row)
             try:
-                prepared[row.id] = await self._prepared(await _order(orders, view, row, newest), newest)
+                preparations[row.id] = await self._prepared(await _order(orders, view, row, newest), newest)
             except errors.DispatchError as refusal:
                 refusals.append(refusal)
 
@@ -105,7 +105,7 @@ class HostAssignments:
                 group.start_soon(prepare, row)
         for refusal in refusals:
             raise refusal
-        return [prepared[row.id] for row in rows]
+        return [preparations[row.id] for row in rows]
 
     async def _prepared(self, work: work_order.WorkOrder, newest: records.NewestAttempt) -> attempt_driver.Prepared:
         """Returns the order as its worker reads it; keeps how the workspace is where any process finds it."""
