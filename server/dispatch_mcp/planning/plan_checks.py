@@ -201,10 +201,10 @@ def _check_deps(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterab
 
 def _check_reviews(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterable[Problem]:
     for position, task in enumerate(tasks):
-        others = [name for name in task.reviews if name in index and name != task.id and tasks[index[name]].reviews]
+        reviews = [name for name in task.reviews if name in index and name != task.id and tasks[index[name]].reviews]
         faults: list[tuple[str, str]] = []
-        if others:
-            fault = f"reviews {problems.quoted(others[0])}, a review itself"
+        if reviews:
+            fault = f"reviews {problems.quoted(reviews[0])}, a review itself"
             faults.append((fault, "Name the work that both are to judge."))
         if task.reviews and (task.command or task.files):
             act, field = ("runs a command", "command") if task.command else ("writes files", "files")
