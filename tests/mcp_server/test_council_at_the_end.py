@@ -71,6 +71,14 @@ async def test_a_decision_is_refused_by_naming_an_agent_and_not_by_an_edit(tmp_p
     assert "name an agent for what waits for it" in answer["refuse"]
 
 
+async def test_ordinary_changes_of_named_files_wait_for_no_person(desk: memory_client.Desk) -> None:
+    discount = {"id": "discount", "do": "Add a percent discount to total() in app/cart.py", "files": ["app/cart.py"]}
+    named = {"id": "name", "do": "Rename the helper in server/api.py", "files": ["server/api.py"]}
+    answer = await desk.call("plan_dag", tasks=[discount, named])
+    assert answer["added"] == {"council": "reviews = end, 3 seats"}
+    assert {answer["tasks"][name]["agent"] for name in ("discount", "name")} == {"general-purpose"}
+
+
 async def test_a_plan_that_changes_nothing_gains_nothing(desk: memory_client.Desk) -> None:
     answer = await desk.call("plan_dag", tasks=[LOOK, {"id": "log", "do": "Show it", "command": ["git", "ls-files"]}])
     assert "added" not in answer

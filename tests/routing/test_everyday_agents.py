@@ -64,3 +64,26 @@ def test_a_project_s_agent_gets_no_rights_by_being_first(project: catalog.Catalo
     route = router.route("Calls to HPSM have become slow since Monday", project)
     assert route.ranked[0].name == "hpsm-agent"
     assert any("not trusted" in warning for warning in route.warnings)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> catalog.Catalog:
+    """What takes part in a project that has no agents of its own."""
+    home, workspace = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("project")
+    settings = configuration.Settings(home=home, workspace=workspace, trusted_agents=home / "trusted.json")
+    return loader.Source.from_settings(settings, home).catalog()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "Add a percent discount to total() in app/cart.py",
+        "Fix the rounding of prices in app/cart.py",
+        "Fix the typo in app/main.py",
+        "Rename the helper in server/names.py",
+        "Say in README.md how the discount works",
+    ],
+)
+def test_ordinary_work_on_named_files_waits_for_no_person(alone: catalog.Catalog, request_: str) -> None:
+    route = router.route(request_, alone)
+    assert (route.specialist, route.strategy) == ("general-purpose", "supervised")

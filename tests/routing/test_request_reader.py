@@ -45,6 +45,23 @@ def test_small_words_are_no_terms() -> None:
     assert [term.stem for term in read("Please add the table to it").terms] == ["add", "tabl"]
 
 
+@pytest.mark.parametrize(
+    ("text", "stems"),
+    [
+        ("app/cart.py", ["cart", "py"]),
+        ("src/main/App.tsx", ["tsx"]),
+        ("see lib/index.ts", ["ts"]),
+        ("main.go", ["go"]),
+        ("packages\\core\\tax", ["tax"]),
+        ("my app", ["app"]),
+        ("the main core", ["main", "cor"]),
+        ("the end of the app.", ["end", "app"]),
+    ],
+)
+def test_names_that_every_project_has_are_no_words_of_a_path(text: str, stems: list[str]) -> None:
+    assert [term.stem for term in read(text).terms if term.stem != "see"] == stems
+
+
 def test_a_term_says_where_it_was_written() -> None:
     text = "Fix  the Tables!"
     assert [text[term.start : term.end] for term in read(text).terms] == ["Fix", "Tables"]

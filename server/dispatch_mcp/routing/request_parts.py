@@ -56,10 +56,13 @@ def parts(request: str) -> tuple[str, ...]:
 
 def names_code(request: str) -> bool:
     """Returns whether a request is about code by what it names: files, functions, or the words for them."""
+    return names_places(request) or not SUBJECTS.isdisjoint(tokenizer.stems(tokenizer.excerpt(request)))
+
+
+def names_places(request: str) -> bool:
+    """Returns whether a request names places in code: files, paths, calls, or names as code writes them."""
     head = tokenizer.excerpt(request)
-    if any(pattern.search(head) for pattern in (_CALL, _SNAKE, _PATH, _FILE, _TICKS)):
-        return True
-    return not SUBJECTS.isdisjoint(tokenizer.stems(head))
+    return any(pattern.search(head) for pattern in (_CALL, _SNAKE, _PATH, _FILE, _TICKS))
 
 
 def _without_link(piece: str) -> str:

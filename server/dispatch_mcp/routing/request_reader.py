@@ -7,6 +7,7 @@ knows (docs/routing.md#what-the-router-does-not-do).
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -34,6 +35,17 @@ PART: Final = 0.5
 
 REPEATED: Final = 0.2
 """What the weaker one of two places that mean the same concept adds to the stronger one; set like `COMMON`."""
+
+LAYOUT: Final = frozenset(
+    (
+        *("app", "apps", "src", "lib", "libs", "main", "core", "common", "shared", "base", "index", "init", "mod"),
+        *("pkg", "packages", "cmd", "bin", "internal", "include", "public", "home", "root", "source", "sources"),
+    )
+)
+"""Names that folders and files have in projects of every kind: in a path they say nothing of what the work is about."""
+
+_BEFORE_NAME = re.compile(r"[/\\]")
+_AFTER_NAME = re.compile(r"[/\\]|\.\w")
 
 _RARE: Final = 1 << 20
 """A rank among English words that stands for all words without one."""
@@ -73,7 +85,7 @@ class Request:
 def read(request: str, index: agent_index.Index, vocabulary: lexicon.Lexicon) -> Request:
     """Returns the reading of a request against what this index and lexicon know."""
     source = tokenizer.excerpt(request)
-    words = tuple(tokenizer.words(source))
+    words = tuple(word for word in tokenizer.words(source) if not _is_layout(word, source))
     terms = _heaviest(_terms(words, vocabulary), index)
     whole = [word for word in words if not word.part]
     meanings = list(itertools.islice(vocabulary.matches(whole, source), MAX_MATCHES))
@@ -89,6 +101,13 @@ def read(request: str, index: agent_index.Index, vocabulary: lexicon.Lexicon) ->
         key=tokenizer.key(source) if len(source) < MAX_EXAMPLE else "",
         gist=agent_index.gist(source) if len(source) < MAX_EXAMPLE else "",
     )
+
+
+def _is_layout(word: tokenizer.Word, source: str) -> bool:
+    """Returns whether a word is a folder or file of a path by a name that every project has: `app` of `app/cart.py`."""
+    if word.form not in LAYOUT:
+        return False
+    return bool(_AFTER_NAME.match(source, word.end) or _BEFORE_NAME.match(source, word.start - 1))
 
 
 def _terms(words: Sequence[tokenizer.Word], vocabulary: lexicon.Lexicon) -> tuple[Term, ...]:

@@ -178,8 +178,8 @@ class _Routing:
         scores = scoring.score(reading, index, learning.bonus(history, reading, agents))
         scores = preferences.preferred(scores, reading, index, agents, misfits)
         sure = _certainty(reading, scores, index)
-        absent = _absent(request, agents, hints)
         general = agents.general
+        absent = "" if general and request_parts.names_places(request) else _absent(request, agents, hints)
         if absent:
             sure = confidence.Certainty(sure.in_scope * ABSENT, sure.right)
         elif general and sure.confidence < CLAIMED and request_parts.names_code(request):
@@ -192,6 +192,11 @@ class _Routing:
         """Whether nobody is a likely home, or the likeliest must not do this."""
         return self.sure.abstains or self.scores.best[0] in self.misfits
 
+    @property
+    def _is_general(self) -> bool:
+        """Whether who does ordinary work comes first: what tells specialists apart says nothing of that."""
+        return self.catalog.routable[self.scores.best[0]] is self.catalog.general
+
     def route(self) -> Route:
         best = self.scores.best[:MAX_RANKED]
         candidates = tuple(self._candidate(place, rank) for rank, place in enumerate(best))
@@ -201,7 +206,7 @@ class _Routing:
         factors = self._factors()
         ready = round(confidence.readiness(factors), 4)
         whole = min(sure, confidence.ONE_WORD) if offer.parts else sure
-        strategy = confidence.strategy(whole, ready, self.hints.bands)
+        strategy = confidence.strategy(whole, whole if self._is_general else ready, self.hints.bands)
         size = model_choice.effort(self.request.source, sum(candidate.share > CLAIM for candidate in candidates))
         name, reason, refusal = self._model(agent, size, strategy)
         knowledge, missing = self._knowledge(agent)
