@@ -144,6 +144,51 @@ def test_the_home_comes_from_the_caller_a_flag_the_environment_or_the_platform(t
     assert home_of() == (configuration.default_home(), "default")
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("${workspaceFolder}", "${workspaceFolder}/server", "/home/${USER}/shop", "${user_config.workspace}"),
+        *("${CLAUDE_PROJECT_DIR:-}", "$PWD", "$HOME/shop", "%USERPROFILE%\\shop", "%CD%", "{{workspace}}"),
+    ],
+)
+def test_a_path_with_a_variable_that_was_not_filled_in_counts_for_nothing_and_that_is_told(
+    value: str, home: Path, project: Path
+) -> None:
+    for env, flags in (
+        ({"DISPATCH_MCP_WORKSPACE": value}, {}),
+        ({"CLAUDE_PROJECT_DIR": value}, {}),
+        ({"DISPATCH_MCP_HOME": value}, {}),
+        ({}, {"workspace": value}),
+    ):
+        loaded = configuration.load(env, flags=flags, cwd=project)
+        assert loaded.settings.workspace == project
+        assert loaded.guesses_workspace
+        assert loaded.settings.home == configuration.default_home()
+        if "CLAUDE_PROJECT_DIR" not in env and not value.endswith("}"):
+            assert "was not filled in; it is ignored" in " ".join(loaded.warnings)
+
+
+def test_dollars_and_percent_signs_may_stand_in_names_of_folders(home: Path, project: Path) -> None:
+    for name in ("100% sure", "us$ prices", "a{b}", "50%off"):
+        (project / name).mkdir()
+        loaded = configuration.load({"DISPATCH_MCP_WORKSPACE": str(project / name)}, home=home, cwd=project)
+        assert loaded.settings.workspace == project / name
+        assert not loaded.guesses_workspace
+
+
+def test_a_workspace_that_is_gone_is_only_told_of_where_none_is_needed(home: Path, project: Path) -> None:
+    env = {"DISPATCH_MCP_WORKSPACE": str(project / "gone")}
+    loaded = configuration.load(env, home=home, cwd=project, needs_workspace=False)
+    assert "gone' is not an existing directory" in " ".join(loaded.warnings)
+
+
+def test_a_folder_is_guessed_unless_somebody_has_named_it(home: Path, project: Path) -> None:
+    named, hosts = {"DISPATCH_MCP_WORKSPACE": str(project)}, {"CLAUDE_PROJECT_DIR": str(project)}
+    assert [configuration.load(env, home=home, cwd=project).guesses_workspace for env in ({}, hosts, named)] == [
+        *(True, True, False)
+    ]
+
+
 def test_the_workspace_comes_from_us_then_the_host_then_the_directory(home: Path, project: Path) -> None:
     ours, hosts = home / "ours", home / "hosts"
     ours.mkdir()

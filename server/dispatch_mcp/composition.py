@@ -101,8 +101,8 @@ def plan_without_secrets(
 
 
 @asynccontextmanager
-async def _gatherer(home: Path) -> AsyncGenerator[pack_builder.Gatherer]:
-    with pack_builder.Gatherer(home) as found:
+async def _gatherer(home: Path, guess: Path | None) -> AsyncGenerator[pack_builder.Gatherer]:
+    with pack_builder.Gatherer(home, guess=guess) as found:
         yield found
 
 
@@ -116,18 +116,20 @@ async def open_dispatcher(
     principal: str = records.LOCAL,
     pace: executor.Pace = executor.Pace(),
     redactor: redaction.Redactor | None = None,
+    guesses_workspace: bool = False,
 ) -> AsyncGenerator[dispatcher.Dispatcher]:
     """Yields a dispatcher over the settings' store; its runs are free for others when the block ends.
 
     `chat` is whether an assistant calls; `default_worker` does the tasks that name nobody, None for whoever can.
     Without `drives` nothing is carried out meanwhile: what a moment begins it would only break off. `redactor` takes
-    secrets out of everything that is stored; without one, it knows the values of the environment.
+    secrets out of everything that is stored; without one, it knows the values of the environment. A workspace that
+    nobody has named, so that it is where the program was started, is only guessed.
     """
     redactor = redactor or redaction.Redactor(configuration.secret_values(os.environ))
     source = loader.Source.from_settings(settings)
     workers = worker_setup.server_workers(settings, os.environ, redactor)
     async with (
-        _gatherer(settings.home) as gatherer,
+        _gatherer(settings.home, settings.workspace if guesses_workspace else None) as gatherer,
         sqlite_store.open_store(settings.home, price=prices.dollars, unproven_end=settings.unproven_runs) as store,
     ):
         maker = order_maker(settings, source.catalog)

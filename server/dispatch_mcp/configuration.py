@@ -33,8 +33,12 @@ RESERVED = frozenset({child_environment.DEPTH, PREFIX + "FAILPOINT", PREFIX + "C
 
 MAX_FILE_BYTES = 1 << 20
 _PLACEHOLDER = re.compile(r"^\$\{[^}]*\}$")
+_UNFILLED = re.compile(r"\$\{[^}]{0,200}\}|^\$[A-Za-z_]\w{0,100}(?=[/\\]|$)|%[A-Za-z_]\w{0,100}%|\{\{[^}]{0,200}\}\}")
+"""A variable in a path that a host has not filled in: `${…}`, `$NAME` in front, `%NAME%`, `{{…}}`."""
 _VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _TILDE = "~"
+_PROJECT = "CLAUDE_PROJECT_DIR"
+"""Where Claude Code says that its session was started: wherever its user happened to be."""
 
 Layer = Literal["flag", "env", "file", "default"]
 
@@ -159,6 +163,12 @@ class LoadedSettings:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     fault: errors.ConfigError | None = None
 
+    @property
+    def guesses_workspace(self) -> bool:
+        """Whether nobody has named the workspace: it is where the program was started."""
+        origin = self.origin["workspace"]
+        return origin.layer == "default" or origin.name == _PROJECT
+
 
 @dataclass(slots=True)
 class _Draft:
@@ -179,12 +189,13 @@ def load(
     home: Path | None = None,
     cwd: Path,
     without: frozenset[Layer] = frozenset(),
+    needs_workspace: bool = True,
 ) -> LoadedSettings:
     """Returns the settings in force. A flag of None and an empty variable count as not given.
 
     `home` is the state directory if the caller has decided on it; `cwd` is the absolute directory that relative
     paths from flags and the environment start from, and the workspace of last resort. Layers in `without` are not
-    read.
+    read. What does not need a workspace can do without one that is not there.
 
     Raises:
         ConfigError: an unknown key or flag, a value that does not fit, or a file that cannot be trusted or read.
@@ -201,9 +212,11 @@ def load(
     if "env" not in without:
         _lay_env(draft, env, cwd)
     for key in flag_values.keys() - {"home"}:
+        if key == "workspace" and _left_unfilled(draft, "--workspace", flag_values[key]):
+            continue
         draft.put(key, _absolute(key, flag_values[key], cwd), Origin("flag", "--" + key.replace("_", "-")))
     settings = _validated(draft)
-    _check_together(settings, draft)
+    _check_together(settings, draft, needs_workspace=needs_workspace)
     origin = {key: draft.origin.get(key, Origin("default")) for key in Settings.model_fields}
     return LoadedSettings(settings, origin, tuple(draft.warnings), child_environment.secret_values(env))
 
@@ -249,23 +262,23 @@ def _lay_home(
         draft.put("home", _path(home, cwd), Origin("flag", "home"))
     elif "home" in flag_values:
         draft.put("home", _path(flag_values["home"], cwd), Origin("flag", "--home"))
-    elif _usable(env.get(variable)):
+    elif _usable(env.get(variable)) and not _left_unfilled(draft, variable, env[variable]):
         draft.put("home", _path(env[variable], cwd), Origin("env", variable))
     else:
         draft.put("home", default_home(), Origin("default"))
 
 
 def _lay_workspace_guess(draft: _Draft, env: Mapping[str, str], cwd: Path) -> None:
-    project = env.get("CLAUDE_PROJECT_DIR")
-    if not _usable(project):
+    project = env.get(_PROJECT)
+    if not _usable(project) or _UNFILLED.search(project or ""):
         draft.put("workspace", cwd, Origin("default", "current directory"))
         return
     path = _path(project, cwd)
     if path.is_dir():
-        draft.put("workspace", path, Origin("env", "CLAUDE_PROJECT_DIR"))
+        draft.put("workspace", path, Origin("env", _PROJECT))
     else:
         draft.put("workspace", cwd, Origin("default", "current directory"))
-        draft.warnings.append(f"CLAUDE_PROJECT_DIR is {project!r}, which is no directory; it is ignored.")
+        draft.warnings.append(f"{_PROJECT} is {project!r}, which is no directory; it is ignored.")
 
 
 def _lay_file(draft: _Draft, path: Path) -> None:
@@ -317,8 +330,16 @@ def _lay_env(draft: _Draft, env: Mapping[str, str], cwd: Path) -> None:
         key = name.removeprefix(PREFIX).lower()
         if name != PREFIX + key.upper() or key not in Settings.model_fields:
             draft.warnings.append(f"The variable {name} is not known. {_nearest(key, Settings.model_fields)}".strip())
-        elif _usable(env[name]):
+        elif _usable(env[name]) and not (key in _PATHS and _left_unfilled(draft, name, env[name])):
             draft.put(key, _absolute(key, _from_text(name, key, env[name]), cwd), Origin("env", name))
+
+
+def _left_unfilled(draft: _Draft, name: str, value: object) -> bool:
+    """Returns whether a path holds a variable that nobody has filled in, and so counts for nothing; notes that."""
+    variable = _UNFILLED.search(str(value))
+    if variable:
+        draft.warnings.append(f"{name} is {_brief(value)}, in which {variable[0]!r} was not filled in; it is ignored.")
+    return variable is not None
 
 
 def _from_text(name: str, key: str, text: str) -> object:
@@ -373,7 +394,7 @@ def _problem(key: str, message: str, draft: _Draft) -> str:
     return f"{draft.origin[key]}: `{key}` is {_brief(draft.values[key])}: {message}."
 
 
-def _check_together(settings: Settings, draft: _Draft) -> None:
+def _check_together(settings: Settings, draft: _Draft, *, needs_workspace: bool) -> None:
     bands = (settings.direct_from, settings.review_from, settings.supervise_from)
     if not bands[0] >= bands[1] >= bands[2]:
         raise errors.ConfigError(
@@ -381,10 +402,12 @@ def _check_together(settings: Settings, draft: _Draft) -> None:
             hint="The defaults are 0.95, 0.7 and 0.4.",
         )
     if not settings.workspace.is_dir():
-        raise errors.ConfigError(
-            f"{draft.origin['workspace']}: the workspace {str(settings.workspace)!r} is not an existing directory.",
-            hint="Set DISPATCH_MCP_WORKSPACE to the absolute path of your project.",
+        missing = (
+            f"{draft.origin['workspace']}: the workspace {str(settings.workspace)!r} is not an existing directory."
         )
+        if needs_workspace:
+            raise errors.ConfigError(missing, hint="Set DISPATCH_MCP_WORKSPACE to the absolute path of your project.")
+        draft.warnings.append(missing)
     if draft.origin["home"].layer != "default" and settings.home.is_relative_to(settings.workspace):
         draft.warnings.append(
             f"The state directory {str(settings.home)!r} lies inside the workspace; whoever may write there can give "

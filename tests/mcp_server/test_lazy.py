@@ -11,7 +11,7 @@ import memory_client
 import pytest
 from mcp.server.mcpserver import AcceptedElicitation, DeclinedElicitation
 
-from dispatch_mcp import composition, errors
+from dispatch_mcp import composition, configuration, errors
 from dispatch_mcp.cli.commands import serve
 from dispatch_mcp.mcp_server import elicitation, lazy, prompts, resources, server, tools
 from dispatch_mcp.service import dispatcher
@@ -87,7 +87,8 @@ def test_what_answers_lists_loads_neither_the_engine_nor_the_store(module: str) 
 
 async def test_a_session_loads_the_real_parts_once_it_needs_them(tmp_path: Path) -> None:
     settings = memory_client.settings(tmp_path / "home", memory_client.repository(tmp_path / "shop"))
-    loaders = serve.loaders(settings, redaction.Redactor())
+    setup = configuration.LoadedSettings(settings, {"workspace": configuration.Origin("flag", "--workspace")})
+    loaders = serve.loaders(setup, redaction.Redactor())
     assert (loaders.tools(), loaders.documents(), loaders.prompts()) == (tools, resources, prompts)
     with anyio.fail_after(30):
         async with loaders.dispatcher() as app:

@@ -22,6 +22,9 @@ MAX_PROBLEMS = 50
 WORK_ON_BROKEN = frozenset({"config", "doctor"})
 """Commands that say what is wrong with the settings, and so work when these cannot be used."""
 
+WORK_ANYWHERE = frozenset({"serve"})
+"""Commands that a program starts which shows nobody why they ended: a workspace that is gone is told in answers."""
+
 RunCommand = Callable[[argparse.Namespace, configuration.LoadedSettings], int]
 """Carries out a command and returns its exit code; `main` of each module in `cli.commands` is one."""
 
@@ -35,7 +38,8 @@ def read(arguments: Sequence[str]) -> tuple[argparse.Namespace, configuration.Lo
     flags = {"home": options.home, "workspace": options.workspace}
     if options.command in WORK_ON_BROKEN:
         return options, configuration.load_what_can_be(os.environ, flags=flags, cwd=Path.cwd())
-    return options, configuration.load(os.environ, flags=flags, cwd=Path.cwd())
+    needs_workspace = options.command not in WORK_ANYWHERE
+    return options, configuration.load(os.environ, flags=flags, cwd=Path.cwd(), needs_workspace=needs_workspace)
 
 
 def main(arguments: Sequence[str], load: Load) -> int:

@@ -46,9 +46,10 @@ _LIKELY = 3
 class Gatherer:
     """Packs of any workspace, from indexes below `state_dir`. Usable from any thread; close it at the end."""
 
-    def __init__(self, state_dir: Path) -> None:
-        """Opens nothing yet."""
+    def __init__(self, state_dir: Path, *, guess: Path | None = None) -> None:
+        """Opens nothing yet. `guess` is a workspace that nobody has named: it is searched if it looks like one."""
         self.state_dir = state_dir
+        self._guess = guess
         self._open: OrderedDict[Path, _Workspace] = OrderedDict()
         self._lock = threading.Lock()
         self._one_at_a_time = anyio.CapacityLimiter(1)  # the others would only keep threads from whoever needs them
@@ -109,7 +110,7 @@ class Gatherer:
         Raises:
             Refused: the workspace is no folder.
         """
-        workspace_sense.refuse(workspace)
+        self._refuse(workspace)
         request = _request(text, keys, budget=budget, scope=scope, sources=sources)
         return _plain(Path(workspace), request)
 
@@ -133,8 +134,11 @@ class Gatherer:
         with self._lock:
             return self._opened(Path(workspace)).index.refresh()
 
+    def _refuse(self, workspace: Path | str) -> None:
+        workspace_sense.refuse(workspace, is_guess=self._guess is not None and Path(workspace) == self._guess)
+
     def _opened(self, workspace: Path) -> _Workspace:
-        workspace_sense.refuse(workspace)
+        self._refuse(workspace)
         entry = self._open.pop(workspace, None) or _Workspace(self.state_dir, workspace)
         self._open[workspace] = entry
         while len(self._open) > KEPT_OPEN:

@@ -16,7 +16,7 @@ from dispatch_mcp.engine import council_rounds, plan_review_attempt, review_atte
 from dispatch_mcp.model import bounds, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import plan_documents
-from dispatch_mcp.process import computation
+from dispatch_mcp.process import computation, workspace_sense
 from dispatch_mcp.review import (
     council_decision,
     diff_parts,
@@ -222,6 +222,9 @@ class Council:
         if changes is None:
             raise errors.InputError("There is no repository to look at here.", hint="Send the change as diff.")
         workspace = self.handles.workspace
+        if target.kind != "run" and (why := workspace_sense.reason(workspace)):
+            hint = f"Send the change as diff. {workspace_sense.HOW_TO_NAME_ONE}"
+            raise errors.InputError(f"{workspace!r} is no workspace: it is {why}.", hint=hint)
         if target.kind == "range":
             return await changes.of_range(workspace, target.value)
         if subject is None:

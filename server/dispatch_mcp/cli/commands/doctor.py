@@ -62,7 +62,7 @@ def examine(setup: configuration.LoadedSettings) -> Iterator[Fact]:
     yield _python()
     yield from _home(settings.home)
     yield from _store(settings.home)
-    yield _workspace(settings.workspace)
+    yield _workspace(setup)
     yield _git(settings)
     yield from _worktrees(settings)
     yield from _workers(settings)
@@ -100,8 +100,9 @@ def _store(home: Path) -> Iterator[Fact]:
         yield Fact(marks[fact.status], fact.name, fact.detail, fix)
 
 
-def _workspace(workspace: Path) -> Fact:
-    why = workspace_sense.reason(workspace)
+def _workspace(setup: configuration.LoadedSettings) -> Fact:
+    workspace = setup.settings.workspace
+    why = workspace_sense.reason(workspace, is_guess=setup.guesses_workspace)
     if why:
         return Fact("!", "workspace", f"{workspace} is none: it is {why}", workspace_sense.HOW_TO_NAME_ONE)
     if (workspace / ".git").exists():

@@ -39,7 +39,7 @@ def main(_options: argparse.Namespace, setup: configuration.LoadedSettings) -> i
     for warning in setup.warnings:
         log.warning("%s", warning)
     sys.setswitchinterval(SWITCH_S)
-    anyio.run(_serve, setup.settings, redactor)
+    anyio.run(_serve, setup, redactor)
     end_now()
     return 0
 
@@ -53,13 +53,13 @@ def end_now() -> None:
     os._exit(0)
 
 
-def loaders(settings: configuration.Settings, redactor: redaction.Redactor) -> lazy.Loaders:
+def loaders(setup: configuration.LoadedSettings, redactor: redaction.Redactor) -> lazy.Loaders:
     """Returns what loads the server's parts: imported when they are needed, so that a session starts without them."""
 
     def dispatcher_of_settings() -> AbstractAsyncContextManager[dispatcher.Dispatcher]:
         from dispatch_mcp import composition  # noqa: PLC0415
 
-        return composition.open_dispatcher(settings, redactor=redactor)
+        return composition.open_dispatcher(setup.settings, redactor=redactor, guesses_workspace=setup.guesses_workspace)
 
     def tools() -> lazy.ToolCalls:
         from dispatch_mcp.mcp_server import tools  # noqa: PLC0415
@@ -79,9 +79,10 @@ def loaders(settings: configuration.Settings, redactor: redaction.Redactor) -> l
     return lazy.Loaders(dispatcher_of_settings, tools, documents, prompts)
 
 
-async def _serve(settings: configuration.Settings, redactor: redaction.Redactor) -> None:
+async def _serve(setup: configuration.LoadedSettings, redactor: redaction.Redactor) -> None:
+    settings = setup.settings
     server = mcp_server.make_server(
-        loaders(settings, redactor), home=settings.home, redactor=redactor, companions=_companions(settings)
+        loaders(setup, redactor), home=settings.home, redactor=redactor, companions=_companions(settings)
     )
     async with anyio.create_task_group() as group:
         if sys.platform != "win32":
