@@ -507,4 +507,27 @@ def test_a_review_that_objects_blocks_for_good_when_something_else_that_it_waits
     end(core, "a", "done")
     started(core)
     assert core.over, states(core)
-    assert core.state in (RunState.NEEDS_CHANGES, RunState.PARTIAL, RunState.FAILED)
+    assert states(core) == {"a": "succeeded", "b": "failed", "other": "skipped", "r": "skipped"}
+    assert core.state is RunState.NEEDS_CHANGES
+    core.retry("b")
+    assert states(core) == {"a": "succeeded", "b": "ready", "other": "blocked", "r": "blocked"}
+
+
+@pytest.mark.parametrize("name", ["first", "second"])
+def test_a_review_that_is_retried_when_nothing_is_left_to_judge_ends_with_what_waits_for_it(name: str) -> None:
+    second = review("second", "work", also=("first",)).model_copy(update={"max_attempts": 1})
+    core = begun(task("work"), review("first", "work").model_copy(update={"max_attempts": 1}), second)
+    started(core)
+    end(core, "work", "done")
+    started(core)
+    end(core, "first", "fail")
+    core.retry("first")
+    started(core)
+    end(core, "first", "block")
+    core.skip("work", by_person=True)
+    assert core.over
+    core = restored(core)
+    with contextlib.suppress(errors.InputError):
+        core.retry(name)
+    assert core.over
+    assert restored(core).state is core.state

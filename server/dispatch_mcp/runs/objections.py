@@ -68,8 +68,10 @@ def ending(rows: Sequence[TaskRow], reviews: Iterable[int], plan: Sequence[model
     A review that blocks outweighs every failure, and a failure one that came to no verdict. Without a failure a run of
     which nothing was done is partial, whoever skipped it; `plan` says which tasks are to change something.
     """
+    reviews = tuple(reviews)
     verdicts = {position: rows[position] for position in reviews if rows[position].state in _LOST}
-    if any(row.cause == transitions.NEEDS_CHANGES for row in verdicts.values()):
+    is_blocked = any(row.cause == transitions.NEEDS_CHANGES for row in verdicts.values())
+    if is_blocked or _is_left_unjudged(rows, reviews, plan):
         return RunState.NEEDS_CHANGES
     bad = sum(not dependencies.is_satisfied(row) for row in rows)
     if bad == 0:
@@ -78,6 +80,17 @@ def ending(rows: Sequence[TaskRow], reviews: Iterable[int], plan: Sequence[model
     if verdicts and all(position in verdicts for position in failures):
         return RunState.INCONCLUSIVE
     return RunState.FAILED if bad == len(rows) else RunState.PARTIAL
+
+
+def _is_left_unjudged(rows: Sequence[TaskRow], reviews: Iterable[int], plan: Sequence[model.Task]) -> bool:
+    """Returns whether work is done that a review objected to which was lost before it could judge what came of that."""
+    done_ids = {row.id for row in rows if row.state in model.TASK_DONE}
+    return any(
+        rows[position].state is TaskState.SKIPPED
+        and transitions.stands_against(rows[position])
+        and not done_ids.isdisjoint(plan[position].reviews)
+        for position in reviews
+    )
 
 
 def _is_undone(rows: Sequence[TaskRow], plan: Sequence[model.Task]) -> bool:

@@ -240,14 +240,16 @@ class TaskTable:
                 self.withdraw(review)
 
     def reopen(self, position: int) -> None:
-        """Moves a closed task back to where its dependencies put it; the run has one more to finish."""
+        """Moves a closed task back to where its dependencies put it; the run has one more to finish.
+
+        It is open before it is ready: a review that has nothing left to judge is closed there and then, and counted.
+        """
         row = self.rows[position]
         row.cause = ""
         self.unfinished += 1
+        self._move(row, TaskState.BLOCKED)
         if self._missing[position] == 0:
             self.ready(position)
-        else:
-            self._move(row, TaskState.BLOCKED)
 
     def replace(self, plan: model.Plan, worker: WorkerKind) -> None:
         """Goes on with another version of the plan; new tasks without a worker of their own get `worker`.
