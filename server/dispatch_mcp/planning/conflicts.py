@@ -1,4 +1,4 @@
-"""Which declared paths touch each other, and which of the tasks that declare them have no order between them.
+"""Which declared paths touch each other, and what becomes of tasks that declare them and have no order between them.
 
 Paths are files, folders that contain them, and globs. Who comes before whom is a bit set for each task. Its bits stand
 for places in a line, a linear extension of the graph, so that a bit set of everything before place p is `(1 << p) - 1`
@@ -9,16 +9,24 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from dispatch_mcp import model
+from dispatch_mcp.model import problems
+from dispatch_mcp.model.problems import Notice, Problem
 from dispatch_mcp.planning import graph
 from dispatch_mcp.text import path_globs
 
 GLOB_CHECKS: Final = 20_000
 """Comparisons with globs per plan; beyond it each glob counts as the folder that it starts in."""
+
+MAX_CONFLICTS: Final = 100
+"""Write conflicts named one by one; one more problem or notice says how many are left."""
+
+MOST_LATE_READS: Final = 20
+"""Late reads of each kind that are looked at one by one."""
 
 _MARKS = ("*", "?", "[", "{", "\\", "//", "/.", "./", "\n.", "\n/", "/\n", "\n ", " \n")
 _LAST = "\U0010ffff"
@@ -288,3 +296,182 @@ def _nearest(before: Sequence[int], rivals: int) -> list[int]:
         near.append(place)
         rivals &= ~before[place]
     return near
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of the write conflicts of tasks.
+
+    `tasks` carry the added edges and the isolation; `in_worktrees` are their nodes. `late_reads` are pairs (reader,
+    writer) of nodes without a path either way, the first few of `late_read_count`.
+    """
+
+    tasks: Sequence[model.Task]
+    paths: DeclaredPaths
+    reach: Reach
+    edges: Sequence[model.AddedEdge]
+    in_worktrees: Sequence[int]
+    problems: Sequence[Problem]
+    notices: Sequence[Notice]
+    late_reads: Sequence[tuple[int, int]]
+    late_read_count: int
+
+
+def settle(
+    tasks: Sequence[model.Task],
+    plan: graph.Graph,
+    tails: Sequence[float],
+    *,
+    on_conflict: model.Conflict = "serialize",
+    workspace: str = "",
+) -> Settlement:
+    """Returns tasks that never write the same at the same time, or the problems of those that would.
+
+    `tails` are the minutes from each node's start to the end of the plan.
+    """
+    paths = declared_paths(tasks, workspace)
+    line = line_up(plan, tails)
+    rivals = holders(paths.writes, paths.writes, paths.touching, line.place)
+    reach = sweep(plan, line, rivals if on_conflict == "serialize" else {})
+    decision = _SETTLERS[on_conflict](_Clash(tasks, paths, reach, rivals))
+    late_reads, count = _late_reads(paths, reach)
+    return Settlement(
+        _resolved(tasks, plan, decision),
+        paths,
+        reach,
+        decision.edges,
+        decision.in_worktrees,
+        decision.problems,
+        decision.notices,
+        late_reads,
+        count,
+    )
+
+
+def _late_reads(paths: DeclaredPaths, reach: Reach) -> tuple[list[tuple[int, int]], int]:
+    """Returns the first pairs (reader, writer) of nodes that no path orders, and how many there are."""
+    if not (paths.reads and paths.writes):
+        return [], 0
+    place = reach.line.place
+    late_readers = holders(paths.reads, paths.writes, paths.touching, place)
+    late_writers = holders(paths.writes, paths.reads, paths.touching, place)
+    pairs = [(reader, writer) for writer, reader in _few(reach, late_readers)]
+    pairs += _few(reach, late_writers)
+    return pairs, _count(reach, late_readers) + _count(reach, late_writers)
+
+
+def _few(reach: Reach, rivals: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+    """Yields the first (earlier, later) pairs of nodes without a path either way."""
+    pairs = (
+        (reach.line.nodes[place], later) for later, free in unordered_pairs(reach, rivals) for place in places(free)
+    )
+    return itertools.islice(pairs, MOST_LATE_READS)
+
+
+def _count(reach: Reach, rivals: Mapping[int, int]) -> int:
+    """Returns how many such pairs there are."""
+    return sum(free.bit_count() for _, free in unordered_pairs(reach, rivals))
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """Who is to wait for whom, who gets a worktree, and what is to be said of it."""
+
+    edges: Sequence[model.AddedEdge] = ()
+    in_worktrees: Sequence[int] = ()
+    problems: Sequence[Problem] = ()
+    notices: Sequence[Notice] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Clash:
+    """Tasks, what they declare, who comes before whom, and the bit sets of those who write the same."""
+
+    tasks: Sequence[model.Task]
+    paths: DeclaredPaths
+    reach: Reach
+    rivals: Mapping[int, int]
+
+    def path(self, first: int, second: int) -> str:
+        writes = self.paths.writes
+        return self.paths.touching.shared(writes[second], writes[first])
+
+
+def _serialize(clash: _Clash) -> _Decision:
+    tasks = clash.tasks
+    return _Decision(
+        edges=[
+            model.AddedEdge(
+                before=tasks[first].id, after=tasks[second].id, reason=f"both write `{clash.path(first, second)}`"
+            )
+            for first, second in clash.reach.added
+        ]
+    )
+
+
+def _isolate(clash: _Clash) -> _Decision:
+    members = 0
+    for node, rivals in unordered_pairs(clash.reach, clash.rivals):
+        members |= rivals | 1 << clash.reach.line.place[node]
+    if not members:
+        return _Decision()
+    nodes = [clash.reach.line.nodes[place] for place in places(members)][::-1]
+    order = [clash.tasks[node].id for node in nodes]
+    message = f"Each works in a worktree of its own; they are merged in this order: {problems.in_backticks(order)}."
+    return _Decision(in_worktrees=nodes, notices=[Notice(code="merged_in_order", tasks=tuple(order), message=message)])
+
+
+def _refuse(clash: _Clash) -> _Decision:
+    total = 0
+    clashes: list[Problem] = []
+    for second, rivals in unordered_pairs(clash.reach, clash.rivals):
+        total += rivals.bit_count()
+        for place in places(rivals):
+            if len(clashes) == MAX_CONFLICTS:
+                break
+            clashes.append(_write_conflict(clash, clash.reach.line.nodes[place], second))
+    if total > len(clashes):
+        clashes.append(
+            Problem(
+                code="write_conflict",
+                message=f"{total - len(clashes)} more pairs of tasks write the same files.",
+                fix="Order them, or set on_conflict to `serialize` or `worktree`.",
+            )
+        )
+    return _Decision(problems=clashes)
+
+
+def _write_conflict(clash: _Clash, first: int, second: int) -> Problem:
+    before, after = clash.tasks[first].id, clash.tasks[second].id
+    return Problem(
+        code="write_conflict",
+        task=after,
+        where=f"tasks[{second}].files",
+        message=f"`{before}` and `{after}` both write `{clash.path(first, second)}` and neither waits for the other.",
+        fix=f"Add `{before}` to the deps of `{after}`, or set on_conflict to `serialize` or `worktree`.",
+    )
+
+
+_SETTLERS: Final[Mapping[model.Conflict, Callable[[_Clash], _Decision]]] = {
+    "serialize": _serialize,
+    "worktree": _isolate,
+    "error": _refuse,
+}
+
+
+def _resolved(tasks: Sequence[model.Task], plan: graph.Graph, decision: _Decision) -> list[model.Task]:
+    """Returns the tasks without repeated deps, with the added ones and the isolation decided."""
+    changes: dict[int, dict[str, model.Json]] = {}
+    for node, task in enumerate(tasks):
+        if len(task.deps) != len(plan.deps[node]):
+            changes[node] = {"deps": tuple(dict.fromkeys(task.deps))}
+    for edge in decision.edges:
+        node = plan.index[edge.after]
+        change = changes.setdefault(node, {"deps": tasks[node].deps})
+        change["deps"] = (*change["deps"], edge.before)
+    for node in decision.in_worktrees:
+        changes.setdefault(node, {})["isolation"] = "worktree"
+    out = list(tasks)
+    for node, change in changes.items():
+        out[node] = tasks[node].model_copy(update=change)
+    return out

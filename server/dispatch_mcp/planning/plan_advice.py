@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final
 
 from dispatch_mcp import model
 from dispatch_mcp.model import problems
-from dispatch_mcp.planning import acceptance, conflicts
+from dispatch_mcp.planning import acceptance, conflicts, schedule
 from dispatch_mcp.text import escape, path_globs
+
+GROWTH: Final = 1.25
+"""Makespan after serialising over makespan before, above which worktrees are proposed."""
 
 _LISTED = 20
 _GOAL_HEAD = 200
@@ -55,6 +58,18 @@ _INSIDE = (
 _HOT_MARKS = (*_HOT_NAMES, *_HOT_FOLDERS, *_HOT_ENDS)
 
 
+def of_plan(
+    tasks: Sequence[model.Task], settlement: conflicts.Settlement, first: schedule.Outlook, last: schedule.Outlook
+) -> Iterator[problems.Notice]:
+    """Yields all advice about a plan, as it was sent and as its write conflicts were settled."""
+    yield from of_tasks(tasks)
+    yield from settlement.notices
+    yield from _slower(first.makespan, last.makespan)
+    yield from _of_paths(tasks, settlement.paths)
+    yield from _of_reads(tasks, settlement)
+    yield from _of_shape(tasks, serial=sum(last.at.minutes), critical=last.at.critical)
+
+
 def of_tasks(tasks: Sequence[model.Task]) -> Iterator[problems.Notice]:
     """Yields what the tasks themselves show: repeated dependencies, too big, no files declared."""
     duplicates = [task.id for task in tasks if len(task.deps) > 1 and len(task.deps) != len(set(task.deps))]
@@ -72,7 +87,16 @@ def of_tasks(tasks: Sequence[model.Task]) -> Iterator[problems.Notice]:
             yield _about("no_files_declared", silent, "No `files`: write conflicts with these cannot be seen.")
 
 
-def of_paths(tasks: Sequence[model.Task], paths: conflicts.DeclaredPaths) -> Iterator[problems.Notice]:
+def _slower(before: float, after: float) -> Iterator[problems.Notice]:
+    if after > before * GROWTH:
+        message = (
+            f"Ordering tasks that write the same files takes the plan from {before:.0f} to {after:.0f} minutes; "
+            "on_conflict `worktree` avoids it."
+        )
+        yield problems.Notice(code="serialized_slow", message=message)
+
+
+def _of_paths(tasks: Sequence[model.Task], paths: conflicts.DeclaredPaths) -> Iterator[problems.Notice]:
     """Yields what the declared paths show: files that others tend to change too, and too many globs."""
     hot = _hot(paths.writes) if len(tasks) > 1 else []
     if hot:
@@ -87,21 +111,12 @@ def of_paths(tasks: Sequence[model.Task], paths: conflicts.DeclaredPaths) -> Ite
         )
 
 
-def of_reads(
-    tasks: Sequence[model.Task], paths: conflicts.DeclaredPaths, reach: conflicts.Reach
-) -> Iterator[problems.Notice]:
+def _of_reads(tasks: Sequence[model.Task], settlement: conflicts.Settlement) -> Iterator[problems.Notice]:
     """Yields one notice if tasks read what a task without a path to them writes."""
-    if not (paths.reads and paths.writes):
-        return
-    place = reach.line.place
-    late_readers = conflicts.holders(paths.reads, paths.writes, paths.touching, place)
-    late_writers = conflicts.holders(paths.writes, paths.reads, paths.touching, place)
-    pairs = [(reader, writer) for writer, reader in _few(reach, late_readers)]
-    pairs += _few(reach, late_writers)
+    pairs, total = settlement.late_reads, settlement.late_read_count
     if pairs:
-        total = _count(reach, late_readers) + _count(reach, late_writers)
         sentence = [
-            f"`{tasks[reader].id}` reads {_path(paths, reader, writer)}, which `{tasks[writer].id}` writes"
+            f"`{tasks[reader].id}` reads {_path(settlement.paths, reader, writer)}, which `{tasks[writer].id}` writes"
             for reader, writer in pairs[:3]
         ]
         more = f" (and {total - 3} more)" if total > 3 else ""
@@ -126,7 +141,7 @@ def of_inner_folders(
         yield _about("inside_submodule", ids, _INSIDE.format(escape.one_line(folder, limit=120)))
 
 
-def of_shape(tasks: Sequence[model.Task], *, serial: float, critical: float) -> Iterator[problems.Notice]:
+def _of_shape(tasks: Sequence[model.Task], *, serial: float, critical: float) -> Iterator[problems.Notice]:
     """Yields advice against plans that gain nothing from being plans (docs/rules.md#when-a-plan-pays)."""
     if len(tasks) <= 2:
         yield problems.Notice(code="trivial_plan", message="One or two tasks: calling the agent directly is simpler.")
@@ -148,21 +163,6 @@ def _about(code: str, tasks: Sequence[str], message: str) -> problems.Notice:
     distinct = list(dict.fromkeys(tasks))
     more = f" ({len(distinct)} tasks)" if len(distinct) > _LISTED else ""
     return problems.Notice(code=code, tasks=tuple(distinct[:_LISTED]), message=message + more)
-
-
-def _few(reach: conflicts.Reach, rivals: dict[int, int]) -> Iterator[tuple[int, int]]:
-    """Yields the first (earlier, later) pairs of nodes without a path either way."""
-    pairs = (
-        (reach.line.nodes[place], later)
-        for later, free in conflicts.unordered_pairs(reach, rivals)
-        for place in conflicts.places(free)
-    )
-    return itertools.islice(pairs, _LISTED)
-
-
-def _count(reach: conflicts.Reach, rivals: dict[int, int]) -> int:
-    """Returns how many such pairs there are."""
-    return sum(free.bit_count() for _, free in conflicts.unordered_pairs(reach, rivals))
 
 
 def _hot(writes: Mapping[int, Sequence[str]]) -> list[int]:

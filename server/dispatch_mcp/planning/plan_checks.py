@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from dispatch_mcp import model
 from dispatch_mcp.model import bounds, problems
@@ -13,14 +12,10 @@ from dispatch_mcp.model.problems import Notice, Problem
 from dispatch_mcp.planning import acceptance, conflicts, graph, plan_advice, schedule
 from dispatch_mcp.text import path_globs
 
-MAX_CONFLICTS: Final = 100
-"""Write conflicts named one by one; one more problem or notice says how many are left."""
-
-GROWTH: Final = 1.25
-"""Makespan after serialising over makespan before, above which worktrees are proposed."""
+MAX_CONFLICTS = conflicts.MAX_CONFLICTS
+"""Problems that an answer lists one by one."""
 
 _ID = re.compile(model.TASK_ID)
-_RANK = {model.Priority.HIGH: 0, model.Priority.MEDIUM: 1, model.Priority.LOW: 2}
 
 MOST_NAME = 255
 """Bytes that a name of a file or folder may have on the disks that we know."""
@@ -286,16 +281,6 @@ def _arrows(path: Sequence[str]) -> str:
     return " -> ".join(steps)
 
 
-@dataclass(frozen=True, slots=True)
-class _Settled:
-    """What became of the write conflicts."""
-
-    edges: Sequence[model.AddedEdge] = ()
-    isolated: Sequence[int] = ()
-    problems: Sequence[Problem] = ()
-    notices: Sequence[Notice] = ()
-
-
 def prepare(
     tasks: Sequence[model.Task],
     *,
@@ -312,179 +297,37 @@ def prepare(
     Raises:
         ValueError: the tasks were not checked and have an unknown dependency, a repeated id or a cycle.
     """
-    minutes = _minutes(tasks, durations or {})
-    first = _forecast(tasks, minutes, max_parallel)
-    paths = conflicts.declared_paths(tasks, workspace)
-    line = conflicts.line_up(first.plan, first.at.tails)
-    rivals = conflicts.holders(paths.writes, paths.writes, paths.touching, line.place)
-    reach = conflicts.sweep(first.plan, line, rivals if on_conflict == "serialize" else {})
-    outcome = _SETTLERS[on_conflict](_Clash(tasks, paths, reach, rivals))
-    final_tasks = _resolved(tasks, first.plan, outcome)
-    now = _forecast(final_tasks, minutes, max_parallel) if outcome.edges else first
-    advice = (
-        *plan_advice.of_tasks(tasks),
-        *outcome.notices,
-        *_slower(first.makespan, now.makespan),
-        *plan_advice.of_paths(tasks, paths),
-        *plan_advice.of_reads(tasks, paths, reach),
-        *plan_advice.of_shape(tasks, serial=sum(minutes), critical=now.at.critical),
-    )
-    return _prepared(final_tasks, now, outcome, reach.implied, advice)
+    minutes = durations or {}
+    first = schedule.outlook(tasks, minutes, max_parallel)
+    settlement = conflicts.settle(tasks, first.plan, first.at.tails, on_conflict=on_conflict, workspace=workspace)
+    last = schedule.outlook(settlement.tasks, minutes, max_parallel) if settlement.edges else first
+    notices = plan_advice.of_plan(tasks, settlement, first, last)
+    return _scheduled(settlement, last, max_parallel, tuple(notices))
 
 
-@dataclass(frozen=True, slots=True)
-class _Forecast:
-    plan: graph.Graph
-    at: schedule.Times
-    urgent: tuple[int, ...]
-    makespan: float
-    workers: int
-
-
-def _forecast(tasks: Sequence[model.Task], minutes: Sequence[float], workers: int) -> _Forecast:
-    plan = graph.graph_of(tasks)
-    at = schedule.times(plan, minutes)
-    urgent = schedule.urgency(at, [_RANK[task.priority] for task in tasks])
-    return _Forecast(plan, at, urgent, schedule.makespan(plan, minutes, urgent, workers), workers)
-
-
-def _prepared(
-    tasks: Sequence[model.Task],
-    outlook: _Forecast,
-    outcome: _Settled,
-    redundant: Mapping[int, tuple[int, ...]],
-    advice: Sequence[Notice],
+def _scheduled(
+    settlement: conflicts.Settlement, outlook: schedule.Outlook, workers: int, notices: tuple[Notice, ...]
 ) -> ScheduledPlan:
     ids, deps, at = outlook.plan.ids, outlook.plan.deps, outlook.at
     waves = schedule.waves(outlook.plan)
     serial = sum(at.minutes)
     return ScheduledPlan(
-        tasks=tuple(tasks),
+        tasks=tuple(settlement.tasks),
         graph=outlook.plan,
         times=at,
         urgent=outlook.urgent,
         waves=tuple([tuple([ids[node] for node in wave]) for wave in waves]),
         critical_path=tuple([ids[node] for node in schedule.critical_path(outlook.plan, at)]),
-        estimate=Estimate(serial, outlook.makespan, at.critical, max(at.critical, serial / outlook.workers)),
+        estimate=Estimate(serial, outlook.makespan, at.critical, max(at.critical, serial / workers)),
         width=max(map(len, waves), default=0),
         peak=schedule.peak(at),
-        implied=redundant,
-        added_edges=tuple(outcome.edges),
-        isolated=tuple([ids[node] for node in outcome.isolated]),
+        implied=settlement.reach.implied,
+        added_edges=tuple(settlement.edges),
+        isolated=tuple([ids[node] for node in settlement.in_worktrees]),
         next=tuple([ids[node] for node in outlook.urgent if not deps[node]]),
-        problems=tuple(outcome.problems),
-        notices=tuple(advice),
+        problems=tuple(settlement.problems),
+        notices=notices,
     )
-
-
-def _minutes(tasks: Sequence[model.Task], durations: Mapping[str, float]) -> list[float]:
-    """Returns minutes per task; times in `durations` are never negative."""
-    if not durations:
-        return [graph.minutes_of(task) for task in tasks]
-    return [durations.get(task.id, graph.minutes_of(task)) for task in tasks]
-
-
-@dataclass(frozen=True, slots=True)
-class _Clash:
-    """Tasks, what they declare, who comes before whom, and the bit sets of those who write the same."""
-
-    tasks: Sequence[model.Task]
-    paths: conflicts.DeclaredPaths
-    reach: conflicts.Reach
-    rivals: Mapping[int, int]
-
-    def path(self, first: int, second: int) -> str:
-        writes = self.paths.writes
-        return self.paths.touching.shared(writes[second], writes[first])
-
-
-def _serialize(clash: _Clash) -> _Settled:
-    tasks = clash.tasks
-    return _Settled(
-        edges=[
-            model.AddedEdge(
-                before=tasks[first].id, after=tasks[second].id, reason=f"both write `{clash.path(first, second)}`"
-            )
-            for first, second in clash.reach.added
-        ]
-    )
-
-
-def _isolate(clash: _Clash) -> _Settled:
-    members = 0
-    for node, rivals in conflicts.unordered_pairs(clash.reach, clash.rivals):
-        members |= rivals | 1 << clash.reach.line.place[node]
-    if not members:
-        return _Settled()
-    nodes = [clash.reach.line.nodes[place] for place in conflicts.places(members)][::-1]
-    order = [clash.tasks[node].id for node in nodes]
-    message = f"Each works in a worktree of its own; they are merged in this order: {problems.in_backticks(order)}."
-    return _Settled(isolated=nodes, notices=[Notice(code="merged_in_order", tasks=tuple(order), message=message)])
-
-
-def _refuse(clash: _Clash) -> _Settled:
-    total = 0
-    clashes: list[Problem] = []
-    for second, rivals in conflicts.unordered_pairs(clash.reach, clash.rivals):
-        total += rivals.bit_count()
-        for place in conflicts.places(rivals):
-            if len(clashes) == MAX_CONFLICTS:
-                break
-            clashes.append(_write_conflict(clash, clash.reach.line.nodes[place], second))
-    if total > len(clashes):
-        clashes.append(
-            Problem(
-                code="write_conflict",
-                message=f"{total - len(clashes)} more pairs of tasks write the same files.",
-                fix="Order them, or set on_conflict to `serialize` or `worktree`.",
-            )
-        )
-    return _Settled(problems=clashes)
-
-
-def _write_conflict(clash: _Clash, first: int, second: int) -> Problem:
-    before, after = clash.tasks[first].id, clash.tasks[second].id
-    return Problem(
-        code="write_conflict",
-        task=after,
-        where=f"tasks[{second}].files",
-        message=f"`{before}` and `{after}` both write `{clash.path(first, second)}` and neither waits for the other.",
-        fix=f"Add `{before}` to the deps of `{after}`, or set on_conflict to `serialize` or `worktree`.",
-    )
-
-
-_SETTLERS: Final[Mapping[model.Conflict, Callable[[_Clash], _Settled]]] = {
-    "serialize": _serialize,
-    "worktree": _isolate,
-    "error": _refuse,
-}
-
-
-def _resolved(tasks: Sequence[model.Task], plan: graph.Graph, outcome: _Settled) -> list[model.Task]:
-    """Returns the tasks without repeated deps, with the added ones and the isolation decided."""
-    changes: dict[int, dict[str, model.Json]] = {}
-    for node, task in enumerate(tasks):
-        if len(task.deps) != len(plan.deps[node]):
-            changes[node] = {"deps": tuple(dict.fromkeys(task.deps))}
-    for edge in outcome.edges:
-        node = plan.index[edge.after]
-        change = changes.setdefault(node, {"deps": tasks[node].deps})
-        change["deps"] = (*change["deps"], edge.before)
-    for node in outcome.isolated:
-        changes.setdefault(node, {})["isolation"] = "worktree"
-    out = list(tasks)
-    for node, change in changes.items():
-        out[node] = tasks[node].model_copy(update=change)
-    return out
-
-
-def _slower(before: float, after: float) -> Iterable[Notice]:
-    if after > before * GROWTH:
-        message = (
-            f"Ordering tasks that write the same files takes the plan from {before:.0f} to {after:.0f} minutes; "
-            "on_conflict `worktree` avoids it."
-        )
-        yield Notice(code="serialized_slow", message=message)
 
 
 def answer(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dispatch_mcp import model
 from dispatch_mcp.planning import graph
+
+_RANK = {model.Priority.HIGH: 0, model.Priority.MEDIUM: 1, model.Priority.LOW: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,29 @@ class Times:
     def slack(self, node: int) -> float:
         """Returns how many minutes a node can be late without making the plan longer."""
         return max(0.0, self.critical - self.tails[node] - self.starts[node])
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """How tasks would run: their graph, when each could, who goes first, and the minutes that all workers need."""
+
+    plan: graph.Graph
+    at: Times
+    urgent: tuple[int, ...]
+    makespan: float
+
+
+def outlook(tasks: Sequence[model.Task], durations: Mapping[str, float], workers: int) -> Outlook:
+    """Returns how checked tasks would run; `durations` are minutes by task id, the effort says those of the others.
+
+    Raises:
+        ValueError: an id is unknown or repeated, or there is a cycle.
+    """
+    minutes = [durations.get(task.id, graph.minutes_of(task)) for task in tasks]
+    plan = graph.graph_of(tasks)
+    at = times(plan, minutes)
+    urgent = urgency(at, [_RANK[task.priority] for task in tasks])
+    return Outlook(plan, at, urgent, makespan(plan, minutes, urgent, workers))
 
 
 def times(plan: graph.Graph, minutes: Sequence[float]) -> Times:
