@@ -84,7 +84,24 @@ def test_new_ceilings_are_shown_with_what_they_leave(shell: command_runs.Shell, 
     assert (limits["dollars"], limits["minutes"]) == (9.0, 90.5)
 
 
-@pytest.mark.parametrize("entry", ["dollars", "dollars=many", "dollars=-1", "=5", "dollars=nan", "tokens=inf"])
+def test_a_person_alone_lets_work_begin_whose_forecast_does_not_fit(
+    shell: command_runs.Shell, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shell("limit", run_id).code == 2
+    monkeypatch.setenv("CLAUDECODE", "1")
+    refusal = shell("limit", run_id, "--begin-anyway")
+    assert refusal.code == 1
+    assert "a person has to decide" in refusal.err
+    monkeypatch.delenv("CLAUDECODE")
+    answer = shell("limit", run_id, "dollars=0.01", "--begin-anyway")
+    assert answer.code == 0, answer.err
+    assert "dollars at most 0.01" in answer.out
+
+
+NO_CEILINGS = ["dollars", "dollars=many", "dollars=-1", "=5", "dollars=nan", "tokens=inf", "beyond_forecast=1"]
+
+
+@pytest.mark.parametrize("entry", NO_CEILINGS)
 def test_a_ceiling_that_is_none_is_refused(shell: command_runs.Shell, run_id: str, entry: str) -> None:
     answer = shell("limit", run_id, entry)
     assert answer.code == 2

@@ -62,7 +62,8 @@ def test_every_command_in_the_words_can_be_typed(step: NextStep) -> None:
             NextStep(StepKind.RAISE_LIMIT, "r"),
             (
                 "A ceiling of the run is reached and nothing more begins; `dispatch-mcp status r` says which. "
-                "Raise it with `dispatch-mcp limit r …`."
+                "Raise it with `dispatch-mcp limit r …`. If only a forecast does not fit, `dispatch-mcp limit r "
+                "--begin-anyway` lets work begin with what is left, and stop there."
             ),
         ),
         (

@@ -111,6 +111,21 @@ def test_the_first_attempt_too_does_not_begin_where_its_forecast_does_not_fit(
     assert (hold.limit, hold.needed, hold.spent) == (limit, needed, 0)
 
 
+@pytest.mark.promise("S9")
+@pytest.mark.parametrize("worker", [API, HOST, WorkerKind.CLAUDE])
+def test_where_a_person_lets_forecasts_not_count_all_that_is_left_may_be_given_and_nothing_more(
+    worker: WorkerKind,
+) -> None:
+    run = account({"tokens": 300, "beyond_forecast": True})
+    assert run.refusal("a", worker, 0.0, 0) is None
+    assert run.begin("a", worker, 0.0).tokens == 300
+    assert run.refusal("b", worker, 0.0, 1) is not None, "all of it is given away"
+    run.end(use("a", 120, worker=worker))
+    assert run.begin("b", worker, 0.0).tokens == 180
+    run.end(use("b", 180, worker=worker))
+    assert run.refusal("c", worker, 0.0, 0) is not None
+
+
 @pytest.mark.promise("S18")
 def test_alone_what_is_likely_must_fit_and_beside_others_the_most_that_is_expected() -> None:
     run = account({"tokens": 3_500})

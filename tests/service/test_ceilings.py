@@ -12,7 +12,7 @@ import pytest
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.service import answers
+from dispatch_mcp.service import answers, plan_answers
 
 pytestmark = pytest.mark.anyio
 
@@ -83,6 +83,28 @@ async def test_a_run_whose_ceiling_is_below_its_first_forecast_begins_nothing_an
         assert trace.spend == model.Usage()
         raised = await desk.app.dispatch(run_id=begun.run_id, limits=model.Limits(dollars=1.0))
         assert [one.task_id for one in raised.assignments] == ["a"]
+
+
+@pytest.mark.promise("S9")
+async def test_by_a_persons_word_an_attempt_begins_with_what_is_left_although_its_forecast_does_not_fit(
+    tmp_path: Path,
+) -> None:
+    async with dispatcher_setup.opened(tmp_path / "home", rules={"price": price}) as desk:
+        plan_id = await desk.planned(task("a", effort="XL"), task("b", "a"))
+        begun = await desk.app.dispatch(plan_id=plan_id, limits=model.Limits(dollars=0.01))
+        assert begun.assignments == ()
+        await desk.app.limit(begun.run_id, model.Limits(beyond_forecast=True))
+        begun = await desk.app.dispatch(run_id=begun.run_id)
+        assert [one.task_id for one in begun.assignments] == ["a"]
+        reported = await report_all(desk, begun, input_tokens=11_000, output_tokens=0)
+        assert reported.assignments == (), "what is spent is spent: nothing is left to begin with"
+        assert (await desk.app.trace(run_id=begun.run_id)).limits == {"dollars": 0.01}
+
+
+@pytest.mark.parametrize("name", ["beyond_forecast", "beyondForecast", "euros"])
+def test_no_tool_takes_what_only_a_person_may_say(name: str) -> None:
+    with pytest.raises(errors.InputError, match=f"limits.{name} is True; there is no such limit"):
+        plan_answers.read_limits({"dollars": 1, name: True})
 
 
 @pytest.mark.promise("S18")

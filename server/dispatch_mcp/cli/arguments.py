@@ -141,7 +141,12 @@ COMMANDS: Mapping[str, Command] = {
         "give a run other ceilings: dollars, tokens, minutes, attempts, tasks, fan_out",
         (
             flag("run", help="a run: the beginning of its id, or latest"),
-            flag("limits", nargs="+", metavar="NAME=VALUE", help="such as dollars=8"),
+            flag("limits", nargs="*", metavar="NAME=VALUE", help="such as dollars=8"),
+            flag(
+                "--begin-anyway",
+                action="store_true",
+                help="let work begin with what is left where its forecast does not fit; it stops at the ceiling",
+            ),
         ),
     ),
     "approve": Command(
@@ -255,7 +260,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "status": ("status", "status --all", "status latest"),
     "trace": ("trace latest", "trace latest --view results"),
     "steer": ("steer pause latest", "steer retry latest api"),
-    "limit": ("limit latest dollars=8 minutes=60",),
+    "limit": ("limit latest dollars=8 minutes=60", "limit latest --begin-anyway"),
     "approve": ("approve latest", 'approve latest release --reject --reason "not today"'),
     "review": ("review", "review main..HEAD", "review --choose"),
     "waive": ('waive latest 9a7af7b8 --reason "covered elsewhere"',),

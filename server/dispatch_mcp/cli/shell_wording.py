@@ -79,7 +79,8 @@ def _finish_assignments(step: NextStep) -> str:
 def _raise_limit(step: NextStep) -> str:
     return (
         f"A ceiling of the run is reached and nothing more begins; {_command('status', step)} says which. "
-        f"Raise it with {_command('limit', step, '…')}."
+        f"Raise it with {_command('limit', step, '…')}. If only a forecast does not fit, "
+        f"{_command('limit', step, '--begin-anyway')} lets work begin with what is left, and stop there."
     )
 
 

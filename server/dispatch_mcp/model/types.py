@@ -409,12 +409,14 @@ class Limits(TaskLimits):
     """Ceilings of a run; None means no ceiling of its own.
 
     `minutes` is wall time since the run began, `attempts` and `tasks` are counts, `fan_out` is how many attempts may
-    run at once, `depth` how deep dispatchers may call each other.
+    run at once, `depth` how deep dispatchers may call each other. `beyond_forecast` is a person's word that an attempt
+    begins with what is left although its forecast does not fit; no tool takes it.
     """
 
     tasks: bounds.TaskCeiling | None = None
     fan_out: bounds.FanOutCeiling | None = None
     depth: bounds.DepthCeiling = 2
+    beyond_forecast: bool = False
 
 
 class Message(Value):

@@ -205,7 +205,12 @@ class Ledger:
         return None if ceiling is None else ceiling - getattr(self._own.get(task_id, NOTHING), name)
 
     def _need(self, name: Money, task_id: str) -> float:
-        """Returns what must be left for an attempt to begin: alone what is likely, beside others what it may take."""
+        """Returns what must be left for an attempt to begin: alone what is likely, beside others what it may take.
+
+        Nothing certain by a person's word that forecasts do not count.
+        """
+        if self.limits.beyond_forecast:
+            return 0.0
         if self._running:
             return self._most(name, task_id)
         likely, own = getattr(self._share(task_id).likely, name), self._own_rest(name, task_id)

@@ -107,14 +107,20 @@ def flowchart(plan: model.Plan) -> str:
 
 
 def read_limits(raw: Mapping[str, model.Json]) -> model.Limits:
-    """Returns the limits. Raises InputError that names the wrong one."""
+    """Returns the ceilings. Raises InputError that names the wrong one; a person's word is none of them."""
+    ceilings = limits.canonical(raw)
+    for name in ceilings.keys() - bounds.CEILINGS.keys():
+        raise _wrong_limit(name, ceilings[name])
     try:
-        return model.Limits.model_validate(limits.canonical(raw))
+        return model.Limits.model_validate(ceilings)
     except ValidationError as wrong:
         name, value = next((str(fault["loc"][0]), fault["input"]) for fault in wrong.errors())
-        ceiling = bounds.CEILINGS.get(name)
-        reason = f"it can be {ceiling}." if ceiling else "there is no such limit."
-        raise errors.InputError(
-            f"limits.{name[:80]} is {problems.quoted(value)}; {reason}",
-            hint=f"Limits are {', '.join(model.Limits.model_fields)}.",
-        ) from None
+        raise _wrong_limit(name, value) from None
+
+
+def _wrong_limit(name: str, value: model.Json) -> errors.InputError:
+    ceiling = bounds.CEILINGS.get(name)
+    reason = f"it can be {ceiling}." if ceiling else "there is no such limit."
+    return errors.InputError(
+        f"limits.{name[:80]} is {problems.quoted(value)}; {reason}", hint=f"Limits are {', '.join(bounds.CEILINGS)}."
+    )

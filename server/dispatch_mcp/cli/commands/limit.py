@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
+import sys
 
 import anyio
 
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.cli import console, shell_wording
-from dispatch_mcp.cli.commands import status
+from dispatch_mcp.cli.commands import approve, status
 from dispatch_mcp.service import answers, plan_answers
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
-    """Changes the ceilings and prints where the run stands."""
-    answer = anyio.run(_limit, setup.settings, options.run, plan_answers.read_limits(_read(options.limits)))
+    """Changes the ceilings and prints where the run stands.
+
+    Raises:
+        InputError: nothing shall change.
+        NotAllowed: an assistant would give a person's word.
+    """
+    if not options.limits and not options.begin_anyway:
+        raise errors.InputError("No ceiling is named.", hint="Name one, such as dollars=8, or add --begin-anyway.")
+    limits = plan_answers.read_limits(_read(options.limits))
+    if options.begin_anyway:
+        approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
+        limits = limits.model_copy(update={"beyond_forecast": True})
+    answer = anyio.run(_limit, setup.settings, options.run, limits)
     if options.json:
         console.emit(answer.wire(shell_wording.words))
     else:
