@@ -141,7 +141,7 @@ COMMANDS: Mapping[str, Command] = {
         "give a run other ceilings: dollars, tokens, minutes, attempts, tasks, fan_out",
         (
             flag("run", help="a run: the beginning of its id, or latest"),
-            flag("limits", nargs="*", metavar="NAME=VALUE", help="such as dollars=8"),
+            flag("limits", nargs="*", default=[], metavar="NAME=VALUE", help="such as dollars=8"),
             flag(
                 "--begin-anyway",
                 action="store_true",

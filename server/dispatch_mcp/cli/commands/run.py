@@ -179,8 +179,10 @@ def _over_here(view: run_view.RunView) -> bool:
     running = [task for task in view.tasks if task.state is TaskState.RUNNING]
     if view.run.state is RunState.PAUSED:
         return not any(task.worker in transitions.SERVER_WORKERS for task in running)
-    active = [*running, *(task for task in view.tasks if task.state is TaskState.READY)]
-    return bool(active) and not any(task.worker in transitions.SERVER_WORKERS for task in active)
+    ready = [task for task in view.tasks if task.state is TaskState.READY]
+    if any(task.worker is WorkerKind.HUMAN for task in ready):
+        return False  # the engine asks in a moment, and only then does the run wait for an answer
+    return bool(running or ready) and not any(task.worker in transitions.SERVER_WORKERS for task in (*running, *ready))
 
 
 def _picture(view: run_view.RunView) -> rich.table.Table:
