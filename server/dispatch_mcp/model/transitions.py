@@ -198,10 +198,14 @@ class Changes:
 
 
 class EarlierResult(NamedTuple):
-    """Accepted work of an earlier run: the digest of its result, and whether nobody proved it."""
+    """Accepted work of an earlier run: the digest of its result, and whether nobody proved it.
+
+    `open_reviews` were asked about it and have not passed it: only a plan that asks them again may take it over.
+    """
 
     digest: str
     unverified: bool = False
+    open_reviews: tuple[str, ...] = ()
 
 
 FindResult = Callable[[str], EarlierResult | None]
@@ -252,7 +256,12 @@ def is_asked(row: TaskRow) -> bool:
 
     Unlike its rounds, the number of its attempt stays when it is retried, cancelled or skipped for its work's sake.
     """
-    return row.attempt > 0 and row.state is not TaskState.RUNNING and not _has_let_go(row)
+    return row.state is not TaskState.RUNNING and is_awaited(row)
+
+
+def is_awaited(row: TaskRow) -> bool:
+    """Returns whether a review was asked, or is now, and has neither passed its subject nor been let go by anybody."""
+    return row.attempt > 0 and not _has_let_go(row)
 
 
 def _has_let_go(row: TaskRow) -> bool:

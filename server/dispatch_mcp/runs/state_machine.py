@@ -209,7 +209,7 @@ class RunCore:
         """Returns whether the task is done by taking over what is known of its work."""
         row = self._tasks.rows[position]
         earlier = None if self._tasks.is_always_new(position, self.plan.tasks[position]) else find_result(key)
-        if earlier is None:
+        if earlier is None or not self._tasks.is_reviewed_by(position, earlier.open_reviews):
             return False
         self._tasks.note("task_replayed", row, {"key": key})
         self._tasks.succeed(position, earlier.digest, _DONE[earlier.unverified])

@@ -184,13 +184,18 @@ class TaskTable:
         self._touch(self.rows[position])
 
     def drop_objections(self, position: int) -> None:
-        """Clears what a review says against work that it now passes or nobody waits for it to pass."""
+        """Clears what reviews say against work that all who were asked now pass, or that nobody waits for to pass it.
+
+        A review that is retried, or cancelled then, has not taken back what it said.
+        """
         for subject in self.subjects.get(position, ()):
             reviews = [self.rows[review] for review in self.reviews_of[subject]]
-            if self.rows[subject].cause == transitions.NEEDS_CHANGES and not any(
-                review.cause == transitions.NEEDS_CHANGES for review in reviews
-            ):
+            if self.rows[subject].cause == transitions.NEEDS_CHANGES and not any(map(transitions.is_awaited, reviews)):
                 self.mark(subject, "")
+
+    def is_reviewed_by(self, position: int, reviews: Iterable[str]) -> bool:
+        """Returns whether all of these reviews judge a task."""
+        return {self.rows[review].id for review in self.reviews_of.get(position, ())}.issuperset(reviews)
 
     def replace_agent(self, position: int, stand_in: model.StandIn) -> None:
         """Puts a task back whose agent could not be started, for whoever stands in."""

@@ -1,26 +1,42 @@
 """Work that other runs of the same plan have finished, so that it is replayed instead of repeated.
 
 A run never replays itself: who lists the same work twice wants it twice. Unverified work stays unverified when it is
-replayed, and simulated work is replayed only by simulations.
+replayed, and simulated work is replayed only by simulations. Work that a review objects to is never replayed, nor is
+work that a review was asked about and has not passed, unless the same review is asked again.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
+from dispatch_mcp import model
 from dispatch_mcp.model import transitions
 from dispatch_mcp.store import table_rows
 
-_RUNS = "SELECT no, revision FROM run WHERE plan_id = ? AND principal = ? AND dry_run = ? AND no <> ?"
+_RUNS = "SELECT no, revision, plan_version FROM run WHERE plan_id = ? AND principal = ? AND dry_run = ? AND no <> ?"
 _RESULTS = """
-SELECT key, digest, result.unverified, result.no
+SELECT result.no, key, digest, result.unverified
 FROM task JOIN result ON result.task = task.no AND result.digest = task.result
 WHERE task.run = ? ORDER BY result.unverified, task.no
 """
+_SOURCES = """
+SELECT task.id, coalesce(result.no, replay.source)
+FROM task LEFT JOIN result ON result.task = task.no AND result.digest = task.result
+  LEFT JOIN replay ON replay.task = task.no
+WHERE task.run = ? AND task.result <> ''
+"""
+_SENT_BACK = """
+SELECT replay.source FROM task JOIN replay ON replay.task = task.no WHERE task.run = ? AND task.rounds > 0
+"""
+"""What was taken over and then done again, because a review objected to it."""
 
-Known = dict[str, tuple[transitions.EarlierResult, int]]
+Known = Mapping[str, tuple[transitions.EarlierResult, int]]
 """Accepted work and the numbers of its results, by work key."""
+
+ReadPlan = Callable[[int], model.Plan]
+"""Returns a version of the plan."""
 
 
 class Search:
@@ -45,24 +61,86 @@ class Search:
         return match[0]
 
 
+class _Result(NamedTuple):
+    """One accepted result that is still that of its task."""
+
+    number: int
+    key: str
+    digest: str
+    unverified: int
+
+
+class _Work(NamedTuple):
+    """What one run has finished, and what its reviews say of results, also of those that it has replayed itself.
+
+    `objections` are the numbers of those that a review objects to, `open_reviews` the reviews that were asked about a
+    result and have not passed it.
+    """
+
+    results: list[_Result]
+    objections: set[int]
+    open_reviews: dict[int, set[str]]
+
+
 class History:
     """What the other runs of a run's plan have finished. Kept in memory: an index by key would cost every write."""
 
     def __init__(self, row: table_rows.RunRow) -> None:
         self._scope = (row.plan_id, row.principal, row.dry_run, row.no)
         self._seen: dict[int, int] = {}
+        self._runs: dict[int, _Work] = {}
         self._known: Known = {}
 
-    def known(self, conn: sqlite3.Connection) -> Known:
+    def known(self, conn: sqlite3.Connection, read_plan: ReadPlan) -> Known:
         """Returns everything that is committed now."""
-        for number, revision in conn.execute(_RUNS, self._scope).fetchall():
-            # A run of the same revision has accepted nothing since. What a review sends back later stays known here:
-            # whoever takes it over has it reviewed anew.
+        changes = 0
+        for number, revision, version in conn.execute(_RUNS, self._scope).fetchall():
+            # A run of the same revision has accepted nothing since, and no review of it has said anything.
             if self._seen.get(number) != revision:
                 self._seen[number] = revision
-                for key, digest, unverified, result in conn.execute(_RESULTS, (number,)):
-                    there = self._known.get(key)
-                    # Whatever came first stays, so that a run replays the same whenever it asks; proof beats a claim.
-                    if there is None or there[0].unverified > unverified:
-                        self._known[key] = (transitions.EarlierResult(digest, bool(unverified)), result)
+                self._runs[number] = _work_of(conn, number, lambda version=version: read_plan(version))
+                changes += 1
+        if changes:
+            self._known = _replayable(self._runs[number] for number in sorted(self._runs))
         return self._known
+
+
+def _replayable(runs: Iterable[_Work]) -> Known:
+    """Returns what may be replayed of the work of runs, by key.
+
+    What came first stays, so that a run replays the same whenever it asks; proof beats a claim.
+    """
+    runs = list(runs)
+    objections = {number for run in runs for number in run.objections}
+    reviews: dict[int, set[str]] = {}
+    for run in runs:
+        for number, names in run.open_reviews.items():
+            reviews.setdefault(number, set()).update(names)
+    by_key: dict[str, tuple[transitions.EarlierResult, int]] = {}
+    for result in (result for run in runs for result in run.results if result.number not in objections):
+        there = by_key.get(result.key)
+        if there is None or there[0].unverified > result.unverified:
+            open_reviews = tuple(sorted(reviews.get(result.number, ())))
+            earlier = transitions.EarlierResult(result.digest, bool(result.unverified), open_reviews)
+            by_key[result.key] = (earlier, result.number)
+    return by_key
+
+
+def _work_of(conn: sqlite3.Connection, number: int, read_plan: Callable[[], model.Plan]) -> _Work:
+    """Returns what a run has finished; its plan is read only where a review may have something against it."""
+    results = [_Result(*cells) for cells in conn.execute(_RESULTS, (number,))]
+    rows = [table_rows.task_row(cells) for cells in conn.execute(table_rows.SELECT_TASKS, (number,))]
+    work = _Work(results, {source for (source,) in conn.execute(_SENT_BACK, (number,))}, {})
+    open_ids = {row.id for row in rows if transitions.is_awaited(row)}
+    refused_ids = {row.id for row in rows if row.cause == transitions.NEEDS_CHANGES}
+    if not open_ids and not refused_ids:
+        return work
+    numbers: dict[str, set[int]] = {}
+    for task_id, source in conn.execute(_SOURCES, (number,)):
+        numbers.setdefault(task_id, set()).add(source)
+    for task_id in refused_ids:
+        work.objections.update(numbers.get(task_id, ()))
+    for review in (task for task in read_plan().tasks if task.reviews and task.id in open_ids):
+        for source in (source for subject in review.reviews for source in numbers.get(subject, ())):
+            work.open_reviews.setdefault(source, set()).add(review.id)
+    return work

@@ -211,7 +211,7 @@ class Runs:
         transition.notes += messages.send_of_reports(conn, row, [report for report, _ in transition.reports], step.now)
         starts: list[transitions.Start] = []
         if step.start:
-            search = _search(conn, row, live)
+            search = self._search(conn, row, live)
             starts = core.next(step.now, step.start, step.free, search.find)
             transition.sources = search.found
         row = self._persist(conn, row, live, transition)
@@ -385,6 +385,15 @@ class Runs:
         _remember(self._live, row.id, live)
         return live
 
+    def _search(self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live) -> finished_work.Search:
+        """Returns where this step looks for work that other runs of the plan have finished."""
+        if row.fresh:
+            return finished_work.Search(dict)
+        history = live.history = live.history or finished_work.History(row)
+        return finished_work.Search(
+            lambda: history.known(conn, lambda version: self._plan(conn, row.plan_id, version))
+        )
+
     def _follow_clock(self, conn: sqlite3.Connection, row: table_rows.RunRow, now: float) -> None:
         """Moves the run's deadlines with a clock that has jumped back, so that nothing waits the jump out.
 
@@ -499,14 +508,6 @@ def _restored(
         unproven_end=unproven_end,
     )
     return Live(core, row.revision, {cells[1]: cells[0] for cells in tasks})
-
-
-def _search(conn: sqlite3.Connection, row: table_rows.RunRow, live: Live) -> finished_work.Search:
-    """Returns where this step looks for work that other runs of the plan have finished."""
-    if row.fresh:
-        return finished_work.Search(dict)
-    history = live.history = live.history or finished_work.History(row)
-    return finished_work.Search(lambda: history.known(conn))
 
 
 def _fence(row: table_rows.RunRow, owner: records.Owner) -> None:
