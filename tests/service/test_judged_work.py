@@ -16,7 +16,13 @@ from dispatch_mcp import errors
 
 pytestmark = pytest.mark.anyio
 
-OTHER: dict[str, Any] = {"id": "other", "do": "Name the change", "files": ["CHANGES.md"], "acceptance": ["diff"], "agent": "coder"}
+OTHER: dict[str, Any] = {
+    "id": "other",
+    "do": "Name the change",
+    "files": ["CHANGES.md"],
+    "acceptance": ["diff"],
+    "agent": "coder",
+}
 WORK: dict[str, Any] = {**FIX, "files": ["app/cart.py"], "acceptance": ["diff"]}
 LOOK: dict[str, Any] = {"id": "look", "do": "Is it right?", "reviews": ["fix"], "rounds": 1}
 GARBAGE = "looks fine to me"

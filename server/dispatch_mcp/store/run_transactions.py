@@ -390,9 +390,7 @@ class Runs:
         if row.fresh:
             return finished_work.Search(dict)
         history = live.history = live.history or finished_work.History(row)
-        return finished_work.Search(
-            lambda: history.known(conn, lambda version: self._plan(conn, row.plan_id, version))
-        )
+        return finished_work.Search(lambda: history.known(conn, lambda version: self._plan(conn, row.plan_id, version)))
 
     def _follow_clock(self, conn: sqlite3.Connection, row: table_rows.RunRow, now: float) -> None:
         """Moves the run's deadlines with a clock that has jumped back, so that nothing waits the jump out.
