@@ -11,8 +11,9 @@ import pytest
 from dispatcher_setup import task
 
 from dispatch_mcp import errors
-from dispatch_mcp.hooks import host_calls
-from dispatch_mcp.hooks.host_calls import HostCalls, Session
+from dispatch_mcp.hooks import holders, host_calls
+from dispatch_mcp.hooks.holders import Session
+from dispatch_mcp.hooks.host_calls import HostCalls
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +37,7 @@ async def test_what_has_begun_is_told_from_what_is_only_out(desk: dispatcher_set
     await calls.begin(run_id, "a", 1, ONE, "call-1")
     (view,) = await calls.open_runs()
     assert [row.id for row in host_calls.unbegun(view)] == ["b"]
-    assert host_calls.holder_of(view, view.rows["a"]) == host_calls.Holder(ONE, "call-1")
+    assert host_calls.holder_of(view, view.rows["a"]) == holders.Holder(ONE, "call-1")
     assert host_calls.holder_of(view, view.rows["b"]) is None
     assert host_calls.call_of(view, "b")["subagent_type"] == "general-purpose"
     assert "prompt" not in host_calls.call_of(view, "b")

@@ -78,6 +78,16 @@ def read(path: str, session_transcript: str) -> Transcript:
     return transcript
 
 
+def name_in(path: str, session_transcript: str) -> attempt_names.AttemptName | None:
+    """Returns which attempt a transcript is of, None for a file that is none of ours, or cannot be read."""
+    if not _is_below(path, session_transcript):
+        return None
+    try:
+        return next((attempt_names.marked(_prompt(row)) for row in _rows(Path(path))), None)
+    except OSError:
+        return None
+
+
 def _is_below(path: str, session_transcript: str) -> bool:
     """Returns whether a path leads into the folder of the session's transcript, also after all links."""
     if not path or not session_transcript or "\0" in path + session_transcript:

@@ -7,17 +7,16 @@ nothing and changes nothing. Whatever comes from the host is data: names are loo
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import anyio
 
-from dispatch_mcp import composition, configuration, errors, model, next_steps
+from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.hooks import agent_transcripts, hook_events, hook_listener, host_calls
+from dispatch_mcp.hooks import agent_transcripts, holders, hook_events, hook_listener, hook_words, host_calls
 from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, assignments, records, short_ids
 from dispatch_mcp.runs import handoff_parser, report_reader
@@ -27,35 +26,14 @@ from dispatch_mcp.text import attempt_names, escape, json_types
 MOST_STOPS: Final = 3
 """How often in a row a session is kept going that would end with ready work in its hands."""
 
-NEWS_CHARS, WELCOME_CHARS, MORE_CHARS = 400, 320, 80
-"""Characters of what is told after a result (about 100 tokens) and at the start of a session (about 80); and of those
-of the former what is kept for saying that there is more."""
-
-MOST_NAMED: Final = 2
-"""Open runs that the start of a session names."""
-
-Reply = dict[str, Any]
-
-_TAG: Final = re.compile(r"<(task-id|status)>([^<>]{1,80})</\1>")
-_TAGS_WITHIN: Final = 2_000
-"""Characters of a notification in which its tags stand; its result comes after them."""
-
-_COMPLETED: Final = "completed"
-_ENDS: Final = ("failed", "killed", "stopped", "cancelled")
-"""How a notification says that a subagent ended without an answer."""
-
-_NO_AGENTS: Final = ("shell", "monitor", "MCP task")
-"""Background work of the host that may go on for days: a server for development is no subagent."""
-
-_GOES_ON: Final = ("clear", "resume")
-"""Reasons for which a session ends while its process, and its subagents, go on."""
+Reply = hook_words.Reply
 
 
 class Moment(NamedTuple):
     """One event with the session that it is of."""
 
     event: hook_events.Event
-    session: host_calls.Session
+    session: holders.Session
 
     def text(self, *path: str) -> str:
         """Returns the text at a path of fields, empty if there is none."""
@@ -96,7 +74,7 @@ class HookAnswers:
         name, event, pid = question.get("name"), question.get("event"), question.get("pid")
         if self.level == "off" or not json_types.is_object(event):
             return {}
-        session = host_calls.Session(hook_events.text(event, "session_id"), pid if isinstance(pid, int) else 0)
+        session = holders.Session(hook_events.text(event, "session_id"), pid if isinstance(pid, int) else 0)
         handle = self._handlers().get(str(name))
         return await handle(Moment(event, session)) if handle else {}
 
@@ -124,11 +102,11 @@ class HookAnswers:
             attempt = await self.calls.begin(*name, moment.session, moment.text("tool_use_id"))
         except errors.DispatchError as refusal:
             reason = refusal.full_text(tool_wording.words)
-            return _specific("PreToolUse", permissionDecision="deny", permissionDecisionReason=reason)
+            return hook_words.denial(reason)
         self._note(attempt.run_id)
         mark = name._replace(run=short_ids.short(attempt.run_id)).mark
         changes = {**moment.event["tool_input"], **attempt.call, "prompt": f"{mark}\n{attempt.brief}"}
-        return _specific("PreToolUse", permissionDecision="allow", updatedInput=changes)
+        return hook_words.specific("PreToolUse", permissionDecision="allow", updatedInput=changes)
 
     async def _after_subagent(self, moment: Moment) -> Reply:
         """Reports an attempt whose subagent has answered, or has it answer once more in the form that is asked for."""
@@ -145,7 +123,7 @@ class HookAnswers:
 
     async def _after_tool(self, moment: Moment) -> Reply:
         """Tells what is ready after a subagent that its call has waited for."""
-        if moment.text("tool_response", "status") != _COMPLETED:
+        if moment.text("tool_response", "status") != hook_events.COMPLETED:
             return {}
         name = attempt_names.marked(moment.text("tool_input", "prompt"))
         attempt = await self._find(name)
@@ -168,21 +146,21 @@ class HookAnswers:
     async def _after_notification(self, moment: Moment) -> Reply:
         """Tells what is ready after a subagent in the background; reports one that was ended before it answered."""
         prompt = moment.text("prompt")
-        tags = dict(_TAG.findall(prompt[:_TAGS_WITHIN]))
-        transcript = moment.transcript(moment.agent_path(tags.get("task-id", "")))
-        attempt, status = await self._find(transcript.name), tags.get("status", "")
-        if attempt and attempt.is_out and status in (_COMPLETED, *_ENDS):  # others tell how far it is
-            if status == _COMPLETED:  # its own end was missed
+        news = hook_events.notification(moment.event)
+        transcript = moment.transcript(moment.agent_path(news.agent))
+        attempt = await self._find(transcript.name)
+        if attempt and attempt.is_out and news.is_end:
+            if news.status == hook_events.COMPLETED:  # its own end was missed
                 await self._report(attempt, _between(prompt, "<result>", "</result>"), transcript)
             else:
-                error = f"The subagent ended as {status!r}."
+                error = f"The subagent ended as {news.status!r}."
                 await self._send(attempt, transcript, status="failed", error=error, retryable=True)
             attempt = await self._find(transcript.name)
         return _news("UserPromptSubmit", attempt)
 
     async def _before_stop(self, moment: Moment) -> Reply:
         """Keeps a session going that has ready work in its hands, a few times in a row."""
-        if self.level != "full" or self.memory.stops >= MOST_STOPS or _has_background_work(moment.event):
+        if self.level != "full" or self.memory.stops >= MOST_STOPS or hook_events.has_background_work(moment.event):
             return {}
         for view in await self.calls.open_runs():
             if view.run.state is RunState.RUNNING and host_calls.unbegun(view) and self._drives(view, moment.session):
@@ -190,7 +168,7 @@ class HookAnswers:
                 return {"decision": "block", "reason": _ready(view)}
         return {}
 
-    def _drives(self, view: run_view.RunView, session: host_calls.Session) -> bool:
+    def _drives(self, view: run_view.RunView, session: holders.Session) -> bool:
         """Returns whether a session works on a run in which no person has to decide first."""
         holders = [holder for row in view.tasks if (holder := host_calls.holder_of(view, row))]
         is_own = view.run.id in self.memory.runs or any(holder.session.id == session.id for holder in holders)
@@ -201,17 +179,11 @@ class HookAnswers:
     async def _welcome(self, _moment: Moment) -> Reply:
         """Tells of the open runs of this workspace, and frees what sessions had that are gone."""
         await self.calls.give_back_of_dead()
-        views = await self.calls.open_runs()
-        if not views:
-            return {}
-        runs = " ".join(_progress(view) for view in views[:MOST_NAMED])
-        more = f" And {len(views) - MOST_NAMED} more." if len(views) > MOST_NAMED else ""
-        text = f"dispatch: {next_steps.counted(len(views), 'open run')} here. {runs}{more} get_trace(run_id) shows one."
-        return _specific("SessionStart", additionalContext=_cut(text, WELCOME_CHARS))
+        return hook_words.welcome([_progress(view) for view in await self.calls.open_runs()])
 
     async def _farewell(self, moment: Moment) -> Reply:
         """Frees at once what the session had begun."""
-        if moment.text("reason") not in _GOES_ON:
+        if hook_events.is_farewell(moment.event):
             await self.calls.give_back(moment.session)
         return {}
 
@@ -276,55 +248,35 @@ def memory_of(question: Mapping[str, json_types.Json]) -> hook_listener.SessionM
     return hook_listener.SessionMemory(stops=MOST_STOPS if goes_on else 0)
 
 
-def _specific(event: str, **fields: model.Json) -> Reply:
-    return {"hookSpecificOutput": {"hookEventName": event, **fields}}
-
-
 def _news(event: str, attempt: Attempt | None) -> Reply:
     """Returns what became of an attempt and what is ready now, in a few words."""
     if attempt is None:
         return {}
     state = f"{attempt.row.id}: {attempt.row.state.value}. "
-    return _specific(event, additionalContext=f"{state}{_ready(attempt.view, NEWS_CHARS - len(state))}")
+    return hook_words.specific(
+        event, additionalContext=f"{state}{_ready(attempt.view, hook_words.NEWS_CHARS - len(state))}"
+    )
 
 
-def _ready(view: run_view.RunView, limit: int = NEWS_CHARS) -> str:
+def _ready(view: run_view.RunView, limit: int = hook_words.NEWS_CHARS) -> str:
     """Returns what the assistant can start now, as calls to make word for word, or else what the run waits for."""
-    waiting = host_calls.unbegun(view)
-    if not waiting:
-        return _cut(_wait(view), limit)
-    text = "Ready:"
-    for position, row in enumerate(waiting):
-        call = f" {_call(view, row)}"
-        if len(text) + len(call) > limit - MORE_CHARS and position:
-            rest = next_steps.counted(len(waiting) - position, "more assignment")
-            return f"{text} {rest}: dispatch(run_id={short_ids.short(view.run.id)!r})."
-        text += call
-    return text
-
-
-def _wait(view: run_view.RunView) -> str:
+    rows = host_calls.unbegun(view)
+    if rows:
+        return hook_words.ready(view.run.id, [_waiting(view, row) for row in rows], limit)
     out = sum(host_calls.holder_of(view, row) is not None for row in view.tasks)
     if out and view.run.state is RunState.RUNNING:
-        return f"{next_steps.counted(out, 'subagent')} at work; nothing else is ready."
-    return tool_wording.words(view.next_step())
+        return hook_words.at_work(out)
+    return hook_words.cut(tool_wording.words(view.next_step()), limit)
 
 
-def _call(view: run_view.RunView, row: records.TaskRecord) -> str:
-    call = host_calls.call_of(view, row.id)
-    name = short_ids.attempt_name(view.run.id, row.id, row.attempt)
-    return f"Agent(subagent_type={call.get('subagent_type', assignments.GENERALS[0])!r}, prompt={str(name)!r})"
+def _waiting(view: run_view.RunView, row: records.TaskRecord) -> hook_words.Waiting:
+    agent = host_calls.call_of(view, row.id).get("subagent_type", assignments.GENERALS[0])
+    return hook_words.Waiting(row.id, row.attempt, str(agent))
 
 
-def _progress(view: run_view.RunView) -> str:
+def _progress(view: run_view.RunView) -> hook_words.Progress:
     ends = sum(row.state in model.TASK_DONE | {TaskState.SKIPPED} for row in view.tasks)
-    age = next_steps.duration(max(0.0, view.now - view.run.created_at))
-    title = escape.one_line(view.plan.heading, limit=60)
-    return f"{title!r} ({short_ids.short(view.run.id)}): {ends} of {len(view.tasks)} tasks done, {age} old."
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return hook_words.Progress(view.run.id, view.plan.heading, ends, len(view.tasks), view.now - view.run.created_at)
 
 
 def _fault(attempt: Attempt, text: str) -> str:
@@ -335,12 +287,6 @@ def _fault(attempt: Attempt, text: str) -> str:
     if handoff is not None:
         return ""
     return f"Your answer cannot be handed over: {problem}. Answer again, in the form that your task's OUTPUT asks for."
-
-
-def _has_background_work(event: hook_events.Event) -> bool:
-    tasks = event.get("background_tasks")
-    works = [task for task in tasks if json_types.is_object(task)] if json_types.is_list(tasks) else []
-    return any(work.get("status") in ("running", "pending") and work.get("type") not in _NO_AGENTS for work in works)
 
 
 def _content(event: hook_events.Event) -> str:

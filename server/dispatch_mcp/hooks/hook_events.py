@@ -6,8 +6,9 @@ Only the standard library is imported here: this runs at every turn of every ses
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 from dispatch_mcp.text import attempt_names, json_types
 
@@ -34,7 +35,24 @@ EVENTS: Final = (
     "SessionEnd",
 )
 
+LEVELS: Final = ("full", "report", "off")
+"""What hooks may do, as the settings say; the first if they say nothing."""
+
 Event = Mapping[str, json_types.Json]
+
+COMPLETED: Final = "completed"
+ENDS: Final = ("failed", "killed", "stopped", "cancelled")
+"""How a notification says that a subagent ended without an answer."""
+
+_TAG: Final = re.compile(r"<(task-id|status)>([^<>]{1,80})</\1>")
+_TAGS_WITHIN: Final = 2_000
+"""Characters of a notification in which its tags stand; its result comes after them."""
+
+_NO_AGENTS: Final = ("shell", "monitor", "MCP task")
+"""Background work of the host that may go on for days: a server for development is no subagent."""
+
+_GOES_ON: Final = ("clear", "resume")
+"""Reasons for which a session ends while its process, and its subagents, go on."""
 
 
 def read(stream: IO[bytes]) -> Event | None:
@@ -55,6 +73,36 @@ def text(event: Event, *path: str) -> str:
     for name in path:
         value = value.get(name) if json_types.is_object(value) else None
     return value if isinstance(value, str) else ""
+
+
+class Notification(NamedTuple):
+    """News of a subagent in the background: which one, and how it is."""
+
+    agent: str
+    status: str
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the subagent works no longer; other news tells how far it is."""
+        return self.status in (COMPLETED, *ENDS)
+
+
+def notification(event: Event) -> Notification:
+    """Returns what the prompt of an event says of a subagent, empty where it says nothing."""
+    tags = dict(_TAG.findall(text(event, "prompt")[:_TAGS_WITHIN]))
+    return Notification(tags.get("task-id", ""), tags.get("status", ""))
+
+
+def has_background_work(event: Event) -> bool:
+    """Returns whether subagents of the session still work."""
+    tasks = event.get("background_tasks")
+    works = [task for task in tasks if json_types.is_object(task)] if json_types.is_list(tasks) else []
+    return any(work.get("status") in ("running", "pending") and work.get("type") not in _NO_AGENTS for work in works)
+
+
+def is_farewell(event: Event) -> bool:
+    """Returns whether the process of the session ends with it."""
+    return text(event, "reason") not in _GOES_ON
 
 
 def may_be_ours(name: str, event: Event) -> bool:

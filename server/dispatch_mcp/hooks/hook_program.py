@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from dispatch_mcp.hooks import hook_events
+from dispatch_mcp.text import json_types
 
 PATIENCE_S: Final = 540.0
 """Seconds that a hook waits for its server, which may run the tests of a result meanwhile; less than the host waits."""
@@ -46,7 +47,7 @@ def _answer(name: str, env: Mapping[str, str]) -> None:
     )
     if not is_contact and not is_known:
         return
-    answer = _asked(place, env, {"name": name, "event": event}, only_server=is_contact)
+    answer = _answered(place, env, {"name": name, "event": event}, only_server=is_contact)
     if answer:
         import json
 
@@ -70,13 +71,22 @@ def home(env: Mapping[str, str]) -> str:
     return platformdirs.user_data_dir("dispatch-mcp", appauthor=False)
 
 
-def _asked(place: str, env: Mapping[str, str], question: dict[str, Any], *, only_server: bool) -> Mapping[str, Any]:
-    """Returns the answer of the session's server, or one made here if there is none."""
-    from dispatch_mcp.hooks import hook_socket
+def _answered(place: str, env: Mapping[str, str], question: dict[str, Any], *, only_server: bool) -> Mapping[str, Any]:
+    """Returns the answer that a look can give, or that of the session's server, or one made here if there is none."""
+    import time
+
+    from dispatch_mcp.hooks import hook_socket, quick_answers
+    from dispatch_mcp.store import open_runs
 
     session = env.get(hook_socket.SESSION) or hook_events.text(question["event"], "session_id")
     pid = env.get("CLAUDE_PID", "")
     question["pid"] = int(pid) if pid.isdigit() else 0
+    event: hook_events.Event = question["event"]
+    workspace = open_runs.places(*folders(event, env)[:1])
+    look = quick_answers.Look(question["name"], event, place, workspace, session, time.time())
+    level = allowed(place, env)
+    if level and not only_server and (reply := quick_answers.before(look)) is not None:
+        return reply
     path = hook_socket.path_of(os.path.join(place, hook_events.FOLDER), session)
     try:
         if path:
@@ -85,9 +95,30 @@ def _asked(place: str, env: Mapping[str, str], question: dict[str, Any], *, only
         pass  # its server has gone, or never came
     if only_server:
         return {}
+    if level == "full" and (reply := quick_answers.alone(look)) is not None:
+        return reply
     from dispatch_mcp.hooks import hook_answers
 
     return hook_answers.answer_alone(question)
+
+
+def allowed(place: str, env: Mapping[str, str]) -> str:
+    """Returns what the settings let hooks do, empty where only reading all of them can tell."""
+    level: json_types.Json = env.get("DISPATCH_MCP_HOOKS", "").strip()
+    file = os.path.join(place, "config.toml")
+    if os.path.exists(file):
+        import tomllib
+
+        try:
+            with open(file, "rb") as stream:
+                settings = tomllib.load(stream)
+        except (OSError, ValueError):
+            return ""
+        if "workspace" in settings:
+            return ""
+        level = level or settings.get("hooks", "")
+    level = level or hook_events.LEVELS[0]
+    return level if level in hook_events.LEVELS else ""
 
 
 def note(trouble: BaseException) -> None:

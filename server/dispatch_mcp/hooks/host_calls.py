@@ -6,14 +6,14 @@ really begins. So what is out and what has begun can be told apart, and a sessio
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.model import RunState, TaskState, WorkerKind, problems, records
+from dispatch_mcp.hooks import holders, hook_words
+from dispatch_mcp.model import TaskState, problems, records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import report_reader
 from dispatch_mcp.service import dispatcher, host_assignments, traces
@@ -32,33 +32,6 @@ Call = dict[str, model.Json]
 """The arguments of the host's call of a subagent, but for the prompt."""
 
 
-class Session(NamedTuple):
-    """A session of the host; `pid` is its process, 0 if unknown."""
-
-    id: str
-    pid: int = 0
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether its process lives; yes where that cannot be told."""
-        if self.pid <= 0 or os.name != "posix":
-            return True
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # of another user, so somebody has that number
-            return True
-        return True
-
-
-class Holder(NamedTuple):
-    """Which session has begun an attempt, with which of its calls."""
-
-    session: Session
-    call_id: str
-
-
 class Begun(NamedTuple):
     """An attempt that has begun: the run's id, the arguments for the host's call as planned, and the whole brief."""
 
@@ -73,7 +46,7 @@ class HostCalls:
 
     app: dispatcher.Dispatcher
 
-    async def begin(self, run: str, task_id: str, attempt: int, session: Session, call_id: str) -> Begun:
+    async def begin(self, run: str, task_id: str, attempt: int, session: holders.Session, call_id: str) -> Begun:
         """Lets a session's subagent begin an attempt that the host was handed.
 
         Raises:
@@ -94,7 +67,9 @@ class HostCalls:
         brief = await self.app.store.kept_brief(view.run.id, task_id, attempt)
         return Begun(view.run.id, call_of(view, task_id), brief or await self.app.contact.host.prompt(after, row))
 
-    async def _hold(self, view: run_view.RunView, row: records.TaskRecord, session: Session, call_id: str) -> None:
+    async def _hold(
+        self, view: run_view.RunView, row: records.TaskRecord, session: holders.Session, call_id: str
+    ) -> None:
         """Gives an attempt to one call; of several at once, also of other processes, only the first has it."""
         holder: dict[str, model.Json] = {"id": session.id, "pid": session.pid, "call": call_id}
         for _ in range(MOST_TRIES):
@@ -125,7 +100,7 @@ class HostCalls:
             )
         return row
 
-    async def give_back(self, session: Session) -> int:
+    async def give_back(self, session: holders.Session) -> int:
         """Takes back what a session that has ended had begun, and returns how many attempts that were."""
         return await self._take_back(lambda holder: holder.session.id == session.id)
 
@@ -133,7 +108,7 @@ class HostCalls:
         """Takes back what sessions had begun whose process is gone, and returns how many attempts that were."""
         return await self._take_back(lambda holder: not holder.session.is_alive)
 
-    async def _take_back(self, is_lost: Callable[[Holder], bool]) -> int:
+    async def _take_back(self, is_lost: Callable[[holders.Holder], bool]) -> int:
         count = 0
         for view in await self.open_runs():
             rows = [row for row in view.tasks if (holder := holder_of(view, row)) and is_lost(holder)]
@@ -153,7 +128,7 @@ class HostCalls:
         self.app.engine.poke(view.run.id)
 
 
-def holder_of(view: run_view.RunView, row: records.TaskRecord) -> Holder | None:
+def holder_of(view: run_view.RunView, row: records.TaskRecord) -> holders.Holder | None:
     """Returns which session has begun the attempt of a task that is out with the host; None if none has."""
     if not report_reader.is_out(row) or row.id not in view.attempts:
         return None
@@ -161,8 +136,8 @@ def holder_of(view: run_view.RunView, row: records.TaskRecord) -> Holder | None:
     if not json_types.is_object(fields):
         return None
     pid = fields.get("pid")
-    session = Session(str(fields.get("id") or ""), pid if isinstance(pid, int) else 0)
-    return Holder(session, str(fields.get("call") or ""))
+    session = holders.Session(str(fields.get("id") or ""), pid if isinstance(pid, int) else 0)
+    return holders.Holder(session, str(fields.get("call") or ""))
 
 
 def unbegun(view: run_view.RunView) -> Sequence[records.TaskRecord]:
@@ -177,7 +152,7 @@ def call_of(view: run_view.RunView, task_id: str) -> Call:
     return dict(call) if json_types.is_object(call) else {}
 
 
-def _refuse_held(holder: Holder | None, session: Session, call_id: str, task_id: str) -> None:
+def _refuse_held(holder: holders.Holder | None, session: holders.Session, call_id: str, task_id: str) -> None:
     if holder is None or not holder.session.is_alive:
         return
     if holder.session.id != session.id:
@@ -191,15 +166,6 @@ def _refuse_held(holder: Holder | None, session: Session, call_id: str, task_id:
 
 def _obstacle(view: run_view.RunView, row: records.TaskRecord, attempt: int) -> str:
     """Returns why an attempt cannot begin now, or an empty string."""
-    if view.run.state in model.RUN_FINAL:
-        return f"its run is over ({view.run.state.value})"
-    if row.worker is not WorkerKind.HOST:
-        return f"the {row.worker.value} worker does this task"
-    if row.attempt > attempt:
-        return f"it was replaced by attempt {row.attempt}"
-    if row.attempt < attempt:
-        newest = f"the newest attempt is {row.attempt}" if row.attempt else f"the task is {row.state.value}"
-        return f"it has not been handed out, {newest}"
-    if row.state is not TaskState.RUNNING:
-        return f"it is over, the task is {row.state.value}"
-    return "its run is paused" if view.run.state is RunState.PAUSED else ""
+    is_over = view.run.state in model.RUN_FINAL
+    place = hook_words.Attempt(view.run.state.value, is_over, row.worker.value, row.state.value, row.attempt)
+    return place.obstacle(attempt)

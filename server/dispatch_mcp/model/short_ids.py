@@ -14,18 +14,12 @@ from typing import Annotated, Final
 
 from pydantic import PlainSerializer, SerializationInfo
 
-from dispatch_mcp.text import attempt_names, escape, redaction
+from dispatch_mcp.text import escape, redaction, short_forms
 
-DIGITS: Final = 4
-"""Digits that a short id ends with: enough to tell plans of the same words apart, few enough to be said."""
-BARE_DIGITS: Final = 8
-"""Digits of an id without words that are shown."""
 MOST_TITLE: Final = 60
 MOST_SLUG: Final = 24
 MOST_WORDS: Final = 3
 
-_NUMBER = re.compile(r"[0-9a-f]{32}")
-_WHOLE = re.compile(r"(?P<words>[a-z0-9]+(?:-[a-z0-9]+)*)-(?P<number>[0-9a-f]{32})")
 _DIGITS = re.compile(r"[0-9a-f]{1,32}")
 _WORD = re.compile(r"[a-z0-9]+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
@@ -37,10 +31,7 @@ _EMPTY_WORDS: Final = frozenset(_EMPTY.split())
 """Words that say nothing about which work it is."""
 _SECRETS: Final = redaction.Redactor()
 
-
-def attempt_name(run_id: str, task_id: str, attempt: int) -> attempt_names.AttemptName:
-    """Returns the name by which a host begins an attempt, with the run's short id."""
-    return attempt_names.AttemptName(short(run_id), task_id, attempt)
+short = short_forms.short
 
 
 def first_words(text: str) -> str:
@@ -71,7 +62,7 @@ def compose(title: str, number: str, fallback: str = "") -> str:
 
     A number that is not 32 hex digits is an id that somebody has chosen, and stays as it is.
     """
-    if not _NUMBER.fullmatch(number):
+    if not short_forms.NUMBER.fullmatch(number):
         return number
     words = (slug(title) or slug(fallback)).split("-")
     for count in range(len(words), 0, -1):
@@ -84,16 +75,9 @@ def compose(title: str, number: str, fallback: str = "") -> str:
 def variants(whole: str) -> Iterator[str]:
     """Yields an id, then others of the same words and number whose short forms differ; only itself without words."""
     yield whole
-    if parts := _WHOLE.fullmatch(whole):
+    if parts := short_forms.WHOLE.fullmatch(whole):
         for tie in itertools.count(2):
             yield f"{parts['words']}-{tie}-{parts['number']}"
-
-
-def short(whole: str) -> str:
-    """Returns the part of an id that is shown; what is no id of ours stays as it is."""
-    if parts := _WHOLE.fullmatch(whole):
-        return f"{parts['words']}-{parts['number'][:DIGITS]}"
-    return whole[:BARE_DIGITS] if _NUMBER.fullmatch(whole) else whole
 
 
 def _shown(whole: str, info: SerializationInfo[object | None]) -> str:
@@ -106,12 +90,12 @@ Handle = Annotated[str, PlainSerializer(_shown)]
 
 def is_whole(handle: str) -> bool:
     """Whether a handle is an id with all its digits and words, so that it cannot mean anything else."""
-    return _WHOLE.fullmatch(handle) is not None
+    return short_forms.WHOLE.fullmatch(handle) is not None
 
 
 def is_id(text: str) -> bool:
     """Whether a text is a whole id, with words or from before there were any."""
-    return is_whole(text) or _NUMBER.fullmatch(text) is not None
+    return is_whole(text) or short_forms.NUMBER.fullmatch(text) is not None
 
 
 def is_number(handle: str) -> bool:

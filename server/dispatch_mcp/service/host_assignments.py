@@ -15,6 +15,7 @@ from dispatch_mcp.engine import attempt_driver, council_rounds, order_builder, r
 from dispatch_mcp.model import assignments, records, short_ids, transitions, work_order
 from dispatch_mcp.runs import prompt_builder, report_reader, step_choice, task_isolation
 from dispatch_mcp.service import messaging
+from dispatch_mcp.text import attempt_names
 
 Assign = Callable[..., assignments.Assignment]
 """`workers.host.assignment`, handed in."""
@@ -151,7 +152,7 @@ class HostAssignments:
 
     def _named(self, work: work_order.WorkOrder, whole: assignments.Assignment) -> assignments.Assignment:
         """Returns the assignment of a host whose hooks know attempts by name: one short line instead of the brief."""
-        name = short_ids.attempt_name(work.run_id, work.task.id, work.attempt)
+        name = attempt_names.short(work.run_id, work.task.id, work.attempt)
         return assignments.Assignment(
             task_id=work.task.id,
             attempt=work.attempt,
@@ -172,7 +173,7 @@ class HostAssignments:
 
 def _marked(work: work_order.WorkOrder, handout: assignments.Assignment) -> assignments.Assignment:
     """Returns an assignment whose prompt begins with the name of its attempt."""
-    mark = short_ids.attempt_name(work.run_id, work.task.id, work.attempt).mark
+    mark = attempt_names.short(work.run_id, work.task.id, work.attempt).mark
     call = handout.call.model_copy(update={"prompt": f"{mark}\n{handout.call.prompt}"})
     return handout.model_copy(update={"call": call})
 

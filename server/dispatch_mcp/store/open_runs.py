@@ -26,9 +26,23 @@ SELECT run.id, run.workspace, run.limits, run.paused, run.state,
   coalesce(sum(task.state = 'running' AND task.worker = 'human'), 0),
   (SELECT total(cost_usd) FROM attempt JOIN task AS work ON work.no = attempt.task WHERE work.run = run.no),
   run.created_at
-FROM run JOIN task ON task.run = run.no WHERE run.finished_at IS NULL GROUP BY run.no ORDER BY run.no DESC
+FROM run JOIN task ON task.run = run.no WHERE run.finished_at IS NULL AND task.cause <> 'removed'
+GROUP BY run.no ORDER BY run.no DESC
 """
 _SELECT_PLACES: Final = "SELECT workspace FROM run WHERE finished_at IS NULL"
+
+# An attempt's heartbeat keeps how the host was asked to call its subagent, and which session has begun it.
+_TASKS: Final = """
+SELECT run.id, workspace, run.state, run.finished_at IS NOT NULL, task.id, task.state, task.worker, task.attempt,
+  CASE WHEN json_valid(beat) THEN json_extract(beat, '$.call.subagent_type') END,
+  CASE WHEN json_valid(beat) THEN json_extract(beat, '$.session.id') END,
+  CASE WHEN json_valid(beat) THEN json_extract(beat, '$.session.pid') END
+FROM run JOIN task ON task.run = run.no LEFT JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
+WHERE task.cause <> 'removed' AND {condition} ORDER BY run.no DESC, position
+"""
+_IS_AT_WORK: Final = "run.finished_at IS NULL AND task.state = 'running'"
+_BEGINS_WITH: Final = "task.id = ?2 AND run.id >= ?1 AND run.id < ?1 || char(1114111)"
+_NUMBER_BEGINS_WITH: Final = "task.id = ?2 AND substr(run.id, -32, length(?1)) = ?1"
 
 
 class OpenRun(NamedTuple):
@@ -49,6 +63,27 @@ class OpenRun(NamedTuple):
     people: int
     dollars: float
     created_at: float
+
+
+class TaskLook(NamedTuple):
+    """A task of a run, with who has begun its newest attempt; `agent` is whom the host was asked to call for it."""
+
+    run: str
+    workspace: str
+    run_state: str
+    is_over: int
+    id: str
+    state: str
+    worker: str
+    attempt: int
+    agent: str | None
+    session: str | None
+    pid: int | None
+
+    @property
+    def is_out(self) -> bool:
+        """Whether the task is out with the host."""
+        return self.worker == "host" and self.state == "running"
 
 
 def places(*paths: str | None) -> frozenset[str]:
@@ -77,7 +112,24 @@ def of(home: str, folders: Collection[str]) -> list[OpenRun]:
     return [run for row in _rows(home, _SELECT) if is_within((run := OpenRun(*row)).workspace, folders)]
 
 
-def _rows(home: str, statement: str) -> Sequence[tuple[Any, ...]]:
+def at_work(home: str, folders: Collection[str]) -> list[TaskLook]:
+    """Returns what is out with the host or waits for a person in the open runs of these folders, the newest first."""
+    return [
+        look
+        for row in _rows(home, _TASKS.format(condition=_IS_AT_WORK))
+        if is_within((look := TaskLook(*row)).workspace, folders)
+    ]
+
+
+def task(home: str, run: str, task_id: str) -> list[TaskLook]:
+    """Returns the tasks with that id of the runs that a handle begins, in any folder: several where it is too short."""
+    for condition in (_BEGINS_WITH, _NUMBER_BEGINS_WITH):
+        if rows := _rows(home, _TASKS.format(condition=condition), (run, task_id)):
+            return [TaskLook(*row) for row in rows]
+    return []
+
+
+def _rows(home: str, statement: str, cells: tuple[str, ...] = ()) -> Sequence[tuple[Any, ...]]:
     if not is_there(home):
         return ()
     import sqlite3
@@ -88,7 +140,7 @@ def _rows(home: str, statement: str) -> Sequence[tuple[Any, ...]]:
     mode = "mode=ro" if os.path.exists(f"{file}-wal") else "immutable=1"
     try:
         with contextlib.closing(sqlite3.connect(f"file:{_quoted(file)}?{mode}", uri=True, timeout=WAIT_S)) as conn:
-            return conn.execute(statement).fetchall()
+            return conn.execute(statement, cells).fetchall()
     except (sqlite3.Error, OSError):
         return ()
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from dispatch_mcp.text import short_forms
+
 # A run's id or its beginning, a task's id (`model.TASK_ID`), a number from 1 on.
 _NAME: Final = r"dispatch ([A-Za-z0-9][A-Za-z0-9._-]{0,99})/([A-Za-z0-9][A-Za-z0-9._-]{0,63})/([1-9][0-9]{0,8})"
 _CALL: Final = re.compile(rf"\s{{0,20}}{_NAME}\s{{0,20}}")
@@ -30,6 +32,11 @@ class AttemptName(NamedTuple):
     def mark(self) -> str:
         """The line that a brief begins with, by which the transcript of its subagent is recognised."""
         return f"[{self}]"
+
+
+def short(run_id: str, task_id: str, attempt: int) -> AttemptName:
+    """Returns the name by which a host begins an attempt, with the run's short id."""
+    return AttemptName(short_forms.short(run_id), task_id, attempt)
 
 
 def called(prompt: str) -> AttemptName | None:

@@ -1,0 +1,36 @@
+"""Which session of the host has begun an attempt, and whether that session still lives.
+
+Only the standard library is imported: hooks look at holders before anything else is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+
+class Session(NamedTuple):
+    """A session of the host; `pid` is its process, 0 if unknown."""
+
+    id: str
+    pid: int = 0
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its process lives; yes where that cannot be told."""
+        if self.pid <= 0 or os.name != "posix":
+            return True
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except (PermissionError, OverflowError):  # of another user, or no number of a process: nobody can tell
+            return True
+        return True
+
+
+class Holder(NamedTuple):
+    """Which session has begun an attempt, with which of its calls."""
+
+    session: Session
+    call_id: str

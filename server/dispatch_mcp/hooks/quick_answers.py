@@ -1,0 +1,169 @@
+"""What a hook can answer by a look into the store, without the server of its session or anything that it would load.
+
+`before` is asked first: most events of a session with an open run are still none of ours. `alone` is asked where there
+is no server. Both return None for what takes more than a look: then everything is needed that moves a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dispatch_mcp.hooks import agent_transcripts, holders, hook_events, hook_words
+from dispatch_mcp.store import open_runs
+from dispatch_mcp.text import attempt_names
+
+SILENCE: Final[hook_words.Reply] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One event of a session of that id, with the state directory and its workspace; `now` is in Unix seconds."""
+
+    name: str
+    event: hook_events.Event
+    home: str
+    workspace: frozenset[str]
+    session: str
+    now: float
+
+    def text(self, *path: str) -> str:
+        """Returns the text at a path of fields of the event, empty if there is none."""
+        return hook_events.text(self.event, *path)
+
+    def at_work(self) -> list[open_runs.TaskLook]:
+        """Returns what is out with the host or waits for a person in the open runs of the workspace."""
+        return [task for task in open_runs.at_work(self.home, self.workspace) if task.workspace in self.workspace]
+
+    def attempt_name(self) -> attempt_names.AttemptName | None:
+        """Returns which attempt the event is about, None if it is none of ours."""
+        session_transcript = self.text("transcript_path")
+        match self.name:
+            case "PreToolUse":
+                return attempt_names.called(self.text("tool_input", "prompt"))
+            case "SubagentStop":
+                return agent_transcripts.name_in(self.text("agent_transcript_path"), session_transcript)
+            case "UserPromptSubmit":
+                agent = hook_events.notification(self.event).agent
+                path = agent_transcripts.path_of(session_transcript, agent)
+                return agent_transcripts.name_in(path, session_transcript)
+            case _:
+                return attempt_names.marked(self.text("tool_input", "prompt"))
+
+
+def before(look: Look) -> hook_words.Reply | None:
+    """Returns the answer that needs nobody, None if the server of the session is to be asked."""
+    match look.name:
+        case "SessionStart":
+            return _welcome(look)
+        case "SubagentStop" | "UserPromptSubmit":
+            return None if look.attempt_name() else SILENCE
+        case "PostToolUse":
+            is_end = look.text("tool_response", "status") == hook_events.COMPLETED
+            return None if is_end else SILENCE
+        case _:
+            return None
+
+
+def alone(look: Look) -> hook_words.Reply | None:
+    """Returns the answer of a hook whose session has no server, None if everything is to be loaded."""
+    answers: Mapping[str, Callable[[Look], hook_words.Reply | None]] = {
+        "PreToolUse": _refusal,
+        "PostToolUse": _news,
+        "PostToolUseFailure": _news,
+        "SubagentStop": _end,
+        "UserPromptSubmit": _news,
+        "Stop": _reason_to_go_on,
+        "SessionEnd": _farewell,
+    }
+    answer = answers.get(look.name)
+    return answer(look) if answer else None
+
+
+def _welcome(look: Look) -> hook_words.Reply | None:
+    """Tells of open runs; what dead sessions hold is freed by who can move runs."""
+    at_work = look.at_work()
+    if any(task.session and not holders.Session(task.session, task.pid or 0).is_alive for task in at_work):
+        return None
+    return hook_words.welcome(
+        [
+            hook_words.Progress(run.id, run.title or "", run.ends, run.tasks, look.now - run.created_at)
+            for run in open_runs.of(look.home, look.workspace)
+            if run.workspace in look.workspace
+        ]
+    )
+
+
+def _refusal(look: Look) -> hook_words.Reply | None:
+    """Denies a name that is not good; a good one takes its brief, and its ceilings, from who can begin it."""
+    name = look.attempt_name()
+    tasks = open_runs.task(look.home, name.run, name.task) if name else []
+    if name is None or len(tasks) != 1:
+        return None
+    (task,) = tasks
+    if task.workspace not in look.workspace:
+        return None
+    place = hook_words.Attempt(task.run_state, bool(task.is_over), task.worker, task.state, task.attempt)
+    if task.run_state == "paused" or not (obstacle := place.obstacle(name.attempt)):
+        return None
+    step = f"get_trace(run_id={name.run!r}) shows where the run stands."
+    return hook_words.denial(f"Attempt {name.attempt} of {name.task!r} cannot begin: {obstacle}. {step}")
+
+
+def _end(look: Look) -> hook_words.Reply | None:
+    """Says nothing to a subagent whose attempt is over; one that is out is reported by who can judge it."""
+    return None if _is_out(look, _newest(look)) else SILENCE
+
+
+def _news(look: Look) -> hook_words.Reply | None:
+    """Tells what is ready after an attempt that is reported."""
+    task = _newest(look)
+    if task is None:
+        return SILENCE
+    at_work = [other for other in look.at_work() if other.run == task.run and other.is_out]
+    waiting = _unbegun(at_work)
+    if _is_out(look, task) or not (at_work and task.run_state == "running"):
+        return None
+    state = f"{task.id}: {task.state}. "
+    limit = hook_words.NEWS_CHARS - len(state)
+    words = hook_words.ready(task.run, waiting, limit) if waiting else hook_words.at_work(len(at_work))
+    return hook_words.specific(look.name, additionalContext=state + words)
+
+
+def _reason_to_go_on(look: Look) -> hook_words.Reply:
+    """Keeps a session going once that has begun attempts of a run in which others are ready."""
+    if look.event.get("stop_hook_active") or hook_events.has_background_work(look.event):
+        return SILENCE
+    at_work = look.at_work()
+    for run in dict.fromkeys(task.run for task in at_work):
+        tasks = [task for task in at_work if task.run == run]
+        waiting = _unbegun([task for task in tasks if task.is_out and task.run_state == "running"])
+        is_own = any(task.is_out and task.session == look.session for task in tasks)
+        if waiting and is_own and not any(task.worker == "human" for task in tasks):
+            return {"decision": "block", "reason": hook_words.ready(run, waiting)}
+    return SILENCE
+
+
+def _farewell(look: Look) -> hook_words.Reply | None:
+    """Says nothing where the session holds nothing."""
+    holds = any(task.session == look.session for task in look.at_work())
+    return None if holds and hook_events.is_farewell(look.event) else SILENCE
+
+
+def _newest(look: Look) -> open_runs.TaskLook | None:
+    """Returns the task that the event is about, of a run of the session's workspace."""
+    name = look.attempt_name()
+    tasks = open_runs.task(look.home, name.run, name.task) if name else []
+    return next((task for task in tasks if task.workspace in look.workspace), None)
+
+
+def _is_out(look: Look, task: open_runs.TaskLook | None) -> bool:
+    name = look.attempt_name()
+    return bool(task and name and task.is_out and task.attempt == name.attempt)
+
+
+def _unbegun(tasks: Sequence[open_runs.TaskLook]) -> list[hook_words.Waiting]:
+    return [
+        hook_words.Waiting(task.id, task.attempt, task.agent or "general-purpose") for task in tasks if not task.session
+    ]

@@ -1,0 +1,268 @@
+"""What hooks answer by a look into the store is what the server would answer, and what takes more is left to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import dispatcher_setup
+import hook_setup
+import pytest
+from dispatcher_setup import task
+
+from dispatch_mcp.hooks import hook_answers, hook_program, hook_words, quick_answers
+from dispatch_mcp.store import open_runs
+from dispatch_mcp.text import attempt_names
+
+pytestmark = pytest.mark.anyio
+
+DEAD = 2**22 - 3
+"""A number that no process has: above the highest that systems give out here."""
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncGenerator[dispatcher_setup.Desk]:
+    async with dispatcher_setup.opened(tmp_path / "home", rules={"max_parallel": 9}) as desk:
+        desk.app.hooks = "full"
+        yield desk
+
+
+class Case:
+    """A session at a desk, and what it is answered in both ways."""
+
+    def __init__(self, desk: dispatcher_setup.Desk, folder: Path) -> None:
+        self.desk, self.folder = desk, folder
+        self.session = hook_setup.Session(desk, folder / "transcripts")
+
+    async def run(self, *tasks: dict[str, Any], **more: Any) -> tuple[str, list[str]]:
+        """Returns a new run and the names that it hands out."""
+        progress = await dispatcher_setup.started(self.desk, *tasks, **more)
+        return progress.run_id, [handout.call.prompt for handout in progress.assignments]
+
+    def look(self, name: str, **fields: Any) -> quick_answers.Look:
+        event = {"session_id": self.session.id, "transcript_path": str(self.session.transcript), **fields}
+        workspace = open_runs.places(str(self.folder))
+        now = self.desk.clock.now
+        return quick_answers.Look(name, event, str(self.folder / "home"), workspace, self.session.id, now)
+
+    async def agrees(self, name: str, **fields: Any) -> hook_words.Reply | None:
+        """Returns what a look answers alone; where it answers, the server says the same."""
+        look = self.look(name, **fields)
+        quick = quick_answers.before(look)
+        if quick is None:
+            quick = quick_answers.alone(look)
+        if quick is not None and not is_denial(quick):
+            question = {"name": name, "event": look.event, "pid": os.getpid()}
+            alone = hook_answers.HookAnswers(self.desk.app, hook_answers.memory_of(question), "full")
+            assert quick == await alone.answer(question), name
+        return quick
+
+    def after(self, brief: str, status: str = "completed") -> dict[str, Any]:
+        return {"tool_name": "Agent", "tool_input": {"prompt": brief}, "tool_response": {"status": status}}
+
+
+def is_denial(reply: hook_words.Reply) -> bool:
+    return reply.get("hookSpecificOutput", {}).get("permissionDecision") == "deny"
+
+
+@pytest.fixture
+def case(desk: dispatcher_setup.Desk, tmp_path: Path) -> Case:
+    return Case(desk, tmp_path)
+
+
+async def test_the_start_of_a_session_is_told_the_same_by_a_look(case: Case) -> None:
+    assert await case.agrees("SessionStart", source="startup") == {}
+    for title in ("Count the apples", "Weigh the pears", "Peel the onions"):
+        plan_id = await case.desk.planned(task("a"), task("b", "a"), request=title)
+        progress = await case.desk.app.dispatch(plan_id=plan_id)
+        await case.desk.app.report(progress.run_id, [{"task_id": "a", "attempt": 1, "text": "done"}])
+        case.desk.clock.now += 4_000
+        told = await case.agrees("SessionStart", source="compact")
+        assert told
+        assert title in hook_setup.words(told)
+    assert "3 open runs here" in hook_setup.words(told)
+    assert "And 1 more" in hook_setup.words(told)
+
+
+async def test_what_a_dead_session_holds_is_left_to_who_can_free_it(case: Case) -> None:
+    _, (name,) = await case.run(task("a"))
+    case.session.pid = DEAD
+    await case.session.begins(name)
+    assert await case.agrees("SessionStart", source="startup") is None
+
+
+@pytest.mark.parametrize("name", ["SubagentStop", "UserPromptSubmit", "PostToolUse"])
+async def test_subagents_of_others_are_answered_by_nobody(name: str, case: Case) -> None:
+    await case.run(task("a"))
+    path = case.session.writes("Find the bug")
+    event = {
+        "agent_transcript_path": str(path),
+        "prompt": "<task-notification><task-id>a1</task-id><status>completed</status>",
+        **case.after("[dispatch x/a/1]", "async_launched"),
+    }
+    assert quick_answers.before(case.look(name, **event)) == {}
+    assert await case.agrees(name, **event) == {}
+
+
+async def test_an_attempt_that_is_out_is_reported_by_who_can_judge_it(case: Case) -> None:
+    _, (name,) = await case.run(task("a"))
+    brief = (await case.session.begins(name))["prompt"]
+    path = case.session.writes(brief)
+    notice = "<task-notification><task-id>a1</task-id><status>completed</status>"
+    assert await case.agrees("SubagentStop", agent_transcript_path=str(path)) is None
+    assert await case.agrees("UserPromptSubmit", prompt=notice) is None
+    assert await case.agrees("PostToolUse", **case.after(brief)) is None
+    assert await case.agrees("PostToolUseFailure", **case.after(brief)) is None
+    assert await case.agrees("SessionEnd", reason="other") is None
+    assert await case.agrees("SessionEnd", reason="clear") == {}
+
+
+async def test_news_after_a_report_are_the_same_by_a_look(case: Case) -> None:
+    run_id, names = await case.run(task("a"), task("b"), *[task(f"c{n}", "a", "b") for n in range(8)])
+    briefs = [(await case.session.begins(name, f"call-{name}"))["prompt"] for name in names]
+    await case.session.ends(briefs[0])
+    told = await case.agrees("PostToolUse", **case.after(briefs[0]))
+    assert told is not None
+    assert hook_setup.words(told) == "a: unverified. 1 subagent at work; nothing else is ready."
+    path = case.session.writes(briefs[0])
+    assert await case.agrees("SubagentStop", agent_transcript_path=str(path)) == {}
+    await case.session.ends(briefs[1])
+    for name in ("PostToolUse", "PostToolUseFailure"):
+        told = await case.agrees(name, **case.after(briefs[1]))
+        assert told is not None
+        assert "b: unverified. Ready: Agent(" in hook_setup.words(told)
+        assert "more assignments: dispatch(run_id=" in hook_setup.words(told)
+    notice = "<task-notification><task-id>a1</task-id><status>completed</status>"
+    assert await case.agrees("UserPromptSubmit", prompt=notice)
+    await case.desk.app.steer(run_id, "pause", "", "")
+    assert await case.agrees("PostToolUse", **case.after(briefs[1])) is None, "why it waits takes the whole run"
+
+
+async def test_a_session_is_kept_going_for_what_it_has_begun_by_a_look(case: Case) -> None:
+    _, names = await case.run(task("a"), task("b"))
+    assert await case.agrees("Stop") == {}, "whoever began nothing is not kept"
+    brief = (await case.session.begins(names[0]))["prompt"]
+    kept = await case.agrees("Stop")
+    assert kept is not None
+    assert kept["decision"] == "block"
+    assert "/b/1" in kept["reason"]
+    assert await case.agrees("Stop", stop_hook_active=True) == {}
+    working = [{"type": "subagent", "status": "running"}]
+    assert await case.agrees("Stop", background_tasks=working) == {}
+    serving = [{"type": "shell", "status": "running"}, 3]
+    assert await case.agrees("Stop", background_tasks=serving)
+    await case.session.ends(brief)
+    assert await case.agrees("Stop") == {}
+
+
+@pytest.mark.parametrize("change", ["pause", "decision"])
+async def test_nobody_is_kept_going_while_a_run_waits_for_a_person(change: str, case: Case) -> None:
+    tasks = [task("a"), task("b"), *([task("d", worker="human")] if change == "decision" else [])]
+    run_id, names = await case.run(*tasks)
+    await case.session.begins(names[0])
+    if change == "pause":
+        await case.desk.app.steer(run_id, "pause", "", "")
+    assert await case.agrees("Stop") == {}
+
+
+async def test_a_session_that_holds_nothing_ends_without_anybody(case: Case) -> None:
+    await case.run(task("a"))
+    assert await case.agrees("SessionEnd", reason="other") == {}
+
+
+async def denied(case: Case, prompt: str) -> str:
+    """Returns why a look denies a call, empty where it leaves it to others; the server denies what a look denies."""
+    look = case.look("PreToolUse", tool_name="Agent", tool_input={"prompt": prompt}, tool_use_id="t1")
+    assert quick_answers.before(look) is None, "a server knows more"
+    quick = quick_answers.alone(look)
+    if quick is None:
+        return ""
+    reason = quick["hookSpecificOutput"]["permissionDecisionReason"]
+    assert reason.partition(". ")[0] in await case.session.refusal(prompt, "t1")
+    return reason
+
+
+async def test_names_that_are_not_good_are_denied_by_a_look(case: Case) -> None:
+    run_id, names = await case.run(task("a"), task("b"), task("c", "a"), task("d", worker="human"))
+    brief = (await case.session.begins(names[0]))["prompt"]
+    await case.session.ends(brief)
+    assert "it is over, the task is unverified" in await denied(case, names[0])
+    assert "it has not been handed out, the newest attempt is 1" in await denied(case, f"{names[1][:-1]}2")
+    assert "the human worker does this task" in await denied(case, names[1].replace("/b/", "/d/"))
+    await case.desk.app.report(run_id, [{"task_id": "b", "attempt": 1, "status": "failed", "retryable": True}])
+    case.desk.clock.now += 3600
+    await case.desk.app.dispatch(run_id=run_id)
+    assert "it was replaced by attempt 2" in await denied(case, names[1])
+    await case.desk.app.steer(run_id, "cancel", "", "")
+    assert "its run is over (cancelled)" in await denied(case, f"{names[1][:-1]}2")
+
+
+async def test_a_name_that_may_be_good_is_left_to_who_can_begin_it(case: Case) -> None:
+    run_id, names = await case.run(task("a"))
+    assert await denied(case, names[0]) == ""
+    assert await denied(case, "dispatch latest/a/1") == ""
+    assert await denied(case, "dispatch nobody/a/1") == ""
+    assert await denied(case, f"dispatch {run_id}/b/1") == ""
+    await case.desk.app.steer(run_id, "pause", "", "")
+    assert await denied(case, names[0]) == "", "a ceiling may be why"
+
+
+async def test_the_number_of_a_run_is_a_name_of_it(case: Case) -> None:
+    run_id, _ = await case.run(task("a"))
+    (look,) = open_runs.task(str(case.folder / "home"), run_id.rpartition("-")[2][:6], "a")
+    assert (look.run, look.attempt, look.is_out) == (run_id, 1, True)
+    assert open_runs.task(str(case.folder / "home"), "zz", "a") == []
+
+
+@pytest.mark.parametrize(
+    ("env", "file", "level"),
+    [
+        ({}, "", "full"),
+        ({"DISPATCH_MCP_HOOKS": "report"}, "", "report"),
+        ({"DISPATCH_MCP_HOOKS": "loud"}, "", ""),
+        ({}, "hooks = 'report'\n", "report"),
+        ({}, "hooks = 3\n", ""),
+        ({}, "model = 'api'\n", "full"),
+        ({}, "what = is this\n", ""),
+        ({}, "workspace = '/elsewhere'\n", ""),
+        ({"DISPATCH_MCP_HOOKS": "full"}, "hooks = 'off'\n", "full"),
+    ],
+)
+def test_a_look_answers_only_where_it_knows_what_hooks_may_do(
+    env: dict[str, str], file: str, level: str, tmp_path: Path
+) -> None:
+    if file:
+        (tmp_path / "config.toml").write_text(file)
+    assert hook_program.allowed(str(tmp_path), env) == level
+
+
+HEAVY = "{'pydantic', 'anyio', 'asyncio', 'jinja2', 'yaml', 'mcp'}"
+
+
+@pytest.mark.parametrize("name", ["SessionStart", "Stop", "SessionEnd", "SubagentStop", "PreToolUse", "PostToolUse"])
+async def test_what_a_look_answers_loads_nothing_heavy(name: str, case: Case, tmp_path: Path) -> None:
+    _, names = await case.run(task("a"), task("b"))
+    brief = (await case.session.begins(names[0]))["prompt"]
+    await case.session.ends(brief)
+    event = {
+        **case.look(name).event,
+        **case.after(brief),
+        "cwd": str(tmp_path),
+        "agent_transcript_path": str(case.session.writes(brief)),
+    }
+    if name == "PreToolUse":
+        event["tool_input"] = {"prompt": str(attempt_names.called(names[0]))}
+    program = (
+        "import sys\nfrom dispatch_mcp.__main__ import main\n"
+        f"sys.argv[1:] = ['hook', {name!r}]\nmain()\nprint()\nprint(sorted({HEAVY} & sys.modules.keys()))"
+    )
+    env = {**os.environ, "DISPATCH_MCP_HOME": str(tmp_path / "home")}
+    argv = [sys.executable, "-c", program]
+    done = await anyio.run_process(argv, env=env, input=json.dumps(event).encode())
+    assert done.stdout.splitlines()[-1] == b"[]", done
+    assert bool(done.stdout.splitlines()[0]) is (name in ("SessionStart", "PreToolUse", "PostToolUse"))
