@@ -47,7 +47,7 @@ class Waiting(NamedTuple):
     agent: str
 
 
-class Attempt(NamedTuple):
+class Standing(NamedTuple):
     """Where an attempt stands, as the words of the store: of the run, of the task and of its newest attempt."""
 
     run_state: str

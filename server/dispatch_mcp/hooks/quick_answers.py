@@ -104,7 +104,7 @@ def _refusal(look: Look) -> hook_words.Reply | None:
     (task,) = tasks
     if task.workspace not in look.workspace:
         return None
-    place = hook_words.Attempt(task.run_state, bool(task.is_over), task.worker, task.state, task.attempt)
+    place = hook_words.Standing(task.run_state, bool(task.is_over), task.worker, task.state, task.attempt)
     if task.run_state == "paused" or not (obstacle := place.obstacle(name.attempt)):
         return None
     step = f"get_trace(run_id={name.run!r}) shows where the run stands."
