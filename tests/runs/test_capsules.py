@@ -38,6 +38,11 @@ def test_a_capsule_of_proven_work_is_what_was_done() -> None:
     assert capsules.capsule(outcome) == "done"
 
 
+def test_how_the_answer_of_proven_work_was_written_is_no_error() -> None:
+    outcome = model.Outcome(state=model.AttemptState.SUCCEEDED, error="the answer has no JSON block", summary="done")
+    assert capsules.capsule(outcome) == "note: the answer has no JSON block\ndone"
+
+
 def test_a_capsule_counts_what_it_leaves_out() -> None:
     handoff = model.Handoff(completed_work="done", files_modified=tuple(f"src/{n:03}.py" for n in range(500)))
     capsule = capsules.capsule(handoff)

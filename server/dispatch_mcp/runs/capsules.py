@@ -28,7 +28,8 @@ def _outcome_lines(result: model.Outcome | model.Handoff) -> Iterator[str]:
     if isinstance(result, model.Handoff):
         return
     if result.error:
-        yield f"error: {result.error}"
+        # What was accepted has no error: what stands there says how its answer was written.
+        yield f"{'note' if result.state is model.AttemptState.SUCCEEDED else 'error'}: {result.error}"
     if result.unverified:
         yield "UNVERIFIED: claimed, not proven"
         yield from (f"unproven: {doubt}" for doubt in receipts.doubts(result))

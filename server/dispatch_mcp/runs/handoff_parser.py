@@ -81,7 +81,7 @@ def parse_answer(text: str) -> Answer:
             return Answer(_handoff(fields), "")
     if first_error:
         return Answer(None, f"{BROKEN}: {first_error}")
-    return Answer(None, f"no JSON block with any of {', '.join(sorted(FIELDS))} was found")
+    return Answer(None, "the answer has no JSON block of the form that was asked for")
 
 
 def parse_handoff(value: model.Json) -> Answer:
