@@ -14,7 +14,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     # The parts of the product from top to bottom. A part imports only parts of lower floors, and itself.
     ("__main__",),
     ("cli",),
-    ("hooks",),
+    ("hooks", "web"),
     ("mcp_server",),
     ("composition",),
     ("worker_setup",),
@@ -37,6 +37,7 @@ NOT_FROM: Mapping[str, tuple[str, ...]] = {
     # Interfaces ask the service; only what wires the product knows who carries work out.
     "cli": ("workers", "git.workspace_provider", "git.merge_queue", "git.git_process"),
     "mcp_server": ("workers", "git.workspace_provider", "git.merge_queue", "git.git_process", "store", "context"),
+    "web": ("workers", "git", "store", "context", "service"),
     "hooks": ("workers", "git.workspace_provider", "git.merge_queue", "git.git_process", "context"),
     "service": ("workers",),
     "engine": ("workers", "git.workspace_provider", "git.merge_queue", "git.branch_apply"),
@@ -54,8 +55,10 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "genai_prices": ("prices",),
     "jinja2": ("agents.templates",),
     "yaml": ("agents.frontmatter", "agents.templates"),
-    "mcp": ("mcp_server", "cli"),
+    "mcp": ("mcp_server", "cli", "web"),
     "mcp_types": ("mcp_server", "cli"),
+    "starlette": ("web",),
+    "uvicorn": ("web",),
     "rich": ("cli",),
     "platformdirs": ("configuration", "hooks.hook_program"),
     "subprocess": ("process", "git", "workers", "context.git_log"),

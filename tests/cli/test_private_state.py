@@ -19,11 +19,13 @@ READERS = (
     ("agents", "lint"),
     ("config",),
     ("plan", "--request", "Fix the login"),
+    ("token",),
 )
 OTHERS = (
     ("status", "--all"),
     ("context", "Fix the login"),
     ("worktrees",),
+    ("token", "add", "laptop"),
     ("run", "DOCUMENT", "--dry-run", "--quiet"),
 )
 

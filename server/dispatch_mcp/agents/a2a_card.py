@@ -37,6 +37,29 @@ class Work(NamedTuple):
     state: TaskState
 
 
+def server_card(url: str, *, version: str, about: str, skills: Mapping[str, str]) -> dict[str, model.Json]:
+    """Returns the card of a whole server at its address; `skills` says what each of its tools is for."""
+    return {
+        "name": "dispatch-mcp",
+        "description": about,
+        "version": version,
+        "supportedInterfaces": [_interface(url)],
+        "capabilities": {"streaming": False, "pushNotifications": False, "extendedAgentCard": False},
+        "securitySchemes": {"token": {"httpAuthSecurityScheme": {"scheme": "Bearer"}}},
+        "securityRequirements": [{"schemes": {"token": {"list": []}}}],
+        "defaultInputModes": list(TEXT),
+        "defaultOutputModes": list(TEXT),
+        "skills": [
+            {"id": name, "name": name.replace("_", " "), "description": text, "tags": ["orchestration"]}
+            for name, text in skills.items()
+        ],
+    }
+
+
+def _interface(url: str) -> dict[str, model.Json]:
+    return {"url": url, "protocolBinding": MCP_BINDING, "protocolVersion": A2A_VERSION}
+
+
 def card(agent: catalog.Agent, *, version: str, work: Sequence[Work] = ()) -> dict[str, model.Json]:
     """Returns the card of an agent; `version` is this product's, `work` what is open for the agent."""
     return {
@@ -44,11 +67,7 @@ def card(agent: catalog.Agent, *, version: str, work: Sequence[Work] = ()) -> di
         "description": agent.description,
         "version": version,
         "supportedInterfaces": [
-            {
-                "url": f"dispatch://agents/{urllib.parse.quote(agent.name, safe='')}",
-                "protocolBinding": MCP_BINDING,
-                "protocolVersion": A2A_VERSION,
-            }
+            _interface(f"dispatch://agents/{urllib.parse.quote(agent.name, safe='')}"),
         ],
         "capabilities": {
             "streaming": False,

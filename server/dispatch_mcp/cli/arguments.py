@@ -31,7 +31,33 @@ def flag(*names: str, **how: object) -> tuple[tuple[str, ...], Mapping[str, obje
 
 
 COMMANDS: Mapping[str, Command] = {
-    "serve": Command("serve MCP on stdio; also the default when stdin is not a terminal"),
+    "serve": Command(
+        "serve MCP on stdio, also the default when stdin is not a terminal, or with --http at an address",
+        (
+            flag(
+                "--http",
+                nargs="?",
+                const="",
+                metavar="ADDRESS",
+                help="serve over HTTP at HOST:PORT (default: 127.0.0.1:8765); clients need a token",
+            ),
+            flag(
+                "--allow-host",
+                action="append",
+                default=[],
+                metavar="NAME",
+                help="for --http: a host name by which clients may reach it, behind a proxy with TLS",
+            ),
+        ),
+    ),
+    "token": Command(
+        "make, list or remove the tokens of clients that use serve --http",
+        (
+            flag("action", nargs="?", choices=("list", "add", "remove"), default="list", help="what to do"),
+            flag("name", nargs="?", default="", help="whose token it is"),
+        ),
+        module="installation.tokens",
+    ),
     "hook": Command("answer a hook of Claude Code; its plugin starts this", (flag("event", help="its name"),)),
     "statusline": Command("print the open run in one line, for the status line of Claude Code"),
     "run": Command(
@@ -241,7 +267,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Plan and run": ("plan", "run", "worker", "route", "context", "agents"),
     "Follow and steer": ("status", "trace", "steer", "limit", "approve"),
     "Review and take over": ("review", "waive", "apply", "worktrees"),
-    "For clients": ("serve", "hook", "statusline"),
+    "For clients": ("serve", "token", "hook", "statusline"),
 }
 """Under which heading help lists a command; one that stands nowhere comes under "More"."""
 
@@ -267,6 +293,8 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "apply": ("apply latest", "apply latest --expect 4f2a91c0b3de"),
     "worktrees": ("worktrees", "worktrees prune"),
     "demo": ("demo", "demo --quick"),
+    "serve": ("serve", "serve --http", "serve --http 0.0.0.0:8765 --allow-host dispatch.example.com"),
+    "token": ("token add laptop", "token", "token remove laptop"),
 }
 """What one types, without the program's name; under "" for the whole."""
 

@@ -85,6 +85,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
     _pattern("jwt", "eyJ", rf"{_START}eyJ[\w-]{{8,}}\.eyJ[\w-]{{8,}}\.[\w-]*"),
     _pattern("url-password", "://", _URL_LOGIN),
     _pattern("authorization", "earer asic", r"\b(?i:bearer|basic)[ :]+(?P<secret>(?=\S{0,200}\d)[\w.~+/-]{16,}=*)"),
+    _pattern("dispatch-token", "dmcp_", rf"{_START}dmcp_[\w-]{{40,}}"),
     _pattern("anthropic-key", "sk-ant-", rf"{_START}sk-ant-[\w-]{{16,}}"),
     _pattern("openai-key", "sk-", rf"{_START}{_OPENAI_KEY}"),
     _pattern(

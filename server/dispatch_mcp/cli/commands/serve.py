@@ -1,4 +1,4 @@
-"""`dispatch-mcp serve`: the MCP server on stdio."""
+"""`dispatch-mcp serve`: the MCP server on stdio, or at an address of this machine."""
 
 from __future__ import annotations
 
@@ -32,8 +32,15 @@ EXIT_GRACE_S = 2.0
 """Seconds that a stopped server has for its lifespan to end, before the process ends itself."""
 
 
-def main(_options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
-    """Serves until the client closes stdin or a signal comes; returns the exit code."""
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
+    """Serves until the client closes stdin or a signal comes; returns the exit code.
+
+    Raises:
+        InputError: the address to serve at is none, or one that must not be served at.
+        ConfigError: nothing can listen there.
+    """
+    if options.http is not None:
+        return _over_http(options, setup)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a stray line then goes to stderr at once
     redactor = logs.to_stderr(setup, waits=False)
     for warning in setup.warnings:
@@ -41,6 +48,13 @@ def main(_options: argparse.Namespace, setup: configuration.LoadedSettings) -> i
     sys.setswitchinterval(SWITCH_S)
     anyio.run(_serve, setup, redactor)
     end_now()
+    return 0
+
+
+def _over_http(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
+    from dispatch_mcp.cli import http_service  # noqa: PLC0415  # a session on stdio needs no web server
+
+    http_service.main(options.http, options.allow_host, setup, loaders)
     return 0
 
 

@@ -1,0 +1,196 @@
+"""The MCP server at an address of this machine: both eras of the protocol, health, and who we are for A2A."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import anyio
+import uvicorn
+from mcp.server.mcpserver import MCPServer
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.web import http_guard
+
+PATH: Final = "/mcp"
+HOST, PORT = "127.0.0.1", 8765
+
+MAX_BODY: Final = 4 * 1024 * 1024
+"""Bytes of one request: a wave of forty reports with their handoffs is a few hundred thousand."""
+
+READY_S: Final = 2.0
+"""Seconds within which the state has to open for the server to call itself ready."""
+
+STOP_S: Final = 5
+"""Seconds that answers under way have when the server is stopped."""
+
+BACKLOG: Final = 100
+"""Connections that wait to be taken."""
+
+LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+
+_HOST = re.compile(r"(\[[0-9a-fA-F:]++\]|[\w.-]++)(?::\d{1,5})?", re.ASCII)
+
+# The guard is stricter than the SDK: `127.0.0.1:1.evil.example` is none of our names.
+_CHECKED_BEFORE = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen, and the names by which clients may reach it; port 0 is any free one."""
+
+    host: str = HOST
+    port: int = PORT
+    names: tuple[str, ...] = ()
+
+    @staticmethod
+    def parse(text: str, names: Sequence[str] = ()) -> Address:
+        """Returns the address that HOST:PORT, HOST or PORT says.
+
+        Raises:
+            InputError: it is no address, or other machines can reach it and no name is given that they may use.
+        """
+        host, _, port = text.rpartition(":") if ":" in text.rpartition("]")[2] else ("", "", text)
+        if not host and not port.isdecimal():
+            host, port = text, str(PORT)
+        host = host or HOST
+        if not port.isdecimal() or int(port) > 65_535:
+            raise errors.InputError(f"{text!r} is no address.", hint="Write HOST:PORT, such as 127.0.0.1:8765.")
+        if not _is_loopback(host) and not names:
+            raise errors.InputError(
+                f"{host!r} can be reached from other machines.",
+                hint="Name the host that they call with --allow-host, and put a proxy with TLS in front.",
+            )
+        return Address(host.strip("[]"), int(port), tuple(name.lower() for name in names))
+
+    def is_host(self, value: str) -> bool:
+        """Returns whether a client may name this host: one of ours at any port, or one that was allowed."""
+        match = _HOST.fullmatch(value)
+        return bool(match) and match[1].lower() in self._hosts
+
+    def is_origin(self, value: str) -> bool:
+        """Returns whether pages from there may send requests: this machine's own, and those of allowed names by TLS."""
+        scheme, _, host = value.partition("://")
+        match = _HOST.fullmatch(host)
+        name = match[1].lower() if match else ""
+        return (scheme == "http" and _is_loopback(name) and name in self._hosts) or (
+            scheme == "https" and name in self.names
+        )
+
+    @property
+    def _hosts(self) -> frozenset[str]:
+        return frozenset((*(LOOPBACK if _is_loopback(self.host) else ()), *self.names))
+
+    def listen(self) -> socket.socket:
+        """Returns the socket. Raises ConfigError when the address is taken or not this machine's."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((self.host, self.port))
+            # From here on clients wait instead of being turned away, while the rest of the server starts.
+            listener.listen(BACKLOG)
+        except OSError as trouble:
+            listener.close()
+            raise errors.ConfigError(
+                f"Nothing can listen on {self.host}:{self.port}: {trouble.strerror}.", hint="Name another address."
+            ) from None
+        return listener
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def application(
+    server: MCPServer[Any],
+    address: Address,
+    *,
+    owner: Callable[[str], str],
+    is_ready: Callable[[], Awaitable[object]],
+    card: dict[str, model.Json],
+) -> ASGIApp:
+    """Returns what answers HTTP requests.
+
+    `owner` returns whose token a token is; `is_ready` ends when the state is open, and raises when it cannot be;
+    `card` is what A2A clients read of the server.
+    """
+    protocol = server.streamable_http_app(
+        streamable_http_path=PATH, transport_security=_CHECKED_BEFORE, max_request_body_size=MAX_BODY
+    )
+
+    async def health(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(_request: Request) -> Response:
+        with anyio.move_on_after(READY_S):
+            try:
+                await is_ready()
+            except errors.DispatchError:
+                return JSONResponse({"status": "the state cannot be opened"}, 503)
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "the state is not open yet"}, 503)
+
+    async def agent_card(_request: Request) -> Response:
+        return JSONResponse(card)
+
+    def lifespan(_app: Starlette) -> AbstractAsyncContextManager[None]:
+        return server.session_manager.run()
+
+    routes = [
+        Route("/health", health),
+        Route("/ready", ready),
+        Route("/.well-known/agent-card.json", agent_card),
+        Mount("/", protocol),
+    ]
+    return http_guard.Guard(Starlette(routes=routes, lifespan=lifespan), owner, address)
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals alone: uvicorn's own sends itself each one again when everything has ended."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Handles none."""
+        yield
+
+
+async def serve(app: ASGIApp, listener: socket.socket) -> None:
+    """Serves until a signal comes; answers under way have STOP_S seconds then, and none after a second signal."""
+    # No access log: what a client asks for is its own affair, and nobody reads one on a laptop.
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_S,
+        lifespan="on",
+    )
+    server = _Server(config)
+    async with anyio.create_task_group() as group:
+        group.start_soon(_stop_on_signal, server)
+        await server.serve(sockets=[listener])
+        group.cancel_scope.cancel()
+
+
+async def _stop_on_signal(server: uvicorn.Server) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            server.force_exit = server.should_exit
+            server.should_exit = True

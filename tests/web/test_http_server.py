@@ -1,0 +1,188 @@
+"""Serving over HTTP: the address, both eras of the protocol, health, and a stop that lets answers end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import memory_client
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+
+from dispatch_mcp import errors
+from dispatch_mcp.mcp_server import server
+from dispatch_mcp.web import http_server
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = "dmcp_known"
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("127.0.0.1:9000", "127.0.0.1", 9000),
+        ("localhost:0", "localhost", 0),
+        ("9000", "127.0.0.1", 9000),
+        (":9000", "127.0.0.1", 9000),
+        ("127.0.0.5", "127.0.0.5", 8765),
+        ("localhost", "localhost", 8765),
+        ("[::1]:9000", "::1", 9000),
+        ("[::1]", "::1", 8765),
+    ],
+)
+def test_an_address_is_a_host_and_a_port_or_one_of_them(text: str, host: str, port: int) -> None:
+    address = http_server.Address.parse(text)
+    assert (address.host, address.port) == (host, port)
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:x", "127.0.0.1:70000", "127.0.0.1:-1", "localhost:", "127.0.0.1:8 "])
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(errors.InputError, match="is no address"):
+        http_server.Address.parse(text)
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0:8765", "192.168.1.4:80", "[::]:80", "example.com:80", "0.0.0.0"])
+def test_other_machines_reach_it_only_under_a_name_that_was_given(text: str) -> None:
+    with pytest.raises(errors.InputError, match="can be reached from other machines") as refusal:
+        http_server.Address.parse(text)
+    assert "--allow-host" in refusal.value.advice(str)
+    address = http_server.Address.parse(text, ["Dispatch.example.com"])
+    assert address.is_host("dispatch.example.com")
+    assert address.is_host("dispatch.example.com:443")
+    assert address.is_origin("https://dispatch.example.com")
+    for host in ("localhost", "127.0.0.1:8765", "other.example.com"):
+        assert not address.is_host(host)
+        assert not address.is_origin(f"http://{host}")
+    assert not address.is_origin("http://dispatch.example.com")
+
+
+async def no_trouble() -> None:
+    """The state is open."""
+
+
+def a_server(folder: Path) -> server.Server:
+    return memory_client.make_server(memory_client.settings(folder / "home", memory_client.repository(folder / "shop")))
+
+
+@pytest.fixture
+async def http(tmp_path: Path) -> AsyncGenerator[httpx2.AsyncClient]:
+    service = a_server(tmp_path)
+    app = http_server.application(
+        service,
+        http_server.Address(),
+        owner=lambda token: "laptop" if token == TOKEN else "",
+        is_ready=no_trouble,
+        card={"name": "dispatch-mcp"},
+    )
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    transport = httpx2.ASGITransport(app=app)
+    async with service.session_manager.run(), httpx2.AsyncClient(transport=transport, headers=headers) as client:
+        yield client
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_client_of_either_era_uses_the_tools(http: httpx2.AsyncClient, mode: Any) -> None:
+    transport = streamable_http_client("http://127.0.0.1:8765/mcp", http_client=http)
+    async with Client(transport, mode=mode) as client:
+        names = {tool.name for tool in (await client.list_tools()).tools}
+        route = await client.call_tool("route_task", {"task": "Fix the login form"})
+        handle = (await client.call_tool("plan_dag", {"tasks": [{"id": "a", "do": "Look"}]})).structured_content
+        assert handle is not None
+        run = await client.call_tool("dispatch", {"plan_id": handle["plan_id"], "worker": "host"})
+    assert {"route_task", "plan_dag", "dispatch", "report", "get_trace"} <= names
+    assert not route.is_error
+    assert run.structured_content is not None
+    assert run.structured_content["assignments"]
+
+
+async def test_a_body_that_is_too_large_is_refused(http: httpx2.AsyncClient) -> None:
+    body = b'{"jsonrpc": "2.0", "id": 1, "method": "ping", "x": "' + b"a" * http_server.MAX_BODY + b'"}'
+    headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    assert (await http.post("http://127.0.0.1:8765/mcp", content=body, headers=headers)).status_code == 413
+
+
+async def test_who_we_are_and_that_we_are_well_can_be_read(http: httpx2.AsyncClient) -> None:
+    answers = [await http.get(f"http://127.0.0.1{path}") for path in ("/health", "/ready")]
+    assert [(answer.status_code, answer.json()["status"]) for answer in answers] == [(200, "ok"), (200, "ready")]
+    card = await http.get("http://127.0.0.1/.well-known/agent-card.json")
+    assert card.json() == {"name": "dispatch-mcp"}
+
+
+async def test_a_state_that_cannot_be_opened_is_not_ready(tmp_path: Path) -> None:
+    async def trouble() -> None:
+        raise errors.StoreError("The disk is full.")
+
+    server = memory_client.make_server(
+        memory_client.settings(tmp_path / "home", memory_client.repository(tmp_path / "shop"))
+    )
+    app = http_server.application(server, http_server.Address(), owner=str, is_ready=trouble, card={})
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app)) as client:
+        answer = await client.get("http://localhost/ready")
+    assert (answer.status_code, answer.json()) == (503, {"status": "the state cannot be opened"})
+
+
+def test_an_address_that_is_taken_is_named() -> None:
+    with http_server.Address(port=0).listen() as listener:
+        listener.listen()
+        port = listener.getsockname()[1]
+        with pytest.raises(errors.ConfigError, match=f"Nothing can listen on 127.0.0.1:{port}"):
+            http_server.Address(port=port).listen()
+
+
+class Served:
+    """A real server of its own process, with the address and the token that it printed."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        assert process.stderr is not None
+        text = ""
+        while not (token := re.search(r"^dmcp_\S+$", text, re.MULTILINE)):
+            line = process.stderr.readline()
+            assert line, text
+            text += line
+        self.token: str = token[0]
+        [self.url] = re.findall(r"http://\S+/mcp", text)
+
+
+@contextmanager
+def served(home: Path, workspace: Path) -> Generator[Served]:
+    command = [sys.executable, "-m", "dispatch_mcp", "serve", "--http", "127.0.0.1:0"]
+    env = {**os.environ, "DISPATCH_MCP_HOME": str(home)}
+    process = subprocess.Popen(command, cwd=workspace, env=env, stderr=subprocess.PIPE, text=True)
+    try:
+        yield Served(process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_of_its_own_process_is_used_and_stopped(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "shop").mkdir()
+
+    async def use(process: Served) -> None:
+        headers = {"Authorization": f"Bearer {process.token}"}
+        async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
+            async with Client(streamable_http_client(process.url, http_client=http)) as client:
+                assert not (await client.call_tool("get_trace", {})).is_error
+            card = (await http.get(process.url.replace("/mcp", "/.well-known/agent-card.json"))).json()
+            assert card["supportedInterfaces"][0]["url"] == process.url
+
+    with served(tmp_path / "home", tmp_path / "shop") as running:
+        anyio.run(use, running)
+        running.process.send_signal(number)
+        _, rest = running.process.communicate(timeout=60)
+        assert running.process.returncode == 0
+        assert running.token not in rest
+    assert {path.stat().st_mode & 0o077 for path in (tmp_path / "home").rglob("*")} == {0}
