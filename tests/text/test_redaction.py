@@ -31,6 +31,7 @@ def key_block(pick: random.Random) -> str:
 
 # Put together at run time, so that no scanner takes this file for a leak.
 SHAPES: dict[str, Callable[[random.Random], str]] = {
+    "dispatch-token": lambda pick: "dmcp_" + made(pick, ALNUM + "-_", 43),
     "anthropic-key": lambda pick: "sk-" + "ant-api03-" + made(pick, ALNUM + "-_", 80),
     "openai-key": lambda pick: "sk-" + "proj-" + made(pick, ALNUM, 48),
     "github-token": lambda pick: "ghp" + "_" + made(pick, ALNUM, 36),

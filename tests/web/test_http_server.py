@@ -18,9 +18,9 @@ import memory_client
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server.mcpserver import MCPServer
 
 from dispatch_mcp import errors
-from dispatch_mcp.mcp_server import server
 from dispatch_mcp.web import http_server
 
 pytestmark = pytest.mark.anyio
@@ -71,7 +71,7 @@ async def no_trouble() -> None:
     """The state is open."""
 
 
-def a_server(folder: Path) -> server.Server:
+def a_server(folder: Path) -> MCPServer[Any]:
     return memory_client.make_server(memory_client.settings(folder / "home", memory_client.repository(folder / "shop")))
 
 
