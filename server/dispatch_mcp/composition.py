@@ -28,7 +28,7 @@ from dispatch_mcp.model import Task, WorkerKind, ports, records, short_ids, tran
 from dispatch_mcp.review import council_decision, review_scope
 from dispatch_mcp.routing import confidence, router
 from dispatch_mcp.runs import budget
-from dispatch_mcp.service import checkouts, dispatcher, planner, review_subjects, route_memory
+from dispatch_mcp.service import checkouts, dispatcher, plan_proposals, review_subjects, route_memory
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import redaction
 from dispatch_mcp.workers import host, receipt_verifier, workspace_snapshot
@@ -74,9 +74,9 @@ def trusts(settings: configuration.Settings, workspace: str) -> bool:
     return any(real.is_relative_to(os.path.realpath(folder)) for folder in settings.trusted_repositories)
 
 
-def rules(settings: configuration.Settings) -> planner.Rules:
+def rules(settings: configuration.Settings) -> plan_proposals.Rules:
     """Returns what the settings decide for every call."""
-    return planner.Rules(
+    return plan_proposals.Rules(
         workspace=str(settings.workspace),
         max_parallel=settings.max_parallel,
         lease_s=settings.lease_minutes * 60.0,

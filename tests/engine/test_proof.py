@@ -17,7 +17,7 @@ from dispatch_mcp.engine import attempt_driver, attempt_services, executor
 from dispatch_mcp.git import git_process
 from dispatch_mcp.model import WorkerKind, ports, work_order
 from dispatch_mcp.process import allowlist, child_environment
-from dispatch_mcp.service import dispatcher, planner
+from dispatch_mcp.service import dispatcher, plan_proposals
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import command, host, receipt_verifier, scripted, workspace_snapshot
 
@@ -60,7 +60,7 @@ async def opened(shop: Path, clock: dispatcher_setup.Clock | None = None) -> Asy
         app = dispatcher.Dispatcher(
             store=store,
             engine=engine,
-            rules=planner.Rules(workspace=str(shop)),
+            rules=plan_proposals.Rules(workspace=str(shop)),
             catalog=lambda: catalog.EMPTY,
             assign=host.assignment,
             clock=clock,

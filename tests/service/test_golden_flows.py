@@ -15,7 +15,7 @@ import pytest
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import executor
 from dispatch_mcp.model import WorkerKind
-from dispatch_mcp.service import dispatcher, planner
+from dispatch_mcp.service import dispatcher, plan_proposals
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import host, scripted
 
@@ -61,7 +61,7 @@ async def opened(home: Path, glass: Hourglass) -> AsyncGenerator[dispatcher_setu
         app = dispatcher.Dispatcher(
             store=store,
             engine=engine,
-            rules=planner.Rules(workspace=str(home.parent)),
+            rules=plan_proposals.Rules(workspace=str(home.parent)),
             catalog=lambda: catalog.EMPTY,
             assign=host.assignment,
             clock=clock,

@@ -18,7 +18,7 @@ from dispatch_mcp.agents import catalog, loader
 from dispatch_mcp.engine import executor, order_builder, task_kinds
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order, worker_choice
 from dispatch_mcp.review import review_scope, review_tasks
-from dispatch_mcp.service import dispatcher, planner, review_answers, review_subjects, reviews
+from dispatch_mcp.service import dispatcher, plan_proposals, review_answers, review_subjects, reviews
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import host, scripted
 
@@ -126,7 +126,7 @@ async def opened(home: Path, answers: dict[str, Any] | None = None, **means: Any
         app = dispatcher.Dispatcher(
             store=store,
             engine=engine,
-            rules=planner.Rules(workspace=str(home.parent), review_policy="off"),
+            rules=plan_proposals.Rules(workspace=str(home.parent), review_policy="off"),
             catalog=shipped,
             assign=host.assignment,
             available_workers=worker_choice.AvailableWorkers(key=True),

@@ -16,7 +16,7 @@ from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import artifacts, attempt_services, executor, order_builder
 from dispatch_mcp.model import AttemptState, WorkerKind, assignments, ports, records, work_order
 from dispatch_mcp.planning import plan_documents
-from dispatch_mcp.service import answers, dispatcher, planner
+from dispatch_mcp.service import answers, dispatcher, plan_proposals
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import host, scripted
 
@@ -131,7 +131,7 @@ async def opened(
         **(models or {}),
     }
     agents: Callable[[], catalog.Catalog] = more.pop("catalog", lambda: catalog.EMPTY)
-    rules = planner.Rules(workspace=str(home.parent), lease_s=LEASE_S, **more.pop("rules", {}))
+    rules = plan_proposals.Rules(workspace=str(home.parent), lease_s=LEASE_S, **more.pop("rules", {}))
     async with (
         sqlite_store.open_store(home, clock=clock, price=rules.price) as store,
         executor.open_engine(

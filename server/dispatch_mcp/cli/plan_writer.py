@@ -10,7 +10,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.model import WorkerKind, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import plan_documents
-from dispatch_mcp.service import dispatcher, planner
+from dispatch_mcp.service import dispatcher, plan_proposals
 from dispatch_mcp.text import damaged_json, json_types
 
 LEAD: Final = "orch-planner"
@@ -31,7 +31,7 @@ class PlanWriter:
     app: dispatcher.Dispatcher
     worker: WorkerKind
 
-    async def write(self, request: str, *, roster: str = "") -> planner.PlanProposal:
+    async def write(self, request: str, *, roster: str = "") -> plan_proposals.PlanProposal:
         """Returns the plan that the lead has written, checked, assigned, scheduled and stored.
 
         It is asked once more when its first plan has problems. Its tasks are routed in `roster` if one is named.

@@ -12,7 +12,6 @@ from dispatch_mcp.engine import council_rounds, executor, run_view
 from dispatch_mcp.model import WorkerKind, merge_offer, ports, records, short_ids, transitions, worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import agent_choice
-from dispatch_mcp.process import computation
 from dispatch_mcp.routing import router
 from dispatch_mcp.service import (
     answers,
@@ -21,8 +20,8 @@ from dispatch_mcp.service import (
     host_assignments,
     host_reports,
     messaging,
+    plan_proposals,
     planner,
-    report_acceptance,
     review_subjects,
     reviews,
     route_memory,
@@ -55,7 +54,7 @@ class Dispatcher:
 
     store: sqlite_store.Store
     engine: executor.EmbeddedEngine
-    rules: planner.Rules
+    rules: plan_proposals.Rules
     catalog: Callable[[], catalog.Catalog]
     assign: host_assignments.Assign
     installed: Callable[[], Collection[str]] = frozenset
@@ -177,12 +176,10 @@ class Dispatcher:
         Raises:
             InputError: no entry can be read.
         """
-        view = await self.handles.run(run_id)
-        entries = await computation.apart(host_reports.read_entries, raw, view.rows)
-        accepting = report_acceptance.Reporting(
+        accepting = host_reports.Reporting(
             self.store, self.engine, self.contact, self.redact, self.rules.price, self.plans.learn
         )
-        return await accepting.accept(view, entries)
+        return await accepting.accept(await self.handles.run(run_id), raw)
 
     async def trace(
         self,

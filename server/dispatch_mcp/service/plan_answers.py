@@ -12,10 +12,10 @@ from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import flowchart as diagrams
 from dispatch_mcp.planning import limits, plan_checks, proof_proposals
 from dispatch_mcp.planning.drafts import plan_offer
-from dispatch_mcp.service import planner
+from dispatch_mcp.service import plan_proposals
 
 
-def plan_answer(proposal: planner.PlanProposal, words: Words, *, diagram: bool) -> dict[str, model.Json]:
+def plan_answer(proposal: plan_proposals.PlanProposal, words: Words, *, diagram: bool) -> dict[str, model.Json]:
     """Returns what planning decided, without the input (docs/rules.md#plan-answers).
 
     What nobody asked for stands first, with the way to refuse it in an interface's `words`. Of the input only the parts
@@ -48,12 +48,12 @@ def _without_seats(schedule: Mapping[str, model.Json], seats: Collection[str]) -
     return {**schedule, "waves": [wave for wave in waves if wave], "critical_path": path}
 
 
-def _added(proposal: planner.PlanProposal, words: Words) -> dict[str, model.Json]:
+def _added(proposal: plan_proposals.PlanProposal, words: Words) -> dict[str, model.Json]:
     """Returns what was added and how to refuse it; a council is one thing, whoever sits in it."""
     return {"added": {**reasons(proposal)}, "refuse": words(refusal_step(proposal))} if proposal.additions else {}
 
 
-def reasons(proposal: planner.PlanProposal) -> dict[str, str]:
+def reasons(proposal: plan_proposals.PlanProposal) -> dict[str, str]:
     """Returns why each thing was added, by its task; a council is one, with its seats counted."""
     seats = _seats(proposal)
     by_task = {task_id: why for task_id, why in proposal.additions.items() if task_id not in seats}
@@ -63,18 +63,18 @@ def reasons(proposal: planner.PlanProposal) -> dict[str, str]:
     return by_task
 
 
-def _seats(proposal: planner.PlanProposal) -> set[str]:
+def _seats(proposal: plan_proposals.PlanProposal) -> set[str]:
     """Returns the reviews that go with the council that joins them."""
     return {seat_id for task in proposal.plan.tasks for seat_id in task.joins}
 
 
-def refusal_step(proposal: planner.PlanProposal) -> NextStep:
+def refusal_step(proposal: plan_proposals.PlanProposal) -> NextStep:
     """Returns how to do without what was added: it is taken out, or agents are named where a decision stands for them.
 
     A person's decision of a pattern can be taken out until a run has begun.
     """
     by_route = {task.id for task in proposal.plan.tasks if _is_gate(task) and task.id in proposal.additions}
-    by_route -= {task_id for task_id, why in proposal.additions.items() if why.startswith(planner.PATTERN)}
+    by_route -= {task_id for task_id, why in proposal.additions.items() if why.startswith(plan_proposals.PATTERN)}
     kept_ids = by_route | _seats(proposal)
     removable = tuple(task_id for task_id in proposal.additions if task_id not in kept_ids)
     advice = "To do without the decision, name an agent for what waits for it." if by_route else ""
@@ -86,7 +86,7 @@ def _is_gate(task: model.Task) -> bool:
     return task.worker is model.WorkerKind.HUMAN
 
 
-def _decided(proposal: planner.PlanProposal) -> Mapping[str, Mapping[str, model.Json]]:
+def _decided(proposal: plan_proposals.PlanProposal) -> Mapping[str, Mapping[str, model.Json]]:
     goals = {task_id: {"do": do} for task_id, do in proposal.goals.items()}
     ids = dict.fromkeys([*goals, *proposal.decided])
     return {task_id: {**goals.get(task_id, {}), **proposal.decided.get(task_id, {})} for task_id in ids}

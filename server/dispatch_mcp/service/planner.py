@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
 
 import anyio.to_thread
 
@@ -17,81 +16,28 @@ from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import project_files
 from dispatch_mcp.context.documents import declared_files
 from dispatch_mcp.model import TaskState, bounds, digests, ports, problems, records, short_ids
-from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import (
     agent_choice,
     edit_rules,
     forecast,
-    plan_advice,
     plan_checks,
     plan_documents,
     plan_edits,
     proof_proposals,
-    review_rules,
     typed_inputs,
 )
 from dispatch_mcp.planning.drafts import pattern_graphs, patterns, plan_offer
-from dispatch_mcp.process import allowlist, computation
-from dispatch_mcp.review import reviewer_selection
-from dispatch_mcp.routing import confidence, learning, router
-from dispatch_mcp.runs import prompt_lint
-from dispatch_mcp.service import handles, route_memory
+from dispatch_mcp.process import computation
+from dispatch_mcp.routing import learning, router
+from dispatch_mcp.service import handles, plan_proposals, route_memory
 from dispatch_mcp.store import sqlite_store
 
-BANDS = confidence.Bands()
-NO_CEILINGS = model.Limits()
-NO_COMMANDS = allowlist.AllowList()
 MAX_OPEN_RUNS = 1_000
 
 
 def new_id() -> str:
     """Returns a random 128-bit id as 32 hex characters."""
     return secrets.token_hex(16)
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the configuration decides for every call; `workspace` is an absolute path, the lease is in seconds.
-
-    `ceilings` are the most that a run may be given, `price` is what forecasts and reports are priced by, `allow_list`
-    what the server may start, and `how_to_allow` what the user writes for a command that it may not. `reviews` says
-    what is reviewed, and `review_rounds` how often a review of it may judge.
-    """
-
-    workspace: str
-    max_parallel: int = 5
-    lease_s: float = 1800.0
-    depth: int = 0
-    depth_limit: int = 2
-    bands: confidence.Bands = BANDS
-    review_policy: review_rules.Policy = "standard"
-    reviews: review_rules.Scope = "end"
-    review_rounds: int = 3
-    ceilings: model.Limits = NO_CEILINGS
-    price: forecast.Price = forecast.no_price
-    allow_list: allowlist.AllowList = NO_COMMANDS
-    how_to_allow: Callable[[Sequence[str]], str] = lambda _argv: ""
-
-
-PATTERN: Final = "pattern "
-"""How the reason of an added task begins that a pattern has."""
-
-
-class PlanProposal(NamedTuple):
-    """A stored plan, its schedule, and what was decided for each task that did not say: agent, model, confidence.
-
-    `changes` says what an edit did (`replan.changes`); the schedule of an edited plan is of what has not ended.
-    `proofs` are acceptance that its tasks could be given. `additions` are the tasks that nobody sent, each with its
-    reason; `goals` are those that were made of parts, in the words that they were sent in.
-    """
-
-    plan: model.Plan
-    prepared: plan_checks.ScheduledPlan
-    decided: Mapping[str, Mapping[str, model.Json]]
-    changes: Mapping[str, model.Json] = {}
-    proofs: proof_proposals.Proposals = proof_proposals.Proposals()
-    additions: Mapping[str, str] = {}
-    goals: Mapping[str, str] = {}
 
 
 Clean = Callable[[str, Sequence[model.Task]], tuple[str, Sequence[model.Task]]]
@@ -112,7 +58,7 @@ class Planner:
     """
 
     store: sqlite_store.Store
-    rules: Rules
+    rules: plan_proposals.Rules
     catalog: Callable[[], catalog.Catalog]
     principal: str = records.LOCAL
     clock: Callable[[], float] = time.time
@@ -164,7 +110,7 @@ class Planner:
     def _pattern(self, name: str) -> str:
         """Returns a pattern's own name. Raises PlanRejected if there is none of that name; an empty one stays empty."""
         shape = patterns.shape(name) if name else None
-        refuse(pattern_graphs.problems_of(name, ()) if name and shape is None else [])
+        plan_proposals.refuse(pattern_graphs.problems_of(name, ()) if name and shape is None else [])
         return shape.name if shape else ""
 
     async def plan_parts(
@@ -177,19 +123,19 @@ class Planner:
         max_parallel: int | None = None,
         on_conflict: model.Conflict = "serialize",
         roster: str = "",
-    ) -> PlanProposal:
+    ) -> plan_proposals.PlanProposal:
         """Does what `plan` does with the graph of a pattern around the caller's own words.
 
         Raises:
             PlanRejected: with every problem at once; nothing is stored.
             UnknownHandle: there is no such roster.
         """
-        refuse(pattern_graphs.problems_of(pattern, parts))
+        plan_proposals.refuse(pattern_graphs.problems_of(pattern, parts))
         graph, agents = pattern_graphs.build(pattern, parts), self._agents(roster)
         reading = plan_documents.read_tasks([self._like_another(task, graph, agents) for task in graph.tasks])
         faults = await computation.apart(self.check, reading)
-        refuse([fault.model_copy(update={"where": graph.place(fault.where)}) for fault in faults])
-        additions = {task_id: f"{PATTERN}{name}" for task_id, name in graph.additions.items()}
+        plan_proposals.refuse([fault.model_copy(update={"where": graph.place(fault.where)}) for fault in faults])
+        additions = {task_id: f"{plan_proposals.PATTERN}{name}" for task_id, name in graph.additions.items()}
         frame = self._frame(plan_documents.Document(reading, max_parallel), on_conflict)
         words = {"request": request, "title": title, "pattern": self._pattern(pattern), "roster": roster}
         proposal = await self._planned(reading, frame.model_copy(update={**words, "additions": additions}))
@@ -216,7 +162,7 @@ class Planner:
         on_conflict: model.Conflict = "serialize",
         pattern: str = "",
         roster: str = "",
-    ) -> PlanProposal:
+    ) -> plan_proposals.PlanProposal:
         """Checks, assigns, schedules and stores version 1 of a plan of tasks as a model sends them.
 
         It is called `title`, or after the first words of the request or of its first task.
@@ -239,7 +185,7 @@ class Planner:
         plan_id: str = "",
         pattern: str = "",
         roster: str = "",
-    ) -> PlanProposal:
+    ) -> plan_proposals.PlanProposal:
         """Does what `plan` does with a document that has been read.
 
         The number of its id is `plan_id`, or a new one.
@@ -249,7 +195,7 @@ class Planner:
             UnknownHandle: there is no such roster.
         """
         self._agents(roster)
-        refuse(await computation.apart(self.check, document.reading))
+        plan_proposals.refuse(await computation.apart(self.check, document.reading))
         words = {"request": request, "title": title, "pattern": self._pattern(pattern), "roster": roster}
         frame = self._frame(document, on_conflict, plan_id).model_copy(update=words)
         return await self._planned(document.reading, frame)
@@ -265,7 +211,7 @@ class Planner:
             timeout_s=document.timeout_s,
         )
 
-    async def _planned(self, reading: plan_documents.Reading, frame: model.Plan) -> PlanProposal:
+    async def _planned(self, reading: plan_documents.Reading, frame: model.Plan) -> plan_proposals.PlanProposal:
         """Does the rest of what `plan` does with tasks that have been checked."""
         if self.memory:
             await self.memory.refresh()
@@ -282,7 +228,7 @@ class Planner:
         on_conflict: model.Conflict = "serialize",
         title: str = "",
         roster: str = "",
-    ) -> PlanProposal:
+    ) -> plan_proposals.PlanProposal:
         """Does what `plan` does with a document, under a name made of its content: the same one is the same plan.
 
         What was planned before is found again as it was, also after edits.
@@ -293,7 +239,7 @@ class Planner:
         """
         reading, rules = document.reading, self.rules
         self._agents(roster)
-        refuse(await computation.apart(self.check, reading))
+        plan_proposals.refuse(await computation.apart(self.check, reading))
         tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in reading.tasks]
         routing = filter(None, [roster, "model" if self.chooser else ""])
         settings = [rules.workspace, document.max_parallel, document.timeout_s, on_conflict, *routing]
@@ -303,14 +249,15 @@ class Planner:
         except errors.UnknownHandle:
             frame = self._frame(document, on_conflict, plan_id).model_copy(update={"title": title, "roster": roster})
             return await self._planned(reading, frame)
-        schedule = await computation.apart(
-            plan_checks.prepare, plan.tasks, max_parallel=plan.max_parallel, workspace=plan.workspace
-        )
         runners = await self._runners()
-        proofs = await computation.apart(proof_proposals.propose, plan.tasks, runners, rules.allow_list)
-        return PlanProposal(
-            plan, schedule, agent_choice.additions(plan.tasks, reading.tasks), proofs=proofs, additions=plan.additions
-        )
+
+        def as_it_was() -> plan_proposals.PlanProposal:
+            schedule = plan_checks.prepare(plan.tasks, max_parallel=plan.max_parallel, workspace=plan.workspace)
+            proofs = proof_proposals.propose(plan.tasks, runners, rules.allow_list)
+            choices = agent_choice.additions(plan.tasks, reading.tasks)
+            return plan_proposals.PlanProposal(plan, schedule, choices, proofs=proofs, additions=plan.additions)
+
+        return await computation.apart(as_it_was)
 
     def check(self, reading: plan_documents.Reading) -> list[problems.Problem]:
         """Returns everything that is wrong with a document's tasks."""
@@ -325,7 +272,7 @@ class Planner:
         *,
         roster: str = "",
         agentless: Collection[str] = (),
-    ) -> PlanProposal:
+    ) -> plan_proposals.PlanProposal:
         """Stores the next version of a plan, and lets its open runs go on with it; all edits or none.
 
         Tasks without an agent are routed in `roster`, or in the plan's own if none is named; those in `agentless` lose
@@ -344,40 +291,54 @@ class Planner:
         open_runs = await self._open_runs(plan_id)
         runs = [[records.row_of(task) for task in await self.store.tasks(run.id)] for run in open_runs]
         review_rows = [] if runs else await self.handles.failed_reviews(plan_id)
-        standing = await computation.apart(plan_edits.standing, runs)
-        base = await computation.apart(edit_rules.bare, plan.tasks, plan.added_edges, standing.fixed)
         runners = await self._runners()
 
-        def propose(task: model.Task) -> tuple[str, ...]:
-            is_fixed = task.id in standing.fixed
-            return () if is_fixed else proof_proposals.proposal_for(task, runners, self.rules.allow_list)[0]
-
-        tasks, faults = await computation.apart(plan_edits.apply, base, edits, propose)
-        tasks = [task.model_copy(update={"agent": None}) if task.id in agentless else task for task in tasks]
-        extras = () if runs else [name for name, why in plan.additions.items() if why.startswith(PATTERN)]
-
-        def objections() -> list[problems.Problem]:
+        def edited() -> tuple[plan_edits.Standing, list[model.Task]]:
+            standing = plan_edits.standing(runs)
+            base = edit_rules.bare(plan.tasks, plan.added_edges, standing.fixed)
+            tasks = self._edited(base, edits, standing, runners)
+            tasks = [task.model_copy(update={"agent": None}) if task.id in agentless else task for task in tasks]
+            extras = (
+                () if runs else [name for name, why in plan.additions.items() if why.startswith(plan_proposals.PATTERN)]
+            )
             of_runs = (edit_rules.refusals(base, tasks, rows, extras=extras) for rows in (runs or [review_rows]))
-            return [*self._check(tasks), *dict.fromkeys(itertools.chain.from_iterable(of_runs))]
+            plan_proposals.refuse([*self._check(tasks), *dict.fromkeys(itertools.chain.from_iterable(of_runs))])
+            return standing, tasks
 
-        refuse(faults or await computation.apart(objections))
+        standing, tasks = await computation.apart(edited)
         for run in open_runs:
             refuse_tasks(run.limits, len(tasks))
         frame = plan.model_copy(
             update={"version": plan.version + 1, "added_edges": (), "roster": roster or plan.roster}
         )
-        self._agents(frame.roster)
         next_version = await self._prepared(frame, tasks, [], runners, standing)
-        await self.learn(await computation.apart(route_memory.lessons_of_edits, plan.tasks, tasks, self.clock()))
-        ready = {row.id for rows in runs for row in rows if row.state in (TaskState.READY, TaskState.RUNNING)}
-        changes = await computation.apart(
-            plan_edits.changes,
-            *(plan, next_version.plan, edits),
-            schedule=next_version.prepared,
-            ready=ready,
-            stand=standing,
-        )
+
+        def consequences() -> tuple[list[learning.Lesson], Mapping[str, model.Json]]:
+            ready = {row.id for rows in runs for row in rows if row.state in (TaskState.READY, TaskState.RUNNING)}
+            schedule = next_version.prepared
+            changes = plan_edits.changes(plan, next_version.plan, edits, schedule=schedule, ready=ready, stand=standing)
+            return route_memory.lessons_of_edits(plan.tasks, tasks, self.clock()), changes
+
+        lessons, changes = await computation.apart(consequences)
+        await self.learn(lessons)
         return next_version._replace(changes=changes)
+
+    def _edited(
+        self,
+        base: Sequence[model.Task],
+        edits: Sequence[Mapping[str, model.Json]],
+        standing: plan_edits.Standing,
+        runners: Sequence[proof_proposals.Runner],
+    ) -> list[model.Task]:
+        """Returns what edits make of tasks. Raises PlanRejected with every problem of the edits themselves."""
+
+        def propose(task: model.Task) -> tuple[str, ...]:
+            is_fixed = task.id in standing.fixed
+            return () if is_fixed else proof_proposals.proposal_for(task, runners, self.rules.allow_list)[0]
+
+        tasks, faults = plan_edits.apply(base, edits, propose)
+        plan_proposals.refuse(faults)
+        return tasks
 
     async def route_in(self, plan_id: str, roster: str) -> None:
         """Routes the tasks of a plan that no specialist has in a roster, if they were not; its next version keeps that.
@@ -428,70 +389,51 @@ class Planner:
         notes: Sequence[problems.Notice],
         runners: Sequence[proof_proposals.Runner],
         standing: plan_edits.Standing = plan_edits.NOTHING_BEGUN,
-    ) -> PlanProposal:
+    ) -> plan_proposals.PlanProposal:
         """Assigns and schedules checked tasks and stores them as the frame's version; `runners` run its tests."""
+        frame, tasks = await self._cleaned(frame, tasks_read, standing.fixed)
+        situation = await self._situation(frame, tasks, standing.fixed, runners)
+        proposal = await computation.apart(situation.proposal, frame, tasks, notes, standing)
+        if proposal.plan.version == 1:
+            await self.store.save_plan(proposal.plan, self.principal)
+        else:
+            await self._revise(proposal.plan)
+        return proposal
+
+    async def _cleaned(
+        self, frame: model.Plan, tasks: Sequence[model.Task], final_ids: Collection[str]
+    ) -> tuple[model.Plan, list[model.Task]]:
+        """Returns a plan's frame, named, and its tasks, all without secrets; tasks that are final stay as they are."""
         request, safe = await computation.apart(
-            self.clean, frame.request, [task for task in tasks_read if task.id not in standing.fixed]
+            self.clean, frame.request, [task for task in tasks if task.id not in final_ids]
         )
         frame = frame.model_copy(update={"request": request, "title": self.clean(frame.title, ())[0]})
-        frame = await self.handles.named(frame, safe)
         by_id = {task.id: task for task in safe}
-        tasks_read = [by_id.get(task.id, task) for task in tasks_read]
-        picks = await self._picks(frame.roster, tasks_read, standing.fixed)
-        frame = frame.model_copy(update={"routing_usage": picks.with_earlier(frame.routing_usage)})
-        whole = await computation.apart(self._assigned, frame, tasks_read, standing, picks.agents)
-        assignment, with_reviews, rest = whole
-        past = forecast.Past(await self.store.samples(self.principal))
-        schedule = await computation.apart(
-            plan_checks.prepare,
-            rest.tasks,
-            max_parallel=frame.max_parallel,
-            on_conflict=frame.on_conflict,
-            durations=past.durations(rest.tasks),
-            workspace=frame.workspace,
+        return await self.handles.named(frame, safe), [by_id.get(task.id, task) for task in tasks]
+
+    async def _situation(
+        self,
+        frame: model.Plan,
+        tasks: Sequence[model.Task],
+        final_ids: Collection[str],
+        runners: Sequence[proof_proposals.Runner],
+    ) -> plan_proposals.Situation:
+        """Returns what there is to know before tasks are assigned and scheduled."""
+        choice, picks = self._agent_choice(frame.roster), agent_choice.NO_CHOICES
+        if self.chooser is not None:
+            questions = await computation.apart(choice.questions, tasks, final_ids)
+            picks = await self.chooser(questions) if questions else picks
+        paths = {path for task in tasks for path in task.files}
+        return plan_proposals.Situation(
+            self.rules,
+            self.catalog(),
+            choice,
+            picks,
+            runners,
+            forecast.Past(await self.store.samples(self.principal)),
+            await self.inner_folders(frame.workspace, paths) if self.inner_folders and paths else (),
+            await anyio.to_thread.run_sync(declared_files.notices, frame.workspace, tasks),
         )
-        refuse(schedule.problems)
-        edges = (*rest.edges, *schedule.added_edges)
-        tasks = rest.merged(with_reviews.tasks, schedule.tasks)
-        additions = {**frame.additions, **with_reviews.added}
-        additions = {task.id: additions[task.id] for task in tasks if task.id in additions}
-        plan = frame.model_copy(update={"tasks": tasks, "added_edges": edges, "additions": additions})
-        plan = plan.model_copy(update={"forecast": await self._forecast(schedule, plan.max_parallel, past)})
-        if plan.version == 1:
-            await self.store.save_plan(plan, self.principal)
-        else:
-            await self._revise(plan)
-        paths = {path for task in tasks_read for path in task.files}
-        inner_folders = await self.inner_folders(frame.workspace, paths) if self.inner_folders and paths else ()
-        near_files = await anyio.to_thread.run_sync(declared_files.notices, frame.workspace, tasks_read)
-
-        news = plan.additions if plan.version == 1 else with_reviews.added
-
-        def proposal() -> PlanProposal:
-            outlook = schedule.with_notices(
-                [
-                    *notes,
-                    *near_files,
-                    *assignment.notices,
-                    *with_reviews.notices,
-                    *prompt_lint.lint_tasks(tasks_read),
-                    *proof_proposals.refused_commands(rest.tasks, self.rules.allow_list, self.rules.how_to_allow),
-                    *plan_advice.of_inner_folders(tasks_read, inner_folders, frame.workspace),
-                ]
-            )
-            proofs = proof_proposals.propose(rest.tasks, runners, self.rules.allow_list)
-            return PlanProposal(plan, outlook, assignment.choices, proofs=proofs, additions=news)
-
-        return await computation.apart(proposal)
-
-    async def _picks(
-        self, roster: str, tasks: Sequence[model.Task], pinned_ids: Collection[str]
-    ) -> agent_choice.Choices:
-        """Returns the agents that a model chooses for tasks whose route is not sure; nothing where no model does."""
-        if self.chooser is None:
-            return agent_choice.NO_CHOICES
-        questions = await computation.apart(self._agent_choice(roster).questions, tasks, pinned_ids)
-        return await self.chooser(questions) if questions else agent_choice.NO_CHOICES
 
     def _agent_choice(self, roster: str) -> agent_choice.AgentChoice:
         return agent_choice.AgentChoice(
@@ -503,32 +445,10 @@ class Planner:
             every_strategy=self.rules.review_policy == "strict",
         )
 
-    def _assigned(
-        self,
-        frame: model.Plan,
-        tasks: Sequence[model.Task],
-        standing: plan_edits.Standing,
-        picks: Mapping[str, str],
-    ) -> tuple[agent_choice.Assignment, review_rules.Reviewed, plan_edits.Rest]:
-        """Returns who does checked tasks, with the reviews that follow from it, and what of them is left to do."""
-        judging = review_rules.with_reviewers(tasks, reviewer_selection.names(self.catalog()))
-        assignment = self._agent_choice(frame.roster).assign(judging, standing.fixed, picks)
-        with_reviews = review_rules.with_reviews(
-            assignment.tasks, assignment.strategies, self._review_rules(standing.fixed, frame.tasks)
-        )
-        return assignment, with_reviews, plan_edits.rest(with_reviews.tasks, standing, frame.workspace)
-
     async def _runners(self) -> tuple[proof_proposals.Runner, ...]:
         """Returns what runs the tests of the workspace, as it is now."""
         files = await anyio.to_thread.run_sync(project_files.read, self.rules.workspace)
         return proof_proposals.runners_of(files)
-
-    async def _forecast(
-        self, schedule: plan_checks.ScheduledPlan, workers: int, past: forecast.Past
-    ) -> dict[str, model.Json]:
-        """Returns what is left to do is expected to use; in a thread, as the price list takes long to load."""
-        estimate = await anyio.to_thread.run_sync(forecast.of_plan, schedule, workers, past, self.rules.price)
-        return estimate.answer()
 
     async def _revise(self, plan: model.Plan) -> None:
         """Stores the next version. Raises StaleVersion that says what changed, also when somebody was faster."""
@@ -556,29 +476,6 @@ class Planner:
     def without_additions(self) -> Planner:
         """Returns a planner that adds nothing to the tasks that it is given."""
         return replace(self, rules=replace(self.rules, review_policy="off", reviews="none"))
-
-    def _review_rules(self, pinned_ids: Collection[str], earlier: Sequence[model.Task]) -> review_rules.Rules:
-        rules = self.rules
-        return review_rules.Rules(
-            rules.review_policy,
-            rules.reviews,
-            rules.review_rounds,
-            functools.partial(agent_choice.reviewer, self.catalog()),
-            functools.partial(agent_choice.council, self.catalog()),
-            advocate=reviewer_selection.pool(self.catalog()).advocate_name,
-            final_ids=frozenset(pinned_ids),
-            earlier=earlier,
-        )
-
-
-def refuse(faults: Sequence[problems.Problem]) -> None:
-    """Raises PlanRejected when there are problems."""
-    if faults:
-        raise errors.PlanRejected(
-            f"The plan has {len(faults)} problem{'s' if len(faults) > 1 else ''}; nothing was stored.",
-            hint=NextStep(StepKind.CORRECT_PLAN),
-            problems=tuple(faults),
-        )
 
 
 def refuse_tasks(limits: model.Limits, tasks: int) -> None:

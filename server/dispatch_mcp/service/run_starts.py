@@ -9,7 +9,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.engine import executor
 from dispatch_mcp.model import WorkerKind, records, worker_choice
 from dispatch_mcp.runs import budget
-from dispatch_mcp.service import handles, planner
+from dispatch_mcp.service import handles, plan_proposals, planner
 from dispatch_mcp.store import sqlite_store
 
 
@@ -59,7 +59,7 @@ class RunStarts:
     store: sqlite_store.Store
     engine: executor.EmbeddedEngine
     handles: handles.Handles
-    rules: planner.Rules
+    rules: plan_proposals.Rules
     workers: Workers
     clock: Callable[[], float]
     new_id: Callable[[], str]

@@ -18,7 +18,7 @@ from dispatch_mcp.model import WorkerKind, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_documents, proof_proposals
 from dispatch_mcp.planning.drafts import pattern_graphs, patterns, plan_offer
-from dispatch_mcp.service import plan_answers, planner
+from dispatch_mcp.service import plan_answers, plan_proposals
 
 MOST_TASKS = 5
 """Tasks that a line names."""
@@ -43,7 +43,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 
 async def _plan(
     settings: configuration.Settings, document: plan_documents.Document, options: argparse.Namespace
-) -> planner.PlanProposal:
+) -> plan_proposals.PlanProposal:
     settings, roster = catalog_arguments.with_roster(settings, options.roster)
     async with composition.open_dispatcher(settings, drives=False) as app:
         return await app.plans.plan_file(document, on_conflict=options.on_conflict, title=options.title, roster=roster)
@@ -74,7 +74,7 @@ def _refuse_parts(options: argparse.Namespace) -> None:
         )
 
 
-async def _written(options: argparse.Namespace, setup: configuration.LoadedSettings) -> planner.PlanProposal:
+async def _written(options: argparse.Namespace, setup: configuration.LoadedSettings) -> plan_proposals.PlanProposal:
     redactor = logs.to_stderr(setup)
     worker = WorkerKind(options.writer)
     settings, roster = catalog_arguments.with_roster(setup.settings, options.roster)
@@ -84,7 +84,7 @@ async def _written(options: argparse.Namespace, setup: configuration.LoadedSetti
         return await plan_writer.PlanWriter(app, worker).write(options.request, roster=roster)
 
 
-async def _of_parts(options: argparse.Namespace, settings: configuration.Settings) -> planner.PlanProposal:
+async def _of_parts(options: argparse.Namespace, settings: configuration.Settings) -> plan_proposals.PlanProposal:
     if not options.pattern:
         names = ", ".join(shape.name for shape in patterns.SHAPES)
         raise errors.InputError("--part needs a --pattern.", hint=f"Choose one: {names}.")
@@ -108,7 +108,7 @@ def _offer(options: argparse.Namespace, setup: configuration.LoadedSettings) -> 
     catalogue = catalog_arguments.choose(setup.settings, options.roster)
     shape = patterns.shape(options.pattern) if options.pattern else None
     if options.pattern and shape is None:
-        planner.refuse(pattern_graphs.problems_of(options.pattern, ()))
+        plan_proposals.refuse(pattern_graphs.problems_of(options.pattern, ()))
     offer = plan_offer.offer(
         options.request, catalogue, pattern=shape.name if shape else "", hints=composition.hints(setup.settings)
     )
@@ -134,7 +134,9 @@ def _show_offer(offer: plan_offer.Offer) -> None:
     console.say(shell_wording.words(NextStep(StepKind.SPLIT_REQUEST)), style="yellow")
 
 
-def _answer(proposal: planner.PlanProposal, options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
+def _answer(
+    proposal: plan_proposals.PlanProposal, options: argparse.Namespace, setup: configuration.LoadedSettings
+) -> int:
     """Prints a stored plan, as JSON or for people."""
     if options.json:
         todo = {"todo": list(flowchart.todos(proposal.plan.tasks))} if options.todo else {}
@@ -145,7 +147,7 @@ def _answer(proposal: planner.PlanProposal, options: argparse.Namespace, setup: 
     return console.OK
 
 
-def _show(proposal: planner.PlanProposal, settings: configuration.Settings) -> None:
+def _show(proposal: plan_proposals.PlanProposal, settings: configuration.Settings) -> None:
     plan, schedule = proposal.plan, proposal.prepared
     for task_id, why in plan_answers.reasons(proposal).items():
         console.say(f"added: {task_id} ({why})", style="yellow")

@@ -1,0 +1,169 @@
+"""What becomes of a plan's checked tasks: who does them, what is reviewed, when they run, and what is to be said."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from dispatch_mcp import errors, model
+from dispatch_mcp.agents import catalog
+from dispatch_mcp.model import problems
+from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.planning import (
+    agent_choice,
+    forecast,
+    plan_advice,
+    plan_checks,
+    plan_edits,
+    proof_proposals,
+    review_rules,
+)
+from dispatch_mcp.process import allowlist
+from dispatch_mcp.review import reviewer_selection
+from dispatch_mcp.routing import confidence
+from dispatch_mcp.runs import prompt_lint
+
+BANDS = confidence.Bands()
+NO_CEILINGS = model.Limits()
+NO_COMMANDS = allowlist.AllowList()
+
+
+PATTERN: Final = "pattern "
+"""How the reason of an added task begins that a pattern has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the configuration decides for every call; `workspace` is an absolute path, the lease is in seconds.
+
+    `ceilings` are the most that a run may be given, `price` is what forecasts and reports are priced by, `allow_list`
+    what the server may start, and `how_to_allow` what the user writes for a command that it may not. `reviews` says
+    what is reviewed, and `review_rounds` how often a review of it may judge.
+    """
+
+    workspace: str
+    max_parallel: int = 5
+    lease_s: float = 1800.0
+    depth: int = 0
+    depth_limit: int = 2
+    bands: confidence.Bands = BANDS
+    review_policy: review_rules.Policy = "standard"
+    reviews: review_rules.Scope = "end"
+    review_rounds: int = 3
+    ceilings: model.Limits = NO_CEILINGS
+    price: forecast.Price = forecast.no_price
+    allow_list: allowlist.AllowList = NO_COMMANDS
+    how_to_allow: Callable[[Sequence[str]], str] = lambda _argv: ""
+
+
+class PlanProposal(NamedTuple):
+    """A stored plan, its schedule, and what was decided for each task that did not say: agent, model, confidence.
+
+    `changes` says what an edit did (`replan.changes`); the schedule of an edited plan is of what has not ended.
+    `proofs` are acceptance that its tasks could be given. `additions` are the tasks that nobody sent, each with its
+    reason; `goals` are those that were made of parts, in the words that they were sent in.
+    """
+
+    plan: model.Plan
+    prepared: plan_checks.ScheduledPlan
+    decided: Mapping[str, Mapping[str, model.Json]]
+    changes: Mapping[str, model.Json] = {}
+    proofs: proof_proposals.Proposals = proof_proposals.Proposals()
+    additions: Mapping[str, str] = {}
+    goals: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What decides about a plan beside its tasks: who may do them, what tests them, what has been, what is there.
+
+    `near_files` are notices of declared files that other names are near to.
+    """
+
+    rules: Rules
+    agents: catalog.Catalog
+    choice: agent_choice.AgentChoice
+    picks: agent_choice.Choices
+    runners: Sequence[proof_proposals.Runner]
+    past: forecast.Past
+    inner_folders: Collection[str]
+    near_files: Sequence[problems.Notice]
+
+    def proposal(
+        self,
+        frame: model.Plan,
+        tasks_read: Sequence[model.Task],
+        notes: Sequence[problems.Notice],
+        standing: plan_edits.Standing,
+    ) -> PlanProposal:
+        """Returns the plan of checked tasks: who does them, what is reviewed, when they run and what is to be said.
+
+        It computes for long: only threads call it. Raises PlanRejected with the write conflicts that nobody may settle.
+        """
+        rules, picks = self.rules, self.picks
+        judging = review_rules.with_reviewers(tasks_read, reviewer_selection.names(self.agents))
+        assignment = self.choice.assign(judging, standing.fixed, picks.agents)
+        with_reviews = review_rules.with_reviews(
+            assignment.tasks, assignment.strategies, self._review_rules(standing.fixed, frame.tasks)
+        )
+        rest = plan_edits.rest(with_reviews.tasks, standing, frame.workspace)
+        schedule = plan_checks.prepare(
+            rest.tasks,
+            max_parallel=frame.max_parallel,
+            on_conflict=frame.on_conflict,
+            durations=self.past.durations(rest.tasks),
+            workspace=frame.workspace,
+        )
+        refuse(schedule.problems)
+        tasks = rest.merged(with_reviews.tasks, schedule.tasks)
+        additions = {**frame.additions, **with_reviews.added}
+        plan = frame.model_copy(
+            update={
+                "tasks": tasks,
+                "added_edges": (*rest.edges, *schedule.added_edges),
+                "additions": {task.id: additions[task.id] for task in tasks if task.id in additions},
+                "routing_usage": picks.with_earlier(frame.routing_usage),
+                "forecast": forecast.of_plan(schedule, frame.max_parallel, self.past, rules.price).answer(),
+            }
+        )
+        notices = [
+            *notes,
+            *self.near_files,
+            *assignment.notices,
+            *with_reviews.notices,
+            *prompt_lint.lint_tasks(tasks_read),
+            *proof_proposals.refused_commands(rest.tasks, rules.allow_list, rules.how_to_allow),
+            *plan_advice.of_inner_folders(tasks_read, self.inner_folders, frame.workspace),
+        ]
+        return PlanProposal(
+            plan,
+            schedule.with_notices(notices),
+            assignment.choices,
+            proofs=proof_proposals.propose(rest.tasks, self.runners, rules.allow_list),
+            additions=plan.additions if plan.version == 1 else with_reviews.added,
+        )
+
+    def _review_rules(self, pinned_ids: Collection[str], earlier: Sequence[model.Task]) -> review_rules.Rules:
+        rules = self.rules
+        return review_rules.Rules(
+            rules.review_policy,
+            rules.reviews,
+            rules.review_rounds,
+            functools.partial(agent_choice.reviewer, self.agents),
+            functools.partial(agent_choice.council, self.agents),
+            advocate=reviewer_selection.pool(self.agents).advocate_name,
+            final_ids=frozenset(pinned_ids),
+            earlier=earlier,
+        )
+
+
+def refuse(faults: Sequence[problems.Problem]) -> None:
+    """Raises PlanRejected when there are problems."""
+    if faults:
+        raise errors.PlanRejected(
+            f"The plan has {len(faults)} problem{'s' if len(faults) > 1 else ''}; nothing was stored.",
+            hint=NextStep(StepKind.CORRECT_PLAN),
+            problems=tuple(faults),
+        )
