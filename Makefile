@@ -57,6 +57,11 @@ chaos: ## Runs kills, pauses and clock jumps in full (minutes; CI runs a slice o
 	$(ENVIRONMENT) test
 	@DISPATCH_MCP_CHAOS=full $(BIN)/python -m pytest -q -m chaos --timeout 3600 $(ARGS)
 
+.PHONY: fuzz
+fuzz: ## Gives every reader and a real server damaged texts, ten minutes each, four at a time (ARGS="diff --seconds 30")
+	$(ENVIRONMENT) test
+	@$(BIN)/python tests/fuzz/fuzz.py --seconds 600 --jobs 4 $(ARGS)
+
 .PHONY: format
 format: ## Formats the code and applies safe fixes
 	$(ENVIRONMENT) dev

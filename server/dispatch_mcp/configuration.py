@@ -303,7 +303,7 @@ def _read_file(path: Path) -> dict[str, object]:
         raise errors.ConfigError(f"{str(path)!r} is larger than 1 MiB.", hint="Keep only settings in it.")
     try:
         return tomllib.loads(data.decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise errors.ConfigError(f"{str(path)!r} is not TOML: {error}.", hint="Correct that line.") from error
 
 

@@ -25,6 +25,8 @@ def parse(text: str) -> dict[str, model.Json]:
         return tomllib.loads(text)
     except ValueError as wrong:
         raise Unreadable(str(wrong)) from None
+    except RecursionError:
+        raise Unreadable("its values are nested too deeply") from None
 
 
 def put(text: str, keys: Sequence[str], value: Mapping[str, model.Json]) -> str:

@@ -137,7 +137,7 @@ async def _ask(
 def _object(line: bytes) -> Mapping[str, model.Json]:
     try:
         message: model.Json = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         message = None
     if not json_types.is_object(message):
         raise errors.ConfigError(f"The server wrote {line[:80]!r} where only messages may stand.")

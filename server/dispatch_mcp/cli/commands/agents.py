@@ -214,7 +214,7 @@ def _remembered(path: Path) -> list[str]:
         return []
     try:
         document: model.Json = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as wrong:
+    except (ValueError, RecursionError) as wrong:
         raise errors.ConfigError(f"{str(path)!r} is not JSON: {wrong}.", hint="Correct or move it first.") from wrong
     digests = document.get("sha256") if json_types.is_object(document) else document
     return [digest for digest in digests if isinstance(digest, str)] if json_types.is_list(digests) else []

@@ -158,7 +158,7 @@ def _history(name: str) -> list[git_log.Commit]:
             raise errors.InputError(f"{name!r} is too large.", hint="Keep the newest commits.")
         rows: list[model.Json] = [json.loads(line) for line in text.splitlines() if line.strip()]
         return [git_log.Commit(str(row[0]), int(row[1]), str(row[2]), tuple(map(str, row[3]))) for row in rows]
-    except (OSError, EOFError, ValueError, TypeError, LookupError) as wrong:
+    except (OSError, EOFError, ValueError, TypeError, LookupError, RecursionError) as wrong:
         raise errors.InputError(
             f"{name!r} is no history: {wrong}.",
             hint='A line looks like ["0a1b2c3d4e5f", 1700000000, "Subject", ["path"]].',
