@@ -344,7 +344,7 @@ def main() -> int:
         total.update(found)
         total["runs"] += 1
     report = {"seed": asked.seed, "seconds": round(time.perf_counter() - began, 1), **total, "faults": faults}
-    print(json.dumps(report))  # the report
+    print(json.dumps(report))  # noqa: T201  # the report
     bad = ("lost", "merged_twice", "accepted_twice", "paid_twice", "unfinished", "worktrees", "locks", "survivors")
     return 1 if faults or any(total[name] for name in bad) else 0
 

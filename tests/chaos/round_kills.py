@@ -84,7 +84,7 @@ def main() -> int:
     asked = parser.parse_args()
     found = rounds(asked.outcomes, asked.points, asked.step)
     faults = [f"{one['point']}: {fault}" for one in found for fault in one["faults"]]
-    print(json.dumps({"rounds": len(found), "killed": sum(one["died"] for one in found), "faults": faults}))
+    print(json.dumps({"rounds": len(found), "killed": sum(one["died"] for one in found), "faults": faults}))  # noqa: T201
     return 1 if faults else 0
 
 

@@ -32,7 +32,7 @@ def test_a_server_that_is_killed_again_and_again_loses_and_repeats_nothing() -> 
 @pytest.mark.promise("R1")
 def test_a_second_server_takes_over_the_run_of_a_killed_one() -> None:
     found = attack("--takeover")
-    print(f"taken over after {found['takeover_s']} s")  # the figure
+    print(f"taken over after {found['takeover_s']} s")  # noqa: T201  # the figure
     assert found["state"] == "succeeded"
     assert found["adoptions"] == 2
     assert found["takeover_s"] < 5.0, "it looks twice a second; the rest is the machine's"
