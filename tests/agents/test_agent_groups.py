@@ -77,3 +77,11 @@ def test_a_group_of_a_folder_can_be_asked_for_as_a_roster_can(tmp_path: Path) ->
     assert {agent.folder for agent in agents.roster("web").agents} == {"web"}
     with pytest.raises(errors.UnknownHandle, match="no roster 'desktop'"):
         agents.roster("desktop")
+
+
+def test_a_group_is_named_after_what_agents_are_for_and_not_after_what_they_are() -> None:
+    names = [f"{subject}-{n}-specialist" for subject in ("risk", "budget", "harbour") for n in range(9)]
+    assert Counter(agent_groups.names(places(*names, "lone-specialist"))) == {
+        **dict.fromkeys(("risk", "budget", "harbour"), 9),
+        "team": 1,
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support import name_lines
 
 from dispatch_mcp.agents import bundled_files, catalog, loader, rosters
 from dispatch_mcp.routing import confidence, offers, router
@@ -35,13 +36,74 @@ def test_every_name_of_a_roster_of_sixty_is_offered(request_: str) -> None:
     assert len(route.offer.choices) == offers.FIVE
 
 
-def test_of_hundreds_the_next_ten_and_the_groups_are_named() -> None:
+def test_of_hundreds_the_likeliest_and_the_groups_are_named() -> None:
     hundreds = team(
         *(agent(f"{kind}-{n}", f"Handles {kind} number {n}.") for kind in ("tea", "rye") for n in range(90))
     )
     offer = router.route("Handle tea number 17", hundreds).offer
     assert len(offer.names) == offers.FIVE + offers.NEXT
     assert {group.split()[0] for group in offer.groups} >= {"tea", "rye"}
+
+
+GROUPS = ("tea", "rye", "oat", "fig", "nut")
+
+
+@pytest.mark.parametrize("request_", ["zzz", "Who can help us tomorrow?", "Việc này của ai?"])
+def test_where_nobody_is_likely_every_group_of_hundreds_is_seen(request_: str) -> None:
+    known = team(*(agent(f"{group}-{n}", f"Handles lot {n}.") for group in GROUPS for n in range(40)))
+    names = router.route(request_, known).offer.names
+    counts = [sum(name.startswith(group) for name in names) for group in GROUPS]
+    assert min(counts) >= 8
+
+
+@given(
+    st.lists(st.tuples(st.floats(-5, 5), st.sampled_from(GROUPS)), min_size=1, max_size=120),
+)
+def test_spreading_loses_and_repeats_nobody_and_keeps_the_order_within_a_group(rows: list[tuple[float, str]]) -> None:
+    logits, groups = [row[0] for row in rows], [row[1] for row in rows]
+    order = sorted(range(len(rows)), key=lambda place: -logits[place])
+    spread = offers.spread(order, logits, groups)
+    assert sorted(spread) == sorted(order)
+    for group in GROUPS:
+        assert [p for p in spread if groups[p] == group] == [p for p in order if groups[p] == group]
+
+
+def test_whom_the_words_choose_is_named_among_the_others_although_the_technology_is_another() -> None:
+    gardens = (agent(f"garden-{n}", f"Handles bed {n}.") for n in range(80))
+    golang = agent("golang-pro", "Goroutines, channels and deadlocks.")
+    route = router.route("Teach a Python developer why her goroutines deadlock on a channel", team(golang, *gardens))
+    assert route.specialist is None
+    assert "golang-pro" not in shown(route)
+    assert route.offer.rest[0] == "golang-pro"
+
+
+def test_who_is_named_after_a_technology_that_nobody_mentions_stands_behind_the_others() -> None:
+    names = (
+        "rust-expert",
+        "django-expert",
+        "vue-expert",
+        "crisis",
+        "budget",
+        "schedule",
+        *(f"bed-{n}" for n in range(5)),
+    )
+    rest = router.route("zzz", team(*(agent(name, "Helps.") for name in names))).offer.rest
+    assert rest[-3:] == ("rust-expert", "django-expert", "vue-expert") or set(rest[-3:]) <= set(names[:3])
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "short"),
+    [
+        ("database tables: SQL, indexes", 3, "database tables: SQL"),
+        ("Flutter framework for mobile apps", 3, "Flutter framework"),
+        ("internationalization responsibilities everywhere", 2, "internationalizati"),
+        ("one", 5, "one"),
+        ("anything", 0, ""),
+        ("", 5, ""),
+    ],
+)
+def test_what_an_agent_is_for_is_shortened_between_words(text: str, words: int, short: str) -> None:
+    assert offers.first_words(text, words) == short
 
 
 @pytest.mark.parametrize(
@@ -63,24 +125,19 @@ def test_what_an_agent_is_for_takes_at_most_twelve_words(description: str) -> No
     assert len(offers.about(description).split()) <= offers.MOST_WORDS
 
 
-NAMES = st.lists(st.from_regex(r"[a-z]{1,4}(-[a-z]{1,4}){0,2}", fullmatch=True), unique=True, max_size=30)
+NAMES = st.lists(st.from_regex(r"[a-z]{1,4}(-[a-z]{1,4}){0,3}", fullmatch=True), unique=True, max_size=30)
 
 
 @given(NAMES)
 def test_names_in_one_line_can_all_be_read_back(names: list[str]) -> None:
     text = offers.line(names)
-    parts: list[str] = []
-    while text:
-        end = text.find(" ")
-        start, _, _ = text.partition("(")
-        if "(" in text and (end < 0 or text.index("(") < end):
-            inside, _, after = text[len(start) + 1 :].partition(")")
-            tail, _, text = after.partition(" ")
-            parts.extend(f"{start}{middle}{tail}" for middle in inside.split(" "))
-        else:
-            name, _, text = text.partition(" ")
-            parts.append(name)
-    assert sorted(parts) == sorted(names)
+    assert sorted(name_lines.read_back(text)) == sorted(names)
+    assert len(text) <= len(" ".join(names))
+
+
+def test_what_names_share_is_written_once() -> None:
+    names = ["eng-api-pro", "eng-db-pro", "eng-web-pro", "qa-pro", "boss"]
+    assert offers.line(names) == "(eng-(api db web) qa)-pro boss"
 
 
 def test_a_name_with_blanks_or_brackets_of_its_own_stands_in_quotes() -> None:

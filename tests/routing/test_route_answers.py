@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support import name_lines
 
 from dispatch_mcp.agents import bundled_files, catalog, loader
 from dispatch_mcp.routing import offers, route_answers, router
@@ -131,3 +132,41 @@ def test_of_names_too_long_for_the_answer_the_likeliest_are_offered() -> None:
     offered = route_answers.names_offered(route)
     assert offers.FIVE <= len(offered) < 60
     assert set(offered) <= set(route.offer.names)
+
+
+FEW_WORDS = ("Plan", "Sort", "Weigh", "Paint", "Count", "Carry", "Clean", "Mend", "Fold", "Stack")
+
+
+def hundreds(count: int = 400) -> catalog.Catalog:
+    """Returns agents named as in public collections, about 24 characters each, some of which share words."""
+    subjects = ("harbour", "orchard", "library", "kitchen", "theatre", "railway", "laundry", "nursery")
+    agents = (
+        catalog.Agent(
+            name=f"{subjects[n % 8]}-{FEW_WORDS[n % 10].lower()}-{'abcdefghij'[n // 40 % 10]}{n}-specialist",
+            description=f"Use this agent to {FEW_WORDS[n % 10].lower()} what is in lot {n} of the {subjects[n % 8]}.",
+            sha256=str(n),
+        )
+        for n in range(count)
+    )
+    return catalog.merge(agents, words=loader.words())
+
+
+def test_of_hundreds_forty_are_named_where_nobody_is_likely_and_else_said_what_five_are_for() -> None:
+    known = hundreds()
+    unlikely = router.route("Will it be ready in time?", known)
+    answer = whole(route_answers.answer(unlikely, then=THEN))
+    assert answer["specialist"] is None
+    assert len(route_answers.names_offered(unlikely)) >= route_answers.ENOUGH_OF_UNLIKELY
+    assert size(answer) <= route_answers.UNSURE_SIZE
+    likely = router.route("Weigh the harbour", known)
+    answer = whole(route_answers.answer(likely, then=THEN))
+    assert all(choice["for"] for choice in answer["choose_from"])
+    assert len(route_answers.names_offered(likely)) >= offers.FIVE + route_answers.ENOUGH
+
+
+@pytest.mark.parametrize("request_", ["Weigh the harbour", "Will it be ready in time?", "zzz", "the orchard"])
+def test_of_hundreds_exactly_those_who_stand_in_the_answer_are_offered(request_: str) -> None:
+    route = router.route(request_, hundreds())
+    answer = whole(route_answers.answer(route, then=THEN))
+    names = [choice["agent"] for choice in answer["choose_from"]] + name_lines.read_back(answer["others"])
+    assert sorted(names) == sorted(route_answers.names_offered(route))

@@ -60,13 +60,20 @@ def _parts(places: Sequence[Place]) -> list[str]:
 
 
 def _by_words(agent_names: Sequence[str]) -> Callable[[str], str]:
-    """Returns a function that gives a name its group: the word of it that most names share, if enough do."""
+    """Returns a function that gives a name its group: the word of it that most names share, if enough do.
+
+    The last word counts only where no other does: it says what somebody is, such as `expert`, and not for what.
+    """
     counts = Counter(word for name in agent_names for word in {*_words(name)})
     counts = Counter({word: count for word, count in counts.items() if count < WHOLE * len(agent_names)})
 
     def group(name: str) -> str:
-        word = max(_words(name), key=lambda word: (counts[word], word), default="")
-        return word if counts[word] >= LEAST else ""
+        words = _words(name)
+        for part in (words[:-1], words[-1:]):
+            word = max(part, key=lambda word: (counts[word], word), default="")
+            if counts[word] >= LEAST:
+                return word
+        return ""
 
     return group
 

@@ -16,14 +16,21 @@ SURE_SIZE: Final = 500
 UNSURE_SIZE: Final = 1_000
 """Characters of an answer as JSON, at most."""
 
-GROUPS_SIZES: Final = (260, 200, 140)
-"""Characters for the names of groups, the largest groups first: fewer until the answer fits."""
+GROUPS_SIZE: Final = 80
+"""Characters for the names of groups, the largest groups first."""
 
 RUNNERS_UP: Final = 4
 """Names that a sure answer gives beside the first one."""
 
 SHORTER: Final = (12, 9, 7, 5, 3, 0)
 """Words that say what each is for: fewer until the answer fits."""
+
+SHORTER_OF_HUNDREDS: Final = (5, 3, 0)
+"""The same where names are so many that some are left out: a reader finds more by a name than by what five are for."""
+
+ENOUGH: Final = 15
+ENOUGH_OF_UNLIKELY: Final = 40
+"""Names beside the five of hundreds for which what the five are for is cut short: more where nobody is likely."""
 
 MOST_TIED: Final = 3
 
@@ -90,22 +97,44 @@ class _Unsure:
         self.route, self.offer, self.then = route, route.offer, then
 
     def answer(self) -> Answer:
+        if self.offer.groups:
+            return self._of_hundreds()[0]
         for words in SHORTER:
-            for size in GROUPS_SIZES if self.offer.groups else (0,):
-                answer = {**self._with(words, self.offer.rest), **self._extras(size)}
-                if _size(answer) <= UNSURE_SIZE:
-                    return answer
-                answer.pop("next", None)
-                if words == SHORTER[-2] and _size(answer) <= UNSURE_SIZE:
-                    return answer
+            answer = {**self._with(words, self.offer.rest), **self._extras()}
+            if _size(answer) <= UNSURE_SIZE:
+                return answer
+            answer.pop("next", None)
+            if words == SHORTER[-2] and _size(answer) <= UNSURE_SIZE:
+                return answer
         answer = self._with(self._words(), self._rest())
-        for key, value in self._extras(GROUPS_SIZES[-1]).items():
+        for key, value in self._extras().items():
             if _size({**answer, key: value}) <= UNSURE_SIZE:
                 answer[key] = value
         return answer
 
+    def _of_hundreds(self) -> tuple[Answer, tuple[str, ...]]:
+        """Returns the answer of a roster too large to be named whole, and those of the others whom it names."""
+        extras = {key: value for key, value in self._extras().items() if key != "next"}
+        enough = ENOUGH if self.route.specialist else ENOUGH_OF_UNLIKELY
+        answer, rest = self._with_names(SHORTER_OF_HUNDREDS[0], extras)
+        for words in SHORTER_OF_HUNDREDS[1:]:
+            if len(rest) >= enough:
+                break
+            answer, rest = self._with_names(words, extras)
+        return answer, rest
+
+    def _with_names(self, words: int, extras: Answer) -> tuple[Answer, tuple[str, ...]]:
+        """Returns the answer with as many of the others as it has room for, and these."""
+        fits: Answer = {}
+        for key, value in extras.items():
+            if _size({**self._with(words, ()), **fits, key: value}) <= UNSURE_SIZE:
+                fits[key] = value
+        rest = self._most(words, fits)
+        return {**self._with(words, rest), **fits}, rest
+
     def names_offered(self) -> tuple[str, ...]:
-        return (*(choice.agent for choice in self.offer.choices), *self._rest())
+        rest = self._of_hundreds()[1] if self.offer.groups else self._rest()
+        return (*(choice.agent for choice in self.offer.choices), *rest)
 
     def _with(self, words: int, rest: tuple[str, ...]) -> Answer:
         head: Answer = {
@@ -116,12 +145,12 @@ class _Unsure:
         }
         return {**head, "others": offers.line(rest)} if rest else head
 
-    def _extras(self, groups_size: int) -> Answer:
-        """Returns what else there is to say, what matters most first; the groups in so many characters."""
+    def _extras(self) -> Answer:
+        """Returns what else there is to say, what matters most first."""
         fields: Answer = {
             "split": {part.words[:60]: part.agent for part in self.offer.parts},
             "tie": [] if self.offer.parts else list(self.offer.tie[:MOST_TIED]),
-            "groups": self._groups(groups_size),
+            "groups": self._groups(),
             "off": self._off(),
             "ask": self._question(),
             "switched_on": dict(self.offer.switched_on),
@@ -129,9 +158,9 @@ class _Unsure:
         }
         return {key: value for key, value in fields.items() if value}
 
-    def _groups(self, size: int) -> str:
+    def _groups(self) -> str:
         text = ", ".join(self.offer.groups)
-        return text if len(text) <= size else text[:size].rpartition(", ")[0]
+        return text if len(text) <= GROUPS_SIZE else text[:GROUPS_SIZE].rpartition(", ")[0]
 
     def _off(self) -> str:
         rather = f"{self.offer.absent} fits better; " if self.offer.absent else ""
@@ -150,19 +179,22 @@ class _Unsure:
 
     def _rest(self) -> tuple[str, ...]:
         """Returns as many of the others as there is room for, the likeliest first."""
-        words = self._words()
-        least, most = 0, len(self.offer.rest)
-        if _size(self._with(words, self.offer.rest)) <= UNSURE_SIZE:
+        return self._most(self._words(), {})
+
+    def _most(self, words: int, extras: Answer) -> tuple[str, ...]:
+        """Returns as many of the others as there is room for beside the extras, the likeliest first."""
+        if _size({**self._with(words, self.offer.rest), **extras}) <= UNSURE_SIZE:
             return self.offer.rest
+        least, most = 0, len(self.offer.rest)
         while least < most:
             middle = (least + most + 1) // 2
-            fits = _size(self._with(words, self.offer.rest[:middle])) <= UNSURE_SIZE
+            fits = _size({**self._with(words, self.offer.rest[:middle]), **extras}) <= UNSURE_SIZE
             least, most = (middle, most) if fits else (least, middle - 1)
         return self.offer.rest[:least]
 
 
 def _choice(choice: offers.Choice, words: int) -> dict[str, model.Json]:
-    about = " ".join(choice.about.split()[:words])[: words * 9]
+    about = offers.first_words(choice.about, words)
     words_hit = ", ".join(word[:24] for word in choice.hits[: 3 if words > SHORTER[-2] else 1 if words else 0])
     fields: dict[str, model.Json] = {"agent": choice.agent, "for": about, "matched": words_hit}
     return {key: value for key, value in fields.items() if value}

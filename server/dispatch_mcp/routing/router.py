@@ -53,6 +53,12 @@ SECOND = 0.05
 PART = 0.68
 """The confidence from which on a part of a request counts as another agent's; below what a single word is worth."""
 
+NEVERTHELESS = 3
+"""Agents that the words alone would choose who are offered among the others although they do not suit."""
+
+STRANGE = 0.5
+"""Log odds by which, among the others, who is named after a technology that nobody mentions stands farther back."""
+
 ABSENT = 0.2
 """What is left of the probability that a request is for this roster when one that is off has a likelier agent."""
 
@@ -168,6 +174,7 @@ class _Routing:
     sure: confidence.Certainty
     similar: learning.Similar | None
     misfits: frozenset[int]
+    by_words: Sequence[int] = ()
     absent: str = ""
 
     @staticmethod
@@ -176,6 +183,7 @@ class _Routing:
         reading = request_reader.read(request, index, agents.words)
         misfits = suitability.misfits(request, hints.files, agents)
         scores = scoring.score(reading, index, learning.bonus(history, reading, agents))
+        by_words = scores.best[:NEVERTHELESS]
         scores = preferences.preferred(scores, reading, index, agents, misfits)
         sure = _certainty(reading, scores, index)
         general = agents.general
@@ -185,7 +193,7 @@ class _Routing:
         elif general and sure.confidence < CLAIMED and request_parts.names_code(request):
             scores, sure = _put_first(scores, agents.routable.index(general)), confidence.Certainty(1.0, GENERAL)
         similar = learning.similar(history, reading, agents, scores.best[0])
-        return _Routing(request, agents, hints, reading, scores, sure, similar, misfits, absent)
+        return _Routing(request, agents, hints, reading, scores, sure, similar, misfits, by_words, absent)
 
     @property
     def abstains(self) -> bool:
@@ -249,8 +257,7 @@ class _Routing:
         five = list(dict.fromkeys(order))[: offers.FIVE]
         if last and last[0] not in (*five, *self.misfits):
             five[offers.FIVE - 1 :] = last
-        order_of_all = sorted(range(len(keys)), key=lambda place: (-self.scores.logits[place], place))
-        beyond = [keys[place] for place in order_of_all if place not in five]
+        beyond = [keys[place] for place in self._others(five)]
         group_of = dict(zip(keys, self.catalog.groups, strict=True)).__getitem__ if len(keys) > offers.NAMED else str
         names, groups = offers.beyond_five(beyond, group_of)
         return offers.Offer(
@@ -263,6 +270,21 @@ class _Routing:
             tie=self._tie(),
             parts=parts,
         )
+
+    def _others(self, five: Sequence[int]) -> list[int]:
+        """Returns the places beyond the five, the likeliest first, of as many groups as are likely.
+
+        Before all others stand those whom the words alone would choose: that they do not suit may be a misreading. Who
+        is named after a technology that nobody mentions stands behind those who are as likely.
+        """
+        strangers = suitability.without_mention(self.text, self.hints.files, self.catalog)
+        logits = [logit - STRANGE * (place in strangers) for place, logit in enumerate(self.scores.logits)]
+        first = [place for place in self.by_words if place not in five]
+        order = sorted(range(len(logits)), key=lambda place: (-logits[place], place))
+        rest = [place for place in order if place not in (*five, *first)]
+        if len(logits) > offers.NAMED:
+            rest = offers.spread(rest, logits, self.catalog.groups)
+        return [*first, *rest]
 
     def _general(self) -> str:
         """Returns who does ordinary work, unless that must not do this."""

@@ -121,9 +121,7 @@ def traits_of(agents: catalog.Catalog) -> Sequence[Traits]:
 
 def misfits(request: str, files: Sequence[str], agents: catalog.Catalog) -> frozenset[int]:
     """Returns the places of agents that must not do what a request asks for."""
-    kind = work(request)
-    needs = technologies.in_text(" ".join((request[:2_000], *files[:20])))
-    needs = {**technologies.of_project(agents.signs.dependencies, agents.signs.files), **needs}
+    kind, needs = work(request), _needs(request, files, agents)
     return frozenset(
         place
         for place, traits in enumerate(traits_of(agents))
@@ -131,6 +129,23 @@ def misfits(request: str, files: Sequence[str], agents: catalog.Catalog) -> froz
         or (kind == "reviews" and traits.can_write and not traits.judges)
         or technologies.differ(traits.technologies, needs)
     )
+
+
+def without_mention(request: str, files: Sequence[str], agents: catalog.Catalog) -> frozenset[int]:
+    """Returns the places of agents whose technology neither a request nor its files nor the workspace name."""
+    needs = _needs(request, files, agents)
+    names = frozenset(name for family in needs.values() for name in family)
+    return frozenset(
+        place
+        for place, traits in enumerate(traits_of(agents))
+        if traits.technologies and not any(names & family for family in traits.technologies.values())
+    )
+
+
+def _needs(request: str, files: Sequence[str], agents: catalog.Catalog) -> technologies.Families:
+    """Returns the technologies that a request and its files name, else those of the workspace, by family."""
+    project = technologies.of_project(agents.signs.dependencies, agents.signs.files)
+    return {**project, **technologies.in_text(" ".join((request[:2_000], *files[:20])))}
 
 
 def _traits(agent: catalog.Agent) -> Traits:
