@@ -185,3 +185,13 @@ def test_a_factor_without_a_hint_says_what_it_was_derived_from() -> None:
 def test_a_factor_of_zero_is_a_value() -> None:
     assert confidence.factor("clarity", 0.0, 0.9, "").value == 0.0
     assert confidence.factor("clarity", None, 0.0, "").source == "derived"
+
+
+def test_where_somebody_does_what_no_specialist_claims_a_specialist_is_less_sure() -> None:
+    index = agent_index.index_of(AGENTS)
+    request = request_reader.read("SQL queries of the database", index, AGENTS.words)
+    scores = scoring.score(request, index)
+    alone = confidence.certainty(request, scores, index)
+    beside = confidence.certainty(request, scores, index, has_general=True)
+    assert beside.right < alone.right
+    assert beside.in_scope == alone.in_scope

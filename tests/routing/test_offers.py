@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import name_lines
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support import name_lines
 
 from dispatch_mcp.agents import bundled_files, catalog, loader, rosters
 from dispatch_mcp.routing import confidence, offers, router

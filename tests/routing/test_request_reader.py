@@ -140,3 +140,12 @@ def test_a_request_too_long_to_be_an_example_is_not_compared_with_examples() -> 
 def test_a_request_without_content_has_no_terms(text: str) -> None:
     request = read(text)
     assert (request.terms, request.stem_weights, request.cover) == ((), (), 0.0)
+
+
+@pytest.mark.parametrize("marks", ['"{}"', "'{}'", "„{}“", "«{}»"])
+def test_words_in_quotation_marks_count_less_as_they_name_what_the_request_is_not_about(marks: str) -> None:
+    frame = "The badge that says {} in the corner of the page is misaligned"
+    bare, mention = read(frame.format("database login")), read(frame.format(marks.format("database login")))
+    weights, less = dict(bare.stem_weights), dict(mention.stem_weights)
+    assert {stem for stem in weights if less[stem] < weights[stem]} == {"databas", "login"}
+    assert all(0 < mention.concepts[concept] < weight for concept, weight in bare.concepts.items())

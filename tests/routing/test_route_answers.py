@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import name_lines
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import name_lines
 
 from dispatch_mcp.agents import bundled_files, catalog, loader
 from dispatch_mcp.routing import offers, route_answers, router

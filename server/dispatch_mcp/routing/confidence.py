@@ -163,10 +163,14 @@ RIGHT: Model = {
 }
 # Ridge logistic regression as in scripts/fit_router.py, of one signal: the model's log odds. Collections accept one
 # agent a request where a careful reader accepts several, so they alone make the models less sure than they should be.
-SCOPE_READERS: Final = (1.586, 0.704)
-RIGHT_READERS: Final = (0.553, 1.721)
+SCOPE_READERS: Final = (1.586, 1.04)
+RIGHT_READERS: Final = (1.09, 1.721)
 """From a model's log odds to those of careful readers: what is added, and what the model's own are worth. Fitted on the
-requests of three authors who saw neither code nor lexicon, beside a tenth of the collections."""
+requests of seven authors who saw neither code nor lexicon."""
+
+BESIDE_GENERAL: Final = -0.5
+"""What the first loses, in log odds, where somebody does what no specialist claims: there that one may be right. Half
+of what fits the seven authors best, as they wrote for few such catalogues."""
 
 NEAR: Final = 1.0
 """How much lower, in log odds, a score may be and still be that of a rival."""
@@ -175,15 +179,22 @@ MOST: Final = 4.0
 """A lead or a score beyond this many log odds says no more than this one; both are part of the signals fitted above."""
 
 
-def certainty(request: request_reader.Request, scores: scoring.Scores, index: agent_index.Index) -> Certainty:
-    """Returns how sure the first of `scores.best` is; nothing is sure when there are no agents."""
+def certainty(
+    request: request_reader.Request, scores: scoring.Scores, index: agent_index.Index, *, has_general: bool = False
+) -> Certainty:
+    """Returns how sure the first of `scores.best` is; nothing is sure when there are no agents.
+
+    `has_general` is whether somebody does what no specialist claims.
+    """
     if not scores.best:
         return Certainty(0.0, 0.0)
     if is_example(scores):
         return Certainty(1.0, EXACT)
     values = signals(request, scores, index)
     in_scope, right = (log_odds(model, values, index.body_share) for model in (SCOPE, RIGHT))
-    return Certainty(_as_readers(in_scope, SCOPE_READERS), _as_readers(right, RIGHT_READERS))
+    shift, worth = RIGHT_READERS
+    right_readers = (shift + BESIDE_GENERAL, worth) if has_general else RIGHT_READERS
+    return Certainty(_as_readers(in_scope, SCOPE_READERS), _as_readers(right, right_readers))
 
 
 def signals(request: request_reader.Request, scores: scoring.Scores, index: agent_index.Index) -> dict[str, float]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dispatch_mcp.routing import agent_index
-from dispatch_mcp.text import lexicon, tokenizer
+from dispatch_mcp.text import lexicon, quotes, tokenizer
 
 MAX_TERMS: Final = 40
 """Different words of a request that are looked up."""
@@ -32,6 +32,9 @@ Set by hand on the development sets of benchmarks/routing.py in November 2026.
 
 PART: Final = 0.5
 """What a part of a compound name counts beside the name itself; set like `COMMON`."""
+
+MENTION: Final = 0.3
+"""What a word in quotation marks counts: it names something that the request is not about. Set by hand."""
 
 REPEATED: Final = 0.2
 """What the weaker one of two places that mean the same concept adds to the stronger one; set like `COMMON`."""
@@ -86,10 +89,11 @@ def read(request: str, index: agent_index.Index, vocabulary: lexicon.Lexicon) ->
     """Returns the reading of a request against what this index and lexicon know."""
     source = tokenizer.excerpt(request)
     words = tuple(word for word in tokenizer.words(source) if not _is_layout(word, source))
-    terms = _heaviest(_terms(words, vocabulary), index)
+    mentions = quotes.mentions(source)
+    terms = _heaviest(_terms(words, vocabulary, mentions), index)
     whole = [word for word in words if not word.part]
     meanings = list(itertools.islice(vocabulary.matches(whole, source), MAX_MATCHES))
-    matches = tuple(_range_of(match, whole) for match in meanings)
+    matches = tuple(_less_if_mention(_range_of(match, whole), mentions) for match in meanings)
     return Request(
         source=source,
         words=words,
@@ -110,12 +114,32 @@ def _is_layout(word: tokenizer.Word, source: str) -> bool:
     return bool(_AFTER_NAME.match(source, word.end) or _BEFORE_NAME.match(source, word.start - 1))
 
 
-def _terms(words: Sequence[tokenizer.Word], vocabulary: lexicon.Lexicon) -> tuple[Term, ...]:
+Ranges = Sequence[tuple[int, int]]
+Place = tuple[int, int, lexicon.Meanings]
+
+
+def _terms(words: Sequence[tokenizer.Word], vocabulary: lexicon.Lexicon, mentions: Ranges) -> tuple[Term, ...]:
+    def weight(word: tokenizer.Word) -> float:
+        whole = everyday(word.form, vocabulary) * (PART if word.part else 1.0)
+        return whole * (MENTION if _is_within(word.start, mentions) else 1.0)
+
     return tuple(
-        Term(word.stem, everyday(word.form, vocabulary) * (PART if word.part else 1.0), word.start, word.end)
+        Term(word.stem, weight(word), word.start, word.end)
         for word in words
         if word.stem not in tokenizer.STOP and not (len(word.stem) == 1 and word.stem.isdigit())
     )
+
+
+def _is_within(at: int, ranges: Ranges) -> bool:
+    return any(start <= at < end for start, end in ranges)
+
+
+def _less_if_mention(place: Place, mentions: Ranges) -> Place:
+    """Returns a place that means something, with less meaning if it stands in quotation marks."""
+    start, end, meanings = place
+    if not _is_within(start, mentions):
+        return place
+    return (start, end, tuple((concept, share * MENTION) for concept, share in meanings))
 
 
 def _heaviest(terms: tuple[Term, ...], index: agent_index.Index) -> tuple[Term, ...]:
@@ -143,13 +167,13 @@ def _stem_weights(terms: Sequence[Term]) -> tuple[tuple[str, float], ...]:
     return tuple(weights.items())
 
 
-def _range_of(match: lexicon.Match, whole: Sequence[tokenizer.Word]) -> tuple[int, int, lexicon.Meanings]:
+def _range_of(match: lexicon.Match, whole: Sequence[tokenizer.Word]) -> Place:
     if match.start >= 0:
         return (match.start, match.end, match.meanings)
     return (whole[match.first].start, whole[match.last - 1].end, match.meanings)
 
 
-def _concepts(matches: Sequence[tuple[int, int, lexicon.Meanings]]) -> dict[int, float]:
+def _concepts(matches: Sequence[Place]) -> dict[int, float]:
     shares: dict[int, float] = {}
     for _, _, meanings in matches:
         for concept, share in meanings:

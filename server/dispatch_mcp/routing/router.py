@@ -185,7 +185,7 @@ class _Routing:
         scores = scoring.score(reading, index, learning.bonus(history, reading, agents))
         by_words = scores.best[:NEVERTHELESS]
         scores = preferences.preferred(scores, reading, index, agents, misfits)
-        sure = _certainty(reading, scores, index)
+        sure = _certainty(reading, scores, index, has_general=agents.general is not None)
         general = agents.general
         absent = "" if general and request_parts.names_places(request) else _absent(request, agents, hints)
         if absent:
@@ -243,7 +243,11 @@ class _Routing:
         """Returns how sure the first is; of a request in parts how sure the least sure of their agents is."""
         index = agent_index.index_of(self.catalog)
         readings = [request_reader.read(part.words, index, self.catalog.words) for part in parts]
-        sure = [confidence.certainty(reading, scoring.score(reading, index), index) for reading in readings]
+        has_general = self.catalog.general is not None
+        sure = [
+            confidence.certainty(reading, scoring.score(reading, index), index, has_general=has_general)
+            for reading in readings
+        ]
         return min((each.confidence for each in sure), default=self.sure.confidence)
 
     def _offer(self) -> offers.Offer:
@@ -399,9 +403,9 @@ class _Routing:
 
 
 def _certainty(
-    request: request_reader.Request, scores: scoring.Scores, index: agent_index.Index
+    request: request_reader.Request, scores: scoring.Scores, index: agent_index.Index, *, has_general: bool
 ) -> confidence.Certainty:
-    sure = confidence.certainty(request, scores, index)
+    sure = confidence.certainty(request, scores, index, has_general=has_general)
     if confidence.is_example(scores):
         return sure
     matches = confidence.words_for(request, index, scores.best[0])
@@ -419,7 +423,7 @@ def _absent(request: str, agents: catalog.Catalog, hints: Hints) -> str:
     misfits = suitability.misfits(request, hints.files, siblings)
     scores = preferences.preferred(scoring.score(reading, index), reading, index, siblings, misfits)
     first = siblings.routable[scores.best[0]]
-    sure = _certainty(reading, scores, index)
+    sure = _certainty(reading, scores, index, has_general=siblings.general is not None)
     is_off = first.roster not in (agents.scope or ())
     return siblings.key(first) if is_off and sure.confidence >= CLAIMED else ""
 

@@ -1,0 +1,46 @@
+"""What a request mentions in quotation marks is told from what it is about."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp.text import quotes
+
+AROUND = "The headline of our article {} wraps badly on tablets"
+
+
+@pytest.mark.parametrize(
+    "mention",
+    ['"Error budgets"', "'Error budgets'", "„Fehler“", "“Error budgets”", "‘Error’", "«Erreur»", "「エラー」"],
+)
+def test_a_name_or_title_in_quotation_marks_is_a_mention(mention: str) -> None:
+    text = AROUND.format(mention)
+    [(start, end)] = quotes.mentions(text)
+    assert text[start:end] == mention
+    assert quotes.without_mentions(text) == AROUND.format(" " * len(mention))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Don't touch the user's page, it isn't ours",
+        '"Fix the login of the shop"',
+        "Run `make check` and tell me",
+        "The 5' 6\" field is cut off",
+        'He said "nothing\nmuch" twice in the long report about it',
+        f"Summarise this: '{'word ' * 30}' please",
+    ],
+)
+def test_apostrophes_code_whole_texts_and_long_passages_are_no_mentions(text: str) -> None:
+    assert quotes.mentions(text) == ()
+    assert quotes.without_mentions(text) == text
+
+
+@given(st.text(max_size=300))
+def test_blanks_keep_every_other_character_where_it_is(text: str) -> None:
+    blank = quotes.without_mentions(text)
+    assert len(blank) == len(text)
+    inside = {at for start, end in quotes.mentions(text) for at in range(start, end)}
+    assert all(blank[at] == (" " if at in inside else text[at]) for at in range(len(text)))
