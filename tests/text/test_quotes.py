@@ -13,7 +13,15 @@ AROUND = "The headline of our article {} wraps badly on tablets"
 
 @pytest.mark.parametrize(
     "mention",
-    ['"Error budgets"', "'Error budgets'", "„Fehler“", "“Error budgets”", "‘Error’", "«Erreur»", "「エラー」"],
+    [
+        '"Error budgets"',
+        "'Error budgets'",
+        "„Fehler“",
+        "“Error budgets”",
+        "\u2018Error\u2019",
+        "«Erreur»",
+        "「エラー」",
+    ],
 )
 def test_a_name_or_title_in_quotation_marks_is_a_mention(mention: str) -> None:
     text = AROUND.format(mention)
