@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dispatch_mcp.routing import agent_index
-from dispatch_mcp.text import lexicon, quotes, tokenizer
+from dispatch_mcp.text import lexicon, mentions, tokenizer
 
 MAX_TERMS: Final = 40
 """Different words of a request that are looked up."""
@@ -89,11 +89,11 @@ def read(request: str, index: agent_index.Index, vocabulary: lexicon.Lexicon) ->
     """Returns the reading of a request against what this index and lexicon know."""
     source = tokenizer.excerpt(request)
     words = tuple(word for word in tokenizer.words(source) if not _is_layout(word, source))
-    mentions = quotes.mentions(source)
-    terms = _heaviest(_terms(words, vocabulary, mentions), index)
+    quoted_ranges = mentions.ranges(source)
+    terms = _heaviest(_terms(words, vocabulary, quoted_ranges), index)
     whole = [word for word in words if not word.part]
     meanings = list(itertools.islice(vocabulary.matches(whole, source), MAX_MATCHES))
-    matches = tuple(_less_if_mention(_range_of(match, whole), mentions) for match in meanings)
+    matches = tuple(_less_if_mention(_range_of(match, whole), quoted_ranges) for match in meanings)
     return Request(
         source=source,
         words=words,
@@ -118,10 +118,10 @@ Ranges = Sequence[tuple[int, int]]
 Place = tuple[int, int, lexicon.Meanings]
 
 
-def _terms(words: Sequence[tokenizer.Word], vocabulary: lexicon.Lexicon, mentions: Ranges) -> tuple[Term, ...]:
+def _terms(words: Sequence[tokenizer.Word], vocabulary: lexicon.Lexicon, ranges: Ranges) -> tuple[Term, ...]:
     def weight(word: tokenizer.Word) -> float:
         whole = everyday(word.form, vocabulary) * (PART if word.part else 1.0)
-        return whole * (MENTION if _is_within(word.start, mentions) else 1.0)
+        return whole * (MENTION if _is_within(word.start, ranges) else 1.0)
 
     return tuple(
         Term(word.stem, weight(word), word.start, word.end)
@@ -134,10 +134,10 @@ def _is_within(at: int, ranges: Ranges) -> bool:
     return any(start <= at < end for start, end in ranges)
 
 
-def _less_if_mention(place: Place, mentions: Ranges) -> Place:
+def _less_if_mention(place: Place, ranges: Ranges) -> Place:
     """Returns a place that means something, with less meaning if it stands in quotation marks."""
     start, end, meanings = place
-    if not _is_within(start, mentions):
+    if not _is_within(start, ranges):
         return place
     return (start, end, tuple((concept, share * MENTION) for concept, share in meanings))
 

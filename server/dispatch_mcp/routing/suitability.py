@@ -13,7 +13,7 @@ from typing import Final, Literal
 from weakref import WeakKeyDictionary
 
 from dispatch_mcp.agents import catalog, frontmatter
-from dispatch_mcp.text import quotes, technologies
+from dispatch_mcp.text import mentions, technologies
 
 Work = Literal["writes", "reviews", "other"]
 WRITE_TOOLS: Final = frozenset({"write", "edit", "multiedit", "notebookedit", "apply_patch", "*"})
@@ -145,7 +145,7 @@ def without_mention(request: str, files: Sequence[str], agents: catalog.Catalog)
 def _needs(request: str, files: Sequence[str], agents: catalog.Catalog) -> technologies.Families:
     """Returns the technologies that a request and its files name, else those of the workspace, by family."""
     project = technologies.of_project(agents.signs.dependencies, agents.signs.files)
-    return {**project, **technologies.in_text(" ".join((quotes.without_mentions(request[:2_000]), *files[:20])))}
+    return {**project, **technologies.in_text(" ".join((mentions.without(request[:2_000]), *files[:20])))}
 
 
 def _traits(agent: catalog.Agent) -> Traits:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.text import quotes
+from dispatch_mcp.text import mentions
 
 AROUND = "The headline of our article {} wraps badly on tablets"
 
@@ -25,9 +25,9 @@ AROUND = "The headline of our article {} wraps badly on tablets"
 )
 def test_a_name_or_title_in_quotation_marks_is_a_mention(mention: str) -> None:
     text = AROUND.format(mention)
-    [(start, end)] = quotes.mentions(text)
+    [(start, end)] = mentions.ranges(text)
     assert text[start:end] == mention
-    assert quotes.without_mentions(text) == AROUND.format(" " * len(mention))
+    assert mentions.without(text) == AROUND.format(" " * len(mention))
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_a_name_or_title_in_quotation_marks_is_a_mention(mention: str) -> None:
     ],
 )
 def test_apostrophes_code_whole_texts_and_long_passages_are_no_mentions(text: str) -> None:
-    assert quotes.mentions(text) == ()
-    assert quotes.without_mentions(text) == text
+    assert mentions.ranges(text) == ()
+    assert mentions.without(text) == text
 
 
 @given(st.text(max_size=300))
 def test_blanks_keep_every_other_character_where_it_is(text: str) -> None:
-    blank = quotes.without_mentions(text)
+    blank = mentions.without(text)
     assert len(blank) == len(text)
-    inside = {at for start, end in quotes.mentions(text) for at in range(start, end)}
+    inside = {at for start, end in mentions.ranges(text) for at in range(start, end)}
     assert all(blank[at] == (" " if at in inside else text[at]) for at in range(len(text)))

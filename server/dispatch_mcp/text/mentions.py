@@ -20,14 +20,14 @@ _MENTION = re.compile(
 )
 
 
-def mentions(text: str) -> tuple[tuple[int, int], ...]:
+def ranges(text: str) -> tuple[tuple[int, int], ...]:
     """Returns the half-open ranges of a text that stand in quotation marks, marks included, in their order."""
-    ranges = tuple(match.span() for match in _MENTION.finditer(text))
-    return ranges if sum(end - start for start, end in ranges) <= MOST * len(text.strip()) else ()
+    spans = tuple(match.span() for match in _MENTION.finditer(text))
+    return spans if sum(end - start for start, end in spans) <= MOST * len(text.strip()) else ()
 
 
-def without_mentions(text: str) -> str:
+def without(text: str) -> str:
     """Returns a text with blanks for what stands in quotation marks."""
-    for start, end in mentions(text):
+    for start, end in ranges(text):
         text = f"{text[:start]}{' ' * (end - start)}{text[end:]}"
     return text
