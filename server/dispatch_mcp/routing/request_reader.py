@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dispatch_mcp.routing import agent_index
-from dispatch_mcp.text import lexicon, mentions, tokenizer
+from dispatch_mcp.routing import agent_index, mentions
+from dispatch_mcp.text import lexicon, tokenizer
 
 MAX_TERMS: Final = 40
 """Different words of a request that are looked up."""

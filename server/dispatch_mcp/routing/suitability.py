@@ -13,7 +13,8 @@ from typing import Final, Literal
 from weakref import WeakKeyDictionary
 
 from dispatch_mcp.agents import catalog, frontmatter
-from dispatch_mcp.text import mentions, technologies
+from dispatch_mcp.routing import mentions
+from dispatch_mcp.text import technologies
 
 Work = Literal["writes", "reviews", "other"]
 WRITE_TOOLS: Final = frozenset({"write", "edit", "multiedit", "notebookedit", "apply_patch", "*"})

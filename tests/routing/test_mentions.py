@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.text import mentions
+from dispatch_mcp.routing import mentions
 
 AROUND = "The headline of our article {} wraps badly on tablets"
 
