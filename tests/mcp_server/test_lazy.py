@@ -14,6 +14,7 @@ from mcp.server.mcpserver import AcceptedElicitation, DeclinedElicitation
 from dispatch_mcp import composition, configuration, errors
 from dispatch_mcp.cli.commands import serve
 from dispatch_mcp.mcp_server import elicitation, lazy, prompts, resources, server, tools
+from dispatch_mcp.model import records
 from dispatch_mcp.service import dispatcher
 from dispatch_mcp.text import redaction
 
@@ -50,7 +51,7 @@ async def test_the_dispatcher_is_opened_once_and_closed_at_the_end() -> None:
         seen.append("closed")
 
     with anyio.fail_after(5):
-        opening = lazy.Opening(memory_client.loaders(opened))  # pyright: ignore[reportArgumentType]  # any value will do
+        opening = lazy.Opening(memory_client.loaders(opened))
         async with anyio.create_task_group() as group:
             group.start_soon(opening.keep)
             async with anyio.create_task_group() as callers:
@@ -69,7 +70,7 @@ async def test_a_server_opens_its_store_without_being_asked() -> None:
         yield opened
 
     with anyio.fail_after(5):
-        waiting = lazy.Opening(memory_client.loaders(opening))  # pyright: ignore[reportArgumentType]  # any value will do
+        waiting = lazy.Opening(memory_client.loaders(opening))
         async with anyio.create_task_group() as group:
             group.start_soon(waiting.keep)
             await opened.wait()
@@ -91,7 +92,7 @@ async def test_a_session_loads_the_real_parts_once_it_needs_them(tmp_path: Path)
     loaders = serve.loaders(setup, redaction.Redactor())
     assert (loaders.tools(), loaders.documents(), loaders.prompts()) == (tools, resources, prompts)
     with anyio.fail_after(30):
-        async with loaders.dispatcher() as app:
+        async with loaders.dispatcher(records.LOCAL) as app:
             assert app.rules.workspace == str(tmp_path / "shop")
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import subprocess
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,12 +39,24 @@ def settings(home: Path, workspace: Path) -> configuration.Settings:
 
 
 def make_server(chosen: configuration.Settings, principal: str = records.LOCAL) -> MCPServer[Any]:
-    return server.make_server(loaders(functools.partial(composition.open_dispatcher, chosen, principal=principal)))
+    return server.make_server(loaders(lambda: composition.open_dispatcher(chosen, principal=principal)))
 
 
-def loaders(open_dispatcher: lazy.OpenDispatcher) -> lazy.Loaders:
+def make_server_for_many(chosen: configuration.Settings) -> MCPServer[Any]:
+    """Returns a server over one store that answers each principal as one of its own."""
+    return server.make_server(
+        lazy.Loaders(
+            lambda name: composition.open_dispatcher(chosen, principal=name),
+            lambda: tools,
+            lambda: resources,
+            lambda: prompts,
+        )
+    )
+
+
+def loaders(open_dispatcher: Callable[[], AbstractAsyncContextManager[Any]]) -> lazy.Loaders:
     """Returns the server's real parts, loaded already, over any dispatcher."""
-    return lazy.Loaders(open_dispatcher, lambda: tools, lambda: resources, lambda: prompts)
+    return lazy.Loaders(lambda _principal: open_dispatcher(), lambda: tools, lambda: resources, lambda: prompts)
 
 
 class Refused(Exception):

@@ -13,11 +13,12 @@ from dispatch_mcp.agents import a2a_card
 from dispatch_mcp.cli import console, logs
 from dispatch_mcp.mcp_server import descriptions, lazy
 from dispatch_mcp.mcp_server import server as mcp_server
+from dispatch_mcp.model import records
 from dispatch_mcp.text import redaction
 from dispatch_mcp.web import access_tokens, http_server
 
-FIRST = "owner"
-"""Whose token is made when the server is started and nobody has one."""
+FIRST = records.LOCAL
+"""Whose token is made when the server is started and nobody has one: the user's, who has a shell here too."""
 
 Loaders = Callable[[configuration.LoadedSettings, redaction.Redactor], lazy.Loaders]
 

@@ -7,25 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import anyio.to_thread
+from anyio.abc import TaskGroup
 from mcp.server.mcpserver import MCPServer
 from mcp.types import Completion, CompletionArgument
 from pydantic import BaseModel
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.mcp_server import tool_arguments
+from dispatch_mcp.model import records
 
 if TYPE_CHECKING:
     from dispatch_mcp.model import merge_offer
     from dispatch_mcp.review import council_decision
     from dispatch_mcp.service import dispatcher
 
-OpenDispatcher = Callable[[], "AbstractAsyncContextManager[dispatcher.Dispatcher]"]
+OpenDispatcher = Callable[[str], "AbstractAsyncContextManager[dispatcher.Dispatcher]"]
+"""Opens the dispatcher of a principal."""
+
+principal: ContextVar[str] = ContextVar("principal", default=records.LOCAL)
+"""Whose request is being answered. The SDK hands the request to tools and resources and not to completions."""
 
 HEAD_START_S = 0.5
 """So long the first requests of a host, which read lists, have the processor for themselves."""
@@ -85,12 +92,16 @@ class Loaders:
 class Opening:
     """A dispatcher that is opened by the first call that needs it, or a moment after the start.
 
+    It is that of `owner`; those of other principals are opened beside it in `group`, when their first request comes.
     `_wanted` is set by callers and by `end`; `_outcome` by `keep`, once there is a dispatcher or a reason why not.
     Both are replaced by new events before those who wait are woken, so that a caller who comes later waits for
     the next try and never for one that is over.
     """
 
     loaders: Loaders
+    owner: str = records.LOCAL
+    group: TaskGroup | None = None
+    _others: dict[str, Opening] = field(default_factory=dict[str, "Opening"])
     _app: dispatcher.Dispatcher | None = None
     _failure: errors.DispatchError = field(default_factory=errors.StoreError)
     _wanted: anyio.Event = field(default_factory=anyio.Event)
@@ -98,7 +109,13 @@ class Opening:
     _over: bool = False
 
     async def get(self) -> dispatcher.Dispatcher:
-        """Returns the dispatcher. Raises DispatchError when it cannot be opened; the next call tries again."""
+        """Returns the dispatcher of whose request this is.
+
+        Raises:
+            DispatchError: it cannot be opened; the next call tries again.
+        """
+        if self.group is not None and principal.get() != self.owner:
+            return await self._of(principal.get(), self.group).get()
         if self._app is None:
             outcome = self._outcome
             self._wanted.set()
@@ -106,6 +123,12 @@ class Opening:
         if self._app is None:
             raise self._failure
         return self._app
+
+    def _of(self, name: str, group: TaskGroup) -> Opening:
+        if name not in self._others:
+            self._others[name] = Opening(self.loaders, name)
+            group.start_soon(self._others[name].keep)
+        return self._others[name]
 
     async def keep(self) -> None:
         """Opens the dispatcher and keeps it open until `end`."""
@@ -128,7 +151,7 @@ class Opening:
         self._settle()
 
     async def _hold(self) -> None:
-        async with self.loaders.dispatcher() as app:
+        async with self.loaders.dispatcher(self.owner) as app:
             self._app = app
             self._settle()
             try:
@@ -143,6 +166,8 @@ class Opening:
         """Lets `keep` close the dispatcher, whose store is no longer the one that is there; the next call opens it."""
         if self._app is not None:
             self._wanted.set()
+        for other in self._others.values():
+            other.leave()
 
     def _settle(self) -> None:
         """Answers those who wait; from now on `_wanted` says that there is something new to do."""
@@ -153,3 +178,5 @@ class Opening:
         """Lets `keep` close the dispatcher and return."""
         self._over = True
         self._wanted.set()
+        for other in self._others.values():
+            other.end()

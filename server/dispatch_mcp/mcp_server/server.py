@@ -8,7 +8,7 @@ import io
 import json
 import logging
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from mcp.types import (
 import dispatch_mcp
 from dispatch_mcp import errors, model
 from dispatch_mcp.mcp_server import descriptions, elicitation, lazy, stdio_messages, tool_arguments, tool_wording
-from dispatch_mcp.model import problems
+from dispatch_mcp.model import problems, records
 from dispatch_mcp.process import computation
 from dispatch_mcp.text import json_types, redaction
 
@@ -124,9 +124,9 @@ def make_server(
 
     @asynccontextmanager
     async def lifespan(_server: MCPServer[lazy.Opening]) -> AsyncGenerator[lazy.Opening]:
-        opening = lazy.Opening(loaders)
-        current[:] = [opening]
         async with anyio.create_task_group() as group:
+            opening = lazy.Opening(loaders, group=group)
+            current[:] = [opening]
             group.start_soon(opening.keep)
             try:
                 async with anyio.create_task_group() as beside:
@@ -160,7 +160,13 @@ def make_server(
             lifespan=lifespan,
             log_level="WARNING",
             extensions=[StrictArguments()],
-            middleware=[once_asked_for(register), prompt_errors, answers_without_secrets(redactor), drop_left_out],
+            middleware=[
+                for_whose_request,
+                once_asked_for(register),
+                prompt_errors,
+                answers_without_secrets(redactor),
+                drop_left_out,
+            ],
             cache_hints=dict.fromkeys(lists, hint),
         )
     server.completion()(complete)
@@ -178,6 +184,21 @@ def without_rich() -> Generator[None]:
         yield
     finally:
         del sys.modules["rich"]
+
+
+PRINCIPAL = "principal"
+"""Under which name the scope of an HTTP request says whose it is."""
+
+
+async def for_whose_request(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Answers a request for the principal whose it is: over HTTP that of its token, else the user."""
+    request: Any = ctx.request
+    scope: Mapping[str, Any] = getattr(request, "scope", {})
+    token = lazy.principal.set(scope.get(PRINCIPAL, records.LOCAL))
+    try:
+        return await call_next(ctx)
+    finally:
+        lazy.principal.reset(token)
 
 
 def once_asked_for(register: Callable[[], None]) -> ServerMiddleware[Any]:

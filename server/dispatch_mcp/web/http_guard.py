@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dispatch_mcp import errors
+from dispatch_mcp.mcp_server import server
 
 OPEN_PATHS: Final = frozenset({"/health", "/ready", "/.well-known/agent-card.json"})
 """Paths that say nothing of what is done here, and so need no token."""
@@ -120,7 +121,7 @@ class Guard:
         if not name:
             hint = "Send the header `Authorization: Bearer TOKEN` with a token of this server."
             return _problem(401, f"No known token came with this request. {hint}", {"WWW-Authenticate": "Bearer"})
-        request.scope["principal"] = name
+        request.scope[server.PRINCIPAL] = name
         return None
 
 

@@ -70,10 +70,12 @@ def end_now() -> None:
 def loaders(setup: configuration.LoadedSettings, redactor: redaction.Redactor) -> lazy.Loaders:
     """Returns what loads the server's parts: imported when they are needed, so that a session starts without them."""
 
-    def dispatcher_of_settings() -> AbstractAsyncContextManager[dispatcher.Dispatcher]:
+    def dispatcher_of_settings(principal: str) -> AbstractAsyncContextManager[dispatcher.Dispatcher]:
         from dispatch_mcp import composition  # noqa: PLC0415
 
-        return composition.open_dispatcher(setup.settings, redactor=redactor, guesses_workspace=setup.guesses_workspace)
+        return composition.open_dispatcher(
+            setup.settings, redactor=redactor, principal=principal, guesses_workspace=setup.guesses_workspace
+        )
 
     def tools() -> lazy.ToolCalls:
         from dispatch_mcp.mcp_server import tools  # noqa: PLC0415
