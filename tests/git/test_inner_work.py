@@ -55,8 +55,8 @@ TREE = "/state/worktrees/run/task"
             id="both",
         ),
         pytest.param(
-            InnerWork("lib", commits=COMMITS[:1], keeper="/home/ann/.git", ref="refs/dispatch/r/kept/t/1"),
-            "submodule `lib`: 1 commit of its own (aaaaaaaaaaaa), kept as refs/dispatch/r/kept/t/1 in /home/ann/.git",
+            InnerWork("lib", commits=COMMITS[:1], keeper="/srv/lib.git", ref="refs/dispatch/r/kept/t/1"),
+            "submodule `lib`: 1 commit of its own (aaaaaaaaaaaa), kept as refs/dispatch/r/kept/t/1 in /srv/lib.git",
             id="kept",
         ),
     ],
