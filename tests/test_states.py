@@ -28,7 +28,9 @@ from dispatch_mcp.runs import state_machine
 from dispatch_mcp.store import sqlite_store
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "states.md"
-FILES = {"a.py": "one\n", "b.py": "one\n", "theirs.py": "one\n"}
+FILES = {
+    "a.py": "one\n", "b.py": "one\n", "theirs.py": "one\n", "tests/test_a.py": "def test_a():\n    assert a\n",
+}  # fmt: skip
 OTHER: Final = {"id": "other", "do": "Change theirs.py", "files": ["theirs.py"], "deps": ["t"], "worker": "host"}
 EVERYBODY, AGENTS, HOST, SERVER = ("host", "api", "command"), ("host", "api"), ("host",), ("api", "command")
 
@@ -81,6 +83,22 @@ ROWS = (
         PROVEN, HOST, {"acceptance": ["file:a.py", "file:c.py"]}, ("c.py",),
     ),
     Row("every criterion that it can check holds", PROVEN, task={**CHANGE_A, "acceptance": ["file:b.py"]}),
+    *(
+        Row(
+            "the same, but all of them are commands that nobody saw fail before, and no declared file was changed",
+            CLAIMED, AGENTS, {"acceptance": criteria}, ("b.py",), git_only=True,
+        )
+        for criteria in (["command: git status --short"], ["command: git rev-parse --git-dir", "file:a.py"])
+    ),
+    Row("every criterion that it can check holds", PROVEN, AGENTS,
+        {**CHANGE_A, "acceptance": ["command: git status --short"]}, git_only=True),
+    *(
+        Row(
+            "a command ends well, but tests lost checks, or what can decide it was changed undeclared",
+            CLAIMED, HOST, {**CHANGE_A, "acceptance": ["command: git status --short"]}, ("a.py", other), git_only=True,
+        )
+        for other in ("tests/test_a.py", "conftest.py", "Makefile")
+    ),
     Row("a command ended with exit code 0, and no criterion was given", PROVEN, ("command",), CHANGE_A),
     Row("an agent says it is done, and no criterion was given", CLAIMED, AGENTS, CHANGE_A, claims=("a.py",)),
     Row("an agent says it is done, and no criterion was given", CLAIMED, AGENTS, {}, writes=()),
@@ -206,6 +224,7 @@ def spec(row: Row, worker: str) -> dict[str, Any]:
 def laid_out(workspace: Path) -> Path:
     """Returns the folder with its files as they were at first."""
     for name, text in FILES.items():
+        (workspace / name).parent.mkdir(exist_ok=True)
         (workspace / name).write_text(text)
     return workspace
 
@@ -239,6 +258,8 @@ def without_reason(row: Row, ends: Ends) -> Ends:
 async def test_a_row_holds_for_what_an_assistant_reports(
     row: Row, worker: str, workspace: Path, tmp_path: Path
 ) -> None:
+    if row.git_only and workspace.name != "git":
+        pytest.skip("the row is about git")
     home = tmp_path / "home"
     settings = memory_client.settings(home, workspace)
     with anyio.fail_after(60):
@@ -284,7 +305,7 @@ def test_a_row_holds_for_the_servers_own_workers(
     row: Row, worker: str, workspace: Path, tmp_path: Path, server_shell: command_runs.Shell
 ) -> None:
     if row.git_only and workspace.name != "git":
-        pytest.skip("there are no worktrees without git")
+        pytest.skip("the row is about git")
     document = command_runs.written(
         tmp_path, [spec(row, worker), {**OTHER, "id": "u", "deps": [], "worker": "scripted"}]
     )

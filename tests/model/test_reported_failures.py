@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
-from dispatch_mcp.model import reported_failures
+from dispatch_mcp.model import problems, reported_failures
 from dispatch_mcp.runs import handoff_parser
 
 FAILED: list[model.Json] = [
@@ -21,6 +21,7 @@ FAILED: list[model.Json] = [
     {"status": "done", "is_error": True},
     {"Status": "failed", "completed_work": "Wrote a.py"},
     {"success": False, "completed_work": "Wrote a.py"},
+    *({"status": word, "completed_work": "Wrote a.py"} for word in (False, "not done", "KO", "unsuccessful")),
     {"handoff": {"status": "blocked"}},
     {"result": {"payload": {"error": "no key"}}},
 ]
@@ -47,6 +48,35 @@ def test_a_field_that_says_how_the_work_ended_is_read_in_a_handoff_and_at_the_en
     assert reported_failures.of_value(value)
     assert reported_failures.of_text(text)
     assert reported_failures.of_text(f"I have done all of it.\n\n```json\n{text}\n```\n")
+
+
+WORDS: list[model.Json] = [
+    "erledigt",
+    "fehlgeschlagen",
+    "échec",
+    "failed, sort of",
+    "needs_review",
+    "7 of 9",
+    7,
+    [],
+    {},
+]
+
+
+@pytest.mark.parametrize("word", [*WORDS, "running", "maybe"])
+def test_a_word_that_names_no_end_leaves_it_open_and_is_quoted(word: model.Json) -> None:
+    for handoff in ({"completed_work": "x", "status": word}, {"State": word}, {"handoff": {"status": word}}):
+        doubt = reported_failures.doubt(handoff)
+        assert problems.quoted(word) in doubt
+        assert reported_failures.of_value(handoff) == ""
+
+
+@pytest.mark.parametrize("word", [*reported_failures.MEANINGS, "", None, True, " Done! ", "SUCCEEDED"])
+def test_known_words_and_none_leave_nothing_open_but_that_it_still_goes_on(word: model.Json) -> None:
+    is_open = reported_failures.meaning(word) == "out"
+    assert bool(reported_failures.doubt({"completed_work": "x", "status": word})) is is_open
+    assert reported_failures.doubt({"verdict": "PASS", "status": "reviewed"}) == ""
+    assert reported_failures.doubt(word) == ""
 
 
 @pytest.mark.parametrize("value", DONE)

@@ -85,7 +85,9 @@ def test_a_misspelt_criterion_is_refused_with_what_was_meant(text: str, meant: s
     "text",
     [
         "file:", "file:.", "file:../x", "file:a/../../x", "file:/etc/passwd", "file:~/.ssh/id_rsa", "file:C:\\x",
-        f"file:{WORKSPACE}-other/x", "glob:../*", "glob:{..,src}/x", "glob:x >= 0", "absent:/x", "absent:*.py",
+        f"file:{WORKSPACE}-other/x", "glob:../*",
+        "file:.git/FETCH_HEAD", "file:sub/.GIT/x", "absent:.git/x", "glob:.git/* >= 1", "diff:.git/",
+        "glob:{..,src}/x", "glob:x >= 0", "absent:/x", "absent:*.py",
         "diff:../x", "command:", "command: 'x", "command: make && rm -rf x", "command: cat x | wc", "command: [1]",
         "file:src/{a,b}.py", "glob:" + "{a,b}" * 10,
     ],

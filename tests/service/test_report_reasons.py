@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from dispatcher_setup import Desk
 from dispatch_mcp import model
 from dispatch_mcp.engine import review_attempt
 from dispatch_mcp.mcp_server import tool_wording
-from dispatch_mcp.model import reported_failures
+from dispatch_mcp.model import problems, reported_failures
 from dispatch_mcp.service import answers
 
 pytestmark = pytest.mark.anyio
@@ -100,3 +101,27 @@ async def test_a_review_that_is_over_is_not_asked_to_answer_again(tmp_path: Path
     assert last.results[0].state == model.TaskState.FAILED
     assert last.results[0].why
     assert review_attempt.ASK_AGAIN not in last.results[0].why
+
+
+@pytest.mark.parametrize("word", ["erledigt", "fehlgeschlagen", "échec", "needs_review", "running", 7])
+@pytest.mark.parametrize("form", ["handoff", "text of the handoff", "end of the answer"])
+async def test_a_handoff_whose_status_is_no_known_end_is_not_done_and_asked_for_again_with_the_word(
+    desk: Desk, form: str, word: Any
+) -> None:
+    run_id = await begun(desk, {"id": "t", "do": "Do it", "attempts": 3})
+    handoff = {"completed_work": "Wrote it", "status": word}
+    text = json.dumps(handoff, ensure_ascii=False)
+    fields = {
+        "handoff": {"handoff": handoff},
+        "text of the handoff": {"handoff": text},
+        "end of the answer": {"text": f"Here it is.\n```json\n{text}\n```"},
+    }[form]
+    for attempt in (1, 2):
+        answer = await desk.app.report(run_id, [{**entry("t", **fields), "attempt": attempt}])
+        [line] = answer.results
+        assert line.state == "running"
+        assert f"its status is {problems.quoted(word)}, which is no end" in line.why
+        assert [one.attempt for one in answer.assignments] == [attempt + 1]
+        assert "look, do not repeat it" in await desk.app.brief(run_id, "t")
+    answer = await desk.app.report(run_id, [{**entry("t", **fields), "attempt": 3}])
+    assert answer.state == "failed"

@@ -58,12 +58,14 @@ def work(workspace: Path, *acceptance: str, files: tuple[str, ...] = (), **field
     return work_order.WorkOrder("run", task, 1, WorkerKind.HOST, workspace=str(workspace))
 
 
-def make(home: Path, *allowed: list[str], limit_s: float = 20.0, **limits: int) -> receipt_verifier.ReceiptVerifier:
+def make(
+    home: Path, *allowed: list[str], limit_s: float = 20.0, max_files: int = 2_000
+) -> receipt_verifier.ReceiptVerifier:
     policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": str(home)})
     state = home / "state"
     commands = command.CommandWorker(allowlist.parse(allowed), state, policy, grace_s=0.2)
     return receipt_verifier.ReceiptVerifier(
-        commands, workspace_snapshot.Snapshotter(git_process.Git(state, policy), **limits), limit_s=limit_s
+        commands, workspace_snapshot.Snapshotter(git_process.Git(state, policy), max_files=max_files), limit_s=limit_s
     )
 
 
@@ -477,12 +479,13 @@ async def test_of_tasks_that_declare_nothing_only_what_holds_is_noted_and_no_com
     tmp_path: Path, repository: Path
 ) -> None:
     found = make(tmp_path, ["touch", "*"])
+    asked = work(repository, "file:a", "file:src/a.py", "is quick")
+    assert [*await noted(found, asked)] == [ports.HELD]
     asked = work(repository, "file:a", "file:src/a.py", "command: touch owned", "is quick")
     before = await noted(found, asked)
-    assert [*before] == [ports.HELD]
+    assert [*before] == [ports.HELD, ports.LOOK]  # the look says later what a command may owe to the work
     assert [*dict(before[ports.HELD])["standing"]] == ["file:src/a.py"]
     assert not (repository / "owned").exists()
-    assert not (tmp_path / "state").exists()
 
 
 HELD_BEFORE = ("file:src/a.py", "file:src/", "absent:none", "glob:src/*.py >= 2")
@@ -601,3 +604,96 @@ async def test_files_that_are_as_an_earlier_look_found_them_are_told_from_those_
     snapshotter = workspace_snapshot.Snapshotter(git_process.Git(tmp_path / "state", policy))
     assert set(await snapshotter.unchanged(str(repository), look)) == {"src/new.py", "src/later.py"}
     assert await snapshotter.unchanged(str(repository), None) == []
+
+
+TESTS = "def test_a():\n    assert a\n\n\ndef test_b():\n    assert b\n"
+
+
+async def command_receipt(
+    tmp_path: Path, repository: Path, edits: Mapping[str, str | None], *files: str, do: str = "Mend it"
+) -> Receipt:
+    """Returns the receipt of a command that ends well after edits; a text of None removes the file."""
+    write(repository, "tests/test_a.py", TESTS)
+    write(repository, "Makefile", "test:\n\tpytest\n")
+    commit(repository)
+    found = make(tmp_path, ["true", "**"])
+    asked = work(repository, "command: true src/b.py", files=files)
+    asked = replace(asked, task=asked.task.model_copy(update={"goal": do}))
+    before = await noted(found, asked)
+    for path, text in edits.items():
+        if text is None:
+            (repository / path).unlink()
+        else:
+            write(repository, path, text)
+    return (await looked(found, asked, before))[0]
+
+
+@pytest.mark.parametrize("files", [("src/a.py",), ("src/a.py", "tests/", "Makefile", "src/b.py")])
+@pytest.mark.parametrize(
+    "tests",
+    [
+        {"tests/test_a.py": None},
+        {"tests/test_a.py": ""},
+        {"tests/test_a.py": "def test_a():\n    assert a\n"},
+        {"tests/test_a.py": TESTS.replace("def test_b", "# def test_b").replace("    assert b", "#   assert b")},
+        {"tests/test_a.py": f"import pytest\n\npytestmark = pytest.mark.skip\n{TESTS}"},
+        {"tests/conftest.py": 'collect_ignore = ["test_a.py"]\n'},
+    ],
+    ids=["deleted", "emptied", "shorter", "commented out", "skipped", "ignored"],
+)
+async def test_a_command_proves_nothing_where_the_work_took_checks_out_of_tests(
+    tmp_path: Path, repository: Path, tests: dict[str, str | None], files: tuple[str, ...]
+) -> None:
+    receipt = await command_receipt(tmp_path, repository, {"src/a.py": "two", **tests}, *files)
+    assert (receipt.ok, receipt.checked) == (False, False), receipt.detail
+    assert next(iter(tests)) in receipt.detail
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        {"tests/test_a.py": f"{TESTS}\n\ndef test_c():\n    assert c\n"},
+        {"tests/test_a.py": TESTS.replace("assert b", "assert b == 2")},
+        {"tests/test_a.py": "def test_a():\n    assert a\n", "tests/test_b.py": "def test_b():\n    assert b\n"},
+        {"tests/test_a.py": None, "tests/unit/test_a.py": TESTS},
+    ],
+    ids=["more", "other", "divided", "moved"],
+)
+async def test_tests_that_are_as_many_as_before_count(
+    tmp_path: Path, repository: Path, tests: dict[str, str | None]
+) -> None:
+    receipt = await command_receipt(tmp_path, repository, {"src/a.py": "two", **tests}, "src/a.py")
+    assert (receipt.ok, receipt.checked, receipt.detail) == (True, True, "ended with exit code 0")
+
+
+@pytest.mark.parametrize("recipe", ["Makefile", "conftest.py", "package.json", "pyproject.toml", "src/b.py"])
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_command_proves_nothing_where_the_work_changed_what_decides_it_without_declaring_that(
+    tmp_path: Path, repository: Path, recipe: str, *, declared: bool
+) -> None:
+    files = ("src/a.py", recipe) if declared else ("src/a.py",)
+    receipt = await command_receipt(tmp_path, repository, {"src/a.py": "two", recipe: "three"}, *files)
+    assert receipt.ok is receipt.checked is declared
+    assert f"`{recipe}`" in receipt.detail
+
+
+@pytest.mark.parametrize(("do", "earlier"), [("Check whether it works", False), ("Mend it", True)])
+async def test_a_command_alone_proves_only_a_task_that_looks(
+    tmp_path: Path, repository: Path, do: str, *, earlier: bool
+) -> None:
+    receipt = await command_receipt(tmp_path, repository, {}, do=do)
+    assert (receipt.ok, receipt.earlier) == (True, earlier)
+    asked = replace(work(repository, "command: true"), last_error="- `command: true`: ended with exit code 1")
+    [again] = await looked(make(tmp_path, ["true"]), asked)
+    assert not again.earlier  # an attempt was refused for it
+
+
+@pytest.mark.parametrize(
+    "criterion", ["file:door/HEAD", "file:door/", "absent:door/none", "glob:door/*", "glob:**/HEAD"]
+)
+async def test_what_git_keeps_for_itself_proves_nothing_also_behind_a_link(
+    tmp_path: Path, repository: Path, criterion: str
+) -> None:
+    (repository / "door").symlink_to(".git")
+    [receipt] = await looked(make(tmp_path), work(repository, criterion))
+    assert not receipt.ok

@@ -18,7 +18,7 @@ from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.hooks import agent_transcripts, holders, hook_events, hook_listener, hook_words, host_calls
 from dispatch_mcp.mcp_server import tool_wording
-from dispatch_mcp.model import RunState, TaskState, WorkerKind, assignments, records, short_ids
+from dispatch_mcp.model import RunState, TaskState, WorkerKind, assignments, records, reported_failures, short_ids
 from dispatch_mcp.runs import handoff_parser, report_reader
 from dispatch_mcp.service import dispatcher, host_assignments
 from dispatch_mcp.text import attempt_names, escape, json_types
@@ -285,6 +285,8 @@ def _fault(attempt: Attempt, text: str) -> str:
         return ""
     handoff, problem = handoff_parser.parse_answer(text)
     if handoff is not None:
+        problem = reported_failures.doubt(reported_failures.last_object(text))
+    if not problem:
         return ""
     return f"Your answer cannot be handed over: {problem}. Answer again, in the form that your task's OUTPUT asks for."
 

@@ -1,4 +1,4 @@
-"""Answers that report a failure in their own structured status, whatever whoever passes them on calls their end.
+"""Answers whose own status says that the work failed, or no end that anybody knows, whatever others call their end.
 
 Only what is meant for machines is read: fields that say how the work ended, and the lines that harnesses and providers
 send in place of an answer. Prose is not weighed.
@@ -18,8 +18,10 @@ Meaning = Literal["succeeded", "failed", "cancelled", "partial", "out"]
 """What a word for a state means: an end, one with some of the work done, or none, as it is still out."""
 
 _WORDS: Final[Mapping[Meaning, str]] = {
-    "succeeded": "succeeded success successful succeed done ok okay complete completed finished finish passed pass",
-    "failed": "failed failure fail error errored crashed broken blocked rejected refused timeout timed_out",
+    "succeeded": "succeeded success successful succeed done ok okay complete completed finished finish passed pass "
+    "successfully all_done completed_successfully successfully_completed fully_completed fixed resolved implemented",
+    "failed": "failed failure fail error errored crashed broken blocked rejected refused timeout timed_out "
+    "unsuccessful not_done not_ok nok ko",
     "cancelled": "cancelled canceled cancel aborted abort killed stopped interrupted terminated skipped",
     "partial": "partial partially partially_done partially_complete partially_completed incomplete unfinished",
     "out": "out running in_progress pending queued started working waiting active launched async_launched",
@@ -35,6 +37,7 @@ _MOST_READ: Final = 200_000
 _MOST_BARE: Final = 4_000
 """Characters of an answer that can be nothing but a message of a harness or a provider."""
 _SHOWN: Final = 160
+_ENDS: Final = "succeeded, partial, failed and cancelled are, and it can be left out"
 
 _HANDED_OVER: Final = '"completed_work"'
 _NO_LETTERS: Final = re.compile(r"[^a-z]+")
@@ -67,7 +70,7 @@ def of_value(value: model.Json) -> str:
 def _of_fields(fields: Mapping[str, model.Json]) -> str:
     ends = {name: meaning(fields.get(name)) for name in ("status", "state")}
     for name, end in ends.items():
-        if end in ("failed", "cancelled", "partial"):
+        if end in ("failed", "cancelled", "partial") or fields.get(name) is False:
             return f"its {name} is {problems.quoted(fields[name])}"
     if fields.get("is_error") is True or fields.get("success") is False:
         return "is_error is true" if fields.get("is_error") is True else "success is false"
@@ -82,8 +85,30 @@ def of_text(text: str) -> str:
     is_message = body in _WHOLE or body.startswith(_BEGINNINGS)
     if is_message and len(body) <= _MOST_BARE and _HANDED_OVER not in body:
         return f"it is {escape.one_line(body, limit=_SHOWN)!r}"
-    tail = body[-_MOST_READ:].rstrip("`~ \n\t")
-    if not tail.endswith("}"):
+    return of_value(last_object(body))
+
+
+def doubt(handoff: model.Json) -> str:
+    """Returns why a handoff leaves open how its work ended: a word that names no end; an empty string if it does not.
+
+    Only words that are known to say so say that work is done; one in another language, or that it goes on, does not.
+    """
+    if not json_types.is_object(handoff):
         return ""
+    fields = {json_types.plain_name(name): inner for name, inner in handoff.items()}
+    if _OF_REVIEWS & fields.keys():
+        return ""
+    for name in ("status", "state"):
+        value = fields.get(name)
+        if not json_types.is_left_out(value) and value is not True and meaning(value) in (None, "out"):
+            return f"its {name} is {problems.quoted(value)}, which is no end; {_ENDS}"
+    return next(filter(None, (doubt(fields.get(name)) for name in _WRAPPERS)), "")
+
+
+def last_object(text: str) -> model.Json:
+    """Returns the JSON object that ends an answer, also within a fence, or None."""
+    tail = text.strip()[-_MOST_READ:].rstrip("`~ \n\t")
+    if not tail.endswith("}"):
+        return None
     pieces = [piece for piece in damaged_json.objects(tail) if piece.whole and piece.end == len(tail)]
-    return of_value(pieces[-1].value) if pieces else ""
+    return pieces[-1].value if pieces else None

@@ -361,7 +361,7 @@ class Receipt(Value):
     """Evidence that the server itself collected about an attempt, or that there is none.
 
     `criterion` is the entry of the task's `acceptance` that it speaks for; `checked` is False when nobody could tell.
-    `earlier` says that it was so before the task's first attempt already, which proves no work.
+    `earlier` says that it was so before the task's first attempt already, or may have been, which proves no work.
     """
 
     kind: ReceiptKind

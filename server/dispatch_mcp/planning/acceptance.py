@@ -7,7 +7,8 @@
 - `diff`, `diff:PATTERN` something that the task declared (or that matches) has really changed
 
 Anything else is a criterion in words: for the worker and for reviewers, and never proven by the server. Paths lie
-inside the workspace. Names of the forms are taken in any case, values in quotes or backticks as well.
+inside the workspace, and not where git keeps its own. Names of the forms are taken in any case, values in quotes or
+backticks as well.
 """
 
 from __future__ import annotations
@@ -253,6 +254,8 @@ def _place(kind: Kind, subject: str, workspace: str) -> str | Fault:
     inside = _inside(path, posixpath.normpath(workspace.replace("\\", "/")) if workspace else "")
     if not inside:
         return Fault(f"{problems.quoted(path)} is not inside the workspace.", "Name a path relative to the workspace.")
+    if path_globs.is_of_git(inside):
+        return Fault(f"{problems.quoted(path)} is git's own and shows no work.", "Name a file that the work makes.")
     return inside + "/" * path.endswith("/")
 
 

@@ -23,12 +23,13 @@ from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, Receipt, problems, transitions
 from dispatch_mcp.planning import acceptance
 from dispatch_mcp.planning.acceptance import Criterion
-from dispatch_mcp.text import escape, file_states, path_globs
+from dispatch_mcp.text import escape, file_states, languages, path_globs
 
 ERROR_CHARS: Final = 4_000
 REASON_CHARS: Final = 400
 
 EARLIER: Final = "; it held before the first attempt too, so it proves nothing by itself"
+NEVER_FAILED: Final = "; nobody has seen it fail before the work, so it proves nothing by itself"
 
 _KINDS: Final[Mapping[acceptance.Kind, model.ReceiptKind]] = {"command": "exit_code", "diff": "diff", "words": "words"}
 _SHOWN_ONLY: Final = frozenset({"touched", "words", "simulated"})
@@ -46,7 +47,7 @@ class FileChanges(NamedTuple):
     `undeclared` is None where only declared files were looked at; `problem` says why nothing is known. `earlier` are
     declared files that the run had changed before the task began, for no task that declares them; `unclear` says why a
     file that looks untouched may have been changed after all. `kinds` says what became of changed files, where it is
-    known; `removals` are paths that the task is to remove.
+    known; `removals` are paths that the task is to remove, `weaker_tests` files of tests that check less than before.
     """
 
     changed: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class FileChanges(NamedTuple):
     unclear: str = ""
     kinds: Mapping[str, file_states.Kind] = {}
     removals: tuple[str, ...] = ()
+    weaker_tests: tuple[str, ...] = ()
 
     def shows_work(self, path: str) -> bool:
         """Returns whether the change of a file shows work: an edit, or a removal that was asked for."""
@@ -154,6 +156,29 @@ def from_diff(criterion: Criterion, files: FileChanges) -> Receipt:
     detail = f"nothing in `{criterion.subject}` changed" if criterion.subject else "nothing changed"
     excuse = files.excuse(criterion.subject)
     return unproven(criterion, f"{detail}, which proves nothing: {excuse}") if excuse else refuted(criterion, detail)
+
+
+def from_command(criterion: Criterion, detail: str, files: FileChanges, *, has_failed: bool) -> Receipt:
+    """Returns the receipt of a command that ended well after an agent's work.
+
+    `has_failed` says that an earlier attempt was refused for it; else it may have ended well before the work too.
+    """
+    foreign, own = (_deciding(paths or (), criterion.argv) for paths in (files.undeclared, files.changed))
+    why = ""
+    if files.weaker_tests:
+        why = f"there are fewer checks in {problems.in_backticks(files.weaker_tests)} than before the work"
+    elif foreign:
+        why = f"{problems.in_backticks(foreign)}, which can decide what it checks, was changed and is not declared"
+    if why:
+        return unproven(criterion, f"{detail}, which proves nothing: {why}")
+    rest = f"; {problems.in_backticks(own)}, which can decide what it checks, was changed by the work" if own else ""
+    return proven(criterion, f"{detail}{rest}").model_copy(update={"earlier": not has_failed})
+
+
+def _deciding(paths: Sequence[str], argv: Sequence[str]) -> tuple[str, ...]:
+    """Returns which changed files decide what a command checks: recipes, and what it starts itself."""
+    own = {path_globs.normalise(word.partition("::")[0]) for word in argv} - {""}
+    return tuple(path for path in paths if languages.is_recipe(path) or path in own)
 
 
 def from_claim(
@@ -291,7 +316,7 @@ def doubts(outcome: model.Outcome) -> tuple[str, ...]:
 def describe(receipt: Receipt, limit: int = REASON_CHARS) -> str:
     """Returns a receipt as one line of at most `limit` characters."""
     head = f"`{receipt.criterion}`: " if receipt.criterion else ""
-    end = EARLIER if receipt.earlier else ""
+    end = (NEVER_FAILED if receipt.kind == "exit_code" else EARLIER) if receipt.earlier else ""
     return f"{escape.one_line(f'{head}{receipt.detail}', limit=limit - len(end))}{end}"
 
 

@@ -254,6 +254,9 @@ def _handoff(value: model.Json, entry: Mapping[str, model.Json], place: str) -> 
     if value is None:
         return {key: entry[key] for key in handoff_parser.FIELDS if not json_types.is_left_out(entry.get(key))} or None
     if isinstance(value, str):
+        whole = reported_failures.last_object(value)
+        if json_types.is_object(whole) and handoff_parser.parse_handoff(whole).handoff is not None:
+            return whole  # with what it says of its own end
         handoff = handoff_parser.parse_answer(value).handoff
         return {"completed_work": value} if handoff is None else handoff.model_dump(mode="json")
     if not json_types.is_object(value):

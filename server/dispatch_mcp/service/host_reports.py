@@ -30,7 +30,7 @@ from dispatch_mcp.routing import learning
 from dispatch_mcp.runs import budget, handoff_parser, message_rules, receipts, report_reader
 from dispatch_mcp.service import answers, host_assignments, messaging, route_memory
 from dispatch_mcp.store import sqlite_store
-from dispatch_mcp.text import escape
+from dispatch_mcp.text import escape, json_types
 
 MOST_REFUSALS = 5
 """Refusals that one error tells."""
@@ -132,7 +132,7 @@ class Reporting:
         outcome = await computation.apart(self._claim, view, report, spec)
         is_work = spec is None or not spec.reviews
         if is_work and is_unreadable(outcome) and not await self._was_asked_again(view.run.id, report):
-            outcome = self.redact(again(report, outcome))
+            outcome = self.redact(again(report, outcome.error))
         if outcome.usage.cost_usd is not None or budget.is_silent(outcome.usage):
             return outcome
         usage = await anyio.to_thread.run_sync(report.usage.priced, spec.model if spec else None, self.price)
@@ -143,6 +143,8 @@ class Reporting:
         outcome = outcome_of(report, _subagents(view, report.task_id))
         if spec is None or not (spec.reviews or review_tasks.assignment_of(spec)):
             outcome = claimed_failure(report, outcome)
+            why = doubt(report) if outcome.state is AttemptState.SUCCEEDED else ""
+            outcome = again(report, why) if why else outcome
         return self.redact(outcome)
 
     async def _was_asked_again(self, run_id: str, report: report_reader.Report) -> bool:
@@ -302,14 +304,23 @@ def claimed_failure(report: report_reader.Report, outcome: model.Outcome) -> mod
     )
 
 
+def doubt(report: report_reader.Report) -> str:
+    """Returns why the handoff of a claimed success does not say that the work is done, or an empty string."""
+    if report.status != "succeeded":
+        return ""
+    handoff = report.handoff if report.handoff is not None else reported_failures.last_object(report.text)
+    is_handoff = report.handoff is not None or handoff_parser.parse_handoff(handoff).handoff is not None
+    return reported_failures.doubt(dict(handoff) if json_types.is_object(handoff) else None) if is_handoff else ""
+
+
 def is_unreadable(outcome: model.Outcome) -> bool:
     """Returns whether a claimed success tried to hand over and nobody could read it."""
     return outcome.state is AttemptState.SUCCEEDED and outcome.error.startswith(handoff_parser.BROKEN)
 
 
-def again(report: report_reader.Report, outcome: model.Outcome) -> model.Outcome:
-    """Returns the outcome that has an unreadable answer asked for once more; what was said goes along."""
-    error = f"The handoff cannot be used: {outcome.error}. The work may be done already: look, do not repeat it."
+def again(report: report_reader.Report, why: str) -> model.Outcome:
+    """Returns the outcome that has an answer asked for once more that cannot be used; what was said goes along."""
+    error = f"The handoff cannot be used: {why}. The work may be done already: look, do not repeat it."
     return model.Outcome(
         state=AttemptState.FAILED,
         error=f"{error} The answer began:\n{report.text[: report_reader.KEPT_CHARS]}",

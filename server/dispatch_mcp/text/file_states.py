@@ -2,8 +2,12 @@
 
 A state is empty where there is no file, `outside`, `special`, `link TARGET STATE` for a link and the state that it
 leads to, `large SIZE TIME`, or `CONTENT ~WORDS`; ` x` at the end means that it is executable. CONTENT and WORDS are
-digests, the second of the text without the blanks that mean nothing, empty where nothing is left. States of earlier
-builds have no WORDS.
+digests, the second of the text without the blanks that mean nothing, empty where nothing is left. Files of tests have
+` #LINES/SKIPS` behind it, how much they check. States of earlier builds have no WORDS, or nothing behind them.
+
+How much a file of tests checks is a count and no understanding: lines that define a test or state what has to hold, and
+marks that keep tests from running. It tells tests that were taken out, commented out or skipped, not those whose
+expectations were bent.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from dispatch_mcp.text import languages
@@ -28,6 +33,18 @@ _INDENTED: Final = frozenset(
 
 _INVISIBLE = re.compile("[\u200b\u2060\ufeff]")
 _BLANKS = re.compile(r"\s+")
+# Tests of pytest, unittest, JUnit, Go, Rust, RSpec, Jest and their kin, and what they say has to hold.
+_CHECKS = (
+    *(r"\bdef test", r"\bassert", r"\bexpect(?:_|\b)", r"\b(?:it|test|specify)\b ?[(\"']", r"@Test\b", r"\brequire\."),
+    *(r"#\[\w*:*test\b", r"\bfunc (?:Test|Fuzz)", r"\bt\.(?:Error|Fatal|Fail)", r"\bshould\b", r"\braises\b"),
+)
+_CHECK = re.compile("|".join(_CHECKS))
+_SKIPS = (
+    *(r"\b(?:skip|skipif|skipunless|skiptest|importorskip|xfail|xit|xtest|xdescribe)\b", r"\.(?:only|todo)\b"),
+    *(r"#\[ignore", r"@(?:disabled|ignore)\b", r"\b(?:collect_ignore|__test__)\b"),
+)
+_SKIP = re.compile("|".join(_SKIPS), re.IGNORECASE)
+_COMMENTS = ("//", "# ", "#\t", "--", "/*", "* ", "<!--", ";")
 
 
 class Kind(enum.StrEnum):
@@ -49,17 +66,30 @@ class Kind(enum.StrEnum):
     NOT_COMPARED = "changed, too many to compare:"
 
 
+class Checks(NamedTuple):
+    """How many lines of a file check something, and how many keep tests from running."""
+
+    lines: int = 0
+    skips: int = 0
+
+
+NO_CHECKS: Final = Checks()
+
+
 class _Parts(NamedTuple):
     """A state in its parts; `words` is None where it has none."""
 
     content: str
     words: str | None
     is_executable: bool
+    checks: str = ""
 
 
 def of_content(data: bytes, path: str, *, is_executable: bool = False) -> str:
     """Returns the state of a regular file."""
-    return f"{_short(data)} ~{_words(data, path)}{' x' * is_executable}"
+    checks = _counted(data, path)
+    end = "" if checks is None else f" #{checks.lines}/{checks.skips}"
+    return f"{_short(data)} ~{_words(data, path)}{end}{' x' * is_executable}"
 
 
 def of_large(size: int, modified_ns: int, *, is_executable: bool = False) -> str:
@@ -74,7 +104,25 @@ def of_link(target: bytes, state_behind: str) -> str:
 
 def same(before: str, now: str) -> bool:
     """Returns whether two states are of the same content and mode, whichever build noted them."""
-    return _parts(before)._replace(words=None) == _parts(now)._replace(words=None)
+    return _parts(before)._replace(words=None, checks="") == _parts(now)._replace(words=None, checks="")
+
+
+def checks(state: str) -> Checks:
+    """Returns how much a file in a state checks; nothing where it is no file of tests, or nobody has counted."""
+    lines, _, skips = _parts(state).checks.partition("/")
+    return Checks(int(lines), int(skips)) if lines.isdecimal() and skips.isdecimal() else NO_CHECKS
+
+
+def are_fewer(changes: Iterable[tuple[Checks, Checks]]) -> bool:
+    """Returns whether files, each before and after its change, check less than before, all of them together."""
+    pairs = list(changes)
+    lines = sum(after.lines - before.lines for before, after in pairs)
+    return lines < 0 or sum(after.skips - before.skips for before, after in pairs) > 0
+
+
+def is_counted(state: str) -> bool:
+    """Returns whether a state says how much its file checks, or that there is no file."""
+    return not state or bool(_parts(state).checks)
 
 
 def kind(before: str, now: str, path: str) -> Kind:
@@ -114,8 +162,9 @@ def _kind_of_unread(before: _Parts, now: _Parts) -> Kind:
 
 def _parts(state: str) -> _Parts:
     text = state.removesuffix(" x")
-    content, mark, words = text.partition(" ~")
-    return _Parts(content, words if mark else None, text != state)
+    content, mark, rest = text.partition(" ~")
+    words, _, checks = rest.partition(" #")
+    return _Parts(content, words if mark else None, text != state, checks)
 
 
 def _words(data: bytes, path: str) -> str:
@@ -127,6 +176,15 @@ def _words(data: bytes, path: str) -> str:
     lines = [line.rstrip() if keeps_indent else line.strip() for line in text.splitlines()]
     plain = "\n".join(_narrow(line) for line in lines if line.strip())
     return _short(plain.encode("utf-8", "surrogateescape"))[:16] if plain else ""
+
+
+def _counted(data: bytes, path: str) -> Checks | None:
+    """Returns how much a file checks; None for one that holds no tests, or too much to read."""
+    if languages.role(path) != "test" or len(data) > MOST_READ or b"\0" in data:
+        return None
+    lines = [line.strip() for line in data.decode("utf-8", "replace").splitlines()]
+    code = [line for line in lines if not line.startswith(_COMMENTS)]
+    return Checks(sum(bool(_CHECK.search(line)) for line in code), sum(bool(_SKIP.search(line)) for line in code))
 
 
 def _narrow(line: str) -> str:

@@ -62,6 +62,26 @@ _EXAMPLE_FOLDERS = (
 _EXAMPLE_PLACE = re.compile(below(*_EXAMPLE_FOLDERS), re.IGNORECASE)
 
 
+_RECIPE_NAMES = """
+makefile gnumakefile cmakelists.txt justfile taskfile.yml taskfile.yaml rakefile gemfile dockerfile package.json
+deno.json deno.jsonc composer.json phpunit.xml phpunit.xml.dist conftest.py sitecustomize.py pytest.ini tox.ini
+mypy.ini noxfile.py setup.cfg setup.py pyproject.toml ruff.toml cargo.toml build.rs go.mod pom.xml mix.exs build.sbt
+.rspec .coveragerc
+"""
+_RECIPES = frozenset(_RECIPE_NAMES.split())
+_RECIPE_ENDS = (".mk", ".gradle", ".gradle.kts")
+_RECIPE_STEMS = frozenset(
+    {"jest.config", "vitest.config", "vite.config", "karma.conf", "playwright.config", "cypress.config"}
+    | {"eslint.config", "babel.config", ".mocharc", ".eslintrc"}
+)
+
+
+def is_recipe(path: str) -> bool:
+    """Returns whether runners of tests, builds and checks read from a file what they are to do, as its name says."""
+    name = path.rpartition("/")[2].lower()
+    return name in _RECIPES or name.endswith(_RECIPE_ENDS) or name.rpartition(".")[0] in _RECIPE_STEMS
+
+
 def extension(path: str) -> str:
     """Returns the lower-case extension of a path without its dot, or an empty text."""
     name = path.rpartition("/")[2]

@@ -13,7 +13,7 @@ import anyio
 
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, Receipt, WorkerKind, ports, work_order
-from dispatch_mcp.planning import acceptance
+from dispatch_mcp.planning import acceptance, review_rules
 from dispatch_mcp.planning.acceptance import Criterion
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.review import rounds
@@ -110,6 +110,9 @@ class ReceiptVerifier:
         changes = changes._replace(
             kinds=await self._snapshotter.kinds(work.workspace, changes.changed, look, now),
             removals=tuple(criterion.subject for criterion in _criteria(work) if criterion.kind == "absent"),
+            weaker_tests=await self._snapshotter.weaker_tests(
+                work.workspace, (*changes.changed, *(changes.undeclared or ())), look, now
+            ),
         )
         if changes.changed and not _asks_for_certain_changes(work):
             return changes
@@ -140,12 +143,14 @@ class ReceiptVerifier:
         if criterion.kind == "diff":
             return receipts.from_diff(criterion, changes)
         if criterion.kind == "command" and seconds > 0:
-            return await self._command(work, criterion, seconds)
+            return await self._command(work, criterion, changes, seconds)
         with anyio.move_on_after(seconds):
             return await safe_look.in_thread(lambda stop: _look(Path(work.workspace), criterion, stop))
         return receipts.unproven(criterion, f"not checked: the checks of one attempt together get {self._limit_s:g} s")
 
-    async def _command(self, work: work_order.WorkOrder, criterion: Criterion, seconds: float) -> Receipt:
+    async def _command(
+        self, work: work_order.WorkOrder, criterion: Criterion, changes: receipts.FileChanges, seconds: float
+    ) -> Receipt:
         name = f"{work.task.id} acceptance {secrets.token_hex(8)}"
         task = model.Task(id=name, do=criterion.text, command=criterion.argv)
         order = replace(work, task=task, worker=WorkerKind.COMMAND, timeout_s=seconds)
@@ -153,9 +158,12 @@ class ReceiptVerifier:
         exit_receipt = next((receipt for receipt in outcome.receipts if receipt.kind == "exit_code"), None)
         if exit_receipt is None or outcome.state is AttemptState.TIMED_OUT:
             return receipts.unproven(criterion, f"not checked: {outcome.error}")
-        if exit_receipt.ok:
+        if not exit_receipt.ok:
+            return receipts.refuted(criterion, exit_receipt.detail + _tail(outcome.output))
+        if not review_rules.writes(work.task):
             return receipts.proven(criterion, exit_receipt.detail)
-        return receipts.refuted(criterion, exit_receipt.detail + _tail(outcome.output))
+        has_failed = f"`{criterion.text}`" in work.last_error
+        return receipts.from_command(criterion, exit_receipt.detail, changes, has_failed=has_failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +214,7 @@ def _entries(work: work_order.WorkOrder) -> tuple[str, ...]:
 def _needs_snapshot(work: work_order.WorkOrder) -> bool:
     if work.worker is WorkerKind.SCRIPTED:
         return False
-    return bool(work.task.files) or any(criterion.kind == "diff" for criterion in _criteria(work))
+    return bool(work.task.files) or any(criterion.kind in ("command", "diff") for criterion in _criteria(work))
 
 
 def _files_of_interest(work: work_order.WorkOrder) -> tuple[str, ...]:
@@ -229,6 +237,8 @@ def _blind(work: work_order.WorkOrder) -> str:
 
 def _look(root: Path, criterion: Criterion, stop: threading.Event) -> Receipt:
     """Returns the receipt of a criterion that looking decides."""
+    if criterion.kind in ("file", "absent") and safe_look.leads_into_git(root, f"{criterion.subject.rstrip('/')}/any"):
+        return receipts.unproven(criterion, "not checked: it is git's own")
     try:
         if criterion.kind == "glob":
             return _glob(root, criterion, stop)

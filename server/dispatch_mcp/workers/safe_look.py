@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -43,6 +44,13 @@ async def in_thread(work: Callable[[threading.Event], Result]) -> Result:
 def lies_inside(root: Path, path: str) -> bool:
     """Returns whether the entry `path` itself is inside, wherever it may point if it is a link."""
     return safe_paths.holds(root, str(Path(path).parent))
+
+
+def leads_into_git(root: Path, path: str) -> bool:
+    """Returns whether an entry lies where git keeps its own, also behind links."""
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        return path_globs.is_of_git((root / path).parent.resolve().relative_to(root.resolve()).as_posix())
+    return False
 
 
 def digest(root: Path, path: str) -> str:
@@ -100,6 +108,7 @@ def matching(root: Path, pattern: str, stop: threading.Event) -> Iterator[str]:
                 path not in seen
                 and path_globs.matches(one, path)
                 and safe_paths.holds(root, path)
+                and not leads_into_git(root, path)
                 and (root / path).is_file()
             ):
                 seen.add(path)

@@ -21,7 +21,7 @@ import anyio
 from dispatch_mcp import errors, model
 from dispatch_mcp.git import foreign_repositories, git_process, merge_rules
 from dispatch_mcp.process import safe_paths, shared_looks
-from dispatch_mcp.text import file_states, json_types, path_globs
+from dispatch_mcp.text import file_states, json_types, languages, path_globs
 from dispatch_mcp.workers import safe_look
 from dispatch_mcp.workers.safe_look import Unmeasured
 
@@ -169,13 +169,35 @@ class Snapshotter:
         new = listing.differing | listing.extras | between if now.head else now.files.keys()
         paths = differing | (new - before.files.keys())
         by_name = {path_globs.normalise(path, workspace) for path in files}
-        own = {path for path in paths & by_name if _leads_into_git(Path(workspace), path)}
+        own = {path for path in paths & by_name if safe_look.leads_into_git(Path(workspace), path)}
         return now, {path for path in paths - own if path in by_name or not merge_rules.is_litter(path)}
 
     async def kinds(
         self, workspace: str, paths: Collection[str], before: WorkspaceSnapshot, now: WorkspaceSnapshot
     ) -> dict[str, file_states.Kind]:
         """Returns what became of changed files; those that nobody could compare are called so."""
+        states = await self._states(workspace, paths, before, now)
+        return {path: _kind(earlier, state, path) for path, (earlier, state) in states.items()}
+
+    async def weaker_tests(
+        self, workspace: str, paths: Collection[str], before: WorkspaceSnapshot, now: WorkspaceSnapshot
+    ) -> tuple[str, ...]:
+        """Returns the changed files of tests that check less than before, if all of them together do."""
+        tests = [path for path in paths if languages.role(path) == "test"][:MAX_COMPARED]
+        states = await self._states(workspace, tests, before, now) if tests else {}
+        pairs = {
+            path: (file_states.checks(earlier), file_states.checks(state))
+            for path, (earlier, state) in states.items()
+            if file_states.is_counted(earlier) and file_states.is_counted(state)
+        }
+        if not file_states.are_fewer(pairs.values()):
+            return ()
+        return tuple(path for path, pair in sorted(pairs.items()) if file_states.are_fewer([pair]))
+
+    async def _states(
+        self, workspace: str, paths: Collection[str], before: WorkspaceSnapshot, now: WorkspaceSnapshot
+    ) -> dict[str, tuple[str, str]]:
+        """Returns the states of changed files before and now; what nobody could read of before is `_UNREAD`."""
         root = Path(workspace)
         commit_states: Mapping[str, str] = {}
         unlooked = sorted(set(paths).difference(before.files))
@@ -184,16 +206,15 @@ class Snapshotter:
             with anyio.move_on_after(self.max_seconds):
                 commit_states = await self._committed(root, before.head, unlooked)
 
-        def kinds(stop: threading.Event) -> dict[str, file_states.Kind]:
-            kinds: dict[str, file_states.Kind] = {}
+        def states(stop: threading.Event) -> dict[str, tuple[str, str]]:
+            states: dict[str, tuple[str, str]] = {}
             for path in paths:
-                earlier = before.files.get(path, commit_states.get(path, ""))
                 is_settled = path in now.files or stop.is_set()
                 state = now.files.get(path, "") if is_settled else safe_look.digest(root, path)
-                kinds[path] = _kind(earlier, state, path)
-            return kinds
+                states[path] = (before.files.get(path, commit_states.get(path, "")), state)
+            return states
 
-        return await safe_look.in_thread(kinds)
+        return await safe_look.in_thread(states)
 
     async def _committed(self, root: Path, commit: str, paths: Sequence[str]) -> dict[str, str]:
         """Returns the states of files in a commit, empty for those it lacks and `_UNREAD` for those left unread."""
@@ -328,13 +349,6 @@ class Snapshotter:
             if not stop.is_set()
         }
         return WorkspaceSnapshot(head, digests, unclear=listing.unclear)
-
-
-def _leads_into_git(root: Path, path: str) -> bool:
-    """Returns whether a declared file lies where git keeps its own, also behind links."""
-    with contextlib.suppress(OSError, RuntimeError, ValueError):
-        return path_globs.is_of_git((root / path).parent.resolve().relative_to(root.resolve()).as_posix())
-    return False
 
 
 def _state_of_blob(data: bytes, mode: str, path: str) -> str:
