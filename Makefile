@@ -32,6 +32,11 @@ test-clients: ## Runs the tests with the real Claude Code against a fake provide
 	$(ENVIRONMENT) test
 	@claude=$$(sh scripts/clients.sh) && DISPATCH_MCP_CLIENTS="$$claude" $(BIN)/python -m pytest -q tests/clients $(ARGS)
 
+.PHONY: conformance
+conformance: ## Runs the protocol's own conformance suite against the server over HTTP (installs it, once; needs npm)
+	$(ENVIRONMENT) test
+	@sh scripts/conformance.sh
+
 .PHONY: check
 check: ## Runs what a change must pass: format, lint, types, tests
 	$(ENVIRONMENT) dev
@@ -80,5 +85,5 @@ bundle: ## Packs the bundle for Claude Desktop into dist
 
 .PHONY: clean
 clean: ## Removes the environment, caches and built files
-	@rm -rf .venv .clients dist build .pytest_cache .ruff_cache .hypothesis .coverage
+	@rm -rf .venv .clients .conformance dist build .pytest_cache .ruff_cache .hypothesis .coverage
 	@find $(PYTHON_FILES) -name __pycache__ -type d -prune -exec rm -rf {} +
