@@ -117,4 +117,5 @@ def _field(line: str) -> _Field | None:
     name = finding_fields.name((label[mark.end() :] if mark else label).strip("*_` \t"))
     if name not in _FIELDS:
         return None
-    return _Field(name, _depth(line), mark is not None, rest.removeprefix("**").removeprefix("__").strip(" \t\r"))
+    depth = mark.end() if mark else _depth(line)
+    return _Field(name, depth, mark is not None, rest.removeprefix("**").removeprefix("__").strip(" \t\r"))
