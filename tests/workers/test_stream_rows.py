@@ -38,7 +38,7 @@ def ended(stop_reason: str = "end_turn", **usage: int) -> bytes:
 
 
 def assistant(key: str, **usage: int) -> bytes:
-    message = {"id": key, "model": "sonnet", "usage": usage or USAGE, "content": []}
+    message: dict[str, Any] = {"id": key, "model": "sonnet", "usage": usage or USAGE, "content": []}
     return line({"type": "assistant", "message": message})
 
 
