@@ -102,7 +102,7 @@ def plan_without_secrets(
 
 @asynccontextmanager
 async def _gatherer(home: Path, guess: Path | None) -> AsyncGenerator[pack_builder.Gatherer]:
-    with pack_builder.Gatherer(home, guess=guess) as found:
+    with pack_builder.Gatherer(home, guess=guess, beside=True) as found:
         yield found
 
 
@@ -146,6 +146,9 @@ async def open_dispatcher(
                 knowledge_documents.Library(settings.home, functools.partial(trusts, settings)),
                 redactor.redact,
                 budget=settings.context_tokens,
+                worker_s=settings.worker_context_wait_s,
+                reading_s=settings.context_wait_s,
+                handle_s=settings.handle_wait_s,
             ),
             evidence=plan_review_attempt.Evidence(
                 diff_source.GitChanges(checkouts.git(settings)),

@@ -104,6 +104,9 @@ class Settings(model.Value):
     worker_turns: Annotated[bounds.Count, Field(ge=1, le=1000)] = 60
     api_in_flight: Annotated[bounds.Count, Field(ge=1, le=256)] = 8
     context_tokens: Annotated[bounds.Count, Field(ge=0, le=200_000)] = 5_000
+    handle_wait_s: Annotated[bounds.Number, Field(ge=0, le=30)] = 0.2
+    context_wait_s: Annotated[bounds.Number, Field(ge=0, le=30)] = 1.0
+    worker_context_wait_s: Annotated[bounds.Number, Field(ge=0, le=600)] = 30.0
     learn: bool = True
     hooks: Literal["full", "report", "off"] = "full"
     log_level: Literal["debug", "info", "warning", "error"] = "warning"

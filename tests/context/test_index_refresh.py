@@ -11,6 +11,7 @@ import pytest
 import temp_repository
 
 from dispatch_mcp.context import context_query, file_index, git_log, index_search
+from dispatch_mcp.context.indexing import index_tables
 
 git = temp_repository.git
 
@@ -49,12 +50,12 @@ def test_a_file_with_the_same_size_and_time_is_not_read_again(root: Path, index:
 
 
 def test_the_generation_rises_with_every_change_and_only_then(root: Path, index: file_index.Index) -> None:
-    first = file_index.generation(index.db)
+    first = index_tables.generation(index.db)
     index.refresh()
-    assert file_index.generation(index.db) == first
+    assert index_tables.generation(index.db) == first
     (root / "shop/new.py").write_text("def new_value(): ...\n")
     index.refresh()
-    assert file_index.generation(index.db) == first + 1
+    assert index_tables.generation(index.db) == first + 1
 
 
 def test_words_of_a_file_that_is_gone_are_found_no_more(root: Path, index: file_index.Index) -> None:
@@ -135,10 +136,10 @@ def test_history_is_read_anew_when_the_last_known_commit_is_gone(root: Path, ind
 
 def test_the_same_commit_is_remembered_once() -> None:
     db = sqlite3.connect(":memory:", isolation_level=None)
-    file_index.create(db)
+    index_tables.create(db)
     commit = git_log.Commit("a" * 40, 1, "Round amounts", ("shop/money.py",))
-    file_index.remember(db, [commit, commit])
-    file_index.remember(db, [commit])
+    index_tables.remember(db, [commit, commit])
+    index_tables.remember(db, [commit])
     assert db.execute("SELECT sha, time, files FROM commits").fetchall() == [("a" * 40, 1, "shop/money.py")]
     assert db.execute("SELECT count(*) FROM subjects WHERE subjects MATCH 'rounding'").fetchone() == (1,)
     db.close()
@@ -156,7 +157,7 @@ def test_discarding_removes_the_files_and_the_next_refresh_brings_them_back(inde
     [("Cart.total", "total"), ("Cart::Total", "total"), ("Cart#size", "size"), ("total", "total"), ("", "")],
 )
 def test_the_last_part_of_a_name_is_what_it_is_looked_up_by(name: str, leaf: str) -> None:
-    assert file_index.leaf(name) == leaf
+    assert index_tables.leaf(name) == leaf
 
 
 def test_workspaces_of_the_same_name_have_indexes_of_their_own(tmp_path: Path) -> None:

@@ -341,7 +341,7 @@ async def test_a_brief_that_could_not_be_filled_says_so(
     room.write({"src/cart.py": "CODE = 1", "AGENTS.md": "RULES-OF-PROJECT"})
     broken = _Broken(tmp_path / "other")
     broken.failure = failure
-    made = replace(room.briefing, gatherer=broken, patience_s=60 if failure else 0.01)
+    made = replace(room.briefing, gatherer=broken, patience_s=60 if failure else 0.01, worker_s=0.0)
     work = room.order(model.Task.model_validate({"id": "t", "do": "Mend src/cart.py"}))
     with anyio.fail_after(20):
         order, facts, _, notes = await made.brief(work)

@@ -34,7 +34,7 @@ def repository(folder: Path) -> Path:
 
 def settings(home: Path, workspace: Path) -> configuration.Settings:
     return configuration.load({}, flags={"home": home, "workspace": workspace}, cwd=workspace).settings.model_copy(
-        update={"allow_commands": ALLOWED, "review_policy": "off"}
+        update={"allow_commands": ALLOWED, "review_policy": "off", "handle_wait_s": 20.0}
     )
 
 

@@ -37,6 +37,7 @@ def environment(home: Path, workspace: Path, allow: Sequence[Sequence[str]] = ()
         "DISPATCH_MCP_WORKSPACE": str(workspace),
         "DISPATCH_MCP_ALLOW_COMMANDS": json.dumps(allow),
         "DISPATCH_MCP_REVIEWS": "none",
+        "DISPATCH_MCP_HANDLE_WAIT_S": "20",  # how fast this machine is makes no difference to what is answered
     }
     return kept | own | more
 

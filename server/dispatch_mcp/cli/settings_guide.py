@@ -62,6 +62,18 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "worker_commands": ("Whether headless Claude Code may run the commands that you allow.", "true"),
     "worker_turns": ("Turns of a model in one attempt.", "30"),
     "api_in_flight": ("Requests to the API at the same time.", "4"),
+    "handle_wait_s": (
+        "Seconds that an answer waits for what its tasks should read; what takes longer is read by reference.",
+        "0.5",
+    ),
+    "context_wait_s": (
+        "Seconds that a brief which is read waits for a large project to be searched; then it goes with what there is.",
+        "3",
+    ),
+    "worker_context_wait_s": (
+        "The same for workers of the server, which nobody waits for.",
+        "120",
+    ),
     "context_tokens": ("Tokens of your project that each task is given to read.", "8000"),
     "learn": ("Whether routing learns from what became of its choices.", "false"),
     "hooks": ("What the hooks of the Claude Code plugin do.", "report"),

@@ -10,36 +10,27 @@ import hashlib
 import os
 import re
 import sqlite3
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from importlib import resources
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from dispatch_mcp import errors
 from dispatch_mcp.context import (
-    chunks,
-    context_query,
     file_listing,
     git_log,
-    import_graph,
     safe_read,
 )
+from dispatch_mcp.context.indexing import index_tables, reading_order
 from dispatch_mcp.process import file_lock, safe_paths
-from dispatch_mcp.text import languages, secret_paths
+from dispatch_mcp.text import secret_paths
 
-VERSION: Final = 1
-"""Raised with every change of the schema, or of what is written into it."""
-_WASTE: Final = 0.4
-"""Dead parts in the word tables for one alive, from which on the index is built anew."""
-_SPARE: Final = 2_000
-"""Dead parts that a small index may have, whatever their share."""
 _BUSY_MS = 10_000
 """Milliseconds that SQLite waits for another process; the lock beside the index makes that rare."""
-_HELD = 16 << 20
-"""Bytes of words that are held before they are written: few segments make building and asking cheaper."""
+_TURN_S = 0.1
+"""Seconds between looks at how far another process is that reads the same workspace."""
 _HINT = "Check the space and the rights of the state directory."
-_LEAF = re.compile(r"[.:#]")
 
 
 class Damaged(errors.DispatchError):
@@ -47,14 +38,26 @@ class Damaged(errors.DispatchError):
 
 
 class Refreshed(NamedTuple):
-    """What a refresh did: `files` of the workspace, how many were `read`, and entries that were gone or out of date."""
+    """What a refresh did: `files` of the workspace, how many were `read`, and entries that were gone or out of date.
+
+    `rest` are files that are still to be read, as a bound was met.
+    """
 
     files: int
     read: int
     removals: int
+    rest: int = 0
+
+
+Tell = Callable[[index_tables.Progress], None]
+"""Is told after each portion how far the index is."""
 
 
 _PLACE = ".place"
+
+
+def _nobody(_progress: index_tables.Progress) -> None:
+    """Tells nobody."""
 
 
 def place(state_dir: Path, workspace: Path) -> Path:
@@ -62,6 +65,25 @@ def place(state_dir: Path, workspace: Path) -> Path:
     real = os.path.realpath(workspace)
     name = re.sub(r"[^A-Za-z0-9._-]", "-", Path(real).name)[:40] or "root"
     return state_dir / "context" / f"{name}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:16]}.db"
+
+
+class Standing(NamedTuple):
+    """How far an index is, and its size in bytes with what belongs to it."""
+
+    progress: index_tables.Progress
+    size: int
+
+
+def standing(state_dir: Path, workspace: Path) -> Standing | None:
+    """Returns how the index of a workspace stands; None if none can be read. Makes and changes nothing."""
+    path = place(state_dir, workspace)
+    if not path.is_file():
+        return None
+    with suppress(sqlite3.Error, OSError):
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+            progress = index_tables.progress(db)
+        return Standing(progress, sum(part.stat().st_size for part in path.parent.glob(f"{path.name}*")))
+    return None
 
 
 class Readable(Protocol):
@@ -98,6 +120,7 @@ class Index:
             self.root.close()
             raise
         self._lock = file_lock.FileLock(self.path.with_suffix(".lock"))
+        self._turn = file_lock.FileLock(self.path.with_suffix(".turn"))
         self._db: sqlite3.Connection | None = None
         self._file = (0, 0)
 
@@ -116,25 +139,56 @@ class Index:
     def db(self) -> sqlite3.Connection:
         """The open database; its schema is there. Raises Damaged."""
         if self._db is None:
-            with _trouble(), self._lock:
+            with _trouble():
+                if not self.path.exists():
+                    with self._lock:  # of several processes one makes the tables
+                        _opened(self.path).close()
                 self._db = _opened(self.path)
                 self._file = _identity(self.path)
         return self._db
 
-    def refresh(self) -> Refreshed:
-        """Brings the index up to date with the files and the history; builds it anew when it is damaged."""
-        states = file_listing.scan(self.root.path)
-        if self._db is not None and _identity(self.path) != self._file:
-            self._drop()
+    def refresh(self, bounds: reading_order.Bounds = reading_order.Bounds(), tell: Tell = _nobody) -> Refreshed:
+        """Brings the index up to date with the files and the history; builds it anew when it is damaged.
+
+        Files are read in portions, the likeliest first, and each portion is kept: whoever goes on after an end by force
+        begins there. Of several processes one reads; the others wait and find little left.
+        """
+        states = reading_order.bounded(file_listing.scan(self.root.path), bounds)
+        self._drop_if_replaced()
         try:
-            return self._refresh(states)
+            return self._refresh(states, bounds, tell)
         except Damaged:
             self.discard()
-            return self._refresh(states)
+            return self._refresh(states, bounds, tell)
+
+    def progress(self) -> index_tables.Progress:
+        """Returns how far the index is. Raises Damaged."""
+        with _trouble():
+            return index_tables.progress(self.db)
+
+    def update(self, paths: Iterable[str]) -> bool:
+        """Reads those of these files again that have changed since they were read; returns whether any has."""
+        db, changes = self.db, dict[str, file_listing.State | None]()
+        with _trouble():
+            for path in paths:
+                row = db.execute("SELECT size, mtime_ns FROM files WHERE path = ?", (path,)).fetchone()
+                state = file_listing.state(self.root.path, path)
+                if row is not None and state != row:
+                    changes[path] = state
+            if not changes or not self._lock.take():  # who holds it reads the workspace just now
+                return False
+            try:
+                with index_tables.writing(db):
+                    index_tables.forget(db, [file for path in changes if (file := index_tables.id_of(db, path))])
+                    self._store_all(db, {path: state for path, state in changes.items() if state})
+            finally:
+                self._lock.give_back()
+        return True
 
     @contextmanager
     def snapshot(self) -> Generator[None]:
         """Lets everything that is read in this block come from one moment, whatever others write. Raises Damaged."""
+        self._drop_if_replaced()
         db = self.db
         with _trouble():
             db.execute("BEGIN")
@@ -152,40 +206,96 @@ class Index:
                 with suppress(OSError):
                     Path(f"{self.path}{end}").unlink(missing_ok=True)
 
+    def _drop_if_replaced(self) -> None:
+        """Closes the database if another process has put a new one in its place."""
+        if self._db is not None and _identity(self.path) != self._file:
+            self._drop()
+
     def _drop(self) -> None:
         if self._db is not None:
             with suppress(sqlite3.Error):
                 self._db.close()
             self._db = None
 
-    def _refresh(self, states: Mapping[str, file_listing.State]) -> Refreshed:
+    def _refresh(self, states: Mapping[str, file_listing.State], bounds: reading_order.Bounds, tell: Tell) -> Refreshed:
         db = self.db
         with _trouble():
-            stale, removals = _differences(db, states)
-            if stale or removals:
-                with self._lock:
-                    with _writing(db):
-                        stale, removals = _differences(db, states)
-                        if _wasted(db, removals):
-                            _empty(db)
-                            stale, removals = _differences(db, states)
-                        self._apply(db, states, stale, removals)
-                    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            self._history(db)
-        return Refreshed(len(states), len(stale), len(removals))
+            if not index_tables.differences(db, states):
+                self._history(db)
+                return Refreshed(len(states), 0, 0)
+            with self._turn_of(db, tell) as has_waited:
+                if has_waited:
+                    states = reading_order.bounded(file_listing.scan(self.root.path), bounds)
+                return self._read_all(db, states, bounds, tell)
 
-    def _apply(
-        self,
-        db: sqlite3.Connection,
-        states: Mapping[str, file_listing.State],
-        stale: Sequence[str],
-        removals: Sequence[int],
-    ) -> None:
-        _forget(db, removals)
-        for path in stale:
-            state, text = self._text(path, states[path])
-            _store(db, path, state, text)
-        _count(db, "generation", 1)
+    @contextmanager
+    def _turn_of(self, db: sqlite3.Connection, tell: Tell) -> Generator[bool]:
+        """Waits until no other process reads the workspace; yields whether one did."""
+        has_waited = False
+        while not self._turn.take():
+            has_waited = True
+            tell(index_tables.progress(db))
+            time.sleep(_TURN_S)
+        try:
+            yield has_waited
+        finally:
+            self._turn.give_back()
+
+    def _read_all(
+        self, db: sqlite3.Connection, states: Mapping[str, file_listing.State], bounds: reading_order.Bounds, tell: Tell
+    ) -> Refreshed:
+        """Reads what differs, in portions, until all is read or the time is up."""
+        until = time.monotonic() + bounds.seconds
+        changes = self._begun(db, states)
+        if len(changes.stale) > reading_order.PORTION:  # what past commits touched says what is read first
+            self._history(db)
+        order = self._order(db, changes.stale, states)
+        total, rest = len(order), len(order)
+        for portion in reading_order.portions(order, states):
+            rest -= len(portion)
+            with self._lock, index_tables.writing(db):
+                index_tables.forget(db, [changes.older[path] for path in portion if path in changes.older])
+                self._store_all(db, {path: states[path] for path in portion})
+                index_tables.put(db, "files", len(states))
+                index_tables.put(db, "rest", rest)
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            tell(index_tables.Progress(len(states), rest))
+            if time.monotonic() > until:
+                break
+        self._history(db)
+        return Refreshed(len(states), total - rest, len(changes.older) + len(changes.removals), rest)
+
+    def _begun(self, db: sqlite3.Connection, states: Mapping[str, file_listing.State]) -> index_tables.Differences:
+        """Returns what is to be read, once what is gone is forgotten; of an index that holds too much of that, all."""
+        with self._lock, index_tables.writing(db):
+            changes = index_tables.differences(db, states)
+            removals = [*changes.removals, *changes.older.values()]
+            has_waste = index_tables.wasted(db, removals)
+            if has_waste:
+                index_tables.empty(db)
+                changes = index_tables.differences(db, states)
+            index_tables.forget(db, changes.removals)
+            index_tables.put(db, "files", len(states))
+            index_tables.put(db, "rest", len(changes.stale))
+            if has_waste or changes.removals:
+                index_tables.count(db, "generation", 1)
+        return changes
+
+    def _order(
+        self, db: sqlite3.Connection, stale: Sequence[str], states: Mapping[str, file_listing.State]
+    ) -> Sequence[str]:
+        """Returns paths in the order in which they are read: a few as they are, many with the likeliest first."""
+        if len(stale) <= reading_order.PORTION:
+            return stale
+        dirty = git_log.changes(self.root.path) if git_log.belongs_to(self.root.path) else ()
+        rows = db.execute("SELECT files FROM commits ORDER BY time DESC LIMIT ?", (reading_order.COMMITS,)).fetchall()
+        return reading_order.likeliest_first(stale, states, dirty, [str(row[0]).split("\n") for row in rows])
+
+    def _store_all(self, db: sqlite3.Connection, states: Mapping[str, file_listing.State]) -> None:
+        for path, before in states.items():
+            state, text = self._text(path, before)
+            index_tables.store(db, path, state, text)
+        index_tables.count(db, "generation", 1)
 
     def _text(self, path: str, before: file_listing.State) -> tuple[file_listing.State, str]:
         """Returns a file's text and the state it was read in; empty for what is not worth indexing."""
@@ -204,7 +314,7 @@ class Index:
     def _history(self, db: sqlite3.Connection) -> None:
         if not git_log.belongs_to(self.root.path):
             return
-        last_head = _meta(db, "head")
+        last_head = index_tables.meta(db, "head")
         head = git_log.head(self.root.path)
         if not head or head == last_head:
             return
@@ -212,12 +322,12 @@ class Index:
         fresh = commits is None or len(commits) >= git_log.MAX_COMMITS
         if fresh:
             commits = git_log.commits(self.root.path)
-        with self._lock, _writing(db):
+        with self._lock, index_tables.writing(db):
             if fresh:
                 db.execute("DELETE FROM commits")
                 db.execute("INSERT INTO subjects (subjects) VALUES ('delete-all')")
-            remember(db, commits or ())
-            _set(db, "head", head)
+            index_tables.remember(db, commits or ())
+            index_tables.put(db, "head", head)
 
 
 @contextmanager
@@ -226,17 +336,6 @@ def _trouble() -> Generator[None]:
         yield
     except (sqlite3.DatabaseError, OSError) as error:
         raise Damaged(f"The index of the workspace cannot serve: {error}.", hint=_HINT) from error
-
-
-@contextmanager
-def _writing(db: sqlite3.Connection) -> Generator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -257,130 +356,10 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA wal_autocheckpoint = 0")
     db.execute("PRAGMA cache_size = -32000")
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version not in {0, VERSION}:
+    if version not in {0, index_tables.VERSION}:
         raise sqlite3.DatabaseError(f"the index is of version {version}")
     if version == 0:
-        create(db)
-
-
-def create(db: sqlite3.Connection) -> None:
-    """Gives an empty database the tables of an index."""
-    with _writing(db):
-        for statement in resources.files("dispatch_mcp.context").joinpath("schema.sql").read_text("utf-8").split(";\n"):
-            if statement.strip():
-                db.execute(statement)
-        for table in ("code", "prose"):
-            db.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('automerge', 0)")  # noqa: S608  # two names
-            db.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('crisismerge', 64)")  # noqa: S608
-            db.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('hashsize', {_HELD})")  # noqa: S608
-        _set(db, "generation", int.from_bytes(os.urandom(5)))
-        db.execute(f"PRAGMA user_version = {VERSION}")
-
-
-def _differences(db: sqlite3.Connection, states: Mapping[str, file_listing.State]) -> tuple[list[str], list[int]]:
-    """Returns the paths to read, in order, and the ids of files that are gone or to be read again."""
-    rows = db.execute("SELECT path, size, mtime_ns, id FROM files").fetchall()
-    old_states = {path: (size, mtime) for path, size, mtime, _ in rows}
-    if old_states == states:
-        return [], []
-    stale = sorted(path for path, state in states.items() if old_states.get(path) != state)
-    again = set(stale)
-    return stale, [file for path, _, _, file in rows if path in again or path not in states]
-
-
-def _forget(db: sqlite3.Connection, files: Sequence[int]) -> None:
-    """Deletes files with their chunks; their words stay until the index is built anew, and are found no more."""
-    rows = [(file,) for file in files]
-    dead = sum(db.execute("SELECT count(*) FROM chunks WHERE file = ?", row).fetchone()[0] for row in rows)
-    db.executemany("DELETE FROM chunks WHERE file = ?", rows)
-    db.executemany("DELETE FROM files WHERE id = ?", rows)
-    _count(db, "dead", dead)
-
-
-def _store(db: sqlite3.Connection, path: str, state: file_listing.State, text: str) -> None:
-    role = languages.role(path)
-    names = "\n".join(import_graph.of(text, path)) if text else ""
-    cursor = db.execute(
-        "INSERT INTO files (path, size, mtime_ns, role, imports) VALUES (?, ?, ?, ?, ?)", (path, *state, role, names)
-    )
-    file = cursor.lastrowid or 0
-    parts = chunks.divide(text, path)
-    if not parts:
-        return
-    first = (db.execute("SELECT max(id) FROM chunks").fetchone()[0] or 0) + 1
-    first = max(first, int(_meta(db, "next") or 1))
-    rows = [
-        (at, file, part.kind, part.name, leaf(part.name), part.first, part.last, part.start, part.end)
-        for at, part in enumerate(parts, first)
-    ]
-    db.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-    _set(db, "next", first + len(parts))
-    path_words = context_query.split_names(path)
-    for table, is_source in (("code", True), ("prose", False)):
-        words = [
-            (
-                at,
-                path_words,
-                context_query.split_names(part.name),
-                context_query.split_names(text[part.start : part.end]),
-            )
-            for at, part in enumerate(parts, first)
-            if (role == "source" and part.kind != "test") == is_source
-        ]
-        db.executemany(f"INSERT INTO {table} (rowid, path, name, body) VALUES (?, ?, ?, ?)", words)  # noqa: S608
-
-
-def leaf(name: str) -> str:
-    """Returns the last part of a qualified name in lower case."""
-    return _LEAF.split(name)[-1].lower() if name else ""
-
-
-def remember(db: sqlite3.Connection, commits: Iterable[git_log.Commit]) -> None:
-    """Adds commits to the history."""
-    for commit in commits:
-        cursor = db.execute(
-            "INSERT OR IGNORE INTO commits (sha, time, files) VALUES (?, ?, ?)",
-            (commit.sha, commit.time, "\n".join(commit.files)),
-        )
-        if cursor.rowcount:
-            words = context_query.split_names(commit.subject)
-            db.execute("INSERT INTO subjects (rowid, subject) VALUES (?, ?)", (cursor.lastrowid, words))
-
-
-def _meta(db: sqlite3.Connection, key: str) -> str | int:
-    row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return row[0] if row else 0
-
-
-def _set(db: sqlite3.Connection, key: str, value: str | int) -> None:
-    db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
-
-
-def _count(db: sqlite3.Connection, key: str, more: int) -> None:
-    _set(db, key, int(_meta(db, key)) + more)
-
-
-def generation(db: sqlite3.Connection) -> int:
-    """Returns a number that rises with every change of the files."""
-    return int(_meta(db, "generation"))
-
-
-def _wasted(db: sqlite3.Connection, removals: Sequence[int]) -> bool:
-    """Returns whether too many words of the index would belong to parts that are no more."""
-    alive = db.execute("SELECT count(*) FROM chunks").fetchone()[0]
-    if not alive:
-        return False
-    files = db.execute("SELECT count(*) FROM files").fetchone()[0]
-    dead = int(_meta(db, "dead")) + alive * len(removals) // max(1, files)
-    return dead > max(_SPARE, _WASTE * alive)
-
-
-def _empty(db: sqlite3.Connection) -> None:
-    for table in ("chunks", "files"):
-        db.execute(f"DELETE FROM {table}")  # noqa: S608  # two names
-    for table in ("code", "prose"):
-        db.execute(f"INSERT INTO {table} ({table}) VALUES ('delete-all')")  # noqa: S608  # two names
-    _set(db, "dead", 0)
+        index_tables.create(db)
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -410,7 +389,7 @@ def _remember_place(path: Path, workspace: Path) -> None:
     with suppress(OSError):
         for old in path.parent.glob(f"*{_PLACE}"):
             if not Path(os.fsdecode(old.read_bytes())).is_dir():
-                for end in (".db", ".db-wal", ".db-shm", ".db-journal", ".lock", _PLACE):
+                for end in (".db", ".db-wal", ".db-shm", ".db-journal", ".lock", ".turn", _PLACE):
                     old.with_suffix(end).unlink(missing_ok=True)
         handle = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as file:

@@ -35,6 +35,25 @@ def scan(root: Path) -> Mapping[str, State]:
     return dict(itertools.islice(_walk(root), MAX_FILES))
 
 
+def is_small(root: Path, most: int) -> bool:
+    """Returns whether a workspace has at most so many entries, whatever they are, without its dull folders."""
+    folders, count = [f"{root}"], 0
+    while folders:
+        folder = folders.pop()
+        for entry in _entries(folder):
+            count += 1
+            if count > most:
+                return False
+            if entry.is_dir(follow_symlinks=False) and not secret_paths.skipped_folder(entry.name, top=False):
+                folders.append(f"{folder}/{entry.name}")
+    return True
+
+
+def state(root: Path, path: str) -> State | None:
+    """Returns the state of one file now; None if it is no regular file."""
+    return next((state for _, state in _stated(root, [path])), None)
+
+
 def _stated(root: Path, paths: list[str]) -> Iterator[tuple[str, State]]:
     base = f"{root}/"
     for path in paths:

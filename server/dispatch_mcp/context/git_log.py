@@ -51,6 +51,14 @@ def head(workspace: Path) -> str:
     return (_git(workspace, "rev-parse", "--verify", "-q", "HEAD") or "").strip()
 
 
+def changes(workspace: Path) -> list[str]:
+    """Returns the files with changes that are not committed, relative to the workspace; none when git cannot say."""
+    text = _git(workspace, "status", "--porcelain=v1", "-z", "--no-renames", "-unormal", "--", ".")
+    prefix = _prefix(workspace)
+    paths = (entry[3:].removeprefix(prefix) for entry in (text or "").split("\0"))
+    return [path for path in paths if path]
+
+
 def commits(workspace: Path, since: str = "") -> list[Commit] | None:
     """Returns the newest commits, newest first, down to `since` without it; None when git cannot say."""
     span = f"{since}..HEAD" if since else "HEAD"

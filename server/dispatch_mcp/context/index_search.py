@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from dispatch_mcp.context import chunks, context_query, file_index, file_kinds, ranking
+from dispatch_mcp.context.indexing import index_tables
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import languages
 
@@ -106,7 +107,7 @@ def load(db: sqlite3.Connection) -> Files:
                 beside_by_stem[stem].append(path)
     for paths in by_kind.values():
         paths.sort(key=lambda path: (path.count("/"), path))
-    generation = file_index.generation(db)
+    generation = index_tables.generation(db)
     return Files(
         generation, ids, roles, imports, by_stem, by_subject, by_base, by_kind, beside_by_stem, importers, tests
     )
@@ -156,7 +157,7 @@ class Search:
         return self._files or self._current()
 
     def _current(self) -> Files:
-        if self._files is None or self._files.generation != file_index.generation(self._index.db):
+        if self._files is None or self._files.generation != index_tables.generation(self._index.db):
             self._files = load(self._index.db)
         return self._files
 
@@ -334,6 +335,11 @@ class Search:
         phrases = context_query.phrases(query, plain)
         return ranking.Part(chunk, path, kind, name, first, last, end - start, score, stems, phrases)
 
+    @property
+    def read_paths(self) -> list[str]:
+        """The files that questions have read, as far as their texts are kept."""
+        return list(self.files.texts)
+
     def text(self, path: str) -> str:
         """Returns the text of a file as it is now; empty when it cannot be read."""
         cache = self.files.texts
@@ -364,7 +370,7 @@ class Search:
 
     def _defined(self, query: context_query.Query) -> dict[str, int]:
         """Returns how many of the task's names each source file defines."""
-        names = {file_index.leaf(name) for name in query.names}
+        names = {index_tables.leaf(name) for name in query.names}
         counts: dict[str, int] = defaultdict(int)
         for name in names:
             rows = self._index.db.execute(

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from dispatch_mcp.context import (
     assembly,
     context_query,
     file_index,
+    file_listing,
     git_log,
     index_search,
     packs,
@@ -31,11 +32,20 @@ from dispatch_mcp.context import (
     search_scope,
 )
 from dispatch_mcp.context.documents import file_shares
-from dispatch_mcp.process import workspace_sense
+from dispatch_mcp.context.indexing import index_process, index_tables
+from dispatch_mcp.process import safe_paths, workspace_sense
 from dispatch_mcp.text import escape
 
 KEPT_OPEN: Final = 4
 """Workspaces whose indexes stay open."""
+SMALL: Final = 500
+"""Entries of a workspace that is read on the spot: starting a process for it would take longer."""
+WAIT_S: Final = 30.0
+"""Seconds that a pack waits for a large workspace to be read, when nothing else is said."""
+TRUST_S: Final = 2.0
+"""Seconds for which a look at all files of a large workspace holds; what a pack shows is looked at each time."""
+EXPECTED_S: Final = 10.0
+"""Seconds after a look in which a further sign of work brings no new one."""
 _WITHHELD = 50
 _WITHOUT_INDEX = frozenset({"file", "rules", "task"})
 """Keys that bring something of a workspace that is not indexed."""
@@ -46,16 +56,24 @@ _LIKELY = 3
 class Gatherer:
     """Packs of any workspace, from indexes below `state_dir`. Usable from any thread; close it at the end."""
 
-    def __init__(self, state_dir: Path, *, guess: Path | None = None) -> None:
-        """Opens nothing yet. `guess` is a workspace that nobody has named: it is searched if it looks like one."""
+    def __init__(self, state_dir: Path, *, guess: Path | None = None, beside: bool = False) -> None:
+        """Opens nothing yet.
+
+        `guess` is a workspace that nobody has named: it is searched if it looks like one. With `beside`, `gather` has
+        large workspaces read by a process of their own.
+        """
         self.state_dir = state_dir
         self._guess = guess
+        self._beside = beside
+        self._readers: dict[Path, index_process.IndexProcess] = {}
         self._open: OrderedDict[Path, _Workspace] = OrderedDict()
         self._lock = threading.Lock()
         self._one_at_a_time = anyio.CapacityLimiter(1)  # the others would only keep threads from whoever needs them
 
     def close(self) -> None:
-        """Closes every index."""
+        """Closes every index, and ends what reads workspaces."""
+        for reader in self._readers.values():
+            reader.close()
         with self._lock:
             while self._open:
                 self._open.popitem()[1].close()
@@ -95,6 +113,11 @@ class Gatherer:
         with self._lock:
             return self._opened(Path(workspace)).pack(request, asked_at)
 
+    def _packed_as_read(self, workspace: Path | str, request: _Request) -> packs.Pack:
+        """Returns the pack of what another process has read so far."""
+        with self._lock:
+            return self._opened(Path(workspace)).pack_as_read(request)
+
     def plain(
         self,
         workspace: Path | str,
@@ -123,11 +146,44 @@ class Gatherer:
         budget: int = packs.BUDGET,
         scope: search_scope.Scope = search_scope.EVERYTHING,
         sources: requirement_sources.Sources = requirement_sources.NO_SOURCES,
+        wait_s: float = WAIT_S,
     ) -> packs.Pack:
-        """Returns what `pack` returns, worked out in a thread. Raises Refused likewise."""
-        request = _request(text, keys, budget=budget, scope=scope, sources=sources)
-        work = functools.partial(self._packed, workspace, request, time.monotonic())
+        """Returns what `pack` returns, worked out in a thread. Raises Refused likewise.
+
+        Waits at most `wait_s` seconds for a large workspace to be read; `progress` says how much of it was.
+        """
+        request, asked_at = _request(text, keys, budget=budget, scope=scope, sources=sources), time.monotonic()
+        reader = await anyio.to_thread.run_sync(self._reader, Path(workspace))
+        if reader is None:
+            work = functools.partial(self._packed, workspace, request, asked_at)
+        else:
+            await reader.fresh(asked_at - TRUST_S, wait_s)
+            work = functools.partial(self._packed_as_read, workspace, request)
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._one_at_a_time)
+
+    def expect(self, workspace: Path | str) -> None:
+        """Begins to read a large workspace of which tasks are to be expected; one that is none is passed over."""
+        with suppress(safe_paths.Refused):
+            if reader := self._reader(Path(workspace)):
+                reader.ask(time.monotonic() - EXPECTED_S)
+
+    def share_read(self, workspace: Path | str) -> index_tables.Progress | None:
+        """Returns how much of a large workspace the last pack of it was made of; None for a small one: all of it."""
+        entry = self._open.get(Path(workspace))
+        return entry.share if entry and Path(workspace) in self._readers else None
+
+    def progress(self, workspace: Path | str) -> index_tables.Progress | None:
+        """Returns how far a large workspace has been read, None while nobody knows, and for small ones."""
+        reader = self._readers.get(Path(workspace))
+        return reader.progress if reader else None
+
+    def _reader(self, workspace: Path) -> index_process.IndexProcess | None:
+        """Returns who reads a workspace; None for one that is small enough to be read on the spot. Raises Refused."""
+        self._refuse(workspace)
+        if not self._beside or file_listing.is_small(workspace, SMALL):
+            return None
+        reader = self._readers.setdefault(workspace, index_process.IndexProcess(self.state_dir, workspace))
+        return None if reader.is_broken else reader
 
     def refresh(self, workspace: Path | str) -> file_index.Refreshed:
         """Brings the index of a workspace up to date and returns what that took. Raises Refused."""
@@ -152,8 +208,8 @@ class History:
     def __init__(self, commits: Sequence[git_log.Commit]) -> None:
         """Indexes the commits in memory."""
         self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        file_index.create(self._db)
-        file_index.remember(self._db, commits)
+        index_tables.create(self._db)
+        index_tables.remember(self._db, commits)
         self._before: int | None = None
         self._but = ""
 
@@ -203,7 +259,7 @@ class _Unindexed(NamedTuple):
 
 def _plain(workspace: Path, request: _Request) -> packs.Pack:
     with safe_read.Root(workspace) as root, closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        file_index.create(db)
+        index_tables.create(db)
         search, query = index_search.Search(_Unindexed(root, db)), context_query.read(request.text)
         keys = [key for key in request.keys if requirements.parse(key).kind in _WITHOUT_INDEX]
         interest = file_shares.Interest(query, budget=request.budget)
@@ -229,6 +285,7 @@ class _Workspace:
         self.index = file_index.Index(state_dir, workspace)
         self._search = index_search.Search(self.index)
         self._looked_at = -math.inf
+        self.share = index_tables.Progress(0, 0)
 
     def close(self) -> None:
         self.index.close()
@@ -243,6 +300,15 @@ class _Workspace:
             self.index.discard()
             self.index.refresh()
             return self._pack(request)
+
+    def pack_as_read(self, request: _Request) -> packs.Pack:
+        """Returns the pack without a look at the workspace; what it holds and has changed is read anew."""
+        try:
+            pack, self.share = self._pack(request), self.index.progress()
+            return self._pack(request) if self.index.update(self._search.read_paths) else pack
+        except (sqlite3.DatabaseError, file_index.Damaged):
+            self.index.discard()  # it is built anew at the next look
+            raise
 
     def _pack(self, request: _Request) -> packs.Pack:
         with self.index.snapshot():

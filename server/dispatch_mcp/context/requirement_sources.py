@@ -20,6 +20,7 @@ from dispatch_mcp.context import (
     token_budget,
 )
 from dispatch_mcp.context.documents import document_parts, file_mentions, file_shares, project_rules
+from dispatch_mcp.context.indexing import index_tables
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import languages, path_globs, token_count
 
@@ -292,7 +293,7 @@ class Resolver:
         return assembly.Offer(tuple(map(file_shares.whole, files)))
 
     def _symbol(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
-        rows = [row for row in self._definitions(file_index.leaf(requirement.subject)) if self._scope.allows(row[0])]
+        rows = [row for row in self._definitions(index_tables.leaf(requirement.subject)) if self._scope.allows(row[0])]
         matches = requirements.answering(
             requirement.subject.replace("::", ".").replace("#", "."), [row[1] for row in rows]
         )
@@ -323,7 +324,7 @@ class Resolver:
         return [_item(path, lines, (first, last), member) for member, first, last in rows]
 
     def _near_symbol(self, name: str) -> str:
-        leaf = file_index.leaf(name)
+        leaf = index_tables.leaf(name)
         rows = self._index.db.execute(
             "SELECT DISTINCT leaf, path FROM chunks JOIN files ON files.id = file"
             " WHERE kind IN ('function', 'class') AND leaf != '' AND (leaf LIKE ? OR leaf LIKE ?) LIMIT 3000",

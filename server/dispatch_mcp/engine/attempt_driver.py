@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from dispatch_mcp import errors, model
@@ -58,6 +58,21 @@ class AttemptDriver:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "answers", paid_answers.PaidAnswers(self.store.blobs))
+
+    @property
+    def at_once(self) -> AttemptDriver:
+        """The same for whoever waits for a handle: what takes longer to gather follows."""
+        gathering = self.services.briefing
+        return self if gathering is None else self._with(gathering.at_once)
+
+    @property
+    def for_reader(self) -> AttemptDriver:
+        """The same for a brief that somebody reads now."""
+        gathering = self.services.briefing
+        return self if gathering is None else self._with(gathering.for_reader)
+
+    def _with(self, gathering: briefing.Briefing) -> AttemptDriver:
+        return replace(self, services=replace(self.services, briefing=gathering))
 
     async def prepare(self, work: work_order.WorkOrder, *, begun: bool = False) -> Prepared:
         """Returns the order with what its worker shall read, and what must be known from before the work.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
@@ -27,7 +28,11 @@ LEAST_TOKENS: Final = 1_000
 """What a pack may hold however much its task's predecessors have to say."""
 
 PATIENCE_S: Final = 8.0
-"""How long an attempt waits for its pack; a first look at a very large workspace goes on without it."""
+"""Seconds that a pack may take once the workspace has been read."""
+HANDLE_S: Final = 0.2
+"""Seconds that a call of the host waits for packs; those that take longer follow."""
+READING_S, WORKER_S = 1.0, 30.0
+"""Seconds for which somebody who reads a brief, and a worker of the server, wait for a large workspace to be read."""
 
 MAX_RUNS, MAX_NOTES = 10, 30
 """How many earlier runs of a workspace the continuity notes are made of, and how many lines they have."""
@@ -36,6 +41,9 @@ _OPENS_REFERENCES = frozenset({WorkerKind.HOST})
 """Workers that can read the rest of a knowledge document where it is kept."""
 _WHOLE_KNOWLEDGE: Final = 0.6
 """Share of the budget that a knowledge document may take for workers that cannot."""
+PARTLY: Final = (
+    "only {} of the {} files of the workspace have been searched so far. What is given is not all; look up the rest."
+)
 LATE: Final = "the search of the workspace has not ended in time. Look up what you need before you begin."
 FAILED: Final = "the workspace could not be searched: {}. Look up what you need before you begin."
 MAX_TEXTS: Final = 200
@@ -72,7 +80,31 @@ class Briefing:
     redact: Callable[[str], str] = str
     budget: int = packs.BUDGET
     patience_s: float = PATIENCE_S
+    worker_s: float = WORKER_S
+    reading_s: float = READING_S
+    handle_s: float = HANDLE_S
+    is_urgent: bool = False
     _notes: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
+
+    @property
+    def at_once(self) -> Briefing:
+        """The same for orders of which somebody waits for the handle: what takes longer follows."""
+        return replace(self, patience_s=self.handle_s, worker_s=0.0, is_urgent=True)
+
+    @property
+    def for_reader(self) -> Briefing:
+        """The same for a brief that somebody reads now."""
+        return replace(self, worker_s=self.reading_s)
+
+    def expect(self, workspace: str) -> None:
+        """Begins to read a workspace for which there will probably be tasks; returns before that is done."""
+        if self.budget > 0:
+            self.gatherer.expect(workspace)
+
+    @property
+    def _index_s(self) -> float:
+        """Seconds to wait for the workspace to be read: whoever is in a hurry takes no part of it."""
+        return math.inf if self.is_urgent else self.worker_s
 
     async def brief(self, work: work_order.WorkOrder) -> BriefedOrder:
         """Returns the order with what its task should read; the order as it is where nothing can be gathered."""
@@ -80,15 +112,22 @@ class Briefing:
             return BriefedOrder(work, {})
         request = await self._request(work)
         gap = LATE
-        with anyio.move_on_after(self.patience_s):
+        with anyio.move_on_after(self.patience_s + self.worker_s):
             try:
-                return self._filled(request, await request.pack(self.gatherer))
+                order = self._filled(request, await request.pack(self.gatherer, self._index_s))
+                share = self.gatherer.share_read(work.workspace)
+                if share is None or share.rest == 0 < share.files:
+                    return order
+                if share.files > share.rest:
+                    return _with_gap(order, PARTLY.format(share.files - share.rest, share.files))
             except errors.DispatchError as refused:
                 log.info("nothing was gathered for %s/%s: %s", work.run_id, work.task.id, refused)
                 gap = FAILED.format(str(refused).rstrip("."))
             except Exception as fault:
                 log.exception("nothing could be gathered for %s/%s", work.run_id, work.task.id)
                 gap = FAILED.format(f"a fault of this server ({type(fault).__name__})")
+        if self.is_urgent and gap == LATE:
+            return BriefedOrder(replace(work, follows=True), {})
         return await self._without_search(request, gap)
 
     async def _without_search(self, request: _Request, gap: str) -> BriefedOrder:
@@ -100,9 +139,7 @@ class Briefing:
             if not isinstance(fault, errors.DispatchError):
                 log.exception("no named file could be read for %s/%s", request.work.run_id, request.work.task.id)
             order = BriefedOrder(request.work, {}, notes=_notes_of(request))
-        work = replace(order.work, gap=gap)
-        note = transitions.NewEvent(GAP, work.task.id, work.attempt, {"why": gap})
-        return BriefedOrder(work, {**order.facts, "missing": gap}, notes=(*order.notes, note))
+        return _with_gap(order, gap)
 
     async def _request(self, work: work_order.WorkOrder) -> _Request:
         agents = self.catalog()
@@ -197,11 +234,9 @@ class _Request:
     scope: search_scope.Scope
     sources: requirement_sources.Sources
 
-    async def pack(self, gatherer: pack_builder.Gatherer) -> packs.Pack:
-        words = _words(self.work.task)
-        return await gatherer.gather(
-            self.work.workspace, words, self.keys, budget=self.budget, scope=self.scope, sources=self.sources
-        )
+    async def pack(self, gatherer: pack_builder.Gatherer, wait_s: float) -> packs.Pack:
+        ask = functools.partial(gatherer.gather, budget=self.budget, scope=self.scope, sources=self.sources)
+        return await ask(self.work.workspace, _words(self.work.task), self.keys, wait_s=wait_s)
 
     async def plain_pack(self, gatherer: pack_builder.Gatherer) -> packs.Pack:
         """Returns what needs no index. Raises DispatchError."""
@@ -209,6 +244,13 @@ class _Request:
         return await anyio.to_thread.run_sync(
             ask, self.work.workspace, _words(self.work.task), self.keys, abandon_on_cancel=True
         )
+
+
+def _with_gap(order: BriefedOrder, gap: str) -> BriefedOrder:
+    """Returns an order that says what it lacks, to its worker and in the trace."""
+    work = replace(order.work, gap=gap)
+    note = transitions.NewEvent(GAP, work.task.id, work.attempt, {"why": gap})
+    return BriefedOrder(work, {**order.facts, "missing": gap}, notes=(*order.notes, note))
 
 
 def _keys(work: work_order.WorkOrder, document: knowledge_documents.Document | None) -> list[str]:

@@ -50,6 +50,10 @@ AtEnd = Callable[[str], Awaitable[None]]
 """Is told which run is over, once this process has driven it to its end."""
 
 
+Beside = Callable[[Callable[[], Awaitable[None]]], None]
+"""Has work done beside the runs; `EmbeddedEngine.beside` is one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How often the engine looks at the store, in seconds; `drive_again_s` is half the pause after a failed drive."""
@@ -106,6 +110,10 @@ class EmbeddedEngine:
         self._drives[run_id], self._epochs[run_id] = drive, epoch
         self._tasks.start_soon(self._keep, drive)
         self._beat_pulse()  # who tells what this process drives would miss a run that is over before their next look
+
+    def beside(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Has work done beside the runs, if it is over before the engine is closed; its faults are only logged."""
+        self._tasks.start_soon(_done_beside, work)
 
     async def signal(self, run_id: str, action: records.Action) -> records.Advance:
         """Applies a steering action and returns where the run stands."""
@@ -453,6 +461,15 @@ class Drive:
                 log.warning("run %s: a heartbeat was not kept: %s", self.run_id, trouble)
             except Exception:
                 log.exception("run %s: a heartbeat of %s was not kept", self.run_id, key[0])
+
+
+async def _done_beside(work: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await work()
+    except errors.DispatchError as trouble:
+        log.info("what was to be done beside the runs is not: %s", trouble)
+    except Exception:
+        log.exception("what was to be done beside the runs failed")
 
 
 @asynccontextmanager

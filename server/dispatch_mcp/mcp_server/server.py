@@ -53,6 +53,9 @@ ANSWER, APPLYING = "asked", "offered"
 LAST_ANSWERS_S = 2.0
 """Seconds that a client has to read the last answers once it has closed stdin; then the process ends itself."""
 
+PROGRESS_S = 1.0
+"""Seconds between two pieces of news about how far something is."""
+
 Companion = Callable[[lazy.Opening], Coroutine[Any, Any, None]]
 """What goes on beside the server for as long as it serves."""
 
@@ -262,7 +265,8 @@ def tool(name: str) -> Tool:
         answer, apply_answer = arguments.pop(ANSWER, None), arguments.pop(APPLYING, None)
         args = arguments_type.model_validate(arguments)
         opening: lazy.Opening = ctx.request_context.lifespan_context
-        return await respond(name, opening, args, apply_answer if _applies(args) else answer)
+        response = respond(name, opening, args, apply_answer if _applies(args) else answer)
+        return await _with_progress(ctx, opening, response)
 
     _sign(call, arguments_type)
     definition = Tool.from_function(
@@ -280,6 +284,37 @@ def tool(name: str) -> Tool:
         structured_output=False,
     )
     return definition.model_copy(update={"parameters": tool_arguments.schema(arguments_type)})
+
+
+async def _with_progress(
+    ctx: Context[lazy.Opening], opening: lazy.Opening, answer: Coroutine[Any, Any, CallToolResult]
+) -> CallToolResult:
+    """Returns the answer; tells a client that asks for progress how far the workspace is searched while it waits."""
+    faults, results = list[Exception](), list[CallToolResult]()
+    async with anyio.create_task_group() as group:
+        group.start_soon(_tell_progress, ctx, opening)
+        try:
+            results.append(await answer)
+        except Exception as fault:  # raised below, as it is: the group would wrap it
+            faults.append(fault)
+        group.cancel_scope.cancel()
+    if faults:
+        raise faults[0]
+    return results[0]
+
+
+async def _tell_progress(ctx: Context[lazy.Opening], opening: lazy.Opening) -> None:
+    last = -1
+    while True:
+        await anyio.sleep(PROGRESS_S)
+        try:
+            share = (await opening.get()).search_progress()
+            if share is not None and share[0] > last:
+                last = share[0]
+                await ctx.report_progress(*share, "Reading the workspace")
+        except Exception:
+            log.debug("nobody can be told how far the search is", exc_info=True)
+            return
 
 
 def _sign(call: Callable[..., Awaitable[CallToolResult]], arguments_type: type[tool_arguments.Args]) -> None:
@@ -314,6 +349,7 @@ async def respond(
     """Returns the tool's answer, or its refusal as a tool error that a model can act on; `answer` is the user's."""
     try:
         app = await opening.get()
+        app.expect_work()
         return tool_result(await opening.loaders.tools().call(name, app, args, elicitation.decision(answer)))
     except errors.StoreMoved as moved:
         opening.leave()

@@ -59,7 +59,7 @@ class WorkOrder:
     `news` are those of the `messages` that came after the task was briefed for the first time: what a conversation has
     to be told that goes on. `gathered` is what was found for the task and fits its budget, `gathered_at` where it can
     be read instead. `guides` are instructions besides the task itself; `gap` says what could not be gathered, empty
-    when nothing is missing.
+    when nothing is missing; what is gathered for an order that `follows` is not ready yet.
     `material` is what the task is about, shown whole; `answer_form` says how the answer ends if not with a handoff.
     `schema` is the JSON schema of such an answer, None for a handoff; a worker whose provider can hold an answer to it
     has it do so and says `schema_form` instead of `answer_form`.
@@ -97,6 +97,7 @@ class WorkOrder:
     gathered_at: tuple[str, ...] = ()
     guides: tuple[Guide, ...] = ()
     gap: str = ""
+    follows: bool = False
     answer_form: str = ""
     schema: Mapping[str, Json] | None = None
     schema_form: str = ""

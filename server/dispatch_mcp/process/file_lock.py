@@ -57,19 +57,41 @@ class FileLock:
         self._fd = -1
         self._depth = 0
 
-    def __enter__(self) -> Self:
+    @property
+    def is_held(self) -> bool:
+        """Whether it is held here."""
+        return self._depth > 0
+
+    def take(self) -> bool:
+        """Takes the lock if it is free and returns whether it was; `give_back` lets go of it."""
+        return self._take(wait=False)
+
+    def give_back(self) -> None:
+        """Lets go of the lock."""
+        self._depth -= 1
+        if self._depth == 0:
+            with contextlib.suppress(OSError):
+                unlock(self._fd)
+            self._shut()
+
+    def _take(self, *, wait: bool) -> bool:
         if self._depth == 0:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-            lock(self._fd, wait=True)
+            if not lock(self._fd, wait=wait):
+                self._shut()
+                return False
         self._depth += 1
+        return True
+
+    def _shut(self) -> None:
+        os.close(self._fd)
+        self._fd = -1
+
+    def __enter__(self) -> Self:
+        self._take(wait=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            with contextlib.suppress(OSError):
-                unlock(self._fd)
-            os.close(self._fd)
-            self._fd = -1
+        self.give_back()

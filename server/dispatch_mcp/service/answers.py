@@ -211,7 +211,10 @@ class EventLine(model.Value):
 
 
 class Trace(Answer):
-    """The answer to `get_trace`; which fields are filled depends on the view."""
+    """The answer to `get_trace`; which fields are filled depends on the view.
+
+    `search` says how much of a large workspace is searched while that is not all of it.
+    """
 
     run_id: short_ids.Handle = ""
     title: str = ""
@@ -228,6 +231,7 @@ class Trace(Answer):
     limits: dict[str, float] = Field(default_factory=dict[str, float])
     left: dict[str, float] = Field(default_factory=dict[str, float])
     held: str = ""
+    search: str = ""
     doubts: tuple[str, ...] = ()
     follow_ups: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()

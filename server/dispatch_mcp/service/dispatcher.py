@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+
+import anyio.to_thread
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import a2a_card, catalog
@@ -107,6 +110,19 @@ class Dispatcher:
             self.clock,
             self.engine.attempts.services.evidence,
         )
+
+    def expect_work(self) -> None:
+        """Begins to read the workspace, for which there will probably be tasks; returns before that is done."""
+        gathering = self.engine.attempts.services.briefing
+        if gathering is not None:
+            read = functools.partial(gathering.expect, self.rules.workspace)
+            self.engine.beside(functools.partial(anyio.to_thread.run_sync, read))
+
+    def search_progress(self) -> tuple[int, int] | None:
+        """Returns how many files of the workspace are searched, and how many there are; None when nobody reads it."""
+        gathering = self.engine.attempts.services.briefing
+        share = gathering.gatherer.progress(self.rules.workspace) if gathering else None
+        return (share.files - share.rest, share.files) if share and share.rest else None
 
     def route(self, text: str, *, roster: str = "", hints: router.Hints = router.NO_HINTS) -> router.Route:
         """Returns who should do this, with evidence. Raises InputError for an empty text or unknown roster."""
@@ -310,7 +326,7 @@ class Dispatcher:
     @property
     def _host(self) -> host_assignments.HostAssignments:
         return host_assignments.HostAssignments(
-            self.engine.attempts, self.catalog(), self.installed(), self.assign, self.hooks
+            self.engine.attempts, self.catalog(), self.installed(), self.assign, self.hooks, self.engine.beside
         )
 
     @property

@@ -11,7 +11,7 @@ import anyio
 
 from dispatch_mcp import errors, model, next_steps
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import attempt_driver, council_rounds, order_builder, run_view, task_kinds
+from dispatch_mcp.engine import attempt_driver, council_rounds, executor, order_builder, run_view, task_kinds
 from dispatch_mcp.model import assignments, records, short_ids, transitions, work_order
 from dispatch_mcp.runs import prompt_builder, report_reader, step_choice, task_isolation
 from dispatch_mcp.service import messaging
@@ -32,6 +32,7 @@ class HostAssignments:
 
     `hooks` is what the hooks of the calling session do: with "full" an assignment only names its attempt, and the brief
     comes when the host begins it; with "report" a brief says which attempt it is of, so that its end is recognised.
+    Briefs that follow are finished `beside` the runs; without that, when somebody reads them.
     """
 
     driver: attempt_driver.AttemptDriver
@@ -39,6 +40,7 @@ class HostAssignments:
     installed: Collection[str]
     assign: Assign
     hooks: Hooks = "off"
+    beside: executor.Beside | None = None
 
     async def of(
         self, view: run_view.RunView, task_ids: Collection[str], mail: records.Mail, *, new: Collection[str]
@@ -62,15 +64,32 @@ class HostAssignments:
             out.append(handout if row.id in new else _repeated(handout, view.now - newest.started_at))
             if row.id in new:
                 deliveries += [records.Delivery(note.id, row.id, "brief", row.attempt) for note in work.messages]
+        late = [row for row, ready in zip(rows, preparations, strict=True) if ready.work.follows]
+        if late and self.beside is not None:
+            self.beside(functools.partial(self._finish, view, late))
         return out, deliveries
 
     async def prompt(self, view: run_view.RunView, row: records.TaskRecord) -> str:
         """Returns the whole prompt of a task's newest attempt, with what is gathered for it now."""
         orders = self._orders(view, await self.driver.store.mail(view.run.id))
         newest = view.attempts.get(row.id) or await orders.store.newest_attempt(view.run.id, row.id)
-        ready = await self.driver.prepare(await _order(orders, view, row, newest), begun=True)
+        ready = await self.driver.for_reader.prepare(await _order(orders, view, row, newest), begun=True)
         kind = task_kinds.kind_of(ready.work.task, ready.work.worker)
         return self._with_role(kind, ready.work, kind.brief(ready.work)).text
+
+    async def _finish(self, view: run_view.RunView, rows: Sequence[records.TaskRecord]) -> None:
+        """Keeps the briefs that were not ready when these tasks were handed out, and the figures of their packs."""
+        orders, store = self._orders(view, await self.driver.store.mail(view.run.id)), self.driver.store
+        for row in rows:
+            newest = await store.newest_attempt(view.run.id, row.id)
+            ready = await self.driver.prepare(await _order(orders, view, row, newest), begun=True)
+            if ready.work.gap:
+                continue  # whoever reads it gets what there is then
+            kind = task_kinds.kind_of(ready.work.task, ready.work.worker)
+            text = self._with_role(kind, ready.work, kind.brief(ready.work)).text
+            await store.keep_brief(view.run.id, row.id, row.attempt, text)
+            beat = (await store.newest_attempt(view.run.id, row.id)).beat
+            await store.beat(view.run.id, row.id, row.attempt, {**beat, **ready.beat}, after=beat)
 
     def _with_role(
         self, kind: task_kinds.TaskKind, work: work_order.WorkOrder, brief: prompt_builder.Prompt
@@ -111,7 +130,7 @@ class HostAssignments:
     async def _prepared(self, work: work_order.WorkOrder, newest: records.NewestAttempt) -> attempt_driver.Prepared:
         """Returns the order as its worker reads it; keeps how the workspace is where any process finds it."""
         has_begun = bool(newest.beat)
-        ready = await self.driver.prepare(work, begun=has_begun)
+        ready = await self.driver.at_once.prepare(work, begun=has_begun)
         if ready.beat and not has_begun:
             await self.driver.store.beat(work.run_id, work.task.id, work.attempt, dict(ready.beat))
         return ready._replace(beat=newest.beat if has_begun else ready.beat)
@@ -122,21 +141,23 @@ class HostAssignments:
         """Returns the assignment of an order; what was gathered goes by reference if it is long.
 
         A brief that the host should not hold is a file of our own too, for subagents that cannot read resources. That
-        of a reviewer always is one: the host that starts several holds none of them.
+        of a reviewer always is one: the host that starts several holds none of them. One that follows is none yet.
         """
         kind = task_kinds.kind_of(work.task, work.worker)
         reference = f"dispatch://runs/{short_ids.short(work.run_id)}/tasks/{work.task.id}/prompt"
         whole = kind.brief(work)
         subagents = self._subagents(kind, work)
         file = ""
-        if self.hooks == "full" or kind.by_reference or len(whole.text) > assignments.INLINE_LIMIT:
+        if not work.follows and (
+            self.hooks == "full" or kind.by_reference or len(whole.text) > assignments.INLINE_LIMIT
+        ):
             full = self._with_role(kind, work, whole).text
             path = await self.driver.store.keep_brief(work.run_id, work.task.id, work.attempt, full)
             file = str(path or "")
         if self.hooks == "full":
             return self._named(work, self.assign(work, whole, known_subagents=subagents, background=background))
         places = prompt_builder.places(reference, work, file)
-        is_long = bool(file) and bool(work.gathered or work.guides)
+        is_long = work.follows or (bool(file) and bool(work.gathered or work.guides))
         short = replace(work, gathered=(), guides=(), gathered_at=places) if is_long else work
         handout = self.assign(
             short,

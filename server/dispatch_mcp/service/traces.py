@@ -92,11 +92,21 @@ class Tracing:
     async def trace(self, handle: str, task_id: str, name: View, cursor: str, wait_s: float) -> answers.Trace:
         """Returns a view of a run, or the list of runs when no run is named; may wait up to 45 s for news."""
         if not handle:
-            return await overview(self.store, self.handles.principal, all_runs=name == "all", after=cursor)
+            runs = await overview(self.store, self.handles.principal, all_runs=name == "all", after=cursor)
+            return runs.model_copy(update={"search": self.search(self.handles.workspace)})
         run_id = await self.handles.run_id(handle)
         after = cursor if name == "timeline" else ""
         view = await self._awaited(run_id, after, min(max(wait_s, 0.0), MAX_WAIT_S))
-        return await trace_view(self.store, view, name, task_id, cursor)
+        trace = await trace_view(self.store, view, name, task_id, cursor)
+        return trace.model_copy(update={"search": self.search(view.run.workspace)}) if name == "summary" else trace
+
+    def search(self, workspace: str) -> str:
+        """Returns how much of a workspace is searched so far; empty when that is all, or nobody reads it."""
+        gathering = self.engine.attempts.services.briefing
+        share = gathering.gatherer.progress(workspace) if gathering and workspace else None
+        if share is None or not share.rest:
+            return ""
+        return f"{share.files - share.rest:,} of {share.files:,} files of the workspace are searched so far."
 
     async def _awaited(self, run_id: str, cursor: str, wait_s: float) -> run_view.RunView:
         """Returns the run once it is over, needs the host, has events after the cursor, or time is up."""

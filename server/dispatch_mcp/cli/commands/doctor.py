@@ -19,6 +19,7 @@ from dispatch_mcp import __version__, configuration, errors, model, worker_setup
 from dispatch_mcp.agents import bundled_files, loader
 from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.cli.commands import config
+from dispatch_mcp.context import file_index
 from dispatch_mcp.git import merge_rules
 from dispatch_mcp.process import workspace_sense
 from dispatch_mcp.service import checkouts
@@ -63,6 +64,7 @@ def examine(setup: configuration.LoadedSettings) -> Iterator[Fact]:
     yield from _home(settings.home)
     yield from _store(settings.home)
     yield _workspace(setup)
+    yield from _index(settings)
     yield _git(settings)
     yield from _worktrees(settings)
     yield from _workers(settings)
@@ -108,6 +110,19 @@ def _workspace(setup: configuration.LoadedSettings) -> Fact:
     if (workspace / ".git").exists():
         return Fact("✓", "workspace", f"{workspace} (git)")
     return Fact("✓", "workspace", f"{workspace} (no git repository)")
+
+
+def _index(settings: configuration.Settings) -> Iterator[Fact]:
+    """Yields what is kept for searching the workspace; nothing where nothing was searched yet."""
+    standing = file_index.standing(settings.home, settings.workspace)
+    if standing is None:
+        return
+    progress, size = standing
+    detail = f"{progress.files - progress.rest:,} of {progress.files:,} files of the workspace, {size / 1e6:,.1f} MB"
+    if progress.rest:
+        yield Fact("!", "search index", detail, "It goes on with the next work here; briefs go with what there is.")
+    else:
+        yield Fact("✓", "search index", detail)
 
 
 def _git(settings: configuration.Settings) -> Fact:

@@ -1,0 +1,1 @@
+"""How an index comes about beside the server: in which order files are read, and by whom."""
