@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dispatch_mcp import model
@@ -69,9 +69,13 @@ async def _surroundings(store: sqlite_store.Store, claim: Claim) -> ports.Surrou
     async def first_look() -> Mapping[str, model.Json]:
         return await store.first_look(work.run_id, in_copy=bool(work.base))
 
+    async def rivals() -> Sequence[ports.Rival]:
+        return () if work.base else await store.rivals(work.run_id, work.task.id)
+
     return ports.Surroundings(
         claims=outcome.handoff.files_modified,
         active=tuple(path for task in rest if task.id in active_ids for path in task.files),
         foreign=tuple(path for task in rest for path in task.files),
         first_look=first_look,
+        rivals=rivals,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dispatch_mcp import model
 from dispatch_mcp.model import merge_offer, work_order
@@ -131,19 +131,36 @@ async def _no_look() -> Mapping[str, model.Json]:
     return {}
 
 
+class Rival(NamedTuple):
+    """A task of another run that declares files in the same workspace, and was at work while this one was.
+
+    `ended_at` is when its work was accepted, in seconds since the epoch; None while it is still out.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    ended_at: float | None = None
+
+
+async def _no_rivals() -> Sequence[Rival]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a witness is told besides the order: what its worker claims, and what the rest of the run is about.
 
     `claims` are the files that the worker says it changed. `active` are paths that other, begun tasks declare:
     what changes there is theirs; `foreign` are those of all other tasks. `first_look` returns what `before` had
-    returned at the beginning of the run, for work in the same kind of place; empty when nobody looked.
+    returned at the beginning of the run, for work in the same kind of place; empty when nobody looked. `rivals` returns
+    those of other runs: what they declare too may be their change.
     """
 
     claims: tuple[str, ...] = ()
     active: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
     first_look: Callable[[], Awaitable[Mapping[str, model.Json]]] = _no_look
+    rivals: Callable[[], Awaitable[Sequence[Rival]]] = _no_rivals
 
 
 class Verifier(Protocol):

@@ -48,6 +48,7 @@ class FileChanges(NamedTuple):
     declared files that the run had changed before the task began, for no task that declares them; `unclear` says why a
     file that looks untouched may have been changed after all. `kinds` says what became of changed files, where it is
     known; `removals` are paths that the task is to remove, `weaker_tests` files of tests that check less than before.
+    `rivals` says who else may have changed a file.
     """
 
     changed: tuple[str, ...] = ()
@@ -59,10 +60,13 @@ class FileChanges(NamedTuple):
     kinds: Mapping[str, file_states.Kind] = {}
     removals: tuple[str, ...] = ()
     weaker_tests: tuple[str, ...] = ()
+    rivals: Mapping[str, str] = {}
 
     def shows_work(self, path: str) -> bool:
         """Returns whether the change of a file shows work: an edit, or a removal that was asked for."""
         kind = self.kinds.get(path, file_states.Kind.EDITED)
+        if path in self.rivals:
+            return False
         if kind is file_states.Kind.DELETED:
             return _in(self.removals, path)
         return kind in (file_states.Kind.EDITED, file_states.Kind.FOLDER)
@@ -76,6 +80,9 @@ class FileChanges(NamedTuple):
 
     def doubt(self, paths: Sequence[str]) -> str:
         """Returns why changes none of which shows work prove nothing, and how such work could be proven."""
+        rival = next((f"; {self.rivals[path]}" for path in paths if path in self.rivals), "")
+        if rival:
+            return f"{self.describe(paths)}, which proves no work{rival}"
         lost_path = next((path for path in paths if self.kinds.get(path) is file_states.Kind.DELETED), "")
         way = f" (`absent:{lost_path}` in its acceptance proves a removal)" if lost_path else ""
         return f"{self.describe(paths)}, which proves no work{way}"

@@ -155,6 +155,19 @@ WHERE run.id = ? AND beat LIKE '%"{ports.LOOK}"%' AND json_extract(beat, '$.{por
   AND (json_extract(beat, '$.{ports.COPY}') IS NOT NULL) = ?
 ORDER BY attempt.started_at, task.no LIMIT 1
 """  # noqa: S608  # constants
+_RIVALS = """
+SELECT run.id, run.plan_id, run.plan_version, task.id, attempt.state, attempt.ended_at
+FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
+WHERE run.workspace = (SELECT workspace FROM run WHERE id = ?1) AND run.id <> ?1 AND run.dry_run = 0
+  AND (run.finished_at IS NULL OR run.finished_at >= ?2) AND task.worker NOT IN ('human', 'scripted') AND (
+    (attempt.state = 'running' AND coalesce(attempt.lease_until, ?3) >= ?3)
+    OR (attempt.state = 'succeeded' AND attempt.ended_at >= ?2))
+ORDER BY attempt.ended_at IS NULL, run.no, task.no LIMIT 200
+"""
+_BEGAN = """
+SELECT min(started_at) FROM attempt WHERE task =
+  (SELECT task.no FROM task JOIN run ON task.run = run.no WHERE run.id = ? AND task.id = ?)
+"""
 _MAIL = """
 SELECT
   (SELECT json_group_array(json_array(id, sender, recipient, kind, text, at, read))
@@ -438,6 +451,25 @@ async def first_look(reader: Reader, run_id: str, *, in_copy: bool) -> dict[str,
     """Returns what the first attempt left that was looked at in such a place: a copy, or the workspace itself."""
     rows = await reader.rows(_FIRST_LOOK, (codec.clean(run_id), int(in_copy)))
     return codec.load_map(str(rows[0][0])) if rows else {}
+
+
+async def rivals(reader: Reader, shelf: plan_shelf.Shelf, run_id: str, task_id: str, now: float) -> list[ports.Rival]:
+    """Returns the tasks of other runs in the workspace that were at work since a task began, with what they declare.
+
+    Work in copies of its own is not among them, nor what the host was given and has not been heard of in time.
+    """
+    run_id = codec.clean(run_id)
+    [[since]] = await reader.rows(_BEGAN, (run_id, codec.clean(task_id)))
+    rows = await reader.rows(_RIVALS, (run_id, now if since is None else since, now))
+    rivals: list[ports.Rival] = []
+    for other_id, plan_id, version, name, state, ended_at in rows:
+        plan = await _version(reader, shelf, str(plan_id), _number(version))
+        spec = next((task for task in plan.tasks if task.id == name), None)
+        if spec is not None and spec.files and spec.isolation != "worktree":
+            is_over = state == model.AttemptState.SUCCEEDED.value and isinstance(ended_at, float)
+            title = f"{name} of run {short_ids.short(str(other_id))}"
+            rivals.append(ports.Rival(title, spec.files, ended_at if is_over else None))
+    return rivals
 
 
 async def mail(reader: Reader, run_id: str) -> records.Mail:

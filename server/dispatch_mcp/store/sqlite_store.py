@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import records, transitions
+from dispatch_mcp.model import ports, records, transitions
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.routing import learning
 from dispatch_mcp.store import (
@@ -373,6 +373,10 @@ class Store:
     async def first_look(self, run_id: str, *, in_copy: bool) -> dict[str, model.Json]:
         """Returns what the run's first attempt left that had looked at its place: a copy, or the workspace itself."""
         return await queries.first_look(self._reader, run_id, in_copy=in_copy)
+
+    async def rivals(self, run_id: str, task_id: str) -> list[ports.Rival]:
+        """Returns the tasks of other runs that have been at work in the run's workspace since a task of it began."""
+        return await queries.rivals(self._reader, self._shelf, run_id, task_id, self._clock())
 
     async def send(self, message: model.Message) -> int:
         """Delivers a message and returns its id; a message without a time gets the present one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,6 +114,9 @@ class ReceiptVerifier:
                 work.workspace, (*changes.changed, *(changes.undeclared or ())), look, now
             ),
         )
+        if changes.changed:
+            rivals = await around.rivals()
+            changes = changes._replace(rivals=_rivals(Path(work.workspace), changes.changed, rivals) if rivals else {})
         if changes.changed and not _asks_for_certain_changes(work):
             return changes
         return changes._replace(earlier=await self._changed_earlier(work, around, look))
@@ -200,6 +203,23 @@ class _NoBlobs:
     def get(self, digest: str) -> bytes:
         """Returns nothing."""
         return digest[:0].encode()
+
+
+def _rivals(root: Path, paths: Sequence[str], rivals: Sequence[ports.Rival]) -> dict[str, str]:
+    """Returns who else may have changed files of a task: who is at work on them, or was and has left them as they are.
+
+    What was changed after the other's work was accepted is not its change.
+    """
+    reasons: dict[str, str] = {}
+    for path in paths:
+        for rival in rivals:
+            entries = (path_globs.normalise(entry, str(root)) for entry in rival.files)
+            if path not in reasons and any(path_globs.touch(entry, path) for entry in entries):
+                if rival.ended_at is None:
+                    reasons[path] = f"{rival.name} is at work on `{path}` too, so nobody can tell whose change it is"
+                elif safe_look.changed_at(root, path) <= rival.ended_at:
+                    reasons[path] = f"`{path}` is as {rival.name} has left it"
+    return reasons
 
 
 def _criteria(work: work_order.WorkOrder) -> tuple[Criterion, ...]:

@@ -53,6 +53,15 @@ def leads_into_git(root: Path, path: str) -> bool:
     return False
 
 
+def changed_at(root: Path, path: str) -> float:
+    """Returns when an entry was changed last, in seconds since the epoch; 0 when it is not there."""
+    try:
+        status = (root / path).lstat()
+    except OSError:
+        return 0.0
+    return max(status.st_mtime, status.st_ctime)
+
+
 def digest(root: Path, path: str) -> str:
     """Returns the state of an entry (see `file_states`); an empty string for a folder, or when there is none."""
     if not lies_inside(root, path):
