@@ -216,6 +216,23 @@ async def test_without_a_repository_the_files_are_shown_as_they_are(tmp_path: Pa
         shown = await chat.prompt("fix.review")
         assert "+    return sum(line.price for line in cart)" in shown
         assert "the files as they are" in shown
+        assert "# Changes" not in shown  # declared, and as it was
+
+
+async def test_a_file_that_was_declared_and_left_alone_is_not_shown_as_a_change(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    docs = {"id": "look", "do": "Find out which totals are wrong", "files": ["CHANGES.md"], "isolation": "worktree"}
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await chat.begin({**FIX, "files": ["app/cart.py"]}, {**docs, "agent": "coder", "deps": ["fix"]})
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        shown = await chat.prompt("fix.review")
+        await chat.report("fix.review", PASS)
+        await chat.report("look", "found none")
+        idle = await chat.prompt("review")
+    assert "line.price" in shown
+    assert "# Changes" not in shown
+    assert "+# Changes" not in idle
 
 
 async def test_work_that_was_committed_on_the_way_is_shown_all_the_same(tmp_path: Path) -> None:

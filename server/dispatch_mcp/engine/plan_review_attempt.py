@@ -262,23 +262,25 @@ async def in_workspace(
 ) -> review_scope.Change:
     """Returns what the workspace has that it had not when the first of the work began; files as they are without git.
 
-    `files` are those of each task. A file that is as it was then is left out, whatever of it is not committed. Where
+    `files` are those of each task. A file that is as it was then is left out, whatever of it is not committed, also
+    where there is no git. Where
     the work changed a file that somebody was changing already, both are shown: nobody can tell them apart.
     """
     workspace = view.run.workspace
     paths = _paths(files, workspace)
     look = await _first_look(store, view.run.id, files)
     base = _head_of(look)
-    why = "nothing has changed there"
+    why, leave_out = "nothing has changed there", list[str]()
     try:
-        leave_out = await evidence.same_files(workspace, look) if base else ()
+        leave_out = [*await evidence.same_files(workspace, look)] if look else []
         change = await evidence.changes.of_tree(workspace, paths, base, leave_out)
         if change.text.strip():
             since = f"since the work began at commit {base[:12]}" if base else "since the last commit"
             return change._replace(about=f"changes in the workspace {since}, whoever made them")
+        return review_scope.Change("", f"no change in the workspace ({why})")
     except errors.DispatchError as trouble:
         why = str(trouble)
-    plain_paths = [path for path in paths if not path_globs.WILD.search(path)]
+    plain_paths = [path for path in paths if not path_globs.WILD.search(path) and path not in leave_out]
     text = await anyio.to_thread.run_sync(_as_they_are, workspace, plain_paths) if workspace else ""
     about = "no change, but the files as they are" if text else "no change in the workspace"
     return review_scope.Change(text, f"{about} ({why})")

@@ -466,9 +466,9 @@ async def rivals(reader: Reader, shelf: plan_shelf.Shelf, run_id: str, task_id: 
         plan = await _version(reader, shelf, str(plan_id), _number(version))
         spec = next((task for task in plan.tasks if task.id == name), None)
         if spec is not None and spec.files and spec.isolation != "worktree":
-            is_over = state == model.AttemptState.SUCCEEDED.value and isinstance(ended_at, float)
+            is_out = state == model.AttemptState.RUNNING.value
             title = f"{name} of run {short_ids.short(str(other_id))}"
-            rivals.append(ports.Rival(title, spec.files, ended_at if is_over else None))
+            rivals.append(ports.Rival(title, spec.files, None if is_out else float(ended_at or 0.0)))
     return rivals
 
 
