@@ -239,6 +239,15 @@ COMMANDS: Mapping[str, Command] = {
         ),
         "installation.install",
     ),
+    "where": Command("say where everything lies, and how large it is; changes nothing", (), "installation.upkeep"),
+    "prune": Command(
+        "remove runs that have been over for long, and what was kept for them; never what is open or not merged",
+        (
+            flag("--older", default="30d", metavar="AGE", help="over for longer: 30d, 12h, 8w, 1y (default: 30d)"),
+            flag("--dry-run", action="store_true", help="only say what would go"),
+        ),
+        "installation.upkeep",
+    ),
     "doctor": Command("check this installation; changes nothing"),
     "config": Command(
         "show the settings in force, check that each can be used, or name the file that holds them",
@@ -263,7 +272,7 @@ COMMANDS: Mapping[str, Command] = {
 
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Set up": ("install", "uninstall", "doctor", "config", "completion", "demo"),
+    "Set up": ("install", "uninstall", "doctor", "config", "where", "prune", "completion", "demo"),
     "Plan and run": ("plan", "run", "worker", "route", "context", "agents"),
     "Follow and steer": ("status", "trace", "steer", "limit", "approve"),
     "Review and take over": ("review", "waive", "apply", "worktrees"),
@@ -276,6 +285,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "install": ("install", "install claude-code", "install cursor --scope project --dry-run"),
     "uninstall": ("uninstall --dry-run", "uninstall", "uninstall cursor"),
     "config": ("config", "config --origin", "config check"),
+    "prune": ("prune --dry-run", "prune", "prune --older 1y"),
     "completion": ("completion bash > ~/.local/share/bash-completion/completions/dispatch-mcp",),
     "plan": ("plan tasks.json", 'plan --request "Add payments to the shop"', "plan tasks.json --diagram"),
     "run": ("run tasks.json", "run tasks.json --worker claude", "run tasks.json --dry-run"),

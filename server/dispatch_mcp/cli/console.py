@@ -71,6 +71,16 @@ def beside_json(as_json: bool) -> Generator[None]:  # noqa: FBT001  # reads as a
         out.stderr = False
 
 
+def size(count: int) -> str:
+    """Returns a number of bytes as people read it: `912 bytes`, `4.1 kB`, `1.3 GB`."""
+    amount = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if amount < 1_000 or unit == "GB":
+            break
+        amount /= 1_000
+    return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.1f} {unit}"
+
+
 def note(text: str, *, style: str = "") -> None:
     """Prints a line beside the result, to stderr."""
     err.print(plain(_folded(text, err), style), soft_wrap=True)

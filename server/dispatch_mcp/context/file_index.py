@@ -22,7 +22,7 @@ from dispatch_mcp.context import (
     git_log,
     safe_read,
 )
-from dispatch_mcp.context.indexing import index_tables, reading_order
+from dispatch_mcp.context.indexing import index_files, index_tables, reading_order
 from dispatch_mcp.process import file_lock, safe_paths
 from dispatch_mcp.text import secret_paths
 
@@ -53,9 +53,6 @@ Tell = Callable[[index_tables.Progress], None]
 """Is told after each portion how far the index is."""
 
 
-_PLACE = ".place"
-
-
 def _nobody(_progress: index_tables.Progress) -> None:
     """Tells nobody."""
 
@@ -64,7 +61,7 @@ def place(state_dir: Path, workspace: Path) -> Path:
     """Returns the file of a workspace's index below the state directory."""
     real = os.path.realpath(workspace)
     name = re.sub(r"[^A-Za-z0-9._-]", "-", Path(real).name)[:40] or "root"
-    return state_dir / "context" / f"{name}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:16]}.db"
+    return state_dir / index_files.FOLDER / f"{name}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:16]}.db"
 
 
 class Standing(NamedTuple):
@@ -115,7 +112,7 @@ class Index:
         try:
             with _trouble():
                 _make_private(self.path.parent)
-                _remember_place(self.path, self.root.path)
+                index_files.remember(self.path, self.root.path)
         except Damaged:
             self.root.close()
             raise
@@ -376,21 +373,3 @@ def _make_private(folder: Path) -> None:
     for parent in reversed([folder, *folder.parents]):
         if not parent.exists():
             parent.mkdir(mode=0o700, exist_ok=True)
-
-
-def _remember_place(path: Path, workspace: Path) -> None:
-    """Writes beside an index which workspace it is of; a new one takes the place of those whose workspace is gone.
-
-    Attempts that change files work in worktrees, which come and go.
-    """
-    note = path.with_suffix(_PLACE)
-    if note.exists():
-        return
-    with suppress(OSError):
-        for old in path.parent.glob(f"*{_PLACE}"):
-            if not Path(os.fsdecode(old.read_bytes())).is_dir():
-                for end in (".db", ".db-wal", ".db-shm", ".db-journal", ".lock", ".turn", _PLACE):
-                    old.with_suffix(end).unlink(missing_ok=True)
-        handle = os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(os.fsencode(workspace))

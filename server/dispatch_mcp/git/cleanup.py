@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import anyio
+
 from dispatch_mcp import errors, model
 from dispatch_mcp.git import git_process, inner_work, merge_queue, worktree, worktree_leftovers
 from dispatch_mcp.model import run_refs
@@ -44,18 +46,18 @@ class Cleaner:
     home: Path
     open_runs: frozenset[str]
 
-    async def look(self, workspace: str) -> worktree_leftovers.Leftovers:
-        """Returns everything of this state directory, and of the workspace's repository; touches nothing."""
+    async def look(self, *workspaces: str) -> worktree_leftovers.Leftovers:
+        """Returns everything of this state directory, and of the workspaces' repositories; touches nothing."""
         leftovers = trees(self.home, self.open_runs)
         works = [
-            work for repo in await self._repositories(workspace, leftovers) for work in await self._left_runs(repo)
+            work for repo in await self._repositories(workspaces, leftovers) for work in await self._left_runs(repo)
         ]
         return worktree_leftovers.Leftovers(trees=tuple(leftovers), works=tuple(works))
 
-    async def prune(self, workspace: str) -> worktree_leftovers.Leftovers:
+    async def prune(self, *workspaces: str) -> worktree_leftovers.Leftovers:
         """Removes what is safe elsewhere; returns the worktrees that stay and why, and what is kept of each run."""
         leftovers = trees(self.home, self.open_runs)
-        repositories = await self._repositories(workspace, leftovers)
+        repositories = await self._repositories(workspaces, leftovers)
         for repo in repositories:
             await worktree.Worktrees(self.git, self.home).heal(repo)
         stay = [tree for tree in [await self._clear(tree) for tree in leftovers] if tree is not None]
@@ -63,10 +65,10 @@ class Cleaner:
         return worktree_leftovers.Leftovers(trees=tuple(stay), works=tuple(works))
 
     async def _repositories(
-        self, workspace: str, leftovers: Iterable[worktree_leftovers.LeftWorktree]
+        self, workspaces: Iterable[str], leftovers: Iterable[worktree_leftovers.LeftWorktree]
     ) -> list[git_process.Repository]:
         """Returns the repositories that are concerned, each once."""
-        folders = [workspace, *(tree.path for tree in leftovers)]
+        folders = [*workspaces, *(tree.path for tree in leftovers)]
         by_folder: dict[Path, git_process.Repository] = {}
         for folder in folders:
             try:
@@ -75,6 +77,23 @@ class Cleaner:
                 continue
             by_folder.setdefault(repo.common, replace(repo, top=repo.common))
         return list(by_folder.values())
+
+    async def unreadable(self, workspaces: Iterable[str]) -> list[str]:
+        """Returns the folders whose repository may hold work of runs and cannot be looked at."""
+        return [workspace for workspace in workspaces if not await self._is_readable(workspace)]
+
+    async def _is_readable(self, workspace: str) -> bool:
+        folder = Path(workspace)
+        if not workspace or not await anyio.Path(folder).is_dir():
+            return True
+        try:
+            await git_process.find(self.git, workspace)
+        except git_process.Unusable:
+            try:  # without any commit of its own there may be refs of ours all the same
+                return not (await self.git.run(folder, "for-each-ref", "--count=1", f"{run_refs.PREFIX}/")).out
+            except errors.WorkerError:
+                return not any((parent / ".git").exists() for parent in (folder, *folder.parents))
+        return True
 
     async def _clear(self, tree: worktree_leftovers.LeftWorktree) -> worktree_leftovers.LeftWorktree | None:
         """Returns a worktree that stays, and why."""
@@ -146,6 +165,7 @@ class Cleaner:
                     conflicts=sum(ref.startswith(f"{root}/conflicts/") for ref in refs),
                     kept=sum(ref.startswith(f"{root}/kept/") for ref in refs)
                     + len(await self._unmerged_successes(repo, root, refs)),
+                    edits=sum(ref.startswith(f"{root}/before/") for ref in refs),
                 )
             )
         return works

@@ -23,8 +23,8 @@ class LeftWorktree(model.Value):
 class LeftRun(model.Value):
     """What a repository keeps of a run. `applied` means that a branch holds all it has merged.
 
-    `conflicts` and `kept` count changes of attempts that were not merged; only their refs hold them. `removed` counts
-    the refs that were removed just now.
+    `conflicts` and `kept` count changes of attempts that were not merged, `edits` copies of what was not committed in
+    the checkout; only their refs hold them. `removed` counts the refs that were removed just now.
     """
 
     repository: str
@@ -34,6 +34,7 @@ class LeftRun(model.Value):
     open: bool = False
     conflicts: int = 0
     kept: int = 0
+    edits: int = 0
     removed: int = 0
 
     @property
@@ -44,6 +45,11 @@ class LeftRun(model.Value):
         if not self.merged:
             return ""
         return "applied" if self.applied else "not applied"
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether the run holds work that stands nowhere else."""
+        return bool((self.merged and not self.applied) or self.conflicts or self.kept or self.edits)
 
 
 class Leftovers(model.Value):

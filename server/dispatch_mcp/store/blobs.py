@@ -9,9 +9,12 @@ import re
 import uuid
 from collections.abc import Generator
 from pathlib import Path
+from typing import Final
 
 from dispatch_mcp import errors
 from dispatch_mcp.store import failpoints, sqlite
+
+FOLDER: Final = "blobs"
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -21,14 +24,14 @@ class FileBlobs:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._folder = home / "blobs"
+        self._folder = home / FOLDER
 
     def put(self, data: bytes) -> str:
         """Stores `data` durably and returns its SHA-256 hex digest. Raises StoreUnavailable."""
         digest = hashlib.sha256(data).hexdigest()
         path = self._path(digest)
         try:
-            if not path.exists():
+            if not _is_renewed(path):
                 self._folder.mkdir(mode=0o700, exist_ok=True)
                 _write(path, data)
         except OSError as error:
@@ -57,7 +60,23 @@ class FileBlobs:
         return data
 
     def _path(self, digest: str) -> Path:
-        return self._folder / digest[:2] / digest
+        return path_of(self._home, digest)
+
+
+def path_of(home: Path, digest: str) -> Path:
+    """Returns where the blob of a digest lies."""
+    return home / FOLDER / digest[:2] / digest
+
+
+def _is_renewed(path: Path) -> bool:
+    """Returns whether the file is there, and as new as if it had just been written, so that nothing prunes it now."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    except OSError:  # a disk that takes nothing any more loses nothing either
+        return path.exists()
+    return True
 
 
 def _write(path: Path, data: bytes) -> None:

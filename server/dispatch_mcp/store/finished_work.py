@@ -94,7 +94,10 @@ class History:
     def known(self, conn: sqlite3.Connection, read_plan: ReadPlan) -> Known:
         """Returns everything that is committed now."""
         changes = 0
-        for number, revision, version in conn.execute(_RUNS, self._scope).fetchall():
+        runs = conn.execute(_RUNS, self._scope).fetchall()
+        if not self._seen.keys() <= {number for number, _, _ in runs}:  # pruned: what they have made is gone
+            self._seen, self._runs, changes = {}, {}, 1
+        for number, revision, version in runs:
             # A run of the same revision has accepted nothing since, and no review of it has said anything.
             if self._seen.get(number) != revision:
                 self._seen[number] = revision

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from dispatch_mcp import errors
 from dispatch_mcp.next_steps import NextStep
 from dispatch_mcp.process import lock_holders
 from dispatch_mcp.store import owner_locks, sqlite, whereabouts, writer
+
+T = TypeVar("T")
 
 FIXED = (3, 51, 3)
 """The first SQLite without the WAL-reset bug, which 3.7.0 brought (sqlite.org/wal.html)."""
@@ -35,7 +37,7 @@ def facts(home: Path) -> list[Fact]:
     if not (home / sqlite.FILE).exists():
         return [*lines, Fact("store", "ok", "There is no store yet; the first use makes it.")]
     try:
-        with _reading(home) as conn:
+        with reading(home) as conn:
             lines += [_schema(conn, home), _integrity(conn), _size(home)]
     except (sqlite3.Error, errors.StoreError) as error:
         trouble = sqlite.translate(error, home)
@@ -48,20 +50,30 @@ def open_runs(home: Path) -> frozenset[str]:
     if not (home / sqlite.FILE).exists():
         return frozenset()
     try:
-        with _reading(home) as conn:
+        with reading(home) as conn:
             return frozenset(str(row[0]) for row in conn.execute("SELECT id FROM run WHERE finished_at IS NULL"))
     except sqlite3.Error as error:
         raise sqlite.translate(error, home) from None
 
 
 @contextlib.contextmanager
-def _reading(home: Path) -> Generator[sqlite3.Connection]:
+def reading(home: Path) -> Generator[sqlite3.Connection]:
+    """Yields a connection to a store that is there, for one look that writes nothing. Raises what SQLite raises."""
     whereabouts.refuse_lost(home)
     with contextlib.closing(sqlite.open_quietly(home)) as conn:
         had_record = whereabouts.has_record(home)
         header = sqlite.read_header(conn.execute(sqlite.HEADER).fetchone(), home)
         sqlite.refuse_emptied(header, home, had_record=had_record)
         yield conn
+
+
+def look(home: Path, read: Callable[[sqlite3.Connection], T]) -> T:
+    """Returns what `read` makes of a store that is there, at one look. Raises StoreError."""
+    try:
+        with reading(home) as conn:
+            return read(conn)
+    except sqlite3.Error as error:
+        raise sqlite.translate(error, home) from error
 
 
 def _library() -> Fact:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
 from dispatch_mcp.model import like_failures, ports, records, short_ids, transitions
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import state_machine
 from dispatch_mcp.store import codec, messages, owner_locks, plan_shelf, samples, table_rows
 from dispatch_mcp.store.reader import Reader, Row
@@ -48,6 +50,10 @@ _IDS_BY_NUMBER = (
 )
 MOST_IDS = 6
 """Ids that a handle may begin before it is not worth naming more of them."""
+_PRUNED = """
+SELECT id, title, state, pruned_at FROM pruned_run
+WHERE ?1 IN (principal, '*') AND id >= ?2 AND id < ?2 || char(1114111) LIMIT 2
+"""
 _TASKS = """
 SELECT task.id, position, task.worker, task.state, attempt, failures, crashes, ready_at, result, cause, rounds,
   stand_ins, false_starts
@@ -229,8 +235,22 @@ async def run(reader: Reader, run_id: str, principal: str) -> records.RunRecord:
     """Returns a run. Raises UnknownHandle."""
     rows = await reader.rows(_RUN, (codec.clean(run_id), codec.clean(principal)))
     if not rows:
-        raise table_rows.unknown_run(run_id)
+        raise await _unknown_run(reader, run_id, principal)
     return table_rows.record_of_cells(rows[0])
+
+
+async def _unknown_run(reader: Reader, handle: str, principal: str) -> errors.UnknownHandle:
+    """Returns the error for a run that is not there, with what became of one that was pruned."""
+    key = codec.clean(handle)
+    rows = await reader.rows(_PRUNED, (codec.clean(principal), key)) if key else []
+    if len(rows) != 1:
+        return table_rows.unknown_run(handle)
+    run_id, title, state, at = rows[0]
+    day = datetime.fromtimestamp(float(at or 0), UTC).date().isoformat()
+    return errors.UnknownHandle(
+        f"The run {short_ids.short(str(run_id))} ({title}) had ended {state} and was pruned on {day}.",
+        hint=NextStep(StepKind.LIST_RUNS),
+    )
 
 
 async def whole_run(reader: Reader, shelf: plan_shelf.Shelf, run_id: str, principal: str) -> records.WholeRun:
@@ -238,7 +258,7 @@ async def whole_run(reader: Reader, shelf: plan_shelf.Shelf, run_id: str, princi
     cells = (codec.clean(run_id), codec.clean(principal))
     parts = await reader.read(_WHOLE_RUN, cells, _parts_of_run)
     if parts is None:
-        raise table_rows.unknown_run(run_id)
+        raise await _unknown_run(reader, run_id, principal)
     run, tasks, attempts, failures = parts
     return records.WholeRun(
         run, await _version(reader, shelf, run.plan_id, run.plan_version), tasks, attempts, failures

@@ -32,6 +32,7 @@ from dispatch_mcp.store import (
     sqlite,
     table_rows,
 )
+from dispatch_mcp.store.pruning import old_runs
 from dispatch_mcp.store.reader import Reader
 from dispatch_mcp.store.writer import WAIT_S, Writer
 
@@ -410,6 +411,17 @@ class Store:
     async def mark_read(self, numbers: Sequence[int]) -> None:
         """Marks messages as read, by their ids."""
         await self._writer.run(lambda conn: messages.mark_read(conn, numbers))
+
+    async def prune_plans(
+        self, plan_ids: Sequence[str], before: float, keep: Collection[str]
+    ) -> tuple[int, list[old_runs.OldRun]]:
+        """Removes the old runs of some of these plans, each on record; returns of how many, and which runs.
+
+        Those that were over before a time go, in seconds since the epoch, unless they are among `keep` or something
+        that stays needs them; a plan goes with its last run.
+        """
+        now = self._clock()
+        return await self._writer.run(lambda conn: old_runs.prune_plans(conn, plan_ids, before, keep, now))
 
 
 def _body(outcome: model.Outcome) -> table_rows.Body | None:

@@ -23,6 +23,7 @@ from dispatch_mcp.context import file_index
 from dispatch_mcp.git import merge_rules
 from dispatch_mcp.process import workspace_sense
 from dispatch_mcp.service import checkouts
+from dispatch_mcp.service.housekeeping import state_places
 from dispatch_mcp.store import health
 
 Mark = Literal["✓", "!", "✗"]
@@ -63,6 +64,7 @@ def examine(setup: configuration.LoadedSettings) -> Iterator[Fact]:
     yield _python()
     yield from _home(settings.home)
     yield from _store(settings.home)
+    yield from _space(settings.home)
     yield _workspace(setup)
     yield from _index(settings)
     yield _git(settings)
@@ -100,6 +102,14 @@ def _store(home: Path) -> Iterator[Fact]:
     for fact in health.facts(home):
         fix = fact.hint if isinstance(fact.hint, str) else shell_wording.words(fact.hint)
         yield Fact(marks[fact.status], fact.name, fact.detail, fix)
+
+
+def _space(home: Path) -> Iterator[Fact]:
+    sizes = [(place.size, place.name) for place in state_places.places(home) if place.size]
+    if sizes:
+        parts = ", ".join(f"{name} {console.size(size)}" for size, name in sorted(sizes, reverse=True))
+        total = console.size(state_places.total(home))
+        yield Fact("✓", "space", f"{total}: {parts}; `dispatch-mcp prune` removes what is old")
 
 
 def _workspace(setup: configuration.LoadedSettings) -> Fact:

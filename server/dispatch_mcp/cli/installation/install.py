@@ -194,9 +194,9 @@ def take_out(registration: Registration, *, dry_run: bool) -> model.Json:
 def what_stays(home: Path) -> str:
     """Returns what is left after the last registration is gone, and how that goes."""
     return (
-        f"Runs and settings stay in {home}: delete that folder to forget them. The program itself goes the way it "
-        "came: `uv tool uninstall dispatch-mcp`, `pip uninstall dispatch-mcp`, or by deleting the checkout; the "
-        "Claude Code plugin with `claude plugin uninstall dispatch`."
+        f"Runs and settings stay in {home} (`dispatch-mcp where`): delete that folder to forget them. The program "
+        "itself goes the way it came: `uv tool uninstall dispatch-mcp`, `pip uninstall dispatch-mcp`, or by deleting "
+        "the checkout; the Claude Code plugin with `claude plugin uninstall dispatch`."
     )
 
 

@@ -1,0 +1,41 @@
+"""The space of what was removed goes back to the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import store_setup
+
+from dispatch_mcp.model import records
+from dispatch_mcp.store import sqlite, sqlite_store
+from dispatch_mcp.store.pruning import compaction
+
+pytestmark = pytest.mark.anyio
+
+
+async def filled(home: Path, plans: int) -> None:
+    async with sqlite_store.open_store(home) as store:
+        for number in range(plans):
+            plan = store_setup.chain("a", plan_id=f"p{number}")
+            await store.save_plan(plan.model_copy(update={"request": "x" * 20_000}), records.LOCAL)
+
+
+async def test_a_store_that_has_lost_most_of_its_rows_becomes_small_again(tmp_path: Path) -> None:
+    await filled(tmp_path, 50)
+    before = (tmp_path / sqlite.FILE).stat().st_size
+    async with sqlite_store.open_store(tmp_path) as store:
+        await store.prune_plans([f"p{number}" for number in range(45)], store.now() + 1, frozenset())
+        freed = compaction.compact(tmp_path)
+        assert [plan.id for plan in await store.plans(records.LOCAL)] == ["p49", "p48", "p47", "p46", "p45"]
+        await store.save_plan(store_setup.chain("a", plan_id="new"), records.LOCAL)
+    assert freed > before / 2
+    assert (tmp_path / sqlite.FILE).stat().st_size < before / 2
+    assert store_setup.faults(tmp_path) == []
+
+
+async def test_a_full_store_is_left_as_it_is(tmp_path: Path) -> None:
+    await filled(tmp_path, 5)
+    before = (tmp_path / sqlite.FILE).stat().st_size
+    assert compaction.compact(tmp_path) == 0
+    assert (tmp_path / sqlite.FILE).stat().st_size == before
