@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import flask
-import flask.testing
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -86,8 +85,9 @@ def test_the_documents_make_one_application_that_starts(app: flask.Flask) -> Non
     assert client.get("/healthz").json == {"status": "ok"}
     assert client.get("/readyz").json == {"status": "ready"}
     refusal = client.get("/api/v1/nowhere")
-    assert (refusal.status_code, refusal.json["error"]["code"]) == (404, "not_found")
-    assert refusal.headers["X-Request-ID"] == refusal.json["error"]["request_id"]
+    error = refusal.get_json()["error"]
+    assert (refusal.status_code, error["code"]) == (404, "not_found")
+    assert refusal.headers["X-Request-ID"] == error["request_id"]
     assert client.put("/api/v1/notes").status_code == 405
 
 
@@ -104,7 +104,8 @@ def test_a_note_is_made_read_listed_and_deleted_by_its_owner_alone(app: flask.Fl
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(app: flask.Flask) -> None:
-    uli, titles, after = Browser(app, "uli"), [], ""
+    uli, after = Browser(app, "uli"), ""
+    titles: list[str] = []
     for number in range(7):
         uli.send("POST", "/notes", json={"title": str(number)})
     while after is not None:
@@ -179,8 +180,8 @@ def test_tokens_cannot_be_swapped_forged_or_used_after_signing_out(app: flask.Fl
 
 def test_five_wrong_passwords_lock_an_account_and_nobody_can_tell(app: flask.Flask) -> None:
     client = app.test_client()
-    answers = [
-        client.post("/api/v1/auth/login", json={"email": email, "password": word}).json["error"]["message"]
+    answers: list[str] = [
+        client.post("/api/v1/auth/login", json={"email": email, "password": word}).get_json()["error"]["message"]
         for email, word in (("nobody@x.org", "x"), *[("out@x.org", "x")] * 5, ("out@x.org", "pw-out"))
     ]
     assert len(set(answers)) == 1
