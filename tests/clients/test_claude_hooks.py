@@ -150,7 +150,7 @@ async def test_background_subagents_report_themselves_and_the_notification_names
     await session(
         env,
         workspace,
-        *started(planned({"a": [], "b": [], "c": ["a", "b"]}, a=[{"delay": 0.3, **done()}])),
+        *started(planned({"a": [], "b": [], "c": ["a", "b"]}, a=[{"delay": 3, **done()}])),
         {"tools": [agent("a"), agent("b")]},
     )
     # The session's script is over; what the notifications of both subagents say comes in turns of their own.

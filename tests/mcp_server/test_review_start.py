@@ -129,7 +129,8 @@ async def test_what_is_handed_out_in_between_is_as_short(tmp_path: Path) -> None
         results[0]["text"] = "LGTM"
         second = await desk.call("report", run_id=started["run_id"], results=results)
         [again] = second["assignments"]
-        assert (again["attempt"], size(again) < LIMIT / 2) == (2, True)
+        elsewhere = json.dumps(again).replace(again["prompt_file"], "")  # how long the path is, is the machine's
+        assert (again["attempt"], len(elsewhere) < LIMIT / 3) == (2, True)
         assert "it has no verdict" in await anyio.Path(again["prompt_file"]).read_text("utf-8")
         repeated = await desk.call("dispatch", run_id=started["run_id"])
         assert [one["call"] for one in repeated["assignments"]] == [again["call"]]
