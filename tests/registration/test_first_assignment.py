@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,40 @@ def expanded(client: clients.Client, launch: clients.Launch, folder: Path) -> Ma
     return {name: value.replace(clients.OPEN_FOLDER, str(folder)) for name, value in launch.variables.items()}
 
 
+def legacy(name: str, version: str, **capabilities: Any) -> dict[str, Any]:
+    """Returns how a client introduces itself in the handshake of the older protocols."""
+    return {
+        "protocolVersion": version,
+        "capabilities": capabilities,
+        "clientInfo": {"name": name, "version": "1.0"},
+    }
+
+
+HELLOS: Mapping[str, Mapping[str, Any]] = {
+    "claude-code": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "claude-code", "version": "2.1.332"},
+        "io.modelcontextprotocol/clientCapabilities": {
+            "roots": {"listChanged": True},
+            "elicitation": {"form": {}, "url": {}},
+        },
+    },
+    "claude-desktop": legacy("claude-ai", "2025-06-18"),
+    "cursor": legacy("cursor-vscode", "2025-06-18", elicitation={}),
+    "vscode": legacy("Visual Studio Code", "2025-11-25", sampling={}, elicitation={"form": {}}),
+    "codex": legacy("codex-mcp-client", "2025-06-18", elicitation={}),
+    "opencode": legacy("opencode", "2025-11-25"),
+    "gemini": legacy("gemini-cli-mcp-client", "2025-06-18"),
+}
+"""What each client says of itself; Claude Code alone speaks the protocol of 2026."""
+FIRST: Mapping[str, Sequence[str]] = {
+    "claude-code": ("server/discover", "prompts/list", "resources/list", "tools/list"),
+    "gemini": ("tools/list", "prompts/list", "resources/list"),
+    "vscode": ("tools/list", "prompts/list"),
+}
+"""What clients ask for before their model calls anything; the others only list the tools."""
+
+
 @pytest.fixture
 def wire(
     client: clients.Client,
@@ -73,25 +107,32 @@ def wire(
     env = {"HOME": str(own_home), "PATH": "/usr/bin:/bin", **expanded(client, launch, folder)}
     cwd = folder if client.starts_in_project else trial.setting_of(client, around).folder
     command = [launch.command, *launch.arguments]
-    with raw_server.Wire(env, cwd, command=command, era="legacy") as server:
+    era = "auto" if client.name == "claude-code" else "legacy"
+    with raw_server.Wire(env, cwd, command=command, era=era, hello=HELLOS[client.name]) as server:
         yield server
 
 
-IN_PROJECT = [client for client in clients.CLIENTS.values() if client.starts_in_project]
-
-
-@pytest.mark.parametrize("folder", ["an empty folder", "a large repository"], indirect=True)
-@pytest.mark.parametrize("client", IN_PROJECT, ids=lambda client: client.name)
+@pytest.mark.parametrize("folder", FOLDERS, indirect=True)
+@pytest.mark.parametrize("client", clients.CLIENTS.values(), ids=lambda client: client.name)
 def test_a_first_assignment_comes_whatever_the_client_and_the_folder(
-    client: clients.Client, folder: Path, wire: raw_server.Wire
+    client: clients.Client, folder: Path, own_home: Path, wire: raw_server.Wire
 ) -> None:
     wire.greet()
+    for method in FIRST.get(client.name, ("tools/list",)):
+        wire.request(method)
     plan = wire.call("plan_dag", tasks=[TASK])
     run = wire.call("dispatch", plan_id=plan["plan_id"], worker="host")
     (assignment,) = run["assignments"]
     assert assignment["task_id"] == "a"
     assert TASK["do"] in json.dumps(assignment)
     assert all(is_message(line) for line in wire.lines)
+    place = folder if client.starts_in_project or client.expands else Path("/")
+    is_named = client.expands
+    is_workspace = place not in (Path("/"), own_home) and (is_named or (place / ".git").exists())
+    gap = assignment.get("gap", "")
+    assert ("DISPATCH_MCP_WORKSPACE" in gap) is not is_workspace, gap
+    assert not list((own_home / ".local/share/dispatch-mcp/context").glob("*.db")) or is_workspace
+    assert wire.close() == 0
 
 
 def is_message(line: bytes) -> bool:

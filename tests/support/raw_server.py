@@ -18,6 +18,7 @@ ENVELOPE = {
     "io.modelcontextprotocol/clientInfo": {"name": "wire", "version": "1"},
     "io.modelcontextprotocol/clientCapabilities": {},
 }
+HELLO = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "wire", "version": "1"}}
 PATIENCE_S = 60.0
 
 
@@ -54,15 +55,19 @@ class Wire:
         command: Sequence[str] = (),
         log: Path | int | None = None,
         era: str = "auto",
+        hello: Mapping[str, Any] | None = None,
     ) -> None:
         """Starts the server; `log` is the file or pipe that its stderr is, `era` that of the protocol we speak.
+
+        `hello` replaces what we say of ourselves: the parameters of the handshake, or of the envelope in the newer era.
 
         `command` is what starts it, if not this interpreter with the options `python`.
         """
         self.lines: list[bytes] = []
         self._rest = b""
         self._number = 0
-        self._meta: Mapping[str, Any] = {"_meta": ENVELOPE} if era == "auto" else {}
+        self._hello = hello or HELLO
+        self._meta: Mapping[str, Any] = {"_meta": hello or ENVELOPE} if era == "auto" else {}
         with open(os.devnull if log is None else log, "ab") as stderr:  # noqa: PTH123  # a pipe, too
             self.process = subprocess.Popen(
                 list(command) or [sys.executable, *python, "-m", "dispatch_mcp", "serve"],
@@ -97,12 +102,7 @@ class Wire:
     def greet(self) -> None:
         """Does the handshake of the older protocol, in which a connection begins with one."""
         if not self._meta:
-            client = {
-                "protocolVersion": "2025-06-18",
-                "capabilities": {},
-                "clientInfo": {"name": "wire", "version": "1"},
-            }
-            self.request("initialize", **client)
+            self.request("initialize", **self._hello)
             self.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
 
     def write(self, data: bytes) -> None:
