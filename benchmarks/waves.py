@@ -66,6 +66,12 @@ def processor_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def children_s() -> float:
+    """Returns the seconds of processor of all processes that have ended below this one."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
+
+
 def measured(wire: raw_server.Wire, times: Times, tool: str, **arguments: Any) -> dict[str, Any]:
     cpu_s, began = processor_s(wire.process.pid), time.perf_counter()
     answer = wire.call(tool, **arguments)

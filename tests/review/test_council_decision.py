@@ -451,14 +451,24 @@ def test_one_usable_verdict_is_enough_only_when_the_rules_say_so() -> None:
 
 @pytest.mark.parametrize(
     ("lines", "other", "count"),
-    [((3, 5), (5, 6), 1), ((3, 5), (6, 6), 2), ((3, 60), (30, 31), 2), ((3, 60), (3, 4), 1)],
+    [
+        ((3, 5), (5, 6), 1),
+        ((5, 6), (3, 5), 1),
+        ((3, 5), (6, 6), 2),
+        ((6, 6), (3, 5), 2),
+        ((3, 60), (30, 31), 2),
+        ((3, 60), (3, 4), 1),
+        ((3, 10), (4, 4), 1),
+        ((3, 11), (4, 4), 2),
+    ],
 )
+@pytest.mark.parametrize("worst", [("high", "high"), ("critical", "high"), ("high", "critical")])
 def test_overlapping_quotes_are_one_place_unless_one_is_very_long(
-    lines: tuple[int, int], other: tuple[int, int], count: int
+    lines: tuple[int, int], other: tuple[int, int], count: int, worst: tuple[Severity, Severity]
 ) -> None:
     first, second = (
-        finding(by=name, line=begin).model_copy(update={"last": end})
-        for name, (begin, end) in (("a", lines), ("b", other))
+        finding(severity, by=name, line=begin).model_copy(update={"last": end})
+        for severity, name, (begin, end) in zip(worst, "ab", (lines, other), strict=True)
     )
     assert len(council_decision.merge([report("FAIL", first), report("FAIL", second, by="b")])) == count
 

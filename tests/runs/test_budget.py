@@ -55,6 +55,20 @@ def done(dollars: float | None = None, tokens: int = 0, **more: model.Json) -> m
     return model.Outcome(**{**default, **more})
 
 
+@pytest.mark.parametrize("limit", ["dollars", "tokens"])
+def test_a_task_that_stopped_at_its_ceiling_says_at_which(limit: str) -> None:
+    core = core_of(plan_of(task("a")), model.Limits(dollars=5, tokens=500_000), WorkerKind.API)
+    [begun] = core.next(0.0, transitions.SERVER_WORKERS)
+    stop = model.Outcome(
+        state=AttemptState.FAILED,
+        error_kind=transitions.CEILINGS[limit],
+        retryable=True,
+        usage=model.Usage(input_tokens=10_000, cost_usd=0.1),
+    )
+    assert core.finish(transitions.Finished("a", begun.attempt, stop), 1.0)
+    assert (core.row("a").cause, core.row("a").failures) == (transitions.CEILINGS[limit], 0)
+
+
 def start(core: state_machine.RunCore, now: float = 0.0) -> list[str]:
     everyone = transitions.HOST_WORKERS | transitions.SERVER_WORKERS
     return [one.task_id for one in core.next(now, everyone)]

@@ -56,6 +56,7 @@ def test_programs_count_as_attempts_and_cost_nothing(worker: WorkerKind) -> None
     run = account({"tokens": 1})
     run.begin("a", worker, 0.0)
     run.end(use("a", worker=worker))
+    run.end(use("a", 300, worker=worker))
     assert (run.attempts, run.spent, run.reserved) == (1, ledger.NOTHING, ledger.NOTHING)
     assert run.refusal("b", worker, 0.0, 0) is None
 
@@ -87,6 +88,13 @@ def test_a_refusal_names_the_ceiling_that_was_met(
     assert hold is not None
     assert (hold.limit, hold.task_id, hold.ceiling) == (limit, "b", limits[limit])
     assert account(limits).refusal("b", API, 0.0, 0) is None
+
+
+@pytest.mark.parametrize(("now", "left"), [(600.0, 1.0), (630.0, 0.5), (599.0, 1.0), (900.0, 0.01)])
+def test_an_attempt_gets_the_minutes_that_are_left_since_the_run_began(now: float, left: float) -> None:
+    run = account({"minutes": 1})
+    run.started_at = 600.0
+    assert run.begin("a", API, now).minutes == left
 
 
 def test_a_clock_that_went_back_uses_no_minutes() -> None:

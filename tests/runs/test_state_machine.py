@@ -105,6 +105,28 @@ def test_a_late_outcome_of_an_older_attempt_changes_nothing() -> None:
     assert succeed(core, second) is True
 
 
+@pytest.mark.promise("S15")
+def test_every_end_of_an_attempt_is_an_event_with_its_state_and_reason() -> None:
+    core = begin(plan(("a", ()), ("b", ())))
+    a, b = core.next(0.0)
+    core.drain()
+    succeed(core, a)
+    fail(core, b)
+    ends = [note for note in core.drain().notes if note.kind == "attempt_finished"]
+    assert [(note.task_id, note.data) for note in ends] == [
+        ("a", {"state": "succeeded"}),
+        ("b", {"state": "failed", "error_kind": "test"}),
+    ]
+
+
+def test_a_version_that_touches_what_runs_is_refused_with_the_count_of_its_problems() -> None:
+    core = begin(plan(("a", ()), ("b", ()), ("c", ("a", "b"))))
+    core.next(0.0)
+    for edges, count in (([("b", ()), ("c", ("b",))], "1 problem;"), ([("c", ())], "2 problems;")):
+        with pytest.raises(errors.PlanRejected, match=count):
+            core.edit(plan(*edges).model_copy(update={"version": 2}), WorkerKind.SCRIPTED)
+
+
 def test_a_second_report_of_the_same_attempt_changes_nothing() -> None:
     core = begin(plan(("a", ())))
     [start] = core.next(0.0)

@@ -3,13 +3,14 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from pathlib import Path
 
 import pytest
 import store_setup
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import records, transitions
+from dispatch_mcp.model import ports, records, transitions
 from dispatch_mcp.store import owner_locks, sqlite_store
 
 pytestmark = pytest.mark.anyio
@@ -196,6 +197,32 @@ async def test_a_clock_that_jumps_causes_at_most_a_repetition(tmp_path: Path, ju
             await store.advance("run", store_setup.step(None, *reports, now=now, start=store_setup.HOST))
         assert (await store.run("run", principal=records.LOCAL)).state is model.RunState.SUCCEEDED
     assert store_setup.faults(tmp_path) == []
+
+
+@pytest.mark.promise("R12")
+async def test_a_clock_that_went_back_moves_leases_once_however_often_the_run_is_looked_at(tmp_path: Path) -> None:
+    now = 1_000_000.0
+    async with store_setup.running(tmp_path, store_setup.fan("a"), worker="host") as (store, _):
+        await store.advance("run", store_setup.step(now=now, start=store_setup.HOST, lease_s=600))
+        for later in (0.0, 1.0, 2.0, 590.0):
+            await store.advance("run", store_setup.step(now=now - 3_600.0 + later, start=store_setup.HOST, lease_s=600))
+        assert [made.attempt for made in await store.attempts("run")] == [1]
+
+
+@pytest.mark.promise("S9")
+async def test_what_a_dead_owners_attempt_had_left_word_of_counts_before_its_task_begins_again(tmp_path: Path) -> None:
+    limits = model.Limits(tokens=10_000_000)
+    async with store_setup.running(tmp_path, store_setup.fan("a"), worker="api", limits=limits) as (store, _):
+        await store.create_run(store_setup.new_run("other", "api", limits=limits))
+        with owner_locks.OwnerLock(tmp_path) as lock:
+            first = records.Owner(lock.id, await store.adopt("other", lock.id) or 0)
+            [start] = (await store.advance("other", store_setup.step(first))).starts
+            spent = model.Usage(input_tokens=4_000_000).model_dump(mode="json")
+            assert await store.beat("other", "a", start.attempt, {ports.SPENT: spent})
+        with owner_locks.OwnerLock(tmp_path) as heir:
+            owner = records.Owner(heir.id, await store.adopt("other", heir.id) or 0)
+            [again] = (await store.advance("other", store_setup.step(owner, now=time.time() + 10_000))).starts
+    assert (again.attempt, start.ceiling.tokens, again.ceiling.tokens) == (2, 10_000_000, 6_000_000)
 
 
 @pytest.mark.promise("R12")

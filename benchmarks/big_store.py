@@ -1,0 +1,158 @@
+"""What a large state costs: 100,000 events and a gigabyte in one home, met as a client meets it.
+
+python benchmarks/big_store.py [--events N] [--megabytes N] [--home FOLDER]; exit code 1 when a bound is missed. The
+home is filled by a real server: dry runs of 2,000 tasks make the events, results of a megabyte that a host reports make
+the size. A home that is given is kept, and filled only as far as it has to be. Then a server is started anew, and each
+call is timed by the clock and by the processor of its process; `prune` may take longer than a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+import raw_server
+
+import waves
+
+BOUND_S = 1.0
+"""Seconds of processor that any call may take, and the start of a server."""
+
+TASKS, A_TIME = 2_000, 12
+"""Tasks of a dry run; results of a report."""
+
+
+def events(home: Path) -> int:
+    with closing(sqlite3.connect(home / "state.db")) as database:
+        return int(database.execute("SELECT count(*) FROM event").fetchone()[0])
+
+
+def megabytes(home: Path) -> float:
+    return sum(path.stat().st_size for path in home.rglob("*") if path.is_file()) / 1e6
+
+
+def fill_events(wire: raw_server.Wire, number: int) -> str:
+    """Carries out one more dry run of many tasks and returns its id."""
+    tasks = [{"id": f"t{n}", "do": f"Write module {n} of part {number}", "agent": "Plan"} for n in range(TASKS)]
+    plan_id = wire.call("plan_dag", tasks=tasks, max_parallel=64)["plan_id"]
+    run_id = str(wire.call("dispatch", plan_id=plan_id, dry_run=True)["run_id"])
+    while wire.call("get_trace", run_id=run_id, wait_s=20)["state"] == "running":
+        pass
+    return run_id
+
+
+def fill_bytes(wire: raw_server.Wire, number: int) -> None:
+    """Reports results of a megabyte each."""
+    tasks = [{"id": f"t{n}", "do": f"Describe part {number}-{n}", "agent": "Plan"} for n in range(A_TIME)]
+    plan_id = wire.call("plan_dag", tasks=tasks, max_parallel=A_TIME)["plan_id"]
+    given = wire.call("dispatch", plan_id=plan_id, worker="host")
+    text = "".join(f"Line {line} of part {number} is as it was before.\n" for line in range(24_000))[:1_000_000]
+    results = [{**raw_server.done(one), "text": f"{one['task_id']} {text}"} for one in given["assignments"]]
+    wire.call("report", run_id=given["run_id"], results=results)
+
+
+def fill(env: Mapping[str, str], home: Path, workspace: Path, options: argparse.Namespace) -> None:
+    with raw_server.Wire(env, workspace, era="legacy") as wire:
+        wire.greet()
+        wire.call("get_trace")
+        number = 0
+        while events(home) < options.events:
+            fill_events(wire, number)
+            number += 1
+        while megabytes(home) < options.megabytes:
+            fill_bytes(wire, number)
+            number += 1
+        wire.close(30)
+
+
+class Clock:
+    """Prints and keeps what each step took."""
+
+    def __init__(self) -> None:
+        self.late: list[str] = []
+
+    def step(self, name: str, pid: int, call: Callable[[], Any]) -> Any:
+        cpu_s, began = waves.processor_s(pid), time.perf_counter()
+        answer = call()
+        self.note(name, time.perf_counter() - began, waves.processor_s(pid) - cpu_s)
+        return answer
+
+    def note(self, name: str, wall_s: float, cpu_s: float, *, bound: bool = True) -> None:
+        late = bound and cpu_s > BOUND_S
+        self.late += [name] if late else []
+        print(f"{name:34} {wall_s:7.3f} s, processor {cpu_s:6.3f} s{'  MISSED' if late else ''}", flush=True)
+
+
+def calls(clock: Clock, env: Mapping[str, str], workspace: Path) -> None:
+    began = time.perf_counter()
+    with raw_server.Wire(env, workspace, era="legacy") as wire:
+        pid = wire.process.pid
+        wire.greet()
+        clock.note("start to the first answer", time.perf_counter() - began, waves.processor_s(pid))
+        clock.step("first get_trace (overview)", pid, lambda: wire.call("get_trace"))
+        clock.step("get_trace again", pid, lambda: wire.call("get_trace"))
+        runs = clock.step("get_trace of all runs", pid, lambda: wire.call("get_trace", view="all"))["runs"]
+        run_id = next((run["run_id"] for run in runs if run.get("simulated")), runs[-1]["run_id"])
+        for view in ("summary", "results", "timeline", "all"):
+            clock.step(f"get_trace {view}", pid, lambda view=view: wire.call("get_trace", run_id=run_id, view=view))
+        tasks = [{"id": f"t{n}", "do": f"Describe part {time.time()}-{n}", "agent": "Plan"} for n in range(40)]
+        plan_id = clock.step("plan_dag, 40 tasks", pid, lambda: wire.call("plan_dag", tasks=tasks, max_parallel=40))
+        given = clock.step("dispatch", pid, lambda: wire.call("dispatch", plan_id=plan_id["plan_id"], worker="host"))
+        results = [raw_server.done(one) for one in given["assignments"]]
+        clock.step(
+            f"report of {len(results)} results",
+            pid,
+            lambda: wire.call("report", run_id=given["run_id"], results=results),
+        )
+        began = time.perf_counter()
+        wire.close(20)
+        clock.note("client leaves to exit", time.perf_counter() - began, 0.0)
+
+
+def commands(clock: Clock, env: Mapping[str, str], workspace: Path) -> None:
+    for words, bound in ((["status"], True), (["doctor"], True), (["prune", "--older-than", "0"], False)):
+        began, before = time.perf_counter(), waves.children_s()
+        done = subprocess.run(
+            [sys.executable, "-m", "dispatch_mcp", *words],
+            env=dict(env),
+            cwd=workspace,
+            capture_output=True,
+            check=False,
+        )
+        if words[0] == "prune" and done.returncode:
+            print(f"prune: {done.stderr.decode()[:200]}")
+            continue
+        clock.note(" ".join(words), time.perf_counter() - began, waves.children_s() - before, bound=bound)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--megabytes", type=int, default=1_000)
+    parser.add_argument("--home", type=Path, help="a home that is kept (default: one for this time)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        workspace = waves.repository(Path(place) / "shop")
+        home = options.home or Path(place) / "state"
+        env = raw_server.environment(home, workspace)
+        began = time.perf_counter()
+        fill(env, home, workspace, options)
+        print(f"{events(home):,} events, {megabytes(home):,.0f} MB, filled in {time.perf_counter() - began:.0f} s")
+        clock = Clock()
+        calls(clock, env, workspace)
+        commands(clock, env, workspace)
+    print(f"missed {BOUND_S:g} s of processor: {', '.join(clock.late)}" if clock.late else "every bound is held")
+    return int(bool(clock.late))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
