@@ -78,7 +78,7 @@ def refusal(wire: raw_server.Wire, tool: str, **arguments: Any) -> str:
 def begun(wire: raw_server.Wire, *names: str, **more: Any) -> dict[str, Any]:
     """Returns a new run of the host's with its assignments."""
     tasks = [{"id": name, "do": f"Write {name} of {time.monotonic_ns()}", "agent": "Plan"} for name in names]
-    plan_id = wire.call("plan_dag", tasks=tasks)["plan_id"]
+    plan_id = wire.call("plan_dag", tasks=tasks, max_parallel=40)["plan_id"]
     return {"plan_id": plan_id, **wire.call("dispatch", plan_id=plan_id, worker="host", **more)}
 
 
@@ -121,7 +121,7 @@ def lines(lab: Lab) -> None:
     units = ("a", " ", "(", "<", '"', "`", "/", ".", "- ", "a.", "1", "{", "\\", "é", "a=", "@", "| ", "#")
     with lab.server() as wire:
         wire.call("get_trace")
-        run = begun(wire, *[f"t{n}" for n in range(len(units))], limits={"fan_out": 500})
+        run = begun(wire, *[f"t{n}" for n in range(len(units))])
         for number, unit in enumerate(units):
             long = unit * (60_000 // len(unit))
             diff = f"diff --git a/x.py b/x.py\n--- a/x.py\n+++ b/x.py\n@@ -0,0 +1 @@\n+{long}\n"

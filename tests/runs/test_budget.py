@@ -480,7 +480,7 @@ def test_only_ceilings_that_bind_while_a_run_goes_on_are_watched() -> None:
     assert not budget.is_needed(model.Limits(tasks=5), [task("a")])
     assert budget.is_needed(model.Limits(), [task("a"), task("b", limits={"attempts": 2})])
     for name in ("dollars", "tokens", "minutes", "attempts", "fan_out"):
-        assert budget.is_needed(model.Limits(**{name: 1}), [])
+        assert budget.is_needed(model.Limits.model_validate({name: 1}), [])
 
 
 def test_prices_are_needed_only_where_dollars_count() -> None:
