@@ -35,7 +35,20 @@ SUBJECTS: Final = (
         "注文、在庫、請求の各サービスに監査ログを追加 🧾\n二行目",
         ("注文に監査ログを追加 🧾", "在庫に監査ログを追加\n二行目", "請求に監査ログを追加"),
     ),
+    (
+        "Der Export bricht ab. Ursache finden, beheben, und dem Kunden schreiben!",
+        ("Ursache finden", "den Abbruch des Exports beheben", "dem Kunden schreiben"),
+    ),
+    (
+        'Rename `total` to "sum_of" in lib/cart.py; update callers & docs <b>only</b>',
+        ('Rename `total` to "sum_of" in lib/cart.py', "update callers", "update docs <b>only</b>"),
+    ),
+    (
+        "# Launch\n- landing page\n- price list\n- mail to customers\n\nDo not deploy anything.",
+        ("Write the landing page", "Write the price list", "Write the mail to customers. Do not deploy anything."),
+    ),
 )
+"""Eight requests in five languages; through each of the six patterns these are 48."""
 
 
 @pytest.fixture
@@ -150,7 +163,9 @@ async def test_what_cannot_be_meant_so_is_refused(
     assert says in str(refused.value)
 
 
-async def test_a_plan_of_six_parts_is_answered_in_twelve_hundred_characters(desk: memory_client.Desk) -> None:
+async def test_a_plan_of_six_parts_whose_words_come_back_is_answered_in_sixteen_hundred_characters(
+    desk: memory_client.Desk,
+) -> None:
     parts = [
         "Add the audit table",
         "Log logins",
