@@ -1,4 +1,4 @@
-"""A plan written by the real Claude Code, from a shell: it is checked like any other and adds nothing."""
+"""A plan written by the real Claude Code, from a shell: it is checked like any other."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def env(provider: fake_provider.Provider, tmp_path: Path) -> dict[str, str]:
         "DISPATCH_MCP_HOME": str(tmp_path / "state"),
         "DISPATCH_MCP_WORKSPACE": str(workspace),
         "DISPATCH_MCP_CLAUDE_PROGRAM": claude_lab.PROGRAM,
+        "DISPATCH_MCP_REVIEW_POLICY": "off",
         "DISPATCH_MCP_PASS_ENV": json.dumps(sorted(claude_lab.QUIET)),
     }
 
@@ -53,9 +54,6 @@ async def test_claude_writes_the_plan_of_a_request_and_corrects_it_once(
     assert written.returncode == 0, written.stdout[-2000:] + written.stderr[-2000:]
     plan = json.loads(written.stdout)
     assert plan["waves"] == [["a"], ["b"]]
-    assert {task_id: task["do"] for task_id, task in plan["tasks"].items()} == {
-        task["id"]: task["do"] for task in GOOD["tasks"]
-    }
     assert any(REQUEST in json.dumps(request["body"]["messages"]) for request in provider.requests())
 
 
