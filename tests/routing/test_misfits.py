@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dispatch_mcp.agents import catalog, rosters
 from dispatch_mcp.routing import suitability
@@ -89,3 +91,14 @@ def test_the_traits_of_a_catalogue_are_read_once() -> None:
     known = catalog.merge(AGENTS)
     assert suitability.traits_of(known) is suitability.traits_of(known)
     assert len(suitability.traits_of(known)) == len(known.routable)
+
+
+@given(st.text(max_size=200), st.lists(st.sampled_from(["a.py", "b.rs", "c.tsx", "README"]), max_size=3))
+def test_whoever_is_left_out_cannot_write_does_not_judge_or_knows_something_else(
+    request_: str, files: list[str]
+) -> None:
+    known = catalog.merge(AGENTS)
+    traits = suitability.traits_of(known)
+    for place in suitability.misfits(request_, files, known):
+        of_agent = traits[place]
+        assert not of_agent.can_write or not of_agent.judges or of_agent.technologies
