@@ -38,3 +38,21 @@ def test_the_host_s_types_are_named_as_the_host_names_them() -> None:
     names = {agent.name for agent in SHIPPED.roster(catalog.HOST_ROSTER).agents}
     assert names == {"general-purpose", "Explore", "Plan"}
     assert SHIPPED.general == SHIPPED.find("general-purpose")
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "files", "evidence"),
+    [
+        (("b",), (), "b is a dependency"),
+        ((), ("manage.py",), "manage.py is in the workspace"),
+        (("a", "b"), ("manage.py",), "a is a dependency"),
+        ((), (), ""),
+        (("A",), ("Manage.py",), ""),
+    ],
+)
+def test_the_first_sign_that_a_roster_waits_for_switches_it_on_and_is_named(
+    dependencies: tuple[str, ...], files: tuple[str, ...], evidence: str
+) -> None:
+    declaration = "for: work\nwhen:\n  dependencies: [a, B]\n  files: [manage.py]\n"
+    roster = rosters.read("one", declaration)
+    assert roster.evidence(rosters.Signs(dependencies=frozenset(dependencies), files=frozenset(files))) == evidence

@@ -64,7 +64,7 @@ def test_a_default_that_is_shown_is_what_holds_without_the_setting(name: str, tm
     text = settings_guide.default(name)
     if text:
         shown, value = json.loads(text), getattr(settings(tmp_path), name)
-        assert shown == (list(value) if isinstance(value, tuple) else value)
+        assert shown == json.loads(json.dumps(value))
 
 
 def test_where_a_default_depends_on_the_machine_none_is_shown() -> None:
