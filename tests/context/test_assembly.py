@@ -158,6 +158,21 @@ def test_a_part_between_two_others_joins_all_three_where_the_first_stood() -> No
     assert [(one.path, one.first, one.last) for one in joined] == [(CART, 1, 40), (MONEY, 1, 5)]
 
 
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 40)), max_size=8))
+def test_parts_within_each_other_are_joined_without_losing_a_line(spans: list[tuple[int, int]]) -> None:
+    items = [item(CART, first, first + more, "scored") for first, more in spans]
+    joined = assembly.merge(items, read)
+    lines = [number for one in joined for number in range(one.first, one.last + 1)]
+    assert {number for one in items for number in range(one.first, one.last + 1)} <= set(lines)
+    assert all(one.text == read(CART, one.first, one.last) for one in joined)
+
+
+def test_a_part_that_joins_others_keeps_the_last_line_of_all() -> None:
+    items = [item(CART, 17, 200, "scored"), item(CART, 1, 3, "scored"), item(CART, 18, 19, "scored")]
+    (joined,) = assembly.merge([*items, item(CART, 5, 16, "scored")], read)
+    assert (joined.first, joined.last) == (1, 200)
+
+
 def test_what_was_asked_for_is_not_joined_with_what_was_scored() -> None:
     joined = assembly.merge([item(CART, 1, 10), item(CART, 11, 20, "scored")], read)
     assert len(joined) == 2

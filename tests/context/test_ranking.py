@@ -251,12 +251,25 @@ def test_a_score_is_linear_in_the_features(features: dict[str, float]) -> None:
     assert math.isclose(ranking.linear(double, ranking.FILE_WEIGHTS), 2 * score, abs_tol=1e-9)
 
 
-def test_a_file_that_is_no_source_stands_behind_source_of_the_same_probability_unless_the_task_is_about_such() -> None:
-    unsure = ranking.Ranking({"README.md": 0.3, "shop/cart.py": 0.3, "shop/money.py": 0.4}, ())
-    assert unsure.order == ["shop/money.py", "shop/cart.py", "README.md"]
-    about_others = ranking.Ranking({"README.md": 0.7, "shop/cart.py": 0.3}, ())
-    assert about_others.order == ["README.md", "shop/cart.py"]
-    assert math.isclose(about_others.beside, 0.7)
+@pytest.mark.parametrize(
+    ("beside", "order"),
+    [
+        (0.3, ["a.py", "b.py", "c.py", "d.py", "e.py", "X.md", "Y.md", "Z.md"]),
+        (0.6, ["a.py", "b.py", "X.md", "c.py", "Y.md", "d.py", "e.py", "Z.md"]),
+        (0.7, ["a.py", "X.md", "Y.md", "b.py", "Z.md", "c.py", "d.py", "e.py"]),
+        (0.9, ["X.md", "Y.md", "Z.md", "a.py", "b.py", "c.py", "d.py", "e.py"]),
+    ],
+)
+def test_the_first_places_are_divided_by_how_probable_it_is_that_a_task_is_about_source(
+    beside: float, order: list[str]
+) -> None:
+    source = {
+        f"{name}.py": (1 - beside) * share for name, share in zip("abcde", (0.4, 0.3, 0.15, 0.1, 0.05), strict=True)
+    }
+    pages = {f"{name}.md": beside * share for name, share in zip("XYZ", (0.5, 0.3, 0.2), strict=True)}
+    ranks = ranking.Ranking({**pages, **source}, ())
+    assert ranks.order == order
+    assert math.isclose(ranks.beside, beside)
 
 
 def test_nothing_speaks_for_a_workspace_without_words_names_or_past_commits() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dispatch_mcp.context import ranking, token_budget
 from dispatch_mcp.text import token_count
 
+LEAST = 1e-5
 LINE = "value = compute(first, second)"
 FILES = {name: [f"{LINE}  # {number}" for number in range(1, 400)] for name in ("a.py", "b.py", "c/d.py")}
 
@@ -180,14 +181,14 @@ def test_parts_that_do_not_run_on_in_one_definition_stay_apart(second: ranking.P
 
 def test_what_brings_too_little_for_its_tokens_is_left_out_however_much_room_there_is() -> None:
     ranked = [(part("a.py", 1, 20), 9.0), (part("b.py", 2, 20), 8.0), (part("c/d.py", 3, 200), -4.0)]
-    chosen = token_budget.choose(ranked, read, 20_000, least=token_budget.LEAST)
+    chosen = token_budget.choose(ranked, read, 20_000, least=LEAST)
     assert [choice.part.path for choice in chosen.parts] == ["a.py", "b.py"]
     assert chosen.leftovers == ()
 
 
 @given(ranked_parts())
 def test_the_best_part_is_always_worth_its_tokens(ranked: list[tuple[ranking.Part, float]]) -> None:
-    chosen = token_budget.choose(ranked, read, 20_000, least=token_budget.LEAST)
+    chosen = token_budget.choose(ranked, read, 20_000, least=LEAST)
     assert not ranked or chosen.parts
 
 
@@ -197,19 +198,51 @@ def test_a_line_without_a_name_is_worth_nothing_by_itself() -> None:
     assert [choice.part.path for choice in chosen.parts] == ["b.py"]
 
 
-@given(ranked_parts(), st.integers(0, 900), st.integers(0, 900))
-def test_source_and_other_files_keep_to_their_rooms(
-    ranked: list[tuple[ranking.Part, float]], source: int, beside: int
+def mixed(ranked: list[tuple[ranking.Part, float]]) -> list[tuple[ranking.Part, float]]:
+    """Returns the parts with one source file as a document."""
+    return [(row._replace(path="README.md") if row.path == "b.py" else row, score) for row, score in ranked]
+
+
+def mixed_lines(path: str, first: int, last: int) -> str:
+    return read("b.py" if path == "README.md" else path, first, last)
+
+
+@given(ranked_parts(), st.integers(0, 1_500), st.floats(0, 1), st.floats(0, 1))
+def test_a_divided_budget_is_kept_and_no_part_is_chosen_twice(
+    ranked: list[tuple[ranking.Part, float]], budget: int, chance: float, share: float
 ) -> None:
-    pages = [(found._replace(path="README.md"), score) for found, score in ranked if found.path == "b.py"]
-    rest = [row for row in ranked if row[0].path != "b.py"]
+    division = token_budget.Division(chance, share)
+    chosen = token_budget.choose(mixed(ranked), mixed_lines, budget, division=division)
+    assert chosen.tokens == sum(choice.tokens for choice in chosen.parts) <= budget
+    places = [(choice.part.path, choice.part.first) for choice in chosen.parts]
+    assert len(places) == len(set(places))
+    assert not {(choice.part.path, choice.part.first) for choice in chosen.leftovers} & set(places)
 
-    def lines(path: str, first: int, last: int) -> str:
-        return read("b.py" if path == "README.md" else path, first, last)
 
-    chosen = token_budget.choose([*rest, *pages], lines, 1_500, rooms=token_budget.Rooms(source, beside))
-    spent = {True: 0, False: 0}
-    for choice in chosen.parts:
-        spent[choice.part.path == "README.md"] += choice.tokens
-    assert spent[False] <= source
-    assert spent[True] <= beside
+@given(ranked_parts(), st.integers(0, 1_500))
+def test_source_is_chosen_among_its_own_as_if_there_were_nothing_beside_it(
+    ranked: list[tuple[ranking.Part, float]], budget: int
+) -> None:
+    rows = mixed(ranked)
+    source = [row for row in rows if row[0].path != "README.md"]
+    alone = token_budget.choose(source, mixed_lines, budget)
+    beside = token_budget.choose(rows, mixed_lines, budget, division=token_budget.Division(0.1, 0.0))
+    assert [choice for choice in beside.parts if choice.part.path != "README.md"][: len(alone.parts)] == list(
+        alone.parts
+    )
+
+
+@pytest.mark.parametrize(("share", "first"), [(0.2, "a.py"), (0.8, "README.md")])
+def test_whoever_has_the_larger_share_comes_first_and_leaves_the_rest_to_the_other(share: float, first: str) -> None:
+    rows = mixed([(part("a.py", 1, 3), 1.0), (part("b.py", 1, 3), 1.0)])
+    chosen = token_budget.choose(rows, mixed_lines, 500, division=token_budget.Division(share, share))
+    assert chosen.parts[0].part.path == first
+    assert len(chosen.parts) == 2
+
+
+def test_a_file_beside_source_keeps_its_share_however_much_source_there_is() -> None:
+    rows = mixed([*((part("a.py", 1 + 20 * at, 20 + 20 * at), 9.0) for at in range(15)), (part("b.py", 1, 5), 0.0)])
+    chosen = token_budget.choose(rows, mixed_lines, 1_000, division=token_budget.Division(0.5, 0.3))
+    assert "README.md" in {choice.part.path for choice in chosen.parts}
+    without = token_budget.choose(rows, mixed_lines, 1_000, division=token_budget.Division(0.0, 0.0))
+    assert "README.md" not in {choice.part.path for choice in without.parts}

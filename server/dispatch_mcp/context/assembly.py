@@ -157,8 +157,8 @@ def _scored(
         read,
         room,
         characters=draft.characters - size,
-        least=token_budget.LEAST,
-        rooms=_rooms(room, beside),
+        least=_between(_LEASTS, beside),
+        division=token_budget.Division(beside, _between(_SHARES, beside)),
     )
     for part, text, cost in got.parts:
         draft.items.append(
@@ -168,17 +168,14 @@ def _scored(
     return [packs.LeftOut(key_of(choice.part), choice.tokens) for choice in got.leftovers]
 
 
-def _rooms(room: int, beside: float) -> token_budget.Rooms:
-    """Returns what of the room source and other files may take, when the latter have that much of the probability."""
-    reserve, share = _between(_RESERVES, beside), _between(_SHARES, beside)
-    return token_budget.Rooms(round(room * (1 - reserve)), round(room * share))
+# What of a budget files that are no source have first, by the probability that a task is about them; between these
+# points in straight lines. Fitted on development commits of all kinds (ADR 0015).
+_SHARES = ((0.0, 0.0), (0.2, 0.03), (0.5, 0.15), (0.65, 0.4), (0.8, 0.65), (0.9, 0.95), (1.0, 1.0))
 
 
-# What of a budget is kept from source, and what files of other kinds may take, by the probability that a task is about
-# the latter; between these points in straight lines. Fitted on development commits of all kinds (ADR 0015).
-_RESERVES = ((0.0, 0.0), (0.5, 0.0), (0.6, 0.6), (1.0, 0.9))
-# Fitted likewise.
-_SHARES = ((0.0, 0.03), (0.5, 0.08), (0.6, 0.8), (0.9, 1.0), (1.0, 1.0))
+# Probability of holding a change that a token must bring, likewise; with less the pack ends. The last
+# parts of source still hold changes; where the task is surely about other files, which are short, more is asked.
+_LEASTS = ((0.0, 1e-5), (0.8, 1e-5), (0.9, 3e-5), (1.0, 3e-5))
 
 
 def _between(points: Sequence[tuple[float, float]], at: float) -> float:
@@ -193,7 +190,7 @@ def _name(part: ranking.Part) -> str:
     return part.name if part.kind != "module" else ""
 
 
-def _inside(spans: Sequence[Span], part: ranking.Part) -> bool:
+def _inside(spans: Sequence[Span], part: ranking.Part | packs.Item) -> bool:
     """Returns whether any of a part's lines are there already."""
     return any(first <= part.last and part.first <= last for first, last in spans)
 
@@ -244,19 +241,22 @@ def merge(items: Sequence[packs.Item], read: token_budget.Read) -> list[packs.It
 
 
 def _adjoin(item: packs.Item, other: packs.Item) -> bool:
-    if item.path != other.path or not item.first or item.why != other.why:
+    if item.path != other.path or not item.first or not other.first or item.why != other.why:
         return False
-    return token_budget.adjoins([(item.first, item.last)], other.first, other.last)
+    return _inside([(item.first, item.last)], other) or token_budget.adjoins(
+        [(item.first, item.last)], other.first, other.last
+    )
 
 
 def _joined(item: packs.Item, other: packs.Item, read: token_budget.Read) -> packs.Item:
     first, second = (item, other) if item.first <= other.first else (other, item)
+    last = max(first.last, second.last)
     return replace(
         first,
-        key=f"file:{first.path}#L{first.first}-{second.last}",
-        text=read(first.path, first.first, second.last),
+        key=f"file:{first.path}#L{first.first}-{last}",
+        text=read(first.path, first.first, last),
         tokens=first.tokens + second.tokens,
-        last=second.last,
+        last=last,
         name=", ".join(dict.fromkeys([*filter(None, first.name.split(", ")), *filter(None, second.name.split(", "))])),
     )
 

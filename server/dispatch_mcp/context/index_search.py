@@ -45,9 +45,9 @@ RAREST: Final = 8
 """Words of a task that tests and documents are searched for, the rarest ones."""
 MEMORY: Final = 5_000
 """Parts whose words are kept between questions."""
-FULL_FILES: Final = 6
+FULL_FILES: Final = 3
 """Best source files of which every part becomes a candidate."""
-FULL_BESIDE: Final = 6
+FULL_BESIDE: Final = 3
 """Best files that are no source of which the first HEADS parts become candidates."""
 NEAREST: Final = 30
 """Past commits with the most alike subjects, whose files get votes."""

@@ -91,20 +91,27 @@ class Ranking:
 
     @property
     def order(self) -> list[str]:
-        """The files, best first; unless the task is more about others, those that are no source rather behind."""
-        share = 1.0 if self.beside > _MOSTLY_BESIDE else _BEHIND
-        return sorted(
-            self.files,
-            key=lambda path: (-self.files[path] * (1.0 if file_kinds.of(path) == "source" else share), path),
-        )
+        """The files, best first: the first places are divided by how probable it is that the task is about source."""
+        source = [path for path in self.files if file_kinds.of(path) == "source"]
+        beside = [path for path in self.files if file_kinds.of(path) != "source"]
+        places = next(places for least, places in _PLACES if self.beside >= least)
+        best: list[str] = []
+        for place in places:
+            rows = source if place == "s" else beside
+            best += [rows.pop(0)] if rows else []
+        share = 1.0 if places == _BY_CHANCE else _BEHIND
+        chance = {path: self.files[path] * (1.0 if file_kinds.of(path) == "source" else share) for path in self.files}
+        return [*best, *sorted([*source, *beside], key=lambda path: (-chance[path], path))]
 
 
 _PLAINLY = 0.7
 """Probability of other kinds than source that needs no word of the workspace to go by."""
-_MOSTLY_BESIDE = 0.5
-"""Probability of files that are no source from which on they stand among source as they are."""
+_BY_CHANCE = ""
+_PLACES = ((0.8, _BY_CHANCE), (0.65, "sbbsb"), (0.5, "ssbsb"), (0.0, "sssss"))
+"""Whose the first places are, source's or other files', from a probability of the latter on; set on development
+commits of all kinds (ADR 0015)."""
 _BEHIND = 0.05
-"""What their probability counts otherwise in the order of files; source that changes is worth more to know."""
+"""What the probability of files that are no source counts behind those; source that changes is worth more to know."""
 
 
 def rank(query: context_query.Query, evidence: Evidence) -> Ranking:
@@ -355,6 +362,7 @@ def part_features(
     names = {name.rpartition(".")[2].lower() for name in query.names}
     result: list[tuple[Part, dict[str, float]]] = []
     source = sum(chance for path, chance in chances.items() if file_kinds.of(path) == "source")
+    shares = {True: source or 1.0, False: 1.0 - source or 1.0}
     of_task = {"gate": math.log((1 - source + 0.01) / (source + 0.01)), "beside_all": 1.0}
     for pool in (evidence.parts, evidence.beside_parts):
         here = {part.path for part in pool}
@@ -366,7 +374,7 @@ def part_features(
             kind = file_kinds.of(path)
             of_file = {
                 "few": 1 / math.sqrt(len(group)),
-                "file": math.log(max(chances.get(path, 0.0), 1e-4)) / 4,
+                "file": math.log(max(chances.get(path, 0.0) / shares[kind == "source"], 1e-4)) / 4,
                 "filerank": 1.0 / ranks.get(path, 100),
                 **({} if kind == "source" else {name: float(name == kind) for name in _BESIDE}),
             }

@@ -26,11 +26,10 @@ _TRIES: Final = 40
 _SHOWN: Final = 8
 """Parts that did not fit and are named once nothing more fits."""
 
-LEAST: Final = 1e-5
-"""Probability of holding a change that a token must bring; with less the pack ends. Fitted on development commits so
-that no more than two hits in a thousand are lost (docs/benchmarks.md)."""
 _FRAGMENT: Final = 40
 """Characters of a nameless part that is worth nothing by itself."""
+_EVEN: Final = 0.5
+"""Share of a budget up to which source comes first."""
 _REST: Final = 0.3
 """Share of the budget that a definition which was cut into windows may take to be given to its end."""
 
@@ -46,11 +45,15 @@ class Choice(NamedTuple):
     tokens: int
 
 
-class Rooms(NamedTuple):
-    """The most tokens that source, and that files of other kinds may take of a budget."""
+class Division(NamedTuple):
+    """How a budget is divided between source and the files beside it.
 
-    source: int
-    beside: int
+    `chance` is the probability that the task is about the latter, `share` the part of the budget that they have first;
+    what the ones leave goes to the others.
+    """
+
+    chance: float
+    share: float
 
 
 class Chosen(NamedTuple):
@@ -68,24 +71,51 @@ def choose(
     *,
     characters: float = math.inf,
     least: float = 0.0,
-    rooms: Rooms | None = None,
+    division: Division | None = None,
 ) -> Chosen:
     """Returns the parts that are worth most for their tokens and together cost at most `budget`.
 
     They have at most `characters` too, each counted with CHARACTERS more where it needs a title. Parts of which a token
-    brings less probability than `least` are left out, whatever room there is; `rooms` limits two kinds of files.
+    brings less probability than `least` are left out, whatever room there is. With a `division` source and the files
+    beside it are chosen each among their own, the likelier of the two first.
     """
-    draft = _Draft(read, budget, characters, rooms or Rooms(budget, budget))
-    order = by_worth(_whole([row for row in candidates if not _fragment(row[0])], budget))
-    chances = _chances(candidates)
-    for part in order:
-        full = draft.budget < HEADER * 2
-        if len(draft.leftovers) >= (_SHOWN if full else _TRIES):
-            break
-        if least and chances.get(part.id, 0.0) < least * (token_count.estimate(part.size) + HEADER):
-            continue
-        draft.add(part, full=full)
-    return Chosen(tuple(draft.choices), tuple(draft.leftovers), budget - draft.budget)
+    draft = _Draft(read, budget, characters)
+    lists = _divided(candidates, budget, division)
+    orders = [(_worthwhile(rows, budget, least, mass), room) for rows, room, mass in lists]
+    for order, room in orders:
+        draft.fill(order, room)
+    if len(orders) > 1:
+        for order, _ in orders:
+            draft.fill(order, draft.budget)
+    return Chosen(tuple(draft.choices.values()), tuple(draft.leftovers.values()), budget - draft.budget)
+
+
+_Rows = Sequence[tuple[ranking.Part, float]]
+
+
+def _divided(candidates: _Rows, budget: int, division: Division | None) -> list[tuple[_Rows, int, float]]:
+    """Returns lists of candidates, the likelier first, each with its room and the probability of all its parts."""
+    if division is None:
+        return [(candidates, budget, 1.0)]
+    source = [row for row in candidates if file_kinds.of(row[0].path) == "source"]
+    beside = [row for row in candidates if file_kinds.of(row[0].path) != "source"]
+    room = round(budget * division.share)
+    lists: list[tuple[_Rows, int, float]] = [
+        (source, budget - room, 1 - division.chance),
+        (beside, room, division.chance),
+    ]
+    return lists if division.share <= _EVEN else lists[::-1]
+
+
+def _worthwhile(rows: _Rows, budget: int, least: float, mass: float) -> list[ranking.Part]:
+    """Returns the parts that are worth their tokens, those first that are worth most for them."""
+    order = by_worth(_whole([row for row in rows if not _fragment(row[0])], budget))
+    if not least:
+        return order
+    chances = _chances(rows)
+    return [
+        part for part in order if mass * chances.get(part.id, 0.0) >= least * (token_count.estimate(part.size) + HEADER)
+    ]
 
 
 def _chances(candidates: Sequence[tuple[ranking.Part, float]]) -> dict[int, float]:
@@ -124,37 +154,56 @@ def _together(group: list[tuple[ranking.Part, float]], budget: int) -> list[tupl
     return [(best._replace(first=first.first, last=last.last, size=size), score)]
 
 
+_Place = tuple[str, int, int]
+
+
+def _place(part: ranking.Part) -> _Place:
+    return part.path, part.first, part.last
+
+
 @dataclass(slots=True)
 class _Draft:
+    """What is chosen so far, and what did not fit, by their files and lines."""
+
     read: Read
     budget: int
     characters: float
-    rooms: Rooms
-    choices: list[Choice] = field(default_factory=list[Choice])
-    leftovers: list[Choice] = field(default_factory=list[Choice])
+    choices: dict[_Place, Choice] = field(default_factory=dict[_Place, Choice])
+    leftovers: dict[_Place, Choice] = field(default_factory=dict[_Place, Choice])
     spans: dict[str, list[tuple[int, int]]] = field(default_factory=dict[str, list[tuple[int, int]]])
 
-    def add(self, part: ranking.Part, *, full: bool) -> None:
-        """Chooses a part if there is room for it, and leaves it otherwise."""
-        is_source = file_kinds.of(part.path) == "source"
-        room = min(self.budget, self.rooms.source if is_source else self.rooms.beside)
+    def fill(self, order: Sequence[ranking.Part], room: int) -> None:
+        """Chooses of the parts, best first, what fits into `room` tokens."""
+        misses = 0
+        for part in order:
+            if _place(part) in self.choices:
+                continue
+            full = min(room, self.budget) < HEADER * 2
+            if misses >= (_SHOWN if full else _TRIES):
+                break
+            cost = 0 if full else self._add(part, min(room, self.budget))
+            room -= cost
+            if not cost:
+                misses += 1
+                self.leftovers.setdefault(_place(part), Choice(part, "", token_count.estimate(part.size) + HEADER))
+
+    def _add(self, part: ranking.Part, room: int) -> int:
+        """Returns what a part costs that is chosen now; 0 for one that does not fit."""
         # A part is not even read when 0.7 of its estimate is more than what is left: 2 % of parts cost less than that
         # (8,500 parts of the source distributions of benchmarks/context.py).
-        if full or token_count.estimate(part.size) * 7 > room * 10:
-            self.leftovers.append(Choice(part, "", token_count.estimate(part.size) + HEADER))
-            return
+        if token_count.estimate(part.size) * 7 > room * 10:
+            return 0
         text, near = self.read(part.path, part.first, part.last), self.spans.get(part.path)
-        choice = Choice(part, text, _price(part, text, near))
+        cost = _price(part, text, near)
         size = len(text) + (GAP if near and adjoins(near, part.first, part.last) else CHARACTERS)
-        if choice.tokens > room or size > self.characters:
-            self.leftovers.append(choice)
-            return
-        self.choices.append(choice)
-        self.budget -= choice.tokens
+        if cost > room or size > self.characters:
+            return 0
+        self.choices[_place(part)] = Choice(part, text, cost)
+        self.leftovers.pop(_place(part), None)
+        self.budget -= cost
         self.characters -= size
-        source, beside = self.rooms
-        self.rooms = Rooms(source - choice.tokens * is_source, beside - choice.tokens * (not is_source))
         self.spans.setdefault(part.path, []).append((part.first, part.last))
+        return cost
 
 
 def _price(part: ranking.Part, text: str, near: Sequence[tuple[int, int]] | None) -> int:
