@@ -5,24 +5,32 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import anyio
 import claude_lab
 import fake_provider
+import hooked_sessions
 import pytest
 from fake_provider import done, script
+from hooked_sessions import (
+    BEGIN,
+    LAYERS,
+    OPTIONS,
+    PREFIX,
+    agent,
+    briefs,
+    call,
+    calls,
+    conversation,
+    planned,
+    session,
+    started,
+    trace,
+)
 
-import dispatch_mcp
 from dispatch_mcp.text import token_count
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-PREFIX = "mcp__plugin_dispatch_dispatch__"
-OPTIONS = (f"--plugin-dir={REPOSITORY}", "--allowedTools=mcp__plugin_dispatch_dispatch,Agent,Read,Write,Bash")
-ASSIGNED = '"assignments":[{'
-LAYERS = {"a": [], "b": [], "c": ["a"], "d": ["a", "b"], "e": ["c"], "f": ["d"]}
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
@@ -37,80 +45,7 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def env(provider: fake_provider.Provider, tmp_path: Path) -> dict[str, str]:
-    return {
-        **claude_lab.variables(provider, tmp_path / "home"),
-        "DISPATCH_MCP_HOME": str(tmp_path / "s"),
-        "DISPATCH_MCP_REVIEWS": "none",
-        "DISPATCH_MCP_REVIEW_POLICY": "off",
-        "PYTHONPATH": str(Path(dispatch_mcp.__file__).parents[1]),
-    }
-
-
-def loaded(*tools: str) -> dict[str, Any]:
-    """Returns the step by which a model waits for our server and loads some of its tools."""
-    return {"tool": "ToolSearch", "input": {"query": f"select:{','.join(PREFIX + tool for tool in tools)}"}}
-
-
-def call(tool: str, **arguments: Any) -> dict[str, Any]:
-    return {"tool": PREFIX + tool, "input": arguments}
-
-
-def agent(task: str, attempt: int = 1, *, background: bool | None = None) -> dict[str, Any]:
-    arguments: dict[str, Any] = {
-        "description": f"Do {task}",
-        "subagent_type": "general-purpose",
-        "prompt": f"dispatch latest/{task}/{attempt}",
-    }
-    return {
-        "tool": "Agent",
-        "input": arguments if background is None else {**arguments, "run_in_background": background},
-    }
-
-
-def planned(tasks: Mapping[str, list[str]], **steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns tasks whose subagents say `steps`, or else hand over at once."""
-    return [
-        {"id": name, "do": f"Think about {name}. {script(*steps.get(name, [done(answer=name)]))}", "deps": deps}
-        for name, deps in tasks.items()
-    ]
-
-
-BEGIN = loaded("plan_dag", "dispatch", "get_trace", "report")
-
-
-def started(tasks: list[dict[str, Any]], *, request: str = "", **options: Any) -> list[dict[str, Any]]:
-    """Returns the steps by which a session loads our tools, plans these tasks and dispatches the plan."""
-    return [BEGIN, call("plan_dag", tasks=tasks, request=request), call("dispatch", plan_id="latest", **options)]
-
-
-async def session(
-    env: dict[str, str], workspace: Path, *steps: dict[str, Any], options: tuple[str, ...] = OPTIONS
-) -> dict[str, Any]:
-    """Plays a session and returns where its run stands when it is over."""
-    with anyio.fail_after(180):
-        host = await claude_lab.run(env, workspace, f"Go. {script(*steps, {'text': 'That is all.'})}", *options)
-    assert host.exit_code == 0, host.stderr
-    assert not (Path(env["DISPATCH_MCP_HOME"]) / "hooks/hooks.log").exists()
-    return await trace(env, workspace)
-
-
-async def trace(env: dict[str, str], workspace: Path) -> dict[str, Any]:
-    argv = [sys.executable, "-m", "dispatch_mcp", "trace", "latest", "--view=summary", "--json"]
-    return json.loads((await anyio.run_process(argv, env=env, cwd=workspace)).stdout)
-
-
-def briefs(fake: fake_provider.Provider) -> list[dict[str, Any]]:
-    """Returns the requests of subagents that do our work."""
-    return [entry for entry in fake.requests() if "[dispatch " in _first(entry)]
-
-
-def conversation(fake: fake_provider.Provider) -> str:
-    """Returns everything that the orchestrator's model was sent."""
-    return "".join(json.dumps(entry["body"]) for entry in fake.requests() if "[dispatch " not in _first(entry))
-
-
-def _first(entry: dict[str, Any]) -> str:
-    return json.dumps([message for message in entry["body"]["messages"] if message["role"] == "user"][:1])
+    return hooked_sessions.variables(provider, tmp_path)
 
 
 async def test_six_tasks_are_called_by_name_and_report_themselves_to_the_cent(
@@ -134,14 +69,6 @@ async def test_six_tasks_are_called_by_name_and_report_themselves_to_the_cent(
     assert "## CONSTRAINTS" in json.dumps([entry["body"] for entry in briefs(provider)])
     assert "## CONSTRAINTS" not in conversation(provider)
     assert "b: unverified. " in conversation(provider)
-
-
-def calls(fake: fake_provider.Provider) -> list[str]:
-    """Returns the tools that the orchestrator has called, in order."""
-    contents = [
-        entry["reply"]["content"] for entry in fake.requests() if "reply" in entry and entry not in briefs(fake)
-    ]
-    return [block["name"] for content in contents for block in content if block["type"] == "tool_use"]
 
 
 async def test_background_subagents_report_themselves_and_the_notification_names_what_is_next(
@@ -313,7 +240,7 @@ def written(fake: fake_provider.Provider) -> int:
     blocks = [
         block
         for entry in fake.requests()
-        if "reply" in entry and "[dispatch " not in _first(entry)
+        if "reply" in entry and "[dispatch " not in hooked_sessions.first_text(entry)
         for block in entry["reply"]["content"]
         if block["type"] == "tool_use" and block["name"] in ("Agent", PREFIX + "report")
     ]
@@ -322,8 +249,8 @@ def written(fake: fake_provider.Provider) -> int:
 
 def last_answer(fake: fake_provider.Provider) -> dict[str, Any]:
     """Returns the newest answer of our server that hands out assignments."""
-    texts = [text for entry in fake.requests() for text in answers(entry) if text.startswith('{"') and ASSIGNED in text]
-    return json.loads(texts[-1])
+    texts = [text for entry in fake.requests() for text in answers(entry) if text.startswith('{"')]
+    return json.loads([text for text in texts if '"assignments":[{' in text][-1])
 
 
 def answers(entry: dict[str, Any]) -> list[str]:

@@ -497,3 +497,52 @@ async def test_what_a_session_says_of_its_background_is_read_in_any_form(
     _, names = await begun(session, task("a"), task("b"))
     await session.begins(names[0])
     assert (await session.tells("Stop", **fields))["decision"] == "block"
+
+
+async def test_a_subagent_that_was_called_by_the_bare_name_gets_its_brief_when_it_wants_to_end(
+    session: Session,
+) -> None:
+    run_id, (name,) = await begun(session, task("a"))
+    late = await session.ends(name, "What is 'dispatch'?")
+    assert late["decision"] == "block"
+    assert late["reason"].startswith(hook_answers.LATE)
+    assert f"[dispatch {short(run_id)}/a/1]" in late["reason"]
+    assert "# GOAL" in late["reason"]
+    assert await session.ends(name, stop_hook_active=True) == {}
+    assert await session.desk.states(run_id) == {"a": "unverified"}
+    assert (await hook_setup.spend(session.desk.app, run_id)).output_tokens == hook_setup.USAGE["output_tokens"]
+
+
+@pytest.mark.parametrize("obstacle", ["paused", "of another session"])
+async def test_a_bare_name_that_cannot_begin_now_reports_nothing_and_stays_out(
+    obstacle: str, session: Session, tmp_path: Path
+) -> None:
+    run_id, (name,) = await begun(session, task("a"))
+    if obstacle == "paused":
+        await session.desk.app.steer(run_id, "pause", "", "")
+    else:
+        await Session(session.desk, tmp_path / "transcripts", id="another").begins(name)
+    assert await session.ends(name, "What is 'dispatch'?") == {}
+    done = {"tool_name": "Agent", "tool_input": {"prompt": name}, "tool_response": {"status": "completed"}}
+    assert words(await session.tells("PostToolUse", **done)).startswith("a: running. ")
+    failed = {"tool_name": "Agent", "tool_input": {"prompt": name}, "error": "no"}
+    assert words(await session.tells("PostToolUseFailure", **failed)).startswith("a: running. ")
+    notice = "<task-notification><task-id>a1</task-id><status>killed</status>"
+    assert words(await session.tells("UserPromptSubmit", prompt=notice)).startswith("a: running. ")
+    assert await session.desk.states(run_id) == {"a": "running"}
+
+
+async def test_what_nobody_has_begun_is_not_done_by_an_answer_that_is_no_handoff(session: Session) -> None:
+    run_id, _ = await begun(session, task("a"), task("b"))
+    entries = [
+        {"task_id": "a", "attempt": 1, "text": "I do not know what you mean."},
+        {"task_id": "b", "attempt": 1, "text": hook_setup.ANSWER},
+    ]
+    first, second = (await session.desk.app.report(run_id, entries)).results
+    assert (first.accepted, first.state, second.state) == (True, "running", "unverified"), "asked for again at once"
+    assert "never had its brief" in first.why
+    session.desk.app.hooks = "off"
+    again = {"task_id": "a", "attempt": 2, "text": "I looked, and there is nothing."}
+    assert (await session.desk.app.report(run_id, [again])).results[0].state == "unverified", (
+        "the brief was in the call"
+    )

@@ -151,6 +151,22 @@ def test_hooks_of_tools_are_started_for_subagents_and_our_own_calls_alone() -> N
         assert not before.fullmatch(name), name
 
 
+@pytest.mark.parametrize("first_line", ["#!/gone/bin/python", "#!/gone/bin/env python3", "#!", ""])
+def test_a_hook_passes_by_an_environment_that_was_moved(first_line: str, tmp_path: Path) -> None:
+    plugin = tmp_path / "plugin"
+    plugin.mkdir()
+    (plugin / "hook.sh").write_text((REPOSITORY / "plugin/hook.sh").read_text(encoding="utf-8"), encoding="utf-8")
+    moved, usable = tmp_path / ".venv/bin/dispatch-mcp", tmp_path / "data/venv/bin/dispatch-mcp"
+    for program, text in ((moved, f"{first_line}\n"), (usable, "#!/usr/bin/env sh\necho $1 $2; cat\n")):
+        program.parent.mkdir(parents=True)
+        program.write_text(text if first_line or program == usable else "", encoding="utf-8")
+        program.chmod(0o755)
+    argv = ["sh", str(plugin / "hook.sh"), "Stop"]
+    env = {"PATH": "/usr/bin:/bin", "CLAUDE_PLUGIN_DATA": str(tmp_path / "data")}
+    done = subprocess.run(argv, input=b"{}", env=env, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"hook Stop\n{}", b"")
+
+
 @pytest.mark.parametrize("program", ["#!/bin/sh\nexit 2\n", "#!/bin/sh\necho usage >&2; exit 2\n", None])
 def test_a_hook_whose_program_is_too_old_or_missing_says_nothing_and_ends_in_order(
     program: str | None, tmp_path: Path

@@ -8,7 +8,7 @@ the first rule that fits (POST /_fake/rules), else by a script in the prompt:
 The step is the number of the assistant's turns since that text, so the server keeps no conversation. A step is an
 object of: text, tool + input, tools, json (a structured answer), thinking, stop_reason, usage, delay, error (+ type,
 message, code, headers, times), mid_error, cut, hang. `{last}` in a text is the last tool result, `{place}` the
-workspace that the prompt names.
+workspace that the prompt names, `{agent}` the newest subagent in the background.
 
 GET /_fake/log lists requests with their answers, GET /_fake/health counts them, POST /_fake/reset forgets them, and
 POST /_fake/storm makes it fail at random: {"seed": 1, "share": {"429": 0.2, "cut": 0.1, ...}, "retry_after": "0.05"}.
@@ -37,6 +37,7 @@ from starlette.routing import Route
 
 PLAIN = re.compile(r"<<FAKE\s*(\[.*?\])\s*FAKE>>", re.DOTALL)
 CODED = re.compile(r"<<FAKE64 ([A-Za-z0-9_=-]+) FAKE64>>")
+AGENT = re.compile(r"agentId: (\w+)")
 PLACE = re.compile(r"Workspace:\n- (\S+)")
 TYPES = {
     400: "invalid_request_error",
@@ -154,7 +155,13 @@ def known_of(body: dict[str, Json]) -> dict[str, str]:
     texts = [text_of(message["content"]) for message in body["messages"] if message["role"] == "user"]
     places = [found[1] for text in texts if (found := PLACE.search(text))]
     last = last_result(body["messages"])
-    return {"place": places[-1] if places else "", "last_q": json.dumps(last)[1:-1], "last": last}
+    agents = AGENT.findall("".join([*texts, last]))
+    return {
+        "place": places[-1] if places else "",
+        "agent": agents[-1] if agents else "",
+        "last_q": json.dumps(last)[1:-1],
+        "last": last,
+    }
 
 
 def tokens(value: Json) -> int:

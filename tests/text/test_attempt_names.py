@@ -53,3 +53,10 @@ def test_any_text_is_read_or_is_none(text: str) -> None:
 )
 def test_what_is_no_name_is_none(prompt: str) -> None:
     assert attempt_names.called(prompt) is None
+
+
+@given(NAMES)
+def test_a_subagent_is_called_by_its_brief_or_by_the_name_alone(name: attempt_names.AttemptName) -> None:
+    assert attempt_names.begun(f"{name.mark}\n# GOAL") == name
+    assert attempt_names.begun(str(name)) == name
+    assert attempt_names.begun(f"Do {name}") is None

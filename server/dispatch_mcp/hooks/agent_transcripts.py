@@ -37,9 +37,13 @@ NO_ROW: Final[Row] = {}
 
 @dataclass(slots=True)
 class Transcript:
-    """The attempt of a transcript, if it is one of ours, and the usage of each of its answers by message id."""
+    """The attempt of a transcript, if it is one of ours, and the usage of each of its answers by message id.
+
+    `has_brief` is whether its subagent was called with the brief; without, it was called by the name alone.
+    """
 
     name: attempt_names.AttemptName | None = None
+    has_brief: bool = False
     answers: dict[str, tuple[str, Row]] = field(default_factory=dict[str, tuple[str, Row]])
 
     def model_usage(self) -> dict[str, json_types.Json]:
@@ -68,7 +72,8 @@ def read(path: str, session_transcript: str) -> Transcript:
     try:
         for row in _rows(Path(path)):
             if transcript.name is None:
-                transcript.name = attempt_names.marked(_prompt(row))
+                prompt = _prompt(row)
+                transcript.name, transcript.has_brief = attempt_names.begun(prompt), bool(attempt_names.marked(prompt))
                 if transcript.name is None:
                     return Transcript()
             else:
@@ -83,7 +88,7 @@ def name_in(path: str, session_transcript: str) -> attempt_names.AttemptName | N
     if not _is_below(path, session_transcript):
         return None
     try:
-        return next((attempt_names.marked(_prompt(row)) for row in _rows(Path(path))), None)
+        return next((attempt_names.begun(_prompt(row)) for row in _rows(Path(path))), None)
     except OSError:
         return None
 
@@ -128,7 +133,7 @@ def _prompt(row: Row) -> str:
     content = _object(row, "message").get("content")
     parts = content if json_types.is_list(content) else [{"text": content}]
     texts = [part.get("text") for part in parts if json_types.is_object(part)]
-    return next((text for text in texts if isinstance(text, str) and attempt_names.marked(text)), "")
+    return next((text for text in texts if isinstance(text, str) and attempt_names.begun(text)), "")
 
 
 def _add(transcript: Transcript, row: Row) -> None:

@@ -26,6 +26,9 @@ from dispatch_mcp.text import attempt_names, escape, json_types
 MOST_STOPS: Final = 3
 """How often in a row a session is kept going that would end with ready work in its hands."""
 
+LATE: Final = "You were called by a name alone. It is that of this task: do it now."
+"""What a subagent is told with its brief that has answered without having it."""
+
 Reply = hook_words.Reply
 
 
@@ -104,8 +107,7 @@ class HookAnswers:
             reason = refusal.full_text(tool_wording.words)
             return hook_words.denial(reason)
         self._note(attempt.run_id)
-        mark = name._replace(run=short_ids.short(attempt.run_id)).mark
-        changes = {**moment.event["tool_input"], **attempt.call, "prompt": f"{mark}\n{attempt.brief}"}
+        changes = {**moment.event["tool_input"], **attempt.call, "prompt": _marked(name, attempt)}
         return hook_words.specific("PreToolUse", permissionDecision="allow", updatedInput=changes)
 
     async def _after_subagent(self, moment: Moment) -> Reply:
@@ -114,6 +116,8 @@ class HookAnswers:
         attempt = await self._find(transcript.name)
         if attempt is None or not attempt.is_out:
             return {}
+        if not _is_begun(attempt, moment.session, has_brief=transcript.has_brief):
+            return await self._brief_late(moment, transcript.name)
         text = moment.text("last_assistant_message")
         fault = _fault(attempt, text)
         if fault and not moment.event.get("stop_hook_active"):
@@ -121,13 +125,25 @@ class HookAnswers:
         await self._report(attempt, text, transcript)
         return {}
 
+    async def _brief_late(self, moment: Moment, name: attempt_names.AttemptName | None) -> Reply:
+        """Gives the brief to a subagent that was called by a name alone, as the hook before its call has failed."""
+        if name is None or self.level != "full":
+            return {}
+        try:
+            attempt = await self.calls.begin(*name, moment.session, moment.text("agent_id"))
+        except errors.DispatchError:  # whoever calls it again reads why
+            return {}
+        self._note(attempt.run_id)
+        return {"decision": "block", "reason": f"{LATE}\n{_marked(name, attempt)}"}
+
     async def _after_tool(self, moment: Moment) -> Reply:
         """Tells what is ready after a subagent that its call has waited for."""
         if moment.text("tool_response", "status") != hook_events.COMPLETED:
             return {}
-        name = attempt_names.marked(moment.text("tool_input", "prompt"))
+        prompt = moment.text("tool_input", "prompt")
+        name, has_brief = attempt_names.begun(prompt), attempt_names.marked(prompt) is not None
         attempt = await self._find(name)
-        if attempt and attempt.is_out:  # its own end was missed
+        if attempt and attempt.is_out and _is_begun(attempt, moment.session, has_brief=has_brief):  # its end was missed
             transcript = moment.transcript(moment.agent_path(moment.text("tool_response", "agentId")))
             await self._report(attempt, _content(moment.event), transcript)
             attempt = await self._find(name)
@@ -135,9 +151,10 @@ class HookAnswers:
 
     async def _after_failure(self, moment: Moment) -> Reply:
         """Reports a subagent that could not be started, so that another one can stand in."""
-        name = attempt_names.marked(moment.text("tool_input", "prompt"))
+        prompt = moment.text("tool_input", "prompt")
+        name, has_brief = attempt_names.begun(prompt), attempt_names.marked(prompt) is not None
         attempt = await self._find(name)
-        if attempt and attempt.is_out:
+        if attempt and attempt.is_out and _is_begun(attempt, moment.session, has_brief=has_brief):
             error = moment.text("error") or "The subagent did not start."
             await self._send(attempt, status="failed", error=error, retryable=True)
             attempt = await self._find(name)
@@ -149,7 +166,8 @@ class HookAnswers:
         news = hook_events.notification(moment.event)
         transcript = moment.transcript(moment.agent_path(news.agent))
         attempt = await self._find(transcript.name)
-        if attempt and attempt.is_out and news.is_end:
+        is_ours = attempt and _is_begun(attempt, moment.session, has_brief=transcript.has_brief)
+        if attempt and attempt.is_out and news.is_end and is_ours:
             if news.status == hook_events.COMPLETED:  # its own end was missed
                 await self._report(attempt, _between(prompt, "<result>", "</result>"), transcript)
             else:
@@ -170,8 +188,8 @@ class HookAnswers:
 
     def _drives(self, view: run_view.RunView, session: holders.Session) -> bool:
         """Returns whether a session works on a run in which no person has to decide first."""
-        holders = [holder for row in view.tasks if (holder := host_calls.holder_of(view, row))]
-        is_own = view.run.id in self.memory.runs or any(holder.session.id == session.id for holder in holders)
+        sessions = [holder.session.id for row in view.tasks if (holder := host_calls.holder_of(view, row))]
+        is_own = view.run.id in self.memory.runs or session.id in sessions
         return is_own and not any(
             row.worker is WorkerKind.HUMAN and row.state is TaskState.RUNNING for row in view.tasks
         )
@@ -246,6 +264,17 @@ def memory_of(question: Mapping[str, json_types.Json]) -> hook_listener.SessionM
     event = question.get("event")
     goes_on = json_types.is_object(event) and event.get("stop_hook_active")
     return hook_listener.SessionMemory(stops=MOST_STOPS if goes_on else 0)
+
+
+def _is_begun(attempt: Attempt, session: holders.Session, *, has_brief: bool) -> bool:
+    """Returns whether an attempt was begun by a subagent of a session: it has the brief, or the session holds it."""
+    holder = host_calls.holder_of(attempt.view, attempt.row)
+    return has_brief or (holder is not None and holder.session.id == session.id)
+
+
+def _marked(name: attempt_names.AttemptName, attempt: host_calls.Begun) -> str:
+    """Returns the brief of an attempt below the name by which its transcript is recognised."""
+    return f"{name._replace(run=short_ids.short(attempt.run_id)).mark}\n{attempt.brief}"
 
 
 def _news(event: str, attempt: Attempt | None) -> Reply:

@@ -115,7 +115,7 @@ def may_be_ours(name: str, event: Event) -> bool:
             return OUR_TOOL in text(event, "tool_name")
         case "PostToolUse" | "PostToolUseFailure":
             prompt = text(event, "tool_input", "prompt")
-            return text(event, "tool_name") in AGENT_TOOLS and attempt_names.marked(prompt) is not None
+            return text(event, "tool_name") in AGENT_TOOLS and attempt_names.begun(prompt) is not None
         case "UserPromptSubmit":
             return text(event, "prompt").lstrip().startswith(NOTIFICATION)
         case "SubagentStop":

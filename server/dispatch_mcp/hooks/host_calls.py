@@ -19,9 +19,6 @@ from dispatch_mcp.runs import report_reader
 from dispatch_mcp.service import dispatcher, host_assignments, traces
 from dispatch_mcp.text import json_types
 
-HOLDER: Final = "session"
-"""Under this name an attempt's heartbeat keeps which session has begun it."""
-
 MOST_TRIES: Final = 5
 """How often an attempt is taken whose details others change at the same moment."""
 
@@ -75,7 +72,9 @@ class HostCalls:
         for _ in range(MOST_TRIES):
             _refuse_held(holder_of(view, row), session, call_id, row.id)
             beat = view.attempts[row.id].beat
-            if await self.app.store.beat(view.run.id, row.id, row.attempt, {**beat, HOLDER: holder}, after=beat):
+            if await self.app.store.beat(
+                view.run.id, row.id, row.attempt, {**beat, host_assignments.HOLDER: holder}, after=beat
+            ):
                 return
             view = await self.app.handles.run(view.run.id)
             row = view.rows[row.id]
@@ -132,7 +131,7 @@ def holder_of(view: run_view.RunView, row: records.TaskRecord) -> holders.Holder
     """Returns which session has begun the attempt of a task that is out with the host; None if none has."""
     if not report_reader.is_out(row) or row.id not in view.attempts:
         return None
-    fields = view.attempts[row.id].beat.get(HOLDER)
+    fields = view.attempts[row.id].beat.get(host_assignments.HOLDER)
     if not json_types.is_object(fields):
         return None
     pid = fields.get("pid")

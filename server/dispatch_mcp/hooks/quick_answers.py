@@ -49,7 +49,7 @@ class Look:
                 path = agent_transcripts.path_of(session_transcript, agent)
                 return agent_transcripts.name_in(path, session_transcript)
             case _:
-                return attempt_names.marked(self.text("tool_input", "prompt"))
+                return attempt_names.begun(self.text("tool_input", "prompt"))
 
 
 def before(look: Look) -> hook_words.Reply | None:

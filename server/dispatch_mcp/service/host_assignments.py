@@ -22,6 +22,9 @@ Assign = Callable[..., assignments.Assignment]
 
 Hooks = Literal["full", "report", "off"]
 
+HOLDER = "session"
+"""Under this name an attempt's heartbeat keeps which session of the host has begun it."""
+
 CALL = "call"
 """Under this name an attempt's heartbeat keeps the arguments of the host's call, for hosts that only name attempts."""
 

@@ -131,6 +131,9 @@ class Reporting:
         spec = view.specs.get(report.task_id)
         outcome = await computation.apart(self._claim, view, report, spec)
         is_work = spec is None or not spec.reviews
+        is_claim = is_work and outcome.state is AttemptState.SUCCEEDED and bool(outcome.error)
+        if is_claim and self.contact.host.hooks == "full" and _is_unbriefed(view, report):
+            outcome = self.redact(unbriefed(report, outcome))
         if is_work and is_unreadable(outcome) and not await self._was_asked_again(view.run.id, report):
             outcome = self.redact(again(report, outcome.error))
         if outcome.usage.cost_usd is not None or budget.is_silent(outcome.usage):
@@ -213,6 +216,13 @@ def _to_orchestrator(messages: Sequence[model.Message]) -> list[model.Message]:
 def _is_whole(unread: Sequence[model.Message], mail: records.Mail) -> bool:
     """Returns whether an answer holds all that the orchestrator has not read, and nothing of it is cut."""
     return [note.text for note in unread] == [note.text for note in _to_orchestrator(mail.messages)]
+
+
+def _is_unbriefed(view: run_view.RunView, report: report_reader.Report) -> bool:
+    """Returns whether an attempt was handed out as a name that nobody has begun."""
+    newest = view.attempts.get(report.task_id)
+    beat: Mapping[str, model.Json] = newest.beat if newest else {}
+    return host_assignments.CALL in beat and host_assignments.HOLDER not in beat
 
 
 def _subagents(view: run_view.RunView, task_id: str) -> tuple[str, ...]:
@@ -328,6 +338,22 @@ def again(report: report_reader.Report, why: str) -> model.Outcome:
         summary=error,
         retryable=True,
         usage=report.usage.usage,
+    )
+
+
+def unbriefed(report: report_reader.Report, outcome: model.Outcome) -> model.Outcome:
+    """Returns the outcome of an attempt that was called by its name, which nobody has turned into its brief."""
+    error = (
+        f"Nobody has begun attempt {report.attempt} by its name, so its subagent never had its brief, and what it says "
+        "is no handoff."
+    )
+    return model.Outcome(
+        state=AttemptState.FAILED,
+        error=f"{error} The answer began:\n{report.text[: report_reader.KEPT_CHARS]}",
+        error_kind=transitions.UNUSABLE,
+        summary=error,
+        retryable=True,
+        usage=outcome.usage,
     )
 
 

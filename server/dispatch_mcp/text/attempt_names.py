@@ -49,5 +49,10 @@ def marked(prompt: str) -> AttemptName | None:
     return _named(_MARK.match(prompt[:_LONGEST]))
 
 
+def begun(prompt: str) -> AttemptName | None:
+    """Returns the attempt that a subagent was called for, by its brief or by its name alone, or None."""
+    return marked(prompt) or called(prompt)
+
+
 def _named(match: re.Match[str] | None) -> AttemptName | None:
     return AttemptName(match[1], match[2], int(match[3])) if match else None

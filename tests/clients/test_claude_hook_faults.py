@@ -1,0 +1,127 @@
+"""What goes wrong below the real Claude Code with hooks: work that is refuted, stopped, forked, or without a server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import fake_provider
+import hooked_sessions
+import pytest
+from fake_provider import done
+from hooked_sessions import OPTIONS, PREFIX, agent, briefs, calls, conversation, planned, session, started, trace
+
+from dispatch_mcp.hooks import hook_answers
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    (folder / "README.md").write_text("# Shop\n")
+    return folder
+
+
+@pytest.fixture
+def env(provider: fake_provider.Provider, tmp_path: Path) -> dict[str, str]:
+    return hooked_sessions.variables(provider, tmp_path)
+
+
+def waits(*names: str) -> dict[str, Any]:
+    return {"tools": [agent(name, background=False) for name in names]}
+
+
+async def test_work_that_fails_its_acceptance_is_refuted_and_the_next_attempt_is_told(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    write = {"tool": "Write", "input": {"file_path": str(workspace / "b.txt"), "content": "pears\n"}}
+    tasks = planned({"a": [], "b": []}, b=[write, done(files_modified=["b.txt"])])
+    for task in tasks:
+        task |= {"files": [f"{task['id']}.txt"], "acceptance": [f"file:{task['id']}.txt"]}
+    await session(env, workspace, *started(tasks), waits("a", "b"), agent("a", 2, background=False))
+    told = conversation(provider)
+    assert "b: succeeded. " in told
+    assert "a: running. Ready: Agent(subagent_type=" in told
+    assert "/a/2" in told
+    second = [json.dumps(entry["body"]) for entry in briefs(provider) if "/a/2]" in hooked_sessions.first_text(entry)]
+    assert second
+    assert "this ended the last attempt: do not repeat it" in second[0]
+    ends = {task["id"]: task for task in (await trace(env, workspace))["tasks"]}
+    assert ends["a"]["attempts"] >= 2
+    assert ends["b"]["state"] == "succeeded", "proven: its receipt is checked"
+
+
+async def test_a_subagent_that_is_stopped_is_a_failed_attempt_and_the_next_one_is_named(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    tasks = planned({"a": [], "b": []}, a=[{"hang": True}])
+    after = await session(
+        env,
+        workspace,
+        *started(tasks),
+        agent("a"),
+        {"delay": 2, "tool": "TaskStop", "input": {"task_id": "{agent}"}},
+        {"delay": 1, "text": "Stopped."},
+    )
+    assert "TaskStop" in calls(provider)
+    assert after["counts"] == {"ready": 1, "running": 1}, conversation(provider)
+    assert "a: ready. Ready: Agent(" in conversation(provider), "and the other one is still there"
+
+
+async def test_a_forked_session_goes_on_with_the_run_and_is_told_of_it(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    await session(env, workspace, *started(planned({"a": [], "b": ["a"]}), request="Count"), waits("a"))
+    provider.reset()
+    options = (*OPTIONS, "--continue", "--fork-session")
+    after = await session(env, workspace, waits("b"), options=options)
+    assert "SessionStart hook additional context: dispatch: 1 open run here. 'Count'" in conversation(provider)
+    assert after["counts"] == {"unverified": 2}
+
+
+KILL_SERVER = (
+    'for p in /proc/[0-9]*; do tr "\\0" "\\n" <$p/environ 2>/dev/null | grep -qx "DISPATCH_MCP_HOME={home}" && '
+    'tr "\\0" " " <$p/cmdline | grep -q "serve" && kill -9 "${p#/proc/}"; done; true'
+)
+
+
+async def test_a_session_whose_server_was_killed_carries_its_run_to_the_end(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    kill = {"tool": "Bash", "input": {"command": KILL_SERVER.replace("{home}", env["DISPATCH_MCP_HOME"])}}
+    tasks = planned({"a": [], "b": ["a"], "c": ["b"]})
+    after = await session(env, workspace, *started(tasks), waits("a"), kill, waits("b"), waits("c"))
+    assert after["counts"] == {"unverified": 3}, conversation(provider)
+    assert after["spend"]["cost_usd"] == pytest.approx(provider.booked(briefs(provider)), abs=1e-6)
+    assert "b: unverified. Ready: Agent(" in conversation(provider)
+
+
+def without_briefs(folder: Path) -> Path:
+    """Returns a copy of the plugin in which no hook is started before a subagent."""
+    folder.mkdir()
+    for name in (".claude-plugin", "plugin", "scripts"):
+        shutil.copytree(REPOSITORY / name, folder / name)
+    shutil.copy(REPOSITORY / "pyproject.toml", folder)
+    (folder / ".venv").symlink_to(REPOSITORY / ".venv")
+    hooks = json.loads((folder / "plugin/hooks.json").read_text())
+    hooks["hooks"]["PreToolUse"][0]["matcher"] = "mcp__.*dispatch__(dispatch|report|plan_dag|review_council)"
+    (folder / "plugin/hooks.json").write_text(json.dumps(hooks))
+    return folder
+
+
+async def test_a_subagent_whose_hook_failed_gets_its_brief_after_its_first_answer(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path, tmp_path: Path
+) -> None:
+    options = (f"--plugin-dir={without_briefs(tmp_path / 'plugin')}", *OPTIONS[1:])
+    after = await session(env, workspace, *started(planned({"a": []})), waits("a"), options=options)
+    assert after["counts"] == {"unverified": 1}, conversation(provider)
+    subagents = [entry for entry in provider.requests() if '"dispatch latest/a/1"' in hooked_sessions.first_text(entry)]
+    assert [hook_answers.LATE in json.dumps(entry["body"]) for entry in subagents] == [False, True]
+    assert PREFIX + "report" not in calls(provider)
+    assert after["spend"]["cost_usd"] == pytest.approx(provider.booked(subagents), abs=1e-6)
