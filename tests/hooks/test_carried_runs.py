@@ -15,6 +15,7 @@ from hook_setup import words
 
 from dispatch_mcp.hooks import hook_answers, hook_listener, hook_words
 from dispatch_mcp.service import dispatcher
+from dispatch_mcp.text import token_count
 
 pytestmark = pytest.mark.anyio
 
@@ -87,7 +88,7 @@ async def test_a_run_of_layers_is_carried_to_its_end_by_names_alone(tmp_path: Pa
         assert worker.read[0].startswith("look: unverified. Ready: Agent(subagent_type='")
         assert "tell: " in worker.read[2]
         assert "Did dispatch" in worker.briefs["tell"], "a brief holds what was found before, when it begins"
-        assert all(len(text) <= hook_words.NEWS_CHARS for text in worker.read)
+        assert all(token_count.count(text) <= hook_words.NEWS_TOKENS for text in worker.read)
         assert (await hook_setup.spend(chat.app, run_id)).output_tokens == 3 * hook_setup.USAGE["output_tokens"]
 
 
@@ -102,4 +103,4 @@ async def test_reviewers_are_called_by_name_too_and_their_verdicts_count(tmp_pat
             assert "line.price" in worker.briefs[name], "each has the change in its brief"
         trace = await chat.app.trace(run_id=run_id)
         assert trace.state == "succeeded", worker.read
-        assert all(len(text) <= hook_words.NEWS_CHARS for text in worker.read)
+        assert all(token_count.count(text) <= hook_words.NEWS_TOKENS for text in worker.read)

@@ -17,14 +17,13 @@ from dispatcher_setup import task
 from hook_setup import Session, words
 
 from dispatch_mcp import model
-from dispatch_mcp.hooks import hook_answers
+from dispatch_mcp.hooks import hook_answers, hook_words
 from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model.short_ids import short
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.text import token_count
 
 pytestmark = pytest.mark.anyio
-
-LIMIT_CHARS = 400
 
 
 def price(_name: str | None, usage: model.Usage) -> float:
@@ -251,7 +250,7 @@ async def test_after_a_call_that_waited_the_assistant_reads_what_is_ready_in_few
         f"a: unverified. Ready: Agent(subagent_type='general-purpose', prompt='dispatch {short(run_id)}/"
     )
     assert "more assignments: dispatch(run_id=" in text
-    assert len(text) <= LIMIT_CHARS
+    assert token_count.count(text) <= hook_words.NEWS_TOKENS
 
 
 async def test_a_call_that_was_only_launched_is_answered_with_nothing(session: Session) -> None:
@@ -389,7 +388,7 @@ async def test_the_start_of_a_session_tells_of_open_runs_in_few_words_and_of_not
     text = words(await session.tells("SessionStart", source="compact"))
     assert "4 open runs here. 'Count all the apples" in text
     assert "0 of 2 tasks done" in text
-    assert len(text) <= 320
+    assert token_count.count(text) <= hook_words.WELCOME_TOKENS
 
 
 async def test_the_end_of_a_session_frees_what_it_had_begun_at_once(session: Session, tmp_path: Path) -> None:

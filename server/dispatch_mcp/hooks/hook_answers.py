@@ -281,13 +281,11 @@ def _news(event: str, attempt: Attempt | None) -> Reply:
     """Returns what became of an attempt and what is ready now, in a few words."""
     if attempt is None:
         return {}
-    state = f"{attempt.row.id}: {attempt.row.state.value}. "
-    return hook_words.specific(
-        event, additionalContext=f"{state}{_ready(attempt.view, hook_words.NEWS_CHARS - len(state))}"
-    )
+    task, state = attempt.row.id, attempt.row.state.value
+    return hook_words.news(event, task, state, _ready(attempt.view, hook_words.room_after(task, state)))
 
 
-def _ready(view: run_view.RunView, limit: int = hook_words.NEWS_CHARS) -> str:
+def _ready(view: run_view.RunView, limit: int = hook_words.NEWS_TOKENS) -> str:
     """Returns what the assistant can start now, as calls to make word for word, or else what the run waits for."""
     rows = host_calls.unbegun(view)
     if rows:

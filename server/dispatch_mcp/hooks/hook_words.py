@@ -9,16 +9,13 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from dispatch_mcp import next_steps
-from dispatch_mcp.text import attempt_names, escape, json_types, short_forms
+from dispatch_mcp.text import attempt_names, escape, json_types, short_forms, token_count
 
-NEWS_CHARS, WELCOME_CHARS, MORE_CHARS = 400, 320, 80
-"""Characters of what is told after a result (about 100 tokens) and at the start of a session (about 80); and of those
-of the former what is kept for saying that there is more."""
+NEWS_TOKENS, WELCOME_TOKENS = 100, 80
+"""Tokens of what is told after a result, and at the start of a session."""
 
-MOST_NAMED: Final = 2
-"""Open runs that the start of a session names."""
-
-MOST_TITLE: Final = 60
+_LEVELS_OF_DETAIL: Final = ((2, 60), (2, 24), (1, 60), (1, 24), (1, 8))
+"""How many open runs are named and with how many characters of their titles, from the most to the least."""
 
 Reply = dict[str, Any]
 
@@ -32,9 +29,9 @@ class Progress(NamedTuple):
     tasks: int
     age_s: float
 
-    def words(self) -> str:
-        """Returns it as a sentence."""
-        title = escape.one_line(self.title, limit=MOST_TITLE)
+    def words(self, most_title: int) -> str:
+        """Returns it as a sentence, with so many characters of the title."""
+        title = escape.one_line(self.title, limit=most_title)
         age = next_steps.duration(max(0.0, self.age_s))
         return f"{title!r} ({short_forms.short(self.run)}): {self.ends} of {self.tasks} tasks done, {age} old."
 
@@ -86,24 +83,52 @@ def welcome(runs: Sequence[Progress]) -> Reply:
     """Returns what the start of a session is told of its open runs; nothing where there are none."""
     if not runs:
         return {}
-    sentences = " ".join(run.words() for run in runs[:MOST_NAMED])
-    more = f" And {len(runs) - MOST_NAMED} more." if len(runs) > MOST_NAMED else ""
+    texts = [_welcome(runs, named, most_title) for named, most_title in _LEVELS_OF_DETAIL]
+    text = next((text for text in texts if token_count.count(text) <= WELCOME_TOKENS), texts[-1])
+    return specific("SessionStart", additionalContext=cut(text, WELCOME_TOKENS))
+
+
+def _welcome(runs: Sequence[Progress], named: int, most_title: int) -> str:
+    sentences = " ".join(run.words(most_title) for run in runs[:named])
+    more = f" And {len(runs) - named} more." if len(runs) > named else ""
     count = next_steps.counted(len(runs), "open run")
-    text = f"dispatch: {count} here. {sentences}{more} get_trace(run_id) shows one."
-    return specific("SessionStart", additionalContext=cut(text, WELCOME_CHARS))
+    return f"dispatch: {count} here. {sentences}{more} get_trace(run_id) shows one."
 
 
-def ready(run: str, waiting: Sequence[Waiting], limit: int = NEWS_CHARS) -> str:
-    """Returns what the assistant can start now of a run, as calls to make word for word."""
-    text = "Ready:"
-    for position, attempt in enumerate(waiting):
-        name = attempt_names.short(run, attempt.task, attempt.attempt)
-        call = f" Agent(subagent_type={attempt.agent!r}, prompt={str(name)!r})"
-        if len(text) + len(call) > limit - MORE_CHARS and position:
-            rest = next_steps.counted(len(waiting) - position, "more assignment")
-            return f"{text} {rest}: dispatch(run_id={short_forms.short(run)!r})."
-        text += call
+def news(event: str, task: str, state: str, words: str) -> Reply:
+    """Returns what is told after a result: how its task is, and what is ready or what the run waits for."""
+    return specific(event, additionalContext=cut(f"{task}: {state}. {words}", NEWS_TOKENS))
+
+
+def room_after(task: str, state: str) -> int:
+    """Returns the tokens that news have beside the state of their task."""
+    return NEWS_TOKENS - token_count.count(f"{task}: {state}. ")
+
+
+def ready(run: str, waiting: Sequence[Waiting], limit: int = NEWS_TOKENS) -> str:
+    """Returns what the assistant can start now of a run, as calls to make word for word, in so many tokens.
+
+    What has no room is fetched by one call for all of it.
+    """
+    text = _ready(run, waiting, 0)
+    for count in range(1, len(waiting) + 1):
+        longer = _ready(run, waiting, count)
+        if token_count.count(longer) <= limit:
+            text = longer
+        elif count < len(waiting):
+            break
     return text
+
+
+def _ready(run: str, waiting: Sequence[Waiting], count: int) -> str:
+    names = [attempt_names.short(run, attempt.task, attempt.attempt) for attempt in waiting[:count]]
+    calls = [
+        f" Agent(subagent_type={attempt.agent!r}, prompt={str(name)!r})"
+        for attempt, name in zip(waiting, names, strict=False)
+    ]
+    rest = len(waiting) - count
+    more = f" {next_steps.counted(rest, 'more assignment' if count else 'assignment')}: " if rest else ""
+    return f"Ready:{''.join(calls)}{more}" + (f"dispatch(run_id={short_forms.short(run)!r})." if rest else "")
 
 
 def at_work(count: int) -> str:
@@ -112,5 +137,11 @@ def at_work(count: int) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """Returns a text of at most so many characters."""
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    """Returns a text of at most so many tokens."""
+    if token_count.count(text) <= limit:
+        return text
+    fits, too_long = 0, len(text)
+    while too_long - fits > 1:
+        middle = (fits + too_long) // 2
+        fits, too_long = (middle, too_long) if token_count.count(f"{text[:middle]}…") <= limit else (fits, middle)
+    return f"{text[:fits]}…"

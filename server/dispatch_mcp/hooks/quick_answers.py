@@ -125,10 +125,9 @@ def _news(look: Look) -> hook_words.Reply | None:
     waiting = _unbegun(at_work)
     if _is_out(look, task) or not (at_work and task.run_state == "running"):
         return None
-    state = f"{task.id}: {task.state}. "
-    limit = hook_words.NEWS_CHARS - len(state)
-    words = hook_words.ready(task.run, waiting, limit) if waiting else hook_words.at_work(len(at_work))
-    return hook_words.specific(look.name, additionalContext=state + words)
+    room = hook_words.room_after(task.id, task.state)
+    words = hook_words.ready(task.run, waiting, room) if waiting else hook_words.at_work(len(at_work))
+    return hook_words.news(look.name, task.id, task.state, words)
 
 
 def _reason_to_go_on(look: Look) -> hook_words.Reply:
