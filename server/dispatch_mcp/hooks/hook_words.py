@@ -83,14 +83,14 @@ def welcome(runs: Sequence[Progress]) -> Reply:
     """Returns what the start of a session is told of its open runs; nothing where there are none."""
     if not runs:
         return {}
-    texts = [_welcome(runs, named, most_title) for named, most_title in _LEVELS_OF_DETAIL]
+    texts = [_welcome(runs, *detail) for detail in _LEVELS_OF_DETAIL]
     text = next((text for text in texts if token_count.count(text) <= WELCOME_TOKENS), texts[-1])
     return specific("SessionStart", additionalContext=cut(text, WELCOME_TOKENS))
 
 
-def _welcome(runs: Sequence[Progress], named: int, most_title: int) -> str:
-    sentences = " ".join(run.words(most_title) for run in runs[:named])
-    more = f" And {len(runs) - named} more." if len(runs) > named else ""
+def _welcome(runs: Sequence[Progress], most_runs: int, most_title: int) -> str:
+    sentences = " ".join(run.words(most_title) for run in runs[:most_runs])
+    more = f" And {len(runs) - most_runs} more." if len(runs) > most_runs else ""
     count = next_steps.counted(len(runs), "open run")
     return f"dispatch: {count} here. {sentences}{more} get_trace(run_id) shows one."
 
