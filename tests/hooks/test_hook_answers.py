@@ -512,15 +512,25 @@ async def test_a_subagent_that_was_called_by_the_bare_name_gets_its_brief_when_i
     assert (await hook_setup.spend(session.desk.app, run_id)).output_tokens == hook_setup.USAGE["output_tokens"]
 
 
-@pytest.mark.parametrize("obstacle", ["paused", "of another session"])
-async def test_a_bare_name_that_cannot_begin_now_reports_nothing_and_stays_out(
-    obstacle: str, session: Session, tmp_path: Path
+@pytest.mark.parametrize("form", ["{}", "[{}]\n# GOAL"])
+async def test_what_another_session_has_begun_is_neither_reported_nor_told(
+    form: str, session: Session, tmp_path: Path
 ) -> None:
     run_id, (name,) = await begun(session, task("a"))
-    if obstacle == "paused":
-        await session.desk.app.steer(run_id, "pause", "", "")
-    else:
-        await Session(session.desk, tmp_path / "transcripts", id="another").begins(name)
+    await Session(session.desk, tmp_path / "transcripts", id="another").begins(name)
+    prompt = form.format(name)
+    assert await session.ends(prompt) == {}
+    call = {"tool_name": "Agent", "tool_input": {"prompt": prompt}, "tool_response": {"status": "completed"}}
+    notice = "<task-notification><task-id>a1</task-id><status>completed</status>"
+    assert await session.tells("PostToolUse", **call) == {}
+    assert await session.tells("PostToolUseFailure", **call) == {}
+    assert await session.tells("UserPromptSubmit", prompt=notice) == {}
+    assert await session.desk.states(run_id) == {"a": "running"}
+
+
+async def test_a_bare_name_that_cannot_begin_now_reports_nothing_and_stays_out(session: Session) -> None:
+    run_id, (name,) = await begun(session, task("a"))
+    await session.desk.app.steer(run_id, "pause", "", "")
     assert await session.ends(name, "What is 'dispatch'?") == {}
     done = {"tool_name": "Agent", "tool_input": {"prompt": name}, "tool_response": {"status": "completed"}}
     assert words(await session.tells("PostToolUse", **done)).startswith("a: running. ")

@@ -113,10 +113,10 @@ class HookAnswers:
     async def _after_subagent(self, moment: Moment) -> Reply:
         """Reports an attempt whose subagent has answered, or has it answer once more in the form that is asked for."""
         transcript = moment.transcript(moment.text("agent_transcript_path"))
-        attempt = await self._find(transcript.name)
+        attempt = await self._find(transcript.name, moment.session)
         if attempt is None or not attempt.is_out:
             return {}
-        if not _is_begun(attempt, moment.session, has_brief=transcript.has_brief):
+        if not _is_begun(attempt, has_brief=transcript.has_brief):
             return await self._brief_late(moment, transcript.name)
         text = moment.text("last_assistant_message")
         fault = _fault(attempt, text)
@@ -142,22 +142,22 @@ class HookAnswers:
             return {}
         prompt = moment.text("tool_input", "prompt")
         name, has_brief = attempt_names.begun(prompt), attempt_names.marked(prompt) is not None
-        attempt = await self._find(name)
-        if attempt and attempt.is_out and _is_begun(attempt, moment.session, has_brief=has_brief):  # its end was missed
+        attempt = await self._find(name, moment.session)
+        if attempt and attempt.is_out and _is_begun(attempt, has_brief=has_brief):  # its end was missed
             transcript = moment.transcript(moment.agent_path(moment.text("tool_response", "agentId")))
             await self._report(attempt, _content(moment.event), transcript)
-            attempt = await self._find(name)
+            attempt = await self._find(name, moment.session)
         return _news("PostToolUse", attempt)
 
     async def _after_failure(self, moment: Moment) -> Reply:
         """Reports a subagent that could not be started, so that another one can stand in."""
         prompt = moment.text("tool_input", "prompt")
         name, has_brief = attempt_names.begun(prompt), attempt_names.marked(prompt) is not None
-        attempt = await self._find(name)
-        if attempt and attempt.is_out and _is_begun(attempt, moment.session, has_brief=has_brief):
+        attempt = await self._find(name, moment.session)
+        if attempt and attempt.is_out and _is_begun(attempt, has_brief=has_brief):
             error = moment.text("error") or "The subagent did not start."
             await self._send(attempt, status="failed", error=error, retryable=True)
-            attempt = await self._find(name)
+            attempt = await self._find(name, moment.session)
         return _news("PostToolUseFailure", attempt)
 
     async def _after_notification(self, moment: Moment) -> Reply:
@@ -165,15 +165,15 @@ class HookAnswers:
         prompt = moment.text("prompt")
         news = hook_events.notification(moment.event)
         transcript = moment.transcript(moment.agent_path(news.agent))
-        attempt = await self._find(transcript.name)
-        is_ours = attempt and _is_begun(attempt, moment.session, has_brief=transcript.has_brief)
-        if attempt and attempt.is_out and news.is_end and is_ours:
+        attempt = await self._find(transcript.name, moment.session)
+        is_end = news.is_end and attempt is not None and attempt.is_out
+        if attempt and is_end and _is_begun(attempt, has_brief=transcript.has_brief):
             if news.status == hook_events.COMPLETED:  # its own end was missed
                 await self._report(attempt, _between(prompt, "<result>", "</result>"), transcript)
             else:
                 error = f"The subagent ended as {news.status!r}."
                 await self._send(attempt, transcript, status="failed", error=error, retryable=True)
-            attempt = await self._find(transcript.name)
+            attempt = await self._find(transcript.name, moment.session)
         return _news("UserPromptSubmit", attempt)
 
     async def _before_stop(self, moment: Moment) -> Reply:
@@ -205,8 +205,8 @@ class HookAnswers:
             await self.calls.give_back(moment.session)
         return {}
 
-    async def _find(self, name: attempt_names.AttemptName | None) -> Attempt | None:
-        """Returns the attempt of that name as it is now; None if no run of this workspace has such a task."""
+    async def _find(self, name: attempt_names.AttemptName | None, session: holders.Session) -> Attempt | None:
+        """Returns the attempt of that name as it is now; None if there is none here, or another session has it."""
         if name is None:
             return None
         try:
@@ -215,6 +215,9 @@ class HookAnswers:
             return None
         row = view.rows.get(name.task)
         if row is None or view.run.workspace != self.app.handles.workspace:
+            return None
+        holder = host_calls.holder_of(view, row)
+        if holder is not None and holder.session.id != session.id:
             return None
         return Attempt(view, row, report_reader.is_out(row) and row.attempt == name.attempt)
 
@@ -266,10 +269,9 @@ def memory_of(question: Mapping[str, json_types.Json]) -> hook_listener.SessionM
     return hook_listener.SessionMemory(stops=MOST_STOPS if goes_on else 0)
 
 
-def _is_begun(attempt: Attempt, session: holders.Session, *, has_brief: bool) -> bool:
-    """Returns whether an attempt was begun by a subagent of a session: it has the brief, or the session holds it."""
-    holder = host_calls.holder_of(attempt.view, attempt.row)
-    return has_brief or (holder is not None and holder.session.id == session.id)
+def _is_begun(attempt: Attempt, *, has_brief: bool) -> bool:
+    """Returns whether an attempt was begun by whom it is looked up for: its subagent has the brief, or it is held."""
+    return has_brief or host_calls.holder_of(attempt.view, attempt.row) is not None
 
 
 def _marked(name: attempt_names.AttemptName, attempt: host_calls.Begun) -> str:
