@@ -14,7 +14,8 @@ GET /_fake/log lists requests with their answers, GET /_fake/health counts them,
 POST /_fake/storm makes it fail at random: {"seed": 1, "share": {"429": 0.2, "cut": 0.1, ...}, "retry_after": "0.05"}.
 """
 
-# pyright: basic - what clients send is any JSON
+# What clients send is any JSON.
+# pyright: basic
 from __future__ import annotations
 
 import asyncio
