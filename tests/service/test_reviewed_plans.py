@@ -235,6 +235,29 @@ async def test_a_file_that_was_declared_and_left_alone_is_not_shown_as_a_change(
     assert "+# Changes" not in idle
 
 
+@pytest.mark.parametrize("scope", ["each", "end"])
+async def test_reviewers_are_told_of_tests_that_were_weakened_and_shown_them_declared_or_not(
+    tmp_path: Path, scope: Any
+) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    (workspace / "tests").mkdir()
+    (workspace / "tests/test_cart.py").write_text("def test_total():\n    assert total([]) == 0\n")
+    reviewed_runs.commit(workspace)
+    work = {**FIX, "files": ["app/cart.py"], "acceptance": ["command: git status --short"]}
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews=scope) as chat:
+        await chat.begin(work)
+        (workspace / "app/cart.py").write_text(BETTER)
+        (workspace / "tests/test_cart.py").write_text("def test_total():\n    pass\n")
+        answer = await chat.report("fix")
+        assert [line.state for line in answer.results] == ["unverified"]
+        assert answer.assignments
+        for assignment in answer.assignments:
+            shown = await chat.prompt(assignment.task_id)
+            assert "Not proven of fix: `command: git status --short`" in shown
+            assert "fewer checks in `tests/test_cart.py` than before the work" in shown
+            assert "-    assert total([]) == 0" in shown
+
+
 async def test_work_that_was_committed_on_the_way_is_shown_all_the_same(tmp_path: Path) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
     async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:

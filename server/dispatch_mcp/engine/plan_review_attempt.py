@@ -27,7 +27,7 @@ from dispatch_mcp.review import (
     quotes,
     review_scope,
 )
-from dispatch_mcp.runs import task_isolation
+from dispatch_mcp.runs import receipts, task_isolation
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import fences, json_types, path_globs, unified_diff
 
@@ -46,6 +46,9 @@ The rest is named, and no PASS counts for it.
 MAX_GOALS: Final = 60_000
 MIN_GOAL: Final = 400
 """Characters of the goals that a reviewer is shown, and those of one of very many."""
+
+MAX_DOUBTS: Final = 20
+"""Doubts of the server's own that a reviewer is told."""
 
 MAX_NAMED: Final = 60
 """Places that nobody was shown which are named."""
@@ -187,14 +190,15 @@ async def _exhibit(
 ) -> _Exhibit:
     """Returns the change of what a review judges, without secrets and generated files, and the account of it."""
     names = ", ".join(review.reviews)
+    subjects = _subjects(view, review)
     if evidence is None:
         return _Exhibit("", f"Work under review: {names}. No change can be shown here; look at the workspace.")
-    files = await files_of(store, view, _subjects(view, review))
+    files = await files_of(store, view, subjects)
     change = await _change(store, evidence, view, review, files)
     scope = review_scope.split_scope(unified_diff.parse(change.text))
     clean = finding_redaction.clean(scope.diff, evidence.clean)
     parts = diff_parts.split(clean.diff, max_parts=MAX_SHOWN)
-    lines = [f"Work under review: {names}.", f"Shown: {change.about}."]
+    lines = [f"Work under review: {names}.", f"Shown: {change.about}.", *await _doubts(store, view, subjects)]
     if not parts.parts:
         lines.append("No changed line was found: judge by the results below and by the workspace.")
     if scope.excluded:
@@ -211,11 +215,30 @@ async def _exhibit(
 async def files_of(
     store: sqlite_store.Store, view: run_view.RunView, tasks: Sequence[model.Task]
 ) -> dict[str, tuple[str, ...]]:
-    """Returns the files of tasks: those each declares, and those it says it changed."""
-    ids = [task.id for task in tasks if task.id in view.rows and view.rows[task.id].result]
-    outcomes = await store.outcomes(view.run.id, ids)
-    changes = {task_id: outcome.handoff.files_modified for task_id, outcome in outcomes.items()}
+    """Returns the files of tasks: each declares, says it changed, or changed although they judge it."""
+    changes = {
+        task_id: (*outcome.handoff.files_modified, *(path for receipt in outcome.receipts for path in receipt.suspects))
+        for task_id, outcome in (await _results(store, view, tasks)).items()
+    }
     return {task.id: tuple(dict.fromkeys((*task.files, *changes.get(task.id, ())))) for task in tasks}
+
+
+async def _results(
+    store: sqlite_store.Store, view: run_view.RunView, tasks: Sequence[model.Task]
+) -> Mapping[str, model.Outcome]:
+    ids = [task.id for task in tasks if task.id in view.rows and view.rows[task.id].result]
+    return await store.outcomes(view.run.id, ids)
+
+
+async def _doubts(store: sqlite_store.Store, view: run_view.RunView, tasks: Sequence[model.Task]) -> list[str]:
+    """Returns what the server could not prove of work under review, one line a doubt; criteria in words are none."""
+    results = await _results(store, view, tasks)
+    doubts = [
+        f"Not proven of {task_id}: {doubt}."
+        for task_id, outcome in results.items()
+        for doubt in receipts.doubts(outcome)
+    ]
+    return doubts[:MAX_DOUBTS]
 
 
 async def _change(
@@ -263,8 +286,8 @@ async def in_workspace(
     """Returns what the workspace has that it had not when the first of the work began; files as they are without git.
 
     `files` are those of each task. A file that is as it was then is left out, whatever of it is not committed, also
-    where there is no git. Where
-    the work changed a file that somebody was changing already, both are shown: nobody can tell them apart.
+    where there is no git. Where the work changed a file that somebody was changing already, both are shown: nobody can
+    tell them apart.
     """
     workspace = view.run.workspace
     paths = _paths(files, workspace)

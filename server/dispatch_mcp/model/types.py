@@ -362,6 +362,7 @@ class Receipt(Value):
 
     `criterion` is the entry of the task's `acceptance` that it speaks for; `checked` is False when nobody could tell.
     `earlier` says that it was so before the task's first attempt already, or may have been, which proves no work.
+    `suspects` are files that were changed although they decide what the criterion checks: reviewers are shown them.
     """
 
     kind: ReceiptKind
@@ -370,6 +371,7 @@ class Receipt(Value):
     criterion: str = ""
     checked: bool = True
     earlier: bool = False
+    suspects: tuple[str, ...] = ()
 
 
 class StandIn(NamedTuple):

@@ -177,7 +177,9 @@ def from_command(criterion: Criterion, detail: str, files: FileChanges, *, has_f
     elif foreign:
         why = f"{problems.in_backticks(foreign)}, which can decide what it checks, was changed and is not declared"
     if why:
-        return unproven(criterion, f"{detail}, which proves nothing: {why}")
+        suspects = (*files.weaker_tests, *foreign)[:MAX_CLAIMS]
+        evidence = unproven(criterion, f"{detail}, which proves nothing: {why}")
+        return evidence.model_copy(update={"suspects": suspects})
     rest = f"; {problems.in_backticks(own)}, which can decide what it checks, was changed by the work" if own else ""
     return proven(criterion, f"{detail}{rest}").model_copy(update={"earlier": not has_failed})
 
@@ -301,6 +303,7 @@ def reasons(outcome: model.Outcome, limit: int) -> str:
 def beside_reasons(outcome: model.Outcome) -> tuple[Receipt, ...]:
     """Returns the receipts that `reasons` does not speak of, what is open first; claims are none."""
     rest = [receipt for receipt in outcome.receipts if receipt.kind != "claim" and not is_refuted(receipt)]
+    rest = [receipt.model_copy(update={"suspects": ()}) for receipt in rest]  # `detail` names them
     return tuple(sorted(rest, key=lambda receipt: not (_is_open(receipt) or _is_hollow(receipt))))
 
 
