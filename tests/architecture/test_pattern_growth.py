@@ -12,6 +12,7 @@ def named(source: str, *methods: str) -> pattern_growth.NamedPattern:
     return pattern_growth.NamedPattern("an offence", re.compile(source), frozenset(methods or {"search"}))
 
 
+@pytest.mark.promise("R24")
 @pytest.mark.parametrize("pattern", pattern_growth.of_package(), ids=lambda pattern: pattern.name)
 def test_every_pattern_takes_linear_time(pattern: pattern_growth.NamedPattern) -> None:
     assert pattern_growth.slow(pattern) == []

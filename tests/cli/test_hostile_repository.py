@@ -75,6 +75,7 @@ def test_every_reading_command_of_the_default_list_is_tried_on_it() -> None:
 
 
 @pytest.mark.promise("S5")
+@pytest.mark.promise("S19")
 def test_no_command_starts_a_program_that_the_repository_names(
     tmp_path: Path,
     hostile: hostile_repository.Hostile,
@@ -131,6 +132,7 @@ def test_no_command_starts_a_program_that_the_repository_names(
 
 
 @pytest.mark.promise("S5")
+@pytest.mark.promise("S19")
 @pytest.mark.anyio
 async def test_no_tool_starts_a_program_that_the_repository_names(
     tmp_path: Path, hostile: hostile_repository.Hostile

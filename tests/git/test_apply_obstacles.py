@@ -144,6 +144,7 @@ async def prepare(site: Site, theirs: Work, declares: tuple[str, ...] = ()) -> N
 
 
 @pytest.mark.promise("S8")
+@pytest.mark.promise("S20")
 @pytest.mark.parametrize("way", ["forward", "merge"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 async def test_what_is_the_users_own_in_the_way_of_a_change_is_named_and_stays(

@@ -142,6 +142,7 @@ INNER_WORK = {
 
 
 @pytest.mark.promise("S8")
+@pytest.mark.promise("S20")
 @pytest.mark.parametrize(("work", "words"), INNER_WORK.values(), ids=INNER_WORK.keys())
 async def test_work_inside_a_submodule_is_no_success_and_is_kept_in_the_users_copy_of_it(
     site: Site, work: Work, words: str

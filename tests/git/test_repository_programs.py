@@ -20,6 +20,7 @@ from dispatch_mcp.process import child_environment
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.promise("S19"),
     pytest.mark.skipif(sys.platform == "win32", reason="the programs are shell scripts"),
 ]
 

@@ -14,7 +14,7 @@ import raw_server
 
 from dispatch_mcp.mcp_server import stdio_messages
 
-pytestmark = [pytest.mark.promise("R13"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.promise("R13"), pytest.mark.promise("R20"), pytest.mark.timeout(120)]
 
 PING = b'"method":"tools/call","params":{"name":"get_trace","arguments":%s}}\n'
 CALL = b'{"jsonrpc":"2.0","id":%d,' + PING

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,15 @@ async def test_the_definition_of_the_tool_for_plans_stays_within_450_tokens(desk
     definition = {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
     # `make bench-planning` counts with a real vocabulary; of this text 4.24 characters are a token.
     assert len(compact(definition)) <= 1_900
+
+
+@pytest.mark.promise("S2")
+async def test_no_tool_has_an_argument_that_asks_for_a_secret(desk: memory_client.Desk) -> None:
+    schemas = [tool.input_schema for tool in (await desk.client.list_tools()).tools]
+    found = set(re.findall(r'"(\w+)": ', json.dumps(schemas)))
+    assert len(found) > 30
+    secret = re.compile(r"password|secret|api_?key|token(?!s)|credential|authorization", re.IGNORECASE)
+    assert [name for name in sorted(found) if secret.search(name)] == []
 
 
 @pytest.mark.promise("S16")

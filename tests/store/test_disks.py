@@ -160,6 +160,7 @@ def test_a_store_is_made_once_a_full_disk_has_space(disk: SmallDisk, shop: Path)
         answers(wire, WRITES + READS)
 
 
+@pytest.mark.promise("R22")
 @pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be removed there")
 @pytest.mark.parametrize("fate", ["removed", "replaced"])
 def test_nothing_is_acknowledged_into_a_home_that_is_gone(tmp_path: Path, shop: Path, fate: str) -> None:
