@@ -68,6 +68,7 @@ def fill(env: Mapping[str, str], home: Path, workspace: Path, options: argparse.
         while events(home) < options.events:
             fill_events(wire, number)
             number += 1
+        fill_bytes(wire, time.time_ns())  # at least one large run is of this workspace
         while megabytes(home) < options.megabytes:
             fill_bytes(wire, number)
             number += 1
@@ -119,6 +120,10 @@ def calls(clock: Clock, env: Mapping[str, str], workspace: Path) -> None:
 
 
 def commands(clock: Clock, env: Mapping[str, str], workspace: Path) -> None:
+    empty = {**env, "DISPATCH_MCP_HOME": f"{workspace}-empty"}
+    before = waves.children_s()
+    subprocess.run([sys.executable, "-m", "dispatch_mcp", "status"], env=empty, cwd=workspace, check=False)
+    print(f"(status of an empty home: processor {waves.children_s() - before:.3f} s)")
     for words, bound in ((["status"], True), (["doctor"], True), (["prune", "--older-than", "0"], False)):
         began, before = time.perf_counter(), waves.children_s()
         done = subprocess.run(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 import random
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,8 +25,10 @@ from dispatch_mcp.context import pack_builder, packs
 from dispatch_mcp.context.documents import knowledge_documents
 from dispatch_mcp.engine import briefing
 from dispatch_mcp.model import WorkerKind, work_order
+from dispatch_mcp.planning import forecast
 from dispatch_mcp.review import rounds
 from dispatch_mcp.runs import prompt_builder
+from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import fences, token_count
 
 pytestmark = pytest.mark.anyio
@@ -155,6 +158,47 @@ async def room(tmp_path: Path) -> AsyncGenerator[Room]:
             library = knowledge_documents.Library(desk.app.store.home)
             made = briefing.Briefing(desk.app.store, gatherer, lambda: agents, library, patience_s=60)
             yield Room(made, root, run.run_id)
+
+
+class CountedStore(sqlite_store.Store):
+    """A store that counts how often results are read."""
+
+    reads = 0
+
+    async def outcomes(self, run_id: str, task_ids: Iterable[str]) -> dict[str, model.Outcome]:
+        self.reads += 1
+        return await super().outcomes(run_id, task_ids)
+
+
+async def test_the_tasks_of_a_wave_share_one_look_at_what_earlier_runs_have_decided(tmp_path: Path) -> None:
+    home, root = tmp_path / "state", tmp_path / "work"
+    root.mkdir()
+    async with dispatcher_setup.opened(home) as desk:
+        first = await dispatcher_setup.started(desk, dispatcher_setup.task("t"))
+        handoff = {"completed_work": "Done.", "decisions_made": ["cents are whole numbers"]}
+        await desk.app.report(first.run_id, [{"task_id": "t", "attempt": 1, "handoff": handoff}])
+        second = await dispatcher_setup.started(desk, *[dispatcher_setup.task(f"s{n}") for n in range(10)])
+    store = CountedStore(home, clock=time.time, wait_s=5.0, price=forecast.no_price, unproven_end="succeeded")
+    await store.open()
+    texts: list[str] = []
+    try:
+        with pack_builder.Gatherer(tmp_path / "index") as gatherer:
+            library = knowledge_documents.Library(home)
+            made = briefing.Briefing(store, gatherer, lambda: catalog.Catalog(()), library, patience_s=60)
+
+            async def brief(name: str) -> None:
+                task = model.Task(id=name, do="Add the totals up")
+                order = work_order.WorkOrder(second.run_id, task, 1, WorkerKind.HOST, workspace=str(root))
+                texts.append(prompt_builder.build((await made.brief(order)).work, nonce=NONCE).text)
+
+            async with anyio.create_task_group() as group:
+                for number in range(10):
+                    group.start_soon(brief, f"s{number}")
+    finally:
+        await store.close()
+    assert store.reads == 1
+    assert len(texts) == 10
+    assert all("cents are whole numbers" in text for text in texts)
 
 
 def _always(_workspace: str) -> bool:

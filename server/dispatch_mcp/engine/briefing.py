@@ -18,6 +18,7 @@ from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import pack_builder, packs, requirement_sources, requirements, search_scope
 from dispatch_mcp.context.documents import file_mentions, knowledge_documents
 from dispatch_mcp.model import WorkerKind, records, transitions, work_order
+from dispatch_mcp.process import shared_looks
 from dispatch_mcp.runs import prompt_builder
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import fences, json_types, token_count
@@ -85,6 +86,7 @@ class Briefing:
     handle_s: float = HANDLE_S
     is_urgent: bool = False
     _notes: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
+    _looks: shared_looks.SharedLooks[str] = field(default_factory=shared_looks.SharedLooks[str])
 
     @property
     def at_once(self) -> Briefing:
@@ -201,14 +203,20 @@ class Briefing:
         )
 
     async def _continuity(self, run_id: str) -> str:
-        """Returns what finished runs of the workspace have decided and learned, the newest first."""
+        """Returns what finished runs of the workspace have decided and learned, the newest first.
+
+        The tasks of a wave are briefed side by side: one of them reads, as results may be large.
+        """
         run = await self.store.run(run_id, principal=records.ANYBODY)
+        key = f"{run.principal}\n{run.workspace}"
+        return await self._looks.get(key, functools.partial(self._notes_of_runs, key, run))
+
+    async def _notes_of_runs(self, key: str, run: records.RunRecord) -> str:
         past_runs = [
             past
             for past in await self.store.runs(run.principal, limit=5 * MAX_RUNS)
             if past.workspace == run.workspace and past.state in model.RUN_FINAL and not past.dry_run
         ][:MAX_RUNS]
-        key = f"{run.principal}\n{run.workspace}"
         if key in self._notes and self._notes[key][0] == hash(tuple(past.id for past in past_runs)):
             return self._notes[key][1]
         lines: dict[str, None] = {}
