@@ -120,7 +120,10 @@ def money(lab: Lab) -> None:
 def lines(lab: Lab) -> None:
     units = ("a", " ", "(", "<", '"', "`", "/", ".", "- ", "a.", "1", "{", "\\", "é", "a=", "@", "| ", "#")
     with lab.server() as wire:
-        wire.call("get_trace")
+        # What a server loads with the first call of each tool is not what is attacked here.
+        wire.call("plan_dag", request="Fix the cart and write its tests")
+        wire.call("route_task", request="Fix the cart")
+        wire.call("review_council", diff="--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b\n")
         run = begun(wire, *[f"t{n}" for n in range(len(units))])
         for number, unit in enumerate(units):
             long = unit * (60_000 // len(unit))
