@@ -66,6 +66,22 @@ async def test_work_that_is_done_after_the_other_has_ended_proves_itself(tmp_pat
         assert line(await three.report("fix"))[0] == "succeeded"
 
 
+@pytest.mark.parametrize("end", [{"status": "failed", "error": "gave up"}, {"status": "cancelled"}, None])
+async def test_what_an_attempt_of_another_run_left_behind_that_failed_proves_nothing(
+    tmp_path: Path, end: dict[str, str] | None
+) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        busy, idle = await begun(chat, attempts=1), await begun(chat, acceptance=["diff"])
+        (workspace / "app/cart.py").write_text(BETTER)
+        if end is None:
+            await chat.app.steer(busy.run_id, "cancel", "", "")
+        else:
+            await busy.report("fix", **end)
+        state, why = line(await idle.report("fix"))
+        assert (state, "has left it" in why) == ("unverified", True)
+
+
 @pytest.mark.parametrize(
     "other", [{"files": ["CHANGES.md"]}, {"isolation": "worktree"}, {"worker": "human", "files": []}]
 )

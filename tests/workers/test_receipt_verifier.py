@@ -617,7 +617,7 @@ async def command_receipt(
     write(repository, "Makefile", "test:\n\tpytest\n")
     commit(repository)
     found = make(tmp_path, ["true", "**"])
-    asked = work(repository, "command: true src/b.py", files=files)
+    asked = work(repository, "command: true src/b.py src", files=files)
     asked = replace(asked, task=asked.task.model_copy(update={"goal": do}))
     before = await noted(found, asked)
     for path, text in edits.items():
@@ -666,18 +666,28 @@ async def test_tests_that_are_as_many_as_before_count(
     assert (receipt.ok, receipt.checked, receipt.detail) == (True, True, "ended with exit code 0")
 
 
-@pytest.mark.parametrize("recipe", ["Makefile", "conftest.py", "package.json", "pyproject.toml", "src/b.py"])
+@pytest.mark.parametrize(
+    "recipe", ["Makefile", "tests/conftest.py", "package.json", "pyproject.toml", "src/b.py", "src.py"]
+)
 @pytest.mark.parametrize("declared", [True, False])
 async def test_a_command_proves_nothing_where_the_work_changed_what_decides_it_without_declaring_that(
     tmp_path: Path, repository: Path, recipe: str, *, declared: bool
 ) -> None:
-    files = ("src/a.py", recipe) if declared else ("src/a.py",)
+    files = ("src/a.py", "**", recipe) if declared else ("src/a.py", "tests/", "**")  # a pattern names nothing
     receipt = await command_receipt(tmp_path, repository, {"src/a.py": "two", recipe: "three"}, *files)
     assert receipt.ok is receipt.checked is declared
     assert f"`{recipe}`" in receipt.detail
 
 
-@pytest.mark.parametrize(("do", "earlier"), [("Check whether it works", False), ("Mend it", True)])
+@pytest.mark.parametrize(
+    ("do", "earlier"),
+    [
+        ("Check whether it works", False),
+        ("Mend it", True),
+        ("Check whether it works, and fix it", True),
+        ("Find the fault and mend it", True),
+    ],
+)
 async def test_a_command_alone_proves_only_a_task_that_looks(
     tmp_path: Path, repository: Path, do: str, *, earlier: bool
 ) -> None:

@@ -134,7 +134,7 @@ async def _no_look() -> Mapping[str, model.Json]:
 class Rival(NamedTuple):
     """A task of another run that declares files in the same workspace, and was at work while this one was.
 
-    `ended_at` is when its work was accepted, in seconds since the epoch; None while it is still out.
+    `ended_at` is when its attempt ended, however, in seconds since the epoch; None while it is still out.
     """
 
     name: str

@@ -22,6 +22,9 @@ introduce migrate modify optimise optimize patch port refactor remove rename rep
 upgrade wire write
 """
 _WRITING = frozenset(_WRITING_VERBS.split())
+_MENDING = frozenset(
+    {"adapt", "adjust", "amend", "apply", "correct", "edit", "improve", "make", "mend", "move", "repair", "set"}
+)
 _THINKING_VERBS = """
 analyse analyze assess audit benchmark check compare debug describe design diagnose evaluate explain explore
 find inspect investigate list measure monitor plan profile report research review run study summarise
@@ -186,6 +189,12 @@ def only_looks(task: model.Task) -> bool:
     """Returns whether the first telling verb of the goal is one of finding out, such as `investigate`."""
     words = _WORD.findall(task.goal[:_GOAL_HEAD].lower())
     return next((word in _THINKING for word in words if word in _WRITING or word in _THINKING), False)
+
+
+def names_no_change(task: model.Task) -> bool:
+    """Returns whether a task declares no files, and its goal only finds out: no verb of it means a change."""
+    words = {*_WORD.findall(task.goal.lower())}
+    return not task.files and only_looks(task) and words.isdisjoint(_WRITING | _MENDING)
 
 
 def says_to_write(task: model.Task) -> bool:

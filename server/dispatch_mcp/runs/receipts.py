@@ -165,17 +165,23 @@ def from_diff(criterion: Criterion, files: FileChanges) -> Receipt:
     return unproven(criterion, f"{detail}, which proves nothing: {excuse}") if excuse else refuted(criterion, detail)
 
 
-def from_command(criterion: Criterion, detail: str, files: FileChanges, *, has_failed: bool) -> Receipt:
+def from_command(
+    criterion: Criterion, detail: str, files: FileChanges, entries: Collection[str], *, has_failed: bool
+) -> Receipt:
     """Returns the receipt of a command that ended well after an agent's work.
 
+    `entries` are the task's files, normalised: what decides the command counts as declared only by its own name.
     `has_failed` says that an earlier attempt was refused for it; else it may have ended well before the work too.
     """
-    foreign, own = (_deciding(paths or (), criterion.argv) for paths in (files.undeclared, files.changed))
+    deciding = _deciding((*files.changed, *(files.undeclared or ())), criterion.argv)
+    foreign = tuple(path for path in deciding if path not in entries)
+    own = tuple(path for path in deciding if path in entries)
     why = ""
     if files.weaker_tests:
         why = f"there are fewer checks in {problems.in_backticks(files.weaker_tests)} than before the work"
     elif foreign:
-        why = f"{problems.in_backticks(foreign)}, which can decide what it checks, was changed and is not declared"
+        names = problems.in_backticks(foreign)
+        why = f"{names}, which can decide what it checks, was changed and is not named in `files`"
     if why:
         suspects = (*files.weaker_tests, *foreign)[:MAX_CLAIMS]
         evidence = unproven(criterion, f"{detail}, which proves nothing: {why}")
@@ -185,9 +191,10 @@ def from_command(criterion: Criterion, detail: str, files: FileChanges, *, has_f
 
 
 def _deciding(paths: Sequence[str], argv: Sequence[str]) -> tuple[str, ...]:
-    """Returns which changed files decide what a command checks: recipes, and what it starts itself."""
+    """Returns which changed files decide what a command checks: recipes, and the files and modules that it starts."""
     own = {path_globs.normalise(word.partition("::")[0]) for word in argv} - {""}
-    return tuple(path for path in paths if languages.is_recipe(path) or path in own)
+    starts = {f"{word}{end}" for word in own for end in ("", ".py", "/__init__.py", "/__main__.py")}
+    return tuple(path for path in paths if languages.is_recipe(path) or path in starts)
 
 
 def from_claim(

@@ -167,7 +167,7 @@ FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
 WHERE run.workspace = (SELECT workspace FROM run WHERE id = ?1) AND run.id <> ?1 AND run.dry_run = 0
   AND (run.finished_at IS NULL OR run.finished_at >= ?2) AND task.worker NOT IN ('human', 'scripted') AND (
     (attempt.state = 'running' AND coalesce(attempt.lease_until, ?3) >= ?3)
-    OR (attempt.state = 'succeeded' AND attempt.ended_at >= ?2))
+    OR attempt.ended_at >= ?2)
 ORDER BY attempt.ended_at IS NULL, run.no, task.no LIMIT 200
 """
 _BEGAN = """

@@ -13,7 +13,7 @@ import anyio
 
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, Receipt, WorkerKind, ports, work_order
-from dispatch_mcp.planning import acceptance, review_rules
+from dispatch_mcp.planning import acceptance, plan_advice
 from dispatch_mcp.planning.acceptance import Criterion
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.review import rounds
@@ -163,10 +163,10 @@ class ReceiptVerifier:
             return receipts.unproven(criterion, f"not checked: {outcome.error}")
         if not exit_receipt.ok:
             return receipts.refuted(criterion, exit_receipt.detail + _tail(outcome.output))
-        if not review_rules.writes(work.task):
+        if work.task.command or plan_advice.names_no_change(work.task):
             return receipts.proven(criterion, exit_receipt.detail)
         has_failed = f"`{criterion.text}`" in work.last_error
-        return receipts.from_command(criterion, exit_receipt.detail, changes, has_failed=has_failed)
+        return receipts.from_command(criterion, exit_receipt.detail, changes, _entries(work), has_failed=has_failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ class _NoBlobs:
 def _rivals(root: Path, paths: Sequence[str], rivals: Sequence[ports.Rival]) -> dict[str, str]:
     """Returns who else may have changed files of a task: who is at work on them, or was and has left them as they are.
 
-    What was changed after the other's work was accepted is not its change.
+    What was changed after the other's attempt had ended is not its change.
     """
     reasons: dict[str, str] = {}
     for path in paths:
