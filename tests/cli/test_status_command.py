@@ -84,11 +84,15 @@ def test_a_simulated_run_is_labelled(capsys: pytest.CaptureFixture[str]) -> None
         ),
         (answers.Trace(held="limits.dollars is 2"), ["held: limits.dollars is 2"]),
         (
-            answers.Trace(context={"sent": 250.0, "gathered": 1_000.0, "saved": 0.75}),
-            ["context: 250 tokens chosen out of 1,000 gathered, 75% saved"],
+            answers.Trace(context={"sent": 250.0, "named_files": 1_000.0, "saved": 0.75}),
+            ["context: 250 tokens given; the files that tasks name have 1,000 whole: 75% saved"],
+        ),
+        (
+            answers.Trace(context={"sent": 1_500.0, "named_files": 1_000.0, "saved": -0.5}),
+            ["context: 1,500 tokens given; the files that tasks name have 1,000 whole: 50% more"],
         ),
     ],
-    ids=["nothing", "silent", "tokens", "dollars", "limits", "held", "context"],
+    ids=["nothing", "silent", "tokens", "dollars", "limits", "held", "context", "more context"],
 )
 def test_money_is_said_only_where_something_is_known(trace_of_run: answers.Trace, lines: list[str]) -> None:
     assert status.money(trace_of_run) == lines

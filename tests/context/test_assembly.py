@@ -249,10 +249,9 @@ def test_keys_that_stand_for_nothing_and_tasks_are_passed_on() -> None:
     assert pack.tasks == ("design",)
 
 
-def test_the_pool_counts_what_was_found_whether_it_fits_or_not() -> None:
-    parts = [part(CART, 1, 300), part(MONEY, 1, 300, score=0.0)]
-    small, large = (assembly.assemble(request(budget, parts=parts)).pool for budget in (200, 9_000))
-    assert small == large > 1_000
+def test_what_the_named_files_have_whole_is_the_same_whatever_fits() -> None:
+    asked = [dataclasses.replace(request(budget, parts=[part(CART, 1, 300)]), whole=1_234) for budget in (200, 9_000)]
+    assert [assembly.assemble(one).whole for one in asked] == [1_234, 1_234]
 
 
 @pytest.mark.parametrize("room", [0, 30, 59, 80, 200, 10_000])

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dispatch_mcp.context import file_index, git_log, pack_builder, packs, requirement_sources, search_scope
+from dispatch_mcp.context import (
+    file_index,
+    git_log,
+    pack_builder,
+    packs,
+    requirement_sources,
+    search_scope,
+    token_budget,
+)
 from dispatch_mcp.process import safe_paths
 
 pytestmark = pytest.mark.anyio
@@ -177,6 +185,16 @@ def test_an_excluded_part_of_the_project_is_listed_by_path_only(
     assert not [path for path in paths if facet in search_scope.of(path)]
     likely = {"server/api/orders.py", "web/components/Orders.tsx", "db/migrations/001_orders.sql"}
     assert {path for path in likely if facet in search_scope.of(path)} <= set(pack.withheld)
+
+
+def test_a_saving_compares_with_the_named_files_whole_and_with_nothing_when_none_is_named(
+    project: Path, gatherer: pack_builder.Gatherer
+) -> None:
+    assert gatherer.pack(project, "Round the total of a cart").whole == 0
+    path = next(file for file in sorted(project.rglob("*.py")) if file.stat().st_size)
+    name = path.relative_to(project).as_posix()
+    pack = gatherer.pack(project, "Round the total of a cart", [f"file:{name}"])
+    assert pack.whole == token_budget.cost(name, path.read_text("utf-8"))
 
 
 def test_an_explicit_path_wins_over_what_is_excluded(project: Path, gatherer: pack_builder.Gatherer) -> None:

@@ -102,7 +102,7 @@ def test_as_json_a_pack_has_everything_but_the_texts() -> None:
         "withheld": ["e.py"],
         "unresolved": [{"key": "symbol:X", "nearest": "symbol:Y", "why": "why"}],
         "tasks": ["design"],
-        "gathered": 4_321,
+        "named_files": 4_321,
     }
 
 

@@ -128,11 +128,13 @@ async def test_the_latest_word_of_any_attempt_reaches_the_next_one(tmp_path: Pat
         assert (await store.last_beat("run", "a"))["session_id"] == "two"
 
 
-async def test_context_is_added_up_over_everything_that_a_principal_ran(tmp_path: Path) -> None:
-    async with store_setup.running(tmp_path, store_setup.fan("a", "b")) as (store, owner):
+async def test_context_is_added_up_over_everything_that_named_files_and_that_a_principal_ran(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.fan("a", "b", "c", "d")) as (store, owner):
         await store.advance("run", store_setup.step(owner))
-        await store.beat("run", "a", 1, {"context": {"tokens": 900, "gathered": 4_000}})
-        await store.beat("run", "b", 1, {"context": {"tokens": 100, "gathered": 100}, "session_id": "x"})
+        await store.beat("run", "a", 1, {"context": {"tokens": 900, "named_files": 4_000}})
+        await store.beat("run", "b", 1, {"context": {"tokens": 100, "named_files": 100}, "session_id": "x"})
+        await store.beat("run", "c", 1, {"context": {"tokens": 700, "named_files": 0}})
+        await store.beat("run", "d", 1, {"context": {"tokens": 700, "gathered": 9_000}})
         assert await store.context_tokens(records.LOCAL) == (1_000, 4_100)
         assert await store.context_tokens("bob") == (0, 0)
 

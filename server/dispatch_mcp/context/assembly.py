@@ -61,7 +61,10 @@ class _Draft:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Everything a pack is made of; `read` returns a part's lines, `allows` says whether a path may be shown."""
+    """Everything a pack is made of; `read` returns a part's lines, `allows` says whether a path may be shown.
+
+    `whole` are the tokens of the files that the task names, each whole.
+    """
 
     budget: int
     offers: Sequence[Offer]
@@ -72,6 +75,7 @@ class Request:
     tasks: Sequence[str] = ()
     withheld: Sequence[str] = ()
     see_also: Sequence[str] = ()
+    whole: int = 0
 
 
 def assemble(request: Request) -> packs.Pack:
@@ -222,7 +226,7 @@ def _pack(
         unresolved=tuple(request.unresolved),
         ranked=tuple(files),
         tasks=tuple(request.tasks),
-        pool=sum(token_count.estimate(part.size) for part, _ in request.ranks.parts if part.score > 0),
+        whole=request.whole,
         names=names,
     )
 

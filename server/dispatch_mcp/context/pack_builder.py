@@ -274,6 +274,7 @@ def _plain(workspace: Path, request: _Request) -> packs.Pack:
                 allows=request.scope.allows,
                 unresolved=resolution.unresolved,
                 tasks=resolution.tasks,
+                whole=resolution.whole,
             )
         )
 
@@ -338,6 +339,7 @@ class _Workspace:
                 allows=scope.allows,
                 unresolved=resolution.unresolved,
                 tasks=resolution.tasks,
+                whole=resolution.whole,
                 withheld=withheld[:_WITHHELD],
                 see_also=self._search.beside(evidence, ranks.order),
             )

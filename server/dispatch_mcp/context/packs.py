@@ -61,8 +61,8 @@ class Pack:
 
     `chosen` are the items in the order in which they were chosen; `also` further paths, the likeliest first, with the
     name of their best part; `withheld` paths that the agent does not receive; `ranked` the likeliest source files;
-    `tasks` ids whose handoffs were asked for; `pool` about the tokens of everything that was found. `surplus` is how
-    much more was left out than `left_out` lists.
+    `tasks` ids whose handoffs were asked for; `whole` the tokens of the files that the task names, each whole, 0
+    when it names none. `surplus` is how much more was left out than `left_out` lists.
     """
 
     budget: int
@@ -73,7 +73,7 @@ class Pack:
     unresolved: tuple[Unresolved, ...] = ()
     ranked: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
-    pool: int = 0
+    whole: int = 0
     surplus: int = 0
     names: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -126,7 +126,7 @@ class Pack:
             "withheld": list(self.withheld),
             "unresolved": [{"key": entry.key, "nearest": entry.nearest, "why": entry.why} for entry in self.unresolved],
             "tasks": list(self.tasks),
-            "gathered": self.pool,
+            "named_files": self.whole,
         }
 
     def tail(self) -> list[str]:

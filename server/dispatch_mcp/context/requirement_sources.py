@@ -69,12 +69,16 @@ NO_SOURCES: Final = Sources()
 
 @dataclass(slots=True)
 class Resolved:
-    """What keys stand for; `tasks` are ids whose handoffs the caller has to add."""
+    """What keys stand for; `tasks` are ids whose handoffs the caller has to add.
+
+    `whole` are the tokens of the files that were named by their paths, each whole.
+    """
 
     offers: list[assembly.Offer] = field(default_factory=list[assembly.Offer])
     unresolved: list[packs.Unresolved] = field(default_factory=list[packs.Unresolved])
     tasks: list[str] = field(default_factory=list[str])
     explicit_paths: set[str] = field(default_factory=set[str])
+    whole: int = 0
 
     def miss(self, entry: packs.Unresolved) -> None:
         """Notes a key that stands for nothing, once."""
@@ -169,6 +173,7 @@ class Resolver:
         offers = file_shares.offers(list(self._files.values()), room, self._interest, parts)
         for at, offer in zip(self._places.values(), offers, strict=True):
             result.offers[at] = offer
+        result.whole = sum(token_budget.cost(path, self._search.text(path)) for path in sorted(result.explicit_paths))
         return result
 
     def _file(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:

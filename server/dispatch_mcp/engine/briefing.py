@@ -175,7 +175,7 @@ class Briefing:
         )
         facts = {
             "tokens": pack.tokens,
-            "gathered": max(pack.pool, pack.tokens),
+            "named_files": pack.whole,
             "items": len(pack.chosen),
             "left_out": len(pack.left_out),
             "withheld": list(pack.withheld),

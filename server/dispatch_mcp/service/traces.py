@@ -213,16 +213,20 @@ def _doubts(attempts: Sequence[records.AttemptRecord]) -> tuple[str, ...]:
 
 
 def _context(attempts: Sequence[records.AttemptRecord]) -> dict[str, float]:
-    """Returns the tokens of context that attempts were given, those that were found for them, and the share saved."""
+    """Returns what `saving` returns for the attempts whose tasks named files."""
     packs: list[dict[str, float]] = [attempt.beat["context"] for attempt in attempts if "context" in attempt.beat]
-    return saving(sum(int(pack["tokens"]) for pack in packs), sum(int(pack["gathered"]) for pack in packs))
+    comparable = [pack for pack in packs if pack.get("named_files")]
+    return saving(sum(int(pack["tokens"]) for pack in comparable), sum(int(pack["named_files"]) for pack in comparable))
 
 
-def saving(tokens: int, pool: int) -> dict[str, float]:
-    """Returns what filtering saved against sending everything that was gathered, nothing if nothing was gathered."""
-    if not pool:
+def saving(tokens: int, whole: int) -> dict[str, float]:
+    """Returns what packs saved against sending the files that their tasks name, whole; nothing if they name none.
+
+    The share saved is below 0 where a pack brings more than those files.
+    """
+    if not whole:
         return {}
-    return {"sent": tokens, "gathered": pool, "saved": round(1 - tokens / pool, 3)}
+    return {"sent": tokens, "named_files": whole, "saved": round(1 - tokens / whole, 3)}
 
 
 async def held(store: sqlite_store.Store, view: run_view.RunView) -> str:

@@ -407,16 +407,16 @@ async def spend(reader: Reader, run_id: str) -> model.Usage:
 
 _CONTEXT = """
 SELECT CAST(total(json_extract(beat, '$.context.tokens')) AS INTEGER),
-  CAST(total(json_extract(beat, '$.context.gathered')) AS INTEGER)
+  CAST(total(json_extract(beat, '$.context.named_files')) AS INTEGER)
 FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
-WHERE principal = ? AND beat LIKE '%"context"%'
+WHERE principal = ? AND beat LIKE '%"context"%' AND json_extract(beat, '$.context.named_files') > 0
 """
 
 
 async def context_tokens(reader: Reader, principal: str) -> tuple[int, int]:
-    """Returns the tokens of all packs of a principal, and of what they were chosen from."""
-    ((tokens_sent, available),) = await reader.rows(_CONTEXT, (codec.clean(principal),))
-    return _number(tokens_sent), _number(available)
+    """Returns the tokens of a principal's packs whose tasks named files, and of those files, each whole."""
+    ((tokens_sent, whole),) = await reader.rows(_CONTEXT, (codec.clean(principal),))
+    return _number(tokens_sent), _number(whole)
 
 
 async def last_data(reader: Reader, run_id: str, kind: str) -> dict[str, model.Json]:

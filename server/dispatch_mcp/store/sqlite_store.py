@@ -304,7 +304,7 @@ class Store:
         return await queries.last_data(self._reader, run_id, "limit_reached")
 
     async def context_tokens(self, principal: str) -> tuple[int, int]:
-        """Returns the tokens of context that all attempts of a principal were given, and those found for them."""
+        """Returns the tokens of a principal's packs whose tasks named files, and of those files, each whole."""
         return await queries.context_tokens(self._reader, principal)
 
     async def samples(self, principal: str) -> list[forecast.Sample]:

@@ -114,9 +114,16 @@ def _text(words: Sequence[str]) -> str:
 
 def _show(pack: packs.Pack) -> None:
     console.say(pack.text)
-    share = 1 - pack.tokens / pack.pool if pack.pool > pack.tokens else 0.0
-    saving = f"; all that was found has about {pack.pool:,}, so {share:.0%} is saved" if share else ""
-    console.note(f"{pack.tokens:,} of {pack.budget:,} tokens{saving}")
+    console.note(f"{pack.tokens:,} of {pack.budget:,} tokens{_saving(pack)}")
+
+
+def _saving(pack: packs.Pack) -> str:
+    """Returns how the pack compares with the files that the task names, whole; empty where it names none."""
+    if not pack.whole:
+        return ""
+    share = 1 - pack.tokens / pack.whole
+    comparison = f"{share:.0%} saved" if share >= 0 else f"{-share:.0%} more"
+    return f"; the files that the task names have {pack.whole:,} whole: {comparison}"
 
 
 def _answer(session: Session, case: dict[str, model.Json]) -> dict[str, model.Json]:

@@ -118,10 +118,12 @@ def money(trace: answers.Trace) -> list[str]:
 
 
 def saved(context: dict[str, float]) -> str:
-    """Returns what choosing context saved."""
+    """Returns what choosing context saved against the whole files that tasks name."""
+    share = context["saved"]
+    comparison = f"{share:.0%} saved" if share >= 0 else f"{-share:.0%} more"
     return (
-        f"context: {context['sent']:,.0f} tokens chosen out of {context['gathered']:,.0f} gathered, "
-        f"{context['saved']:.0%} saved"
+        f"context: {context['sent']:,.0f} tokens given; the files that tasks name have "
+        f"{context['named_files']:,.0f} whole: {comparison}"
     )
 
 
