@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+import json
 import re
+import shlex
 import subprocess
 import sys
+import textwrap
+import tomllib
 from pathlib import Path
 
+import command_runs
+import memory_client
 import pytest
 
+from dispatch_mcp import configuration
 from dispatch_mcp.cli import arguments as cli
 from dispatch_mcp.mcp_server import tool_arguments
+from dispatch_mcp.planning import plan_documents
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
@@ -35,6 +43,81 @@ def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=names)
 def test_every_command_that_a_page_types_exists(page: Path) -> None:
     assert set(TYPED.findall(page.read_text(encoding="utf-8"))) <= set(cli.COMMANDS)
+
+
+BLOCK = re.compile(r"^ *```([a-z]*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    """Returns the code blocks of a page in some languages."""
+    matches = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [textwrap.dedent(body) for language, body in matches if language in languages]
+
+
+def typed_lines(page: Path) -> list[str]:
+    """Returns what a page types at a shell, a command a line, without the comments behind it."""
+    scripts = [body.replace("\\\n", " ") for body in blocks(page, "sh")]
+    scripts += [
+        "\n".join(line[2:] for line in body.splitlines() if line.startswith("$ "))
+        for body in blocks(page, "console", "")
+    ]
+    return [line for body in scripts for line in body.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_every_line_that_a_page_types_is_one_that_the_program_takes(page: Path) -> None:
+    for line in typed_lines(page):
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["dispatch-mcp"]:
+            assert cli.parser().parse_args(words[1:]).command == words[1], line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_every_target_that_a_page_makes_is_in_the_makefile(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    typed = {
+        word for line in typed_lines(page) for word in re.findall(r"\bmake ([a-z][a-z-]*)", line.partition("#")[0])
+    }
+    assert typed <= targets | {f"bench-{path.stem}" for path in (REPOSITORY / "benchmarks").glob("*.py")}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_every_document_of_tasks_that_a_page_shows_is_a_plan_and_every_setting_can_be_set(
+    page: Path, tmp_path: Path
+) -> None:
+    for body in blocks(page, "json"):
+        if '"tasks"' in body and "…" not in body and "..." not in body:
+            tasks = json.loads(body).get("tasks")
+            assert not isinstance(tasks, list) or not plan_documents.read_tasks(tasks).problems, body
+    for body in blocks(page, "toml"):
+        if set(tomllib.loads(body)) <= set(configuration.Settings.model_fields):
+            (tmp_path / configuration.FILE_NAME).write_text(body, encoding="utf-8")
+            configuration.load({}, flags={"home": tmp_path}, cwd=tmp_path)
+
+
+def test_the_quickstart_works_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = REPOSITORY / "docs" / "quickstart.md"
+    repo = memory_client.repository(tmp_path / "shop")
+    monkeypatch.chdir(repo)
+    [document] = [body for body in blocks(page, "json") if '"tasks"' in body][:1]
+    (repo / "look.json").write_text(document, encoding="utf-8")
+    shell = command_runs.shell(monkeypatch, capsys)
+    lines = [shlex.split(line) for line in typed_lines(page)]
+    typed = [words[1:] for words in lines if words[0] == "dispatch-mcp"]
+    assert [words[0] for words in typed[:5]] == ["route", "plan", "run", "trace", "status"]
+    for words in typed[:5]:
+        answer = shell(*words)
+        assert answer.code == 0, (words, answer.out, answer.err)
+
+
+def test_the_readme_shows_a_recording_that_is_there_and_fits_in_a_terminal() -> None:
+    text = (REPOSITORY / "docs" / "demo.txt").read_text(encoding="utf-8")
+    assert "](docs/demo.svg)" in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert (REPOSITORY / "docs" / "demo.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert max(map(len, text.splitlines())) <= 80
+    assert "a script stands in for the models" in text
 
 
 def test_the_readme_names_every_tool() -> None:

@@ -1,22 +1,56 @@
+"""The demo in the folder of somebody who has just arrived, and over a copy of a repository."""
+
 from __future__ import annotations
 
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import command_runs
 import memory_client
+import pytest
 
 
-def test_the_demo_keeps_what_was_finished_before_the_kill(tmp_path: Path) -> None:
-    repo = memory_client.repository(tmp_path / "shop")
-    before = subprocess.run(["git", "status", "--porcelain"], cwd=repo, capture_output=True, text=True, check=True)
-    with command_runs.own_process("demo", "--quick", "--json", "--repo", str(repo), cwd=tmp_path) as demo:
-        out, err = demo.communicate(timeout=100)
+def play(folder: Path, *words: str) -> tuple[dict[str, Any], str]:
+    """Plays the demo in a folder; returns what held and what was said."""
+    with command_runs.own_process("demo", "--json", *words, cwd=folder) as demo:
+        out, err = demo.communicate()
     assert demo.returncode == 0, err
-    facts = json.loads(out)
-    assert facts["state"] == "succeeded"
-    assert facts["kept"]
-    assert set(facts["kept"]).isdisjoint(facts["begun_again"])
-    after = subprocess.run(["git", "status", "--porcelain"], cwd=repo, capture_output=True, text=True, check=True)
-    assert (before.stdout, after.stdout) == ("", "")
+    return json.loads(out), err
+
+
+@pytest.mark.timeout(300)
+def test_in_an_empty_folder_everything_that_the_demo_tells_really_happens(tmp_path: Path) -> None:
+    facts, said = play(tmp_path)
+    assert facts["refuted"] == ["codes"]
+    assert facts["clashed"] in (["menu"], ["redeem"])
+    assert facts["kept"] == ["codes", "menu", "redeem", "values"]
+    assert (facts["state"], facts["council"], facts["applied"]) == ("succeeded", "PASS", True)
+    assert facts["files"] == ["shop/cart.py", "shop/codes.py", "shop/routes.py", "shop/values.py"]
+    assert "again: kill -9 had cut it off" in said
+    assert "played the edits and the reviews: a script stands in for the models" in said
+    assert [line for line in said.splitlines() if line.startswith(("1  ", "2  ", "3  ", "4  ", "5  "))][:5]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.timeout(300)
+def test_over_a_repository_it_works_in_a_copy(tmp_path: Path) -> None:
+    repo = memory_client.repository(tmp_path / "shop")
+    facts, said = play(tmp_path, "--repo", str(repo))
+    assert facts["files"][0] == "demo_shop/shop/cart.py"
+    assert "a copy of shop" in said
+    status = subprocess.run(
+        ["git", "status", "--porcelain", "--ignored"], cwd=repo, capture_output=True, text=True, check=True
+    )
+    refs = subprocess.run(
+        ["git", "for-each-ref", "refs/dispatch"], cwd=repo, capture_output=True, text=True, check=True
+    )
+    assert (status.stdout, refs.stdout) == ("", "")
+
+
+def test_a_folder_that_is_no_repository_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    with command_runs.own_process("demo", "--repo", str(tmp_path)) as demo:
+        _, err = demo.communicate()
+    assert demo.returncode == 2
+    assert "Leave --repo out" in err

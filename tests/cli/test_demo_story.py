@@ -1,75 +1,157 @@
-"""What the demo plays: a plan that holds, and answers made from what was found."""
+"""What the demo plays: a plan that holds, edits that fit, and a screen that fits in 80 columns."""
 
 from __future__ import annotations
 
 import fnmatch
+import io
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
+import rich.cells
+import rich.console
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dispatch_mcp.cli.demo import demo_server, story
+from dispatch_mcp.cli.commands import demo
+from dispatch_mcp.cli.demo import demo_project, lanes, story
 from dispatch_mcp.planning import plan_checks, plan_documents
 
-OUTPUTS = {
-    "history": "abc one\ndef two\n",
-    "authors": "  9 Ann Lee\n  2 Bob\n",
-    "size": "10 lines .py\n5 KiB in 2 files, seal 0123\n",
-    "tests": "a.py:3\nb.py:1\n",
-    "todos": "",
-}
+HERE = story.Story(Path("/agents"))
+BELOW = story.Story(Path("/agents"), "demo_shop")
 
 
-def test_the_demos_plan_has_no_problems_and_commands_come_before_judgements() -> None:
-    reading = plan_documents.read_tasks(story.tasks())
+@pytest.mark.parametrize("told", [HERE, BELOW])
+def test_the_demos_plan_has_no_problems_and_its_edits_begin_side_by_side(told: story.Story) -> None:
+    reading = plan_documents.read_tasks(told.tasks())
     assert not reading.problems
-    assert not plan_checks.check(reading.tasks, agents=None, models=())
     prepared = plan_checks.prepare(reading.tasks, max_parallel=4)
-    assert set(prepared.waves[0]) == set(story.COMMANDS)
-    assert prepared.waves[-1] == ("summary",)
+    assert set(prepared.waves[0]) == {"codes", "values", "menu", "redeem"}
+    assert prepared.waves[-1] == ("check",)
 
 
-def test_every_command_that_is_not_gits_is_on_the_demos_own_allow_list() -> None:
-    allowed = story.allowed()
-    programs = [list(argv) for _, argv in story.COMMANDS.values() if argv[0] != "git"]
-    assert len(allowed) == len(programs)
-    for argv in programs:
-        assert any(all(map(fnmatch.fnmatchcase, argv, entry)) for entry in allowed)
+@pytest.mark.parametrize("told", [HERE, BELOW])
+def test_whatever_the_demo_starts_is_on_its_own_allow_list(told: story.Story) -> None:
+    commands = [task["command"] for task in told.tasks()]
+    proofs = [line.removeprefix("command: ").split() for task in told.tasks() for line in task.get("acceptance", [])]
+    for argv in [*commands, *proofs]:
+        assert any(all(map(fnmatch.fnmatchcase, argv, entry)) for entry in told.allowed()), argv
 
 
-def test_every_judgement_has_an_agent_of_its_own() -> None:
-    assert story.AGENTS.keys() == story.HOST_TASKS.keys()
+def edited(root: Path, name: str, number: int) -> None:
+    edit = demo_project.EDITS[name][number]
+    text = (root / edit.path).read_text() if (root / edit.path).exists() else ""
+    assert edit.old in text
+    (root / edit.path).write_text(text.replace(edit.old, edit.new, 1) if edit.old else edit.new)
+
+
+def passes(root: Path, pattern: str) -> bool:
+    command = [sys.executable, "-m", "unittest", "discover", "-q", "-p", pattern]
+    return subprocess.run(command, cwd=root, capture_output=True, check=False).returncode == 0
+
+
+def test_the_first_try_of_the_codes_is_wrong_and_the_second_right(tmp_path: Path) -> None:
+    root = tmp_path / "shop"
+    story.Story(tmp_path / "agents").write(root)
+    edited(root, "codes", 0)
+    assert not passes(root, "test_codes.py")
+    edited(root, "codes", 1)
+    assert passes(root, "test_codes.py")
+    for name in ("values", "cart", "menu", "redeem"):
+        edited(root, name, 0)
+    assert passes(root, "test_*.py")
+
+
+def test_only_the_first_answer_of_the_first_reviewer_objects_and_its_quote_is_made_up() -> None:
+    written = "".join(edit.new for edits in demo_project.EDITS.values() for edit in edits)
+    assert story.INVENTED not in written
+    verdicts = {
+        (seat, attempt): '"verdict": "FAIL"' in HERE.review(seat, attempt) for seat in (-1, 0, 1) for attempt in (1, 2)
+    }
+    assert [place for place, objects in verdicts.items() if objects] == [(0, 1)]
+
+
+STATES = st.sampled_from(["blocked", "ready", "running", "succeeded", "failed", "PASS", "INCONCLUSIVE"])
+
+
+@given(
+    states=st.lists(STATES, min_size=1, max_size=7),
+    notes=st.lists(st.text(max_size=90), min_size=7, max_size=7),
+    sentences=st.lists(st.lists(st.text('abcde"`.', min_size=1, max_size=30)).map(" ".join), max_size=5),
+)
+def test_every_picture_fits_in_eighty_columns(states: list[str], notes: list[str], sentences: list[str]) -> None:
+    rows = {f"task-{place}": lanes.Lane(f"task-{place}"[:8], 1.0) for place, _ in enumerate(states)}
+    for lane, state, note in zip(rows.values(), states, notes, strict=False):
+        lane.move(state, time.monotonic())
+        lane.note = note
+    screen = lanes.Screen("A title " * 15, "real", "played", rows, sentences)
+    console = rich.console.Console(width=200, record=True, file=io.StringIO())
+    console.print(screen)
+    assert [
+        line for line in console.export_text().splitlines() if rich.cells.cell_len(line.rstrip()) > lanes.WIDTH
+    ] == []
 
 
 @pytest.mark.parametrize(
-    ("task_id", "work"),
-    [
-        ("assess", "5 KiB in 2 files, seal 0123; 2 recent commits read; most commits by Ann Lee."),
-        ("quality", "2 files define tests, 0 hold a TODO or FIXME."),
-    ],
+    ("state", "seconds", "share"),
+    [("blocked", 9, 0.0), ("running", 0, 0.0), ("running", 1, 0.5), ("running", 50, 0.95), ("succeeded", 0, 1.0)],
 )
-def test_a_judgement_says_what_the_commands_really_found(task_id: str, work: str) -> None:
-    answer = story.answer(task_id, OUTPUTS)
-    assert answer["completed_work"] == work
-    assert answer["decisions_made"] == ["Judged from 5 results, nothing else read"]
+def test_a_lane_fills_while_its_task_is_at_work_and_is_full_only_at_its_end(
+    state: str, seconds: float, share: float
+) -> None:
+    lane = lanes.Lane("x", usual_s=2.0)
+    lane.move(state, 100.0)
+    assert lane.share(100.0 + seconds) == share
 
 
-def test_the_summary_joins_both_judgements() -> None:
-    assert story.answer("summary", {"assess": "Fine.", "quality": "Good."})["completed_work"] == "Fine. Good."
+def test_a_long_change_is_cut_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    demo.show_change("diff --git a/x b/x\nindex 1..2\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n" + "+line\n" * 60)
+    out = capsys.readouterr().out.splitlines()
+    assert out[:2] == ["x", "+line"]
+    assert out[-1] == "and 21 lines more"
 
 
-def test_results_that_are_missing_count_as_nothing() -> None:
-    assert story.answer("assess", {})["completed_work"] == "; 0 recent commits read; most commits by nobody."
-    assert (story.first({}, "x"), story.count({}, "x")) == ("", 0)
+def screen(*names: str) -> lanes.Screen:
+    return lanes.Screen("A shop", "server", "edits", {name: lanes.Lane(name, 1.0) for name in names})
 
 
-@pytest.mark.parametrize(
-    ("trace", "text"),
-    [
-        ({"results": [{"output": {"stdout": "hello"}, "capsule": "short"}]}, "hello"),
-        ({"results": [{"output": "not an object", "capsule": "short"}]}, "short"),
-        ({"results": [{"capsule": "short"}]}, "short"),
-        ({"results": []}, ""),
-        ({}, ""),
-    ],
-)
-def test_the_text_of_a_result_is_what_the_command_printed(trace: dict[str, object], text: str) -> None:
-    assert demo_server.outputs_of(trace) == text
+def shown(picture: lanes.Screen) -> str:
+    console = rich.console.Console(width=lanes.WIDTH, record=True, file=io.StringIO())
+    console.print(picture)
+    return console.export_text()
+
+
+def test_a_screen_takes_the_states_of_its_lanes_from_a_trace_and_no_others() -> None:
+    picture = screen("codes", "cart")
+    picture.take({"tasks": [{"id": "codes", "state": "succeeded"}, {"id": "else", "state": "failed"}]})
+    assert {name: lane.state for name, lane in picture.lanes.items()} == {"codes": "succeeded", "cart": "blocked"}
+    assert "else" not in shown(picture)
+
+
+def test_a_screen_says_what_is_played_and_what_it_has_cost() -> None:
+    text = shown(screen("codes"))
+    assert "played edits" in text
+    assert "$0.00, no model was asked" in text
+    assert "waits" in text
+
+
+def test_a_clock_stands_still_when_the_show_is_over() -> None:
+    picture = screen("codes")
+    picture.began, picture.end_at = 100.0, 112.0
+    assert " 12 s " in shown(picture)
+
+
+@pytest.mark.parametrize(("below", "path"), [(".", "shop/cart.py"), ("demo_shop", "demo_shop/shop/cart.py")])
+def test_the_shop_lies_in_a_folder_of_its_own_in_somebody_elses_project(below: str, path: str, tmp_path: Path) -> None:
+    told = story.Story(tmp_path / "agents", below)
+    told.write(tmp_path / "copy")
+    assert (tmp_path / "copy" / path).exists()
+    assert told.path("shop/cart.py") == path
+    assert [task["files"] for task in told.tasks() if task["id"] == "cart"] == [[path]]
+
+
+def test_the_last_words_name_the_program_that_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/dispatch-mcp", "demo"])
+    assert "`dispatch-mcp install claude-code`" in demo.where_next()

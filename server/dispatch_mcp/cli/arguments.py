@@ -262,11 +262,8 @@ COMMANDS: Mapping[str, Command] = {
         "installation.completion",
     ),
     "demo": Command(
-        "show the whole thing on a real repository in under half a minute",
-        (
-            flag("--repo", help="a git repository to look at (default: this checkout, else a fresh one)"),
-            flag("--quick", action="store_true", help="no pauses for reading"),
-        ),
+        "show it at work on a small project that it brings along, in under half a minute; no key, no network",
+        (flag("--repo", help="a git repository: it works in a copy of it, and writes nothing there"),),
     ),
 }
 
@@ -302,7 +299,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "waive": ('waive latest 9a7af7b8 --reason "covered elsewhere"',),
     "apply": ("apply latest", "apply latest --expect 4f2a91c0b3de"),
     "worktrees": ("worktrees", "worktrees prune"),
-    "demo": ("demo", "demo --quick"),
+    "demo": ("demo", "demo --repo ."),
     "serve": ("serve", "serve --http", "serve --http 0.0.0.0:8765 --allow-host dispatch.example.com"),
     "token": ("token add laptop", "token", "token remove laptop"),
 }

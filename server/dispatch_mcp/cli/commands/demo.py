@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -10,62 +11,87 @@ from pathlib import Path
 import anyio
 
 from dispatch_mcp import configuration, errors, model
-from dispatch_mcp.agents import bundled_files
 from dispatch_mcp.cli import console
 from dispatch_mcp.cli.demo import show
 
-REGISTER = """\
-Register it:
-  Claude Code     claude mcp add dispatch -- uvx dispatch-mcp
-                  (from this checkout: claude mcp add dispatch -- {program} serve)
-  Claude Desktop  put this into claude_desktop_config.json, or see claude_config_example.json:
-                  {{"mcpServers": {{"dispatch": {{"command": "{program}", "args": ["serve"]}}}}}}
-Then ask your assistant: "Use dispatch to plan and run this with several agents: ..." """
+MOST_LINES = 40
+"""Lines of the change that are printed."""
 
 
 def main(options: argparse.Namespace, _loaded: configuration.LoadedSettings) -> int:
     """Plays the demo; returns 0 when everything held."""
     repo = _repository(options.repo)
     with console.beside_json(options.json):
-        facts = _perform(repo, quick=options.quick)
+        facts = perform(repo)
     if options.json:
         console.emit(facts)
     return console.OK
 
 
-def _perform(repo: Path, *, quick: bool) -> dict[str, model.Json]:
-    """Plays for whoever watches, and returns what held."""
+def perform(repo: Path | None = None) -> dict[str, model.Json]:
+    """Plays for whoever watches, and returns what held. Raises DispatchError when something did not."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="dispatch-mcp-demo-") as home:
-        console.say(f"dispatch-mcp demo on {repo}: no key, no network, nothing written there.", style="bold")
-        play = show.Show(Path(home), repo, 0.0 if quick or not console.out.is_terminal else 0.8)
-        _play(play)
-    seconds = time.monotonic() - began
-    console.say(f"\n{seconds:.1f} s. Nothing was lost and nothing finished was done twice.", style="bold green")
-    console.say(REGISTER.format(program=_program()))
-    return {**play.facts, "seconds": round(seconds, 2)}
+    performance = play(repo)
+    if not console.out.is_terminal:
+        console.out.print(performance.screen)
+    show_end(performance)
+    return {**performance.facts, "seconds": round(time.monotonic() - began, 2)}
 
 
-def _play(play: show.Show) -> None:
+def play(repo: Path | None = None) -> show.Show:
+    """Returns a performance that is over; the folder that it played in is gone. Raises DispatchError."""
+    with tempfile.TemporaryDirectory(prefix="dispatch-mcp-demo-", ignore_cleanup_errors=True) as folder:
+        performance = show.Show(Path(folder), repo)
+        _play(performance)
+    return performance
+
+
+def show_end(performance: show.Show) -> None:
+    """Prints what was applied, and where to go from here."""
+    facts = performance.facts
+    console.say(f"\n$ dispatch-mcp apply {facts['run_id']} --expect {facts['revision']}", style="bold")
+    show_change(performance.diff)
+    console.say(where_next())
+
+
+def _play(performance: show.Show) -> None:
     """Plays. Raises DispatchError when it takes too long."""
     try:
-        anyio.run(play.perform)
+        anyio.run(performance.perform)
     except* TimeoutError:
         raise errors.DispatchError(
-            f"The demo did not end within {show.LIMIT_S:g} s.", hint="Try again with --quick."
+            f"The demo did not end within {show.LIMIT_S:g} s.", hint="Try again when this machine has less to do."
         ) from None
 
 
-def _program() -> str:
-    checkout = bundled_files.shipped_folder("agents").parent
-    script = checkout / ".venv" / "bin" / "dispatch-mcp"
-    return str(script) if script.exists() else "dispatch-mcp"
+def show_change(diff: str) -> None:
+    """Prints the lines of a change that were added and taken out, file by file."""
+    lines = [line for line in diff.splitlines() if not line.startswith(("diff ", "index ", "new file", "--- ", "@@"))]
+    for line in lines[:MOST_LINES]:
+        name = line.removeprefix("+++ b/")
+        style = "bold" if name != line else {"+": "green", "-": "red"}.get(line[:1], "")
+        console.say(name, style=style)
+    if len(lines) > MOST_LINES:
+        console.say(f"and {len(lines) - MOST_LINES} lines more")
 
 
-def _repository(repo: str | None) -> Path:
-    """Returns the repository to look at: the one asked for, this checkout, or the current directory."""
-    choices = [Path(repo)] if repo else [bundled_files.shipped_folder("agents").parent, Path.cwd()]
-    for choice in choices:
-        if (choice / ".git").exists():
-            return choice.resolve()
-    raise errors.InputError(f"{str(choices[-1])!r} is not a git repository.", hint="Name one with --repo.")
+def where_next() -> str:
+    """Returns what to do after the demo."""
+    program = Path(sys.argv[0])
+    name = program.name if program.name != "__main__.py" else "dispatch-mcp"
+    return (
+        f"\nNow with your own work: `{name} install` says which clients are here, `{name} install claude-code` "
+        "registers it. Then ask your assistant: “Use dispatch: add payments to the shop, in parallel where you can.”"
+    )
+
+
+def _repository(repo: str | None) -> Path | None:
+    """Returns the repository to copy, or None for the shop that the demo brings along."""
+    if repo is None:
+        return None
+    folder = Path(repo).resolve()
+    if not (folder / ".git").exists():
+        raise errors.InputError(
+            f"{str(folder)!r} is not a git repository.", hint="Leave --repo out: the demo brings a project along."
+        )
+    return folder

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,10 +63,3 @@ class Server:
         """Disconnects; the server ends by itself."""
         stack, self._stack = self._stack, contextlib.AsyncExitStack()
         await stack.aclose()
-
-
-def outputs_of(trace: Mapping[str, model.Json]) -> str:
-    """Returns the text of one task's result as `get_trace` gives it."""
-    result: dict[str, model.Json] = trace["results"][0] if trace.get("results") else {}
-    output: dict[str, model.Json] = result["output"] if isinstance(result.get("output"), dict) else {}
-    return str(output.get("stdout", result.get("capsule", "")))

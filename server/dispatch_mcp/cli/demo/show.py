@@ -1,186 +1,228 @@
-"""The demo as it runs: route, plan, dispatch, kill, resume, report, trace."""
+"""The demo as it runs: a plan, parallel edits in worktrees, a kill, a resume, a council, and the change applied."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import shutil
+import time
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import anyio
 import rich.live
-import rich.rule
-import rich.table
 
-from dispatch_mcp import errors, model
+from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.cli import console
-from dispatch_mcp.cli.demo import demo_server, story
-from dispatch_mcp.model import RunState
+from dispatch_mcp.cli.demo import demo_project, demo_server, lanes, story
+from dispatch_mcp.service import checkouts
 
-LIMIT_S = 60.0
-"""Seconds after which the demo gives up: it takes under thirty on two cores."""
-POLL_S = 0.1
+LIMIT_S: Final = 120.0
+"""Seconds after which the demo gives up: it takes under thirty on two free cores."""
+POLL_S: Final = 0.15
 """Seconds between two looks at the run, so that the picture moves."""
-_FINAL = {state.value for state in model.RUN_FINAL}
+MOST_FILES: Final = 20_000
+"""Files of a repository that are copied."""
 
-Until = Callable[[Mapping[str, model.Json]], bool]
+REAL: Final = "server, plan, worktrees, tests, merges, kill -9, quote checks, apply"
+PLAYED: Final = "the edits and the reviews: a script stands in for the models"
+_FINAL: Final = frozenset(state.value for state in model.RUN_FINAL)
+_NOTES: Final = {
+    "not_accepted": "again: its own test said no",
+    "merge_conflict": "again: clashed with another",
+    "crashed": "again: kill -9 had cut it off",
+}
 
 
 @dataclass(slots=True)
 class Show:
-    """One performance over one repository; `facts` collects what the ending states."""
+    """One performance in a folder of its own; `facts` collects what held, `diff` what was applied."""
 
-    home: Path
-    repo: Path
-    pause_s: float
+    folder: Path
+    repo: Path | None
     facts: dict[str, model.Json] = field(default_factory=dict[str, model.Json])
+    diff: str = ""
+    screen: lanes.Screen = field(init=False)
+    _story: story.Story = field(init=False)
     _server: demo_server.Server = field(init=False)
     _done_before_kill: set[str] = field(default_factory=set[str])
-    _answers: dict[str, str] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        self._story = story.Story(self.folder / "agents", "." if self.repo is None else "demo_shop")
+        tasks = {name: lanes.Lane(name, goal[-1] + 1.5) for name, goal in story.GOALS.items()}
+        tasks |= {"check": lanes.Lane("check", 1.5), "council": lanes.Lane("council", 2.0)}
+        where = "a small shop" if self.repo is None else f"a copy of {self.repo.name}"
+        self.screen = lanes.Screen(f"{demo_project.FEATURE} ({where})", REAL, PLAYED, tasks)
+
+    @property
+    def workspace(self) -> Path:
+        """The copy that is worked in."""
+        return self.folder / "shop"
 
     async def perform(self) -> None:
         """Plays all acts. Raises DispatchError when something does not hold."""
         with anyio.fail_after(LIMIT_S):
-            self._server = demo_server.Server(self.home, self.repo, story.allowed())
+            base = await self._set_up()
+            self._server = self._new_server()
             await self._server.start()
             try:
-                await self._route()
-                plan_id = await self._plan()
-                run_id = await self._dispatch(plan_id)
-                await self._kill(run_id)
-                await self._resume(run_id)
-                await self._assist(run_id)
-                await self._end(run_id)
+                with self._live():
+                    run_id = await self._plan()
+                    await self._kill(run_id)
+                    await self._resume(run_id)
+                    await self._review(run_id)
+                    await self._apply(run_id, base)
             finally:
                 await self._server.stop()
 
-    async def _beat(self) -> None:
-        await anyio.sleep(self.pause_s)
+    def _new_server(self) -> demo_server.Server:
+        return demo_server.Server(self.folder / "state", self.workspace, self._story.allowed())
 
-    async def _route(self) -> None:
-        act("route_task: who should do this?")
-        rows: list[tuple[str, str, str]] = []
-        for request in story.REQUESTS:
-            route = await self._server.call("route_task", task=request)
-            rows.append(
-                (request, str(route.get("specialist") or "a question first"), f"{route.get('confidence', 0):.2f}")
+    @property
+    def _settings(self) -> configuration.Settings:
+        flags = {"home": self.folder / "state", "workspace": self.workspace}
+        return configuration.load({}, flags=flags, cwd=self.workspace).settings
+
+    async def _set_up(self) -> str:
+        """Makes the repository that is worked in, and returns its first commit."""
+        self.workspace.mkdir(parents=True)
+        if self.repo is not None:
+            await self._copy(self.repo)
+        self._story.write(self.workspace)
+        return await checkouts.begin(self._settings, self.workspace)
+
+    async def _copy(self, repo: Path) -> None:
+        settings = configuration.load({}, flags={"home": self.folder / "state"}, cwd=repo).settings
+        names = await checkouts.tracked(settings, repo)
+        if len(names) > MOST_FILES:
+            raise errors.InputError(
+                f"{str(repo)!r} has {len(names):,} files, too many to copy for a demo.", hint="Name a smaller one."
             )
-        console.show(("request", "specialist", "confidence"), rows)
-        self.facts["routed"] = len(rows)
-        await self._beat()
+        for name in names:
+            source = repo / name
+            if source.is_file() and not source.is_symlink():
+                (self.workspace / name).parent.mkdir(parents=True, exist_ok=True)
+                await anyio.to_thread.run_sync(shutil.copyfile, source, self.workspace / name)
+
+    def _say(self, sentence: str) -> None:
+        self.screen.sentences.append(sentence)
+        if not console.out.is_terminal:
+            console.say(f"{len(self.screen.sentences)}  {sentence}")
+
+    @contextlib.contextmanager
+    def _live(self) -> Generator[None]:
+        """Shows the screen while it moves, on a terminal; elsewhere once, at the end."""
+        if console.out.is_terminal:
+            with rich.live.Live(self.screen, console=console.out, refresh_per_second=8):
+                yield
+                self.screen.end_at = time.monotonic()
+        else:
+            yield
+            self.screen.end_at = time.monotonic()
 
     async def _plan(self) -> str:
-        act("plan_dag: commands that this server runs, judgements that the assistant makes")
-        plan = await self._server.call("plan_dag", tasks=story.tasks(), max_parallel=4, diagram=False)
-        for number, wave in enumerate(plan["waves"], 1):
-            console.say(f"wave {number}: {', '.join(wave)}")
-        console.say(f"critical path: {' → '.join(plan['critical_path'])}")
-        await self._beat()
-        return str(plan["plan_id"])
-
-    async def _dispatch(self, plan_id: str) -> str:
-        act("dispatch: returns a handle at once, the work goes on")
-        progress = await self._server.call("dispatch", plan_id=plan_id, request_key="demo")
-        console.say(f"run {progress['run_id']}: {progress['state']}")
-        return str(progress["run_id"])
+        plan = await self._server.call(
+            "plan_dag", request=demo_project.FEATURE, tasks=self._story.tasks(), on_conflict="worktree"
+        )
+        run = await self._server.call("dispatch", plan_id=plan["plan_id"], request_key="demo", worker="command")
+        first, count = len(plan["waves"][0]), len(story.GOALS) + 1
+        self._say(f"{count} tasks were planned; {first} began at once, in worktrees of their own.")
+        return str(run["run_id"])
 
     async def _kill(self, run_id: str) -> None:
-        act("kill -9 in the middle")
-        trace = await self._watch(run_id, until=_half_way)
+        """Kills the server while one task is at work, and everything before it is done."""
+        trace = await self._watch(run_id, until=story.CUT_OFF)
+        await self._note(run_id)
         self._done_before_kill = {task["id"] for task in trace["tasks"] if task["state"] == "succeeded"}
-        pid = await self._server.kill()
-        running = [task["id"] for task in trace["tasks"] if task["state"] == "running"]
-        count = len(self._done_before_kill)
-        console.say(f"killed process {pid}: {count} finished, running: {', '.join(running) or 'none'}", style="red")
-        self.facts["killed_with"] = {"finished": sorted(self._done_before_kill), "running": running}
-        await self._beat()
+        self.facts["pid"] = await self._server.kill()
 
     async def _resume(self, run_id: str) -> None:
-        act("restart: a new process finds the run and goes on")
-        self._server = demo_server.Server(self.home, self.repo, story.allowed())
+        self._server = self._new_server()
         await self._server.start()
         overview = await self._server.call("get_trace")
         if run_id not in {line["run_id"] for line in overview["runs"]}:
             raise errors.DispatchError("The restarted server does not know the run.")
         await self._server.call("dispatch", run_id=run_id)
-        trace = await self._watch(run_id, until=_commands_over)
-        again = {task["id"] for task in trace["tasks"] if task.get("attempts", 0) > 1}
-        twice = again & self._done_before_kill
+        trace = await self._watch(run_id)
+        attempts = await self._note(run_id)
+        if trace["state"] != model.RunState.SUCCEEDED.value:
+            raise errors.DispatchError(f"The run ended as {trace['state']}.")
+        twice = {name for name in self._done_before_kill if attempts.get(name) == _NOTES["crashed"]}
         if twice:
             raise errors.DispatchError(f"Finished work was repeated: {sorted(twice)}.")
-        console.say(f"kept: {', '.join(sorted(self._done_before_kill)) or 'nothing had finished'}", style="green")
-        console.say(f"begun again because the kill caught them: {', '.join(sorted(again)) or 'none'}")
-        self.facts["kept"], self.facts["begun_again"] = sorted(self._done_before_kill), sorted(again)
-        await self._beat()
+        self._say(
+            f"kill -9 hit the server with {len(self._done_before_kill)} tasks done. A new one went on; none of them "
+            "was done twice."
+        )
+        self.facts |= {"run_id": run_id, "state": trace["state"], "kept": sorted(self._done_before_kill)}
 
-    async def _assist(self, run_id: str) -> None:
-        act("the assistant does its part and reports a whole wave at a time")
-        progress = await self._server.call("dispatch", run_id=run_id)
-        while progress.get("assignments"):
-            results: list[model.Json] = []
-            for assignment in progress["assignments"]:
-                outputs = await self._outputs(run_id, assignment["task_id"])
-                handoff = story.answer(assignment["task_id"], outputs)
-                self._answers[assignment["task_id"]] = str(handoff["completed_work"])
-                console.say(
-                    f"assistant ({assignment['call']['subagent_type']}) on {assignment['task_id']}:", style="cyan"
-                )
-                console.say(f"  {handoff['completed_work']}")
-                results.append({"task_id": assignment["task_id"], "attempt": assignment["attempt"], "handoff": handoff})
-            progress = await self._server.call("report", run_id=run_id, results=results)
-        await self._beat()
-
-    async def _outputs(self, run_id: str, task_id: str) -> Mapping[str, str]:
-        deps = story.HOST_TASKS[task_id][1]
-        missing = [dep for dep in deps if dep not in self._answers]
-        traces = {dep: await self._server.call("get_trace", run_id=run_id, task_id=dep) for dep in missing}
-        own = {dep: self._answers[dep] for dep in deps if dep in self._answers}
-        return own | {dep: demo_server.outputs_of(results) for dep, results in traces.items()}
-
-    async def _end(self, run_id: str) -> None:
-        act("get_trace: what happened")
+    async def _note(self, run_id: str) -> dict[str, str]:
+        """Says beside each lane why it was tried again, and returns that by task."""
         trace = await self._server.call("get_trace", run_id=run_id, view="timeline")
-        rows = [(f"{event['t']:.2f}", event["kind"], event.get("task", "")) for event in trace["timeline"]]
-        console.show(("s", "event", "task"), rows)
-        if trace["state"] != RunState.SUCCEEDED.value:
-            raise errors.DispatchError(f"The run ended as {trace['state']}.")
-        console.say(f"{trace['next']}\nrun {run_id}: {trace['state']}", style="green")
-        self.facts |= {"run_id": run_id, "state": trace["state"], "counts": trace["counts"]}
+        notes: dict[str, str] = {}
+        for event in trace["timeline"]:
+            kind = event.get("data", {}).get("error_kind", "")
+            state = event.get("data", {}).get("state", "")
+            if event["kind"] == "attempt_finished" and state != "succeeded":
+                notes[event["task"]] = _NOTES.get(kind, _NOTES["crashed"])
+            elif event["kind"] in ("attempt_abandoned", "attempt_crashed"):
+                notes[event["task"]] = _NOTES["crashed"]
+        for name, note in notes.items():
+            self.screen.lanes[name].note = note
+        self._tell(notes)
+        return notes
 
-    async def _watch(self, run_id: str, until: Until) -> dict[str, model.Json]:
-        """Shows the tasks as they move and returns the trace that `until` was waiting for."""
-        with rich.live.Live(console=console.out, auto_refresh=False, transient=True) as live:
-            while True:
-                trace = await self._server.call("get_trace", run_id=run_id)
-                if console.out.is_terminal:
-                    live.update(_picture(trace), refresh=True)
-                if until(trace) or trace["state"] in _FINAL:
-                    break
-                await anyio.sleep(POLL_S)
-        console.out.print(_picture(trace))
-        return trace
+    def _tell(self, notes: Mapping[str, str]) -> None:
+        """Says what went wrong by itself and was put right, once."""
+        if len(self.screen.sentences) > 1:
+            return
+        refusals = [name for name, note in notes.items() if note == _NOTES["not_accepted"]]
+        clashes = [name for name, note in notes.items() if note == _NOTES["merge_conflict"]]
+        self.facts |= {"refuted": refusals, "clashed": clashes}
+        if refusals:
+            self._say(f"`{refusals[0]}` said it was done. Its test said no, so it was done again.")
+        if clashes:
+            self._say(f"Two tasks wrote the same line: `{clashes[0]}` was made again on top of the other.")
 
+    async def _review(self, run_id: str) -> None:
+        lane = self.screen.lanes["council"]
+        lane.move("running", time.monotonic())
+        answer = await self._server.call("review_council", run_id=run_id)
+        review, seats = str(answer["run_id"]), [item["task_id"] for item in answer["assignments"]]
+        while answer.get("assignments"):
+            results: list[model.Json] = [
+                {
+                    "task_id": item["task_id"],
+                    "attempt": item["attempt"],
+                    "text": self._story.review(
+                        seats.index(item["task_id"]) if item["task_id"] in seats else -1, item["attempt"]
+                    ),
+                }
+                for item in answer["assignments"]
+            ]
+            answer = await self._server.call("report", run_id=review, results=results)
+        outcome = str(answer["decision"]["outcome"])
+        lane.move(outcome, time.monotonic())
+        lane.note = f"{len(seats)} reviewers, then an advocate"
+        self._say(f"Council: {outcome}. A reviewer who quoted a line that is not there was asked again.")
+        self.facts["council"] = outcome
 
-def act(title: str) -> None:
-    """Prints the heading of an act."""
-    console.out.print()
-    console.out.print(rich.rule.Rule(console.plain(title, "bold"), align="left", style="dim"))
+    async def _apply(self, run_id: str, base: str) -> None:
+        """Brings the change into the checkout, as `apply --expect` does, and looks at it there."""
+        settings = self._settings
+        offer = await checkouts.offer(settings, run_id)
+        result = await checkouts.offer(settings, run_id, offer.revision)
+        self.diff = await checkouts.change(settings, self.workspace, base)
+        self.facts |= {"applied": result.applied, "files": list(offer.files), "revision": offer.revision[:12]}
 
-
-def _picture(trace: Mapping[str, model.Json]) -> rich.table.Table:
-    rows = [
-        (task["id"], task["state"], task.get("worker", ""), str(task.get("attempts", 0))) for task in trace["tasks"]
-    ]
-    return console.table(("task", "state", "worker", "tries"), rows)
-
-
-def _commands(trace: Mapping[str, model.Json]) -> dict[str, str]:
-    return {task["id"]: task["state"] for task in trace["tasks"] if task.get("worker") == "command"}
-
-
-def _half_way(trace: Mapping[str, model.Json]) -> bool:
-    states = list(_commands(trace).values())
-    return states.count("succeeded") >= len(states) // 2
-
-
-def _commands_over(trace: Mapping[str, model.Json]) -> bool:
-    return all(state in ("succeeded", "failed", "skipped") for state in _commands(trace).values())
+    async def _watch(self, run_id: str, until: str = "") -> Mapping[str, model.Json]:
+        """Lets the lanes move until a task is at work, or the run is over; returns the last look at it."""
+        while True:
+            trace = await self._server.call("get_trace", run_id=run_id)
+            self.screen.take(trace)
+            states = {task["id"]: task["state"] for task in trace["tasks"]}
+            rest = [state for name, state in states.items() if name not in (until, "check")]
+            if trace["state"] in _FINAL or (states.get(until) == "running" and set(rest) == {"succeeded"}):
+                return trace
+            await anyio.sleep(POLL_S)

@@ -1,119 +1,102 @@
-"""What the demo does: its requests, its plan, and what the assistant answers from real results."""
+"""What the demo plays: its plan, and the answers of reviewers, which stand in for models."""
 
 from __future__ import annotations
 
 import glob
+import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from dispatch_mcp import model
+from dispatch_mcp.cli.demo import demo_project
 
-REQUESTS = (
-    "Users are logged out after five minutes although the JWT is valid for an hour",
-    "The orders query takes four seconds, add the missing index and a migration",
-    "Server crashes with a 500 error on startup since the last deploy",
-    "What should we cook tonight?",
-)
-
-MEASURE = """\
-import collections, hashlib, pathlib, subprocess
-names = subprocess.run(["git", "ls-files", "-z"], capture_output=True, check=True).stdout.decode().split("\\0")
-lines, size, seal = collections.Counter(), 0, hashlib.sha256()
-for name in filter(None, names):
-    path = pathlib.Path(name)
-    if path.is_file() and not path.is_symlink():
-        data = path.read_bytes()
-        size += len(data)
-        lines[path.suffix or path.name] += data.count(b"\\n")
-        seal.update(hashlib.pbkdf2_hmac("sha256", data, b"demo", 2000))
-for suffix, count in lines.most_common(5):
-    print(f"{count:7} lines {suffix}")
-print(f"{size / 1024:.0f} KiB in {len(names) - 1} files, seal {seal.hexdigest()[:12]}")
-"""
-"""A program that reads every tracked file; slow enough to be killed in the middle, and it writes nothing."""
-
-SCAN = """\
-import pathlib, re, subprocess, sys
-names = subprocess.run(["git", "ls-files", "-z"], capture_output=True, check=True).stdout.decode().split("\\0")
-for name in filter(None, names):
-    path = pathlib.Path(name)
-    if path.is_file() and not path.is_symlink():
-        found = len(re.findall(sys.argv[1].encode(), path.read_bytes()))
-        if found:
-            print(f"{name}:{found}")
-"""
-"""A program that counts matches file by file; none at all is an answer too, which `git grep` calls a failure."""
-
-_SCAN = (sys.executable, "-I", "-c", SCAN)
-
-COMMANDS: Mapping[str, tuple[str, Sequence[str]]] = {
-    "history": ("Read what happened lately", ("git", "log", "--oneline", "-n", "12")),
-    "authors": ("Count commits by author", ("git", "shortlog", "-s", "-n", "HEAD")),
-    "tests": ("Collect the tests", (*_SCAN, r"def test_|\bit\(|#\[test\]")),
-    "todos": ("Scan for unfinished work", (*_SCAN, "TODO|FIXME|XXX")),
-    "size": ("Measure every tracked file", (sys.executable, "-I", "-c", MEASURE)),
+GOALS: Final[Mapping[str, tuple[str, str, tuple[str, ...], float]]] = {
+    "codes": ("Check the codes of gift cards", "shop/codes.py", (), 0.5),
+    "values": ("Read what a gift card is worth", "shop/values.py", (), 0.8),
+    "menu": ("Add the page that sells gift cards", "shop/routes.py", (), 0.7),
+    "redeem": ("Add the page that redeems them", "shop/routes.py", (), 0.7),
+    "cart": ("Let the cart take gift cards", "shop/cart.py", ("codes", "values"), 2.0),
 }
+"""What each task is for, the file that it writes, what it waits for, and how long its stand-in takes in seconds.
 
-HOST_TASKS: Mapping[str, tuple[str, Sequence[str]]] = {
-    "assess": (
-        "Judge from history, authors and size where the risk of this repository lies",
-        ("history", "authors", "size"),
-    ),
-    "quality": ("Judge from the tests and the open to-dos what to test next", ("tests", "todos")),
-    "summary": ("Write a summary of both judgements for the team", ("assess", "quality")),
-}
+So long that one sees it at work, and that the cart still is when everything before it is done.
+"""
 
+PROOFS: Final[Mapping[str, str]] = {"codes": "test_codes.py", "cart": "test_cart.py"}
+"""Which test proves a task."""
 
-AGENTS = {"assess": "orch-judge", "quality": "eng-qa", "summary": "prod-techwriter"}
-"""Who does the assistant's part; named, so that nothing is added for want of confidence."""
+CUT_OFF: Final = "cart"
+"""The task during which the server is killed."""
 
-
-def allowed() -> list[list[str]]:
-    """Returns the demo's allow-list, for its own state directory only; reading git commands are on it anyway."""
-    programs = [argv for _, argv in COMMANDS.values() if argv[0] == sys.executable]
-    return [[glob.escape(word) for word in argv] for argv in programs]
+INVENTED: Final = "eval(code)"
+"""A quote of the reviewer who objects, which stands nowhere in the change."""
 
 
-def tasks() -> list[dict[str, model.Json]]:
-    """Returns the plan's tasks as a model would send them."""
-    commands: list[dict[str, model.Json]] = [
-        {"id": name, "do": goal, "command": list(argv), "effort": "L" if name == "size" else "S"}
-        for name, (goal, argv) in COMMANDS.items()
-    ]
-    host_tasks: list[dict[str, model.Json]] = [
-        {
-            "id": name,
-            "do": goal,
-            "agent": AGENTS[name],
-            "deps": list(deps),
-            "output": ["Three sentences"],
-            "effort": "M",
+@dataclass(frozen=True, slots=True)
+class Story:
+    """The plan over one copy: `agents` is the folder of the stand-in, `below` that of the shop in the copy."""
+
+    agents: Path
+    below: str = "."
+
+    def tasks(self) -> list[dict[str, model.Json]]:
+        """Returns the plan's tasks as a model would send them."""
+        tasks: list[dict[str, model.Json]] = [
+            {
+                "id": name,
+                "do": goal,
+                "files": [self.path(file)],
+                "deps": list(deps),
+                "command": self._edit(name, seconds),
+                "isolation": "worktree",
+                **({"acceptance": [f"command: {' '.join(self._test(PROOFS[name]))}"]} if name in PROOFS else {}),
+            }
+            for name, (goal, file, deps, seconds) in GOALS.items()
+        ]
+        check = {"id": "check", "do": "Run every test", "deps": ["cart", "menu", "redeem"], "command": self._test()}
+        return [*tasks, check]
+
+    def allowed(self) -> list[list[str]]:
+        """Returns the allow-list of the demo's own state directory."""
+        edits = [self._edit(name, goal[-1]) for name, goal in GOALS.items()]
+        tests = [self._test(), *map(self._test, PROOFS.values())]
+        return [[glob.escape(word) for word in words] for words in [*edits, *tests]]
+
+    def path(self, file: str) -> str:
+        """Returns where a file of the shop lies in the copy."""
+        return file if self.below == "." else f"{self.below}/{file}"
+
+    def _edit(self, name: str, seconds: float) -> list[str]:
+        return [sys.executable, "-I", str(self.agents / "stand_in.py"), name, str(seconds), self.below]
+
+    def _test(self, pattern: str = "test_*.py") -> list[str]:
+        return [sys.executable, "-m", "unittest", "discover", "-q", "-s", self.below, "-t", self.below, "-p", pattern]
+
+    def write(self, folder: Path) -> None:
+        """Writes the shop below a folder, and the stand-in to its own."""
+        for name, text in demo_project.FILES.items():
+            path = folder / self.path(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        self.agents.mkdir(exist_ok=True)
+        for name, text in demo_project.programs().items():
+            (self.agents / name).write_text(text, encoding="utf-8")
+
+    def review(self, seat: int, attempt: int) -> str:
+        """Returns the answer of a reviewer: the first one's first try objects with a quote that it has made up."""
+        files = [self.path("shop/codes.py"), self.path("shop/cart.py")]
+        finding = {
+            "severity": "high",
+            "file": files[0],
+            "line": 6,
+            "quote": INVENTED,
+            "claim": "Codes are evaluated as programs.",
+            "evidence": "A code of any text is run.",
+            "fix": "Parse the digits.",
         }
-        for name, (goal, deps) in HOST_TASKS.items()
-    ]
-    return commands + host_tasks
-
-
-def answer(task_id: str, outputs: Mapping[str, str]) -> dict[str, model.Json]:
-    """Returns what the assistant reports for one of its tasks, made from what the other tasks really found."""
-    match task_id:
-        case "assess":
-            work = f"{first(outputs, 'size', last=True)}; {count(outputs, 'history')} recent commits read; "
-            author = (first(outputs, "authors").split(maxsplit=1) or ["nobody"])[-1]
-            work += f"most commits by {author}."
-        case "quality":
-            work = f"{count(outputs, 'tests')} files define tests, {count(outputs, 'todos')} hold a TODO or FIXME."
-        case _:
-            work = " ".join(outputs.get(name, "") for name in ("assess", "quality")).strip()
-    return {"completed_work": work, "decisions_made": [f"Judged from {len(outputs)} results, nothing else read"]}
-
-
-def first(outputs: Mapping[str, str], name: str, *, last: bool = False) -> str:
-    """Returns the first or last line of a result."""
-    lines = outputs.get(name, "").strip().splitlines() or [""]
-    return lines[-1 if last else 0].strip()
-
-
-def count(outputs: Mapping[str, str], name: str) -> int:
-    """Returns how many lines a result has."""
-    return len(outputs.get(name, "").strip().splitlines())
+        objects = (seat, attempt) == (0, 1)
+        answer = {"verdict": "FAIL" if objects else "PASS", "files": files, "findings": [finding] if objects else []}
+        return f"```json\n{json.dumps(answer)}\n```"
