@@ -272,6 +272,39 @@ def test_the_first_places_are_divided_by_how_probable_it_is_that_a_task_is_about
     assert math.isclose(ranks.beside, beside)
 
 
+@given(
+    st.dictionaries(st.sampled_from(["a.py", "b.py", "README.md", "CHANGES.md", "ci.yml"]), st.floats(0.001, 9)),
+    st.floats(0, 1),
+    st.floats(0.01, 0.99),
+)
+def test_the_gate_moves_probability_between_kinds_and_keeps_the_order_within_each(
+    scores: dict[str, float], past: float, prior: float
+) -> None:
+    rows = [part(path, "one plain text", score) for path, score in scores.items()]
+    found = ranking.Evidence(
+        parts=[row for row in rows if row.path.endswith(".py")],
+        beside_parts=[row for row in rows if not row.path.endswith(".py")],
+        past_source=past,
+        kind_chances={"source": prior, "docs": 1 - prior},
+        roles={row.path: languages.role(row.path) for row in rows},
+    )
+    query = context_query.read("Round the total")
+    before = ranking.file_chances(ranking.file_features(query, found))
+    chances = ranking.files(query, found)
+    assert chances.keys() == before.keys()
+    assert not chances or math.isclose(sum(chances.values()), 1.0)
+    for suffixes in ((".py",), (".md", ".yml")):
+        assert [path for path in chances if path.endswith(suffixes)] == [p for p in before if p.endswith(suffixes)]
+
+
+def test_words_and_past_commits_that_speak_for_source_make_it_likelier() -> None:
+    def share(past: float, prior: float) -> float:
+        features = {"one": 1.0, "files": 0.0, "prior": prior, "past": past, "lead": 0.0, "best": 0.0, "named": 0.0}
+        return ranking.source_chance(features)
+
+    assert 0 < share(-1, -4) < share(-1, 4) < share(1, 4) < 1
+
+
 def test_nothing_speaks_for_a_workspace_without_words_names_or_past_commits() -> None:
     assert not ranking.Evidence(kind_chances={"source": 0.9, "docs": 0.1}).speaks
     assert ranking.Evidence(kind_chances={"source": 0.1, "docs": 0.9}).speaks

@@ -22,8 +22,9 @@ FILE_WEIGHTS = fitted_weights.features("file")
 PART_WEIGHTS = fitted_weights.features("part")
 BESIDE_FILE_WEIGHTS = fitted_weights.features("beside_file")
 BESIDE_PART_WEIGHTS = fitted_weights.features("beside_part")
+GATE_WEIGHTS = fitted_weights.features("gate")
 """Weights of features in the exponent of a softmax over the files (over the parts) of one task: those of source, and
-those of the files beside it."""
+those of the files beside it. `GATE_WEIGHTS` are those in the logarithm of the odds that a task is about source."""
 
 
 class Part(NamedTuple):
@@ -120,8 +121,47 @@ def rank(query: context_query.Query, evidence: Evidence) -> Ranking:
 
 
 def files(query: context_query.Query, evidence: Evidence) -> dict[str, float]:
-    """Returns the probability of each source file, best first; they add up to 1."""
-    return file_chances(file_features(query, evidence))
+    """Returns the probability of each file, best first; they add up to 1."""
+    of = file_features(query, evidence)
+    chances = file_chances(of)
+    is_source = {path: file_kinds.of(path) == "source" for path in chances}
+    source = sum(chance for path, chance in chances.items() if is_source[path])
+    if not 0 < source < 1 or all(is_source.values()) or not any(is_source.values()):
+        return chances
+    share = source_chance(gate_features(evidence, of, chances))
+    rows = {
+        path: chance / source * share if is_source[path] else chance / (1 - source) * (1 - share)
+        for path, chance in chances.items()
+    }
+    return {path: rows[path] for path in sorted(rows, key=lambda path: (-rows[path], path))}
+
+
+def gate_features(evidence: Evidence, of: Mapping[str, Features], chances: Mapping[str, float]) -> dict[str, float]:
+    """Returns what says whether a task is about source, given the features and first probabilities of the files."""
+    source = [chance for path, chance in chances.items() if file_kinds.of(path) == "source"]
+    beside = [path for path in chances if file_kinds.of(path) != "source"]
+    plain = [path for path in beside if file_kinds.of(path) != "test"]
+    top = max((part.score for part in evidence.parts), default=0.0)
+    beside_top = max((part.score for part in evidence.beside_parts if file_kinds.of(part.path) != "test"), default=0.0)
+    return {
+        "one": 1.0,
+        "files": -_odds(sum(source)),
+        "prior": _odds(evidence.kind_chances.get("source", 1.0)),
+        "past": 2 * evidence.past_source - 1,
+        "lead": math.log((top + 1) / (beside_top + 1)),
+        "best": math.log((max(source, default=0.0) + 0.003) / (max((chances[p] for p in beside), default=0.0) + 0.003)),
+        "named": max((of[path]["pidf"] for path in plain), default=0.0),
+    }
+
+
+def _odds(chance: float) -> float:
+    """Returns the logarithm of the odds of a probability, from about -4.6 to 4.6."""
+    return math.log((chance + 0.01) / (1 - chance + 0.01))
+
+
+def source_chance(features: Features) -> float:
+    """Returns the probability that a task is about source."""
+    return 1 / (1 + math.exp(-linear(features, GATE_WEIGHTS)))
 
 
 def parts(query: context_query.Query, evidence: Evidence, chances: Mapping[str, float]) -> Ranking:
