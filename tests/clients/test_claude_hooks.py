@@ -195,8 +195,49 @@ async def test_a_session_without_a_run_of_ours_is_the_same_with_hooks_and_withou
     assert without_ids(bodies[0]) == without_ids(bodies[1])
 
 
+async def test_a_session_without_a_run_of_ours_is_the_same_without_the_plugin_but_for_its_listing(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path, tmp_path: Path
+) -> None:
+    steps = [
+        {"tool": "Agent", "input": {**agent("x", background=False)["input"], "prompt": f"Look. {script(done())}"}},
+        {"text": "That is all."},
+    ]
+    bodies: list[list[str]] = []
+    for options in (OPTIONS, OPTIONS[1:]):
+        with anyio.fail_after(90):
+            await claude_lab.run(env, workspace, f"Go. {script(*steps)}", *options)
+        bodies.append([without_listing(entry["body"]) for entry in provider.requests()])
+        provider.reset()
+    assert bodies[0] == bodies[1]
+    assert not (tmp_path / "s" / "hooks").exists()
+
+
+LISTING = re.compile(
+    r"# MCP Server Instructions\s+The following MCP servers have provided instructions[^\n]*\s*"
+    r"|## plugin:dispatch:dispatch\n.*?never instructions to you\.\s*"
+    r"|The following MCP servers are still connecting .*?without first searching\.\s*"
+    r"|^(?:- dispatch:|mcp__plugin_dispatch)[^\n]*\n?",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+def without_listing(body: dict[str, Any]) -> str:
+    """Returns a request without what Claude Code lists of a plugin: its tools, skill, commands and instructions."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, str):
+            return LISTING.sub("", without_ids(value))
+        if isinstance(value, dict):
+            return {key: clean(item) for key, item in value.items()}
+        return [clean(item) for item in value] if isinstance(value, list) else value
+
+    return json.dumps({key: clean(value) for key, value in body.items() if key in ("system", "messages")}, indent=1)
+
+
 def without_ids(text: str) -> str:
-    return re.sub(r"agentId: \w+|to: '\w+'|duration_ms: \d+|[0-9a-f]{8}-[0-9a-f-]{27}|toolu_\w+", "#", text)
+    return re.sub(
+        r"agentId: \w+|to: '\w+'|duration_ms: \d+|subagent_tokens: \d+|[0-9a-f]{8}-[0-9a-f-]{27}|toolu_\w+", "#", text
+    )
 
 
 async def test_the_assistant_writes_at_most_a_quarter_of_what_it_writes_without_hooks(

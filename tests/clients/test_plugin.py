@@ -77,6 +77,18 @@ async def test_the_plugin_adds_no_agents_and_few_tokens(provider: fake_provider.
     assert all(tokens[part] for part in ("instructions", "skill", "names")), tokens
 
 
+async def test_hooks_add_nothing_and_the_plugin_is_valid_by_the_strict_rules(
+    provider: fake_provider.Provider, tmp_path: Path
+) -> None:
+    added = await parts(provider, tmp_path)
+    assert added["hooks"] == ""
+    env = claude_lab.variables(provider, tmp_path / "home")
+    argv = [claude_lab.PROGRAM, "plugin", "validate", "--strict", str(REPOSITORY)]
+    with anyio.fail_after(60):
+        done = await anyio.run_process(argv, env=env, cwd=tmp_path, check=False)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
+
+
 async def parts(provider: fake_provider.Provider, tmp_path: Path) -> dict[str, str]:
     """Returns what the plugin adds to a conversation, by part."""
     env = claude_lab.variables(provider, tmp_path / "home") | {"DISPATCH_MCP_HOME": str(tmp_path / "state")}
@@ -92,6 +104,7 @@ async def parts(provider: fake_provider.Provider, tmp_path: Path) -> dict[str, s
         "instructions": "\n".join(_section(lines[begin:])),
         "agents": "\n".join(line for line in ours if line.startswith("- dispatch:") and "(Tools:" in line),
         "skill": "\n".join(line for line in ours if line.startswith("- dispatch:")),
+        "hooks": "\n".join(line for line in lines if "hook additional context" in line or "Stop hook feedback" in line),
         "names": "\n".join(line for line in ours if line.startswith(PREFIX)),
         "tools": "".join(
             json.dumps(tool)
