@@ -30,7 +30,7 @@ from hooked_sessions import (
     trace,
 )
 
-from dispatch_mcp.text import token_count
+from dispatch_mcp.text import json_types, token_count
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
@@ -209,7 +209,7 @@ async def test_a_session_without_a_run_of_ours_is_the_same_without_the_plugin_bu
         bodies.append([without_listing(entry["body"]) for entry in provider.requests()])
         provider.reset()
     assert bodies[0] == bodies[1]
-    assert not (tmp_path / "s" / "hooks").exists()
+    assert not (tmp_path / "s" / "hooks" / "hooks.log").exists()
 
 
 LISTING = re.compile(
@@ -227,9 +227,9 @@ def without_listing(body: dict[str, Any]) -> str:
     def clean(value: Any) -> Any:
         if isinstance(value, str):
             return LISTING.sub("", without_ids(value))
-        if isinstance(value, dict):
+        if json_types.is_object(value):
             return {key: clean(item) for key, item in value.items()}
-        return [clean(item) for item in value] if isinstance(value, list) else value
+        return [clean(item) for item in value] if json_types.is_list(value) else value
 
     return json.dumps({key: clean(value) for key, value in body.items() if key in ("system", "messages")}, indent=1)
 
