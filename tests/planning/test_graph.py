@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
-from dispatch_mcp.planning import graph
+from dispatch_mcp.planning import graph, schedule
 
 Deps = list[list[int]]
 
@@ -113,7 +113,7 @@ def test_a_tail_is_the_longest_way_from_the_start_of_a_task_to_the_end(deps: Dep
         max(sum(durations[step] for step in path) for path in paths_from(node, plan.dependents))
         for node in range(len(deps))
     ]
-    assert graph.tails(plan, durations) == longest
+    assert schedule.tails(plan, durations) == longest
 
 
 @given(DIGRAPHS)

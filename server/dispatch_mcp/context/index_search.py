@@ -124,7 +124,6 @@ _READ_ANYWAY: Final = frozenset({"AGENTS.md", "CLAUDE.md"})
 _ELSEWHERE: Final = frozenset({"test", "copy"})
 """Roles of files that are no candidates for what they hold, or only some of them."""
 
-_Row = tuple[int, chunks.Kind, str, int, int, int, int]
 _HitRow = tuple[str, float, int, chunks.Kind, str, int, int, int, int]
 
 

@@ -209,11 +209,6 @@ class Reach:
     implied: Mapping[int, tuple[int, ...]]
     added: tuple[tuple[int, int], ...]
 
-    def is_before(self, first: int, second: int) -> bool:
-        """Returns whether `second` waits for `first`, directly or not."""
-        places = self.line.place
-        return first != second and bool(self.before[places[second]] >> places[first] & 1)
-
 
 def line_up(plan: graph.Graph, tails: Sequence[float]) -> Line:
     """Returns the nodes by latest start: by falling tail, then topologically.

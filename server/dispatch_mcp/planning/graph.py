@@ -1,4 +1,4 @@
-"""A task graph as plain integers: positions, edges, topological order, remaining path lengths, shortest cycles."""
+"""A task graph as plain integers: positions, edges, topological order, shortest cycles."""
 
 from __future__ import annotations
 
@@ -88,16 +88,6 @@ def topological(deps: Sequence[Sequence[int]], dependents: Sequence[Sequence[int
             if missing[follower] == 0:
                 order.append(follower)
     return order
-
-
-def tails(graph: Graph, durations: Sequence[float]) -> list[float]:
-    """Returns for each node the longest path from its start to the end of the graph."""
-    out = list(durations)
-    for node in reversed(graph.order):
-        followers = graph.dependents[node]
-        if followers:
-            out[node] += max([out[follower] for follower in followers])
-    return out
 
 
 def shortest_cycles(deps: Sequence[Collection[int]]) -> list[list[int]]:

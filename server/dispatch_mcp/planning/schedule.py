@@ -59,8 +59,18 @@ def times(plan: graph.Graph, minutes: Sequence[float]) -> Times:
             start = ends[deps[0]] if len(deps) == 1 else max([ends[dep] for dep in deps])
             starts[node] = start
             ends[node] += start
-    tails = graph.tails(plan, minutes)
-    return Times(tuple(minutes), tuple(starts), tuple(tails), max(tails, default=0.0))
+    rest = tails(plan, minutes)
+    return Times(tuple(minutes), tuple(starts), tuple(rest), max(rest, default=0.0))
+
+
+def tails(plan: graph.Graph, durations: Sequence[float]) -> list[float]:
+    """Returns for each node the longest path from its start to the end of the graph."""
+    out = list(durations)
+    for node in reversed(plan.order):
+        followers = plan.dependents[node]
+        if followers:
+            out[node] += max([out[follower] for follower in followers])
+    return out
 
 
 def waves(plan: graph.Graph) -> tuple[tuple[int, ...], ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, transitions
 from dispatch_mcp.model.transitions import Changes, TaskRow
-from dispatch_mcp.planning import graph
+from dispatch_mcp.planning import graph, schedule
 from dispatch_mcp.runs import dependencies, ready_queue, task_isolation
 
 _RANK = {model.Priority.HIGH: 0, model.Priority.MEDIUM: 1, model.Priority.LOW: 2}
@@ -31,7 +31,7 @@ class TaskTable:
         """Derives from the plan and the rows the graph, the queue and the counters."""
         self.graph = graph.graph_of(plan.tasks)
         self._agents = [task.agent or "" for task in plan.tasks]
-        tails = graph.tails(self.graph, [graph.DEFAULT_MINUTES[task.effort] for task in plan.tasks])
+        tails = schedule.tails(self.graph, [graph.DEFAULT_MINUTES[task.effort] for task in plan.tasks])
         urgencies = [(-tail, _RANK[task.priority]) for tail, task in zip(tails, plan.tasks, strict=True)]
         self.queue = ready_queue.ReadyQueue(self.rows, urgencies)
         has_result = [dependencies.is_satisfied(row) for row in self.rows]
